@@ -1,0 +1,137 @@
+//! The chance of the ledger: unique BLS signatures of the proposers over the height, mixed (DESIGN 5.5).
+//!
+//! A BLS signature is unique: its signer can not try for a better one, only withhold it with the whole block. Public keys
+//! in G2, signatures in G1 (`min_sig`), hash-to-curve of RFC 9380 with our own tag.
+
+use blst::{
+    BLST_ERROR,
+    min_sig::{PublicKey, SecretKey},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::{
+    id::{ChainId, Height},
+    sign::BadSignature,
+};
+
+const TAG: &[u8] = b"OSTRAKON_BEACON_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+
+/// A validator's public beacon key: a compressed point of G2; hexadecimal in text.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct BeaconKey(pub [u8; 96]);
+
+/// A proposer's signature over one height: a compressed point of G1.
+#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct BeaconSignature(pub [u8; 48]);
+
+/// A validator's secret beacon key.
+pub struct BeaconSecret(SecretKey);
+
+impl std::fmt::Debug for BeaconSecret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("BeaconSecret(..)")
+    }
+}
+
+impl std::fmt::Debug for BeaconKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BeaconKey({self})")
+    }
+}
+
+impl std::fmt::Debug for BeaconSignature {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "BeaconSignature({:02x}{:02x}..)", self.0[0], self.0[1])
+    }
+}
+
+impl std::fmt::Display for BeaconKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for BeaconKey {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for BeaconKey {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = <String as Deserialize>::deserialize(deserializer)?;
+        let digits = |at: usize| text.get(2 * at..2 * at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+        let mut bytes = [0; 96];
+        for (at, byte) in bytes.iter_mut().enumerate() {
+            *byte = digits(at).ok_or_else(|| de::Error::custom("a beacon key is 192 hexadecimal digits"))?;
+        }
+        let key = Self(bytes);
+        if key.to_string() == text { Ok(key) } else { Err(de::Error::custom("a beacon key is 192 lower-case digits")) }
+    }
+}
+
+impl BeaconSecret {
+    /// The key that this seed gives (IETF BLS KeyGen).
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        Self(SecretKey::key_gen(seed, b"ostrakon beacon 1").expect("32 bytes are enough for KeyGen"))
+    }
+
+    /// Its public half.
+    pub fn public(&self) -> BeaconKey {
+        BeaconKey(self.0.sk_to_pk().compress())
+    }
+
+    /// The one signature of this key over this height.
+    pub fn sign(&self, chain: &ChainId, height: Height) -> BeaconSignature {
+        BeaconSignature(self.0.sign(&message(chain, height), TAG, &[]).compress())
+    }
+}
+
+/// Checks that `key` signed `height` of `chain`; key and signature are checked to be in their groups.
+///
+/// # Errors
+/// [`BadSignature`] otherwise.
+pub fn verify(
+    key: &BeaconKey,
+    signature: &BeaconSignature,
+    chain: &ChainId,
+    height: Height,
+) -> Result<(), BadSignature> {
+    let key = PublicKey::key_validate(&key.0).map_err(|_| BadSignature)?;
+    let point = blst::min_sig::Signature::uncompress(&signature.0).map_err(|_| BadSignature)?;
+    match point.verify(true, &message(chain, height), TAG, &[], &key, false) {
+        BLST_ERROR::BLST_SUCCESS => Ok(()),
+        _ => Err(BadSignature),
+    }
+}
+
+/// Mixes one block's signature into the chance gathered so far.
+pub fn mix(gathered: &[u8; 32], signature: &BeaconSignature) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("ostrakon beacon mix 1");
+    hasher.update(gathered).update(&signature.0);
+    hasher.finalize().into()
+}
+
+fn message(chain: &ChainId, height: Height) -> Vec<u8> {
+    [chain.bytes().as_slice(), &height.0.to_le_bytes()].concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signatures_are_unique_and_bound_to_key_chain_and_height() {
+        let (chain, secret) = (ChainId::new([1; 32]), BeaconSecret::from_seed(&[2; 32]));
+        let signature = secret.sign(&chain, Height(7));
+        assert_eq!(signature, secret.sign(&chain, Height(7)));
+        assert_eq!(verify(&secret.public(), &signature, &chain, Height(7)), Ok(()));
+        assert_eq!(verify(&secret.public(), &signature, &chain, Height(8)), Err(BadSignature));
+        assert_eq!(verify(&secret.public(), &signature, &ChainId::new([9; 32]), Height(7)), Err(BadSignature));
+        let other = BeaconSecret::from_seed(&[3; 32]).public();
+        assert_eq!(verify(&other, &signature, &chain, Height(7)), Err(BadSignature));
+        assert_eq!(verify(&BeaconKey([0; 96]), &signature, &chain, Height(7)), Err(BadSignature));
+        assert_eq!(verify(&secret.public(), &BeaconSignature([0; 48]), &chain, Height(7)), Err(BadSignature));
+    }
+}

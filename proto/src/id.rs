@@ -1,0 +1,406 @@
+//! Names and numbers of the agreement, as types that can not be confused.
+//!
+//! A 32-byte name is an [`Id`] of a [`Kind`]; the kind fixes its text form, so that a column's CID can not be passed
+//! where an object's is wanted, and neither parses as the other. Display is the canonical text form, and serde uses it.
+
+use std::{fmt, hash::Hash, io, marker::PhantomData, str::FromStr};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use cid::Cid;
+use multihash::Multihash;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Multihash code of BLAKE3, as in the multicodec table.
+const BLAKE3_CODE: u64 = 0x1e;
+
+/// How an id is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Form {
+    /// CIDv1 with this codec and a BLAKE3-256 multihash, base32.
+    Cid(u64),
+    /// bech32m with this human-readable part.
+    Bech32(&'static str),
+    /// 64 hexadecimal digits.
+    Hex,
+}
+
+/// What an [`Id`] names.
+pub trait Kind: Copy + Ord + Hash + fmt::Debug {
+    /// Its text form.
+    const FORM: Form;
+    /// What it is called in errors.
+    const NAME: &'static str;
+}
+
+/// A 32-byte name of something of kind `K`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id<K> {
+    bytes: [u8; 32],
+    kind: PhantomData<K>,
+}
+
+/// Kind of [`ColumnId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Column {}
+/// Kind of [`ObjectId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Object {}
+/// Kind of [`AccountId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Account {}
+/// Kind of [`NodeId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Node {}
+/// Kind of [`ChainId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Chain {}
+/// Kind of [`BlockId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Block {}
+/// Kind of [`TxId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Tx {}
+
+impl Kind for Column {
+    const FORM: Form = Form::Cid(0x55);
+    const NAME: &'static str = "column CID";
+}
+impl Kind for Object {
+    const FORM: Form = Form::Cid(0x71);
+    const NAME: &'static str = "object CID";
+}
+impl Kind for Account {
+    const FORM: Form = Form::Bech32("ost");
+    const NAME: &'static str = "account";
+}
+impl Kind for Node {
+    const FORM: Form = Form::Bech32("ostnode");
+    const NAME: &'static str = "node";
+}
+impl Kind for Chain {
+    const FORM: Form = Form::Hex;
+    const NAME: &'static str = "chain id";
+}
+impl Kind for Block {
+    const FORM: Form = Form::Hex;
+    const NAME: &'static str = "block id";
+}
+impl Kind for Tx {
+    const FORM: Form = Form::Hex;
+    const NAME: &'static str = "transaction id";
+}
+
+/// A column's name: its BLAKE3 hash, as a raw CID. Address, proof root and range-read root in one.
+pub type ColumnId = Id<Column>;
+/// An object's name: the BLAKE3 hash of its manifest, as a DAG-CBOR CID.
+pub type ObjectId = Id<Object>;
+/// An account: an ed25519 public key.
+pub type AccountId = Id<Account>;
+/// A node, and the provider that runs it: the node's ed25519 public key, from which its libp2p peer id follows.
+pub type NodeId = Id<Node>;
+/// A network: the BLAKE3 hash of its genesis.
+pub type ChainId = Id<Chain>;
+/// A block: the BLAKE3 hash of its header.
+pub type BlockId = Id<Block>;
+/// A transaction: the BLAKE3 hash of its canonical bytes.
+pub type TxId = Id<Tx>;
+
+/// The text is no id of this kind.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a valid {kind}: {text:?}")]
+pub struct ParseIdError {
+    kind: &'static str,
+    text: String,
+}
+
+impl<K> Id<K> {
+    /// The id with these bytes.
+    pub const fn new(bytes: [u8; 32]) -> Self {
+        Self { bytes, kind: PhantomData }
+    }
+
+    /// Its bytes.
+    pub const fn bytes(&self) -> &[u8; 32] {
+        &self.bytes
+    }
+}
+
+impl<K: Kind> Id<K> {
+    /// The first ten characters that differ between ids: for people, never for machines.
+    pub fn short(&self) -> String {
+        let text = self.to_string();
+        let skip = match K::FORM {
+            Form::Cid(_) => 8,
+            Form::Bech32(hrp) => hrp.len() + 1,
+            Form::Hex => 0,
+        };
+        text.chars().skip(skip).take(10).collect()
+    }
+}
+
+impl<K> From<blake3::Hash> for Id<K> {
+    fn from(hash: blake3::Hash) -> Self {
+        Self::new(hash.into())
+    }
+}
+
+impl<K: Kind> fmt::Display for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match K::FORM {
+            Form::Cid(codec) => {
+                let hash = Multihash::<64>::wrap(BLAKE3_CODE, &self.bytes).map_err(|_| fmt::Error)?;
+                write!(f, "{}", Cid::new_v1(codec, hash))
+            }
+            Form::Bech32(hrp) => {
+                let hrp = bech32::Hrp::parse(hrp).map_err(|_| fmt::Error)?;
+                bech32::encode_to_fmt::<bech32::Bech32m, _>(f, hrp, &self.bytes).map_err(|_| fmt::Error)
+            }
+            Form::Hex => self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+        }
+    }
+}
+
+impl<K: Kind> fmt::Debug for Id<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl<K: Kind> FromStr for Id<K> {
+    type Err = ParseIdError;
+
+    fn from_str(text: &str) -> Result<Self, ParseIdError> {
+        let bytes = match K::FORM {
+            Form::Cid(codec) => parse_cid(text, codec),
+            Form::Bech32(hrp) => parse_bech32(text, hrp),
+            Form::Hex => parse_hex(text),
+        };
+        bytes.map(Self::new).ok_or_else(|| ParseIdError { kind: K::NAME, text: text.chars().take(128).collect() })
+    }
+}
+
+/// Exactly CIDv1, this codec, BLAKE3-256, in base32: one id has one text.
+fn parse_cid(text: &str, codec: u64) -> Option<[u8; 32]> {
+    let cid = Cid::try_from(text).ok()?;
+    let exact = cid.codec() == codec && cid.hash().code() == BLAKE3_CODE && cid.to_string() == text;
+    exact.then(|| cid.hash().digest().try_into().ok()).flatten()
+}
+
+fn parse_bech32(text: &str, hrp: &str) -> Option<[u8; 32]> {
+    let parsed = bech32::primitives::decode::CheckedHrpstring::new::<bech32::Bech32m>(text).ok()?;
+    let bytes: Vec<u8> = parsed.byte_iter().collect();
+    let exact = parsed.hrp().as_str() == hrp && text.bytes().all(|byte| !byte.is_ascii_uppercase());
+    exact.then(|| bytes.try_into().ok()).flatten()
+}
+
+fn parse_hex(text: &str) -> Option<[u8; 32]> {
+    let digits = text.as_bytes();
+    if digits.len() != 64 || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
+        return None;
+    }
+    let mut bytes = [0; 32];
+    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(bytes)
+}
+
+impl<K> BorshSerialize for Id<K> {
+    fn serialize<W: io::Write>(&self, writer: &mut W) -> io::Result<()> {
+        writer.write_all(&self.bytes)
+    }
+}
+
+impl<K> BorshDeserialize for Id<K> {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let mut bytes = [0; 32];
+        reader.read_exact(&mut bytes)?;
+        Ok(Self::new(bytes))
+    }
+}
+
+impl<K: Kind> Serialize for Id<K> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de, K: Kind> Deserialize<'de> for Id<K> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <String as Deserialize>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+/// A block's number; genesis is 0.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(transparent)]
+pub struct Height(pub u64);
+
+/// The ledger's accounting period, counted in blocks (DESIGN 1).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    BorshSerialize,
+    BorshDeserialize,
+    Serialize,
+    Deserialize,
+)]
+#[serde(transparent)]
+pub struct Epoch(pub u64);
+
+impl Height {
+    /// The height above this one.
+    pub const fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl Epoch {
+    /// The epoch `count` later; saturates.
+    pub const fn after(self, count: u64) -> Self {
+        Self(self.0.saturating_add(count))
+    }
+}
+
+impl fmt::Display for Height {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// Money, in millionths of an obol. Text form: obols with up to six decimals, as in `12.5`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Amount(pub u64);
+
+/// Millionths in one obol.
+const MICRO: u64 = 1_000_000;
+
+/// The text is no amount.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an amount of obols (for example 12.5, at most six decimals): {0:?}")]
+pub struct ParseAmountError(String);
+
+impl Amount {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// This many whole obols; `None` past the largest amount.
+    pub fn obols(count: u64) -> Option<Self> {
+        count.checked_mul(MICRO).map(Self)
+    }
+
+    /// The sum, `None` on overflow.
+    pub fn plus(self, other: Self) -> Option<Self> {
+        self.0.checked_add(other.0).map(Self)
+    }
+
+    /// The difference, `None` when `other` is more.
+    pub fn minus(self, other: Self) -> Option<Self> {
+        self.0.checked_sub(other.0).map(Self)
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (whole, rest) = (self.0 / MICRO, self.0 % MICRO);
+        match rest {
+            0 => write!(f, "{whole}"),
+            _ => write!(f, "{whole}.{}", format!("{rest:06}").trim_end_matches('0')),
+        }
+    }
+}
+
+impl FromStr for Amount {
+    type Err = ParseAmountError;
+
+    fn from_str(text: &str) -> Result<Self, ParseAmountError> {
+        parse_amount(text).ok_or_else(|| ParseAmountError(text.chars().take(64).collect()))
+    }
+}
+
+fn parse_amount(text: &str) -> Option<Amount> {
+    let (whole, decimals) = text.split_once('.').unwrap_or((text, "0"));
+    let digits = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !digits(decimals) || decimals.len() > 6 {
+        return None;
+    }
+    let micro: u64 = format!("{decimals:0<6}").parse().ok()?;
+    Amount::obols(whole.parse().ok()?)?.plus(Amount(micro))
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <String as Deserialize>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_round_trip_through_text_and_reject_other_kinds() {
+        let column = ColumnId::new([7; 32]);
+        let object = ObjectId::new([7; 32]);
+        let account = AccountId::new([7; 32]);
+        let block = BlockId::new([7; 32]);
+        assert_eq!(column.to_string().parse(), Ok(column));
+        assert_eq!(object.to_string().parse(), Ok(object));
+        assert_eq!(account.to_string().parse(), Ok(account));
+        assert_eq!(block.to_string().parse(), Ok(block));
+        assert!(column.to_string().parse::<ObjectId>().is_err());
+        assert!(account.to_string().parse::<NodeId>().is_err());
+        assert!(account.to_string().to_uppercase().parse::<AccountId>().is_err());
+        assert!("".parse::<ColumnId>().is_err());
+    }
+
+    #[test]
+    fn cids_of_other_hashes_are_refused() {
+        let sha = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
+        assert!(sha.parse::<ColumnId>().is_err());
+    }
+
+    #[test]
+    fn amounts_round_trip() {
+        for (micro, text) in [(0, "0"), (1, "0.000001"), (1_500_000, "1.5"), (u64::MAX, "18446744073709.551615")] {
+            assert_eq!(Amount(micro).to_string(), text);
+            assert_eq!(text.parse(), Ok(Amount(micro)));
+        }
+        for bad in ["", ".", "1.", ".5", "-1", "1e3", "0.0000001", "18446744073709.551616", "99999999999999999999"] {
+            assert!(bad.parse::<Amount>().is_err(), "{bad}");
+        }
+    }
+}

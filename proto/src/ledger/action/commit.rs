@@ -1,0 +1,198 @@
+//! commit: n drawn providers keep the n columns of one extent, for a price locked now.
+//!
+//! A straight line: form, term, draw and domain rule, receipts, room, money, record. Every slot's provider must be of
+//! the draw; those without a receipt are left missing, keep nothing, and cost nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    id::{Amount, Epoch, NodeId},
+    ledger::{
+        action::Step,
+        error::TxError,
+        rules::price_per_epoch,
+        state::{Candidate, Commitment, Domain, EpochRecord, ProviderStatus, Records, Slot, SlotState},
+        tx::{Commit, Receipt, SlotClaim},
+    },
+    limits,
+    params::Code,
+    placement::{self, Caps, DrawSeed, PlacementError},
+    sign::{Purpose, verify},
+};
+
+/// What the commits of one block share of an epoch: its record, read once, and the caps of each code, counted once.
+#[derive(Debug)]
+pub(in crate::ledger) struct Roster {
+    record: EpochRecord,
+    caps: BTreeMap<Code, Result<Caps, PlacementError>>,
+}
+
+impl Roster {
+    pub(in crate::ledger) const fn new(record: EpochRecord) -> Self {
+        Self { record, caps: BTreeMap::new() }
+    }
+
+    /// Counts the caps of `code`, if they are not counted yet.
+    pub(in crate::ledger) fn prepare(&mut self, code: Code, min_domains: u8) {
+        self.caps.entry(code).or_insert_with(|| Caps::of(&self.record.roster, code, min_domains));
+    }
+
+    fn caps(&self, code: Code) -> Result<Caps, PlacementError> {
+        *self.caps.get(&code).expect("prepared for the commit at hand")
+    }
+}
+
+pub(super) fn form(commit: &Commit) -> Result<(), TxError> {
+    if !commit.code.is_valid() {
+        return Err(TxError::Code(commit.code));
+    }
+    if commit.slots.len() != usize::from(commit.code.n) {
+        return Err(TxError::SlotCount { have: commit.slots.len(), need: commit.code.n });
+    }
+    if !is_plausible(commit) {
+        let Commit { size, column_len, extent, extents, .. } = *commit;
+        return Err(TxError::Layout { size, column_len, extent, extents });
+    }
+    let mut seen = BTreeSet::new();
+    match commit.slots.iter().position(|slot| !seen.insert(slot.provider)) {
+        Some(index) => Err(TxError::Duplicate { index, provider: commit.slots[index].provider }),
+        None => Ok(()),
+    }
+}
+
+/// Whether an object of this size could have such an extent. What exactly it has is for the manifest, which the holders
+/// checked; money goes by the column length that they signed.
+fn is_plausible(commit: &Commit) -> bool {
+    let unit = u64::try_from(limits::CELL_UNIT).expect("a small constant");
+    let extents_max = u32::try_from(limits::EXTENTS).expect("a small constant");
+    let room = u128::from(commit.extents) * u128::from(commit.code.k) * u128::from(limits::COLUMN);
+    let is_last = commit.extents.checked_sub(commit.extent) == Some(1);
+    commit.extent < commit.extents
+        && commit.extents <= extents_max
+        && commit.column_len > 0
+        && commit.column_len <= limits::COLUMN
+        && commit.column_len.is_multiple_of(unit)
+        && (is_last || commit.column_len == limits::COLUMN)
+        && u128::from(commit.size) <= room
+}
+
+pub(super) fn apply(step: &mut Step<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+    let (id, start) = (step.own(commit.object, commit.extent), step.epoch());
+    step.check_term(commit.end, start)?;
+    if step.draft.commitment(&id).is_some() {
+        return Err(TxError::AlreadyCommitted { object: commit.object, extent: commit.extent });
+    }
+    let rosters = step.rosters;
+    let holders = holders(step, commit, drawable(step, commit, rosters)?)?;
+    check_receipts(step, commit)?;
+    take_room(step, commit, &holders)?;
+    let price = price(commit, &holders);
+    let escrow = step.lock_escrow(price, start, commit.end)?;
+    step.draft.put_commitment(Commitment {
+        id,
+        size: commit.size,
+        extents: commit.extents,
+        code: commit.code,
+        column_len: commit.column_len,
+        slots: slots(commit, start),
+        start,
+        end: commit.end,
+        price,
+        escrow,
+    });
+    Ok(())
+}
+
+/// What the draw's epoch froze, if draws of it are good now.
+fn drawable<'r>(
+    step: &Step<'_, '_>,
+    commit: &Commit,
+    rosters: &'r BTreeMap<Epoch, Roster>,
+) -> Result<&'r Roster, TxError> {
+    let (draw, nonce, distance) = (commit.draw, step.nonce, step.rules.params.draw_nonces);
+    if draw.nonce.abs_diff(nonce) > distance {
+        return Err(TxError::DrawNonce { given: draw.nonce, nonce, distance });
+    }
+    let (oldest, newest) = (step.rules.oldest_draw(step.epoch()), step.epoch());
+    let roster = rosters.get(&draw.epoch).filter(|_| oldest <= draw.epoch && draw.epoch <= newest);
+    roster.ok_or(TxError::DrawEpoch { given: draw.epoch, oldest, newest })
+}
+
+/// The candidates of the slots, in their order: all of the draw, and together within the domain rule.
+fn holders<'r>(step: &Step<'_, '_>, commit: &Commit, roster: &'r Roster) -> Result<Vec<&'r Candidate>, TxError> {
+    let (record, caps) = (&roster.record, roster.caps(commit.code)?);
+    let seed = DrawSeed { beacon: record.beacon, account: step.account, draw: commit.draw, extent: commit.extent };
+    let drawn = placement::draw_under(&record.roster, &seed, commit.code, &caps)?;
+    let drawn: BTreeMap<NodeId, &Candidate> =
+        drawn.into_iter().map(|candidate| (candidate.provider, candidate)).collect();
+    let holder =
+        |(index, provider): (usize, NodeId)| drawn.get(&provider).copied().ok_or(TxError::NotDrawn { index, provider });
+    let providers = commit.slots.iter().map(|slot| slot.provider).enumerate();
+    let holders: Vec<&Candidate> = providers.map(holder).collect::<Result<_, _>>()?;
+    let domains: Vec<&Domain> = holders.iter().map(|candidate| &candidate.domain).collect();
+    let Caps { operator, infrastructure, region } = caps;
+    if caps.holds(&domains) { Ok(holders) } else { Err(TxError::DomainRule { operator, infrastructure, region }) }
+}
+
+/// Every receipt that is given must verify, and enough must be given.
+fn check_receipts(step: &Step<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+    let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
+    let need = step.rules.receipts_needed(commit.code);
+    if have < usize::from(need) {
+        return Err(TxError::TooFewReceipts { have, need });
+    }
+    for (index, slot) in commit.slots.iter().enumerate() {
+        let receipt = Receipt {
+            account: step.account,
+            object: commit.object,
+            extent: commit.extent,
+            index: u8::try_from(index).expect("a code has at most 255 columns"),
+            column: slot.column,
+            column_len: commit.column_len,
+            draw: commit.draw,
+        };
+        let verifies =
+            |signature| verify(&slot.provider, signature, Purpose::Receipt, &step.rules.chain, &receipt).is_ok();
+        if !slot.receipt.as_ref().is_none_or(verifies) {
+            return Err(TxError::Receipt { index, provider: slot.provider });
+        }
+    }
+    Ok(())
+}
+
+/// Takes room on the providers that keep a column.
+fn take_room(step: &mut Step<'_, '_>, commit: &Commit, holders: &[&Candidate]) -> Result<(), TxError> {
+    for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
+        if slot.receipt.is_none() {
+            continue;
+        }
+        let provider = step.draft.provider_mut(&slot.provider);
+        let takes =
+            provider.filter(|provider| provider.status == ProviderStatus::Active && provider.domain == holder.domain);
+        let provider = takes.ok_or(TxError::ProviderGone { index, provider: slot.provider })?;
+        let free = provider.capacity.saturating_sub(provider.used);
+        if free < commit.column_len {
+            return Err(TxError::ProviderFull { index, provider: slot.provider, free });
+        }
+        provider.used += commit.column_len;
+    }
+    Ok(())
+}
+
+/// The price of one epoch: of the slots that are there, as the roster has it.
+fn price(commit: &Commit, holders: &[&Candidate]) -> Amount {
+    let live = commit.slots.iter().zip(holders).filter(|(slot, _)| slot.receipt.is_some());
+    let prices = live.map(|(_, holder)| price_per_epoch(commit.column_len, holder.price));
+    prices.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
+}
+
+fn slots(commit: &Commit, since: Epoch) -> Vec<Slot> {
+    let state = |has: bool| if has { SlotState::Live } else { SlotState::Missing };
+    let slot = |claim: &SlotClaim| Slot {
+        provider: claim.provider,
+        column: claim.column,
+        since,
+        state: state(claim.receipt.is_some()),
+    };
+    commit.slots.iter().map(slot).collect()
+}

@@ -1,0 +1,21 @@
+//! extend: pays for more epochs of what the sender has committed, at the price it was committed for.
+
+use crate::ledger::{
+    action::Step,
+    error::TxError,
+    state::{Commitment, Records},
+    tx::Extend,
+};
+
+pub(super) fn apply(step: &mut Step<'_, '_>, extend: &Extend) -> Result<(), TxError> {
+    let Extend { object, extent, end } = *extend;
+    let epoch = step.epoch();
+    // What has ended only waits for its turn to be removed: its holders may have forgotten it.
+    let commitment = step.draft.commitment(&step.own(object, extent)).filter(|commitment| commitment.end > epoch);
+    let commitment = commitment.ok_or(TxError::NoCommitment { object, extent })?;
+    step.check_term(end, commitment.end)?;
+    let more = step.lock_escrow(commitment.price, commitment.end, end)?;
+    let escrow = commitment.escrow.plus(more).expect("money is conserved: an escrow is at most what was minted");
+    step.draft.put_commitment(Commitment { end, escrow, ..commitment });
+    Ok(())
+}

@@ -1,0 +1,84 @@
+//! What transactions do: one file each, with the checks of its form (no state needed) and its rules.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    id::{AccountId, Amount, Epoch, ObjectId},
+    ledger::{
+        draft::Draft,
+        error::TxError,
+        money::{self, Pool},
+        rules::Rules,
+        state::{CommitmentId, Records},
+        tx::{Action, TxBody},
+    },
+};
+
+mod commit;
+mod extend;
+mod register;
+mod release;
+mod transfer;
+
+pub(super) use commit::Roster;
+pub(super) use register::{check_offer, is_weak};
+pub(super) use release::close;
+
+/// One transaction at work, after its fee is paid: what it may read, and the draft it changes.
+pub(super) struct Step<'a, 'd> {
+    pub(super) rules: &'a Rules,
+    pub(super) draft: &'a mut Draft<'d>,
+    pub(super) rosters: &'a BTreeMap<Epoch, Roster>,
+    pub(super) account: AccountId,
+    pub(super) nonce: u64,
+}
+
+/// Checks what needs no state.
+pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
+    match &body.action {
+        Action::Transfer(transfer) => transfer::form(transfer),
+        Action::Register(register) => register::form(rules, body.account, register),
+        Action::Commit(commit) => commit::form(commit),
+        Action::Extend(_) | Action::Release(_) => Ok(()),
+    }
+}
+
+/// Does what the action says.
+pub(super) fn apply(step: &mut Step<'_, '_>, action: &Action) -> Result<(), TxError> {
+    match action {
+        Action::Transfer(transfer) => transfer::apply(step, transfer),
+        Action::Register(register) => register::apply(step, register),
+        Action::Commit(commit) => commit::apply(step, commit),
+        Action::Extend(extend) => extend::apply(step, extend),
+        Action::Release(release) => release::apply(step, release),
+    }
+}
+
+impl Step<'_, '_> {
+    /// The block's epoch.
+    fn epoch(&self) -> Epoch {
+        self.draft.tip().epoch
+    }
+
+    /// Checks that a term may end at `end`, which must be later than `after`.
+    fn check_term(&self, end: Epoch, after: Epoch) -> Result<(), TxError> {
+        let (earliest, latest) = (after.after(1), self.epoch().after(self.rules.params.term_epochs));
+        if earliest <= end && end <= latest { Ok(()) } else { Err(TxError::Term { end, earliest, latest }) }
+    }
+
+    /// The key of the sender's commitment.
+    fn own(&self, object: ObjectId, extent: u32) -> CommitmentId {
+        CommitmentId { object, extent, owner: self.account }
+    }
+
+    /// Locks the price of the epochs `from..until`.
+    fn lock_escrow(&mut self, price: Amount, from: Epoch, until: Epoch) -> Result<Amount, TxError> {
+        let epochs = until.0 - from.0;
+        let Some(escrow) = price.0.checked_mul(epochs).map(Amount) else {
+            let have = self.draft.account(&self.account).balance;
+            return Err(TxError::Funds { need: Amount(u64::MAX), have });
+        };
+        money::lock(self.draft, &self.account, escrow, Pool::Escrow)?;
+        Ok(escrow)
+    }
+}

@@ -1,0 +1,103 @@
+//! register: makes a node a provider of the sender's, or changes what it offers.
+//!
+//! The bond is locked once. What is kept already stays as it was bought: capacity never falls below it, and the domain
+//! stands still while extents rely on it.
+
+use crate::{
+    id::{AccountId, ChainId, NodeId},
+    ledger::{
+        action::Step,
+        error::TxError,
+        money::{self, Pool},
+        rules::Rules,
+        state::{Domain, Provider, ProviderStatus, Records},
+        tx::{Consent, Register},
+    },
+    limits,
+    sign::{Purpose, Signature, verify},
+};
+
+pub(super) fn form(rules: &Rules, owner: AccountId, register: &Register) -> Result<(), TxError> {
+    let node = register.node;
+    check_offer(&node, &register.addresses, &register.domain)?;
+    verify(&node, &register.consent, Purpose::Consent, &rules.chain, &Consent { owner, node })
+        .map_err(|_| TxError::Consent { node })
+}
+
+/// Checks what a provider says of itself.
+pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain: &Domain) -> Result<(), TxError> {
+    if is_weak(node) {
+        return Err(TxError::WeakKey { node: *node });
+    }
+    if addresses.is_empty() || addresses.len() > limits::ADDRESSES || !addresses.iter().all(|text| is_address(text)) {
+        return Err(TxError::Addresses);
+    }
+    let parts = [&domain.operator, &domain.infrastructure, &domain.region];
+    if parts.into_iter().all(|part| is_name(part)) { Ok(()) } else { Err(TxError::DomainName) }
+}
+
+/// Whether the key is a point of small order: for those alone, the identity with scalar zero signs every message.
+pub(in crate::ledger) fn is_weak(node: &NodeId) -> bool {
+    let mut universal = Signature([0; 64]);
+    universal.0[0] = 1;
+    let chain = ChainId::new([0; 32]);
+    verify(node, &universal, Purpose::Consent, &chain, "weak").is_ok()
+}
+
+fn is_address(text: &str) -> bool {
+    text.starts_with('/')
+        && text.len() <= limits::NAME
+        && text.bytes().all(|byte| byte.is_ascii_graphic())
+        && !text.contains("/p2p/")
+}
+
+/// One spelling for one name, so that nobody is two by capital letters.
+fn is_name(text: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+    (1..=limits::NAME).contains(&text.len()) && text.bytes().all(allowed)
+}
+
+pub(super) fn apply(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
+    match step.draft.provider(&register.node) {
+        Some(provider) => update(step, provider, register),
+        None => found(step, register),
+    }
+}
+
+fn found(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
+    let bond = step.rules.params.provider_bond;
+    money::lock(step.draft, &step.account, bond, Pool::Bonds)?;
+    step.draft.put_provider(Provider {
+        owner: step.account,
+        node: register.node,
+        addresses: register.addresses.clone(),
+        domain: register.domain.clone(),
+        price: register.price,
+        capacity: register.capacity,
+        used: 0,
+        bond,
+        status: ProviderStatus::Active,
+    });
+    Ok(())
+}
+
+fn update(step: &mut Step<'_, '_>, provider: Provider, register: &Register) -> Result<(), TxError> {
+    let Provider { owner, node, used, .. } = provider;
+    if owner != step.account {
+        return Err(TxError::OtherOwner { node, owner });
+    }
+    if register.capacity < used {
+        return Err(TxError::CapacityBelowUsed { used, capacity: register.capacity });
+    }
+    if register.domain != provider.domain && used > 0 {
+        return Err(TxError::DomainInUse { used });
+    }
+    step.draft.put_provider(Provider {
+        addresses: register.addresses.clone(),
+        domain: register.domain.clone(),
+        price: register.price,
+        capacity: register.capacity,
+        ..provider
+    });
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! What happens between blocks: epochs turn, and commitments end.
+//!
+//! An epoch's roster freezes from the state before the block that begins it; its beacon also mixes that block's own
+//! signature. So whoever offers, prices or moves a provider does it before the chance is known that will draw with it.
+
+use crate::{
+    id::{ChainId, Epoch},
+    ledger::{
+        action,
+        draft::Draft,
+        rules::Rules,
+        state::{Candidate, Provider, ProviderStatus, Records},
+    },
+    limits,
+};
+
+/// Begins a block of `epoch`: the roster, when the block begins the epoch.
+pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<Candidate>> {
+    let tip = draft.tip_mut();
+    let epoch = rules.epoch_of(tip.height);
+    let turned = epoch > tip.epoch;
+    tip.epoch = epoch;
+    if turned {
+        forget(draft, rules, epoch);
+    }
+    // Before anything ends, so that the roster is what the last block left.
+    let roster = turned.then(|| roster(&draft.providers()));
+    end_commitments(draft, epoch);
+    roster
+}
+
+/// Drops the epoch whose draws have just become too old.
+fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
+    if let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) {
+        draft.set_epoch(Epoch(old), None);
+    }
+}
+
+/// Ends what is paid no longer; what is over the bound waits for the next block.
+fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
+    for id in draft.ending(epoch, limits::ENDINGS) {
+        let commitment = draft.commitment(&id).expect("the index by end names commitments that exist");
+        action::close(draft, &commitment);
+    }
+}
+
+/// Who can be drawn, in the order of node ids.
+pub(super) fn roster(providers: &[Provider]) -> Vec<Candidate> {
+    let candidates =
+        providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| Candidate {
+            provider: provider.node,
+            domain: provider.domain.clone(),
+            weight: provider.capacity.saturating_sub(provider.used),
+            price: provider.price,
+        });
+    candidates.filter(|candidate| candidate.weight > 0).collect()
+}
+
+/// The epoch's beacon, from all chance gathered up to the block that began it.
+pub(super) fn beacon(mix: &[u8; 32], epoch: Epoch) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("ostrakon epoch beacon 1");
+    hasher.update(mix).update(&epoch.0.to_le_bytes());
+    hasher.finalize().into()
+}
+
+/// The chance gathered before the first block: none, so it only tells chains apart.
+pub(super) fn first_mix(chain: &ChainId) -> [u8; 32] {
+    blake3::derive_key("ostrakon first mix 1", chain.bytes())
+}

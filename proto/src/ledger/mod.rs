@@ -1,0 +1,29 @@
+//! The ledger: who has what money, who keeps which columns for whom and until when (DESIGN 5; SPEC, "Ledger").
+//!
+//! A replicated state machine without a clock, a disk or a socket: [`Genesis`] founds it, [`propose`] makes a block,
+//! [`execute`] judges one, and what comes out are [`state::Changes`] for a store to commit. [`state`] has the records
+//! and [`tx`] what may be said; one file of `action` each says what it does. Order comes from elsewhere.
+
+mod action;
+mod apply;
+mod draft;
+mod epoch;
+mod error;
+mod genesis;
+mod memory;
+mod money;
+mod propose;
+mod rules;
+pub mod state;
+pub mod tx;
+
+pub use apply::{BlockError, Execution, check, execute, verify_header};
+pub use draft::Draft;
+pub use error::TxError;
+pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider};
+pub use memory::{Memory, Sums};
+pub use propose::{Proposal, Proposer, propose};
+pub use rules::{Rules, fee, price_per_epoch};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,68 @@
+//! Money moves, and only here: from an account to another, or between an account and what is locked or burnt.
+//!
+//! Invariant "money is conserved": balances + bonds + escrow + burnt = minted, after every function. As all of it fits
+//! an [`Amount`], no part of it overflows.
+
+use crate::{
+    id::{AccountId, Amount},
+    ledger::{
+        draft::Draft,
+        error::TxError,
+        state::{Records, Tip},
+    },
+};
+
+/// Where money can be, if not in an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// Locked by a provider.
+    Bonds,
+    /// Locked in a commitment.
+    Escrow,
+    /// Destroyed.
+    Burnt,
+}
+
+impl Pool {
+    const fn of(self, tip: &mut Tip) -> &mut Amount {
+        match self {
+            Self::Bonds => &mut tip.bonded,
+            Self::Escrow => &mut tip.escrowed,
+            Self::Burnt => &mut tip.burnt,
+        }
+    }
+}
+
+/// Takes `amount` from an account into a pool; the caller writes it into the record that holds it.
+pub(super) fn lock(draft: &mut Draft<'_>, from: &AccountId, amount: Amount, pool: Pool) -> Result<(), TxError> {
+    debit(draft, from, amount)?;
+    let pool = pool.of(draft.tip_mut());
+    *pool = pool.plus(amount).expect("money is conserved: a pool is at most what was minted");
+    Ok(())
+}
+
+/// Gives `amount` from a pool to an account.
+pub(super) fn unlock(draft: &mut Draft<'_>, to: &AccountId, amount: Amount, pool: Pool) {
+    let pool = pool.of(draft.tip_mut());
+    *pool = pool.minus(amount).expect("money is conserved: a record's money is in its pool");
+    credit(draft, to, amount);
+}
+
+/// Pays `amount` from one account to another.
+pub(super) fn pay(draft: &mut Draft<'_>, from: &AccountId, to: &AccountId, amount: Amount) -> Result<(), TxError> {
+    debit(draft, from, amount)?;
+    credit(draft, to, amount);
+    Ok(())
+}
+
+fn debit(draft: &mut Draft<'_>, from: &AccountId, amount: Amount) -> Result<(), TxError> {
+    let have = draft.account(from).balance;
+    let left = have.minus(amount).ok_or(TxError::Funds { need: amount, have })?;
+    draft.account_mut(from).balance = left;
+    Ok(())
+}
+
+fn credit(draft: &mut Draft<'_>, to: &AccountId, amount: Amount) {
+    let account = draft.account_mut(to);
+    account.balance = account.balance.plus(amount).expect("money is conserved: a balance is at most what was minted");
+}

@@ -1,0 +1,90 @@
+//! What every rule needs to know of its chain, and what things cost.
+
+use crate::{
+    codec,
+    id::{Amount, ChainId, Epoch, Height, NodeId},
+    ledger::{genesis::Genesis, state::Validator, tx::TxBody},
+    params::{Code, Params},
+};
+
+/// Bytes of a signature, which a transaction has beside its body.
+const SIGNATURE: u128 = 64;
+/// Bytes of one GiB.
+const GIB: u128 = 1 << 30;
+
+/// The constants of one chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// Which chain.
+    pub chain: ChainId,
+    /// Its parameter table.
+    pub params: Params,
+    /// Who may propose.
+    pub validators: Vec<Validator>,
+}
+
+impl From<&Genesis> for Rules {
+    fn from(genesis: &Genesis) -> Self {
+        Self { chain: genesis.id(), params: genesis.params.clone(), validators: genesis.validators.clone() }
+    }
+}
+
+impl Rules {
+    /// The validator whose node this is.
+    pub fn validator(&self, node: &NodeId) -> Option<&Validator> {
+        self.validators.iter().find(|validator| validator.node == *node)
+    }
+
+    /// The epoch that a block of this height is in.
+    pub fn epoch_of(&self, height: Height) -> Epoch {
+        Epoch(height.0 / self.params.epoch_blocks)
+    }
+
+    /// The oldest epoch whose draws are still good in `epoch`.
+    pub fn oldest_draw(&self, epoch: Epoch) -> Epoch {
+        Epoch(epoch.0.saturating_sub(self.params.draw_epochs - 1))
+    }
+
+    /// The repair threshold R of `code` on this chain.
+    pub fn repair_threshold(&self, code: Code) -> u8 {
+        self.params.repair_threshold(code)
+    }
+
+    /// Receipts without which a commitment of `code` is refused.
+    pub fn receipts_needed(&self, code: Code) -> u8 {
+        code.receipts_needed(self.repair_threshold(code))
+    }
+}
+
+/// The least fee of a transaction with this body; its own `fee` field does not matter.
+pub fn fee(params: &Params, body: &TxBody) -> Amount {
+    let body_len = u128::try_from(codec::encode(body).len()).expect("a usize fits");
+    saturate(u128::from(params.fee_base.0) + u128::from(params.fee_byte.0) * (body_len + SIGNATURE))
+}
+
+/// What one epoch of a column of `column_len` bytes costs where a GiB costs `price`: rounded up, saturating.
+pub fn price_per_epoch(column_len: u64, price: Amount) -> Amount {
+    saturate((u128::from(column_len) * u128::from(price.0)).div_ceil(GIB))
+}
+
+fn saturate(micro: u128) -> Amount {
+    Amount(u64::try_from(micro).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prices_round_up_and_saturate() {
+        let check = |column_len, price, expect| {
+            assert_eq!(price_per_epoch(column_len, Amount(price)), Amount(expect), "{column_len} x {price}");
+        };
+        check(0, 1_000_000, 0);
+        check(64, 0, 0);
+        check(64, 1, 1);
+        check(1 << 30, 1_000_000, 1_000_000);
+        check(1 << 29, 1_000_001, 500_001);
+        check(u64::MAX, u64::MAX, u64::MAX);
+    }
+}

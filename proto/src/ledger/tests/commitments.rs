@@ -1,0 +1,331 @@
+//! Committing, extending and releasing.
+
+use super::world::{World, alice, bob, code, id, object, pauper};
+use crate::{
+    id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
+    ledger::{
+        TxError, price_per_epoch,
+        state::{CommitmentId, Records, SlotState},
+        tx::{Action, Commit, Extend, Release},
+    },
+    limits,
+    params::Code,
+    placement::{Caps, PlacementError},
+    sign::Keypair,
+};
+
+const LENGTH: u64 = 65_536;
+
+fn key_of(owner: &Keypair, number: u8) -> CommitmentId {
+    CommitmentId { object: object(number), extent: 0, owner: id(owner) }
+}
+
+#[test]
+fn a_commitment_locks_its_price_and_takes_its_room() {
+    let mut world = World::new();
+    world.wait_for(2);
+    let (start, before) = (world.epoch(), world.account(&alice()).balance);
+    let mut commit = world.commit(&alice(), 1, code("4/12"), LENGTH);
+    commit.slots[5].receipt = None;
+    let tx = world.tx(&alice(), Action::Commit(commit.clone()));
+    let fee = tx.body.fee;
+    world.block(vec![tx]);
+    let made = world.state.commitment(&key_of(&alice(), 1)).expect("committed");
+    let record = world.state.epoch(start).expect("kept");
+    let price_of = |provider: &NodeId| record.roster.iter().find(|c| c.provider == *provider).expect("drawn").price;
+    let live = commit.slots.iter().enumerate().filter(|(index, _)| *index != 5);
+    let price: u64 = live.map(|(_, slot)| price_per_epoch(LENGTH, price_of(&slot.provider)).0).sum();
+    assert_eq!((made.price, made.escrow), (Amount(price), Amount(price * 10)));
+    assert_eq!((made.start, made.end, made.live()), (start, start.after(10), 11));
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 - price * 10 - fee.0));
+    for (index, slot) in made.slots.iter().enumerate() {
+        let provider = world.state.provider(&slot.provider).expect("registered");
+        let expect = if index == 5 { (SlotState::Missing, 0) } else { (SlotState::Live, LENGTH) };
+        assert_eq!((slot.state, provider.used), expect);
+        assert_eq!(slot.column, commit.slots[index].column);
+    }
+}
+
+/// What a commit must be. Each case changes a proper one, and signs it anew where the change alone is meant.
+#[test]
+fn commits_are_checked() {
+    let mut world = World::new();
+    world.wait_for(3);
+    let check = |desc: &str, change: &dyn Fn(&mut Commit), expect: Result<(), TxError>| {
+        let mut commit = world.commit(&alice(), 1, code("4/12"), LENGTH);
+        change(&mut commit);
+        world.sign_all(&alice(), &mut commit);
+        assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
+    };
+    check("as it should be", &|_| {}, Ok(()));
+    for bad in [Code { k: 0, n: 12 }, Code { k: 12, n: 12 }, Code { k: 13, n: 12 }, Code { k: 0, n: 0 }] {
+        check("no code", &|commit| commit.code = bad, Err(TxError::Code(bad)));
+    }
+    check("a slot less", &|commit| commit.slots.truncate(11), Err(TxError::SlotCount { have: 11, need: 12 }));
+    let more = |commit: &mut Commit| commit.slots.push(commit.slots[0]);
+    check("a slot more", &more, Err(TxError::SlotCount { have: 13, need: 12 }));
+    let first = world.commit(&alice(), 1, code("4/12"), LENGTH).slots[0].provider;
+    let twice = |commit: &mut Commit| commit.slots[7].provider = first;
+    check("a provider twice", &twice, Err(TxError::Duplicate { index: 7, provider: first }));
+    check("a column twice is no harm", &|commit| commit.slots[7].column = commit.slots[0].column, Ok(()));
+    check("nothing in an object", &|commit| commit.size = 0, Ok(()));
+    let epoch = world.epoch();
+    let term = |end| Err(TxError::Term { end, earliest: epoch.after(1), latest: epoch.after(100) });
+    check("ends now", &|commit| commit.end = epoch, term(epoch));
+    check("ended before", &|commit| commit.end = Epoch(0), term(Epoch(0)));
+    check("one epoch", &|commit| commit.end = epoch.after(1), Ok(()));
+    check("the longest term", &|commit| commit.end = epoch.after(100), Ok(()));
+    check("one longer", &|commit| commit.end = epoch.after(101), term(epoch.after(101)));
+    check("for ever", &|commit| commit.end = Epoch(u64::MAX), term(Epoch(u64::MAX)));
+    let too_many = code("8/24");
+    let few = TxError::Placement(PlacementError::TooFewProviders { code: too_many, have: 14 });
+    let larger = |commit: &mut Commit| {
+        commit.code = too_many;
+        let slot = commit.slots[0];
+        let more = (12..24).map(|index| crate::ledger::tx::SlotClaim { provider: NodeId::new([index; 32]), ..slot });
+        commit.slots.extend(more);
+    };
+    check("more columns than providers", &larger, Err(few));
+    let narrow = |commit: &mut Commit| commit.code = code("11/12");
+    let Err(concentrated) = Caps::of(&world.state.epoch(epoch).expect("kept").roster, code("11/12"), 3) else {
+        panic!("seven domains can not carry a code that one loss breaks");
+    };
+    check("a domain could take it along", &narrow, Err(TxError::Placement(concentrated)));
+}
+
+#[test]
+fn layouts_are_plausible() {
+    let world = World::new();
+    let check = |desc: &str, (extent, extents), size, column_len, fits: bool| {
+        let mut commit = world.commit(&alice(), 1, code("4/12"), LENGTH);
+        (commit.extent, commit.extents, commit.size, commit.column_len) = (extent, extents, size, column_len);
+        let verdict = world.verdict(&world.tx(&alice(), Action::Commit(commit)));
+        let refused = Err(TxError::Layout { size, column_len, extent, extents });
+        // What is plausible fails later: its draw was for extent 0, or its receipts were for another length.
+        assert_eq!(verdict == refused, !fits, "{desc}: {verdict:?}");
+    };
+    let column = limits::COLUMN;
+    check("one unit", (0, 1), 1, 64, true);
+    check("no column", (0, 1), 0, 0, false);
+    check("half a unit", (0, 1), 1, 32, false);
+    check("a unit and a half", (0, 1), 1, 96, false);
+    check("a whole extent", (0, 1), 4 * column, column, true);
+    check("more than an extent", (0, 1), 4 * column, column + 64, false);
+    check("more bytes than columns", (0, 1), 4 * column + 1, column, false);
+    check("no extents", (0, 0), 1, 64, false);
+    check("outside", (1, 1), 1, 64, false);
+    check("the largest extent number", (u32::MAX, u32::MAX), 1, 64, false);
+    check("a short first extent", (0, 2), 1, 64, false);
+    check("a full first extent", (0, 2), 4 * column + 1, column, true);
+    check("a short last extent", (1, 2), 4 * column + 1, 64, true);
+    check("the most extents", (1_023, 1_024), u64::MAX >> 22, 64, true);
+    check("one more", (1_024, 1_025), 1, 64, false);
+}
+
+#[test]
+fn draws_are_checked() {
+    let mut world = World::new();
+    world.wait_for(5);
+    for _ in 0..6 {
+        let pay = crate::ledger::tx::Transfer { to: id(&bob()), amount: Amount(1) };
+        world.does(&alice(), Action::Transfer(pay));
+    }
+    assert_eq!((world.epoch(), world.account(&alice()).nonce), (Epoch(6), 6));
+    // Draws anew and signs: only the rules about which draw remain to break.
+    let check = |desc: &str, epoch: u64, nonce: u64, expect: Result<(), TxError>| {
+        let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
+        commit.draw = crate::placement::Draw { epoch: Epoch(epoch), nonce };
+        if world.state.epoch(Epoch(epoch)).is_some() {
+            let drawn = world.drawn(&alice(), commit.draw, commit.code);
+            commit.slots.iter_mut().zip(drawn).for_each(|(slot, provider)| slot.provider = provider);
+        }
+        world.sign_all(&alice(), &mut commit);
+        assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
+    };
+    let epoch_error = |given| Err(TxError::DrawEpoch { given: Epoch(given), oldest: Epoch(5), newest: Epoch(6) });
+    let nonce_error = |given| Err(TxError::DrawNonce { given, nonce: 6, distance: 4 });
+    check("this epoch", 6, 6, Ok(()));
+    check("the last epoch", 5, 6, Ok(()));
+    check("the epoch before", 4, 6, epoch_error(4));
+    check("the next epoch", 7, 6, epoch_error(7));
+    check("the end of time", u64::MAX, 6, epoch_error(u64::MAX));
+    check("four behind", 6, 2, Ok(()));
+    check("five behind", 6, 1, nonce_error(1));
+    check("four ahead", 6, 10, Ok(()));
+    check("five ahead", 6, 11, nonce_error(11));
+    check("far ahead", 6, u64::MAX, nonce_error(u64::MAX));
+}
+
+/// In the block that begins an epoch its beacon does not exist yet: nobody can have drawn with it.
+#[test]
+fn an_epoch_can_not_be_drawn_with_in_the_block_that_begins_it() {
+    let mut world = World::new();
+    while world.state.tip().height.0 < 7 {
+        world.block(vec![]);
+    }
+    let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    commit.draw.epoch = Epoch(2);
+    let expect = TxError::DrawEpoch { given: Epoch(2), oldest: Epoch(1), newest: Epoch(2) };
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), Err(expect));
+}
+
+#[test]
+fn holders_are_of_the_draw_and_keep_the_domain_rule() {
+    let world = World::new();
+    let proper = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    let drawn = world.drawn(&alice(), proper.draw, proper.code);
+    assert_eq!(drawn.len(), 8, "twice n");
+    let check = |desc: &str, providers: [NodeId; 4], expect: Result<(), TxError>| {
+        let mut commit = proper.clone();
+        commit.slots.iter_mut().zip(providers).for_each(|(slot, provider)| slot.provider = provider);
+        world.sign_all(&alice(), &mut commit);
+        assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
+    };
+    let cloud = |node: &NodeId| world.state.provider(node).expect("registered").domain.infrastructure;
+    check("the first four", [drawn[0], drawn[1], drawn[2], drawn[3]], Ok(()));
+    check("in another order", [drawn[3], drawn[1], drawn[0], drawn[2]], Ok(()));
+    let fresh = drawn[4..].iter().find(|node| drawn[..3].iter().all(|other| cloud(other) != cloud(node)));
+    check("one of the later replaces", [drawn[0], drawn[1], drawn[2], *fresh.expect("there is one")], Ok(()));
+    let twin =
+        drawn[4..].iter().find_map(|node| Some((drawn[..3].iter().position(|o| cloud(o) == cloud(node))?, node)));
+    let (with, twin) = twin.expect("there is one");
+    let rule = TxError::DomainRule { operator: 1, infrastructure: 1, region: 1 };
+    check("two on one infrastructure", [drawn[0], drawn[1], drawn[2], *twin], Err(rule));
+    assert!(with < 3);
+    let roster = world.state.epoch(Epoch(0)).expect("kept").roster;
+    let outside = roster.iter().map(|candidate| candidate.provider).find(|node| !drawn.contains(node)).expect("six");
+    let not_drawn = TxError::NotDrawn { index: 2, provider: outside };
+    check("not drawn", [drawn[0], drawn[1], outside, drawn[2]], Err(not_drawn));
+    let stranger = NodeId::new([200; 32]);
+    let not_drawn = TxError::NotDrawn { index: 0, provider: stranger };
+    check("no provider at all", [stranger, drawn[1], drawn[2], drawn[3]], Err(not_drawn));
+}
+
+#[test]
+fn receipts_are_for_exactly_this() {
+    let world = World::new();
+    let proper = world.commit(&alice(), 1, code("4/12"), LENGTH);
+    let check = |desc: &str, change: &dyn Fn(&mut Commit), expect: Result<(), TxError>| {
+        let mut commit = proper.clone();
+        change(&mut commit);
+        assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
+    };
+    let bad = |index: usize| Err(TxError::Receipt { index, provider: proper.slots[index].provider });
+    check("as it should be", &|_| {}, Ok(()));
+    check("of another column", &|commit| commit.slots[4].column = ColumnId::new([99; 32]), bad(4));
+    check("of another length", &|commit| commit.column_len = 2 * LENGTH, bad(0));
+    check("of another object", &|commit| commit.object = object(2), bad(0));
+    check("of another code", &|commit| commit.slots[3].receipt = commit.slots[2].receipt, bad(3));
+    let flip = |commit: &mut Commit| {
+        let mut receipt = commit.slots[11].receipt.expect("signed");
+        receipt.0[0] ^= 1;
+        commit.slots[11].receipt = Some(receipt);
+    };
+    check("with a bit flipped", &flip, bad(11));
+    let mut bobs = proper.clone();
+    world.sign_all(&bob(), &mut bobs);
+    check("for another account", &|commit| commit.slots[6].receipt = bobs.slots[6].receipt, bad(6));
+    let drop =
+        |count: usize| move |commit: &mut Commit| commit.slots[..count].iter_mut().for_each(|s| s.receipt = None);
+    check("two missing", &drop(2), Ok(()));
+    check("three missing", &drop(3), Err(TxError::TooFewReceipts { have: 9, need: 10 }));
+    check("all missing", &drop(12), Err(TxError::TooFewReceipts { have: 0, need: 10 }));
+}
+
+#[test]
+fn small_codes_need_every_receipt() {
+    let world = World::new();
+    let mut commit = world.commit(&alice(), 1, code("3/6"), LENGTH);
+    commit.slots[5].receipt = None;
+    let verdict = world.verdict(&world.tx(&alice(), Action::Commit(commit)));
+    assert_eq!(verdict, Err(TxError::TooFewReceipts { have: 5, need: 6 }));
+}
+
+#[test]
+fn a_commitment_must_be_paid() {
+    let mut world = World::new();
+    let give = |amount| crate::ledger::tx::Transfer { to: id(&pauper()), amount: Amount(amount) };
+    let fee = world.body(&pauper(), Action::Commit(world.commit(&pauper(), 1, code("4/12"), LENGTH))).fee;
+    let cost = 12 * price_per_epoch(LENGTH, Amount(1_000_013)).0 * 10;
+    world.does(&alice(), Action::Transfer(give(fee.0 + cost - 1)));
+    let tx = world.tx(&pauper(), Action::Commit(world.commit(&pauper(), 1, code("4/12"), LENGTH)));
+    let need = Amount(fee.0 + cost);
+    assert_eq!(world.verdict(&tx), Err(TxError::Funds { need, have: Amount(need.0 - 1) }));
+    world.does(&alice(), Action::Transfer(give(1)));
+    assert_eq!(world.verdict(&tx), Ok(()));
+}
+
+/// Prices are a provider's to choose: no number may break the arithmetic.
+#[test]
+fn absurd_prices_are_only_unaffordable() {
+    let mut genesis = super::world::genesis();
+    genesis.providers.iter_mut().for_each(|provider| provider.price = Amount(u64::MAX));
+    let world = World::of(&genesis);
+    let commit = world.commit(&alice(), 1, code("4/12"), limits::COLUMN);
+    let tx = world.tx(&alice(), Action::Commit(commit));
+    let have = world.account(&alice()).balance;
+    assert_eq!(world.verdict(&tx), Err(TxError::Funds { need: Amount(u64::MAX), have }));
+}
+
+#[test]
+fn one_owner_commits_an_extent_once_and_others_may_too() {
+    let mut world = World::new();
+    world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("2/4"), LENGTH)));
+    let again = world.tx(&alice(), Action::Commit(world.commit(&alice(), 1, code("2/4"), LENGTH)));
+    let already = TxError::AlreadyCommitted { object: object(1), extent: 0 };
+    assert_eq!(world.verdict(&again), Err(already));
+    world.does(&bob(), Action::Commit(world.commit(&bob(), 1, code("2/4"), LENGTH)));
+    let owners: Vec<_> = world.state.commitments_of(&object(1), 9).iter().map(|made| made.id.owner).collect();
+    assert_eq!(owners.len(), 2);
+    assert!(owners.contains(&id(&alice())) && owners.contains(&id(&bob())));
+    assert_eq!(world.state.commitments_of(&object(1), 1).len(), 1);
+    assert_eq!(world.state.commitments_of(&object(2), 9), []);
+}
+
+#[test]
+fn extensions_are_paid_and_checked() {
+    let mut world = World::new();
+    world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("2/4"), LENGTH)));
+    let price = world.state.commitment(&key_of(&alice(), 1)).expect("committed").price;
+    let extend = |object: ObjectId, extent, end| Action::Extend(Extend { object, extent, end: Epoch(end) });
+    let check = |desc: &str, sender: &Keypair, action: Action, expect: Result<(), TxError>| {
+        assert_eq!(world.verdict(&world.tx(sender, action)), expect, "{desc}");
+    };
+    let term = |end| Err(TxError::Term { end: Epoch(end), earliest: Epoch(11), latest: Epoch(100) });
+    let none = |number, extent| Err(TxError::NoCommitment { object: object(number), extent });
+    check("one more", &alice(), extend(object(1), 0, 11), Ok(()));
+    check("none more", &alice(), extend(object(1), 0, 10), term(10));
+    check("fewer", &alice(), extend(object(1), 0, 9), term(9));
+    check("the most", &alice(), extend(object(1), 0, 100), Ok(()));
+    check("one over", &alice(), extend(object(1), 0, 101), term(101));
+    check("for ever", &alice(), extend(object(1), 0, u64::MAX), term(u64::MAX));
+    check("another object", &alice(), extend(object(2), 0, 11), none(2, 0));
+    check("another extent", &alice(), extend(object(1), 1, 11), none(1, 1));
+    check("of another owner", &bob(), extend(object(1), 0, 11), none(1, 0));
+    world.does(&alice(), extend(object(1), 0, 15));
+    let made = world.state.commitment(&key_of(&alice(), 1)).expect("committed");
+    assert_eq!((made.end, made.escrow, made.price), (Epoch(15), Amount(15 * price.0), price));
+}
+
+#[test]
+fn releases_give_everything_back_to_the_owner_alone() {
+    let mut world = World::new();
+    world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("4/12"), LENGTH)));
+    let (before, made) = (world.account(&alice()).balance, world.state.commitment(&key_of(&alice(), 1)).expect("made"));
+    let release = |number, extent| Action::Release(Release { object: object(number), extent });
+    let check = |desc: &str, sender: &Keypair, action: Action, expect: Result<(), TxError>| {
+        assert_eq!(world.verdict(&world.tx(sender, action)), expect, "{desc}");
+    };
+    let none = |number, extent| Err(TxError::NoCommitment { object: object(number), extent });
+    check("of another owner", &bob(), release(1, 0), none(1, 0));
+    check("another extent", &alice(), release(1, 1), none(1, 1));
+    check("another object", &alice(), release(2, 0), none(2, 0));
+    let tx = world.tx(&alice(), release(1, 0));
+    let fee = tx.body.fee;
+    world.block(vec![tx]);
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 + made.escrow.0 - fee.0));
+    assert!(world.state.providers().iter().all(|provider| provider.used == 0));
+    assert_eq!(world.state.commitment(&made.id), None);
+    assert_eq!(world.verdict(&world.tx(&alice(), release(1, 0))), none(1, 0), "twice");
+    world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("4/12"), LENGTH)));
+}

@@ -1,0 +1,142 @@
+//! What happens as epochs turn.
+
+use super::world::{CAPACITY, World, alice, code, genesis, id, landlord, node_key, object};
+use crate::{
+    id::{Amount, Epoch, NodeId, ObjectId},
+    ledger::{
+        TxError,
+        state::{Changes, Commitment, CommitmentId, Records},
+        tx::{Action, Extend},
+    },
+    limits,
+};
+
+#[test]
+fn epochs_turn_by_height_freeze_their_roster_and_are_forgotten() {
+    let mut world = World::new();
+    for _ in 0..3 {
+        world.block(vec![]);
+        assert_eq!(world.epoch(), Epoch(0));
+    }
+    world.does(&landlord(), Action::Register(world.register(&landlord(), 50)));
+    assert_eq!(world.epoch(), Epoch(1));
+    let node: NodeId = node_key(50).public();
+    let knows = |world: &World, epoch| {
+        let record = world.state.epoch(Epoch(epoch))?;
+        Some(record.roster.iter().any(|candidate| candidate.provider == node))
+    };
+    assert_eq!(knows(&world, 1), Some(false), "registered in the block that began it: too late");
+    world.wait_for(2);
+    assert_eq!((knows(&world, 0), knows(&world, 1), knows(&world, 2)), (None, Some(false), Some(true)));
+    let beacons = [1, 2].map(|epoch| world.state.epoch(Epoch(epoch)).expect("kept").beacon);
+    assert_ne!(beacons[0], beacons[1]);
+}
+
+#[test]
+fn rosters_weigh_free_bytes_and_leave_out_the_full() {
+    let mut world = World::new();
+    let commit = world.commit(&alice(), 1, code("4/12"), CAPACITY / 2);
+    let holder = commit.slots[0].provider;
+    world.does(&alice(), Action::Commit(commit));
+    let weight = |world: &World, epoch| {
+        let roster = world.state.epoch(Epoch(epoch)).expect("kept").roster;
+        roster.iter().find(|candidate| candidate.provider == holder).map(|candidate| candidate.weight)
+    };
+    assert_eq!(weight(&world, 0), Some(CAPACITY), "frozen");
+    world.wait_for(1);
+    assert_eq!(weight(&world, 1), Some(CAPACITY / 2));
+    let index = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == holder).expect("one of them");
+    let mut register = world.register(&landlord(), index);
+    register.capacity = CAPACITY / 2;
+    world.does(&landlord(), Action::Register(register));
+    world.wait_for(2);
+    assert_eq!(weight(&world, 2), None);
+    let nodes: Vec<NodeId> =
+        world.state.epoch(Epoch(2)).expect("kept").roster.iter().map(|candidate| candidate.provider).collect();
+    assert!(nodes.is_sorted());
+}
+
+#[test]
+fn commitments_end_with_their_epoch() {
+    let mut world = World::new();
+    let mut commit = world.commit(&alice(), 1, code("4/12"), 4096);
+    commit.end = Epoch(3);
+    world.does(&alice(), Action::Commit(commit));
+    let key = CommitmentId { object: object(1), extent: 0, owner: id(&alice()) };
+    let escrow = world.state.commitment(&key).expect("committed").escrow;
+    while world.state.tip().height.0 < 11 {
+        world.block(vec![]);
+        assert!(world.state.commitment(&key).is_some());
+    }
+    let before = world.account(&alice()).balance;
+    world.block(vec![]);
+    assert_eq!((world.epoch(), world.state.commitment(&key)), (Epoch(3), None));
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 + escrow.0));
+    assert!(world.state.providers().iter().all(|provider| provider.used == 0));
+}
+
+/// A state with many commitments that end in epoch 1, put there without the rules.
+fn crowded(count: u32) -> World {
+    let mut world = World::new();
+    let mut tip = world.state.tip();
+    (tip.minted, tip.escrowed) = (Amount(tip.minted.0 + u64::from(count)), Amount(u64::from(count)));
+    let mut changes = Changes::new(tip);
+    for number in 0..count {
+        let mut bytes = [0; 32];
+        bytes[..4].copy_from_slice(&number.to_be_bytes());
+        let key = CommitmentId { object: ObjectId::new(bytes), extent: 0, owner: id(&alice()) };
+        let commitment = Commitment {
+            id: key,
+            size: 1,
+            extents: 1,
+            code: code("2/4"),
+            column_len: 64,
+            slots: vec![],
+            start: Epoch(0),
+            end: Epoch(1),
+            price: Amount(1),
+            escrow: Amount(1),
+        };
+        changes.commitments.insert(key, Some(commitment));
+    }
+    world.state.commit(&changes);
+    world.check();
+    world
+}
+
+#[test]
+fn many_endings_take_several_blocks_and_can_not_be_extended_meanwhile() {
+    let most = u32::try_from(limits::ENDINGS).expect("a small constant");
+    let mut world = crowded(most + 7);
+    world.wait_for(1);
+    assert_eq!(world.state.tip().escrowed, Amount(7), "the bound of one block");
+    let last = *world.state.ending(Epoch(1), 1).first().expect("seven wait");
+    // The next block ends them before its transactions; within a draft of this state one can see the wait.
+    let extend = Action::Extend(Extend { object: last.object, extent: 0, end: Epoch(50) });
+    let none = TxError::NoCommitment { object: last.object, extent: 0 };
+    assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
+    world.block(vec![]);
+    assert_eq!((world.state.tip().escrowed, world.state.ending(Epoch(99), 1)), (Amount(0), vec![]));
+}
+
+#[test]
+fn an_ended_commitment_that_waits_is_not_extended() {
+    let most = u32::try_from(limits::ENDINGS).expect("a small constant");
+    let mut world = crowded(2 * most + 7);
+    world.wait_for(1);
+    let waiting = *world.state.ending(Epoch(1), usize::MAX).last().expect("many wait");
+    let extend = Action::Extend(Extend { object: waiting.object, extent: 0, end: Epoch(50) });
+    let none = TxError::NoCommitment { object: waiting.object, extent: 0 };
+    assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
+}
+
+#[test]
+fn an_epoch_of_one_block_works() {
+    let mut genesis = genesis();
+    genesis.params.epoch_blocks = 1;
+    let mut world = World::of(&genesis);
+    for number in 0..6 {
+        world.does(&alice(), Action::Commit(world.commit(&alice(), number, code("4/12"), 64)));
+    }
+    assert_eq!(world.epoch(), Epoch(6));
+}

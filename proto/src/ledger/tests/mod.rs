@@ -1,0 +1,11 @@
+//! The ledger at work: a small world, and one file of step tables for each kind of thing that can be said to it.
+
+mod blocks;
+mod commitments;
+mod epochs;
+mod genesis;
+mod providers;
+mod streams;
+mod transfers;
+mod views;
+mod world;

@@ -1,0 +1,142 @@
+//! Registering providers, and what they may change.
+
+use super::world::{CAPACITY, World, alice, bob, code, domain, id, landlord, node_key, pauper};
+use crate::{
+    id::{Amount, NodeId},
+    ledger::{
+        TxError,
+        state::{ProviderStatus, Records},
+        tx::{Action, Register},
+    },
+    sign::{Keypair, Signature},
+};
+
+#[test]
+fn a_provider_is_founded_with_its_bond() {
+    let mut world = World::new();
+    let (before, bond) = (world.account(&alice()).balance, world.rules.params.provider_bond);
+    let tx = world.tx(&alice(), Action::Register(world.register(&alice(), 50)));
+    let fee = tx.body.fee;
+    world.block(vec![tx]);
+    let provider = world.state.provider(&node_key(50).public()).expect("registered");
+    assert_eq!((provider.owner, provider.used, provider.bond), (id(&alice()), 0, bond));
+    assert_eq!(provider.status, ProviderStatus::Active);
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 - bond.0 - fee.0));
+    // An update costs its fee alone.
+    let mut again = world.register(&alice(), 50);
+    (again.price, again.domain) = (Amount(77), domain(51));
+    world.does(&alice(), Action::Register(again));
+    let provider = world.state.provider(&node_key(50).public()).expect("registered");
+    assert_eq!((provider.price, provider.bond, provider.domain), (Amount(77), bond, domain(51)));
+}
+
+#[test]
+fn registrations_are_checked() {
+    let world = World::new();
+    let node: NodeId = node_key(50).public();
+    let check = |desc: &str, change: &dyn Fn(&mut Register), expect: Result<(), TxError>| {
+        let mut register = world.register(&alice(), 50);
+        change(&mut register);
+        assert_eq!(world.verdict(&world.tx(&alice(), Action::Register(register))), expect, "{desc}");
+    };
+    let addresses = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+    check("as it should be", &|_| {}, Ok(()));
+    check("no address", &|register| register.addresses = vec![], Err(TxError::Addresses));
+    let nine = vec!["/ip4/1.2.3.4/tcp/1".to_owned(); 9];
+    check("nine addresses", &|register| register.addresses = nine.clone(), Err(TxError::Addresses));
+    check("eight addresses", &|register| register.addresses = nine[..8].to_vec(), Ok(()));
+    for bad in ["", "127.0.0.1:1", "/ip4/1.2.3.4/tcp/1/p2p/12D3", "/dns4/a b/tcp/1", "/dns4/ü/tcp/1", &"/".repeat(65)]
+    {
+        check(bad, &|register| register.addresses = addresses(&[bad]), Err(TxError::Addresses));
+    }
+    for bad in ["", "Cloud", "a b", "a/b", "ü", "a\n", &"a".repeat(65)] {
+        check(bad, &|register| register.domain.operator = bad.to_owned(), Err(TxError::DomainName));
+        check(bad, &|register| register.domain.infrastructure = bad.to_owned(), Err(TxError::DomainName));
+        check(bad, &|register| register.domain.region = bad.to_owned(), Err(TxError::DomainName));
+    }
+    let no_consent = Err(TxError::Consent { node });
+    check("consent of nobody", &|register| register.consent = Signature([0; 64]), no_consent);
+    let bobs = world.register(&bob(), 50).consent;
+    check("consent for another owner", &|register| register.consent = bobs, no_consent);
+    check("no capacity: takes nothing yet", &|register| register.capacity = 0, Ok(()));
+    check("all the capacity there could be", &|register| register.capacity = u64::MAX, Ok(()));
+}
+
+/// For the points of small order every message has the same signature: whoever registers one lets all sign for it.
+#[test]
+fn weak_keys_are_refused() {
+    let world = World::new();
+    let identity = {
+        let mut bytes = [0; 32];
+        bytes[0] = 1;
+        bytes
+    };
+    let order_eight = [
+        0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf,
+        0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+    ];
+    for bytes in [identity, [0; 32], order_eight] {
+        let node = NodeId::new(bytes);
+        let register = Register { node, ..world.register(&alice(), 50) };
+        let verdict = world.verdict(&world.tx(&alice(), Action::Register(register)));
+        assert_eq!(verdict, Err(TxError::WeakKey { node }));
+    }
+}
+
+#[test]
+fn a_bond_must_be_paid() {
+    let world = World::new();
+    let tx = world.tx(&pauper(), Action::Register(world.register(&pauper(), 50)));
+    assert!(matches!(world.verdict(&tx), Err(TxError::Funds { .. })));
+}
+
+#[test]
+fn only_the_owner_updates_and_never_below_what_is_kept() {
+    let mut world = World::new();
+    let commit = world.commit(&alice(), 1, code("4/12"), 4096);
+    let holder = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == commit.slots[0].provider);
+    let holder = holder.expect("it is one of them");
+    world.does(&alice(), Action::Commit(commit));
+    let check = |desc: &str, change: &dyn Fn(&mut Register), expect: Result<(), TxError>| {
+        let mut register = world.register(&landlord(), holder);
+        change(&mut register);
+        assert_eq!(world.verdict(&world.tx(&landlord(), Action::Register(register))), expect, "{desc}");
+    };
+    check("the same", &|_| {}, Ok(()));
+    check("as much as it keeps", &|register| register.capacity = 4096, Ok(()));
+    let below = TxError::CapacityBelowUsed { used: 4096, capacity: 4095 };
+    check("less than it keeps", &|register| register.capacity = 4095, Err(below));
+    let moved = |register: &mut Register| register.domain.region = "elsewhere".to_owned();
+    check("moved", &moved, Err(TxError::DomainInUse { used: 4096 }));
+    let tx = world.tx(&alice(), Action::Register(world.register(&alice(), holder)));
+    let node = node_key(holder).public();
+    assert_eq!(world.verdict(&tx), Err(TxError::OtherOwner { node, owner: id(&landlord()) }));
+}
+
+/// The roster knows the provider as it was; the rule must hold for where it is.
+#[test]
+fn a_provider_that_moved_since_the_draw_takes_no_slot() {
+    let mut world = World::new();
+    let provider = world.commit(&alice(), 1, code("4/12"), 64).slots[3].provider;
+    let index = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == provider).expect("one of them");
+    let mut register = world.register(&landlord(), index);
+    register.domain.region = "elsewhere".to_owned();
+    world.does(&landlord(), Action::Register(register));
+    let mut commit = world.commit(&alice(), 1, code("4/12"), 64);
+    let gone = Err(TxError::ProviderGone { index: 3, provider });
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit.clone()))), gone);
+    commit.slots[3].receipt = None;
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), Ok(()), "but may stand as missing");
+}
+
+/// Two commits that each fit do not fit together: the roster is frozen, the room is not.
+#[test]
+fn a_full_provider_is_named() {
+    let mut world = World::new();
+    let large = |world: &World, who: &Keypair, number| world.commit(who, number, code("4/12"), CAPACITY);
+    world.does(&alice(), Action::Commit(large(&world, &alice(), 1)));
+    let second = world.tx(&bob(), Action::Commit(large(&world, &bob(), 2)));
+    let Err(TxError::ProviderFull { free: 0, .. }) = world.verdict(&second) else {
+        panic!("twelve of fourteen are full: {:?}", world.verdict(&second))
+    };
+}

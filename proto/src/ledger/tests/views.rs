@@ -1,0 +1,133 @@
+//! A draft shows what its changes would make of the records: the same as committing them.
+
+use proptest::prelude::*;
+
+use super::world::{World, code, domain};
+use crate::{
+    id::{AccountId, Amount, Epoch, NodeId, ObjectId},
+    ledger::{
+        Draft, Memory,
+        state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, ProviderStatus, Records},
+    },
+};
+
+/// Few keys, so that changes meet.
+#[derive(Clone, Debug)]
+enum Change {
+    Account(u8, u64),
+    Provider(u8, u64),
+    Commit { object: u8, extent: u32, owner: u8, end: u64 },
+    End { object: u8, extent: u32, owner: u8 },
+    Epoch(u64, Option<u8>),
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let key = || (0..3u8, 0..2u32, 0..3u8);
+    prop_oneof![
+        (0..5u8, any::<u64>()).prop_map(|(id, balance)| Change::Account(id, balance)),
+        (0..5u8, any::<u64>()).prop_map(|(id, capacity)| Change::Provider(id, capacity)),
+        (key(), 0..6u64).prop_map(|((object, extent, owner), end)| Change::Commit { object, extent, owner, end }),
+        key().prop_map(|(object, extent, owner)| Change::End { object, extent, owner }),
+        (0..4u64, any::<Option<u8>>()).prop_map(|(epoch, beacon)| Change::Epoch(epoch, beacon)),
+    ]
+}
+
+fn key(object: u8, extent: u32, owner: u8) -> CommitmentId {
+    CommitmentId { object: ObjectId::new([object; 32]), extent, owner: AccountId::new([owner; 32]) }
+}
+
+fn make(draft: &mut Draft<'_>, change: &Change) {
+    match *change {
+        Change::Account(id, balance) => draft.account_mut(&AccountId::new([id; 32])).balance = Amount(balance),
+        Change::Provider(id, capacity) => {
+            let node = NodeId::new([id; 32]);
+            match draft.provider_mut(&node) {
+                Some(provider) => provider.capacity = capacity,
+                None => draft.put_provider(provider(node, capacity)),
+            }
+        }
+        Change::Commit { object, extent, owner, end } => {
+            draft.put_commitment(commitment(key(object, extent, owner), Epoch(end)));
+        }
+        Change::End { object, extent, owner } => draft.remove_commitment(key(object, extent, owner)),
+        Change::Epoch(epoch, beacon) => {
+            let epoch = Epoch(epoch);
+            draft.set_epoch(epoch, beacon.map(|byte| EpochRecord { epoch, beacon: [byte; 32], roster: vec![] }));
+        }
+    }
+}
+
+fn provider(node: NodeId, capacity: u64) -> Provider {
+    Provider {
+        owner: AccountId::new([0; 32]),
+        node,
+        addresses: vec![],
+        domain: domain(0),
+        price: Amount(1),
+        capacity,
+        used: 0,
+        bond: Amount(0),
+        status: ProviderStatus::Active,
+    }
+}
+
+fn commitment(id: CommitmentId, end: Epoch) -> Commitment {
+    Commitment {
+        id,
+        size: 1,
+        extents: 2,
+        code: code("1/2"),
+        column_len: 64,
+        slots: vec![],
+        start: Epoch(0),
+        end,
+        price: Amount(0),
+        escrow: Amount(0),
+    }
+}
+
+/// Everything that a reader can ask, within the few keys.
+fn see(records: &dyn Records) -> (Vec<Account>, Vec<Provider>, Vec<Commitment>, Vec<Vec<CommitmentId>>) {
+    let accounts = (0..5).map(|id| records.account(&AccountId::new([id; 32]))).collect();
+    let mut providers = records.providers();
+    providers.extend((0..5).filter_map(|id| records.provider(&NodeId::new([id; 32]))));
+    let limits = [0, 1, 2, 5, usize::MAX];
+    let objects = (0..3).map(|object| ObjectId::new([object; 32]));
+    let commitments = objects.flat_map(|object| limits.map(|limit| records.commitments_of(&object, limit)).concat());
+    let ending = (0..7).flat_map(|epoch| limits.map(|limit| records.ending(Epoch(epoch), limit)));
+    (accounts, providers, commitments.collect(), ending.collect())
+}
+
+fn changes(base: &dyn Records, list: &[Change]) -> Changes {
+    let mut draft = Draft::new(base);
+    list.iter().for_each(|change| make(&mut draft, change));
+    draft.into_changes()
+}
+
+proptest! {
+    #[test]
+    fn a_draft_shows_what_committing_would_make(
+        below in prop::collection::vec(change(), 0..30),
+        first in prop::collection::vec(change(), 0..15),
+        second in prop::collection::vec(change(), 0..15),
+    ) {
+        let mut state: Memory = World::new().state;
+        state.commit(&changes(&state.clone(), &below));
+        let mut draft = Draft::new(&state);
+        first.iter().for_each(|change| make(&mut draft, change));
+        // A draft upon the draft, and absorbed by it.
+        let later = changes(&draft, &second);
+        let mut committed = state.clone();
+        committed.commit(draft.changes());
+        prop_assert_eq!(see(&draft), see(&committed));
+        let mut upper = Draft::new(&draft);
+        second.iter().for_each(|change| make(&mut upper, change));
+        committed.commit(&later);
+        prop_assert_eq!(see(&upper), see(&committed));
+        draft.absorb(later);
+        prop_assert_eq!(see(&draft), see(&committed));
+        for epoch in (0..4).map(Epoch) {
+            prop_assert_eq!(draft.epoch(epoch), committed.epoch(epoch));
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The agreement: everything about which two honest nodes must never disagree.
+//!
+//! Pure by rule: no tokio, libp2p, rocksdb, file system, clock, chance, float or hash map. What comes in is bytes and
+//! values; what goes out is values, verdicts and bytes. `SPEC.md` beside this crate draws the formats.
+//!
+//! The bytes: [`seal`] encrypts, [`erasure`] codes, [`tree`] hashes and proves, [`layout`] says which byte lies where,
+//! [`manifest`] names it all. The ledger: [`ledger`] holds the rules, [`placement`] draws the holders, [`beacon`] the
+//! chance they are drawn with. The talk: [`wire`], one file per protocol.
+
+pub mod beacon;
+pub mod codec;
+pub mod erasure;
+pub mod id;
+pub mod layout;
+pub mod ledger;
+pub mod limits;
+pub mod link;
+pub mod manifest;
+pub mod params;
+pub mod placement;
+pub mod row;
+pub mod seal;
+pub mod sign;
+pub mod tree;
+pub mod wire;

@@ -1,0 +1,50 @@
+//! Every bound of the system, in one place, each with its reason. What a network may choose for itself is in
+//! [`crate::params`]; what is here is part of the formats.
+
+/// Bytes of a full cell of a stripe (DESIGN 1). 64 KiB: BLAKE3 and the code run at full speed, and a range read stays small.
+pub const SEGMENT: usize = 64 * 1024;
+/// Bytes the AES-GCM tag adds to each sealed piece.
+pub const TAG: usize = 16;
+/// Plaintext bytes of a sealed piece, so that the piece with its tag fills one segment exactly.
+pub const PIECE: usize = SEGMENT - TAG;
+/// The short last stripe's cells are rounded up to this: the unit of the BLAKE3 block.
+pub const CELL_UNIT: usize = 64;
+/// Stripes of one extent at most; a column is thus at most 1 GiB.
+pub const EXTENT_STRIPES: u64 = 16_384;
+/// Bytes of a column at most.
+pub const COLUMN: u64 = EXTENT_STRIPES * SEGMENT as u64;
+/// Extents of one object at most: with n = 12 a manifest of this many stays under [`MANIFEST`].
+pub const EXTENTS: usize = 1_024;
+/// Holders of one extent at most: the code's field has 256 elements.
+pub const SLOTS: usize = 255;
+
+/// Bytes of one BLAKE3 chunk: the leaf of a storage proof.
+pub const LEAF: usize = 1024;
+/// Bytes of one group of the outboard tree.
+pub const GROUP: usize = 16 * 1024;
+/// Bytes of column data in one message: large enough that a message's fixed cost vanishes, small enough to hold many.
+pub const CHUNK: usize = 256 * 1024;
+
+/// Bytes of a message's head, on every protocol.
+pub const HEAD: usize = 64 * 1024;
+/// Bytes of a manifest.
+pub const MANIFEST: usize = 1024 * 1024;
+/// Bytes of one transaction.
+pub const TX: usize = 64 * 1024;
+/// Bytes of one block's transactions together.
+pub const BLOCK: usize = 896 * 1024;
+/// Blocks that a transaction may be valid ahead of the one it is applied in: a day at a block a second.
+pub const VALID_BLOCKS: u64 = 86_400;
+/// Commitments that one block ends at most: as many as a block of the smallest ones can begin, and bounded work.
+pub const ENDINGS: usize = 2_048;
+/// Bytes of the body of a chain answer: one whole block with its header and certificate, at least.
+pub const CHAIN_BODY: usize = 1024 * 1024;
+/// Records of one answer to a listing query.
+pub const PAGE: usize = 256;
+/// Characters of one part of a domain, and of one address.
+pub const NAME: usize = 64;
+/// Addresses of one provider.
+pub const ADDRESSES: usize = 8;
+
+/// Seconds without progress after which a request is given up.
+pub const STALL_SECONDS: u64 = 60;

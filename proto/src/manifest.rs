@@ -1,0 +1,412 @@
+//! The manifest: the small block that an object's name is the hash of (DESIGN 3; SPEC, "Manifest").
+//!
+//! Canonical DAG-CBOR, bounded before it is read; decoding re-encodes and compares, so one object has one manifest. It
+//! says how long the object is, how it is coded, and which columns there are. It names no file and no owner.
+//!
+//! Whether columns are what they should be is not here: see [`crate::tree`] and [`crate::row`].
+
+use cid::Cid;
+use multihash::Multihash;
+use serde::{Deserialize, Serialize};
+use serde_bytes::ByteArray;
+
+use crate::{
+    id::{ColumnId, ObjectId},
+    layout::{Layout, LayoutError},
+    limits,
+    params::Code,
+};
+
+/// The version of the format: the manifest's field `v`.
+const VERSION: u8 = 1;
+const RAW: u64 = 0x55;
+const BLAKE3: u64 = 0x1e;
+
+/// What an object is and where its columns are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// Plaintext bytes.
+    pub size: u64,
+    /// Its code.
+    pub code: Code,
+    /// Whether it is private or public.
+    pub protection: Protection,
+    /// Its extents, in order.
+    pub extents: Vec<Extent>,
+}
+
+/// How an object's content is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protection {
+    /// Private: sealed under a key with this commitment ([`crate::seal::ObjectKey::commitment`]).
+    Sealed {
+        /// Of the key.
+        commitment: [u8; 32],
+    },
+    /// Public: plaintext with this hash.
+    Public {
+        /// BLAKE3 of the whole content.
+        hash: [u8; 32],
+    },
+}
+
+/// One extent's columns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The n columns, by index.
+    pub columns: Vec<ColumnId>,
+    /// Hash of each column's read token ([`crate::seal::token_hash`]); empty when public.
+    pub tokens: Vec<[u8; 32]>,
+}
+
+/// Why bytes, or a value, are no manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Longer than a manifest may be.
+    #[error("manifest of {len} bytes is over the limit of {}", limits::MANIFEST)]
+    TooLong {
+        /// Bytes received.
+        len: usize,
+    },
+    /// No manifest, or of a later version than this program knows.
+    #[error("manifest is malformed, or of a later version than this program knows")]
+    Malformed,
+    /// A manifest in other than its one encoding.
+    #[error("manifest is not in canonical form")]
+    NotCanonical,
+    /// Its size and code give no layout.
+    #[error(transparent)]
+    Layout(#[from] LayoutError),
+    /// Its extents are not as many as its size and code give.
+    #[error("manifest lists {have} extents, where its size and code give {want}")]
+    Extents {
+        /// Extents listed.
+        have: usize,
+        /// Extents there must be.
+        want: u32,
+    },
+    /// An extent does not list n columns, or not a token for each of a private object's, or one for a public object's.
+    #[error("extent {extent} of the manifest does not list its {n} columns, or not the tokens that go with them")]
+    Columns {
+        /// Which extent.
+        extent: u32,
+        /// Columns there must be.
+        n: u8,
+    },
+}
+
+impl Manifest {
+    /// Its canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        serde_ipld_dagcbor::to_vec(&Block::from(self)).expect("writing to a Vec can not fail")
+    }
+
+    /// The manifest whose canonical bytes these are, checked.
+    ///
+    /// # Errors
+    /// [`ManifestError`] when they are too many, not canonical, or break a rule.
+    pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
+        if bytes.len() > limits::MANIFEST {
+            return Err(ManifestError::TooLong { len: bytes.len() });
+        }
+        let block: Block = serde_ipld_dagcbor::from_slice(bytes).map_err(|_| ManifestError::Malformed)?;
+        let manifest = Self::try_from(block)?;
+        manifest.check()?;
+        if manifest.encode() != bytes {
+            return Err(ManifestError::NotCanonical);
+        }
+        Ok(manifest)
+    }
+
+    /// The name of the object whose manifest has these bytes.
+    pub fn object_id(bytes: &[u8]) -> ObjectId {
+        blake3::hash(bytes).into()
+    }
+
+    /// Checks the rules that tie its parts together; what [`Self::decode`] returns keeps them.
+    ///
+    /// # Errors
+    /// [`ManifestError`] that names the broken rule.
+    pub fn check(&self) -> Result<(), ManifestError> {
+        let layout = Layout::new(self.size, self.code, self.is_sealed())?;
+        let (have, want) = (self.extents.len(), layout.extents());
+        if u32::try_from(have) != Ok(want) {
+            return Err(ManifestError::Extents { have, want });
+        }
+        let columns = usize::from(self.code.n);
+        let tokens = if self.is_sealed() { columns } else { 0 };
+        for (number, extent) in (0..).zip(&self.extents) {
+            if (extent.columns.len(), extent.tokens.len()) != (columns, tokens) {
+                return Err(ManifestError::Columns { extent: number, n: self.code.n });
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the object is private.
+    pub fn is_sealed(&self) -> bool {
+        matches!(self.protection, Protection::Sealed { .. })
+    }
+
+    /// How the object lies in its columns.
+    ///
+    /// # Panics
+    /// When [`Self::check`] fails.
+    pub fn layout(&self) -> Layout {
+        Layout::new(self.size, self.code, self.is_sealed()).expect("a checked manifest has a layout")
+    }
+}
+
+/// The block as DAG-CBOR has it: field names in DAG-CBOR's order, shorter first.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Block {
+    k: u8,
+    n: u8,
+    v: u8,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    hash: Option<ByteArray<32>>,
+    size: u64,
+    extents: Vec<ExtentBlock>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    commitment: Option<ByteArray<32>>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ExtentBlock {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    tokens: Vec<ByteArray<32>>,
+    columns: Vec<Cid>,
+}
+
+impl From<&Manifest> for Block {
+    fn from(manifest: &Manifest) -> Self {
+        let (hash, commitment) = match manifest.protection {
+            Protection::Sealed { commitment } => (None, Some(ByteArray::new(commitment))),
+            Protection::Public { hash } => (Some(ByteArray::new(hash)), None),
+        };
+        let extents = manifest.extents.iter().map(ExtentBlock::from).collect();
+        let Code { k, n } = manifest.code;
+        Self { k, n, v: VERSION, hash, size: manifest.size, extents, commitment }
+    }
+}
+
+impl From<&Extent> for ExtentBlock {
+    fn from(extent: &Extent) -> Self {
+        let cid = |column: &ColumnId| {
+            let hash = Multihash::wrap(BLAKE3, column.bytes()).expect("32 bytes fit a multihash of 64");
+            Cid::new_v1(RAW, hash)
+        };
+        Self {
+            tokens: extent.tokens.iter().copied().map(ByteArray::new).collect(),
+            columns: extent.columns.iter().map(cid).collect(),
+        }
+    }
+}
+
+impl TryFrom<Block> for Manifest {
+    type Error = ManifestError;
+
+    fn try_from(block: Block) -> Result<Self, ManifestError> {
+        let protection = match (block.commitment, block.hash) {
+            (Some(commitment), None) => Protection::Sealed { commitment: commitment.into_array() },
+            (None, Some(hash)) => Protection::Public { hash: hash.into_array() },
+            _ => return Err(ManifestError::Malformed),
+        };
+        if block.v != VERSION {
+            return Err(ManifestError::Malformed);
+        }
+        let extents = block.extents.into_iter().map(Extent::try_from).collect::<Result<_, _>>()?;
+        Ok(Self { size: block.size, code: Code { k: block.k, n: block.n }, protection, extents })
+    }
+}
+
+impl TryFrom<ExtentBlock> for Extent {
+    type Error = ManifestError;
+
+    fn try_from(block: ExtentBlock) -> Result<Self, ManifestError> {
+        let column = |cid: &Cid| {
+            let exact = cid.version() == cid::Version::V1 && cid.codec() == RAW && cid.hash().code() == BLAKE3;
+            let digest = cid.hash().digest().try_into().ok().filter(|_| exact);
+            digest.map(ColumnId::new).ok_or(ManifestError::Malformed)
+        };
+        let columns = block.columns.iter().map(column).collect::<Result<_, _>>()?;
+        Ok(Self { columns, tokens: block.tokens.into_iter().map(ByteArray::into_array).collect() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn extents(count: u32, code: Code, sealed: bool) -> Vec<Extent> {
+        let columns = (0..code.n).map(|index| ColumnId::new([index; 32])).collect();
+        let tokens = if sealed { (0..code.n).map(|index| [255 - index; 32]).collect() } else { Vec::new() };
+        vec![Extent { columns, tokens }; usize::try_from(count).expect("small")]
+    }
+
+    fn manifest(size: u64, code: Code, sealed: bool) -> Manifest {
+        let protection = match sealed {
+            true => Protection::Sealed { commitment: [1; 32] },
+            false => Protection::Public { hash: [2; 32] },
+        };
+        let layout = Layout::new(size, code, sealed).expect("a layout");
+        Manifest { size, code, protection, extents: extents(layout.extents(), code, sealed) }
+    }
+
+    fn small(sealed: bool) -> Manifest {
+        manifest(100, Code { k: 2, n: 4 }, sealed)
+    }
+
+    #[test]
+    fn manifests_round_trip() {
+        for manifest in [
+            small(true),
+            small(false),
+            manifest(1 << 33, Code { k: 4, n: 12 }, true),
+            manifest(0, Code { k: 1, n: 255 }, true),
+        ] {
+            let bytes = manifest.encode();
+            assert_eq!(Manifest::decode(&bytes).as_ref(), Ok(&manifest));
+            assert_eq!(Manifest::object_id(&bytes), blake3::hash(&bytes).into());
+            assert_eq!(manifest.layout().size(), manifest.size);
+        }
+    }
+
+    #[test]
+    fn the_largest_object_of_every_code_fits() {
+        for (n, sealed) in (2..=255).flat_map(|n| [(n, true), (n, false)]) {
+            let code = Code { k: 1 + (n - 2) / 2, n };
+            let longest = Layout::longest(code, sealed).expect("a code");
+            let bytes = manifest(longest.size(), code, sealed).encode();
+            assert!(bytes.len() <= limits::MANIFEST, "{code}: {} bytes", bytes.len());
+        }
+    }
+
+    #[test]
+    fn broken_rules_are_named() {
+        let check = |change: fn(&mut Manifest), expect: ManifestError| {
+            let mut changed = small(true);
+            change(&mut changed);
+            assert_eq!(changed.check(), Err(expect));
+            assert_eq!(Manifest::decode(&changed.encode()), Err(expect));
+        };
+        let columns = ManifestError::Columns { extent: 0, n: 4 };
+        check(|manifest| manifest.extents.clear(), ManifestError::Extents { have: 0, want: 1 });
+        check(
+            |manifest| manifest.extents.push(manifest.extents[0].clone()),
+            ManifestError::Extents { have: 2, want: 1 },
+        );
+        check(|manifest| manifest.size = 1 << 31, ManifestError::Extents { have: 1, want: 2 });
+        check(|manifest| manifest.extents[0].columns.truncate(3), columns);
+        check(|manifest| manifest.extents[0].tokens.truncate(3), columns);
+        check(|manifest| manifest.extents[0].tokens.clear(), columns);
+        check(|manifest| manifest.protection = Protection::Public { hash: [0; 32] }, columns);
+        let none = Code { k: 4, n: 4 };
+        check(|manifest| manifest.code.k = 4, ManifestError::Layout(LayoutError::Code(none)));
+        let mut huge = small(true);
+        huge.size = u64::MAX;
+        assert!(matches!(Manifest::decode(&huge.encode()), Err(ManifestError::Layout(LayoutError::TooLarge { .. }))));
+    }
+
+    /// The bytes of `manifest` with the first `from` replaced by `to`.
+    fn edited(manifest: &Manifest, from: &[u8], to: &[u8]) -> Vec<u8> {
+        replaced(&manifest.encode(), from, to)
+    }
+
+    fn replaced(bytes: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+        let at = bytes.windows(from.len()).position(|window| window == from).expect("it is there");
+        [&bytes[..at], to, &bytes[at + from.len()..]].concat()
+    }
+
+    #[test]
+    fn other_encodings_of_a_manifest_are_refused() {
+        let refuse = |what: &str, bytes: &[u8]| {
+            let error = Manifest::decode(bytes).expect_err(what);
+            assert!(matches!(error, ManifestError::Malformed | ManifestError::NotCanonical), "{what}: {error}");
+        };
+        let sealed = small(true);
+        let size = b"\x64size\x18\x64";
+        assert_eq!(edited(&sealed, size, size), sealed.encode());
+        refuse("a longer integer", &edited(&sealed, size, b"\x64size\x19\x00\x64"));
+        refuse("a float", &edited(&sealed, size, b"\x64size\xfb\x40\x59\x00\x00\x00\x00\x00\x00"));
+        refuse("a negative size", &edited(&sealed, size, b"\x64size\x38\x63"));
+        refuse("null", &edited(&sealed, size, b"\x64size\xf6"));
+        refuse("keys out of order", &edited(&sealed, b"\xa6\x61k\x02\x61n\x04", b"\xa6\x61n\x04\x61k\x02"));
+        refuse("a key twice", &edited(&sealed, b"\xa6\x61k\x02", b"\xa7\x61k\x02\x61k\x02"));
+        refuse("an unknown field", &edited(&sealed, b"\xa6\x61k\x02\x61n\x04", b"\xa7\x61k\x02\x61n\x04\x61o\x04"));
+        refuse(
+            "a deep unknown field",
+            &edited(&sealed, b"\xa6\x61k\x02", &[&b"\xa7\x61a"[..], &[0x81; 100_000]].concat()),
+        );
+        refuse("a later version", &edited(&sealed, b"\x61v\x01", b"\x61v\x02"));
+        refuse("no version", &edited(&sealed, b"\xa6\x61k\x02\x61n\x04\x61v\x01", b"\xa5\x61k\x02\x61n\x04"));
+        refuse("an indefinite map", &[&edited(&sealed, b"\xa6", b"\xbf")[..], &[0xff]].concat());
+        refuse("trailing bytes", &[&sealed.encode()[..], &[0]].concat());
+        refuse(
+            "a byte string that claims much",
+            &edited(&sealed, b"\x6acommitment\x58\x20", b"\x6acommitment\x5a\xff\xff\xff\xff"),
+        );
+        refuse(
+            "a list that claims much",
+            &edited(&sealed, b"\x67columns\x84", b"\x67columns\x9b\x0f\xff\xff\xff\xff\xff\xff\xff"),
+        );
+        let public = small(false);
+        refuse("an empty list of tokens", &edited(&public, b"\x67columns", b"\x66tokens\x80\x67columns"));
+        let hash = [&b"\x64hash\x58\x20"[..], &[2; 32]].concat();
+        let commitment = [&b"\x6acommitment\x58\x20"[..], &[2; 32]].concat();
+        let both = [edited(&public, b"\xa6", b"\xa7"), commitment].concat();
+        refuse("both protections", &both);
+        refuse("no protection", &replaced(&edited(&public, b"\xa6", b"\xa5"), &hash, b""));
+        for at in 0..sealed.encode().len() {
+            refuse("truncated", &sealed.encode()[..at]);
+        }
+    }
+
+    #[test]
+    fn other_cids_are_refused() {
+        let public = small(false);
+        let cid = b"\xd8\x2a\x58\x25\x00\x01\x55\x1e\x20";
+        assert_eq!(edited(&public, cid, cid), public.encode());
+        for other in [
+            &b"\xd8\x2a\x58\x25\x00\x01\x71\x1e\x20"[..], // dag-cbor
+            b"\xd8\x2a\x58\x25\x00\x01\x55\x12\x20",      // SHA-256
+            b"\xd8\x2a\x58\x25\x00\x01\x55\x00\x20",      // identity
+            b"\xd8\x2a\x58\x25\x00\x02\x55\x1e\x20",      // version 2
+            b"\xd8\x2a\x58\x25\x01\x01\x55\x1e\x20",      // another base
+            b"\xd8\x2b\x58\x25\x00\x01\x55\x1e\x20",      // another tag
+            b"\x58\x25\x00\x01\x55\x1e\x20",              // no tag
+            b"\xd8\x2a\x58\x24\x00\x01\x55\x1e\x1f",      // a shorter hash
+        ] {
+            let error = Manifest::decode(&edited(&public, cid, other)).expect_err("another CID");
+            assert_eq!(error, ManifestError::Malformed, "{other:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_block_over_the_limit_is_not_read() {
+        let len = limits::MANIFEST + 1;
+        assert_eq!(Manifest::decode(&vec![0x81; len]), Err(ManifestError::TooLong { len }));
+    }
+
+    proptest! {
+        #[test]
+        fn what_decodes_encodes_to_the_same_bytes(at in any::<prop::sample::Index>(), byte: u8, sealed: bool) {
+            let mut bytes = small(sealed).encode();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(manifest) = Manifest::decode(&bytes) {
+                prop_assert_eq!(manifest.encode(), bytes);
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            prop_assert!(Manifest::decode(&bytes).is_err());
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! The chain's parameter table: what a network decides for itself, in its genesis, instead of scattered constants.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Deserialize, Serialize};
+
+use crate::id::Amount;
+
+/// A code: any `k` of `n` columns restore the extent. `1 <= k < n <= 255`.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// Columns that are needed.
+    pub k: u8,
+    /// Columns there are.
+    pub n: u8,
+}
+
+/// `k/n` is no code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a code K/N with 1 <= K < N <= 255: {0:?}")]
+pub struct BadCode(pub String);
+
+impl Code {
+    /// The code `k` of `n`.
+    ///
+    /// # Errors
+    /// [`BadCode`] unless `1 <= k < n`.
+    pub fn new(k: u8, n: u8) -> Result<Self, BadCode> {
+        let code = Self { k, n };
+        if code.is_valid() { Ok(code) } else { Err(BadCode(code.to_string())) }
+    }
+
+    /// Whether `1 <= k < n`; decoding alone does not ensure it.
+    pub fn is_valid(self) -> bool {
+        1 <= self.k && self.k < self.n
+    }
+
+    /// Columns that may be lost.
+    pub fn spare(self) -> u8 {
+        self.n - self.k
+    }
+
+    /// The repair threshold R of a code given by hand: `min(n-1, k + ceil(5(n-k)/8))` (DESIGN 4).
+    pub fn repair_threshold(self) -> u8 {
+        let lazy = u16::from(self.k) + (5 * u16::from(self.spare())).div_ceil(8);
+        u8::try_from(lazy.min(u16::from(self.n) - 1)).expect("at most n - 1")
+    }
+
+    /// Receipts that certify a commitment: `max(R+1, n - floor((n-1)/3))`, all n when n <= 6 (DESIGN 4).
+    pub fn receipts_needed(self, repair_threshold: u8) -> u8 {
+        if self.n <= 6 { self.n } else { (repair_threshold + 1).max(self.n - (self.n - 1) / 3) }
+    }
+}
+
+impl std::fmt::Display for Code {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.k, self.n)
+    }
+}
+
+impl std::str::FromStr for Code {
+    type Err = BadCode;
+
+    fn from_str(text: &str) -> Result<Self, BadCode> {
+        let parts = text.split_once('/').and_then(|(k, n)| Some((k.parse().ok()?, n.parse().ok()?)));
+        parts.and_then(|(k, n)| Self::new(k, n).ok()).ok_or_else(|| BadCode(text.chars().take(16).collect()))
+    }
+}
+
+/// Which row of the table an object asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Class {
+    /// The default: more nines.
+    #[default]
+    Standard,
+    /// Cheaper: fewer parity columns.
+    Economy,
+}
+
+/// One row of the classes table: from this many eligible providers on, these codes.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ClassRow {
+    /// Fewest eligible providers for this row.
+    pub providers: u32,
+    /// Code of the standard class.
+    pub standard: Code,
+    /// Its repair threshold R.
+    pub standard_repair: u8,
+    /// Code of the economy class.
+    pub economy: Code,
+    /// Its repair threshold R.
+    pub economy_repair: u8,
+}
+
+/// The largest number that a genesis file can hold: TOML's integers are signed.
+pub const FILE_NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
+
+/// What is wrong with a parameter table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ParamsError {
+    /// Below the least that the rules work with.
+    #[error("params.{name} is {value}, at least {least} is needed")]
+    TooSmall {
+        /// The parameter.
+        name: &'static str,
+        /// What it is.
+        value: u64,
+        /// What it must be at least.
+        least: u64,
+    },
+    /// More than a genesis file can hold.
+    #[error("params.{name} is {value}, at most {FILE_NUMBER_MAX} is possible")]
+    TooLarge {
+        /// The parameter.
+        name: &'static str,
+        /// What it is.
+        value: u64,
+    },
+    /// A row of the classes table is no code, has a threshold outside k..n, or asks for fewer providers than the row before.
+    #[error(
+        "params.classes: row {row} needs codes K/N with 1 <= K < N, K <= repair < N, and more providers than the row before"
+    )]
+    Class {
+        /// Its number, from 0.
+        row: usize,
+    },
+}
+
+/// The parameter table of one chain.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Params {
+    /// Blocks of one epoch.
+    pub epoch_blocks: u64,
+    /// How many epochs a draw stays good, its own included: long enough for the largest upload.
+    pub draw_epochs: u64,
+    /// How far a draw's nonce may be from the account's, either way: bounds how often an account can draw again.
+    pub draw_nonces: u64,
+    /// Fewest domains an extent must be spread over; 1 also lifts the rule that one domain may always vanish (a devnet).
+    pub min_domains: u8,
+    /// Fee of any transaction.
+    pub fee_base: Amount,
+    /// Fee of each of its bytes, on top.
+    pub fee_byte: Amount,
+    /// Bond of a provider, locked at registration.
+    pub provider_bond: Amount,
+    /// Longest term of a commitment, in epochs.
+    pub term_epochs: u64,
+    /// Credit: temporary bytes that holders keep for an account per obol of its balance.
+    pub credit_bytes: u64,
+    /// Epochs that a released column stays in a holder's trash; at least `draw_epochs`.
+    pub trash_epochs: u64,
+    /// Codes by number of eligible providers, in rising order of `providers`.
+    pub classes: Vec<ClassRow>,
+}
+
+impl Default for Params {
+    /// A permanent network: epochs of an hour at a block a second (DESIGN 4, 5).
+    fn default() -> Self {
+        Self {
+            epoch_blocks: 3_600,
+            draw_epochs: 24,
+            draw_nonces: 16,
+            min_domains: 3,
+            fee_base: Amount(1_000),
+            fee_byte: Amount(1),
+            provider_bond: Amount(100_000_000),
+            term_epochs: 87_600,
+            credit_bytes: 1 << 40,
+            trash_epochs: 168,
+            classes: default_classes(),
+        }
+    }
+}
+
+/// The table of DESIGN 4.
+fn default_classes() -> Vec<ClassRow> {
+    let row = |providers, standard: (u8, u8, u8), economy: (u8, u8, u8)| ClassRow {
+        providers,
+        standard: Code { k: standard.0, n: standard.1 },
+        standard_repair: standard.2,
+        economy: Code { k: economy.0, n: economy.1 },
+        economy_repair: economy.2,
+    };
+    vec![
+        row(3, (1, 3, 2), (1, 3, 2)),
+        row(4, (2, 4, 3), (2, 4, 3)),
+        row(6, (3, 6, 5), (3, 6, 5)),
+        row(10, (4, 9, 8), (4, 9, 8)),
+        row(13, (4, 12, 9), (6, 12, 10)),
+        row(30, (8, 24, 18), (16, 32, 26)),
+        row(100, (20, 50, 36), (20, 40, 32)),
+    ]
+}
+
+impl Params {
+    /// The code and repair threshold of `class` among this many eligible providers: of the last row that is meant for so
+    /// many and whose code has no more columns than there are providers; `None` when they are too few.
+    pub fn class(&self, class: Class, providers: usize) -> Option<(Code, u8)> {
+        let rows =
+            self.classes.iter().rev().filter(|row| usize::try_from(row.providers).is_ok_and(|min| min <= providers));
+        let mut codes = rows.map(|row| match class {
+            Class::Standard => (row.standard, row.standard_repair),
+            Class::Economy => (row.economy, row.economy_repair),
+        });
+        codes.find(|(code, _)| usize::from(code.n) <= providers)
+    }
+
+    /// Checks that the rules can work with this table.
+    ///
+    /// # Errors
+    /// [`ParamsError`] names what they can not work with.
+    pub fn validate(&self) -> Result<(), ParamsError> {
+        let numbers = [
+            ("epoch_blocks", self.epoch_blocks, 1),
+            // The epoch's own draws begin one block late; with one epoch of one block there would be none.
+            ("draw_epochs", self.draw_epochs, 2),
+            ("draw_nonces", self.draw_nonces, 0),
+            ("min_domains", u64::from(self.min_domains), 1),
+            ("term_epochs", self.term_epochs, 1),
+            ("credit_bytes", self.credit_bytes, 0),
+            // A receipt can be committed again while its draw is good: its column must still be there.
+            ("trash_epochs", self.trash_epochs, self.draw_epochs),
+        ];
+        for (name, value, least) in numbers {
+            if value < least {
+                return Err(ParamsError::TooSmall { name, value, least });
+            }
+            if value > FILE_NUMBER_MAX {
+                return Err(ParamsError::TooLarge { name, value });
+            }
+        }
+        let mut before = None;
+        for (row, class) in self.classes.iter().enumerate() {
+            let sound = |code: Code, repair: u8| code.is_valid() && code.k <= repair && repair < code.n;
+            let codes = sound(class.standard, class.standard_repair) && sound(class.economy, class.economy_repair);
+            if !codes || before >= Some(class.providers) {
+                return Err(ParamsError::Class { row });
+            }
+            before = Some(class.providers);
+        }
+        Ok(())
+    }
+
+    /// The repair threshold of `code`: of the table where the table has it, else [`Code::repair_threshold`].
+    pub fn repair_threshold(&self, code: Code) -> u8 {
+        let rows = self
+            .classes
+            .iter()
+            .flat_map(|row| [(row.standard, row.standard_repair), (row.economy, row.economy_repair)]);
+        rows.into_iter().find(|(row, _)| *row == code).map_or_else(|| code.repair_threshold(), |(_, repair)| repair)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_is_that_of_the_design() {
+        let params = Params::default();
+        let check = |providers, class, expect: Option<(u8, u8, u8)>| {
+            let got = params.class(class, providers).map(|(code, repair)| (code.k, code.n, repair));
+            assert_eq!(got, expect, "{providers} providers");
+        };
+        check(2, Class::Standard, None);
+        check(3, Class::Standard, Some((1, 3, 2)));
+        check(5, Class::Standard, Some((2, 4, 3)));
+        check(6, Class::Standard, Some((3, 6, 5)));
+        check(14, Class::Standard, Some((4, 12, 9)));
+        check(14, Class::Economy, Some((6, 12, 10)));
+        check(30, Class::Standard, Some((8, 24, 18)));
+        check(31, Class::Economy, Some((6, 12, 10)));
+        check(32, Class::Economy, Some((16, 32, 26)));
+        check(99, Class::Economy, Some((16, 32, 26)));
+        check(100_000, Class::Standard, Some((20, 50, 36)));
+    }
+
+    #[test]
+    fn codes_given_by_hand_get_a_threshold_and_receipts() {
+        let check = |text: &str, repair, receipts| {
+            let code: Code = text.parse().expect("valid");
+            assert_eq!((code.repair_threshold(), code.receipts_needed(repair)), (repair, receipts), "{text}");
+        };
+        check("1/3", 2, 3);
+        check("4/6", 5, 6);
+        check("4/12", 9, 10);
+        check("20/50", 39, 40);
+        for bad in ["", "4", "4/4", "0/3", "5/4", "4/256", "a/b", "-1/3"] {
+            assert!(bad.parse::<Code>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! Weighted sampling without replacement, by integers alone: every machine draws the same.
+//!
+//! In go weights and a seed; out come indexes, each with the chance of its weight among what is left. BLAKE3 in its
+//! extended mode is the chance, rejection keeps it unbiased, a Fenwick tree over the weights finds each in O(log N).
+
+use crate::codec;
+
+use super::DrawSeed;
+
+/// An endless stream of unbiased numbers from one seed.
+pub(super) struct Chance(blake3::OutputReader);
+
+impl Chance {
+    /// The stream of `seed` (SPEC, "Draw").
+    pub(super) fn new(seed: &DrawSeed) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("ostrakon draw 1");
+        hasher.update(&codec::encode(seed));
+        Self(hasher.finalize_xof())
+    }
+
+    /// A number below `bound`, which is not zero; every one is equally likely.
+    fn below(&mut self, bound: u128) -> u128 {
+        let mask = u128::MAX.checked_shr((bound - 1).leading_zeros()).unwrap_or(0);
+        loop {
+            let mut bytes = [0; 16];
+            self.0.fill(&mut bytes);
+            let number = u128::from_le_bytes(bytes) & mask;
+            if number < bound {
+                return number;
+            }
+        }
+    }
+}
+
+/// What is still to be drawn: a Fenwick tree, where entry i (from 1) sums the weights of `i - lowbit(i) + 1 ..= i`.
+pub(super) struct Urn {
+    sums: Vec<u128>,
+    left: u128,
+    chance: Chance,
+}
+
+impl Urn {
+    /// An urn of these weights. Zero weights are never drawn.
+    pub(super) fn new(weights: impl Iterator<Item = u64>, chance: Chance) -> Self {
+        let mut sums: Vec<u128> = std::iter::once(0).chain(weights.map(u128::from)).collect();
+        let left = sums.iter().sum();
+        for at in 1..sums.len() {
+            let above = at + lowbit(at);
+            if above < sums.len() {
+                sums[above] += sums[at];
+            }
+        }
+        Self { sums, left, chance }
+    }
+
+    /// Takes out the one in whose weight the `point`th unit lies, counted from 0.
+    fn take_at(&mut self, point: u128) -> usize {
+        let (mut at, mut rest) = (0, point);
+        let mut step = self.sums.len().next_power_of_two();
+        while step > 0 {
+            if at + step < self.sums.len() && self.sums[at + step] <= rest {
+                at += step;
+                rest -= self.sums[at];
+            }
+            step /= 2;
+        }
+        let index = at;
+        let weight = self.weight(index);
+        self.left -= weight;
+        let mut node = index + 1;
+        while node < self.sums.len() {
+            self.sums[node] -= weight;
+            node += lowbit(node);
+        }
+        index
+    }
+
+    /// The weight at `index`: its tree entry without those that the entry also covers.
+    fn weight(&self, index: usize) -> u128 {
+        let node = index + 1;
+        let mut weight = self.sums[node];
+        let mut child = index;
+        while child > node - lowbit(node) {
+            weight -= self.sums[child];
+            child -= lowbit(child);
+        }
+        weight
+    }
+}
+
+impl Iterator for Urn {
+    type Item = usize;
+
+    fn next(&mut self) -> Option<usize> {
+        if self.left == 0 {
+            return None;
+        }
+        let point = self.chance.below(self.left);
+        Some(self.take_at(point))
+    }
+}
+
+fn lowbit(number: usize) -> usize {
+    number & number.wrapping_neg()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        id::{AccountId, Epoch},
+        placement::Draw,
+    };
+
+    fn urn(weights: &[u64], nonce: u64) -> Urn {
+        let draw = Draw { epoch: Epoch(1), nonce };
+        let seed = DrawSeed { beacon: [7; 32], account: AccountId::new([8; 32]), draw, extent: 0 };
+        Urn::new(weights.iter().copied(), Chance::new(&seed))
+    }
+
+    #[test]
+    fn every_unit_of_weight_finds_its_owner() {
+        let weights = [3, 0, 1, 5, 0, 0, 2];
+        let owners: Vec<usize> = (0..11).map(|point| urn(&weights, 0).take_at(point)).collect();
+        assert_eq!(owners, [0, 0, 0, 2, 3, 3, 3, 3, 3, 6, 6]);
+    }
+
+    #[test]
+    fn everything_with_weight_comes_out_once() {
+        for count in [0, 1, 2, 3, 7, 8, 9, 100] {
+            let weights: Vec<u64> = (0..count).map(|index| (index * 7) % 5).collect();
+            let mut drawn: Vec<usize> = urn(&weights, 1).collect();
+            drawn.sort_unstable();
+            let expect: Vec<usize> = (0..weights.len()).filter(|index| weights[*index] > 0).collect();
+            assert_eq!(drawn, expect, "{count}");
+        }
+    }
+
+    #[test]
+    fn the_largest_weights_do_not_overflow() {
+        assert_eq!(urn(&[u64::MAX; 300], 2).count(), 300);
+    }
+
+    #[test]
+    fn chances_follow_the_weights() {
+        let mut first = [0u32; 4];
+        for nonce in 0..20_000 {
+            first[urn(&[1, 2, 3, 4], nonce).next().expect("not empty")] += 1;
+        }
+        for (count, share) in first.iter().zip([2_000u32, 4_000, 6_000, 8_000]) {
+            assert!(count.abs_diff(share) < 300, "{first:?}");
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! The draw over many networks: what it promises, when it refuses, and how fast it is.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{
+    id::{Amount, NodeId},
+    ledger::state::Domain,
+};
+
+fn candidate(index: usize, weight: u64, domain: [usize; 3]) -> Candidate {
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&index.to_be_bytes());
+    let [operator, infrastructure, region] = ["op", "infra", "region"].map(str::to_owned);
+    Candidate {
+        provider: NodeId::new(bytes),
+        domain: Domain {
+            operator: format!("{operator}{}", domain[0]),
+            infrastructure: format!("{infrastructure}{}", domain[1]),
+            region: format!("{region}{}", domain[2]),
+        },
+        weight,
+        price: Amount(1),
+    }
+}
+
+fn seed(nonce: u64) -> DrawSeed {
+    DrawSeed { beacon: [3; 32], account: AccountId::new([4; 32]), draw: Draw { epoch: Epoch(9), nonce }, extent: 0 }
+}
+
+fn code(text: &str) -> Code {
+    text.parse().expect("a code")
+}
+
+/// Numbers for the random networks: the machine's own, seeded, so that a failure repeats.
+struct Dice(blake3::OutputReader);
+
+impl Dice {
+    fn new(seed: u64) -> Self {
+        Self(blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof())
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        u64::from_le_bytes(bytes) % bound
+    }
+
+    fn index(&mut self, bound: usize) -> usize {
+        usize::try_from(self.below(u64::try_from(bound).expect("small"))).expect("small")
+    }
+}
+
+/// A network of up to 40 providers, anything from one domain to one each, some of them full.
+fn network(dice: &mut Dice) -> Vec<Candidate> {
+    let count = 1 + dice.index(40);
+    let values = [0; 3].map(|_| 1 + dice.index(count + 3));
+    let one = |index| {
+        let weight = if dice.below(12) == 0 { 0 } else { 1 + dice.below(1 << 40) };
+        let domain = values.map(|bound| dice.index(bound));
+        candidate(index, weight, domain)
+    };
+    (0..count).map(one).collect()
+}
+
+/// Whether a choice of `left` more exists, by trying them all.
+fn exists(rest: &[&Candidate], spread: &mut Spread<'static>, limits: Limits, left: usize) -> bool {
+    let Some((first, later)) = rest.split_first() else { return left == 0 };
+    if left == 0 {
+        return true;
+    }
+    if rest.len() < left {
+        return false;
+    }
+    let domain: &'static Domain = Box::leak(Box::new(first.domain.clone()));
+    if spread.admits(domain, limits) {
+        spread.add(domain);
+        let found = exists(later, spread, limits, left - 1);
+        spread.remove(domain);
+        if found {
+            return true;
+        }
+    }
+    exists(later, spread, limits, left)
+}
+
+fn check_order(roster: &[Candidate], order: &[&Candidate], code: Code, min_domains: u8) {
+    let caps = Caps::of(roster, code, min_domains).expect("was drawn");
+    let n = usize::from(code.n);
+    let eligible = roster.iter().filter(|candidate| candidate.weight > 0).count();
+    assert!((n..=2 * n).contains(&order.len()) && order.len() <= eligible);
+    assert!(order.iter().all(|candidate| candidate.weight > 0));
+    let distinct: BTreeSet<NodeId> = order.iter().map(|candidate| candidate.provider).collect();
+    assert_eq!(distinct.len(), order.len(), "no provider twice");
+    let domains: Vec<&Domain> = order.iter().map(|candidate| &candidate.domain).collect();
+    assert!(caps.holds(&domains[..n]), "the first n hold the rule");
+    let Caps { operator, infrastructure, region } = caps;
+    for dimension in Dimension::ALL {
+        let limit = 2 * u16::from(caps.of_dimension(dimension));
+        for value in &domains {
+            let have = domains.iter().filter(|domain| dimension.of(domain) == dimension.of(value)).count();
+            assert!(have <= usize::from(limit), "twice of {operator} {infrastructure} {region} at most");
+        }
+    }
+    let spare = usize::from(code.spare());
+    for value in domains[..n].iter().filter(|_| min_domains > 1) {
+        let with = domains[..n].iter().filter(|domain| domain.infrastructure == value.infrastructure).count();
+        assert!(with <= spare, "one whole domain may vanish");
+    }
+}
+
+/// The refusal says what is so.
+fn check_refusal(roster: &[Candidate], error: PlacementError, code: Code, min_domains: u8) {
+    let eligible: Vec<&Candidate> = roster.iter().filter(|candidate| candidate.weight > 0).collect();
+    let distinct = |dimension: Dimension| {
+        eligible.iter().map(|candidate| dimension.of(&candidate.domain)).collect::<BTreeSet<_>>().len()
+    };
+    match error {
+        PlacementError::TooFewProviders { have, .. } => {
+            assert!(have == eligible.len() && have < usize::from(code.n));
+        }
+        PlacementError::TooFewDomains { have, need } => {
+            assert!(have == distinct(Dimension::Infrastructure) && need == min_domains && have < usize::from(need));
+        }
+        PlacementError::TooConcentrated { dimension, values, cap, .. } => {
+            assert!(min_domains != 1 && cap > code.spare() && values == distinct(dimension));
+        }
+        PlacementError::DeadEnd { placed, need } => assert!(placed < need && need == usize::from(code.n)),
+        PlacementError::Code(_) => panic!("{code} is a code"),
+    }
+}
+
+#[test]
+fn random_networks_get_a_rule_abiding_order_or_a_true_reason() {
+    let mut dice = Dice::new(1);
+    let codes = ["1/3", "2/4", "3/6", "4/9", "4/12", "8/24", "10/16", "1/2"].map(code);
+    let (mut drawn, mut refused) = (0, 0);
+    for round in 0..10_000 {
+        let roster = network(&mut dice);
+        let (code, min_domains) = (codes[dice.index(codes.len())], [1, 3][dice.index(2)]);
+        match draw(&roster, &seed(round), code, min_domains) {
+            Ok(order) => {
+                drawn += 1;
+                check_order(&roster, &order, code, min_domains);
+                assert_eq!(draw(&roster, &seed(round), code, min_domains).as_ref(), Ok(&order), "deterministic");
+            }
+            Err(error) => {
+                refused += 1;
+                check_refusal(&roster, error, code, min_domains);
+            }
+        }
+    }
+    assert!(drawn > 3_000 && refused > 1_000, "{drawn} drawn, {refused} refused");
+}
+
+/// Where the rule can be held, some draw of those that an account may use holds it: the exchange is not complete, but
+/// close, on networks made to be narrow.
+#[test]
+fn dead_ends_are_real() {
+    let mut dice = Dice::new(2);
+    let (mut carried, mut impossible, mut unlucky) = (0, 0, 0);
+    for _ in 0..6_000 {
+        let count = 5 + dice.index(10);
+        let values = [0; 3].map(|_| 2 + dice.index(5));
+        let roster: Vec<Candidate> =
+            (0..count).map(|index| candidate(index, 1, values.map(|bound| dice.index(bound)))).collect();
+        let code = [code("2/4"), code("3/6"), code("4/9")][dice.index(3)];
+        let Ok(caps) = Caps::of(&roster, code, 1) else { continue };
+        let rest: Vec<&Candidate> = roster.iter().collect();
+        if (0..16).any(|nonce| draw(&roster, &seed(nonce), code, 1).is_ok()) {
+            carried += 1;
+        } else if exists(&rest, &mut Spread::default(), caps.limits(), usize::from(code.n)) {
+            unlucky += 1;
+        } else {
+            impossible += 1;
+        }
+    }
+    assert!(carried > 4_000 && impossible > 0, "{carried} carried, {impossible} impossible");
+    assert_eq!(unlucky, 0, "of {carried}");
+}
+
+#[test]
+fn networks_of_the_demo_are_carried() {
+    let check = |nodes: usize, domains: usize, text: &str, min_domains, expect: Option<u8>| {
+        let roster: Vec<Candidate> =
+            (0..nodes).map(|index| candidate(index, 1 << 30, [index, index % domains, index % domains])).collect();
+        let caps = Caps::of(&roster, code(text), min_domains);
+        assert_eq!(caps.map(|caps| caps.worst()).ok(), expect, "{nodes} nodes in {domains} domains, {text}");
+        for nonce in (0..50).filter(|_| expect.is_some()) {
+            let order = draw(&roster, &seed(nonce), code(text), min_domains).expect("the caps are possible");
+            check_order(&roster, &order, code(text), min_domains);
+        }
+    };
+    check(14, 7, "4/12", 3, Some(2));
+    check(14, 7, "6/12", 3, Some(2));
+    check(14, 4, "4/12", 3, Some(3));
+    check(6, 3, "3/6", 3, Some(2));
+    check(6, 6, "3/6", 3, Some(1));
+    check(3, 3, "1/3", 3, Some(1));
+    check(5, 5, "4/6", 3, None);
+    check(12, 2, "4/12", 3, None);
+    check(12, 1, "4/12", 1, Some(12));
+    check(12, 4, "10/12", 3, None);
+    check(12, 4, "9/12", 3, Some(3));
+}
+
+#[test]
+fn a_grid_that_greed_can_not_fill_is_filled() {
+    // Nine providers, one for each of three infrastructures in each of three regions: six of them, two in each line.
+    let roster: Vec<Candidate> = (0..9).map(|index| candidate(index, 1, [index, index / 3, index % 3])).collect();
+    for nonce in 0..500 {
+        let order = draw(&roster, &seed(nonce), code("3/6"), 3).expect("possible");
+        check_order(&roster, &order, code("3/6"), 3);
+    }
+}
+
+#[test]
+fn the_seed_decides_with_every_part() {
+    let roster: Vec<Candidate> = (0..40).map(|index| candidate(index, 5, [index; 3])).collect();
+    let first = |seed: &DrawSeed| {
+        let order = draw(&roster, seed, code("4/12"), 3).expect("possible");
+        order.into_iter().map(|candidate| candidate.provider).collect::<Vec<_>>()
+    };
+    let one = seed(0);
+    let others = [
+        seed(1),
+        DrawSeed { beacon: [4; 32], ..one },
+        DrawSeed { account: AccountId::new([5; 32]), ..one },
+        DrawSeed { draw: Draw { epoch: Epoch(10), nonce: 0 }, ..one },
+        DrawSeed { extent: 1, ..one },
+    ];
+    for other in others {
+        assert_ne!(first(&one), first(&other), "{other:?}");
+    }
+}
+
+#[test]
+fn slots_follow_the_weights() {
+    // Free space of 1 to 4 in forty domains: providers come up in about that proportion.
+    let weights = [1, 2, 3, 4].into_iter().cycle();
+    let roster: Vec<Candidate> =
+        (0..40).zip(weights).map(|(index, weight)| candidate(index, weight, [index; 3])).collect();
+    let mut held = [0u32; 4];
+    for nonce in 0..5_000 {
+        for holder in &draw(&roster, &seed(nonce), code("1/2"), 3).expect("possible")[..2] {
+            held[usize::try_from(holder.weight - 1).expect("small")] += 1;
+        }
+    }
+    for (count, share) in held.iter().zip([1_000u32, 2_000, 3_000, 4_000]) {
+        assert!(count.abs_diff(share) < 200, "{held:?}");
+    }
+}
+
+/// Milliseconds each: an order that looked at every pair of providers would take minutes here.
+#[test]
+fn large_networks_are_drawn_without_delay() {
+    let roster: Vec<Candidate> = (1..=1_000)
+        .cycle()
+        .zip(0..100_000)
+        .map(|(weight, index)| candidate(index, weight, [index % 3_000, index % 90, index % 30]))
+        .collect();
+    for nonce in 0..10 {
+        let order = draw(&roster, &seed(nonce), code("20/50"), 3).expect("possible");
+        check_order(&roster, &order, code("20/50"), 3);
+    }
+}

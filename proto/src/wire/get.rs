@@ -1,0 +1,39 @@
+//! get/1: reads a verified range of a column.
+//!
+//! A range is an aligned subtree of the column's BLAKE3 tree: `length` is [`crate::limits::GROUP`] times a power of two,
+//! at most [`crate::limits::CHUNK`]; `start` is a multiple of it. The answer's body is the range, cut at the column's
+//! end, and its head the sibling hashes up to the root ([`crate::tree`]). So each answer verifies alone.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::id::ColumnId;
+
+/// What a reader shows to read a column: nothing for public objects.
+#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ReadToken(pub [u8; 32]);
+
+impl std::fmt::Debug for ReadToken {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ReadToken(..)")
+    }
+}
+
+/// A request of get/1; it has no body.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Request {
+    /// The column.
+    pub column: ColumnId,
+    /// The capability: the token whose hash the manifest lists, if it lists one.
+    pub token: Option<ReadToken>,
+    /// First byte; a multiple of `length`.
+    pub start: u64,
+    /// Bytes wanted: 16 KiB times a power of two, at most 256 KiB.
+    pub length: u32,
+}
+
+/// The head of an answer; the body is the range.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Response {
+    /// Sibling hashes from the range's subtree up to the root.
+    pub siblings: Vec<[u8; 32]>,
+}

@@ -1,0 +1,160 @@
+//! Golden vectors of the ledger (SPEC, "Ledger"): bytes and names that another implementation must reach.
+//!
+//! A change here changes the chain: it is a decision of its own, never a repair.
+
+use ostrakon_proto::{
+    beacon::BeaconSecret,
+    codec,
+    id::{Account, AccountId, Amount, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId},
+    ledger::{
+        Genesis, GenesisAccount, GenesisProvider, Memory, Proposer, Rules, execute, propose,
+        state::{Candidate, Domain, Validator},
+        tx::{Action, Consent, Receipt, Transfer, Tx, TxBody},
+    },
+    params::Params,
+    placement::{Draw, DrawSeed, draw},
+    sign::{Keypair, Purpose},
+};
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn key(seed: u8) -> Keypair {
+    Keypair::from_seed(&[seed; 32])
+}
+
+fn domain(number: u8) -> Domain {
+    Domain { operator: format!("op-{number}"), infrastructure: "cloud".to_owned(), region: "eu".to_owned() }
+}
+
+fn genesis() -> Genesis {
+    Genesis {
+        name: "golden".to_owned(),
+        time_ms: 1_700_000_000_000,
+        bootstrap: vec!["/ip4/192.0.2.1/tcp/4001/p2p/unhashed".to_owned()],
+        params: Params::default(),
+        accounts: vec![GenesisAccount { account: key(1).public(), balance: Amount(5_000_000) }],
+        validators: vec![Validator {
+            node: key(2).public(),
+            beacon_key: BeaconSecret::from_seed(&[3; 32]).public(),
+            power: 1,
+            domain: domain(0),
+        }],
+        providers: vec![GenesisProvider {
+            owner: key(1).public(),
+            node: key(4).public(),
+            addresses: vec!["/ip4/192.0.2.1/tcp/4001".to_owned()],
+            price: Amount(1_000_000),
+            capacity: 1 << 40,
+            domain: domain(1),
+        }],
+    }
+}
+
+/// A chain id that does not depend on the genesis vectors.
+const CHAIN: ChainId = ChainId::new([0xcc; 32]);
+
+fn transfer() -> Tx {
+    let body = TxBody {
+        account: key(1).public(),
+        nonce: 0,
+        valid_until: Height(100),
+        fee: Amount(2_000),
+        action: Action::Transfer(Transfer { to: AccountId::new([5; 32]), amount: Amount(1_500_000) }),
+    };
+    Tx::sign(body, &key(1), &CHAIN)
+}
+
+#[test]
+fn a_transfer() {
+    let tx = transfer();
+    assert_eq!(hex(&codec::encode(&tx)), TRANSFER);
+    assert_eq!(tx.id().to_string(), TRANSFER_ID);
+}
+
+#[test]
+fn signatures_of_a_node() {
+    let receipt = Receipt {
+        account: key(1).public(),
+        object: ObjectId::new([6; 32]),
+        extent: 7,
+        index: 8,
+        column: ColumnId::new([9; 32]),
+        column_len: 65_536,
+        draw: Draw { epoch: Epoch(10), nonce: 11 },
+    };
+    assert_eq!(hex(&key(4).sign(Purpose::Receipt, &CHAIN, &receipt).0), RECEIPT);
+    let consent = Consent { owner: key(1).public(), node: key(4).public() };
+    assert_eq!(hex(&key(4).sign(Purpose::Consent, &CHAIN, &consent).0), CONSENT);
+}
+
+#[test]
+fn names_as_text() {
+    assert_eq!(key(1).public::<Account>().to_string(), ACCOUNT);
+    assert_eq!(key(4).public::<Node>().to_string(), NODE);
+}
+
+#[test]
+fn a_genesis_and_its_first_block() {
+    let genesis = genesis();
+    assert_eq!(genesis.validate(), Ok(()));
+    assert_eq!(genesis.id().to_string(), GENESIS_ID);
+    let changes = genesis.changes();
+    assert_eq!(hex(&changes.tip.digest), GENESIS_DIGEST);
+    let first = changes.epochs[&Epoch(0)].as_ref().expect("founded with epoch 0");
+    assert_eq!(hex(&first.beacon), GENESIS_BEACON);
+    let (rules, state) = (Rules::from(&genesis), Memory::new(&changes));
+    let (key, beacon) = (key(2), BeaconSecret::from_seed(&[3; 32]));
+    let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
+    let proposer = Proposer { key: &key, beacon: &beacon };
+    let proposal = propose(&rules, &state, 1_700_000_001_000, vec![tx], &proposer);
+    assert_eq!(proposal.rejected, []);
+    let header = &proposal.decided.block.header;
+    assert_eq!(header.id().to_string(), BLOCK_ID);
+    assert_eq!(hex(&header.digest), BLOCK_DIGEST);
+    assert_eq!(hex(&header.beacon.0), BLOCK_BEACON);
+    assert_eq!(execute(&rules, &state, &proposal.decided), Ok(proposal.changes));
+}
+
+#[test]
+fn a_draw() {
+    // Sixteen providers with 1 to 16 bytes free on five infrastructures in three regions; the first n hold the caps
+    // of 1, 2 and 2, those after them replace.
+    let roster: Vec<Candidate> = (0..16)
+        .map(|number: u8| Candidate {
+            provider: NodeId::new([number; 32]),
+            domain: Domain {
+                operator: format!("op-{number}"),
+                infrastructure: format!("cloud-{}", number % 5),
+                region: format!("region-{}", number % 3),
+            },
+            weight: u64::from(number) + 1,
+            price: Amount(1),
+        })
+        .collect();
+    let seed = DrawSeed {
+        beacon: [12; 32],
+        account: AccountId::new([13; 32]),
+        draw: Draw { epoch: Epoch(14), nonce: 15 },
+        extent: 16,
+    };
+    let order = draw(&roster, &seed, "2/6".parse().expect("a code"), 3).expect("possible");
+    let numbers: Vec<u8> = order.iter().map(|candidate| candidate.provider.bytes()[0]).collect();
+    assert_eq!(numbers, DRAW);
+}
+
+const TRANSFER: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000000000000006400000000000000d00700000000000000050505050505050505050505050505050505050505050505050505050505050560e31600000000003adbfdd3ea6275aad7f0e4ada82cbf255353d221118f76a8deb6b8fe42cf607f4824e116c4809119423900a388f9e9ee9cea9bfe587f010e46b075eff29b0e06";
+const TRANSFER_ID: &str = "79d9d9170b438177a6ce6115132ee57a2f02d193d6924ba1e6317ab3a4aae4bc";
+const RECEIPT: &str = "cbf40ce79592865d6f39b24b29f5bce969d2fc6b7fbcef2d3c122854676bc8368f784fb00f29cc846f71da5abb2cd1347775edb6b8f2b1b9c057b8ec67408c04";
+const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
+const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
+const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
+const GENESIS_ID: &str = "923514ac9eccb3b0b7fca54c64c84e067a643c798026d54c715e02910d90b876";
+const GENESIS_DIGEST: &str = "2d55dcaecf2860b50cc1f73d4f55b41eaf71e9ed5ed28e36c5a47528464b620d";
+const GENESIS_BEACON: &str = "b3d5e3057ee8add06bddc3fa93d9f52e3bbee136a00c14d64eb2d85924da0af0";
+const BLOCK_ID: &str = "629a8ebe3006a823282f8e7396c8b7f38ee851af3dd470fc093922442d87f403";
+const BLOCK_DIGEST: &str = "5dff318523bfcec413d2cf449f5faf5851453e7e3beb11fa5bb92f338e9db0c0";
+const BLOCK_BEACON: &str =
+    "96c08a55a8324449579f67607297b96f57ba610ef2e9202b4ba0028961f108455a7de9ee51d5c721adf1e741887db26c";
+const DRAW: [u8; 12] = [9, 15, 14, 5, 13, 7, 6, 12, 10, 11, 8, 4];
