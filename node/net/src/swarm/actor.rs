@@ -1,0 +1,409 @@
+//! The actor that owns libp2p's swarm: one loop, which dispatches and never waits for anyone.
+//!
+//! In come calls of this node, answers to others, and libp2p's events; out go requests, answers and what callers
+//! await. Answers and calls come before events: local work is finished before remote work is taken.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, identify, kad, ping,
+    request_response::{self, OutboundFailure, OutboundRequestId},
+    swarm::{
+        ConnectionId, DialError, SwarmEvent,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+use ostrakon_proto::{
+    id::{ChainId, NodeId},
+    limits,
+    wire::{Frame, Protocol},
+};
+use tokio::{
+    sync::mpsc,
+    time::{self, Instant, MissedTickBehavior},
+};
+
+use super::{
+    answers::{Answer, Answers, Asker, Question},
+    behaviour::{Behaviour, BehaviourEvent, kad_name},
+    calls::{Call, Calls},
+    codec::Request,
+    config::SwarmConfig,
+    dials::{Dials, is_tcp},
+    handle::Shared,
+};
+use crate::{
+    identity,
+    peers::{CallError, Inbound},
+};
+
+/// How often attempts to connect are looked after.
+const TICK: Duration = Duration::from_millis(250);
+/// How long connections may take to close at the end.
+const GOODBYE: Duration = Duration::from_millis(500);
+/// Nodes that a client begins a search with.
+const SEARCH_FROM: usize = 20;
+
+type Event = request_response::Event<Request, Frame>;
+
+/// The actor's ends of its channels.
+#[derive(Debug)]
+pub(super) struct Channels {
+    pub(super) commands: mpsc::Receiver<Call>,
+    pub(super) inbound: mpsc::Sender<Inbound>,
+}
+
+/// The swarm and all that is under way.
+pub(super) struct Actor {
+    swarm: libp2p::Swarm<Behaviour>,
+    shared: Arc<Shared>,
+    chain: ChainId,
+    kad_name: StreamProtocol,
+    is_client: bool,
+    commands: mpsc::Receiver<Call>,
+    calls: Calls,
+    dials: Dials,
+    answers: Answers,
+}
+
+impl Actor {
+    pub(super) fn new(
+        swarm: libp2p::Swarm<Behaviour>,
+        config: &SwarmConfig,
+        shared: Arc<Shared>,
+        channels: Channels,
+    ) -> Self {
+        Self {
+            swarm,
+            shared,
+            chain: config.chain,
+            kad_name: kad_name(&config.chain),
+            is_client: config.listen.is_empty(),
+            commands: channels.commands,
+            calls: Calls::default(),
+            dials: Dials::default(),
+            answers: Answers::new(channels.inbound),
+        }
+    }
+
+    /// Runs until it is told to stop, or every handle is gone.
+    pub(super) async fn run(mut self, bootstrap: Vec<PeerId>) {
+        self.join(&bootstrap);
+        let stop = self.shared.stop.clone();
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let is_waiting = !(self.dials.is_empty() && self.calls.is_empty());
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(answer) = self.answers.next(), if !self.answers.is_empty() => self.answer(answer),
+                call = self.commands.recv() => match call {
+                    Some(call) => self.on_call(call),
+                    None => break,
+                },
+                _ = tick.tick(), if is_waiting => self.on_tick(),
+                event = self.swarm.select_next_some() => self.on_event(event),
+            }
+        }
+        self.leave().await;
+    }
+
+    /// Enters the network through its first nodes. A client waits until it has something to ask.
+    fn join(&mut self, bootstrap: &[PeerId]) {
+        if self.is_client || bootstrap.is_empty() {
+            return;
+        }
+        for peer in bootstrap {
+            for address in self.shared.addresses(*peer) {
+                self.swarm.behaviour_mut().kad.add_address(peer, address);
+            }
+        }
+        if self.swarm.behaviour_mut().kad.bootstrap().is_err() {
+            tracing::debug!("no first node has an address");
+        }
+    }
+
+    /// Closes all connections, so that others need not find out by themselves.
+    async fn leave(&mut self) {
+        self.commands.close();
+        let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
+        for peer in connected {
+            // Only fails when the connection is gone already.
+            let _gone = self.swarm.disconnect_peer_id(peer);
+        }
+        let all_closed = async {
+            while self.swarm.connected_peers().next().is_some() {
+                self.swarm.select_next_some().await;
+            }
+        };
+        let _late = time::timeout(GOODBYE, all_closed).await;
+    }
+
+    fn on_call(&mut self, call: Call) {
+        let Call { to, protocol, request, caller } = call;
+        if to == self.shared.local {
+            let question = Question { from: to, protocol, request, room: None };
+            return self.ask(question, Asker::Local(caller));
+        }
+        let peer = identity::peer_id(&to);
+        self.calls.push(peer, protocol, request, caller);
+        self.send_waiting(peer, protocol);
+    }
+
+    /// Sends what may be sent to this node on this protocol; connects first when need be.
+    fn send_waiting(&mut self, peer: PeerId, protocol: Protocol) {
+        if !self.swarm.is_connected(&peer) {
+            if self.calls.waits(peer) && !self.dials.has(peer) {
+                self.dial(peer);
+            }
+            return;
+        }
+        while let Some((request, caller)) = self.calls.next(peer, protocol) {
+            let exchange = self.swarm.behaviour_mut().exchange(protocol);
+            let id = exchange.send_request(&peer, Request::Frame(request, None));
+            self.calls.sent(peer, protocol, id, caller);
+        }
+    }
+
+    fn on_tick(&mut self) {
+        self.calls.forget_abandoned();
+        for peer in self.dials.peers() {
+            self.advance(peer);
+        }
+    }
+
+    fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        match event {
+            SwarmEvent::Behaviour(event) => self.on_behaviour(event),
+            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.on_connected(peer_id),
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.on_disconnected(peer_id),
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
+                self.on_dial_failed(peer, connection_id, &error);
+            }
+            SwarmEvent::NewListenAddr { address, .. } => self.shared.set_listening(address, true),
+            SwarmEvent::ExpiredListenAddr { address, .. } => self.shared.set_listening(address, false),
+            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
+                tracing::error!(?addresses, ?reason, "no longer listening");
+                for address in addresses {
+                    self.shared.set_listening(address, false);
+                }
+            }
+            other => tracing::trace!(event = ?other, "swarm"),
+        }
+    }
+
+    fn on_behaviour(&mut self, event: BehaviourEvent) {
+        match event {
+            BehaviourEvent::Put(event) => self.on_exchange(Protocol::Put, event),
+            BehaviourEvent::Get(event) => self.on_exchange(Protocol::Get, event),
+            BehaviourEvent::Manifest(event) => self.on_exchange(Protocol::Manifest, event),
+            BehaviourEvent::Chain(event) => self.on_exchange(Protocol::Chain, event),
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                self.on_identified(peer_id, &info)
+            }
+            BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(failure) })
+                if !matches!(failure, ping::Failure::Unsupported) =>
+            {
+                tracing::debug!(%peer, %failure, "no answer to pings: the connection is closed");
+                self.swarm.close_connection(connection);
+            }
+            BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed { id, step, .. }) if step.last => {
+                if let Some(peer) = self.dials.search_ended(id) {
+                    self.conclude(peer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// A node of this network says where it listens: others may ask for it.
+    fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
+        // A client answers nothing, and searches too seldom to keep a table.
+        if self.is_client || !info.protocols.contains(&self.kad_name) {
+            return;
+        }
+        let said: BTreeSet<Multiaddr> = info.listen_addrs.iter().take(limits::ADDRESSES).cloned().collect();
+        // Kademlia dials all addresses at once, so it is given TCP alone where there is any.
+        let has_tcp = said.iter().any(is_tcp);
+        let said: BTreeSet<Multiaddr> = said.into_iter().filter(|address| is_tcp(address) || !has_tcp).collect();
+        if self.table_addresses(peer).into_iter().collect::<BTreeSet<_>>() == said {
+            return;
+        }
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        // What it says now replaces what it said before, so that nobody makes the table grow.
+        kad.remove_peer(&peer);
+        for address in said {
+            kad.add_address(&peer, address);
+        }
+    }
+
+    // Calls and answers.
+
+    fn on_exchange(&mut self, protocol: Protocol, event: Event) {
+        match event {
+            Event::Message { peer, message: request_response::Message::Request { request, channel, .. }, .. } => {
+                self.on_request(peer, protocol, request, Asker::Remote(channel));
+            }
+            Event::Message { peer, message: request_response::Message::Response { request_id, response }, .. } => {
+                self.on_outcome(peer, protocol, request_id, |_| Ok(response));
+            }
+            Event::OutboundFailure { peer, request_id, error, .. } => {
+                let chain = self.chain;
+                self.on_outcome(peer, protocol, request_id, |node| Err(failure(node, protocol, &chain, &error)));
+            }
+            Event::InboundFailure { peer, error, .. } => {
+                tracing::debug!(%peer, ?protocol, %error, "request not answered")
+            }
+            Event::ResponseSent { .. } => {}
+        }
+    }
+
+    fn on_request(&mut self, peer: PeerId, protocol: Protocol, request: Request, asker: Asker) {
+        // A node whose key is not ed25519 is none of this network's; its request is dropped with the stream.
+        let Some(from) = identity::node_id(&peer) else { return };
+        match request {
+            Request::Frame(request, room) => self.ask(Question { from, protocol, request, room }, asker),
+            Request::NoRoom => self.answer(Answers::no_room(from, protocol, asker)),
+        }
+    }
+
+    fn ask(&mut self, question: Question, asker: Asker) {
+        if let Some(refused) = self.answers.take(question, asker) {
+            tracing::debug!(from = %refused.from, protocol = ?refused.protocol, "request refused: busy");
+            self.answer(refused);
+        }
+    }
+
+    fn answer(&mut self, answer: Answer) {
+        match answer.asker {
+            Asker::Local(caller) => caller.tell(Ok(answer.frame)),
+            Asker::Remote(channel) => {
+                let exchange = self.swarm.behaviour_mut().exchange(answer.protocol);
+                if exchange.send_response(channel, answer.frame).is_err() {
+                    tracing::debug!(from = %answer.from, "the asker has gone away");
+                }
+            }
+        }
+    }
+
+    fn on_outcome(
+        &mut self,
+        peer: PeerId,
+        protocol: Protocol,
+        id: OutboundRequestId,
+        outcome: impl FnOnce(NodeId) -> Result<Frame, CallError>,
+    ) {
+        if let (Some(caller), Some(node)) = (self.calls.over(protocol, id), identity::node_id(&peer)) {
+            caller.tell(outcome(node));
+        }
+        self.send_waiting(peer, protocol);
+    }
+
+    // Connections.
+
+    fn on_connected(&mut self, peer: PeerId) {
+        self.shared.set_connected(peer, true);
+        self.dials.connected(peer);
+        for protocol in Protocol::ALL {
+            self.send_waiting(peer, protocol);
+        }
+    }
+
+    /// The last connection is gone. The calls under way hear so from libp2p; those that wait behind them hear it here.
+    fn on_disconnected(&mut self, peer: PeerId) {
+        self.shared.set_connected(peer, false);
+        if let Some(node) = identity::node_id(&peer) {
+            self.calls.fail_waiting(peer, &connection_closed(node));
+        }
+    }
+
+    fn dial(&mut self, peer: PeerId) {
+        let (addresses, now) = (self.addresses(peer), Instant::now());
+        if addresses.is_empty() && (self.search(peer) || self.dials.is_searched(peer)) {
+            self.dials.begin_search(peer, now);
+        } else {
+            self.dials.begin(peer, addresses, now);
+        }
+        self.advance(peer);
+    }
+
+    /// The node's learned addresses, then what it said to Kademlia.
+    fn addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+        let mut addresses = self.shared.addresses(peer);
+        addresses.extend(self.table_addresses(peer));
+        addresses
+    }
+
+    /// The node's addresses in Kademlia's table.
+    fn table_addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
+        let Some(bucket) = self.swarm.behaviour_mut().kad.kbucket(peer) else { return Vec::new() };
+        let entry = bucket.iter().find(|entry| *entry.node.key.preimage() == peer);
+        entry.iter().flat_map(|entry| entry.node.value.iter().cloned()).collect()
+    }
+
+    /// Dials what is due, and concludes when nothing is left.
+    fn advance(&mut self, peer: PeerId) {
+        while let Some(addresses) = self.dials.next_batch(peer, Instant::now()) {
+            // A port of its own: reusing the listening one fails when a connection to the same place has just closed.
+            let options = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::Disconnected);
+            let options = options.allocate_new_port().build();
+            let connection = options.connection_id();
+            match self.swarm.dial(options) {
+                Ok(()) => self.dials.dialing(peer, connection),
+                Err(error) => self.dials.refused(peer, &error),
+            }
+        }
+        self.conclude(peer);
+    }
+
+    fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) {
+        if self.dials.failed(peer, connection, error) {
+            self.advance(peer);
+        }
+    }
+
+    /// When the attempt has failed: tells the callers, and searches for the node, for those who call later.
+    fn conclude(&mut self, peer: PeerId) {
+        let Some(reason) = self.dials.end_if_failed(peer) else { return };
+        tracing::debug!(%peer, reason, "unreachable");
+        if let Some(node) = identity::node_id(&peer) {
+            self.calls.fail_waiting(peer, &CallError::Unreachable { node, reason });
+        }
+        self.search(peer);
+    }
+
+    /// Asks Kademlia for the node, which dials it when it is found. False when it was asked a moment ago.
+    fn search(&mut self, peer: PeerId) -> bool {
+        let now = Instant::now();
+        if !self.dials.may_search(peer, now) {
+            return false;
+        }
+        let from = if self.is_client { self.shared.some_addresses(SEARCH_FROM) } else { Vec::new() };
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        for (known, address) in from {
+            kad.add_address(&known, address);
+        }
+        let query = kad.get_closest_peers(peer);
+        self.dials.searching(peer, query, now);
+        true
+    }
+}
+
+/// What a failed request means to its caller.
+fn failure(node: NodeId, protocol: Protocol, chain: &ChainId, error: &OutboundFailure) -> CallError {
+    match error {
+        OutboundFailure::Timeout => CallError::Timeout { node },
+        OutboundFailure::UnsupportedProtocols => CallError::Unsupported { node, protocol: protocol.name(chain) },
+        OutboundFailure::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            CallError::BadAnswer { node, reason: error.to_string() }
+        }
+        OutboundFailure::Io(error) => CallError::Closed { node, reason: error.to_string() },
+        OutboundFailure::ConnectionClosed | OutboundFailure::DialFailure => connection_closed(node),
+    }
+}
+
+fn connection_closed(node: NodeId) -> CallError {
+    CallError::Closed { node, reason: "the connection closed".to_string() }
+}

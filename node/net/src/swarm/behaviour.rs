@@ -1,0 +1,172 @@
+//! The parts of libp2p that are used, and how each is bounded (DESIGN 6, "Everything is bounded").
+//!
+//! Each protocol has a request-response behaviour of its own, because one with several protocols would let the two
+//! sides choose among them. Kademlia carries addresses of nodes and nothing else: it stores no records.
+
+use std::{num::NonZeroUsize, time::Duration};
+
+use libp2p::{
+    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, noise, ping,
+    request_response::{self, ProtocolSupport},
+    swarm::NetworkBehaviour,
+    tcp, yamux,
+};
+use ostrakon_proto::{id::ChainId, limits, wire::Protocol};
+
+use super::{
+    calls::IN_FLIGHT,
+    codec::{FrameCodec, Room},
+    config::{StartError, SwarmConfig},
+};
+
+/// A connection that is not established by then has failed: what a dead address costs at most.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection that carries nothing for so long is closed.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
+/// Between two pings; one that is not answered in [`PING_TIMEOUT`] closes the connection.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+/// How long a ping waits, also behind bulk data.
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A search for a node's addresses takes this long at most.
+const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Connections that are being made, each way.
+const PENDING: u32 = 256;
+/// Requests of one node that are under way on one connection and protocol: those of an honest one, and as many ours.
+const STREAMS_PER_PROTOCOL: usize = 3 * IN_FLIGHT;
+/// Streams of a connection: all protocols at their bound, and room for libp2p's own.
+const STREAMS: usize = Protocol::ALL.len() * STREAMS_PER_PROTOCOL + 64;
+/// Streams whose protocol is not negotiated yet, on one connection.
+const NEGOTIATING: usize = 32;
+
+/// libp2p's parts. The limits stand first: what they refuse, no other part must have seen.
+#[derive(NetworkBehaviour)]
+pub(super) struct Behaviour {
+    connections: connection_limits::Behaviour,
+    memory: memory_connection_limits::Behaviour,
+    pub(super) identify: identify::Behaviour,
+    pub(super) ping: ping::Behaviour,
+    pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
+    put: request_response::Behaviour<FrameCodec>,
+    get: request_response::Behaviour<FrameCodec>,
+    manifest: request_response::Behaviour<FrameCodec>,
+    chain: request_response::Behaviour<FrameCodec>,
+}
+
+impl Behaviour {
+    fn new(config: &SwarmConfig, key: &identity::Keypair) -> Self {
+        let room = Room::new(config.limits.inbound_bytes);
+        let exchange = |protocol| exchange(protocol, config, &room);
+        Self {
+            connections: connection_limits::Behaviour::new(connection_limits(config)),
+            memory: memory_connection_limits::Behaviour::with_max_percentage(
+                f64::from(config.limits.memory_percent.min(100)) / 100.0,
+            ),
+            identify: identify::Behaviour::new(
+                // Addresses are kept by us alone: its cache of them is off.
+                identify::Config::new(network_name(&config.chain), key.public())
+                    .with_agent_version(concat!("ostrakon/", env!("CARGO_PKG_VERSION")).to_string())
+                    .with_cache_size(0),
+            ),
+            ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
+            kad: kademlia(config, key),
+            put: exchange(Protocol::Put),
+            get: exchange(Protocol::Get),
+            manifest: exchange(Protocol::Manifest),
+            chain: exchange(Protocol::Chain),
+        }
+    }
+
+    /// The part that speaks `protocol`.
+    pub(super) const fn exchange(&mut self, protocol: Protocol) -> &mut request_response::Behaviour<FrameCodec> {
+        match protocol {
+            Protocol::Put => &mut self.put,
+            Protocol::Get => &mut self.get,
+            Protocol::Manifest => &mut self.manifest,
+            Protocol::Chain => &mut self.chain,
+        }
+    }
+}
+
+/// What identify calls the network.
+fn network_name(chain: &ChainId) -> String {
+    format!("/ostrakon/{}/1", &chain.to_string()[..16])
+}
+
+/// Kademlia's protocol on this network.
+pub(super) fn kad_name(chain: &ChainId) -> StreamProtocol {
+    stream_protocol(format!("/ostrakon/{}/kad/1", &chain.to_string()[..16]))
+}
+
+fn stream_protocol(name: String) -> StreamProtocol {
+    StreamProtocol::try_from_owned(name).expect("the name begins with a slash")
+}
+
+fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimits {
+    connection_limits::ConnectionLimits::default()
+        .with_max_pending_incoming(Some(PENDING))
+        .with_max_pending_outgoing(Some(PENDING))
+        .with_max_established_incoming(Some(config.limits.connections_in))
+        .with_max_established_outgoing(Some(config.limits.connections_out))
+        .with_max_established_per_peer(Some(config.limits.connections_per_node))
+}
+
+fn exchange(protocol: Protocol, config: &SwarmConfig, room: &Room) -> request_response::Behaviour<FrameCodec> {
+    let name = stream_protocol(protocol.name(&config.chain));
+    let support = if config.listen.is_empty() { ProtocolSupport::Outbound } else { ProtocolSupport::Full };
+    let bounds = request_response::Config::default()
+        .with_request_timeout(Duration::from_secs(limits::STALL_SECONDS))
+        .with_max_concurrent_streams(STREAMS_PER_PROTOCOL);
+    let codec = FrameCodec { protocol, room: room.clone() };
+    request_response::Behaviour::with_codec(codec, [(name, support)], bounds)
+}
+
+fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad::store::MemoryStore> {
+    let local = key.public().to_peer_id();
+    let is_client = config.listen.is_empty();
+    let mut settings = kad::Config::new(kad_name(&config.chain));
+    settings
+        .set_query_timeout(LOOKUP_TIMEOUT)
+        .set_substreams_timeout(LOOKUP_TIMEOUT)
+        .disjoint_query_paths(true)
+        // Records that others send are shown to us and not kept; nodes enter the table by identify alone.
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_kbucket_inserts(kad::BucketInserts::Manual);
+    if is_client {
+        settings.set_periodic_bootstrap_interval(None);
+    }
+    let mut kad = kad::Behaviour::with_config(local, kad::store::MemoryStore::new(local), settings);
+    kad.set_mode(Some(if is_client { kad::Mode::Client } else { kad::Mode::Server }));
+    kad
+}
+
+/// A swarm that listens nowhere yet. Must be called on the runtime that will drive it.
+pub(super) fn build(config: &SwarmConfig) -> Result<libp2p::Swarm<Behaviour>, StartError> {
+    let key = identity::Keypair::ed25519_from_bytes(config.keypair.seed().as_mut_slice())
+        .map_err(|error| StartError::Transport(error.to_string()))?;
+    let yamux = || {
+        let mut yamux = yamux::Config::default();
+        yamux.set_max_num_streams(STREAMS);
+        yamux
+    };
+    let built = libp2p::SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux)
+        .map_err(|error| StartError::Transport(error.to_string()))?
+        .with_quic_config(|mut quic| {
+            quic.max_concurrent_stream_limit = u32::try_from(STREAMS).expect("a few hundred");
+            quic.handshake_timeout = CONNECT_TIMEOUT;
+            quic
+        })
+        .with_behaviour(|key| Behaviour::new(config, key))
+        .map_err(|error| StartError::Transport(error.to_string()))?
+        .with_swarm_config(|swarm| {
+            swarm
+                .with_idle_connection_timeout(IDLE_TIMEOUT)
+                .with_max_negotiating_inbound_streams(NEGOTIATING)
+                .with_notify_handler_buffer_size(NonZeroUsize::new(64).expect("not zero"))
+                .with_per_connection_event_buffer_size(64)
+        })
+        .with_connection_timeout(CONNECT_TIMEOUT)
+        .build();
+    Ok(built)
+}

@@ -1,0 +1,303 @@
+//! The frame on a stream: `u32 LE head length ‖ u32 LE body length ‖ head ‖ body` (SPEC, "Wire").
+//!
+//! In goes a stream, out comes a [`Frame`] whose parts are within the protocol's limits. Lengths are checked before
+//! anything is allocated, buffers grow with what has arrived, and what strangers send is counted against one [`Room`]:
+//! a lying length costs its sender, not us. Not here: what a frame means.
+
+use std::{io, sync::Arc};
+
+use bytes::Bytes;
+use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use libp2p::{StreamProtocol, request_response};
+use ostrakon_proto::wire::{Frame, Protocol};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::peers::Bounds;
+
+/// Bytes of a buffer before the first byte has arrived.
+const FIRST: usize = 64 * 1024;
+/// A buffer grows to at most this many times what has arrived.
+const GROWTH: usize = 4;
+/// Bytes read at once: a frame of yamux, and little enough to stay in the processor's cache.
+const STEP: usize = 16 * 1024;
+/// A body up to this size is sent in one piece with its head.
+const SMALL: usize = 16 * 1024;
+
+/// Memory for the bodies of requests that are not answered yet, over all strangers together.
+#[derive(Clone, Debug)]
+pub(super) struct Room(Arc<Semaphore>);
+
+impl Room {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self(Arc::new(Semaphore::new(bytes)))
+    }
+
+    /// Takes `bytes` more into `held`; false when there is no room left.
+    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
+        let Ok(count) = u32::try_from(bytes) else { return false };
+        let Ok(more) = self.0.clone().try_acquire_many_owned(count) else { return false };
+        match held {
+            Some(held) => held.merge(more),
+            None => *held = Some(more),
+        }
+        true
+    }
+}
+
+/// A request, as it is sent and as it arrives.
+#[derive(Debug)]
+pub(super) enum Request {
+    /// The request; when it came from outside, with the room that its body takes.
+    Frame(Frame, Option<OwnedSemaphorePermit>),
+    /// There was no room for its body, which was read and forgotten.
+    NoRoom,
+}
+
+/// Reads and writes the frames of one protocol.
+#[derive(Clone, Debug)]
+pub(super) struct FrameCodec {
+    pub(super) protocol: Protocol,
+    pub(super) room: Room,
+}
+
+impl request_response::Codec for FrameCodec {
+    type Protocol = StreamProtocol;
+    type Request = Request;
+    type Response = Frame;
+
+    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read_request(io, Bounds::request(self.protocol), &self.room).await
+    }
+
+    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Frame>
+    where
+        T: AsyncRead + Unpin + Send,
+    {
+        read_response(io, Bounds::response(self.protocol)).await
+    }
+
+    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        match request {
+            Request::Frame(frame, _) => write(io, Bounds::request(self.protocol), &frame).await,
+            Request::NoRoom => Err(io::Error::new(io::ErrorKind::InvalidInput, "nothing to send")),
+        }
+    }
+
+    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: Frame) -> io::Result<()>
+    where
+        T: AsyncWrite + Unpin + Send,
+    {
+        write(io, Bounds::response(self.protocol), &answer).await
+    }
+}
+
+/// A request of a stranger: its body needs room.
+async fn read_request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, room: &Room) -> io::Result<Request> {
+    let (head, body) = read_lengths(io, bounds).await?;
+    let head = read_part(io, head, |_| true).await?;
+    let mut held = None;
+    let body = read_part(io, body, |bytes| room.take(&mut held, bytes)).await?;
+    Ok(match (head, body) {
+        (Some(head), Some(body)) => Request::Frame(Frame { head, body }, held),
+        _ => Request::NoRoom,
+    })
+}
+
+/// An answer to a request of ours: whoever asked has room for it.
+async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Frame> {
+    let (head, body) = read_lengths(io, bounds).await?;
+    let head = read_part(io, head, |_| true).await?.unwrap_or_default();
+    let body = read_part(io, body, |_| true).await?.unwrap_or_default();
+    Ok(Frame { head, body })
+}
+
+async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<(usize, usize)> {
+    let mut lengths = [[0; 4]; 2];
+    io.read_exact(lengths.as_flattened_mut()).await?;
+    let [head, body] = lengths.map(|bytes| usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX));
+    bounds.admit(head, body).map_err(|over| io::Error::new(io::ErrorKind::InvalidData, over))?;
+    Ok((head, body))
+}
+
+/// Reads `len` bytes into one buffer of exactly that size. Asks `take` before each growth by how much; once refused, the
+/// rest is read and forgotten, so that the sender can still be told.
+async fn read_part<T: AsyncRead + Unpin>(
+    io: &mut T,
+    len: usize,
+    mut take: impl FnMut(usize) -> bool,
+) -> io::Result<Option<Bytes>> {
+    let mut buffer = Vec::new();
+    while buffer.len() < len {
+        if buffer.len() == buffer.capacity() {
+            let capacity = len.min(FIRST.max(buffer.len() * GROWTH));
+            if !take(capacity - buffer.len()) {
+                skip(io, len - buffer.len()).await?;
+                return Ok(None);
+            }
+            buffer.reserve_exact(capacity - buffer.len());
+        }
+        let from = buffer.len();
+        buffer.resize(len.min(buffer.capacity()).min(from + STEP), 0);
+        let read = io.read(&mut buffer[from..]).await?;
+        buffer.truncate(from + read);
+        if read == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+    }
+    Ok(Some(buffer.into()))
+}
+
+async fn skip<T: AsyncRead + Unpin>(io: &mut T, mut len: usize) -> io::Result<()> {
+    let mut scratch = vec![0; STEP.min(len)];
+    while len > 0 {
+        let step = scratch.len().min(len);
+        match io.read(&mut scratch[..step]).await? {
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => len -= read,
+        }
+    }
+    Ok(())
+}
+
+async fn write<T: AsyncWrite + Unpin>(io: &mut T, bounds: Bounds, frame: &Frame) -> io::Result<()> {
+    bounds.admit_frame(frame).map_err(|over| io::Error::new(io::ErrorKind::InvalidInput, over))?;
+    let mut first = Vec::with_capacity(8 + frame.head.len() + SMALL);
+    for len in [frame.head.len(), frame.body.len()] {
+        let len = u32::try_from(len).expect("the limits are far below 4 GiB");
+        first.extend_from_slice(&len.to_le_bytes());
+    }
+    first.extend_from_slice(&frame.head);
+    if frame.body.len() <= SMALL {
+        first.extend_from_slice(&frame.body);
+        return io.write_all(&first).await;
+    }
+    io.write_all(&first).await?;
+    io.write_all(&frame.body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        pin::Pin,
+        task::{Context, Poll},
+    };
+
+    use futures::{executor::block_on, io::Cursor};
+    use ostrakon_proto::limits;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A stream that gives at most `step` bytes a read.
+    struct Slow<'a> {
+        bytes: &'a [u8],
+        step: usize,
+    }
+
+    impl AsyncRead for Slow<'_> {
+        fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+            let count = self.step.min(out.len()).min(self.bytes.len());
+            let (now, rest) = self.bytes.split_at(count);
+            out[..count].copy_from_slice(now);
+            self.bytes = rest;
+            Poll::Ready(Ok(count))
+        }
+    }
+
+    fn frame(head: usize, body: usize) -> Frame {
+        let fill = |len: usize| (0..len).map(|i| u8::try_from(i % 251).expect("small")).collect::<Vec<u8>>().into();
+        Frame { head: fill(head), body: fill(body) }
+    }
+
+    fn written(bounds: Bounds, frame: &Frame) -> io::Result<Vec<u8>> {
+        let mut out = Cursor::new(Vec::new());
+        block_on(write(&mut out, bounds, frame)).map(|()| out.into_inner())
+    }
+
+    fn lengths(head: u32, body: u32) -> Vec<u8> {
+        [head.to_le_bytes(), body.to_le_bytes()].concat()
+    }
+
+    #[test]
+    fn frames_round_trip_at_every_edge() {
+        let bounds = Bounds::request(Protocol::Put);
+        for body in [0, 1, SMALL, SMALL + 1, FIRST - 1, FIRST, FIRST + 1, limits::CHUNK, limits::MANIFEST] {
+            for head in [0, 1, limits::HEAD] {
+                let sent = frame(head, body);
+                let bytes = written(bounds, &sent).expect("within the limits");
+                assert_eq!(bytes.len(), 8 + head + body);
+                let mut io = Slow { bytes: &bytes, step: 5000 };
+                assert_eq!(block_on(read_response(&mut io, bounds)).expect("whole"), sent);
+            }
+        }
+    }
+
+    #[test]
+    fn every_truncation_is_refused() {
+        let bounds = Bounds::response(Protocol::Get);
+        let bytes = written(bounds, &frame(5, 70)).expect("within the limits");
+        for cut in 0..bytes.len() {
+            let mut io = &bytes[..cut];
+            let error = block_on(read_response(&mut io, bounds)).expect_err("truncated");
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {cut}");
+            let (mut io, room) = (&bytes[..cut], Room::new(1 << 20));
+            block_on(read_request(&mut io, bounds, &room)).expect_err("truncated");
+            assert_eq!(room.0.available_permits(), 1 << 20, "room is given back at {cut}");
+        }
+    }
+
+    #[test]
+    fn lengths_over_the_limits_are_refused_unread() {
+        let check = |bounds: Bounds, head: usize, body: usize| {
+            let bytes = lengths(u32::try_from(head).expect("u32"), u32::try_from(body).expect("u32"));
+            let error = block_on(read_response(&mut &bytes[..], bounds)).expect_err("over the limit");
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{head} {body}");
+        };
+        check(Bounds::request(Protocol::Get), limits::HEAD + 1, 0);
+        check(Bounds::request(Protocol::Get), 0, 1);
+        check(Bounds::response(Protocol::Get), 0, limits::CHUNK + 1);
+        check(Bounds::response(Protocol::Chain), 0xffff_ffff, 0xffff_ffff);
+        let error = written(Bounds::request(Protocol::Get), &frame(0, 1)).expect_err("over the limit");
+        assert_eq!(error.kind(), io::ErrorKind::InvalidInput);
+    }
+
+    #[test]
+    fn a_lying_length_takes_little() {
+        let bounds = Bounds::request(Protocol::Put);
+        let mut bytes = lengths(0, u32::try_from(limits::MANIFEST).expect("u32"));
+        bytes.extend_from_slice(&[1; 100]);
+        let room = Room::new(FIRST);
+        let error = block_on(read_request(&mut &bytes[..], bounds, &room)).expect_err("truncated");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "the room of one first step was enough");
+    }
+
+    #[test]
+    fn without_room_the_body_is_skipped_and_the_room_kept() {
+        let bounds = Bounds::request(Protocol::Put);
+        let bytes = written(bounds, &frame(3, limits::CHUNK)).expect("within the limits");
+        let room = Room::new(limits::CHUNK - 1);
+        let mut io = &bytes[..];
+        assert!(matches!(block_on(read_request(&mut io, bounds, &room)), Ok(Request::NoRoom)));
+        assert!(io.is_empty());
+        assert_eq!(room.0.available_permits(), limits::CHUNK - 1);
+        let room = Room::new(limits::CHUNK);
+        let read = block_on(read_request(&mut &bytes[..], bounds, &room)).expect("whole");
+        assert_eq!(room.0.available_permits(), 0);
+        drop(read);
+        assert_eq!(room.0.available_permits(), limits::CHUNK);
+    }
+
+    proptest! {
+        #[test]
+        fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), step in 1usize..9) {
+            let mut io = Slow { bytes: &bytes, step };
+            let _ = block_on(read_request(&mut io, Bounds::request(Protocol::Chain), &Room::new(1 << 16)));
+        }
+    }
+}

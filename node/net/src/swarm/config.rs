@@ -1,0 +1,89 @@
+//! What a swarm is started with, and why it may not start.
+
+use std::io;
+
+use ostrakon_proto::{id::ChainId, sign::Keypair};
+
+use crate::identity::NotANode;
+
+/// What a swarm is started with.
+#[derive(Clone, Debug)]
+pub struct SwarmConfig {
+    /// The network: its id is in every protocol's name, so that networks never mix.
+    pub chain: ChainId,
+    /// The node's key; its public half is the node's id.
+    pub keypair: Keypair,
+    /// Multiaddresses to listen on, such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one. Empty: a client, which
+    /// asks and is not asked.
+    pub listen: Vec<String>,
+    /// First nodes, with `/p2p/`, as a genesis lists them.
+    pub bootstrap: Vec<String>,
+    /// Bounds on what others can use up.
+    pub limits: SwarmLimits,
+}
+
+impl SwarmConfig {
+    /// A client of the network: it listens nowhere and knows nobody.
+    pub fn client(chain: ChainId, keypair: Keypair) -> Self {
+        Self { chain, keypair, listen: Vec::new(), bootstrap: Vec::new(), limits: SwarmLimits::default() }
+    }
+}
+
+/// Bounds on what others can use up.
+#[derive(Clone, Debug)]
+pub struct SwarmLimits {
+    /// Connections that others opened.
+    pub connections_in: u32,
+    /// Connections that this node opened.
+    pub connections_out: u32,
+    /// Connections with one node: two may cross, and dead ones take a while to be noticed.
+    pub connections_per_node: u32,
+    /// Share of the machine's memory, in percent, above which the process takes no more connections.
+    pub memory_percent: u8,
+    /// Requests that wait to be taken by whoever holds the receiver; more are refused as busy.
+    pub inbound_queue: usize,
+    /// Bytes of requests' bodies that are not answered yet; more are refused as busy.
+    pub inbound_bytes: usize,
+}
+
+impl Default for SwarmLimits {
+    fn default() -> Self {
+        Self {
+            connections_in: 512,
+            connections_out: 512,
+            connections_per_node: 4,
+            memory_percent: 70,
+            inbound_queue: 256,
+            inbound_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// Why a swarm did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Correct the configuration.
+    #[error("listen address {address:?} is no multiaddress such as /ip4/0.0.0.0/tcp/4001")]
+    Address {
+        /// The address.
+        address: String,
+    },
+    /// Choose another port or address, or stop what uses it.
+    #[error("can not listen on {address}: {reason}")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's reason.
+        reason: String,
+    },
+    /// Correct the list of first nodes.
+    #[error("bootstrap node: {0}")]
+    Bootstrap(#[from] NotANode),
+    /// The system gives no thread or runtime.
+    #[error("can not start the network's thread: {0}")]
+    Thread(#[from] io::Error),
+    /// The cryptographic set-up failed.
+    #[error("can not set the transport up: {0}")]
+    Transport(String),
+}

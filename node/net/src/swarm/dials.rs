@@ -1,0 +1,247 @@
+//! Connections that are being made: which addresses are tried when, and what became of each.
+//!
+//! Pure state of the actor, one [`Attempt`] per node. TCP is tried first, because it costs half the processor time of
+//! QUIC; QUIC follows when TCP fails, or has not succeeded after [`HEAD_START`]. Not here: sockets.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    error::Error,
+    time::Duration,
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    kad::QueryId,
+    multiaddr::Protocol,
+    swarm::{ConnectionId, DialError},
+};
+use tokio::time::Instant;
+
+use crate::identity;
+
+/// How long TCP alone is tried.
+const HEAD_START: Duration = Duration::from_millis(500);
+/// Addresses of one node that are tried at most.
+const ADDRESSES: usize = 16;
+/// Searches for nodes that are under way at most.
+const LOOKUPS: usize = 16;
+/// A node is not searched again before this has passed.
+const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
+
+/// The effort to connect to one node.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    /// What is not tried yet: batches that are tried one after the other.
+    batches: VecDeque<Vec<Multiaddr>>,
+    /// When the next batch begins even if the one before has not failed.
+    next_at: Instant,
+    under_way: BTreeSet<ConnectionId>,
+    failures: Vec<String>,
+    /// Whether the attempt waits for a search, because no address was known.
+    searching: bool,
+}
+
+impl Attempt {
+    /// An attempt on these addresses.
+    fn on(addresses: Vec<Multiaddr>, now: Instant) -> Self {
+        let mut unique = Vec::new();
+        for address in addresses {
+            if !unique.contains(&address) && unique.len() < ADDRESSES {
+                unique.push(address);
+            }
+        }
+        let (tcp, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(is_tcp);
+        let batches = [tcp, others].into_iter().filter(|batch| !batch.is_empty()).collect();
+        Self { batches, next_at: now, under_way: BTreeSet::new(), failures: Vec::new(), searching: false }
+    }
+
+    /// An attempt that begins with a search.
+    fn search(now: Instant) -> Self {
+        Self { searching: true, ..Self::on(Vec::new(), now) }
+    }
+
+    /// The addresses to dial now, if it is time.
+    fn next_batch(&mut self, now: Instant) -> Option<Vec<Multiaddr>> {
+        if !self.under_way.is_empty() && now < self.next_at {
+            return None;
+        }
+        self.next_at = now + HEAD_START;
+        self.batches.pop_front()
+    }
+
+    fn has_failed(&self) -> bool {
+        self.under_way.is_empty() && self.batches.is_empty() && !self.searching
+    }
+}
+
+/// Whether the address is reached over TCP.
+pub(super) fn is_tcp(address: &Multiaddr) -> bool {
+    address.iter().any(|part| matches!(part, Protocol::Tcp(_)))
+}
+
+/// All efforts to connect.
+#[derive(Debug, Default)]
+pub(super) struct Dials {
+    attempts: BTreeMap<PeerId, Attempt>,
+    searches: BTreeMap<PeerId, QueryId>,
+    searched: BTreeMap<PeerId, Instant>,
+}
+
+impl Dials {
+    /// Whether an attempt on this node is under way.
+    pub(super) fn has(&self, peer: PeerId) -> bool {
+        self.attempts.contains_key(&peer)
+    }
+
+    /// Whether no attempt is under way.
+    pub(super) fn is_empty(&self) -> bool {
+        self.attempts.is_empty()
+    }
+
+    /// Nodes that have attempts.
+    pub(super) fn peers(&self) -> Vec<PeerId> {
+        self.attempts.keys().copied().collect()
+    }
+
+    /// Begins an attempt on these addresses.
+    pub(super) fn begin(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
+        self.attempts.insert(peer, Attempt::on(addresses, now));
+    }
+
+    /// Begins an attempt that waits for the search under way.
+    pub(super) fn begin_search(&mut self, peer: PeerId, now: Instant) {
+        self.attempts.insert(peer, Attempt::search(now));
+    }
+
+    /// The addresses to dial now, if it is time.
+    pub(super) fn next_batch(&mut self, peer: PeerId, now: Instant) -> Option<Vec<Multiaddr>> {
+        self.attempts.get_mut(&peer)?.next_batch(now)
+    }
+
+    /// Notes that a dial is under way.
+    pub(super) fn dialing(&mut self, peer: PeerId, connection: ConnectionId) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.under_way.insert(connection);
+        }
+    }
+
+    /// Notes that a dial has failed; false when it was not ours.
+    pub(super) fn failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) -> bool {
+        let Some(attempt) = self.attempts.get_mut(&peer) else { return false };
+        let ours = attempt.under_way.remove(&connection);
+        if ours {
+            attempt.failures.extend(describe(error));
+        }
+        ours
+    }
+
+    /// Notes that a dial could not even begin.
+    pub(super) fn refused(&mut self, peer: PeerId, error: &DialError) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.failures.extend(describe(error));
+        }
+    }
+
+    /// Ends the attempt when nothing is left to try: why it failed.
+    pub(super) fn end_if_failed(&mut self, peer: PeerId) -> Option<String> {
+        if !self.attempts.get(&peer)?.has_failed() {
+            return None;
+        }
+        let failures = self.attempts.remove(&peer)?.failures;
+        Some(if failures.is_empty() { "no address of it is known".to_string() } else { failures.join("; ") })
+    }
+
+    /// Ends the attempt: the node is connected.
+    pub(super) fn connected(&mut self, peer: PeerId) {
+        self.attempts.remove(&peer);
+    }
+
+    /// Whether the node may be searched for now.
+    pub(super) fn may_search(&mut self, peer: PeerId, now: Instant) -> bool {
+        self.searched.retain(|_, at| now.duration_since(*at) < LOOKUP_PAUSE);
+        self.searches.len() < LOOKUPS && !self.searched.contains_key(&peer)
+    }
+
+    /// Whether a search for this node is under way.
+    pub(super) fn is_searched(&self, peer: PeerId) -> bool {
+        self.searches.contains_key(&peer)
+    }
+
+    /// Notes a search.
+    pub(super) fn searching(&mut self, peer: PeerId, query: QueryId, now: Instant) {
+        self.searches.insert(peer, query);
+        self.searched.insert(peer, now);
+    }
+
+    /// Notes the end of a search: whose it was. Kademlia has dialed the node itself, if it was found.
+    pub(super) fn search_ended(&mut self, query: QueryId) -> Option<PeerId> {
+        let peer = self.searches.iter().find_map(|(peer, of)| (*of == query).then_some(*peer))?;
+        self.searches.remove(&peer);
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.searching = false;
+        }
+        Some(peer)
+    }
+}
+
+/// Each address with what happened, in words.
+fn describe(error: &DialError) -> Vec<String> {
+    match error {
+        DialError::Transport(errors) => {
+            errors.iter().map(|(address, error)| format!("{address}: {}", cause(error))).collect()
+        }
+        DialError::WrongPeerId { obtained, address } => {
+            let name =
+                identity::node_id(obtained).map_or_else(|| obtained.to_base58(), |node| identity::peer_id_text(&node));
+            vec![format!("{address}: another node answers there, {name}")]
+        }
+        DialError::Denied { .. } => vec![format!("this node's own limit on connections: {}", cause(error))],
+        other => vec![cause(other)],
+    }
+}
+
+/// The innermost reason: what the system said.
+fn cause(error: &dyn Error) -> String {
+    let mut inner = error;
+    while let Some(source) = inner.source() {
+        inner = source;
+    }
+    inner.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn addresses(texts: &[&str]) -> Vec<Multiaddr> {
+        texts.iter().map(|text| text.parse().expect("an address")).collect()
+    }
+
+    #[test]
+    fn tcp_goes_first_and_quic_after_its_head_start_or_failure() {
+        let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
+        let (tcp, quic) = ("/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/udp/1/quic-v1");
+        dials.begin(peer, addresses(&[quic, tcp, tcp]), now);
+        assert_eq!(dials.next_batch(peer, now), Some(addresses(&[tcp])));
+        let first = ConnectionId::new_unchecked(1);
+        dials.dialing(peer, first);
+        assert_eq!(dials.next_batch(peer, now + HEAD_START / 2), None);
+        assert_eq!(dials.next_batch(peer, now + HEAD_START), Some(addresses(&[quic])));
+        dials.dialing(peer, ConnectionId::new_unchecked(2));
+        assert!(dials.failed(peer, first, &DialError::Aborted));
+        assert!(!dials.failed(peer, first, &DialError::Aborted), "each failure counts once");
+        assert_eq!(dials.end_if_failed(peer), None, "QUIC is still under way");
+        dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted);
+        assert!(dials.end_if_failed(peer).is_some());
+        assert!(dials.is_empty());
+    }
+
+    #[test]
+    fn a_node_without_addresses_fails_when_its_search_ends_at_the_latest() {
+        let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
+        dials.begin_search(peer, now);
+        assert_eq!(dials.end_if_failed(peer), None);
+        dials.begin(peer, Vec::new(), now);
+        assert_eq!(dials.end_if_failed(peer).as_deref(), Some("no address of it is known"));
+    }
+}

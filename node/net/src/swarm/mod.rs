@@ -1,0 +1,146 @@
+//! Peers over libp2p: TCP with Noise and Yamux first, QUIC for reach, on a thread and runtime of its own.
+//!
+//! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
+//! ask. [`actor`] owns libp2p's swarm and never blocks; its state is [`calls`] (ours), [`dials`] (connections being made)
+//! and [`answers`] (to others). [`behaviour`] bounds libp2p's parts, [`codec`] the frames. Not here: what is asked.
+
+mod actor;
+mod answers;
+mod behaviour;
+mod calls;
+mod codec;
+mod config;
+mod dials;
+mod handle;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    net::{IpAddr, TcpListener},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
+
+use futures::StreamExt;
+use libp2p::{Multiaddr, core::transport::ListenerId, multiaddr, swarm::SwarmEvent};
+use tokio::{runtime, sync::mpsc, time};
+
+use self::{actor::Actor, behaviour::Behaviour, handle::Shared};
+use crate::{identity, peers::Inbound};
+
+pub use self::{
+    config::{StartError, SwarmConfig, SwarmLimits},
+    handle::SwarmHandle,
+};
+
+/// Calls on their way to the actor.
+const COMMANDS: usize = 256;
+/// Listening begins within this, or fails.
+const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The libp2p network.
+#[derive(Debug)]
+pub struct Swarm;
+
+impl Swarm {
+    /// Starts a swarm, which listens when this returns. Blocks for that long: some milliseconds.
+    ///
+    /// # Errors
+    /// [`StartError`] when the configuration is wrong, an address is taken, or the system refuses.
+    pub fn start(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
+        let shared = Arc::new(Shared::new(config.keypair.public()));
+        let bootstrap = first_nodes(&config, &shared)?;
+        let (calls, commands) = mpsc::channel(COMMANDS);
+        let (inbound, requests) = mpsc::channel(config.limits.inbound_queue.max(1));
+        let (ready, started) = std::sync::mpsc::sync_channel(1);
+        let of_thread = shared.clone();
+        let thread = thread::Builder::new().name("ostrakon-swarm".to_string()).spawn(move || {
+            let shared = of_thread.clone();
+            // Also when the thread panics: nobody must wait for it for ever.
+            let _stopped = of_thread.stopped.clone().drop_guard();
+            let begun = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::from);
+            match begun.and_then(|runtime| runtime.block_on(begin(&config, &shared)).map(|swarm| (runtime, swarm))) {
+                Ok((runtime, swarm)) => {
+                    let _nobody = ready.send(Ok(()));
+                    let channels = actor::Channels { commands, inbound };
+                    runtime.block_on(Actor::new(swarm, &config, shared, channels).run(bootstrap));
+                }
+                Err(error) => {
+                    let _nobody = ready.send(Err(error));
+                }
+            }
+        })?;
+        let gone = || StartError::Transport("the network's thread panicked".to_string());
+        started.recv().map_err(|_| gone())??;
+        Ok((SwarmHandle::new(shared, calls, thread), requests))
+    }
+}
+
+/// Learns the addresses of the first nodes; returns them all but this one.
+fn first_nodes(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::PeerId>, StartError> {
+    let mut nodes = BTreeMap::<_, Vec<String>>::new();
+    for text in &config.bootstrap {
+        let (node, address) = identity::parse_address(text)?;
+        nodes.entry(node).or_default().push(address);
+    }
+    nodes.remove(&shared.local);
+    for (node, addresses) in &nodes {
+        shared.learn(*node, addresses);
+    }
+    Ok(nodes.keys().map(identity::peer_id).collect())
+}
+
+/// A swarm that listens on all its addresses.
+async fn begin(config: &SwarmConfig, shared: &Shared) -> Result<libp2p::Swarm<Behaviour>, StartError> {
+    let mut swarm = behaviour::build(config)?;
+    for text in &config.listen {
+        let address: Multiaddr = text.parse().map_err(|_| StartError::Address { address: text.clone() })?;
+        let fail = |reason: String| StartError::Listen { address: text.clone(), reason };
+        refuse_taken_port(&address).map_err(|error| fail(error.to_string()))?;
+        let listener = swarm.listen_on(address).map_err(|error| fail(error.to_string()))?;
+        let listening = time::timeout(LISTEN_TIMEOUT, await_listening(&mut swarm, listener, shared)).await;
+        listening.unwrap_or_else(|_| Err("the system gives no address".to_string())).map_err(fail)?;
+    }
+    Ok(swarm)
+}
+
+/// libp2p shares TCP ports with whoever else does (SO_REUSEPORT), and two nodes would get each other's connections: a
+/// port is only taken when a plain socket could have it.
+fn refuse_taken_port(address: &Multiaddr) -> io::Result<()> {
+    let mut parts = address.iter();
+    let ip: IpAddr = match parts.next() {
+        Some(multiaddr::Protocol::Ip4(ip)) => ip.into(),
+        Some(multiaddr::Protocol::Ip6(ip)) => ip.into(),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(multiaddr::Protocol::Tcp(port)) => TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
+    }
+}
+
+/// Drives the swarm until this listener has an address. Nothing else can happen yet that would matter.
+async fn await_listening(
+    swarm: &mut libp2p::Swarm<Behaviour>,
+    listener: ListenerId,
+    shared: &Shared,
+) -> Result<(), String> {
+    loop {
+        match swarm.select_next_some().await {
+            SwarmEvent::NewListenAddr { listener_id, address } => {
+                shared.set_listening(address, true);
+                if listener_id == listener {
+                    return Ok(());
+                }
+            }
+            SwarmEvent::ListenerError { listener_id, error } if listener_id == listener => {
+                return Err(error.to_string());
+            }
+            SwarmEvent::ListenerClosed { listener_id, reason, .. } if listener_id == listener => {
+                return Err(reason.err().map_or_else(|| "closed".to_string(), |error| error.to_string()));
+            }
+            _ => {}
+        }
+    }
+}

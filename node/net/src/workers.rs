@@ -1,0 +1,86 @@
+//! Where work that blocks or computes is done: hashing, coding and disk, away from the threads that talk.
+//!
+//! In goes a closure, out comes its result. A pool runs a bounded number at once, and callers wait for their turn; the
+//! simulator runs them where they are called, so that the order of things never depends on threads.
+
+use std::{panic, sync::Arc};
+
+use tokio::{sync::Semaphore, task};
+
+/// A bounded pool, or the caller's own thread. Clones share the pool.
+#[derive(Clone, Debug)]
+pub struct Workers {
+    turns: Option<Arc<Semaphore>>,
+}
+
+impl Workers {
+    /// A pool that runs up to `threads` closures at once, on the runtime's blocking threads.
+    pub fn pool(threads: usize) -> Self {
+        Self { turns: Some(Arc::new(Semaphore::new(threads.max(1)))) }
+    }
+
+    /// Runs each closure at once on the thread that awaits it.
+    pub const fn inline() -> Self {
+        Self { turns: None }
+    }
+
+    /// Runs `work`, and returns what it returns. When the future is dropped, work that has begun runs to its end.
+    ///
+    /// # Panics
+    /// When `work` panics: the panic goes on in the caller.
+    pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        let Some(turns) = &self.turns else { return work() };
+        let turn = turns.clone().acquire_owned().await.expect("the semaphore is never closed");
+        let done = task::spawn_blocking(move || {
+            // Held by the work, not by its caller: a dropped future must not let one more begin.
+            let _turn = turn;
+            work()
+        });
+        match done.await {
+            Ok(value) => value,
+            Err(failed) if failed.is_panic() => panic::resume_unwind(failed.into_panic()),
+            // Only a runtime that shuts down cancels, and it drops this future next.
+            Err(_) => futures::future::pending().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_pool_bounds_what_runs_at_once() {
+        let workers = Workers::pool(2);
+        let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let runs = (0..32usize).map(|i| {
+            let (workers, now, most) = (workers.clone(), now.clone(), most.clone());
+            async move {
+                let work = move || {
+                    most.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                    std::thread::yield_now();
+                    now.fetch_sub(1, Ordering::SeqCst);
+                    i
+                };
+                workers.run(work).await
+            }
+        });
+        assert_eq!(futures::future::join_all(runs).await, (0..32).collect::<Vec<_>>());
+        assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn inline_stays_on_the_thread() {
+        let here = std::thread::current().id();
+        assert_eq!(Workers::inline().run(move || std::thread::current().id()).await, here);
+        assert_ne!(Workers::pool(1).run(move || std::thread::current().id()).await, here);
+    }
+
+    #[tokio::test]
+    #[should_panic(expected = "broken")]
+    async fn a_panic_reaches_the_caller() {
+        Workers::pool(1).run(|| panic!("broken")).await;
+    }
+}

@@ -1,0 +1,131 @@
+//! Swarms used as intended.
+
+use bytes::Bytes;
+use futures::{StreamExt, future, stream};
+use ostrakon_net::{
+    CallError, Peers, peer_id_text,
+    swarm::{StartError, Swarm, SwarmHandle},
+};
+use ostrakon_proto::{
+    id::NodeId,
+    limits,
+    wire::{Code, Frame, Protocol},
+};
+
+use crate::nodes::{QUIC, TCP, config, head, introduce, pattern, refusal, serve, start, until, within};
+
+/// Full chunks in both directions of the data: `count` gets and `count` puts.
+async fn exchange_chunks(from: &SwarmHandle, to: NodeId, count: usize) {
+    let chunk = pattern(u32::try_from(limits::CHUNK).unwrap());
+    let hash = blake3::hash(&chunk);
+    let calls = stream::iter(0..count).map(|_| async {
+        let wanted = Frame::new(&u32::try_from(chunk.len()).unwrap(), Bytes::new());
+        let got = from.call(to, Protocol::Get, wanted).await.unwrap();
+        assert_eq!(got.body, chunk);
+        let put = Frame { head: Bytes::new(), body: chunk.clone() };
+        let put = from.call(to, Protocol::Put, put).await.unwrap();
+        assert_eq!(put.head, hash.as_bytes()[..]);
+    });
+    calls.buffer_unordered(8).collect::<Vec<()>>().await;
+}
+
+async fn both_ways_over(listen: &[&str]) {
+    let (a, b) = (serve(config(1, listen)), serve(config(2, listen)));
+    introduce(&a.swarm, &b.swarm);
+    introduce(&b.swarm, &a.swarm);
+    within(60, future::join(exchange_chunks(&a.swarm, b.id(), 100), exchange_chunks(&b.swarm, a.id(), 100))).await;
+    assert_eq!(a.swarm.connected(), [b.id()]);
+    assert_eq!(b.swarm.connected(), [a.id()]);
+}
+
+#[tokio::test]
+async fn bulk_both_ways_over_tcp() {
+    both_ways_over(&[TCP]).await;
+}
+
+#[tokio::test]
+async fn bulk_both_ways_over_quic() {
+    both_ways_over(&[QUIC]).await;
+}
+
+#[tokio::test]
+async fn every_protocol_is_its_own() {
+    let (server, client) = (serve(config(1, &[TCP, QUIC])), start(config(2, &[])).0);
+    introduce(&client, &server.swarm);
+    let text = Frame::new(&"héllo", pattern(5000));
+    assert_eq!(client.call(server.id(), Protocol::Chain, text.clone()).await, Ok(text));
+    let empty = Frame::default();
+    assert_eq!(client.call(server.id(), Protocol::Manifest, empty.clone()).await, Ok(empty));
+    let put = client.call(server.id(), Protocol::Put, Frame::default()).await.unwrap();
+    assert_eq!(put.head, blake3::hash(&[]).as_bytes()[..]);
+}
+
+#[tokio::test]
+async fn many_calls_at_once_all_get_their_answers() {
+    let (server, client) = (serve(config(1, &[TCP])), start(config(2, &[])).0);
+    introduce(&client, &server.swarm);
+    let calls = (0..2000u32).map(|number| {
+        let call = client.call(server.id(), Protocol::Chain, Frame::new(&number, Bytes::new()));
+        async move { call.await.unwrap().decode::<u32>().unwrap() == number }
+    });
+    assert!(within(60, future::join_all(calls)).await.into_iter().all(|right| right));
+}
+
+#[tokio::test]
+async fn a_node_that_nobody_introduced_is_found() {
+    let first = serve(config(1, &[TCP]));
+    let bootstrap = vec![format!("{}/p2p/{}", first.swarm.listening()[0], peer_id_text(&first.id()))];
+    let mut of_second = config(2, &[TCP, QUIC]);
+    of_second.bootstrap = bootstrap.clone();
+    let second = serve(of_second);
+    until(|| async { first.swarm.connected().contains(&second.id()) }).await;
+    let mut of_client = config(3, &[]);
+    of_client.bootstrap = bootstrap;
+    let client = start(of_client).0;
+    // The first node may not have heard yet where the second listens.
+    until(|| async { client.call(second.id(), Protocol::Chain, head("hello")).await.is_ok() }).await;
+}
+
+#[tokio::test]
+async fn a_node_may_call_itself() {
+    let node = serve(config(1, &[TCP]));
+    assert_eq!(node.swarm.call(node.id(), Protocol::Chain, head("me")).await, Ok(head("me")));
+}
+
+#[tokio::test]
+async fn what_is_over_the_limits_is_not_sent() {
+    let (server, client) = (serve(config(1, &[TCP])), start(config(2, &[])).0);
+    introduce(&client, &server.swarm);
+    let long = Frame { head: Bytes::new(), body: vec![0; limits::MANIFEST + 1].into() };
+    let error = client.call(server.id(), Protocol::Put, long).await.unwrap_err();
+    assert!(matches!(error, CallError::TooLong { .. }), "{error}");
+    let answer = client.call(server.id(), Protocol::Get, Frame::new(&300_000u32, Bytes::new())).await.unwrap();
+    assert_eq!(refusal(&answer).code, Code::Internal);
+}
+
+#[tokio::test]
+async fn a_client_is_not_asked() {
+    let (server, client) = (serve(config(1, &[TCP])), start(config(2, &[])).0);
+    introduce(&client, &server.swarm);
+    client.call(server.id(), Protocol::Chain, head("hello")).await.unwrap();
+    let error = server.swarm.call(client.local(), Protocol::Chain, head("you?")).await.unwrap_err();
+    assert!(matches!(error, CallError::Unsupported { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_taken_port_is_named() {
+    let (node, _requests) = start(config(1, &[TCP]));
+    let mut taken = config(2, &[]);
+    taken.listen = node.listening();
+    let error = Swarm::start(taken).unwrap_err();
+    assert!(matches!(&error, StartError::Listen { .. }) && error.to_string().contains(&node.listening()[0]), "{error}");
+}
+
+#[tokio::test]
+async fn wrong_settings_are_named() {
+    let error = Swarm::start(config(1, &["localhost:80"])).unwrap_err();
+    assert!(matches!(error, StartError::Address { .. }), "{error}");
+    let mut nameless = config(1, &[]);
+    nameless.bootstrap = vec![TCP.to_string()];
+    assert!(matches!(Swarm::start(nameless).unwrap_err(), StartError::Bootstrap(_)));
+}
