@@ -1,0 +1,88 @@
+//! From receipts to the ledger: one transaction an extent, then until the block is where it can not be lost.
+
+use std::collections::BTreeSet;
+
+use futures::future::join_all;
+use ostrakon_proto::{
+    id::{Amount, Epoch, Height, NodeId},
+    ledger::tx::{Action, Commit, SlotClaim},
+};
+
+use super::{
+    AddError, Listing,
+    job::Job,
+    plan::{check_funds, times},
+    upload::Stored,
+};
+use crate::{Event, chain::Overtaken};
+
+/// What the ledger now has.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Committed {
+    pub(crate) height: Height,
+    pub(crate) end: Epoch,
+    /// Of all epochs, all extents.
+    pub(crate) price: Amount,
+    /// Holders that have the block, in the extent where they are fewest.
+    pub(crate) spread: usize,
+}
+
+/// Commits the extents that `done` does not name.
+pub(super) async fn commit(
+    job: &Job<'_>,
+    listing: &Listing,
+    extents: &[Stored],
+    done: &BTreeSet<u32>,
+) -> Result<Committed, AddError> {
+    let chain = &job.client.chain;
+    let (head, funds) = futures::try_join!(chain.head(), chain.account(job.plan.account))?;
+    let end = head.epoch.after(job.plan.epochs);
+    let mut price = Amount::ZERO;
+    let mut actions = Vec::new();
+    for stored in extents.iter().filter(|stored| !done.contains(&stored.placing.extent)) {
+        price = price.plus(stored.placing.price(stored.column_len)).ok_or(AddError::Price)?;
+        actions.push(Action::Commit(action(job, listing, stored, end)?));
+    }
+    let price = times(price, job.plan.epochs).ok_or(AddError::Price)?;
+    // The account may have spent its money while the bytes were sent.
+    let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
+    check_funds(funds.balance, price, fee.ok_or(AddError::Price)?)?;
+    let included = chain.send(job.account, actions, Overtaken::Repeat).await?;
+    let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
+    job.events.tell(Event::Included { height });
+    let spread = spread(job, extents, height).await;
+    Ok(Committed { height, end, price, spread })
+}
+
+fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Result<Commit, AddError> {
+    let Listing { object, manifest, .. } = listing;
+    let need = job.plan.receipts_needed();
+    let names = stored.placing.with_names().ok_or_else(|| Job::too_few(&stored.placing, need))?;
+    let claims = names.into_iter().zip(&stored.columns).zip(&stored.receipts);
+    let slots = claims.map(|((provider, column), receipt)| SlotClaim { provider, column: *column, receipt: *receipt });
+    Ok(Commit {
+        object: *object,
+        extent: stored.placing.extent,
+        extents: manifest.layout().extents(),
+        size: manifest.size,
+        code: manifest.code,
+        column_len: stored.column_len,
+        draw: stored.placing.draw,
+        slots: slots.collect(),
+        end,
+    })
+}
+
+/// Waits until so many holders of each extent have the block that whoever can still read the object can find it.
+async fn spread(job: &Job<'_>, extents: &[Stored], height: Height) -> usize {
+    let wanted = usize::from(job.plan.code.spare()) + 1;
+    let spreads = extents.iter().map(|stored| async move {
+        let kept = (0u8..).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
+        let holders: Vec<NodeId> =
+            kept.filter_map(|(index, _)| stored.placing.holder(index)).map(|kept| kept.provider).collect();
+        job.client.chain.spread(height, &holders, wanted.min(holders.len())).await
+    });
+    let holders = join_all(spreads).await.into_iter().min().unwrap_or(0);
+    job.events.tell(Event::Spread { holders, wanted });
+    holders
+}

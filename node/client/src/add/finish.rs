@@ -1,0 +1,79 @@
+//! The manifest to the holders, and their receipts back.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use ostrakon_proto::{
+    ledger::tx::Receipt,
+    sign::{Purpose, Signature, verify},
+    wire::put::{Request, Response},
+};
+use tokio::time::sleep;
+
+use super::{
+    Listing,
+    job::Job,
+    lanes::{Failure, Upload, put},
+    upload::Stored,
+};
+
+/// Holders that finish at once: each carries a manifest.
+const AT_ONCE: usize = 32;
+/// How often a holder is asked again when it is busy or the connection breaks: finishing twice changes nothing.
+const ATTEMPTS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Finishes every upload of the extents. Who gives no valid receipt is given up.
+pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) {
+    let mut work = Vec::new();
+    for (at, stored) in extents.iter_mut().enumerate() {
+        for upload in std::mem::take(&mut stored.uploads) {
+            work.push((at, receipt_for(stored, &upload, job, listing), upload));
+        }
+    }
+    let finishing = work.into_iter().map(|(at, receipt, upload)| async move {
+        (at, upload, finish_one(job, &upload, &receipt, &listing.bytes).await)
+    });
+    let results: Vec<_> = stream::iter(finishing).buffer_unordered(AT_ONCE).collect().await;
+    for (at, upload, result) in results {
+        let stored = &mut extents[at];
+        match result {
+            Ok(receipt) => {
+                stored.receipts[usize::from(upload.index)] = Some(receipt);
+                job.close(&upload);
+            }
+            Err(reason) => job.lose(&mut stored.placing, upload.index, reason),
+        }
+    }
+}
+
+fn receipt_for(stored: &Stored, upload: &Upload, job: &Job<'_>, listing: &Listing) -> Receipt {
+    Receipt {
+        account: job.plan.account,
+        object: listing.object,
+        extent: upload.extent,
+        index: upload.index,
+        column: stored.columns[usize::from(upload.index)],
+        column_len: stored.column_len,
+        draw: stored.placing.draw,
+    }
+}
+
+async fn finish_one(job: &Job<'_>, upload: &Upload, receipt: &Receipt, manifest: &Bytes) -> Result<Signature, String> {
+    let request = Request::Finish { upload: upload.id };
+    let mut attempts = 0;
+    let response = loop {
+        attempts += 1;
+        match put(job.peers(), upload.provider, &request, manifest.clone()).await {
+            Ok(response) => break response,
+            Err(Failure::Busy(_) | Failure::Broken(_)) if attempts < ATTEMPTS => sleep(PAUSE * attempts).await,
+            Err(failure) => return Err(failure.into_reason()),
+        }
+    };
+    let Response::Receipt(signature) = response else { return Err("answered something else".to_owned()) };
+    let (chain, provider, receipt) = (job.plan.rules.chain, upload.provider, *receipt);
+    let check = move || verify(&provider, &signature, Purpose::Receipt, &chain, &receipt);
+    job.workers().run(check).await.map_err(|_| "its receipt does not verify".to_owned())?;
+    Ok(signature)
+}

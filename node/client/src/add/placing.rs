@@ -1,0 +1,173 @@
+//! Which provider of the draw keeps which column of an extent: pure.
+//!
+//! The first n of the order get one column each. Who fails is never asked again, and makes way for the first of the order
+//! that is unused and keeps the domain rule.
+
+use std::collections::BTreeMap;
+
+use ostrakon_proto::{
+    id::{Amount, NodeId},
+    ledger::{
+        price_per_epoch,
+        state::{Candidate, Domain},
+    },
+    placement::{Caps, Draw},
+};
+
+use crate::FailedColumn;
+
+/// The draw of one extent, and who of it has which column.
+#[derive(Clone, Debug)]
+pub(crate) struct Placing {
+    pub(crate) extent: u32,
+    pub(crate) draw: Draw,
+    order: Vec<Candidate>,
+    caps: Caps,
+    /// By column index, the place in the order of who keeps it.
+    slots: Vec<Option<usize>>,
+    /// By place in the order: the column that was lost there, and why.
+    failed: BTreeMap<usize, (u8, String)>,
+}
+
+impl Placing {
+    /// The first n of the order keep the n columns.
+    pub(crate) fn new(extent: u32, draw: Draw, order: Vec<Candidate>, (n, caps): (u8, Caps)) -> Self {
+        let slots = (0..usize::from(n)).map(|place| (place < order.len()).then_some(place)).collect();
+        Self { extent, draw, order, caps, slots, failed: BTreeMap::new() }
+    }
+
+    /// Everyone who may be asked.
+    pub(crate) fn providers(&self) -> Vec<NodeId> {
+        self.order.iter().map(|candidate| candidate.provider).collect()
+    }
+
+    /// Who keeps this column.
+    pub(crate) fn holder(&self, index: u8) -> Option<&Candidate> {
+        self.slots[usize::from(index)].map(|place| &self.order[place])
+    }
+
+    /// Columns that nobody keeps.
+    pub(crate) fn vacant(&self) -> Vec<u8> {
+        let slots = (0u8..).zip(&self.slots);
+        slots.filter(|(_, place)| place.is_none()).map(|(index, _)| index).collect()
+    }
+
+    /// Columns that somebody keeps.
+    pub(crate) fn kept(&self) -> usize {
+        self.slots.iter().flatten().count()
+    }
+
+    /// Whoever keeps the column failed.
+    pub(crate) fn give_up(&mut self, index: u8, reason: String) -> Option<NodeId> {
+        let place = self.slots[usize::from(index)].take()?;
+        self.failed.insert(place, (index, reason));
+        Some(self.order[place].provider)
+    }
+
+    /// The next who keeps the domain rule takes the vacant column; `None` when nobody is left.
+    pub(crate) fn replace(&mut self, index: u8) -> Option<NodeId> {
+        let place = self.next(|place| !self.failed.contains_key(&place))?;
+        self.slots[usize::from(index)] = Some(place);
+        Some(self.order[place].provider)
+    }
+
+    fn next(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
+        let chosen: Vec<&Domain> = self.slots.iter().flatten().map(|place| &self.order[*place].domain).collect();
+        let open = |place: &usize| !self.slots.contains(&Some(*place)) && may(*place);
+        (0..self.order.len()).filter(open).find(|place| self.caps.admits(&chosen, &self.order[*place].domain))
+    }
+
+    /// Names a provider for every vacant column, as the ledger wants it: of the draw, and within the domain rule. `None`
+    /// when these slots can not be filled so.
+    pub(crate) fn with_names(&self) -> Option<Vec<NodeId>> {
+        let mut named = self.clone();
+        for index in self.vacant() {
+            // Those who failed will do: the slot is missing, and repair looks for somebody else.
+            let place = named.next(|_| true)?;
+            named.slots[usize::from(index)] = Some(place);
+        }
+        named.slots.iter().map(|place| place.map(|place| named.order[place].provider)).collect()
+    }
+
+    /// What one epoch costs, the kept columns together.
+    pub(crate) fn price(&self, column_len: u64) -> Amount {
+        let kept = self.slots.iter().flatten().map(|place| price_per_epoch(column_len, self.order[*place].price));
+        kept.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
+    }
+
+    /// Who failed, and why.
+    pub(crate) fn failures(&self) -> Vec<FailedColumn> {
+        let failed = self.failed.iter();
+        let failure = |(place, (index, reason)): (&usize, &(u8, String))| FailedColumn {
+            extent: self.extent,
+            index: *index,
+            provider: Some(self.order[*place].provider),
+            reason: reason.clone(),
+            corrupt: false,
+        };
+        failed.map(failure).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ostrakon_proto::{
+        id::{AccountId, Epoch},
+        params::Code,
+        placement::{DrawSeed, draw},
+    };
+
+    /// Providers in pairs: two on each infrastructure.
+    fn placing(count: u8, code: Code) -> Placing {
+        let candidate = |number: u8| Candidate {
+            provider: NodeId::new([number; 32]),
+            domain: Domain {
+                operator: format!("o{number}"),
+                infrastructure: format!("i{}", number / 2),
+                region: format!("r{number}"),
+            },
+            weight: 1 << 30,
+            price: Amount(1 << 30),
+        };
+        let roster: Vec<Candidate> = (0..count).map(candidate).collect();
+        let draw_of = Draw { epoch: Epoch(1), nonce: 1 };
+        let seed = DrawSeed { beacon: [1; 32], account: AccountId::new([2; 32]), draw: draw_of, extent: 0 };
+        let order = draw(&roster, &seed, code, 2).expect("enough").into_iter().cloned().collect();
+        let caps = Caps::of(&roster, code, 2).expect("enough");
+        Placing::new(0, draw_of, order, (code.n, caps))
+    }
+
+    fn domains(placing: &Placing) -> Vec<&Domain> {
+        (0..u8::try_from(placing.slots.len()).expect("few"))
+            .filter_map(|index| placing.holder(index))
+            .map(|c| &c.domain)
+            .collect()
+    }
+
+    #[test]
+    fn replacements_keep_the_rule_and_never_come_back() {
+        let mut placing = placing(14, Code { k: 4, n: 9 });
+        let mut gone = Vec::new();
+        for round in 0..5 {
+            gone.push(placing.give_up(round, "refused".to_owned()).expect("kept"));
+            let new = placing.replace(round).expect("somebody is left");
+            assert!(!gone.contains(&new));
+            assert!(placing.caps.holds(&domains(&placing)));
+        }
+        assert_eq!((placing.vacant(), placing.kept(), placing.failures().len()), (vec![], 9, 5));
+        placing.give_up(7, "refused".to_owned());
+        assert_eq!(placing.replace(7), None, "all fourteen were asked");
+        assert_eq!(placing.vacant(), [7]);
+        let named = placing.with_names().expect("a failed one will do");
+        assert_eq!(named.iter().collect::<std::collections::BTreeSet<_>>().len(), 9);
+    }
+
+    #[test]
+    fn only_kept_columns_cost() {
+        let mut placing = placing(14, Code { k: 4, n: 9 });
+        assert_eq!(placing.price(64), Amount(9 * 64));
+        placing.give_up(0, "refused".to_owned());
+        assert_eq!(placing.price(64), Amount(8 * 64));
+    }
+}

@@ -1,0 +1,220 @@
+//! What an add will be, before a byte is sent: code, price, and whether the account and the network can carry it.
+
+use std::sync::Arc;
+
+use ostrakon_proto::{
+    id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    layout::Layout,
+    ledger::{
+        Rules, fee,
+        state::Account,
+        tx::{Action, Commit, SlotClaim, TxBody},
+    },
+    limits,
+    params::{Class, Code},
+    placement::{Caps, Draw, DrawSeed, PlacementError, Tolerance, draw, tolerance},
+    sign::Signature,
+};
+
+use super::{AddError, AddOptions, placing::Placing};
+use crate::{Client, chain::Roster};
+
+/// Which code an object gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CodeChoice {
+    /// What the network's table has for this class and as many providers as there are.
+    Class(Class),
+    /// This code.
+    Code(Code),
+}
+
+impl Default for CodeChoice {
+    fn default() -> Self {
+        Self::Class(Class::Standard)
+    }
+}
+
+/// What an add would cost and give.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Quote {
+    /// Bytes of the object.
+    pub size: u64,
+    /// Its code.
+    pub code: Code,
+    /// Repair starts when no more than this many columns are left.
+    pub repair_threshold: u8,
+    /// Bytes of all columns together.
+    pub stored_bytes: u64,
+    /// Epochs that are paid for.
+    pub epochs: u64,
+    /// Price of storage for these epochs. Holders that must be replaced may cost more or less.
+    pub price: Amount,
+    /// Fees of the transactions.
+    pub fee: Amount,
+    /// What the account has.
+    pub balance: Amount,
+    /// What whole domains may vanish.
+    pub tolerance: Tolerance,
+}
+
+/// What was decided at the beginning of an add.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) rules: Rules,
+    pub(crate) account: AccountId,
+    pub(crate) code: Code,
+    pub(crate) caps: Caps,
+    pub(crate) funds: Account,
+    pub(crate) epochs: u64,
+    roster: Arc<Roster>,
+    beacon: [u8; 32],
+}
+
+impl Client {
+    /// What adding `size` bytes would cost and give; checks all that an add checks before it sends a byte.
+    ///
+    /// # Errors
+    /// [`AddError`], as the add would.
+    pub async fn quote(&self, size: u64, options: &AddOptions) -> Result<Quote, AddError> {
+        let plan = self.plan(options).await?;
+        let layout = plan.layout(size, options)?;
+        plan.quote(&layout)
+    }
+
+    /// Looks at the ledger and decides the code.
+    pub(crate) async fn plan(&self, options: &AddOptions) -> Result<Plan, AddError> {
+        let account: AccountId = self.key()?.public();
+        let rules = self.rules().clone();
+        let (asked, max) = (options.epochs, rules.params.term_epochs);
+        if asked == 0 || asked > max {
+            return Err(AddError::Term { asked, max });
+        }
+        let (head, funds) = futures::try_join!(self.chain.head(), self.chain.account(account))?;
+        let roster = self.chain.roster(head.epoch).await?;
+        let code = match options.code {
+            CodeChoice::Code(code) => code,
+            CodeChoice::Class(class) => {
+                let eligible = roster.candidates.iter().filter(|candidate| candidate.weight > 0).count();
+                let row = rules.params.class(class, eligible);
+                row.ok_or_else(|| too_few(eligible, &rules))?.0
+            }
+        };
+        let caps = Caps::of(&roster.candidates, code, rules.params.min_domains)?;
+        Ok(Plan { rules, account, code, caps, funds, epochs: asked, roster, beacon: head.beacon })
+    }
+}
+
+fn too_few(have: usize, rules: &Rules) -> AddError {
+    AddError::TooFewProviders { have, need: rules.params.classes.first().map_or(0, |row| row.providers) }
+}
+
+impl Plan {
+    pub(crate) fn layout(&self, size: u64, options: &AddOptions) -> Result<Layout, AddError> {
+        Ok(Layout::new(size, self.code, !options.public)?)
+    }
+
+    pub(crate) fn repair_threshold(&self) -> u8 {
+        self.rules.repair_threshold(self.code)
+    }
+
+    pub(crate) fn receipts_needed(&self) -> usize {
+        usize::from(self.rules.receipts_needed(self.code))
+    }
+
+    pub(crate) fn tolerance(&self) -> Tolerance {
+        tolerance(self.code, self.repair_threshold(), &self.caps)
+    }
+
+    /// Who may keep the columns of an extent.
+    ///
+    /// The draw's nonce lies ahead of the account's, so that it stays good while other transactions of the account are
+    /// applied, and later extents, whose transactions come later, reach further.
+    pub(crate) fn place(&self, extent: u32) -> Result<Placing, AddError> {
+        let reach = self.rules.params.draw_nonces;
+        let ahead = (reach / 2 + u64::from(extent)).min(reach);
+        let mut dead_end = None;
+        for offset in (0..=ahead).rev() {
+            let which = Draw { epoch: self.roster.epoch, nonce: self.funds.nonce.saturating_add(offset) };
+            let seed = DrawSeed { beacon: self.beacon, account: self.account, draw: which, extent };
+            match draw(&self.roster.candidates, &seed, self.code, self.rules.params.min_domains) {
+                Ok(order) => {
+                    let order = order.into_iter().cloned().collect();
+                    return Ok(Placing::new(extent, which, order, (self.code.n, self.caps)));
+                }
+                // Another draw may find a way.
+                Err(error @ PlacementError::DeadEnd { .. }) => dead_end = Some(error),
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(dead_end.expect("at least one draw was tried").into())
+    }
+
+    /// Price and fees, and whether the account can carry them.
+    pub(crate) fn quote(&self, layout: &Layout) -> Result<Quote, AddError> {
+        let (mut price, mut temporary) = (Amount::ZERO, 0);
+        for number in 0..layout.extents() {
+            let column_len = layout.extent(number).expect("one of its extents").column_len;
+            price = price.plus(self.place(number)?.price(column_len)).ok_or(AddError::Price)?;
+            temporary += column_len + u64::try_from(limits::MANIFEST).expect("1 MiB");
+        }
+        let price = times(price, self.epochs).ok_or(AddError::Price)?;
+        let fee = times(self.commit_fee(), u64::from(layout.extents())).ok_or(AddError::Price)?;
+        check_funds(self.funds.balance, price, fee)?;
+        self.check_credit(temporary)?;
+        Ok(Quote {
+            size: layout.size(),
+            code: self.code,
+            repair_threshold: self.repair_threshold(),
+            stored_bytes: layout.stored_bytes(),
+            epochs: self.epochs,
+            price,
+            fee,
+            balance: self.funds.balance,
+            tolerance: self.tolerance(),
+        })
+    }
+
+    /// Until the commit every holder keeps its columns, and room for the manifest, on credit: at worst one holder has one
+    /// of each extent.
+    fn check_credit(&self, need: u64) -> Result<(), AddError> {
+        let micro = Amount::obols(1).expect("one obol is an amount").0;
+        let credit = u128::from(self.funds.balance.0) * u128::from(self.rules.params.credit_bytes) / u128::from(micro);
+        match u128::from(need) > credit {
+            true => Err(AddError::Credit { need, have: u64::try_from(credit).unwrap_or(u64::MAX) }),
+            false => Ok(()),
+        }
+    }
+
+    /// Fee of one extent's commit transaction with all receipts: how long it is does not depend on what it says.
+    pub(crate) fn commit_fee(&self) -> Amount {
+        let claim = SlotClaim {
+            provider: NodeId::new([0; 32]),
+            column: ColumnId::new([0; 32]),
+            receipt: Some(Signature([0; 64])),
+        };
+        let commit = Commit {
+            object: ObjectId::new([0; 32]),
+            extent: 0,
+            extents: 1,
+            size: 0,
+            code: self.code,
+            column_len: 0,
+            draw: Draw { epoch: Epoch(0), nonce: 0 },
+            slots: vec![claim; usize::from(self.code.n)],
+            end: Epoch(0),
+        };
+        let action = Action::Commit(commit);
+        let body = TxBody { account: self.account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action };
+        fee(&self.rules.params, &body)
+    }
+}
+
+/// Whether `have` covers price and fee.
+pub(crate) fn check_funds(have: Amount, price: Amount, fee: Amount) -> Result<(), AddError> {
+    let need = price.plus(fee).ok_or(AddError::Price)?;
+    if need > have { Err(AddError::Funds { need, have }) } else { Ok(()) }
+}
+
+pub(crate) fn times(amount: Amount, count: u64) -> Option<Amount> {
+    amount.0.checked_mul(count).map(Amount)
+}

@@ -1,0 +1,94 @@
+//! Columns that lost their holder during the add: rebuilt from the others, and given to the next of the draw.
+
+use bytes::Bytes;
+use futures::{StreamExt, stream};
+use ostrakon_proto::{
+    layout::{Layout, RowId},
+    manifest::Manifest,
+    row,
+};
+
+use super::{
+    Listing,
+    finish::finish,
+    job::Job,
+    lanes::{self, RowOut},
+    upload::{Stored, keep_whole},
+};
+use crate::{
+    Event,
+    get::{
+        columns::{Columns, Holder, Shape},
+        open::column_keys,
+        rows::NotEnoughColumns,
+        window,
+    },
+};
+
+/// Fills the extents' vacant columns, until all are kept or nobody is left to ask.
+pub(super) async fn fill_vacant(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) {
+    for stored in extents {
+        // Each round uses candidates up, so that there are few.
+        while refill(job, stored, &listing.manifest).await {
+            finish(job, std::slice::from_mut(stored), listing).await;
+        }
+    }
+}
+
+/// Sends the vacant columns to new holders; says whether any was sent.
+async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> bool {
+    let vacant = stored.placing.vacant();
+    let k = usize::from(job.plan.code.k);
+    if vacant.is_empty() || stored.receipts.iter().flatten().count() < k {
+        return false;
+    }
+    let uploads = job.open(&mut stored.placing, &vacant, stored.column_len).await;
+    if uploads.is_empty() {
+        return false;
+    }
+    let (extent, layout) = (stored.placing.extent, manifest.layout());
+    job.events.tell(Event::Rebuilding { extent, columns: uploads.len() });
+    let columns = readable(job, stored, manifest);
+    let (columns, lanes) = (&columns, &uploads);
+    let rows = stream::iter(rows_of(&layout, extent)).map(|row| async move {
+        let permit = job.room(2 * usize::from(layout.code().n)).await;
+        let chunks = rebuild(job, columns, layout, row).await?;
+        let chunks = lanes.iter().map(|upload| chunks[usize::from(upload.index)].clone()).collect();
+        Ok::<_, NotEnoughColumns>(RowOut { offset: row.offset(), chunks, permit })
+    });
+    let sent = lanes::send(job.peers(), &uploads, rows.buffered(window(&layout)).boxed(), 1).await;
+    match sent {
+        Ok(sent) => stored.uploads = keep_whole(job, &mut stored.placing, (uploads, sent), stored.column_len),
+        Err(error) => {
+            // Whoever the columns were meant for is not to blame, but this add can not fill them any more.
+            uploads.iter().for_each(|upload| job.lose(&mut stored.placing, upload.index, error.to_string()));
+            return false;
+        }
+    }
+    true
+}
+
+fn rows_of(layout: &Layout, extent: u32) -> impl Iterator<Item = RowId> + use<> {
+    let rows = layout.extent(extent).map_or(0, |extent| extent.rows);
+    (0..rows).map(move |row| RowId { extent, row })
+}
+
+/// The extent's columns, of those who gave a receipt.
+fn readable(job: &Job<'_>, stored: &Stored, manifest: &Manifest) -> Columns {
+    let extent = stored.placing.extent;
+    let listed = &manifest.extents[usize::try_from(extent).expect("at most 1,024")];
+    let holders = (0u8..).zip(&stored.receipts).map(|(index, receipt)| {
+        let holder = receipt.and_then(|_| stored.placing.holder(index));
+        holder.map(|candidate| Holder { provider: candidate.provider, live: true }).into_iter().collect()
+    });
+    let shape = Shape { extent, code: manifest.code, column_len: stored.column_len };
+    Columns::new(shape, column_keys(job.key.as_ref(), extent, listed), holders.collect(), job.client.wires())
+}
+
+/// All chunks of one row.
+async fn rebuild(job: &Job<'_>, columns: &Columns, layout: Layout, row: RowId) -> Result<Vec<Bytes>, NotEnoughColumns> {
+    let shape = layout.row(row).expect("a row of the layout");
+    let chunks = columns.row(row, shape.chunk_len()).await?;
+    let work = move || row::reconstruct(&layout, row, &chunks).expect("k chunks of the layout's length");
+    Ok(job.workers().run(work).await)
+}

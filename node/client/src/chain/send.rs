@@ -1,0 +1,246 @@
+//! Says something to the ledger: signs with the next nonce, submits, and stays until it is in a block.
+//!
+//! Transactions of one client are signed and submitted one batch after the other, then waited for side by side. Another
+//! client of the same account may take a nonce: what the ledger would refuse to do twice is then signed anew.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, future::join_all, stream};
+use ostrakon_proto::{
+    codec,
+    id::{AccountId, Amount, Height, NodeId, TxId},
+    ledger::{
+        fee,
+        tx::{Action, Tx, TxBody},
+    },
+    sign::Keypair,
+    wire::{
+        self, Frame,
+        chain::{Request, Response},
+    },
+};
+use tokio::time::{Instant, sleep};
+
+use super::{
+    Chain, ChainError,
+    ask::Question,
+    lookup::{read_account, read_head, read_inclusion},
+};
+
+/// Blocks after which a transaction that nobody included is void.
+const VALID_BLOCKS: u64 = 1_000;
+/// How long an inclusion is waited for.
+const INCLUSION_WAIT: Duration = Duration::from_secs(60);
+/// The longest pause between two looks.
+const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
+/// A transaction that is not included by then is submitted again, and it is looked whether its nonce was taken.
+const SUBMIT_AGAIN: Duration = Duration::from_secs(2);
+/// How long a refused transaction waits for the ones before it, or for a nonce to turn out taken.
+const NONCE_WAIT: Duration = Duration::from_secs(3);
+/// How often a batch is signed anew.
+const ROUNDS: usize = 16;
+/// How long the spreading of a block is waited for.
+const SPREAD_WAIT: Duration = Duration::from_secs(20);
+/// Holders that are asked for their height at once.
+const SPREAD_AT_ONCE: usize = 64;
+
+/// A transaction that the ledger has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Included {
+    /// The transaction.
+    pub tx: TxId,
+    /// The block that has it.
+    pub height: Height,
+}
+
+/// What to do when another transaction took the nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Overtaken {
+    /// Sign it anew: the ledger would refuse to do it twice.
+    Repeat,
+    /// Tell the caller.
+    Report,
+}
+
+/// How a submitted transaction ended.
+enum Fate {
+    Included(Included),
+    /// Its nonce went to another.
+    Overtaken(TxId),
+    Failed(ChainError),
+}
+
+impl Chain {
+    /// Signs these actions with consecutive nonces, and waits until all are in blocks.
+    pub(crate) async fn send(
+        &self,
+        key: &Keypair,
+        actions: Vec<Action>,
+        overtaken: Overtaken,
+    ) -> Result<Vec<Included>, ChainError> {
+        let mut done: BTreeMap<usize, Included> = BTreeMap::new();
+        let mut last = None;
+        for _ in 0..ROUNDS {
+            let open: Vec<(usize, &Action)> =
+                actions.iter().enumerate().filter(|(at, _)| !done.contains_key(at)).collect();
+            if open.is_empty() {
+                break;
+            }
+            let submitted = self.submit_batch(key, &open).await?;
+            let fates = join_all(submitted.iter().map(|(at, tx)| async move { (*at, self.settle(tx).await) })).await;
+            for (at, fate) in fates {
+                match fate {
+                    Fate::Included(included) => _ = done.insert(at, included),
+                    Fate::Overtaken(tx) if overtaken == Overtaken::Report => return Err(ChainError::Overtaken { tx }),
+                    Fate::Overtaken(tx) => last = Some(tx),
+                    Fate::Failed(error) => return Err(error),
+                }
+            }
+        }
+        match last {
+            Some(tx) if done.len() < actions.len() => Err(ChainError::Overtaken { tx }),
+            _ => Ok(done.into_values().collect()),
+        }
+    }
+
+    /// Signs and submits in order. A refusal after the first leaves the rest for the next round.
+    async fn submit_batch(&self, key: &Keypair, actions: &[(usize, &Action)]) -> Result<Vec<(usize, Tx)>, ChainError> {
+        let account: AccountId = key.public();
+        let mut nonces = self.inner.nonces.lock().await;
+        let (head, on_chain) = futures::try_join!(self.head(), self.account(account))?;
+        let until = Height(head.height.0.saturating_add(VALID_BLOCKS));
+        let mut nonce = nonces.get(&account).map_or(on_chain.nonce, |next| on_chain.nonce.max(*next));
+        let deadline = Instant::now() + NONCE_WAIT;
+        let mut submitted = Vec::new();
+        for (at, action) in actions {
+            loop {
+                let tx = self.sign(key, nonce, until, (*action).clone());
+                match self.submit(&tx).await {
+                    Ok(()) => {
+                        submitted.push((*at, tx));
+                        nonce += 1;
+                        nonces.insert(account, nonce);
+                        break;
+                    }
+                    Err(error @ ChainError::Refused { .. }) if submitted.is_empty() => {
+                        nonces.remove(&account);
+                        let current = self.account(account).await?.nonce;
+                        if current == nonce && Instant::now() >= deadline {
+                            return Err(error);
+                        }
+                        nonce = current;
+                        sleep(LOOK_PAUSE_MAX).await;
+                    }
+                    Err(ChainError::Refused { .. }) => return Ok(submitted),
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        Ok(submitted)
+    }
+
+    fn sign(&self, key: &Keypair, nonce: u64, valid_until: Height, action: Action) -> Tx {
+        let rules = self.rules();
+        let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
+        body.fee = fee(&rules.params, &body);
+        Tx::sign(body, key, &rules.chain)
+    }
+
+    /// Hands the transaction to any node.
+    async fn submit(&self, tx: &Tx) -> Result<(), ChainError> {
+        let frame = Frame::new(&Request::Submit, Bytes::from(codec::encode(tx)));
+        let read = |response, _: &Bytes| (response == Response::Submitted).then_some(());
+        let mut survey = self.survey(Question { frame, at_once: 1, answers: 1, read }, |()| true).await;
+        survey.answers.pop().map(|_| ()).ok_or_else(|| survey.into_error())
+    }
+
+    /// Waits until it is in a block, or can no longer be.
+    async fn settle(&self, tx: &Tx) -> Fate {
+        let id = tx.id();
+        let deadline = Instant::now() + INCLUSION_WAIT;
+        let mut again = Instant::now() + SUBMIT_AGAIN;
+        let mut pause = Duration::from_millis(20);
+        while Instant::now() < deadline {
+            match self.find_transaction(id).await {
+                Ok(said) => {
+                    if let Some(height) = said.value {
+                        return Fate::Included(Included { tx: id, height });
+                    }
+                    if Instant::now() >= again {
+                        again = Instant::now() + SUBMIT_AGAIN;
+                        if let Some(fate) = self.look_closer(tx, said.node).await {
+                            return fate;
+                        }
+                    }
+                }
+                Err(error) => tracing::debug!(%error, "looking for transaction {id}"),
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(LOOK_PAUSE_MAX);
+        }
+        self.inner.nonces.lock().await.remove(&tx.body.account);
+        Fate::Failed(ChainError::NotIncluded { tx: id, until: tx.body.valid_until })
+    }
+
+    /// Asks one node, so that the answers are of one history, whether the nonce went to another; else submits again, to
+    /// another node.
+    async fn look_closer(&self, tx: &Tx, node: NodeId) -> Option<Fate> {
+        let (id, account) = (tx.id(), tx.body.account);
+        let frame = Frame::new(&Request::Account(account), Bytes::new());
+        let nonce = self.ask_node(node, frame, &read_account).await.ok()?.value.nonce;
+        if nonce > tx.body.nonce {
+            let read = |response, body: &Bytes| read_inclusion(self.rules(), id, response, body);
+            let frame = Frame::new(&Request::Transaction(id), Bytes::new());
+            return Some(match self.ask_node(node, frame, &read).await.ok()?.value {
+                Some(height) => Fate::Included(Included { tx: id, height }),
+                None => Fate::Overtaken(id),
+            });
+        }
+        self.inner.nodes.blame(node);
+        match self.submit(tx).await {
+            Err(error @ ChainError::Refused { .. }) if is_final(&error) && nonce == tx.body.nonce => {
+                self.inner.nonces.lock().await.remove(&account);
+                Some(Fate::Failed(error))
+            }
+            _ => None,
+        }
+    }
+
+    /// Waits until enough of `holders` have the block of this height; says how many have.
+    ///
+    /// Under the solo order a new block is on one machine at first: an add is acknowledged when it is on so many that
+    /// whoever can still read the object can also find it.
+    pub(crate) async fn spread(&self, height: Height, holders: &[NodeId], wanted: usize) -> usize {
+        let deadline = Instant::now() + SPREAD_WAIT;
+        let mut reached = 0;
+        let reports: Vec<_> = holders.iter().map(|node| self.has_reached(*node, height, deadline)).collect();
+        let mut reports = stream::iter(reports).buffer_unordered(SPREAD_AT_ONCE);
+        while reached < wanted
+            && let Some(has) = reports.next().await
+        {
+            reached += usize::from(has);
+        }
+        reached
+    }
+
+    /// Whether the node comes to have the block before the deadline.
+    async fn has_reached(&self, node: NodeId, height: Height, deadline: Instant) -> bool {
+        while Instant::now() < deadline {
+            let frame = Frame::new(&Request::Await { height }, Bytes::new());
+            let asked = tokio::time::timeout_at(deadline, self.ask_node(node, frame, &read_head)).await;
+            match asked {
+                Ok(Ok(said)) if said.value.height >= height => return true,
+                // It waited for the block in vain; ask again.
+                Ok(Ok(_)) => sleep(LOOK_PAUSE_MAX).await,
+                _ => return false,
+            }
+        }
+        false
+    }
+}
+
+/// Whether the ledger's rules refuse the transaction, as opposed to a node that is busy.
+fn is_final(error: &ChainError) -> bool {
+    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == wire::Code::Invalid)
+}

@@ -1,0 +1,86 @@
+//! The client itself: what it is made of, and nothing of what it does; each verb has its own file.
+
+use std::{fmt, sync::Arc};
+
+use ostrakon_net::{Peers, Workers};
+use ostrakon_proto::{
+    id::AccountId,
+    ledger::{Genesis, Rules},
+    sign::Keypair,
+};
+
+use crate::chain::{Chain, ChainError};
+
+/// Where chance comes from: fills the slice. Real clients use the operating system's, simulations a seed.
+pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// What a [`Client`] is made of.
+pub struct ClientParts {
+    /// The network.
+    pub peers: Arc<dyn Peers>,
+    /// Where encoding, hashing and sealing happen.
+    pub workers: Workers,
+    /// Which network, and its first nodes.
+    pub genesis: Genesis,
+    /// Who pays; reading needs nobody.
+    pub account: Option<Keypair>,
+    /// Where object keys come from.
+    pub random: Random,
+}
+
+/// One user of one network. Cheap to clone; clones share what they learned of the network.
+#[derive(Clone)]
+pub struct Client {
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) workers: Workers,
+    pub(crate) chain: Chain,
+    pub(crate) account: Option<Keypair>,
+    pub(crate) random: Random,
+}
+
+impl Client {
+    /// A client of these parts. Nothing is asked of the network yet.
+    pub fn new(parts: ClientParts) -> Self {
+        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, &parts.random);
+        Self { peers: parts.peers, workers: parts.workers, chain, account: parts.account, random: parts.random }
+    }
+
+    /// The ledger, as this client sees it.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// The account that pays, if there is one.
+    pub fn account(&self) -> Option<AccountId> {
+        self.account.as_ref().map(Keypair::public)
+    }
+
+    pub(crate) fn rules(&self) -> &Rules {
+        self.chain.rules()
+    }
+
+    pub(crate) fn key(&self) -> Result<&Keypair, ChainError> {
+        self.account.as_ref().ok_or(ChainError::NoKey)
+    }
+
+    pub(crate) fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        (self.random)(&mut bytes);
+        bytes
+    }
+}
+
+impl fmt::Debug for ClientParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientParts")
+            .field("peers", &self.peers)
+            .field("account", &self.account)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("peers", &self.peers).field("account", &self.account()).finish_non_exhaustive()
+    }
+}

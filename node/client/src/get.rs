@@ -1,0 +1,287 @@
+//! Get: from a link to the plaintext.
+//!
+//! In goes a link, a range and where the bytes go; out come bytes that were proven against the object's name, in order,
+//! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the k
+//! quickest columns and races whoever is late, [`columns`] proves and remembers who failed. A few rows are under way at
+//! once, never more than a fixed number of bytes. [`path`] writes to a file, whole or not at all.
+
+use std::{ops::Range, sync::Arc};
+
+use bytes::{Bytes, BytesMut};
+use futures::{StreamExt, future::join_all, stream};
+use ostrakon_proto::{
+    id::{NodeId, ObjectId},
+    layout::Layout,
+    limits,
+    link::Link,
+    manifest::Protection,
+    row::{self, RowError},
+    seal::{OpenError as SealError, Sealer},
+};
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    time::timeout,
+};
+
+use crate::{Client, ErrorKind, Event, Events};
+
+pub(crate) mod columns;
+pub(crate) mod open;
+mod path;
+mod plan;
+pub(crate) mod rows;
+
+pub use columns::FailedColumn;
+pub use open::OpenError;
+pub use path::Overwrite;
+pub use rows::NotEnoughColumns;
+
+use columns::{Columns, Outcome};
+use open::Opened;
+use plan::{Part, Step};
+
+/// Bytes of rows under way at most, chunks and plaintext together.
+const WINDOW_BYTES: usize = 64 * 1024 * 1024;
+/// Rows under way at most: each asks one chunk of a holder, and a holder is asked a few at once.
+const WINDOW_ROWS: usize = 8;
+
+/// How to get.
+#[derive(Clone, Debug, Default)]
+pub struct GetOptions {
+    /// Which bytes, from the first up to before the last; all when not given. An end past the object's is the object's.
+    pub range: Option<Range<u64>>,
+    /// What becomes of a file that is there already; only [`Client::get_to_path`] asks.
+    pub overwrite: Overwrite,
+}
+
+/// What was got.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fetched {
+    /// The object.
+    pub object: ObjectId,
+    /// Bytes written.
+    pub size: u64,
+    /// BLAKE3 of the bytes written.
+    pub blake3: [u8; 32],
+    /// Columns that were read from.
+    pub columns_used: Vec<UsedColumn>,
+    /// Holders that failed on the way; the bytes are right nevertheless.
+    pub columns_failed: Vec<FailedColumn>,
+    /// Whether data had to be made from parity.
+    pub reconstructed: bool,
+}
+
+/// A column that was read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct UsedColumn {
+    /// Of which extent.
+    pub extent: u32,
+    /// Its index.
+    pub index: u8,
+    /// Who gave it.
+    pub provider: NodeId,
+}
+
+/// Why nothing, or not all, was got.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GetError {
+    /// The object can not be found or opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// Too many holders are away. What is away may come back.
+    #[error(transparent)]
+    NotEnoughColumns(#[from] NotEnoughColumns),
+    /// The columns are what the manifest lists, and still not what the key sealed: whoever added the object broke it.
+    #[error("object {object} is inconsistent, and was so from the beginning: {error}")]
+    Inconsistent {
+        /// The object.
+        object: ObjectId,
+        /// What is wrong.
+        error: RowError,
+    },
+    /// A public object's content is not what its manifest says: whoever added it broke it.
+    #[error("the content of object {0} has not the hash that its manifest says: do not use it")]
+    WrongHash(ObjectId),
+    /// The range begins past the end.
+    #[error("the object has {size} bytes, and the range begins at {start}")]
+    Range {
+        /// Where the range begins.
+        start: u64,
+        /// Bytes of the object.
+        size: u64,
+    },
+    /// There is a file already, and it may not be overwritten.
+    #[error("{0} exists already: choose another name, or allow overwriting")]
+    Exists(std::path::PathBuf),
+    /// The bytes could not be written.
+    #[error("can not write {to}: {error}")]
+    Write {
+        /// Where to.
+        to: String,
+        /// The system's reason.
+        error: std::io::Error,
+    },
+}
+
+impl GetError {
+    /// What it means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+            Self::NotEnoughColumns(_) => ErrorKind::Network,
+            Self::Inconsistent { .. } | Self::WrongHash(_) => ErrorKind::Integrity,
+            Self::Range { .. } | Self::Exists(_) => ErrorKind::Usage,
+            Self::Write { .. } => ErrorKind::Other,
+        }
+    }
+}
+
+/// A row's plaintext, as far as wanted.
+struct Plain {
+    bytes: Bytes,
+    reconstructed: bool,
+}
+
+impl Client {
+    /// Reads an object, or a range of it, into `sink`. The sink is flushed at the end; on an error it may have a
+    /// beginning of the bytes, each of them right.
+    ///
+    /// # Errors
+    /// [`GetError`], which names who failed.
+    pub async fn get(
+        &self,
+        link: &Link,
+        options: &GetOptions,
+        mut sink: impl AsyncWrite + Unpin + Send,
+        events: &Events,
+    ) -> Result<Fetched, GetError> {
+        let object = link.object;
+        let opened = self.open(link).await?;
+        let range = checked_range(options, opened.layout.size())?;
+        let total = range.end - range.start;
+        let (mut hasher, mut done, mut reconstructed) = (blake3::Hasher::new(), 0, false);
+        let steps = plan::steps(opened.layout, range.clone());
+        let opened = &opened;
+        let mut plains =
+            stream::iter(steps).map(|step| Box::pin(read_step(object, opened, step))).buffered(window(&opened.layout));
+        while let Some(plain) = plains.next().await {
+            let plain = plain?;
+            reconstructed |= plain.reconstructed;
+            hasher.update(&plain.bytes);
+            sink.write_all(&plain.bytes).await.map_err(sink_failed)?;
+            done += u64::try_from(plain.bytes.len()).expect("a row is at most 64 MiB");
+            events.tell(Event::Progress { done, total: Some(total) });
+        }
+        let blake3 = hasher.finalize().into();
+        check_hash(object, opened, total, blake3)?;
+        sink.flush().await.map_err(sink_failed)?;
+        Ok(Fetched {
+            object,
+            size: done,
+            blake3,
+            columns_used: used(opened),
+            columns_failed: failed(opened),
+            reconstructed,
+        })
+    }
+}
+
+fn sink_failed(error: std::io::Error) -> GetError {
+    GetError::Write { to: "the output".to_owned(), error }
+}
+
+fn checked_range(options: &GetOptions, size: u64) -> Result<Range<u64>, GetError> {
+    let Some(range) = &options.range else { return Ok(0..size) };
+    if range.start > size {
+        return Err(GetError::Range { start: range.start, size });
+    }
+    Ok(range.start..range.end.clamp(range.start, size))
+}
+
+/// A public object's content was read as a whole: is it what the manifest says?
+fn check_hash(object: ObjectId, opened: &Opened, read: u64, hash: [u8; 32]) -> Result<(), GetError> {
+    match opened.manifest.protection {
+        Protection::Public { hash: listed } if read == opened.layout.size() && hash != listed => {
+            Err(GetError::WrongHash(object))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn used(opened: &Opened) -> Vec<UsedColumn> {
+    let extents = opened.extents.iter().map(|extent| &extent.columns);
+    let used = |columns: &Columns| {
+        let extent = columns.extent;
+        columns.used().into_iter().map(move |(index, provider)| UsedColumn { extent, index, provider })
+    };
+    extents.flat_map(used).collect()
+}
+
+fn failed(opened: &Opened) -> Vec<FailedColumn> {
+    opened.extents.iter().flat_map(|extent| extent.columns.failures()).collect()
+}
+
+/// How many rows are under way at once.
+pub(crate) fn window(layout: &Layout) -> usize {
+    // A row's k chunks, and as much plaintext again.
+    let row = 2 * usize::from(layout.code().k) * limits::CHUNK;
+    (WINDOW_BYTES / row).clamp(1, WINDOW_ROWS)
+}
+
+/// The wanted plaintext of one row.
+async fn read_step(object: ObjectId, opened: &Opened, step: Step) -> Result<Plain, GetError> {
+    let extent = usize::try_from(step.row.extent).ok().and_then(|at| opened.extents.get(at));
+    let extent = extent.expect("a manifest lists its layout's extents");
+    let short = plan::parts(&opened.layout, &step);
+    if let Some(parts) = short
+        && let Some(bytes) = read_parts(&extent.columns, opened.sealer.as_ref(), parts).await
+    {
+        return bytes
+            .map(|bytes| Plain { bytes, reconstructed: false })
+            .map_err(|error| inconsistent(object, error.into()));
+    }
+    // One row is asked of the data columns at once; for more it pays to know first who is quick.
+    let columns = if step.alone { &extent.columns } else { extent.measured().await };
+    let chunks = columns.row(step.row, step.shape.chunk_len()).await?;
+    let (layout, sealer) = (opened.layout, opened.sealer.clone());
+    let reconstructed = chunks[..usize::from(layout.code().k)].iter().any(Option::is_none);
+    let decode = move || row::decode(&layout, step.row, &chunks, sealer.as_deref());
+    let plain = columns.workers().run(decode).await.map_err(|error| inconsistent(object, error))?;
+    Ok(Plain { bytes: plain.slice(step.wanted), reconstructed })
+}
+
+fn inconsistent(object: ObjectId, error: RowError) -> GetError {
+    GetError::Inconsistent { object, error }
+}
+
+/// The wanted bytes of these parts; `None` when a data column is late or gone, and whole chunks are the way.
+async fn read_parts(
+    columns: &Columns,
+    sealer: Option<&Arc<Sealer>>,
+    parts: Vec<Part>,
+) -> Option<Result<Bytes, SealError>> {
+    let reads = join_all(parts.iter().map(|part| columns.read(part.column, part.range)));
+    let outcomes = timeout(2 * columns.late_after(), reads).await.ok()?;
+    let read = |outcome| match outcome {
+        Outcome::Bytes(bytes) => Some(bytes),
+        Outcome::Again | Outcome::Gone => None,
+    };
+    let cells = outcomes.into_iter().map(read).collect::<Option<Vec<Bytes>>>()?;
+    let sealer = sealer.cloned();
+    let cut = move || {
+        let mut plain = BytesMut::new();
+        for (part, cell) in parts.into_iter().zip(cells) {
+            match (part.sealed, &sealer) {
+                (Some((piece, len)), Some(sealer)) => {
+                    let mut opened = cell[..len].to_vec();
+                    let len = sealer.open(piece, &mut opened)?;
+                    plain.extend_from_slice(&opened[..len][part.wanted]);
+                }
+                _ => plain.extend_from_slice(&cell[part.wanted]),
+            }
+        }
+        Ok(plain.freeze())
+    };
+    Some(columns.workers().run(cut).await)
+}

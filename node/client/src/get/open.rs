@@ -1,0 +1,207 @@
+//! From a link to columns: finds the object on the ledger, gets its manifest from any holder, and checks the key.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream::FuturesUnordered};
+use ostrakon_proto::{
+    id::{ColumnId, NodeId, ObjectId},
+    layout::Layout,
+    ledger::state::{Commitment, SlotState},
+    link::Link,
+    manifest::{Extent, Manifest, ManifestError, Protection},
+    seal::{ObjectKey, Sealer},
+    wire::{
+        Frame, Protocol, Refusal,
+        manifest::{Request, Response},
+    },
+};
+use tokio::{
+    sync::OnceCell,
+    time::{sleep, timeout},
+};
+
+use super::columns::{ColumnKey, Columns, Holder, Shape, Wires};
+use crate::{Client, ErrorKind, chain::ChainError};
+
+/// Holders that are asked for the manifest at once.
+const AT_ONCE: usize = 3;
+/// After this long without a manifest one more is asked.
+const LINGER: Duration = Duration::from_millis(300);
+/// A holder may take this long for a manifest.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Why an object can not be read at all.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// The ledger could not be asked, or does not have the object.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// No holder gave the manifest.
+    #[error("no holder of object {object} gives its manifest ({asked} asked; the last: {last})")]
+    NoManifest {
+        /// The object.
+        object: ObjectId,
+        /// Holders that were asked.
+        asked: usize,
+        /// Why the last did not.
+        last: String,
+    },
+    /// The manifest is the object's, and breaks the rules: whoever added it did.
+    #[error("object {object} is unusable: {error}")]
+    BadManifest {
+        /// The object.
+        object: ObjectId,
+        /// The rule.
+        error: ManifestError,
+    },
+    /// A private object was named without its key.
+    #[error("object {0} is private: give the whole link, ostrakon:<cid>#<key>")]
+    KeyMissing(ObjectId),
+    /// The key is of another object.
+    #[error("the key in the link is not that of object {0}: was the link cut, or put together from two?")]
+    WrongKey(ObjectId),
+}
+
+impl OpenError {
+    /// What it means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Chain(error) => error.kind(),
+            Self::NoManifest { .. } => ErrorKind::Network,
+            Self::BadManifest { .. } | Self::WrongKey(_) => ErrorKind::Integrity,
+            Self::KeyMissing(_) => ErrorKind::Usage,
+        }
+    }
+}
+
+/// An object that can be read.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) manifest: Manifest,
+    pub(crate) layout: Layout,
+    pub(crate) sealer: Option<Arc<Sealer>>,
+    pub(crate) extents: Vec<OpenExtent>,
+}
+
+/// One extent, and whether its columns' speed was measured.
+#[derive(Debug)]
+pub(crate) struct OpenExtent {
+    pub(crate) columns: Columns,
+    measured: OnceCell<()>,
+}
+
+impl OpenExtent {
+    /// Its columns, after a look at who is quick.
+    pub(crate) async fn measured(&self) -> &Columns {
+        self.measured.get_or_init(|| self.columns.measure()).await;
+        &self.columns
+    }
+}
+
+impl Client {
+    /// Finds the object, and checks that the link opens it.
+    pub(crate) async fn open(&self, link: &Link) -> Result<Opened, OpenError> {
+        let object = link.object;
+        let commitments = self.chain.object(object).await?;
+        let holders = holders_of(&commitments);
+        self.chain.providers(&holders).await?;
+        let manifest = self.manifest(object, holders).await?;
+        let key = check_key(&manifest, link)?;
+        let layout = manifest.layout();
+        let wires = self.wires();
+        let columns = |(number, extent): (u32, &Extent)| {
+            let column_len = layout.extent(number).expect("a manifest lists its layout's extents").column_len;
+            let holders = slots_of(&commitments, number, extent);
+            let shape = Shape { extent: number, code: manifest.code, column_len };
+            let columns = Columns::new(shape, column_keys(key, number, extent), holders, wires.clone());
+            OpenExtent { columns, measured: OnceCell::new() }
+        };
+        let extents = (0..).zip(&manifest.extents).map(columns).collect();
+        let sealer = key.map(|key| Arc::new(key.sealer()));
+        Ok(Opened { layout, sealer, extents, manifest })
+    }
+
+    pub(crate) fn wires(&self) -> Wires {
+        Wires { peers: Arc::clone(&self.peers), workers: self.workers.clone() }
+    }
+
+    /// The manifest, from whichever holder gives it first.
+    pub(crate) async fn manifest(&self, object: ObjectId, holders: Vec<NodeId>) -> Result<Manifest, OpenError> {
+        let mut line = holders.into_iter();
+        let ask = |node| self.manifest_of(object, node);
+        let mut waiting: FuturesUnordered<_> = line.by_ref().take(AT_ONCE).map(ask).collect();
+        let (mut asked, mut last) = (0, "the ledger names no holder".to_owned());
+        while !waiting.is_empty() {
+            tokio::select! { biased;
+                Some(result) = waiting.next() => match result {
+                    Ok(bytes) => {
+                        let manifest = self.workers.run(move || Manifest::decode(&bytes)).await;
+                        return manifest.map_err(|error| OpenError::BadManifest { object, error });
+                    }
+                    Err(reason) => {
+                        (asked, last) = (asked + 1, reason);
+                        waiting.extend(line.next().map(ask));
+                    }
+                },
+                () = sleep(LINGER), if line.len() > 0 => waiting.extend(line.next().map(ask)),
+            }
+        }
+        Err(OpenError::NoManifest { object, asked, last })
+    }
+
+    /// This holder's copy, if it is the object's.
+    async fn manifest_of(&self, object: ObjectId, node: NodeId) -> Result<Bytes, String> {
+        let call = self.peers.call(node, Protocol::Manifest, Frame::new(&Request { object }, Bytes::new()));
+        let answer = timeout(PATIENCE, call).await.map_err(|_| format!("{node} is silent"))?;
+        let answer = answer.map_err(|error| error.to_string())?;
+        match answer.decode::<Result<Response, Refusal>>() {
+            Ok(Ok(Response)) if Manifest::object_id(&answer.body) == object => Ok(answer.body),
+            Ok(Err(refusal)) => Err(format!("{node}: {refusal}")),
+            _ => Err(format!("{node} sent something else")),
+        }
+    }
+}
+
+/// Everyone that has something of the object, those whose columns are there first.
+fn holders_of(commitments: &[Commitment]) -> Vec<NodeId> {
+    let slots = || commitments.iter().flat_map(|commitment| &commitment.slots);
+    let live = slots().filter(|slot| slot.state == SlotState::Live);
+    let missing = slots().filter(|slot| slot.state == SlotState::Missing);
+    let mut seen = BTreeSet::new();
+    live.chain(missing).map(|slot| slot.provider).filter(|node| seen.insert(*node)).collect()
+}
+
+/// The holders of each column of an extent, from all commitments, as far as they are of the columns that the manifest lists.
+fn slots_of(commitments: &[Commitment], number: u32, extent: &Extent) -> Vec<Vec<Holder>> {
+    let mine = || commitments.iter().filter(|commitment| commitment.id.extent == number);
+    let column = |(index, id): (usize, ColumnId)| {
+        let slots = mine().filter_map(|commitment| commitment.slots.get(index)).filter(|slot| slot.column == id);
+        let mut holders: Vec<Holder> = Vec::new();
+        for slot in slots {
+            if holders.iter().all(|holder| holder.provider != slot.provider) {
+                holders.push(Holder { provider: slot.provider, live: slot.state == SlotState::Live });
+            }
+        }
+        holders.sort_by_key(|holder| !holder.live);
+        holders
+    };
+    extent.columns.iter().copied().enumerate().map(column).collect()
+}
+
+/// Each column's name, with what its holder wants to see.
+pub(crate) fn column_keys(key: Option<&ObjectKey>, number: u32, extent: &Extent) -> Vec<ColumnKey> {
+    let columns = (0u8..).zip(&extent.columns);
+    columns.map(|(index, id)| ColumnKey { id: *id, token: key.map(|key| key.read_token(number, index)) }).collect()
+}
+
+/// The key that opens the object; none for a public one.
+fn check_key<'a>(manifest: &Manifest, link: &'a Link) -> Result<Option<&'a ObjectKey>, OpenError> {
+    match (manifest.protection, &link.key) {
+        (Protection::Public { .. }, _) => Ok(None),
+        (Protection::Sealed { .. }, None) => Err(OpenError::KeyMissing(link.object)),
+        (Protection::Sealed { commitment }, Some(key)) if key.commitment() == commitment => Ok(Some(key)),
+        (Protection::Sealed { .. }, Some(_)) => Err(OpenError::WrongKey(link.object)),
+    }
+}

@@ -1,0 +1,151 @@
+//! One row, from the k best columns: whoever fails is replaced, whoever is late is raced.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{StreamExt, stream::FuturesUnordered};
+use ostrakon_proto::{layout::RowId, limits, tree::Range};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::columns::{Columns, FailedColumn, Outcome, list};
+
+/// How long the slower columns are waited for once k have answered the first small request.
+const PROBE_GRACE: Duration = Duration::from_millis(50);
+/// How long the first small request may take as a whole.
+const PROBE_MAX: Duration = Duration::from_secs(2);
+
+/// Fewer than k columns of an extent can be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("extent {extent}: {have} columns can be read, and {need} are needed{}", list(missing))]
+pub struct NotEnoughColumns {
+    /// Which extent.
+    pub extent: u32,
+    /// Columns that can be read.
+    pub have: usize,
+    /// Columns that are needed.
+    pub need: usize,
+    /// The others, each with its reason.
+    pub missing: Vec<FailedColumn>,
+}
+
+/// The range that holds this chunk of a column: the smallest that can be proven.
+pub(crate) fn chunk_range(row: RowId, chunk_len: usize) -> Range {
+    let groups = chunk_len.div_ceil(limits::GROUP).max(1).next_power_of_two();
+    let length = u32::try_from(groups * limits::GROUP).expect("a chunk is at most 256 KiB");
+    Range { start: row.offset(), length }
+}
+
+/// A row's chunks under way.
+#[derive(Default)]
+struct Race {
+    chunks: BTreeMap<usize, Bytes>,
+    /// Columns that are asked, and since when.
+    asked: BTreeMap<usize, Instant>,
+    /// Those of them that are late, and were given a rival.
+    late: BTreeSet<usize>,
+}
+
+impl Columns {
+    /// At least k chunks of a row, by column index. Cancel-safe: dropping it forgets the questions.
+    pub(crate) async fn row(&self, row: RowId, chunk_len: usize) -> Result<Vec<Option<Bytes>>, NotEnoughColumns> {
+        let range = chunk_range(row, chunk_len);
+        let need = usize::from(self.code.k);
+        let ask = |index| async move { (index, self.read(index, range).await) };
+        let (mut race, mut asks) = (Race::default(), FuturesUnordered::new());
+        loop {
+            while race.chunks.len() + race.asked.len() - race.late.len() < need {
+                let Some(index) = self.best(|index| race.is_taken(index)) else { break };
+                race.asked.insert(index, Instant::now());
+                asks.push(ask(index));
+            }
+            if race.chunks.len() >= need {
+                return Ok(race.into_chunks(usize::from(self.code.n)));
+            }
+            if asks.is_empty() {
+                return Err(self.not_enough());
+            }
+            let late_after = self.late_after();
+            tokio::select! { biased;
+                Some((index, outcome)) = asks.next() => self.note(&mut race, index, outcome),
+                () = sleep_until(race.next_late(late_after)), if race.has_rested() => race.mark_late(self, late_after),
+            }
+        }
+    }
+
+    fn note(&self, race: &mut Race, index: usize, outcome: Outcome) {
+        race.asked.remove(&index);
+        let late = race.late.remove(&index);
+        if let Outcome::Bytes(bytes) = outcome {
+            if !late {
+                self.win_race(index);
+            }
+            race.chunks.insert(index, bytes);
+        }
+    }
+
+    pub(crate) fn not_enough(&self) -> NotEnoughColumns {
+        let (extent, have, need) = (self.extent, self.readable(), usize::from(self.code.k));
+        NotEnoughColumns { extent, have, need, missing: self.missing() }
+    }
+
+    /// Asks all columns for a few bytes, to know the quick ones: until the data columns answered, or k columns did and
+    /// the rest had a moment more.
+    pub(crate) async fn measure(&self) {
+        let began = Instant::now();
+        let first = chunk_range(RowId { extent: self.extent, row: 0 }, 1);
+        let probe = |index| async move { (index, self.read(index, first).await) };
+        let mut probes: FuturesUnordered<_> = (0..usize::from(self.code.n)).map(probe).collect();
+        let (need, mut answered, mut until) = (usize::from(self.code.k), BTreeSet::new(), began + PROBE_MAX);
+        while let Ok(Some((index, outcome))) = timeout_at(until, probes.next()).await {
+            if let Outcome::Bytes(_) = outcome {
+                answered.insert(index);
+                self.note_probe(index, Some(began.elapsed()));
+            }
+            if (0..need).all(|index| answered.contains(&index)) {
+                return;
+            }
+            if answered.len() == need {
+                until = until.min(Instant::now() + began.elapsed() + PROBE_GRACE);
+            }
+        }
+        for index in (0..usize::from(self.code.n)).filter(|index| !answered.contains(index)) {
+            self.note_probe(index, None);
+        }
+    }
+}
+
+impl Race {
+    fn is_taken(&self, index: usize) -> bool {
+        self.chunks.contains_key(&index) || self.asked.contains_key(&index)
+    }
+
+    /// Whether anything asked is not late yet.
+    fn has_rested(&self) -> bool {
+        self.asked.len() > self.late.len()
+    }
+
+    fn next_late(&self, late_after: Duration) -> Instant {
+        let on_time = self.asked.iter().filter(|(index, _)| !self.late.contains(index));
+        let first = on_time.map(|(_, since)| *since).min();
+        first.unwrap_or_else(Instant::now) + late_after
+    }
+
+    /// Whoever is late by now gets a rival, when the loop next looks for columns to ask.
+    fn mark_late(&mut self, columns: &Columns, late_after: Duration) {
+        let now = Instant::now();
+        let late: Vec<usize> =
+            self.asked.iter().filter(|(_, since)| now >= **since + late_after).map(|(index, _)| *index).collect();
+        for index in late {
+            if self.late.insert(index) {
+                columns.lose_race(index);
+            }
+        }
+    }
+
+    fn into_chunks(mut self, n: usize) -> Vec<Option<Bytes>> {
+        (0..n).map(|index| self.chunks.remove(&index)).collect()
+    }
+}

@@ -1,0 +1,49 @@
+//! Ostrakon's client: store a file on a network of strangers, and get it back from any k of n of them.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use ostrakon::{AddOptions, Events, GetOptions, Profile};
+//!
+//! let client = Profile::open("profile".as_ref())?.connect()?;
+//! let added = client.add(&b"hello"[..], &AddOptions::default(), &Events::none()).await?;
+//! let mut bytes = Vec::new();
+//! client.get(&added.link, &GetOptions::default(), &mut bytes, &Events::none()).await?;
+//! assert_eq!(bytes, b"hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@verify`], [`mod@status`], `lease` (extend,
+//! release), `wallet` (balance, transfer). Below them [`chain`] asks and tells the ledger, [`events`] says what happens
+//! meanwhile, [`profile`] keeps key and network in a directory. Each verb has its own error, and every error an
+//! [`ErrorKind`].
+//!
+//! The client believes nobody: columns and manifests verify against the object's name, and blocks against the validator's
+//! signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node does.
+
+pub mod add;
+pub mod chain;
+mod client;
+mod error;
+pub mod events;
+pub mod get;
+mod lease;
+pub mod profile;
+pub mod status;
+pub mod verify;
+mod wallet;
+
+pub use add::{AddError, AddOptions, Added, AddedSlot, CodeChoice, Quote};
+pub use chain::{Chain, ChainError, Included};
+pub use client::{Client, ClientParts, Random};
+pub use error::ErrorKind;
+pub use events::{Event, Events};
+pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
+pub use profile::{Entry, Profile, ProfileError};
+pub use status::{Status, StatusError, StatusOptions, StatusSlot, StatusState};
+pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
+
+#[cfg(test)]
+mod fake;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,318 @@
+//! The profile: a directory with a network's genesis, an account's key, and a list of what was added.
+//!
+//! `genesis.toml`, `account.key` (64 hexadecimal digits, readable by its owner alone) and `objects.jsonl` (one object a
+//! line, with its link: whoever reads it can read the objects). Nothing else is needed to use the network.
+
+use std::{
+    fs,
+    io::{self, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+};
+
+use ostrakon_net::{
+    Workers,
+    swarm::{StartError, Swarm, SwarmConfig},
+};
+use ostrakon_proto::{
+    id::{AccountId, ObjectId},
+    ledger::{Genesis, GenesisError},
+    sign::Keypair,
+};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use crate::{Client, ClientParts, ErrorKind};
+
+const GENESIS: &str = "genesis.toml";
+const KEY: &str = "account.key";
+const OBJECTS: &str = "objects.jsonl";
+
+/// A directory with all that a client needs.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    directory: PathBuf,
+    genesis: Genesis,
+    account: Keypair,
+}
+
+/// One object that was added with this profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The object.
+    pub cid: ObjectId,
+    /// How to read it: secret, when the object is private.
+    pub link: String,
+    /// The file it came from.
+    pub name: String,
+    /// Bytes of it.
+    pub size: u64,
+    /// When it was added, in milliseconds of Unix time.
+    pub time_ms: u64,
+}
+
+/// Why a profile can not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ProfileError {
+    /// There is none.
+    #[error("no profile in {0}: create one with `ostrakon init --network genesis.toml`")]
+    None(PathBuf),
+    /// There is one already.
+    #[error("{0} has a profile already: its key would be lost")]
+    Exists(PathBuf),
+    /// A file can not be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// The genesis file does not say what it should.
+    #[error("{path}: {error}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and where.
+        error: Box<toml::de::Error>,
+    },
+    /// The genesis breaks a rule.
+    #[error("{path}: {error}")]
+    Genesis {
+        /// The file.
+        path: PathBuf,
+        /// The rule.
+        error: Box<GenesisError>,
+    },
+    /// The key file is damaged.
+    #[error("{0} is not a key of 64 hexadecimal digits: restore it from your backup")]
+    Key(PathBuf),
+    /// The list of objects is damaged.
+    #[error("{path}, line {line}, is damaged: correct or remove the line")]
+    Objects {
+        /// The file.
+        path: PathBuf,
+        /// Which line.
+        line: usize,
+    },
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes: {0}")]
+    Random(getrandom::Error),
+    /// The network can not be started.
+    #[error(transparent)]
+    Start(#[from] StartError),
+}
+
+impl ProfileError {
+    /// What it means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::None(_) | Self::Exists(_) | Self::Toml { .. } | Self::Genesis { .. } => ErrorKind::Usage,
+            Self::File { .. } | Self::Key(_) | Self::Objects { .. } | Self::Random(_) | Self::Start(_) => {
+                ErrorKind::Other
+            }
+        }
+    }
+}
+
+impl Profile {
+    /// Creates a profile with a new key for the network of `genesis`.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; an existing profile is left as it is.
+    pub fn init(directory: &Path, genesis: &Genesis) -> Result<Self, ProfileError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
+        Self::init_with(directory, genesis, &Keypair::from_seed(&seed))
+    }
+
+    /// As [`Self::init`], with this key.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; an existing profile is left as it is.
+    pub fn init_with(directory: &Path, genesis: &Genesis, account: &Keypair) -> Result<Self, ProfileError> {
+        let (key, toml) = (directory.join(KEY), directory.join(GENESIS));
+        if key.symlink_metadata().is_ok() {
+            return Err(ProfileError::Exists(directory.to_owned()));
+        }
+        genesis.validate().map_err(|error| ProfileError::Genesis { path: toml.clone(), error: Box::new(error) })?;
+        fs::create_dir_all(directory).map_err(|error| file(directory, error))?;
+        let text = toml::to_string(genesis).expect("a checked genesis can be written as TOML");
+        fs::write(&toml, text).map_err(|error| file(&toml, error))?;
+        write_key(&key, account).map_err(|error| file(&key, error))?;
+        Ok(Self { directory: directory.to_owned(), genesis: genesis.clone(), account: account.clone() })
+    }
+
+    /// Opens the profile in this directory.
+    ///
+    /// # Errors
+    /// [`ProfileError`] names the file that is missing or damaged.
+    pub fn open(directory: &Path) -> Result<Self, ProfileError> {
+        let (key, path) = (directory.join(KEY), directory.join(GENESIS));
+        let absent = |error: io::Error, path: &Path| match error.kind() {
+            io::ErrorKind::NotFound => ProfileError::None(directory.to_owned()),
+            _ => file(path, error),
+        };
+        let text = fs::read_to_string(&path).map_err(|error| absent(error, &path))?;
+        let genesis: Genesis =
+            toml::from_str(&text).map_err(|error| ProfileError::Toml { path: path.clone(), error: Box::new(error) })?;
+        genesis.validate().map_err(|error| ProfileError::Genesis { path, error: Box::new(error) })?;
+        let digits = Zeroizing::new(fs::read_to_string(&key).map_err(|error| absent(error, &key))?);
+        let account = parse_key(digits.trim()).ok_or(ProfileError::Key(key))?;
+        Ok(Self { directory: directory.to_owned(), genesis, account })
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    /// The network.
+    pub fn genesis(&self) -> &Genesis {
+        &self.genesis
+    }
+
+    /// The account.
+    pub fn account(&self) -> AccountId {
+        self.account.public()
+    }
+
+    /// The account's key.
+    pub fn keypair(&self) -> &Keypair {
+        &self.account
+    }
+
+    /// Joins the network, as a node that nobody knows and that listens nowhere. The connections end with the last clone
+    /// of the client.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the network can not be started.
+    pub fn connect(&self) -> Result<Client, ProfileError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
+        let config = SwarmConfig::client(self.genesis.id(), Keypair::from_seed(&seed));
+        let (swarm, _nobody_asks) = Swarm::start(config)?;
+        let threads = thread::available_parallelism().map_or(2, usize::from);
+        Ok(Client::new(ClientParts {
+            peers: Arc::new(swarm),
+            workers: Workers::pool(threads),
+            genesis: self.genesis.clone(),
+            account: Some(self.account.clone()),
+            random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
+        }))
+    }
+
+    /// Takes down an object that was added.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the list can not be written.
+    pub fn remember(&self, entry: &Entry) -> Result<(), ProfileError> {
+        let path = self.directory.join(OBJECTS);
+        let line = serde_json::to_string(entry).expect("an entry can be written as JSON") + "\n";
+        let append = || {
+            let mut list = fs::File::options().append(true).create(true).mode(0o600).open(&path)?;
+            list.write_all(line.as_bytes())?;
+            list.sync_all()
+        };
+        append().map_err(|error| file(&path, error))
+    }
+
+    /// What was added, the oldest first.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the list can not be read.
+    pub fn objects(&self) -> Result<Vec<Entry>, ProfileError> {
+        let path = self.directory.join(OBJECTS);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            text => text.map_err(|error| file(&path, error))?,
+        };
+        let entry = |(line, text): (usize, &str)| {
+            serde_json::from_str(text).map_err(|_| ProfileError::Objects { path: path.clone(), line: line + 1 })
+        };
+        text.lines().enumerate().filter(|(_, text)| !text.is_empty()).map(entry).collect()
+    }
+
+    /// Forgets an object with its link: without another copy of the link, a private object is then lost for good.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the list can not be rewritten; it is then as it was.
+    pub fn forget(&self, object: ObjectId) -> Result<(), ProfileError> {
+        let path = self.directory.join(OBJECTS);
+        let kept: Vec<Entry> = self.objects()?.into_iter().filter(|entry| entry.cid != object).collect();
+        let line = |entry: &Entry| serde_json::to_string(entry).expect("an entry can be written as JSON") + "\n";
+        let text: String = kept.iter().map(line).collect();
+        let part = self.directory.join(format!("{OBJECTS}.part"));
+        let rewrite = || {
+            let mut list = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
+            list.write_all(text.as_bytes())?;
+            list.sync_all()?;
+            fs::rename(&part, &path)
+        };
+        rewrite().map_err(|error| file(&path, error))
+    }
+}
+
+fn file(path: &Path, error: io::Error) -> ProfileError {
+    ProfileError::File { path: path.to_owned(), error }
+}
+
+/// Writes a new file that only its owner can read.
+fn write_key(path: &Path, key: &Keypair) -> io::Result<()> {
+    let digits: Zeroizing<String> = Zeroizing::new(key.seed().iter().map(|byte| format!("{byte:02x}")).collect());
+    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(digits.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
+}
+
+fn parse_key(digits: &str) -> Option<Keypair> {
+    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+        return None;
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    for (at, byte) in seed.iter_mut().enumerate() {
+        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
+    }
+    Some(Keypair::from_seed(&seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+    use crate::fake::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn keeps_key_network_and_list() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("profile");
+        assert!(matches!(Profile::open(&path), Err(ProfileError::None(_))));
+        let genesis = World::new(3).genesis;
+        let made = Profile::init(&path, &genesis).expect("made");
+        assert!(matches!(Profile::init(&path, &genesis), Err(ProfileError::Exists(_))));
+        let profile = Profile::open(&path).expect("opened");
+        assert_eq!((profile.account(), profile.genesis()), (made.account(), &genesis));
+        let mode = fs::metadata(path.join(KEY)).expect("there").permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+
+        let entry = |number: u8| Entry {
+            cid: ObjectId::new([number; 32]),
+            link: format!("ostrakon:{number}"),
+            name: "a \"name\"\nof two lines".to_owned(),
+            size: 7,
+            time_ms: 8,
+        };
+        assert_eq!(profile.objects().expect("none yet"), []);
+        (1..4).for_each(|number| profile.remember(&entry(number)).expect("written"));
+        profile.forget(entry(2).cid).expect("rewritten");
+        assert_eq!(profile.objects().expect("read"), [entry(1), entry(3)]);
+
+        fs::write(path.join(KEY), "00").expect("written");
+        assert!(matches!(Profile::open(&path), Err(ProfileError::Key(_))));
+    }
+}

@@ -1,0 +1,305 @@
+//! The verbs against fake nodes, on virtual time: sizes, ranges, and holders that fail in every way.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex},
+};
+
+use ostrakon_net::sim::SimConfig;
+use ostrakon_proto::{
+    id::{Amount, NodeId},
+    link::Link,
+    params::Code,
+    seal::ObjectKey,
+};
+use tokio::time::{Duration, Instant};
+
+use crate::{
+    AddError, AddOptions, Added, Client, CodeChoice, ColumnCheck, ErrorKind, Event, Events, GetError, GetOptions,
+    StatusOptions, StatusState,
+    chain::{ChainError, lock},
+    fake::{Fault, World, account},
+};
+
+const CODE: Code = Code { k: 4, n: 9 };
+
+fn options(size: Option<u64>) -> AddOptions {
+    AddOptions { size, code: CodeChoice::Code(CODE), epochs: 10, ..AddOptions::default() }
+}
+
+fn bytes(len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(b"content").finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+async fn add(client: &Client, data: &[u8]) -> Added {
+    let size = Some(u64::try_from(data.len()).expect("small"));
+    client.add(data, &options(size), &Events::none()).await.expect("added")
+}
+
+async fn get(client: &Client, link: &Link) -> Result<(Vec<u8>, crate::Fetched), GetError> {
+    let mut out = Vec::new();
+    let fetched = client.get(link, &GetOptions::default(), &mut out, &Events::none()).await?;
+    Ok((out, fetched))
+}
+
+fn holders(added: &Added) -> Vec<NodeId> {
+    added.slots.iter().map(|slot| slot.provider).collect()
+}
+
+/// What was told.
+fn listener() -> (Events, Arc<Mutex<Vec<Event>>>) {
+    let told = Arc::new(Mutex::new(Vec::new()));
+    let to = Arc::clone(&told);
+    (Events::to(move |event| lock(&to).push(event)), told)
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_added_comes_back() {
+    let world = World::new(14);
+    let client = world.client();
+    // Nothing; a short stripe; a whole piece of each kind; one row and a bit; many rows; more than is read ahead.
+    for len in [0, 1, 100, 65_520, 65_536, 4 * 65_536, 1_048_577, 7 << 20, (16 << 20) + 1] {
+        let data = bytes(len);
+        for public in [false, true] {
+            for size in [None, Some(u64::try_from(len).expect("small"))] {
+                let options = AddOptions { public, ..options(size) };
+                let added = client.add(&data[..], &options, &Events::none()).await.expect("added");
+                assert_eq!(
+                    (added.size, added.slots.len(), added.link.key.is_none()),
+                    (u64::try_from(len).expect("small"), 9, public)
+                );
+                assert_eq!(added.existing, public && size.is_some(), "{len}: the second of two public ones is there");
+                let (got, fetched) = get(&client, &added.link).await.expect("got");
+                assert!(got == data, "{len} {public} {size:?}");
+                assert_eq!((fetched.blake3, fetched.reconstructed), (blake3::hash(&data).into(), false));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ranges_read_what_they_need() {
+    let world = World::new(14);
+    let client = world.client();
+    let data = bytes(3 << 20);
+    let len = u64::try_from(data.len()).expect("small");
+    for public in [false, true] {
+        let added =
+            client.add(&data[..], &AddOptions { public, ..options(Some(len)) }, &Events::none()).await.expect("added");
+        for (start, end) in
+            [(0, 0), (0, 1), (65_519, 65_537), (1_000_000, 1_100_000), (len - 1, len), (5, len), (len, len + 9)]
+        {
+            world.take_reads();
+            let mut out = Vec::new();
+            let range = GetOptions { range: Some(start..end), ..GetOptions::default() };
+            client.get(&added.link, &range, &mut out, &Events::none()).await.expect("got");
+            let at = |at: u64| usize::try_from(at.min(len)).expect("small");
+            assert!(out == data[at(start)..at(end)], "{public} {start}..{end}");
+            let read: usize = world.take_reads().iter().sum();
+            let most = if end - start > 20 { usize::MAX } else { 2 * 65_536 };
+            assert!(read <= most, "{public} {start}..{end}: {read} bytes");
+        }
+        let past = GetOptions { range: Some(len + 1..len + 2), ..GetOptions::default() };
+        let error = client.get(&added.link, &past, &mut Vec::new(), &Events::none()).await.expect_err("past the end");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_k_columns_are_enough_and_failures_are_named() {
+    let world = World::new(14);
+    let client = world.client();
+    let data = bytes(5 << 20);
+    let added = add(&client, &data).await;
+    let holders = holders(&added);
+    world.fault(holders[0], Fault::Corrupt);
+    world.fault(holders[1], Fault::Silent);
+    holders[2..5].iter().for_each(|node| world.network.crash(*node));
+    let (got, fetched) = get(&client, &added.link).await.expect("four are left");
+    assert!(got == data && fetched.reconstructed);
+    let failed: BTreeSet<_> = fetched.columns_failed.iter().filter_map(|column| column.provider).collect();
+    assert!(failed.contains(&holders[0]), "{failed:?}");
+    let wrong = fetched.columns_failed.iter().find(|column| column.corrupt).expect("one is corrupt");
+    assert_eq!((wrong.index, wrong.provider), (0, Some(holders[0])));
+
+    world.network.crash(holders[8]);
+    let began = Instant::now();
+    let Err(GetError::NotEnoughColumns(error)) = get(&client, &added.link).await else { panic!("three are left") };
+    assert_eq!((error.have, error.need, error.missing.len()), (3, 4, 6));
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+    world.heal();
+    let (got, _) = get(&client, &added.link).await.expect("two came back");
+    assert!(got == data);
+}
+
+#[tokio::test(start_paused = true)]
+async fn holders_that_fail_during_an_add_are_replaced() {
+    let world = World::new(14);
+    let client = world.client();
+    let data = bytes(20 << 20);
+    let size = Some(u64::try_from(data.len()).expect("small"));
+    world.fault(world.nodes[2], Fault::Full);
+    world.fault(world.nodes[5], Fault::StallsAfter(6));
+    world.fault(world.nodes[6], Fault::StallsAfter(0));
+    world.fault(world.nodes[9], Fault::Silent);
+    let (events, told) = listener();
+    let added = client.add(&data[..], &AddOptions { all: true, ..options(size) }, &events).await.expect("ten are well");
+    let stored: BTreeSet<_> = holders(&added).into_iter().collect();
+    assert_eq!(stored.len(), 9);
+    let ill = [2, 5, 6, 9].map(|number| world.nodes[number]);
+    assert!(ill.iter().all(|node| !stored.contains(node)), "{:?}", lock(&told));
+    world.heal();
+    assert!(get(&client, &added.link).await.expect("got").0 == data);
+    let verified = client.verify(&added.link, &Events::none()).await.expect("verified");
+    assert_eq!((verified.problem(), verified.columns.len()), (None, 9));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_add_is_whole_or_says_what_is_missing() {
+    // All ten are needed for nine columns and one spare: two that are full leave one column without a holder.
+    let world = World::new(10);
+    let client = world.client();
+    world.fault(world.nodes[3], Fault::Full);
+    world.fault(world.nodes[4], Fault::Full);
+    let data = bytes(1000);
+    let all = client.add(&data[..], &AddOptions { all: true, ..options(Some(1000)) }, &Events::none()).await;
+    assert!(matches!(all, Err(AddError::TooFewHolders { have: 8, need: 9, .. })), "{all:?}");
+    let some = client.add(&data[..], &options(Some(1000)), &Events::none()).await;
+    assert!(
+        matches!(some, Err(AddError::TooFewHolders { have: 8, need: 9, .. })),
+        "nine receipts certify 4/9: {some:?}"
+    );
+
+    let loose = CodeChoice::Code(Code { k: 2, n: 9 });
+    let (events, told) = listener();
+    let added =
+        client.add(&data[..], &AddOptions { code: loose, ..options(Some(1000)) }, &events).await.expect("eight do");
+    assert!(lock(&told).contains(&Event::Incomplete { extent: 0, columns: 1 }));
+    assert_eq!(added.slots.iter().filter(|slot| slot.stored).count(), 8);
+    assert!(get(&client, &added.link).await.expect("got").0 == data);
+    let status = client.status(&added.link, StatusOptions { probe: true }).await.expect("known");
+    assert_eq!((status.live, status.tolerates, status.expires_epoch), (8, 6, added.end));
+    assert_eq!(client.verify(&added.link, &Events::none()).await.expect("read").problem(), Some(ErrorKind::Partial));
+}
+
+#[tokio::test(start_paused = true)]
+async fn verify_and_status_find_what_is_wrong() {
+    let world = World::new(14);
+    let client = world.client();
+    let added = add(&client, &bytes(3 << 20)).await;
+    let holders = holders(&added);
+    world.fault(holders[3], Fault::Corrupt);
+    world.network.crash(holders[7]);
+    let verified = client.verify(&added.link, &Events::none()).await.expect("read");
+    assert_eq!((verified.problem(), verified.inconsistent), (Some(ErrorKind::Integrity), false));
+    assert!(matches!(verified.columns[3].state, ColumnCheck::Corrupt(_)));
+    assert!(matches!(verified.columns[7].state, ColumnCheck::Missing(_)));
+    assert_eq!(verified.columns.iter().filter(|column| column.state == ColumnCheck::Ok).count(), 7);
+    let status = client.status(&added.link, StatusOptions { probe: true }).await.expect("known");
+    assert_eq!((status.live, status.tolerates), (7, 3));
+    assert!(matches!(status.slots[7].state, StatusState::Silent(_)));
+    let by_ledger = client.status(&added.link, StatusOptions::default()).await.expect("known");
+    assert_eq!(by_ledger.live, 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_is_refused_before_a_byte_is_sent() {
+    let world = World::new(14);
+    let client = world.client();
+    let kind = async |options: AddOptions| {
+        let result = client.add(&[0u8; 10][..], &options, &Events::none()).await;
+        result.expect_err("refused").kind()
+    };
+    assert_eq!(kind(AddOptions { size: Some(11), ..options(None) }).await, ErrorKind::Other);
+    assert_eq!(kind(AddOptions { size: Some(9), ..options(None) }).await, ErrorKind::Other);
+    assert_eq!(kind(AddOptions { epochs: 0, ..options(None) }).await, ErrorKind::Usage);
+    assert_eq!(kind(AddOptions { size: Some(1 << 40), epochs: 80_000, ..options(None) }).await, ErrorKind::Funds);
+    let wide = CodeChoice::Code(Code { k: 10, n: 20 });
+    assert_eq!(kind(AddOptions { code: wide, ..options(None) }).await, ErrorKind::Usage);
+    let narrow = CodeChoice::Code(Code { k: 12, n: 13 });
+    assert_eq!(kind(AddOptions { code: narrow, ..options(None) }).await, ErrorKind::Usage);
+    let quote = client.quote(1 << 20, &options(None)).await.expect("possible");
+    assert!(quote.price > Amount::ZERO && quote.price < quote.balance, "{quote:?}");
+    let nobody = Link { object: ostrakon_proto::id::ObjectId::new([1; 32]), key: None };
+    assert_eq!(get(&client, &nobody).await.expect_err("never added").kind(), ErrorKind::NotFound);
+    let added = add(&client, b"secret").await;
+    let check = async |key: Option<ObjectKey>, expect| {
+        let link = Link { key, ..added.link.clone() };
+        assert_eq!(get(&client, &link).await.expect_err("no key, no bytes").kind(), expect);
+    };
+    check(None, ErrorKind::Usage).await;
+    check(Some(ObjectKey::from_bytes([1; 32])), ErrorKind::Integrity).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn money_and_terms() {
+    let world = World::new(14);
+    let client = world.client();
+    let to = NodeId::new([9; 32]);
+    let to = ostrakon_proto::id::AccountId::new(*to.bytes());
+    client.transfer(to, Amount(5)).await.expect("paid");
+    assert_eq!(client.chain().account(to).await.expect("known").balance, Amount(5));
+    let too_much = client.transfer(to, Amount(u64::MAX)).await.expect_err("not that rich");
+    assert!(matches!(too_much, ChainError::Refused { .. }), "{too_much}");
+
+    let added = add(&client, &bytes(1 << 20)).await;
+    let object = added.link.object;
+    assert_eq!(client.extend(object, 5).await.expect("extended"), added.end.after(5));
+    let before = client.balance().await.expect("known");
+    client.release(object).await.expect("released");
+    assert!(client.balance().await.expect("known") > before, "the escrow comes back");
+    assert_eq!(client.release(object).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!(client.account(), Some(account().public()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_of_one_account_do_not_disturb_each_other() {
+    let world = World::new(14);
+    let clients = [world.client_as(250), world.client_as(251)];
+    let adds = (0..8u8).map(|number| {
+        let client = clients[usize::from(number % 2)].clone();
+        async move { add(&client, &[number; 100]).await.link }
+    });
+    let links = futures::future::join_all(adds).await;
+    for (number, link) in (0u8..).zip(links) {
+        assert_eq!(get(&clients[0], &link).await.expect("got").0, [number; 100]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn futures_can_be_spawned() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let world = World::new(14);
+    let client = world.client();
+    let none = Events::none();
+    let (add_options, get_options) = (AddOptions::default(), GetOptions::default());
+    let added = is_send(client.add(&b"bytes"[..], &add_options, &none)).await.expect("added");
+    let mut out = Vec::new();
+    is_send(client.get(&added.link, &get_options, &mut out, &none)).await.expect("got");
+    is_send(client.verify(&added.link, &none)).await.expect("verified");
+    is_send(client.status(&added.link, StatusOptions { probe: true })).await.expect("known");
+    is_send(client.release(added.link.object)).await.expect("released");
+}
+
+#[tokio::test(start_paused = true)]
+async fn lost_messages_and_crashes_cost_time_and_no_bytes() {
+    for seed in 0..3 {
+        let lossy = SimConfig { loss_per_mille: 5, ..SimConfig::default() };
+        let world = World::with(14, lossy, seed);
+        let client = world.client();
+        let data = bytes(9 << 20);
+        let added = add(&client, &data).await;
+        let crashes = async {
+            for node in &holders(&added)[..5] {
+                tokio::time::sleep(Duration::from_millis(17)).await;
+                world.network.crash(*node);
+            }
+        };
+        let (got, ()) = futures::join!(get(&client, &added.link), crashes);
+        assert!(got.expect("four are left").0 == data, "seed {seed}");
+    }
+}

@@ -1,0 +1,188 @@
+//! Verify: reads every byte of all n columns of an object, proves each, codes them anew and compares.
+//!
+//! In goes a link; out comes, column by column, whether it is there and right. What a get never looks at is looked at
+//! here: parity, and whether the columns are a codeword at all. Nothing is repaired.
+
+use std::sync::Mutex;
+
+use bytes::Bytes;
+use futures::{StreamExt, future::join_all, stream};
+use ostrakon_proto::{
+    id::{NodeId, ObjectId},
+    layout::{Layout, RowId},
+    link::Link,
+    params::Code,
+    row,
+};
+
+use crate::{
+    Client, ErrorKind, Event, Events, OpenError,
+    chain::lock,
+    get::{
+        columns::{Columns, Outcome},
+        open::Opened,
+        rows::chunk_range,
+    },
+};
+
+/// Bytes of chunks under way at most.
+const WINDOW_BYTES: usize = 64 * 1024 * 1024;
+
+/// What verifying found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// The object.
+    pub object: ObjectId,
+    /// Bytes of it.
+    pub size: u64,
+    /// Its code.
+    pub code: Code,
+    /// Every column of every extent.
+    pub columns: Vec<CheckedColumn>,
+    /// Whether all columns are what the manifest lists, and still no codeword: whoever added the object broke it, and
+    /// different columns give different bytes.
+    pub inconsistent: bool,
+}
+
+/// One column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedColumn {
+    /// Of which extent.
+    pub extent: u32,
+    /// Its index.
+    pub index: u8,
+    /// Who should have it; `None` where the ledger names nobody.
+    pub provider: Option<NodeId>,
+    /// What was found.
+    pub state: ColumnCheck,
+}
+
+/// What was found of a column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ColumnCheck {
+    /// Every byte was read and proven.
+    Ok,
+    /// It can not be read, for this reason.
+    Missing(String),
+    /// Its holder sent wrong bytes.
+    Corrupt(String),
+}
+
+/// Why nothing could be verified.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VerifyError {
+    /// The object can not be found or opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+}
+
+impl VerifyError {
+    /// What it means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Open(error) => error.kind(),
+        }
+    }
+}
+
+impl Verified {
+    /// What is wrong, if anything is: [`ErrorKind::Integrity`] for wrong bytes, [`ErrorKind::Partial`] for missing ones.
+    pub fn problem(&self) -> Option<ErrorKind> {
+        let has = |what: fn(&ColumnCheck) -> bool| self.columns.iter().any(|column| what(&column.state));
+        if self.inconsistent || has(|state| matches!(state, ColumnCheck::Corrupt(_))) {
+            return Some(ErrorKind::Integrity);
+        }
+        has(|state| matches!(state, ColumnCheck::Missing(_))).then_some(ErrorKind::Partial)
+    }
+}
+
+impl Client {
+    /// Reads and checks every column of the object.
+    ///
+    /// # Errors
+    /// [`VerifyError`] when the object can not even be opened; missing and wrong columns are in the result.
+    pub async fn verify(&self, link: &Link, events: &Events) -> Result<Verified, VerifyError> {
+        let opened = self.open(link).await?;
+        let (layout, size) = (opened.layout, opened.layout.size());
+        let inconsistent = Mutex::new(false);
+        let rows = layout.rows_of(0..size).map(|row| {
+            let (opened, inconsistent) = (&opened, &inconsistent);
+            async move {
+                if !check_row(opened, row).await {
+                    *lock(inconsistent) = true;
+                }
+                row
+            }
+        });
+        let mut checked = stream::iter(rows).buffered(window(layout.code()));
+        while let Some(row) = checked.next().await {
+            let done = layout.row(row).map_or(0, |shape| shape.plain.end);
+            events.tell(Event::Progress { done, total: Some(size) });
+        }
+        drop(checked);
+        let columns = opened.extents.iter().flat_map(|extent| report(&extent.columns)).collect();
+        let inconsistent = *lock(&inconsistent);
+        Ok(Verified { object: link.object, size, code: layout.code(), columns, inconsistent })
+    }
+}
+
+fn window(code: Code) -> usize {
+    let row = 2 * usize::from(code.n) * ostrakon_proto::limits::CHUNK;
+    (WINDOW_BYTES / row).clamp(1, 4)
+}
+
+/// Reads one row of all columns; says whether what came is one codeword. What did not come is remembered by the columns.
+async fn check_row(opened: &Opened, row: RowId) -> bool {
+    let extent = usize::try_from(row.extent).ok().and_then(|at| opened.extents.get(at));
+    let columns = &extent.expect("a manifest lists its layout's extents").columns;
+    let shape = opened.layout.row(row).expect("a row of the layout");
+    let read = |index| read_whole(columns, index, row, shape.chunk_len());
+    let chunks = join_all((0..usize::from(columns.code.n)).map(read)).await;
+    if chunks.iter().flatten().count() < usize::from(columns.code.k) {
+        return true;
+    }
+    let layout = opened.layout;
+    columns.workers().run(move || is_codeword(&layout, row, chunks)).await
+}
+
+/// A chunk of a column, of any holder that still has it.
+async fn read_whole(columns: &Columns, index: usize, row: RowId, chunk_len: usize) -> Option<Bytes> {
+    loop {
+        match columns.read(index, chunk_range(row, chunk_len)).await {
+            Outcome::Bytes(bytes) => return Some(bytes),
+            Outcome::Gone => return None,
+            Outcome::Again => {}
+        }
+    }
+}
+
+/// Whether the chunks that are there are what the first k of them give.
+fn is_codeword(layout: &Layout, row: RowId, chunks: Vec<Option<Bytes>>) -> bool {
+    let mut left = usize::from(layout.code().k);
+    let first: Vec<Option<Bytes>> = chunks
+        .iter()
+        .map(|chunk| {
+            let taken = chunk.clone().filter(|_| left > 0);
+            left -= usize::from(taken.is_some());
+            taken
+        })
+        .collect();
+    let Ok(coded) = row::reconstruct(layout, row, &first) else { return false };
+    coded.iter().zip(&chunks).all(|(coded, chunk)| chunk.as_ref().is_none_or(|chunk| chunk == coded))
+}
+
+fn report(columns: &Columns) -> Vec<CheckedColumn> {
+    let (missing, failures) = (columns.missing(), columns.failures());
+    let check = |index: u8| {
+        let absent = missing.iter().find(|failed| failed.index == index);
+        let wrong = failures.iter().find(|failed| failed.index == index && failed.corrupt);
+        let (provider, state) = match (wrong, absent) {
+            (Some(wrong), _) => (wrong.provider, ColumnCheck::Corrupt(wrong.reason.clone())),
+            (None, Some(absent)) => (absent.provider, ColumnCheck::Missing(absent.reason.clone())),
+            (None, None) => (columns.provider(index), ColumnCheck::Ok),
+        };
+        CheckedColumn { extent: columns.extent, index, provider, state }
+    };
+    (0..columns.code.n).map(check).collect()
+}

@@ -1,0 +1,32 @@
+//! The account's money: what there is, and paying others.
+
+use ostrakon_proto::{
+    id::{AccountId, Amount},
+    ledger::tx::{Action, Transfer},
+};
+
+use crate::{
+    Client,
+    chain::{ChainError, Included, Overtaken},
+};
+
+impl Client {
+    /// What this client's account has.
+    ///
+    /// # Errors
+    /// [`ChainError`] when there is no account or no node answers.
+    pub async fn balance(&self) -> Result<Amount, ChainError> {
+        let account = self.key()?.public();
+        Ok(self.chain.account(account).await?.balance)
+    }
+
+    /// Pays another account, once: when another transaction of this account comes first, it is not repeated.
+    ///
+    /// # Errors
+    /// [`ChainError`]; only [`ChainError::NotIncluded`] leaves open whether it will happen.
+    pub async fn transfer(&self, to: AccountId, amount: Amount) -> Result<Included, ChainError> {
+        let pay = Action::Transfer(Transfer { to, amount });
+        let included = self.chain.send(self.key()?, vec![pay], Overtaken::Report).await?;
+        Ok(included.into_iter().next().expect("one transaction was sent"))
+    }
+}
