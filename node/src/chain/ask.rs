@@ -1,0 +1,94 @@
+//! Asks another node about the ledger: a chain/1 request out, its answer or a named failure back.
+//!
+//! Nothing that comes back is believed here; [`super::follow`] checks every block before it counts.
+
+use std::time::Duration;
+
+use borsh::BorshDeserialize;
+use bytes::Bytes;
+use ostrakon_net::{CallError, Peers, peer_id_text};
+use ostrakon_proto::{
+    codec,
+    id::{Height, NodeId},
+    ledger::tx::{Decided, Tx},
+    limits,
+    wire::{
+        Frame, Protocol, Refusal,
+        chain::{Head, Request, Response},
+    },
+};
+use tokio::time::timeout;
+
+/// How long a node waits for an answer that is not long in coming.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long for one that the other may hold back for ten seconds.
+const LONG_PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why a node got no answer to use.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AskError {
+    /// It is not reached.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// It does not answer in time.
+    #[error("{} did not answer within {} seconds", peer_id_text(node), after.as_secs())]
+    Slow {
+        /// Who.
+        node: NodeId,
+        /// How long it had.
+        after: Duration,
+    },
+    /// It answers, and refuses.
+    #[error("{} refuses: {refusal}", peer_id_text(node))]
+    Refused {
+        /// Who.
+        node: NodeId,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// It answers something else.
+    #[error("{} breaks the chain/1 protocol", peer_id_text(node))]
+    Broken {
+        /// Who.
+        node: NodeId,
+    },
+}
+
+/// The tip of `node`.
+pub(super) async fn head(peers: &dyn Peers, node: NodeId) -> Result<Head, AskError> {
+    match call(peers, node, Frame::new(&Request::Head, Bytes::new()), PATIENCE).await? {
+        (Response::Head(head), _) => Ok(head),
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+/// Decided blocks that `node` has from `from` on; none when it has none for ten seconds.
+pub(super) async fn blocks(peers: &dyn Peers, node: NodeId, from: Height) -> Result<Vec<Decided>, AskError> {
+    match call(peers, node, Frame::new(&Request::Blocks { from }, Bytes::new()), LONG_PATIENCE).await? {
+        (Response::Blocks, body) => decode(node, &body),
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+/// Hands `tx` to `node`.
+pub(super) async fn submit(peers: &dyn Peers, node: NodeId, tx: &Tx) -> Result<(), AskError> {
+    match call(peers, node, Frame::new(&Request::Submit, codec::encode(tx).into()), PATIENCE).await? {
+        (Response::Submitted, _) => Ok(()),
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+async fn call(peers: &dyn Peers, node: NodeId, request: Frame, after: Duration) -> Result<(Response, Bytes), AskError> {
+    let answer = timeout(after, peers.call(node, Protocol::Chain, request));
+    let frame = answer.await.map_err(|_| AskError::Slow { node, after })??;
+    match frame.decode::<Result<Response, Refusal>>() {
+        Ok(Ok(response)) => Ok((response, frame.body)),
+        Ok(Err(refusal)) => Err(AskError::Refused { node, refusal }),
+        Err(_) => Err(AskError::Broken { node }),
+    }
+}
+
+fn decode<T: BorshDeserialize + borsh::BorshSerialize>(node: NodeId, body: &[u8]) -> Result<T, AskError> {
+    codec::decode(body, limits::CHAIN_BODY).map_err(|_| AskError::Broken { node })
+}

@@ -1,0 +1,109 @@
+//! The ledger in memory, for the simulator: it outlives the node that uses it, as a disk would.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ostrakon_proto::{
+    id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
+    ledger::{
+        Genesis, Memory,
+        state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, Records, Tip},
+        tx::Decided,
+    },
+};
+
+use super::store::{LedgerError, LedgerStore};
+
+/// The ledger in memory.
+#[derive(Debug)]
+pub struct MemoryLedger {
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    /// Copied on commit only while a view of it lives.
+    records: Arc<Memory>,
+    blocks: BTreeMap<Height, Decided>,
+    txs: BTreeMap<TxId, Height>,
+}
+
+impl MemoryLedger {
+    /// The ledger as it is at the genesis.
+    pub fn new(genesis: &Genesis) -> Self {
+        let records = Arc::new(Memory::new(&genesis.changes()));
+        Self { state: Mutex::new(State { records, blocks: BTreeMap::new(), txs: BTreeMap::new() }) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl LedgerStore for MemoryLedger {
+    fn view(&self) -> Box<dyn Records + '_> {
+        Box::new(View(Arc::clone(&self.state().records)))
+    }
+
+    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+        let mut state = self.state();
+        let (height, tip) = (decided.block.header.height, state.records.tip().height);
+        if height <= tip {
+            return Ok(());
+        }
+        if height != tip.next() {
+            return Err(LedgerError::Gap { height, tip });
+        }
+        Arc::make_mut(&mut state.records).commit(changes);
+        state.txs.extend(decided.block.txs.iter().map(|tx| (tx.id(), height)));
+        state.blocks.insert(height, decided.clone());
+        Ok(())
+    }
+
+    fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
+        Ok(self.state().blocks.get(&height).cloned())
+    }
+
+    fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {
+        Ok(self.state().txs.get(tx).copied())
+    }
+}
+
+/// The records at one height.
+struct View(Arc<Memory>);
+
+impl Records for View {
+    fn tip(&self) -> Tip {
+        self.0.tip()
+    }
+
+    fn account(&self, id: &AccountId) -> Account {
+        self.0.account(id)
+    }
+
+    fn provider(&self, id: &NodeId) -> Option<Provider> {
+        self.0.provider(id)
+    }
+
+    fn providers(&self) -> Vec<Provider> {
+        self.0.providers()
+    }
+
+    fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
+        self.0.commitment(id)
+    }
+
+    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment> {
+        self.0.commitments_of(object, limit)
+    }
+
+    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
+        self.0.ending(epoch, limit)
+    }
+
+    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
+        self.0.epoch(epoch)
+    }
+}

@@ -1,0 +1,221 @@
+//! The ledger as this node has it: kept on disk, made or followed block by block, asked and submitted to.
+//!
+//! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`], [`memory`]),
+//! [`mempool`] what waits for a block, [`submit`] how a transaction gets there; [`solo`] makes blocks and [`follow`]
+//! takes those that others have, through [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
+
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use ostrakon_net::{Peers, Workers};
+use ostrakon_proto::{
+    id::{Height, NodeId, TxId},
+    ledger::{
+        BlockError, Rules, execute,
+        state::{Changes, Records},
+        tx::{Decided, Tx},
+    },
+    wire::chain::{Head, Inclusion},
+};
+use tokio::sync::{Notify, watch};
+
+pub mod ask;
+pub mod follow;
+pub mod memory;
+pub mod mempool;
+pub mod rocks;
+pub mod solo;
+pub mod store;
+pub mod submit;
+
+use mempool::Mempool;
+use store::{LedgerError, LedgerStore};
+
+/// A handle to the ledger; clones share it.
+#[derive(Clone)]
+pub struct Chain {
+    shared: Arc<Shared>,
+}
+
+/// What a chain is made of.
+#[derive(Debug)]
+pub struct ChainParts {
+    /// The rules of its genesis.
+    pub rules: Rules,
+    /// What keeps it.
+    pub ledger: Arc<dyn LedgerStore>,
+    /// Where it is read, written and verified.
+    pub workers: Workers,
+    /// Who else has it.
+    pub peers: Arc<dyn Peers>,
+}
+
+struct Shared {
+    rules: Rules,
+    ledger: Arc<dyn LedgerStore>,
+    workers: Workers,
+    peers: Arc<dyn Peers>,
+    pool: Mutex<Mempool>,
+    /// Rung when the next block has something to take.
+    work: Notify,
+    head: watch::Sender<Head>,
+    synced: AtomicBool,
+}
+
+/// Why a block was not taken over.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The block is wrong: do not trust who sent it.
+    #[error("block {height} is refused: {source}")]
+    Block {
+        /// Its height.
+        height: Height,
+        /// What is wrong with it.
+        source: BlockError,
+    },
+    /// This node can not keep it: stop.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Chain").field("head", &self.head().height).finish_non_exhaustive()
+    }
+}
+
+impl Chain {
+    /// The chain that `parts.ledger` keeps.
+    pub async fn open(parts: ChainParts) -> Self {
+        let ledger = Arc::clone(&parts.ledger);
+        let head = parts.workers.run(move || head_of(&*ledger.view())).await;
+        let ChainParts { rules, ledger, workers, peers } = parts;
+        let (pool, work, synced) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
+        let head = watch::Sender::new(head);
+        Self { shared: Arc::new(Shared { rules, ledger, workers, peers, pool, work, head, synced }) }
+    }
+
+    /// The rules.
+    pub fn rules(&self) -> &Rules {
+        &self.shared.rules
+    }
+
+    /// The node that proposes under the solo order: the first validator of the genesis.
+    pub fn proposer(&self) -> NodeId {
+        self.shared.rules.validators.first().expect("a valid genesis has a validator").node
+    }
+
+    /// The tip.
+    pub fn head(&self) -> Head {
+        self.shared.head.borrow().clone()
+    }
+
+    /// The tip as it moves.
+    pub fn subscribe(&self) -> watch::Receiver<Head> {
+        self.shared.head.subscribe()
+    }
+
+    /// Waits until the tip is at `height` or above. Cancel-safe.
+    pub async fn wait(&self, height: Height) -> Head {
+        let mut heads = self.subscribe();
+        let head = heads.wait_for(|head| head.height >= height).await;
+        head.expect("the sender lives as long as this handle").clone()
+    }
+
+    /// Whether this node had all the blocks that those it asked had, when it last asked.
+    pub fn is_synced(&self) -> bool {
+        self.shared.synced.load(Ordering::Relaxed)
+    }
+
+    fn set_synced(&self, synced: bool) {
+        self.shared.synced.store(synced, Ordering::Relaxed);
+    }
+
+    /// What `question` finds in the records of one height.
+    pub async fn read<T: Send + 'static>(&self, question: impl FnOnce(&dyn Records) -> T + Send + 'static) -> T {
+        let shared = Arc::clone(&self.shared);
+        self.shared.workers.run(move || question(&*shared.ledger.view())).await
+    }
+
+    /// As [`Chain::read`], from inside blocking work.
+    pub fn look<T>(&self, question: impl FnOnce(&dyn Records) -> T) -> T {
+        question(&*self.shared.ledger.view())
+    }
+
+    /// The decided block at `height`, when there is one.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed.
+    pub async fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.workers.run(move || shared.ledger.block(height)).await
+    }
+
+    /// The block that has this transaction, with the proof that it has.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed.
+    pub async fn inclusion(&self, tx: TxId) -> Result<Option<Inclusion>, LedgerError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.workers.run(move || shared.inclusion(&tx)).await
+    }
+
+    /// Verifies a block that another decided, and keeps it with what it changes.
+    async fn accept(&self, decided: Decided) -> Result<(), AcceptError> {
+        let shared = Arc::clone(&self.shared);
+        self.shared.workers.run(move || shared.accept(&decided)).await
+    }
+}
+
+impl Shared {
+    fn pool(&self) -> MutexGuard<'_, Mempool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn inclusion(&self, tx: &TxId) -> Result<Option<Inclusion>, LedgerError> {
+        let Some(height) = self.ledger.inclusion(tx)? else { return Ok(None) };
+        let decided = self.ledger.block(height)?.ok_or(LedgerError::Damaged { what: "blocks" })?;
+        let ids = decided.block.txs.iter().map(Tx::id).collect();
+        Ok(Some(Inclusion { header: decided.block.header, certificate: decided.certificate, ids }))
+    }
+
+    fn accept(&self, decided: &Decided) -> Result<(), AcceptError> {
+        let height = decided.block.header.height;
+        let executed = execute(&self.rules, &*self.ledger.view(), decided);
+        let changes = executed.map_err(|source| AcceptError::Block { height, source })?;
+        Ok(self.commit(decided, &changes)?)
+    }
+
+    /// First durable, then known: what a reader saw is never taken back.
+    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+        self.ledger.commit(decided, changes)?;
+        let nonces = changes.accounts.iter().map(|(id, account)| (*id, account.nonce));
+        self.pool().advance(changes.tip.height, nonces);
+        self.head.send_replace(head_of(&*self.ledger.view()));
+        Ok(())
+    }
+}
+
+fn head_of(records: &dyn Records) -> Head {
+    let tip = records.tip();
+    let epoch = records.epoch(tip.epoch).expect("invariant: the current epoch's record is kept");
+    Head {
+        height: tip.height,
+        block: tip.block,
+        epoch: tip.epoch,
+        beacon: epoch.beacon,
+        time_ms: tip.time_ms,
+        digest: tip.digest,
+        minted: tip.minted,
+        burnt: tip.burnt,
+    }
+}
+
+#[cfg(test)]
+mod tests;

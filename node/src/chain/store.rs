@@ -1,0 +1,114 @@
+//! What the chain wants of the place that keeps it: one state at a time, and one durable commit a block.
+//!
+//! In come decided blocks with the changes that the rules computed; out go views for the rules and blocks for peers.
+//! Nothing is decided here. The two keepers are [`super::rocks::Rocks`] and [`super::memory::MemoryLedger`].
+
+use std::{fmt, path::PathBuf};
+
+use ostrakon_proto::{
+    id::{ChainId, Height, TxId},
+    ledger::{
+        state::{Changes, Records},
+        tx::Decided,
+    },
+};
+
+/// Keeps the ledger of one chain. All methods may block; callers are on the workers' pool.
+///
+/// # One state
+/// A view shows one height, however many blocks are committed while it lives. A commit is durable and whole when it
+/// returns, or had no effect. Blocks are committed in the order of heights by one caller at a time.
+pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
+    /// The records as of the last commit.
+    fn view(&self) -> Box<dyn Records + '_>;
+
+    /// Keeps the block and its changes; a block at or below the tip is kept already, and nothing happens.
+    ///
+    /// # Errors
+    /// [`LedgerError::Gap`] when a block before it is missing, [`LedgerError::Database`] when the disk failed: nothing
+    /// more may then be committed until a restart.
+    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError>;
+
+    /// The block at this height, when there is one; genesis is none.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged.
+    fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError>;
+
+    /// The height of the block that has this transaction.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged.
+    fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError>;
+}
+
+/// Why the ledger can not be read or written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LedgerError {
+    /// The caller skipped blocks.
+    #[error("block {height} does not follow the ledger's tip {tip}")]
+    Gap {
+        /// The block's height.
+        height: Height,
+        /// The tip's.
+        tip: Height,
+    },
+    /// The disk failed: restart the node once it is repaired.
+    #[error("the ledger's database failed: {reason}; nothing is written until the node is restarted")]
+    Database {
+        /// What the database said.
+        reason: String,
+    },
+    /// What is on disk is not what was written.
+    #[error(
+        "the ledger's database is damaged: {what} can not be read; delete the node's chain directory to sync it again"
+    )]
+    Damaged {
+        /// Which record.
+        what: &'static str,
+    },
+}
+
+/// Why a ledger was not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenLedgerError {
+    /// The directory holds another network's ledger.
+    #[error("{} holds the ledger of chain {found}, but the genesis is of chain {wanted}: use another data directory", dir.display())]
+    OtherChain {
+        /// The directory.
+        dir: PathBuf,
+        /// The chain it holds.
+        found: ChainId,
+        /// The chain of the genesis.
+        wanted: ChainId,
+    },
+    /// It was written by another version.
+    #[error("{} is in ledger format {found}, this version reads format {known}", dir.display())]
+    Format {
+        /// The directory.
+        dir: PathBuf,
+        /// The format found.
+        found: u32,
+        /// The format known.
+        known: u32,
+    },
+    /// The database does not open: another process has it, or it is damaged.
+    #[error("can not open the ledger in {}: {reason}", dir.display())]
+    Database {
+        /// The directory.
+        dir: PathBuf,
+        /// What the database said.
+        reason: String,
+    },
+    /// It opens, but its first records can not be read.
+    #[error("can not read the ledger in {}", dir.display())]
+    Damaged {
+        /// The directory.
+        dir: PathBuf,
+        /// Which.
+        #[source]
+        source: LedgerError,
+    },
+}

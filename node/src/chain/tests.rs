@@ -1,0 +1,159 @@
+//! Both keepers of the ledger, held to the same table; and what only a disk can do: come back.
+
+use std::path::Path;
+
+use ostrakon_proto::{
+    beacon::BeaconSecret,
+    id::{Amount, Epoch, Height},
+    ledger::{
+        Genesis, Proposal, Proposer, Rules, propose,
+        state::{Changes, Commitment, CommitmentId, Slot, SlotState},
+        tx::{Action, Decided, Transfer, Tx},
+    },
+    sign::Keypair,
+};
+
+use super::{
+    memory::MemoryLedger,
+    rocks::Rocks,
+    store::{LedgerError, LedgerStore, OpenLedgerError},
+};
+use crate::world::{World, genesis, node_id, node_key};
+
+fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Decided, Changes) {
+    let (key, beacon) = (node_key(0), BeaconSecret::from_seed(&[200; 32]));
+    let proposer = Proposer { key: &key, beacon: &beacon };
+    let Proposal { decided, changes, rejected } = propose(&Rules::from(genesis), &*ledger.view(), 0, txs, &proposer);
+    assert!(rejected.is_empty(), "{rejected:?}");
+    (decided, changes)
+}
+
+fn transfer(world: &World, nonce: u64, to: u8) -> Tx {
+    let to = Keypair::from_seed(&[to; 32]).public();
+    world.tx(nonce, Height(100), Action::Transfer(Transfer { to, amount: Amount(7) }))
+}
+
+fn commitment(world: &World, extent: u32, end: u64) -> Commitment {
+    let id = CommitmentId { object: ostrakon_proto::id::ObjectId::new([9; 32]), extent, owner: world.payer() };
+    let column = ostrakon_proto::id::ColumnId::new([8; 32]);
+    let slot = Slot { provider: node_id(1), column, since: Epoch(0), state: SlotState::Live };
+    Commitment {
+        id,
+        size: 1,
+        extents: 3,
+        code: crate::world::CODE,
+        column_len: 64,
+        slots: vec![slot; 4],
+        start: Epoch(0),
+        end: Epoch(end),
+        price: Amount(1),
+        escrow: Amount(1),
+    }
+}
+
+/// Every reading of `one` and `other` agrees.
+fn assert_same(one: &dyn LedgerStore, other: &dyn LedgerStore, world: &World) {
+    let (a, b) = (one.view(), other.view());
+    assert_eq!(a.tip(), b.tip());
+    assert_eq!(a.account(&world.payer()), b.account(&world.payer()));
+    assert_eq!(a.providers(), b.providers());
+    assert_eq!(a.provider(&node_id(1)), b.provider(&node_id(1)));
+    assert_eq!(a.provider(&node_id(77)), None);
+    let object = commitment(world, 0, 0).id.object;
+    for limit in [0, 1, 2, 100] {
+        assert_eq!(a.commitments_of(&object, limit), b.commitments_of(&object, limit));
+        for epoch in [0, 4, 5, 6, u64::MAX] {
+            assert_eq!(a.ending(Epoch(epoch), limit), b.ending(Epoch(epoch), limit), "{limit} {epoch}");
+        }
+    }
+    for extent in 0..3 {
+        let id = commitment(world, extent, 0).id;
+        assert_eq!(a.commitment(&id), b.commitment(&id));
+    }
+    for epoch in 0..3 {
+        assert_eq!(a.epoch(Epoch(epoch)), b.epoch(Epoch(epoch)));
+    }
+}
+
+fn open(dir: &Path, genesis: &Genesis) -> Rocks {
+    Rocks::open(dir, genesis).expect("opens")
+}
+
+#[tokio::test(start_paused = true)]
+async fn disk_and_memory_keep_the_same_ledger() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let (disk, memory) = (open(dir.path(), &world.genesis), MemoryLedger::new(&world.genesis));
+    assert_same(&disk, &memory, &world);
+    let ends = [(0, Some(5)), (1, Some(5)), (2, Some(4)), (1, Some(6)), (2, None), (0, Some(5))];
+    for (nonce, (extent, end)) in (0..).zip(ends) {
+        let tx = transfer(&world, nonce, 50);
+        let (decided, mut changes) = next_block(&memory, &world.genesis, vec![tx.clone()]);
+        let record = commitment(&world, extent, end.unwrap_or(0));
+        changes.commitments.insert(record.id, end.map(|_| record));
+        for ledger in [&disk as &dyn LedgerStore, &memory] {
+            ledger.commit(&decided, &changes).expect("committed");
+            assert_eq!(ledger.block(changes.tip.height), Ok(Some(decided.clone())));
+            assert_eq!(ledger.inclusion(&tx.id()), Ok(Some(changes.tip.height)));
+        }
+        assert_same(&disk, &memory, &world);
+    }
+    assert_eq!(memory.view().ending(Epoch(u64::MAX), 9).len(), 2);
+    assert_eq!(disk.block(Height(0)), Ok(None));
+    assert_eq!(disk.inclusion(&transfer(&world, 99, 1).id()), Ok(None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_is_taken_once_and_in_order() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let (disk, memory) = (open(dir.path(), &world.genesis), MemoryLedger::new(&world.genesis));
+    let ahead = MemoryLedger::new(&world.genesis);
+    let (first, first_changes) = next_block(&ahead, &world.genesis, vec![transfer(&world, 0, 50)]);
+    ahead.commit(&first, &first_changes).expect("committed");
+    let (second, second_changes) = next_block(&ahead, &world.genesis, vec![transfer(&world, 1, 50)]);
+    for ledger in [&disk as &dyn LedgerStore, &memory] {
+        let gap = LedgerError::Gap { height: Height(2), tip: Height(0) };
+        assert_eq!(ledger.commit(&second, &second_changes), Err(gap));
+        for _ in 0..3 {
+            assert_eq!(ledger.commit(&first, &first_changes), Ok(()));
+        }
+        assert_eq!(ledger.commit(&second, &second_changes), Ok(()));
+        assert_eq!(ledger.commit(&first, &first_changes), Ok(()));
+        assert_eq!(ledger.view().tip(), second_changes.tip);
+        assert_eq!(ledger.view().account(&world.payer()).nonce, 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_view_shows_one_height() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let (disk, memory) = (open(dir.path(), &world.genesis), MemoryLedger::new(&world.genesis));
+    for ledger in [&disk as &dyn LedgerStore, &memory] {
+        let before = ledger.view();
+        let (decided, changes) = next_block(ledger, &world.genesis, vec![transfer(&world, 0, 50)]);
+        ledger.commit(&decided, &changes).expect("committed");
+        assert_eq!((before.tip().height, before.account(&world.payer()).nonce), (Height(0), 0));
+        assert_eq!((ledger.view().tip().height, ledger.view().account(&world.payer()).nonce), (Height(1), 1));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_keeps_the_tip_and_another_chain_is_refused() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let disk = open(dir.path(), &world.genesis);
+    let (decided, changes) = next_block(&disk, &world.genesis, vec![transfer(&world, 0, 50)]);
+    disk.commit(&decided, &changes).expect("committed");
+    match Rocks::open(dir.path(), &world.genesis) {
+        Err(OpenLedgerError::Database { .. }) => {}
+        other => panic!("opened twice: {other:?}"),
+    }
+    drop(disk);
+    let disk = open(dir.path(), &world.genesis);
+    assert_eq!(disk.view().tip(), changes.tip);
+    assert_eq!(disk.block(Height(1)), Ok(Some(decided)));
+    drop(disk);
+    let other = Genesis { name: "other".to_owned(), ..genesis(4) };
+    let error = Rocks::open(dir.path(), &other).expect_err("another chain's").to_string();
+    for part in [world.genesis.id().to_string(), other.id().to_string(), dir.path().display().to_string()] {
+        assert!(error.contains(&part), "{error}");
+    }
+}

@@ -1,0 +1,101 @@
+//! `init`: makes a data directory. Keys that are there already are kept, so that it can be said twice: once for the
+//! identity that a genesis will name, and again with the genesis.
+
+use std::{
+    fs::{self, DirBuilder},
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, bail};
+use clap::Args;
+use ostrakon_net::peer_id_text;
+use ostrakon_node::config::{
+    BEACON_KEY_FILE, CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, read_genesis, read_seed, write_secret,
+};
+use ostrakon_proto::{beacon::BeaconSecret, id::NodeId, sign::Keypair};
+use serde_json::json;
+
+use super::say;
+
+#[derive(Debug, Args)]
+pub(super) struct InitArgs {
+    /// The data directory to make.
+    #[arg(long, env = "OSTRAKON_NODE_DIR")]
+    dir: PathBuf,
+    /// The network's genesis file, which is copied.
+    #[arg(long)]
+    genesis: Option<PathBuf>,
+    /// Addresses to listen on, as `/ip4/0.0.0.0/tcp/4001`; may be given more than once.
+    #[arg(long)]
+    listen: Vec<String>,
+    /// Seed of the node's key, 64 hexadecimal digits, for test networks; without it the key is random.
+    #[arg(long)]
+    seed: Option<String>,
+    /// Also makes a beacon key, for a node that will be a validator.
+    #[arg(long)]
+    validator: bool,
+}
+
+pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
+    let dir = &args.dir;
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
+    let node: NodeId = Keypair::from_seed(&key(&dir.join(NODE_KEY_FILE), args.seed.as_deref())?).public();
+    let beacon_path = dir.join(BEACON_KEY_FILE);
+    let beacon = match args.validator || beacon_path.exists() {
+        true => Some(BeaconSecret::from_seed(&key(&beacon_path, None)?).public()),
+        false => None,
+    };
+    write_config(dir, &args.listen)?;
+    if let Some(genesis) = &args.genesis {
+        copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
+    }
+    let identity = json!({ "dir": dir, "node": node, "peer": peer_id_text(&node), "beacon_key": beacon });
+    say(&format!("{identity:#}\n"))
+}
+
+/// The seed in `path`, made if there is none.
+fn key(path: &Path, given: Option<&str>) -> anyhow::Result<[u8; 32]> {
+    if !path.exists() {
+        let seed = match given {
+            Some(given) => given.to_owned(),
+            None => {
+                let mut seed = [0; 32];
+                getrandom::fill(&mut seed).context("the system gives no random bytes for a key")?;
+                hex::encode(seed)
+            }
+        };
+        write_secret(path, &format!("{seed}\n"))?;
+    }
+    let seed = read_seed(path)?;
+    if given.is_some_and(|given| given != hex::encode(seed)) {
+        bail!("{} has another key already; it is not replaced", path.display());
+    }
+    Ok(seed)
+}
+
+/// Writes the configuration, unless there is one.
+fn write_config(dir: &Path, listen: &[String]) -> anyhow::Result<()> {
+    let path = dir.join(CONFIG_FILE);
+    if path.exists() {
+        if listen.is_empty() {
+            return Ok(());
+        }
+        bail!("{} exists: change `listen` there", path.display());
+    }
+    let mut config = Config::default();
+    if !listen.is_empty() {
+        config.listen = listen.to_vec();
+    }
+    fs::write(&path, config.to_toml()).with_context(|| path.display().to_string())
+}
+
+/// Copies a genesis that is valid; another one is not replaced.
+fn copy_genesis(from: &Path, to: &Path) -> anyhow::Result<()> {
+    let genesis = read_genesis(from)?;
+    if to.exists() && read_genesis(to)?.id() != genesis.id() {
+        bail!("{} is of another network: use another directory", to.display());
+    }
+    fs::copy(from, to).with_context(|| to.display().to_string())?;
+    Ok(())
+}

@@ -1,0 +1,144 @@
+//! `run`: the node of a data directory, from its files to its last task and back.
+
+use std::{
+    fs::{File, TryLockError},
+    io::{self, IsTerminal},
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, bail};
+use ostrakon_net::{
+    Workers,
+    swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
+};
+use ostrakon_node::{
+    chain::rocks::Rocks,
+    config::{BEACON_KEY_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, read_genesis, read_seed},
+    node::{Clock, Node, NodeParts, Settings},
+    store::{self, Columns, Disk},
+};
+use ostrakon_proto::{beacon::BeaconSecret, erasure, ledger::Genesis, sign::Keypair};
+use tokio::{
+    runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    time::interval,
+};
+use tracing_subscriber::EnvFilter;
+
+use super::status::{self, Reporter};
+
+/// How often the node says how it is.
+const REPORT_EVERY: Duration = Duration::from_secs(2);
+
+pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
+    start_log(&config.log)?;
+    erasure::cpu_supported()?;
+    let _lock = lock(dir)?;
+    let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
+    let keypair = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
+    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    // Before anything is open: a signal that comes early must end the node, not be missed.
+    let signals = runtime.block_on(async { Signals::listen() })?;
+    let (parts, swarm) = open(dir, config, genesis, keypair)?;
+    tracing::info!(node = %parts.keypair.public::<ostrakon_proto::id::Node>(), chain = %parts.genesis.id(), listening = ?swarm.listening(), "starting");
+    runtime.block_on(until_stopped(dir, parts, swarm, signals))
+}
+
+/// Logs to standard error, with colours on a terminal only.
+fn start_log(filter: &str) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(filter).with_context(|| format!("`log` can not be {filter:?}"))?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    log.with_ansi(io::stderr().is_terminal()).init();
+    Ok(())
+}
+
+/// One node a directory: two would sign twice, and write over each other.
+fn lock(dir: &Path) -> anyhow::Result<File> {
+    let path = status::lock_path(dir);
+    let file = File::create(&path).with_context(|| path.display().to_string())?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            bail!("a node is running in {} already: stop it, or use another directory", dir.display())
+        }
+        Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+/// Opens everything that can be in use or broken, before the node starts.
+fn open(dir: &Path, config: &Config, genesis: Genesis, keypair: Keypair) -> anyhow::Result<(NodeParts, SwarmHandle)> {
+    let beacon_path = dir.join(BEACON_KEY_FILE);
+    let beacon = if beacon_path.exists() { Some(BeaconSecret::from_seed(&read_seed(&beacon_path)?)) } else { None };
+    let settings = Settings { block_interval: config.block_interval(), offer: config.offer(dir)? };
+    let ledger = Arc::new(Rocks::open(&dir.join("chain"), &genesis)?);
+    let kept = store::Config { keep_free: config.keep_free, ..store::Config::default() };
+    let columns = Arc::new(Disk::open(&dir.join("store"), kept)?);
+    let (swarm, inbound) = Swarm::start(SwarmConfig {
+        chain: genesis.id(),
+        keypair: keypair.clone(),
+        listen: config.listen.clone(),
+        bootstrap: [genesis.bootstrap.as_slice(), &config.bootstrap].concat(),
+        limits: SwarmLimits::default(),
+    })?;
+    let (workers, clock) = (Workers::pool(config.workers), Clock::new(system_ms));
+    let peers = Arc::new(swarm.clone());
+    Ok((NodeParts { genesis, keypair, beacon, peers, inbound, columns, ledger, workers, clock, settings }, swarm))
+}
+
+fn system_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What ends the node from outside.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> io::Result<Self> {
+        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+    }
+
+    async fn any(&mut self) -> &'static str {
+        tokio::select! {
+            biased;
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, mut signals: Signals) -> anyhow::Result<()> {
+    let (columns, workers) = (Arc::clone(&parts.columns), parts.workers.clone());
+    let identity = status::identity(&parts);
+    let mut node = Node::start(parts).await?;
+    let reporter = Reporter::new(dir, identity, node.chain().clone(), swarm.clone());
+    let outcome = tokio::select! {
+        biased;
+        name = signals.any() => {
+            tracing::info!(signal = name, "stopping");
+            Ok(())
+        }
+        error = node.failed() => Err(error),
+        () = report(&reporter, &columns, &workers) => Ok(()),
+    };
+    node.shutdown().await;
+    swarm.shutdown().await;
+    tracing::info!("stopped");
+    Ok(outcome?)
+}
+
+/// Writes the status file from time to time. Never returns.
+async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Workers) {
+    let mut ticks = interval(REPORT_EVERY);
+    loop {
+        ticks.tick().await;
+        let (status, columns, path) = (reporter.status(system_ms()), Arc::clone(columns), reporter.path());
+        let written = workers.run(move || status::write(&path, status.with_usage(columns.usage()))).await;
+        written.unwrap_or_else(|error| tracing::warn!(%error, "the status file is not written"));
+    }
+}

@@ -1,0 +1,176 @@
+//! `status`: how a node is, from the file that the running node writes of itself. Reading a file needs no network, and
+//! still tells something when the node hangs.
+
+use std::{
+    fs::{self, File},
+    io::{self, ErrorKind},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use ostrakon_net::{peer_id_text, swarm::SwarmHandle};
+use ostrakon_node::{chain::Chain, node::NodeParts, store::Usage};
+use ostrakon_proto::id::{ChainId, Epoch, Height, NodeId};
+use serde::{Deserialize, Serialize};
+
+use super::say;
+
+/// What a node says of itself: `status.json`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Status {
+    /// The process that wrote it.
+    pid: u32,
+    /// When, in milliseconds of Unix time.
+    updated_ms: u64,
+    #[serde(flatten)]
+    identity: Identity,
+    /// Where it listens.
+    listening: Vec<String>,
+    /// Nodes it is connected to.
+    peers: usize,
+    #[serde(flatten)]
+    ledger: Ledger,
+    #[serde(flatten)]
+    kept: Kept,
+}
+
+/// Who the node is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Identity {
+    node: NodeId,
+    peer: String,
+    chain: ChainId,
+    validator: bool,
+}
+
+/// How far it has followed the ledger.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Ledger {
+    height: Height,
+    epoch: Epoch,
+    block_time_ms: u64,
+    synced: bool,
+}
+
+/// What it keeps.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Kept {
+    columns: u64,
+    used_bytes: u64,
+    temporary_bytes: u64,
+    trash_bytes: u64,
+    free_bytes: u64,
+}
+
+/// Who the node made of `parts` is.
+pub(super) fn identity(parts: &NodeParts) -> Identity {
+    let node = parts.keypair.public();
+    let validator = parts.genesis.validators.iter().any(|validator| validator.node == node);
+    Identity { node, peer: peer_id_text(&node), chain: parts.genesis.id(), validator }
+}
+
+/// Gathers the status of a running node.
+#[derive(Debug)]
+pub(super) struct Reporter {
+    path: PathBuf,
+    identity: Identity,
+    chain: Chain,
+    swarm: SwarmHandle,
+}
+
+impl Reporter {
+    pub(super) fn new(dir: &Path, identity: Identity, chain: Chain, swarm: SwarmHandle) -> Self {
+        Self { path: status_path(dir), identity, chain, swarm }
+    }
+
+    pub(super) fn path(&self) -> PathBuf {
+        self.path.clone()
+    }
+
+    pub(super) fn status(&self, updated_ms: u64) -> Status {
+        let head = self.chain.head();
+        let (height, epoch, block_time_ms) = (head.height, head.epoch, head.time_ms);
+        Status {
+            pid: std::process::id(),
+            updated_ms,
+            identity: self.identity.clone(),
+            listening: self.swarm.listening(),
+            peers: self.swarm.connected().len(),
+            ledger: Ledger { height, epoch, block_time_ms, synced: self.chain.is_synced() },
+            kept: Kept::default(),
+        }
+    }
+}
+
+impl Status {
+    pub(super) fn with_usage(self, usage: Usage) -> Self {
+        let Usage { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, .. } = usage;
+        Self { kept: Kept { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes }, ..self }
+    }
+}
+
+/// The file that a running node holds.
+pub(super) fn lock_path(dir: &Path) -> PathBuf {
+    dir.join("lock")
+}
+
+fn status_path(dir: &Path) -> PathBuf {
+    dir.join("status.json")
+}
+
+/// Writes the file so that a reader sees the old or the new one, whole.
+pub(super) fn write(path: &Path, status: Status) -> io::Result<()> {
+    let new = path.with_extension("json.new");
+    fs::write(&new, serde_json::to_vec(&status)?)?;
+    fs::rename(&new, path)
+}
+
+/// Prints how the node of `dir` is.
+pub(super) fn print(dir: &Path, json: bool) -> anyhow::Result<()> {
+    let path = status_path(dir);
+    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => anyhow::anyhow!("no node has run in {} yet", dir.display()),
+        _ => anyhow::Error::from(error).context(path.display().to_string()),
+    })?;
+    let status: Status = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
+    let running = is_locked(&lock_path(dir))?;
+    say(&if json { as_json(&status, running)? } else { as_lines(&status, running) })
+}
+
+/// Whether a process holds the file.
+fn is_locked(path: &Path) -> anyhow::Result<bool> {
+    let file = File::open(path).with_context(|| path.display().to_string())?;
+    match file.try_lock_shared() {
+        Ok(()) => Ok(false),
+        Err(fs::TryLockError::WouldBlock) => Ok(true),
+        Err(fs::TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
+    }
+}
+
+fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
+    let mut value = serde_json::to_value(status)?;
+    value["running"] = running.into();
+    Ok(format!("{value}\n"))
+}
+
+fn as_lines(status: &Status, running: bool) -> String {
+    let Status { pid, identity, listening, peers, ledger, kept, .. } = status;
+    let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
+    let role = if identity.validator { "validator" } else { "follower" };
+    let synced = if ledger.synced { "synced" } else { "behind" };
+    [
+        format!("node      {} ({state})", identity.node),
+        format!("peer      {}", identity.peer),
+        format!("chain     {} ({role}, {synced})", identity.chain),
+        format!("height    {} in epoch {}", ledger.height, ledger.epoch),
+        format!("listening {}", listening.join(" ")),
+        format!("peers     {peers}"),
+        format!(
+            "columns   {}, {} bytes, of which temporary {}, in the trash {}",
+            kept.columns, kept.used_bytes, kept.temporary_bytes, kept.trash_bytes
+        ),
+        format!("free      {} bytes", kept.free_bytes),
+        String::new(),
+    ]
+    .join("\n")
+}

@@ -1,0 +1,277 @@
+//! The whole node: its tasks, started together and stopped together. The daemon and the simulator both start it here.
+//!
+//! In come the parts that differ between them (network, disk, clock, pool), out comes a running [`Node`]. All time is
+//! tokio's and the given clock's, all blocking work the given workers', so that a simulated node is the real one.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use ostrakon_net::{Inbound, Peers, Workers, peer_id_text};
+use ostrakon_proto::{
+    beacon::BeaconSecret,
+    id::NodeId,
+    ledger::{Genesis, GenesisError, Rules},
+    sign::Keypair,
+};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chain::{
+        Chain, ChainParts,
+        follow::{Follow, catch_up},
+        solo::{Keys, Solo},
+        store::{LedgerError, LedgerStore},
+    },
+    directory,
+    register::{self, Offer},
+    retention::{Gate, Retention},
+    serve::{Serve, ServeParts, credit::Credit},
+    store::Columns,
+};
+
+/// The time of day, which only block times and the age of the newest block follow.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    /// A clock that gives milliseconds of Unix time.
+    pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now_ms))
+    }
+
+    /// Milliseconds of Unix time.
+    pub fn now_ms(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock(..)")
+    }
+}
+
+/// What a node is made of.
+#[derive(Debug)]
+pub struct NodeParts {
+    /// Its network.
+    pub genesis: Genesis,
+    /// Its key.
+    pub keypair: Keypair,
+    /// Its beacon key, if it is the validator.
+    pub beacon: Option<BeaconSecret>,
+    /// Whom it asks.
+    pub peers: Arc<dyn Peers>,
+    /// Who asks it.
+    pub inbound: mpsc::Receiver<Inbound>,
+    /// What it keeps.
+    pub columns: Arc<dyn Columns>,
+    /// Where its ledger is.
+    pub ledger: Arc<dyn LedgerStore>,
+    /// Where its blocking work is done.
+    pub workers: Workers,
+    /// Its clock.
+    pub clock: Clock,
+    /// What its operator chose.
+    pub settings: Settings,
+}
+
+/// What a node's operator chose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The longest time between two blocks, if this node proposes.
+    pub block_interval: Duration,
+    /// What it offers as a provider; without, its record on the ledger is left as it is.
+    pub offer: Option<Offer>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { block_interval: Duration::from_secs(1), offer: None }
+    }
+}
+
+/// Why a node did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// Correct the genesis.
+    #[error("the genesis is not valid: {0}")]
+    Genesis(#[from] GenesisError),
+    /// Give the validator its key.
+    #[error("node {} is the genesis' validator, but it has no beacon key", peer_id_text(node))]
+    NoBeaconKey {
+        /// The node.
+        node: NodeId,
+    },
+    /// Give the validator the key that the genesis has.
+    #[error("node {} is the genesis' validator, but its beacon key is not the one in the genesis", peer_id_text(node))]
+    OtherBeaconKey {
+        /// The node.
+        node: NodeId,
+    },
+}
+
+/// Why a running node stopped by itself.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// Its ledger can not be kept.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// An invariant is broken; what happened is in the log.
+    #[error("a part of the node panicked: {0}")]
+    Panicked(String),
+    /// Its network ended.
+    #[error("the node's network ended")]
+    Network,
+}
+
+/// A running node. Dropping it stops it at once, as a crash would.
+#[derive(Debug)]
+pub struct Node {
+    chain: Chain,
+    stop: CancellationToken,
+    tasks: JoinSet<Result<(), NodeError>>,
+}
+
+impl Node {
+    /// Starts a node.
+    ///
+    /// # Errors
+    /// [`StartError`] when genesis and keys do not fit together.
+    pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
+        let NodeParts { genesis, keypair, beacon, peers, inbound, columns, ledger, workers, clock, settings } = parts;
+        genesis.validate()?;
+        let proposer = proposer_keys(&genesis, &keypair, beacon)?;
+        directory::learn_genesis(&*peers, &genesis);
+        let (rules, peers_too) = (Rules::from(&genesis), Arc::clone(&peers));
+        let chain = Chain::open(ChainParts { rules, ledger, workers: workers.clone(), peers: peers_too }).await;
+        let (gate, credit) = (Gate::default(), Arc::new(Credit::default()));
+        let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new() };
+
+        let serving = ServeParts {
+            keypair: keypair.clone(),
+            chain: chain.clone(),
+            columns: Arc::clone(&columns),
+            workers: workers.clone(),
+            gate: gate.clone(),
+            credit: Arc::clone(&credit),
+        };
+        node.spawn_serve(Serve::new(serving), inbound);
+        let known = known_nodes(&genesis, &peers.local());
+        node.spawn_order(known, proposer, (clock.clone(), settings.block_interval));
+        let retention =
+            Retention { chain: chain.clone(), node: keypair.public(), columns, workers, gate, credit, clock };
+        let stop = node.stop.clone();
+        node.tasks.spawn(async move { Ok(retention.run(stop).await?) });
+        let (stop, of_directory) = (node.stop.clone(), chain.clone());
+        node.spawn_quiet(async move { directory::run(of_directory, peers, stop).await });
+        if let Some(offer) = settings.offer {
+            let stop = node.stop.clone();
+            node.spawn_quiet(async move { register::run(chain, keypair, offer, stop).await });
+        }
+        Ok(node)
+    }
+
+    /// The ledger.
+    pub fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
+    /// Waits until the node stops by itself, which only a failure makes it do. Cancel-safe.
+    pub async fn failed(&mut self) -> NodeError {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Ok(Ok(()))) => {}
+                Some(Ok(Err(error))) => return error,
+                Some(Err(error)) => return NodeError::Panicked(error.to_string()),
+                None => return NodeError::Network,
+            }
+        }
+    }
+
+    /// Stops the node: what is under way is finished or given up, nothing is left running.
+    pub async fn shutdown(mut self) {
+        self.stop.cancel();
+        while let Some(done) = self.tasks.join_next().await {
+            log_end(done);
+        }
+    }
+
+    fn spawn_serve(&mut self, serve: Serve, inbound: mpsc::Receiver<Inbound>) {
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move {
+            serve.run(inbound, stop.clone()).await;
+            if stop.is_cancelled() { Ok(()) } else { Err(NodeError::Network) }
+        });
+    }
+
+    /// Makes blocks, if this node is who does, else follows those who have them.
+    fn spawn_order(&mut self, known: Vec<NodeId>, proposer: Option<Keys>, (clock, interval): (Clock, Duration)) {
+        let (chain, stop) = (self.chain.clone(), self.stop.clone());
+        match proposer {
+            Some(keys) => {
+                self.tasks.spawn(async move {
+                    if let Some(caught_up) = stop.run_until_cancelled(catch_up(&chain, &known)).await {
+                        caught_up?;
+                        Solo::new(chain, keys, clock, interval).run(stop).await?;
+                    }
+                    Ok(())
+                });
+            }
+            None => {
+                let (of_relay, stop_relay) = (chain.clone(), stop.clone());
+                self.spawn_quiet(async move {
+                    stop_relay.run_until_cancelled(of_relay.relay()).await;
+                });
+                self.tasks.spawn(async move { Ok(Follow::new(chain, known).run(stop).await?) });
+            }
+        }
+    }
+
+    /// Starts a task whose end means nothing.
+    fn spawn_quiet(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn(async move {
+            task.await;
+            Ok(())
+        });
+    }
+}
+
+fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
+    match done {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::error!(%error, "a part of the node failed while it was stopping"),
+        Err(error) => tracing::error!(%error, "a part of the node panicked while it was stopping"),
+    }
+}
+
+/// What this node proposes with, if it is who proposes.
+fn proposer_keys(
+    genesis: &Genesis,
+    keypair: &Keypair,
+    beacon: Option<BeaconSecret>,
+) -> Result<Option<Keys>, StartError> {
+    let node = keypair.public();
+    let Some(validator) = genesis.validators.first().filter(|validator| validator.node == node) else {
+        return Ok(None);
+    };
+    let beacon = beacon.ok_or(StartError::NoBeaconKey { node })?;
+    if beacon.public() != validator.beacon_key {
+        return Err(StartError::OtherBeaconKey { node });
+    }
+    Ok(Some(Keys { header: keypair.clone(), beacon }))
+}
+
+/// The other nodes that the genesis names.
+fn known_nodes(genesis: &Genesis, local: &NodeId) -> Vec<NodeId> {
+    let providers = genesis.providers.iter().map(|provider| provider.node);
+    providers.filter(|node| node != local).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+//! Whole nodes on the simulated network: they agree, they catch up, they lose their disks, they give columns up.
+
+use std::time::Duration;
+
+use ostrakon_proto::{
+    id::{Amount, Epoch, Height},
+    ledger::{
+        state::ProviderStatus,
+        tx::{Action, Commit, Extend, Release, SlotClaim, Transfer},
+    },
+    placement::Draw,
+    sign::Keypair,
+    wire::{Code, chain},
+};
+
+use super::{Node, Settings};
+use crate::{
+    chain::store::LedgerStore,
+    register::Offer,
+    store::{Columns, PlaceState},
+    world::{CODE, Disk, TestObject, World, domain, genesis, node_id, until},
+};
+
+fn transfer(amount: u64) -> Action {
+    Action::Transfer(Transfer { to: Keypair::from_seed(&[50; 32]).public(), amount: Amount(amount) })
+}
+
+/// The digest at `height` is the same in every ledger, and so is the block.
+fn assert_agree(disks: &[&Disk], height: Height) {
+    let first = disks[0].ledger.block(height).expect("readable").expect("decided");
+    for disk in disks {
+        assert_eq!(disk.ledger.block(height).expect("readable").as_ref(), Some(&first), "height {height}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_agrees_and_late_nodes_catch_up() {
+    let world = World::new(4);
+    let mut nodes: Vec<(Node, Disk)> = Vec::new();
+    for number in 0..3 {
+        let disk = world.disk();
+        nodes.push((world.start(number, &disk).await, disk));
+    }
+    let client = world.client(250);
+    for nonce in 0..20 {
+        client
+            .submit(usize::try_from(nonce % 3).expect("small"), &world.tx(nonce, Height(1000), transfer(1 + nonce)))
+            .await
+            .expect("taken");
+    }
+    nodes[0].0.chain().wait(Height(60)).await;
+    let disk = world.disk();
+    nodes.push((world.start(3, &disk).await, disk));
+    for (node, _) in &nodes {
+        node.chain().wait(Height(65)).await;
+    }
+    let disks: Vec<&Disk> = nodes.iter().map(|(_, disk)| disk).collect();
+    (1..=65).for_each(|height| assert_agree(&disks, Height(height)));
+    for disk in disks {
+        assert_eq!(disk.ledger.view().account(&world.payer()).nonce, 20);
+    }
+    assert_eq!(nodes[3].0.chain().head().epoch, Epoch(6));
+    for (node, _) in nodes {
+        node.shutdown().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn blocks_come_at_once_with_work_and_each_second_without() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let chain = nodes[0].0.chain();
+    let before = (chain.head().height.0, tokio::time::Instant::now());
+    chain.wait(Height(before.0 + 10)).await;
+    let idle = before.1.elapsed();
+    assert!(idle > Duration::from_secs(8) && idle < Duration::from_secs(12), "{idle:?}");
+
+    let (client, before) = (world.client(250), tokio::time::Instant::now());
+    client.submit(1, &world.tx(0, Height(1000), transfer(1))).await.expect("taken");
+    until("the transfer is decided", async || client.account(0, world.payer()).await.nonce == 1).await;
+    assert!(before.elapsed() < Duration::from_millis(400), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_that_lost_its_disk_takes_the_blocks_back() {
+    let world = World::new(4);
+    let mut nodes = world.start_all().await;
+    nodes[0].0.chain().wait(Height(15)).await;
+    nodes[1].0.chain().wait(Height(15)).await;
+    let (node, old) = nodes.remove(0);
+    node.shutdown().await;
+    world.net.crash(node_id(0));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let top = nodes.iter().map(|(node, _)| node.chain().head().height).max().expect("nodes");
+    assert_eq!(old.ledger.view().tip().height, top);
+
+    let disk = world.disk();
+    let node = world.start(0, &disk).await;
+    node.chain().wait(Height(top.0 + 5)).await;
+    for (node, _) in &nodes {
+        node.chain().wait(Height(top.0 + 5)).await;
+    }
+    let disks: Vec<&Disk> = nodes.iter().map(|(_, disk)| disk).chain([&disk]).collect();
+    (1..=top.0 + 5).for_each(|height| assert_agree(&disks, Height(height)));
+    (1..=top.0).for_each(|height| assert_agree(&[&old, &disk], Height(height)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_alone_begins_after_a_while() {
+    let world = World::new(4);
+    let disk = world.disk();
+    let began = tokio::time::Instant::now();
+    let node = world.start(0, &disk).await;
+    node.chain().wait(Height(1)).await;
+    assert!(began.elapsed() >= Duration::from_secs(15), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn followers_take_blocks_from_each_other_while_the_validator_is_away() {
+    let world = World::new(4);
+    let mut nodes = world.start_all().await;
+    let (last, disk) = nodes.pop().expect("four");
+    last.shutdown().await;
+    world.net.crash(node_id(3));
+    nodes[1].0.chain().wait(Height(30)).await;
+    let (validator, _) = nodes.remove(0);
+    validator.shutdown().await;
+    world.net.crash(node_id(0));
+    let top = nodes[0].0.chain().head().height;
+    let last = world.start(3, &disk).await;
+    last.chain().wait(top).await;
+
+    let client = world.client(250);
+    let refused = client.submit(3, &world.tx(0, Height(1000), transfer(1))).await.expect_err("nobody makes blocks");
+    assert_eq!(refused.code, Code::Busy);
+    assert!(refused.reason.contains(&ostrakon_net::peer_id_text(&node_id(0))), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_registers_what_its_operator_set() {
+    let mut world = World::new(4);
+    world.genesis = genesis(3);
+    let _nodes = world.start_all().await;
+    let offer = Offer {
+        owner: world.account.clone(),
+        addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+        domain: domain(3),
+        price: Amount(5),
+        capacity: 1 << 20,
+    };
+    let settings = |offer: &Offer| Settings { offer: Some(offer.clone()), ..Settings::default() };
+    let disk = world.disk();
+    let node = world.start_with(3, &disk, settings(&offer)).await;
+    let recorded = async || disk.ledger.view().provider(&node_id(3));
+    until("the node is registered", async || recorded().await.is_some()).await;
+    let provider = recorded().await.expect("registered");
+    assert!(offer.stands(&provider) && provider.status == ProviderStatus::Active);
+    node.shutdown().await;
+
+    let more = Offer { capacity: 1 << 21, ..offer };
+    let _node = world.start_with(3, &disk, settings(&more)).await;
+    until("the new offer is recorded", async || recorded().await.is_some_and(|provider| more.stands(&provider))).await;
+}
+
+/// Stores a whole object and commits it until epoch `end`.
+async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
+    let (client, mut slots) = (world.client(250), Vec::new());
+    for index in 0..CODE.n {
+        let holder = usize::from(index);
+        let receipt = client.store(world, holder, object, index).await;
+        slots.push(SlotClaim { provider: node_id(holder), column: object.column(holder), receipt: Some(receipt) });
+    }
+    let commit = Commit {
+        object: object.id,
+        extent: 0,
+        extents: 1,
+        size: object.manifest.size,
+        code: CODE,
+        column_len: object.column_len(),
+        draw: Draw { epoch: Epoch(0), nonce: 0 },
+        slots,
+        end: Epoch(end),
+    };
+    let tx = world.tx(nonce, Height(1000), Action::Commit(commit));
+    client.submit(2, &tx).await.expect("taken");
+}
+
+fn states(disk: &Disk) -> Vec<PlaceState> {
+    disk.columns.places(None, 100).expect("readable").into_iter().map(|stored| stored.state).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn columns_stay_while_they_are_paid_for() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let object = TestObject::new(1000, CODE);
+    commit(&world, &object, 0, 6).await;
+    let all = async |expect: &[PlaceState]| nodes.iter().all(|(_, disk)| states(disk) == expect);
+    until("the columns are committed", async || all(&[PlaceState::Committed]).await).await;
+    let client = world.client(250);
+    let extend = Action::Extend(Extend { object: object.id, extent: 0, end: Epoch(8) });
+    client.submit(1, &world.tx(1, Height(1000), extend)).await.expect("taken");
+    nodes[1].0.chain().wait(Height(75)).await;
+    assert!(all(&[PlaceState::Committed]).await, "extended");
+    until("the columns are trashed", async || {
+        all(&[PlaceState::Trash { since: Epoch(9) }]).await || all(&[PlaceState::Trash { since: Epoch(8) }]).await
+    })
+    .await;
+    assert!(nodes[1].0.chain().head().height >= Height(80));
+    until("the columns are purged", async || all(&[]).await).await;
+    assert!(nodes[1].0.chain().head().epoch > Epoch(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn released_and_abandoned_columns_go() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let (object, client) = (TestObject::new(1000, CODE), world.client(250));
+    commit(&world, &object, 0, 100).await;
+    let abandoned = TestObject::new(2000, CODE);
+    client.store(&world, 1, &abandoned, 3).await;
+    until("the column is committed", async || states(&nodes[1].1).contains(&PlaceState::Committed)).await;
+    assert!(states(&nodes[1].1).contains(&PlaceState::Temporary { expires: Epoch(2) }));
+    let release = Action::Release(Release { object: object.id, extent: 0 });
+    client.submit(3, &world.tx(1, Height(1000), release)).await.expect("taken");
+    until("the abandoned column is purged", async || states(&nodes[1].1).len() == 1).await;
+    assert_eq!(nodes[1].0.chain().head().epoch, Epoch(3));
+    until("all is purged", async || nodes.iter().all(|(_, disk)| states(disk).is_empty())).await;
+}
+
+/// A node whose ledger was lost must not take the missing blocks for a decision.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_lost_its_ledger_gives_nothing_up() {
+    let world = World::new(4);
+    let mut nodes = world.start_all().await;
+    nodes[0].0.chain().wait(Height(25)).await;
+    let (client, object) = (world.client(250), TestObject::new(1000, CODE));
+    let Ok(chain::Response::Head(head)) = client.chain(0, &chain::Request::Head).await else { panic!("no head") };
+    assert!(head.epoch == Epoch(2));
+    commit(&world, &object, 0, 100).await;
+    until("the column is committed", async || states(&nodes[3].1) == [PlaceState::Committed]).await;
+    nodes[0].0.chain().wait(Height(90)).await;
+    let (node, disk) = nodes.pop().expect("four");
+    node.shutdown().await;
+    let wiped = Disk { columns: disk.columns, ..world.disk() };
+    let node = world.start(3, &wiped).await;
+    let watched = async || {
+        assert_eq!(states(&wiped), [PlaceState::Committed]);
+        node.chain().head().height > Height(120)
+    };
+    until("the node has caught up", watched).await;
+}

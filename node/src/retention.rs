@@ -1,0 +1,271 @@
+//! Which stored places stay, by what the ledger decided and by nothing else (DESIGN 5.5, "Deletion").
+//!
+//! In come new blocks and the store's places, out go changes of their state. [`plan`] is the rule, pure; [`Retention`]
+//! carries it out: at the start and at each new epoch for every place, at each block for those that it commits.
+//!
+//! # Never by an old view
+//! A node that has lost blocks, or is still fetching them, does not know which commitments there are. So nothing is given
+//! up unless the node had every block when it last asked, and its newest block is recent by its own clock.
+
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+
+use ostrakon_net::Workers;
+use ostrakon_proto::{
+    id::{Epoch, Height, NodeId},
+    ledger::{
+        state::Records,
+        tx::{Action, Commit},
+    },
+    wire::chain::Head,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chain::{Chain, store::LedgerError},
+    node::Clock,
+    serve::credit::Credit,
+    store::{Columns, Place, PlaceKey, PlaceState, StoreError, StoredPlace},
+};
+
+/// Places judged at a time: new columns wait meanwhile.
+const PAGE: usize = 64;
+/// How old the newest block may be for anything to be given up, in milliseconds.
+const RECENT_MS: u64 = 30_000;
+
+/// What the ledger says of a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// The current epoch.
+    pub now: Epoch,
+    /// Whether a commitment names this column, in this place, on this node.
+    pub committed: bool,
+    /// Epochs that what is released stays in the trash.
+    pub trash_epochs: u64,
+}
+
+/// What is to be done with a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// It is paid for.
+    Commit,
+    /// It is paid for no longer, since this epoch.
+    Trash(Epoch),
+    /// It goes for good.
+    Purge,
+}
+
+/// The rule.
+pub fn plan(state: PlaceState, facts: Facts) -> Option<Step> {
+    match state {
+        PlaceState::Committed if facts.committed => None,
+        PlaceState::Committed => Some(Step::Trash(facts.now)),
+        PlaceState::Temporary { .. } | PlaceState::Trash { .. } if facts.committed => Some(Step::Commit),
+        PlaceState::Temporary { expires } => (facts.now > expires).then_some(Step::Purge),
+        PlaceState::Trash { since } => (facts.now > since.after(facts.trash_epochs)).then_some(Step::Purge),
+    }
+}
+
+/// Keeps the storing of a column and the judging of places apart: a place that was judged while it was stored anew
+/// would be given up after its receipt was signed. Held inside blocking work only.
+#[derive(Clone, Debug, Default)]
+pub struct Gate(Arc<RwLock<()>>);
+
+impl Gate {
+    /// Held while a column is stored.
+    pub fn storing(&self) -> RwLockReadGuard<'_, ()> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn judging<T>(&self, work: impl FnOnce() -> T) -> T {
+        let _alone = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        work()
+    }
+}
+
+/// What retention works with.
+#[derive(Clone, Debug)]
+pub struct Retention {
+    /// The ledger.
+    pub chain: Chain,
+    /// This node, as commitments name it.
+    pub node: NodeId,
+    /// What is kept.
+    pub columns: Arc<dyn Columns>,
+    /// Where the disk is touched.
+    pub workers: Workers,
+    /// Shared with whoever stores.
+    pub gate: Gate,
+    /// Told what is no longer temporary.
+    pub credit: Arc<Credit>,
+    /// Tells how old the newest block is.
+    pub clock: Clock,
+}
+
+/// How far retention has come.
+#[derive(Clone, Copy, Debug)]
+struct Done {
+    height: Height,
+    epoch: Epoch,
+}
+
+impl Retention {
+    /// Follows the ledger until `stop`.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when blocks can not be read. What the store refuses is logged, and tried again next epoch.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
+        let (mut heads, mut done) = (self.chain.subscribe(), None);
+        loop {
+            let head = heads.borrow_and_update().clone();
+            if self.is_current(&head) {
+                done = Some(self.follow(&head, done).await?);
+            }
+            match stop.run_until_cancelled(heads.changed()).await {
+                Some(Ok(())) => {}
+                _ => return Ok(()),
+            }
+        }
+    }
+
+    fn is_current(&self, head: &Head) -> bool {
+        self.chain.is_synced() && self.clock.now_ms() < head.time_ms.saturating_add(RECENT_MS)
+    }
+
+    async fn follow(&self, head: &Head, done: Option<Done>) -> Result<Done, LedgerError> {
+        match done {
+            Some(done) if done.epoch == head.epoch => self.commit_blocks(done.height, head.height).await?,
+            _ => self.judge_all().await,
+        }
+        Ok(Done { height: head.height, epoch: head.epoch })
+    }
+
+    /// Marks what blocks after `from` up to `to` commit to this node.
+    async fn commit_blocks(&self, from: Height, to: Height) -> Result<(), LedgerError> {
+        let mut height = from;
+        while height < to {
+            height = height.next();
+            let Some(decided) = self.chain.block(height).await? else { continue };
+            for tx in decided.block.txs {
+                if let Action::Commit(commit) = tx.body.action {
+                    self.commit(&commit).await;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn commit(&self, commit: &Commit) {
+        for key in places_of(&self.node, commit) {
+            self.on_store(move |on| on.take(&key, Step::Commit)).await;
+        }
+    }
+
+    /// Judges every place there is.
+    async fn judge_all(&self) {
+        let mut after = None;
+        loop {
+            let page = self.on_store(move |on| on.gate.judging(|| on.judge(after))).await;
+            match page {
+                Some(last) => after = Some(last),
+                None => return,
+            }
+        }
+    }
+
+    async fn on_store<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
+        let on = self.clone();
+        self.workers.run(move || work(&on)).await
+    }
+
+    /// Judges one page of places; returns the last, or `None` at the end.
+    fn judge(&self, after: Option<PlaceKey>) -> Option<PlaceKey> {
+        let page = self.columns.places(after, PAGE);
+        let page = page
+            .inspect_err(|error| tracing::error!(%error, "places can not be judged; trying again next epoch"))
+            .ok()?;
+        self.chain.look(|records| {
+            let trash_epochs = self.chain.rules().params.trash_epochs;
+            for StoredPlace { place, state } in &page {
+                let facts = Facts {
+                    now: records.tip().epoch,
+                    committed: is_committed(records, &self.node, place),
+                    trash_epochs,
+                };
+                plan(*state, facts).into_iter().for_each(|step| self.take(&place.key(), step));
+            }
+        });
+        page.last().map(|stored| stored.place.key())
+    }
+
+    fn take(&self, key: &PlaceKey, step: Step) {
+        let taken = match step {
+            Step::Commit => self.columns.set_state(key, PlaceState::Committed),
+            Step::Trash(since) => self.columns.set_state(key, PlaceState::Trash { since }),
+            Step::Purge => self.columns.purge(key),
+        };
+        match taken {
+            Ok(()) => {
+                self.credit.settle(key);
+                tracing::debug!(column = %key.column, object = %key.object, ?step, "retention");
+            }
+            Err(StoreError::NotFound { .. }) if step == Step::Commit => {
+                tracing::warn!(column = %key.column, object = %key.object, "the ledger says this node keeps a column that it does not have");
+            }
+            Err(error) => {
+                tracing::error!(column = %key.column, %error, "a place can not be changed; trying again next epoch")
+            }
+        }
+    }
+}
+
+/// Whether a commitment names this column, in this place, on this node.
+fn is_committed(records: &dyn Records, node: &NodeId, place: &Place) -> bool {
+    let commitments = records.commitments_of(&place.object, usize::MAX);
+    commitments.iter().filter(|commitment| commitment.id.extent == place.extent).any(|commitment| {
+        let slot = commitment.slots.get(usize::from(place.index));
+        slot.is_some_and(|slot| slot.provider == *node && slot.column == place.column)
+    })
+}
+
+/// The places on this node for which `commit` shows a receipt.
+fn places_of(node: &NodeId, commit: &Commit) -> Vec<PlaceKey> {
+    let mine = commit.slots.iter().enumerate().filter(|(_, slot)| slot.provider == *node && slot.receipt.is_some());
+    let key = |(index, slot): (usize, &ostrakon_proto::ledger::tx::SlotClaim)| PlaceKey {
+        column: slot.column,
+        object: commit.object,
+        extent: commit.extent,
+        index: u8::try_from(index).expect("a decided commit has at most 255 slots"),
+    };
+    mine.map(key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_stay_and_go_by_the_ledger() {
+        let check = |state, now, committed, expect| {
+            let facts = Facts { now: Epoch(now), committed, trash_epochs: 3 };
+            assert_eq!(plan(state, facts), expect, "{state:?} {facts:?}");
+        };
+        let temporary = PlaceState::Temporary { expires: Epoch(5) };
+        check(temporary, 0, false, None);
+        check(temporary, 5, false, None);
+        check(temporary, 6, false, Some(Step::Purge));
+        check(temporary, 5, true, Some(Step::Commit));
+        check(temporary, 6, true, Some(Step::Commit));
+
+        check(PlaceState::Committed, 9, true, None);
+        check(PlaceState::Committed, 9, false, Some(Step::Trash(Epoch(9))));
+
+        let trash = PlaceState::Trash { since: Epoch(9) };
+        check(trash, 9, false, None);
+        check(trash, 12, false, None);
+        check(trash, 13, false, Some(Step::Purge));
+        check(trash, 12, true, Some(Step::Commit));
+        check(trash, 99, true, Some(Step::Commit));
+        check(trash, 1, false, None);
+        check(PlaceState::Trash { since: Epoch(u64::MAX) }, u64::MAX, false, None);
+    }
+}

@@ -1,0 +1,117 @@
+//! get/1: reads a range of a column, with the hashes that prove it (`proto/wire/get`).
+//!
+//! In comes a column, a range and a capability; out go the bytes. The reader verifies them; this side only makes sure
+//! that it may have them.
+
+use std::sync::Arc;
+
+use ostrakon_proto::{
+    limits, seal,
+    wire::{
+        Code, Frame, Refusal,
+        get::{ReadToken, Request, Response},
+    },
+};
+
+use super::{Serve, answer, decode, no_body, refuse_store};
+use crate::store::{ColumnInfo, Columns, Range, StoreError};
+
+impl Serve {
+    pub(super) async fn get(&self, frame: Frame) -> Result<Frame, Refusal> {
+        no_body(&frame)?;
+        let request: Request = decode(&frame)?;
+        check_range(&request)?;
+        let columns = Arc::clone(&self.parts.columns);
+        let range = self.parts.workers.run(move || read(&*columns, &request)).await?;
+        Ok(answer(Response { siblings: range.siblings }, range.bytes))
+    }
+}
+
+/// The range is one that a subtree can cover.
+fn check_range(request: &Request) -> Result<(), Refusal> {
+    let length = usize::try_from(request.length).unwrap_or(usize::MAX);
+    let sized =
+        length.is_multiple_of(limits::GROUP) && (length / limits::GROUP).is_power_of_two() && length <= limits::CHUNK;
+    if sized && request.start.is_multiple_of(u64::from(request.length)) {
+        return Ok(());
+    }
+    let reason = format!(
+        "a range is {} bytes times a power of two, at most {}, and begins at a multiple of its length",
+        limits::GROUP,
+        limits::CHUNK
+    );
+    Err(Refusal::new(Code::BadRequest, reason))
+}
+
+fn read(columns: &dyn Columns, request: &Request) -> Result<Range, Refusal> {
+    let column = request.column;
+    let info = columns.column(&column).map_err(|error| refuse_store(&error))?;
+    let info = info.ok_or_else(|| refuse_store(&StoreError::NotFound { column }))?;
+    if !admits(&info, request.token.as_ref()) {
+        return Err(Refusal::new(Code::Denied, format!("column {column} is private: show its read token")));
+    }
+    if info.damaged {
+        return Err(refuse_store(&StoreError::Corrupt { column, reason: "it was found damaged" }));
+    }
+    columns.read(&column, request.start, request.length).map_err(|error| refuse_store(&error))
+}
+
+/// Whether some place of the column is public, or has this token.
+fn admits(info: &ColumnInfo, token: Option<&ReadToken>) -> bool {
+    let shown = token.map(seal::token_hash);
+    info.tokens.iter().any(|wanted| match (wanted, &shown) {
+        (None, _) => true,
+        (Some(wanted), Some(shown)) => same(wanted, shown),
+        (Some(_), None) => false,
+    })
+}
+
+/// Compares in a time that does not tell where the difference is.
+fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    one.iter().zip(other).fold(0, |differences, (one, other)| differences | (one ^ other)) == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::id::ColumnId;
+
+    use super::*;
+
+    #[test]
+    fn ranges_are_aligned_powers_of_two() {
+        let group = u32::try_from(limits::GROUP).expect("small");
+        let check = |start, length, expect| {
+            let request = Request { column: ColumnId::new([0; 32]), token: None, start, length };
+            assert_eq!(check_range(&request).is_ok(), expect, "{start} {length}");
+        };
+        check(0, group, true);
+        check(u64::from(group), group, true);
+        check(0, 16 * group, true);
+        check(u64::from(group), 2 * group, false);
+        check(0, 0, false);
+        check(0, 1, false);
+        check(0, 3 * group, false);
+        check(0, 32 * group, false);
+        check(1, group, false);
+        check(0, u32::MAX, false);
+        check(u64::MAX, group, false);
+    }
+
+    #[test]
+    fn one_place_that_admits_is_enough() {
+        let (token, other) = (ReadToken([1; 32]), ReadToken([2; 32]));
+        let check = |tokens: &[Option<[u8; 32]>], shown: Option<&ReadToken>, expect| {
+            let info = ColumnInfo { column_len: 64, tokens: tokens.to_vec(), damaged: false };
+            assert_eq!(admits(&info, shown), expect);
+        };
+        let hash = Some(seal::token_hash(&token));
+        check(&[None], None, true);
+        check(&[None], Some(&token), true);
+        check(&[hash], Some(&token), true);
+        check(&[hash], Some(&other), false);
+        check(&[hash], None, false);
+        check(&[hash, None], None, true);
+        check(&[Some(seal::token_hash(&other)), hash], Some(&token), true);
+        check(&[], Some(&token), false);
+    }
+}

@@ -1,0 +1,221 @@
+//! Answers other nodes: each request is read, decoded, validated, acted on and answered, in a straight line.
+//!
+//! In come [`Inbound`] requests, every byte of them a stranger's; out go answers and refusals. [`put`], [`get`],
+//! [`manifest`] and [`chain`] are the four protocols; [`uploads`] and [`credit`] are what putting remembers. What
+//! strangers can use up is bounded here: requests at once, bytes they hold, and requests that wait for a block.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use ostrakon_net::{Inbound, Workers, peer_id_text};
+use ostrakon_proto::{
+    id::NodeId,
+    sign::Keypair,
+    wire::{Code, Frame, Protocol, Refusal},
+};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    task::{JoinError, JoinSet},
+    time::{Instant, MissedTickBehavior, interval},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chain::Chain,
+    retention::Gate,
+    store::{Columns, StoreError},
+};
+
+mod chain;
+pub mod credit;
+mod get;
+mod manifest;
+mod put;
+mod uploads;
+
+use credit::Credit;
+use uploads::Uploads;
+
+/// Requests acted on at once; the network queues and refuses what is more.
+const TURNS: usize = 64;
+/// Bytes of requests and their answers held at once.
+const BYTES: usize = 48 * 1024 * 1024;
+/// Requests that wait for a block at once, of all nodes and of one.
+const WAITING: usize = 1024;
+const WAITING_PER_NODE: usize = 16;
+/// How often uploads that were left alone are looked for.
+const SWEEP_EVERY: Duration = Duration::from_secs(30);
+
+/// What answering needs.
+#[derive(Debug)]
+pub struct ServeParts {
+    /// The node's key: it signs receipts.
+    pub keypair: Keypair,
+    /// The ledger.
+    pub chain: Chain,
+    /// What is kept.
+    pub columns: Arc<dyn Columns>,
+    /// Where disk and hashing happen.
+    pub workers: Workers,
+    /// Shared with retention.
+    pub gate: Gate,
+    /// Shared with retention.
+    pub credit: Arc<Credit>,
+}
+
+/// Answers requests.
+#[derive(Debug)]
+pub struct Serve {
+    parts: ServeParts,
+    node: NodeId,
+    uploads: Mutex<Uploads>,
+    waiting: Mutex<BTreeMap<NodeId, usize>>,
+}
+
+impl Serve {
+    /// What answers for the node of `parts.keypair`.
+    pub fn new(parts: ServeParts) -> Self {
+        Self { node: parts.keypair.public(), parts, uploads: Mutex::default(), waiting: Mutex::default() }
+    }
+
+    /// Answers what arrives at `inbound`, until `stop` or until the network ends.
+    pub async fn run(self, mut inbound: mpsc::Receiver<Inbound>, stop: CancellationToken) {
+        let (serve, turns, bytes) = (Arc::new(self), Arc::new(Semaphore::new(TURNS)), Arc::new(Semaphore::new(BYTES)));
+        let (mut tasks, mut sweep) = (JoinSet::new(), interval(SWEEP_EVERY));
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(done) = tasks.join_next() => log_panic(done),
+                _ = sweep.tick() => serve.sweep().await,
+                next = next(&mut inbound, &turns) => {
+                    let Some((request, turn)) = next else { break };
+                    tasks.spawn(serve.clone().answer(request, turn, bytes.clone()));
+                }
+            }
+        }
+        tasks.shutdown().await;
+    }
+
+    async fn answer(self: Arc<Self>, inbound: Inbound, turn: OwnedSemaphorePermit, bytes: Arc<Semaphore>) {
+        let Inbound { from, protocol, request, reply } = inbound;
+        let held = request.head.len() + request.body.len() + protocol.response_body_max();
+        let held = u32::try_from(held).expect("the network bounds frames to a few MiB");
+        let _held = bytes.acquire_many_owned(held).await.expect("the semaphore is never closed");
+        let answer = match protocol {
+            Protocol::Put => self.put(from, request).await,
+            Protocol::Get => self.get(request).await,
+            Protocol::Manifest => self.manifest(request).await,
+            Protocol::Chain => self.chain(from, request, turn).await,
+        };
+        match answer {
+            Ok(frame) => reply.send(frame),
+            Err(refusal) => {
+                tracing::debug!(peer = peer_id_text(&from), ?protocol, %refusal, "refused");
+                reply.refuse(&refusal);
+            }
+        }
+    }
+
+    /// Gives up what was left alone.
+    async fn sweep(&self) {
+        let stale = self.uploads().expire(Instant::now());
+        if stale.is_empty() {
+            return;
+        }
+        stale.iter().for_each(|upload| self.parts.credit.release(upload));
+        let columns = Arc::clone(&self.parts.columns);
+        self.parts.workers.run(move || stale.iter().for_each(|upload| columns.abort(*upload))).await;
+    }
+
+    fn uploads(&self) -> MutexGuard<'_, Uploads> {
+        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Lets `node` wait for something, until the guard is dropped.
+    fn wait_turn(&self, node: NodeId) -> Result<Waiting<'_>, Refusal> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = waiting.values().sum();
+        let mine = waiting.entry(node).or_default();
+        if all >= WAITING || *mine >= WAITING_PER_NODE {
+            return Err(Refusal::new(Code::Busy, "too many requests wait for a block here"));
+        }
+        *mine += 1;
+        Ok(Waiting { serve: self, node })
+    }
+}
+
+/// The next request, once there is a turn for it.
+async fn next(
+    inbound: &mut mpsc::Receiver<Inbound>,
+    turns: &Arc<Semaphore>,
+) -> Option<(Inbound, OwnedSemaphorePermit)> {
+    let turn = Arc::clone(turns).acquire_owned().await.expect("the semaphore is never closed");
+    // Cancel-safe: the turn goes back, and a request is only taken with it.
+    inbound.recv().await.map(|request| (request, turn))
+}
+
+/// One stranger's request must not stop the node: the asker is refused, and the operator told.
+fn log_panic(done: Result<(), JoinError>) {
+    if let Err(error) = done {
+        tracing::error!(%error, "answering a request panicked");
+    }
+}
+
+/// A request that waits.
+struct Waiting<'a> {
+    serve: &'a Serve,
+    node: NodeId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.serve.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = waiting.get_mut(&self.node) {
+            *count -= 1;
+            if *count == 0 {
+                waiting.remove(&self.node);
+            }
+        }
+    }
+}
+
+/// The request in a frame's head.
+fn decode<T: BorshDeserialize + BorshSerialize>(frame: &Frame) -> Result<T, Refusal> {
+    frame.decode().map_err(|error| Refusal::new(Code::BadRequest, error))
+}
+
+/// The frame that answers with `head` and `body`.
+fn answer<T: BorshSerialize>(head: T, body: Bytes) -> Frame {
+    Frame::new(&Ok::<T, Refusal>(head), body)
+}
+
+fn no_body(frame: &Frame) -> Result<(), Refusal> {
+    if frame.body.is_empty() { Ok(()) } else { Err(Refusal::new(Code::BadRequest, "this request has no body")) }
+}
+
+/// What the store's errors mean to a stranger. What went wrong on this machine is the operator's to read, not theirs.
+fn refuse_store(error: &StoreError) -> Refusal {
+    let code = match error {
+        StoreError::Full { .. } => Code::Full,
+        StoreError::UnknownUpload | StoreError::NotFound { .. } => Code::NotFound,
+        StoreError::TooLong { .. } | StoreError::Range { .. } => Code::BadRequest,
+        StoreError::TooEarly { .. } => Code::Busy,
+        StoreError::Mismatch { .. } | StoreError::WrongManifest { .. } | StoreError::Corrupt { .. } => Code::Corrupt,
+        _ => Code::Internal,
+    };
+    if code != Code::Internal {
+        return Refusal::new(code, error);
+    }
+    tracing::error!(%error, "the store failed");
+    Refusal::new(code, "this node's store failed")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,240 @@
+//! put/1: takes a column in, for a receipt (`proto/wire/put`).
+//!
+//! In comes an account's signed wish for room, then the column, then the manifest that lists it; out goes the receipt
+//! that the ledger will see. Whoever is not drawn, not backed by a balance, or sends something else than the manifest
+//! says, is refused before it costs much.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ostrakon_proto::{
+    id::{Epoch, NodeId},
+    ledger::{
+        Rules,
+        state::{Candidate, ProviderStatus, Records},
+        tx::Receipt,
+    },
+    limits,
+    manifest::Manifest,
+    placement::{self, DrawSeed},
+    sign::{Purpose, Signature, verify},
+    wire::{
+        Code, Frame, Refusal,
+        put::{Open, Request, Response, UploadId},
+    },
+};
+use tokio::time::Instant;
+
+use super::{
+    Serve, answer,
+    credit::{self, NoCredit},
+    decode, no_body, refuse_store,
+    uploads::{Finished, Upload, UploadsError},
+};
+use crate::store::Place;
+
+impl Serve {
+    pub(super) async fn put(&self, from: NodeId, frame: Frame) -> Result<Frame, Refusal> {
+        let response = match decode(&frame)? {
+            Request::Open { open, signature } => {
+                no_body(&frame)?;
+                self.open(from, open, signature).await?
+            }
+            Request::Chunk { upload, offset } => self.chunk(from, upload, offset, frame.body).await?,
+            Request::Finish { upload } => self.finish(from, upload, frame.body).await?,
+            Request::Abort { upload } => {
+                no_body(&frame)?;
+                self.abort(from, upload).await?
+            }
+        };
+        Ok(answer(response, Bytes::new()))
+    }
+
+    async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<Response, Refusal> {
+        check_form(&open, &self.node)?;
+        let (chain, asked) = (self.parts.chain.clone(), open.clone());
+        let judge = move |records: &dyn Records| judge(chain.rules(), records, &asked, &signature);
+        let limit = self.parts.chain.read(judge).await?;
+        if let Some(finished) = self.uploads().open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
+            return Ok(Response::Ready { next: finished.column_len });
+        }
+        let begun = self.begin(&open, limit).await;
+        begun.inspect_err(|_| self.forget(&open.upload)).map(|next| Response::Ready { next })
+    }
+
+    async fn begin(&self, open: &Open, limit: u64) -> Result<u64, Refusal> {
+        let (upload, reserve) = (open.upload, open.reserve);
+        // The manifest that comes with the column takes room too.
+        let claim = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);
+        claim.map_err(|error: NoCredit| Refusal::new(Code::NoCredit, error))?;
+        let columns = Arc::clone(&self.parts.columns);
+        self.parts.workers.run(move || columns.begin(upload, reserve)).await.map_err(|error| refuse_store(&error))
+    }
+
+    async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<Response, Refusal> {
+        let upload = self.upload(&from, &id)?;
+        if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
+            let reason = format!("a chunk is 1 to {} bytes at a multiple of that", limits::CHUNK);
+            return Err(Refusal::new(Code::BadRequest, reason));
+        }
+        if let Some(finished) = upload.finished {
+            return Ok(Response::Ready { next: finished.column_len });
+        }
+        let columns = Arc::clone(&self.parts.columns);
+        let next = self.parts.workers.run(move || columns.write(id, offset, body)).await;
+        next.map(|next| Response::Ready { next }).map_err(|error| refuse_store(&error))
+    }
+
+    async fn finish(&self, from: NodeId, id: UploadId, manifest: Bytes) -> Result<Response, Refusal> {
+        let upload = self.upload(&from, &id)?;
+        if let Some(finished) = upload.finished.filter(|done| done.object == Manifest::object_id(&manifest)) {
+            return Ok(Response::Receipt(finished.receipt));
+        }
+        let expires = last_epoch(self.parts.chain.rules(), &upload.open);
+        let (columns, gate, open) = (Arc::clone(&self.parts.columns), self.parts.gate.clone(), upload.open.clone());
+        let stored = self.parts.workers.run(move || {
+            let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;
+            let room = place.column_len + bytes(manifest.len());
+            let _storing = gate.storing();
+            columns.finish(id, place, manifest).map_err(|error| refuse_store(&error))?;
+            Ok((place, room))
+        });
+        let (place, room) = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
+        self.parts.credit.stored(&id, place.key(), room);
+        Ok(Response::Receipt(self.receipt(&id, &upload.open, &place)))
+    }
+
+    /// Signs that the column is here, hashed and synced.
+    fn receipt(&self, id: &UploadId, open: &Open, place: &Place) -> Signature {
+        let Place { object, extent, index, column, column_len, .. } = *place;
+        let receipt = Receipt { account: open.account, object, extent, index, column, column_len, draw: open.draw };
+        let receipt = self.parts.keypair.sign(Purpose::Receipt, &self.parts.chain.rules().chain, &receipt);
+        self.uploads().finish(id, Finished { object, column_len, receipt });
+        receipt
+    }
+
+    async fn abort(&self, from: NodeId, id: UploadId) -> Result<Response, Refusal> {
+        self.upload(&from, &id)?;
+        self.forget(&id);
+        let columns = Arc::clone(&self.parts.columns);
+        self.parts.workers.run(move || columns.abort(id)).await;
+        Ok(Response::Aborted)
+    }
+
+    fn upload(&self, from: &NodeId, id: &UploadId) -> Result<Upload, Refusal> {
+        let upload = self.uploads().touch(id, from, Instant::now());
+        upload.ok_or_else(|| Refusal::new(Code::NotFound, "no such upload of yours; open it again"))
+    }
+
+    fn forget(&self, id: &UploadId) {
+        self.uploads().remove(id);
+        self.parts.credit.release(id);
+    }
+}
+
+/// What needs no state.
+fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
+    let extents = u32::try_from(limits::EXTENTS).expect("a small constant");
+    let refuse = |code, reason: String| Err(Refusal::new(code, reason));
+    match open {
+        _ if open.holder != *node => {
+            refuse(Code::Denied, format!("the request is for node {}, this is {node}", open.holder))
+        }
+        _ if !open.code.is_valid() => refuse(Code::BadRequest, format!("{} is no code", open.code)),
+        _ if open.index >= open.code.n => {
+            refuse(Code::BadRequest, format!("column {} of a code {}", open.index, open.code))
+        }
+        _ if open.extent >= extents => refuse(Code::BadRequest, format!("extent {} of at most {extents}", open.extent)),
+        _ if open.reserve == 0 || open.reserve > limits::COLUMN => {
+            refuse(Code::BadRequest, format!("a column has 1 to {} bytes", limits::COLUMN))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether the account may store here by this draw; returns its credit in bytes.
+fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<u64, Refusal> {
+    verify(&open.account, signature, Purpose::Put, &rules.chain, open)
+        .map_err(|error| Refusal::new(Code::Denied, format!("the account's {error}")))?;
+    let account = records.account(&open.account);
+    let distance = rules.params.draw_nonces;
+    if open.draw.nonce.abs_diff(account.nonce) > distance {
+        let reason =
+            format!("draw nonce {} is more than {distance} from the account's {}", open.draw.nonce, account.nonce);
+        return Err(Refusal::new(Code::Denied, reason));
+    }
+    check_drawn(rules, records, open)?;
+    check_capacity(records, open)?;
+    Ok(credit::limit(account.balance, rules.params.credit_bytes))
+}
+
+/// This node is among those that the draw gives, which is what the ledger will ask too.
+fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), Refusal> {
+    let now = records.tip().epoch;
+    let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
+    let record = records.epoch(given).filter(|_| oldest <= given && given <= now);
+    let record = record.ok_or_else(|| {
+        Refusal::new(Code::Denied, format!("draw of epoch {given} is not good here: use one of {oldest} to {now}"))
+    })?;
+    let seed = DrawSeed { beacon: record.beacon, account: open.account, draw: open.draw, extent: open.extent };
+    let drawn = placement::draw(&record.roster, &seed, open.code, rules.params.min_domains);
+    let drawn: Vec<&Candidate> = drawn.map_err(|error| Refusal::new(Code::Denied, error))?;
+    if drawn.iter().any(|candidate| candidate.provider == open.holder) {
+        Ok(())
+    } else {
+        Err(Refusal::new(Code::Denied, format!("node {} is not among the {} drawn", open.holder, drawn.len())))
+    }
+}
+
+/// The ledger would take the column: this node offers that much.
+fn check_capacity(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
+    let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
+    let provider = provider.ok_or_else(|| Refusal::new(Code::Full, "this node takes no new columns"))?;
+    let free = provider.capacity.saturating_sub(provider.used);
+    if open.reserve <= free {
+        Ok(())
+    } else {
+        Err(Refusal::new(Code::Full, format!("{} bytes are asked for, this node offers {free} more", open.reserve)))
+    }
+}
+
+/// The last epoch in which the ledger takes a commit by this draw.
+fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
+    open.draw.epoch.after(rules.params.draw_epochs.saturating_sub(1))
+}
+
+/// Where the uploaded column belongs, by the manifest.
+fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refusal> {
+    let wrong = |reason: String| Refusal::new(Code::BadRequest, reason);
+    let object = Manifest::object_id(manifest);
+    let manifest = Manifest::decode(manifest).map_err(|error| wrong(error.to_string()))?;
+    if manifest.code != open.code {
+        return Err(wrong(format!("the manifest's code is {}, the upload's {}", manifest.code, open.code)));
+    }
+    let number = usize::try_from(open.extent).expect("an extent number fits");
+    let listed = manifest.extents.get(number).zip(manifest.layout().extent(open.extent));
+    let (extent, layout) = listed.ok_or_else(|| wrong(format!("the manifest has no extent {}", open.extent)))?;
+    if layout.column_len > open.reserve {
+        return Err(wrong(format!("the column has {} bytes, {} are reserved", layout.column_len, open.reserve)));
+    }
+    let index = usize::from(open.index);
+    let column = *extent.columns.get(index).expect("a decoded manifest lists n columns, and the index was checked");
+    Ok(Place {
+        object,
+        extent: open.extent,
+        index: open.index,
+        column,
+        column_len: layout.column_len,
+        token: extent.tokens.get(index).copied(),
+        expires,
+    })
+}
+
+fn bytes(count: usize) -> u64 {
+    u64::try_from(count).expect("a usize fits")
+}
+
+fn refuse_upload(error: UploadsError) -> Refusal {
+    let code = if error == UploadsError::Taken { Code::Denied } else { Code::Busy };
+    Refusal::new(code, error)
+}

@@ -1,0 +1,277 @@
+//! The four protocols, asked over the simulated network: what is answered, and what is refused and why.
+
+use bytes::Bytes;
+use ostrakon_proto::{
+    id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    ledger::{
+        Rules,
+        state::{Candidate, Commitment, Provider},
+        tx::{Action, Decided, Receipt, Transfer},
+        verify_header,
+    },
+    limits,
+    placement::{Draw, DrawSeed, draw},
+    seal::ObjectKey,
+    sign::{Purpose, Signature, verify},
+    tree::verify_range,
+    wire::{Code, Protocol, Refusal, chain, get, manifest, put},
+};
+
+use crate::world::{CODE, Client, TestObject, World, node_id};
+
+fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> Code {
+    answer.expect_err("refused").code
+}
+
+fn group() -> u32 {
+    u32::try_from(limits::GROUP).expect("small")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_column_goes_in_for_a_receipt_and_comes_out_verified() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let (client, object) = (world.client(250), TestObject::new(300_000, CODE));
+    let receipt = client.store(&world, 1, &object, 2).await;
+    let said = Receipt {
+        account: world.payer(),
+        object: object.id,
+        extent: 0,
+        index: 2,
+        column: object.column(2),
+        column_len: object.column_len(),
+        draw: Draw { epoch: Epoch(0), nonce: 0 },
+    };
+    assert_eq!(verify(&node_id(1), &receipt, Purpose::Receipt, &world.genesis.id(), &said), Ok(()));
+
+    let upload = world.open(1, &object, 2).upload;
+    let again = client.put(1, &put::Request::Finish { upload }, object.bytes.clone()).await;
+    assert_eq!(again, Ok(put::Response::Receipt(receipt)), "the first answer may be lost");
+
+    let request = get::Request {
+        column: object.column(2),
+        token: Some(object.key.read_token(0, 2)),
+        start: u64::from(group()) * 2,
+        length: group() * 2,
+    };
+    let (head, bytes): (get::Response, Bytes) =
+        client.ask(1, Protocol::Get, &request, Bytes::new()).await.expect("answered");
+    let range = ostrakon_proto::tree::Range { start: request.start, length: request.length };
+    let verified = verify_range(&request.column, object.column_len(), range, &bytes, &head.siblings);
+    verified.expect("the range is the column's");
+
+    let request = manifest::Request { object: object.id };
+    let (_, bytes): (manifest::Response, Bytes) =
+        client.ask(1, Protocol::Manifest, &request, Bytes::new()).await.expect("answered");
+    assert_eq!(bytes, object.bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_are_refused_without_the_right_token_or_range() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let (client, object) = (world.client(250), TestObject::new(300_000, CODE));
+    client.store(&world, 1, &object, 2).await;
+    let good =
+        get::Request { column: object.column(2), token: Some(object.key.read_token(0, 2)), start: 0, length: group() };
+    let check = async |request: get::Request, expect| {
+        let answer = client.ask::<_, get::Response>(1, Protocol::Get, &request, Bytes::new()).await;
+        assert_eq!(answer.err().map(|refusal| refusal.code), expect, "{request:?}");
+    };
+    check(good.clone(), None).await;
+    check(get::Request { token: None, ..good.clone() }, Some(Code::Denied)).await;
+    check(get::Request { token: Some(object.key.read_token(0, 1)), ..good.clone() }, Some(Code::Denied)).await;
+    let stranger = ObjectKey::from_bytes([1; 32]).read_token(0, 2);
+    check(get::Request { token: Some(stranger), ..good.clone() }, Some(Code::Denied)).await;
+    check(get::Request { column: ColumnId::new([1; 32]), ..good.clone() }, Some(Code::NotFound)).await;
+    check(get::Request { start: 1, ..good.clone() }, Some(Code::BadRequest)).await;
+    check(get::Request { length: 1000, ..good.clone() }, Some(Code::BadRequest)).await;
+    check(get::Request { length: group() * 32, ..good.clone() }, Some(Code::BadRequest)).await;
+    check(get::Request { start: 1 << 40, ..good.clone() }, Some(Code::BadRequest)).await;
+
+    let missing = manifest::Request { object: ObjectId::new([1; 32]) };
+    let answer = client.ask::<_, manifest::Response>(1, Protocol::Manifest, &missing, Bytes::new()).await;
+    assert_eq!(code(answer), Code::NotFound);
+    let malformed = client.ask::<_, manifest::Response>(1, Protocol::Manifest, &(7u8, missing), Bytes::new()).await;
+    assert_eq!(code(malformed), Code::BadRequest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn room_is_refused_to_whoever_must_not_have_it() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let (client, object) = (world.client(250), TestObject::new(1000, CODE));
+    let good = world.open(1, &object, 2);
+    let check = async |open: put::Open, expect, words: &str| {
+        let answer = client.put(1, &world.sign(&open), Bytes::new()).await;
+        let refusal = answer.expect_err("refused");
+        assert!(refusal.code == expect && refusal.reason.contains(words), "{refusal:?} for {open:?}");
+    };
+    check(put::Open { holder: node_id(2), ..good.clone() }, Code::Denied, "is for node").await;
+    check(put::Open { code: ostrakon_proto::params::Code { k: 4, n: 4 }, ..good.clone() }, Code::BadRequest, "no code")
+        .await;
+    check(put::Open { index: 4, ..good.clone() }, Code::BadRequest, "column 4").await;
+    check(put::Open { extent: 5000, ..good.clone() }, Code::BadRequest, "extent").await;
+    check(put::Open { reserve: 0, ..good.clone() }, Code::BadRequest, "bytes").await;
+    check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, Code::BadRequest, "bytes").await;
+    check(put::Open { draw: Draw { epoch: Epoch(9), nonce: 0 }, ..good.clone() }, Code::Denied, "epoch 9").await;
+    check(put::Open { draw: Draw { epoch: Epoch(0), nonce: 17 }, ..good.clone() }, Code::Denied, "nonce 17").await;
+
+    let mut request = world.sign(&good);
+    if let put::Request::Open { signature: Signature(bytes), .. } = &mut request {
+        bytes[10] ^= 1;
+    }
+    assert_eq!(code(client.put(1, &request, Bytes::new()).await), Code::Denied);
+    let poor = ostrakon_proto::sign::Keypair::from_seed(&[9; 32]);
+    let open = put::Open { account: poor.public(), ..good.clone() };
+    let signature = poor.sign(Purpose::Put, &world.genesis.id(), &open);
+    assert_eq!(code(client.put(1, &put::Request::Open { open, signature }, Bytes::new()).await), Code::NoCredit);
+    assert_eq!(client.put(1, &world.sign(&good), Bytes::new()).await, Ok(put::Response::Ready { next: 0 }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_drawn_nodes_take_a_column() {
+    let world = World::new(5);
+    let nodes = world.start_all().await;
+    let narrow = ostrakon_proto::params::Code { k: 1, n: 2 };
+    let (client, object) = (world.client(250), TestObject::new(1000, narrow));
+    let record = nodes[0].0.chain().read(|records| records.epoch(Epoch(0))).await.expect("kept");
+    let seed =
+        DrawSeed { beacon: record.beacon, account: world.payer(), draw: Draw { epoch: Epoch(0), nonce: 0 }, extent: 0 };
+    let drawn: Vec<NodeId> =
+        draw(&record.roster, &seed, narrow, 1).expect("drawn").iter().map(|candidate| candidate.provider).collect();
+    assert_eq!(drawn.len(), 4);
+    for number in 0..5 {
+        let answer = client.put(number, &world.sign(&world.open(number, &object, 0)), Bytes::new()).await;
+        assert_eq!(answer.is_ok(), drawn.contains(&node_id(number)), "node {number}: {answer:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn uploads_that_break_their_promise_are_refused() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let (client, other, object) = (world.client(250), world.client(251), TestObject::new(1000, CODE));
+    let open = world.open(1, &object, 2);
+    let upload = open.upload;
+    let chunk = |offset| put::Request::Chunk { upload, offset };
+    let column = object.columns[2].clone();
+    assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), Code::NotFound);
+    assert_eq!(code(client.put(1, &put::Request::Finish { upload }, object.bytes.clone()).await), Code::NotFound);
+    assert_eq!(code(client.put(1, &put::Request::Abort { upload }, Bytes::new()).await), Code::NotFound);
+
+    let begin = async || {
+        assert_eq!(client.put(1, &world.sign(&open), Bytes::new()).await, Ok(put::Response::Ready { next: 0 }))
+    };
+    begin().await;
+    assert_eq!(code(other.put(1, &chunk(0), column.clone()).await), Code::NotFound, "not the other's upload");
+    assert_eq!(code(client.put(1, &chunk(1), column.clone()).await), Code::BadRequest);
+    assert_eq!(code(client.put(1, &chunk(0), Bytes::new()).await), Code::BadRequest);
+    assert_eq!(code(client.put(1, &chunk(0), vec![0; limits::CHUNK + 1]).await), Code::BadRequest);
+    assert_eq!(code(client.put(1, &chunk(1 << 40), column.clone()).await), Code::BadRequest);
+
+    let finish = async |manifest: Bytes, expect| {
+        begin().await;
+        assert!(client.put(1, &chunk(0), column.clone()).await.is_ok());
+        assert_eq!(code(client.put(1, &put::Request::Finish { upload }, manifest).await), expect);
+        assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), Code::NotFound, "given up");
+    };
+    client.put(1, &put::Request::Abort { upload }, Bytes::new()).await.expect("aborted");
+    finish(Bytes::from_static(b"no manifest"), Code::BadRequest).await;
+    finish(TestObject::new(1000, ostrakon_proto::params::Code { k: 1, n: 4 }).bytes, Code::BadRequest).await;
+    finish(TestObject::new(1001, CODE).bytes, Code::Corrupt).await;
+    finish(TestObject::new(900_000, CODE).bytes, Code::Corrupt).await;
+    client.store(&world, 1, &object, 2).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_node_tells_of_the_ledger() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let client = world.client(250);
+    let Ok(chain::Response::Head(head)) = client.chain(3, &chain::Request::Await { height: Height(2) }).await else {
+        panic!("no head");
+    };
+    assert!(head.height >= Height(2));
+    assert_eq!(client.chain(3, &chain::Request::Head).await, Ok(chain::Response::Head(nodes[3].0.chain().head())));
+    assert_eq!(client.account(2, world.payer()).await.balance, Amount(1_000_000_000));
+
+    let all = chain::Request::Providers { nodes: vec![], after: None };
+    let all: Vec<Provider> = client.records(1, &all).await;
+    assert_eq!(all.len(), 4);
+    let rest = chain::Request::Providers { nodes: vec![], after: Some(all[1].node) };
+    assert_eq!(client.records::<Provider>(1, &rest).await, all[2..]);
+    let some = chain::Request::Providers { nodes: vec![all[3].node, NodeId::new([77; 32])], after: None };
+    assert_eq!(client.records::<Provider>(1, &some).await, all[3..]);
+    let roster = chain::Request::Roster { epoch: Epoch(0), after: Some(all[0].node) };
+    assert_eq!(client.records::<Candidate>(1, &roster).await.len(), 3);
+    assert_eq!(code(client.chain(1, &chain::Request::Roster { epoch: Epoch(99), after: None }).await), Code::NotFound);
+    assert_eq!(client.records::<Commitment>(1, &chain::Request::Object(ObjectId::new([1; 32]))).await, []);
+
+    let blocks = chain::Request::Blocks { from: Height(1) };
+    let (response, body): (chain::Response, Bytes) =
+        client.ask(1, Protocol::Chain, &blocks, Bytes::new()).await.expect("answered");
+    assert_eq!(response, chain::Response::Blocks);
+    let blocks: Vec<Decided> = ostrakon_proto::codec::decode(&body, limits::CHAIN_BODY).expect("canonical");
+    assert!(blocks.len() >= 2 && blocks[0].block.header.height == Height(1));
+    let rules = Rules::from(&world.genesis);
+    blocks
+        .iter()
+        .for_each(|decided| verify_header(&rules, &decided.block.header, &decided.certificate).expect("decided"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn transactions_are_taken_once_and_found() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let client = world.client(250);
+    let transfer =
+        |amount| Action::Transfer(Transfer { to: ostrakon_proto::id::AccountId::new([1; 32]), amount: Amount(amount) });
+    let tx = world.tx(0, Height(100), transfer(5));
+    for _ in 0..2 {
+        assert_eq!(client.submit(3, &tx).await, Ok(chain::Response::Submitted));
+    }
+    let head = nodes[3].0.chain().head().height;
+    nodes[3].0.chain().wait(Height(head.0 + 2)).await;
+    assert_eq!(client.submit(3, &tx).await, Ok(chain::Response::Submitted), "a block has it");
+    let found: Vec<chain::Inclusion> = client.records(3, &chain::Request::Transaction(tx.id())).await;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].ids.contains(&tx.id()));
+    assert_eq!(client.account(3, world.payer()).await.nonce, 1);
+
+    for (tx, expect) in [
+        (world.tx(0, Height(100), transfer(6)), Code::Invalid),
+        (world.tx(1, Height(0), transfer(6)), Code::Invalid),
+        (world.tx(1, Height(100), transfer(u64::MAX)), Code::Invalid),
+        (world.tx(99, Height(100), transfer(1)), Code::Invalid),
+    ] {
+        for node in [0, 3] {
+            assert_eq!(code(client.submit(node, &tx).await), expect, "{tx:?}");
+        }
+    }
+    let mut forged = world.tx(1, Height(100), transfer(6));
+    forged.body.fee = Amount(9_999_999);
+    assert_eq!(code(client.submit(3, &forged).await), Code::Invalid);
+    let garbage = client.ask::<_, chain::Response>(3, Protocol::Chain, &chain::Request::Submit, vec![1, 2, 3]).await;
+    assert_eq!(code(garbage), Code::BadRequest);
+
+    // What comes before its time waits for what is missing.
+    let (second, first) = (world.tx(2, Height(100), transfer(2)), world.tx(1, Height(100), transfer(1)));
+    assert!(client.submit(3, &second).await.is_ok() && client.submit(2, &first).await.is_ok());
+    crate::world::until("both are included", async || client.account(3, world.payer()).await.nonce == 3).await;
+}
+
+/// How many requests of one node may wait is bounded; those that do not wait are still answered.
+#[tokio::test(start_paused = true)]
+async fn waiting_is_bounded() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let client: &Client = &world.client(250);
+    let far = chain::Request::Await { height: Height(1_000_000) };
+    let waits = (0..40).map(|_| client.chain(1, &far));
+    let heads = futures::future::join(futures::future::join_all(waits), client.chain(1, &chain::Request::Head));
+    let (waited, head) = heads.await;
+    let busy = waited.iter().filter(|answer| answer.as_ref().is_err_and(|refusal| refusal.code == Code::Busy)).count();
+    assert_eq!(busy, 40 - super::WAITING_PER_NODE);
+    assert!(head.is_ok());
+}

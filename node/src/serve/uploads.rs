@@ -1,0 +1,204 @@
+//! The uploads under way on this node: who may add to them, and which have been left alone too long. Pure.
+//!
+//! In come opened uploads and the time, out goes the upload that a request names, if it is the asker's. The bytes are
+//! the store's; what is kept here is what the receipt will say.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use ostrakon_proto::{
+    id::{AccountId, NodeId, ObjectId},
+    sign::Signature,
+    wire::put::{Open, UploadId},
+};
+use tokio::time::Instant;
+
+/// Uploads at once: as many as the store keeps open, so that none has to give way to a stranger's.
+const COUNT: usize = 256;
+/// Uploads of one account at once.
+const PER_ACCOUNT: usize = 128;
+/// Finished uploads remembered.
+const FINISHED: usize = 4096;
+/// Time without a request after which an upload is given up.
+const IDLE: Duration = Duration::from_secs(600);
+/// Time for which a finished upload answers again: the first answer may be lost.
+const REPEAT: Duration = Duration::from_secs(120);
+
+/// An upload under way, or just finished.
+#[derive(Clone, Debug)]
+pub(super) struct Upload {
+    /// Who may add to it.
+    pub(super) from: NodeId,
+    /// What was asked for.
+    pub(super) open: Open,
+    /// What came of it.
+    pub(super) finished: Option<Finished>,
+    touched: Instant,
+}
+
+/// What came of an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Finished {
+    /// The object whose manifest listed the column.
+    pub(super) object: ObjectId,
+    /// The column's bytes.
+    pub(super) column_len: u64,
+    /// The receipt.
+    pub(super) receipt: Signature,
+}
+
+/// Why an upload is not opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum UploadsError {
+    /// Try again later.
+    #[error("the node has {COUNT} uploads under way")]
+    Full,
+    /// Finish some first.
+    #[error("the account has {PER_ACCOUNT} uploads under way on this node")]
+    AccountFull,
+    /// Choose another name.
+    #[error("the upload's name is taken by another upload")]
+    Taken,
+}
+
+/// All uploads under way, and those finished lately.
+#[derive(Debug, Default)]
+pub(super) struct Uploads {
+    under_way: BTreeMap<UploadId, Upload>,
+    finished: BTreeMap<UploadId, Upload>,
+    of_account: BTreeMap<AccountId, usize>,
+}
+
+impl Uploads {
+    /// Opens an upload for `from`, or takes it over: the account may come back as another node. What came of it, if it
+    /// is finished already.
+    pub(super) fn open(&mut self, from: NodeId, open: Open, now: Instant) -> Result<Option<Finished>, UploadsError> {
+        if let Some(before) = self.get_mut(&open.upload) {
+            if before.open != open {
+                return Err(UploadsError::Taken);
+            }
+            (before.from, before.touched) = (from, now);
+            return Ok(before.finished);
+        }
+        let mine = self.of_account.entry(open.account).or_default();
+        if *mine >= PER_ACCOUNT {
+            return Err(UploadsError::AccountFull);
+        }
+        if self.under_way.len() >= COUNT {
+            return Err(UploadsError::Full);
+        }
+        *mine += 1;
+        self.under_way.insert(open.upload, Upload { from, open, finished: None, touched: now });
+        Ok(None)
+    }
+
+    /// The upload, if it is `from`'s.
+    pub(super) fn touch(&mut self, id: &UploadId, from: &NodeId, now: Instant) -> Option<Upload> {
+        let upload = self.get_mut(id).filter(|upload| upload.from == *from)?;
+        upload.touched = now;
+        Some(upload.clone())
+    }
+
+    /// The upload is a stored column now.
+    pub(super) fn finish(&mut self, id: &UploadId, finished: Finished) {
+        let Some(upload) = self.remove(id) else { return };
+        if self.finished.len() >= FINISHED {
+            let oldest = self.finished.iter().min_by_key(|(_, upload)| upload.touched).map(|(id, _)| *id);
+            oldest.map(|id| self.finished.remove(&id));
+        }
+        self.finished.insert(*id, Upload { finished: Some(finished), ..upload });
+    }
+
+    /// Forgets an upload under way.
+    pub(super) fn remove(&mut self, id: &UploadId) -> Option<Upload> {
+        let upload = self.under_way.remove(id)?;
+        if let Some(count) = self.of_account.get_mut(&upload.open.account) {
+            *count -= 1;
+            if *count == 0 {
+                self.of_account.remove(&upload.open.account);
+            }
+        }
+        Some(upload)
+    }
+
+    /// Forgets what was left alone for too long; returns those that were never finished.
+    pub(super) fn expire(&mut self, now: Instant) -> Vec<UploadId> {
+        let idle = |upload: &Upload| now.saturating_duration_since(upload.touched);
+        self.finished.retain(|_, upload| idle(upload) < REPEAT);
+        let stale = self.under_way.iter().filter(|(_, upload)| idle(upload) >= IDLE).map(|(id, _)| *id);
+        let stale: Vec<UploadId> = stale.collect();
+        for id in &stale {
+            self.remove(id);
+        }
+        stale
+    }
+
+    fn get_mut(&mut self, id: &UploadId) -> Option<&mut Upload> {
+        self.under_way.get_mut(id).or_else(|| self.finished.get_mut(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::{id::Epoch, params::Code, placement::Draw};
+
+    use super::*;
+
+    fn open(number: u16, account: u8) -> Open {
+        let mut upload = UploadId([0; 16]);
+        upload.0[..2].copy_from_slice(&number.to_le_bytes());
+        Open {
+            upload,
+            holder: NodeId::new([9; 32]),
+            account: AccountId::new([account; 32]),
+            draw: Draw { epoch: Epoch(0), nonce: 0 },
+            extent: 0,
+            index: 0,
+            code: Code { k: 1, n: 3 },
+            reserve: 64,
+        }
+    }
+
+    #[test]
+    fn uploads_belong_to_who_opened_them_last() {
+        let (mut uploads, now) = (Uploads::default(), Instant::now());
+        let (one, two) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
+        assert_eq!(uploads.open(one, open(1, 1), now), Ok(None));
+        assert_eq!(uploads.open(one, open(1, 2), now), Err(UploadsError::Taken));
+        assert!(uploads.touch(&open(1, 1).upload, &one, now).is_some());
+        assert!(uploads.touch(&open(1, 1).upload, &two, now).is_none());
+        assert_eq!(uploads.open(two, open(1, 1), now), Ok(None));
+        assert!(uploads.touch(&open(1, 1).upload, &one, now).is_none());
+        assert!(uploads.touch(&open(1, 1).upload, &two, now).is_some());
+    }
+
+    #[test]
+    fn uploads_are_bounded() {
+        let (mut uploads, now, node) = (Uploads::default(), Instant::now(), NodeId::new([1; 32]));
+        let bound = u16::try_from(PER_ACCOUNT).expect("small");
+        for number in 0..bound {
+            assert_eq!(uploads.open(node, open(number, 1), now), Ok(None));
+        }
+        assert_eq!(uploads.open(node, open(bound, 1), now), Err(UploadsError::AccountFull));
+        for number in bound..u16::try_from(COUNT).expect("small") {
+            let account = u8::try_from(number / bound + 1).expect("small");
+            assert_eq!(uploads.open(node, open(number, account), now), Ok(None));
+        }
+        assert_eq!(uploads.open(node, open(u16::MAX, 99), now), Err(UploadsError::Full));
+        assert_eq!(uploads.expire(now + IDLE).len(), COUNT);
+        assert!(uploads.under_way.is_empty() && uploads.of_account.is_empty());
+    }
+
+    #[test]
+    fn finished_uploads_answer_for_a_while_and_count_no_more() {
+        let (mut uploads, now, node) = (Uploads::default(), Instant::now(), NodeId::new([1; 32]));
+        uploads.open(node, open(1, 1), now).expect("room");
+        let finished = Finished { object: ObjectId::new([7; 32]), column_len: 64, receipt: Signature([8; 64]) };
+        uploads.finish(&open(1, 1).upload, finished);
+        let found = uploads.touch(&open(1, 1).upload, &node, now).expect("kept");
+        assert_eq!(found.finished, Some(finished));
+        assert_eq!(uploads.open(node, open(1, 1), now), Ok(Some(finished)));
+        assert!(uploads.under_way.is_empty() && uploads.of_account.is_empty());
+        assert_eq!(uploads.expire(now + REPEAT), []);
+        assert!(uploads.touch(&open(1, 1).upload, &node, now).is_none());
+    }
+}

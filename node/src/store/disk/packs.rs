@@ -1,0 +1,389 @@
+//! Packs: files that many small records share, so that many small columns cost one sync.
+//!
+//! Records that come while another group is being synced form the next group: one of their callers leads it, writes all
+//! of it, syncs the pack once, and commits one batch to the index; the others wait for it. Packs are preallocated in
+//! steps. What is freed becomes a hole; a full pack without records is deleted. Which records are alive is the index's to
+//! say; [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+};
+
+use ostrakon_proto::{manifest::Manifest, tree::TreeBuilder};
+
+use super::super::StoreError;
+use super::{
+    files::FILE_MIN,
+    index::{Batch, Index, Piece, Sync},
+    record::{ALIGN, HEADER, Header, Kind, PACK_DATA},
+    volume::{Volume, failed, next_data},
+};
+
+/// Bytes of one group at most, but for a single record that is larger.
+const GROUP_BYTES: usize = 16 << 20;
+
+/// What a record changes in the index, once it is known where it lies.
+pub(super) type Change = Box<dyn FnOnce(&mut Batch, Piece) + Send>;
+
+/// All packs, of which one is appended to.
+pub(super) struct Packs {
+    volume: Arc<Volume>,
+    index: Arc<Index>,
+    pack_bytes: u64,
+    queue: Mutex<Queue>,
+    /// A group is done: its callers have their answers, and another may lead.
+    done: Condvar,
+    state: Mutex<State>,
+}
+
+/// What waits to be written. Each lock below is held for moments, and never two of them.
+#[derive(Default)]
+struct Queue {
+    tickets: u64,
+    waiting: Vec<Waiting>,
+    answers: BTreeMap<u64, Result<Piece, StoreError>>,
+    leading: bool,
+}
+
+struct Waiting {
+    ticket: u64,
+    record: Vec<u8>,
+    change: Change,
+}
+
+#[derive(Default)]
+struct State {
+    packs: BTreeMap<u32, PackUse>,
+    /// The next new pack: no number is used twice in a run, since an old pack of it may be about to be deleted.
+    next: u32,
+    active: Option<Arc<Active>>,
+    /// Up to where the active pack has blocks.
+    allocated: u64,
+}
+
+/// How much of a pack is in use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PackUse {
+    /// Bytes of records that are alive.
+    pub(super) live: u64,
+    /// Where the last record ends.
+    pub(super) end: u64,
+    /// A rewrite has begun; it is tried once in a run.
+    rewriting: bool,
+}
+
+impl PackUse {
+    /// Counts a record that is alive.
+    pub(super) fn add(&mut self, piece: &Piece) {
+        self.live += piece.length;
+        self.end = self.end.max(piece.offset + piece.length);
+    }
+
+    /// Whether the pack is worth rewriting: more than nine tenths are holes.
+    fn is_sparse(&self) -> bool {
+        self.live.saturating_mul(10) < self.end
+    }
+}
+
+struct Active {
+    number: u32,
+    file: File,
+    path: PathBuf,
+}
+
+impl std::fmt::Debug for Packs {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Packs").field("packs", &self.state().packs).finish_non_exhaustive()
+    }
+}
+
+impl Packs {
+    /// The packs of a volume, used as `packs` says; new ones get `pack_bytes`. The last one is appended to.
+    pub(super) fn open(
+        index: &Arc<Index>,
+        volume: &Arc<Volume>,
+        packs: BTreeMap<u32, PackUse>,
+        pack_bytes: u64,
+    ) -> Result<Self, StoreError> {
+        let next = packs.last_key_value().map_or(0, |(number, _)| number + 1);
+        let mut state = State { packs, next, ..State::default() };
+        let last = state.packs.last_key_value().map(|(number, last)| (*number, last.end));
+        if let Some((number, end)) = last.filter(|(_, end)| *end < pack_bytes) {
+            let path = path_of(volume, number);
+            match File::options().write(true).open(&path) {
+                Ok(file) => {
+                    // Whatever lies behind the last record was never promised to anyone.
+                    file.set_len(end).map_err(|error| failed(&path, error))?;
+                    state.allocated = end;
+                    state.active = Some(Arc::new(Active { number, file, path }));
+                }
+                Err(error) => tracing::error!(path = %path.display(), %error, "a pack is lost"),
+            }
+        }
+        let (volume, index, state) = (Arc::clone(volume), Arc::clone(index), Mutex::new(state));
+        Ok(Self { volume, index, pack_bytes, queue: Mutex::default(), done: Condvar::new(), state })
+    }
+
+    /// Appends a record and commits its change to the index, both durably, together with others'.
+    pub(super) fn append(&self, record: Vec<u8>, change: Change) -> Result<Piece, StoreError> {
+        let mut queue = self.queue();
+        queue.tickets += 1;
+        let ticket = queue.tickets;
+        queue.waiting.push(Waiting { ticket, record, change });
+        loop {
+            if let Some(answer) = queue.answers.remove(&ticket) {
+                return answer;
+            }
+            if queue.leading {
+                queue = self.done.wait(queue).expect("no holder of this lock panics");
+                continue;
+            }
+            queue.leading = true;
+            let group = next_group(&mut queue.waiting);
+            drop(queue);
+            let answers = self.lead(group);
+            queue = self.queue();
+            queue.leading = false;
+            queue.answers.extend(answers);
+            self.done.notify_all();
+        }
+    }
+
+    /// Writes a group; everyone in it fares alike.
+    fn lead(&self, group: Vec<Waiting>) -> Vec<(u64, Result<Piece, StoreError>)> {
+        let tickets: Vec<u64> = group.iter().map(|waiting| waiting.ticket).collect();
+        match self.write(group) {
+            Ok(pieces) => tickets.into_iter().zip(pieces.into_iter().map(Ok)).collect(),
+            Err(error) => tickets.into_iter().map(|ticket| (ticket, Err(error.clone()))).collect(),
+        }
+    }
+
+    fn write(&self, group: Vec<Waiting>) -> Result<Vec<Piece>, StoreError> {
+        self.volume.writable()?;
+        let total = group.iter().map(|waiting| length_of(&waiting.record)).sum();
+        let (active, mut offset) = self.room(total)?;
+        let mut pieces = Vec::with_capacity(group.len());
+        let mut batch = Batch::default();
+        for Waiting { record, change, .. } in group {
+            let length = length_of(&record);
+            let written = active.file.write_all_at(&record, offset);
+            written.map_err(|error| self.volume.failed(&active.path, length, error))?;
+            let piece = Piece { pack: active.number, offset, length };
+            change(&mut batch, piece);
+            pieces.push(piece);
+            offset += length;
+        }
+        self.volume.sync(&active.file, &active.path)?;
+        self.index.commit(batch, Sync::Now)?;
+        let mut state = self.state();
+        let used = state.packs.entry(active.number).or_default();
+        pieces.iter().for_each(|piece| used.add(piece));
+        Ok(pieces)
+    }
+
+    /// The pack to append to, with blocks for `total` more bytes, and where to begin.
+    fn room(&self, total: u64) -> Result<(Arc<Active>, u64), StoreError> {
+        let (active, end, allocated) = {
+            let state = self.state();
+            let end = |active: &Arc<Active>| state.packs.get(&active.number).map_or(0, |used| used.end);
+            (state.active.clone(), state.active.as_ref().map_or(0, end), state.allocated)
+        };
+        // A pack takes at least one group, however large.
+        match active.filter(|_| end == 0 || end + total <= self.pack_bytes) {
+            Some(active) => {
+                let allocated = self.volume.preallocate(&active.file, &active.path, allocated, end + total)?;
+                self.state().allocated = allocated;
+                Ok((active, end))
+            }
+            None => {
+                self.seal()?;
+                self.start(total)
+            }
+        }
+    }
+
+    /// Ends the active pack: what it has too many blocks goes back.
+    fn seal(&self) -> Result<(), StoreError> {
+        let (active, used) = {
+            let mut state = self.state();
+            let active = state.active.take();
+            let used = active.as_ref().and_then(|active| state.packs.get(&active.number).copied());
+            (active, used.unwrap_or_default())
+        };
+        let Some(active) = active else { return Ok(()) };
+        active.file.set_len(used.end).map_err(|error| failed(&active.path, error))?;
+        if used.live == 0 {
+            self.delete(active.number);
+        }
+        Ok(())
+    }
+
+    fn start(&self, total: u64) -> Result<(Arc<Active>, u64), StoreError> {
+        let number = {
+            let mut state = self.state();
+            state.next += 1;
+            state.next - 1
+        };
+        let path = path_of(&self.volume, number);
+        let opened = File::options().create(true).truncate(true).write(true).open(&path);
+        let file = opened.map_err(|error| self.volume.failed(&path, 0, error))?;
+        self.volume.sync_dir(&self.volume.path("packs"))?;
+        let allocated = self.volume.preallocate(&file, &path, 0, total)?;
+        let active = Arc::new(Active { number, file, path });
+        let mut state = self.state();
+        state.packs.insert(number, PackUse::default());
+        state.allocated = allocated;
+        state.active = Some(Arc::clone(&active));
+        Ok((active, 0))
+    }
+
+    /// Gives back what a record took, which the index no longer names. Tells the pack's number when the pack is worth
+    /// rewriting now.
+    pub(super) fn free(&self, piece: &Piece) -> Option<u32> {
+        let (empty, sparse) = {
+            let mut state = self.state();
+            let sealed = state.active.as_ref().is_none_or(|active| active.number != piece.pack);
+            let used = state.packs.get_mut(&piece.pack)?;
+            used.live = used.live.saturating_sub(piece.length);
+            let sparse = sealed && used.is_sparse() && !used.rewriting;
+            used.rewriting |= sparse;
+            (sealed && used.live == 0, sparse)
+        };
+        if empty {
+            self.delete(piece.pack);
+            return None;
+        }
+        let path = path_of(&self.volume, piece.pack);
+        let opened = File::options().write(true).open(&path);
+        if let Err(error) = opened.and_then(|file| self.volume.punch(&file, piece.offset, piece.length)) {
+            tracing::warn!(path = %path.display(), %error, "can not give back a purged record's blocks");
+        }
+        sparse.then_some(piece.pack)
+    }
+
+    /// Deletes a pack without records. One that stays behind is looked through again at the next start.
+    fn delete(&self, number: u32) {
+        self.state().packs.remove(&number);
+        let path = path_of(&self.volume, number);
+        if let Err(error) = fs::remove_file(&path) {
+            tracing::warn!(path = %path.display(), %error, "can not remove an empty pack");
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().expect("no holder of this lock panics")
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no holder of this lock panics")
+    }
+}
+
+/// Takes the records of the next group out, in the order they came.
+fn next_group(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
+    let ends = waiting.iter().scan(0, |end, waiting| {
+        *end += waiting.record.len();
+        Some(*end)
+    });
+    let count = ends.take_while(|end| *end <= GROUP_BYTES).count();
+    waiting.drain(..count.max(1)).collect()
+}
+
+fn length_of(record: &[u8]) -> u64 {
+    u64::try_from(record.len()).expect("fits")
+}
+
+/// The file of a pack.
+pub(super) fn path_of(volume: &Volume, number: u32) -> PathBuf {
+    volume.path("packs").join(format!("{number:08}.pack"))
+}
+
+/// The packs that lie there, whether the index knows of them or not.
+pub(super) fn numbers(volume: &Volume) -> std::io::Result<Vec<u32>> {
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(volume.path("packs"))? {
+        let path = entry?.path();
+        let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
+        match number.filter(|number| path_of(volume, *number) == path) {
+            Some(number) => numbers.push(number),
+            None => tracing::warn!(path = %path.display(), "not a pack: left alone"),
+        }
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+/// Looks at every record's header in a pack from `from` on. Holes are skipped unread; so is what is no header.
+pub(super) fn scan(
+    volume: &Volume,
+    number: u32,
+    from: u64,
+    mut visit: impl FnMut(Piece, Header) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let path = path_of(volume, number);
+    let io = |error| failed(&path, error);
+    let file = File::open(&path).map_err(io)?;
+    let length = file.metadata().map_err(io)?.len();
+    let mut offset = from;
+    while let Some(data) = next_data(&file, offset).map_err(io)? {
+        offset = (data - data % ALIGN).max(offset);
+        if offset + PACK_DATA > length {
+            break;
+        }
+        let mut bytes = [0; HEADER];
+        file.read_exact_at(&mut bytes, offset).map_err(io)?;
+        let small = |header: &Header| header.kind == Kind::Note || header.place.column_len < FILE_MIN;
+        let whole = |header: &Header| small(header) && offset + header.pack_len() <= length;
+        match Header::decode(&bytes).filter(whole) {
+            Some(header) => {
+                let piece = Piece { pack: number, offset, length: header.pack_len() };
+                visit(piece, header)?;
+                offset += piece.length;
+            }
+            None => offset += ALIGN,
+        }
+    }
+    Ok(())
+}
+
+/// A record's manifest, when all of the record is what its header says.
+pub(super) fn verify(volume: &Volume, piece: &Piece, header: &Header) -> Result<Option<Vec<u8>>, StoreError> {
+    let record = read(volume, piece)?;
+    let stored = usize::try_from(header.stored_len()).expect("within the pack");
+    let (stored, rest) = record[HEADER..].split_at(stored);
+    let manifest = &rest[..usize::try_from(header.manifest_len).expect("checked when decoded")];
+    if header.kind == Kind::Column && !is_column(header, stored) {
+        return Ok(None);
+    }
+    Ok((Manifest::object_id(manifest) == header.place.object).then(|| manifest.to_vec()))
+}
+
+fn is_column(header: &Header, stored: &[u8]) -> bool {
+    let (data, outboard) = stored.split_at(usize::try_from(header.place.column_len).expect("within the pack"));
+    let mut tree = TreeBuilder::new();
+    tree.update(data);
+    let (column, found) = tree.finish();
+    column == header.place.column && found.as_bytes() == outboard
+}
+
+/// Reads a record as it is.
+pub(super) fn read(volume: &Volume, piece: &Piece) -> Result<Vec<u8>, StoreError> {
+    let path = path_of(volume, piece.pack);
+    let mut record = vec![0; usize::try_from(piece.length).expect("a small column's record")];
+    let read = File::open(&path).and_then(|file| file.read_exact_at(&mut record, piece.offset));
+    read.map_err(|error| failed(&path, error))?;
+    Ok(record)
+}
+
+/// Writes a record over itself and syncs it, as [`super::files::refresh`] does a file.
+pub(super) fn refresh(volume: &Volume, piece: &Piece) -> Result<(), StoreError> {
+    let path = path_of(volume, piece.pack);
+    let record = read(volume, piece)?;
+    let file = File::options().write(true).open(&path).map_err(|error| failed(&path, error))?;
+    file.write_all_at(&record, piece.offset).map_err(|error| volume.failed(&path, piece.length, error))?;
+    volume.sync(&file, &path)
+}

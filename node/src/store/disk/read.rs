@@ -1,0 +1,168 @@
+//! Reading without locks: the index says where, the file is opened, and for packs the index is asked again afterwards.
+//!
+//! While a column is read its record may be moved or purged, and its blocks given to others. The index changes before
+//! the blocks do, so bytes are the column's if the index says the same before and after. A file that is open keeps its
+//! bytes whatever becomes of its name.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use ostrakon_proto::{
+    id::ColumnId,
+    limits,
+    tree::{self, Outboard, TreeBuilder, sibling_offsets},
+};
+use rustix::io::Errno;
+
+use super::super::{Range, StoreError};
+use super::{
+    Disk, files,
+    index::{Batch, ColumnRecord, Spot, Sync},
+    packs,
+    record::{FILE_DATA, HEADER, Header, Kind, PACK_DATA},
+    volume::{Volume, failed},
+};
+
+/// How often a column may be moved away while it is being read.
+const TRIES: usize = 8;
+
+/// A stored column, opened.
+struct Opened<'a> {
+    id: &'a ColumnId,
+    file: File,
+    path: PathBuf,
+    /// Where its data begins.
+    data: u64,
+    column_len: u64,
+}
+
+impl Disk {
+    /// A range and its siblings, as stored.
+    pub(super) fn read_range(&self, id: &ColumnId, start: u64, length: u32) -> Result<Range, StoreError> {
+        self.steadily(id, |record| {
+            if record.damaged {
+                return Err(StoreError::Corrupt { column: *id, reason: "found by scrubbing" });
+            }
+            let offsets = sibling_offsets(record.column_len, tree::Range { start, length })?;
+            let opened = Opened::open(&self.volume, id, record)?;
+            let cut = u64::from(length).min(record.column_len - start);
+            let bytes = opened.read(start, cut)?.into();
+            let siblings = offsets.into_iter().map(|offset| opened.sibling(offset)).collect::<Result<_, _>>()?;
+            Ok(Range { bytes, siblings })
+        })
+    }
+
+    /// Reads and hashes a column, and remembers whether it is damaged.
+    pub(super) fn scrub(&self, id: &ColumnId) -> Result<(), StoreError> {
+        let scrubbed = self.steadily(id, |record| Opened::open(&self.volume, id, record)?.verify());
+        let damaged = match &scrubbed {
+            Ok(()) => false,
+            Err(StoreError::Corrupt { .. }) => true,
+            Err(_) => return scrubbed,
+        };
+        let object = self.index.places_of(id).next().transpose()?.map(|(key, _)| key.object);
+        let Some(object) = object else { return scrubbed };
+        let _claim = self.claims.take(id, &object);
+        if let Some(record) = self.index.column(id)?.filter(|record| record.damaged != damaged) {
+            let mut batch = Batch::default();
+            batch.put_column(id, &ColumnRecord { damaged, ..record });
+            self.index.commit(batch, Sync::Later)?;
+        }
+        scrubbed
+    }
+
+    /// Does something with a column's record until the record stays the same meanwhile.
+    fn steadily<T>(
+        &self,
+        id: &ColumnId,
+        mut read: impl FnMut(&ColumnRecord) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut record = self.index.column(id)?.ok_or(StoreError::NotFound { column: *id })?;
+        for _ in 1..TRIES {
+            let result = read(&record);
+            if result.is_ok() && record.spot == Spot::File {
+                return result;
+            }
+            let after = self.index.column(id)?.ok_or(StoreError::NotFound { column: *id })?;
+            if after == record {
+                return result;
+            }
+            record = after;
+        }
+        read(&record)
+    }
+}
+
+impl<'a> Opened<'a> {
+    /// Opens a column and checks its header.
+    fn open(volume: &Volume, id: &'a ColumnId, record: &ColumnRecord) -> Result<Self, StoreError> {
+        let (path, start, data) = match record.spot {
+            Spot::File => (files::path_of(volume, id), 0, FILE_DATA),
+            Spot::Pack(piece) => (packs::path_of(volume, piece.pack), piece.offset, piece.offset + PACK_DATA),
+        };
+        let file = File::open(&path).map_err(|error| unreadable(id, &path, error))?;
+        let opened = Self { id, file, path, data, column_len: record.column_len };
+        let mut bytes = [0; HEADER];
+        opened.fill(&mut bytes, start)?;
+        let its_own = |header: &Header| {
+            header.kind == Kind::Column && header.place.column == *id && header.place.column_len == record.column_len
+        };
+        match Header::decode(&bytes).is_some_and(|header| its_own(&header)) {
+            true => Ok(opened),
+            false => Err(StoreError::Corrupt { column: *id, reason: "its header is not its own" }),
+        }
+    }
+
+    fn fill(&self, bytes: &mut [u8], offset: u64) -> Result<(), StoreError> {
+        self.file.read_exact_at(bytes, offset).map_err(|error| unreadable(self.id, &self.path, error))
+    }
+
+    /// `length` bytes of what follows the header, from `start` on.
+    fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = vec![0; usize::try_from(length).expect("at most a chunk or an outboard")];
+        self.fill(&mut bytes, self.data + start)?;
+        Ok(bytes)
+    }
+
+    fn sibling(&self, offset: u64) -> Result<[u8; 32], StoreError> {
+        let mut node = [0; 32];
+        self.fill(&mut node, self.data + self.column_len + offset)?;
+        Ok(node)
+    }
+
+    /// Hashes all of it.
+    fn verify(&self) -> Result<(), StoreError> {
+        let mut tree = TreeBuilder::new();
+        let chunk = u64::try_from(limits::CHUNK).expect("fits");
+        let mut start = 0;
+        while start < self.column_len {
+            let length = chunk.min(self.column_len - start);
+            tree.update(&self.read(start, length)?);
+            start += length;
+        }
+        let (found, outboard) = tree.finish();
+        if found != *self.id {
+            return Err(StoreError::Corrupt { column: *self.id, reason: "its hash is another" });
+        }
+        let stored = self.read(self.column_len, Outboard::len_of(self.column_len))?;
+        match stored == outboard.as_bytes() {
+            true => Ok(()),
+            false => Err(StoreError::Corrupt { column: *self.id, reason: "its outboard is not its own" }),
+        }
+    }
+}
+
+/// Errors that mean that the column is lost here are told from those of the moment.
+fn unreadable(id: &ColumnId, path: &Path, error: io::Error) -> StoreError {
+    let corrupt = |reason| StoreError::Corrupt { column: *id, reason };
+    match error.kind() {
+        io::ErrorKind::NotFound => corrupt("its file is missing"),
+        io::ErrorKind::UnexpectedEof => corrupt("its file is cut short"),
+        _ if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => corrupt("the disk can not read it"),
+        _ => failed(path, error),
+    }
+}

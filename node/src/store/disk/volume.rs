@@ -1,0 +1,214 @@
+//! The directory and the disk under it: one process at a time, some space kept free, and no trust after a failed sync.
+//!
+//! In come files to preallocate, sync and punch; out come errors that name the file. What is in the files is not here.
+
+use std::{
+    fs::{self, File},
+    io,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use rustix::{
+    fs::{FallocateFlags, FlockOperation, StatVfs, fallocate, flock, statvfs},
+    io::Errno,
+};
+
+use super::super::{StoreError, upload::Share};
+use super::OpenError;
+
+/// Most that is kept free unless configured: enough for logs and the ledger to go on.
+const KEEP_FREE_MAX: u64 = 10 << 30;
+/// The part of the volume that is kept free, if that is less: 5 %.
+const KEEP_FREE_PART: u64 = 20;
+/// Preallocation takes at most this at once, so that a stream of unknown length does not take a whole extent's room.
+const STEP: u64 = 16 << 20;
+
+/// A locked directory.
+#[derive(Debug)]
+pub(super) struct Volume {
+    root: PathBuf,
+    /// Held until the process ends, however it ends.
+    _lock: File,
+    keep_free: Option<u64>,
+    promised: Arc<AtomicU64>,
+    poisoned: AtomicBool,
+    incoming: AtomicU64,
+    #[cfg(test)]
+    pub(super) faults: Faults,
+}
+
+/// What tests do to a disk.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(super) struct Faults {
+    /// Every sync fails.
+    pub(super) syncs: AtomicBool,
+    /// Bytes that are free, whatever the disk says.
+    pub(super) free: std::sync::Mutex<Option<u64>>,
+}
+
+impl Volume {
+    /// Locks the directory, makes what is missing in it, and removes unfinished uploads.
+    pub(super) fn open(root: &Path, keep_free: Option<u64>) -> Result<Self, OpenError> {
+        let io = |source| OpenError::Io { path: root.to_owned(), source };
+        fs::create_dir_all(root).map_err(io)?;
+        let root = root.canonicalize().map_err(io)?;
+        let lock = File::options().create(true).truncate(false).write(true).open(root.join("lock")).map_err(io)?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|error| match error {
+            Errno::WOULDBLOCK => OpenError::InUse { dir: root.clone() },
+            error => io(error.into()),
+        })?;
+        let volume = Self {
+            root,
+            _lock: lock,
+            keep_free,
+            promised: Arc::default(),
+            poisoned: AtomicBool::new(false),
+            incoming: AtomicU64::new(0),
+            #[cfg(test)]
+            faults: Faults::default(),
+        };
+        volume.lay_out().map_err(io)?;
+        volume.sync_dir(&volume.root)?;
+        if let Some(parent) = volume.root.parent() {
+            volume.sync_dir(parent)?;
+        }
+        Ok(volume)
+    }
+
+    fn lay_out(&self) -> io::Result<()> {
+        match fs::remove_dir_all(self.path("incoming")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        ["incoming", "columns", "packs"].into_iter().try_for_each(|dir| fs::create_dir_all(self.path(dir)))
+    }
+
+    /// The path of something in the directory.
+    pub(super) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// A path for an unfinished file that no other has.
+    pub(super) fn incoming_path(&self) -> PathBuf {
+        self.path("incoming").join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string())
+    }
+
+    /// Bytes that columns may still take, promised ones included.
+    pub(super) fn free(&self) -> u64 {
+        #[cfg(test)]
+        if let Some(free) = *self.faults.free.lock().expect("no holder of this lock panics") {
+            return free;
+        }
+        let Ok(disk) = statvfs(&self.root) else { return 0 };
+        let available = disk.f_bavail.saturating_mul(disk.f_frsize);
+        available.saturating_sub(self.keep_free.unwrap_or_else(|| keep_free(&disk)))
+    }
+
+    /// Bytes promised to uploads and not yet taken.
+    pub(super) fn promised(&self) -> u64 {
+        self.promised.load(Ordering::Relaxed)
+    }
+
+    /// Promises room for this many bytes.
+    pub(super) fn promise(&self, bytes: u64) -> Result<Share, StoreError> {
+        let mut share = Share::of(&self.promised);
+        share.set(bytes);
+        let free = self.free();
+        match self.promised() > free {
+            true => Err(StoreError::Full { wanted: bytes, free: free.saturating_sub(self.promised() - bytes) }),
+            false => Ok(share),
+        }
+    }
+
+    /// Makes sure that the file has blocks up to `end`, and some more while there is room; tells up to where it has.
+    pub(super) fn preallocate(&self, file: &File, path: &Path, allocated: u64, end: u64) -> Result<u64, StoreError> {
+        if end <= allocated {
+            return Ok(allocated);
+        }
+        let wanted = end - allocated;
+        let length = if self.free() > wanted + STEP { wanted.next_multiple_of(STEP) } else { wanted };
+        match fallocate(file, FallocateFlags::empty(), allocated, length) {
+            // Without it the file system works all the same, only slower.
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(allocated + length),
+            Err(error) => Err(self.failed(path, length, error.into())),
+        }
+    }
+
+    /// Gives the blocks of a part of a file back; where the file system can not, a rewrite of the file does later.
+    pub(super) fn punch(&self, file: &File, offset: u64, length: u64) -> io::Result<()> {
+        match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length) {
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Makes a file's bytes survive power loss.
+    pub(super) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
+        self.writable()?;
+        self.trust(path, file.sync_data())
+    }
+
+    /// Makes a directory's names survive power loss.
+    pub(super) fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
+        self.writable()?;
+        self.trust(path, File::open(path).and_then(|dir| dir.sync_all()))
+    }
+
+    /// After a failed sync the kernel may have dropped the dirty pages: a second one that succeeds proves nothing.
+    fn trust(&self, path: &Path, synced: io::Result<()>) -> Result<(), StoreError> {
+        #[cfg(test)]
+        let synced = match self.faults.syncs.load(Ordering::Relaxed) {
+            true => Err(Errno::IO.into()),
+            false => synced,
+        };
+        synced.map_err(|error| {
+            self.poison();
+            self.failed(path, 0, error)
+        })
+    }
+
+    /// No more writes until the process was restarted.
+    pub(super) fn poison(&self) {
+        if !self.poisoned.swap(true, Ordering::Relaxed) {
+            tracing::error!(store = %self.root.display(), "a write was not made durable: no more writes until restart");
+        }
+    }
+
+    /// Whether writes are still allowed.
+    pub(super) fn writable(&self) -> Result<(), StoreError> {
+        if self.poisoned.load(Ordering::Relaxed) { Err(StoreError::Poisoned) } else { Ok(()) }
+    }
+
+    /// The error of a write to this file.
+    pub(super) fn failed(&self, path: &Path, wanted: u64, source: io::Error) -> StoreError {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { wanted, free: self.free() },
+            _ => failed(path, source),
+        }
+    }
+}
+
+/// The error of an operation on this file.
+pub(super) fn failed(path: &Path, source: io::Error) -> StoreError {
+    StoreError::Io { path: path.to_owned(), source: Arc::new(source) }
+}
+
+fn keep_free(disk: &StatVfs) -> u64 {
+    (disk.f_blocks.saturating_mul(disk.f_frsize) / KEEP_FREE_PART).min(KEEP_FREE_MAX)
+}
+
+/// The first offset at or after `from` that is not in a hole; `None` when there is none.
+pub(super) fn next_data(file: impl AsFd, from: u64) -> io::Result<Option<u64>> {
+    match rustix::fs::seek(file, rustix::fs::SeekFrom::Data(from)) {
+        Ok(offset) => Ok(Some(offset)),
+        Err(Errno::NXIO) => Ok(None),
+        Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok(Some(from)),
+        Err(error) => Err(error.into()),
+    }
+}

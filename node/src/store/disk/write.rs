@@ -1,0 +1,204 @@
+//! Storing, changing and forgetting places: the order of steps that makes an acknowledgement true.
+//!
+//! Bytes first, durably; then the index, durably; then the answer. Forgetting goes the other way round: the index first,
+//! then the blocks. Every operation here holds a claim on its column and its object.
+
+use bytes::Bytes;
+use ostrakon_proto::{limits, manifest::Manifest, wire::put::UploadId};
+
+use super::super::{Place, PlaceKey, PlaceState, StoreError, StoredPlace, upload::Whole};
+use super::{
+    Disk,
+    files::{self, FILE_MIN, Staged},
+    index::{Batch, ColumnRecord, Piece, PlaceRecord, Spot, Sync},
+    record::{Header, Kind},
+};
+
+/// What changes when a place is stored.
+#[derive(Clone)]
+struct Arrival {
+    /// The place as it will be.
+    stored: StoredPlace,
+    /// Its record as it was, if it was.
+    known: Option<PlaceRecord>,
+    manifest: Bytes,
+    /// Whether the index lacks the manifest.
+    is_first_of_object: bool,
+}
+
+impl Arrival {
+    fn key(&self) -> PlaceKey {
+        self.stored.place.key()
+    }
+
+    fn header(&self, kind: Kind) -> Header {
+        let manifest_len = u32::try_from(self.manifest.len()).expect("bounded by the limit of manifests");
+        Header { kind, place: self.stored.place, manifest_len }
+    }
+
+    fn put(&self, batch: &mut Batch, note: Option<Piece>) {
+        batch.put_place(&self.key(), &PlaceRecord::new(&self.stored, note));
+        if self.is_first_of_object {
+            batch.put_manifest(&self.stored.place.object, &self.manifest);
+        }
+    }
+}
+
+impl Disk {
+    /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: that takes claims too.
+    pub(super) fn store(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<Option<u32>, StoreError> {
+        if manifest.len() > limits::MANIFEST || Manifest::object_id(&manifest) != place.object {
+            return Err(StoreError::WrongManifest { object: place.object });
+        }
+        self.volume.writable()?;
+        let key = place.key();
+        let _claim = self.claims.take(&key.column, &key.object);
+        let column = self.index.column(&key.column)?;
+        let known = self.index.place(&key)?;
+        let stored = known.map_or(StoredPlace::new(place), |known| known.stored(&key).renewed(place.expires));
+        let is_first_of_object = !self.index.has_manifest(&key.object)?;
+        let arrival = Arrival { stored, known, manifest, is_first_of_object };
+        match (column.filter(|column| !column.damaged), known) {
+            (Some(_), Some(known)) => self.renew(arrival, known),
+            (Some(_), None) => {
+                // Only who has the bytes gets a receipt for them.
+                self.uploads.finish(upload, &place)?;
+                self.add_note(arrival)
+            }
+            (None, _) => self.add_column(arrival, self.uploads.finish(upload, &place)?, column),
+        }
+    }
+
+    /// Stores a column that is not there, or damaged.
+    fn add_column(
+        &self,
+        arrival: Arrival,
+        whole: Whole<Staged>,
+        damaged: Option<ColumnRecord>,
+    ) -> Result<Option<u32>, StoreError> {
+        let place = arrival.stored.place;
+        let header = arrival.header(Kind::Column);
+        let note = arrival.known.and_then(|known| known.note);
+        let record = move |spot| ColumnRecord { column_len: place.column_len, spot, damaged: false };
+        let mut arriving = Batch::default();
+        arrival.put(&mut arriving, note);
+        let Whole { body, outboard } = whole;
+        if place.column_len >= FILE_MIN {
+            body.into_file(&header, &outboard, &arrival.manifest)?;
+            arriving.put_column(&place.column, &record(Spot::File));
+            self.index.commit(arriving, Sync::Now)?;
+        } else {
+            let bytes = body.into_record(&header, &outboard, &arrival.manifest)?;
+            let arrival = arrival.clone();
+            let change = move |batch: &mut Batch, piece| {
+                batch.put_column(&place.column, &record(Spot::Pack(piece)));
+                arrival.put(batch, note);
+            };
+            self.packs.append(bytes, Box::new(change))?;
+        }
+        self.recount(&arrival);
+        match damaged.map(|damaged| damaged.spot) {
+            Some(Spot::Pack(piece)) => return Ok(self.packs.free(&piece)),
+            Some(Spot::File) => {}
+            None => self.count_column(place.column_len),
+        }
+        Ok(None)
+    }
+
+    /// Stores a known place once more. Without a note a later `expires` would not outlast the index.
+    fn renew(&self, arrival: Arrival, known: PlaceRecord) -> Result<Option<u32>, StoreError> {
+        let before = known.stored(&arrival.key());
+        if arrival.stored == before {
+            return Ok(None);
+        }
+        if arrival.stored.place.expires > before.place.expires {
+            return self.add_note(arrival);
+        }
+        let mut batch = Batch::default();
+        arrival.put(&mut batch, known.note);
+        self.index.commit(batch, Sync::Now)?;
+        self.recount(&arrival);
+        Ok(None)
+    }
+
+    /// Stores a further place of a column that is there, or renews one.
+    fn add_note(&self, arrival: Arrival) -> Result<Option<u32>, StoreError> {
+        let header = arrival.header(Kind::Note);
+        let mut record = header.encode().to_vec();
+        record.extend_from_slice(&arrival.manifest);
+        record.resize(usize::try_from(header.pack_len()).expect("bounded by the limit of manifests"), 0);
+        let arriving = arrival.clone();
+        self.packs.append(record, Box::new(move |batch, piece| arriving.put(batch, Some(piece))))?;
+        self.recount(&arrival);
+        let old = arrival.known.and_then(|known| known.note);
+        Ok(old.and_then(|old| self.packs.free(&old)))
+    }
+
+    /// Changes a place's state. Not synced: the ledger tells it again.
+    pub(super) fn change_state(&self, key: &PlaceKey, state: PlaceState) -> Result<(), StoreError> {
+        let _claim = self.claims.take(&key.column, &key.object);
+        let record = self.index.place(key)?.ok_or(StoreError::NotFound { column: key.column })?;
+        let before = record.stored(key);
+        let after = StoredPlace { state, ..before };
+        let mut batch = Batch::default();
+        batch.put_place(key, &PlaceRecord::new(&after, record.note));
+        self.index.commit(batch, Sync::Later)?;
+        let mut usage = self.usage_lock();
+        usage.count_out(&before);
+        usage.count_in(&after);
+        Ok(())
+    }
+
+    /// Forgets a place, and what nothing else needs. Tells of a pack that is worth rewriting since.
+    pub(super) fn forget(&self, key: &PlaceKey) -> Result<Option<u32>, StoreError> {
+        let _claim = self.claims.take(&key.column, &key.object);
+        let Some(place) = self.index.place(key)? else { return Ok(None) };
+        let is_last_of_column = self.index.places_of(&key.column).take(2).count() == 1;
+        let column = self.index.column(&key.column)?.filter(|_| is_last_of_column);
+        let mut batch = Batch::default();
+        batch.delete_place(key);
+        if column.is_some() {
+            batch.delete_column(&key.column);
+        }
+        if self.index.places_of_object(&key.object)? == 1 {
+            batch.delete_manifest(&key.object);
+        }
+        self.index.commit(batch, Sync::Now)?;
+        self.uncount(&place.stored(key), column);
+        let note = place.note.and_then(|piece| self.packs.free(&piece));
+        let record = match column.map(|column| column.spot) {
+            Some(Spot::Pack(piece)) => self.packs.free(&piece),
+            Some(Spot::File) => {
+                files::remove(&self.volume, &key.column);
+                None
+            }
+            None => None,
+        };
+        // Two may be worth it at once; the other one's turn comes at the next start.
+        Ok(note.or(record))
+    }
+
+    /// Counts a place that was stored; with it the column, if it is new.
+    fn recount(&self, arrival: &Arrival) {
+        let mut usage = self.usage_lock();
+        if let Some(known) = &arrival.known {
+            usage.count_out(&known.stored(&arrival.key()));
+        }
+        usage.count_in(&arrival.stored);
+    }
+
+    fn count_column(&self, column_len: u64) {
+        let mut usage = self.usage_lock();
+        usage.columns += 1;
+        usage.used_bytes += column_len;
+    }
+
+    fn uncount(&self, place: &StoredPlace, column: Option<ColumnRecord>) {
+        let mut usage = self.usage_lock();
+        usage.count_out(place);
+        if let Some(column) = column {
+            usage.columns -= 1;
+            usage.used_bytes -= column.column_len;
+        }
+    }
+}

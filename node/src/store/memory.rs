@@ -1,0 +1,308 @@
+//! Columns in memory, for the simulator and for tests, with faults on command.
+//!
+//! It promises and refuses as [`super::Disk`] does; the model test holds the two together. What it stores is lost with
+//! the process. Not here: when a fault happens; the simulator decides that.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use bytes::Bytes;
+use ostrakon_proto::{
+    id::{ColumnId, ObjectId},
+    limits,
+    manifest::Manifest,
+    tree::{self, Outboard, TreeBuilder, prove_range},
+    wire::put::UploadId,
+};
+
+use super::{
+    ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, Range, StoreError, StoredPlace, Usage,
+    upload::{Body, Bounds, Share, Uploads, Whole},
+};
+
+/// Uploads open at once, and bytes they hold: as on disk.
+const BOUNDS: Bounds = Bounds { open: 256, held_bytes: 64 << 20 };
+
+/// Whether reads work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reads {
+    /// They do.
+    #[default]
+    Work,
+    /// The disk fails each of them.
+    Fail,
+}
+
+/// Columns in memory.
+#[derive(Debug)]
+pub struct Memory {
+    kept: Mutex<Kept>,
+    uploads: Uploads<Buffer>,
+    promised: Arc<AtomicU64>,
+}
+
+#[derive(Debug, Default)]
+struct Kept {
+    columns: BTreeMap<ColumnId, Column>,
+    places: BTreeMap<PlaceKey, StoredPlace>,
+    manifests: BTreeMap<ObjectId, Shared>,
+    used: u64,
+    capacity: u64,
+    reads: Reads,
+}
+
+#[derive(Debug)]
+struct Column {
+    bytes: Bytes,
+    outboard: Outboard,
+    damaged: bool,
+}
+
+/// A manifest, and how many places have it.
+#[derive(Debug)]
+struct Shared {
+    manifest: Bytes,
+    places: usize,
+}
+
+/// An upload's bytes, and the promise that they find room.
+struct Buffer {
+    bytes: Vec<u8>,
+    _promise: Share,
+}
+
+impl Body for Buffer {
+    fn append(&mut self, bytes: &[u8], _spare: u64) -> Result<(), StoreError> {
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// The simulator's memory is no measure: only what waits out of order counts.
+    fn held(&self) -> u64 {
+        0
+    }
+}
+
+impl Memory {
+    /// An empty store with room for this many bytes of columns.
+    pub fn new(capacity: u64) -> Self {
+        let kept = Kept { capacity, ..Kept::default() };
+        Self { kept: Mutex::new(kept), uploads: Uploads::new(BOUNDS), promised: Arc::default() }
+    }
+
+    /// Fault: the disk is now this large; less than it holds makes it full, and loses nothing.
+    pub fn set_capacity(&self, bytes: u64) {
+        self.kept().capacity = bytes;
+    }
+
+    /// Fault: whether reads work.
+    pub fn set_reads(&self, reads: Reads) {
+        self.kept().reads = reads;
+    }
+
+    /// Fault: flips a bit in the middle of a stored column; tells whether there was one.
+    pub fn corrupt(&self, id: &ColumnId) -> bool {
+        let mut kept = self.kept();
+        let Some(column) = kept.columns.get_mut(id) else { return false };
+        let mut bytes = column.bytes.to_vec();
+        let middle = bytes.len() / 2;
+        let Some(byte) = bytes.get_mut(middle) else { return false };
+        *byte ^= 1;
+        column.bytes = bytes.into();
+        true
+    }
+
+    /// Fault: everything stored is gone, and every upload.
+    pub fn lose_everything(&self) {
+        self.uploads.clear();
+        let mut kept = self.kept();
+        *kept = Kept { capacity: kept.capacity, reads: kept.reads, ..Kept::default() };
+    }
+
+    /// Fault: the node died and came back; what `finish` promised is still there, and nothing else.
+    pub fn restart(&self) {
+        self.uploads.clear();
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().expect("no holder of this lock panics")
+    }
+}
+
+impl Kept {
+    fn places_of(&self, id: &ColumnId) -> impl Iterator<Item = &StoredPlace> {
+        let first = PlaceKey { column: *id, object: ObjectId::new([0; 32]), extent: 0, index: 0 };
+        let column = *id;
+        self.places.range(first..).map(|(_, place)| place).take_while(move |stored| stored.place.column == column)
+    }
+
+    fn has_good(&self, id: &ColumnId) -> bool {
+        self.columns.get(id).is_some_and(|column| !column.damaged)
+    }
+
+    /// Puts a column in, in place of a damaged one if there is one.
+    fn put(&mut self, id: ColumnId, column: Column) {
+        self.used += column.len();
+        self.used -= self.columns.insert(id, column).map_or(0, |damaged| damaged.len());
+    }
+
+    /// Renews a place; tells whether it was there.
+    fn renew(&mut self, place: &Place) -> bool {
+        let Some(stored) = self.places.get_mut(&place.key()) else { return false };
+        *stored = stored.renewed(place.expires);
+        true
+    }
+
+    /// Puts a place in that was not there.
+    fn add(&mut self, place: Place, manifest: Bytes) {
+        self.places.insert(place.key(), StoredPlace::new(place));
+        self.manifests.entry(place.object).or_insert(Shared { manifest, places: 0 }).places += 1;
+    }
+
+    fn forget(&mut self, key: &PlaceKey) {
+        if self.places.remove(key).is_none() {
+            return;
+        }
+        if self.places_of(&key.column).next().is_none() {
+            self.used -= self.columns.remove(&key.column).map_or(0, |column| column.len());
+        }
+        let shared = self.manifests.get_mut(&key.object).expect("every place has its manifest");
+        shared.places -= 1;
+        if shared.places == 0 {
+            self.manifests.remove(&key.object);
+        }
+    }
+}
+
+impl Column {
+    fn len(&self) -> u64 {
+        u64::try_from(self.bytes.len()).expect("fits")
+    }
+}
+
+impl Columns for Memory {
+    fn begin(&self, upload: UploadId, reserve: u64) -> Result<u64, StoreError> {
+        self.uploads.begin(upload, reserve, || {
+            let kept = self.kept();
+            let taken = kept.used + self.promised.load(Ordering::Relaxed);
+            let free = kept.capacity.saturating_sub(taken);
+            if reserve > free {
+                return Err(StoreError::Full { wanted: reserve, free });
+            }
+            let mut promise = Share::of(&self.promised);
+            promise.set(reserve);
+            Ok(Buffer { bytes: Vec::new(), _promise: promise })
+        })
+    }
+
+    fn write(&self, upload: UploadId, offset: u64, bytes: Bytes) -> Result<u64, StoreError> {
+        self.uploads.write(upload, offset, bytes)
+    }
+
+    fn finish(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<(), StoreError> {
+        if manifest.len() > limits::MANIFEST || Manifest::object_id(&manifest) != place.object {
+            self.uploads.abort(upload);
+            return Err(StoreError::WrongManifest { object: place.object });
+        }
+        let mut kept = self.kept();
+        if kept.has_good(&place.column) && kept.renew(&place) {
+            self.uploads.abort(upload);
+            return Ok(());
+        }
+        let Whole { body, outboard } = self.uploads.finish(upload, &place)?;
+        if !kept.has_good(&place.column) {
+            kept.put(place.column, Column { bytes: body.bytes.into(), outboard, damaged: false });
+        }
+        if !kept.renew(&place) {
+            kept.add(place, manifest);
+        }
+        Ok(())
+    }
+
+    fn abort(&self, upload: UploadId) {
+        self.uploads.abort(upload);
+    }
+
+    fn column(&self, id: &ColumnId) -> Result<Option<ColumnInfo>, StoreError> {
+        let kept = self.kept();
+        let info = |column: &Column| ColumnInfo {
+            column_len: column.len(),
+            tokens: kept.places_of(id).take(PLACES).map(|stored| stored.place.token).collect(),
+            damaged: column.damaged,
+        };
+        Ok(kept.columns.get(id).map(info))
+    }
+
+    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<Range, StoreError> {
+        let kept = self.kept();
+        if kept.reads == Reads::Fail {
+            let source = Arc::new(io::Error::other("injected fault"));
+            return Err(StoreError::Io { path: "memory".into(), source });
+        }
+        let column = kept.columns.get(id).ok_or(StoreError::NotFound { column: *id })?;
+        if column.damaged {
+            return Err(StoreError::Corrupt { column: *id, reason: "found by scrubbing" });
+        }
+        let siblings = prove_range(&column.outboard, tree::Range { start, length })?;
+        let end = column.len().min(start + u64::from(length));
+        let [start, end] = [start, end].map(|at| usize::try_from(at).expect("within memory"));
+        Ok(Range { bytes: column.bytes.slice(start..end), siblings })
+    }
+
+    fn manifest(&self, object: &ObjectId) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.kept().manifests.get(object).map(|shared| shared.manifest.clone()))
+    }
+
+    fn places(&self, after: Option<PlaceKey>, limit: usize) -> Result<Vec<StoredPlace>, StoreError> {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, Excluded);
+        Ok(self.kept().places.range((from, Unbounded)).take(limit).map(|(_, stored)| *stored).collect())
+    }
+
+    fn set_state(&self, place: &PlaceKey, state: PlaceState) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let stored = kept.places.get_mut(place).ok_or(StoreError::NotFound { column: place.column })?;
+        stored.state = state;
+        Ok(())
+    }
+
+    fn purge(&self, place: &PlaceKey) -> Result<(), StoreError> {
+        self.kept().forget(place);
+        Ok(())
+    }
+
+    fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError> {
+        let mut kept = self.kept();
+        let column = kept.columns.get_mut(id).ok_or(StoreError::NotFound { column: *id })?;
+        let mut tree = TreeBuilder::new();
+        tree.update(&column.bytes);
+        if tree.finish().0 != *id {
+            column.damaged = true;
+            return Err(StoreError::Corrupt { column: *id, reason: "its hash is another" });
+        }
+        column.damaged = false;
+        Ok(())
+    }
+
+    fn usage(&self) -> Usage {
+        let kept = self.kept();
+        let in_state = |wanted: fn(&PlaceState) -> bool| {
+            kept.places.values().filter(|stored| wanted(&stored.state)).map(|stored| stored.place.column_len).sum()
+        };
+        let (used, promised) = (kept.used, self.promised.load(Ordering::Relaxed));
+        Usage {
+            columns: u64::try_from(kept.columns.len()).expect("fits"),
+            used_bytes: used,
+            temporary_bytes: in_state(|state| matches!(state, PlaceState::Temporary { .. })),
+            trash_bytes: in_state(|state| matches!(state, PlaceState::Trash { .. })),
+            promised_bytes: promised,
+            free_bytes: kept.capacity.saturating_sub(used + promised),
+        }
+    }
+}

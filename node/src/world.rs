@@ -1,0 +1,303 @@
+//! A small network in memory for this crate's tests: nodes on the simulated network, a client, and an object to store.
+
+use std::{sync::Arc, time::Duration};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use ostrakon_net::{
+    Peers, Workers,
+    sim::{SimConfig, SimNetwork},
+};
+use ostrakon_proto::{
+    beacon::BeaconSecret,
+    codec,
+    id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    layout::{Layout, RowId},
+    ledger::{
+        Genesis, GenesisAccount, GenesisProvider, fee,
+        state::{Account, Domain, Validator},
+        tx::{Action, Tx, TxBody},
+    },
+    limits,
+    manifest::{Extent, Manifest, Protection},
+    params::{Code, Params},
+    placement::Draw,
+    row,
+    seal::{ObjectKey, token_hash},
+    sign::{Keypair, Purpose, Signature},
+    tree::TreeBuilder,
+    wire::{
+        Frame, Protocol, Refusal, chain,
+        put::{self, Open, UploadId},
+    },
+};
+use tokio::time::Instant;
+
+use crate::{
+    chain::memory::MemoryLedger,
+    node::{Clock, Node, NodeParts, Settings},
+    store::Memory,
+};
+
+/// The code of the test object.
+pub(crate) const CODE: Code = Code { k: 2, n: 4 };
+/// Time of the genesis.
+const BEGAN_MS: u64 = 1_000_000;
+
+/// A network and who pays on it.
+pub(crate) struct World {
+    pub(crate) genesis: Genesis,
+    pub(crate) net: SimNetwork,
+    pub(crate) account: Keypair,
+    began: Instant,
+}
+
+/// What a node's disk would be.
+#[derive(Clone)]
+pub(crate) struct Disk {
+    pub(crate) columns: Arc<Memory>,
+    pub(crate) ledger: Arc<MemoryLedger>,
+}
+
+pub(crate) fn node_key(number: usize) -> Keypair {
+    Keypair::from_seed(&[u8::try_from(number + 1).expect("few nodes"); 32])
+}
+
+pub(crate) fn node_id(number: usize) -> NodeId {
+    node_key(number).public()
+}
+
+pub(crate) fn domain(number: usize) -> Domain {
+    Domain { operator: format!("o{number}"), infrastructure: format!("i{number}"), region: "r".to_owned() }
+}
+
+fn beacon() -> BeaconSecret {
+    BeaconSecret::from_seed(&[200; 32])
+}
+
+pub(crate) fn genesis(nodes: usize) -> Genesis {
+    let account = Keypair::from_seed(&[100; 32]).public();
+    let provider = |number| GenesisProvider {
+        owner: account,
+        node: node_id(number),
+        addresses: vec![format!("/memory/{}", number + 1)],
+        price: Amount(1_000),
+        capacity: 1 << 30,
+        domain: domain(number),
+    };
+    let validator = Validator { node: node_id(0), beacon_key: beacon().public(), power: 1, domain: domain(0) };
+    let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 2, ..Params::default() };
+    Genesis {
+        name: "test".to_owned(),
+        time_ms: BEGAN_MS,
+        bootstrap: Vec::new(),
+        params,
+        accounts: vec![GenesisAccount { account, balance: Amount(1_000_000_000) }],
+        validators: vec![validator],
+        providers: (0..nodes).map(provider).collect(),
+    }
+}
+
+impl World {
+    /// A network of this many providers, the first of which is the validator. None runs yet.
+    pub(crate) fn new(nodes: usize) -> Self {
+        let (net, account) = (SimNetwork::new(1, SimConfig::default()), Keypair::from_seed(&[100; 32]));
+        Self { genesis: genesis(nodes), net, account, began: Instant::now() }
+    }
+
+    pub(crate) fn disk(&self) -> Disk {
+        Disk { columns: Arc::new(Memory::new(1 << 30)), ledger: Arc::new(MemoryLedger::new(&self.genesis)) }
+    }
+
+    pub(crate) async fn start(&self, number: usize, disk: &Disk) -> Node {
+        self.start_with(number, disk, Settings::default()).await
+    }
+
+    pub(crate) async fn start_with(&self, number: usize, disk: &Disk, settings: Settings) -> Node {
+        let (peers, inbound) = self.net.join(node_id(number));
+        let began = self.began;
+        let elapsed = move || u64::try_from(began.elapsed().as_millis()).expect("tests are short");
+        let parts = NodeParts {
+            genesis: self.genesis.clone(),
+            keypair: node_key(number),
+            beacon: (number == 0).then(beacon),
+            peers,
+            inbound,
+            columns: disk.columns.clone(),
+            ledger: disk.ledger.clone(),
+            workers: Workers::inline(),
+            clock: Clock::new(move || BEGAN_MS + elapsed()),
+            settings,
+        };
+        Node::start(parts).await.expect("genesis and keys fit together")
+    }
+
+    /// All nodes, running, with a first block.
+    pub(crate) async fn start_all(&self) -> Vec<(Node, Disk)> {
+        let mut nodes = Vec::new();
+        for number in 0..self.genesis.providers.len() {
+            let disk = self.disk();
+            nodes.push((self.start(number, &disk).await, disk));
+        }
+        for (node, _) in &nodes {
+            node.chain().wait(Height(1)).await;
+        }
+        nodes
+    }
+
+    pub(crate) fn client(&self, number: u8) -> Client {
+        let (peers, _nobody_asks_it) = self.net.join(NodeId::new([number; 32]));
+        Client { peers }
+    }
+
+    pub(crate) fn payer(&self) -> AccountId {
+        self.account.public()
+    }
+
+    /// A transaction of the payer.
+    pub(crate) fn tx(&self, nonce: u64, valid_until: Height, action: Action) -> Tx {
+        let mut body = TxBody { account: self.payer(), nonce, valid_until, fee: Amount::ZERO, action };
+        body.fee = fee(&self.genesis.params, &body);
+        Tx::sign(body, &self.account, &self.genesis.id())
+    }
+
+    /// What asks `holder` for room for a column of the object.
+    pub(crate) fn open(&self, holder: usize, object: &TestObject, index: u8) -> Open {
+        Open {
+            upload: UploadId([index; 16]),
+            holder: node_id(holder),
+            account: self.payer(),
+            draw: Draw { epoch: Epoch(0), nonce: 0 },
+            extent: 0,
+            index,
+            code: object.manifest.code,
+            reserve: 1 << 20,
+        }
+    }
+
+    pub(crate) fn sign(&self, open: &Open) -> put::Request {
+        let signature = self.account.sign(Purpose::Put, &self.genesis.id(), open);
+        put::Request::Open { open: open.clone(), signature }
+    }
+}
+
+/// Asks nodes as a client does.
+pub(crate) struct Client {
+    peers: Arc<dyn Peers>,
+}
+
+impl Client {
+    pub(crate) async fn ask<Q: BorshSerialize, R: BorshSerialize + BorshDeserialize>(
+        &self,
+        to: usize,
+        protocol: Protocol,
+        request: &Q,
+        body: impl Into<Bytes>,
+    ) -> Result<(R, Bytes), Refusal> {
+        let answer = self.peers.call(node_id(to), protocol, Frame::new(request, body.into())).await;
+        let answer = answer.expect("the node answers");
+        let head: Result<R, Refusal> = answer.decode().expect("the answer is canonical");
+        head.map(|head| (head, answer.body))
+    }
+
+    pub(crate) async fn put(
+        &self,
+        to: usize,
+        request: &put::Request,
+        body: impl Into<Bytes>,
+    ) -> Result<put::Response, Refusal> {
+        self.ask(to, Protocol::Put, request, body).await.map(|(response, _)| response)
+    }
+
+    pub(crate) async fn chain(&self, to: usize, request: &chain::Request) -> Result<chain::Response, Refusal> {
+        self.ask(to, Protocol::Chain, request, Bytes::new()).await.map(|(response, _)| response)
+    }
+
+    pub(crate) async fn records<T: BorshSerialize + BorshDeserialize>(
+        &self,
+        to: usize,
+        request: &chain::Request,
+    ) -> Vec<T> {
+        let answer = self.ask(to, Protocol::Chain, request, Bytes::new()).await;
+        let (response, body): (chain::Response, Bytes) = answer.expect("answered");
+        assert_eq!(response, chain::Response::Records);
+        codec::decode(&body, limits::CHAIN_BODY).expect("canonical")
+    }
+
+    pub(crate) async fn account(&self, to: usize, id: AccountId) -> Account {
+        match self.chain(to, &chain::Request::Account(id)).await {
+            Ok(chain::Response::Account(account)) => account,
+            other => panic!("no account: {other:?}"),
+        }
+    }
+
+    pub(crate) async fn submit(&self, to: usize, tx: &Tx) -> Result<chain::Response, Refusal> {
+        let submitted = self.ask(to, Protocol::Chain, &chain::Request::Submit, codec::encode(tx)).await;
+        submitted.map(|(response, _)| response)
+    }
+
+    /// Stores one column of `object` on a holder, for its receipt.
+    pub(crate) async fn store(&self, world: &World, holder: usize, object: &TestObject, index: u8) -> Signature {
+        let open = world.open(holder, object, index);
+        let opened = self.put(holder, &world.sign(&open), Bytes::new()).await;
+        assert_eq!(opened, Ok(put::Response::Ready { next: 0 }));
+        let column = object.columns[usize::from(index)].clone();
+        let next = u64::try_from(column.len()).expect("small");
+        let chunk = put::Request::Chunk { upload: open.upload, offset: 0 };
+        assert_eq!(self.put(holder, &chunk, column).await, Ok(put::Response::Ready { next }));
+        match self.put(holder, &put::Request::Finish { upload: open.upload }, object.bytes.clone()).await {
+            Ok(put::Response::Receipt(receipt)) => receipt,
+            other => panic!("no receipt: {other:?}"),
+        }
+    }
+}
+
+/// A private object of one row.
+pub(crate) struct TestObject {
+    pub(crate) id: ObjectId,
+    pub(crate) key: ObjectKey,
+    pub(crate) manifest: Manifest,
+    pub(crate) bytes: Bytes,
+    pub(crate) columns: Vec<Bytes>,
+}
+
+impl TestObject {
+    pub(crate) fn new(size: usize, code: Code) -> Self {
+        let (plain, key) = (vec![5; size], ObjectKey::from_bytes([7; 32]));
+        let size = u64::try_from(size).expect("small");
+        let layout = Layout::new(size, code, true).expect("small");
+        let row = RowId { extent: 0, row: 0 };
+        let columns = row::encode(&layout, row, &plain, Some(&key.sealer())).expect("one row");
+        let extent = Extent {
+            columns: columns.iter().map(|column| column_id(column)).collect(),
+            tokens: (0..code.n).map(|index| token_hash(&key.read_token(0, index))).collect(),
+        };
+        let protection = Protection::Sealed { commitment: key.commitment() };
+        let manifest = Manifest { size, code, protection, extents: vec![extent] };
+        let bytes = Bytes::from(manifest.encode());
+        Self { id: Manifest::object_id(&bytes), key, manifest, bytes, columns }
+    }
+
+    pub(crate) fn column(&self, index: usize) -> ColumnId {
+        self.manifest.extents[0].columns[index]
+    }
+
+    pub(crate) fn column_len(&self) -> u64 {
+        u64::try_from(self.columns[0].len()).expect("small")
+    }
+}
+
+fn column_id(column: &[u8]) -> ColumnId {
+    let mut tree = TreeBuilder::new();
+    tree.update(column);
+    tree.finish().0
+}
+
+/// Lets virtual time pass until `done` holds; fails after an hour of it.
+pub(crate) async fn until(what: &str, mut done: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(3600);
+    while !done().await {
+        assert!(Instant::now() < deadline, "{what} did not happen within an hour");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
