@@ -1,0 +1,465 @@
+//! The command line: every command, flag and default, with its help. In goes `argv`, out come plain values that are
+//! already parsed. What a command does is in [`crate::cmd`].
+
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use ostrakon_proto::{
+    id::{AccountId, Amount, ObjectId},
+    link::Link,
+    params::Code,
+};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 integrity, 5 network (a retry may help), 6 funds, 7 partial.
+
+Examples:
+  ostrakon demo                              see it survive the loss of 8 of 14 nodes, on this machine
+  ostrakon devnet up --dir net --nodes 14    a network to try things on
+  ostrakon --profile net/profile add FILE    store a file; prints its link
+  ostrakon --profile net/profile get LINK    fetch it back";
+
+const ADD_HELP: &str = "\
+Examples:
+  ostrakon add report.pdf
+  tar c photos | ostrakon add - --name photos.tar
+  ostrakon add disk.img --class economy --epochs 2000 --dry-run";
+
+const GET_HELP: &str = "\
+Examples:
+  ostrakon get LINK -o report.pdf
+  ostrakon get LINK -o - --range 0-1023 | xxd
+
+Without -o: the name it was added by on this profile, or else its CID, in this directory.";
+
+const RM_HELP: &str = "\
+Example:
+  ostrakon rm CID
+
+The key is gone for good: whoever has no copy of the link can never read it.";
+
+const WALLET_HELP: &str = "\
+Examples:
+  ostrakon wallet address
+  ostrakon wallet balance
+  ostrakon wallet send ost1... 12.5";
+
+const DEMO_HELP: &str = "\
+Examples:
+  ostrakon demo
+  ostrakon demo --file big.iso --keep
+  ostrakon demo --nodes 30 --domains 10 --kill 16
+
+Exit code 0 only if the file came back identical.";
+
+const DEVNET_HELP: &str = "\
+Examples:
+  ostrakon devnet up --dir net --nodes 14 --domains 7
+  ostrakon devnet status --dir net
+  ostrakon devnet kill 0 3 5 --dir net
+  ostrakon devnet down --dir net";
+
+/// Stores files on an Ostrakon network, where any k of n columns restore them.
+#[derive(Debug, Parser)]
+#[command(name = "ostrakon", version, after_help = EXIT_CODES, max_term_width = 110)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What every command understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Print one JSON object on stdout, errors included
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print nothing but the result and errors
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Say more on stderr; twice for even more
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Directory of keys and network [default: ~/.ostrakon]
+    #[arg(long, global = true, value_name = "DIR", env = "OSTRAKON_PROFILE")]
+    pub(crate) profile: Option<PathBuf>,
+}
+
+/// One variant a command.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a profile: a new account key, and the network it is for
+    #[command(after_help = "Example:\n  ostrakon init --network genesis.toml")]
+    Init(Init),
+    /// Store a file, or stdin, and print its link
+    #[command(after_help = ADD_HELP)]
+    Add(Add),
+    /// Fetch an object into a file
+    #[command(after_help = GET_HELP)]
+    Get(Get),
+    /// Write an object to stdout
+    #[command(after_help = "Example:\n  ostrakon cat LINK | tar x")]
+    Cat(Cat),
+    /// List what was added with this profile
+    #[command(after_help = "Examples:\n  ostrakon ls\n  ostrakon ls --json | jq -r '.objects[].cid'")]
+    Ls,
+    /// Show where an object is kept, and what it survives
+    #[command(after_help = "Examples:\n  ostrakon status CID\n  ostrakon status LINK --probe")]
+    Status(Status),
+    /// Read every column of an object and check that they are one codeword
+    #[command(
+        after_help = "Example:\n  ostrakon verify LINK\n\nExit code 7 when it is whole but some columns are not."
+    )]
+    Verify(Named),
+    /// Destroy the key of an object, then end its commitment; the unused escrow comes back
+    #[command(after_help = RM_HELP)]
+    Rm(Named),
+    /// Pay for more epochs
+    #[command(after_help = "Example:\n  ostrakon renew CID --epochs 720")]
+    Renew(Renew),
+    /// Show the account, its balance, or pay someone
+    #[command(after_help = WALLET_HELP)]
+    Wallet {
+        #[command(subcommand)]
+        command: Wallet,
+    },
+    /// List the providers of the network
+    #[command(after_help = "Example:\n  ostrakon providers --json")]
+    Providers,
+    /// Look at the ledger
+    #[command(after_help = "Example:\n  ostrakon ledger head")]
+    Ledger {
+        #[command(subcommand)]
+        command: Ledger,
+    },
+    /// Find out what is wrong with this machine, profile or network
+    #[command(after_help = "Example:\n  ostrakon doctor")]
+    Doctor,
+    /// Print the completion script of a shell
+    #[command(after_help = "Example:\n  ostrakon completions bash > /etc/bash_completion.d/ostrakon")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+    /// The whole story on this machine: add a file, lose most of the nodes, get it back
+    #[command(after_help = DEMO_HELP)]
+    Demo(Demo),
+    /// Run a network of real nodes on this machine
+    #[command(after_help = DEVNET_HELP)]
+    Devnet {
+        #[command(subcommand)]
+        command: Devnet,
+    },
+}
+
+impl Command {
+    /// Whether stdout is for the bytes of an object.
+    pub(crate) fn writes_bytes(&self) -> bool {
+        match self {
+            Self::Cat(_) => true,
+            Self::Get(get) => get.output.as_deref() == Some(Path::new("-")),
+            _ => false,
+        }
+    }
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// The network's genesis file, from whoever runs it
+    #[arg(long, value_name = "FILE", env = "OSTRAKON_NETWORK")]
+    pub(crate) network: Option<PathBuf>,
+}
+
+/// Which row of the network's table of codes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Class {
+    /// More nines
+    Standard,
+    /// Cheaper: fewer parity columns
+    Economy,
+}
+
+/// `add`
+#[derive(Debug, Args)]
+pub(crate) struct Add {
+    /// The file, or - for stdin
+    #[arg(value_name = "PATH|-")]
+    pub(crate) path: PathBuf,
+    /// Anyone who has the CID may read it: nothing is encrypted
+    #[arg(long)]
+    pub(crate) public: bool,
+    /// How many nines to pay for
+    #[arg(long, value_enum, default_value = "standard", conflicts_with = "code")]
+    pub(crate) class: Class,
+    /// The code by hand: any K of N columns restore it
+    #[arg(long, value_name = "K/N")]
+    pub(crate) code: Option<Code>,
+    /// How long to keep it
+    #[arg(long, value_name = "E", default_value_t = 720, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+    /// Wait until every column is stored, not only as many as certify it
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// Say what it would cost, and store nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    /// The name to remember it by on this profile [default: the file's]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+}
+
+/// `get`
+#[derive(Debug, Args)]
+pub(crate) struct Get {
+    /// Its link, or the CID of a public object or of one in `ls`
+    pub(crate) link: Link,
+    /// Where to write it; - is stdout
+    #[arg(short, long, value_name = "OUT|-")]
+    pub(crate) output: Option<PathBuf>,
+    /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
+    #[arg(long, value_name = "A-B", value_parser = parse_range)]
+    pub(crate) range: Option<Range<u64>>,
+    /// Overwrite the file if there is one
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+/// `cat`
+#[derive(Debug, Args)]
+pub(crate) struct Cat {
+    /// Its link, or the CID of a public object or of one in `ls`
+    pub(crate) link: Link,
+    /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
+    #[arg(long, value_name = "A-B", value_parser = parse_range)]
+    pub(crate) range: Option<Range<u64>>,
+}
+
+/// A command about one object.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// Its CID or link
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) link: Link,
+}
+
+impl Named {
+    /// Which object.
+    pub(crate) fn object(&self) -> ObjectId {
+        self.link.object
+    }
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Ask every holder for the first bytes of its column, instead of trusting the ledger alone
+    #[arg(long)]
+    pub(crate) probe: bool,
+}
+
+/// `renew`
+#[derive(Debug, Args)]
+pub(crate) struct Renew {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// How many epochs more
+    #[arg(long, value_name = "E", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) epochs: u64,
+}
+
+/// `wallet`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Wallet {
+    /// Print the account's address
+    Address,
+    /// Print what it has
+    Balance,
+    /// Pay obols to another account
+    Send {
+        /// Whom: an address as `wallet address` prints it
+        to: AccountId,
+        /// How many obols, as in 12.5
+        amount: Amount,
+    },
+}
+
+/// `ledger`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Ledger {
+    /// Show the newest block
+    Head,
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(3..=200))]
+    pub(crate) nodes: u16,
+    /// Over how many domains they are spread
+    #[arg(long, value_name = "M", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) domains: u16,
+    /// What to store [default: 64 MiB of random bytes]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// How many nodes to kill -9 and wipe, the validator among them
+    #[arg(long, value_name = "K", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) kill: u16,
+    /// Leave the network running afterwards, and say how to use it
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+/// `devnet`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Devnet {
+    /// Make a network and start it, and print the profile to use
+    Up(DevnetUp),
+    /// Show which nodes run
+    Status(DevnetDir),
+    /// kill -9 these nodes
+    Kill(DevnetNodes),
+    /// Start these nodes again; without indexes, all that do not run
+    Start {
+        /// Which, by index
+        #[arg(value_name = "I")]
+        nodes: Vec<u16>,
+        #[command(flatten)]
+        dir: DevnetDir,
+    },
+    /// kill -9 these nodes and delete all they stored, as if their disks had burnt; keys and settings stay
+    Wipe(DevnetNodes),
+    /// Stop every node; its files stay
+    Down(DevnetDir),
+}
+
+/// Which network.
+#[derive(Debug, Args)]
+pub(crate) struct DevnetDir {
+    /// The network's directory
+    #[arg(long, value_name = "D")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Which nodes of which network.
+#[derive(Debug, Args)]
+pub(crate) struct DevnetNodes {
+    /// Which, by index
+    #[arg(value_name = "I", required = true)]
+    pub(crate) nodes: Vec<u16>,
+    #[command(flatten)]
+    pub(crate) dir: DevnetDir,
+}
+
+/// `devnet up`
+#[derive(Debug, Args)]
+pub(crate) struct DevnetUp {
+    #[command(flatten)]
+    pub(crate) dir: DevnetDir,
+    /// How many nodes
+    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) nodes: u16,
+    /// Over how many domains they are spread
+    #[arg(long, value_name = "M", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) domains: u16,
+    /// How many of them validate; the solo order takes one
+    #[arg(long, value_name = "V", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=1))]
+    pub(crate) validators: u16,
+}
+
+/// `A-B`, both included, or `A-`.
+fn parse_range(text: &str) -> Result<Range<u64>, String> {
+    let wrong = || format!("{text:?} is no range: say A-B with A <= B, both included, or A- for all from A on");
+    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
+    let first: u64 = first.parse().map_err(|_| wrong())?;
+    let end = match last {
+        "" => u64::MAX,
+        _ => last.parse::<u64>().ok().and_then(|last| last.checked_add(1)).ok_or_else(wrong)?,
+    };
+    if first < end { Ok(first..end) } else { Err(wrong()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_help_and_an_example() {
+        for command in Cli::command().get_subcommands() {
+            assert!(command.get_about().is_some(), "{} has no help", command.get_name());
+            let after = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(after.contains("ostrakon "), "{} has no example", command.get_name());
+        }
+    }
+
+    #[test]
+    fn globals_stand_before_or_after_the_command() {
+        for line in ["ostrakon --json --profile p ls", "ostrakon ls --json --profile p"] {
+            let cli = parse(line).expect("parses");
+            assert!(cli.global.json);
+            assert_eq!(cli.global.profile, Some(PathBuf::from("p")));
+        }
+        assert!(parse("ostrakon -q -v ls").is_err());
+    }
+
+    #[test]
+    fn what_can_not_be_is_refused() {
+        for line in [
+            "ostrakon",
+            "ostrakon add",
+            "ostrakon add x --class economy --code 4/6",
+            "ostrakon add x --code 6/4",
+            "ostrakon add x --epochs 0",
+            "ostrakon get nonsense",
+            "ostrakon renew nonsense",
+            "ostrakon wallet send ost1x 1",
+            "ostrakon demo --nodes 2",
+            "ostrakon devnet up",
+            "ostrakon devnet up --dir d --validators 4",
+            "ostrakon devnet kill --dir d",
+            "ostrakon devnet kill x --dir d",
+            "ostrakon completions cobol",
+        ] {
+            assert!(parse(line).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn ranges_include_both_ends() {
+        let check = |text, expect: Option<Range<u64>>| assert_eq!(parse_range(text).ok(), expect, "{text}");
+        check("0-0", Some(0..1));
+        check("5-9", Some(5..10));
+        check("7-", Some(7..u64::MAX));
+        check("9-5", None);
+        check("-5", None);
+        check("5", None);
+        check("a-b", None);
+        check("0-18446744073709551615", None);
+        check(&format!("{}-", u64::MAX), None);
+    }
+
+    #[test]
+    fn the_demo_s_defaults_are_those_of_the_design() {
+        let Command::Demo(demo) = parse("ostrakon demo").expect("parses").command else { panic!("not the demo") };
+        assert_eq!((demo.nodes, demo.domains, demo.kill, demo.keep), (14, 7, 8, false));
+    }
+}

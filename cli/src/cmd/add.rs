@@ -1,0 +1,325 @@
+//! `ostrakon add`: stores a file or stdin, remembers its link on this profile, and prints the link.
+
+use std::path::Path;
+
+use anyhow::Context;
+use ostrakon::{AddOptions, Added, Client, CodeChoice, Entry, Profile, Quote};
+use ostrakon_proto::{
+    id::NodeId,
+    params::{Class, Code},
+    placement::Tolerance,
+};
+use serde::Serialize;
+use tokio::time::Instant;
+
+use super::{Home, interruptible, unix_ms};
+use crate::{
+    args::{self, Add},
+    exit::usage,
+    objects::Objects,
+    output::{Output, Paint, Table, bytes_text, rate_text},
+    progress::Progress,
+};
+
+/// What `add --json` prints: scripts rely on these fields.
+#[derive(Debug, Serialize)]
+pub(crate) struct AddObject {
+    pub(crate) cid: String,
+    pub(crate) link: String,
+    pub(crate) size: u64,
+    pub(crate) stored_bytes: u64,
+    pub(crate) code: Code,
+    pub(crate) slots: Vec<SlotObject>,
+    height: u64,
+    expires_epoch: u64,
+    price: String,
+    survives: String,
+    pub(crate) seconds: f64,
+}
+
+/// Where one column is.
+#[derive(Debug, Serialize)]
+pub(crate) struct SlotObject {
+    pub(crate) extent: u32,
+    index: u8,
+    pub(crate) provider: NodeId,
+    domain: String,
+    column: String,
+    stored: bool,
+}
+
+impl AddObject {
+    fn new(added: &Added, seconds: f64) -> Self {
+        let slot = |slot: &ostrakon::AddedSlot| SlotObject {
+            extent: slot.extent,
+            index: slot.index,
+            provider: slot.provider,
+            domain: slot.domain.to_string(),
+            column: slot.column.to_string(),
+            stored: slot.stored,
+        };
+        Self {
+            cid: added.link.object.to_string(),
+            link: added.link.to_string(),
+            size: added.size,
+            stored_bytes: added.stored_bytes,
+            code: added.code,
+            slots: added.slots.iter().map(slot).collect(),
+            height: added.height.0,
+            expires_epoch: added.end.0,
+            price: added.price.to_string(),
+            survives: survives(added.code, added.tolerance),
+            seconds,
+        }
+    }
+
+    fn words(&self) -> String {
+        let (size, rate) = (bytes_text(self.size), rate_text(self.size, self.seconds));
+        let (Code { k, n }, stored) = (self.code, self.slots.iter().filter(|slot| slot.stored).count());
+        format!(
+            "{size} in {:.1} s, {rate}; paid {} obols, until epoch {}\n\
+             any {k} of {n} columns restore it, {stored} of {} are stored; it survives {}",
+            self.seconds,
+            self.price,
+            self.expires_epoch,
+            self.slots.len(),
+            self.survives
+        )
+    }
+}
+
+/// What `add --dry-run --json` prints.
+#[derive(Debug, Serialize)]
+struct QuoteObject {
+    dry_run: bool,
+    size: u64,
+    stored_bytes: u64,
+    code: Code,
+    repair_threshold: u8,
+    epochs: u64,
+    price: String,
+    fee: String,
+    balance: String,
+    survives: String,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// As the SDK's `add`; and when there is no such file.
+pub(crate) async fn run(args: Add, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let options = options(&args);
+    let profile = home.profile()?;
+    let is_stdin = args.path == Path::new("-");
+    if args.dry_run {
+        return quote(&args, &options, &profile, out).await;
+    }
+    if !is_stdin {
+        file_size(&args.path)?;
+    }
+    let client = profile.connect()?;
+    let added = match is_stdin {
+        true => interruptible(add_stdin(&client, &options, out)).await?,
+        false => interruptible(add_file(&client, &args.path, &options, out)).await?,
+    };
+    let name = args.name.unwrap_or_else(|| usual_name(&args.path));
+    let entry = Entry {
+        cid: added.cid.parse().context("the SDK names objects by CIDs")?,
+        link: added.link.clone(),
+        name,
+        size: added.size,
+        time_ms: unix_ms(),
+    };
+    // The object is stored: whatever happens to the list, its link must be seen.
+    let remembered = Objects::of(&profile).append(&entry);
+    out.words(&added.words());
+    out.answer(&added, |_| added.link.clone())?;
+    remembered.context("the object is stored and its link printed, but this profile could not remember it")
+}
+
+fn options(args: &Add) -> AddOptions {
+    let class = match args.class {
+        args::Class::Standard => Class::Standard,
+        args::Class::Economy => Class::Economy,
+    };
+    let code = args.code.map_or(CodeChoice::Class(class), CodeChoice::Code);
+    AddOptions { public: args.public, code, epochs: args.epochs, all: args.all, ..AddOptions::default() }
+}
+
+/// Adds a file.
+///
+/// # Errors
+/// As the SDK's `add`; and when the file can not be read.
+pub(crate) async fn add_file(
+    client: &Client,
+    path: &Path,
+    options: &AddOptions,
+    out: &Output,
+) -> anyhow::Result<AddObject> {
+    let size = file_size(path)?;
+    let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?;
+    let (began, progress) = (Instant::now(), Progress::new("add", out));
+    let options = AddOptions { size: Some(size), ..options.clone() };
+    let added = client.add(file, &options, &progress.events(out)).await?;
+    drop(progress);
+    Ok(AddObject::new(&added, began.elapsed().as_secs_f64()))
+}
+
+async fn add_stdin(client: &Client, options: &AddOptions, out: &Output) -> anyhow::Result<AddObject> {
+    let (began, progress) = (Instant::now(), Progress::new("add", out));
+    let added = client.add(tokio::io::stdin(), options, &progress.events(out)).await?;
+    drop(progress);
+    Ok(AddObject::new(&added, began.elapsed().as_secs_f64()))
+}
+
+/// The size of a plain file.
+fn file_size(path: &Path) -> anyhow::Result<u64> {
+    let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
+    if metadata.is_file() {
+        return Ok(metadata.len());
+    }
+    let path = path.display();
+    Err(usage(format!("{path} is no file; a directory goes in as one stream: `tar c {path} | ostrakon add -`")))
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
+    usage(format!("can not read {}: {error}", path.display()))
+}
+
+fn usual_name(path: &Path) -> String {
+    let name = path.file_name().filter(|_| path != Path::new("-"));
+    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
+/// What an object of this code survives, where its columns are spread so well.
+pub(crate) fn survives(code: Code, tolerance: Tolerance) -> String {
+    let nodes = match code.spare() {
+        1 => "the loss of any node".to_owned(),
+        spare => format!("the loss of any {spare} nodes"),
+    };
+    let domains = match tolerance {
+        Tolerance::Nodes => "but not of every whole domain",
+        Tolerance::Domain => "and of any whole domain",
+        Tolerance::DomainAndNode => "and of a whole domain and one more node, even while a repair is pending",
+        Tolerance::Disasters => "and of several whole domains",
+    };
+    format!("{nodes}, {domains}")
+}
+
+async fn quote(args: &Add, options: &AddOptions, profile: &Profile, out: &Output) -> anyhow::Result<()> {
+    if args.path == Path::new("-") {
+        return Err(usage("the price of stdin is known only at its end: --dry-run needs a file"));
+    }
+    let quote = profile.connect()?.quote(file_size(&args.path)?, options).await?;
+    let object = QuoteObject::new(&quote);
+    out.answer(&object, |paint| object.text(paint))?;
+    Ok(())
+}
+
+impl QuoteObject {
+    fn new(quote: &Quote) -> Self {
+        Self {
+            dry_run: true,
+            size: quote.size,
+            stored_bytes: quote.stored_bytes,
+            code: quote.code,
+            repair_threshold: quote.repair_threshold,
+            epochs: quote.epochs,
+            price: quote.price.to_string(),
+            fee: quote.fee.to_string(),
+            balance: quote.balance.to_string(),
+            survives: survives(quote.code, quote.tolerance),
+        }
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let (Code { k, n }, stored) = (self.code, bytes_text(self.stored_bytes));
+        let mut table = Table::new(0);
+        table.plain([
+            "price".to_owned(),
+            format!("{} obols for {} epochs, and {} in fees", self.price, self.epochs, self.fee),
+        ]);
+        table.plain(["balance".to_owned(), format!("{} obols", self.balance)]);
+        table.plain([
+            "stored".to_owned(),
+            format!("{stored} for {}: any {k} of {n} columns restore it", bytes_text(self.size)),
+        ]);
+        table.plain(["survives".to_owned(), self.survives.clone()]);
+        table.render(paint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::{
+        id::{Amount, ColumnId, Epoch, Height, ObjectId},
+        ledger::state::Domain,
+        link::Link,
+        seal::ObjectKey,
+    };
+
+    use super::*;
+
+    fn added() -> Added {
+        let domain = Domain { operator: "a".to_owned(), infrastructure: "b".to_owned(), region: "c".to_owned() };
+        let slot = |index: u8| ostrakon::AddedSlot {
+            extent: 0,
+            index,
+            provider: NodeId::new([index; 32]),
+            domain: domain.clone(),
+            column: ColumnId::new([9; 32]),
+            stored: index != 2,
+        };
+        Added {
+            link: Link { object: ObjectId::new([1; 32]), key: Some(ObjectKey::from_bytes([2; 32])) },
+            size: 1_000_000,
+            stored_bytes: 3_000_000,
+            code: Code { k: 1, n: 3 },
+            tolerance: Tolerance::Domain,
+            slots: (0..3).map(slot).collect(),
+            height: Height(7),
+            end: Epoch(720),
+            price: Amount(1_500_000),
+            spread: 3,
+            existing: false,
+        }
+    }
+
+    #[test]
+    fn the_object_has_the_fields_that_scripts_rely_on() {
+        let value = serde_json::to_value(AddObject::new(&added(), 0.5)).expect("serialises");
+        assert_eq!(value["cid"], ObjectId::new([1; 32]).to_string());
+        assert_eq!(value["link"], added().link.to_string());
+        assert_eq!((value["size"].as_u64(), value["stored_bytes"].as_u64()), (Some(1_000_000), Some(3_000_000)));
+        assert_eq!(value["code"], serde_json::json!({"k": 1, "n": 3}));
+        assert_eq!((value["height"].as_u64(), value["seconds"].as_f64()), (Some(7), Some(0.5)));
+        let slot = &value["slots"][2];
+        assert_eq!(slot["provider"], NodeId::new([2; 32]).to_string());
+        assert_eq!(slot["domain"], "a/b/c");
+        assert_eq!(slot["column"], ColumnId::new([9; 32]).to_string());
+        assert_eq!(slot["stored"], false);
+    }
+
+    #[test]
+    fn people_learn_the_price_and_what_it_buys() {
+        let words = AddObject::new(&added(), 0.5).words();
+        assert!(words.starts_with("976.6 KiB in 0.5 s, 2.0 MB/s; paid 1.5 obols, until epoch 720\n"), "{words}");
+        let rest = "2 of 3 are stored; it survives the loss of any 2 nodes, and of any whole domain";
+        assert!(words.ends_with(rest), "{words}");
+    }
+
+    #[test]
+    fn names_are_those_of_files() {
+        let check = |path, expect: &str| assert_eq!(usual_name(Path::new(path)), expect);
+        check("a/b.txt", "b.txt");
+        check("-", "");
+        check("/", "");
+    }
+
+    #[test]
+    fn a_directory_is_refused_with_the_way_to_add_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let error = file_size(dir.path()).expect_err("is no file").to_string();
+        assert!(error.contains("tar c") && error.contains("ostrakon add -"), "{error}");
+    }
+}

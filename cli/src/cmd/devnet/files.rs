@@ -1,0 +1,206 @@
+//! A devnet on disk: `devnet.toml`, the nodes' data directories and the profile.
+//!
+//! Writes what [`super::plan`] planned, reads it back, and keeps two commands from changing one devnet at once. Which
+//! nodes run is asked of the system, never stored.
+
+use std::{
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use ostrakon::{ErrorKind, Profile};
+use ostrakon_proto::ledger::Genesis;
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroizing;
+
+use super::plan::{NodeEntry, Plan, PlannedNode};
+use crate::{
+    exit::{failure, usage},
+    output::Output,
+};
+
+const STATE: &str = "devnet.toml";
+const LOCK: &str = "devnet.lock";
+
+/// A devnet that is on disk.
+#[derive(Debug)]
+pub(crate) struct Devnet {
+    /// Its directory, absolute.
+    pub(crate) dir: PathBuf,
+    /// Its nodes, by index.
+    pub(crate) nodes: Vec<NodeEntry>,
+}
+
+/// What `devnet.toml` says.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    nodes: Vec<NodeEntry>,
+}
+
+/// The right to change a devnet; it ends with the value.
+#[derive(Debug)]
+pub(crate) struct Held {
+    _lock: File,
+}
+
+impl Devnet {
+    /// Writes `plan` into the empty directory `dir`.
+    ///
+    /// # Errors
+    /// When something can not be written.
+    pub(crate) fn create(dir: &Path, plan: &Plan, genesis: &Genesis) -> anyhow::Result<Self> {
+        let genesis_text = toml::to_string(genesis)?;
+        for node in &plan.nodes {
+            write_node(&node.entry.data_dir(dir), node, plan, &genesis_text)?;
+        }
+        private_dir(&dir.join("profile"))?;
+        Profile::init_with(&dir.join("profile"), genesis, &plan.account)?;
+        let nodes: Vec<NodeEntry> = plan.nodes.iter().map(|node| node.entry.clone()).collect();
+        let state = State { nodes };
+        // Last: a directory with this file is a whole devnet.
+        write_file(&dir.join(STATE), &toml::to_string(&state)?)?;
+        Ok(Self { dir: dir.to_owned(), nodes: state.nodes })
+    }
+
+    /// The devnet in `dir`.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+        let none = || {
+            let dir = dir.display();
+            failure(
+                ErrorKind::NotFound,
+                format!("{dir} holds no devnet; make one with `ostrakon devnet up --dir {dir}`"),
+            )
+        };
+        let dir = fs::canonicalize(dir).map_err(|_| none())?;
+        let path = dir.join(STATE);
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
+            read => read.with_context(|| format!("can not read {}", path.display()))?,
+        };
+        let state: State = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        Ok(Self { dir, nodes: state.nodes })
+    }
+
+    /// The profile of its account.
+    pub(crate) fn profile(&self) -> PathBuf {
+        self.dir.join("profile")
+    }
+
+    /// Its genesis.
+    ///
+    /// # Errors
+    /// When the file can not be read.
+    pub(crate) fn genesis(&self) -> anyhow::Result<Genesis> {
+        Ok(Profile::open(&self.profile())?.genesis().clone())
+    }
+
+    /// The data directories of all nodes.
+    pub(crate) fn data_dirs(&self) -> Vec<PathBuf> {
+        self.nodes.iter().map(|node| node.data_dir(&self.dir)).collect()
+    }
+
+    /// The nodes of these indexes, each once.
+    ///
+    /// # Errors
+    /// When an index is too high.
+    pub(crate) fn pick(&self, indexes: &[u16]) -> anyhow::Result<Vec<&NodeEntry>> {
+        if let Some(wrong) = indexes.iter().find(|index| usize::from(**index) >= self.nodes.len()) {
+            let (count, last) = (self.nodes.len(), self.nodes.len().saturating_sub(1));
+            return Err(usage(format!("there is no node {wrong}: {count} nodes, 0 to {last}")));
+        }
+        Ok(self.nodes.iter().filter(|node| indexes.contains(&node.index)).collect())
+    }
+
+    /// Deletes what the node of this data directory stored and knows of the ledger; its keys and settings stay.
+    ///
+    /// # Errors
+    /// When something can not be deleted.
+    pub(crate) fn wipe(data_dir: &Path) -> anyhow::Result<()> {
+        for part in ["store", "chain"] {
+            let path = data_dir.join(part);
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(error).with_context(|| format!("can not delete {}", path.display()));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the directory for a new devnet, takes it, and returns its absolute path.
+///
+/// # Errors
+/// When it is not empty.
+pub(crate) fn claim(dir: &Path, out: &Output) -> anyhow::Result<(PathBuf, Held)> {
+    private_dir(dir)?;
+    let dir = fs::canonicalize(dir).with_context(|| format!("can not use {}", dir.display()))?;
+    let held = hold(&dir, out)?;
+    let entries = fs::read_dir(&dir).with_context(|| format!("can not read {}", dir.display()))?;
+    let used = entries.flatten().any(|entry| entry.file_name() != LOCK);
+    match (used, dir.join(STATE).is_file()) {
+        (false, _) => Ok((dir, held)),
+        (true, true) => Err(usage(format!(
+            "{0} already holds a devnet: start it again with `ostrakon devnet start --dir {0}`, or stop it with \
+             `ostrakon devnet down --dir {0}` and delete the directory",
+            dir.display()
+        ))),
+        (true, false) => Err(usage(format!("{} is not empty: choose another directory, or empty it", dir.display()))),
+    }
+}
+
+/// Waits for other commands that change this devnet, and keeps more of them out.
+///
+/// # Errors
+/// When the lock file can not be made.
+pub(crate) fn hold(dir: &Path, out: &Output) -> anyhow::Result<Held> {
+    let path = dir.join(LOCK);
+    let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
+    let file = file.with_context(|| format!("can not open {}", path.display()))?;
+    match file.try_lock() {
+        Ok(()) => return Ok(Held { _lock: file }),
+        Err(TryLockError::WouldBlock) => out.words("waiting for another command on this devnet"),
+        Err(TryLockError::Error(error)) => {
+            return Err(error).with_context(|| format!("can not lock {}", path.display()));
+        }
+    }
+    file.lock().with_context(|| format!("can not lock {}", path.display()))?;
+    Ok(Held { _lock: file })
+}
+
+/// One node's data directory, as `ostrakon-node run --dir` wants it.
+fn write_node(dir: &Path, node: &PlannedNode, plan: &Plan, genesis: &str) -> anyhow::Result<()> {
+    private_dir(dir)?;
+    write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry)?)?;
+    write_file(&dir.join("genesis.toml"), genesis)?;
+    write_secret(&dir.join("node.key"), &node.key.seed())?;
+    if node.entry.validator {
+        write_secret(&dir.join("beacon.key"), &plan.beacon)?;
+    }
+    Ok(())
+}
+
+fn private_dir(path: &Path) -> anyhow::Result<()> {
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("can not make the directory {}", path.display()))
+}
+
+fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
+    fs::write(path, text).with_context(|| format!("can not write {}", path.display()))
+}
+
+/// A seed, as 64 hexadecimal digits, for its owner's eyes alone.
+fn write_secret(path: &Path, seed: &[u8; 32]) -> anyhow::Result<()> {
+    let text = Zeroizing::new(format!("{}\n", hex::encode(seed)));
+    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
+    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("can not write {}", path.display()))
+}

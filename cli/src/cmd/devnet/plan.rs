@@ -1,0 +1,238 @@
+//! What a devnet is to be: its keys, domains, ports and genesis. Pure: seeds, ports and the time come in; what is to be
+//! written comes out. Writing it is [`super::files`].
+
+use std::path::{Path, PathBuf};
+
+use ostrakon_proto::{
+    beacon::BeaconSecret,
+    id::{Amount, NodeId},
+    ledger::{
+        Genesis, GenesisAccount, GenesisProvider,
+        state::{Domain, Validator},
+    },
+    params::Params,
+    sign::Keypair,
+};
+use serde::{Deserialize, Serialize};
+
+/// Bytes that each node offers: more than a test can fill, whatever the disk has.
+const CAPACITY: u64 = 1 << 40;
+/// What the profile's account begins with, in obols.
+const PLENTY: u64 = 1_000_000_000;
+/// Price of one GiB for one epoch.
+const PRICE: Amount = Amount(1_000);
+
+/// The longest time between two blocks, in milliseconds.
+const BLOCK_INTERVAL_MS: u64 = 500;
+/// Threads of one node: many nodes share this machine.
+const WORKERS: usize = 4;
+/// Bytes of the disk that nodes leave free: a machine to try things on may have little.
+const KEEP_FREE: u64 = 256 << 20;
+
+/// How large a devnet is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// How many nodes.
+    pub(crate) nodes: u16,
+    /// Over how many domains.
+    pub(crate) domains: u16,
+}
+
+/// One node that is to be.
+#[derive(Debug)]
+pub(crate) struct PlannedNode {
+    /// Its key.
+    pub(crate) key: Keypair,
+    /// What `devnet.toml` says of it.
+    pub(crate) entry: NodeEntry,
+}
+
+/// One node of a devnet, as `devnet.toml` keeps it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct NodeEntry {
+    /// Its number, from 0 on.
+    pub(crate) index: u16,
+    /// Its identity.
+    pub(crate) provider: NodeId,
+    /// Its TCP port on 127.0.0.1.
+    pub(crate) port: u16,
+    /// Whether it validates.
+    pub(crate) validator: bool,
+    /// What it fails together with.
+    pub(crate) domain: Domain,
+}
+
+impl NodeEntry {
+    /// Where it listens.
+    pub(crate) fn address(&self) -> String {
+        format!("/ip4/127.0.0.1/tcp/{}", self.port)
+    }
+
+    /// The same with its peer id, as others dial it.
+    pub(crate) fn dial(&self) -> String {
+        format!("{}/p2p/{}", self.address(), ostrakon_net::peer_id_text(&self.provider))
+    }
+
+    /// Its data directory in the devnet's `dir`.
+    pub(crate) fn data_dir(&self, dir: &Path) -> PathBuf {
+        dir.join(format!("node-{:02}", self.index))
+    }
+}
+
+/// A devnet that is to be.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Key of the profile's account.
+    pub(crate) account: Keypair,
+    /// Seed of the validator's beacon key.
+    pub(crate) beacon: [u8; 32],
+    /// The nodes; node 0 validates.
+    pub(crate) nodes: Vec<PlannedNode>,
+}
+
+impl Plan {
+    /// A devnet of this shape, one node a port, with seeds from `random`.
+    pub(crate) fn new(shape: Shape, ports: &[u16], mut random: impl FnMut() -> [u8; 32]) -> Self {
+        let node = |(index, port): (u16, &u16)| {
+            let key = Keypair::from_seed(&random());
+            let entry = NodeEntry {
+                index,
+                provider: key.public(),
+                port: *port,
+                validator: index == 0,
+                domain: domain(index % shape.domains),
+            };
+            PlannedNode { key, entry }
+        };
+        let nodes = (0..shape.nodes).zip(ports).map(node).collect();
+        Self { account: Keypair::from_seed(&random()), beacon: random(), nodes }
+    }
+
+    /// The genesis that makes it one network.
+    pub(crate) fn genesis(&self, name: &str, time_ms: u64) -> Genesis {
+        let validator = |node: &PlannedNode| Validator {
+            node: node.entry.provider,
+            beacon_key: BeaconSecret::from_seed(&self.beacon).public(),
+            power: 1,
+            domain: node.entry.domain.clone(),
+        };
+        Genesis {
+            name: name.to_owned(),
+            time_ms,
+            params: params(),
+            accounts: vec![GenesisAccount {
+                account: self.account.public(),
+                balance: Amount::obols(PLENTY).expect("a constant that fits"),
+            }],
+            validators: self.nodes.iter().filter(|node| node.entry.validator).map(validator).collect(),
+            providers: self.nodes.iter().map(provider).collect(),
+            bootstrap: self.nodes.iter().map(|node| node.entry.dial()).collect(),
+        }
+    }
+}
+
+/// Epochs of ten seconds, so that terms end while one watches; draws good for an hour, longer than any upload here takes,
+/// and trash kept as long, as the rules want it; and no least number of domains, for all are on one machine anyway.
+pub(crate) fn params() -> Params {
+    Params { epoch_blocks: 20, draw_epochs: 360, min_domains: 1, trash_epochs: 360, ..Params::default() }
+}
+
+/// What `node.toml` says; the rest are the node's defaults.
+#[derive(Debug, Serialize)]
+struct NodeToml {
+    listen: Vec<String>,
+    block_interval_ms: u64,
+    workers: usize,
+    keep_free: u64,
+}
+
+/// The configuration of a node.
+///
+/// # Errors
+/// Never for what a plan has.
+pub(crate) fn node_toml(node: &NodeEntry) -> Result<String, toml::ser::Error> {
+    toml::to_string(&NodeToml {
+        listen: vec![node.address()],
+        block_interval_ms: BLOCK_INTERVAL_MS,
+        workers: WORKERS,
+        keep_free: KEEP_FREE,
+    })
+}
+
+/// Each node is its own owner: its key is an account as well.
+fn provider(node: &PlannedNode) -> GenesisProvider {
+    GenesisProvider {
+        owner: node.key.public(),
+        node: node.entry.provider,
+        addresses: vec![node.entry.address()],
+        domain: node.entry.domain.clone(),
+        price: PRICE,
+        capacity: CAPACITY,
+    }
+}
+
+fn domain(number: u16) -> Domain {
+    Domain {
+        operator: format!("operator-{number}"),
+        infrastructure: format!("infra-{number}"),
+        region: format!("region-{number}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn plan(nodes: u16, domains: u16) -> Plan {
+        let ports: Vec<u16> = (0..nodes).map(|index| 20_000 + index).collect();
+        let mut count = 0u8;
+        Plan::new(Shape { nodes, domains }, &ports, || {
+            count += 1;
+            [count; 32]
+        })
+    }
+
+    #[test]
+    fn nodes_are_spread_over_the_domains_and_one_validates() {
+        let plan = plan(14, 7);
+        let domains: BTreeSet<&Domain> = plan.nodes.iter().map(|node| &node.entry.domain).collect();
+        let providers: BTreeSet<NodeId> = plan.nodes.iter().map(|node| node.entry.provider).collect();
+        assert_eq!((plan.nodes.len(), domains.len(), providers.len()), (14, 7, 14));
+        assert_eq!(plan.nodes[9].entry.domain, domain(2));
+        let validators: Vec<u16> =
+            plan.nodes.iter().filter(|node| node.entry.validator).map(|node| node.entry.index).collect();
+        assert_eq!(validators, [0]);
+    }
+
+    #[test]
+    fn the_genesis_is_valid_and_survives_its_file() {
+        for (nodes, domains) in [(3, 1), (3, 3), (14, 7), (5, 9), (100, 10)] {
+            let genesis = plan(nodes, domains).genesis("devnet", 1_700_000_000_000);
+            genesis.validate().expect("valid");
+            let text = toml::to_string(&genesis).expect("serialises");
+            let read: Genesis = toml::from_str(&text).expect("parses");
+            assert_eq!(read.id(), genesis.id(), "{nodes} nodes, {domains} domains");
+        }
+    }
+
+    #[test]
+    fn a_node_listens_where_the_genesis_says() {
+        let plan = plan(2, 1);
+        let text = node_toml(&plan.nodes[1].entry).expect("serialises");
+        let expect =
+            "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nblock_interval_ms = 500\nworkers = 4\nkeep_free = 268435456\n";
+        assert_eq!(text, expect);
+    }
+
+    #[test]
+    fn every_node_can_be_dialled_from_the_genesis() {
+        let plan = plan(3, 3);
+        let genesis = plan.genesis("devnet", 1);
+        assert_eq!(genesis.bootstrap.len(), 3);
+        assert!(genesis.bootstrap[2].starts_with("/ip4/127.0.0.1/tcp/20002/p2p/12D3Koo"), "{}", genesis.bootstrap[2]);
+        assert_eq!(genesis.providers[2].addresses, ["/ip4/127.0.0.1/tcp/20002"]);
+    }
+}

@@ -1,0 +1,80 @@
+//! `devnet up`: plans a network, writes it, starts its nodes and waits until they agree. Also how the demo gets one.
+
+use std::{path::Path, sync::Arc};
+
+use anyhow::Context;
+use ostrakon_net::Peers;
+use ostrakon_proto::id::Height;
+
+use super::{
+    files::{self, Devnet, Held},
+    plan::{NodeEntry, Plan, Shape},
+    ports::Ports,
+    process,
+    watch::{self, Until},
+};
+use crate::{cmd, output::Output};
+
+/// A devnet that runs.
+#[derive(Debug)]
+pub(crate) struct Up {
+    /// The devnet.
+    pub(crate) devnet: Devnet,
+    /// The greatest height seen.
+    pub(crate) height: Height,
+    /// Keeps other commands away until it is up.
+    _held: Held,
+}
+
+/// Makes a devnet of this shape in `dir`, which must be empty, and starts it. When that fails, no node is left running.
+///
+/// # Errors
+/// When the directory is in use, no ports are free, or a node does not come up.
+pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> anyhow::Result<Up> {
+    let program = process::node_program()?;
+    let (dir, held) = files::claim(dir, out)?;
+    let mut ports = Ports::take(shape.nodes, || u64::from_le_bytes(cmd::random()))?;
+    let plan = Plan::new(shape, &ports.numbers(), cmd::random);
+    let name = format!("devnet {}", hex::encode(cmd::random::<4>()));
+    let genesis = plan.genesis(&name, cmd::unix_ms());
+    let devnet = Devnet::create(&dir, &plan, &genesis).context("can not write the devnet")?;
+    let peers = cmd::peers(&genesis)?;
+    let mut fallen = KillUnless { devnet: &devnet, came_up: false };
+    for node in &devnet.nodes {
+        ports.release(node.port);
+        process::start(&program, &node.data_dir(&devnet.dir))?;
+    }
+    let height = watch::wait(&peers, &devnet, &devnet.nodes, Until::Advancing).await?;
+    fallen.came_up = true;
+    drop(fallen);
+    Ok(Up { devnet, height, _held: held })
+}
+
+/// Starts those of `nodes` that do not run, and waits until they answer.
+///
+/// # Errors
+/// When one does not come up.
+pub(crate) async fn start(devnet: &Devnet, nodes: &[NodeEntry], peers: &Arc<dyn Peers>) -> anyhow::Result<()> {
+    let program = process::node_program()?;
+    let running = process::running();
+    for data_dir in nodes.iter().map(|node| node.data_dir(&devnet.dir)).filter(|dir| !running.contains_key(dir)) {
+        process::start(&program, &data_dir)?;
+    }
+    watch::wait(peers, devnet, nodes, Until::Answering).await?;
+    Ok(())
+}
+
+/// Kills what was started when the start is given up: by an error, or because its future is dropped.
+#[derive(Debug)]
+struct KillUnless<'a> {
+    devnet: &'a Devnet,
+    came_up: bool,
+}
+
+impl Drop for KillUnless<'_> {
+    fn drop(&mut self) {
+        if !self.came_up {
+            process::kill_quietly(&self.devnet.data_dirs());
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! The commands, one file each, and what several of them need: the profile, the network, chance, time and interruption.
+
+use std::{
+    future::Future,
+    path::PathBuf,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::Context;
+use ostrakon::{Client, Profile};
+use ostrakon_net::{
+    Peers,
+    swarm::{Swarm, SwarmConfig},
+};
+use ostrakon_proto::{ledger::Genesis, sign::Keypair};
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::{
+    args::{Cli, Command},
+    exit::usage,
+    output::Output,
+};
+
+mod add;
+mod cat;
+mod completions;
+mod demo;
+mod devnet;
+mod doctor;
+mod get;
+mod init;
+mod ledger;
+mod ls;
+mod providers;
+mod renew;
+mod rm;
+mod status;
+mod verify;
+mod wallet;
+
+/// Runs the command.
+///
+/// # Errors
+/// As the command's file says.
+pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
+    let home = Home { named: cli.global.profile };
+    match cli.command {
+        Command::Init(args) => init::run(args, &home, out),
+        Command::Add(args) => add::run(args, &home, out).await,
+        Command::Get(args) => get::run(args, &home, out).await,
+        Command::Cat(args) => cat::run(args, &home, out).await,
+        Command::Ls => ls::run(&home, out),
+        Command::Status(args) => status::run(&args, &home, out).await,
+        Command::Verify(args) => verify::run(&args, &home, out).await,
+        Command::Rm(args) => rm::run(&args, &home, out).await,
+        Command::Renew(args) => renew::run(&args, &home, out).await,
+        Command::Wallet { command } => wallet::run(command, &home, out).await,
+        Command::Providers => providers::run(&home, out).await,
+        Command::Ledger { command } => ledger::run(command, &home, out).await,
+        Command::Doctor => doctor::run(&home, out).await,
+        Command::Completions { shell } => completions::run(shell, out),
+        Command::Demo(args) => demo::run(args, out).await,
+        Command::Devnet { command } => devnet::run(command, out).await,
+    }
+}
+
+/// Where the profile is.
+#[derive(Debug)]
+pub(crate) struct Home {
+    named: Option<PathBuf>,
+}
+
+impl Home {
+    /// The profile's directory, whether it is there or not.
+    ///
+    /// # Errors
+    /// When none is named and there is no home directory either.
+    pub(crate) fn dir(&self) -> anyhow::Result<PathBuf> {
+        let usual = || std::env::home_dir().map(|home| home.join(".ostrakon"));
+        let none = || usage("HOME is not set: name the profile's directory with --profile DIR or OSTRAKON_PROFILE");
+        self.named.clone().or_else(usual).ok_or_else(none)
+    }
+
+    /// The profile.
+    ///
+    /// # Errors
+    /// When there is none, or it can not be read.
+    pub(crate) fn profile(&self) -> anyhow::Result<Profile> {
+        Ok(Profile::open(&self.dir()?)?)
+    }
+
+    /// A client of the profile's network.
+    ///
+    /// # Errors
+    /// As [`Home::profile`], and when the network can not be started.
+    pub(crate) fn connect(&self) -> anyhow::Result<Client> {
+        Ok(self.profile()?.connect()?)
+    }
+}
+
+/// The network of `genesis`, as a client that nobody knows.
+///
+/// # Errors
+/// When the machine has no sockets or threads to give.
+pub(crate) fn peers(genesis: &Genesis) -> anyhow::Result<Arc<dyn Peers>> {
+    let config = SwarmConfig::client(genesis.id(), Keypair::from_seed(&random()));
+    let (swarm, _nobody_asks) = Swarm::start(config).context("can not start the network")?;
+    Ok(Arc::new(swarm))
+}
+
+/// Bytes of the operating system's chance.
+pub(crate) fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).expect("the operating system has chance to give");
+    bytes
+}
+
+/// Now, in milliseconds of Unix time.
+pub(crate) fn unix_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Runs `work` until it ends or somebody interrupts it; then it is dropped, so that it cleans up behind itself.
+///
+/// # Errors
+/// Those of `work`, or that it was interrupted.
+pub(crate) async fn interruptible<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let [mut interrupt, mut terminate, mut hangup] =
+        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
+    tokio::select! {
+        biased;
+        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
+        _ = terminate.recv() => Err(anyhow::anyhow!("interrupted")),
+        _ = hangup.recv() => Err(anyhow::anyhow!("interrupted")),
+        result = Box::pin(work) => result,
+    }
+}

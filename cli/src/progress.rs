@@ -1,0 +1,106 @@
+//! Progress bars, on a terminal only, fed by the SDK's events; and the few events that are worth words of their own.
+
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use ostrakon::{Event, Events};
+
+use crate::output::Output;
+
+/// How often the sign of something going on moves.
+const TICK: Duration = Duration::from_millis(100);
+
+/// A bar for one operation. Dropping it takes it off the terminal.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+}
+
+impl Progress {
+    /// A bar with this word before it; hidden where nobody watches.
+    pub(crate) fn new(word: &'static str, out: &Output) -> Self {
+        let bar = ProgressBar::no_length().with_message(word);
+        if !out.shows_progress() {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        bar.set_style(open_style());
+        Self { bar }
+    }
+
+    /// Only a sign that something goes on.
+    pub(crate) fn waiting(word: &'static str, out: &Output) -> Self {
+        let waiting = Self::new(word, out);
+        waiting.bar.set_style(ProgressStyle::default_spinner());
+        waiting.bar.enable_steady_tick(TICK);
+        waiting
+    }
+
+    /// What the SDK tells.
+    pub(crate) fn events(&self, out: &Output) -> Events {
+        let (bar, out) = (self.bar.clone(), *out);
+        Events::to(move |event| show(&bar, &out, &event))
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+fn show(bar: &ProgressBar, out: &Output, event: &Event) {
+    if let Event::Progress { done, total } = event {
+        if let Some(total) = total.filter(|total| bar.length() != Some(*total)) {
+            bar.set_length(total);
+            bar.set_style(closed_style());
+        }
+        bar.set_position(*done);
+    }
+    if let Some(text) = words(event) {
+        bar.suspend(|| out.words(&text));
+    }
+}
+
+/// What a person should know even when all ends well.
+fn words(event: &Event) -> Option<String> {
+    match event {
+        // The reason names the holder.
+        Event::HolderFailed { index, reason, .. } => Some(format!("column {index} goes to another holder: {reason}")),
+        Event::Rebuilding { columns, .. } => Some(format!("rebuilding {columns} columns for other holders")),
+        Event::Incomplete { columns, .. } => {
+            Some(format!("no holder is left for {columns} columns: they wait for repair"))
+        }
+        _ => None,
+    }
+}
+
+fn open_style() -> ProgressStyle {
+    ProgressStyle::with_template("{msg} {spinner} {bytes}  {bytes_per_sec}")
+        .expect("the template is a constant that parses")
+}
+
+fn closed_style() -> ProgressStyle {
+    let template = "{msg} {bar:32.green/dim} {bytes}/{total_bytes}  {bytes_per_sec}  {eta}";
+    ProgressStyle::with_template(template).expect("the template is a constant that parses")
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::id::NodeId;
+
+    use super::*;
+
+    #[test]
+    fn only_what_went_wrong_gets_words() {
+        assert_eq!(words(&Event::Progress { done: 1, total: None }), None);
+        let failed =
+            Event::HolderFailed { extent: 0, index: 3, provider: NodeId::new([1; 32]), reason: "full".to_owned() };
+        let text = words(&failed).expect("has words");
+        assert_eq!(text, "column 3 goes to another holder: full");
+    }
+
+    #[test]
+    fn the_styles_parse() {
+        let _ = (open_style(), closed_style());
+    }
+}
