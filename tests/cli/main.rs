@@ -1,0 +1,101 @@
+//! The two commands without a network: what a newcomer types wrong, and what a script relies on.
+
+use std::{path::Path, time::Duration};
+
+use ostrakon_tests::cluster::{Binaries, Outcome, Running};
+
+const LIMIT: Duration = Duration::from_secs(30);
+
+fn binaries() -> Binaries {
+    Binaries::find().expect("the commands are built")
+}
+
+fn run(program: &Path, line: &str) -> Outcome {
+    let args: Vec<&str> = line.split_whitespace().collect();
+    Running::start(program, &args).and_then(|running| running.wait(LIMIT)).expect("the command ends by itself")
+}
+
+/// The last part of every refusal: it names what is wrong, in one place, and is no backtrace.
+fn assert_clear(outcome: &Outcome, names: &str) {
+    assert!(outcome.said().contains(names), "the message does not name {names:?}: {outcome}");
+    assert!(!outcome.said().contains("panicked"), "a panic is no message: {outcome}");
+}
+
+#[test]
+fn help_and_version_are_on_stdout() {
+    let binaries = binaries();
+    for program in [&binaries.client, &binaries.node] {
+        let name = program.file_name().expect("a file").to_string_lossy();
+        for line in ["--help", "--version"] {
+            let outcome = run(program, line);
+            assert_eq!(outcome.code, Some(0), "{outcome}");
+            assert!(String::from_utf8_lossy(&outcome.stdout).contains(&*name), "{outcome}");
+            assert!(outcome.stderr.is_empty(), "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_a_usage_error() {
+    let client = binaries().client;
+    for (line, names) in [
+        ("", "Usage"),
+        ("frobnicate", "frobnicate"),
+        ("add", "PATH"),
+        ("add x --code 6/4", "6/4"),
+        ("add x --code 4/300", "4/300"),
+        ("add x --epochs 0", "0"),
+        ("get ostrakon:nonsense", "nonsense"),
+        ("get bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "bafkreigh2"),
+        ("get x --range 5-1", "5-1"),
+        ("wallet send ost1nonsense 5", "ost1nonsense"),
+        ("devnet up", "--dir"),
+        ("demo --nodes 2", "2"),
+    ] {
+        let outcome = run(&client, line);
+        assert_eq!(outcome.code, Some(2), "{outcome}");
+        assert_clear(&outcome, names);
+    }
+}
+
+#[test]
+fn a_missing_profile_is_named_with_the_way_out() {
+    let client = binaries().client;
+    for line in ["ls", "wallet balance", "ledger head", "providers"] {
+        let outcome = run(&client, &format!("--profile no-such-profile {line}"));
+        assert_ne!(outcome.code, Some(0), "{outcome}");
+        assert_clear(&outcome, "no-such-profile");
+        assert_clear(&outcome, "ostrakon init");
+    }
+}
+
+#[test]
+fn json_has_errors_as_an_object_on_stdout() {
+    let outcome = run(&binaries().client, "--json --profile no-such-profile wallet balance");
+    let object: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("one JSON object");
+    assert_eq!(object["error"]["code"].as_i64(), outcome.code.map(i64::from), "{outcome}");
+    assert!(
+        object["error"]["message"].as_str().is_some_and(|message| message.contains("no-such-profile")),
+        "{outcome}"
+    );
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    let client = binaries().client;
+    for shell in ["bash", "zsh", "fish"] {
+        let outcome = run(&client, &format!("completions {shell}"));
+        assert_eq!(outcome.code, Some(0), "{outcome}");
+        assert!(String::from_utf8_lossy(&outcome.stdout).contains("devnet"), "{outcome}");
+    }
+}
+
+#[test]
+fn a_devnet_that_is_not_there_is_not_found() {
+    let client = binaries().client;
+    for verb in ["status", "down", "kill 0", "start"] {
+        let outcome = run(&client, &format!("devnet {verb} --dir no-such-devnet"));
+        assert_eq!(outcome.code, Some(3), "{outcome}");
+        assert_clear(&outcome, "no-such-devnet");
+    }
+}

@@ -1,0 +1,84 @@
+//! One bit is flipped on disk in each of 20 columns: reads return the right bytes and name who served wrong ones, and
+//! `verify` finds every one.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{
+    cluster::{Added, NodeInfo},
+    content,
+};
+use rand_chacha::ChaCha8Rng;
+
+use crate::{Stage, below, some_of};
+
+/// Large enough that each column has a file of its own.
+const SIZE: u64 = 5 << 20;
+/// Where the data begins in a column's file; what is before is the header, after it the tree.
+const DATA: u64 = 4096;
+/// Columns to spoil of each object: the first of them to read among them, and never more than the code can lose.
+const SPOILT: [usize; 3] = [8, 8, 4];
+
+pub(crate) fn run(stage: &Stage) -> Result<()> {
+    let (file, mut chance) = (stage.cluster.files.join("to-add"), stage.chance());
+    for (seed, count) in (500..).zip(SPOILT) {
+        let hash = content::write_file(&file, seed, SIZE)?;
+        let added = stage.cluster.add(&file, &["--all"])?;
+        let mut spoilt = vec![0];
+        let others: Vec<usize> = (1..added.slots.len()).collect();
+        spoilt.extend(some_of(&mut chance, &others, count - 1));
+        let holders = flip(stage, &added, &spoilt, &mut chance)?;
+
+        let read = stage.cluster.expect_read(&added.link, &hash)?;
+        let named = holders.iter().filter(|node| names(&read.said(), node)).count();
+        ensure!(named > 0, "`get` read spoilt columns and named no holder of {spoilt:?}: {read}");
+
+        let verify = stage.cluster.run(&["verify", &added.link])?;
+        ensure!(matches!(verify.code, Some(4 | 7)), "`verify` must find {count} spoilt columns: {verify}");
+        for node in &holders {
+            ensure!(
+                names(&verify.said(), node),
+                "`verify` does not name node {} ({}): {verify}",
+                node.index,
+                node.peer
+            );
+        }
+        // Reading did not make it worse.
+        stage.cluster.expect_read(&added.link, &hash)?;
+    }
+    Ok(())
+}
+
+fn names(said: &str, node: &NodeInfo) -> bool {
+    said.contains(&node.provider) || said.contains(&node.peer)
+}
+
+/// Flips one bit of the data of each of these columns; returns who holds them.
+fn flip(stage: &Stage, added: &Added, columns: &[usize], chance: &mut ChaCha8Rng) -> Result<Vec<NodeInfo>> {
+    let (holders, nodes) = (stage.cluster.holders(added)?, stage.cluster.status()?.nodes);
+    let spoil = |column: &usize| {
+        let (slot, node) = (&added.slots[*column], &nodes[holders[*column]]);
+        let path = find(&node.data_dir, &slot.column)
+            .with_context(|| format!("column {column} is not in {}", node.data_dir.display()))?;
+        let file = File::options().read(true).write(true).open(&path)?;
+        let length = usize::try_from(file.metadata()?.len() - DATA)? * 9 / 10;
+        let at = DATA + u64::try_from(below(chance, length))?;
+        let mut byte = [0];
+        file.read_exact_at(&mut byte, at)?;
+        byte[0] ^= 1 << below(chance, 8);
+        file.write_all_at(&byte, at)?;
+        Ok(node.clone())
+    };
+    columns.iter().map(spoil).collect()
+}
+
+/// The file of this name anywhere under `dir`.
+fn find(dir: &Path, name: &str) -> Option<PathBuf> {
+    let entries: Vec<PathBuf> = fs::read_dir(dir).ok()?.flatten().map(|entry| entry.path()).collect();
+    let here = entries.iter().find(|path| path.is_file() && path.file_name().is_some_and(|file| file == name));
+    here.cloned().or_else(|| entries.iter().filter(|path| path.is_dir()).find_map(|path| find(path, name)))
+}

@@ -1,0 +1,78 @@
+//! Nodes die at random instants while objects are added: whatever was acknowledged reads back, every byte of it.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{cluster::is_long, content};
+
+use crate::{Stage, below};
+
+struct Acknowledged {
+    link: String,
+    hash: blake3::Hash,
+    bytes: u64,
+}
+
+const SIZES: [u64; 4] = [1, 70_000, 300_000, 1_200_000];
+
+pub(crate) fn run(stage: &Stage) -> Result<()> {
+    let stop = AtomicBool::new(false);
+    let acknowledged = thread::scope(|scope| {
+        let load = scope.spawn(|| add_until(stage, &stop));
+        let killed = kill_some(stage);
+        stop.store(true, Ordering::Relaxed);
+        let acknowledged = load.join().ok().context("the load never panics")??;
+        killed.map(|()| acknowledged)
+    })?;
+    ensure!(acknowledged.len() > 2, "only {} adds were acknowledged under load", acknowledged.len());
+    stage.heal()?;
+    for object in &acknowledged {
+        let lost = || format!("an acknowledged object of {} bytes is lost", object.bytes);
+        stage.cluster.expect_read(&object.link, &object.hash).with_context(lost)?;
+    }
+    Ok(())
+}
+
+/// Kills any node, the validator too, at any instant; starts it again at any later one.
+fn kill_some(stage: &Stage) -> Result<()> {
+    let mut chance = stage.chance();
+    for _ in 0..if is_long() { 200 } else { 10 } {
+        let victim = below(&mut chance, 14);
+        stage.cluster.kill(&[victim])?;
+        pause(below(&mut chance, 200));
+        stage.cluster.revive(&[victim])?;
+        pause(below(&mut chance, 400));
+    }
+    Ok(())
+}
+
+/// The instants of the kills are the random input of this scenario; nothing waits for anything here.
+fn pause(ms: usize) {
+    thread::sleep(Duration::from_millis(ms.try_into().unwrap_or(0)));
+}
+
+/// Adds one object after another. An add may fail while nodes are down; it may not lie, and it may not crash.
+fn add_until(stage: &Stage, stop: &AtomicBool) -> Result<Vec<Acknowledged>> {
+    let (file, mut acknowledged) = (stage.cluster.files.join("under-load"), Vec::new());
+    for (seed, bytes) in (1_000..).zip(SIZES.iter().cycle()) {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let hash = content::write_file(&file, seed, *bytes)?;
+        let outcome = stage.cluster.run(&["add".as_ref(), file.as_os_str()])?;
+        match outcome.code {
+            Some(0) => {
+                let added: ostrakon_tests::cluster::Added = outcome.json()?;
+                acknowledged.push(Acknowledged { link: added.link, hash, bytes: *bytes });
+            }
+            code => {
+                ensure!(matches!(code, Some(1 | 5 | 7)), "an add may fail under load, but not like this: {outcome}")
+            }
+        }
+    }
+    Ok(acknowledged)
+}

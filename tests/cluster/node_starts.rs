@@ -1,0 +1,77 @@
+//! A node that can not run says why at once; a node without room lets others take the columns.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{
+    cluster::{NodeInfo, Outcome, Running},
+    content,
+};
+
+use crate::Stage;
+
+const SOON: Duration = Duration::from_secs(20);
+
+pub(crate) fn run(stage: &Stage) -> Result<()> {
+    let nodes = stage.cluster.status()?.nodes;
+    let last = nodes.last().context("a network has nodes")?;
+    second_on_one_directory(stage, last)?;
+    unknown_setting(stage, last)?;
+    no_room(stage, last)
+}
+
+fn start(stage: &Stage, dir: &Path) -> Result<Outcome> {
+    Running::start(&stage.cluster.binaries.node, &["run".as_ref(), "--dir".as_ref(), dir.as_os_str()])?.wait(SOON)
+}
+
+fn refused(outcome: &Outcome, names: &[&str]) -> Result<()> {
+    ensure!(outcome.code.is_some_and(|code| code != 0), "this should not have started: {outcome}");
+    for name in names {
+        ensure!(outcome.said().contains(name), "the message does not name {name:?}: {outcome}");
+    }
+    ensure!(!outcome.said().contains("panicked"), "a panic is no message: {outcome}");
+    Ok(())
+}
+
+/// Two processes with one key and one disk would spoil both.
+fn second_on_one_directory(stage: &Stage, node: &NodeInfo) -> Result<()> {
+    let outcome = start(stage, &node.data_dir)?;
+    refused(&outcome, &[&node.data_dir.to_string_lossy()])?;
+    let still = stage.cluster.status()?.nodes.into_iter().any(|now| now.pid == node.pid && now.running);
+    ensure!(still, "the second process on {} ended the first", node.data_dir.display());
+    Ok(())
+}
+
+/// A misspelt setting is no setting.
+fn unknown_setting(stage: &Stage, node: &NodeInfo) -> Result<()> {
+    let dir = stage.cluster.files.join("misspelt");
+    fs::create_dir_all(&dir)?;
+    for file in ["node.toml", "genesis.toml", "node.key"] {
+        fs::copy(node.data_dir.join(file), dir.join(file))
+            .with_context(|| format!("node directories have a {file}"))?;
+    }
+    let config = fs::read_to_string(dir.join("node.toml"))?;
+    fs::write(dir.join("node.toml"), format!("frobnicate = 1\n{config}"))?;
+    refused(&start(stage, &dir)?, &["frobnicate", "node.toml"])
+}
+
+/// A full disk takes nothing new; the other 13 nodes can carry 12 columns.
+fn no_room(stage: &Stage, node: &NodeInfo) -> Result<()> {
+    let settings = node.data_dir.join("node.toml");
+    let before = fs::read_to_string(&settings)?;
+    stage.cluster.kill(&[node.index])?;
+    fs::write(&settings, format!("reserve_bytes = {}\n{before}", u64::MAX >> 1))?;
+    stage.cluster.revive(&[node.index])?;
+
+    let file = stage.cluster.files.join("to-add");
+    let hash = content::write_file(&file, 600, 2_000_000)?;
+    let added = stage.cluster.add(&file, &["--all"])?;
+    let held = added.slots.iter().any(|slot| slot.provider == node.provider);
+    stage.cluster.expect_read(&added.link, &hash)?;
+
+    stage.cluster.kill(&[node.index])?;
+    fs::write(&settings, before)?;
+    stage.cluster.revive(&[node.index])?;
+    ensure!(!held, "a node without room took a column");
+    Ok(())
+}

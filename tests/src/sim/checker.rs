@@ -1,0 +1,277 @@
+//! What must hold in every world, whatever broke: the judges of the simulator.
+//!
+//! In comes a world that was mended and what its users were promised; out comes nothing, or what is [`Broken`].
+//! Durability is judged last and hardest: nodes are taken away until some object has lost all that it may lose.
+
+use std::collections::BTreeSet;
+
+use futures::FutureExt;
+use ostrakon::Client;
+use ostrakon_node::{chain::store::LedgerStore, store::Columns};
+use ostrakon_proto::{
+    id::{ColumnId, Height, NodeId},
+    ledger::{BlockError, Memory, Rules, execute, state::Records},
+};
+use rand_chacha::ChaCha8Rng;
+
+use super::{
+    faults::index,
+    workload::{Read, Stored, User, read},
+    world::World,
+};
+
+/// What must never happen.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// A part of a node failed or panicked.
+    #[error("node {node} stopped by itself: {reason}")]
+    Stopped {
+        /// Which machine.
+        node: usize,
+        /// What it said.
+        reason: String,
+    },
+    /// A node does not catch up in a network that is whole again.
+    #[error("node {node} is at height {at}, others at {top}, ten minutes after everything was mended")]
+    Behind {
+        /// Which machine.
+        node: usize,
+        /// Its height.
+        at: Height,
+        /// The height of others.
+        top: Height,
+    },
+    /// Two nodes have different blocks, or made different states of them.
+    #[error("node {node} has another {what} at height {height} than node 0")]
+    Disagree {
+        /// Which machine.
+        node: usize,
+        /// Block or state.
+        what: &'static str,
+        /// Where.
+        height: Height,
+    },
+    /// A block that was decided is refused by the rules.
+    #[error("block {height} does not follow from the blocks before it: {error}")]
+    Refused {
+        /// Which block.
+        height: Height,
+        /// Why.
+        error: BlockError,
+    },
+    /// Money came from nowhere, or went there.
+    #[error("after block {height} there is {total} of {minted} money")]
+    Money {
+        /// Which block.
+        height: Height,
+        /// What there is.
+        total: u128,
+        /// What there was.
+        minted: u64,
+    },
+    /// A node signed for a column, no fault took it, and it is not there.
+    #[error("node {node} forgot column {index} of {link}, for which it gave a receipt")]
+    Forgot {
+        /// Which machine.
+        node: usize,
+        /// Which column.
+        index: u8,
+        /// Of which object.
+        link: String,
+    },
+    /// A read gave bytes that were never stored.
+    #[error("a read of {0} gave wrong bytes")]
+    WrongBytes(String),
+    /// An acknowledged object does not read back, though enough of its columns are there.
+    #[error("{link} ({code}) with {lost} columns lost does not read back: {reason}")]
+    Lost {
+        /// The object.
+        link: String,
+        /// Its code.
+        code: String,
+        /// Columns lost.
+        lost: usize,
+        /// Why it does not read.
+        reason: String,
+    },
+    /// An object was read from fewer columns than its code needs: something else than its holders had it.
+    #[error("{0} was read with too few holders left")]
+    Impossible(String),
+}
+
+/// Every node runs, has the same blocks, and made the same state of them; returns the height.
+///
+/// # Errors
+/// Who differs.
+pub fn ledgers_agree(world: &World) -> Result<u64, Broken> {
+    let top = world.machines.iter().map(|machine| machine.height()).max().unwrap_or_default();
+    let digest = world.machines[0].ledger.view().tip().digest;
+    for (node, machine) in world.machines.iter().enumerate() {
+        let (at, height) = (machine.height(), top);
+        if at != top {
+            return Err(Broken::Behind { node, at, top });
+        }
+        if machine.ledger.view().tip().digest != digest {
+            return Err(Broken::Disagree { node, what: "state", height });
+        }
+        for height in (1..=top.0).map(Height) {
+            if block(world, 0, height) != block(world, node, height) {
+                return Err(Broken::Disagree { node, what: "block", height });
+            }
+        }
+    }
+    Ok(top.0)
+}
+
+fn block(world: &World, node: usize, height: Height) -> Option<ostrakon_proto::id::BlockId> {
+    let decided = world.machines[node].ledger.block(height).expect("memory does not fail");
+    decided.map(|decided| decided.block.header.id())
+}
+
+/// Follows the whole chain once more, alone, and counts all money after each block.
+///
+/// # Errors
+/// The first block after which it does not add up.
+pub fn money_is_conserved(world: &World) -> Result<(), Broken> {
+    let (rules, mut records) = (Rules::from(&world.genesis), Memory::new(&world.genesis.changes()));
+    let minted = records.tip().minted.0;
+    for height in (1..=world.machines[0].height().0).map(Height) {
+        let decided = world.machines[0].ledger.block(height).expect("memory does not fail");
+        let decided = decided.expect("the ledger has every block up to its tip");
+        let changes = execute(&rules, &records, &decided).map_err(|error| Broken::Refused { height, error })?;
+        records.commit(&changes);
+        let total = records.total();
+        if total != u128::from(minted) {
+            return Err(Broken::Money { height, total, minted });
+        }
+    }
+    let (tip, height) = (records.tip(), world.machines[0].height());
+    if tip.digest != world.machines[0].ledger.view().tip().digest {
+        return Err(Broken::Disagree { node: 0, what: "replayed state", height });
+    }
+    Ok(())
+}
+
+/// No node stopped by itself.
+///
+/// # Errors
+/// The first that did.
+pub fn nobody_stopped(world: &mut World) -> Result<(), Broken> {
+    for (node, machine) in world.machines.iter_mut().enumerate() {
+        let failed = machine.process().and_then(|process| process.failed().now_or_never());
+        if let Some(error) = failed {
+            return Err(Broken::Stopped { node, reason: error.to_string() });
+        }
+    }
+    Ok(())
+}
+
+/// Every column that was signed for is where it should be, unless a fault took it.
+///
+/// # Errors
+/// The first that is not.
+pub fn promises_are_kept(world: &World, users: &[User]) -> Result<(), Broken> {
+    for stored in all(users) {
+        for slot in stored.slots.iter().filter(|slot| slot.stored) {
+            let holder = world.machines.iter().position(|machine| machine.id() == slot.provider);
+            let node = holder.expect("holders are drawn from the world's machines");
+            let machine = &world.machines[node];
+            let there = machine.columns.column(&slot.column).is_ok_and(|info| info.is_some());
+            if machine.keeps(&slot.column) && !there {
+                return Err(Broken::Forgot { node, index: slot.index, link: stored.link.to_string() });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// No read, in whatever state the network was, gave wrong bytes.
+///
+/// # Errors
+/// The first that did.
+pub fn nothing_was_wrong(users: &[User]) -> Result<(), Broken> {
+    let wrong = users.iter().flat_map(|user| &user.wrong).next();
+    wrong.map_or(Ok(()), |link| Err(Broken::WrongBytes(link.to_string())))
+}
+
+/// Everything that was acknowledged reads back.
+///
+/// # Errors
+/// The first object that does not.
+pub async fn everything_reads_back(world: &World, users: &[User], reader: &Client) -> Result<(), Broken> {
+    for stored in all(users) {
+        let lost = lost(world, stored).len();
+        match read(reader, stored).await {
+            Read::Right => {}
+            Read::Wrong => return Err(Broken::WrongBytes(stored.link.to_string())),
+            Read::Failed(reason) => {
+                let (link, code) = (stored.link.to_string(), stored.code.to_string());
+                return Err(Broken::Lost { link, code, lost, reason });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes nodes away for good until no more can go without an object losing more than it may; then everything still
+/// reads back. With one holder less an object is not read, rather than read wrongly.
+///
+/// # Errors
+/// The first object for which that is not so.
+pub async fn enough_is_enough(
+    world: &mut World,
+    users: &[User],
+    reader: &Client,
+    chance: &mut ChaCha8Rng,
+) -> Result<(), Broken> {
+    let mut order: Vec<usize> = (0..world.machines.len()).collect();
+    while !order.is_empty() {
+        let node = order.swap_remove(index(chance, order.len()));
+        if all(users).all(|stored| !holds(world, node, stored) || spare(world, stored) > 0) {
+            world.crash(node);
+        }
+    }
+    everything_reads_back(world, users, reader).await?;
+    let on_the_edge = |stored: &&Stored| spare(world, stored) == 0 && all_differ(stored);
+    let Some(edge) = all(users).find(on_the_edge) else { return Ok(()) };
+    let last = (0..world.machines.len()).find(|node| holds(world, *node, edge));
+    world.crash(last.expect("an object on the edge has k holders left"));
+    match read(reader, edge).await {
+        Read::Failed(_) => Ok(()),
+        Read::Wrong => Err(Broken::WrongBytes(edge.link.to_string())),
+        Read::Right => Err(Broken::Impossible(edge.link.to_string())),
+    }
+}
+
+fn all(users: &[User]) -> impl Iterator<Item = &Stored> {
+    users.iter().flat_map(|user| &user.stored)
+}
+
+/// Whether no column stands in for another: those of an empty object are all the same zeros.
+fn all_differ(stored: &Stored) -> bool {
+    let columns: BTreeSet<ColumnId> = stored.slots.iter().map(|slot| slot.column).collect();
+    columns.len() == stored.slots.len()
+}
+
+/// The columns of an object that nobody has any more, or nobody ever had, by index.
+fn lost(world: &World, stored: &Stored) -> Vec<u8> {
+    let has = |provider: NodeId, column| {
+        let machine = world.machines.iter().find(|machine| machine.id() == provider);
+        machine.is_some_and(|machine| machine.runs() && machine.keeps(column))
+    };
+    let lost = stored.slots.iter().filter(|slot| !slot.stored || !has(slot.provider, &slot.column));
+    lost.map(|slot| slot.index).collect()
+}
+
+/// Columns of an object that may still be lost.
+fn spare(world: &World, stored: &Stored) -> usize {
+    usize::from(stored.code.spare()).saturating_sub(lost(world, stored).len())
+}
+
+/// Whether this machine has a good column of the object.
+fn holds(world: &World, node: usize, stored: &Stored) -> bool {
+    let machine = &world.machines[node];
+    let good =
+        |slot: &&ostrakon::AddedSlot| slot.stored && slot.provider == machine.id() && machine.keeps(&slot.column);
+    machine.runs() && stored.slots.iter().any(|slot| good(&slot))
+}

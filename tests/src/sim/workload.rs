@@ -1,0 +1,127 @@
+//! What users do while things break: they add objects, read some of them back, and wait a while.
+//!
+//! In comes a client and chance; out comes a record of what was acknowledged, for [`super::checker`]. Any operation may
+//! fail in a broken network; what it may never do is succeed with the wrong bytes, or fail after wrong ones.
+
+use std::time::Duration;
+
+use ostrakon::{AddOptions, AddedSlot, Client, CodeChoice, Events, GetOptions};
+use ostrakon_proto::{limits::PIECE, link::Link, params::Class, params::Code};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use tokio::time::sleep;
+
+use super::{
+    faults::{between, index},
+    world::World,
+};
+
+/// Adds and reads of one user.
+const OPERATIONS: usize = 5;
+/// Sizes to store: around what begins and ends in an object, and small, because every byte is coded and hashed.
+const SIZES: [usize; 8] = [0, 1, 64, 65, 1_000, PIECE, PIECE + 1, 2 * PIECE + 4_321];
+/// Longest pause between two operations, in milliseconds: all of them together last about as long as the faults.
+const PAUSE: u64 = 30_000;
+
+/// An acknowledged object.
+#[derive(Debug)]
+pub struct Stored {
+    /// What reads it.
+    pub link: Link,
+    /// What it is.
+    pub content: Vec<u8>,
+    /// Its code.
+    pub code: Code,
+    /// Who keeps it.
+    pub slots: Vec<AddedSlot>,
+}
+
+/// Someone who uses the network.
+#[derive(Debug)]
+pub struct User {
+    client: Client,
+    chance: ChaCha8Rng,
+    /// What was acknowledged.
+    pub stored: Vec<Stored>,
+    /// Adds that failed.
+    pub failed_adds: usize,
+    /// Reads that succeeded.
+    pub reads: usize,
+    /// Reads that gave other bytes than were stored.
+    pub wrong: Vec<Link>,
+}
+
+impl User {
+    /// User `number` of this world.
+    pub fn new(world: &World, number: usize, chance: &mut ChaCha8Rng) -> Self {
+        let client = world.client(number, chance);
+        let chance = ChaCha8Rng::seed_from_u64(chance.next_u64());
+        Self { client, chance, stored: Vec::new(), failed_adds: 0, reads: 0, wrong: Vec::new() }
+    }
+
+    /// Does everything this user does.
+    pub async fn work(&mut self) {
+        for _ in 0..OPERATIONS {
+            sleep(Duration::from_millis(between(&mut self.chance, 0, PAUSE))).await;
+            match between(&mut self.chance, 0, 5) {
+                0..=2 => self.add().await,
+                _ => self.read_one().await,
+            }
+        }
+    }
+
+    async fn add(&mut self) {
+        let mut content = vec![0; SIZES[index(&mut self.chance, SIZES.len())]];
+        self.chance.fill_bytes(&mut content);
+        let code = match between(&mut self.chance, 0, 6) {
+            0 => CodeChoice::Class(Class::Standard),
+            1 | 2 => CodeChoice::Code(Code { k: 2, n: 6 }),
+            3 => CodeChoice::Code(Code { k: 3, n: 9 }),
+            _ => CodeChoice::Code(Code { k: 4, n: 12 }),
+        };
+        let public = between(&mut self.chance, 0, 3) == 0;
+        let size = u64::try_from(content.len()).ok();
+        let options = AddOptions { size, public, code, epochs: 1_000, ..AddOptions::default() };
+        match Box::pin(self.client.add(content.as_slice(), &options, &Events::none())).await {
+            Ok(added) => self.stored.push(Stored { link: added.link, content, code: added.code, slots: added.slots }),
+            Err(_) => self.failed_adds += 1,
+        }
+    }
+
+    async fn read_one(&mut self) {
+        if self.stored.is_empty() {
+            return;
+        }
+        let stored = &self.stored[index(&mut self.chance, self.stored.len())];
+        match read(&self.client, stored).await {
+            Read::Right => self.reads += 1,
+            Read::Wrong => self.wrong.push(stored.link.clone()),
+            Read::Failed(_) => {}
+        }
+    }
+}
+
+/// What came of a read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Read {
+    /// The bytes that were stored.
+    Right,
+    /// Others, whether or not it then failed.
+    Wrong,
+    /// An error, and nothing wrong before it.
+    Failed(String),
+}
+
+/// Reads an object and compares.
+pub async fn read(client: &Client, stored: &Stored) -> Read {
+    let mut bytes = Vec::new();
+    let options = GetOptions::default();
+    let outcome = Box::pin(client.get(&stored.link, &options, &mut bytes, &Events::none())).await;
+    match outcome {
+        Ok(_) if bytes == stored.content => Read::Right,
+        Err(error) if stored.content.starts_with(&bytes) => Read::Failed(error.to_string()),
+        _ => Read::Wrong,
+    }
+}

@@ -1,0 +1,323 @@
+//! The machines of a simulated network: real nodes on memory disks, and the faults done to them.
+//!
+//! A disk outlives the process that used it: a machine that crashes loses what was under way and keeps what was
+//! promised. Nothing in here judges ([`super::checker`]) or chooses ([`super::faults`]).
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use ostrakon::{Client, ClientParts};
+use ostrakon_net::{
+    Workers,
+    sim::{Link, SimConfig, SimNetwork},
+};
+use ostrakon_node::{
+    chain::{memory::MemoryLedger, store::LedgerStore},
+    node::{Clock, Node, NodeParts, Settings},
+    store::{Columns, Memory, Reads},
+};
+use ostrakon_proto::{
+    beacon::BeaconSecret,
+    id::{AccountId, Amount, ColumnId, Height, NodeId},
+    ledger::{Genesis, GenesisAccount, GenesisProvider, state::Domain, state::Validator},
+    params::Params,
+    sign::Keypair,
+};
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::faults::{Fault, Step};
+
+/// When the world begins, in milliseconds of Unix time.
+const BEGIN_MS: u64 = 1_800_000_000_000;
+/// Blocks are made for transactions; without any, this rarely, because each costs every node its verification.
+const IDLE_BLOCKS: Duration = Duration::from_secs(600);
+/// Bytes of a disk.
+const DISK: u64 = 1 << 30;
+/// How long a healed network may take until all nodes have the same block.
+const RECOVERY: Duration = Duration::from_secs(600);
+
+/// How large a world is.
+#[derive(Clone, Copy, Debug)]
+pub struct Scale {
+    /// Nodes; all are providers, node 0 proposes.
+    pub nodes: usize,
+    /// Domains over which they are spread.
+    pub domains: usize,
+    /// Users, each with a client and an account of its own.
+    pub users: usize,
+}
+
+impl Default for Scale {
+    fn default() -> Self {
+        Self { nodes: 40, domains: 10, users: 2 }
+    }
+}
+
+/// One machine: a process while it runs, and disks that outlive it.
+#[derive(Debug)]
+pub struct Machine {
+    key: Keypair,
+    beacon: Option<[u8; 32]>,
+    /// Its columns.
+    pub columns: Arc<Memory>,
+    /// Its ledger.
+    pub ledger: Arc<MemoryLedger>,
+    process: Option<Node>,
+    /// Columns that were on it when its disk was lost.
+    destroyed: BTreeSet<ColumnId>,
+    /// Columns of it that rotted.
+    rotten: BTreeSet<ColumnId>,
+}
+
+impl Machine {
+    /// The node's name.
+    pub fn id(&self) -> NodeId {
+        self.key.public()
+    }
+
+    /// Whether its process runs.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
+
+    /// Its process, while it runs.
+    pub fn process(&mut self) -> Option<&mut Node> {
+        self.process.as_mut()
+    }
+
+    /// Whether the faults left it what it promised to keep of this column. That it is there is the node's own business.
+    pub fn keeps(&self, column: &ColumnId) -> bool {
+        let stored_anew = || self.columns.column(column).is_ok_and(|info| info.is_some());
+        !self.rotten.contains(column) && (!self.destroyed.contains(column) || stored_anew())
+    }
+
+    fn places(&self) -> Vec<ColumnId> {
+        let places = self.columns.places(None, usize::MAX).expect("memory can be listed");
+        places.iter().map(|stored| stored.place.column).collect()
+    }
+
+    /// The last height on its disk.
+    pub fn height(&self) -> Height {
+        self.ledger.view().tip().height
+    }
+}
+
+/// A network and its machines.
+#[derive(Debug)]
+pub struct World {
+    /// What they talk over.
+    pub network: SimNetwork,
+    /// What founded it.
+    pub genesis: Genesis,
+    /// The machines, by number.
+    pub machines: Vec<Machine>,
+    begin: Instant,
+}
+
+/// Keys of a world: all from its seed, each for one purpose.
+fn key(purpose: u8, number: usize, seed: u64) -> Keypair {
+    let number = u64::try_from(number).expect("a length fits 64 bits");
+    let mut bytes = [purpose; 32];
+    bytes[..8].copy_from_slice(&number.to_le_bytes());
+    bytes[8..16].copy_from_slice(&seed.to_le_bytes());
+    Keypair::from_seed(&bytes)
+}
+
+impl World {
+    /// Founds a network and starts all its nodes.
+    pub async fn start(seed: u64, scale: Scale, chance: &mut ChaCha8Rng) -> Self {
+        let loss_per_mille = [0, 0, 5, 20][super::faults::index(chance, 4)];
+        let config = SimConfig { loss_per_mille, ..SimConfig::default() };
+        let beacon = [9; 32];
+        let keys: Vec<Keypair> = (0..scale.nodes).map(|number| key(1, number, seed)).collect();
+        let genesis = genesis(&keys, &beacon, scale, seed);
+        let machine = |(number, key): (usize, Keypair)| Machine {
+            key,
+            beacon: (number == 0).then_some(beacon),
+            columns: Arc::new(Memory::new(DISK)),
+            ledger: Arc::new(MemoryLedger::new(&genesis)),
+            process: None,
+            destroyed: BTreeSet::new(),
+            rotten: BTreeSet::new(),
+        };
+        let machines = keys.into_iter().enumerate().map(machine).collect();
+        let network = SimNetwork::new(chance.next_u64(), config);
+        let mut world = Self { network, genesis, machines, begin: Instant::now() };
+        for number in 0..scale.nodes {
+            world.boot(number).await;
+        }
+        world
+    }
+
+    /// The client of user `number`, on a machine of its own without a disk.
+    pub fn client(&self, number: usize, chance: &mut ChaCha8Rng) -> Client {
+        let account = user_key(number);
+        let (peers, _nobody_asks) = self.network.join(key(3, number, 0).public());
+        let random = Mutex::new(ChaCha8Rng::seed_from_u64(chance.next_u64()));
+        let fill = move |bytes: &mut [u8]| random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
+        let (workers, genesis) = (Workers::inline(), self.genesis.clone());
+        Client::new(ClientParts { peers, workers, genesis, account: Some(account), random: Arc::new(fill) })
+    }
+
+    async fn boot(&mut self, number: usize) {
+        let machine = &mut self.machines[number];
+        if machine.process.is_some() {
+            return;
+        }
+        let (peers, inbound) = self.network.join(machine.id());
+        let begin = self.begin;
+        let now_ms = move || BEGIN_MS + u64::try_from(begin.elapsed().as_millis()).expect("a simulation is short");
+        let parts = NodeParts {
+            genesis: self.genesis.clone(),
+            keypair: machine.key.clone(),
+            beacon: machine.beacon.map(|seed| BeaconSecret::from_seed(&seed)),
+            peers,
+            inbound,
+            columns: machine.columns.clone(),
+            ledger: machine.ledger.clone(),
+            workers: Workers::inline(),
+            clock: Clock::new(now_ms),
+            settings: Settings { block_interval: IDLE_BLOCKS, ..Settings::default() },
+        };
+        machine.process = Some(Node::start(parts).await.expect("a world's genesis and keys fit together"));
+    }
+
+    /// The process of this machine dies.
+    pub fn crash(&mut self, number: usize) {
+        let machine = &mut self.machines[number];
+        machine.process = None;
+        machine.columns.restart();
+        self.network.crash(machine.id());
+    }
+
+    /// Carries the faults out, each at its time. Never ends: whoever works meanwhile is what is waited for.
+    pub async fn suffer(&mut self, faults: &[Step]) {
+        for step in faults {
+            sleep_until(self.begin + step.at).await;
+            self.apply(&step.fault).await;
+        }
+        std::future::pending::<()>().await;
+    }
+
+    async fn apply(&mut self, fault: &Fault) {
+        match fault {
+            Fault::Crash(number) => self.crash(*number),
+            Fault::Restart(number) => self.boot(*number).await,
+            Fault::Wipe(number) => self.wipe(*number).await,
+            Fault::Partition(cut) => {
+                let group = cut.iter().map(|number| self.machines[*number].id()).collect();
+                self.network.partition(&[group]);
+            }
+            Fault::Heal => self.network.heal(),
+            Fault::Rot(number, which) => self.rot(*number, *which),
+            Fault::Full(number) => self.machines[*number].columns.set_capacity(0),
+            Fault::Room(number) => self.machines[*number].columns.set_capacity(DISK),
+            Fault::ReadsFail(number) => self.machines[*number].columns.set_reads(Reads::Fail),
+            Fault::ReadsWork(number) => self.machines[*number].columns.set_reads(Reads::Work),
+            Fault::Slow(number, loss) => self.link(*number, Some(*loss)),
+            Fault::Quick(number) => self.link(*number, None),
+        }
+    }
+
+    async fn wipe(&mut self, number: usize) {
+        self.crash(number);
+        let machine = &mut self.machines[number];
+        machine.destroyed.extend(machine.places());
+        machine.columns.lose_everything();
+        machine.ledger = Arc::new(MemoryLedger::new(&self.genesis));
+        self.boot(number).await;
+    }
+
+    fn rot(&mut self, number: usize, which: u64) {
+        let machine = &mut self.machines[number];
+        let columns = machine.places();
+        let count = u64::try_from(columns.len()).expect("a length fits 64 bits");
+        if count > 0 {
+            let column = columns[usize::try_from(which % count).expect("less than a length")];
+            if machine.columns.corrupt(&column) {
+                machine.rotten.insert(column);
+            }
+        }
+    }
+
+    fn link(&self, number: usize, loss: Option<u16>) {
+        let from = self.machines[number].id();
+        let slow =
+            |loss_per_mille| Link { latency: Duration::from_millis(100)..=Duration::from_secs(2), loss_per_mille };
+        for to in self.machines.iter().map(Machine::id).filter(|to| *to != from) {
+            self.network.set_link(from, to, loss.map(slow));
+        }
+    }
+
+    /// Everything that can be mended is mended, and everyone has the time to notice.
+    pub async fn recover(&mut self) {
+        self.network.heal();
+        for number in 0..self.machines.len() {
+            self.link(number, None);
+            self.machines[number].columns.set_capacity(DISK);
+            self.machines[number].columns.set_reads(Reads::Work);
+            self.boot(number).await;
+        }
+        // A node that does not catch up is found by the checker, which knows how to say so.
+        let _caught_up = timeout(RECOVERY, self.all_level()).await;
+    }
+
+    async fn all_level(&self) {
+        loop {
+            let top = self.machines.iter().map(Machine::height).max();
+            if self.machines.iter().all(|machine| Some(machine.height()) == top) {
+                return;
+            }
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
+}
+
+/// The key of a user's account.
+pub fn user_key(number: usize) -> Keypair {
+    key(2, number, 0)
+}
+
+fn genesis(keys: &[Keypair], beacon: &[u8; 32], scale: Scale, seed: u64) -> Genesis {
+    let domain = |number: usize| {
+        let name = number % scale.domains;
+        Domain {
+            operator: format!("operator-{name}"),
+            infrastructure: format!("infrastructure-{name}"),
+            region: format!("region-{name}"),
+        }
+    };
+    let provider = |(number, key): (usize, &Keypair)| GenesisProvider {
+        owner: key.public(),
+        node: key.public(),
+        addresses: vec![format!("/memory/{}", number + 1)],
+        price: Amount(1_000),
+        capacity: DISK,
+        domain: domain(number),
+    };
+    let account = |number: usize| GenesisAccount {
+        account: user_key(number).public::<ostrakon_proto::id::Account>() as AccountId,
+        balance: Amount::obols(1_000_000).expect("a constant that fits"),
+    };
+    Genesis {
+        name: format!("world {seed}"),
+        time_ms: BEGIN_MS - 1,
+        bootstrap: vec![],
+        params: Params { epoch_blocks: 4, ..Params::default() },
+        accounts: (0..scale.users).map(account).collect(),
+        validators: vec![Validator {
+            node: keys[0].public(),
+            beacon_key: BeaconSecret::from_seed(beacon).public(),
+            power: 1,
+            domain: domain(0),
+        }],
+        providers: keys.iter().enumerate().map(provider).collect(),
+    }
+}
