@@ -11,8 +11,24 @@ use std::{
 };
 
 use anyhow::Context;
-use ostrakon::{Entry, Profile};
+use ostrakon::Profile;
 use ostrakon_proto::{id::ObjectId, link::Link};
+use serde::{Deserialize, Serialize};
+
+/// One object that was added with this profile.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Entry {
+    /// The object.
+    pub(crate) cid: ObjectId,
+    /// How to read it: secret, when the object is private.
+    pub(crate) link: String,
+    /// The file it came from.
+    pub(crate) name: String,
+    /// Bytes of it.
+    pub(crate) size: u64,
+    /// When it was added, in milliseconds of Unix time.
+    pub(crate) time_ms: u64,
+}
 
 /// The list of one profile.
 #[derive(Clone, Debug)]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Added, Client, CodeChoice, Entry, Profile, Quote};
+use ostrakon::{AddOptions, Added, Client, CodeChoice, Profile, Quote};
 use ostrakon_proto::{
     id::NodeId,
     params::{Class, Code},
@@ -16,7 +16,7 @@ use super::{Home, interruptible, unix_ms};
 use crate::{
     args::{self, Add},
     exit::usage,
-    objects::Objects,
+    objects::{Entry, Objects},
     output::{Output, Paint, Table, bytes_text, rate_text},
     progress::Progress,
 };

@@ -167,7 +167,7 @@ fn exists(path: &Path) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon::Entry;
+    use crate::objects::Entry;
     use ostrakon_proto::id::{NodeId, ObjectId};
 
     use super::*;

@@ -1,11 +1,10 @@
 //! `ostrakon ls`: what was added with this profile, from its own list. Whether it is still kept is `status`'s to say.
 
-use ostrakon::Entry;
 use serde::Serialize;
 
 use super::Home;
 use crate::{
-    objects::Objects,
+    objects::{Entry, Objects},
     output::{Output, Table, bytes_text},
 };
 

@@ -1,10 +1,18 @@
 //! `ostrakon wallet`: the profile's account: its address, its money, and payments.
 
-use ostrakon_proto::id::{AccountId, Amount};
+use ostrakon::ErrorKind;
+use ostrakon_proto::{
+    id::{AccountId, Amount, Height},
+    ledger::{
+        fee,
+        tx::{Action, Transfer, TxBody},
+    },
+    params::Params,
+};
 use serde::Serialize;
 
 use super::Home;
-use crate::{args::Wallet, output::Output};
+use crate::{args::Wallet, exit::failure, output::Output};
 
 #[derive(Debug, Serialize)]
 struct Address {
@@ -57,9 +65,54 @@ async fn balance(home: &Home, out: &Output) -> anyhow::Result<()> {
 }
 
 async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let included = home.connect()?.transfer(to, amount).await?;
+    let client = home.connect()?;
+    let rules = client.chain().rules();
+    let from = home.profile()?.account();
+    check_funds(client.balance().await?, amount, transfer_fee(&rules.params, from, to))?;
+    let included = client.transfer(to, amount).await?;
     let sent =
         Sent { tx: included.tx.to_string(), height: included.height.0, to: to.to_string(), amount: amount.to_string() };
     out.answer(&sent, |_| format!("paid {amount} obols to {to} in block {}", included.height))?;
     Ok(())
+}
+
+/// What a payment costs on top; the same for every amount.
+fn transfer_fee(params: &Params, account: AccountId, to: AccountId) -> Amount {
+    let action = Action::Transfer(Transfer { to, amount: Amount::ZERO });
+    fee(params, &TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action })
+}
+
+/// Said before anything is signed; the ledger looks again.
+fn check_funds(balance: Amount, amount: Amount, fee: Amount) -> anyhow::Result<()> {
+    let enough = amount.plus(fee).is_some_and(|need| need <= balance);
+    let poor = || format!("the account's balance is {balance} obols, too little for {amount} and a fee of {fee}");
+    if enough { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit;
+
+    #[test]
+    fn a_payment_needs_its_fee_as_well() {
+        let check = |balance, amount, good: bool| {
+            let checked = check_funds(Amount(balance), Amount(amount), Amount(10));
+            assert_eq!(
+                checked.as_ref().err().map(exit::kind),
+                (!good).then_some(ErrorKind::Funds),
+                "{amount} of {balance}"
+            );
+        };
+        check(100, 90, true);
+        check(100, 91, false);
+        check(0, 0, false);
+        check(u64::MAX, u64::MAX, false);
+    }
+
+    #[test]
+    fn the_fee_does_not_depend_on_the_amount() {
+        let (params, account) = (Params::default(), AccountId::new([1; 32]));
+        assert!(transfer_fee(&params, account, account) > params.fee_base);
+    }
 }

@@ -39,7 +39,7 @@ pub use client::{Client, ClientParts, Random};
 pub use error::ErrorKind;
 pub use events::{Event, Events};
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
-pub use profile::{Entry, Profile, ProfileError};
+pub use profile::{Profile, ProfileError};
 pub use status::{Status, StatusError, StatusOptions, StatusSlot, StatusState};
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
 

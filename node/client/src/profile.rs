@@ -1,7 +1,7 @@
-//! The profile: a directory with a network's genesis, an account's key, and a list of what was added.
+//! The profile: a directory with a network's genesis and an account's key.
 //!
-//! `genesis.toml`, `account.key` (64 hexadecimal digits, readable by its owner alone) and `objects.jsonl` (one object a
-//! line, with its link: whoever reads it can read the objects). Nothing else is needed to use the network.
+//! `genesis.toml` and `account.key` (64 hexadecimal digits, readable by its owner alone). Nothing else is needed to use the
+//! network.
 
 use std::{
     fs,
@@ -17,18 +17,16 @@ use ostrakon_net::{
     swarm::{StartError, Swarm, SwarmConfig},
 };
 use ostrakon_proto::{
-    id::{AccountId, ObjectId},
+    id::AccountId,
     ledger::{Genesis, GenesisError},
     sign::Keypair,
 };
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{Client, ClientParts, ErrorKind};
 
 const GENESIS: &str = "genesis.toml";
 const KEY: &str = "account.key";
-const OBJECTS: &str = "objects.jsonl";
 
 /// A directory with all that a client needs.
 #[derive(Clone, Debug)]
@@ -36,21 +34,6 @@ pub struct Profile {
     directory: PathBuf,
     genesis: Genesis,
     account: Keypair,
-}
-
-/// One object that was added with this profile.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The object.
-    pub cid: ObjectId,
-    /// How to read it: secret, when the object is private.
-    pub link: String,
-    /// The file it came from.
-    pub name: String,
-    /// Bytes of it.
-    pub size: u64,
-    /// When it was added, in milliseconds of Unix time.
-    pub time_ms: u64,
 }
 
 /// Why a profile can not be used.
@@ -90,14 +73,6 @@ pub enum ProfileError {
     /// The key file is damaged.
     #[error("{0} is not a key of 64 hexadecimal digits: restore it from your backup")]
     Key(PathBuf),
-    /// The list of objects is damaged.
-    #[error("{path}, line {line}, is damaged: correct or remove the line")]
-    Objects {
-        /// The file.
-        path: PathBuf,
-        /// Which line.
-        line: usize,
-    },
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
@@ -111,7 +86,7 @@ impl ProfileError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::None(_) | Self::Exists(_) | Self::Toml { .. } | Self::Genesis { .. } => ErrorKind::Usage,
-            Self::File { .. } | Self::Key(_) | Self::Objects { .. } | Self::Random(_) | Self::Start(_) => {
+            Self::File { .. } | Self::Key(_) | Self::Random(_) | Self::Start(_) => {
                 ErrorKind::Other
             }
         }
@@ -204,56 +179,6 @@ impl Profile {
             random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
         }))
     }
-
-    /// Takes down an object that was added.
-    ///
-    /// # Errors
-    /// [`ProfileError`] when the list can not be written.
-    pub fn remember(&self, entry: &Entry) -> Result<(), ProfileError> {
-        let path = self.directory.join(OBJECTS);
-        let line = serde_json::to_string(entry).expect("an entry can be written as JSON") + "\n";
-        let append = || {
-            let mut list = fs::File::options().append(true).create(true).mode(0o600).open(&path)?;
-            list.write_all(line.as_bytes())?;
-            list.sync_all()
-        };
-        append().map_err(|error| file(&path, error))
-    }
-
-    /// What was added, the oldest first.
-    ///
-    /// # Errors
-    /// [`ProfileError`] when the list can not be read.
-    pub fn objects(&self) -> Result<Vec<Entry>, ProfileError> {
-        let path = self.directory.join(OBJECTS);
-        let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            text => text.map_err(|error| file(&path, error))?,
-        };
-        let entry = |(line, text): (usize, &str)| {
-            serde_json::from_str(text).map_err(|_| ProfileError::Objects { path: path.clone(), line: line + 1 })
-        };
-        text.lines().enumerate().filter(|(_, text)| !text.is_empty()).map(entry).collect()
-    }
-
-    /// Forgets an object with its link: without another copy of the link, a private object is then lost for good.
-    ///
-    /// # Errors
-    /// [`ProfileError`] when the list can not be rewritten; it is then as it was.
-    pub fn forget(&self, object: ObjectId) -> Result<(), ProfileError> {
-        let path = self.directory.join(OBJECTS);
-        let kept: Vec<Entry> = self.objects()?.into_iter().filter(|entry| entry.cid != object).collect();
-        let line = |entry: &Entry| serde_json::to_string(entry).expect("an entry can be written as JSON") + "\n";
-        let text: String = kept.iter().map(line).collect();
-        let part = self.directory.join(format!("{OBJECTS}.part"));
-        let rewrite = || {
-            let mut list = fs::File::options().write(true).create(true).truncate(true).mode(0o600).open(&part)?;
-            list.write_all(text.as_bytes())?;
-            list.sync_all()?;
-            fs::rename(&part, &path)
-        };
-        rewrite().map_err(|error| file(&path, error))
-    }
 }
 
 fn file(path: &Path, error: io::Error) -> ProfileError {
@@ -288,7 +213,7 @@ mod tests {
     use crate::fake::World;
 
     #[tokio::test(start_paused = true)]
-    async fn keeps_key_network_and_list() {
+    async fn keeps_key_and_network() {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("profile");
         assert!(matches!(Profile::open(&path), Err(ProfileError::None(_))));
@@ -299,18 +224,6 @@ mod tests {
         assert_eq!((profile.account(), profile.genesis()), (made.account(), &genesis));
         let mode = fs::metadata(path.join(KEY)).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-
-        let entry = |number: u8| Entry {
-            cid: ObjectId::new([number; 32]),
-            link: format!("ostrakon:{number}"),
-            name: "a \"name\"\nof two lines".to_owned(),
-            size: 7,
-            time_ms: 8,
-        };
-        assert_eq!(profile.objects().expect("none yet"), []);
-        (1..4).for_each(|number| profile.remember(&entry(number)).expect("written"));
-        profile.forget(entry(2).cid).expect("rewritten");
-        assert_eq!(profile.objects().expect("read"), [entry(1), entry(3)]);
 
         fs::write(path.join(KEY), "00").expect("written");
         assert!(matches!(Profile::open(&path), Err(ProfileError::Key(_))));

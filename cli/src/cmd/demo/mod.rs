@@ -242,8 +242,8 @@ impl Stage<'_> {
         let got = GetObject::new(fetched, began.elapsed().as_secs_f64(), None);
         self.out.story(|paint| {
             let figures = format!("{}  {}", story::seconds(got.seconds), rate_text(got.size, got.seconds));
-            let left = devnet.nodes.len() - victims.len();
-            let head = story::step(paint, 4, &format!("Get it back from the {left} that are left"), &figures);
+            let left = story::left(devnet.nodes.len() - victims.len());
+            let head = story::step(paint, 4, &format!("Get it back from {left}"), &figures);
             let columns = story::sources(&devnet.nodes, &got.columns_used);
             let how = if got.reconstructed {
                 "what was lost is computed anew from them"

@@ -24,14 +24,22 @@ pub(crate) fn title(paint: Paint, text: &str) -> String {
 
 /// The head of a step: its number, what is done, and how long it took.
 pub(crate) fn step(paint: Paint, number: usize, title: &str, figures: &str) -> String {
+    let head = paint.text(Style::Bold, &format!("{number}  {title}"));
+    if figures.is_empty() {
+        return format!("\n{head}");
+    }
     let gap = " ".repeat(TITLE.saturating_sub(title.chars().count()).max(2));
-    let head = format!("{number}  {title}");
-    format!("\n{}{gap}{}", paint.text(Style::Bold, &head), paint.text(Style::Dim, figures)).trim_end().to_owned()
+    format!("\n{head}{gap}{}", paint.text(Style::Dim, figures))
 }
 
 /// A line below a step's head.
 pub(crate) fn line(text: &str) -> String {
     format!("   {text}")
+}
+
+/// How many nodes are left, in words.
+pub(crate) fn left(count: usize) -> String {
+    if count == 1 { "the one node that is left".to_owned() } else { format!("the {count} nodes that are left") }
 }
 
 /// A time for people.
@@ -98,6 +106,10 @@ pub(crate) fn sources(nodes: &[NodeEntry], used: &[UsedColumn]) -> String {
     // An object of several extents has a column of one index at several nodes.
     let pairs: BTreeSet<(u8, u16)> =
         used.iter().filter_map(|column| Some((column.index, node(&column.provider)?.index))).collect();
+    if pairs.len() > ACROSS + 1 {
+        let columns: Vec<String> = pairs.iter().map(|(column, _)| column.to_string()).collect();
+        return format!("columns read: {}, each from another node", columns.join(" "));
+    }
     let texts: Vec<String> = pairs.iter().map(|(column, node)| format!("{column} from node {node:02}")).collect();
     format!("columns read: {}", texts.join(", "))
 }
@@ -179,5 +191,7 @@ mod tests {
             |extent, index, node: usize| UsedColumn { extent, index, provider: nodes[node].provider.to_string() };
         let text = sources(&nodes, &[used(0, 11, 2), used(0, 4, 1), used(1, 4, 1)]);
         assert_eq!(text, "columns read: 4 from node 01, 11 from node 02");
+        let many: Vec<UsedColumn> = (0..6).map(|index| used(0, index, 0)).collect();
+        assert_eq!(sources(&nodes, &many), "columns read: 0 1 2 3 4 5, each from another node");
     }
 }

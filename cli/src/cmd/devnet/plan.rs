@@ -132,8 +132,8 @@ impl Plan {
     }
 }
 
-/// Epochs of ten seconds, so that terms end while one watches; draws good for an hour, longer than any upload here takes,
-/// and trash kept as long, as the rules want it; and no least number of domains, for all are on one machine anyway.
+/// Epochs of ten seconds, so that terms end while one watches; draws good for an hour, longer than any upload here
+/// takes, and trash kept as long, as the rules want it; and no least number of domains, for all are on one machine.
 pub(crate) fn params() -> Params {
     Params { epoch_blocks: 20, draw_epochs: 360, min_domains: 1, trash_epochs: 360, ..Params::default() }
 }

@@ -352,7 +352,12 @@ impl Columns {
 
 impl Fault {
     fn of_call(error: CallError) -> Self {
-        let reason = error.to_string();
+        // The column's line names the node already.
+        let reason = match &error {
+            CallError::Unreachable { reason, .. } => format!("can not be reached: {reason}"),
+            CallError::Closed { reason, .. } => format!("went away before it answered: {reason}"),
+            error => error.to_string(),
+        };
         match error {
             CallError::Closed { .. } => Self::Passing(reason),
             CallError::BadAnswer { .. } => Self::Corrupt(reason),

@@ -19,7 +19,11 @@ const PROBE_MAX: Duration = Duration::from_secs(2);
 
 /// Fewer than k columns of an extent can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("extent {extent}: {have} columns can be read, and {need} are needed{}", list(missing))]
+#[error(
+    "{} of the {} columns of extent {extent} are missing; {need} are needed, and {have} can be read. \
+     Try again when some of these nodes are back:{}",
+    missing.len(), missing.len() + have, list(missing)
+)]
 pub struct NotEnoughColumns {
     /// Which extent.
     pub extent: u32,
