@@ -1,8 +1,8 @@
 //! Peers in memory: a seeded network on virtual time, with faults. The same seed and the same calls give the same
 //! deliveries, at the same virtual instants, in the same order; [`SimNetwork::trace_hash`] says so in 32 bytes.
 //!
-//! In goes a seed, and faults as the test goes on; out come one [`Peers`] and one receiver per node. [`faults`] is the
-//! network's state and chance, [`trace`] its record, [`call`] the way of one call. Run it on a `current_thread` runtime
+//! In goes a seed, and faults as the test goes on; out come one [`Peers`] and one receiver per node. `faults` is the
+//! network's state and chance, `trace` its record, `call` the way of one call. Run it on a `current_thread` runtime
 //! with paused time. Not modelled: bandwidth, and connections (each call stands alone).
 
 mod call;

@@ -148,6 +148,9 @@ impl Dials {
             return None;
         }
         let failures = self.attempts.remove(&peer)?.failures;
+        // The same address may have been learned from several sources.
+        let failures: BTreeSet<String> = failures.into_iter().collect();
+        let failures: Vec<String> = failures.into_iter().collect();
         Some(if failures.is_empty() { "no address of it is known".to_string() } else { failures.join("; ") })
     }
 
@@ -188,7 +191,7 @@ impl Dials {
 fn describe(error: &DialError) -> Vec<String> {
     match error {
         DialError::Transport(errors) => {
-            errors.iter().map(|(address, error)| format!("{address}: {}", cause(error))).collect()
+            errors.iter().map(|(address, error)| format!("{}: {}", place(address), cause(error))).collect()
         }
         DialError::WrongPeerId { obtained, address } => {
             let name =
@@ -198,6 +201,11 @@ fn describe(error: &DialError) -> Vec<String> {
         DialError::Denied { .. } => vec![format!("this node's own limit on connections: {}", cause(error))],
         other => vec![cause(other)],
     }
+}
+
+/// The address without the peer id that libp2p appends: the error names the node already.
+fn place(address: &Multiaddr) -> Multiaddr {
+    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
 /// The innermost reason: what the system said.

@@ -1,8 +1,8 @@
 //! Peers over libp2p: TCP with Noise and Yamux first, QUIC for reach, on a thread and runtime of its own.
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
-//! ask. [`actor`] owns libp2p's swarm and never blocks; its state is [`calls`] (ours), [`dials`] (connections being made)
-//! and [`answers`] (to others). [`behaviour`] bounds libp2p's parts, [`codec`] the frames. Not here: what is asked.
+//! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (ours), `dials` (connections being made)
+//! and `answers` (to others). `behaviour` bounds libp2p's parts, `codec` the frames. Not here: what is asked.
 
 mod actor;
 mod answers;
