@@ -130,7 +130,7 @@ pub enum ConfigError {
         /// The file.
         path: PathBuf,
         /// Which rule.
-        source: GenesisError,
+        source: Box<GenesisError>,
     },
     /// A key file has no key.
     #[error("{}: a key file has 64 hexadecimal digits", path.display())]
@@ -228,7 +228,7 @@ impl Config {
 /// [`ConfigError`] names the file and what is wrong.
 pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
     let genesis: Genesis = parse(path, &read(path)?)?;
-    genesis.validate().map_err(|source| ConfigError::Genesis { path: path.to_owned(), source })?;
+    genesis.validate().map_err(|error| ConfigError::Genesis { path: path.to_owned(), source: Box::new(error) })?;
     Ok(genesis)
 }
 

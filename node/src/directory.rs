@@ -19,7 +19,7 @@ pub fn learn_genesis(peers: &dyn Peers, genesis: &Genesis) {
 pub async fn run(chain: Chain, peers: Arc<dyn Peers>, stop: CancellationToken) {
     let (mut heads, mut told) = (chain.subscribe(), BTreeMap::new());
     loop {
-        let epoch = heads.borrow_and_update().epoch;
+        let epoch = heads.see().epoch;
         let providers = chain.read(|records| records.providers()).await;
         let listed: BTreeMap<NodeId, Vec<String>> =
             providers.into_iter().map(|provider| (provider.node, provider.addresses)).collect();
@@ -29,10 +29,9 @@ pub async fn run(chain: Chain, peers: Arc<dyn Peers>, stop: CancellationToken) {
             }
         }
         told = listed;
-        let turned = heads.wait_for(|head| head.epoch != epoch);
-        match stop.run_until_cancelled(turned).await {
-            Some(Ok(_)) => {}
-            _ => return,
+        let turned = heads.until(|head| head.epoch != epoch);
+        if stop.run_until_cancelled(turned).await.is_none() {
+            return;
         }
     }
 }

@@ -70,7 +70,9 @@ pub async fn run(chain: Chain, keypair: Keypair, offer: Offer, stop: Cancellatio
                 return;
             }
             match register(&chain, &offer, account, offer.action(node, consent)).await {
-                Ok(height) => drop(chain.wait(Height(height.0 + TAKEN_IN)).await),
+                Ok(height) => {
+                    chain.wait(Height(height.0 + TAKEN_IN)).await;
+                }
                 Err(error) => {
                     tracing::warn!(%error, "this node is not registered as its configuration says; trying again");
                     sleep(AGAIN).await;
@@ -87,7 +89,7 @@ pub async fn run(chain: Chain, keypair: Keypair, offer: Offer, stop: Cancellatio
 async fn synced(chain: &Chain) {
     let mut heads = chain.subscribe();
     while !chain.is_synced() {
-        heads.changed().await.expect("the sender lives as long as the chain");
+        heads.next().await;
     }
 }
 

@@ -4,8 +4,8 @@
 //! carries it out: at the start and at each new epoch for every place, at each block for those that it commits.
 //!
 //! # Never by an old view
-//! A node that has lost blocks, or is still fetching them, does not know which commitments there are. So nothing is given
-//! up unless the node had every block when it last asked, and its newest block is recent by its own clock.
+//! A node that has lost blocks, or is still fetching them, does not know which commitments there are. So nothing is
+//! given up unless the node had every block when it last asked, and its newest block is recent by its own clock.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -116,13 +116,12 @@ impl Retention {
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let (mut heads, mut done) = (self.chain.subscribe(), None);
         loop {
-            let head = heads.borrow_and_update().clone();
+            let head = heads.see();
             if self.is_current(&head) {
                 done = Some(self.follow(&head, done).await?);
             }
-            match stop.run_until_cancelled(heads.changed()).await {
-                Some(Ok(())) => {}
-                _ => return Ok(()),
+            if stop.run_until_cancelled(heads.next()).await.is_none() {
+                return Ok(());
             }
         }
     }
@@ -209,7 +208,8 @@ impl Retention {
                 tracing::debug!(column = %key.column, object = %key.object, ?step, "retention");
             }
             Err(StoreError::NotFound { .. }) if step == Step::Commit => {
-                tracing::warn!(column = %key.column, object = %key.object, "the ledger says this node keeps a column that it does not have");
+                let (column, object) = (key.column, key.object);
+                tracing::warn!(%column, %object, "the ledger says this node keeps a column that it does not have");
             }
             Err(error) => {
                 tracing::error!(column = %key.column, %error, "a place can not be changed; trying again next epoch")

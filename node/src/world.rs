@@ -86,7 +86,7 @@ pub(crate) fn genesis(nodes: usize) -> Genesis {
         domain: domain(number),
     };
     let validator = Validator { node: node_id(0), beacon_key: beacon().public(), power: 1, domain: domain(0) };
-    let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 2, ..Params::default() };
+    let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 3, ..Params::default() };
     Genesis {
         name: "test".to_owned(),
         time_ms: BEGAN_MS,

@@ -1,8 +1,8 @@
 //! How a node that does not propose gets the blocks: from the proposer first, else from any node that has them.
 //!
 //! In come decided blocks, each verified against the rules before it counts; out goes a ledger that grows. Who failed
-//! or lied rests for a while ([`Sources`], pure) and is named in the log. [`catch_up`] is the proposer's own question at
-//! its start: whether the others know blocks that its disk has lost.
+//! or lied rests for a while ([`Sources`], pure) and is named in the log. [`catch_up`] is the proposer's own question
+//! at its start: whether the others know blocks that its disk has lost.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,8 +1,8 @@
 //! The ledger as this node has it: kept on disk, made or followed block by block, asked and submitted to.
 //!
-//! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`], [`memory`]),
-//! [`mempool`] what waits for a block, [`submit`] how a transaction gets there; [`solo`] makes blocks and [`follow`]
-//! takes those that others have, through [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
+//! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`],
+//! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there; [`solo`] makes blocks and
+//! [`follow`] takes those that others have, through [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,
@@ -22,10 +22,11 @@ use ostrakon_proto::{
     },
     wire::chain::{Head, Inclusion},
 };
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 
 pub mod ask;
 pub mod follow;
+mod heads;
 pub mod memory;
 pub mod mempool;
 pub mod rocks;
@@ -33,6 +34,9 @@ pub mod solo;
 pub mod store;
 pub mod submit;
 
+pub use heads::Follower;
+
+use heads::Heads;
 use mempool::Mempool;
 use store::{LedgerError, LedgerStore};
 
@@ -63,7 +67,7 @@ struct Shared {
     pool: Mutex<Mempool>,
     /// Rung when the next block has something to take.
     work: Notify,
-    head: watch::Sender<Head>,
+    heads: Heads,
     synced: AtomicBool,
 }
 
@@ -97,8 +101,8 @@ impl Chain {
         let head = parts.workers.run(move || head_of(&*ledger.view())).await;
         let ChainParts { rules, ledger, workers, peers } = parts;
         let (pool, work, synced) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
-        let head = watch::Sender::new(head);
-        Self { shared: Arc::new(Shared { rules, ledger, workers, peers, pool, work, head, synced }) }
+        let heads = Heads::new(head);
+        Self { shared: Arc::new(Shared { rules, ledger, workers, peers, pool, work, heads, synced }) }
     }
 
     /// The rules.
@@ -113,19 +117,17 @@ impl Chain {
 
     /// The tip.
     pub fn head(&self) -> Head {
-        self.shared.head.borrow().clone()
+        self.shared.heads.current()
     }
 
     /// The tip as it moves.
-    pub fn subscribe(&self) -> watch::Receiver<Head> {
-        self.shared.head.subscribe()
+    pub fn subscribe(&self) -> Follower {
+        self.shared.heads.follow()
     }
 
     /// Waits until the tip is at `height` or above. Cancel-safe.
     pub async fn wait(&self, height: Height) -> Head {
-        let mut heads = self.subscribe();
-        let head = heads.wait_for(|head| head.height >= height).await;
-        head.expect("the sender lives as long as this handle").clone()
+        self.subscribe().until(|head| head.height >= height).await
     }
 
     /// Whether this node had all the blocks that those it asked had, when it last asked.
@@ -197,7 +199,7 @@ impl Shared {
         self.ledger.commit(decided, changes)?;
         let nonces = changes.accounts.iter().map(|(id, account)| (*id, account.nonce));
         self.pool().advance(changes.tip.height, nonces);
-        self.head.send_replace(head_of(&*self.ledger.view()));
+        self.heads.advance(head_of(&*self.ledger.view()));
         Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! The ledger on disk: RocksDB, one column family for each kind of record.
 //!
-//! In comes one synced batch a block, so that after any crash the ledger is that of one height; out go snapshots for the
-//! rules. Keys sort as the rules' orders do. Not here: what the records mean, and columns (they are the store's).
+//! In comes one synced batch a block, so that after any crash the ledger is that of one height; out go snapshots for
+//! the rules. Keys sort as the rules' orders do. Not here: what the records mean, and columns (they are the store's).
 //!
 //! ```text
 //! meta         "format" "chain" "tip"                   -> u32, chain id, Tip

@@ -75,7 +75,7 @@ pub enum LedgerError {
 #[non_exhaustive]
 pub enum OpenLedgerError {
     /// The directory holds another network's ledger.
-    #[error("{} holds the ledger of chain {found}, but the genesis is of chain {wanted}: use another data directory", dir.display())]
+    #[error("{} has the ledger of chain {found}, the genesis is of {wanted}: use another directory", dir.display())]
     OtherChain {
         /// The directory.
         dir: PathBuf,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use ostrakon_net::{
-    Workers,
+    Workers, peer_id_text,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_node::{
@@ -19,7 +19,7 @@ use ostrakon_node::{
     node::{Clock, Node, NodeParts, Settings},
     store::{self, Columns, Disk},
 };
-use ostrakon_proto::{beacon::BeaconSecret, erasure, ledger::Genesis, sign::Keypair};
+use ostrakon_proto::{beacon::BeaconSecret, erasure, id::NodeId, ledger::Genesis, sign::Keypair};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -42,7 +42,8 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     // Before anything is open: a signal that comes early must end the node, not be missed.
     let signals = runtime.block_on(async { Signals::listen() })?;
     let (parts, swarm) = open(dir, config, genesis, keypair)?;
-    tracing::info!(node = %parts.keypair.public::<ostrakon_proto::id::Node>(), chain = %parts.genesis.id(), listening = ?swarm.listening(), "starting");
+    let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
+    tracing::info!(%node, peer = peer_id_text(&node), %chain, listening = ?swarm.listening(), "starting");
     runtime.block_on(until_stopped(dir, parts, swarm, signals))
 }
 

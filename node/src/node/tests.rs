@@ -164,7 +164,7 @@ async fn a_node_registers_what_its_operator_set() {
 
 /// Stores a whole object and commits it until epoch `end`.
 async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
-    let (client, mut slots) = (world.client(250), Vec::new());
+    let (client, mut slots) = (world.client(249), Vec::new());
     for index in 0..CODE.n {
         let holder = usize::from(index);
         let receipt = client.store(world, holder, object, index).await;

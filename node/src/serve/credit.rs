@@ -1,8 +1,8 @@
 //! How much room the columns take that nobody pays for yet, account by account.
 //!
-//! An account may fill a holder with temporary columns up to its credit: what its balance backs (DESIGN 3). Counted from
-//! the first byte promised until the ledger commits the column or it is given up. Kept in memory: what was temporary
-//! before a restart is bounded by its time limit alone.
+//! An account may fill a holder with temporary columns up to its credit: what its balance backs (DESIGN 3). Counted
+//! from the first byte promised until the ledger commits the column or it is given up. Kept in memory: what was
+//! temporary before a restart is bounded by its time limit alone.
 
 use std::{
     collections::BTreeMap,
@@ -28,7 +28,7 @@ pub fn limit(balance: Amount, credit_bytes: u64) -> u64 {
 /// The account's credit does not cover it: wait for commits, get money, or store less at once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{wanted} bytes more are over the account's credit on this node: {used} of {limit} bytes are used by columns not yet committed"
+    "{wanted} bytes more are over the account's credit here: columns not committed yet use {used} of {limit} bytes"
 )]
 pub struct NoCredit {
     /// Bytes asked for.

@@ -142,11 +142,10 @@ impl Serve {
     fn wait_turn(&self, node: NodeId) -> Result<Waiting<'_>, Refusal> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = waiting.values().sum();
-        let mine = waiting.entry(node).or_default();
-        if all >= WAITING || *mine >= WAITING_PER_NODE {
+        if all >= WAITING || waiting.get(&node).is_some_and(|mine| *mine >= WAITING_PER_NODE) {
             return Err(Refusal::new(Code::Busy, "too many requests wait for a block here"));
         }
-        *mine += 1;
+        *waiting.entry(node).or_default() += 1;
         Ok(Waiting { serve: self, node })
     }
 }

@@ -180,7 +180,7 @@ async fn uploads_that_break_their_promise_are_refused() {
     finish(Bytes::from_static(b"no manifest"), Code::BadRequest).await;
     finish(TestObject::new(1000, ostrakon_proto::params::Code { k: 1, n: 4 }).bytes, Code::BadRequest).await;
     finish(TestObject::new(1001, CODE).bytes, Code::Corrupt).await;
-    finish(TestObject::new(900_000, CODE).bytes, Code::Corrupt).await;
+    finish(TestObject::new(500_000, CODE).bytes, Code::Corrupt).await;
     client.store(&world, 1, &object, 2).await;
 }
 

@@ -79,14 +79,13 @@ impl Uploads {
             (before.from, before.touched) = (from, now);
             return Ok(before.finished);
         }
-        let mine = self.of_account.entry(open.account).or_default();
-        if *mine >= PER_ACCOUNT {
+        if self.of_account.get(&open.account).is_some_and(|count| *count >= PER_ACCOUNT) {
             return Err(UploadsError::AccountFull);
         }
         if self.under_way.len() >= COUNT {
             return Err(UploadsError::Full);
         }
-        *mine += 1;
+        *self.of_account.entry(open.account).or_default() += 1;
         self.under_way.insert(open.upload, Upload { from, open, finished: None, touched: now });
         Ok(None)
     }

@@ -306,3 +306,50 @@ impl Columns for Memory {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples::{LENGTHS, Sample};
+
+    fn store() -> Memory {
+        Memory::new(1 << 30)
+    }
+
+    #[test]
+    fn stores_reads_and_purges() {
+        let store = store();
+        let samples: Vec<_> = LENGTHS.iter().zip(0..).map(|(length, seed)| Sample::new(seed, *length)).collect();
+        samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+        samples.iter().for_each(|sample| sample.assert_stored(&store));
+        samples.iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
+        samples.iter().for_each(|sample| sample.assert_absent(&store));
+        assert_eq!(store.usage(), Usage { free_bytes: 1 << 30, ..Usage::default() });
+    }
+
+    #[test]
+    fn faults_do_what_they_say() {
+        let (store, sample) = (store(), Sample::new(1, 20_000));
+        sample.put(&store).expect("stored");
+        store.set_reads(Reads::Fail);
+        assert!(matches!(store.read(&sample.place.column, 0, 16_384), Err(StoreError::Io { .. })));
+        store.set_reads(Reads::Work);
+        store.set_capacity(10_000);
+        assert!(matches!(Sample::new(2, 64).put(&store), Err(StoreError::Full { free: 0, .. })));
+        sample.assert_stored(&store);
+        store.set_capacity(1 << 30);
+        assert!(store.corrupt(&sample.place.column));
+        assert!(matches!(store.scrub_column(&sample.place.column), Err(StoreError::Corrupt { .. })));
+        assert!(matches!(sample.finish(&store), Err(StoreError::UnknownUpload)));
+        sample.put(&store).expect("healed");
+        let other = Sample::new(3, 1 << 20);
+        other.send(&store).expect("room");
+        store.restart();
+        assert!(matches!(other.finish(&store), Err(StoreError::UnknownUpload)));
+        sample.assert_stored(&store);
+        store.lose_everything();
+        sample.assert_absent(&store);
+        assert!(!store.corrupt(&sample.place.column));
+        assert_eq!(store.places(None, 9).expect("none"), []);
+    }
+}

@@ -123,13 +123,6 @@ pub struct ColumnInfo {
 /// Places of one column that [`ColumnInfo`] looks at: enough for any honest use, and a bound on the work of a read.
 pub const PLACES: usize = 64;
 
-impl ColumnInfo {
-    /// Whether a reader may have it who shows a token with this hash, or none.
-    pub fn admits(&self, token: Option<[u8; 32]>) -> bool {
-        self.tokens.iter().any(|wanted| wanted.is_none() || *wanted == token)
-    }
-}
-
 /// A range of a column, with what proves it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Range {

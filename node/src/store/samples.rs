@@ -39,7 +39,7 @@ impl Sample {
             index: seed,
             column: hash(&bytes),
             column_len: u64::try_from(length).expect("fits"),
-            token: (seed % 2 == 0).then_some([seed; 32]),
+            token: seed.is_multiple_of(2).then_some([seed; 32]),
             expires: Epoch(10),
         };
         Self { bytes: bytes.into(), place, manifest }

@@ -294,3 +294,164 @@ impl Assembly {
 fn length_of(bytes: &Bytes) -> u64 {
     u64::try_from(bytes.len()).expect("fits")
 }
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::{id::Epoch, limits::CHUNK, manifest::Manifest};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::store::samples::hash;
+
+    #[derive(Default)]
+    struct Plain(Vec<u8>);
+
+    impl Body for Plain {
+        fn append(&mut self, bytes: &[u8], _spare: u64) -> Result<(), StoreError> {
+            if bytes == b"fail" {
+                return Err(StoreError::Poisoned);
+            }
+            self.0.extend_from_slice(bytes);
+            Ok(())
+        }
+
+        fn held(&self) -> u64 {
+            u64::try_from(self.0.len()).expect("fits")
+        }
+    }
+
+    const ID: UploadId = UploadId([1; 16]);
+
+    fn uploads(open: usize, held_bytes: u64) -> Uploads<Plain> {
+        Uploads::new(Bounds { open, held_bytes })
+    }
+
+    fn begin(uploads: &Uploads<Plain>, id: UploadId, reserve: u64) -> u64 {
+        uploads.begin(id, reserve, || Ok(Plain::default())).expect("begun")
+    }
+
+    fn place(bytes: &[u8]) -> Place {
+        let (object, column_len) = (Manifest::object_id(b""), u64::try_from(bytes.len()).expect("fits"));
+        Place { object, extent: 0, index: 0, column: hash(bytes), column_len, token: None, expires: Epoch(0) }
+    }
+
+    /// The number's chunk of the test column.
+    fn chunk(number: usize) -> Bytes {
+        vec![u8::try_from(number).expect("small"); CHUNK].into()
+    }
+
+    fn at(number: usize) -> u64 {
+        u64::try_from(number * CHUNK).expect("fits")
+    }
+
+    #[test]
+    fn chunks_come_in_any_order_within_the_window() {
+        let uploads = uploads(4, 64 << 20);
+        begin(&uploads, ID, at(12));
+        let check = |number: usize, next: usize| {
+            assert_eq!(uploads.write(ID, at(number), chunk(number)).expect("taken"), at(next), "chunk {number}");
+        };
+        check(3, 0);
+        check(1, 0);
+        check(1, 0);
+        check(0, 2);
+        check(0, 2);
+        check(2, 4);
+        assert_eq!(begin(&uploads, ID, at(12)), at(4), "it resumes");
+        check(11, 4);
+        let far = uploads.write(ID, at(12) - 1, chunk(0).slice(..1));
+        assert_eq!(far.expect("inside the window"), at(4));
+        (5..10).for_each(|number| check(number, 4));
+        check(4, 10);
+        check(10, 12);
+        let all: Vec<u8> = (0..12).flat_map(chunk).collect();
+        let whole = uploads.finish(ID, &place(&all)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(whole.body.0 == all);
+        assert_eq!(uploads.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_too_early_or_too_long_is_refused_and_harms_nothing() {
+        let uploads = uploads(4, 64 << 20);
+        begin(&uploads, ID, at(20));
+        let early = |offset, bytes: Bytes| {
+            let refused = uploads.write(ID, offset, bytes);
+            assert!(matches!(refused, Err(StoreError::TooEarly { next: 0, .. })), "{offset}");
+        };
+        early(at(8), chunk(8));
+        for byte in 1..=8 {
+            uploads.write(ID, byte, chunk(0).slice(..1)).expect("taken");
+        }
+        early(9, chunk(0).slice(..1));
+        for offset in [at(19) + 1, u64::MAX - 10] {
+            assert!(matches!(uploads.write(ID, offset, chunk(0)), Err(StoreError::TooLong { .. })));
+        }
+        assert_eq!(uploads.write(ID, 0, chunk(0)).expect("taken"), at(1));
+        let none = uploads.write(UploadId([2; 16]), 0, chunk(0));
+        assert!(matches!(none, Err(StoreError::UnknownUpload)));
+    }
+
+    #[test]
+    fn memory_held_for_early_chunks_is_bounded_over_all() {
+        let uploads = uploads(100, at(3));
+        for number in 0..6 {
+            let id = UploadId([number; 16]);
+            begin(&uploads, id, at(4));
+            let early = uploads.write(id, at(1), chunk(1));
+            assert_eq!(early.is_ok(), number < 3, "upload {number}");
+        }
+        let last = UploadId([5; 16]);
+        assert_eq!(uploads.write(last, 0, chunk(0)).expect("in order is always taken"), at(1));
+        uploads.clear();
+        assert_eq!(uploads.held.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_longest_untouched_gives_way() {
+        let uploads = uploads(2, 64 << 20);
+        let [first, second, third] = [1, 2, 3].map(|byte| UploadId([byte; 16]));
+        begin(&uploads, first, 64);
+        begin(&uploads, second, 64);
+        uploads.write(first, 0, chunk(0).slice(..1)).expect("taken");
+        begin(&uploads, third, 64);
+        assert!(matches!(uploads.write(second, 0, chunk(0).slice(..1)), Err(StoreError::UnknownUpload)));
+        assert_eq!(begin(&uploads, first, 64), 1);
+    }
+
+    #[test]
+    fn an_upload_whose_body_fails_is_forgotten() {
+        let uploads = uploads(2, 64 << 20);
+        begin(&uploads, ID, 64);
+        assert!(matches!(uploads.write(ID, 0, Bytes::from_static(b"fail")), Err(StoreError::Poisoned)));
+        assert!(matches!(uploads.write(ID, 0, Bytes::from_static(b"more")), Err(StoreError::UnknownUpload)));
+        let broken = uploads.begin(ID, 64, || Err(StoreError::Poisoned));
+        assert!(matches!(broken, Err(StoreError::Poisoned)));
+        assert_eq!(begin(&uploads, ID, 64), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn any_pieces_in_any_order_give_the_column(
+            length in 1..2000usize,
+            pieces in prop::collection::vec((0..2000usize, 1..600usize), 0..60),
+        ) {
+            let all: Vec<u8> = (0..length).map(|at| u8::try_from(at % 251).expect("small")).collect();
+            let uploads = uploads(1, 64 << 20);
+            begin(&uploads, ID, place(&all).column_len);
+            let write = |start: usize, end: usize| {
+                uploads.write(ID, u64::try_from(start).expect("fits"), Bytes::copy_from_slice(&all[start..end]))
+            };
+            for (start, piece) in pieces {
+                let start = start.min(length - 1);
+                match write(start, length.min(start + piece)) {
+                    Ok(_) | Err(StoreError::TooEarly { .. }) => {}
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            let next = usize::try_from(begin(&uploads, ID, 0)).expect("fits");
+            write(next.min(length), length).expect("the rest");
+            let whole = uploads.finish(ID, &place(&all)).unwrap_or_else(|error| panic!("{error}"));
+            prop_assert_eq!(whole.body.0, all);
+        }
+    }
+}

@@ -379,11 +379,17 @@ pub(super) fn read(volume: &Volume, piece: &Piece) -> Result<Vec<u8>, StoreError
     Ok(record)
 }
 
-/// Writes a record over itself and syncs it, as [`super::files::refresh`] does a file.
+/// Syncs a pack of which records are taken in: what the last run wrote and did not sync is durable then, too.
+pub(super) fn settle(volume: &Volume, number: u32) -> Result<(), StoreError> {
+    let path = path_of(volume, number);
+    let file = File::options().write(true).open(&path).map_err(|error| failed(&path, error))?;
+    volume.sync(&file, &path)
+}
+
+/// Writes a record over itself, as [`super::files::refresh`] does a file; [`settle`] syncs it.
 pub(super) fn refresh(volume: &Volume, piece: &Piece) -> Result<(), StoreError> {
     let path = path_of(volume, piece.pack);
     let record = read(volume, piece)?;
     let file = File::options().write(true).open(&path).map_err(|error| failed(&path, error))?;
-    file.write_all_at(&record, piece.offset).map_err(|error| volume.failed(&path, piece.length, error))?;
-    volume.sync(&file, &path)
+    file.write_all_at(&record, piece.offset).map_err(|error| volume.failed(&path, piece.length, error))
 }

@@ -132,6 +132,10 @@ impl Intake<'_> {
                 Some(_) => continue,
                 None => 0,
             };
+            if self.strays == Strays::Unacknowledged {
+                packs::scan(self.volume, number, from, |piece, _| packs::refresh(self.volume, &piece))?;
+            }
+            packs::settle(self.volume, number)?;
             packs::scan(self.volume, number, from, |piece, header| self.record(&piece, header, &mut notes))?;
         }
         // A note may come before the column that it is about: columns move.
@@ -140,9 +144,6 @@ impl Intake<'_> {
 
     fn record(&mut self, piece: &Piece, header: Header, notes: &mut Vec<(Header, Piece)>) -> Result<(), StoreError> {
         let Some(manifest) = packs::verify(self.volume, piece, &header)? else { return Ok(()) };
-        if self.strays == Strays::Unacknowledged {
-            packs::refresh(self.volume, piece)?;
-        }
         match header.kind {
             Kind::Column => self.column(&header, Spot::Pack(*piece), &manifest),
             Kind::Note => {

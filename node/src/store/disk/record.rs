@@ -1,4 +1,4 @@
-//! How a column lies in a file or a pack: header, data, outboard, manifest (SPEC of the store).
+//! How a column lies in a file or a pack: header, data, outboard, manifest.
 //!
 //! ```text
 //! file   | header, padded to 4 KiB | data | outboard | manifest |
@@ -118,4 +118,47 @@ impl Header {
 fn checksum(bytes: &[u8; HEADER]) -> [u8; 32] {
     let checked = &bytes[..CHECKED];
     chunk_node(u64::try_from(checked.len()).expect("fits"), 0, checked)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::samples::Sample;
+
+    #[test]
+    fn a_header_is_read_back_and_any_flipped_bit_is_seen() {
+        for kind in [Kind::Column, Kind::Note] {
+            for seed in [1, 2] {
+                let header = Header { kind, place: Sample::new(seed, 4096).place, manifest_len: 9 };
+                let bytes = header.encode();
+                assert_eq!(Header::decode(&bytes), Some(header));
+                for bit in 0..HEADER * 8 {
+                    let mut flipped = bytes;
+                    flipped[bit / 8] ^= 1 << (bit % 8);
+                    assert_eq!(Header::decode(&flipped), None, "bit {bit}");
+                }
+            }
+        }
+        assert_eq!(Header::decode(&[0; HEADER]), None);
+    }
+
+    #[test]
+    fn impossible_lengths_are_refused() {
+        let place = Sample::new(1, 64).place;
+        let check = |column_len, manifest_len, expect: bool| {
+            let header = Header { kind: Kind::Column, place: Place { column_len, ..place }, manifest_len };
+            assert_eq!(Header::decode(&header.encode()).is_some(), expect, "{column_len} {manifest_len}");
+        };
+        check(limits::COLUMN, 1 << 20, true);
+        check(limits::COLUMN + 1, 9, false);
+        check(64, (1 << 20) + 1, false);
+    }
+
+    #[test]
+    fn records_fill_whole_pages() {
+        let header = Header { kind: Kind::Column, place: Sample::new(1, 64).place, manifest_len: 9 };
+        assert_eq!((header.pack_len(), header.file_len()), (4096, 4096 + 64 + 9));
+        let note = Header { kind: Kind::Note, manifest_len: 4096, ..header };
+        assert_eq!(note.pack_len(), 8192);
+    }
 }

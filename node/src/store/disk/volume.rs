@@ -44,10 +44,10 @@ pub(super) struct Volume {
 
 /// What tests do to a disk.
 #[cfg(test)]
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Faults {
-    /// Every sync fails.
-    pub(super) syncs: AtomicBool,
+    /// Syncs that still succeed.
+    pub(super) syncs: AtomicU64,
     /// Bytes that are free, whatever the disk says.
     pub(super) free: std::sync::Mutex<Option<u64>>,
 }
@@ -71,7 +71,7 @@ impl Volume {
             poisoned: AtomicBool::new(false),
             incoming: AtomicU64::new(0),
             #[cfg(test)]
-            faults: Faults::default(),
+            faults: Faults { syncs: AtomicU64::new(u64::MAX), free: std::sync::Mutex::new(None) },
         };
         volume.lay_out().map_err(io)?;
         volume.sync_dir(&volume.root)?;
@@ -164,8 +164,11 @@ impl Volume {
     fn trust(&self, path: &Path, synced: io::Result<()>) -> Result<(), StoreError> {
         #[cfg(test)]
         let synced = match self.faults.syncs.load(Ordering::Relaxed) {
-            true => Err(Errno::IO.into()),
-            false => synced,
+            0 => Err(Errno::IO.into()),
+            left => {
+                self.faults.syncs.store(left - 1, Ordering::Relaxed);
+                synced
+            }
         };
         synced.map_err(|error| {
             self.poison();

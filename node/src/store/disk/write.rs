@@ -153,7 +153,8 @@ impl Disk {
     pub(super) fn forget(&self, key: &PlaceKey) -> Result<Option<u32>, StoreError> {
         let _claim = self.claims.take(&key.column, &key.object);
         let Some(place) = self.index.place(key)? else { return Ok(None) };
-        let is_last_of_column = self.index.places_of(&key.column).take(2).count() == 1;
+        let places: Vec<_> = self.index.places_of(&key.column).take(2).collect::<Result<_, _>>()?;
+        let is_last_of_column = places.len() == 1;
         let column = self.index.column(&key.column)?.filter(|_| is_last_of_column);
         let mut batch = Batch::default();
         batch.delete_place(key);
