@@ -1,9 +1,10 @@
 //! Add: from plaintext to a link.
 //!
-//! In goes a reader; out comes a link, once the ledger has the object and enough nodes have the ledger's block. A straight
-//! line: [`plan`] decides and checks before a byte is sent, [`source`] cuts rows, [`upload`] encodes them and [`lanes`]
-//! carries them to the holders that [`placing`] chose, [`finish`] brings the manifest and takes the receipts, [`rebuild`]
-//! makes up for holders that failed on the way, [`commit`] tells the ledger. Memory is the same for any size.
+//! In goes a reader; out comes a link, once the ledger has the object and enough nodes have the ledger's block. A
+//! straight line: [`plan`] decides and checks before a byte is sent, [`source`] cuts rows, [`upload`] encodes them and
+//! [`lanes`] carries them to the holders that [`placing`] chose, [`finish`] brings the manifest and takes the receipts,
+//! [`rebuild`] makes up for holders that failed on the way, [`commit`] tells the ledger. Memory is the same for any
+//! size.
 //!
 //! Whatever fails gives uploads up; what was sent is forgotten by its holders in time, and nothing is paid.
 
@@ -117,7 +118,8 @@ pub enum AddError {
     Chain(#[from] ChainError),
     /// The network is too small for any code.
     #[error(
-        "the network has {have} providers with free space, and the smallest code needs {need}: wait for more, or give a code with --code K/N"
+        "the network has {have} providers with free space, and the smallest code needs {need}: wait for more, \
+         or give a code with --code K/N"
     )]
     TooFewProviders {
         /// Providers there are.

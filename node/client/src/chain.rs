@@ -56,7 +56,8 @@ struct Inner {
 pub enum ChainError {
     /// Nobody answered.
     #[error(
-        "no node of the network answers ({asked} asked; the last: {last}); check this machine's network, and the addresses in the genesis file"
+        "no node of the network answers ({asked} asked; the last: {last}); check this machine's network, \
+         and the addresses in the genesis file"
     )]
     NoNode {
         /// How many were asked.

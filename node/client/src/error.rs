@@ -1,7 +1,7 @@
 //! What an error means for the caller, whatever operation it came from.
 //!
-//! Every operation has an error enum of its own, whose text names the peer, the file or the limit, and the fix. Programs
-//! that only want to know what to do next ask it for its [`ErrorKind`].
+//! Every operation has an error enum of its own, whose text names the peer, the file or the limit, and the fix.
+//! Programs that only want to know what to do next ask it for its [`ErrorKind`].
 
 /// What an error means for the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,9 +1,9 @@
 //! Get: from a link to the plaintext.
 //!
 //! In goes a link, a range and where the bytes go; out come bytes that were proven against the object's name, in order,
-//! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the k
-//! quickest columns and races whoever is late, [`columns`] proves and remembers who failed. A few rows are under way at
-//! once, never more than a fixed number of bytes. [`path`] writes to a file, whole or not at all.
+//! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the
+//! k quickest columns and races whoever is late, [`columns`] proves and remembers who failed. A few rows are under way
+//! at once, never more than a fixed number of bytes. [`path`] writes to a file, whole or not at all.
 
 use std::{ops::Range, sync::Arc};
 

@@ -18,8 +18,9 @@
 //! meanwhile, [`profile`] keeps key and network in a directory. Each verb has its own error, and every error an
 //! [`ErrorKind`].
 //!
-//! The client believes nobody: columns and manifests verify against the object's name, and blocks against the validator's
-//! signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node does.
+//! The client believes nobody: columns and manifests verify against the object's name, and blocks against the
+//! validator's signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node
+//! does.
 
 pub mod add;
 pub mod chain;

@@ -1,7 +1,7 @@
 //! The profile: a directory with a network's genesis and an account's key.
 //!
-//! `genesis.toml` and `account.key` (64 hexadecimal digits, readable by its owner alone). Nothing else is needed to use the
-//! network.
+//! `genesis.toml` and `account.key` (64 hexadecimal digits, readable by its owner alone). Nothing else is needed to use
+//! the network.
 
 use std::{
     fs,
@@ -86,9 +86,7 @@ impl ProfileError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::None(_) | Self::Exists(_) | Self::Toml { .. } | Self::Genesis { .. } => ErrorKind::Usage,
-            Self::File { .. } | Self::Key(_) | Self::Random(_) | Self::Start(_) => {
-                ErrorKind::Other
-            }
+            Self::File { .. } | Self::Key(_) | Self::Random(_) | Self::Start(_) => ErrorKind::Other,
         }
     }
 }

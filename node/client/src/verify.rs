@@ -87,7 +87,8 @@ impl VerifyError {
 }
 
 impl Verified {
-    /// What is wrong, if anything is: [`ErrorKind::Integrity`] for wrong bytes, [`ErrorKind::Partial`] for missing ones.
+    /// What is wrong, if anything is: [`ErrorKind::Integrity`] for wrong bytes, [`ErrorKind::Partial`] for missing
+    /// ones.
     pub fn problem(&self) -> Option<ErrorKind> {
         let has = |what: fn(&ColumnCheck) -> bool| self.columns.iter().any(|column| what(&column.state));
         if self.inconsistent || has(|state| matches!(state, ColumnCheck::Corrupt(_))) {
@@ -132,7 +133,8 @@ fn window(code: Code) -> usize {
     (WINDOW_BYTES / row).clamp(1, 4)
 }
 
-/// Reads one row of all columns; says whether what came is one codeword. What did not come is remembered by the columns.
+/// Reads one row of all columns; says whether what came is one codeword. What did not come is remembered by the
+/// columns.
 async fn check_row(opened: &Opened, row: RowId) -> bool {
     let extent = usize::try_from(row.extent).ok().and_then(|at| opened.extents.get(at));
     let columns = &extent.expect("a manifest lists its layout's extents").columns;

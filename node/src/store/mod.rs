@@ -98,7 +98,8 @@ impl StoredPlace {
         Self { place, state: PlaceState::Temporary { expires: place.expires } }
     }
 
-    /// The place when it is stored again: a receipt is given for it, so it must last as long as the receipt may be used.
+    /// The place when it is stored again: a receipt is given for it, so it must last as long as the receipt may be
+    /// used.
     fn renewed(self, expires: Epoch) -> Self {
         let expires = expires.max(self.place.expires);
         let state = match self.state {

@@ -157,8 +157,8 @@ impl<'a> Job<'a> {
         lock(&self.open).retain(|(open, _)| open != upload);
     }
 
-    /// Holders give up uploads that rest. Those of extents that are sent wait for the last extent, so they are asked for
-    /// again from time to time, which changes nothing else. Never ends.
+    /// Holders give up uploads that rest. Those of extents that are sent wait for the last extent, so they are asked
+    /// for again from time to time, which changes nothing else. Never ends.
     pub(crate) async fn keep_alive(&self) -> Infallible {
         loop {
             sleep(KEEP_ALIVE).await;

@@ -1,7 +1,8 @@
 //! From rows to holders: one lane per column, a few chunks under way on each.
 //!
-//! Rows are handed out in order. A lane whose holder fails, or stands still while others move, is closed with its reason;
-//! the others go on. Memory is bounded by whoever makes the rows: a row's permit lives until its last chunk is taken.
+//! Rows are handed out in order. A lane whose holder fails, or stands still while others move, is closed with its
+//! reason; the others go on. Memory is bounded by whoever makes the rows: a row's permit lives until its last chunk is
+//! taken.
 
 use std::{
     sync::{Arc, Mutex},

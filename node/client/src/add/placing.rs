@@ -1,7 +1,7 @@
 //! Which provider of the draw keeps which column of an extent: pure.
 //!
-//! The first n of the order get one column each. Who fails is never asked again, and makes way for the first of the order
-//! that is unused and keeps the domain rule.
+//! The first n of the order get one column each. Who fails is never asked again, and makes way for the first of the
+//! order that is unused and keeps the domain rule.
 
 use std::collections::BTreeMap;
 
@@ -77,8 +77,8 @@ impl Placing {
         (0..self.order.len()).filter(open).find(|place| self.caps.admits(&chosen, &self.order[*place].domain))
     }
 
-    /// Names a provider for every vacant column, as the ledger wants it: of the draw, and within the domain rule. `None`
-    /// when these slots can not be filled so.
+    /// Names a provider for every vacant column, as the ledger wants it: of the draw, and within the domain rule.
+    /// `None` when these slots can not be filled so.
     pub(crate) fn with_names(&self) -> Option<Vec<NodeId>> {
         let mut named = self.clone();
         for index in self.vacant() {

@@ -174,8 +174,8 @@ impl Plan {
         })
     }
 
-    /// Until the commit every holder keeps its columns, and room for the manifest, on credit: at worst one holder has one
-    /// of each extent.
+    /// Until the commit every holder keeps its columns, and room for the manifest, on credit: at worst one holder has
+    /// one of each extent.
     fn check_credit(&self, need: u64) -> Result<(), AddError> {
         let micro = Amount::obols(1).expect("one obol is an amount").0;
         let credit = u128::from(self.funds.balance.0) * u128::from(self.rules.params.credit_bytes) / u128::from(micro);

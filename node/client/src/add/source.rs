@@ -20,7 +20,10 @@ const AHEAD: usize = 16 * 1024 * 1024;
 pub(crate) enum SourceError {
     #[error("can not read the source: {0}")]
     Read(#[from] io::Error),
-    #[error("the source changed while it was read: {announced} bytes were announced, and {} came", found(.announced, .read))]
+    #[error(
+        "the source changed while it was read: {announced} bytes were announced, and {} came",
+        found(.announced, .read)
+    )]
     Changed { announced: u64, read: u64 },
     #[error(transparent)]
     Layout(#[from] LayoutError),

@@ -268,7 +268,8 @@ impl Columns {
         column.strikes = 0;
         let outcome = if column.holders.is_empty() { Outcome::Gone } else { Outcome::Again };
         let failed = self.failed(index, provider, fault);
-        tracing::debug!(extent = failed.extent, index = failed.index, %provider, reason = failed.reason, "column failed");
+        let FailedColumn { extent, index, reason, .. } = &failed;
+        tracing::debug!(extent, index, %provider, reason, "column failed");
         state.failed.push(failed);
         outcome
     }

@@ -173,7 +173,8 @@ fn holders_of(commitments: &[Commitment]) -> Vec<NodeId> {
     live.chain(missing).map(|slot| slot.provider).filter(|node| seen.insert(*node)).collect()
 }
 
-/// The holders of each column of an extent, from all commitments, as far as they are of the columns that the manifest lists.
+/// The holders of each column of an extent, from all commitments, as far as they are of the columns that the manifest
+/// lists.
 fn slots_of(commitments: &[Commitment], number: u32, extent: &Extent) -> Vec<Vec<Holder>> {
     let mine = || commitments.iter().filter(|commitment| commitment.id.extent == number);
     let column = |(index, id): (usize, ColumnId)| {

@@ -1,7 +1,7 @@
 //! Get into a file: whole or not at all.
 //!
-//! The bytes go to a new file beside the destination, which takes its place once they are all there and on disk. Whatever
-//! fails, or is cancelled, leaves nothing behind and the destination as it was.
+//! The bytes go to a new file beside the destination, which takes its place once they are all there and on disk.
+//! Whatever fails, or is cancelled, leaves nothing behind and the destination as it was.
 
 use std::{
     fs, io,

@@ -1,7 +1,7 @@
 //! What to read for a range of an object: pure.
 //!
-//! Whole rows where a range is long. A short range inside one row takes the cells that hold it and no more: of a private
-//! object whole cells, since one opens as a whole; of a public one the few groups of 16 KiB around it.
+//! Whole rows where a range is long. A short range inside one row takes the cells that hold it and no more: of a
+//! private object whole cells, since one opens as a whole; of a public one the few groups of 16 KiB around it.
 
 use std::ops::Range;
 

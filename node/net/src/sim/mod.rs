@@ -78,7 +78,8 @@ impl SimNetwork {
         (Arc::new(SimPeers { local: node, incarnation, state: self.state.clone() }), requests)
     }
 
-    /// The node is gone at once: calls to it, and its own, end; new ones to it are refused. [`SimNetwork::join`] revives.
+    /// The node is gone at once: calls to it, and its own, end; new ones to it are refused. [`SimNetwork::join`]
+    /// revives.
     pub fn crash(&self, node: NodeId) {
         self.lock().crash(node);
     }

@@ -1,5 +1,5 @@
-//! The record of a simulated network: a running BLAKE3 hash over all that happened, in order. Two runs with equal hashes
-//! were the same run. Not here: what is remembered for people, which is nothing.
+//! The record of a simulated network: a running BLAKE3 hash over all that happened, in order. Two runs with equal
+//! hashes were the same run. Not here: what is remembered for people, which is nothing.
 
 use blake3::Hasher;
 use ostrakon_proto::{

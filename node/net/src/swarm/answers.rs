@@ -1,7 +1,7 @@
 //! Requests of others that have no answer yet, and whether one more is taken.
 //!
-//! Pure state of the actor: in goes a request, out come its reply and, later, the answer. Whoever is refused hears so at
-//! once, as [`Code::Busy`]: nothing is dropped in silence. Not here: reading requests ([`super::codec`]).
+//! Pure state of the actor: in goes a request, out come its reply and, later, the answer. Whoever is refused hears so
+//! at once, as [`Code::Busy`]: nothing is dropped in silence. Not here: reading requests ([`super::codec`]).
 
 use std::collections::BTreeMap;
 

@@ -125,8 +125,8 @@ async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::R
     Ok((head, body))
 }
 
-/// Reads `len` bytes into one buffer of exactly that size. Asks `take` before each growth by how much; once refused, the
-/// rest is read and forgotten, so that the sender can still be told.
+/// Reads `len` bytes into one buffer of exactly that size. Asks `take` before each growth by how much; once refused,
+/// the rest is read and forgotten, so that the sender can still be told.
 async fn read_part<T: AsyncRead + Unpin>(
     io: &mut T,
     len: usize,

@@ -1,8 +1,8 @@
 //! Columns of 1 MiB or more: one file each. And the bytes of any upload until it is whole.
 //!
-//! An upload begins in memory, laid out as a pack's record, and moves to a file in `incoming/` once it is too large for a
-//! pack or memory is short. A whole column's file gets its outboard and manifest, its header last, one sync, its name in
-//! `columns/`, and the sync of that directory: a file that has its name is complete.
+//! An upload begins in memory, laid out as a pack's record, and moves to a file in `incoming/` once it is too large for
+//! a pack or memory is short. A whole column's file gets its outboard and manifest, its header last, one sync, its name
+//! in `columns/`, and the sync of that directory: a file that has its name is complete.
 
 use std::{
     fs::{self, File},
@@ -34,6 +34,7 @@ pub(super) const FILE_MIN: u64 = 1 << 20;
 #[derive(Debug)]
 pub(super) struct Staged {
     volume: Arc<Volume>,
+    reserve: u64,
     promise: Share,
     place: Staging,
 }
@@ -54,6 +55,8 @@ struct Incoming {
     written: u64,
     /// Up to where the file has blocks.
     allocated: u64,
+    /// Bytes of data that were promised room.
+    reserve: u64,
 }
 
 impl Drop for Incoming {
@@ -64,9 +67,10 @@ impl Drop for Incoming {
 }
 
 impl Staged {
-    /// Nothing yet, with room promised for all of it.
-    pub(super) fn new(volume: &Arc<Volume>, promise: Share) -> Self {
-        Self { volume: Arc::clone(volume), promise, place: Staging::Memory(vec![0; HEADER]) }
+    /// Nothing yet, with room promised for `reserve` bytes.
+    pub(super) fn new(volume: &Arc<Volume>, reserve: u64) -> Result<Self, StoreError> {
+        let promise = volume.promise(reserve)?;
+        Ok(Self { volume: Arc::clone(volume), reserve, promise, place: Staging::Memory(vec![0; HEADER]) })
     }
 
     /// Makes it a column's file with its name, durably. The caller has checked that the header is right.
@@ -75,7 +79,7 @@ impl Staged {
         let incoming = match place {
             Staging::File(incoming) => incoming,
             Staging::Memory(record) => {
-                let mut incoming = Incoming::new(&volume)?;
+                let mut incoming = Incoming::new(&volume, header.place.column_len)?;
                 incoming.append(&volume, &record[HEADER..])?;
                 incoming
             }
@@ -111,7 +115,7 @@ impl Body for Staged {
                 record.extend_from_slice(bytes);
                 return Ok(());
             }
-            let mut incoming = Incoming::new(&self.volume)?;
+            let mut incoming = Incoming::new(&self.volume, self.reserve)?;
             incoming.append(&self.volume, &record[HEADER..])?;
             self.place = Staging::File(incoming);
         }
@@ -136,17 +140,17 @@ fn length_of(record: &[u8]) -> u64 {
 }
 
 impl Incoming {
-    fn new(volume: &Volume) -> Result<Self, StoreError> {
+    fn new(volume: &Volume, reserve: u64) -> Result<Self, StoreError> {
         let path = volume.incoming_path();
         let opened = File::options().create_new(true).read(true).write(true).open(&path);
         let file = opened.map_err(|error| volume.failed(&path, 0, error))?;
-        Ok(Self { file, path, written: 0, allocated: 0 })
+        Ok(Self { file, path, written: 0, allocated: 0, reserve })
     }
 
     fn append(&mut self, volume: &Volume, bytes: &[u8]) -> Result<(), StoreError> {
         let start = FILE_DATA + self.written;
         let end = start + u64::try_from(bytes.len()).expect("fits");
-        self.allocated = volume.preallocate(&self.file, &self.path, self.allocated, end)?;
+        self.allocated = volume.preallocate(&self.file, &self.path, self.allocated..end, FILE_DATA + self.reserve)?;
         self.write(volume, start, bytes)?;
         self.written = end - FILE_DATA;
         Ok(())
@@ -170,13 +174,8 @@ impl Incoming {
         self.file.set_len(header.file_len()).map_err(|error| volume.failed(&self.path, 0, error))?;
         volume.sync(&self.file, &self.path)?;
         let path = path_of(volume, &header.place.column);
-        let dir = path.parent().expect("columns have a directory");
-        if !dir.exists() {
-            fs::create_dir_all(dir).map_err(|error| volume.failed(dir, 0, error))?;
-            volume.sync_dir(&volume.path("columns"))?;
-        }
         fs::rename(&self.path, &path).map_err(|error| volume.failed(&path, 0, error))?;
-        volume.sync_dir(dir)
+        volume.sync_dir(path.parent().expect("columns have a directory"))
     }
 
     /// The data behind room for a header: a small column that was written to a file because memory was short.
@@ -240,8 +239,8 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, 
     Ok(Some((header, manifest)))
 }
 
-/// Writes a column's file over itself and syncs it, and checks its hash on the way: the sync that was to make it durable
-/// may have failed in a run before, and a second one proves nothing of pages that are clean.
+/// Writes a column's file over itself and syncs it, and checks its hash on the way: the sync that was to make it
+/// durable may have failed in a run before, and a second one proves nothing of pages that are clean.
 pub(super) fn refresh(volume: &Volume, path: &Path, header: &Header) -> Result<bool, StoreError> {
     let io = |error| failed(path, error);
     let file = File::options().read(true).write(true).open(path).map_err(io)?;

@@ -1,5 +1,5 @@
-//! Columns on disk, through power loss (DESIGN 7; the rules are those of a storage node: write, sync, name, sync, index,
-//! sync, then acknowledge).
+//! Columns on disk, through power loss (DESIGN 7; the rules are those of a storage node: write, sync, name, sync,
+//! index, sync, then acknowledge).
 //!
 //! ```text
 //! lock        one process at a time
@@ -133,7 +133,7 @@ impl Disk {
 impl Columns for Disk {
     fn begin(&self, upload: UploadId, reserve: u64) -> Result<u64, StoreError> {
         self.volume.writable()?;
-        self.uploads.begin(upload, reserve, || Ok(Staged::new(&self.volume, self.volume.promise(reserve)?)))
+        self.uploads.begin(upload, reserve, || Staged::new(&self.volume, reserve))
     }
 
     fn write(&self, upload: UploadId, offset: u64, bytes: Bytes) -> Result<u64, StoreError> {

@@ -2,8 +2,8 @@
 //!
 //! Records that come while another group is being synced form the next group: one of their callers leads it, writes all
 //! of it, syncs the pack once, and commits one batch to the index; the others wait for it. Packs are preallocated in
-//! steps. What is freed becomes a hole; a full pack without records is deleted. Which records are alive is the index's to
-//! say; [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
+//! steps. What is freed becomes a hole; a full pack without records is deleted. Which records are alive is the index's
+//! to say; [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
 
 use std::{
     collections::BTreeMap,
@@ -195,7 +195,7 @@ impl Packs {
         // A pack takes at least one group, however large.
         match active.filter(|_| end == 0 || end + total <= self.pack_bytes) {
             Some(active) => {
-                let allocated = self.volume.preallocate(&active.file, &active.path, allocated, end + total)?;
+                let allocated = self.allocate(&active, allocated, end + total)?;
                 self.state().allocated = allocated;
                 Ok((active, end))
             }
@@ -232,13 +232,17 @@ impl Packs {
         let opened = File::options().create(true).truncate(true).write(true).open(&path);
         let file = opened.map_err(|error| self.volume.failed(&path, 0, error))?;
         self.volume.sync_dir(&self.volume.path("packs"))?;
-        let allocated = self.volume.preallocate(&file, &path, 0, total)?;
         let active = Arc::new(Active { number, file, path });
+        let allocated = self.allocate(&active, 0, total)?;
         let mut state = self.state();
         state.packs.insert(number, PackUse::default());
         state.allocated = allocated;
         state.active = Some(Arc::clone(&active));
         Ok((active, 0))
+    }
+
+    fn allocate(&self, active: &Active, allocated: u64, end: u64) -> Result<u64, StoreError> {
+        self.volume.preallocate(&active.file, &active.path, allocated..end, self.pack_bytes)
     }
 
     /// Gives back what a record took, which the index no longer names. Tells the pack's number when the pack is worth

@@ -5,6 +5,7 @@
 use std::{
     fs::{self, File},
     io,
+    ops::Range,
     os::fd::AsFd,
     path::{Path, PathBuf},
     sync::{
@@ -75,6 +76,7 @@ impl Volume {
         };
         volume.lay_out().map_err(io)?;
         volume.sync_dir(&volume.root)?;
+        volume.sync_dir(&volume.path("columns"))?;
         if let Some(parent) = volume.root.parent() {
             volume.sync_dir(parent)?;
         }
@@ -86,7 +88,8 @@ impl Volume {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        ["incoming", "columns", "packs"].into_iter().try_for_each(|dir| fs::create_dir_all(self.path(dir)))
+        ["incoming", "columns", "packs"].into_iter().try_for_each(|dir| fs::create_dir_all(self.path(dir)))?;
+        (0..=u8::MAX).try_for_each(|byte| fs::create_dir_all(self.path("columns").join(format!("{byte:02x}"))))
     }
 
     /// The path of something in the directory.
@@ -126,16 +129,24 @@ impl Volume {
         }
     }
 
-    /// Makes sure that the file has blocks up to `end`, and some more while there is room; tells up to where it has.
-    pub(super) fn preallocate(&self, file: &File, path: &Path, allocated: u64, end: u64) -> Result<u64, StoreError> {
-        if end <= allocated {
-            return Ok(allocated);
+    /// Makes sure that the file has blocks for a range, and some more up to `limit` while there is room; tells up to
+    /// where it has.
+    pub(super) fn preallocate(
+        &self,
+        file: &File,
+        path: &Path,
+        missing: Range<u64>,
+        limit: u64,
+    ) -> Result<u64, StoreError> {
+        if missing.is_empty() {
+            return Ok(missing.start);
         }
-        let wanted = end - allocated;
-        let length = if self.free() > wanted + STEP { wanted.next_multiple_of(STEP) } else { wanted };
-        match fallocate(file, FallocateFlags::empty(), allocated, length) {
+        let wanted = missing.end - missing.start;
+        let step = wanted.next_multiple_of(STEP).min(limit.saturating_sub(missing.start)).max(wanted);
+        let length = if self.free() > step { step } else { wanted };
+        match fallocate(file, FallocateFlags::empty(), missing.start, length) {
             // Without it the file system works all the same, only slower.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(allocated + length),
+            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(missing.start + length),
             Err(error) => Err(self.failed(path, length, error.into())),
         }
     }

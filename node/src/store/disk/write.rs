@@ -1,7 +1,7 @@
 //! Storing, changing and forgetting places: the order of steps that makes an acknowledgement true.
 //!
-//! Bytes first, durably; then the index, durably; then the answer. Forgetting goes the other way round: the index first,
-//! then the blocks. Every operation here holds a claim on its column and its object.
+//! Bytes first, durably; then the index, durably; then the answer. Forgetting goes the other way round: the index
+//! first, then the blocks. Every operation here holds a claim on its column and its object.
 
 use bytes::Bytes;
 use ostrakon_proto::{limits, manifest::Manifest, wire::put::UploadId};

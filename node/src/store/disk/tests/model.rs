@@ -124,7 +124,7 @@ fn on_record(store: &dyn Columns) -> Vec<Place> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 16, ..ProptestConfig::default() })]
 
     #[test]
     fn disk_and_memory_answer_alike(steps in prop::collection::vec(step(), 1..40)) {
