@@ -24,7 +24,7 @@ setup:
 
 build: setup
 	@echo "==> building ostrakon and ostrakon-node (the first time about 12 minutes on 2 cores: RocksDB is most of it)"
-	$(CARGO) build --release --locked -p ostrakon-cli -p ostrakon-node
+	$(CARGO) build --release --locked --workspace --bins
 
 demo: build
 	@$(BIN)/ostrakon demo
@@ -40,7 +40,7 @@ test: check build
 
 test-long: build
 	@echo "==> the long suite: every scenario at full size"
-	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 $(CARGO) test --release --locked -p ostrakon-tests -- --nocapture
+	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 $(CARGO) test --release --locked --workspace -- --nocapture
 
 bench: setup
 	$(CARGO) bench --locked -p ostrakon-benches

@@ -41,7 +41,7 @@ async fn main() -> Result<()> {
     println!("read the same {} bytes from {} columns", fetched.size, fetched.columns_used.len());
 
     // Parts can be read without reading the rest.
-    let range = GetOptions { range: Some(9..32) };
+    let range = GetOptions { range: Some(9..32), ..GetOptions::default() };
     let mut part = Vec::new();
     client.get(&added.link, &range, &mut part, &Events::none()).await?;
     println!("bytes 9 to 31: {}", String::from_utf8_lossy(&part));

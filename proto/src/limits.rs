@@ -1,7 +1,8 @@
 //! Every bound of the system, in one place, each with its reason. What a network may choose for itself is in
 //! [`crate::params`]; what is here is part of the formats.
 
-/// Bytes of a full cell of a stripe (DESIGN 1). 64 KiB: BLAKE3 and the code run at full speed, and a range read stays small.
+/// Bytes of a full cell of a stripe (DESIGN 1). 64 KiB: BLAKE3 and the code run at full speed, and a range read stays
+/// small.
 pub const SEGMENT: usize = 64 * 1024;
 /// Bytes the AES-GCM tag adds to each sealed piece.
 pub const TAG: usize = 16;

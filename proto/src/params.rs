@@ -120,9 +120,11 @@ pub enum ParamsError {
         /// What it is.
         value: u64,
     },
-    /// A row of the classes table is no code, has a threshold outside k..n, or asks for fewer providers than the row before.
+    /// A row of the classes table is no code, has a threshold outside k..n, or asks for fewer providers than the row
+    /// before.
     #[error(
-        "params.classes: row {row} needs codes K/N with 1 <= K < N, K <= repair < N, and more providers than the row before"
+        "params.classes: row {row} needs codes K/N with 1 <= K < N, K <= repair < N, \
+         and more providers than the row before"
     )]
     Class {
         /// Its number, from 0.
@@ -140,7 +142,8 @@ pub struct Params {
     pub draw_epochs: u64,
     /// How far a draw's nonce may be from the account's, either way: bounds how often an account can draw again.
     pub draw_nonces: u64,
-    /// Fewest domains an extent must be spread over; 1 also lifts the rule that one domain may always vanish (a devnet).
+    /// Fewest domains an extent must be spread over; 1 also lifts the rule that one domain may always vanish (a
+    /// devnet).
     pub min_domains: u8,
     /// Fee of any transaction.
     pub fee_base: Amount,
@@ -198,8 +201,8 @@ fn default_classes() -> Vec<ClassRow> {
 }
 
 impl Params {
-    /// The code and repair threshold of `class` among this many eligible providers: of the last row that is meant for so
-    /// many and whose code has no more columns than there are providers; `None` when they are too few.
+    /// The code and repair threshold of `class` among this many eligible providers: of the last row that is meant for
+    /// so many and whose code has no more columns than there are providers; `None` when they are too few.
     pub fn class(&self, class: Class, providers: usize) -> Option<(Code, u8)> {
         let rows =
             self.classes.iter().rev().filter(|row| usize::try_from(row.providers).is_ok_and(|min| min <= providers));

@@ -47,7 +47,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("add x --epochs 0", "0"),
         ("get ostrakon:nonsense", "nonsense"),
         ("get bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "bafkreigh2"),
-        ("get x --range 5-1", "5-1"),
+        ("get bafyr4iaha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4 --range 5-1", "5-1"),
         ("wallet send ost1nonsense 5", "ost1nonsense"),
         ("devnet up", "--dir"),
         ("demo --nodes 2", "2"),

@@ -30,13 +30,14 @@ struct Stored {
     what: String,
 }
 
-pub(crate) fn run(stage: &Stage) -> Result<()> {
+pub(crate) fn run(stage: &Stage) -> Result<String> {
     let stored = store_all(stage)?;
     let nodes = stage.cluster.status()?.nodes;
     let validator = nodes.iter().find(|node| node.validator).context("a network has a validator")?.index;
     let others: Vec<usize> = nodes.iter().map(|node| node.index).filter(|index| *index != validator).collect();
     let mut chance = stage.chance();
-    for round in 0..if is_long() { 50 } else { 2 } {
+    let rounds = if is_long() { 50 } else { 4 };
+    for round in 0..rounds {
         let mut gone = some_of(&mut chance, &others, SPARE - 1);
         gone.push(validator);
         stage.cluster.kill(&gone)?;
@@ -45,7 +46,7 @@ pub(crate) fn run(stage: &Stage) -> Result<()> {
         }
         stage.heal()?;
     }
-    Ok(())
+    Ok(format!("{} objects read back with each of {rounds} sets of {SPARE} of 14 nodes killed", stored.len()))
 }
 
 /// Every interesting size; in the small run only as what it is interesting for.

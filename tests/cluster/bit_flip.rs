@@ -13,6 +13,7 @@ use ostrakon_tests::{
     content,
 };
 use rand_chacha::ChaCha8Rng;
+use serde::Deserialize;
 
 use crate::{Stage, below, some_of};
 
@@ -23,7 +24,22 @@ const DATA: u64 = 4096;
 /// Columns to spoil of each object: the first of them to read among them, and never more than the code can lose.
 const SPOILT: [usize; 3] = [8, 8, 4];
 
-pub(crate) fn run(stage: &Stage) -> Result<()> {
+/// Exit code: bytes are not what they should be.
+const INTEGRITY: i32 = 4;
+
+/// What `verify` prints.
+#[derive(Deserialize)]
+struct Verified {
+    columns: Vec<Checked>,
+}
+
+#[derive(Deserialize)]
+struct Checked {
+    index: usize,
+    state: String,
+}
+
+pub(crate) fn run(stage: &Stage) -> Result<String> {
     let (file, mut chance) = (stage.cluster.files.join("to-add"), stage.chance());
     for (seed, count) in (500..).zip(SPOILT) {
         let hash = content::write_file(&file, seed, SIZE)?;
@@ -38,7 +54,11 @@ pub(crate) fn run(stage: &Stage) -> Result<()> {
         ensure!(named > 0, "`get` read spoilt columns and named no holder of {spoilt:?}: {read}");
 
         let verify = stage.cluster.run(&["verify", &added.link])?;
-        ensure!(matches!(verify.code, Some(4 | 7)), "`verify` must find {count} spoilt columns: {verify}");
+        verify.expect_code(INTEGRITY)?;
+        let report: Verified = serde_json::from_slice(&verify.stdout)?;
+        let corrupt = report.columns.iter().filter(|column| column.state == "corrupt").map(|column| column.index);
+        spoilt.sort_unstable();
+        ensure!(corrupt.eq(spoilt.iter().copied()), "columns {spoilt:?} were spoilt: {verify}");
         for node in &holders {
             ensure!(
                 names(&verify.said(), node),
@@ -50,7 +70,7 @@ pub(crate) fn run(stage: &Stage) -> Result<()> {
         // Reading did not make it worse.
         stage.cluster.expect_read(&added.link, &hash)?;
     }
-    Ok(())
+    Ok(format!("{} columns spoilt on disk, all found, none believed", SPOILT.iter().sum::<usize>()))
 }
 
 fn names(said: &str, node: &NodeInfo) -> bool {

@@ -7,11 +7,14 @@ use ostrakon_tests::{cluster::until, content};
 
 use crate::Stage;
 
-pub(crate) fn run(stage: &Stage) -> Result<()> {
+/// How often a client dies.
+const TIMES: usize = 3;
+
+pub(crate) fn run(stage: &Stage) -> Result<String> {
     let (big, small) = (stage.cluster.files.join("big"), stage.cluster.files.join("small"));
     content::write_file(&big, 200, 64 << 20)?;
     let hash = content::write_file(&small, 201, 500_000)?;
-    for _ in 0..3 {
+    for _ in 0..TIMES {
         let before = stored(stage)?;
         let mut client = stage.cluster.begin(&["add".as_ref(), big.as_os_str()])?;
         until("bytes arrive at the nodes", Duration::from_secs(30), || Ok(stored(stage)? > before + (4 << 20)))?;
@@ -22,7 +25,7 @@ pub(crate) fn run(stage: &Stage) -> Result<()> {
     }
     stage.cluster.run(&["ls"])?.expect_code(0)?;
     fs::remove_file(big)?;
-    Ok(())
+    Ok(format!("{TIMES} adds of 64 MiB killed halfway"))
 }
 
 /// Bytes of all files of all nodes.

@@ -11,6 +11,7 @@ mod bad_input;
 mod big_file;
 mod bit_flip;
 mod client_killed;
+mod examples;
 mod kill_loop;
 mod node_starts;
 mod too_many_killed;
@@ -45,17 +46,19 @@ impl Stage {
 
 struct Scenario {
     name: &'static str,
-    run: fn(&Stage) -> Result<()>,
+    /// Tries it; returns what was tried, in words.
+    run: fn(&Stage) -> Result<String>,
     only_long: bool,
 }
 
-const fn scenario(name: &'static str, run: fn(&Stage) -> Result<()>) -> Scenario {
+const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scenario {
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 8] = [
+const SCENARIOS: [Scenario; 9] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
+    scenario("examples", examples::run),
     scenario("any_n_minus_k", any_n_minus_k::run),
     scenario("too_many_killed", too_many_killed::run),
     scenario("bit_flip", bit_flip::run),
@@ -103,7 +106,7 @@ fn run_all(chosen: &[&Scenario]) -> Result<bool> {
         let result = (scenario.run)(&stage);
         let seconds = since.elapsed().as_secs_f32();
         match result {
-            Ok(()) => println!("test {} ... ok ({seconds:.1} s)", scenario.name),
+            Ok(tried) => println!("test {} ... ok ({seconds:.1} s): {tried}", scenario.name),
             Err(error) => {
                 held = false;
                 println!("test {} ... FAILED ({seconds:.1} s)\n{error:#}", scenario.name);

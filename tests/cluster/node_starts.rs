@@ -4,7 +4,7 @@ use std::{fs, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
-    cluster::{NodeInfo, Outcome, Running},
+    cluster::{Added, NodeInfo, Outcome, Running},
     content,
 };
 
@@ -12,12 +12,13 @@ use crate::Stage;
 
 const SOON: Duration = Duration::from_secs(20);
 
-pub(crate) fn run(stage: &Stage) -> Result<()> {
+pub(crate) fn run(stage: &Stage) -> Result<String> {
     let nodes = stage.cluster.status()?.nodes;
     let last = nodes.last().context("a network has nodes")?;
     second_on_one_directory(stage, last)?;
     unknown_setting(stage, last)?;
-    no_room(stage, last)
+    no_room(stage, last)?;
+    Ok("second process on one directory, unknown setting, full disk".into())
 }
 
 fn start(stage: &Stage, dir: &Path) -> Result<Outcome> {
@@ -59,19 +60,26 @@ fn unknown_setting(stage: &Stage, node: &NodeInfo) -> Result<()> {
 fn no_room(stage: &Stage, node: &NodeInfo) -> Result<()> {
     let settings = node.data_dir.join("node.toml");
     let before = fs::read_to_string(&settings)?;
-    stage.cluster.kill(&[node.index])?;
-    fs::write(&settings, format!("reserve_bytes = {}\n{before}", u64::MAX >> 1))?;
-    stage.cluster.revive(&[node.index])?;
+    let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("keep_free")).collect();
+    let full = format!("keep_free = {}\n{}\n", i64::MAX, others.join("\n"));
+    restart_with(stage, node, &full)?;
+    let added = add_and_read(stage);
+    restart_with(stage, node, &before)?;
+    let held = added?.slots.iter().any(|slot| slot.provider == node.provider);
+    ensure!(!held, "a node without room took a column");
+    Ok(())
+}
 
+fn restart_with(stage: &Stage, node: &NodeInfo, settings: &str) -> Result<()> {
+    stage.cluster.kill(&[node.index])?;
+    fs::write(node.data_dir.join("node.toml"), settings)?;
+    stage.cluster.revive(&[node.index])
+}
+
+fn add_and_read(stage: &Stage) -> Result<Added> {
     let file = stage.cluster.files.join("to-add");
     let hash = content::write_file(&file, 600, 2_000_000)?;
     let added = stage.cluster.add(&file, &["--all"])?;
-    let held = added.slots.iter().any(|slot| slot.provider == node.provider);
     stage.cluster.expect_read(&added.link, &hash)?;
-
-    stage.cluster.kill(&[node.index])?;
-    fs::write(&settings, before)?;
-    stage.cluster.revive(&[node.index])?;
-    ensure!(!held, "a node without room took a column");
-    Ok(())
+    Ok(added)
 }

@@ -1,42 +1,89 @@
-//! The formats, pinned: every vector in `vectors.txt` is what this code makes of fixed inputs.
+//! What goes over the wire, pinned: names of protocols and heads of messages, from fixed inputs.
 //!
-//! A difference means that two versions of this program no longer understand each other. That is a decision, made in a
-//! change of its own: `OSTRAKON_BLESS=1` writes the file anew.
+//! A difference means that two versions of this program no longer understand each other: a decision, made in a change
+//! of its own, with a new version in the protocol's name. The formats of bytes and ledger are pinned in `proto`, beside
+//! its `SPEC.md`.
 
-mod bytes;
-mod ledger;
-mod words;
+use bytes::Bytes;
+use ostrakon_proto::{
+    id::{AccountId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId},
+    params::Code,
+    placement::Draw,
+    sign::{Keypair, Purpose},
+    wire::{self, Frame, Protocol, chain, get, manifest, put},
+};
 
-use std::{collections::BTreeMap, fs, path::PathBuf};
+const CHAIN: ChainId = ChainId::new([2; 32]);
 
-/// What a name stands for, in text.
-pub(crate) type Vectors = BTreeMap<&'static str, String>;
-
-fn path() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("golden/vectors.txt")
+fn head<T: borsh::BorshSerialize>(message: &T) -> String {
+    hex::encode(Frame::new(message, Bytes::new()).head)
 }
 
-fn recorded() -> BTreeMap<String, String> {
-    let text = fs::read_to_string(path()).unwrap_or_default();
-    let lines = text.lines().filter(|line| !line.starts_with('#') && !line.is_empty());
-    lines.filter_map(|line| line.split_once(" = ")).map(|(name, value)| (name.into(), value.into())).collect()
+/// `byte` in hexadecimal, `count` times: most of what these messages have is ids.
+fn ids(byte: &str, count: usize) -> String {
+    byte.repeat(count)
 }
 
 #[test]
-fn formats_are_what_they_were() {
-    let mut made = Vectors::new();
-    words::add(&mut made);
-    bytes::add(&mut made);
-    ledger::add(&mut made);
-    if std::env::var_os("OSTRAKON_BLESS").is_some_and(|value| value == "1") {
-        let lines: String = made.iter().map(|(name, value)| format!("{name} = {value}\n")).collect();
-        let head = "# Golden vectors: inputs and meaning are in the functions beside this file, by the same names.\n";
-        fs::write(path(), format!("{head}{lines}")).expect("the vectors can be written");
-    }
-    let recorded = recorded();
-    for (name, value) in &made {
-        let expect = recorded.get(*name).unwrap_or_else(|| panic!("{name} is not in vectors.txt: {value}"));
-        assert_eq!(value, expect, "{name} has changed: versions would no longer understand each other");
-    }
-    assert_eq!(made.len(), recorded.len(), "vectors.txt has names that nothing makes");
+fn protocols_are_named_by_chain_and_version() {
+    let names = Protocol::ALL.map(|protocol| protocol.name(&CHAIN));
+    let expect = ["put/1", "get/1", "manifest/1", "chain/1"].map(|name| format!("/ostrakon/0202020202020202/{name}"));
+    assert_eq!(names, expect);
+}
+
+#[test]
+fn a_node_is_the_peer_of_its_key() {
+    let peer = ostrakon_net::peer_id_text(&NodeId::new([7; 32]));
+    assert_eq!(peer, "12D3KooWAHoEkEqnKzM5PXFygh2movVBCSX3k8tDsT2cneU68Gyt");
+}
+
+#[test]
+fn put_is_spoken_like_this() {
+    let upload = put::UploadId([1; 16]);
+    let open = put::Open {
+        upload,
+        holder: NodeId::new([2; 32]),
+        account: AccountId::new([3; 32]),
+        draw: Draw { epoch: Epoch(3), nonce: 4 },
+        extent: 5,
+        index: 6,
+        code: Code { k: 4, n: 12 },
+        reserve: 1 << 20,
+    };
+    let signature = Keypair::from_seed(&[1; 32]).sign(Purpose::Put, &CHAIN, &open);
+    let fields = "0300000000000000040000000000000005000000".to_owned() + "06" + "040c" + "0000100000000000";
+    let opened = ["00", &ids("01", 16), &ids("02", 32), &ids("03", 32), &fields, &hex::encode(signature.0)].concat();
+    assert_eq!(head(&put::Request::Open { open, signature }), opened);
+    assert_eq!(head(&put::Request::Chunk { upload, offset: 1 << 18 }), ids("01", 17) + "0000040000000000");
+    assert_eq!(head(&put::Request::Finish { upload }), "02".to_owned() + &ids("01", 16));
+    assert_eq!(head(&put::Request::Abort { upload }), "03".to_owned() + &ids("01", 16));
+    let ready: Result<_, wire::Refusal> = Ok(put::Response::Ready { next: 1 << 18 });
+    assert_eq!(head(&ready), "01000000040000000000");
+}
+
+#[test]
+fn get_and_manifest_are_spoken_like_this() {
+    let request = get::Request { column: ColumnId::new([1; 32]), token: None, start: 1 << 18, length: 1 << 14 };
+    assert_eq!(head(&request), ids("01", 32) + "00" + "0000040000000000" + "00400000");
+    let shown = get::Request { token: Some(get::ReadToken([9; 32])), ..request };
+    assert_eq!(head(&shown), ids("01", 32) + "01" + &ids("09", 32) + "0000040000000000" + "00400000");
+    let answer: Result<_, wire::Refusal> = Ok(get::Response { siblings: vec![[7; 32], [8; 32]] });
+    assert_eq!(head(&answer), "0102000000".to_owned() + &ids("07", 32) + &ids("08", 32));
+    assert_eq!(head(&manifest::Request { object: ObjectId::new([5; 32]) }), ids("05", 32));
+}
+
+#[test]
+fn chain_is_spoken_like_this() {
+    assert_eq!(head(&chain::Request::Head), "00");
+    assert_eq!(head(&chain::Request::Await { height: Height(9) }), "010900000000000000");
+    assert_eq!(head(&chain::Request::Submit), "02");
+    assert_eq!(head(&chain::Request::Blocks { from: Height(9) }), "040900000000000000");
+    assert_eq!(head(&chain::Request::Object(ObjectId::new([5; 32]))), "06".to_owned() + &ids("05", 32));
+    assert_eq!(head(&chain::Request::Roster { epoch: Epoch(3), after: None }), "08030000000000000000");
+}
+
+#[test]
+fn a_refusal_has_a_code_and_words() {
+    let refusal: Result<(), _> = Err(wire::Refusal::new(wire::Code::Full, "no room"));
+    assert_eq!(head(&refusal), "00".to_owned() + "05" + "07000000" + &hex::encode("no room"));
 }

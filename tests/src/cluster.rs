@@ -35,6 +35,8 @@ pub struct Binaries {
     pub client: PathBuf,
     /// `ostrakon-node`
     pub node: PathBuf,
+    /// Where the examples are, if they are built.
+    pub examples: PathBuf,
     /// Where large temporary files may lie: on the disk of the build.
     pub scratch: PathBuf,
 }
@@ -54,7 +56,8 @@ impl Binaries {
         };
         let scratch = profile.join("scratch");
         fs::create_dir_all(&scratch).with_context(|| format!("can not create {}", scratch.display()))?;
-        Ok(Self { client: named("ostrakon")?, node: named("ostrakon-node")?, scratch })
+        let (client, node) = (named("ostrakon")?, named("ostrakon-node")?);
+        Ok(Self { client, node, examples: profile.join("examples"), scratch })
     }
 
     /// A directory of its own, gone when dropped.
@@ -133,11 +136,20 @@ impl Running {
     /// # Errors
     /// When it can not be started.
     pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S]) -> Result<Self> {
+        Self::start_as(program, args, None)
+    }
+
+    /// As [`Running::start`], with `OSTRAKON_PROFILE` set to a profile, or to nothing.
+    ///
+    /// # Errors
+    /// When it can not be started.
+    pub fn start_as<S: AsRef<OsStr>>(program: &Path, args: &[S], profile: Option<&Path>) -> Result<Self> {
         let shown: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
         let line = format!("{} {}", program.file_name().unwrap_or_default().to_string_lossy(), shown.join(" "));
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("OSTRAKON_PROFILE").env_remove("OSTRAKON_NETWORK");
+        command.envs(profile.map(|profile| ("OSTRAKON_PROFILE", profile)));
         let mut child = command.spawn().with_context(|| format!("can not start {}", program.display()))?;
         let streams = Some([drain(child.stdout.take()), drain(child.stderr.take())]);
         Ok(Self { child, line, since: Instant::now(), peak: 0, streams })

@@ -1,4 +1,4 @@
-//! The agreement is pure: the same everywhere, on every run. What breaks that has a name, and the names are banned here.
+//! The agreement is pure: the same everywhere, on every run. What breaks that has a name, and is banned here by it.
 
 use crate::{
     assert_clean,

@@ -63,7 +63,7 @@ fn ends_by_returning(file: &Source) -> Vec<String> {
 /// A lint is switched off for a reason, and the reason stands there.
 fn lints_are_off_for_a_reason(file: &Source) -> Vec<String> {
     let silent = |(at, attribute): (usize, &str)| {
-        let (from, chars) = (at + attribute.len(), &file.code);
+        let (from, chars) = (at + attribute.len(), &file.shipped);
         if at == 0 || ![Some(&'['), Some(&'!')].contains(&chars.get(at - 1)) || chars.get(from) != Some(&'(') {
             return None;
         }
@@ -71,8 +71,9 @@ fn lints_are_off_for_a_reason(file: &Source) -> Vec<String> {
         let inside: String = chars[from..end].iter().collect();
         (!inside.contains("reason =")).then(|| file.breach(at, &format!("#[{attribute}(..)] without `reason = ..`")))
     };
-    let found =
-        ["allow", "expect"].into_iter().flat_map(|name| words(&file.code, name).into_iter().map(move |at| (at, name)));
+    let found = ["allow", "expect"]
+        .into_iter()
+        .flat_map(|name| words(&file.shipped, name).into_iter().map(move |at| (at, name)));
     found.filter_map(silent).collect()
 }
 

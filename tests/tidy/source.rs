@@ -32,6 +32,9 @@ impl Source {
         for (start, end) in test_items(&code) {
             blank(&mut shipped[start..end]);
         }
+        if path.contains("/tests/") || path.ends_with("/tests.rs") {
+            blank(&mut shipped);
+        }
         Self { path: path.into(), text: text.into(), code, comments, shipped }
     }
 
@@ -153,6 +156,7 @@ fn what_only_tests_compile_is_not_shipped() {
     check("fn a() {} #[cfg(test)] mod tests { fn b() { { } } } fn c() {}", "fn a() {} fn c() {}");
     check("#[cfg(test)] #[path = \"x\"] mod tests; fn c() {}", "fn c() {}");
     check("#[cfg(test)]\n#[allow(x)]\nfn b(x: [u8; 2]) -> u8 { 1 }\nfn c() {}", "fn c() {}");
+    assert!(Source::new("x/tests/y.rs", "fn a() {}").shipped.iter().all(|char| *char == ' '));
     let parent = Source::new("x/src/erasure.rs", "#[cfg(test)]\nmod reference;\n");
     assert!(test_modules(&parent).contains(&"x/src/erasure/reference.rs".into()));
     assert_eq!(parent.package(), "x");

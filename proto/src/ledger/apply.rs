@@ -170,8 +170,8 @@ impl<'a> Execution<'a> {
         roster.prepare(*code, self.rules.params.min_domains);
     }
 
-    /// Ends the block: mixes the proposer's chance, founds the epoch if one begins, seals the digest. The tip's block is
-    /// still the parent, as the block's own name follows from the digest.
+    /// Ends the block: mixes the proposer's chance, founds the epoch if one begins, seals the digest. The tip's block
+    /// is still the parent, as the block's own name follows from the digest.
     pub fn finish(mut self, signature: &BeaconSignature) -> Changes {
         let tip = self.draft.tip_mut();
         tip.mix = beacon::mix(&tip.mix, signature);

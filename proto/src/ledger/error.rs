@@ -65,7 +65,8 @@ pub enum TxError {
     ZeroAmount,
     /// Give 1 to 8 addresses in libp2p's form, without the peer id.
     #[error(
-        "a provider has 1 to {addresses} addresses such as /ip4/192.0.2.1/tcp/4001, of at most {name} characters, without /p2p/",
+        "a provider has 1 to {addresses} addresses such as /ip4/192.0.2.1/tcp/4001, of at most {name} characters, \
+         without /p2p/",
         addresses = limits::ADDRESSES, name = limits::NAME
     )]
     Addresses,

@@ -34,8 +34,8 @@ pub struct Proposal {
     pub rejected: Vec<(Tx, TxError)>,
 }
 
-/// Makes the next block of `txs`, in their order, as far as it has room. The block's time is `time_ms`, or just after the
-/// last block's when the clock stands behind it.
+/// Makes the next block of `txs`, in their order, as far as it has room. The block's time is `time_ms`, or just after
+/// the last block's when the clock stands behind it.
 pub fn propose(rules: &Rules, base: &dyn Records, time_ms: u64, txs: Vec<Tx>, proposer: &Proposer<'_>) -> Proposal {
     let tip = base.tip();
     let time_ms = time_ms.max(tip.time_ms.saturating_add(1));

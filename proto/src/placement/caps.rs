@@ -66,7 +66,8 @@ pub enum PlacementError {
     },
     /// Fewer infrastructures than the network's least: wait for providers elsewhere.
     #[error(
-        "the providers with free space are on {have} infrastructures, this network demands {need}: providers elsewhere are needed"
+        "the providers with free space are on {have} infrastructures, this network demands {need}: \
+         providers elsewhere are needed"
     )]
     TooFewDomains {
         /// Distinct infrastructures.
@@ -89,9 +90,11 @@ pub enum PlacementError {
         /// Columns that one value would hold.
         cap: u8,
     },
-    /// The dimensions bind each other so that this draw found no choice: draw with another nonce, or take fewer columns.
+    /// The dimensions bind each other so that this draw found no choice: draw with another nonce, or take fewer
+    /// columns.
     #[error(
-        "this draw could place {placed} of {need} columns under the domain rule: draw again, or take a code with fewer columns"
+        "this draw could place {placed} of {need} columns under the domain rule: draw again, \
+         or take a code with fewer columns"
     )]
     DeadEnd {
         /// Columns placed.

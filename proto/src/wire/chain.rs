@@ -26,7 +26,8 @@ pub enum Request {
     Submit,
     /// Where a transaction is, as [`Response::Records`] of [`Inclusion`]: none or one.
     Transaction(TxId),
-    /// Decided blocks from `from` on, as many as fit a body: [`Response::Blocks`]. Waits as [`Request::Await`] for the first.
+    /// Decided blocks from `from` on, as many as fit a body: [`Response::Blocks`]. Waits as [`Request::Await`] for the
+    /// first.
     Blocks {
         /// The first height wanted.
         from: Height,
@@ -87,7 +88,8 @@ pub struct Head {
     pub burnt: Amount,
 }
 
-/// That a transaction is in a decided block: its id is in `ids`, whose root is in the header, which the validator signed.
+/// That a transaction is in a decided block: its id is in `ids`, whose root is in the header, which the validator
+/// signed.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Inclusion {
     /// The block's header.

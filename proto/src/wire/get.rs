@@ -1,8 +1,8 @@
 //! get/1: reads a verified range of a column.
 //!
-//! A range is an aligned subtree of the column's BLAKE3 tree: `length` is [`crate::limits::GROUP`] times a power of two,
-//! at most [`crate::limits::CHUNK`]; `start` is a multiple of it. The answer's body is the range, cut at the column's
-//! end, and its head the sibling hashes up to the root ([`crate::tree`]). So each answer verifies alone.
+//! A range is an aligned subtree of the column's BLAKE3 tree: `length` is [`crate::limits::GROUP`] times a power of
+//! two, at most [`crate::limits::CHUNK`]; `start` is a multiple of it. The answer's body is the range, cut at the
+//! column's end, and its head the sibling hashes up to the root ([`crate::tree`]). So each answer verifies alone.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 

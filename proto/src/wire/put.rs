@@ -48,7 +48,8 @@ pub enum Request {
         /// The account's signature over it.
         signature: Signature,
     },
-    /// The body is the column's bytes from `offset`: [`crate::limits::CHUNK`], or what is left. Answered by [`Response::Ready`].
+    /// The body is the column's bytes from `offset`: [`crate::limits::CHUNK`], or what is left. Answered by
+    /// [`Response::Ready`].
     Chunk {
         /// The upload.
         upload: UploadId,

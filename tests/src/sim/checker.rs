@@ -20,6 +20,9 @@ use super::{
     world::World,
 };
 
+/// How often an object is tried to read before it counts as lost: some worlds lose messages for ever.
+const TRIES: usize = 3;
+
 /// What must never happen.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Broken {
@@ -200,8 +203,8 @@ pub fn nothing_was_wrong(users: &[User]) -> Result<(), Broken> {
 /// The first object that does not.
 pub async fn everything_reads_back(world: &World, users: &[User], reader: &Client) -> Result<(), Broken> {
     for stored in all(users) {
-        let lost = lost(world, stored).len();
-        match read(reader, stored).await {
+        let lost = lost(world, stored);
+        match read_patiently(reader, stored).await {
             Read::Right => {}
             Read::Wrong => return Err(Broken::WrongBytes(stored.link.to_string())),
             Read::Failed(reason) => {
@@ -211,6 +214,17 @@ pub async fn everything_reads_back(world: &World, users: &[User], reader: &Clien
         }
     }
     Ok(())
+}
+
+/// Reads as a patient user does, who tries again what the network may have spoilt.
+async fn read_patiently(reader: &Client, stored: &Stored) -> Read {
+    let mut last = read(reader, stored).await;
+    for _ in 1..TRIES {
+        if matches!(last, Read::Failed(_)) {
+            last = read(reader, stored).await;
+        }
+    }
+    last
 }
 
 /// Takes nodes away for good until no more can go without an object losing more than it may; then everything still
@@ -253,19 +267,19 @@ fn all_differ(stored: &Stored) -> bool {
     columns.len() == stored.slots.len()
 }
 
-/// The columns of an object that nobody has any more, or nobody ever had, by index.
-fn lost(world: &World, stored: &Stored) -> Vec<u8> {
+/// How many columns of an object nobody has any more, or nobody ever had.
+fn lost(world: &World, stored: &Stored) -> usize {
     let has = |provider: NodeId, column| {
         let machine = world.machines.iter().find(|machine| machine.id() == provider);
         machine.is_some_and(|machine| machine.runs() && machine.keeps(column))
     };
-    let lost = stored.slots.iter().filter(|slot| !slot.stored || !has(slot.provider, &slot.column));
-    lost.map(|slot| slot.index).collect()
+    let there = stored.slots.iter().filter(|slot| slot.stored && has(slot.provider, &slot.column));
+    usize::from(stored.code.n) - there.count()
 }
 
 /// Columns of an object that may still be lost.
 fn spare(world: &World, stored: &Stored) -> usize {
-    usize::from(stored.code.spare()).saturating_sub(lost(world, stored).len())
+    usize::from(stored.code.spare()).saturating_sub(lost(world, stored))
 }
 
 /// Whether this machine has a good column of the object.
