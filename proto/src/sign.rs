@@ -25,6 +25,8 @@ pub enum Purpose {
     Put,
     /// Consent to be a provider of an account, by the node.
     Consent,
+    /// The key of a node's encrypted connections, by the node.
+    Channel,
 }
 
 impl Purpose {
@@ -35,6 +37,7 @@ impl Purpose {
             Self::Receipt => b"ostrakon receipt 1\0",
             Self::Put => b"ostrakon put 1\0",
             Self::Consent => b"ostrakon consent 1\0",
+            Self::Channel => b"ostrakon channel 1\0",
         }
     }
 }

@@ -16,6 +16,7 @@ pub struct Workers {
 impl Workers {
     /// A pool that runs up to `threads` closures at once, on the runtime's blocking threads.
     pub fn pool(threads: usize) -> Self {
+        keep_freed_memory();
         Self { turns: Some(Arc::new(Semaphore::new(threads.max(1)))) }
     }
 
@@ -43,6 +44,14 @@ impl Workers {
             Err(_) => futures::future::pending().await,
         }
     }
+}
+
+/// glibc gives large buffers back to the system when they are freed, and the next ones of the same size fault in page
+/// by page: rows of 1 MiB are then coded at a third of their speed. Once a block was freed that is nearly as large as
+/// its limit allows, it keeps blocks up to that size for the next who ask. Other allocators do nothing of the kind.
+fn keep_freed_memory() {
+    const LIMIT: usize = 32 * 1024 * 1024;
+    drop(std::hint::black_box(vec![0_u8; LIMIT - 64 * 1024]));
 }
 
 #[cfg(test)]

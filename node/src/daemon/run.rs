@@ -38,10 +38,10 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     let _lock = lock(dir)?;
     let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
     let keypair = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
-    let runtime = runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything is open: a signal that comes early must end the node, not be missed.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    let (parts, swarm) = open(dir, config, genesis, keypair)?;
+    let (parts, swarm) = runtime.block_on(open(dir, config, genesis, keypair))?;
     let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
     tracing::info!(%node, peer = peer_id_text(&node), %chain, listening = ?swarm.listening(), "starting");
     runtime.block_on(until_stopped(dir, parts, swarm, signals))
@@ -69,20 +69,26 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
 }
 
 /// Opens everything that can be in use or broken, before the node starts.
-fn open(dir: &Path, config: &Config, genesis: Genesis, keypair: Keypair) -> anyhow::Result<(NodeParts, SwarmHandle)> {
+async fn open(
+    dir: &Path,
+    config: &Config,
+    genesis: Genesis,
+    keypair: Keypair,
+) -> anyhow::Result<(NodeParts, SwarmHandle)> {
     let beacon_path = dir.join(BEACON_KEY_FILE);
     let beacon = if beacon_path.exists() { Some(BeaconSecret::from_seed(&read_seed(&beacon_path)?)) } else { None };
     let settings = Settings { block_interval: config.block_interval(), offer: config.offer(dir)? };
     let ledger = Arc::new(Rocks::open(&dir.join("chain"), &genesis)?);
     let kept = store::Config { keep_free: config.keep_free, ..store::Config::default() };
     let columns = Arc::new(Disk::open(&dir.join("store"), kept)?);
-    let (swarm, inbound) = Swarm::start(SwarmConfig {
+    let (swarm, inbound) = Swarm::start_here(SwarmConfig {
         chain: genesis.id(),
         keypair: keypair.clone(),
         listen: config.listen.clone(),
         bootstrap: [genesis.bootstrap.as_slice(), &config.bootstrap].concat(),
         limits: SwarmLimits::default(),
-    })?;
+    })
+    .await?;
     let (workers, clock) = (Workers::pool(config.workers), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
     Ok((NodeParts { genesis, keypair, beacon, peers, inbound, columns, ledger, workers, clock, settings }, swarm))

@@ -6,10 +6,9 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, noise, ping,
+    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, ping,
     request_response::{self, ProtocolSupport},
     swarm::NetworkBehaviour,
-    tcp, yamux,
 };
 use ostrakon_proto::{id::ChainId, limits, wire::Protocol};
 
@@ -17,6 +16,7 @@ use super::{
     calls::IN_FLIGHT,
     codec::{FrameCodec, Room},
     config::{StartError, SwarmConfig},
+    transport::tcp_transport,
 };
 
 /// A connection that is not established by then has failed: what a dead address costs at most.
@@ -143,20 +143,16 @@ fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad
 pub(super) fn build(config: &SwarmConfig) -> Result<libp2p::Swarm<Behaviour>, StartError> {
     let key = identity::Keypair::ed25519_from_bytes(config.keypair.seed().as_mut_slice())
         .map_err(|error| StartError::Transport(error.to_string()))?;
-    let yamux = || {
-        let mut yamux = yamux::Config::default();
-        yamux.set_max_num_streams(STREAMS);
-        yamux
-    };
+    let tcp = tcp_transport(config.chain, config.keypair.clone(), STREAMS)?;
     let built = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux)
-        .map_err(|error| StartError::Transport(error.to_string()))?
         .with_quic_config(|mut quic| {
             quic.max_concurrent_stream_limit = u32::try_from(STREAMS).expect("a few hundred");
             quic.handshake_timeout = CONNECT_TIMEOUT;
             quic
         })
+        .with_other_transport(|_| tcp)
+        .unwrap_or_else(|never| match never {})
         .with_behaviour(|key| Behaviour::new(config, key))
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {

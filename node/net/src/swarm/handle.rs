@@ -113,9 +113,17 @@ impl Shared {
 }
 
 impl SwarmHandle {
-    pub(super) fn new(shared: Arc<Shared>, calls: mpsc::Sender<Call>, thread: thread::JoinHandle<()>) -> Self {
-        *lock(&shared.thread) = Some(thread);
+    pub(super) const fn new(shared: Arc<Shared>, calls: mpsc::Sender<Call>) -> Self {
         Self { shared, calls }
+    }
+
+    pub(super) fn shared(&self) -> Arc<Shared> {
+        Arc::clone(&self.shared)
+    }
+
+    /// The swarm has a thread of its own, which ends with it.
+    pub(super) fn joins(&self, thread: thread::JoinHandle<()>) {
+        *lock(&self.shared.thread) = Some(thread);
     }
 
     /// The addresses on which the node listens: real ports, without `/p2p/`.

@@ -2,7 +2,8 @@
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (ours), `dials` (connections being made)
-//! and `answers` (to others). `behaviour` bounds libp2p's parts, `codec` the frames. Not here: what is asked.
+//! and `answers` (to others). `behaviour` bounds libp2p's parts, `codec` the frames;
+//! `secure` and `muxer` are its TCP connections. Not here: what is asked.
 
 mod actor;
 mod answers;
@@ -12,6 +13,9 @@ mod codec;
 mod config;
 mod dials;
 mod handle;
+mod muxer;
+mod secure;
+mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -32,6 +36,7 @@ use crate::{identity, peers::Inbound};
 pub use self::{
     config::{StartError, SwarmConfig, SwarmLimits},
     handle::SwarmHandle,
+    transport::tcp_transport,
 };
 
 /// Calls on their way to the actor.
@@ -44,27 +49,23 @@ const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct Swarm;
 
 impl Swarm {
-    /// Starts a swarm, which listens when this returns. Blocks for that long: some milliseconds.
+    /// Starts a swarm on a thread and runtime of its own, which listens when this returns. Blocks for that long: some
+    /// milliseconds.
     ///
     /// # Errors
     /// [`StartError`] when the configuration is wrong, an address is taken, or the system refuses.
     pub fn start(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let shared = Arc::new(Shared::new(config.keypair.public()));
-        let bootstrap = first_nodes(&config, &shared)?;
-        let (calls, commands) = mpsc::channel(COMMANDS);
-        let (inbound, requests) = mpsc::channel(config.limits.inbound_queue.max(1));
+        let Parts { actor, bootstrap, handle, requests } = Parts::new(&config)?;
         let (ready, started) = std::sync::mpsc::sync_channel(1);
-        let of_thread = shared.clone();
+        let shared = handle.shared();
         let thread = thread::Builder::new().name("ostrakon-swarm".to_string()).spawn(move || {
-            let shared = of_thread.clone();
             // Also when the thread panics: nobody must wait for it for ever.
-            let _stopped = of_thread.stopped.clone().drop_guard();
+            let _stopped = shared.stopped.clone().drop_guard();
             let begun = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::from);
             match begun.and_then(|runtime| runtime.block_on(begin(&config, &shared)).map(|swarm| (runtime, swarm))) {
                 Ok((runtime, swarm)) => {
                     let _nobody = ready.send(Ok(()));
-                    let channels = actor::Channels { commands, inbound };
-                    runtime.block_on(Actor::new(swarm, &config, shared, channels).run(bootstrap));
+                    runtime.block_on(Actor::new(swarm, &config, shared, actor).run(bootstrap));
                 }
                 Err(error) => {
                     let _nobody = ready.send(Err(error));
@@ -73,7 +74,45 @@ impl Swarm {
         })?;
         let gone = || StartError::Transport("the network's thread panicked".to_string());
         started.recv().map_err(|_| gone())??;
-        Ok((SwarmHandle::new(shared, calls, thread), requests))
+        handle.joins(thread);
+        Ok((handle, requests))
+    }
+
+    /// Starts a swarm as a task of the caller's runtime, which listens when this returns. On a runtime of one thread
+    /// nothing passes from thread to thread for each message, which costs more than the message's own work; that thread
+    /// must then never block.
+    ///
+    /// # Errors
+    /// As [`Swarm::start`].
+    pub async fn start_here(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
+        let Parts { actor, bootstrap, handle, requests } = Parts::new(&config)?;
+        let shared = handle.shared();
+        let swarm = begin(&config, &shared).await?;
+        let actor = Actor::new(swarm, &config, Arc::clone(&shared), actor);
+        tokio::spawn(async move {
+            let _stopped = shared.stopped.clone().drop_guard();
+            actor.run(bootstrap).await;
+        });
+        Ok((handle, requests))
+    }
+}
+
+/// A swarm's ends before it runs.
+struct Parts {
+    actor: actor::Channels,
+    bootstrap: Vec<libp2p::PeerId>,
+    handle: SwarmHandle,
+    requests: mpsc::Receiver<Inbound>,
+}
+
+impl Parts {
+    fn new(config: &SwarmConfig) -> Result<Self, StartError> {
+        let shared = Arc::new(Shared::new(config.keypair.public()));
+        let bootstrap = first_nodes(config, &shared)?;
+        let (calls, commands) = mpsc::channel(COMMANDS);
+        let (inbound, requests) = mpsc::channel(config.limits.inbound_queue.max(1));
+        let handle = SwarmHandle::new(shared, calls);
+        Ok(Self { actor: actor::Channels { commands, inbound }, bootstrap, handle, requests })
     }
 }
 

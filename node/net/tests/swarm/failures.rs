@@ -72,13 +72,13 @@ async fn quic_serves_when_tcp_does_not() {
 }
 
 #[tokio::test]
-async fn a_node_of_another_network_is_unsupported() {
+async fn a_node_of_another_network_is_never_met() {
     let (server, mut other) = (serve(config(1, &[TCP])), config(2, &[]));
     other.chain = ChainId::new([0xcd; 32]);
     let client = start(other).0;
     introduce(&client, &server.swarm);
     let error = within(5, client.call(server.id(), Protocol::Get, head("hello"))).await.unwrap_err();
-    assert!(matches!(&error, CallError::Unsupported { protocol, .. } if protocol.contains("cdcd")), "{error}");
+    assert!(matches!(&error, CallError::Unreachable { reason, .. } if reason.contains("network")), "{error}");
 }
 
 #[tokio::test]

@@ -9,15 +9,18 @@ use std::{
 
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, noise,
+    Multiaddr, PeerId, StreamProtocol, identity,
     request_response::{self, Event, Message, OutboundFailure, OutboundRequestId, ProtocolSupport},
     swarm::SwarmEvent,
-    tcp, yamux,
 };
-use ostrakon_net::{CallError, Peers, swarm::SwarmHandle};
+use ostrakon_net::{
+    CallError, Peers,
+    swarm::{SwarmHandle, tcp_transport},
+};
 use ostrakon_proto::{
     id::NodeId,
     limits,
+    sign::Keypair,
     wire::{Code, Frame, Protocol, Refusal},
 };
 
@@ -70,9 +73,11 @@ type RawSwarm = libp2p::Swarm<request_response::Behaviour<Raw>>;
 fn raw_swarm(protocol: Protocol) -> RawSwarm {
     let name = StreamProtocol::try_from_owned(protocol.name(&CHAIN)).unwrap();
     let bounds = request_response::Config::default().with_max_concurrent_streams(10_000);
-    libp2p::SwarmBuilder::with_new_identity()
+    let mut seed = rand::random::<[u8; 32]>();
+    let tcp = tcp_transport(CHAIN, Keypair::from_seed(&seed), 4096).unwrap();
+    libp2p::SwarmBuilder::with_existing_identity(identity::Keypair::ed25519_from_bytes(&mut seed).unwrap())
         .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .with_other_transport(|_| tcp)
         .unwrap()
         .with_behaviour(|_| request_response::Behaviour::new([(name, ProtocolSupport::Full)], bounds))
         .unwrap()

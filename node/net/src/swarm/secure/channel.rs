@@ -1,0 +1,357 @@
+//! Bytes through an encrypted connection: read and sent in pieces as large as Noise allows.
+//!
+//! On the socket: `u16 BE length ‖ message` again and again, each message sealed with its number as the nonce, so that
+//! none can be changed, dropped, repeated or swapped. A system call costs more than the bytes it moves, so the socket
+//! is read in large pieces, and a flush only marks what was written as due: it is sent once it is much, or when the
+//! layer above next reads, which ends its turn.
+//!
+//! # The contract
+//! Whoever flushes must read afterwards, or close. Handshakes do, since they await an answer; a Yamux connection reads
+//! at the end of each turn. Buffers live only while there is traffic.
+
+use std::{
+    fmt, io,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use futures::{AsyncRead, AsyncWrite};
+use snow::TransportState;
+use tokio::time::Instant;
+
+/// Bytes of a message at most, and of its tag.
+const MESSAGE: usize = 65_535;
+const TAG: usize = 16;
+/// Plaintext of a message at most.
+const PLAIN: usize = MESSAGE - TAG;
+/// Bytes asked of the socket at once: more than a message with its length.
+const READ: usize = 128 * 1024;
+/// Sealed bytes that wait to be sent; from here on they go at once.
+const SEND: usize = 128 * 1024;
+/// Without traffic for so long, a connection has no buffers.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// An encrypted connection.
+pub(in crate::swarm) struct Channel<T> {
+    socket: T,
+    noise: TransportState,
+    /// From the socket, not opened yet: `received[taken..filled]`.
+    received: Vec<u8>,
+    taken: usize,
+    filled: usize,
+    /// The open message: what is left of it is `plain[read..opened]`.
+    plain: Vec<u8>,
+    read: usize,
+    opened: usize,
+    /// Written, not sealed yet.
+    written: Vec<u8>,
+    /// Not sent yet: `messages[sent..sealed]`.
+    messages: Vec<u8>,
+    sent: usize,
+    sealed: usize,
+    is_due: bool,
+    active: Instant,
+}
+
+impl<T> fmt::Debug for Channel<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel").finish_non_exhaustive()
+    }
+}
+
+impl<T> Channel<T> {
+    pub(super) fn new(socket: T, noise: TransportState) -> Self {
+        Self {
+            socket,
+            noise,
+            received: Vec::new(),
+            taken: 0,
+            filled: 0,
+            plain: Vec::new(),
+            read: 0,
+            opened: 0,
+            written: Vec::new(),
+            messages: Vec::new(),
+            sent: 0,
+            sealed: 0,
+            is_due: false,
+            active: Instant::now(),
+        }
+    }
+
+    /// Seals what was written since the last message.
+    fn seal(&mut self) -> io::Result<()> {
+        let prefix = u16::try_from(self.written.len() + TAG).expect("a message's plaintext is bounded");
+        // Buffers keep their length, so that nothing is filled with zeros twice.
+        self.messages.resize(SEND + 2 * (2 + MESSAGE), 0);
+        let start = self.sealed + 2;
+        self.messages[self.sealed..start].copy_from_slice(&prefix.to_be_bytes());
+        let len = self.noise.write_message(&self.written, &mut self.messages[start..]).map_err(io::Error::other)?;
+        self.sealed = start + len;
+        self.written.clear();
+        Ok(())
+    }
+
+    /// Opens the next message, when all of it is here.
+    fn open(&mut self) -> io::Result<bool> {
+        let received = &self.received[self.taken..self.filled];
+        let Some((prefix, rest)) = received.split_first_chunk() else { return Ok(false) };
+        let len = usize::from(u16::from_be_bytes(*prefix));
+        let Some(message) = rest.get(..len) else { return Ok(false) };
+        self.plain.resize(PLAIN, 0);
+        let opened = self.noise.read_message(message, &mut self.plain);
+        self.opened = opened.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        (self.read, self.taken) = (0, self.taken + 2 + len);
+        Ok(true)
+    }
+
+    /// Nothing comes and nothing waits: after a while the memory goes back.
+    fn rest(&mut self) {
+        if self.active.elapsed() < QUIET || self.taken < self.filled {
+            return;
+        }
+        (self.received, self.plain) = (Vec::new(), Vec::new());
+        (self.taken, self.filled, self.read, self.opened) = (0, 0, 0, 0);
+        if self.written.is_empty() && self.sealed == 0 {
+            (self.written, self.messages) = (Vec::new(), Vec::new());
+        }
+    }
+}
+
+impl<T: AsyncWrite + Unpin> Channel<T> {
+    /// Sends everything that is sealed.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.sent < self.sealed {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.messages[self.sent..self.sealed]))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                sent => self.sent += sent,
+            }
+        }
+        (self.sent, self.sealed, self.is_due) = (0, 0, false);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + Unpin> Channel<T> {
+    /// Receives more; false at the end of the connection.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        // A message that is here in part has room for the rest, and moves only when it has not.
+        if self.taken == self.filled || READ - self.taken < 2 + MESSAGE {
+            self.received.copy_within(self.taken..self.filled, 0);
+            (self.filled, self.taken) = (self.filled - self.taken, 0);
+        }
+        self.received.resize(READ, 0);
+        let received = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut self.received[self.filled..]))?;
+        self.filled += received;
+        self.active = Instant::now();
+        match received {
+            0 if self.filled > 0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            0 => Poll::Ready(Ok(false)),
+            _ => Poll::Ready(Ok(true)),
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        while this.read == this.opened {
+            if this.open()? {
+                continue;
+            }
+            if this.is_due
+                && let Poll::Ready(Err(error)) = this.poll_send(cx)
+            {
+                return Poll::Ready(Err(error));
+            }
+            match this.poll_receive(cx)? {
+                Poll::Pending => {
+                    this.rest();
+                    return Poll::Pending;
+                }
+                Poll::Ready(false) => return Poll::Ready(Ok(0)),
+                Poll::Ready(true) => {}
+            }
+        }
+        let count = out.len().min(this.opened - this.read);
+        out[..count].copy_from_slice(&this.plain[this.read..this.read + count]);
+        this.read += count;
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        if this.sealed >= SEND {
+            ready!(this.poll_send(cx))?;
+        }
+        // A frame with its header is one message rather than one and a little.
+        if !this.written.is_empty() && this.written.len() + bytes.len() > PLAIN {
+            this.seal()?;
+        }
+        let count = bytes.len().min(PLAIN - this.written.len());
+        this.written.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.written.is_empty() {
+            this.seal()?;
+        }
+        this.is_due = this.sealed > 0;
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if !this.written.is_empty() {
+            this.seal()?;
+        }
+        ready!(this.poll_send(cx))?;
+        Pin::new(&mut this.socket).poll_close(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use futures::{AsyncReadExt, AsyncWriteExt, executor::block_on};
+
+    use super::*;
+
+    /// One direction of a wire, and how often it was used.
+    #[derive(Clone, Default)]
+    struct Wire {
+        bytes: Arc<Mutex<Vec<u8>>>,
+        calls: Arc<Mutex<usize>>,
+    }
+
+    /// A socket between two wires; it takes and gives at most `step` bytes a call.
+    struct Socket {
+        inward: Wire,
+        outward: Wire,
+        step: usize,
+    }
+
+    impl AsyncRead for Socket {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+            *self.inward.calls.lock().expect("whole") += 1;
+            let mut bytes = self.inward.bytes.lock().expect("whole");
+            let count = out.len().min(bytes.len()).min(self.step);
+            out[..count].copy_from_slice(&bytes[..count]);
+            bytes.drain(..count);
+            if count == 0 { Poll::Pending } else { Poll::Ready(Ok(count)) }
+        }
+    }
+
+    impl AsyncWrite for Socket {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            *self.outward.calls.lock().expect("whole") += 1;
+            let count = bytes.len().min(self.step);
+            self.outward.bytes.lock().expect("whole").extend_from_slice(&bytes[..count]);
+            Poll::Ready(Ok(count))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn sessions() -> (TransportState, TransportState) {
+        let builder = || snow::Builder::new("Noise_NN_25519_AESGCM_SHA256".parse().expect("a pattern"));
+        let (mut one, mut other) =
+            (builder().build_initiator().expect("built"), builder().build_responder().expect("built"));
+        let (mut message, mut payload) = ([0; 128], [0; 128]);
+        let len = one.write_message(&[], &mut message).expect("written");
+        other.read_message(&message[..len], &mut payload).expect("read");
+        let len = other.write_message(&[], &mut message).expect("written");
+        one.read_message(&message[..len], &mut payload).expect("read");
+        (one.into_transport_mode().expect("done"), other.into_transport_mode().expect("done"))
+    }
+
+    fn pair(step: usize) -> (Channel<Socket>, Channel<Socket>) {
+        let (there, back) = (Wire::default(), Wire::default());
+        let (one, other) = sessions();
+        let near = Socket { inward: back.clone(), outward: there.clone(), step };
+        let far = Socket { inward: there, outward: back, step };
+        (Channel::new(near, one), Channel::new(far, other))
+    }
+
+    fn noise(len: usize) -> Vec<u8> {
+        (0..len).map(|at| u8::try_from(at % 251).expect("small")).collect()
+    }
+
+    fn write(channel: &mut Channel<Socket>, bytes: &[u8]) {
+        block_on(channel.write_all(bytes)).expect("written");
+        block_on(channel.flush()).expect("flushed");
+    }
+
+    /// Reads once without waiting, which sends what is due.
+    fn turn(channel: &mut Channel<Socket>) -> Poll<io::Result<usize>> {
+        Pin::new(channel).poll_read(&mut Context::from_waker(std::task::Waker::noop()), &mut [0; 100_000])
+    }
+
+    #[test]
+    fn bytes_arrive_whatever_the_pieces() {
+        for (len, piece, step) in [(1, 1, 1), (5_000, 7, 1000), (PLAIN, PLAIN, 5_000), (1 << 20, 70_000, usize::MAX)] {
+            let (mut near, mut far) = pair(step);
+            let bytes = noise(len);
+            bytes.chunks(piece).for_each(|piece| write(&mut near, piece));
+            assert!(turn(&mut near).is_pending());
+            let mut read = vec![0; len];
+            block_on(far.read_exact(&mut read)).expect("read");
+            assert!(read == bytes, "{len} {piece} {step}");
+            assert!(turn(&mut far).is_pending(), "and nothing more");
+        }
+    }
+
+    #[test]
+    fn the_socket_is_used_seldom() {
+        let (mut near, mut far) = pair(usize::MAX);
+        noise(1 << 20).chunks(16 * 1024).for_each(|piece| write(&mut near, piece));
+        assert!(turn(&mut near).is_pending());
+        block_on(far.read_exact(&mut vec![0; 1 << 20])).expect("read");
+        let calls = |wire: &Wire| *wire.calls.lock().expect("whole");
+        assert!(calls(&near.socket.outward) <= 9 + 9, "{} sends and receipts", calls(&near.socket.outward));
+    }
+
+    #[test]
+    fn what_was_changed_is_refused() {
+        let check = |what: &str, change: &dyn Fn(&mut Vec<u8>)| {
+            let (mut near, mut far) = pair(usize::MAX);
+            write(&mut near, b"one");
+            write(&mut near, b"two");
+            assert!(turn(&mut near).is_pending());
+            change(&mut near.socket.outward.bytes.lock().expect("whole"));
+            let error = block_on(far.read_exact(&mut [0; 6])).expect_err(what);
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{what}");
+        };
+        // Each message is 2 bytes of length, 3 of text and 16 of tag.
+        check("a flipped bit", &|bytes| bytes[3] ^= 1);
+        check("a flipped bit of the tag", &|bytes| bytes[20] ^= 128);
+        check("the first one left out", &|bytes| drop(bytes.drain(..21)));
+        check("the first one twice", &|bytes| bytes.copy_within(..21, 21));
+        check("a message of nothing", &|bytes| bytes[..2].copy_from_slice(&[0, 0]));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_quiet_connection_has_no_buffers() {
+        let (mut near, mut far) = pair(usize::MAX);
+        write(&mut near, &noise(100_000));
+        assert!(turn(&mut near).is_pending());
+        while turn(&mut far).is_ready() {}
+        assert!(far.received.capacity() > 0, "more may come soon");
+        tokio::time::advance(QUIET).await;
+        assert!(turn(&mut far).is_pending() && turn(&mut near).is_pending());
+        for channel in [&near, &far] {
+            let held = [&channel.received, &channel.plain, &channel.written, &channel.messages].map(Vec::capacity);
+            assert_eq!(held, [0; 4]);
+        }
+    }
+}
