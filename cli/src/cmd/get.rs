@@ -26,6 +26,8 @@ pub(crate) struct GetObject {
     pub(crate) columns_used: Vec<UsedColumn>,
     columns_failed: Vec<FailedColumn>,
     pub(crate) reconstructed: bool,
+    /// Bytes that an earlier attempt had fetched.
+    resumed: u64,
     pub(crate) seconds: f64,
     #[serde(skip_serializing_if = "Option::is_none")]
     path: Option<String>,
@@ -70,6 +72,7 @@ impl GetObject {
             columns_used: used.collect(),
             columns_failed: failed.collect(),
             reconstructed: fetched.reconstructed,
+            resumed: fetched.resumed,
             seconds,
             path: path.map(|path| path.display().to_string()),
         }
@@ -80,8 +83,12 @@ impl GetObject {
         let size = bytes_text(self.size);
         let to = self.path.as_ref().map_or_else(String::new, |path| format!(" to {path}"));
         let anew = if self.reconstructed { ", partly computed anew from parity columns" } else { "" };
-        let rate = rate_text(self.size, self.seconds);
-        let done = format!("{size}{to} in {:.1} s, {rate}{anew}", self.seconds);
+        let rate = rate_text(self.size - self.resumed, self.seconds);
+        let before = match self.resumed {
+            0 => String::new(),
+            resumed => format!(" ({} were here from an earlier attempt)", bytes_text(resumed)),
+        };
+        let done = format!("{size}{to}{before} in {:.1} s, {rate}{anew}", self.seconds);
         [done, self.failures()].join("\n").trim_end().to_owned()
     }
 
@@ -178,6 +185,7 @@ mod tests {
             object,
             size: 3_000_000,
             blake3: [3; 32],
+            resumed: 0,
             columns_used: vec![ostrakon::UsedColumn { extent: 0, index: 5, provider }],
             columns_failed: vec![ostrakon::FailedColumn {
                 extent: 0,

@@ -3,9 +3,10 @@
 //! In goes a link, a range and where the bytes go; out come bytes that were proven against the object's name, in order,
 //! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the
 //! k quickest columns and races whoever is late, [`columns`] proves and remembers who failed. A few rows are under way
-//! at once, never more than a fixed number of bytes. [`path`] writes to a file, whole or not at all.
+//! at once, never more than a fixed number of bytes. [`path`] writes to a file, whole or not at all, and
+//! [`partial`] lets the next attempt go on where one stopped.
 
-use std::{ops::Range, sync::Arc};
+use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, future::join_all, stream};
@@ -27,6 +28,7 @@ use crate::{Client, ErrorKind, Event, Events};
 
 pub(crate) mod columns;
 pub(crate) mod open;
+mod partial;
 mod path;
 mod plan;
 pub(crate) mod rows;
@@ -38,6 +40,7 @@ pub use rows::NotEnoughColumns;
 
 use columns::{Columns, Outcome};
 use open::Opened;
+use partial::Partial;
 use plan::{Part, Step};
 
 /// Bytes of rows under way at most, chunks and plaintext together.
@@ -63,6 +66,8 @@ pub struct Fetched {
     pub size: u64,
     /// BLAKE3 of the bytes written.
     pub blake3: [u8; 32],
+    /// Bytes of them that an earlier attempt had fetched already.
+    pub resumed: u64,
     /// Columns that were read from.
     pub columns_used: Vec<UsedColumn>,
     /// Holders that failed on the way; the bytes are right nevertheless.
@@ -156,35 +161,107 @@ impl Client {
         mut sink: impl AsyncWrite + Unpin + Send,
         events: &Events,
     ) -> Result<Fetched, GetError> {
-        let object = link.object;
-        let opened = self.open(link).await?;
-        let range = checked_range(options, opened.layout.size())?;
-        let total = range.end - range.start;
-        let (mut hasher, mut done, mut reconstructed) = (blake3::Hasher::new(), 0, false);
-        let steps = plan::steps(opened.layout, range.clone());
-        let opened = &opened;
-        let mut plains =
-            stream::iter(steps).map(|step| Box::pin(read_step(object, opened, step))).buffered(window(&opened.layout));
+        let mut reading = Reading::begin(self, link, options).await?;
+        let mut hasher = blake3::Hasher::new();
+        let (opened, steps) = (Arc::clone(&reading.opened), reading.steps());
+        let mut plains = stream::iter(steps)
+            .map(|step| Box::pin(read_step(&opened, step, None)))
+            .buffered(window(&reading.opened.layout));
         while let Some(plain) = plains.next().await {
             let plain = plain?;
-            reconstructed |= plain.reconstructed;
             hasher.update(&plain.bytes);
             sink.write_all(&plain.bytes).await.map_err(sink_failed)?;
-            done += u64::try_from(plain.bytes.len()).expect("a row is at most 64 MiB");
-            events.tell(Event::Progress { done, total: Some(total) });
+            reading.advance(&plain, events);
         }
+        drop(plains);
         let blake3 = hasher.finalize().into();
-        check_hash(object, opened, total, blake3)?;
+        reading.check_hash(blake3)?;
         sink.flush().await.map_err(sink_failed)?;
-        Ok(Fetched {
-            object,
-            size: done,
-            blake3,
-            columns_used: used(opened),
-            columns_failed: failed(opened),
-            reconstructed,
-        })
+        Ok(reading.fetched(blake3))
     }
+}
+
+/// One get under way.
+struct Reading {
+    opened: Arc<Opened>,
+    /// Bytes that are wanted, of the object.
+    range: Range<u64>,
+    /// Bytes that were there before.
+    resumed: u64,
+    /// Bytes that are done, those before among them.
+    done: u64,
+    reconstructed: bool,
+}
+
+impl Reading {
+    async fn begin(client: &Client, link: &Link, options: &GetOptions) -> Result<Self, GetError> {
+        let opened = Arc::new(client.open(link).await?);
+        let range = checked_range(options, opened.layout.size())?;
+        Ok(Self { opened, range, resumed: 0, done: 0, reconstructed: false })
+    }
+
+    /// The first bytes are there.
+    fn skip(&mut self, bytes: u64) {
+        (self.resumed, self.done) = (bytes, bytes);
+    }
+
+    /// What is left to read, in order.
+    fn steps(&self) -> impl Iterator<Item = Step> + use<> {
+        let rest = self.range.start + self.done..self.range.end;
+        // What is whole needs nothing more; an empty object's one row shows that the key opens it.
+        let is_whole = self.resumed > 0 && rest.is_empty();
+        plan::steps(self.opened.layout, rest).take(if is_whole { 0 } else { usize::MAX })
+    }
+
+    /// Reads what is left into the partial file: rows are written where they belong by whoever decodes them.
+    async fn write_to(&mut self, mut partial: Partial, events: &Events) -> Result<Partial, GetError> {
+        let (opened, steps, file) = (Arc::clone(&self.opened), self.steps(), partial.file());
+        let start = self.range.start;
+        let rows = stream::iter(steps).map(|step| {
+            let offset = (step.shape.plain.start + count(step.wanted.start)).saturating_sub(start);
+            Box::pin(read_step(&opened, step, Some((Arc::clone(&file), offset))))
+        });
+        let mut rows = rows.buffered(window(&opened.layout));
+        while let Some(plain) = rows.next().await {
+            let plain = plain?;
+            partial.note(&plain.bytes).map_err(sink_failed)?;
+            self.advance(&plain, events);
+        }
+        drop(rows);
+        Ok(partial)
+    }
+
+    fn advance(&mut self, plain: &Plain, events: &Events) {
+        self.reconstructed |= plain.reconstructed;
+        self.done += count(plain.bytes.len());
+        events.tell(Event::Progress { done: self.done, total: Some(self.range.end - self.range.start) });
+    }
+
+    /// A public object's content was read as a whole: is it what the manifest says?
+    fn check_hash(&self, hash: [u8; 32]) -> Result<(), GetError> {
+        match self.opened.manifest.protection {
+            Protection::Public { hash: listed } if self.done == self.opened.layout.size() && hash != listed => {
+                Err(GetError::WrongHash(self.opened.object))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn fetched(&self, blake3: [u8; 32]) -> Fetched {
+        Fetched {
+            object: self.opened.object,
+            size: self.done,
+            blake3,
+            resumed: self.resumed,
+            columns_used: used(&self.opened),
+            columns_failed: failed(&self.opened),
+            reconstructed: self.reconstructed,
+        }
+    }
+}
+
+fn count(bytes: usize) -> u64 {
+    u64::try_from(bytes).expect("a length fits 64 bits")
 }
 
 fn sink_failed(error: std::io::Error) -> GetError {
@@ -197,16 +274,6 @@ fn checked_range(options: &GetOptions, size: u64) -> Result<Range<u64>, GetError
         return Err(GetError::Range { start: range.start, size });
     }
     Ok(range.start..range.end.clamp(range.start, size))
-}
-
-/// A public object's content was read as a whole: is it what the manifest says?
-fn check_hash(object: ObjectId, opened: &Opened, read: u64, hash: [u8; 32]) -> Result<(), GetError> {
-    match opened.manifest.protection {
-        Protection::Public { hash: listed } if read == opened.layout.size() && hash != listed => {
-            Err(GetError::WrongHash(object))
-        }
-        _ => Ok(()),
-    }
 }
 
 fn used(opened: &Opened) -> Vec<UsedColumn> {
@@ -229,26 +296,34 @@ pub(crate) fn window(layout: &Layout) -> usize {
     (WINDOW_BYTES / row).clamp(1, WINDOW_ROWS)
 }
 
-/// The wanted plaintext of one row.
-async fn read_step(object: ObjectId, opened: &Opened, step: Step) -> Result<Plain, GetError> {
+/// The wanted plaintext of one row; written to its place in a file, where one is given.
+async fn read_step(opened: &Opened, step: Step, place: Option<(Arc<File>, u64)>) -> Result<Plain, GetError> {
     let extent = usize::try_from(step.row.extent).ok().and_then(|at| opened.extents.get(at));
     let extent = extent.expect("a manifest lists its layout's extents");
+    let write = move |bytes: &[u8]| match place {
+        Some((file, offset)) => file.write_all_at(bytes, offset).map_err(sink_failed),
+        None => Ok(()),
+    };
     let short = plan::parts(&opened.layout, &step);
     if let Some(parts) = short
         && let Some(bytes) = read_parts(&extent.columns, opened.sealer.as_ref(), parts).await
     {
-        return bytes
-            .map(|bytes| Plain { bytes, reconstructed: false })
-            .map_err(|error| inconsistent(object, error.into()));
+        let bytes = bytes.map_err(|error| inconsistent(opened.object, error.into()))?;
+        write(&bytes)?;
+        return Ok(Plain { bytes, reconstructed: false });
     }
     // One row is asked of the data columns at once; for more it pays to know first who is quick.
     let columns = if step.alone { &extent.columns } else { extent.measured().await };
     let chunks = columns.row(step.row, step.shape.chunk_len()).await?;
-    let (layout, sealer) = (opened.layout, opened.sealer.clone());
+    let (object, layout, sealer) = (opened.object, opened.layout, opened.sealer.clone());
     let reconstructed = chunks[..usize::from(layout.code().k)].iter().any(Option::is_none);
-    let decode = move || row::decode(&layout, step.row, &chunks, sealer.as_deref());
-    let plain = columns.workers().run(decode).await.map_err(|error| inconsistent(object, error))?;
-    Ok(Plain { bytes: plain.slice(step.wanted), reconstructed })
+    let decode = move || {
+        let plain = row::decode(&layout, step.row, &chunks, sealer.as_deref());
+        let bytes = plain.map_err(|error| inconsistent(object, error))?.slice(step.wanted);
+        write(&bytes).map(|()| bytes)
+    };
+    let bytes = columns.workers().run(decode).await?;
+    Ok(Plain { bytes, reconstructed })
 }
 
 fn inconsistent(object: ObjectId, error: RowError) -> GetError {

@@ -79,6 +79,7 @@ impl OpenError {
 /// An object that can be read.
 #[derive(Debug)]
 pub(crate) struct Opened {
+    pub(crate) object: ObjectId,
     pub(crate) manifest: Manifest,
     pub(crate) layout: Layout,
     pub(crate) sealer: Option<Arc<Sealer>>,
@@ -120,7 +121,7 @@ impl Client {
         };
         let extents = (0..).zip(&manifest.extents).map(columns).collect();
         let sealer = key.map(|key| Arc::new(key.sealer()));
-        Ok(Opened { layout, sealer, extents, manifest })
+        Ok(Opened { object, layout, sealer, extents, manifest })
     }
 
     pub(crate) fn wires(&self) -> Wires {

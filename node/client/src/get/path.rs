@@ -1,16 +1,16 @@
-//! Get into a file: whole or not at all.
+//! Get into a file: whole or not at all, and going on where an earlier attempt stopped.
 //!
-//! The bytes go to a new file beside the destination, which takes its place once they are all there and on disk.
-//! Whatever fails, or is cancelled, leaves nothing behind and the destination as it was.
+//! The bytes go to a [`Partial`] beside the destination, which takes its place once they are all there and on disk.
+//! Whatever fails, or is cancelled, leaves the destination as it was, and what is worth it for the next attempt.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use ostrakon_proto::link::Link;
 
-use super::{Fetched, GetError, GetOptions};
+use super::{
+    Fetched, GetError, GetOptions, Reading,
+    partial::{Partial, Wanted},
+};
 use crate::{Client, Events};
 
 /// What to do with a file that is there already.
@@ -23,18 +23,8 @@ pub enum Overwrite {
     Replace,
 }
 
-/// A file that is removed when dropped, wherever that happens.
-struct Unfinished(PathBuf);
-
-impl Drop for Unfinished {
-    fn drop(&mut self) {
-        // Gone already when it took its place; otherwise nobody could do anything about a failure here.
-        let _gone = fs::remove_file(&self.0);
-    }
-}
-
 impl Client {
-    /// Reads an object, or a range of it, into the file `path`.
+    /// Reads an object, or a range of it, into the file `path`. What an earlier attempt fetched is not fetched again.
     ///
     /// # Errors
     /// [`GetError`]; the file is then as it was before.
@@ -49,78 +39,30 @@ impl Client {
         if overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok() {
             return Err(GetError::Exists(path.to_owned()));
         }
-        let failed = |error| GetError::Write { to: path.display().to_string(), error };
-        let temporary = self.temporary(path).map_err(failed)?;
-        let (file, unfinished) = self.workers.run(move || create(temporary)).await.map_err(failed)?;
-        let mut file = tokio::fs::File::from_std(file);
-        let fetched = self.get(link, options, &mut file, events).await.map_err(|error| match error {
-            GetError::Write { error, .. } => failed(error),
+        let mut reading = Reading::begin(self, link, options).await?;
+        let wanted = Wanted { object: link.object, range: reading.range.clone(), to: path.to_owned() };
+        let opened = self.workers.run(move || Partial::open(&wanted)).await;
+        let partial = opened.map_err(|error| failed(path, error))?;
+        reading.skip(partial.done());
+        let partial = reading.write_to(partial, events).await.map_err(|error| match error {
+            GetError::Write { error, .. } => failed(path, error),
             other => other,
         })?;
-        let (file, to) = (file.into_std().await, path.to_owned());
-        let placed = self.workers.run(move || place(&file, &unfinished, &to, overwrite)).await;
+        let hash = partial.hash();
+        if let Err(error) = reading.check_hash(hash) {
+            partial.discard();
+            return Err(error);
+        }
+        let to = path.to_owned();
+        let placed = self.workers.run(move || partial.place(&to, overwrite)).await;
         placed.map_err(|error| match error.kind() {
             io::ErrorKind::AlreadyExists => GetError::Exists(path.to_owned()),
-            _ => failed(error),
+            _ => failed(path, error),
         })?;
-        Ok(fetched)
-    }
-
-    /// A name beside `path` that nobody else uses.
-    fn temporary(&self, path: &Path) -> io::Result<PathBuf> {
-        let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "it names no file"))?;
-        let number = u64::from_le_bytes(self.random());
-        Ok(path.with_file_name(format!(".{}.{number:016x}.part", name.to_string_lossy())))
+        Ok(reading.fetched(hash))
     }
 }
 
-fn create(path: PathBuf) -> io::Result<(fs::File, Unfinished)> {
-    let file = fs::File::options().write(true).create_new(true).open(&path)?;
-    Ok((file, Unfinished(path)))
-}
-
-/// Makes the file durable, and gives it its name.
-fn place(file: &fs::File, unfinished: &Unfinished, to: &Path, overwrite: Overwrite) -> io::Result<()> {
-    file.sync_all()?;
-    match overwrite {
-        Overwrite::Replace => fs::rename(&unfinished.0, to)?,
-        // A link, unlike a rename, fails when the name was taken meanwhile.
-        Overwrite::Refuse => match fs::hard_link(&unfinished.0, to) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists && to.symlink_metadata().is_err() => {
-                fs::rename(&unfinished.0, to)?;
-            }
-            linked => linked?,
-        },
-    }
-    let directory = to.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::File::open(directory)?.sync_all()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use super::*;
-
-    #[test]
-    fn takes_its_place_whole_and_leaves_nothing_behind() {
-        let check = |exists: bool, overwrite, expect: Option<&str>| {
-            let directory = tempfile::tempdir().expect("a directory");
-            let (to, part) = (directory.path().join("out"), directory.path().join(".out.part"));
-            if exists {
-                fs::write(&to, "old").expect("written");
-            }
-            let (mut file, unfinished) = create(part).expect("created");
-            file.write_all(b"new").expect("written");
-            let placed = place(&file, &unfinished, &to, overwrite);
-            drop(unfinished);
-            assert_eq!(placed.is_ok(), expect == Some("new"), "{exists} {overwrite:?}");
-            assert_eq!(fs::read_to_string(&to).ok().as_deref(), expect);
-            assert_eq!(fs::read_dir(directory.path()).expect("readable").count(), 1);
-        };
-        check(false, Overwrite::Refuse, Some("new"));
-        check(false, Overwrite::Replace, Some("new"));
-        check(true, Overwrite::Replace, Some("new"));
-        check(true, Overwrite::Refuse, Some("old"));
-    }
+fn failed(path: &Path, error: io::Error) -> GetError {
+    GetError::Write { to: path.display().to_string(), error }
 }
