@@ -4,13 +4,14 @@
 #   make test        lints and the whole fast suite
 #   make test-long   what takes minutes: 1,000 simulated worlds, 200 kills, 4 GiB
 #   make bench       what each stage costs (criterion)
+#   make bench-compare   the whole beside cp, and beside Tahoe-LAFS and Garage where they are installed
 #   make check       formatting and lints alone
 #   make build       the two commands, in target/release
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench check clean
+.PHONY: help setup build demo test test-long bench bench-compare check clean
 
 CARGO ?= cargo
 BIN := target/release
@@ -42,8 +43,15 @@ test-long: build
 	@echo "==> the long suite: every scenario at full size"
 	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 $(CARGO) test --release --locked --workspace -- --nocapture
 
+# The whole workspace, although these are the benches of one crate: with fewer crates the features differ, and libp2p
+# is built again.
 bench: setup
-	$(CARGO) bench --locked -p ostrakon-benches
+	$(CARGO) bench --locked --workspace --bench proto --bench store --bench net
+
+# About half an hour with both peers. Their installation is benches/compare/install-peers.sh; for less or other figures:
+# make bench-compare ARGS='--sizes 64MiB --rounds 1 --only ostrakon-4-12', and ARGS=--help.
+bench-compare: build
+	@$(BIN)/bench-compare $(ARGS)
 
 clean:
 	$(CARGO) clean

@@ -2,96 +2,165 @@
 
 use std::hint::black_box;
 
+use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
-use ostrakon_benches::{CODES, Row, draw_seed, noise, roster};
+use ostrakon_benches::{CODES, Row, count, draw_seed, noise, roster};
 use ostrakon_proto::{
     limits::{CHUNK, GROUP, LEAF, PIECE, SEGMENT},
     params::Code,
     placement, row,
-    seal::{ObjectKey, PieceId},
+    seal::{ObjectKey, PieceId, Sealer},
     tree::{self, TreeBuilder},
 };
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
     seal(&mut criterion);
-    rows(&mut criterion);
-    trees(&mut criterion);
-    draws(&mut criterion);
+    for code in CODES {
+        encode(&mut criterion, code);
+        decode(&mut criterion, code);
+    }
+    hash(&mut criterion);
+    prove(&mut criterion);
+    draw(&mut criterion);
     criterion.final_summary();
 }
 
-fn bytes(count: usize) -> Throughput {
-    Throughput::Bytes(u64::try_from(count).expect("small"))
+fn bytes(bytes: usize) -> Throughput {
+    Throughput::Bytes(count(bytes))
 }
 
 fn seal(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("seal");
     let sealer = ObjectKey::from_bytes([7; 32]).sealer();
     let piece = PieceId { extent: 0, counter: 0, last: false };
-    let plain = noise(SEGMENT);
-    let mut sealed = plain.clone();
+    let mut buffer = noise(SEGMENT);
+    let mut sealed = buffer.clone();
     sealer.seal(piece, &mut sealed);
+    let id = format!("bytes={PIECE}");
+
+    let mut group = criterion.benchmark_group("seal::seal");
     group.throughput(bytes(PIECE));
-    let mut buffer = plain;
-    group.bench_function("seal::seal/bytes=65520", |bench| bench.iter(|| sealer.seal(piece, black_box(&mut buffer))));
-    group.bench_function("seal::open/bytes=65520", |bench| {
+    group.bench_function(&id, |bench| bench.iter(|| sealer.seal(piece, black_box(&mut buffer))));
+    group.finish();
+
+    let mut group = criterion.benchmark_group("seal::open");
+    group.throughput(bytes(PIECE));
+    group.bench_function(&id, |bench| {
         let open = |mut buffer: Vec<u8>| sealer.open(piece, &mut buffer).expect("it was sealed so");
         bench.iter_batched(|| sealed.clone(), open, BatchSize::SmallInput);
     });
+    group.finish();
 }
 
-fn rows(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("row");
-    for code in CODES {
-        let Code { k, n } = code;
-        let input = Row::new(code);
-        let missing = input.worst_loss();
+/// Plaintext to chunks: as it is, and sealed on the way.
+fn encode(criterion: &mut Criterion, code: Code) {
+    let mut group = criterion.benchmark_group("row::encode");
+    for sealer in sealers() {
+        let input = Row::new(code, sealer.as_ref());
         group.throughput(bytes(input.plain.len()));
-        group.bench_function(format!("row::encode/code={k},{n}"), |bench| {
-            bench.iter(|| row::encode(&input.layout, input.id, black_box(&input.plain), None));
-        });
-        group.bench_function(format!("row::decode/code={k},{n}/lost=worst"), |bench| {
-            bench.iter(|| row::decode(&input.layout, input.id, black_box(&missing), None));
-        });
-        group.bench_function(format!("row::reconstruct/code={k},{n}/lost=worst"), |bench| {
-            bench.iter(|| row::reconstruct(&input.layout, input.id, black_box(&missing)));
+        group.bench_function(format!("{}{}", key(code), protection(sealer.as_ref())), |bench| {
+            bench.iter(|| row::encode(&input.layout, input.id, black_box(&input.plain), sealer.as_ref()));
         });
     }
+    group.finish();
 }
 
-fn trees(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("tree");
+/// Chunks to plaintext: with all data columns there, and with as many of them missing as the code can lose.
+fn decode(criterion: &mut Criterion, code: Code) {
+    let mut group = criterion.benchmark_group("row::decode");
+    for sealer in sealers() {
+        let input = Row::new(code, sealer.as_ref());
+        group.throughput(bytes(input.plain.len()));
+        let losses: [(&str, Vec<Option<Bytes>>); 2] = [("none", input.no_loss()), ("worst", input.worst_loss())];
+        for (lost, chunks) in &losses {
+            let id = format!("{}/lost={lost}{}", key(code), protection(sealer.as_ref()));
+            group.bench_function(id, |bench| {
+                bench.iter(|| row::decode(&input.layout, input.id, black_box(chunks), sealer.as_ref()));
+            });
+        }
+    }
+    group.finish();
+
+    let mut group = criterion.benchmark_group("row::reconstruct");
+    let input = Row::new(code, None);
+    let missing = input.worst_loss();
+    group.throughput(bytes(input.plain.len()));
+    group.bench_function(format!("{}/lost=worst", key(code)), |bench| {
+        bench.iter(|| row::reconstruct(&input.layout, input.id, black_box(&missing)));
+    });
+    group.finish();
+}
+
+fn sealers() -> [Option<Sealer>; 2] {
+    [None, Some(ObjectKey::from_bytes([7; 32]).sealer())]
+}
+
+/// The code as a part of a name, in which `/` parts keys.
+fn key(Code { k, n }: Code) -> String {
+    format!("code={k},{n}")
+}
+
+fn protection(sealer: Option<&Sealer>) -> &'static str {
+    if sealer.is_some() { "/sealed=yes" } else { "/sealed=no" }
+}
+
+/// What a holder hashes while a column arrives, and a reader for every range that it gets.
+fn hash(criterion: &mut Criterion) {
     let column = noise(16 * CHUNK);
     let build = || {
         let mut builder = TreeBuilder::new();
         column.chunks(CHUNK).for_each(|chunk| builder.update(chunk));
         builder.finish()
     };
+    let mut group = criterion.benchmark_group("tree::build");
     group.throughput(bytes(column.len()));
-    group.bench_function("tree::build/mib=4", |bench| bench.iter(build));
+    group.bench_function("mib=4", |bench| bench.iter(build));
+    group.finish();
 
     let (id, outboard) = build();
-    let (length, leaf) = (outboard.column_len(), 1_000_usize);
-    let number = u64::try_from(leaf).expect("small");
+    let length = outboard.column_len();
+    let mut group = criterion.benchmark_group("tree::chunk_node");
+    group.throughput(bytes(CHUNK));
+    group.bench_function("kib=256", |bench| {
+        bench.iter(|| tree::chunk_node(length, count(CHUNK), black_box(&column[CHUNK..2 * CHUNK])));
+    });
+    group.finish();
+
+    let asked = tree::Range { start: count(CHUNK), length: u32::try_from(CHUNK).expect("a chunk is small") };
+    let siblings = tree::prove_range(&outboard, asked).expect("the range is there");
+    let mut group = criterion.benchmark_group("tree::verify_range");
+    group.throughput(bytes(CHUNK));
+    group.bench_function("kib=256", |bench| {
+        let data = &column[CHUNK..2 * CHUNK];
+        bench.iter(|| tree::verify_range(&id, length, asked, black_box(data), &siblings).expect("the proof holds"));
+    });
+    group.finish();
+}
+
+/// What an audit costs both sides.
+fn prove(criterion: &mut Criterion) {
+    let column = noise(16 * CHUNK);
+    let mut builder = TreeBuilder::new();
+    builder.update(&column);
+    let (id, outboard) = builder.finish();
+    let (length, leaf) = (outboard.column_len(), 1_000);
     let start = leaf * LEAF / GROUP * GROUP;
     let group_bytes = &column[start..start + GROUP];
-    let prove = || tree::prove_leaf(black_box(group_bytes), &outboard, number).expect("the leaf is there");
+    let prove = || tree::prove_leaf(black_box(group_bytes), &outboard, count(leaf)).expect("the leaf is there");
     let proof = prove();
     let data = &column[leaf * LEAF..(leaf + 1) * LEAF];
-    group.throughput(Throughput::Elements(1));
-    group.bench_function("tree::prove_leaf/mib=4", |bench| bench.iter(prove));
-    group.bench_function("tree::verify_leaf/mib=4", |bench| {
-        bench.iter(|| tree::verify_leaf(&id, length, number, black_box(data), &proof).expect("the proof holds"));
+    criterion.bench_function("tree::prove_leaf/mib=4", |bench| bench.iter(prove));
+    criterion.bench_function("tree::verify_leaf/mib=4", |bench| {
+        let verify = || tree::verify_leaf(&id, length, count(leaf), black_box(data), &proof);
+        bench.iter(|| verify().expect("the proof holds"));
     });
 }
 
-fn draws(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("placement");
+fn draw(criterion: &mut Criterion) {
     for providers in [1_000, 100_000] {
         let roster = roster(providers);
         let mut nonce = 0;
-        group.bench_function(format!("placement::draw/code=20,50/providers={providers}"), |bench| {
+        criterion.bench_function(&format!("placement::draw/code=20,50/providers={providers}"), |bench| {
             bench.iter(|| {
                 nonce += 1;
                 placement::draw(&roster, &draw_seed(nonce), Code { k: 20, n: 50 }, 3).map(|order| order.len())

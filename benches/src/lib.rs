@@ -1,16 +1,19 @@
 //! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes.
 //!
 //! The benchmarks themselves are the files beside `src/`, one for each crate that is measured. They are named
-//! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure.
+//! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure. What whole
+//! processes cost, and other systems beside ours, is measured by the program in `compare/`.
 
 use bytes::Bytes;
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, NodeId},
     layout::{Layout, RowId},
     ledger::state::{Candidate, Domain},
+    limits::{CHUNK, PIECE, SEGMENT},
     params::Code,
     placement::{Draw, DrawSeed},
     row,
+    seal::Sealer,
 };
 
 /// The codes that are measured: the default of a small network, and one with half its parity.
@@ -33,7 +36,12 @@ fn fill(bytes: &mut [u8]) {
     }
 }
 
-/// One full row of a public object.
+/// A length as the agreement counts it.
+pub fn count(len: usize) -> u64 {
+    u64::try_from(len).expect("no length of this machine is longer")
+}
+
+/// One full row of an object.
 #[derive(Debug)]
 pub struct Row {
     /// The object's layout.
@@ -47,15 +55,19 @@ pub struct Row {
 }
 
 impl Row {
-    /// A row of this code; sealing is measured by itself.
-    pub fn new(code: Code) -> Self {
-        let (stripes, segment) = (4, 64 * 1024);
-        let plain = noise(stripes * usize::from(code.k) * segment);
-        let size = u64::try_from(plain.len()).expect("a row is small");
-        let layout = Layout::new(size, code, false).expect("a row is an object");
+    /// A row of this code, of a private object when there is a sealer and else of a public one.
+    pub fn new(code: Code, sealer: Option<&Sealer>) -> Self {
+        let cell = if sealer.is_some() { PIECE } else { SEGMENT };
+        let plain = noise(CHUNK / SEGMENT * usize::from(code.k) * cell);
+        let layout = Layout::new(count(plain.len()), code, sealer.is_some()).expect("a row is an object");
         let id = RowId { extent: 0, row: 0 };
-        let chunks = row::encode(&layout, id, &plain, None).expect("the row fits its layout");
+        let chunks = row::encode(&layout, id, &plain, sealer).expect("the row fits its layout");
         Self { layout, id, plain, chunks }
+    }
+
+    /// All its chunks.
+    pub fn no_loss(&self) -> Vec<Option<Bytes>> {
+        self.chunks.iter().cloned().map(Some).collect()
     }
 
     /// Its chunks without as many data chunks as the code can lose.
