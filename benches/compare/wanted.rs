@@ -10,7 +10,7 @@ use crate::{
     table::bytes_text,
 };
 
-/// How far apart the sizes may be that one wish is for: what the machine stores has no part in it.
+/// Bytes of a MiB.
 const MIB: f64 = 1_048_576.0;
 
 /// How a figure must stand to what is wanted.
