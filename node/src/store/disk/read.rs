@@ -16,7 +16,7 @@ use ostrakon_proto::{
     limits,
     tree::{self, Outboard, TreeBuilder, sibling_offsets},
 };
-use rustix::io::Errno;
+use rustix::{buffer::spare_capacity, io::Errno};
 
 use super::super::{Range, StoreError};
 use super::{
@@ -123,8 +123,18 @@ impl<'a> Opened<'a> {
 
     /// `length` bytes of what follows the header, from `start` on.
     fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
-        let mut bytes = vec![0; usize::try_from(length).expect("at most a chunk or an outboard")];
-        self.fill(&mut bytes, self.data + start)?;
+        let length = usize::try_from(length).expect("at most a chunk or an outboard");
+        let mut bytes = Vec::with_capacity(length);
+        // Not filled with zeros first: that alone was a twentieth of what a node's answer costs.
+        while bytes.len() < length {
+            let at = self.data + start + u64::try_from(bytes.len()).expect("fits");
+            match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(unreadable(self.id, &self.path, io::ErrorKind::UnexpectedEof.into())),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(unreadable(self.id, &self.path, error.into())),
+            }
+        }
+        bytes.truncate(length);
         Ok(bytes)
     }
 
