@@ -240,7 +240,7 @@ impl Client {
     pub(crate) async fn store(&self, world: &World, holder: usize, object: &TestObject, index: u8) -> Signature {
         let open = world.open(holder, object, index);
         let opened = self.put(holder, &world.sign(&open), Bytes::new()).await;
-        assert_eq!(opened, Ok(put::Response::Ready { next: 0 }));
+        assert_eq!(opened, Ok(put::Response::Opened(put::Taken::default())));
         let column = object.columns[usize::from(index)].clone();
         let next = u64::try_from(column.len()).expect("small");
         let chunk = put::Request::Chunk { upload: open.upload, offset: 0 };

@@ -58,12 +58,29 @@ pub enum RowError {
 /// # Errors
 /// [`RowError`] when `plain` is not the row's length, or `sealer` does not go with the layout.
 pub fn encode(layout: &Layout, row: RowId, plain: &[u8], sealer: Option<&Sealer>) -> Result<Vec<Bytes>, RowError> {
-    let shape = shape(layout, row, sealer)?;
-    let want = plain_len(&shape);
+    let want = plain_len(&shape(layout, row, sealer)?);
     if plain.len() != want {
         return Err(RowError::Length { have: plain.len(), want });
     }
-    let data = data_chunks(&Pieces { layout, row, shape: &shape, sealer }, plain);
+    encode_with(layout, row, sealer, |at, out| {
+        out.copy_from_slice(&plain[at..at + out.len()]);
+        Ok(())
+    })
+}
+
+/// As [`encode`], of plaintext that `read` brings: it fills what it is given with the row's bytes from an offset on,
+/// piece after piece in order, each where it will stay.
+///
+/// # Errors
+/// Those of `read`; [`RowError`] when `sealer` does not go with the layout.
+pub fn encode_with<E: From<RowError>>(
+    layout: &Layout,
+    row: RowId,
+    sealer: Option<&Sealer>,
+    read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
+) -> Result<Vec<Bytes>, E> {
+    let shape = shape(layout, row, sealer)?;
+    let data = data_chunks(&Pieces { layout, row, shape: &shape, sealer }, read)?;
     let cells: Vec<&[u8]> = data.iter().map(Vec::as_slice).collect();
     let mut parity = vec![vec![0; shape.chunk_len()]; usize::from(layout.code().spare())];
     erasure::encode(layout.code(), &cells, &mut parity);
@@ -145,29 +162,33 @@ fn restore(layout: &Layout, shape: &RowLayout, chunks: &[Option<Bytes>], count: 
     Ok(chunks[..count].iter().map(chunk).collect())
 }
 
-/// The k data chunks of a row: each full stripe is sealed where it will stay.
-fn data_chunks(pieces: &Pieces<'_>, plain: &[u8]) -> Vec<Vec<u8>> {
-    let data = usize::from(pieces.layout.code().k);
+/// The k data chunks of a row: each piece of a full stripe is read and sealed where it will stay.
+fn data_chunks<E>(
+    pieces: &Pieces<'_>,
+    mut read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
+) -> Result<Vec<Vec<u8>>, E> {
+    let (data, len) = (usize::from(pieces.layout.code().k), plain_len(pieces.shape));
     let mut chunks = vec![Vec::new(); data];
     chunks.iter_mut().for_each(|chunk| chunk.reserve_exact(pieces.shape.chunk_len()));
-    let mut work = pieces.iter();
-    let mut rest = plain;
+    let (mut work, mut at) = (pieces.iter(), 0);
     for cell in &pieces.shape.cells {
         let stripe = work.by_ref().take(data);
-        if rest.len() >= data * pieces.layout.piece() {
+        if len - at >= data * pieces.layout.piece() {
             for ((piece, len), chunk) in stripe.zip(&mut chunks) {
-                rest = pieces.append(piece, len, rest, chunk);
+                pieces.append(piece, len, chunk, |out| read(at, out))?;
+                at += len;
             }
         } else {
             let mut stream = Vec::with_capacity(data * cell);
             for (piece, len) in stripe {
-                rest = pieces.append(piece, len, rest, &mut stream);
+                pieces.append(piece, len, &mut stream, |out| read(at, out))?;
+                at += len;
             }
             stream.resize(data * cell, 0);
             stream.chunks_exact(*cell).zip(&mut chunks).for_each(|(cell, chunk)| chunk.extend_from_slice(cell));
         }
     }
-    chunks
+    Ok(chunks)
 }
 
 /// A row's plaintext, piece by piece.
@@ -190,16 +211,22 @@ impl Pieces<'_> {
         })
     }
 
-    /// Appends the first `len` bytes of `plain` as a piece, sealed where the object is; returns the rest.
-    fn append<'b>(&self, piece: PieceId, len: usize, plain: &'b [u8], out: &mut Vec<u8>) -> &'b [u8] {
+    /// Appends a piece of `len` bytes that `read` brings, sealed where the object is.
+    fn append<E>(
+        &self,
+        piece: PieceId,
+        len: usize,
+        out: &mut Vec<u8>,
+        read: impl FnOnce(&mut [u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
         let start = out.len();
-        let (plain, rest) = plain.split_at(len);
-        out.extend_from_slice(plain);
+        let tag = if self.sealer.is_some() { limits::TAG } else { 0 };
+        out.resize(start + len + tag, 0);
+        read(&mut out[start..start + len])?;
         if let Some(sealer) = self.sealer {
-            out.extend_from_slice(&[0; limits::TAG]);
             sealer.seal(piece, &mut out[start..]);
         }
-        rest
+        Ok(())
     }
 }
 

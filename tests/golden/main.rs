@@ -59,6 +59,8 @@ fn put_is_spoken_like_this() {
     assert_eq!(head(&put::Request::Abort { upload }), "03".to_owned() + &ids("01", 16));
     let ready: Result<_, wire::Refusal> = Ok(put::Response::Ready { next: 1 << 18 });
     assert_eq!(head(&ready), "01000000040000000000");
+    let opened: Result<_, wire::Refusal> = Ok(put::Response::Opened(put::Taken { next: 1 << 18, early: 6 }));
+    assert_eq!(head(&opened), "0103000004000000000006");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Added, Client, CodeChoice, Profile, Quote};
+use ostrakon::{AddOptions, Added, Client, CodeChoice, Profile, Quote, Traffic};
 use ostrakon_proto::{
     id::NodeId,
     params::{Class, Code},
@@ -282,6 +282,7 @@ mod tests {
             price: Amount(1_500_000),
             spread: 3,
             existing: false,
+            traffic: Traffic { sent_bytes: 3_000_000, ..Traffic::default() },
         }
     }
 

@@ -6,14 +6,15 @@
 //! [`rebuild`] makes up for holders that failed on the way, [`commit`] tells the ledger. Memory is the same for any
 //! size.
 //!
-//! Whatever fails gives uploads up; what was sent is forgotten by its holders in time, and nothing is paid.
+//! Whatever fails gives uploads up; what was sent is forgotten by its holders in time, and nothing is paid. An add with
+//! a [`journal`] leaves them where they are, and [`resume`] goes on from there.
 
 use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
-    ledger::state::{Commitment, Domain, SlotState},
+    ledger::state::Domain,
     link::Link,
     manifest::{Extent, Manifest, Protection},
     params::Code,
@@ -25,20 +26,28 @@ use tokio::io::AsyncRead;
 use crate::{Client, ErrorKind, Event, Events, FailedColumn, chain::ChainError, get::columns::list};
 
 mod commit;
+mod existing;
 mod finish;
+mod hash;
 mod job;
+mod journal;
 mod lanes;
 mod placing;
 mod plan;
 mod rebuild;
+mod resume;
 mod source;
 mod upload;
 
+pub use journal::{Journal, JournalError, Journals, Origin, Unfinished};
 pub use plan::{CodeChoice, Quote};
+pub use resume::Kept;
 
 use commit::Committed;
+use existing::{Earlier, extents_of, found, is_whole, own_commitments};
 use job::Job;
-use source::{Source, SourceError};
+use journal::Record;
+use source::{Source, SourceError, StreamSource};
 use upload::Stored;
 
 /// Epochs paid for when nothing else is said: a month of hours.
@@ -90,6 +99,19 @@ pub struct Added {
     pub spread: usize,
     /// Whether this account had committed the same object before; nothing was paid now.
     pub existing: bool,
+    /// What it took.
+    pub traffic: Traffic,
+}
+
+/// What an add sent, and what it did not have to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Bytes of columns that were sent; those of an earlier run of the same add are not in it.
+    pub sent_bytes: u64,
+    /// Bytes of columns that holders had from an earlier run.
+    pub held_bytes: u64,
+    /// Whether it went on from where an earlier run had stopped.
+    pub resumed: bool,
 }
 
 /// One column of an added object.
@@ -170,6 +192,9 @@ pub enum AddError {
     /// The source could not be read.
     #[error("can not read the source: {0}")]
     Source(std::io::Error),
+    /// What is done could not be written down, or an earlier journal can not be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// Too few holders took their column.
     #[error("{have} holders took their column of extent {extent}, and {need} are needed{}", list(failed))]
     TooFewHolders {
@@ -201,8 +226,14 @@ impl AddError {
             Self::Funds { .. } | Self::Price | Self::Credit { .. } => ErrorKind::Funds,
             Self::TooFewHolders { .. } => ErrorKind::Network,
             Self::Partial { .. } => ErrorKind::Partial,
+            Self::Journal(error) => error.kind(),
             Self::SourceChanged(_) | Self::Source(_) => ErrorKind::Other,
         }
+    }
+
+    /// Rows that were sent before are other rows now.
+    fn changed_rows() -> Self {
+        Self::SourceChanged("the source is not what it was when the add began".to_owned())
     }
 }
 
@@ -210,8 +241,9 @@ impl From<SourceError> for AddError {
     fn from(error: SourceError) -> Self {
         match error {
             SourceError::Read(error) => Self::Source(error),
-            SourceError::Changed { .. } => Self::SourceChanged(error.to_string()),
+            SourceError::Length { .. } | SourceError::Changed { .. } => Self::SourceChanged(error.to_string()),
             SourceError::Layout(error) => Self::TooLarge(error),
+            SourceError::Row(error) => Self::Source(std::io::Error::other(error)),
         }
     }
 }
@@ -249,8 +281,12 @@ impl Client {
         }
         let key = (!options.public).then(|| ObjectKey::from_bytes(self.random()));
         let job = Job::new(self, account, plan, key, events);
+        let adding = async {
+            let source = StreamSource::new(source, options.size, job.plan.code, !options.public).await?;
+            add(&job, Source::Stream(source), options).await
+        };
         let added = tokio::select! { biased;
-            added = Box::pin(add(&job, source, options)) => added,
+            added = Box::pin(adding) => added,
             never = job.keep_alive() => match never {},
         };
         if added.is_err() {
@@ -260,52 +296,94 @@ impl Client {
     }
 }
 
-async fn add(job: &Job<'_>, source: impl AsyncRead + Unpin + Send, options: &AddOptions) -> Result<Added, AddError> {
-    let code = job.plan.code;
-    let mut source = Source::new(source, options.size, code, !options.public).await?;
-    job.events.tell(Event::Planned { code, size: source.size() });
-    let mut extents: Vec<Stored> = Vec::new();
+async fn add<R>(job: &Job<'_>, mut source: Source<R>, options: &AddOptions) -> Result<Added, AddError>
+where
+    R: AsyncRead + Unpin + Send,
+{
+    job.events.tell(Event::Planned { code: job.plan.code, size: source.size() });
+    let mut before = Vec::new();
+    if let Some(object) = job.past_object() {
+        before = own_commitments(job, object).await?;
+        let layout = source.layout();
+        if is_whole(&before, &layout) {
+            let (added, ()) = futures::join!(found(job, (object, &layout), &before, Earlier::Run), job.abort());
+            return added;
+        }
+    }
+    let (columns, mut extents) = store(job, &mut source, options, &extents_of(&before)).await?;
+    source.check_unchanged()?;
+    let listing = Listing::new(manifest(job, &source, columns));
+    match job.past_object() {
+        Some(object) if object != listing.object => return Err(AddError::changed_rows()),
+        Some(_) => {}
+        None => job.record(|| Record::Listed { object: listing.object })?,
+    }
+    if options.public && before.is_empty() {
+        before = own_commitments(job, listing.object).await?;
+        if is_whole(&before, &source.layout()) {
+            job.abort().await;
+            return found(job, (listing.object, &source.layout()), &before, Earlier::Add).await;
+        }
+    }
+    finish::finish(job, &mut extents, &listing).await?;
+    rebuild::fill_vacant(job, &mut extents, &listing).await?;
+    check_receipts(job, options, &extents)?;
+    let done = extents_of(&before);
+    let (committed, ()) = futures::join!(commit::commit(job, &listing, &extents, &done), job.abort());
+    match committed? {
+        Some(committed) if done.is_empty() => Ok(added(job, &listing, &extents, committed)),
+        // Some of it was committed earlier: the ledger has all of it now.
+        _ => {
+            let all = own_commitments(job, listing.object).await?;
+            found(job, (listing.object, &source.layout()), &all, Earlier::Run).await
+        }
+    }
+}
+
+/// Stores every extent that is not committed yet. Gives the columns of all, and what was stored.
+async fn store<R: AsyncRead + Unpin + Send>(
+    job: &Job<'_>,
+    source: &mut Source<R>,
+    options: &AddOptions,
+    committed: &BTreeSet<u32>,
+) -> Result<(Vec<Vec<ColumnId>>, Vec<Stored>), AddError> {
+    let (mut columns, mut extents) = (Vec::new(), Vec::new());
     for number in 0.. {
         if source.is_done() {
             break;
         }
-        if options.size.is_none() {
+        if source.size().is_none() {
             // A stream's price is not known before its end: that of what came so far must be payable at least.
             job.plan.quote(&job.plan.layout(source.least(), options)?)?;
         }
-        extents.push(upload::store_extent(job, options, &mut source, number).await?);
+        let known = job.past_extent(number).and_then(|past| past.columns.clone());
+        if let Some(known) = known.filter(|_| committed.contains(&number)) {
+            source.pass_over_extent().await?;
+            columns.push(known);
+            continue;
+        }
+        let stored = upload::store_extent(job, options, source, number).await?;
+        columns.push(stored.columns.clone());
+        extents.push(stored);
     }
-    let listing = Listing::new(manifest(job, &source, &extents));
-    let before = if options.public { own_commitments(job, listing.object).await? } else { Vec::new() };
-    if before.len() == extents.len() {
-        job.abort().await;
-        return existing(job, &listing, &before).await;
-    }
-    finish::finish(job, &mut extents, &listing).await;
-    rebuild::fill_vacant(job, &mut extents, &listing).await;
-    check_receipts(job, options, &extents)?;
-    let done = before.iter().map(|commitment| commitment.id.extent).collect::<BTreeSet<_>>();
-    let (committed, ()) = futures::join!(commit::commit(job, &listing, &extents, &done), job.abort());
-    Ok(added(job, &listing, &extents, committed?))
+    Ok((columns, extents))
 }
 
-fn manifest<R: AsyncRead + Unpin + Send>(job: &Job<'_>, source: &Source<R>, extents: &[Stored]) -> Manifest {
+fn manifest<R: AsyncRead + Unpin + Send>(job: &Job<'_>, source: &Source<R>, columns: Vec<Vec<ColumnId>>) -> Manifest {
     let protection = match &job.key {
         Some(key) => Protection::Sealed { commitment: key.commitment() },
-        None => Protection::Public { hash: source.hash().expect("a public source is hashed") },
+        None => Protection::Public { hash: job.hash().expect("the rows of a public source are hashed") },
     };
-    let extent = |stored: &Stored| {
-        let token = |key: &ObjectKey| {
-            let number = stored.placing.extent;
-            (0..job.plan.code.n).map(|index| token_hash(&key.read_token(number, index))).collect()
-        };
-        Extent { columns: stored.columns.clone(), tokens: job.key.as_ref().map_or_else(Vec::new, token) }
+    let extent = |(number, columns): (u32, Vec<ColumnId>)| {
+        let token =
+            |key: &ObjectKey| (0..job.plan.code.n).map(|index| token_hash(&key.read_token(number, index))).collect();
+        Extent { columns, tokens: job.key.as_ref().map_or_else(Vec::new, token) }
     };
     Manifest {
         size: source.layout().size(),
         code: job.plan.code,
         protection,
-        extents: extents.iter().map(extent).collect(),
+        extents: (0..).zip(columns).map(extent).collect(),
     }
 }
 
@@ -326,15 +404,6 @@ fn check_receipts(job: &Job<'_>, options: &AddOptions, extents: &[Stored]) -> Re
         }
     }
     Ok(())
-}
-
-/// What this account has committed of the object before.
-async fn own_commitments(job: &Job<'_>, object: ObjectId) -> Result<Vec<Commitment>, AddError> {
-    match job.client.chain.object(object).await {
-        Ok(all) => Ok(all.into_iter().filter(|commitment| commitment.id.owner == job.plan.account).collect()),
-        Err(ChainError::NoObject { .. }) => Ok(Vec::new()),
-        Err(error) => Err(error.into()),
-    }
 }
 
 fn added(job: &Job<'_>, listing: &Listing, extents: &[Stored], committed: Committed) -> Added {
@@ -361,34 +430,6 @@ fn added(job: &Job<'_>, listing: &Listing, extents: &[Stored], committed: Commit
         price,
         spread,
         existing: false,
+        traffic: job.traffic(),
     }
-}
-
-/// The object as it stands on the ledger.
-async fn existing(job: &Job<'_>, listing: &Listing, commitments: &[Commitment]) -> Result<Added, AddError> {
-    let Listing { object, manifest, .. } = listing;
-    let holders: Vec<NodeId> =
-        commitments.iter().flat_map(|commitment| &commitment.slots).map(|slot| slot.provider).collect();
-    let providers = job.client.chain.providers(&holders).await?;
-    let slots = commitments.iter().flat_map(|commitment| {
-        let providers = &providers;
-        (0u8..).zip(&commitment.slots).filter_map(move |(index, slot)| {
-            let domain = providers.get(&slot.provider)?.domain.clone();
-            let (extent, stored) = (commitment.id.extent, slot.state == SlotState::Live);
-            Some(AddedSlot { extent, index, provider: slot.provider, domain, column: slot.column, stored })
-        })
-    });
-    Ok(Added {
-        link: Link { object: *object, key: None },
-        size: manifest.size,
-        stored_bytes: manifest.layout().stored_bytes(),
-        code: manifest.code,
-        tolerance: job.plan.tolerance(),
-        slots: slots.collect(),
-        height: job.client.chain.head().await?.height,
-        end: commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default(),
-        price: Amount::ZERO,
-        spread: 0,
-        existing: true,
-    })
 }

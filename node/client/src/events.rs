@@ -21,6 +21,16 @@ pub enum Event {
         /// Bytes of the object, where they are known.
         size: Option<u64>,
     },
+    /// An add goes on where an earlier run stopped.
+    GoesOn {
+        /// Rows that were read before.
+        rows: u64,
+    },
+    /// An add can not go on: what was sent before is given up, and it starts from the beginning.
+    StartsAnew {
+        /// Why.
+        why: String,
+    },
     /// Bytes of the plaintext are done; more often than anybody wants to draw.
     Progress {
         /// How many.

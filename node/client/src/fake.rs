@@ -24,7 +24,9 @@ use ostrakon_proto::{
     },
     limits,
     manifest::Manifest,
-    sign::{Keypair, Purpose},
+    params::Params,
+    placement::Draw,
+    sign::{Keypair, Purpose, Signature},
     tree::{Outboard, TreeBuilder, prove_range},
     wire::{Code, Frame, Protocol, Refusal, chain, get, manifest, put},
 };
@@ -43,6 +45,8 @@ pub(crate) enum Fault {
     Silent,
     /// Sends wrong bytes.
     Corrupt,
+    /// Stores columns, and never says so.
+    KeepsReceipts,
 }
 
 /// All there is.
@@ -62,17 +66,60 @@ struct Shared {
     faults: BTreeMap<NodeId, Fault>,
     /// Requests of get/1 that were answered, with the bytes of each.
     pub(crate) reads: Vec<usize>,
+    pub(crate) puts: Puts,
+    /// How often all nodes forgot all uploads.
+    forgotten: u32,
+}
+
+/// What all holders together took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Puts {
+    /// Bytes of chunks.
+    pub(crate) bytes: u64,
+    /// Those of chunks that were there already.
+    pub(crate) repeated: u64,
 }
 
 /// One node's columns.
 struct Holder {
     key: Keypair,
     shared: Arc<Mutex<Shared>>,
-    uploads: BTreeMap<put::UploadId, (put::Open, Vec<u8>, u64)>,
+    uploads: BTreeMap<put::UploadId, Incoming>,
+    forgotten: u32,
     columns: BTreeMap<ColumnId, (Vec<u8>, Outboard)>,
     manifests: BTreeMap<ObjectId, Bytes>,
     /// Requests that are never answered.
     ignored: Vec<Inbound>,
+}
+
+/// A column on its way.
+struct Incoming {
+    from: NodeId,
+    open: put::Open,
+    chunks: BTreeMap<u64, Bytes>,
+    /// Chunks that came, more than once too.
+    count: u64,
+    finished: Option<(u64, Signature)>,
+}
+
+impl Incoming {
+    fn next(&self) -> u64 {
+        let add = |next, (offset, chunk): (&u64, &Bytes)| if *offset == next { next + len(chunk) } else { next };
+        self.chunks.iter().fold(0, add)
+    }
+
+    fn taken(&self) -> put::Taken {
+        if let Some((next, _)) = self.finished {
+            return put::Taken { next, early: 0 };
+        }
+        let (next, chunk) = (self.next(), u64::try_from(limits::CHUNK).unwrap());
+        let early = (1..8u8).filter(|ahead| self.chunks.contains_key(&(next + u64::from(*ahead) * chunk)));
+        put::Taken { next, early: early.fold(0, |bits, ahead| bits | 1 << ahead) }
+    }
+}
+
+fn len(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap()
 }
 
 pub(crate) fn account() -> Keypair {
@@ -87,7 +134,16 @@ impl World {
 
     /// As [`World::new`], on a network like this.
     pub(crate) fn with(nodes: u8, config: SimConfig, seed: u64) -> Self {
-        let network = SimNetwork::new(seed, config);
+        Self::make(nodes, Params::default(), SimNetwork::new(seed, config))
+    }
+
+    /// As [`World::new`], with a ledger whose epochs are this many transactions long, and draws good for so many epochs.
+    pub(crate) fn hasty(nodes: u8, epoch_blocks: u64, draw_epochs: u64) -> Self {
+        let params = Params { epoch_blocks, draw_epochs, ..Params::default() };
+        Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
+    }
+
+    fn make(nodes: u8, params: Params, network: SimNetwork) -> Self {
         let key = |number: u8| Keypair::from_seed(&[number + 1; 32]);
         let beacon = BeaconSecret::from_seed(&[0; 32]);
         let provider = |number: u8| GenesisProvider {
@@ -102,7 +158,7 @@ impl World {
             name: "fake".to_owned(),
             time_ms: 1,
             bootstrap: Vec::new(),
-            params: Default::default(),
+            params,
             accounts: vec![GenesisAccount { account: account().public(), balance: Amount(1_000_000_000_000) }],
             validators: vec![Validator {
                 node: key(0).public(),
@@ -119,13 +175,15 @@ impl World {
             places: BTreeMap::new(),
             faults: BTreeMap::new(),
             reads: Vec::new(),
+            puts: Puts::default(),
+            forgotten: 0,
         }));
         let mut tasks = JoinSet::new();
         for number in 0..nodes {
             let (_, mut requests) = network.join(key(number).public());
             let shared = Arc::clone(&shared);
             let (uploads, columns, manifests, ignored) = Default::default();
-            let mut holder = Holder { key: key(number), shared, uploads, columns, manifests, ignored };
+            let mut holder = Holder { key: key(number), shared, uploads, forgotten: 0, columns, manifests, ignored };
             tasks.spawn(async move {
                 while let Some(inbound) = requests.recv().await {
                     holder.handle(inbound);
@@ -166,6 +224,20 @@ impl World {
         lock(&self.shared).faults.clear();
     }
 
+    pub(crate) fn puts(&self) -> Puts {
+        lock(&self.shared).puts
+    }
+
+    /// Every node forgets the uploads under way, as if it had been restarted.
+    pub(crate) fn forget_uploads(&self) {
+        lock(&self.shared).forgotten += 1;
+    }
+
+    /// Transactions that are in blocks.
+    pub(crate) fn transactions(&self) -> usize {
+        lock(&self.shared).places.len()
+    }
+
     pub(crate) fn take_reads(&self) -> Vec<usize> {
         std::mem::take(&mut lock(&self.shared).reads)
     }
@@ -186,7 +258,7 @@ impl Holder {
         let answer = match (fault, inbound.protocol) {
             (Some(Fault::Silent), _) => None,
             (_, Protocol::Chain) => Some(lock(&self.shared).chain(&inbound.request)),
-            (_, Protocol::Put) => self.put(&inbound.request, fault),
+            (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),
             (_, Protocol::Get) => Some(self.get(&inbound.request, fault)),
             (_, Protocol::Manifest) => Some(self.manifest(&inbound.request)),
         };
@@ -196,40 +268,75 @@ impl Holder {
         }
     }
 
-    fn put(&mut self, request: &Frame, fault: Option<Fault>) -> Option<Frame> {
-        let ready = |next| ok(&put::Response::Ready { next }, Bytes::new());
-        Some(match request.decode::<put::Request>().unwrap() {
-            put::Request::Open { .. } if fault == Some(Fault::Full) => refuse(Code::Full, "no room"),
-            put::Request::Open { open, .. } => {
-                self.uploads.insert(open.upload, (open, Vec::new(), 0));
-                ready(0)
+    fn put(&mut self, from: NodeId, request: &Frame, fault: Option<Fault>) -> Option<Frame> {
+        let forgotten = lock(&self.shared).forgotten;
+        if self.forgotten != forgotten {
+            self.forgotten = forgotten;
+            self.uploads.clear();
+        }
+        match request.decode::<put::Request>().unwrap() {
+            put::Request::Open { .. } if fault == Some(Fault::Full) => Some(refuse(Code::Full, "no room")),
+            put::Request::Open { open, .. } => Some(self.open(from, open)),
+            put::Request::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
+            put::Request::Finish { upload } => {
+                let answer = self.finish((from, upload), &request.body);
+                (fault != Some(Fault::KeepsReceipts)).then_some(answer)
             }
-            put::Request::Chunk { upload, offset } => {
-                let Some((_, bytes, chunks)) = self.uploads.get_mut(&upload) else {
-                    return Some(refuse(Code::NotFound, "no such upload"));
-                };
-                *chunks += 1;
-                if fault.is_some_and(|fault| matches!(fault, Fault::StallsAfter(most) if *chunks > most)) {
-                    return None;
-                }
-                let (start, end) =
-                    (usize::try_from(offset).unwrap(), usize::try_from(offset).unwrap() + request.body.len());
-                bytes.resize(bytes.len().max(end), 0);
-                bytes[start..end].copy_from_slice(&request.body);
-                ready(u64::try_from(bytes.len()).unwrap())
-            }
-            put::Request::Finish { upload } => self.finish(upload, &request.body),
             put::Request::Abort { upload } => {
-                self.uploads.remove(&upload);
-                ok(&put::Response::Aborted, Bytes::new())
+                self.uploads.retain(|id, incoming| *id != upload || incoming.from != from);
+                Some(ok(&put::Response::Aborted, Bytes::new()))
             }
-        })
+        }
     }
 
-    fn finish(&mut self, upload: put::UploadId, body: &Bytes) -> Frame {
-        let Some((open, bytes, _)) = self.uploads.remove(&upload) else {
+    fn open(&mut self, from: NodeId, open: put::Open) -> Frame {
+        if !lock(&self.shared).is_good(open.draw) {
+            return refuse(Code::Denied, "the draw is not good");
+        }
+        let fresh = Incoming { from, open: open.clone(), chunks: BTreeMap::new(), count: 0, finished: None };
+        let incoming = self.uploads.entry(open.upload).or_insert(fresh);
+        if incoming.open != open {
+            return refuse(Code::Denied, "another upload has that name");
+        }
+        incoming.from = from;
+        ok(&put::Response::Opened(incoming.taken()), Bytes::new())
+    }
+
+    fn chunk(
+        &mut self,
+        (from, upload): (NodeId, put::UploadId),
+        offset: u64,
+        body: &Bytes,
+        fault: Option<Fault>,
+    ) -> Option<Frame> {
+        let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
+            return Some(refuse(Code::NotFound, "no such upload"));
+        };
+        incoming.count += 1;
+        if fault.is_some_and(|fault| matches!(fault, Fault::StallsAfter(most) if incoming.count > most)) {
+            return None;
+        }
+        if offset >= incoming.next() + 8 * u64::try_from(limits::CHUNK).unwrap() {
+            return Some(refuse(Code::Busy, "too early"));
+        }
+        let mut shared = lock(&self.shared);
+        shared.puts.bytes += len(body);
+        if let Some(before) = incoming.chunks.insert(offset, body.clone()) {
+            assert!(before == *body, "a key seals one content");
+            shared.puts.repeated += len(body);
+        }
+        Some(ok(&put::Response::Ready { next: incoming.next() }, Bytes::new()))
+    }
+
+    fn finish(&mut self, (from, upload): (NodeId, put::UploadId), body: &Bytes) -> Frame {
+        let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
             return refuse(Code::NotFound, "no such upload");
         };
+        if let Some((_, receipt)) = incoming.finished {
+            return ok(&put::Response::Receipt(receipt), Bytes::new());
+        }
+        let bytes: Vec<u8> = incoming.chunks.values().flatten().copied().collect();
+        let open = incoming.open.clone();
         let listed = Manifest::decode(body).unwrap();
         let mut tree = TreeBuilder::new();
         tree.update(&bytes);
@@ -248,7 +355,9 @@ impl Holder {
         self.columns.insert(column, (bytes, outboard));
         self.manifests.insert(receipt.object, body.clone());
         let chain = lock(&self.shared).rules.chain;
-        ok(&put::Response::Receipt(self.key.sign(Purpose::Receipt, &chain, &receipt)), Bytes::new())
+        let signature = self.key.sign(Purpose::Receipt, &chain, &receipt);
+        incoming.finished = Some((receipt.column_len, signature));
+        ok(&put::Response::Receipt(signature), Bytes::new())
     }
 
     fn get(&self, request: &Frame, fault: Option<Fault>) -> Frame {
@@ -277,6 +386,12 @@ impl Holder {
 }
 
 impl Shared {
+    fn is_good(&self, draw: Draw) -> bool {
+        let (now, account) = (self.ledger.tip().epoch, self.ledger.account(&account().public()));
+        let reach = self.rules.params.draw_nonces;
+        (self.rules.oldest_draw(now)..=now).contains(&draw.epoch) && draw.nonce.abs_diff(account.nonce) <= reach
+    }
+
     fn chain(&mut self, request: &Frame) -> Frame {
         let ledger = &self.ledger;
         let tip = ledger.tip();
@@ -303,7 +418,8 @@ impl Shared {
                 records(codec::encode(&all))
             }
             chain::Request::Roster { epoch, after } => {
-                let mut roster = ledger.epoch(epoch).unwrap().roster;
+                let Some(record) = ledger.epoch(epoch) else { return refuse(Code::NotFound, "no such epoch") };
+                let mut roster = record.roster;
                 roster.retain(|candidate| Some(candidate.provider) > after);
                 records(codec::encode(&roster.into_iter().take(5).collect::<Vec<_>>()))
             }

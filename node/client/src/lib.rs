@@ -34,7 +34,10 @@ pub mod status;
 pub mod verify;
 mod wallet;
 
-pub use add::{AddError, AddOptions, Added, AddedSlot, CodeChoice, Quote};
+pub use add::{
+    AddError, AddOptions, Added, AddedSlot, CodeChoice, Journal, JournalError, Journals, Kept, Origin, Quote, Traffic,
+    Unfinished,
+};
 pub use chain::{Chain, ChainError, Included};
 pub use client::{Client, ClientParts, Random};
 pub use error::ErrorKind;

@@ -1,7 +1,7 @@
 //! The profile: a directory with a network's genesis and an account's key.
 //!
 //! `genesis.toml` and `account.key` (64 hexadecimal digits, readable by its owner alone). Nothing else is needed to use
-//! the network.
+//! the network. `adds/` has the journals of unfinished adds.
 
 use std::{
     fs,
@@ -23,10 +23,11 @@ use ostrakon_proto::{
 };
 use zeroize::Zeroizing;
 
-use crate::{Client, ClientParts, ErrorKind};
+use crate::{Client, ClientParts, ErrorKind, Journals};
 
 const GENESIS: &str = "genesis.toml";
 const KEY: &str = "account.key";
+const ADDS: &str = "adds";
 
 /// A directory with all that a client needs.
 #[derive(Clone, Debug)]
@@ -156,6 +157,11 @@ impl Profile {
     /// The account's key.
     pub fn keypair(&self) -> &Keypair {
         &self.account
+    }
+
+    /// The journals of this account's unfinished adds.
+    pub fn journals(&self) -> Journals {
+        Journals::new(self.directory.join(ADDS), self.genesis.id(), self.account())
     }
 
     /// Joins the network, as a node that nobody knows and that listens nowhere. The connections end with the last clone

@@ -60,6 +60,7 @@ struct Kept {
     temporary_bytes: u64,
     trash_bytes: u64,
     free_bytes: u64,
+    repeated_bytes: u64,
 }
 
 /// Who the node made of `parts` is.
@@ -104,8 +105,8 @@ impl Reporter {
 
 impl Status {
     pub(super) fn with_usage(self, usage: Usage) -> Self {
-        let Usage { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, .. } = usage;
-        Self { kept: Kept { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes }, ..self }
+        let Usage { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes, .. } = usage;
+        Self { kept: Kept { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes }, ..self }
     }
 }
 

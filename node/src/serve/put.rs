@@ -20,7 +20,7 @@ use ostrakon_proto::{
     sign::{Purpose, Signature, verify},
     wire::{
         Code, Frame, Refusal,
-        put::{Open, Request, Response, UploadId},
+        put::{Open, Request, Response, Taken, UploadId},
     },
 };
 use tokio::time::Instant;
@@ -55,14 +55,25 @@ impl Serve {
         let (chain, asked) = (self.parts.chain.clone(), open.clone());
         let judge = move |records: &dyn Records| judge(chain.rules(), records, &asked, &signature);
         let limit = self.parts.chain.read(judge).await?;
+        self.make_way(&open).await;
         if let Some(finished) = self.uploads().open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
-            return Ok(Response::Ready { next: finished.column_len });
+            return Ok(Response::Opened(Taken { next: finished.column_len, early: 0 }));
         }
         let begun = self.begin(&open, limit).await;
-        begun.inspect_err(|_| self.forget(&open.upload)).map(|next| Response::Ready { next })
+        begun.inspect_err(|_| self.forget(&open.upload)).map(Response::Opened)
     }
 
-    async fn begin(&self, open: &Open, limit: u64) -> Result<u64, Refusal> {
+    /// An upload that was left alone makes way for a new one.
+    async fn make_way(&self, open: &Open) {
+        let resting = self.uploads().give_way(open, Instant::now());
+        if let Some(resting) = resting {
+            self.parts.credit.release(&resting);
+            let columns = Arc::clone(&self.parts.columns);
+            self.parts.workers.run(move || columns.abort(resting)).await;
+        }
+    }
+
+    async fn begin(&self, open: &Open, limit: u64) -> Result<Taken, Refusal> {
         let (upload, reserve) = (open.upload, open.reserve);
         // The manifest that comes with the column takes room too.
         let claim = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);

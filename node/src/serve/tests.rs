@@ -126,7 +126,8 @@ async fn room_is_refused_to_whoever_must_not_have_it() {
     let open = put::Open { account: poor.public(), ..good.clone() };
     let signature = poor.sign(Purpose::Put, &world.genesis.id(), &open);
     assert_eq!(code(client.put(1, &put::Request::Open { open, signature }, Bytes::new()).await), Code::NoCredit);
-    assert_eq!(client.put(1, &world.sign(&good), Bytes::new()).await, Ok(put::Response::Ready { next: 0 }));
+    let opened = Ok(put::Response::Opened(put::Taken::default()));
+    assert_eq!(client.put(1, &world.sign(&good), Bytes::new()).await, opened);
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +162,8 @@ async fn uploads_that_break_their_promise_are_refused() {
     assert_eq!(code(client.put(1, &put::Request::Abort { upload }, Bytes::new()).await), Code::NotFound);
 
     let begin = async || {
-        assert_eq!(client.put(1, &world.sign(&open), Bytes::new()).await, Ok(put::Response::Ready { next: 0 }))
+        let opened = Ok(put::Response::Opened(put::Taken::default()));
+        assert_eq!(client.put(1, &world.sign(&open), Bytes::new()).await, opened);
     };
     begin().await;
     assert_eq!(code(other.put(1, &chunk(0), column.clone()).await), Code::NotFound, "not the other's upload");

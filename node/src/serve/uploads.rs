@@ -18,10 +18,13 @@ const COUNT: usize = 256;
 const PER_ACCOUNT: usize = 128;
 /// Finished uploads remembered.
 const FINISHED: usize = 4096;
-/// Time without a request after which an upload is given up.
-const IDLE: Duration = Duration::from_secs(600);
-/// Time for which a finished upload answers again: the first answer may be lost.
-const REPEAT: Duration = Duration::from_secs(120);
+/// Time without a request after which an upload is given up: long enough that whoever was killed or lost its network can
+/// go on where it stopped. The account's credit bounds what waits so long.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Time without a request after which an upload gives way to a new one, when there are too many.
+const YIELDING: Duration = Duration::from_secs(600);
+/// Time for which a finished upload answers again: the first answer may be lost, or who asked for it killed.
+const REPEAT: Duration = Duration::from_secs(3600);
 
 /// An upload under way, or just finished.
 #[derive(Clone, Debug)]
@@ -70,7 +73,7 @@ pub(super) struct Uploads {
 
 impl Uploads {
     /// Opens an upload for `from`, or takes it over: the account may come back as another node. What came of it, if it
-    /// is finished already.
+    /// is finished already. Call [`Uploads::give_way`] before.
     pub(super) fn open(&mut self, from: NodeId, open: Open, now: Instant) -> Result<Option<Finished>, UploadsError> {
         if let Some(before) = self.get_mut(&open.upload) {
             if before.open != open {
@@ -88,6 +91,24 @@ impl Uploads {
         *self.of_account.entry(open.account).or_default() += 1;
         self.under_way.insert(open.upload, Upload { from, open, finished: None, touched: now });
         Ok(None)
+    }
+
+    /// Forgets the upload longest left alone that is in the way of a new one of this account, if it was left alone for
+    /// long enough.
+    pub(super) fn give_way(&mut self, open: &Open, now: Instant) -> Option<UploadId> {
+        if self.get_mut(&open.upload).is_some() {
+            return None;
+        }
+        let crowded = self.of_account.get(&open.account).is_some_and(|count| *count >= PER_ACCOUNT);
+        if !crowded && self.under_way.len() < COUNT {
+            return None;
+        }
+        let in_the_way = |upload: &Upload| !crowded || upload.open.account == open.account;
+        let resting = self.under_way.iter().filter(|(_, upload)| in_the_way(upload));
+        let (id, longest) = resting.min_by_key(|(_, upload)| upload.touched)?;
+        let id = (now.saturating_duration_since(longest.touched) >= YIELDING).then_some(*id)?;
+        self.remove(&id);
+        Some(id)
     }
 
     /// The upload, if it is `from`'s.
@@ -183,7 +204,16 @@ mod tests {
             assert_eq!(uploads.open(node, open(number, account), now), Ok(None));
         }
         assert_eq!(uploads.open(node, open(u16::MAX, 99), now), Err(UploadsError::Full));
-        assert_eq!(uploads.expire(now + IDLE).len(), COUNT);
+        let later = now + YIELDING;
+        assert_eq!(uploads.give_way(&open(0, 1), later), None, "it is open already");
+        assert_eq!(uploads.give_way(&open(u16::MAX, 99), now), None, "nobody rested for long enough");
+        uploads.touch(&open(0, 1).upload, &node, later).expect("open");
+        assert_eq!(uploads.give_way(&open(bound, 1), later), Some(open(1, 1).upload), "its own, longest untouched");
+        assert_eq!(uploads.give_way(&open(u16::MAX, 99), later), None, "there is room now");
+        assert_eq!(uploads.open(node, open(u16::MAX, 99), later), Ok(None));
+        assert!(uploads.give_way(&open(u16::MAX - 1, 99), later).is_some());
+        assert_eq!(uploads.open(node, open(u16::MAX - 1, 99), later), Ok(None));
+        assert_eq!(uploads.expire(later + IDLE).len(), COUNT);
         assert!(uploads.under_way.is_empty() && uploads.of_account.is_empty());
     }
 

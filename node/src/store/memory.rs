@@ -18,7 +18,7 @@ use ostrakon_proto::{
     limits,
     manifest::Manifest,
     tree::{self, Outboard, TreeBuilder, prove_range},
-    wire::put::UploadId,
+    wire::put::{Taken, UploadId},
 };
 
 use super::{
@@ -187,7 +187,7 @@ impl Column {
 }
 
 impl Columns for Memory {
-    fn begin(&self, upload: UploadId, reserve: u64) -> Result<u64, StoreError> {
+    fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError> {
         self.uploads.begin(upload, reserve, || {
             let kept = self.kept();
             let taken = kept.used + self.promised.load(Ordering::Relaxed);
@@ -303,6 +303,7 @@ impl Columns for Memory {
             trash_bytes: in_state(|state| matches!(state, PlaceState::Trash { .. })),
             promised_bytes: promised,
             free_bytes: kept.capacity.saturating_sub(used + promised),
+            repeated_bytes: self.uploads.repeated_bytes(),
         }
     }
 }

@@ -14,7 +14,7 @@ use ostrakon_proto::{
     id::{ColumnId, Epoch, ObjectId},
     limits,
     tree::RangeError,
-    wire::put::UploadId,
+    wire::put::{Taken, UploadId},
 };
 
 mod disk;
@@ -148,6 +148,8 @@ pub struct Usage {
     pub promised_bytes: u64,
     /// Bytes that new columns may still take.
     pub free_bytes: u64,
+    /// Bytes of uploads that came once more than they had to, since the store was opened.
+    pub repeated_bytes: u64,
 }
 
 impl Usage {
@@ -273,13 +275,13 @@ pub enum StoreError {
 /// ## Visibility
 /// A column is served only when all of it was hashed and found to be what its name says.
 pub trait Columns: Send + Sync + Debug + 'static {
-    /// Begins an upload of at most `reserve` bytes, or resumes it; tells the next byte wanted.
+    /// Begins an upload of at most `reserve` bytes, or resumes it; tells what came of it already.
     ///
     /// When too many uploads are open, the one longest untouched is forgotten.
     ///
     /// # Errors
     /// [`StoreError::Full`] when there is no room for it, [`StoreError::TooLong`] over [`limits::COLUMN`].
-    fn begin(&self, upload: UploadId, reserve: u64) -> Result<u64, StoreError>;
+    fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError>;
 
     /// Takes bytes of an upload; tells the next byte wanted. What came already is ignored.
     ///

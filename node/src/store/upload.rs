@@ -19,13 +19,15 @@ use ostrakon_proto::{
     id::ColumnId,
     limits,
     tree::{Outboard, TreeBuilder},
-    wire::put::UploadId,
+    wire::put::{Taken, UploadId},
 };
 
 use super::{Place, StoreError};
 
 /// Chunks that may wait for the one before them: twice what a client has under way.
 const EARLY_CHUNKS: usize = 8;
+/// [`limits::CHUNK`], for lengths of columns.
+const CHUNK: u64 = 256 * 1024;
 /// Bytes that may wait, and how far ahead they may lie.
 const EARLY_BYTES: usize = EARLY_CHUNKS * limits::CHUNK;
 
@@ -58,6 +60,7 @@ pub(super) struct Whole<B> {
 pub(super) struct Uploads<B> {
     table: Mutex<Table<B>>,
     held: Arc<AtomicU64>,
+    repeated: AtomicU64,
     bounds: Bounds,
 }
 
@@ -85,28 +88,33 @@ impl<B: Body> Uploads<B> {
     /// No uploads, under these bounds.
     pub(super) fn new(bounds: Bounds) -> Self {
         let table = Mutex::new(Table { open: BTreeMap::new(), touches: 0 });
-        Self { table, held: Arc::default(), bounds }
+        Self { table, held: Arc::default(), repeated: AtomicU64::new(0), bounds }
     }
 
-    /// The next byte that the upload wants; it is begun with a body from `make` when it is not open.
+    /// Bytes that came once more than they had to.
+    pub(super) fn repeated_bytes(&self) -> u64 {
+        self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// What came of the upload already; it is begun with a body from `make` when it is not open.
     pub(super) fn begin(
         &self,
         id: UploadId,
         reserve: u64,
         make: impl FnOnce() -> Result<B, StoreError>,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Taken, StoreError> {
         if reserve > limits::COLUMN {
             return Err(StoreError::TooLong { length: reserve, reserve: limits::COLUMN });
         }
         if let Ok(slot) = self.touch(&id)
             && let Some(upload) = lock(&slot).as_ref()
         {
-            return Ok(upload.assembly.next);
+            return Ok(upload.assembly.taken());
         }
         let upload = Upload { assembly: Assembly::new(reserve), body: make()?, held: Share::of(&self.held) };
         let evicted = self.insert(id, upload);
         drop(evicted);
-        Ok(0)
+        Ok(Taken::default())
     }
 
     /// Takes bytes of an upload in; an upload whose body fails is forgotten.
@@ -115,7 +123,9 @@ impl<B: Body> Uploads<B> {
         let mut slot = lock(&slot);
         let upload = slot.as_mut().ok_or(StoreError::UnknownUpload)?;
         let spare = self.bounds.held_bytes.saturating_sub(self.held.load(Ordering::Relaxed));
+        let (had, came) = (upload.assembly.total(), length_of(&bytes));
         let ready = upload.assembly.accept(offset, bytes, spare)?;
+        self.repeated.fetch_add((had + came).saturating_sub(upload.assembly.total()), Ordering::Relaxed);
         let kept = ready.iter().try_for_each(|bytes| upload.body.append(bytes, spare));
         upload.held.set(upload.assembly.held() + upload.body.held());
         let next = upload.assembly.next;
@@ -289,6 +299,21 @@ impl Assembly {
     fn held(&self) -> u64 {
         self.early.values().map(length_of).sum()
     }
+
+    /// Bytes that are here, in their turn or before it.
+    fn total(&self) -> u64 {
+        self.next + self.held()
+    }
+
+    /// What whoever sends the rest needs to know: whole chunks only, and the last one that the reserve allows.
+    fn taken(&self) -> Taken {
+        let whole = |offset: u64| {
+            let want = CHUNK.min(self.reserve.saturating_sub(offset));
+            want > 0 && self.early.get(&offset).is_some_and(|bytes| length_of(bytes) >= want)
+        };
+        let early = (1..8u8).filter(|ahead| whole(self.next + u64::from(*ahead) * CHUNK));
+        Taken { next: self.next, early: early.fold(0, |bits, ahead| bits | 1 << ahead) }
+    }
 }
 
 fn length_of(bytes: &Bytes) -> u64 {
@@ -327,7 +352,7 @@ mod tests {
     }
 
     fn begin(uploads: &Uploads<Plain>, id: UploadId, reserve: u64) -> u64 {
-        uploads.begin(id, reserve, || Ok(Plain::default())).expect("begun")
+        uploads.begin(id, reserve, || Ok(Plain::default())).expect("begun").next
     }
 
     fn place(bytes: &[u8]) -> Place {
@@ -368,6 +393,23 @@ mod tests {
         let whole = uploads.finish(ID, &place(&all)).unwrap_or_else(|error| panic!("{error}"));
         assert!(whole.body.0 == all);
         assert_eq!(uploads.held.load(Ordering::Relaxed), 0);
+        assert_eq!(uploads.repeated_bytes(), 2 * at(1), "chunk 0 and chunk 1 came twice");
+    }
+
+    #[test]
+    fn whoever_resumes_learns_what_is_here_already() {
+        let uploads = uploads(4, 64 << 20);
+        let taken = || uploads.begin(ID, at(5) + 100, || Ok(Plain::default())).expect("begun");
+        assert_eq!(taken(), Taken::default());
+        for number in [2, 4] {
+            uploads.write(ID, at(number), chunk(number)).expect("taken");
+        }
+        uploads.write(ID, at(3), chunk(3).slice(..9)).expect("taken");
+        uploads.write(ID, at(5), chunk(5).slice(..100)).expect("taken");
+        assert_eq!(taken(), Taken { next: 0, early: 0b11_0100 }, "half a chunk does not count, a short last one does");
+        uploads.write(ID, 0, chunk(0)).expect("taken");
+        assert_eq!(taken(), Taken { next: at(1), early: 0b1_1010 });
+        assert_eq!(uploads.repeated_bytes(), 0);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     id::{AccountId, NodeId},
+    limits::CHUNK,
     params::Code,
     placement::Draw,
     sign::Signature,
@@ -41,7 +42,7 @@ pub struct Open {
 /// A request of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Request {
-    /// Asks for room; answered by [`Response::Ready`].
+    /// Asks for room, or goes on where an earlier client of the account stopped; answered by [`Response::Opened`].
     Open {
         /// What is asked.
         open: Open,
@@ -68,6 +69,27 @@ pub enum Request {
     },
 }
 
+/// What a holder has of a column that is on its way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Taken {
+    /// The first byte that is still wanted: every one before it is taken.
+    pub next: u64,
+    /// What came before its turn: bit i stands for the whole chunk that begins i times [`CHUNK`] after `next`.
+    pub early: u8,
+}
+
+impl Taken {
+    /// Whether the holder has the chunk of `len` bytes at `offset`.
+    pub fn has(&self, offset: u64, len: u64) -> bool {
+        let chunk = u64::try_from(CHUNK).expect("256 KiB");
+        match offset.checked_sub(self.next) {
+            None | Some(0) => offset + len <= self.next,
+            Some(ahead) if ahead % chunk == 0 => (ahead / chunk < 8) && self.early >> (ahead / chunk) & 1 == 1,
+            Some(_) => false,
+        }
+    }
+}
+
 /// An answer of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Response {
@@ -80,4 +102,22 @@ pub enum Response {
     Receipt(Signature),
     /// The upload is forgotten.
     Aborted,
+    /// There is room, and this much is taken already.
+    Opened(Taken),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_holder_has_what_it_says() {
+        let chunk = u64::try_from(CHUNK).expect("256 KiB");
+        let taken = Taken { next: 2 * chunk, early: 0b1000_0010 };
+        let has: Vec<u64> = (0..20).filter(|number| taken.has(number * chunk, chunk)).collect();
+        assert_eq!(has, [0, 1, 3, 9]);
+        let whole = Taken { next: chunk + 64, early: 0 };
+        assert!(whole.has(0, chunk) && whole.has(chunk, 64) && !whole.has(2 * chunk, 64));
+        assert!(!whole.has(chunk, 65) && !Taken::default().has(0, 64));
+    }
 }

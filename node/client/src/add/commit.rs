@@ -1,4 +1,7 @@
 //! From receipts to the ledger: one transaction an extent, then until the block is where it can not be lost.
+//!
+//! Whether a transaction that went wrong was included after all is looked up, so that nothing is paid twice: the ledger
+//! takes an extent of an object once from each account.
 
 use std::collections::BTreeSet;
 
@@ -10,11 +13,15 @@ use ostrakon_proto::{
 
 use super::{
     AddError, Listing,
+    existing::{extents_of, own_commitments},
     job::Job,
     plan::{check_funds, times},
     upload::Stored,
 };
 use crate::{Event, chain::Overtaken};
+
+/// How often an earlier run's transaction is waited for, when the ledger refuses a new one.
+const ATTEMPTS: u32 = 4;
 
 /// What the ledger now has.
 #[derive(Clone, Copy, Debug)]
@@ -27,19 +34,43 @@ pub(crate) struct Committed {
     pub(crate) spread: usize,
 }
 
-/// Commits the extents that `done` does not name.
+/// Commits the extents that `done` does not name. `None` when some turned out to be on the ledger already: all are now.
 pub(super) async fn commit(
     job: &Job<'_>,
     listing: &Listing,
     extents: &[Stored],
     done: &BTreeSet<u32>,
-) -> Result<Committed, AddError> {
+) -> Result<Option<Committed>, AddError> {
+    let (mut done, mut attempts) = (done.clone(), 0);
+    let mut turned_out = false;
+    loop {
+        attempts += 1;
+        let open: Vec<&Stored> = extents.iter().filter(|stored| !done.contains(&stored.placing.extent)).collect();
+        if open.is_empty() {
+            return Ok(None);
+        }
+        let error = match send(job, listing, &open).await {
+            Ok(committed) => return Ok(Some(committed).filter(|_| !turned_out)),
+            Err(error) => error,
+        };
+        let Ok(there) = own_commitments(job, listing.object).await else { return Err(error) };
+        let there = extents_of(&there);
+        let nothing_new = there.is_subset(&done);
+        if nothing_new && (!job.may_be_pending() || attempts >= ATTEMPTS) {
+            return Err(error);
+        }
+        turned_out |= !nothing_new;
+        done.extend(there);
+    }
+}
+
+async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<Committed, AddError> {
     let chain = &job.client.chain;
     let (head, funds) = futures::try_join!(chain.head(), chain.account(job.plan.account))?;
     let end = head.epoch.after(job.plan.epochs);
     let mut price = Amount::ZERO;
     let mut actions = Vec::new();
-    for stored in extents.iter().filter(|stored| !done.contains(&stored.placing.extent)) {
+    for stored in extents {
         price = price.plus(stored.placing.price(stored.column_len)).ok_or(AddError::Price)?;
         actions.push(Action::Commit(action(job, listing, stored, end)?));
     }
@@ -74,7 +105,7 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
 }
 
 /// Waits until so many holders of each extent have the block that whoever can still read the object can find it.
-async fn spread(job: &Job<'_>, extents: &[Stored], height: Height) -> usize {
+async fn spread(job: &Job<'_>, extents: &[&Stored], height: Height) -> usize {
     let wanted = usize::from(job.plan.code.spare()) + 1;
     let spreads = extents.iter().map(|stored| async move {
         let kept = (0u8..).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());

@@ -12,8 +12,9 @@ use ostrakon_proto::{
 use tokio::time::sleep;
 
 use super::{
-    Listing,
+    AddError, Listing,
     job::Job,
+    journal::Record,
     lanes::{Failure, Upload, put},
     upload::Stored,
 };
@@ -25,7 +26,7 @@ const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// Finishes every upload of the extents. Who gives no valid receipt is given up.
-pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) {
+pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) -> Result<(), AddError> {
     let mut work = Vec::new();
     for (at, stored) in extents.iter_mut().enumerate() {
         for upload in std::mem::take(&mut stored.uploads) {
@@ -35,7 +36,14 @@ pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &List
     let finishing = work.into_iter().map(|(at, receipt, upload)| async move {
         (at, upload, finish_one(job, &upload, &receipt, &listing.bytes).await)
     });
-    let results: Vec<_> = stream::iter(finishing).buffer_unordered(AT_ONCE).collect().await;
+    let mut finishing = stream::iter(finishing).buffer_unordered(AT_ONCE);
+    let mut results = Vec::new();
+    while let Some((at, upload, result)) = finishing.next().await {
+        if let Ok(signature) = result {
+            job.record(|| Record::Receipt { extent: upload.extent, id: upload.id, signature })?;
+        }
+        results.push((at, upload, result));
+    }
     for (at, upload, result) in results {
         let stored = &mut extents[at];
         match result {
@@ -46,6 +54,7 @@ pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &List
             Err(reason) => job.lose(&mut stored.placing, upload.index, reason),
         }
     }
+    Ok(())
 }
 
 fn receipt_for(stored: &Stored, upload: &Upload, job: &Job<'_>, listing: &Listing) -> Receipt {

@@ -2,10 +2,13 @@
 //!
 //! Rows are handed out in order. A lane whose holder fails, or stands still while others move, is closed with its
 //! reason; the others go on. Memory is bounded by whoever makes the rows: a row's permit lives until its last chunk is
-//! taken.
+//! taken. What a holder has already is not sent to it.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -21,7 +24,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Code, Frame, Protocol, Refusal,
-        put::{Request, Response, UploadId},
+        put::{Request, Response, Taken, UploadId},
     },
 };
 use tokio::{
@@ -57,12 +60,26 @@ pub(crate) struct Upload {
     pub(crate) id: UploadId,
 }
 
-/// One row of some columns, by lane.
+/// An upload whose holder has room, and what it has of the column already.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Lane {
+    pub(crate) upload: Upload,
+    pub(crate) taken: Taken,
+}
+
+/// One row of some columns, by lane: what each lane is still to be sent.
 #[derive(Debug)]
 pub(crate) struct RowOut {
     pub(crate) offset: u64,
-    pub(crate) chunks: Vec<Bytes>,
-    pub(crate) permit: OwnedSemaphorePermit,
+    pub(crate) chunks: Vec<Option<Bytes>>,
+    pub(crate) permit: Option<OwnedSemaphorePermit>,
+}
+
+/// The way to the holders, and how many bytes of columns went it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way<'a> {
+    pub(crate) peers: &'a dyn Peers,
+    pub(crate) sent: &'a AtomicU64,
 }
 
 /// One chunk on its way.
@@ -71,7 +88,7 @@ struct Piece {
     offset: u64,
     bytes: Bytes,
     /// Memory of the row; given back when all its pieces are gone.
-    _permit: Arc<OwnedSemaphorePermit>,
+    _permit: Arc<Option<OwnedSemaphorePermit>>,
 }
 
 /// How each lane moves.
@@ -89,11 +106,11 @@ enum Gait {
     Closed,
 }
 
-/// Sends the rows' chunks to the uploads, lane by lane. Gives back, per lane, how many bytes the holder took, or why it
+/// Sends the rows' chunks to the holders, lane by lane. Gives back, per lane, how many bytes the holder took, or why it
 /// was given up. Ends early when fewer than `need` lanes are open.
 pub(crate) async fn send<E>(
-    peers: &dyn Peers,
-    uploads: &[Upload],
+    way: Way<'_>,
+    uploads: &[Lane],
     mut rows: BoxStream<'_, Result<RowOut, E>>,
     need: usize,
 ) -> Result<Vec<Result<u64, String>>, E> {
@@ -102,14 +119,14 @@ pub(crate) async fn send<E>(
     for (lane, upload) in uploads.iter().enumerate() {
         let (to, pieces) = mpsc::channel(QUEUE);
         lanes.push(Some(to));
-        senders.push(run_lane(peers, *upload, pieces, (&pace, lane)));
+        senders.push(run_lane(way, *upload, pieces, (&pace, lane)));
     }
     let hand_out = async move {
         while let Some(row) = rows.next().await {
             let RowOut { offset, chunks, permit } = row?;
             let permit = Arc::new(permit);
             for (lane, bytes) in lanes.iter_mut().zip(chunks) {
-                let Some(to) = lane else { continue };
+                let (Some(to), Some(bytes)) = (&lane, bytes) else { continue };
                 if to.send(Piece { offset, bytes, _permit: Arc::clone(&permit) }).await.is_err() {
                     *lane = None;
                 }
@@ -127,13 +144,13 @@ pub(crate) async fn send<E>(
 
 /// One column to one holder.
 async fn run_lane(
-    peers: &dyn Peers,
-    upload: Upload,
+    way: Way<'_>,
+    Lane { upload, taken }: Lane,
     mut pieces: mpsc::Receiver<Piece>,
     (pace, lane): (&Pace, usize),
 ) -> Result<u64, String> {
     let mut under_way = FuturesUnordered::new();
-    let (mut taken, mut more) = (0, true);
+    let (mut taken, mut more) = (taken.next, true);
     let result = loop {
         if !more && under_way.is_empty() {
             break Ok(taken);
@@ -149,7 +166,7 @@ async fn run_lane(
             piece = pieces.recv(), if more && under_way.len() < IN_FLIGHT => match piece {
                 Some(piece) => {
                     pace.waits(lane);
-                    under_way.push(send_chunk(peers, upload, piece));
+                    under_way.push(send_chunk(way, upload, piece));
                 }
                 None => more = false,
             },
@@ -165,11 +182,12 @@ async fn run_lane(
 }
 
 /// Sends one chunk until it is taken, refused, or the holder is gone.
-async fn send_chunk(peers: &dyn Peers, upload: Upload, piece: Piece) -> Result<u64, String> {
+async fn send_chunk(way: Way<'_>, upload: Upload, piece: Piece) -> Result<u64, String> {
     let head = Request::Chunk { upload: upload.id, offset: piece.offset };
     let (mut attempts, busy_until) = (0, Instant::now() + BUSY_MAX);
     loop {
-        let reason = match put(peers, upload.provider, &head, piece.bytes.clone()).await {
+        way.sent.fetch_add(u64::try_from(piece.bytes.len()).expect("a chunk"), Ordering::Relaxed);
+        let reason = match put(way.peers, upload.provider, &head, piece.bytes.clone()).await {
             Ok(Response::Ready { next }) => return Ok(next),
             Ok(_) => return Err("answered something else".to_owned()),
             Err(Failure::Busy(reason)) if Instant::now() >= busy_until => return Err(reason),

@@ -36,6 +36,19 @@ impl Placing {
         Self { extent, draw, order, caps, slots, failed: BTreeMap::new() }
     }
 
+    /// As when the add ended that had these uploads, by column and holder, oldest first: who made way for another has
+    /// failed. `None` when one of them is not of the order.
+    pub(crate) fn after(mut self, uploads: impl Iterator<Item = (u8, NodeId)>) -> Option<Self> {
+        for (index, provider) in uploads {
+            let place = self.order.iter().position(|candidate| candidate.provider == provider)?;
+            if self.slots[usize::from(index)] != Some(place) {
+                self.give_up(index, "was given up before the add went on".to_owned());
+                self.slots[usize::from(index)] = Some(place);
+            }
+        }
+        Some(self)
+    }
+
     /// Everyone who may be asked.
     pub(crate) fn providers(&self) -> Vec<NodeId> {
         self.order.iter().map(|candidate| candidate.provider).collect()
@@ -161,6 +174,23 @@ mod tests {
         assert_eq!(placing.vacant(), [7]);
         let named = placing.with_names().expect("a failed one will do");
         assert_eq!(named.iter().collect::<std::collections::BTreeSet<_>>().len(), 9);
+    }
+
+    #[test]
+    fn an_add_that_goes_on_has_the_holders_that_it_had() {
+        let code = Code { k: 4, n: 9 };
+        let mut before = placing(14, code);
+        let mut uploads: Vec<_> = (0..9).map(|index| (index, before.holder(index).expect("kept").provider)).collect();
+        for index in [3, 5, 3] {
+            before.give_up(index, "refused".to_owned());
+            uploads.push((index, before.replace(index).expect("somebody is left")));
+        }
+        let mut again = placing(14, code).after(uploads.into_iter()).expect("the same order");
+        assert_eq!(again.slots, before.slots);
+        let failed = |placing: &Placing| placing.failed.keys().copied().collect::<Vec<_>>();
+        assert_eq!(failed(&again), failed(&before));
+        assert_eq!(again.replace(0), before.replace(0));
+        assert!(placing(14, code).after([(0, NodeId::new([99; 32]))].into_iter()).is_none());
     }
 
     #[test]

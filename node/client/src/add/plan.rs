@@ -66,8 +66,9 @@ pub(crate) struct Plan {
     pub(crate) caps: Caps,
     pub(crate) funds: Account,
     pub(crate) epochs: u64,
+    /// The beacon of the newest epoch.
+    pub(crate) beacon: [u8; 32],
     roster: Arc<Roster>,
-    beacon: [u8; 32],
 }
 
 impl Client {
@@ -147,6 +148,22 @@ impl Plan {
             }
         }
         Err(dead_end.expect("at least one draw was tried").into())
+    }
+
+    /// Whether the ledger still takes a commit by this draw.
+    pub(crate) fn is_good(&self, draw: Draw) -> bool {
+        let (now, reach) = (self.roster.epoch, self.rules.params.draw_nonces);
+        let epochs = self.rules.oldest_draw(now)..=now;
+        epochs.contains(&draw.epoch) && draw.nonce.abs_diff(self.funds.nonce) <= reach
+    }
+
+    /// As [`Plan::place`], by a draw that was made before, from the roster and the beacon of its epoch. `None` when these
+    /// do not give one.
+    pub(crate) fn place_again(&self, seed: &DrawSeed, roster: &Roster) -> Option<Placing> {
+        let min_domains = self.rules.params.min_domains;
+        let order = draw(&roster.candidates, seed, self.code, min_domains).ok()?.into_iter().cloned().collect();
+        let caps = Caps::of(&roster.candidates, self.code, min_domains).ok()?;
+        Some(Placing::new(seed.extent, seed.draw, order, (self.code.n, caps)))
     }
 
     /// Price and fees, and whether the account can carry them.

@@ -1,5 +1,7 @@
 //! Columns that lost their holder during the add: rebuilt from the others, and given to the next of the draw.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ostrakon_proto::{
@@ -9,9 +11,9 @@ use ostrakon_proto::{
 };
 
 use super::{
-    Listing,
+    AddError, Listing,
     finish::finish,
-    job::Job,
+    job::{Job, Room},
     lanes::{self, RowOut},
     upload::{Stored, keep_whole},
 };
@@ -26,46 +28,48 @@ use crate::{
 };
 
 /// Fills the extents' vacant columns, until all are kept or nobody is left to ask.
-pub(super) async fn fill_vacant(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) {
+pub(super) async fn fill_vacant(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) -> Result<(), AddError> {
     for stored in extents {
         // Each round uses candidates up, so that there are few.
-        while refill(job, stored, &listing.manifest).await {
-            finish(job, std::slice::from_mut(stored), listing).await;
+        while refill(job, stored, &listing.manifest).await? {
+            finish(job, std::slice::from_mut(stored), listing).await?;
         }
     }
+    Ok(())
 }
 
 /// Sends the vacant columns to new holders; says whether any was sent.
-async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> bool {
+async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Result<bool, AddError> {
     let vacant = stored.placing.vacant();
     let k = usize::from(job.plan.code.k);
     if vacant.is_empty() || stored.receipts.iter().flatten().count() < k {
-        return false;
+        return Ok(false);
     }
-    let uploads = job.open(&mut stored.placing, &vacant, stored.column_len).await;
+    let fresh = Room { reserve: stored.column_len, begun: BTreeMap::new() };
+    let uploads = job.open(&mut stored.placing, &vacant, &fresh).await?;
     if uploads.is_empty() {
-        return false;
+        return Ok(false);
     }
     let (extent, layout) = (stored.placing.extent, manifest.layout());
     job.events.tell(Event::Rebuilding { extent, columns: uploads.len() });
     let columns = readable(job, stored, manifest);
     let (columns, lanes) = (&columns, &uploads);
     let rows = stream::iter(rows_of(&layout, extent)).map(|row| async move {
-        let permit = job.room(2 * usize::from(layout.code().n)).await;
+        let permit = Some(job.room(2 * usize::from(layout.code().n)).await);
         let chunks = rebuild(job, columns, layout, row).await?;
-        let chunks = lanes.iter().map(|upload| chunks[usize::from(upload.index)].clone()).collect();
+        let chunks = lanes.iter().map(|lane| Some(chunks[usize::from(lane.upload.index)].clone())).collect();
         Ok::<_, NotEnoughColumns>(RowOut { offset: row.offset(), chunks, permit })
     });
-    let sent = lanes::send(job.peers(), &uploads, rows.buffered(window(&layout)).boxed(), 1).await;
+    let sent = lanes::send(job.way(), &uploads, rows.buffered(window(&layout)).boxed(), 1).await;
     match sent {
         Ok(sent) => stored.uploads = keep_whole(job, &mut stored.placing, (uploads, sent), stored.column_len),
         Err(error) => {
             // Whoever the columns were meant for is not to blame, but this add can not fill them any more.
-            uploads.iter().for_each(|upload| job.lose(&mut stored.placing, upload.index, error.to_string()));
-            return false;
+            uploads.iter().for_each(|lane| job.lose(&mut stored.placing, lane.upload.index, error.to_string()));
+            return Ok(false);
         }
     }
-    true
+    Ok(true)
 }
 
 fn rows_of(layout: &Layout, extent: u32) -> impl Iterator<Item = RowId> + use<> {

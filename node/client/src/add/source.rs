@@ -1,19 +1,22 @@
 //! Where an add's plaintext comes from: row after row, of a length that is announced, or found out.
 //!
-//! A stream of unknown length is read ahead. If it ends within the first bytes its length is known after all; otherwise
-//! rows go out under the layout of the longest object, which all rows but an object's last share.
+//! A file is read by position, in whatever thread encodes the row ([`file`]); a stream is read here, in order
+//! ([`stream`]). Rows that nobody wants any more are passed over: by not reading them, or by reading them for nothing.
 
-use std::io;
+use std::{fs::File, io, path::PathBuf, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use ostrakon_proto::{
-    layout::{Layout, LayoutError, RowId},
-    params::Code,
+    layout::{Layout, LayoutError, RowId, RowLayout},
+    row::RowError,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncRead;
 
-/// How much of a stream of unknown length is read before it counts as long.
-const AHEAD: usize = 16 * 1024 * 1024;
+mod file;
+mod stream;
+
+pub(crate) use file::{FileSource, read_at};
+pub(crate) use stream::StreamSource;
 
 /// Why the plaintext could not be read as announced.
 #[derive(Debug, thiserror::Error)]
@@ -24,9 +27,13 @@ pub(crate) enum SourceError {
         "the source changed while it was read: {announced} bytes were announced, and {} came",
         found(.announced, .read)
     )]
-    Changed { announced: u64, read: u64 },
+    Length { announced: u64, read: u64 },
+    #[error("the source changed while it was read: {path} {what}", path = path.display())]
+    Changed { path: PathBuf, what: &'static str },
     #[error(transparent)]
     Layout(#[from] LayoutError),
+    #[error(transparent)]
+    Row(#[from] RowError),
 }
 
 fn found(announced: &u64, read: &u64) -> String {
@@ -39,169 +46,103 @@ pub(crate) struct PlainRow {
     pub(crate) row: RowId,
     /// A layout that has the row: the object's, or that of the longest while its end is unknown.
     pub(crate) layout: Layout,
-    pub(crate) plain: Bytes,
+    pub(crate) content: Content,
     /// Bytes of the object up to here.
     pub(crate) done: u64,
     /// Whether no more rows of this extent follow.
     pub(crate) ends_extent: bool,
 }
 
-/// A reader, cut into rows.
+/// The bytes of a row, or where they are.
 #[derive(Debug)]
-pub(crate) struct Source<R> {
-    reader: R,
-    layout: Layout,
-    /// Whether `layout` is the object's.
-    known: bool,
-    /// Read, and not handed out yet.
-    ahead: BytesMut,
-    ended: bool,
-    done: u64,
-    next: Option<RowId>,
-    /// Of what was handed out, where it is wanted.
-    hasher: Option<blake3::Hasher>,
+pub(crate) enum Content {
+    /// Here.
+    Bytes(Bytes),
+    /// In the file, from there on.
+    At { file: Arc<File>, start: u64 },
+    /// Nobody wants them.
+    PassedOver,
+}
+
+/// Whether a row's bytes are wanted.
+pub(crate) type Wanted<'a> = &'a (dyn Fn(RowId, &RowLayout) -> bool + Sync);
+
+/// What is added.
+#[derive(Debug)]
+pub(crate) enum Source<R> {
+    File(FileSource),
+    Stream(StreamSource<R>),
 }
 
 impl<R: AsyncRead + Unpin + Send> Source<R> {
-    /// The source of an object; a public one's content is hashed on the way.
-    pub(crate) async fn new(reader: R, size: Option<u64>, code: Code, sealed: bool) -> Result<Self, SourceError> {
-        let layout = size.map_or_else(|| Layout::longest(code, sealed), |size| Layout::new(size, code, sealed))?;
-        let hasher = (!sealed).then(blake3::Hasher::new);
-        let next = Some(RowId { extent: 0, row: 0 });
-        let (ahead, known) = (BytesMut::new(), size.is_some());
-        let mut source = Self { reader, layout, known, ahead, ended: false, done: 0, next, hasher };
-        if !known {
-            source.read_ahead(AHEAD + 1).await?;
-            source.notice_end()?;
-        }
-        Ok(source)
-    }
-
     /// The object's layout, or that of the longest while its end is unknown.
     pub(crate) fn layout(&self) -> Layout {
-        self.layout
+        match self {
+            Self::File(file) => file.layout(),
+            Self::Stream(stream) => stream.layout(),
+        }
     }
 
     /// Bytes of the object, where they are known.
     pub(crate) fn size(&self) -> Option<u64> {
-        self.known.then(|| self.layout.size())
+        match self {
+            Self::File(file) => Some(file.layout().size()),
+            Self::Stream(stream) => stream.size(),
+        }
     }
 
     /// Bytes that are certain to come: all, or what was read so far.
     pub(crate) fn least(&self) -> u64 {
-        self.size().unwrap_or_else(|| self.done + count(self.ahead.len()))
+        match self {
+            Self::File(file) => file.layout().size(),
+            Self::Stream(stream) => stream.least(),
+        }
     }
 
     /// Whether every row was handed out.
     pub(crate) fn is_done(&self) -> bool {
-        self.next.is_none()
-    }
-
-    /// BLAKE3 of what was handed out, when the object is public.
-    pub(crate) fn hash(&self) -> Option<[u8; 32]> {
-        self.hasher.as_ref().map(|hasher| hasher.finalize().into())
+        match self {
+            Self::File(file) => file.is_done(),
+            Self::Stream(stream) => stream.is_done(),
+        }
     }
 
     /// The next row; `None` after the last.
-    pub(crate) async fn next_row(&mut self) -> Result<Option<PlainRow>, SourceError> {
-        let Some(row) = self.next else { return Ok(None) };
-        let mut want = self.row_bytes(row)?;
-        // One byte more than the row, to know whether the row is the last.
-        self.read_ahead(want + 1).await?;
-        self.notice_end()?;
-        if self.known {
-            want = self.row_bytes(row)?;
-        }
-        let shape = self.layout.row(row).expect("a row that the layout was asked for");
-        if self.ahead.len() < want || (shape.last && self.ahead.len() > want) {
-            let read = self.done + count(self.ahead.len());
-            return Err(self.unexpected(read));
-        }
-        let plain = self.ahead.split_to(want).freeze();
-        self.done += count(want);
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&plain);
-        }
-        let extent = self.layout.extent(row.extent).expect("the row's extent");
-        let ends_extent = row.row + 1 == extent.rows;
-        self.next = match (shape.last, ends_extent) {
-            (true, _) => None,
-            (false, true) => Some(RowId { extent: row.extent + 1, row: 0 }),
-            (false, false) => Some(RowId { row: row.row + 1, ..row }),
-        };
-        Ok(Some(PlainRow { row, layout: self.layout, plain, done: self.done, ends_extent }))
-    }
-
-    fn row_bytes(&self, row: RowId) -> Result<usize, SourceError> {
-        let shape = self.layout.row(row).ok_or_else(|| self.unexpected(self.done))?;
-        Ok(usize::try_from(shape.plain.end - shape.plain.start).expect("a row is at most 64 MiB"))
-    }
-
-    /// The source is not as long as announced, or longer than any object can be.
-    fn unexpected(&self, read: u64) -> SourceError {
-        let (announced, code) = (self.layout.size(), self.layout.code());
-        match self.known {
-            true => SourceError::Changed { announced, read },
-            false => LayoutError::TooLarge { size: read.max(announced + 1), max: announced, code }.into(),
+    pub(crate) async fn next_row(&mut self, wanted: Wanted<'_>) -> Result<Option<PlainRow>, SourceError> {
+        match self {
+            Self::File(file) => Ok(file.next_row(wanted)),
+            Self::Stream(stream) => stream.next_row(wanted).await,
         }
     }
 
-    /// Reads until `want` bytes are ahead or the source has ended. Cancel-safe: what was read is kept.
-    async fn read_ahead(&mut self, want: usize) -> Result<(), io::Error> {
-        while self.ahead.len() < want && !self.ended {
-            self.ahead.reserve((want - self.ahead.len()).min(AHEAD));
-            self.ended = self.reader.read_buf(&mut self.ahead).await? == 0;
-        }
-        Ok(())
-    }
-
-    /// Once the source has ended, a length that was unknown is known.
-    fn notice_end(&mut self) -> Result<(), SourceError> {
-        if self.ended && !self.known {
-            let size = self.done + count(self.ahead.len());
-            self.layout = Layout::new(size, self.layout.code(), self.layout.is_sealed())?;
-            self.known = true;
-        }
-        Ok(())
-    }
-}
-
-fn count(bytes: usize) -> u64 {
-    u64::try_from(bytes).expect("a buffer's length fits")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const ROW: usize = 2 * 4 * 65_520;
-
-    async fn rows(data: &[u8], size: Option<u64>) -> Result<(Vec<usize>, Layout), SourceError> {
-        let mut source = Source::new(data, size, Code { k: 2, n: 4 }, true).await?;
-        let mut rows = Vec::new();
-        while let Some(row) = source.next_row().await? {
-            rows.push(row.plain.len());
-        }
-        Ok((rows, source.layout()))
-    }
-
-    #[tokio::test]
-    async fn cuts_rows_and_finds_the_end() {
-        for len in [0, 1, ROW - 1, ROW, ROW + 1, 3 * ROW, AHEAD, AHEAD + 1, AHEAD + ROW] {
-            let data = vec![7; len];
-            for size in [None, Some(count(len))] {
-                let (rows, layout) = rows(&data, size).await.expect("read");
-                assert_eq!(rows.iter().sum::<usize>(), len, "{len} {size:?}");
-                assert_eq!((layout.size(), rows.len()), (count(len), len.div_ceil(ROW).max(1)), "{len} {size:?}");
+    /// Passes over the rest of an extent; gives the bytes of the object up to there.
+    pub(crate) async fn pass_over_extent(&mut self) -> Result<u64, SourceError> {
+        while let Some(row) = self.next_row(&|_, _| false).await? {
+            if row.ends_extent {
+                return Ok(row.done);
             }
         }
+        Ok(self.layout().size())
     }
 
-    #[tokio::test]
-    async fn notices_a_source_that_changed() {
-        for (len, announced) in [(0, 1), (1, 0), (ROW, ROW - 1), (ROW, ROW + 1), (ROW - 1, ROW), (ROW + 1, ROW)] {
-            let result = rows(&vec![7; len], Some(count(announced))).await;
-            assert!(matches!(result, Err(SourceError::Changed { .. })), "{len} {announced}");
+    /// Whether what was read is one version of the source.
+    pub(crate) fn check_unchanged(&self) -> Result<(), SourceError> {
+        match self {
+            Self::File(file) => file.check_unchanged(),
+            // It has no more bytes than were announced, and no fewer: what else it was is its maker's to know.
+            Self::Stream(_) => Ok(()),
         }
     }
+}
+
+/// What follows a row: whether its extent ends, and the next row.
+fn after(layout: &Layout, row: RowId, shape: &RowLayout) -> (bool, Option<RowId>) {
+    let extent = layout.extent(row.extent).expect("the row's extent");
+    let ends_extent = row.row + 1 == extent.rows;
+    let next = match (shape.last, ends_extent) {
+        (true, _) => None,
+        (false, true) => Some(RowId { extent: row.extent + 1, row: 0 }),
+        (false, false) => Some(RowId { row: row.row + 1, ..row }),
+    };
+    (ends_extent, next)
 }

@@ -1,18 +1,32 @@
 //! One extent from the source to its holders: read, encode, hash, send.
+//!
+//! What an earlier run of the same add did is not done again: holders keep their columns and go on where they stopped,
+//! rows that all of them have are passed over, and rows that some of them lack are encoded to the very same bytes, or
+//! the source has changed.
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use ostrakon_proto::{id::ColumnId, limits, row, sign::Signature, tree};
+use ostrakon_proto::{
+    id::ColumnId,
+    layout::{RowId, RowLayout},
+    limits,
+    placement::DrawSeed,
+    row,
+    sign::Signature,
+    tree,
+};
 use tokio::{io::AsyncRead, sync::OwnedSemaphorePermit};
 
 use super::{
     AddError, AddOptions,
-    job::Job,
-    lanes::{self, RowOut, Upload},
+    hash::{Node, Parts},
+    job::{Job, Room},
+    journal::{Record, past::PastExtent},
+    lanes::{self, Lane, RowOut, Upload},
     placing::Placing,
-    source::{PlainRow, Source},
+    source::{Content, PlainRow, Source, SourceError, read_at},
 };
-use crate::Event;
+use crate::{Event, chain::ChainError};
 
 /// Rows that are encoded at once.
 const DEPTH: usize = 4;
@@ -29,12 +43,16 @@ pub(crate) struct Stored {
     pub(crate) receipts: Vec<Option<Signature>>,
 }
 
-/// One row, encoded and hashed.
+/// One row, encoded and hashed; or passed over.
 struct Encoded {
-    offset: u64,
+    row: RowId,
+    /// Bytes of each chunk.
+    len: u64,
+    /// The n chunks; none when the row was passed over.
     chunks: Vec<Bytes>,
-    nodes: Vec<[u8; 32]>,
-    permit: OwnedSemaphorePermit,
+    /// Their values, and those of a public object's plaintext.
+    nodes: Vec<Node>,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 /// Stores the source's next extent.
@@ -46,46 +64,163 @@ pub(crate) async fn store_extent<R: AsyncRead + Unpin + Send>(
 ) -> Result<Stored, AddError> {
     let code = job.plan.code;
     let (need, all) = (job.plan.receipts_needed(), usize::from(code.n));
-    let mut placing = job.plan.place(extent)?;
+    let past = job.past_extent(extent);
+    let mut placing = place(job, extent, past).await?;
     job.client.chain.providers(&placing.providers()).await?;
-    let indexes: Vec<u8> = (0..code.n).collect();
-    let uploads = job.open(&mut placing, &indexes, reserve(source, extent)).await;
-    if uploads.len() < need {
+    let receipts = receipts(&placing, past, all);
+    let kept = receipts.iter().flatten().count();
+    let indexes: Vec<u8> = (0..code.n).filter(|index| receipts[usize::from(*index)].is_none()).collect();
+    let room = room(source, &placing, past);
+    let lanes = job.open(&mut placing, &indexes, &room).await?;
+    if kept + lanes.len() < need {
         return Err(Job::too_few(&placing, need));
     }
-    if options.all && uploads.len() < all {
+    if options.all && kept + lanes.len() < all {
         return Err(AddError::Partial { missing: placing.failures() });
     }
-    let (columns, sent) = send_rows(job, source, &uploads).await?;
+    let k = usize::from(code.k);
+    let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, k.saturating_sub(kept))).await?;
     let column_len = source.layout().extent(extent).expect("the extent that was read").column_len;
-    let uploads = keep_whole(job, &mut placing, (uploads, sent), column_len);
-    if uploads.len() < usize::from(code.k) {
-        return Err(Job::too_few(&placing, usize::from(code.k)));
+    job.note_held(kept, &lanes, column_len);
+    let uploads = keep_whole(job, &mut placing, (lanes, sent), column_len);
+    if kept + uploads.len() < k {
+        return Err(Job::too_few(&placing, k));
     }
-    Ok(Stored { placing, column_len, columns, uploads, receipts: vec![None; all] })
+    Ok(Stored { placing, column_len, columns, uploads, receipts })
 }
 
-/// What a column of the extent may have at most.
-fn reserve<R: AsyncRead + Unpin + Send>(source: &Source<R>, extent: u32) -> u64 {
-    source.layout().extent(extent).map_or(limits::COLUMN, |extent| extent.column_len)
+/// Who keeps the columns: whom an earlier run chose, while the ledger still takes that draw.
+async fn place(job: &Job<'_>, extent: u32, past: Option<&PastExtent>) -> Result<Placing, AddError> {
+    if let Some(past) = past
+        && let Some(placing) = place_again(job, extent, past).await?
+    {
+        return Ok(placing);
+    }
+    let placing = job.plan.place(extent)?;
+    job.record(|| Record::Placed { extent, draw: placing.draw, beacon: job.plan.beacon })?;
+    Ok(placing)
 }
 
-/// Sends the extent's rows to the uploads. Gives the columns' names, and how each lane ended.
+async fn place_again(job: &Job<'_>, extent: u32, past: &PastExtent) -> Result<Option<Placing>, AddError> {
+    let Some((draw, beacon)) = past.placed.filter(|(draw, _)| job.plan.is_good(*draw)) else { return Ok(None) };
+    let roster = match job.client.chain.roster(draw.epoch).await {
+        Ok(roster) => roster,
+        // The epoch's record is gone.
+        Err(ChainError::Refused { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let seed = DrawSeed { beacon, account: job.plan.account, draw, extent };
+    let uploads = past.uploads.iter().filter(|upload| upload.draw == draw);
+    let placing = job.plan.place_again(&seed, &roster);
+    Ok(placing.and_then(|placing| placing.after(uploads.map(|upload| (upload.index, upload.provider)))))
+}
+
+/// The receipts of an earlier run, of those who still keep their column.
+fn receipts(placing: &Placing, past: Option<&PastExtent>, columns: usize) -> Vec<Option<Signature>> {
+    let mut receipts = vec![None; columns];
+    for upload in past.iter().flat_map(|past| &past.uploads).filter(|upload| upload.draw == placing.draw) {
+        let holder = placing.holder(upload.index).map(|candidate| candidate.provider);
+        let receipt = upload.receipt.filter(|_| holder == Some(upload.provider));
+        receipts[usize::from(upload.index)] = receipt;
+    }
+    receipts
+}
+
+/// What a column of the extent may have at most, and the uploads that an earlier run began.
+fn room<R: AsyncRead + Unpin + Send>(source: &Source<R>, placing: &Placing, past: Option<&PastExtent>) -> Room {
+    let reserve = source.layout().extent(placing.extent).map_or(limits::COLUMN, |extent| extent.column_len);
+    let uploads = past.iter().flat_map(|past| &past.uploads).filter(|upload| upload.draw == placing.draw);
+    Room { reserve, begun: uploads.map(|upload| ((upload.index, upload.provider), upload.id)).collect() }
+}
+
+/// Sends what the lanes' holders lack of an extent. Gives the columns' names, and how each lane ended.
+async fn send_extent<R: AsyncRead + Unpin + Send>(
+    job: &Job<'_>,
+    source: &mut Source<R>,
+    (extent, past): (u32, Option<&PastExtent>),
+    (lanes, need): (&[Lane], usize),
+) -> Result<(Vec<ColumnId>, Vec<Result<u64, String>>), AddError> {
+    let known = past.and_then(|past| past.columns.clone());
+    if let Some(columns) = known
+        && let Some(shape) = source.layout().extent(extent)
+        && lanes.iter().all(|lane| lane.taken.next == shape.column_len)
+    {
+        let (done, total) = (source.pass_over_extent().await?, source.size());
+        job.events.tell(Event::Progress { done, total });
+        return Ok((columns, lanes.iter().map(|lane| Ok(lane.taken.next)).collect()));
+    }
+    let mut names = Names::new(job, extent)?;
+    let sent = send_rows(job, source, &mut names, (lanes, need)).await?;
+    let columns = names.finish();
+    // Too few holders ended it early: nobody needs names then.
+    if source.layout().extent(extent).is_some_and(|shape| names.rows() == shape.rows) {
+        job.record(|| Record::Sent { extent, columns: columns.clone() })?;
+    }
+    Ok((columns, sent))
+}
+
+/// The values of an extent's chunks, row by row, and what an earlier run says they are.
+struct Names<'a> {
+    job: &'a Job<'a>,
+    before: Vec<Vec<Node>>,
+    /// By column.
+    nodes: Vec<Vec<Node>>,
+}
+
+impl<'a> Names<'a> {
+    fn new(job: &'a Job<'a>, extent: u32) -> Result<Self, AddError> {
+        let nodes = vec![Vec::new(); usize::from(job.plan.code.n)];
+        Ok(Self { job, before: job.past_rows(extent)?, nodes })
+    }
+
+    /// Takes the next row's values down before any of its bytes are sent. A key seals one content only: a row that is
+    /// not as it was means that the source has changed.
+    fn take(&mut self, row: &Encoded) -> Result<(), AddError> {
+        let RowId { extent, row: number } = row.row;
+        let before = self.before.get(usize::try_from(number).expect("at most 4,096"));
+        match before {
+            Some(before) if !row.chunks.is_empty() && *before != row.nodes => return Err(AddError::changed_rows()),
+            Some(_) => {}
+            None => {
+                self.job.record(|| Record::Row { extent, row: number, nodes: row.nodes.clone() })?;
+                self.job.hash_parts(&row.nodes[self.nodes.len()..]);
+            }
+        }
+        let nodes = before.unwrap_or(&row.nodes);
+        self.nodes.iter_mut().zip(nodes).for_each(|(column, node)| column.push(*node));
+        Ok(())
+    }
+
+    fn rows(&self) -> u32 {
+        self.nodes.first().map_or(0, |column| u32::try_from(column.len()).expect("at most 4,096"))
+    }
+
+    fn finish(&self) -> Vec<ColumnId> {
+        self.nodes.iter().filter(|nodes| !nodes.is_empty()).map(|nodes| tree::root(nodes)).collect()
+    }
+}
+
 async fn send_rows<R: AsyncRead + Unpin + Send>(
     job: &Job<'_>,
     source: &mut Source<R>,
-    uploads: &[Upload],
-) -> Result<(Vec<ColumnId>, Vec<Result<u64, String>>), AddError> {
-    let code = job.plan.code;
-    let mut nodes: Vec<Vec<[u8; 32]>> = vec![Vec::new(); usize::from(code.n)];
-    let total = source.size();
+    names: &mut Names<'_>,
+    (lanes, need): (&[Lane], usize),
+) -> Result<Vec<Result<u64, String>>, AddError> {
+    let (total, known) = (source.size(), names.before.len());
+    let wanted = move |row: RowId, shape: &RowLayout| {
+        let (offset, len) = (row.offset(), length(shape));
+        usize::try_from(row.row).is_ok_and(|row| row >= known) || lanes.iter().any(|lane| !lane.taken.has(offset, len))
+    };
     let plain = stream::unfold(Some(source), |source| async move {
         let source = source?;
-        match source.next_row().await {
+        match source.next_row(&wanted).await {
             Err(error) => Some((Err(AddError::from(error)), None)),
             Ok(None) => None,
             Ok(Some(row)) => {
-                let permit = job.room(usize::from(code.n)).await;
+                let permit = match row.content {
+                    Content::PassedOver => None,
+                    _ => Some(job.room(usize::from(job.plan.code.n)).await),
+                };
                 let rest = (!row.ends_extent).then_some(source);
                 Some((Ok((row, permit)), rest))
             }
@@ -94,42 +229,67 @@ async fn send_rows<R: AsyncRead + Unpin + Send>(
     let encoded = plain.map(|row| async move {
         let (row, permit) = row?;
         let done = row.done;
-        Ok::<_, AddError>((encode(job, row, permit).await, done))
+        Ok::<_, AddError>((encode(job, row, permit).await?, done))
     });
     let rows = encoded.buffered(DEPTH).map(|row: Result<_, AddError>| {
         let (row, done): (Encoded, u64) = row?;
+        names.take(&row)?;
         job.events.tell(Event::Progress { done, total });
-        nodes.iter_mut().zip(&row.nodes).for_each(|(column, node)| column.push(*node));
-        let chunks = uploads.iter().map(|upload| row.chunks[usize::from(upload.index)].clone()).collect();
-        Ok::<_, AddError>(RowOut { offset: row.offset, chunks, permit: row.permit })
+        let chunk = |lane: &Lane| {
+            let chunk = row.chunks.get(usize::from(lane.upload.index))?;
+            (!lane.taken.has(row.row.offset(), row.len)).then(|| chunk.clone())
+        };
+        let chunks = lanes.iter().map(chunk).collect();
+        Ok::<_, AddError>(RowOut { offset: row.row.offset(), chunks, permit: row.permit })
     });
-    let sent = lanes::send(job.peers(), uploads, rows.boxed(), usize::from(code.k)).await?;
-    // Too few holders ended it early: nobody needs names then.
-    let columns = nodes.iter().filter(|nodes| !nodes.is_empty()).map(|nodes| tree::root(nodes)).collect();
-    Ok((columns, sent))
+    lanes::send(job.way(), lanes, rows.boxed(), need).await
 }
 
-async fn encode(job: &Job<'_>, row: PlainRow, permit: OwnedSemaphorePermit) -> Encoded {
+fn length(shape: &RowLayout) -> u64 {
+    u64::try_from(shape.chunk_len()).expect("a chunk")
+}
+
+async fn encode(job: &Job<'_>, row: PlainRow, permit: Option<OwnedSemaphorePermit>) -> Result<Encoded, AddError> {
+    if let Content::PassedOver = row.content {
+        let len = row.layout.row(row.row).map_or(0, |shape| length(&shape));
+        return Ok(Encoded { row: row.row, len, chunks: Vec::new(), nodes: Vec::new(), permit });
+    }
     let sealer = job.sealer.clone();
     let work = move || {
-        let PlainRow { row, layout, plain, .. } = row;
-        let chunks = row::encode(&layout, row, &plain, sealer.as_deref()).expect("the source cuts rows by this layout");
+        let PlainRow { row, layout, content, .. } = row;
+        let shape = layout.row(row).expect("a row of the layout");
+        let mut parts = (!layout.is_sealed()).then(|| Parts::new(shape.plain.start, layout.size()));
+        let read = |at: usize, out: &mut [u8]| {
+            match &content {
+                Content::Bytes(plain) => out.copy_from_slice(&plain[at..at + out.len()]),
+                Content::At { file, start } => {
+                    let at = start + u64::try_from(at).expect("within a row");
+                    read_at(file, out, at, layout.size())?;
+                }
+                Content::PassedOver => {}
+            }
+            parts.iter_mut().for_each(|parts| parts.update(out));
+            Ok(())
+        };
+        let chunks = row::encode_with::<SourceError>(&layout, row, sealer.as_deref(), read)?;
         let column_len = layout.extent(row.extent).expect("the row's extent").column_len;
-        let nodes = chunks.iter().map(|chunk| tree::chunk_node(column_len, row.offset(), chunk)).collect();
-        Encoded { offset: row.offset(), chunks, nodes, permit }
+        let mut nodes: Vec<Node> =
+            chunks.iter().map(|chunk| tree::chunk_node(column_len, row.offset(), chunk)).collect();
+        nodes.extend(parts.into_iter().flat_map(Parts::finish));
+        Ok(Encoded { row, len: length(&shape), chunks, nodes, permit })
     };
-    job.workers().run(work).await
+    job.workers().run(work).await.map_err(|error: SourceError| error.into())
 }
 
 /// The uploads whose holder took the whole column; the others are given up.
 pub(crate) fn keep_whole(
     job: &Job<'_>,
     placing: &mut Placing,
-    (uploads, sent): (Vec<Upload>, Vec<Result<u64, String>>),
+    (lanes, sent): (Vec<Lane>, Vec<Result<u64, String>>),
     column_len: u64,
 ) -> Vec<Upload> {
     let mut whole = Vec::new();
-    for (upload, sent) in uploads.into_iter().zip(sent) {
+    for (Lane { upload, .. }, sent) in lanes.into_iter().zip(sent) {
         match sent {
             Ok(taken) if taken == column_len => whole.push(upload),
             Ok(taken) => job.lose(placing, upload.index, format!("took {taken} of {column_len} bytes")),

@@ -20,7 +20,7 @@ use std::{
 use bytes::Bytes;
 use ostrakon_proto::{
     id::{ColumnId, ObjectId},
-    wire::put::UploadId,
+    wire::put::{Taken, UploadId},
 };
 
 use self::{
@@ -131,7 +131,7 @@ impl Disk {
 }
 
 impl Columns for Disk {
-    fn begin(&self, upload: UploadId, reserve: u64) -> Result<u64, StoreError> {
+    fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError> {
         self.volume.writable()?;
         self.uploads.begin(upload, reserve, || Staged::new(&self.volume, reserve))
     }
@@ -189,6 +189,6 @@ impl Columns for Disk {
     fn usage(&self) -> Usage {
         let (counted, promised) = (*self.usage_lock(), self.volume.promised());
         let free_bytes = self.volume.free().saturating_sub(promised);
-        Usage { promised_bytes: promised, free_bytes, ..counted }
+        Usage { promised_bytes: promised, free_bytes, repeated_bytes: self.uploads.repeated_bytes(), ..counted }
     }
 }

@@ -1,0 +1,116 @@
+//! What the ledger has of an object already: of an earlier add of the same bytes, or of an earlier run of this one.
+
+use std::collections::BTreeSet;
+
+use ostrakon_proto::{
+    id::{Amount, Height, NodeId, ObjectId},
+    layout::Layout,
+    ledger::state::{Commitment, SlotState},
+    link::Link,
+};
+
+use super::{AddError, Added, AddedSlot, job::Job};
+use crate::chain::ChainError;
+
+/// Who committed it before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Earlier {
+    /// Another add: nothing was paid for this one.
+    Add,
+    /// This add, before it was interrupted.
+    Run,
+}
+
+/// What this account has committed of the object.
+pub(super) async fn own_commitments(job: &Job<'_>, object: ObjectId) -> Result<Vec<Commitment>, AddError> {
+    match job.client.chain.object(object).await {
+        Ok(all) => Ok(all.into_iter().filter(|commitment| commitment.id.owner == job.plan.account).collect()),
+        Err(ChainError::NoObject { .. }) => Ok(Vec::new()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The extents that these commit.
+pub(super) fn extents_of(commitments: &[Commitment]) -> BTreeSet<u32> {
+    commitments.iter().map(|commitment| commitment.id.extent).collect()
+}
+
+/// Whether these commit every extent of the object.
+pub(super) fn is_whole(commitments: &[Commitment], layout: &Layout) -> bool {
+    let have = extents_of(commitments);
+    (0..layout.extents()).all(|extent| have.contains(&extent))
+}
+
+/// The object as it stands on the ledger, all of whose extents `commitments` are. What this add committed itself is also
+/// waited for, until its blocks are where they can not be lost.
+pub(super) async fn found(
+    job: &Job<'_>,
+    (object, layout): (ObjectId, &Layout),
+    commitments: &[Commitment],
+    earlier: Earlier,
+) -> Result<Added, AddError> {
+    let holders: Vec<NodeId> =
+        commitments.iter().flat_map(|commitment| &commitment.slots).map(|slot| slot.provider).collect();
+    let providers = job.client.chain.providers(&holders).await?;
+    let slots = commitments.iter().flat_map(|commitment| {
+        let providers = &providers;
+        (0u8..).zip(&commitment.slots).filter_map(move |(index, slot)| {
+            let domain = providers.get(&slot.provider)?.domain.clone();
+            let (extent, stored) = (commitment.id.extent, slot.state == SlotState::Live);
+            Some(AddedSlot { extent, index, provider: slot.provider, domain, column: slot.column, stored })
+        })
+    });
+    let mut slots: Vec<AddedSlot> = slots.collect();
+    slots.sort_by_key(|slot| (slot.extent, slot.index));
+    let (height, price, spread) = match earlier {
+        Earlier::Add => (job.client.chain.head().await?.height, Amount::ZERO, 0),
+        Earlier::Run => {
+            let height = newest(job).await?;
+            (height, price(commitments), spread(job, commitments, height).await)
+        }
+    };
+    Ok(Added {
+        link: Link { object, key: job.key.clone() },
+        size: layout.size(),
+        stored_bytes: layout.stored_bytes(),
+        code: layout.code(),
+        tolerance: job.plan.tolerance(),
+        slots,
+        height,
+        end: commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default(),
+        price,
+        spread,
+        existing: earlier == Earlier::Add,
+        traffic: job.traffic(),
+    })
+}
+
+/// The highest tip of any node: whatever any of them told is in a block at or below it.
+async fn newest(job: &Job<'_>) -> Result<Height, AddError> {
+    let heads = job.client.chain.heads().await;
+    match heads.iter().map(|(_, head)| head.height).max() {
+        Some(height) => Ok(height),
+        None => Ok(job.client.chain.head().await?.height),
+    }
+}
+
+/// What these cost from their beginning to their end.
+fn price(commitments: &[Commitment]) -> Amount {
+    let each = commitments.iter().filter_map(|commitment| {
+        let epochs = commitment.end.0.saturating_sub(commitment.start.0);
+        commitment.price.0.checked_mul(epochs).map(Amount)
+    });
+    each.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(sum))
+}
+
+/// As after a commit: waits until so many holders have the blocks that whoever can still read the object can find it.
+async fn spread(job: &Job<'_>, commitments: &[Commitment], height: Height) -> usize {
+    let wanted = usize::from(job.plan.code.spare()) + 1;
+    let spreads = commitments.iter().map(|commitment| async move {
+        let live = commitment.slots.iter().filter(|slot| slot.state == SlotState::Live);
+        let holders: Vec<NodeId> = live.map(|slot| slot.provider).collect();
+        job.client.chain.spread(height, &holders, wanted.min(holders.len())).await
+    });
+    let spreads = futures::future::join_all(spreads).await;
+    spreads.into_iter().min().unwrap_or(0)
+}

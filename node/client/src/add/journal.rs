@@ -1,0 +1,472 @@
+//! Journals of adds: what an add was about to do, written before it is done, so that it can go on after a `kill -9`.
+//!
+//! One file per unfinished add, in one directory; its name follows from what is added and how, so that the same command
+//! finds it. The file has the object's key, and only its owner may read it. It is locked while its add runs. It is on
+//! disk before a byte is sent; later records are only written, since losing the last of them to a power cut costs
+//! nothing but doing their work again.
+//!
+//! * [`record`]: the bytes
+//! * [`past`]: what they say, put together
+//!
+//! A journal of another network or account, of another version, or that is none, is never touched.
+
+use std::{
+    fs::{self, File, TryLockError},
+    io::{self, ErrorKind as IoKind, Write},
+    os::unix::{
+        ffi::{OsStrExt, OsStringExt},
+        fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt},
+    },
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use ostrakon_proto::{
+    codec,
+    id::{AccountId, ChainId},
+    layout::{Layout, RowId},
+    params::{Class, Code},
+    seal::ObjectKey,
+};
+
+use super::{AddOptions, CodeChoice, hash::Node};
+use crate::{ErrorKind, chain::lock};
+
+pub(super) mod past;
+pub(super) mod record;
+
+use past::Past;
+use record::{Asked, Frames, Header, MAGIC, START, Secret, Terms, VERSION, frame};
+pub(crate) use record::{Fingerprint, Record};
+
+const SUFFIX: &str = "journal";
+
+/// Why a journal can not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The disk failed, or does not allow it.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// Wait for the other, or stop it.
+    #[error("another add of the same source is under way (its journal is {0}): wait until it is done, or stop it")]
+    InUse(PathBuf),
+    /// Use the other profile or network, or delete the file.
+    #[error(
+        "{0} is the journal of an unfinished add for another network or account: finish it there, or delete that file"
+    )]
+    Foreign(PathBuf),
+    /// Use the program that wrote it, or delete the file.
+    #[error(
+        "{path} is a journal of version {version}, which this program does not know: finish the add with the program \
+         that began it, or delete that file"
+    )]
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        version: u32,
+    },
+    /// Delete the file.
+    #[error("{0} is damaged from its beginning, or no journal of an add: if it is of no use, delete that file")]
+    Malformed(PathBuf),
+}
+
+impl JournalError {
+    /// What it means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        ErrorKind::Other
+    }
+}
+
+/// What is added, and which version of it: what can be read again from its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    pub(super) path: PathBuf,
+    name: String,
+    pub(super) fingerprint: Fingerprint,
+}
+
+impl Origin {
+    /// The plain file at this path, as it is now.
+    ///
+    /// # Errors
+    /// When there is none, or it can not be looked at.
+    pub fn file(path: &Path) -> io::Result<Self> {
+        let path = fs::canonicalize(path)?;
+        let metadata = fs::metadata(&path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(IoKind::InvalidInput, "not a plain file"));
+        }
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Ok(Self { path, name, fingerprint: fingerprint(&metadata) })
+    }
+
+    /// Something else at this absolute path, of this many bytes. The digest must change whenever its bytes do.
+    pub fn other(path: PathBuf, size: u64, digest: [u8; 32]) -> Self {
+        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+        Self { path, name, fingerprint: Fingerprint::Other { size, digest } }
+    }
+
+    /// The same, called this.
+    #[must_use]
+    pub fn named(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// What it is called.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Bytes of it.
+    pub fn size(&self) -> u64 {
+        self.fingerprint.size()
+    }
+}
+
+/// What the system says of a file.
+pub(super) fn fingerprint(metadata: &fs::Metadata) -> Fingerprint {
+    Fingerprint::File {
+        size: metadata.len(),
+        modified: (metadata.mtime(), metadata.mtime_nsec()),
+        changed: (metadata.ctime(), metadata.ctime_nsec()),
+        device: metadata.dev(),
+        inode: metadata.ino(),
+    }
+}
+
+/// An unfinished add, as its journal tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unfinished {
+    /// The journal.
+    pub journal: PathBuf,
+    /// Where the source was.
+    pub source: PathBuf,
+    /// What it is called.
+    pub name: String,
+    /// Whether it is a plain file: [`Client::add_file`](crate::Client::add_file) goes on with it.
+    pub is_file: bool,
+    /// How it is added.
+    pub options: AddOptions,
+    /// Bytes of the source that were read before it ended.
+    pub read_bytes: u64,
+}
+
+/// The journals of one account on one network.
+#[derive(Clone, Debug)]
+pub struct Journals {
+    directory: PathBuf,
+    pub(super) chain: ChainId,
+    account: AccountId,
+}
+
+impl Journals {
+    /// Those in this directory, which is made when it is needed.
+    pub fn new(directory: PathBuf, chain: ChainId, account: AccountId) -> Self {
+        Self { directory, chain, account }
+    }
+
+    /// The adds that are unfinished, or under way; for a journal that can not be used, why.
+    ///
+    /// # Errors
+    /// When the directory can not be read.
+    pub fn list(&self) -> Result<Vec<Result<Unfinished, JournalError>>, JournalError> {
+        let entries = match fs::read_dir(&self.directory) {
+            Err(error) if error.kind() == IoKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed(&self.directory))?,
+        };
+        let mut paths = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(failed(&self.directory))?.path();
+            if path.extension().is_some_and(|suffix| suffix == SUFFIX) {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        Ok(paths.iter().map(|path| self.look(path)).collect())
+    }
+
+    fn look(&self, path: &Path) -> Result<Unfinished, JournalError> {
+        let file = File::open(path).map_err(failed(path))?;
+        let (header, at) = self.header(path, &file)?;
+        let (past, _) = Past::read(&file, at, header.code).map_err(failed(path))?;
+        Ok(header.unfinished(path, &past))
+    }
+
+    /// Opens the journal of an unfinished add, and locks it.
+    ///
+    /// # Errors
+    /// [`JournalError::InUse`] while its add runs.
+    pub fn open(&self, unfinished: &Unfinished) -> Result<Journal, JournalError> {
+        let path = &unfinished.journal;
+        let gone = || failed(path)(io::Error::new(IoKind::NotFound, "the add was finished meanwhile"));
+        self.open_at(path)?.ok_or_else(gone)
+    }
+
+    /// The journal of the add of this source with these options, locked; `None` when there is none.
+    pub(super) fn find(&self, origin: &Origin, options: &AddOptions) -> Result<Option<Journal>, JournalError> {
+        self.open_at(&self.path(origin, &Terms::of(options)))
+    }
+
+    fn open_at(&self, path: &Path) -> Result<Option<Journal>, JournalError> {
+        let file = match File::options().read(true).write(true).open(path) {
+            Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+            file => file.map_err(failed(path))?,
+        };
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
+            Err(TryLockError::Error(error)) => return Err(failed(path)(error)),
+        }
+        // Whoever held the lock before may have finished, and removed it.
+        let here = file.metadata().map_err(failed(path))?;
+        match fs::metadata(path) {
+            Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => {}
+            Ok(_) => return Err(JournalError::InUse(path.to_owned())),
+            Err(error) if error.kind() == IoKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed(path)(error)),
+        }
+        let (header, at) = self.header(path, &file)?;
+        let (past, end) = Past::read(&file, at, header.code).map_err(failed(path))?;
+        file.set_len(end).map_err(failed(path))?;
+        Ok(Some(Journal::new(path.to_owned(), file, header, (past, end))))
+    }
+
+    /// Begins the journal of an add; it is on disk when this returns, and locked.
+    pub(super) fn create(
+        &self,
+        origin: &Origin,
+        options: &AddOptions,
+        (code, key): (Code, Option<&ObjectKey>),
+    ) -> Result<Journal, JournalError> {
+        let terms = Terms::of(options);
+        let header = Header {
+            chain: self.chain,
+            account: self.account,
+            path: origin.path.as_os_str().as_bytes().to_vec(),
+            name: origin.name.clone(),
+            fingerprint: origin.fingerprint,
+            terms,
+            code,
+            key: key.map(|key| Secret(*key.bytes())),
+        };
+        self.make_directory().map_err(failed(&self.directory))?;
+        let path = self.path(origin, &terms);
+        let _turn = self.turn()?;
+        if path.symlink_metadata().is_ok() {
+            return Err(JournalError::InUse(path));
+        }
+        let (fresh, start) =
+            (path.with_extension("new"), [&MAGIC[..], &VERSION.to_le_bytes(), &frame(&header)].concat());
+        let file = self.write_new(&fresh, &path, &start).map_err(failed(&path))?;
+        let end = u64::try_from(start.len()).expect("small");
+        Ok(Journal::new(path, file, header, (Past::default(), end)))
+    }
+
+    /// Writes a file under its first name, locks it, and gives it its last name.
+    fn write_new(&self, fresh: &Path, path: &Path, bytes: &[u8]) -> io::Result<File> {
+        let mut file = File::options().read(true).write(true).create(true).truncate(true).mode(0o600).open(fresh)?;
+        file.try_lock().map_err(io::Error::from)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(fresh, path)?;
+        File::open(&self.directory)?.sync_all()?;
+        Ok(file)
+    }
+
+    fn make_directory(&self) -> io::Result<()> {
+        if self.directory.is_dir() {
+            return Ok(());
+        }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        File::open(self.directory.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    /// One journal is created at a time; the turn ends with the value.
+    fn turn(&self) -> Result<File, JournalError> {
+        let path = self.directory.join("lock");
+        let open = File::options().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        open.and_then(|file| file.lock().map(|()| file)).map_err(failed(&path))
+    }
+
+    /// Reads the beginning of a journal, and where its records follow.
+    fn header(&self, path: &Path, file: &File) -> Result<(Header, u64), JournalError> {
+        let malformed = || JournalError::Malformed(path.to_owned());
+        let mut start = [0; 12];
+        match file.read_exact_at(&mut start, 0) {
+            Err(error) if error.kind() == IoKind::UnexpectedEof => return Err(malformed()),
+            read => read.map_err(failed(path))?,
+        }
+        let (magic, version) = start.split_first_chunk::<8>().expect("12 bytes");
+        let version = u32::from_le_bytes(*version.first_chunk().expect("4 bytes"));
+        if *magic != MAGIC {
+            return Err(malformed());
+        }
+        if version != VERSION {
+            return Err(JournalError::Version { path: path.to_owned(), version });
+        }
+        let mut frames = Frames::new(file, START);
+        let header: Header = frames.next().map_err(failed(path))?.ok_or_else(malformed)?;
+        if !header.code.is_valid() {
+            return Err(malformed());
+        }
+        if (header.chain, header.account) != (self.chain, self.account) {
+            return Err(JournalError::Foreign(path.to_owned()));
+        }
+        Ok((header, frames.at()))
+    }
+
+    /// Where the journal of an add is: the name follows from what is added and how.
+    fn path(&self, origin: &Origin, terms: &Terms) -> PathBuf {
+        let what = codec::encode(&(origin.path.as_os_str().as_bytes(), terms));
+        let hash = blake3::derive_key("ostrakon journal name 1", &what);
+        let name: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        self.directory.join(name).with_extension(SUFFIX)
+    }
+}
+
+impl Terms {
+    fn of(options: &AddOptions) -> Self {
+        let asked = match options.code {
+            CodeChoice::Class(Class::Standard) => Asked::Standard,
+            CodeChoice::Class(Class::Economy) => Asked::Economy,
+            CodeChoice::Code(code) => Asked::Code(code),
+        };
+        Self { public: options.public, asked, epochs: options.epochs, all: options.all }
+    }
+
+    fn options(&self, size: u64) -> AddOptions {
+        let code = match self.asked {
+            Asked::Standard => CodeChoice::Class(Class::Standard),
+            Asked::Economy => CodeChoice::Class(Class::Economy),
+            Asked::Code(code) => CodeChoice::Code(code),
+        };
+        let Self { public, epochs, all, .. } = *self;
+        AddOptions { size: Some(size), public, code, epochs, all }
+    }
+}
+
+impl Header {
+    fn unfinished(&self, path: &Path, past: &Past) -> Unfinished {
+        let size = self.fingerprint.size();
+        Unfinished {
+            journal: path.to_owned(),
+            source: std::ffi::OsString::from_vec(self.path.clone()).into(),
+            name: self.name.clone(),
+            is_file: matches!(self.fingerprint, Fingerprint::File { .. }),
+            options: self.terms.options(size),
+            read_bytes: self.read_bytes(past).unwrap_or(0),
+        }
+    }
+
+    /// Bytes of the source in the rows that are known.
+    fn read_bytes(&self, past: &Past) -> Option<u64> {
+        let layout = Layout::new(self.fingerprint.size(), self.code, !self.terms.public).ok()?;
+        let (extent, known) = past.extents.iter().rev().find(|(_, extent)| extent.rows > 0)?;
+        Some(layout.row(RowId { extent: *extent, row: known.rows - 1 })?.plain.end)
+    }
+}
+
+/// The journal of one add, locked. Dropping it leaves the file: the add can go on from there.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    header: Header,
+    past: Past,
+    tail: Mutex<Tail>,
+}
+
+/// How far it is written.
+#[derive(Debug)]
+struct Tail {
+    end: u64,
+    /// A write failed: what comes after it would not be read.
+    broken: bool,
+}
+
+impl Journal {
+    fn new(path: PathBuf, file: File, header: Header, (past, end): (Past, u64)) -> Self {
+        Self { path, file, header, past, tail: Mutex::new(Tail { end, broken: false }) }
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Deletes it: the add is finished, or given up.
+    ///
+    /// # Errors
+    /// When the directory can not be written.
+    pub fn remove(self) -> Result<(), JournalError> {
+        fs::remove_file(&self.path).map_err(failed(&self.path))?;
+        let directory = self.path.parent().unwrap_or(Path::new("."));
+        File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))
+    }
+
+    /// The same, with all that was written since it was opened in its past.
+    pub(super) fn reopened(self) -> Result<Self, JournalError> {
+        let start = START + u64::try_from(frame(&self.header).len()).expect("a record is small");
+        let (past, _) = Past::read(&self.file, start, self.header.code).map_err(failed(&self.path))?;
+        Ok(Self { past, ..self })
+    }
+
+    pub(super) fn past(&self) -> &Past {
+        &self.past
+    }
+
+    pub(super) fn fingerprint(&self) -> Fingerprint {
+        self.header.fingerprint
+    }
+
+    /// How the add began, with the code that was chosen then.
+    pub(super) fn options(&self) -> AddOptions {
+        let options = self.header.terms.options(self.header.fingerprint.size());
+        AddOptions { code: CodeChoice::Code(self.header.code), ..options }
+    }
+
+    pub(super) fn key(&self) -> Option<ObjectKey> {
+        self.header.key.as_ref().map(|key| ObjectKey::from_bytes(key.0))
+    }
+
+    /// Writes down what is about to be done.
+    pub(super) fn record(&self, record: &Record) -> Result<(), JournalError> {
+        let bytes = frame(record);
+        let mut tail = lock(&self.tail);
+        let written = match tail.broken {
+            true => Err(io::Error::other("an earlier write failed")),
+            false => self.file.write_all_at(&bytes, tail.end),
+        };
+        tail.broken = written.is_err();
+        tail.end += u64::try_from(bytes.len()).expect("a record is small");
+        written.map_err(failed(&self.path))
+    }
+
+    /// The values of the rows of an extent that were known when the journal was opened.
+    pub(super) fn rows(&self, extent: u32) -> Result<Vec<Vec<Node>>, JournalError> {
+        let Some(known) = self.past.extents.get(&extent).filter(|extent| extent.rows > 0) else {
+            return Ok(Vec::new());
+        };
+        let (mut frames, mut rows) = (Frames::new(&self.file, known.rows_at), Vec::new());
+        let count = usize::try_from(known.rows).expect("at most 4,096");
+        while rows.len() < count {
+            match frames.next::<Record>().map_err(failed(&self.path))? {
+                Some(Record::Row { extent: of, nodes, .. }) if of == extent => rows.push(nodes),
+                Some(_) => {}
+                None => return Err(JournalError::Malformed(self.path.clone())),
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn failed(path: &Path) -> impl FnOnce(io::Error) -> JournalError + '_ {
+    |error| JournalError::File { path: path.to_owned(), error }
+}

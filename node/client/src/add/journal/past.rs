@@ -1,0 +1,104 @@
+//! What an unfinished add had done when it ended: read from its journal, and nothing else.
+
+use std::{collections::BTreeMap, fs::File, io};
+
+use ostrakon_proto::{
+    id::{ColumnId, NodeId, ObjectId},
+    params::Code,
+    placement::Draw,
+    sign::Signature,
+    wire::put::UploadId,
+};
+
+use super::{
+    super::hash::Whole,
+    record::{Frames, Record},
+};
+
+/// All of it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Past {
+    pub(crate) extents: BTreeMap<u32, PastExtent>,
+    /// The object, once all its rows were known.
+    pub(crate) object: Option<ObjectId>,
+    /// The hash of the rows that are known, where the object is public.
+    pub(crate) hash: Whole,
+    /// Rows that are known.
+    pub(crate) rows: u64,
+}
+
+/// One extent.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct PastExtent {
+    /// The newest draw, and its epoch's beacon.
+    pub(crate) placed: Option<(Draw, [u8; 32])>,
+    /// Every upload that was begun, oldest first, of any draw.
+    pub(crate) uploads: Vec<PastUpload>,
+    /// Rows whose values are known: these are its first.
+    pub(crate) rows: u32,
+    /// Where the first of them stands in the journal.
+    pub(super) rows_at: u64,
+    /// Its columns, once all its rows were known.
+    pub(crate) columns: Option<Vec<ColumnId>>,
+}
+
+/// One upload.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PastUpload {
+    pub(crate) index: u8,
+    pub(crate) provider: NodeId,
+    pub(crate) id: UploadId,
+    pub(crate) draw: Draw,
+    /// Once it is stored.
+    pub(crate) receipt: Option<Signature>,
+}
+
+impl Past {
+    /// Reads from `at` on until whole records end; gives where that is.
+    pub(super) fn read(file: &File, at: u64, code: Code) -> io::Result<(Self, u64)> {
+        let (mut past, mut frames) = (Self::default(), Frames::new(file, at));
+        let mut last = at;
+        while let Some(record) = frames.next::<Record>()? {
+            // What contradicts the records before it is as good as damaged.
+            if past.note(record, last, code).is_none() {
+                return Ok((past, last));
+            }
+            last = frames.at();
+        }
+        Ok((past, last))
+    }
+
+    /// Takes down one record that stands at `at`.
+    fn note(&mut self, record: Record, at: u64, code: Code) -> Option<()> {
+        match record {
+            Record::Placed { extent, draw, beacon } => {
+                self.extents.entry(extent).or_default().placed = Some((draw, beacon));
+            }
+            Record::Upload { extent, index, provider, id } => {
+                let extent = self.extents.get_mut(&extent)?;
+                let (draw, _) = extent.placed.filter(|_| index < code.n)?;
+                extent.uploads.push(PastUpload { index, provider, id, draw, receipt: None });
+            }
+            Record::Row { extent, row, nodes } => {
+                let extent = self.extents.get_mut(&extent).filter(|extent| extent.rows == row)?;
+                let parts = nodes.get(usize::from(code.n)..)?;
+                parts.iter().for_each(|part| self.hash.push(*part));
+                if row == 0 {
+                    extent.rows_at = at;
+                }
+                extent.rows += 1;
+                self.rows += 1;
+            }
+            Record::Sent { extent, columns } => {
+                let extent = self.extents.get_mut(&extent)?;
+                extent.columns = Some(columns).filter(|columns| columns.len() == usize::from(code.n));
+            }
+            Record::Listed { object } => self.object = Some(object),
+            Record::Receipt { extent, id, signature } => {
+                let mut uploads = self.extents.get_mut(&extent)?.uploads.iter_mut();
+                uploads.find(|upload| upload.id == id)?.receipt = Some(signature);
+            }
+        }
+        Some(())
+    }
+}
