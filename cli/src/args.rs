@@ -27,7 +27,13 @@ const ADD_HELP: &str = "\
 Examples:
   ostrakon add report.pdf
   tar c photos | ostrakon add - --name photos.tar
-  ostrakon add disk.img --class economy --epochs 2000 --dry-run";
+  ostrakon add disk.img --class economy --epochs 2000 --dry-run
+  ostrakon add --resume             go on with every add that was interrupted
+  ostrakon add --resume --dry-run   only list them
+  ostrakon add --abandon disk.img   give one up
+
+An add that was interrupted, by whatever, goes on where it stopped when the same command is run again, as long as the
+file has not changed; holders keep what they have for an hour. Stdin can not be read again: it has to be added anew.";
 
 const GET_HELP: &str = "\
 Examples:
@@ -189,8 +195,8 @@ pub(crate) enum Class {
 #[derive(Debug, Args)]
 pub(crate) struct Add {
     /// The file, or - for stdin
-    #[arg(value_name = "PATH|-")]
-    pub(crate) path: PathBuf,
+    #[arg(value_name = "PATH|-", required_unless_present_any = ["resume", "abandon"])]
+    pub(crate) path: Option<PathBuf>,
     /// Anyone who has the CID may read it: nothing is encrypted
     #[arg(long)]
     pub(crate) public: bool,
@@ -209,6 +215,12 @@ pub(crate) struct Add {
     /// Say what it would cost, and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// Go on with every add of this profile that was interrupted
+    #[arg(long, conflicts_with_all = ["path", "abandon", "public", "class", "code", "epochs", "all", "name"])]
+    pub(crate) resume: bool,
+    /// Give up interrupted adds, of PATH or all of them: holders forget what they have of them
+    #[arg(long, conflicts_with_all = ["public", "class", "code", "epochs", "all", "name", "dry_run"])]
+    pub(crate) abandon: bool,
     /// The name to remember it by on this profile [default: the file's]
     #[arg(long)]
     pub(crate) name: Option<String>,
@@ -429,6 +441,9 @@ mod tests {
             "ostrakon add x --class economy --code 4/6",
             "ostrakon add x --code 6/4",
             "ostrakon add x --epochs 0",
+            "ostrakon add x --resume",
+            "ostrakon add --resume --abandon",
+            "ostrakon add --dry-run",
             "ostrakon get nonsense",
             "ostrakon renew nonsense",
             "ostrakon wallet send ost1x 1",

@@ -76,13 +76,18 @@ impl Objects {
         Ok(remembered.unwrap_or_else(|| link.clone()))
     }
 
-    /// Adds `entry`, on disk when this returns.
+    /// Adds `entry`, unless it is there under this name already; on disk when this returns.
     ///
     /// # Errors
     /// When the file can not be written.
     pub(crate) fn append(&self, entry: &Entry) -> anyhow::Result<()> {
         let _held = self.hold()?;
-        let torn = self.text()?.last().is_some_and(|byte| *byte != b'\n');
+        let text = self.text()?;
+        let same = |old: &Entry| (old.cid, &old.link, &old.name) == (entry.cid, &entry.link, &entry.name);
+        if parse(&text).iter().any(same) {
+            return Ok(());
+        }
+        let torn = text.last().is_some_and(|byte| *byte != b'\n');
         let line = format!("{}{}\n", if torn { "\n" } else { "" }, serde_json::to_string(entry)?);
         let written = private().append(true).open(&self.file).and_then(|mut file| {
             file.write_all(line.as_bytes())?;
@@ -171,7 +176,7 @@ mod tests {
     fn entries_come_back_in_order_and_go() {
         let (_dir, objects) = objects();
         assert_eq!(objects.list().expect("reads"), vec![]);
-        for byte in [1, 2, 3] {
+        for byte in [1, 2, 3, 2] {
             objects.append(&entry(byte)).expect("appends");
         }
         assert!(objects.remove(&entry(2).cid).expect("removes"));

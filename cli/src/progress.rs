@@ -66,6 +66,9 @@ fn words(event: &Event) -> Option<String> {
     match event {
         // The reason names the holder.
         Event::HolderFailed { index, reason, .. } => Some(format!("column {index} goes to another holder: {reason}")),
+        Event::GoesOn { rows: 0 } => None,
+        Event::GoesOn { .. } => Some("going on where an earlier run of this add stopped".to_owned()),
+        Event::StartsAnew { why } => Some(format!("{why}: starting anew, under a new key")),
         Event::Rebuilding { columns, .. } => Some(format!("rebuilding {columns} columns for other holders")),
         Event::Incomplete { columns, .. } => {
             Some(format!("no holder is left for {columns} columns: they wait for repair"))

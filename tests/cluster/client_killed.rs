@@ -1,31 +1,82 @@
-//! The client dies in the middle of an add: nothing that was there suffers, and the next add works.
+//! The client dies in the middle of an add: nothing that was there suffers, the next add works, and what was
+//! interrupted is gone on with or given up.
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::Result;
-use ostrakon_tests::{cluster::until, content};
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{
+    cluster::{Added, until},
+    content,
+};
+use serde::Deserialize;
 
 use crate::Stage;
 
 /// How often a client dies.
-const TIMES: usize = 3;
+const TIMES: u64 = 3;
+
+/// What `add --resume` and `add --abandon` print.
+#[derive(Debug, Deserialize)]
+struct Done {
+    added: Vec<Added>,
+    abandoned: Vec<String>,
+}
+
+/// What `ls` prints.
+#[derive(Debug, Deserialize)]
+struct Listing {
+    objects: Vec<Entry>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Entry {
+    name: String,
+    link: String,
+}
+
+/// What `add --resume --dry-run` prints.
+#[derive(Debug, Deserialize)]
+struct Unfinished {
+    unfinished: Vec<serde_json::Value>,
+}
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let (big, small) = (stage.cluster.files.join("big"), stage.cluster.files.join("small"));
-    content::write_file(&big, 200, 64 << 20)?;
-    let hash = content::write_file(&small, 201, 500_000)?;
-    for _ in 0..TIMES {
+    let (small, mut bigs) = (stage.cluster.files.join("small"), Vec::new());
+    let small_hash = content::write_file(&small, 201, 500_000)?;
+    for time in 0..TIMES {
+        let big = stage.cluster.files.join(format!("big-{time}"));
+        let hash = content::write_file(&big, 210 + time, 64 << 20)?;
         let before = stored(stage)?;
         let mut client = stage.cluster.begin(&["add".as_ref(), big.as_os_str()])?;
         until("bytes arrive at the nodes", Duration::from_secs(30), || Ok(stored(stage)? > before + (4 << 20)))?;
         client.kill();
         drop(client);
         let added = stage.cluster.add(&small, &["--all"])?;
-        stage.cluster.expect_read(&added.link, &hash)?;
+        stage.cluster.expect_read(&added.link, &small_hash)?;
+        bigs.push((big, hash));
     }
     stage.cluster.run(&["ls"])?.expect_code(0)?;
-    fs::remove_file(big)?;
-    Ok(format!("{TIMES} adds of 64 MiB killed halfway"))
+    ensure!(unfinished(stage)? == bigs.len(), "{} adds are unfinished, not {TIMES}", unfinished(stage)?);
+
+    let (given_up, _) = bigs.first().context("one was killed")?;
+    let abandoned: Done = stage.cluster.run(&["add".as_ref(), "--abandon".as_ref(), given_up.as_os_str()])?.json()?;
+    ensure!(abandoned.abandoned.len() == 1 && abandoned.added.is_empty(), "{abandoned:?}");
+    let resumed: Done = stage.cluster.run(&["add", "--resume"])?.json()?;
+    ensure!(resumed.added.len() == bigs.len() - 1 && unfinished(stage)? == 0, "{resumed:?}");
+    let entries = stage.cluster.run(&["ls"])?.json::<Listing>()?.objects;
+    for (big, hash) in &bigs {
+        let name = big.file_name().unwrap_or_default();
+        let links: Vec<&str> =
+            entries.iter().filter(|entry| *entry.name == *name).map(|entry| entry.link.as_str()).collect();
+        ensure!(links.len() == usize::from(big != given_up), "{} is listed {} times", big.display(), links.len());
+        links.iter().try_for_each(|link| stage.cluster.expect_read(link, hash).map(drop))?;
+        fs::remove_file(big)?;
+    }
+    Ok(format!("{TIMES} adds of 64 MiB killed halfway, one of them given up and the others finished"))
+}
+
+fn unfinished(stage: &Stage) -> Result<usize> {
+    Ok(stage.cluster.run(&["add", "--resume", "--dry-run"])?.json::<Unfinished>()?.unfinished.len())
 }
 
 /// Bytes of all files of all nodes.

@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "this is the main function of a test harness")]
 
+mod add_resumed;
 mod any_n_minus_k;
 mod bad_input;
 mod big_file;
@@ -55,7 +56,7 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 9] = [
+const SCENARIOS: [Scenario; 10] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -63,6 +64,7 @@ const SCENARIOS: [Scenario; 9] = [
     scenario("too_many_killed", too_many_killed::run),
     scenario("bit_flip", bit_flip::run),
     scenario("client_killed", client_killed::run),
+    scenario("add_resumed", add_resumed::run),
     scenario("kill_loop", kill_loop::run),
     Scenario { name: "big_file", run: big_file::run, only_long: true },
 ];

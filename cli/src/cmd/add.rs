@@ -1,9 +1,12 @@
 //! `ostrakon add`: stores a file or stdin, remembers its link on this profile, and prints the link.
+//!
+//! A file's add has a journal, which goes last: after the link is remembered and printed. A run that is killed at any
+//! moment and repeated thus ends with one object, paid once. `--resume` and `--abandon` are in [`super::unfinished`].
 
 use std::path::Path;
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Added, Client, CodeChoice, Profile, Quote, Traffic};
+use ostrakon::{AddOptions, Added, Client, CodeChoice, Journals, Kept, Origin, Profile, Quote, Traffic};
 use ostrakon_proto::{
     id::NodeId,
     params::{Class, Code},
@@ -12,7 +15,7 @@ use ostrakon_proto::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Home, interruptible, unix_ms};
+use super::{Home, interruptible, unfinished, unix_ms};
 use crate::{
     args::{self, Add},
     exit::usage,
@@ -35,6 +38,16 @@ pub(crate) struct AddObject {
     price: String,
     survives: String,
     pub(crate) seconds: f64,
+    #[serde(flatten)]
+    traffic: TrafficObject,
+}
+
+/// What went over the network, and what did not have to.
+#[derive(Debug, Serialize)]
+struct TrafficObject {
+    sent_bytes: u64,
+    held_bytes: u64,
+    resumed: bool,
 }
 
 /// Where one column is.
@@ -49,7 +62,7 @@ pub(crate) struct SlotObject {
 }
 
 impl AddObject {
-    fn new(added: &Added, seconds: f64) -> Self {
+    pub(crate) fn new(added: &Added, seconds: f64) -> Self {
         let slot = |slot: &ostrakon::AddedSlot| SlotObject {
             extent: slot.extent,
             index: slot.index,
@@ -58,6 +71,7 @@ impl AddObject {
             column: slot.column.to_string(),
             stored: slot.stored,
         };
+        let Traffic { sent_bytes, held_bytes, resumed } = added.traffic;
         Self {
             cid: added.link.object.to_string(),
             link: added.link.to_string(),
@@ -70,15 +84,21 @@ impl AddObject {
             price: added.price.to_string(),
             survives: survives(added.code, added.tolerance),
             seconds,
+            traffic: TrafficObject { sent_bytes, held_bytes, resumed },
         }
     }
 
-    fn words(&self) -> String {
+    pub(crate) fn words(&self) -> String {
         let (size, rate) = (bytes_text(self.size), rate_text(self.size, self.seconds));
         let (Code { k, n }, stored) = (self.code, self.slots.iter().filter(|slot| slot.stored).count());
+        let (sent, held) = (bytes_text(self.traffic.sent_bytes), bytes_text(self.traffic.held_bytes));
+        let earlier = match self.traffic.resumed {
+            true => format!("\nwent on where an earlier run stopped: {sent} sent now, {held} were there"),
+            false => String::new(),
+        };
         format!(
             "{size} in {:.1} s, {rate}; paid {} obols, until epoch {}\n\
-             any {k} of {n} columns restore it, {stored} of {} are stored; it survives {}",
+             any {k} of {n} columns restore it, {stored} of {} are stored; it survives {}{earlier}",
             self.seconds,
             self.price,
             self.expires_epoch,
@@ -108,21 +128,70 @@ struct QuoteObject {
 /// # Errors
 /// As the SDK's `add`; and when there is no such file.
 pub(crate) async fn run(args: Add, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let options = options(&args);
-    let profile = home.profile()?;
-    let is_stdin = args.path == Path::new("-");
-    if args.dry_run {
-        return quote(&args, &options, &profile, out).await;
-    }
-    if !is_stdin {
-        file_size(&args.path)?;
-    }
-    let client = profile.connect()?;
-    let added = match is_stdin {
-        true => interruptible(add_stdin(&client, &options, out)).await?,
-        false => interruptible(add_file(&client, &args.path, &options, out)).await?,
+    let (options, profile) = (options(&args), home.profile()?);
+    let path = match &args.path {
+        _ if args.abandon => return unfinished::abandon(args.path.as_deref(), &profile, out).await,
+        None if args.dry_run => return unfinished::list(&profile, out),
+        None => return unfinished::resume(&profile, out).await,
+        Some(path) => path,
     };
-    let name = args.name.unwrap_or_else(|| usual_name(&args.path));
+    match path == Path::new("-") {
+        true if args.dry_run => Err(usage("the price of stdin is known only at its end: --dry-run needs a file")),
+        true => stdin(&options, args.name.unwrap_or_default(), &profile, out).await,
+        false if args.dry_run => quote(path, &options, &profile, out).await,
+        false => {
+            let origin = origin(path)?;
+            let origin = match args.name {
+                Some(name) => origin.named(name),
+                None => origin.named(usual_name(path)),
+            };
+            file(&origin, &options, &profile, out).await
+        }
+    }
+}
+
+async fn stdin(options: &AddOptions, name: String, profile: &Profile, out: &Output) -> anyhow::Result<()> {
+    let client = profile.connect()?;
+    let added = interruptible(add_stdin(&client, options, out)).await?;
+    // The object is stored: whatever happens to the list, its link must be seen.
+    let remembered = remember(profile, &added, name);
+    out.words(&added.words());
+    out.answer(&added, |_| added.link.clone())?;
+    remembered
+}
+
+async fn file(origin: &Origin, options: &AddOptions, profile: &Profile, out: &Output) -> anyhow::Result<()> {
+    let (client, journals) = (profile.connect()?, profile.journals());
+    let (added, kept) = loop {
+        let adding = interruptible(add_file(&client, origin, (options, &journals), out)).await;
+        let (added, kept) = adding.inspect_err(|_| out.words(&unfinished::remark(profile)))?;
+        if !kept.outdated {
+            break (added, kept);
+        }
+        keep_outdated(profile, origin, (&added, kept), out)?;
+    };
+    let remembered = remember(profile, &added, origin.name().to_owned());
+    out.words(&added.words());
+    out.answer(&added, |_| added.link.clone())?;
+    remembered?;
+    drop(client);
+    Ok(kept.journal.remove()?)
+}
+
+/// Remembers an object that an earlier run had stored, of a source that has changed since.
+pub(crate) fn keep_outdated(
+    profile: &Profile,
+    origin: &Origin,
+    (added, kept): (&AddObject, Kept),
+    out: &Output,
+) -> anyhow::Result<()> {
+    remember(profile, added, origin.name().to_owned())?;
+    out.words(&format!("what it was before it changed was stored already, and is in `ostrakon ls`: {}", added.cid));
+    Ok(kept.journal.remove()?)
+}
+
+/// Writes the link into the profile's list.
+pub(crate) fn remember(profile: &Profile, added: &AddObject, name: String) -> anyhow::Result<()> {
     let entry = Entry {
         cid: added.cid.parse().context("the SDK names objects by CIDs")?,
         link: added.link.clone(),
@@ -130,10 +199,7 @@ pub(crate) async fn run(args: Add, home: &Home, out: &Output) -> anyhow::Result<
         size: added.size,
         time_ms: unix_ms(),
     };
-    // The object is stored: whatever happens to the list, its link must be seen.
-    let remembered = Objects::of(&profile).append(&entry);
-    out.words(&added.words());
-    out.answer(&added, |_| added.link.clone())?;
+    let remembered = Objects::of(profile).append(&entry);
     remembered.context("the object is stored and its link printed, but this profile could not remember it")
 }
 
@@ -146,23 +212,20 @@ fn options(args: &Add) -> AddOptions {
     AddOptions { public: args.public, code, epochs: args.epochs, all: args.all, ..AddOptions::default() }
 }
 
-/// Adds a file.
+/// Adds a file, or goes on with it.
 ///
 /// # Errors
-/// As the SDK's `add`; and when the file can not be read.
+/// As the SDK's `add`.
 pub(crate) async fn add_file(
     client: &Client,
-    path: &Path,
-    options: &AddOptions,
+    origin: &Origin,
+    (options, journals): (&AddOptions, &Journals),
     out: &Output,
-) -> anyhow::Result<AddObject> {
-    let size = file_size(path)?;
-    let file = tokio::fs::File::open(path).await.map_err(|error| unreadable(path, &error))?;
+) -> anyhow::Result<(AddObject, Kept)> {
     let (began, progress) = (Instant::now(), Progress::new("add", out));
-    let options = AddOptions { size: Some(size), ..options.clone() };
-    let added = client.add(file, &options, &progress.events(out)).await?;
+    let kept = client.add_file(origin, options, journals, &progress.events(out)).await?;
     drop(progress);
-    Ok(AddObject::new(&added, began.elapsed().as_secs_f64()))
+    Ok((AddObject::new(&kept.added, began.elapsed().as_secs_f64()), kept))
 }
 
 async fn add_stdin(client: &Client, options: &AddOptions, out: &Output) -> anyhow::Result<AddObject> {
@@ -172,11 +235,11 @@ async fn add_stdin(client: &Client, options: &AddOptions, out: &Output) -> anyho
     Ok(AddObject::new(&added, began.elapsed().as_secs_f64()))
 }
 
-/// The size of a plain file.
-fn file_size(path: &Path) -> anyhow::Result<u64> {
+/// A plain file, as it is now.
+fn origin(path: &Path) -> anyhow::Result<Origin> {
     let metadata = std::fs::metadata(path).map_err(|error| unreadable(path, &error))?;
     if metadata.is_file() {
-        return Ok(metadata.len());
+        return Origin::file(path).map_err(|error| unreadable(path, &error));
     }
     let path = path.display();
     Err(usage(format!("{path} is no file; a directory goes in as one stream: `tar c {path} | ostrakon add -`")))
@@ -206,11 +269,8 @@ pub(crate) fn survives(code: Code, tolerance: Tolerance) -> String {
     format!("{nodes}, {domains}")
 }
 
-async fn quote(args: &Add, options: &AddOptions, profile: &Profile, out: &Output) -> anyhow::Result<()> {
-    if args.path == Path::new("-") {
-        return Err(usage("the price of stdin is known only at its end: --dry-run needs a file"));
-    }
-    let quote = profile.connect()?.quote(file_size(&args.path)?, options).await?;
+async fn quote(path: &Path, options: &AddOptions, profile: &Profile, out: &Output) -> anyhow::Result<()> {
+    let quote = profile.connect()?.quote(origin(path)?.size(), options).await?;
     let object = QuoteObject::new(&quote);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
@@ -294,6 +354,7 @@ mod tests {
         assert_eq!((value["size"].as_u64(), value["stored_bytes"].as_u64()), (Some(1_000_000), Some(3_000_000)));
         assert_eq!(value["code"], serde_json::json!({"k": 1, "n": 3}));
         assert_eq!((value["height"].as_u64(), value["seconds"].as_f64()), (Some(7), Some(0.5)));
+        assert_eq!((value["sent_bytes"].as_u64(), value["resumed"].as_bool()), (Some(3_000_000), Some(false)));
         let slot = &value["slots"][2];
         assert_eq!(slot["provider"], NodeId::new([2; 32]).to_string());
         assert_eq!(slot["domain"], "a/b/c");
@@ -307,6 +368,12 @@ mod tests {
         assert!(words.starts_with("976.6 KiB in 0.5 s, 2.0 MB/s; paid 1.5 obols, until epoch 720\n"), "{words}");
         let rest = "2 of 3 are stored; it survives the loss of any 2 nodes, and of any whole domain";
         assert!(words.ends_with(rest), "{words}");
+        let traffic = Traffic { sent_bytes: 1 << 20, held_bytes: 2 << 20, resumed: true };
+        let words = AddObject::new(&Added { traffic, ..added() }, 0.5).words();
+        assert!(
+            words.ends_with("went on where an earlier run stopped: 1.0 MiB sent now, 2.0 MiB were there"),
+            "{words}"
+        );
     }
 
     #[test]
@@ -320,7 +387,7 @@ mod tests {
     #[test]
     fn a_directory_is_refused_with_the_way_to_add_it() {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let error = file_size(dir.path()).expect_err("is no file").to_string();
+        let error = origin(dir.path()).expect_err("is no file").to_string();
         assert!(error.contains("tar c") && error.contains("ostrakon add -"), "{error}");
     }
 }

@@ -3,12 +3,12 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use ostrakon::{Client, ErrorKind};
+use ostrakon::{Client, ErrorKind, Profile};
 use ostrakon_proto::{erasure, wire::chain::Head};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Home, unix_ms};
+use super::{Home, unfinished, unix_ms};
 use crate::{
     exit::{self, answered},
     output::{Output, Paint, Style, Table},
@@ -52,6 +52,7 @@ pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = client.as_ref().map(|_| format!("{} is whole", dir.display())).map_err(String::clone);
     checks.push(Check::new("profile", profile));
     checks.push(Check::new("key file", key_file(&dir.join("account.key"))));
+    checks.extend(home.profile().ok().map(|profile| Check::new("adds", adds(&profile))));
     if let Ok(client) = client {
         checks.extend(network(&client).await);
     }
@@ -74,6 +75,12 @@ fn key_mode(mode: u32, path: &Path) -> Result<String, String> {
         return Ok(format!("only its owner can read {}", path.display()));
     }
     Err(format!("{0} has mode {mode:o}, so others can take the account over: chmod 600 {0}", path.display()))
+}
+
+/// Adds that were interrupted are no fault, but somebody may have forgotten them.
+fn adds(profile: &Profile) -> Result<String, String> {
+    let unfinished = unfinished::remark(profile);
+    Ok(if unfinished.is_empty() { "none is unfinished".to_owned() } else { unfinished })
 }
 
 async fn network(client: &Client) -> Vec<Check> {

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::Home;
+use super::{Home, unfinished};
 use crate::{
     objects::{Entry, Objects},
     output::{Output, Table, bytes_text},
@@ -18,7 +18,8 @@ struct Listing {
 /// # Errors
 /// When the list can not be read.
 pub(crate) fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
-    let listing = Listing { objects: Objects::of(&home.profile()?).list()? };
+    let profile = home.profile()?;
+    let listing = Listing { objects: Objects::of(&profile).list()? };
     if listing.objects.is_empty() {
         out.words("nothing was added with this profile");
     }
@@ -30,5 +31,6 @@ pub(crate) fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
         }
         table.render(paint)
     })?;
+    out.words(&unfinished::remark(&profile));
     Ok(())
 }

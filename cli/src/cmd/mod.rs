@@ -36,6 +36,7 @@ mod providers;
 mod renew;
 mod rm;
 mod status;
+mod unfinished;
 mod verify;
 mod wallet;
 

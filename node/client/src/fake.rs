@@ -137,7 +137,8 @@ impl World {
         Self::make(nodes, Params::default(), SimNetwork::new(seed, config))
     }
 
-    /// As [`World::new`], with a ledger whose epochs are this many transactions long, and draws good for so many epochs.
+    /// As [`World::new`], with a ledger whose epochs are this many transactions long, and draws good for so many
+    /// epochs.
     pub(crate) fn hasty(nodes: u8, epoch_blocks: u64, draw_epochs: u64) -> Self {
         let params = Params { epoch_blocks, draw_epochs, ..Params::default() };
         Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))

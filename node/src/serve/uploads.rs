@@ -18,8 +18,8 @@ const COUNT: usize = 256;
 const PER_ACCOUNT: usize = 128;
 /// Finished uploads remembered.
 const FINISHED: usize = 4096;
-/// Time without a request after which an upload is given up: long enough that whoever was killed or lost its network can
-/// go on where it stopped. The account's credit bounds what waits so long.
+/// Time without a request after which an upload is given up: long enough that whoever was killed or lost its network
+/// can go on where it stopped. The account's credit bounds what waits so long.
 const IDLE: Duration = Duration::from_secs(3600);
 /// Time without a request after which an upload gives way to a new one, when there are too many.
 const YIELDING: Duration = Duration::from_secs(600);
@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(uploads.give_way(&open(0, 1), later), None, "it is open already");
         assert_eq!(uploads.give_way(&open(u16::MAX, 99), now), None, "nobody rested for long enough");
         uploads.touch(&open(0, 1).upload, &node, later).expect("open");
-        assert_eq!(uploads.give_way(&open(bound, 1), later), Some(open(1, 1).upload), "its own, longest untouched");
+        assert_eq!(uploads.give_way(&open(999, 1), later), Some(open(1, 1).upload), "its own, longest untouched");
         assert_eq!(uploads.give_way(&open(u16::MAX, 99), later), None, "there is room now");
         assert_eq!(uploads.open(node, open(u16::MAX, 99), later), Ok(None));
         assert!(uploads.give_way(&open(u16::MAX - 1, 99), later).is_some());

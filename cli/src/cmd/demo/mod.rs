@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Client, ErrorKind, GetOptions, Profile};
+use ostrakon::{AddOptions, Client, ErrorKind, GetOptions, Journals, Origin, Profile};
 use ostrakon_proto::{
     id::NodeId,
     link::Link,
@@ -25,7 +25,7 @@ use scene::Scene;
 use crate::{
     args::Demo,
     cmd::{
-        add::AddObject,
+        add::{AddObject, add_file},
         devnet::{
             files::Devnet,
             plan::{self, NodeEntry, Shape},
@@ -198,7 +198,11 @@ impl Stage<'_> {
     async fn add(self, devnet: &Devnet, args: &Demo, file: &Path) -> anyhow::Result<AddObject> {
         let client = connect(devnet)?;
         let options = AddOptions { all: true, ..AddOptions::default() };
-        let added = crate::cmd::add::add_file(&client, file, &options, self.out).await?;
+        let account = client.account().context("the devnet's payer has a key")?;
+        let journals = Journals::new(self.scene.net().join("adds"), client.chain().rules().chain, account);
+        let origin = Origin::file(file).with_context(|| format!("can not read {}", file.display()))?;
+        let (added, kept) = add_file(&client, &origin, (&options, &journals), self.out).await?;
+        kept.journal.remove()?;
         let what = match &args.file {
             Some(file) => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             None => "random bytes".to_owned(),

@@ -1,7 +1,8 @@
-//! The BLAKE3 of a whole public object, from the values of its parts: rows are hashed side by side, where they are read.
+//! The BLAKE3 of a whole public object, from the values of its parts: rows are hashed side by side, where they are
+//! read.
 //!
-//! A part is [`CHUNK`] bytes of plaintext; its value is that of its subtree. Part values follow each other in order, and
-//! only as many are kept as the tree is high, so that memory is the same for any size.
+//! A part is [`CHUNK`] bytes of plaintext; its value is that of its subtree. Part values follow each other in order,
+//! and only as many are kept as the tree is high, so that memory is the same for any size.
 
 use blake3::{
     Hasher,

@@ -206,8 +206,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Asks for room for these columns, each of its holder or, when that one will not, of the next of the draw. A holder
-    /// where an earlier run of this add began goes on from there.
+    /// Asks for room for these columns, each of its holder or, when that one will not, of the next of the draw. A
+    /// holder where an earlier run of this add began goes on from there.
     pub(crate) async fn open(&self, placing: &mut Placing, indexes: &[u8], room: &Room) -> Result<Vec<Lane>, AddError> {
         let mut lanes = Vec::new();
         let mut waiting = FuturesUnordered::new();

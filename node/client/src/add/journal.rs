@@ -150,6 +150,8 @@ pub struct Unfinished {
     pub source: PathBuf,
     /// What it is called.
     pub name: String,
+    /// Bytes of the source.
+    pub size: u64,
     /// Whether it is a plain file: [`Client::add_file`](crate::Client::add_file) goes on with it.
     pub is_file: bool,
     /// How it is added.
@@ -359,6 +361,7 @@ impl Header {
             journal: path.to_owned(),
             source: std::ffi::OsString::from_vec(self.path.clone()).into(),
             name: self.name.clone(),
+            size,
             is_file: matches!(self.fingerprint, Fingerprint::File { .. }),
             options: self.terms.options(size),
             read_bytes: self.read_bytes(past).unwrap_or(0),

@@ -157,8 +157,8 @@ impl Plan {
         epochs.contains(&draw.epoch) && draw.nonce.abs_diff(self.funds.nonce) <= reach
     }
 
-    /// As [`Plan::place`], by a draw that was made before, from the roster and the beacon of its epoch. `None` when these
-    /// do not give one.
+    /// As [`Plan::place`], by a draw that was made before, from the roster and the beacon of its epoch. `None` when
+    /// these do not give one.
     pub(crate) fn place_again(&self, seed: &DrawSeed, roster: &Roster) -> Option<Placing> {
         let min_domains = self.rules.params.min_domains;
         let order = draw(&roster.candidates, seed, self.code, min_domains).ok()?.into_iter().cloned().collect();

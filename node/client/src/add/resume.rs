@@ -1,8 +1,8 @@
 //! Adds that can go on: the same source with the same options finds the journal of an earlier run, and does the rest.
 //!
-//! Whoever adds keeps the [`Journal`] until the link is safe, and deletes it then: a run that is killed at any moment and
-//! repeated ends with one object, paid once. A source that has changed meanwhile starts anew under a new key, after what
-//! was sent of the old one is given up.
+//! Whoever adds keeps the [`Journal`] until the link is safe, and deletes it then: a run that is killed at any moment
+//! and repeated ends with one object, paid once. A source that has changed meanwhile starts anew under a new key, after
+//! what was sent of the old one is given up.
 
 use std::time::Duration;
 
@@ -76,8 +76,8 @@ impl Client {
         }
     }
 
-    /// As [`Client::add_file`], of something else that can be read again: `reader` gives all bytes of `origin`, from its
-    /// start.
+    /// As [`Client::add_file`], of something else that can be read again: `reader` gives all bytes of `origin`, from
+    /// its start.
     ///
     /// # Errors
     /// As [`Client::add_file`]. After [`AddError::SourceChanged`] a new reader starts anew.
@@ -92,9 +92,9 @@ impl Client {
         Box::pin(adding).await.map_err(|(error, _)| error)
     }
 
-    /// Gives an unfinished add up, and deletes its journal: holders forget what they have of it, and what was paid for a
-    /// part of it is paid no longer. `Some` when all of it turns out to be stored and paid for: then nothing is given up,
-    /// and the journal is the caller's to delete.
+    /// Gives an unfinished add up, and deletes its journal: holders forget what they have of it, and what was paid for
+    /// a part of it is paid no longer. `Some` when all of it turns out to be stored and paid for: then nothing is given
+    /// up, and the journal is the caller's to delete.
     ///
     /// # Errors
     /// [`AddError`]; the journal is then left as it is.
