@@ -13,6 +13,7 @@ mod big_file;
 mod bit_flip;
 mod client_killed;
 mod examples;
+mod get_resumed;
 mod kill_loop;
 mod node_starts;
 mod too_many_killed;
@@ -56,7 +57,7 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 10] = [
+const SCENARIOS: [Scenario; 11] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -65,6 +66,7 @@ const SCENARIOS: [Scenario; 10] = [
     scenario("bit_flip", bit_flip::run),
     scenario("client_killed", client_killed::run),
     scenario("add_resumed", add_resumed::run),
+    scenario("get_resumed", get_resumed::run),
     scenario("kill_loop", kill_loop::run),
     Scenario { name: "big_file", run: big_file::run, only_long: true },
 ];
