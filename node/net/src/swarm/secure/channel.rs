@@ -36,22 +36,46 @@ const QUIET: Duration = Duration::from_secs(5);
 pub(in crate::swarm) struct Channel<T> {
     socket: T,
     noise: TransportState,
-    /// From the socket, not opened yet: `received[taken..filled]`.
-    received: Vec<u8>,
-    taken: usize,
-    filled: usize,
-    /// The open message: what is left of it is `plain[read..opened]`.
-    plain: Vec<u8>,
-    read: usize,
-    opened: usize,
+    /// From the socket, not opened yet.
+    received: Buffer,
+    /// What is left of the open message.
+    plain: Buffer,
     /// Written, not sealed yet.
     written: Vec<u8>,
-    /// Not sent yet: `messages[sent..sealed]`.
-    messages: Vec<u8>,
-    sent: usize,
-    sealed: usize,
+    /// Sealed, not sent yet.
+    sealed: Buffer,
     is_due: bool,
     active: Instant,
+}
+
+/// Bytes in the middle of a longer buffer, which keeps its length: nothing is filled with zeros twice.
+#[derive(Default)]
+struct Buffer {
+    bytes: Vec<u8>,
+    start: usize,
+    end: usize,
+}
+
+impl Buffer {
+    fn is_empty(&self) -> bool {
+        self.start == self.end
+    }
+
+    fn filled(&self) -> &[u8] {
+        &self.bytes[self.start..self.end]
+    }
+
+    /// The room behind what is filled, once the buffer has `len` bytes.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        self.bytes.resize(len, 0);
+        &mut self.bytes[self.end..]
+    }
+
+    /// Moves what is filled to the front.
+    fn compact(&mut self) {
+        self.bytes.copy_within(self.start..self.end, 0);
+        (self.start, self.end) = (0, self.end - self.start);
+    }
 }
 
 impl<T> fmt::Debug for Channel<T> {
@@ -62,59 +86,42 @@ impl<T> fmt::Debug for Channel<T> {
 
 impl<T> Channel<T> {
     pub(super) fn new(socket: T, noise: TransportState) -> Self {
-        Self {
-            socket,
-            noise,
-            received: Vec::new(),
-            taken: 0,
-            filled: 0,
-            plain: Vec::new(),
-            read: 0,
-            opened: 0,
-            written: Vec::new(),
-            messages: Vec::new(),
-            sent: 0,
-            sealed: 0,
-            is_due: false,
-            active: Instant::now(),
-        }
+        let (received, plain, sealed) = Default::default();
+        let (written, is_due, active) = (Vec::new(), false, Instant::now());
+        Self { socket, noise, received, plain, written, sealed, is_due, active }
     }
 
     /// Seals what was written since the last message.
     fn seal(&mut self) -> io::Result<()> {
         let prefix = u16::try_from(self.written.len() + TAG).expect("a message's plaintext is bounded");
-        // Buffers keep their length, so that nothing is filled with zeros twice.
-        self.messages.resize(SEND + 2 * (2 + MESSAGE), 0);
-        let start = self.sealed + 2;
-        self.messages[self.sealed..start].copy_from_slice(&prefix.to_be_bytes());
-        let len = self.noise.write_message(&self.written, &mut self.messages[start..]).map_err(io::Error::other)?;
-        self.sealed = start + len;
+        let room = self.sealed.room(SEND + 2 * (2 + MESSAGE));
+        room[..2].copy_from_slice(&prefix.to_be_bytes());
+        let len = self.noise.write_message(&self.written, &mut room[2..]).map_err(io::Error::other)?;
+        self.sealed.end += 2 + len;
         self.written.clear();
         Ok(())
     }
 
     /// Opens the next message, when all of it is here.
     fn open(&mut self) -> io::Result<bool> {
-        let received = &self.received[self.taken..self.filled];
-        let Some((prefix, rest)) = received.split_first_chunk() else { return Ok(false) };
+        let Some((prefix, rest)) = self.received.filled().split_first_chunk() else { return Ok(false) };
         let len = usize::from(u16::from_be_bytes(*prefix));
         let Some(message) = rest.get(..len) else { return Ok(false) };
-        self.plain.resize(PLAIN, 0);
-        let opened = self.noise.read_message(message, &mut self.plain);
-        self.opened = opened.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        (self.read, self.taken) = (0, self.taken + 2 + len);
+        (self.plain.start, self.plain.end) = (0, 0);
+        let opened = self.noise.read_message(message, self.plain.room(PLAIN));
+        self.plain.end = opened.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
+        self.received.start += 2 + len;
         Ok(true)
     }
 
     /// Nothing comes and nothing waits: after a while the memory goes back.
     fn rest(&mut self) {
-        if self.active.elapsed() < QUIET || self.taken < self.filled {
+        if self.active.elapsed() < QUIET || !self.received.is_empty() {
             return;
         }
-        (self.received, self.plain) = (Vec::new(), Vec::new());
-        (self.taken, self.filled, self.read, self.opened) = (0, 0, 0, 0);
-        if self.written.is_empty() && self.sealed == 0 {
-            (self.written, self.messages) = (Vec::new(), Vec::new());
+        (self.received, self.plain) = Default::default();
+        if self.written.is_empty() && self.sealed.is_empty() {
+            (self.written, self.sealed) = Default::default();
         }
     }
 }
@@ -122,13 +129,13 @@ impl<T> Channel<T> {
 impl<T: AsyncWrite + Unpin> Channel<T> {
     /// Sends everything that is sealed.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.sent < self.sealed {
-            match ready!(Pin::new(&mut self.socket).poll_write(cx, &self.messages[self.sent..self.sealed]))? {
+        while !self.sealed.is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, self.sealed.filled()))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                sent => self.sent += sent,
+                sent => self.sealed.start += sent,
             }
         }
-        (self.sent, self.sealed, self.is_due) = (0, 0, false);
+        (self.sealed.start, self.sealed.end, self.is_due) = (0, 0, false);
         Poll::Ready(Ok(()))
     }
 }
@@ -137,16 +144,14 @@ impl<T: AsyncRead + Unpin> Channel<T> {
     /// Receives more; false at the end of the connection.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         // A message that is here in part has room for the rest, and moves only when it has not.
-        if self.taken == self.filled || READ - self.taken < 2 + MESSAGE {
-            self.received.copy_within(self.taken..self.filled, 0);
-            (self.filled, self.taken) = (self.filled - self.taken, 0);
+        if self.received.is_empty() || READ - self.received.start < 2 + MESSAGE {
+            self.received.compact();
         }
-        self.received.resize(READ, 0);
-        let received = ready!(Pin::new(&mut self.socket).poll_read(cx, &mut self.received[self.filled..]))?;
-        self.filled += received;
+        let received = ready!(Pin::new(&mut self.socket).poll_read(cx, self.received.room(READ)))?;
+        self.received.end += received;
         self.active = Instant::now();
         match received {
-            0 if self.filled > 0 => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+            0 if !self.received.is_empty() => Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
             0 => Poll::Ready(Ok(false)),
             _ => Poll::Ready(Ok(true)),
         }
@@ -156,7 +161,7 @@ impl<T: AsyncRead + Unpin> Channel<T> {
 impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        while this.read == this.opened {
+        while this.plain.is_empty() {
             if this.open()? {
                 continue;
             }
@@ -174,9 +179,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
                 Poll::Ready(true) => {}
             }
         }
-        let count = out.len().min(this.opened - this.read);
-        out[..count].copy_from_slice(&this.plain[this.read..this.read + count]);
-        this.read += count;
+        let plain = this.plain.filled();
+        let count = out.len().min(plain.len());
+        out[..count].copy_from_slice(&plain[..count]);
+        this.plain.start += count;
         Poll::Ready(Ok(count))
     }
 }
@@ -184,7 +190,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.sealed >= SEND {
+        if this.sealed.end >= SEND {
             ready!(this.poll_send(cx))?;
         }
         // A frame with its header is one message rather than one and a little.
@@ -201,7 +207,7 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
         if !this.written.is_empty() {
             this.seal()?;
         }
-        this.is_due = this.sealed > 0;
+        this.is_due = !this.sealed.is_empty();
         Poll::Ready(Ok(()))
     }
 
@@ -346,12 +352,12 @@ mod tests {
         write(&mut near, &noise(100_000));
         assert!(turn(&mut near).is_pending());
         while turn(&mut far).is_ready() {}
-        assert!(far.received.capacity() > 0, "more may come soon");
+        assert!(far.received.bytes.capacity() > 0, "more may come soon");
         tokio::time::advance(QUIET).await;
         assert!(turn(&mut far).is_pending() && turn(&mut near).is_pending());
         for channel in [&near, &far] {
-            let held = [&channel.received, &channel.plain, &channel.written, &channel.messages].map(Vec::capacity);
-            assert_eq!(held, [0; 4]);
+            let buffers = [&channel.received, &channel.plain, &channel.sealed].map(|buffer| buffer.bytes.capacity());
+            assert_eq!((buffers, channel.written.capacity()), ([0; 3], 0));
         }
     }
 }
