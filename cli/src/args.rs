@@ -14,6 +14,8 @@ use ostrakon_proto::{
     params::Code,
 };
 
+use crate::target::Target;
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 integrity, 5 network (a retry may help), 6 funds, 7 partial.
 
@@ -26,6 +28,7 @@ Examples:
 const ADD_HELP: &str = "\
 Examples:
   ostrakon add report.pdf
+  ostrakon add photos                  a directory: names, modes, times, symlinks and empty directories are kept
   tar c photos | ostrakon add - --name photos.tar
   ostrakon add disk.img --class economy --epochs 2000 --dry-run
   ostrakon add --resume             go on with every add that was interrupted
@@ -33,14 +36,34 @@ Examples:
   ostrakon add --abandon disk.img   give one up
 
 An add that was interrupted, by whatever, goes on where it stopped when the same command is run again, as long as the
-file has not changed; holders keep what they have for an hour. Stdin can not be read again: it has to be added anew.";
+file has not changed; holders keep what they have for an hour. Stdin can not be read again: it has to be added anew.
+
+Of a directory, owners and extended attributes are not kept, and hard links become files of their own. What can not be
+read, or changes meanwhile, is left out and named, and the exit code is 7.";
 
 const GET_HELP: &str = "\
 Examples:
   ostrakon get LINK -o report.pdf
   ostrakon get LINK -o - --range 0-1023 | xxd
+  ostrakon get LINK -o photos                a directory, with modes, times and symlinks
+  ostrakon get LINK/2024/june -o june        a part of it; nothing else is fetched
 
-Without -o: the name it was added by on this profile, or else its CID, in this directory.";
+Without -o: the name it was added by on this profile, or else its CID, in this directory; for LINK/path, the path's last
+part. A directory is restored whole or not at all; set-user-id and set-group-id bits are dropped.";
+
+const CAT_HELP: &str = "\
+Examples:
+  ostrakon cat LINK | tar x
+  ostrakon cat LINK/notes/today.md           one file of a directory; nothing else is fetched";
+
+const LS_HELP: &str = "\
+Examples:
+  ostrakon ls
+  ostrakon ls --json | jq -r '.objects[].cid'
+  ostrakon ls LINK
+  ostrakon ls -lR CID/photos
+
+Without LINK: what was added with this profile. Names that can not be printed are escaped; times are in UTC.";
 
 const RM_HELP: &str = "\
 Example:
@@ -102,18 +125,18 @@ pub(crate) enum Command {
     /// Make a profile: a new account key, and the network it is for
     #[command(after_help = "Example:\n  ostrakon init --network genesis.toml")]
     Init(Init),
-    /// Store a file, or stdin, and print its link
+    /// Store a file, a directory, or stdin, and print its link
     #[command(after_help = ADD_HELP)]
     Add(Add),
-    /// Fetch an object into a file
+    /// Fetch an object, or a part of a directory, into a file or directory
     #[command(after_help = GET_HELP)]
     Get(Get),
-    /// Write an object to stdout
-    #[command(after_help = "Example:\n  ostrakon cat LINK | tar x")]
+    /// Write an object, or a file of a directory, to stdout
+    #[command(after_help = CAT_HELP)]
     Cat(Cat),
-    /// List what was added with this profile
-    #[command(after_help = "Examples:\n  ostrakon ls\n  ostrakon ls --json | jq -r '.objects[].cid'")]
-    Ls,
+    /// List what was added with this profile, or what is in a directory
+    #[command(after_help = LS_HELP)]
+    Ls(Ls),
     /// Show where an object is kept, and what it survives
     #[command(after_help = "Examples:\n  ostrakon status CID\n  ostrakon status LINK --probe")]
     Status(Status),
@@ -194,7 +217,7 @@ pub(crate) enum Class {
 /// `add`
 #[derive(Debug, Args)]
 pub(crate) struct Add {
-    /// The file, or - for stdin
+    /// The file or directory, or - for stdin
     #[arg(value_name = "PATH|-", required_unless_present_any = ["resume", "abandon"])]
     pub(crate) path: Option<PathBuf>,
     /// Anyone who has the CID may read it: nothing is encrypted
@@ -229,15 +252,16 @@ pub(crate) struct Add {
 /// `get`
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Its link, or the CID of a public object or of one in `ls`
-    pub(crate) link: Link,
+    /// Its link, or the CID of a public object or of one in `ls`; with /path, what is there in a directory
+    #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
+    pub(crate) target: Target,
     /// Where to write it; - is stdout
     #[arg(short, long, value_name = "OUT|-")]
     pub(crate) output: Option<PathBuf>,
     /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
     #[arg(long, value_name = "A-B", value_parser = parse_range)]
     pub(crate) range: Option<Range<u64>>,
-    /// Overwrite the file if there is one
+    /// Replace the file or directory if there is one
     #[arg(long)]
     pub(crate) force: bool,
 }
@@ -245,11 +269,26 @@ pub(crate) struct Get {
 /// `cat`
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
-    /// Its link, or the CID of a public object or of one in `ls`
-    pub(crate) link: Link,
+    /// Its link, or the CID of a public object or of one in `ls`; with /path, that file of a directory
+    #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
+    pub(crate) target: Target,
     /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
     #[arg(long, value_name = "A-B", value_parser = parse_range)]
     pub(crate) range: Option<Range<u64>>,
+}
+
+/// `ls`
+#[derive(Debug, Args)]
+pub(crate) struct Ls {
+    /// A directory's link or CID; with /path, what is there in it
+    #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
+    pub(crate) target: Option<Target>,
+    /// Show mode, size and time as well
+    #[arg(short, long, requires = "target")]
+    pub(crate) long: bool,
+    /// List what is in directories, too
+    #[arg(short = 'R', long, requires = "target")]
+    pub(crate) recursive: bool,
 }
 
 /// A command about one object.
@@ -445,6 +484,9 @@ mod tests {
             "ostrakon add --resume --abandon",
             "ostrakon add --dry-run",
             "ostrakon get nonsense",
+            "ostrakon get nonsense/path",
+            "ostrakon ls -l",
+            "ostrakon ls -R",
             "ostrakon renew nonsense",
             "ostrakon wallet send ost1x 1",
             "ostrakon demo --nodes 2",

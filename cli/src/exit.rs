@@ -3,7 +3,10 @@
 
 use std::{io, process::ExitCode};
 
-use ostrakon::{AddError, ChainError, ErrorKind, GetError, OpenError, ProfileError, StatusError, VerifyError};
+use ostrakon::{
+    AddDirectoryError, AddError, ChainError, ErrorKind, GetError, OpenError, PackReadError, ProfileError, StatusError,
+    VerifyError,
+};
 use serde::Serialize;
 
 /// A failure of the command line itself, with its kind.
@@ -112,13 +115,24 @@ pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
 fn kind_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
     let own = || error.downcast_ref::<Failure>().map(|failure| failure.kind);
     let add = || error.downcast_ref::<AddError>().map(AddError::kind);
+    let directory = || error.downcast_ref::<AddDirectoryError>().map(AddDirectoryError::kind);
+    let pack = || error.downcast_ref::<PackReadError>().map(PackReadError::kind);
     let get = || error.downcast_ref::<GetError>().map(GetError::kind);
     let open = || error.downcast_ref::<OpenError>().map(OpenError::kind);
     let chain = || error.downcast_ref::<ChainError>().map(ChainError::kind);
     let status = || error.downcast_ref::<StatusError>().map(StatusError::kind);
     let verify = || error.downcast_ref::<VerifyError>().map(VerifyError::kind);
     let profile = || error.downcast_ref::<ProfileError>().map(ProfileError::kind);
-    own().or_else(add).or_else(get).or_else(open).or_else(chain).or_else(status).or_else(verify).or_else(profile)
+    own()
+        .or_else(add)
+        .or_else(directory)
+        .or_else(get)
+        .or_else(pack)
+        .or_else(open)
+        .or_else(chain)
+        .or_else(status)
+        .or_else(verify)
+        .or_else(profile)
 }
 
 #[cfg(test)]

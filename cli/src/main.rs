@@ -1,7 +1,7 @@
 //! The command `ostrakon`. In comes the command line; out come data on stdout, words on stderr and the exit code.
 //!
 //! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] speak, [`exit`] says what a failure
-//! means, [`objects`] remembers what was added. How objects are stored and fetched is the SDK's.
+//! means, [`objects`] remembers what was added, [`target`] is what is read. How objects are stored and fetched is the SDK's.
 
 use std::process::ExitCode;
 
@@ -15,6 +15,7 @@ mod exit;
 mod objects;
 mod output;
 mod progress;
+mod target;
 
 use args::{Cli, Global};
 use exit::ErrorObject;

@@ -19,7 +19,7 @@ use ostrakon_proto::{
         tx::{Action, Tx, TxBody},
     },
     limits,
-    manifest::{Extent, Manifest, Protection},
+    manifest::{Content, Extent, Manifest, Protection},
     params::{Code, Params},
     placement::Draw,
     row,
@@ -272,7 +272,7 @@ impl TestObject {
             columns: columns.iter().map(|column| column_id(column)).collect(),
             tokens: (0..code.n).map(|index| token_hash(&key.read_token(0, index))).collect(),
         };
-        let protection = Protection::Sealed { commitment: key.commitment() };
+        let protection = Protection::Sealed { commitment: key.commitment(Content::File) };
         let manifest = Manifest { size, code, protection, extents: vec![extent] };
         let bytes = Bytes::from(manifest.encode());
         Self { id: Manifest::object_id(&bytes), key, manifest, bytes, columns }

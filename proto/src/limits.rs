@@ -47,5 +47,18 @@ pub const NAME: usize = 64;
 /// Addresses of one provider.
 pub const ADDRESSES: usize = 8;
 
+/// Bytes of a path in a pack: under 32 KiB, so that two of them fit one page and every tree of pages narrows.
+pub const PACK_PATH: usize = 32_000;
+/// Bytes of one component of a path in a pack: what file systems allow.
+pub const PACK_NAME: usize = 255;
+/// Bytes of what a symlink in a pack points to: what Linux allows.
+pub const PACK_TARGET: usize = 4_096;
+/// Entries of one pack.
+pub const PACK_ENTRIES: u64 = 16 * 1024 * 1024;
+/// Bytes of one page of a pack's index: about what the smallest read fetches anyway.
+pub const PACK_PAGE: usize = 64 * 1024;
+/// Pages from a pack's root to an entry: as many entries as there may be, in pages of two.
+pub const PACK_DEPTH: usize = 25;
+
 /// Seconds without progress after which a request is given up.
 pub const STALL_SECONDS: u64 = 60;

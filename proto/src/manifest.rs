@@ -35,18 +35,30 @@ pub struct Manifest {
     pub extents: Vec<Extent>,
 }
 
+/// What an object's plaintext is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Content {
+    /// One file: nothing is known of it.
+    #[default]
+    File,
+    /// A directory, packed ([`crate::pack`]).
+    Pack,
+}
+
 /// How an object's content is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protection {
     /// Private: sealed under a key with this commitment ([`crate::seal::ObjectKey::commitment`]).
     Sealed {
-        /// Of the key.
+        /// Of the key, and of what the plaintext is.
         commitment: [u8; 32],
     },
     /// Public: plaintext with this hash.
     Public {
         /// BLAKE3 of the whole content.
         hash: [u8; 32],
+        /// What it is.
+        content: Content,
     },
 }
 
@@ -167,6 +179,8 @@ struct Block {
     v: u8,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     hash: Option<ByteArray<32>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pack: Option<bool>,
     size: u64,
     extents: Vec<ExtentBlock>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -183,13 +197,15 @@ struct ExtentBlock {
 
 impl From<&Manifest> for Block {
     fn from(manifest: &Manifest) -> Self {
-        let (hash, commitment) = match manifest.protection {
-            Protection::Sealed { commitment } => (None, Some(ByteArray::new(commitment))),
-            Protection::Public { hash } => (Some(ByteArray::new(hash)), None),
+        let (hash, pack, commitment) = match manifest.protection {
+            Protection::Sealed { commitment } => (None, None, Some(ByteArray::new(commitment))),
+            Protection::Public { hash, content } => {
+                (Some(ByteArray::new(hash)), (content == Content::Pack).then_some(true), None)
+            }
         };
         let extents = manifest.extents.iter().map(ExtentBlock::from).collect();
         let Code { k, n } = manifest.code;
-        Self { k, n, v: VERSION, hash, size: manifest.size, extents, commitment }
+        Self { k, n, v: VERSION, hash, pack, size: manifest.size, extents, commitment }
     }
 }
 
@@ -210,9 +226,12 @@ impl TryFrom<Block> for Manifest {
     type Error = ManifestError;
 
     fn try_from(block: Block) -> Result<Self, ManifestError> {
-        let protection = match (block.commitment, block.hash) {
-            (Some(commitment), None) => Protection::Sealed { commitment: commitment.into_array() },
-            (None, Some(hash)) => Protection::Public { hash: hash.into_array() },
+        let protection = match (block.commitment, block.hash, block.pack) {
+            (Some(commitment), None, None) => Protection::Sealed { commitment: commitment.into_array() },
+            (None, Some(hash), pack) => {
+                let content = if pack == Some(true) { Content::Pack } else { Content::File };
+                Protection::Public { hash: hash.into_array(), content }
+            }
             _ => return Err(ManifestError::Malformed),
         };
         if block.v != VERSION {
@@ -252,7 +271,7 @@ mod tests {
     fn manifest(size: u64, code: Code, sealed: bool) -> Manifest {
         let protection = match sealed {
             true => Protection::Sealed { commitment: [1; 32] },
-            false => Protection::Public { hash: [2; 32] },
+            false => Protection::Public { hash: [2; 32], content: Content::File },
         };
         let layout = Layout::new(size, code, sealed).expect("a layout");
         Manifest { size, code, protection, extents: extents(layout.extents(), code, sealed) }
@@ -275,6 +294,19 @@ mod tests {
             assert_eq!(Manifest::object_id(&bytes), blake3::hash(&bytes).into());
             assert_eq!(manifest.layout().size(), manifest.size);
         }
+    }
+
+    #[test]
+    fn public_packs_say_so_and_files_say_nothing() {
+        let file = small(false);
+        let pack =
+            Manifest { protection: Protection::Public { hash: [2; 32], content: Content::Pack }, ..file.clone() };
+        assert_eq!(Manifest::decode(&pack.encode()), Ok(pack.clone()));
+        assert_eq!(replaced(&edited(&pack, b"\x64pack\xf5", b""), b"\xa7", b"\xa6"), file.encode());
+        let false_pack = edited(&pack, b"\x64pack\xf5", b"\x64pack\xf4");
+        assert_eq!(Manifest::decode(&false_pack), Err(ManifestError::NotCanonical));
+        let sealed = replaced(&edited(&small(true), b"\xa6", b"\xa7"), b"\x64size", b"\x64pack\xf5\x64size");
+        assert_eq!(Manifest::decode(&sealed), Err(ManifestError::Malformed));
     }
 
     #[test]
@@ -305,7 +337,7 @@ mod tests {
         check(|manifest| manifest.extents[0].columns.truncate(3), columns);
         check(|manifest| manifest.extents[0].tokens.truncate(3), columns);
         check(|manifest| manifest.extents[0].tokens.clear(), columns);
-        check(|manifest| manifest.protection = Protection::Public { hash: [0; 32] }, columns);
+        check(|manifest| manifest.protection = Protection::Public { hash: [0; 32], content: Content::File }, columns);
         let none = Code { k: 4, n: 4 };
         check(|manifest| manifest.code.k = 4, ManifestError::Layout(LayoutError::Code(none)));
         let mut huge = small(true);

@@ -9,10 +9,11 @@
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use crate::{limits::TAG, wire::get::ReadToken};
+use crate::{limits::TAG, manifest::Content, wire::get::ReadToken};
 
 const SEAL: &str = "ostrakon object key seal 1";
 const COMMIT: &str = "ostrakon object key commitment 1";
+const COMMIT_PACK: &str = "ostrakon object key commitment of a pack 1";
 const READ: &str = "ostrakon object key read 1";
 const TOKEN: &str = "ostrakon read token 1";
 
@@ -37,9 +38,14 @@ impl ObjectKey {
         &self.0
     }
 
-    /// What the manifest shows of it: checked before anything is opened, so that one object opens under one key only.
-    pub fn commitment(&self) -> [u8; 32] {
-        blake3::derive_key(COMMIT, &self.0)
+    /// What the manifest shows of it: checked before anything is opened, so that one object opens under one key only,
+    /// and as one kind of content. Who has no key can not tell the kinds apart.
+    pub fn commitment(&self, content: Content) -> [u8; 32] {
+        let context = match content {
+            Content::File => COMMIT,
+            Content::Pack => COMMIT_PACK,
+        };
+        blake3::derive_key(context, &self.0)
     }
 
     /// What a reader shows the holder of this column. Holders can not derive each other's.
@@ -178,7 +184,10 @@ mod tests {
 
     #[test]
     fn what_comes_from_a_key_differs() {
-        let mut all = vec![key(1).commitment(), *key(1).bytes(), key(2).commitment()];
+        let mut all = vec![*key(1).bytes()];
+        for key in [key(1), key(2)] {
+            all.extend([Content::File, Content::Pack].map(|content| key.commitment(content)));
+        }
         for (extent, index) in [(0, 0), (0, 1), (1, 0), (256, 0)] {
             let token = key(1).read_token(extent, index);
             all.extend([token.0, token_hash(&token)]);

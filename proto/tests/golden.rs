@@ -11,7 +11,7 @@ use ostrakon_proto::{
     id::ColumnId,
     layout::Layout,
     link::Link,
-    manifest::{Extent, Manifest, Protection},
+    manifest::{Content, Extent, Manifest, Protection},
     params::Code,
     row,
     seal::{ObjectKey, token_hash},
@@ -53,8 +53,8 @@ fn names(columns: &[Vec<u8>]) -> Vec<ColumnId> {
 fn manifest(size: u64, sealed: bool) -> Manifest {
     let token = |index| token_hash(&key().read_token(0, index));
     let (protection, tokens) = match sealed {
-        true => (Protection::Sealed { commitment: key().commitment() }, (0..4).map(token).collect()),
-        false => (Protection::Public { hash: blake3::hash(&content(size)).into() }, Vec::new()),
+        true => (Protection::Sealed { commitment: key().commitment(Content::File) }, (0..4).map(token).collect()),
+        false => (Protection::Public { hash: blake3::hash(&content(size)).into(), content: Content::File }, Vec::new()),
     };
     Manifest {
         size,
@@ -104,7 +104,7 @@ fn manifests_of_fixed_objects() {
 fn key_and_links_of_a_fixed_object() {
     let object = Manifest::object_id(&manifest(100, true).encode());
     let lines = [
-        format!("commitment {}", hex(&key().commitment())),
+        format!("commitment {}", hex(&key().commitment(Content::File))),
         format!("token 0 0 {}", hex(&key().read_token(0, 0).0)),
         format!("token 1 3 {}", hex(&key().read_token(1, 3).0)),
         format!("token hash 1 3 {}", hex(&token_hash(&key().read_token(1, 3)))),

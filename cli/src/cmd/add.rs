@@ -1,7 +1,8 @@
 //! `ostrakon add`: stores a file or stdin, remembers its link on this profile, and prints the link.
 //!
 //! A file's add has a journal, which goes last: after the link is remembered and printed. A run that is killed at any
-//! moment and repeated thus ends with one object, paid once. `--resume` and `--abandon` are in [`super::unfinished`].
+//! moment and repeated thus ends with one object, paid once. `--resume` and `--abandon` are in [`super::unfinished`],
+//! directories in [`directory`].
 
 use std::path::Path;
 
@@ -23,6 +24,10 @@ use crate::{
     output::{Output, Paint, Table, bytes_text, rate_text},
     progress::Progress,
 };
+
+pub(crate) mod directory;
+
+use directory::Answer;
 
 /// What `add --json` prints: scripts rely on these fields.
 #[derive(Debug, Serialize)]
@@ -139,6 +144,10 @@ pub(crate) async fn run(args: Add, home: &Home, out: &Output) -> anyhow::Result<
         true if args.dry_run => Err(usage("the price of stdin is known only at its end: --dry-run needs a file")),
         true => stdin(&options, args.name.unwrap_or_default(), &profile, out).await,
         false if args.dry_run => quote(path, &options, &profile, out).await,
+        false if path.is_dir() => {
+            let name = args.name.unwrap_or_else(|| usual_name(path));
+            directory::run((path, &name), &options, &profile, out).await
+        }
         false => {
             let origin = origin(path)?;
             let origin = match args.name {
@@ -156,7 +165,7 @@ async fn stdin(options: &AddOptions, name: String, profile: &Profile, out: &Outp
     // The object is stored: whatever happens to the list, its link must be seen.
     let remembered = remember(profile, &added, name);
     out.words(&added.words());
-    out.answer(&added, |_| added.link.clone())?;
+    out.answer(&Answer::of_file(&added), |_| added.link.clone())?;
     remembered
 }
 
@@ -172,7 +181,7 @@ async fn file(origin: &Origin, options: &AddOptions, profile: &Profile, out: &Ou
     };
     let remembered = remember(profile, &added, origin.name().to_owned());
     out.words(&added.words());
-    out.answer(&added, |_| added.link.clone())?;
+    out.answer(&Answer::of_file(&added), |_| added.link.clone())?;
     remembered?;
     drop(client);
     Ok(kept.journal.remove()?)
@@ -186,8 +195,12 @@ pub(crate) fn keep_outdated(
     out: &Output,
 ) -> anyhow::Result<()> {
     remember(profile, added, origin.name().to_owned())?;
-    out.words(&format!("what it was before it changed was stored already, and is in `ostrakon ls`: {}", added.cid));
+    out.words(&outdated_words(added));
     Ok(kept.journal.remove()?)
+}
+
+fn outdated_words(added: &AddObject) -> String {
+    format!("what it was before it changed was stored already, and is in `ostrakon ls`: {}", added.cid)
 }
 
 /// Writes the link into the profile's list.
@@ -241,8 +254,7 @@ fn origin(path: &Path) -> anyhow::Result<Origin> {
     if metadata.is_file() {
         return Origin::file(path).map_err(|error| unreadable(path, &error));
     }
-    let path = path.display();
-    Err(usage(format!("{path} is no file; a directory goes in as one stream: `tar c {path} | ostrakon add -`")))
+    Err(usage(format!("{} is neither a file nor a directory: pipe what it gives to `ostrakon add -`", path.display())))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
@@ -250,7 +262,12 @@ fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
 }
 
 fn usual_name(path: &Path) -> String {
-    let name = path.file_name().filter(|_| path != Path::new("-"));
+    if path == Path::new("-") {
+        return String::new();
+    }
+    // "." and ".." have no name of their own.
+    let whole = || path.canonicalize().ok()?.file_name().map(ToOwned::to_owned);
+    let name = path.file_name().map(ToOwned::to_owned).or_else(whole);
     name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
 
@@ -270,7 +287,11 @@ pub(crate) fn survives(code: Code, tolerance: Tolerance) -> String {
 }
 
 async fn quote(path: &Path, options: &AddOptions, profile: &Profile, out: &Output) -> anyhow::Result<()> {
-    let quote = profile.connect()?.quote(origin(path)?.size(), options).await?;
+    let client = profile.connect()?;
+    let quote = match path.is_dir() {
+        true => client.quote_directory(path, options).await?,
+        false => client.quote(origin(path)?.size(), options).await?,
+    };
     let object = QuoteObject::new(&quote);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
@@ -382,12 +403,21 @@ mod tests {
         check("a/b.txt", "b.txt");
         check("-", "");
         check("/", "");
+        check("a/b/", "b");
+        assert!(!usual_name(Path::new(".")).is_empty());
     }
 
     #[test]
-    fn a_directory_is_refused_with_the_way_to_add_it() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let error = origin(dir.path()).expect_err("is no file").to_string();
-        assert!(error.contains("tar c") && error.contains("ostrakon add -"), "{error}");
+    fn what_is_no_file_is_refused() {
+        let error = origin(Path::new("/dev/null")).expect_err("is no file").to_string();
+        assert!(error.contains("/dev/null") && error.contains("ostrakon add -"), "{error}");
+    }
+
+    #[test]
+    fn scripts_learn_what_was_added() {
+        let object = AddObject::new(&added(), 0.5);
+        let value = serde_json::to_value(Answer::of_file(&object)).expect("serialises");
+        assert_eq!((value["content"].as_str(), value["size"].as_u64()), (Some("file"), Some(1_000_000)));
+        assert!(value.get("entries").is_none() && value.get("skipped").is_none());
     }
 }

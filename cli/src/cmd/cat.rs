@@ -1,6 +1,7 @@
-//! `ostrakon cat`: writes an object to stdout.
+//! `ostrakon cat`: writes an object, or a file of a directory, to stdout.
 
 use ostrakon::GetOptions;
+use ostrakon_proto::manifest::Content;
 
 use super::{Home, get};
 use crate::{args::Cat, objects::Objects, output::Output};
@@ -11,6 +12,10 @@ use crate::{args::Cat, objects::Objects, output::Output};
 /// As the SDK's `get`.
 pub(crate) async fn run(args: Cat, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
-    let link = Objects::of(&profile).complete(&args.link)?;
-    get::to_stdout(&link, &GetOptions { range: args.range, ..GetOptions::default() }, &profile, out).await
+    let link = Objects::of(&profile).complete(&args.target.link)?;
+    let options = GetOptions { range: args.range.clone(), content: Some(Content::File), ..GetOptions::default() };
+    match &args.target.path {
+        Some(path) => get::directory::to_stdout(&profile.connect()?, (&link, path), args.range, out).await,
+        None => get::to_stdout(&link, &options, &profile, out).await,
+    }
 }

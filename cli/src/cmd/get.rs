@@ -1,10 +1,10 @@
 //! `ostrakon get`: fetches an object into a file, or to stdout. The SDK proves every byte, and writes the file whole or
-//! not at all.
+//! not at all. Directories are in [`directory`].
 
 use std::path::{Path, PathBuf};
 
 use ostrakon::{Fetched, GetError, GetOptions, Overwrite, Profile};
-use ostrakon_proto::link::Link;
+use ostrakon_proto::{link::Link, manifest::Content};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -17,6 +17,8 @@ use crate::{
     progress::Progress,
 };
 
+pub(super) mod directory;
+
 /// What `get --json` prints: scripts rely on these fields.
 #[derive(Debug, Serialize)]
 pub(crate) struct GetObject {
@@ -26,6 +28,7 @@ pub(crate) struct GetObject {
     pub(crate) columns_used: Vec<UsedColumn>,
     columns_failed: Vec<FailedColumn>,
     pub(crate) reconstructed: bool,
+    fetched_bytes: u64,
     /// Bytes that an earlier attempt had fetched.
     resumed: u64,
     pub(crate) seconds: f64,
@@ -53,25 +56,14 @@ struct FailedColumn {
 impl GetObject {
     /// The object of what was fetched in this time.
     pub(crate) fn new(fetched: Fetched, seconds: f64, path: Option<&Path>) -> Self {
-        let used = fetched.columns_used.into_iter().map(|column| UsedColumn {
-            extent: column.extent,
-            index: column.index,
-            provider: column.provider.to_string(),
-        });
-        let failed = fetched.columns_failed.into_iter().map(|column| FailedColumn {
-            extent: column.extent,
-            index: column.index,
-            provider: column.provider.map(|provider| provider.to_string()),
-            reason: column.reason,
-            corrupt: column.corrupt,
-        });
         Self {
             cid: fetched.object.to_string(),
             size: fetched.size,
             blake3: hex::encode(fetched.blake3),
-            columns_used: used.collect(),
-            columns_failed: failed.collect(),
+            columns_used: fetched.columns_used.into_iter().map(UsedColumn::from).collect(),
+            columns_failed: fetched.columns_failed.into_iter().map(FailedColumn::from).collect(),
             reconstructed: fetched.reconstructed,
+            fetched_bytes: fetched.fetched_bytes,
             resumed: fetched.resumed,
             seconds,
             path: path.map(|path| path.display().to_string()),
@@ -88,15 +80,35 @@ impl GetObject {
             0 => String::new(),
             resumed => format!(" ({} were here from an earlier attempt)", bytes_text(resumed)),
         };
-        let done = format!("{size}{to}{before} in {:.1} s, {rate}{anew}", self.seconds);
-        [done, self.failures()].join("\n").trim_end().to_owned()
+        let fetched = bytes_text(self.fetched_bytes);
+        let done = format!("{size}{to}{before} in {:.1} s, {rate}, {fetched} fetched{anew}", self.seconds);
+        [done, failures(&self.columns_failed)].join("\n").trim_end().to_owned()
     }
 
-    /// The columns that failed, a line each.
-    fn failures(&self) -> String {
-        // The reason names the node.
-        let line = |column: &FailedColumn| format!("column {} failed: {}", column.index, column.reason);
-        self.columns_failed.iter().map(line).collect::<Vec<_>>().join("\n")
+    /// What there is to say where the bytes themselves were printed.
+    fn after_bytes(&self) -> String {
+        let fetched = format!("{} of {} fetched", bytes_text(self.size), bytes_text(self.fetched_bytes));
+        [fetched, failures(&self.columns_failed)].join("\n").trim_end().to_owned()
+    }
+}
+
+/// The columns that failed, a line each.
+fn failures(columns: &[FailedColumn]) -> String {
+    // The reason names the node.
+    let line = |column: &FailedColumn| format!("column {} failed: {}", column.index, column.reason);
+    columns.iter().map(line).collect::<Vec<_>>().join("\n")
+}
+
+impl From<ostrakon::UsedColumn> for UsedColumn {
+    fn from(column: ostrakon::UsedColumn) -> Self {
+        Self { extent: column.extent, index: column.index, provider: column.provider.to_string() }
+    }
+}
+
+impl From<ostrakon::FailedColumn> for FailedColumn {
+    fn from(column: ostrakon::FailedColumn) -> Self {
+        let ostrakon::FailedColumn { extent, index, provider, reason, corrupt } = column;
+        Self { extent, index, provider: provider.map(|provider| provider.to_string()), reason, corrupt }
     }
 }
 
@@ -107,15 +119,26 @@ impl GetObject {
 pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
     let objects = Objects::of(&profile);
-    let link = objects.complete(&args.link)?;
+    let link = objects.complete(&args.target.link)?;
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    let options = GetOptions { range: args.range, overwrite };
-    if args.output.as_deref() == Some(Path::new("-")) {
-        return to_stdout(&link, &options, &profile, out).await;
+    let within = args.target.path.as_ref();
+    if within.is_some() && args.range.is_some() && !is_stdout(&args) {
+        return Err(usage("a part of a file in a directory goes to stdout: say -o -, or use `ostrakon cat`"));
     }
-    let path = args.output.map_or_else(|| usual_name(&objects, &link), Ok)?;
+    let options = GetOptions { range: args.range.clone(), overwrite, content: Some(Content::File) };
+    if is_stdout(&args) {
+        return match within {
+            Some(path) => directory::to_stdout(&profile.connect()?, (&link, path), args.range, out).await,
+            None => to_stdout(&link, &options, &profile, out).await,
+        };
+    }
+    let named = args.output.clone().or_else(|| within.map(directory::usual_name));
+    let path = named.map_or_else(|| usual_name(&objects, &link), Ok)?;
     refuse_existing(&path, overwrite)?;
     let client = profile.connect()?;
+    if within.is_some() {
+        return directory::restore(&client, (&link, within), (&path, overwrite), out).await;
+    }
     let began = Instant::now();
     let progress = Progress::new("get", out);
     let events = progress.events(out);
@@ -126,7 +149,13 @@ pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<
             error => error.into(),
         })
     };
-    let fetched = interruptible(work).await?;
+    let fetched = match interruptible(work).await {
+        Err(error) if is_directory(&error) && args.range.is_none() => {
+            drop(progress);
+            return directory::restore(&client, (&link, None), (&path, overwrite), out).await;
+        }
+        fetched => fetched?,
+    };
     drop(progress);
     let object = GetObject::new(fetched, began.elapsed().as_secs_f64(), Some(&path));
     out.answer(&object, |_| object.text())?;
@@ -151,8 +180,17 @@ pub(crate) async fn to_stdout(
             .await?;
     drop(progress);
     let object = GetObject::new(fetched, began.elapsed().as_secs_f64(), None);
-    out.answer(&object, |_| object.failures())?;
+    out.answer(&object, |_| object.after_bytes())?;
     Ok(())
+}
+
+fn is_stdout(args: &Get) -> bool {
+    args.output.as_deref() == Some(Path::new("-"))
+}
+
+/// A file was asked for, and it is none: it is got in another way then.
+fn is_directory(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref::<GetError>(), Some(GetError::IsDirectory(_)))
 }
 
 /// The name it was added by, without any directory, or else its CID.
@@ -175,7 +213,10 @@ fn exists(path: &Path) -> anyhow::Error {
 #[cfg(test)]
 mod tests {
     use crate::objects::Entry;
-    use ostrakon_proto::id::{NodeId, ObjectId};
+    use ostrakon_proto::{
+        id::{NodeId, ObjectId},
+        manifest::Content,
+    };
 
     use super::*;
 
@@ -183,6 +224,7 @@ mod tests {
         let (object, provider) = (ObjectId::new([1; 32]), NodeId::new([2; 32]));
         let fetched = Fetched {
             object,
+            content: Content::File,
             size: 3_000_000,
             blake3: [3; 32],
             resumed: 0,
@@ -195,6 +237,7 @@ mod tests {
                 corrupt: false,
             }],
             reconstructed: true,
+            fetched_bytes: 4_000_000,
         };
         GetObject::new(fetched, 2.0, None)
     }
@@ -215,7 +258,7 @@ mod tests {
     #[test]
     fn people_learn_what_failed_on_the_way() {
         let text = object().text();
-        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.5 MB/s, partly computed anew"), "{text}");
+        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.5 MB/s, 3.8 MiB fetched, partly computed anew"), "{text}");
         assert!(text.ends_with("\ncolumn 1 failed: away"), "{text}");
     }
 

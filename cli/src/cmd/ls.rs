@@ -1,12 +1,16 @@
 //! `ostrakon ls`: what was added with this profile, from its own list. Whether it is still kept is `status`'s to say.
+//! With a link, what is in a directory.
 
 use serde::Serialize;
 
 use super::{Home, unfinished};
 use crate::{
+    args::Ls,
     objects::{Entry, Objects},
     output::{Output, Table, bytes_text},
 };
+
+mod directory;
 
 #[derive(Debug, Serialize)]
 struct Listing {
@@ -16,8 +20,15 @@ struct Listing {
 /// Runs the command.
 ///
 /// # Errors
-/// When the list can not be read.
-pub(crate) fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
+/// When the list, or the directory, can not be read.
+pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
+    match &args.target {
+        Some(target) => directory::run(&target.link, &args, home, out).await,
+        None => added(home, out),
+    }
+}
+
+fn added(home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
     let listing = Listing { objects: Objects::of(&profile).list()? };
     if listing.objects.is_empty() {

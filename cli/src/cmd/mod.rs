@@ -51,7 +51,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Add(args) => add::run(args, &home, out).await,
         Command::Get(args) => get::run(args, &home, out).await,
         Command::Cat(args) => cat::run(args, &home, out).await,
-        Command::Ls => ls::run(&home, out),
+        Command::Ls(args) => ls::run(args, &home, out).await,
         Command::Status(args) => status::run(&args, &home, out).await,
         Command::Verify(args) => verify::run(&args, &home, out).await,
         Command::Rm(args) => rm::run(&args, &home, out).await,

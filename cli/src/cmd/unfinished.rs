@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 
 use super::{
-    add::{AddObject, add_file, keep_outdated, remember},
+    add::{AddObject, add_file, directory, keep_outdated, remember},
     interruptible,
 };
 use crate::{
@@ -106,10 +106,13 @@ pub(crate) async fn resume(profile: &Profile, out: &Output) -> anyhow::Result<()
     for one in unfinished {
         let path = one.source.clone();
         match interruptible(go_on(&one, profile, out)).await {
-            Ok((added, journal)) => {
+            Ok(Finished { added, journal, complaint }) => {
                 out.words(&format!("{}: {}", path.display(), added.words()));
                 done.added.push(added);
-                finished.push(journal);
+                finished.extend(journal);
+                if let Err(error) = complaint {
+                    done.fail(path, &error);
+                }
             }
             Err(error) if error.to_string() == INTERRUPTED => return Err(error),
             Err(error) => done.fail(path, &error),
@@ -124,18 +127,29 @@ pub(crate) async fn resume(profile: &Profile, out: &Output) -> anyhow::Result<()
 /// What [`interruptible`] says when it was.
 const INTERRUPTED: &str = "interrupted";
 
-async fn go_on(one: &Unfinished, profile: &Profile, out: &Output) -> anyhow::Result<(AddObject, ostrakon::Journal)> {
-    if !one.is_file {
-        return Err(failure(ErrorKind::Usage, "not a plain file: add it again by its path, and it goes on"));
-    }
+/// An add that is stored and paid for.
+struct Finished {
+    added: AddObject,
+    journal: Option<ostrakon::Journal>,
+    /// What is not in it, where that is something.
+    complaint: anyhow::Result<()>,
+}
+
+async fn go_on(one: &Unfinished, profile: &Profile, out: &Output) -> anyhow::Result<Finished> {
     let client = profile.connect()?;
+    if !one.is_file {
+        let source = (one.source.as_path(), one.name.as_str());
+        let (added, parts, journal) = directory::add(&client, source, (&one.options, profile), out).await?;
+        remember(profile, &added, one.name.clone())?;
+        return Ok(Finished { added, journal, complaint: parts.complaint() });
+    }
     loop {
         let gone = || "the source can not be read any more: `ostrakon add --abandon PATH` gives it up";
         let origin = Origin::file(&one.source).with_context(gone)?.named(one.name.clone());
         let (added, kept) = add_file(&client, &origin, (&one.options, &profile.journals()), out).await?;
         if !kept.outdated {
             remember(profile, &added, one.name.clone())?;
-            return Ok((added, kept.journal));
+            return Ok(Finished { added, journal: Some(kept.journal), complaint: Ok(()) });
         }
         keep_outdated(profile, &origin, (&added, kept), out)?;
     }

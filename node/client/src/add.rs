@@ -16,7 +16,7 @@ use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::state::Domain,
     link::Link,
-    manifest::{Extent, Manifest, Protection},
+    manifest::{Content, Extent, Manifest, Protection},
     params::Code,
     placement::{PlacementError, Tolerance},
     seal::{ObjectKey, token_hash},
@@ -58,6 +58,8 @@ const EPOCHS: u64 = 720;
 pub struct AddOptions {
     /// Bytes of the source, where they are known; then the price is checked before a byte is sent.
     pub size: Option<u64>,
+    /// What the source's bytes are.
+    pub content: Content,
     /// Whether anyone may read it: nothing is encrypted.
     pub public: bool,
     /// How it is coded.
@@ -70,7 +72,8 @@ pub struct AddOptions {
 
 impl Default for AddOptions {
     fn default() -> Self {
-        Self { size: None, public: false, code: CodeChoice::default(), epochs: EPOCHS, all: false }
+        let (content, code) = (Content::File, CodeChoice::default());
+        Self { size: None, content, public: false, code, epochs: EPOCHS, all: false }
     }
 }
 
@@ -312,7 +315,7 @@ where
     }
     let (columns, mut extents) = store(job, &mut source, options, &extents_of(&before)).await?;
     source.check_unchanged()?;
-    let listing = Listing::new(manifest(job, &source, columns));
+    let listing = Listing::new(manifest(job, options.content, &source, columns));
     match job.past_object() {
         Some(object) if object != listing.object => return Err(AddError::changed_rows()),
         Some(_) => {}
@@ -369,10 +372,15 @@ async fn store<R: AsyncRead + Unpin + Send>(
     Ok((columns, extents))
 }
 
-fn manifest<R: AsyncRead + Unpin + Send>(job: &Job<'_>, source: &Source<R>, columns: Vec<Vec<ColumnId>>) -> Manifest {
+fn manifest<R: AsyncRead + Unpin + Send>(
+    job: &Job<'_>,
+    content: Content,
+    source: &Source<R>,
+    columns: Vec<Vec<ColumnId>>,
+) -> Manifest {
     let protection = match &job.key {
-        Some(key) => Protection::Sealed { commitment: key.commitment() },
-        None => Protection::Public { hash: job.hash().expect("the rows of a public source are hashed") },
+        Some(key) => Protection::Sealed { commitment: key.commitment(content) },
+        None => Protection::Public { hash: job.hash().expect("the rows of a public source are hashed"), content },
     };
     let extent = |(number, columns): (u32, Vec<ColumnId>)| {
         let token =

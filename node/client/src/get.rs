@@ -2,46 +2,46 @@
 //!
 //! In goes a link, a range and where the bytes go; out come bytes that were proven against the object's name, in order,
 //! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the
-//! k quickest columns and races whoever is late, [`columns`] proves and remembers who failed. A few rows are under way
-//! at once, never more than a fixed number of bytes. [`path`] writes to a file, whole or not at all, and
+//! k quickest columns and races whoever is late, [`short`] a few cells where those are enough, [`columns`] proves and
+//! remembers who failed. A few rows are under way at once, never more than a fixed number of bytes, also when a reader
+//! does other things between them ([`ahead`]). [`path`] writes to a file, whole or not at all, and
 //! [`partial`] lets the next attempt go on where one stopped.
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
-use bytes::{Bytes, BytesMut};
-use futures::{StreamExt, future::join_all, stream};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 use ostrakon_proto::{
     id::{NodeId, ObjectId},
     layout::Layout,
     limits,
     link::Link,
-    manifest::Protection,
+    manifest::{Content, Protection},
     row::{self, RowError},
-    seal::{OpenError as SealError, Sealer},
 };
-use tokio::{
-    io::{AsyncWrite, AsyncWriteExt},
-    time::timeout,
-};
+use tokio::io::{AsyncWrite, AsyncWriteExt};
 
 use crate::{Client, ErrorKind, Event, Events};
 
+mod ahead;
 pub(crate) mod columns;
 pub(crate) mod open;
 mod partial;
 mod path;
 mod plan;
 pub(crate) mod rows;
+mod short;
 
 pub use columns::FailedColumn;
 pub use open::OpenError;
 pub use path::Overwrite;
 pub use rows::NotEnoughColumns;
 
-use columns::{Columns, Outcome};
+pub(crate) use ahead::Ahead;
+use columns::Columns;
 use open::Opened;
 use partial::Partial;
-use plan::{Part, Step};
+use plan::Step;
 
 /// Bytes of rows under way at most, chunks and plaintext together.
 const WINDOW_BYTES: usize = 64 * 1024 * 1024;
@@ -55,6 +55,8 @@ pub struct GetOptions {
     pub range: Option<Range<u64>>,
     /// What becomes of a file that is there already; only [`Client::get_to_path`] asks.
     pub overwrite: Overwrite,
+    /// What the object must be; anything when not given.
+    pub content: Option<Content>,
 }
 
 /// What was got.
@@ -62,6 +64,8 @@ pub struct GetOptions {
 pub struct Fetched {
     /// The object.
     pub object: ObjectId,
+    /// What the bytes are.
+    pub content: Content,
     /// Bytes written.
     pub size: u64,
     /// BLAKE3 of the bytes written.
@@ -74,6 +78,8 @@ pub struct Fetched {
     pub columns_failed: Vec<FailedColumn>,
     /// Whether data had to be made from parity.
     pub reconstructed: bool,
+    /// Bytes of columns that were received for it: what it cost, rather than what came of it.
+    pub fetched_bytes: u64,
 }
 
 /// A column that was read from.
@@ -108,6 +114,12 @@ pub enum GetError {
     /// A public object's content is not what its manifest says: whoever added it broke it.
     #[error("the content of object {0} has not the hash that its manifest says: do not use it")]
     WrongHash(ObjectId),
+    /// The object is a directory, and a file was asked for.
+    #[error("object {0} is a directory: get it whole, or name a file in it as LINK/path")]
+    IsDirectory(ObjectId),
+    /// The object is a file, and a directory was asked for.
+    #[error("object {0} is a file, no directory: there is no path in it")]
+    IsFile(ObjectId),
     /// The range begins past the end.
     #[error("the object has {size} bytes, and the range begins at {start}")]
     Range {
@@ -136,16 +148,16 @@ impl GetError {
             Self::Open(error) => error.kind(),
             Self::NotEnoughColumns(_) => ErrorKind::Network,
             Self::Inconsistent { .. } | Self::WrongHash(_) => ErrorKind::Integrity,
-            Self::Range { .. } | Self::Exists(_) => ErrorKind::Usage,
+            Self::Range { .. } | Self::Exists(_) | Self::IsDirectory(_) | Self::IsFile(_) => ErrorKind::Usage,
             Self::Write { .. } => ErrorKind::Other,
         }
     }
 }
 
 /// A row's plaintext, as far as wanted.
-struct Plain {
-    bytes: Bytes,
-    reconstructed: bool,
+pub(crate) struct Plain {
+    pub(crate) bytes: Bytes,
+    pub(crate) reconstructed: bool,
 }
 
 impl Client {
@@ -196,6 +208,7 @@ struct Reading {
 impl Reading {
     async fn begin(client: &Client, link: &Link, options: &GetOptions) -> Result<Self, GetError> {
         let opened = Arc::new(client.open(link).await?);
+        opened.check_content(options.content)?;
         let range = checked_range(options, opened.layout.size())?;
         Ok(Self { opened, range, resumed: 0, done: 0, reconstructed: false })
     }
@@ -240,7 +253,7 @@ impl Reading {
     /// A public object's content was read as a whole: is it what the manifest says?
     fn check_hash(&self, hash: [u8; 32]) -> Result<(), GetError> {
         match self.opened.manifest.protection {
-            Protection::Public { hash: listed } if self.done == self.opened.layout.size() && hash != listed => {
+            Protection::Public { hash: listed, .. } if self.done == self.opened.layout.size() && hash != listed => {
                 Err(GetError::WrongHash(self.opened.object))
             }
             _ => Ok(()),
@@ -250,12 +263,14 @@ impl Reading {
     fn fetched(&self, blake3: [u8; 32]) -> Fetched {
         Fetched {
             object: self.opened.object,
+            content: self.opened.content,
             size: self.done,
             blake3,
             resumed: self.resumed,
             columns_used: used(&self.opened),
             columns_failed: failed(&self.opened),
             reconstructed: self.reconstructed,
+            fetched_bytes: self.opened.fetched_bytes(),
         }
     }
 }
@@ -264,7 +279,7 @@ fn count(bytes: usize) -> u64 {
     u64::try_from(bytes).expect("a length fits 64 bits")
 }
 
-fn sink_failed(error: std::io::Error) -> GetError {
+pub(crate) fn sink_failed(error: std::io::Error) -> GetError {
     GetError::Write { to: "the output".to_owned(), error }
 }
 
@@ -276,7 +291,7 @@ fn checked_range(options: &GetOptions, size: u64) -> Result<Range<u64>, GetError
     Ok(range.start..range.end.clamp(range.start, size))
 }
 
-fn used(opened: &Opened) -> Vec<UsedColumn> {
+pub(crate) fn used(opened: &Opened) -> Vec<UsedColumn> {
     let extents = opened.extents.iter().map(|extent| &extent.columns);
     let used = |columns: &Columns| {
         let extent = columns.extent;
@@ -285,7 +300,7 @@ fn used(opened: &Opened) -> Vec<UsedColumn> {
     extents.flat_map(used).collect()
 }
 
-fn failed(opened: &Opened) -> Vec<FailedColumn> {
+pub(crate) fn failed(opened: &Opened) -> Vec<FailedColumn> {
     opened.extents.iter().flat_map(|extent| extent.columns.failures()).collect()
 }
 
@@ -304,9 +319,9 @@ async fn read_step(opened: &Opened, step: Step, place: Option<(Arc<File>, u64)>)
         Some((file, offset)) => file.write_all_at(bytes, offset).map_err(sink_failed),
         None => Ok(()),
     };
-    let short = plan::parts(&opened.layout, &step);
-    if let Some(parts) = short
-        && let Some(bytes) = read_parts(&extent.columns, opened.sealer.as_ref(), parts).await
+    let short = plan::short(&opened.layout, &step);
+    if let Some(short) = short
+        && let Some(bytes) = short::read(&extent.columns, opened.sealer.as_ref(), short).await
     {
         let bytes = bytes.map_err(|error| inconsistent(opened.object, error.into()))?;
         write(&bytes)?;
@@ -328,35 +343,4 @@ async fn read_step(opened: &Opened, step: Step, place: Option<(Arc<File>, u64)>)
 
 fn inconsistent(object: ObjectId, error: RowError) -> GetError {
     GetError::Inconsistent { object, error }
-}
-
-/// The wanted bytes of these parts; `None` when a data column is late or gone, and whole chunks are the way.
-async fn read_parts(
-    columns: &Columns,
-    sealer: Option<&Arc<Sealer>>,
-    parts: Vec<Part>,
-) -> Option<Result<Bytes, SealError>> {
-    let reads = join_all(parts.iter().map(|part| columns.read(part.column, part.range)));
-    let outcomes = timeout(2 * columns.late_after(), reads).await.ok()?;
-    let read = |outcome| match outcome {
-        Outcome::Bytes(bytes) => Some(bytes),
-        Outcome::Again | Outcome::Gone => None,
-    };
-    let cells = outcomes.into_iter().map(read).collect::<Option<Vec<Bytes>>>()?;
-    let sealer = sealer.cloned();
-    let cut = move || {
-        let mut plain = BytesMut::new();
-        for (part, cell) in parts.into_iter().zip(cells) {
-            match (part.sealed, &sealer) {
-                (Some((piece, len)), Some(sealer)) => {
-                    let mut opened = cell[..len].to_vec();
-                    let len = sealer.open(piece, &mut opened)?;
-                    plain.extend_from_slice(&opened[..len][part.wanted]);
-                }
-                _ => plain.extend_from_slice(&cell[part.wanted]),
-            }
-        }
-        Ok(plain.freeze())
-    };
-    Some(columns.workers().run(cut).await)
 }

@@ -13,7 +13,7 @@
 //! # }
 //! ```
 //!
-//! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@verify`], [`mod@status`], `lease` (extend,
+//! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`], [`mod@status`], `lease` (extend,
 //! release), `wallet` (balance, transfer). Below them [`chain`] asks and tells the ledger, [`events`] says what happens
 //! meanwhile, [`profile`] keeps key and network in a directory. Each verb has its own error, and every error an
 //! [`ErrorKind`].
@@ -29,6 +29,7 @@ mod error;
 pub mod events;
 pub mod get;
 mod lease;
+pub mod pack;
 pub mod profile;
 pub mod status;
 pub mod verify;
@@ -43,6 +44,9 @@ pub use client::{Client, ClientParts, Random};
 pub use error::ErrorKind;
 pub use events::{Event, Events};
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
+pub use pack::{
+    AddDirectoryError, AddedDirectory, Keeping, Listing, PackEntries, PackReadError, PackReader, Restored, Skipped,
+};
 pub use profile::{Profile, ProfileError};
 pub use status::{Status, StatusError, StatusOptions, StatusSlot, StatusState};
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};

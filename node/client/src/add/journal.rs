@@ -25,6 +25,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId},
     layout::{Layout, RowId},
+    manifest::Content,
     params::{Class, Code},
     seal::ObjectKey,
 };
@@ -340,7 +341,8 @@ impl Terms {
             CodeChoice::Class(Class::Economy) => Asked::Economy,
             CodeChoice::Code(code) => Asked::Code(code),
         };
-        Self { public: options.public, asked, epochs: options.epochs, all: options.all }
+        let pack = options.content == Content::Pack;
+        Self { pack, public: options.public, asked, epochs: options.epochs, all: options.all }
     }
 
     fn options(&self, size: u64) -> AddOptions {
@@ -349,8 +351,9 @@ impl Terms {
             Asked::Economy => CodeChoice::Class(Class::Economy),
             Asked::Code(code) => CodeChoice::Code(code),
         };
-        let Self { public, epochs, all, .. } = *self;
-        AddOptions { size: Some(size), public, code, epochs, all }
+        let Self { pack, public, epochs, all, .. } = *self;
+        let content = if pack { Content::Pack } else { Content::File };
+        AddOptions { size: Some(size), content, public, code, epochs, all }
     }
 }
 

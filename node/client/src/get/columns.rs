@@ -100,6 +100,8 @@ struct State {
     columns: Vec<ColumnState>,
     times: VecDeque<Duration>,
     failed: Vec<FailedColumn>,
+    /// Bytes of columns that came, whatever became of them.
+    fetched: u64,
 }
 
 /// One column's holders, best first, and what is known of the first.
@@ -155,7 +157,7 @@ impl Columns {
     pub(crate) fn new(shape: Shape, keys: Vec<ColumnKey>, holders: Vec<Vec<Holder>>, wires: Wires) -> Self {
         let Shape { extent, code, column_len } = shape;
         let columns = holders.into_iter().map(|holders| ColumnState { holders: holders.into(), ..Default::default() });
-        let state = State { columns: columns.collect(), times: VecDeque::new(), failed: Vec::new() };
+        let state = State { columns: columns.collect(), times: VecDeque::new(), failed: Vec::new(), fetched: 0 };
         Self { extent, code, column_len, keys, state: Mutex::new(state), wires }
     }
 
@@ -193,6 +195,7 @@ impl Columns {
         let head = answer.decode::<Result<Response, Refusal>>();
         let response = head.map_err(|error| Fault::Corrupt(error.to_string()))?.map_err(Fault::of_refusal)?;
         let (column_len, bytes) = (self.column_len, answer.body);
+        lock(&self.state).fetched += u64::try_from(bytes.len()).expect("a body is at most 256 KiB");
         let check = move || tree::verify_range(&column, column_len, range, &bytes, &response.siblings).map(|()| bytes);
         self.wires.workers.run(check).await.map_err(|error| Fault::Corrupt(error.to_string()))
     }
@@ -341,6 +344,11 @@ impl Columns {
     /// Every holder that failed so far.
     pub(crate) fn failures(&self) -> Vec<FailedColumn> {
         lock(&self.state).failed.clone()
+    }
+
+    /// Bytes of columns that came so far, right or wrong.
+    pub(crate) fn fetched_bytes(&self) -> u64 {
+        lock(&self.state).fetched
     }
 
     /// Columns that were read from, with who gave them.

@@ -9,7 +9,7 @@ use ostrakon_proto::{
     layout::Layout,
     ledger::state::{Commitment, SlotState},
     link::Link,
-    manifest::{Extent, Manifest, ManifestError, Protection},
+    manifest::{Content, Extent, Manifest, ManifestError, Protection},
     seal::{ObjectKey, Sealer},
     wire::{
         Frame, Protocol, Refusal,
@@ -21,7 +21,10 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::columns::{ColumnKey, Columns, Holder, Shape, Wires};
+use super::{
+    GetError,
+    columns::{ColumnKey, Columns, Holder, Shape, Wires},
+};
 use crate::{Client, ErrorKind, chain::ChainError};
 
 /// Holders that are asked for the manifest at once.
@@ -80,10 +83,27 @@ impl OpenError {
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) object: ObjectId,
+    pub(crate) content: Content,
     pub(crate) manifest: Manifest,
     pub(crate) layout: Layout,
     pub(crate) sealer: Option<Arc<Sealer>>,
     pub(crate) extents: Vec<OpenExtent>,
+}
+
+impl Opened {
+    /// Whether the object is what was asked for, if anything was.
+    pub(crate) fn check_content(&self, wanted: Option<Content>) -> Result<(), GetError> {
+        match (wanted, self.content) {
+            (Some(Content::File), Content::Pack) => Err(GetError::IsDirectory(self.object)),
+            (Some(Content::Pack), Content::File) => Err(GetError::IsFile(self.object)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Bytes of column data that were received for it so far, wrong ones too.
+    pub(crate) fn fetched_bytes(&self) -> u64 {
+        self.extents.iter().map(|extent| extent.columns.fetched_bytes()).sum()
+    }
 }
 
 /// One extent, and whether its columns' speed was measured.
@@ -109,7 +129,7 @@ impl Client {
         let holders = holders_of(&commitments);
         self.chain.providers(&holders).await?;
         let manifest = self.manifest(object, holders).await?;
-        let key = check_key(&manifest, link)?;
+        let (key, content) = check_key(&manifest, link)?;
         let layout = manifest.layout();
         let wires = self.wires();
         let columns = |(number, extent): (u32, &Extent)| {
@@ -121,7 +141,7 @@ impl Client {
         };
         let extents = (0..).zip(&manifest.extents).map(columns).collect();
         let sealer = key.map(|key| Arc::new(key.sealer()));
-        Ok(Opened { object, layout, sealer, extents, manifest })
+        Ok(Opened { object, content, layout, sealer, extents, manifest })
     }
 
     pub(crate) fn wires(&self) -> Wires {
@@ -198,12 +218,14 @@ pub(crate) fn column_keys(key: Option<&ObjectKey>, number: u32, extent: &Extent)
     columns.map(|(index, id)| ColumnKey { id: *id, token: key.map(|key| key.read_token(number, index)) }).collect()
 }
 
-/// The key that opens the object; none for a public one.
-fn check_key<'a>(manifest: &Manifest, link: &'a Link) -> Result<Option<&'a ObjectKey>, OpenError> {
+/// The key that opens the object, none for a public one; and what the object is.
+fn check_key<'a>(manifest: &Manifest, link: &'a Link) -> Result<(Option<&'a ObjectKey>, Content), OpenError> {
     match (manifest.protection, &link.key) {
-        (Protection::Public { .. }, _) => Ok(None),
+        (Protection::Public { content, .. }, _) => Ok((None, content)),
         (Protection::Sealed { .. }, None) => Err(OpenError::KeyMissing(link.object)),
-        (Protection::Sealed { commitment }, Some(key)) if key.commitment() == commitment => Ok(Some(key)),
-        (Protection::Sealed { .. }, Some(_)) => Err(OpenError::WrongKey(link.object)),
+        (Protection::Sealed { commitment }, Some(key)) => {
+            let content = [Content::File, Content::Pack].into_iter().find(|kind| key.commitment(*kind) == commitment);
+            content.map(|content| (Some(key), content)).ok_or(OpenError::WrongKey(link.object))
+        }
     }
 }

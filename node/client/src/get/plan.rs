@@ -1,7 +1,8 @@
 //! What to read for a range of an object: pure.
 //!
 //! Whole rows where a range is long. A short range inside one row takes the cells that hold it and no more: of a
-//! private object whole cells, since one opens as a whole; of a public one the few groups of 16 KiB around it.
+//! private object whole cells, since one opens as a whole; of a public one the few groups of 16 KiB around it. In the
+//! short last stripe cells and pieces do not meet: there it takes the cells that its pieces lie in.
 
 use std::ops::Range;
 
@@ -36,6 +37,31 @@ pub(crate) struct Part {
     pub(crate) wanted: Range<usize>,
 }
 
+/// A few cells that hold a short range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Short {
+    pub(crate) parts: Vec<Part>,
+    /// What follows the parts.
+    pub(crate) tail: Option<Tail>,
+}
+
+/// Pieces at the object's end, in cells of its short last stripe.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Tail {
+    /// The cells' columns.
+    pub(crate) columns: Range<usize>,
+    /// What is read of each.
+    pub(crate) range: tree::Range,
+    /// How much of that is the cell.
+    pub(crate) cell: usize,
+    /// Bytes of the first cell that belong to the piece before.
+    pub(crate) skip: usize,
+    /// The sealed pieces, when they are: each with its bytes.
+    pub(crate) sealed: Vec<(PieceId, usize)>,
+    /// Which bytes of the pieces, opened where sealed, are wanted.
+    pub(crate) wanted: Range<usize>,
+}
+
 /// The steps of reading `range`, in order. An empty range has none, but that of an empty object.
 pub(crate) fn steps(layout: Layout, range: Range<u64>) -> impl Iterator<Item = Step> {
     let alone = layout.rows_of(range.clone()).nth(1).is_none();
@@ -47,43 +73,83 @@ pub(crate) fn steps(layout: Layout, range: Range<u64>) -> impl Iterator<Item = S
     })
 }
 
-/// The parts that hold a short range; `None` when whole chunks are the better way, or the only one.
-pub(crate) fn parts(layout: &Layout, step: &Step) -> Option<Vec<Part>> {
-    let (k, piece) = (usize::from(layout.code().k), if layout.is_sealed() { limits::PIECE } else { limits::SEGMENT });
+/// The cells that hold a short range; `None` when whole chunks are the better way.
+pub(crate) fn short(layout: &Layout, step: &Step) -> Option<Short> {
+    let (k, piece) = (usize::from(layout.code().k), piece_bytes(layout));
     let wanted = &step.wanted;
     if wanted.is_empty() {
         return None;
     }
-    let (first, last) = (wanted.start / piece, (wanted.end - 1) / piece);
+    let (first, past) = (wanted.start / piece, (wanted.end - 1) / piece + 1);
+    let stripes = step.shape.cells.len();
+    let is_short = step.shape.cells.last().is_some_and(|cell| *cell < limits::SEGMENT);
+    let full = k * (stripes - usize::from(is_short));
+    let tail = (past > full).then(|| tail(layout, step, first.max(full)..past));
+    let parts = first..past.min(full).max(first);
     // From half of the row on, few whole chunks cost less than many parts.
-    if 2 * (last - first + 1) > k * step.shape.cells.len() {
+    if 2 * (parts.len() + tail.as_ref().map_or(0, |tail| tail.columns.len())) > k * stripes {
         return None;
     }
-    let part = |number: usize| {
-        let (stripe, column) = (number / k, number % k);
-        // In the short last stripe cells and pieces do not meet.
-        step.shape.cells.get(stripe).filter(|cell| **cell == limits::SEGMENT)?;
-        let begin = number * piece;
-        let inside = wanted.start.max(begin) - begin..wanted.end.min(begin + piece) - begin;
-        let cell = step.row.offset() + bytes(stripe * limits::SEGMENT);
-        Some(if layout.is_sealed() {
-            sealed_part(step, number, column, cell, inside)
-        } else {
-            let (range, skip) = cover(cell, &inside);
-            Part { column, range, sealed: None, wanted: inside.start - skip..inside.end - skip }
-        })
+    Some(Short { parts: parts.map(|number| part(layout, step, number)).collect(), tail })
+}
+
+/// Plaintext bytes of a full cell.
+fn piece_bytes(layout: &Layout) -> usize {
+    if layout.is_sealed() { limits::PIECE } else { limits::SEGMENT }
+}
+
+fn part(layout: &Layout, step: &Step, number: usize) -> Part {
+    let (k, piece) = (usize::from(layout.code().k), piece_bytes(layout));
+    let (stripe, column, begin) = (number / k, number % k, number * piece);
+    let inside = step.wanted.start.max(begin) - begin..step.wanted.end.min(begin + piece) - begin;
+    let cell = step.row.offset() + bytes(stripe * limits::SEGMENT);
+    if layout.is_sealed() {
+        return sealed_part(step, number, column, cell, inside);
+    }
+    let (range, skip) = cover(cell, &inside);
+    Part { column, range, sealed: None, wanted: inside.start - skip..inside.end - skip }
+}
+
+/// These pieces of the short last stripe.
+fn tail(layout: &Layout, step: &Step, pieces: Range<usize>) -> Tail {
+    let (k, piece) = (usize::from(layout.code().k), piece_bytes(layout));
+    let stripe = step.shape.cells.len() - 1;
+    let cell = step.shape.cells[stripe];
+    // The stripe's stream begins with a piece, and pieces follow each other in it without a gap.
+    let begin = (pieces.start - stripe * k) * limits::SEGMENT;
+    let sealed: Vec<_> =
+        if layout.is_sealed() { pieces.clone().map(|number| sealed(step, number)).collect() } else { vec![] };
+    let plain = step.wanted.end.min(pieces.end * piece);
+    let end = match sealed.last() {
+        Some((_, last)) => begin + (pieces.len() - 1) * limits::SEGMENT + last,
+        None => begin + plain - pieces.start * piece,
     };
-    (first..=last).map(part).collect()
+    let groups = cell.div_ceil(limits::GROUP).next_power_of_two();
+    Tail {
+        columns: begin / cell..end.div_ceil(cell),
+        range: tree::Range {
+            start: step.row.offset() + bytes(stripe * limits::SEGMENT),
+            length: length(groups * limits::GROUP),
+        },
+        cell,
+        skip: begin % cell,
+        sealed,
+        wanted: step.wanted.start.max(pieces.start * piece) - pieces.start * piece..plain - pieces.start * piece,
+    }
 }
 
 fn sealed_part(step: &Step, number: usize, column: usize, cell: u64, inside: Range<usize>) -> Part {
+    let range = tree::Range { start: cell, length: length(limits::SEGMENT) };
+    Part { column, range, sealed: Some(sealed(step, number)), wanted: inside }
+}
+
+/// The name of a piece of the row, and its bytes when sealed.
+fn sealed(step: &Step, number: usize) -> (PieceId, usize) {
     let plain = usize::try_from(step.shape.plain.end - step.shape.plain.start).expect("a row is at most 64 MiB");
     let count = plain.div_ceil(limits::PIECE).max(1);
     let counter = step.shape.first_piece + u32::try_from(number).expect("a row has at most 1,020 pieces");
     let piece = PieceId { extent: step.row.extent, counter, last: step.shape.last && number + 1 == count };
-    let len = limits::PIECE.min(plain - number * limits::PIECE) + limits::TAG;
-    let range = tree::Range { start: cell, length: length(limits::SEGMENT) };
-    Part { column, range, sealed: Some((piece, len)), wanted: inside }
+    (piece, limits::PIECE.min(plain - number * limits::PIECE) + limits::TAG)
 }
 
 /// The smallest provable range around `inside` of the cell, and how far into the cell it begins.
@@ -137,9 +203,10 @@ mod tests {
         let check = |sealed, range: Range<u64>, expect: Option<Vec<Plain>>| {
             let layout = layout(2 * ROW + 5, sealed);
             let step = steps(layout, range.clone()).next().expect("a step");
-            let got = parts(&layout, &step).map(|parts| {
+            let got = short(&layout, &step).map(|short| {
+                assert_eq!(short.tail, None);
                 let plain = |part: Part| (part.column, part.range.start, part.range.length, part.wanted);
-                parts.into_iter().map(plain).collect::<Vec<_>>()
+                short.parts.into_iter().map(plain).collect::<Vec<_>>()
             });
             assert_eq!(got, expect, "{sealed} {range:?}");
         };
@@ -153,15 +220,43 @@ mod tests {
         check(true, 0..1, Some(vec![(0, 0, 65_536, 0..1)]));
         check(true, 65_520..65_521, Some(vec![(1, 0, 65_536, 0..1)]));
         check(true, ROW..ROW + 1, Some(vec![(0, 262_144, 65_536, 0..1)]));
-        check(true, 2 * ROW..2 * ROW + 1, None);
     }
 
     #[test]
     fn sealed_parts_name_their_piece() {
         let layout = layout(2 * ROW, true);
         let step = steps(layout, 2 * ROW - 1..2 * ROW).next().expect("a step");
-        let parts = parts(&layout, &step).expect("one cell");
+        let Short { parts, tail } = short(&layout, &step).expect("one cell");
+        assert_eq!(tail, None);
         let piece = PieceId { extent: 0, counter: 31, last: true };
         assert_eq!((parts[0].column, parts[0].sealed), (3, Some((piece, 65_536))));
+    }
+
+    #[test]
+    fn the_end_takes_the_cells_that_it_lies_in() {
+        // Two full stripes, and one of 100,000 bytes: cells of 25,024.
+        let size = 2 * 4 * 65_520 + 100_000;
+        let check = |range: Range<u64>, columns, skip, lens: &[usize], wanted| {
+            let layout = layout(size, true);
+            let step = steps(layout, range.clone()).next().expect("a step");
+            let tail = short(&layout, &step).expect("few cells").tail.expect("in the short stripe");
+            let lengths: Vec<usize> = tail.sealed.iter().map(|(_, len)| *len).collect();
+            assert_eq!(
+                (tail.columns, tail.skip, &lengths[..], tail.wanted),
+                (columns, skip, lens, wanted),
+                "{range:?}"
+            );
+            assert_eq!((tail.cell, tail.range), (25_024, tree::Range { start: 2 * 65_536, length: 32_768 }));
+        };
+        check(size - 58..size, 2..4, 65_536 - 2 * 25_024, &[34_496], 34_422..34_480);
+        check(size - 99_999..size - 99_998, 0..3, 0, &[65_536], 1..2);
+        check(size - 40_000..size, 0..4, 0, &[65_536, 34_496], 60_000..100_000);
+        // Of a public object the bytes themselves; the piece before as a part.
+        let layout = layout(2 * 4 * 65_536 + 100_000, false);
+        let step = steps(layout, layout.size() - 100_001..layout.size() - 99_900).next().expect("a step");
+        let Short { parts, tail } = short(&layout, &step).expect("few cells");
+        let tail = tail.expect("in the short stripe");
+        assert_eq!((parts.len(), parts[0].column, tail.columns, tail.skip, tail.wanted), (1, 3, 0..1, 0, 0..100));
+        assert!(tail.sealed.is_empty());
     }
 }

@@ -53,6 +53,8 @@ pub(super) struct Header {
 /// How it is added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Terms {
+    /// Whether it is a directory.
+    pub(super) pack: bool,
     pub(super) public: bool,
     pub(super) asked: Asked,
     pub(super) epochs: u64,

@@ -1,0 +1,647 @@
+//! Whole directories through a network of fake nodes: what goes in comes out, and what should not come in does not.
+
+use std::{
+    ffi::OsStr,
+    fs,
+    os::{
+        fd::AsFd,
+        unix::{ffi::OsStrExt, fs::MetadataExt, fs::PermissionsExt, fs::symlink},
+    },
+    path::Path,
+    time::Duration,
+};
+
+use ostrakon_net::Workers;
+use ostrakon_proto::{
+    codec,
+    link::Link,
+    pack::{Entry, FileContent, Footer, Kind, PackPath, PackWriter, PageRef, Stamp},
+    params::Code,
+};
+use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, mkdirat, mknodat, open, openat, utimensat};
+use tempfile::TempDir;
+use tokio::io::AsyncReadExt;
+
+use super::*;
+use crate::{
+    CodeChoice, Event, GetError, GetOptions, Overwrite,
+    chain::lock,
+    fake::{World, account},
+};
+
+const CODE: Code = Code { k: 4, n: 9 };
+
+fn options() -> AddOptions {
+    AddOptions { code: CodeChoice::Code(CODE), epochs: 10, ..AddOptions::default() }
+}
+
+fn directory() -> TempDir {
+    tempfile::tempdir().expect("a directory")
+}
+
+fn path(text: impl AsRef<[u8]>) -> PackPath {
+    PackPath::new(text.as_ref()).expect("a path")
+}
+
+fn bytes(len: usize, seed: u64) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
+    bytes
+}
+
+fn set_time(at: &Path, seconds: i64, nanos: u32) {
+    let time = Timespec { tv_sec: seconds, tv_nsec: nanos.into() };
+    let times = Timestamps { last_access: time, last_modification: time };
+    utimensat(CWD, at, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).expect("set");
+}
+
+fn set_mode(at: &Path, mode: u32) {
+    fs::set_permissions(at, fs::Permissions::from_mode(mode)).expect("set");
+}
+
+/// All there is to see of a tree, read in another way than ours: path, mode, time, and content or target.
+fn look(at: &Path) -> Vec<String> {
+    let (mut seen, mut open) = (Vec::new(), vec![at.to_owned()]);
+    while let Some(path) = open.pop() {
+        let metadata = path.symlink_metadata().expect("there");
+        let content = if metadata.is_dir() {
+            open.extend(fs::read_dir(&path).expect("readable").map(|entry| entry.expect("an entry").path()));
+            "directory".to_owned()
+        } else if metadata.is_symlink() {
+            format!("{:?}", fs::read_link(&path).expect("readable"))
+        } else {
+            blake3::hash(&fs::read(&path).expect("readable")).to_string()
+        };
+        let (mode, seconds, nanos) = (metadata.mode(), metadata.mtime(), metadata.mtime_nsec());
+        let name = path.strip_prefix(at).expect("below");
+        seen.push(format!("{name:?} {mode:o} {seconds}.{nanos} {content}"));
+    }
+    seen.sort();
+    seen
+}
+
+fn nothing_else_in(directory: &TempDir, names: &[&str]) {
+    let mut found: Vec<String> = fs::read_dir(directory.path())
+        .expect("readable")
+        .map(|entry| entry.expect("an entry").file_name().to_string_lossy().into_owned())
+        .collect();
+    found.sort();
+    assert_eq!(found, names);
+}
+
+/// A directory of everything that names, kinds, modes and times can be.
+fn nasty(at: &Path) {
+    fs::create_dir_all(at.join("empty directory")).expect("made");
+    fs::create_dir_all(at.join("a/b/c")).expect("made");
+    fs::create_dir_all(at.join("locked/inside")).expect("made");
+    let names: [&[u8]; 12] = [
+        b"new\nline",
+        b"invalid \xff\xfe utf-8",
+        "e\u{301} decomposed".as_bytes(),
+        "\u{e9} composed".as_bytes(),
+        b" leading and trailing ",
+        b"-rf",
+        b"a.b",
+        b"a\x01",
+        b"...",
+        b"quote'\"\\",
+        "\u{202e}gnp.exe".as_bytes(),
+        &[b'x'; 255],
+    ];
+    for (number, name) in (0..).zip(names) {
+        fs::write(at.join(OsStr::from_bytes(name)), bytes(number * 13, 1)).expect("written");
+    }
+    fs::write(at.join("empty"), "").expect("written");
+    fs::write(at.join("a/b/c/deep"), "deep").expect("written");
+    fs::write(at.join("locked/inside/file"), "inside").expect("written");
+    // Larger than a row, which is about a megabyte.
+    fs::write(at.join("large"), bytes(3_000_001, 2)).expect("written");
+    fs::hard_link(at.join("large"), at.join("large too")).expect("linked");
+    let links = [("loop", "loop"), ("to nowhere", "no/such"), ("up", ".."), ("out", "/etc/passwd"), ("a/in", "b/c")];
+    links.iter().for_each(|(name, target)| symlink(target, at.join(name)).expect("linked"));
+    set_time(&at.join("out"), 1, 999_999_999);
+    set_time(&at.join("large"), 1_234_567_890, 123_456_789);
+    set_time(&at.join("empty"), -5, 1);
+    for (name, mode) in [("empty", 0), ("large", 0o777), ("locked/inside", 0o500), ("locked", 0o500), ("a", 0o1777)] {
+        set_mode(&at.join(name), mode);
+    }
+    set_time(&at.join("a/b"), 17, 5);
+    set_time(&at.join("locked"), 18, 6);
+    set_time(at, 19, 7);
+}
+
+async fn add(client: &Client, at: &Path) -> AddedDirectory {
+    client.add_directory(at, &options(), None, &Events::none()).await.expect("added")
+}
+
+async fn restore(client: &Client, link: &Link, to: &Path) -> Restored {
+    let reader = client.open_pack(link).await.expect("opened");
+    reader.restore(None, to, Overwrite::Refuse, &Events::none()).await.expect("restored")
+}
+
+async fn names(reader: &PackReader, directory: Option<&PackPath>, listing: Listing) -> Vec<String> {
+    let (mut entries, mut names) = (reader.list(directory, listing).await.expect("listed"), Vec::new());
+    while let Some(entry) = entries.next().await.expect("an entry") {
+        names.push(entry.path.to_string());
+    }
+    names
+}
+
+#[tokio::test(start_paused = true)]
+async fn everything_that_can_be_in_a_directory_comes_back() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    nasty(&source.path().join("tree"));
+    for public in [false, true] {
+        let options = AddOptions { public, ..options() };
+        let added =
+            client.add_directory(&source.path().join("tree"), &options, None, &Events::none()).await.expect("added");
+        assert_eq!((&added.skipped, added.entries), (&vec![], 28));
+        let to = target.path().join(if public { "public" } else { "private" });
+        let restored = restore(&client, &added.added.link, &to).await;
+        assert_eq!((restored.entries, restored.bits_dropped, restored.blake3), (28, 0, None));
+        assert_eq!(look(&to), look(&source.path().join("tree")));
+        assert_eq!(
+            walk(&to).expect("listed").fingerprint(),
+            walk(&source.path().join("tree")).expect("listed").fingerprint()
+        );
+    }
+    nothing_else_in(&target, &["private", "public"]);
+    // What is given may be a symlink to the directory; what is in it may not.
+    symlink("tree", source.path().join("link")).expect("linked");
+    assert_eq!(add(&client, &source.path().join("link")).await.entries, 28);
+    let nothing = client.add_directory(&source.path().join("none"), &options(), None, &Events::none()).await;
+    assert_eq!(nothing.expect_err("is not there").kind(), ErrorKind::Usage);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_worker_is_enough() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    for number in 0..20_000u64 {
+        let at = source.path().join(format!("{:03}", number % 100));
+        fs::create_dir_all(&at).expect("made");
+        fs::write(at.join(format!("{number}")), bytes(600, number)).expect("written");
+    }
+    // An index of several fetches among contents of several windows: all of it asks for the same worker.
+    let client = Client { workers: Workers::pool(1), ..world.client() };
+    let link = add(&client, source.path()).await.added.link;
+    restore(&client, &link, &target.path().join("to")).await;
+    assert_eq!(look(&target.path().join("to")), look(source.path()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_add_of_a_directory_goes_on_where_it_stopped() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    let at = source.path().join("tree");
+    nasty(&at);
+    fs::write(at.join("zz larger"), bytes(30 << 20, 5)).expect("written");
+    let journals = Journals::new(target.path().join("adds"), client.chain().rules().chain, account().public());
+    let keeping = Some(Keeping { journals: &journals, name: "tree" });
+    let (mut runs, mut before) = (0, 0);
+    let added = loop {
+        let limit = Duration::from_millis(200 + 100 * runs);
+        let (how, none) = (options(), Events::none());
+        let adding = client.add_directory(&at, &how, keeping, &none);
+        match tokio::time::timeout(limit, Box::pin(adding)).await {
+            Ok(added) => break added.expect("added"),
+            Err(_) => runs += 1,
+        }
+        let Some(Ok(unfinished)) = journals.list().expect("listed").pop() else { continue };
+        assert_eq!((unfinished.name.as_str(), unfinished.options.content), ("tree", Content::Pack));
+        before = before.max(unfinished.read_bytes);
+    };
+    assert!(runs > 1 && before > 0 && added.added.traffic.resumed, "{runs} runs, {before} bytes");
+    assert!(added.added.traffic.sent_bytes < added.added.stored_bytes, "{:?}", added.added.traffic);
+    assert_eq!((added.entries, added.skipped.len(), added.outdated), (29, 0, false));
+    let to = target.path().join("to");
+    restore(&client, &added.added.link, &to).await;
+    assert_eq!(look(&to), look(&at));
+    // Whoever is killed before the link is safe, and finds the directory changed, gets both.
+    fs::write(at.join("another"), "one").expect("written");
+    drop(added.journal);
+    let old = client.add_directory(&at, &options(), keeping, &Events::none()).await.expect("found");
+    assert!(old.outdated && old.added.link == added.added.link);
+    old.journal.expect("kept").remove().expect("removed");
+    let new = client.add_directory(&at, &options(), keeping, &Events::none()).await.expect("added");
+    assert_eq!((new.outdated, new.entries), (false, 30));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_empty_directory_comes_back() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    let added = add(&client, source.path()).await;
+    assert_eq!((added.entries, added.added.size), (0, 5 + 58));
+    restore(&client, &added.added.link, &target.path().join("to")).await;
+    assert_eq!(look(&target.path().join("to")), look(source.path()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_levels_come_back() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    let mut at = open(source.path(), OFlags::DIRECTORY, Mode::empty()).expect("opened");
+    for level in 0..10_000 {
+        mkdirat(&at, "d", Mode::RWXU).expect("made");
+        symlink_at(&at, level);
+        at = openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).expect("opened");
+    }
+    drop(at);
+    let before = walk(source.path()).expect("listed");
+    assert_eq!((before.entries(), before.skipped().len()), (10_100, 0));
+    let added = add(&client, source.path()).await;
+    let to = target.path().join("to");
+    restore(&client, &added.added.link, &to).await;
+    assert_eq!(walk(&to).expect("listed").fingerprint(), before.fingerprint());
+    let reader = client.open_pack(&added.added.link).await.expect("opened");
+    let deep = path(["d"; 9_999].join("/"));
+    assert_eq!(names(&reader, Some(&deep), Listing::Everything).await.len(), 1);
+    // A directory of this depth is not what tempfile removes.
+    for (parent, name) in [(source.path(), "d"), (target.path(), "to")] {
+        let parent = open(parent, OFlags::DIRECTORY, Mode::empty()).expect("opened");
+        place::remove(parent.as_fd(), name.as_bytes()).expect("removed");
+    }
+}
+
+fn symlink_at(directory: impl AsFd, level: u32) {
+    if level.is_multiple_of(100) {
+        rustix::fs::symlinkat("..", directory, "up").expect("linked");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_file_of_many_is_read_alone() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    for number in 0..10_000u64 {
+        let at = source.path().join(format!("{:02}", number % 100));
+        fs::create_dir_all(&at).expect("made");
+        fs::write(at.join(format!("file {number:05}")), bytes(4_096, number)).expect("written");
+    }
+    let added = add(&client, source.path()).await;
+    assert_eq!(added.entries, 10_100);
+    // The index and what the code adds to the last row.
+    let user = 10_000 * 4_096;
+    assert!(added.added.stored_bytes * 100 / (user * 9 / 4) < 104, "{} stored", added.added.stored_bytes);
+    for number in [0, 4_217, 9_999u64] {
+        let at = path(format!("{:02}/file {number:05}", number % 100));
+        world.take_reads();
+        let reader = client.open_pack(&added.added.link).await.expect("opened");
+        let mut out = Vec::new();
+        let fetched = reader.read(&at, None, &mut out, &Events::none()).await.expect("read");
+        assert!(out == bytes(4_096, number));
+        let read: usize = world.take_reads().iter().sum();
+        assert_eq!(u64::try_from(read), Ok(fetched.fetched_bytes));
+        assert!(read < 1 << 20, "{read} bytes for one file");
+        let mut middle = Vec::new();
+        reader.read(&at, Some(1_000..1_010), &mut middle, &Events::none()).await.expect("read");
+        assert_eq!(middle, bytes(4_096, number)[1_000..1_010]);
+        let top = names(&reader, None, Listing::Children).await;
+        assert_eq!((top.len(), top[42].as_str()), (100, "42"));
+        let inside = names(&reader, Some(&path("42")), Listing::Everything).await;
+        assert_eq!((inside.len(), inside[1].as_str()), (100, "42/file 00142"));
+    }
+    assert_eq!(restore(&client, &added.added.link, &target.path().join("to")).await.size, user);
+    assert_eq!(look(&target.path().join("to")), look(source.path()));
+    let reader = client.open_pack(&added.added.link).await.expect("opened");
+    let part = reader.restore(Some(&path("42")), &target.path().join("42"), Overwrite::Refuse, &Events::none()).await;
+    let part = part.expect("restored");
+    assert_eq!((part.entries, part.size), (100, 100 * 4_096));
+    assert!(part.fetched_bytes < 3 << 20, "{} bytes for a hundredth", part.fetched_bytes);
+    assert_eq!(look(&target.path().join("42")), look(&source.path().join("42")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_asked_for_wrongly_is_named() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    nasty(source.path());
+    let link = add(&client, source.path()).await.added.link;
+    let reader = client.open_pack(&link).await.expect("opened");
+    let check = async |at: &str, kind: ErrorKind, says: &str| {
+        let error = reader.read(&path(at), None, &mut Vec::new(), &Events::none()).await.expect_err("is no file");
+        assert_eq!(error.kind(), kind, "{at}: {error}");
+        assert!(error.to_string().contains(says), "{at}: {error}");
+    };
+    check("a/b/c/none", ErrorKind::NotFound, "a/b/c is there").await;
+    check("a/none/x/y/z", ErrorKind::NotFound, "no such path: a/none/x/y/z; a is there").await;
+    check("zzz", ErrorKind::NotFound, "nothing of it is there").await;
+    check("a/b/c/deep/er/still", ErrorKind::Usage, "a/b/c/deep is no directory").await;
+    check("a/in/deep", ErrorKind::Usage, "a/in is no directory").await;
+    check("a/b", ErrorKind::Usage, "a/b is a directory").await;
+    check("out", ErrorKind::Usage, "symlink to /etc/passwd").await;
+    let past = reader.read(&path("a/b/c/deep"), Some(5..6), &mut Vec::new(), &Events::none()).await;
+    assert_eq!(past.expect_err("past the end").kind(), ErrorKind::Usage);
+
+    let whole = GetOptions { content: Some(Content::File), ..GetOptions::default() };
+    let error = client.get(&link, &whole, &mut Vec::new(), &Events::none()).await.expect_err("is no file");
+    assert!(matches!(error, GetError::IsDirectory(_)), "{error}");
+    let file = client.add(&b"file"[..], &options(), &Events::none()).await.expect("added").link;
+    let error = client.open_pack(&file).await.expect_err("is no directory");
+    assert_eq!((error.kind(), error.to_string().contains("no directory")), (ErrorKind::Usage, true));
+
+    let to = target.path().join("one");
+    let one = reader.restore(Some(&path("large")), &to, Overwrite::Refuse, &Events::none()).await.expect("restored");
+    assert_eq!((one.entries, one.blake3), (1, Some(blake3::hash(&bytes(3_000_001, 2)).into())));
+    assert_eq!(look(&to), look(&source.path().join("large")));
+    let to = target.path().join("link");
+    reader.restore(Some(&path("out")), &to, Overwrite::Refuse, &Events::none()).await.expect("restored");
+    assert_eq!(look(&to), look(&source.path().join("out")));
+    nothing_else_in(&target, &["link", "one"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_is_replaced_as_a_whole_or_left_alone() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    fs::write(source.path().join("new"), "new").expect("written");
+    let link = add(&client, source.path()).await.added.link;
+    let reader = client.open_pack(&link).await.expect("opened");
+    let to = target.path().join("to");
+    let restore = async |overwrite| reader.restore(None, &to, overwrite, &Events::none()).await;
+    for occupy in [
+        |to: &Path| fs::write(to, "a file").expect("written"),
+        |to: &Path| symlink("/", to).expect("linked"),
+        |to: &Path| {
+            fs::create_dir_all(to.join("old/directory")).expect("made");
+            set_mode(&to.join("old/directory"), 0);
+        },
+    ] {
+        occupy(&to);
+        let error = restore(Overwrite::Refuse).await.expect_err("something is there");
+        assert!(matches!(error, PackReadError::Get(GetError::Exists(_))), "{error}");
+        assert!(!to.join("new").exists());
+        restore(Overwrite::Replace).await.expect("replaced");
+        assert_eq!(look(&to), look(source.path()));
+        nothing_else_in(&target, &["to"]);
+        fs::remove_dir_all(&to).expect("removed");
+    }
+    restore(Overwrite::Replace).await.expect("nothing is there");
+    assert_eq!(look(&to), look(source.path()));
+    let nowhere = reader.restore(None, &target.path().join("no/such/place"), Overwrite::Refuse, &Events::none()).await;
+    assert_eq!(nowhere.expect_err("no directory to be in").kind(), ErrorKind::Other);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cancelled_leaves_nothing_behind() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    for number in 0..2_000u64 {
+        fs::write(source.path().join(format!("{number}")), bytes(4_096, number)).expect("written");
+    }
+    let link = add(&client, source.path()).await.added.link;
+    let to = target.path().join("to");
+    let seen = std::sync::Arc::new(std::sync::Mutex::new(0));
+    for milliseconds in [1, 50, 100, 150, 200, 300] {
+        let sees = std::sync::Arc::clone(&seen);
+        let parts = target.path().to_owned();
+        let events = Events::to(move |event| {
+            if let Event::Progress { .. } = event {
+                *lock(&sees) += fs::read_dir(&parts).expect("readable").count();
+            }
+        });
+        let work = async {
+            let reader = client.open_pack(&link).await.expect("opened");
+            reader.restore(None, &to, Overwrite::Refuse, &events).await
+        };
+        let ended = tokio::time::timeout(Duration::from_millis(milliseconds), work).await;
+        if ended.is_err() {
+            nothing_else_in(&target, &[]);
+        }
+    }
+    assert!(*lock(&seen) > 0, "some of it was under way");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_stored_is_named_and_the_rest_is_stored() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    fs::create_dir_all(source.path().join("a")).expect("made");
+    fs::write(source.path().join("a/file"), "file").expect("written");
+    mknodat(CWD, source.path().join("a/fifo"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).expect("made");
+    let _socket = std::os::unix::net::UnixListener::bind(source.path().join("socket")).expect("bound");
+    fs::write(source.path().join("set-id"), "x").expect("written");
+    set_mode(&source.path().join("set-id"), 0o6755);
+    let added = add(&client, source.path()).await;
+    let skipped: Vec<_> = added.skipped.iter().map(|skipped| skipped.path.to_string_lossy().into_owned()).collect();
+    assert_eq!(skipped, ["a/fifo", "socket"]);
+    assert!(added.skipped[0].reason.contains("a fifo"), "{:?}", added.skipped);
+    let restored = restore(&client, &added.added.link, &target.path().join("to")).await;
+    assert_eq!((restored.entries, restored.bits_dropped), (3, 1));
+    assert_eq!(fs::metadata(target.path().join("to/set-id")).expect("there").mode() & 0o7777, 0o755);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_changes_meanwhile_is_left_out_and_nothing_else() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    let at = |name: &str| source.path().join(name);
+    let changing = ["grown", "shrunk", "gone", "fifo", "touched", "other", "in/gone with it"];
+    fs::create_dir_all(at("in")).expect("made");
+    for (seed, name) in (0..).zip(changing.iter().chain(&["kept 1", "kept 2", "zz kept"])) {
+        fs::write(at(name), bytes(100_000, seed)).expect("written");
+        set_time(&at(name), 1_000, 0);
+    }
+    let walked = walk(source.path()).expect("listed");
+    let (size, fingerprint) = (walked.size(), walked.fingerprint());
+    fs::OpenOptions::new()
+        .append(true)
+        .open(at("grown"))
+        .and_then(|mut file| std::io::Write::write_all(&mut file, b"x"))
+        .expect("grown");
+    fs::OpenOptions::new().write(true).open(at("shrunk")).and_then(|file| file.set_len(5)).expect("shrunk");
+    fs::remove_file(at("gone")).expect("removed");
+    fs::remove_file(at("fifo")).expect("removed");
+    mknodat(CWD, at("fifo"), rustix::fs::FileType::Fifo, Mode::RUSR, 0).expect("made");
+    set_time(&at("touched"), 1_000, 1);
+    fs::remove_file(at("other")).expect("removed");
+    symlink("kept 1", at("other")).expect("linked");
+    fs::rename(at("in"), at("moved")).expect("moved");
+    assert_ne!(walk(source.path()).expect("listed").fingerprint(), fingerprint);
+    let mut stream = PackSource::new(walked);
+    let options = AddOptions { size: Some(size), content: Content::Pack, ..options() };
+    let added = client.add(&mut stream, &options, &Events::none()).await.expect("as long as announced");
+    let (entries, skipped) = stream.into_outcome();
+    let mut expect: Vec<_> = changing.map(PathBuf::from).to_vec();
+    expect.sort();
+    assert_eq!(skipped.iter().map(|skipped| skipped.path.clone()).collect::<Vec<_>>(), expect);
+    let told =
+        |skipped: &Skipped| skipped.reason.contains("changed while") || skipped.reason.contains("can not be read");
+    assert!(skipped.iter().all(told), "{skipped:?}");
+    assert_eq!(entries, 4);
+    let to = target.path().join("to");
+    let restored = restore(&client, &added.link, &to).await;
+    assert_eq!(restored.size, 300_000);
+    for name in ["kept 1", "kept 2", "zz kept"] {
+        assert_eq!(look(&to.join(name)), look(&at(name)));
+    }
+    assert_eq!(fs::read_dir(&to).expect("readable").count(), 4);
+}
+
+#[tokio::test]
+async fn a_file_that_changes_under_the_reader_is_left_out() {
+    let source = directory();
+    let at = source.path().join("large");
+    for (number, change) in [
+        |at: &Path| drop(fs::File::options().write(true).open(at).and_then(|file| file.set_len(3_000_000))),
+        |at: &Path| fs::write(at, bytes(20_000_000, 2)).expect("written"),
+        |at: &Path| fs::remove_file(at).expect("removed"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(&at, bytes(20_000_000, 1)).expect("written");
+        set_time(&at, 1_000, 0);
+        let walked = walk(source.path()).expect("listed");
+        let size = walked.size();
+        let mut stream = PackSource::new(walked);
+        let mut first = [0; 100];
+        stream.read_exact(&mut first).await.expect("read");
+        change(&at);
+        let mut rest = Vec::new();
+        stream.read_to_end(&mut rest).await.expect("read");
+        assert_eq!(u64::try_from(100 + rest.len()), Ok(size));
+        let (entries, skipped) = stream.into_outcome();
+        // A file that is only removed can be read to its end: nothing of it changed.
+        let expect = if number == 2 { (1, 0) } else { (0, 1) };
+        assert_eq!((entries, skipped.len()), expect, "{skipped:?}");
+    }
+}
+
+/// A pack by hand: contents, pages, and a footer that names the last of them.
+fn pack(content: &[u8], pages: &[Vec<u8>], entries: u64) -> Vec<u8> {
+    let mut pack = content.to_vec();
+    let mut root = PageRef { offset: 0, length: 0 };
+    for page in pages {
+        let (offset, length) = (u64::try_from(pack.len()).expect("small"), u32::try_from(page.len()).expect("small"));
+        root = PageRef { offset, length };
+        pack.extend_from_slice(page);
+    }
+    let content = u64::try_from(content.len()).expect("small");
+    pack.extend(Footer { content, entries, root, top: Stamp { mode: 0o755, ..Stamp::default() } }.encode());
+    pack
+}
+
+/// A page of these paths with what belongs to each, front-coded as it must be.
+fn page(tag: u8, items: &[(&[u8], Vec<u8>)]) -> Vec<u8> {
+    let count = u32::try_from(items.len()).expect("few");
+    let (mut page, mut previous) = ([&[tag][..], &count.to_le_bytes()].concat(), &b""[..]);
+    for (path, value) in items {
+        let shared = path.iter().zip(previous).take_while(|(left, right)| left == right).count();
+        page.extend(codec::encode(&(u16::try_from(shared).expect("short"), path[shared..].to_vec())));
+        page.extend_from_slice(value);
+        previous = path;
+    }
+    page
+}
+
+fn leaf(items: &[(&'static [u8], Kind)]) -> Vec<u8> {
+    let stamp = codec::encode(&Stamp { mode: 0o700, ..Stamp::default() });
+    let item = |(path, kind): &(&'static [u8], Kind)| (*path, [&stamp[..], &codec::encode(kind)].concat());
+    page(0, &items.iter().map(item).collect::<Vec<_>>())
+}
+
+fn branch(items: &[(&'static [u8], PageRef)]) -> Vec<u8> {
+    page(1, &items.iter().map(|(path, page)| (*path, codec::encode(page))).collect::<Vec<_>>())
+}
+
+fn file(offset: u64, content: &[u8]) -> Kind {
+    let size = u64::try_from(content.len()).expect("small");
+    Kind::File(FileContent { offset, size, hash: blake3::hash(content).into() })
+}
+
+fn symlink_to(target: &str) -> Kind {
+    Kind::Symlink { target: target.as_bytes().to_vec() }
+}
+
+/// Packs that lead out of their directory, or nowhere, each with what is said of it.
+fn hostile() -> Vec<(&'static str, Vec<u8>)> {
+    let one = |path: &'static [u8]| pack(b"x", &[leaf(&[(path, file(0, b"x"))])], 1);
+    let many = |items: &[(&'static [u8], Kind)]| pack(b"x", &[leaf(items)], u64::try_from(items.len()).expect("few"));
+    let itself = PageRef { offset: 1, length: 20 };
+    let inner = leaf(&[(b"a", Kind::Directory)]);
+    let inner_at = PageRef { offset: 1, length: u32::try_from(inner.len()).expect("small") };
+    vec![
+        ("'..'", one(b"../escaped")),
+        ("'..'", one(b"a/../../escaped")),
+        ("'.'", one(b"/tmp/escaped")),
+        ("NUL", one(b"a\0b")),
+        ("twice", many(&[(b"a", file(0, b"x")), (b"a", symlink_to("/tmp"))])),
+        ("no directory", many(&[(b"a", file(0, b"x")), (b"a/b", file(1, b""))])),
+        ("no directory", many(&[(b"a", file(0, b"x")), (b"b/c", file(1, b""))])),
+        ("can not be", many(&[(b"a", symlink_to(""))])),
+        ("outside of the contents", pack(b"x", &[leaf(&[(b"a", file(1, b"x"))])], 1)),
+        ("entries", pack(b"x", &[leaf(&[(b"a", file(0, b"x"))])], 2)),
+        ("entries", pack(b"x", &[leaf(&[(b"a", file(0, b"x")), (b"b", file(1, b""))])], 1)),
+        ("has not the hash", pack(b"x", &[leaf(&[(b"a", file(0, b"y"))])], 1)),
+        ("no such place", pack(b"x", &[branch(&[(b"a", itself)])], 1)),
+        ("not in order", pack(b"x", &[inner.clone(), branch(&[(b"b", inner_at)])], 1)),
+        ("not in order", pack(b"x", &[inner, branch(&[(b"a", inner_at), (b"b", inner_at)])], 2)),
+        ("malformed", pack(b"x", &[vec![9; 10]], 1)),
+        ("footer", b"no pack at all".to_vec()),
+        ("footer", vec![0; 100_000]),
+    ]
+}
+
+#[tokio::test(start_paused = true)]
+async fn hostile_packs_are_refused_and_write_nothing() {
+    let world = World::new(14);
+    let client = world.client();
+    for (number, (says, pack)) in hostile().into_iter().enumerate() {
+        let target = directory();
+        fs::create_dir(target.path().join("in")).expect("made");
+        let options = AddOptions { content: Content::Pack, ..options() };
+        let link = client.add(&pack[..], &options, &Events::none()).await.expect("added").link;
+        let work = async {
+            let reader = client.open_pack(&link).await?;
+            reader.restore(None, &target.path().join("in/to"), Overwrite::Refuse, &Events::none()).await
+        };
+        let error = work.await.expect_err("hostile");
+        assert_eq!(error.kind(), ErrorKind::Integrity, "{number}: {error}");
+        assert!(says == "no such place" || error.to_string().contains(says), "{number}: {error}");
+        assert_eq!(fs::read_dir(target.path().join("in")).expect("readable").count(), 0, "{number}");
+        nothing_else_in(&target, &["in"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn symlinks_lead_no_file_elsewhere() {
+    let (world, target) = (World::new(14), directory());
+    let client = world.client();
+    // By the writer, so that all is in order but what "a" is.
+    let entry = |at: &str, kind| Entry { path: path(at), stamp: Stamp { mode: 0o777, ..Stamp::default() }, kind };
+    let mut writer = PackWriter::new(1);
+    writer.push(&entry("a", symlink_to(&target.path().to_string_lossy()))).expect("put");
+    writer.push(&entry("a/escaped", file(0, b"x"))).expect("put");
+    let index = writer.finish();
+    let footer = Footer { content: 1, entries: 2, root: index.root, top: Stamp::default() };
+    let pack = [&b"x"[..], &index.pages, &footer.encode()].concat();
+    let options = AddOptions { content: Content::Pack, ..options() };
+    let link = client.add(&pack[..], &options, &Events::none()).await.expect("added").link;
+    let reader = client.open_pack(&link).await.expect("opened");
+    for at in [None, Some(path("a"))] {
+        let to = target.path().join("to");
+        let restored = reader.restore(at.as_ref(), &to, Overwrite::Replace, &Events::none()).await;
+        match at {
+            None => assert_eq!(restored.expect_err("hostile").kind(), ErrorKind::Integrity),
+            Some(_) => assert_eq!(restored.expect("a symlink").entries, 1),
+        }
+        assert!(!target.path().join("escaped").exists());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn directories_can_be_handled_by_spawned_tasks() {
+    fn is_send<T: Send>(value: T) -> T {
+        value
+    }
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    let (none, options) = (Events::none(), options());
+    let link = is_send(client.add_directory(source.path(), &options, None, &none)).await.expect("added").added.link;
+    let reader = is_send(client.open_pack(&link)).await.expect("opened");
+    let to = target.path().join("to");
+    is_send(reader.restore(None, &to, Overwrite::Refuse, &none)).await.expect("restored");
+    is_send(reader.entry(&path("a"))).await.expect_err("is empty");
+}

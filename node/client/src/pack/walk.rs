@@ -1,0 +1,284 @@
+//! Lists a directory before a byte of it is read: every entry, what can not be stored, and how long the pack will be.
+//!
+//! Symlinks are entries and are not followed, but for the path that was given. What is no file, directory or symlink,
+//! or can not be read, is named and left out.
+
+use std::{
+    ffi::OsStr,
+    io,
+    os::{fd::OwnedFd, unix::ffi::OsStrExt},
+    path::{Path, PathBuf},
+    vec,
+};
+
+use ostrakon_proto::{
+    limits,
+    pack::{Entry, FileContent, Footer, Kind, PackPath, PackWriter, Stamp},
+};
+use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, Stat, accessat, fstat, open, readlinkat, statat};
+
+use super::{
+    Skipped,
+    cursor::Cursor,
+    tree::{Node, Tree, Visit, What},
+};
+
+/// Why a directory can not be listed at all.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum WalkError {
+    /// It can not be opened or read.
+    #[error("can not read the directory {path}: {error}")]
+    Open {
+        /// Which.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// There is more in it than one pack can hold.
+    #[error("{path} has more than the {} entries of one pack: add parts of it", limits::PACK_ENTRIES)]
+    TooMany {
+        /// The directory.
+        path: PathBuf,
+    },
+}
+
+/// A directory as it was found.
+#[derive(Debug)]
+pub struct Walked {
+    pub(super) root: OwnedFd,
+    pub(super) top: Stamp,
+    pub(super) tree: Tree,
+    /// Bytes of all files.
+    pub(super) content: u64,
+    /// Bytes of the index.
+    pub(super) index: u64,
+    pub(super) skipped: Vec<Skipped>,
+}
+
+impl Walked {
+    /// Bytes of the pack: known before a file is read, and kept to whatever happens to the files meanwhile.
+    pub fn size(&self) -> u64 {
+        self.content + self.index + u64::try_from(Footer::LEN).expect("a few bytes")
+    }
+
+    /// How many entries were found.
+    pub fn entries(&self) -> u64 {
+        u64::try_from(self.tree.len()).expect("at most 16 Mi")
+    }
+
+    /// What can not be stored.
+    pub fn skipped(&self) -> &[Skipped] {
+        &self.skipped
+    }
+
+    /// What tells this state of the directory from another: BLAKE3 over paths, kinds, sizes, times, modes and targets.
+    pub fn fingerprint(&self) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_derive_key("ostrakon directory fingerprint 1");
+        hasher.update(&self.top.mode.to_le_bytes());
+        hasher.update(&self.top.seconds.to_le_bytes()).update(&self.top.nanos.to_le_bytes());
+        self.tree.each_bytes(|bytes| {
+            hasher.update(bytes);
+        });
+        hasher.finalize().into()
+    }
+
+    /// The entry that a node becomes, with its bytes at `offset`.
+    pub(super) fn entry(&self, visit: &Visit, node: Node, content: FileContent) -> Entry {
+        let path = PackPath::new(visit.path()).expect("what was listed has paths that packs can have");
+        let kind = match node.what {
+            What::Directory => Kind::Directory,
+            What::File { .. } => Kind::File(content),
+            What::Symlink { .. } => Kind::Symlink { target: visit.target(&self.tree, node).to_vec() },
+        };
+        Entry { path, stamp: node.stamp, kind }
+    }
+
+    /// Writes the index as it will be, but for hashes, to know how long it is.
+    fn measure(&mut self) {
+        let (mut writer, mut visit, mut offset) = (PackWriter::new(self.content), Visit::default(), 0);
+        while let Some(node) = visit.next(&self.tree) {
+            let size = if let What::File { size } = node.what { size } else { 0 };
+            let entry = self.entry(&visit, node, FileContent { offset, size, hash: [0; 32] });
+            writer.push(&entry).expect("what was listed is in order and within bounds");
+            offset += size;
+            // Only its length is of interest.
+            writer.take();
+        }
+        self.index = writer.finish().planned;
+    }
+}
+
+/// Lists the directory at `path`. Blocks; memory grows with the number of entries alone.
+///
+/// # Errors
+/// [`WalkError`] when `path` is no directory that can be read.
+pub fn walk(path: &Path) -> Result<Walked, WalkError> {
+    let failed = |error: io::Error| WalkError::Open { path: path.to_owned(), error };
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+    let top = stamp(&fstat(&root).map_err(|error| failed(error.into()))?);
+    let mut walker = Walker::begin(&root).map_err(failed)?;
+    while let Some(names) = walker.levels.last_mut() {
+        match names.next() {
+            Some(name) => walker.visit(&name),
+            None => walker.leave(),
+        }
+        if walker.entries() > limits::PACK_ENTRIES {
+            return Err(WalkError::TooMany { path: path.to_owned() });
+        }
+    }
+    let Walker { tree, skipped, content, .. } = walker;
+    let mut walked = Walked { root, top, tree, content, index: 0, skipped };
+    walked.measure();
+    Ok(walked)
+}
+
+/// Names of a directory that were not visited yet.
+type Names = vec::IntoIter<Vec<u8>>;
+
+struct Walker {
+    cursor: Cursor,
+    /// Of each directory from the top to here.
+    levels: Vec<Names>,
+    /// The path from the top to here.
+    path: Vec<u8>,
+    tree: Tree,
+    skipped: Vec<Skipped>,
+    content: u64,
+}
+
+impl Walker {
+    fn begin(root: &OwnedFd) -> io::Result<Self> {
+        let cursor = Cursor::new(root.try_clone()?)?;
+        let levels = vec![names(&cursor)?];
+        let (path, tree, skipped) = Default::default();
+        Ok(Self { cursor, levels, path, tree, skipped, content: 0 })
+    }
+
+    fn entries(&self) -> u64 {
+        u64::try_from(self.tree.len()).expect("a list in memory")
+    }
+
+    /// One name of the directory it is in.
+    fn visit(&mut self, name: &[u8]) {
+        let before = self.path.len();
+        if before > 0 {
+            self.path.push(b'/');
+        }
+        self.path.extend_from_slice(name);
+        let depth = self.levels.len();
+        match self.note(name) {
+            Ok(What::Directory) => {
+                if let Err(error) = self.enter(name) {
+                    self.skip(format!("can not be listed: {error}"));
+                }
+            }
+            Ok(_) => {}
+            Err(reason) => self.skip(reason),
+        }
+        if self.levels.len() == depth {
+            self.path.truncate(before);
+        }
+    }
+
+    /// Puts the entry on the list; the reason when it can not be there.
+    fn note(&mut self, name: &[u8]) -> Result<What, String> {
+        if self.path.len() > limits::PACK_PATH || name.len() > limits::PACK_NAME {
+            return Err(format!(
+                "its path or name is longer than {} and {} bytes",
+                limits::PACK_PATH,
+                limits::PACK_NAME
+            ));
+        }
+        let here = self.cursor.here();
+        let stat = statat(here, name, AtFlags::SYMLINK_NOFOLLOW).map_err(text)?;
+        let mut target = Vec::new();
+        let what = match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Directory => What::Directory,
+            FileType::RegularFile => {
+                accessat(here, name, Access::READ_OK, AtFlags::EACCESS).map_err(text)?;
+                What::File { size: u64::try_from(stat.st_size).unwrap_or(0) }
+            }
+            FileType::Symlink => {
+                target = readlinkat(here, name, Vec::new()).map_err(text)?.into_bytes();
+                let len = u16::try_from(target.len()).ok().filter(|len| usize::from(*len) <= limits::PACK_TARGET);
+                What::Symlink { target: len.ok_or_else(|| "points to too long a path".to_owned())? }
+            }
+            other => return Err(format!("is {}, and only files, directories and symlinks are stored", special(other))),
+        };
+        self.tree.push(self.levels.len() - 1, name, (stamp(&stat), what), &target);
+        if let What::File { size } = what {
+            self.content += size;
+        }
+        Ok(what)
+    }
+
+    fn enter(&mut self, name: &[u8]) -> io::Result<()> {
+        self.cursor.enter(name)?;
+        let names = names(&self.cursor).unwrap_or_else(|error| {
+            self.skip(format!("can not be listed: {error}"));
+            Names::default()
+        });
+        self.levels.push(names);
+        Ok(())
+    }
+
+    /// All names of this directory were visited.
+    fn leave(&mut self) {
+        self.levels.pop();
+        if self.levels.is_empty() {
+            return;
+        }
+        self.ascend();
+        let mut left = self.cursor.leave().map(drop);
+        // Directories above were moved: what they still have is not found any more. The top always is.
+        while let Err(error) = left {
+            self.skip(format!("is gone, and what was not listed of it is not stored: {error}"));
+            self.levels.pop();
+            self.ascend();
+            left = self.cursor.go_to(&self.path);
+        }
+    }
+
+    fn ascend(&mut self) {
+        let parent = self.path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
+        self.path.truncate(parent);
+    }
+
+    fn skip(&mut self, reason: String) {
+        self.skipped.push(Skipped { path: OsStr::from_bytes(&self.path).into(), reason });
+    }
+}
+
+/// The names in the directory that the cursor is in, sorted.
+fn names(cursor: &Cursor) -> io::Result<Names> {
+    let mut names = Vec::new();
+    for entry in Dir::read_from(cursor.here())? {
+        let name = entry?.file_name().to_bytes().to_vec();
+        if name != b"." && name != b".." {
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    Ok(names.into_iter())
+}
+
+pub(super) fn stamp(stat: &Stat) -> Stamp {
+    let mode = u16::try_from(stat.st_mode & 0o7777).expect("twelve bits");
+    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    Stamp { mode, seconds: stat.st_mtime, nanos }
+}
+
+fn special(kind: FileType) -> &'static str {
+    match kind {
+        FileType::Fifo => "a fifo",
+        FileType::Socket => "a socket",
+        FileType::CharacterDevice | FileType::BlockDevice => "a device",
+        _ => "something else",
+    }
+}
+
+fn text(error: rustix::io::Errno) -> String {
+    io::Error::from(error).to_string()
+}
