@@ -20,7 +20,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, Memory, Proposer, Rules, propose,
         state::{Domain, Records, Validator},
-        tx::{Decided, Receipt, Tx},
+        tx::{Action, Decided, Receipt, Tx},
     },
     limits,
     manifest::Manifest,
@@ -69,6 +69,8 @@ struct Shared {
     pub(crate) puts: Puts,
     /// How often all nodes forgot all uploads.
     forgotten: u32,
+    /// Commits of this extent are refused.
+    refused: Option<u32>,
 }
 
 /// What all holders together took.
@@ -178,6 +180,7 @@ impl World {
             reads: Vec::new(),
             puts: Puts::default(),
             forgotten: 0,
+            refused: None,
         }));
         let mut tasks = JoinSet::new();
         for number in 0..nodes {
@@ -232,6 +235,11 @@ impl World {
     /// Every node forgets the uploads under way, as if it had been restarted.
     pub(crate) fn forget_uploads(&self) {
         lock(&self.shared).forgotten += 1;
+    }
+
+    /// The ledger refuses commits of this extent; or of none.
+    pub(crate) fn refuse_extent(&self, extent: Option<u32>) {
+        lock(&self.shared).refused = extent;
     }
 
     /// Transactions that are in blocks.
@@ -430,6 +438,11 @@ impl Shared {
     fn submit(&mut self, tx: Tx) -> Frame {
         if self.places.contains_key(&tx.id()) {
             return ok(&chain::Response::Submitted, Bytes::new());
+        }
+        if let Action::Commit(commit) = &tx.body.action
+            && Some(commit.extent) == self.refused
+        {
+            return refuse(Code::Invalid, "this extent is refused");
         }
         let beacon = BeaconSecret::from_seed(&[0; 32]);
         let key = Keypair::from_seed(&[1; 32]);

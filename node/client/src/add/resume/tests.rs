@@ -375,3 +375,51 @@ async fn journals_that_are_not_ours_are_left_alone() {
     let kept = case.add(&Events::none()).await.expect("added");
     case.check(kept).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn files_of_every_shape_come_back() {
+    // Nothing; a short stripe; around a piece, a part, a row; many rows.
+    for len in [0, 1, 65_519, 65_521, 262_143, 262_144, 262_145, 524_160, 524_161, 524_288, 3 << 20] {
+        for public in [false, true] {
+            let mut case = Case::new(len, public);
+            let kept = case.add(&Events::none()).await.expect("added");
+            assert_eq!(kept.added.traffic.sent_bytes, kept.added.stored_bytes, "{len}");
+            case.check(kept).await;
+        }
+    }
+}
+
+/// An object of two extents takes gigabytes of memory here: only in the long suite.
+#[tokio::test(start_paused = true)]
+async fn an_object_of_which_a_part_is_paid_is_finished_or_released() {
+    if std::env::var_os("OSTRAKON_LONG").is_none_or(|value| value != "1") {
+        return;
+    }
+    for give_up in [false, true] {
+        let mut case = Case::new(10, true);
+        case.options.code = CodeChoice::Code(Code { k: 1, n: 2 });
+        let file = fs::File::options().write(true).open(&case.file).expect("a file");
+        file.set_len((1 << 30) + 1_000_000).expect("room");
+        case.world.refuse_extent(Some(1));
+        let error = case.add(&Events::none()).await.expect_err("the second is refused");
+        assert!(matches!(error, AddError::Chain(_)), "{error}");
+        assert_eq!(case.world.transactions(), 1);
+        case.world.refuse_extent(None);
+        if give_up {
+            let (journals, client) = (case.journals(), case.client());
+            let unfinished = journals.list().expect("listed").remove(0).expect("whole");
+            let journal = journals.open(&unfinished).expect("free");
+            assert!(client.abandon(journal, &Events::none()).await.expect("given up").is_none());
+            assert_eq!(case.world.transactions(), 2, "a commit and its release");
+            continue;
+        }
+        let kept = case.add(&Events::none()).await.expect("added");
+        assert_eq!((kept.added.traffic.sent_bytes, case.world.transactions()), (0, 2));
+        assert_eq!((kept.added.slots.len(), kept.added.size), (4, (1 << 30) + 1_000_000));
+        let hash =
+            blake3::Hasher::new().update_reader(fs::File::open(&case.file).expect("open")).expect("read").finalize();
+        let mut out = tokio::io::sink();
+        let fetched = case.client().get(&kept.added.link, &GetOptions::default(), &mut out, &Events::none()).await;
+        assert_eq!(fetched.expect("got").blake3, *hash.as_bytes());
+    }
+}
