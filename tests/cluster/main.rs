@@ -12,6 +12,7 @@ mod bad_input;
 mod big_file;
 mod bit_flip;
 mod client_killed;
+mod directories;
 mod examples;
 mod get_resumed;
 mod kill_loop;
@@ -57,7 +58,7 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 11] = [
+const SCENARIOS: [Scenario; 12] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -65,6 +66,7 @@ const SCENARIOS: [Scenario; 11] = [
     scenario("too_many_killed", too_many_killed::run),
     scenario("bit_flip", bit_flip::run),
     scenario("client_killed", client_killed::run),
+    scenario("directories", directories::run),
     scenario("add_resumed", add_resumed::run),
     scenario("get_resumed", get_resumed::run),
     scenario("kill_loop", kill_loop::run),
