@@ -1,7 +1,8 @@
 //! The command `ostrakon`. In comes the command line; out come data on stdout, words on stderr and the exit code.
 //!
 //! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] speak, [`exit`] says what a failure
-//! means, [`objects`] remembers what was added, [`target`] is what is read. How objects are stored and fetched is the SDK's.
+//! means, [`objects`] remembers what was added, [`target`] is what is read. How objects are stored and fetched is the
+//! SDK's.
 
 use std::process::ExitCode;
 

@@ -4,8 +4,9 @@
 //! values; what goes out is values, verdicts and bytes. `SPEC.md` beside this crate draws the formats.
 //!
 //! The bytes: [`seal`] encrypts, [`erasure`] codes, [`tree`] hashes and proves, [`layout`] says which byte lies where,
-//! [`manifest`] names it all, and [`pack`] is how a directory becomes one stream of bytes. The ledger: [`ledger`] holds the rules, [`placement`] draws the holders, [`beacon`] the
-//! chance they are drawn with. The talk: [`wire`], one file per protocol.
+//! [`manifest`] names it all, and [`pack`] is how a directory becomes one stream of bytes. The ledger: [`ledger`] holds
+//! the rules, [`placement`] draws the holders, [`beacon`] the chance they are drawn with. The talk: [`wire`], one file
+//! per protocol.
 
 pub mod beacon;
 pub mod codec;

@@ -13,10 +13,10 @@
 //! # }
 //! ```
 //!
-//! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`], [`mod@status`], `lease` (extend,
-//! release), `wallet` (balance, transfer). Below them [`chain`] asks and tells the ledger, [`events`] says what happens
-//! meanwhile, [`profile`] keeps key and network in a directory. Each verb has its own error, and every error an
-//! [`ErrorKind`].
+//! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`],
+//! [`mod@status`], `lease` (extend, release), `wallet` (balance, transfer). Below them [`chain`] asks and tells the
+//! ledger, [`events`] says what happens meanwhile, [`profile`] keeps key and network in a directory. Each verb has its
+//! own error, and every error an [`ErrorKind`].
 //!
 //! The client believes nobody: columns and manifests verify against the object's name, and blocks against the
 //! validator's signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node

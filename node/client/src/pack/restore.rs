@@ -72,6 +72,15 @@ impl PackReader {
         if overwrite == Overwrite::Refuse && to.symlink_metadata().is_ok() {
             return Err(GetError::Exists(to.to_owned()).into());
         }
+        Box::pin(self.write_to(path, (to, overwrite), events)).await
+    }
+
+    async fn write_to(
+        &self,
+        path: Option<&PackPath>,
+        (to, overwrite): (&Path, Overwrite),
+        events: &Events,
+    ) -> Result<Restored, PackReadError> {
         let failed = |error| GetError::Write { to: to.display().to_string(), error };
         let plan = self.plan(path).await?;
         let part = Part::new(to, u64::from_le_bytes(self.client.random())).map_err(failed)?;

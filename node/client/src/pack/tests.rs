@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ostrakon_net::Workers;
+use ostrakon_net::{Workers, sim::SimConfig};
 use ostrakon_proto::{
     codec,
     link::Link,
@@ -176,13 +176,15 @@ async fn everything_that_can_be_in_a_directory_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn one_worker_is_enough() {
-    let (world, source, target) = (World::new(14), directory(), directory());
+    // All answers come at once, so that whoever has one waits for the worker.
+    let quick = SimConfig { latency: Duration::ZERO..=Duration::ZERO, ..SimConfig::default() };
+    let (world, source, target) = (World::with(14, quick, 7), directory(), directory());
     for number in 0..20_000u64 {
         let at = source.path().join(format!("{:03}", number % 100));
         fs::create_dir_all(&at).expect("made");
         fs::write(at.join(format!("{number}")), bytes(600, number)).expect("written");
     }
-    // An index of several fetches among contents of several windows: all of it asks for the same worker.
+    // Rows, pages of the index and files that are written: all of them ask for the same worker.
     let client = Client { workers: Workers::pool(1), ..world.client() };
     let link = add(&client, source.path()).await.added.link;
     restore(&client, &link, &target.path().join("to")).await;
