@@ -48,13 +48,20 @@ pub struct Inbound {
 pub struct Reply {
     protocol: Protocol,
     answer: oneshot::Sender<Frame>,
+    /// What the request takes until it is answered.
+    held: Option<Box<dyn fmt::Debug + Send + Sync>>,
 }
 
 impl Reply {
     /// A reply to a request of `protocol`, and where its answer arrives.
     pub fn pair(protocol: Protocol) -> (Self, oneshot::Receiver<Frame>) {
         let (answer, answered) = oneshot::channel();
-        (Self { protocol, answer }, answered)
+        (Self { protocol, answer, held: None }, answered)
+    }
+
+    /// Keeps this until the request is answered or given up.
+    pub(crate) fn holding(self, held: impl fmt::Debug + Send + Sync + 'static) -> Self {
+        Self { held: Some(Box::new(held)), ..self }
     }
 
     /// Answers. An answer over the protocol's limits is replaced by a refusal; one that nobody awaits is dropped.
@@ -63,6 +70,8 @@ impl Reply {
             Ok(()) => answer,
             Err(over) => refusal(Code::Internal, format!("the node's answer broke its own limits: {over}")),
         };
+        // Before the asker hears, so that what it asks next finds it free.
+        drop(self.held);
         // An asker that has gone away is no matter of the one who answers.
         let _gone = self.answer.send(answer);
     }

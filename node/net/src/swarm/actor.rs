@@ -1,42 +1,33 @@
 //! The actor that owns libp2p's swarm: one loop, which dispatches and never waits for anyone.
 //!
-//! In come calls of this node, answers to others, and libp2p's events; out go requests, answers and what callers
-//! await. Answers and calls come before events: local work is finished before remote work is taken.
+//! In come calls of this node and libp2p's events; out go calls to those that are connected, once they are. Calls come
+//! before events: local work is finished before remote work is taken. Not here: what becomes of a call that is sent, and
+//! requests of others ([`super::exchange`]).
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, identify, kad, ping,
-    request_response::{self, OutboundFailure, OutboundRequestId},
     swarm::{
         ConnectionId, DialError, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
-use ostrakon_proto::{
-    id::{ChainId, NodeId},
-    limits,
-    wire::{Frame, Protocol},
-};
+use ostrakon_proto::limits;
 use tokio::{
     sync::mpsc,
     time::{self, Instant, MissedTickBehavior},
 };
 
 use super::{
-    answers::{Answer, Answers, Asker, Question},
     behaviour::{Behaviour, BehaviourEvent, kad_name},
     calls::{Call, Calls},
-    codec::Request,
     config::SwarmConfig,
     dials::{Dials, is_tcp},
     handle::Shared,
 };
-use crate::{
-    identity,
-    peers::{CallError, Inbound},
-};
+use crate::{identity, peers::CallError};
 
 /// How often attempts to connect are looked after.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,26 +36,15 @@ const GOODBYE: Duration = Duration::from_millis(500);
 /// Nodes that a client begins a search with.
 const SEARCH_FROM: usize = 20;
 
-type Event = request_response::Event<Request, Frame>;
-
-/// The actor's ends of its channels.
-#[derive(Debug)]
-pub(super) struct Channels {
-    pub(super) commands: mpsc::Receiver<Call>,
-    pub(super) inbound: mpsc::Sender<Inbound>,
-}
-
 /// The swarm and all that is under way.
 pub(super) struct Actor {
     swarm: libp2p::Swarm<Behaviour>,
     shared: Arc<Shared>,
-    chain: ChainId,
     kad_name: StreamProtocol,
     is_client: bool,
     commands: mpsc::Receiver<Call>,
     calls: Calls,
     dials: Dials,
-    answers: Answers,
 }
 
 impl Actor {
@@ -72,18 +52,16 @@ impl Actor {
         swarm: libp2p::Swarm<Behaviour>,
         config: &SwarmConfig,
         shared: Arc<Shared>,
-        channels: Channels,
+        commands: mpsc::Receiver<Call>,
     ) -> Self {
         Self {
             swarm,
             shared,
-            chain: config.chain,
             kad_name: kad_name(&config.chain),
             is_client: config.listen.is_empty(),
-            commands: channels.commands,
+            commands,
             calls: Calls::default(),
             dials: Dials::default(),
-            answers: Answers::new(channels.inbound),
         }
     }
 
@@ -98,7 +76,6 @@ impl Actor {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(answer) = self.answers.next(), if !self.answers.is_empty() => self.answer(answer),
                 call = self.commands.recv() => match call {
                     Some(call) => self.on_call(call),
                     None => break,
@@ -142,28 +119,13 @@ impl Actor {
     }
 
     fn on_call(&mut self, call: Call) {
-        let Call { to, protocol, request, caller } = call;
-        if to == self.shared.local {
-            let question = Question { from: to, protocol, request, room: None };
-            return self.ask(question, Asker::Local(caller));
+        let peer = identity::peer_id(&call.to);
+        if self.swarm.is_connected(&peer) {
+            return self.swarm.behaviour_mut().exchange.send(peer, call);
         }
-        let peer = identity::peer_id(&to);
-        self.calls.push(peer, protocol, request, caller);
-        self.send_waiting(peer, protocol);
-    }
-
-    /// Sends what may be sent to this node on this protocol; connects first when need be.
-    fn send_waiting(&mut self, peer: PeerId, protocol: Protocol) {
-        if !self.swarm.is_connected(&peer) {
-            if self.calls.waits(peer) && !self.dials.has(peer) {
-                self.dial(peer);
-            }
-            return;
-        }
-        while let Some((request, caller)) = self.calls.next(peer, protocol) {
-            let exchange = self.swarm.behaviour_mut().exchange(protocol);
-            let id = exchange.send_request(&peer, Request::Frame(request, None));
-            self.calls.sent(peer, protocol, id, caller);
+        self.calls.push(peer, call);
+        if !self.dials.has(peer) {
+            self.dial(peer);
         }
     }
 
@@ -178,7 +140,9 @@ impl Actor {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, .. } => self.on_connected(peer_id),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.on_disconnected(peer_id),
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+                self.shared.set_connected(peer_id, false);
+            }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
                 self.on_dial_failed(peer, connection_id, &error);
             }
@@ -196,10 +160,6 @@ impl Actor {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Put(event) => self.on_exchange(Protocol::Put, event),
-            BehaviourEvent::Get(event) => self.on_exchange(Protocol::Get, event),
-            BehaviourEvent::Manifest(event) => self.on_exchange(Protocol::Manifest, event),
-            BehaviourEvent::Chain(event) => self.on_exchange(Protocol::Chain, event),
             BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
                 self.on_identified(peer_id, &info)
             }
@@ -239,83 +199,13 @@ impl Actor {
         }
     }
 
-    // Calls and answers.
-
-    fn on_exchange(&mut self, protocol: Protocol, event: Event) {
-        match event {
-            Event::Message { peer, message: request_response::Message::Request { request, channel, .. }, .. } => {
-                self.on_request(peer, protocol, request, Asker::Remote(channel));
-            }
-            Event::Message { peer, message: request_response::Message::Response { request_id, response }, .. } => {
-                self.on_outcome(peer, protocol, request_id, |_| Ok(response));
-            }
-            Event::OutboundFailure { peer, request_id, error, .. } => {
-                let chain = self.chain;
-                self.on_outcome(peer, protocol, request_id, |node| Err(failure(node, protocol, &chain, &error)));
-            }
-            Event::InboundFailure { peer, error, .. } => {
-                tracing::debug!(%peer, ?protocol, %error, "request not answered")
-            }
-            Event::ResponseSent { .. } => {}
-        }
-    }
-
-    fn on_request(&mut self, peer: PeerId, protocol: Protocol, request: Request, asker: Asker) {
-        // A node whose key is not ed25519 is none of this network's; its request is dropped with the stream.
-        let Some(from) = identity::node_id(&peer) else { return };
-        match request {
-            Request::Frame(request, room) => self.ask(Question { from, protocol, request, room }, asker),
-            Request::NoRoom => self.answer(Answers::no_room(from, protocol, asker)),
-        }
-    }
-
-    fn ask(&mut self, question: Question, asker: Asker) {
-        if let Some(refused) = self.answers.take(question, asker) {
-            tracing::debug!(from = %refused.from, protocol = ?refused.protocol, "request refused: busy");
-            self.answer(refused);
-        }
-    }
-
-    fn answer(&mut self, answer: Answer) {
-        match answer.asker {
-            Asker::Local(caller) => caller.tell(Ok(answer.frame)),
-            Asker::Remote(channel) => {
-                let exchange = self.swarm.behaviour_mut().exchange(answer.protocol);
-                if exchange.send_response(channel, answer.frame).is_err() {
-                    tracing::debug!(from = %answer.from, "the asker has gone away");
-                }
-            }
-        }
-    }
-
-    fn on_outcome(
-        &mut self,
-        peer: PeerId,
-        protocol: Protocol,
-        id: OutboundRequestId,
-        outcome: impl FnOnce(NodeId) -> Result<Frame, CallError>,
-    ) {
-        if let (Some(caller), Some(node)) = (self.calls.over(protocol, id), identity::node_id(&peer)) {
-            caller.tell(outcome(node));
-        }
-        self.send_waiting(peer, protocol);
-    }
-
     // Connections.
 
     fn on_connected(&mut self, peer: PeerId) {
         self.shared.set_connected(peer, true);
         self.dials.connected(peer);
-        for protocol in Protocol::ALL {
-            self.send_waiting(peer, protocol);
-        }
-    }
-
-    /// The last connection is gone. The calls under way hear so from libp2p; those that wait behind them hear it here.
-    fn on_disconnected(&mut self, peer: PeerId) {
-        self.shared.set_connected(peer, false);
-        if let Some(node) = identity::node_id(&peer) {
-            self.calls.fail_waiting(peer, &connection_closed(node));
+        for call in self.calls.take(peer) {
+            self.swarm.behaviour_mut().exchange.send(peer, call);
         }
     }
 
@@ -368,8 +258,8 @@ impl Actor {
     fn conclude(&mut self, peer: PeerId) {
         let Some(reason) = self.dials.end_if_failed(peer) else { return };
         tracing::debug!(%peer, reason, "unreachable");
-        if let Some(node) = identity::node_id(&peer) {
-            self.calls.fail_waiting(peer, &CallError::Unreachable { node, reason });
+        for Call { to: node, caller, .. } in self.calls.take(peer) {
+            caller.tell(Err(CallError::Unreachable { node, reason: reason.clone() }));
         }
         self.search(peer);
     }
@@ -389,21 +279,4 @@ impl Actor {
         self.dials.searching(peer, query, now);
         true
     }
-}
-
-/// What a failed request means to its caller.
-fn failure(node: NodeId, protocol: Protocol, chain: &ChainId, error: &OutboundFailure) -> CallError {
-    match error {
-        OutboundFailure::Timeout => CallError::Timeout { node },
-        OutboundFailure::UnsupportedProtocols => CallError::Unsupported { node, protocol: protocol.name(chain) },
-        OutboundFailure::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
-            CallError::BadAnswer { node, reason: error.to_string() }
-        }
-        OutboundFailure::Io(error) => CallError::Closed { node, reason: error.to_string() },
-        OutboundFailure::ConnectionClosed | OutboundFailure::DialFailure => connection_closed(node),
-    }
-}
-
-fn connection_closed(node: NodeId) -> CallError {
-    CallError::Closed { node, reason: "the connection closed".to_string() }
 }

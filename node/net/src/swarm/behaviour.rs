@@ -1,23 +1,24 @@
 //! The parts of libp2p that are used, and how each is bounded (DESIGN 6, "Everything is bounded").
 //!
-//! Each protocol has a request-response behaviour of its own, because one with several protocols would let the two
-//! sides choose among them. Kademlia carries addresses of nodes and nothing else: it stores no records.
+//! Kademlia carries addresses of nodes and nothing else: it stores no records.
 
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, ping,
-    request_response::{self, ProtocolSupport},
-    swarm::NetworkBehaviour,
+    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, ping, swarm::NetworkBehaviour,
 };
-use ostrakon_proto::{id::ChainId, limits, wire::Protocol};
+use ostrakon_proto::{id::ChainId, wire::Protocol};
+use tokio::sync::mpsc;
 
 use super::{
+    answers::Answers,
     calls::IN_FLIGHT,
-    codec::{FrameCodec, Room},
+    codec::Room,
     config::{StartError, SwarmConfig},
+    exchange::{self, Door},
     transport::tcp_transport,
 };
+use crate::peers::Inbound;
 
 /// A connection that is not established by then has failed: what a dead address costs at most.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,10 +32,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that are being made, each way.
 const PENDING: u32 = 256;
-/// Requests of one node that are under way on one connection and protocol: those of an honest one, and as many ours.
-const STREAMS_PER_PROTOCOL: usize = 3 * IN_FLIGHT;
-/// Streams of a connection: all protocols at their bound, and room for libp2p's own.
-const STREAMS: usize = Protocol::ALL.len() * STREAMS_PER_PROTOCOL + 64;
+/// Streams that the other side may have on one connection and protocol: those of an honest one, and some that it gave up
+/// and that have not ended here yet.
+pub(super) const STREAMS_PER_PROTOCOL: usize = 2 * IN_FLIGHT;
+/// Streams of a connection: those of both sides on all protocols, and room for libp2p's own.
+const STREAMS: usize = Protocol::ALL.len() * (STREAMS_PER_PROTOCOL + IN_FLIGHT) + 64;
 /// Streams whose protocol is not negotiated yet, on one connection.
 const NEGOTIATING: usize = 32;
 
@@ -46,16 +48,13 @@ pub(super) struct Behaviour {
     pub(super) identify: identify::Behaviour,
     pub(super) ping: ping::Behaviour,
     pub(super) kad: kad::Behaviour<kad::store::MemoryStore>,
-    put: request_response::Behaviour<FrameCodec>,
-    get: request_response::Behaviour<FrameCodec>,
-    manifest: request_response::Behaviour<FrameCodec>,
-    chain: request_response::Behaviour<FrameCodec>,
+    pub(super) exchange: exchange::Behaviour,
 }
 
 impl Behaviour {
-    fn new(config: &SwarmConfig, key: &identity::Keypair) -> Self {
-        let room = Room::new(config.limits.inbound_bytes);
-        let exchange = |protocol| exchange(protocol, config, &room);
+    fn new(config: &SwarmConfig, key: &identity::Keypair, inbound: mpsc::Sender<Inbound>) -> Self {
+        let door = Door { answers: Answers::new(inbound), room: Room::new(config.limits.inbound_bytes) };
+        let door = (!config.listen.is_empty()).then_some(door);
         Self {
             connections: connection_limits::Behaviour::new(connection_limits(config)),
             memory: memory_connection_limits::Behaviour::with_max_percentage(
@@ -69,20 +68,7 @@ impl Behaviour {
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             kad: kademlia(config, key),
-            put: exchange(Protocol::Put),
-            get: exchange(Protocol::Get),
-            manifest: exchange(Protocol::Manifest),
-            chain: exchange(Protocol::Chain),
-        }
-    }
-
-    /// The part that speaks `protocol`.
-    pub(super) const fn exchange(&mut self, protocol: Protocol) -> &mut request_response::Behaviour<FrameCodec> {
-        match protocol {
-            Protocol::Put => &mut self.put,
-            Protocol::Get => &mut self.get,
-            Protocol::Manifest => &mut self.manifest,
-            Protocol::Chain => &mut self.chain,
+            exchange: exchange::Behaviour::new(&config.chain, door),
         }
     }
 }
@@ -110,16 +96,6 @@ fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimit
         .with_max_established_per_peer(Some(config.limits.connections_per_node))
 }
 
-fn exchange(protocol: Protocol, config: &SwarmConfig, room: &Room) -> request_response::Behaviour<FrameCodec> {
-    let name = stream_protocol(protocol.name(&config.chain));
-    let support = if config.listen.is_empty() { ProtocolSupport::Outbound } else { ProtocolSupport::Full };
-    let bounds = request_response::Config::default()
-        .with_request_timeout(Duration::from_secs(limits::STALL_SECONDS))
-        .with_max_concurrent_streams(STREAMS_PER_PROTOCOL);
-    let codec = FrameCodec { protocol, room: room.clone() };
-    request_response::Behaviour::with_codec(codec, [(name, support)], bounds)
-}
-
 fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad::store::MemoryStore> {
     let local = key.public().to_peer_id();
     let is_client = config.listen.is_empty();
@@ -140,7 +116,10 @@ fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad
 }
 
 /// A swarm that listens nowhere yet. Must be called on the runtime that will drive it.
-pub(super) fn build(config: &SwarmConfig) -> Result<libp2p::Swarm<Behaviour>, StartError> {
+pub(super) fn build(
+    config: &SwarmConfig,
+    inbound: mpsc::Sender<Inbound>,
+) -> Result<libp2p::Swarm<Behaviour>, StartError> {
     let key = identity::Keypair::ed25519_from_bytes(config.keypair.seed().as_mut_slice())
         .map_err(|error| StartError::Transport(error.to_string()))?;
     let tcp = tcp_transport(config.chain, config.keypair.clone(), STREAMS)?;
@@ -153,7 +132,7 @@ pub(super) fn build(config: &SwarmConfig) -> Result<libp2p::Swarm<Behaviour>, St
         })
         .with_other_transport(|_| tcp)
         .unwrap_or_else(|never| match never {})
-        .with_behaviour(|key| Behaviour::new(config, key))
+        .with_behaviour(|key| Behaviour::new(config, key, inbound))
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm

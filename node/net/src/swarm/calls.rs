@@ -1,12 +1,11 @@
-//! Calls of ours that have no answer yet: which wait for a connection or their turn, and which are under way.
+//! Calls of ours that wait for a connection, and who awaits their answers.
 //!
-//! Pure state of the actor: in go calls and what became of them; out comes what to send next. A node never has more
-//! than [`IN_FLIGHT`] of our requests on one protocol, which an honest node's bound on streams always admits. Not
-//! here: connections ([`super::dials`]), and sending ([`super::actor`]).
+//! Pure state of the actor: in go calls, out come all of a node's once there is a connection. Not here: connections
+//! ([`super::dials`]), and calls that have one ([`super::exchange`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
-use libp2p::{PeerId, request_response::OutboundRequestId};
+use libp2p::PeerId;
 use ostrakon_proto::{
     id::NodeId,
     wire::{Frame, Protocol},
@@ -18,6 +17,9 @@ use crate::peers::CallError;
 /// Requests under way to one node on one protocol. Bulk needs 2-4 to fill a connection; long polls stay beside them.
 pub(super) const IN_FLIGHT: usize = 16;
 
+/// What a caller is told.
+pub(super) type Answered = Result<Frame, CallError>;
+
 /// A call as the handle made it.
 #[derive(Debug)]
 pub(super) struct Call {
@@ -27,110 +29,74 @@ pub(super) struct Call {
     pub(super) caller: Caller,
 }
 
-/// Who awaits the answer. Holds a place among the calls that there may be at once.
+/// Who awaits the answer. Holds a place among the calls that there may be at once. A caller that is dropped untold
+/// hears that the connection closed: whatever carried the call went with it.
 #[derive(Debug)]
 pub(super) struct Caller {
-    pub(super) answer: oneshot::Sender<Result<Frame, CallError>>,
+    node: NodeId,
+    answer: Option<oneshot::Sender<Answered>>,
     #[expect(dead_code, reason = "held, not read: dropping it lets the next call begin")]
-    pub(super) place: OwnedSemaphorePermit,
+    place: OwnedSemaphorePermit,
 }
 
 impl Caller {
+    /// Who calls `node`, and awaits the other end of `answer`.
+    pub(super) const fn new(node: NodeId, answer: oneshot::Sender<Answered>, place: OwnedSemaphorePermit) -> Self {
+        Self { node, answer: Some(answer), place }
+    }
+
     /// Tells the caller; one that has gone away does not matter.
-    pub(super) fn tell(self, outcome: Result<Frame, CallError>) {
-        let _gone = self.answer.send(outcome);
+    pub(super) fn tell(mut self, outcome: Answered) {
+        self.tell_once(outcome);
+    }
+
+    /// Whether nobody awaits the answer any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.answer.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn tell_once(&mut self, outcome: Answered) {
+        if let Some(answer) = self.answer.take() {
+            let _gone = answer.send(outcome);
+        }
     }
 }
 
-/// What waits for one node on one protocol.
-#[derive(Debug, Default)]
-struct Lane {
-    in_flight: usize,
-    waiting: VecDeque<(Frame, Caller)>,
+impl Drop for Caller {
+    fn drop(&mut self) {
+        let reason = || "the connection closed".to_string();
+        if self.answer.is_some() {
+            self.tell_once(Err(CallError::Closed { node: self.node, reason: reason() }));
+        }
+    }
 }
 
-/// All calls that have no answer yet.
+/// All calls that wait for a connection.
 #[derive(Debug, Default)]
-pub(super) struct Calls {
-    lanes: BTreeMap<(PeerId, Protocol), Lane>,
-    /// Requests under way, by the protocol's own numbers.
-    sent: BTreeMap<(Protocol, OutboundRequestId), (PeerId, Caller)>,
-}
+pub(super) struct Calls(BTreeMap<PeerId, VecDeque<Call>>);
 
 impl Calls {
-    /// Adds a call at the end of its lane.
-    pub(super) fn push(&mut self, peer: PeerId, protocol: Protocol, request: Frame, caller: Caller) {
-        self.lanes.entry((peer, protocol)).or_default().waiting.push_back((request, caller));
+    /// Adds a call behind those that wait for the same node.
+    pub(super) fn push(&mut self, peer: PeerId, call: Call) {
+        self.0.entry(peer).or_default().push_back(call);
     }
 
-    /// The lane's next request to send now, if its turn has come and somebody still awaits the answer.
-    pub(super) fn next(&mut self, peer: PeerId, protocol: Protocol) -> Option<(Frame, Caller)> {
-        let lane = self.lanes.get_mut(&(peer, protocol))?;
-        if lane.in_flight >= IN_FLIGHT {
-            return None;
-        }
-        while let Some((request, caller)) = lane.waiting.pop_front() {
-            if !caller.answer.is_closed() {
-                lane.in_flight += 1;
-                return Some((request, caller));
-            }
-        }
-        self.forget_if_idle(peer, protocol);
-        None
+    /// Takes all calls that wait for this node.
+    pub(super) fn take(&mut self, peer: PeerId) -> VecDeque<Call> {
+        self.0.remove(&peer).unwrap_or_default()
     }
 
-    /// Notes that what [`Calls::next`] gave is under way.
-    pub(super) fn sent(&mut self, peer: PeerId, protocol: Protocol, id: OutboundRequestId, caller: Caller) {
-        self.sent.insert((protocol, id), (peer, caller));
-    }
-
-    /// Takes the call that this request came from, once it is over.
-    pub(super) fn over(&mut self, protocol: Protocol, id: OutboundRequestId) -> Option<Caller> {
-        let (peer, caller) = self.sent.remove(&(protocol, id))?;
-        if let Some(lane) = self.lanes.get_mut(&(peer, protocol)) {
-            lane.in_flight = lane.in_flight.saturating_sub(1);
-        }
-        self.forget_if_idle(peer, protocol);
-        Some(caller)
-    }
-
-    /// Whether calls to this node wait to be sent.
-    pub(super) fn waits(&self, peer: PeerId) -> bool {
-        self.lanes_of(peer).any(|lane| !lane.waiting.is_empty())
-    }
-
-    /// Fails the calls to this node that wait to be sent.
-    pub(super) fn fail_waiting(&mut self, peer: PeerId, error: &CallError) {
-        for protocol in Protocol::ALL {
-            let Some(lane) = self.lanes.get_mut(&(peer, protocol)) else { continue };
-            for (_, caller) in std::mem::take(&mut lane.waiting) {
-                caller.tell(Err(error.clone()));
-            }
-            self.forget_if_idle(peer, protocol);
-        }
-    }
-
-    /// Forgets calls that wait and that nobody awaits any more.
+    /// Forgets calls that nobody awaits any more.
     pub(super) fn forget_abandoned(&mut self) {
-        for lane in self.lanes.values_mut() {
-            lane.waiting.retain(|(_, caller)| !caller.answer.is_closed());
-        }
-        self.lanes.retain(|_, lane| lane.in_flight > 0 || !lane.waiting.is_empty());
+        self.0.retain(|_, calls| {
+            calls.retain(|call| !call.caller.is_gone());
+            !calls.is_empty()
+        });
     }
 
-    /// Whether there is nothing at all to keep.
+    /// Whether no call waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
-    }
-
-    fn lanes_of(&self, peer: PeerId) -> impl Iterator<Item = &Lane> {
-        Protocol::ALL.into_iter().filter_map(move |protocol| self.lanes.get(&(peer, protocol)))
-    }
-
-    fn forget_if_idle(&mut self, peer: PeerId, protocol: Protocol) {
-        if self.lanes.get(&(peer, protocol)).is_some_and(|lane| lane.in_flight == 0 && lane.waiting.is_empty()) {
-            self.lanes.remove(&(peer, protocol));
-        }
+        self.0.is_empty()
     }
 }
 
@@ -142,45 +108,38 @@ mod tests {
 
     use super::*;
 
-    type Answer = oneshot::Receiver<Result<Frame, CallError>>;
-
-    fn caller(places: &Arc<Semaphore>) -> (Caller, Answer) {
+    fn call(places: &Arc<Semaphore>) -> (Call, oneshot::Receiver<Answered>) {
         let (answer, answered) = oneshot::channel();
         let place = places.clone().try_acquire_owned().expect("a free place");
-        (Caller { answer, place }, answered)
+        let to = NodeId::new([1; 32]);
+        let call =
+            Call { to, protocol: Protocol::Chain, request: Frame::default(), caller: Caller::new(to, answer, place) };
+        (call, answered)
     }
 
     #[test]
-    fn a_lane_sends_a_bounded_number_and_skips_the_abandoned() {
-        let (places, peer, mut calls) = (Arc::new(Semaphore::new(64)), PeerId::random(), Calls::default());
-        let mut answers: Vec<Answer> = Vec::new();
-        for _ in 0..IN_FLIGHT + 2 {
-            let (caller, answered) = caller(&places);
-            calls.push(peer, Protocol::Get, Frame::default(), caller);
-            answers.push(answered);
-        }
-        let sent: Vec<_> = std::iter::from_fn(|| calls.next(peer, Protocol::Get)).collect();
-        assert_eq!(sent.len(), IN_FLIGHT);
-        assert!(calls.next(peer, Protocol::Put).is_none(), "lanes are apart");
-        assert!(calls.waits(peer));
-        drop(answers);
+    fn abandoned_calls_give_their_places_back() {
+        let (places, peer, mut calls) = (Arc::new(Semaphore::new(8)), PeerId::random(), Calls::default());
+        let ((first, kept), (second, abandoned)) = (call(&places), call(&places));
+        calls.push(peer, first);
+        calls.push(peer, second);
+        drop(abandoned);
         calls.forget_abandoned();
-        assert!(!calls.waits(peer));
-        assert_eq!(places.available_permits(), 64 - IN_FLIGHT, "abandoned calls give their places back");
-        drop(sent);
+        assert_eq!(places.available_permits(), 7);
+        assert!(calls.take(PeerId::random()).is_empty());
+        assert_eq!(calls.take(peer).len(), 1);
+        assert!(calls.is_empty());
+        drop(kept);
     }
 
     #[test]
-    fn failing_a_node_tells_its_callers_only() {
-        let (places, mut calls) = (Arc::new(Semaphore::new(8)), Calls::default());
-        let (dead, alive) = (PeerId::random(), PeerId::random());
-        let ((first, mut told), (second, mut untold)) = (caller(&places), caller(&places));
-        calls.push(dead, Protocol::Chain, Frame::default(), first);
-        calls.push(alive, Protocol::Chain, Frame::default(), second);
-        let error = CallError::Unreachable { node: NodeId::new([1; 32]), reason: "refused".into() };
-        calls.fail_waiting(dead, &error);
-        assert_eq!(told.try_recv(), Ok(Err(error)));
-        assert!(untold.try_recv().is_err());
-        assert!(calls.waits(alive) && !calls.waits(dead));
+    fn a_caller_is_told_once() {
+        let places = Arc::new(Semaphore::new(8));
+        let ((told, mut answered), (dropped, mut closed)) = (call(&places), call(&places));
+        told.caller.tell(Ok(Frame::default()));
+        assert_eq!(answered.try_recv(), Ok(Ok(Frame::default())));
+        drop(dropped);
+        assert!(matches!(closed.try_recv(), Ok(Err(CallError::Closed { .. }))));
+        assert_eq!(places.available_permits(), 8);
     }
 }

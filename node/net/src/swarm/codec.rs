@@ -8,8 +8,7 @@ use std::{io, sync::Arc};
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use libp2p::{StreamProtocol, request_response};
-use ostrakon_proto::wire::{Frame, Protocol};
+use ostrakon_proto::wire::Frame;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::peers::Bounds;
@@ -32,6 +31,12 @@ impl Room {
         Self(Arc::new(Semaphore::new(bytes)))
     }
 
+    /// Bytes that are free.
+    #[cfg(test)]
+    pub(super) fn free(&self) -> usize {
+        self.0.available_permits()
+    }
+
     /// Takes `bytes` more into `held`; false when there is no room left.
     fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
         let Ok(count) = u32::try_from(bytes) else { return false };
@@ -44,65 +49,31 @@ impl Room {
     }
 }
 
-/// A request, as it is sent and as it arrives.
+/// A request as it arrives.
 #[derive(Debug)]
 pub(super) enum Request {
-    /// The request; when it came from outside, with the room that its body takes.
+    /// The request, with the room that its body takes.
     Frame(Frame, Option<OwnedSemaphorePermit>),
     /// There was no room for its body, which was read and forgotten.
     NoRoom,
 }
 
-/// Reads and writes the frames of one protocol.
-#[derive(Clone, Debug)]
-pub(super) struct FrameCodec {
-    pub(super) protocol: Protocol,
-    pub(super) room: Room,
+/// How long the parts of a frame are: within its bounds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lengths {
+    head: usize,
+    body: usize,
 }
 
-impl request_response::Codec for FrameCodec {
-    type Protocol = StreamProtocol;
-    type Request = Request;
-    type Response = Frame;
-
-    async fn read_request<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Request>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        read_request(io, Bounds::request(self.protocol), &self.room).await
-    }
-
-    async fn read_response<T>(&mut self, _: &StreamProtocol, io: &mut T) -> io::Result<Frame>
-    where
-        T: AsyncRead + Unpin + Send,
-    {
-        read_response(io, Bounds::response(self.protocol)).await
-    }
-
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Request) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        match request {
-            Request::Frame(frame, _) => write(io, Bounds::request(self.protocol), &frame).await,
-            Request::NoRoom => Err(io::Error::new(io::ErrorKind::InvalidInput, "nothing to send")),
-        }
-    }
-
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: Frame) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        write(io, Bounds::response(self.protocol), &answer).await
-    }
-}
-
-/// A request of a stranger: its body needs room.
-async fn read_request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, room: &Room) -> io::Result<Request> {
-    let (head, body) = read_lengths(io, bounds).await?;
-    let head = read_part(io, head, |_| true).await?;
+/// A request of a stranger, whose lengths have been read: its body needs room.
+pub(super) async fn read_request<T: AsyncRead + Unpin>(
+    io: &mut T,
+    lengths: Lengths,
+    room: &Room,
+) -> io::Result<Request> {
+    let head = read_part(io, lengths.head, |_| true).await?;
     let mut held = None;
-    let body = read_part(io, body, |bytes| room.take(&mut held, bytes)).await?;
+    let body = read_part(io, lengths.body, |bytes| room.take(&mut held, bytes)).await?;
     Ok(match (head, body) {
         (Some(head), Some(body)) => Request::Frame(Frame { head, body }, held),
         _ => Request::NoRoom,
@@ -110,19 +81,26 @@ async fn read_request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, room: &R
 }
 
 /// An answer to a request of ours: whoever asked has room for it.
-async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Frame> {
-    let (head, body) = read_lengths(io, bounds).await?;
+pub(super) async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Frame> {
+    let Lengths { head, body } = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let head = read_part(io, head, |_| true).await?.unwrap_or_default();
     let body = read_part(io, body, |_| true).await?.unwrap_or_default();
     Ok(Frame { head, body })
 }
 
-async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<(usize, usize)> {
-    let mut lengths = [[0; 4]; 2];
-    io.read_exact(lengths.as_flattened_mut()).await?;
+/// How long the next frame's parts are; nothing when the stream ends before it.
+pub(super) async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Option<Lengths>> {
+    let (mut lengths, mut filled) = ([[0; 4]; 2], 0);
+    while filled < lengths.as_flattened().len() {
+        match io.read(&mut lengths.as_flattened_mut()[filled..]).await? {
+            0 if filled == 0 => return Ok(None),
+            0 => return Err(io::ErrorKind::UnexpectedEof.into()),
+            read => filled += read,
+        }
+    }
     let [head, body] = lengths.map(|bytes| usize::try_from(u32::from_le_bytes(bytes)).unwrap_or(usize::MAX));
     bounds.admit(head, body).map_err(|over| io::Error::new(io::ErrorKind::InvalidData, over))?;
-    Ok((head, body))
+    Ok(Some(Lengths { head, body }))
 }
 
 /// Reads `len` bytes into one buffer of exactly that size. Asks `take` before each growth by how much; once refused,
@@ -165,7 +143,8 @@ async fn skip<T: AsyncRead + Unpin>(io: &mut T, mut len: usize) -> io::Result<()
     Ok(())
 }
 
-async fn write<T: AsyncWrite + Unpin>(io: &mut T, bounds: Bounds, frame: &Frame) -> io::Result<()> {
+/// Writes a frame that is within `bounds`.
+pub(super) async fn write<T: AsyncWrite + Unpin>(io: &mut T, bounds: Bounds, frame: &Frame) -> io::Result<()> {
     bounds.admit_frame(frame).map_err(|over| io::Error::new(io::ErrorKind::InvalidInput, over))?;
     let mut first = Vec::with_capacity(8 + frame.head.len() + SMALL);
     for len in [frame.head.len(), frame.body.len()] {
@@ -189,7 +168,7 @@ mod tests {
     };
 
     use futures::{executor::block_on, io::Cursor};
-    use ostrakon_proto::limits;
+    use ostrakon_proto::{limits, wire::Protocol};
     use proptest::prelude::*;
 
     use super::*;
@@ -224,6 +203,12 @@ mod tests {
         [head.to_le_bytes(), body.to_le_bytes()].concat()
     }
 
+    /// A request with its lengths.
+    async fn request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, room: &Room) -> io::Result<Request> {
+        let lengths = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        read_request(io, lengths, room).await
+    }
+
     #[test]
     fn frames_round_trip_at_every_edge() {
         let bounds = Bounds::request(Protocol::Put);
@@ -247,8 +232,8 @@ mod tests {
             let error = block_on(read_response(&mut io, bounds)).expect_err("truncated");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {cut}");
             let (mut io, room) = (&bytes[..cut], Room::new(1 << 20));
-            block_on(read_request(&mut io, bounds, &room)).expect_err("truncated");
-            assert_eq!(room.0.available_permits(), 1 << 20, "room is given back at {cut}");
+            block_on(request(&mut io, bounds, &room)).expect_err("truncated");
+            assert_eq!(room.free(), 1 << 20, "room is given back at {cut}");
         }
     }
 
@@ -273,7 +258,7 @@ mod tests {
         let mut bytes = lengths(0, u32::try_from(limits::MANIFEST).expect("u32"));
         bytes.extend_from_slice(&[1; 100]);
         let room = Room::new(FIRST);
-        let error = block_on(read_request(&mut &bytes[..], bounds, &room)).expect_err("truncated");
+        let error = block_on(request(&mut &bytes[..], bounds, &room)).expect_err("truncated");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "the room of one first step was enough");
     }
 
@@ -283,21 +268,21 @@ mod tests {
         let bytes = written(bounds, &frame(3, limits::CHUNK)).expect("within the limits");
         let room = Room::new(limits::CHUNK - 1);
         let mut io = &bytes[..];
-        assert!(matches!(block_on(read_request(&mut io, bounds, &room)), Ok(Request::NoRoom)));
+        assert!(matches!(block_on(request(&mut io, bounds, &room)), Ok(Request::NoRoom)));
         assert!(io.is_empty());
-        assert_eq!(room.0.available_permits(), limits::CHUNK - 1);
+        assert_eq!(room.free(), limits::CHUNK - 1);
         let room = Room::new(limits::CHUNK);
-        let read = block_on(read_request(&mut &bytes[..], bounds, &room)).expect("whole");
-        assert_eq!(room.0.available_permits(), 0);
+        let read = block_on(request(&mut &bytes[..], bounds, &room)).expect("whole");
+        assert_eq!(room.free(), 0);
         drop(read);
-        assert_eq!(room.0.available_permits(), limits::CHUNK);
+        assert_eq!(room.free(), limits::CHUNK);
     }
 
     proptest! {
         #[test]
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), step in 1usize..9) {
             let mut io = Slow { bytes: &bytes, step };
-            let _ = block_on(read_request(&mut io, Bounds::request(Protocol::Chain), &Room::new(1 << 16)));
+            let _ = block_on(request(&mut io, Bounds::request(Protocol::Chain), &Room::new(1 << 16)));
         }
     }
 }

@@ -21,10 +21,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{Call, Caller};
+use super::{
+    answers,
+    calls::{Call, Caller},
+};
 use crate::{
     identity,
-    peers::{Bounds, CallError, Peers},
+    peers::{Bounds, CallError, Inbound, Peers},
 };
 
 /// Calls that have no answer yet, to all nodes; more wait before they begin.
@@ -37,6 +40,8 @@ const NODES: usize = 65_536;
 pub struct SwarmHandle {
     shared: Arc<Shared>,
     calls: mpsc::Sender<Call>,
+    /// For what the node asks itself. Weak, so that whoever takes requests hears when the network has stopped.
+    inbound: mpsc::WeakSender<Inbound>,
 }
 
 /// What handles and actor share.
@@ -113,8 +118,12 @@ impl Shared {
 }
 
 impl SwarmHandle {
-    pub(super) const fn new(shared: Arc<Shared>, calls: mpsc::Sender<Call>) -> Self {
-        Self { shared, calls }
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        calls: mpsc::Sender<Call>,
+        inbound: mpsc::WeakSender<Inbound>,
+    ) -> Self {
+        Self { shared, calls, inbound }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -150,6 +159,32 @@ impl SwarmHandle {
             tracing::error!("the network's thread had panicked");
         }
     }
+
+    async fn ask(&self, to: NodeId, protocol: Protocol, request: Frame) -> Result<Frame, CallError> {
+        let place = self.shared.places.clone().acquire_owned().await.map_err(|_| CallError::Stopped)?;
+        let (answer, answered) = oneshot::channel();
+        let call = Call { to, protocol, request, caller: Caller::new(to, answer, place) };
+        self.calls.send(call).await.map_err(|_| CallError::Stopped)?;
+        match answered.await {
+            // The connections close because this node stops.
+            Ok(Err(CallError::Closed { .. })) if self.is_stopping() => Err(CallError::Stopped),
+            outcome => outcome.unwrap_or(Err(CallError::Stopped)),
+        }
+    }
+
+    async fn ask_oneself(&self, protocol: Protocol, request: Frame) -> Result<Frame, CallError> {
+        let _place = self.shared.places.acquire().await.map_err(|_| CallError::Stopped)?;
+        match self.inbound.upgrade() {
+            Some(inbound) if !self.is_stopping() => {
+                Ok(answers::ask_oneself(inbound, self.shared.local, protocol, request).await)
+            }
+            _ => Err(CallError::Stopped),
+        }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shared.stop.is_cancelled() || self.shared.stopped.is_cancelled()
+    }
 }
 
 impl Peers for SwarmHandle {
@@ -162,15 +197,15 @@ impl Peers for SwarmHandle {
     }
 
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
-        let (places, calls) = (self.shared.places.clone(), self.calls.clone());
+        let this = self.clone();
         Box::pin(async move {
             Bounds::request(protocol).admit_frame(&request).map_err(|over| CallError::TooLong { node: to, over })?;
             let exchange = async {
-                let place = places.acquire_owned().await.map_err(|_| CallError::Stopped)?;
-                let (answer, answered) = oneshot::channel();
-                let call = Call { to, protocol, request, caller: Caller { answer, place } };
-                calls.send(call).await.map_err(|_| CallError::Stopped)?;
-                answered.await.unwrap_or(Err(CallError::Stopped))
+                if to == this.shared.local {
+                    this.ask_oneself(protocol, request).await
+                } else {
+                    this.ask(to, protocol, request).await
+                }
             };
             let outcome = time::timeout(Duration::from_secs(limits::STALL_SECONDS), exchange).await;
             outcome.unwrap_or(Err(CallError::Timeout { node: to }))

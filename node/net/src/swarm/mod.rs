@@ -1,9 +1,10 @@
 //! Peers over libp2p: TCP with Noise and Yamux first, QUIC for reach, on a thread and runtime of its own.
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
-//! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (ours), `dials` (connections being made)
-//! and `answers` (to others). `behaviour` bounds libp2p's parts, `codec` the frames;
-//! `secure` and `muxer` are its TCP connections. Not here: what is asked.
+//! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
+//! (connections being made). `exchange` carries requests and answers, both ways, and `answers` says which of others are
+//! taken. `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections. Not here:
+//! what is asked.
 
 mod actor;
 mod answers;
@@ -12,6 +13,7 @@ mod calls;
 mod codec;
 mod config;
 mod dials;
+mod exchange;
 mod handle;
 mod muxer;
 mod secure;
@@ -30,7 +32,7 @@ use futures::StreamExt;
 use libp2p::{Multiaddr, core::transport::ListenerId, multiaddr, swarm::SwarmEvent};
 use tokio::{runtime, sync::mpsc, time};
 
-use self::{actor::Actor, behaviour::Behaviour, handle::Shared};
+use self::{actor::Actor, behaviour::Behaviour, calls::Call, handle::Shared};
 use crate::{identity, peers::Inbound};
 
 pub use self::{
@@ -55,17 +57,19 @@ impl Swarm {
     /// # Errors
     /// [`StartError`] when the configuration is wrong, an address is taken, or the system refuses.
     pub fn start(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let Parts { actor, bootstrap, handle, requests } = Parts::new(&config)?;
+        let Parts { commands, inbound, bootstrap, handle, requests } = Parts::new(&config)?;
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let shared = handle.shared();
         let thread = thread::Builder::new().name("ostrakon-swarm".to_string()).spawn(move || {
             // Also when the thread panics: nobody must wait for it for ever.
             let _stopped = shared.stopped.clone().drop_guard();
             let begun = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::from);
-            match begun.and_then(|runtime| runtime.block_on(begin(&config, &shared)).map(|swarm| (runtime, swarm))) {
+            match begun
+                .and_then(|runtime| runtime.block_on(begin(&config, &shared, inbound)).map(|swarm| (runtime, swarm)))
+            {
                 Ok((runtime, swarm)) => {
                     let _nobody = ready.send(Ok(()));
-                    runtime.block_on(Actor::new(swarm, &config, shared, actor).run(bootstrap));
+                    runtime.block_on(Actor::new(swarm, &config, shared, commands).run(bootstrap));
                 }
                 Err(error) => {
                     let _nobody = ready.send(Err(error));
@@ -85,10 +89,10 @@ impl Swarm {
     /// # Errors
     /// As [`Swarm::start`].
     pub async fn start_here(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let Parts { actor, bootstrap, handle, requests } = Parts::new(&config)?;
+        let Parts { commands, inbound, bootstrap, handle, requests } = Parts::new(&config)?;
         let shared = handle.shared();
-        let swarm = begin(&config, &shared).await?;
-        let actor = Actor::new(swarm, &config, Arc::clone(&shared), actor);
+        let swarm = begin(&config, &shared, inbound).await?;
+        let actor = Actor::new(swarm, &config, Arc::clone(&shared), commands);
         tokio::spawn(async move {
             let _stopped = shared.stopped.clone().drop_guard();
             actor.run(bootstrap).await;
@@ -99,7 +103,8 @@ impl Swarm {
 
 /// A swarm's ends before it runs.
 struct Parts {
-    actor: actor::Channels,
+    commands: mpsc::Receiver<Call>,
+    inbound: mpsc::Sender<Inbound>,
     bootstrap: Vec<libp2p::PeerId>,
     handle: SwarmHandle,
     requests: mpsc::Receiver<Inbound>,
@@ -111,8 +116,8 @@ impl Parts {
         let bootstrap = first_nodes(config, &shared)?;
         let (calls, commands) = mpsc::channel(COMMANDS);
         let (inbound, requests) = mpsc::channel(config.limits.inbound_queue.max(1));
-        let handle = SwarmHandle::new(shared, calls);
-        Ok(Self { actor: actor::Channels { commands, inbound }, bootstrap, handle, requests })
+        let handle = SwarmHandle::new(shared, calls, inbound.downgrade());
+        Ok(Self { commands, inbound, bootstrap, handle, requests })
     }
 }
 
@@ -131,8 +136,12 @@ fn first_nodes(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::Peer
 }
 
 /// A swarm that listens on all its addresses.
-async fn begin(config: &SwarmConfig, shared: &Shared) -> Result<libp2p::Swarm<Behaviour>, StartError> {
-    let mut swarm = behaviour::build(config)?;
+async fn begin(
+    config: &SwarmConfig,
+    shared: &Shared,
+    inbound: mpsc::Sender<Inbound>,
+) -> Result<libp2p::Swarm<Behaviour>, StartError> {
+    let mut swarm = behaviour::build(config, inbound)?;
     for text in &config.listen {
         let address: Multiaddr = text.parse().map_err(|_| StartError::Address { address: text.clone() })?;
         let fail = |reason: String| StartError::Listen { address: text.clone(), reason };

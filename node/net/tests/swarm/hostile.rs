@@ -1,142 +1,31 @@
 //! Peers that keep to no rule: libp2p nodes that write whatever bytes they like, and plain sockets.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     net::TcpStream,
-    time::Duration,
 };
 
-use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, StreamExt};
-use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, identity,
-    request_response::{self, Event, Message, OutboundFailure, OutboundRequestId, ProtocolSupport},
-    swarm::SwarmEvent,
-};
-use ostrakon_net::{
-    CallError, Peers,
-    swarm::{SwarmHandle, tcp_transport},
-};
+use futures::{AsyncWriteExt, future};
+use libp2p::Multiaddr;
+use ostrakon_net::{CallError, Peers};
 use ostrakon_proto::{
-    id::NodeId,
     limits,
-    sign::Keypair,
     wire::{Code, Frame, Protocol, Refusal},
 };
 
-use crate::nodes::{CHAIN, TCP, config, head, introduce, serve, start, within};
-
-/// Writes and reads bytes as they are.
-#[derive(Clone, Default)]
-struct Raw;
-
-impl request_response::Codec for Raw {
-    type Protocol = StreamProtocol;
-    type Request = Vec<u8>;
-    type Response = Vec<u8>;
-
-    async fn read_request<T: AsyncRead + Unpin + Send>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-    ) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        io.read_to_end(&mut bytes).await.map(|_| bytes)
-    }
-
-    async fn read_response<T: AsyncRead + Unpin + Send>(
-        &mut self,
-        _: &StreamProtocol,
-        io: &mut T,
-    ) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        io.read_to_end(&mut bytes).await.map(|_| bytes)
-    }
-
-    async fn write_request<T>(&mut self, _: &StreamProtocol, io: &mut T, request: Vec<u8>) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&request).await
-    }
-
-    async fn write_response<T>(&mut self, _: &StreamProtocol, io: &mut T, answer: Vec<u8>) -> io::Result<()>
-    where
-        T: AsyncWrite + Unpin + Send,
-    {
-        io.write_all(&answer).await
-    }
-}
-
-type RawSwarm = libp2p::Swarm<request_response::Behaviour<Raw>>;
-
-fn raw_swarm(protocol: Protocol) -> RawSwarm {
-    let name = StreamProtocol::try_from_owned(protocol.name(&CHAIN)).unwrap();
-    let bounds = request_response::Config::default().with_max_concurrent_streams(10_000);
-    let mut seed = rand::random::<[u8; 32]>();
-    let tcp = tcp_transport(CHAIN, Keypair::from_seed(&seed), 4096).unwrap();
-    libp2p::SwarmBuilder::with_existing_identity(identity::Keypair::ed25519_from_bytes(&mut seed).unwrap())
-        .with_tokio()
-        .with_other_transport(|_| tcp)
-        .unwrap()
-        .with_behaviour(|_| request_response::Behaviour::new([(name, ProtocolSupport::Full)], bounds))
-        .unwrap()
-        .with_swarm_config(|swarm| swarm.with_idle_connection_timeout(Duration::from_secs(60)))
-        .build()
-}
-
-fn peer_of(node: &SwarmHandle) -> PeerId {
-    ostrakon_net::peer_id_text(&node.local()).parse().unwrap()
-}
-
-fn dial(attacker: &mut RawSwarm, node: &SwarmHandle) {
-    let addresses: Vec<Multiaddr> = node.listening().iter().map(|address| address.parse().unwrap()).collect();
-    attacker.dial(libp2p::swarm::dial_opts::DialOpts::peer_id(peer_of(node)).addresses(addresses).build()).unwrap();
-}
-
-/// Sends these bytes as requests, all at once; returns each answer.
-async fn send(attacker: &mut RawSwarm, to: PeerId, requests: Vec<Vec<u8>>) -> Vec<Result<Vec<u8>, OutboundFailure>> {
-    let behaviour = attacker.behaviour_mut();
-    let ids: Vec<OutboundRequestId> = requests.into_iter().map(|bytes| behaviour.send_request(&to, bytes)).collect();
-    let mut outcomes = BTreeMap::new();
-    within(20, async {
-        while outcomes.len() < ids.len() {
-            match attacker.select_next_some().await {
-                SwarmEvent::Behaviour(Event::Message {
-                    message: Message::Response { request_id, response }, ..
-                }) => {
-                    outcomes.insert(request_id, Ok(response));
-                }
-                SwarmEvent::Behaviour(Event::OutboundFailure { request_id, error, .. }) => {
-                    outcomes.insert(request_id, Err(error));
-                }
-                _ => {}
-            }
-        }
-    })
-    .await;
-    ids.iter().map(|id| outcomes.remove(id).unwrap()).collect()
-}
-
-fn lengths(head: usize, body: usize) -> Vec<u8> {
-    [head, body].iter().flat_map(|len| u32::try_from(*len).unwrap().to_le_bytes()).collect()
-}
-
-fn encoded(frame: &Frame) -> Vec<u8> {
-    [&lengths(frame.head.len(), frame.body.len())[..], &frame.head, &frame.body].concat()
-}
+use crate::{
+    nodes::{QUIC, TCP, config, head, introduce, serve, start, within},
+    raw::{self, Raw, encoded, lengths},
+};
 
 /// Whether the answer is empty or broken off: what a request that breaks the frame deserves.
-fn is_refused(outcome: &Result<Vec<u8>, OutboundFailure>) -> bool {
+fn is_refused(outcome: &io::Result<Vec<u8>>) -> bool {
     outcome.as_ref().map_or(true, Vec::is_empty)
 }
 
-#[tokio::test]
-async fn bad_lengths_are_refused_and_the_peer_stays_usable() {
-    let server = serve(config(1, &[TCP]));
-    let mut attacker = raw_swarm(Protocol::Chain);
-    dial(&mut attacker, &server.swarm);
-    let peer = peer_of(&server.swarm);
+async fn bad_lengths_over(listen: &str) {
+    let server = serve(config(1, &[listen]));
+    let attacker = Raw::dial(Protocol::Chain, &server.swarm).await;
     let bad = vec![
         lengths(limits::HEAD + 1, 0),
         lengths(0, limits::TX + 1),
@@ -146,24 +35,62 @@ async fn bad_lengths_are_refused_and_the_peer_stays_usable() {
         vec![1, 2, 3],
         Vec::new(),
     ];
-    for outcome in send(&mut attacker, peer, bad).await {
+    for outcome in future::join_all(bad.into_iter().map(|bytes| attacker.send(bytes))).await {
         assert!(is_refused(&outcome), "{outcome:?}");
     }
-    let fine = send(&mut attacker, peer, vec![encoded(&head("fine"))]).await;
-    assert_eq!(fine[0].as_ref().unwrap(), &encoded(&head("fine")), "on the same connection");
+    let fine = attacker.send(encoded(&head("fine"))).await.unwrap();
+    assert_eq!(fine, encoded(&head("fine")), "on the same connection");
+}
+
+#[tokio::test]
+async fn bad_lengths_are_refused_and_the_peer_stays_usable() {
+    bad_lengths_over(TCP).await;
+}
+
+#[tokio::test]
+async fn bad_lengths_are_refused_and_the_peer_stays_usable_over_quic() {
+    bad_lengths_over(QUIC).await;
+}
+
+async fn garbage_over(listen: &str) {
+    let server = serve(config(1, &[listen]));
+    let attacker = Raw::dial(Protocol::Chain, &server.swarm).await;
+    // Half a request, then silence: it waits, and disturbs nobody.
+    let mut half = attacker.open().await.unwrap();
+    raw::write(&mut half, &[&lengths(5, 1000)[..], b"half"].concat()).await;
+    let mut stream = attacker.open().await.unwrap();
+    for text in ["one", "two"] {
+        raw::write(&mut stream, &encoded(&head(text))).await;
+        assert_eq!(within(5, raw::frame(&mut stream)).await, Some(head(text)));
+    }
+    // The node may answer or end the stream first.
+    let _ended = stream.write_all(&[encoded(&head("three")), vec![0xff; 1000]].concat()).await;
+    let _ended = stream.flush().await;
+    let three = raw::rest(&mut stream).await.unwrap_or_default();
+    assert!(three.is_empty() || three == encoded(&head("three")), "an answer, then the end");
+    raw::write(&mut half, &[b"!"[..].to_vec(), vec![7; 1000]].concat()).await;
+    let whole = Frame { head: b"half!".to_vec().into(), body: vec![7; 1000].into() };
+    assert_eq!(within(5, raw::frame(&mut half)).await, Some(whole), "the other half came in time");
+    half.close().await.unwrap();
+    assert_eq!(raw::rest(&mut half).await.unwrap(), [0; 0]);
+}
+
+#[tokio::test]
+async fn garbage_ends_its_own_stream_alone() {
+    garbage_over(TCP).await;
+}
+
+#[tokio::test]
+async fn garbage_ends_its_own_stream_alone_over_quic() {
+    garbage_over(QUIC).await;
 }
 
 #[tokio::test]
 async fn a_flood_is_bounded_and_leaves_room_for_others() {
     let (server, mut requests) = start(config(1, &[TCP]));
-    let mut attacker = raw_swarm(Protocol::Chain);
-    dial(&mut attacker, &server);
-    let attack = tokio::spawn(async move {
-        let requests = vec![encoded(&head("flood")); 400];
-        let peer: PeerId =
-            ostrakon_net::peer_id_text(&NodeId::new(*config(1, &[]).keypair.public::<()>().bytes())).parse().unwrap();
-        send(&mut attacker, peer, requests).await
-    });
+    let attacker = Raw::dial(Protocol::Chain, &server).await;
+    let attack =
+        tokio::spawn(async move { future::join_all((0..400).map(|_| attacker.send(encoded(&head("flood"))))).await });
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
     // Hold what the attacker sends, and answer the client.
@@ -179,7 +106,7 @@ async fn a_flood_is_bounded_and_leaves_room_for_others() {
             assert_eq!(client.call(server.local(), Protocol::Chain, head("me")).await, Ok(head("you")));
         }
     };
-    within(20, futures::future::select(Box::pin(serve), Box::pin(ask))).await;
+    within(20, future::select(Box::pin(serve), Box::pin(ask))).await;
     assert!(!held.is_empty() && held.len() <= 64, "{} requests of one node are held", held.len());
     drop(held);
     drop(requests);
@@ -195,37 +122,28 @@ fn is_refusal(head: &[u8]) -> bool {
     matches!(refusal.code, Code::Busy | Code::Internal)
 }
 
-/// A server that answers every request with these bytes.
-async fn answer_with(mut attacker: RawSwarm, answers: Vec<Vec<u8>>) {
-    let mut answers = answers.into_iter();
-    loop {
-        if let SwarmEvent::Behaviour(Event::Message { message: Message::Request { channel, .. }, .. }) =
-            attacker.select_next_some().await
-        {
-            attacker.behaviour_mut().send_response(channel, answers.next().unwrap()).unwrap();
-        }
+/// A server that answers the requests of each stream with the next of these bytes, and then ends it.
+async fn answer_with(mut attacker: Raw, answers: Vec<Vec<u8>>) {
+    for answer in answers {
+        let mut stream = attacker.streams.recv().await.unwrap();
+        raw::frame(&mut stream).await.unwrap();
+        // The client may end the stream first.
+        let _ended = stream.write_all(&answer).await;
+        let _ended = stream.close().await;
     }
+    future::pending().await
 }
 
 #[tokio::test]
 async fn bad_answers_are_errors_and_good_ones_still_arrive() {
-    let mut attacker = raw_swarm(Protocol::Get);
-    attacker.listen_on(TCP.parse().unwrap()).unwrap();
-    let address = within(5, async {
-        loop {
-            if let SwarmEvent::NewListenAddr { address, .. } = attacker.select_next_some().await {
-                break address.to_string();
-            }
-        }
-    })
-    .await;
-    let node = ostrakon_net::identity::parse_peer_id(&attacker.local_peer_id().to_string()).unwrap();
+    let attacker = Raw::listen(Protocol::Get, TCP).await;
+    let node = attacker.node;
+    let client = start(config(2, &[])).0;
+    client.learn(node, &attacker.listening);
     let good = Frame { head: bytes::Bytes::new(), body: vec![7; limits::CHUNK].into() };
     let answers =
         vec![lengths(0, limits::CHUNK + 1), lengths(limits::HEAD + 1, 0), lengths(3, 3), Vec::new(), encoded(&good)];
     let server = tokio::spawn(answer_with(attacker, answers));
-    let client = start(config(2, &[])).0;
-    client.learn(node, &[address]);
     let mut errors = Vec::new();
     for _ in 0..4 {
         errors.push(within(5, client.call(node, Protocol::Get, Frame::default())).await.unwrap_err());
