@@ -1,8 +1,8 @@
 //! The actor that owns libp2p's swarm: one loop, which dispatches and never waits for anyone.
 //!
 //! In come calls of this node and libp2p's events; out go calls to those that are connected, once they are. Calls come
-//! before events: local work is finished before remote work is taken. Not here: what becomes of a call that is sent, and
-//! requests of others ([`super::exchange`]).
+//! before events: local work is finished before remote work is taken. Not here: what becomes of a call that is sent,
+//! and requests of others ([`super::exchange`]).
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 

@@ -32,8 +32,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that are being made, each way.
 const PENDING: u32 = 256;
-/// Streams that the other side may have on one connection and protocol: those of an honest one, and some that it gave up
-/// and that have not ended here yet.
+/// Streams that the other side may have on one connection and protocol: those of an honest one, and some that it gave
+/// up and that have not ended here yet.
 pub(super) const STREAMS_PER_PROTOCOL: usize = 2 * IN_FLIGHT;
 /// Streams of a connection: those of both sides on all protocols, and room for libp2p's own.
 const STREAMS: usize = Protocol::ALL.len() * (STREAMS_PER_PROTOCOL + IN_FLIGHT) + 64;

@@ -3,8 +3,8 @@
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
 //! (connections being made). `exchange` carries requests and answers, both ways, and `answers` says which of others are
-//! taken. `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections. Not here:
-//! what is asked.
+//! taken. `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections.
+//! Not here: what is asked.
 
 mod actor;
 mod answers;
