@@ -25,6 +25,9 @@ use super::{
 
 /// Bytes of one group at most, but for a single record that is larger.
 const GROUP_BYTES: usize = 16 << 20;
+/// A pack has blocks for so much more than is in it: this part of that, and at least so many bytes.
+const AHEAD: u64 = 16;
+const AHEAD_MIN: u64 = 64 << 10;
 
 /// What a record changes in the index, once it is known where it lies.
 pub(super) type Change = Box<dyn FnOnce(&mut Batch, Piece) + Send>;
@@ -242,7 +245,10 @@ impl Packs {
     }
 
     fn allocate(&self, active: &Active, allocated: u64, end: u64) -> Result<u64, StoreError> {
-        self.volume.preallocate(&active.file, &active.path, allocated..end, self.pack_bytes)
+        // Ahead by a part of what is there: a node with little in it does not take up much more.
+        let ahead = (end / AHEAD).max(AHEAD_MIN);
+        let limit = self.pack_bytes.min(end + ahead);
+        self.volume.preallocate(&active.file, &active.path, allocated..end, limit)
     }
 
     /// Gives back what a record took, which the index no longer names. Tells the pack's number when the pack is worth
