@@ -71,9 +71,9 @@ pub(super) async fn read_request<T: AsyncRead + Unpin>(
     lengths: Lengths,
     room: &Room,
 ) -> io::Result<Request> {
-    let head = read_part(io, lengths.head, |_| true).await?;
+    let head = read_part(io, lengths.head, FIRST, |_| true).await?;
     let mut held = None;
-    let body = read_part(io, lengths.body, |bytes| room.take(&mut held, bytes)).await?;
+    let body = read_part(io, lengths.body, FIRST, |bytes| room.take(&mut held, bytes)).await?;
     Ok(match (head, body) {
         (Some(head), Some(body)) => Request::Frame(Frame { head, body }, held),
         _ => Request::NoRoom,
@@ -83,8 +83,9 @@ pub(super) async fn read_request<T: AsyncRead + Unpin>(
 /// An answer to a request of ours: whoever asked has room for it.
 pub(super) async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Frame> {
     let Lengths { head, body } = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let head = read_part(io, head, |_| true).await?.unwrap_or_default();
-    let body = read_part(io, body, |_| true).await?.unwrap_or_default();
+    let head = read_part(io, head, FIRST, |_| true).await?.unwrap_or_default();
+    // Asked for, and as long as we asked: one buffer, and no copy into a larger one.
+    let body = read_part(io, body, body, |_| true).await?.unwrap_or_default();
     Ok(Frame { head, body })
 }
 
@@ -103,17 +104,19 @@ pub(super) async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bound
     Ok(Some(Lengths { head, body }))
 }
 
-/// Reads `len` bytes into one buffer of exactly that size. Asks `take` before each growth by how much; once refused,
-/// the rest is read and forgotten, so that the sender can still be told.
+/// Reads `len` bytes into one buffer of exactly that size, which begins with `first` and grows with what comes. Asks
+/// `take` before each growth by how much; once refused, the rest is read and forgotten, so that the sender can still be
+/// told.
 async fn read_part<T: AsyncRead + Unpin>(
     io: &mut T,
     len: usize,
+    first: usize,
     mut take: impl FnMut(usize) -> bool,
 ) -> io::Result<Option<Bytes>> {
     let mut buffer = Vec::new();
     while buffer.len() < len {
         if buffer.len() == buffer.capacity() {
-            let capacity = len.min(FIRST.max(buffer.len() * GROWTH));
+            let capacity = len.min(first.max(buffer.len() * GROWTH));
             if !take(capacity - buffer.len()) {
                 skip(io, len - buffer.len()).await?;
                 return Ok(None);
