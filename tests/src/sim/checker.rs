@@ -10,7 +10,9 @@ use ostrakon::Client;
 use ostrakon_node::{chain::store::LedgerStore, store::Columns};
 use ostrakon_proto::{
     id::{ColumnId, Height, NodeId},
+    layout::Layout,
     ledger::{BlockError, Memory, Rules, execute, state::Records},
+    limits::SEGMENT,
 };
 use rand_chacha::ChaCha8Rng;
 
@@ -246,7 +248,7 @@ pub async fn enough_is_enough(
         }
     }
     everything_reads_back(world, users, reader).await?;
-    let on_the_edge = |stored: &&Stored| spare(world, stored) == 0 && all_differ(stored);
+    let on_the_edge = |stored: &&Stored| spare(world, stored) == 0 && all_differ(stored) && fills_columns(stored);
     let Some(edge) = all(users).find(on_the_edge) else { return Ok(()) };
     let last = (0..world.machines.len()).find(|node| holds(world, *node, edge));
     world.crash(last.expect("an object on the edge has k holders left"));
@@ -255,6 +257,16 @@ pub async fn enough_is_enough(
         Read::Wrong => Err(Broken::WrongBytes(edge.link.to_string())),
         Read::Right => Err(Broken::Impossible(edge.link.to_string())),
     }
+}
+
+/// Whether every data column has some of the content. Of a smaller object a read needs only those that do, and may
+/// succeed with fewer than k.
+fn fills_columns(stored: &Stored) -> bool {
+    let (size, code) = (stored.content.len(), stored.code);
+    let len = u64::try_from(size).expect("a length fits 64 bits");
+    let layout = Layout::new(len, code, stored.link.key.is_some()).expect("it was stored");
+    let column_len = layout.extent(0).expect("an object has an extent").column_len;
+    column_len > u64::try_from(SEGMENT).expect("64 KiB") || len > u64::from(code.k - 1) * column_len
 }
 
 fn all(users: &[User]) -> impl Iterator<Item = &Stored> {
