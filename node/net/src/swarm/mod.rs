@@ -1,4 +1,4 @@
-//! Peers over libp2p: TCP with Noise and Yamux first, QUIC for reach, on a thread and runtime of its own.
+//! Peers over libp2p: TCP with Noise and Yamux first, QUIC for reach, on a thread of its own or the caller's.
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
