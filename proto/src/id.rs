@@ -51,6 +51,9 @@ pub enum Account {}
 /// Kind of [`NodeId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Node {}
+/// Kind of [`VoteKey`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Voter {}
 /// Kind of [`ChainId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Chain {}
@@ -77,6 +80,10 @@ impl Kind for Node {
     const FORM: Form = Form::Bech32("ostnode");
     const NAME: &'static str = "node";
 }
+impl Kind for Voter {
+    const FORM: Form = Form::Bech32("ostval");
+    const NAME: &'static str = "validator";
+}
 impl Kind for Chain {
     const FORM: Form = Form::Hex;
     const NAME: &'static str = "chain id";
@@ -98,6 +105,8 @@ pub type ObjectId = Id<Object>;
 pub type AccountId = Id<Account>;
 /// A node, and the provider that runs it: the node's ed25519 public key, from which its libp2p peer id follows.
 pub type NodeId = Id<Node>;
+/// A validator: the ed25519 public key that its votes are signed with, which is not its node's.
+pub type VoteKey = Id<Voter>;
 /// A network: the BLAKE3 hash of its genesis.
 pub type ChainId = Id<Chain>;
 /// A block: the BLAKE3 hash of its header.

@@ -25,6 +25,10 @@ pub enum Purpose {
     Put,
     /// Consent to be a provider of an account, by the node.
     Consent,
+    /// A proposal of a block, by a validator.
+    Proposal,
+    /// A vote for a block or for none, by a validator.
+    Vote,
     /// The key of a node's encrypted connections, by the node.
     Channel,
 }
@@ -37,6 +41,8 @@ impl Purpose {
             Self::Receipt => b"ostrakon receipt 1\0",
             Self::Put => b"ostrakon put 1\0",
             Self::Consent => b"ostrakon consent 1\0",
+            Self::Proposal => b"ostrakon proposal 1\0",
+            Self::Vote => b"ostrakon vote 1\0",
             Self::Channel => b"ostrakon channel 1\0",
         }
     }

@@ -16,6 +16,7 @@ mod propose;
 mod rules;
 pub mod state;
 pub mod tx;
+pub mod vote;
 
 pub use apply::{BlockError, Execution, check, execute, verify_header};
 pub use draft::Draft;
