@@ -6,6 +6,8 @@ use bytes::Bytes;
 use criterion::{BatchSize, Criterion, Throughput};
 use ostrakon_benches::{CODES, Row, count, draw_seed, noise, roster};
 use ostrakon_proto::{
+    codec,
+    ledger::tree as state_tree,
     limits::{CHUNK, GROUP, LEAF, PIECE, SEGMENT},
     params::Code,
     placement, row,
@@ -22,6 +24,9 @@ fn main() {
     }
     hash(&mut criterion);
     prove(&mut criterion);
+    for records in [100_000, 1_000_000] {
+        state(&mut criterion, records);
+    }
     draw(&mut criterion);
     criterion.final_summary();
 }
@@ -153,6 +158,37 @@ fn prove(criterion: &mut Criterion) {
     criterion.bench_function("tree::verify_leaf/mib=4", |bench| {
         let verify = || tree::verify_leaf(&id, length, count(leaf), black_box(data), &proof);
         bench.iter(|| verify().expect("the proof holds"));
+    });
+}
+
+/// What a block costs the state tree, and what a proof of one record costs both sides.
+fn state(criterion: &mut Criterion, records: u64) {
+    let mut nodes = state_tree::MemoryNodes::default();
+    let all = (0..records).map(|key| (key.to_be_bytes(), Some([0; 100])));
+    nodes.apply(&state_tree::update(&nodes, None, 0, all).expect("there is no parent"));
+
+    let mut group = criterion.benchmark_group("state_tree::update");
+    for changes in [200, 2_000, 10_000] {
+        let step = records / changes;
+        let leaves: Vec<_> = (0..changes).map(|at| ((at * step).to_be_bytes(), Some([1; 100]))).collect();
+        group.throughput(Throughput::Elements(changes));
+        group.bench_function(format!("records={records}/changes={changes}"), |bench| {
+            bench.iter(|| {
+                let leaves = leaves.iter().map(|(key, value)| (key, value.as_ref()));
+                state_tree::update(&nodes, Some(0), 1, leaves).expect("the parent is there")
+            });
+        });
+    }
+    group.finish();
+
+    let (key, value) = ((records / 2).to_be_bytes(), [0; 100]);
+    let root = state_tree::update(&nodes, Some(0), 1, [(key, Some(value))]).expect("the parent is there").root;
+    let prove = || state_tree::prove(&nodes, 0, black_box(&key)).expect("the version is there");
+    let proof = prove();
+    let size = codec::encode(&proof).len();
+    criterion.bench_function(&format!("state_tree::prove/records={records}/bytes={size}"), |bench| bench.iter(prove));
+    criterion.bench_function(&format!("state_tree::verify/records={records}"), |bench| {
+        bench.iter(|| proof.verify(&root, black_box(&key), Some(&value)).expect("the proof holds"));
     });
 }
 

@@ -34,6 +34,14 @@ pub const MANIFEST: usize = 1024 * 1024;
 pub const TX: usize = 64 * 1024;
 /// Bytes of one block's transactions together.
 pub const BLOCK: usize = 896 * 1024;
+/// Beacon signatures that an epoch's chance is made of: so many proposers in a row would have to collude to know it.
+pub const BEACONS: usize = 32;
+/// The highest round that a block may be proposed in: more than any height ever took, and little work to look back on.
+pub const ROUND: u32 = 1_000;
+/// Validators at once: each sends each vote to every other.
+pub const VALIDATORS: usize = 100;
+/// Accounts that may have commitments of one object at once.
+pub const OWNERS: usize = 64;
 /// Blocks that a transaction may be valid ahead of the one it is applied in: a day at a block a second.
 pub const VALID_BLOCKS: u64 = 86_400;
 /// Commitments that one block ends at most: as many as a block of the smallest ones can begin, and bounded work.
@@ -46,6 +54,9 @@ pub const PAGE: usize = 256;
 pub const NAME: usize = 64;
 /// Addresses of one provider.
 pub const ADDRESSES: usize = 8;
+
+/// Hashes in the proof of one record: as many as a key's hash has bits.
+pub const STATE_PROOF_SIBLINGS: usize = 256;
 
 /// Bytes of a path in a pack: under 32 KiB, so that two of them fit one page and every tree of pages narrows.
 pub const PACK_PATH: usize = 32_000;

@@ -1,0 +1,229 @@
+//! One node of the state tree: what it hashes to and how it is kept (SPEC, "State tree").
+//!
+//! A node covers four levels of the binary tree: 16 children. Of them a subtree without leaves is empty, one with a
+//! single leaf is that leaf, kept here and not by itself, and any other is a node of its own.
+
+use std::sync::LazyLock;
+
+use blake3::{
+    Hasher,
+    hazmat::{ContextKey, HasherExt, hash_derive_key_context},
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::TreeError;
+
+/// A hash of the tree.
+pub(super) type Hash = [u8; 32];
+
+/// What a subtree without leaves counts as. No input is known whose hash this is.
+pub(super) const EMPTY: Hash = [0; 32];
+
+/// Children of a node.
+pub(super) const WIDTH: usize = 16;
+
+/// Nodes on the longest way down: a key's hash has as many half bytes.
+const DEPTH: usize = 64;
+
+static LEAF: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state leaf 1"));
+static INNER: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state node 1"));
+
+/// Where the record with these key bytes lies.
+pub(super) fn key_hash(key: &[u8]) -> Hash {
+    blake3::derive_key("ostrakon state key 1", key)
+}
+
+/// What a leaf says of its record.
+pub(super) fn value_hash(value: &[u8]) -> Hash {
+    blake3::derive_key("ostrakon state value 1", value)
+}
+
+/// The hash of what is above these two.
+pub(super) fn hash_inner(left: &Hash, right: &Hash) -> Hash {
+    Hasher::new_from_context_key(&INNER).update(left).update(right).finalize().into()
+}
+
+/// A record as the tree knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Leaf {
+    /// [`key_hash`] of its key.
+    pub(super) key: Hash,
+    /// [`value_hash`] of its value.
+    pub(super) value: Hash,
+}
+
+impl Leaf {
+    pub(super) fn hash(&self) -> Hash {
+        Hasher::new_from_context_key(&LEAF).update(&self.key).update(&self.value).finalize().into()
+    }
+}
+
+/// The `depth`-th half byte of a key's hash.
+pub(super) fn nibble(key: &Hash, depth: usize) -> usize {
+    let byte = key[depth / 2];
+    usize::from(if depth.is_multiple_of(2) { byte >> 4 } else { byte & 15 })
+}
+
+/// The `depth`-th bit of a key's hash, the first being the highest.
+pub(super) fn bit(key: &Hash, depth: usize) -> bool {
+    key[depth / 8] >> (7 - depth % 8) & 1 == 1
+}
+
+/// A subtree, as its parent knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) enum Child {
+    /// No leaf.
+    Empty,
+    /// One.
+    Leaf(Leaf),
+    /// More.
+    Inner {
+        /// Its hash.
+        hash: Hash,
+        /// The version that wrote its node.
+        version: u64,
+    },
+}
+
+/// What a subtree is to the one above it: two leaves make a node, one and nothing stay one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Subtree {
+    Empty,
+    Leaf(Hash),
+    Inner(Hash),
+}
+
+impl Subtree {
+    pub(super) fn hash(self) -> Hash {
+        match self {
+            Self::Empty => EMPTY,
+            Self::Leaf(hash) | Self::Inner(hash) => hash,
+        }
+    }
+
+    /// The subtree with these two halves.
+    pub(super) fn above(left: Self, right: Self) -> Self {
+        match (left, right) {
+            (Self::Empty, Self::Empty) => Self::Empty,
+            (Self::Empty, Self::Leaf(hash)) | (Self::Leaf(hash), Self::Empty) => Self::Leaf(hash),
+            _ => Self::Inner(hash_inner(&left.hash(), &right.hash())),
+        }
+    }
+}
+
+impl Child {
+    pub(super) fn subtree(&self) -> Subtree {
+        match self {
+            Self::Empty => Subtree::Empty,
+            Self::Leaf(leaf) => Subtree::Leaf(leaf.hash()),
+            Self::Inner { hash, .. } => Subtree::Inner(*hash),
+        }
+    }
+}
+
+/// The children of one node, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Node(pub(super) [Child; WIDTH]);
+
+impl Node {
+    pub(super) const EMPTY: Self = Self([Child::Empty; WIDTH]);
+
+    pub(super) fn hash(&self) -> Hash {
+        fold(&self.0).hash()
+    }
+
+    /// What its parent keeps instead of it when it has less than two leaves.
+    pub(super) fn collapsed(&self) -> Option<Child> {
+        let mut there = self.0.iter().filter(|child| **child != Child::Empty);
+        match (there.next(), there.next()) {
+            (None, _) => Some(Child::Empty),
+            (Some(leaf @ Child::Leaf(_)), None) => Some(*leaf),
+            _ => None,
+        }
+    }
+
+    /// Two bit sets, of the leaves and of the nodes, then what is known of each child in order.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let (mut leaves, mut inners) = (0_u16, 0_u16);
+        let mut bytes = vec![0; 4];
+        bytes.reserve_exact(WIDTH * 64);
+        for (at, child) in self.0.iter().enumerate() {
+            match child {
+                Child::Empty => {}
+                Child::Leaf(leaf) => {
+                    leaves |= 1 << at;
+                    bytes.extend_from_slice(&leaf.key);
+                    bytes.extend_from_slice(&leaf.value);
+                }
+                Child::Inner { hash, version } => {
+                    inners |= 1 << at;
+                    bytes.extend_from_slice(hash);
+                    bytes.extend_from_slice(&version.to_le_bytes());
+                }
+            }
+        }
+        bytes[..2].copy_from_slice(&leaves.to_le_bytes());
+        bytes[2..4].copy_from_slice(&inners.to_le_bytes());
+        bytes.shrink_to_fit();
+        bytes
+    }
+
+    /// The node that [`Self::encode`] wrote; `None` when it did not write these bytes.
+    fn decode(mut bytes: &[u8]) -> Option<Self> {
+        let leaves = u16::from_le_bytes(*take(&mut bytes)?);
+        let inners = u16::from_le_bytes(*take(&mut bytes)?);
+        let mut node = Self::EMPTY;
+        for (at, child) in node.0.iter_mut().enumerate() {
+            match (leaves >> at & 1, inners >> at & 1) {
+                (0, 0) => {}
+                (1, 0) => *child = Child::Leaf(Leaf { key: *take(&mut bytes)?, value: *take(&mut bytes)? }),
+                (0, 1) => {
+                    let hash = *take(&mut bytes)?;
+                    *child = Child::Inner { hash, version: u64::from_le_bytes(*take(&mut bytes)?) };
+                }
+                _ => return None,
+            }
+        }
+        bytes.is_empty().then_some(node)
+    }
+
+    /// The node of `version` that lies `depth` half bytes down the way to `key`.
+    pub(super) fn load(nodes: &dyn super::Nodes, version: u64, depth: usize, key: &Hash) -> Result<Self, TreeError> {
+        if depth >= DEPTH {
+            return Err(TreeError::Malformed { version, depth });
+        }
+        let bytes = nodes.node(&node_key(version, depth, key)).ok_or(TreeError::Missing { version, depth })?;
+        Self::decode(&bytes).ok_or(TreeError::Malformed { version, depth })
+    }
+}
+
+fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    *bytes = rest;
+    Some(head)
+}
+
+/// The subtree over these children, whose number is a power of two.
+pub(super) fn fold(children: &[Child]) -> Subtree {
+    match children {
+        [child] => child.subtree(),
+        _ => {
+            let (left, right) = children.split_at(children.len() / 2);
+            Subtree::above(fold(left), fold(right))
+        }
+    }
+}
+
+/// The name of a node in a store: the version that wrote it, how deep it lies, and the way to it. What one version
+/// writes lies together, and versions lie in order.
+pub(super) fn node_key(version: u64, depth: usize, key: &Hash) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(9 + depth.div_ceil(2));
+    bytes.extend_from_slice(&version.to_be_bytes());
+    bytes.push(u8::try_from(depth).expect("a key has 64 half bytes"));
+    bytes.extend_from_slice(&key[..depth.div_ceil(2)]);
+    if !depth.is_multiple_of(2) {
+        let last = bytes.len() - 1;
+        bytes[last] &= 0xf0;
+    }
+    bytes
+}

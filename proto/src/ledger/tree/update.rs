@@ -1,0 +1,140 @@
+//! From one version of the tree to the next: only what lies above a changed leaf is read and written.
+
+use super::{
+    Nodes, Patch, Stale, TreeError,
+    node::{Child, Hash, Leaf, Node, key_hash, nibble, node_key, value_hash},
+};
+
+/// A leaf as it will be: `None` when it will be none.
+pub(super) struct Change {
+    pub(super) key: Hash,
+    pub(super) value: Option<Hash>,
+}
+
+/// What the tree becomes at `version` when the records with these keys get these values; `None` takes a record away.
+/// `parent` is the version before it, and `None` for the first. The order of the leaves does not matter, and a root is
+/// written even if there are none: every version has one.
+///
+/// # Errors
+/// [`TreeError`] when `nodes` has not what the parent consists of.
+///
+/// # Panics
+/// When `version` is not later than `parent`, or one key comes twice.
+pub fn update<K: AsRef<[u8]>, V: AsRef<[u8]>>(
+    nodes: &dyn Nodes,
+    parent: Option<u64>,
+    version: u64,
+    leaves: impl IntoIterator<Item = (K, Option<V>)>,
+) -> Result<Patch, TreeError> {
+    let change = |(key, value): (K, Option<V>)| Change {
+        key: key_hash(key.as_ref()),
+        value: value.map(|value| value_hash(value.as_ref())),
+    };
+    update_hashed(nodes, parent, version, leaves.into_iter().map(change).collect())
+}
+
+/// [`update`] of keys and values that are hashed already.
+pub(super) fn update_hashed(
+    nodes: &dyn Nodes,
+    parent: Option<u64>,
+    version: u64,
+    mut changes: Vec<Change>,
+) -> Result<Patch, TreeError> {
+    assert!(parent < Some(version), "a version follows its parent");
+    changes.sort_unstable_by_key(|change| change.key);
+    assert!(changes.is_sorted_by(|a, b| a.key < b.key), "a key changes once in one version");
+    let patch = Patch { root: Hash::default(), nodes: Vec::with_capacity(changes.len() + 1), stale: Vec::new() };
+    let mut update = Update { nodes, version, patch };
+    update.root(parent, &changes)?;
+    Ok(update.patch)
+}
+
+struct Update<'a> {
+    nodes: &'a dyn Nodes,
+    version: u64,
+    patch: Patch,
+}
+
+impl Update<'_> {
+    /// The root's node is there whatever is in it.
+    fn root(&mut self, parent: Option<u64>, changes: &[Change]) -> Result<(), TreeError> {
+        let way = Hash::default();
+        let mut node = match parent {
+            Some(parent) => Node::load(self.nodes, parent, 0, &way)?,
+            None => Node::EMPTY,
+        };
+        self.children(&mut node, 0, changes)?;
+        if let Some(parent) = parent {
+            self.stale(parent, 0, &way);
+        }
+        self.patch.root = self.write(&node, 0, &way);
+        Ok(())
+    }
+
+    fn children(&mut self, node: &mut Node, depth: usize, changes: &[Change]) -> Result<(), TreeError> {
+        for group in changes.chunk_by(|a, b| nibble(&a.key, depth) == nibble(&b.key, depth)) {
+            let child = &mut node.0[nibble(&group[0].key, depth)];
+            *child = self.child(*child, depth + 1, group)?;
+        }
+        Ok(())
+    }
+
+    /// What the subtree `at`, which lies `depth` half bytes down the way that all of `changes` share, becomes.
+    fn child(&mut self, at: Child, depth: usize, changes: &[Change]) -> Result<Child, TreeError> {
+        let kept = match at {
+            Child::Inner { version, .. } => return self.inner(at, version, depth, changes),
+            Child::Leaf(leaf) => Some(leaf),
+            Child::Empty => None,
+        };
+        let new = |change: &Change| change.value.map(|value| Leaf { key: change.key, value });
+        if let [change] = changes
+            && kept.is_none_or(|leaf| leaf.key == change.key)
+        {
+            return Ok(new(change).map_or(Child::Empty, Child::Leaf));
+        }
+        let mut leaves: Vec<Leaf> = changes.iter().filter_map(new).collect();
+        if let Some(leaf) = kept
+            && changes.binary_search_by_key(&leaf.key, |change| change.key).is_err()
+        {
+            leaves.insert(leaves.partition_point(|other| other.key < leaf.key), leaf);
+        }
+        Ok(self.build(depth, &leaves))
+    }
+
+    fn inner(&mut self, at: Child, version: u64, depth: usize, changes: &[Change]) -> Result<Child, TreeError> {
+        let way = &changes[0].key;
+        let before = Node::load(self.nodes, version, depth, way)?;
+        let mut node = before;
+        self.children(&mut node, depth, changes)?;
+        if node == before {
+            return Ok(at);
+        }
+        self.stale(version, depth, way);
+        Ok(node.collapsed().unwrap_or_else(|| self.place(&node, depth, way)))
+    }
+
+    /// A new subtree of these leaves.
+    fn build(&mut self, depth: usize, leaves: &[Leaf]) -> Child {
+        let [first, _, ..] = leaves else {
+            return leaves.first().map_or(Child::Empty, |leaf| Child::Leaf(*leaf));
+        };
+        let mut node = Node::EMPTY;
+        for group in leaves.chunk_by(|a, b| nibble(&a.key, depth) == nibble(&b.key, depth)) {
+            node.0[nibble(&group[0].key, depth)] = self.build(depth + 1, group);
+        }
+        self.place(&node, depth, &first.key)
+    }
+
+    fn place(&mut self, node: &Node, depth: usize, way: &Hash) -> Child {
+        Child::Inner { hash: self.write(node, depth, way), version: self.version }
+    }
+
+    fn write(&mut self, node: &Node, depth: usize, way: &Hash) -> Hash {
+        self.patch.nodes.push((node_key(self.version, depth, way), node.encode()));
+        node.hash()
+    }
+
+    fn stale(&mut self, created: u64, depth: usize, way: &Hash) {
+        self.patch.stale.push(Stale { key: node_key(created, depth, way), since: self.version, created });
+    }
+}
