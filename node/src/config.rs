@@ -7,7 +7,7 @@
 //! <dir>/node.toml      this configuration; may be empty
 //! <dir>/genesis.toml   the network
 //! <dir>/node.key       seed of the node's key, 64 hexadecimal digits
-//! <dir>/beacon.key     seed of the beacon key, on the validator only
+//! <dir>/validator.key  seed of the keys that a validator votes with, on a validator only
 //! <dir>/store/         columns
 //! <dir>/chain/         the ledger
 //! <dir>/lock           held by the running node
@@ -37,8 +37,8 @@ pub const CONFIG_FILE: &str = "node.toml";
 pub const GENESIS_FILE: &str = "genesis.toml";
 /// Name of the node's key.
 pub const NODE_KEY_FILE: &str = "node.key";
-/// Name of the validator's beacon key.
-pub const BEACON_KEY_FILE: &str = "beacon.key";
+/// Name of a validator's key.
+pub const VALIDATOR_KEY_FILE: &str = "validator.key";
 
 /// A node's configuration: `node.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,9 +7,8 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use ostrakon_net::{Inbound, Peers, Workers, peer_id_text};
 use ostrakon_proto::{
-    beacon::BeaconSecret,
-    id::NodeId,
-    ledger::{Genesis, GenesisError, Rules},
+    id::{NodeId, VoteKey},
+    ledger::{Genesis, GenesisError, Rules, vote::ValidatorKeys},
     sign::Keypair,
 };
 use tokio::{
@@ -22,7 +21,7 @@ use crate::{
     chain::{
         Chain, ChainParts,
         follow::{Follow, catch_up},
-        solo::{Keys, Solo},
+        solo::Solo,
         store::{LedgerError, LedgerStore},
     },
     directory,
@@ -61,8 +60,8 @@ pub struct NodeParts {
     pub genesis: Genesis,
     /// Its key.
     pub keypair: Keypair,
-    /// Its beacon key, if it is the validator.
-    pub beacon: Option<BeaconSecret>,
+    /// What it votes with, if it is a validator.
+    pub validator: Option<ValidatorKeys>,
     /// Whom it asks.
     pub peers: Arc<dyn Peers>,
     /// Who asks it.
@@ -102,16 +101,20 @@ pub enum StartError {
     #[error("the genesis is not valid: {0}")]
     Genesis(#[from] GenesisError),
     /// Give the validator its key.
-    #[error("node {} is the genesis' validator, but it has no beacon key", peer_id_text(node))]
-    NoBeaconKey {
+    #[error("node {} is a validator of the genesis, but it has no validator key", peer_id_text(node))]
+    NoValidatorKey {
         /// The node.
         node: NodeId,
     },
     /// Give the validator the key that the genesis has.
-    #[error("node {} is the genesis' validator, but its beacon key is not the one in the genesis", peer_id_text(node))]
-    OtherBeaconKey {
+    #[error("node {} is a validator of the genesis, but its key is {have}, not {expected}", peer_id_text(node))]
+    OtherValidatorKey {
         /// The node.
         node: NodeId,
+        /// The key in the genesis.
+        expected: VoteKey,
+        /// Its own.
+        have: VoteKey,
     },
 }
 
@@ -144,9 +147,10 @@ impl Node {
     /// # Errors
     /// [`StartError`] when genesis and keys do not fit together.
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { genesis, keypair, beacon, peers, inbound, columns, ledger, workers, clock, settings } = parts;
+        let NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings } =
+            parts;
         genesis.validate()?;
-        let proposer = proposer_keys(&genesis, &keypair, beacon)?;
+        let proposer = proposer_keys(&genesis, &keypair, validator)?;
         directory::learn_genesis(&*peers, &genesis);
         let (rules, peers_too) = (Rules::from(&genesis), Arc::clone(&peers));
         let chain = Chain::open(ChainParts { rules, ledger, workers: workers.clone(), peers: peers_too }).await;
@@ -211,7 +215,12 @@ impl Node {
     }
 
     /// Makes blocks, if this node is who does, else follows those who have them.
-    fn spawn_order(&mut self, known: Vec<NodeId>, proposer: Option<Keys>, (clock, interval): (Clock, Duration)) {
+    fn spawn_order(
+        &mut self,
+        known: Vec<NodeId>,
+        proposer: Option<ValidatorKeys>,
+        (clock, interval): (Clock, Duration),
+    ) {
         let (chain, stop) = (self.chain.clone(), self.stop.clone());
         match proposer {
             Some(keys) => {
@@ -250,21 +259,22 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
     }
 }
 
-/// What this node proposes with, if it is who proposes.
+/// What this node votes with, if the genesis has it as a validator.
 fn proposer_keys(
     genesis: &Genesis,
     keypair: &Keypair,
-    beacon: Option<BeaconSecret>,
-) -> Result<Option<Keys>, StartError> {
+    keys: Option<ValidatorKeys>,
+) -> Result<Option<ValidatorKeys>, StartError> {
     let node = keypair.public();
-    let Some(validator) = genesis.validators.first().filter(|validator| validator.node == node) else {
+    let Some(validator) = genesis.validators.iter().find(|validator| validator.node == node) else {
         return Ok(None);
     };
-    let beacon = beacon.ok_or(StartError::NoBeaconKey { node })?;
-    if beacon.public() != validator.beacon_key {
-        return Err(StartError::OtherBeaconKey { node });
+    let keys = keys.ok_or(StartError::NoValidatorKey { node })?;
+    let (expected, have) = (validator.key, keys.vote.public());
+    if have != expected || keys.beacon.public() != validator.beacon_key {
+        return Err(StartError::OtherValidatorKey { node, expected, have });
     }
-    Ok(Some(Keys { header: keypair.clone(), beacon }))
+    Ok(Some(keys))
 }
 
 /// The other nodes that the genesis names.

@@ -186,7 +186,7 @@ impl Retention {
             let trash_epochs = self.chain.rules().params.trash_epochs;
             for StoredPlace { place, state } in &page {
                 let facts = Facts {
-                    now: records.tip().epoch,
+                    now: records.tip().running.epoch,
                     committed: is_committed(records, &self.node, place),
                     trash_epochs,
                 };

@@ -9,14 +9,14 @@ use ostrakon_net::{
     sim::{SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
-    beacon::BeaconSecret,
     codec,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     layout::{Layout, RowId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, fee,
-        state::{Account, Domain, Validator},
-        tx::{Action, Tx, TxBody},
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules, fee,
+        state::{Account, Domain},
+        tx::{Action, Block, Decided, Tx, TxBody},
+        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     limits,
     manifest::{Content, Extent, Manifest, Protection},
@@ -71,8 +71,18 @@ pub(crate) fn domain(number: usize) -> Domain {
     Domain { operator: format!("o{number}"), infrastructure: format!("i{number}"), region: "r".to_owned() }
 }
 
-fn beacon() -> BeaconSecret {
-    BeaconSecret::from_seed(&[200; 32])
+/// What validator `number` votes with.
+pub(crate) fn validator_keys(number: usize) -> ValidatorKeys {
+    ValidatorKeys::from_seed(&[u8::try_from(number + 200).expect("few validators"); 32])
+}
+
+/// The block, decided by these keys alone.
+pub(crate) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> Decided {
+    let (height, id) = (block.header.height, block.header.id());
+    let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
+    let signed = SignedVote::sign(vote, &keys.vote, &rules.chain);
+    let signatures = [(signed.voter, signed.signature)].into();
+    Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
 }
 
 pub(crate) fn genesis(nodes: usize) -> Genesis {
@@ -85,7 +95,16 @@ pub(crate) fn genesis(nodes: usize) -> Genesis {
         capacity: 1 << 30,
         domain: domain(number),
     };
-    let validator = Validator { node: node_id(0), beacon_key: beacon().public(), power: 1, domain: domain(0) };
+    let keys = validator_keys(0);
+    let validator = GenesisValidator {
+        owner: account,
+        key: keys.vote.public(),
+        node: node_id(0),
+        addresses: vec!["/memory/1".to_owned()],
+        beacon_key: keys.beacon.public(),
+        bond: Params::default().validator_bond,
+        domain: domain(0),
+    };
     let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 3, ..Params::default() };
     Genesis {
         name: "test".to_owned(),
@@ -120,7 +139,7 @@ impl World {
         let parts = NodeParts {
             genesis: self.genesis.clone(),
             keypair: node_key(number),
-            beacon: (number == 0).then(beacon),
+            validator: (number == 0).then(|| validator_keys(number)),
             peers,
             inbound,
             columns: disk.columns.clone(),

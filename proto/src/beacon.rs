@@ -12,6 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     id::{ChainId, Height},
+    limits,
     sign::BadSignature,
 };
 
@@ -27,6 +28,13 @@ pub struct BeaconSignature(pub [u8; 48]);
 
 /// A validator's secret beacon key.
 pub struct BeaconSecret(SecretKey);
+
+impl BeaconKey {
+    /// Whether it is a point of the group, and not its identity.
+    pub fn is_valid(&self) -> bool {
+        PublicKey::key_validate(&self.0).is_ok()
+    }
+}
 
 impl std::fmt::Debug for BeaconSecret {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -106,11 +114,11 @@ pub fn verify(
     }
 }
 
-/// Mixes one block's signature into the chance gathered so far.
-pub fn mix(gathered: &[u8; 32], signature: &BeaconSignature) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("ostrakon beacon mix 1");
-    hasher.update(gathered).update(&signature.0);
-    hasher.finalize().into()
+/// Adds one block's signature to those of the last heights, of which the oldest goes.
+pub fn remember(last: &mut Vec<BeaconSignature>, signature: &BeaconSignature) {
+    last.push(*signature);
+    let over = last.len().saturating_sub(limits::BEACONS);
+    last.drain(..over);
 }
 
 fn message(chain: &ChainId, height: Height) -> Vec<u8> {

@@ -123,6 +123,11 @@ pub struct ParseIdError {
 }
 
 impl<K> Id<K> {
+    /// The first in the order of ids.
+    pub const LEAST: Self = Self::new([0; 32]);
+    /// The last in the order of ids.
+    pub const GREATEST: Self = Self::new([255; 32]);
+
     /// The id with these bytes.
     pub const fn new(bytes: [u8; 32]) -> Self {
         Self { bytes, kind: PhantomData }
@@ -319,6 +324,8 @@ pub struct ParseAmountError(String);
 impl Amount {
     /// Nothing.
     pub const ZERO: Self = Self(0);
+    /// One obol.
+    pub const OBOL: Self = Self(MICRO);
 
     /// This many whole obols; `None` past the largest amount.
     pub fn obols(count: u64) -> Option<Self> {

@@ -151,6 +151,8 @@ pub struct Params {
     pub fee_byte: Amount,
     /// Bond of a provider, locked at registration.
     pub provider_bond: Amount,
+    /// Least bond of a validator; its whole obols are its votes.
+    pub validator_bond: Amount,
     /// Longest term of a commitment, in epochs.
     pub term_epochs: u64,
     /// Credit: temporary bytes that holders keep for an account per obol of its balance.
@@ -172,6 +174,7 @@ impl Default for Params {
             fee_base: Amount(1_000),
             fee_byte: Amount(1),
             provider_bond: Amount(100_000_000),
+            validator_bond: Amount(1_000_000_000),
             term_epochs: 87_600,
             credit_bytes: 1 << 40,
             trash_epochs: 168,

@@ -17,8 +17,6 @@ use crate::{
 pub enum Purpose {
     /// A transaction, by its account.
     Tx,
-    /// A block header, by its proposer.
-    Header,
     /// A storage receipt, by the node.
     Receipt,
     /// A request to store a column, by the account that will pay.
@@ -37,7 +35,6 @@ impl Purpose {
     const fn tag(self) -> &'static [u8] {
         match self {
             Self::Tx => b"ostrakon tx 1\0",
-            Self::Header => b"ostrakon header 1\0",
             Self::Receipt => b"ostrakon receipt 1\0",
             Self::Put => b"ostrakon put 1\0",
             Self::Consent => b"ostrakon consent 1\0",

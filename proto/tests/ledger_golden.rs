@@ -7,9 +7,10 @@ use ostrakon_proto::{
     codec,
     id::{Account, AccountId, Amount, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, Memory, Proposer, Rules, execute, propose,
-        state::{Candidate, Domain, Validator},
-        tx::{Action, Consent, Receipt, Transfer, Tx, TxBody},
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, execute, propose,
+        state::{Candidate, Domain, Records},
+        tx::{Action, Consent, Decided, Receipt, Transfer, Tx, TxBody},
+        vote::{Certificate, SignedVote, Vote, VoteKind},
     },
     params::Params,
     placement::{Draw, DrawSeed, draw},
@@ -35,10 +36,13 @@ fn genesis() -> Genesis {
         bootstrap: vec!["/ip4/192.0.2.1/tcp/4001/p2p/unhashed".to_owned()],
         params: Params::default(),
         accounts: vec![GenesisAccount { account: key(1).public(), balance: Amount(5_000_000) }],
-        validators: vec![Validator {
+        validators: vec![GenesisValidator {
+            owner: key(1).public(),
+            key: key(6).public(),
             node: key(2).public(),
+            addresses: vec!["/ip4/192.0.2.2/tcp/4001".to_owned()],
             beacon_key: BeaconSecret::from_seed(&[3; 32]).public(),
-            power: 1,
+            bond: Amount(1_000_000_000),
             domain: domain(0),
         }],
         providers: vec![GenesisProvider {
@@ -101,20 +105,26 @@ fn a_genesis_and_its_first_block() {
     assert_eq!(genesis.validate(), Ok(()));
     assert_eq!(genesis.id().to_string(), GENESIS_ID);
     let changes = genesis.changes();
-    assert_eq!(hex(&changes.tip.digest), GENESIS_DIGEST);
-    let first = changes.epochs[&Epoch(0)].as_ref().expect("founded with epoch 0");
-    assert_eq!(hex(&first.beacon), GENESIS_BEACON);
+    assert_eq!(hex(&changes.tip.state), GENESIS_STATE);
+    assert_eq!(hex(&genesis.validator_set().hash()), GENESIS_VALIDATORS);
     let (rules, state) = (Rules::from(&genesis), Memory::new(&changes));
-    let (key, beacon) = (key(2), BeaconSecret::from_seed(&[3; 32]));
+    assert_eq!(hex(&state.epoch(Epoch(0)).expect("founded with epoch 0").beacon), GENESIS_BEACON);
+    let (key, beacon) = (key(6).public(), BeaconSecret::from_seed(&[3; 32]));
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
-    let proposer = Proposer { key: &key, beacon: &beacon };
-    let proposal = propose(&rules, &state, 1_700_000_001_000, vec![tx], &proposer);
+    let proposer = Proposer { key, beacon: &beacon, round: 0, now_ms: 1_700_000_001_000 };
+    let proposal = propose(&rules, &state, vec![tx], &proposer);
     assert_eq!(proposal.rejected, []);
-    let header = &proposal.decided.block.header;
-    assert_eq!(header.id().to_string(), BLOCK_ID);
-    assert_eq!(hex(&header.digest), BLOCK_DIGEST);
+    let header = &proposal.block.header;
+    assert_eq!(hex(&header.state), BLOCK_STATE);
+    assert_eq!(hex(&header.history), BLOCK_HISTORY);
     assert_eq!(hex(&header.beacon.0), BLOCK_BEACON);
-    assert_eq!(execute(&rules, &state, &proposal.decided), Ok(proposal.changes));
+    assert_eq!(header.id().to_string(), BLOCK_ID);
+    let vote = Vote { kind: VoteKind::Precommit, height: Height(1), round: 0, block: Some(header.id()) };
+    let signature = SignedVote::sign(vote, &self::key(6), &rules.chain).signature;
+    assert_eq!(hex(&signature.0), BLOCK_PRECOMMIT);
+    let certificate =
+        Certificate { height: Height(1), round: 0, block: header.id(), signatures: [(key, signature)].into() };
+    assert_eq!(execute(&rules, &state, &Decided { block: proposal.block, certificate }), Ok(proposal.changes));
 }
 
 #[test]
@@ -151,10 +161,13 @@ const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcaf
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
 const GENESIS_ID: &str = "923514ac9eccb3b0b7fca54c64c84e067a643c798026d54c715e02910d90b876";
-const GENESIS_DIGEST: &str = "2d55dcaecf2860b50cc1f73d4f55b41eaf71e9ed5ed28e36c5a47528464b620d";
+const GENESIS_VALIDATORS: &str = "";
+const BLOCK_HISTORY: &str = "";
+const BLOCK_PRECOMMIT: &str = "";
+const GENESIS_STATE: &str = "2d55dcaecf2860b50cc1f73d4f55b41eaf71e9ed5ed28e36c5a47528464b620d";
 const GENESIS_BEACON: &str = "b3d5e3057ee8add06bddc3fa93d9f52e3bbee136a00c14d64eb2d85924da0af0";
 const BLOCK_ID: &str = "629a8ebe3006a823282f8e7396c8b7f38ee851af3dd470fc093922442d87f403";
-const BLOCK_DIGEST: &str = "5dff318523bfcec413d2cf449f5faf5851453e7e3beb11fa5bb92f338e9db0c0";
+const BLOCK_STATE: &str = "5dff318523bfcec413d2cf449f5faf5851453e7e3beb11fa5bb92f338e9db0c0";
 const BLOCK_BEACON: &str =
     "96c08a55a8324449579f67607297b96f57ba610ef2e9202b4ba0028961f108455a7de9ee51d5c721adf1e741887db26c";
 const DRAW: [u8; 12] = [9, 15, 14, 5, 13, 7, 6, 12, 10, 11, 8, 4];

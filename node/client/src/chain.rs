@@ -16,7 +16,12 @@ use std::{
 use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
-    ledger::{Genesis, Rules},
+    ledger::{
+        Genesis, Rules,
+        tx::Header,
+        verify_header,
+        vote::{Certificate, ValidatorSet},
+    },
     wire::{Code, Refusal},
 };
 
@@ -43,6 +48,8 @@ pub struct Chain {
 struct Inner {
     peers: Arc<dyn Peers>,
     rules: Rules,
+    /// Who decides blocks.
+    set: ValidatorSet,
     nodes: Nodes,
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
@@ -130,12 +137,18 @@ impl Chain {
         let inner = Inner {
             peers,
             rules: Rules::from(genesis),
+            set: genesis.validator_set(),
             nodes: Nodes::new(order, random),
             rosters: Mutex::default(),
             providers: Mutex::default(),
             nonces: tokio::sync::Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Whether the validators decided the block with this header.
+    fn is_decided(&self, header: &Header, certificate: &Certificate) -> bool {
+        verify_header(&self.inner.rules.chain, &self.inner.set, header, certificate).is_ok()
     }
 
     /// The rules that this network's blocks are checked by.

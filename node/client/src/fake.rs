@@ -14,13 +14,13 @@ use ostrakon_net::{
     sim::{SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
-    beacon::BeaconSecret,
     codec,
     id::{Amount, ColumnId, NodeId, ObjectId, TxId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, Memory, Proposer, Rules, propose,
-        state::{Domain, Records, Validator},
-        tx::{Action, Decided, Receipt, Tx},
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, propose,
+        state::{Domain, Records, Running, Tip},
+        tx::{Action, Block, Decided, Receipt, Tx},
+        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     limits,
     manifest::Manifest,
@@ -148,7 +148,7 @@ impl World {
 
     fn make(nodes: u8, params: Params, network: SimNetwork) -> Self {
         let key = |number: u8| Keypair::from_seed(&[number + 1; 32]);
-        let beacon = BeaconSecret::from_seed(&[0; 32]);
+        let keys = validator();
         let provider = |number: u8| GenesisProvider {
             owner: key(100 + number).public(),
             node: key(number).public(),
@@ -163,10 +163,13 @@ impl World {
             bootstrap: Vec::new(),
             params,
             accounts: vec![GenesisAccount { account: account().public(), balance: Amount(1_000_000_000_000) }],
-            validators: vec![Validator {
+            validators: vec![GenesisValidator {
+                owner: key(100).public(),
+                key: keys.vote.public(),
                 node: key(0).public(),
-                beacon_key: beacon.public(),
-                power: 1,
+                addresses: vec!["/ip4/127.0.0.1/tcp/4000".to_owned()],
+                beacon_key: keys.beacon.public(),
+                bond: Params::default().validator_bond,
                 domain: domain(0),
             }],
             providers: (0..nodes).map(provider).collect(),
@@ -396,7 +399,7 @@ impl Holder {
 
 impl Shared {
     fn is_good(&self, draw: Draw) -> bool {
-        let (now, account) = (self.ledger.tip().epoch, self.ledger.account(&account().public()));
+        let (now, account) = (self.ledger.tip().running.epoch, self.ledger.account(&account().public()));
         let reach = self.rules.params.draw_nonces;
         (self.rules.oldest_draw(now)..=now).contains(&draw.epoch) && draw.nonce.abs_diff(account.nonce) <= reach
     }
@@ -407,10 +410,10 @@ impl Shared {
         let records = |body: Vec<u8>| ok(&chain::Response::Records, body.into());
         match request.decode::<chain::Request>().unwrap() {
             chain::Request::Head | chain::Request::Await { .. } => {
-                let beacon = ledger.epoch(tip.epoch).unwrap().beacon;
-                let (height, block, epoch) = (tip.height, tip.block, tip.epoch);
-                let (time_ms, digest, minted, burnt) = (tip.time_ms, tip.digest, tip.minted, tip.burnt);
-                let head = chain::Head { height, block, epoch, beacon, time_ms, digest, minted, burnt };
+                let Tip { height, block, state, running } = tip;
+                let Running { epoch, time_ms, minted, burnt, .. } = running;
+                let beacon = ledger.epoch(epoch).unwrap().beacon;
+                let head = chain::Head { height, block, epoch, beacon, time_ms, state, minted, burnt };
                 ok(&chain::Response::Head(head), Bytes::new())
             }
             chain::Request::Submit => self.submit(codec::decode(&request.body, limits::TX).unwrap()),
@@ -444,16 +447,16 @@ impl Shared {
         {
             return refuse(Code::Invalid, "this extent is refused");
         }
-        let beacon = BeaconSecret::from_seed(&[0; 32]);
-        let key = Keypair::from_seed(&[1; 32]);
-        let proposal = propose(&self.rules, &self.ledger, 0, vec![tx], &Proposer { key: &key, beacon: &beacon });
+        let keys = validator();
+        let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
+        let proposal = propose(&self.rules, &self.ledger, vec![tx], &proposer);
         if let Some((_, error)) = proposal.rejected.first() {
             return refuse(Code::Invalid, error);
         }
         self.ledger.commit(&proposal.changes);
-        let ids = proposal.decided.block.txs.iter().map(Tx::id);
-        self.places.extend(ids.map(|id| (id, self.decided.len())));
-        self.decided.push(proposal.decided);
+        let decided = decide(&self.rules, proposal.block, &keys);
+        self.places.extend(decided.block.txs.iter().map(|tx| (tx.id(), self.decided.len())));
+        self.decided.push(decided);
         ok(&chain::Response::Submitted, Bytes::new())
     }
 
@@ -461,11 +464,25 @@ impl Shared {
         let decided = self.places.get(&tx).map(|place| &self.decided[*place]);
         let inclusion = |decided: &Decided| chain::Inclusion {
             header: decided.block.header.clone(),
-            certificate: decided.certificate,
+            certificate: decided.certificate.clone(),
             ids: decided.block.txs.iter().map(Tx::id).collect(),
         };
         decided.map(inclusion).into_iter().collect()
     }
+}
+
+/// What the ledger's one validator votes with.
+fn validator() -> ValidatorKeys {
+    ValidatorKeys::from_seed(&[0; 32])
+}
+
+/// The block, decided by its one validator.
+fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> Decided {
+    let (height, id) = (block.header.height, block.header.id());
+    let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
+    let signed = SignedVote::sign(vote, &keys.vote, &rules.chain);
+    let signatures = [(signed.voter, signed.signature)].into();
+    Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
 }
 
 fn ok<T: borsh::BorshSerialize>(response: &T, body: Bytes) -> Frame {

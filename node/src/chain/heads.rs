@@ -110,7 +110,7 @@ mod tests {
             epoch: Epoch(0),
             beacon: [0; 32],
             time_ms: 0,
-            digest: [0; 32],
+            state: [0; 32],
             minted: Amount::ZERO,
             burnt: Amount::ZERO,
         }

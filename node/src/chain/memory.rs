@@ -6,10 +6,11 @@ use std::{
 };
 
 use ostrakon_proto::{
-    id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
+    id::{Height, TxId},
     ledger::{
         Genesis, Memory,
-        state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, Records, Tip},
+        state::{Changes, Key, Record, Records, Tip},
+        tree::Nodes,
         tx::Decided,
     },
 };
@@ -72,38 +73,25 @@ impl LedgerStore for MemoryLedger {
 }
 
 /// The records at one height.
+#[derive(Debug)]
 struct View(Arc<Memory>);
+
+impl Nodes for View {
+    fn node(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.0.node(key)
+    }
+}
 
 impl Records for View {
     fn tip(&self) -> Tip {
         self.0.tip()
     }
 
-    fn account(&self, id: &AccountId) -> Account {
-        self.0.account(id)
+    fn get(&self, key: &Key) -> Option<Record> {
+        self.0.get(key)
     }
 
-    fn provider(&self, id: &NodeId) -> Option<Provider> {
-        self.0.provider(id)
-    }
-
-    fn providers(&self) -> Vec<Provider> {
-        self.0.providers()
-    }
-
-    fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
-        self.0.commitment(id)
-    }
-
-    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment> {
-        self.0.commitments_of(object, limit)
-    }
-
-    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
-        self.0.ending(epoch, limit)
-    }
-
-    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
-        self.0.epoch(epoch)
+    fn scan(&self, first: &Key, last: &Key, limit: usize) -> Vec<(Key, Record)> {
+        self.0.scan(first, last, limit)
     }
 }

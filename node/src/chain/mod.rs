@@ -17,7 +17,7 @@ use ostrakon_proto::{
     id::{Height, NodeId, TxId},
     ledger::{
         BlockError, Rules, execute,
-        state::{Changes, Records},
+        state::{Changes, Key, Record, Records, Tip},
         tx::{Decided, Tx},
     },
     wire::chain::{Head, Inclusion},
@@ -68,6 +68,8 @@ struct Shared {
     /// Rung when the next block has something to take.
     work: Notify,
     heads: Heads,
+    /// Nodes of those who decide the next block.
+    validators: Mutex<Vec<NodeId>>,
     synced: AtomicBool,
 }
 
@@ -98,11 +100,12 @@ impl Chain {
     /// The chain that `parts.ledger` keeps.
     pub async fn open(parts: ChainParts) -> Self {
         let ledger = Arc::clone(&parts.ledger);
-        let head = parts.workers.run(move || head_of(&*ledger.view())).await;
+        let of_tip = parts.workers.run(move || (head_of(&*ledger.view()), validators_of(&*ledger.view())));
+        let (head, validators) = of_tip.await;
         let ChainParts { rules, ledger, workers, peers } = parts;
         let (pool, work, synced) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
-        let heads = Heads::new(head);
-        Self { shared: Arc::new(Shared { rules, ledger, workers, peers, pool, work, heads, synced }) }
+        let (heads, validators) = (Heads::new(head), Mutex::new(validators));
+        Self { shared: Arc::new(Shared { rules, ledger, workers, peers, pool, work, heads, validators, synced }) }
     }
 
     /// The rules.
@@ -110,9 +113,14 @@ impl Chain {
         &self.shared.rules
     }
 
-    /// The node that proposes under the solo order: the first validator of the genesis.
+    /// The validator that proposes under the solo order.
     pub fn proposer(&self) -> NodeId {
-        self.shared.rules.validators.first().expect("a valid genesis has a validator").node
+        *self.validators().first().expect("invariant: there is always a validator")
+    }
+
+    /// The nodes of those who decide the next block.
+    pub fn validators(&self) -> Vec<NodeId> {
+        self.shared.validators.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The tip.
@@ -197,25 +205,37 @@ impl Shared {
     /// First durable, then known: what a reader saw is never taken back.
     fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
         self.ledger.commit(decided, changes)?;
-        let nonces = changes.accounts.iter().map(|(id, account)| (*id, account.nonce));
+        let nonces = changes.records.iter().filter_map(|(key, record)| match (key, record) {
+            (Key::Account(id), Some(Record::Account(account))) => Some((*id, account.nonce)),
+            _ => None,
+        });
         self.pool().advance(changes.tip.height, nonces);
+        if changes.records.keys().any(|key| matches!(key, Key::Validator(_))) {
+            let validators = validators_of(&*self.ledger.view());
+            *self.validators.lock().unwrap_or_else(PoisonError::into_inner) = validators;
+        }
         self.heads.advance(head_of(&*self.ledger.view()));
         Ok(())
     }
 }
 
+fn validators_of(records: &dyn Records) -> Vec<NodeId> {
+    let voting = records.validators().into_iter().filter(|validator| validator.voting_power() > 0);
+    voting.map(|validator| validator.node).collect()
+}
+
 fn head_of(records: &dyn Records) -> Head {
-    let tip = records.tip();
-    let epoch = records.epoch(tip.epoch).expect("invariant: the current epoch's record is kept");
+    let Tip { height, block, state, running } = records.tip();
+    let epoch = records.epoch(running.epoch).expect("invariant: the current epoch's record is kept");
     Head {
-        height: tip.height,
-        block: tip.block,
-        epoch: tip.epoch,
+        height,
+        block,
+        epoch: running.epoch,
         beacon: epoch.beacon,
-        time_ms: tip.time_ms,
-        digest: tip.digest,
-        minted: tip.minted,
-        burnt: tip.burnt,
+        time_ms: running.time_ms,
+        state,
+        minted: running.minted,
+        burnt: running.burnt,
     }
 }
 

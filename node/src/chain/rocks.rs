@@ -1,17 +1,14 @@
-//! The ledger on disk: RocksDB, one column family for each kind of record.
+//! The ledger on disk: RocksDB, one column family for each kind of thing.
 //!
 //! In comes one synced batch a block, so that after any crash the ledger is that of one height; out go snapshots for
 //! the rules. Keys sort as the rules' orders do. Not here: what the records mean, and columns (they are the store's).
 //!
 //! ```text
-//! meta         "format" "chain" "tip"                   -> u32, chain id, Tip
-//! blocks       height (big-endian)                      -> Decided
-//! txs          tx id                                    -> height
-//! accounts     account                                  -> Account
-//! providers    node                                     -> Provider
-//! commitments  object ‖ extent (big-endian) ‖ owner     -> Commitment
-//! ends         end epoch (big-endian) ‖ commitment key  -> nothing
-//! epochs       epoch (big-endian)                       -> EpochRecord
+//! meta     "format" "chain" "tip"    -> u32, chain id, Tip
+//! blocks   height (big-endian)       -> Decided
+//! txs      tx id                     -> height
+//! records  Key::to_bytes             -> Record
+//! nodes    key of a state tree node  -> the node
 //! ```
 
 use std::{
@@ -19,13 +16,14 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use borsh::{BorshDeserialize, BorshSerialize};
+use borsh::BorshDeserialize;
 use ostrakon_proto::{
     codec,
-    id::{AccountId, ChainId, Epoch, Height, NodeId, ObjectId, TxId},
+    id::{ChainId, Height, TxId},
     ledger::{
         Genesis,
-        state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, Records, Tip},
+        state::{Changes, Key, Record, Records, Tip},
+        tree::Nodes,
         tx::Decided,
     },
 };
@@ -37,16 +35,13 @@ use rocksdb::{
 use super::store::{LedgerError, LedgerStore, OpenLedgerError};
 
 /// The layout drawn above.
-const FORMAT: u32 = 1;
-const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, ACCOUNTS, PROVIDERS, COMMITMENTS, ENDS, EPOCHS];
+const FORMAT: u32 = 2;
+const FAMILIES: [&str; 5] = [META, BLOCKS, TXS, RECORDS, NODES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
 const TXS: &str = "txs";
-const ACCOUNTS: &str = "accounts";
-const PROVIDERS: &str = "providers";
-const COMMITMENTS: &str = "commitments";
-const ENDS: &str = "ends";
-const EPOCHS: &str = "epochs";
+const RECORDS: &str = "records";
+const NODES: &str = "nodes";
 
 /// Memory for unwritten records, all families together: a node stays under 512 MiB.
 const WRITE_BYTES: usize = 32 * 1024 * 1024;
@@ -102,7 +97,7 @@ impl Rocks {
                 let mut batch = WriteBatch::default();
                 batch.put_cf(self.family(META), b"format", codec::encode(&FORMAT));
                 batch.put_cf(self.family(META), b"chain", codec::encode(&wanted));
-                self.stage(&mut batch, &genesis.changes()).map_err(damaged)?;
+                self.stage(&mut batch, &genesis.changes());
                 self.write(batch).map_err(damaged)
             }
         }
@@ -128,35 +123,18 @@ impl Rocks {
         self.db.write_opt(batch, &synced).map_err(database)
     }
 
-    fn stage(&self, batch: &mut WriteBatch, changes: &Changes) -> Result<(), LedgerError> {
+    fn stage(&self, batch: &mut WriteBatch, changes: &Changes) {
         batch.put_cf(self.family(META), b"tip", codec::encode(&changes.tip));
-        for (id, account) in &changes.accounts {
-            batch.put_cf(self.family(ACCOUNTS), id.bytes(), codec::encode(account));
-        }
-        for (node, provider) in &changes.providers {
-            self.stage_record(batch, PROVIDERS, node.bytes(), provider.as_ref());
-        }
-        for (epoch, record) in &changes.epochs {
-            self.stage_record(batch, EPOCHS, &epoch.0.to_be_bytes(), record.as_ref());
-        }
-        for (id, commitment) in &changes.commitments {
-            let key = commitment_key(id);
-            if let Some(before) = self.read::<Commitment>(COMMITMENTS, &key)? {
-                batch.delete_cf(self.family(ENDS), end_key(before.end, &key));
+        let records = self.family(RECORDS);
+        for (key, record) in &changes.records {
+            match record {
+                Some(record) => batch.put_cf(records, key.to_bytes(), codec::encode(record)),
+                None => batch.delete_cf(records, key.to_bytes()),
             }
-            if let Some(now) = commitment {
-                batch.put_cf(self.family(ENDS), end_key(now.end, &key), []);
-            }
-            self.stage_record(batch, COMMITMENTS, &key, commitment.as_ref());
         }
-        Ok(())
-    }
-
-    fn stage_record<T: BorshSerialize>(&self, batch: &mut WriteBatch, family: &str, key: &[u8], record: Option<&T>) {
-        match record {
-            Some(record) => batch.put_cf(self.family(family), key, codec::encode(record)),
-            None => batch.delete_cf(self.family(family), key),
-        }
+        let nodes = self.family(NODES);
+        changes.tree.nodes.iter().for_each(|(key, node)| batch.put_cf(nodes, key, node));
+        changes.tree.stale.iter().for_each(|stale| batch.delete_cf(nodes, &stale.key));
     }
 
     fn commit_next(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
@@ -172,7 +150,7 @@ impl Rocks {
         for tx in &decided.block.txs {
             batch.put_cf(self.family(TXS), tx.id().bytes(), codec::encode(&height));
         }
-        self.stage(&mut batch, changes)?;
+        self.stage(&mut batch, changes);
         self.write(batch)
     }
 }
@@ -218,32 +196,23 @@ fn database(error: rocksdb::Error) -> LedgerError {
     LedgerError::Database { reason: error.to_string() }
 }
 
-fn commitment_key(id: &CommitmentId) -> Vec<u8> {
-    [id.object.bytes().as_slice(), &id.extent.to_be_bytes(), id.owner.bytes()].concat()
-}
-
-fn end_key(end: Epoch, commitment_key: &[u8]) -> Vec<u8> {
-    [&end.0.to_be_bytes(), commitment_key].concat()
-}
-
 /// The records at one height.
 struct View<'a> {
     rocks: &'a Rocks,
     snapshot: Snapshot<'a>,
 }
 
+impl std::fmt::Debug for View<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("View").field("rocks", &self.rocks).finish_non_exhaustive()
+    }
+}
+
 impl View<'_> {
-    fn get<T: BorshDeserialize>(&self, family: &'static str, key: &[u8]) -> Option<T> {
+    fn read<T: BorshDeserialize>(&self, family: &'static str, key: &[u8]) -> Option<T> {
         let bytes =
             self.snapshot.get_pinned_cf(self.rocks.family(family), key).unwrap_or_else(|error| unreadable(&error));
-        bytes.map(|bytes| record(family, &bytes))
-    }
-
-    /// Keys and values of `family` from `start` on.
-    fn scan(&self, family: &'static str, start: &[u8]) -> impl Iterator<Item = (Box<[u8]>, Box<[u8]>)> {
-        let mode = IteratorMode::From(start, Direction::Forward);
-        let entries = self.snapshot.iterator_cf(self.rocks.family(family), mode);
-        entries.map(|entry| entry.unwrap_or_else(|error| unreadable(&error)))
+        bytes.map(|bytes| decoded(family, &bytes))
     }
 }
 
@@ -252,52 +221,36 @@ fn unreadable(error: &rocksdb::Error) -> ! {
     panic!("invariant: the ledger's database can be read; it failed: {error}")
 }
 
-fn record<T: BorshDeserialize>(family: &str, bytes: &[u8]) -> T {
-    T::try_from_slice(bytes).unwrap_or_else(|_| panic!("invariant: every record of {family} is what was written"))
+fn decoded<T: BorshDeserialize>(family: &str, bytes: &[u8]) -> T {
+    T::try_from_slice(bytes).unwrap_or_else(|_| panic!("invariant: what {family} has is what was written"))
+}
+
+impl Nodes for View<'_> {
+    fn node(&self, key: &[u8]) -> Option<Vec<u8>> {
+        let node = self.snapshot.get_cf(self.rocks.family(NODES), key);
+        node.unwrap_or_else(|error| unreadable(&error))
+    }
 }
 
 impl Records for View<'_> {
     fn tip(&self) -> Tip {
-        self.get(META, b"tip").expect("a ledger has a tip from its first batch on")
+        self.read(META, b"tip").expect("a ledger has a tip from its first batch on")
     }
 
-    fn account(&self, id: &AccountId) -> Account {
-        self.get(ACCOUNTS, id.bytes()).unwrap_or_default()
+    fn get(&self, key: &Key) -> Option<Record> {
+        self.read(RECORDS, &key.to_bytes())
     }
 
-    fn provider(&self, id: &NodeId) -> Option<Provider> {
-        self.get(PROVIDERS, id.bytes())
-    }
-
-    fn providers(&self) -> Vec<Provider> {
-        self.scan(PROVIDERS, &[]).map(|(_, value)| record(PROVIDERS, &value)).collect()
-    }
-
-    fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
-        self.get(COMMITMENTS, &commitment_key(id))
-    }
-
-    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment> {
-        let mine = self.scan(COMMITMENTS, object.bytes()).take_while(|(key, _)| key.starts_with(object.bytes()));
-        mine.take(limit).map(|(_, value)| record(COMMITMENTS, &value)).collect()
-    }
-
-    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
-        let due = self.scan(ENDS, &[]).map(|(key, _)| end_of(&key));
-        due.take_while(|(end, _)| *end <= epoch).take(limit).map(|(_, id)| id).collect()
-    }
-
-    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
-        self.get(EPOCHS, &epoch.0.to_be_bytes())
+    fn scan(&self, first: &Key, last: &Key, limit: usize) -> Vec<(Key, Record)> {
+        let (first, last) = (first.to_bytes(), last.to_bytes());
+        let mode = IteratorMode::From(&first, Direction::Forward);
+        let entries = self.snapshot.iterator_cf(self.rocks.family(RECORDS), mode);
+        let entries = entries.map(|entry| entry.unwrap_or_else(|error| unreadable(&error)));
+        let within = entries.take_while(|(key, _)| **key <= *last).take(limit);
+        within.map(|(key, record)| (key_of(&key), decoded(RECORDS, &record))).collect()
     }
 }
 
-/// What [`end_key`] wrote.
-fn end_of(key: &[u8]) -> (Epoch, CommitmentId) {
-    let part = |from: usize, to: usize| key.get(from..to).expect("invariant: every key of ends is what was written");
-    let id = |from| part(from, from + 32).try_into().expect("32 bytes");
-    let end = u64::from_be_bytes(part(0, 8).try_into().expect("8 bytes"));
-    let extent = u32::from_be_bytes(part(40, 44).try_into().expect("4 bytes"));
-    let (object, owner) = (ObjectId::new(id(8)), AccountId::new(id(44)));
-    (Epoch(end), CommitmentId { object, extent, owner })
+fn key_of(bytes: &[u8]) -> Key {
+    Key::from_bytes(bytes).expect("invariant: every key of the records is what was written")
 }

@@ -1,4 +1,4 @@
-//! The solo order: one validator proposes every block, and its signature alone decides it.
+//! The solo order: one validator proposes every block, and its vote alone decides it.
 //!
 //! In come waiting transactions and the clock, out go decided blocks. Not here: whether this node may propose at all,
 //! which [`super::follow::catch_up`] finds out first: one that lost its disk must not decide a height twice.
@@ -6,10 +6,12 @@
 use std::{sync::Arc, time::Duration};
 
 use ostrakon_proto::{
-    beacon::BeaconSecret,
     id::Height,
-    ledger::{Proposal, Proposer, TxError, propose, tx::Tx},
-    sign::Keypair,
+    ledger::{
+        Proposal, Proposer, TxError, propose,
+        tx::{Decided, Tx},
+        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
+    },
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -20,20 +22,11 @@ use crate::node::Clock;
 /// Least time between two blocks: transactions gather, and the disk syncs ten times a second at most.
 const PACE: Duration = Duration::from_millis(100);
 
-/// What the proposer signs with.
-#[derive(Debug)]
-pub struct Keys {
-    /// Signs headers.
-    pub header: Keypair,
-    /// Signs the beacon.
-    pub beacon: BeaconSecret,
-}
-
 /// The proposer's task.
 #[derive(Debug)]
 pub struct Solo {
     chain: Chain,
-    keys: Arc<Keys>,
+    keys: Arc<ValidatorKeys>,
     clock: Clock,
     interval: Duration,
 }
@@ -48,7 +41,7 @@ struct Proposed {
 
 impl Solo {
     /// The proposer of `chain`, with a block at least every `interval`.
-    pub fn new(chain: Chain, keys: Keys, clock: Clock, interval: Duration) -> Self {
+    pub fn new(chain: Chain, keys: ValidatorKeys, clock: Clock, interval: Duration) -> Self {
         Self { chain, keys: Arc::new(keys), clock, interval }
     }
 
@@ -88,12 +81,17 @@ impl Solo {
 }
 
 impl Shared {
-    fn propose(&self, keys: &Keys, now_ms: u64) -> Result<Proposed, LedgerError> {
+    fn propose(&self, keys: &ValidatorKeys, now_ms: u64) -> Result<Proposed, LedgerError> {
         let records = self.ledger.view();
         let txs = self.pool().ready(|account| records.account(account).nonce);
-        let proposer = Proposer { key: &keys.header, beacon: &keys.beacon };
-        let Proposal { decided, changes, rejected } = propose(&self.rules, &*records, now_ms, txs, &proposer);
+        let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms };
+        let Proposal { block, changes, rejected } = propose(&self.rules, &*records, txs, &proposer);
         drop(records);
+        let (height, block_id) = (block.header.height, block.header.id());
+        let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(block_id) };
+        let signed = SignedVote::sign(vote, &keys.vote, &self.rules.chain);
+        let signatures = [(signed.voter, signed.signature)].into();
+        let decided = Decided { block, certificate: Certificate { height, round: 0, block: block_id, signatures } };
         self.commit(&decided, &changes)?;
         self.reject(&rejected);
         let records = self.ledger.view();

@@ -193,7 +193,7 @@ impl Shared {
 
     /// Applies `tx` to a block that nobody will make, after those of its account that come first.
     fn dry_run(&self, records: &dyn Records, before: &[Tx], tx: &Tx) -> Result<(), TxError> {
-        let mut execution = Execution::new(&self.rules, records, records.tip().time_ms.saturating_add(1));
+        let mut execution = Execution::new(&self.rules, records, records.tip().running.time_ms.saturating_add(1), 0);
         for earlier in before {
             execution.apply(earlier)?;
         }

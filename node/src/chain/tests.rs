@@ -3,11 +3,10 @@
 use std::path::Path;
 
 use ostrakon_proto::{
-    beacon::BeaconSecret,
     id::{Amount, Epoch, Height},
     ledger::{
         Genesis, Proposal, Proposer, Rules, propose,
-        state::{Changes, Commitment, CommitmentId, Slot, SlotState},
+        state::{Changes, Commitment, CommitmentId, Key, Record, Slot, SlotState},
         tx::{Action, Decided, Transfer, Tx},
     },
     sign::Keypair,
@@ -18,14 +17,14 @@ use super::{
     rocks::Rocks,
     store::{LedgerError, LedgerStore, OpenLedgerError},
 };
-use crate::world::{World, genesis, node_id, node_key};
+use crate::world::{World, decide, genesis, node_id, validator_keys};
 
 fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Decided, Changes) {
-    let (key, beacon) = (node_key(0), BeaconSecret::from_seed(&[200; 32]));
-    let proposer = Proposer { key: &key, beacon: &beacon };
-    let Proposal { decided, changes, rejected } = propose(&Rules::from(genesis), &*ledger.view(), 0, txs, &proposer);
+    let (keys, rules) = (validator_keys(0), Rules::from(genesis));
+    let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
+    let Proposal { block, changes, rejected } = propose(&rules, &*ledger.view(), txs, &proposer);
     assert!(rejected.is_empty(), "{rejected:?}");
-    (decided, changes)
+    (decide(&rules, block, &keys), changes)
 }
 
 fn transfer(world: &World, nonce: u64, to: u8) -> Tx {
@@ -89,7 +88,10 @@ async fn disk_and_memory_keep_the_same_ledger() {
         let tx = transfer(&world, nonce, 50);
         let (decided, mut changes) = next_block(&memory, &world.genesis, vec![tx.clone()]);
         let record = commitment(&world, extent, end.unwrap_or(0));
-        changes.commitments.insert(record.id, end.map(|_| record));
+        let before = memory.view().commitment(&record.id);
+        changes.records.extend(before.map(|before| (Key::Ending(before.end, record.id), None)));
+        changes.records.extend(end.map(|end| (Key::Ending(Epoch(end), record.id), Some(Record::Mark))));
+        changes.records.insert(Key::Commitment(record.id), end.map(|_| Record::Commitment(record)));
         for ledger in [&disk as &dyn LedgerStore, &memory] {
             ledger.commit(&decided, &changes).expect("committed");
             assert_eq!(ledger.block(changes.tip.height), Ok(Some(decided.clone())));

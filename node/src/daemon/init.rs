@@ -11,9 +11,13 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ostrakon_net::peer_id_text;
 use ostrakon_node::config::{
-    BEACON_KEY_FILE, CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, read_genesis, read_seed, write_secret,
+    CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed, write_secret,
 };
-use ostrakon_proto::{beacon::BeaconSecret, id::NodeId, sign::Keypair};
+use ostrakon_proto::{
+    id::{NodeId, Voter},
+    ledger::vote::ValidatorKeys,
+    sign::Keypair,
+};
 use serde_json::json;
 
 use super::say;
@@ -32,7 +36,7 @@ pub(super) struct InitArgs {
     /// Seed of the node's key, 64 hexadecimal digits, for test networks; without it the key is random.
     #[arg(long)]
     seed: Option<String>,
-    /// Also makes a beacon key, for a node that will be a validator.
+    /// Also makes a validator's key, for a node that will vote on blocks.
     #[arg(long)]
     validator: bool,
 }
@@ -41,16 +45,20 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
     let node: NodeId = Keypair::from_seed(&key(&dir.join(NODE_KEY_FILE), args.seed.as_deref())?).public();
-    let beacon_path = dir.join(BEACON_KEY_FILE);
-    let beacon = match args.validator || beacon_path.exists() {
-        true => Some(BeaconSecret::from_seed(&key(&beacon_path, None)?).public()),
+    let validator_path = dir.join(VALIDATOR_KEY_FILE);
+    let validator = match args.validator || validator_path.exists() {
+        true => Some(ValidatorKeys::from_seed(&key(&validator_path, None)?)),
         false => None,
     };
     write_config(dir, &args.listen)?;
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
     }
-    let identity = json!({ "dir": dir, "node": node, "peer": peer_id_text(&node), "beacon_key": beacon });
+    let mut identity = json!({ "dir": dir, "node": node, "peer": peer_id_text(&node) });
+    if let Some(keys) = validator {
+        identity["validator"] = json!(keys.vote.public::<Voter>());
+        identity["beacon_key"] = json!(keys.beacon.public());
+    }
     say(&format!("{identity:#}\n"))
 }
 

@@ -15,11 +15,16 @@ use ostrakon_net::{
 };
 use ostrakon_node::{
     chain::rocks::Rocks,
-    config::{BEACON_KEY_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, read_genesis, read_seed},
+    config::{Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed},
     node::{Clock, Node, NodeParts, Settings},
     store::{self, Columns, Disk},
 };
-use ostrakon_proto::{beacon::BeaconSecret, erasure, id::NodeId, ledger::Genesis, sign::Keypair};
+use ostrakon_proto::{
+    erasure,
+    id::NodeId,
+    ledger::{Genesis, vote::ValidatorKeys},
+    sign::Keypair,
+};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -75,8 +80,8 @@ async fn open(
     genesis: Genesis,
     keypair: Keypair,
 ) -> anyhow::Result<(NodeParts, SwarmHandle)> {
-    let beacon_path = dir.join(BEACON_KEY_FILE);
-    let beacon = if beacon_path.exists() { Some(BeaconSecret::from_seed(&read_seed(&beacon_path)?)) } else { None };
+    let path = dir.join(VALIDATOR_KEY_FILE);
+    let validator = if path.exists() { Some(ValidatorKeys::from_seed(&read_seed(&path)?)) } else { None };
     let settings = Settings { block_interval: config.block_interval(), offer: config.offer(dir)? };
     let ledger = Arc::new(Rocks::open(&dir.join("chain"), &genesis)?);
     let kept = store::Config { keep_free: config.keep_free, ..store::Config::default() };
@@ -91,7 +96,7 @@ async fn open(
     .await?;
     let (workers, clock) = (Workers::pool(config.workers), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
-    Ok((NodeParts { genesis, keypair, beacon, peers, inbound, columns, ledger, workers, clock, settings }, swarm))
+    Ok((NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings }, swarm))
 }
 
 fn system_ms() -> u64 {

@@ -181,7 +181,7 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
 
 /// This node is among those that the draw gives, which is what the ledger will ask too.
 fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), Refusal> {
-    let now = records.tip().epoch;
+    let now = records.tip().running.epoch;
     let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
     let record = records.epoch(given).filter(|_| oldest <= given && given <= now);
     let record = record.ok_or_else(|| {

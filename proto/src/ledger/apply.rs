@@ -1,4 +1,4 @@
-//! Blocks: [`Execution`] runs one, [`execute`] judges one that others decided.
+//! Blocks: [`Execution`] runs one, [`judge`] says whether a proposed one may be, [`execute`] takes a decided one.
 //!
 //! In go the records before a block and its transactions; out come the [`Changes`], or why the block is no block of
 //! this chain. Both the proposer and everyone else come through here, so what is proposed is what is accepted.
@@ -8,19 +8,20 @@ use std::collections::BTreeMap;
 use crate::{
     beacon::{self, BeaconSignature},
     codec,
-    id::{BlockId, Epoch, Height, NodeId},
+    id::{BlockId, ChainId, Epoch, Height, VoteKey},
     ledger::{
         action::{self, Roster, Step},
-        draft::Draft,
+        draft::{Draft, Parts},
         epoch,
         error::TxError,
         money::{self, Pool},
         rules::{self, Rules},
-        state::{Candidate, Changes, EpochRecord, Records, Tip},
+        state::{Candidate, Changes, EpochRecord, Key, Record, Records, Tip},
+        tree, turns,
         tx::{Action, Block, Commit, Decided, Header, Tx, tx_root},
+        vote::{Certificate, CertificateError, ValidatorSet},
     },
     limits,
-    sign::{Purpose, Signature, verify},
 };
 
 /// Why a decided block is not taken; nothing of it is.
@@ -51,15 +52,39 @@ pub enum BlockError {
         /// The block's.
         got: u64,
     },
-    /// Its proposer may not propose.
-    #[error("{proposer} is no validator")]
-    NotValidator {
+    /// It was another's turn to propose.
+    #[error("{got} proposed the block, in round {round} it is the turn of {expected}")]
+    Proposer {
+        /// The round.
+        round: u32,
+        /// Whose turn it is.
+        expected: VoteKey,
         /// Who proposed it.
-        proposer: NodeId,
+        got: VoteKey,
+    },
+    /// Its round is beyond any that could be.
+    #[error("block is of round {round}, at most {max} is possible", max = limits::ROUND)]
+    Round {
+        /// The round.
+        round: u32,
+    },
+    /// The certificate is another block's.
+    #[error("certificate is of block {got}, the block is {expected}")]
+    OtherCertificate {
+        /// The block's id.
+        expected: BlockId,
+        /// The certificate's.
+        got: BlockId,
     },
     /// Its certificate does not verify.
-    #[error("certificate of the block does not verify")]
-    Certificate,
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// Its header names another history, or other validators.
+    #[error("header has another {what} than the chain")]
+    Header {
+        /// Which field.
+        what: &'static str,
+    },
     /// Its beacon signature does not verify.
     #[error("beacon signature of the block does not verify")]
     Beacon,
@@ -82,7 +107,7 @@ pub enum BlockError {
     },
     /// Its proposer came to another state: one of the two computes wrongly.
     #[error("state after the block differs from the header's")]
-    Digest,
+    State,
 }
 
 /// Checks of a transaction all that needs no state: size, fee, validity at `height`, form and signature.
@@ -114,6 +139,7 @@ pub fn check(rules: &Rules, height: Height, tx: &Tx) -> Result<(), TxError> {
 #[derive(Debug)]
 pub struct Execution<'a> {
     rules: &'a Rules,
+    base: &'a dyn Records,
     draft: Draft<'a>,
     /// The roster that this block froze: its beacon follows from this block's own signature.
     frozen: Option<Vec<Candidate>>,
@@ -121,15 +147,29 @@ pub struct Execution<'a> {
     rosters: BTreeMap<Epoch, Roster>,
 }
 
+/// What a block changes, and what its header says of that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// The changes; the tip's block is still the parent, as the block's own name follows from its header.
+    pub changes: Changes,
+    /// Root of the history before the block.
+    pub history: [u8; 32],
+    /// Who decides the next block.
+    pub next: ValidatorSet,
+}
+
 impl<'a> Execution<'a> {
-    /// Begins the block after `base`'s tip: turns the epoch, ends what is paid no longer.
-    pub fn new(rules: &'a Rules, base: &'a dyn Records, time_ms: u64) -> Self {
+    /// Begins the block after `base`'s tip, proposed in `round`: notes who missed a turn, turns the epoch, ends what is
+    /// paid no longer.
+    pub fn new(rules: &'a Rules, base: &'a dyn Records, time_ms: u64, round: u32) -> Self {
         let mut draft = Draft::new(base);
         let tip = draft.tip_mut();
+        tip.running.history.append(&tip.block);
+        tip.running.time_ms = time_ms;
         tip.height = tip.height.next();
-        tip.time_ms = time_ms;
+        turns::note(&mut draft, base, round);
         let frozen = epoch::begin(&mut draft, rules);
-        Self { rules, draft, frozen, rosters: BTreeMap::new() }
+        Self { rules, base, draft, frozen, rosters: BTreeMap::new() }
     }
 
     /// The state with what was applied so far.
@@ -147,7 +187,7 @@ impl<'a> Execution<'a> {
         if body.nonce != expected {
             return Err(TxError::Nonce { expected, got: body.nonce });
         }
-        check(self.rules, self.draft.changes().tip.height, tx)?;
+        check(self.rules, self.draft.height(), tx)?;
         self.read_roster(&body.action);
         let mut draft = Draft::new(&self.draft);
         money::lock(&mut draft, &body.account, body.fee, Pool::Burnt)?;
@@ -155,8 +195,8 @@ impl<'a> Execution<'a> {
         let (account, nonce) = (body.account, body.nonce);
         let mut step = Step { rules: self.rules, draft: &mut draft, rosters: &self.rosters, account, nonce };
         action::apply(&mut step, &body.action).map_err(|error| error.with_fee(body.fee))?;
-        let changes = draft.into_changes();
-        self.draft.absorb(changes);
+        let parts = draft.into_parts();
+        self.draft.absorb(parts);
         Ok(())
     }
 
@@ -170,48 +210,86 @@ impl<'a> Execution<'a> {
         roster.prepare(*code, self.rules.params.min_domains);
     }
 
-    /// Ends the block: mixes the proposer's chance, founds the epoch if one begins, seals the digest. The tip's block
-    /// is still the parent, as the block's own name follows from the digest.
-    pub fn finish(mut self, signature: &BeaconSignature) -> Changes {
-        let tip = self.draft.tip_mut();
-        tip.mix = beacon::mix(&tip.mix, signature);
+    /// Ends the block: adds the proposer's chance, founds the epoch if one begins, and grows the state tree.
+    pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
+        let running = self.draft.running_mut();
+        beacon::remember(&mut running.beacons, signature);
         if let Some(roster) = self.frozen {
-            let (epoch, beacon) = (tip.epoch, epoch::beacon(&tip.mix, tip.epoch));
-            self.draft.set_epoch(epoch, Some(EpochRecord { epoch, beacon, roster }));
+            let epoch = running.epoch;
+            let record =
+                EpochRecord { epoch, beacon: epoch::beacon(&self.rules.chain, &running.beacons, epoch), roster };
+            self.draft.put(Key::Epoch(epoch), Record::Epoch(record));
         }
-        let mut changes = self.draft.into_changes();
-        changes.tip.digest = changes.digest();
-        changes
+        let (history, next) = (self.draft.running().history.root(), self.draft.validator_set());
+        Outcome { changes: seal(self.base, self.draft), history, next }
     }
 }
 
-/// Checks that a header was decided: its proposer is a validator, and the certificate is the proposer's signature.
-///
-/// # Errors
-/// [`BlockError::NotValidator`] or [`BlockError::Certificate`].
-pub fn verify_header(rules: &Rules, header: &Header, certificate: &Signature) -> Result<(), BlockError> {
-    let proposer = header.proposer;
-    rules.validator(&proposer).ok_or(BlockError::NotValidator { proposer })?;
-    verify(&proposer, certificate, Purpose::Header, &rules.chain, header).map_err(|_| BlockError::Certificate)
+/// The changes of a draft, with those of the state tree.
+pub(super) fn seal(base: &dyn Records, draft: Draft<'_>) -> Changes {
+    let Parts { mut tip, mut records } = draft.into_parts();
+    records.insert(Key::Running, Some(Record::Running(tip.running.clone())));
+    let leaves = records.iter().filter(|(key, _)| key.is_proven());
+    let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
+    let tree = tree::update(base, tip.height.0.checked_sub(1), tip.height.0, leaves);
+    let tree = tree.unwrap_or_else(|error| panic!("invariant: the store has the tree of its last block: {error}"));
+    tip.state = tree.root;
+    Changes { tip, records, tree }
 }
 
-/// Checks a decided block from end to end against the records before it, and gives what it changes.
+/// Checks that a block was decided, and what it changes.
 ///
 /// # Errors
 /// [`BlockError`] when it is no next block of this chain.
 pub fn execute(rules: &Rules, base: &dyn Records, decided: &Decided) -> Result<Changes, BlockError> {
-    let header = &decided.block.header;
+    verify_header(&rules.chain, &base.validator_set(), &decided.block.header, &decided.certificate)?;
+    judge(rules, base, &decided.block)
+}
+
+/// Checks that `set` decided the block with this header, and that the header says so.
+///
+/// # Errors
+/// [`BlockError`] when the certificate proves nothing of the header, or the header names another set.
+pub fn verify_header(
+    chain: &ChainId,
+    set: &ValidatorSet,
+    header: &Header,
+    certificate: &Certificate,
+) -> Result<(), BlockError> {
+    let (expected, got) = (header.id(), certificate.block);
+    if expected != got || certificate.height != header.height {
+        return Err(BlockError::OtherCertificate { expected, got });
+    }
+    if header.validators != set.hash() {
+        return Err(BlockError::Header { what: "validators" });
+    }
+    Ok(certificate.verify(set, chain)?)
+}
+
+/// Checks a proposed block from end to end against the records before it, and gives what it changes.
+///
+/// # Errors
+/// [`BlockError`] when it can not be the next block of this chain.
+pub fn judge(rules: &Rules, base: &dyn Records, block: &Block) -> Result<Changes, BlockError> {
+    let header = &block.header;
     check_place(&base.tip(), header)?;
-    verify_header(rules, header, &decided.certificate)?;
-    check_beacon(rules, header)?;
-    check_txs(&decided.block)?;
-    let mut execution = Execution::new(rules, base, header.time_ms);
-    for (index, tx) in decided.block.txs.iter().enumerate() {
+    check_proposer(rules, base, header)?;
+    check_txs(block)?;
+    let mut execution = Execution::new(rules, base, header.time_ms, header.round);
+    for (index, tx) in block.txs.iter().enumerate() {
         execution.apply(tx).map_err(|error| BlockError::Tx { index, error })?;
     }
-    let mut changes = execution.finish(&header.beacon);
-    if changes.tip.digest != header.digest {
-        return Err(BlockError::Digest);
+    let Outcome { mut changes, history, next } = execution.finish(&header.beacon);
+    let differs = [
+        ("history", history != header.history),
+        ("validators", base.validator_set().hash() != header.validators),
+        ("next validators", next.hash() != header.next_validators),
+    ];
+    if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
+        return Err(BlockError::Header { what });
+    }
+    if changes.tip.state != header.state {
+        return Err(BlockError::State);
     }
     changes.tip.block = header.id();
     Ok(changes)
@@ -226,16 +304,23 @@ fn check_place(tip: &Tip, header: &Header) -> Result<(), BlockError> {
     if header.parent != tip.block {
         return Err(BlockError::Parent { expected: tip.block, got: header.parent });
     }
-    if header.time_ms <= tip.time_ms {
-        return Err(BlockError::Time { before: tip.time_ms, got: header.time_ms });
+    if header.time_ms <= tip.running.time_ms {
+        return Err(BlockError::Time { before: tip.running.time_ms, got: header.time_ms });
     }
     Ok(())
 }
 
-fn check_beacon(rules: &Rules, header: &Header) -> Result<(), BlockError> {
-    let proposer = header.proposer;
-    let validator = rules.validator(&proposer).ok_or(BlockError::NotValidator { proposer })?;
-    beacon::verify(&validator.beacon_key, &header.beacon, &rules.chain, header.height).map_err(|_| BlockError::Beacon)
+/// It was the proposer's turn, and the beacon signature is its own.
+fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<(), BlockError> {
+    let (round, got) = (header.round, header.proposer);
+    if round > limits::ROUND {
+        return Err(BlockError::Round { round });
+    }
+    let rotation = turns::rotation(base);
+    let expected = rotation.proposer(header.height, round).expect("invariant: there is always a validator");
+    let proposer = base.validator(&got).filter(|_| got == expected);
+    let proposer = proposer.ok_or(BlockError::Proposer { round, expected, got })?;
+    beacon::verify(&proposer.beacon_key, &header.beacon, &rules.chain, header.height).map_err(|_| BlockError::Beacon)
 }
 
 /// The transactions are those of the header, and no more than a block may have.

@@ -6,132 +6,179 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    id::{AccountId, Epoch, NodeId, ObjectId},
-    ledger::state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, Records, Tip},
+    id::{AccountId, Height, NodeId, ObjectId, VoteKey},
+    ledger::{
+        state::{
+            Account, Commitment, CommitmentId, Key, ObjectRecord, Provider, Record, Records, Running, Tip, Validator,
+        },
+        tree::Nodes,
+    },
 };
 
 /// Records with changes on top.
 pub struct Draft<'a> {
     base: &'a dyn Records,
-    changes: Changes,
+    tip: Tip,
+    records: BTreeMap<Key, Option<Record>>,
+}
+
+/// What a draft changed, so far without the state tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Parts {
+    /// The tip; its state root is that before.
+    pub tip: Tip,
+    /// Each record touched.
+    pub records: BTreeMap<Key, Option<Record>>,
 }
 
 impl std::fmt::Debug for Draft<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Draft").field("changes", &self.changes).finish_non_exhaustive()
+        f.debug_struct("Draft").field("tip", &self.tip).field("records", &self.records).finish_non_exhaustive()
     }
 }
 
 impl<'a> Draft<'a> {
     /// The records as they are.
     pub fn new(base: &'a dyn Records) -> Self {
-        Self { base, changes: Changes::new(base.tip()) }
+        Self { base, tip: base.tip(), records: BTreeMap::new() }
     }
 
     /// What was changed.
-    pub fn into_changes(self) -> Changes {
-        self.changes
-    }
-
-    /// Adds the changes of a draft on top of this one.
-    pub(super) fn absorb(&mut self, later: Changes) {
-        self.changes.absorb(later);
+    pub fn into_parts(self) -> Parts {
+        Parts { tip: self.tip, records: self.records }
     }
 
     /// What was changed so far.
-    pub(super) const fn changes(&self) -> &Changes {
-        &self.changes
+    #[cfg(test)]
+    pub(super) fn parts(&self) -> Parts {
+        Parts { tip: self.tip.clone(), records: self.records.clone() }
+    }
+
+    /// Adds the changes of a draft on top of this one.
+    pub(super) fn absorb(&mut self, later: Parts) {
+        self.tip = later.tip;
+        self.records.extend(later.records);
+    }
+
+    /// The tip, to change.
+    pub(super) const fn tip_mut(&mut self) -> &mut Tip {
+        &mut self.tip
+    }
+
+    /// Height of the block that the draft is of.
+    pub(super) const fn height(&self) -> Height {
+        self.tip.height
+    }
+
+    /// The running values.
+    pub(super) const fn running(&self) -> &Running {
+        &self.tip.running
     }
 
     /// The running values, to change.
-    pub(super) const fn tip_mut(&mut self) -> &mut Tip {
-        &mut self.changes.tip
+    pub(super) const fn running_mut(&mut self) -> &mut Running {
+        &mut self.tip.running
     }
 
     /// The account, to change.
     pub(super) fn account_mut(&mut self, id: &AccountId) -> &mut Account {
-        self.changes.accounts.entry(*id).or_insert_with(|| self.base.account(id))
+        let record = self.record_mut(&Key::Account(*id)).get_or_insert_with(|| Record::Account(Account::default()));
+        match record {
+            Record::Account(account) => account,
+            _ => unreachable!("invariant: a key's record is of its kind"),
+        }
     }
 
     /// The provider, to change; `None` when there is none.
     pub(super) fn provider_mut(&mut self, id: &NodeId) -> Option<&mut Provider> {
-        if !self.changes.providers.contains_key(id) {
-            let provider = self.base.provider(id)?;
-            self.changes.providers.insert(*id, Some(provider));
+        match self.record_mut(&Key::Provider(*id)) {
+            Some(Record::Provider(provider)) => Some(provider),
+            _ => None,
         }
-        self.changes.providers.get_mut(id)?.as_mut()
     }
 
-    pub(super) fn put_provider(&mut self, provider: Provider) {
-        self.changes.providers.insert(provider.node, Some(provider));
+    /// The validator, to change; `None` when there is none.
+    pub(super) fn validator_mut(&mut self, key: &VoteKey) -> Option<&mut Validator> {
+        match self.record_mut(&Key::Validator(*key)) {
+            Some(Record::Validator(validator)) => Some(validator),
+            _ => None,
+        }
     }
 
+    /// Writes a commitment, and lists it by its end and under its object.
     pub(super) fn put_commitment(&mut self, commitment: Commitment) {
-        self.changes.commitments.insert(commitment.id, Some(commitment));
+        match self.commitment(&commitment.id) {
+            Some(before) => self.remove(Key::Ending(before.end, before.id)),
+            None => *self.object_mut(&commitment.id.object).owners.entry(commitment.id.owner).or_default() += 1,
+        }
+        self.put(Key::Ending(commitment.end, commitment.id), Record::Mark);
+        self.put(Key::Commitment(commitment.id), Record::Commitment(commitment));
     }
 
+    /// Removes a commitment, and lists it no more.
     pub(super) fn remove_commitment(&mut self, id: CommitmentId) {
-        self.changes.commitments.insert(id, None);
+        let Some(before) = self.commitment(&id) else { return };
+        self.remove(Key::Ending(before.end, id));
+        self.remove(Key::Commitment(id));
+        let owners = &mut self.object_mut(&id.object).owners;
+        let left = owners.get(&id.owner).map_or(0, |extents| extents.saturating_sub(1));
+        if left > 0 {
+            owners.insert(id.owner, left);
+        } else {
+            owners.remove(&id.owner);
+        }
+        if owners.is_empty() {
+            self.remove(Key::Object(id.object));
+        }
     }
 
-    pub(super) fn set_epoch(&mut self, epoch: Epoch, record: Option<EpochRecord>) {
-        self.changes.epochs.insert(epoch, record);
+    fn object_mut(&mut self, id: &ObjectId) -> &mut ObjectRecord {
+        match self.record_mut(&Key::Object(*id)).get_or_insert_with(|| Record::Object(ObjectRecord::default())) {
+            Record::Object(object) => object,
+            _ => unreachable!("invariant: a key's record is of its kind"),
+        }
+    }
+
+    /// Writes a record.
+    pub(super) fn put(&mut self, key: Key, record: Record) {
+        self.records.insert(key, Some(record));
+    }
+
+    /// Removes a record.
+    pub(super) fn remove(&mut self, key: Key) {
+        self.records.insert(key, None);
+    }
+
+    fn record_mut(&mut self, key: &Key) -> &mut Option<Record> {
+        self.records.entry(*key).or_insert_with(|| self.base.get(key))
+    }
+}
+
+impl Nodes for Draft<'_> {
+    fn node(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.base.node(key)
     }
 }
 
 impl Records for Draft<'_> {
     fn tip(&self) -> Tip {
-        self.changes.tip.clone()
+        self.tip.clone()
     }
 
-    fn account(&self, id: &AccountId) -> Account {
-        self.changes.accounts.get(id).copied().unwrap_or_else(|| self.base.account(id))
+    fn get(&self, key: &Key) -> Option<Record> {
+        self.records.get(key).cloned().unwrap_or_else(|| self.base.get(key))
     }
 
-    fn provider(&self, id: &NodeId) -> Option<Provider> {
-        self.changes.providers.get(id).cloned().unwrap_or_else(|| self.base.provider(id))
-    }
-
-    fn providers(&self) -> Vec<Provider> {
-        let base = self.base.providers().into_iter().map(|provider| (provider.node, Some(provider)));
-        let mut all: BTreeMap<NodeId, Option<Provider>> = base.collect();
-        all.extend(self.changes.providers.clone());
-        all.into_values().flatten().collect()
-    }
-
-    fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
-        self.changes.commitments.get(id).cloned().unwrap_or_else(|| self.base.commitment(id))
-    }
-
-    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment> {
-        let changed = || {
-            self.changes.commitments.range(CommitmentId::first_of(*object)..).take_while(|(id, _)| id.object == *object)
-        };
-        // As many as the changes can hide are read on top.
-        let base = self.base.commitments_of(object, limit.saturating_add(changed().count()));
-        let mut all: BTreeMap<CommitmentId, Option<Commitment>> =
-            base.into_iter().map(|commitment| (commitment.id, Some(commitment))).collect();
-        all.extend(changed().map(|(id, commitment)| (*id, commitment.clone())));
-        all.into_values().flatten().take(limit).collect()
-    }
-
-    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
-        let changed = &self.changes.commitments;
-        let base = self.base.ending(epoch, limit.saturating_add(changed.len()));
-        if changed.is_empty() {
-            return base;
+    fn scan(&self, first: &Key, last: &Key, limit: usize) -> Vec<(Key, Record)> {
+        if first > last {
+            return Vec::new();
         }
-        let end = |id: &CommitmentId| self.commitment(id).map(|commitment| (commitment.end, *id));
-        let mut all: Vec<(Epoch, CommitmentId)> =
-            base.iter().filter(|id| !changed.contains_key(id)).filter_map(end).collect();
-        all.extend(
-            changed.values().flatten().filter(|changed| changed.end <= epoch).map(|changed| (changed.end, changed.id)),
-        );
-        all.sort_unstable();
-        all.into_iter().map(|(_, id)| id).take(limit).collect()
-    }
-
-    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
-        self.changes.epochs.get(&epoch).cloned().unwrap_or_else(|| self.base.epoch(epoch))
+        let changed = || self.records.range(*first..=*last);
+        // As many as the changes can hide are read on top.
+        let base = self.base.scan(first, last, limit.saturating_add(changed().count()));
+        let mut all: BTreeMap<Key, Option<Record>> =
+            base.into_iter().map(|(key, record)| (key, Some(record))).collect();
+        all.extend(changed().map(|(key, record)| (*key, record.clone())));
+        all.into_iter().filter_map(|(key, record)| Some((key, record?))).take(limit).collect()
     }
 }

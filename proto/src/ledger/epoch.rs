@@ -1,25 +1,25 @@
 //! What happens between blocks: epochs turn, and commitments end.
 //!
-//! An epoch's roster freezes from the state before the block that begins it; its beacon also mixes that block's own
+//! An epoch's roster freezes from the state before the block that begins it; its beacon also takes that block's own
 //! signature. So whoever offers, prices or moves a provider does it before the chance is known that will draw with it.
 
 use crate::{
+    beacon::BeaconSignature,
     id::{ChainId, Epoch},
     ledger::{
         action,
         draft::Draft,
         rules::Rules,
-        state::{Candidate, Provider, ProviderStatus, Records},
+        state::{Candidate, Key, Provider, ProviderStatus, Records},
     },
     limits,
 };
 
 /// Begins a block of `epoch`: the roster, when the block begins the epoch.
 pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<Candidate>> {
-    let tip = draft.tip_mut();
-    let epoch = rules.epoch_of(tip.height);
-    let turned = epoch > tip.epoch;
-    tip.epoch = epoch;
+    let epoch = rules.epoch_of(draft.height());
+    let turned = epoch > draft.running().epoch;
+    draft.running_mut().epoch = epoch;
     if turned {
         forget(draft, rules, epoch);
     }
@@ -32,7 +32,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<Candidat
 /// Drops the epoch whose draws have just become too old.
 fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     if let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) {
-        draft.set_epoch(Epoch(old), None);
+        draft.remove(Key::Epoch(Epoch(old)));
     }
 }
 
@@ -56,14 +56,12 @@ pub(super) fn roster(providers: &[Provider]) -> Vec<Candidate> {
     candidates.filter(|candidate| candidate.weight > 0).collect()
 }
 
-/// The epoch's beacon, from all chance gathered up to the block that began it.
-pub(super) fn beacon(mix: &[u8; 32], epoch: Epoch) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("ostrakon epoch beacon 1");
-    hasher.update(mix).update(&epoch.0.to_le_bytes());
+/// The epoch's beacon, from the proposers' signatures of the last heights (DESIGN 5.5).
+pub(super) fn beacon(chain: &ChainId, signatures: &[BeaconSignature], epoch: Epoch) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("ostrakon epoch beacon 2");
+    hasher.update(chain.bytes()).update(&epoch.0.to_le_bytes());
+    for signature in signatures {
+        hasher.update(&signature.0);
+    }
     hasher.finalize().into()
-}
-
-/// The chance gathered before the first block: none, so it only tells chains apart.
-pub(super) fn first_mix(chain: &ChainId) -> [u8; 32] {
-    blake3::derive_key("ostrakon first mix 1", chain.bytes())
 }

@@ -1,7 +1,7 @@
 //! Why a transaction is refused. Each variant asks something else of its sender.
 
 use crate::{
-    id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId},
+    id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId, VoteKey},
     limits,
     params::Code,
     placement::PlacementError,
@@ -78,6 +78,29 @@ pub enum TxError {
     WeakKey {
         /// The node.
         node: NodeId,
+    },
+    /// Make a proper vote key.
+    #[error("validator {key} has a weak key, for which anyone can sign")]
+    WeakVoteKey {
+        /// The key.
+        key: VoteKey,
+    },
+    /// Make a proper beacon key.
+    #[error("the beacon key is no point of its group")]
+    BeaconKey,
+    /// Bond more.
+    #[error("a validator bonds at least {least} obol, this is {bond}")]
+    BondTooLow {
+        /// The least.
+        least: Amount,
+        /// What was offered.
+        bond: Amount,
+    },
+    /// Store another object, or let one of the others release it first.
+    #[error("{object} is committed by {max} accounts already", max = limits::OWNERS)]
+    ManyOwners {
+        /// The object.
+        object: ObjectId,
     },
     /// Have the node sign its consent for this owner on this chain.
     #[error("node {node} did not consent to this owner")]

@@ -3,19 +3,29 @@
 //! A genesis file is this in TOML. Its hash is the chain's id, which every signature carries. `bootstrap` alone is not
 //! hashed: where the first nodes are reached is advice, and may change.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    beacon::BeaconKey,
     codec,
-    id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId},
+    id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey},
     ledger::{
-        action::{check_offer, is_weak},
+        action::{check_offer, check_seat},
+        apply::seal,
+        draft::Draft,
         epoch,
         error::TxError,
-        state::{Account, Changes, Domain, EpochRecord, Provider, ProviderStatus, Tip, Validator},
+        history::Peaks,
+        rules,
+        state::{
+            Changes, Domain, EpochRecord, Key, Provider, ProviderStatus, Record, Records, Running, Tip, Validator,
+            ValidatorStatus,
+        },
+        tree::Nodes,
+        vote::ValidatorSet,
     },
     limits,
     params::{FILE_NUMBER_MAX, Params, ParamsError},
@@ -49,6 +59,26 @@ pub struct GenesisProvider {
     pub domain: Domain,
 }
 
+/// A validator that is there from the start. Its bond is minted with it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GenesisValidator {
+    /// The account that bonded, and that speaks for it.
+    pub owner: AccountId,
+    /// What its votes are signed with.
+    pub key: VoteKey,
+    /// Its node.
+    pub node: NodeId,
+    /// libp2p addresses of the node, without the peer id.
+    pub addresses: Vec<String>,
+    /// Its BLS key, which signs the beacon: 96 bytes, compressed G2, hexadecimal.
+    pub beacon_key: BeaconKey,
+    /// Money locked, which its power follows from.
+    pub bond: Amount,
+    /// What it fails together with.
+    pub domain: Domain,
+}
+
 /// The founding of a network. Fields that are tables come last, as TOML wants them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,8 +96,8 @@ pub struct Genesis {
     /// Accounts that begin with money.
     #[serde(default)]
     pub accounts: Vec<GenesisAccount>,
-    /// Who may propose blocks.
-    pub validators: Vec<Validator>,
+    /// Who decides the first blocks: 1 to [`limits::VALIDATORS`].
+    pub validators: Vec<GenesisValidator>,
     /// Providers that are there from the start.
     #[serde(default)]
     pub providers: Vec<GenesisProvider>,
@@ -91,24 +121,23 @@ pub enum GenesisError {
         /// What it is.
         value: u64,
     },
-    /// Name exactly one validator.
-    #[error("the solo order has one validator, the genesis names {have}")]
+    /// Name as many validators as a network can have.
+    #[error("a network begins with 1 to {max} validators, the genesis names {have}", max = limits::VALIDATORS)]
     Validators {
         /// How many it names.
         have: usize,
     },
-    /// Make the validator a proper node key.
-    #[error("validator {node} has a weak key, for which anyone can sign")]
-    WeakKey {
+    /// Change what the validator says of itself.
+    #[error("validator {key}: {error}")]
+    Validator {
         /// Which validator.
-        node: NodeId,
+        key: VoteKey,
+        /// What is wrong.
+        error: TxError,
     },
-    /// Give the validator votes.
-    #[error("validator {node} has no power")]
-    NoPower {
-        /// Which validator.
-        node: NodeId,
-    },
+    /// Give each validator keys of its own.
+    #[error("validator {0} shares a key with another: vote key, node and beacon key are each one's own")]
+    ValidatorTwice(VoteKey),
     /// Name each account once.
     #[error("account {0} stands twice")]
     AccountTwice(AccountId),
@@ -154,16 +183,23 @@ impl Genesis {
         self.minted().map(|_| ()).ok_or(GenesisError::TooMuchMoney)
     }
 
-    /// Until an order with votes exists, a second validator could decide a second block of the same height.
     fn validate_validators(&self) -> Result<(), GenesisError> {
-        let [validator] = self.validators.as_slice() else {
-            return Err(GenesisError::Validators { have: self.validators.len() });
-        };
-        if is_weak(&validator.node) {
-            return Err(GenesisError::WeakKey { node: validator.node });
+        let have = self.validators.len();
+        if have == 0 || have > limits::VALIDATORS {
+            return Err(GenesisError::Validators { have });
         }
-        at_most("validator power", validator.power)?;
-        if validator.power == 0 { Err(GenesisError::NoPower { node: validator.node }) } else { Ok(()) }
+        let (mut keys, mut nodes, mut beacons) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for validator in &self.validators {
+            let key = validator.key;
+            let is_new = keys.insert(key) && nodes.insert(validator.node) && beacons.insert(validator.beacon_key);
+            if !is_new {
+                return Err(GenesisError::ValidatorTwice(key));
+            }
+            at_most("validator bond", validator.bond.0)?;
+            check_seat(&self.params, &self.validator(validator))
+                .map_err(|error| GenesisError::Validator { key, error })?;
+        }
+        Ok(())
     }
 
     fn validate_providers(&self) -> Result<(), GenesisError> {
@@ -188,7 +224,13 @@ impl Genesis {
 
     fn bonded(&self) -> Option<Amount> {
         let count = u64::try_from(self.providers.len()).ok()?;
-        self.params.provider_bond.0.checked_mul(count).map(Amount)
+        let providers = self.params.provider_bond.0.checked_mul(count).map(Amount)?;
+        self.validators.iter().try_fold(providers, |sum, validator| sum.plus(validator.bond))
+    }
+
+    /// Who decides the first blocks.
+    pub fn validator_set(&self) -> ValidatorSet {
+        ValidatorSet::new(self.validators.iter().map(|validator| (validator.key, rules::power(validator.bond))))
     }
 
     /// The state that the network begins with, at height 0.
@@ -197,36 +239,53 @@ impl Genesis {
     /// When it mints more money than there can be, which [`Genesis::validate`] refuses.
     pub fn changes(&self) -> Changes {
         let chain = self.id();
-        let providers: BTreeMap<NodeId, Provider> =
-            self.providers.iter().map(|provider| (provider.node, self.provider(provider))).collect();
-        let mix = epoch::first_mix(&chain);
-        let record = EpochRecord {
-            epoch: Epoch(0),
-            beacon: epoch::beacon(&mix, Epoch(0)),
-            roster: epoch::roster(&providers.values().cloned().collect::<Vec<_>>()),
-        };
-        let mut changes = Changes::new(self.tip(&chain, mix));
-        let account = |entry: &GenesisAccount| (entry.account, Account { balance: entry.balance, nonce: 0 });
-        changes.accounts = self.accounts.iter().map(account).collect();
-        changes.providers = providers.into_iter().map(|(node, provider)| (node, Some(provider))).collect();
-        changes.epochs = BTreeMap::from([(Epoch(0), Some(record))]);
-        changes.tip.digest = changes.digest();
-        changes
+        let empty = Nothing(self.tip(&chain));
+        let mut draft = Draft::new(&empty);
+        draft.put(Key::Params, Record::Params(self.params.clone()));
+        for entry in &self.accounts {
+            draft.account_mut(&entry.account).balance = entry.balance;
+        }
+        for provider in &self.providers {
+            draft.put(Key::Provider(provider.node), Record::Provider(self.provider(provider)));
+        }
+        for validator in &self.validators {
+            draft.put(Key::Validator(validator.key), Record::Validator(self.validator(validator)));
+        }
+        let (epoch, roster) = (Epoch(0), epoch::roster(&draft.providers()));
+        let beacon = epoch::beacon(&chain, &[], epoch);
+        draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, beacon, roster }));
+        seal(&empty, draft)
     }
 
-    fn tip(&self, chain: &ChainId, mix: [u8; 32]) -> Tip {
+    fn tip(&self, chain: &ChainId) -> Tip {
         let valid = "a valid genesis mints no more than there can be";
-        Tip {
-            height: Height(0),
-            block: BlockId::new(*chain.bytes()),
+        let running = Running {
             time_ms: self.time_ms,
             epoch: Epoch(0),
-            mix,
-            digest: [0; 32],
+            beacons: Vec::new(),
+            history: Peaks::default(),
             minted: self.minted().expect(valid),
             bonded: self.bonded().expect(valid),
             escrowed: Amount::ZERO,
             burnt: Amount::ZERO,
+        };
+        Tip { height: Height(0), block: BlockId::new(*chain.bytes()), state: [0; 32], running }
+    }
+
+    fn validator(&self, validator: &GenesisValidator) -> Validator {
+        let GenesisValidator { owner, key, node, addresses, beacon_key, bond, domain } = validator.clone();
+        Validator {
+            owner,
+            key,
+            node,
+            addresses,
+            beacon_key,
+            domain,
+            bond,
+            power: rules::power(bond),
+            status: ValidatorStatus::Active,
+            missed: 0,
+            skipped_until: Height(0),
         }
     }
 
@@ -247,4 +306,28 @@ impl Genesis {
 
 fn at_most(name: &'static str, value: u64) -> Result<(), GenesisError> {
     if value > FILE_NUMBER_MAX { Err(GenesisError::TooLarge { name, value }) } else { Ok(()) }
+}
+
+/// The records before there are any.
+#[derive(Debug)]
+struct Nothing(Tip);
+
+impl Nodes for Nothing {
+    fn node(&self, _: &[u8]) -> Option<Vec<u8>> {
+        None
+    }
+}
+
+impl Records for Nothing {
+    fn tip(&self) -> Tip {
+        self.0.clone()
+    }
+
+    fn get(&self, _: &Key) -> Option<Record> {
+        None
+    }
+
+    fn scan(&self, _: &Key, _: &Key, _: usize) -> Vec<(Key, Record)> {
+        Vec::new()
+    }
 }

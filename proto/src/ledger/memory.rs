@@ -1,29 +1,26 @@
 //! The ledger's records in memory: for tests, the simulator, and as the model that stores on disk are checked against.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::{
-    id::{AccountId, Epoch, NodeId, ObjectId},
-    ledger::state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, Records, Tip},
+use crate::ledger::{
+    state::{Changes, Key, Record, Records, Tip},
+    tree::{MemoryNodes, Nodes},
 };
 
-/// All records of one state.
+/// All records of one state, and the tree over them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Memory {
     tip: Tip,
-    accounts: BTreeMap<AccountId, Account>,
-    providers: BTreeMap<NodeId, Provider>,
-    commitments: BTreeMap<CommitmentId, Commitment>,
-    ends: BTreeSet<(Epoch, CommitmentId)>,
-    epochs: BTreeMap<Epoch, EpochRecord>,
+    records: BTreeMap<Key, Record>,
+    nodes: MemoryNodes,
 }
 
 /// Where all money is, summed from the records themselves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sums {
     /// In accounts.
     pub balances: u128,
-    /// Locked by providers.
+    /// Locked by providers and validators.
     pub bonds: u128,
     /// Locked in commitments.
     pub escrow: u128,
@@ -34,14 +31,7 @@ pub struct Sums {
 impl Memory {
     /// The state that a genesis begins with ([`crate::ledger::Genesis::changes`]).
     pub fn new(genesis: &Changes) -> Self {
-        let mut memory = Self {
-            tip: genesis.tip.clone(),
-            accounts: BTreeMap::new(),
-            providers: BTreeMap::new(),
-            commitments: BTreeMap::new(),
-            ends: BTreeSet::new(),
-            epochs: BTreeMap::new(),
-        };
+        let mut memory = Self { tip: genesis.tip.clone(), records: BTreeMap::new(), nodes: MemoryNodes::default() };
         memory.commit(genesis);
         memory
     }
@@ -49,32 +39,28 @@ impl Memory {
     /// Takes over what a block changed.
     pub fn commit(&mut self, changes: &Changes) {
         self.tip = changes.tip.clone();
-        self.accounts.extend(&changes.accounts);
-        for (id, provider) in &changes.providers {
-            put(&mut self.providers, *id, provider.clone());
-        }
-        for (id, commitment) in &changes.commitments {
-            if let Some(new) = commitment {
-                self.ends.insert((new.end, *id));
-            }
-            let old = put(&mut self.commitments, *id, commitment.clone());
-            if let Some(old) = old.filter(|old| commitment.as_ref().is_none_or(|new| new.end != old.end)) {
-                self.ends.remove(&(old.end, *id));
+        for (key, record) in &changes.records {
+            match record {
+                Some(record) => _ = self.records.insert(*key, record.clone()),
+                None => _ = self.records.remove(key),
             }
         }
-        for (epoch, record) in &changes.epochs {
-            put(&mut self.epochs, *epoch, record.clone());
-        }
+        self.nodes.apply(&changes.tree);
     }
 
     /// Where all money is: the sums of the records, not the tip's counters.
     pub fn sums(&self) -> Sums {
-        Sums {
-            balances: self.accounts.values().map(|account| u128::from(account.balance.0)).sum(),
-            bonds: self.providers.values().map(|provider| u128::from(provider.bond.0)).sum(),
-            escrow: self.commitments.values().map(|commitment| u128::from(commitment.escrow.0)).sum(),
-            burnt: u128::from(self.tip.burnt.0),
+        let mut sums = Sums { burnt: u128::from(self.tip.running.burnt.0), ..Sums::default() };
+        for record in self.records.values() {
+            match record {
+                Record::Account(account) => sums.balances += u128::from(account.balance.0),
+                Record::Provider(provider) => sums.bonds += u128::from(provider.bond.0),
+                Record::Validator(validator) => sums.bonds += u128::from(validator.bond.0),
+                Record::Commitment(commitment) => sums.escrow += u128::from(commitment.escrow.0),
+                _ => {}
+            }
         }
+        sums
     }
 
     /// All money: what was minted, if the rules are right.
@@ -84,10 +70,9 @@ impl Memory {
     }
 }
 
-fn put<K: Ord, V>(map: &mut BTreeMap<K, V>, key: K, value: Option<V>) -> Option<V> {
-    match value {
-        Some(value) => map.insert(key, value),
-        None => map.remove(&key),
+impl Nodes for Memory {
+    fn node(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.nodes.node(key)
     }
 }
 
@@ -96,32 +81,14 @@ impl Records for Memory {
         self.tip.clone()
     }
 
-    fn account(&self, id: &AccountId) -> Account {
-        self.accounts.get(id).copied().unwrap_or_default()
+    fn get(&self, key: &Key) -> Option<Record> {
+        self.records.get(key).cloned()
     }
 
-    fn provider(&self, id: &NodeId) -> Option<Provider> {
-        self.providers.get(id).cloned()
-    }
-
-    fn providers(&self) -> Vec<Provider> {
-        self.providers.values().cloned().collect()
-    }
-
-    fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
-        self.commitments.get(id).cloned()
-    }
-
-    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment> {
-        let from = self.commitments.range(CommitmentId::first_of(*object)..);
-        from.take_while(|(id, _)| id.object == *object).take(limit).map(|(_, commitment)| commitment.clone()).collect()
-    }
-
-    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
-        self.ends.iter().take_while(|(end, _)| *end <= epoch).take(limit).map(|(_, id)| *id).collect()
-    }
-
-    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
-        self.epochs.get(&epoch).cloned()
+    fn scan(&self, first: &Key, last: &Key, limit: usize) -> Vec<(Key, Record)> {
+        if first > last {
+            return Vec::new();
+        }
+        self.records.range(*first..=*last).take(limit).map(|(key, record)| (*key, record.clone())).collect()
     }
 }

@@ -10,21 +10,27 @@ mod draft;
 mod epoch;
 mod error;
 mod genesis;
+pub mod history;
 mod memory;
 mod money;
 mod propose;
+mod rotation;
 mod rules;
 pub mod state;
+pub mod tree;
+mod turns;
 pub mod tx;
 pub mod vote;
 
-pub use apply::{BlockError, Execution, check, execute, verify_header};
-pub use draft::Draft;
+pub use apply::{BlockError, Execution, Outcome, check, execute, judge, verify_header};
+pub use draft::{Draft, Parts};
 pub use error::TxError;
-pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider};
+pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};
 pub use memory::{Memory, Sums};
 pub use propose::{Proposal, Proposer, propose};
-pub use rules::{Rules, fee, price_per_epoch};
+pub use rotation::Rotation;
+pub use rules::{Rules, fee, power, price_per_epoch};
+pub use turns::rotation;
 
 #[cfg(test)]
 mod tests;

@@ -8,7 +8,7 @@ use crate::{
     ledger::{
         draft::Draft,
         error::TxError,
-        state::{Records, Tip},
+        state::{Records, Running},
     },
 };
 
@@ -24,11 +24,11 @@ pub(super) enum Pool {
 }
 
 impl Pool {
-    const fn of(self, tip: &mut Tip) -> &mut Amount {
+    const fn of(self, running: &mut Running) -> &mut Amount {
         match self {
-            Self::Bonds => &mut tip.bonded,
-            Self::Escrow => &mut tip.escrowed,
-            Self::Burnt => &mut tip.burnt,
+            Self::Bonds => &mut running.bonded,
+            Self::Escrow => &mut running.escrowed,
+            Self::Burnt => &mut running.burnt,
         }
     }
 }
@@ -36,14 +36,14 @@ impl Pool {
 /// Takes `amount` from an account into a pool; the caller writes it into the record that holds it.
 pub(super) fn lock(draft: &mut Draft<'_>, from: &AccountId, amount: Amount, pool: Pool) -> Result<(), TxError> {
     debit(draft, from, amount)?;
-    let pool = pool.of(draft.tip_mut());
+    let pool = pool.of(draft.running_mut());
     *pool = pool.plus(amount).expect("money is conserved: a pool is at most what was minted");
     Ok(())
 }
 
 /// Gives `amount` from a pool to an account.
 pub(super) fn unlock(draft: &mut Draft<'_>, to: &AccountId, amount: Amount, pool: Pool) {
-    let pool = pool.of(draft.tip_mut());
+    let pool = pool.of(draft.running_mut());
     *pool = pool.minus(amount).expect("money is conserved: a record's money is in its pool");
     credit(draft, to, amount);
 }

@@ -1,62 +1,69 @@
-//! Makes a block: the proposer's side of [`execute`](super::execute).
+//! Makes a block: the proposer's side of [`judge`](super::judge).
 
 use crate::{
     beacon::BeaconSecret,
     codec,
+    id::VoteKey,
     ledger::{
-        apply::Execution,
+        apply::{Execution, Outcome},
         error::TxError,
         rules::Rules,
         state::{Changes, Records},
-        tx::{Block, Decided, Header, Tx, tx_root},
+        tx::{Block, Header, Tx, tx_root},
     },
     limits,
-    sign::{Keypair, Purpose},
 };
 
-/// The keys of a validator.
+/// Who proposes, and when.
 #[derive(Clone, Copy, Debug)]
 pub struct Proposer<'a> {
-    /// Its node's key, which signs headers.
-    pub key: &'a Keypair,
+    /// Its vote key.
+    pub key: VoteKey,
     /// Its beacon key.
     pub beacon: &'a BeaconSecret,
+    /// The round that it proposes in.
+    pub round: u32,
+    /// What its clock says, in milliseconds of Unix time.
+    pub now_ms: u64,
 }
 
 /// A block that was made.
 #[derive(Clone, Debug)]
 pub struct Proposal {
-    /// The block, decided: under the solo order the proposer's signature decides.
-    pub decided: Decided,
+    /// The block, which is decided once it has a certificate.
+    pub block: Block,
     /// What it changes.
     pub changes: Changes,
     /// Transactions that the rules refuse now, and why. Those neither here nor in the block had no room.
     pub rejected: Vec<(Tx, TxError)>,
 }
 
-/// Makes the next block of `txs`, in their order, as far as it has room. The block's time is `time_ms`, or just after
-/// the last block's when the clock stands behind it.
-pub fn propose(rules: &Rules, base: &dyn Records, time_ms: u64, txs: Vec<Tx>, proposer: &Proposer<'_>) -> Proposal {
-    let tip = base.tip();
-    let time_ms = time_ms.max(tip.time_ms.saturating_add(1));
-    let mut execution = Execution::new(rules, base, time_ms);
+/// Makes the next block of `txs`, in their order, as far as it has room. The block's time is the proposer's, or just
+/// after the last block's when its clock stands behind that.
+pub fn propose(rules: &Rules, base: &dyn Records, txs: Vec<Tx>, proposer: &Proposer<'_>) -> Proposal {
+    let (tip, round) = (base.tip(), proposer.round);
+    let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
+    let mut execution = Execution::new(rules, base, time_ms, round);
     let (txs, rejected) = fill(&mut execution, txs);
     let height = tip.height.next();
     let beacon = proposer.beacon.sign(&rules.chain, height);
-    let mut changes = execution.finish(&beacon);
+    let Outcome { mut changes, history, next } = execution.finish(&beacon);
     let ids: Vec<_> = txs.iter().map(Tx::id).collect();
     let header = Header {
         height,
+        round,
         parent: tip.block,
         time_ms,
         txs: tx_root(&ids),
-        digest: changes.tip.digest,
-        proposer: proposer.key.public(),
+        state: changes.tip.state,
+        history,
+        validators: base.validator_set().hash(),
+        next_validators: next.hash(),
+        proposer: proposer.key,
         beacon,
     };
     changes.tip.block = header.id();
-    let certificate = proposer.key.sign(Purpose::Header, &rules.chain, &header);
-    Proposal { decided: Decided { block: Block { header, txs }, certificate }, changes, rejected }
+    Proposal { block: Block { header, txs }, changes, rejected }
 }
 
 /// Applies what has room: the applied and the refused. The first without room ends it, so that nobody is overtaken by

@@ -2,8 +2,8 @@
 
 use crate::{
     codec,
-    id::{Amount, ChainId, Epoch, Height, NodeId},
-    ledger::{genesis::Genesis, state::Validator, tx::TxBody},
+    id::{Amount, ChainId, Epoch, Height},
+    ledger::{genesis::Genesis, state::Records, tx::TxBody},
     params::{Code, Params},
 };
 
@@ -19,20 +19,18 @@ pub struct Rules {
     pub chain: ChainId,
     /// Its parameter table.
     pub params: Params,
-    /// Who may propose.
-    pub validators: Vec<Validator>,
 }
 
 impl From<&Genesis> for Rules {
     fn from(genesis: &Genesis) -> Self {
-        Self { chain: genesis.id(), params: genesis.params.clone(), validators: genesis.validators.clone() }
+        Self { chain: genesis.id(), params: genesis.params.clone() }
     }
 }
 
 impl Rules {
-    /// The validator whose node this is.
-    pub fn validator(&self, node: &NodeId) -> Option<&Validator> {
-        self.validators.iter().find(|validator| validator.node == *node)
+    /// The rules for the block after `records`.
+    pub fn at(chain: ChainId, records: &dyn Records) -> Self {
+        Self { chain, params: records.params() }
     }
 
     /// The epoch that a block of this height is in.
@@ -54,6 +52,11 @@ impl Rules {
     pub fn receipts_needed(&self, code: Code) -> u8 {
         code.receipts_needed(self.repair_threshold(code))
     }
+}
+
+/// The voting power of a bond: its whole obols.
+pub fn power(bond: Amount) -> u64 {
+    bond.0 / Amount::OBOL.0
 }
 
 /// The least fee of a transaction with this body; its own `fee` field does not matter.

@@ -1,7 +1,7 @@
 //! The records of the ledger, and how the rules read and change them (DESIGN 5.2).
 //!
-//! [`Records`] is what the rules read: the node's disk, or [`super::Memory`]. [`super::Draft`] is one block's view: the
-//! records below it and the [`Changes`] so far. Nothing here decides anything.
+//! Each record stands under a [`Key`]. [`Records`] is what the rules read: the node's disk, or [`super::Memory`].
+//! [`super::Draft`] is one block's view: the records below it and what was changed. Nothing here decides anything.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     beacon::BeaconKey,
-    codec,
-    id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId},
+    id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
+    ledger::tree::Patch,
     params::Code,
 };
+
+mod key;
+mod records;
+
+pub use key::{KEY_MAX, Key};
+pub use records::{Record, Records, Running, Tip};
 
 /// An account's money and the number of its next transaction.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -94,8 +100,21 @@ pub struct CommitmentId {
 impl CommitmentId {
     /// The least key of the object's commitments.
     pub const fn first_of(object: ObjectId) -> Self {
-        Self { object, extent: 0, owner: AccountId::new([0; 32]) }
+        Self { object, extent: 0, owner: AccountId::LEAST }
     }
+
+    /// The greatest key of the object's commitments.
+    pub const fn last_of(object: ObjectId) -> Self {
+        Self { object, extent: u32::MAX, owner: AccountId::GREATEST }
+    }
+}
+
+/// Who has commitments of one object. So that a reader can be proven all of them, or that there are none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ObjectRecord {
+    /// For each owner, in order, how many of the object's extents it has committed; at least one. At most
+    /// [`crate::limits::OWNERS`].
+    pub owners: BTreeMap<AccountId, u32>,
 }
 
 /// Whether a slot's column is where it should be.
@@ -152,18 +171,49 @@ impl Commitment {
     }
 }
 
-/// A validator: who may propose blocks.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Where a validator is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ValidatorStatus {
+    /// Votes.
+    Active,
+    /// Has left by itself, and may come again.
+    Left,
+    /// Was caught signing two things: its key never votes again.
+    Removed,
+}
+
+/// A validator: who proposes blocks and votes on them.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Validator {
-    /// Its node, which signs headers.
+    /// The account that bonded, and that speaks for it.
+    pub owner: AccountId,
+    /// What its votes are signed with.
+    pub key: VoteKey,
+    /// Its node, where votes are sent to.
     pub node: NodeId,
-    /// Its BLS key, which signs the beacon: 96 bytes, compressed G2, hexadecimal in a genesis file.
+    /// libp2p addresses of the node, without the peer id.
+    pub addresses: Vec<String>,
+    /// Its BLS key, which signs the beacon.
     pub beacon_key: BeaconKey,
-    /// Its share of the votes.
-    pub power: u64,
     /// What it fails together with.
     pub domain: Domain,
+    /// Money locked.
+    pub bond: Amount,
+    /// Its share of the votes while it is active.
+    pub power: u64,
+    /// Where it is in its life.
+    pub status: ValidatorStatus,
+    /// How many of its last turns to propose it missed in a row.
+    pub missed: u32,
+    /// The height up to which its turns are skipped, because it missed some.
+    pub skipped_until: Height,
+}
+
+impl Validator {
+    /// Its share of the votes now.
+    pub fn voting_power(&self) -> u64 {
+        if self.status == ValidatorStatus::Active { self.power } else { 0 }
+    }
 }
 
 /// One provider as the draws of an epoch see it: frozen when the epoch began, so that client and chain draw alike.
@@ -190,92 +240,13 @@ pub struct EpochRecord {
     pub roster: Vec<Candidate>,
 }
 
-/// The chain's own running values.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Tip {
-    /// Height of the last block.
-    pub height: Height,
-    /// The last block.
-    pub block: BlockId,
-    /// Its time, in milliseconds of Unix time.
-    pub time_ms: u64,
-    /// The current epoch.
-    pub epoch: Epoch,
-    /// Chance gathered so far for the next epoch.
-    pub mix: [u8; 32],
-    /// Digest over every change since genesis: two nodes with one tip have one state.
-    pub digest: [u8; 32],
-    /// All money there is: constant after genesis.
-    pub minted: Amount,
-    /// Money locked in bonds.
-    pub bonded: Amount,
-    /// Money locked in commitments.
-    pub escrowed: Amount,
-    /// Fees destroyed.
-    pub burnt: Amount,
-}
-
-/// What the rules read. One state at one height; never a mixture.
-pub trait Records {
-    /// The chain's running values.
-    fn tip(&self) -> Tip;
-    /// The account, or an empty one.
-    fn account(&self, id: &AccountId) -> Account;
-    /// The provider whose node this is.
-    fn provider(&self, id: &NodeId) -> Option<Provider>;
-    /// All providers, in the order of node ids.
-    fn providers(&self) -> Vec<Provider>;
-    /// The commitment.
-    fn commitment(&self, id: &CommitmentId) -> Option<Commitment>;
-    /// All commitments of the object, in the order of (extent, owner), at most `limit`.
-    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment>;
-    /// Up to `limit` commitments that end in or before `epoch`, in the order of (end, id).
-    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId>;
-    /// What the epoch froze, while it is kept.
-    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord>;
-}
-
 /// What a block changed: each record touched, with its new value, or `None` where it ended.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
-    /// The running values after the block.
+    /// The tip after the block.
     pub tip: Tip,
-    /// Accounts.
-    pub accounts: BTreeMap<AccountId, Account>,
-    /// Providers.
-    pub providers: BTreeMap<NodeId, Option<Provider>>,
-    /// Commitments; a store keeps its index by end epoch from the old and new values.
-    pub commitments: BTreeMap<CommitmentId, Option<Commitment>>,
-    /// Epochs begun or forgotten.
-    pub epochs: BTreeMap<Epoch, Option<EpochRecord>>,
-}
-
-impl Changes {
-    /// No changes yet, to the state with this tip.
-    pub const fn new(tip: Tip) -> Self {
-        Self {
-            tip,
-            accounts: BTreeMap::new(),
-            providers: BTreeMap::new(),
-            commitments: BTreeMap::new(),
-            epochs: BTreeMap::new(),
-        }
-    }
-
-    /// Adds what came after.
-    pub fn absorb(&mut self, later: Self) {
-        self.tip = later.tip;
-        self.accounts.extend(later.accounts);
-        self.providers.extend(later.providers);
-        self.commitments.extend(later.commitments);
-        self.epochs.extend(later.epochs);
-    }
-
-    /// The digest of the state after these changes. Asked while the tip still has the digest and the block before them,
-    /// so that each digest covers all that went before (SPEC, "Digest").
-    pub(super) fn digest(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("ostrakon state digest 1");
-        hasher.update(&codec::encode(self));
-        hasher.finalize().into()
-    }
+    /// The records.
+    pub records: BTreeMap<Key, Option<Record>>,
+    /// What becomes of the state tree.
+    pub tree: Patch,
 }

@@ -5,8 +5,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     beacon::BeaconSignature,
     codec,
-    id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
-    ledger::state::Domain,
+    id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
+    ledger::{state::Domain, vote::Certificate},
     params::Code,
     placement::Draw,
     sign::{BadSignature, Keypair, Purpose, Signature, verify},
@@ -185,16 +185,24 @@ impl Tx {
 pub struct Header {
     /// Its number.
     pub height: Height,
+    /// The round of the height that it was first proposed in.
+    pub round: u32,
     /// The block before it.
     pub parent: BlockId,
-    /// Milliseconds of Unix time; later than the parent's. No rule but this one reads it.
+    /// Milliseconds of Unix time; later than the parent's.
     pub time_ms: u64,
     /// Hash over the ids of its transactions: [`tx_root`].
     pub txs: [u8; 32],
-    /// The state's digest after the block ([`crate::ledger::state::Tip::digest`]).
-    pub digest: [u8; 32],
+    /// Root of the state tree after the block ([`crate::ledger::tree`]).
+    pub state: [u8; 32],
+    /// Root of the history: of all blocks before this one ([`crate::ledger::history`]).
+    pub history: [u8; 32],
+    /// Hash of the validator set that decides this block.
+    pub validators: [u8; 32],
+    /// Hash of the validator set that decides the next block.
+    pub next_validators: [u8; 32],
     /// Who proposed it.
-    pub proposer: NodeId,
+    pub proposer: VoteKey,
     /// The proposer's contribution to the beacon: its unique signature over the height.
     pub beacon: BeaconSignature,
 }
@@ -224,11 +232,11 @@ pub struct Block {
     pub txs: Vec<Tx>,
 }
 
-/// A block that is decided, with the proof of it. Under the solo order: the one validator's signature.
+/// A block that is decided, with the proof of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Decided {
     /// The block.
     pub block: Block,
-    /// The proposer's signature over the header, for [`Purpose::Header`].
-    pub certificate: Signature,
+    /// The precommits that decided it.
+    pub certificate: Certificate,
 }

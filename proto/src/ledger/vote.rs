@@ -1,4 +1,4 @@
-//! Votes: what validators say to each other, and the certificate that their precommits make (DESIGN 5.1; SPEC, "Votes").
+//! Votes: what validators say to each other, and the certificate that precommits make (DESIGN 5.1; SPEC, "Votes").
 //!
 //! Each is signed by the validator's vote key over the chain id. Which votes to cast is the consensus engine's business
 //! (Tendermint); what a vote, a quorum and a certificate are is the agreement's, because anyone checks them.
@@ -6,8 +6,10 @@
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use zeroize::Zeroizing;
 
 use crate::{
+    beacon::BeaconSecret,
     codec,
     id::{BlockId, ChainId, Height, VoteKey},
     sign::{BadSignature, Keypair, Purpose, Signature, verify},
@@ -97,6 +99,26 @@ impl SignedProposal {
     /// [`BadSignature`] when it does not verify.
     pub fn verify(&self, chain: &ChainId) -> Result<(), BadSignature> {
         verify(&self.proposer, &self.signature, Purpose::Proposal, chain, &self.proposal)
+    }
+}
+
+/// What a validator signs with: its votes, and its share of the beacon.
+#[derive(Debug)]
+pub struct ValidatorKeys {
+    /// Signs proposals and votes.
+    pub vote: Keypair,
+    /// Signs the beacon.
+    pub beacon: BeaconSecret,
+}
+
+impl ValidatorKeys {
+    /// The keys that one seed gives, so that a validator has one secret to keep.
+    pub fn from_seed(seed: &[u8; 32]) -> Self {
+        let derive = |context| Zeroizing::new(blake3::derive_key(context, seed));
+        Self {
+            vote: Keypair::from_seed(&derive("ostrakon vote key 1")),
+            beacon: BeaconSecret::from_seed(&derive("ostrakon beacon key 1")),
+        }
     }
 }
 

@@ -8,8 +8,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
-    ledger::{state::Account, tx::Header},
-    sign::Signature,
+    ledger::{state::Account, tx::Header, vote::Certificate},
 };
 
 /// A request of chain/1.
@@ -80,22 +79,22 @@ pub struct Head {
     pub beacon: [u8; 32],
     /// Time of the last block, in milliseconds of Unix time.
     pub time_ms: u64,
-    /// The state's digest.
-    pub digest: [u8; 32],
+    /// Root of the state tree.
+    pub state: [u8; 32],
     /// All money there is.
     pub minted: Amount,
     /// Fees destroyed.
     pub burnt: Amount,
 }
 
-/// That a transaction is in a decided block: its id is in `ids`, whose root is in the header, which the validator
-/// signed.
+/// That a transaction is in a decided block: its id is in `ids`, whose root is in the header, which the validators
+/// certified.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Inclusion {
     /// The block's header.
     pub header: Header,
     /// The proof that the block is decided.
-    pub certificate: Signature,
+    pub certificate: Certificate,
     /// Ids of the block's transactions.
     pub ids: Vec<TxId>,
 }

@@ -110,13 +110,13 @@ pub enum Broken {
 /// Who differs.
 pub fn ledgers_agree(world: &World) -> Result<u64, Broken> {
     let top = world.machines.iter().map(|machine| machine.height()).max().unwrap_or_default();
-    let digest = world.machines[0].ledger.view().tip().digest;
+    let state = world.machines[0].ledger.view().tip().state;
     for (node, machine) in world.machines.iter().enumerate() {
         let (at, height) = (machine.height(), top);
         if at != top {
             return Err(Broken::Behind { node, at, top });
         }
-        if machine.ledger.view().tip().digest != digest {
+        if machine.ledger.view().tip().state != state {
             return Err(Broken::Disagree { node, what: "state", height });
         }
         for height in (1..=top.0).map(Height) {
@@ -139,7 +139,7 @@ fn block(world: &World, node: usize, height: Height) -> Option<ostrakon_proto::i
 /// The first block after which it does not add up.
 pub fn money_is_conserved(world: &World) -> Result<(), Broken> {
     let (rules, mut records) = (Rules::from(&world.genesis), Memory::new(&world.genesis.changes()));
-    let minted = records.tip().minted.0;
+    let minted = records.tip().running.minted.0;
     for height in (1..=world.machines[0].height().0).map(Height) {
         let decided = world.machines[0].ledger.block(height).expect("memory does not fail");
         let decided = decided.expect("the ledger has every block up to its tip");
@@ -151,7 +151,7 @@ pub fn money_is_conserved(world: &World) -> Result<(), Broken> {
         }
     }
     let (tip, height) = (records.tip(), world.machines[0].height());
-    if tip.digest != world.machines[0].ledger.view().tip().digest {
+    if tip.state != world.machines[0].ledger.view().tip().state {
         return Err(Broken::Disagree { node: 0, what: "replayed state", height });
     }
     Ok(())

@@ -20,9 +20,8 @@ use ostrakon_node::{
     store::{Columns, Memory, Reads},
 };
 use ostrakon_proto::{
-    beacon::BeaconSecret,
     id::{AccountId, Amount, ColumnId, Height, NodeId},
-    ledger::{Genesis, GenesisAccount, GenesisProvider, state::Domain, state::Validator},
+    ledger::{Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, vote::ValidatorKeys},
     params::Params,
     sign::Keypair,
 };
@@ -64,7 +63,7 @@ impl Default for Scale {
 #[derive(Debug)]
 pub struct Machine {
     key: Keypair,
-    beacon: Option<[u8; 32]>,
+    validator: Option<[u8; 32]>,
     /// Its columns.
     pub columns: Arc<Memory>,
     /// Its ledger.
@@ -135,12 +134,12 @@ impl World {
     pub async fn start(seed: u64, scale: Scale, chance: &mut ChaCha8Rng) -> Self {
         let loss_per_mille = [0, 0, 5, 20][super::faults::index(chance, 4)];
         let config = SimConfig { loss_per_mille, ..SimConfig::default() };
-        let beacon = [9; 32];
+        let validator = [9; 32];
         let keys: Vec<Keypair> = (0..scale.nodes).map(|number| key(1, number, seed)).collect();
-        let genesis = genesis(&keys, &beacon, scale, seed);
+        let genesis = genesis(&keys, &validator, scale, seed);
         let machine = |(number, key): (usize, Keypair)| Machine {
             key,
-            beacon: (number == 0).then_some(beacon),
+            validator: (number == 0).then_some(validator),
             columns: Arc::new(Memory::new(DISK)),
             ledger: Arc::new(MemoryLedger::new(&genesis)),
             process: None,
@@ -177,7 +176,7 @@ impl World {
         let parts = NodeParts {
             genesis: self.genesis.clone(),
             keypair: machine.key.clone(),
-            beacon: machine.beacon.map(|seed| BeaconSecret::from_seed(&seed)),
+            validator: machine.validator.map(|seed| ValidatorKeys::from_seed(&seed)),
             peers,
             inbound,
             columns: machine.columns.clone(),
@@ -285,7 +284,7 @@ pub fn user_key(number: usize) -> Keypair {
     key(2, number, 0)
 }
 
-fn genesis(keys: &[Keypair], beacon: &[u8; 32], scale: Scale, seed: u64) -> Genesis {
+fn genesis(keys: &[Keypair], validator: &[u8; 32], scale: Scale, seed: u64) -> Genesis {
     let domain = |number: usize| {
         let name = number % scale.domains;
         Domain {
@@ -306,16 +305,20 @@ fn genesis(keys: &[Keypair], beacon: &[u8; 32], scale: Scale, seed: u64) -> Gene
         account: user_key(number).public::<ostrakon_proto::id::Account>() as AccountId,
         balance: Amount::obols(1_000_000).expect("a constant that fits"),
     };
+    let validator = ValidatorKeys::from_seed(validator);
     Genesis {
         name: format!("world {seed}"),
         time_ms: BEGIN_MS - 1,
         bootstrap: vec![],
         params: Params { epoch_blocks: 4, ..Params::default() },
         accounts: (0..scale.users).map(account).collect(),
-        validators: vec![Validator {
+        validators: vec![GenesisValidator {
+            owner: user_key(0).public(),
+            key: validator.vote.public(),
             node: keys[0].public(),
-            beacon_key: BeaconSecret::from_seed(beacon).public(),
-            power: 1,
+            addresses: vec!["/memory/1".to_owned()],
+            beacon_key: validator.beacon.public(),
+            bond: Params::default().validator_bond,
             domain: domain(0),
         }],
         providers: keys.iter().enumerate().map(provider).collect(),

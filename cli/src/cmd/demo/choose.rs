@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn the_validator_dies_then_holders_in_order_of_columns() {
         let mut seed = 0;
-        let plan = Plan::new(Shape { nodes: 6, domains: 3 }, &[1, 2, 3, 4, 5, 6], || {
+        let plan = Plan::new(Shape { nodes: 6, domains: 3, validators: 1 }, &[1, 2, 3, 4, 5, 6], || {
             seed += 1;
             [seed; 32]
         });

@@ -55,7 +55,7 @@ impl Devnet {
     pub(crate) fn create(dir: &Path, plan: &Plan, genesis: &Genesis) -> anyhow::Result<Self> {
         let genesis_text = toml::to_string(genesis)?;
         for node in &plan.nodes {
-            write_node(&node.entry.data_dir(dir), node, plan, &genesis_text)?;
+            write_node(&node.entry.data_dir(dir), node, &genesis_text)?;
         }
         private_dir(&dir.join("profile"))?;
         Profile::init_with(&dir.join("profile"), genesis, &plan.account)?;
@@ -177,13 +177,13 @@ pub(crate) fn hold(dir: &Path, out: &Output) -> anyhow::Result<Held> {
 }
 
 /// One node's data directory, as `ostrakon-node run --dir` wants it.
-fn write_node(dir: &Path, node: &PlannedNode, plan: &Plan, genesis: &str) -> anyhow::Result<()> {
+fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> anyhow::Result<()> {
     private_dir(dir)?;
     write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry)?)?;
     write_file(&dir.join("genesis.toml"), genesis)?;
     write_secret(&dir.join("node.key"), &node.key.seed())?;
-    if node.entry.validator {
-        write_secret(&dir.join("beacon.key"), &plan.beacon)?;
+    if let Some(seed) = &node.validator {
+        write_secret(&dir.join("validator.key"), seed)?;
     }
     Ok(())
 }

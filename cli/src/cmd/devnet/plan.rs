@@ -4,12 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use ostrakon_proto::{
-    beacon::BeaconSecret,
     id::{Amount, NodeId},
-    ledger::{
-        Genesis, GenesisAccount, GenesisProvider,
-        state::{Domain, Validator},
-    },
+    ledger::{Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, vote::ValidatorKeys},
     params::Params,
     sign::Keypair,
 };
@@ -36,6 +32,8 @@ pub(crate) struct Shape {
     pub(crate) nodes: u16,
     /// Over how many domains.
     pub(crate) domains: u16,
+    /// How many of them validate.
+    pub(crate) validators: u16,
 }
 
 /// One node that is to be.
@@ -43,6 +41,8 @@ pub(crate) struct Shape {
 pub(crate) struct PlannedNode {
     /// Its key.
     pub(crate) key: Keypair,
+    /// Seed of its validator's keys, if it validates.
+    pub(crate) validator: Option<[u8; 32]>,
     /// What `devnet.toml` says of it.
     pub(crate) entry: NodeEntry,
 }
@@ -85,9 +85,7 @@ impl NodeEntry {
 pub(crate) struct Plan {
     /// Key of the profile's account.
     pub(crate) account: Keypair,
-    /// Seed of the validator's beacon key.
-    pub(crate) beacon: [u8; 32],
-    /// The nodes; node 0 validates.
+    /// The nodes; the first ones validate.
     pub(crate) nodes: Vec<PlannedNode>,
 }
 
@@ -100,23 +98,18 @@ impl Plan {
                 index,
                 provider: key.public(),
                 port: *port,
-                validator: index == 0,
+                validator: index < shape.validators,
                 domain: domain(index % shape.domains),
             };
-            PlannedNode { key, entry }
+            let validator = entry.validator.then(&mut random);
+            PlannedNode { key, validator, entry }
         };
         let nodes = (0..shape.nodes).zip(ports).map(node).collect();
-        Self { account: Keypair::from_seed(&random()), beacon: random(), nodes }
+        Self { account: Keypair::from_seed(&random()), nodes }
     }
 
     /// The genesis that makes it one network.
     pub(crate) fn genesis(&self, name: &str, time_ms: u64) -> Genesis {
-        let validator = |node: &PlannedNode| Validator {
-            node: node.entry.provider,
-            beacon_key: BeaconSecret::from_seed(&self.beacon).public(),
-            power: 1,
-            domain: node.entry.domain.clone(),
-        };
         Genesis {
             name: name.to_owned(),
             time_ms,
@@ -125,7 +118,7 @@ impl Plan {
                 account: self.account.public(),
                 balance: Amount::obols(PLENTY).expect("a constant that fits"),
             }],
-            validators: self.nodes.iter().filter(|node| node.entry.validator).map(validator).collect(),
+            validators: self.nodes.iter().filter_map(validator).collect(),
             providers: self.nodes.iter().map(provider).collect(),
             bootstrap: self.nodes.iter().map(|node| node.entry.dial()).collect(),
         }
@@ -160,6 +153,20 @@ pub(crate) fn node_toml(node: &NodeEntry) -> Result<String, toml::ser::Error> {
     })
 }
 
+/// What the genesis says of a node that validates.
+fn validator(node: &PlannedNode) -> Option<GenesisValidator> {
+    let keys = ValidatorKeys::from_seed(node.validator.as_ref()?);
+    Some(GenesisValidator {
+        owner: node.key.public(),
+        key: keys.vote.public(),
+        node: node.entry.provider,
+        addresses: vec![node.entry.address()],
+        beacon_key: keys.beacon.public(),
+        bond: Params::default().validator_bond,
+        domain: node.entry.domain.clone(),
+    })
+}
+
 /// Each node is its own owner: its key is an account as well.
 fn provider(node: &PlannedNode) -> GenesisProvider {
     GenesisProvider {
@@ -189,7 +196,7 @@ mod tests {
     fn plan(nodes: u16, domains: u16) -> Plan {
         let ports: Vec<u16> = (0..nodes).map(|index| 20_000 + index).collect();
         let mut count = 0u8;
-        Plan::new(Shape { nodes, domains }, &ports, || {
+        Plan::new(Shape { nodes, domains, validators: 1 }, &ports, || {
             count += 1;
             [count; 32]
         })

@@ -8,10 +8,8 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
-        Rules,
         state::{Account, Candidate, Commitment, Provider},
         tx::{Decided, Tx, tx_root},
-        verify_header,
     },
     limits,
     wire::{
@@ -176,8 +174,7 @@ impl Chain {
         if height == Height(0) || height > self.head().await?.height {
             return Ok(None);
         }
-        let rules = self.rules();
-        let read = |response, body: &Bytes| read_block(rules, height, &response, body);
+        let read = |response, body: &Bytes| read_block(self, height, &response, body);
         Ok(Some(self.ask(Question::to_any(&Request::Blocks { from: height }, read)).await?.value))
     }
 
@@ -192,8 +189,7 @@ impl Chain {
     }
 
     pub(super) async fn find_transaction(&self, tx: TxId) -> Result<Said<Option<Height>>, ChainError> {
-        let rules = self.rules();
-        let read = |response, body: &Bytes| read_inclusion(rules, tx, response, body);
+        let read = |response, body: &Bytes| read_inclusion(self, tx, response, body);
         self.ask(Question::to_any(&Request::Transaction(tx), read)).await
     }
 
@@ -246,25 +242,25 @@ fn read_records<T: BorshDeserialize + BorshSerialize>(response: Response, body: 
     (response == Response::Records).then(|| codec::decode(body, limits::CHAIN_BODY).ok()).flatten()
 }
 
-/// Where the transaction is, when the answer proves it: in a block that a validator signed.
-pub(super) fn read_inclusion(rules: &Rules, tx: TxId, response: Response, body: &Bytes) -> Option<Option<Height>> {
+/// Where the transaction is, when the answer proves it: in a block that the validators decided.
+pub(super) fn read_inclusion(chain: &Chain, tx: TxId, response: Response, body: &Bytes) -> Option<Option<Height>> {
     let records = read_records::<Inclusion>(response, body)?;
     let Some(inclusion) = records.first() else { return Some(None) };
     let proven = inclusion.ids.contains(&tx)
         && tx_root(&inclusion.ids) == inclusion.header.txs
-        && verify_header(rules, &inclusion.header, &inclusion.certificate).is_ok();
+        && chain.is_decided(&inclusion.header, &inclusion.certificate);
     proven.then_some(Some(inclusion.header.height))
 }
 
-/// The block, when it is the first of the answer, whole, and signed by a validator.
-fn read_block(rules: &Rules, height: Height, response: &Response, body: &Bytes) -> Option<Decided> {
+/// The block, when it is the first of the answer, whole, and decided by the validators.
+fn read_block(chain: &Chain, height: Height, response: &Response, body: &Bytes) -> Option<Decided> {
     let blocks: Vec<Decided> =
         (*response == Response::Blocks).then(|| codec::decode(body, limits::CHAIN_BODY).ok()).flatten()?;
     let decided = blocks.into_iter().next()?;
     let header = &decided.block.header;
     let ids: Vec<TxId> = decided.block.txs.iter().map(Tx::id).collect();
     let whole = header.height == height && tx_root(&ids) == header.txs;
-    (whole && verify_header(rules, header, &decided.certificate).is_ok()).then_some(decided)
+    (whole && chain.is_decided(header, &decided.certificate)).then_some(decided)
 }
 
 /// Whether the commitment is of this object, and whole: what later code counts on.

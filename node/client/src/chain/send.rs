@@ -190,7 +190,7 @@ impl Chain {
         let frame = Frame::new(&Request::Account(account), Bytes::new());
         let nonce = self.ask_node(node, frame, &read_account).await.ok()?.value.nonce;
         if nonce > tx.body.nonce {
-            let read = |response, body: &Bytes| read_inclusion(self.rules(), id, response, body);
+            let read = |response, body: &Bytes| read_inclusion(self, id, response, body);
             let frame = Frame::new(&Request::Transaction(id), Bytes::new());
             return Some(match self.ask_node(node, frame, &read).await.ok()?.value {
                 Some(height) => Fate::Included(Included { tx: id, height }),

@@ -82,6 +82,10 @@ pub(super) fn apply(step: &mut Step<'_, '_>, commit: &Commit) -> Result<(), TxEr
     if step.draft.commitment(&id).is_some() {
         return Err(TxError::AlreadyCommitted { object: commit.object, extent: commit.extent });
     }
+    let owners = step.draft.object(&commit.object).map(|object| object.owners).unwrap_or_default();
+    if owners.len() >= limits::OWNERS && !owners.contains_key(&step.account) {
+        return Err(TxError::ManyOwners { object: commit.object });
+    }
     let rosters = step.rosters;
     let holders = holders(step, commit, drawable(step, commit, rosters)?)?;
     check_receipts(step, commit)?;

@@ -18,11 +18,13 @@ mod commit;
 mod extend;
 mod register;
 mod release;
+mod seat;
 mod transfer;
 
 pub(super) use commit::Roster;
-pub(super) use register::{check_offer, is_weak};
+pub(super) use register::check_offer;
 pub(super) use release::close;
+pub(super) use seat::check_seat;
 
 /// One transaction at work, after its fee is paid: what it may read, and the draft it changes.
 pub(super) struct Step<'a, 'd> {
@@ -57,7 +59,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, action: &Action) -> Result<(), TxEr
 impl Step<'_, '_> {
     /// The block's epoch.
     fn epoch(&self) -> Epoch {
-        self.draft.tip().epoch
+        self.draft.running().epoch
     }
 
     /// Checks that a term may end at `end`, which must be later than `after`.

@@ -4,13 +4,13 @@
 //! stands still while extents rely on it.
 
 use crate::{
-    id::{AccountId, ChainId, NodeId},
+    id::{AccountId, ChainId, Id, NodeId},
     ledger::{
         action::Step,
         error::TxError,
         money::{self, Pool},
         rules::Rules,
-        state::{Domain, Provider, ProviderStatus, Records},
+        state::{Domain, Key, Provider, ProviderStatus, Record, Records},
         tx::{Consent, Register},
     },
     limits,
@@ -37,11 +37,11 @@ pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain
 }
 
 /// Whether the key is a point of small order: for those alone, the identity with scalar zero signs every message.
-pub(in crate::ledger) fn is_weak(node: &NodeId) -> bool {
+pub(in crate::ledger) fn is_weak<K>(key: &Id<K>) -> bool {
     let mut universal = Signature([0; 64]);
     universal.0[0] = 1;
     let chain = ChainId::new([0; 32]);
-    verify(node, &universal, Purpose::Consent, &chain, "weak").is_ok()
+    verify(key, &universal, Purpose::Consent, &chain, "weak").is_ok()
 }
 
 fn is_address(text: &str) -> bool {
@@ -67,17 +67,20 @@ pub(super) fn apply(step: &mut Step<'_, '_>, register: &Register) -> Result<(), 
 fn found(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
     let bond = step.rules.params.provider_bond;
     money::lock(step.draft, &step.account, bond, Pool::Bonds)?;
-    step.draft.put_provider(Provider {
-        owner: step.account,
-        node: register.node,
-        addresses: register.addresses.clone(),
-        domain: register.domain.clone(),
-        price: register.price,
-        capacity: register.capacity,
-        used: 0,
-        bond,
-        status: ProviderStatus::Active,
-    });
+    step.draft.put(
+        Key::Provider(register.node),
+        Record::Provider(Provider {
+            owner: step.account,
+            node: register.node,
+            addresses: register.addresses.clone(),
+            domain: register.domain.clone(),
+            price: register.price,
+            capacity: register.capacity,
+            used: 0,
+            bond,
+            status: ProviderStatus::Active,
+        }),
+    );
     Ok(())
 }
 
@@ -92,12 +95,15 @@ fn update(step: &mut Step<'_, '_>, provider: Provider, register: &Register) -> R
     if register.domain != provider.domain && used > 0 {
         return Err(TxError::DomainInUse { used });
     }
-    step.draft.put_provider(Provider {
-        addresses: register.addresses.clone(),
-        domain: register.domain.clone(),
-        price: register.price,
-        capacity: register.capacity,
-        ..provider
-    });
+    step.draft.put(
+        Key::Provider(register.node),
+        Record::Provider(Provider {
+            addresses: register.addresses.clone(),
+            domain: register.domain.clone(),
+            price: register.price,
+            capacity: register.capacity,
+            ..provider
+        }),
+    );
     Ok(())
 }

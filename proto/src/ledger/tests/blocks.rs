@@ -1,18 +1,16 @@
 //! Making blocks and judging them.
 
-use super::world::{World, alice, bob, code, id, key};
+use super::world::{World, alice, beacon_key, bob, code, id, key, vote_key};
 use crate::{
-    beacon::BeaconSecret,
     codec,
-    id::{Amount, BlockId, Height},
+    id::{Amount, BlockId, Height, Voter},
     ledger::{
-        BlockError, Genesis, TxError, execute,
+        BlockError, Genesis, Proposer, TxError, execute, judge, propose, rotation,
         state::Records,
-        tx::{Action, Decided, Header, Transfer, Tx, tx_root},
-        verify_header,
+        tx::{Action, Block, Decided, Header, Transfer, Tx, tx_root},
+        vote::CertificateError,
     },
     limits,
-    sign::{Purpose, Signature},
 };
 
 fn pay(amount: u64) -> Action {
@@ -26,14 +24,10 @@ fn decided() -> (World, Decided) {
     world.does(&alice(), pay(1));
     let txs =
         vec![world.tx(&alice(), pay(2)), world.tx(&bob(), Action::Commit(world.commit(&bob(), 1, code("4/12"), 4096)))];
-    let decided = world.propose(txs).decided;
-    assert_eq!(decided.block.txs.len(), 2);
+    let block = world.propose(txs).block;
+    assert_eq!(block.txs.len(), 2);
+    let decided = world.decide(block);
     (world, decided)
-}
-
-/// Signs the header anew, as a validator that means ill would.
-fn certify(world: &World, decided: &mut Decided) {
-    decided.certificate = key(9).sign(Purpose::Header, &world.rules.chain, &decided.block.header);
 }
 
 #[test]
@@ -41,71 +35,109 @@ fn what_is_proposed_is_accepted_and_named() {
     let (world, decided) = decided();
     let changes = execute(&world.rules, &world.state, &decided).expect("sound");
     assert_eq!(changes.tip.block, decided.block.header.id());
-    assert_eq!(changes.tip.digest, decided.block.header.digest);
+    assert_eq!(changes.tip.state, decided.block.header.state);
     assert_eq!(changes.tip.height, Height(3));
-    assert_eq!(verify_header(&world.rules, &decided.block.header, &decided.certificate), Ok(()));
+    assert_eq!(judge(&world.rules, &world.state, &decided.block), Ok(changes));
     let bytes = codec::encode(&decided);
     assert_eq!(codec::decode::<Decided>(&bytes, limits::CHAIN_BODY).as_ref(), Ok(&decided));
 }
 
-/// What even a signature of the validator does not make right.
+/// What even the signatures of all validators do not make right.
 #[test]
 fn blocks_are_checked() {
     let (world, sound) = decided();
-    let check = |desc: &str, change: &dyn Fn(&mut Decided), expect: BlockError| {
-        let mut decided = sound.clone();
-        change(&mut decided);
-        certify(&world, &mut decided);
-        assert_eq!(execute(&world.rules, &world.state, &decided), Err(expect), "{desc}");
+    let check = |desc: &str, change: &dyn Fn(&mut Block), expect: BlockError| {
+        let mut block = sound.block.clone();
+        change(&mut block);
+        assert_eq!(execute(&world.rules, &world.state, &world.decide(block)), Err(expect), "{desc}");
     };
-    let head = |change: fn(&mut Header)| move |decided: &mut Decided| change(&mut decided.block.header);
-    let (expected, before) = (Height(3), world.state.tip().time_ms);
+    let head = |change: fn(&mut Header)| move |block: &mut Block| change(&mut block.header);
+    let (expected, before) = (Height(3), world.state.tip().running.time_ms);
     check("the last height", &head(|h| h.height = Height(2)), BlockError::Height { expected, got: Height(2) });
     check("a height ahead", &head(|h| h.height = Height(4)), BlockError::Height { expected, got: Height(4) });
     let parent = BlockError::Parent { expected: world.state.tip().block, got: BlockId::new([1; 32]) };
     check("another parent", &head(|h| h.parent = BlockId::new([1; 32])), parent);
-    let same = move |decided: &mut Decided| decided.block.header.time_ms = before;
+    let same = move |block: &mut Block| block.header.time_ms = before;
     check("time stands still", &same, BlockError::Time { before, got: before });
     check("another root", &head(|h| h.txs = [0; 32]), BlockError::Transactions);
-    check("another state", &head(|h| h.digest[0] ^= 1), BlockError::Digest);
-    check("a later time is another state", &head(|h| h.time_ms += 1), BlockError::Digest);
-    let chain = world.rules.chain;
-    let other = BeaconSecret::from_seed(&[8; 32]).sign(&chain, Height(3));
-    check("another's beacon", &move |decided| decided.block.header.beacon = other, BlockError::Beacon);
-    let earlier = BeaconSecret::from_seed(&[9; 32]).sign(&chain, Height(2));
-    check("another height's beacon", &move |decided| decided.block.header.beacon = earlier, BlockError::Beacon);
-    check("a transaction less", &|decided| drop(decided.block.txs.pop()), BlockError::Transactions);
-    check("another order", &|decided| decided.block.txs.swap(0, 1), BlockError::Transactions);
-    let twice = |decided: &mut Decided| {
-        decided.block.txs.push(decided.block.txs[0].clone());
-        root(decided);
+    check("another state", &head(|h| h.state[0] ^= 1), BlockError::State);
+    check("a later time is another state", &head(|h| h.time_ms += 1), BlockError::State);
+    check("another history", &head(|h| h.history[0] ^= 1), BlockError::Header { what: "history" });
+    check("other validators", &head(|h| h.validators[0] ^= 1), BlockError::Header { what: "validators" });
+    let next = BlockError::Header { what: "next validators" };
+    check("other validators to come", &head(|h| h.next_validators[0] ^= 1), next);
+    let other = beacon_key(9).sign(&world.rules.chain, Height(3));
+    check("another's beacon", &move |block| block.header.beacon = other, BlockError::Beacon);
+    check("a transaction less", &|block| drop(block.txs.pop()), BlockError::Transactions);
+    check("another order", &|block| block.txs.swap(0, 1), BlockError::Transactions);
+    let twice = |block: &mut Block| {
+        block.txs.push(block.txs[0].clone());
+        root(block);
     };
     let again = TxError::Nonce { expected: 2, got: 1 };
     check("a transaction twice", &twice, BlockError::Tx { index: 2, error: again });
-    let stranger = |decided: &mut Decided| decided.block.header.proposer = key(8).public();
-    check("no validator", &stranger, BlockError::NotValidator { proposer: key(8).public() });
-}
-
-fn root(decided: &mut Decided) {
-    let ids: Vec<_> = decided.block.txs.iter().map(Tx::id).collect();
-    decided.block.header.txs = tx_root(&ids);
+    check("a round without end", &head(|h| h.round = u32::MAX), BlockError::Round { round: u32::MAX });
 }
 
 #[test]
-fn a_certificate_is_the_proposers_for_this_header_and_chain() {
+fn each_round_is_its_proposers_turn() {
     let (world, sound) = decided();
-    let header = &sound.block.header;
-    let foreign = Genesis { name: "other".to_owned(), ..super::world::genesis() }.id();
-    let forged = [
-        key(8).sign(Purpose::Header, &world.rules.chain, header),
-        key(9).sign(Purpose::Tx, &world.rules.chain, header),
-        key(9).sign(Purpose::Header, &foreign, header),
-        Signature([0; 64]),
-    ];
-    for certificate in forged {
-        let decided = Decided { certificate, ..sound.clone() };
-        assert_eq!(execute(&world.rules, &world.state, &decided), Err(BlockError::Certificate));
+    let (expected, round) = (sound.block.header.proposer, 0);
+    let others = (0..4).map(|index| vote_key(index).public()).filter(|key| *key != expected);
+    for got in others.chain([key(8).public()]) {
+        let mut block = sound.block.clone();
+        block.header.proposer = got;
+        let error = BlockError::Proposer { round, expected, got };
+        assert_eq!(execute(&world.rules, &world.state, &world.decide(block)), Err(error));
     }
+}
+
+#[test]
+fn who_misses_a_turn_is_skipped_for_a_while_and_forgiven_later() {
+    let mut world = World::new();
+    let height = world.state.tip().height.next();
+    let late = rotation(&world.state).proposer(height, 0).expect("there are validators");
+    let block = world.propose_in(1, vec![]).block;
+    let changes = execute(&world.rules, &world.state, &world.decide(block)).expect("sound");
+    world.state.commit(&changes);
+    let skipped = |world: &World| rotation(&world.state).skipped().contains(&late);
+    assert!(skipped(&world));
+    let mut blocks = 0;
+    while skipped(&world) {
+        let block = world.propose(vec![]).block;
+        assert_ne!(block.header.proposer, late);
+        world.block(vec![]);
+        blocks += 1;
+    }
+    assert_eq!(blocks, 16);
+    while world.state.validator(&late).expect("a member").missed > 0 {
+        world.block(vec![]);
+    }
+}
+
+fn root(block: &mut Block) {
+    let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
+    block.header.txs = tx_root(&ids);
+}
+
+#[test]
+fn a_certificate_is_the_validators_for_this_block_and_chain() {
+    let (world, sound) = decided();
+    let execute = |decided: &Decided| execute(&world.rules, &world.state, decided);
+    let with = |certificate| Decided { certificate, ..sound.clone() };
+    assert!(execute(&with(world.certificate(&sound.block, [0, 2, 3]))).is_ok());
+    let few = with(world.certificate(&sound.block, [0, 1]));
+    assert!(matches!(execute(&few), Err(BlockError::Certificate(CertificateError::NoQuorum { .. }))));
+    let stranger = with(world.certificate(&sound.block, [0, 1, 2, 9]));
+    assert!(matches!(execute(&stranger), Err(BlockError::Certificate(CertificateError::NotValidator { .. }))));
+    let mut other = sound.block.clone();
+    other.header.time_ms += 1;
+    let (expected, got) = (sound.block.header.id(), other.header.id());
+    let of_other = with(world.certificate(&other, 0..4));
+    assert_eq!(execute(&of_other), Err(BlockError::OtherCertificate { expected, got }));
+    let foreign = World::of(&Genesis { name: "other".to_owned(), ..super::world::genesis() });
+    let foreign = with(foreign.certificate(&sound.block, 0..4));
+    assert!(matches!(execute(&foreign), Err(BlockError::Certificate(CertificateError::Signature { .. }))));
 }
 
 #[test]
@@ -150,25 +182,25 @@ fn a_full_block_leaves_the_rest() {
     }
     let count = txs.len();
     let proposal = world.offer(txs.clone());
-    let taken = proposal.decided.block.txs.len();
+    let taken = proposal.block.txs.len();
     assert!(proposal.rejected.is_empty() && taken < count && taken > count - 20);
-    assert!(codec::encode(&proposal.decided).len() <= limits::CHAIN_BODY);
+    assert!(codec::encode(&world.decide(proposal.block.clone())).len() <= limits::CHAIN_BODY);
     // One more is too many, whoever signs it.
     let mut world = World::new();
-    let mut larger = proposal.decided;
-    larger.block.txs = txs;
+    let mut larger = proposal.block;
+    larger.txs = txs;
     root(&mut larger);
-    certify(&world, &mut larger);
-    assert_eq!(execute(&world.rules, &world.state, &larger), Err(BlockError::TooLarge { len: bytes }));
+    assert_eq!(judge(&world.rules, &world.state, &larger), Err(BlockError::TooLarge { len: bytes }));
     world.block(vec![]);
 }
 
 #[test]
 fn time_advances_even_when_the_clock_does_not() {
     let world = World::new();
-    let (key, beacon) = (key(9), BeaconSecret::from_seed(&[9; 32]));
-    let proposer = crate::ledger::Proposer { key: &key, beacon: &beacon };
-    let proposal = crate::ledger::propose(&world.rules, &world.state, 5, vec![], &proposer);
-    assert_eq!(proposal.changes.tip.time_ms, world.state.tip().time_ms + 1);
-    assert_eq!(execute(&world.rules, &world.state, &proposal.decided), Ok(proposal.changes));
+    let key = rotation(&world.state).proposer(Height(1), 0).expect("there are validators");
+    let index = (0..4).find(|index| vote_key(*index).public::<Voter>() == key).expect("one of four");
+    let proposer = Proposer { key, beacon: &beacon_key(index), round: 0, now_ms: 5 };
+    let proposal = propose(&world.rules, &world.state, vec![], &proposer);
+    assert_eq!(proposal.changes.tip.running.time_ms, world.state.tip().running.time_ms + 1);
+    assert_eq!(judge(&world.rules, &world.state, &proposal.block), Ok(proposal.changes));
 }

@@ -2,10 +2,11 @@
 
 use super::world::{CAPACITY, World, alice, code, genesis, id, landlord, node_key, object};
 use crate::{
-    id::{Amount, Epoch, NodeId, ObjectId},
+    id::{Amount, Epoch, Height, NodeId, ObjectId},
     ledger::{
-        TxError,
-        state::{Changes, Commitment, CommitmentId, Records},
+        Draft, TxError,
+        apply::seal,
+        state::{Commitment, CommitmentId, Records},
         tx::{Action, Extend},
     },
     limits,
@@ -78,15 +79,17 @@ fn commitments_end_with_their_epoch() {
 /// A state with many commitments that end in epoch 1, put there without the rules.
 fn crowded(count: u32) -> World {
     let mut world = World::new();
-    let mut tip = world.state.tip();
-    (tip.minted, tip.escrowed) = (Amount(tip.minted.0 + u64::from(count)), Amount(u64::from(count)));
-    let mut changes = Changes::new(tip);
+    let state = world.state.clone();
+    let mut draft = Draft::new(&state);
+    let running = draft.running_mut();
+    running.minted = running.minted.plus(Amount(u64::from(count))).expect("little money");
+    running.escrowed = Amount(u64::from(count));
     for number in 0..count {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
-        let key = CommitmentId { object: ObjectId::new(bytes), extent: 0, owner: id(&alice()) };
-        let commitment = Commitment {
-            id: key,
+        let id = CommitmentId { object: ObjectId::new(bytes), extent: 0, owner: id(&alice()) };
+        draft.put_commitment(Commitment {
+            id,
             size: 1,
             extents: 1,
             code: code("2/4"),
@@ -96,10 +99,11 @@ fn crowded(count: u32) -> World {
             end: Epoch(1),
             price: Amount(1),
             escrow: Amount(1),
-        };
-        changes.commitments.insert(key, Some(commitment));
+        });
     }
-    world.state.commit(&changes);
+    // As the block after the genesis would.
+    draft.tip_mut().height = Height(1);
+    world.state.commit(&seal(&state, draft));
     world.check();
     world
 }
@@ -109,14 +113,14 @@ fn many_endings_take_several_blocks_and_can_not_be_extended_meanwhile() {
     let most = u32::try_from(limits::ENDINGS).expect("a small constant");
     let mut world = crowded(most + 7);
     world.wait_for(1);
-    assert_eq!(world.state.tip().escrowed, Amount(7), "the bound of one block");
+    assert_eq!(world.state.tip().running.escrowed, Amount(7), "the bound of one block");
     let last = *world.state.ending(Epoch(1), 1).first().expect("seven wait");
     // The next block ends them before its transactions; within a draft of this state one can see the wait.
     let extend = Action::Extend(Extend { object: last.object, extent: 0, end: Epoch(50) });
     let none = TxError::NoCommitment { object: last.object, extent: 0 };
     assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
     world.block(vec![]);
-    assert_eq!((world.state.tip().escrowed, world.state.ending(Epoch(99), 1)), (Amount(0), vec![]));
+    assert_eq!((world.state.tip().running.escrowed, world.state.ending(Epoch(99), 1)), (Amount(0), vec![]));
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Founding a network.
 
-use super::world::{World, alice, genesis, id, key, node_key};
+use super::world::{World, alice, genesis, id, key, node_key, vote_key};
 use crate::{
-    id::{Amount, Epoch, Height, NodeId},
-    ledger::{Genesis, GenesisAccount, GenesisError, Memory, TxError, state::Records},
+    beacon::BeaconKey,
+    id::{Amount, Epoch, Height, NodeId, VoteKey},
+    ledger::{Genesis, GenesisAccount, GenesisError, GenesisValidator, Memory, TxError, state::Records},
     limits,
     params::{FILE_NUMBER_MAX, ParamsError},
 };
@@ -12,9 +13,12 @@ use crate::{
 fn a_network_begins_with_its_money_and_its_roster() {
     let world = World::new();
     let (tip, sums) = (world.state.tip(), world.state.sums());
-    assert_eq!((tip.height, tip.epoch, tip.block.bytes()), (Height(0), Epoch(0), world.rules.chain.bytes()));
+    assert_eq!((tip.height, tip.running.epoch, tip.block.bytes()), (Height(0), Epoch(0), world.rules.chain.bytes()));
     assert_eq!(sums.balances, 3_000_000_000);
-    assert_eq!(sums.bonds, 14 * u128::from(world.rules.params.provider_bond.0));
+    let params = &world.rules.params;
+    let bonds = 14 * u128::from(params.provider_bond.0) + 4 * u128::from(params.validator_bond.0);
+    assert_eq!(sums.bonds, bonds);
+    assert_eq!(world.state.validator_set(), genesis().validator_set());
     world.check();
     assert_eq!(world.state.epoch(Epoch(0)).expect("drawable from the start").roster.len(), 14);
 }
@@ -33,9 +37,18 @@ fn the_id_covers_everything_but_the_bootstrap() {
     check("time", &|genesis| genesis.time_ms += 1, false);
     check("parameters", &|genesis| genesis.params.trash_epochs += 1, false);
     check("a balance", &|genesis| genesis.accounts[0].balance.0 += 1, false);
-    check("a validator", &|genesis| genesis.validators[0].power += 1, false);
+    check("a validator", &|genesis| genesis.validators[0].bond.0 += 1, false);
     check("a provider", &|genesis| genesis.providers[3].capacity += 1, false);
 }
+
+type Share = fn(&GenesisValidator, &mut GenesisValidator);
+
+/// What no two validators may share.
+const SHARES: [(&str, Share); 3] = [
+    ("vote key", |first, second| second.key = first.key),
+    ("node", |first, second| second.node = first.node),
+    ("beacon key", |first, second| second.beacon_key = first.beacon_key),
+];
 
 #[test]
 fn what_can_not_work_is_refused() {
@@ -66,12 +79,30 @@ fn what_can_not_work_is_refused() {
     check("R below k", &|genesis| genesis.params.classes[2].standard_repair = 2, class(2));
     check("rows out of order", &|genesis| genesis.params.classes.swap(3, 4), class(4));
     check("no validator", &|genesis| genesis.validators.clear(), Err(GenesisError::Validators { have: 0 }));
-    let two = |genesis: &mut Genesis| genesis.validators.push(genesis.validators[0].clone());
-    check("two validators", &two, Err(GenesisError::Validators { have: 2 }));
-    let node = key(9).public();
-    let weak = NodeId::new([0; 32]);
-    check("a weak key", &|genesis| genesis.validators[0].node = weak, Err(GenesisError::WeakKey { node: weak }));
-    check("no power", &|genesis| genesis.validators[0].power = 0, Err(GenesisError::NoPower { node }));
+    let many = |genesis: &mut Genesis| genesis.validators = vec![genesis.validators[0].clone(); limits::VALIDATORS + 1];
+    let have = limits::VALIDATORS + 1;
+    check("too many validators", &many, Err(GenesisError::Validators { have }));
+    for (desc, share) in SHARES {
+        let shared = |genesis: &mut Genesis| {
+            let first = genesis.validators[0].clone();
+            share(&first, &mut genesis.validators[1]);
+        };
+        let mut genesis = genesis();
+        shared(&mut genesis);
+        assert_eq!(genesis.validate(), Err(GenesisError::ValidatorTwice(genesis.validators[1].key)), "{desc}");
+    }
+    let validator = |error| Err(GenesisError::Validator { key: vote_key(0).public(), error });
+    let node = NodeId::new([0; 32]);
+    check("a weak node", &|genesis| genesis.validators[0].node = node, validator(TxError::WeakKey { node }));
+    let weak = VoteKey::new([0; 32]);
+    let error = GenesisError::Validator { key: weak, error: TxError::WeakVoteKey { key: weak } };
+    check("a weak vote key", &|genesis| genesis.validators[0].key = weak, Err(error));
+    let beacon = |genesis: &mut Genesis| genesis.validators[0].beacon_key = BeaconKey([0; 96]);
+    check("no beacon key", &beacon, validator(TxError::BeaconKey));
+    let least = crate::params::Params::default().validator_bond;
+    let bond = Amount(least.0 - 1);
+    let poor = move |genesis: &mut Genesis| genesis.validators[0].bond = bond;
+    check("little bond", &poor, validator(TxError::BondTooLow { least, bond }));
     let twice = |genesis: &mut Genesis| genesis.accounts.push(genesis.accounts[0].clone());
     check("an account twice", &twice, Err(GenesisError::AccountTwice(id(&alice()))));
     let twice = |genesis: &mut Genesis| genesis.providers.push(genesis.providers[0].clone());

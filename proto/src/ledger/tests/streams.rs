@@ -123,8 +123,8 @@ proptest! {
             let txs = block.iter().filter_map(|say| tx(&world, say, &mut sent)).collect();
             let proposal = world.offer(txs);
             check_used(&world.state);
-            included.extend(proposal.decided.block.txs.iter().cloned());
-            decided.push(proposal.decided);
+            included.extend(proposal.block.txs.iter().cloned());
+            decided.push(world.decide(proposal.block));
             // Everything that was ever applied is refused from then on.
             for old in &included {
                 let verdict = world.verdict(old);
@@ -141,7 +141,7 @@ proptest! {
         // After the longest term all that was locked for objects is back.
         let end = Epoch(world.epoch().0 + world.rules.params.term_epochs + 1);
         world.wait_for(end.0);
-        prop_assert_eq!(world.state.tip().escrowed, Amount::ZERO);
+        prop_assert_eq!(world.state.tip().running.escrowed, Amount::ZERO);
         prop_assert!(world.state.providers().iter().all(|provider| provider.used == 0));
     }
 }

@@ -7,7 +7,12 @@ use crate::{
     id::{AccountId, Amount, Epoch, NodeId, ObjectId},
     ledger::{
         Draft, Memory,
-        state::{Account, Changes, Commitment, CommitmentId, EpochRecord, Provider, ProviderStatus, Records},
+        draft::Parts,
+        state::{
+            Account, Changes, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, ProviderStatus,
+            Record, Records,
+        },
+        tree::Patch,
     },
 };
 
@@ -43,7 +48,7 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
             let node = NodeId::new([id; 32]);
             match draft.provider_mut(&node) {
                 Some(provider) => provider.capacity = capacity,
-                None => draft.put_provider(provider(node, capacity)),
+                None => draft.put(Key::Provider(node), Record::Provider(provider(node, capacity))),
             }
         }
         Change::Commit { object, extent, owner, end } => {
@@ -52,7 +57,10 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
         Change::End { object, extent, owner } => draft.remove_commitment(key(object, extent, owner)),
         Change::Epoch(epoch, beacon) => {
             let epoch = Epoch(epoch);
-            draft.set_epoch(epoch, beacon.map(|byte| EpochRecord { epoch, beacon: [byte; 32], roster: vec![] }));
+            match beacon.map(|byte| EpochRecord { epoch, beacon: [byte; 32], roster: vec![] }) {
+                Some(record) => draft.put(Key::Epoch(epoch), Record::Epoch(record)),
+                None => draft.remove(Key::Epoch(epoch)),
+            }
         }
     }
 }
@@ -86,8 +94,10 @@ fn commitment(id: CommitmentId, end: Epoch) -> Commitment {
     }
 }
 
+type Seen = (Vec<Account>, Vec<Provider>, Vec<Commitment>, Vec<Vec<CommitmentId>>, Vec<Option<ObjectRecord>>);
+
 /// Everything that a reader can ask, within the few keys.
-fn see(records: &dyn Records) -> (Vec<Account>, Vec<Provider>, Vec<Commitment>, Vec<Vec<CommitmentId>>) {
+fn see(records: &dyn Records) -> Seen {
     let accounts = (0..5).map(|id| records.account(&AccountId::new([id; 32]))).collect();
     let mut providers = records.providers();
     providers.extend((0..5).filter_map(|id| records.provider(&NodeId::new([id; 32]))));
@@ -95,13 +105,19 @@ fn see(records: &dyn Records) -> (Vec<Account>, Vec<Provider>, Vec<Commitment>, 
     let objects = (0..3).map(|object| ObjectId::new([object; 32]));
     let commitments = objects.flat_map(|object| limits.map(|limit| records.commitments_of(&object, limit)).concat());
     let ending = (0..7).flat_map(|epoch| limits.map(|limit| records.ending(Epoch(epoch), limit)));
-    (accounts, providers, commitments.collect(), ending.collect())
+    let owners = (0..3).map(|object| records.object(&ObjectId::new([object; 32]))).collect();
+    (accounts, providers, commitments.collect(), ending.collect(), owners)
 }
 
-fn changes(base: &dyn Records, list: &[Change]) -> Changes {
+fn changes(base: &dyn Records, list: &[Change]) -> Parts {
     let mut draft = Draft::new(base);
     list.iter().for_each(|change| make(&mut draft, change));
-    draft.into_changes()
+    draft.into_parts()
+}
+
+/// Takes over what a draft changed; the state tree is no matter here.
+fn commit(state: &mut Memory, Parts { tip, records }: Parts) {
+    state.commit(&Changes { tip, records, tree: Patch::default() });
 }
 
 proptest! {
@@ -112,17 +128,18 @@ proptest! {
         second in prop::collection::vec(change(), 0..15),
     ) {
         let mut state: Memory = World::new().state;
-        state.commit(&changes(&state.clone(), &below));
+        let first_changes = changes(&state.clone(), &below);
+        commit(&mut state, first_changes);
         let mut draft = Draft::new(&state);
         first.iter().for_each(|change| make(&mut draft, change));
         // A draft upon the draft, and absorbed by it.
         let later = changes(&draft, &second);
         let mut committed = state.clone();
-        committed.commit(draft.changes());
+        commit(&mut committed, draft.parts());
         prop_assert_eq!(see(&draft), see(&committed));
         let mut upper = Draft::new(&draft);
         second.iter().for_each(|change| make(&mut upper, change));
-        committed.commit(&later);
+        commit(&mut committed, later.clone());
         prop_assert_eq!(see(&upper), see(&committed));
         draft.absorb(later);
         prop_assert_eq!(see(&draft), see(&committed));

@@ -1,13 +1,14 @@
-//! A network of fourteen providers in seven domains, an account with money and one without, and one validator.
+//! A network of fourteen providers in seven domains, an account with money and one without, and four validators.
 
 use crate::{
     beacon::BeaconSecret,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::{
-        Execution, Genesis, GenesisAccount, GenesisProvider, Memory, Proposal, Proposer, Rules, TxError, execute, fee,
-        propose,
-        state::{Account, Domain, Records, Validator},
-        tx::{Action, Commit, Consent, Receipt, Register, SlotClaim, Tx, TxBody},
+        Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposal, Proposer, Rules,
+        TxError, execute, fee, propose, rotation,
+        state::{Account, Domain, Records, Tip},
+        tx::{Action, Block, Commit, Consent, Decided, Receipt, Register, SlotClaim, Tx, TxBody},
+        vote::{Certificate, SignedVote, Vote, VoteKind},
     },
     params::{Code, Params},
     placement::{Draw, DrawSeed, draw},
@@ -46,6 +47,16 @@ pub(super) fn node_key(index: u8) -> Keypair {
     key(100 + index)
 }
 
+/// The vote key of validator `index`.
+pub(super) fn vote_key(index: u8) -> Keypair {
+    key(200 + index)
+}
+
+/// The beacon key of validator `index`.
+pub(super) fn beacon_key(index: u8) -> BeaconSecret {
+    BeaconSecret::from_seed(&[200 + index; 32])
+}
+
 pub(super) fn code(text: &str) -> Code {
     text.parse().expect("a code")
 }
@@ -72,11 +83,14 @@ pub(super) fn genesis() -> Genesis {
         domain: domain(index),
     };
     let account = |key: Keypair| GenesisAccount { account: key.public(), balance: RICHES };
-    let validator = Validator {
-        node: key(9).public(),
-        beacon_key: BeaconSecret::from_seed(&[9; 32]).public(),
-        power: 1,
-        domain: domain(0),
+    let validator = |index: u8| GenesisValidator {
+        owner: landlord().public(),
+        key: vote_key(index).public(),
+        node: node_key(index).public(),
+        addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + u16::from(index))],
+        beacon_key: beacon_key(index).public(),
+        bond: Params::default().validator_bond,
+        domain: domain(index),
     };
     Genesis {
         name: "test".to_owned(),
@@ -84,7 +98,7 @@ pub(super) fn genesis() -> Genesis {
         bootstrap: vec![],
         params: Params { epoch_blocks: 4, draw_epochs: 2, draw_nonces: 4, term_epochs: 100, ..Params::default() },
         accounts: vec![account(alice()), account(bob()), account(landlord())],
-        validators: vec![validator],
+        validators: (0..4).map(validator).collect(),
         providers: (0..14).map(provider).collect(),
     }
 }
@@ -111,7 +125,7 @@ impl World {
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        self.state.tip().epoch
+        self.state.tip().running.epoch
     }
 
     /// A proper body of the sender's next transaction.
@@ -133,19 +147,43 @@ impl World {
 
     /// What the rules say to a transaction in the next block. A refusal must leave no trace.
     pub(super) fn verdict(&self, tx: &Tx) -> Result<(), TxError> {
-        let mut execution = Execution::new(&self.rules, &self.state, self.state.tip().time_ms + 1);
-        let before = execution.records().changes().clone();
+        let mut execution = Execution::new(&self.rules, &self.state, self.state.tip().running.time_ms + 1, 0);
+        let before = execution.records().parts().clone();
         let verdict = execution.apply(tx);
         if verdict.is_err() {
-            assert_eq!(execution.records().changes(), &before, "a refused transaction leaves no trace");
+            assert_eq!(execution.records().parts(), before, "a refused transaction leaves no trace");
         }
         verdict
     }
 
     pub(super) fn propose(&self, txs: Vec<Tx>) -> Proposal {
-        let (key, beacon) = (key(9), BeaconSecret::from_seed(&[9; 32]));
-        let time_ms = self.state.tip().time_ms + 1_000;
-        propose(&self.rules, &self.state, time_ms, txs, &Proposer { key: &key, beacon: &beacon })
+        self.propose_in(0, txs)
+    }
+
+    /// What the validator whose turn it is in this round proposes.
+    pub(super) fn propose_in(&self, round: u32, txs: Vec<Tx>) -> Proposal {
+        let tip = self.state.tip();
+        let key = rotation(&self.state).proposer(tip.height.next(), round).expect("there are validators");
+        let index = (0..4).find(|index| vote_key(*index).public::<crate::id::Voter>() == key).expect("one of four");
+        let (beacon, now_ms) = (beacon_key(index), tip.running.time_ms + 1_000);
+        propose(&self.rules, &self.state, txs, &Proposer { key, beacon: &beacon, round, now_ms })
+    }
+
+    /// The block with the precommits of all four.
+    pub(super) fn decide(&self, block: Block) -> Decided {
+        let certificate = self.certificate(&block, 0..4);
+        Decided { block, certificate }
+    }
+
+    /// The precommits of these validators for the block.
+    pub(super) fn certificate(&self, block: &Block, voters: impl IntoIterator<Item = u8>) -> Certificate {
+        let (height, round, id) = (block.header.height, block.header.round, block.header.id());
+        let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(id) };
+        let sign = |index: u8| {
+            let signed = SignedVote::sign(vote, &vote_key(index), &self.rules.chain);
+            (signed.voter, signed.signature)
+        };
+        Certificate { height, round, block: id, signatures: voters.into_iter().map(sign).collect() }
     }
 
     /// Proposes and executes a block of these, which must all be accepted, and checks every invariant.
@@ -157,7 +195,7 @@ impl World {
     /// As [`World::block`], but some may be refused.
     pub(super) fn offer(&mut self, txs: Vec<Tx>) -> Proposal {
         let proposal = self.propose(txs);
-        let executed = execute(&self.rules, &self.state, &proposal.decided);
+        let executed = execute(&self.rules, &self.state, &self.decide(proposal.block.clone()));
         assert_eq!(executed.as_ref(), Ok(&proposal.changes), "propose and execute agree");
         self.state.commit(&proposal.changes);
         self.check();
@@ -177,9 +215,9 @@ impl World {
 
     /// Money is conserved, and the counters say what the records say.
     pub(super) fn check(&self) {
-        let (tip, sums) = (self.state.tip(), self.state.sums());
-        assert_eq!(self.state.total(), u128::from(tip.minted.0), "money is conserved");
-        assert_eq!((sums.bonds, sums.escrow), (u128::from(tip.bonded.0), u128::from(tip.escrowed.0)));
+        let (Tip { running, .. }, sums) = (self.state.tip(), self.state.sums());
+        assert_eq!(self.state.total(), u128::from(running.minted.0), "money is conserved");
+        assert_eq!((sums.bonds, sums.escrow), (u128::from(running.bonded.0), u128::from(running.escrowed.0)));
         assert!(self.state.providers().iter().all(|provider| provider.used <= provider.capacity));
     }
 

@@ -1,0 +1,195 @@
+//! Whose turn it is: which validator proposes in which round of which height (DESIGN 5.1).
+//!
+//! In goes a validator set and who of it is passed over because it missed its turns; out comes one validator for each
+//! height and round. Pure, and without memory: nobody has to have followed the chain to know. Not here: who is passed
+//! over and for how long, which the state says.
+
+use std::collections::BTreeSet;
+
+use super::vote::ValidatorSet;
+use crate::id::{Height, VoteKey};
+
+/// The most that all power together counts here: two numbers up to it are multiplied in 128 bits. A set with more is
+/// counted in coarser units.
+const TOTAL: u128 = 1 << 62;
+
+/// A set of validators and the order in which they propose.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rotation {
+    set: ValidatorSet,
+    skipped: BTreeSet<VoteKey>,
+}
+
+impl Rotation {
+    /// The rotation of `set`, in which those of `skipped` come last.
+    pub fn new(set: ValidatorSet, skipped: BTreeSet<VoteKey>) -> Self {
+        Self { set, skipped }
+    }
+
+    /// The set.
+    pub fn set(&self) -> &ValidatorSet {
+        &self.set
+    }
+
+    /// Who is passed over.
+    pub fn skipped(&self) -> &BTreeSet<VoteKey> {
+        &self.skipped
+    }
+
+    /// Who proposes in this round; `None` when the set is empty.
+    ///
+    /// The first rounds of as many heights as the set has power go to each validator as often as it has power, spread
+    /// evenly. The rounds of one height go to one validator after the other, each once, then again from the first.
+    /// Those who are skipped have no first round, but do have their later ones: when everyone else is gone, the chain
+    /// must not wait until they count again.
+    pub fn proposer(&self, height: Height, round: u32) -> Option<VoteKey> {
+        let members: Vec<(VoteKey, u64)> = self.set.iter().collect();
+        let (late, mut waiting): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| self.skipped.contains(key));
+        let place = usize::try_from(round).ok()?.checked_rem(members.len())?;
+        let place = match place.checked_sub(waiting.len()) {
+            Some(place) => {
+                waiting = late;
+                place
+            }
+            None => place,
+        };
+        for _ in 0..place {
+            let gone = draw(&waiting, height)?;
+            waiting.remove(gone);
+        }
+        draw(&waiting, height).map(|index| waiting[index].0)
+    }
+}
+
+/// Which of these has its turn at this height. All power is a circle, of which each has an arc; every height steps on
+/// by the golden part of the circle, rounded to a step that visits each unit once before any twice.
+fn draw(members: &[(VoteKey, u64)], height: Height) -> Option<usize> {
+    let arcs = arcs(members);
+    let total: u128 = arcs.iter().sum();
+    let at = (u128::from(height.0) % total.max(1)) * step(total) % total.max(1);
+    let mut end = 0;
+    arcs.iter().position(|arc| {
+        end += arc;
+        at < end
+    })
+}
+
+/// The members' powers in the largest unit that all of them are whole numbers of, or in coarser ones.
+fn arcs(members: &[(VoteKey, u64)]) -> Vec<u128> {
+    let unit = members.iter().fold(0, |unit, (_, power)| gcd(unit, u128::from(*power))).max(1);
+    let total: u128 = members.iter().map(|(_, power)| u128::from(*power)).sum();
+    let unit = unit.max(total.div_ceil(TOTAL));
+    members.iter().map(|(_, power)| (u128::from(*power) / unit).max(1)).collect()
+}
+
+/// The largest step up to the golden part of `total` that has no divisor with it.
+fn step(total: u128) -> u128 {
+    let golden = total / 1_000_000_007 * 618_033_993 + total % 1_000_000_007 * 618_033_993 / 1_000_000_007;
+    (1..=golden).rev().find(|step| gcd(*step, total) == 1).unwrap_or(1)
+}
+
+fn gcd(a: u128, b: u128) -> u128 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(number: usize) -> VoteKey {
+        VoteKey::new([u8::try_from(number + 1).expect("few"); 32])
+    }
+
+    fn rotation(powers: &[u64], skipped: &[usize]) -> Rotation {
+        let set = ValidatorSet::new(powers.iter().enumerate().map(|(number, power)| (key(number), *power)));
+        Rotation::new(set, skipped.iter().map(|number| key(*number)).collect())
+    }
+
+    fn turns(rotation: &Rotation, heights: std::ops::Range<u64>) -> Vec<VoteKey> {
+        heights.map(|height| rotation.proposer(Height(height), 0).expect("not empty")).collect()
+    }
+
+    #[test]
+    fn equals_take_turns() {
+        let check = |powers: &[u64], skipped: &[usize], expect: &[usize]| {
+            let expect: Vec<VoteKey> = expect.iter().map(|number| key(*number)).collect();
+            let length = u64::try_from(expect.len()).expect("few");
+            assert_eq!(turns(&rotation(powers, skipped), 0..length), expect, "{powers:?} {skipped:?}");
+        };
+        check(&[5], &[], &[0, 0, 0]);
+        check(&[1, 1], &[], &[0, 1, 0, 1]);
+        check(&[7, 7, 7, 7], &[], &[0, 1, 2, 3, 0, 1, 2, 3]);
+        check(&[7, 7, 7, 7], &[2], &[0, 1, 3, 0, 1, 3]);
+        check(&[1, 1], &[0, 1], &[0, 1, 0, 1]);
+        check(&[3, 1], &[], &[0, 0, 0, 1]);
+        assert_eq!(rotation(&[], &[]).proposer(Height(1), 0), None);
+    }
+
+    #[test]
+    fn the_largest_powers_are_counted() {
+        let huge = rotation(&[u64::MAX, u64::MAX, 1], &[]);
+        let turns = turns(&huge, 1..1001);
+        let first = turns.iter().filter(|turn| **turn == key(0)).count();
+        assert!((490..=510).contains(&first), "{first}");
+    }
+
+    #[test]
+    fn the_skipped_come_last() {
+        let rotation = rotation(&[1, 1, 1, 1], &[0, 2]);
+        for height in 0..20 {
+            let rounds: Vec<_> = (0..8).map(|round| rotation.proposer(Height(height), round).expect("some")).collect();
+            assert!(rounds[..2].iter().all(|turn| *turn == key(1) || *turn == key(3)), "{rounds:?}");
+            assert!(rounds[2..4].iter().all(|turn| *turn == key(0) || *turn == key(2)), "{rounds:?}");
+            assert_eq!(rounds[..4], rounds[4..]);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn each_has_its_share(powers in prop::collection::vec(1_u64..40, 1..9), from in 0_u64..1 << 60) {
+            let total: u64 = powers.iter().sum();
+            let mut shares = BTreeMap::<VoteKey, u64>::new();
+            for turn in turns(&rotation(&powers, &[]), from..from + total) {
+                *shares.entry(turn).or_default() += 1;
+            }
+            let unit = powers.iter().fold(0, |unit, power| gcd(unit, u128::from(*power)));
+            prop_assert!(unit >= 1);
+            for (number, power) in powers.iter().enumerate() {
+                prop_assert_eq!(shares[&key(number)], *power);
+            }
+        }
+
+        #[test]
+        fn turns_are_spread(power in 2_u64..30, others in 2_u64..30) {
+            // A validator with a part of the power waits little longer than its part would have it wait.
+            let rotation = rotation(&[power, others], &[]);
+            let turns = turns(&rotation, 0..4 * (power + others));
+            let mut wait = 0;
+            for turn in turns {
+                wait = if turn == key(0) { 0 } else { wait + 1 };
+                prop_assert!(wait <= 3 * (others / power + 1), "{wait}");
+            }
+        }
+
+        #[test]
+        fn rounds_go_to_different_validators(
+            powers in prop::collection::vec(1_u64..1000, 2..9),
+            skipped in prop::collection::vec(0_usize..9, 0..9),
+            height in any::<u64>(),
+        ) {
+            let rotation = rotation(&powers, &skipped);
+            let count = u32::try_from(powers.len()).expect("few");
+            let turn = |round| rotation.proposer(Height(height), round).expect("not empty");
+            let all: BTreeSet<VoteKey> = (0..count).map(turn).collect();
+            prop_assert_eq!(all.len(), powers.len());
+            for round in 0..3 * count {
+                prop_assert_ne!(turn(round), turn(round + 1));
+                prop_assert_eq!(turn(round), turn(round + count));
+            }
+        }
+    }
+}

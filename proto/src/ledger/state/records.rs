@@ -1,0 +1,173 @@
+//! How the rules read the state: one record at a time by its [`Key`], or in the order of keys.
+
+use crate::{
+    beacon::BeaconSignature,
+    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, VoteKey},
+    ledger::{history::Peaks, tree::Nodes, vote::ValidatorSet},
+    params::Params,
+};
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::{Account, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, Validator};
+
+/// A record: what stands under a [`Key`] of its kind.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Record {
+    /// Under [`Key::Running`].
+    Running(Running),
+    /// Under [`Key::Params`].
+    Params(Params),
+    /// Under [`Key::Account`].
+    Account(Account),
+    /// Under [`Key::Provider`].
+    Provider(Provider),
+    /// Under [`Key::Validator`].
+    Validator(Validator),
+    /// Under [`Key::Object`].
+    Object(ObjectRecord),
+    /// Under [`Key::Commitment`].
+    Commitment(Commitment),
+    /// Under [`Key::Epoch`].
+    Epoch(EpochRecord),
+    /// Under a key of an index, which says all.
+    Mark,
+}
+
+/// The chain's own running values.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Running {
+    /// Time of the last block, in milliseconds of Unix time.
+    pub time_ms: u64,
+    /// The current epoch.
+    pub epoch: Epoch,
+    /// The proposers' signatures of the last heights, oldest first, at most [`crate::limits::BEACONS`]: the chance of
+    /// the next epoch.
+    pub beacons: Vec<BeaconSignature>,
+    /// The history of the chain before the last block.
+    pub history: Peaks,
+    /// All money there is: constant after genesis.
+    pub minted: Amount,
+    /// Money locked in bonds.
+    pub bonded: Amount,
+    /// Money locked in commitments.
+    pub escrowed: Amount,
+    /// Fees destroyed.
+    pub burnt: Amount,
+}
+
+/// Which block the state is after.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Tip {
+    /// Height of the last block.
+    pub height: Height,
+    /// The last block.
+    pub block: BlockId,
+    /// Root of the state tree after it: two nodes with one root have one state.
+    pub state: [u8; 32],
+    /// The running values after it.
+    pub running: Running,
+}
+
+/// What the rules read, and the tree over it. One state at one height; never a mixture.
+pub trait Records: Nodes + std::fmt::Debug {
+    /// The block that this is the state after.
+    fn tip(&self) -> Tip;
+
+    /// The record under this key.
+    fn get(&self, key: &Key) -> Option<Record>;
+
+    /// Up to `limit` records from `first` to `last`, both included and of one kind, in the order of keys.
+    fn scan(&self, first: &Key, last: &Key, limit: usize) -> Vec<(Key, Record)>;
+
+    /// The parameter table.
+    fn params(&self) -> Params {
+        match self.get(&Key::Params) {
+            Some(Record::Params(params)) => params,
+            _ => unreachable!("invariant: genesis writes the parameters, and nothing removes them"),
+        }
+    }
+
+    /// The account, or an empty one.
+    fn account(&self, id: &AccountId) -> Account {
+        match self.get(&Key::Account(*id)) {
+            Some(Record::Account(account)) => account,
+            _ => Account::default(),
+        }
+    }
+
+    /// The provider whose node this is.
+    fn provider(&self, id: &NodeId) -> Option<Provider> {
+        match self.get(&Key::Provider(*id))? {
+            Record::Provider(provider) => Some(provider),
+            _ => None,
+        }
+    }
+
+    /// All providers, in the order of node ids.
+    fn providers(&self) -> Vec<Provider> {
+        let all = self.scan(&Key::Provider(NodeId::LEAST), &Key::Provider(NodeId::GREATEST), usize::MAX);
+        let provider = |(_, record)| if let Record::Provider(provider) = record { Some(provider) } else { None };
+        all.into_iter().filter_map(provider).collect()
+    }
+
+    /// The validator with this vote key.
+    fn validator(&self, key: &VoteKey) -> Option<Validator> {
+        match self.get(&Key::Validator(*key))? {
+            Record::Validator(validator) => Some(validator),
+            _ => None,
+        }
+    }
+
+    /// All validators that ever were, in the order of vote keys.
+    fn validators(&self) -> Vec<Validator> {
+        let all = self.scan(&Key::Validator(VoteKey::LEAST), &Key::Validator(VoteKey::GREATEST), usize::MAX);
+        let validator = |(_, record)| if let Record::Validator(validator) = record { Some(validator) } else { None };
+        all.into_iter().filter_map(validator).collect()
+    }
+
+    /// Who decides the next block, and with how much power.
+    fn validator_set(&self) -> ValidatorSet {
+        ValidatorSet::new(self.validators().iter().map(|validator| (validator.key, validator.voting_power())))
+    }
+
+    /// Who has commitments of the object.
+    fn object(&self, id: &ObjectId) -> Option<ObjectRecord> {
+        match self.get(&Key::Object(*id))? {
+            Record::Object(object) => Some(object),
+            _ => None,
+        }
+    }
+
+    /// The commitment.
+    fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
+        match self.get(&Key::Commitment(*id))? {
+            Record::Commitment(commitment) => Some(commitment),
+            _ => None,
+        }
+    }
+
+    /// All commitments of the object, in the order of (extent, owner), at most `limit`.
+    fn commitments_of(&self, object: &ObjectId, limit: usize) -> Vec<Commitment> {
+        let (first, last) = (CommitmentId::first_of(*object), CommitmentId::last_of(*object));
+        let all = self.scan(&Key::Commitment(first), &Key::Commitment(last), limit);
+        let commitment =
+            |(_, record)| if let Record::Commitment(commitment) = record { Some(commitment) } else { None };
+        all.into_iter().filter_map(commitment).collect()
+    }
+
+    /// Up to `limit` commitments that end in or before `epoch`, in the order of (end, id).
+    fn ending(&self, epoch: Epoch, limit: usize) -> Vec<CommitmentId> {
+        let first = Key::Ending(Epoch(0), CommitmentId::first_of(ObjectId::LEAST));
+        let last = Key::Ending(epoch, CommitmentId::last_of(ObjectId::GREATEST));
+        let due = |(key, _)| if let Key::Ending(_, id) = key { Some(id) } else { None };
+        self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
+    }
+
+    /// What the epoch froze, while it is kept.
+    fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
+        match self.get(&Key::Epoch(epoch))? {
+            Record::Epoch(record) => Some(record),
+            _ => None,
+        }
+    }
+}
