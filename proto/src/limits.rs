@@ -42,6 +42,13 @@ pub const ROUND: u32 = 1_000;
 pub const VALIDATORS: usize = 100;
 /// Accounts that may have commitments of one object at once.
 pub const OWNERS: usize = 64;
+/// Percent of a block's bytes that are kept for proofs, as long as any wait: what others send in masses makes no prover
+/// miss its time.
+pub const PROOF_LANE: usize = 30;
+/// Bytes of the transactions submitted at once: some hundred, so that the signatures are checked in batches.
+pub const SUBMIT: usize = 256 * 1024;
+/// Transactions submitted at once.
+pub const SUBMIT_COUNT: usize = 1_000;
 /// Blocks that a transaction may be valid ahead of the one it is applied in: a day at a block a second.
 pub const VALID_BLOCKS: u64 = 86_400;
 /// Commitments that one block ends at most: as many as a block of the smallest ones can begin, and bounded work.

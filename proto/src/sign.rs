@@ -4,7 +4,8 @@
 //! Nothing signed for one purpose or network means anything for another.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use ed25519_consensus::{SigningKey, VerificationKey};
+use ed25519_consensus::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
+use rand_core::{CryptoRng, RngCore};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -44,6 +45,9 @@ impl Purpose {
         }
     }
 }
+
+/// Signatures checked in one equation: more cost hardly less each, and one bad among them has all checked again.
+const BATCH: usize = 128;
 
 /// 64 bytes that a key's owner made over one message.
 #[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -110,6 +114,78 @@ pub fn verify<K, T: BorshSerialize + ?Sized>(
         .map_err(|_| BadSignature)
 }
 
+/// What [`verify_many`] checks: that `signer` signed a message.
+#[derive(Clone, Copy, Debug)]
+pub struct Claim<'a> {
+    /// The public key.
+    pub signer: &'a [u8; 32],
+    /// The signature.
+    pub signature: &'a Signature,
+    /// The canonical bytes of what was signed.
+    pub message: &'a [u8],
+}
+
+/// Checks many signatures for `purpose` on `chain` in less than half the time that [`verify`] needs for each. The
+/// verdicts are the same: by ZIP-215 a batch holds exactly when each of it does.
+///
+/// # Errors
+/// [`BadSignature`] in the place of each that does not verify.
+pub fn verify_many(claims: &[Claim<'_>], purpose: Purpose, chain: &ChainId) -> Vec<Result<(), BadSignature>> {
+    let mut verdicts = Vec::with_capacity(claims.len());
+    for claims in claims.chunks(BATCH) {
+        let items: Vec<batch::Item> = claims.iter().map(|claim| item(claim, purpose, chain)).collect();
+        let mut batch = batch::Verifier::new();
+        items.iter().for_each(|item| batch.queue(item.clone()));
+        if batch.verify(Coefficients::of(claims)).is_ok() {
+            verdicts.extend(claims.iter().map(|_| Ok(())));
+        } else {
+            verdicts.extend(items.into_iter().map(|item| item.verify_single().map_err(|_| BadSignature)));
+        }
+    }
+    verdicts
+}
+
+fn item(claim: &Claim<'_>, purpose: Purpose, chain: &ChainId) -> batch::Item {
+    let message = [purpose.tag(), chain.bytes(), claim.message].concat();
+    let signature = ed25519_consensus::Signature::from(claim.signature.0);
+    (VerificationKeyBytes::from(*claim.signer), signature, message.as_slice()).into()
+}
+
+/// The factors of a batch's equation: a hash of all that is in it, so that whoever makes signatures can not make them
+/// cancel out, and no chance is needed.
+struct Coefficients(blake3::OutputReader);
+
+impl Coefficients {
+    fn of(claims: &[Claim<'_>]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key("ostrakon batch coefficients 1");
+        for claim in claims {
+            hasher.update(claim.signer).update(&claim.signature.0).update(blake3::hash(claim.message).as_bytes());
+        }
+        Self(hasher.finalize_xof())
+    }
+}
+
+impl RngCore for Coefficients {
+    fn next_u32(&mut self) -> u32 {
+        rand_core::impls::next_u32_via_fill(self)
+    }
+
+    fn next_u64(&mut self) -> u64 {
+        rand_core::impls::next_u64_via_fill(self)
+    }
+
+    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+        self.0.fill(bytes);
+    }
+
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
+        self.fill_bytes(bytes);
+        Ok(())
+    }
+}
+
+impl CryptoRng for Coefficients {}
+
 /// `tag ‖ chain ‖ borsh(message)` (SPEC, "Signatures").
 fn signed_bytes<T: BorshSerialize + ?Sized>(purpose: Purpose, chain: &ChainId, message: &T) -> Vec<u8> {
     [purpose.tag(), chain.bytes(), &codec::encode(message)].concat()
@@ -134,5 +210,99 @@ mod tests {
         let mut flipped = signature;
         flipped.0[40] ^= 1;
         assert_eq!(verify(&me, &flipped, Purpose::Tx, &chain, "pay"), Err(BadSignature));
+    }
+
+    /// Verdicts of the batch, each compared with that of [`verify`] for the same.
+    fn both(claims: &[([u8; 32], Signature, &str)]) -> Vec<bool> {
+        let chain = ChainId::new([2; 32]);
+        let messages: Vec<Vec<u8>> = claims.iter().map(|(.., message)| codec::encode(*message)).collect();
+        let many: Vec<Claim<'_>> = claims
+            .iter()
+            .zip(&messages)
+            .map(|((signer, signature, _), message)| Claim { signer, signature, message })
+            .collect();
+        let batched = verify_many(&many, Purpose::Tx, &chain);
+        for ((signer, signature, message), verdict) in claims.iter().zip(&batched) {
+            assert_eq!(verify(&AccountId::new(*signer), signature, Purpose::Tx, &chain, *message), *verdict);
+        }
+        batched.iter().map(Result::is_ok).collect()
+    }
+
+    fn signed(seed: u8, message: &'static str) -> ([u8; 32], Signature, &'static str) {
+        let key = Keypair::from_seed(&[seed; 32]);
+        let signature = key.sign(Purpose::Tx, &ChainId::new([2; 32]), message);
+        (*key.public::<AccountId>().bytes(), signature, message)
+    }
+
+    #[test]
+    fn a_batch_says_what_each_signature_says() {
+        assert!(both(&[]).is_empty());
+        let mut claims: Vec<_> = (0..=255).map(|seed| signed(seed, "pay")).collect();
+        claims.extend((0..9).map(|seed| signed(seed, "pay again")));
+        assert!(both(&claims).iter().all(|good| *good));
+        for bad in [0, 127, 128, 264] {
+            let mut claims = claims.clone();
+            claims[bad].1.0[33] ^= 1;
+            let expect: Vec<bool> = (0..claims.len()).map(|at| at != bad).collect();
+            assert_eq!(both(&claims), expect);
+        }
+        // Two wrong by amounts that cancel out in a plain sum.
+        let (one, other) = (claims[3].1, claims[4].1);
+        (claims[3].1, claims[4].1) = (other, one);
+        assert_eq!(both(&claims).iter().filter(|good| !**good).count(), 2);
+    }
+
+    /// Points of small order, and keys and commitments with a torsion part: where implementations differ.
+    #[test]
+    fn a_batch_agrees_on_crafted_points() {
+        let unhex = |text: &str| -> [u8; 32] {
+            std::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal"))
+        };
+        let join = |r: [u8; 32], s: [u8; 32]| Signature([r, s].concat().try_into().expect("64 bytes"));
+        let small = [
+            "0100000000000000000000000000000000000000000000000000000000000000",
+            "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+            "0000000000000000000000000000000000000000000000000000000000000080",
+            "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+            "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            // Not canonical: y = p, and the identity with its sign set.
+            "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+            "0100000000000000000000000000000000000000000000000000000000000080",
+        ];
+        let mut claims = Vec::new();
+        for key in small {
+            claims.extend(small.iter().map(|point| (unhex(key), join(unhex(point), [0; 32]), "anything")));
+        }
+        assert!(both(&claims).iter().all(|good| *good), "by ZIP-215 these verify, alone and together");
+        // R, A, or both are a proper point plus one of order 8: only the equation times the cofactor holds.
+        let key = "88aa55e6afeed8960a3191de78600347db8acd0a3795412f275f049b86260488";
+        let torsion = "99555efe5dbf5b50b6fb4d8c38ee05c4ea8a97011c08e11366e8c8c00e8ce5d5";
+        for (key, point, scalar) in [
+            (
+                key,
+                "5b61c2e3b93e6c06450f327ea72cdfeb8cde6aa020d2dd827ab3f86e708c8393",
+                "bab22f3a2e4c10a2a6a55664bbb4f094db11e60e8035b3d81e7fb7e83eaeda0a",
+            ),
+            (
+                torsion,
+                "3e54c441927f9f0ee5e13e34f0b0404c5043651a8f4b7ef087a1c42262a85d0a",
+                "b80024612c1a9fb8c7af1283b4961931c1550fc069481c270da165d1c5eaf001",
+            ),
+            (
+                torsion,
+                "607055ca3d4aa8af26961afb12b1e60a75fac88f9c260ff25806631dbb269159",
+                "aed9aac7e904b3290922a20a240d3e54005854df7bfa82e130fc962f156c2308",
+            ),
+        ] {
+            claims.push((unhex(key), join(unhex(point), unhex(scalar)), "mixed"));
+        }
+        claims.push(signed(1, "proper"));
+        assert!(both(&claims).iter().all(|good| *good));
+        // A scalar that is not reduced, and a point that is none, spoil only themselves.
+        claims.push((unhex(small[0]), join(unhex(small[0]), [255; 32]), "anything"));
+        claims.push((unhex(small[0]), join([2; 32], [0; 32]), "anything"));
+        let verdicts = both(&claims);
+        assert_eq!(verdicts.iter().filter(|good| !**good).count(), 2);
+        assert!(verdicts.ends_with(&[false, false]));
     }
 }

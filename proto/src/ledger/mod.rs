@@ -6,11 +6,13 @@
 
 mod action;
 mod apply;
+mod checked;
 mod draft;
 mod epoch;
 mod error;
 mod genesis;
 pub mod history;
+pub mod lane;
 mod memory;
 mod money;
 mod propose;
@@ -23,6 +25,7 @@ pub mod tx;
 pub mod vote;
 
 pub use apply::{BlockError, Execution, Outcome, check, execute, judge, verify_header};
+pub use checked::CheckedTx;
 pub use draft::{Draft, Parts};
 pub use error::TxError;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};

@@ -5,10 +5,9 @@ use crate::{
     id::{Amount, ChainId, Epoch, Height},
     ledger::{genesis::Genesis, state::Records, tx::TxBody},
     params::{Code, Params},
+    sign::Signature,
 };
 
-/// Bytes of a signature, which a transaction has beside its body.
-const SIGNATURE: u128 = 64;
 /// Bytes of one GiB.
 const GIB: u128 = 1 << 30;
 
@@ -61,8 +60,13 @@ pub fn power(bond: Amount) -> u64 {
 
 /// The least fee of a transaction with this body; its own `fee` field does not matter.
 pub fn fee(params: &Params, body: &TxBody) -> Amount {
-    let body_len = u128::try_from(codec::encode(body).len()).expect("a usize fits");
-    saturate(u128::from(params.fee_base.0) + u128::from(params.fee_byte.0) * (body_len + SIGNATURE))
+    fee_of(params, codec::encode(body).len() + size_of::<Signature>())
+}
+
+/// The least fee of a transaction of `len` bytes.
+pub(super) fn fee_of(params: &Params, len: usize) -> Amount {
+    let len = u128::try_from(len).expect("a usize fits");
+    saturate(u128::from(params.fee_base.0) + u128::from(params.fee_byte.0) * len)
 }
 
 /// What one epoch of a column of `column_len` bytes costs where a GiB costs `price`: rounded up, saturating.

@@ -1,7 +1,8 @@
 //! chain/1: asks a node about the ledger, and submits to it. Any node answers, from its own verified copy.
 //!
-//! Bodies carry what may be large: [`Request::Submit`]'s body is one canonical [`crate::ledger::tx::Tx`];
-//! [`Response::Records`]'s body is a canonical `Vec` of what was asked for; [`Response::Blocks`]'s body a canonical
+//! Bodies carry what may be large: [`Request::Submit`]'s body is one canonical [`crate::ledger::tx::Tx`],
+//! [`Request::SubmitMany`]'s a canonical `Vec` of them; [`Response::Verdicts`]'s body is a canonical
+//! `Vec<Result<(), Refusal>>`; [`Response::Records`]'s body is a canonical `Vec` of what was asked for; [`Response::Blocks`]'s body a canonical
 //! `Vec<Decided>`.
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -49,6 +50,21 @@ pub enum Request {
         /// The last provider of the page before.
         after: Option<NodeId>,
     },
+    /// Submits the transactions in the body, up to [`crate::limits::SUBMIT_COUNT`] in [`crate::limits::SUBMIT`] bytes,
+    /// each by itself and in their order: [`Response::Verdicts`].
+    SubmitMany {
+        /// Who sends them.
+        relayed: Relayed,
+    },
+}
+
+/// Whose transactions a node is handed, which decides whether it brings them to a validator before it answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Relayed {
+    /// A client's own: the node answers for it that a validator has them.
+    No,
+    /// Taken over from others by a node, which keeps them too: they are kept here, and no more is promised.
+    Yes,
 }
 
 /// An answer of chain/1.
@@ -64,6 +80,8 @@ pub enum Response {
     Account(Account),
     /// The body has the records.
     Records,
+    /// The body says of each transaction, in their order, what [`Response::Submitted`] or a refusal would have said.
+    Verdicts,
 }
 
 /// A node's tip.

@@ -46,7 +46,7 @@ impl Protocol {
         match self {
             Self::Put => limits::MANIFEST,
             Self::Get | Self::Manifest => 0,
-            Self::Chain => limits::TX,
+            Self::Chain => limits::SUBMIT,
         }
     }
 

@@ -1,0 +1,120 @@
+//! Transactions that were checked once: encoded, named and verified, and never again.
+//!
+//! In go decoded transactions, out come those whose size, form and signature are good, each with its id and length.
+//! What is checked here needs no state, so the verdict holds for ever and on every node. Not here: whether the ledger
+//! takes it now, which [`super::Execution`] decides.
+
+use crate::{
+    codec,
+    id::{Height, TxId},
+    ledger::{
+        action,
+        error::TxError,
+        rules::{self, Rules},
+        tx::Tx,
+    },
+    limits,
+    sign::{Claim, Purpose, Signature, verify_many},
+};
+
+/// A transaction of good size, form and signature. There is no other way to one than the checks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CheckedTx {
+    tx: Tx,
+    id: TxId,
+    len: usize,
+}
+
+impl CheckedTx {
+    /// Checks one.
+    ///
+    /// # Errors
+    /// [`TxError`] when it is no transaction of this chain, now or later.
+    pub fn check(rules: &Rules, tx: Tx) -> Result<Self, TxError> {
+        Self::check_many(rules, vec![tx], |_| false).pop().expect("one verdict for one transaction")
+    }
+
+    /// Checks many, their signatures together. A transaction whose id is `known` was verified before: its signature,
+    /// which the id covers, is not checked again.
+    ///
+    /// # Errors
+    /// [`TxError`] in the place of each that is no transaction of this chain, now or later.
+    pub fn check_many(rules: &Rules, txs: Vec<Tx>, known: impl FnMut(&TxId) -> bool) -> Vec<Result<Self, TxError>> {
+        let named: Vec<Named> = txs.into_iter().map(Named::new).collect();
+        let known: Vec<bool> = named.iter().map(|named| &named.id).map(known).collect();
+        let claims: Vec<Claim<'_>> =
+            named.iter().zip(&known).filter(|(_, known)| !**known).map(|(named, _)| named.claim()).collect();
+        let mut verdicts = verify_many(&claims, Purpose::Tx, &rules.chain).into_iter();
+        let checks =
+            known.iter().map(|known| if *known { Ok(()) } else { verdicts.next().expect("one for each claim") });
+        let signed: Vec<_> = checks.map(|verdict| verdict.map_err(|_| TxError::Signature)).collect();
+        named.into_iter().zip(signed).map(|(named, signed)| named.judge(rules, signed)).collect()
+    }
+
+    /// Checks what changes with time, but needs no record: that it may be in the block of `height`, and pays for that.
+    ///
+    /// # Errors
+    /// [`TxError`] when it is too early or too late for it, or offers too little.
+    pub fn check_at(&self, rules: &Rules, height: Height) -> Result<(), TxError> {
+        let (fee, valid_until) = (self.tx.body.fee, self.tx.body.valid_until);
+        if valid_until < height {
+            return Err(TxError::Expired { valid_until, height });
+        }
+        let latest = Height(height.0.saturating_add(limits::VALID_BLOCKS));
+        if valid_until > latest {
+            return Err(TxError::ValidTooLong { valid_until, latest });
+        }
+        let need = rules::fee_of(&rules.params, self.len);
+        if fee < need { Err(TxError::FeeTooLow { need, given: fee }) } else { Ok(()) }
+    }
+
+    /// The transaction.
+    pub const fn tx(&self) -> &Tx {
+        &self.tx
+    }
+
+    /// Its name.
+    pub const fn id(&self) -> TxId {
+        self.id
+    }
+
+    /// Bytes of its canonical encoding.
+    pub const fn bytes(&self) -> usize {
+        self.len
+    }
+
+    /// The transaction alone.
+    pub fn into_tx(self) -> Tx {
+        self.tx
+    }
+}
+
+/// A transaction with its canonical bytes, of which the last are the signature.
+struct Named {
+    tx: Tx,
+    id: TxId,
+    encoded: Vec<u8>,
+}
+
+impl Named {
+    fn new(tx: Tx) -> Self {
+        let encoded = codec::encode(&tx);
+        Self { id: blake3::hash(&encoded).into(), tx, encoded }
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        let body = &self.encoded[..self.encoded.len() - size_of::<Signature>()];
+        Claim { signer: self.tx.body.account.bytes(), signature: &self.tx.signature, message: body }
+    }
+
+    fn judge(self, rules: &Rules, signed: Result<(), TxError>) -> Result<CheckedTx, TxError> {
+        let Self { tx, id, encoded } = self;
+        let len = encoded.len();
+        if len > limits::TX {
+            return Err(TxError::TooLarge { len });
+        }
+        signed?;
+        action::form(rules, &tx.body)?;
+        Ok(CheckedTx { tx, id, len })
+    }
+}
