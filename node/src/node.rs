@@ -172,6 +172,7 @@ impl Node {
             Retention { chain: chain.clone(), node: keypair.public(), columns, workers, gate, credit, clock };
         let stop = node.stop.clone();
         node.tasks.spawn(async move { Ok(retention.run(stop).await?) });
+        node.spawn_pushing();
         let (stop, of_directory) = (node.stop.clone(), chain.clone());
         node.spawn_quiet(async move { directory::run(of_directory, peers, stop).await });
         if let Some(offer) = settings.offer {
@@ -233,13 +234,21 @@ impl Node {
                 });
             }
             None => {
-                let (of_relay, stop_relay) = (chain.clone(), stop.clone());
-                self.spawn_quiet(async move {
-                    stop_relay.run_until_cancelled(of_relay.relay()).await;
-                });
                 self.tasks.spawn(async move { Ok(Follow::new(chain, known).run(stop).await?) });
             }
         }
+    }
+
+    /// Brings transactions to validators: at once, and again while they wait.
+    fn spawn_pushing(&mut self) {
+        let (chain, stop) = (self.chain.clone(), self.stop.clone());
+        self.spawn_quiet(async move {
+            stop.run_until_cancelled(chain.gossip()).await;
+        });
+        let (chain, stop) = (self.chain.clone(), self.stop.clone());
+        self.spawn_quiet(async move {
+            stop.run_until_cancelled(chain.relay()).await;
+        });
     }
 
     /// Starts a task whose end means nothing.

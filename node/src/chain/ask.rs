@@ -2,7 +2,7 @@
 //!
 //! Nothing that comes back is believed here; [`super::follow`] checks every block before it counts.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use borsh::BorshDeserialize;
 use bytes::Bytes;
@@ -10,11 +10,11 @@ use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     codec,
     id::{Height, NodeId},
-    ledger::tx::{Decided, Tx},
+    ledger::{CheckedTx, tx::Decided},
     limits,
     wire::{
         Frame, Protocol, Refusal,
-        chain::{Head, Request, Response},
+        chain::{Head, Relayed, Request, Response},
     },
 };
 use tokio::time::timeout;
@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const LONG_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why a node got no answer to use.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AskError {
     /// It is not reached.
@@ -71,10 +71,21 @@ pub(super) async fn blocks(peers: &dyn Peers, node: NodeId, from: Height) -> Res
     }
 }
 
-/// Hands `tx` to `node`.
-pub(super) async fn submit(peers: &dyn Peers, node: NodeId, tx: &Tx) -> Result<(), AskError> {
-    match call(peers, node, Frame::new(&Request::Submit, codec::encode(tx).into()), PATIENCE).await? {
-        (Response::Submitted, _) => Ok(()),
+/// Hands transactions on to `node`, which says of each what it thinks. They must fit one request.
+pub(super) async fn submit(
+    peers: &dyn Peers,
+    node: NodeId,
+    txs: &[Arc<CheckedTx>],
+) -> Result<Vec<Result<(), Refusal>>, AskError> {
+    let count = u32::try_from(txs.len()).expect("a request has few transactions");
+    let mut body = count.to_le_bytes().to_vec();
+    txs.iter().for_each(|tx| body.extend(codec::encode(tx.tx())));
+    let request = Frame::new(&Request::SubmitMany { relayed: Relayed::Yes }, body.into());
+    match call(peers, node, request, PATIENCE).await? {
+        (Response::Verdicts, body) => {
+            let verdicts: Vec<_> = decode(node, &body)?;
+            if verdicts.len() == txs.len() { Ok(verdicts) } else { Err(AskError::Broken { node }) }
+        }
         _ => Err(AskError::Broken { node }),
     }
 }

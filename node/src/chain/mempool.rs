@@ -1,16 +1,32 @@
-//! Transactions that wait for a block: pure, bounded, in the order of nonces within each account.
+//! Transactions that wait for a block: pure, bounded, each account's in the order of its nonces, the best paying first.
 //!
-//! In come transactions that the chain has judged, out go those that the next block may take. Whether a transaction is
-//! valid is not decided here, and nothing here touches a clock or a lock.
+//! In come transactions that the chain has judged, out go those that the next block may take. What a transaction is
+//! worth to a block is the least that it and those of its account before it pay for a byte: a dear transaction behind a
+//! cheap one waits as long as the cheap one does, and one behind a gap is worth nothing. So whoever pays the going fee
+//! is displaced only by others who pay more, never by what merely looks dear. Proofs have a lane of their own, with a
+//! share of the room and of each block that others can not take from it; a proof that waits behind an ordinary
+//! transaction of its own account waits in that one's lane.
+//!
+//! Whether a transaction is valid is not decided here, and nothing here touches a clock or a lock. [`queue`] is one
+//! account's line, [`take`] fills a block, [`room`] makes room when the pool is full. Every operation takes a time that
+//! grows with the logarithm of what waits, and with the bounded number of one account's.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use ostrakon_proto::{
-    codec,
     id::{AccountId, Height, TxId},
-    ledger::tx::Tx,
-    limits,
+    ledger::{
+        CheckedTx,
+        lane::{self, Lane},
+        tx::Action,
+    },
 };
+
+mod queue;
+mod room;
+mod take;
+
+use queue::{Pooled, Queue, Rate, Size};
 
 /// What the pool may hold. Strangers fill it, so every dimension has an end.
 #[derive(Clone, Copy, Debug)]
@@ -70,28 +86,79 @@ pub enum PoolError {
     Full,
 }
 
-#[derive(Clone, Debug)]
-struct Pooled {
-    tx: Tx,
-    id: TxId,
-    bytes: usize,
-    arrival: u64,
-}
+/// The order in which a block takes: the highest rate first, and of equals the one that came first.
+type Rank = (Reverse<Rate>, u64);
+/// The order in which room is made: the least worth first, and of equals the one that came last.
+type Tail = (Rate, Reverse<u64>);
 
 /// The waiting transactions.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Mempool {
     bounds: Bounds,
-    accounts: BTreeMap<AccountId, BTreeMap<u64, Pooled>>,
+    lane: fn(&Action) -> Lane,
+    accounts: BTreeMap<AccountId, Queue>,
     ids: BTreeMap<TxId, (AccountId, u64)>,
-    bytes: usize,
-    arrivals: u64,
+    arrivals: BTreeMap<u64, TxId>,
+    expiries: BTreeMap<(Height, u64), TxId>,
+    lanes: Lanes,
+    arrived: u64,
+}
+
+/// What is kept of each lane.
+#[derive(Debug, Default)]
+struct Lanes {
+    proof: Index,
+    ordinary: Index,
+}
+
+/// One lane: whom a block takes next, and who goes first when room is needed.
+#[derive(Debug, Default)]
+struct Index {
+    heads: BTreeMap<Rank, AccountId>,
+    tails: BTreeMap<Tail, AccountId>,
+    size: Size,
+}
+
+impl Lanes {
+    const fn of(&self, lane: Lane) -> &Index {
+        match lane {
+            Lane::Proof => &self.proof,
+            Lane::Ordinary => &self.ordinary,
+        }
+    }
+
+    const fn of_mut(&mut self, lane: Lane) -> &mut Index {
+        match lane {
+            Lane::Proof => &mut self.proof,
+            Lane::Ordinary => &mut self.ordinary,
+        }
+    }
+}
+
+impl Default for Mempool {
+    fn default() -> Self {
+        Self::new(Bounds::default())
+    }
 }
 
 impl Mempool {
     /// An empty pool with these bounds.
     pub fn new(bounds: Bounds) -> Self {
-        Self { bounds, ..Self::default() }
+        Self::with_lanes(bounds, lane::lane)
+    }
+
+    /// An empty pool whose lanes are these.
+    fn with_lanes(bounds: Bounds, lane: fn(&Action) -> Lane) -> Self {
+        Self {
+            bounds,
+            lane,
+            accounts: BTreeMap::new(),
+            ids: BTreeMap::new(),
+            arrivals: BTreeMap::new(),
+            expiries: BTreeMap::new(),
+            lanes: Lanes::default(),
+            arrived: 0,
+        }
     }
 
     /// Transactions that wait.
@@ -104,103 +171,96 @@ impl Mempool {
         self.ids.is_empty()
     }
 
+    /// Whether a block could take any now.
+    pub fn is_ready(&self) -> bool {
+        !self.lanes.proof.heads.is_empty() || !self.lanes.ordinary.heads.is_empty()
+    }
+
     /// Whether this one waits.
     pub fn contains(&self, id: &TxId) -> bool {
         self.ids.contains_key(id)
     }
 
-    /// The account's waiting transactions that follow `nonce` without a gap, up to and without `until`.
-    pub fn run_of(&self, account: &AccountId, nonce: u64, until: u64) -> Vec<Tx> {
-        let waiting = self.accounts.get(account).into_iter().flat_map(|of| of.range(nonce..until.max(nonce)));
-        waiting
-            .zip(nonce..)
-            .take_while(|((at, _), want)| *at == want)
-            .map(|((_, pooled), _)| pooled.tx.clone())
-            .collect()
+    /// This one, if it waits.
+    pub fn get(&self, id: &TxId) -> Option<&Arc<CheckedTx>> {
+        let (account, nonce) = self.ids.get(id)?;
+        Some(&self.accounts.get(account)?.txs.get(nonce)?.tx)
     }
 
-    /// Takes `tx` in; `next` is its account's nonce in the ledger. What it replaces is dropped.
+    /// The account's waiting transactions that follow `nonce` without a gap.
+    pub fn run_of(&self, account: &AccountId, nonce: u64) -> Vec<Arc<CheckedTx>> {
+        let waiting = self.accounts.get(account).into_iter().flat_map(|queue| queue.txs.range(nonce..));
+        let run = waiting.zip(nonce..).take_while(|((at, _), want)| *at == want);
+        run.map(|((_, pooled), _)| Arc::clone(&pooled.tx)).collect()
+    }
+
+    /// Up to `max` of those that came after number `after`, in the order of arrival, each with its number: what a node
+    /// tells others again.
+    pub fn waiting(&self, after: Option<u64>, max: usize) -> Vec<(u64, Arc<CheckedTx>)> {
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        let ids = self.arrivals.range(from..).take(max);
+        ids.filter_map(|(arrival, id)| Some((*arrival, Arc::clone(self.get(id)?)))).collect()
+    }
+
+    /// What a block may take now, at most `max_bytes` of it. They stay until [`Mempool::advance`] or
+    /// [`Mempool::drop_tx`]: what is proposed may not be decided.
+    pub fn take(&self, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
+        take::take(self, max_bytes)
+    }
+
+    /// Takes `tx` in; `next` is its account's nonce in the ledger. What it replaces or displaces is dropped.
     ///
     /// # Errors
-    /// [`PoolError`] says what stands against it; the pool is then unchanged.
-    pub fn insert(&mut self, tx: Tx, next: u64) -> Result<(), PoolError> {
-        let id = tx.id();
-        if self.contains(&id) {
+    /// [`PoolError`] says what stands against it; the pool then has what it had, but for nonces that are used.
+    pub fn insert(&mut self, tx: Arc<CheckedTx>, next: u64) -> Result<(), PoolError> {
+        if self.contains(&tx.id()) {
             return Ok(());
         }
-        let bytes = codec::encode(&tx).len();
-        self.admit(&tx, bytes, next)?;
-        let (account, nonce, arrival) = (tx.body.account, tx.body.nonce, self.arrivals);
-        self.remove(&account, nonce);
-        self.arrivals += 1;
-        self.bytes += bytes;
-        self.ids.insert(id, (account, nonce));
-        self.accounts.entry(account).or_default().insert(nonce, Pooled { tx, id, bytes, arrival });
+        let (account, nonce) = (tx.tx().body.account, tx.tx().body.nonce);
+        self.advance_account(&account, next);
+        let next = self.accounts.get(&account).map_or(next, |queue| queue.next);
+        self.admit(&tx, next)?;
+        let displaced = room::victims(self, &tx, next).ok_or(PoolError::Full)?;
+        displaced.iter().for_each(|(account, nonce)| self.remove(account, *nonce));
+        let arrival = self.arrived;
+        self.arrived += 1;
+        self.ids.insert(tx.id(), (account, nonce));
+        self.arrivals.insert(arrival, tx.id());
+        self.expiries.insert((tx.tx().body.valid_until, arrival), tx.id());
+        let mut queue = self.detach(&account).unwrap_or_else(|| Queue::new(next));
+        let replaced = queue.txs.insert(nonce, Pooled::new(tx, arrival));
+        replaced.iter().for_each(|old| self.forget(old));
+        self.attach(account, queue);
         Ok(())
     }
 
-    fn admit(&self, tx: &Tx, bytes: usize, next: u64) -> Result<(), PoolError> {
-        let nonce = tx.body.nonce;
+    /// Whether the account may have it.
+    fn admit(&self, tx: &CheckedTx, next: u64) -> Result<(), PoolError> {
+        let (nonce, fee) = (tx.tx().body.nonce, tx.tx().body.fee);
         if nonce < next {
             return Err(PoolError::Used { nonce, next });
         }
-        let mine = self.accounts.get(&tx.body.account);
-        let missing = next + u64::try_from(self.run_of(&tx.body.account, next, nonce).len()).expect("a count fits");
-        if nonce - missing > self.bounds.gap {
+        let queue = self.accounts.get(&tx.tx().body.account);
+        let missing = queue.map_or(next, |queue| queue.missing);
+        if nonce.saturating_sub(missing) > self.bounds.gap {
             return Err(PoolError::Ahead { nonce, next: missing });
         }
-        let replaced = mine.and_then(|of| of.get(&nonce));
-        if let Some(other) = replaced {
-            let need = other.tx.body.fee.0.saturating_add(other.tx.body.fee.0.div_ceil(10).max(1));
-            if tx.body.fee.0 < need {
-                return Err(PoolError::Underpriced { nonce, need });
-            }
-        } else if mine.is_some_and(|of| of.len() >= self.bounds.per_account) {
+        if let Some(other) = queue.and_then(|queue| queue.txs.get(&nonce)) {
+            let other = other.tx.tx().body.fee.0;
+            let need = other.saturating_add(other.div_ceil(10).max(1));
+            return if fee.0 < need { Err(PoolError::Underpriced { nonce, need }) } else { Ok(()) };
+        }
+        let mine = queue.map_or(0, |queue| queue.txs.len());
+        if mine >= self.bounds.per_account {
             return Err(PoolError::AccountFull { max: self.bounds.per_account });
         }
-        let count = self.len() + usize::from(replaced.is_none());
-        let total = self.bytes - replaced.map_or(0, |other| other.bytes) + bytes;
-        if count > self.bounds.count || total > self.bounds.bytes { Err(PoolError::Full) } else { Ok(()) }
-    }
-
-    /// What a block may take now: the accounts' next transactions, first come first served, at most
-    /// [`limits::BLOCK`] bytes. They stay until [`Mempool::advance`] or [`Mempool::drop_tx`].
-    pub fn ready(&self, next: impl Fn(&AccountId) -> u64) -> Vec<Tx> {
-        let mut heads: BTreeMap<u64, &Pooled> = BTreeMap::new();
-        for (account, of) in &self.accounts {
-            heads.extend(of.get(&next(account)).map(|pooled| (pooled.arrival, pooled)));
-        }
-        let (mut taken, mut bytes) = (Vec::new(), 0);
-        while let Some((_, pooled)) = heads.pop_first() {
-            if bytes + pooled.bytes > limits::BLOCK {
-                continue;
-            }
-            bytes += pooled.bytes;
-            taken.push(pooled.tx.clone());
-            let body = &pooled.tx.body;
-            let follower = self.accounts.get(&body.account).and_then(|of| of.get(&(body.nonce + 1)));
-            heads.extend(follower.map(|pooled| (pooled.arrival, pooled)));
-        }
-        taken
-    }
-
-    /// All that wait, in the order of arrival: what a node tells the proposer again.
-    pub fn waiting(&self) -> Vec<Tx> {
-        let all = self.accounts.values().flat_map(BTreeMap::values);
-        let by_arrival: BTreeMap<u64, &Pooled> = all.map(|pooled| (pooled.arrival, pooled)).collect();
-        by_arrival.into_values().map(|pooled| pooled.tx.clone()).collect()
+        Ok(())
     }
 
     /// Drops what a block at `height` used or outlived: the used nonces of `accounts` and what expired.
     pub fn advance(&mut self, height: Height, accounts: impl IntoIterator<Item = (AccountId, u64)>) {
-        for (account, next) in accounts {
-            let used = self.accounts.get(&account).into_iter().flat_map(|of| of.range(..next));
-            let used: Vec<u64> = used.map(|(nonce, _)| *nonce).collect();
-            used.into_iter().for_each(|nonce| self.remove(&account, nonce));
-        }
-        let all = self.accounts.values().flat_map(BTreeMap::values);
-        let expired = all.filter(|pooled| pooled.tx.body.valid_until <= height).map(|pooled| pooled.id);
-        let expired: Vec<TxId> = expired.collect();
+        accounts.into_iter().for_each(|(account, next)| self.advance_account(&account, next));
+        let expired: Vec<TxId> = self.expiries.range(..=(height, u64::MAX)).map(|(_, id)| *id).collect();
         expired.iter().for_each(|id| self.drop_tx(id));
     }
 
@@ -212,100 +272,63 @@ impl Mempool {
     }
 
     fn remove(&mut self, account: &AccountId, nonce: u64) {
-        let Some(of) = self.accounts.get_mut(account) else { return };
-        if let Some(pooled) = of.remove(&nonce) {
-            self.ids.remove(&pooled.id);
-            self.bytes -= pooled.bytes;
+        let Some(mut queue) = self.detach(account) else { return };
+        queue.txs.remove(&nonce).iter().for_each(|pooled| self.forget(pooled));
+        self.attach(*account, queue);
+    }
+
+    /// The account's next nonce is `next` or later: what is before it is used.
+    fn advance_account(&mut self, account: &AccountId, next: u64) {
+        if self.accounts.get(account).is_none_or(|queue| queue.next >= next) {
+            return;
         }
-        if of.is_empty() {
-            self.accounts.remove(account);
+        let Some(mut queue) = self.detach(account) else { return };
+        queue.next = next;
+        let left = queue.txs.split_off(&next);
+        queue.txs.values().for_each(|used| self.forget(used));
+        queue.txs = left;
+        self.attach(*account, queue);
+    }
+
+    fn forget(&mut self, pooled: &Pooled) {
+        self.ids.remove(&pooled.tx.id());
+        self.arrivals.remove(&pooled.arrival);
+        self.expiries.remove(&(pooled.tx.tx().body.valid_until, pooled.arrival));
+    }
+
+    /// Takes the account's line out of all indexes, to be changed.
+    fn detach(&mut self, account: &AccountId) -> Option<Queue> {
+        let queue = self.accounts.remove(account)?;
+        if let Some(head) = queue.head() {
+            self.lanes.of_mut(head.lane).heads.remove(&head.rank());
         }
+        if let Some(tail) = queue.tail() {
+            self.lanes.of_mut(tail.lane).tails.remove(&tail.tail());
+        }
+        for lane in [Lane::Proof, Lane::Ordinary] {
+            self.lanes.of_mut(lane).size -= queue.size_in(lane);
+        }
+        Some(queue)
+    }
+
+    /// Puts a line back, with what its changes mean for the indexes.
+    fn attach(&mut self, account: AccountId, mut queue: Queue) {
+        queue.settle(self.lane);
+        if queue.txs.is_empty() {
+            return;
+        }
+        if let Some(head) = queue.head() {
+            self.lanes.of_mut(head.lane).heads.insert(head.rank(), account);
+        }
+        if let Some(tail) = queue.tail() {
+            self.lanes.of_mut(tail.lane).tails.insert(tail.tail(), account);
+        }
+        for lane in [Lane::Proof, Lane::Ordinary] {
+            self.lanes.of_mut(lane).size += queue.size_in(lane);
+        }
+        self.accounts.insert(account, queue);
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use ostrakon_proto::{
-        id::{Amount, ChainId},
-        ledger::tx::{Action, Transfer, TxBody},
-        sign::Keypair,
-    };
-
-    use super::*;
-
-    /// A transfer by account number `who`, with this nonce and fee.
-    fn tx(who: u8, nonce: u64, fee: u64) -> Tx {
-        let key = Keypair::from_seed(&[who; 32]);
-        let action = Action::Transfer(Transfer { to: key.public(), amount: Amount(1) });
-        let body = TxBody { account: key.public(), nonce, valid_until: Height(100), fee: Amount(fee), action };
-        Tx::sign(body, &key, &ChainId::new([0; 32]))
-    }
-
-    fn nonces(txs: &[Tx]) -> Vec<u64> {
-        txs.iter().map(|tx| tx.body.nonce).collect()
-    }
-
-    #[test]
-    fn takes_in_what_its_bounds_allow() {
-        let bounds = Bounds { count: 4, bytes: 4096, per_account: 3, gap: 2 };
-        let mut pool = Mempool::new(bounds);
-        let mut check = |tx: Tx, next, expect| assert_eq!(pool.insert(tx, next), expect);
-        check(tx(1, 4, 100), 5, Err(PoolError::Used { nonce: 4, next: 5 }));
-        check(tx(1, 8, 100), 5, Err(PoolError::Ahead { nonce: 8, next: 5 }));
-        check(tx(1, 7, 100), 5, Ok(()));
-        check(tx(1, 7, 100), 5, Ok(()));
-        check(tx(1, 5, 100), 5, Ok(()));
-        check(tx(1, 8, 100), 5, Ok(()));
-        check(tx(1, 6, 100), 5, Err(PoolError::AccountFull { max: 3 }));
-        check(tx(1, 5, 109), 5, Err(PoolError::Underpriced { nonce: 5, need: 110 }));
-        check(tx(1, 5, 110), 5, Ok(()));
-        check(tx(2, 0, 100), 0, Ok(()));
-        check(tx(3, 0, 100), 0, Err(PoolError::Full));
-        assert_eq!(pool.len(), 4);
-    }
-
-    #[test]
-    fn bytes_are_bounded_and_counted_back() {
-        let size = codec::encode(&tx(1, 0, 100)).len();
-        let mut pool = Mempool::new(Bounds { bytes: 2 * size, ..Bounds::default() });
-        pool.insert(tx(1, 0, 100), 0).expect("room");
-        pool.insert(tx(2, 0, 100), 0).expect("room");
-        assert_eq!(pool.insert(tx(3, 0, 100), 0), Err(PoolError::Full));
-        pool.advance(Height(1), [(Keypair::from_seed(&[1; 32]).public(), 1)]);
-        pool.insert(tx(3, 0, 100), 0).expect("room again");
-        pool.advance(Height(100), []);
-        assert!(pool.is_empty());
-        assert_eq!(pool.bytes, 0);
-    }
-
-    #[test]
-    fn hands_out_runs_of_nonces_in_order_of_arrival() {
-        let mut pool = Mempool::default();
-        for (who, nonce) in [(1, 1), (2, 0), (1, 0), (2, 2), (1, 2)] {
-            pool.insert(tx(who, nonce, 100), 0).expect("room");
-        }
-        let first: AccountId = Keypair::from_seed(&[1; 32]).public();
-        let ready = pool.ready(|_| 0);
-        let mine =
-            |who: &AccountId| nonces(&ready.iter().filter(|tx| tx.body.account == *who).cloned().collect::<Vec<_>>());
-        assert_eq!(mine(&first), [0, 1, 2]);
-        assert_eq!(mine(&Keypair::from_seed(&[2; 32]).public()), [0]);
-        assert_ne!(ready[0].body.account, first, "who came first is served first");
-        assert_eq!(nonces(&pool.run_of(&first, 1, 2)), [1]);
-        assert_eq!(nonces(&pool.run_of(&first, 0, u64::MAX)), [0, 1, 2]);
-        assert_eq!(nonces(&pool.run_of(&first, 5, 2)), []);
-        assert_eq!(pool.waiting().len(), 5);
-    }
-
-    #[test]
-    fn a_block_is_not_overfilled() {
-        let mut pool = Mempool::new(Bounds { per_account: 10_000, gap: 10_000, ..Bounds::default() });
-        let size = codec::encode(&tx(1, 0, 100)).len();
-        for who in 0..250 {
-            for nonce in 0..24 {
-                pool.insert(tx(who, nonce, 100), 0).expect("room");
-            }
-        }
-        assert_eq!(pool.ready(|_| 0).len(), limits::BLOCK / size);
-    }
-}
+mod tests;

@@ -1,8 +1,8 @@
 //! The ledger as this node has it: kept on disk, made or followed block by block, asked and submitted to.
 //!
 //! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`],
-//! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there; [`solo`] makes blocks and
-//! [`follow`] takes those that others have, through [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
+//! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there, by way of [`judge`] and
+//! [`gossip`]; [`solo`] makes blocks and [`follow`] takes those that others have, through [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,
@@ -26,19 +26,26 @@ use tokio::sync::Notify;
 
 pub mod ask;
 pub mod follow;
+mod gossip;
 mod heads;
+mod judge;
 pub mod memory;
 pub mod mempool;
 pub mod rocks;
 pub mod solo;
 pub mod store;
 pub mod submit;
+mod trust;
+mod verified;
 
 pub use heads::Follower;
 
+use gossip::Gossip;
 use heads::Heads;
 use mempool::Mempool;
 use store::{LedgerError, LedgerStore};
+use trust::Trust;
+use verified::Verified;
 
 /// A handle to the ledger; clones share it.
 #[derive(Clone)]
@@ -65,6 +72,9 @@ struct Shared {
     workers: Workers,
     peers: Arc<dyn Peers>,
     pool: Mutex<Mempool>,
+    verified: Mutex<Verified>,
+    trust: Mutex<Trust>,
+    gossip: Gossip,
     /// Rung when the next block has something to take.
     work: Notify,
     heads: Heads,
@@ -103,9 +113,21 @@ impl Chain {
         let of_tip = parts.workers.run(move || (head_of(&*ledger.view()), validators_of(&*ledger.view())));
         let (head, validators) = of_tip.await;
         let ChainParts { rules, ledger, workers, peers } = parts;
-        let (pool, work, synced) = (Mutex::default(), Notify::new(), AtomicBool::new(false));
-        let (heads, validators) = (Heads::new(head), Mutex::new(validators));
-        Self { shared: Arc::new(Shared { rules, ledger, workers, peers, pool, work, heads, validators, synced }) }
+        let shared = Shared {
+            rules,
+            ledger,
+            workers,
+            peers,
+            pool: Mutex::default(),
+            verified: Mutex::default(),
+            trust: Mutex::default(),
+            gossip: Gossip::default(),
+            work: Notify::new(),
+            heads: Heads::new(head),
+            validators: Mutex::new(validators),
+            synced: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// The rules.
@@ -118,7 +140,8 @@ impl Chain {
         *self.validators().first().expect("invariant: there is always a validator")
     }
 
-    /// The nodes of those who decide the next block.
+    /// The nodes of those who decide the next block, in one order on every node: those who must have a transaction
+    /// before a block can.
     pub fn validators(&self) -> Vec<NodeId> {
         self.shared.validators.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -186,6 +209,10 @@ impl Chain {
 impl Shared {
     fn pool(&self) -> MutexGuard<'_, Mempool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn trust(&self) -> MutexGuard<'_, Trust> {
+        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Inclusion>, LedgerError> {

@@ -8,10 +8,11 @@ use std::{sync::Arc, time::Duration};
 use ostrakon_proto::{
     id::Height,
     ledger::{
-        Proposal, Proposer, TxError, propose,
+        CheckedTx, Proposal, Proposer, TxError, propose,
         tx::{Decided, Tx},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
+    limits,
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -83,7 +84,8 @@ impl Solo {
 impl Shared {
     fn propose(&self, keys: &ValidatorKeys, now_ms: u64) -> Result<Proposed, LedgerError> {
         let records = self.ledger.view();
-        let txs = self.pool().ready(|account| records.account(account).nonce);
+        let txs =
+            self.pool().take(limits::BLOCK).into_iter().map(Arc::unwrap_or_clone).map(CheckedTx::into_tx).collect();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms };
         let Proposal { block, changes, rejected } = propose(&self.rules, &*records, txs, &proposer);
         drop(records);
@@ -94,8 +96,7 @@ impl Shared {
         let decided = Decided { block, certificate: Certificate { height, round: 0, block: block_id, signatures } };
         self.commit(&decided, &changes)?;
         self.reject(&rejected);
-        let records = self.ledger.view();
-        let more = !self.pool().ready(|account| records.account(account).nonce).is_empty();
+        let more = self.pool().is_ready();
         Ok(Proposed { height: changes.tip.height, taken: decided.block.txs.len(), more })
     }
 

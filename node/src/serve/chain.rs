@@ -3,24 +3,27 @@
 //! In come questions, out come records of one height each. The asker checks what matters to it: blocks and headers are
 //! signed, records are this node's word.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
 
 use borsh::BorshSerialize;
 use bytes::Bytes;
 use ostrakon_proto::{
     codec,
     id::{Epoch, Height, NodeId, TxId},
-    ledger::state::{Candidate, Provider, Records},
+    ledger::{
+        state::{Candidate, Provider, Records},
+        tx::Tx,
+    },
     limits,
     wire::{
         Code, Frame, Refusal,
-        chain::{Request, Response},
+        chain::{Relayed, Request, Response},
     },
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{Serve, answer, decode, no_body};
-use crate::chain::store::LedgerError;
+use crate::chain::{store::LedgerError, submit::Origin};
 
 /// How long a request may wait for a block.
 const WAIT: Duration = Duration::from_secs(10);
@@ -29,7 +32,7 @@ impl Serve {
     /// Gives `turn` back while the request waits for a block: those who wait must not keep others from being served.
     pub(super) async fn chain(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
         let request = decode(&frame)?;
-        if request != Request::Submit {
+        if !matches!(request, Request::Submit | Request::SubmitMany { .. }) {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
@@ -47,7 +50,10 @@ impl Serve {
                 let account = chain.read(move |records| records.account(&id)).await;
                 return Ok(answer(Response::Account(account), Bytes::new()));
             }
-            Request::Submit => return self.submit(&frame.body).await,
+            Request::Submit => return self.submit(from, &frame.body).await,
+            Request::SubmitMany { relayed } => {
+                return self.submit_many(Origin::Node { from, relayed }, &frame.body).await;
+            }
             Request::Transaction(id) => self.transaction(id).await?,
             Request::Object(id) => chain.read(move |records| pack(records.commitments_of(&id, limits::PAGE))).await,
             Request::Providers { nodes, after } => {
@@ -62,10 +68,23 @@ impl Serve {
         answer(Response::Head(self.parts.chain.head()), Bytes::new())
     }
 
-    async fn submit(&self, body: &[u8]) -> Result<Frame, Refusal> {
+    async fn submit(&self, from: NodeId, body: &[u8]) -> Result<Frame, Refusal> {
         let tx = codec::decode(body, limits::TX).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        self.parts.chain.submit(tx).await.map_err(|error| error.refusal())?;
+        let origin = Origin::Node { from, relayed: Relayed::No };
+        let mut verdicts = self.parts.chain.submit_many(vec![tx], origin).await;
+        verdicts.pop().expect("one verdict for one transaction").map_err(|error| error.refusal())?;
         Ok(answer(Response::Submitted, Bytes::new()))
+    }
+
+    async fn submit_many(&self, origin: Origin, body: &[u8]) -> Result<Frame, Refusal> {
+        let bad = |error: &dyn Display| Refusal::new(Code::BadRequest, error);
+        let txs: Vec<Tx> = codec::decode(body, limits::SUBMIT).map_err(|error| bad(&error))?;
+        if txs.len() > limits::SUBMIT_COUNT {
+            return Err(bad(&format!("at most {} transactions at once", limits::SUBMIT_COUNT)));
+        }
+        let verdicts = self.parts.chain.submit_many(txs, origin).await;
+        let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map_err(|error| error.refusal())).collect();
+        Ok(answer(Response::Verdicts, codec::encode(&verdicts).into()))
     }
 
     /// Waits until the ledger has `height`, but not for long.

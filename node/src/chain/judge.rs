@@ -1,0 +1,157 @@
+//! What this node's own records and pool say of transactions, before any of them waits.
+//!
+//! In come transactions in the order they were submitted, out comes a verdict on each. First what needs no record: form
+//! and signature, many at once, and none that was verified before. Then nonce and money, by the records of one height
+//! and after what waits or comes before it in the same batch. Nothing is kept here but the ids of what was verified.
+
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    sync::{Arc, PoisonError},
+};
+
+use ostrakon_proto::{
+    id::{AccountId, Amount},
+    ledger::{
+        CheckedTx, Execution, TxError,
+        state::{Account, Records},
+        tx::{Action, Tx},
+    },
+};
+
+use super::{Shared, submit::SubmitError};
+
+/// What is to be done with a transaction.
+pub(super) enum Verdict {
+    /// A block has it, or it waits: nothing is left to do.
+    Known,
+    /// It may wait.
+    Good(Arc<CheckedTx>),
+    /// The rules refuse it as far as this node has followed the ledger.
+    Doubtful(Arc<CheckedTx>, TxError),
+}
+
+pub(super) type Judged = Result<Verdict, SubmitError>;
+
+/// An account as a batch sees it: what the ledger says, and what comes before in the pool and in the batch.
+struct Purse {
+    account: Account,
+    /// What waits without a gap from the account's nonce on.
+    run: Vec<Arc<CheckedTx>>,
+    /// What all of the run takes, where that follows from the transactions alone.
+    spent: Option<u128>,
+}
+
+impl Shared {
+    /// Checks what needs no record. What was verified before is not verified again.
+    pub(super) fn check(&self, txs: Vec<Tx>) -> Vec<Result<Arc<CheckedTx>, TxError>> {
+        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
+        // Locked for each look only: signatures are checked without it, which takes long.
+        let checked = CheckedTx::check_many(&self.rules, txs, |id| verified().contains(id));
+        let mut verified = verified();
+        let mut remember = |tx: CheckedTx| {
+            verified.insert(tx.id());
+            Arc::new(tx)
+        };
+        checked.into_iter().map(|tx| tx.map(&mut remember)).collect()
+    }
+
+    /// Judges transactions in their order: each after those before it that are good.
+    pub(super) fn judge(&self, txs: Vec<Result<Arc<CheckedTx>, TxError>>) -> Vec<Judged> {
+        let records = self.ledger.view();
+        let mut purses = BTreeMap::new();
+        txs.into_iter().map(|tx| self.judge_one(&*records, &mut purses, tx?)).collect()
+    }
+
+    fn judge_one(&self, records: &dyn Records, purses: &mut BTreeMap<AccountId, Purse>, tx: Arc<CheckedTx>) -> Judged {
+        if self.pool().contains(&tx.id()) {
+            return Ok(Verdict::Known);
+        }
+        let body = &tx.tx().body;
+        let purse = match purses.entry(body.account) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => new.insert(self.purse(records, &body.account)),
+        };
+        // Only what uses an old nonce can be in a block.
+        if body.nonce < purse.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
+            return Ok(Verdict::Known);
+        }
+        tx.check_at(&self.rules, records.tip().height.next())?;
+        let Some(before) = purse.before(body.nonce) else {
+            // Others must come first, so the rules have no say yet: only that it could be paid for.
+            let (need, have) = (body.fee, purse.account.balance);
+            return if have < need { Err(TxError::Funds { need, have }.into()) } else { Ok(Verdict::Good(tx)) };
+        };
+        let verdict = match purse.spent_before(body.nonce).zip(outlay(tx.tx())) {
+            Some((spent, outlay)) if body.nonce >= purse.account.nonce => purse.afford(spent, outlay),
+            _ => self.dry_run(records, before, &tx),
+        };
+        Ok(match verdict {
+            Ok(()) => {
+                purse.push(&tx);
+                Verdict::Good(tx)
+            }
+            Err(error) => Verdict::Doubtful(tx, error),
+        })
+    }
+
+    fn purse(&self, records: &dyn Records, id: &AccountId) -> Purse {
+        let account = records.account(id);
+        let mut purse = Purse { account, run: Vec::new(), spent: Some(0) };
+        let run = self.pool().run_of(id, account.nonce);
+        run.iter().for_each(|tx| purse.push(tx));
+        purse
+    }
+
+    /// Applies `tx` to a block that nobody will make, after those of its account that come first.
+    fn dry_run(&self, records: &dyn Records, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
+        let mut execution = Execution::new(&self.rules, records, records.tip().running.time_ms.saturating_add(1), 0);
+        for earlier in before {
+            execution.apply(earlier.tx())?;
+        }
+        execution.apply(tx.tx())
+    }
+}
+
+impl Purse {
+    /// Those that come before `nonce`; `None` when one is missing.
+    fn before(&self, nonce: u64) -> Option<&[Arc<CheckedTx>]> {
+        let count = nonce.saturating_sub(self.account.nonce);
+        self.run.get(..usize::try_from(count).ok()?)
+    }
+
+    /// What those take, where it is known.
+    fn spent_before(&self, nonce: u64) -> Option<u128> {
+        let before = self.before(nonce)?;
+        if before.len() == self.run.len() {
+            return self.spent;
+        }
+        before.iter().map(|tx| outlay(tx.tx())).sum()
+    }
+
+    /// Whether the account can pay this after what it has spent: all that the rules ask of a transfer, once its form is
+    /// good and its nonce the next.
+    fn afford(&self, spent: u128, outlay: u128) -> Result<(), TxError> {
+        let have = u128::from(self.account.balance.0).saturating_sub(spent);
+        let amount = |micro: u128| Amount(u64::try_from(micro).unwrap_or(u64::MAX));
+        if outlay <= have { Ok(()) } else { Err(TxError::Funds { need: amount(outlay), have: amount(have) }) }
+    }
+
+    /// Adds the one after the run. One that replaces another leaves the run as it is: what follows is judged again when
+    /// a block has it.
+    fn push(&mut self, tx: &Arc<CheckedTx>) {
+        let end = self.account.nonce.checked_add(u64::try_from(self.run.len()).expect("a count fits"));
+        if Some(tx.tx().body.nonce) == end {
+            self.spent = self.spent.zip(outlay(tx.tx())).map(|(spent, outlay)| spent + outlay);
+            self.run.push(Arc::clone(tx));
+        }
+    }
+}
+
+/// What a transaction takes from its account, where that follows from it alone.
+fn outlay(tx: &Tx) -> Option<u128> {
+    match &tx.body.action {
+        // Whom it pays does not matter: to oneself, or money that comes back later, is not counted.
+        Action::Transfer(transfer) => Some(u128::from(tx.body.fee.0) + u128::from(transfer.amount.0)),
+        _ => None,
+    }
+}

@@ -1,0 +1,117 @@
+//! Fills a block: first the proofs, up to their share, then whoever pays most for a byte.
+
+use std::{
+    cmp::Reverse,
+    collections::{BTreeMap, btree_map},
+    iter::Peekable,
+    sync::Arc,
+};
+
+use ostrakon_proto::{
+    id::AccountId,
+    ledger::{CheckedTx, lane::Lane},
+    limits,
+};
+
+use super::{Mempool, Rank, queue::Pooled};
+
+/// Transactions that may be passed over because they do not fit any more; each is among the first of the next block.
+const PASSED_OVER: usize = 32;
+
+pub(super) fn take(pool: &Mempool, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
+    let mut taking = Taking::new(pool);
+    taking.fill_with_proofs(max_bytes / 100 * limits::PROOF_LANE);
+    taking.fill(max_bytes);
+    taking.taken
+}
+
+/// One lane as a block takes from it: the first of each account, and those behind the ones that were taken.
+struct Line<'a> {
+    heads: Peekable<btree_map::Iter<'a, Rank, AccountId>>,
+    followers: BTreeMap<Rank, &'a Pooled>,
+}
+
+/// A block being filled.
+struct Taking<'a> {
+    pool: &'a Mempool,
+    proofs: Line<'a>,
+    others: Line<'a>,
+    taken: Vec<Arc<CheckedTx>>,
+    bytes: usize,
+}
+
+impl<'a> Line<'a> {
+    fn new(pool: &'a Mempool, lane: Lane) -> Self {
+        Self { heads: pool.lanes.of(lane).heads.iter().peekable(), followers: BTreeMap::new() }
+    }
+
+    /// The rank of the next.
+    fn peek(&mut self) -> Option<Rank> {
+        let (head, follower) = (self.heads.peek().map(|(rank, _)| **rank), self.followers.keys().next().copied());
+        match (head, follower) {
+            (Some(head), Some(follower)) => Some(head.min(follower)),
+            (head, follower) => head.or(follower),
+        }
+    }
+
+    fn pop(&mut self, pool: &'a Mempool) -> Option<&'a Pooled> {
+        let rank = self.peek()?;
+        if let Some(follower) = self.followers.remove(&rank) {
+            return Some(follower);
+        }
+        let (_, account) = self.heads.next()?;
+        pool.accounts.get(account)?.head()
+    }
+}
+
+impl<'a> Taking<'a> {
+    fn new(pool: &'a Mempool) -> Self {
+        let (proofs, others) = (Line::new(pool, Lane::Proof), Line::new(pool, Lane::Ordinary));
+        Self { pool, proofs, others, taken: Vec::new(), bytes: 0 }
+    }
+
+    /// Takes proofs until the next would exceed `max`.
+    fn fill_with_proofs(&mut self, max: usize) {
+        while let Some(pooled) = self.proofs.pop(self.pool) {
+            if self.bytes + pooled.tx.bytes() > max {
+                self.proofs.followers.insert(pooled.rank(), pooled);
+                return;
+            }
+            self.put(pooled);
+        }
+    }
+
+    /// Takes from both lanes as far as there is room.
+    fn fill(&mut self, max: usize) {
+        let mut passed_over = 0;
+        while passed_over < PASSED_OVER
+            && let Some(pooled) = self.best()
+        {
+            if self.bytes + pooled.tx.bytes() > max {
+                passed_over += 1;
+            } else {
+                self.put(pooled);
+            }
+        }
+    }
+
+    /// The next of both lanes.
+    fn best(&mut self) -> Option<&'a Pooled> {
+        let never = (Reverse(super::Rate::NOTHING), u64::MAX);
+        let (proof, other) = (self.proofs.peek().unwrap_or(never), self.others.peek().unwrap_or(never));
+        if proof < other { self.proofs.pop(self.pool) } else { self.others.pop(self.pool) }
+    }
+
+    /// Takes it: the one behind it comes into question.
+    fn put(&mut self, pooled: &'a Pooled) {
+        self.bytes += pooled.tx.bytes();
+        self.taken.push(Arc::clone(&pooled.tx));
+        let body = &pooled.tx.tx().body;
+        let queue = self.pool.accounts.get(&body.account);
+        let follower = body.nonce.checked_add(1).and_then(|nonce| queue?.txs.get(&nonce));
+        if let Some(follower) = follower {
+            let line = if follower.lane == Lane::Proof { &mut self.proofs } else { &mut self.others };
+            line.followers.insert(follower.rank(), follower);
+        }
+    }
+}
