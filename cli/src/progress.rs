@@ -56,8 +56,22 @@ fn show(bar: &ProgressBar, out: &Output, event: &Event) {
         }
         bar.set_position(*done);
     }
+    if let Some(text) = sign(event) {
+        bar.set_message(text);
+    }
     if let Some(text) = words(event) {
         bar.suspend(|| out.words(&text));
+    }
+}
+
+/// What stands before the bar from now on.
+fn sign(event: &Event) -> Option<String> {
+    match event {
+        Event::Waits { tx, height } => {
+            Some(format!("transaction {:.8}.. waits for a block, the last has height {height}", tx.to_string()))
+        }
+        Event::Included { height } => Some(format!("in block {height}")),
+        _ => None,
     }
 }
 
@@ -89,7 +103,7 @@ fn closed_style() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::id::NodeId;
+    use ostrakon_proto::id::{Height, NodeId, TxId};
 
     use super::*;
 
@@ -100,6 +114,13 @@ mod tests {
             Event::HolderFailed { extent: 0, index: 3, provider: NodeId::new([1; 32]), reason: "full".to_owned() };
         let text = words(&failed).expect("has words");
         assert_eq!(text, "column 3 goes to another holder: full");
+    }
+
+    #[test]
+    fn who_waits_for_a_block_sees_it() {
+        let waits = Event::Waits { tx: TxId::new([0xab; 32]), height: Height(7) };
+        assert_eq!(sign(&waits).expect("is shown"), "transaction abababab.. waits for a block, the last has height 7");
+        assert_eq!(words(&waits), None, "once every two seconds is too often for words");
     }
 
     #[test]

@@ -255,6 +255,20 @@ impl Client {
         submitted.map(|(response, _)| response)
     }
 
+    /// Submits many, and reads the verdict on each.
+    pub(crate) async fn submit_many(
+        &self,
+        to: usize,
+        txs: &[Tx],
+        relayed: chain::Relayed,
+    ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
+        let request = chain::Request::SubmitMany { relayed };
+        let answer = self.ask(to, Protocol::Chain, &request, codec::encode(txs)).await?;
+        let (response, body): (chain::Response, Bytes) = answer;
+        assert_eq!(response, chain::Response::Verdicts);
+        Ok(codec::decode(&body, limits::CHAIN_BODY).expect("canonical"))
+    }
+
     /// Stores one column of `object` on a holder, for its receipt.
     pub(crate) async fn store(&self, world: &World, holder: usize, object: &TestObject, index: u8) -> Signature {
         let open = world.open(holder, object, index);

@@ -5,7 +5,7 @@ use anyhow::Context;
 use serde::Serialize;
 
 use super::Home;
-use crate::{args::Named, objects::Objects, output::Output};
+use crate::{args::Named, objects::Objects, output::Output, progress::Progress};
 
 #[derive(Debug, Serialize)]
 struct Removed {
@@ -23,7 +23,9 @@ pub(crate) async fn run(args: &Named, home: &Home, out: &Output) -> anyhow::Resu
     let profile = home.profile()?;
     let object = args.object();
     let key_destroyed = Objects::of(&profile).remove(&object)?;
-    let released = profile.connect()?.release(object).await;
+    let progress = Progress::waiting("releasing", out);
+    let released = profile.connect()?.release(object, &progress.events(out)).await;
+    drop(progress);
     let released = match key_destroyed {
         true => released.with_context(|| {
             format!("this profile has forgotten the object, but its commitment goes on: repeat `ostrakon rm {object}`")

@@ -12,7 +12,7 @@ use ostrakon_proto::{
 use serde::Serialize;
 
 use super::Home;
-use crate::{args::Wallet, exit::failure, output::Output};
+use crate::{args::Wallet, exit::failure, output::Output, progress::Progress};
 
 #[derive(Debug, Serialize)]
 struct Address {
@@ -69,7 +69,9 @@ async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyho
     let rules = client.chain().rules();
     let from = home.profile()?.account();
     check_funds(client.balance().await?, amount, transfer_fee(&rules.params, from, to))?;
-    let included = client.transfer(to, amount).await?;
+    let progress = Progress::waiting("paying", out);
+    let included = client.transfer(to, amount, &progress.events(out)).await?;
+    drop(progress);
     let sent =
         Sent { tx: included.tx.to_string(), height: included.height.0, to: to.to_string(), amount: amount.to_string() };
     out.answer(&sent, |_| format!("paid {amount} obols to {to} in block {}", included.height))?;

@@ -6,7 +6,7 @@
 use std::{fmt, sync::Arc};
 
 use ostrakon_proto::{
-    id::{Height, NodeId},
+    id::{Height, NodeId, TxId},
     params::Code,
 };
 
@@ -62,6 +62,13 @@ pub enum Event {
         extent: u32,
         /// How many.
         columns: usize,
+    },
+    /// A transaction was submitted some time ago, and no block has it yet.
+    Waits {
+        /// The transaction.
+        tx: TxId,
+        /// The height of the last block.
+        height: Height,
     },
     /// The ledger has it, in the block of this height.
     Included {

@@ -416,7 +416,22 @@ impl Shared {
                 let head = chain::Head { height, block, epoch, beacon, time_ms, state, minted, burnt };
                 ok(&chain::Response::Head(head), Bytes::new())
             }
-            chain::Request::Submit => self.submit(codec::decode(&request.body, limits::TX).unwrap()),
+            chain::Request::Submit => match self.submit(codec::decode(&request.body, limits::TX).unwrap()) {
+                Ok(()) => ok(&chain::Response::Submitted, Bytes::new()),
+                Err(refusal) => refuse(refusal.code, &refusal.reason),
+            },
+            chain::Request::SubmitMany { .. } => {
+                let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();
+                let mut stuck = false;
+                let mut take = |tx| {
+                    let taken =
+                        if stuck { Err(Refusal::new(Code::Invalid, "behind another")) } else { self.submit(tx) };
+                    stuck |= taken.is_err();
+                    taken
+                };
+                let verdicts: Vec<Result<(), Refusal>> = txs.into_iter().map(&mut take).collect();
+                ok(&chain::Response::Verdicts, codec::encode(&verdicts).into())
+            }
             chain::Request::Transaction(tx) => records(codec::encode(&self.inclusion(tx))),
             chain::Request::Blocks { .. } => refuse(Code::BadRequest, "no client asks for blocks"),
             chain::Request::Account(id) => ok(&chain::Response::Account(ledger.account(&id)), Bytes::new()),
@@ -438,26 +453,26 @@ impl Shared {
         }
     }
 
-    fn submit(&mut self, tx: Tx) -> Frame {
+    fn submit(&mut self, tx: Tx) -> Result<(), Refusal> {
         if self.places.contains_key(&tx.id()) {
-            return ok(&chain::Response::Submitted, Bytes::new());
+            return Ok(());
         }
         if let Action::Commit(commit) = &tx.body.action
             && Some(commit.extent) == self.refused
         {
-            return refuse(Code::Invalid, "this extent is refused");
+            return Err(Refusal::new(Code::Invalid, "this extent is refused"));
         }
         let keys = validator();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
         let proposal = propose(&self.rules, &self.ledger, vec![tx], &proposer);
         if let Some((_, error)) = proposal.rejected.first() {
-            return refuse(Code::Invalid, error);
+            return Err(Refusal::new(Code::Invalid, error));
         }
         self.ledger.commit(&proposal.changes);
         let decided = decide(&self.rules, proposal.block, &keys);
         self.places.extend(decided.block.txs.iter().map(|tx| (tx.id(), self.decided.len())));
         self.decided.push(decided);
-        ok(&chain::Response::Submitted, Bytes::new())
+        Ok(())
     }
 
     fn inclusion(&self, tx: TxId) -> Vec<chain::Inclusion> {

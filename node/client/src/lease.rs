@@ -9,7 +9,7 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client,
+    Client, Events,
     chain::{ChainError, Included, Overtaken},
 };
 
@@ -18,12 +18,12 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`], also when the object is not this account's.
-    pub async fn extend(&self, object: ObjectId, epochs: u64) -> Result<Epoch, ChainError> {
+    pub async fn extend(&self, object: ObjectId, epochs: u64, events: &Events) -> Result<Epoch, ChainError> {
         let mine = self.own_commitments(object).await?;
         // All extents get one end, so that none goes before the others.
         let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
         let extend = |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end });
-        self.chain.send(self.key()?, mine.iter().map(extend).collect(), Overtaken::Repeat).await?;
+        self.chain.send(self.key()?, mine.iter().map(extend).collect(), Overtaken::Repeat, events).await?;
         Ok(end)
     }
 
@@ -31,10 +31,10 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`], also when the object is not this account's.
-    pub async fn release(&self, object: ObjectId) -> Result<Vec<Included>, ChainError> {
+    pub async fn release(&self, object: ObjectId, events: &Events) -> Result<Vec<Included>, ChainError> {
         let mine = self.own_commitments(object).await?;
         let release = |commitment: &Commitment| Action::Release(Release { object, extent: commitment.id.extent });
-        self.chain.send(self.key()?, mine.iter().map(release).collect(), Overtaken::Repeat).await
+        self.chain.send(self.key()?, mine.iter().map(release).collect(), Overtaken::Repeat, events).await
     }
 
     async fn own_commitments(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {

@@ -239,18 +239,18 @@ async fn money_and_terms() {
     let client = world.client();
     let to = NodeId::new([9; 32]);
     let to = ostrakon_proto::id::AccountId::new(*to.bytes());
-    client.transfer(to, Amount(5)).await.expect("paid");
+    client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
     assert_eq!(client.chain().account(to).await.expect("known").balance, Amount(5));
-    let too_much = client.transfer(to, Amount(u64::MAX)).await.expect_err("not that rich");
+    let too_much = client.transfer(to, Amount(u64::MAX), &Events::none()).await.expect_err("not that rich");
     assert!(matches!(too_much, ChainError::Refused { .. }), "{too_much}");
 
     let added = add(&client, &bytes(1 << 20)).await;
     let object = added.link.object;
-    assert_eq!(client.extend(object, 5).await.expect("extended"), added.end.after(5));
+    assert_eq!(client.extend(object, 5, &Events::none()).await.expect("extended"), added.end.after(5));
     let before = client.balance().await.expect("known");
-    client.release(object).await.expect("released");
+    client.release(object, &Events::none()).await.expect("released");
     assert!(client.balance().await.expect("known") > before, "the escrow comes back");
-    assert_eq!(client.release(object).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!(client.release(object, &Events::none()).await.expect_err("gone").kind(), ErrorKind::NotFound);
     assert_eq!(client.account(), Some(account().public()));
 }
 
@@ -282,7 +282,7 @@ async fn futures_can_be_spawned() {
     is_send(client.get(&added.link, &get_options, &mut out, &none)).await.expect("got");
     is_send(client.verify(&added.link, &none)).await.expect("verified");
     is_send(client.status(&added.link, StatusOptions { probe: true })).await.expect("known");
-    is_send(client.release(added.link.object)).await.expect("released");
+    is_send(client.release(added.link.object, &Events::none())).await.expect("released");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,7 +6,7 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client,
+    Client, Events,
     chain::{ChainError, Included, Overtaken},
 };
 
@@ -24,9 +24,9 @@ impl Client {
     ///
     /// # Errors
     /// [`ChainError`]; only [`ChainError::NotIncluded`] leaves open whether it will happen.
-    pub async fn transfer(&self, to: AccountId, amount: Amount) -> Result<Included, ChainError> {
+    pub async fn transfer(&self, to: AccountId, amount: Amount, events: &Events) -> Result<Included, ChainError> {
         let pay = Action::Transfer(Transfer { to, amount });
-        let included = self.chain.send(self.key()?, vec![pay], Overtaken::Report).await?;
+        let included = self.chain.send(self.key()?, vec![pay], Overtaken::Report, events).await?;
         Ok(included.into_iter().next().expect("one transaction was sent"))
     }
 }

@@ -165,3 +165,6 @@ impl Sending {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

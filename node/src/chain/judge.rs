@@ -32,6 +32,14 @@ pub(super) enum Verdict {
 
 pub(super) type Judged = Result<Verdict, SubmitError>;
 
+/// Why a transaction is not good.
+enum Refused {
+    /// Whatever other nodes know.
+    Certain(TxError),
+    /// As far as this node has followed the ledger.
+    Now(TxError),
+}
+
 /// An account as a batch sees it: what the ledger says, and what comes before in the pool and in the batch.
 struct Purse {
     account: Account,
@@ -39,6 +47,8 @@ struct Purse {
     run: Vec<Arc<CheckedTx>>,
     /// What all of the run takes, where that follows from the transactions alone.
     spent: Option<u128>,
+    /// Whether one of the batch was refused: what follows that one must not wait for it.
+    refused: bool,
 }
 
 impl Shared {
@@ -75,28 +85,43 @@ impl Shared {
         if body.nonce < purse.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
             return Ok(Verdict::Known);
         }
-        tx.check_at(&self.rules, records.tip().height.next())?;
+        match self.judge_after(records, purse, &tx) {
+            Ok(()) => {
+                purse.push(&tx);
+                Ok(Verdict::Good(tx))
+            }
+            Err(refused) => {
+                purse.refused = true;
+                match refused {
+                    Refused::Certain(error) => Err(error.into()),
+                    Refused::Now(error) => Ok(Verdict::Doubtful(tx, error)),
+                }
+            }
+        }
+    }
+
+    /// What the rules say of `tx` after what its account says before.
+    fn judge_after(&self, records: &dyn Records, purse: &Purse, tx: &CheckedTx) -> Result<(), Refused> {
+        tx.check_at(&self.rules, records.tip().height.next()).map_err(Refused::Certain)?;
+        let body = &tx.tx().body;
         let Some(before) = purse.before(body.nonce) else {
+            if purse.refused {
+                return Err(Refused::Now(TxError::Nonce { expected: purse.next(), got: body.nonce }));
+            }
             // Others must come first, so the rules have no say yet: only that it could be paid for.
             let (need, have) = (body.fee, purse.account.balance);
-            return if have < need { Err(TxError::Funds { need, have }.into()) } else { Ok(Verdict::Good(tx)) };
+            return if have < need { Err(Refused::Certain(TxError::Funds { need, have })) } else { Ok(()) };
         };
         let verdict = match purse.spent_before(body.nonce).zip(outlay(tx.tx())) {
             Some((spent, outlay)) if body.nonce >= purse.account.nonce => purse.afford(spent, outlay),
-            _ => self.dry_run(records, before, &tx),
+            _ => self.dry_run(records, before, tx),
         };
-        Ok(match verdict {
-            Ok(()) => {
-                purse.push(&tx);
-                Verdict::Good(tx)
-            }
-            Err(error) => Verdict::Doubtful(tx, error),
-        })
+        verdict.map_err(Refused::Now)
     }
 
     fn purse(&self, records: &dyn Records, id: &AccountId) -> Purse {
         let account = records.account(id);
-        let mut purse = Purse { account, run: Vec::new(), spent: Some(0) };
+        let mut purse = Purse { account, run: Vec::new(), spent: Some(0), refused: false };
         let run = self.pool().run_of(id, account.nonce);
         run.iter().for_each(|tx| purse.push(tx));
         purse
@@ -136,11 +161,15 @@ impl Purse {
         if outlay <= have { Ok(()) } else { Err(TxError::Funds { need: amount(outlay), have: amount(have) }) }
     }
 
+    /// The first nonce after the run.
+    fn next(&self) -> u64 {
+        self.account.nonce.saturating_add(u64::try_from(self.run.len()).expect("a count fits"))
+    }
+
     /// Adds the one after the run. One that replaces another leaves the run as it is: what follows is judged again when
     /// a block has it.
     fn push(&mut self, tx: &Arc<CheckedTx>) {
-        let end = self.account.nonce.checked_add(u64::try_from(self.run.len()).expect("a count fits"));
-        if Some(tx.tx().body.nonce) == end {
+        if tx.tx().body.nonce == self.next() {
             self.spent = self.spent.zip(outlay(tx.tx())).map(|(spent, outlay)| spent + outlay);
             self.run.push(Arc::clone(tx));
         }

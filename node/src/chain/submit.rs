@@ -6,12 +6,12 @@
 //! what it takes from others than validators ([`super::gossip`]). Not here: the rules (`proto`), what a node thinks of a
 //! transaction ([`super::judge`]), and what the pool may hold ([`super::mempool`]).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use futures::future::join_all;
 use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
-    id::NodeId,
+    id::{AccountId, NodeId},
     ledger::{CheckedTx, TxError, tx::Tx},
     wire::{Code, Refusal, chain::Relayed},
 };
@@ -298,8 +298,20 @@ impl Shared {
         // before shows in the nonce.
         let mut pool = self.pool();
         let records = self.ledger.view();
-        let next = |tx: &CheckedTx| records.account(&tx.tx().body.account).nonce;
-        let kept: Vec<_> = txs.into_iter().map(|tx| (next(&tx), tx)).map(|(next, tx)| pool.insert(tx, next)).collect();
+        let mut stuck: BTreeMap<AccountId, u64> = BTreeMap::new();
+        let keep = |tx: Arc<CheckedTx>| {
+            let (account, nonce) = (tx.tx().body.account, tx.tx().body.nonce);
+            if let Some(next) = stuck.get(&account).copied().filter(|stuck| *stuck < nonce) {
+                return Err(PoolError::Ahead { nonce, next });
+            }
+            let kept = pool.insert(tx, records.account(&account).nonce);
+            // What follows it must not wait for it.
+            if matches!(kept, Err(PoolError::Full | PoolError::AccountFull { .. })) {
+                stuck.entry(account).or_insert(nonce);
+            }
+            kept
+        };
+        let kept: Vec<_> = txs.into_iter().map(keep).collect();
         if pool.is_ready() {
             self.work.notify_one();
         }

@@ -5,7 +5,7 @@ use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::{
         state::{Candidate, Commitment, Provider},
-        tx::{Action, Decided, Receipt, Transfer},
+        tx::{Action, Decided, Receipt, Transfer, Tx},
         verify_header,
     },
     limits,
@@ -260,6 +260,64 @@ async fn transactions_are_taken_once_and_found() {
     let (second, first) = (world.tx(2, Height(100), transfer(2)), world.tx(1, Height(100), transfer(1)));
     assert!(client.submit(3, &second).await.is_ok() && client.submit(2, &first).await.is_ok());
     crate::world::until("both are included", async || client.account(3, world.payer()).await.nonce == 3).await;
+}
+
+/// What is submitted together is judged each by itself, in order: by an entry node and by the validator alike.
+#[tokio::test(start_paused = true)]
+async fn many_are_submitted_at_once() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let client = world.client(250);
+    let transfer = |nonce, amount| {
+        let to = ostrakon_proto::id::AccountId::new([1; 32]);
+        world.tx(nonce, Height(100), Action::Transfer(Transfer { to, amount: Amount(amount) }))
+    };
+    for (node, from) in [(3, 0), (0, 40)] {
+        let mut txs: Vec<Tx> = (from..from + 40).map(|nonce| transfer(nonce, 1)).collect();
+        txs[37] = transfer(from + 37, u64::MAX);
+        txs[39].signature.0[3] ^= 1;
+        let verdicts = client.submit_many(node, &txs, chain::Relayed::No).await.expect("answered");
+        let taken: Vec<usize> = (0..40).filter(|at| verdicts[*at].is_ok()).collect();
+        // What comes behind one that is refused is not left waiting for it.
+        assert_eq!(taken, (0..37).collect::<Vec<_>>());
+        assert!(verdicts[37..].iter().all(|verdict| matches!(verdict, Err(refusal) if refusal.code == Code::Invalid)));
+        let rest: Vec<Tx> = (from + 37..from + 40).map(|nonce| transfer(nonce, 2)).collect();
+        assert_eq!(client.submit_many(node, &rest, chain::Relayed::No).await, Ok(vec![Ok(()); 3]));
+        assert_eq!(client.submit_many(node, &rest, chain::Relayed::Yes).await, Ok(vec![Ok(()); 3]), "they wait");
+        let done = async || client.account(node, world.payer()).await.nonce == from + 40;
+        crate::world::until("all are included", done).await;
+    }
+    assert_eq!(client.submit_many(3, &[], chain::Relayed::No).await, Ok(Vec::new()));
+    let too_many = vec![transfer(80, 1); limits::SUBMIT_COUNT + 1];
+    assert_eq!(code(client.submit_many(3, &too_many, chain::Relayed::No).await), Code::BadRequest);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_forgeries_is_not_listened_to_for_a_minute() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let (forger, client) = (world.client(250), world.client(251));
+    let transfer = |nonce| {
+        let to = ostrakon_proto::id::AccountId::new([1; 32]);
+        world.tx(nonce, Height(1_000), Action::Transfer(Transfer { to, amount: Amount(1) }))
+    };
+    let forged: Vec<Tx> = (0..100)
+        .map(|nonce| {
+            let mut tx = transfer(0);
+            tx.body.nonce = nonce + 1;
+            tx
+        })
+        .collect();
+    for (node, codes) in [(0, [Code::Invalid, Code::Denied]), (3, [Code::Invalid, Code::Denied])] {
+        for expect in codes {
+            let verdicts = forger.submit_many(node, &forged, chain::Relayed::Yes).await.expect("answered");
+            assert!(verdicts.iter().all(|verdict| matches!(verdict, Err(refusal) if refusal.code == expect)));
+        }
+        assert_eq!(code(forger.submit(node, &transfer(0)).await), Code::Denied);
+    }
+    assert_eq!(client.submit(3, &transfer(0)).await, Ok(chain::Response::Submitted), "others are listened to");
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    assert_eq!(forger.submit(3, &transfer(1)).await, Ok(chain::Response::Submitted));
 }
 
 /// How many requests of one node may wait is bounded; those that do not wait are still answered.

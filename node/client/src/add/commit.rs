@@ -78,7 +78,7 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<C
     // The account may have spent its money while the bytes were sent.
     let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
     check_funds(funds.balance, price, fee.ok_or(AddError::Price)?)?;
-    let included = chain.send(job.account, actions, Overtaken::Repeat).await?;
+    let included = chain.send(job.account, actions, Overtaken::Repeat, job.events).await?;
     let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
     job.events.tell(Event::Included { height });
     let spread = spread(job, extents, height).await;

@@ -187,7 +187,7 @@ impl Client {
             }
             let release = |extent| Action::Release(Release { object, extent });
             let releases = commitments.iter().map(|commitment| release(commitment.id.extent)).collect();
-            self.chain.send(self.key()?, releases, Overtaken::Repeat).await?;
+            self.chain.send(self.key()?, releases, Overtaken::Repeat, job.events).await?;
         }
         job.abort().await;
         Ok(None)

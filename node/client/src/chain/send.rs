@@ -14,10 +14,11 @@ use ostrakon_proto::{
         fee,
         tx::{Action, Tx, TxBody},
     },
+    limits,
     sign::Keypair,
     wire::{
-        self, Frame,
-        chain::{Request, Response},
+        self, Frame, Refusal,
+        chain::{Relayed, Request, Response},
     },
 };
 use tokio::time::{Instant, sleep};
@@ -27,6 +28,7 @@ use super::{
     ask::Question,
     lookup::{read_account, read_head, read_inclusion},
 };
+use crate::{Event, Events};
 
 /// Blocks after which a transaction that nobody included is void.
 const VALID_BLOCKS: u64 = 1_000;
@@ -38,6 +40,8 @@ const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
 const SUBMIT_AGAIN: Duration = Duration::from_secs(2);
 /// How long a refused transaction waits for the ones before it, or for a nonce to turn out taken.
 const NONCE_WAIT: Duration = Duration::from_secs(3);
+/// Transactions submitted at once: as many as a node lets one account have waiting.
+const RUN: usize = 64;
 /// How often a batch is signed anew.
 const ROUNDS: usize = 16;
 /// How long the spreading of a block is waited for.
@@ -78,6 +82,7 @@ impl Chain {
         key: &Keypair,
         actions: Vec<Action>,
         overtaken: Overtaken,
+        events: &Events,
     ) -> Result<Vec<Included>, ChainError> {
         let mut done: BTreeMap<usize, Included> = BTreeMap::new();
         let mut last = None;
@@ -88,7 +93,8 @@ impl Chain {
                 break;
             }
             let submitted = self.submit_batch(key, &open).await?;
-            let fates = join_all(submitted.iter().map(|(at, tx)| async move { (*at, self.settle(tx).await) })).await;
+            let fates =
+                join_all(submitted.iter().map(|(at, tx)| async move { (*at, self.settle(tx, events).await) })).await;
             for (at, fate) in fates {
                 match fate {
                     Fate::Included(included) => _ = done.insert(at, included),
@@ -112,32 +118,66 @@ impl Chain {
         let until = Height(head.height.0.saturating_add(VALID_BLOCKS));
         let mut nonce = nonces.get(&account).map_or(on_chain.nonce, |next| on_chain.nonce.max(*next));
         let deadline = Instant::now() + NONCE_WAIT;
-        let mut submitted = Vec::new();
-        for (at, action) in actions {
-            loop {
-                let tx = self.sign(key, nonce, until, (*action).clone());
-                match self.submit(&tx).await {
-                    Ok(()) => {
-                        submitted.push((*at, tx));
-                        nonce += 1;
-                        nonces.insert(account, nonce);
-                        break;
-                    }
-                    Err(error @ ChainError::Refused { .. }) if submitted.is_empty() => {
-                        nonces.remove(&account);
-                        let current = self.account(account).await?.nonce;
-                        if current == nonce && Instant::now() >= deadline {
-                            return Err(error);
-                        }
-                        nonce = current;
-                        sleep(LOOK_PAUSE_MAX).await;
-                    }
-                    Err(ChainError::Refused { .. }) => return Ok(submitted),
-                    Err(error) => return Err(error),
+        let (mut submitted, mut open) = (Vec::new(), actions);
+        while let [(at, action), rest @ ..] = open {
+            let run: Vec<Tx> = (nonce..)
+                .zip(&open[..open.len().min(RUN)])
+                .map(|(nonce, (_, action))| self.sign(key, nonce, until, (*action).clone()))
+                .collect();
+            let run = fitting(run);
+            let taken = if run.len() > 1 { self.submit_run(&run).await? } else { 0 };
+            if taken > 0 {
+                submitted.extend(open.iter().map(|(at, _)| *at).zip(run.iter().take(taken).cloned()));
+                nonce += u64::try_from(taken).expect("a count fits");
+                nonces.insert(account, nonce);
+                if taken < run.len() {
+                    return Ok(submitted);
                 }
+                open = &open[taken..];
+                continue;
+            }
+            // Alone it is brought to several nodes, until one takes it.
+            let tx = self.sign(key, nonce, until, (*action).clone());
+            match self.submit(&tx).await {
+                Ok(()) => {
+                    submitted.push((*at, tx));
+                    nonce += 1;
+                    nonces.insert(account, nonce);
+                    open = rest;
+                }
+                Err(error @ ChainError::Refused { .. }) if submitted.is_empty() => {
+                    nonces.remove(&account);
+                    let current = self.account(account).await?.nonce;
+                    if current == nonce && Instant::now() >= deadline {
+                        return Err(error);
+                    }
+                    nonce = current;
+                    sleep(LOOK_PAUSE_MAX).await;
+                }
+                Err(ChainError::Refused { .. }) => return Ok(submitted),
+                Err(error) => return Err(error),
             }
         }
         Ok(submitted)
+    }
+
+    /// Hands consecutive transactions to any node at once; says how many of the first it took.
+    async fn submit_run(&self, txs: &[Tx]) -> Result<usize, ChainError> {
+        let request = Request::SubmitMany { relayed: Relayed::No };
+        let frame = Frame::new(&request, Bytes::from(codec::encode(txs)));
+        let read = |response, body: &Bytes| {
+            let verdicts: Vec<Result<(), Refusal>> = codec::decode(body, limits::CHAIN_BODY).ok()?;
+            (response == Response::Verdicts && verdicts.len() == txs.len()).then_some(verdicts)
+        };
+        let mut survey = self.survey(Question { frame, at_once: 1, answers: 1, read }, |_| true).await;
+        match survey.answers.pop() {
+            // A node takes none behind one that it refused.
+            Some(said) => Ok(said.value.iter().take_while(|verdict| verdict.is_ok()).count()),
+            None => match survey.into_error() {
+                ChainError::Refused { .. } => Ok(0),
+                error => Err(error),
+            },
+        }
     }
 
     fn sign(&self, key: &Keypair, nonce: u64, valid_until: Height, action: Action) -> Tx {
@@ -156,7 +196,7 @@ impl Chain {
     }
 
     /// Waits until it is in a block, or can no longer be.
-    async fn settle(&self, tx: &Tx) -> Fate {
+    async fn settle(&self, tx: &Tx, events: &Events) -> Fate {
         let id = tx.id();
         let deadline = Instant::now() + INCLUSION_WAIT;
         let mut again = Instant::now() + SUBMIT_AGAIN;
@@ -169,6 +209,7 @@ impl Chain {
                     }
                     if Instant::now() >= again {
                         again = Instant::now() + SUBMIT_AGAIN;
+                        self.tell_wait(id, events).await;
                         if let Some(fate) = self.look_closer(tx, said.node).await {
                             return fate;
                         }
@@ -181,6 +222,13 @@ impl Chain {
         }
         self.inner.nonces.lock().await.remove(&tx.body.account);
         Fate::Failed(ChainError::NotIncluded { tx: id, until: tx.body.valid_until })
+    }
+
+    async fn tell_wait(&self, tx: TxId, events: &Events) {
+        // Where no node says its height, there is nothing to tell.
+        if let Ok(head) = self.head().await {
+            events.tell(Event::Waits { tx, height: head.height });
+        }
     }
 
     /// Asks one node, so that the answers are of one history, whether the nonce went to another; else submits again, to
@@ -238,6 +286,16 @@ impl Chain {
         }
         false
     }
+}
+
+/// As many of the first as one request may carry.
+fn fitting(txs: Vec<Tx>) -> Vec<Tx> {
+    let mut bytes = size_of::<u32>();
+    let fits = |tx: &Tx| {
+        bytes += codec::encode(tx).len();
+        bytes <= limits::SUBMIT
+    };
+    txs.into_iter().take_while(fits).collect()
 }
 
 /// Whether the ledger's rules refuse the transaction, as opposed to a node that is busy.
