@@ -55,6 +55,8 @@ pub const VALID_BLOCKS: u64 = 86_400;
 pub const ENDINGS: usize = 2_048;
 /// Bytes of the body of a chain answer: one whole block with its header and certificate, at least.
 pub const CHAIN_BODY: usize = 1024 * 1024;
+/// Bytes of the body of a consensus message: a whole block that is proposed, with room for its header.
+pub const CONSENSUS_BODY: usize = 1280 * 1024;
 /// Records of one answer to a listing query.
 pub const PAGE: usize = 256;
 /// Characters of one part of a domain, and of one address.

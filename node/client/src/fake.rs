@@ -273,6 +273,7 @@ impl Holder {
             (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),
             (_, Protocol::Get) => Some(self.get(&inbound.request, fault)),
             (_, Protocol::Manifest) => Some(self.manifest(&inbound.request)),
+            (_, Protocol::Consensus) => None,
         };
         match answer {
             Some(answer) => inbound.reply.send(answer),

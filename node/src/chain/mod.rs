@@ -31,6 +31,7 @@ mod heads;
 mod judge;
 pub mod memory;
 pub mod mempool;
+pub mod order;
 pub mod rocks;
 pub mod solo;
 pub mod store;

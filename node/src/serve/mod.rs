@@ -113,6 +113,8 @@ impl Serve {
             Protocol::Get => self.get(request).await,
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(from, request, turn).await,
+            // A validator takes these off before they come here.
+            Protocol::Consensus => Err(Refusal::new(Code::NotFound, "this node is no validator")),
         };
         match answer {
             Ok(frame) => reply.send(frame),

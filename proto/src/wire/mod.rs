@@ -9,6 +9,7 @@ use bytes::Bytes;
 use crate::{codec, id::ChainId, limits};
 
 pub mod chain;
+pub mod consensus;
 pub mod get;
 pub mod manifest;
 pub mod put;
@@ -24,11 +25,13 @@ pub enum Protocol {
     Manifest,
     /// [`chain`]
     Chain,
+    /// [`consensus`]
+    Consensus,
 }
 
 impl Protocol {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Put, Self::Get, Self::Manifest, Self::Chain];
+    pub const ALL: [Self; 5] = [Self::Put, Self::Get, Self::Manifest, Self::Chain, Self::Consensus];
 
     /// Its name on the network of `chain`: `/ostrakon/<chain>/<protocol>/<version>`, with the chain's first 16 digits.
     pub fn name(self, chain: &ChainId) -> String {
@@ -37,6 +40,7 @@ impl Protocol {
             Self::Get => "get/1",
             Self::Manifest => "manifest/1",
             Self::Chain => "chain/1",
+            Self::Consensus => "consensus/1",
         };
         format!("/ostrakon/{}/{name}", &chain.to_string()[..16])
     }
@@ -47,6 +51,7 @@ impl Protocol {
             Self::Put => limits::MANIFEST,
             Self::Get | Self::Manifest => 0,
             Self::Chain => limits::SUBMIT,
+            Self::Consensus => limits::CONSENSUS_BODY,
         }
     }
 
@@ -57,6 +62,7 @@ impl Protocol {
             Self::Get => limits::CHUNK,
             Self::Manifest => limits::MANIFEST,
             Self::Chain => limits::CHAIN_BODY,
+            Self::Consensus => limits::CONSENSUS_BODY,
         }
     }
 }

@@ -45,6 +45,7 @@ impl Trace {
             Protocol::Get => 1,
             Protocol::Manifest => 2,
             Protocol::Chain => 3,
+            Protocol::Consensus => 4,
         };
         let (outcome, frame) = match event {
             Event::Sent(frame) => (0, Some(*frame)),

@@ -1,0 +1,155 @@
+//! What others said that the engine does not hold: the newest of each validator, and what is of a height to come.
+//!
+//! In go messages whose signatures verified, out come answers to "what have you heard of me", and a height's first
+//! messages when it begins. Bounded for each validator. Not here: messages of the present height.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use ostrakon_proto::{
+    id::{Height, VoteKey},
+    ledger::{
+        Rotation,
+        vote::{SignedProposal, SignedVote},
+    },
+    wire::consensus::Seen,
+};
+
+use super::sign_state::Statement;
+
+/// Heights above the present one of which messages are kept.
+const HEIGHTS: u64 = 2;
+/// Votes of one validator at one height to come: eight rounds.
+const VOTES: usize = 16;
+/// Proposals at one height to come, with their blocks; one of each validator. Others are asked for when they are voted
+/// for.
+const PROPOSALS: usize = 4;
+
+/// A message as it came.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// A proposal, and what should be its block.
+    Proposal(SignedProposal, Bytes),
+    /// A vote.
+    Vote(SignedVote),
+}
+
+/// What was heard.
+#[derive(Debug, Default)]
+pub(super) struct Heard {
+    newest: BTreeMap<VoteKey, (Option<SignedProposal>, Option<SignedVote>)>,
+    early: BTreeMap<Height, Early>,
+}
+
+#[derive(Debug, Default)]
+struct Early {
+    votes: BTreeMap<VoteKey, Vec<SignedVote>>,
+    proposals: BTreeMap<VoteKey, (SignedProposal, Bytes)>,
+}
+
+impl Heard {
+    /// The height is this now, and these are its validators.
+    pub(super) fn advance(&mut self, height: Height, rotation: &Rotation) {
+        self.newest.retain(|key, _| rotation.set().power(key).is_some());
+        self.early.retain(|early, _| *early >= height);
+    }
+
+    /// Remembers a vote, if it is newer.
+    pub(super) fn note_vote(&mut self, signed: &SignedVote) {
+        let newest = &mut self.newest.entry(signed.voter).or_default().1;
+        let progress = |signed: &SignedVote| Statement::from(signed).progress();
+        if newest.as_ref().is_none_or(|last| progress(last) < progress(signed)) {
+            *newest = Some(*signed);
+        }
+    }
+
+    /// Remembers a proposal, if it is newer.
+    pub(super) fn note_proposal(&mut self, signed: &SignedProposal) {
+        let newest = &mut self.newest.entry(signed.proposer).or_default().0;
+        let progress = |signed: &SignedProposal| Statement::from(signed).progress();
+        if newest.as_ref().is_none_or(|last| progress(last) < progress(signed)) {
+            *newest = Some(*signed);
+        }
+    }
+
+    /// What was heard of `key` by one who is at `height`.
+    pub(super) fn seen(&self, key: &VoteKey, height: Height) -> Seen {
+        let (proposal, vote) = self.newest.get(key).copied().unwrap_or_default();
+        Seen { height, proposal, vote }
+    }
+
+    /// Keeps a message of a height from `now` on, as far as there is room.
+    pub(super) fn keep(&mut self, message: Message, now: Height) {
+        let height = match &message {
+            Message::Proposal(signed, _) => signed.proposal.height,
+            Message::Vote(signed) => signed.vote.height,
+        };
+        if height < now || height.0 > now.0.saturating_add(HEIGHTS) {
+            return;
+        }
+        let early = self.early.entry(height).or_default();
+        match message {
+            Message::Vote(signed) => {
+                let votes = early.votes.entry(signed.voter).or_default();
+                if votes.len() < VOTES && !votes.contains(&signed) {
+                    votes.push(signed);
+                }
+            }
+            Message::Proposal(signed, block) => {
+                if early.proposals.len() < PROPOSALS {
+                    early.proposals.entry(signed.proposer).or_insert((signed, block));
+                }
+            }
+        }
+    }
+
+    /// Whether there is anything of this height.
+    pub(super) fn has(&self, height: Height) -> bool {
+        self.early.contains_key(&height)
+    }
+
+    /// What was kept of this height: proposals first.
+    pub(super) fn take(&mut self, height: Height) -> Vec<Message> {
+        let early = self.early.remove(&height).unwrap_or_default();
+        let proposals = early.proposals.into_values().map(|(signed, block)| Message::Proposal(signed, block));
+        proposals.chain(early.votes.into_values().flatten().map(Message::Vote)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::{
+        id::ChainId,
+        ledger::vote::{Vote, VoteKind},
+        sign::Keypair,
+    };
+
+    use super::*;
+
+    fn vote(seed: u8, height: u64, round: u32) -> SignedVote {
+        let vote = Vote { kind: VoteKind::Prevote, height: Height(height), round, block: None };
+        SignedVote::sign(vote, &Keypair::from_seed(&[seed; 32]), &ChainId::new([1; 32]))
+    }
+
+    #[test]
+    fn the_newest_of_each_is_known() {
+        let mut heard = Heard::default();
+        for signed in [vote(1, 5, 2), vote(1, 5, 1), vote(2, 9, 0), vote(1, 4, 7)] {
+            heard.note_vote(&signed);
+        }
+        assert_eq!(heard.seen(&vote(1, 0, 0).voter, Height(6)).vote, Some(vote(1, 5, 2)));
+        assert_eq!(heard.seen(&vote(3, 0, 0).voter, Height(6)), Seen { height: Height(6), ..Seen::default() });
+    }
+
+    #[test]
+    fn what_is_kept_is_bounded() {
+        let (mut heard, now) = (Heard::default(), Height(5));
+        for height in [4, 5, 6, 7, 8, 1000] {
+            (0..100).for_each(|round| heard.keep(Message::Vote(vote(1, height, round)), now));
+        }
+        heard.keep(Message::Vote(vote(2, 5, 0)), now);
+        let kept: Vec<usize> = [4, 5, 6, 7, 8, 1000].map(|height| heard.take(Height(height)).len()).into();
+        assert_eq!(kept, [0, VOTES + 1, VOTES, VOTES, 0, 0]);
+        assert!(!heard.has(now));
+    }
+}

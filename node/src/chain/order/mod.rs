@@ -1,0 +1,374 @@
+//! The order: validators agree on the next block, by Tendermint, and each signs what it decided.
+//!
+//! In come blocks to build on ([`Ledger`]) and messages of other validators ([`Inbox`]); out go messages, decided blocks
+//! with their certificates, and proofs against who contradicted itself. [`core`] is the engine, [`session`] one height
+//! of it, [`pace`] when the next begins. [`wal`] and [`sign_state`] are what survives a crash, [`standing`] what follows
+//! when it did not. [`gossip`] and [`inbox`] are the ways out and in, [`heard`] what is kept of what came too early,
+//! [`behind`] how a validator that missed blocks gets them. The order knows blocks as named bytes; rules are the
+//! ledger's.
+//!
+//! # What is promised
+//! - No two blocks of one height are decided while those who break the rules have less than a third of the power.
+//! - This validator never signs two different things for one height, round and step, whatever instant it dies at; and
+//!   when its disk goes back in time, it is silent until nothing is left that it could contradict.
+//! - A write that fails ends the order with an error: it does not go on without memory.
+//!
+//! # Time
+//! All time is tokio's, nothing is left to chance: in a simulated world everything happens again in the same way.
+
+use std::{io, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ostrakon_net::{Inbound, Peers, Workers, peer_id_text};
+use ostrakon_proto::{
+    id::{ChainId, Height, NodeId, VoteKey},
+    sign::Keypair,
+    wire::{
+        Code, Frame, Refusal,
+        consensus::{Request, Response, Seen},
+    },
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::store::LedgerError;
+
+mod behind;
+mod blocks;
+mod context;
+mod core;
+mod gossip;
+mod heard;
+pub mod inbox;
+pub mod ledger;
+mod pace;
+mod session;
+pub mod sign_state;
+mod standing;
+mod timers;
+pub mod wal;
+
+pub use inbox::Inbox;
+pub use ledger::{Candidate, Committee, Evidence, Ledger, Verdict};
+
+use behind::Behind;
+use context::Members;
+use gossip::Gossip;
+use heard::{Heard, Message};
+use inbox::Arrivals;
+use session::Session;
+use sign_state::{Progress, SignState, SignStore, Statement};
+use standing::{Findings, Inquiry, Standing};
+use wal::Journal;
+
+/// What an order is made of.
+#[derive(Clone, Debug)]
+pub struct OrderParts {
+    /// The network.
+    pub chain: ChainId,
+    /// The validator's vote key.
+    pub key: Keypair,
+    /// What is extended.
+    pub ledger: Arc<dyn Ledger>,
+    /// Who else is there.
+    pub peers: Arc<dyn Peers>,
+    /// Where blocks are built and judged, and files written.
+    pub workers: Workers,
+    /// The log, in the chain's directory.
+    pub journal: Arc<dyn Journal>,
+    /// What was signed last, beside the vote key.
+    pub signatures: Arc<dyn SignStore>,
+    /// The longest time between two blocks, when there is nothing to do.
+    pub interval: Duration,
+}
+
+/// Why the order ended. Nothing was said that is not written down; restart the node when the cause is mended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OrderError {
+    /// The ledger can not be read or written.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The log can not be read or written.
+    #[error("the consensus log failed: this validator can not remember what it says, so it stops")]
+    Journal(#[source] io::Error),
+    /// The sign state can not be read or written.
+    #[error("the sign-state file failed: this validator can not remember what it signs, so it stops")]
+    SignState(#[source] io::Error),
+    /// The sign state was written by something else.
+    #[error("the sign-state file is damaged: move it away, and this validator asks the others what it signed")]
+    Damaged,
+}
+
+/// The order's task.
+#[derive(Debug)]
+pub struct Order {
+    parts: OrderParts,
+    arrivals: Arrivals,
+    gossip: Gossip,
+    heard: Heard,
+    behind: Behind,
+    standing: Standing,
+    /// What was signed last, as it is kept.
+    signed: SignState,
+    /// How far this validator had come when it started.
+    born: Option<Progress>,
+    /// When the tip was new; `None` before the first height.
+    last_block: Option<Instant>,
+}
+
+/// What a height ended with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ended {
+    /// The tip is above it.
+    Over,
+    /// The node stops.
+    Stopped,
+}
+
+impl Order {
+    /// The order of the validator with `parts.key`, and where its messages are put.
+    pub fn new(parts: OrderParts) -> (Self, Inbox) {
+        let (inbox, arrivals) = inbox::inbox();
+        let (gossip, behind) = (Gossip::new(Arc::clone(&parts.peers)), Behind::new(Arc::clone(&parts.ledger)));
+        let order = Self {
+            parts,
+            arrivals,
+            gossip,
+            heard: Heard::default(),
+            behind,
+            standing: Standing::Unknown,
+            signed: SignState::default(),
+            born: None,
+            last_block: None,
+        };
+        (order, inbox)
+    }
+
+    /// Decides one height after the other until `stop`.
+    ///
+    /// # Errors
+    /// [`OrderError`] when something can not be kept.
+    pub async fn run(mut self, stop: CancellationToken) -> Result<(), OrderError> {
+        self.signed = self.load_signed().await?;
+        self.born = self.signed.progress();
+        while !stop.is_cancelled() {
+            let ledger = Arc::clone(&self.parts.ledger);
+            let committee = self.parts.workers.run(move || ledger.committee()).await;
+            if self.height(&committee, &stop).await? == Ended::Stopped {
+                break;
+            }
+            self.last_block = Some(Instant::now());
+        }
+        Ok(())
+    }
+
+    async fn load_signed(&self) -> Result<SignState, OrderError> {
+        let store = Arc::clone(&self.parts.signatures);
+        let bytes = self.parts.workers.run(move || store.load()).await.map_err(OrderError::SignState)?;
+        bytes.map_or(Ok(SignState::default()), |bytes| SignState::decode(&bytes).map_err(|_| OrderError::Damaged))
+    }
+
+    async fn height(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Ended, OrderError> {
+        let (height, rotation) = (committee.height, &committee.rotation);
+        self.arrivals.expect(committee.nodes.values().copied());
+        self.gossip.talk_to(committee.nodes.values().copied());
+        self.heard.advance(height, rotation);
+        self.behind.advance(Instant::now());
+        let members = Members::new(rotation.clone());
+        let Some(members) = members.filter(|_| rotation.set().power(&self.key()).is_some()) else {
+            return self.look_on(committee, stop).await;
+        };
+        if let Some(ended) = self.take_stand(committee, stop).await? {
+            return Ok(ended);
+        }
+        if let Some(ended) = self.rest(committee, stop).await? {
+            return Ok(ended);
+        }
+        Session::open(self, committee, &members).await?.run(stop).await
+    }
+
+    /// Who is no member waits for the height to be over.
+    async fn look_on(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Ended, OrderError> {
+        let mut reached = self.parts.ledger.reached(committee.height);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Ended::Stopped),
+                () = &mut reached => return Ok(Ended::Over),
+                inbound = self.arrivals.next() => self.hear_early(inbound, committee),
+            }
+        }
+    }
+
+    /// Finds out whether this validator may speak, where that is not known; `Some` when the height is over meanwhile.
+    ///
+    /// One that decides alone asks nobody what it said: it takes over the blocks that others have of it and goes on, for
+    /// without it there is no further block that could end its silence.
+    async fn take_stand(
+        &mut self,
+        committee: &Committee,
+        stop: &CancellationToken,
+    ) -> Result<Option<Ended>, OrderError> {
+        let (height, set) = (committee.height, committee.rotation.set());
+        match self.standing {
+            Standing::Speaks | Standing::Banished => return Ok(None),
+            Standing::Silent { from, .. } if from > height => return Ok(None),
+            Standing::Silent { again: false, .. } => {
+                self.standing = Standing::Speaks;
+                return Ok(None);
+            }
+            Standing::Silent { again: true, .. } | Standing::Unknown => {}
+        }
+        let mut reached = self.parts.ledger.reached(height);
+        if set.is_quorum(set.power(&self.key()).map_or(0, u128::from)) {
+            let mut recovered = self.parts.ledger.recover();
+            loop {
+                tokio::select! {
+                    biased;
+                    () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
+                    done = &mut recovered => { done?; break },
+                    inbound = self.arrivals.next() => self.hear_early(inbound, committee),
+                }
+            }
+            self.standing = Standing::Speaks;
+            let moved = futures::FutureExt::now_or_never(&mut reached).is_some();
+            return Ok(moved.then_some(Ended::Over));
+        }
+        let mut inquiry = Inquiry::new(&self.parts.peers, self.key(), set, &committee.nodes);
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
+                () = &mut reached => return Ok(Some(Ended::Over)),
+                answers = inquiry.answered() => {
+                    let (key, chain, signed) = (self.key(), self.parts.chain, self.signed.progress());
+                    let before = self.standing;
+                    self.standing = before.after(&Findings { key, chain, set, height, signed, answers });
+                    self.log_standing(before);
+                    return Ok(None);
+                }
+                inbound = self.arrivals.next() => self.hear_early(inbound, committee),
+            }
+        }
+    }
+
+    fn log_standing(&self, before: Standing) {
+        match self.standing {
+            Standing::Silent { from, again: true } => tracing::error!(
+                %from,
+                "the other validators have heard more of this one than it remembers: its disk is from the past, or \
+                 another process signs with its key. It signs nothing until the chain is past what it may have signed"
+            ),
+            standing => tracing::info!(?before, ?standing, "asked the other validators what they have heard"),
+        }
+    }
+
+    fn key(&self) -> VoteKey {
+        self.parts.key.public()
+    }
+
+    /// Who else decides, for questions about blocks.
+    fn others(&self, committee: &Committee) -> Vec<NodeId> {
+        let local = self.parts.peers.local();
+        committee.nodes.values().copied().filter(|node| *node != local).collect()
+    }
+
+    /// Takes a request while no engine runs: questions are answered, messages kept for later.
+    fn hear_early(&mut self, inbound: Inbound, committee: &Committee) {
+        let Some((from, request, body)) = self.open(inbound, committee.height, |_| None) else { return };
+        self.keep(from, (request, body), committee, committee.height);
+    }
+
+    /// Reads and answers a request; what is left is a message, with who brought it. `find` knows blocks.
+    fn open(
+        &self,
+        inbound: Inbound,
+        height: Height,
+        find: impl FnOnce(&Request) -> Option<Frame>,
+    ) -> Option<(NodeId, Request, Bytes)> {
+        let Inbound { from, request, reply, .. } = inbound;
+        let message = match request.decode::<Request>() {
+            Ok(message) => message,
+            Err(error) => {
+                reply.refuse(&Refusal::new(Code::BadRequest, error));
+                return None;
+            }
+        };
+        match &message {
+            Request::LastSeen(key) => reply.send(answer(Response::Seen(self.seen(key, height)), Bytes::new())),
+            Request::Block { .. } => match find(&message) {
+                Some(frame) => reply.send(frame),
+                None => reply.refuse(&Refusal::new(Code::NotFound, "this block is not proposed here")),
+            },
+            Request::Proposal(_) | Request::Vote(_) | Request::Polka(_) | Request::Round(_) => {
+                reply.send(answer(Response::Taken, Bytes::new()));
+                return Some((from, message, request.body));
+            }
+        }
+        None
+    }
+
+    fn seen(&self, key: &VoteKey, height: Height) -> Seen {
+        self.heard.seen(key, height)
+    }
+
+    /// Keeps a message of height `now` or a later one, when a validator signed it.
+    fn keep(&mut self, from: NodeId, message: (Request, Bytes), committee: &Committee, now: Height) {
+        let set = committee.rotation.set();
+        let (key, height, message) = match message {
+            (Request::Vote(signed), _) => (signed.voter, signed.vote.height, Message::Vote(signed)),
+            (Request::Proposal(signed), block) => {
+                (signed.proposer, signed.proposal.height, Message::Proposal(signed, block))
+            }
+            _ => return,
+        };
+        if height < now || set.power(&key).is_none() {
+            return;
+        }
+        let (verified, said) = match &message {
+            Message::Vote(signed) => (signed.verify(&self.parts.chain), Statement::from(signed)),
+            Message::Proposal(signed, _) => (signed.verify(&self.parts.chain), Statement::from(signed)),
+        };
+        if verified.is_err() {
+            return;
+        }
+        if key == self.key() && height > committee.height {
+            self.doubt(&said, false);
+            return;
+        }
+        if height > committee.height {
+            self.behind.note(from, height.0 - committee.height.0, Instant::now());
+        }
+        match &message {
+            Message::Vote(signed) => self.heard.note_vote(signed),
+            Message::Proposal(signed, _) => self.heard.note_proposal(signed),
+        }
+        self.heard.keep(message, now);
+    }
+
+    /// A message with this validator's signature came from elsewhere. What an earlier life of it said may come back;
+    /// what neither this nor an earlier one said, another process did. Returns whether that is so.
+    fn doubt(&mut self, said: &Statement, own: bool) -> bool {
+        let foreign = !own && self.standing == Standing::Speaks && Some(said.progress()) > self.born;
+        if foreign {
+            self.standing = Standing::Banished;
+            tracing::error!(
+                ?said,
+                "another process signs with this validator's key: this one signs nothing any more. Stop one of the two, \
+                 then restart this one"
+            );
+        }
+        foreign
+    }
+}
+
+/// The frame that answers with `head` and `body`.
+fn answer(head: Response, body: Bytes) -> Frame {
+    Frame::new(&Ok::<Response, Refusal>(head), body)
+}
+
+/// Names a node in the log as operators know it.
+fn name(node: &NodeId) -> String {
+    peer_id_text(node)
+}

@@ -1,0 +1,404 @@
+//! What this validator has signed last: written down before it leaves, so that it never says two things of one round.
+//!
+//! In goes what the engine wants signed, out comes a signature, or a [`Refused`]. [`SignState`] is pure; a
+//! [`SignStore`] keeps it, in a file beside the vote key ([`SignFile`]) or in memory ([`SignMemory`]). Not here: what a
+//! validator does whose file is missing or old ([`super::standing`]).
+//!
+//! What is signed goes forward only: by height, then round, then proposal, prevote, precommit. The same content again
+//! gets the same signature; anything else that is not further on is refused.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    io,
+    os::unix::fs::{FileExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use ostrakon_proto::{
+    codec,
+    id::{ChainId, Height},
+    ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
+    sign::{Keypair, Purpose, Signature},
+};
+
+/// How far a validator has come: height, round, and step within the round.
+pub(super) type Progress = (Height, u32, u8);
+
+/// What is signed: a proposal or a vote.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Statement {
+    /// A proposal.
+    Proposal(BlockProposal),
+    /// A vote.
+    Vote(Vote),
+}
+
+impl Statement {
+    /// How far who says this has come.
+    pub(super) fn progress(&self) -> Progress {
+        match self {
+            Self::Proposal(proposal) => (proposal.height, proposal.round, 0),
+            Self::Vote(Vote { kind: VoteKind::Prevote, height, round, .. }) => (*height, *round, 1),
+            Self::Vote(Vote { kind: VoteKind::Precommit, height, round, .. }) => (*height, *round, 2),
+        }
+    }
+}
+
+impl From<&SignedVote> for Statement {
+    fn from(signed: &SignedVote) -> Self {
+        Self::Vote(signed.vote)
+    }
+}
+
+impl From<&SignedProposal> for Statement {
+    fn from(signed: &SignedProposal) -> Self {
+        Self::Proposal(signed.proposal)
+    }
+}
+
+/// Why something is not signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub(super) enum Refused {
+    /// Something else was signed at this very place: two signatures would convict this validator.
+    #[error("something else is signed for this height, round and step already")]
+    Conflict,
+    /// What was signed is further on.
+    #[error("a later height, round or step is signed already")]
+    Backwards,
+}
+
+/// The last proposal, prevote and precommit that were signed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct SignState {
+    proposal: Option<(BlockProposal, Signature)>,
+    prevote: Option<(Vote, Signature)>,
+    precommit: Option<(Vote, Signature)>,
+}
+
+impl SignState {
+    /// How far this validator has come; `None` when it never signed.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        let proposal = self.proposal.map(|(proposal, _)| Statement::Proposal(proposal));
+        let votes = [self.prevote, self.precommit].into_iter().flatten().map(|(vote, _)| Statement::Vote(vote));
+        proposal.into_iter().chain(votes).map(|said| said.progress()).max()
+    }
+
+    /// What of it is of this height.
+    pub(super) fn of_height(&self, height: Height) -> impl Iterator<Item = Statement> {
+        let proposal = self.proposal.map(|(proposal, _)| Statement::Proposal(proposal));
+        let votes = [self.prevote, self.precommit].into_iter().flatten().map(|(vote, _)| Statement::Vote(vote));
+        proposal.into_iter().chain(votes).filter(move |said| said.progress().0 == height)
+    }
+
+    /// Signs `said`, and remembers it. Nothing may leave before the state is kept.
+    ///
+    /// # Errors
+    /// [`Refused`] when it contradicts or precedes what is signed.
+    pub(super) fn sign(&mut self, said: Statement, key: &Keypair, chain: &ChainId) -> Result<Signature, Refused> {
+        if let Some(signature) = self.signature(&said) {
+            return Ok(signature);
+        }
+        match self.progress().map(|last| said.progress().cmp(&last)) {
+            None | Some(std::cmp::Ordering::Greater) => {}
+            Some(std::cmp::Ordering::Equal) => return Err(Refused::Conflict),
+            Some(std::cmp::Ordering::Less) => return Err(Refused::Backwards),
+        }
+        let signature = match said {
+            Statement::Proposal(proposal) => key.sign(Purpose::Proposal, chain, &proposal),
+            Statement::Vote(vote) => key.sign(Purpose::Vote, chain, &vote),
+        };
+        self.remember(said, signature);
+        Ok(signature)
+    }
+
+    /// The signature over exactly this, when it is one of the last.
+    pub(super) fn signature(&self, said: &Statement) -> Option<Signature> {
+        let vote = |last: &Option<(Vote, Signature)>, vote: &Vote| last.filter(|(last, _)| last == vote);
+        match said {
+            Statement::Proposal(proposal) => self.proposal.filter(|(last, _)| last == proposal).map(|last| last.1),
+            Statement::Vote(cast) if cast.kind == VoteKind::Prevote => vote(&self.prevote, cast).map(|last| last.1),
+            Statement::Vote(cast) => vote(&self.precommit, cast).map(|last| last.1),
+        }
+    }
+
+    fn remember(&mut self, said: Statement, signature: Signature) {
+        match said {
+            Statement::Proposal(proposal) => self.proposal = Some((proposal, signature)),
+            Statement::Vote(vote) if vote.kind == VoteKind::Prevote => self.prevote = Some((vote, signature)),
+            Statement::Vote(vote) => self.precommit = Some((vote, signature)),
+        }
+    }
+
+    /// The bytes to keep.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        codec::encode(self)
+    }
+
+    /// The state that was kept as these bytes.
+    ///
+    /// # Errors
+    /// [`codec::DecodeError`] when they are none.
+    pub(super) fn decode(bytes: &[u8]) -> Result<Self, codec::DecodeError> {
+        codec::decode(bytes, PAYLOAD)
+    }
+}
+
+/// Where the state is kept. One write at a time; what [`SignStore::save`] returned from survives every crash.
+pub trait SignStore: Send + Sync + std::fmt::Debug + 'static {
+    /// What was saved last; `None` when nothing ever was.
+    ///
+    /// # Errors
+    /// When it can not be read.
+    fn load(&self) -> io::Result<Option<Vec<u8>>>;
+
+    /// Replaces what was saved, durably.
+    ///
+    /// # Errors
+    /// When it can not be written: nothing may be signed any more.
+    fn save(&self, bytes: &[u8]) -> io::Result<()>;
+}
+
+/// Bytes of a state at most.
+const PAYLOAD: usize = 900;
+/// Bytes of one of the file's two slots: number, length, checksum, payload.
+const SLOT: usize = 1024;
+const HEAD: usize = 8 + 4 + 32;
+
+/// A file with two slots, written in turn: whatever happens while one is written, the other is whole.
+#[derive(Debug)]
+pub struct SignFile {
+    file: File,
+    /// The number of the newest slot.
+    newest: Mutex<u64>,
+}
+
+/// Why a sign-state file is not opened.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum OpenSignFileError {
+    /// Another process signs with the key.
+    #[error("{} is in use: another process is this validator already", path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The disk refuses.
+    #[error("can not open {}", path.display())]
+    Disk {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl SignFile {
+    /// Opens or makes the file, for this process alone.
+    ///
+    /// # Errors
+    /// [`OpenSignFileError`] says what to do.
+    pub fn open(path: &Path) -> Result<Self, OpenSignFileError> {
+        let disk = |source| OpenSignFileError::Disk { path: path.to_owned(), source };
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path);
+        let file = opened.map_err(disk)?;
+        file.try_lock().map_err(|error| match error {
+            TryLockError::WouldBlock => OpenSignFileError::InUse { path: path.to_owned() },
+            TryLockError::Error(source) => disk(source),
+        })?;
+        if let Some(dir) = path.parent() {
+            File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk)?;
+        }
+        let newest = slots(&file).map_err(disk)?.map_or(0, |(number, _)| number);
+        Ok(Self { file, newest: Mutex::new(newest) })
+    }
+}
+
+impl SignStore for SignFile {
+    fn load(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(slots(&self.file)?.map(|(_, payload)| payload))
+    }
+
+    fn save(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = newest.checked_add(1).ok_or(io::ErrorKind::InvalidInput)?;
+        let length = u32::try_from(bytes.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+        if bytes.len() > PAYLOAD {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let mut slot = number.to_le_bytes().to_vec();
+        slot.extend_from_slice(&length.to_le_bytes());
+        slot.extend_from_slice(&checksum(number, bytes));
+        slot.extend_from_slice(bytes);
+        slot.resize(SLOT, 0);
+        self.file.write_all_at(&slot, offset(number))?;
+        self.file.sync_data()?;
+        *newest = number;
+        Ok(())
+    }
+}
+
+fn offset(number: u64) -> u64 {
+    number % 2 * 1024
+}
+
+fn checksum(number: u64, payload: &[u8]) -> [u8; 32] {
+    let mut hasher = blake3_keyed();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(payload);
+    hasher.finalize().into()
+}
+
+fn blake3_keyed() -> blake3::Hasher {
+    blake3::Hasher::new_derive_key("ostrakon sign state 1")
+}
+
+/// The newest slot that is whole.
+fn slots(file: &File) -> io::Result<Option<(u64, Vec<u8>)>> {
+    let mut bytes = vec![0; 2 * SLOT];
+    let mut read = 0;
+    while read < bytes.len() {
+        match file.read_at(&mut bytes[read..], u64::try_from(read).map_err(io::Error::other)?)? {
+            0 => break,
+            more => read += more,
+        }
+    }
+    Ok(bytes.chunks_exact(SLOT).filter_map(slot).max_by_key(|(number, _)| *number))
+}
+
+fn slot(bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
+    let number = u64::from_le_bytes(bytes[..8].try_into().ok()?);
+    let length = usize::try_from(u32::from_le_bytes(bytes[8..12].try_into().ok()?)).ok()?;
+    let payload = bytes.get(HEAD..HEAD.checked_add(length)?)?;
+    (number > 0 && bytes[12..HEAD] == checksum(number, payload)).then(|| (number, payload.to_vec()))
+}
+
+/// A state in memory, for simulated machines.
+#[derive(Debug, Default)]
+pub struct SignMemory {
+    bytes: Mutex<Option<Vec<u8>>>,
+}
+
+impl SignStore for SignMemory {
+    fn load(&self) -> io::Result<Option<Vec<u8>>> {
+        Ok(self.bytes.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+
+    fn save(&self, bytes: &[u8]) -> io::Result<()> {
+        *self.bytes.lock().unwrap_or_else(PoisonError::into_inner) = Some(bytes.to_vec());
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::id::BlockId;
+
+    use super::*;
+
+    fn vote(kind: VoteKind, height: u64, round: u32, block: Option<u8>) -> Statement {
+        let block = block.map(|byte| BlockId::new([byte; 32]));
+        Statement::Vote(Vote { kind, height: Height(height), round, block })
+    }
+
+    fn proposal(height: u64, round: u32, block: u8) -> Statement {
+        let block = BlockId::new([block; 32]);
+        Statement::Proposal(BlockProposal { height: Height(height), round, valid_round: None, block })
+    }
+
+    /// Signs `before`, then `said`.
+    fn check(before: &[Statement], said: Statement, expect: Result<(), Refused>) {
+        let (key, chain) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]));
+        let mut state = SignState::default();
+        for said in before {
+            state.sign(*said, &key, &chain).expect("in order");
+        }
+        let (kept, signed) = (state.clone(), state.sign(said, &key, &chain));
+        assert_eq!(signed.map(|_| ()), expect, "{said:?} after {before:?}");
+        if expect.is_err() {
+            assert_eq!(state, kept, "a refusal changes nothing");
+        }
+        assert_eq!(SignState::decode(&state.encode()), Ok(state));
+    }
+
+    #[test]
+    fn what_is_signed_goes_forward_only() {
+        use VoteKind::{Precommit, Prevote};
+        let prevote = vote(Prevote, 5, 1, Some(1));
+        check(&[], prevote, Ok(()));
+        check(&[prevote], prevote, Ok(()));
+        check(&[prevote], vote(Prevote, 5, 1, None), Err(Refused::Conflict));
+        check(&[prevote], vote(Prevote, 5, 1, Some(2)), Err(Refused::Conflict));
+        check(&[prevote], vote(Prevote, 5, 0, Some(1)), Err(Refused::Backwards));
+        check(&[prevote], vote(Precommit, 4, 9, None), Err(Refused::Backwards));
+        check(&[prevote], proposal(5, 1, 1), Err(Refused::Backwards));
+        check(&[prevote], vote(Precommit, 5, 1, None), Ok(()));
+        check(&[prevote], vote(Prevote, 5, 2, None), Ok(()));
+        check(&[prevote], proposal(5, 2, 1), Ok(()));
+        check(&[prevote], vote(Prevote, 6, 0, None), Ok(()));
+        check(&[proposal(5, 1, 1), prevote, vote(Precommit, 5, 1, None)], prevote, Ok(()));
+        check(&[proposal(5, 1, 1)], proposal(5, 1, 2), Err(Refused::Conflict));
+        check(&[prevote, vote(Precommit, 5, 1, None)], vote(Precommit, 5, 1, Some(1)), Err(Refused::Conflict));
+        check(&[prevote, vote(Prevote, 5, 2, None)], prevote, Err(Refused::Backwards));
+    }
+
+    #[test]
+    fn the_same_content_has_the_same_signature() {
+        let (key, chain, mut state) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]), SignState::default());
+        let said = vote(VoteKind::Prevote, 1, 0, None);
+        let first = state.sign(said, &key, &chain).expect("signed");
+        let mut restarted = SignState::decode(&state.encode()).expect("kept");
+        assert_eq!(restarted.sign(said, &key, &chain), Ok(first));
+        assert_eq!(restarted.signature(&vote(VoteKind::Prevote, 1, 0, Some(1))), None);
+    }
+
+    #[test]
+    fn the_largest_state_fits() {
+        let (key, chain, mut state) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]), SignState::default());
+        let all = Statement::Proposal(BlockProposal {
+            height: Height(1),
+            round: 1,
+            valid_round: Some(0),
+            block: BlockId::new([1; 32]),
+        });
+        for said in [all, vote(VoteKind::Prevote, 1, 1, Some(1)), vote(VoteKind::Precommit, 1, 1, Some(1))] {
+            state.sign(said, &key, &chain).expect("in order");
+        }
+        assert!(state.encode().len() <= PAYLOAD);
+    }
+
+    #[test]
+    fn a_write_that_is_torn_anywhere_leaves_the_one_before() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sign-state");
+        let store = SignFile::open(&path).expect("new");
+        assert_eq!(store.load().expect("reads"), None);
+        store.save(b"first").expect("writes");
+        store.save(b"second").expect("writes");
+        let before = std::fs::read(&path).expect("reads");
+        store.save(b"third").expect("writes");
+        let after = std::fs::read(&path).expect("reads");
+        drop(store);
+        for cut in 0..=after.len() {
+            let torn: Vec<u8> =
+                (0..after.len()).map(|at| if at < cut { after[at] } else { before.get(at).copied().unwrap_or(0) }).collect();
+            std::fs::write(&path, &torn).expect("writes");
+            let loaded = SignFile::open(&path).expect("opens").load().expect("reads").expect("something");
+            assert!(loaded == b"third" || (loaded == b"second" && torn != after), "cut at {cut}");
+        }
+        assert_eq!(SignFile::open(&path).expect("opens").load().expect("reads").as_deref(), Some(&b"third"[..]));
+    }
+
+    #[test]
+    fn one_process_signs() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sign-state");
+        let held = SignFile::open(&path).expect("new");
+        assert!(matches!(SignFile::open(&path), Err(OpenSignFileError::InUse { .. })));
+        drop(held);
+        assert!(SignFile::open(&path).is_ok());
+    }
+}

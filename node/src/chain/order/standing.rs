@@ -1,0 +1,254 @@
+//! Whether this validator may speak: one whose memory may be old must not, lest it contradicts itself.
+//!
+//! A disk that is restored from an image, a machine that is cloned or a directory that was emptied remembers less than
+//! the others have heard. So a validator that starts asks them first ([`Inquiry`]); what it may do then is decided by
+//! [`Standing::after`], which is pure. Not here: the memory itself ([`super::sign_state`]).
+//!
+//! Silence ends where nothing can be contradicted any more: the others' newest message of this validator is of height
+//! H; the one above is decided without it; then they are asked again. A second process with the same key goes on
+//! speaking, so that its height goes on, too, and this one stays silent for good.
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use ostrakon_net::Peers;
+use ostrakon_proto::{
+    id::{ChainId, Height, NodeId, VoteKey},
+    ledger::vote::ValidatorSet,
+    wire::{
+        Frame, Protocol, Refusal,
+        consensus::{Request, Response, Seen},
+    },
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::sign_state::{Progress, Statement};
+
+/// How long those who did not answer yet may still do so once two thirds have.
+const GRACE: Duration = Duration::from_secs(1);
+/// How long one question may take, and the pause before it is asked again.
+const PATIENCE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// Whether this validator may speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It has just started and asked nobody yet.
+    Unknown,
+    /// It may.
+    Speaks,
+    /// Not below this height.
+    Silent {
+        /// The first height at which it may.
+        from: Height,
+        /// Whether it first asks again.
+        again: bool,
+    },
+    /// Another process speaks with its key: not before it is restarted.
+    Banished,
+}
+
+/// What is known when the others have answered.
+#[derive(Debug)]
+pub(super) struct Findings<'a> {
+    /// This validator.
+    pub(super) key: VoteKey,
+    /// The network.
+    pub(super) chain: ChainId,
+    /// Who decides now.
+    pub(super) set: &'a ValidatorSet,
+    /// The height above this ledger's tip.
+    pub(super) height: Height,
+    /// What this validator remembers to have signed last.
+    pub(super) signed: Option<Progress>,
+    /// What the others say.
+    pub(super) answers: &'a BTreeMap<VoteKey, Seen>,
+}
+
+impl Standing {
+    /// What follows from the findings of one who stood like this.
+    pub(super) fn after(self, findings: &Findings<'_>) -> Self {
+        let heard = findings.answers.values().filter_map(|seen| findings.newest(seen)).max();
+        let now = findings.network().max(findings.height);
+        let is_first = self == Self::Unknown;
+        let lost = is_first && findings.signed.is_none() && now > Height(1);
+        let heard_more = heard.filter(|heard| findings.signed.is_none_or(|signed| signed < *heard));
+        let bound = heard_more.map(|(height, _, _)| height).max(lost.then_some(now));
+        match bound.map(|bound| Height(bound.0.saturating_add(2))) {
+            Some(from) if from > findings.height => Self::Silent { from, again: true },
+            // What is decided needs no vote, and what was said of it may be forgotten by all.
+            _ if now > findings.height => Self::Silent { from: now, again: false },
+            _ => Self::Speaks,
+        }
+    }
+}
+
+impl Findings<'_> {
+    /// The newest that one answer has of this validator, as its signature proves.
+    fn newest(&self, seen: &Seen) -> Option<Progress> {
+        let own_vote = seen.vote.filter(|signed| signed.voter == self.key && signed.verify(&self.chain).is_ok());
+        let own_proposal =
+            seen.proposal.filter(|signed| signed.proposer == self.key && signed.verify(&self.chain).is_ok());
+        let vote = own_vote.map(|signed| Statement::from(&signed).progress());
+        vote.max(own_proposal.map(|signed| Statement::from(&signed).progress()))
+    }
+
+    /// The highest height that more than a third of the power say to be at or above: one of them is honest.
+    fn network(&self) -> Height {
+        let mut claims: Vec<(Height, u128)> = self
+            .answers
+            .iter()
+            .map(|(key, seen)| (seen.height, u128::from(self.set.power(key).unwrap_or(0))))
+            .collect();
+        claims.sort_by_key(|(height, _)| std::cmp::Reverse(*height));
+        let mut power = 0;
+        let enough = claims.into_iter().find(|(_, more)| {
+            power += more;
+            power * 3 > self.set.total()
+        });
+        enough.map_or(Height(0), |(height, _)| height)
+    }
+}
+
+/// Questions to all other validators: what have you heard of me?
+pub(super) struct Inquiry {
+    asked: FuturesUnordered<BoxFuture<'static, (VoteKey, Seen)>>,
+    answers: BTreeMap<VoteKey, Seen>,
+    /// Power that has answered, with this validator's own.
+    power: u128,
+    set: ValidatorSet,
+    /// When it is over, once enough have answered.
+    until: Option<Instant>,
+}
+
+impl fmt::Debug for Inquiry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inquiry").field("answers", &self.answers).finish_non_exhaustive()
+    }
+}
+
+impl Inquiry {
+    /// Asks the validators of `set` other than `key` at their nodes.
+    pub(super) fn new(
+        peers: &Arc<dyn Peers>,
+        key: VoteKey,
+        set: &ValidatorSet,
+        nodes: &BTreeMap<VoteKey, NodeId>,
+    ) -> Self {
+        let others = nodes.iter().filter(|(other, _)| **other != key && set.power(other).is_some());
+        let asked = others.map(|(other, node)| ask(Arc::clone(peers), *other, *node, key)).collect();
+        let power = set.power(&key).map_or(0, u128::from);
+        Self { asked, answers: BTreeMap::new(), power, set: set.clone(), until: None }
+    }
+
+    /// Waits until two thirds of the power have answered, and the others have had a moment more: without two thirds no
+    /// block is decided anyway. Cancel-safe.
+    pub(super) async fn answered(&mut self) -> &BTreeMap<VoteKey, Seen> {
+        loop {
+            if self.until.is_none() && self.set.is_quorum(self.power) {
+                self.until = Some(Instant::now() + GRACE);
+            }
+            let over = async {
+                match self.until {
+                    Some(until) => tokio::time::sleep_until(until).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                next = self.asked.next() => {
+                    let Some((key, seen)) = next else { break };
+                    self.power += self.set.power(&key).map_or(0, u128::from);
+                    self.answers.insert(key, seen);
+                }
+                () = over => break,
+            }
+        }
+        &self.answers
+    }
+}
+
+fn ask(peers: Arc<dyn Peers>, other: VoteKey, node: NodeId, key: VoteKey) -> BoxFuture<'static, (VoteKey, Seen)> {
+    Box::pin(async move {
+        loop {
+            let question = Frame::new(&Request::LastSeen(key), Bytes::new());
+            if let Ok(Ok(frame)) = timeout(PATIENCE, peers.call(node, Protocol::Consensus, question)).await
+                && let Ok(Ok(Response::Seen(seen))) = frame.decode::<Result<Response, Refusal>>()
+            {
+                return (other, seen);
+            }
+            sleep(PAUSE).await;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_proto::{
+        ledger::vote::{SignedVote, Vote, VoteKind},
+        sign::Keypair,
+    };
+
+    use super::*;
+
+    const CHAIN: ChainId = ChainId::new([1; 32]);
+
+    fn key(seed: u8) -> Keypair {
+        Keypair::from_seed(&[seed; 32])
+    }
+
+    /// An answer of one who is at `height` and has a vote of `seed` at a height.
+    fn seen(height: u64, vote: Option<(u8, u64)>) -> Seen {
+        let vote = vote.map(|(seed, height)| {
+            let vote = Vote { kind: VoteKind::Prevote, height: Height(height), round: 0, block: None };
+            SignedVote::sign(vote, &key(seed), &CHAIN)
+        });
+        Seen { height: Height(height), proposal: None, vote }
+    }
+
+    fn check(before: Standing, (height, signed): (u64, Option<u64>), answers: &[Seen], expect: Standing) {
+        let set = ValidatorSet::new((1..=4).map(|seed| (key(seed).public(), 1)));
+        let answers = (2..).zip(answers).map(|(seed, seen)| (key(seed).public(), seen.clone())).collect();
+        let findings = Findings {
+            key: key(1).public(),
+            chain: CHAIN,
+            set: &set,
+            height: Height(height),
+            signed: signed.map(|height| (Height(height), 0, 1)),
+            answers: &answers,
+        };
+        assert_eq!(before.after(&findings), expect, "{before:?} {findings:?}");
+    }
+
+    #[test]
+    fn whoever_remembers_all_may_speak() {
+        let start = Standing::Unknown;
+        check(start, (1, None), &[seen(1, None), seen(1, None), seen(1, None)], Standing::Speaks);
+        check(start, (7, Some(7)), &[seen(7, Some((1, 7))), seen(7, None), seen(7, None)], Standing::Speaks);
+        check(start, (7, Some(6)), &[seen(7, Some((1, 6))), seen(6, None)], Standing::Speaks);
+        let behind = Standing::Silent { from: Height(9), again: false };
+        check(start, (7, Some(6)), &[seen(9, Some((1, 6))), seen(9, None), seen(8, None)], behind);
+    }
+
+    #[test]
+    fn whoever_forgot_something_is_silent() {
+        let (start, silent) = (Standing::Unknown, |from| Standing::Silent { from: Height(from), again: true });
+        check(start, (7, Some(6)), &[seen(7, Some((1, 7))), seen(7, None), seen(7, None)], silent(9));
+        check(start, (7, None), &[seen(7, None), seen(7, None), seen(7, None)], silent(9));
+        check(start, (1, None), &[seen(20, None), seen(20, None), seen(20, None)], silent(22));
+        check(start, (1, None), &[seen(1, Some((1, 1))), seen(1, None), seen(1, None)], silent(3));
+        check(silent(9), (9, None), &[seen(9, Some((1, 7))), seen(9, None), seen(9, None)], Standing::Speaks);
+        check(silent(9), (9, None), &[seen(9, None), seen(9, None), seen(9, None)], Standing::Speaks);
+        check(silent(9), (9, None), &[seen(9, Some((1, 9))), seen(9, None), seen(9, None)], silent(11));
+    }
+
+    #[test]
+    fn a_single_liar_silences_nobody() {
+        let answers = [seen(u64::MAX, Some((2, u64::MAX))), seen(7, None), seen(7, None)];
+        check(Standing::Unknown, (7, Some(6)), &answers, Standing::Speaks);
+        let mut forged = seen(7, Some((3, 50)));
+        forged.vote.as_mut().expect("some").voter = key(1).public();
+        check(Standing::Unknown, (7, Some(6)), &[forged, seen(7, None), seen(7, None)], Standing::Speaks);
+    }
+}

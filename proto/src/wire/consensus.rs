@@ -1,0 +1,131 @@
+//! consensus/1: what validators say to each other until a block is decided.
+//!
+//! Every message is signed by the vote key of who says it, so that it counts whoever brings it. The body of
+//! [`Request::Proposal`] and of [`Response::Block`] is the whole block, canonical. Decided blocks are
+//! [`super::chain`]'s.
+
+use std::collections::BTreeMap;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    id::{BlockId, Height, VoteKey},
+    ledger::vote::{SignedProposal, SignedVote, Vote, VoteKind},
+    sign::Signature,
+};
+
+/// A request of consensus/1.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Request {
+    /// A block is proposed; it is the body.
+    Proposal(SignedProposal),
+    /// A vote is cast.
+    Vote(SignedVote),
+    /// More than two thirds prevote for one block.
+    Polka(Polka),
+    /// Why the sender is in a later round.
+    Round(RoundProof),
+    /// The proposal of this block and the block itself, as [`Response::Block`].
+    Block {
+        /// Of which height.
+        height: Height,
+        /// Which.
+        block: BlockId,
+    },
+    /// The newest that the node has heard of this validator, as [`Response::Seen`]. A validator that lost its memory
+    /// asks so whether it has spoken since.
+    LastSeen(VoteKey),
+}
+
+/// An answer of consensus/1.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Response {
+    /// The message is taken, which is not to say that it is believed.
+    Taken,
+    /// How the block was proposed; the body is the block.
+    Block(SignedProposal),
+    /// What was asked for.
+    Seen(Seen),
+}
+
+/// The prevotes of more than two thirds for one block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Polka {
+    /// Of which height.
+    pub height: Height,
+    /// In which round they were cast.
+    pub round: u32,
+    /// For which block.
+    pub block: BlockId,
+    /// The prevotes' signatures.
+    pub signatures: BTreeMap<VoteKey, Signature>,
+}
+
+impl Polka {
+    /// The prevotes.
+    pub fn votes(&self) -> impl Iterator<Item = SignedVote> {
+        let vote =
+            Vote { kind: VoteKind::Prevote, height: self.height, round: self.round, block: Some(self.block) };
+        self.signatures.iter().map(move |(voter, signature)| SignedVote { voter: *voter, vote, signature: *signature })
+    }
+}
+
+/// Why a round is entered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum RoundReason {
+    /// More than a third has voted in it.
+    Skip,
+    /// More than two thirds precommit in the round before.
+    Precommits,
+}
+
+/// Votes because of which a later round is entered.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct RoundProof {
+    /// Of which height.
+    pub height: Height,
+    /// The round of the votes.
+    pub round: u32,
+    /// What they show.
+    pub reason: RoundReason,
+    /// The votes, one of each validator.
+    pub votes: Vec<SignedVote>,
+}
+
+/// What a node has heard of a validator.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Seen {
+    /// The height that the node decides now; all below are decided.
+    pub height: Height,
+    /// The newest proposal.
+    pub proposal: Option<SignedProposal>,
+    /// The newest vote.
+    pub vote: Option<SignedVote>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{codec, limits, sign::Keypair};
+
+    #[test]
+    fn the_votes_of_two_hundred_fit_a_head() {
+        let chain = crate::id::ChainId::new([1; 32]);
+        let vote =
+            Vote { kind: VoteKind::Precommit, height: Height(7), round: 2, block: Some(BlockId::new([9; 32])) };
+        let signed = |seed: u8| SignedVote::sign(vote, &Keypair::from_seed(&[seed; 32]), &chain);
+        let votes: Vec<SignedVote> = (0..200).map(signed).collect();
+        let proof = RoundProof { height: Height(7), round: 2, reason: RoundReason::Precommits, votes };
+        assert!(codec::encode(&Request::Round(proof)).len() <= limits::HEAD);
+    }
+
+    #[test]
+    fn a_polka_is_its_votes() {
+        let (chain, key) = (crate::id::ChainId::new([1; 32]), Keypair::from_seed(&[3; 32]));
+        let (height, round, block) = (Height(7), 2, BlockId::new([9; 32]));
+        let cast = SignedVote::sign(Vote { kind: VoteKind::Prevote, height, round, block: Some(block) }, &key, &chain);
+        let signatures = [(cast.voter, cast.signature)].into();
+        let polka = Polka { height, round, block, signatures };
+        assert_eq!(polka.votes().collect::<Vec<_>>(), [cast]);
+    }
+}
