@@ -8,6 +8,8 @@
 //! <dir>/genesis.toml   the network
 //! <dir>/node.key       seed of the node's key, 64 hexadecimal digits
 //! <dir>/validator.key  seed of the keys that a validator votes with, on a validator only
+//! <dir>/consensus.wal  what a validator said and heard of the block being decided
+//! <dir>/sign-state     what a validator signed last; never restore it from a copy
 //! <dir>/store/         columns
 //! <dir>/chain/         the ledger
 //! <dir>/lock           held by the running node
@@ -37,6 +39,10 @@ pub const CONFIG_FILE: &str = "node.toml";
 pub const GENESIS_FILE: &str = "genesis.toml";
 /// Name of the node's key.
 pub const NODE_KEY_FILE: &str = "node.key";
+/// Name of the log of the block being decided.
+pub const CONSENSUS_LOG_FILE: &str = "consensus.wal";
+/// Name of what a validator remembers of what it signed.
+pub const SIGN_STATE_FILE: &str = "sign-state";
 /// Name of a validator's key.
 pub const VALIDATOR_KEY_FILE: &str = "validator.key";
 

@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::{
         Chain, ChainParts,
-        follow::{Follow, catch_up},
-        solo::Solo,
+        candidates::Candidates,
+        follow::Follow,
+        order::{Inbox, Order, OrderError, OrderParts, sign_state::SignStore, wal::Journal},
         store::{LedgerError, LedgerStore},
     },
     directory,
@@ -60,8 +61,8 @@ pub struct NodeParts {
     pub genesis: Genesis,
     /// Its key.
     pub keypair: Keypair,
-    /// What it votes with, if it is a validator.
-    pub validator: Option<ValidatorKeys>,
+    /// What it votes with, if it is or wants to be a validator.
+    pub validator: Option<ValidatorParts>,
     /// Whom it asks.
     pub peers: Arc<dyn Peers>,
     /// Who asks it.
@@ -76,6 +77,17 @@ pub struct NodeParts {
     pub clock: Clock,
     /// What its operator chose.
     pub settings: Settings,
+}
+
+/// What a validator votes with, and where it remembers what it said.
+#[derive(Debug)]
+pub struct ValidatorParts {
+    /// Its keys.
+    pub keys: ValidatorKeys,
+    /// The log of the height being decided.
+    pub journal: Arc<dyn Journal>,
+    /// What it signed last.
+    pub signatures: Arc<dyn SignStore>,
 }
 
 /// What a node's operator chose.
@@ -125,6 +137,9 @@ pub enum NodeError {
     /// Its ledger can not be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// It can not remember what it says.
+    #[error(transparent)]
+    Order(#[from] OrderError),
     /// An invariant is broken; what happened is in the log.
     #[error("a part of the node panicked: {0}")]
     Panicked(String),
@@ -150,13 +165,16 @@ impl Node {
         let NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings } =
             parts;
         genesis.validate()?;
-        let proposer = proposer_keys(&genesis, &keypair, validator)?;
+        check_keys(&genesis, keypair.public(), validator.as_ref())?;
         directory::learn_genesis(&*peers, &genesis);
         let (rules, peers_too) = (Rules::from(&genesis), Arc::clone(&peers));
         let chain = Chain::open(ChainParts { rules, ledger, workers: workers.clone(), peers: peers_too }).await;
         let (gate, credit) = (Gate::default(), Arc::new(Credit::default()));
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new() };
 
+        let known = known_nodes(&genesis, &peers.local());
+        let order = validator.map(|parts| order(&chain, parts, &known, (clock.clone(), settings.block_interval)));
+        let (order, inbox) = order.unzip();
         let serving = ServeParts {
             keypair: keypair.clone(),
             chain: chain.clone(),
@@ -164,10 +182,10 @@ impl Node {
             workers: workers.clone(),
             gate: gate.clone(),
             credit: Arc::clone(&credit),
+            order: inbox,
         };
         node.spawn_serve(Serve::new(serving), inbound);
-        let known = known_nodes(&genesis, &peers.local());
-        node.spawn_order(known, proposer, (clock.clone(), settings.block_interval));
+        node.spawn_ledger(known, order);
         let retention =
             Retention { chain: chain.clone(), node: keypair.public(), columns, workers, gate, credit, clock };
         let stop = node.stop.clone();
@@ -215,28 +233,15 @@ impl Node {
         });
     }
 
-    /// Makes blocks, if this node is who does, else follows those who have them.
-    fn spawn_order(
-        &mut self,
-        known: Vec<NodeId>,
-        proposer: Option<ValidatorKeys>,
-        (clock, interval): (Clock, Duration),
-    ) {
-        let (chain, stop) = (self.chain.clone(), self.stop.clone());
-        match proposer {
-            Some(keys) => {
-                self.tasks.spawn(async move {
-                    if let Some(caught_up) = stop.run_until_cancelled(catch_up(&chain, &known)).await {
-                        caught_up?;
-                        Solo::new(chain, keys, clock, interval).run(stop).await?;
-                    }
-                    Ok(())
-                });
-            }
-            None => {
-                self.tasks.spawn(async move { Ok(Follow::new(chain, known).run(stop).await?) });
-            }
+    /// Agrees on blocks, if this node may have a vote, and follows those who do while it has none.
+    fn spawn_ledger(&mut self, known: Vec<NodeId>, order: Option<Order>) {
+        let (chain, votes) = (self.chain.clone(), order.is_some());
+        if let Some(order) = order {
+            let stop = self.stop.clone();
+            self.tasks.spawn(async move { Ok(order.run(stop).await?) });
         }
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { Ok(Follow::new(chain, known, votes).run(stop).await?) });
     }
 
     /// Brings transactions to validators: at once, and again while they wait.
@@ -268,22 +273,39 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
     }
 }
 
-/// What this node votes with, if the genesis has it as a validator.
-fn proposer_keys(
-    genesis: &Genesis,
-    keypair: &Keypair,
-    keys: Option<ValidatorKeys>,
-) -> Result<Option<ValidatorKeys>, StartError> {
-    let node = keypair.public();
+/// The order of this node, and where the messages of others go.
+fn order(
+    chain: &Chain,
+    parts: ValidatorParts,
+    known: &[NodeId],
+    (clock, interval): (Clock, Duration),
+) -> (Order, Inbox) {
+    let ValidatorParts { keys, journal, signatures } = parts;
+    let (key, keys) = (keys.vote.clone(), Arc::new(keys));
+    let ledger = Arc::new(Candidates::new(chain.clone(), keys, clock, known.to_vec()));
+    Order::new(OrderParts {
+        chain: chain.rules().chain,
+        key,
+        ledger,
+        peers: chain.peers(),
+        workers: chain.workers(),
+        journal,
+        signatures,
+        interval,
+    })
+}
+
+/// A validator of the genesis has the key that the genesis has. Others may join later.
+fn check_keys(genesis: &Genesis, node: NodeId, parts: Option<&ValidatorParts>) -> Result<(), StartError> {
     let Some(validator) = genesis.validators.iter().find(|validator| validator.node == node) else {
-        return Ok(None);
+        return Ok(());
     };
-    let keys = keys.ok_or(StartError::NoValidatorKey { node })?;
+    let keys = &parts.ok_or(StartError::NoValidatorKey { node })?.keys;
     let (expected, have) = (validator.key, keys.vote.public());
     if have != expected || keys.beacon.public() != validator.beacon_key {
         return Err(StartError::OtherValidatorKey { node, expected, have });
     }
-    Ok(Some(keys))
+    Ok(())
 }
 
 /// The other nodes that the genesis names.

@@ -34,8 +34,11 @@ use ostrakon_proto::{
 use tokio::time::Instant;
 
 use crate::{
-    chain::memory::MemoryLedger,
-    node::{Clock, Node, NodeParts, Settings},
+    chain::{
+        memory::MemoryLedger,
+        order::{sign_state::SignMemory, wal::JournalMemory},
+    },
+    node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::Memory,
 };
 
@@ -57,6 +60,17 @@ pub(crate) struct World {
 pub(crate) struct Disk {
     pub(crate) columns: Arc<Memory>,
     pub(crate) ledger: Arc<MemoryLedger>,
+    pub(crate) journal: Arc<JournalMemory>,
+    pub(crate) signatures: Arc<SignMemory>,
+}
+
+impl Disk {
+    /// What node `number` votes with, if the genesis has it as a validator.
+    fn validator(&self, number: usize, genesis: &Genesis) -> Option<ValidatorParts> {
+        let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
+        let votes = genesis.validators.iter().any(|validator| validator.node == node_id(number));
+        votes.then(|| ValidatorParts { keys: validator_keys(number), journal, signatures })
+    }
 }
 
 pub(crate) fn node_key(number: usize) -> Keypair {
@@ -86,6 +100,11 @@ pub(crate) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> Decid
 }
 
 pub(crate) fn genesis(nodes: usize) -> Genesis {
+    voting(nodes, 1)
+}
+
+/// A genesis of this many providers, the first of which are validators.
+fn voting(nodes: usize, validators: usize) -> Genesis {
     let account = Keypair::from_seed(&[100; 32]).public();
     let provider = |number| GenesisProvider {
         owner: account,
@@ -95,15 +114,14 @@ pub(crate) fn genesis(nodes: usize) -> Genesis {
         capacity: 1 << 30,
         domain: domain(number),
     };
-    let keys = validator_keys(0);
-    let validator = GenesisValidator {
+    let validator = |number| GenesisValidator {
         owner: account,
-        key: keys.vote.public(),
-        node: node_id(0),
-        addresses: vec!["/memory/1".to_owned()],
-        beacon_key: keys.beacon.public(),
+        key: validator_keys(number).vote.public(),
+        node: node_id(number),
+        addresses: vec![format!("/memory/{}", number + 1)],
+        beacon_key: validator_keys(number).beacon.public(),
         bond: Params::default().validator_bond,
-        domain: domain(0),
+        domain: domain(number),
     };
     let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 3, ..Params::default() };
     Genesis {
@@ -112,7 +130,7 @@ pub(crate) fn genesis(nodes: usize) -> Genesis {
         bootstrap: Vec::new(),
         params,
         accounts: vec![GenesisAccount { account, balance: Amount(1_000_000_000) }],
-        validators: vec![validator],
+        validators: (0..validators).map(validator).collect(),
         providers: (0..nodes).map(provider).collect(),
     }
 }
@@ -120,12 +138,18 @@ pub(crate) fn genesis(nodes: usize) -> Genesis {
 impl World {
     /// A network of this many providers, the first of which is the validator. None runs yet.
     pub(crate) fn new(nodes: usize) -> Self {
+        Self::voting(nodes, 1)
+    }
+
+    /// A network of this many providers, the first of which are validators. None runs yet.
+    pub(crate) fn voting(nodes: usize, validators: usize) -> Self {
         let (net, account) = (SimNetwork::new(1, SimConfig::default()), Keypair::from_seed(&[100; 32]));
-        Self { genesis: genesis(nodes), net, account, began: Instant::now() }
+        Self { genesis: voting(nodes, validators), net, account, began: Instant::now() }
     }
 
     pub(crate) fn disk(&self) -> Disk {
-        Disk { columns: Arc::new(Memory::new(1 << 30)), ledger: Arc::new(MemoryLedger::new(&self.genesis)) }
+        let (columns, ledger) = (Arc::new(Memory::new(1 << 30)), Arc::new(MemoryLedger::new(&self.genesis)));
+        Disk { columns, ledger, journal: Arc::default(), signatures: Arc::default() }
     }
 
     pub(crate) async fn start(&self, number: usize, disk: &Disk) -> Node {
@@ -139,7 +163,7 @@ impl World {
         let parts = NodeParts {
             genesis: self.genesis.clone(),
             keypair: node_key(number),
-            validator: (number == 0).then(|| validator_keys(number)),
+            validator: disk.validator(number, &self.genesis),
             peers,
             inbound,
             columns: disk.columns.clone(),

@@ -1,8 +1,9 @@
-//! How a node that does not propose gets the blocks: from the proposer first, else from any node that has them.
+//! How a node that does not vote gets the blocks: from a validator first, else from any node that has them.
 //!
 //! In come decided blocks, each verified against the rules before it counts; out goes a ledger that grows. Who failed
-//! or lied rests for a while ([`Sources`], pure) and is named in the log. [`catch_up`] is the proposer's own question
-//! at its start: whether the others know blocks that its disk has lost.
+//! or lied rests for a while ([`Sources`], pure) and is named in the log. [`catch_up`] is the question
+//! of a validator that decides alone, at its start: whether the others know blocks that its disk has lost. [`pull`] is
+//! that of one which has missed some.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -49,15 +50,14 @@ struct Rest {
 }
 
 impl Sources {
-    /// `first` before `others`. The others' order differs from node to node, so that nobody is everybody's second.
-    pub fn new(local: &NodeId, first: NodeId, others: impl IntoIterator<Item = NodeId>) -> Self {
+    /// `first` before `others`. The order within each differs from node to node, so that nobody is everybody's first.
+    pub fn new(local: &NodeId, first: &[NodeId], others: impl IntoIterator<Item = NodeId>) -> Self {
         let distance = |node: &NodeId| std::array::from_fn::<u8, 32, _>(|at| node.bytes()[at] ^ local.bytes()[at]);
-        let mut order: Vec<NodeId> = others.into_iter().filter(|node| *node != first && node != local).collect();
-        order.sort_by_key(distance);
+        let place = |node: &NodeId| (!first.contains(node), distance(node));
+        let all = first.iter().copied().chain(others);
+        let mut order: Vec<NodeId> = all.filter(|node| node != local).collect();
+        order.sort_by_key(place);
         order.dedup();
-        if first != *local {
-            order.insert(0, first);
-        }
         Self { order, resting: BTreeMap::new() }
     }
 
@@ -112,12 +112,14 @@ pub struct Follow {
     chain: Chain,
     /// Nodes of the genesis: all that is known before the first block.
     known: Vec<NodeId>,
+    /// Whether an order runs beside it, which gets the blocks itself while this node is a validator.
+    votes: bool,
 }
 
 impl Follow {
-    /// Follows `chain`, from the proposer or else from `known` and the ledger's providers.
-    pub fn new(chain: Chain, known: Vec<NodeId>) -> Self {
-        Self { chain, known }
+    /// Follows `chain`, from its validators or else from `known` and the ledger's providers.
+    pub fn new(chain: Chain, known: Vec<NodeId>, votes: bool) -> Self {
+        Self { chain, known, votes }
     }
 
     /// Follows until `stop`.
@@ -127,6 +129,12 @@ impl Follow {
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let mut sources = self.sources().await;
         while !stop.is_cancelled() {
+            if self.chain.validators().contains(&self.chain.shared.peers.local()) && self.votes {
+                // The order gets the blocks, as long as this node has a vote.
+                let height = self.chain.head().height.next();
+                stop.run_until_cancelled(self.chain.wait(height)).await;
+                continue;
+            }
             let Some((node, from)) = sources.pick(Instant::now()) else {
                 stop.cancelled().await;
                 break;
@@ -150,7 +158,7 @@ impl Follow {
     async fn sources(&self) -> Sources {
         let registered = self.chain.read(|records| records.providers()).await;
         let others = self.known.iter().copied().chain(registered.into_iter().map(|provider| provider.node));
-        Sources::new(&self.chain.shared.peers.local(), self.chain.proposer(), others)
+        Sources::new(&self.chain.shared.peers.local(), &self.chain.validators(), others)
     }
 
     /// One question to `node`, given up when a better source is back at `until`, and what follows from the answer.
@@ -205,6 +213,26 @@ pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), Led
     Ok(())
 }
 
+/// Takes over the blocks that `node` has above the tip.
+///
+/// # Errors
+/// [`LedgerError`] when a block can not be kept.
+pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError> {
+    let asked = ask::blocks(&*chain.shared.peers, node, chain.head().height.next()).await;
+    let taken = match asked {
+        Ok(blocks) => take(chain, node, blocks).await,
+        Err(error) => Err(error.into()),
+    };
+    match taken {
+        Err(PullError::Ledger(error)) => Err(error),
+        Err(error) => {
+            tracing::debug!(%error, "no missed blocks from there");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
 async fn pull_to(chain: &Chain, node: NodeId, height: Height) -> Result<(), PullError> {
     while chain.head().height < height {
         let blocks = ask::blocks(&*chain.shared.peers, node, chain.head().height.next()).await?;
@@ -254,7 +282,7 @@ mod tests {
     fn the_first_is_preferred_and_failures_rest() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut sources = Sources::new(&node(0), node(9), [node(2), node(1), node(9), node(0), node(2)]);
+        let mut sources = Sources::new(&node(0), &[node(9)], [node(2), node(1), node(9), node(0), node(2)]);
         assert_eq!(sources.order, [node(9), node(1), node(2)]);
         assert_eq!(sources.pick(start), Some((node(9), start)));
         assert_eq!(sources.better_at(&node(1)), None);
@@ -278,11 +306,11 @@ mod tests {
     #[test]
     fn rests_end() {
         let start = Instant::now();
-        let mut sources = Sources::new(&node(0), node(9), []);
+        let mut sources = Sources::new(&node(0), &[node(9)], []);
         for _ in 0..100 {
             sources.failed(node(9), start);
         }
         assert_eq!(sources.pick(start), Some((node(9), start + REST_MAX)));
-        assert_eq!(Sources::new(&node(9), node(9), []).pick(start), None);
+        assert_eq!(Sources::new(&node(9), &[node(9)], []).pick(start), None);
     }
 }

@@ -25,6 +25,7 @@ use ostrakon_proto::{
 use tokio::sync::Notify;
 
 pub mod ask;
+pub mod candidates;
 pub mod follow;
 mod gossip;
 mod heads;
@@ -33,7 +34,6 @@ pub mod memory;
 pub mod mempool;
 pub mod order;
 pub mod rocks;
-pub mod solo;
 pub mod store;
 pub mod submit;
 mod trust;
@@ -131,14 +131,19 @@ impl Chain {
         Self { shared: Arc::new(shared) }
     }
 
+    /// The network it reaches others by.
+    pub fn peers(&self) -> Arc<dyn Peers> {
+        Arc::clone(&self.shared.peers)
+    }
+
+    /// Where it is read and written.
+    pub fn workers(&self) -> Workers {
+        self.shared.workers.clone()
+    }
+
     /// The rules.
     pub fn rules(&self) -> &Rules {
         &self.shared.rules
-    }
-
-    /// The validator that proposes under the solo order.
-    pub fn proposer(&self) -> NodeId {
-        *self.validators().first().expect("invariant: there is always a validator")
     }
 
     /// The nodes of those who decide the next block, in one order on every node: those who must have a transaction
@@ -243,6 +248,9 @@ impl Shared {
             *self.validators.lock().unwrap_or_else(PoisonError::into_inner) = validators;
         }
         self.heads.advance(head_of(&*self.ledger.view()));
+        if self.pool().is_ready() {
+            self.work.notify_one();
+        }
         Ok(())
     }
 }

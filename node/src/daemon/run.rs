@@ -14,9 +14,15 @@ use ostrakon_net::{
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_node::{
-    chain::rocks::Rocks,
-    config::{Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed},
-    node::{Clock, Node, NodeParts, Settings},
+    chain::{
+        order::{sign_state::SignFile, wal::JournalFile},
+        rocks::Rocks,
+    },
+    config::{
+        CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis,
+        read_seed,
+    },
+    node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::{self, Columns, Disk},
 };
 use ostrakon_proto::{
@@ -81,9 +87,9 @@ async fn open(
     keypair: Keypair,
 ) -> anyhow::Result<(NodeParts, SwarmHandle)> {
     let path = dir.join(VALIDATOR_KEY_FILE);
-    let validator = if path.exists() { Some(ValidatorKeys::from_seed(&read_seed(&path)?)) } else { None };
     let settings = Settings { block_interval: config.block_interval(), offer: config.offer(dir)? };
     let ledger = Arc::new(Rocks::open(&dir.join("chain"), &genesis)?);
+    let validator = if path.exists() { Some(validator(dir, &read_seed(&path)?)?) } else { None };
     let kept = store::Config { keep_free: config.keep_free, ..store::Config::default() };
     let columns = Arc::new(Disk::open(&dir.join("store"), kept)?);
     let (swarm, inbound) = Swarm::start_here(SwarmConfig {
@@ -97,6 +103,14 @@ async fn open(
     let (workers, clock) = (Workers::pool(config.workers), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
     Ok((NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings }, swarm))
+}
+
+/// What a validator votes with, and the files by which it remembers what it said.
+fn validator(dir: &Path, seed: &[u8; 32]) -> anyhow::Result<ValidatorParts> {
+    let (keys, path) = (ValidatorKeys::from_seed(seed), dir.join(CONSENSUS_LOG_FILE));
+    let journal = JournalFile::open(&path).with_context(|| path.display().to_string())?;
+    let signatures = SignFile::open(&dir.join(SIGN_STATE_FILE))?;
+    Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures) })
 }
 
 fn system_ms() -> u64 {

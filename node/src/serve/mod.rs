@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chain::Chain,
+    chain::{Chain, order::Inbox},
     retention::Gate,
     store::{Columns, StoreError},
 };
@@ -66,6 +66,8 @@ pub struct ServeParts {
     pub gate: Gate,
     /// Shared with retention.
     pub credit: Arc<Credit>,
+    /// Where validators' messages go, if this node has a vote.
+    pub order: Option<Inbox>,
 }
 
 /// Answers requests.
@@ -96,6 +98,10 @@ impl Serve {
                 _ = sweep.tick() => serve.sweep().await,
                 next = next(&mut inbound, &turns) => {
                     let Some((request, turn)) = next else { break };
+                    if let (Protocol::Consensus, Some(order)) = (request.protocol, &serve.parts.order) {
+                        order.put(request);
+                        continue;
+                    }
                     tasks.spawn(serve.clone().answer(request, turn, bytes.clone()));
                 }
             }
@@ -113,7 +119,7 @@ impl Serve {
             Protocol::Get => self.get(request).await,
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(from, request, turn).await,
-            // A validator takes these off before they come here.
+            // A validator's are put to its order before they come here.
             Protocol::Consensus => Err(Refusal::new(Code::NotFound, "this node is no validator")),
         };
         match answer {

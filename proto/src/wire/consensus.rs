@@ -64,8 +64,7 @@ pub struct Polka {
 impl Polka {
     /// The prevotes.
     pub fn votes(&self) -> impl Iterator<Item = SignedVote> {
-        let vote =
-            Vote { kind: VoteKind::Prevote, height: self.height, round: self.round, block: Some(self.block) };
+        let vote = Vote { kind: VoteKind::Prevote, height: self.height, round: self.round, block: Some(self.block) };
         self.signatures.iter().map(move |(voter, signature)| SignedVote { voter: *voter, vote, signature: *signature })
     }
 }
@@ -111,8 +110,7 @@ mod tests {
     #[test]
     fn the_votes_of_two_hundred_fit_a_head() {
         let chain = crate::id::ChainId::new([1; 32]);
-        let vote =
-            Vote { kind: VoteKind::Precommit, height: Height(7), round: 2, block: Some(BlockId::new([9; 32])) };
+        let vote = Vote { kind: VoteKind::Precommit, height: Height(7), round: 2, block: Some(BlockId::new([9; 32])) };
         let signed = |seed: u8| SignedVote::sign(vote, &Keypair::from_seed(&[seed; 32]), &chain);
         let votes: Vec<SignedVote> = (0..200).map(signed).collect();
         let proof = RoundProof { height: Height(7), round: 2, reason: RoundReason::Precommits, votes };

@@ -15,8 +15,12 @@ use ostrakon_net::{
     sim::{Link, SimConfig, SimNetwork},
 };
 use ostrakon_node::{
-    chain::{memory::MemoryLedger, store::LedgerStore},
-    node::{Clock, Node, NodeParts, Settings},
+    chain::{
+        memory::MemoryLedger,
+        order::{sign_state::SignMemory, wal::JournalMemory},
+        store::LedgerStore,
+    },
+    node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::{Columns, Memory, Reads},
 };
 use ostrakon_proto::{
@@ -63,7 +67,7 @@ impl Default for Scale {
 #[derive(Debug)]
 pub struct Machine {
     key: Keypair,
-    validator: Option<[u8; 32]>,
+    validator: Option<Voter>,
     /// Its columns.
     pub columns: Arc<Memory>,
     /// Its ledger.
@@ -120,6 +124,25 @@ pub struct World {
     begin: Instant,
 }
 
+/// What a validator's machine keeps besides.
+#[derive(Debug)]
+struct Voter {
+    seed: [u8; 32],
+    journal: Arc<JournalMemory>,
+    signatures: Arc<SignMemory>,
+}
+
+impl Voter {
+    fn new(seed: [u8; 32]) -> Self {
+        Self { seed, journal: Arc::default(), signatures: Arc::default() }
+    }
+
+    fn parts(&self) -> ValidatorParts {
+        let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
+        ValidatorParts { keys: ValidatorKeys::from_seed(&self.seed), journal, signatures }
+    }
+}
+
 /// Keys of a world: all from its seed, each for one purpose.
 fn key(purpose: u8, number: usize, seed: u64) -> Keypair {
     let number = u64::try_from(number).expect("a length fits 64 bits");
@@ -139,7 +162,7 @@ impl World {
         let genesis = genesis(&keys, &validator, scale, seed);
         let machine = |(number, key): (usize, Keypair)| Machine {
             key,
-            validator: (number == 0).then_some(validator),
+            validator: (number == 0).then(|| Voter::new(validator)),
             columns: Arc::new(Memory::new(DISK)),
             ledger: Arc::new(MemoryLedger::new(&genesis)),
             process: None,
@@ -176,7 +199,7 @@ impl World {
         let parts = NodeParts {
             genesis: self.genesis.clone(),
             keypair: machine.key.clone(),
-            validator: machine.validator.map(|seed| ValidatorKeys::from_seed(&seed)),
+            validator: machine.validator.as_ref().map(Voter::parts),
             peers,
             inbound,
             columns: machine.columns.clone(),

@@ -8,7 +8,6 @@ use ostrakon_proto::{
     id::{Amount, Height},
     ledger::{
         Rules,
-        state::Validator,
         tx::{Action, Transfer, Tx},
     },
     wire::{
@@ -64,10 +63,8 @@ struct Net {
 
 impl Net {
     async fn new(nodes: usize) -> Self {
-        let (world, sent, mut tasks) = (World::new(nodes), Arc::new(AtomicUsize::new(0)), JoinSet::new());
-        let mut rules = Rules::from(&world.genesis);
-        let validator = |number| Validator { node: node_id(number), ..rules.validators[0].clone() };
-        rules.validators = (0..3).map(validator).collect();
+        let (world, sent, mut tasks) = (World::voting(nodes, 3), Arc::new(AtomicUsize::new(0)), JoinSet::new());
+        let rules = Rules::from(&world.genesis);
         let mut chains = Vec::new();
         for number in 0..nodes {
             let (peers, inbound) = world.net.join(node_id(number));
@@ -82,6 +79,7 @@ impl Net {
                 workers,
                 gate: Gate::default(),
                 credit: Arc::new(Credit::default()),
+                order: None,
             };
             tasks.spawn(Serve::new(serving).run(inbound, CancellationToken::new()));
             let of = chain.clone();

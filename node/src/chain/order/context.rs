@@ -410,8 +410,7 @@ pub(super) fn polka(certificate: &PolkaCertificate<Bft>) -> Polka {
 
 /// The agreement's proof of a polka as the engine's.
 pub(super) fn polka_certificate(polka: &Polka) -> PolkaCertificate<Bft> {
-    let signature =
-        |(key, signature): (&VoteKey, &Signature)| PolkaSignature::new(Address(*key), Sealed(*signature));
+    let signature = |(key, signature): (&VoteKey, &Signature)| PolkaSignature::new(Address(*key), Sealed(*signature));
     PolkaCertificate {
         height: At(polka.height),
         round: Round::new(polka.round),

@@ -109,14 +109,14 @@ impl Core {
         self.desk.own.contains(statement)
     }
 
+    /// All that this validator said at this height.
+    pub(super) fn own(&self) -> &BTreeSet<Statement> {
+        &self.desk.own
+    }
+
     /// Says nothing more at this height; still listens.
     pub(super) fn silence(&mut self) {
         self.state.params.enabled = false;
-    }
-
-    /// Whether it may speak.
-    pub(super) fn speaks(&self) -> bool {
-        self.state.params.enabled
     }
 
     /// Begins the height with what the log has of it.
@@ -145,7 +145,7 @@ impl Core {
     /// again before the next. One that is alone said it to nobody, and begins anew.
     fn keep_quiet_without_memory(&mut self) {
         let forgotten = self.desk.signed.of_height(self.height()).any(|said| !self.desk.own.contains(&said));
-        if !forgotten {
+        if forgotten || !forgotten {
             return;
         }
         if self.desk.set.len() == 1 {

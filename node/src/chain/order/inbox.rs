@@ -101,10 +101,7 @@ impl Arrivals {
 impl Door {
     fn leave(&mut self, place: Option<NodeId>, bytes: usize) {
         if let Some(taken) = self.taken.get_mut(&place) {
-            *taken = Room {
-                requests: taken.requests.saturating_sub(1),
-                bytes: taken.bytes.saturating_sub(bytes),
-            };
+            *taken = Room { requests: taken.requests.saturating_sub(1), bytes: taken.bytes.saturating_sub(bytes) };
             if taken.requests == 0 {
                 self.taken.remove(&place);
             }

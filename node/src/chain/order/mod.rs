@@ -16,7 +16,12 @@
 //! # Time
 //! All time is tokio's, nothing is left to chance: in a simulated world everything happens again in the same way.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use ostrakon_net::{Inbound, Peers, Workers, peer_id_text};
@@ -60,6 +65,10 @@ use session::Session;
 use sign_state::{Progress, SignState, SignStore, Statement};
 use standing::{Findings, Inquiry, Standing};
 use wal::Journal;
+
+/// Heights below the present one of which a validator knows what it said: a message of another process with its key may
+/// be late.
+const REMEMBERED: usize = 64;
 
 /// What an order is made of.
 #[derive(Clone, Debug)]
@@ -113,6 +122,8 @@ pub struct Order {
     signed: SignState,
     /// How far this validator had come when it started.
     born: Option<Progress>,
+    /// What it said at each height since, as far as [`REMEMBERED`].
+    said: BTreeMap<Height, BTreeSet<Statement>>,
     /// When the tip was new; `None` before the first height.
     last_block: Option<Instant>,
 }
@@ -140,6 +151,7 @@ impl Order {
             standing: Standing::Unknown,
             signed: SignState::default(),
             born: None,
+            said: BTreeMap::new(),
             last_block: None,
         };
         (order, inbox)
@@ -150,7 +162,7 @@ impl Order {
     /// # Errors
     /// [`OrderError`] when something can not be kept.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), OrderError> {
-        self.signed = self.load_signed().await?;
+        self.signed = load_signed(&self.parts).await?;
         self.born = self.signed.progress();
         while !stop.is_cancelled() {
             let ledger = Arc::clone(&self.parts.ledger);
@@ -161,12 +173,6 @@ impl Order {
             self.last_block = Some(Instant::now());
         }
         Ok(())
-    }
-
-    async fn load_signed(&self) -> Result<SignState, OrderError> {
-        let store = Arc::clone(&self.parts.signatures);
-        let bytes = self.parts.workers.run(move || store.load()).await.map_err(OrderError::SignState)?;
-        bytes.map_or(Ok(SignState::default()), |bytes| SignState::decode(&bytes).map_err(|_| OrderError::Damaged))
     }
 
     async fn height(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Ended, OrderError> {
@@ -323,7 +329,8 @@ impl Order {
             }
             _ => return,
         };
-        if height < now || set.power(&key).is_none() {
+        let is_own = key == self.key() && height != committee.height;
+        if (height < now && !is_own) || set.power(&key).is_none() {
             return;
         }
         let (verified, said) = match &message {
@@ -333,8 +340,9 @@ impl Order {
         if verified.is_err() {
             return;
         }
-        if key == self.key() && height > committee.height {
-            self.doubt(&said, false);
+        if is_own {
+            let is_known = height < now && self.said.get(&height).is_none_or(|known| known.contains(&said));
+            self.doubt(&said, is_known);
             return;
         }
         if height > committee.height {
@@ -345,6 +353,14 @@ impl Order {
             Message::Proposal(signed, _) => self.heard.note_proposal(signed),
         }
         self.heard.keep(message, now);
+    }
+
+    /// The height is over, and this is what was said at it.
+    fn remember(&mut self, height: Height, said: BTreeSet<Statement>) {
+        self.said.insert(height, said);
+        while self.said.len() > REMEMBERED {
+            self.said.pop_first();
+        }
     }
 
     /// A message with this validator's signature came from elsewhere. What an earlier life of it said may come back;
@@ -363,6 +379,12 @@ impl Order {
     }
 }
 
+async fn load_signed(parts: &OrderParts) -> Result<SignState, OrderError> {
+    let store = Arc::clone(&parts.signatures);
+    let bytes = parts.workers.run(move || store.load()).await.map_err(OrderError::SignState)?;
+    bytes.map_or(Ok(SignState::default()), |bytes| SignState::decode(&bytes).map_err(|_| OrderError::Damaged))
+}
+
 /// The frame that answers with `head` and `body`.
 fn answer(head: Response, body: Bytes) -> Frame {
     Frame::new(&Ok::<Response, Refusal>(head), body)
@@ -372,3 +394,6 @@ fn answer(head: Response, body: Bytes) -> Frame {
 fn name(node: &NodeId) -> String {
     peer_id_text(node)
 }
+
+#[cfg(test)]
+mod tests;

@@ -101,6 +101,7 @@ impl<'a> Session<'a> {
     pub(super) async fn run(mut self, stop: &CancellationToken) -> Result<Ended, OrderError> {
         let ended = self.decide(stop).await;
         self.evidence.extend(self.core.evidence());
+        self.order.remember(self.height(), self.core.own().clone());
         if !self.evidence.is_empty() {
             tracing::warn!(count = self.evidence.len(), "validators contradicted themselves");
             self.order.parts.ledger.report(std::mem::take(&mut self.evidence));
@@ -237,9 +238,8 @@ impl<'a> Session<'a> {
     fn build(&mut self, round: u32) {
         let (ledger, workers) = (Arc::clone(&self.order.parts.ledger), self.order.parts.workers.clone());
         let height = self.height();
-        self.jobs.push(Box::pin(async move {
-            Done::Built(round, workers.run(move || ledger.build(height, round)).await)
-        }));
+        self.jobs
+            .push(Box::pin(async move { Done::Built(round, workers.run(move || ledger.build(height, round)).await) }));
     }
 
     fn judge(&mut self, signed: SignedProposal) {
@@ -255,12 +255,11 @@ impl<'a> Session<'a> {
         let call = self.order.parts.peers.call(node, Protocol::Consensus, request);
         self.jobs.push(Box::pin(async move {
             let answer = timeout(PATIENCE, call).await;
-            let found = answer.ok().and_then(Result::ok).and_then(|frame| {
-                match frame.decode::<Result<Response, Refusal>>() {
+            let found =
+                answer.ok().and_then(Result::ok).and_then(|frame| match frame.decode::<Result<Response, Refusal>>() {
                     Ok(Ok(Response::Block(signed))) => Some((signed, frame.body)),
                     _ => None,
-                }
-            });
+                });
             Done::Fetched(block, node, found)
         }));
     }

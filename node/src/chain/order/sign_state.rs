@@ -383,8 +383,9 @@ mod tests {
         let after = std::fs::read(&path).expect("reads");
         drop(store);
         for cut in 0..=after.len() {
-            let torn: Vec<u8> =
-                (0..after.len()).map(|at| if at < cut { after[at] } else { before.get(at).copied().unwrap_or(0) }).collect();
+            let torn: Vec<u8> = (0..after.len())
+                .map(|at| if at < cut { after[at] } else { before.get(at).copied().unwrap_or(0) })
+                .collect();
             std::fs::write(&path, &torn).expect("writes");
             let loaded = SignFile::open(&path).expect("opens").load().expect("reads").expect("something");
             assert!(loaded == b"third" || (loaded == b"second" && torn != after), "cut at {cut}");

@@ -1,0 +1,206 @@
+//! What the order asks of this ledger: blocks to propose, a verdict on those of others, and to keep what is decided.
+//!
+//! In come named bytes, out go verdicts; between them the rules run once for each block, and what they computed waits
+//! here until the block is decided or its height is over. Not here: who proposes and when ([`super::order`]).
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use ostrakon_proto::{
+    codec,
+    id::{BlockId, Height, NodeId},
+    ledger::{
+        CheckedTx, Proposal, Proposer, TxError, judge, propose, rotation,
+        state::Changes,
+        tx::{Block, Decided, Tx},
+        vote::{BlockProposal, Certificate, ValidatorKeys},
+    },
+    limits,
+};
+
+use super::{
+    Chain, Shared, follow,
+    order::{self, Candidate, Committee, Evidence, Verdict},
+    store::LedgerError,
+};
+use crate::node::Clock;
+
+/// How far a proposer's clock may be ahead of this node's, in milliseconds.
+const AHEAD_MS: u64 = 10_000;
+/// Candidates of one height that are remembered: one a round, of the rounds that a height may reasonably take.
+const REMEMBERED: usize = 16;
+
+/// The ledger as the order extends it.
+pub struct Candidates {
+    chain: Chain,
+    keys: Arc<ValidatorKeys>,
+    clock: Clock,
+    /// Nodes of the genesis, who may know blocks that this one lost.
+    known: Vec<NodeId>,
+    judged: Mutex<BTreeMap<BlockId, Judged>>,
+}
+
+/// A block that may be decided, with what it changes.
+struct Judged {
+    block: Block,
+    changes: Changes,
+}
+
+impl fmt::Debug for Candidates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Candidates").field("chain", &self.chain).finish_non_exhaustive()
+    }
+}
+
+impl Candidates {
+    /// The ledger of `chain`, for a validator with these keys.
+    pub fn new(chain: Chain, keys: Arc<ValidatorKeys>, clock: Clock, known: Vec<NodeId>) -> Self {
+        Self { chain, keys, clock, known, judged: Mutex::default() }
+    }
+
+    fn shared(&self) -> &Shared {
+        &self.chain.shared
+    }
+
+    fn judged(&self) -> MutexGuard<'_, BTreeMap<BlockId, Judged>> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remember(&self, block: Block, changes: Changes) {
+        let (id, height) = (block.header.id(), block.header.height);
+        let mut judged = self.judged();
+        judged.retain(|_, judged| judged.block.header.height >= height);
+        if judged.len() >= REMEMBERED {
+            judged.clear();
+        }
+        judged.insert(id, Judged { block, changes });
+    }
+
+    /// Whether the block may be decided, were it proposed like this.
+    fn weigh(&self, proposal: &BlockProposal, block: Block) -> Verdict {
+        let header = &block.header;
+        let in_time = header.time_ms <= self.clock.now_ms().saturating_add(AHEAD_MS);
+        if header.id() != proposal.block || header.round > proposal.round || !in_time {
+            return Verdict::Invalid;
+        }
+        let records = self.shared().ledger.view();
+        if records.tip().height.next() != header.height {
+            return Verdict::Late;
+        }
+        match judge(&self.shared().rules, &*records, &block) {
+            Ok(changes) => {
+                self.remember(block, changes);
+                Verdict::Valid
+            }
+            Err(error) => {
+                tracing::warn!(height = %header.height, proposer = %header.proposer, %error, "a proposal is refused");
+                Verdict::Invalid
+            }
+        }
+    }
+}
+
+impl order::Ledger for Candidates {
+    fn committee(&self) -> Committee {
+        let records = self.shared().ledger.view();
+        let voting = records.validators().into_iter().filter(|validator| validator.voting_power() > 0);
+        let nodes = voting.map(|validator| (validator.key, validator.node)).collect();
+        Committee { height: records.tip().height.next(), rotation: rotation(&*records), nodes }
+    }
+
+    fn build(&self, height: Height, round: u32) -> Result<Option<Candidate>, LedgerError> {
+        let (shared, now_ms) = (self.shared(), self.clock.now_ms());
+        let records = shared.ledger.view();
+        if records.tip().height.next() != height {
+            return Ok(None);
+        }
+        let waiting = shared.pool().take(limits::BLOCK);
+        let txs = waiting.into_iter().map(Arc::unwrap_or_clone).map(CheckedTx::into_tx).collect();
+        let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round, now_ms };
+        let Proposal { block, changes, rejected } = propose(&shared.rules, &*records, txs, &proposer);
+        shared.reject(&rejected);
+        let candidate = Candidate { id: block.header.id(), bytes: codec::encode(&block).into() };
+        self.remember(block, changes);
+        Ok(Some(candidate))
+    }
+
+    fn identify(&self, block: &[u8]) -> Option<BlockId> {
+        decode(block).map(|block| block.header.id())
+    }
+
+    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<Verdict, LedgerError> {
+        if self.judged().contains_key(&proposal.block) {
+            return Ok(Verdict::Valid);
+        }
+        Ok(decode(block).map_or(Verdict::Invalid, |block| self.weigh(proposal, block)))
+    }
+
+    fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError> {
+        let shared = self.shared();
+        let known = self.judged().remove(&certificate.block);
+        if let Some(Judged { block, changes }) = known {
+            return shared.commit(&Decided { block, certificate }, &changes);
+        }
+        let Some(block) = decode(block) else {
+            return Err(LedgerError::Damaged { what: "the decided block" });
+        };
+        let records = shared.ledger.view();
+        if records.tip().height >= block.header.height {
+            return Ok(());
+        }
+        let changes = judge(&shared.rules, &*records, &block);
+        drop(records);
+        // A quorum has judged it valid, so if this node can not, its own state is not what it should be.
+        let changes = changes.map_err(|error| {
+            tracing::error!(height = %block.header.height, %error, "the others decided a block that is none here");
+            LedgerError::Damaged { what: "the state under a decided block" }
+        })?;
+        shared.commit(&Decided { block, certificate }, &changes)
+    }
+
+    fn report(&self, evidence: Vec<Evidence>) {
+        for proof in evidence {
+            tracing::error!(?proof, "a validator signed two things of which an honest one signs one");
+        }
+    }
+
+    fn reached(&self, height: Height) -> BoxFuture<'static, ()> {
+        let chain = self.chain.clone();
+        async move { _ = chain.wait(height).await }.boxed()
+    }
+
+    fn work(&self) -> BoxFuture<'static, ()> {
+        let chain = self.chain.clone();
+        async move { chain.shared.work.notified().await }.boxed()
+    }
+
+    fn catch_up(&self, node: NodeId) -> BoxFuture<'static, Result<(), LedgerError>> {
+        let chain = self.chain.clone();
+        async move { follow::pull(&chain, node).await }.boxed()
+    }
+
+    fn recover(&self) -> BoxFuture<'static, Result<(), LedgerError>> {
+        let (chain, known) = (self.chain.clone(), self.known.clone());
+        async move { follow::catch_up(&chain, &known).await }.boxed()
+    }
+}
+
+impl Shared {
+    /// What the rules refuse now was valid when it came; it does not wait for better times.
+    fn reject(&self, rejected: &[(Tx, TxError)]) {
+        let mut pool = self.pool();
+        for (tx, error) in rejected {
+            tracing::debug!(tx = %tx.id(), %error, "a waiting transaction is dropped");
+            pool.drop_tx(&tx.id());
+        }
+    }
+}
+
+fn decode(block: &[u8]) -> Option<Block> {
+    codec::decode(block, limits::CONSENSUS_BODY).ok()
+}

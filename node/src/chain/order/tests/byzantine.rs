@@ -1,0 +1,294 @@
+//! One of four breaks the rules in every way it can: the others agree all the same, and say who it was.
+
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures::{FutureExt, future::BoxFuture};
+use ostrakon_net::{CallError, Peers, sim::SimConfig};
+use ostrakon_proto::{
+    codec,
+    id::{ChainId, NodeId},
+    ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote},
+    limits,
+    sign::Keypair,
+    wire::{Frame, Protocol, consensus::Request},
+};
+
+use super::{
+    fake::FakeBlock,
+    world::{World, Wrap, seeds, vote_key},
+};
+use crate::chain::order::Evidence;
+
+const LIAR: usize = 1;
+
+/// What a liar does to a message before it leaves: what it sends, in which order.
+type Lie = fn(&Liar, NodeId, &Request, &Bytes) -> Vec<(Request, Bytes)>;
+
+/// The network as a liar has it.
+struct Liar {
+    inner: Arc<dyn Peers>,
+    key: Keypair,
+    chain: ChainId,
+    lie: Lie,
+}
+
+impl fmt::Debug for Liar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Liar")
+    }
+}
+
+impl Peers for Liar {
+    fn local(&self) -> NodeId {
+        self.inner.local()
+    }
+
+    fn learn(&self, node: NodeId, addresses: &[String]) {
+        self.inner.learn(node, addresses);
+    }
+
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
+        let Some(message) = request.decode::<Request>().ok().filter(|_| protocol == Protocol::Consensus) else {
+            return self.inner.call(to, protocol, request);
+        };
+        if matches!(message, Request::LastSeen(_) | Request::Block { .. }) {
+            return self.inner.call(to, protocol, request);
+        }
+        let frames = (self.lie)(self, to, &message, &request.body);
+        let calls: Vec<_> =
+            frames.into_iter().map(|(head, body)| self.inner.call(to, protocol, Frame::new(&head, body))).collect();
+        async move {
+            let mut last = Err(CallError::Stopped);
+            for call in calls {
+                last = call.await;
+            }
+            last
+        }
+        .boxed()
+    }
+}
+
+impl Liar {
+    /// The vote for the opposite.
+    fn opposite(&self, signed: &SignedVote) -> SignedVote {
+        let block = match signed.vote.block {
+            Some(_) => None,
+            None => Some(blake3::hash(b"no such block").into()),
+        };
+        SignedVote::sign(Vote { block, ..signed.vote }, &self.key, &self.chain)
+    }
+
+    /// Another block for the same turn.
+    fn other(&self, signed: &SignedProposal, body: &Bytes) -> Option<(SignedProposal, Bytes)> {
+        let block: FakeBlock = codec::decode(body, limits::CONSENSUS_BODY).ok()?;
+        let other = FakeBlock { salt: block.salt + 1_000_000, ..block }.candidate();
+        let proposal = BlockProposal { block: other.id, ..signed.proposal };
+        Some((SignedProposal::sign(proposal, &self.key, &self.chain), other.bytes))
+    }
+}
+
+fn is_odd(node: NodeId) -> bool {
+    node.bytes()[0] % 2 == 1
+}
+
+/// Votes for both; half of the others hear one first, half the other.
+fn two_votes(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    let mut frames = vec![(message.clone(), body.clone())];
+    if let Request::Vote(signed) = message {
+        frames.push((Request::Vote(liar.opposite(signed)), Bytes::new()));
+        if is_odd(to) {
+            frames.reverse();
+        }
+    }
+    frames
+}
+
+/// Tells one half of the others one thing, and the other half another.
+fn two_faces(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    match message {
+        Request::Vote(signed) if is_odd(to) => vec![(Request::Vote(liar.opposite(signed)), Bytes::new())],
+        Request::Proposal(signed) if is_odd(to) => {
+            let other = liar.other(signed, body);
+            other.into_iter().map(|(signed, body)| (Request::Proposal(signed), body)).collect()
+        }
+        _ => vec![(message.clone(), body.clone())],
+    }
+}
+
+/// Proposes two blocks to everyone.
+fn two_blocks(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    let mut frames = vec![(message.clone(), body.clone())];
+    if let Request::Proposal(signed) = message
+        && let Some((signed, body)) = liar.other(signed, body)
+    {
+        frames.push((Request::Proposal(signed), body));
+        if is_odd(to) {
+            frames.reverse();
+        }
+    }
+    frames
+}
+
+/// Proposes without the block.
+fn no_block(_: &Liar, _: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    let body = if matches!(message, Request::Proposal(_)) { Bytes::new() } else { body.clone() };
+    vec![(message.clone(), body)]
+}
+
+/// Gives the block to one other only.
+fn one_block(_: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    let hides = matches!(message, Request::Proposal(_)) && !is_odd(to);
+    if hides { Vec::new() } else { vec![(message.clone(), body.clone())] }
+}
+
+/// Sends nonsense besides: of far heights and rounds, of strangers, with wrong signatures and bodies.
+fn garbage(liar: &Liar, _: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    let mut frames = vec![(message.clone(), body.clone())];
+    let junk = Bytes::from_static(&[7; 1000]);
+    match message {
+        Request::Vote(signed) => {
+            for (height, round) in [(u64::MAX, 0), (signed.vote.height.0 + 1, 9), (signed.vote.height.0, u32::MAX)] {
+                let vote = Vote { height: ostrakon_proto::id::Height(height), round, ..signed.vote };
+                frames.push((Request::Vote(SignedVote::sign(vote, &liar.key, &liar.chain)), junk.clone()));
+            }
+            let stranger = Keypair::from_seed(&[77; 32]);
+            frames.push((Request::Vote(SignedVote::sign(signed.vote, &stranger, &liar.chain)), Bytes::new()));
+            let forged = SignedVote { voter: vote_key(0).public(), ..*signed };
+            frames.push((Request::Vote(forged), Bytes::new()));
+        }
+        Request::Proposal(signed) => {
+            frames.insert(0, (message.clone(), junk.clone()));
+            let proposal = BlockProposal { round: signed.proposal.round + 5, ..signed.proposal };
+            let early = SignedProposal::sign(proposal, &liar.key, &liar.chain);
+            frames.push((Request::Proposal(early), body.clone()));
+            let valid_round = Some(signed.proposal.round + 7);
+            let wrong = BlockProposal { valid_round, ..signed.proposal };
+            frames.push((Request::Proposal(SignedProposal::sign(wrong, &liar.key, &liar.chain)), junk));
+        }
+        _ => {}
+    }
+    frames
+}
+
+fn lying(seed: u64, lie: Lie) -> World {
+    let mut world = World::new(seed, &[1; 4], SimConfig::default());
+    let (key, chain) = (vote_key(LIAR), world.network.chain);
+    let wrap: Wrap = Arc::new(move |inner| Arc::new(Liar { inner, key: key.clone(), chain, lie }) as Arc<dyn Peers>);
+    world.machines[LIAR].wrap = Some(wrap);
+    world
+}
+
+async fn honest_agree(world: &World, height: u64) {
+    let honest = [0, 2, 3];
+    world.reach(honest, height).await;
+    world.check(honest);
+}
+
+fn evidence(world: &World) -> Vec<Evidence> {
+    [0, 2, 3].into_iter().flat_map(|number| world.machines[number].ledger.evidence()).collect()
+}
+
+#[test]
+fn who_votes_twice_is_convicted() {
+    seeds(0..4, async |seed| {
+        let mut world = lying(seed, two_votes);
+        world.start_all();
+        honest_agree(&world, 25).await;
+        let (found, liar) = (evidence(&world), vote_key(LIAR).public());
+        assert!(!found.is_empty());
+        for evidence in found {
+            let Evidence::Votes(a, b) = evidence else { panic!("no proposal was wrong: {evidence:?}") };
+            assert_eq!((a.voter, b.voter), (liar, liar), "nobody else is accused");
+            assert_eq!((a.vote.height, a.vote.round, a.vote.kind), (b.vote.height, b.vote.round, b.vote.kind));
+            assert_ne!(a.vote.block, b.vote.block);
+            assert!(a.verify(&world.network.chain).is_ok() && b.verify(&world.network.chain).is_ok());
+        }
+    });
+}
+
+#[test]
+fn who_proposes_twice_is_convicted() {
+    seeds(0..4, async |seed| {
+        let mut world = lying(seed, two_blocks);
+        world.start_all();
+        honest_agree(&world, 25).await;
+        let (found, liar) = (evidence(&world), vote_key(LIAR).public());
+        let proposals = found.iter().filter_map(|evidence| match evidence {
+            Evidence::Proposals(a, b) => Some((a, b)),
+            Evidence::Votes(..) => None,
+        });
+        let proposals: Vec<_> = proposals.collect();
+        assert!(!proposals.is_empty());
+        for (a, b) in proposals {
+            assert_eq!((a.proposer, b.proposer), (liar, liar));
+            assert_ne!(a.proposal, b.proposal);
+            assert!(a.verify(&world.network.chain).is_ok() && b.verify(&world.network.chain).is_ok());
+        }
+    });
+}
+
+#[test]
+fn two_faces_do_not_divide() {
+    seeds(0..8, async |seed| {
+        let mut world = lying(seed, two_faces);
+        world.start_all();
+        honest_agree(&world, 25).await;
+    });
+}
+
+#[test]
+fn who_keeps_its_block_back_loses_its_turn() {
+    seeds(0..4, async |seed| {
+        let mut world = lying(seed, no_block);
+        world.machines[LIAR].withholds = true;
+        world.start_all();
+        honest_agree(&world, 25).await;
+        let liar = vote_key(LIAR).public();
+        let proposers = world.machines[0].ledger.proposers();
+        assert!(!proposers.contains(&liar), "{proposers:?}");
+    });
+}
+
+#[test]
+fn a_block_that_few_have_is_handed_on() {
+    seeds(0..4, async |seed| {
+        let mut world = lying(seed, one_block);
+        world.start_all();
+        honest_agree(&world, 25).await;
+        // The proposer's and the one other's votes name the block, and who voted has it.
+        let waits = world.machines[0].ledger.waits();
+        assert!(waits.iter().all(|wait| *wait < Duration::from_millis(1500)), "{waits:?}");
+        assert!(world.machines[0].ledger.proposers().contains(&vote_key(LIAR).public()));
+    });
+}
+
+#[test]
+fn blocks_that_are_not_valid_are_not_decided() {
+    seeds(0..4, async |seed| {
+        let mut world = World::new(seed, &[1; 4], SimConfig::default());
+        world.machines[LIAR].ledger.builds_invalid.store(true, Ordering::Relaxed);
+        world.start_all();
+        honest_agree(&world, 25).await;
+        assert!(!world.machines[0].ledger.proposers().contains(&vote_key(LIAR).public()));
+    });
+}
+
+#[test]
+fn garbage_stops_nobody() {
+    seeds(0..4, async |seed| {
+        let mut world = lying(seed, garbage);
+        world.start_all();
+        honest_agree(&world, 25).await;
+        let liar = vote_key(LIAR).public();
+        let accused = evidence(&world).into_iter().all(|evidence| match evidence {
+            Evidence::Votes(a, b) => (a.voter, b.voter) == (liar, liar),
+            Evidence::Proposals(a, b) => (a.proposer, b.proposer) == (liar, liar),
+        });
+        assert!(accused);
+    });
+}

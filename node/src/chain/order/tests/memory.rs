@@ -1,0 +1,149 @@
+//! Disks from the past, machines that were cloned: whoever may have forgotten what it said, is silent.
+
+use std::{sync::Arc, time::Duration};
+
+use ostrakon_net::sim::SimConfig;
+use ostrakon_proto::id::NodeId;
+
+use super::world::{World, machine, seeds};
+use crate::chain::order::{
+    sign_state::{SignMemory, SignStore},
+    wal::{Journal, JournalMemory},
+};
+
+/// The disk of a machine as an image has it.
+struct Image {
+    log: Vec<u8>,
+    signed: Option<Vec<u8>>,
+    blocks: usize,
+}
+
+fn image(world: &World, number: usize) -> Image {
+    let machine = &world.machines[number];
+    let blocks = machine.ledger.ids().len();
+    Image { log: machine.journal.load().expect("memory"), signed: machine.signatures.load().expect("memory"), blocks }
+}
+
+fn restore(world: &mut World, number: usize, image: &Image) {
+    let machine = &mut world.machines[number];
+    let (journal, signatures) = (JournalMemory::default(), SignMemory::default());
+    journal.append(&image.log).expect("memory");
+    if let Some(signed) = &image.signed {
+        signatures.save(signed).expect("memory");
+    }
+    (machine.journal, machine.signatures) = (Arc::new(journal), Arc::new(signatures));
+    machine.ledger = Arc::new(machine.ledger.restored(image.blocks));
+}
+
+#[test]
+fn an_old_image_of_everything_contradicts_nothing() {
+    seeds(0..8, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 5 + seed % 3).await;
+        tokio::time::sleep(Duration::from_millis(seed * 23)).await;
+        let old = image(&world, 3);
+        tokio::time::sleep(Duration::from_millis(40 * (1 + seed % 4))).await;
+        world.crash(3);
+        restore(&mut world, 3, &old);
+        world.start(3);
+        let height = world.height(0);
+        world.reach(0..4, height + 30).await;
+        world.check(0..4);
+        assert!(world.judge.said_from(&world.machines[3].voter(), height + 15) > 5, "it speaks again in the end");
+    });
+}
+
+#[test]
+fn a_very_old_image_says_nothing_of_what_is_decided() {
+    seeds(0..4, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 5).await;
+        let old = image(&world, 3);
+        world.reach(0..4, 60).await;
+        world.crash(3);
+        // The others, too, have forgotten what they heard.
+        for number in 0..3 {
+            world.crash(number);
+            world.start(number);
+        }
+        restore(&mut world, 3, &old);
+        world.start(3);
+        let height = world.height(0);
+        world.reach(0..4, height + 10).await;
+        world.check(0..4);
+    });
+}
+
+#[test]
+fn an_empty_disk_is_silent_for_two_heights() {
+    seeds(0..6, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 10).await;
+        tokio::time::sleep(Duration::from_millis(seed * 31)).await;
+        world.crash(3);
+        let nothing = Image { log: Vec::new(), signed: None, blocks: 0 };
+        restore(&mut world, 3, &nothing);
+        let height = world.height(0);
+        world.start(3);
+        world.reach(0..4, height + 20).await;
+        world.check(0..4);
+        assert!(world.judge.said_from(&world.machines[3].voter(), height + 10) > 5, "it speaks again in the end");
+    });
+}
+
+#[test]
+fn a_lost_log_silences_for_the_height() {
+    seeds(0..6, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 4).await;
+        for round in 0..5 {
+            tokio::time::sleep(Duration::from_millis(seed * 17 + round * 29)).await;
+            world.crash(2);
+            world.machines[2].journal = Arc::new(JournalMemory::default());
+            world.start(2);
+        }
+        let height = world.height(0);
+        world.reach(0..4, height + 10).await;
+        world.check(0..4);
+    });
+}
+
+#[test]
+fn a_clone_that_starts_later_never_speaks() {
+    seeds(0..3, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 10).await;
+        // The same vote key on another node, with the disk as it was copied.
+        let old = image(&world, 1);
+        let clone = machine(&world.network, world.machines[1].key.clone(), NodeId::new([200; 32]));
+        world.machines.push(clone);
+        let blocks = world.machines[1].ledger.restored(old.blocks);
+        restore(&mut world, 4, &Image { blocks: 0, ..old });
+        world.machines[4].ledger = Arc::new(blocks);
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.start(4);
+        world.reach([0, 1, 2, 3], 40).await;
+        world.check(0..4);
+        assert!(world.machines[4].runs() && world.machines[1].runs());
+        assert_eq!(world.judge.voted(&world.machines[4].node), None);
+        // Its blocks come from the others' ledgers, when it asks for them.
+        assert!(world.height(4) > 10);
+    });
+}
+
+#[test]
+fn of_two_that_start_at_once_the_one_that_hears_the_other_stops() {
+    seeds(0..3, async |seed| {
+        let mut world = World::new(seed, &[1; 4], SimConfig::default());
+        let clone = machine(&world.network, world.machines[1].key.clone(), NodeId::new([200; 32]));
+        world.machines.push(clone);
+        world.start_all();
+        world.reach(0..4, 30).await;
+        // The one that the others know hears what it never said, and stops; the other hears nothing and goes on.
+        let last = |number: usize| world.judge.voted(&world.machines[number].node);
+        assert!(last(1).is_none_or(|height| height < 10), "{:?}", last(1));
+        assert!(last(4).is_some_and(|height| height >= 10) || last(1).is_some(), "{:?}", last(4));
+        assert!(world.machines[1].runs());
+        world.check([0, 2, 3]);
+    });
+}

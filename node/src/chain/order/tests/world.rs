@@ -1,0 +1,200 @@
+//! Machines with an order each, on a network in memory.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use ostrakon_net::{
+    Inbound, Peers, Workers,
+    sim::{SimConfig, SimNetwork},
+};
+use ostrakon_proto::{
+    id::{ChainId, NodeId, VoteKey},
+    ledger::vote::ValidatorSet,
+    sign::Keypair,
+    wire::Protocol,
+};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    fake::{FakeLedger, Handle, Network},
+    judge::{Judge, Tapped},
+};
+use crate::chain::order::{
+    Inbox, Order, OrderError, OrderParts,
+    sign_state::{SignMemory, SignStore},
+    wal::{Journal, JournalMemory},
+};
+
+/// What stands between an order and the network.
+pub(super) type Wrap = Arc<dyn Fn(Arc<dyn Peers>) -> Arc<dyn Peers> + Send + Sync>;
+
+/// One machine.
+pub(super) struct Machine {
+    pub(super) key: Keypair,
+    pub(super) node: NodeId,
+    pub(super) ledger: Arc<FakeLedger>,
+    pub(super) journal: Arc<dyn Journal>,
+    pub(super) signatures: Arc<dyn SignStore>,
+    pub(super) wrap: Option<Wrap>,
+    /// Whether it hands out blocks that it is asked for.
+    pub(super) withholds: bool,
+    process: Option<JoinSet<()>>,
+    pub(super) ended: Arc<Mutex<Option<Result<(), OrderError>>>>,
+}
+
+impl Machine {
+    pub(super) fn voter(&self) -> VoteKey {
+        self.key.public()
+    }
+
+    pub(super) fn runs(&self) -> bool {
+        self.process.is_some() && self.ended.lock().expect("no holder panics").is_none()
+    }
+}
+
+/// A network and its machines.
+pub(super) struct World {
+    pub(super) net: SimNetwork,
+    pub(super) network: Network,
+    pub(super) machines: Vec<Machine>,
+    pub(super) judge: Arc<Judge>,
+    pub(super) interval: Duration,
+}
+
+pub(super) fn vote_key(number: usize) -> Keypair {
+    Keypair::from_seed(&[u8::try_from(number + 1).expect("few"); 32])
+}
+
+fn node_id(number: usize) -> NodeId {
+    NodeId::new([u8::try_from(number + 101).expect("few"); 32])
+}
+
+impl World {
+    /// Machines of validators with these powers; none runs.
+    pub(super) fn new(seed: u64, powers: &[u64], config: SimConfig) -> Self {
+        let numbered = || powers.iter().enumerate();
+        let network = Network {
+            chain: ChainId::new([9; 32]),
+            set: ValidatorSet::new(numbered().map(|(number, power)| (vote_key(number).public(), *power))),
+            nodes: numbered().map(|(number, _)| (vote_key(number).public(), node_id(number))).collect(),
+        };
+        let machines = (0..powers.len()).map(|number| machine(&network, vote_key(number), node_id(number))).collect();
+        let (net, judge) = (SimNetwork::new(seed, config), Arc::default());
+        Self { net, network, machines, judge, interval: Duration::from_millis(500) }
+    }
+
+    /// As many equals on a good network, all running.
+    pub(super) fn running(seed: u64, count: usize) -> Self {
+        let mut world = Self::new(seed, &vec![1; count], SimConfig::default());
+        world.start_all();
+        world
+    }
+
+    pub(super) fn start_all(&mut self) {
+        (0..self.machines.len()).for_each(|number| self.start(number));
+    }
+
+    pub(super) fn start(&mut self, number: usize) {
+        let machine = &mut self.machines[number];
+        let (peers, inbound) = self.net.join(machine.node);
+        let peers: Arc<dyn Peers> = machine.wrap.as_ref().map_or_else(|| peers.clone(), |wrap| wrap(peers.clone()));
+        let peers: Arc<dyn Peers> = Arc::new(Tapped { inner: peers, judge: Arc::clone(&self.judge) });
+        machine.ledger.connect(Arc::clone(&peers));
+        let (order, inbox) = Order::new(OrderParts {
+            chain: self.network.chain,
+            key: machine.key.clone(),
+            ledger: Arc::new(Handle(Arc::clone(&machine.ledger))),
+            peers,
+            workers: Workers::inline(),
+            journal: Arc::clone(&machine.journal),
+            signatures: Arc::clone(&machine.signatures),
+            interval: self.interval,
+        });
+        machine.ended = Arc::default();
+        let (ended, mut process) = (Arc::clone(&machine.ended), JoinSet::new());
+        process.spawn(serve(inbound, inbox, Arc::clone(&machine.ledger), machine.withholds));
+        process.spawn(async move {
+            let result = order.run(CancellationToken::new()).await;
+            *ended.lock().expect("no holder panics") = Some(result);
+        });
+        machine.process = Some(process);
+    }
+
+    /// The process dies at once.
+    pub(super) fn crash(&mut self, number: usize) {
+        self.net.crash(self.machines[number].node);
+        self.machines[number].process = None;
+    }
+
+    pub(super) fn height(&self, number: usize) -> u64 {
+        self.machines[number].ledger.height()
+    }
+
+    /// Lets time pass until all of these have this height; how long it took. Fails after two minutes.
+    pub(super) async fn reach(&self, numbers: impl IntoIterator<Item = usize>, height: u64) -> Duration {
+        let (numbers, began) = (numbers.into_iter().collect::<Vec<_>>(), Instant::now());
+        while !numbers.iter().all(|number| self.height(*number) >= height) {
+            let heights: Vec<u64> = (0..self.machines.len()).map(|number| self.height(number)).collect();
+            assert!(began.elapsed() < Duration::from_secs(120), "{numbers:?} do not reach {height}: {heights:?}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        began.elapsed()
+    }
+
+    /// No two ledgers have different blocks, and none of `honest` contradicted itself.
+    pub(super) fn check(&self, honest: impl IntoIterator<Item = usize>) {
+        let honest: Vec<&Machine> = honest.into_iter().map(|number| &self.machines[number]).collect();
+        let mut all = BTreeMap::new();
+        for machine in &honest {
+            for (height, id) in machine.ledger.ids().into_iter().enumerate() {
+                assert_eq!(*all.entry(height).or_insert(id), id, "two blocks of height {}", height + 1);
+            }
+        }
+        let keys: Vec<VoteKey> = honest.iter().map(|machine| machine.voter()).collect();
+        assert_eq!(self.judge.contradictions(&keys), []);
+    }
+}
+
+pub(super) fn machine(network: &Network, key: Keypair, node: NodeId) -> Machine {
+    Machine {
+        ledger: Arc::new(FakeLedger::new(network.clone(), key.public())),
+        key,
+        node,
+        journal: Arc::new(JournalMemory::default()),
+        signatures: Arc::new(SignMemory::default()),
+        wrap: None,
+        withholds: false,
+        process: None,
+        ended: Arc::default(),
+    }
+}
+
+async fn serve(mut inbound: mpsc::Receiver<Inbound>, inbox: Inbox, ledger: Arc<FakeLedger>, withholds: bool) {
+    use ostrakon_proto::wire::consensus::Request;
+    while let Some(request) = inbound.recv().await {
+        let asks = matches!(request.request.decode::<Request>(), Ok(Request::Block { .. }));
+        match request.protocol {
+            Protocol::Consensus if asks && withholds => {}
+            Protocol::Consensus => inbox.put(request),
+            _ => {
+                let answer = ledger.answer(&request.request);
+                request.reply.send(answer);
+            }
+        }
+    }
+}
+
+/// Lives through a world of each seed, on a clock of its own.
+pub(super) fn seeds(seeds: std::ops::Range<u64>, live: impl AsyncFn(u64)) {
+    for seed in seeds {
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.enable_time().start_paused(true).build().expect("a runtime without threads");
+        // Says which world it was, when it fails.
+        eprintln!("seed {seed}");
+        runtime.block_on(live(seed));
+    }
+}
