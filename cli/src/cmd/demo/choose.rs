@@ -19,11 +19,14 @@ pub(crate) fn objection(code: Option<Code>, nodes: u16, kill: u16) -> Option<Str
     })
 }
 
-/// The indexes of the nodes that die: the validator, then the holders of data columns, so that the file must truly be
-/// computed anew, then other holders, then the rest. `holders` are the providers by column index.
+/// The indexes of the nodes that die: a validator, then the holders of data columns, so that the file must truly be
+/// computed anew, then other holders, then the rest, and last the other validators, so that the ledger goes on where it
+/// can. `holders` are the providers by column index.
 pub(crate) fn victims(nodes: &[NodeEntry], holders: &[NodeId], kill: u16) -> Vec<u16> {
     let holding = holders.iter().filter_map(|holder| nodes.iter().find(|node| node.provider == *holder));
-    let order = nodes.iter().filter(|node| node.validator).chain(holding).chain(nodes);
+    let (validators, others): (Vec<_>, Vec<_>) = nodes.iter().partition(|node| node.validator);
+    let holding = holding.filter(|node| !node.validator);
+    let order = validators.iter().take(1).copied().chain(holding).chain(others).chain(validators.iter().copied());
     let mut seen = BTreeSet::new();
     let distinct = order.map(|node| node.index).filter(|index| seen.insert(*index));
     distinct.take(usize::from(kill)).collect()
@@ -53,9 +56,9 @@ mod tests {
     }
 
     #[test]
-    fn the_validator_dies_then_holders_in_order_of_columns() {
+    fn one_validator_dies_then_holders_in_order_of_columns() {
         let mut seed = 0;
-        let plan = Plan::new(Shape { nodes: 6, domains: 3, validators: 1 }, &[1, 2, 3, 4, 5, 6], || {
+        let plan = Plan::new(Shape { nodes: 6, domains: 3, validators: 2 }, &[1, 2, 3, 4, 5, 6], || {
             seed += 1;
             [seed; 32]
         });
@@ -63,7 +66,7 @@ mod tests {
         let holders: Vec<NodeId> = [4, 2, 0].map(|index: usize| nodes[index].provider).to_vec();
         assert_eq!(victims(&nodes, &holders, 1), [0]);
         assert_eq!(victims(&nodes, &holders, 3), [0, 4, 2]);
-        assert_eq!(victims(&nodes, &holders, 5), [0, 4, 2, 1, 3]);
+        assert_eq!(victims(&nodes, &holders, 5), [0, 4, 2, 3, 5]);
         assert_eq!(victims(&nodes, &holders, 9).len(), 6);
     }
 }

@@ -88,7 +88,7 @@ struct Seconds {
 /// # Errors
 /// When the file can not survive what is asked for, when any step fails, and when the bytes are not the same.
 pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
-    let shape = Shape { nodes: args.nodes, domains: args.domains.min(args.nodes), validators: 1 };
+    let shape = Shape { nodes: args.nodes, domains: args.domains.min(args.nodes), validators: args.validators.min(args.nodes) };
     let code = plan::params().class(Class::Standard, usize::from(shape.nodes)).map(|(code, _)| code);
     if let Some(objection) = choose::objection(code, shape.nodes, args.kill) {
         return Err(usage(objection));
@@ -213,7 +213,7 @@ impl Stage<'_> {
             let (Code { k, n }, stored) = (added.code, bytes_text(added.stored_bytes));
             let how = format!("encrypted here and coded: any {k} of {n} columns restore it; {stored} in all");
             let map = story::map(paint, &story::places(&devnet.nodes, &holders(&added), &[]));
-            let legend = "* the validator, which makes the blocks of the ledger";
+            let legend = "* a validator: these agree on the blocks of the ledger";
             let lines = [&how, &added.link, legend].map(story::line);
             format!("{head}\n{}\n{}\n\n{map}\n{}", lines[0], lines[1], lines[2])
         })?;
@@ -228,7 +228,7 @@ impl Stage<'_> {
         data_dirs.iter().try_for_each(|data_dir| Devnet::wipe(data_dir))?;
         let seconds = began.elapsed().as_secs_f64();
         self.out.story(|paint| {
-            let title = format!("Kill -9 and wipe {} of them, the validator too", victims.len());
+            let title = format!("Kill -9 and wipe {} of them, a validator too", victims.len());
             let head = story::step(paint, 3, &title, &story::seconds(seconds));
             format!("{head}\n{}", story::map(paint, &story::places(&devnet.nodes, holders, victims)))
         })?;
