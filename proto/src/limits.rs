@@ -66,6 +66,8 @@ pub const ADDRESSES: usize = 8;
 
 /// Hashes in the proof of one record: as many as a key's hash has bits.
 pub const STATE_PROOF_SIBLINGS: usize = 256;
+/// Hashes in the proof of one block: as many as the number of blocks has bits.
+pub const HISTORY_SIBLINGS: usize = 64;
 
 /// Bytes of a path in a pack: under 32 KiB, so that two of them fit one page and every tree of pages narrows.
 pub const PACK_PATH: usize = 32_000;

@@ -1,18 +1,325 @@
-//! STANDIN
-use crate::id::BlockId;
+//! The history: one hash for the ids of all blocks so far, and short proofs of each (SPEC, "History").
+//!
+//! A Merkle mountain range. Every block appends its id as a leaf; two trees of one size become one twice as large, and
+//! what is left standing are the [`Peaks`], one for each bit of the number of leaves. So an append costs a few hashes
+//! and reads nothing, and no node ever changes: a store keeps each under its position and never deletes it.
+//!
+//! The leaf of the block of height h has index h - 1. A header's `history` is the root over the blocks *before* it.
+
+use std::io;
+
 use borsh::{BorshDeserialize, BorshSerialize};
-/// x
-#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Peaks {
-    last: [u8; 32],
+
+use crate::{
+    id::{BlockId, Height},
+    limits::HISTORY_SIBLINGS,
+};
+
+/// A hash of the range.
+type Hash = [u8; 32];
+
+/// A node that an append adds: its position, and its hash. Positions count up without a gap.
+pub type Written = (u64, [u8; 32]);
+
+fn hash_leaf(block: &BlockId) -> Hash {
+    blake3::derive_key("ostrakon history leaf 1", block.bytes())
 }
+
+fn hash_node(left: &Hash, right: &Hash) -> Hash {
+    blake3::derive_key("ostrakon history node 1", [*left, *right].as_flattened())
+}
+
+/// The root over `leaves` leaves whose tree's hash is `tree`; [`Hash::default`] where there is none.
+fn hash_root(leaves: u64, tree: &Hash) -> Hash {
+    blake3::derive_key("ostrakon history root 1", &[&leaves.to_le_bytes()[..], tree].concat())
+}
+
+/// Leaves of the left half of a tree of `leaves` leaves: the largest power of two that leaves something on the right.
+fn left_half(leaves: u64) -> u64 {
+    1 << (leaves - 1).ilog2()
+}
+
+/// What an append needs to know of all that came before.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize)]
+pub struct Peaks {
+    /// How many leaves there are.
+    leaves: u64,
+    /// The roots of the perfect trees, the largest first.
+    peaks: Vec<Hash>,
+}
+
+impl BorshDeserialize for Peaks {
+    fn deserialize_reader<R: io::Read>(reader: &mut R) -> io::Result<Self> {
+        let (leaves, peaks) = <(u64, Vec<Hash>)>::deserialize_reader(reader)?;
+        // Half the positions are left free, so that none overflows.
+        if leaves > u64::MAX / 4 || u32::try_from(peaks.len()) != Ok(leaves.count_ones()) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Self { leaves, peaks })
+    }
+}
+
 impl Peaks {
-    /// x
-    pub fn append(&mut self, id: &BlockId) {
-        self.last = *blake3::hash(&[self.last, *id.bytes()].concat()).as_bytes();
+    /// How many blocks there are.
+    pub fn len(&self) -> u64 {
+        self.leaves
     }
-    /// x
+
+    /// Whether there is no block yet.
+    pub fn is_empty(&self) -> bool {
+        self.leaves == 0
+    }
+
+    /// Appends the id of the next block. Returns the nodes that a store keeps for proofs: the new leaf, and what became
+    /// whole by it.
+    pub fn append(&mut self, block: &BlockId) -> Vec<Written> {
+        let (mut hash, mut at) = (hash_leaf(block), position(self.leaves, 1));
+        let mut written = vec![(at, hash)];
+        for _ in 0..self.leaves.trailing_ones() {
+            let left = self.peaks.pop().expect("a peak for each bit");
+            hash = hash_node(&left, &hash);
+            at += 1;
+            written.push((at, hash));
+        }
+        self.peaks.push(hash);
+        self.leaves += 1;
+        written
+    }
+
+    /// The root over all blocks so far: what the header of the next one says.
     pub fn root(&self) -> [u8; 32] {
-        self.last
+        let mut peaks = self.peaks.iter().rev();
+        let last = peaks.next().copied().unwrap_or_default();
+        hash_root(self.leaves, &peaks.fold(last, |right, left| hash_node(left, &right)))
     }
+}
+
+/// Where the root of the perfect tree over `leaves` leaves from `first` on is kept: nodes are numbered as they are
+/// written, each after what is below it.
+fn position(first: u64, leaves: u64) -> u64 {
+    let last = first + leaves - 1;
+    2 * last - u64::from(last.count_ones()) + u64::from(leaves.ilog2())
+}
+
+/// Proves one block against a [`Peaks::root`]: what lies beside the way, from the leaf up. 32 bytes for each time that
+/// the number of blocks doubles: about a kilobyte at any age.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct HistoryProof {
+    siblings: Vec<Hash>,
+}
+
+/// The proof does not show that the block is of this history. Whoever sent it is at fault: ask another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the proof does not show that block {block} is the one of height {height}")]
+pub struct BadHistory {
+    /// The height that is asked for.
+    pub height: Height,
+    /// The block that it is not.
+    pub block: BlockId,
+}
+
+/// Proves the block of height `index + 1` against the root over the first `leaves` blocks. `read` gives the node at a
+/// position, as [`Peaks::append`] said; `None` comes out when it has not all of them, or `index` is not below `leaves`.
+pub fn prove(read: impl Fn(u64) -> Option<[u8; 32]>, leaves: u64, index: u64) -> Option<HistoryProof> {
+    if index >= leaves || leaves > u64::MAX / 4 {
+        return None;
+    }
+    let (mut first, mut count) = (0, leaves);
+    let mut siblings = Vec::new();
+    while count > 1 {
+        let left = left_half(count);
+        if index - first < left {
+            siblings.push(tree(&read, first + left, count - left)?);
+            count = left;
+        } else {
+            siblings.push(tree(&read, first, left)?);
+            (first, count) = (first + left, count - left);
+        }
+    }
+    siblings.reverse();
+    Some(HistoryProof { siblings })
+}
+
+/// The hash of the tree over `leaves` leaves from `first` on.
+fn tree(read: &impl Fn(u64) -> Option<Hash>, first: u64, leaves: u64) -> Option<Hash> {
+    if leaves.is_power_of_two() {
+        return read(position(first, leaves));
+    }
+    let left = left_half(leaves);
+    Some(hash_node(&tree(read, first, left)?, &tree(read, first + left, leaves - left)?))
+}
+
+impl HistoryProof {
+    /// Checks that `block` is the one of `height` in the history of `leaves` blocks with this root.
+    ///
+    /// # Errors
+    /// [`BadHistory`] when that is not proven.
+    pub fn verify(&self, root: &[u8; 32], leaves: u64, height: Height, block: BlockId) -> Result<(), BadHistory> {
+        let refused = BadHistory { height, block };
+        let index = height.0.checked_sub(1).filter(|index| *index < leaves).ok_or(refused)?;
+        if self.siblings.len() > HISTORY_SIBLINGS {
+            return Err(refused);
+        }
+        match climb(hash_leaf(&block), leaves, index, &self.siblings) {
+            Some(tree) if hash_root(leaves, &tree) == *root => Ok(()),
+            _ => Err(refused),
+        }
+    }
+}
+
+/// The hash of the tree over `leaves` leaves with this `index`-th one; `None` when there are not as many siblings as
+/// its shape gives.
+fn climb(leaf: Hash, leaves: u64, index: u64, siblings: &[Hash]) -> Option<Hash> {
+    if leaves == 1 {
+        return siblings.is_empty().then_some(leaf);
+    }
+    let (sibling, below) = siblings.split_last()?;
+    let left = left_half(leaves);
+    Some(match index.checked_sub(left) {
+        None => hash_node(&climb(leaf, left, index, below)?, sibling),
+        Some(index) => hash_node(sibling, &climb(leaf, leaves - left, index, below)?),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec;
+
+    fn block(index: u64) -> BlockId {
+        blake3::hash(&index.to_le_bytes()).into()
+    }
+
+    /// The peaks after each number of blocks, and all nodes by position.
+    fn range(blocks: u64) -> (Vec<Peaks>, Vec<Hash>) {
+        let (mut peaks, mut nodes) = (vec![Peaks::default()], Vec::new());
+        for index in 0..blocks {
+            let mut next = peaks[peaks.len() - 1].clone();
+            for (position, hash) in next.append(&block(index)) {
+                assert_eq!(Ok(position), u64::try_from(nodes.len()), "no gap");
+                nodes.push(hash);
+            }
+            peaks.push(next);
+        }
+        (peaks, nodes)
+    }
+
+    /// The root by its definition.
+    fn model(blocks: &[BlockId]) -> Hash {
+        match blocks {
+            [] => Hash::default(),
+            [block] => hash_leaf(block),
+            _ => {
+                let (left, right) = blocks.split_at(blocks.len().next_power_of_two() / 2);
+                hash_node(&model(left), &model(right))
+            }
+        }
+    }
+
+    fn proof(nodes: &[Hash], leaves: u64, index: u64) -> HistoryProof {
+        let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied();
+        prove(read, leaves, index).expect("all nodes are there")
+    }
+
+    #[test]
+    fn every_block_is_proven_in_every_history() {
+        let (all, nodes) = range(200);
+        let blocks: Vec<BlockId> = (0..200).map(block).collect();
+        for (leaves, peaks) in (0_u64..).zip(&all) {
+            assert_eq!(peaks.len(), leaves);
+            let root = peaks.root();
+            assert_eq!(root, hash_root(leaves, &model(&blocks[..usize::try_from(leaves).expect("small")])));
+            for index in 0..leaves {
+                let proof = proof(&nodes, leaves, index);
+                assert!(u64::try_from(proof.siblings.len()).expect("few") <= u64::from(leaves.ilog2()) + 1);
+                let verify = |height, block| proof.verify(&root, leaves, Height(height), block);
+                assert_eq!(verify(index + 1, block(index)), Ok(()), "{index} of {leaves}");
+                assert!(verify(index + 1, block(index + 1)).is_err(), "another block");
+                assert!(verify(index + 2, block(index)).is_err(), "another height");
+                assert!(verify(index, block(index)).is_err(), "another height");
+                assert!(proof.verify(&root, leaves + 1, Height(index + 1), block(index)).is_err(), "another length");
+                assert!(proof.verify(&root, leaves - 1, Height(index + 1), block(index)).is_err(), "another length");
+            }
+            assert!(prove(|_| Some(Hash::default()), leaves, leaves).is_none(), "no such block yet");
+        }
+    }
+
+    #[test]
+    fn a_proof_with_any_bit_flipped_proves_nothing() {
+        let (all, nodes) = range(23);
+        let root = all[23].root();
+        for index in 0..23 {
+            let bytes = codec::encode(&proof(&nodes, 23, index));
+            for at in 0..bytes.len() * 8 {
+                let mut forged = bytes.clone();
+                forged[at / 8] ^= 1 << (at % 8);
+                if let Ok(forged) = codec::decode::<HistoryProof>(&forged, 4096) {
+                    assert!(forged.verify(&root, 23, Height(index + 1), block(index)).is_err(), "bit {at} of {index}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_proof_has_the_one_length_that_its_place_gives() {
+        let (all, nodes) = range(23);
+        let root = all[23].root();
+        let proof = proof(&nodes, 23, 7);
+        let verify = |siblings: &[Hash]| {
+            HistoryProof { siblings: siblings.to_vec() }.verify(&root, 23, Height(8), block(7)).is_ok()
+        };
+        assert!(verify(&proof.siblings));
+        for cut in 0..proof.siblings.len() {
+            assert!(!verify(&proof.siblings[..cut]) && !verify(&proof.siblings[cut + 1..]));
+        }
+        assert!(!verify(&[&proof.siblings[..], &[[0; 32]]].concat()));
+        assert!(!verify(&vec![[0; 32]; 100_000]));
+    }
+
+    #[test]
+    fn a_node_is_no_leaf_and_no_root() {
+        let (all, nodes) = range(2);
+        let inner = BlockId::new(nodes[2]);
+        assert!(HistoryProof { siblings: Vec::new() }.verify(&all[2].root(), 1, Height(1), inner).is_err());
+        assert_ne!(all[2].root(), nodes[2]);
+        assert_ne!(all[0].root(), Hash::default());
+    }
+
+    #[test]
+    fn peaks_are_kept_in_one_form() {
+        for peaks in range(40).0 {
+            let bytes = codec::encode(&peaks);
+            assert_eq!(codec::decode::<Peaks>(&bytes, 4096), Ok(peaks));
+        }
+        for (leaves, peaks) in [(0_u64, 1), (1, 0), (3, 1), (4, 2), (u64::MAX, 64)] {
+            let bytes = codec::encode(&(leaves, vec![Hash::default(); peaks]));
+            assert!(codec::decode::<Peaks>(&bytes, 4096).is_err(), "{leaves} leaves with {peaks} peaks");
+        }
+    }
+
+    #[test]
+    fn a_store_that_lost_nodes_proves_nothing() {
+        let (_, nodes) = range(23);
+        let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied().filter(|_| position != 2);
+        assert_eq!(prove(read, 23, 2), None);
+        assert!(prove(read, 23, 0).is_some(), "what is not needed is not read");
+        assert_eq!(prove(|_| None, 23, 22), None);
+        assert!(prove(|_| Some(Hash::default()), u64::MAX, 0).is_none());
+    }
+
+    /// Roots that another implementation must reach: of 0, 1, 2, 3 and 23 blocks.
+    #[test]
+    fn golden_roots() {
+        let (all, _) = range(23);
+        let hex = |leaves: usize| all[leaves].root().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        assert_eq!([0, 1, 2, 3, 23].map(hex), GOLDEN);
+    }
+
+    const GOLDEN: [&str; 5] = [
+        "f678cdb2e9b149a066cf90332a4e387dd2d7da9dc754feb8891f3db7a81023df",
+        "7d97f685976bd18e8bdc95961927fd49bf46477de12cc74382feb442c3a2ba1f",
+        "f3a0834e5d0693d85fd8d4ae846f7b4ad7e730913100523df6b3ac9a10f40b82",
+        "25397e5acd20ae45494c71f99f678026bc1e2e8800a9a4f7f0e83527ed514c7f",
+        "76a81df8b4e8de60e409505fbedd8bf2fb017729864ee06fa283f956fc4ed99d",
+    ];
 }
