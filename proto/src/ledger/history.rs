@@ -4,7 +4,8 @@
 //! what is left standing are the [`Peaks`], one for each bit of the number of leaves. So an append costs a few hashes
 //! and reads nothing, and no node ever changes: a store keeps each under its position and never deletes it.
 //!
-//! The leaf of the block of height h has index h - 1. A header's `history` is the root over the blocks *before* it.
+//! Genesis is leaf 0, by the chain's id, and the block of height h is leaf h. A header's `history` is the root over all
+//! that is *before* it, so of as many leaves as its own height says.
 
 use std::io;
 
@@ -60,12 +61,12 @@ impl BorshDeserialize for Peaks {
 }
 
 impl Peaks {
-    /// How many blocks there are.
+    /// How many leaves there are: genesis and the blocks.
     pub fn len(&self) -> u64 {
         self.leaves
     }
 
-    /// Whether there is no block yet.
+    /// Whether there is none, not even genesis.
     pub fn is_empty(&self) -> bool {
         self.leaves == 0
     }
@@ -86,7 +87,7 @@ impl Peaks {
         written
     }
 
-    /// The root over all blocks so far: what the header of the next one says.
+    /// The root over all leaves so far: what the header of the next block says.
     pub fn root(&self) -> [u8; 32] {
         let mut peaks = self.peaks.iter().rev();
         let last = peaks.next().copied().unwrap_or_default();
@@ -118,9 +119,11 @@ pub struct BadHistory {
     pub block: BlockId,
 }
 
-/// Proves the block of height `index + 1` against the root over the first `leaves` blocks. `read` gives the node at a
-/// position, as [`Peaks::append`] said; `None` comes out when it has not all of them, or `index` is not below `leaves`.
-pub fn prove(read: impl Fn(u64) -> Option<[u8; 32]>, leaves: u64, index: u64) -> Option<HistoryProof> {
+/// Proves the block of `height` against the root over the first `leaves` leaves, which is what the header of height
+/// `leaves` says. `read` gives the node at a position, as [`Peaks::append`] said. `None` comes out when it has not all
+/// of them, or `height` is not below `leaves`.
+pub fn prove(read: impl Fn(u64) -> Option<[u8; 32]>, leaves: u64, height: Height) -> Option<HistoryProof> {
+    let index = height.0;
     if index >= leaves || leaves > u64::MAX / 4 {
         return None;
     }
@@ -150,17 +153,16 @@ fn tree(read: &impl Fn(u64) -> Option<Hash>, first: u64, leaves: u64) -> Option<
 }
 
 impl HistoryProof {
-    /// Checks that `block` is the one of `height` in the history of `leaves` blocks with this root.
+    /// Checks that `block` is the one of `height` in the history of `leaves` leaves with this root.
     ///
     /// # Errors
     /// [`BadHistory`] when that is not proven.
     pub fn verify(&self, root: &[u8; 32], leaves: u64, height: Height, block: BlockId) -> Result<(), BadHistory> {
         let refused = BadHistory { height, block };
-        let index = height.0.checked_sub(1).filter(|index| *index < leaves).ok_or(refused)?;
-        if self.siblings.len() > HISTORY_SIBLINGS {
+        if height.0 >= leaves || self.siblings.len() > HISTORY_SIBLINGS {
             return Err(refused);
         }
-        match climb(hash_leaf(&block), leaves, index, &self.siblings) {
+        match climb(hash_leaf(&block), leaves, height.0, &self.siblings) {
             Some(tree) if hash_root(leaves, &tree) == *root => Ok(()),
             _ => Err(refused),
         }
@@ -218,7 +220,7 @@ mod tests {
 
     fn proof(nodes: &[Hash], leaves: u64, index: u64) -> HistoryProof {
         let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied();
-        prove(read, leaves, index).expect("all nodes are there")
+        prove(read, leaves, Height(index)).expect("all nodes are there")
     }
 
     #[test]
@@ -233,14 +235,14 @@ mod tests {
                 let proof = proof(&nodes, leaves, index);
                 assert!(u64::try_from(proof.siblings.len()).expect("few") <= u64::from(leaves.ilog2()) + 1);
                 let verify = |height, block| proof.verify(&root, leaves, Height(height), block);
-                assert_eq!(verify(index + 1, block(index)), Ok(()), "{index} of {leaves}");
-                assert!(verify(index + 1, block(index + 1)).is_err(), "another block");
-                assert!(verify(index + 2, block(index)).is_err(), "another height");
-                assert!(verify(index, block(index)).is_err(), "another height");
-                assert!(proof.verify(&root, leaves + 1, Height(index + 1), block(index)).is_err(), "another length");
-                assert!(proof.verify(&root, leaves - 1, Height(index + 1), block(index)).is_err(), "another length");
+                assert_eq!(verify(index, block(index)), Ok(()), "{index} of {leaves}");
+                assert!(verify(index, block(index + 1)).is_err(), "another block");
+                assert!(verify(index + 1, block(index)).is_err(), "another height");
+                assert!(verify(index.wrapping_sub(1), block(index)).is_err(), "another height");
+                assert!(proof.verify(&root, leaves + 1, Height(index), block(index)).is_err(), "another length");
+                assert!(proof.verify(&root, leaves - 1, Height(index), block(index)).is_err(), "another length");
             }
-            assert!(prove(|_| Some(Hash::default()), leaves, leaves).is_none(), "no such block yet");
+            assert!(prove(|_| Some(Hash::default()), leaves, Height(leaves)).is_none(), "no such block yet");
         }
     }
 
@@ -254,7 +256,7 @@ mod tests {
                 let mut forged = bytes.clone();
                 forged[at / 8] ^= 1 << (at % 8);
                 if let Ok(forged) = codec::decode::<HistoryProof>(&forged, 4096) {
-                    assert!(forged.verify(&root, 23, Height(index + 1), block(index)).is_err(), "bit {at} of {index}");
+                    assert!(forged.verify(&root, 23, Height(index), block(index)).is_err(), "bit {at} of {index}");
                 }
             }
         }
@@ -266,7 +268,7 @@ mod tests {
         let root = all[23].root();
         let proof = proof(&nodes, 23, 7);
         let verify = |siblings: &[Hash]| {
-            HistoryProof { siblings: siblings.to_vec() }.verify(&root, 23, Height(8), block(7)).is_ok()
+            HistoryProof { siblings: siblings.to_vec() }.verify(&root, 23, Height(7), block(7)).is_ok()
         };
         assert!(verify(&proof.siblings));
         for cut in 0..proof.siblings.len() {
@@ -280,7 +282,7 @@ mod tests {
     fn a_node_is_no_leaf_and_no_root() {
         let (all, nodes) = range(2);
         let inner = BlockId::new(nodes[2]);
-        assert!(HistoryProof { siblings: Vec::new() }.verify(&all[2].root(), 1, Height(1), inner).is_err());
+        assert!(HistoryProof { siblings: Vec::new() }.verify(&all[2].root(), 1, Height(0), inner).is_err());
         assert_ne!(all[2].root(), nodes[2]);
         assert_ne!(all[0].root(), Hash::default());
     }
@@ -301,13 +303,13 @@ mod tests {
     fn a_store_that_lost_nodes_proves_nothing() {
         let (_, nodes) = range(23);
         let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied().filter(|_| position != 2);
-        assert_eq!(prove(read, 23, 2), None);
-        assert!(prove(read, 23, 0).is_some(), "what is not needed is not read");
-        assert_eq!(prove(|_| None, 23, 22), None);
-        assert!(prove(|_| Some(Hash::default()), u64::MAX, 0).is_none());
+        assert_eq!(prove(read, 23, Height(2)), None);
+        assert!(prove(read, 23, Height(0)).is_some(), "what is not needed is not read");
+        assert_eq!(prove(|_| None, 23, Height(22)), None);
+        assert!(prove(|_| Some(Hash::default()), u64::MAX, Height(0)).is_none());
     }
 
-    /// Roots that another implementation must reach: of 0, 1, 2, 3 and 23 blocks.
+    /// Roots that another implementation must reach: of 0, 1, 2, 3 and 23 leaves, the i-th being BLAKE3 of i as u64 LE.
     #[test]
     fn golden_roots() {
         let (all, _) = range(23);
