@@ -29,13 +29,21 @@ struct State {
     records: Arc<Memory>,
     blocks: BTreeMap<Height, Decided>,
     txs: BTreeMap<TxId, Height>,
+    history: BTreeMap<u64, [u8; 32]>,
 }
 
 impl MemoryLedger {
     /// The ledger as it is at the genesis.
     pub fn new(genesis: &Genesis) -> Self {
         let records = Arc::new(Memory::new(&genesis.changes()));
-        Self { state: Mutex::new(State { records, blocks: BTreeMap::new(), txs: BTreeMap::new() }) }
+        Self {
+            state: Mutex::new(State {
+                records,
+                blocks: BTreeMap::new(),
+                txs: BTreeMap::new(),
+                history: BTreeMap::new(),
+            }),
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -59,12 +67,17 @@ impl LedgerStore for MemoryLedger {
         }
         Arc::make_mut(&mut state.records).commit(changes);
         state.txs.extend(decided.block.txs.iter().map(|tx| (tx.id(), height)));
+        state.history.extend(changes.history.iter().copied());
         state.blocks.insert(height, decided.clone());
         Ok(())
     }
 
     fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
         Ok(self.state().blocks.get(&height).cloned())
+    }
+
+    fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError> {
+        Ok(self.state().history.get(&position).copied())
     }
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {

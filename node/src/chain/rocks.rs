@@ -9,6 +9,7 @@
 //! txs      tx id                     -> height
 //! records  Key::to_bytes             -> Record
 //! nodes    key of a state tree node  -> the node
+//! history  position (big-endian)     -> hash
 //! ```
 
 use std::{
@@ -36,12 +37,13 @@ use super::store::{LedgerError, LedgerStore, OpenLedgerError};
 
 /// The layout drawn above.
 const FORMAT: u32 = 2;
-const FAMILIES: [&str; 5] = [META, BLOCKS, TXS, RECORDS, NODES];
+const FAMILIES: [&str; 6] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
 const TXS: &str = "txs";
 const RECORDS: &str = "records";
 const NODES: &str = "nodes";
+const HISTORY: &str = "history";
 
 /// Memory for unwritten records, all families together: a node stays under 512 MiB.
 const WRITE_BYTES: usize = 32 * 1024 * 1024;
@@ -134,6 +136,8 @@ impl Rocks {
         }
         let nodes = self.family(NODES);
         changes.tree.nodes.iter().for_each(|(key, node)| batch.put_cf(nodes, key, node));
+        let history = self.family(HISTORY);
+        changes.history.iter().for_each(|(at, hash)| batch.put_cf(history, at.to_be_bytes(), hash));
         changes.tree.stale.iter().for_each(|stale| batch.delete_cf(nodes, &stale.key));
     }
 
@@ -174,6 +178,10 @@ impl LedgerStore for Rocks {
 
     fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
         self.read(BLOCKS, &height.0.to_be_bytes())
+    }
+
+    fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError> {
+        self.read(HISTORY, &position.to_be_bytes())
     }
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {

@@ -35,6 +35,12 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError>;
 
+    /// The node of the history at this position ([`ostrakon_proto::ledger::history`]).
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged.
+    fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError>;
+
     /// The height of the block that has this transaction.
     ///
     /// # Errors

@@ -14,6 +14,7 @@ use crate::{
         draft::{Draft, Parts},
         epoch,
         error::TxError,
+        history::Written,
         money::{self, Pool},
         rules::{self, Rules},
         state::{Candidate, Changes, EpochRecord, Key, Record, Records, Tip},
@@ -141,6 +142,8 @@ pub struct Execution<'a> {
     rules: &'a Rules,
     base: &'a dyn Records,
     draft: Draft<'a>,
+    /// What the block before adds to the history.
+    past: Vec<Written>,
     /// The roster that this block froze: its beacon follows from this block's own signature.
     frozen: Option<Vec<Candidate>>,
     /// Epochs that commits of this block draw in, read once.
@@ -164,12 +167,12 @@ impl<'a> Execution<'a> {
     pub fn new(rules: &'a Rules, base: &'a dyn Records, time_ms: u64, round: u32) -> Self {
         let mut draft = Draft::new(base);
         let tip = draft.tip_mut();
-        tip.running.history.append(&tip.block);
+        let past = tip.running.history.append(&tip.block);
         tip.running.time_ms = time_ms;
         tip.height = tip.height.next();
         turns::note(&mut draft, base, round);
         let frozen = epoch::begin(&mut draft, rules);
-        Self { rules, base, draft, frozen, rosters: BTreeMap::new() }
+        Self { rules, base, draft, past, frozen, rosters: BTreeMap::new() }
     }
 
     /// The state with what was applied so far.
@@ -221,12 +224,12 @@ impl<'a> Execution<'a> {
             self.draft.put(Key::Epoch(epoch), Record::Epoch(record));
         }
         let (history, next) = (self.draft.running().history.root(), self.draft.validator_set());
-        Outcome { changes: seal(self.base, self.draft), history, next }
+        Outcome { changes: seal(self.base, self.draft, self.past), history, next }
     }
 }
 
-/// The changes of a draft, with those of the state tree.
-pub(super) fn seal(base: &dyn Records, draft: Draft<'_>) -> Changes {
+/// The changes of a draft, with those of the state tree and of the history.
+pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<Written>) -> Changes {
     let Parts { mut tip, mut records } = draft.into_parts();
     records.insert(Key::Running, Some(Record::Running(tip.running.clone())));
     let leaves = records.iter().filter(|(key, _)| key.is_proven());
@@ -234,7 +237,7 @@ pub(super) fn seal(base: &dyn Records, draft: Draft<'_>) -> Changes {
     let tree = tree::update(base, tip.height.0.checked_sub(1), tip.height.0, leaves);
     let tree = tree.unwrap_or_else(|error| panic!("invariant: the store has the tree of its last block: {error}"));
     tip.state = tree.root;
-    Changes { tip, records, tree }
+    Changes { tip, records, tree, history }
 }
 
 /// Checks that a block was decided, and what it changes.

@@ -254,7 +254,7 @@ impl Genesis {
         let (epoch, roster) = (Epoch(0), epoch::roster(&draft.providers()));
         let beacon = epoch::beacon(&chain, &[], epoch);
         draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, beacon, roster }));
-        seal(&empty, draft)
+        seal(&empty, draft, Vec::new())
     }
 
     fn tip(&self, chain: &ChainId) -> Tip {

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     beacon::BeaconKey,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::tree::Patch,
+    ledger::{history::Written, tree::Patch},
     params::Code,
 };
 
@@ -249,4 +249,6 @@ pub struct Changes {
     pub records: BTreeMap<Key, Option<Record>>,
     /// What becomes of the state tree.
     pub tree: Patch,
+    /// What is added to the history: the block before this one.
+    pub history: Vec<Written>,
 }

@@ -39,7 +39,8 @@ pub(crate) async fn run(command: Command, out: &Output) -> anyhow::Result<()> {
 }
 
 async fn bring_up(args: DevnetUp, out: &Output) -> anyhow::Result<()> {
-    let shape = Shape { nodes: args.nodes, domains: args.domains.min(args.nodes), validators: args.validators.min(args.nodes) };
+    let shape =
+        Shape { nodes: args.nodes, domains: args.domains.min(args.nodes), validators: args.validators.min(args.nodes) };
     out.words(&format!("starting {} nodes in {} domains in {}", shape.nodes, shape.domains, args.dir.dir.display()));
     let Up { devnet, height, .. } = cmd::interruptible(up::up(&args.dir.dir, shape, out)).await?;
     let status = status(&devnet, Some(height.0));

@@ -103,7 +103,7 @@ fn crowded(count: u32) -> World {
     }
     // As the block after the genesis would.
     draft.tip_mut().height = Height(1);
-    world.state.commit(&seal(&state, draft));
+    world.state.commit(&seal(&state, draft, vec![]));
     world.check();
     world
 }

@@ -117,7 +117,7 @@ fn changes(base: &dyn Records, list: &[Change]) -> Parts {
 
 /// Takes over what a draft changed; the state tree is no matter here.
 fn commit(state: &mut Memory, Parts { tip, records }: Parts) {
-    state.commit(&Changes { tip, records, tree: Patch::default() });
+    state.commit(&Changes { tip, records, tree: Patch::default(), history: vec![] });
 }
 
 proptest! {
