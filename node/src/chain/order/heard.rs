@@ -15,7 +15,7 @@ use ostrakon_proto::{
     wire::consensus::Seen,
 };
 
-use super::sign_state::Statement;
+use super::{sign_state::Statement, wal::Entry};
 
 /// Heights above the present one of which messages are kept.
 const HEIGHTS: u64 = 2;
@@ -52,6 +52,15 @@ impl Heard {
     pub(super) fn advance(&mut self, height: Height, rotation: &Rotation) {
         self.newest.retain(|key, _| rotation.set().power(key).is_some());
         self.early.retain(|early, _| *early >= height);
+    }
+
+    /// Remembers what an entry of the log says, if it is newer.
+    pub(super) fn note(&mut self, entry: &Entry) {
+        match entry {
+            Entry::Vote(signed) => self.note_vote(signed),
+            Entry::Proposal(signed) => self.note_proposal(signed),
+            _ => {}
+        }
     }
 
     /// Remembers a vote, if it is newer.

@@ -64,7 +64,7 @@ use inbox::Arrivals;
 use session::Session;
 use sign_state::{Progress, SignState, SignStore, Statement};
 use standing::{Findings, Inquiry, Standing};
-use wal::Journal;
+use wal::{Entry, Journal};
 
 /// Heights below the present one of which a validator knows what it said: a message of another process with its key may
 /// be late.
@@ -185,6 +185,12 @@ impl Order {
         let Some(members) = members.filter(|_| rotation.set().power(&self.key()).is_some()) else {
             return self.look_on(committee, stop).await;
         };
+        if self.standing == Standing::Unknown {
+            // What others said before this node restarted, they may ask for before it goes on.
+            for entry in self.read_log(height).await? {
+                self.heard.note(&entry);
+            }
+        }
         if let Some(ended) = self.take_stand(committee, stop).await? {
             return Ok(ended);
         }
@@ -192,6 +198,20 @@ impl Order {
             return Ok(ended);
         }
         Session::open(self, committee, &members).await?.run(stop).await
+    }
+
+    /// What the log has of this height; what is torn or older is cut off.
+    async fn read_log(&mut self, height: Height) -> Result<Vec<Entry>, OrderError> {
+        let (journal, chain) = (Arc::clone(&self.parts.journal), self.parts.chain);
+        let read = move || {
+            let bytes = journal.load()?;
+            let (log, whole) = wal::read(&chain, height, &bytes);
+            if whole < bytes.len() {
+                journal.cut(whole)?;
+            }
+            Ok(log)
+        };
+        self.parts.workers.run(read).await.map_err(OrderError::Journal)
     }
 
     /// Who is no member waits for the height to be over.

@@ -68,16 +68,8 @@ impl<'a> Session<'a> {
         committee: &'a Committee,
         members: &Members,
     ) -> Result<Self, OrderError> {
-        let (journal, chain, height) = (Arc::clone(&order.parts.journal), order.parts.chain, committee.height);
-        let read = move || {
-            let bytes = journal.load()?;
-            let (log, whole) = wal::read(&chain, height, &bytes);
-            if whole < bytes.len() {
-                journal.cut(whole)?;
-            }
-            Ok(log)
-        };
-        let log = order.parts.workers.run(read).await.map_err(OrderError::Journal)?;
+        let (chain, height) = (order.parts.chain, committee.height);
+        let log = order.read_log(height).await?;
         let keys = (order.parts.key.clone(), chain);
         let mut core = Core::new(keys, order.signed.clone(), height, members);
         if order.standing != Standing::Speaks {
@@ -198,15 +190,14 @@ impl<'a> Session<'a> {
     fn note(&mut self, entry: &Entry) {
         self.write(entry);
         let now = Instant::now();
+        self.order.heard.note(entry);
         match entry {
             Entry::Vote(signed) => {
-                self.order.heard.note_vote(signed);
                 if let (Some(block), Some(node)) = (signed.vote.block, self.committee.nodes.get(&signed.voter)) {
                     self.blocks.want(block, *node, now);
                 }
             }
             Entry::Proposal(signed) => {
-                self.order.heard.note_proposal(signed);
                 self.blocks.propose(*signed);
                 if let Some(node) = self.committee.nodes.get(&signed.proposer) {
                     self.blocks.want(signed.proposal.block, *node, now);

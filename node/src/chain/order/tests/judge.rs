@@ -60,6 +60,12 @@ impl Judge {
         all.iter().filter(|place| of.contains(&place.0)).copied().collect()
     }
 
+    /// How much this validator said at a height.
+    pub(super) fn said_at(&self, key: &VoteKey, height: u64) -> usize {
+        let said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        said.keys().filter(|place| place.0 == *key && place.1 == Height(height)).count()
+    }
+
     /// The last height of which this node sent votes.
     pub(super) fn voted(&self, node: &NodeId) -> Option<u64> {
         self.voted.lock().unwrap_or_else(PoisonError::into_inner).get(node).map(|height| height.0)

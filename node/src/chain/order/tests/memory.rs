@@ -92,20 +92,50 @@ fn an_empty_disk_is_silent_for_two_heights() {
 }
 
 #[test]
+fn an_image_from_before_the_last_words_does_not_say_others() {
+    seeds(0..16, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 5).await;
+        tokio::time::sleep(Duration::from_millis(seed * 13)).await;
+        let old = image(&world, 3);
+        // The height stays open, and one other is left to hear what is said.
+        world.crash(0);
+        world.crash(1);
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        world.crash(3);
+        restore(&mut world, 3, &old);
+        for number in [0, 1, 3] {
+            world.start(number);
+        }
+        let height = world.height(2);
+        world.reach(0..4, height + 10).await;
+        world.check(0..3);
+        // What reached nobody is not known to anybody.
+        assert_eq!(world.delivered.contradictions(&[world.machines[3].voter()]), []);
+    });
+}
+
+#[test]
 fn a_lost_log_silences_for_the_height() {
-    seeds(0..6, async |seed| {
+    let silenced = std::sync::atomic::AtomicUsize::new(0);
+    seeds(0..24, async |seed| {
         let mut world = World::running(seed, 4);
         world.reach(0..4, 4).await;
-        for round in 0..5 {
-            tokio::time::sleep(Duration::from_millis(seed * 17 + round * 29)).await;
-            world.crash(2);
-            world.machines[2].journal = Arc::new(JournalMemory::default());
-            world.start(2);
-        }
-        let height = world.height(0);
-        world.reach(0..4, height + 10).await;
+        tokio::time::sleep(Duration::from_millis(seed * 17)).await;
+        world.crash(2);
+        world.machines[2].journal = Arc::new(JournalMemory::default());
+        let (key, open) = (world.machines[2].voter(), world.height(2) + 1);
+        let said = world.judge.said_at(&key, open);
+        world.start(2);
+        world.reach(0..4, open + 10).await;
         world.check(0..4);
+        if said > 0 {
+            assert_eq!(world.judge.said_at(&key, open), said, "it may be locked, and does not know on what");
+            silenced.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        assert!(world.judge.said_from(&key, open + 1) > 5, "it speaks again");
     });
+    assert!(silenced.into_inner() > 2, "the test looked at nothing");
 }
 
 #[test]

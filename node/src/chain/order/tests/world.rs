@@ -61,7 +61,10 @@ pub(super) struct World {
     pub(super) net: SimNetwork,
     pub(super) network: Network,
     pub(super) machines: Vec<Machine>,
+    /// Hears what leaves a machine.
     pub(super) judge: Arc<Judge>,
+    /// Hears what arrives at one.
+    pub(super) delivered: Arc<Judge>,
     pub(super) interval: Duration,
 }
 
@@ -69,7 +72,7 @@ pub(super) fn vote_key(number: usize) -> Keypair {
     Keypair::from_seed(&[u8::try_from(number + 1).expect("few"); 32])
 }
 
-fn node_id(number: usize) -> NodeId {
+pub(super) fn node_id(number: usize) -> NodeId {
     NodeId::new([u8::try_from(number + 101).expect("few"); 32])
 }
 
@@ -83,8 +86,9 @@ impl World {
             nodes: numbered().map(|(number, _)| (vote_key(number).public(), node_id(number))).collect(),
         };
         let machines = (0..powers.len()).map(|number| machine(&network, vote_key(number), node_id(number))).collect();
-        let (net, judge) = (SimNetwork::new(seed, config), Arc::default());
-        Self { net, network, machines, judge, interval: Duration::from_millis(500) }
+        let (judge, delivered) = (Arc::default(), Arc::default());
+        let net = SimNetwork::new(seed, config);
+        Self { net, network, machines, judge, delivered, interval: Duration::from_millis(500) }
     }
 
     /// As many equals on a good network, all running.
@@ -116,7 +120,8 @@ impl World {
         });
         machine.ended = Arc::default();
         let (ended, mut process) = (Arc::clone(&machine.ended), JoinSet::new());
-        process.spawn(serve(inbound, inbox, Arc::clone(&machine.ledger), machine.withholds));
+        let (ledger, delivered) = (Arc::clone(&machine.ledger), Arc::clone(&self.delivered));
+        process.spawn(serve(inbound, (inbox, delivered), ledger, machine.withholds));
         process.spawn(async move {
             let result = order.run(CancellationToken::new()).await;
             *ended.lock().expect("no holder panics") = Some(result);
@@ -173,13 +178,21 @@ pub(super) fn machine(network: &Network, key: Keypair, node: NodeId) -> Machine 
     }
 }
 
-async fn serve(mut inbound: mpsc::Receiver<Inbound>, inbox: Inbox, ledger: Arc<FakeLedger>, withholds: bool) {
+async fn serve(
+    mut inbound: mpsc::Receiver<Inbound>,
+    (inbox, delivered): (Inbox, Arc<Judge>),
+    ledger: Arc<FakeLedger>,
+    withholds: bool,
+) {
     use ostrakon_proto::wire::consensus::Request;
     while let Some(request) = inbound.recv().await {
         let asks = matches!(request.request.decode::<Request>(), Ok(Request::Block { .. }));
         match request.protocol {
             Protocol::Consensus if asks && withholds => {}
-            Protocol::Consensus => inbox.put(request),
+            Protocol::Consensus => {
+                delivered.listen(request.from, &request.request);
+                inbox.put(request);
+            }
             _ => {
                 let answer = ledger.answer(&request.request);
                 request.reply.send(answer);
