@@ -14,6 +14,7 @@ pub mod erasure;
 pub mod id;
 pub mod layout;
 pub mod ledger;
+pub mod light;
 pub mod limits;
 pub mod link;
 pub mod manifest;

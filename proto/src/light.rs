@@ -1,0 +1,240 @@
+//! The light client: what one who keeps no state believes, and why (SPEC, "Light client").
+//!
+//! In come headers, certificates and proofs from anybody; out come verdicts, and [`Trust`], which a client keeps. It
+//! begins with genesis or with a checkpoint. From there every header that more than two thirds of the trusted set
+//! signed is believed, at once and whatever lies between: a header names the set of the next height, so the set is the
+//! same until a header names another. Such a header is a [`Handover`], and none may be left out.
+//!
+//! # Weak subjectivity
+//! A set that was replaced can vouch for nothing that comes after. But who has not seen its handover can not know that
+//! it was: validators who left and have their bond back risk nothing by signing another chain from there. So trust
+//! keeps only as long as those who left are still bonded ([`Trust::check_age`]); after that, and to begin with where
+//! genesis is older, a client takes a checkpoint from people it believes.
+//!
+//! Not here: who is asked for all this, and clocks: times come in by argument.
+
+mod proven;
+#[cfg(test)]
+mod tests;
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+pub use proven::{BadAnswer, Item, Proven};
+
+use crate::{
+    id::{BlockId, ChainId, Height},
+    ledger::{
+        BlockError, Genesis,
+        history::{BadHistory, HistoryProof},
+        tx::Header,
+        verify_header,
+        vote::{Certificate, ValidatorSet},
+    },
+};
+
+/// The newest block that is believed, and who decides what follows.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Trust {
+    chain: ChainId,
+    height: Height,
+    block: BlockId,
+    time_ms: u64,
+    /// Hash of the set that decides the next height.
+    next: [u8; 32],
+    /// The set with this hash; the one before it until the handover brings it.
+    set: ValidatorSet,
+}
+
+/// A block after which other validators decide.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Handover {
+    /// Its header, which names the next set by its hash.
+    pub header: Header,
+    /// The proof that it is decided.
+    pub certificate: Certificate,
+    /// The next set.
+    pub next: ValidatorSet,
+}
+
+/// Why a header is not believed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Untrusted {
+    /// It is older than what is believed: ask a node that is further on, or prove it by the history.
+    #[error("header of height {got} is older than that of {have}, which is known")]
+    Old {
+        /// The height that is known.
+        have: Height,
+        /// The header's.
+        got: Height,
+    },
+    /// It is older than asked for: ask a node that is further on.
+    #[error("header is of {got} ms, and not older than {not_before} was asked for")]
+    Stale {
+        /// The oldest time that was asked for.
+        not_before: u64,
+        /// The header's.
+        got: u64,
+    },
+    /// It is of another chain than the block that is believed. If its certificate holds, more than a third of the power
+    /// signed two chains, and the certificates prove it.
+    #[error("block {got} at height {height} is not on the chain of block {have}")]
+    OtherChain {
+        /// Where they part.
+        height: Height,
+        /// The block that is believed.
+        have: BlockId,
+        /// The other.
+        got: BlockId,
+    },
+    /// The validators changed at the height that is believed, and their handover is missing: ask for it.
+    #[error("other validators decide after height {height}: their handover is needed first")]
+    HandoverMissing {
+        /// The height of the handover.
+        height: Height,
+    },
+    /// The next set is not the one that the header names.
+    #[error("the validators that come with the header of height {height} are not those that it names")]
+    OtherSet {
+        /// The header's height.
+        height: Height,
+    },
+    /// The trusted set did not decide it. A handover may be missing between.
+    #[error(transparent)]
+    Undecided(#[from] BlockError),
+    /// What is believed is so old that it may be forged: take a checkpoint.
+    #[error("the newest known header is of {have} ms, and validators of before {oldest} are not bound any more")]
+    Expired {
+        /// Its time.
+        have: u64,
+        /// The oldest that may be trusted.
+        oldest: u64,
+    },
+}
+
+impl Trust {
+    /// Trust in the genesis of a network.
+    pub fn genesis(genesis: &Genesis) -> Self {
+        let (chain, set) = (genesis.id(), genesis.validator_set());
+        let block = BlockId::new(*chain.bytes());
+        Self { chain, height: Height(0), block, time_ms: genesis.time_ms, next: set.hash(), set }
+    }
+
+    /// Trust in a block: only its id must come from people who are believed, the header and the set that it names next
+    /// may come from anybody.
+    ///
+    /// # Errors
+    /// [`Untrusted`] when they are not the block's.
+    pub fn checkpoint(chain: ChainId, block: BlockId, header: &Header, next: ValidatorSet) -> Result<Self, Untrusted> {
+        let (height, got) = (header.height, header.id());
+        if got != block {
+            return Err(Untrusted::OtherChain { height, have: block, got });
+        }
+        if next.hash() != header.next_validators {
+            return Err(Untrusted::OtherSet { height });
+        }
+        Ok(Self { chain, height, block, time_ms: header.time_ms, next: header.next_validators, set: next })
+    }
+
+    /// The chain.
+    pub fn chain(&self) -> &ChainId {
+        &self.chain
+    }
+
+    /// Height of the newest block that is believed.
+    pub fn height(&self) -> Height {
+        self.height
+    }
+
+    /// The newest block that is believed.
+    pub fn block(&self) -> BlockId {
+        self.block
+    }
+
+    /// Checks a header: whether it is the newest that is believed, or a newer one that the trusted set decided.
+    ///
+    /// # Errors
+    /// [`Untrusted`] says why not, and what to do.
+    pub fn check(&self, header: &Header, certificate: &Certificate) -> Result<(), Untrusted> {
+        let (height, got) = (header.height, header.id());
+        if height < self.height {
+            return Err(Untrusted::Old { have: self.height, got: height });
+        }
+        if height == self.height {
+            let other = Untrusted::OtherChain { height, have: self.block, got };
+            return if got == self.block { Ok(()) } else { Err(other) };
+        }
+        if self.set.hash() != self.next {
+            return Err(Untrusted::HandoverMissing { height: self.height });
+        }
+        verify_header(&self.chain, &self.set, header, certificate)?;
+        if height == self.height.next() && header.parent != self.block {
+            return Err(Untrusted::OtherChain { height: self.height, have: self.block, got: header.parent });
+        }
+        Ok(())
+    }
+
+    /// Moves on to a header that [checks](Self::check).
+    ///
+    /// # Errors
+    /// [`Untrusted`] when it does not; then the trust is as it was.
+    pub fn accept(&mut self, header: &Header, certificate: &Certificate) -> Result<(), Untrusted> {
+        self.check(header, certificate)?;
+        (self.height, self.block, self.time_ms) = (header.height, header.id(), header.time_ms);
+        // What follows a change is decided by those it names alone, known here or not.
+        self.next = header.next_validators;
+        Ok(())
+    }
+
+    /// Moves on to a header and to the validators that it names.
+    ///
+    /// # Errors
+    /// [`Untrusted`] when the header does not check, or names others; then the trust is as it was.
+    pub fn hand_over(&mut self, handover: &Handover) -> Result<(), Untrusted> {
+        let Handover { header, certificate, next } = handover;
+        if next.hash() != header.next_validators {
+            return Err(Untrusted::OtherSet { height: header.height });
+        }
+        self.accept(header, certificate)?;
+        self.set.clone_from(next);
+        Ok(())
+    }
+
+    /// Checks that `old` is a header of this chain, though it is older than what is believed: `newest` is the header
+    /// that is believed, and its history has the other.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] when that is not proven.
+    pub fn check_past(&self, newest: &Header, old: &Header, proof: &HistoryProof) -> Result<(), BadAnswer> {
+        let (height, got) = (newest.height, newest.id());
+        if got != self.block {
+            return Err(Untrusted::OtherChain { height, have: self.block, got }.into());
+        }
+        let proven: Result<(), BadHistory> = proof.verify(&newest.history, height.0, old.height, old.id());
+        Ok(proven?)
+    }
+
+    /// Checks that those who decided since the newest block that is believed are still bonded: `bonded_ms` is how long
+    /// a bond stays after its validator left.
+    ///
+    /// # Errors
+    /// [`Untrusted::Expired`] when a checkpoint is needed.
+    pub fn check_age(&self, now_ms: u64, bonded_ms: u64) -> Result<(), Untrusted> {
+        let oldest = now_ms.saturating_sub(bonded_ms);
+        if self.time_ms < oldest {
+            return Err(Untrusted::Expired { have: self.time_ms, oldest });
+        }
+        Ok(())
+    }
+}
+
+/// Checks that a header is not older than the client wants to hear of.
+///
+/// # Errors
+/// [`Untrusted::Stale`] when it is.
+pub fn check_fresh(header: &Header, not_before_ms: u64) -> Result<(), Untrusted> {
+    if header.time_ms < not_before_ms {
+        return Err(Untrusted::Stale { not_before: not_before_ms, got: header.time_ms });
+    }
+    Ok(())
+}
