@@ -6,11 +6,12 @@
 
 use bytes::Bytes;
 use ostrakon_proto::{
-    id::{AccountId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId},
+    id::{AccountId, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
+    ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     params::Code,
     placement::Draw,
     sign::{Keypair, Purpose},
-    wire::{self, Frame, Protocol, chain, get, manifest, put},
+    wire::{self, Frame, Protocol, chain, consensus, get, manifest, put},
 };
 
 const CHAIN: ChainId = ChainId::new([2; 32]);
@@ -27,7 +28,8 @@ fn ids(byte: &str, count: usize) -> String {
 #[test]
 fn protocols_are_named_by_chain_and_version() {
     let names = Protocol::ALL.map(|protocol| protocol.name(&CHAIN));
-    let expect = ["put/1", "get/1", "manifest/1", "chain/1"].map(|name| format!("/ostrakon/0202020202020202/{name}"));
+    let expect = ["put/1", "get/1", "manifest/1", "chain/1", "consensus/1"]
+        .map(|name| format!("/ostrakon/0202020202020202/{name}"));
     assert_eq!(names, expect);
 }
 
@@ -82,6 +84,22 @@ fn chain_is_spoken_like_this() {
     assert_eq!(head(&chain::Request::Blocks { from: Height(9) }), "040900000000000000");
     assert_eq!(head(&chain::Request::Object(ObjectId::new([5; 32]))), "06".to_owned() + &ids("05", 32));
     assert_eq!(head(&chain::Request::Roster { epoch: Epoch(3), after: None }), "08030000000000000000");
+}
+
+#[test]
+fn consensus_is_spoken_like_this() {
+    let (key, height, block) = (Keypair::from_seed(&[1; 32]), Height(9), BlockId::new([5; 32]));
+    let (voter, nine) = (hex::encode(key.public::<()>().bytes()), "0900000000000000");
+    let vote = Vote { kind: VoteKind::Precommit, height, round: 2, block: Some(block) };
+    let signed = SignedVote::sign(vote, &key, &CHAIN);
+    let fields = "01".to_owned() + nine + "02000000" + "01" + &ids("05", 32) + &hex::encode(signed.signature.0);
+    assert_eq!(head(&consensus::Request::Vote(signed)), "01".to_owned() + &voter + &fields);
+    let proposal = BlockProposal { height, round: 2, valid_round: None, block };
+    let signed = SignedProposal::sign(proposal, &key, &CHAIN);
+    let fields = nine.to_owned() + "02000000" + "00" + &ids("05", 32) + &hex::encode(signed.signature.0);
+    assert_eq!(head(&consensus::Request::Proposal(signed)), "00".to_owned() + &voter + &fields);
+    let asked = consensus::Request::LastSeen(VoteKey::new([7; 32]));
+    assert_eq!(head(&asked), "05".to_owned() + &ids("07", 32));
 }
 
 #[test]

@@ -2,7 +2,8 @@
 //!
 //! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`],
 //! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there, by way of [`judge`] and
-//! [`gossip`]; [`solo`] makes blocks and [`follow`] takes those that others have, through [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
+//! [`gossip`]; [`order`] makes blocks with the other validators and [`follow`] takes those that others have, through
+//! [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,

@@ -3,8 +3,8 @@
 //! In come signed transactions, out goes of each "it waits" or the reason why not. Saying it twice changes nothing. A
 //! node judges by its own records, which may be a block behind: what they refuse, a validator still decides. Whoever is
 //! no validator brings what its clients submit to one that is, and answers when that one has it; a validator passes on
-//! what it takes from others than validators ([`super::gossip`]). Not here: the rules (`proto`), what a node thinks of a
-//! transaction ([`super::judge`]), and what the pool may hold ([`super::mempool`]).
+//! what it takes from others than validators ([`super::gossip`]). Not here: the rules (`proto`), what a node thinks of
+//! a transaction ([`super::judge`]), and what the pool may hold ([`super::mempool`]).
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 

@@ -1,8 +1,9 @@
 //! chain/1: asks a node about the ledger, and submits to it. Any node answers, from its own verified copy.
 //!
 //! Bodies carry what may be large: [`Request::Submit`]'s body is one canonical [`crate::ledger::tx::Tx`],
-//! [`Request::SubmitMany`]'s a canonical `Vec` of them; [`Response::Verdicts`]'s body is a canonical
-//! `Vec<Result<(), Refusal>>`; [`Response::Records`]'s body is a canonical `Vec` of what was asked for; [`Response::Blocks`]'s body a canonical
+//! [`Request::SubmitMany`]'s a canonical `Vec` of them; [`Response::Verdicts`]'s body is a canonical `Vec<Result<(),
+//! Refusal>>`; [`Response::Records`]'s body is a canonical `Vec` of what was asked for; [`Response::Blocks`]'s body a
+//! canonical
 //! `Vec<Decided>`.
 
 use borsh::{BorshDeserialize, BorshSerialize};

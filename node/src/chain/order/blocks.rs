@@ -121,7 +121,7 @@ impl Blocks {
     }
 
     /// The block to judge because of this proposal: one that is here, and was not found valid already.
-    pub(super) fn to_judge(&mut self, id: &BlockId) -> Option<Bytes> {
+    pub(super) fn take_unjudged(&mut self, id: &BlockId) -> Option<Bytes> {
         let bytes = self.bytes.get(id)?;
         if matches!(self.found.get(id), Some(Finding::Judging | Finding::Valid)) {
             return None;
@@ -205,12 +205,12 @@ mod tests {
     #[test]
     fn a_block_that_was_not_valid_is_judged_again_when_it_is_proposed_again() {
         let mut blocks = Blocks::default();
-        assert_eq!(blocks.to_judge(&id(1)), None);
+        assert_eq!(blocks.take_unjudged(&id(1)), None);
         blocks.insert(id(1), Bytes::new());
-        assert_eq!((blocks.to_judge(&id(1)), blocks.to_judge(&id(1))), (Some(Bytes::new()), None));
+        assert_eq!((blocks.take_unjudged(&id(1)), blocks.take_unjudged(&id(1))), (Some(Bytes::new()), None));
         blocks.judged(id(1), false);
-        assert!(blocks.to_judge(&id(1)).is_some());
+        assert!(blocks.take_unjudged(&id(1)).is_some());
         blocks.judged(id(1), true);
-        assert_eq!(blocks.to_judge(&id(1)), None);
+        assert_eq!(blocks.take_unjudged(&id(1)), None);
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Wraps Malachite's consensus core. Each [`Core::step`] runs it until it rests and collects its effects as
 //! [`Output`]s; signing and checking signatures happen inside. Whoever carries the outputs out first writes the log,
-//! then the sign state, and only then sends ([`super::session`]). Not here: blocks, of which the engine knows the names.
+//! then the sign state, and only then sends ([`super::session`]). Not here: blocks, of which the engine knows the
+//! names.
 
 use std::{collections::BTreeSet, convert::Infallible};
 
@@ -145,7 +146,7 @@ impl Core {
     /// again before the next. One that is alone said it to nobody, and begins anew.
     fn keep_quiet_without_memory(&mut self) {
         let forgotten = self.desk.signed.of_height(self.height()).any(|said| !self.desk.own.contains(&said));
-        if forgotten || !forgotten {
+        if !forgotten {
             return;
         }
         if self.desk.set.len() == 1 {

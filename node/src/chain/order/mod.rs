@@ -1,10 +1,10 @@
 //! The order: validators agree on the next block, by Tendermint, and each signs what it decided.
 //!
-//! In come blocks to build on ([`Ledger`]) and messages of other validators ([`Inbox`]); out go messages, decided blocks
-//! with their certificates, and proofs against who contradicted itself. [`core`] is the engine, [`session`] one height
-//! of it, [`pace`] when the next begins. [`wal`] and [`sign_state`] are what survives a crash, [`standing`] what follows
-//! when it did not. [`gossip`] and [`inbox`] are the ways out and in, [`heard`] what is kept of what came too early,
-//! [`behind`] how a validator that missed blocks gets them. The order knows blocks as named bytes; rules are the
+//! In come blocks to build on ([`Ledger`]) and messages of other validators ([`Inbox`]); out go messages, decided
+//! blocks with their certificates, and proofs against who contradicted itself. [`core`] is the engine, [`session`] one
+//! height of it, [`pace`] when the next begins. [`wal`] and [`sign_state`] are what survives a crash, [`standing`] what
+//! follows when it did not. [`gossip`] and [`inbox`] are the ways out and in, [`heard`] what is kept of what came too
+//! early, [`behind`] how a validator that missed blocks gets them. The order knows blocks as named bytes; rules are the
 //! ledger's.
 //!
 //! # What is promised
@@ -229,8 +229,8 @@ impl Order {
 
     /// Finds out whether this validator may speak, where that is not known; `Some` when the height is over meanwhile.
     ///
-    /// One that decides alone asks nobody what it said: it takes over the blocks that others have of it and goes on, for
-    /// without it there is no further block that could end its silence.
+    /// One that decides alone asks nobody what it said: it takes over the blocks that others have of it and goes on,
+    /// for without it there is no further block that could end its silence.
     async fn take_stand(
         &mut self,
         committee: &Committee,
@@ -391,7 +391,7 @@ impl Order {
             self.standing = Standing::Banished;
             tracing::error!(
                 ?said,
-                "another process signs with this validator's key: this one signs nothing any more. Stop one of the two, \
+                "another process signs with this validator's key: this one signs nothing any more. Stop one of them, \
                  then restart this one"
             );
         }

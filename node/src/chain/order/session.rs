@@ -1,8 +1,8 @@
 //! One height, from its begin to its decision: carries out what the engine wants, in the order that safety needs.
 //!
-//! In come messages, waits that are over, judgements and the tip; out go entries of the log, signatures to keep, messages
-//! and at last a decided block. Whatever a step of the engine led to is written and synced before anything of it is sent.
-//! Not here: what to do ([`super::core`]).
+//! In come messages, waits that are over, judgements and the tip; out go entries of the log, signatures to keep,
+//! messages and at last a decided block. Whatever a step of the engine led to is written and synced before anything of
+//! it is sent. Not here: what to do ([`super::core`]).
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -234,7 +234,7 @@ impl<'a> Session<'a> {
     }
 
     fn judge(&mut self, signed: SignedProposal) {
-        let Some(block) = self.blocks.to_judge(&signed.proposal.block) else { return };
+        let Some(block) = self.blocks.take_unjudged(&signed.proposal.block) else { return };
         let (ledger, workers) = (Arc::clone(&self.order.parts.ledger), self.order.parts.workers.clone());
         self.jobs.push(Box::pin(async move {
             Done::Judged(signed, workers.run(move || ledger.judge(&signed.proposal, &block)).await)
@@ -273,7 +273,7 @@ impl<'a> Session<'a> {
                 };
                 let proposal = signed.proposal;
                 if !valid {
-                    tracing::warn!(proposer = %signed.proposer, block = %proposal.block, "a proposed block is not valid");
+                    tracing::warn!(proposer = %signed.proposer, block = %proposal.block, "a proposed block is invalid");
                 }
                 self.blocks.judged(proposal.block, valid);
                 let outputs = self.core.judged(&Value {

@@ -1,9 +1,9 @@
 //! The log of the height being decided: everything that led to what this validator said, in order.
 //!
-//! In go entries, out they come again after a crash, up to where the last write was torn. [`frame`] and [`read`] are the
-//! format, pure; a [`Journal`] keeps the bytes, in one file ([`JournalFile`]) or in memory ([`JournalMemory`]). Nothing
-//! leaves the node before the entries it follows from are synced. Each height begins the log anew: by then the one
-//! before is in the ledger. Not here: when to write ([`super::session`]).
+//! In go entries, out they come again after a crash, up to where the last write was torn. [`frame`] and [`read`] are
+//! the format, pure; a [`Journal`] keeps the bytes, in one file ([`JournalFile`]) or in memory ([`JournalMemory`]).
+//! Nothing leaves the node before the entries it follows from are synced. Each height begins the log anew: by then the
+//! one before is in the ledger. Not here: when to write ([`super::session`]).
 
 use std::{
     fs::{File, OpenOptions},

@@ -70,7 +70,6 @@ fn a_dead_proposer_costs_little_and_is_passed_over() {
         let waits = world.machines[0].ledger.waits();
         let slowest = waits[from - 1..].iter().max().expect("forty");
         assert!(*slowest < Duration::from_millis(1500), "{slowest:?}");
-        eprintln!("a block of a dead proposer takes {slowest:?}");
         // Without being passed over it would have missed one turn in four.
         let missed = waits[from - 1..].iter().filter(|wait| **wait > Duration::from_millis(500)).count();
         assert!((1..=3).contains(&missed), "{missed} of 40 turns missed");

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -206,8 +207,7 @@ pub(super) fn seeds(seeds: std::ops::Range<u64>, live: impl AsyncFn(u64)) {
     for seed in seeds {
         let mut builder = tokio::runtime::Builder::new_current_thread();
         let runtime = builder.enable_time().start_paused(true).build().expect("a runtime without threads");
-        // Says which world it was, when it fails.
-        eprintln!("seed {seed}");
-        runtime.block_on(live(seed));
+        let lived = catch_unwind(AssertUnwindSafe(|| runtime.block_on(live(seed))));
+        assert!(lived.is_ok(), "the world of seed {seed} failed");
     }
 }
