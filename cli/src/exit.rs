@@ -164,7 +164,7 @@ mod tests {
     fn the_sdk_s_errors_keep_their_kind() {
         let object = ostrakon_proto::id::ObjectId::new([1; 32]);
         let check = |error: anyhow::Error, expect| assert_eq!(kind(&error), expect, "{error}");
-        check(ChainError::NoObject { object, asked: 3 }.into(), ErrorKind::NotFound);
+        check(ChainError::NoObject { object, height: ostrakon_proto::id::Height(3) }.into(), ErrorKind::NotFound);
         check(OpenError::WrongKey(object).into(), ErrorKind::Integrity);
         check(GetError::Open(OpenError::KeyMissing(object)).into(), ErrorKind::Usage);
         check(AddError::Price.into(), ErrorKind::Funds);

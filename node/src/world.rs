@@ -14,10 +14,12 @@ use ostrakon_proto::{
     layout::{Layout, RowId},
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules, fee,
-        state::{Account, Domain},
-        tx::{Action, Block, Decided, Tx, TxBody},
+        state::{Account, Domain, Key, Record},
+        tx::{Action, Block, Decided, Header, Tx, TxBody},
+        verify_header,
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
+    light::{self, Answer, Item},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
     params::{Code, Params},
@@ -256,20 +258,39 @@ impl Client {
         self.ask(to, Protocol::Chain, request, Bytes::new()).await.map(|(response, _)| response)
     }
 
-    pub(crate) async fn records<T: BorshSerialize + BorshDeserialize>(
+    /// The body of an answer, and how it is to be understood.
+    pub(crate) async fn body<T: BorshSerialize + BorshDeserialize>(
         &self,
         to: usize,
         request: &chain::Request,
-    ) -> Vec<T> {
-        let answer = self.ask(to, Protocol::Chain, request, Bytes::new()).await;
-        let (response, body): (chain::Response, Bytes) = answer.expect("answered");
-        assert_eq!(response, chain::Response::Records);
-        codec::decode(&body, limits::CHAIN_BODY).expect("canonical")
+    ) -> Result<(chain::Response, T), Refusal> {
+        let (response, body) = self.ask(to, Protocol::Chain, request, Bytes::new()).await?;
+        Ok((response, codec::decode(&body, limits::CHAIN_BODY).expect("canonical")))
     }
 
-    pub(crate) async fn account(&self, to: usize, id: AccountId) -> Account {
-        match self.chain(to, &chain::Request::Account(id)).await {
-            Ok(chain::Response::Account(account)) => account,
+    /// What is said, once its header is found decided.
+    pub(crate) async fn answer<T: BorshSerialize + BorshDeserialize>(
+        &self,
+        world: &World,
+        to: usize,
+        request: &chain::Request,
+    ) -> Result<(Header, T), Refusal> {
+        let (response, Answer { tip, said }) = self.body(to, request).await?;
+        assert_eq!(response, chain::Response::Answer);
+        let (chain, set) = (world.genesis.id(), world.genesis.validator_set());
+        verify_header(&chain, &set, &tip.header, &tip.certificate).expect("decided");
+        Ok((tip.header, said))
+    }
+
+    pub(crate) async fn records(&self, world: &World, to: usize, keys: &[Key]) -> Vec<Option<Record>> {
+        let request = chain::Request::Records { from: Height(1), keys: keys.iter().map(Key::to_bytes).collect() };
+        let (header, items): (_, Vec<Item>) = self.answer(world, to, &request).await.expect("answered");
+        light::records(&items, &header, keys).expect("proven")
+    }
+
+    pub(crate) async fn account(&self, world: &World, to: usize, id: AccountId) -> Account {
+        match self.records(world, to, &[Key::Account(id)]).await.as_slice() {
+            [Some(Record::Account(account))] => *account,
             other => panic!("no account: {other:?}"),
         }
     }

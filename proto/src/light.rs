@@ -19,13 +19,12 @@ mod tests;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-pub use proven::{BadAnswer, Item, Proven};
+pub use proven::{Answer, BadAnswer, Certified, Inclusion, Item, Past, PastBlock, check_items, records};
 
 use crate::{
     id::{BlockId, ChainId, Height},
     ledger::{
         BlockError, Genesis,
-        history::{BadHistory, HistoryProof},
         tx::Header,
         verify_header,
         vote::{Certificate, ValidatorSet},
@@ -67,14 +66,6 @@ pub enum Untrusted {
         have: Height,
         /// The header's.
         got: Height,
-    },
-    /// It is older than asked for: ask a node that is further on.
-    #[error("header is of {got} ms, and not older than {not_before} was asked for")]
-    Stale {
-        /// The oldest time that was asked for.
-        not_before: u64,
-        /// The header's.
-        got: u64,
     },
     /// It is of another chain than the block that is believed. If its certificate holds, more than a third of the power
     /// signed two chains, and the certificates prove it.
@@ -151,6 +142,11 @@ impl Trust {
         self.block
     }
 
+    /// Who decides what follows; `None` when they changed and the handover has not come.
+    pub fn set(&self) -> Option<&ValidatorSet> {
+        (self.set.hash() == self.next).then_some(&self.set)
+    }
+
     /// Checks a header: whether it is the newest that is believed, or a newer one that the trusted set decided.
     ///
     /// # Errors
@@ -164,10 +160,8 @@ impl Trust {
             let other = Untrusted::OtherChain { height, have: self.block, got };
             return if got == self.block { Ok(()) } else { Err(other) };
         }
-        if self.set.hash() != self.next {
-            return Err(Untrusted::HandoverMissing { height: self.height });
-        }
-        verify_header(&self.chain, &self.set, header, certificate)?;
+        let set = self.set().ok_or(Untrusted::HandoverMissing { height: self.height })?;
+        verify_header(&self.chain, set, header, certificate)?;
         if height == self.height.next() && header.parent != self.block {
             return Err(Untrusted::OtherChain { height: self.height, have: self.block, got: header.parent });
         }
@@ -200,20 +194,6 @@ impl Trust {
         Ok(())
     }
 
-    /// Checks that `old` is a header of this chain, though it is older than what is believed: `newest` is the header
-    /// that is believed, and its history has the other.
-    ///
-    /// # Errors
-    /// [`BadAnswer`] when that is not proven.
-    pub fn check_past(&self, newest: &Header, old: &Header, proof: &HistoryProof) -> Result<(), BadAnswer> {
-        let (height, got) = (newest.height, newest.id());
-        if got != self.block {
-            return Err(Untrusted::OtherChain { height, have: self.block, got }.into());
-        }
-        let proven: Result<(), BadHistory> = proof.verify(&newest.history, height.0, old.height, old.id());
-        Ok(proven?)
-    }
-
     /// Checks that those who decided since the newest block that is believed are still bonded: `bonded_ms` is how long
     /// a bond stays after its validator left.
     ///
@@ -226,15 +206,4 @@ impl Trust {
         }
         Ok(())
     }
-}
-
-/// Checks that a header is not older than the client wants to hear of.
-///
-/// # Errors
-/// [`Untrusted::Stale`] when it is.
-pub fn check_fresh(header: &Header, not_before_ms: u64) -> Result<(), Untrusted> {
-    if header.time_ms < not_before_ms {
-        return Err(Untrusted::Stale { not_before: not_before_ms, got: header.time_ms });
-    }
-    Ok(())
 }

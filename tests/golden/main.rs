@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use ostrakon_proto::{
-    id::{AccountId, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
+    id::{AccountId, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     params::Code,
     placement::Draw,
@@ -78,12 +78,23 @@ fn get_and_manifest_are_spoken_like_this() {
 
 #[test]
 fn chain_is_spoken_like_this() {
+    let (nine, key) = ("0900000000000000", vec![7, 8]);
+    let (from, height, id) = (Height(9), Height(9), TxId::new([5; 32]));
     assert_eq!(head(&chain::Request::Head), "00");
-    assert_eq!(head(&chain::Request::Await { height: Height(9) }), "010900000000000000");
-    assert_eq!(head(&chain::Request::Submit), "02");
-    assert_eq!(head(&chain::Request::Blocks { from: Height(9) }), "040900000000000000");
-    assert_eq!(head(&chain::Request::Object(ObjectId::new([5; 32]))), "06".to_owned() + &ids("05", 32));
-    assert_eq!(head(&chain::Request::Roster { epoch: Epoch(3), after: None }), "08030000000000000000");
+    assert_eq!(head(&chain::Request::Submit), "01");
+    assert_eq!(head(&chain::Request::SubmitMany { relayed: chain::Relayed::Yes }), "0201");
+    assert_eq!(head(&chain::Request::Blocks { from }), "03".to_owned() + nine);
+    assert_eq!(head(&chain::Request::Tip { from }), "04".to_owned() + nine);
+    let records = "05".to_owned() + nine + "01000000" + "02000000" + "0708";
+    assert_eq!(head(&chain::Request::Records { from, keys: vec![key] }), records);
+    assert_eq!(head(&chain::Request::Transaction { from, id }), "06".to_owned() + nine + &ids("05", 32));
+    assert_eq!(head(&chain::Request::Block { from, height }), "07".to_owned() + nine + nine);
+    assert_eq!(head(&chain::Request::Handovers { from }), "08".to_owned() + nine);
+    assert_eq!(head(&chain::Request::Providers { after: None }), "0900");
+    let answers = [chain::Response::Submitted, chain::Response::Verdicts, chain::Response::Blocks];
+    assert_eq!(answers.map(|answer| head(&Ok::<_, wire::Refusal>(answer))), ["0101", "0102", "0103"]);
+    let answers = [chain::Response::Answer, chain::Response::Hints];
+    assert_eq!(answers.map(|answer| head(&Ok::<_, wire::Refusal>(answer))), ["0104", "0105"]);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use ostrakon::{Client, ErrorKind, Profile};
-use ostrakon_proto::{erasure, wire::chain::Head};
+use ostrakon::{Client, ErrorKind, Head, Profile};
+use ostrakon_proto::erasure;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 

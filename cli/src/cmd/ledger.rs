@@ -1,6 +1,7 @@
-//! `ostrakon ledger head`: the newest block, as a node of the network reports it.
+//! `ostrakon ledger head`: the newest block, which the validators certified.
 
-use ostrakon_proto::{id::ChainId, wire::chain::Head};
+use ostrakon::Head;
+use ostrakon_proto::id::ChainId;
 use serde::Serialize;
 
 use super::Home;

@@ -1,11 +1,11 @@
-//! The ledger from outside: asks any node, believes what is signed, and submits.
+//! The ledger from outside: asks any node, believes what is proven, and submits.
 //!
 //! In go questions; out come records of the ledger. Which node answers is nobody's concern: [`ask`] fails over between
-//! all that are known. What a block contains is checked against its validator's signature. Records come from one node's
-//! verified copy; a lie there can hide an object or waste time, but no bytes are believed for it: manifests and columns
-//! verify by themselves. Not here: what transactions mean (proto/ledger), or who keeps which bytes (`get`, `add`).
+//! all that are known. No node is believed: whatever it says comes with the validators' certificate of a header and
+//! with a proof against that header, followed from genesis on ([`belief`]). Not here: what transactions mean
+//! (proto/ledger), or who keeps which bytes (`get`, `add`).
 //!
-//! * [`lookup`]: head, accounts, providers, rosters, commitments
+//! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
 //! * [`send`]: signs with the next nonce, submits, waits until included, and until spread
 
 use std::{
@@ -16,26 +16,26 @@ use std::{
 use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
-    ledger::{
-        Genesis, Rules,
-        tx::Header,
-        verify_header,
-        vote::{Certificate, ValidatorSet},
-    },
+    ledger::{Genesis, Rules},
+    light::BadAnswer,
     wire::{Code, Refusal},
 };
 
 use crate::{ErrorKind, client::Random};
 
 mod ask;
+mod belief;
 mod lookup;
 mod send;
 
-pub use lookup::Roster;
+pub use lookup::{Head, Roster};
 pub use send::Included;
 pub(crate) use send::Overtaken;
 
+pub use belief::TrustStore;
+
 use ask::Nodes;
+use belief::Belief;
 use lookup::KnownProvider;
 
 /// The ledger, as seen through the nodes that answer. Cheap to clone.
@@ -47,9 +47,8 @@ pub struct Chain {
 #[derive(Debug)]
 struct Inner {
     peers: Arc<dyn Peers>,
-    rules: Rules,
-    /// Who decides blocks.
-    set: ValidatorSet,
+    rules: Mutex<Arc<Rules>>,
+    belief: Belief,
     nodes: Nodes,
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
@@ -80,13 +79,19 @@ pub enum ChainError {
         /// Its reason.
         refusal: Refusal,
     },
-    /// Several nodes were asked, and none knows it.
-    #[error("the ledger has no object {object} ({asked} nodes asked); it was never added here, or its term is over")]
+    /// It is proven that there is none.
+    #[error("the ledger has no object {object} as of block {height}; it was never added here, or its term is over")]
     NoObject {
         /// The object.
         object: ObjectId,
-        /// How many nodes were asked.
-        asked: usize,
+        /// The newest block, which has none.
+        height: Height,
+    },
+    /// It is proven that the ledger does not keep it.
+    #[error("the ledger does not keep the {what}")]
+    Unknown {
+        /// What.
+        what: &'static str,
     },
     /// This account holds no commitment for the object.
     #[error("object {object} is not this account's: only who added it can change its term")]
@@ -119,7 +124,7 @@ impl ChainError {
         match self {
             Self::NoNode { .. } | Self::NotIncluded { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, Code::Busy) => ErrorKind::Network,
-            Self::NoObject { .. } => ErrorKind::NotFound,
+            Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
             Self::NotOwner { .. } | Self::NoKey => ErrorKind::Usage,
             Self::Refused { .. } | Self::Overtaken { .. } => ErrorKind::Other,
         }
@@ -127,17 +132,23 @@ impl ChainError {
 }
 
 impl Chain {
-    pub(crate) fn new(peers: Arc<dyn Peers>, genesis: &Genesis, random: &Random) -> Self {
+    pub(crate) fn new(
+        peers: Arc<dyn Peers>,
+        genesis: &Genesis,
+        store: Option<Arc<dyn TrustStore>>,
+        random: &Random,
+    ) -> Self {
         let mut order: Vec<NodeId> = Vec::new();
         for provider in &genesis.providers {
             peers.learn(provider.node, &provider.addresses);
             order.push(provider.node);
         }
         order.extend(ask::learn_bootstrap(peers.as_ref(), &genesis.bootstrap));
+        let rules = Rules::from(genesis);
         let inner = Inner {
             peers,
-            rules: Rules::from(genesis),
-            set: genesis.validator_set(),
+            rules: Mutex::new(Arc::new(rules)),
+            belief: Belief::new(genesis, store),
             nodes: Nodes::new(order, random),
             rosters: Mutex::default(),
             providers: Mutex::default(),
@@ -146,14 +157,21 @@ impl Chain {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Whether the validators decided the block with this header.
-    fn is_decided(&self, header: &Header, certificate: &Certificate) -> bool {
-        verify_header(&self.inner.rules.chain, &self.inner.set, header, certificate).is_ok()
+    /// The rules that this network's blocks are checked by, as of the last look at its [head](Self::head).
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&lock(&self.inner.rules))
     }
 
-    /// The rules that this network's blocks are checked by.
-    pub fn rules(&self) -> &Rules {
-        &self.inner.rules
+    fn adopt(&self, rules: Rules) {
+        let mut current = lock(&self.inner.rules);
+        if **current != rules {
+            *current = Arc::new(rules);
+        }
+    }
+
+    /// Nodes that were caught lying, each with its lie. They are asked nothing more.
+    pub fn liars(&self) -> BTreeMap<NodeId, String> {
+        self.inner.nodes.liars()
     }
 }
 
@@ -169,8 +187,12 @@ enum Silence {
     Call(#[from] CallError),
     #[error("node {} does not answer", peer_id_text(.0))]
     Slow(NodeId),
-    #[error("node {} answers nonsense", peer_id_text(.0))]
+    #[error("node {} answers nonsense, and is asked no more", peer_id_text(.0))]
     Nonsense(NodeId),
+    #[error("node {} lies, and is asked no more: {}", peer_id_text(.0), .1)]
+    Lies(NodeId, BadAnswer),
+    #[error("node {} is behind the others", peer_id_text(.0))]
+    Behind(NodeId),
     #[error("node {} refuses: {}", peer_id_text(.0), .1)]
     Refused(NodeId, Refusal),
 }

@@ -9,7 +9,7 @@ use ostrakon_proto::{
     sign::Keypair,
 };
 
-use crate::chain::{Chain, ChainError};
+use crate::chain::{Chain, ChainError, TrustStore};
 
 /// Where chance comes from: fills the slice. Real clients use the operating system's, simulations a seed.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
@@ -22,6 +22,8 @@ pub struct ClientParts {
     pub workers: Workers,
     /// Which network, and its first nodes.
     pub genesis: Genesis,
+    /// Where what this client comes to believe of the chain is kept for the next; without it each begins at genesis.
+    pub trust: Option<Arc<dyn TrustStore>>,
     /// Who pays; reading needs nobody.
     pub account: Option<Keypair>,
     /// Where object keys come from.
@@ -41,7 +43,7 @@ pub struct Client {
 impl Client {
     /// A client of these parts. Nothing is asked of the network yet.
     pub fn new(parts: ClientParts) -> Self {
-        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, &parts.random);
+        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, parts.trust, &parts.random);
         Self { peers: parts.peers, workers: parts.workers, chain, account: parts.account, random: parts.random }
     }
 
@@ -55,7 +57,7 @@ impl Client {
         self.account.as_ref().map(Keypair::public)
     }
 
-    pub(crate) fn rules(&self) -> &Rules {
+    pub(crate) fn rules(&self) -> Arc<Rules> {
         self.chain.rules()
     }
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)] // a test's fakes may stop the test
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     sync::{Arc, Mutex},
 };
 
@@ -15,13 +15,15 @@ use ostrakon_net::{
 };
 use ostrakon_proto::{
     codec,
-    id::{Amount, ColumnId, NodeId, ObjectId, TxId},
+    id::{Amount, ColumnId, Height, NodeId, ObjectId, TxId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, propose,
-        state::{Domain, Records, Running, Tip},
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, history, propose,
+        state::{Domain, Key, Records},
+        tree::prove,
         tx::{Action, Block, Decided, Receipt, Tx},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
+    light::{Answer, Certified, Handover, Inclusion, Item, Past},
     limits,
     manifest::Manifest,
     params::Params,
@@ -62,6 +64,7 @@ struct Shared {
     rules: Rules,
     ledger: Memory,
     decided: Vec<Decided>,
+    history: BTreeMap<u64, [u8; 32]>,
     places: BTreeMap<TxId, usize>,
     faults: BTreeMap<NodeId, Fault>,
     /// Requests of get/1 that were answered, with the bytes of each.
@@ -178,6 +181,7 @@ impl World {
             rules: Rules::from(&genesis),
             ledger: Memory::new(&genesis.changes()),
             decided: Vec::new(),
+            history: BTreeMap::new(),
             places: BTreeMap::new(),
             faults: BTreeMap::new(),
             reads: Vec::new(),
@@ -185,6 +189,8 @@ impl World {
             forgotten: 0,
             refused: None,
         }));
+        // Genesis is signed by nobody: what is proven begins with a block.
+        lock(&shared).decide(Vec::new()).unwrap();
         let mut tasks = JoinSet::new();
         for number in 0..nodes {
             let (_, mut requests) = network.join(key(number).public());
@@ -218,6 +224,7 @@ impl World {
             peers,
             workers: Workers::inline(),
             genesis: self.genesis.clone(),
+            trust: None,
             account: Some(account()),
             random: Arc::new(random),
         })
@@ -406,16 +413,21 @@ impl Shared {
     }
 
     fn chain(&mut self, request: &Frame) -> Frame {
-        let ledger = &self.ledger;
-        let tip = ledger.tip();
-        let records = |body: Vec<u8>| ok(&chain::Response::Records, body.into());
+        let newest = |shared: &Self, from: Height| shared.ledger.tip().height.max(Height(1)) >= from;
         match request.decode::<chain::Request>().unwrap() {
-            chain::Request::Head | chain::Request::Await { .. } => {
-                let Tip { height, block, state, running } = tip;
-                let Running { epoch, time_ms, minted, burnt, .. } = running;
-                let beacon = ledger.epoch(epoch).unwrap().beacon;
-                let head = chain::Head { height, block, epoch, beacon, time_ms, state, minted, burnt };
-                ok(&chain::Response::Head(head), Bytes::new())
+            chain::Request::Head => refuse(Code::BadRequest, "no client takes a node's word for its tip"),
+            chain::Request::Tip { from } | chain::Request::Records { from, .. } if !newest(self, from) => {
+                refuse(Code::Busy, "nobody knows more than this ledger")
+            }
+            chain::Request::Tip { .. } => self.answer(()),
+            chain::Request::Records { keys, .. } => {
+                let items = keys.iter().map(|key| {
+                    let known = Key::from_bytes(key).unwrap();
+                    let value = self.ledger.get(&known).map(|record| codec::encode(&record));
+                    let proof = prove(&self.ledger, self.ledger.tip().height.0, key).unwrap();
+                    Item { key: key.clone(), value, proof }
+                });
+                self.answer(items.collect::<Vec<_>>())
             }
             chain::Request::Submit => match self.submit(codec::decode(&request.body, limits::TX).unwrap()) {
                 Ok(()) => ok(&chain::Response::Submitted, Bytes::new()),
@@ -433,25 +445,26 @@ impl Shared {
                 let verdicts: Vec<Result<(), Refusal>> = txs.into_iter().map(&mut take).collect();
                 ok(&chain::Response::Verdicts, codec::encode(&verdicts).into())
             }
-            chain::Request::Transaction(tx) => records(codec::encode(&self.inclusion(tx))),
-            chain::Request::Blocks { .. } => refuse(Code::BadRequest, "no client asks for blocks"),
-            chain::Request::Account(id) => ok(&chain::Response::Account(ledger.account(&id)), Bytes::new()),
-            chain::Request::Object(object) => records(codec::encode(&ledger.commitments_of(&object, limits::PAGE))),
-            chain::Request::Providers { nodes, after } => {
-                let wanted: BTreeSet<NodeId> = nodes.into_iter().collect();
-                let mut all = ledger.providers();
-                all.retain(|provider| {
-                    (wanted.is_empty() || wanted.contains(&provider.node)) && Some(provider.node) > after
-                });
-                records(codec::encode(&all))
+            chain::Request::Transaction { id, .. } => self.answer(self.inclusion(id)),
+            chain::Request::Blocks { .. } | chain::Request::Block { .. } => {
+                refuse(Code::BadRequest, "no test asks for blocks")
             }
-            chain::Request::Roster { epoch, after } => {
-                let Some(record) = ledger.epoch(epoch) else { return refuse(Code::NotFound, "no such epoch") };
-                let mut roster = record.roster;
-                roster.retain(|candidate| Some(candidate.provider) > after);
-                records(codec::encode(&roster.into_iter().take(5).collect::<Vec<_>>()))
+            chain::Request::Handovers { .. } => {
+                ok(&chain::Response::Hints, codec::encode(&Vec::<Handover>::new()).into())
+            }
+            chain::Request::Providers { after } => {
+                let nodes = self.ledger.providers().into_iter().map(|provider| provider.node);
+                let page: Vec<NodeId> = nodes.filter(|node| Some(*node) > after).take(5).collect();
+                ok(&chain::Response::Hints, codec::encode(&page).into())
             }
         }
+    }
+
+    /// What is said, as of the newest block.
+    fn answer<T: borsh::BorshSerialize>(&self, said: T) -> Frame {
+        let Decided { block, certificate } = self.decided.last().unwrap().clone();
+        let tip = Certified { header: block.header, certificate };
+        ok(&chain::Response::Answer, codec::encode(&Answer { tip, said }).into())
     }
 
     fn submit(&mut self, tx: Tx) -> Result<(), Refusal> {
@@ -463,27 +476,31 @@ impl Shared {
         {
             return Err(Refusal::new(Code::Invalid, "this extent is refused"));
         }
+        self.decide(vec![tx])
+    }
+
+    /// Makes a block of these, or of nothing when one of them is refused.
+    fn decide(&mut self, txs: Vec<Tx>) -> Result<(), Refusal> {
         let keys = validator();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
-        let proposal = propose(&self.rules, &self.ledger, vec![tx], &proposer);
+        let proposal = propose(&self.rules, &self.ledger, txs, &proposer);
         if let Some((_, error)) = proposal.rejected.first() {
             return Err(Refusal::new(Code::Invalid, error));
         }
         self.ledger.commit(&proposal.changes);
+        self.history.extend(proposal.changes.history.iter().copied());
         let decided = decide(&self.rules, proposal.block, &keys);
         self.places.extend(decided.block.txs.iter().map(|tx| (tx.id(), self.decided.len())));
         self.decided.push(decided);
         Ok(())
     }
 
-    fn inclusion(&self, tx: TxId) -> Vec<chain::Inclusion> {
-        let decided = self.places.get(&tx).map(|place| &self.decided[*place]);
-        let inclusion = |decided: &Decided| chain::Inclusion {
-            header: decided.block.header.clone(),
-            certificate: decided.certificate.clone(),
-            ids: decided.block.txs.iter().map(Tx::id).collect(),
-        };
-        decided.map(inclusion).into_iter().collect()
+    fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
+        let (header, tip) = (&self.decided[*self.places.get(&tx)?].block, &self.decided.last().unwrap().block.header);
+        let (ids, header) = (header.txs.iter().map(Tx::id).collect(), header.header.clone());
+        let read = |position| self.history.get(&position).copied();
+        let proof = (header.height < tip.height).then(|| history::prove(read, tip.height.0, header.height).unwrap());
+        Some(Inclusion { block: Past { header, proof }, ids })
     }
 }
 

@@ -1,7 +1,7 @@
 //! The profile: a directory with a network's genesis and an account's key.
 //!
 //! `genesis.toml` and `account.key` (64 hexadecimal digits, readable by its owner alone). Nothing else is needed to use
-//! the network. `adds/` has the journals of unfinished adds.
+//! the network. `adds/` has the journals of unfinished adds, `trust` what clients came to believe of the chain.
 
 use std::{
     fs,
@@ -17,17 +17,22 @@ use ostrakon_net::{
     swarm::{StartError, Swarm, SwarmConfig},
 };
 use ostrakon_proto::{
+    codec,
     id::AccountId,
     ledger::{Genesis, GenesisError},
+    light::Trust,
     sign::Keypair,
 };
 use zeroize::Zeroizing;
 
-use crate::{Client, ClientParts, ErrorKind, Journals};
+use crate::{Client, ClientParts, ErrorKind, Journals, chain::TrustStore};
 
 const GENESIS: &str = "genesis.toml";
 const KEY: &str = "account.key";
 const ADDS: &str = "adds";
+const TRUST: &str = "trust";
+/// Bytes of a trust at most: of two hundred validators it has ten thousand.
+const TRUST_MAX: usize = 64 * 1024;
 
 /// A directory with all that a client needs.
 #[derive(Clone, Debug)]
@@ -179,9 +184,32 @@ impl Profile {
             peers: Arc::new(swarm),
             workers: Workers::pool(threads),
             genesis: self.genesis.clone(),
+            trust: Some(Arc::new(TrustFile(self.directory.join(TRUST)))),
             account: Some(self.account.clone()),
             random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
         }))
+    }
+}
+
+/// What the profile's clients came to believe of the chain.
+#[derive(Debug)]
+struct TrustFile(PathBuf);
+
+impl TrustStore for TrustFile {
+    fn load(&self) -> Option<Trust> {
+        codec::decode(&fs::read(&self.0).ok()?, TRUST_MAX).ok()
+    }
+
+    fn save(&self, trust: &Trust) {
+        // Two clients of one profile may write at once: each its own file, and either is good.
+        let written: io::Result<()> = (|| {
+            let draft = self.0.with_extension(std::process::id().to_string());
+            fs::write(&draft, codec::encode(trust))?;
+            fs::rename(&draft, &self.0)
+        })();
+        if let Err(error) = written {
+            tracing::debug!(%error, "the trust is not kept: the next client begins where this one did");
+        }
     }
 }
 

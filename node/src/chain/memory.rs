@@ -13,9 +13,10 @@ use ostrakon_proto::{
         tree::Nodes,
         tx::Decided,
     },
+    light::Handover,
 };
 
-use super::store::{LedgerError, LedgerStore};
+use super::store::{LedgerError, LedgerStore, handover_of};
 
 /// The ledger in memory.
 #[derive(Debug)]
@@ -30,6 +31,7 @@ struct State {
     blocks: BTreeMap<Height, Decided>,
     txs: BTreeMap<TxId, Height>,
     history: BTreeMap<u64, [u8; 32]>,
+    handovers: BTreeMap<Height, Handover>,
 }
 
 impl MemoryLedger {
@@ -42,6 +44,7 @@ impl MemoryLedger {
                 blocks: BTreeMap::new(),
                 txs: BTreeMap::new(),
                 history: BTreeMap::new(),
+                handovers: BTreeMap::new(),
             }),
         }
     }
@@ -65,6 +68,9 @@ impl LedgerStore for MemoryLedger {
         if height != tip.next() {
             return Err(LedgerError::Gap { height, tip });
         }
+        if let Some(handover) = handover_of(&*state.records, decided, changes) {
+            state.handovers.insert(height, handover);
+        }
         Arc::make_mut(&mut state.records).commit(changes);
         state.txs.extend(decided.block.txs.iter().map(|tx| (tx.id(), height)));
         state.history.extend(changes.history.iter().copied());
@@ -78,6 +84,10 @@ impl LedgerStore for MemoryLedger {
 
     fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError> {
         Ok(self.state().history.get(&position).copied())
+    }
+
+    fn handover(&self, from: Height) -> Result<Option<Handover>, LedgerError> {
+        Ok(self.state().handovers.range(from..).next().map(|(_, handover)| handover.clone()))
     }
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {

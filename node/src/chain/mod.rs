@@ -3,7 +3,7 @@
 //! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`],
 //! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there, by way of [`judge`] and
 //! [`gossip`]; [`order`] makes blocks with the other validators and [`follow`] takes those that others have, through
-//! [`ask`]. The rules themselves are `ostrakon_proto::ledger`'s.
+//! [`ask`]. [`answers`] is what it says to others, with proofs. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,
@@ -15,16 +15,18 @@ use std::{
 
 use ostrakon_net::{Peers, Workers};
 use ostrakon_proto::{
-    id::{Height, NodeId, TxId},
+    id::{Height, NodeId},
     ledger::{
         BlockError, Rules, execute,
         state::{Changes, Key, Record, Records, Tip},
-        tx::{Decided, Tx},
+        tx::Decided,
     },
-    wire::chain::{Head, Inclusion},
+    light::Certified,
+    wire::chain::Head,
 };
 use tokio::sync::Notify;
 
+mod answers;
 pub mod ask;
 pub mod candidates;
 pub mod follow;
@@ -40,6 +42,7 @@ pub mod submit;
 mod trust;
 mod verified;
 
+pub use answers::NoAnswer;
 pub use heads::Follower;
 
 use gossip::Gossip;
@@ -80,9 +83,16 @@ struct Shared {
     /// Rung when the next block has something to take.
     work: Notify,
     heads: Heads,
-    /// Nodes of those who decide the next block.
-    validators: Mutex<Vec<NodeId>>,
+    newest: Mutex<Newest>,
     synced: AtomicBool,
+}
+
+/// What is known of the newest block without the disk.
+struct Newest {
+    /// All that an answer needs of it; nothing before the first commit since the start.
+    certified: Option<Certified>,
+    /// Nodes of those who decide the next.
+    validators: Vec<NodeId>,
 }
 
 /// Why a block was not taken over.
@@ -126,7 +136,7 @@ impl Chain {
             gossip: Gossip::default(),
             work: Notify::new(),
             heads: Heads::new(head),
-            validators: Mutex::new(validators),
+            newest: Mutex::new(Newest { certified: None, validators }),
             synced: AtomicBool::new(false),
         };
         Self { shared: Arc::new(shared) }
@@ -150,7 +160,7 @@ impl Chain {
     /// The nodes of those who decide the next block, in one order on every node: those who must have a transaction
     /// before a block can.
     pub fn validators(&self) -> Vec<NodeId> {
-        self.shared.validators.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.shared.newest().validators.clone()
     }
 
     /// The tip.
@@ -197,15 +207,6 @@ impl Chain {
         self.shared.workers.run(move || shared.ledger.block(height)).await
     }
 
-    /// The block that has this transaction, with the proof that it has.
-    ///
-    /// # Errors
-    /// [`LedgerError`] when the disk failed.
-    pub async fn inclusion(&self, tx: TxId) -> Result<Option<Inclusion>, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || shared.inclusion(&tx)).await
-    }
-
     /// Verifies a block that another decided, and keeps it with what it changes.
     async fn accept(&self, decided: Decided) -> Result<(), AcceptError> {
         let shared = Arc::clone(&self.shared);
@@ -222,11 +223,8 @@ impl Shared {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn inclusion(&self, tx: &TxId) -> Result<Option<Inclusion>, LedgerError> {
-        let Some(height) = self.ledger.inclusion(tx)? else { return Ok(None) };
-        let decided = self.ledger.block(height)?.ok_or(LedgerError::Damaged { what: "blocks" })?;
-        let ids = decided.block.txs.iter().map(Tx::id).collect();
-        Ok(Some(Inclusion { header: decided.block.header, certificate: decided.certificate, ids }))
+    fn newest(&self) -> MutexGuard<'_, Newest> {
+        self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn accept(&self, decided: &Decided) -> Result<(), AcceptError> {
@@ -239,6 +237,9 @@ impl Shared {
     /// First durable, then known: what a reader saw is never taken back.
     fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
         self.ledger.commit(decided, changes)?;
+        let Decided { block, certificate } = decided;
+        let certified = Certified { header: block.header.clone(), certificate: certificate.clone() };
+        self.newest().certified = Some(certified);
         let nonces = changes.records.iter().filter_map(|(key, record)| match (key, record) {
             (Key::Account(id), Some(Record::Account(account))) => Some((*id, account.nonce)),
             _ => None,
@@ -246,7 +247,7 @@ impl Shared {
         self.pool().advance(changes.tip.height, nonces);
         if changes.records.keys().any(|key| matches!(key, Key::Validator(_))) {
             let validators = validators_of(&*self.ledger.view());
-            *self.validators.lock().unwrap_or_else(PoisonError::into_inner) = validators;
+            self.newest().validators = validators;
         }
         self.heads.advance(head_of(&*self.ledger.view()));
         if self.pool().is_ready() {

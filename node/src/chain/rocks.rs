@@ -10,6 +10,7 @@
 //! records  Key::to_bytes             -> Record
 //! nodes    key of a state tree node  -> the node
 //! history  position (big-endian)     -> hash
+//! handovers  height (big-endian)     -> Handover, of blocks after which other validators decide
 //! ```
 
 use std::{
@@ -27,23 +28,25 @@ use ostrakon_proto::{
         tree::Nodes,
         tx::Decided,
     },
+    light::Handover,
 };
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, Snapshot,
     WriteBatch, WriteOptions,
 };
 
-use super::store::{LedgerError, LedgerStore, OpenLedgerError};
+use super::store::{LedgerError, LedgerStore, OpenLedgerError, handover_of};
 
 /// The layout drawn above.
 const FORMAT: u32 = 2;
-const FAMILIES: [&str; 6] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY];
+const FAMILIES: [&str; 7] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
 const TXS: &str = "txs";
 const RECORDS: &str = "records";
 const NODES: &str = "nodes";
 const HISTORY: &str = "history";
+const HANDOVERS: &str = "handovers";
 
 /// Memory for unwritten records, all families together: a node stays under 512 MiB.
 const WRITE_BYTES: usize = 32 * 1024 * 1024;
@@ -154,6 +157,9 @@ impl Rocks {
         for tx in &decided.block.txs {
             batch.put_cf(self.family(TXS), tx.id().bytes(), codec::encode(&height));
         }
+        if let Some(handover) = handover_of(&*self.view(), decided, changes) {
+            batch.put_cf(self.family(HANDOVERS), height.0.to_be_bytes(), codec::encode(&handover));
+        }
         self.stage(&mut batch, changes);
         self.write(batch)
     }
@@ -182,6 +188,14 @@ impl LedgerStore for Rocks {
 
     fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError> {
         self.read(HISTORY, &position.to_be_bytes())
+    }
+
+    fn handover(&self, from: Height) -> Result<Option<Handover>, LedgerError> {
+        let from = from.0.to_be_bytes();
+        let mode = IteratorMode::From(&from, Direction::Forward);
+        let Some(entry) = self.db.iterator_cf(self.family(HANDOVERS), mode).next() else { return Ok(None) };
+        let (_, bytes) = entry.map_err(database)?;
+        Handover::try_from_slice(&bytes).map(Some).map_err(|_| LedgerError::Damaged { what: HANDOVERS })
     }
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {

@@ -11,7 +11,18 @@ use ostrakon_proto::{
         state::{Changes, Records},
         tx::Decided,
     },
+    light::Handover,
 };
+
+/// What light clients need of this block, when others decide after it. `base` is the state before it.
+pub(super) fn handover_of(base: &dyn Records, decided: &Decided, changes: &Changes) -> Option<Handover> {
+    let header = &decided.block.header;
+    (header.validators != header.next_validators).then(|| Handover {
+        header: header.clone(),
+        certificate: decided.certificate.clone(),
+        next: changes.validator_set(base),
+    })
+}
 
 /// Keeps the ledger of one chain. All methods may block; callers are on the workers' pool.
 ///
@@ -40,6 +51,12 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError>;
+
+    /// The first block from `from` on after which other validators decide.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged.
+    fn handover(&self, from: Height) -> Result<Option<Handover>, LedgerError>;
 
     /// The height of the block that has this transaction.
     ///

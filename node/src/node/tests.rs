@@ -77,7 +77,7 @@ async fn blocks_come_at_once_with_work_and_each_second_without() {
 
     let (client, before) = (world.client(250), tokio::time::Instant::now());
     client.submit(1, &world.tx(0, Height(1000), transfer(1))).await.expect("taken");
-    until("the transfer is decided", async || client.account(0, world.payer()).await.nonce == 1).await;
+    until("the transfer is decided", async || client.account(&world, 0, world.payer()).await.nonce == 1).await;
     assert!(before.elapsed() < Duration::from_millis(400), "{:?}", before.elapsed());
 }
 

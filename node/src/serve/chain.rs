@@ -1,7 +1,6 @@
 //! chain/1: what this node knows of the ledger, and the way to the proposer (`proto/wire/chain`).
 //!
-//! In come questions, out come records of one height each. The asker checks what matters to it: blocks and headers are
-//! signed, records are this node's word.
+//! In come questions, out come answers with their proofs ([`crate::chain`]), and hints that the asker looks into.
 
 use std::{fmt::Display, time::Duration};
 
@@ -9,11 +8,12 @@ use borsh::BorshSerialize;
 use bytes::Bytes;
 use ostrakon_proto::{
     codec,
-    id::{Epoch, Height, NodeId, TxId},
+    id::{Height, NodeId},
     ledger::{
-        state::{Candidate, Provider, Records},
+        state::{Key, Records},
         tx::Tx,
     },
+    light::Answer,
     limits,
     wire::{
         Code, Frame, Refusal,
@@ -23,7 +23,7 @@ use ostrakon_proto::{
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{Serve, answer, decode, no_body};
-use crate::chain::{store::LedgerError, submit::Origin};
+use crate::chain::{NoAnswer, store::LedgerError, submit::Origin};
 
 /// How long a request may wait for a block.
 const WAIT: Duration = Duration::from_secs(10);
@@ -36,32 +36,34 @@ impl Serve {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
-        let body = match request {
-            Request::Head => return Ok(self.head()),
-            Request::Await { height } => {
-                self.wait(from, height, turn).await?;
-                return Ok(self.head());
-            }
+        match request {
+            Request::Head => Ok(self.head()),
+            Request::Submit => self.submit(from, &frame.body).await,
+            Request::SubmitMany { relayed } => self.submit_many(Origin::Node { from, relayed }, &frame.body).await,
             Request::Blocks { from: first } => {
                 self.wait(from, first, turn).await?;
-                return self.blocks(first).await;
+                self.blocks(first).await
             }
-            Request::Account(id) => {
-                let account = chain.read(move |records| records.account(&id)).await;
-                return Ok(answer(Response::Account(account), Bytes::new()));
+            Request::Tip { from: height } => {
+                self.wait(from, height, turn).await?;
+                proven(chain.tip().await)
             }
-            Request::Submit => return self.submit(from, &frame.body).await,
-            Request::SubmitMany { relayed } => {
-                return self.submit_many(Origin::Node { from, relayed }, &frame.body).await;
+            Request::Records { from: height, keys } => {
+                let keys = parse_keys(&keys)?;
+                self.wait(from, height, turn).await?;
+                proven(chain.items(keys).await)
             }
-            Request::Transaction(id) => self.transaction(id).await?,
-            Request::Object(id) => chain.read(move |records| pack(records.commitments_of(&id, limits::PAGE))).await,
-            Request::Providers { nodes, after } => {
-                chain.read(move |records| pack(providers(records, &nodes, after))).await
+            Request::Transaction { from: height, id } => {
+                self.wait(from, height, turn).await?;
+                proven(chain.inclusion(id).await)
             }
-            Request::Roster { epoch, after } => chain.read(move |records| roster(records, epoch, after)).await?,
-        };
-        Ok(answer(Response::Records, body))
+            Request::Block { from: lowest, height } => {
+                self.wait(from, lowest, turn).await?;
+                proven(chain.past_block(height).await)
+            }
+            Request::Handovers { from: height } => self.handovers(height).await,
+            Request::Providers { after } => Ok(self.providers(after).await),
+        }
     }
 
     fn head(&self) -> Frame {
@@ -110,26 +112,45 @@ impl Serve {
         Ok(answer(Response::Blocks, packed.into_body()))
     }
 
-    async fn transaction(&self, id: TxId) -> Result<Bytes, Refusal> {
-        let inclusion = self.parts.chain.inclusion(id).await.map_err(|error| refuse_ledger(&error))?;
-        Ok(pack(inclusion))
+    async fn handovers(&self, from: Height) -> Result<Frame, Refusal> {
+        let mut packed = Packed::default();
+        let all = self.parts.chain.handovers(from, move |handover| packed.add(handover)).await;
+        Ok(answer(Response::Hints, pack(all.map_err(|error| refuse_ledger(&error))?)))
+    }
+
+    async fn providers(&self, after: Option<NodeId>) -> Frame {
+        let first = after.unwrap_or(NodeId::LEAST);
+        let page = move |records: &dyn Records| {
+            let (first, last) = (Key::Provider(first), Key::Provider(NodeId::GREATEST));
+            let all = records.scan(&first, &last, limits::PAGE);
+            let node = |(key, _)| if let Key::Provider(node) = key { Some(node) } else { None };
+            pack(all.into_iter().filter_map(node).filter(|node| Some(*node) != after))
+        };
+        answer(Response::Hints, self.parts.chain.read(page).await)
     }
 }
 
-/// The records of `nodes`, or a page of all.
-fn providers(records: &dyn Records, nodes: &[NodeId], after: Option<NodeId>) -> Vec<Provider> {
-    if nodes.is_empty() {
-        let rest = records.providers().into_iter().filter(|provider| after.is_none_or(|after| provider.node > after));
-        return rest.take(limits::PAGE).collect();
+/// The keys, when they are records' of the state tree and not too many.
+fn parse_keys(keys: &[Vec<u8>]) -> Result<Vec<Key>, Refusal> {
+    if keys.is_empty() || keys.len() > limits::PAGE {
+        return Err(Refusal::new(Code::BadRequest, format!("1 to {} keys at once", limits::PAGE)));
     }
-    nodes.iter().take(limits::PAGE).filter_map(|node| records.provider(node)).collect()
+    let key = |bytes: &Vec<u8>| Key::from_bytes(bytes).filter(Key::is_proven);
+    let keys: Option<Vec<Key>> = keys.iter().map(key).collect();
+    keys.ok_or_else(|| Refusal::new(Code::BadRequest, "a key is none of the state tree's"))
 }
 
-fn roster(records: &dyn Records, epoch: Epoch, after: Option<NodeId>) -> Result<Bytes, Refusal> {
-    let record = records.epoch(epoch);
-    let record = record.ok_or_else(|| Refusal::new(Code::NotFound, format!("epoch {epoch} is not kept")))?;
-    let is_next = |candidate: &Candidate| after.is_none_or(|after| candidate.provider > after);
-    Ok(pack(record.roster.into_iter().filter(is_next).take(limits::PAGE)))
+fn proven<T: BorshSerialize>(found: Result<Answer<T>, NoAnswer>) -> Result<Frame, Refusal> {
+    let body = match found {
+        Ok(found) => codec::encode(&found),
+        Err(error @ NoAnswer::NoBlock) => return Err(Refusal::new(Code::Busy, error)),
+        Err(NoAnswer::Ledger(error)) => return Err(refuse_ledger(&error)),
+        Err(error) => return Err(Refusal::new(Code::NotFound, error)),
+    };
+    if body.len() > limits::CHAIN_BODY {
+        return Err(Refusal::new(Code::BadRequest, "the answer is too long: ask for less at once"));
+    }
+    Ok(answer(Response::Answer, body.into()))
 }
 
 /// The canonical `Vec` of as many of `records` as fit a body.

@@ -2,12 +2,13 @@
 
 use bytes::Bytes;
 use ostrakon_proto::{
-    id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
-        state::{Candidate, Commitment, Provider},
+        state::{Key, Record},
         tx::{Action, Decided, Receipt, Transfer, Tx},
         verify_header,
     },
+    light::{Handover, Inclusion, PastBlock},
     limits,
     placement::{Draw, DrawSeed, draw},
     seal::ObjectKey,
@@ -190,24 +191,38 @@ async fn any_node_tells_of_the_ledger() {
     let world = World::new(4);
     let nodes = world.start_all().await;
     let client = world.client(250);
-    let Ok(chain::Response::Head(head)) = client.chain(3, &chain::Request::Await { height: Height(2) }).await else {
-        panic!("no head");
-    };
-    assert!(head.height >= Height(2));
+    let tip = chain::Request::Tip { from: Height(2) };
+    let (header, ()) = client.answer(&world, 3, &tip).await.expect("waited for");
+    assert!(header.height >= Height(2));
     assert_eq!(client.chain(3, &chain::Request::Head).await, Ok(chain::Response::Head(nodes[3].0.chain().head())));
-    assert_eq!(client.account(2, world.payer()).await.balance, Amount(1_000_000_000));
+    assert_eq!(client.account(&world, 2, world.payer()).await.balance, Amount(1_000_000_000));
 
-    let all = chain::Request::Providers { nodes: vec![], after: None };
-    let all: Vec<Provider> = client.records(1, &all).await;
+    let listed = chain::Request::Providers { after: None };
+    let (_, all): (_, Vec<NodeId>) = client.body(1, &listed).await.expect("listed");
     assert_eq!(all.len(), 4);
-    let rest = chain::Request::Providers { nodes: vec![], after: Some(all[1].node) };
-    assert_eq!(client.records::<Provider>(1, &rest).await, all[2..]);
-    let some = chain::Request::Providers { nodes: vec![all[3].node, NodeId::new([77; 32])], after: None };
-    assert_eq!(client.records::<Provider>(1, &some).await, all[3..]);
-    let roster = chain::Request::Roster { epoch: Epoch(0), after: Some(all[0].node) };
-    assert_eq!(client.records::<Candidate>(1, &roster).await.len(), 3);
-    assert_eq!(code(client.chain(1, &chain::Request::Roster { epoch: Epoch(99), after: None }).await), Code::NotFound);
-    assert_eq!(client.records::<Commitment>(1, &chain::Request::Object(ObjectId::new([1; 32]))).await, []);
+    let rest = chain::Request::Providers { after: Some(all[1]) };
+    assert_eq!(client.body::<Vec<NodeId>>(1, &rest).await, Ok((chain::Response::Hints, all[2..].to_vec())));
+    let nobody = NodeId::new([77; 32]);
+    let keys = [Key::Provider(all[3]), Key::Provider(nobody), Key::Epoch(Epoch(0)), Key::Epoch(Epoch(99))];
+    let found = client.records(&world, 1, &keys).await;
+    assert!(matches!(&found[0], Some(Record::Provider(provider)) if provider.node == all[3]));
+    assert!(matches!(&found[2], Some(Record::Epoch(epoch)) if epoch.roster.len() == 4));
+    assert_eq!((&found[1], &found[3]), (&None, &None), "and that is proven");
+    for keys in [vec![], vec![vec![200]], vec![Key::Running.to_bytes(); limits::PAGE + 1]] {
+        let request = chain::Request::Records { from: Height(1), keys };
+        assert_eq!(code(client.chain(1, &request).await), Code::BadRequest);
+    }
+
+    let old = chain::Request::Block { from: Height(2), height: Height(1) };
+    let (tip, block): (_, PastBlock) = client.answer(&world, 1, &old).await.expect("kept");
+    let decided = block.verify(&tip, Height(1)).expect("it is on the chain");
+    assert_eq!(nodes[2].0.chain().block(Height(1)).await.expect("read"), Some(decided));
+    for height in [0, 1_000_000] {
+        let none = chain::Request::Block { from: Height(2), height: Height(height) };
+        assert_eq!(code(client.chain(1, &none).await), Code::NotFound);
+    }
+    let handovers = chain::Request::Handovers { from: Height(0) };
+    assert_eq!(client.body::<Vec<Handover>>(1, &handovers).await, Ok((chain::Response::Hints, vec![])));
 
     let blocks = chain::Request::Blocks { from: Height(1) };
     let (response, body): (chain::Response, Bytes) =
@@ -235,10 +250,13 @@ async fn transactions_are_taken_once_and_found() {
     let head = nodes[3].0.chain().head().height;
     nodes[3].0.chain().wait(Height(head.0 + 2)).await;
     assert_eq!(client.submit(3, &tx).await, Ok(chain::Response::Submitted), "a block has it");
-    let found: Vec<chain::Inclusion> = client.records(3, &chain::Request::Transaction(tx.id())).await;
-    assert_eq!(found.len(), 1);
-    assert!(found[0].ids.contains(&tx.id()));
-    assert_eq!(client.account(3, world.payer()).await.nonce, 1);
+    let where_is = |id| chain::Request::Transaction { from: Height(1), id };
+    let (tip, found): (_, Option<Inclusion>) = client.answer(&world, 3, &where_is(tx.id())).await.expect("answered");
+    assert!(found.expect("a block has it").verify(&tip, tx.id()).expect("it is there") < tip.height);
+    let nothing: (_, Option<Inclusion>) =
+        client.answer(&world, 3, &where_is(TxId::new([9; 32]))).await.expect("answered");
+    assert_eq!(nothing.1, None);
+    assert_eq!(client.account(&world, 3, world.payer()).await.nonce, 1);
 
     for (tx, expect) in [
         (world.tx(0, Height(100), transfer(6)), Code::Invalid),
@@ -259,7 +277,7 @@ async fn transactions_are_taken_once_and_found() {
     // What comes before its time waits for what is missing.
     let (second, first) = (world.tx(2, Height(100), transfer(2)), world.tx(1, Height(100), transfer(1)));
     assert!(client.submit(3, &second).await.is_ok() && client.submit(2, &first).await.is_ok());
-    crate::world::until("both are included", async || client.account(3, world.payer()).await.nonce == 3).await;
+    crate::world::until("both are included", async || client.account(&world, 3, world.payer()).await.nonce == 3).await;
 }
 
 /// What is submitted together is judged each by itself, in order: by an entry node and by the validator alike.
@@ -284,7 +302,7 @@ async fn many_are_submitted_at_once() {
         let rest: Vec<Tx> = (from + 37..from + 40).map(|nonce| transfer(nonce, 2)).collect();
         assert_eq!(client.submit_many(node, &rest, chain::Relayed::No).await, Ok(vec![Ok(()); 3]));
         assert_eq!(client.submit_many(node, &rest, chain::Relayed::Yes).await, Ok(vec![Ok(()); 3]), "they wait");
-        let done = async || client.account(node, world.payer()).await.nonce == from + 40;
+        let done = async || client.account(&world, node, world.payer()).await.nonce == from + 40;
         crate::world::until("all are included", done).await;
     }
     assert_eq!(client.submit_many(3, &[], chain::Relayed::No).await, Ok(Vec::new()));
@@ -326,7 +344,7 @@ async fn waiting_is_bounded() {
     let world = World::new(4);
     let _nodes = world.start_all().await;
     let client: &Client = &world.client(250);
-    let far = chain::Request::Await { height: Height(1_000_000) };
+    let far = chain::Request::Tip { from: Height(1_000_000) };
     let waits = (0..40).map(|_| client.chain(1, &far));
     let heads = futures::future::join(futures::future::join_all(waits), client.chain(1, &chain::Request::Head));
     let (waited, head) = heads.await;

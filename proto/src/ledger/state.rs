@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     beacon::BeaconKey,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::{history::Written, tree::Patch},
+    ledger::{history::Written, tree::Patch, vote::ValidatorSet},
     params::Code,
 };
 
@@ -251,4 +251,18 @@ pub struct Changes {
     pub tree: Patch,
     /// What is added to the history: the block before this one.
     pub history: Vec<Written>,
+}
+
+impl Changes {
+    /// Who decides the block after this one, where `base` is the state before it.
+    pub fn validator_set(&self, base: &dyn Records) -> ValidatorSet {
+        let mut powers: BTreeMap<VoteKey, u64> =
+            base.validators().iter().map(|validator| (validator.key, validator.voting_power())).collect();
+        for (key, record) in &self.records {
+            if let Key::Validator(key) = key {
+                powers.insert(*key, record.as_ref().map_or(0, Record::voting_power));
+            }
+        }
+        ValidatorSet::new(powers)
+    }
 }

@@ -1,14 +1,37 @@
-//! Records with their proofs: an answer that needs no faith in who gives it.
+//! Answers that need no faith in who gives them: each is as of a certified header, and proven against it.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::{Trust, Untrusted};
-use crate::ledger::{
-    history::BadHistory,
-    tree::{BadProof, Proof},
-    tx::Header,
-    vote::Certificate,
+use super::Untrusted;
+use crate::{
+    id::{Height, TxId},
+    ledger::{
+        BlockError,
+        history::{BadHistory, HistoryProof},
+        state::{Key, Record},
+        tree::{BadProof, Proof},
+        tx::{Block, Decided, Header, Tx, tx_root},
+        vote::Certificate,
+    },
 };
+
+/// A header with the proof that its block is decided.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Certified {
+    /// The header.
+    pub header: Header,
+    /// The precommits for it.
+    pub certificate: Certificate,
+}
+
+/// What somebody says of the chain as it is after one block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Answer<T> {
+    /// The block.
+    pub tip: Certified,
+    /// What is said.
+    pub said: T,
+}
 
 /// What one record is.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -21,15 +44,33 @@ pub struct Item {
     pub proof: Proof,
 }
 
-/// Records as they are after one block.
+/// A block's header, as one of the past of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Proven {
-    /// The block's header.
+pub struct Past {
+    /// The header.
     pub header: Header,
-    /// The proof that it is decided.
+    /// That the newest block's history has it; the newest block itself needs no proof.
+    pub proof: Option<HistoryProof>,
+}
+
+/// That a transaction is in a block of the past.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Inclusion {
+    /// The block.
+    pub block: Past,
+    /// Ids of the block's transactions.
+    pub ids: Vec<TxId>,
+}
+
+/// A block of the past, whole.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct PastBlock {
+    /// Its header.
+    pub block: Past,
+    /// The precommits for it.
     pub certificate: Certificate,
-    /// The records.
-    pub items: Vec<Item>,
+    /// Its transactions.
+    pub txs: Vec<Tx>,
 }
 
 /// Why an answer is not believed. Whoever gave it is behind or lies: ask another.
@@ -42,6 +83,14 @@ pub enum BadAnswer {
     /// Its header is not proven to be of the past.
     #[error(transparent)]
     Past(#[from] BadHistory),
+    /// It is of a block above the newest.
+    #[error("block {height} is said to be of the past of block {tip}")]
+    Future {
+        /// Its height.
+        height: Height,
+        /// That of the newest.
+        tip: Height,
+    },
     /// It does not speak of what was asked for.
     #[error("{asked} records were asked for, and the answer is of other ones")]
     OtherKeys {
@@ -56,45 +105,94 @@ pub enum BadAnswer {
         /// Why.
         error: BadProof,
     },
+    /// A record is proven, and of no kind that its key could have: the network's rules are newer than this program.
+    #[error("record {index} of the answer is of an unknown kind: use a newer version")]
+    Kind {
+        /// Its place in the answer.
+        index: usize,
+    },
+    /// The transaction is not in the block.
+    #[error("transaction {tx} is not in the block that is said to have it")]
+    NotIncluded {
+        /// The transaction.
+        tx: TxId,
+    },
 }
 
-impl Proven {
-    /// Checks that these are the records with the `asked` keys, in their order, after a block that `trust` believes. A
-    /// client then [accepts](Trust::accept) the header, so that it takes no older answer after this one.
+/// Checks that `items` are the records with the `asked` keys, in their order, after the block with this header.
+///
+/// # Errors
+/// [`BadAnswer`] says what does not hold.
+pub fn check_items<K: AsRef<[u8]>>(items: &[Item], header: &Header, asked: &[K]) -> Result<(), BadAnswer> {
+    if !asked.iter().map(AsRef::as_ref).eq(items.iter().map(|item| item.key.as_slice())) {
+        return Err(BadAnswer::OtherKeys { asked: asked.len() });
+    }
+    for (index, Item { key, value, proof }) in items.iter().enumerate() {
+        let verdict = proof.verify(&header.state, key, value.as_deref());
+        verdict.map_err(|error| BadAnswer::Record { index, error })?;
+    }
+    Ok(())
+}
+
+/// The records with these keys, in their order, as `items` prove them after the block with this header.
+///
+/// # Errors
+/// [`BadAnswer`] says what does not hold.
+pub fn records(items: &[Item], header: &Header, asked: &[Key]) -> Result<Vec<Option<Record>>, BadAnswer> {
+    let keys: Vec<Vec<u8>> = asked.iter().map(Key::to_bytes).collect();
+    check_items(items, header, &keys)?;
+    let record = |(index, item): (usize, &Item)| {
+        let Some(value) = &item.value else { return Ok(None) };
+        Record::try_from_slice(value).map(Some).map_err(|_| BadAnswer::Kind { index })
+    };
+    items.iter().enumerate().map(record).collect()
+}
+
+impl Past {
+    /// Checks that this header is of the chain whose newest block has the header `tip`, which is believed already.
     ///
     /// # Errors
-    /// [`BadAnswer`] says what does not hold.
-    pub fn verify<K: AsRef<[u8]>>(&self, trust: &Trust, asked: &[K]) -> Result<(), BadAnswer> {
-        self.check_keys(asked)?;
-        trust.check(&self.header, &self.certificate)?;
-        self.check_items()
+    /// [`BadAnswer`] when that is not proven.
+    pub fn verify(&self, tip: &Header) -> Result<(), BadAnswer> {
+        let (height, have, got) = (self.header.height, tip.id(), self.header.id());
+        match &self.proof {
+            None if got == have => Ok(()),
+            None if height == tip.height => Err(Untrusted::OtherChain { height, have, got }.into()),
+            None => Err(BadHistory { height, block: got }.into()),
+            Some(_) if height >= tip.height => Err(BadAnswer::Future { height, tip: tip.height }),
+            Some(proof) => Ok(proof.verify(&tip.history, tip.height.0, height, got)?),
+        }
     }
+}
 
-    /// [`Self::verify`] of an answer whose header was [proven](Trust::check_past) to be one of the past.
+impl Inclusion {
+    /// Checks that the transaction is in a block of the chain whose newest block has the header `tip`.
     ///
     /// # Errors
-    /// [`BadAnswer`] says what does not hold.
-    pub fn verify_at<K: AsRef<[u8]>>(&self, past: &Header, asked: &[K]) -> Result<(), BadAnswer> {
-        self.check_keys(asked)?;
-        let (height, have, got) = (self.header.height, past.id(), self.header.id());
-        if have != got {
-            return Err(Untrusted::OtherChain { height, have, got }.into());
+    /// [`BadAnswer`] when that is not proven.
+    pub fn verify(&self, tip: &Header, tx: TxId) -> Result<Height, BadAnswer> {
+        self.block.verify(tip)?;
+        if tx_root(&self.ids) != self.block.header.txs {
+            return Err(Untrusted::Undecided(BlockError::Header { what: "txs" }).into());
         }
-        self.check_items()
+        if self.ids.contains(&tx) { Ok(self.block.header.height) } else { Err(BadAnswer::NotIncluded { tx }) }
     }
+}
 
-    fn check_keys<K: AsRef<[u8]>>(&self, asked: &[K]) -> Result<(), BadAnswer> {
-        if !asked.iter().map(AsRef::as_ref).eq(self.items.iter().map(|item| item.key.as_slice())) {
-            return Err(BadAnswer::OtherKeys { asked: asked.len() });
+impl PastBlock {
+    /// The block of this height, when it is one of the chain whose newest block has the header `tip`. Its certificate
+    /// is not looked at: that the tip is decided, and has it in its history, says more.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] when that is not proven.
+    pub fn verify(self, tip: &Header, height: Height) -> Result<Decided, BadAnswer> {
+        self.block.verify(tip)?;
+        let header = self.block.header;
+        let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
+        let what = if header.height == height { "txs" } else { "height" };
+        if header.height != height || tx_root(&ids) != header.txs {
+            return Err(Untrusted::Undecided(BlockError::Header { what }).into());
         }
-        Ok(())
-    }
-
-    fn check_items(&self) -> Result<(), BadAnswer> {
-        for (index, Item { key, value, proof }) in self.items.iter().enumerate() {
-            let verdict = proof.verify(&self.header.state, key, value.as_deref());
-            verdict.map_err(|error| BadAnswer::Record { index, error })?;
-        }
-        Ok(())
+        Ok(Decided { block: Block { header, txs: self.txs }, certificate: self.certificate })
     }
 }

@@ -3,10 +3,11 @@
 use super::*;
 use crate::{
     beacon::BeaconSignature,
-    id::VoteKey,
+    id::{TxId, VoteKey},
     ledger::{
-        history::{self, Peaks},
+        history::{self, HistoryProof, Peaks},
         tree::{self, MemoryNodes},
+        tx::tx_root,
         vote::{CertificateError, SignedVote, Vote, VoteKind},
     },
     sign::{Keypair, Signature},
@@ -128,7 +129,7 @@ impl World {
     }
 
     /// The answer that an honest node gives after the last block.
-    fn answer(&self, keys: &[&[u8]]) -> Proven {
+    fn answer(&self, keys: &[&[u8]]) -> Answer<Vec<Item>> {
         let at = self.headers.len() - 1;
         let version = u64::try_from(at).expect("few");
         let item = |key: &&[u8]| Item {
@@ -136,8 +137,8 @@ impl World {
             value: (*key == KEY).then(|| version.to_le_bytes().to_vec()),
             proof: tree::prove(&self.state, version, key).expect("the last version is there"),
         };
-        let (header, certificate) = (self.headers[at].clone(), self.certificates[at].clone());
-        Proven { header, certificate, items: keys.iter().map(item).collect() }
+        let tip = Certified { header: self.headers[at].clone(), certificate: self.certificates[at].clone() };
+        Answer { tip, said: keys.iter().map(item).collect() }
     }
 }
 
@@ -169,14 +170,21 @@ fn a_chain_is_followed_from_genesis_and_from_any_checkpoint() {
             assert_eq!(world.accept(&mut trust, last), Ok(()), "seed {seed} from {from}");
             assert_eq!((trust.height(), trust.block()), (Height(59), world.headers[last].id()));
             let read = |position: u64| world.nodes.get(usize::try_from(position).ok()?).copied();
+            let tip = &world.headers[last];
             for old in 1..last {
                 let height = world.headers[old].height;
                 let proof = history::prove(read, trust.height().0, height).expect("it is before");
-                let check = |old: usize| trust.check_past(&world.headers[last], &world.headers[old], &proof);
-                assert_eq!(check(old), Ok(()));
-                assert!(check(if old > 1 { old - 1 } else { old + 1 }).is_err(), "the proof is of another");
-                assert!(trust.check_past(&world.headers[old], &world.headers[old], &proof).is_err());
+                let past = |at: usize, proof: Option<&HistoryProof>| {
+                    Past { header: world.headers[at].clone(), proof: proof.cloned() }.verify(tip)
+                };
+                assert_eq!(past(old, Some(&proof)), Ok(()));
+                assert!(
+                    past(if old > 1 { old - 1 } else { old + 1 }, Some(&proof)).is_err(),
+                    "the proof is of another"
+                );
+                assert!(past(old, None).is_err() && past(last, Some(&proof)).is_err());
             }
+            assert_eq!(Past { header: tip.clone(), proof: None }.verify(tip), Ok(()));
         }
     }
 }
@@ -303,12 +311,8 @@ fn heights_rise_and_chains_do_not_part() {
 }
 
 #[test]
-fn what_is_old_is_not_taken_for_new() {
-    let world = calm();
-    let header = &world.headers[4];
-    assert_eq!(check_fresh(header, 4_000), Ok(()));
-    assert_eq!(check_fresh(header, 4_001), Err(Untrusted::Stale { not_before: 4_001, got: 4_000 }));
-    let trust = world.trust(4);
+fn trust_ends_where_bonds_come_back() {
+    let trust = calm().trust(4);
     assert_eq!(trust.check_age(9_000, 5_000), Ok(()));
     assert_eq!(trust.check_age(9_001, 5_000), Err(Untrusted::Expired { have: 4_000, oldest: 4_001 }));
     assert_eq!(trust.check_age(0, 5_000), Ok(()));
@@ -317,37 +321,37 @@ fn what_is_old_is_not_taken_for_new() {
 #[test]
 fn an_answer_is_believed_with_all_its_proofs() {
     let world = calm();
-    let mut trust = world.trust(1);
     let keys: [&[u8]; 2] = [KEY, b"nobody"];
-    let answer = world.answer(&keys);
-    assert_eq!(answer.verify(&trust, &keys), Ok(()));
+    let Answer { tip, said } = world.answer(&keys);
+    let check = |items: &[Item], asked: &[&[u8]]| check_items(items, &tip.header, asked);
+    assert_eq!(check(&said, &keys), Ok(()));
     let other = Err(BadAnswer::OtherKeys { asked: 2 });
-    assert_eq!(answer.verify(&trust, &[keys[1], keys[0]]), other);
-    assert_eq!(answer.verify(&trust, &[keys[0], b"someone"]), other);
-    assert_eq!(answer.verify(&trust, &keys[..1]), Err(BadAnswer::OtherKeys { asked: 1 }));
+    assert_eq!(check(&said, &[keys[1], keys[0]]), other);
+    assert_eq!(check(&said, &[keys[0], b"someone"]), other);
+    assert_eq!(check(&said, &keys[..1]), Err(BadAnswer::OtherKeys { asked: 1 }));
+    let changed = |at: usize, value: Option<Vec<u8>>| {
+        let mut items = said.clone();
+        items[at].value = value;
+        check(&items, &keys)
+    };
+    assert!(matches!(changed(0, Some(vec![0xff; 8])), Err(BadAnswer::Record { index: 0, .. })), "richer");
+    assert!(matches!(changed(0, None), Err(BadAnswer::Record { index: 0, .. })), "hidden");
+    assert!(matches!(changed(1, Some(vec![1])), Err(BadAnswer::Record { index: 1, .. })), "invented");
+    assert!(check_items(&said, &world.headers[3], &keys).is_err(), "of an older state");
+    let mut rooted = tip.header.clone();
+    rooted.state[0] ^= 1;
+    assert!(matches!(world.trust(1).check(&rooted, &tip.certificate), Err(Untrusted::Undecided(_))));
+}
 
-    let mut richer = answer.clone();
-    richer.items[0].value = Some(vec![0xff; 8]);
-    assert!(matches!(richer.verify(&trust, &keys), Err(BadAnswer::Record { index: 0, .. })));
-    let mut hidden = answer.clone();
-    hidden.items[0].value = None;
-    assert!(matches!(hidden.verify(&trust, &keys), Err(BadAnswer::Record { index: 0, .. })));
-    let mut invented = answer.clone();
-    invented.items[1].value = Some(vec![1]);
-    assert!(matches!(invented.verify(&trust, &keys), Err(BadAnswer::Record { index: 1, .. })));
-    let mut rooted = answer.clone();
-    rooted.header.state[0] ^= 1;
-    assert!(matches!(rooted.verify(&trust, &keys), Err(BadAnswer::Header(Untrusted::Undecided(_)))));
-
-    // Once it has seen a newer one, the client takes no older answer, but knows it as one of the past.
-    let mut older = answer.clone();
-    (older.header, older.certificate) = (world.headers[3].clone(), world.certificates[3].clone());
-    world.accept(&mut trust, 4).expect("decided");
-    assert_eq!(answer.verify(&trust, &keys), Ok(()));
-    let old = Untrusted::Old { have: Height(4), got: Height(3) };
-    assert_eq!(older.verify(&trust, &keys), Err(BadAnswer::Header(old)));
-    assert!(older.verify_at(&world.headers[4], &keys).is_err());
-    assert_eq!(answer.verify_at(&world.headers[4], &keys), Ok(()));
+#[test]
+fn a_transaction_is_in_the_block_that_lists_it() {
+    let (tx, other) = (TxId::new([1; 32]), TxId::new([2; 32]));
+    let header = Header { txs: tx_root(&[tx]), ..calm().headers[4].clone() };
+    let inclusion = |ids: &[TxId]| Inclusion { block: Past { header: header.clone(), proof: None }, ids: ids.to_vec() };
+    assert_eq!(inclusion(&[tx]).verify(&header, tx), Ok(Height(4)));
+    assert_eq!(inclusion(&[tx]).verify(&header, other), Err(BadAnswer::NotIncluded { tx: other }));
+    assert!(inclusion(&[tx, other]).verify(&header, other).is_err());
+    assert!(inclusion(&[tx]).verify(&calm().headers[3], tx).is_err());
 }
 
 #[test]

@@ -2,60 +2,73 @@
 //!
 //! Bodies carry what may be large: [`Request::Submit`]'s body is one canonical [`crate::ledger::tx::Tx`],
 //! [`Request::SubmitMany`]'s a canonical `Vec` of them; [`Response::Verdicts`]'s body is a canonical `Vec<Result<(),
-//! Refusal>>`; [`Response::Records`]'s body is a canonical `Vec` of what was asked for; [`Response::Blocks`]'s body a
-//! canonical
-//! `Vec<Decided>`.
+//! Refusal>>`; [`Response::Blocks`]'s body a canonical `Vec<Decided>`; [`Response::Answer`]'s a canonical
+//! [`crate::light::Answer`], which proves what it says; [`Response::Hints`]'s a canonical `Vec` of what the asker then
+//! asks about.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::{
-    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
-    ledger::{state::Account, tx::Header, vote::Certificate},
-};
+use crate::id::{Amount, BlockId, Epoch, Height, NodeId, TxId};
 
 /// A request of chain/1.
+///
+/// Those that are answered by [`Response::Answer`] say from which height on the answer may be: a node that is not there
+/// yet waits for the block, for at most 10 seconds, and then answers as of its own tip.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Request {
-    /// The node's tip: [`Response::Head`].
+    /// The node's tip, by its word: [`Response::Head`].
     Head,
-    /// As [`Request::Head`], answered when the node has reached the height, or after at most 10 seconds.
-    Await {
-        /// The height to wait for.
-        height: Height,
-    },
     /// Submits the transaction in the body, and answers [`Response::Submitted`] when it was taken.
     Submit,
-    /// Where a transaction is, as [`Response::Records`] of [`Inclusion`]: none or one.
-    Transaction(TxId),
-    /// Decided blocks from `from` on, as many as fit a body: [`Response::Blocks`]. Waits as [`Request::Await`] for the
-    /// first.
-    Blocks {
-        /// The first height wanted.
-        from: Height,
-    },
-    /// An account: [`Response::Account`].
-    Account(AccountId),
-    /// Commitments of an object, as [`Response::Records`] of [`crate::ledger::state::Commitment`].
-    Object(ObjectId),
-    /// Providers, as [`Response::Records`] of [`crate::ledger::state::Provider`]: those of `nodes` that are registered.
-    Providers {
-        /// Whose records; empty asks for all, from `after` on.
-        nodes: Vec<NodeId>,
-        /// The last node of the page before.
-        after: Option<NodeId>,
-    },
-    /// The roster of an epoch, from `after` on, as [`Response::Records`] of [`crate::ledger::state::Candidate`].
-    Roster {
-        /// Which epoch.
-        epoch: Epoch,
-        /// The last provider of the page before.
-        after: Option<NodeId>,
-    },
     /// Submits the transactions in the body, up to [`crate::limits::SUBMIT_COUNT`] in [`crate::limits::SUBMIT`] bytes,
     /// each by itself and in their order: [`Response::Verdicts`].
     SubmitMany {
         /// Who sends them.
         relayed: Relayed,
+    },
+    /// Decided blocks from `from` on, as many as fit a body: [`Response::Blocks`]. Waits for the first, for at most 10
+    /// seconds.
+    Blocks {
+        /// The first height wanted.
+        from: Height,
+    },
+    /// The certified tip: [`Response::Answer`] of `()`.
+    Tip {
+        /// The lowest height wanted.
+        from: Height,
+    },
+    /// Records of the state tree: [`Response::Answer`] of `Vec<`[`crate::light::Item`]`>`.
+    Records {
+        /// The lowest height wanted.
+        from: Height,
+        /// Bytes of their keys, at most [`crate::limits::PAGE`].
+        keys: Vec<Vec<u8>>,
+    },
+    /// Where a transaction is: [`Response::Answer`] of `Option<`[`crate::light::Inclusion`]`>`. That there is none, is
+    /// only the node's word.
+    Transaction {
+        /// The lowest height wanted of the tip.
+        from: Height,
+        /// Which.
+        id: TxId,
+    },
+    /// A block of the past: [`Response::Answer`] of [`crate::light::PastBlock`].
+    Block {
+        /// The lowest height wanted of the tip.
+        from: Height,
+        /// The block's height.
+        height: Height,
+    },
+    /// Blocks after which other validators decide, in their order from `from` on, as many as fit a body:
+    /// [`Response::Hints`] of [`crate::light::Handover`], which proves itself.
+    Handovers {
+        /// The first height wanted.
+        from: Height,
+    },
+    /// Nodes of providers, in order: [`Response::Hints`] of [`NodeId`], at most [`crate::limits::PAGE`].
+    Providers {
+        /// The last node of the page before.
+        after: Option<NodeId>,
     },
 }
 
@@ -75,14 +88,14 @@ pub enum Response {
     Head(Head),
     /// The transaction waits for a block, on this node and on its way to the proposer.
     Submitted,
-    /// The body has the blocks.
-    Blocks,
-    /// The account.
-    Account(Account),
-    /// The body has the records.
-    Records,
     /// The body says of each transaction, in their order, what [`Response::Submitted`] or a refusal would have said.
     Verdicts,
+    /// The body has the blocks.
+    Blocks,
+    /// The body has the answer, with its proofs.
+    Answer,
+    /// The body has what proves itself, or is to be asked about.
+    Hints,
 }
 
 /// A node's tip.
@@ -104,16 +117,4 @@ pub struct Head {
     pub minted: Amount,
     /// Fees destroyed.
     pub burnt: Amount,
-}
-
-/// That a transaction is in a decided block: its id is in `ids`, whose root is in the header, which the validators
-/// certified.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Inclusion {
-    /// The block's header.
-    pub header: Header,
-    /// The proof that the block is decided.
-    pub certificate: Certificate,
-    /// Ids of the block's transactions.
-    pub ids: Vec<TxId>,
 }

@@ -185,7 +185,8 @@ impl World {
         let random = Mutex::new(ChaCha8Rng::seed_from_u64(chance.next_u64()));
         let fill = move |bytes: &mut [u8]| random.lock().unwrap_or_else(PoisonError::into_inner).fill_bytes(bytes);
         let (workers, genesis) = (Workers::inline(), self.genesis.clone());
-        Client::new(ClientParts { peers, workers, genesis, account: Some(account), random: Arc::new(fill) })
+        let (account, random) = (Some(account), Arc::new(fill));
+        Client::new(ClientParts { peers, workers, genesis, trust: None, account, random })
     }
 
     async fn boot(&mut self, number: usize) {

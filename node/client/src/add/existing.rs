@@ -87,8 +87,8 @@ pub(super) async fn found(
 
 /// The highest tip of any node: whatever any of them told is in a block at or below it.
 async fn newest(job: &Job<'_>) -> Result<Height, AddError> {
-    let heads = job.client.chain.heads().await;
-    match heads.iter().map(|(_, head)| head.height).max() {
+    let heights = job.client.chain.heights().await;
+    match heights.into_iter().map(|(_, height)| height).max() {
         Some(height) => Ok(height),
         None => Ok(job.client.chain.head().await?.height),
     }

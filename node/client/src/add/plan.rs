@@ -60,14 +60,12 @@ pub struct Quote {
 /// What was decided at the beginning of an add.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) rules: Rules,
+    pub(crate) rules: Arc<Rules>,
     pub(crate) account: AccountId,
     pub(crate) code: Code,
     pub(crate) caps: Caps,
     pub(crate) funds: Account,
     pub(crate) epochs: u64,
-    /// The beacon of the newest epoch.
-    pub(crate) beacon: [u8; 32],
     roster: Arc<Roster>,
 }
 
@@ -85,12 +83,12 @@ impl Client {
     /// Looks at the ledger and decides the code.
     pub(crate) async fn plan(&self, options: &AddOptions) -> Result<Plan, AddError> {
         let account: AccountId = self.key()?.public();
-        let rules = self.rules().clone();
+        let (head, funds) = futures::try_join!(self.chain.head(), self.chain.account(account))?;
+        let rules = self.rules();
         let (asked, max) = (options.epochs, rules.params.term_epochs);
         if asked == 0 || asked > max {
             return Err(AddError::Term { asked, max });
         }
-        let (head, funds) = futures::try_join!(self.chain.head(), self.chain.account(account))?;
         let roster = self.chain.roster(head.epoch).await?;
         let code = match options.code {
             CodeChoice::Code(code) => code,
@@ -101,7 +99,7 @@ impl Client {
             }
         };
         let caps = Caps::of(&roster.candidates, code, rules.params.min_domains)?;
-        Ok(Plan { rules, account, code, caps, funds, epochs: asked, roster, beacon: head.beacon })
+        Ok(Plan { rules, account, code, caps, funds, epochs: asked, roster })
     }
 }
 
@@ -112,6 +110,11 @@ fn too_few(have: usize, rules: &Rules) -> AddError {
 impl Plan {
     pub(crate) fn layout(&self, size: u64, options: &AddOptions) -> Result<Layout, AddError> {
         Ok(Layout::new(size, self.code, !options.public)?)
+    }
+
+    /// The beacon of the newest epoch.
+    pub(crate) fn beacon(&self) -> [u8; 32] {
+        self.roster.beacon
     }
 
     pub(crate) fn repair_threshold(&self) -> u8 {
@@ -136,7 +139,7 @@ impl Plan {
         let mut dead_end = None;
         for offset in (0..=ahead).rev() {
             let which = Draw { epoch: self.roster.epoch, nonce: self.funds.nonce.saturating_add(offset) };
-            let seed = DrawSeed { beacon: self.beacon, account: self.account, draw: which, extent };
+            let seed = DrawSeed { beacon: self.roster.beacon, account: self.account, draw: which, extent };
             match draw(&self.roster.candidates, &seed, self.code, self.rules.params.min_domains) {
                 Ok(order) => {
                     let order = order.into_iter().cloned().collect();

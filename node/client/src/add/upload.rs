@@ -97,7 +97,7 @@ async fn place(job: &Job<'_>, extent: u32, past: Option<&PastExtent>) -> Result<
         return Ok(placing);
     }
     let placing = job.plan.place(extent)?;
-    job.record(|| Record::Placed { extent, draw: placing.draw, beacon: job.plan.beacon })?;
+    job.record(|| Record::Placed { extent, draw: placing.draw, beacon: job.plan.beacon() })?;
     Ok(placing)
 }
 

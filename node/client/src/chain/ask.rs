@@ -1,19 +1,16 @@
-//! One question, many nodes: who is asked, in which order, and what happens when they are silent.
+//! One question, many nodes: who is asked, in which order, and what happens when they are silent or lie.
 //!
-//! The node that answered last is asked first, so that a client sees one history. A node that fails or lingers is
-//! joined by the next; all who failed go to the end of the line.
+//! The node that answered last is asked first. A node that fails or lingers is joined by the next; all who failed go to
+//! the end of the line. Whose answer is refuted by its own proofs is asked nothing more: [`super::belief`] says when.
 
-use std::{sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, future::Future, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
-use ostrakon_net::{Peers, identity};
+use ostrakon_net::{Peers, identity, peer_id_text};
 use ostrakon_proto::{
     id::NodeId,
-    wire::{
-        Frame, Protocol, Refusal,
-        chain::{Request, Response},
-    },
+    wire::{Frame, Protocol, Refusal, chain::Response},
 };
 use tokio::time::{sleep, timeout};
 
@@ -29,10 +26,18 @@ const REFUSALS: usize = 3;
 /// Nodes remembered at most: enough to find one that answers, whatever the size of the network.
 const NODES_MAX: usize = 1024;
 
-/// The nodes that can be asked, best first.
+/// The nodes that can be asked.
 #[derive(Debug)]
 pub(super) struct Nodes {
-    order: Mutex<Vec<NodeId>>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    /// Best first.
+    order: Vec<NodeId>,
+    /// Who lied, and how: they are asked no more.
+    liars: BTreeMap<NodeId, String>,
 }
 
 impl Nodes {
@@ -47,32 +52,44 @@ impl Nodes {
         {
             order.rotate_left(usize::try_from(u64::from_le_bytes(bytes) % count).unwrap_or(0));
         }
-        Self { order: Mutex::new(order) }
+        Self { known: Mutex::new(Known { order, liars: BTreeMap::new() }) }
     }
 
     fn line(&self) -> Vec<NodeId> {
-        lock(&self.order).clone()
+        lock(&self.known).order.clone()
     }
 
     pub(super) fn add(&self, node: NodeId) {
-        let mut order = lock(&self.order);
-        if order.len() < NODES_MAX && !order.contains(&node) {
-            order.push(node);
+        let mut known = lock(&self.known);
+        if known.order.len() < NODES_MAX && !known.order.contains(&node) && !known.liars.contains_key(&node) {
+            known.order.push(node);
         }
     }
 
     fn praise(&self, node: NodeId) {
-        let mut order = lock(&self.order);
+        let order = &mut lock(&self.known).order;
         if let Some(at) = order.iter().position(|other| *other == node) {
             order[..=at].rotate_right(1);
         }
     }
 
     pub(super) fn blame(&self, node: NodeId) {
-        let mut order = lock(&self.order);
+        let order = &mut lock(&self.known).order;
         if let Some(at) = order.iter().position(|other| *other == node) {
             order[at..].rotate_left(1);
         }
+    }
+
+    /// Never asks this node again.
+    fn drop_liar(&self, node: NodeId, lie: String) {
+        tracing::warn!(node = peer_id_text(&node), %lie, "a node lies about the ledger: it is asked nothing more");
+        let mut known = lock(&self.known);
+        known.order.retain(|other| *other != node);
+        known.liars.insert(node, lie);
+    }
+
+    pub(super) fn liars(&self) -> BTreeMap<NodeId, String> {
+        lock(&self.known).liars.clone()
     }
 }
 
@@ -93,21 +110,18 @@ pub(super) struct Said<T> {
     pub(super) value: T,
 }
 
-/// A question: what is sent, how widely, and how its answer is read. An answer that `read` refuses is nonsense.
-pub(super) struct Question<R> {
-    pub(super) frame: Frame,
+/// How widely a question is asked.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reach {
     /// How many nodes are asked at once.
     pub(super) at_once: usize,
     /// How many answers are wanted at most.
     pub(super) answers: usize,
-    pub(super) read: R,
 }
 
-impl<T, R: Fn(Response, &Bytes) -> Option<T>> Question<R> {
-    /// A question that any one node answers.
-    pub(super) fn to_any(request: &Request, read: R) -> Self {
-        Self { frame: Frame::new(request, Bytes::new()), at_once: 1, answers: 1, read }
-    }
+impl Reach {
+    /// Any one node answers.
+    pub(super) const ANY: Self = Self { at_once: 1, answers: 1 };
 }
 
 /// What several nodes said.
@@ -118,51 +132,47 @@ pub(super) struct Survey<T> {
 }
 
 impl Chain {
-    /// Any node's answer.
-    pub(super) async fn ask<T, R>(&self, question: Question<R>) -> Result<Said<T>, ChainError>
+    /// The first answer of any node, each asked by `ask`.
+    pub(super) async fn any<T, F>(&self, ask: impl Fn(NodeId) -> F) -> Result<Said<T>, ChainError>
     where
-        R: Fn(Response, &Bytes) -> Option<T>,
+        F: Future<Output = Result<Said<T>, (NodeId, Silence)>>,
     {
-        let mut survey = self.survey(question, |_| true).await;
+        let mut survey = self.survey(Reach::ANY, ask, |_| true).await;
         survey.answers.pop().ok_or_else(|| survey.into_error())
     }
 
-    /// Asks node after node until an answer is `enough`, until enough answered, or until all were asked.
-    pub(super) async fn survey<T, R>(&self, question: Question<R>, enough: impl Fn(&T) -> bool) -> Survey<T>
+    /// Asks node after node, each by `ask`, until an answer is `enough`, until enough answered, or until all were
+    /// asked.
+    pub(super) async fn survey<T, F>(
+        &self,
+        reach: Reach,
+        ask: impl Fn(NodeId) -> F,
+        enough: impl Fn(&T) -> bool,
+    ) -> Survey<T>
     where
-        R: Fn(Response, &Bytes) -> Option<T>,
+        F: Future<Output = Result<Said<T>, (NodeId, Silence)>>,
     {
-        let Question { frame, at_once, answers, read } = question;
         let mut line = self.inner.nodes.line().into_iter();
-        let call = |node| self.ask_node(node, frame.clone(), &read);
         let mut waiting = FuturesUnordered::new();
-        waiting.extend(line.by_ref().take(at_once).map(call));
+        waiting.extend(line.by_ref().take(reach.at_once).map(&ask));
         let mut survey = Survey { answers: Vec::new(), failures: Vec::new() };
         while !waiting.is_empty() {
             tokio::select! { biased;
                 Some(result) = waiting.next() => {
                     let done = survey.note(&self.inner.nodes, result, &enough);
-                    if done || survey.answers.len() >= answers || survey.refusals() >= REFUSALS {
+                    if done || survey.answers.len() >= reach.answers || survey.refusals() >= REFUSALS {
                         break;
                     }
-                    waiting.extend(line.next().map(call));
+                    waiting.extend(line.next().map(&ask));
                 }
-                () = sleep(LINGER), if line.len() > 0 => waiting.extend(line.next().map(call)),
+                () = sleep(LINGER), if line.len() > 0 => waiting.extend(line.next().map(&ask)),
             }
         }
         survey
     }
 
-    /// This node's answer.
-    pub(super) async fn ask_node<T, R>(
-        &self,
-        node: NodeId,
-        frame: Frame,
-        read: &R,
-    ) -> Result<Said<T>, (NodeId, Silence)>
-    where
-        R: Fn(Response, &Bytes) -> Option<T>,
-    {
+    /// What this node answers, as it is.
+    pub(super) async fn call(&self, node: NodeId, frame: Frame) -> Result<(Response, Bytes), (NodeId, Silence)> {
         let answer = match timeout(PATIENCE, self.inner.peers.call(node, Protocol::Chain, frame)).await {
             Err(_) => return Err((node, Silence::Slow(node))),
             Ok(answer) => answer.map_err(|error| (node, Silence::Call(error)))?,
@@ -170,11 +180,20 @@ impl Chain {
         match answer.decode::<Result<Response, Refusal>>() {
             Err(_) => Err((node, Silence::Nonsense(node))),
             Ok(Err(refusal)) => Err((node, Silence::Refused(node, refusal))),
-            Ok(Ok(response)) => match read(response, &answer.body) {
-                Some(value) => Ok(Said { node, value }),
-                None => Err((node, Silence::Nonsense(node))),
-            },
+            Ok(Ok(response)) => Ok((response, answer.body)),
         }
+    }
+
+    /// This node's answer, where `read` makes sense of it: for what needs no proof.
+    pub(super) async fn ask_node<T>(
+        &self,
+        node: NodeId,
+        frame: Frame,
+        read: impl Fn(Response, &Bytes) -> Option<T>,
+    ) -> Result<Said<T>, (NodeId, Silence)> {
+        let (response, body) = self.call(node, frame).await?;
+        let value = read(response, &body).ok_or((node, Silence::Nonsense(node)))?;
+        Ok(Said { node, value })
     }
 }
 
@@ -189,7 +208,11 @@ impl<T> Survey<T> {
                 done
             }
             Err((node, silence)) => {
-                nodes.blame(node);
+                match &silence {
+                    Silence::Lies(_, lie) => nodes.drop_liar(node, lie.to_string()),
+                    Silence::Nonsense(_) => nodes.drop_liar(node, silence.to_string()),
+                    _ => nodes.blame(node),
+                }
                 self.failures.push((node, silence));
                 false
             }

@@ -2,33 +2,29 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use ostrakon_proto::{
-    codec,
-    id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
+    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
-        state::{Account, Candidate, Commitment, Provider},
-        tx::{Decided, Tx, tx_root},
+        Rules,
+        state::{
+            Account, Candidate, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, Record, Validator,
+        },
+        tx::{Decided, Header},
     },
+    light::{BadAnswer, Inclusion, PastBlock},
     limits,
-    wire::{
-        Frame,
-        chain::{Head, Inclusion, Request, Response},
-    },
+    wire::{Frame, chain::Request},
 };
 use tokio::time::Instant;
 
 use super::{
-    Chain, ChainError,
-    ask::{Question, Said},
+    Chain, ChainError, Silence,
+    ask::{Reach, Said},
+    belief::{AT_ONCE, read_hints},
     lock,
 };
 
-/// How many nodes must not know an object before it does not exist: an acknowledged add is on all but a few nodes.
-const OBJECT_ANSWERS: usize = 16;
-/// How many nodes are asked for an object at once.
-const OBJECT_AT_ONCE: usize = 3;
 /// A provider's addresses are asked for again after this time: it may have moved.
 const PROVIDER_FRESH: Duration = Duration::from_secs(60);
 /// Pages of a listing at most: a million records, and a node that never ends is given up.
@@ -38,11 +34,36 @@ const HEADS_AT_ONCE: usize = 32;
 /// Rosters kept: the current one and those of adds that began before.
 const ROSTERS_MAX: usize = 4;
 
+/// The ledger as it is after its newest block.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The block's height.
+    pub height: Height,
+    /// The block.
+    pub block: BlockId,
+    /// The current epoch.
+    pub epoch: Epoch,
+    /// Time of the block, in milliseconds of Unix time.
+    pub time_ms: u64,
+    /// Root of the state tree.
+    pub state: [u8; 32],
+    /// All money there is.
+    pub minted: Amount,
+    /// Money locked in bonds.
+    pub bonded: Amount,
+    /// Money locked in commitments.
+    pub escrowed: Amount,
+    /// Fees destroyed.
+    pub burnt: Amount,
+}
+
 /// Who can be drawn in an epoch, in the order of node ids.
 #[derive(Clone, Debug)]
 pub struct Roster {
     /// Which epoch.
     pub epoch: Epoch,
+    /// Its chance.
+    pub beacon: [u8; 32],
     /// Its candidates.
     pub candidates: Vec<Candidate>,
 }
@@ -55,52 +76,120 @@ pub(super) struct KnownProvider {
 }
 
 impl Chain {
-    /// The tip of any node.
+    /// The newest block, and the network's running values after it. The rules are from then on those of that block.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
+    /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn head(&self) -> Result<Head, ChainError> {
-        Ok(self.ask(Question::to_any(&Request::Head, read_head)).await?.value)
+        let (header, found) = self.records(&[Key::Running, Key::Params]).await?;
+        let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
+            return Err(ChainError::Unknown { what: "running values" });
+        };
+        self.adopt(Rules { chain: self.rules().chain, params: params.clone() });
+        Ok(Head {
+            height: header.height,
+            block: header.id(),
+            epoch: running.epoch,
+            time_ms: header.time_ms,
+            state: header.state,
+            minted: running.minted,
+            bonded: running.bonded,
+            escrowed: running.escrowed,
+            burnt: running.burnt,
+        })
     }
 
     /// An account; one that the ledger never saw is empty.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
+    /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn account(&self, account: AccountId) -> Result<Account, ChainError> {
-        Ok(self.ask(Question::to_any(&Request::Account(account), read_account)).await?.value)
+        let (_, found) = self.records(&[Key::Account(account)]).await?;
+        Ok(account_of(&found))
+    }
+
+    /// As [`Chain::account`], by this node's answer.
+    pub(super) async fn account_by(
+        &self,
+        node: NodeId,
+        account: AccountId,
+    ) -> Result<Said<Account>, (NodeId, Silence)> {
+        let Said { node, value } = self.records_of(node, &[Key::Account(account)]).await?;
+        Ok(Said { node, value: account_of(&value) })
     }
 
     /// The candidates that `epoch` froze; asked for once.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
+    /// [`ChainError`] when no node gives an answer that can be believed, and when the epoch's draws are not good any
+    /// more.
     pub async fn roster(&self, epoch: Epoch) -> Result<Arc<Roster>, ChainError> {
         if let Some(roster) = lock(&self.inner.rosters).get(&epoch) {
             return Ok(Arc::clone(roster));
         }
-        let page = |after| Request::Roster { epoch, after };
-        let candidates = self.listing(page, |candidate: &Candidate| candidate.provider).await?;
-        let roster = Arc::new(Roster { epoch, candidates });
+        let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
+        let [Some(Record::Epoch(EpochRecord { epoch, beacon, roster }))] = <[_; 1]>::try_from(found).unwrap_or([None])
+        else {
+            return Err(ChainError::Unknown { what: "roster of this epoch" });
+        };
+        let roster = Arc::new(Roster { epoch, beacon, candidates: roster });
         let mut rosters = lock(&self.inner.rosters);
-        // An empty roster is a node's that has not reached the epoch: not worth keeping.
-        if !roster.candidates.is_empty() {
-            rosters.insert(epoch, Arc::clone(&roster));
-        }
+        rosters.insert(epoch, Arc::clone(&roster));
         while rosters.len() > ROSTERS_MAX {
             rosters.pop_first();
         }
         Ok(roster)
     }
 
+    /// Who decides the next blocks, in the order of their keys.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node gives an answer that can be believed.
+    pub async fn validators(&self) -> Result<Vec<Validator>, ChainError> {
+        // The newest block may have named others, whom the next answer brings.
+        self.catch_up().await;
+        let trust = self.trust();
+        let set = trust.set().ok_or(ChainError::Unknown { what: "validators' handover" })?;
+        let keys: Vec<Key> = set.iter().map(|(key, _)| Key::Validator(key)).collect();
+        let found = self.many(&keys).await?;
+        Ok(found.into_iter().filter_map(|record| validator(record?)).collect())
+    }
+
     /// All providers there are, in the order of node ids.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
+    /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn all_providers(&self) -> Result<Vec<Provider>, ChainError> {
-        let page = |after| Request::Providers { nodes: Vec::new(), after };
-        let all = self.listing(page, |provider: &Provider| provider.node).await?;
+        let nodes = self.provider_nodes().await?;
+        let keys: Vec<Key> = nodes.into_iter().map(Key::Provider).collect();
+        let all: Vec<Provider> = self.many(&keys).await?.into_iter().filter_map(|record| provider(record?)).collect();
         self.learn(&all);
+        Ok(all)
+    }
+
+    /// Nodes of providers, as a node lists them: it could leave some out.
+    async fn provider_nodes(&self) -> Result<Vec<NodeId>, ChainError> {
+        let mut all: Vec<NodeId> = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let after = all.last().copied();
+            let frame = Frame::new(&Request::Providers { after }, Bytes::new());
+            let read = |response, body: &Bytes| read_hints::<NodeId>(&response, body);
+            let page = self.any(|node| self.ask_node(node, frame.clone(), read)).await?.value;
+            // Pages rise; one that does not would send us round in circles.
+            if page.first().is_none_or(|first| Some(*first) <= after) {
+                break;
+            }
+            all.extend(page);
+        }
+        Ok(all)
+    }
+
+    /// Any number of records, in the order of their keys.
+    async fn many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, ChainError> {
+        let mut all = Vec::with_capacity(keys.len());
+        for some in keys.chunks(AT_ONCE) {
+            all.extend(self.records(some).await?.1);
+        }
         Ok(all)
     }
 
@@ -124,44 +213,72 @@ impl Chain {
         }
         wanted.sort_unstable();
         wanted.dedup();
-        for some in wanted.chunks(limits::PAGE) {
-            let request = Request::Providers { nodes: some.to_vec(), after: None };
-            let said = self.ask(Question::to_any(&request, read_records::<Provider>)).await?;
-            self.learn(&said.value);
-            found.extend(said.value.into_iter().map(|provider| (provider.node, provider)));
-        }
+        let keys: Vec<Key> = wanted.into_iter().map(Key::Provider).collect();
+        let records: Vec<Provider> =
+            self.many(&keys).await?.into_iter().filter_map(|record| provider(record?)).collect();
+        self.learn(&records);
+        found.extend(records.into_iter().map(|provider| (provider.node, provider)));
         Ok(found)
     }
 
     /// The commitments of an object, the newest first.
     ///
     /// # Errors
-    /// [`ChainError::NoObject`] when many nodes were asked and none has any, another when no node answers.
+    /// [`ChainError::NoObject`] when it is proven that there are none, another when no node gives an answer that can be
+    /// believed.
     pub async fn object(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {
-        let question = Question {
-            frame: Frame::new(&Request::Object(object), Bytes::new()),
-            at_once: OBJECT_AT_ONCE,
-            answers: OBJECT_ANSWERS,
-            read: |response, body: &Bytes| {
-                let all = read_records::<Commitment>(response, body)?;
-                all.iter().all(|commitment| is_plausible(commitment, object)).then_some(all)
-            },
-        };
-        let survey = self.survey(question, |all| !all.is_empty()).await;
-        let asked = survey.answers.len();
-        if asked == 0 {
-            return Err(survey.into_error());
+        let mut owners = self.owners(object).await?;
+        if owners.is_empty() {
+            // It may have been added just now, and the last answer be of before.
+            self.catch_up().await;
+            owners = self.owners(object).await?;
         }
-        let found = survey.answers.into_iter().find(|said| !said.value.is_empty());
-        let mut commitments = found.ok_or(ChainError::NoObject { object, asked })?.value;
-        commitments.sort_by_key(|commitment| (std::cmp::Reverse(commitment.start), commitment.id));
-        Ok(commitments)
+        let mut all = Vec::new();
+        for (owner, count) in owners {
+            all.extend(self.commitments(object, owner, count).await?);
+        }
+        if all.is_empty() {
+            return Err(ChainError::NoObject { object, height: self.trust().height() });
+        }
+        all.sort_by_key(|commitment| (std::cmp::Reverse(commitment.start), commitment.id));
+        Ok(all)
+    }
+
+    /// Who has commitments of the object, and each how many.
+    async fn owners(&self, object: ObjectId) -> Result<BTreeMap<AccountId, u32>, ChainError> {
+        let (_, found) = self.records(&[Key::Object(object)]).await?;
+        Ok(match found.into_iter().next().flatten() {
+            Some(Record::Object(ObjectRecord { owners })) => owners,
+            _ => BTreeMap::new(),
+        })
+    }
+
+    /// The owner's commitments of the object, of which there are `count`; perhaps not of its first extents.
+    async fn commitments(&self, object: ObjectId, owner: AccountId, count: u32) -> Result<Vec<Commitment>, ChainError> {
+        let count = usize::try_from(count).unwrap_or(usize::MAX).min(limits::EXTENTS);
+        let (mut all, mut first, mut end) = (Vec::with_capacity(count), 0, limits::EXTENTS);
+        while all.len() < count && first < end {
+            let last = end.min(first + AT_ONCE.min(count));
+            let extents = (first..last).filter_map(|extent| u32::try_from(extent).ok());
+            let keys: Vec<Key> =
+                extents.map(|extent| Key::Commitment(CommitmentId { object, extent, owner })).collect();
+            for record in self.records(&keys).await?.1 {
+                if let Some(Record::Commitment(commitment)) = record
+                    && is_whole(&commitment)
+                {
+                    end = usize::try_from(commitment.extents).unwrap_or(end).min(end);
+                    all.push(commitment);
+                }
+            }
+            first = last;
+        }
+        Ok(all)
     }
 
     /// The height of the block that has the transaction, when the node that is asked knows one.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
+    /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn inclusion(&self, tx: TxId) -> Result<Option<Height>, ChainError> {
         Ok(self.find_transaction(tx).await?.value)
     }
@@ -169,28 +286,38 @@ impl Chain {
     /// The decided block of this height; `None` when it is still to come.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers, or none gives a block that its validator signed.
+    /// [`ChainError`] when no node gives a block that is proven to be on the chain.
     pub async fn block(&self, height: Height) -> Result<Option<Decided>, ChainError> {
         if height == Height(0) || height > self.head().await?.height {
             return Ok(None);
         }
-        let read = |response, body: &Bytes| read_block(self, height, &response, body);
-        Ok(Some(self.ask(Question::to_any(&Request::Blocks { from: height }, read)).await?.value))
+        let request = |from| Request::Block { from, height };
+        let read = |block: PastBlock, tip: &Header| block.verify(tip, height);
+        Ok(Some(self.prove(&request, read).await?))
     }
 
-    /// The tips of all nodes that answer, of those that this client knows.
-    pub async fn heads(&self) -> Vec<(NodeId, Head)> {
-        let frame = Frame::new(&Request::Head, Bytes::new());
-        let question = Question { frame, at_once: HEADS_AT_ONCE, answers: usize::MAX, read: read_head };
-        let survey = self.survey(question, |_| false).await;
-        let mut heads: Vec<_> = survey.answers.into_iter().map(|said| (said.node, said.value)).collect();
-        heads.sort_by_key(|(node, _)| *node);
-        heads
+    /// The tips of all nodes that answer, of those that this client knows, in the order of node ids.
+    pub async fn heights(&self) -> Vec<(NodeId, Height)> {
+        let reach = Reach { at_once: HEADS_AT_ONCE, answers: usize::MAX };
+        let survey = self.survey(reach, |node| self.tip_of(node, Some(Height(0))), |_| false).await;
+        let mut heights: Vec<_> = survey.answers.into_iter().map(|said| (said.node, said.value)).collect();
+        heights.sort_unstable();
+        heights
     }
 
     pub(super) async fn find_transaction(&self, tx: TxId) -> Result<Said<Option<Height>>, ChainError> {
-        let read = |response, body: &Bytes| read_inclusion(self, tx, response, body);
-        self.ask(Question::to_any(&Request::Transaction(tx), read)).await
+        self.any(|node| self.find_transaction_at(node, tx)).await
+    }
+
+    pub(super) async fn find_transaction_at(
+        &self,
+        node: NodeId,
+        tx: TxId,
+    ) -> Result<Said<Option<Height>>, (NodeId, Silence)> {
+        let read = |found: Option<Inclusion>, tip: &Header| -> Result<Option<Height>, BadAnswer> {
+            found.map(|inclusion| inclusion.verify(tip, tx)).transpose()
+        };
+        self.prove_node(node, &|from| Request::Transaction { from, id: tx }, read).await
     }
 
     fn learn(&self, providers: &[Provider]) {
@@ -202,71 +329,26 @@ impl Chain {
             known.insert(record.node, KnownProvider { record: record.clone(), at });
         }
     }
+}
 
-    /// Every record of a listing, page by page.
-    async fn listing<T: BorshDeserialize + BorshSerialize>(
-        &self,
-        page: impl Fn(Option<NodeId>) -> Request,
-        node_of: impl Fn(&T) -> NodeId,
-    ) -> Result<Vec<T>, ChainError> {
-        let mut all: Vec<T> = Vec::new();
-        for _ in 0..PAGES_MAX {
-            let after = all.last().map(&node_of);
-            let said = self.ask(Question::to_any(&page(after), read_records::<T>)).await?;
-            // Pages rise; one that does not would send us round in circles.
-            let rises = said.value.first().is_some_and(|first| Some(node_of(first)) > after);
-            if !rises {
-                break;
-            }
-            all.extend(said.value);
-        }
-        Ok(all)
+fn account_of(found: &[Option<Record>]) -> Account {
+    match found {
+        [Some(Record::Account(account))] => *account,
+        _ => Account::default(),
     }
 }
 
-pub(super) fn read_head(response: Response, _: &Bytes) -> Option<Head> {
-    match response {
-        Response::Head(head) => Some(head),
-        _ => None,
-    }
+fn provider(record: Record) -> Option<Provider> {
+    if let Record::Provider(provider) = record { Some(provider) } else { None }
 }
 
-pub(super) fn read_account(response: Response, _: &Bytes) -> Option<Account> {
-    match response {
-        Response::Account(account) => Some(account),
-        _ => None,
-    }
+fn validator(record: Record) -> Option<Validator> {
+    if let Record::Validator(validator) = record { Some(validator) } else { None }
 }
 
-fn read_records<T: BorshDeserialize + BorshSerialize>(response: Response, body: &Bytes) -> Option<Vec<T>> {
-    (response == Response::Records).then(|| codec::decode(body, limits::CHAIN_BODY).ok()).flatten()
-}
-
-/// Where the transaction is, when the answer proves it: in a block that the validators decided.
-pub(super) fn read_inclusion(chain: &Chain, tx: TxId, response: Response, body: &Bytes) -> Option<Option<Height>> {
-    let records = read_records::<Inclusion>(response, body)?;
-    let Some(inclusion) = records.first() else { return Some(None) };
-    let proven = inclusion.ids.contains(&tx)
-        && tx_root(&inclusion.ids) == inclusion.header.txs
-        && chain.is_decided(&inclusion.header, &inclusion.certificate);
-    proven.then_some(Some(inclusion.header.height))
-}
-
-/// The block, when it is the first of the answer, whole, and decided by the validators.
-fn read_block(chain: &Chain, height: Height, response: &Response, body: &Bytes) -> Option<Decided> {
-    let blocks: Vec<Decided> =
-        (*response == Response::Blocks).then(|| codec::decode(body, limits::CHAIN_BODY).ok()).flatten()?;
-    let decided = blocks.into_iter().next()?;
-    let header = &decided.block.header;
-    let ids: Vec<TxId> = decided.block.txs.iter().map(Tx::id).collect();
-    let whole = header.height == height && tx_root(&ids) == header.txs;
-    (whole && chain.is_decided(header, &decided.certificate)).then_some(decided)
-}
-
-/// Whether the commitment is of this object, and whole: what later code counts on.
-fn is_plausible(commitment: &Commitment, object: ObjectId) -> bool {
-    commitment.id.object == object
-        && commitment.code.is_valid()
+/// Whether it is whole: what later code counts on, though the rules let no other into a block.
+fn is_whole(commitment: &Commitment) -> bool {
+    commitment.code.is_valid()
         && commitment.slots.len() == usize::from(commitment.code.n)
         && (1..=limits::COLUMN).contains(&commitment.column_len)
         && commitment.id.extent < commitment.extents

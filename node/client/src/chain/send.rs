@@ -23,11 +23,7 @@ use ostrakon_proto::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{
-    Chain, ChainError,
-    ask::Question,
-    lookup::{read_account, read_head, read_inclusion},
-};
+use super::{Chain, ChainError, Silence, ask::Reach};
 use crate::{Event, Events};
 
 /// Blocks after which a transaction that nobody included is void.
@@ -46,6 +42,8 @@ const RUN: usize = 64;
 const ROUNDS: usize = 16;
 /// How long the spreading of a block is waited for.
 const SPREAD_WAIT: Duration = Duration::from_secs(20);
+/// Nodes of which one must know a transaction, or it is taken for overtaken.
+const WITNESSES: usize = 3;
 /// Holders that are asked for their height at once.
 const SPREAD_AT_ONCE: usize = 64;
 
@@ -169,7 +167,7 @@ impl Chain {
             let verdicts: Vec<Result<(), Refusal>> = codec::decode(body, limits::CHAIN_BODY).ok()?;
             (response == Response::Verdicts && verdicts.len() == txs.len()).then_some(verdicts)
         };
-        let mut survey = self.survey(Question { frame, at_once: 1, answers: 1, read }, |_| true).await;
+        let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, frame.clone(), read), |_| true).await;
         match survey.answers.pop() {
             // A node takes none behind one that it refused.
             Some(said) => Ok(said.value.iter().take_while(|verdict| verdict.is_ok()).count()),
@@ -191,7 +189,7 @@ impl Chain {
     async fn submit(&self, tx: &Tx) -> Result<(), ChainError> {
         let frame = Frame::new(&Request::Submit, Bytes::from(codec::encode(tx)));
         let read = |response, _: &Bytes| (response == Response::Submitted).then_some(());
-        let mut survey = self.survey(Question { frame, at_once: 1, answers: 1, read }, |()| true).await;
+        let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, frame.clone(), read), |()| true).await;
         survey.answers.pop().map(|_| ()).ok_or_else(|| survey.into_error())
     }
 
@@ -235,15 +233,9 @@ impl Chain {
     /// another node.
     async fn look_closer(&self, tx: &Tx, node: NodeId) -> Option<Fate> {
         let (id, account) = (tx.id(), tx.body.account);
-        let frame = Frame::new(&Request::Account(account), Bytes::new());
-        let nonce = self.ask_node(node, frame, &read_account).await.ok()?.value.nonce;
+        let nonce = self.account_by(node, account).await.ok()?.value.nonce;
         if nonce > tx.body.nonce {
-            let read = |response, body: &Bytes| read_inclusion(self, id, response, body);
-            let frame = Frame::new(&Request::Transaction(id), Bytes::new());
-            return Some(match self.ask_node(node, frame, &read).await.ok()?.value {
-                Some(height) => Fate::Included(Included { tx: id, height }),
-                None => Fate::Overtaken(id),
-            });
+            return self.find_spent(node, id).await;
         }
         self.inner.nodes.blame(node);
         match self.submit(tx).await {
@@ -253,6 +245,22 @@ impl Chain {
             }
             _ => None,
         }
+    }
+
+    /// Where the transaction is whose nonce was taken, by it or another. That no block has it, is the word of who says
+    /// so, and not of one node alone.
+    async fn find_spent(&self, node: NodeId, tx: TxId) -> Option<Fate> {
+        let first = self.find_transaction_at(node, tx).await.ok()?.value;
+        let found = match first {
+            Some(height) => Some(height),
+            None => {
+                let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+                let ask = |node| self.find_transaction_at(node, tx);
+                let survey = self.survey(reach, ask, Option::is_some).await;
+                survey.answers.into_iter().find_map(|said| said.value)
+            }
+        };
+        Some(found.map_or(Fate::Overtaken(tx), |height| Fate::Included(Included { tx, height })))
     }
 
     /// Waits until enough of `holders` have the block of this height; says how many have.
@@ -275,12 +283,11 @@ impl Chain {
     /// Whether the node comes to have the block before the deadline.
     async fn has_reached(&self, node: NodeId, height: Height, deadline: Instant) -> bool {
         while Instant::now() < deadline {
-            let frame = Frame::new(&Request::Await { height }, Bytes::new());
-            let asked = tokio::time::timeout_at(deadline, self.ask_node(node, frame, &read_head)).await;
+            let asked = tokio::time::timeout_at(deadline, self.tip_of(node, Some(height))).await;
             match asked {
-                Ok(Ok(said)) if said.value.height >= height => return true,
+                Ok(Ok(said)) if said.value >= height => return true,
                 // It waited for the block in vain; ask again.
-                Ok(Ok(_)) => sleep(LOOK_PAUSE_MAX).await,
+                Ok(Ok(_) | Err((_, Silence::Behind(_)))) => sleep(LOOK_PAUSE_MAX).await,
                 _ => return false,
             }
         }

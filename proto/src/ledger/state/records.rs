@@ -33,6 +33,13 @@ pub enum Record {
     Mark,
 }
 
+impl Record {
+    /// The votes of a validator; nothing else has any.
+    pub(super) fn voting_power(&self) -> u64 {
+        if let Self::Validator(validator) = self { validator.voting_power() } else { 0 }
+    }
+}
+
 /// The chain's own running values.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Running {
