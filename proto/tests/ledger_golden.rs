@@ -2,12 +2,15 @@
 //!
 //! A change here changes the chain: it is a decision of its own, never a repair.
 
+use std::sync::Arc;
+
 use ostrakon_proto::{
     beacon::BeaconSecret,
     codec,
     id::{Account, AccountId, Amount, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, execute, propose,
+        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, execute,
+        propose,
         state::{Candidate, Domain, Records},
         tx::{Action, Consent, Decided, Receipt, Transfer, Tx, TxBody},
         vote::{Certificate, SignedVote, Vote, VoteKind},
@@ -112,7 +115,7 @@ fn a_genesis_and_its_first_block() {
     let (key, beacon) = (key(6).public(), BeaconSecret::from_seed(&[3; 32]));
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
     let proposer = Proposer { key, beacon: &beacon, round: 0, now_ms: 1_700_000_001_000 };
-    let proposal = propose(&rules, &state, vec![tx], &proposer);
+    let proposal = propose(&rules, &state, &[Arc::new(CheckedTx::check(&rules, tx).expect("signed"))], &proposer);
     assert_eq!(proposal.rejected, []);
     let header = &proposal.block.header;
     assert_eq!(hex(&header.state), BLOCK_STATE);

@@ -17,7 +17,8 @@ use ostrakon_proto::{
     codec,
     id::{Amount, ColumnId, Height, NodeId, ObjectId, TxId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, history, propose,
+        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, history,
+        propose,
         state::{Domain, Key, Records},
         tree::prove,
         tx::{Action, Block, Decided, Receipt, Tx},
@@ -483,7 +484,10 @@ impl Shared {
     fn decide(&mut self, txs: Vec<Tx>) -> Result<(), Refusal> {
         let keys = validator();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
-        let proposal = propose(&self.rules, &self.ledger, txs, &proposer);
+        let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
+        let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
+        let txs = txs.map_err(|error| Refusal::new(Code::Invalid, error))?;
+        let proposal = propose(&self.rules, &self.ledger, &txs, &proposer);
         if let Some((_, error)) = proposal.rejected.first() {
             return Err(Refusal::new(Code::Invalid, error));
         }

@@ -13,11 +13,11 @@ use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
 use ostrakon_proto::{
     codec,
-    id::{BlockId, Height, NodeId},
+    id::{BlockId, Height, NodeId, TxId},
     ledger::{
-        CheckedTx, Proposal, Proposer, TxError, judge, propose, rotation,
-        state::Changes,
-        tx::{Block, Decided, Tx},
+        BlockError, Proposal, Proposer, TxError, judge_knowing, propose, rotation,
+        state::{Changes, Records},
+        tx::{Block, Decided},
         vote::{BlockProposal, Certificate, ValidatorKeys},
     },
     limits,
@@ -92,7 +92,7 @@ impl Candidates {
         if records.tip().height.next() != header.height {
             return Verdict::Late;
         }
-        match judge(&self.shared().rules, &*records, &block) {
+        match self.shared().judge_block(&*records, &block) {
             Ok(changes) => {
                 self.remember(block, changes);
                 Verdict::Valid
@@ -119,10 +119,9 @@ impl order::Ledger for Candidates {
         if records.tip().height.next() != height {
             return Ok(None);
         }
-        let waiting = shared.pool().take(limits::BLOCK);
-        let txs = waiting.into_iter().map(Arc::unwrap_or_clone).map(CheckedTx::into_tx).collect();
+        let txs = shared.pool().take(limits::BLOCK);
         let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round, now_ms };
-        let Proposal { block, changes, rejected } = propose(&shared.rules, &*records, txs, &proposer);
+        let Proposal { block, changes, rejected } = propose(&shared.rules, &*records, &txs, &proposer);
         shared.reject(&rejected);
         let candidate = Candidate { id: block.header.id(), bytes: codec::encode(&block).into() };
         self.remember(block, changes);
@@ -153,7 +152,7 @@ impl order::Ledger for Candidates {
         if records.tip().height >= block.header.height {
             return Ok(());
         }
-        let changes = judge(&shared.rules, &*records, &block);
+        let changes = shared.judge_block(&*records, &block);
         drop(records);
         // A quorum has judged it valid, so if this node can not, its own state is not what it should be.
         let changes = changes.map_err(|error| {
@@ -176,7 +175,13 @@ impl order::Ledger for Candidates {
 
     fn work(&self) -> BoxFuture<'static, ()> {
         let chain = self.chain.clone();
-        async move { chain.shared.work.notified().await }.boxed()
+        let work = async move {
+            // Rung for each that comes; what the last block left is there already.
+            while !chain.shared.pool().is_ready() {
+                chain.shared.work.notified().await;
+            }
+        };
+        work.boxed()
     }
 
     fn catch_up(&self, node: NodeId) -> BoxFuture<'static, Result<(), LedgerError>> {
@@ -191,12 +196,17 @@ impl order::Ledger for Candidates {
 }
 
 impl Shared {
+    /// As [`judge_knowing`], which knows what was verified when it was submitted.
+    fn judge_block(&self, records: &dyn Records, block: &Block) -> Result<Changes, BlockError> {
+        judge_knowing(&self.rules, records, block, |id| self.verified().contains(id))
+    }
+
     /// What the rules refuse now was valid when it came; it does not wait for better times.
-    fn reject(&self, rejected: &[(Tx, TxError)]) {
+    fn reject(&self, rejected: &[(TxId, TxError)]) {
         let mut pool = self.pool();
-        for (tx, error) in rejected {
-            tracing::debug!(tx = %tx.id(), %error, "a waiting transaction is dropped");
-            pool.drop_tx(&tx.id());
+        for (id, error) in rejected {
+            tracing::debug!(tx = %id, %error, "a waiting transaction is dropped");
+            pool.drop_tx(id);
         }
     }
 }

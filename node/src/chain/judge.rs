@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::{Arc, PoisonError},
+    sync::Arc,
 };
 
 use ostrakon_proto::{
@@ -54,10 +54,9 @@ struct Purse {
 impl Shared {
     /// Checks what needs no record. What was verified before is not verified again.
     pub(super) fn check(&self, txs: Vec<Tx>) -> Vec<Result<Arc<CheckedTx>, TxError>> {
-        let verified = || self.verified.lock().unwrap_or_else(PoisonError::into_inner);
         // Locked for each look only: signatures are checked without it, which takes long.
-        let checked = CheckedTx::check_many(&self.rules, txs, |id| verified().contains(id));
-        let mut verified = verified();
+        let checked = CheckedTx::check_many(&self.rules, txs, |id| self.verified().contains(id));
+        let mut verified = self.verified();
         let mut remember = |tx: CheckedTx| {
             verified.insert(tx.id());
             Arc::new(tx)
@@ -131,9 +130,9 @@ impl Shared {
     fn dry_run(&self, records: &dyn Records, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
         let mut execution = Execution::new(&self.rules, records, records.tip().running.time_ms.saturating_add(1), 0);
         for earlier in before {
-            execution.apply(earlier.tx())?;
+            execution.apply(earlier)?;
         }
-        execution.apply(tx.tx())
+        execution.apply(tx)
     }
 }
 

@@ -17,7 +17,7 @@ use ostrakon_net::{Peers, Workers};
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
-        BlockError, Rules, execute,
+        BlockError, Rules, execute_knowing,
         state::{Changes, Key, Record, Records, Tip},
         tx::Decided,
     },
@@ -219,6 +219,10 @@ impl Shared {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn verified(&self) -> MutexGuard<'_, Verified> {
+        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn trust(&self) -> MutexGuard<'_, Trust> {
         self.trust.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -229,7 +233,8 @@ impl Shared {
 
     fn accept(&self, decided: &Decided) -> Result<(), AcceptError> {
         let height = decided.block.header.height;
-        let executed = execute(&self.rules, &*self.ledger.view(), decided);
+        let known = |id: &TxId| self.verified().contains(id);
+        let executed = execute_knowing(&self.rules, &*self.ledger.view(), decided, known);
         let changes = executed.map_err(|source| AcceptError::Block { height, source })?;
         Ok(self.commit(decided, &changes)?)
     }

@@ -1,11 +1,11 @@
 //! Both keepers of the ledger, held to the same table; and what only a disk can do: come back.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc};
 
 use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
-        Genesis, Proposal, Proposer, Rules, propose,
+        CheckedTx, Genesis, Proposal, Proposer, Rules, propose,
         state::{Changes, Commitment, CommitmentId, Key, Record, Slot, SlotState},
         tx::{Action, Decided, Transfer, Tx},
     },
@@ -22,7 +22,9 @@ use crate::world::{World, decide, genesis, node_id, validator_keys};
 fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Decided, Changes) {
     let (keys, rules) = (validator_keys(0), Rules::from(genesis));
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
-    let Proposal { block, changes, rejected } = propose(&rules, &*ledger.view(), txs, &proposer);
+    let check = |tx| Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
+    let txs: Vec<_> = txs.into_iter().map(check).collect();
+    let Proposal { block, changes, rejected } = propose(&rules, &*ledger.view(), &txs, &proposer);
     assert!(rejected.is_empty(), "{rejected:?}");
     (decide(&rules, block, &keys), changes)
 }

@@ -8,18 +8,19 @@ use std::collections::BTreeMap;
 use crate::{
     beacon::{self, BeaconSignature},
     codec,
-    id::{BlockId, ChainId, Epoch, Height, VoteKey},
+    id::{BlockId, ChainId, Epoch, Height, TxId, VoteKey},
     ledger::{
         action::{self, Roster, Step},
+        checked::{CheckedTx, Named, NamedTxs},
         draft::{Draft, Parts},
         epoch,
         error::TxError,
         history::Written,
         money::{self, Pool},
-        rules::{self, Rules},
+        rules::Rules,
         state::{Candidate, Changes, EpochRecord, Key, Record, Records, Tip},
         tree, turns,
-        tx::{Action, Block, Commit, Decided, Header, Tx, tx_root},
+        tx::{Action, Block, Commit, Decided, Header, TxBody, tx_root},
         vote::{Certificate, CertificateError, ValidatorSet},
     },
     limits,
@@ -111,31 +112,6 @@ pub enum BlockError {
     State,
 }
 
-/// Checks of a transaction all that needs no state: size, fee, validity at `height`, form and signature.
-///
-/// # Errors
-/// [`TxError`] says what the sender should do.
-pub fn check(rules: &Rules, height: Height, tx: &Tx) -> Result<(), TxError> {
-    let len = codec::encode(tx).len();
-    if len > limits::TX {
-        return Err(TxError::TooLarge { len });
-    }
-    let (body, valid_until) = (&tx.body, tx.body.valid_until);
-    if valid_until < height {
-        return Err(TxError::Expired { valid_until, height });
-    }
-    let latest = Height(height.0.saturating_add(limits::VALID_BLOCKS));
-    if valid_until > latest {
-        return Err(TxError::ValidTooLong { valid_until, latest });
-    }
-    let need = rules::fee(&rules.params, body);
-    if body.fee < need {
-        return Err(TxError::FeeTooLow { need, given: body.fee });
-    }
-    tx.verify(&rules.chain).map_err(|_| TxError::Signature)?;
-    action::form(rules, body)
-}
-
 /// One block under way.
 #[derive(Debug)]
 pub struct Execution<'a> {
@@ -184,23 +160,29 @@ impl<'a> Execution<'a> {
     ///
     /// # Errors
     /// [`TxError`] says what the sender should do.
-    pub fn apply(&mut self, tx: &Tx) -> Result<(), TxError> {
-        let body = &tx.body;
+    pub fn apply(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
+        let body = &tx.tx().body;
         let expected = self.draft.account(&body.account).nonce;
         if body.nonce != expected {
             return Err(TxError::Nonce { expected, got: body.nonce });
         }
-        check(self.rules, self.draft.height(), tx)?;
+        tx.check_at(self.rules, self.draft.height())?;
         self.read_roster(&body.action);
-        let mut draft = Draft::new(&self.draft);
-        money::lock(&mut draft, &body.account, body.fee, Pool::Burnt)?;
-        draft.account_mut(&body.account).nonce += 1;
-        let (account, nonce) = (body.account, body.nonce);
-        let mut step = Step { rules: self.rules, draft: &mut draft, rosters: &self.rosters, account, nonce };
-        action::apply(&mut step, &body.action).map_err(|error| error.with_fee(body.fee))?;
-        let parts = draft.into_parts();
-        self.draft.absorb(parts);
-        Ok(())
+        self.draft.begin();
+        let done = self.act(body);
+        match done {
+            Ok(()) => self.draft.keep(),
+            Err(_) => self.draft.undo(),
+        }
+        done
+    }
+
+    fn act(&mut self, body: &TxBody) -> Result<(), TxError> {
+        let (account, nonce, draft) = (body.account, body.nonce, &mut self.draft);
+        money::lock(draft, &account, body.fee, Pool::Burnt)?;
+        draft.account_mut(&account).nonce += 1;
+        let mut step = Step { rules: self.rules, draft, rosters: &self.rosters, account, nonce };
+        action::apply(&mut step, &body.action).map_err(|error| error.with_fee(body.fee))
     }
 
     fn read_roster(&mut self, action: &Action) {
@@ -245,8 +227,21 @@ pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<Written>) 
 /// # Errors
 /// [`BlockError`] when it is no next block of this chain.
 pub fn execute(rules: &Rules, base: &dyn Records, decided: &Decided) -> Result<Changes, BlockError> {
+    execute_knowing(rules, base, decided, |_| false)
+}
+
+/// As [`execute`]. The signatures of transactions that are `known` were verified before, and are not again.
+///
+/// # Errors
+/// [`BlockError`] when it is no next block of this chain.
+pub fn execute_knowing(
+    rules: &Rules,
+    base: &dyn Records,
+    decided: &Decided,
+    known: impl FnMut(&TxId) -> bool,
+) -> Result<Changes, BlockError> {
     verify_header(&rules.chain, &base.validator_set(), &decided.block.header, &decided.certificate)?;
-    judge(rules, base, &decided.block)
+    judge_knowing(rules, base, &decided.block, known)
 }
 
 /// Checks that `set` decided the block with this header, and that the header says so.
@@ -274,13 +269,26 @@ pub fn verify_header(
 /// # Errors
 /// [`BlockError`] when it can not be the next block of this chain.
 pub fn judge(rules: &Rules, base: &dyn Records, block: &Block) -> Result<Changes, BlockError> {
+    judge_knowing(rules, base, block, |_| false)
+}
+
+/// As [`judge`]. The signatures of transactions that are `known` were verified before, and are not again.
+///
+/// # Errors
+/// [`BlockError`] when it can not be the next block of this chain.
+pub fn judge_knowing(
+    rules: &Rules,
+    base: &dyn Records,
+    block: &Block,
+    known: impl FnMut(&TxId) -> bool,
+) -> Result<Changes, BlockError> {
     let header = &block.header;
     check_place(&base.tip(), header)?;
     check_proposer(rules, base, header)?;
-    check_txs(block)?;
+    let txs = check_txs(block)?.check(rules, known);
     let mut execution = Execution::new(rules, base, header.time_ms, header.round);
-    for (index, tx) in block.txs.iter().enumerate() {
-        execution.apply(tx).map_err(|error| BlockError::Tx { index, error })?;
+    for (index, tx) in txs.into_iter().enumerate() {
+        tx.and_then(|tx| execution.apply(&tx)).map_err(|error| BlockError::Tx { index, error })?;
     }
     let Outcome { mut changes, history, next } = execution.finish(&header.beacon);
     let differs = [
@@ -327,11 +335,11 @@ fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<
 }
 
 /// The transactions are those of the header, and no more than a block may have.
-fn check_txs(block: &Block) -> Result<(), BlockError> {
-    let len = block.txs.iter().map(|tx| codec::encode(tx).len()).sum();
+fn check_txs(block: &Block) -> Result<NamedTxs, BlockError> {
+    let txs = Named::all(block.txs.clone());
+    let len = txs.bytes();
     if len > limits::BLOCK {
         return Err(BlockError::TooLarge { len });
     }
-    let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
-    if tx_root(&ids) == block.header.txs { Ok(()) } else { Err(BlockError::Transactions) }
+    if tx_root(&txs.ids()) == block.header.txs { Ok(txs) } else { Err(BlockError::Transactions) }
 }

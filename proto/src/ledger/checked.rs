@@ -40,15 +40,7 @@ impl CheckedTx {
     /// # Errors
     /// [`TxError`] in the place of each that is no transaction of this chain, now or later.
     pub fn check_many(rules: &Rules, txs: Vec<Tx>, known: impl FnMut(&TxId) -> bool) -> Vec<Result<Self, TxError>> {
-        let named: Vec<Named> = txs.into_iter().map(Named::new).collect();
-        let known: Vec<bool> = named.iter().map(|named| &named.id).map(known).collect();
-        let claims: Vec<Claim<'_>> =
-            named.iter().zip(&known).filter(|(_, known)| !**known).map(|(named, _)| named.claim()).collect();
-        let mut verdicts = verify_many(&claims, Purpose::Tx, &rules.chain).into_iter();
-        let checks =
-            known.iter().map(|known| if *known { Ok(()) } else { verdicts.next().expect("one for each claim") });
-        let signed: Vec<_> = checks.map(|verdict| verdict.map_err(|_| TxError::Signature)).collect();
-        named.into_iter().zip(signed).map(|(named, signed)| named.judge(rules, signed)).collect()
+        Named::all(txs).check(rules, known)
     }
 
     /// Checks what changes with time, but needs no record: that it may be in the block of `height`, and pays for that.
@@ -89,14 +81,45 @@ impl CheckedTx {
     }
 }
 
+/// Transactions with their canonical bytes, not checked yet.
+pub(super) struct NamedTxs(Vec<Named>);
+
 /// A transaction with its canonical bytes, of which the last are the signature.
-struct Named {
+pub(super) struct Named {
     tx: Tx,
     id: TxId,
     encoded: Vec<u8>,
 }
 
+impl NamedTxs {
+    /// The names.
+    pub(super) fn ids(&self) -> Vec<TxId> {
+        self.0.iter().map(|named| named.id).collect()
+    }
+
+    /// Bytes of all encodings together.
+    pub(super) fn bytes(&self) -> usize {
+        self.0.iter().map(|named| named.encoded.len()).sum()
+    }
+
+    /// As [`CheckedTx::check_many`].
+    pub(super) fn check(self, rules: &Rules, known: impl FnMut(&TxId) -> bool) -> Vec<Result<CheckedTx, TxError>> {
+        let known: Vec<bool> = self.0.iter().map(|named| &named.id).map(known).collect();
+        let unknown = self.0.iter().zip(&known).filter(|(_, known)| !**known);
+        let claims: Vec<Claim<'_>> = unknown.map(|(named, _)| named.claim()).collect();
+        let mut verdicts = verify_many(&claims, Purpose::Tx, &rules.chain).into_iter();
+        let checks =
+            known.iter().map(|known| if *known { Ok(()) } else { verdicts.next().expect("one for each claim") });
+        let signed: Vec<_> = checks.map(|verdict| verdict.map_err(|_| TxError::Signature)).collect();
+        self.0.into_iter().zip(signed).map(|(named, signed)| named.judge(rules, signed)).collect()
+    }
+}
+
 impl Named {
+    pub(super) fn all(txs: Vec<Tx>) -> NamedTxs {
+        NamedTxs(txs.into_iter().map(Self::new).collect())
+    }
+
     fn new(tx: Tx) -> Self {
         let encoded = codec::encode(&tx);
         Self { id: blake3::hash(&encoded).into(), tx, encoded }

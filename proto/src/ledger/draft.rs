@@ -1,9 +1,9 @@
 //! A state in the making: the records below, and what was changed above them.
 //!
-//! Reads see the changes first. Drafts stack: a transaction works on one of its own, which is thrown away when it
-//! fails, so that a refused transaction leaves no trace. Nothing here decides anything.
+//! Reads see the changes first. What a transaction changes is undone when it fails, so that a refused one leaves no
+//! trace. Nothing here decides anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
     id::{AccountId, Height, NodeId, ObjectId, VoteKey},
@@ -20,6 +20,16 @@ pub struct Draft<'a> {
     base: &'a dyn Records,
     tip: Tip,
     records: BTreeMap<Key, Option<Record>>,
+    /// How to undo what was changed since [`Draft::begin`].
+    undo: Option<Undo>,
+}
+
+/// What a transaction found where it changed something.
+struct Undo {
+    /// The running values, if they were changed.
+    running: Option<Running>,
+    /// What was changed before: nothing, or so. In the order of changes.
+    records: Vec<(Key, Option<Option<Record>>)>,
 }
 
 /// What a draft changed, so far without the state tree.
@@ -40,7 +50,7 @@ impl std::fmt::Debug for Draft<'_> {
 impl<'a> Draft<'a> {
     /// The records as they are.
     pub fn new(base: &'a dyn Records) -> Self {
-        Self { base, tip: base.tip(), records: BTreeMap::new() }
+        Self { base, tip: base.tip(), records: BTreeMap::new(), undo: None }
     }
 
     /// What was changed.
@@ -54,10 +64,28 @@ impl<'a> Draft<'a> {
         Parts { tip: self.tip.clone(), records: self.records.clone() }
     }
 
-    /// Adds the changes of a draft on top of this one.
-    pub(super) fn absorb(&mut self, later: Parts) {
-        self.tip = later.tip;
-        self.records.extend(later.records);
+    /// From here on what is changed can be undone, until [`Draft::keep`]: the records and the running values.
+    pub(super) fn begin(&mut self) {
+        self.undo = Some(Undo { running: None, records: Vec::new() });
+    }
+
+    /// What was changed since [`Draft::begin`] stays.
+    pub(super) fn keep(&mut self) {
+        self.undo = None;
+    }
+
+    /// What was changed since [`Draft::begin`] never was.
+    pub(super) fn undo(&mut self) {
+        let Some(Undo { running, records }) = self.undo.take() else { return };
+        if let Some(running) = running {
+            self.tip.running = running;
+        }
+        for (key, before) in records.into_iter().rev() {
+            match before {
+                Some(record) => _ = self.records.insert(key, record),
+                None => _ = self.records.remove(&key),
+            }
+        }
     }
 
     /// The tip, to change.
@@ -76,7 +104,10 @@ impl<'a> Draft<'a> {
     }
 
     /// The running values, to change.
-    pub(super) const fn running_mut(&mut self) -> &mut Running {
+    pub(super) fn running_mut(&mut self) -> &mut Running {
+        if let Some(undo) = &mut self.undo {
+            undo.running.get_or_insert_with(|| self.tip.running.clone());
+        }
         &mut self.tip.running
     }
 
@@ -141,16 +172,37 @@ impl<'a> Draft<'a> {
 
     /// Writes a record.
     pub(super) fn put(&mut self, key: Key, record: Record) {
-        self.records.insert(key, Some(record));
+        self.set(key, Some(record));
     }
 
     /// Removes a record.
     pub(super) fn remove(&mut self, key: Key) {
-        self.records.insert(key, None);
+        self.set(key, None);
+    }
+
+    fn set(&mut self, key: Key, record: Option<Record>) {
+        let before = self.records.insert(key, record);
+        if let Some(undo) = &mut self.undo {
+            undo.records.push((key, before));
+        }
     }
 
     fn record_mut(&mut self, key: &Key) -> &mut Option<Record> {
-        self.records.entry(*key).or_insert_with(|| self.base.get(key))
+        match self.records.entry(*key) {
+            Entry::Occupied(entry) => {
+                let record = entry.into_mut();
+                if let Some(undo) = &mut self.undo {
+                    undo.records.push((*key, Some(record.clone())));
+                }
+                record
+            }
+            Entry::Vacant(entry) => {
+                if let Some(undo) = &mut self.undo {
+                    undo.records.push((*key, None));
+                }
+                entry.insert(self.base.get(key))
+            }
+        }
     }
 }
 

@@ -24,7 +24,7 @@ mod turns;
 pub mod tx;
 pub mod vote;
 
-pub use apply::{BlockError, Execution, Outcome, check, execute, judge, verify_header};
+pub use apply::{BlockError, Execution, Outcome, execute, execute_knowing, judge, judge_knowing, verify_header};
 pub use checked::CheckedTx;
 pub use draft::{Draft, Parts};
 pub use error::TxError;

@@ -1,15 +1,17 @@
 //! Makes a block: the proposer's side of [`judge`](super::judge).
 
+use std::sync::Arc;
+
 use crate::{
     beacon::BeaconSecret,
-    codec,
-    id::VoteKey,
+    id::{TxId, VoteKey},
     ledger::{
         apply::{Execution, Outcome},
+        checked::CheckedTx,
         error::TxError,
         rules::Rules,
         state::{Changes, Records},
-        tx::{Block, Header, Tx, tx_root},
+        tx::{Block, Header, tx_root},
     },
     limits,
 };
@@ -35,20 +37,20 @@ pub struct Proposal {
     /// What it changes.
     pub changes: Changes,
     /// Transactions that the rules refuse now, and why. Those neither here nor in the block had no room.
-    pub rejected: Vec<(Tx, TxError)>,
+    pub rejected: Vec<(TxId, TxError)>,
 }
 
 /// Makes the next block of `txs`, in their order, as far as it has room. The block's time is the proposer's, or just
 /// after the last block's when its clock stands behind that.
-pub fn propose(rules: &Rules, base: &dyn Records, txs: Vec<Tx>, proposer: &Proposer<'_>) -> Proposal {
+pub fn propose(rules: &Rules, base: &dyn Records, txs: &[Arc<CheckedTx>], proposer: &Proposer<'_>) -> Proposal {
     let (tip, round) = (base.tip(), proposer.round);
     let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
     let mut execution = Execution::new(rules, base, time_ms, round);
-    let (txs, rejected) = fill(&mut execution, txs);
+    let (applied, rejected) = fill(&mut execution, txs);
     let height = tip.height.next();
     let beacon = proposer.beacon.sign(&rules.chain, height);
     let Outcome { mut changes, history, next } = execution.finish(&beacon);
-    let ids: Vec<_> = txs.iter().map(Tx::id).collect();
+    let ids: Vec<_> = applied.iter().map(|tx| tx.id()).collect();
     let header = Header {
         height,
         round,
@@ -63,25 +65,25 @@ pub fn propose(rules: &Rules, base: &dyn Records, txs: Vec<Tx>, proposer: &Propo
         beacon,
     };
     changes.tip.block = header.id();
+    let txs = applied.into_iter().map(|tx| tx.tx().clone()).collect();
     Proposal { block: Block { header, txs }, changes, rejected }
 }
 
 /// Applies what has room: the applied and the refused. The first without room ends it, so that nobody is overtaken by
 /// smaller transactions for ever.
-fn fill(execution: &mut Execution<'_>, txs: Vec<Tx>) -> (Vec<Tx>, Vec<(Tx, TxError)>) {
+fn fill<'a>(execution: &mut Execution<'_>, txs: &'a [Arc<CheckedTx>]) -> (Vec<&'a CheckedTx>, Vec<(TxId, TxError)>) {
     let (mut applied, mut rejected) = (Vec::new(), Vec::new());
     let mut room = limits::BLOCK;
     for tx in txs {
-        let len = codec::encode(&tx).len();
-        if room < len {
+        if room < tx.bytes() {
             break;
         }
-        match execution.apply(&tx) {
+        match execution.apply(tx) {
             Ok(()) => {
-                room -= len;
-                applied.push(tx);
+                room -= tx.bytes();
+                applied.push(&**tx);
             }
-            Err(error) => rejected.push((tx, error)),
+            Err(error) => rejected.push((tx.id(), error)),
         }
     }
     (applied, rejected)

@@ -7,9 +7,9 @@ use crate::{
     codec,
     id::{Amount, Height},
     ledger::{
-        CheckedTx, TxError, check, fee,
+        CheckedTx, TxError,
         state::Records,
-        tx::{Action, Transfer, Tx},
+        tx::{Action, Transfer, Tx, TxBody},
     },
     limits,
 };
@@ -27,33 +27,35 @@ fn a_checked_transaction_knows_its_name_and_length() {
     assert_eq!(checked.into_tx(), tx);
 }
 
-/// Both parts of the check together say what the whole check of the ledger says.
 #[test]
 fn each_of_many_has_its_own_verdict() {
     let world = World::new();
     let height = world.state.tip().height.next();
-    let signed = |change: &dyn Fn(&mut crate::ledger::tx::TxBody)| {
+    let need = world.body(&alice(), transfer(7)).fee;
+    let signed = |change: &dyn Fn(&mut TxBody)| {
         let mut body = world.body(&alice(), transfer(7));
         change(&mut body);
         Tx::sign(body, &alice(), &world.rules.chain)
     };
     let mut forged = signed(&|_| {});
     forged.body.nonce += 1;
-    let txs = vec![
-        signed(&|_| {}),
-        forged.clone(),
-        signed(&|body| body.action = transfer(0)),
-        signed(&|body| body.valid_until = Height(height.0 - 1)),
-        signed(&|body| body.valid_until = Height(height.0 + limits::VALID_BLOCKS + 1)),
-        signed(&|body| body.fee = Amount(fee(&world.rules.params, body).0 - 1)),
-        signed(&|body| body.nonce = 9),
-    ];
-    let whole: Vec<_> = txs.iter().map(|tx| check(&world.rules, height, tx)).collect();
-    let parts = CheckedTx::check_many(&world.rules, txs.clone(), |_| false).into_iter();
-    let parts: Vec<_> =
-        parts.map(|checked| checked.and_then(|checked| checked.check_at(&world.rules, height))).collect();
-    assert_eq!(parts, whole);
-    assert_eq!(parts.iter().filter(|verdict| verdict.is_ok()).count(), 2);
+    let (past, latest) = (Height(height.0 - 1), Height(height.0 + limits::VALID_BLOCKS));
+    let late = Height(latest.0 + 1);
+    let little = Amount(need.0 - 1);
+    let (txs, expect): (Vec<Tx>, Vec<_>) = [
+        (signed(&|_| {}), Ok(())),
+        (forged, Err(TxError::Signature)),
+        (signed(&|body| body.action = transfer(0)), Err(TxError::ZeroAmount)),
+        (signed(&|body| body.valid_until = past), Err(TxError::Expired { valid_until: past, height })),
+        (signed(&|body| body.valid_until = late), Err(TxError::ValidTooLong { valid_until: late, latest })),
+        (signed(&|body| body.fee = little), Err(TxError::FeeTooLow { need, given: little })),
+        (signed(&|body| body.nonce = 9), Ok(())),
+    ]
+    .into_iter()
+    .unzip();
+    let checked = CheckedTx::check_many(&world.rules, txs, |_| false).into_iter();
+    let verdicts: Vec<_> = checked.map(|tx| tx.and_then(|tx| tx.check_at(&world.rules, height))).collect();
+    assert_eq!(verdicts, expect);
 }
 
 #[test]

@@ -24,6 +24,7 @@ enum Change {
     Commit { object: u8, extent: u32, owner: u8, end: u64 },
     End { object: u8, extent: u32, owner: u8 },
     Epoch(u64, Option<u8>),
+    Burnt(u64),
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -34,6 +35,7 @@ fn change() -> impl Strategy<Value = Change> {
         (key(), 0..6u64).prop_map(|((object, extent, owner), end)| Change::Commit { object, extent, owner, end }),
         key().prop_map(|(object, extent, owner)| Change::End { object, extent, owner }),
         (0..4u64, any::<Option<u8>>()).prop_map(|(epoch, beacon)| Change::Epoch(epoch, beacon)),
+        any::<u64>().prop_map(Change::Burnt),
     ]
 }
 
@@ -54,6 +56,7 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
         Change::Commit { object, extent, owner, end } => {
             draft.put_commitment(commitment(key(object, extent, owner), Epoch(end)));
         }
+        Change::Burnt(amount) => draft.running_mut().burnt = Amount(amount),
         Change::End { object, extent, owner } => draft.remove_commitment(key(object, extent, owner)),
         Change::Epoch(epoch, beacon) => {
             let epoch = Epoch(epoch);
@@ -132,16 +135,22 @@ proptest! {
         commit(&mut state, first_changes);
         let mut draft = Draft::new(&state);
         first.iter().for_each(|change| make(&mut draft, change));
-        // A draft upon the draft, and absorbed by it.
         let later = changes(&draft, &second);
         let mut committed = state.clone();
         commit(&mut committed, draft.parts());
         prop_assert_eq!(see(&draft), see(&committed));
-        let mut upper = Draft::new(&draft);
-        second.iter().for_each(|change| make(&mut upper, change));
-        commit(&mut committed, later.clone());
-        prop_assert_eq!(see(&upper), see(&committed));
-        draft.absorb(later);
+        // What is undone never was, what is kept stays.
+        let before = draft.parts();
+        draft.begin();
+        second.iter().for_each(|change| make(&mut draft, change));
+        draft.undo();
+        prop_assert_eq!(draft.parts(), before);
+        draft.begin();
+        second.iter().for_each(|change| make(&mut draft, change));
+        commit(&mut committed, later);
+        prop_assert_eq!(see(&draft), see(&committed));
+        draft.keep();
+        draft.undo();
         prop_assert_eq!(see(&draft), see(&committed));
         for epoch in (0..4).map(Epoch) {
             prop_assert_eq!(draft.epoch(epoch), committed.epoch(epoch));

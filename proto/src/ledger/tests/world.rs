@@ -1,11 +1,13 @@
 //! A network of fourteen providers in seven domains, an account with money and one without, and four validators.
 
+use std::sync::Arc;
+
 use crate::{
     beacon::BeaconSecret,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::{
-        Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposal, Proposer, Rules,
-        TxError, execute, fee, propose, rotation,
+        CheckedTx, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposal, Proposer,
+        Rules, TxError, execute, fee, propose, rotation,
         state::{Account, Domain, Records, Tip},
         tx::{Action, Block, Commit, Consent, Decided, Receipt, Register, SlotClaim, Tx, TxBody},
         vote::{Certificate, SignedVote, Vote, VoteKind},
@@ -149,7 +151,7 @@ impl World {
     pub(super) fn verdict(&self, tx: &Tx) -> Result<(), TxError> {
         let mut execution = Execution::new(&self.rules, &self.state, self.state.tip().running.time_ms + 1, 0);
         let before = execution.records().parts().clone();
-        let verdict = execution.apply(tx);
+        let verdict = CheckedTx::check(&self.rules, tx.clone()).and_then(|tx| execution.apply(&tx));
         if verdict.is_err() {
             assert_eq!(execution.records().parts(), before, "a refused transaction leaves no trace");
         }
@@ -166,7 +168,18 @@ impl World {
         let key = rotation(&self.state).proposer(tip.height.next(), round).expect("there are validators");
         let index = (0..4).find(|index| vote_key(*index).public::<crate::id::Voter>() == key).expect("one of four");
         let (beacon, now_ms) = (beacon_key(index), tip.running.time_ms + 1_000);
-        propose(&self.rules, &self.state, txs, &Proposer { key, beacon: &beacon, round, now_ms })
+        let (mut good, mut malformed) = (Vec::new(), Vec::new());
+        for tx in txs {
+            let id = tx.id();
+            match CheckedTx::check(&self.rules, tx) {
+                Ok(tx) => good.push(Arc::new(tx)),
+                Err(error) => malformed.push((id, error)),
+            }
+        }
+        let proposer = Proposer { key, beacon: &beacon, round, now_ms };
+        let mut proposal = propose(&self.rules, &self.state, &good, &proposer);
+        proposal.rejected.extend(malformed);
+        proposal
     }
 
     /// The block with the precommits of all four.
