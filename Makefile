@@ -46,7 +46,7 @@ test-long: build
 # The whole workspace, although these are the benches of one crate: with fewer crates the features differ, and libp2p
 # is built again.
 bench: setup
-	$(CARGO) bench --locked --workspace --bench proto --bench store --bench net
+	$(CARGO) bench --locked --workspace --bench proto --bench store --bench net --bench ledger
 
 # About half an hour with both peers. Their installation is benches/compare/install-peers.sh; for less or other figures:
 # make bench-compare ARGS='--sizes 64MiB --rounds 1 --only ostrakon-4-12', and ARGS=--help.
