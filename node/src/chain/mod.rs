@@ -15,7 +15,7 @@ use std::{
 
 use ostrakon_net::{Peers, Workers};
 use ostrakon_proto::{
-    id::{Height, NodeId},
+    id::{Height, NodeId, TxId},
     ledger::{
         BlockError, Rules, execute_knowing,
         state::{Changes, Key, Record, Records, Tip},
