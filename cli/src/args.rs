@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ostrakon_proto::{
-    id::{AccountId, Amount, ObjectId},
+    id::{AccountId, Amount, ObjectId, TxId},
     link::Link,
     params::Code,
 };
@@ -64,6 +64,22 @@ Examples:
   ostrakon ls -lR CID/photos
 
 Without LINK: what was added with this profile. Names that can not be printed are escaped; times are in UTC.";
+
+const CERTIFICATE_HELP: &str = "\
+Examples:
+  ostrakon certificate CID -o proof.cert
+  ostrakon certificate verify proof.cert --genesis genesis.toml
+
+The proof has the validators' signatures from genesis on, so that checking it needs no node. Exit code 4 when it proves
+nothing.";
+
+const LEDGER_HELP: &str = "\
+Examples:
+  ostrakon ledger head
+  ostrakon ledger block 17
+  ostrakon ledger tx TX
+  ostrakon ledger validators
+  ostrakon ledger params";
 
 const RM_HELP: &str = "\
 Example:
@@ -160,8 +176,11 @@ pub(crate) enum Command {
     /// List the providers of the network
     #[command(after_help = "Example:\n  ostrakon providers --json")]
     Providers,
+    /// Write, or check without any network, the proof that an object is committed
+    #[command(after_help = CERTIFICATE_HELP)]
+    Certificate(CertificateArgs),
     /// Look at the ledger
-    #[command(after_help = "Example:\n  ostrakon ledger head")]
+    #[command(after_help = LEDGER_HELP)]
     Ledger {
         #[command(subcommand)]
         command: Ledger,
@@ -347,6 +366,51 @@ pub(crate) enum Wallet {
 pub(crate) enum Ledger {
     /// Show the newest block
     Head,
+    /// Show a block
+    Block {
+        /// Its height
+        height: u64,
+    },
+    /// Show a transaction and the block that has it
+    Tx {
+        /// Its id
+        id: TxId,
+    },
+    /// List who decides the next blocks
+    Validators,
+    /// Show the parameters in force, as a genesis file has them
+    Params,
+}
+
+/// `certificate`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct CertificateArgs {
+    /// Which object
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) link: Option<Link>,
+    /// Where to write the proof [default: CID.cert]
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<CertificateCommand>,
+}
+
+/// `certificate verify`
+#[derive(Debug, Subcommand)]
+pub(crate) enum CertificateCommand {
+    /// Check a proof; needs no network
+    Verify(CertificateVerify),
+}
+
+/// `certificate verify`
+#[derive(Debug, Args)]
+pub(crate) struct CertificateVerify {
+    /// The proof
+    pub(crate) file: PathBuf,
+    /// The network's genesis
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: PathBuf,
 }
 
 /// `demo`

@@ -16,6 +16,7 @@
 mod proven;
 #[cfg(test)]
 mod tests;
+pub mod voucher;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 

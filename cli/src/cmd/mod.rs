@@ -24,6 +24,7 @@ use crate::{
 
 mod add;
 mod cat;
+mod certificate;
 mod completions;
 mod demo;
 mod devnet;
@@ -58,6 +59,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Renew(args) => renew::run(&args, &home, out).await,
         Command::Wallet { command } => wallet::run(command, &home, out).await,
         Command::Providers => providers::run(&home, out).await,
+        Command::Certificate(args) => certificate::run(args, &home, out).await,
         Command::Ledger { command } => ledger::run(command, &home, out).await,
         Command::Doctor => doctor::run(&home, out).await,
         Command::Completions { shell } => completions::run(shell, out),

@@ -6,6 +6,7 @@
 //! (proto/ledger), or who keeps which bytes (`get`, `add`).
 //!
 //! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
+//! * [`vouch`]: proofs in files
 //! * [`send`]: signs with the next nonce, submits, waits until included, and until spread
 
 use std::{
@@ -27,10 +28,12 @@ mod ask;
 mod belief;
 mod lookup;
 mod send;
+mod vouch;
 
 pub use lookup::{Head, Roster};
 pub use send::Included;
 pub(crate) use send::Overtaken;
+pub use vouch::VouchError;
 
 pub use belief::TrustStore;
 

@@ -103,7 +103,10 @@ impl Chain {
     /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn records(&self, keys: &[Key]) -> Result<(Header, Vec<Option<Record>>), ChainError> {
         let request = records_request(keys);
-        self.prove(&request, |items: Vec<Item>, tip| Ok((tip.clone(), light::records(&items, tip, keys)?))).await
+        self.prove(&request, |items: Vec<Item>, tip| {
+            Ok((tip.header.clone(), light::records(&items, &tip.header, keys)?))
+        })
+        .await
     }
 
     /// As [`Chain::records`], from this node.
@@ -112,7 +115,8 @@ impl Chain {
         node: NodeId,
         keys: &[Key],
     ) -> Result<Said<Vec<Option<Record>>>, (NodeId, Silence)> {
-        self.prove_node(node, &records_request(keys), |items: Vec<Item>, tip| light::records(&items, tip, keys)).await
+        self.prove_node(node, &records_request(keys), |items: Vec<Item>, tip| light::records(&items, &tip.header, keys))
+            .await
     }
 
     /// Any node's answer to what `request` asks from a height on, where `read` finds it proven against the header that
@@ -120,7 +124,7 @@ impl Chain {
     pub(super) async fn prove<S: BorshSerialize + BorshDeserialize, T>(
         &self,
         request: &impl Fn(Height) -> Request,
-        read: impl Fn(S, &Header) -> Result<T, BadAnswer>,
+        read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
     ) -> Result<T, ChainError> {
         if !self.inner.belief.is_fresh() {
             self.catch_up().await;
@@ -133,7 +137,7 @@ impl Chain {
         &self,
         node: NodeId,
         request: &impl Fn(Height) -> Request,
-        read: impl Fn(S, &Header) -> Result<T, BadAnswer>,
+        read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
     ) -> Result<Said<T>, (NodeId, Silence)> {
         // Others may move the belief on meanwhile; what this answer has to be newer than is what was known before.
         let mut trust = self.inner.belief.trust();
@@ -146,7 +150,7 @@ impl Chain {
             return Err((node, Silence::Behind(node)));
         }
         self.believe(node, &mut trust, &tip).await?;
-        let value = read(said, &tip.header).map_err(|lie| (node, Silence::Lies(node, lie)))?;
+        let value = read(said, &tip).map_err(|lie| (node, Silence::Lies(node, lie)))?;
         self.inner.belief.publish(trust);
         Ok(Said { node, value })
     }
@@ -160,7 +164,7 @@ impl Chain {
         }
         for _ in 0..HANDOVER_PAGES {
             let before = trust.clone();
-            for handover in self.handovers(node, trust.height()).await? {
+            for handover in self.handovers(node, trust.height()).await?.value {
                 // Handovers after the header are of no use to it.
                 if handover.header.height >= header.height {
                     break;
@@ -175,10 +179,10 @@ impl Chain {
         trust.accept(header, certificate).map_err(|lie| (node, Silence::Lies(node, lie.into())))
     }
 
-    async fn handovers(&self, node: NodeId, from: Height) -> Result<Vec<Handover>, (NodeId, Silence)> {
+    /// The handovers that this node knows from a height on, not checked yet.
+    pub(super) async fn handovers(&self, node: NodeId, from: Height) -> Result<Said<Vec<Handover>>, (NodeId, Silence)> {
         let frame = Frame::new(&Request::Handovers { from }, Bytes::new());
-        let read = |response, body: &Bytes| read_hints(&response, body);
-        Ok(self.ask_node(node, frame, read).await?.value)
+        self.ask_node(node, frame, |response, body: &Bytes| read_hints(&response, body)).await
     }
 
     /// Looks at the tips of several nodes, and believes the newest.
@@ -200,7 +204,7 @@ impl Chain {
         at_least: Option<Height>,
     ) -> Result<Said<Height>, (NodeId, Silence)> {
         let request = |from: Height| Request::Tip { from: at_least.map_or(from, |least| least.max(from)) };
-        self.prove_node(node, &request, |(), tip| Ok(tip.height)).await
+        self.prove_node(node, &request, |(), tip| Ok(tip.header.height)).await
     }
 }
 

@@ -10,9 +10,9 @@ use ostrakon_proto::{
         state::{
             Account, Candidate, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, Record, Validator,
         },
-        tx::{Decided, Header},
+        tx::Decided,
     },
-    light::{BadAnswer, Inclusion, PastBlock},
+    light::{BadAnswer, Certified, Inclusion, PastBlock},
     limits,
     wire::{Frame, chain::Request},
 };
@@ -292,7 +292,7 @@ impl Chain {
             return Ok(None);
         }
         let request = |from| Request::Block { from, height };
-        let read = |block: PastBlock, tip: &Header| block.verify(tip, height);
+        let read = |block: PastBlock, tip: &Certified| block.verify(&tip.header, height);
         Ok(Some(self.prove(&request, read).await?))
     }
 
@@ -314,8 +314,8 @@ impl Chain {
         node: NodeId,
         tx: TxId,
     ) -> Result<Said<Option<Height>>, (NodeId, Silence)> {
-        let read = |found: Option<Inclusion>, tip: &Header| -> Result<Option<Height>, BadAnswer> {
-            found.map(|inclusion| inclusion.verify(tip, tx)).transpose()
+        let read = |found: Option<Inclusion>, tip: &Certified| -> Result<Option<Height>, BadAnswer> {
+            found.map(|inclusion| inclusion.verify(&tip.header, tx)).transpose()
         };
         self.prove_node(node, &|from| Request::Transaction { from, id: tx }, read).await
     }

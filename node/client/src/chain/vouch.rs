@@ -1,0 +1,73 @@
+//! Proofs to keep: what the ledger says, in files that need no node to be checked (`proto/light/voucher`).
+
+use ostrakon_proto::{
+    id::{AccountId, Height, ObjectId},
+    ledger::Genesis,
+    light::{
+        Answer, Certified, Handover, Item,
+        voucher::{BadVoucher, Certificate},
+    },
+    wire::chain::Request,
+};
+
+use super::{Chain, ChainError, belief::AT_ONCE};
+
+/// Pages of handovers at most: each brings dozens.
+const PAGES_MAX: usize = 4096;
+
+/// Why nothing can be vouched for.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VouchError {
+    /// The ledger can not be asked, or has no such thing.
+    #[error(transparent)]
+    Chain(#[from] ChainError),
+    /// What was found does not add up: the ledger moved on meanwhile.
+    #[error("what the nodes gave proves nothing yet ({0}): try again")]
+    Voucher(#[from] BadVoucher),
+}
+
+impl Chain {
+    /// That this object is committed, by whom it is paid for longest. It is checked already.
+    ///
+    /// # Errors
+    /// [`VouchError`] when it is not, or nobody can be asked.
+    pub async fn certificate(&self, genesis: &Genesis, object: ObjectId) -> Result<Certificate, VouchError> {
+        let commitments = self.object(object).await?;
+        let end_of = |owner: AccountId| {
+            let own = commitments.iter().filter(move |commitment| commitment.id.owner == owner);
+            (own.clone().count(), own.map(|commitment| commitment.end).min())
+        };
+        let owners = commitments.iter().map(|commitment| commitment.id.owner);
+        let height = self.trust().height();
+        let owner = owners.max_by_key(|owner| end_of(*owner)).ok_or(ChainError::NoObject { object, height })?;
+        let extents = commitments.iter().map(|commitment| commitment.extents).max().unwrap_or_default();
+        let mut answers: Vec<Answer<Vec<Item>>> = Vec::new();
+        for keys in Certificate::keys(object, owner, extents).chunks(AT_ONCE) {
+            let keys: Vec<Vec<u8>> = keys.iter().map(ostrakon_proto::ledger::state::Key::to_bytes).collect();
+            let request = |from| Request::Records { from, keys: keys.clone() };
+            let whole = |said: Vec<Item>, tip: &Certified| Ok(Answer { tip: tip.clone(), said });
+            answers.push(self.prove(&request, whole).await?);
+        }
+        let newest = answers.last().map_or(height, |answer| answer.tip.header.height);
+        let handovers = self.handovers_until(newest).await?;
+        let certificate = Certificate::new(genesis.id(), handovers, (object, owner), answers);
+        certificate.verify(genesis)?;
+        Ok(certificate)
+    }
+
+    /// All handovers from genesis on that headers up to `newest` need. Whoever checks the proof checks these.
+    async fn handovers_until(&self, newest: Height) -> Result<Vec<Handover>, ChainError> {
+        let mut all: Vec<Handover> = Vec::new();
+        for _ in 0..PAGES_MAX {
+            let from = all.last().map_or(Height(0), |last| last.header.height.next());
+            let page = self.any(|node| self.handovers(node, from)).await?.value;
+            let count = page.len();
+            all.extend(page.into_iter().take_while(|handover| handover.header.height < newest));
+            if count == 0 || all.last().is_none_or(|last| last.header.height.next() <= from) {
+                break;
+            }
+        }
+        Ok(all)
+    }
+}
