@@ -8,7 +8,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use ostrakon_net::{Inbound, Peers, Workers, peer_id_text};
 use ostrakon_proto::{
     id::{NodeId, VoteKey},
-    ledger::{Genesis, GenesisError, Rules, vote::ValidatorKeys},
+    ledger::{Genesis, GenesisError, vote::ValidatorKeys},
     sign::Keypair,
 };
 use tokio::{
@@ -167,8 +167,8 @@ impl Node {
         genesis.validate()?;
         check_keys(&genesis, keypair.public(), validator.as_ref())?;
         directory::learn_genesis(&*peers, &genesis);
-        let (rules, peers_too) = (Rules::from(&genesis), Arc::clone(&peers));
-        let chain = Chain::open(ChainParts { rules, ledger, workers: workers.clone(), peers: peers_too }).await;
+        let (id, peers_too) = (genesis.id(), Arc::clone(&peers));
+        let chain = Chain::open(ChainParts { id, ledger, workers: workers.clone(), peers: peers_too }).await;
         let (gate, credit) = (Gate::default(), Arc::new(Credit::default()));
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new() };
 

@@ -14,7 +14,7 @@ use ostrakon_proto::{
     layout::{Layout, RowId},
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules, fee,
-        state::{Account, Domain, Key, Record},
+        state::{Account, Domain, Key, Membership, Record},
         tx::{Action, Block, Decided, Header, Tx, TxBody},
         verify_header,
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
@@ -122,7 +122,7 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         node: node_id(number),
         addresses: vec![format!("/memory/{}", number + 1)],
         beacon_key: validator_keys(number).beacon.public(),
-        bond: Params::default().validator_bond,
+        bond: Params::default().bonds.validator,
         domain: domain(number),
     };
     let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 3, ..Params::default() };
@@ -130,6 +130,7 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         name: "test".to_owned(),
         time_ms: BEGAN_MS,
         bootstrap: Vec::new(),
+        membership: Membership::default(),
         params,
         accounts: vec![GenesisAccount { account, balance: Amount(1_000_000_000) }],
         validators: (0..validators).map(validator).collect(),

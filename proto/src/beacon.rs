@@ -18,6 +18,9 @@ use crate::{
 
 const TAG: &[u8] = b"OSTRAKON_BEACON_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
+/// What is signed to show that one has a secret: under a tag of its own, as anyone may choose the statement.
+const PROOF_TAG: &[u8] = b"OSTRAKON_SEAT_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
+
 /// A validator's public beacon key: a compressed point of G2; hexadecimal in text.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct BeaconKey(pub [u8; 96]);
@@ -94,6 +97,11 @@ impl BeaconSecret {
     pub fn sign(&self, chain: &ChainId, height: Height) -> BeaconSignature {
         BeaconSignature(self.0.sign(&message(chain, height), TAG, &[]).compress())
     }
+
+    /// Shows that whoever makes this statement has the secret.
+    pub fn prove(&self, statement: &[u8]) -> BeaconSignature {
+        BeaconSignature(self.0.sign(statement, PROOF_TAG, &[]).compress())
+    }
 }
 
 /// Checks that `key` signed `height` of `chain`; key and signature are checked to be in their groups.
@@ -106,9 +114,21 @@ pub fn verify(
     chain: &ChainId,
     height: Height,
 ) -> Result<(), BadSignature> {
+    verify_tagged(key, signature, &message(chain, height), TAG)
+}
+
+/// Checks that the owner of `key`'s secret made this statement.
+///
+/// # Errors
+/// [`BadSignature`] otherwise.
+pub fn verify_proof(key: &BeaconKey, proof: &BeaconSignature, statement: &[u8]) -> Result<(), BadSignature> {
+    verify_tagged(key, proof, statement, PROOF_TAG)
+}
+
+fn verify_tagged(key: &BeaconKey, signature: &BeaconSignature, message: &[u8], tag: &[u8]) -> Result<(), BadSignature> {
     let key = PublicKey::key_validate(&key.0).map_err(|_| BadSignature)?;
     let point = blst::min_sig::Signature::uncompress(&signature.0).map_err(|_| BadSignature)?;
-    match point.verify(true, &message(chain, height), TAG, &[], &key, false) {
+    match point.verify(true, message, tag, &[], &key, false) {
         BLST_ERROR::BLST_SUCCESS => Ok(()),
         _ => Err(BadSignature),
     }
@@ -141,5 +161,16 @@ mod tests {
         assert_eq!(verify(&other, &signature, &chain, Height(7)), Err(BadSignature));
         assert_eq!(verify(&BeaconKey([0; 96]), &signature, &chain, Height(7)), Err(BadSignature));
         assert_eq!(verify(&secret.public(), &BeaconSignature([0; 48]), &chain, Height(7)), Err(BadSignature));
+    }
+
+    #[test]
+    fn a_proof_is_no_share_of_the_beacon() {
+        let (chain, secret) = (ChainId::new([1; 32]), BeaconSecret::from_seed(&[2; 32]));
+        let statement = message(&chain, Height(7));
+        let proof = secret.prove(&statement);
+        assert_eq!(verify_proof(&secret.public(), &proof, &statement), Ok(()));
+        assert_eq!(verify_proof(&secret.public(), &proof, b"another"), Err(BadSignature));
+        assert_eq!(verify(&secret.public(), &proof, &chain, Height(7)), Err(BadSignature));
+        assert_eq!(verify_proof(&secret.public(), &secret.sign(&chain, Height(7)), &statement), Err(BadSignature));
     }
 }

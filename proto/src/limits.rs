@@ -40,6 +40,19 @@ pub const BEACONS: usize = 32;
 pub const ROUND: u32 = 1_000;
 /// Validators at once: each sends each vote to every other.
 pub const VALIDATORS: usize = 100;
+/// Validators with a bond at once: those who vote, and those whose bond is not back yet. Every one of them is looked at
+/// in each block.
+pub const SEATS: usize = 1_000;
+/// Accounts of a council.
+pub const COUNCIL: usize = 100;
+/// Proposals in the state at once: every one of them is looked at when one is made, and when an epoch begins.
+pub const PROPOSALS: usize = 128;
+/// Open proposals of one account at once, so that a few can not keep the others from proposing.
+pub const PROPOSALS_EACH: usize = 4;
+/// Rows of the classes table: one for each size of network that makes a difference.
+pub const CLASSES: usize = 64;
+/// Bytes of a name's value: a CID, a link or an address.
+pub const NAME_VALUE: usize = 256;
 /// Accounts that may have commitments of one object at once.
 pub const OWNERS: usize = 64;
 /// Percent of a block's bytes that are kept for proofs, as long as any wait: what others send in masses makes no prover
@@ -53,6 +66,10 @@ pub const SUBMIT_COUNT: usize = 1_000;
 pub const VALID_BLOCKS: u64 = 86_400;
 /// Commitments that one block ends at most: as many as a block of the smallest ones can begin, and bounded work.
 pub const ENDINGS: usize = 2_048;
+/// Bonds that one block pays back at most: bounded work.
+pub const UNBONDINGS: usize = 256;
+/// Epochs that one block forgets at most, when fewer are kept from then on.
+pub const FORGOTTEN: usize = 32;
 /// Bytes of the body of a chain answer: one whole block with its header and certificate, at least.
 pub const CHAIN_BODY: usize = 1024 * 1024;
 /// Bytes of the body of a consensus message: a whole block that is proposed, with room for its header.

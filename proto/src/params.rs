@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
-use crate::id::Amount;
+use crate::{id::Amount, limits};
 
 /// A code: any `k` of `n` columns restore the extent. `1 <= k < n <= 255`.
 #[derive(
@@ -120,16 +120,76 @@ pub enum ParamsError {
         /// What it is.
         value: u64,
     },
+    /// No percentage that the rules work with.
+    #[error("params.{name} is {value}: 1 to 100 is possible, and 0 only for a loss")]
+    Percent {
+        /// The parameter.
+        name: &'static str,
+        /// What it is.
+        value: u8,
+    },
     /// A row of the classes table is no code, has a threshold outside k..n, or asks for fewer providers than the row
     /// before.
     #[error(
         "params.classes: row {row} needs codes K/N with 1 <= K < N, K <= repair < N, \
-         and more providers than the row before"
+         and more providers than the row before; at most {max} rows", max = limits::CLASSES
     )]
     Class {
         /// Its number, from 0.
         row: usize,
     },
+}
+
+/// Money that is locked, and what becomes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Bonds {
+    /// Bond of a provider, locked at registration.
+    pub provider: Amount,
+    /// Least bond of a validator; where anyone may join, its whole obols are its votes.
+    pub validator: Amount,
+    /// Deposit of a proposal, which comes back when it ends.
+    pub proposal: Amount,
+    /// Deposit of a name, which comes back when the name is removed.
+    pub name: Amount,
+    /// Epochs that a bond stays locked after its provider or validator has left. For so long a validator answers for
+    /// what it signed.
+    pub unbonding_epochs: u64,
+    /// Percent of its bond that a validator loses for signing two things.
+    pub slash_percent: u8,
+}
+
+impl Default for Bonds {
+    /// Three weeks at an hour an epoch: long enough for whoever was offline to notice and to give evidence.
+    fn default() -> Self {
+        Self {
+            provider: Amount(100_000_000),
+            validator: Amount(1_000_000_000),
+            proposal: Amount(100_000_000),
+            name: Amount(1_000_000),
+            unbonding_epochs: 504,
+            slash_percent: 5,
+        }
+    }
+}
+
+/// Who may have how much of a network, and how it changes its rules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Governance {
+    /// Epochs that a proposal may be voted on.
+    pub proposal_epochs: u64,
+    /// Percent of all voting power that the validators of one infrastructure may have; 100 for any.
+    pub max_power_share: u8,
+    /// Percent of all stored bytes that the providers of one infrastructure may keep; 100 for any.
+    pub max_stored_share: u8,
+}
+
+impl Default for Governance {
+    /// A week to vote, and no infrastructure with a say that could stop the network or take its data along.
+    fn default() -> Self {
+        Self { proposal_epochs: 168, max_power_share: 20, max_stored_share: 33 }
+    }
 }
 
 /// The parameter table of one chain.
@@ -149,16 +209,16 @@ pub struct Params {
     pub fee_base: Amount,
     /// Fee of each of its bytes, on top.
     pub fee_byte: Amount,
-    /// Bond of a provider, locked at registration.
-    pub provider_bond: Amount,
-    /// Least bond of a validator; its whole obols are its votes.
-    pub validator_bond: Amount,
     /// Longest term of a commitment, in epochs.
     pub term_epochs: u64,
     /// Credit: temporary bytes that holders keep for an account per obol of its balance.
     pub credit_bytes: u64,
     /// Epochs that a released column stays in a holder's trash; at least `draw_epochs`.
     pub trash_epochs: u64,
+    /// Money that is locked, and what becomes of it.
+    pub bonds: Bonds,
+    /// Who may have how much of a network, and how it changes its rules.
+    pub governance: Governance,
     /// Codes by number of eligible providers, in rising order of `providers`.
     pub classes: Vec<ClassRow>,
 }
@@ -173,11 +233,11 @@ impl Default for Params {
             min_domains: 3,
             fee_base: Amount(1_000),
             fee_byte: Amount(1),
-            provider_bond: Amount(100_000_000),
-            validator_bond: Amount(1_000_000_000),
             term_epochs: 87_600,
             credit_bytes: 1 << 40,
             trash_epochs: 168,
+            bonds: Bonds::default(),
+            governance: Governance::default(),
             classes: default_classes(),
         }
     }
@@ -231,6 +291,8 @@ impl Params {
             ("credit_bytes", self.credit_bytes, 0),
             // A receipt can be committed again while its draw is good: its column must still be there.
             ("trash_epochs", self.trash_epochs, self.draw_epochs),
+            ("bonds.unbonding_epochs", self.bonds.unbonding_epochs, 1),
+            ("governance.proposal_epochs", self.governance.proposal_epochs, 1),
         ];
         for (name, value, least) in numbers {
             if value < least {
@@ -239,6 +301,21 @@ impl Params {
             if value > FILE_NUMBER_MAX {
                 return Err(ParamsError::TooLarge { name, value });
             }
+        }
+        let percents = [
+            ("bonds.slash_percent", self.bonds.slash_percent, 0),
+            ("governance.max_power_share", self.governance.max_power_share, 1),
+            ("governance.max_stored_share", self.governance.max_stored_share, 1),
+        ];
+        if let Some((name, value, _)) = percents.into_iter().find(|(_, value, least)| !(*least..=100).contains(value)) {
+            return Err(ParamsError::Percent { name, value });
+        }
+        self.validate_classes()
+    }
+
+    fn validate_classes(&self) -> Result<(), ParamsError> {
+        if self.classes.len() > limits::CLASSES {
+            return Err(ParamsError::Class { row: limits::CLASSES });
         }
         let mut before = None;
         for (row, class) in self.classes.iter().enumerate() {

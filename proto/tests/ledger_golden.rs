@@ -7,12 +7,18 @@ use std::sync::Arc;
 use ostrakon_proto::{
     beacon::BeaconSecret,
     codec,
-    id::{Account, AccountId, Amount, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId},
+    id::{Account, AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId, TxId},
     ledger::{
         CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, execute,
         propose,
-        state::{Candidate, Domain, Records},
-        tx::{Action, Consent, Decided, Receipt, Transfer, Tx, TxBody},
+        state::{
+            Bonded, Candidate, Change, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, Record,
+            Records, Upgrade,
+        },
+        tx::{
+            Action, Anchor, Ballot, Bond, Consent, Decided, Drain, Evidence, Join, Leave, Propose, Receipt, Seat,
+            SetName, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
+        },
         vote::{Certificate, SignedVote, Vote, VoteKind},
     },
     params::Params,
@@ -37,6 +43,7 @@ fn genesis() -> Genesis {
         name: "golden".to_owned(),
         time_ms: 1_700_000_000_000,
         bootstrap: vec!["/ip4/192.0.2.1/tcp/4001/p2p/unhashed".to_owned()],
+        membership: Membership::Permissionless,
         params: Params::default(),
         accounts: vec![GenesisAccount { account: key(1).public(), balance: Amount(5_000_000) }],
         validators: vec![GenesisValidator {
@@ -80,6 +87,80 @@ fn a_transfer() {
     assert_eq!(tx.id().to_string(), TRANSFER_ID);
 }
 
+/// Of these bytes, what is short enough to compare.
+fn digest(value: &impl borsh::BorshSerialize) -> String {
+    hex(&blake3::hash(&codec::encode(value)).as_bytes()[..16])
+}
+
+#[test]
+fn a_join_and_its_seat() {
+    let (vote, node, beacon) = (key(6), key(2), BeaconSecret::from_seed(&[3; 32]));
+    let seat = Seat { owner: key(1).public(), key: vote.public(), node: node.public(), beacon_key: beacon.public() };
+    let (consent, vote_consent) = (node.sign(Purpose::Seat, &CHAIN, &seat), vote.sign(Purpose::Seat, &CHAIN, &seat));
+    let beacon_proof = beacon.prove(&seat.statement(&CHAIN));
+    assert_eq!(hex(&consent.0), SEAT_CONSENT);
+    assert_eq!(hex(&beacon_proof.0), SEAT_PROOF);
+    let (addresses, bond) = (vec!["/ip4/192.0.2.2/tcp/4001".to_owned()], Amount(1_000_000_000));
+    let Seat { key, node, beacon_key, .. } = seat;
+    let join = Join { key, node, addresses, beacon_key, bond, domain: domain(0), consent, vote_consent, beacon_proof };
+    assert_eq!(digest(&Action::Join(join)), JOIN);
+}
+
+#[test]
+fn actions_of_members() {
+    let (voter, node) = (key(6).public(), key(4).public());
+    let vote = |block| Vote { kind: VoteKind::Prevote, height: Height(9), round: 1, block };
+    let signed = |block| SignedVote::sign(vote(block), &key(6), &CHAIN);
+    let evidence = Evidence::Votes(signed(None), signed(Some(BlockId::new([7; 32]))));
+    let propose = |change| Action::Propose(Propose { change });
+    let set = SetName { name: [8; 32], version: 3, value: Some(b"value".to_vec()) };
+    assert_eq!(hex(&codec::encode(&Action::Bond(Bond { key: voter, amount: Amount(5) }))), BOND);
+    assert_eq!(hex(&codec::encode(&Action::Leave(Leave { key: voter }))), LEAVE);
+    assert_eq!(hex(&codec::encode(&Action::Drain(Drain { node }))), DRAIN);
+    assert_eq!(hex(&codec::encode(&Action::Withdraw(Withdraw { node }))), WITHDRAW);
+    assert_eq!(digest(&Action::Evidence(evidence)), EVIDENCE);
+    assert_eq!(digest(&propose(Change::Params(Box::default()))), PROPOSE_PARAMS);
+    assert_eq!(hex(&codec::encode(&propose(Change::ExpelValidator(voter)))), PROPOSE_EXPEL);
+    let upgrade = Upgrade { protocol: 2, height: Height(500) };
+    assert_eq!(hex(&codec::encode(&propose(Change::Upgrade(upgrade)))), PROPOSE_UPGRADE);
+    assert_eq!(hex(&codec::encode(&Action::Vote(Ballot { proposal: 7, yes: true }))), BALLOT);
+    assert_eq!(hex(&codec::encode(&Action::SetName(set))), SET_NAME);
+    assert_eq!(hex(&codec::encode(&Action::Anchor(Anchor { hash: [9; 32] }))), ANCHOR);
+}
+
+#[test]
+fn keys_and_records_of_members() {
+    assert_eq!(hex(&Key::Name(AccountId::new([1; 32]), [2; 32]).to_bytes()), KEY_NAME);
+    assert_eq!(hex(&Key::infrastructure("cloud").to_bytes()), KEY_INFRASTRUCTURE);
+    assert_eq!(hex(&Key::Unbonding(Epoch(5), Bonded::Validator(key(6).public())).to_bytes()), KEY_UNBONDING);
+    let council = [AccountId::new([1; 32]), AccountId::new([2; 32])].into();
+    let upgrade = Some(Upgrade { protocol: 2, height: Height(500) });
+    let charter = Charter { membership: Membership::Hybrid { council }, protocol: 1, upgrade, proposals: 8 };
+    assert_eq!(hex(&codec::encode(&Record::Charter(charter))), CHARTER);
+    let proposal = Proposal {
+        number: 7,
+        proposer: AccountId::new([1; 32]),
+        change: Change::AdmitProvider(NodeId::new([3; 32])),
+        deposit: Amount(0),
+        until: Epoch(168),
+        votes: [(AccountId::new([2; 32]), true)].into(),
+        outcome: ProposalOutcome::Passed(Height(77)),
+    };
+    assert_eq!(hex(&codec::encode(&Record::Proposal(proposal))), PROPOSAL);
+    let name = NameRecord { value: b"value".to_vec(), version: 4, deposit: Amount(1_000_000) };
+    assert_eq!(hex(&codec::encode(&Record::Name(name))), NAME);
+}
+
+#[test]
+fn a_tree_of_transactions() {
+    let ids: Vec<TxId> = (0..5).map(|byte| TxId::new([byte; 32])).collect();
+    assert_eq!(hex(&tx_root(&[])), TX_ROOT_EMPTY);
+    assert_eq!(hex(&tx_root(&ids)), TX_ROOT);
+    let proof = tx_proof(&ids, 4).expect("it is there");
+    assert_eq!(hex(&codec::encode(&proof)), TX_PROOF);
+    assert_eq!(proof.verify(&tx_root(&ids), &ids[4]), Ok(()));
+}
+
 #[test]
 fn signatures_of_a_node() {
     let receipt = Receipt {
@@ -115,7 +196,8 @@ fn a_genesis_and_its_first_block() {
     let (key, beacon) = (key(6).public(), BeaconSecret::from_seed(&[3; 32]));
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
     let proposer = Proposer { key, beacon: &beacon, round: 0, now_ms: 1_700_000_001_000 };
-    let proposal = propose(&rules, &state, &[Arc::new(CheckedTx::check(&rules, tx).expect("signed"))], &proposer);
+    let tx = Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
+    let proposal = propose(&rules, &state, &[tx], &proposer).expect("a version that is known");
     assert_eq!(proposal.rejected, []);
     let header = &proposal.block.header;
     assert_eq!(hex(&header.state), BLOCK_STATE);
@@ -163,14 +245,39 @@ const RECEIPT: &str = "cbf40ce79592865d6f39b24b29f5bce969d2fc6b7fbcef2d3c1228546
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
-const GENESIS_ID: &str = "5a943bcf095196361669a59b897cf3e5253537bc15143b13fa5df36ae6329876";
+const GENESIS_ID: &str = "04db1e978634b728f4975d28bdbd3ac9d2a4bfe33206976d7ec25ecd34c7a63b";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
-const BLOCK_HISTORY: &str = "0b805c1ea1c70d75450dba16b4f33a2745de07ef80f52af6ba476d41e266034b";
-const BLOCK_PRECOMMIT: &str = "2cfbe0750c7d776ad959de0ada1c48a5629079da856b55b0c3467b492bfc09ef5b8b7483e6cc6d8950e229f101ee895e3d9bb1631902e0010af26dc390b70a07";
-const GENESIS_STATE: &str = "5a71d4a08a8050bca39ddccad396164adf4a39afa5bca40887ae372826e0b0e7";
-const GENESIS_BEACON: &str = "4d0ebd8015963394da8279f27637e76c7fe6338f8e01f30ea5c23f3d40e5ec9e";
-const BLOCK_ID: &str = "ed3ceb855a960933f8f0a82ad80f020d22069a358583fb54d8570a394b33f301";
-const BLOCK_STATE: &str = "7261d55ced256cc0baf8b5bd7d9ed67ccd24967819d5a84fc12096818aa337f4";
+const BLOCK_HISTORY: &str = "b4fcbe2e5afcbc9227d573e2423ec8d8d4dfc452a45634b23871bad89dbbdabb";
+const BLOCK_PRECOMMIT: &str = "049f77726c932f134fb61ce53e131d6e40b2896de3e2b3f01278687bd591e9e54c64c4a3e8ff4b9b649080975338cf1bf90221f119224a6680680dbf0b9b4c07";
+const GENESIS_STATE: &str = "5058decef0f6ca7ae3def242a3b99323534977fc4074b74ad8de3a7f2fc2e4ff";
+const GENESIS_BEACON: &str = "5f4d48706de17b0d98385dd8871b260903275fc51c303b1e9d11860d57615cdb";
+const BLOCK_ID: &str = "3c594dec3bb60b5cf1e42cce883e1195d3400ac5d674ebbcecd44b9681ef62e4";
+const BLOCK_STATE: &str = "367beda450bb96c81e8a3830eefc2ecf3ca5fca7677a92dd6407dd4484686c56";
 const BLOCK_BEACON: &str =
-    "b179a54357795ab184529571bcfda11d165dc9298a20d5ea36401a37408b04dcfe4967c6bb89fa3f98480974537c19f9";
+    "b7b8e21a4cc640982bfed980307f10ffdd259a01f34fca86e8d7942e90000d4536db382d9f9563784d6e1456d279284c";
 const DRAW: [u8; 12] = [9, 15, 14, 5, 13, 7, 6, 12, 10, 11, 8, 4];
+const SEAT_CONSENT: &str = "cd498a2bac98491804423812ea67bb1f1467af3576bcbb72577cd16c55611497a41a1e25afd40e269602b568eb6dd6fa21b813da13ad54c4e558fe30a1b84408";
+const SEAT_PROOF: &str =
+    "87436c4cf8e5f10567549e5fbb8e99fdf84c2135d66349db11fd09a34a529a5d42ecae164c33adf6a3a2a756cd053b8e";
+const JOIN: &str = "9ae748508aefeaa87b7b1601ce1c24ad";
+const BOND: &str = "068a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f170500000000000000";
+const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
+const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
+const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
+const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
+const PROPOSE_PARAMS: &str = "a14bf6958ee190b6f32bbf42d1f5fb90";
+const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
+const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
+const BALLOT: &str = "0c070000000000000001";
+const SET_NAME: &str =
+    "0d08080808080808080808080808080808080808080808080808080808080808080300000000000000010500000076616c7565";
+const ANCHOR: &str = "0e0909090909090909090909090909090909090909090909090909090909090909";
+const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";
+const KEY_INFRASTRUCTURE: &str = "0b4f7a72ab208d3ce3363c9f94ff3f2f541d609b9dd901d983ce517f4529e0627d";
+const KEY_UNBONDING: &str = "410000000000000005018a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
+const CHARTER: &str = "0a030200000001010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202010000000102000000f4010000000000000800000000000000";
+const PROPOSAL: &str = "0b070000000000000001010101010101010101010101010101010101010101010101010101010101010103030303030303030303030303030303030303030303030303030303030303030000000000000000a80000000000000001000000020202020202020202020202020202020202020202020202020202020202020201014d00000000000000";
+const NAME: &str = "090500000076616c7565040000000000000040420f0000000000";
+const TX_ROOT_EMPTY: &str = "2dc0873681aaa78602a91fd4373ea1b9fd0fcedcf8ca2e305a418d10cdcfcbaf";
+const TX_ROOT: &str = "78ce80e7e63df6bdf9d5fbcf2f24770a6bddb371932b04b072c53f41a4bd0e7d";
+const TX_PROOF: &str = "040000000500000001000000dbeeb470cd76277dd6f6c4f5629d29cb304ee4a680d0270253245174afa5d0e3";

@@ -53,7 +53,7 @@ const fn state_name(status: ProviderStatus) -> &'static str {
         ProviderStatus::Active => "active",
         ProviderStatus::Draining => "draining",
         ProviderStatus::Suspended => "suspended",
-        ProviderStatus::Exited => "exited",
+        ProviderStatus::Exited { .. } => "exited",
     }
 }
 

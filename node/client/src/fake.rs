@@ -19,7 +19,7 @@ use ostrakon_proto::{
     ledger::{
         CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, history,
         propose,
-        state::{Domain, Key, Records},
+        state::{Domain, Key, Membership, Records},
         tree::prove,
         tx::{Action, Block, Decided, Receipt, Tx},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
@@ -165,6 +165,7 @@ impl World {
             name: "fake".to_owned(),
             time_ms: 1,
             bootstrap: Vec::new(),
+            membership: Membership::default(),
             params,
             accounts: vec![GenesisAccount { account: account().public(), balance: Amount(1_000_000_000_000) }],
             validators: vec![GenesisValidator {
@@ -173,7 +174,7 @@ impl World {
                 node: key(0).public(),
                 addresses: vec!["/ip4/127.0.0.1/tcp/4000".to_owned()],
                 beacon_key: keys.beacon.public(),
-                bond: Params::default().validator_bond,
+                bond: Params::default().bonds.validator,
                 domain: domain(0),
             }],
             providers: (0..nodes).map(provider).collect(),
@@ -487,7 +488,7 @@ impl Shared {
         let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
         let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
         let txs = txs.map_err(|error| Refusal::new(Code::Invalid, error))?;
-        let proposal = propose(&self.rules, &self.ledger, &txs, &proposer);
+        let proposal = propose(&self.rules, &self.ledger, &txs, &proposer).expect("rules that are known");
         if let Some((_, error)) = proposal.rejected.first() {
             return Err(Refusal::new(Code::Invalid, error));
         }

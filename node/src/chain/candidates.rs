@@ -26,6 +26,7 @@ use ostrakon_proto::{
 use super::{
     Chain, Shared, follow,
     order::{self, Candidate, Committee, Evidence, Verdict},
+    outdated,
     store::LedgerError,
 };
 use crate::node::Clock;
@@ -82,24 +83,27 @@ impl Candidates {
     }
 
     /// Whether the block may be decided, were it proposed like this.
-    fn weigh(&self, proposal: &BlockProposal, block: Block) -> Verdict {
+    fn weigh(&self, proposal: &BlockProposal, block: Block) -> Result<Verdict, LedgerError> {
         let header = &block.header;
         let in_time = header.time_ms <= self.clock.now_ms().saturating_add(AHEAD_MS);
         if header.id() != proposal.block || header.round > proposal.round || !in_time {
-            return Verdict::Invalid;
+            return Ok(Verdict::Invalid);
         }
         let records = self.shared().ledger.view();
         if records.tip().height.next() != header.height {
-            return Verdict::Late;
+            return Ok(Verdict::Late);
         }
         match self.shared().judge_block(&*records, &block) {
             Ok(changes) => {
                 self.remember(block, changes);
-                Verdict::Valid
+                Ok(Verdict::Valid)
             }
             Err(error) => {
+                if let Some(outdated) = outdated(&error) {
+                    return Err(outdated);
+                }
                 tracing::warn!(height = %header.height, proposer = %header.proposer, %error, "a proposal is refused");
-                Verdict::Invalid
+                Ok(Verdict::Invalid)
             }
         }
     }
@@ -121,7 +125,11 @@ impl order::Ledger for Candidates {
         }
         let txs = shared.pool().take(limits::BLOCK);
         let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round, now_ms };
-        let Proposal { block, changes, rejected } = propose(&shared.rules, &*records, &txs, &proposer);
+        let proposal = propose(&shared.rules(), &*records, &txs, &proposer);
+        let Proposal { block, changes, rejected } = match proposal {
+            Ok(proposal) => proposal,
+            Err(error) => return Err(outdated(&error).expect("only rules that are not known keep one from proposing")),
+        };
         shared.reject(&rejected);
         let candidate = Candidate { id: block.header.id(), bytes: codec::encode(&block).into() };
         self.remember(block, changes);
@@ -136,7 +144,7 @@ impl order::Ledger for Candidates {
         if self.judged().contains_key(&proposal.block) {
             return Ok(Verdict::Valid);
         }
-        Ok(decode(block).map_or(Verdict::Invalid, |block| self.weigh(proposal, block)))
+        decode(block).map_or(Ok(Verdict::Invalid), |block| self.weigh(proposal, block))
     }
 
     fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError> {
@@ -157,7 +165,7 @@ impl order::Ledger for Candidates {
         // A quorum has judged it valid, so if this node can not, its own state is not what it should be.
         let changes = changes.map_err(|error| {
             tracing::error!(height = %block.header.height, %error, "the others decided a block that is none here");
-            LedgerError::Damaged { what: "the state under a decided block" }
+            outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state under a decided block" })
         })?;
         shared.commit(&Decided { block, certificate }, &changes)
     }
@@ -198,7 +206,7 @@ impl order::Ledger for Candidates {
 impl Shared {
     /// As [`judge_knowing`], which knows what was verified when it was submitted.
     fn judge_block(&self, records: &dyn Records, block: &Block) -> Result<Changes, BlockError> {
-        judge_knowing(&self.rules, records, block, |id| self.verified().contains(id))
+        judge_knowing(&self.rules(), records, block, |id| self.verified().contains(id))
     }
 
     /// What the rules refuse now was valid when it came; it does not wait for better times.

@@ -55,7 +55,7 @@ impl Shared {
     /// Checks what needs no record. What was verified before is not verified again.
     pub(super) fn check(&self, txs: Vec<Tx>) -> Vec<Result<Arc<CheckedTx>, TxError>> {
         // Locked for each look only: signatures are checked without it, which takes long.
-        let checked = CheckedTx::check_many(&self.rules, txs, |id| self.verified().contains(id));
+        let checked = CheckedTx::check_many(&self.rules(), txs, |id| self.verified().contains(id));
         let mut verified = self.verified();
         let mut remember = |tx: CheckedTx| {
             verified.insert(tx.id());
@@ -101,7 +101,7 @@ impl Shared {
 
     /// What the rules say of `tx` after what its account says before.
     fn judge_after(&self, records: &dyn Records, purse: &Purse, tx: &CheckedTx) -> Result<(), Refused> {
-        tx.check_at(&self.rules, records.tip().height.next()).map_err(Refused::Certain)?;
+        tx.check_at(&self.rules(), records.tip().height.next()).map_err(Refused::Certain)?;
         let body = &tx.tx().body;
         let Some(before) = purse.before(body.nonce) else {
             if purse.refused {
@@ -128,7 +128,7 @@ impl Shared {
 
     /// Applies `tx` to a block that nobody will make, after those of its account that come first.
     fn dry_run(&self, records: &dyn Records, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
-        let mut execution = Execution::new(&self.rules, records, records.tip().running.time_ms.saturating_add(1), 0);
+        let mut execution = Execution::new(&self.rules(), records, records.tip().running.time_ms.saturating_add(1), 0);
         for earlier in before {
             execution.apply(earlier)?;
         }

@@ -15,7 +15,7 @@ use std::{
 
 use ostrakon_net::{Peers, Workers};
 use ostrakon_proto::{
-    id::{Height, NodeId, TxId},
+    id::{ChainId, Height, NodeId, TxId},
     ledger::{
         BlockError, Rules, execute_knowing,
         state::{Changes, Key, Record, Records, Tip},
@@ -61,8 +61,8 @@ pub struct Chain {
 /// What a chain is made of.
 #[derive(Debug)]
 pub struct ChainParts {
-    /// The rules of its genesis.
-    pub rules: Rules,
+    /// Which chain it is.
+    pub id: ChainId,
     /// What keeps it.
     pub ledger: Arc<dyn LedgerStore>,
     /// Where it is read, written and verified.
@@ -72,7 +72,8 @@ pub struct ChainParts {
 }
 
 struct Shared {
-    rules: Rules,
+    /// For the block after the tip.
+    rules: Mutex<Arc<Rules>>,
     ledger: Arc<dyn LedgerStore>,
     workers: Workers,
     peers: Arc<dyn Peers>,
@@ -121,12 +122,12 @@ impl fmt::Debug for Chain {
 impl Chain {
     /// The chain that `parts.ledger` keeps.
     pub async fn open(parts: ChainParts) -> Self {
-        let ledger = Arc::clone(&parts.ledger);
-        let of_tip = parts.workers.run(move || (head_of(&*ledger.view()), validators_of(&*ledger.view())));
-        let (head, validators) = of_tip.await;
-        let ChainParts { rules, ledger, workers, peers } = parts;
+        let view = Arc::clone(&parts.ledger);
+        let ChainParts { id, ledger, workers, peers } = parts;
+        let of_tip = move |records: &dyn Records| (head_of(records), validators_of(records), Rules::at(id, records));
+        let (head, validators, rules) = workers.run(move || of_tip(&*view.view())).await;
         let shared = Shared {
-            rules,
+            rules: Mutex::new(Arc::new(rules)),
             ledger,
             workers,
             peers,
@@ -152,9 +153,9 @@ impl Chain {
         self.shared.workers.clone()
     }
 
-    /// The rules.
-    pub fn rules(&self) -> &Rules {
-        &self.shared.rules
+    /// The rules for the block after the tip: a decision of the network may change them with any block.
+    pub fn rules(&self) -> Arc<Rules> {
+        self.shared.rules()
     }
 
     /// The nodes of those who decide the next block, in one order on every node: those who must have a transaction
@@ -215,6 +216,10 @@ impl Chain {
 }
 
 impl Shared {
+    fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn pool(&self) -> MutexGuard<'_, Mempool> {
         self.pool.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,14 +239,21 @@ impl Shared {
     fn accept(&self, decided: &Decided) -> Result<(), AcceptError> {
         let height = decided.block.header.height;
         let known = |id: &TxId| self.verified().contains(id);
-        let executed = execute_knowing(&self.rules, &*self.ledger.view(), decided, known);
-        let changes = executed.map_err(|source| AcceptError::Block { height, source })?;
+        let executed = execute_knowing(&self.rules(), &*self.ledger.view(), decided, known);
+        let changes = executed.map_err(|source| match outdated(&source) {
+            Some(outdated) => AcceptError::Ledger(outdated),
+            None => AcceptError::Block { height, source },
+        })?;
         Ok(self.commit(decided, &changes)?)
     }
 
     /// First durable, then known: what a reader saw is never taken back.
     fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
         self.ledger.commit(decided, changes)?;
+        if changes.records.contains_key(&Key::Params) {
+            let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+            *rules = Arc::new(Rules::at(rules.chain, &*self.ledger.view()));
+        }
         let Decided { block, certificate } = decided;
         let certified = Certified { header: block.header.clone(), certificate: certificate.clone() };
         self.newest().certified = Some(certified);
@@ -259,6 +271,14 @@ impl Shared {
             self.work.notify_one();
         }
         Ok(())
+    }
+}
+
+/// That this program is too old for the chain, if that is why a block can not be judged.
+fn outdated(error: &BlockError) -> Option<LedgerError> {
+    match *error {
+        BlockError::Upgrade { protocol, height } => Some(LedgerError::Outdated { protocol, height }),
+        _ => None,
     }
 }
 

@@ -91,6 +91,16 @@ pub enum LedgerError {
         /// Which record.
         what: &'static str,
     },
+    /// Update this program: the network goes on by rules that it does not know.
+    #[error(
+        "from height {height} on the network has version {protocol} of the rules: update this program and restart it"
+    )]
+    Outdated {
+        /// The version.
+        protocol: u32,
+        /// The first height that it rules.
+        height: Height,
+    },
 }
 
 /// Why a ledger was not opened.

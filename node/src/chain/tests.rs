@@ -24,7 +24,8 @@ fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Dec
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
     let check = |tx| Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
     let txs: Vec<_> = txs.into_iter().map(check).collect();
-    let Proposal { block, changes, rejected } = propose(&rules, &*ledger.view(), &txs, &proposer);
+    let proposal = propose(&rules, &*ledger.view(), &txs, &proposer).expect("rules that are known");
+    let Proposal { block, changes, rejected } = proposal;
     assert!(rejected.is_empty(), "{rejected:?}");
     (decide(&rules, block, &keys), changes)
 }

@@ -5,17 +5,22 @@ use std::time::Duration;
 use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
-        state::ProviderStatus,
-        tx::{Action, Commit, Extend, Release, SlotClaim, Transfer},
+        PROTOCOL, TxError,
+        state::{Change, Membership, ProviderStatus, Upgrade},
+        tx::{Action, Ballot, Commit, Extend, Propose, Release, SlotClaim, Transfer},
     },
     placement::Draw,
     sign::Keypair,
     wire::{Code, chain},
 };
 
-use super::{Node, Settings};
+use super::{Node, NodeError, Settings};
 use crate::{
-    chain::store::LedgerStore,
+    chain::{
+        order::OrderError,
+        store::{LedgerError, LedgerStore},
+        submit::SubmitError,
+    },
     register::Offer,
     store::{Columns, PlaceState},
     world::{CODE, Disk, TestObject, World, domain, genesis, node_id, until},
@@ -249,4 +254,57 @@ async fn a_node_that_lost_its_ledger_gives_nothing_up() {
         node.chain().head().height > Height(120)
     };
     until("the node has caught up", watched).await;
+}
+
+/// A network of four in which the payer decides alone.
+fn ruled() -> World {
+    let mut world = World::new(4);
+    world.genesis.membership = Membership::Single { operator: world.payer() };
+    world.genesis.params.governance.proposal_epochs = 1;
+    world
+}
+
+/// Has the payer propose and pass a change, as its transactions `nonce` and the one after.
+async fn decide(world: &World, node: &Node, nonce: u64, change: Change) {
+    let proposal = node.chain().read(|records| records.charter().proposals).await;
+    for (nonce, action) in
+        (nonce..).zip([Action::Propose(Propose { change }), Action::Vote(Ballot { proposal, yes: true })])
+    {
+        node.chain().submit(world.tx(nonce, Height(1000), action)).await.expect("taken");
+        until("it is decided", async || {
+            let payer = world.payer();
+            node.chain().read(move |records| records.account(&payer).nonce).await > nonce
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_changes_its_fees_and_every_node_asks_the_new_ones() {
+    let world = ruled();
+    let nodes = world.start_all().await;
+    let mut params = world.genesis.params.clone();
+    params.fee_base = Amount(50_000);
+    decide(&world, &nodes[0].0, 0, Change::Params(Box::new(params.clone()))).await;
+    for (node, _) in &nodes {
+        until("the fee is known", async || node.chain().rules().params == params).await;
+        let cheap = node.chain().submit(world.tx(2, Height(1000), transfer(1))).await;
+        assert!(matches!(cheap, Err(SubmitError::Rules(TxError::FeeTooLow { .. }))), "{cheap:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_stops_before_rules_that_it_does_not_know() {
+    let world = ruled();
+    let mut nodes = world.start_all().await;
+    let (protocol, height) = (PROTOCOL + 1, Height(25));
+    decide(&world, &nodes[0].0, 0, Change::Upgrade(Upgrade { protocol, height })).await;
+    let stopped = nodes[0].0.failed().await;
+    let outdated = |error: &LedgerError| matches!(error, LedgerError::Outdated { protocol: 2, height: Height(25) });
+    let known = match &stopped {
+        NodeError::Ledger(error) | NodeError::Order(OrderError::Ledger(error)) => outdated(error),
+        _ => false,
+    };
+    assert!(known, "{stopped:?}");
+    assert_eq!(nodes[0].0.chain().head().height, Height(24));
 }

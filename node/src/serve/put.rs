@@ -53,7 +53,7 @@ impl Serve {
     async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<Response, Refusal> {
         check_form(&open, &self.node)?;
         let (chain, asked) = (self.parts.chain.clone(), open.clone());
-        let judge = move |records: &dyn Records| judge(chain.rules(), records, &asked, &signature);
+        let judge = move |records: &dyn Records| judge(&chain.rules(), records, &asked, &signature);
         let limit = self.parts.chain.read(judge).await?;
         self.make_way(&open).await;
         if let Some(finished) = self.uploads().open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
@@ -101,7 +101,7 @@ impl Serve {
         if let Some(finished) = upload.finished.filter(|done| done.object == Manifest::object_id(&manifest)) {
             return Ok(Response::Receipt(finished.receipt));
         }
-        let expires = last_epoch(self.parts.chain.rules(), &upload.open);
+        let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
         let (columns, gate, open) = (Arc::clone(&self.parts.columns), self.parts.gate.clone(), upload.open.clone());
         let stored = self.parts.workers.run(move || {
             let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;

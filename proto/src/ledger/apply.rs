@@ -17,7 +17,7 @@ use crate::{
         error::TxError,
         history::Written,
         money::{self, Pool},
-        rules::Rules,
+        rules::{PROTOCOL, Rules},
         state::{Candidate, Changes, EpochRecord, Key, Record, Records, Tip},
         tree, turns,
         tx::{Action, Block, Commit, Decided, Header, TxBody, tx_root},
@@ -107,6 +107,17 @@ pub enum BlockError {
         /// Why.
         error: TxError,
     },
+    /// Update this program: the network goes on by rules that it does not know.
+    #[error(
+        "from height {height} on the network has version {protocol} of the rules, this program knows {PROTOCOL}: \
+         update it"
+    )]
+    Upgrade {
+        /// The version.
+        protocol: u32,
+        /// The first height that can not be judged here.
+        height: Height,
+    },
     /// Its proposer came to another state: one of the two computes wrongly.
     #[error("state after the block differs from the header's")]
     State,
@@ -115,7 +126,7 @@ pub enum BlockError {
 /// One block under way.
 #[derive(Debug)]
 pub struct Execution<'a> {
-    rules: &'a Rules,
+    rules: Rules,
     base: &'a dyn Records,
     draft: Draft<'a>,
     /// What the block before adds to the history.
@@ -139,15 +150,17 @@ pub struct Outcome {
 
 impl<'a> Execution<'a> {
     /// Begins the block after `base`'s tip, proposed in `round`: notes who missed a turn, turns the epoch, ends what is
-    /// paid no longer.
-    pub fn new(rules: &'a Rules, base: &'a dyn Records, time_ms: u64, round: u32) -> Self {
+    /// paid no longer. The chain is that of `rules`; the parameters are those of `base`, for the whole block.
+    pub fn new(rules: &Rules, base: &'a dyn Records, time_ms: u64, round: u32) -> Self {
+        let rules = Rules::at(rules.chain, base);
         let mut draft = Draft::new(base);
         let tip = draft.tip_mut();
         let past = tip.running.history.append(&tip.block);
         tip.running.time_ms = time_ms;
         tip.height = tip.height.next();
         turns::note(&mut draft, base, round);
-        let frozen = epoch::begin(&mut draft, rules);
+        take_up(&mut draft);
+        let frozen = epoch::begin(&mut draft, &rules);
         Self { rules, base, draft, past, frozen, rosters: BTreeMap::new() }
     }
 
@@ -166,7 +179,7 @@ impl<'a> Execution<'a> {
         if body.nonce != expected {
             return Err(TxError::Nonce { expected, got: body.nonce });
         }
-        tx.check_at(self.rules, self.draft.height())?;
+        tx.check_at(&self.rules, self.draft.height())?;
         self.read_roster(&body.action);
         self.draft.begin();
         let done = self.act(body);
@@ -181,7 +194,7 @@ impl<'a> Execution<'a> {
         let (account, nonce, draft) = (body.account, body.nonce, &mut self.draft);
         money::lock(draft, &account, body.fee, Pool::Burnt)?;
         draft.account_mut(&account).nonce += 1;
-        let mut step = Step { rules: self.rules, draft, rosters: &self.rosters, account, nonce };
+        let mut step = Step { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
         action::apply(&mut step, &body.action).map_err(|error| error.with_fee(body.fee))
     }
 
@@ -208,6 +221,23 @@ impl<'a> Execution<'a> {
         let (history, next) = (self.draft.running().history.root(), self.draft.validator_set());
         Outcome { changes: seal(self.base, self.draft, self.past), history, next }
     }
+}
+
+/// Notes that the version of the rules which was due has come.
+fn take_up(draft: &mut Draft<'_>) {
+    let mut charter = draft.charter();
+    if let Some(upgrade) = charter.upgrade.filter(|upgrade| upgrade.height <= draft.height()) {
+        (charter.protocol, charter.upgrade) = (upgrade.protocol, None);
+        draft.put_charter(charter);
+    }
+}
+
+/// Checks that this code knows the rules of the block after `base`.
+pub(super) fn check_protocol(base: &dyn Records) -> Result<(), BlockError> {
+    let (charter, height) = (base.charter(), base.tip().height.next());
+    let due = charter.upgrade.filter(|upgrade| upgrade.height <= height);
+    let protocol = due.map_or(charter.protocol, |upgrade| upgrade.protocol);
+    if protocol > PROTOCOL { Err(BlockError::Upgrade { protocol, height }) } else { Ok(()) }
 }
 
 /// The changes of a draft, with those of the state tree and of the history.
@@ -283,6 +313,7 @@ pub fn judge_knowing(
     known: impl FnMut(&TxId) -> bool,
 ) -> Result<Changes, BlockError> {
     let header = &block.header;
+    check_protocol(base)?;
     check_place(&base.tip(), header)?;
     check_proposer(rules, base, header)?;
     let txs = check_txs(block)?.check(rules, known);

@@ -6,10 +6,11 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
-    id::{AccountId, Height, NodeId, ObjectId, VoteKey},
+    id::{AccountId, Epoch, Height, ObjectId, VoteKey},
     ledger::{
         state::{
-            Account, Commitment, CommitmentId, Key, ObjectRecord, Provider, Record, Records, Running, Tip, Validator,
+            Account, Bonded, Charter, Commitment, CommitmentId, Infrastructure, Key, NameRecord, ObjectRecord,
+            Proposal, Provider, Record, Records, Running, Tip, Validator,
         },
         tree::Nodes,
     },
@@ -120,20 +121,51 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The provider, to change; `None` when there is none.
-    pub(super) fn provider_mut(&mut self, id: &NodeId) -> Option<&mut Provider> {
-        match self.record_mut(&Key::Provider(*id)) {
-            Some(Record::Provider(provider)) => Some(provider),
-            _ => None,
-        }
-    }
-
     /// The validator, to change; `None` when there is none.
     pub(super) fn validator_mut(&mut self, key: &VoteKey) -> Option<&mut Validator> {
         match self.record_mut(&Key::Validator(*key)) {
             Some(Record::Validator(validator)) => Some(validator),
             _ => None,
         }
+    }
+
+    /// Writes a provider.
+    pub(super) fn put_provider(&mut self, provider: Provider) {
+        self.put(Key::Provider(provider.node), Record::Provider(provider));
+    }
+
+    /// Writes a validator.
+    pub(super) fn put_validator(&mut self, validator: Validator) {
+        self.put(Key::Validator(validator.key), Record::Validator(validator));
+    }
+
+    /// Lists when a bond comes back.
+    pub(super) fn list_unbonding(&mut self, until: Epoch, bonded: Bonded) {
+        self.put(Key::Unbonding(until, bonded), Record::Mark);
+    }
+
+    /// Writes what an infrastructure keeps; nothing when it is nothing.
+    pub(super) fn put_infrastructure(&mut self, name: &str, infrastructure: Infrastructure) {
+        let key = Key::infrastructure(name);
+        match infrastructure.used {
+            0 => self.remove(key),
+            _ => self.put(key, Record::Infrastructure(infrastructure)),
+        }
+    }
+
+    /// Writes the charter.
+    pub(super) fn put_charter(&mut self, charter: Charter) {
+        self.put(Key::Charter, Record::Charter(charter));
+    }
+
+    /// Writes a proposal.
+    pub(super) fn put_proposal(&mut self, proposal: Proposal) {
+        self.put(Key::Proposal(proposal.number), Record::Proposal(proposal));
+    }
+
+    /// Writes a name.
+    pub(super) fn put_name(&mut self, owner: AccountId, name: [u8; 32], record: NameRecord) {
+        self.put(Key::Name(owner, name), Record::Name(record));
     }
 
     /// Writes a commitment, and lists it by its end and under its object.

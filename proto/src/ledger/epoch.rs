@@ -1,4 +1,4 @@
-//! What happens between blocks: epochs turn, and commitments end.
+//! What happens between blocks: epochs turn, commitments and proposals end, and bonds come back.
 //!
 //! An epoch's roster freezes from the state before the block that begins it; its beacon also takes that block's own
 //! signature. So whoever offers, prices or moves a provider does it before the chance is known that will draw with it.
@@ -26,13 +26,20 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<Candidat
     // Before anything ends, so that the roster is what the last block left.
     let roster = turned.then(|| roster(&draft.providers()));
     end_commitments(draft, epoch);
+    if turned {
+        action::expire(draft, epoch);
+    }
+    for (until, bonded) in draft.unbonding(epoch, limits::UNBONDINGS) {
+        action::pay_back(draft, until, bonded);
+    }
     roster
 }
 
-/// Drops the epoch whose draws have just become too old.
+/// Drops the epochs whose draws have become too old: one, or more when draws stay good for shorter than before.
 fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
-    if let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) {
-        draft.remove(Key::Epoch(Epoch(old)));
+    let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) else { return };
+    for (key, _) in draft.scan(&Key::Epoch(Epoch(0)), &Key::Epoch(Epoch(old)), limits::FORGOTTEN) {
+        draft.remove(key);
     }
 }
 

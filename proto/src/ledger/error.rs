@@ -3,7 +3,7 @@
 use crate::{
     id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId, VoteKey},
     limits,
-    params::Code,
+    params::{Code, ParamsError},
     placement::PlacementError,
 };
 
@@ -60,8 +60,8 @@ pub enum TxError {
         /// What there is.
         have: Amount,
     },
-    /// Transfer something.
-    #[error("a transfer of nothing")]
+    /// Give something.
+    #[error("an amount of nothing")]
     ZeroAmount,
     /// Give 1 to 8 addresses in libp2p's form, without the peer id.
     #[error(
@@ -265,6 +265,197 @@ pub enum TxError {
         /// Which extent.
         extent: u32,
     },
+    /// Draw again, or leave the slot missing: its infrastructure has too much already.
+    #[error(
+        "slot {index}: with it the infrastructure of {provider} would keep {share} % of all bytes, at most {limit} % \
+         are allowed"
+    )]
+    StoredShare {
+        /// Which slot.
+        index: usize,
+        /// Whom it names.
+        provider: NodeId,
+        /// The percent it would keep.
+        share: u8,
+        /// The most it may.
+        limit: u8,
+    },
+    /// Run the validator elsewhere, or bond less.
+    #[error("the validator's infrastructure would have {share} % of the votes, at most {limit} % are allowed")]
+    PowerShare {
+        /// The percent it would have.
+        share: u8,
+        /// The most it may.
+        limit: u8,
+    },
+    /// Have the vote key sign its consent for this owner, node and beacon key on this chain.
+    #[error("vote key {key} did not consent to this owner, node and beacon key")]
+    VoteConsent {
+        /// The key.
+        key: VoteKey,
+    },
+    /// Have the beacon key prove itself for this owner, node and vote key on this chain.
+    #[error("the beacon key did not prove itself for this owner, node and vote key")]
+    BeaconProof,
+    /// Use another; this one is a validator's.
+    #[error("this {what} is another validator's: each has its own")]
+    SeatTaken {
+        /// Which of the keys.
+        what: &'static str,
+    },
+    /// Wait until a validator leaves, or until the bonds of some that left are back.
+    #[error(
+        "{votes} validators vote already, or the bonds of {seats} are locked",
+        votes = limits::VALIDATORS, seats = limits::SEATS
+    )]
+    Seats,
+    /// Make another vote key.
+    #[error("validator {key} signed two things: its key was punished, and never votes again")]
+    Barred {
+        /// The key.
+        key: VoteKey,
+    },
+    /// Have a proposal admit it first.
+    #[error("vote key {key} was not admitted: this network decides by proposals who joins")]
+    KeyNotAdmitted {
+        /// The key.
+        key: VoteKey,
+    },
+    /// Have a proposal admit it first.
+    #[error("node {node} was not admitted: this network decides by proposals who registers")]
+    NodeNotAdmitted {
+        /// The node.
+        node: NodeId,
+    },
+    /// Name a validator that votes; of evidence, one whose bond is still locked.
+    #[error("{key} is no validator")]
+    NoValidator {
+        /// The key.
+        key: VoteKey,
+    },
+    /// Use the owner's account.
+    #[error("validator {key} is one of {owner}")]
+    OtherValidator {
+        /// The key.
+        key: VoteKey,
+        /// Whose it is.
+        owner: AccountId,
+    },
+    /// Have another validator join first.
+    #[error("{key} is the only validator: without it no block would ever be decided again")]
+    LastValidator {
+        /// The key.
+        key: VoteKey,
+    },
+    /// Wait for that epoch.
+    #[error("the bond is locked until epoch {until} begins")]
+    Unbonding {
+        /// The epoch.
+        until: Epoch,
+    },
+    /// Name a provider.
+    #[error("node {node} is no provider")]
+    NoProvider {
+        /// The node.
+        node: NodeId,
+    },
+    /// Nothing is left to do but to wait until it keeps nothing.
+    #[error("node {node} drains already")]
+    Draining {
+        /// The node.
+        node: NodeId,
+    },
+    /// Drain it first.
+    #[error("node {node} still takes columns: drain it first")]
+    NotDraining {
+        /// The node.
+        node: NodeId,
+    },
+    /// Wait until the node keeps nothing.
+    #[error("node {node} still keeps {used} bytes")]
+    StillKeeps {
+        /// The node.
+        node: NodeId,
+        /// Bytes of its slots.
+        used: u64,
+    },
+    /// Give two things that one key signed for one height and round, the lesser block first.
+    #[error("the two signed messages do not contradict each other, or stand in the wrong order")]
+    NoContradiction,
+    /// Give what was signed on this chain.
+    #[error("one of the two messages was not signed by the validator on this chain")]
+    EvidenceSignature,
+    /// There is nothing to be done about it: it is too old, or of no height yet.
+    #[error("nobody answers now for what was signed for height {height}")]
+    EvidenceHeight {
+        /// The height.
+        height: Height,
+    },
+    /// Ask those who have a vote.
+    #[error("this account has no vote in this network")]
+    NoVote,
+    /// Name a proposal that is open.
+    #[error("there is no open proposal {number}")]
+    NoProposal {
+        /// Its number.
+        number: u64,
+    },
+    /// Wait until one ends.
+    #[error(
+        "{open} proposals are open, {own} of them this account's: at most {max} and {each} are possible",
+        max = limits::PROPOSALS, each = limits::PROPOSALS_EACH
+    )]
+    ManyProposals {
+        /// All that are open.
+        open: usize,
+        /// This account's.
+        own: usize,
+    },
+    /// Join or register: nobody has to be admitted.
+    #[error("anyone may take part in this network: nobody is admitted or expelled")]
+    OpenNetwork,
+    /// Propose a table that the rules can work with.
+    #[error(transparent)]
+    Params(#[from] ParamsError),
+    /// Propose a table without this change.
+    #[error("a network can not change {name} any more")]
+    FixedParam {
+        /// What can not change.
+        name: &'static str,
+    },
+    /// Propose a later height: those who vote and those who update need their time.
+    #[error("height {height} is too soon for other rules: its epoch must be {earliest} or later")]
+    UpgradeTooSoon {
+        /// The height proposed.
+        height: Height,
+        /// The earliest epoch.
+        earliest: Epoch,
+    },
+    /// Propose a newer version.
+    #[error("version {current} of the rules is in force, {protocol} is older")]
+    Downgrade {
+        /// The version proposed.
+        protocol: u32,
+        /// The version in force.
+        current: u32,
+    },
+    /// Look the name up, and decide again.
+    #[error("the name has version {version}, not {given}")]
+    NameVersion {
+        /// What was given.
+        given: u64,
+        /// What it is; 0 when there is no such name.
+        version: u64,
+    },
+    /// Store the value as an object, and its link under the name.
+    #[error("a name's value has at most {max} bytes, this has {len}", max = limits::NAME_VALUE)]
+    NameValue {
+        /// Its bytes.
+        len: usize,
+    },
+    /// Name one that exists.
+    #[error("there is no such name to remove")]
+    NoName,
 }
 
 impl TxError {

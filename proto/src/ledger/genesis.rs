@@ -13,16 +13,15 @@ use crate::{
     codec,
     id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey},
     ledger::{
-        action::{check_offer, check_seat},
+        action::{check_bond, check_offer, check_power_shares, check_seat},
         apply::seal,
         draft::Draft,
         epoch,
         error::TxError,
         history::Peaks,
-        rules,
         state::{
-            Changes, Domain, EpochRecord, Key, Provider, ProviderStatus, Record, Records, Running, Tip, Validator,
-            ValidatorStatus,
+            Changes, Charter, Domain, EpochRecord, Key, Membership, Provider, ProviderStatus, Record, Records, Running,
+            Tip, Validator, ValidatorStatus,
         },
         tree::Nodes,
         vote::ValidatorSet,
@@ -30,6 +29,9 @@ use crate::{
     limits,
     params::{FILE_NUMBER_MAX, Params, ParamsError},
 };
+
+/// The version of the rules that every network begins with.
+const FIRST_PROTOCOL: u32 = 1;
 
 /// An account that begins with money.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -90,6 +92,9 @@ pub struct Genesis {
     /// Multiaddrs with `/p2p/` of nodes to begin with. Not part of the chain's id.
     #[serde(default)]
     pub bootstrap: Vec<String>,
+    /// Who may take part, and who decides.
+    #[serde(default)]
+    pub membership: Membership,
     /// Its parameter table.
     #[serde(default)]
     pub params: Params,
@@ -113,6 +118,12 @@ pub enum GenesisError {
     /// Change the parameter it names.
     #[error(transparent)]
     Params(#[from] ParamsError),
+    /// Name a council.
+    #[error("a council has 1 to {max} accounts, the genesis names {have}", max = limits::COUNCIL)]
+    Council {
+        /// How many it names.
+        have: usize,
+    },
     /// Write a smaller number.
     #[error("{name} is {value}, at most {FILE_NUMBER_MAX} is possible")]
     TooLarge {
@@ -160,8 +171,8 @@ pub enum GenesisError {
 impl Genesis {
     /// The chain's id: the hash over everything but `bootstrap`.
     pub fn id(&self) -> ChainId {
-        let Self { name, time_ms, bootstrap: _, params, accounts, validators, providers } = self;
-        blake3::hash(&codec::encode(&(name, time_ms, params, accounts, validators, providers))).into()
+        let Self { name, time_ms, bootstrap: _, membership, params, accounts, validators, providers } = self;
+        blake3::hash(&codec::encode(&(name, time_ms, membership, params, accounts, validators, providers))).into()
     }
 
     /// Checks that a network can begin like this.
@@ -174,6 +185,12 @@ impl Genesis {
         }
         at_most("time_ms", self.time_ms)?;
         self.params.validate()?;
+        match &self.membership {
+            Membership::Hybrid { council } if council.is_empty() || council.len() > limits::COUNCIL => {
+                return Err(GenesisError::Council { have: council.len() });
+            }
+            _ => {}
+        }
         self.validate_validators()?;
         let mut seen = BTreeSet::new();
         if let Some(twice) = self.accounts.iter().find(|account| !seen.insert(account.account)) {
@@ -195,11 +212,13 @@ impl Genesis {
             if !is_new {
                 return Err(GenesisError::ValidatorTwice(key));
             }
-            at_most("validator bond", validator.bond.0)?;
-            check_seat(&self.params, &self.validator(validator))
+            let validator = self.validator(validator);
+            check_seat(&validator)
+                .and_then(|()| check_bond(&self.params, &validator))
                 .map_err(|error| GenesisError::Validator { key, error })?;
         }
-        Ok(())
+        let all: Vec<Validator> = self.validators.iter().map(|validator| self.validator(validator)).collect();
+        check_power_shares(&self.params, &all).map_err(|(key, error)| GenesisError::Validator { key, error })
     }
 
     fn validate_providers(&self) -> Result<(), GenesisError> {
@@ -224,13 +243,14 @@ impl Genesis {
 
     fn bonded(&self) -> Option<Amount> {
         let count = u64::try_from(self.providers.len()).ok()?;
-        let providers = self.params.provider_bond.0.checked_mul(count).map(Amount)?;
+        let providers = self.params.bonds.provider.0.checked_mul(count).map(Amount)?;
         self.validators.iter().try_fold(providers, |sum, validator| sum.plus(validator.bond))
     }
 
     /// Who decides the first blocks.
     pub fn validator_set(&self) -> ValidatorSet {
-        ValidatorSet::new(self.validators.iter().map(|validator| (validator.key, rules::power(validator.bond))))
+        let power = |validator: &GenesisValidator| self.membership.power(validator.bond);
+        ValidatorSet::new(self.validators.iter().map(|validator| (validator.key, power(validator))))
     }
 
     /// The state that the network begins with, at height 0.
@@ -242,14 +262,18 @@ impl Genesis {
         let empty = Nothing(self.tip(&chain));
         let mut draft = Draft::new(&empty);
         draft.put(Key::Params, Record::Params(self.params.clone()));
+        let membership = self.membership.clone();
+        draft.put_charter(Charter { membership, protocol: FIRST_PROTOCOL, upgrade: None, proposals: 0 });
         for entry in &self.accounts {
             draft.account_mut(&entry.account).balance = entry.balance;
         }
         for provider in &self.providers {
-            draft.put(Key::Provider(provider.node), Record::Provider(self.provider(provider)));
+            draft.put_provider(self.provider(provider));
+            admit(&mut draft, &self.membership, Key::AdmittedProvider(provider.node));
         }
         for validator in &self.validators {
-            draft.put(Key::Validator(validator.key), Record::Validator(self.validator(validator)));
+            draft.put_validator(self.validator(validator));
+            admit(&mut draft, &self.membership, Key::AdmittedValidator(validator.key));
         }
         let (epoch, roster) = (Epoch(0), epoch::roster(&draft.providers()));
         let beacon = epoch::beacon(&chain, &[], epoch);
@@ -268,6 +292,7 @@ impl Genesis {
             bonded: self.bonded().expect(valid),
             escrowed: Amount::ZERO,
             burnt: Amount::ZERO,
+            stored: 0,
         };
         Tip { height: Height(0), block: BlockId::new(*chain.bytes()), state: [0; 32], running }
     }
@@ -282,7 +307,7 @@ impl Genesis {
             beacon_key,
             domain,
             bond,
-            power: rules::power(bond),
+            power: self.membership.power(bond),
             status: ValidatorStatus::Active,
             missed: 0,
             skipped_until: Height(0),
@@ -298,9 +323,16 @@ impl Genesis {
             price: provider.price,
             capacity: provider.capacity,
             used: 0,
-            bond: self.params.provider_bond,
+            bond: self.params.bonds.provider,
             status: ProviderStatus::Active,
         }
+    }
+}
+
+/// Whoever founds a network that not everyone may join, may leave it and come again.
+fn admit(draft: &mut Draft<'_>, membership: &Membership, key: Key) {
+    if !membership.is_open() {
+        draft.put(key, Record::Mark);
     }
 }
 

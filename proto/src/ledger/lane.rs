@@ -18,8 +18,20 @@ pub enum Lane {
 /// The lane of what this action does.
 pub const fn lane(action: &Action) -> Lane {
     match action {
-        Action::Transfer(_) | Action::Register(_) | Action::Commit(_) | Action::Extend(_) | Action::Release(_) => {
-            Lane::Ordinary
-        }
+        Action::Evidence(_) => Lane::Proof,
+        Action::Transfer(_)
+        | Action::Register(_)
+        | Action::Commit(_)
+        | Action::Extend(_)
+        | Action::Release(_)
+        | Action::Join(_)
+        | Action::Bond(_)
+        | Action::Leave(_)
+        | Action::Drain(_)
+        | Action::Withdraw(_)
+        | Action::Propose(_)
+        | Action::Vote(_)
+        | Action::SetName(_)
+        | Action::Anchor(_) => Lane::Ordinary,
     }
 }

@@ -20,7 +20,7 @@ pub struct Memory {
 pub struct Sums {
     /// In accounts.
     pub balances: u128,
-    /// Locked by providers and validators.
+    /// Locked by providers and validators, and for proposals and names.
     pub bonds: u128,
     /// Locked in commitments.
     pub escrow: u128,
@@ -56,6 +56,8 @@ impl Memory {
                 Record::Account(account) => sums.balances += u128::from(account.balance.0),
                 Record::Provider(provider) => sums.bonds += u128::from(provider.bond.0),
                 Record::Validator(validator) => sums.bonds += u128::from(validator.bond.0),
+                Record::Proposal(proposal) => sums.bonds += u128::from(proposal.deposit.0),
+                Record::Name(name) => sums.bonds += u128::from(name.deposit.0),
                 Record::Commitment(commitment) => sums.escrow += u128::from(commitment.escrow.0),
                 _ => {}
             }

@@ -12,6 +12,7 @@ mod epoch;
 mod error;
 mod genesis;
 pub mod history;
+mod inclusion;
 pub mod lane;
 mod memory;
 mod money;
@@ -32,7 +33,7 @@ pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, Genesi
 pub use memory::{Memory, Sums};
 pub use propose::{Proposal, Proposer, propose};
 pub use rotation::Rotation;
-pub use rules::{Rules, fee, power, price_per_epoch};
+pub use rules::{PROTOCOL, Rules, fee, power, price_per_epoch};
 pub use turns::rotation;
 
 #[cfg(test)]

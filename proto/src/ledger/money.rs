@@ -15,7 +15,7 @@ use crate::{
 /// Where money can be, if not in an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pool {
-    /// Locked by a provider.
+    /// Locked by a provider or a validator, or for a proposal or a name.
     Bonds,
     /// Locked in a commitment.
     Escrow,
@@ -53,6 +53,13 @@ pub(super) fn pay(draft: &mut Draft<'_>, from: &AccountId, to: &AccountId, amoun
     debit(draft, from, amount)?;
     credit(draft, to, amount);
     Ok(())
+}
+
+/// Destroys `amount` of what is locked in bonds.
+pub(super) fn burn_bond(draft: &mut Draft<'_>, amount: Amount) {
+    let running = draft.running_mut();
+    running.bonded = running.bonded.minus(amount).expect("money is conserved: a record's money is in its pool");
+    running.burnt = running.burnt.plus(amount).expect("money is conserved: a pool is at most what was minted");
 }
 
 fn debit(draft: &mut Draft<'_>, from: &AccountId, amount: Amount) -> Result<(), TxError> {

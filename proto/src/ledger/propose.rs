@@ -6,7 +6,7 @@ use crate::{
     beacon::BeaconSecret,
     id::{TxId, VoteKey},
     ledger::{
-        apply::{Execution, Outcome},
+        apply::{BlockError, Execution, Outcome, check_protocol},
         checked::CheckedTx,
         error::TxError,
         rules::Rules,
@@ -42,7 +42,16 @@ pub struct Proposal {
 
 /// Makes the next block of `txs`, in their order, as far as it has room. The block's time is the proposer's, or just
 /// after the last block's when its clock stands behind that.
-pub fn propose(rules: &Rules, base: &dyn Records, txs: &[Arc<CheckedTx>], proposer: &Proposer<'_>) -> Proposal {
+///
+/// # Errors
+/// [`BlockError::Upgrade`] when this program does not know the rules of the next block.
+pub fn propose(
+    rules: &Rules,
+    base: &dyn Records,
+    txs: &[Arc<CheckedTx>],
+    proposer: &Proposer<'_>,
+) -> Result<Proposal, BlockError> {
+    check_protocol(base)?;
     let (tip, round) = (base.tip(), proposer.round);
     let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
     let mut execution = Execution::new(rules, base, time_ms, round);
@@ -66,7 +75,7 @@ pub fn propose(rules: &Rules, base: &dyn Records, txs: &[Arc<CheckedTx>], propos
     };
     changes.tip.block = header.id();
     let txs = applied.into_iter().map(|tx| tx.tx().clone()).collect();
-    Proposal { block: Block { header, txs }, changes, rejected }
+    Ok(Proposal { block: Block { header, txs }, changes, rejected })
 }
 
 /// Applies what has room: the applied and the refused. The first without room ends it, so that nobody is overtaken by

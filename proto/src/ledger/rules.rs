@@ -11,6 +11,9 @@ use crate::{
 /// Bytes of one GiB.
 const GIB: u128 = 1 << 30;
 
+/// The newest version of the rules that this code knows. It knows all before it.
+pub const PROTOCOL: u32 = 1;
+
 /// The constants of one chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
@@ -56,6 +59,19 @@ impl Rules {
 /// The voting power of a bond: its whole obols.
 pub fn power(bond: Amount) -> u64 {
     bond.0 / Amount::OBOL.0
+}
+
+/// The most percent of something that one infrastructure may have, where `most` is aimed at and this many share it:
+/// with few of them, an even share is more.
+pub(super) fn share_limit(most: u8, infrastructures: usize) -> u8 {
+    let even = 100_usize.div_ceil(infrastructures.max(1));
+    most.max(u8::try_from(even).expect("at most 100"))
+}
+
+/// How many whole percent of `all` a `part` is.
+pub(super) fn percent(part: u128, all: u128) -> u8 {
+    let percent = part.saturating_mul(100).checked_div(all).unwrap_or(0);
+    u8::try_from(percent).unwrap_or(u8::MAX)
 }
 
 /// The least fee of a transaction with this body; its own `fee` field does not matter.

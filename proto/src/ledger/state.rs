@@ -16,9 +16,11 @@ use crate::{
 };
 
 mod key;
+mod membership;
 mod records;
 
-pub use key::{KEY_MAX, Key};
+pub use key::{Bonded, KEY_MAX, Key};
+pub use membership::{Change, Charter, Membership, Proposal, ProposalOutcome, Upgrade};
 pub use records::{Record, Records, Running, Tip};
 
 /// An account's money and the number of its next transaction.
@@ -59,8 +61,11 @@ pub enum ProviderStatus {
     Draining,
     /// Missed its proofs: takes nothing new.
     Suspended,
-    /// Gone.
-    Exited,
+    /// Gone: what is left is its bond, which comes back when the epoch `until` begins.
+    Exited {
+        /// That epoch.
+        until: Epoch,
+    },
 }
 
 /// A registered, bonded identity that keeps columns.
@@ -176,10 +181,19 @@ impl Commitment {
 pub enum ValidatorStatus {
     /// Votes.
     Active,
-    /// Has left by itself, and may come again.
-    Left,
-    /// Was caught signing two things: its key never votes again.
-    Removed,
+    /// Was caught signing two things when nobody else voted. It votes on, as a chain without voters would never go on
+    /// again; it is slashed no more, and once it leaves, its key never votes again.
+    Condemned,
+    /// Has left by itself; its bond comes back when the epoch `until` begins, and then it may come again.
+    Left {
+        /// That epoch.
+        until: Epoch,
+    },
+    /// Was caught signing two things: its key never votes again, and what is left of its bond comes back.
+    Removed {
+        /// When: as that epoch begins.
+        until: Epoch,
+    },
 }
 
 /// A validator: who proposes blocks and votes on them.
@@ -212,8 +226,31 @@ pub struct Validator {
 impl Validator {
     /// Its share of the votes now.
     pub fn voting_power(&self) -> u64 {
-        if self.status == ValidatorStatus::Active { self.power } else { 0 }
+        if self.votes() { self.power } else { 0 }
     }
+
+    /// Whether it votes.
+    pub const fn votes(&self) -> bool {
+        matches!(self.status, ValidatorStatus::Active | ValidatorStatus::Condemned)
+    }
+}
+
+/// What the providers of one infrastructure keep together, as long as it is anything.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Infrastructure {
+    /// Bytes of their live slots.
+    pub used: u128,
+}
+
+/// A cell of an account's: what it points to can be changed, but only by who knows the version it has.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct NameRecord {
+    /// What it points to: at most [`crate::limits::NAME_VALUE`] bytes.
+    pub value: Vec<u8>,
+    /// Of which of its owner's transactions it is, counted from 1: the nonce and one. None comes again.
+    pub version: u64,
+    /// Money locked as long as it is there.
+    pub deposit: Amount,
 }
 
 /// One provider as the draws of an epoch see it: frozen when the epoch began, so that client and chain draw alike.

@@ -3,14 +3,19 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    beacon::BeaconSignature,
+    beacon::{BeaconKey, BeaconSignature},
     codec,
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
-    ledger::{state::Domain, vote::Certificate},
+    ledger::{
+        state::{Change, Domain},
+        vote::{Certificate, SignedProposal, SignedVote},
+    },
     params::Code,
     placement::Draw,
     sign::{BadSignature, Keypair, Purpose, Signature, verify},
 };
+
+pub use super::inclusion::{TxProof, tx_proof, tx_root};
 
 /// What a transaction does.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -25,6 +30,26 @@ pub enum Action {
     Extend(Extend),
     /// Ends a commitment early; the unused escrow comes back.
     Release(Release),
+    /// Makes a vote key a validator's.
+    Join(Join),
+    /// Adds to a validator's bond.
+    Bond(Bond),
+    /// Ends a validator; its bond comes back later.
+    Leave(Leave),
+    /// Has a provider take nothing new.
+    Drain(Drain),
+    /// Ends a drained provider; its bond comes back later.
+    Withdraw(Withdraw),
+    /// Shows that a validator signed two things.
+    Evidence(Evidence),
+    /// Proposes a change of the network.
+    Propose(Propose),
+    /// Votes on a proposal.
+    Vote(Ballot),
+    /// Sets or removes a name of the sender's.
+    SetName(SetName),
+    /// Says a hash: that it was known by then, the transaction in its block proves.
+    Anchor(Anchor),
 }
 
 /// Pays `amount` to `to`.
@@ -116,6 +141,141 @@ pub struct Release {
     pub extent: u32,
 }
 
+/// Makes `key` a validator's, owned by the sender. All three keys must agree to it: by signatures over [`Seat`].
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Join {
+    /// What its votes will be signed with.
+    pub key: VoteKey,
+    /// Its node.
+    pub node: NodeId,
+    /// Where the node is reached: 1 to [`crate::limits::ADDRESSES`].
+    pub addresses: Vec<String>,
+    /// Its BLS key.
+    pub beacon_key: BeaconKey,
+    /// Money to lock.
+    pub bond: Amount,
+    /// What it fails together with.
+    pub domain: Domain,
+    /// The node's signature, for [`Purpose::Seat`].
+    pub consent: Signature,
+    /// The vote key's signature, for [`Purpose::Seat`].
+    pub vote_consent: Signature,
+    /// The beacon key's proof ([`Seat::statement`]): a key made up from others' keys has no secret.
+    pub beacon_proof: BeaconSignature,
+}
+
+/// What the keys of a validator agree to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Seat {
+    /// The account that will own it.
+    pub owner: AccountId,
+    /// Its vote key.
+    pub key: VoteKey,
+    /// Its node.
+    pub node: NodeId,
+    /// Its beacon key.
+    pub beacon_key: BeaconKey,
+}
+
+impl Seat {
+    /// What the beacon key proves itself with.
+    pub fn statement(&self, chain: &ChainId) -> Vec<u8> {
+        [chain.bytes().as_slice(), &codec::encode(self)].concat()
+    }
+}
+
+/// Adds to the bond of the sender's validator.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Bond {
+    /// The validator.
+    pub key: VoteKey,
+    /// How much; not zero.
+    pub amount: Amount,
+}
+
+/// Has the sender's validator vote no more, from the next block on.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Leave {
+    /// The validator.
+    pub key: VoteKey,
+}
+
+/// Has the sender's provider take nothing new, for good.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Drain {
+    /// The provider's node.
+    pub node: NodeId,
+}
+
+/// Ends the sender's provider, which drains and keeps nothing any more.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Withdraw {
+    /// The provider's node.
+    pub node: NodeId,
+}
+
+/// Two things that one validator signed for one height and round, but different blocks. The one with the lesser block
+/// stands first; none is less than any.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum Evidence {
+    /// Two votes of one kind.
+    Votes(SignedVote, SignedVote),
+    /// Two proposals.
+    Proposals(SignedProposal, SignedProposal),
+}
+
+impl Evidence {
+    /// Who signed, if it is true.
+    pub const fn accused(&self) -> VoteKey {
+        match self {
+            Self::Votes(first, _) => first.voter,
+            Self::Proposals(first, _) => first.proposer,
+        }
+    }
+
+    /// For which height.
+    pub const fn height(&self) -> Height {
+        match self {
+            Self::Votes(first, _) => first.vote.height,
+            Self::Proposals(first, _) => first.proposal.height,
+        }
+    }
+}
+
+/// Proposes a change, for those to vote on who have a vote.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Propose {
+    /// What would change.
+    pub change: Change,
+}
+
+/// A vote on a proposal; it may be changed as long as the proposal is open.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Ballot {
+    /// The proposal's number.
+    pub proposal: u64,
+    /// Whether it should be carried out.
+    pub yes: bool,
+}
+
+/// Sets or removes a name of the sender's, if it still is as the sender knows it.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SetName {
+    /// The name: a hash, as what people call things is nobody else's business.
+    pub name: [u8; 32],
+    /// The version that it has; 0 when there is none.
+    pub version: u64,
+    /// Its new value, at most [`crate::limits::NAME_VALUE`] bytes; `None` removes it.
+    pub value: Option<Vec<u8>>,
+}
+
+/// Says a hash. Nothing is kept: [`TxProof`] shows that it was said in a block.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Anchor {
+    /// The hash.
+    pub hash: [u8; 32],
+}
+
 /// What a provider signs once it has the whole column, hashed and synced, and the manifest that lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Receipt {
@@ -191,7 +351,7 @@ pub struct Header {
     pub parent: BlockId,
     /// Milliseconds of Unix time; later than the parent's.
     pub time_ms: u64,
-    /// Hash over the ids of its transactions: [`tx_root`].
+    /// Root of the tree over the ids of its transactions: [`tx_root`].
     pub txs: [u8; 32],
     /// Root of the state tree after the block ([`crate::ledger::tree`]).
     pub state: [u8; 32],
@@ -212,15 +372,6 @@ impl Header {
     pub fn id(&self) -> BlockId {
         blake3::hash(&codec::encode(self)).into()
     }
-}
-
-/// The hash over transaction ids, in block order.
-pub fn tx_root(ids: &[TxId]) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("ostrakon tx root 1");
-    for id in ids {
-        hasher.update(id.bytes());
-    }
-    hasher.finalize().into()
 }
 
 /// A header with its transactions.

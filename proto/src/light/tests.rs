@@ -360,6 +360,7 @@ fn genesis_is_where_trust_begins() {
         name: "light".to_owned(),
         time_ms: 5,
         bootstrap: Vec::new(),
+        membership: crate::ledger::state::Membership::Permissionless,
         params: crate::params::Params::default(),
         accounts: Vec::new(),
         validators: Vec::new(),

@@ -25,7 +25,11 @@ use ostrakon_node::{
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Height, NodeId},
-    ledger::{Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, vote::ValidatorKeys},
+    ledger::{
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator,
+        state::{Domain, Membership},
+        vote::ValidatorKeys,
+    },
     params::Params,
     sign::Keypair,
 };
@@ -334,6 +338,7 @@ fn genesis(keys: &[Keypair], validator: &[u8; 32], scale: Scale, seed: u64) -> G
         name: format!("world {seed}"),
         time_ms: BEGIN_MS - 1,
         bootstrap: vec![],
+        membership: Membership::default(),
         params: Params { epoch_blocks: 4, ..Params::default() },
         accounts: (0..scale.users).map(account).collect(),
         validators: vec![GenesisValidator {
@@ -342,7 +347,7 @@ fn genesis(keys: &[Keypair], validator: &[u8; 32], scale: Scale, seed: u64) -> G
             node: keys[0].public(),
             addresses: vec!["/memory/1".to_owned()],
             beacon_key: validator.beacon.public(),
-            bond: Params::default().validator_bond,
+            bond: Params::default().bonds.validator,
             domain: domain(0),
         }],
         providers: keys.iter().enumerate().map(provider).collect(),

@@ -5,8 +5,12 @@ use std::path::{Path, PathBuf};
 
 use ostrakon_proto::{
     id::{Amount, NodeId},
-    ledger::{Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, vote::ValidatorKeys},
-    params::Params,
+    ledger::{
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator,
+        state::{Domain, Membership},
+        vote::ValidatorKeys,
+    },
+    params::{Bonds, Governance, Params},
     sign::Keypair,
 };
 use serde::{Deserialize, Serialize};
@@ -15,6 +19,8 @@ use serde::{Deserialize, Serialize};
 const CAPACITY: u64 = 1 << 40;
 /// What the profile's account begins with, in obols.
 const PLENTY: u64 = 1_000_000_000;
+/// What each node's account begins with, in obols: enough for fees.
+const POCKET: u64 = 1_000;
 /// Price of one GiB for one epoch.
 const PRICE: Amount = Amount(1_000);
 
@@ -108,16 +114,24 @@ impl Plan {
         Self { account: Keypair::from_seed(&random()), nodes }
     }
 
+    /// The profile's account, and one of each node: what a node has to say to the ledger costs a fee.
+    fn accounts(&self) -> Vec<GenesisAccount> {
+        let begin = |key: &Keypair, obols| GenesisAccount {
+            account: key.public(),
+            balance: Amount::obols(obols).expect("a constant that fits"),
+        };
+        let nodes = self.nodes.iter().map(|node| begin(&node.key, POCKET));
+        [begin(&self.account, PLENTY)].into_iter().chain(nodes).collect()
+    }
+
     /// The genesis that makes it one network.
     pub(crate) fn genesis(&self, name: &str, time_ms: u64) -> Genesis {
         Genesis {
             name: name.to_owned(),
             time_ms,
+            membership: Membership::Permissionless,
             params: params(),
-            accounts: vec![GenesisAccount {
-                account: self.account.public(),
-                balance: Amount::obols(PLENTY).expect("a constant that fits"),
-            }],
+            accounts: self.accounts(),
             validators: self.nodes.iter().filter_map(validator).collect(),
             providers: self.nodes.iter().map(provider).collect(),
             bootstrap: self.nodes.iter().map(|node| node.entry.dial()).collect(),
@@ -126,9 +140,18 @@ impl Plan {
 }
 
 /// Epochs of ten seconds, so that terms end while one watches; draws good for an hour, longer than any upload here
-/// takes, and trash kept as long, as the rules want it; and no least number of domains, for all are on one machine.
+/// takes, and trash kept as long, as the rules want it; bonds back after five minutes, and ten to vote; and no least
+/// number of domains and no share of an infrastructure, for all are on one machine.
 pub(crate) fn params() -> Params {
-    Params { epoch_blocks: 20, draw_epochs: 360, min_domains: 1, trash_epochs: 360, ..Params::default() }
+    Params {
+        epoch_blocks: 20,
+        draw_epochs: 360,
+        min_domains: 1,
+        trash_epochs: 360,
+        bonds: Bonds { unbonding_epochs: 30, ..Bonds::default() },
+        governance: Governance { proposal_epochs: 60, max_power_share: 100, max_stored_share: 100 },
+        ..Params::default()
+    }
 }
 
 /// What `node.toml` says; the rest are the node's defaults.
@@ -162,7 +185,7 @@ fn validator(node: &PlannedNode) -> Option<GenesisValidator> {
         node: node.entry.provider,
         addresses: vec![node.entry.address()],
         beacon_key: keys.beacon.public(),
-        bond: Params::default().validator_bond,
+        bond: Params::default().bonds.validator,
         domain: node.entry.domain.clone(),
     })
 }

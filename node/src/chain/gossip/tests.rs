@@ -70,7 +70,7 @@ impl Net {
             let (peers, inbound) = world.net.join(node_id(number));
             let peers = Arc::new(Counting { peers, sent: Arc::clone(&sent) });
             let (ledger, workers) = (Arc::new(MemoryLedger::new(&world.genesis)), Workers::inline());
-            let parts = ChainParts { rules: rules.clone(), ledger, workers: workers.clone(), peers };
+            let parts = ChainParts { id: rules.chain, ledger, workers: workers.clone(), peers };
             let chain = Chain::open(parts).await;
             let serving = ServeParts {
                 keypair: node_key(number),

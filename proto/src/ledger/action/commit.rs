@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     id::{Amount, Epoch, NodeId},
     ledger::{
-        action::Step,
+        action::{Step, room},
         error::TxError,
         rules::price_per_epoch,
         state::{Candidate, Commitment, Domain, EpochRecord, ProviderStatus, Records, Slot, SlotState},
@@ -24,12 +24,16 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::ledger) struct Roster {
     record: EpochRecord,
+    /// How many infrastructures have room.
+    infrastructures: usize,
     caps: BTreeMap<Code, Result<Caps, PlacementError>>,
 }
 
 impl Roster {
-    pub(in crate::ledger) const fn new(record: EpochRecord) -> Self {
-        Self { record, caps: BTreeMap::new() }
+    pub(in crate::ledger) fn new(record: EpochRecord) -> Self {
+        let infrastructures: BTreeSet<&str> =
+            record.roster.iter().map(|candidate| candidate.domain.infrastructure.as_str()).collect();
+        Self { infrastructures: infrastructures.len(), record, caps: BTreeMap::new() }
     }
 
     /// Counts the caps of `code`, if they are not counted yet.
@@ -87,9 +91,11 @@ pub(super) fn apply(step: &mut Step<'_, '_>, commit: &Commit) -> Result<(), TxEr
         return Err(TxError::ManyOwners { object: commit.object });
     }
     let rosters = step.rosters;
-    let holders = holders(step, commit, drawable(step, commit, rosters)?)?;
+    let roster = drawable(step, commit, rosters)?;
+    let holders = holders(step, commit, roster)?;
     check_receipts(step, commit)?;
     take_room(step, commit, &holders)?;
+    room::check_shares(step, commit, &holders, roster.infrastructures)?;
     let price = price(commit, &holders);
     let escrow = step.lock_escrow(price, start, commit.end)?;
     step.draft.put_commitment(Commitment {
@@ -170,7 +176,7 @@ fn take_room(step: &mut Step<'_, '_>, commit: &Commit, holders: &[&Candidate]) -
         if slot.receipt.is_none() {
             continue;
         }
-        let provider = step.draft.provider_mut(&slot.provider);
+        let provider = step.draft.provider(&slot.provider);
         let takes =
             provider.filter(|provider| provider.status == ProviderStatus::Active && provider.domain == holder.domain);
         let provider = takes.ok_or(TxError::ProviderGone { index, provider: slot.provider })?;
@@ -178,7 +184,7 @@ fn take_room(step: &mut Step<'_, '_>, commit: &Commit, holders: &[&Candidate]) -
         if free < commit.column_len {
             return Err(TxError::ProviderFull { index, provider: slot.provider, free });
         }
-        provider.used += commit.column_len;
+        room::take(step.draft, provider, commit.column_len);
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! What transactions do: one file each, with the checks of its form (no state needed) and its rules.
+//! What transactions do: one file for each kind, with the checks of its form (no state needed) and its rules.
 
 use std::collections::BTreeMap;
 
@@ -9,22 +9,29 @@ use crate::{
         error::TxError,
         money::{self, Pool},
         rules::Rules,
-        state::{CommitmentId, Records},
+        state::{CommitmentId, Key, Records},
         tx::{Action, TxBody},
     },
 };
 
 mod commit;
+mod evidence;
+mod exit;
 mod extend;
+mod govern;
+mod name;
 mod register;
 mod release;
+mod room;
 mod seat;
 mod transfer;
 
 pub(super) use commit::Roster;
+pub(super) use exit::pay_back;
+pub(super) use govern::expire;
 pub(super) use register::check_offer;
 pub(super) use release::close;
-pub(super) use seat::check_seat;
+pub(super) use seat::{check_bond, check_power_shares, check_seat};
 
 /// One transaction at work, after its fee is paid: what it may read, and the draft it changes.
 pub(super) struct Step<'a, 'd> {
@@ -35,13 +42,24 @@ pub(super) struct Step<'a, 'd> {
     pub(super) nonce: u64,
 }
 
-/// Checks what needs no state.
+/// Checks what needs no state, not even the parameters: the verdict holds for ever.
 pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
     match &body.action {
         Action::Transfer(transfer) => transfer::form(transfer),
         Action::Register(register) => register::form(rules, body.account, register),
         Action::Commit(commit) => commit::form(commit),
-        Action::Extend(_) | Action::Release(_) => Ok(()),
+        Action::Join(join) => seat::form(rules, body.account, join),
+        Action::Bond(bond) => seat::form_bond(bond),
+        Action::Evidence(evidence) => evidence::form(rules, evidence),
+        Action::Propose(propose) => govern::form(propose),
+        Action::SetName(set) => name::form(set),
+        Action::Extend(_)
+        | Action::Release(_)
+        | Action::Leave(_)
+        | Action::Drain(_)
+        | Action::Withdraw(_)
+        | Action::Vote(_)
+        | Action::Anchor(_) => Ok(()),
     }
 }
 
@@ -53,6 +71,17 @@ pub(super) fn apply(step: &mut Step<'_, '_>, action: &Action) -> Result<(), TxEr
         Action::Commit(commit) => commit::apply(step, commit),
         Action::Extend(extend) => extend::apply(step, extend),
         Action::Release(release) => release::apply(step, release),
+        Action::Join(join) => seat::join(step, join),
+        Action::Bond(bond) => seat::bond(step, bond),
+        Action::Leave(leave) => seat::leave(step, leave),
+        Action::Drain(drain) => exit::drain(step, drain),
+        Action::Withdraw(withdraw) => exit::withdraw(step, withdraw),
+        Action::Evidence(evidence) => evidence::apply(step, evidence),
+        Action::Propose(propose) => govern::propose(step, propose),
+        Action::Vote(ballot) => govern::vote(step, ballot),
+        Action::SetName(set) => name::apply(step, set),
+        // What it says stands in the block; the state has nothing to keep.
+        Action::Anchor(_) => Ok(()),
     }
 }
 
@@ -60,6 +89,16 @@ impl Step<'_, '_> {
     /// The block's epoch.
     fn epoch(&self) -> Epoch {
         self.draft.running().epoch
+    }
+
+    /// Whether everyone may take part, or this key says that its bearer may.
+    fn admits(&self, key: Key) -> bool {
+        self.draft.charter().membership.is_open() || self.draft.get(&key).is_some()
+    }
+
+    /// The epoch in which a bond comes back that is given up now.
+    fn unbonded(&self) -> Epoch {
+        self.epoch().after(self.rules.params.bonds.unbonding_epochs)
     }
 
     /// Checks that a term may end at `end`, which must be later than `after`.

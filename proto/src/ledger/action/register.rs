@@ -10,7 +10,7 @@ use crate::{
         error::TxError,
         money::{self, Pool},
         rules::Rules,
-        state::{Domain, Key, Provider, ProviderStatus, Record, Records},
+        state::{Domain, Key, Provider, ProviderStatus, Records},
         tx::{Consent, Register},
     },
     limits,
@@ -59,28 +59,30 @@ fn is_name(text: &str) -> bool {
 
 pub(super) fn apply(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
     match step.draft.provider(&register.node) {
+        Some(Provider { status: ProviderStatus::Exited { until }, .. }) => Err(TxError::Unbonding { until }),
         Some(provider) => update(step, provider, register),
         None => found(step, register),
     }
 }
 
 fn found(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
-    let bond = step.rules.params.provider_bond;
+    let node = register.node;
+    if !step.admits(Key::AdmittedProvider(node)) {
+        return Err(TxError::NodeNotAdmitted { node });
+    }
+    let bond = step.rules.params.bonds.provider;
     money::lock(step.draft, &step.account, bond, Pool::Bonds)?;
-    step.draft.put(
-        Key::Provider(register.node),
-        Record::Provider(Provider {
-            owner: step.account,
-            node: register.node,
-            addresses: register.addresses.clone(),
-            domain: register.domain.clone(),
-            price: register.price,
-            capacity: register.capacity,
-            used: 0,
-            bond,
-            status: ProviderStatus::Active,
-        }),
-    );
+    step.draft.put_provider(Provider {
+        owner: step.account,
+        node,
+        addresses: register.addresses.clone(),
+        domain: register.domain.clone(),
+        price: register.price,
+        capacity: register.capacity,
+        used: 0,
+        bond,
+        status: ProviderStatus::Active,
+    });
     Ok(())
 }
 
@@ -95,15 +97,12 @@ fn update(step: &mut Step<'_, '_>, provider: Provider, register: &Register) -> R
     if register.domain != provider.domain && used > 0 {
         return Err(TxError::DomainInUse { used });
     }
-    step.draft.put(
-        Key::Provider(register.node),
-        Record::Provider(Provider {
-            addresses: register.addresses.clone(),
-            domain: register.domain.clone(),
-            price: register.price,
-            capacity: register.capacity,
-            ..provider
-        }),
-    );
+    step.draft.put_provider(Provider {
+        addresses: register.addresses.clone(),
+        domain: register.domain.clone(),
+        price: register.price,
+        capacity: register.capacity,
+        ..provider
+    });
     Ok(())
 }

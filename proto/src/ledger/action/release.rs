@@ -1,7 +1,7 @@
 //! release: ends what the sender has committed; and how a commitment ends, whoever ends it.
 
 use crate::ledger::{
-    action::Step,
+    action::{Step, room},
     draft::Draft,
     error::TxError,
     money::{self, Pool},
@@ -21,8 +21,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, release: &Release) -> Result<(), Tx
 pub(in crate::ledger) fn close(draft: &mut Draft<'_>, commitment: &Commitment) {
     money::unlock(draft, &commitment.id.owner, commitment.escrow, Pool::Escrow);
     for slot in commitment.slots.iter().filter(|slot| slot.state == SlotState::Live) {
-        let provider = draft.provider_mut(&slot.provider).expect("a provider with slots stays registered");
-        provider.used = provider.used.checked_sub(commitment.column_len).expect("used is the sum over its live slots");
+        room::free(draft, &slot.provider, commitment.column_len);
     }
     draft.remove_commitment(commitment.id);
 }

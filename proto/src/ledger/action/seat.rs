@@ -1,23 +1,183 @@
-//! A validator's seat: what it may say of itself.
+//! join, bond and leave: how a vote key becomes a validator's, with how much power, and how it ends.
+//!
+//! Power follows from the bond where anyone may join, and is one vote each where validators let each other in. No
+//! infrastructure may have more than its share of it, and the last validator stays.
+
+use std::collections::BTreeMap;
 
 use crate::{
+    beacon,
+    id::{AccountId, Amount, Epoch, Height, VoteKey},
     ledger::{
-        action::register::{check_offer, is_weak},
+        action::{
+            Step,
+            register::{check_offer, is_weak},
+        },
+        draft::Draft,
         error::TxError,
-        state::Validator,
+        money::{self, Pool},
+        rules::{Rules, percent, share_limit},
+        state::{Bonded, Key, Records, Validator, ValidatorStatus},
+        tx::{Bond, Join, Leave, Seat},
     },
+    limits,
     params::Params,
+    sign::{Purpose, verify},
 };
 
 /// Checks what a validator says of itself.
-pub(in crate::ledger) fn check_seat(params: &Params, validator: &Validator) -> Result<(), TxError> {
+pub(in crate::ledger) fn check_seat(validator: &Validator) -> Result<(), TxError> {
     check_offer(&validator.node, &validator.addresses, &validator.domain)?;
     if is_weak(&validator.key) {
         return Err(TxError::WeakVoteKey { key: validator.key });
     }
-    if !validator.beacon_key.is_valid() {
-        return Err(TxError::BeaconKey);
-    }
-    let (least, bond) = (params.validator_bond, validator.bond);
+    if validator.beacon_key.is_valid() { Ok(()) } else { Err(TxError::BeaconKey) }
+}
+
+/// Checks that a validator bonds enough to have a vote.
+pub(in crate::ledger) fn check_bond(params: &Params, validator: &Validator) -> Result<(), TxError> {
+    let (least, bond) = (params.bonds.validator, validator.bond);
     if bond < least || validator.power == 0 { Err(TxError::BondTooLow { least, bond }) } else { Ok(()) }
+}
+
+/// Checks that no infrastructure has more than its share of the power; names a validator of one that has.
+pub(in crate::ledger) fn check_power_shares(params: &Params, all: &[Validator]) -> Result<(), (VoteKey, TxError)> {
+    all.iter().try_for_each(|validator| {
+        check_power_share(params, all, &validator.domain.infrastructure).map_err(|error| (validator.key, error))
+    })
+}
+
+fn check_power_share(params: &Params, all: &[Validator], infrastructure: &str) -> Result<(), TxError> {
+    let mut powers: BTreeMap<&str, u128> = BTreeMap::new();
+    for validator in all.iter().filter(|validator| validator.votes()) {
+        *powers.entry(&validator.domain.infrastructure).or_default() += u128::from(validator.power);
+    }
+    let limit = share_limit(params.governance.max_power_share, powers.len());
+    let share = percent(powers.get(infrastructure).copied().unwrap_or(0), powers.values().sum());
+    if share > limit { Err(TxError::PowerShare { share, limit }) } else { Ok(()) }
+}
+
+pub(super) fn form(rules: &Rules, owner: AccountId, join: &Join) -> Result<(), TxError> {
+    check_seat(&validator(owner, join, 0))?;
+    let Join { key, node, beacon_key, .. } = *join;
+    let seat = Seat { owner, key, node, beacon_key };
+    verify(&node, &join.consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::Consent { node })?;
+    verify(&key, &join.vote_consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::VoteConsent { key })?;
+    beacon::verify_proof(&beacon_key, &join.beacon_proof, &seat.statement(&rules.chain))
+        .map_err(|_| TxError::BeaconProof)
+}
+
+fn validator(owner: AccountId, join: &Join, power: u64) -> Validator {
+    Validator {
+        owner,
+        key: join.key,
+        node: join.node,
+        addresses: join.addresses.clone(),
+        beacon_key: join.beacon_key,
+        domain: join.domain.clone(),
+        bond: join.bond,
+        power,
+        status: ValidatorStatus::Active,
+        missed: 0,
+        skipped_until: Height(0),
+    }
+}
+
+pub(super) fn join(step: &mut Step<'_, '_>, join: &Join) -> Result<(), TxError> {
+    let key = join.key;
+    check_key(step, key)?;
+    let mut all = step.draft.validators();
+    check_place(&all, join)?;
+    let validator = validator(step.account, join, step.draft.charter().membership.power(join.bond));
+    check_bond(&step.rules.params, &validator)?;
+    all.push(validator.clone());
+    check_power_share(&step.rules.params, &all, &validator.domain.infrastructure)?;
+    money::lock(step.draft, &step.account, validator.bond, Pool::Bonds)?;
+    step.draft.put_validator(validator);
+    Ok(())
+}
+
+/// The key may vote, and is not a validator's already.
+fn check_key(step: &Step<'_, '_>, key: VoteKey) -> Result<(), TxError> {
+    if step.draft.get(&Key::Barred(key)).is_some() {
+        return Err(TxError::Barred { key });
+    }
+    if !step.admits(Key::AdmittedValidator(key)) {
+        return Err(TxError::KeyNotAdmitted { key });
+    }
+    match step.draft.validator(&key).map(|validator| validator.status) {
+        None => Ok(()),
+        Some(ValidatorStatus::Left { until }) => Err(TxError::Unbonding { until }),
+        Some(ValidatorStatus::Removed { .. }) => Err(TxError::Barred { key }),
+        Some(ValidatorStatus::Active | ValidatorStatus::Condemned) => Err(TxError::SeatTaken { what: "vote key" }),
+    }
+}
+
+/// There is a place for one more, and nobody who votes has its node or its beacon key.
+fn check_place(all: &[Validator], join: &Join) -> Result<(), TxError> {
+    let voting = || all.iter().filter(|validator| validator.votes());
+    if voting().count() >= limits::VALIDATORS || all.len() >= limits::SEATS {
+        return Err(TxError::Seats);
+    }
+    if voting().any(|validator| validator.node == join.node) {
+        return Err(TxError::SeatTaken { what: "node" });
+    }
+    if voting().any(|validator| validator.beacon_key == join.beacon_key) {
+        return Err(TxError::SeatTaken { what: "beacon key" });
+    }
+    Ok(())
+}
+
+pub(super) fn form_bond(bond: &Bond) -> Result<(), TxError> {
+    if bond.amount == Amount::ZERO { Err(TxError::ZeroAmount) } else { Ok(()) }
+}
+
+pub(super) fn bond(step: &mut Step<'_, '_>, bond: &Bond) -> Result<(), TxError> {
+    let validator = own(step, bond.key)?;
+    if validator.status == ValidatorStatus::Condemned {
+        return Err(TxError::Barred { key: bond.key });
+    }
+    money::lock(step.draft, &step.account, bond.amount, Pool::Bonds)?;
+    let bonded = validator.bond.plus(bond.amount).expect("money is conserved: a bond is at most what was minted");
+    let power = step.draft.charter().membership.power(bonded);
+    let grows = power > validator.power;
+    let infrastructure = validator.domain.infrastructure.clone();
+    step.draft.put_validator(Validator { bond: bonded, power, ..validator });
+    if grows {
+        check_power_share(&step.rules.params, &step.draft.validators(), &infrastructure)?;
+    }
+    Ok(())
+}
+
+pub(super) fn leave(step: &mut Step<'_, '_>, leave: &Leave) -> Result<(), TxError> {
+    let validator = own(step, leave.key)?;
+    let until = step.unbonded();
+    retire(step.draft, validator, until)
+}
+
+/// The sender's validator, which votes.
+fn own(step: &Step<'_, '_>, key: VoteKey) -> Result<Validator, TxError> {
+    let validator = step.draft.validator(&key).filter(Validator::votes).ok_or(TxError::NoValidator { key })?;
+    let owner = validator.owner;
+    if owner == step.account { Ok(validator) } else { Err(TxError::OtherValidator { key, owner }) }
+}
+
+/// Ends a validator that votes, unless it is the last: its bond comes back as the epoch `until` begins.
+pub(super) fn retire(draft: &mut Draft<'_>, validator: Validator, until: Epoch) -> Result<(), TxError> {
+    let key = validator.key;
+    if is_last(draft, key) {
+        return Err(TxError::LastValidator { key });
+    }
+    let status = match validator.status {
+        ValidatorStatus::Condemned => ValidatorStatus::Removed { until },
+        _ => ValidatorStatus::Left { until },
+    };
+    draft.put_validator(Validator { status, ..validator });
+    draft.list_unbonding(until, Bonded::Validator(key));
+    Ok(())
+}
+
+/// Whether nobody else votes.
+pub(super) fn is_last(draft: &Draft<'_>, key: VoteKey) -> bool {
+    !draft.validators().iter().any(|validator| validator.votes() && validator.key != key)
 }

@@ -29,8 +29,33 @@ pub enum Key {
     Commitment(CommitmentId),
     /// What an epoch froze.
     Epoch(Epoch),
+    /// A name of an account's.
+    Name(AccountId, [u8; 32]),
+    /// What was founded and decided beside the parameter table: one record.
+    Charter,
+    /// A proposal, by its number.
+    Proposal(u64),
+    /// What the providers of an infrastructure keep: by [`Key::infrastructure`].
+    Infrastructure([u8; 32]),
+    /// That this node may register, where not everyone may.
+    AdmittedProvider(NodeId),
+    /// That this key may join, where not everyone may.
+    AdmittedValidator(VoteKey),
+    /// That this key was a validator's who signed two things.
+    Barred(VoteKey),
     /// That a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
+    /// That a bond comes back in an epoch. An index over providers and validators that have left.
+    Unbonding(Epoch, Bonded),
+}
+
+/// Whose bond it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Bonded {
+    /// A provider's.
+    Provider(NodeId),
+    /// A validator's.
+    Validator(VoteKey),
 }
 
 impl Key {
@@ -45,8 +70,21 @@ impl Key {
             Self::Object(_) => 5,
             Self::Commitment(_) => 6,
             Self::Epoch(_) => 7,
+            Self::Name(..) => 8,
+            Self::Charter => 9,
+            Self::Proposal(_) => 10,
+            Self::Infrastructure(_) => 11,
+            Self::AdmittedProvider(_) => 12,
+            Self::AdmittedValidator(_) => 13,
+            Self::Barred(_) => 14,
             Self::Ending(..) => 64,
+            Self::Unbonding(..) => 65,
         }
+    }
+
+    /// Where the record of this infrastructure is.
+    pub fn infrastructure(name: &str) -> Self {
+        Self::Infrastructure(blake3::derive_key("ostrakon infrastructure 1", name.as_bytes()))
     }
 
     /// Whether the state tree has it. Indexes follow from other records, and are not.
@@ -59,16 +97,28 @@ impl Key {
         let mut bytes = Vec::with_capacity(KEY_MAX);
         bytes.push(self.tag());
         match self {
-            Self::Running | Self::Params => {}
+            Self::Running | Self::Params | Self::Charter => {}
             Self::Account(id) => bytes.extend(id.bytes()),
             Self::Provider(id) => bytes.extend(id.bytes()),
             Self::Validator(id) => bytes.extend(id.bytes()),
             Self::Object(id) => bytes.extend(id.bytes()),
             Self::Commitment(id) => put_commitment(&mut bytes, id),
             Self::Epoch(epoch) => bytes.extend(epoch.0.to_be_bytes()),
+            Self::Name(owner, name) => {
+                bytes.extend(owner.bytes());
+                bytes.extend(name);
+            }
+            Self::Proposal(number) => bytes.extend(number.to_be_bytes()),
+            Self::Infrastructure(hash) => bytes.extend(hash),
+            Self::AdmittedProvider(id) => bytes.extend(id.bytes()),
+            Self::AdmittedValidator(id) | Self::Barred(id) => bytes.extend(id.bytes()),
             Self::Ending(epoch, id) => {
                 bytes.extend(epoch.0.to_be_bytes());
                 put_commitment(&mut bytes, id);
+            }
+            Self::Unbonding(epoch, bonded) => {
+                bytes.extend(epoch.0.to_be_bytes());
+                put_bonded(&mut bytes, bonded);
             }
         }
         bytes
@@ -86,7 +136,15 @@ impl Key {
             5 => Self::Object(take_id(&mut rest)?),
             6 => Self::Commitment(take_commitment(&mut rest)?),
             7 => Self::Epoch(Epoch(take_u64(&mut rest)?)),
+            8 => Self::Name(take_id(&mut rest)?, take(&mut rest)?),
+            9 => Self::Charter,
+            10 => Self::Proposal(take_u64(&mut rest)?),
+            11 => Self::Infrastructure(take(&mut rest)?),
+            12 => Self::AdmittedProvider(take_id(&mut rest)?),
+            13 => Self::AdmittedValidator(take_id(&mut rest)?),
+            14 => Self::Barred(take_id(&mut rest)?),
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
+            65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
             _ => return None,
         };
         rest.is_empty().then_some(key)
@@ -97,6 +155,19 @@ fn put_commitment(bytes: &mut Vec<u8>, id: &CommitmentId) {
     bytes.extend(id.object.bytes());
     bytes.extend(id.extent.to_be_bytes());
     bytes.extend(id.owner.bytes());
+}
+
+fn put_bonded(bytes: &mut Vec<u8>, bonded: &Bonded) {
+    match bonded {
+        Bonded::Provider(id) => {
+            bytes.push(0);
+            bytes.extend(id.bytes());
+        }
+        Bonded::Validator(id) => {
+            bytes.push(1);
+            bytes.extend(id.bytes());
+        }
+    }
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
@@ -117,6 +188,14 @@ fn take_commitment(rest: &mut &[u8]) -> Option<CommitmentId> {
     let object = take_id(rest)?;
     let extent = u32::from_be_bytes(take(rest)?);
     Some(CommitmentId { object, extent, owner: take_id(rest)? })
+}
+
+fn take_bonded(rest: &mut &[u8]) -> Option<Bonded> {
+    match take(rest)? {
+        [0] => take_id(rest).map(Bonded::Provider),
+        [1] => take_id(rest).map(Bonded::Validator),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -143,8 +222,20 @@ mod tests {
             Key::Commitment(commitment(2, 0, 0)),
             Key::Epoch(Epoch(1)),
             Key::Epoch(Epoch(256)),
+            Key::Name(AccountId::new([1; 32]), [2; 32]),
+            Key::Name(AccountId::new([2; 32]), [1; 32]),
+            Key::Charter,
+            Key::Proposal(1),
+            Key::Proposal(256),
+            Key::infrastructure("cloud"),
+            Key::AdmittedProvider(NodeId::new([1; 32])),
+            Key::AdmittedValidator(VoteKey::new([1; 32])),
+            Key::Barred(VoteKey::new([1; 32])),
             Key::Ending(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(256), commitment(1, 0, 0)),
+            Key::Unbonding(Epoch(1), Bonded::Validator(VoteKey::new([1; 32]))),
+            Key::Unbonding(Epoch(256), Bonded::Provider(NodeId::new([2; 32]))),
+            Key::Unbonding(Epoch(256), Bonded::Validator(VoteKey::new([1; 32]))),
         ]
     }
 

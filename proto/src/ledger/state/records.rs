@@ -8,7 +8,10 @@ use crate::{
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::{Account, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, Validator};
+use super::{
+    Account, Bonded, Charter, Commitment, CommitmentId, EpochRecord, Infrastructure, Key, NameRecord, ObjectRecord,
+    Proposal, Provider, Validator,
+};
 
 /// A record: what stands under a [`Key`] of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -29,8 +32,16 @@ pub enum Record {
     Commitment(Commitment),
     /// Under [`Key::Epoch`].
     Epoch(EpochRecord),
-    /// Under a key of an index, which says all.
+    /// Under a key that says all.
     Mark,
+    /// Under [`Key::Name`].
+    Name(NameRecord),
+    /// Under [`Key::Charter`].
+    Charter(Charter),
+    /// Under [`Key::Proposal`].
+    Proposal(Proposal),
+    /// Under [`Key::Infrastructure`].
+    Infrastructure(Infrastructure),
 }
 
 impl Record {
@@ -58,8 +69,10 @@ pub struct Running {
     pub bonded: Amount,
     /// Money locked in commitments.
     pub escrowed: Amount,
-    /// Fees destroyed.
+    /// Fees and penalties destroyed.
     pub burnt: Amount,
+    /// Bytes of all live slots together.
+    pub stored: u128,
 }
 
 /// Which block the state is after.
@@ -125,7 +138,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// All validators that ever were, in the order of vote keys.
+    /// All validators with a bond, in the order of vote keys: those who vote, and those whose bond is not back yet.
     fn validators(&self) -> Vec<Validator> {
         let all = self.scan(&Key::Validator(VoteKey::LEAST), &Key::Validator(VoteKey::GREATEST), usize::MAX);
         let validator = |(_, record)| if let Record::Validator(validator) = record { Some(validator) } else { None };
@@ -168,6 +181,53 @@ pub trait Records: Nodes + std::fmt::Debug {
         let last = Key::Ending(epoch, CommitmentId::last_of(ObjectId::GREATEST));
         let due = |(key, _)| if let Key::Ending(_, id) = key { Some(id) } else { None };
         self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
+    }
+
+    /// Up to `limit` bonds that come back in or before `epoch`, in the order of (epoch, whose).
+    fn unbonding(&self, epoch: Epoch, limit: usize) -> Vec<(Epoch, Bonded)> {
+        let first = Key::Unbonding(Epoch(0), Bonded::Provider(NodeId::LEAST));
+        let last = Key::Unbonding(epoch, Bonded::Validator(VoteKey::GREATEST));
+        let due = |(key, _)| if let Key::Unbonding(epoch, bonded) = key { Some((epoch, bonded)) } else { None };
+        self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
+    }
+
+    /// What is kept on the infrastructure of this name.
+    fn infrastructure(&self, name: &str) -> Infrastructure {
+        match self.get(&Key::infrastructure(name)) {
+            Some(Record::Infrastructure(infrastructure)) => infrastructure,
+            _ => Infrastructure::default(),
+        }
+    }
+
+    /// Who decides, by which version of the rules.
+    fn charter(&self) -> Charter {
+        match self.get(&Key::Charter) {
+            Some(Record::Charter(charter)) => charter,
+            _ => unreachable!("invariant: genesis writes the charter, and nothing removes it"),
+        }
+    }
+
+    /// The proposal of this number, while it is kept.
+    fn proposal(&self, number: u64) -> Option<Proposal> {
+        match self.get(&Key::Proposal(number))? {
+            Record::Proposal(proposal) => Some(proposal),
+            _ => None,
+        }
+    }
+
+    /// All proposals that are kept, in the order of numbers; at most [`crate::limits::PROPOSALS`].
+    fn proposals(&self) -> Vec<Proposal> {
+        let all = self.scan(&Key::Proposal(0), &Key::Proposal(u64::MAX), usize::MAX);
+        let proposal = |(_, record)| if let Record::Proposal(proposal) = record { Some(proposal) } else { None };
+        all.into_iter().filter_map(proposal).collect()
+    }
+
+    /// The value of the account's name.
+    fn name(&self, owner: &AccountId, name: &[u8; 32]) -> Option<NameRecord> {
+        match self.get(&Key::Name(*owner, *name))? {
+            Record::Name(record) => Some(record),
+            _ => None,
+        }
     }
 
     /// What the epoch froze, while it is kept.

@@ -16,7 +16,7 @@ fn a_network_begins_with_its_money_and_its_roster() {
     assert_eq!((tip.height, tip.running.epoch, tip.block.bytes()), (Height(0), Epoch(0), world.rules.chain.bytes()));
     assert_eq!(sums.balances, 3_000_000_000);
     let params = &world.rules.params;
-    let bonds = 14 * u128::from(params.provider_bond.0) + 4 * u128::from(params.validator_bond.0);
+    let bonds = 14 * u128::from(params.bonds.provider.0) + 4 * u128::from(params.bonds.validator.0);
     assert_eq!(sums.bonds, bonds);
     assert_eq!(world.state.validator_set(), genesis().validator_set());
     world.check();
@@ -99,7 +99,7 @@ fn what_can_not_work_is_refused() {
     check("a weak vote key", &|genesis| genesis.validators[0].key = weak, Err(error));
     let beacon = |genesis: &mut Genesis| genesis.validators[0].beacon_key = BeaconKey([0; 96]);
     check("no beacon key", &beacon, validator(TxError::BeaconKey));
-    let least = crate::params::Params::default().validator_bond;
+    let least = crate::params::Params::default().bonds.validator;
     let bond = Amount(least.0 - 1);
     let poor = move |genesis: &mut Genesis| genesis.validators[0].bond = bond;
     check("little bond", &poor, validator(TxError::BondTooLow { least, bond }));
@@ -115,7 +115,7 @@ fn what_can_not_work_is_refused() {
         genesis.accounts.push(GenesisAccount { account: key(77).public(), balance: Amount(u64::MAX) });
     };
     check("too much money", &rich, Err(GenesisError::TooMuchMoney));
-    let bonds = |genesis: &mut Genesis| genesis.params.provider_bond = Amount(u64::MAX / 2);
+    let bonds = |genesis: &mut Genesis| genesis.params.bonds.provider = Amount(u64::MAX / 2);
     check("too much in bonds", &bonds, Err(GenesisError::TooMuchMoney));
 }
 

@@ -1,12 +1,12 @@
 //! Registering providers, and what they may change.
 
-use super::world::{CAPACITY, World, alice, bob, code, domain, id, landlord, node_key, pauper};
+use super::world::{CAPACITY, World, alice, bob, code, domain, genesis, id, landlord, node_key, object, pauper};
 use crate::{
     id::{Amount, NodeId},
     ledger::{
         TxError,
         state::{ProviderStatus, Records},
-        tx::{Action, Register},
+        tx::{Action, Drain, Register, Release, Withdraw},
     },
     sign::{Keypair, Signature},
 };
@@ -14,7 +14,7 @@ use crate::{
 #[test]
 fn a_provider_is_founded_with_its_bond() {
     let mut world = World::new();
-    let (before, bond) = (world.account(&alice()).balance, world.rules.params.provider_bond);
+    let (before, bond) = (world.account(&alice()).balance, world.rules.params.bonds.provider);
     let tx = world.tx(&alice(), Action::Register(world.register(&alice(), 50)));
     let fee = tx.body.fee;
     world.block(vec![tx]);
@@ -127,6 +127,58 @@ fn a_provider_that_moved_since_the_draw_takes_no_slot() {
     assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit.clone()))), gone);
     commit.slots[3].receipt = None;
     assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), Ok(()), "but may stand as missing");
+}
+
+#[test]
+fn a_provider_drains_withdraws_and_gets_its_bond_back() {
+    let mut founding = genesis();
+    founding.params.bonds.unbonding_epochs = 3;
+    let mut world = World::of(&founding);
+    let commit = world.commit(&alice(), 1, code("4/12"), 4096);
+    let node = commit.slots[0].provider;
+    let index = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == node).expect("one of them");
+    world.does(&alice(), Action::Commit(commit));
+    let check = |world: &World, who: &Keypair, action: Action, expect: Result<(), TxError>| {
+        assert_eq!(world.verdict(&world.tx(who, action)), expect);
+    };
+    let (drain, withdraw) = (Action::Drain(Drain { node }), Action::Withdraw(Withdraw { node }));
+    let owner = id(&landlord());
+    check(&world, &alice(), drain.clone(), Err(TxError::OtherOwner { node, owner }));
+    check(&world, &alice(), withdraw.clone(), Err(TxError::OtherOwner { node, owner }));
+    check(&world, &landlord(), withdraw.clone(), Err(TxError::NotDraining { node }));
+    let none = NodeId::new([9; 32]);
+    check(&world, &landlord(), Action::Drain(Drain { node: none }), Err(TxError::NoProvider { node: none }));
+    world.does(&landlord(), drain.clone());
+    check(&world, &landlord(), drain, Err(TxError::Draining { node }));
+    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillKeeps { node, used: 4096 }));
+    world.does(&landlord(), Action::Register(world.register(&landlord(), index)));
+    let status = |world: &World| world.state.provider(&node).map(|provider| provider.status);
+    assert_eq!(status(&world), Some(ProviderStatus::Draining), "an update does not bring it back");
+    world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
+    world.does(&landlord(), withdraw.clone());
+    let until = world.epoch().after(3);
+    assert_eq!(status(&world), Some(ProviderStatus::Exited { until }));
+    check(&world, &landlord(), withdraw, Err(TxError::Unbonding { until }));
+    let register = Action::Register(world.register(&landlord(), index));
+    check(&world, &landlord(), register.clone(), Err(TxError::Unbonding { until }));
+    let before = world.account(&landlord()).balance;
+    world.wait_for(until.0);
+    assert_eq!(status(&world), None);
+    assert_eq!(world.account(&landlord()).balance, Amount(before.0 + world.rules.params.bonds.provider.0));
+    check(&world, &landlord(), register, Ok(()));
+}
+
+#[test]
+fn a_draining_provider_takes_no_slot() {
+    let mut world = World::new();
+    let provider = world.commit(&alice(), 1, code("4/12"), 64).slots[3].provider;
+    world.does(&landlord(), Action::Drain(Drain { node: provider }));
+    let commit = world.commit(&alice(), 1, code("4/12"), 64);
+    let gone = Err(TxError::ProviderGone { index: 3, provider });
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), gone);
+    world.wait_for(1);
+    let roster = world.state.epoch(world.epoch()).expect("kept").roster;
+    assert!(roster.iter().all(|candidate| candidate.provider != provider));
 }
 
 /// Two commits that each fit do not fit together: the roster is frozen, the room is not.

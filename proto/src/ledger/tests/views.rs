@@ -48,10 +48,8 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
         Change::Account(id, balance) => draft.account_mut(&AccountId::new([id; 32])).balance = Amount(balance),
         Change::Provider(id, capacity) => {
             let node = NodeId::new([id; 32]);
-            match draft.provider_mut(&node) {
-                Some(provider) => provider.capacity = capacity,
-                None => draft.put(Key::Provider(node), Record::Provider(provider(node, capacity))),
-            }
+            let before = draft.provider(&node).unwrap_or_else(|| provider(node, capacity));
+            draft.put_provider(Provider { capacity, ..before });
         }
         Change::Commit { object, extent, owner, end } => {
             draft.put_commitment(commitment(key(object, extent, owner), Epoch(end)));

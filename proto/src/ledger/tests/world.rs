@@ -1,15 +1,15 @@
 //! A network of fourteen providers in seven domains, an account with money and one without, and four validators.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     beacon::BeaconSecret,
-    id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, Voter},
     ledger::{
         CheckedTx, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposal, Proposer,
         Rules, TxError, execute, fee, propose, rotation,
-        state::{Account, Domain, Records, Tip},
-        tx::{Action, Block, Commit, Consent, Decided, Receipt, Register, SlotClaim, Tx, TxBody},
+        state::{Account, Bonded, Domain, Membership, ProviderStatus, Records, Tip, Validator, ValidatorStatus},
+        tx::{Action, Block, Commit, Consent, Decided, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx, TxBody},
         vote::{Certificate, SignedVote, Vote, VoteKind},
     },
     params::{Code, Params},
@@ -17,6 +17,8 @@ use crate::{
     sign::{Keypair, Purpose},
 };
 
+/// Validators that there are keys of: four of the genesis, and some who may join.
+pub(super) const VALIDATORS: u8 = 20;
 /// Bytes that each provider offers.
 pub(super) const CAPACITY: u64 = 1 << 30;
 /// Money of the rich accounts.
@@ -91,13 +93,14 @@ pub(super) fn genesis() -> Genesis {
         node: node_key(index).public(),
         addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + u16::from(index))],
         beacon_key: beacon_key(index).public(),
-        bond: Params::default().validator_bond,
+        bond: Params::default().bonds.validator,
         domain: domain(index),
     };
     Genesis {
         name: "test".to_owned(),
         time_ms: 1_700_000_000_000,
         bootstrap: vec![],
+        membership: Membership::Permissionless,
         params: Params { epoch_blocks: 4, draw_epochs: 2, draw_nonces: 4, term_epochs: 100, ..Params::default() },
         accounts: vec![account(alice()), account(bob()), account(landlord())],
         validators: (0..4).map(validator).collect(),
@@ -166,7 +169,7 @@ impl World {
     pub(super) fn propose_in(&self, round: u32, txs: Vec<Tx>) -> Proposal {
         let tip = self.state.tip();
         let key = rotation(&self.state).proposer(tip.height.next(), round).expect("there are validators");
-        let index = (0..4).find(|index| vote_key(*index).public::<crate::id::Voter>() == key).expect("one of four");
+        let index = (0..VALIDATORS).find(|index| vote_key(*index).public::<Voter>() == key).expect("one of ours");
         let (beacon, now_ms) = (beacon_key(index), tip.running.time_ms + 1_000);
         let (mut good, mut malformed) = (Vec::new(), Vec::new());
         for tx in txs {
@@ -177,14 +180,16 @@ impl World {
             }
         }
         let proposer = Proposer { key, beacon: &beacon, round, now_ms };
-        let mut proposal = propose(&self.rules, &self.state, &good, &proposer);
+        let mut proposal = propose(&self.rules, &self.state, &good, &proposer).expect("the rules are known");
         proposal.rejected.extend(malformed);
         proposal
     }
 
-    /// The block with the precommits of all four.
+    /// The block with the precommits of all who vote.
     pub(super) fn decide(&self, block: Block) -> Decided {
-        let certificate = self.certificate(&block, 0..4);
+        let set = self.state.validator_set();
+        let voters = (0..VALIDATORS).filter(|index| set.power(&vote_key(*index).public()).is_some());
+        let certificate = self.certificate(&block, voters);
         Decided { block, certificate }
     }
 
@@ -211,6 +216,7 @@ impl World {
         let executed = execute(&self.rules, &self.state, &self.decide(proposal.block.clone()));
         assert_eq!(executed.as_ref(), Ok(&proposal.changes), "propose and execute agree");
         self.state.commit(&proposal.changes);
+        self.rules = Rules::at(self.rules.chain, &self.state);
         self.check();
         proposal
     }
@@ -231,7 +237,33 @@ impl World {
         let (Tip { running, .. }, sums) = (self.state.tip(), self.state.sums());
         assert_eq!(self.state.total(), u128::from(running.minted.0), "money is conserved");
         assert_eq!((sums.bonds, sums.escrow), (u128::from(running.bonded.0), u128::from(running.escrowed.0)));
-        assert!(self.state.providers().iter().all(|provider| provider.used <= provider.capacity));
+        let providers = self.state.providers();
+        assert!(providers.iter().all(|provider| provider.used <= provider.capacity));
+        let mut used: BTreeMap<&str, u128> = BTreeMap::new();
+        for provider in &providers {
+            *used.entry(&provider.domain.infrastructure).or_default() += u128::from(provider.used);
+        }
+        assert!(used.iter().all(|(name, used)| self.state.infrastructure(name).used == *used), "room is counted");
+        assert_eq!(used.values().sum::<u128>(), running.stored, "room is counted");
+        self.check_bonds();
+    }
+
+    /// Somebody always votes, and every bond of who has left comes back some time.
+    fn check_bonds(&self) {
+        assert!(!self.state.validator_set().is_empty());
+        let until = |validator: Validator| match validator.status {
+            ValidatorStatus::Left { until } | ValidatorStatus::Removed { until } => {
+                Some((until, Bonded::Validator(validator.key)))
+            }
+            ValidatorStatus::Active | ValidatorStatus::Condemned => None,
+        };
+        let mut left: Vec<_> = self.state.validators().into_iter().filter_map(until).collect();
+        left.extend(self.state.providers().into_iter().filter_map(|provider| match provider.status {
+            ProviderStatus::Exited { until } => Some((until, Bonded::Provider(provider.node))),
+            _ => None,
+        }));
+        left.sort();
+        assert_eq!(self.state.unbonding(Epoch(u64::MAX), usize::MAX), left, "every bond comes back");
     }
 
     /// The providers of this draw for extent 0, in their order; `None` when the network can not carry the code.
@@ -292,6 +324,35 @@ impl World {
         let node = (0..100).map(node_key).find(|key| key.public::<crate::id::Node>() == slot.provider);
         let signature = node.map(|node| node.sign(Purpose::Receipt, &self.rules.chain, &receipt));
         commit.slots[index].receipt = signature;
+    }
+
+    /// A proper joining of validator `index`, owned by `owner`, with the least bond.
+    pub(super) fn join(&self, owner: &Keypair, index: u8) -> Join {
+        let (node, vote, beacon) = (node_key(index), vote_key(index), beacon_key(index));
+        let seat = Seat { owner: owner.public(), key: vote.public(), node: node.public(), beacon_key: beacon.public() };
+        let chain = &self.rules.chain;
+        Join {
+            key: seat.key,
+            node: seat.node,
+            addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+            beacon_key: seat.beacon_key,
+            bond: self.rules.params.bonds.validator,
+            domain: domain(index),
+            consent: node.sign(Purpose::Seat, chain, &seat),
+            vote_consent: vote.sign(Purpose::Seat, chain, &seat),
+            beacon_proof: beacon.prove(&seat.statement(chain)),
+        }
+    }
+
+    /// Two votes of validator `index` for one round of this height.
+    pub(super) fn double_vote(&self, index: u8, height: Height) -> Evidence {
+        let vote = |block| Vote { kind: VoteKind::Prevote, height, round: 0, block };
+        let sign = |block| SignedVote::sign(vote(block), &vote_key(index), &self.rules.chain);
+        Evidence::Votes(sign(None), sign(Some(BlockId::new([index; 32]))))
+    }
+
+    pub(super) fn validator(&self, index: u8) -> Option<Validator> {
+        self.state.validator(&vote_key(index).public())
     }
 
     /// A proper registration of node `index` by `owner`.

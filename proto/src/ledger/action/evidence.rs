@@ -1,0 +1,84 @@
+//! evidence: two things that one validator signed for one height and round cost it a part of its bond and its vote.
+//!
+//! It answers for what it signed as long as its bond is locked, whether it still votes or has left. A tenth of what it
+//! loses goes to who showed it, the rest is burnt. Each key is punished once.
+
+use crate::{
+    id::Amount,
+    ledger::{
+        action::{Step, seat::is_last},
+        error::TxError,
+        money::{self, Pool},
+        rules::Rules,
+        state::{Bonded, Key, Records, Validator, ValidatorStatus},
+        tx::Evidence,
+        vote::{SignedProposal, SignedVote},
+    },
+};
+
+/// What part of the penalty goes to who gave the evidence.
+const REWARD: u64 = 10;
+
+pub(super) fn form(rules: &Rules, evidence: &Evidence) -> Result<(), TxError> {
+    let (contradict, signed) = match evidence {
+        Evidence::Votes(first, second) => {
+            let place = |signed: &SignedVote| (signed.voter, signed.vote.kind, signed.vote.height, signed.vote.round);
+            let contradict = place(first) == place(second) && first.vote.block < second.vote.block;
+            (contradict, first.verify(&rules.chain).and_then(|()| second.verify(&rules.chain)))
+        }
+        Evidence::Proposals(first, second) => {
+            let place = |signed: &SignedProposal| (signed.proposer, signed.proposal.height, signed.proposal.round);
+            let contradict = place(first) == place(second) && first.proposal.block < second.proposal.block;
+            (contradict, first.verify(&rules.chain).and_then(|()| second.verify(&rules.chain)))
+        }
+    };
+    if !contradict {
+        return Err(TxError::NoContradiction);
+    }
+    signed.map_err(|_| TxError::EvidenceSignature)
+}
+
+pub(super) fn apply(step: &mut Step<'_, '_>, evidence: &Evidence) -> Result<(), TxError> {
+    let (key, height) = (evidence.accused(), evidence.height());
+    let ends = step.rules.epoch_of(height).after(step.rules.params.bonds.unbonding_epochs);
+    if height > step.draft.height() || ends < step.epoch() {
+        return Err(TxError::EvidenceHeight { height });
+    }
+    if step.draft.get(&Key::Barred(key)).is_some() {
+        return Err(TxError::Barred { key });
+    }
+    let validator = step.draft.validator(&key).ok_or(TxError::NoValidator { key })?;
+    match validator.status {
+        ValidatorStatus::Active => {
+            let until = step.unbonded();
+            if is_last(step.draft, key) {
+                // Nobody else could decide the next block: the chain would stand still for ever.
+                let condemned = slash(step, Validator { status: ValidatorStatus::Condemned, ..validator });
+                step.draft.put_validator(Validator { power: condemned.power.max(1), ..condemned });
+            } else {
+                let removed = slash(step, Validator { status: ValidatorStatus::Removed { until }, ..validator });
+                step.draft.put_validator(removed);
+                step.draft.list_unbonding(until, Bonded::Validator(key));
+            }
+            Ok(())
+        }
+        ValidatorStatus::Left { until } => {
+            let removed = slash(step, Validator { status: ValidatorStatus::Removed { until }, ..validator });
+            step.draft.put_validator(removed);
+            Ok(())
+        }
+        ValidatorStatus::Condemned | ValidatorStatus::Removed { .. } => Err(TxError::Barred { key }),
+    }
+}
+
+/// Takes the penalty from the bond: a part for the sender, the rest for nobody.
+fn slash(step: &mut Step<'_, '_>, validator: Validator) -> Validator {
+    let percent = u128::from(step.rules.params.bonds.slash_percent);
+    let penalty = u64::try_from(u128::from(validator.bond.0) * percent / 100).expect("a part of the bond");
+    let reward = penalty / REWARD;
+    money::unlock(step.draft, &step.account, Amount(reward), Pool::Bonds);
+    money::burn_bond(step.draft, Amount(penalty - reward));
+    let bond = Amount(validator.bond.0 - penalty);
+    let power = step.draft.charter().membership.power(bond);
+    Validator { bond, power, ..validator }
+}

@@ -1,0 +1,72 @@
+//! drain and withdraw: how a provider leaves; and how a bond comes back, a provider's or a validator's.
+//!
+//! A provider that drains takes nothing new. When nothing is left it may withdraw, and its bond stays locked for the
+//! unbonding time, as a validator's does when it has left.
+
+use crate::{
+    id::{Epoch, NodeId},
+    ledger::{
+        action::Step,
+        draft::Draft,
+        error::TxError,
+        money::{self, Pool},
+        state::{Bonded, Key, Provider, ProviderStatus, Record, Records, ValidatorStatus},
+        tx::{Drain, Withdraw},
+    },
+};
+
+pub(super) fn drain(step: &mut Step<'_, '_>, drain: &Drain) -> Result<(), TxError> {
+    let provider = own(step, drain.node)?;
+    if provider.status == ProviderStatus::Draining {
+        return Err(TxError::Draining { node: drain.node });
+    }
+    step.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
+    Ok(())
+}
+
+pub(super) fn withdraw(step: &mut Step<'_, '_>, withdraw: &Withdraw) -> Result<(), TxError> {
+    let (node, provider) = (withdraw.node, own(step, withdraw.node)?);
+    if provider.status != ProviderStatus::Draining {
+        return Err(TxError::NotDraining { node });
+    }
+    if provider.used > 0 {
+        return Err(TxError::StillKeeps { node, used: provider.used });
+    }
+    let until = step.unbonded();
+    step.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
+    step.draft.list_unbonding(until, Bonded::Provider(node));
+    Ok(())
+}
+
+/// The sender's provider, which has not left.
+fn own(step: &Step<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
+    let provider = step.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
+    if provider.owner != step.account {
+        return Err(TxError::OtherOwner { node, owner: provider.owner });
+    }
+    match provider.status {
+        ProviderStatus::Exited { until } => Err(TxError::Unbonding { until }),
+        _ => Ok(provider),
+    }
+}
+
+/// Gives back the bond whose time has come, and forgets whose it was. Of who signed two things, the key is remembered.
+pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: Bonded) {
+    let listed = "the index of unbonding names who has left";
+    draft.remove(Key::Unbonding(until, bonded));
+    match bonded {
+        Bonded::Provider(node) => {
+            let provider = draft.provider(&node).expect(listed);
+            money::unlock(draft, &provider.owner, provider.bond, Pool::Bonds);
+            draft.remove(Key::Provider(node));
+        }
+        Bonded::Validator(key) => {
+            let validator = draft.validator(&key).expect(listed);
+            money::unlock(draft, &validator.owner, validator.bond, Pool::Bonds);
+            draft.remove(Key::Validator(key));
+            if matches!(validator.status, ValidatorStatus::Removed { .. }) {
+                draft.put(Key::Barred(key), Record::Mark);
+            }
+        }
+    }
+}

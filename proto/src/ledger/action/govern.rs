@@ -1,0 +1,227 @@
+//! propose and vote: how a network changes its parameters, its members and its rules (DESIGN 5.6).
+//!
+//! Who may vote may also propose. Votes are counted whenever one is cast, by who has a vote then; the vote that passes
+//! a proposal carries it out. What is not passed in time is gone, and its deposit returns.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    id::{AccountId, Amount, Epoch, NodeId, VoteKey},
+    ledger::{
+        action::{Step, seat},
+        draft::Draft,
+        error::TxError,
+        money::{self, Pool},
+        state::{
+            Change, Key, Membership, Proposal, ProposalOutcome, Provider, ProviderStatus, Record, Records, Upgrade,
+            Validator,
+        },
+        tx::{Ballot, Propose},
+    },
+    limits,
+    params::Params,
+};
+
+/// Accounts whose votes are counted together, with the weight of each.
+struct House {
+    weights: BTreeMap<AccountId, u128>,
+    majority: Majority,
+}
+
+/// More than which part of a house must agree.
+#[derive(Clone, Copy, Debug)]
+enum Majority {
+    Half,
+    TwoThirds,
+}
+
+impl House {
+    fn of_equals(members: impl IntoIterator<Item = AccountId>) -> Self {
+        Self { weights: members.into_iter().map(|account| (account, 1)).collect(), majority: Majority::Half }
+    }
+
+    fn agrees(&self, votes: &BTreeMap<AccountId, bool>) -> bool {
+        let all: u128 = self.weights.values().sum();
+        let for_it = |account: &AccountId| votes.get(account) == Some(&true);
+        let yes: u128 = self.weights.iter().filter(|(account, _)| for_it(account)).map(|(_, weight)| weight).sum();
+        match self.majority {
+            Majority::Half => yes * 2 > all,
+            Majority::TwoThirds => yes * 3 > all * 2,
+        }
+    }
+}
+
+/// Who decides now: each of these houses must agree.
+fn houses(draft: &Draft<'_>) -> Vec<House> {
+    let validators = draft.validators();
+    let voting = || validators.iter().filter(|validator| validator.votes());
+    let owners = || House::of_equals(voting().map(|validator| validator.owner));
+    match draft.charter().membership {
+        Membership::Permissionless => {
+            let mut weights = BTreeMap::new();
+            for Validator { owner, power, .. } in voting() {
+                *weights.entry(*owner).or_default() += u128::from(*power);
+            }
+            vec![House { weights, majority: Majority::TwoThirds }]
+        }
+        Membership::Single { operator } => vec![House::of_equals([operator])],
+        Membership::Majority => vec![owners()],
+        Membership::Hybrid { council } => vec![House::of_equals(council), owners()],
+    }
+}
+
+fn electorate(houses: &[House]) -> BTreeSet<AccountId> {
+    houses.iter().flat_map(|house| house.weights.keys().copied()).collect()
+}
+
+pub(super) fn form(propose: &Propose) -> Result<(), TxError> {
+    match &propose.change {
+        Change::Params(params) => Ok(params.validate()?),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn propose(step: &mut Step<'_, '_>, propose: &Propose) -> Result<(), TxError> {
+    let proposer = step.account;
+    if !electorate(&houses(step.draft)).contains(&proposer) {
+        return Err(TxError::NoVote);
+    }
+    let epochs = step.rules.params.governance.proposal_epochs;
+    let until = step.epoch().after(epochs);
+    if let Change::Upgrade(Upgrade { height, .. }) = propose.change {
+        // Even if the last vote decides, there is as much time to update as there was to vote.
+        let earliest = until.after(epochs);
+        if step.rules.epoch_of(height) < earliest {
+            return Err(TxError::UpgradeTooSoon { height, earliest });
+        }
+    }
+    check(step, &propose.change)?;
+    make_room(step.draft, proposer)?;
+    let deposit = step.rules.params.bonds.proposal;
+    money::lock(step.draft, &proposer, deposit, Pool::Bonds)?;
+    let mut charter = step.draft.charter();
+    let number = charter.proposals;
+    charter.proposals = number.checked_add(1).expect("nobody can pay for so many proposals");
+    step.draft.put_charter(charter);
+    let (change, votes, outcome) = (propose.change.clone(), BTreeMap::new(), ProposalOutcome::Open);
+    step.draft.put_proposal(Proposal { number, proposer, change, deposit, until, votes, outcome });
+    Ok(())
+}
+
+/// Makes sure that one more proposal may be kept: one that has passed makes room for it, as it has done its work.
+fn make_room(draft: &mut Draft<'_>, proposer: AccountId) -> Result<(), TxError> {
+    let kept = draft.proposals();
+    let open = || kept.iter().filter(|proposal| proposal.outcome == ProposalOutcome::Open);
+    let own = open().filter(|proposal| proposal.proposer == proposer).count();
+    let open = open().count();
+    if open >= limits::PROPOSALS || own >= limits::PROPOSALS_EACH {
+        return Err(TxError::ManyProposals { open, own });
+    }
+    if kept.len() >= limits::PROPOSALS {
+        let passed = kept.iter().find(|proposal| proposal.outcome != ProposalOutcome::Open);
+        draft.remove(Key::Proposal(passed.expect("not all that are kept are open").number));
+    }
+    Ok(())
+}
+
+/// Checks that the change can be carried out as things are.
+fn check(step: &Step<'_, '_>, change: &Change) -> Result<(), TxError> {
+    let (now, charter) = (&step.rules.params, step.draft.charter());
+    match change {
+        Change::Params(params) => check_params(now, params),
+        Change::Upgrade(Upgrade { protocol, height }) => {
+            let current = charter.protocol;
+            if *protocol < current {
+                return Err(TxError::Downgrade { protocol: *protocol, current });
+            }
+            let earliest = step.epoch().after(1);
+            if *height > step.draft.height() {
+                Ok(())
+            } else {
+                Err(TxError::UpgradeTooSoon { height: *height, earliest })
+            }
+        }
+        Change::AdmitProvider(_) | Change::ExpelProvider(_) | Change::AdmitValidator(_) | Change::ExpelValidator(_) => {
+            if charter.membership.is_open() {
+                Err(TxError::OpenNetwork)
+            } else {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// What a table may not change: the count of epochs, which every end and deadline is given in, and how long a draw is
+/// good beyond what holders have kept columns for until now.
+fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
+    if then.epoch_blocks != now.epoch_blocks {
+        return Err(TxError::FixedParam { name: "epoch_blocks" });
+    }
+    if then.draw_epochs > now.trash_epochs {
+        return Err(TxError::FixedParam { name: "draw_epochs beyond trash_epochs" });
+    }
+    Ok(())
+}
+
+pub(super) fn vote(step: &mut Step<'_, '_>, ballot: &Ballot) -> Result<(), TxError> {
+    let number = ballot.proposal;
+    let open = |proposal: &Proposal| proposal.outcome == ProposalOutcome::Open;
+    let mut proposal = step.draft.proposal(number).filter(open).ok_or(TxError::NoProposal { number })?;
+    let houses = houses(step.draft);
+    let electorate = electorate(&houses);
+    if !electorate.contains(&step.account) {
+        return Err(TxError::NoVote);
+    }
+    proposal.votes.insert(step.account, ballot.yes);
+    proposal.votes.retain(|account, _| electorate.contains(account));
+    if houses.iter().all(|house| house.agrees(&proposal.votes)) {
+        check(step, &proposal.change)?;
+        carry_out(step, &proposal.change)?;
+        money::unlock(step.draft, &proposal.proposer, proposal.deposit, Pool::Bonds);
+        (proposal.deposit, proposal.outcome) = (Amount::ZERO, ProposalOutcome::Passed(step.draft.height()));
+    }
+    step.draft.put_proposal(proposal);
+    Ok(())
+}
+
+fn carry_out(step: &mut Step<'_, '_>, change: &Change) -> Result<(), TxError> {
+    match change {
+        Change::Params(params) => step.draft.put(Key::Params, Record::Params(Params::clone(params))),
+        Change::AdmitProvider(node) => step.draft.put(Key::AdmittedProvider(*node), Record::Mark),
+        Change::AdmitValidator(key) => step.draft.put(Key::AdmittedValidator(*key), Record::Mark),
+        Change::ExpelProvider(node) => expel_provider(step, *node),
+        Change::ExpelValidator(key) => expel_validator(step, *key)?,
+        Change::Upgrade(upgrade) => {
+            let mut charter = step.draft.charter();
+            charter.upgrade = Some(*upgrade);
+            step.draft.put_charter(charter);
+        }
+    }
+    Ok(())
+}
+
+fn expel_provider(step: &mut Step<'_, '_>, node: NodeId) {
+    step.draft.remove(Key::AdmittedProvider(node));
+    let provider = step.draft.provider(&node);
+    let stays = |provider: &Provider| !matches!(provider.status, ProviderStatus::Exited { .. });
+    if let Some(provider) = provider.filter(stays) {
+        step.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
+    }
+}
+
+fn expel_validator(step: &mut Step<'_, '_>, key: VoteKey) -> Result<(), TxError> {
+    step.draft.remove(Key::AdmittedValidator(key));
+    let until = step.unbonded();
+    match step.draft.validator(&key).filter(Validator::votes) {
+        Some(validator) => seat::retire(step.draft, validator, until),
+        None => Ok(()),
+    }
+}
+
+/// Ends the proposals whose last epoch is over; the deposit of those that did not pass returns.
+pub(in crate::ledger) fn expire(draft: &mut Draft<'_>, epoch: Epoch) {
+    for proposal in draft.proposals().into_iter().filter(|proposal| proposal.until <= epoch) {
+        money::unlock(draft, &proposal.proposer, proposal.deposit, Pool::Bonds);
+        draft.remove(Key::Proposal(proposal.number));
+    }
+}

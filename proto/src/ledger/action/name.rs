@@ -1,0 +1,53 @@
+//! set-name: sets or removes a name of the sender's, if it has the version that the sender knows.
+//!
+//! A version is the number of the transaction that set it, so none ever comes again, though a removed name is
+//! forgotten: whoever knows an old version never writes over what came since. A deposit is locked as long as the name
+//! is there.
+
+use crate::{
+    id::Amount,
+    ledger::{
+        action::Step,
+        error::TxError,
+        money::{self, Pool},
+        state::{Key, NameRecord, Records},
+        tx::SetName,
+    },
+    limits,
+};
+
+pub(super) fn form(set: &SetName) -> Result<(), TxError> {
+    let len = set.value.as_ref().map_or(0, Vec::len);
+    if len > limits::NAME_VALUE { Err(TxError::NameValue { len }) } else { Ok(()) }
+}
+
+pub(super) fn apply(step: &mut Step<'_, '_>, set: &SetName) -> Result<(), TxError> {
+    let before = step.draft.name(&step.account, &set.name);
+    let version = before.as_ref().map_or(0, |name| name.version);
+    if set.version != version {
+        return Err(TxError::NameVersion { given: set.version, version });
+    }
+    match &set.value {
+        Some(value) => {
+            let deposit = match before {
+                Some(name) => name.deposit,
+                None => lock(step)?,
+            };
+            let version = step.nonce.checked_add(1).expect("nobody can pay for so many transactions");
+            step.draft.put_name(step.account, set.name, NameRecord { value: value.clone(), version, deposit });
+            Ok(())
+        }
+        None => {
+            let name = before.ok_or(TxError::NoName)?;
+            money::unlock(step.draft, &step.account, name.deposit, Pool::Bonds);
+            step.draft.remove(Key::Name(step.account, set.name));
+            Ok(())
+        }
+    }
+}
+
+fn lock(step: &mut Step<'_, '_>) -> Result<Amount, TxError> {
+    let deposit = step.rules.params.bonds.name;
+    money::lock(step.draft, &step.account, deposit, Pool::Bonds)?;
+    Ok(deposit)
+}

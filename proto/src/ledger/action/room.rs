@@ -1,0 +1,69 @@
+//! Room on providers: who takes and frees it, and how much of all stored bytes one infrastructure may have.
+//!
+//! Invariant "room is counted": a provider's `used` is the sum of its live slots, an infrastructure's that of its
+//! providers, and `stored` that of all. A provider stays in its domain while it keeps anything, so no count moves.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    id::NodeId,
+    ledger::{
+        action::Step,
+        draft::Draft,
+        error::TxError,
+        rules::{percent, share_limit},
+        state::{Candidate, Infrastructure, Provider, Records},
+        tx::Commit,
+    },
+};
+
+const COUNTED: &str = "room is counted";
+
+/// Takes room on a provider that has it free.
+pub(super) fn take(draft: &mut Draft<'_>, mut provider: Provider, bytes: u64) {
+    provider.used = provider.used.checked_add(bytes).expect(COUNTED);
+    count(draft, &provider, |stored| stored.checked_add(u128::from(bytes)));
+    draft.put_provider(provider);
+}
+
+/// Frees room on a provider.
+pub(super) fn free(draft: &mut Draft<'_>, node: &NodeId, bytes: u64) {
+    let mut provider = draft.provider(node).expect("a provider with slots stays registered");
+    provider.used = provider.used.checked_sub(bytes).expect(COUNTED);
+    count(draft, &provider, |stored| stored.checked_sub(u128::from(bytes)));
+    draft.put_provider(provider);
+}
+
+fn count(draft: &mut Draft<'_>, provider: &Provider, change: impl Fn(u128) -> Option<u128>) {
+    let name = &provider.domain.infrastructure;
+    let used = change(draft.infrastructure(name).used).expect(COUNTED);
+    draft.put_infrastructure(name, Infrastructure { used });
+    let running = draft.running_mut();
+    running.stored = change(running.stored).expect(COUNTED);
+}
+
+/// Checks, once the room is taken, that no infrastructure keeps more than its share of all bytes. An extent that is
+/// spread as evenly as the number of infrastructures allows is never refused: it could not do better.
+pub(super) fn check_shares(
+    step: &Step<'_, '_>,
+    commit: &Commit,
+    holders: &[&Candidate],
+    infrastructures: usize,
+) -> Result<(), TxError> {
+    let limit = share_limit(step.rules.params.governance.max_stored_share, infrastructures);
+    let even = holders.len().div_ceil(infrastructures.max(1));
+    let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
+    for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
+        if slot.receipt.is_none() {
+            continue;
+        }
+        let name = holder.domain.infrastructure.as_str();
+        let here = columns.entry(name).or_default();
+        *here += 1;
+        let share = percent(step.draft.infrastructure(name).used, step.draft.running().stored);
+        if *here > even && share > limit {
+            return Err(TxError::StoredShare { index, provider: slot.provider, share, limit });
+        }
+    }
+    Ok(())
+}

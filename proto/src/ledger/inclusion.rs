@@ -1,0 +1,203 @@
+//! That a transaction is in a block: the tree over a block's transaction ids, and a path in it (SPEC, "Blocks").
+//!
+//! The tree has the shape of RFC 6962: of n leaves, the left half has the largest power of two below n. Leaves, nodes
+//! and root are hashed under contexts of their own, and the root covers n, so a path proves one id at one place of so
+//! many. In goes a header's `txs`, which a certificate vouches for; out comes whether the id is there.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::id::TxId;
+
+/// Hashes in a path at most: more than a block's bytes can hold transactions for.
+const PATH: usize = 32;
+
+/// The path from a transaction's id to the root.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct TxProof {
+    /// Its place in the block.
+    pub index: u32,
+    /// How many transactions the block has.
+    pub count: u32,
+    /// The subtrees beside the way up, lowest first.
+    pub path: Vec<[u8; 32]>,
+}
+
+/// The proof is none for this transaction in a block with this root.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the proof does not show the transaction in the block: ask another node")]
+pub struct NotIncluded;
+
+/// The root of the tree over transaction ids, in block order.
+pub fn tx_root(ids: &[TxId]) -> [u8; 32] {
+    root(u32::try_from(ids.len()).unwrap_or(u32::MAX), &subtree(ids))
+}
+
+/// The proof for the id at `index`; `None` past the last.
+pub fn tx_proof(ids: &[TxId], index: usize) -> Option<TxProof> {
+    let mut path = Vec::new();
+    let (mut range, mut at) = (ids, index);
+    if at >= range.len() {
+        return None;
+    }
+    while range.len() > 1 {
+        let (left, right) = range.split_at(half(range.len()));
+        if let Some(behind) = at.checked_sub(left.len()) {
+            path.push(subtree(left));
+            (range, at) = (right, behind);
+        } else {
+            path.push(subtree(right));
+            range = left;
+        }
+    }
+    path.reverse();
+    Some(TxProof { index: u32::try_from(index).ok()?, count: u32::try_from(ids.len()).ok()?, path })
+}
+
+impl TxProof {
+    /// Checks that the transaction is where the proof says, in the block whose header has this root.
+    ///
+    /// # Errors
+    /// [`NotIncluded`] otherwise.
+    pub fn verify(&self, txs: &[u8; 32], id: &TxId) -> Result<(), NotIncluded> {
+        if self.index >= self.count || self.path.len() > PATH {
+            return Err(NotIncluded);
+        }
+        let turns = turns(self.index, self.count);
+        if turns.len() != self.path.len() {
+            return Err(NotIncluded);
+        }
+        let top = turns.iter().zip(&self.path).fold(leaf(id), |below, (turn, beside)| match turn {
+            Turn::Left => node(&below, beside),
+            Turn::Right => node(beside, &below),
+        });
+        if root(self.count, &top) == *txs { Ok(()) } else { Err(NotIncluded) }
+    }
+}
+
+/// Which half of a node something is in.
+#[derive(Clone, Copy, Debug)]
+enum Turn {
+    Left,
+    Right,
+}
+
+/// The way from a leaf up to the top, lowest first.
+fn turns(index: u32, count: u32) -> Vec<Turn> {
+    let (mut at, mut len, mut turns) = (index, count, Vec::new());
+    while len > 1 {
+        let left = 1 << (len - 1).ilog2();
+        if at < left {
+            turns.push(Turn::Left);
+            len = left;
+        } else {
+            turns.push(Turn::Right);
+            (at, len) = (at - left, len - left);
+        }
+    }
+    turns.reverse();
+    turns
+}
+
+/// The largest power of two below `len`, which is at least 2.
+fn half(len: usize) -> usize {
+    1 << (len - 1).ilog2()
+}
+
+fn subtree(ids: &[TxId]) -> [u8; 32] {
+    match ids {
+        [] => [0; 32],
+        [id] => leaf(id),
+        _ => {
+            let (left, right) = ids.split_at(half(ids.len()));
+            node(&subtree(left), &subtree(right))
+        }
+    }
+}
+
+fn leaf(id: &TxId) -> [u8; 32] {
+    blake3::derive_key("ostrakon tx leaf 1", id.bytes())
+}
+
+fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("ostrakon tx node 1", &[*left, *right].concat())
+}
+
+fn root(count: u32, top: &[u8; 32]) -> [u8; 32] {
+    blake3::derive_key("ostrakon tx root 2", &[count.to_le_bytes().as_slice(), top].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn ids(count: usize) -> Vec<TxId> {
+        (0..count).map(|number| TxId::from(blake3::hash(&number.to_le_bytes()))).collect()
+    }
+
+    #[test]
+    fn every_transaction_of_every_block_can_be_shown_and_no_other() {
+        for count in 1..70 {
+            let ids = ids(count);
+            let root = tx_root(&ids);
+            for (index, id) in ids.iter().enumerate() {
+                let proof = tx_proof(&ids, index).expect("it is there");
+                assert_eq!(proof.verify(&root, id), Ok(()), "{index} of {count}");
+                assert_eq!(proof.verify(&root, &TxId::new([7; 32])), Err(NotIncluded));
+                let moved = TxProof { index: proof.index ^ 1, ..proof.clone() };
+                assert_eq!(moved.verify(&root, id), Err(NotIncluded));
+            }
+            assert_eq!(tx_proof(&ids, count), None);
+        }
+        assert_eq!(tx_proof(&[], 0), None);
+    }
+
+    #[test]
+    fn the_number_is_part_of_the_root() {
+        let roots: Vec<_> = (0..70).map(|count| tx_root(&ids(count))).collect();
+        for (count, root) in roots.iter().enumerate() {
+            assert!(!roots[..count].contains(root));
+        }
+        let two = ids(2);
+        let inner = TxId::new(node(&leaf(&two[0]), &leaf(&two[1])));
+        assert_ne!(tx_root(&[inner]), tx_root(&two), "a node is no leaf");
+    }
+
+    #[test]
+    fn impossible_places_are_refused() {
+        let ids = ids(3);
+        let (root, proof) = (tx_root(&ids), tx_proof(&ids, 2).expect("it is there"));
+        let check = |index, count, path: Vec<[u8; 32]>| {
+            assert_eq!(TxProof { index, count, path }.verify(&root, &ids[2]), Err(NotIncluded), "{index} of {count}");
+        };
+        check(0, 0, vec![]);
+        check(3, 3, proof.path.clone());
+        check(2, 3, vec![]);
+        check(2, 3, [proof.path.clone(), vec![[0; 32]]].concat());
+        check(2, 4, proof.path.clone());
+        check(u32::MAX - 1, u32::MAX, proof.path.clone());
+        check(u32::MAX, u32::MAX, vec![[0; 32]; 33]);
+        check(0, 1, vec![[0; 32]; 100_000]);
+    }
+
+    proptest! {
+        #[test]
+        fn forged_proofs_fail(
+            count in 1_usize..300,
+            at in any::<prop::sample::Index>(),
+            byte in any::<prop::sample::Index>(),
+            flip in 1_u8..,
+        ) {
+            let ids = ids(count);
+            let (root, index) = (tx_root(&ids), at.index(count));
+            let proof = tx_proof(&ids, index).expect("it is there");
+            let mut bytes = crate::codec::encode(&proof);
+            let at = byte.index(bytes.len());
+            bytes[at] ^= flip;
+            if let Ok(forged) = crate::codec::decode::<TxProof>(&bytes, 4096) {
+                prop_assert_eq!(forged.verify(&root, &ids[index]), Err(NotIncluded));
+            }
+        }
+    }
+}
