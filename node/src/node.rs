@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::{
         Chain, ChainParts,
+        accuse::{Accuser, accuse},
         candidates::Candidates,
         follow::Follow,
         order::{Inbox, Order, OrderError, OrderParts, sign_state::SignStore, wal::Journal},
@@ -173,7 +174,9 @@ impl Node {
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new() };
 
         let known = known_nodes(&genesis, &peers.local());
-        let order = validator.map(|parts| order(&chain, parts, &known, (clock.clone(), settings.block_interval)));
+        let (accuser, accusations) = accuse(keypair.clone());
+        let order = validator
+            .map(|parts| order(&chain, parts, (known.clone(), accuser), (clock.clone(), settings.block_interval)));
         let (order, inbox) = order.unzip();
         let serving = ServeParts {
             keypair: keypair.clone(),
@@ -191,6 +194,8 @@ impl Node {
         let stop = node.stop.clone();
         node.tasks.spawn(async move { Ok(retention.run(stop).await?) });
         node.spawn_pushing();
+        let (stop, of_accusations) = (node.stop.clone(), chain.clone());
+        node.spawn_quiet(async move { accusations.run(of_accusations, stop).await });
         let (stop, of_directory) = (node.stop.clone(), chain.clone());
         node.spawn_quiet(async move { directory::run(of_directory, peers, stop).await });
         if let Some(offer) = settings.offer {
@@ -277,12 +282,12 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
 fn order(
     chain: &Chain,
     parts: ValidatorParts,
-    known: &[NodeId],
+    (known, accuser): (Vec<NodeId>, Accuser),
     (clock, interval): (Clock, Duration),
 ) -> (Order, Inbox) {
     let ValidatorParts { keys, journal, signatures } = parts;
     let (key, keys) = (keys.vote.clone(), Arc::new(keys));
-    let ledger = Arc::new(Candidates::new(chain.clone(), keys, clock, known.to_vec()));
+    let ledger = Arc::new(Candidates::new(chain.clone(), keys, clock, (known, accuser)));
     Order::new(OrderParts {
         chain: chain.rules().chain,
         key,

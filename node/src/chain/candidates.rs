@@ -24,7 +24,9 @@ use ostrakon_proto::{
 };
 
 use super::{
-    Chain, Shared, follow,
+    Chain, Shared,
+    accuse::Accuser,
+    follow,
     order::{self, Candidate, Committee, Evidence, Verdict},
     outdated,
     store::LedgerError,
@@ -43,6 +45,7 @@ pub struct Candidates {
     clock: Clock,
     /// Nodes of the genesis, who may know blocks that this one lost.
     known: Vec<NodeId>,
+    accuser: Accuser,
     judged: Mutex<BTreeMap<BlockId, Judged>>,
 }
 
@@ -60,8 +63,8 @@ impl fmt::Debug for Candidates {
 
 impl Candidates {
     /// The ledger of `chain`, for a validator with these keys.
-    pub fn new(chain: Chain, keys: Arc<ValidatorKeys>, clock: Clock, known: Vec<NodeId>) -> Self {
-        Self { chain, keys, clock, known, judged: Mutex::default() }
+    pub fn new(chain: Chain, keys: Arc<ValidatorKeys>, clock: Clock, (known, accuser): (Vec<NodeId>, Accuser)) -> Self {
+        Self { chain, keys, clock, known, accuser, judged: Mutex::default() }
     }
 
     fn shared(&self) -> &Shared {
@@ -171,9 +174,7 @@ impl order::Ledger for Candidates {
     }
 
     fn report(&self, evidence: Vec<Evidence>) {
-        for proof in evidence {
-            tracing::error!(?proof, "a validator signed two things of which an honest one signs one");
-        }
+        evidence.into_iter().for_each(|found| self.accuser.report(found));
     }
 
     fn reached(&self, height: Height) -> BoxFuture<'static, ()> {
