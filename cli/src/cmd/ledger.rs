@@ -251,8 +251,9 @@ impl ValidatorsObject {
 const fn state_name(status: ValidatorStatus) -> &'static str {
     match status {
         ValidatorStatus::Active => "active",
-        ValidatorStatus::Left => "left",
-        ValidatorStatus::Removed => "removed",
+        ValidatorStatus::Condemned => "condemned",
+        ValidatorStatus::Left { .. } => "left",
+        ValidatorStatus::Removed { .. } => "removed",
     }
 }
 

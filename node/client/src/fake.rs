@@ -21,7 +21,7 @@ use ostrakon_proto::{
         propose,
         state::{Domain, Key, Membership, Records},
         tree::prove,
-        tx::{Action, Block, Decided, Receipt, Tx},
+        tx::{Action, Block, Decided, Receipt, Tx, tx_proof},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     light::{Answer, Certified, Handover, Inclusion, Item, Past},
@@ -502,10 +502,11 @@ impl Shared {
 
     fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
         let (header, tip) = (&self.decided[*self.places.get(&tx)?].block, &self.decided.last().unwrap().block.header);
-        let (ids, header) = (header.txs.iter().map(Tx::id).collect(), header.header.clone());
+        let (ids, header): (Vec<TxId>, _) = (header.txs.iter().map(Tx::id).collect(), header.header.clone());
+        let place = ids.iter().position(|id| *id == tx).unwrap();
         let read = |position| self.history.get(&position).copied();
         let proof = (header.height < tip.height).then(|| history::prove(read, tip.height.0, header.height).unwrap());
-        Some(Inclusion { block: Past { header, proof }, ids })
+        Some(Inclusion { block: Past { header, proof }, proof: tx_proof(&ids, place).unwrap() })
     }
 }
 

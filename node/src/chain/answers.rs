@@ -13,7 +13,7 @@ use ostrakon_proto::{
         history::{self, HistoryProof},
         state::{Key, Records},
         tree,
-        tx::{Header, Tx},
+        tx::{Header, Tx, tx_proof},
     },
     light::{Answer, Certified, Handover, Inclusion, Item, Past, PastBlock},
 };
@@ -71,7 +71,9 @@ impl Chain {
                 return Ok(None);
             };
             let PastBlock { block, txs, .. } = shared.past_block(tip, height)?;
-            Ok(Some(Inclusion { block, ids: txs.iter().map(Tx::id).collect() }))
+            let ids: Vec<TxId> = txs.iter().map(Tx::id).collect();
+            let index = ids.iter().position(|id| *id == tx).ok_or(LedgerError::Damaged { what: "txs" })?;
+            Ok(tx_proof(&ids, index).map(|proof| Inclusion { block, proof }))
         };
         self.answer(inclusion).await
     }

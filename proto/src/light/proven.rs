@@ -10,7 +10,7 @@ use crate::{
         history::{BadHistory, HistoryProof},
         state::{Key, Record},
         tree::{BadProof, Proof},
-        tx::{Block, Decided, Header, Tx, tx_root},
+        tx::{Block, Decided, Header, Tx, TxProof, tx_root},
         vote::Certificate,
     },
 };
@@ -58,8 +58,8 @@ pub struct Past {
 pub struct Inclusion {
     /// The block.
     pub block: Past,
-    /// Ids of the block's transactions.
-    pub ids: Vec<TxId>,
+    /// That it has the transaction.
+    pub proof: TxProof,
 }
 
 /// A block of the past, whole.
@@ -172,10 +172,8 @@ impl Inclusion {
     /// [`BadAnswer`] when that is not proven.
     pub fn verify(&self, tip: &Header, tx: TxId) -> Result<Height, BadAnswer> {
         self.block.verify(tip)?;
-        if tx_root(&self.ids) != self.block.header.txs {
-            return Err(Untrusted::Undecided(BlockError::Header { what: "txs" }).into());
-        }
-        if self.ids.contains(&tx) { Ok(self.block.header.height) } else { Err(BadAnswer::NotIncluded { tx }) }
+        let Header { height, txs, .. } = &self.block.header;
+        self.proof.verify(txs, &tx).map(|()| *height).map_err(|_| BadAnswer::NotIncluded { tx })
     }
 }
 
