@@ -10,8 +10,12 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use ostrakon_net::peer_id_text;
-use ostrakon_node::config::{
-    CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed, write_secret,
+use ostrakon_node::{
+    chain::order::sign_state,
+    config::{
+        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed,
+        write_secret,
+    },
 };
 use ostrakon_proto::{
     id::{NodeId, Voter},
@@ -46,10 +50,14 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
     let node: NodeId = Keypair::from_seed(&key(&dir.join(NODE_KEY_FILE), args.seed.as_deref())?).public();
     let validator_path = dir.join(VALIDATOR_KEY_FILE);
-    let validator = match args.validator || validator_path.exists() {
+    let is_new = !validator_path.exists();
+    let validator = match args.validator || !is_new {
         true => Some(ValidatorKeys::from_seed(&key(&validator_path, None)?)),
         false => None,
     };
+    if validator.is_some() && is_new {
+        sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
+    }
     write_config(dir, &args.listen)?;
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;

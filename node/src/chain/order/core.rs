@@ -123,13 +123,7 @@ impl Core {
     /// Begins the height with what the log has of it.
     pub(super) fn begin(&mut self, log: &[Entry]) -> Vec<Output> {
         let inputs: Vec<Input<Bft>> = log.iter().filter_map(|entry| self.input(entry)).collect();
-        for input in &inputs {
-            match input {
-                Input::Vote(vote) => self.desk.note_own(&context::signed_vote(vote)),
-                Input::Proposal(offer) => self.desk.note_own_proposal(&context::signed_proposal(offer)),
-                _ => {}
-            }
-        }
+        log.iter().for_each(|entry| self.desk.recall(entry));
         self.keep_quiet_without_memory();
         let (height, set) = (At(self.height()), self.state.validator_set().clone());
         let mut outputs = self.step(Input::StartHeight(height, set, false, None, VoteExtensionPolicy::Disabled));
@@ -138,7 +132,8 @@ impl Core {
             outputs.extend(self.step(input));
         }
         self.state.reset_entries_index();
-        outputs.retain(|output| !matches!(output, Output::Log(_)));
+        // What is said only now, because the end of the log was lost, is to be written as anything else.
+        outputs.retain(|output| !matches!(output, Output::Log(entry) if log.contains(entry)));
         outputs
     }
 
@@ -417,6 +412,18 @@ impl Desk {
 
     fn me(&self) -> VoteKey {
         self.key.public()
+    }
+
+    /// What the log has and the sign state has not was never sent. It is to be said as it is there, so it is signed
+    /// before anything that comes later. What is older than the sign state is refused, and is not needed.
+    fn recall(&mut self, entry: &Entry) {
+        self.note(entry);
+        let said = match entry {
+            Entry::Vote(signed) if signed.voter == self.me() => Statement::from(signed),
+            Entry::Proposal(signed) if signed.proposer == self.me() => Statement::from(signed),
+            _ => return,
+        };
+        let _older = self.signed.sign(said, &self.key, &self.chain);
     }
 
     fn note(&mut self, entry: &Entry) {

@@ -54,6 +54,14 @@ impl Heard {
         self.early.retain(|early, _| *early >= height);
     }
 
+    /// Whether it is newer than what is known of who signed it. One who is late speaks of heights that are over.
+    pub(super) fn is_new(&self, message: &Message) -> bool {
+        match message {
+            Message::Vote(signed) => self.is_new_vote(signed),
+            Message::Proposal(signed, _) => self.is_new_proposal(signed),
+        }
+    }
+
     /// Remembers what an entry of the log says, if it is newer.
     pub(super) fn note(&mut self, entry: &Entry) {
         match entry {
@@ -65,20 +73,26 @@ impl Heard {
 
     /// Remembers a vote, if it is newer.
     pub(super) fn note_vote(&mut self, signed: &SignedVote) {
-        let newest = &mut self.newest.entry(signed.voter).or_default().1;
-        let progress = |signed: &SignedVote| Statement::from(signed).progress();
-        if newest.as_ref().is_none_or(|last| progress(last) < progress(signed)) {
-            *newest = Some(*signed);
+        if self.is_new_vote(signed) {
+            self.newest.entry(signed.voter).or_default().1 = Some(*signed);
         }
     }
 
     /// Remembers a proposal, if it is newer.
     pub(super) fn note_proposal(&mut self, signed: &SignedProposal) {
-        let newest = &mut self.newest.entry(signed.proposer).or_default().0;
-        let progress = |signed: &SignedProposal| Statement::from(signed).progress();
-        if newest.as_ref().is_none_or(|last| progress(last) < progress(signed)) {
-            *newest = Some(*signed);
+        if self.is_new_proposal(signed) {
+            self.newest.entry(signed.proposer).or_default().0 = Some(*signed);
         }
+    }
+
+    fn is_new_vote(&self, signed: &SignedVote) -> bool {
+        let last = self.newest.get(&signed.voter).and_then(|newest| newest.1);
+        last.is_none_or(|last| Statement::from(&last).progress() < Statement::from(signed).progress())
+    }
+
+    fn is_new_proposal(&self, signed: &SignedProposal) -> bool {
+        let last = self.newest.get(&signed.proposer).and_then(|newest| newest.0);
+        last.is_none_or(|last| Statement::from(&last).progress() < Statement::from(signed).progress())
     }
 
     /// What was heard of `key` by one who is at `height`.

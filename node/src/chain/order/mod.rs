@@ -30,7 +30,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{
         Code, Frame, Refusal,
-        consensus::{Request, Response, Seen},
+        consensus::{Request, Response},
     },
 };
 use tokio::time::Instant;
@@ -63,7 +63,7 @@ use heard::{Heard, Message};
 use inbox::Arrivals;
 use session::Session;
 use sign_state::{Progress, SignState, SignStore, Statement};
-use standing::{Findings, Inquiry, Standing};
+use standing::{Findings, Inquiry, Standing, Watch};
 use wal::{Entry, Journal};
 
 /// Heights below the present one of which a validator knows what it said: a message of another process with its key may
@@ -118,8 +118,11 @@ pub struct Order {
     heard: Heard,
     behind: Behind,
     standing: Standing,
+    watch: Watch,
     /// What was signed last, as it is kept.
     signed: SignState,
+    /// Whether anything is kept, be it that nothing was signed.
+    remembers: bool,
     /// How far this validator had come when it started.
     born: Option<Progress>,
     /// What it said at each height since, as far as [`REMEMBERED`].
@@ -133,6 +136,8 @@ pub struct Order {
 enum Ended {
     /// The tip is above it.
     Over,
+    /// It is not, and whether this validator may speak is to be found out again.
+    Watched,
     /// The node stops.
     Stopped,
 }
@@ -149,7 +154,9 @@ impl Order {
             heard: Heard::default(),
             behind,
             standing: Standing::Unknown,
+            watch: Watch::default(),
             signed: SignState::default(),
+            remembers: false,
             born: None,
             said: BTreeMap::new(),
             last_block: None,
@@ -162,15 +169,18 @@ impl Order {
     /// # Errors
     /// [`OrderError`] when something can not be kept.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), OrderError> {
-        self.signed = load_signed(&self.parts).await?;
+        let kept = load_signed(&self.parts).await?;
+        self.remembers = kept.is_some();
+        self.signed = kept.unwrap_or_default();
         self.born = self.signed.progress();
         while !stop.is_cancelled() {
             let ledger = Arc::clone(&self.parts.ledger);
             let committee = self.parts.workers.run(move || ledger.committee()).await;
-            if self.height(&committee, &stop).await? == Ended::Stopped {
-                break;
+            match self.height(&committee, &stop).await? {
+                Ended::Over => self.last_block = Some(Instant::now()),
+                Ended::Watched => self.watch.note_slow(committee.height),
+                Ended::Stopped => break,
             }
-            self.last_block = Some(Instant::now());
         }
         Ok(())
     }
@@ -237,9 +247,13 @@ impl Order {
         stop: &CancellationToken,
     ) -> Result<Option<Ended>, OrderError> {
         let (height, set) = (committee.height, committee.rotation.set());
-        match self.standing {
+        let standing = self.standing;
+        match standing {
             Standing::Speaks | Standing::Banished => return Ok(None),
             Standing::Silent { from, .. } if from > height => return Ok(None),
+            Standing::Silent { from, again: true } if !self.watch.suffices(from, height, Instant::now()) => {
+                return Ok(None);
+            }
             Standing::Silent { again: false, .. } => {
                 self.standing = Standing::Speaks;
                 return Ok(None);
@@ -270,8 +284,10 @@ impl Order {
                 answers = inquiry.answered() => {
                     let (key, chain, signed) = (self.key(), self.parts.chain, self.signed.progress());
                     let before = self.standing;
-                    self.standing = before.after(&Findings { key, chain, set, height, signed, answers });
+                    let remembers = self.remembers;
+                    self.standing = before.after(&Findings { key, chain, set, height, signed, remembers, answers });
                     self.log_standing(before);
+                    self.begin_memory().await?;
                     return Ok(None);
                 }
                 inbound = self.arrivals.next() => self.hear_early(inbound, committee),
@@ -279,10 +295,20 @@ impl Order {
         }
     }
 
+    /// From now on nobody takes this validator for one that lost its memory: it has said nothing, and keeps that.
+    async fn begin_memory(&mut self) -> Result<(), OrderError> {
+        if self.standing == Standing::Speaks && !self.remembers {
+            let (store, bytes) = (Arc::clone(&self.parts.signatures), self.signed.encode());
+            self.parts.workers.run(move || store.save(&bytes)).await.map_err(OrderError::SignState)?;
+            self.remembers = true;
+        }
+        Ok(())
+    }
+
     fn log_standing(&self, before: Standing) {
         match self.standing {
             Standing::Silent { from, again: true } => tracing::error!(
-                %from,
+                height = %from,
                 "the other validators have heard more of this one than it remembers: its disk is from the past, or \
                  another process signs with its key. It signs nothing until the chain is past what it may have signed"
             ),
@@ -322,7 +348,7 @@ impl Order {
             }
         };
         match &message {
-            Request::LastSeen(key) => reply.send(answer(Response::Seen(self.seen(key, height)), Bytes::new())),
+            Request::LastSeen(key) => reply.send(answer(Response::Seen(self.heard.seen(key, height)), Bytes::new())),
             Request::Block { .. } => match find(&message) {
                 Some(frame) => reply.send(frame),
                 None => reply.refuse(&Refusal::new(Code::NotFound, "this block is not proposed here")),
@@ -333,10 +359,6 @@ impl Order {
             }
         }
         None
-    }
-
-    fn seen(&self, key: &VoteKey, height: Height) -> Seen {
-        self.heard.seen(key, height)
     }
 
     /// Keeps a message of height `now` or a later one, when a validator signed it.
@@ -350,7 +372,8 @@ impl Order {
             _ => return,
         };
         let is_own = key == self.key() && height != committee.height;
-        if (height < now && !is_own) || set.power(&key).is_none() {
+        let is_new = self.heard.is_new(&message);
+        if (height < now && !is_own && !is_new) || set.power(&key).is_none() {
             return;
         }
         let (verified, said) = match &message {
@@ -399,10 +422,10 @@ impl Order {
     }
 }
 
-async fn load_signed(parts: &OrderParts) -> Result<SignState, OrderError> {
+async fn load_signed(parts: &OrderParts) -> Result<Option<SignState>, OrderError> {
     let store = Arc::clone(&parts.signatures);
     let bytes = parts.workers.run(move || store.load()).await.map_err(OrderError::SignState)?;
-    bytes.map_or(Ok(SignState::default()), |bytes| SignState::decode(&bytes).map_err(|_| OrderError::Damaged))
+    bytes.map(|bytes| SignState::decode(&bytes).map_err(|_| OrderError::Damaged)).transpose()
 }
 
 /// The frame that answers with `head` and `body`.

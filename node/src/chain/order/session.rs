@@ -28,7 +28,7 @@ use super::{
     heard::Message,
     name,
     sign_state::Statement,
-    standing::Standing,
+    standing::{Standing, WATCH},
     timers::Timers,
     wal::{self, Entry, Value},
 };
@@ -115,6 +115,7 @@ impl<'a> Session<'a> {
             }
         }
         let mut reached = self.order.parts.ledger.reached(self.height());
+        let watched = self.watches_until();
         loop {
             if let Some(certificate) = self.decided.take() {
                 self.commit(certificate).await?;
@@ -130,7 +131,20 @@ impl<'a> Session<'a> {
                 done = self.order.behind.drive() => done?,
                 inbound = self.order.arrivals.next() => self.hear(inbound).await?,
                 () = self.order.gossip.drive() => {}
+                () = sleep_until(watched.unwrap_or(due)), if watched.is_some() => {
+                    // What was heard is not heard again.
+                    self.sync().await?;
+                    return Ok(Ended::Watched);
+                }
             }
+        }
+    }
+
+    /// When one who may speak from this height on, should nobody else speak for it, has watched long enough.
+    fn watches_until(&self) -> Option<Instant> {
+        match self.order.standing {
+            Standing::Silent { from, again: true } if from <= self.height() => Some(Instant::now() + WATCH),
+            _ => None,
         }
     }
 

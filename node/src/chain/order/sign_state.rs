@@ -161,6 +161,20 @@ pub trait SignStore: Send + Sync + std::fmt::Debug + 'static {
     fn save(&self, bytes: &[u8]) -> io::Result<()>;
 }
 
+/// Notes in a new file that nothing was ever signed, for a vote key that was made just now: a validator that finds no
+/// file must take it that it has lost its memory. A file that is there is left as it is.
+///
+/// # Errors
+/// [`OpenSignFileError`] says what to do.
+pub fn begin(path: &Path) -> Result<(), OpenSignFileError> {
+    let disk = |source| OpenSignFileError::Disk { path: path.to_owned(), source };
+    let file = SignFile::open(path)?;
+    if file.load().map_err(disk)?.is_none() {
+        file.save(&SignState::default().encode()).map_err(disk)?;
+    }
+    Ok(())
+}
+
 /// Bytes of a state at most.
 const PAYLOAD: usize = 900;
 /// Bytes of one of the file's two slots: number, length, checksum, payload.
@@ -353,6 +367,18 @@ mod tests {
         let mut restarted = SignState::decode(&state.encode()).expect("kept");
         assert_eq!(restarted.sign(said, &key, &chain), Ok(first));
         assert_eq!(restarted.signature(&vote(VoteKind::Prevote, 1, 0, Some(1))), None);
+    }
+
+    #[test]
+    fn a_new_key_begins_with_a_memory_of_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("sign-state");
+        begin(&path).expect("new");
+        let kept = SignFile::open(&path).expect("opens").load().expect("reads").expect("kept");
+        assert_eq!(SignState::decode(&kept), Ok(SignState::default()));
+        SignFile::open(&path).expect("opens").save(b"said").expect("writes");
+        begin(&path).expect("there");
+        assert_eq!(SignFile::open(&path).expect("opens").load().expect("reads").as_deref(), Some(&b"said"[..]));
     }
 
     #[test]

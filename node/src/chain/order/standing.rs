@@ -5,8 +5,10 @@
 //! [`Standing::after`], which is pure. Not here: the memory itself ([`super::sign_state`]).
 //!
 //! Silence ends where nothing can be contradicted any more: the others' newest message of this validator is of height
-//! H; the one above is decided without it; then they are asked again. A second process with the same key goes on
-//! speaking, so that its height goes on, too, and this one stays silent for good.
+//! H, and the one above is decided without it. Then this validator watches ([`Watch`]): for [`QUIET`] heights and
+//! [`WATCH`], or at one height that is not decided without it for so long; and the others are asked again. A second
+//! process with the same key goes on speaking meanwhile, even if it is often late, so that this one begins anew and
+//! stays silent for good.
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
@@ -24,6 +26,12 @@ use ostrakon_proto::{
 use tokio::time::{Instant, sleep, timeout};
 
 use super::sign_state::{Progress, Statement};
+
+/// Heights for which a validator that was silent watches whether another process speaks with its key: one that is slow
+/// may be late for some.
+const QUIET: u64 = 16;
+/// When a height takes so long, whoever is a validator has spoken at it, and repeated it.
+pub(super) const WATCH: Duration = Duration::from_secs(10);
 
 /// How long those who did not answer yet may still do so once two thirds have.
 const GRACE: Duration = Duration::from_secs(1);
@@ -49,6 +57,30 @@ pub(super) enum Standing {
     Banished,
 }
 
+/// How long a silent validator has watched whether another process speaks with its key.
+#[derive(Debug, Default)]
+pub(super) struct Watch {
+    /// From which height on, and since when.
+    since: Option<(Height, Instant)>,
+    /// The height that took longer than [`WATCH`].
+    slow: Option<Height>,
+}
+
+impl Watch {
+    /// This height took longer than [`WATCH`].
+    pub(super) fn note_slow(&mut self, height: Height) {
+        self.slow = Some(height);
+    }
+
+    /// Whether one that is silent until `from`, and is at `height` now, has watched long enough.
+    pub(super) fn suffices(&mut self, from: Height, height: Height, now: Instant) -> bool {
+        let before = self.since.filter(|(before, _)| *before == from);
+        let (_, since) = *self.since.insert(before.unwrap_or((from, now)));
+        let is_quiet = height.0 >= from.0.saturating_add(QUIET) && now >= since + WATCH;
+        is_quiet || self.slow == Some(height)
+    }
+}
+
 /// What is known when the others have answered.
 #[derive(Debug)]
 pub(super) struct Findings<'a> {
@@ -62,6 +94,8 @@ pub(super) struct Findings<'a> {
     pub(super) height: Height,
     /// What this validator remembers to have signed last.
     pub(super) signed: Option<Progress>,
+    /// Whether it has any memory: without, it may have signed anything; with one that has nothing, it never signed.
+    pub(super) remembers: bool,
     /// What the others say.
     pub(super) answers: &'a BTreeMap<VoteKey, Seen>,
 }
@@ -72,11 +106,12 @@ impl Standing {
         let heard = findings.answers.values().filter_map(|seen| findings.newest(seen)).max();
         let now = findings.network().max(findings.height);
         let is_first = self == Self::Unknown;
-        let lost = is_first && findings.signed.is_none() && now > Height(1);
+        let lost = is_first && !findings.remembers && now > Height(1);
         let heard_more = heard.filter(|heard| findings.signed.is_none_or(|signed| signed < *heard));
         let bound = heard_more.map(|(height, _, _)| height).max(lost.then_some(now));
+        let spoke_since = |from| matches!(self, Self::Silent { from: before, again: true } if from > before);
         match bound.map(|bound| Height(bound.0.saturating_add(2))) {
-            Some(from) if from > findings.height => Self::Silent { from, again: true },
+            Some(from) if from > findings.height || spoke_since(from) => Self::Silent { from, again: true },
             // What is decided needs no vote, and what was said of it may be forgotten by all.
             _ if now > findings.height => Self::Silent { from: now, again: false },
             _ => Self::Speaks,
@@ -207,6 +242,7 @@ mod tests {
         Seen { height: Height(height), proposal: None, vote }
     }
 
+    /// `signed` is the height of what is remembered: none without a memory, 0 with one that has nothing.
     fn check(before: Standing, (height, signed): (u64, Option<u64>), answers: &[Seen], expect: Standing) {
         let set = ValidatorSet::new((1..=4).map(|seed| (key(seed).public(), 1)));
         let answers = (2..).zip(answers).map(|(seed, seen)| (key(seed).public(), seen.clone())).collect();
@@ -215,7 +251,8 @@ mod tests {
             chain: CHAIN,
             set: &set,
             height: Height(height),
-            signed: signed.map(|height| (Height(height), 0, 1)),
+            signed: signed.filter(|height| *height > 0).map(|height| (Height(height), 0, 1)),
+            remembers: signed.is_some(),
             answers: &answers,
         };
         assert_eq!(before.after(&findings), expect, "{before:?} {findings:?}");
@@ -232,6 +269,16 @@ mod tests {
     }
 
     #[test]
+    fn whoever_remembers_to_have_never_spoken_may_speak() {
+        let start = Standing::Unknown;
+        check(start, (7, Some(0)), &[seen(7, None), seen(7, None), seen(7, None)], Standing::Speaks);
+        let behind = Standing::Silent { from: Height(7), again: false };
+        check(start, (1, Some(0)), &[seen(7, None), seen(7, None), seen(7, None)], behind);
+        let lied_to = Standing::Silent { from: Height(9), again: true };
+        check(start, (7, Some(0)), &[seen(7, Some((1, 7))), seen(7, None), seen(7, None)], lied_to);
+    }
+
+    #[test]
     fn whoever_forgot_something_is_silent() {
         let (start, silent) = (Standing::Unknown, |from| Standing::Silent { from: Height(from), again: true });
         check(start, (7, Some(6)), &[seen(7, Some((1, 7))), seen(7, None), seen(7, None)], silent(9));
@@ -241,6 +288,22 @@ mod tests {
         check(silent(9), (9, None), &[seen(9, Some((1, 7))), seen(9, None), seen(9, None)], Standing::Speaks);
         check(silent(9), (9, None), &[seen(9, None), seen(9, None), seen(9, None)], Standing::Speaks);
         check(silent(9), (9, None), &[seen(9, Some((1, 9))), seen(9, None), seen(9, None)], silent(11));
+        // It spoke some heights ago, and may only be late.
+        check(silent(9), (25, None), &[seen(25, Some((1, 12))), seen(25, None), seen(25, None)], silent(14));
+        check(silent(14), (30, None), &[seen(30, Some((1, 12))), seen(30, None), seen(30, None)], Standing::Speaks);
+    }
+
+    #[test]
+    fn a_watch_takes_its_time_and_begins_anew_with_each_sign_of_life() {
+        let (mut watch, start) = (Watch::default(), Instant::now());
+        let late = start + WATCH;
+        assert!(!watch.suffices(Height(9), Height(9), start));
+        assert!(!watch.suffices(Height(9), Height(9 + QUIET), start), "many heights, but in no time");
+        assert!(!watch.suffices(Height(9), Height(8 + QUIET), late), "few heights");
+        assert!(watch.suffices(Height(9), Height(9 + QUIET), late));
+        assert!(!watch.suffices(Height(30), Height(60), late), "it spoke again");
+        watch.note_slow(Height(61));
+        assert!(!watch.suffices(Height(30), Height(60), late) && watch.suffices(Height(30), Height(61), late));
     }
 
     #[test]

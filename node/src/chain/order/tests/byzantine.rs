@@ -26,10 +26,13 @@ use crate::chain::order::Evidence;
 const LIAR: usize = 1;
 
 /// What a liar does to a message before it leaves: what it sends, in which order.
-type Lie = fn(&Liar, NodeId, &Request, &Bytes) -> Vec<(Request, Bytes)>;
+pub(super) type Lie = fn(&Liar, NodeId, &Request, &Bytes) -> Vec<(Request, Bytes)>;
+
+/// All lies.
+pub(super) const LIES: [Lie; 7] = [two_votes, two_faces, two_blocks, no_block, one_block, garbage, anything];
 
 /// The network as a liar has it.
-struct Liar {
+pub(super) struct Liar {
     inner: Arc<dyn Peers>,
     key: Keypair,
     chain: ChainId,
@@ -174,11 +177,24 @@ fn garbage(liar: &Liar, _: NodeId, message: &Request, body: &Bytes) -> Vec<(Requ
     frames
 }
 
+/// Any of the other lies, or nothing at all, to each as chance has it.
+fn anything(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+    let chance = blake3::hash(&[to.bytes().as_slice(), &codec::encode(message)].concat());
+    let lies = [two_votes, two_faces, two_blocks, no_block, garbage];
+    let lie = lies.get(usize::from(chance.as_bytes()[0]) % (lies.len() + 1));
+    lie.map_or_else(Vec::new, |lie| lie(liar, to, message, body))
+}
+
+/// Makes a liar of this machine.
+pub(super) fn corrupt(world: &mut World, number: usize, lie: Lie) {
+    let (key, chain) = (vote_key(number), world.network.chain);
+    let wrap: Wrap = Arc::new(move |inner| Arc::new(Liar { inner, key: key.clone(), chain, lie }) as Arc<dyn Peers>);
+    world.machines[number].wrap = Some(wrap);
+}
+
 fn lying(seed: u64, lie: Lie) -> World {
     let mut world = World::new(seed, &[1; 4], SimConfig::default());
-    let (key, chain) = (vote_key(LIAR), world.network.chain);
-    let wrap: Wrap = Arc::new(move |inner| Arc::new(Liar { inner, key: key.clone(), chain, lie }) as Arc<dyn Peers>);
-    world.machines[LIAR].wrap = Some(wrap);
+    corrupt(&mut world, LIAR, lie);
     world
 }
 

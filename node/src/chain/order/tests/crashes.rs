@@ -11,30 +11,42 @@ use ostrakon_net::sim::SimConfig;
 use super::world::{World, seeds};
 use crate::chain::order::{
     OrderError,
-    sign_state::{SignMemory, SignStore},
+    sign_state::{SignMemory, SignState, SignStore},
     wal::{Journal, JournalMemory},
 };
 
 /// Numbers that follow from a seed.
-struct Chance(u64);
+pub(super) struct Chance(pub(super) u64);
 
 impl Chance {
-    fn below(&mut self, end: u64) -> u64 {
+    pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
+    }
+
+    /// Of one of so many.
+    pub(super) fn index(&mut self, count: usize) -> usize {
+        let count = u64::try_from(count).expect("few");
+        usize::try_from(self.below(count)).expect("few")
     }
 }
 
 /// A disk on which the process dies at some write, of which a part remains.
 #[derive(Debug, Default)]
-struct Dying {
+pub(super) struct Dying {
     journal: JournalMemory,
     signatures: SignMemory,
     /// Writes until then, and how much of that one remains, in thousandths.
-    fuse: Mutex<Option<(u64, u64)>>,
+    pub(super) fuse: Mutex<Option<(u64, u64)>>,
 }
 
 impl Dying {
+    /// The disk as an order sees it, with the memory of a new key.
+    pub(super) fn halves(disk: &Arc<Self>) -> (Arc<dyn Journal>, Arc<dyn SignStore>) {
+        disk.signatures.save(&SignState::default().encode()).expect("memory");
+        (Arc::new(DyingJournal(Arc::clone(disk))), Arc::new(DyingSignatures(Arc::clone(disk))))
+    }
+
     /// What is left of this write; `None` when it succeeds.
     fn burn(&self, length: usize) -> Option<usize> {
         let mut fuse = self.fuse.lock().expect("no holder panics");
@@ -98,12 +110,11 @@ fn whoever_dies_at_any_write_goes_on_without_contradiction() {
         let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), Chance(seed));
         let disks: Vec<Arc<Dying>> = (0..4).map(|_| Arc::default()).collect();
         for (machine, disk) in world.machines.iter_mut().zip(&disks) {
-            machine.journal = Arc::new(DyingJournal(Arc::clone(disk)));
-            machine.signatures = Arc::new(DyingSignatures(Arc::clone(disk)));
+            (machine.journal, machine.signatures) = Dying::halves(disk);
         }
         world.start_all();
         for _ in 0..15 {
-            let number = usize::try_from(chance.below(4)).expect("few");
+            let number = chance.index(4);
             *disks[number].fuse.lock().expect("no holder panics") = Some((chance.below(12), chance.below(1001)));
             for _ in 0..2000 {
                 if !world.machines[number].runs() {
@@ -129,13 +140,37 @@ fn whoever_dies_at_any_instant_goes_on_without_contradiction() {
         let (mut world, mut chance) = (World::running(seed, 4), Chance(seed));
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(chance.below(700))).await;
-            let number = usize::try_from(chance.below(4)).expect("few");
+            let number = chance.index(4);
             world.crash(number);
             tokio::time::sleep(Duration::from_millis(chance.below(700))).await;
             world.start(number);
         }
         let height = (0..4).map(|number| world.height(number)).max().expect("four");
         world.reach(0..4, height + 5).await;
+        world.check(0..4);
+    });
+}
+
+#[test]
+fn whoever_dies_again_and_again_at_one_height_still_knows_what_it_said() {
+    seeds(0..12, async |seed| {
+        let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), Chance(seed));
+        let disks: Vec<Arc<Dying>> = (0..4).map(|_| Arc::default()).collect();
+        for (machine, disk) in world.machines.iter_mut().zip(&disks) {
+            (machine.journal, machine.signatures) = Dying::halves(disk);
+        }
+        // One is dead, so that nothing goes on without any of the others.
+        (0..3).for_each(|number| world.start(number));
+        for _ in 0..30 {
+            let number = chance.index(3);
+            *disks[number].fuse.lock().expect("no holder panics") = Some((chance.below(6), chance.below(1001)));
+            tokio::time::sleep(Duration::from_millis(chance.below(150))).await;
+            world.crash(number);
+            *disks[number].fuse.lock().expect("no holder panics") = None;
+            world.start(number);
+        }
+        let height = world.height(0);
+        world.reach(0..3, height + 2).await;
         world.check(0..4);
     });
 }

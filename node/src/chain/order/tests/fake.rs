@@ -123,6 +123,11 @@ impl FakeLedger {
         self.decided().blocks.iter().map(|(_, certificate)| certificate.clone()).collect()
     }
 
+    /// All blocks with their certificates, in order.
+    pub(super) fn decided_blocks(&self) -> Vec<(Bytes, Certificate)> {
+        self.decided().blocks.clone()
+    }
+
     pub(super) fn proposers(&self) -> Vec<VoteKey> {
         let block = |bytes: &Bytes| codec::decode::<FakeBlock>(bytes, limits::CONSENSUS_BODY).expect("canonical");
         self.decided().blocks.iter().map(|(bytes, _)| block(bytes).proposer).collect()

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ostrakon_net::sim::SimConfig;
+use ostrakon_net::sim::{Link, SimConfig};
 use ostrakon_proto::id::NodeId;
 
 use super::world::{World, machine, seeds};
@@ -47,9 +47,9 @@ fn an_old_image_of_everything_contradicts_nothing() {
         restore(&mut world, 3, &old);
         world.start(3);
         let height = world.height(0);
-        world.reach(0..4, height + 30).await;
+        world.reach(0..4, height + 150).await;
         world.check(0..4);
-        assert!(world.judge.said_from(&world.machines[3].voter(), height + 15) > 5, "it speaks again in the end");
+        assert!(world.judge.said_from(&world.machines[3].voter(), height + 100) > 5, "it speaks again in the end");
     });
 }
 
@@ -75,7 +75,7 @@ fn a_very_old_image_says_nothing_of_what_is_decided() {
 }
 
 #[test]
-fn an_empty_disk_is_silent_for_two_heights() {
+fn an_empty_disk_is_silent_at_first() {
     seeds(0..6, async |seed| {
         let mut world = World::running(seed, 4);
         world.reach(0..4, 10).await;
@@ -85,9 +85,9 @@ fn an_empty_disk_is_silent_for_two_heights() {
         restore(&mut world, 3, &nothing);
         let height = world.height(0);
         world.start(3);
-        world.reach(0..4, height + 20).await;
+        world.reach(0..4, height + 150).await;
         world.check(0..4);
-        assert!(world.judge.said_from(&world.machines[3].voter(), height + 10) > 5, "it speaks again in the end");
+        assert!(world.judge.said_from(&world.machines[3].voter(), height + 100) > 5, "it speaks again in the end");
     });
 }
 
@@ -158,6 +158,60 @@ fn a_clone_that_starts_later_never_speaks() {
         assert_eq!(world.judge.voted(&world.machines[4].node), None);
         // Its blocks come from the others' ledgers, when it asks for them.
         assert!(world.height(4) > 10);
+    });
+}
+
+#[test]
+fn a_clone_of_one_that_is_always_late_never_speaks() {
+    seeds(0..2, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 5).await;
+        let slow = Link { latency: Duration::from_millis(20)..=Duration::from_millis(200), loss_per_mille: 50 };
+        for other in [0, 2, 3] {
+            let (one, other) = (world.machines[1].node, world.machines[other].node);
+            world.net.set_link(one, other, Some(slow.clone()));
+            world.net.set_link(other, one, Some(slow.clone()));
+        }
+        let old = image(&world, 1);
+        let clone = machine(&world.network, world.machines[1].key.clone(), NodeId::new([200; 32]));
+        world.machines.push(clone);
+        restore(&mut world, 4, &Image { blocks: 0, ..old });
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        world.start(4);
+        world.reach([0, 2, 3], 250).await;
+        world.check(0..4);
+        assert_eq!(world.judge.voted(&world.machines[4].node), None);
+    });
+}
+
+#[test]
+fn whoever_was_silent_speaks_when_nothing_goes_on_without_it() {
+    seeds(0..6, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 5).await;
+        let old = image(&world, 3);
+        world.reach(0..4, 10).await;
+        world.crash(3);
+        restore(&mut world, 3, &old);
+        world.start(3);
+        let height = world.height(0);
+        world.reach(0..4, height + 6).await;
+        world.crash(0);
+        world.reach(1..4, height + 20).await;
+        world.check(0..4);
+    });
+}
+
+#[test]
+fn whoever_never_spoke_may_begin_when_it_is_needed() {
+    seeds(0..3, async |seed| {
+        let mut world = World::new(seed, &[1; 4], SimConfig::default());
+        (0..3).for_each(|number| world.start(number));
+        world.reach(0..3, 10).await;
+        world.crash(0);
+        world.start(3);
+        world.reach(1..4, 20).await;
+        world.check(0..4);
     });
 }
 

@@ -6,4 +6,5 @@ mod fake;
 mod judge;
 mod liveness;
 mod memory;
+mod storm;
 mod world;

@@ -19,6 +19,7 @@ use ostrakon_proto::{
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
 
 use super::{
     fake::{FakeLedger, Handle, Network},
@@ -26,7 +27,7 @@ use super::{
 };
 use crate::chain::order::{
     Inbox, Order, OrderError, OrderParts,
-    sign_state::{SignMemory, SignStore},
+    sign_state::{SignMemory, SignState, SignStore},
     wal::{Journal, JournalMemory},
 };
 
@@ -124,7 +125,8 @@ impl World {
         let (ledger, delivered) = (Arc::clone(&machine.ledger), Arc::clone(&self.delivered));
         process.spawn(serve(inbound, (inbox, delivered), ledger, machine.withholds));
         process.spawn(async move {
-            let result = order.run(CancellationToken::new()).await;
+            let span = tracing::info_span!("machine", number);
+            let result = order.run(CancellationToken::new()).instrument(span).await;
             *ended.lock().expect("no holder panics") = Some(result);
         });
         machine.process = Some(process);
@@ -165,13 +167,16 @@ impl World {
     }
 }
 
+/// A machine with a key that was made for it, and never used.
 pub(super) fn machine(network: &Network, key: Keypair, node: NodeId) -> Machine {
+    let signatures = SignMemory::default();
+    signatures.save(&SignState::default().encode()).expect("memory");
     Machine {
         ledger: Arc::new(FakeLedger::new(network.clone(), key.public())),
         key,
         node,
         journal: Arc::new(JournalMemory::default()),
-        signatures: Arc::new(SignMemory::default()),
+        signatures: Arc::new(signatures),
         wrap: None,
         withholds: false,
         process: None,
