@@ -2,7 +2,7 @@
 #
 #   make demo           a network of 14 real nodes on this machine: add a file, kill and wipe 8 nodes, get the file back
 #   make test           lints and the whole fast suite
-#   make test-long      what takes minutes: 1,000 simulated worlds, 200 kills, 4 GiB
+#   make test-long      what takes long: 1,000 simulated worlds of each kind, 700 kills, 4 GiB
 #   make bench          what each stage costs (criterion)
 #   make bench-compare  the whole beside cp, and beside Tahoe-LAFS and Garage where they are installed
 #   make check          formatting and lints alone

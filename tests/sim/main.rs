@@ -1,4 +1,5 @@
-//! Simulated worlds: 40 nodes each, everything breaks, nothing that was promised is lost.
+//! Simulated worlds: 40 nodes each, everything breaks, nothing that was promised is lost. In councils four validators
+//! agree on the blocks, while they die, are cut off, disagree on the time, and one of them censors.
 //!
 //! `OSTRAKON_SEEDS=1000` lives through that many worlds, `OSTRAKON_SEED=7` through that one. A failure names its seed.
 
@@ -13,18 +14,20 @@ use ostrakon_tests::sim::{Failure, Report, live, world::Scale};
 
 /// Worlds of a run that is not asked for more.
 const SEEDS: u64 = 12;
+/// Councils of such a run.
+const COUNCILS: u64 = 16;
 
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, not {text:?}")))
 }
 
 /// Lives through the worlds of these seeds, on all processors.
-fn live_all(seeds: std::ops::Range<u64>) -> Result<Vec<Report>, Box<Failure>> {
+fn live_all(seeds: std::ops::Range<u64>, scale: Scale) -> Result<Vec<Report>, Box<Failure>> {
     let next = AtomicU64::new(seeds.start);
     let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let lives = || {
         let mine = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| *seed < seeds.end));
-        mine.map(|seed| live(seed, Scale::default())).collect::<Result<Vec<_>, _>>()
+        mine.map(|seed| live(seed, scale)).collect::<Result<Vec<_>, _>>()
     };
     thread::scope(|scope| {
         let threads: Vec<_> = (0..processors).map(|_| scope.spawn(lives)).collect();
@@ -35,11 +38,20 @@ fn live_all(seeds: std::ops::Range<u64>) -> Result<Vec<Report>, Box<Failure>> {
 
 #[test]
 fn nothing_promised_is_lost_in_any_world() {
-    let count = number("OSTRAKON_SEEDS").unwrap_or(SEEDS);
-    let reports = live_all(0..count).unwrap_or_else(|failure| panic!("{failure}"));
+    live_in(Scale::default(), SEEDS, "worlds");
+}
+
+#[test]
+fn validators_agree_in_any_council() {
+    live_in(Scale::council(), COUNCILS, "councils");
+}
+
+fn live_in(scale: Scale, count: u64, what: &str) {
+    let count = number("OSTRAKON_SEEDS").unwrap_or(count);
+    let reports = live_all(0..count, scale).unwrap_or_else(|failure| panic!("{failure}"));
     let sum = |of: fn(&Report) -> usize| reports.iter().map(of).sum::<usize>();
     let (kept, failed, reads) = (sum(|r| r.acknowledged), sum(|r| r.failed_adds), sum(|r| r.reads));
-    println!("{count} worlds: {kept} objects acknowledged and kept, {failed} adds failed, {reads} reads while broken");
+    println!("{count} {what}: {kept} objects acknowledged and kept, {failed} adds failed, {reads} reads while broken");
     // Worlds in which nothing works would hold every rule.
     assert!(kept * 2 > failed, "most adds failed: the worlds are too broken to say anything");
     assert!(kept > reports.len(), "hardly anything was stored");
@@ -49,6 +61,13 @@ fn nothing_promised_is_lost_in_any_world() {
 fn one_world() {
     let seed = number("OSTRAKON_SEED").unwrap_or(1);
     let report = live(seed, Scale::default()).unwrap_or_else(|failure| panic!("{failure}"));
+    println!("seed {seed}: {report:?}");
+}
+
+#[test]
+fn one_council() {
+    let seed = number("OSTRAKON_SEED").unwrap_or(1);
+    let report = live(seed, Scale::council()).unwrap_or_else(|failure| panic!("{failure}"));
     println!("seed {seed}: {report:?}");
 }
 

@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 use super::{
     faults::index,
     workload::{Read, Stored, User, read},
-    world::World,
+    world::{Scale, World},
 };
 
 /// How often an object is tried to read before it counts as lost: some worlds lose messages for ever.
@@ -64,6 +64,9 @@ pub enum Broken {
         /// Why.
         error: BlockError,
     },
+    /// Everything is mended, and there are no new blocks.
+    #[error("no block comes after height {0}, though everything is mended")]
+    Stuck(Height),
     /// Money came from nowhere, or went there.
     #[error("after block {height} there is {total} of {minted} money")]
     Money {
@@ -131,6 +134,17 @@ pub fn ledgers_agree(world: &World) -> Result<u64, Broken> {
 fn block(world: &World, node: usize, height: Height) -> Option<ostrakon_proto::id::BlockId> {
     let decided = world.machines[node].ledger.block(height).expect("memory does not fail");
     decided.map(|decided| decided.block.header.id())
+}
+
+/// Where several agree on blocks, they agree on one more, which all get.
+///
+/// # Errors
+/// Where they are stuck.
+pub async fn blocks_come(world: &World, scale: Scale) -> Result<(), Broken> {
+    if scale.validators == 1 || world.advances().await {
+        return Ok(());
+    }
+    Err(Broken::Stuck(world.machines.iter().map(|machine| machine.height()).max().unwrap_or_default()))
 }
 
 /// Follows the whole chain once more, alone, and counts all money after each block.

@@ -46,6 +46,8 @@ pub enum Fault {
     Slow(usize, u16),
     /// Its network is as good as the others'.
     Quick(usize),
+    /// Its clock is so many milliseconds from the true time.
+    Clock(usize, i64),
 }
 
 /// A fault and when it happens.
@@ -68,9 +70,10 @@ pub fn index(chance: &mut ChaCha8Rng, count: usize) -> usize {
     usize::try_from(between(chance, 0, end)).expect("less than a length")
 }
 
-/// What goes wrong in a world of `nodes` nodes, of which node 0 proposes, in the order of time.
-pub fn schedule(chance: &mut ChaCha8Rng, nodes: usize) -> Vec<Step> {
-    let (mut steps, mut wipes, mut rotten) = (Vec::new(), 0, 0);
+/// What goes wrong in a world of `nodes` nodes, of which so many validate, in the order of time.
+pub fn schedule(chance: &mut ChaCha8Rng, nodes: usize, validators: usize) -> Vec<Step> {
+    let (mut wipes, mut rotten) = (0, 0);
+    let mut steps = if validators > 1 { council(chance, validators) } else { Vec::new() };
     for _ in 0..INCIDENTS {
         let (begin, length) = (between(chance, WHEN.0, WHEN.1), between(chance, LONG.0, LONG.1));
         let node = index(chance, nodes);
@@ -80,7 +83,7 @@ pub fn schedule(chance: &mut ChaCha8Rng, nodes: usize) -> Vec<Step> {
             5 => (Fault::Full(node), Some(Fault::Room(node))),
             6 => (Fault::ReadsFail(node), Some(Fault::ReadsWork(node))),
             7 => (Fault::Slow(node, 300), Some(Fault::Quick(node))),
-            8 if wipes < WIPES && node != 0 => {
+            8 if wipes < WIPES && node >= validators => {
                 wipes += 1;
                 (Fault::Wipe(node), None)
             }
@@ -94,6 +97,30 @@ pub fn schedule(chance: &mut ChaCha8Rng, nodes: usize) -> Vec<Step> {
         steps.extend(end.map(|fault| Step { at: Duration::from_millis(begin + length), fault }));
     }
     steps.sort_by_key(|step| step.at);
+    steps
+}
+
+/// What goes wrong besides where nodes from 0 on agree on blocks: they die, are cut off from each other, and disagree
+/// on what time it is. At most one of them loses its disk.
+pub fn council(chance: &mut ChaCha8Rng, validators: usize) -> Vec<Step> {
+    let clock = |number| {
+        let skew_ms = [0, 300, -300, 4_000, -4_000][index(chance, 5)];
+        Step { at: Duration::ZERO, fault: Fault::Clock(number, skew_ms) }
+    };
+    let mut steps: Vec<Step> = (0..validators).map(clock).collect();
+    for number in 0..INCIDENTS {
+        let (begin, length) = (between(chance, WHEN.0, WHEN.1), between(chance, LONG.0, LONG.1));
+        let node = index(chance, validators);
+        let (fault, end) = match between(chance, 0, 8) {
+            0..=3 => (Fault::Crash(node), Some(Fault::Restart(node))),
+            4 | 5 => (Fault::Partition(minority(chance, validators)), Some(Fault::Heal)),
+            6 => (Fault::Slow(node, 300), Some(Fault::Quick(node))),
+            _ if number == 0 => (Fault::Wipe(node), None),
+            _ => (Fault::Clock(node, [3_600_000, -3_600_000][index(chance, 2)]), Some(Fault::Clock(node, 0))),
+        };
+        steps.push(Step { at: Duration::from_millis(begin), fault });
+        steps.extend(end.map(|fault| Step { at: Duration::from_millis(begin + length), fault }));
+    }
     steps
 }
 
@@ -112,7 +139,7 @@ mod tests {
 
     #[test]
     fn schedules_follow_the_seed_and_keep_their_bounds() {
-        let of = |seed| schedule(&mut ChaCha8Rng::seed_from_u64(seed), 40);
+        let of = |seed| schedule(&mut ChaCha8Rng::seed_from_u64(seed), 40, 1);
         assert_eq!(of(1), of(1));
         assert_ne!(of(1), of(2));
         for seed in 0..500 {

@@ -38,6 +38,8 @@ pub struct Report {
 pub struct Failure {
     /// In the world of this seed.
     pub seed: u64,
+    /// Of this size.
+    pub scale: Scale,
     /// What.
     pub broken: Broken,
     /// What was going wrong, in order.
@@ -50,7 +52,8 @@ impl fmt::Display for Failure {
         for step in &self.faults {
             writeln!(f, "  {:>8.3} s {:?}", step.at.as_secs_f64(), step.fault)?;
         }
-        let again = "cargo test --release -p ostrakon-tests --test sim one_world -- --nocapture";
+        let test = if self.scale.validators > 1 { "one_council" } else { "one_world" };
+        let again = format!("cargo test --release -p ostrakon-tests --test sim {test} -- --nocapture");
         write!(f, "again: OSTRAKON_SEED={} {again}", self.seed)
     }
 }
@@ -63,9 +66,9 @@ pub fn live(seed: u64, scale: Scale) -> Result<Report, Box<Failure>> {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().expect("a runtime without threads or sockets");
     let mut chance = ChaCha8Rng::seed_from_u64(seed);
-    let faults = faults::schedule(&mut chance, scale.nodes);
+    let faults = faults::schedule(&mut chance, scale.nodes, scale.validators);
     let lived = runtime.block_on(live_through(seed, scale, chance, &faults));
-    lived.map_err(|broken| Box::new(Failure { seed, broken, faults }))
+    lived.map_err(|broken| Box::new(Failure { seed, scale, broken, faults }))
 }
 
 async fn live_through(
@@ -86,6 +89,7 @@ async fn live_through(
     }
     world.recover().await;
     checker::nobody_stopped(&mut world)?;
+    checker::blocks_come(&world, scale).await?;
     let height = checker::ledgers_agree(&world)?;
     checker::money_is_conserved(&world)?;
     let mut report = Report { acknowledged: 0, failed_adds: 0, reads: 0, height, trace: [0; 32] };

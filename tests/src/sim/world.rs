@@ -5,13 +5,17 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicI64, Ordering},
+    },
     time::Duration,
 };
 
+use bytes::Bytes;
 use ostrakon::{Client, ClientParts};
 use ostrakon_net::{
-    Workers,
+    Inbound, Workers,
     sim::{Link, SimConfig, SimNetwork},
 };
 use ostrakon_node::{
@@ -32,12 +36,16 @@ use ostrakon_proto::{
     },
     params::Params,
     sign::Keypair,
+    wire::{self, Frame, Protocol, Refusal},
 };
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until, timeout},
+};
 
 use super::faults::{Fault, Step};
 
@@ -45,6 +53,8 @@ use super::faults::{Fault, Step};
 const BEGIN_MS: u64 = 1_800_000_000_000;
 /// Blocks are made for transactions; without any, this rarely, because each costs every node its verification.
 const IDLE_BLOCKS: Duration = Duration::from_secs(600);
+/// Where several agree on blocks, this often, so that it shows when they do not.
+const COUNCIL_BLOCKS: Duration = Duration::from_secs(10);
 /// Bytes of a disk.
 const DISK: u64 = 1 << 30;
 /// How long a healed network may take until all nodes have the same block.
@@ -53,8 +63,10 @@ const RECOVERY: Duration = Duration::from_secs(600);
 /// How large a world is.
 #[derive(Clone, Copy, Debug)]
 pub struct Scale {
-    /// Nodes; all are providers, node 0 proposes.
+    /// Nodes; all are providers.
     pub nodes: usize,
+    /// How many of them decide blocks, from node 0 on.
+    pub validators: usize,
     /// Domains over which they are spread.
     pub domains: usize,
     /// Users, each with a client and an account of its own.
@@ -63,7 +75,14 @@ pub struct Scale {
 
 impl Default for Scale {
     fn default() -> Self {
-        Self { nodes: 40, domains: 10, users: 2 }
+        Self { nodes: 40, validators: 1, domains: 10, users: 2 }
+    }
+}
+
+impl Scale {
+    /// A small network whose blocks four validators agree on.
+    pub fn council() -> Self {
+        Self { nodes: 14, validators: 4, domains: 7, users: 2 }
     }
 }
 
@@ -77,6 +96,10 @@ pub struct Machine {
     /// Its ledger.
     pub ledger: Arc<MemoryLedger>,
     process: Option<Node>,
+    /// How far its clock is from the true time, in milliseconds.
+    skew_ms: Arc<AtomicI64>,
+    /// Whether it says that it takes transactions, and takes none.
+    censors: bool,
     /// Columns that were on it when its disk was lost.
     destroyed: BTreeSet<ColumnId>,
     /// Columns of it that rotted.
@@ -125,6 +148,7 @@ pub struct World {
     pub genesis: Genesis,
     /// The machines, by number.
     pub machines: Vec<Machine>,
+    scale: Scale,
     begin: Instant,
 }
 
@@ -161,21 +185,25 @@ impl World {
     pub async fn start(seed: u64, scale: Scale, chance: &mut ChaCha8Rng) -> Self {
         let loss_per_mille = [0, 0, 5, 20][super::faults::index(chance, 4)];
         let config = SimConfig { loss_per_mille, ..SimConfig::default() };
-        let validator = [9; 32];
         let keys: Vec<Keypair> = (0..scale.nodes).map(|number| key(1, number, seed)).collect();
-        let genesis = genesis(&keys, &validator, scale, seed);
+        let genesis = genesis(&keys, scale, seed);
         let machine = |(number, key): (usize, Keypair)| Machine {
             key,
-            validator: (number == 0).then(|| Voter::new(validator)),
+            validator: (number < scale.validators).then(|| Voter::new(validator_seed(number))),
             columns: Arc::new(Memory::new(DISK)),
             ledger: Arc::new(MemoryLedger::new(&genesis)),
             process: None,
+            skew_ms: Arc::default(),
+            censors: false,
             destroyed: BTreeSet::new(),
             rotten: BTreeSet::new(),
         };
-        let machines = keys.into_iter().enumerate().map(machine).collect();
+        let mut machines: Vec<Machine> = keys.into_iter().enumerate().map(machine).collect();
+        if scale.validators > 1 && chance.next_u64().is_multiple_of(2) {
+            machines[super::faults::index(chance, scale.validators)].censors = true;
+        }
         let network = SimNetwork::new(chance.next_u64(), config);
-        let mut world = Self { network, genesis, machines, begin: Instant::now() };
+        let mut world = Self { network, genesis, machines, scale, begin: Instant::now() };
         for number in 0..scale.nodes {
             world.boot(number).await;
         }
@@ -199,8 +227,13 @@ impl World {
             return;
         }
         let (peers, inbound) = self.network.join(machine.id());
-        let begin = self.begin;
-        let now_ms = move || BEGIN_MS + u64::try_from(begin.elapsed().as_millis()).expect("a simulation is short");
+        let inbound = if machine.censors { censored(inbound) } else { inbound };
+        let (begin, skew_ms) = (self.begin, Arc::clone(&machine.skew_ms));
+        let now_ms = move || {
+            let now_ms = BEGIN_MS + u64::try_from(begin.elapsed().as_millis()).expect("a simulation is short");
+            now_ms.saturating_add_signed(skew_ms.load(Ordering::Relaxed))
+        };
+        let block_interval = if self.scale.validators > 1 { COUNCIL_BLOCKS } else { IDLE_BLOCKS };
         let parts = NodeParts {
             genesis: self.genesis.clone(),
             keypair: machine.key.clone(),
@@ -211,7 +244,7 @@ impl World {
             ledger: machine.ledger.clone(),
             workers: Workers::inline(),
             clock: Clock::new(now_ms),
-            settings: Settings { block_interval: IDLE_BLOCKS, ..Settings::default() },
+            settings: Settings { block_interval, ..Settings::default() },
         };
         machine.process = Some(Node::start(parts).await.expect("a world's genesis and keys fit together"));
     }
@@ -250,6 +283,7 @@ impl World {
             Fault::ReadsWork(number) => self.machines[*number].columns.set_reads(Reads::Work),
             Fault::Slow(number, loss) => self.link(*number, Some(*loss)),
             Fault::Quick(number) => self.link(*number, None),
+            Fault::Clock(number, skew_ms) => self.machines[*number].skew_ms.store(*skew_ms, Ordering::Relaxed),
         }
     }
 
@@ -259,6 +293,7 @@ impl World {
         machine.destroyed.extend(machine.places());
         machine.columns.lose_everything();
         machine.ledger = Arc::new(MemoryLedger::new(&self.genesis));
+        machine.validator = machine.validator.take().map(|voter| Voter::new(voter.seed));
         self.boot(number).await;
     }
 
@@ -290,10 +325,22 @@ impl World {
             self.link(number, None);
             self.machines[number].columns.set_capacity(DISK);
             self.machines[number].columns.set_reads(Reads::Work);
+            self.machines[number].skew_ms.store(0, Ordering::Relaxed);
             self.boot(number).await;
         }
         // A node that does not catch up is found by the checker, which knows how to say so.
         let _caught_up = timeout(RECOVERY, self.all_level()).await;
+    }
+
+    /// Whether a block comes that nobody has now, soon after all is mended.
+    pub async fn advances(&self) -> bool {
+        let top = self.machines.iter().map(Machine::height).max().unwrap_or_default();
+        let higher = async {
+            while self.machines.iter().any(|machine| machine.height() <= top) {
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        timeout(RECOVERY, higher).await.is_ok()
     }
 
     async fn all_level(&self) {
@@ -307,12 +354,37 @@ impl World {
     }
 }
 
+/// Requests but for transactions, which are said to be taken and forgotten.
+fn censored(mut inbound: mpsc::Receiver<Inbound>) -> mpsc::Receiver<Inbound> {
+    let (sender, rest) = mpsc::channel(inbound.max_capacity());
+    tokio::spawn(async move {
+        while let Some(request) = inbound.recv().await {
+            let asks = request.request.decode::<wire::chain::Request>().ok();
+            let is_chain = request.protocol == Protocol::Chain;
+            let taken = match asks.filter(|_| is_chain) {
+                Some(wire::chain::Request::Submit) => Some(wire::chain::Response::Submitted),
+                _ => None,
+            };
+            match taken {
+                Some(taken) => request.reply.send(Frame::new(&Ok::<_, Refusal>(taken), Bytes::new())),
+                // Who is gone needs no answer.
+                None => _ = sender.send(request).await,
+            }
+        }
+    });
+    rest
+}
+
+fn validator_seed(number: usize) -> [u8; 32] {
+    [u8::try_from(9 + number).expect("few validators"); 32]
+}
+
 /// The key of a user's account.
 pub fn user_key(number: usize) -> Keypair {
     key(2, number, 0)
 }
 
-fn genesis(keys: &[Keypair], validator: &[u8; 32], scale: Scale, seed: u64) -> Genesis {
+fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
     let domain = |number: usize| {
         let name = number % scale.domains;
         Domain {
@@ -333,7 +405,18 @@ fn genesis(keys: &[Keypair], validator: &[u8; 32], scale: Scale, seed: u64) -> G
         account: user_key(number).public::<ostrakon_proto::id::Account>() as AccountId,
         balance: Amount::obols(1_000_000).expect("a constant that fits"),
     };
-    let validator = ValidatorKeys::from_seed(validator);
+    let validator = |number: usize| {
+        let voter = ValidatorKeys::from_seed(&validator_seed(number));
+        GenesisValidator {
+            owner: keys[number].public(),
+            key: voter.vote.public(),
+            node: keys[number].public(),
+            addresses: vec![format!("/memory/{}", number + 1)],
+            beacon_key: voter.beacon.public(),
+            bond: Params::default().bonds.validator,
+            domain: domain(number),
+        }
+    };
     Genesis {
         name: format!("world {seed}"),
         time_ms: BEGIN_MS - 1,
@@ -341,15 +424,7 @@ fn genesis(keys: &[Keypair], validator: &[u8; 32], scale: Scale, seed: u64) -> G
         membership: Membership::default(),
         params: Params { epoch_blocks: 4, ..Params::default() },
         accounts: (0..scale.users).map(account).collect(),
-        validators: vec![GenesisValidator {
-            owner: user_key(0).public(),
-            key: validator.vote.public(),
-            node: keys[0].public(),
-            addresses: vec!["/memory/1".to_owned()],
-            beacon_key: validator.beacon.public(),
-            bond: Params::default().bonds.validator,
-            domain: domain(0),
-        }],
+        validators: (0..scale.validators).map(validator).collect(),
         providers: keys.iter().enumerate().map(provider).collect(),
     }
 }
