@@ -72,6 +72,10 @@ pub const UNBONDINGS: usize = 256;
 pub const FORGOTTEN: usize = 32;
 /// Bytes of the body of a chain answer: one whole block with its header and certificate, at least.
 pub const CHAIN_BODY: usize = 1024 * 1024;
+/// Bytes of the records of one part of a snapshot, unless it is one record: with the proof it fits a chain answer.
+pub const SNAPSHOT_CHUNK: usize = 896 * 1024;
+/// Snapshots that a node offers at once.
+pub const SNAPSHOTS: usize = 4;
 /// Bytes of the body of a consensus message: a whole block that is proposed, with room for its header.
 pub const CONSENSUS_BODY: usize = 1280 * 1024;
 /// Records of one answer to a listing query.
@@ -83,6 +87,8 @@ pub const ADDRESSES: usize = 8;
 
 /// Hashes in the proof of one record: as many as a key's hash has bits.
 pub const STATE_PROOF_SIBLINGS: usize = 256;
+/// Hashes of the history in one answer: half a mebibyte, and a chain of 2^28 blocks in two steps.
+pub const HISTORY_ROW: usize = 16_384;
 /// Hashes in the proof of one block: as many as the number of blocks has bits.
 pub const HISTORY_SIBLINGS: usize = 64;
 

@@ -13,7 +13,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     id::{BlockId, Height},
-    limits::HISTORY_SIBLINGS,
+    limits::{self, HISTORY_SIBLINGS},
 };
 
 /// A hash of the range.
@@ -87,6 +87,23 @@ impl Peaks {
         written
     }
 
+    /// The nodes that stand, with their positions: all that a store needs of the past to prove what comes after it.
+    pub fn standing(&self) -> Vec<Written> {
+        let at = |(first, leaves)| position(first, leaves);
+        self.trees().into_iter().map(at).zip(self.peaks.iter().copied()).collect()
+    }
+
+    /// The first leaf and the leaves of each perfect tree that stands.
+    fn trees(&self) -> Vec<(u64, u64)> {
+        let sizes = (0..u64::BITS).rev().map(|bit| 1_u64 << bit).filter(|bit| self.leaves & bit != 0);
+        let mut first = 0;
+        let tree = |leaves| {
+            first += leaves;
+            (first - leaves, leaves)
+        };
+        sizes.map(tree).collect()
+    }
+
     /// The root over all leaves so far: what the header of the next block says.
     pub fn root(&self) -> [u8; 32] {
         let mut peaks = self.peaks.iter().rev();
@@ -150,6 +167,89 @@ fn tree(read: &impl Fn(u64) -> Option<Hash>, first: u64, leaves: u64) -> Option<
     }
     let left = left_half(leaves);
     Some(hash_node(&tree(read, first, left)?, &tree(read, first + left, leaves - left)?))
+}
+
+/// A perfect tree of the range, cut into equal parts: what a store that lacks its lower nodes asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Row {
+    /// The tree's first leaf.
+    first: u64,
+    /// Its leaves.
+    leaves: u64,
+    /// How many parts.
+    parts: u64,
+}
+
+/// The hashes are not those of the row. Whoever sent them is at fault: ask another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the hashes are not those of {leaves} blocks from height {first} on", leaves = .0.leaves, first = .0.first)]
+pub struct BadRow(pub Row);
+
+impl Row {
+    /// The rows of which a store that has no more than the peaks comes to have all nodes: the newest blocks first, so
+    /// that a store which keeps each row whole has all that is newer than a row's [oldest node](Self::oldest), wherever
+    /// it was cut short.
+    pub fn of(peaks: &Peaks) -> impl Iterator<Item = Self> {
+        let most = u64::try_from(limits::HISTORY_ROW).expect("a small constant");
+        let trees = peaks.trees();
+        let cut = move |(first, leaves): (u64, u64)| {
+            let top = (leaves > most).then(|| Self { first, leaves, parts: (leaves / most).min(most) });
+            let each = leaves.min(most);
+            let below =
+                (0..leaves / each).rev().map(move |at| Self { first: first + at * each, leaves: each, parts: each });
+            top.into_iter().chain(below)
+        };
+        trees.into_iter().rev().flat_map(cut)
+    }
+
+    /// Whether it can be one: a stranger says so.
+    pub fn is_valid(&self) -> bool {
+        let Self { first, leaves, parts } = *self;
+        let fits = first.checked_add(leaves).is_some_and(|end| end <= u64::MAX / 4);
+        leaves.is_power_of_two()
+            && first.is_multiple_of(leaves)
+            && parts.is_power_of_two()
+            && parts <= leaves
+            && usize::try_from(parts).is_ok_and(|parts| parts <= limits::HISTORY_ROW)
+            && fits
+    }
+
+    /// Where the tree's root is kept, which is known before the row is.
+    pub fn root(&self) -> u64 {
+        position(self.first, self.leaves)
+    }
+
+    /// Where its first part's root is kept.
+    pub fn oldest(&self) -> u64 {
+        position(self.first, self.leaves / self.parts)
+    }
+
+    /// The roots of its parts; `None` when `read` has not all of them. For a valid row.
+    pub fn read(&self, mut read: impl FnMut(u64) -> Option<[u8; 32]>) -> Option<Vec<[u8; 32]>> {
+        let each = self.leaves / self.parts;
+        (0..self.parts).map(|at| read(position(self.first + at * each, each))).collect()
+    }
+
+    /// The nodes between the parts and the tree's root, which is `root`.
+    ///
+    /// # Errors
+    /// [`BadRow`] when these are not its parts.
+    pub fn check(&self, root: &[u8; 32], hashes: &[[u8; 32]]) -> Result<Vec<Written>, BadRow> {
+        if u64::try_from(hashes.len()) != Ok(self.parts) {
+            return Err(BadRow(*self));
+        }
+        let (mut level, mut each, mut written) = (hashes.to_vec(), self.leaves / self.parts, Vec::new());
+        loop {
+            let place = |(at, hash): (u64, &Hash)| (position(self.first + at * each, each), *hash);
+            written.extend((0..).zip(&level).map(place));
+            if level.len() == 1 {
+                break;
+            }
+            level = level.chunks(2).map(|pair| hash_node(&pair[0], &pair[1])).collect();
+            each *= 2;
+        }
+        if level[0] == *root { Ok(written) } else { Err(BadRow(*self)) }
+    }
 }
 
 impl HistoryProof {
@@ -297,6 +397,64 @@ mod tests {
             let bytes = codec::encode(&(leaves, vec![Hash::default(); peaks]));
             assert!(codec::decode::<Peaks>(&bytes, 4096).is_err(), "{leaves} leaves with {peaks} peaks");
         }
+    }
+
+    #[test]
+    fn what_stands_proves_all_that_comes_after_it() {
+        let (all, nodes) = range(40);
+        for (leaves, peaks) in all.iter().enumerate() {
+            for (position, hash) in peaks.standing() {
+                assert_eq!(hash, nodes[usize::try_from(position).expect("small")]);
+            }
+            // A store that begins here and keeps what it appends.
+            let (mut kept, mut grown) = (peaks.standing(), peaks.clone());
+            let first = peaks.len();
+            (first..40).for_each(|index| kept.extend(grown.append(&block(index))));
+            let read = |position| kept.iter().find(|(at, _)| *at == position).map(|(_, hash)| *hash);
+            for index in first..40 {
+                let proof = prove(read, 40, Height(index)).expect("what is after the beginning is proven");
+                assert_eq!(proof, self::proof(&nodes, 40, index), "{index} from {leaves} on");
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_that_has_the_peaks_alone_comes_to_have_all() {
+        for blocks in [0, 1, 2, 40, 1000, 1023] {
+            let (all, nodes) = range(blocks);
+            let peaks = &all[all.len() - 1];
+            let mut kept: std::collections::BTreeMap<u64, Hash> = peaks.standing().into_iter().collect();
+            for row in Row::of(peaks) {
+                assert!(row.is_valid());
+                let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied();
+                let hashes = row.read(read).expect("all nodes are there");
+                let root = kept[&row.root()];
+                for at in 0..hashes.len() {
+                    let mut forged = hashes.clone();
+                    forged[at][at % 32] ^= 1;
+                    assert_eq!(row.check(&root, &forged), Err(BadRow(row)));
+                }
+                assert_eq!(row.check(&root, &hashes[1..]), Err(BadRow(row)));
+                let written = row.check(&root, &hashes).expect("honest hashes");
+                assert!(written.iter().any(|(position, _)| *position == row.oldest()));
+                kept.extend(written);
+            }
+            assert!(kept.into_values().eq(nodes), "{blocks}");
+        }
+    }
+
+    #[test]
+    fn a_stranger_s_row_is_one_or_is_refused() {
+        let row = |first, leaves, parts| Row { first, leaves, parts }.is_valid();
+        assert!(row(0, 1, 1) && row(1 << 20, 1 << 20, 1 << 4) && row(0, 1 << 60, 2));
+        let bad = [(0, 0, 1), (0, 3, 1), (1, 2, 1), (0, 2, 0), (0, 2, 4), (0, 8, 3), (0, 1 << 63, 1)];
+        assert!(bad.into_iter().all(|(first, leaves, parts)| !row(first, leaves, parts)));
+        assert!(!row(0, 1 << 60, 1 << 20) && !row(u64::MAX - 1, 2, 1) && !row(1 << 63, 1 << 62, 1));
+        // A chain so long that its trees are cut twice.
+        let long = Peaks { leaves: (1 << 27) + (1 << 14), peaks: vec![Hash::default(); 2] };
+        let rows: Vec<Row> = Row::of(&long).collect();
+        assert!(rows.iter().all(Row::is_valid));
+        assert_eq!((rows[1].parts, rows.len()), (1 << 13, 1 + (1 << 13) + 1));
     }
 
     #[test]

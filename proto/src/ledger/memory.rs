@@ -48,6 +48,11 @@ impl Memory {
         self.nodes.apply(&changes.tree);
     }
 
+    /// All records, with those of the indexes, in the order of keys.
+    pub fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
+        self.records.iter()
+    }
+
     /// Where all money is: the sums of the records, not the tip's counters.
     pub fn sums(&self) -> Sums {
         let mut sums = Sums { burnt: u128::from(self.tip.running.burnt.0), ..Sums::default() };

@@ -19,6 +19,7 @@ mod money;
 mod propose;
 mod rotation;
 mod rules;
+pub mod snapshot;
 pub mod state;
 pub mod tree;
 mod turns;

@@ -13,6 +13,7 @@
 mod memory;
 mod node;
 mod proof;
+pub mod snapshot;
 mod update;
 
 #[cfg(test)]

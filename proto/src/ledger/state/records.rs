@@ -10,7 +10,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
     Account, Bonded, Charter, Commitment, CommitmentId, EpochRecord, Infrastructure, Key, NameRecord, ObjectRecord,
-    Proposal, Provider, Validator,
+    Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
 };
 
 /// A record: what stands under a [`Key`] of its kind.
@@ -48,6 +48,34 @@ impl Record {
     /// The votes of a validator; nothing else has any.
     pub(super) fn voting_power(&self) -> u64 {
         if let Self::Validator(validator) = self { validator.voting_power() } else { 0 }
+    }
+
+    /// The key of an index that follows from this record, where one does. All indexes do, so that a state is known when
+    /// the records of its tree are.
+    pub fn mark(&self) -> Option<Key> {
+        match self {
+            Self::Commitment(commitment) => Some(Key::Ending(commitment.end, commitment.id)),
+            Self::Provider(provider) => match provider.status {
+                ProviderStatus::Exited { until } => Some(Key::Unbonding(until, Bonded::Provider(provider.node))),
+                ProviderStatus::Active | ProviderStatus::Draining | ProviderStatus::Suspended => None,
+            },
+            Self::Validator(validator) => match validator.status {
+                ValidatorStatus::Left { until } | ValidatorStatus::Removed { until } => {
+                    Some(Key::Unbonding(until, Bonded::Validator(validator.key)))
+                }
+                ValidatorStatus::Active | ValidatorStatus::Condemned => None,
+            },
+            Self::Running(_)
+            | Self::Params(_)
+            | Self::Account(_)
+            | Self::Object(_)
+            | Self::Epoch(_)
+            | Self::Name(_)
+            | Self::Charter(_)
+            | Self::Proposal(_)
+            | Self::Infrastructure(_)
+            | Self::Mark => None,
+        }
     }
 }
 

@@ -11,6 +11,7 @@ mod members;
 mod names;
 mod providers;
 mod shares;
+mod snapshots;
 mod streams;
 mod transfers;
 mod validators;

@@ -1,6 +1,9 @@
 //! A network of fourteen providers in seven domains, an account with money and one without, and four validators.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
     beacon::BeaconSecret,
@@ -232,8 +235,12 @@ impl World {
         }
     }
 
-    /// Money is conserved, and the counters say what the records say.
+    /// Money is conserved, the counters say what the records say, and so do the indexes.
     pub(super) fn check(&self) {
+        let records = || self.state.records();
+        let marks: BTreeSet<_> = records().filter_map(|(_, record)| record.mark()).collect();
+        assert!(marks.iter().all(|mark| !mark.is_proven()), "an index is not in the tree");
+        assert_eq!(records().map(|(key, _)| *key).filter(|key| !key.is_proven()).collect::<BTreeSet<_>>(), marks);
         let (Tip { running, .. }, sums) = (self.state.tip(), self.state.sums());
         assert_eq!(self.state.total(), u128::from(running.minted.0), "money is conserved");
         assert_eq!((sums.bonds, sums.escrow), (u128::from(running.bonded.0), u128::from(running.escrowed.0)));
