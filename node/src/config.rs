@@ -11,7 +11,7 @@
 //! <dir>/consensus.wal  what a validator said and heard of the block being decided
 //! <dir>/sign-state     what a validator signed last; never restore it from a copy
 //! <dir>/store/         columns
-//! <dir>/chain/         the ledger
+//! <dir>/chain/         the ledger; beside it `chain.new` and `chain.ready` while a snapshot is taken
 //! <dir>/lock           held by the running node
 //! <dir>/status.json    what the running node last said of itself
 //! ```
@@ -31,7 +31,10 @@ use ostrakon_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::register::Offer;
+use crate::{
+    chain::{rocks::Keep, sync::checkpoint::Checkpoint},
+    register::Offer,
+};
 
 /// Name of the configuration in a data directory.
 pub const CONFIG_FILE: &str = "node.toml";
@@ -63,6 +66,16 @@ pub struct Config {
     pub keep_free: Option<u64>,
     /// What is logged, as `info` or `info,ostrakon_node=debug`.
     pub log: String,
+    /// So many of the newest blocks are kept, for those who follow; 0 keeps all, for ever.
+    pub keep_blocks: u64,
+    /// Every so many blocks the state is kept aside for those who begin late; 0 never does, and then all blocks stay.
+    /// Others take a snapshot from several nodes at once when these agree here.
+    pub snapshot_blocks: u64,
+    /// A snapshot is taken instead of blocks when it is more than so many blocks ahead.
+    pub snapshot_lead: u64,
+    /// A block that the chain has, as `HEIGHT:BLOCKID`; a chain with another one there is refused.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub checkpoint: Option<Checkpoint>,
     /// What the node offers, if it registers itself with the ledger; a node of the genesis needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderConfig>,
@@ -159,6 +172,10 @@ impl Default for Config {
             workers: 8,
             keep_free: None,
             log: "info".to_owned(),
+            keep_blocks: 100_000,
+            snapshot_blocks: 10_000,
+            snapshot_lead: 1_000,
+            checkpoint: None,
             provider: None,
         }
     }
@@ -185,6 +202,11 @@ impl Config {
     /// The longest time between two blocks.
     pub fn block_interval(&self) -> Duration {
         Duration::from_millis(self.block_interval_ms)
+    }
+
+    /// What is kept beside the newest state.
+    pub fn keep(&self) -> Keep {
+        Keep { snapshot_blocks: self.snapshot_blocks, blocks: self.keep_blocks }
     }
 
     /// What the node offers, with the owner's key.

@@ -5,7 +5,7 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ostrakon_net::{Inbound, Peers, Workers, peer_id_text};
+use ostrakon_net::{Inbound, Peers, Workers, identity::parse_address, peer_id_text};
 use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, GenesisError, vote::ValidatorKeys},
@@ -25,6 +25,7 @@ use crate::{
         follow::Follow,
         order::{Inbox, Order, OrderError, OrderParts, sign_state::SignStore, wal::Journal},
         store::{LedgerError, LedgerStore},
+        sync::{SnapshotSync, SyncError, SyncSettings, checkpoint::Checkpoint, past},
     },
     directory,
     register::{self, Offer},
@@ -98,11 +99,15 @@ pub struct Settings {
     pub block_interval: Duration,
     /// What it offers as a provider; without, its record on the ledger is left as it is.
     pub offer: Option<Offer>,
+    /// How it takes a snapshot when it is far behind; without, it follows all blocks.
+    pub sync: Option<SyncSettings>,
+    /// A block that its chain has; a chain that has another is refused.
+    pub checkpoint: Option<Checkpoint>,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { block_interval: Duration::from_secs(1), offer: None }
+        Self { block_interval: Duration::from_secs(1), offer: None, sync: None, checkpoint: None }
     }
 }
 
@@ -113,6 +118,9 @@ pub enum StartError {
     /// Correct the genesis.
     #[error("the genesis is not valid: {0}")]
     Genesis(#[from] GenesisError),
+    /// Its ledger can not be read, or is of another chain than the checkpoint.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// Give the validator its key.
     #[error("node {} is a validator of the genesis, but it has no validator key", peer_id_text(node))]
     NoValidatorKey {
@@ -138,6 +146,9 @@ pub enum NodeError {
     /// Its ledger can not be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
+    /// It has a newer ledger now, or none can be kept.
+    #[error(transparent)]
+    Sync(#[from] SyncError),
     /// It can not remember what it says.
     #[error(transparent)]
     Order(#[from] OrderError),
@@ -170,6 +181,9 @@ impl Node {
         directory::learn_genesis(&*peers, &genesis);
         let (id, peers_too) = (genesis.id(), Arc::clone(&peers));
         let chain = Chain::open(ChainParts { id, ledger, workers: workers.clone(), peers: peers_too }).await;
+        if let Some(checkpoint) = settings.checkpoint {
+            chain.hold_to(checkpoint).await?;
+        }
         let (gate, credit) = (Gate::default(), Arc::new(Credit::default()));
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new() };
 
@@ -188,6 +202,12 @@ impl Node {
             order: inbox,
         };
         node.spawn_serve(Serve::new(serving), inbound);
+        if let Some(sync) = settings.sync {
+            let (sync, stop) = (SnapshotSync::new(chain.clone(), genesis, known.clone(), sync), node.stop.clone());
+            node.tasks.spawn(async move { Ok(sync.run(stop).await?) });
+            let (chain, known, stop) = (chain.clone(), known.clone(), node.stop.clone());
+            node.tasks.spawn(async move { Ok(past::run(chain, known, stop).await?) });
+        }
         node.spawn_ledger(known, order);
         let retention =
             Retention { chain: chain.clone(), node: keypair.public(), columns, workers, gate, credit, clock };
@@ -249,7 +269,7 @@ impl Node {
         self.tasks.spawn(async move { Ok(Follow::new(chain, known, votes).run(stop).await?) });
     }
 
-    /// Brings transactions to validators: at once, and again while they wait.
+    /// Brings transactions to validators: at once, and again while they wait. And does what can wait.
     fn spawn_pushing(&mut self) {
         let (chain, stop) = (self.chain.clone(), self.stop.clone());
         self.spawn_quiet(async move {
@@ -259,6 +279,8 @@ impl Node {
         self.spawn_quiet(async move {
             stop.run_until_cancelled(chain.relay()).await;
         });
+        let (chain, stop) = (self.chain.clone(), self.stop.clone());
+        self.spawn_quiet(async move { chain.tend(stop).await });
     }
 
     /// Starts a task whose end means nothing.
@@ -313,10 +335,17 @@ fn check_keys(genesis: &Genesis, node: NodeId, parts: Option<&ValidatorParts>) -
     Ok(())
 }
 
-/// The other nodes that the genesis names.
+/// The other nodes that the genesis names: providers, and where to begin when those are long gone.
 fn known_nodes(genesis: &Genesis, local: &NodeId) -> Vec<NodeId> {
-    let providers = genesis.providers.iter().map(|provider| provider.node);
-    providers.filter(|node| node != local).collect()
+    let mut known: Vec<NodeId> = genesis.providers.iter().map(|provider| provider.node).collect();
+    let first = genesis.bootstrap.iter().filter_map(|address| parse_address(address).ok());
+    for (node, _) in first {
+        if !known.contains(&node) {
+            known.push(node);
+        }
+    }
+    known.retain(|node| node != local);
+    known
 }
 
 #[cfg(test)]

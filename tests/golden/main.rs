@@ -7,7 +7,10 @@
 use bytes::Bytes;
 use ostrakon_proto::{
     id::{AccountId, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
-    ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
+    ledger::{
+        history,
+        vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
+    },
     params::Code,
     placement::Draw,
     sign::{Keypair, Purpose},
@@ -95,6 +98,18 @@ fn chain_is_spoken_like_this() {
     assert_eq!(answers.map(|answer| head(&Ok::<_, wire::Refusal>(answer))), ["0101", "0102", "0103"]);
     let answers = [chain::Response::Answer, chain::Response::Hints];
     assert_eq!(answers.map(|answer| head(&Ok::<_, wire::Refusal>(answer))), ["0104", "0105"]);
+    let peaks: Vec<_> = (0..3_u64)
+        .scan(history::Peaks::default(), |peaks, block| {
+            peaks.append(&BlockId::new([u8::try_from(block).expect("small"); 32]));
+            Some(peaks.clone())
+        })
+        .collect();
+    let row = history::Row::of(&peaks[2]).last().expect("three leaves are two trees");
+    assert_eq!(head(&chain::Request::Past(row)), "0c000000000000000002000000000000000200000000000000");
+    assert_eq!(head(&chain::Request::Snapshots), "0a");
+    let after = |after| head(&chain::Request::Chunk { height: Height(9), after });
+    assert_eq!(after(None), "0b090000000000000000");
+    assert_eq!(after(Some([7; 32])), "0b090000000000000001".to_owned() + &ids("07", 32));
 }
 
 #[test]

@@ -10,7 +10,8 @@ use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     codec,
     id::{Height, NodeId},
-    ledger::{CheckedTx, tx::Decided},
+    ledger::{CheckedTx, history::Row, snapshot::Chunk, tx::Decided},
+    light::{Certified, Handover},
     limits,
     wire::{
         Frame, Protocol, Refusal,
@@ -67,6 +68,46 @@ pub(super) async fn head(peers: &dyn Peers, node: NodeId) -> Result<Head, AskErr
 pub(super) async fn blocks(peers: &dyn Peers, node: NodeId, from: Height) -> Result<Vec<Decided>, AskError> {
     match call(peers, node, Frame::new(&Request::Blocks { from }, Bytes::new()), LONG_PATIENCE).await? {
         (Response::Blocks, body) => decode(node, &body),
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+/// The snapshots that `node` offers.
+pub(super) async fn snapshots(peers: &dyn Peers, node: NodeId) -> Result<Vec<Certified>, AskError> {
+    match call(peers, node, Frame::new(&Request::Snapshots, Bytes::new()), PATIENCE).await? {
+        (Response::Hints, body) => {
+            let offers: Vec<_> = decode(node, &body)?;
+            if offers.len() <= limits::SNAPSHOTS { Ok(offers) } else { Err(AskError::Broken { node }) }
+        }
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+/// Handovers that `node` knows of from `from` on, a page of them.
+pub(super) async fn handovers(peers: &dyn Peers, node: NodeId, from: Height) -> Result<Vec<Handover>, AskError> {
+    match call(peers, node, Frame::new(&Request::Handovers { from }, Bytes::new()), PATIENCE).await? {
+        (Response::Hints, body) => decode(node, &body),
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+/// A part of a snapshot of `node`.
+pub(super) async fn chunk(
+    peers: &dyn Peers,
+    node: NodeId,
+    height: Height,
+    after: Option<[u8; 32]>,
+) -> Result<Chunk, AskError> {
+    match call(peers, node, Frame::new(&Request::Chunk { height, after }, Bytes::new()), LONG_PATIENCE).await? {
+        (Response::Chunk, body) => decode(node, &body),
+        _ => Err(AskError::Broken { node }),
+    }
+}
+
+/// A row of the history that `node` has.
+pub(super) async fn past(peers: &dyn Peers, node: NodeId, row: Row) -> Result<Vec<[u8; 32]>, AskError> {
+    match call(peers, node, Frame::new(&Request::Past(row), Bytes::new()), PATIENCE).await? {
+        (Response::Hints, body) => decode(node, &body),
         _ => Err(AskError::Broken { node }),
     }
 }

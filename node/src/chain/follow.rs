@@ -12,7 +12,7 @@ use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::tx::Decided,
-    wire::chain::Head,
+    wire::{Code, chain::Head},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -81,6 +81,11 @@ impl Sources {
         before.filter_map(|other| self.resting.get(other)).map(|rest| rest.until).min()
     }
 
+    /// All, in the order of preference.
+    pub fn all(self) -> Vec<NodeId> {
+        self.order
+    }
+
     /// `node` had nothing of use.
     pub fn failed(&mut self, node: NodeId, now: Instant) {
         let length = self.resting.get(&node).map_or(REST, |rest| (rest.length * 2).min(REST_MAX));
@@ -104,6 +109,13 @@ enum PullError {
     Bad { node: NodeId, source: AcceptError },
     #[error(transparent)]
     Ledger(LedgerError),
+}
+
+impl PullError {
+    /// Whether the block is too old to be had there.
+    fn is_pruned(&self) -> bool {
+        matches!(self, Self::Ask(AskError::Refused { refusal, .. }) if refusal.code == Code::Pruned)
+    }
 }
 
 /// The follower's task.
@@ -146,6 +158,9 @@ impl Follow {
                 Ok(()) => sources.served(&node),
                 Err(PullError::Ledger(error)) => return Err(error),
                 Err(error) => {
+                    if error.is_pruned() {
+                        self.chain.shared.lag.pruned.notify_one();
+                    }
                     tracing::warn!(%error, "a source of blocks is left alone for a while");
                     sources.failed(node, Instant::now());
                     sources = self.sources().await.resting_as(&sources);
@@ -163,6 +178,7 @@ impl Follow {
 
     /// One question to `node`, given up when a better source is back at `until`, and what follows from the answer.
     async fn round(&self, node: NodeId, until: Option<Instant>, stop: &CancellationToken) -> Result<(), PullError> {
+        let Some(_turn) = stop.run_until_cancelled(self.chain.shared.lag.pulling.lock()).await else { return Ok(()) };
         let from = self.chain.head().height.next();
         let question = ask::blocks(&*self.chain.shared.peers, node, from);
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
@@ -226,6 +242,9 @@ pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError>
     match taken {
         Err(PullError::Ledger(error)) => Err(error),
         Err(error) => {
+            if error.is_pruned() {
+                chain.shared.lag.pruned.notify_one();
+            }
             tracing::debug!(%error, "no missed blocks from there");
             Ok(())
         }

@@ -8,10 +8,7 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
 use ostrakon_net::{Peers, Workers};
@@ -39,8 +36,10 @@ pub mod memory;
 pub mod mempool;
 pub mod order;
 pub mod rocks;
+mod snapshot;
 pub mod store;
 pub mod submit;
+pub mod sync;
 mod trust;
 mod verified;
 
@@ -50,6 +49,7 @@ pub use heads::Follower;
 use gossip::Gossip;
 use heads::Heads;
 use mempool::Mempool;
+use snapshot::Lag;
 use store::{LedgerError, LedgerStore};
 use trust::Trust;
 use verified::Verified;
@@ -87,7 +87,7 @@ struct Shared {
     work: Notify,
     heads: Heads,
     newest: Mutex<Newest>,
-    synced: AtomicBool,
+    lag: Lag,
 }
 
 /// What is known of the newest block without the disk.
@@ -140,7 +140,7 @@ impl Chain {
             work: Notify::new(),
             heads: Heads::new(head),
             newest: Mutex::new(Newest { certified: None, validators }),
-            synced: AtomicBool::new(false),
+            lag: Lag::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -183,11 +183,11 @@ impl Chain {
 
     /// Whether this node had all the blocks that those it asked had, when it last asked.
     pub fn is_synced(&self) -> bool {
-        self.shared.synced.load(Ordering::Relaxed)
+        self.shared.lag.synced.load(Ordering::Relaxed)
     }
 
     fn set_synced(&self, synced: bool) {
-        self.shared.synced.store(synced, Ordering::Relaxed);
+        self.shared.lag.synced.store(synced, Ordering::Relaxed);
     }
 
     /// What `question` finds in the records of one height.
@@ -251,6 +251,9 @@ impl Shared {
 
     /// First durable, then known: what a reader saw is never taken back.
     fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+        if let Some(checkpoint) = self.lag.checkpoint.get() {
+            checkpoint.check(changes.tip.height, changes.tip.block)?;
+        }
         self.ledger.commit(decided, changes)?;
         if changes.records.contains_key(&Key::Params) {
             let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,6 +12,9 @@
 //! history  position (big-endian)     -> hash
 //! handovers  height (big-endian)     -> Handover, of blocks after which other validators decide
 //! ```
+//!
+//! [`snapshots`] keeps states aside, [`restore`] makes a ledger of one,
+//! [`prune`] deletes old blocks.
 
 use std::{
     path::Path,
@@ -24,11 +27,13 @@ use ostrakon_proto::{
     id::{ChainId, Height, TxId},
     ledger::{
         Genesis,
+        history::Written,
+        snapshot::Chunk,
         state::{Changes, Key, Record, Records, Tip},
         tree::Nodes,
         tx::Decided,
     },
-    light::Handover,
+    light::{Certified, Handover},
 };
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, Snapshot,
@@ -36,6 +41,12 @@ use rocksdb::{
 };
 
 use super::store::{LedgerError, LedgerStore, OpenLedgerError, handover_of};
+
+mod prune;
+pub mod restore;
+mod snapshots;
+
+use snapshots::Snapshots;
 
 /// The layout drawn above.
 const FORMAT: u32 = 2;
@@ -47,17 +58,30 @@ const RECORDS: &str = "records";
 const NODES: &str = "nodes";
 const HISTORY: &str = "history";
 const HANDOVERS: &str = "handovers";
+/// The oldest block that is kept: under it in `meta`.
+const FIRST: &[u8] = b"first";
 
 /// Memory for unwritten records, all families together: a node stays under 512 MiB.
 const WRITE_BYTES: usize = 32 * 1024 * 1024;
 /// Memory for blocks read.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
+/// What is kept beside the newest state.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// The state of every so many blocks is kept as a snapshot, of which the last two stay; 0 keeps none.
+    pub snapshot_blocks: u64,
+    /// So many of the newest blocks are kept, and those since the older snapshot; 0 keeps all.
+    pub blocks: u64,
+}
+
 /// The ledger in a directory.
 pub struct Rocks {
     db: DB,
     /// One commit at a time, and none after one failed.
     failed: Mutex<Option<LedgerError>>,
+    keep: Keep,
+    snapshots: Option<Snapshots>,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -72,6 +96,27 @@ impl Rocks {
     /// # Errors
     /// [`OpenLedgerError`]: it is another chain's, of another format, or does not open.
     pub fn open(dir: &Path, genesis: &Genesis) -> Result<Self, OpenLedgerError> {
+        let rocks = Self::open_raw(dir)?;
+        rocks.begin(dir, genesis)?;
+        Ok(rocks)
+    }
+
+    /// Keeps snapshots and deletes old blocks from now on. Without, there are no snapshots, and all blocks stay.
+    ///
+    /// # Errors
+    /// [`OpenLedgerError`] when the snapshots can not be read.
+    pub fn keeping(mut self, keep: Keep) -> Result<Self, OpenLedgerError> {
+        let dir = self.db.path().to_owned();
+        let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
+        let snapshots = Snapshots::open(&dir.join("snapshots"), keep.snapshot_blocks).map_err(damaged)?;
+        // A crash may have come between the block and its snapshot.
+        snapshots.freeze(&self.db, self.tip().map_err(damaged)?.height);
+        (self.keep, self.snapshots) = (keep, Some(snapshots));
+        Ok(self)
+    }
+
+    /// A database with all families, whatever is in it.
+    fn open_raw(dir: &Path) -> Result<Self, OpenLedgerError> {
         let failed =
             |error: rocksdb::Error| OpenLedgerError::Database { dir: dir.to_owned(), reason: error.to_string() };
         let mut options = Options::default();
@@ -83,9 +128,7 @@ impl Rocks {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)));
         let db = DB::open_cf_descriptors(&options, dir, families).map_err(failed)?;
-        let rocks = Self { db, failed: Mutex::new(None) };
-        rocks.begin(dir, genesis)?;
-        Ok(rocks)
+        Ok(Self { db, failed: Mutex::new(None), keep: Keep::default(), snapshots: None })
     }
 
     /// Checks whose ledger it is, or makes it that of `genesis`.
@@ -100,8 +143,7 @@ impl Rocks {
             Some(_) => Ok(()),
             None => {
                 let mut batch = WriteBatch::default();
-                batch.put_cf(self.family(META), b"format", codec::encode(&FORMAT));
-                batch.put_cf(self.family(META), b"chain", codec::encode(&wanted));
+                self.stage_format(&mut batch, &wanted);
                 self.stage(&mut batch, &genesis.changes());
                 self.write(batch).map_err(damaged)
             }
@@ -126,6 +168,11 @@ impl Rocks {
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
         self.db.write_opt(batch, &synced).map_err(database)
+    }
+
+    fn stage_format(&self, batch: &mut WriteBatch, chain: &ChainId) {
+        batch.put_cf(self.family(META), b"format", codec::encode(&FORMAT));
+        batch.put_cf(self.family(META), b"chain", codec::encode(chain));
     }
 
     fn stage(&self, batch: &mut WriteBatch, changes: &Changes) {
@@ -161,7 +208,20 @@ impl Rocks {
             batch.put_cf(self.family(HANDOVERS), height.0.to_be_bytes(), codec::encode(&handover));
         }
         self.stage(&mut batch, changes);
-        self.write(batch)
+        self.write(batch)?;
+        if let Some(snapshots) = &self.snapshots {
+            snapshots.freeze(&self.db, height);
+        }
+        Ok(())
+    }
+
+    /// Below this height blocks are not needed.
+    fn horizon(&self) -> Result<Height, LedgerError> {
+        let oldest = self.snapshots.as_ref().and_then(Snapshots::oldest);
+        let Some(oldest) = oldest.filter(|_| self.keep.blocks > 0) else { return Ok(Height(0)) };
+        let newest = self.tip()?.height.0;
+        // Who begins with a snapshot needs its block and all that follow.
+        Ok(Height(newest.saturating_sub(self.keep.blocks - 1)).min(oldest))
     }
 }
 
@@ -200,6 +260,31 @@ impl LedgerStore for Rocks {
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {
         self.read(TXS, tx.bytes())
+    }
+
+    fn first_block(&self) -> Result<Height, LedgerError> {
+        self.first()
+    }
+
+    fn snapshots(&self) -> Vec<Certified> {
+        self.snapshots.as_ref().map(Snapshots::offers).unwrap_or_default()
+    }
+
+    fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+        self.snapshots.as_ref().map_or(Ok(None), |snapshots| snapshots.chunk(height, after))
+    }
+
+    fn keep_past(&self, nodes: &[Written]) -> Result<(), LedgerError> {
+        let mut batch = WriteBatch::default();
+        let history = self.family(HISTORY);
+        nodes.iter().for_each(|(at, hash)| batch.put_cf(history, at.to_be_bytes(), hash));
+        // Not synced: what a power cut takes is fetched again.
+        self.db.write(batch).map_err(database)
+    }
+
+    fn tend(&self) -> Result<bool, LedgerError> {
+        let Some(snapshots) = &self.snapshots else { return Ok(false) };
+        Ok(snapshots.tend()? || self.prune(self.horizon()?)?)
     }
 }
 
@@ -276,3 +361,6 @@ impl Records for View<'_> {
 fn key_of(bytes: &[u8]) -> Key {
     Key::from_bytes(bytes).expect("invariant: every key of the records is what was written")
 }
+
+#[cfg(test)]
+mod tests;

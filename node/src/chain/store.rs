@@ -6,12 +6,14 @@
 use std::{fmt, path::PathBuf};
 
 use ostrakon_proto::{
-    id::{ChainId, Height, TxId},
+    id::{BlockId, ChainId, Height, TxId},
     ledger::{
+        history::Written,
+        snapshot::Chunk,
         state::{Changes, Records},
         tx::Decided,
     },
-    light::Handover,
+    light::{Certified, Handover},
 };
 
 /// What light clients need of this block, when others decide after it. `base` is the state before it.
@@ -63,6 +65,45 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError>;
+
+    /// The oldest block that is kept, or would be: older ones are pruned, and there is a snapshot above them.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged.
+    fn first_block(&self) -> Result<Height, LedgerError> {
+        Ok(Height(1))
+    }
+
+    /// The states that are kept aside and can be had by [`LedgerStore::chunk`], the newest last.
+    fn snapshots(&self) -> Vec<Certified> {
+        Vec::new()
+    }
+
+    /// The part of the snapshot of this height that follows the record whose key hashes to `after`, or the first.
+    /// `None` when the snapshot is not kept, or nothing follows.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged, or `after` is no record.
+    fn chunk(&self, _height: Height, _after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+        Ok(None)
+    }
+
+    /// Keeps nodes of the history that were missing, all or none.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed.
+    fn keep_past(&self, _nodes: &[Written]) -> Result<(), LedgerError> {
+        Ok(())
+    }
+
+    /// Does a part of what can wait: makes snapshots ready, deletes what is not kept any more. Commits go on meanwhile.
+    /// Returns whether there is more to do.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged. What can wait can wait longer.
+    fn tend(&self) -> Result<bool, LedgerError> {
+        Ok(false)
+    }
 }
 
 /// Why the ledger can not be read or written.
@@ -82,6 +123,19 @@ pub enum LedgerError {
     Database {
         /// What the database said.
         reason: String,
+    },
+    /// The network is not the one that the operator means.
+    #[error(
+        "block {height} of this chain is {got}, and the node was given the checkpoint {expected}: it is on another \
+         chain than those who made the checkpoint"
+    )]
+    Checkpoint {
+        /// The height of the checkpoint.
+        height: Height,
+        /// Its block.
+        expected: BlockId,
+        /// The chain's.
+        got: BlockId,
     },
     /// What is on disk is not what was written.
     #[error(

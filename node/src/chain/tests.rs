@@ -19,7 +19,7 @@ use super::{
 };
 use crate::world::{World, decide, genesis, node_id, validator_keys};
 
-fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Decided, Changes) {
+pub(super) fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Decided, Changes) {
     let (keys, rules) = (validator_keys(0), Rules::from(genesis));
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
     let check = |tx| Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
@@ -30,7 +30,7 @@ fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Dec
     (decide(&rules, block, &keys), changes)
 }
 
-fn transfer(world: &World, nonce: u64, to: u8) -> Tx {
+pub(super) fn transfer(world: &World, nonce: u64, to: u8) -> Tx {
     let to = Keypair::from_seed(&[to; 32]).public();
     world.tx(nonce, Height(100), Action::Transfer(Transfer { to, amount: Amount(7) }))
 }

@@ -11,10 +11,16 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ostrakon_net::peer_id_text;
 use ostrakon_node::{
+<<<<<<< HEAD
     chain::order::sign_state,
     config::{
         CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed,
         write_secret,
+=======
+    chain::sync::checkpoint::Checkpoint,
+    config::{
+        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed, write_secret,
+>>>>>>> 6ab3eb1 (node: an empty node takes a snapshot, old blocks go, a checkpoint holds)
     },
 };
 use ostrakon_proto::{
@@ -40,6 +46,10 @@ pub(super) struct InitArgs {
     /// Seed of the node's key, 64 hexadecimal digits, for test networks; without it the key is random.
     #[arg(long)]
     seed: Option<String>,
+    /// A block of the network that you believe in, as `HEIGHT:BLOCKID`: a chain with another one there is refused. For
+    /// a node that begins late, from people who run one (`status` tells it).
+    #[arg(long)]
+    checkpoint: Option<Checkpoint>,
     /// Also makes a validator's key, for a node that will vote on blocks.
     #[arg(long)]
     validator: bool,
@@ -55,10 +65,14 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
         true => Some(ValidatorKeys::from_seed(&key(&validator_path, None)?)),
         false => None,
     };
+<<<<<<< HEAD
     if validator.is_some() && is_new {
         sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
     }
     write_config(dir, &args.listen)?;
+=======
+    write_config(dir, args)?;
+>>>>>>> 6ab3eb1 (node: an empty node takes a snapshot, old blocks go, a checkpoint holds)
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
     }
@@ -91,17 +105,20 @@ fn key(path: &Path, given: Option<&str>) -> anyhow::Result<[u8; 32]> {
 }
 
 /// Writes the configuration, unless there is one.
-fn write_config(dir: &Path, listen: &[String]) -> anyhow::Result<()> {
+fn write_config(dir: &Path, args: &InitArgs) -> anyhow::Result<()> {
     let path = dir.join(CONFIG_FILE);
     if path.exists() {
-        if listen.is_empty() {
-            return Ok(());
+        match args {
+            InitArgs { listen, .. } if !listen.is_empty() => bail!("{} exists: change `listen` there", path.display()),
+            InitArgs { checkpoint: Some(checkpoint), .. } => {
+                bail!("{} exists: write `checkpoint = \"{checkpoint}\"` there", path.display())
+            }
+            _ => return Ok(()),
         }
-        bail!("{} exists: change `listen` there", path.display());
     }
-    let mut config = Config::default();
-    if !listen.is_empty() {
-        config.listen = listen.to_vec();
+    let mut config = Config { checkpoint: args.checkpoint, ..Config::default() };
+    if !args.listen.is_empty() {
+        config.listen.clone_from(&args.listen);
     }
     fs::write(&path, config.to_toml()).with_context(|| path.display().to_string())
 }

@@ -16,13 +16,14 @@ use ostrakon_net::{
 use ostrakon_node::{
     chain::{
         order::{sign_state::SignFile, wal::JournalFile},
-        rocks::Rocks,
+        rocks::{Rocks, restore::Place},
+        sync::{SyncError, SyncSettings},
     },
     config::{
         CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis,
         read_seed,
     },
-    node::{Clock, Node, NodeParts, Settings, ValidatorParts},
+    node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
     store::{self, Columns, Disk},
 };
 use ostrakon_proto::{
@@ -34,12 +35,14 @@ use ostrakon_proto::{
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    time::interval,
+    time::{interval, timeout},
 };
 use tracing_subscriber::EnvFilter;
 
 use super::status::{self, Reporter};
 
+/// How often it is looked whether a ledger is in use.
+const RELEASE: Duration = Duration::from_millis(10);
 /// How often the node says how it is.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -52,10 +55,30 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything is open: a signal that comes early must end the node, not be missed.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    let (parts, swarm) = runtime.block_on(open(dir, config, genesis, keypair))?;
-    let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
-    tracing::info!(%node, peer = peer_id_text(&node), %chain, listening = ?swarm.listening(), "starting");
-    runtime.block_on(until_stopped(dir, parts, swarm, signals))
+    runtime.block_on(async {
+        let mut signals = signals;
+        loop {
+            let (parts, swarm) = open(dir, config, genesis.clone(), keypair.clone()).await?;
+            let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
+            tracing::info!(%node, peer = peer_id_text(&node), %chain, listening = ?swarm.listening(), "starting");
+            let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
+            match until_stopped(dir, parts, swarm, &mut signals).await {
+                Err(error) if is_restored(&error) => tracing::info!("starting again with the snapshot"),
+                outcome => return outcome,
+            }
+            // What a worker still does with the old ledger ends first.
+            while in_use.0.strong_count() + in_use.1.strong_count() > 0 {
+                if timeout(RELEASE, signals.any()).await.is_ok() {
+                    return Ok(());
+                }
+            }
+        }
+    })
+}
+
+/// Whether the node ended to begin again with a newer ledger.
+fn is_restored(error: &anyhow::Error) -> bool {
+    matches!(error.downcast_ref(), Some(NodeError::Sync(SyncError::Restored)))
 }
 
 /// Logs to standard error, with colours on a terminal only.
@@ -83,12 +106,20 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
 async fn open(
     dir: &Path,
     config: &Config,
-    genesis: Genesis,
+    mut genesis: Genesis,
     keypair: Keypair,
 ) -> anyhow::Result<(NodeParts, SwarmHandle)> {
+    genesis.bootstrap.extend_from_slice(&config.bootstrap);
     let path = dir.join(VALIDATOR_KEY_FILE);
-    let settings = Settings { block_interval: config.block_interval(), offer: config.offer(dir)? };
-    let ledger = Arc::new(Rocks::open(&dir.join("chain"), &genesis)?);
+    let place = Place::new(dir);
+    place.settle().with_context(|| dir.display().to_string())?;
+    let ledger = Arc::new(Rocks::open(&place.chain(), &genesis)?.keeping(config.keep())?);
+    let settings = Settings {
+        block_interval: config.block_interval(),
+        offer: config.offer(dir)?,
+        sync: Some(SyncSettings { place, lead: config.snapshot_lead }),
+        checkpoint: config.checkpoint,
+    };
     let validator = if path.exists() { Some(validator(dir, &read_seed(&path)?)?) } else { None };
     let kept = store::Config { keep_free: config.keep_free, ..store::Config::default() };
     let columns = Arc::new(Disk::open(&dir.join("store"), kept)?);
@@ -96,7 +127,7 @@ async fn open(
         chain: genesis.id(),
         keypair: keypair.clone(),
         listen: config.listen.clone(),
-        bootstrap: [genesis.bootstrap.as_slice(), &config.bootstrap].concat(),
+        bootstrap: genesis.bootstrap.clone(),
         limits: SwarmLimits::default(),
     })
     .await?;
@@ -138,7 +169,7 @@ impl Signals {
     }
 }
 
-async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, mut signals: Signals) -> anyhow::Result<()> {
+async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals: &mut Signals) -> anyhow::Result<()> {
     let (columns, workers) = (Arc::clone(&parts.columns), parts.workers.clone());
     let identity = status::identity(&parts);
     let mut node = Node::start(parts).await?;

@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use ostrakon_net::{peer_id_text, swarm::SwarmHandle};
 use ostrakon_node::{chain::Chain, node::NodeParts, store::Usage};
-use ostrakon_proto::id::{ChainId, Epoch, Height, NodeId};
+use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId};
 use serde::{Deserialize, Serialize};
 
 use super::say;
@@ -47,6 +47,8 @@ pub(super) struct Identity {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Ledger {
     height: Height,
+    /// With the height it is a checkpoint, for those who believe this node.
+    block: BlockId,
     epoch: Epoch,
     block_time_ms: u64,
     synced: bool,
@@ -90,14 +92,14 @@ impl Reporter {
 
     pub(super) fn status(&self, updated_ms: u64) -> Status {
         let head = self.chain.head();
-        let (height, epoch, block_time_ms) = (head.height, head.epoch, head.time_ms);
+        let (height, block, epoch, block_time_ms) = (head.height, head.block, head.epoch, head.time_ms);
         Status {
             pid: std::process::id(),
             updated_ms,
             identity: self.identity.clone(),
             listening: self.swarm.listening(),
             peers: self.swarm.connected().len(),
-            ledger: Ledger { height, epoch, block_time_ms, synced: self.chain.is_synced() },
+            ledger: Ledger { height, block, epoch, block_time_ms, synced: self.chain.is_synced() },
             kept: Kept::default(),
         }
     }
@@ -164,6 +166,7 @@ fn as_lines(status: &Status, running: bool) -> String {
         format!("peer      {}", identity.peer),
         format!("chain     {} ({role}, {synced})", identity.chain),
         format!("height    {} in epoch {}", ledger.height, ledger.epoch),
+        format!("block     {}:{}", ledger.height, ledger.block),
         format!("listening {}", listening.join(" ")),
         format!("peers     {peers}"),
         format!(

@@ -40,7 +40,11 @@ impl Serve {
             Request::Head => Ok(self.head()),
             Request::Submit => self.submit(from, &frame.body).await,
             Request::SubmitMany { relayed } => self.submit_many(Origin::Node { from, relayed }, &frame.body).await,
+            Request::Snapshots => Ok(self.snapshots().await),
+            Request::Chunk { height, after } => self.part(height, after).await,
+            Request::Past(row) => self.past(row).await,
             Request::Blocks { from: first } => {
+                self.kept(first.max(Height(1))).await?;
                 self.wait(from, first, turn).await?;
                 self.blocks(first).await
             }
@@ -188,7 +192,7 @@ impl Packed {
     }
 }
 
-fn refuse_ledger(error: &LedgerError) -> Refusal {
+pub(super) fn refuse_ledger(error: &LedgerError) -> Refusal {
     tracing::error!(%error, "the ledger failed");
     Refusal::new(Code::Internal, "this node's ledger failed")
 }

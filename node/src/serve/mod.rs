@@ -36,6 +36,7 @@ pub mod credit;
 mod get;
 mod manifest;
 mod put;
+mod snapshot;
 mod uploads;
 
 use credit::Credit;
@@ -77,12 +78,20 @@ pub struct Serve {
     node: NodeId,
     uploads: Mutex<Uploads>,
     waiting: Mutex<BTreeMap<NodeId, usize>>,
+    /// Turns to read a part of a snapshot.
+    chunks: Semaphore,
 }
 
 impl Serve {
     /// What answers for the node of `parts.keypair`.
     pub fn new(parts: ServeParts) -> Self {
-        Self { node: parts.keypair.public(), parts, uploads: Mutex::default(), waiting: Mutex::default() }
+        Self {
+            node: parts.keypair.public(),
+            parts,
+            uploads: Mutex::default(),
+            waiting: Mutex::default(),
+            chunks: Semaphore::new(snapshot::CHUNKS),
+        }
     }
 
     /// Answers what arrives at `inbound`, until `stop` or until the network ends.

@@ -8,7 +8,10 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use crate::id::{Amount, BlockId, Epoch, Height, NodeId, TxId};
+use crate::{
+    id::{Amount, BlockId, Epoch, Height, NodeId, TxId},
+    ledger::history::Row,
+};
 
 /// A request of chain/1.
 ///
@@ -70,6 +73,18 @@ pub enum Request {
         /// The last node of the page before.
         after: Option<NodeId>,
     },
+    /// The snapshots that can be had here, by their blocks: [`Response::Hints`] of [`crate::light::Certified`], at most
+    /// [`crate::limits::SNAPSHOTS`].
+    Snapshots,
+    /// A part of a snapshot: [`Response::Chunk`].
+    Chunk {
+        /// The snapshot's block.
+        height: Height,
+        /// The key hash of the record that it follows; without one, the first.
+        after: Option<[u8; 32]>,
+    },
+    /// A row of the history: [`Response::Hints`] of its hashes.
+    Past(Row),
 }
 
 /// Whose transactions a node is handed, which decides whether it brings them to a validator before it answers.
@@ -96,6 +111,8 @@ pub enum Response {
     Answer,
     /// The body has what proves itself, or is to be asked about.
     Hints,
+    /// The body is a canonical [`crate::ledger::snapshot::Chunk`].
+    Chunk,
 }
 
 /// A node's tip.

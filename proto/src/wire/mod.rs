@@ -114,6 +114,8 @@ pub enum Code {
     Internal = 8,
     /// The ledger's rules refuse the transaction.
     Invalid = 9,
+    /// The block is so old that it is not kept here: take a snapshot, or ask a node that keeps all.
+    Pruned = 10,
 }
 
 /// A refusal with its reason in words.

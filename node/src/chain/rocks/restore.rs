@@ -1,0 +1,208 @@
+//! A ledger that is made of a snapshot: it grows in a directory beside the old one, and takes its place when it is
+//! whole.
+//!
+//! In come chunks, out comes a directory that [`Rocks::open`] opens. Each chunk is one write, with how far it went, so
+//! that a restart goes on where the last one ended. Not here: who is asked.
+//!
+//! ```text
+//! chain.new      being restored; meta "restoring" -> Restoring
+//! chain.ready    whole, and newer than `chain`; it takes that one's place when the node starts
+//! ```
+
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+use ostrakon_proto::{
+    codec,
+    id::ChainId,
+    ledger::{
+        Genesis,
+        snapshot::{BadSnapshot, Chunk, Restoring},
+        tx::Decided,
+    },
+    light::{Certified, Handover},
+};
+use rocksdb::WriteBatch;
+
+use super::{BLOCKS, FIRST, FORMAT, HANDOVERS, META, NODES, RECORDS, Rocks};
+use crate::chain::store::{LedgerError, OpenLedgerError};
+
+const RESTORING: &[u8] = b"restoring";
+
+/// Where a node's ledger is, and where the next one grows.
+#[derive(Clone, Debug)]
+pub struct Place {
+    dir: PathBuf,
+}
+
+/// Why a chunk or a snapshot was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// It is wrong.
+    #[error(transparent)]
+    Bad(#[from] BadSnapshot),
+    /// This node can not keep it.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+}
+
+impl Place {
+    /// The place in a node's data directory.
+    pub fn new(data: &Path) -> Self {
+        Self { dir: data.to_owned() }
+    }
+
+    /// The directory of the ledger that the node runs on.
+    pub fn chain(&self) -> PathBuf {
+        self.dir.join("chain")
+    }
+
+    fn new_chain(&self) -> PathBuf {
+        self.dir.join("chain.new")
+    }
+
+    fn ready_chain(&self) -> PathBuf {
+        self.dir.join("chain.ready")
+    }
+
+    /// Puts a restored ledger in the place of the old one, if there is one. To be done before the ledger is opened;
+    /// cut short, it is done again.
+    ///
+    /// # Errors
+    /// [`io::Error`] when the disk failed.
+    pub fn settle(&self) -> io::Result<bool> {
+        if !self.ready_chain().exists() {
+            return Ok(false);
+        }
+        remove(&self.chain())?;
+        fs::rename(self.ready_chain(), self.chain())?;
+        File::open(&self.dir)?.sync_all()?;
+        Ok(true)
+    }
+
+    /// Deletes what was restored of a state that is not wanted any more.
+    ///
+    /// # Errors
+    /// [`LedgerError::Database`] when the disk failed.
+    pub fn give_up(&self) -> Result<(), LedgerError> {
+        remove(&self.new_chain()).map_err(|error| LedgerError::Database { reason: error.to_string() })
+    }
+
+    /// The snapshot whose restoration was cut short, if there is one.
+    pub fn unfinished(&self, genesis: &Genesis) -> Option<Certified> {
+        if !self.new_chain().exists() {
+            return None;
+        }
+        let rocks = Rocks::open_raw(&self.new_chain()).ok()?;
+        let restoring = rocks.restoring(&genesis.id()).ok()??;
+        Some(restoring.block().clone())
+    }
+}
+
+impl Rocks {
+    /// How far the restoration of this chain's state went.
+    fn restoring(&self, chain: &ChainId) -> Result<Option<Restoring>, LedgerError> {
+        let is_same = self.read::<u32>(META, b"format")? == Some(FORMAT)
+            && self.read::<ChainId>(META, b"chain")?.as_ref() == Some(chain);
+        if is_same { self.read(META, RESTORING) } else { Ok(None) }
+    }
+}
+
+/// A ledger that is being restored.
+#[derive(Debug)]
+pub struct Restorer {
+    place: Place,
+    rocks: Rocks,
+    restoring: Restoring,
+}
+
+impl Restorer {
+    /// Begins to restore this state, or goes on where it was cut short. What there is of another state is deleted.
+    ///
+    /// # Errors
+    /// [`OpenLedgerError`] when the disk failed.
+    pub fn open(place: &Place, genesis: &Genesis, offer: &Certified) -> Result<Self, OpenLedgerError> {
+        let dir = place.new_chain();
+        let failed = |reason: String| OpenLedgerError::Database { dir: dir.clone(), reason };
+        let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
+        let is_same = place.unfinished(genesis).is_some_and(|known| known.header == offer.header);
+        if !is_same {
+            remove(&dir).map_err(|error| failed(error.to_string()))?;
+        }
+        let rocks = Rocks::open_raw(&dir)?;
+        let restoring = match rocks.restoring(&genesis.id()).map_err(damaged)? {
+            Some(restoring) => restoring,
+            None => {
+                let restoring = Restoring::new(offer.clone());
+                let mut batch = WriteBatch::default();
+                rocks.stage_format(&mut batch, &genesis.id());
+                batch.put_cf(rocks.family(META), RESTORING, codec::encode(&restoring));
+                rocks.write(batch).map_err(damaged)?;
+                restoring
+            }
+        };
+        Ok(Self { place: place.clone(), rocks, restoring })
+    }
+
+    /// How far it went.
+    pub fn restoring(&self) -> &Restoring {
+        &self.restoring
+    }
+
+    /// Takes the next chunk.
+    ///
+    /// # Errors
+    /// [`RestoreError`] when it is wrong, or can not be kept; then all is as it was.
+    pub fn take(&mut self, chunk: &Chunk) -> Result<(), RestoreError> {
+        let mut restoring = self.restoring.clone();
+        let part = restoring.take(chunk)?;
+        let (mut batch, rocks) = (WriteBatch::default(), &self.rocks);
+        for (key, record) in &part.records {
+            batch.put_cf(rocks.family(RECORDS), key.to_bytes(), codec::encode(record));
+        }
+        part.nodes.iter().for_each(|(key, node)| batch.put_cf(rocks.family(NODES), key, node));
+        batch.put_cf(rocks.family(META), RESTORING, codec::encode(&restoring));
+        // Not synced: what a power cut takes is fetched again, and the end is synced.
+        rocks.db.write(batch).map_err(super::database)?;
+        self.restoring = restoring;
+        Ok(())
+    }
+
+    /// Makes it the ledger that the node starts with next. `decided` is the block whose state it is, `handovers` those
+    /// that are known of before it.
+    ///
+    /// # Errors
+    /// [`RestoreError`] when the state is not whole, or the disk failed.
+    pub fn finish(self, decided: &Decided, handovers: &[Handover]) -> Result<(), RestoreError> {
+        let Self { place, rocks, restoring } = self;
+        let changes = restoring.finish()?;
+        let height = changes.tip.height;
+        let mut batch = WriteBatch::default();
+        rocks.stage(&mut batch, &changes);
+        batch.put_cf(rocks.family(BLOCKS), height.0.to_be_bytes(), codec::encode(decided));
+        for handover in handovers {
+            let height = handover.header.height.0.to_be_bytes();
+            batch.put_cf(rocks.family(HANDOVERS), height, codec::encode(handover));
+        }
+        batch.put_cf(rocks.family(META), FIRST, codec::encode(&height));
+        batch.delete_cf(rocks.family(META), RESTORING);
+        rocks.write(batch)?;
+        drop(rocks);
+        let moved = remove(&place.ready_chain())
+            .and_then(|()| fs::rename(place.new_chain(), place.ready_chain()))
+            .and_then(|()| File::open(&place.dir)?.sync_all());
+        Ok(moved.map_err(|error| LedgerError::Database { reason: error.to_string() })?)
+    }
+}
+
+/// Deletes a directory that may be missing.
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,253 @@
+//! Snapshots on disk: the state of every so many blocks, kept aside while the ledger goes on.
+//!
+//! A block's commit is followed by a checkpoint of the database: hard links, so it costs a flush and no copy. Later, in
+//! the background, the checkpoint is made ready: what is no state is dropped from it, and records are listed by the
+//! hashes of their keys, in whose order they are served. A crash in between costs nothing: what is not ready is made
+//! ready again, and what is no whole checkpoint is deleted. Not here: what a chunk is (`ostrakon_proto`).
+//!
+//! ```text
+//! snapshots/<height>   a database like the ledger's, without blocks, txs, history and handovers
+//! keys                 hash of the key           -> Key::to_bytes
+//! meta                 "offer", then "ready"     -> Certified, nothing
+//! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use ostrakon_proto::{
+    codec,
+    id::Height,
+    ledger::{
+        snapshot::{self, Chunk},
+        state::Key,
+        tree::{Nodes, key_hash},
+        tx::Decided,
+    },
+    light::Certified,
+    limits,
+};
+use rocksdb::{
+    Cache, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions, checkpoint::Checkpoint,
+};
+
+use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, RECORDS, TXS, database, family_options};
+use crate::chain::store::LedgerError;
+
+const KEYS: &str = "keys";
+const OFFER: &[u8] = b"offer";
+const READY: &[u8] = b"ready";
+/// Snapshots kept: whoever begins with the older one has as long as the newer one takes to become old.
+const KEPT: usize = 2;
+/// Keys listed in one write.
+const BATCH: usize = 4_096;
+/// Memory for parts of snapshots read, of each.
+const CACHE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The snapshots of one ledger.
+pub(super) struct Snapshots {
+    dir: PathBuf,
+    every: u64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    ready: BTreeMap<Height, Arc<Frozen>>,
+    /// Checkpoints that are to be made ready.
+    raw: BTreeSet<Height>,
+}
+
+/// One snapshot, ready to be served.
+struct Frozen {
+    db: DB,
+    offer: Certified,
+}
+
+impl Snapshots {
+    /// The snapshots in `dir`, which get one more every so many blocks; never with 0.
+    pub(super) fn open(dir: &Path, every: u64) -> Result<Self, LedgerError> {
+        fs::create_dir_all(dir).map_err(|error| disk(&error))?;
+        let mut state = State::default();
+        for entry in fs::read_dir(dir).map_err(|error| disk(&error))? {
+            let path = entry.map_err(|error| disk(&error))?.path();
+            let height = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
+            match height.map(Height) {
+                Some(height) => match Frozen::open(&path)? {
+                    Some(frozen) => _ = state.ready.insert(height, Arc::new(frozen)),
+                    None => _ = state.raw.insert(height),
+                },
+                None => fs::remove_dir_all(&path).map_err(|error| disk(&error))?,
+            }
+        }
+        Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the state that `db` has now, after the block of this height, if it is one of those to keep. That it can
+    /// not is no reason to stop: others have snapshots, too.
+    pub(super) fn freeze(&self, db: &DB, height: Height) {
+        let is_due = height.0.checked_rem(self.every) == Some(0) && height > Height(0);
+        let mut state = self.state();
+        if !is_due || state.ready.contains_key(&height) || state.raw.contains(&height) {
+            return;
+        }
+        let checkpoint = Checkpoint::new(db).and_then(|now| now.create_checkpoint(self.dir.join(height.to_string())));
+        match checkpoint {
+            Ok(()) => _ = state.raw.insert(height),
+            Err(error) => tracing::warn!(%height, %error, "no snapshot of this block is kept"),
+        }
+    }
+
+    /// Makes one checkpoint ready, or deletes one snapshot that is too old. Whether there was one.
+    pub(super) fn tend(&self) -> Result<bool, LedgerError> {
+        let raw = self.state().raw.pop_first();
+        if let Some(height) = raw {
+            let path = self.dir.join(height.to_string());
+            let frozen = match prepare(&path) {
+                Ok(frozen) => frozen,
+                Err(error) => {
+                    // There will be others; a disk that is full is better off without it.
+                    fs::remove_dir_all(&path).map_err(|error| disk(&error))?;
+                    return Err(error);
+                }
+            };
+            tracing::info!(%height, "a snapshot of the ledger is ready");
+            self.state().ready.insert(height, Arc::new(frozen));
+            return Ok(true);
+        }
+        let old = {
+            let (mut state, kept) = (self.state(), if self.every == 0 { 0 } else { KEPT });
+            (state.ready.len() > kept).then(|| state.ready.pop_first()).flatten()
+        };
+        let Some((height, _)) = old else { return Ok(false) };
+        fs::remove_dir_all(self.dir.join(height.to_string())).map_err(|error| disk(&error))?;
+        Ok(true)
+    }
+
+    /// Height of the oldest that is kept, ready or not.
+    pub(super) fn oldest(&self) -> Option<Height> {
+        let state = self.state();
+        state.ready.keys().next().into_iter().chain(state.raw.first()).min().copied()
+    }
+
+    /// Those that are ready, the newest last.
+    pub(super) fn offers(&self) -> Vec<Certified> {
+        self.state().ready.values().map(|frozen| frozen.offer.clone()).collect()
+    }
+
+    /// The part that follows `after`; `None` when the snapshot is not here, or has no more.
+    pub(super) fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+        let Some(frozen) = self.state().ready.get(&height).cloned() else { return Ok(None) };
+        let record = |hash: &[u8; 32]| frozen.record(hash);
+        let chunk = snapshot::chunk(&*frozen, &record, height.0, after, limits::SNAPSHOT_CHUNK);
+        chunk.map_err(|_| LedgerError::Damaged { what: "a snapshot" })
+    }
+}
+
+/// Makes of a checkpoint what chunks are read from.
+fn prepare(path: &Path) -> Result<Frozen, LedgerError> {
+    {
+        let mut db = open(path, false)?;
+        if read(&db, META, OFFER)?.is_none() {
+            write_offer(&db)?;
+        }
+        for name in [BLOCKS, TXS, HISTORY, HANDOVERS] {
+            if db.cf_handle(name).is_some() {
+                db.drop_cf(name).map_err(database)?;
+            }
+        }
+        list_keys(&db)?;
+        put(&db, READY, &[])?;
+    }
+    Frozen::open(path)?.ok_or(LedgerError::Damaged { what: "a snapshot" })
+}
+
+/// Says which block's state it is, while the block is there.
+fn write_offer(db: &DB) -> Result<(), LedgerError> {
+    let damaged = LedgerError::Damaged { what: "a snapshot" };
+    let newest = db.iterator_cf(db.cf_handle(BLOCKS).ok_or(damaged.clone())?, IteratorMode::End).next();
+    let (_, block) = newest.ok_or(damaged.clone())?.map_err(database)?;
+    let Decided { block, certificate } = borsh::from_slice(&block).map_err(|_| damaged)?;
+    put(db, OFFER, &codec::encode(&Certified { header: block.header, certificate }))
+}
+
+/// Lists the records of the state tree by the hashes of their keys.
+fn list_keys(db: &DB) -> Result<(), LedgerError> {
+    let damaged = LedgerError::Damaged { what: "a snapshot" };
+    let (records, keys) = (db.cf_handle(RECORDS).ok_or(damaged.clone())?, db.cf_handle(KEYS).ok_or(damaged.clone())?);
+    let mut batch = WriteBatch::default();
+    for entry in db.iterator_cf(records, IteratorMode::Start) {
+        let (key, _) = entry.map_err(database)?;
+        if Key::from_bytes(&key).ok_or(damaged.clone())?.is_proven() {
+            batch.put_cf(keys, key_hash(&key), &key);
+        }
+        if batch.len() >= BATCH {
+            db.write(std::mem::take(&mut batch)).map_err(database)?;
+        }
+    }
+    db.write(batch).map_err(database)
+}
+
+fn put(db: &DB, key: &[u8], value: &[u8]) -> Result<(), LedgerError> {
+    let meta = db.cf_handle(META).ok_or(LedgerError::Damaged { what: "a snapshot" })?;
+    let mut synced = WriteOptions::default();
+    synced.set_sync(true);
+    db.put_cf_opt(meta, key, value, &synced).map_err(database)
+}
+
+fn read(db: &DB, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerError> {
+    db.cf_handle(family).map_or(Ok(None), |family| db.get_cf(family, key).map_err(database))
+}
+
+/// Opens a checkpoint, with what families it has.
+fn open(path: &Path, read_only: bool) -> Result<DB, LedgerError> {
+    let mut options = Options::default();
+    options.create_missing_column_families(!read_only);
+    options.set_max_open_files(64);
+    options.set_keep_log_file_num(1);
+    let mut families = DB::list_cf(&options, path).map_err(database)?;
+    if !read_only && !families.iter().any(|name| name == KEYS) {
+        families.push(KEYS.to_owned());
+    }
+    let cache = Cache::new_lru_cache(CACHE_BYTES);
+    let families = families.into_iter().map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)));
+    let opened = match read_only {
+        true => DB::open_cf_descriptors_read_only(&options, path, families, false),
+        false => DB::open_cf_descriptors(&options, path, families),
+    };
+    opened.map_err(database)
+}
+
+fn disk(error: &io::Error) -> LedgerError {
+    LedgerError::Database { reason: error.to_string() }
+}
+
+impl Frozen {
+    /// The snapshot in `path`, if it is ready.
+    fn open(path: &Path) -> Result<Option<Self>, LedgerError> {
+        let db = open(path, true)?;
+        let (offer, ready) = (read(&db, META, OFFER)?, read(&db, META, READY)?);
+        let Some(offer) = offer.filter(|_| ready.is_some()) else { return Ok(None) };
+        let offer = borsh::from_slice(&offer).map_err(|_| LedgerError::Damaged { what: "a snapshot" })?;
+        Ok(Some(Self { db, offer }))
+    }
+
+    fn record(&self, hash: &[u8; 32]) -> Option<(Vec<u8>, Vec<u8>)> {
+        let key = read(&self.db, KEYS, hash).ok()??;
+        let value = read(&self.db, RECORDS, &key).ok()??;
+        Some((key, value))
+    }
+}
+
+impl Nodes for Frozen {
+    fn node(&self, key: &[u8]) -> Option<Vec<u8>> {
+        read(&self.db, NODES, key).ok()?
+    }
+}

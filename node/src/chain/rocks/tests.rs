@@ -1,0 +1,189 @@
+//! A ledger that is kept aside, made again of its parts, and of which only the newest blocks stay.
+
+use std::path::Path;
+
+use ostrakon_proto::{
+    id::{AccountId, Amount, Height},
+    ledger::{
+        GenesisAccount,
+        snapshot::{BadChunk, BadSnapshot},
+    },
+};
+
+use super::{
+    restore::{Place, RestoreError, Restorer},
+    *,
+};
+use crate::{
+    chain::tests::{next_block, transfer},
+    world::World,
+};
+
+const KEEP: Keep = Keep { snapshot_blocks: 5, blocks: 3 };
+
+/// A world whose state is of several parts.
+fn large() -> World {
+    let mut world = World::new(4);
+    let account = |number: u32| {
+        let bytes = blake3::hash(&number.to_le_bytes());
+        GenesisAccount { account: AccountId::new(*bytes.as_bytes()), balance: Amount(u64::from(number)) }
+    };
+    world.genesis.accounts.extend((0..40_000).map(account));
+    world
+}
+
+fn open(dir: &Path, world: &World, keep: Keep) -> Rocks {
+    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.keeping(keep)).expect("opens")
+}
+
+/// Blocks with a transfer each, up to this height.
+fn grow(ledger: &Rocks, world: &World, height: u64) {
+    for number in ledger.view().tip().height.0..height {
+        let to = u8::try_from(number % 50 + 150).expect("small");
+        let (decided, changes) = next_block(ledger, &world.genesis, vec![transfer(world, number, to)]);
+        ledger.commit(&decided, &changes).expect("committed");
+    }
+}
+
+fn tend(ledger: &Rocks) {
+    while ledger.tend().expect("the disk is well") {}
+}
+
+fn heights(ledger: &Rocks) -> Vec<u64> {
+    ledger.snapshots().iter().map(|offer| offer.header.height.0).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_so_many_blocks_the_state_is_kept_aside() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let ledger = open(dir.path(), &world, KEEP);
+    grow(&ledger, &world, 12);
+    assert_eq!(heights(&ledger), [0; 0], "not before it is made ready");
+    drop(ledger);
+    let ledger = open(dir.path(), &world, KEEP);
+    tend(&ledger);
+    assert_eq!(heights(&ledger), [5, 10], "after a restart, too");
+    grow(&ledger, &world, 21);
+    tend(&ledger);
+    assert_eq!(heights(&ledger), [15, 20], "the last two");
+    let offer = ledger.snapshots().pop().expect("two");
+    let decided = ledger.block(Height(20)).expect("read").expect("kept");
+    assert_eq!((offer.header, offer.certificate), (decided.block.header, decided.certificate));
+    assert_eq!(ledger.chunk(Height(10), None), Ok(None), "not kept any more");
+    assert!(ledger.chunk(Height(20), None).expect("read").is_some());
+    drop(ledger);
+    let left = std::fs::read_dir(dir.path().join("snapshots")).expect("listed").count();
+    assert_eq!((left, heights(&open(dir.path(), &world, KEEP))), (2, vec![15, 20]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let ledger = open(dir.path(), &world, Keep::default());
+    grow(&ledger, &world, 5);
+    drop(ledger);
+    // What a checkpoint leaves that was cut short.
+    std::fs::create_dir_all(dir.path().join("snapshots/5.tmp")).expect("made");
+    let ledger = open(dir.path(), &world, KEEP);
+    tend(&ledger);
+    assert_eq!(heights(&ledger), [5]);
+    assert!(!dir.path().join("snapshots/5.tmp").exists());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_made_of_a_snapshot_goes_on_like_the_old_one() {
+    let (world, dir) = (large(), tempfile::tempdir().expect("a directory"));
+    let (old_dir, place) = (dir.path().join("old"), Place::new(dir.path()));
+    let ledger = open(&old_dir, &world, KEEP);
+    grow(&ledger, &world, 7);
+    tend(&ledger);
+    let offer = ledger.snapshots().pop().expect("one");
+    let mut parts = 0;
+    loop {
+        // Opened anew for each part, as after a kill.
+        let mut restorer = Restorer::open(&place, &world.genesis, &offer).expect("opens");
+        assert!(!place.settle().expect("the disk is well"), "nothing is ready yet");
+        if restorer.restoring().is_complete() {
+            let decided = ledger.block(Height(5)).expect("read").expect("kept");
+            restorer.finish(&decided, &[]).expect("all is there");
+            break;
+        }
+        let chunk = ledger.chunk(Height(5), restorer.restoring().after()).expect("read").expect("some are missing");
+        assert_eq!(restorer.take(&chunk), Ok(()));
+        let again = RestoreError::Bad(BadSnapshot::Chunk(BadChunk::Order));
+        assert!(restorer.restoring().is_complete() || restorer.take(&chunk) == Err(again), "the same again");
+        parts += 1;
+    }
+    assert!(parts > 2, "{parts}");
+    assert!(place.settle().expect("the disk is well") && !place.settle().expect("the disk is well"));
+    let restored = open(&place.chain(), &world, KEEP);
+    assert_eq!((restored.first_block(), restored.block(Height(5))), (Ok(Height(5)), ledger.block(Height(5))));
+    for height in [6, 7] {
+        let decided = ledger.block(Height(height)).expect("read").expect("kept");
+        let rules = ostrakon_proto::ledger::Rules::from(&world.genesis);
+        let changes = ostrakon_proto::ledger::execute(&rules, &*restored.view(), &decided).expect("a good block");
+        restored.commit(&decided, &changes).expect("committed");
+    }
+    assert_eq!(restored.view().tip(), ledger.view().tip());
+    assert_eq!(restored.view().providers(), ledger.view().providers());
+    // It offers what it was made of, and proves what came after.
+    tend(&restored);
+    assert_eq!(heights(&restored), [5]);
+    assert_eq!(restored.chunk(Height(5), None), ledger.chunk(Height(5), None));
+    let read = |position| restored.past(position).expect("read");
+    let proof = ostrakon_proto::ledger::history::prove(read, 7, Height(6)).expect("block 6 is proven");
+    let header = |height| ledger.block(Height(height)).expect("read").expect("kept").block.header;
+    assert_eq!(proof.verify(&header(7).history, 7, Height(6), header(6).id()), Ok(()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_begun_of_another_state_is_thrown_away() {
+    let (world, dir) = (large(), tempfile::tempdir().expect("a directory"));
+    let (ledger, place) = (open(&dir.path().join("old"), &world, KEEP), Place::new(dir.path()));
+    grow(&ledger, &world, 10);
+    tend(&ledger);
+    let offers = ledger.snapshots();
+    let mut restorer = Restorer::open(&place, &world.genesis, &offers[0]).expect("opens");
+    let chunk = ledger.chunk(Height(5), None).expect("read").expect("there");
+    assert_eq!(restorer.take(&chunk), Ok(()));
+    let decided = ledger.block(Height(5)).expect("read").expect("kept");
+    assert_eq!(restorer.finish(&decided, &[]), Err(RestoreError::Bad(BadSnapshot::Incomplete)));
+    assert_eq!(place.unfinished(&world.genesis).as_ref(), Some(&offers[0]));
+    let other = ostrakon_proto::ledger::Genesis { name: "other".to_owned(), ..world.genesis.clone() };
+    assert_eq!(place.unfinished(&other), None, "another chain's");
+    let restorer = Restorer::open(&place, &world.genesis, &offers[1]).expect("opens");
+    assert_eq!((restorer.restoring().after(), restorer.restoring().block()), (None, &offers[1]));
+    drop(restorer);
+    assert_eq!((place.give_up(), place.unfinished(&world.genesis)), (Ok(()), None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn old_blocks_go_but_none_that_a_snapshot_needs() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let ledger = open(dir.path(), &world, Keep { blocks: 8, ..KEEP });
+    grow(&ledger, &world, 4);
+    tend(&ledger);
+    assert_eq!(ledger.first_block(), Ok(Height(1)), "without a snapshot nothing goes");
+    grow(&ledger, &world, 24);
+    let first = ledger.block(Height(1)).expect("read").expect("kept until now");
+    tend(&ledger);
+    assert_eq!((heights(&ledger), ledger.first_block()), (vec![15, 20], Ok(Height(15))));
+    for height in 1..=24 {
+        assert_eq!(ledger.block(Height(height)).expect("read").is_some(), height >= 15, "{height}");
+    }
+    assert_eq!(ledger.inclusion(&first.block.txs[0].id()), Ok(None), "its transactions go with it");
+    let newest = ledger.block(Height(24)).expect("read").expect("kept");
+    assert_eq!(ledger.inclusion(&newest.block.txs[0].id()), Ok(Some(Height(24))));
+    assert!(ledger.past(0).expect("read").is_some(), "the history stays");
+    // More is kept than a snapshot needs.
+    grow(&ledger, &world, 31);
+    drop(ledger);
+    let ledger = open(dir.path(), &world, Keep { blocks: 9, ..KEEP });
+    tend(&ledger);
+    assert_eq!((heights(&ledger), ledger.first_block()), (vec![25, 30], Ok(Height(23))));
+    drop(ledger);
+    let archive = open(dir.path(), &world, Keep { blocks: 0, ..KEEP });
+    grow(&archive, &world, 50);
+    tend(&archive);
+    assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept for ever begins here");
+}

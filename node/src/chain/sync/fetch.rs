@@ -1,0 +1,142 @@
+//! The questions of a node that takes a snapshot, and whom they are put to.
+//!
+//! Out go chain/1 requests, in come answers that are no more than well formed; each is named with who sent it. Not
+//! here: whether they are right.
+
+use std::{sync::Arc, time::Duration};
+
+use futures::{StreamExt, stream};
+use ostrakon_net::Peers;
+use ostrakon_proto::{
+    id::{Height, NodeId},
+    ledger::{
+        snapshot::Chunk,
+        tx::{Decided, Header, Tx, tx_root},
+    },
+    light::{Certified, Handover},
+};
+use tokio::time::sleep;
+
+use super::{checkpoint::Checkpoint, plan::Holders};
+use crate::chain::ask::{self, AskError};
+
+/// Pages of handovers that are read of one node.
+const PAGES: usize = 64;
+/// Nodes asked for offers at once.
+const AT_ONCE: usize = 16;
+/// Pause before the next holder is asked when one failed: all may be busy.
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Who may be asked.
+#[derive(Debug)]
+pub(super) struct Fetch {
+    peers: Arc<dyn Peers>,
+    sources: Vec<NodeId>,
+}
+
+/// The chunks of one snapshot, from all who have it.
+pub(super) struct Parts<'a> {
+    peers: &'a dyn Peers,
+    height: Height,
+    holders: Holders,
+}
+
+impl Fetch {
+    pub(super) fn new(peers: Arc<dyn Peers>, sources: Vec<NodeId>) -> Self {
+        Self { peers, sources }
+    }
+
+    /// What each offers that answers, in the order of the sources.
+    pub(super) async fn offers(&self) -> Vec<(NodeId, Vec<Certified>)> {
+        let asked = self.sources.iter().copied().map(|node| {
+            let peers = Arc::clone(&self.peers);
+            async move { (node, ask::snapshots(&*peers, node).await) }
+        });
+        let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+        answers.into_iter().filter_map(|(node, answer)| Some((node, answer.ok()?))).collect()
+    }
+
+    /// The handovers from this height on that each knows of.
+    pub(super) async fn handovers(&self, from: Height) -> Vec<Vec<Handover>> {
+        let asked = self.sources.iter().map(|node| all_handovers(Arc::clone(&self.peers), *node, from));
+        let asked: Vec<_> = asked.collect();
+        stream::iter(asked).buffered(AT_ONCE).collect().await
+    }
+
+    /// The header of the checkpoint's block, from the first that has it; else those that others have instead.
+    pub(super) async fn header(&self, checkpoint: Checkpoint) -> Result<Header, Vec<Certified>> {
+        let mut others = Vec::new();
+        for node in &self.sources {
+            let Ok(blocks) = ask::blocks(&*self.peers, *node, checkpoint.height).await else { continue };
+            let Some(Decided { block, certificate }) = blocks.into_iter().next() else { continue };
+            if block.header.id() == checkpoint.block {
+                return Ok(block.header);
+            }
+            others.push(Certified { header: block.header, certificate });
+        }
+        Err(others)
+    }
+
+    /// The block of the snapshot, from the first that has it whole.
+    pub(super) async fn block(&self, offer: &Certified, sources: &[NodeId]) -> Option<Decided> {
+        for node in sources {
+            let Ok(blocks) = ask::blocks(&*self.peers, *node, offer.header.height).await else { continue };
+            let Some(Decided { block, .. }) = blocks.into_iter().next() else { continue };
+            let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
+            if block.header == offer.header && tx_root(&ids) == block.header.txs {
+                return Some(Decided { block, certificate: offer.certificate.clone() });
+            }
+        }
+        None
+    }
+
+    pub(super) fn parts(&self, height: Height, sources: &[NodeId]) -> Parts<'_> {
+        Parts { peers: &*self.peers, height, holders: Holders::new(sources) }
+    }
+}
+
+/// Page after page, as long as they go on.
+async fn all_handovers(peers: Arc<dyn Peers>, node: NodeId, mut from: Height) -> Vec<Handover> {
+    let mut all = Vec::new();
+    for _ in 0..PAGES {
+        let page = ask::handovers(&*peers, node, from).await.unwrap_or_default();
+        let Some(last) = page.last().filter(|last| last.header.height >= from) else { break };
+        from = last.header.height.next();
+        all.extend(page);
+    }
+    all
+}
+
+impl Parts<'_> {
+    /// The part that follows `after`, and who sent it; `None` when nobody is left to ask.
+    pub(super) async fn next(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, Chunk)> {
+        loop {
+            let node = self.holders.next()?;
+            match ask::chunk(self.peers, node, self.height, after).await {
+                Ok(chunk) => {
+                    self.holders.served(node);
+                    return Some((node, chunk));
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "another is asked for this part of the snapshot");
+                    match error {
+                        AskError::Refused { .. } => self.holders.refused(node),
+                        _ => self.holders.failed(node),
+                    }
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// As [`Parts::next`], but one is asked, and only once: there may be nothing that follows.
+    pub(super) async fn next_at_once(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, Chunk)> {
+        let node = self.holders.next()?;
+        ask::chunk(self.peers, node, self.height, after).await.ok().map(|chunk| (node, chunk))
+    }
+
+    /// What this node sent was wrong.
+    pub(super) fn lied(&mut self, node: NodeId) {
+        self.holders.lied(node);
+    }
+}

@@ -1,0 +1,83 @@
+//! The history before the snapshot that this ledger began with: it is fetched afterwards, and nothing waits for it.
+//!
+//! In come rows of hashes from anybody, each checked against a node above it that is known, from the peaks down; out
+//! goes a ledger that can prove any block there ever was. Not here: what a row is (`ostrakon_proto`).
+
+use std::{sync::Arc, time::Duration};
+
+use ostrakon_net::peer_id_text;
+use ostrakon_proto::{
+    id::NodeId,
+    ledger::history::{Row, Written},
+};
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::sources;
+use crate::chain::{Chain, ask, store::LedgerError};
+
+/// Pause between two questions: others have more urgent work.
+const PAUSE: Duration = Duration::from_millis(200);
+/// Pause when nobody had what was asked for.
+const LONG_PAUSE: Duration = Duration::from_secs(30);
+
+/// Fetches what is missing of the history of `chain`, until `stop`.
+///
+/// # Errors
+/// [`LedgerError`] when the disk failed.
+pub async fn run(chain: Chain, known: Vec<NodeId>, stop: CancellationToken) -> Result<(), LedgerError> {
+    stop.run_until_cancelled(fill(&chain, &known)).await.unwrap_or(Ok(()))
+}
+
+async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
+    let peaks = chain.read(|records| records.tip().running.history).await;
+    let mut turn = 0_usize;
+    for row in Row::of(&peaks) {
+        let Some(root) = missing(chain, row).await? else { continue };
+        loop {
+            let nodes = sources(chain, known).await;
+            let count = nodes.len();
+            let order = nodes.into_iter().cycle().skip(turn.checked_rem(count).unwrap_or(0)).take(count);
+            turn = turn.wrapping_add(1);
+            if let Some(written) = ask_all(chain, row, &root, order).await {
+                let shared = Arc::clone(&chain.shared);
+                chain.workers().run(move || shared.ledger.keep_past(&written)).await?;
+                break;
+            }
+            sleep(LONG_PAUSE).await;
+        }
+        sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+/// The root of the row's tree, if the row is not here.
+async fn missing(chain: &Chain, row: Row) -> Result<Option<[u8; 32]>, LedgerError> {
+    let shared = Arc::clone(&chain.shared);
+    let look = move || {
+        if shared.ledger.past(row.oldest())?.is_some() {
+            return Ok(None);
+        }
+        shared.ledger.past(row.root())
+    };
+    chain.workers().run(look).await
+}
+
+/// The row's nodes, from the first that has them.
+async fn ask_all(
+    chain: &Chain,
+    row: Row,
+    root: &[u8; 32],
+    nodes: impl IntoIterator<Item = NodeId>,
+) -> Option<Vec<Written>> {
+    for node in nodes {
+        match ask::past(&*chain.shared.peers, node, row).await {
+            Ok(hashes) => match row.check(root, &hashes) {
+                Ok(written) => return Some(written),
+                Err(error) => tracing::warn!(peer = peer_id_text(&node), %error, "a peer lied about the past"),
+            },
+            Err(error) => tracing::debug!(%error, "another is asked for the past"),
+        }
+    }
+    None
+}
