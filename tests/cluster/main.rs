@@ -16,6 +16,7 @@ mod directories;
 mod examples;
 mod get_resumed;
 mod kill_loop;
+mod late_node;
 mod node_starts;
 mod too_many_killed;
 
@@ -58,7 +59,7 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 12] = [
+const SCENARIOS: [Scenario; 13] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -70,6 +71,7 @@ const SCENARIOS: [Scenario; 12] = [
     scenario("add_resumed", add_resumed::run),
     scenario("get_resumed", get_resumed::run),
     scenario("kill_loop", kill_loop::run),
+    scenario("late_node", late_node::run),
     Scenario { name: "big_file", run: big_file::run, only_long: true },
 ];
 

@@ -161,6 +161,11 @@ impl Running {
         let _ = self.child.kill();
     }
 
+    /// Whether it has ended, by itself or not.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+
     /// Waits until it ends.
     ///
     /// # Errors

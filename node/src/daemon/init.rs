@@ -11,16 +11,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use ostrakon_net::peer_id_text;
 use ostrakon_node::{
-<<<<<<< HEAD
-    chain::order::sign_state,
+    chain::{order::sign_state, sync::checkpoint::Checkpoint},
     config::{
         CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed,
         write_secret,
-=======
-    chain::sync::checkpoint::Checkpoint,
-    config::{
-        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed, write_secret,
->>>>>>> 6ab3eb1 (node: an empty node takes a snapshot, old blocks go, a checkpoint holds)
     },
 };
 use ostrakon_proto::{
@@ -65,14 +59,10 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
         true => Some(ValidatorKeys::from_seed(&key(&validator_path, None)?)),
         false => None,
     };
-<<<<<<< HEAD
     if validator.is_some() && is_new {
         sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
     }
-    write_config(dir, &args.listen)?;
-=======
     write_config(dir, args)?;
->>>>>>> 6ab3eb1 (node: an empty node takes a snapshot, old blocks go, a checkpoint holds)
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
     }

@@ -1,0 +1,229 @@
+//! A long chain, made on disk within minutes: what a network would take days for.
+//!
+//! In goes how long and how full, out comes a validator's data directory with genesis, keys and ledger, which
+//! `ostrakon-node` runs as its own. Every block is proposed by the rules and decided by the one validator there is; no
+//! network, no waiting. The same numbers give the same commitments.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::Path,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_node::{
+    chain::{
+        rocks::{Keep, Rocks},
+        store::LedgerStore,
+    },
+    config::{CONFIG_FILE, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE},
+};
+use ostrakon_proto::{
+    id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
+    ledger::{
+        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Proposal, Proposer, Rules, fee, propose,
+        state::{CommitmentId, Domain, Membership},
+        tx::{Action, Block, Commit, Decided, Receipt, SlotClaim, Tx, TxBody},
+        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
+    },
+    params::{Code, Params},
+    placement::{Draw, DrawSeed, draw},
+    sign::{Keypair, Purpose},
+};
+
+/// Providers; all columns are said to be with them, and only the first is a node.
+const PROVIDERS: u8 = 12;
+const CODE: Code = Code { k: 4, n: 12 };
+const COLUMN_LEN: u64 = 65_536;
+/// Commits in one block: as many as there is room for.
+const BATCH: u32 = 500;
+/// Commits are made after so many blocks, when there is a draw.
+const FIRST: u64 = 2;
+const BLOCK_MS: u64 = 1_000;
+
+/// How large a chain to make, and where its node listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Size {
+    /// Blocks.
+    pub blocks: u64,
+    /// Commitments, of twelve slots each.
+    pub commitments: u32,
+    /// Every so many blocks there is a snapshot.
+    pub snapshot_blocks: u64,
+    /// So many blocks are kept; 0 keeps all.
+    pub keep_blocks: u64,
+    /// The TCP port of the validator, on this machine.
+    pub port: u16,
+}
+
+fn owner() -> Keypair {
+    Keypair::from_seed(&[1; 32])
+}
+
+fn node(index: u8) -> Keypair {
+    Keypair::from_seed(&[100 + index; 32])
+}
+
+fn validator() -> ValidatorKeys {
+    ValidatorKeys::from_seed(&[200; 32])
+}
+
+fn genesis(size: &Size) -> Result<Genesis> {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("it is after 1970")?;
+    let lasts_ms = size.blocks.saturating_add(60).saturating_mul(BLOCK_MS);
+    let time_ms = u64::try_from(now.as_millis())?.saturating_sub(lasts_ms);
+    let owner: AccountId = owner().public();
+    let domain = |index: u8| Domain {
+        operator: format!("operator-{index}"),
+        infrastructure: format!("cloud-{index}"),
+        region: format!("region-{index}"),
+    };
+    // Nobody listens at port 1: the others are not reached, at once.
+    let address = |index| format!("/ip4/127.0.0.1/tcp/{}", if index == 0 { size.port } else { 1 });
+    let provider = |index: u8| GenesisProvider {
+        owner,
+        node: node(index).public(),
+        addresses: vec![address(index)],
+        price: Amount(1),
+        capacity: 1 << 40,
+        domain: domain(index),
+    };
+    let seat = GenesisValidator {
+        owner,
+        key: validator().vote.public(),
+        node: node(0).public(),
+        addresses: vec![address(0)],
+        beacon_key: validator().beacon.public(),
+        bond: Params::default().bonds.validator,
+        domain: domain(0),
+    };
+    Ok(Genesis {
+        name: "made".to_owned(),
+        time_ms,
+        bootstrap: Vec::new(),
+        membership: Membership::default(),
+        params: Params { min_domains: 1, ..Params::default() },
+        accounts: vec![GenesisAccount { account: owner, balance: Amount(1 << 60) }],
+        validators: vec![seat],
+        providers: (0..PROVIDERS).map(provider).collect(),
+    })
+}
+
+/// The object of the `number`-th commitment.
+pub fn object(number: u32) -> ObjectId {
+    blake3::hash(&number.to_le_bytes()).into()
+}
+
+/// The name of the `number`-th commitment.
+pub fn commitment(number: u32) -> CommitmentId {
+    CommitmentId { object: object(number), extent: 0, owner: owner().public() }
+}
+
+/// Makes the data directory of the validator of a chain this large.
+///
+/// # Errors
+/// When the disk fails, or the rules refuse what is made here.
+pub fn make(dir: &Path, size: &Size) -> Result<Genesis> {
+    let genesis = genesis(size)?;
+    genesis.validate()?;
+    fs::create_dir_all(dir)?;
+    fs::write(dir.join(GENESIS_FILE), toml::to_string(&genesis)?)?;
+    fs::write(dir.join(NODE_KEY_FILE), hex::encode([100; 32]))?;
+    fs::write(dir.join(VALIDATOR_KEY_FILE), hex::encode([200; 32]))?;
+    let Size { snapshot_blocks, keep_blocks, port, .. } = size;
+    let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_blocks = {snapshot_blocks}\n");
+    fs::write(dir.join(CONFIG_FILE), format!("{config}keep_blocks = {keep_blocks}\n"))?;
+    let keep = Keep { snapshot_blocks: *snapshot_blocks, blocks: *keep_blocks };
+    let ledger = Rocks::open(&dir.join("chain"), &genesis)?.keeping(keep)?;
+    let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
+    let maker = Maker { rules: Rules::from(&genesis), keys: validator(), owner: owner(), nodes, ledger };
+    let mut made: u32 = 0;
+    for height in 1..=size.blocks {
+        let end = if height > FIRST { made.saturating_add(BATCH).min(size.commitments) } else { made };
+        maker.block((made..end).map(|number| maker.commit(number)).collect::<Result<_>>()?)?;
+        made = end;
+        while height.is_multiple_of(size.snapshot_blocks) && maker.ledger.tend()? {}
+    }
+    ensure!(made == size.commitments, "{} blocks have room for {made} commitments", size.blocks);
+    Ok(genesis)
+}
+
+/// The one who makes all blocks.
+struct Maker {
+    rules: Rules,
+    keys: ValidatorKeys,
+    owner: Keypair,
+    /// The keys that receipts are signed with.
+    nodes: BTreeMap<NodeId, Keypair>,
+    ledger: Rocks,
+}
+
+impl Maker {
+    fn block(&self, txs: Vec<Tx>) -> Result<()> {
+        let now_ms = self.ledger.view().tip().running.time_ms + BLOCK_MS;
+        let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round: 0, now_ms };
+        let checked = CheckedTx::check_many(&self.rules, txs, |_| false).into_iter().map(|tx| tx.map(Arc::new));
+        let txs: Vec<_> = checked.collect::<Result<_, _>>()?;
+        let Proposal { block, changes, rejected } = propose(&self.rules, &*self.ledger.view(), &txs, &proposer)?;
+        ensure!(rejected.is_empty() && block.txs.len() == txs.len(), "a block refuses: {:?}", rejected.first());
+        Ok(self.ledger.commit(&self.decide(block), &changes)?)
+    }
+
+    fn decide(&self, block: Block) -> Decided {
+        let (height, id) = (block.header.height, block.header.id());
+        let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
+        let signed = SignedVote::sign(vote, &self.keys.vote, &self.rules.chain);
+        let signatures = [(signed.voter, signed.signature)].into();
+        Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
+    }
+
+    /// The `number`-th commit, which is the owner's `number`-th transaction.
+    fn commit(&self, number: u32) -> Result<Tx> {
+        let records = self.ledger.view();
+        let (owner, tip) = (&self.owner, records.tip());
+        let draw_as = Draw { epoch: tip.running.epoch, nonce: u64::from(number) };
+        let record = records.epoch(draw_as.epoch).context("the current epoch is kept")?;
+        let seed = DrawSeed { beacon: record.beacon, account: owner.public(), draw: draw_as, extent: 0 };
+        let drawn = draw(&record.roster, &seed, CODE, self.rules.params.min_domains)?;
+        let holders = drawn.into_iter().take(usize::from(CODE.n)).map(|candidate| candidate.provider);
+        let mut commit = Commit {
+            object: object(number),
+            extent: 0,
+            extents: 1,
+            size: 200_000,
+            code: CODE,
+            column_len: COLUMN_LEN,
+            draw: draw_as,
+            slots: Vec::new(),
+            end: draw_as.epoch.after(self.rules.params.term_epochs),
+        };
+        commit.slots = (0..CODE.n).zip(holders).map(|(index, holder)| self.claim(&commit, index, holder)).collect();
+        let body = TxBody {
+            account: owner.public(),
+            nonce: u64::from(number),
+            valid_until: Height(tip.height.0 + 10),
+            fee: Amount::ZERO,
+            action: Action::Commit(commit),
+        };
+        let body = TxBody { fee: fee(&self.rules.params, &body), ..body };
+        Ok(Tx::sign(body, owner, &self.rules.chain))
+    }
+
+    /// What a holder signs once it has its column.
+    fn claim(&self, commit: &Commit, index: u8, provider: NodeId) -> SlotClaim {
+        let column: ColumnId = blake3::hash(&[commit.object.bytes().as_slice(), &[index]].concat()).into();
+        let receipt = Receipt {
+            account: self.owner.public(),
+            object: commit.object,
+            extent: commit.extent,
+            index,
+            column,
+            column_len: commit.column_len,
+            draw: commit.draw,
+        };
+        let receipt = self.nodes.get(&provider).map(|key| key.sign(Purpose::Receipt, &self.rules.chain, &receipt));
+        SlotClaim { provider, column, receipt }
+    }
+}
