@@ -4,6 +4,7 @@
 #   make test           lints and the whole fast suite
 #   make test-long      what takes long: 1,000 simulated worlds of each kind, 700 kills, 4 GiB
 #   make bench          what each stage costs (criterion)
+#   make bench-ledger   what a network of validators takes, from signature to disk: one table
 #   make bench-compare  the whole beside cp, and beside Tahoe-LAFS and Garage where they are installed
 #   make check          formatting and lints alone
 #   make build          the two commands, in target/release
@@ -11,7 +12,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench bench-compare check clean
+.PHONY: help setup build demo test test-long bench bench-ledger bench-compare check clean
 
 CARGO ?= cargo
 BIN := target/release
@@ -47,6 +48,11 @@ test-long: build
 # is built again.
 bench: setup
 	$(CARGO) bench --locked --workspace --bench proto --bench store --bench net --bench ledger
+
+# About ten minutes; for less: make bench-ledger ARGS='--transfers 100000 --seconds 10', and ARGS=--help.
+bench-ledger: build
+	$(CARGO) bench --locked --workspace --bench ledger -- ledger/
+	@$(BIN)/bench-ledger $(ARGS)
 
 # About half an hour with both peers. Their installation is benches/compare/install-peers.sh; for less or other figures:
 # make bench-compare ARGS='--sizes 64MiB --rounds 1 --only ostrakon-4-12', and ARGS=--help.

@@ -4,10 +4,13 @@
 //! The ledger is in memory and all work on one thread, so that a figure is CPU time: decoding, naming, signatures,
 //! nonces and money, and the pool. What a network of processes makes of it, `bench-ledger` measures.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, Throughput};
-use ostrakon_benches::count;
+use ostrakon_benches::{
+    CODES, count,
+    live::{self, with_commitments},
+};
 use ostrakon_net::{
     Workers,
     sim::{SimConfig, SimNetwork},
@@ -20,18 +23,12 @@ use ostrakon_node::chain::{
 };
 use ostrakon_proto::{
     codec,
-    id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    id::{AccountId, Amount, Height, NodeId},
     ledger::{
-        CheckedTx, Execution, Genesis, GenesisAccount, GenesisValidator, Memory, Proposer, Rules, fee, propose,
-        state::{
-            Changes, Commitment, CommitmentId, Domain, Key, Membership, ObjectRecord, Record, Records, Slot, SlotState,
-        },
-        tree,
+        CheckedTx, Execution, Genesis, Memory, Proposer, Rules, fee, propose,
         tx::{Action, Transfer, Tx, TxBody},
-        vote::ValidatorKeys,
     },
     limits,
-    params::{Code, Params},
     sign::Keypair,
     wire::chain::Relayed,
 };
@@ -68,45 +65,27 @@ fn key(number: u32) -> Keypair {
 impl World {
     fn new() -> Self {
         let keys: Vec<Keypair> = (0..ACCOUNTS).map(key).collect();
-        let keys_of_validator = ValidatorKeys::from_seed(&[1; 32]);
-        let validator = GenesisValidator {
-            owner: keys[0].public(),
-            key: keys_of_validator.vote.public(),
-            node: key(ACCOUNTS).public(),
-            addresses: vec!["/ip4/127.0.0.1/tcp/1".into()],
-            beacon_key: keys_of_validator.beacon.public(),
-            bond: Params::default().bonds.validator,
-            domain: Domain { operator: "o".into(), infrastructure: "i".into(), region: "r".into() },
-        };
-        let balance = Amount(1_000_000_000_000);
-        let genesis = Genesis {
-            name: "bench".into(),
-            time_ms: 1,
-            bootstrap: Vec::new(),
-            membership: Membership::Permissionless,
-            params: Params::default(),
-            accounts: keys.iter().map(|key| GenesisAccount { account: key.public(), balance }).collect(),
-            validators: vec![validator],
-            providers: Vec::new(),
-        };
+        let accounts: Vec<AccountId> = keys.iter().map(Keypair::public).collect();
+        let genesis = live::genesis(&accounts);
         let runtime = Builder::new_current_thread().enable_all().build().expect("the system gives a runtime");
         Self { rules: Rules::from(&genesis), genesis, keys, runtime }
     }
 
     /// The first `count` accounts' transfers with this nonce.
     fn transfers(&self, count: usize, nonce: u64) -> Vec<Tx> {
-        let sign = |key: &Keypair| {
-            let action = Action::Transfer(Transfer { to: self.keys[0].public(), amount: Amount(1) });
+        let sign = |(key, to): (&Keypair, &Keypair)| {
+            let action = Action::Transfer(Transfer { to: to.public(), amount: Amount(1) });
             let (account, valid_until) = (key.public(), Height(1_000));
             let mut body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
             body.fee = fee(&self.rules.params, &body);
             Tx::sign(body, key, &self.rules.chain)
         };
-        self.keys.iter().take(count).map(sign).collect()
+        // Everyone pays the next.
+        self.keys.iter().zip(self.keys.iter().cycle().skip(1)).take(count).map(sign).collect()
     }
 
     fn chain(&self, ledger: &Arc<MemoryLedger>) -> Chain {
-        let node: NodeId = key(ACCOUNTS).public();
+        let node: NodeId = live::node().public();
         let (peers, _nobody_asks) = SimNetwork::new(1, SimConfig::default()).join(node);
         let parts = ChainParts { id: self.rules.chain, ledger: ledger.clone(), workers: Workers::inline(), peers };
         self.runtime.block_on(Chain::open(parts))
@@ -117,13 +96,13 @@ impl World {
 fn apply(criterion: &mut Criterion, world: &World) {
     let txs = CheckedTx::check_many(&world.rules, world.transfers(world.keys.len(), 0), |_| true);
     let txs: Vec<Arc<CheckedTx>> = txs.into_iter().map(|tx| Arc::new(tx.expect("good"))).collect();
-    let keys = ValidatorKeys::from_seed(&[1; 32]);
+    let keys = live::validator();
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 2 };
     let mut state = Memory::new(&world.genesis.changes());
-    let mut live = 0;
+    let mut made = 0;
     for commitments in [1_000, 1_000_000] {
-        state.commit(&with_commitments(&state, live..commitments));
-        live = commitments;
+        state.commit(&with_commitments(&state, made..commitments, CODES[1]));
+        made = commitments;
         let id = format!("txs={}/commitments={commitments}", txs.len());
         let mut group = criterion.benchmark_group("ledger");
         group.throughput(Throughput::Elements(count(txs.len()))).sample_size(10);
@@ -139,44 +118,6 @@ fn apply(criterion: &mut Criterion, world: &World) {
         });
         group.finish();
     }
-}
-
-/// What makes commitments of these numbers, without the transactions for them; their tree is that of the records.
-fn with_commitments(state: &Memory, numbers: Range<u32>) -> Changes {
-    let mut records = BTreeMap::new();
-    for number in numbers {
-        let object = ObjectId::new(*blake3::hash(&number.to_be_bytes()).as_bytes());
-        let id = CommitmentId { object, extent: 0, owner: AccountId::new([3; 32]) };
-        let slot = Slot {
-            provider: NodeId::new([1; 32]),
-            column: ColumnId::new([2; 32]),
-            since: Epoch(0),
-            state: SlotState::Live,
-        };
-        let commitment = Commitment {
-            id,
-            size: 1,
-            extents: 1,
-            code: Code { k: 4, n: 6 },
-            column_len: 64,
-            slots: vec![slot; 6],
-            start: Epoch(0),
-            end: Epoch(1_000),
-            price: Amount(1),
-            escrow: Amount(0),
-        };
-        records.insert(Key::Ending(commitment.end, id), Some(Record::Mark));
-        records.insert(Key::Object(object), Some(Record::Object(ObjectRecord { owners: [(id.owner, 1)].into() })));
-        records.insert(Key::Commitment(id), Some(Record::Commitment(commitment)));
-    }
-    let mut tip = state.tip();
-    let parent = tip.height.0;
-    tip.height = tip.height.next();
-    let leaves = records.iter().filter(|(key, _)| key.is_proven());
-    let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
-    let tree = tree::update(state, Some(parent), tip.height.0, leaves).expect("the tree is whole");
-    tip.state = tree.root;
-    Changes { tip, records, tree, history: Vec::new() }
 }
 
 fn submit(criterion: &mut Criterion, world: &World) {

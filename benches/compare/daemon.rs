@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 
-use crate::interrupt;
+use ostrakon_benches::interrupt;
 
 /// How often something awaited is looked at.
 const LOOK: Duration = Duration::from_millis(100);
@@ -110,8 +110,8 @@ mod tests {
         command.arg("1000");
         let daemon = Daemon::start(command, &dir.path().join("log")).expect("starts");
         let pid = daemon.pid();
-        assert!(crate::proc::ticks(pid).is_some());
+        assert!(ostrakon_benches::proc::ticks(pid).is_some());
         drop(daemon);
-        assert!(crate::proc::ticks(pid).is_none());
+        assert!(ostrakon_benches::proc::ticks(pid).is_none());
     }
 }

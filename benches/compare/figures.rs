@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use ostrakon_benches::run::Cost;
 use serde::Serialize;
 
-use crate::{run::Cost, system::Which};
+use crate::system::Which;
 
 /// What is done with an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

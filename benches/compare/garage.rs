@@ -10,11 +10,11 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ostrakon_benches::run;
 
 use crate::{
     content,
     daemon::{self, Daemon},
-    run,
     system::{Object, Start, System},
 };
 

@@ -1,7 +1,7 @@
 //! `bench-compare`: what adding and getting cost here and in other systems, in one go on one machine.
 //!
 //! Each [`system`] runs as its users run it: real processes on 127.0.0.1, spoken to by its own command. [`rounds`]
-//! says what is done with it and compares every byte that comes back; [`run`] measures, with [`proc`]; [`figures`]
+//! says what is done with it and compares every byte that comes back; it is measured from outside; [`figures`]
 //! keeps medians, which [`table`] prints beside what is [`wanted`]. Absent systems are said to be absent and left out.
 //!
 //! Not here: what single stages cost (the benchmarks beside this directory), and any judgement that could fail a test:
@@ -12,12 +12,9 @@ mod copy;
 mod daemon;
 mod figures;
 mod garage;
-mod interrupt;
 mod options;
 mod ostrakon;
-mod proc;
 mod rounds;
-mod run;
 mod system;
 mod table;
 mod tahoe;
@@ -30,6 +27,7 @@ use std::{
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use ostrakon_benches::{interrupt, wanted::table as verdict_table};
 
 use crate::{figures::Figures, options::Options, rounds::Rounds};
 
@@ -64,7 +62,7 @@ fn compare(options: &Options) -> Result<Vec<String>> {
     }
     let rows = figures.rows();
     let verdicts = wanted::verdicts(&rows);
-    let text = format!("{}\n\n{}\n", table::figures(&rows), table::verdicts(&verdicts));
+    let text = format!("{}\n\n{}\n", table::figures(&rows), verdict_table(&verdicts));
     io::stdout().write_all(text.as_bytes()).context("can not print the tables")?;
     if let Some(path) = &options.json {
         let object = serde_json::json!({ "rounds": options.rounds, "rows": rows, "wanted": verdicts });

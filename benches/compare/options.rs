@@ -1,12 +1,10 @@
 //! The command line: what to measure, how often, and where.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use ostrakon_benches::devnet::beside;
 
 use crate::system::Which;
 
@@ -69,15 +67,6 @@ impl Options {
             None => Ok(beside()?.parent().context("the build's directory has one above it")?.join("peers")),
         }
     }
-}
-
-/// The directory of this program, in which ours are too.
-///
-/// # Errors
-/// When this program does not know where it lies.
-pub(crate) fn beside() -> Result<PathBuf> {
-    let program = std::env::current_exe().context("this program does not know where it lies")?;
-    program.parent().map(Path::to_owned).context("a program lies in a directory")
 }
 
 /// `256MiB`, `1GiB`, or bytes.

@@ -1,48 +1,31 @@
 //! Ours: a devnet of real nodes, and the command beside this program. Everything is learnt from what commands print.
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-};
+use std::{ops::Range, path::Path, process::Command};
 
-use anyhow::{Context, Result, ensure};
-use serde::{Deserialize, de::DeserializeOwned};
-
-use crate::{
-    options,
-    run::{self, Outcome},
-    system::{Object, Start, System},
+use anyhow::{Context, Result};
+use ostrakon_benches::{
+    devnet::{self, Devnet, json},
+    run::Outcome,
 };
+use serde::Deserialize;
+
+use crate::system::{Object, Start, System};
 
 /// A network and the code that is used on it.
 #[derive(Debug)]
 pub(crate) struct Shape {
-    nodes: &'static str,
-    domains: &'static str,
+    net: devnet::Shape,
     code: &'static str,
     /// Holders of one object that may be lost.
     spare: usize,
 }
 
 /// Three times the bytes, and 8 of 12 may go.
-pub(crate) const WIDE: Shape = Shape { nodes: "14", domains: "7", code: "4/12", spare: 8 };
+pub(crate) const WIDE: Shape =
+    Shape { net: devnet::Shape { nodes: 14, domains: 7, validators: 1 }, code: "4/12", spare: 8 };
 /// One and a half times the bytes, and 2 of 6 may go.
-pub(crate) const NARROW: Shape = Shape { nodes: "6", domains: "3", code: "4/6", spare: 2 };
-
-/// What `devnet up` and `devnet status` print.
-#[derive(Debug, Deserialize)]
-struct Status {
-    profile: PathBuf,
-    nodes: Vec<Node>,
-}
-
-#[derive(Debug, Deserialize)]
-struct Node {
-    index: u32,
-    pid: Option<u32>,
-    provider: String,
-}
+pub(crate) const NARROW: Shape =
+    Shape { net: devnet::Shape { nodes: 6, domains: 3, validators: 1 }, code: "4/6", spare: 2 };
 
 /// What `add` prints. A directory may have no slots of its own.
 #[derive(Debug, Deserialize)]
@@ -66,11 +49,8 @@ struct Fetched {
 /// A devnet that runs.
 #[derive(Debug)]
 pub(crate) struct Ostrakon {
-    client: PathBuf,
-    net: PathBuf,
+    net: Devnet,
     shape: &'static Shape,
-    profile: PathBuf,
-    nodes: Vec<Node>,
 }
 
 impl Ostrakon {
@@ -79,58 +59,23 @@ impl Ostrakon {
     /// # Errors
     /// When the commands are not built, or the devnet does not come up.
     pub(crate) fn start(dir: &Path, shape: &'static Shape) -> Result<Start> {
-        let client = options::beside()?.join("ostrakon");
-        ensure!(client.is_file(), "{} is missing: run `make build` first", client.display());
-        let net = dir.join("net");
-        // Dropped from here on, it ends whatever has been started.
-        let mut devnet = Self { client, profile: net.join("profile"), net, shape, nodes: Vec::new() };
-        devnet.devnet("up", &["--nodes", shape.nodes, "--domains", shape.domains])?;
-        devnet.look()?;
-        Ok(Start::Running(Box::new(devnet)))
-    }
-
-    fn devnet_command(&self, verb: &str, args: &[&str]) -> Command {
-        let mut command = Command::new(&self.client);
-        command.args(["--json", "devnet", verb]).args(args).arg("--dir").arg(&self.net);
-        command
-    }
-
-    fn devnet(&self, verb: &str, args: &[&str]) -> Result<Status> {
-        json(&run::run(self.devnet_command(verb, args))?.stdout)
-    }
-
-    /// Learns which nodes run.
-    fn look(&mut self) -> Result<()> {
-        let Status { profile, nodes } = self.devnet("status", &[])?;
-        (self.profile, self.nodes) = (profile, nodes);
-        Ok(())
+        Ok(Start::Running(Box::new(Self { net: Devnet::start(dir.join("net"), shape.net)?, shape })))
     }
 
     fn command(&self, verb: &str) -> Command {
-        let mut command = Command::new(&self.client);
-        command.arg("--profile").arg(&self.profile).args(["--json", verb]);
+        let mut command = Command::new(self.net.client());
+        command.arg("--profile").arg(self.net.profile()).args(["--json", verb]);
         command
-    }
-}
-
-impl Drop for Ostrakon {
-    fn drop(&mut self) {
-        // Nodes are processes of their own, which only the devnet's commands know for certain.
-        let nodes: u32 = self.shape.nodes.parse().unwrap_or(0);
-        let all: Vec<String> = (0..nodes).map(|index| index.to_string()).collect();
-        let mut kill = self.devnet_command("kill", &all.iter().map(String::as_str).collect::<Vec<_>>());
-        // When that fails there was no devnet yet.
-        let _ = kill.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status();
     }
 }
 
 impl System for Ostrakon {
     fn daemons(&self) -> Vec<u32> {
-        self.nodes.iter().filter_map(|node| node.pid).collect()
+        self.net.pids()
     }
 
     fn stores(&self) -> &Path {
-        &self.net
+        self.net.directory()
     }
 
     fn add(&self, source: &Path) -> Command {
@@ -175,24 +120,17 @@ impl System for Ostrakon {
 
     fn lose(&mut self, object: &Object) -> Result<bool> {
         let number = |holder: &String| {
-            let node = self.nodes.iter().find(|node| node.provider == *holder);
-            node.map(|node| node.index.to_string()).with_context(|| format!("{holder} is no node of this devnet"))
+            let node = self.net.nodes().iter().find(|node| node.provider == *holder);
+            node.map(|node| node.index).with_context(|| format!("{holder} is no node of this devnet"))
         };
-        let lost: Vec<String> = object.holders.iter().take(self.shape.spare).map(number).collect::<Result<_>>()?;
-        self.devnet("kill", &lost.iter().map(String::as_str).collect::<Vec<_>>())?;
-        self.look()?;
+        let lost: Vec<u32> = object.holders.iter().take(self.shape.spare).map(number).collect::<Result<_>>()?;
+        self.net.kill(&lost)?;
         Ok(true)
     }
 
     fn recover(&mut self) -> Result<()> {
-        self.devnet("start", &[])?;
-        self.look()
+        self.net.start_again()
     }
-}
-
-/// The one JSON object that a command prints.
-fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
-    serde_json::from_slice(text).with_context(|| format!("unexpected answer: {}", String::from_utf8_lossy(text)))
 }
 
 #[cfg(test)]

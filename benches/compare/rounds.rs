@@ -8,12 +8,12 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ostrakon_benches::run::{self, Failed, Idle};
 
 use crate::{
     content,
     figures::{Figures, Key, Operation, Sample},
     options::Options,
-    run::{self, Failed, Idle},
     say,
     system::{Object, Start, System, Which},
     table::bytes_text,

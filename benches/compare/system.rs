@@ -5,9 +5,10 @@ use std::{fmt, ops::Range, path::Path, process::Command};
 
 use anyhow::Result;
 use clap::ValueEnum;
+use ostrakon_benches::run::Outcome;
 use serde::Serialize;
 
-use crate::{copy::Copy, garage::Garage, options::Options, ostrakon::Ostrakon, run::Outcome, tahoe::Tahoe};
+use crate::{copy::Copy, garage::Garage, options::Options, ostrakon::Ostrakon, tahoe::Tahoe};
 
 /// The systems, in the order of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize)]

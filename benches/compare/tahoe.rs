@@ -9,10 +9,10 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use ostrakon_benches::run;
 
 use crate::{
     daemon::{self, Daemon},
-    run,
     system::{Object, Start, System},
 };
 

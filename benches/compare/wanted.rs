@@ -1,7 +1,7 @@
 //! What is wanted of the figures: ratios to other systems measured in the same run, and limits. In come rows; out come
 //! verdicts, which are printed and never fail anything: machines differ.
 
-use serde::Serialize;
+use ostrakon_benches::wanted::{Verdict, Wanted};
 
 use crate::{
     content,
@@ -12,37 +12,6 @@ use crate::{
 
 /// Bytes of a MiB.
 const MIB: f64 = 1_048_576.0;
-
-/// How a figure must stand to what is wanted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Wanted {
-    /// This or more.
-    AtLeast(f64),
-    /// This or less.
-    AtMost(f64),
-}
-
-/// One wish, and what became of it.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct Verdict {
-    /// The figure.
-    pub(crate) what: String,
-    /// What it should be.
-    pub(crate) wanted: Wanted,
-    /// What it is; nothing when it was not measured.
-    pub(crate) measured: Option<f64>,
-}
-
-impl Verdict {
-    /// Whether it is as wanted.
-    pub(crate) fn is_met(&self) -> Option<bool> {
-        self.measured.map(|measured| match self.wanted {
-            Wanted::AtLeast(bound) => measured >= bound,
-            Wanted::AtMost(bound) => measured <= bound,
-        })
-    }
-}
 
 /// The verdicts on all that was measured.
 pub(crate) fn verdicts(rows: &[Row]) -> Vec<Verdict> {

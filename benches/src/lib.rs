@@ -1,8 +1,19 @@
-//! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes.
+//! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes. Also what the
+//! programs that measure whole processes have in common: a [`devnet`], what [`run`] and [`proc`] tell of processes, and
+//! tables of what is [`wanted`].
 //!
 //! The benchmarks themselves are the files beside `src/`, one for each crate that is measured. They are named
 //! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure. What whole
-//! processes cost, and other systems beside ours, is measured by the program in `compare/`.
+//! processes cost, and other systems beside ours, is measured by the program in `compare/`; what the ledger takes when
+//! many submit, by the one in `load/`.
+
+pub mod devnet;
+pub mod interrupt;
+pub mod live;
+pub mod proc;
+pub mod run;
+pub mod table;
+pub mod wanted;
 
 use bytes::Bytes;
 use ostrakon_proto::{

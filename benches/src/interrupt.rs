@@ -19,7 +19,7 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 ///
 /// # Errors
 /// When the system refuses.
-pub(crate) fn watch() -> Result<()> {
+pub fn watch() -> Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
     let guard = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt()).context("can not watch for Ctrl-C")?;
@@ -43,7 +43,7 @@ pub(crate) fn watch() -> Result<()> {
 ///
 /// # Errors
 /// Then.
-pub(crate) fn check() -> Result<()> {
+pub fn check() -> Result<()> {
     ensure!(!INTERRUPTED.load(Ordering::Relaxed), "interrupted; what was started is ended");
     Ok(())
 }

@@ -31,33 +31,33 @@ const RESTLESS: Duration = Duration::from_secs(10);
 
 /// What a command cost.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Cost {
+pub struct Cost {
     /// From its start to its end.
-    pub(crate) seconds: f64,
+    pub seconds: f64,
     /// CPU time of all processes.
-    pub(crate) cpu_seconds: f64,
+    pub cpu_seconds: f64,
     /// The most memory that all processes had together.
-    pub(crate) peak_bytes: u64,
+    pub peak_bytes: u64,
 }
 
 /// What a command that succeeded left.
 #[derive(Debug)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// What it wrote to stdout.
-    pub(crate) stdout: Vec<u8>,
+    pub stdout: Vec<u8>,
     /// What it wrote to stderr.
-    pub(crate) stderr: String,
+    pub stderr: String,
     /// What it cost.
-    pub(crate) cost: Cost,
+    pub cost: Cost,
 }
 
 /// A command that ended with an error.
 #[derive(Debug, thiserror::Error)]
 #[error("`{line}` ended with {status}: {said}")]
-pub(crate) struct Failed {
+pub struct Failed {
     line: String,
     /// How it ended.
-    pub(crate) status: ExitStatus,
+    pub status: ExitStatus,
     said: String,
 }
 
@@ -65,7 +65,7 @@ pub(crate) struct Failed {
 ///
 /// # Errors
 /// [`Failed`] when it does not; or when it can not be run, or a signal came.
-pub(crate) fn run(command: Command) -> Result<Outcome> {
+pub fn run(command: Command) -> Result<Outcome> {
     measure(command, &[], idle(&[])?)
 }
 
@@ -73,7 +73,7 @@ pub(crate) fn run(command: Command) -> Result<Outcome> {
 ///
 /// # Errors
 /// As [`run`]; and when one of the daemons ends meanwhile.
-pub(crate) fn measure(command: Command, daemons: &[u32], before: Idle) -> Result<Outcome> {
+pub fn measure(command: Command, daemons: &[u32], before: Idle) -> Result<Outcome> {
     let (growth, before) = (before.growth, all_ticks(daemons)?);
     let mut running = Running::start(command)?;
     let (status, seconds, peak_bytes) = running.wait(daemons)?;
@@ -91,7 +91,7 @@ pub(crate) fn measure(command: Command, daemons: &[u32], before: Idle) -> Result
 ///
 /// # Errors
 /// When it writes nothing.
-pub(crate) fn first_byte(mut command: Command) -> Result<f64> {
+pub fn first_byte(mut command: Command) -> Result<f64> {
     let line = line(&command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let since = Instant::now();
@@ -105,7 +105,7 @@ pub(crate) fn first_byte(mut command: Command) -> Result<f64> {
 
 /// How daemons are when nothing is asked of them.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Idle {
+pub struct Idle {
     /// CPU ticks used by then, by the daemons and by our ended children.
     ticks: u64,
     /// Ticks that the daemons use in [`CALM`] without being asked anything.
@@ -117,7 +117,7 @@ pub(crate) struct Idle {
 ///
 /// # Errors
 /// When one of them has ended, or a signal came.
-pub(crate) fn idle(daemons: &[u32]) -> Result<Idle> {
+pub fn idle(daemons: &[u32]) -> Result<Idle> {
     calm(daemons, 0)
 }
 

@@ -8,25 +8,25 @@ const TICKS_PER_SECOND: u32 = 100;
 
 /// CPU time, in ticks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Ticks {
+pub struct Ticks {
     /// Of the process itself, all threads.
-    pub(crate) own: u64,
+    pub own: u64,
     /// Of those children that ended and were waited for, and theirs.
-    pub(crate) children: u64,
+    pub children: u64,
 }
 
 /// The CPU time of a process; nothing when it is gone.
-pub(crate) fn ticks(pid: u32) -> Option<Ticks> {
+pub fn ticks(pid: u32) -> Option<Ticks> {
     parse_stat(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 
 /// The bytes that a process has resident; nothing when it is gone.
-pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+pub fn resident_bytes(pid: u32) -> Option<u64> {
     parse_resident(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
 }
 
 /// Ticks as seconds.
-pub(crate) fn seconds(ticks: u64) -> f64 {
+pub fn seconds(ticks: u64) -> f64 {
     // Less than a year of CPU time.
     f64::from(u32::try_from(ticks).unwrap_or(u32::MAX)) / f64::from(TICKS_PER_SECOND)
 }

@@ -1,0 +1,116 @@
+//! What was sent and when, and when a block had it: written down while blocks come in, read when they are all there.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Result, ensure};
+use ostrakon_benches::interrupt;
+use ostrakon_proto::{
+    id::{Height, TxId},
+    ledger::tx::{Decided, Tx},
+};
+use tokio::sync::Notify;
+
+use crate::network::Network;
+
+/// How long the next block may take: much longer than any that is waited for.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The book. Whoever sends and whoever follows write into it at once.
+#[derive(Debug, Default)]
+pub(crate) struct Book {
+    pages: Mutex<Pages>,
+    /// Rung for each block.
+    bell: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Pages {
+    /// What no block has yet, and when it was sent.
+    open: HashMap<TxId, Instant>,
+    blocks: Vec<Seen>,
+    sent: usize,
+    done: usize,
+}
+
+/// A block that a client has seen.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// When it was seen.
+    pub(crate) at: Instant,
+    /// How long each of its transactions was under way that this book knows, in seconds.
+    pub(crate) latencies: Vec<f64>,
+}
+
+impl Book {
+    fn pages(&self) -> MutexGuard<'_, Pages> {
+        self.pages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes down that these are sent at `at`.
+    pub(crate) fn send(&self, ids: &[TxId], at: Instant) {
+        let mut pages = self.pages();
+        pages.sent += ids.len();
+        pages.open.extend(ids.iter().map(|id| (*id, at)));
+    }
+
+    fn see(&self, decided: &Decided) {
+        let (at, ids): (_, Vec<TxId>) = (Instant::now(), decided.block.txs.iter().map(Tx::id).collect());
+        let mut pages = self.pages();
+        let known = ids.iter().filter_map(|id| pages.open.remove(id));
+        let latencies: Vec<f64> = known.map(|sent| at.duration_since(sent).as_secs_f64()).collect();
+        pages.done += latencies.len();
+        pages.blocks.push(Seen { at, latencies });
+        drop(pages);
+        self.bell.notify_waiters();
+    }
+
+    /// Waits until fewer than `window` are under way.
+    pub(crate) async fn room(&self, window: usize) {
+        loop {
+            let rung = self.bell.notified();
+            if self.pages().open.len() < window {
+                return;
+            }
+            rung.await;
+        }
+    }
+
+    /// How many are sent, and how many of them a block has.
+    pub(crate) fn counts(&self) -> (usize, usize) {
+        let pages = self.pages();
+        (pages.sent, pages.done)
+    }
+
+    /// The blocks so far.
+    pub(crate) fn blocks(&self) -> Vec<Seen> {
+        self.pages().blocks.clone()
+    }
+
+    /// Writes down the blocks of node `index` from `next` on, until `over` says so.
+    ///
+    /// # Errors
+    /// When no block comes for long, or the node gives one that is not certified.
+    pub(crate) async fn follow(
+        &self,
+        network: &Network,
+        index: usize,
+        mut next: Height,
+        over: impl Fn(&Self) -> bool,
+    ) -> Result<()> {
+        let mut last = Instant::now();
+        while !over(self) {
+            interrupt::check()?;
+            for decided in network.blocks(index, next).await? {
+                self.see(&decided);
+                next = decided.block.header.height.next();
+                last = Instant::now();
+            }
+            ensure!(last.elapsed() < PATIENCE, "no block for {} s", PATIENCE.as_secs());
+        }
+        Ok(())
+    }
+}

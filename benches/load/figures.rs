@@ -1,0 +1,95 @@
+//! What was measured, beside what is wanted of it.
+
+use ostrakon_benches::{
+    table::{aligned, number},
+    wanted::{Verdict, Wanted},
+};
+use serde::Serialize;
+
+/// One figure.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Figure {
+    /// Of which network, or of none.
+    of: &'static str,
+    /// What was measured, with its unit.
+    what: String,
+    measured: Option<f64>,
+    wanted: Option<Wanted>,
+}
+
+/// What a network's figures are added to.
+#[derive(Debug)]
+pub(crate) struct Sheet<'a> {
+    of: &'static str,
+    figures: &'a mut Vec<Figure>,
+}
+
+impl<'a> Sheet<'a> {
+    /// The sheet of this network.
+    pub(crate) const fn new(of: &'static str, figures: &'a mut Vec<Figure>) -> Self {
+        Self { of, figures }
+    }
+
+    /// Adds a figure that is for information.
+    pub(crate) fn add(&mut self, what: impl Into<String>, measured: impl Into<Option<f64>>) {
+        self.figures.push(Figure { of: self.of, what: what.into(), measured: measured.into(), wanted: None });
+    }
+
+    /// Adds a figure of which something is wanted.
+    pub(crate) fn want(&mut self, what: impl Into<String>, measured: impl Into<Option<f64>>, wanted: Wanted) {
+        self.figures.push(Figure { of: self.of, what: what.into(), measured: measured.into(), wanted: Some(wanted) });
+    }
+}
+
+/// One row for each.
+pub(crate) fn table(figures: &[Figure]) -> String {
+    let cells = |figure: &Figure| {
+        let Figure { of, what, measured, wanted } = figure.clone();
+        let [wanted, word] = match wanted {
+            Some(wanted) => Verdict { what: what.clone(), wanted, measured }.words(),
+            None => [String::new(), String::new()],
+        };
+        let digits = if measured.is_some_and(|measured| measured.abs() >= 100.0) { 0 } else { 2 };
+        vec![of.to_owned(), what, number(measured, digits), wanted, word]
+    };
+    aligned(&["", "", "measured", "wanted", ""], figures.iter().map(cells).collect())
+}
+
+/// The value below which `percent` of these lie; nothing of nothing.
+pub(crate) fn percentile(values: &mut [f64], percent: usize) -> Option<f64> {
+    values.sort_by(f64::total_cmp);
+    let at = (values.len() * percent / 100).min(values.len().checked_sub(1)?);
+    values.get(at).copied()
+}
+
+/// A count as a number that can be divided.
+pub(crate) fn float(count: u64) -> f64 {
+    // Counts here are far below 2^32; beyond it the figure would be the least of the worries.
+    u32::try_from(count).map_or(f64::INFINITY, f64::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_wanted_stands_beside_what_is() {
+        let mut figures = Vec::new();
+        let mut sheet = Sheet::new("net", &mut figures);
+        sheet.want("transfers a second", 20_000.4, Wanted::AtLeast(14_657.0));
+        sheet.add("median, s", 0.25);
+        sheet.want("CPU", None, Wanted::AtMost(1.0));
+        let text = table(&figures);
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert!(lines[0].ends_with("20000  >= 14657  ok"), "{text}");
+        assert!(lines[1].trim_end().ends_with("0.25"), "{text}");
+        assert!(lines[2].ends_with("not measured"), "{text}");
+    }
+
+    #[test]
+    fn percentiles_are_of_the_values_themselves() {
+        let mut values = [5.0, 1.0, 4.0, 2.0, 3.0];
+        assert_eq!([0, 50, 99, 100].map(|percent| percentile(&mut values, percent)), [1.0, 3.0, 5.0, 5.0].map(Some));
+        assert_eq!(percentile(&mut [], 50), None);
+    }
+}

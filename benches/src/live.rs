@@ -1,0 +1,96 @@
+//! Ledgers to measure on: a genesis with as much money as anyone needs, and live commitments by the thousand.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use ostrakon_proto::{
+    codec,
+    id::{AccountId, Amount, ColumnId, Epoch, NodeId, ObjectId},
+    ledger::{
+        Genesis, GenesisAccount, GenesisValidator, Memory,
+        state::{
+            Changes, Commitment, CommitmentId, Domain, Key, Membership, ObjectRecord, Record, Records, Slot, SlotState,
+        },
+        tree,
+        vote::ValidatorKeys,
+    },
+    params::{Code, Params},
+    sign::Keypair,
+};
+
+/// What each account begins with.
+const BALANCE: Amount = Amount(1_000_000_000_000);
+
+/// The keys of the one validator.
+pub fn validator() -> ValidatorKeys {
+    ValidatorKeys::from_seed(&[1; 32])
+}
+
+/// The key of its node.
+pub fn node() -> Keypair {
+    Keypair::from_seed(&[8; 32])
+}
+
+/// A network of these accounts and one validator.
+pub fn genesis(accounts: &[AccountId]) -> Genesis {
+    let (keys, node) = (validator(), node());
+    let validator = GenesisValidator {
+        owner: node.public(),
+        key: keys.vote.public(),
+        node: node.public(),
+        addresses: vec!["/ip4/127.0.0.1/tcp/1".into()],
+        beacon_key: keys.beacon.public(),
+        bond: Params::default().bonds.validator,
+        domain: Domain { operator: "o".into(), infrastructure: "i".into(), region: "r".into() },
+    };
+    Genesis {
+        name: "bench".into(),
+        time_ms: 1,
+        bootstrap: Vec::new(),
+        membership: Membership::Permissionless,
+        params: Params::default(),
+        accounts: accounts.iter().map(|account| GenesisAccount { account: *account, balance: BALANCE }).collect(),
+        validators: vec![validator],
+        providers: Vec::new(),
+    }
+}
+
+/// What makes commitments of these numbers, without the transactions for them; their tree is that of the records.
+///
+/// # Panics
+/// When the tree of `state` is not whole.
+pub fn with_commitments(state: &Memory, numbers: Range<u32>, code: Code) -> Changes {
+    let mut records = BTreeMap::new();
+    for number in numbers {
+        let object = ObjectId::new(*blake3::hash(&number.to_be_bytes()).as_bytes());
+        let id = CommitmentId { object, extent: 0, owner: AccountId::new([3; 32]) };
+        let slot = Slot {
+            provider: NodeId::new([1; 32]),
+            column: ColumnId::new([2; 32]),
+            since: Epoch(0),
+            state: SlotState::Live,
+        };
+        let commitment = Commitment {
+            id,
+            size: 1,
+            extents: 1,
+            code,
+            column_len: 64,
+            slots: vec![slot; usize::from(code.n)],
+            start: Epoch(0),
+            end: Epoch(1_000),
+            price: Amount(1),
+            escrow: Amount(0),
+        };
+        records.insert(Key::Ending(commitment.end, id), Some(Record::Mark));
+        records.insert(Key::Object(object), Some(Record::Object(ObjectRecord { owners: [(id.owner, 1)].into() })));
+        records.insert(Key::Commitment(id), Some(Record::Commitment(commitment)));
+    }
+    let mut tip = state.tip();
+    let parent = tip.height.0;
+    tip.height = tip.height.next();
+    let leaves = records.iter().filter(|(key, _)| key.is_proven());
+    let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
+    let tree = tree::update(state, Some(parent), tip.height.0, leaves).expect("the tree is whole");
+    tip.state = tree.root;
+    Changes { tip, records, tree, history: Vec::new() }
+}
