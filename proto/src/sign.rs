@@ -1,11 +1,13 @@
 //! Signatures: ed25519 by ZIP-215 rules, over a domain tag, the chain id and the message.
 //!
-//! One rule everywhere (`ed25519-consensus`), so that every node gives the same verdict on every crafted signature.
+//! One rule everywhere (`ed25519-zebra`), so that every node gives the same verdict on every crafted signature.
 //! Nothing signed for one purpose or network means anything for another.
 
+use std::convert::Infallible;
+
 use borsh::{BorshDeserialize, BorshSerialize};
-use ed25519_consensus::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
-use rand_core::{CryptoRng, RngCore};
+use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
+use rand_core::{TryCryptoRng, TryRng};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -87,7 +89,7 @@ impl Keypair {
 
     /// Its public half, as an account or a node id.
     pub fn public<K>(&self) -> Id<K> {
-        Id::new(self.signing.verification_key().to_bytes())
+        Id::new(self.signing.verification_key().into())
     }
 
     /// Its seed, for the keystore and for libp2p's key.
@@ -113,7 +115,7 @@ pub fn verify<K, T: BorshSerialize + ?Sized>(
     message: &T,
 ) -> Result<(), BadSignature> {
     let key = VerificationKey::try_from(*signer.bytes()).map_err(|_| BadSignature)?;
-    key.verify(&ed25519_consensus::Signature::from(signature.0), &signed_bytes(purpose, chain, message))
+    key.verify(&ed25519_zebra::Signature::from(signature.0), &signed_bytes(purpose, chain, message))
         .map_err(|_| BadSignature)
 }
 
@@ -150,7 +152,7 @@ pub fn verify_many(claims: &[Claim<'_>], purpose: Purpose, chain: &ChainId) -> V
 
 fn item(claim: &Claim<'_>, purpose: Purpose, chain: &ChainId) -> batch::Item {
     let message = [purpose.tag(), chain.bytes(), claim.message].concat();
-    let signature = ed25519_consensus::Signature::from(claim.signature.0);
+    let signature = ed25519_zebra::Signature::from(claim.signature.0);
     (VerificationKeyBytes::from(*claim.signer), signature, message.as_slice()).into()
 }
 
@@ -168,26 +170,28 @@ impl Coefficients {
     }
 }
 
-impl RngCore for Coefficients {
-    fn next_u32(&mut self) -> u32 {
-        rand_core::impls::next_u32_via_fill(self)
+impl TryRng for Coefficients {
+    type Error = Infallible;
+
+    fn try_next_u32(&mut self) -> Result<u32, Infallible> {
+        let mut bytes = [0; 4];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u32::from_le_bytes(bytes))
     }
 
-    fn next_u64(&mut self) -> u64 {
-        rand_core::impls::next_u64_via_fill(self)
+    fn try_next_u64(&mut self) -> Result<u64, Infallible> {
+        let mut bytes = [0; 8];
+        self.try_fill_bytes(&mut bytes)?;
+        Ok(u64::from_le_bytes(bytes))
     }
 
-    fn fill_bytes(&mut self, bytes: &mut [u8]) {
+    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), Infallible> {
         self.0.fill(bytes);
-    }
-
-    fn try_fill_bytes(&mut self, bytes: &mut [u8]) -> Result<(), rand_core::Error> {
-        self.fill_bytes(bytes);
         Ok(())
     }
 }
 
-impl CryptoRng for Coefficients {}
+impl TryCryptoRng for Coefficients {}
 
 /// `tag ‖ chain ‖ borsh(message)` (SPEC, "Signatures").
 fn signed_bytes<T: BorshSerialize + ?Sized>(purpose: Purpose, chain: &ChainId, message: &T) -> Vec<u8> {
