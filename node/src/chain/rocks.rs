@@ -24,12 +24,12 @@ use std::{
 use borsh::BorshDeserialize;
 use ostrakon_proto::{
     codec,
-    id::{ChainId, Height, TxId},
+    id::{AccountId, ChainId, Height, TxId},
     ledger::{
         Genesis,
         history::Written,
         snapshot::Chunk,
-        state::{Changes, Key, Record, Records, Tip},
+        state::{Account, Changes, Key, Record, Records, Tip},
         tree::Nodes,
         tx::Decided,
     },
@@ -43,9 +43,11 @@ use rocksdb::{
 use super::store::{LedgerError, LedgerStore, OpenLedgerError, handover_of};
 
 mod prune;
+mod recent;
 pub mod restore;
 mod snapshots;
 
+use recent::{Recent, Version};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
@@ -82,6 +84,7 @@ pub struct Rocks {
     failed: Mutex<Option<LedgerError>>,
     keep: Keep,
     snapshots: Option<Snapshots>,
+    recent: Recent,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -128,7 +131,7 @@ impl Rocks {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)));
         let db = DB::open_cf_descriptors(&options, dir, families).map_err(failed)?;
-        Ok(Self { db, failed: Mutex::new(None), keep: Keep::default(), snapshots: None })
+        Ok(Self { db, failed: Mutex::new(None), keep: Keep::default(), snapshots: None, recent: Recent::default() })
     }
 
     /// Checks whose ledger it is, or makes it that of `genesis`.
@@ -208,7 +211,9 @@ impl Rocks {
             batch.put_cf(self.family(HANDOVERS), height.0.to_be_bytes(), codec::encode(&handover));
         }
         self.stage(&mut batch, changes);
+        self.recent.begin();
         self.write(batch)?;
+        self.recent.finish(changes);
         if let Some(snapshots) = &self.snapshots {
             snapshots.freeze(&self.db, height);
         }
@@ -227,7 +232,8 @@ impl Rocks {
 
 impl LedgerStore for Rocks {
     fn view(&self) -> Box<dyn Records + '_> {
-        Box::new(View { rocks: self, snapshot: self.db.snapshot() })
+        let (snapshot, version) = self.recent.pinned(|| self.db.snapshot());
+        Box::new(View { rocks: self, snapshot, version })
     }
 
     fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
@@ -307,6 +313,8 @@ fn database(error: rocksdb::Error) -> LedgerError {
 struct View<'a> {
     rocks: &'a Rocks,
     snapshot: Snapshot<'a>,
+    /// Which of the recent accounts are of this height.
+    version: Option<Version>,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -320,6 +328,18 @@ impl View<'_> {
         let bytes =
             self.snapshot.get_pinned_cf(self.rocks.family(family), key).unwrap_or_else(|error| unreadable(&error));
         bytes.map(|bytes| decoded(family, &bytes))
+    }
+
+    fn account_at(&self, version: Version, id: &AccountId) -> Option<Account> {
+        if let Some(known) = self.rocks.recent.get(version, id) {
+            return known;
+        }
+        let account = match self.read(RECORDS, &Key::Account(*id).to_bytes()) {
+            Some(Record::Account(account)) => Some(account),
+            _ => None,
+        };
+        self.rocks.recent.read(version, *id, account);
+        account
     }
 }
 
@@ -345,7 +365,10 @@ impl Records for View<'_> {
     }
 
     fn get(&self, key: &Key) -> Option<Record> {
-        self.read(RECORDS, &key.to_bytes())
+        match (key, self.version) {
+            (Key::Account(id), Some(version)) => self.account_at(version, id).map(Record::Account),
+            _ => self.read(RECORDS, &key.to_bytes()),
+        }
     }
 
     fn scan(&self, first: &Key, last: &Key, limit: usize) -> Vec<(Key, Record)> {

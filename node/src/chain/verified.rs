@@ -2,7 +2,7 @@
 //!
 //! An id covers the signature, so what was verified once stays verified. Pure and bounded: the oldest are forgotten.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{HashSet, VecDeque};
 
 use ostrakon_proto::id::TxId;
 
@@ -12,7 +12,7 @@ const REMEMBERED: usize = 65_536;
 /// Ids of transactions whose size, form and signature are good.
 #[derive(Debug, Default)]
 pub(super) struct Verified {
-    ids: BTreeSet<TxId>,
+    ids: HashSet<TxId>,
     order: VecDeque<TxId>,
 }
 

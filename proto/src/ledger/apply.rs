@@ -174,15 +174,8 @@ impl<'a> Execution<'a> {
     /// # Errors
     /// [`TxError`] says what the sender should do.
     pub fn apply(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
-        let body = &tx.tx().body;
-        let expected = self.draft.account(&body.account).nonce;
-        if body.nonce != expected {
-            return Err(TxError::Nonce { expected, got: body.nonce });
-        }
-        tx.check_at(&self.rules, self.draft.height())?;
-        self.read_roster(&body.action);
         self.draft.begin();
-        let done = self.act(body);
+        let done = self.act(tx);
         match done {
             Ok(()) => self.draft.keep(),
             Err(_) => self.draft.undo(),
@@ -190,12 +183,19 @@ impl<'a> Execution<'a> {
         done
     }
 
-    fn act(&mut self, body: &TxBody) -> Result<(), TxError> {
-        let (account, nonce, draft) = (body.account, body.nonce, &mut self.draft);
-        money::lock(draft, &account, body.fee, Pool::Burnt)?;
-        draft.account_mut(&account).nonce += 1;
+    fn act(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
+        let TxBody { account, nonce, fee, ref action, .. } = tx.tx().body;
+        let sender = self.draft.account_mut(&account);
+        if nonce != sender.nonce {
+            return Err(TxError::Nonce { expected: sender.nonce, got: nonce });
+        }
+        sender.nonce += 1;
+        tx.check_at(&self.rules, self.draft.height())?;
+        self.read_roster(action);
+        let draft = &mut self.draft;
+        money::lock(draft, &account, fee, Pool::Burnt)?;
         let mut step = Step { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
-        action::apply(&mut step, &body.action).map_err(|error| error.with_fee(body.fee))
+        action::apply(&mut step, action).map_err(|error| error.with_fee(fee))
     }
 
     fn read_roster(&mut self, action: &Action) {

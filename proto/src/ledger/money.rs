@@ -5,11 +5,7 @@
 
 use crate::{
     id::{AccountId, Amount},
-    ledger::{
-        draft::Draft,
-        error::TxError,
-        state::{Records, Running},
-    },
+    ledger::{draft::Draft, error::TxError, state::Running},
 };
 
 /// Where money can be, if not in an account.
@@ -63,9 +59,9 @@ pub(super) fn burn_bond(draft: &mut Draft<'_>, amount: Amount) {
 }
 
 fn debit(draft: &mut Draft<'_>, from: &AccountId, amount: Amount) -> Result<(), TxError> {
-    let have = draft.account(from).balance;
-    let left = have.minus(amount).ok_or(TxError::Funds { need: amount, have })?;
-    draft.account_mut(from).balance = left;
+    let account = draft.account_mut(from);
+    let have = account.balance;
+    account.balance = have.minus(amount).ok_or(TxError::Funds { need: amount, have })?;
     Ok(())
 }
 
