@@ -451,6 +451,9 @@ impl Shared {
             chain::Request::Blocks { .. } | chain::Request::Block { .. } => {
                 refuse(Code::BadRequest, "no test asks for blocks")
             }
+            chain::Request::Snapshots | chain::Request::Chunk { .. } | chain::Request::Past(_) => {
+                refuse(Code::BadRequest, "no client keeps the ledger")
+            }
             chain::Request::Handovers { .. } => {
                 ok(&chain::Response::Hints, codec::encode(&Vec::<Handover>::new()).into())
             }
