@@ -17,7 +17,7 @@ use ostrakon_proto::{
         state::{Domain, Membership},
         vote::ValidatorKeys,
     },
-    params::Params,
+    params::{Governance, Params},
     sign::Keypair,
 };
 
@@ -132,7 +132,13 @@ fn genesis(all: &[Planned], witness: &Planned, accounts: &[Keypair]) -> Result<G
         time_ms: u64::try_from(since.as_millis())?,
         bootstrap: vec![],
         membership: Membership::default(),
-        params: Params { epoch_blocks: 20, min_domains: 1, ..Params::default() },
+        params: Params {
+            epoch_blocks: 20,
+            min_domains: 1,
+            // Four that are nearly equal each have a fourth.
+            governance: Governance { max_power_share: 100, ..Governance::default() },
+            ..Params::default()
+        },
         accounts: accounts.iter().map(|key| GenesisAccount { account: key.public(), balance }).collect(),
         validators: bonded.into_iter().enumerate().map(validator).collect::<Result<Vec<_>>>()?,
         providers: all.iter().zip(0..).map(provider).collect(),
