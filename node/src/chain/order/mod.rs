@@ -238,9 +238,6 @@ impl Order {
     }
 
     /// Finds out whether this validator may speak, where that is not known; `Some` when the height is over meanwhile.
-    ///
-    /// One that decides alone asks nobody what it said: it takes over the blocks that others have of it and goes on,
-    /// for without it there is no further block that could end its silence.
     async fn take_stand(
         &mut self,
         committee: &Committee,
@@ -260,21 +257,10 @@ impl Order {
             }
             Standing::Silent { again: true, .. } | Standing::Unknown => {}
         }
-        let mut reached = self.parts.ledger.reached(height);
         if set.is_quorum(set.power(&self.key()).map_or(0, u128::from)) {
-            let mut recovered = self.parts.ledger.recover();
-            loop {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
-                    done = &mut recovered => { done?; break },
-                    inbound = self.arrivals.next() => self.hear_early(inbound, committee),
-                }
-            }
-            self.standing = Standing::Speaks;
-            let moved = futures::FutureExt::now_or_never(&mut reached).is_some();
-            return Ok(moved.then_some(Ended::Over));
+            return self.recover(committee, stop).await;
         }
+        let (mut reached, before) = (self.parts.ledger.reached(height), self.standing);
         let mut inquiry = Inquiry::new(&self.parts.peers, self.key(), set, &committee.nodes);
         loop {
             tokio::select! {
@@ -282,9 +268,8 @@ impl Order {
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
                 () = &mut reached => return Ok(Some(Ended::Over)),
                 answers = inquiry.answered() => {
-                    let (key, chain, signed) = (self.key(), self.parts.chain, self.signed.progress());
-                    let before = self.standing;
-                    let remembers = self.remembers;
+                    let (key, chain) = (self.key(), self.parts.chain);
+                    let (signed, remembers) = (self.signed.progress(), self.remembers);
                     self.standing = before.after(&Findings { key, chain, set, height, signed, remembers, answers });
                     self.log_standing(before);
                     self.begin_memory().await?;
@@ -293,6 +278,22 @@ impl Order {
                 inbound = self.arrivals.next() => self.hear_early(inbound, committee),
             }
         }
+    }
+
+    /// One that decides alone asks nobody what it said: it takes over the blocks that others have of it and goes on,
+    /// for without it there is no further block that could end its silence.
+    async fn recover(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Option<Ended>, OrderError> {
+        let (mut reached, mut recovered) = (self.parts.ledger.reached(committee.height), self.parts.ledger.recover());
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
+                done = &mut recovered => { done?; break },
+                inbound = self.arrivals.next() => self.hear_early(inbound, committee),
+            }
+        }
+        self.standing = Standing::Speaks;
+        Ok(futures::FutureExt::now_or_never(&mut reached).map(|()| Ended::Over))
     }
 
     /// From now on nobody takes this validator for one that lost its memory: it has said nothing, and keeps that.
