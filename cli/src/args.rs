@@ -65,6 +65,13 @@ Examples:
 
 Without LINK: what was added with this profile. Names that can not be printed are escaped; times are in UTC.";
 
+const ANCHOR_HELP: &str = "\
+Examples:
+  ostrakon anchor contract.pdf                                     writes contract.pdf.anchor
+  ostrakon anchor verify contract.pdf --genesis genesis.toml
+
+The file itself goes nowhere. Exit code 4 when the proof is not the file's.";
+
 const CERTIFICATE_HELP: &str = "\
 Examples:
   ostrakon certificate CID -o proof.cert
@@ -179,6 +186,9 @@ pub(crate) enum Command {
     /// Write, or check without any network, the proof that an object is committed
     #[command(after_help = CERTIFICATE_HELP)]
     Certificate(CertificateArgs),
+    /// Say a file's hash on the ledger, or check without any network when it was said
+    #[command(after_help = ANCHOR_HELP)]
+    Anchor(AnchorArgs),
     /// Look at the ledger
     #[command(after_help = LEDGER_HELP)]
     Ledger {
@@ -380,6 +390,39 @@ pub(crate) enum Ledger {
     Validators,
     /// Show the parameters in force, as a genesis file has them
     Params,
+}
+
+/// `anchor`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(crate) struct AnchorArgs {
+    /// Which file
+    pub(crate) file: Option<PathBuf>,
+    /// Where to write the proof [default: FILE.anchor]
+    #[arg(short, long, value_name = "PROOF")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(subcommand)]
+    pub(crate) command: Option<AnchorCommand>,
+}
+
+/// `anchor verify`
+#[derive(Debug, Subcommand)]
+pub(crate) enum AnchorCommand {
+    /// Check when a file was known; needs no network
+    Verify(AnchorVerify),
+}
+
+/// `anchor verify`
+#[derive(Debug, Args)]
+pub(crate) struct AnchorVerify {
+    /// The file
+    pub(crate) file: PathBuf,
+    /// The proof [default: FILE.anchor]
+    #[arg(long, value_name = "PROOF")]
+    pub(crate) proof: Option<PathBuf>,
+    /// The network's genesis
+    #[arg(long, value_name = "FILE")]
+    pub(crate) genesis: PathBuf,
 }
 
 /// `certificate`

@@ -6,7 +6,7 @@ use ostrakon::{ErrorKind, VouchError};
 use ostrakon_proto::{
     id::ObjectId,
     ledger::{Genesis, state::SlotState},
-    light::voucher::{Certificate, Certified, VOUCHER_MAX},
+    light::voucher::{Certificate, Committed, VOUCHER_MAX},
 };
 use serde::Serialize;
 
@@ -107,7 +107,7 @@ pub(super) fn read_bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
 }
 
 impl CertificateObject {
-    fn new(certified: &Certified) -> Self {
+    fn new(certified: &Committed) -> Self {
         let commitments = &certified.commitments;
         let spare = |live: usize, k: u8| live.saturating_sub(usize::from(k));
         Self {

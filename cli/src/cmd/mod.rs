@@ -23,6 +23,7 @@ use crate::{
 };
 
 mod add;
+mod anchor;
 mod cat;
 mod certificate;
 mod completions;
@@ -59,6 +60,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Renew(args) => renew::run(&args, &home, out).await,
         Command::Wallet { command } => wallet::run(command, &home, out).await,
         Command::Providers => providers::run(&home, out).await,
+        Command::Anchor(args) => anchor::run(args, &home, out).await,
         Command::Certificate(args) => certificate::run(args, &home, out).await,
         Command::Ledger { command } => ledger::run(command, &home, out).await,
         Command::Doctor => doctor::run(&home, out).await,

@@ -2,7 +2,7 @@
 
 use ostrakon_proto::{
     id::{AccountId, Amount},
-    ledger::tx::{Action, Transfer},
+    ledger::tx::{Action, Anchor, Transfer},
 };
 
 use crate::{
@@ -28,5 +28,16 @@ impl Client {
         let pay = Action::Transfer(Transfer { to, amount });
         let included = self.chain.send(self.key()?, vec![pay], Overtaken::Report, events).await?;
         Ok(included.into_iter().next().expect("one transaction was sent"))
+    }
+
+    /// Says a hash on the ledger: whoever has the block's proof can show that it was known by then.
+    ///
+    /// # Errors
+    /// [`ChainError`] when there is no key, no node answers, or the ledger refuses.
+    pub async fn anchor(&self, hash: [u8; 32], events: &Events) -> Result<Included, ChainError> {
+        let action = Action::Anchor(Anchor { hash });
+        // Saying it twice does no harm.
+        let included = self.chain.send(self.key()?, vec![action], Overtaken::Repeat, events).await?;
+        included.into_iter().next().ok_or(ChainError::Unknown { what: "anchor" })
     }
 }

@@ -1,10 +1,14 @@
 //! Proofs in files: what needs neither node nor network to be checked, only the genesis (SPEC, "Vouchers").
 //!
-//! In goes a file and a genesis, out comes what it proves: the validators are followed from genesis to the newest header
-//! that the file has, and all it says is proven against that. Every byte of it counts: a file with any other byte proves
-//! nothing.
+//! In goes a file and a genesis, out comes what it proves. The validators are followed from genesis to the newest header
+//! that the file has, and all it says is proven against that. Every byte counts: with any other byte it proves nothing.
+//! [`Certificate`] is that an object is committed, [`AnchorProof`] that something was known by then.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+
+mod anchor;
+
+pub use anchor::{AnchorProof, Anchored};
 
 use super::{Answer, BadAnswer, Handover, Item, Trust, Untrusted, records};
 use crate::{
@@ -38,7 +42,7 @@ pub struct Certificate {
 
 /// What a certificate proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Certified {
+pub struct Committed {
     /// The object.
     pub object: ObjectId,
     /// Who pays for it.
@@ -72,6 +76,9 @@ pub enum BadVoucher {
     /// What it says is not proven.
     #[error(transparent)]
     Answer(#[from] BadAnswer),
+    /// It is of something else.
+    #[error("the file is no proof of what it is shown for")]
+    Other,
     /// It lacks commitments, or has too many.
     #[error("the file does not have one commitment for each extent of the object")]
     Incomplete,
@@ -134,7 +141,7 @@ impl Certificate {
     ///
     /// # Errors
     /// [`BadVoucher`] says what does not hold.
-    pub fn verify(&self, genesis: &Genesis) -> Result<Certified, BadVoucher> {
+    pub fn verify(&self, genesis: &Genesis) -> Result<Committed, BadVoucher> {
         let mut trust = follow(genesis, self.chain, &self.handovers)?;
         let extents: usize = self.answers.iter().map(|answer| answer.said.len()).sum();
         let extents = u32::try_from(extents.min(limits::EXTENTS + 1)).map_err(|_| BadVoucher::Incomplete)?;
@@ -153,6 +160,6 @@ impl Certificate {
         if whole != Some(commitments.len()) {
             return Err(BadVoucher::Incomplete);
         }
-        Ok(Certified { object: self.object, owner: self.owner, commitments, height: trust.height(), time_ms })
+        Ok(Committed { object: self.object, owner: self.owner, commitments, height: trust.height(), time_ms })
     }
 }

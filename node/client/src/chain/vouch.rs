@@ -2,15 +2,15 @@
 
 use ostrakon_proto::{
     id::{AccountId, Height, ObjectId},
-    ledger::Genesis,
+    ledger::{Genesis, state::Key},
     light::{
-        Answer, Certified, Handover, Item,
-        voucher::{BadVoucher, Certificate},
+        Answer, Certified, Handover, Item, PastBlock,
+        voucher::{AnchorProof, BadVoucher, Certificate},
     },
     wire::chain::Request,
 };
 
-use super::{Chain, ChainError, belief::AT_ONCE};
+use super::{Chain, ChainError, Included, belief::AT_ONCE};
 
 /// Pages of handovers at most: each brings dozens.
 const PAGES_MAX: usize = 4096;
@@ -44,7 +44,7 @@ impl Chain {
         let extents = commitments.iter().map(|commitment| commitment.extents).max().unwrap_or_default();
         let mut answers: Vec<Answer<Vec<Item>>> = Vec::new();
         for keys in Certificate::keys(object, owner, extents).chunks(AT_ONCE) {
-            let keys: Vec<Vec<u8>> = keys.iter().map(ostrakon_proto::ledger::state::Key::to_bytes).collect();
+            let keys: Vec<Vec<u8>> = keys.iter().map(Key::to_bytes).collect();
             let request = |from| Request::Records { from, keys: keys.clone() };
             let whole = |said: Vec<Item>, tip: &Certified| Ok(Answer { tip: tip.clone(), said });
             answers.push(self.prove(&request, whole).await?);
@@ -54,6 +54,21 @@ impl Chain {
         let certificate = Certificate::new(genesis.id(), handovers, (object, owner), answers);
         certificate.verify(genesis)?;
         Ok(certificate)
+    }
+
+    /// That this transaction, which anchors a hash, is in its block. It is checked already.
+    ///
+    /// # Errors
+    /// [`VouchError`] when nobody can be asked.
+    pub async fn anchor_proof(&self, genesis: &Genesis, anchor: Included) -> Result<AnchorProof, VouchError> {
+        let Included { tx, height } = anchor;
+        let request = |from| Request::Block { from, height };
+        let whole = |said: PastBlock, tip: &Certified| Ok(Answer { tip: tip.clone(), said });
+        let block = self.prove(&request, whole).await?;
+        let handovers = self.handovers_until(block.tip.header.height).await?;
+        let proof = AnchorProof::new(genesis.id(), handovers, block, tx).ok_or(BadVoucher::Other)?;
+        proof.verify(genesis)?;
+        Ok(proof)
     }
 
     /// All handovers from genesis on that headers up to `newest` need. Whoever checks the proof checks these.

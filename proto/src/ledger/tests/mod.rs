@@ -16,4 +16,5 @@ mod streams;
 mod transfers;
 mod validators;
 mod views;
+mod vouchers;
 mod world;
