@@ -24,7 +24,7 @@ use ostrakon_proto::{
         tx::{Action, Block, Decided, Receipt, Tx, tx_proof},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{Answer, Certified, Handover, Inclusion, Item, Past},
+    light::{Answer, Certified, Handover, Inclusion, Item, Past, PastBlock},
     limits,
     manifest::Manifest,
     params::Params,
@@ -36,6 +36,10 @@ use ostrakon_proto::{
 use tokio::task::JoinSet;
 
 use crate::{Client, ClientParts, chain::lock};
+
+mod lies;
+
+pub(crate) use lies::Lie;
 
 /// What a node does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +54,8 @@ pub(crate) enum Fault {
     Corrupt,
     /// Stores columns, and never says so.
     KeepsReceipts,
+    /// Says of the ledger what is not so.
+    Lies(Lie),
 }
 
 /// All there is.
@@ -278,6 +284,11 @@ impl Holder {
         let fault = lock(&self.shared).faults.get(&node).copied();
         let answer = match (fault, inbound.protocol) {
             (Some(Fault::Silent), _) => None,
+            (Some(Fault::Lies(lie)), Protocol::Chain) => {
+                let mut shared = lock(&self.shared);
+                let honest = shared.chain(&inbound.request);
+                Some(lie.tell(&shared.rules.chain, &inbound.request.decode().unwrap(), honest))
+            }
             (_, Protocol::Chain) => Some(lock(&self.shared).chain(&inbound.request)),
             (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),
             (_, Protocol::Get) => Some(self.get(&inbound.request, fault)),
@@ -448,9 +459,8 @@ impl Shared {
                 ok(&chain::Response::Verdicts, codec::encode(&verdicts).into())
             }
             chain::Request::Transaction { id, .. } => self.answer(self.inclusion(id)),
-            chain::Request::Blocks { .. } | chain::Request::Block { .. } => {
-                refuse(Code::BadRequest, "no test asks for blocks")
-            }
+            chain::Request::Block { height, .. } => self.answer(self.past_block(height)),
+            chain::Request::Blocks { .. } => refuse(Code::BadRequest, "no client asks for blocks to follow"),
             chain::Request::Snapshots | chain::Request::Chunk { .. } | chain::Request::Past(_) => {
                 refuse(Code::BadRequest, "no client keeps the ledger")
             }
@@ -503,13 +513,20 @@ impl Shared {
         Ok(())
     }
 
-    fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
-        let (header, tip) = (&self.decided[*self.places.get(&tx)?].block, &self.decided.last().unwrap().block.header);
-        let (ids, header): (Vec<TxId>, _) = (header.txs.iter().map(Tx::id).collect(), header.header.clone());
-        let place = ids.iter().position(|id| *id == tx).unwrap();
+    fn past_block(&self, height: Height) -> PastBlock {
+        let Decided { block, certificate } = self.decided[usize::try_from(height.0).unwrap() - 1].clone();
+        let tip = self.decided.last().unwrap().block.header.height;
         let read = |position| self.history.get(&position).copied();
-        let proof = (header.height < tip.height).then(|| history::prove(read, tip.height.0, header.height).unwrap());
-        Some(Inclusion { block: Past { header, proof }, proof: tx_proof(&ids, place).unwrap() })
+        let proof = (height < tip).then(|| history::prove(read, tip.0, height).unwrap());
+        PastBlock { block: Past { header: block.header, proof }, certificate, txs: block.txs }
+    }
+
+    fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
+        let block = &self.decided[*self.places.get(&tx)?].block;
+        let ids: Vec<TxId> = block.txs.iter().map(Tx::id).collect();
+        let place = ids.iter().position(|id| *id == tx).unwrap();
+        let PastBlock { block, .. } = self.past_block(block.header.height);
+        Some(Inclusion { block, proof: tx_proof(&ids, place).unwrap() })
     }
 }
 

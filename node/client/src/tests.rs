@@ -7,7 +7,7 @@ use std::{
 
 use ostrakon_net::sim::SimConfig;
 use ostrakon_proto::{
-    id::{Amount, NodeId},
+    id::{AccountId, Amount, NodeId},
     link::Link,
     params::Code,
     seal::ObjectKey,
@@ -18,7 +18,7 @@ use crate::{
     AddError, AddOptions, Added, Client, CodeChoice, ColumnCheck, ErrorKind, Event, Events, GetError, GetOptions,
     StatusOptions, StatusState,
     chain::{ChainError, lock},
-    fake::{Fault, World, account},
+    fake::{Fault, Lie, World, account},
 };
 
 const CODE: Code = Code { k: 4, n: 9 };
@@ -301,5 +301,32 @@ async fn lost_messages_and_crashes_cost_time_and_no_bytes() {
         };
         let (got, ()) = futures::join!(get(&client, &added.link), crashes);
         assert!(got.expect("four are left").0 == data, "seed {seed}");
+    }
+}
+
+/// Whatever one node says that is not so: the client says what is so, and names the node.
+#[tokio::test(start_paused = true)]
+async fn every_lie_about_the_ledger_is_found_out() {
+    for lie in Lie::ALL {
+        let world = World::new(4);
+        let (to, nobody) = (AccountId::new([9; 32]), ostrakon_proto::id::ObjectId::new([1; 32]));
+        let paid = world.client().transfer(to, Amount(5), &Events::none()).await.expect("paid");
+        world.fault(world.nodes[0], Fault::Lies(lie));
+        // Each begins with another node.
+        let mut caught = false;
+        for number in 240..250 {
+            let client = world.client_as(number);
+            let chain = client.chain();
+            assert_eq!(chain.account(to).await.expect("known").balance, Amount(5), "{lie:?}");
+            let absent = chain.object(nobody).await.expect_err("never added");
+            assert!(matches!(absent, ChainError::NoObject { .. }), "{lie:?}: {absent}");
+            assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
+            let block = chain.block(paid.height).await.expect("known").expect("it is past");
+            assert_eq!(block.block.txs.len(), 1, "{lie:?}");
+            let liars: Vec<NodeId> = chain.liars().into_keys().collect();
+            assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
+            caught |= !liars.is_empty();
+        }
+        assert!(caught, "{lie:?} is never found out");
     }
 }
