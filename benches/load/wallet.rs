@@ -178,8 +178,8 @@ impl Wallet {
         batch
     }
 
-    /// Asks node 0 for every account, and checks that each transfer of each was done, and done once. Gives the number of
-    /// accounts.
+    /// Asks node 0 for every account, and checks that each transfer of each was done, and done once. Gives the number
+    /// of accounts.
     ///
     /// # Errors
     /// When one was not.

@@ -1,4 +1,4 @@
-//! Text in columns.
+//! Text in columns: rows go in, lines of equal columns come out.
 
 /// A number with so many digits after the point; `-` when there is none.
 pub fn number(value: Option<f64>, digits: usize) -> String {

@@ -1,8 +1,8 @@
 //! Proofs in files: what needs neither node nor network to be checked, only the genesis (SPEC, "Vouchers").
 //!
-//! In goes a file and a genesis, out comes what it proves. The validators are followed from genesis to the newest header
-//! that the file has, and all it says is proven against that. Every byte counts: with any other byte it proves nothing.
-//! [`Certificate`] is that an object is committed, [`AnchorProof`] that something was known by then.
+//! In goes a file and a genesis, out comes what it proves. The validators are followed from genesis to the newest
+//! header that the file has, and all it says is proven against that. Every byte counts: with any other byte it proves
+//! nothing. [`Certificate`] is that an object is committed, [`AnchorProof`] that something was known by then.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 

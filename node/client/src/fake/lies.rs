@@ -122,7 +122,7 @@ impl Lie {
         let rich = Record::Account(Account { balance: Amount(u64::MAX), nonce: 0 });
         match self {
             Self::Fewer => _ = items.pop(),
-            Self::OtherKey => items.iter_mut().for_each(|item| *item.key.last_mut().unwrap() ^= 1),
+            Self::OtherKey => items.iter_mut().for_each(|item| item.key.push(1)),
             Self::Hidden => items.iter_mut().for_each(|item| item.value = None),
             Self::Invented => items.iter_mut().filter(|item| item.value.is_none()).for_each(|item| {
                 item.value = Some(codec::encode(&rich));
