@@ -16,6 +16,10 @@ use ostrakon_proto::{
 
 use crate::target::Target;
 
+mod governance;
+
+pub(crate) use governance::{Governance, Proposed, Vote};
+
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 integrity, 5 network (a retry may help), 6 funds, 7 partial.
 
@@ -194,6 +198,12 @@ pub(crate) enum Command {
     Ledger {
         #[command(subcommand)]
         command: Ledger,
+    },
+    /// Propose changes of the network, and vote on them
+    #[command(after_help = governance::HELP)]
+    Governance {
+        #[command(subcommand)]
+        command: Governance,
     },
     /// Find out what is wrong with this machine, profile or network
     #[command(after_help = "Example:\n  ostrakon doctor")]
@@ -534,6 +544,9 @@ pub(crate) struct DevnetUp {
     /// How many of them are validators, who agree on the ledger: with 4, one may fail
     #[arg(long, value_name = "V", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) validators: u16,
+    /// Have the profile's account decide who takes part (`ostrakon governance`), instead of all who bond
+    #[arg(long)]
+    pub(crate) permissioned: bool,
 }
 
 /// `A-B`, both included, or `A-`.
@@ -598,6 +611,9 @@ mod tests {
             "ostrakon ls -l",
             "ostrakon ls -R",
             "ostrakon renew nonsense",
+            "ostrakon governance vote 1 maybe",
+            "ostrakon governance propose upgrade 2",
+            "ostrakon governance propose admit-validator ostnode1x",
             "ostrakon wallet send ost1x 1",
             "ostrakon demo --nodes 2",
             "ostrakon devnet up",

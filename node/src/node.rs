@@ -23,7 +23,7 @@ use crate::{
         accuse::{Accuser, accuse},
         candidates::Candidates,
         follow::Follow,
-        order::{Inbox, Order, OrderError, OrderParts, sign_state::SignStore, wal::Journal},
+        order::{Order, OrderError, OrderParts, Post, sign_state::SignStore, wal::Journal},
         store::{LedgerError, LedgerStore},
         sync::{SnapshotSync, SyncError, SyncSettings, checkpoint::Checkpoint, past},
     },
@@ -166,6 +166,18 @@ pub struct Node {
     chain: Chain,
     stop: CancellationToken,
     tasks: JoinSet<Result<(), NodeError>>,
+    seat: Seat,
+}
+
+/// What voting takes beside a validator's own: a node may come to it while it runs.
+#[derive(Debug)]
+struct Seat {
+    /// The other nodes that the genesis names.
+    known: Vec<NodeId>,
+    accuser: Accuser,
+    clock: Clock,
+    interval: Duration,
+    post: Post,
 }
 
 impl Node {
@@ -185,13 +197,13 @@ impl Node {
             chain.hold_to(checkpoint).await?;
         }
         let (gate, credit) = (Gate::default(), Arc::new(Credit::default()));
-        let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new() };
-
-        let known = known_nodes(&genesis, &peers.local());
-        let (accuser, accusations) = accuse(keypair.clone());
-        let order = validator
-            .map(|parts| order(&chain, parts, (known.clone(), accuser), (clock.clone(), settings.block_interval)));
-        let (order, inbox) = order.unzip();
+        let (known, (accuser, accusations)) = (known_nodes(&genesis, &peers.local()), accuse(keypair.clone()));
+        let post = Post::default();
+        let seat = Seat { known, accuser, clock: clock.clone(), interval: settings.block_interval, post: post.clone() };
+        let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), seat };
+        if let Some(parts) = validator {
+            node.vote(parts);
+        }
         let serving = ServeParts {
             keypair: keypair.clone(),
             chain: chain.clone(),
@@ -199,16 +211,13 @@ impl Node {
             workers: workers.clone(),
             gate: gate.clone(),
             credit: Arc::clone(&credit),
-            order: inbox,
+            post,
         };
         node.spawn_serve(Serve::new(serving), inbound);
         if let Some(sync) = settings.sync {
-            let (sync, stop) = (SnapshotSync::new(chain.clone(), genesis, known.clone(), sync), node.stop.clone());
-            node.tasks.spawn(async move { Ok(sync.run(stop).await?) });
-            let (chain, known, stop) = (chain.clone(), known.clone(), node.stop.clone());
-            node.tasks.spawn(async move { Ok(past::run(chain, known, stop).await?) });
+            node.spawn_sync(genesis, sync);
         }
-        node.spawn_ledger(known, order);
+        node.spawn_following();
         let retention =
             Retention { chain: chain.clone(), node: keypair.public(), columns, workers, gate, credit, clock };
         let stop = node.stop.clone();
@@ -228,6 +237,16 @@ impl Node {
     /// The ledger.
     pub fn chain(&self) -> &Chain {
         &self.chain
+    }
+
+    /// Agrees on blocks with these keys from now on, whenever the ledger has them as a validator's. One that votes with
+    /// other keys already goes on with those: restart it.
+    pub fn vote(&mut self, parts: ValidatorParts) {
+        if self.seat.post.inbox().is_some() {
+            return;
+        }
+        let (order, stop) = (self.seat.order(&self.chain, parts), self.stop.clone());
+        self.tasks.spawn(async move { Ok(order.run(stop).await?) });
     }
 
     /// Waits until the node stops by itself, which only a failure makes it do. Cancel-safe.
@@ -258,15 +277,20 @@ impl Node {
         });
     }
 
-    /// Agrees on blocks, if this node may have a vote, and follows those who do while it has none.
-    fn spawn_ledger(&mut self, known: Vec<NodeId>, order: Option<Order>) {
-        let (chain, votes) = (self.chain.clone(), order.is_some());
-        if let Some(order) = order {
-            let stop = self.stop.clone();
-            self.tasks.spawn(async move { Ok(order.run(stop).await?) });
-        }
+    /// Takes a state of now, where the ledger is too old to be followed, and the blocks before it.
+    fn spawn_sync(&mut self, genesis: Genesis, settings: SyncSettings) {
+        let (chain, known) = (self.chain.clone(), self.seat.known.clone());
+        let (sync, stop) = (SnapshotSync::new(chain.clone(), genesis, known.clone(), settings), self.stop.clone());
+        self.tasks.spawn(async move { Ok(sync.run(stop).await?) });
         let stop = self.stop.clone();
-        self.tasks.spawn(async move { Ok(Follow::new(chain, known, votes).run(stop).await?) });
+        self.tasks.spawn(async move { Ok(past::run(chain, known, stop).await?) });
+    }
+
+    /// Follows those who agree on blocks, while this node has no vote.
+    fn spawn_following(&mut self) {
+        let follow = Follow::new(self.chain.clone(), self.seat.known.clone(), self.seat.post.clone());
+        let stop = self.stop.clone();
+        self.tasks.spawn(async move { Ok(follow.run(stop).await?) });
     }
 
     /// Brings transactions to validators: at once, and again while they wait. And does what can wait.
@@ -300,26 +324,26 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
     }
 }
 
-/// The order of this node, and where the messages of others go.
-fn order(
-    chain: &Chain,
-    parts: ValidatorParts,
-    (known, accuser): (Vec<NodeId>, Accuser),
-    (clock, interval): (Clock, Duration),
-) -> (Order, Inbox) {
-    let ValidatorParts { keys, journal, signatures } = parts;
-    let (key, keys) = (keys.vote.clone(), Arc::new(keys));
-    let ledger = Arc::new(Candidates::new(chain.clone(), keys, clock, (known, accuser)));
-    Order::new(OrderParts {
-        chain: chain.rules().chain,
-        key,
-        ledger,
-        peers: chain.peers(),
-        workers: chain.workers(),
-        journal,
-        signatures,
-        interval,
-    })
+impl Seat {
+    /// The order of this node; from now on the messages of others go there.
+    fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
+        let Self { known, accuser, clock, interval, post } = self;
+        let ValidatorParts { keys, journal, signatures } = parts;
+        let (key, keys) = (keys.vote.clone(), Arc::new(keys));
+        let ledger = Candidates::new(chain.clone(), keys, clock.clone(), (known.clone(), accuser.clone()));
+        let (order, inbox) = Order::new(OrderParts {
+            chain: chain.rules().chain,
+            key,
+            ledger: Arc::new(ledger),
+            peers: chain.peers(),
+            workers: chain.workers(),
+            journal,
+            signatures,
+            interval: *interval,
+        });
+        post.open(inbox);
+        order
+    }
 }
 
 /// A validator of the genesis has the key that the genesis has. Others may join later.
@@ -335,11 +359,12 @@ fn check_keys(genesis: &Genesis, node: NodeId, parts: Option<&ValidatorParts>) -
     Ok(())
 }
 
-/// The other nodes that the genesis names: providers, and where to begin when those are long gone.
+/// The other nodes that the genesis names: members, and where to begin when those are long gone.
 fn known_nodes(genesis: &Genesis, local: &NodeId) -> Vec<NodeId> {
-    let mut known: Vec<NodeId> = genesis.providers.iter().map(|provider| provider.node).collect();
-    let first = genesis.bootstrap.iter().filter_map(|address| parse_address(address).ok());
-    for (node, _) in first {
+    let providers = genesis.providers.iter().map(|provider| provider.node);
+    let first = genesis.bootstrap.iter().filter_map(|address| parse_address(address).ok()).map(|(node, _)| node);
+    let mut known: Vec<NodeId> = Vec::new();
+    for node in genesis.validators.iter().map(|validator| validator.node).chain(providers).chain(first) {
         if !known.contains(&node) {
             known.push(node);
         }

@@ -49,6 +49,9 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("get bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "bafkreigh2"),
         ("get bafyr4iaha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4 --range 5-1", "5-1"),
         ("wallet send ost1nonsense 5", "ost1nonsense"),
+        ("governance vote 1 maybe", "maybe"),
+        ("governance propose admit-validator ostval1nonsense", "ostval1nonsense"),
+        ("governance propose upgrade 2", "--height"),
         ("devnet up", "--dir"),
         ("demo --nodes 2", "2"),
     ] {
@@ -61,7 +64,7 @@ fn what_makes_no_sense_is_a_usage_error() {
 #[test]
 fn a_missing_profile_is_named_with_the_way_out() {
     let client = binaries().client;
-    for line in ["ls", "wallet balance", "ledger head", "providers"] {
+    for line in ["ls", "wallet balance", "ledger head", "providers", "governance list"] {
         let outcome = run(&client, &format!("--profile no-such-profile {line}"));
         assert_ne!(outcome.code, Some(0), "{outcome}");
         assert_clear(&outcome, "no-such-profile");

@@ -17,6 +17,7 @@ mod examples;
 mod get_resumed;
 mod kill_loop;
 mod late_node;
+mod members;
 mod node_starts;
 mod too_many_killed;
 
@@ -59,7 +60,7 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 13] = [
+const SCENARIOS: [Scenario; 14] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -72,6 +73,7 @@ const SCENARIOS: [Scenario; 13] = [
     scenario("get_resumed", get_resumed::run),
     scenario("kill_loop", kill_loop::run),
     scenario("late_node", late_node::run),
+    scenario("members", members::run),
     Scenario { name: "big_file", run: big_file::run, only_long: true },
 ];
 

@@ -316,13 +316,21 @@ impl Cluster {
     /// # Errors
     /// When `devnet up` fails.
     pub fn start(scale: Scale) -> Result<Self> {
+        Self::start_as(scale, &[])
+    }
+
+    /// As [`Cluster::start`], with further flags of `devnet up`.
+    ///
+    /// # Errors
+    /// When `devnet up` fails.
+    pub fn start_as(scale: Scale, flags: &[&str]) -> Result<Self> {
         let binaries = Binaries::find()?;
         let home = binaries.directory()?;
         let (net, files) = (home.path().join("net"), home.path().join("files"));
         fs::create_dir(&files)?;
         let mut cluster = Self { binaries, files, profile: net.join("profile"), net, home };
         let (nodes, domains) = (scale.nodes.to_string(), scale.domains.to_string());
-        let up = cluster.devnet("up", &["--nodes", &nodes, "--domains", &domains])?;
+        let up = cluster.devnet("up", &[&["--nodes", &nodes, "--domains", &domains], flags].concat())?;
         cluster.profile = up.json::<NetworkInfo>()?.profile;
         Ok(cluster)
     }

@@ -19,6 +19,8 @@ use crate::{
 
 mod action;
 
+pub(super) use action::changed;
+
 #[derive(Debug, Serialize)]
 struct HeadObject {
     chain: String,
@@ -42,6 +44,7 @@ struct BlockObject {
     proposer: String,
     state: String,
     signatures: usize,
+    signers: Vec<String>,
     transactions: Vec<TxObject>,
 }
 
@@ -163,6 +166,7 @@ impl BlockObject {
             proposer: header.proposer.to_string(),
             state: hex(&header.state),
             signatures: decided.certificate.signatures.len(),
+            signers: decided.certificate.signatures.keys().map(ToString::to_string).collect(),
             transactions: decided.block.txs.iter().map(TxObject::new).collect(),
         }
     }

@@ -31,6 +31,7 @@ mod demo;
 mod devnet;
 mod doctor;
 mod get;
+mod governance;
 mod init;
 mod ledger;
 mod ls;
@@ -63,6 +64,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Anchor(args) => anchor::run(args, &home, out).await,
         Command::Certificate(args) => certificate::run(args, &home, out).await,
         Command::Ledger { command } => ledger::run(command, &home, out).await,
+        Command::Governance { command } => governance::run(command, &home, out).await,
         Command::Doctor => doctor::run(&home, out).await,
         Command::Completions { shell } => completions::run(shell, out),
         Command::Demo(args) => demo::run(args, out).await,

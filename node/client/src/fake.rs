@@ -175,7 +175,7 @@ impl World {
             params,
             accounts: vec![GenesisAccount { account: account().public(), balance: Amount(1_000_000_000_000) }],
             validators: vec![GenesisValidator {
-                owner: key(100).public(),
+                owner: account().public(),
                 key: keys.vote.public(),
                 node: key(0).public(),
                 addresses: vec!["/ip4/127.0.0.1/tcp/4000".to_owned()],

@@ -175,20 +175,33 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`] when the network can not be started.
     pub fn connect(&self) -> Result<Client, ProfileError> {
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
-        let config = SwarmConfig::client(self.genesis.id(), Keypair::from_seed(&seed));
-        let (swarm, _nobody_asks) = Swarm::start(config)?;
-        let threads = thread::available_parallelism().map_or(2, usize::from);
-        Ok(Client::new(ClientParts {
-            peers: Arc::new(swarm),
-            workers: Workers::pool(threads),
-            genesis: self.genesis.clone(),
-            trust: Some(Arc::new(TrustFile(self.directory.join(TRUST)))),
-            account: Some(self.account.clone()),
-            random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
-        }))
+        connect(&self.genesis, &self.account, Some(Arc::new(TrustFile(self.directory.join(TRUST)))))
     }
+}
+
+impl Client {
+    /// As [`Profile::connect`], for an account whose key is kept elsewhere; nothing that is learned is kept.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the network can not be started.
+    pub fn connect(genesis: &Genesis, account: &Keypair) -> Result<Self, ProfileError> {
+        connect(genesis, account, None)
+    }
+}
+
+fn connect(genesis: &Genesis, account: &Keypair, trust: Option<Arc<dyn TrustStore>>) -> Result<Client, ProfileError> {
+    let mut seed = Zeroizing::new([0; 32]);
+    getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
+    let (swarm, _nobody_asks) = Swarm::start(SwarmConfig::client(genesis.id(), Keypair::from_seed(&seed)))?;
+    let threads = thread::available_parallelism().map_or(2, usize::from);
+    Ok(Client::new(ClientParts {
+        peers: Arc::new(swarm),
+        workers: Workers::pool(threads),
+        genesis: genesis.clone(),
+        trust,
+        account: Some(account.clone()),
+        random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
+    }))
 }
 
 /// What the profile's clients came to believe of the chain.

@@ -8,6 +8,10 @@ use std::{
 use ostrakon_net::sim::SimConfig;
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId},
+    ledger::{
+        state::{Change, ProposalOutcome},
+        tx::{Action, Ballot, Propose},
+    },
     link::Link,
     params::Code,
     seal::ObjectKey,
@@ -329,4 +333,26 @@ async fn every_lie_about_the_ledger_is_found_out() {
         }
         assert!(caught, "{lie:?} is never found out");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn proposals_are_listed_with_what_became_of_them() {
+    let world = World::new(3);
+    let client = world.client();
+    let none = client.chain().proposals().await.expect("proven");
+    assert_eq!((none.0.proposals, none.1), (0, Vec::new()));
+    for share in [25, 30, 35] {
+        let mut params = world.genesis.params.clone();
+        params.governance.max_power_share = share;
+        let change = Change::Params(Box::new(params));
+        client.perform(Action::Propose(Propose { change }), &Events::none()).await.expect("proposed");
+    }
+    let vote = Action::Vote(Ballot { proposal: 1, yes: true });
+    client.perform(vote, &Events::none()).await.expect("voted");
+    let (charter, proposals) = client.chain().proposals().await.expect("proven");
+    let is_open = |number: usize| proposals[number].outcome == ProposalOutcome::Open;
+    assert_eq!(proposals.iter().map(|proposal| proposal.number).collect::<Vec<_>>(), [0, 1, 2]);
+    assert_eq!((charter.proposals, is_open(0), is_open(1), is_open(2)), (3, true, false, true));
+    client.chain().head().await.expect("proven");
+    assert_eq!(client.chain().rules().params.governance.max_power_share, 30);
 }

@@ -1,4 +1,4 @@
-//! The account's money: what there is, and paying others.
+//! The account: its money, paying others, and whatever else it says to the ledger.
 
 use ostrakon_proto::{
     id::{AccountId, Amount},
@@ -25,8 +25,15 @@ impl Client {
     /// # Errors
     /// [`ChainError`]; only [`ChainError::NotIncluded`] leaves open whether it will happen.
     pub async fn transfer(&self, to: AccountId, amount: Amount, events: &Events) -> Result<Included, ChainError> {
-        let pay = Action::Transfer(Transfer { to, amount });
-        let included = self.chain.send(self.key()?, vec![pay], Overtaken::Report, events).await?;
+        self.perform(Action::Transfer(Transfer { to, amount }), events).await
+    }
+
+    /// Says this to the ledger, once: when another transaction of this account comes first, it is not repeated.
+    ///
+    /// # Errors
+    /// As [`Client::transfer`].
+    pub async fn perform(&self, action: Action, events: &Events) -> Result<Included, ChainError> {
+        let included = self.chain.send(self.key()?, vec![action], Overtaken::Report, events).await?;
         Ok(included.into_iter().next().expect("one transaction was sent"))
     }
 

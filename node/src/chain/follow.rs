@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AcceptError, Chain,
     ask::{self, AskError},
+    order::Post,
     store::LedgerError,
 };
 
@@ -124,14 +125,14 @@ pub struct Follow {
     chain: Chain,
     /// Nodes of the genesis: all that is known before the first block.
     known: Vec<NodeId>,
-    /// Whether an order runs beside it, which gets the blocks itself while this node is a validator.
-    votes: bool,
+    /// Has an inbox when an order runs beside it, which gets the blocks itself while this node is a validator.
+    post: Post,
 }
 
 impl Follow {
     /// Follows `chain`, from its validators or else from `known` and the ledger's providers.
-    pub fn new(chain: Chain, known: Vec<NodeId>, votes: bool) -> Self {
-        Self { chain, known, votes }
+    pub fn new(chain: Chain, known: Vec<NodeId>, post: Post) -> Self {
+        Self { chain, known, post }
     }
 
     /// Follows until `stop`.
@@ -141,7 +142,7 @@ impl Follow {
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let mut sources = self.sources().await;
         while !stop.is_cancelled() {
-            if self.chain.validators().contains(&self.chain.shared.peers.local()) && self.votes {
+            if self.post.inbox().is_some() && self.chain.validators().contains(&self.chain.shared.peers.local()) {
                 // The order gets the blocks, as long as this node has a vote.
                 let height = self.chain.head().height.next();
                 stop.run_until_cancelled(self.chain.wait(height)).await;

@@ -53,15 +53,10 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
     let node: NodeId = Keypair::from_seed(&key(&dir.join(NODE_KEY_FILE), args.seed.as_deref())?).public();
-    let validator_path = dir.join(VALIDATOR_KEY_FILE);
-    let is_new = !validator_path.exists();
-    let validator = match args.validator || !is_new {
-        true => Some(ValidatorKeys::from_seed(&key(&validator_path, None)?)),
+    let validator = match args.validator || dir.join(VALIDATOR_KEY_FILE).exists() {
+        true => Some(validator_keys(dir)?),
         false => None,
     };
-    if validator.is_some() && is_new {
-        sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
-    }
     write_config(dir, args)?;
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
@@ -72,6 +67,16 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
         identity["beacon_key"] = json!(keys.beacon.public());
     }
     say(&format!("{identity:#}\n"))
+}
+
+/// What the node of `dir` votes with, made if there is nothing. That it has signed nothing yet is noted first: a
+/// running node may look for the key.
+pub(super) fn validator_keys(dir: &Path) -> anyhow::Result<ValidatorKeys> {
+    let path = dir.join(VALIDATOR_KEY_FILE);
+    if !path.exists() {
+        sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
+    }
+    Ok(ValidatorKeys::from_seed(&key(&path, None)?))
 }
 
 /// The seed in `path`, made if there is none.

@@ -1,4 +1,5 @@
-//! The daemon's commands: [`init`] makes a data directory, [`run`] runs its node, [`status`] tells how it is.
+//! The daemon's commands: [`init`] makes a data directory, [`run`] runs its node, [`status`] tells how it is,
+//! [`member`] takes it in and out of the network.
 //!
 //! Flags win over environment, environment over file. Words for people go to standard error, answers to standard out.
 
@@ -12,6 +13,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use ostrakon_node::config::{Config, Overrides, read_genesis};
 
 mod init;
+mod member;
 mod run;
 mod status;
 
@@ -36,6 +38,16 @@ enum Command {
         /// One JSON object instead of lines.
         #[arg(long)]
         json: bool,
+    },
+    /// Has the running node vote on blocks, or vote no more.
+    Validator {
+        #[command(subcommand)]
+        command: member::ValidatorCommand,
+    },
+    /// Ends what the node keeps for others.
+    Provider {
+        #[command(subcommand)]
+        command: member::ProviderCommand,
     },
     /// Shows or checks the configuration, as `run` would use it.
     Config {
@@ -104,6 +116,8 @@ impl Args {
             Command::Init(args) => init::init(&args),
             Command::Run(args) => run::run(&args.place.dir, &args.config()?),
             Command::Status { place, json } => status::print(&place.dir, json),
+            Command::Validator { command } => member::validator(command),
+            Command::Provider { command } => member::provider(command),
             Command::Config { command: ConfigCommand::Show(args) } => say(&args.config()?.to_toml()),
             Command::Config { command: ConfigCommand::Check(args) } => check(&args),
         }

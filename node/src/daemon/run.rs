@@ -4,6 +4,7 @@ use std::{
     fs::{File, TryLockError},
     io::{self, IsTerminal},
     path::Path,
+    pin::pin,
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -28,7 +29,7 @@ use ostrakon_node::{
 };
 use ostrakon_proto::{
     erasure,
-    id::NodeId,
+    id::{NodeId, VoteKey},
     ledger::{Genesis, vote::ValidatorKeys},
     sign::Keypair,
 };
@@ -43,6 +44,8 @@ use super::status::{self, Reporter};
 
 /// How often it is looked whether a ledger is in use.
 const RELEASE: Duration = Duration::from_millis(10);
+/// How often a node that has no key to vote with looks for one.
+const KEY_EVERY: Duration = Duration::from_millis(500);
 /// How often the node says how it is.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -144,6 +147,26 @@ fn validator(dir: &Path, seed: &[u8; 32]) -> anyhow::Result<ValidatorParts> {
     Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures) })
 }
 
+/// What a node votes with that had no key when it started, as soon as it has one.
+async fn new_validator(dir: &Path) -> ValidatorParts {
+    let (path, mut ticks) = (dir.join(VALIDATOR_KEY_FILE), interval(KEY_EVERY));
+    loop {
+        ticks.tick().await;
+        if !path.exists() {
+            continue;
+        }
+        match read_seed(&path).map_err(anyhow::Error::from).and_then(|seed| validator(dir, &seed)) {
+            Ok(parts) => {
+                let key: VoteKey = parts.keys.vote.public();
+                tracing::info!(%key, "has a key to vote with");
+                return parts;
+            }
+            // It may be written this moment.
+            Err(error) => tracing::warn!("the validator key can not be used: {error:#}"),
+        }
+    }
+}
+
 fn system_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
@@ -172,16 +195,28 @@ impl Signals {
 async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals: &mut Signals) -> anyhow::Result<()> {
     let (columns, workers) = (Arc::clone(&parts.columns), parts.workers.clone());
     let identity = status::identity(&parts);
+    let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     let reporter = Reporter::new(dir, identity, node.chain().clone(), swarm.clone());
-    let outcome = tokio::select! {
-        biased;
-        name = signals.any() => {
-            tracing::info!(signal = name, "stopping");
-            Ok(())
+    key.into_iter().for_each(|key| reporter.votes_with(key));
+    let mut reporting = pin!(report(&reporter, &columns, &workers));
+    let mut looking = pin!(new_validator(dir));
+    let mut looks = key.is_none();
+    let outcome = loop {
+        tokio::select! {
+            biased;
+            name = signals.any() => {
+                tracing::info!(signal = name, "stopping");
+                break Ok(());
+            }
+            error = node.failed() => break Err(error),
+            parts = &mut looking, if looks => {
+                looks = false;
+                reporter.votes_with(parts.keys.vote.public());
+                node.vote(parts);
+            }
+            () = &mut reporting => break Ok(()),
         }
-        error = node.failed() => Err(error),
-        () = report(&reporter, &columns, &workers) => Ok(()),
     };
     node.shutdown().await;
     swarm.shutdown().await;

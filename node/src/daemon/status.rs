@@ -5,12 +5,13 @@ use std::{
     fs::{self, File},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use anyhow::Context;
 use ostrakon_net::{peer_id_text, swarm::SwarmHandle};
 use ostrakon_node::{chain::Chain, node::NodeParts, store::Usage};
-use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId};
+use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
 use serde::{Deserialize, Serialize};
 
 use super::say;
@@ -28,6 +29,9 @@ pub(super) struct Status {
     listening: Vec<String>,
     /// Nodes it is connected to.
     peers: usize,
+    /// What it votes with, while the ledger lets it.
+    #[serde(default)]
+    vote_key: Option<VoteKey>,
     #[serde(flatten)]
     ledger: Ledger,
     #[serde(flatten)]
@@ -40,7 +44,6 @@ pub(super) struct Identity {
     node: NodeId,
     peer: String,
     chain: ChainId,
-    validator: bool,
 }
 
 /// How far it has followed the ledger.
@@ -52,6 +55,8 @@ struct Ledger {
     epoch: Epoch,
     block_time_ms: u64,
     synced: bool,
+    /// Whether it decides the next block, with others or alone.
+    validator: bool,
 }
 
 /// What it keeps.
@@ -68,8 +73,7 @@ struct Kept {
 /// Who the node made of `parts` is.
 pub(super) fn identity(parts: &NodeParts) -> Identity {
     let node = parts.keypair.public();
-    let validator = parts.genesis.validators.iter().any(|validator| validator.node == node);
-    Identity { node, peer: peer_id_text(&node), chain: parts.genesis.id(), validator }
+    Identity { node, peer: peer_id_text(&node), chain: parts.genesis.id() }
 }
 
 /// Gathers the status of a running node.
@@ -79,11 +83,17 @@ pub(super) struct Reporter {
     identity: Identity,
     chain: Chain,
     swarm: SwarmHandle,
+    vote_key: OnceLock<VoteKey>,
 }
 
 impl Reporter {
     pub(super) fn new(dir: &Path, identity: Identity, chain: Chain, swarm: SwarmHandle) -> Self {
-        Self { path: status_path(dir), identity, chain, swarm }
+        Self { path: status_path(dir), identity, chain, swarm, vote_key: OnceLock::new() }
+    }
+
+    /// The node votes with this key.
+    pub(super) fn votes_with(&self, key: VoteKey) {
+        self.vote_key.get_or_init(|| key);
     }
 
     pub(super) fn path(&self) -> PathBuf {
@@ -92,6 +102,7 @@ impl Reporter {
 
     pub(super) fn status(&self, updated_ms: u64) -> Status {
         let head = self.chain.head();
+        let validator = self.chain.validators().contains(&self.identity.node);
         let (height, block, epoch, block_time_ms) = (head.height, head.block, head.epoch, head.time_ms);
         Status {
             pid: std::process::id(),
@@ -99,13 +110,24 @@ impl Reporter {
             identity: self.identity.clone(),
             listening: self.swarm.listening(),
             peers: self.swarm.connected().len(),
-            ledger: Ledger { height, block, epoch, block_time_ms, synced: self.chain.is_synced() },
+            vote_key: self.vote_key.get().copied(),
+            ledger: Ledger { height, block, epoch, block_time_ms, synced: self.chain.is_synced(), validator },
             kept: Kept::default(),
         }
     }
 }
 
 impl Status {
+    /// Whether it votes with this key, while the ledger lets it.
+    pub(super) fn votes_with(&self, key: &VoteKey) -> bool {
+        self.vote_key.as_ref() == Some(key)
+    }
+
+    /// Where others reach it, for a client on this machine.
+    pub(super) fn dial(&self) -> Vec<String> {
+        self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.peer)).collect()
+    }
+
     pub(super) fn with_usage(self, usage: Usage) -> Self {
         let Usage { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes, .. } = usage;
         Self { kept: Kept { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes }, ..self }
@@ -130,14 +152,24 @@ pub(super) fn write(path: &Path, status: Status) -> io::Result<()> {
 
 /// Prints how the node of `dir` is.
 pub(super) fn print(dir: &Path, json: bool) -> anyhow::Result<()> {
+    let status = read(dir)?;
+    let running = is_locked(&lock_path(dir))?;
+    say(&if json { as_json(&status, running)? } else { as_lines(&status, running) })
+}
+
+/// How the running node of `dir` is; `None` when there is none.
+pub(super) fn of_running(dir: &Path) -> anyhow::Result<Option<Status>> {
+    let path = lock_path(dir);
+    if path.exists() && is_locked(&path)? { read(dir).map(Some) } else { Ok(None) }
+}
+
+fn read(dir: &Path) -> anyhow::Result<Status> {
     let path = status_path(dir);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => anyhow::anyhow!("no node has run in {} yet", dir.display()),
         _ => anyhow::Error::from(error).context(path.display().to_string()),
     })?;
-    let status: Status = serde_json::from_str(&text).with_context(|| path.display().to_string())?;
-    let running = is_locked(&lock_path(dir))?;
-    say(&if json { as_json(&status, running)? } else { as_lines(&status, running) })
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
 /// Whether a process holds the file.
@@ -159,7 +191,7 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 fn as_lines(status: &Status, running: bool) -> String {
     let Status { pid, identity, listening, peers, ledger, kept, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
-    let role = if identity.validator { "validator" } else { "follower" };
+    let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
     [
         format!("node      {} ({state})", identity.node),

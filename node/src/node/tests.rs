@@ -1,29 +1,33 @@
 //! Whole nodes on the simulated network: they agree, they catch up, they lose their disks, they give columns up.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
         PROTOCOL, TxError,
         state::{Change, Membership, ProviderStatus, Upgrade},
-        tx::{Action, Ballot, Commit, Extend, Propose, Release, SlotClaim, Transfer},
+        tx::{Action, Ballot, Commit, Extend, Leave, Propose, Release, SlotClaim, Transfer},
     },
     placement::Draw,
     sign::Keypair,
     wire::{Code, chain},
 };
 
-use super::{Node, NodeError, Settings};
+use super::{Node, NodeError, Settings, ValidatorParts};
 use crate::{
     chain::{
-        order::OrderError,
+        order::{
+            OrderError,
+            sign_state::{self, SignFile},
+        },
         store::{LedgerError, LedgerStore},
         submit::SubmitError,
     },
     register::Offer,
+    seat::Candidacy,
     store::{Columns, PlaceState},
-    world::{CODE, Disk, TestObject, World, domain, genesis, node_id, until},
+    world::{CODE, Disk, TestObject, World, domain, genesis, node_id, node_key, until, validator_keys},
 };
 
 fn transfer(amount: u64) -> Action {
@@ -307,4 +311,52 @@ async fn a_node_stops_before_rules_that_it_does_not_know() {
     };
     assert!(known, "{stopped:?}");
     assert_eq!(nodes[0].0.chain().head().height, Height(24));
+}
+
+/// Whether validator `number` signed one of the blocks after `height`.
+fn signed_since(disk: &Disk, number: usize, height: Height) -> bool {
+    let (key, tip) = (validator_keys(number).vote.public(), disk.ledger.view().tip().height);
+    let signed = |height| {
+        let decided = disk.ledger.block(Height(height)).expect("readable").expect("decided");
+        decided.certificate.signatures.contains_key(&key)
+    };
+    (height.0 + 1..=tip.0).any(signed)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_running_node_votes_as_soon_as_it_has_joined_and_follows_when_it_has_left() {
+    let mut world = World::voting(4, 3);
+    world.genesis.accounts[0].balance = Amount(5_000_000_000);
+    let mut nodes = world.start_all().await;
+    let (keys, client) = (validator_keys(3), world.client(250));
+    let memory = tempfile::NamedTempFile::new().expect("a file");
+    sign_state::begin(memory.path()).expect("written");
+    let (journal, signatures) = (nodes[3].1.journal.clone(), SignFile::open(memory.path()).expect("opened"));
+    nodes[3].0.vote(ValidatorParts { keys: validator_keys(3), journal, signatures: Arc::new(signatures) });
+    let waiting = nodes[3].0.chain().head().height;
+    nodes[3].0.chain().wait(Height(waiting.0 + 5)).await;
+    assert!(!signed_since(&nodes[3].1, 3, Height(0)), "who has not joined does not vote");
+
+    let bond = world.genesis.params.bonds.validator;
+    let addresses = vec!["/memory/4".to_owned()];
+    let candidacy = Candidacy { owner: world.payer(), addresses, domain: domain(3), bond };
+    let join = candidacy.join(&node_key(3), &keys, &world.genesis.id());
+    client.submit(1, &world.tx(0, Height(1000), join)).await.expect("taken");
+    until("it votes", async || nodes[0].0.chain().validators().contains(&node_id(3))).await;
+
+    // Of four with equal power three must sign: without another, it is one of them each time.
+    let joined = nodes[0].0.chain().head().height;
+    let (away, disk) = nodes.remove(2);
+    away.shutdown().await;
+    world.net.crash(node_id(2));
+    until("three decide", async || nodes[1].0.chain().head().height > Height(joined.0 + 10)).await;
+    assert!(signed_since(&nodes[1].1, 3, joined));
+
+    let leave = Action::Leave(Leave { key: keys.vote.public() });
+    client.submit(1, &world.tx(1, Height(1000), leave)).await.expect("taken");
+    until("it has left", async || !nodes[0].0.chain().validators().contains(&node_id(3))).await;
+    let left = nodes[0].0.chain().head().height;
+    let _back = world.start(2, &disk).await;
+    until("it follows", async || nodes[2].0.chain().head().height > Height(left.0 + 10)).await;
+    assert!(!signed_since(&nodes[2].1, 3, left));
 }

@@ -26,7 +26,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chain::{Chain, order::Inbox},
+    chain::{Chain, order::Post},
     retention::Gate,
     store::{Columns, StoreError},
 };
@@ -67,8 +67,8 @@ pub struct ServeParts {
     pub gate: Gate,
     /// Shared with retention.
     pub credit: Arc<Credit>,
-    /// Where validators' messages go, if this node has a vote.
-    pub order: Option<Inbox>,
+    /// Where validators' messages go, once this node may have a vote.
+    pub post: Post,
 }
 
 /// Answers requests.
@@ -107,7 +107,7 @@ impl Serve {
                 _ = sweep.tick() => serve.sweep().await,
                 next = next(&mut inbound, &turns) => {
                     let Some((request, turn)) = next else { break };
-                    if let (Protocol::Consensus, Some(order)) = (request.protocol, &serve.parts.order) {
+                    if let (Protocol::Consensus, Some(order)) = (request.protocol, serve.parts.post.inbox()) {
                         order.put(request);
                         continue;
                     }

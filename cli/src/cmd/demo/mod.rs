@@ -88,8 +88,12 @@ struct Seconds {
 /// # Errors
 /// When the file can not survive what is asked for, when any step fails, and when the bytes are not the same.
 pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
-    let shape =
-        Shape { nodes: args.nodes, domains: args.domains.min(args.nodes), validators: args.validators.min(args.nodes) };
+    let shape = Shape {
+        nodes: args.nodes,
+        domains: args.domains.min(args.nodes),
+        validators: args.validators.min(args.nodes),
+        permissioned: false,
+    };
     let code = plan::params().class(Class::Standard, usize::from(shape.nodes)).map(|(code, _)| code);
     if let Some(objection) = choose::objection(code, shape.nodes, args.kill) {
         return Err(usage(objection));

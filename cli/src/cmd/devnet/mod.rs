@@ -39,8 +39,12 @@ pub(crate) async fn run(command: Command, out: &Output) -> anyhow::Result<()> {
 }
 
 async fn bring_up(args: DevnetUp, out: &Output) -> anyhow::Result<()> {
-    let shape =
-        Shape { nodes: args.nodes, domains: args.domains.min(args.nodes), validators: args.validators.min(args.nodes) };
+    let shape = Shape {
+        nodes: args.nodes,
+        domains: args.domains.min(args.nodes),
+        validators: args.validators.min(args.nodes),
+        permissioned: args.permissioned,
+    };
     out.words(&format!("starting {} nodes in {} domains in {}", shape.nodes, shape.domains, args.dir.dir.display()));
     let Up { devnet, height, .. } = cmd::interruptible(up::up(&args.dir.dir, shape, out)).await?;
     let status = status(&devnet, Some(height.0));
@@ -181,7 +185,11 @@ mod tests {
 
     #[test]
     fn status_has_the_fields_that_scripts_rely_on() {
-        let plan = plan::Plan::new(Shape { nodes: 2, domains: 2, validators: 1 }, &[20_001, 20_002], || [7; 32]);
+        let plan = plan::Plan::new(
+            Shape { nodes: 2, domains: 2, validators: 1, permissioned: false },
+            &[20_001, 20_002],
+            || [7; 32],
+        );
         let nodes = plan.nodes.into_iter().map(|node| node.entry).collect();
         let devnet = Devnet { dir: "/nowhere/net".into(), nodes };
         let object = serde_json::to_value(status(&devnet, Some(5))).expect("serialises");

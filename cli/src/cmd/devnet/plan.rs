@@ -40,6 +40,8 @@ pub(crate) struct Shape {
     pub(crate) domains: u16,
     /// How many of them validate.
     pub(crate) validators: u16,
+    /// Whether the profile's account decides who takes part, instead of all who bond.
+    pub(crate) permissioned: bool,
 }
 
 /// One node that is to be.
@@ -91,6 +93,8 @@ impl NodeEntry {
 pub(crate) struct Plan {
     /// Key of the profile's account.
     pub(crate) account: Keypair,
+    /// Who may take part, and who decides.
+    pub(crate) membership: Membership,
     /// The nodes; the first ones validate.
     pub(crate) nodes: Vec<PlannedNode>,
 }
@@ -111,7 +115,12 @@ impl Plan {
             PlannedNode { key, validator, entry }
         };
         let nodes = (0..shape.nodes).zip(ports).map(node).collect();
-        Self { account: Keypair::from_seed(&random()), nodes }
+        let account = Keypair::from_seed(&random());
+        let membership = match shape.permissioned {
+            true => Membership::Single { operator: account.public() },
+            false => Membership::Permissionless,
+        };
+        Self { account, membership, nodes }
     }
 
     /// The profile's account, and one of each node: what a node has to say to the ledger costs a fee.
@@ -129,7 +138,7 @@ impl Plan {
         Genesis {
             name: name.to_owned(),
             time_ms,
-            membership: Membership::Permissionless,
+            membership: self.membership.clone(),
             params: params(),
             accounts: self.accounts(),
             validators: self.nodes.iter().filter_map(validator).collect(),
@@ -219,7 +228,7 @@ mod tests {
     fn plan(nodes: u16, domains: u16) -> Plan {
         let ports: Vec<u16> = (0..nodes).map(|index| 20_000 + index).collect();
         let mut count = 0u8;
-        Plan::new(Shape { nodes, domains, validators: 1 }, &ports, || {
+        Plan::new(Shape { nodes, domains, validators: 1, permissioned: false }, &ports, || {
             count += 1;
             [count; 32]
         })
@@ -246,6 +255,14 @@ mod tests {
             let read: Genesis = toml::from_str(&text).expect("parses");
             assert_eq!(read.id(), genesis.id(), "{nodes} nodes, {domains} domains");
         }
+    }
+
+    #[test]
+    fn where_taking_part_is_by_permission_the_profile_s_account_decides() {
+        let shape = Shape { nodes: 2, domains: 2, validators: 1, permissioned: true };
+        let plan = Plan::new(shape, &[20_000, 20_001], || [7; 32]);
+        let genesis = plan.genesis("devnet", 1);
+        assert_eq!(genesis.membership, Membership::Single { operator: plan.account.public() });
     }
 
     #[test]

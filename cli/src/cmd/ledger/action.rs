@@ -41,7 +41,8 @@ fn committed(commit: &Commit) -> String {
     format!("extent {extent} of {object} as {code} until epoch {end}")
 }
 
-fn changed(change: &Change) -> String {
+/// What a proposal would change.
+pub(in crate::cmd) fn changed(change: &Change) -> String {
     match change {
         Change::Params(_) => "other parameters".to_owned(),
         Change::AdmitProvider(node) => format!("let in provider {}", peer_id_text(node)),

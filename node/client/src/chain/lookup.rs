@@ -8,7 +8,8 @@ use ostrakon_proto::{
     ledger::{
         Rules,
         state::{
-            Account, Candidate, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, Record, Validator,
+            Account, Candidate, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Proposal, Provider,
+            Record, Validator,
         },
         tx::Decided,
     },
@@ -16,7 +17,7 @@ use ostrakon_proto::{
     limits,
     wire::{Frame, chain::Request},
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     Chain, ChainError, Silence,
@@ -31,8 +32,13 @@ const PROVIDER_FRESH: Duration = Duration::from_secs(60);
 const PAGES_MAX: usize = 4096;
 /// Nodes that are asked for their tips at once.
 const HEADS_AT_ONCE: usize = 32;
+/// How long it may take until new validators are proven to be those, and the pause between two looks.
+const HANDOVER_WAIT: Duration = Duration::from_secs(10);
+const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
 /// Rosters kept: the current one and those of adds that began before.
 const ROSTERS_MAX: usize = 4;
+/// Proposals in a row that are gone, and none is looked for below them.
+const PROPOSALS_GAP: u64 = 128;
 
 /// The ledger as it is after its newest block.
 #[derive(Clone, Debug)]
@@ -146,13 +152,45 @@ impl Chain {
     /// # Errors
     /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn validators(&self) -> Result<Vec<Validator>, ChainError> {
-        // The newest block may have named others, whom the next answer brings.
-        self.catch_up().await;
-        let trust = self.trust();
-        let set = trust.set().ok_or(ChainError::Unknown { what: "validators' handover" })?;
-        let keys: Vec<Key> = set.iter().map(|(key, _)| Key::Validator(key)).collect();
+        let deadline = Instant::now() + HANDOVER_WAIT;
+        // The newest block may have named others, whom only the block after it proves.
+        let keys: Vec<Key> = loop {
+            self.catch_up().await;
+            if let Some(set) = self.trust().set() {
+                break set.iter().map(|(key, _)| Key::Validator(key)).collect();
+            }
+            if Instant::now() > deadline {
+                return Err(ChainError::Unknown { what: "validators' handover" });
+            }
+            sleep(HANDOVER_PAUSE).await;
+        };
         let found = self.many(&keys).await?;
         Ok(found.into_iter().filter_map(|record| validator(record?)).collect())
+    }
+
+    /// Who decides on changes, and the proposals that are kept, in the order of their numbers. One that is older
+    /// than 128 in a row that are gone is not found.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node gives an answer that can be believed.
+    pub async fn proposals(&self) -> Result<(Charter, Vec<Proposal>), ChainError> {
+        let (_, found) = self.records(&[Key::Charter]).await?;
+        let [Some(Record::Charter(charter))] = found.as_slice() else {
+            return Err(ChainError::Unknown { what: "charter" });
+        };
+        let (mut all, mut end) = (Vec::new(), charter.proposals);
+        while end > 0 {
+            let first = end.saturating_sub(PROPOSALS_GAP);
+            let keys: Vec<Key> = (first..end).map(Key::Proposal).collect();
+            let kept: Vec<Proposal> =
+                self.many(&keys).await?.into_iter().filter_map(|record| proposal(record?)).collect();
+            if kept.is_empty() {
+                break;
+            }
+            all.splice(0..0, kept);
+            end = first;
+        }
+        Ok((charter.clone(), all))
     }
 
     /// All providers there are, in the order of node ids.
@@ -340,6 +378,10 @@ fn account_of(found: &[Option<Record>]) -> Account {
 
 fn provider(record: Record) -> Option<Provider> {
     if let Record::Provider(provider) = record { Some(provider) } else { None }
+}
+
+fn proposal(record: Record) -> Option<Proposal> {
+    if let Record::Proposal(proposal) = record { Some(proposal) } else { None }
 }
 
 fn validator(record: Record) -> Option<Validator> {

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    chain::{ChainParts, memory::MemoryLedger},
+    chain::{ChainParts, memory::MemoryLedger, order::Post},
     retention::Gate,
     serve::{Serve, ServeParts, credit::Credit},
     store::Memory,
@@ -79,7 +79,7 @@ impl Net {
                 workers,
                 gate: Gate::default(),
                 credit: Arc::new(Credit::default()),
-                order: None,
+                post: Post::default(),
             };
             tasks.spawn(Serve::new(serving).run(inbound, CancellationToken::new()));
             let of = chain.clone();

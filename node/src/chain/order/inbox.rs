@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
 };
 
 use ostrakon_net::Inbound;
@@ -43,6 +43,10 @@ pub struct Inbox {
     door: Arc<Mutex<Door>>,
 }
 
+/// Where a node's inbox is found as soon as it has one: it may come to vote while it runs. Clones are the same.
+#[derive(Clone, Debug, Default)]
+pub struct Post(Arc<OnceLock<Inbox>>);
+
 /// Where they come out.
 #[derive(Debug)]
 pub(super) struct Arrivals {
@@ -58,6 +62,18 @@ pub(super) fn inbox() -> (Inbox, Arrivals) {
 
 fn lock(door: &Mutex<Door>) -> MutexGuard<'_, Door> {
     door.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Post {
+    /// The inbox, if an order runs.
+    pub fn inbox(&self) -> Option<&Inbox> {
+        self.0.get()
+    }
+
+    /// Requests go to `inbox` from now on. The first stays.
+    pub fn open(&self, inbox: Inbox) {
+        self.0.get_or_init(|| inbox);
+    }
 }
 
 impl Inbox {

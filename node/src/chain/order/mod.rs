@@ -53,7 +53,7 @@ mod standing;
 mod timers;
 pub mod wal;
 
-pub use inbox::Inbox;
+pub use inbox::{Inbox, Post};
 pub use ledger::{Candidate, Committee, Evidence, Ledger, Verdict};
 
 use behind::Behind;

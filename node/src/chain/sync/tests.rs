@@ -173,7 +173,7 @@ async fn a_snapshot_that_is_not_far_ahead_is_left_alone_until_blocks_are_pruned(
     assert!(waited.is_err(), "ten blocks ahead is not more than ten");
     // The follower asks for block 1, which is not kept.
     let stop = CancellationToken::new();
-    let follow = crate::chain::follow::Follow::new(chain.clone(), Vec::new(), false);
+    let follow = crate::chain::follow::Follow::new(chain.clone(), Vec::new(), crate::chain::order::Post::default());
     let following = tokio::spawn(follow.run(stop.clone()));
     assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
     stop.cancel();
@@ -293,7 +293,7 @@ async fn a_chain_that_has_another_block_than_the_checkpoint_stops_the_node() {
     let block = |height| ledger.block(Height(height)).expect("read").expect("kept").block.header.id();
     let (chain, _sync) = newcomer(&world, dir.path(), 1).await;
     chain.hold_to(Checkpoint { height: Height(6), block: block(5) }).await.expect("nothing is known yet");
-    let follow = crate::chain::follow::Follow::new(chain.clone(), Vec::new(), false);
+    let follow = crate::chain::follow::Follow::new(chain.clone(), Vec::new(), crate::chain::order::Post::default());
     let refused = LedgerError::Checkpoint { height: Height(6), expected: block(5), got: block(6) };
     assert!(refused.to_string().contains("another chain"));
     assert_eq!(follow.run(CancellationToken::new()).await, Err(refused.clone()));

@@ -1,0 +1,362 @@
+//! `ostrakon governance`: who decides on changes of the network, what is proposed, and votes on it. What is shown is
+//! proven; what is said, the profile's account signs.
+
+use std::{fs, path::Path, time::Duration};
+
+use anyhow::Context;
+use ostrakon::{Chain, Client, ErrorKind, Included};
+use ostrakon_proto::{
+    id::{AccountId, Amount, Height},
+    ledger::{
+        state::{Change, Charter, Membership, Proposal, ProposalOutcome, Upgrade},
+        tx::{Action, Ballot, Propose},
+    },
+    params::Params,
+};
+use serde::Serialize;
+use tokio::time::{Instant, sleep};
+
+use super::{Home, ledger::changed};
+use crate::{
+    args::{Governance, Proposed, Vote},
+    exit::{failure, usage},
+    output::{Output, Paint, Table},
+    progress::Progress,
+};
+
+/// How long a node may take to show what is in a block already.
+const SHOWN_IN: Duration = Duration::from_secs(20);
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Serialize)]
+struct Listing {
+    #[serde(flatten)]
+    membership: Membership,
+    protocol: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upgrade: Option<UpgradeObject>,
+    proposals: Vec<ProposalObject>,
+}
+
+#[derive(Debug, Serialize)]
+struct UpgradeObject {
+    protocol: u32,
+    height: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ProposalObject {
+    number: u64,
+    kind: &'static str,
+    change: String,
+    proposer: String,
+    deposit: String,
+    until_epoch: u64,
+    yes: usize,
+    no: usize,
+    state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    passed_at: Option<u64>,
+}
+
+/// A proposal, and the transaction that said something of it.
+#[derive(Debug, Serialize)]
+struct Said {
+    tx: String,
+    height: u64,
+    #[serde(flatten)]
+    proposal: ProposalObject,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When no node answers with a proof, when there is no such proposal, and when the ledger refuses what is said.
+pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let client = home.connect()?;
+    match command {
+        Governance::List => {
+            let (charter, proposals) = client.chain().proposals().await?;
+            let listing = Listing::new(charter, &proposals);
+            out.answer(&listing, |paint| listing.text(paint))?;
+            Ok(())
+        }
+        Governance::Propose { change } => propose(&client, change, out).await,
+        Governance::Vote { number, vote } => cast(&client, number, vote == Vote::Yes, out).await,
+    }
+}
+
+async fn propose(client: &Client, proposed: Proposed, out: &Output) -> anyhow::Result<()> {
+    let chain = client.chain();
+    chain.head().await?;
+    let rules = chain.rules();
+    let change = change(proposed, &rules.params)?;
+    check_deposit(client.balance().await?, rules.params.bonds.proposal)?;
+    let included = perform(client, Action::Propose(Propose { change: change.clone() }), out).await?;
+    let proposer = client.account().context("who signed has an account")?;
+    let proposal = shown(chain, |proposal| proposal.proposer == proposer && proposal.change == change).await?;
+    let said = Said::new(included, &proposal);
+    out.answer(&said, |_| {
+        let Proposal { number, until, .. } = proposal;
+        format!(
+            "proposal {number} is open until epoch {until}: {}\nvote on it by `ostrakon governance vote {number} yes`",
+            said.proposal.change
+        )
+    })?;
+    Ok(())
+}
+
+async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::Result<()> {
+    let chain = client.chain();
+    let known = chain.proposals().await?.1.iter().any(|proposal| proposal.number == number);
+    if !known {
+        let words = format!("there is no proposal {number}: see `ostrakon governance list`");
+        return Err(failure(ErrorKind::NotFound, words));
+    }
+    let included = perform(client, Action::Vote(Ballot { proposal: number, yes }), out).await?;
+    let voter = client.account().context("who signed has an account")?;
+    let counted = |proposal: &Proposal| proposal.number == number && proposal.votes.get(&voter) == Some(&yes);
+    let proposal = shown(chain, counted).await?;
+    let said = Said::new(included, &proposal);
+    out.answer(&said, |_| match proposal.outcome {
+        ProposalOutcome::Open => {
+            let ProposalObject { yes, no, .. } = said.proposal;
+            format!(
+                "voted in block {}; proposal {number} is still open, with {yes} for it and {no} against it",
+                said.height
+            )
+        }
+        ProposalOutcome::Passed(height) => format!("proposal {number} was carried out in block {height}"),
+    })?;
+    Ok(())
+}
+
+async fn perform(client: &Client, action: Action, out: &Output) -> anyhow::Result<Included> {
+    let progress = Progress::waiting("telling the ledger", out);
+    let included = client.perform(action, &progress.events(out)).await?;
+    drop(progress);
+    Ok(included)
+}
+
+/// The newest proposal that is as wanted, as soon as the nodes that are asked have the block.
+async fn shown(chain: &Chain, wanted: impl Fn(&Proposal) -> bool) -> anyhow::Result<Proposal> {
+    let deadline = Instant::now() + SHOWN_IN;
+    loop {
+        let (_, proposals) = chain.proposals().await?;
+        if let Some(found) = proposals.into_iter().rfind(&wanted) {
+            return Ok(found);
+        }
+        if Instant::now() > deadline {
+            let words = "it is in a block, but no node shows it yet: see `ostrakon governance list`";
+            return Err(failure(ErrorKind::Network, words));
+        }
+        sleep(LOOK_EVERY).await;
+    }
+}
+
+/// Said before anything is signed; the ledger looks again.
+fn check_deposit(balance: Amount, deposit: Amount) -> anyhow::Result<()> {
+    let poor =
+        || format!("the account's balance is {balance} obols, too little for a deposit of {deposit} and the fee");
+    if deposit < balance { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
+}
+
+fn change(proposed: Proposed, current: &Params) -> anyhow::Result<Change> {
+    Ok(match proposed {
+        Proposed::Params { file } => Change::Params(Box::new(read_params(&file, current)?)),
+        Proposed::AdmitProvider { node } => Change::AdmitProvider(node),
+        Proposed::ExpelProvider { node } => Change::ExpelProvider(node),
+        Proposed::AdmitValidator { key } => Change::AdmitValidator(key),
+        Proposed::ExpelValidator { key } => Change::ExpelValidator(key),
+        Proposed::Upgrade { version, height } => Change::Upgrade(Upgrade { protocol: version, height: Height(height) }),
+    })
+}
+
+fn read_params(file: &Path, current: &Params) -> anyhow::Result<Params> {
+    let wrong = |reason: &dyn std::fmt::Display| usage(format!("{}: {reason}", file.display()));
+    let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
+    let params = amended(current, &text).map_err(|error| wrong(&error))?;
+    params.validate().map_err(|error| wrong(&error))?;
+    if params == *current { Err(wrong(&"it changes nothing")) } else { Ok(params) }
+}
+
+/// `current`, but for what the text says.
+fn amended(current: &Params, text: &str) -> Result<Params, toml::de::Error> {
+    let mut table = toml::Table::try_from(current).expect("a parameter table is a table");
+    amend(&mut table, text.parse()?);
+    table.try_into()
+}
+
+fn amend(table: &mut toml::Table, changes: toml::Table) {
+    for (name, value) in changes {
+        match (table.get_mut(&name), value) {
+            (Some(toml::Value::Table(inner)), toml::Value::Table(value)) => amend(inner, value),
+            (_, value) => _ = table.insert(name, value),
+        }
+    }
+}
+
+impl Listing {
+    fn new(charter: Charter, proposals: &[Proposal]) -> Self {
+        let Charter { membership, protocol, upgrade, .. } = charter;
+        let upgrade = upgrade.map(|Upgrade { protocol, height }| UpgradeObject { protocol, height: height.0 });
+        Self { membership, protocol, upgrade, proposals: proposals.iter().map(ProposalObject::new).collect() }
+    }
+
+    fn text(&self, paint: Paint) -> String {
+        let mut lines = vec![deciders(&self.membership)];
+        if let Some(UpgradeObject { protocol, height }) = &self.upgrade {
+            lines.push(format!("from block {height} on, the rules are of version {protocol}"));
+        }
+        if self.proposals.is_empty() {
+            lines.push("nothing is proposed".to_owned());
+            return lines.join("\n");
+        }
+        let mut table = Table::new(0).head(["proposal", "change", "until epoch", "yes", "no", "state"]);
+        for row in &self.proposals {
+            table.plain([
+                row.number.to_string(),
+                row.change.clone(),
+                row.until_epoch.to_string(),
+                row.yes.to_string(),
+                row.no.to_string(),
+                row.passed_at.map_or_else(|| row.state.to_owned(), |height| format!("{} in block {height}", row.state)),
+            ]);
+        }
+        lines.push(table.render(paint));
+        lines.join("\n")
+    }
+}
+
+/// Who has a vote, in words.
+fn deciders(membership: &Membership) -> String {
+    match membership {
+        Membership::Permissionless => {
+            "anyone may take part; more than two thirds of the validators' power decide, through their owners"
+                .to_owned()
+        }
+        Membership::Single { operator } => format!("{operator} decides, also on who may take part"),
+        Membership::Majority => {
+            "more than half of those who own validators decide, also on who may take part".to_owned()
+        }
+        Membership::Hybrid { council } => {
+            let council: Vec<String> = council.iter().map(AccountId::to_string).collect();
+            format!(
+                "more than half of the council ({}) and more than half of those who own validators decide, also on who \
+                 may take part",
+                council.join(", ")
+            )
+        }
+    }
+}
+
+impl ProposalObject {
+    fn new(proposal: &Proposal) -> Self {
+        let (state, passed_at) = match proposal.outcome {
+            ProposalOutcome::Open => ("open", None),
+            ProposalOutcome::Passed(height) => ("passed", Some(height.0)),
+        };
+        let yes = proposal.votes.values().filter(|yes| **yes).count();
+        Self {
+            number: proposal.number,
+            kind: kind(&proposal.change),
+            change: changed(&proposal.change),
+            proposer: proposal.proposer.to_string(),
+            deposit: proposal.deposit.to_string(),
+            until_epoch: proposal.until.0,
+            yes,
+            no: proposal.votes.len() - yes,
+            state,
+            passed_at,
+        }
+    }
+}
+
+/// The word by which it is proposed.
+const fn kind(change: &Change) -> &'static str {
+    match change {
+        Change::Params(_) => "params",
+        Change::AdmitProvider(_) => "admit-provider",
+        Change::ExpelProvider(_) => "expel-provider",
+        Change::AdmitValidator(_) => "admit-validator",
+        Change::ExpelValidator(_) => "expel-validator",
+        Change::Upgrade(_) => "upgrade",
+    }
+}
+
+impl Said {
+    fn new(included: Included, proposal: &Proposal) -> Self {
+        Self { tx: included.tx.to_string(), height: included.height.0, proposal: ProposalObject::new(proposal) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use ostrakon_proto::id::{Epoch, NodeId};
+
+    use super::*;
+    use crate::exit;
+
+    #[test]
+    fn what_a_file_does_not_name_stays() {
+        let current = Params { epoch_blocks: 77, ..Params::default() };
+        let text = "fee_base = \"0.5\"\n[governance]\nmax_power_share = 25\n";
+        let mut expect = current.clone();
+        (expect.fee_base, expect.governance.max_power_share) = (Amount(500_000), 25);
+        assert_eq!(amended(&current, text), Ok(expect));
+        assert_eq!(amended(&current, ""), Ok(current.clone()));
+        assert!(amended(&current, "fee_bass = \"0.5\"").is_err());
+        assert!(amended(&current, "governance = 1").is_err());
+    }
+
+    #[test]
+    fn a_file_that_can_not_be_meant_is_a_usage_error() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let file = dir.path().join("changes.toml");
+        let check = |text: &str, names: &str| {
+            fs::write(&file, text).expect("written");
+            let error = read_params(&file, &Params::default()).expect_err("refused");
+            assert_eq!(exit::kind(&error), ErrorKind::Usage);
+            assert!(exit::message(&error).contains(names), "{error}");
+        };
+        check("", "changes nothing");
+        check("no toml", "changes.toml");
+        check("[governance]\nmax_power_share = 101", "max_power_share");
+        let missing = read_params(&dir.path().join("none.toml"), &Params::default()).expect_err("not there");
+        assert!(exit::message(&missing).contains("none.toml"));
+    }
+
+    #[test]
+    fn a_deposit_needs_its_fee_as_well() {
+        assert!(check_deposit(Amount(11), Amount(10)).is_ok());
+        let poor = check_deposit(Amount(10), Amount(10)).expect_err("too poor");
+        assert_eq!(exit::kind(&poor), ErrorKind::Funds);
+    }
+
+    #[test]
+    fn a_listing_counts_the_votes() {
+        let account = |byte| AccountId::new([byte; 32]);
+        let proposal = Proposal {
+            number: 3,
+            proposer: account(1),
+            change: Change::AdmitProvider(NodeId::new([9; 32])),
+            deposit: Amount::ZERO,
+            until: Epoch(8),
+            votes: BTreeMap::from([(account(1), true), (account(2), false), (account(3), true)]),
+            outcome: ProposalOutcome::Passed(Height(40)),
+        };
+        let membership = Membership::Single { operator: account(1) };
+        let charter = Charter { membership, protocol: 1, upgrade: None, proposals: 4 };
+        let listing = Listing::new(charter, &[proposal]);
+        let object = serde_json::to_value(&listing).expect("serialises");
+        assert_eq!(object["rule"], "single");
+        let row = &object["proposals"][0];
+        assert_eq!((row["number"].as_u64(), row["yes"].as_u64(), row["no"].as_u64()), (Some(3), Some(2), Some(1)));
+        assert_eq!((row["kind"].as_str(), row["passed_at"].as_u64()), (Some("admit-provider"), Some(40)));
+        let text = listing.text(Paint::PLAIN);
+        assert!(text.contains("passed in block 40"), "{text}");
+        assert!(text.starts_with(&account(1).to_string()), "{text}");
+    }
+}
