@@ -12,8 +12,8 @@ use std::{
 use ostrakon_proto::{
     id::{AccountId, Amount},
     ledger::{
-        CheckedTx, Execution, TxError,
-        state::{Account, Records},
+        CheckedTx, Execution, Rules, TxError,
+        state::{Account, Records, Tip},
         tx::{Action, Tx},
     },
 };
@@ -38,6 +38,13 @@ enum Refused {
     Certain(TxError),
     /// As far as this node has followed the ledger.
     Now(TxError),
+}
+
+/// What a batch is judged by: the records of one height.
+struct Court<'a> {
+    records: &'a dyn Records,
+    rules: &'a Rules,
+    tip: Tip,
 }
 
 /// An account as a batch sees it: what the ledger says, and what comes before in the pool and in the batch.
@@ -66,25 +73,26 @@ impl Shared {
 
     /// Judges transactions in their order: each after those before it that are good.
     pub(super) fn judge(&self, txs: Vec<Result<Arc<CheckedTx>, TxError>>) -> Vec<Judged> {
-        let records = self.ledger.view();
+        let (records, rules) = (self.ledger.view(), self.rules());
+        let court = Court { records: &*records, rules: &rules, tip: records.tip() };
         let mut purses = BTreeMap::new();
-        txs.into_iter().map(|tx| self.judge_one(&*records, &mut purses, tx?)).collect()
+        txs.into_iter().map(|tx| self.judge_one(&court, &mut purses, tx?)).collect()
     }
 
-    fn judge_one(&self, records: &dyn Records, purses: &mut BTreeMap<AccountId, Purse>, tx: Arc<CheckedTx>) -> Judged {
+    fn judge_one(&self, court: &Court<'_>, purses: &mut BTreeMap<AccountId, Purse>, tx: Arc<CheckedTx>) -> Judged {
         if self.pool().contains(&tx.id()) {
             return Ok(Verdict::Known);
         }
         let body = &tx.tx().body;
         let purse = match purses.entry(body.account) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.purse(records, &body.account)),
+            Entry::Vacant(new) => new.insert(self.purse(court.records, &body.account)),
         };
         // Only what uses an old nonce can be in a block.
         if body.nonce < purse.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
             return Ok(Verdict::Known);
         }
-        match self.judge_after(records, purse, &tx) {
+        match court.judge_after(purse, &tx) {
             Ok(()) => {
                 purse.push(&tx);
                 Ok(Verdict::Good(tx))
@@ -99,9 +107,19 @@ impl Shared {
         }
     }
 
+    fn purse(&self, records: &dyn Records, id: &AccountId) -> Purse {
+        let account = records.account(id);
+        let mut purse = Purse { account, run: Vec::new(), spent: Some(0), refused: false };
+        let run = self.pool().run_of(id, account.nonce);
+        run.iter().for_each(|tx| purse.push(tx));
+        purse
+    }
+}
+
+impl Court<'_> {
     /// What the rules say of `tx` after what its account says before.
-    fn judge_after(&self, records: &dyn Records, purse: &Purse, tx: &CheckedTx) -> Result<(), Refused> {
-        tx.check_at(&self.rules(), records.tip().height.next()).map_err(Refused::Certain)?;
+    fn judge_after(&self, purse: &Purse, tx: &CheckedTx) -> Result<(), Refused> {
+        tx.check_at(self.rules, self.tip.height.next()).map_err(Refused::Certain)?;
         let body = &tx.tx().body;
         let Some(before) = purse.before(body.nonce) else {
             if purse.refused {
@@ -113,22 +131,14 @@ impl Shared {
         };
         let verdict = match purse.spent_before(body.nonce).zip(outlay(tx.tx())) {
             Some((spent, outlay)) if body.nonce >= purse.account.nonce => purse.afford(spent, outlay),
-            _ => self.dry_run(records, before, tx),
+            _ => self.dry_run(before, tx),
         };
         verdict.map_err(Refused::Now)
     }
 
-    fn purse(&self, records: &dyn Records, id: &AccountId) -> Purse {
-        let account = records.account(id);
-        let mut purse = Purse { account, run: Vec::new(), spent: Some(0), refused: false };
-        let run = self.pool().run_of(id, account.nonce);
-        run.iter().for_each(|tx| purse.push(tx));
-        purse
-    }
-
     /// Applies `tx` to a block that nobody will make, after those of its account that come first.
-    fn dry_run(&self, records: &dyn Records, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
-        let mut execution = Execution::new(&self.rules(), records, records.tip().running.time_ms.saturating_add(1), 0);
+    fn dry_run(&self, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
+        let mut execution = Execution::new(self.rules, self.records, self.tip.running.time_ms.saturating_add(1), 0);
         for earlier in before {
             execution.apply(earlier)?;
         }

@@ -25,17 +25,19 @@ pub(super) const WIDTH: usize = 16;
 /// Nodes on the longest way down: a key's hash has as many half bytes.
 const DEPTH: usize = 64;
 
+static KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state key 1"));
+static VALUE: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state value 1"));
 static LEAF: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state leaf 1"));
 static INNER: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state node 1"));
 
 /// Where the record with these key bytes lies.
 pub(super) fn key_hash(key: &[u8]) -> Hash {
-    blake3::derive_key("ostrakon state key 1", key)
+    Hasher::new_from_context_key(&KEY).update(key).finalize().into()
 }
 
 /// What a leaf says of its record.
 pub(super) fn value_hash(value: &[u8]) -> Hash {
-    blake3::derive_key("ostrakon state value 1", value)
+    Hasher::new_from_context_key(&VALUE).update(value).finalize().into()
 }
 
 /// The hash of what is above these two.
