@@ -25,7 +25,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId},
     ledger::{
-        CheckedTx, Execution, Genesis, Memory, Proposer, Rules, fee, propose,
+        CheckedTx, Execution, Genesis, Memory, Proposer, Rules, propose,
         tx::{Action, Transfer, Tx, TxBody},
     },
     limits,
@@ -77,7 +77,7 @@ impl World {
             let action = Action::Transfer(Transfer { to: to.public(), amount: Amount(1) });
             let (account, valid_until) = (key.public(), Height(1_000));
             let mut body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
-            body.fee = fee(&self.rules.params, &body);
+            body.fee = self.rules.fee(&body);
             Tx::sign(body, key, &self.rules.chain)
         };
         // Everyone pays the next.

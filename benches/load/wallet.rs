@@ -18,7 +18,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, TxId},
     ledger::{
-        Rules, fee,
+        Rules,
         tx::{Action, Transfer, Tx, TxBody},
     },
     sign::Keypair,
@@ -33,6 +33,8 @@ const FAN: usize = 64;
 const FUNDS: u64 = 1_000;
 /// Blocks that transfers are valid for: longer than anything takes here.
 const VALID_BLOCKS: u64 = 50_000;
+/// How many times the least fee is paid: as much as a rush of some blocks may make of it.
+const GENEROUS: u64 = 4;
 /// Signed batches that wait to be sent.
 const AHEAD: usize = 64;
 
@@ -141,7 +143,7 @@ impl Wallet {
         let action = Action::Transfer(transfer);
         let mut body =
             TxBody { account: from.public(), nonce, valid_until: self.valid_until, fee: Amount::ZERO, action };
-        body.fee = fee(&self.rules.params, &body);
+        body.fee = Amount(self.rules.fee(&body).0 * GENEROUS);
         Tx::sign(body, from, &self.rules.chain)
     }
 

@@ -8,7 +8,6 @@ use std::time::Duration;
 use ostrakon_proto::{
     id::{AccountId, Amount, Height, NodeId},
     ledger::{
-        fee,
         state::{Account, Domain, Provider},
         tx::{Action, Consent, Register, Tx, TxBody},
     },
@@ -99,6 +98,6 @@ async fn register(chain: &Chain, offer: &Offer, account: Account, action: Action
     let valid_until = Height(height.0 + VALID_BLOCKS);
     let mut body =
         TxBody { account: offer.owner.public(), nonce: account.nonce, valid_until, fee: Amount::ZERO, action };
-    body.fee = fee(&rules.params, &body);
+    body.fee = rules.offer(&body);
     chain.submit(Tx::sign(body, &offer.owner, &rules.chain)).await.map(|()| height)
 }

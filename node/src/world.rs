@@ -13,7 +13,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     layout::{Layout, RowId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules, fee,
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules,
         state::{Account, Domain, Key, Membership, Record},
         tx::{Action, Block, Decided, Header, Tx, TxBody},
         verify_header,
@@ -203,7 +203,7 @@ impl World {
     /// A transaction of the payer.
     pub(crate) fn tx(&self, nonce: u64, valid_until: Height, action: Action) -> Tx {
         let mut body = TxBody { account: self.payer(), nonce, valid_until, fee: Amount::ZERO, action };
-        body.fee = fee(&self.genesis.params, &body);
+        body.fee = Rules::from(&self.genesis).fee(&body);
         Tx::sign(body, &self.account, &self.genesis.id())
     }
 

@@ -34,6 +34,14 @@ pub const MANIFEST: usize = 1024 * 1024;
 pub const TX: usize = 64 * 1024;
 /// Bytes of one block's transactions together.
 pub const BLOCK: usize = 896 * 1024;
+/// Bytes of a block's transactions at which fees stay as they are: half of what may be, so that a rush finds room while
+/// the price rises.
+pub const FEE_TARGET: usize = BLOCK / 2;
+/// A full block makes fees greater by one part in so many, an empty one less: what is signed now is enough for some
+/// blocks, and a minute of full blocks is dear.
+pub const FEE_STEP: u128 = 8;
+/// Full blocks for which what is offered is still enough, when there is load.
+pub const FEE_HEADROOM: usize = 8;
 /// Beacon signatures that an epoch's chance is made of: so many proposers in a row would have to collude to know it.
 pub const BEACONS: usize = 32;
 /// The highest round that a block may be proposed in: more than any height ever took, and little work to look back on.

@@ -9,8 +9,8 @@ use ostrakon_proto::{
     codec,
     id::{Account, AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId, TxId},
     ledger::{
-        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, execute,
-        propose,
+        CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules,
+        execute, propose,
         state::{
             Bonded, Candidate, Change, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, Record,
             Records, Upgrade,
@@ -21,6 +21,7 @@ use ostrakon_proto::{
         },
         vote::{Certificate, SignedVote, Vote, VoteKind},
     },
+    limits,
     params::Params,
     placement::{Draw, DrawSeed, draw},
     sign::{Keypair, Purpose},
@@ -184,6 +185,17 @@ fn names_as_text() {
 }
 
 #[test]
+fn a_factor_that_blocks_move() {
+    let blocks = [limits::BLOCK, limits::BLOCK, 700_000, limits::FEE_TARGET + 1, 0, 1_000, 458_751];
+    let steps = blocks.iter().scan(FeeFactor::ONE, |factor, bytes| {
+        *factor = factor.after(*bytes);
+        Some(hex(&codec::encode(factor)))
+    });
+    assert_eq!(steps.collect::<Vec<_>>().join(" "), FEE_FACTORS);
+    assert_eq!(FeeFactor::ONE.after_full(3).times(Amount(1_161)), Amount(1_654));
+}
+
+#[test]
 fn a_genesis_and_its_first_block() {
     let genesis = genesis();
     assert_eq!(genesis.validate(), Ok(()));
@@ -248,11 +260,14 @@ const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7q
 const GENESIS_ID: &str = "04db1e978634b728f4975d28bdbd3ac9d2a4bfe33206976d7ec25ecd34c7a63b";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
 const BLOCK_HISTORY: &str = "b4fcbe2e5afcbc9227d573e2423ec8d8d4dfc452a45634b23871bad89dbbdabb";
-const BLOCK_PRECOMMIT: &str = "049f77726c932f134fb61ce53e131d6e40b2896de3e2b3f01278687bd591e9e54c64c4a3e8ff4b9b649080975338cf1bf90221f119224a6680680dbf0b9b4c07";
-const GENESIS_STATE: &str = "5058decef0f6ca7ae3def242a3b99323534977fc4074b74ad8de3a7f2fc2e4ff";
+const BLOCK_PRECOMMIT: &str = "40828ae0ae80b70b42d6d10b1613ae917bfa42c9a06d4e5476bb5020b6b8520f33db4471cf024ceab6437696bc5d58199f6fc21b4432f11bfb83583f743aae02";
+const GENESIS_STATE: &str = "9f86c2bc380d408a739b8db27453b0f18a48f5dbdc127306c31dbdabb3b7f76d";
 const GENESIS_BEACON: &str = "5f4d48706de17b0d98385dd8871b260903275fc51c303b1e9d11860d57615cdb";
-const BLOCK_ID: &str = "3c594dec3bb60b5cf1e42cce883e1195d3400ac5d674ebbcecd44b9681ef62e4";
-const BLOCK_STATE: &str = "367beda450bb96c81e8a3830eefc2ecf3ca5fca7677a92dd6407dd4484686c56";
+const BLOCK_ID: &str = "3610b81ce824740f0d4b9b930d77b421a2e4e8b979b7c32d8d52f2aa4b7270bf";
+const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
+    c694150000000000 2ee2120000000000 3a87100000000000 \
+    3a87100000000000";
+const BLOCK_STATE: &str = "daba8dbd4d80ccb94a24ac6d821812700445321f5a3285c6e1ab8430582bf48b";
 const BLOCK_BEACON: &str =
     "b7b8e21a4cc640982bfed980307f10ffdd259a01f34fca86e8d7942e90000d4536db382d9f9563784d6e1456d279284c";
 const DRAW: [u8; 12] = [9, 15, 14, 5, 13, 7, 6, 12, 10, 11, 8, 4];

@@ -23,7 +23,7 @@ use ostrakon_node::{
 use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
     ledger::{
-        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Proposal, Proposer, Rules, fee, propose,
+        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Proposal, Proposer, Rules, propose,
         state::{CommitmentId, Domain, Membership},
         tx::{Action, Block, Commit, Decided, Receipt, SlotClaim, Tx, TxBody},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
@@ -207,7 +207,7 @@ impl Maker {
             fee: Amount::ZERO,
             action: Action::Commit(commit),
         };
-        let body = TxBody { fee: fee(&self.rules.params, &body), ..body };
+        let body = TxBody { fee: Rules::at(self.rules.chain, &*records).fee(&body), ..body };
         Ok(Tx::sign(body, owner, &self.rules.chain))
     }
 

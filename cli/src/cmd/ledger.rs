@@ -32,6 +32,7 @@ struct HeadObject {
     bonded: String,
     escrowed: String,
     burnt: String,
+    fee_factor: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -137,6 +138,7 @@ impl HeadObject {
             bonded: head.bonded.to_string(),
             escrowed: head.escrowed.to_string(),
             burnt: head.burnt.to_string(),
+            fee_factor: head.fee_factor.to_string(),
         }
     }
 
@@ -150,6 +152,7 @@ impl HeadObject {
         for (name, amount) in money.into_iter().chain([("burnt", &self.burnt)]) {
             table.plain([name.to_owned(), format!("{amount} obols")]);
         }
+        table.plain(["fees".to_owned(), format!("{} times the least", self.fee_factor)]);
         table.render(paint)
     }
 }

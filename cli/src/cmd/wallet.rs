@@ -4,10 +4,9 @@ use ostrakon::ErrorKind;
 use ostrakon_proto::{
     id::{AccountId, Amount, Height},
     ledger::{
-        fee,
+        Rules,
         tx::{Action, Transfer, TxBody},
     },
-    params::Params,
 };
 use serde::Serialize;
 
@@ -68,7 +67,7 @@ async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyho
     let client = home.connect()?;
     let rules = client.chain().rules();
     let from = home.profile()?.account();
-    check_funds(client.balance().await?, amount, transfer_fee(&rules.params, from, to))?;
+    check_funds(client.balance().await?, amount, transfer_fee(&rules, from, to))?;
     let progress = Progress::waiting("paying", out);
     let included = client.transfer(to, amount, &progress.events(out)).await?;
     drop(progress);
@@ -79,9 +78,9 @@ async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyho
 }
 
 /// What a payment costs on top; the same for every amount.
-fn transfer_fee(params: &Params, account: AccountId, to: AccountId) -> Amount {
+fn transfer_fee(rules: &Rules, account: AccountId, to: AccountId) -> Amount {
     let action = Action::Transfer(Transfer { to, amount: Amount::ZERO });
-    fee(params, &TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action })
+    rules.offer(&TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action })
 }
 
 /// Said before anything is signed; the ledger looks again.
@@ -93,6 +92,8 @@ fn check_funds(balance: Amount, amount: Amount, fee: Amount) -> anyhow::Result<(
 
 #[cfg(test)]
 mod tests {
+    use ostrakon_proto::{id::ChainId, ledger::FeeFactor, params::Params};
+
     use super::*;
     use crate::exit;
 
@@ -114,7 +115,8 @@ mod tests {
 
     #[test]
     fn the_fee_does_not_depend_on_the_amount() {
-        let (params, account) = (Params::default(), AccountId::new([1; 32]));
-        assert!(transfer_fee(&params, account, account) > params.fee_base);
+        let account = AccountId::new([1; 32]);
+        let rules = Rules { chain: ChainId::new([2; 32]), params: Params::default(), fee_factor: FeeFactor::ONE };
+        assert!(transfer_fee(&rules, account, account) > rules.params.fee_base);
     }
 }

@@ -21,7 +21,7 @@ use ostrakon_proto::{
         propose,
         state::{Domain, Key, Membership, Records},
         tree::prove,
-        tx::{Action, Block, Decided, Receipt, Tx, tx_proof},
+        tx::{Action, Block, Decided, Receipt, Transfer, Tx, TxBody, tx_proof},
         vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     light::{Answer, Certified, Handover, Inclusion, Item, Past, PastBlock},
@@ -81,6 +81,8 @@ struct Shared {
     forgotten: u32,
     /// Commits of this extent are refused.
     refused: Option<u32>,
+    /// The next transaction is taken and forgotten, and others fill a block instead of it.
+    rush: bool,
 }
 
 /// What all holders together took.
@@ -173,7 +175,9 @@ impl World {
             bootstrap: Vec::new(),
             membership: Membership::default(),
             params,
-            accounts: vec![GenesisAccount { account: account().public(), balance: Amount(1_000_000_000_000) }],
+            accounts: [account(), crowd()]
+                .map(|key| GenesisAccount { account: key.public(), balance: Amount(1_000_000_000_000) })
+                .to_vec(),
             validators: vec![GenesisValidator {
                 owner: account().public(),
                 key: keys.vote.public(),
@@ -196,6 +200,7 @@ impl World {
             puts: Puts::default(),
             forgotten: 0,
             refused: None,
+            rush: false,
         }));
         // Genesis is signed by nobody: what is proven begins with a block.
         lock(&shared).decide(Vec::new()).unwrap();
@@ -258,6 +263,11 @@ impl World {
     /// The ledger refuses commits of this extent; or of none.
     pub(crate) fn refuse_extent(&self, extent: Option<u32>) {
         lock(&self.shared).refused = extent;
+    }
+
+    /// The next transaction is taken and forgotten, and others fill a block instead of it.
+    pub(crate) fn rush_next(&self) {
+        lock(&self.shared).rush = true;
     }
 
     /// Transactions that are in blocks.
@@ -491,7 +501,25 @@ impl Shared {
         {
             return Err(Refusal::new(Code::Invalid, "this extent is refused"));
         }
+        if std::mem::take(&mut self.rush) {
+            return self.decide(self.crowd());
+        }
         self.decide(vec![tx])
+    }
+
+    /// Transfers that make more than half a block.
+    fn crowd(&self) -> Vec<Tx> {
+        let (account, mut nonce) = (crowd().public(), self.ledger.account(&crowd().public()).nonce);
+        let mut sign = || {
+            let action = Action::Transfer(Transfer { to: account, amount: Amount(1) });
+            let mut body = TxBody { account, nonce, valid_until: Height(1_000), fee: Amount::ZERO, action };
+            body.fee = self.rules.fee(&body);
+            nonce += 1;
+            Tx::sign(body, &crowd(), &self.rules.chain)
+        };
+        let first = sign();
+        let count = limits::FEE_TARGET / codec::encode(&first).len();
+        std::iter::once(first).chain((0..count).map(|_| sign())).collect()
     }
 
     /// Makes a block of these, or of nothing when one of them is refused.
@@ -506,6 +534,7 @@ impl Shared {
             return Err(Refusal::new(Code::Invalid, error));
         }
         self.ledger.commit(&proposal.changes);
+        self.rules = Rules::at(self.rules.chain, &self.ledger);
         self.history.extend(proposal.changes.history.iter().copied());
         let decided = decide(&self.rules, proposal.block, &keys);
         self.places.extend(decided.block.txs.iter().map(|tx| (tx.id(), self.decided.len())));
@@ -528,6 +557,11 @@ impl Shared {
         let PastBlock { block, .. } = self.past_block(block.header.height);
         Some(Inclusion { block, proof: tx_proof(&ids, place).unwrap() })
     }
+}
+
+/// Who fills blocks.
+fn crowd() -> Keypair {
+    Keypair::from_seed(&[201; 32])
 }
 
 /// What the ledger's one validator votes with.

@@ -258,6 +258,21 @@ async fn money_and_terms() {
     assert_eq!(client.account(), Some(account().public()));
 }
 
+/// A rush makes fees greater while a transaction waits: it is signed again, once, with what is asked for by then.
+#[tokio::test(start_paused = true)]
+async fn what_a_rush_makes_too_cheap_is_paid_for_anew() {
+    let world = World::new(3);
+    let client = world.client();
+    let (before, to, amount) = (client.balance().await.expect("asked"), AccountId::new([9; 32]), Amount(1_000));
+    world.rush_next();
+    client.transfer(to, amount, &Events::none()).await.expect("paid in the end");
+    assert_eq!(client.chain().account(to).await.expect("asked").balance, amount, "and paid once");
+    let paid = before.0 - client.balance().await.expect("asked").0 - amount.0;
+    let least = client.chain().rules().params.fee_base.0;
+    assert!(paid > 2 * least, "enough for some more full blocks: {paid}");
+    assert_eq!(client.chain().account(account().public()).await.expect("asked").nonce, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_clients_of_one_account_do_not_disturb_each_other() {
     let world = World::new(14);

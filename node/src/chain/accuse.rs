@@ -9,7 +9,7 @@ use std::time::Duration;
 use ostrakon_proto::{
     id::{AccountId, Amount, Height, VoteKey},
     ledger::{
-        Rules, TxError, fee,
+        Rules, TxError,
         state::{Account, Key, Records, ValidatorStatus},
         tx::{self, Action, Tx, TxBody},
     },
@@ -131,7 +131,7 @@ async fn submit(chain: &Chain, key: &Keypair, from: Account, evidence: tx::Evide
     let (rules, height) = (chain.rules(), chain.head().height);
     let (nonce, valid_until, action) = (from.nonce, Height(height.0 + VALID_BLOCKS), Action::Evidence(evidence));
     let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
-    body.fee = fee(&rules.params, &body);
+    body.fee = rules.offer(&body);
     chain.submit(Tx::sign(body, key, &rules.chain)).await.map(|()| height)
 }
 

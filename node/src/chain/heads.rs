@@ -99,7 +99,10 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use futures::FutureExt;
-    use ostrakon_proto::id::{Amount, BlockId, Epoch, Height};
+    use ostrakon_proto::{
+        id::{Amount, BlockId, Epoch, Height},
+        ledger::FeeFactor,
+    };
 
     use super::*;
 
@@ -113,6 +116,7 @@ mod tests {
             state: [0; 32],
             minted: Amount::ZERO,
             burnt: Amount::ZERO,
+            fee_factor: FeeFactor::ONE,
         }
     }
 

@@ -8,8 +8,9 @@
 //! transaction of its own account waits in that one's lane.
 //!
 //! Whether a transaction is valid is not decided here, and nothing here touches a clock or a lock. [`queue`] is one
-//! account's line, [`take`] fills a block, [`room`] makes room when the pool is full. Every operation takes a time that
-//! grows with the logarithm of what waits, and with the bounded number of one account's.
+//! account's line, [`take`] fills a block, [`room`] makes room when the pool is full. Every operation but
+//! [`Mempool::drop_if`] takes a time that grows with the logarithm of what waits, and with the bounded number of one
+//! account's.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -269,6 +270,13 @@ impl Mempool {
         if let Some((account, nonce)) = self.ids.get(id).copied() {
             self.remove(&account, nonce);
         }
+    }
+
+    /// Drops all that are so: what they offer is not enough any more, say. Looks at each.
+    pub fn drop_if(&mut self, is_out: impl Fn(&CheckedTx) -> bool) {
+        let waiting = self.accounts.values().flat_map(|queue| queue.txs.values());
+        let out: Vec<TxId> = waiting.map(|pooled| &pooled.tx).filter(|tx| is_out(tx)).map(|tx| tx.id()).collect();
+        out.iter().for_each(|id| self.drop_tx(id));
     }
 
     fn remove(&mut self, account: &AccountId, nonce: u64) {

@@ -255,9 +255,10 @@ impl Shared {
             checkpoint.check(changes.tip.height, changes.tip.block)?;
         }
         self.ledger.commit(decided, changes)?;
-        if changes.records.contains_key(&Key::Params) {
-            let mut rules = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
-            *rules = Arc::new(Rules::at(rules.chain, &*self.ledger.view()));
+        let before = self.rules();
+        if changes.records.contains_key(&Key::Params) || before.fee_factor != changes.tip.running.fee_factor {
+            let rules = Rules::at(before.chain, &*self.ledger.view());
+            *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         }
         let Decided { block, certificate } = decided;
         let certified = Certified { header: block.header.clone(), certificate: certificate.clone() };
@@ -267,6 +268,10 @@ impl Shared {
             _ => None,
         });
         self.pool().advance(changes.tip.height, nonces);
+        if before.fee_factor < changes.tip.running.fee_factor {
+            let rules = self.rules();
+            self.pool().drop_if(|tx| tx.check_fee(&rules).is_err());
+        }
         if changes.records.keys().any(|key| matches!(key, Key::Validator(_))) {
             let validators = validators_of(&*self.ledger.view());
             self.newest().validators = validators;
@@ -304,6 +309,7 @@ fn head_of(records: &dyn Records) -> Head {
         state,
         minted: running.minted,
         burnt: running.burnt,
+        fee_factor: running.fee_factor,
     }
 }
 

@@ -131,6 +131,8 @@ pub struct Execution<'a> {
     draft: Draft<'a>,
     /// What the block before adds to the history.
     past: Vec<Written>,
+    /// Bytes of the transactions that were applied.
+    bytes: usize,
     /// The roster that this block froze: its beacon follows from this block's own signature.
     frozen: Option<Vec<Candidate>>,
     /// Epochs that commits of this block draw in, read once.
@@ -161,7 +163,7 @@ impl<'a> Execution<'a> {
         turns::note(&mut draft, base, round);
         take_up(&mut draft);
         let frozen = epoch::begin(&mut draft, &rules);
-        Self { rules, base, draft, past, frozen, rosters: BTreeMap::new() }
+        Self { rules, base, draft, past, bytes: 0, frozen, rosters: BTreeMap::new() }
     }
 
     /// The state with what was applied so far.
@@ -177,7 +179,10 @@ impl<'a> Execution<'a> {
         self.draft.begin();
         let done = self.act(tx);
         match done {
-            Ok(()) => self.draft.keep(),
+            Ok(()) => {
+                self.draft.keep();
+                self.bytes += tx.bytes();
+            }
             Err(_) => self.draft.undo(),
         }
         done
@@ -208,10 +213,12 @@ impl<'a> Execution<'a> {
         roster.prepare(*code, self.rules.params.min_domains);
     }
 
-    /// Ends the block: adds the proposer's chance, founds the epoch if one begins, and grows the state tree.
+    /// Ends the block: adds the proposer's chance, sets the next block's fees, founds the epoch if one begins, and
+    /// grows the state tree.
     pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
         let running = self.draft.running_mut();
         beacon::remember(&mut running.beacons, signature);
+        running.fee_factor = running.fee_factor.after(self.bytes);
         if let Some(roster) = self.frozen {
             let epoch = running.epoch;
             let record =

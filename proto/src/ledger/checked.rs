@@ -7,12 +7,7 @@
 use crate::{
     codec,
     id::{Height, TxId},
-    ledger::{
-        action,
-        error::TxError,
-        rules::{self, Rules},
-        tx::Tx,
-    },
+    ledger::{action, error::TxError, rules::Rules, tx::Tx},
     limits,
     sign::{Claim, Purpose, Signature, verify_many},
 };
@@ -48,7 +43,7 @@ impl CheckedTx {
     /// # Errors
     /// [`TxError`] when it is too early or too late for it, or offers too little.
     pub fn check_at(&self, rules: &Rules, height: Height) -> Result<(), TxError> {
-        let (fee, valid_until) = (self.tx.body.fee, self.tx.body.valid_until);
+        let valid_until = self.tx.body.valid_until;
         if valid_until < height {
             return Err(TxError::Expired { valid_until, height });
         }
@@ -56,8 +51,16 @@ impl CheckedTx {
         if valid_until > latest {
             return Err(TxError::ValidTooLong { valid_until, latest });
         }
-        let need = rules::fee_of(&rules.params, self.len);
-        if fee < need { Err(TxError::FeeTooLow { need, given: fee }) } else { Ok(()) }
+        self.check_fee(rules)
+    }
+
+    /// Checks that it offers enough.
+    ///
+    /// # Errors
+    /// [`TxError::FeeTooLow`] when it does not.
+    pub fn check_fee(&self, rules: &Rules) -> Result<(), TxError> {
+        let (need, given) = (rules.fee_of(&self.tx.body, self.len), self.tx.body.fee);
+        if given < need { Err(TxError::FeeTooLow { need, given }) } else { Ok(()) }
     }
 
     /// The transaction.

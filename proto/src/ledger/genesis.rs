@@ -19,6 +19,7 @@ use crate::{
         epoch,
         error::TxError,
         history::Peaks,
+        load::FeeFactor,
         state::{
             Changes, Charter, Domain, EpochRecord, Key, Membership, Provider, ProviderStatus, Record, Records, Running,
             Tip, Validator, ValidatorStatus,
@@ -293,6 +294,7 @@ impl Genesis {
             escrowed: Amount::ZERO,
             burnt: Amount::ZERO,
             stored: 0,
+            fee_factor: FeeFactor::ONE,
         };
         Tip { height: Height(0), block: BlockId::new(*chain.bytes()), state: [0; 32], running }
     }

@@ -14,6 +14,7 @@ mod genesis;
 pub mod history;
 mod inclusion;
 pub mod lane;
+mod load;
 mod memory;
 mod money;
 mod propose;
@@ -31,10 +32,11 @@ pub use checked::CheckedTx;
 pub use draft::{Draft, Parts};
 pub use error::TxError;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};
+pub use load::FeeFactor;
 pub use memory::{Memory, Sums};
 pub use propose::{Proposal, Proposer, propose};
 pub use rotation::Rotation;
-pub use rules::{PROTOCOL, Rules, fee, power, price_per_epoch};
+pub use rules::{PROTOCOL, Rules, power, price_per_epoch};
 pub use turns::rotation;
 
 #[cfg(test)]

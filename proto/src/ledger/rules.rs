@@ -3,7 +3,14 @@
 use crate::{
     codec,
     id::{Amount, ChainId, Epoch, Height},
-    ledger::{genesis::Genesis, state::Records, tx::TxBody},
+    ledger::{
+        genesis::Genesis,
+        lane::{Lane, lane},
+        load::FeeFactor,
+        state::Records,
+        tx::TxBody,
+    },
+    limits,
     params::{Code, Params},
     sign::Signature,
 };
@@ -14,25 +21,27 @@ const GIB: u128 = 1 << 30;
 /// The newest version of the rules that this code knows. It knows all before it.
 pub const PROTOCOL: u32 = 1;
 
-/// The constants of one chain.
+/// What the next block of a chain is judged by, without its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
     /// Which chain.
     pub chain: ChainId,
     /// Its parameter table.
     pub params: Params,
+    /// What the load makes of fees.
+    pub fee_factor: FeeFactor,
 }
 
 impl From<&Genesis> for Rules {
     fn from(genesis: &Genesis) -> Self {
-        Self { chain: genesis.id(), params: genesis.params.clone() }
+        Self { chain: genesis.id(), params: genesis.params.clone(), fee_factor: FeeFactor::ONE }
     }
 }
 
 impl Rules {
     /// The rules for the block after `records`.
     pub fn at(chain: ChainId, records: &dyn Records) -> Self {
-        Self { chain, params: records.params() }
+        Self { chain, params: records.params(), fee_factor: records.tip().running.fee_factor }
     }
 
     /// The epoch that a block of this height is in.
@@ -56,6 +65,32 @@ impl Rules {
     }
 }
 
+impl Rules {
+    /// The least fee of a transaction with this body in the next block; its own `fee` field does not matter.
+    pub fn fee(&self, body: &TxBody) -> Amount {
+        self.fee_of(body, codec::encode(body).len() + size_of::<Signature>())
+    }
+
+    /// What to offer for a transaction with this body: the least fee, and while there is load as much more as the load
+    /// can make of it within [`limits::FEE_HEADROOM`] blocks.
+    pub fn offer(&self, body: &TxBody) -> Amount {
+        match self.fee_factor {
+            FeeFactor::ONE => self.fee(body),
+            busy => Self { fee_factor: busy.after_full(limits::FEE_HEADROOM), ..self.clone() }.fee(body),
+        }
+    }
+
+    /// The least fee of a transaction of `len` bytes with this body.
+    pub(super) fn fee_of(&self, body: &TxBody, len: usize) -> Amount {
+        let len = u128::try_from(len).expect("a usize fits");
+        let fee = saturate(u128::from(self.params.fee_base.0) + u128::from(self.params.fee_byte.0) * len);
+        match lane(&body.action) {
+            Lane::Proof => fee,
+            Lane::Ordinary => self.fee_factor.times(fee),
+        }
+    }
+}
+
 /// The voting power of a bond: its whole obols.
 pub fn power(bond: Amount) -> u64 {
     bond.0 / Amount::OBOL.0
@@ -72,17 +107,6 @@ pub(super) fn share_limit(most: u8, infrastructures: usize) -> u8 {
 pub(super) fn percent(part: u128, all: u128) -> u8 {
     let percent = part.saturating_mul(100).checked_div(all).unwrap_or(0);
     u8::try_from(percent).unwrap_or(u8::MAX)
-}
-
-/// The least fee of a transaction with this body; its own `fee` field does not matter.
-pub fn fee(params: &Params, body: &TxBody) -> Amount {
-    fee_of(params, codec::encode(body).len() + size_of::<Signature>())
-}
-
-/// The least fee of a transaction of `len` bytes.
-pub(super) fn fee_of(params: &Params, len: usize) -> Amount {
-    let len = u128::try_from(len).expect("a usize fits");
-    saturate(u128::from(params.fee_base.0) + u128::from(params.fee_byte.0) * len)
 }
 
 /// What one epoch of a column of `column_len` bytes costs where a GiB costs `price`: rounded up, saturating.

@@ -304,7 +304,7 @@ pub struct TxBody {
     pub nonce: u64,
     /// The last height at which it may be applied: a lost transaction can not come back.
     pub valid_until: Height,
-    /// What is paid for it; at least `fee_base + fee_byte x bytes`.
+    /// What is paid for it; at least [`crate::ledger::Rules::fee`].
     pub fee: Amount,
     /// What it does.
     pub action: Action,

@@ -10,7 +10,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     id::{Amount, BlockId, Epoch, Height, NodeId, TxId},
-    ledger::history::Row,
+    ledger::{FeeFactor, history::Row},
 };
 
 /// A request of chain/1.
@@ -134,4 +134,6 @@ pub struct Head {
     pub minted: Amount,
     /// Fees destroyed.
     pub burnt: Amount,
+    /// How many times the parameters' fees the next block asks for.
+    pub fee_factor: FeeFactor,
 }

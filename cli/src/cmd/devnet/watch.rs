@@ -148,7 +148,10 @@ fn tail(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::id::{Amount, BlockId, Epoch};
+    use ostrakon_proto::{
+        id::{Amount, BlockId, Epoch},
+        ledger::FeeFactor,
+    };
 
     use super::*;
 
@@ -162,6 +165,7 @@ mod tests {
             state: [0; 32],
             minted: Amount::ZERO,
             burnt: Amount::ZERO,
+            fee_factor: FeeFactor::ONE,
         };
         heights.iter().map(|(index, height)| (*index, head(*height))).collect()
     }

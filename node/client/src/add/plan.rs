@@ -6,7 +6,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     layout::Layout,
     ledger::{
-        Rules, fee,
+        Rules,
         state::Account,
         tx::{Action, Commit, SlotClaim, TxBody},
     },
@@ -225,7 +225,7 @@ impl Plan {
         };
         let action = Action::Commit(commit);
         let body = TxBody { account: self.account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action };
-        fee(&self.rules.params, &body)
+        self.rules.offer(&body)
     }
 }
 

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
-        Rules,
+        FeeFactor, Rules,
         state::{
             Account, Candidate, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Proposal, Provider,
             Record, Validator,
@@ -61,6 +61,8 @@ pub struct Head {
     pub escrowed: Amount,
     /// Fees destroyed.
     pub burnt: Amount,
+    /// How many times the parameters' fees the next block asks for.
+    pub fee_factor: FeeFactor,
 }
 
 /// Who can be drawn in an epoch, in the order of node ids.
@@ -91,7 +93,7 @@ impl Chain {
         let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
             return Err(ChainError::Unknown { what: "running values" });
         };
-        self.adopt(Rules { chain: self.rules().chain, params: params.clone() });
+        self.adopt(Rules { chain: self.rules().chain, params: params.clone(), fee_factor: running.fee_factor });
         Ok(Head {
             height: header.height,
             block: header.id(),
@@ -102,6 +104,7 @@ impl Chain {
             bonded: running.bonded,
             escrowed: running.escrowed,
             burnt: running.burnt,
+            fee_factor: running.fee_factor,
         })
     }
 

@@ -10,10 +10,7 @@ use futures::{StreamExt, future::join_all, stream};
 use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId, TxId},
-    ledger::{
-        fee,
-        tx::{Action, Tx, TxBody},
-    },
+    ledger::tx::{Action, Tx, TxBody},
     limits,
     sign::Keypair,
     wire::{
@@ -23,7 +20,10 @@ use ostrakon_proto::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{Chain, ChainError, Silence, ask::Reach};
+use super::{
+    Chain, ChainError, Silence,
+    ask::{Reach, Said},
+};
 use crate::{Event, Events};
 
 /// Blocks after which a transaction that nobody included is void.
@@ -70,6 +70,8 @@ enum Fate {
     Included(Included),
     /// Its nonce went to another.
     Overtaken(TxId),
+    /// The load has made fees greater than what it offers: no node keeps it.
+    Cheap(ChainError),
     Failed(ChainError),
 }
 
@@ -83,6 +85,7 @@ impl Chain {
         events: &Events,
     ) -> Result<Vec<Included>, ChainError> {
         let mut done: BTreeMap<usize, Included> = BTreeMap::new();
+        let mut tried: BTreeMap<usize, Vec<TxId>> = BTreeMap::new();
         let mut last = None;
         for _ in 0..ROUNDS {
             let open: Vec<(usize, &Action)> =
@@ -94,18 +97,32 @@ impl Chain {
             let fates =
                 join_all(submitted.iter().map(|(at, tx)| async move { (*at, self.settle(tx, events).await) })).await;
             for (at, fate) in fates {
-                match fate {
+                match self.fate_of_all(tried.get(&at), fate).await {
                     Fate::Included(included) => _ = done.insert(at, included),
                     Fate::Overtaken(tx) if overtaken == Overtaken::Report => return Err(ChainError::Overtaken { tx }),
-                    Fate::Overtaken(tx) => last = Some(tx),
+                    Fate::Overtaken(tx) => last = Some(ChainError::Overtaken { tx }),
+                    Fate::Cheap(error) => last = Some(error),
                     Fate::Failed(error) => return Err(error),
                 }
             }
+            submitted.iter().for_each(|(at, tx)| tried.entry(*at).or_default().push(tx.id()));
         }
         match last {
-            Some(tx) if done.len() < actions.len() => Err(ChainError::Overtaken { tx }),
+            Some(error) if done.len() < actions.len() => Err(error),
             _ => Ok(done.into_values().collect()),
         }
+    }
+
+    /// What was signed before for the same and found too cheap may be what took the nonce in the end.
+    async fn fate_of_all(&self, before: Option<&Vec<TxId>>, fate: Fate) -> Fate {
+        if let (Fate::Overtaken(_), Some(before)) = (&fate, before) {
+            for tx in before {
+                if let Ok(Said { value: Some(height), .. }) = self.find_transaction(*tx).await {
+                    return Fate::Included(Included { tx: *tx, height });
+                }
+            }
+        }
+        fate
     }
 
     /// Signs and submits in order. A refusal after the first leaves the rest for the next round.
@@ -145,7 +162,9 @@ impl Chain {
                 }
                 Err(error @ ChainError::Refused { .. }) if submitted.is_empty() => {
                     nonces.remove(&account);
-                    let current = self.account(account).await?.nonce;
+                    // With the newest fees, too: what it signs next offers those.
+                    let (_, account) = futures::try_join!(self.head(), self.account(account))?;
+                    let current = account.nonce;
                     if current == nonce && Instant::now() >= deadline {
                         return Err(error);
                     }
@@ -181,7 +200,7 @@ impl Chain {
     fn sign(&self, key: &Keypair, nonce: u64, valid_until: Height, action: Action) -> Tx {
         let rules = self.rules();
         let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
-        body.fee = fee(&rules.params, &body);
+        body.fee = rules.offer(&body);
         Tx::sign(body, key, &rules.chain)
     }
 
@@ -239,9 +258,13 @@ impl Chain {
         }
         self.inner.nodes.blame(node);
         match self.submit(tx).await {
-            Err(error @ ChainError::Refused { .. }) if is_final(&error) && nonce == tx.body.nonce => {
+            Err(error @ ChainError::Refused { .. }) if is_final(&error) => {
+                let cheap = self.head().await.is_ok() && self.rules().fee(&tx.body) > tx.body.fee;
+                if !cheap && nonce != tx.body.nonce {
+                    return None;
+                }
                 self.inner.nonces.lock().await.remove(&account);
-                Some(Fate::Failed(error))
+                Some(if cheap { Fate::Cheap(error) } else { Fate::Failed(error) })
             }
             _ => None,
         }

@@ -93,6 +93,19 @@ fn bytes_are_bounded_and_counted_back() {
 }
 
 #[test]
+fn what_offers_too_little_goes_and_what_followed_it_waits() {
+    let mut pool = Mempool::default();
+    for (who, nonce, fee) in [(1, 0, 100), (1, 1, 900), (2, 0, 200), (3, 0, 150), (3, 1, 50)] {
+        pool.insert(tx(who, nonce, fee), 0).expect("room");
+    }
+    pool.drop_if(|tx| tx.tx().body.fee < Amount(150));
+    assert_eq!(short(&pool.take(limits::BLOCK)), [(2, 0, 200), (3, 0, 150)]);
+    assert_eq!(pool.len(), 3, "one follows what is to be sent again");
+    pool.insert(tx(1, 0, 300), 0).expect("room");
+    assert_eq!(short(&pool.take(limits::BLOCK)), [(1, 0, 300), (1, 1, 900), (2, 0, 200), (3, 0, 150)]);
+}
+
+#[test]
 fn the_best_paying_come_first_each_account_in_order() {
     let mut pool = Mempool::default();
     for (who, nonce, fee) in [(1, 1, 900), (2, 0, 200), (1, 0, 100), (2, 2, 999), (3, 0, 200), (1, 2, 150), (4, 1, 5)] {

@@ -3,7 +3,7 @@
 use crate::{
     beacon::BeaconSignature,
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::{history::Peaks, tree::Nodes, vote::ValidatorSet},
+    ledger::{history::Peaks, load::FeeFactor, tree::Nodes, vote::ValidatorSet},
     params::Params,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -101,6 +101,8 @@ pub struct Running {
     pub burnt: Amount,
     /// Bytes of all live slots together.
     pub stored: u128,
+    /// What the load of the last blocks makes of the fees in the next.
+    pub fee_factor: FeeFactor,
 }
 
 /// Which block the state is after.

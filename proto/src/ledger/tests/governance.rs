@@ -4,7 +4,7 @@ use super::world::{World, alice, bob, genesis, id, key, landlord, node_key, paup
 use crate::{
     id::{Amount, Epoch, Height, NodeId},
     ledger::{
-        BlockError, Genesis, GenesisError, PROTOCOL, Proposer, Rules, TxError, fee, judge, propose,
+        BlockError, Genesis, GenesisError, PROTOCOL, Proposer, Rules, TxError, judge, propose,
         state::{Change, Membership, ProposalOutcome, ProviderStatus, Records, Upgrade, ValidatorStatus},
         tx::{Action, Ballot, Propose, Transfer, Tx, TxBody},
     },
@@ -133,7 +133,7 @@ fn proposals_are_checked() {
 }
 
 fn fee_of(world: &World, change: Change) -> Amount {
-    fee(&world.rules.params, &world.body(&key(60), make(change)))
+    world.rules.fee(&world.body(&key(60), make(change)))
 }
 
 #[test]
@@ -287,7 +287,7 @@ fn parameters_come_from_the_state() {
     let block = world.propose(vec![]).block;
     assert_eq!(judge(&stale, &world.state, &block), judge(&world.rules, &world.state, &block));
     let mut cheap = world.body(&alice(), ballot(0, true));
-    cheap.fee = fee(&stale.params, &cheap);
+    cheap.fee = stale.fee(&cheap);
     let cheap = Tx::sign(cheap, &alice(), &stale.chain);
     assert!(matches!(world.verdict(&cheap), Err(TxError::FeeTooLow { .. })));
 }

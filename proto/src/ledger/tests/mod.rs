@@ -5,6 +5,7 @@ mod checked;
 mod commitments;
 mod epochs;
 mod evidence;
+mod fees;
 mod genesis;
 mod governance;
 mod members;

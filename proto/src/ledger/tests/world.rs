@@ -10,7 +10,7 @@ use crate::{
     id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, Voter},
     ledger::{
         CheckedTx, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposal, Proposer,
-        Rules, TxError, execute, fee, propose, rotation,
+        Rules, TxError, execute, propose, rotation,
         state::{Account, Bonded, Domain, Membership, ProviderStatus, Records, Tip, Validator, ValidatorStatus},
         tx::{Action, Block, Commit, Consent, Decided, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx, TxBody},
         vote::{Certificate, SignedVote, Vote, VoteKind},
@@ -145,7 +145,7 @@ impl World {
             fee: Amount::ZERO,
             action,
         };
-        body.fee = fee(&self.rules.params, &body);
+        body.fee = self.rules.fee(&body);
         body
     }
 
