@@ -41,6 +41,8 @@ struct Pages {
 pub(crate) struct Seen {
     /// When it was seen.
     pub(crate) at: Instant,
+    /// In which round it was decided: the first is 0.
+    pub(crate) round: u32,
     /// How long each of its transactions was under way that this book knows, in seconds.
     pub(crate) latencies: Vec<f64>,
 }
@@ -63,7 +65,7 @@ impl Book {
         let known = ids.iter().filter_map(|id| pages.open.remove(id));
         let latencies: Vec<f64> = known.map(|sent| at.duration_since(sent).as_secs_f64()).collect();
         pages.done += latencies.len();
-        pages.blocks.push(Seen { at, latencies });
+        pages.blocks.push(Seen { at, round: decided.certificate.round, latencies });
         drop(pages);
         self.bell.notify_waiters();
     }

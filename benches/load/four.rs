@@ -111,6 +111,7 @@ async fn full(
     sheet.want(format!("transfers a second, for {} s", options.seconds), rate, Wanted::AtLeast(6_000.0));
     put_latencies(sheet, "at full load", &done, load.time, 1.0);
     sheet.add("at full load: longest time without a block, s", done.longest_interval());
+    sheet.add("at full load: blocks that took more than a round, %", done.late_percent());
     let all: usize = done.blocks.iter().map(|block| block.latencies.len()).sum();
     sheet.add("CPU of all nodes, us a transfer", nodes / float(all.try_into()?) * 1e6);
     sheet.add("CPU of the client, us a transfer", client / float(all.try_into()?) * 1e6);

@@ -19,6 +19,7 @@ use tokio::{
 
 use crate::{
     book::{Book, Seen},
+    figures::float,
     network::Network,
     wallet::{Batch, Order, Wallet},
 };
@@ -168,6 +169,13 @@ impl Done {
     pub(crate) fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Seen> {
         let window = self.began + from..self.began + to;
         self.blocks.iter().filter(move |block| window.contains(&block.at))
+    }
+
+    /// Of a hundred blocks, how many took more than one round.
+    pub(crate) fn late_percent(&self) -> Option<f64> {
+        let late = self.blocks.iter().filter(|block| block.round > 0).count();
+        let [late, all] = [late, self.blocks.len()].map(|count| u64::try_from(count).map_or(0.0, float));
+        (all > 0.0).then(|| late / all * 100.0)
     }
 
     /// The longest time without a block, in seconds.

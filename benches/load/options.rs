@@ -19,8 +19,8 @@ pub(crate) struct Options {
     /// Accounts that are paid
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) payees: u32,
-    /// Transfers under way at once that count as full load
-    #[arg(long, value_name = "N", default_value_t = 4_096, value_parser = clap::value_parser!(u32).range(256..=16_384))]
+    /// Transfers under way at once that count as full load: half a block of them, which makes fees no greater
+    #[arg(long, value_name = "N", default_value_t = 2_816, value_parser = clap::value_parser!(u32).range(256..=16_384))]
     pub(crate) window: u32,
     /// Only this part; may be given more than once
     #[arg(long, value_name = "PART", value_enum)]
