@@ -127,8 +127,8 @@ pub struct Order {
     born: Option<Progress>,
     /// What it said at each height since, as far as [`REMEMBERED`].
     said: BTreeMap<Height, BTreeSet<Statement>>,
-    /// When the tip was new; `None` before the first height.
-    last_block: Option<Instant>,
+    /// When the last height began, or was over where this validator had no part in it; `None` before the first.
+    began: Option<Instant>,
 }
 
 /// What a height ended with.
@@ -159,7 +159,7 @@ impl Order {
             remembers: false,
             born: None,
             said: BTreeMap::new(),
-            last_block: None,
+            began: None,
         };
         (order, inbox)
     }
@@ -177,7 +177,7 @@ impl Order {
             let ledger = Arc::clone(&self.parts.ledger);
             let committee = self.parts.workers.run(move || ledger.committee()).await;
             match self.height(&committee, &stop).await? {
-                Ended::Over => self.last_block = Some(Instant::now()),
+                Ended::Over => _ = self.began.get_or_insert_with(Instant::now),
                 Ended::Watched => self.watch.note_slow(committee.height),
                 Ended::Stopped => break,
             }
@@ -186,7 +186,7 @@ impl Order {
     }
 
     async fn height(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Ended, OrderError> {
-        let (height, rotation) = (committee.height, &committee.rotation);
+        let (height, rotation, last) = (committee.height, &committee.rotation, self.began.take());
         self.arrivals.expect(committee.nodes.values().copied());
         self.gossip.talk_to(committee.nodes.values().copied());
         self.heard.advance(height, rotation);
@@ -204,9 +204,10 @@ impl Order {
         if let Some(ended) = self.take_stand(committee, stop).await? {
             return Ok(ended);
         }
-        if let Some(ended) = self.rest(committee, stop).await? {
+        if let Some(ended) = self.rest(committee, last, stop).await? {
             return Ok(ended);
         }
+        self.began = Some(Instant::now());
         Session::open(self, committee, &members).await?.run(stop).await
     }
 

@@ -1,8 +1,8 @@
 //! When the next height begins: at once when there is work, at the interval when there is none.
 //!
-//! A height begins [`PACE`] after the last block at the earliest. It begins then when this node has something for a
-//! block, or when another validator has begun already, which its messages show; otherwise when the interval is over.
-//! So whoever has work, the others follow within one message.
+//! A height begins [`PACE`] after the last one began at the earliest, and not before that one is over. It begins then
+//! when this node has something for a block, or when another validator has begun already, which its messages show;
+//! otherwise when the interval is over. So whoever has work, the others follow within one message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,18 +11,19 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Committee, Ended, Order, OrderError};
 
-/// Least time between two blocks: transactions gather, and the disk syncs ten times a second at most.
+/// Least time from one block to the next: transactions gather, and the disk syncs ten times a second at most.
 const PACE: Duration = Duration::from_millis(100);
 
 impl Order {
-    /// Waits until the height begins; `Some` when it is over before.
+    /// Waits until the height begins, where the last one began at `last`; `Some` when it is over before.
     pub(super) async fn rest(
         &mut self,
         committee: &Committee,
+        last: Option<Instant>,
         stop: &CancellationToken,
     ) -> Result<Option<Ended>, OrderError> {
-        // After a start nobody knows how long ago the last block was; the others wait for this one, perhaps.
-        let Some(last) = self.last_block else { return Ok(None) };
+        // After a start nobody knows how long ago that was; the others wait for this one, perhaps.
+        let Some(last) = last else { return Ok(None) };
         let earliest = last + PACE.min(self.parts.interval);
         let mut reached = self.parts.ledger.reached(committee.height);
         let ledger = Arc::clone(&self.parts.ledger);
