@@ -46,6 +46,9 @@ use super::status::{self, Reporter};
 const RELEASE: Duration = Duration::from_millis(10);
 /// How often a node that has no key to vote with looks for one.
 const KEY_EVERY: Duration = Duration::from_millis(500);
+/// The consensus engine tells of each vote, which is a gigabyte a day: only what is amiss is kept. Whoever wants it all
+/// names the engine in `log`.
+const QUIET: &str = "arc_malachitebft=warn";
 /// How often the node says how it is.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -86,7 +89,8 @@ fn is_restored(error: &anyhow::Error) -> bool {
 
 /// Logs to standard error, with colours on a terminal only.
 fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(filter).with_context(|| format!("`log` can not be {filter:?}"))?;
+    let filter =
+        EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| format!("`log` can not be {filter:?}"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(io::stderr().is_terminal()).init();
     Ok(())
