@@ -16,8 +16,8 @@ use tokio::sync::Notify;
 
 use crate::network::Network;
 
-/// How long the next block may take: much longer than any that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long nothing may become of what is sent: much longer than anything that is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The book. Whoever sends and whoever follows write into it at once.
 #[derive(Debug, Default)]
@@ -95,7 +95,7 @@ impl Book {
     /// Writes down the blocks of node `index` from `next` on, until `over` says so.
     ///
     /// # Errors
-    /// When no block comes for long, or the node gives one that is not certified.
+    /// When nothing becomes of what is sent for long, or the node gives a block that is not certified.
     pub(crate) async fn follow(
         &self,
         network: &Network,
@@ -106,12 +106,17 @@ impl Book {
         let mut last = Instant::now();
         while !over(self) {
             interrupt::check()?;
+            let before = self.counts();
             for decided in network.blocks(index, next).await? {
                 self.see(&decided);
                 next = decided.block.header.height.next();
+            }
+            let (sent, done) = self.counts();
+            if (sent, done) != before || sent == done {
                 last = Instant::now();
             }
-            ensure!(last.elapsed() < PATIENCE, "no block for {} s", PATIENCE.as_secs());
+            let waiting = sent - done;
+            ensure!(last.elapsed() < PATIENCE, "{waiting} transactions are in no block after {} s", PATIENCE.as_secs());
         }
         Ok(())
     }

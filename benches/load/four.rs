@@ -77,7 +77,8 @@ async fn put_idle(sheet: &mut Sheet<'_>, devnet: &Devnet) -> Result<()> {
     Ok(())
 }
 
-fn put_memory(sheet: &mut Sheet<'_>, when: &str, devnet: &Devnet, wanted: Option<Wanted>) {
+/// Memory of the node that has most.
+pub(crate) fn put_memory(sheet: &mut Sheet<'_>, when: &str, devnet: &Devnet, wanted: Option<Wanted>) {
     let mib = |bytes: u64| float(bytes >> 10) / 1024.0;
     let most = devnet.pids().into_iter().filter_map(proc::resident_bytes).max().map(mib);
     let what = format!("{when}: memory of the largest node, MiB");

@@ -68,27 +68,22 @@ impl Load {
     /// # Errors
     /// When a node refuses one, or none comes for long.
     pub(crate) async fn run(&self, network: &Network, wallet: Wallet) -> Result<(Wallet, Done)> {
-        let (book, sent) = (Arc::new(Book::default()), Arc::new(AtomicBool::new(false)));
-        let follower = {
-            let (network, book, sent, first) = (network.clone(), Arc::clone(&book), Arc::clone(&sent), self.nodes[0]);
-            let from = network.head(first).await?.height.next();
-            let over = move |book: &Book| {
-                let (all, done) = book.counts();
-                sent.load(Ordering::Relaxed) && done == all
-            };
-            tokio::spawn(async move { book.follow(&network, first, from, over).await })
+        let (book, sent) = (Book::default(), AtomicBool::new(false));
+        let from = network.head(self.nodes[0]).await?.height.next();
+        let over = |book: &Book| {
+            let (all, done) = book.counts();
+            sent.load(Ordering::Relaxed) && done == all
         };
         let enough = Arc::new(AtomicBool::new(false));
         let order = Order { batch: self.batch, count: self.count, enough: Arc::clone(&enough) };
         let (batches, signer) = wallet.sign(order)?;
         let began = Instant::now();
-        let outcome = self.send(network, batches, &book, &enough).await;
-        sent.store(true, Ordering::Relaxed);
-        if let Err(error) = outcome {
-            follower.abort();
-            return Err(error);
-        }
-        follower.await??;
+        let sending = async {
+            self.send(network, batches, &book, &enough).await?;
+            sent.store(true, Ordering::Relaxed);
+            Ok(())
+        };
+        tokio::try_join!(sending, book.follow(network, self.nodes[0], from, over))?;
         let wallet = signer.join().ok().context("the signer panicked")?;
         Ok((wallet, Done { began, blocks: book.blocks() }))
     }
@@ -97,7 +92,7 @@ impl Load {
         &self,
         network: &Network,
         mut batches: Receiver<Batch>,
-        book: &Arc<Book>,
+        book: &Book,
         enough: &AtomicBool,
     ) -> Result<()> {
         let (began, mut number, mut under_way) = (Instant::now(), 0, JoinSet::new());

@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     figures::{Figure, Sheet, float, percentile},
-    four::Cpu,
+    four::{Cpu, put_memory},
     load::{Done, Load, Pace},
     network::Network,
     options::Options,
@@ -51,6 +51,7 @@ async fn run(options: &Options, devnet: &Devnet, mut sheet: Sheet<'_>) -> Result
     let count = float(options.transfers);
     sheet.add("CPU of the node, us a transfer", node / count * 1e6);
     sheet.add("CPU of the client (signs, submits, checks blocks), us a transfer", client / count * 1e6);
+    put_memory(&mut sheet, "after it", devnet, None);
     let asking = Instant::now();
     let accounts = wallet.check(&network).await?;
     sheet.add("accounts asked for and proven, a second", float(accounts.try_into()?) / asking.elapsed().as_secs_f64());
