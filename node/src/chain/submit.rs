@@ -88,7 +88,8 @@ impl SubmitError {
         let code = match self {
             Self::Refused { refusal, .. } => refusal.code,
             Self::Pool(PoolError::AccountFull { .. } | PoolError::Full) | Self::Unreachable { .. } => Code::Busy,
-            Self::Rules(_) | Self::Pool(_) => Code::Invalid,
+            Self::Rules(TxError::Nonce { .. }) | Self::Pool(_) => Code::Nonce,
+            Self::Rules(_) => Code::Invalid,
             Self::Ignored => Code::Denied,
             Self::Ledger(_) => Code::Internal,
         };
@@ -153,7 +154,7 @@ impl Chain {
     async fn bring_again(&self, waiting: &[Arc<CheckedTx>]) {
         for (tx, result) in waiting.iter().zip(self.hand_on(waiting).await) {
             match result {
-                Err(SubmitError::Refused { refusal, .. }) if refusal.code == Code::Invalid => {
+                Err(SubmitError::Refused { refusal, .. }) if matches!(refusal.code, Code::Invalid | Code::Nonce) => {
                     tracing::debug!(tx = %tx.id(), %refusal, "a waiting transaction is dropped");
                     self.shared.pool().drop_tx(&tx.id());
                 }

@@ -259,10 +259,10 @@ async fn transactions_are_taken_once_and_found() {
     assert_eq!(client.account(&world, 3, world.payer()).await.nonce, 1);
 
     for (tx, expect) in [
-        (world.tx(0, Height(100), transfer(6)), Code::Invalid),
+        (world.tx(0, Height(100), transfer(6)), Code::Nonce),
         (world.tx(1, Height(0), transfer(6)), Code::Invalid),
         (world.tx(1, Height(100), transfer(u64::MAX)), Code::Invalid),
-        (world.tx(99, Height(100), transfer(1)), Code::Invalid),
+        (world.tx(99, Height(100), transfer(1)), Code::Nonce),
     ] {
         for node in [0, 3] {
             assert_eq!(code(client.submit(node, &tx).await), expect, "{tx:?}");
@@ -298,7 +298,8 @@ async fn many_are_submitted_at_once() {
         let taken: Vec<usize> = (0..40).filter(|at| verdicts[*at].is_ok()).collect();
         // What comes behind one that is refused is not left waiting for it.
         assert_eq!(taken, (0..37).collect::<Vec<_>>());
-        assert!(verdicts[37..].iter().all(|verdict| matches!(verdict, Err(refusal) if refusal.code == Code::Invalid)));
+        let codes: Vec<Code> = verdicts.into_iter().filter_map(Result::err).map(|refusal| refusal.code).collect();
+        assert_eq!(codes, [Code::Invalid, Code::Nonce, Code::Invalid]);
         let rest: Vec<Tx> = (from + 37..from + 40).map(|nonce| transfer(nonce, 2)).collect();
         assert_eq!(client.submit_many(node, &rest, chain::Relayed::No).await, Ok(vec![Ok(()); 3]));
         assert_eq!(client.submit_many(node, &rest, chain::Relayed::Yes).await, Ok(vec![Ok(()); 3]), "they wait");

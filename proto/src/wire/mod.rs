@@ -116,6 +116,8 @@ pub enum Code {
     Invalid = 9,
     /// The block is so old that it is not kept here: take a snapshot, or ask a node that keeps all.
     Pruned = 10,
+    /// Another transaction of the account has this nonce, or is missing before it: look again after the next block.
+    Nonce = 11,
 }
 
 /// A refusal with its reason in words.

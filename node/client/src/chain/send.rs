@@ -36,6 +36,8 @@ const LOOK_PAUSE_MAX: Duration = Duration::from_millis(250);
 const SUBMIT_AGAIN: Duration = Duration::from_secs(2);
 /// How long a refused transaction waits for the ones before it, or for a nonce to turn out taken.
 const NONCE_WAIT: Duration = Duration::from_secs(3);
+/// How often the rules must refuse the next transaction of an account: who refuses first may be a block behind.
+const REFUSALS: usize = 2;
 /// Transactions submitted at once: as many as a node lets one account have waiting.
 const RUN: usize = 64;
 /// How often a batch is signed anew.
@@ -133,7 +135,7 @@ impl Chain {
         let until = Height(head.height.0.saturating_add(VALID_BLOCKS));
         let mut nonce = nonces.get(&account).map_or(on_chain.nonce, |next| on_chain.nonce.max(*next));
         let deadline = Instant::now() + NONCE_WAIT;
-        let (mut submitted, mut open) = (Vec::new(), actions);
+        let (mut submitted, mut open, mut refused) = (Vec::new(), actions, 0);
         while let [(at, action), rest @ ..] = open {
             let run: Vec<Tx> = (nonce..)
                 .zip(&open[..open.len().min(RUN)])
@@ -164,11 +166,11 @@ impl Chain {
                     nonces.remove(&account);
                     // With the newest fees, too: what it signs next offers those.
                     let (_, account) = futures::try_join!(self.head(), self.account(account))?;
-                    let current = account.nonce;
-                    if current == nonce && Instant::now() >= deadline {
+                    refused += usize::from(is_final(&error) && account.nonce == nonce);
+                    if refused >= REFUSALS || account.nonce == nonce && Instant::now() >= deadline {
                         return Err(error);
                     }
-                    nonce = current;
+                    nonce = account.nonce;
                     sleep(LOOK_PAUSE_MAX).await;
                 }
                 Err(ChainError::Refused { .. }) => return Ok(submitted),
