@@ -10,6 +10,7 @@ use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, GenesisError, vote::ValidatorKeys},
     sign::Keypair,
+    wire::consensus::Life,
 };
 use tokio::{
     sync::mpsc,
@@ -90,6 +91,8 @@ pub struct ValidatorParts {
     pub journal: Arc<dyn Journal>,
     /// What it signed last.
     pub signatures: Arc<dyn SignStore>,
+    /// Names this process among those with the same keys: never used before.
+    pub life: Life,
 }
 
 /// What a node's operator chose.
@@ -328,7 +331,7 @@ impl Seat {
     /// The order of this node; from now on the messages of others go there.
     fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
         let Self { known, accuser, clock, interval, post } = self;
-        let ValidatorParts { keys, journal, signatures } = parts;
+        let ValidatorParts { keys, journal, signatures, life } = parts;
         let (key, keys) = (keys.vote.clone(), Arc::new(keys));
         let ledger = Candidates::new(chain.clone(), keys, clock.clone(), (known.clone(), accuser.clone()));
         let (order, inbox) = Order::new(OrderParts {
@@ -339,6 +342,7 @@ impl Seat {
             workers: chain.workers(),
             journal,
             signatures,
+            life,
             interval: *interval,
         });
         post.open(inbox);

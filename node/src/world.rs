@@ -1,6 +1,12 @@
 //! A small network in memory for this crate's tests: nodes on the simulated network, a client, and an object to store.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
@@ -30,6 +36,7 @@ use ostrakon_proto::{
     tree::TreeBuilder,
     wire::{
         Frame, Protocol, Refusal, chain,
+        consensus::Life,
         put::{self, Open, UploadId},
     },
 };
@@ -71,8 +78,14 @@ impl Disk {
     fn validator(&self, number: usize, genesis: &Genesis) -> Option<ValidatorParts> {
         let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
         let votes = genesis.validators.iter().any(|validator| validator.node == node_id(number));
-        votes.then(|| ValidatorParts { keys: validator_keys(number), journal, signatures })
+        votes.then(|| ValidatorParts { keys: validator_keys(number), journal, signatures, life: new_life() })
     }
+}
+
+/// A process that was never there before.
+pub(crate) fn new_life() -> Life {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    Life(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
 }
 
 pub(crate) fn node_key(number: usize) -> Keypair {

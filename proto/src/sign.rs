@@ -32,6 +32,8 @@ pub enum Purpose {
     Proposal,
     /// A vote for a block or for none, by a validator.
     Vote,
+    /// A claim to be the one process that speaks for a validator, by its vote key.
+    Claim,
     /// The key of a node's encrypted connections, by the node.
     Channel,
 }
@@ -46,6 +48,7 @@ impl Purpose {
             Self::Seat => b"ostrakon seat 1\0",
             Self::Proposal => b"ostrakon proposal 1\0",
             Self::Vote => b"ostrakon vote 1\0",
+            Self::Claim => b"ostrakon claim 1\0",
             Self::Channel => b"ostrakon channel 1\0",
         }
     }

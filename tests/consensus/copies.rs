@@ -30,10 +30,12 @@ pub(crate) fn run() -> Result<String> {
 
     same_place(&network, &image)?;
     beside(&network, &image, heights)?;
+    at_once(&mut network, heights)?;
     back_in_time(&mut network, &image, heights)?;
     let history = network.audit(&ALL)?;
     let (blocks, heard) = (history.decided.len(), network.witness.statements());
-    Ok(format!("a copy beside the running validator and an old image of it: {blocks} blocks, {heard} statements"))
+    let what = "a copy beside the running validator, one that starts with it, and an old image of it";
+    Ok(format!("{what}: {blocks} blocks, {heard} statements"))
 }
 
 /// The copy as it is: the same address is taken, and the process says so.
@@ -58,6 +60,21 @@ fn beside(network: &Validators, image: &Path, heights: u64) -> Result<()> {
     ensure!(process.0.try_wait()?.is_none(), "a silent validator still follows the chain:\n{}", log());
     let contradictions = network.witness.contradictions();
     ensure!(contradictions.is_empty(), "DOUBLE SIGNATURES of a copy: {contradictions:?}");
+    Ok(())
+}
+
+/// The validator and a copy of its newest disk start in the same moment.
+fn at_once(network: &mut Validators, heights: u64) -> Result<()> {
+    network.kill(0)?;
+    let image = network.files().join("newest");
+    copy(&network.all[0].home, &image)?;
+    let home = elsewhere(network, &image, "at-once")?;
+    let _copy = Guard(network.spawn(&home)?);
+    network.revive(0)?;
+    let begun = network.top(&[1, 2, 3]);
+    network.reach(&[1, 2, 3], begun + heights, SOON * 10)?;
+    let contradictions = network.witness.contradictions();
+    ensure!(contradictions.is_empty(), "DOUBLE SIGNATURES of two that start at once: {contradictions:?}");
     Ok(())
 }
 

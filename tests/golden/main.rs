@@ -124,8 +124,11 @@ fn consensus_is_spoken_like_this() {
     let signed = SignedProposal::sign(proposal, &key, &CHAIN);
     let fields = nine.to_owned() + "02000000" + "00" + &ids("05", 32) + &hex::encode(signed.signature.0);
     assert_eq!(head(&consensus::Request::Proposal(signed)), "00".to_owned() + &voter + &fields);
-    let asked = consensus::Request::LastSeen(VoteKey::new([7; 32]));
-    assert_eq!(head(&asked), "05".to_owned() + &ids("07", 32));
+    let (life, earlier) = (consensus::Life([6; 16]), vec![consensus::Life([4; 16])]);
+    let claim = consensus::Claim { key: key.public(), asked: VoteKey::new([7; 32]), life, earlier };
+    let signed = consensus::SignedClaim::sign(claim, &key, &CHAIN);
+    let fields = ids("07", 32) + &ids("06", 16) + "01000000" + &ids("04", 16) + &hex::encode(signed.signature.0);
+    assert_eq!(head(&consensus::Request::LastSeen(signed)), "05".to_owned() + &voter + &fields);
 }
 
 #[test]

@@ -32,6 +32,7 @@ use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, vote::ValidatorKeys},
     sign::Keypair,
+    wire::consensus::Life,
 };
 use tokio::{
     runtime,
@@ -148,7 +149,9 @@ fn validator(dir: &Path, seed: &[u8; 32]) -> anyhow::Result<ValidatorParts> {
     let (keys, path) = (ValidatorKeys::from_seed(seed), dir.join(CONSENSUS_LOG_FILE));
     let journal = JournalFile::open(&path).with_context(|| path.display().to_string())?;
     let signatures = SignFile::open(&dir.join(SIGN_STATE_FILE))?;
-    Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures) })
+    let mut life = Life([0; 16]);
+    getrandom::fill(&mut life.0).context("the system gives no random bytes for a process")?;
+    Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures), life })
 }
 
 /// What a node votes with that had no key when it started, as soon as it has one.

@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    id::{BlockId, Height, VoteKey},
+    id::{BlockId, ChainId, Height, VoteKey},
     ledger::vote::{SignedProposal, SignedVote, Vote, VoteKind},
-    sign::Signature,
+    sign::{BadSignature, Keypair, Purpose, Signature, verify},
 };
 
 /// A request of consensus/1.
@@ -32,9 +32,9 @@ pub enum Request {
         /// Which.
         block: BlockId,
     },
-    /// The newest that the node has heard of this validator, as [`Response::Seen`]. A validator that lost its memory
-    /// asks so whether it has spoken since.
-    LastSeen(VoteKey),
+    /// The newest that the node has heard of this validator, as [`Response::Seen`]. A validator that starts asks so
+    /// whether it has spoken since its memory ends, and whether another process begins to speak for it.
+    LastSeen(SignedClaim),
 }
 
 /// An answer of consensus/1.
@@ -91,6 +91,54 @@ pub struct RoundProof {
     pub votes: Vec<SignedVote>,
 }
 
+/// Names one run of a validator's process: 16 random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct Life(pub [u8; 16]);
+
+/// A validator's process claims to be the one that speaks.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Claim {
+    /// For whom.
+    pub key: VoteKey,
+    /// Which validator is asked to grant it: nobody else can make use of it.
+    pub asked: VoteKey,
+    /// This process.
+    pub life: Life,
+    /// The processes before it that the disk remembers, at most [`Claim::EARLIER`]: it follows them, while a copy of
+    /// the disk does not follow it.
+    pub earlier: Vec<Life>,
+}
+
+impl Claim {
+    /// Processes that one follows, at most.
+    pub const EARLIER: usize = 8;
+}
+
+/// A claim with its validator's signature.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct SignedClaim {
+    /// What is claimed.
+    pub claim: Claim,
+    /// By the key that it is claimed for.
+    pub signature: Signature,
+}
+
+impl SignedClaim {
+    /// The claim, signed with the key that it is for.
+    pub fn sign(claim: Claim, key: &Keypair, chain: &ChainId) -> Self {
+        let signature = key.sign(Purpose::Claim, chain, &claim);
+        Self { claim, signature }
+    }
+
+    /// Checks that the validator signed it for this network.
+    ///
+    /// # Errors
+    /// [`BadSignature`] when it did not.
+    pub fn verify(&self, chain: &ChainId) -> Result<(), BadSignature> {
+        verify(&self.claim.key, &self.signature, Purpose::Claim, chain, &self.claim)
+    }
+}
+
 /// What a node has heard of a validator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Seen {
@@ -100,6 +148,8 @@ pub struct Seen {
     pub proposal: Option<SignedProposal>,
     /// The newest vote.
     pub vote: Option<SignedVote>,
+    /// Whether the node grants what is claimed: no other process was granted the same a moment ago.
+    pub grants: bool,
 }
 
 #[cfg(test)]

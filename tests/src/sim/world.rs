@@ -48,6 +48,7 @@ use tokio::{
 };
 
 use super::faults::{Fault, Step};
+use crate::validators::new_life;
 
 /// When the world begins, in milliseconds of Unix time.
 const BEGIN_MS: u64 = 1_800_000_000_000;
@@ -167,7 +168,7 @@ impl Voter {
 
     fn parts(&self) -> ValidatorParts {
         let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
-        ValidatorParts { keys: ValidatorKeys::from_seed(&self.seed), journal, signatures }
+        ValidatorParts { keys: ValidatorKeys::from_seed(&self.seed), journal, signatures, life: new_life() }
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
     fs::File,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -23,6 +24,7 @@ use ostrakon_proto::{
     id::{Height, NodeId, VoteKey},
     ledger::Genesis,
     sign::Keypair,
+    wire::consensus::Life,
 };
 use tokio::runtime::Runtime;
 
@@ -33,6 +35,12 @@ use crate::cluster::{Binaries, until};
 
 /// How long processes may take for what they are waited for, unless a scenario says so.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A process that was never there before, for validators in this one.
+pub fn new_life() -> Life {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    Life(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
+}
 
 /// One validator: its files, and its process while it runs.
 #[derive(Debug)]

@@ -128,7 +128,7 @@ async fn listen(mut inbound: mpsc::Receiver<Inbound>, memory: Arc<Memory>) {
         let message = request.decode::<Request>().ok().filter(|_| protocol == Protocol::Consensus);
         match message {
             // It helps nobody to remember: that is what is tried.
-            Some(Request::LastSeen(_)) => reply.send(answer(Response::Seen(Seen::default()))),
+            Some(Request::LastSeen(_)) => reply.send(answer(Response::Seen(Seen { grants: true, ..Seen::default() }))),
             Some(Request::Block { .. }) | None => {
                 reply.refuse(&Refusal::new(Code::NotFound, "the witness has nothing"));
             }

@@ -1,7 +1,7 @@
 //! What others said that the engine does not hold: the newest of each validator, and what is of a height to come.
 //!
-//! In go messages whose signatures verified, out come answers to "what have you heard of me", and a height's first
-//! messages when it begins. Bounded for each validator. Not here: messages of the present height.
+//! In go messages whose signatures verified, out come answers to "what have you heard of me, and may I speak", and a
+//! height's first messages when it begins. Bounded for each validator. Not here: messages of the present height.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,12 @@ use ostrakon_proto::{
         Rotation,
         vote::{SignedProposal, SignedVote},
     },
-    wire::consensus::Seen,
+    wire::consensus::{Claim, Seen},
 };
 
-use super::{sign_state::Statement, wal::Entry};
+use tokio::time::Instant;
+
+use super::{leases::Leases, sign_state::Statement, wal::Entry};
 
 /// Heights above the present one of which messages are kept.
 const HEIGHTS: u64 = 2;
@@ -39,6 +41,7 @@ pub(super) enum Message {
 pub(super) struct Heard {
     newest: BTreeMap<VoteKey, (Option<SignedProposal>, Option<SignedVote>)>,
     early: BTreeMap<Height, Early>,
+    leases: Leases,
 }
 
 #[derive(Debug, Default)]
@@ -51,6 +54,7 @@ impl Heard {
     /// The height is this now, and these are its validators.
     pub(super) fn advance(&mut self, height: Height, rotation: &Rotation) {
         self.newest.retain(|key, _| rotation.set().power(key).is_some());
+        self.leases.advance(rotation.set());
         self.early.retain(|early, _| *early >= height);
     }
 
@@ -95,10 +99,10 @@ impl Heard {
         last.is_none_or(|last| Statement::from(&last).progress() < Statement::from(signed).progress())
     }
 
-    /// What was heard of `key` by one who is at `height`.
-    pub(super) fn seen(&self, key: &VoteKey, height: Height) -> Seen {
-        let (proposal, vote) = self.newest.get(key).copied().unwrap_or_default();
-        Seen { height, proposal, vote }
+    /// What was heard of who claims this, by one who is at `height`, and whether the claim is granted.
+    pub(super) fn seen(&mut self, claim: &Claim, height: Height, now: Instant) -> Seen {
+        let (proposal, vote) = self.newest.get(&claim.key).copied().unwrap_or_default();
+        Seen { height, proposal, vote, grants: self.leases.grant(claim, now) }
     }
 
     /// Keeps a message of a height from `now` on, as far as there is room.
@@ -145,6 +149,7 @@ mod tests {
         id::ChainId,
         ledger::vote::{Vote, VoteKind},
         sign::Keypair,
+        wire::consensus::Life,
     };
 
     use super::*;
@@ -160,8 +165,13 @@ mod tests {
         for signed in [vote(1, 5, 2), vote(1, 5, 1), vote(2, 9, 0), vote(1, 4, 7)] {
             heard.note_vote(&signed);
         }
-        assert_eq!(heard.seen(&vote(1, 0, 0).voter, Height(6)).vote, Some(vote(1, 5, 2)));
-        assert_eq!(heard.seen(&vote(3, 0, 0).voter, Height(6)), Seen { height: Height(6), ..Seen::default() });
+        let claim = |seed| {
+            let (key, asked) = (vote(seed, 0, 0).voter, vote(9, 0, 0).voter);
+            Claim { key, asked, life: Life([1; 16]), earlier: Vec::new() }
+        };
+        assert_eq!(heard.seen(&claim(1), Height(6), Instant::now()).vote, Some(vote(1, 5, 2)));
+        let nothing = Seen { height: Height(6), grants: true, ..Seen::default() };
+        assert_eq!(heard.seen(&claim(3), Height(6), Instant::now()), nothing);
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //! In come blocks to build on ([`Ledger`]) and messages of other validators ([`Inbox`]); out go messages, decided
 //! blocks with their certificates, and proofs against who contradicted itself. [`core`] is the engine, [`session`] one
 //! height of it, [`pace`] when the next begins. [`wal`] and [`sign_state`] are what survives a crash, [`standing`] what
-//! follows when it did not. [`gossip`] and [`inbox`] are the ways out and in, [`heard`] what is kept of what came too
-//! early, [`behind`] how a validator that missed blocks gets them. The order knows blocks as named bytes; rules are the
-//! ledger's.
+//! follows when it did not, [`inquiry`] and [`leases`] how that is found out. [`gossip`] and [`inbox`] are the ways out
+//! and in, [`heard`] what is kept of what came too early, [`behind`] how a validator that missed blocks gets them. The
+//! order knows blocks as named bytes; rules are the ledger's.
 //!
 //! # What is promised
 //! - No two blocks of one height are decided while those who break the rules have less than a third of the power.
@@ -30,7 +30,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{
         Code, Frame, Refusal,
-        consensus::{Request, Response},
+        consensus::{Claim, Life, Request, Response, SignedClaim},
     },
 };
 use tokio::time::Instant;
@@ -45,6 +45,8 @@ mod core;
 mod gossip;
 mod heard;
 pub mod inbox;
+mod inquiry;
+mod leases;
 pub mod ledger;
 mod pace;
 mod session;
@@ -61,9 +63,10 @@ use context::Members;
 use gossip::Gossip;
 use heard::{Heard, Message};
 use inbox::Arrivals;
+use inquiry::{Inquiry, Question};
 use session::Session;
-use sign_state::{Progress, SignState, SignStore, Statement};
-use standing::{Findings, Inquiry, Standing, Watch};
+use sign_state::{Kept, Progress, SignState, SignStore, Statement};
+use standing::{Findings, Standing, Watch};
 use wal::{Entry, Journal};
 
 /// Heights below the present one of which a validator knows what it said: a message of another process with its key may
@@ -87,6 +90,8 @@ pub struct OrderParts {
     pub journal: Arc<dyn Journal>,
     /// What was signed last, beside the vote key.
     pub signatures: Arc<dyn SignStore>,
+    /// Names this process among those with the same key: never used before.
+    pub life: Life,
     /// The longest time between two blocks, when there is nothing to do.
     pub interval: Duration,
 }
@@ -119,10 +124,10 @@ pub struct Order {
     behind: Behind,
     standing: Standing,
     watch: Watch,
-    /// What was signed last, as it is kept.
-    signed: SignState,
-    /// Whether anything is kept, be it that nothing was signed.
-    remembers: bool,
+    /// What this process asks the others before it speaks; what they answered, afterwards.
+    inquiry: Option<Inquiry>,
+    /// What was signed last, and by which processes, as it is on disk.
+    kept: Kept,
     /// How far this validator had come when it started.
     born: Option<Progress>,
     /// What it said at each height since, as far as [`REMEMBERED`].
@@ -155,8 +160,8 @@ impl Order {
             behind,
             standing: Standing::Unknown,
             watch: Watch::default(),
-            signed: SignState::default(),
-            remembers: false,
+            inquiry: None,
+            kept: Kept::default(),
             born: None,
             said: BTreeMap::new(),
             began: None,
@@ -169,10 +174,10 @@ impl Order {
     /// # Errors
     /// [`OrderError`] when something can not be kept.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), OrderError> {
-        let kept = load_signed(&self.parts).await?;
-        self.remembers = kept.is_some();
-        self.signed = kept.unwrap_or_default();
-        self.born = self.signed.progress();
+        let mut kept = load(&self.parts).await?.unwrap_or_default();
+        self.born = kept.progress();
+        kept.begin(self.parts.life);
+        self.save(kept).await?;
         while !stop.is_cancelled() {
             let ledger = Arc::clone(&self.parts.ledger);
             let committee = self.parts.workers.run(move || ledger.committee()).await;
@@ -186,7 +191,7 @@ impl Order {
     }
 
     async fn height(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Ended, OrderError> {
-        let (height, rotation, last) = (committee.height, &committee.rotation, self.began.take());
+        let (height, rotation, mut last) = (committee.height, &committee.rotation, self.began.take());
         self.arrivals.expect(committee.nodes.values().copied());
         self.gossip.talk_to(committee.nodes.values().copied());
         self.heard.advance(height, rotation);
@@ -201,11 +206,17 @@ impl Order {
                 self.heard.note(&entry);
             }
         }
-        if let Some(ended) = self.take_stand(committee, stop).await? {
-            return Ok(ended);
-        }
-        if let Some(ended) = self.rest(committee, last, stop).await? {
-            return Ok(ended);
+        loop {
+            if let Some(ended) = self.take_stand(committee, stop).await? {
+                return Ok(ended);
+            }
+            if let Some(ended) = self.rest(committee, last.take(), stop).await? {
+                return Ok(ended);
+            }
+            if !self.is_claim_stale() {
+                break;
+            }
+            self.standing = Standing::Unknown;
         }
         self.began = Some(Instant::now());
         Session::open(self, committee, &members).await?.run(stop).await
@@ -262,16 +273,22 @@ impl Order {
             return self.recover(committee, stop).await;
         }
         let (mut reached, before) = (self.parts.ledger.reached(height), self.standing);
-        let mut inquiry = Inquiry::new(&self.parts.peers, self.key(), set, &committee.nodes);
+        // A height that is over does not end it: on a busy chain it would never be answered.
+        let open = self.inquiry.take().filter(|inquiry| inquiry.is_of(set) && !inquiry.is_stale());
+        let mut inquiry = open.unwrap_or_else(|| Inquiry::new(self.question(committee)));
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
-                () = &mut reached => return Ok(Some(Ended::Over)),
+                () = &mut reached => {
+                    self.inquiry = Some(inquiry);
+                    return Ok(Some(Ended::Over));
+                }
                 answers = inquiry.answered() => {
                     let (key, chain) = (self.key(), self.parts.chain);
-                    let (signed, remembers) = (self.signed.progress(), self.remembers);
+                    let (signed, remembers) = (self.kept.progress(), self.kept.signed.is_some());
                     self.standing = before.after(&Findings { key, chain, set, height, signed, remembers, answers });
+                    self.inquiry = Some(inquiry);
                     self.log_standing(before);
                     self.begin_memory().await?;
                     return Ok(None);
@@ -299,12 +316,30 @@ impl Order {
 
     /// From now on nobody takes this validator for one that lost its memory: it has said nothing, and keeps that.
     async fn begin_memory(&mut self) -> Result<(), OrderError> {
-        if self.standing == Standing::Speaks && !self.remembers {
-            let (store, bytes) = (Arc::clone(&self.parts.signatures), self.signed.encode());
-            self.parts.workers.run(move || store.save(&bytes)).await.map_err(OrderError::SignState)?;
-            self.remembers = true;
+        if self.standing == Standing::Speaks && self.kept.signed.is_none() {
+            let signed = Some(SignState::default());
+            self.save(Kept { signed, ..self.kept.clone() }).await?;
         }
         Ok(())
+    }
+
+    async fn save(&mut self, kept: Kept) -> Result<(), OrderError> {
+        let (store, bytes) = (Arc::clone(&self.parts.signatures), kept.encode());
+        self.parts.workers.run(move || store.save(&bytes)).await.map_err(OrderError::SignState)?;
+        self.kept = kept;
+        Ok(())
+    }
+
+    fn question(&self, committee: &Committee) -> Question {
+        let OrderParts { ref peers, chain, ref key, .. } = self.parts;
+        let (set, nodes) = (committee.rotation.set().clone(), committee.nodes.clone());
+        Question { peers: Arc::clone(peers), chain, key: key.clone(), lives: self.kept.lives.clone(), set, nodes }
+    }
+
+    /// Whether this process was let speak so long ago, without having said anything, that another may have been since.
+    fn is_claim_stale(&self) -> bool {
+        let is_mute = self.kept.progress() == self.born;
+        self.standing == Standing::Speaks && is_mute && self.inquiry.as_ref().is_some_and(Inquiry::is_stale)
     }
 
     fn log_standing(&self, before: Standing) {
@@ -330,15 +365,15 @@ impl Order {
 
     /// Takes a request while no engine runs: questions are answered, messages kept for later.
     fn hear_early(&mut self, inbound: Inbound, committee: &Committee) {
-        let Some((from, request, body)) = self.open(inbound, committee.height, |_| None) else { return };
+        let Some((from, request, body)) = self.open(inbound, committee, |_| None) else { return };
         self.keep(from, (request, body), committee, committee.height);
     }
 
     /// Reads and answers a request; what is left is a message, with who brought it. `find` knows blocks.
     fn open(
-        &self,
+        &mut self,
         inbound: Inbound,
-        height: Height,
+        committee: &Committee,
         find: impl FnOnce(&Request) -> Option<Frame>,
     ) -> Option<(NodeId, Request, Bytes)> {
         let Inbound { from, request, reply, .. } = inbound;
@@ -350,7 +385,13 @@ impl Order {
             }
         };
         match &message {
-            Request::LastSeen(key) => reply.send(answer(Response::Seen(self.heard.seen(key, height)), Bytes::new())),
+            Request::LastSeen(signed) => match self.check_claim(signed, committee) {
+                Ok(claim) => {
+                    let seen = self.heard.seen(claim, committee.height, Instant::now());
+                    reply.send(answer(Response::Seen(seen), Bytes::new()));
+                }
+                Err(reason) => reply.refuse(&Refusal::new(Code::Denied, reason)),
+            },
             Request::Block { .. } => match find(&message) {
                 Some(frame) => reply.send(frame),
                 None => reply.refuse(&Refusal::new(Code::NotFound, "this block is not proposed here")),
@@ -361,6 +402,17 @@ impl Order {
             }
         }
         None
+    }
+
+    fn check_claim<'a>(&self, signed: &'a SignedClaim, committee: &Committee) -> Result<&'a Claim, &'static str> {
+        let claim = &signed.claim;
+        if committee.rotation.set().power(&claim.key).is_none() {
+            return Err("no validator claims this");
+        }
+        if claim.asked != self.key() || claim.earlier.len() > Claim::EARLIER {
+            return Err("the claim is not of this form, or made to another validator");
+        }
+        signed.verify(&self.parts.chain).map(|()| claim).map_err(|_| "the claim's signature does not verify")
     }
 
     /// Keeps a message of height `now` or a later one, when a validator signed it.
@@ -424,10 +476,10 @@ impl Order {
     }
 }
 
-async fn load_signed(parts: &OrderParts) -> Result<Option<SignState>, OrderError> {
+async fn load(parts: &OrderParts) -> Result<Option<Kept>, OrderError> {
     let store = Arc::clone(&parts.signatures);
     let bytes = parts.workers.run(move || store.load()).await.map_err(OrderError::SignState)?;
-    bytes.map(|bytes| SignState::decode(&bytes).map_err(|_| OrderError::Damaged)).transpose()
+    bytes.map(|bytes| Kept::decode(&bytes).map_err(|_| OrderError::Damaged)).transpose()
 }
 
 /// The frame that answers with `head` and `body`.

@@ -27,7 +27,7 @@ use super::{
     core::{Core, Output},
     heard::Message,
     name,
-    sign_state::Statement,
+    sign_state::{Kept, Statement},
     standing::{Standing, WATCH},
     timers::Timers,
     wal::{self, Entry, Value},
@@ -71,7 +71,7 @@ impl<'a> Session<'a> {
         let (chain, height) = (order.parts.chain, committee.height);
         let log = order.read_log(height).await?;
         let keys = (order.parts.key.clone(), chain);
-        let mut core = Core::new(keys, order.signed.clone(), height, members);
+        let mut core = Core::new(keys, order.kept.signed.clone().unwrap_or_default(), height, members);
         if order.standing != Standing::Speaks {
             core.silence();
         }
@@ -224,18 +224,20 @@ impl<'a> Session<'a> {
     /// The log first: a signature that is kept without what led to it would silence this validator.
     async fn sync(&mut self) -> Result<(), OrderError> {
         let pending = std::mem::take(&mut self.pending);
-        let signed = (self.core.signed() != &self.order.signed).then(|| self.core.signed().clone());
-        let kept = signed.as_ref().map(super::SignState::encode);
+        let before = self.order.kept.signed.clone().unwrap_or_default();
+        let signed = Some(self.core.signed().clone()).filter(|signed| *signed != before);
+        let kept = signed.map(|signed| Kept { signed: Some(signed), ..self.order.kept.clone() });
+        let bytes = kept.as_ref().map(Kept::encode);
         let (journal, store) = (Arc::clone(&self.order.parts.journal), Arc::clone(&self.order.parts.signatures));
         let write = move || {
             if !pending.is_empty() {
                 journal.append(&pending).map_err(OrderError::Journal)?;
             }
-            kept.map_or(Ok(()), |bytes| store.save(&bytes).map_err(OrderError::SignState))
+            bytes.map_or(Ok(()), |bytes| store.save(&bytes).map_err(OrderError::SignState))
         };
         self.order.parts.workers.run(write).await?;
-        if let Some(signed) = signed {
-            self.order.signed = signed;
+        if let Some(kept) = kept {
+            self.order.kept = kept;
         }
         Ok(())
     }
@@ -335,7 +337,7 @@ impl<'a> Session<'a> {
             }
             _ => None,
         };
-        let Some((from, message, body)) = self.order.open(inbound, height, find) else { return Ok(()) };
+        let Some((from, message, body)) = self.order.open(inbound, self.committee, find) else { return Ok(()) };
         match message {
             Request::Vote(signed) if signed.vote.height == height => self.hear_vote(&signed).await,
             Request::Proposal(signed) if signed.proposal.height == height => self.hear_proposal(signed, body).await,

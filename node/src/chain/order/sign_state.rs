@@ -21,6 +21,7 @@ use ostrakon_proto::{
     id::{ChainId, Height},
     ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     sign::{Keypair, Purpose, Signature},
+    wire::consensus::{Claim, Life},
 };
 
 /// How far a validator has come: height, round, and step within the round.
@@ -131,13 +132,40 @@ impl SignState {
             Statement::Vote(vote) => self.precommit = Some((vote, signature)),
         }
     }
+}
+
+/// What is kept on disk.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(super) struct Kept {
+    /// What was signed last; `None` where that is not known any more.
+    pub(super) signed: Option<SignState>,
+    /// The processes that signed it, the newest last.
+    pub(super) lives: Vec<Life>,
+}
+
+impl Kept {
+    /// What one keeps who knows that nothing was ever signed.
+    pub(super) fn nothing() -> Self {
+        Self { signed: Some(SignState::default()), lives: Vec::new() }
+    }
+
+    /// A process begins; the oldest are forgotten.
+    pub(super) fn begin(&mut self, life: Life) {
+        self.lives.push(life);
+        self.lives.drain(..self.lives.len().saturating_sub(Claim::EARLIER + 1));
+    }
+
+    /// How far this validator had come; `None` when it never signed, or does not know.
+    pub(super) fn progress(&self) -> Option<Progress> {
+        self.signed.as_ref()?.progress()
+    }
 
     /// The bytes to keep.
     pub(super) fn encode(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
-    /// The state that was kept as these bytes.
+    /// What was kept as these bytes.
     ///
     /// # Errors
     /// [`codec::DecodeError`] when they are none.
@@ -170,7 +198,7 @@ pub fn begin(path: &Path) -> Result<(), OpenSignFileError> {
     let disk = |source| OpenSignFileError::Disk { path: path.to_owned(), source };
     let file = SignFile::open(path)?;
     if file.load().map_err(disk)?.is_none() {
-        file.save(&SignState::default().encode()).map_err(disk)?;
+        file.save(&Kept::nothing().encode()).map_err(disk)?;
     }
     Ok(())
 }
@@ -335,7 +363,8 @@ mod tests {
         if expect.is_err() {
             assert_eq!(state, kept, "a refusal changes nothing");
         }
-        assert_eq!(SignState::decode(&state.encode()), Ok(state));
+        let kept = Kept { signed: Some(state), lives: vec![Life([7; 16])] };
+        assert_eq!(Kept::decode(&kept.encode()), Ok(kept));
     }
 
     #[test]
@@ -364,7 +393,8 @@ mod tests {
         let (key, chain, mut state) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]), SignState::default());
         let said = vote(VoteKind::Prevote, 1, 0, None);
         let first = state.sign(said, &key, &chain).expect("signed");
-        let mut restarted = SignState::decode(&state.encode()).expect("kept");
+        let kept = Kept { signed: Some(state), lives: Vec::new() };
+        let mut restarted = Kept::decode(&kept.encode()).expect("kept").signed.expect("known");
         assert_eq!(restarted.sign(said, &key, &chain), Ok(first));
         assert_eq!(restarted.signature(&vote(VoteKind::Prevote, 1, 0, Some(1))), None);
     }
@@ -375,7 +405,7 @@ mod tests {
         let path = dir.path().join("sign-state");
         begin(&path).expect("new");
         let kept = SignFile::open(&path).expect("opens").load().expect("reads").expect("kept");
-        assert_eq!(SignState::decode(&kept), Ok(SignState::default()));
+        assert_eq!(Kept::decode(&kept), Ok(Kept::nothing()));
         SignFile::open(&path).expect("opens").save(b"said").expect("writes");
         begin(&path).expect("there");
         assert_eq!(SignFile::open(&path).expect("opens").load().expect("reads").as_deref(), Some(&b"said"[..]));
@@ -393,7 +423,10 @@ mod tests {
         for said in [all, vote(VoteKind::Prevote, 1, 1, Some(1)), vote(VoteKind::Precommit, 1, 1, Some(1))] {
             state.sign(said, &key, &chain).expect("in order");
         }
-        assert!(state.encode().len() <= PAYLOAD);
+        let mut kept = Kept { signed: Some(state), lives: Vec::new() };
+        (0..99).for_each(|number| kept.begin(Life([number; 16])));
+        assert_eq!((kept.lives.first(), kept.lives.last()), (Some(&Life([90; 16])), Some(&Life([98; 16]))));
+        assert!(kept.encode().len() <= PAYLOAD);
     }
 
     #[test]

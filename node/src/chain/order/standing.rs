@@ -1,29 +1,24 @@
 //! Whether this validator may speak: one whose memory may be old must not, lest it contradicts itself.
 //!
 //! A disk that is restored from an image, a machine that is cloned or a directory that was emptied remembers less than
-//! the others have heard. So a validator that starts asks them first ([`Inquiry`]); what it may do then is decided by
-//! [`Standing::after`], which is pure. Not here: the memory itself ([`super::sign_state`]).
+//! the others have heard. So a validator that starts asks them first ([`super::inquiry`]); what it may do then is
+//! decided by [`Standing::after`], which is pure. Not here: the memory itself ([`super::sign_state`]).
 //!
 //! Silence ends where nothing can be contradicted any more: the others' newest message of this validator is of height
 //! H, and the one above is decided without it. Then this validator watches ([`Watch`]): for [`QUIET`] heights and
 //! [`WATCH`], or at one height that is not decided without it for so long; and the others are asked again. A second
 //! process with the same key goes on speaking meanwhile, even if it is often late, so that this one begins anew and
-//! stays silent for good.
+//! stays silent for good. Of two that start at the same moment the others let one speak ([`super::leases`]); the other
+//! one watches as well.
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
-use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ostrakon_net::Peers;
 use ostrakon_proto::{
-    id::{ChainId, Height, NodeId, VoteKey},
+    id::{ChainId, Height, VoteKey},
     ledger::vote::ValidatorSet,
-    wire::{
-        Frame, Protocol, Refusal,
-        consensus::{Request, Response, Seen},
-    },
+    wire::consensus::Seen,
 };
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use super::sign_state::{Progress, Statement};
 
@@ -32,12 +27,6 @@ use super::sign_state::{Progress, Statement};
 const QUIET: u64 = 16;
 /// When a height takes so long, whoever is a validator has spoken at it, and repeated it.
 pub(super) const WATCH: Duration = Duration::from_secs(10);
-
-/// How long those who did not answer yet may still do so once two thirds have.
-const GRACE: Duration = Duration::from_secs(1);
-/// How long one question may take, and the pause before it is asked again.
-const PATIENCE: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(250);
 
 /// Whether this validator may speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +97,8 @@ impl Standing {
         let is_first = self == Self::Unknown;
         let lost = is_first && !findings.remembers && now > Height(1);
         let heard_more = heard.filter(|heard| findings.signed.is_none_or(|signed| signed < *heard));
-        let bound = heard_more.map(|(height, _, _)| height).max(lost.then_some(now));
+        let unsure = lost || !findings.is_granted();
+        let bound = heard_more.map(|(height, _, _)| height).max(unsure.then_some(now));
         let spoke_since = |from| matches!(self, Self::Silent { from: before, again: true } if from > before);
         match bound.map(|bound| Height(bound.0.saturating_add(2))) {
             Some(from) if from > findings.height || spoke_since(from) => Self::Silent { from, again: true },
@@ -120,6 +110,13 @@ impl Standing {
 }
 
 impl Findings<'_> {
+    /// Whether two thirds of the power, its own among them, let this process speak: no two have that at once.
+    fn is_granted(&self) -> bool {
+        let granting = self.answers.iter().filter(|(_, seen)| seen.grants).map(|(key, _)| key);
+        let power = granting.chain([&self.key]).filter_map(|key| self.set.power(key)).map(u128::from).sum();
+        self.set.is_quorum(power)
+    }
+
     /// The newest that one answer has of this validator, as its signature proves.
     fn newest(&self, seen: &Seen) -> Option<Progress> {
         let own_vote = seen.vote.filter(|signed| signed.voter == self.key && signed.verify(&self.chain).is_ok());
@@ -146,78 +143,6 @@ impl Findings<'_> {
     }
 }
 
-/// Questions to all other validators: what have you heard of me?
-pub(super) struct Inquiry {
-    asked: FuturesUnordered<BoxFuture<'static, (VoteKey, Seen)>>,
-    answers: BTreeMap<VoteKey, Seen>,
-    /// Power that has answered, with this validator's own.
-    power: u128,
-    set: ValidatorSet,
-    /// When it is over, once enough have answered.
-    until: Option<Instant>,
-}
-
-impl fmt::Debug for Inquiry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inquiry").field("answers", &self.answers).finish_non_exhaustive()
-    }
-}
-
-impl Inquiry {
-    /// Asks the validators of `set` other than `key` at their nodes.
-    pub(super) fn new(
-        peers: &Arc<dyn Peers>,
-        key: VoteKey,
-        set: &ValidatorSet,
-        nodes: &BTreeMap<VoteKey, NodeId>,
-    ) -> Self {
-        let others = nodes.iter().filter(|(other, _)| **other != key && set.power(other).is_some());
-        let asked = others.map(|(other, node)| ask(Arc::clone(peers), *other, *node, key)).collect();
-        let power = set.power(&key).map_or(0, u128::from);
-        Self { asked, answers: BTreeMap::new(), power, set: set.clone(), until: None }
-    }
-
-    /// Waits until two thirds of the power have answered, and the others have had a moment more: without two thirds no
-    /// block is decided anyway. Cancel-safe.
-    pub(super) async fn answered(&mut self) -> &BTreeMap<VoteKey, Seen> {
-        loop {
-            if self.until.is_none() && self.set.is_quorum(self.power) {
-                self.until = Some(Instant::now() + GRACE);
-            }
-            let over = async {
-                match self.until {
-                    Some(until) => tokio::time::sleep_until(until).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                next = self.asked.next() => {
-                    let Some((key, seen)) = next else { break };
-                    self.power += self.set.power(&key).map_or(0, u128::from);
-                    self.answers.insert(key, seen);
-                }
-                () = over => break,
-            }
-        }
-        &self.answers
-    }
-}
-
-fn ask(peers: Arc<dyn Peers>, other: VoteKey, node: NodeId, key: VoteKey) -> BoxFuture<'static, (VoteKey, Seen)> {
-    Box::pin(async move {
-        loop {
-            let question = Frame::new(&Request::LastSeen(key), Bytes::new());
-            if let Ok(Ok(frame)) = timeout(PATIENCE, peers.call(node, Protocol::Consensus, question)).await
-                && let Ok(Ok(Response::Seen(seen))) = frame.decode::<Result<Response, Refusal>>()
-            {
-                return (other, seen);
-            }
-            sleep(PAUSE).await;
-        }
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use ostrakon_proto::{
@@ -239,7 +164,7 @@ mod tests {
             let vote = Vote { kind: VoteKind::Prevote, height: Height(height), round: 0, block: None };
             SignedVote::sign(vote, &key(seed), &CHAIN)
         });
-        Seen { height: Height(height), proposal: None, vote }
+        Seen { height: Height(height), proposal: None, vote, grants: true }
     }
 
     /// `signed` is the height of what is remembered: none without a memory, 0 with one that has nothing.
@@ -304,6 +229,17 @@ mod tests {
         assert!(!watch.suffices(Height(30), Height(60), late), "it spoke again");
         watch.note_slow(Height(61));
         assert!(!watch.suffices(Height(30), Height(60), late) && watch.suffices(Height(30), Height(61), late));
+    }
+
+    #[test]
+    fn whoever_is_denied_is_silent_and_asks_again() {
+        let (denied, granted) = (|| Seen { grants: false, ..seen(7, None) }, || seen(7, None));
+        let silent = |from| Standing::Silent { from: Height(from), again: true };
+        check(Standing::Unknown, (7, Some(6)), &[denied(), denied(), granted()], silent(9));
+        check(Standing::Unknown, (7, Some(6)), &[denied(), granted(), granted()], Standing::Speaks);
+        check(Standing::Unknown, (7, Some(6)), &[denied(), granted()], silent(9));
+        check(Standing::Unknown, (5, Some(5)), &[denied(), denied(), granted()], silent(9));
+        check(silent(9), (9, Some(6)), &[denied(), denied(), granted()], silent(11));
     }
 
     #[test]

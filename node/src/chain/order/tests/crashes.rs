@@ -11,7 +11,7 @@ use ostrakon_net::sim::SimConfig;
 use super::world::{World, seeds};
 use crate::chain::order::{
     OrderError,
-    sign_state::{SignMemory, SignState, SignStore},
+    sign_state::{Kept, SignMemory, SignStore},
     wal::{Journal, JournalMemory},
 };
 
@@ -43,7 +43,7 @@ pub(super) struct Dying {
 impl Dying {
     /// The disk as an order sees it, with the memory of a new key.
     pub(super) fn halves(disk: &Arc<Self>) -> (Arc<dyn Journal>, Arc<dyn SignStore>) {
-        disk.signatures.save(&SignState::default().encode()).expect("memory");
+        disk.signatures.save(&Kept::nothing().encode()).expect("memory");
         (Arc::new(DyingJournal(Arc::clone(disk))), Arc::new(DyingSignatures(Arc::clone(disk))))
     }
 

@@ -215,13 +215,69 @@ fn whoever_never_spoke_may_begin_when_it_is_needed() {
     });
 }
 
+/// A world whose second validator has two processes, the last of its machines the other one, with the same disk.
+async fn with_a_copy(seed: u64, powers: &[u64]) -> World {
+    let latency = Duration::from_millis(5)..=Duration::from_millis(80);
+    let mut world = World::new(seed, powers, SimConfig { latency, loss_per_mille: 50, ..SimConfig::default() });
+    world.interval = Duration::from_secs(20);
+    world.start_all();
+    world.reach(0..powers.len(), 5).await;
+    world.crash(1);
+    let copied = image(&world, 1);
+    let clone = machine(&world.network, world.machines[1].key.clone(), NodeId::new([200; 32]));
+    world.machines.push(clone);
+    world.machines[powers.len()].ledger = Arc::new(world.machines[1].ledger.restored(copied.blocks));
+    restore(&mut world, powers.len(), &copied);
+    world
+}
+
 #[test]
-fn of_two_that_start_at_once_the_one_that_hears_the_other_stops() {
+fn of_two_that_start_at_once_one_speaks() {
+    let spoke = std::sync::atomic::AtomicUsize::new(0);
+    seeds(0..24, async |seed| {
+        let powers = vec![1; 4 + usize::from(seed % 2 == 0)];
+        let mut world = with_a_copy(seed, &powers).await;
+        world.start(1);
+        world.start(powers.len());
+        let height = world.height(0);
+        world.reach([0, 2, 3], height + 60).await;
+        world.check(0..powers.len());
+        let key = world.machines[1].voter();
+        spoke
+            .fetch_add(usize::from(world.judge.said_from(&key, height + 40) > 5), std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(spoke.into_inner() > 12, "one of the two is let speak, mostly at once");
+}
+
+#[test]
+fn whoever_was_let_speak_long_ago_asks_again() {
+    seeds(0..4, async |seed| {
+        let mut world = with_a_copy(seed, &[1; 4]).await;
+        world.reach([0, 2, 3], 20).await;
+        for machine in &world.machines {
+            machine.ledger.set_work(false);
+        }
+        // Both are behind, and the chain rests: when the second one asks, the first has said nothing yet.
+        world.start(1);
+        tokio::time::sleep(Duration::from_secs(12)).await;
+        world.start(4);
+        for _ in 0..12 {
+            world.reach([0, 2, 3], world.height(0) + 1).await;
+        }
+        world.check(0..4);
+    });
+}
+
+/// A virtual machine that is cloned while it runs: both are the same process to the others.
+#[test]
+fn of_two_with_one_life_the_one_that_hears_the_other_stops() {
     seeds(0..3, async |seed| {
         let mut world = World::new(seed, &[1; 4], SimConfig::default());
         let clone = machine(&world.network, world.machines[1].key.clone(), NodeId::new([200; 32]));
         world.machines.push(clone);
-        world.start_all();
+        world.start(4);
+        world.lives -= 1;
+        [1, 0, 2, 3].into_iter().for_each(|number| world.start(number));
         world.reach(0..4, 30).await;
         // The one that the others know hears what it never said, and stops; the other hears nothing and goes on.
         let last = |number: usize| world.judge.voted(&world.machines[number].node);

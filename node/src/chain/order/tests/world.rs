@@ -15,7 +15,7 @@ use ostrakon_proto::{
     id::{ChainId, NodeId, VoteKey},
     ledger::vote::ValidatorSet,
     sign::Keypair,
-    wire::Protocol,
+    wire::{Protocol, consensus::Life},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::chain::order::{
     Inbox, Order, OrderError, OrderParts,
-    sign_state::{SignMemory, SignState, SignStore},
+    sign_state::{Kept, SignMemory, SignStore},
     wal::{Journal, JournalMemory},
 };
 
@@ -68,6 +68,8 @@ pub(super) struct World {
     /// Hears what arrives at one.
     pub(super) delivered: Arc<Judge>,
     pub(super) interval: Duration,
+    /// Processes that were started: each has its number.
+    pub(super) lives: u64,
 }
 
 pub(super) fn vote_key(number: usize) -> Keypair {
@@ -90,7 +92,7 @@ impl World {
         let machines = (0..powers.len()).map(|number| machine(&network, vote_key(number), node_id(number))).collect();
         let (judge, delivered) = (Arc::default(), Arc::default());
         let net = SimNetwork::new(seed, config);
-        Self { net, network, machines, judge, delivered, interval: Duration::from_millis(500) }
+        Self { net, network, machines, judge, delivered, interval: Duration::from_millis(500), lives: 0 }
     }
 
     /// As many equals on a good network, all running.
@@ -105,6 +107,7 @@ impl World {
     }
 
     pub(super) fn start(&mut self, number: usize) {
+        self.lives += 1;
         let machine = &mut self.machines[number];
         let (peers, inbound) = self.net.join(machine.node);
         let peers: Arc<dyn Peers> = machine.wrap.as_ref().map_or_else(|| peers.clone(), |wrap| wrap(peers.clone()));
@@ -118,6 +121,7 @@ impl World {
             workers: Workers::inline(),
             journal: Arc::clone(&machine.journal),
             signatures: Arc::clone(&machine.signatures),
+            life: Life(u128::from(self.lives).to_le_bytes()),
             interval: self.interval,
         });
         machine.ended = Arc::default();
@@ -170,7 +174,7 @@ impl World {
 /// A machine with a key that was made for it, and never used.
 pub(super) fn machine(network: &Network, key: Keypair, node: NodeId) -> Machine {
     let signatures = SignMemory::default();
-    signatures.save(&SignState::default().encode()).expect("memory");
+    signatures.save(&Kept::nothing().encode()).expect("memory");
     Machine {
         ledger: Arc::new(FakeLedger::new(network.clone(), key.public())),
         key,
