@@ -127,6 +127,9 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
             )
         }
         ProposalOutcome::Passed(height) => format!("proposal {number} was carried out in block {height}"),
+        ProposalOutcome::Overtaken(height) => {
+            format!("proposal {number} was overtaken: other parameters passed in block {height}; propose it anew")
+        }
     })?;
     Ok(())
 }
@@ -255,6 +258,7 @@ impl ProposalObject {
         let (state, passed_at) = match proposal.outcome {
             ProposalOutcome::Open => ("open", None),
             ProposalOutcome::Passed(height) => ("passed", Some(height.0)),
+            ProposalOutcome::Overtaken(_) => ("overtaken", None),
         };
         let yes = proposal.votes.values().filter(|yes| **yes).count();
         Self {

@@ -365,9 +365,13 @@ async fn proposals_are_listed_with_what_became_of_them() {
     let vote = Action::Vote(Ballot { proposal: 1, yes: true });
     client.perform(vote, &Events::none()).await.expect("voted");
     let (charter, proposals) = client.chain().proposals().await.expect("proven");
-    let is_open = |number: usize| proposals[number].outcome == ProposalOutcome::Open;
-    assert_eq!(proposals.iter().map(|proposal| proposal.number).collect::<Vec<_>>(), [0, 1, 2]);
-    assert_eq!((charter.proposals, is_open(0), is_open(1), is_open(2)), (3, true, false, true));
+    let [first, second, third] = proposals.as_slice() else { panic!("three were made: {proposals:?}") };
+    assert_eq!((charter.proposals, [first.number, second.number, third.number]), (3, [0, 1, 2]));
+    let ProposalOutcome::Passed(height) = second.outcome else { panic!("it was voted for: {second:?}") };
+    assert_eq!(
+        (first.outcome, third.outcome),
+        (ProposalOutcome::Overtaken(height), ProposalOutcome::Overtaken(height))
+    );
     client.chain().head().await.expect("proven");
     assert_eq!(client.chain().rules().params.governance.max_power_share, 30);
 }

@@ -176,17 +176,27 @@ pub(super) fn vote(step: &mut Step<'_, '_>, ballot: &Ballot) -> Result<(), TxErr
     proposal.votes.retain(|account, _| electorate.contains(account));
     if houses.iter().all(|house| house.agrees(&proposal.votes)) {
         check(step, &proposal.change)?;
-        carry_out(step, &proposal.change)?;
-        money::unlock(step.draft, &proposal.proposer, proposal.deposit, Pool::Bonds);
-        (proposal.deposit, proposal.outcome) = (Amount::ZERO, ProposalOutcome::Passed(step.draft.height()));
+        let (change, passed) = (proposal.change.clone(), ProposalOutcome::Passed(step.draft.height()));
+        end(step.draft, proposal, passed);
+        carry_out(step, &change)?;
+    } else {
+        step.draft.put_proposal(proposal);
     }
-    step.draft.put_proposal(proposal);
     Ok(())
+}
+
+/// Nobody votes on it any more, and the deposit returns.
+fn end(draft: &mut Draft<'_>, proposal: Proposal, outcome: ProposalOutcome) {
+    money::unlock(draft, &proposal.proposer, proposal.deposit, Pool::Bonds);
+    draft.put_proposal(Proposal { deposit: Amount::ZERO, outcome, ..proposal });
 }
 
 fn carry_out(step: &mut Step<'_, '_>, change: &Change) -> Result<(), TxError> {
     match change {
-        Change::Params(params) => step.draft.put(Key::Params, Record::Params(Params::clone(params))),
+        Change::Params(params) => {
+            overtake_tables(step.draft);
+            step.draft.put(Key::Params, Record::Params(Params::clone(params)));
+        }
         Change::AdmitProvider(node) => step.draft.put(Key::AdmittedProvider(*node), Record::Mark),
         Change::AdmitValidator(key) => step.draft.put(Key::AdmittedValidator(*key), Record::Mark),
         Change::ExpelProvider(node) => expel_provider(step, *node),
@@ -198,6 +208,16 @@ fn carry_out(step: &mut Step<'_, '_>, change: &Change) -> Result<(), TxError> {
         }
     }
     Ok(())
+}
+
+/// Ends the open proposals of whole tables: each was made of the one that goes now, and would undo what comes.
+fn overtake_tables(draft: &mut Draft<'_>) {
+    let overtaken = ProposalOutcome::Overtaken(draft.height());
+    let of_table = |proposal: &Proposal| matches!(proposal.change, Change::Params(_));
+    let open = |proposal: &Proposal| proposal.outcome == ProposalOutcome::Open;
+    for proposal in draft.proposals().into_iter().filter(|proposal| open(proposal) && of_table(proposal)) {
+        end(draft, proposal, overtaken);
+    }
 }
 
 fn expel_provider(step: &mut Step<'_, '_>, node: NodeId) {

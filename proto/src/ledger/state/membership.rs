@@ -111,4 +111,6 @@ pub enum ProposalOutcome {
     Open,
     /// Was carried out in the block of this height.
     Passed(Height),
+    /// Another parameter table passed in the block of this height: this one was made of an older one.
+    Overtaken(Height),
 }

@@ -100,6 +100,30 @@ fn exactly_two_thirds_are_not_enough() {
 }
 
 #[test]
+fn a_table_that_passes_overtakes_those_made_of_the_one_before() {
+    let mut world = founded(Membership::Single { operator: id(&bob()) });
+    let admission = Change::AdmitProvider(node_key(50).public());
+    let (one, other) =
+        (|params: &mut Params| params.fee_byte = Amount(2), |params: &mut Params| params.term_epochs = 9);
+    let changes = [table(&world, one), table(&world, other), admission];
+    changes.into_iter().for_each(|change| world.does(&bob(), make(change)));
+    let before = world.state.account(&id(&bob())).balance;
+    world.does(&bob(), ballot(1, true));
+    let proposals: Vec<_> = (0..3).filter_map(|number| world.state.proposal(number)).collect();
+    let height = world.state.tip().height;
+    let outcomes = proposals.iter().map(|proposal| (proposal.outcome, proposal.deposit == Amount(0)));
+    let (overtaken, passed) = (ProposalOutcome::Overtaken(height), ProposalOutcome::Passed(height));
+    let expect = [(overtaken, true), (passed, true), (ProposalOutcome::Open, false)];
+    assert_eq!(outcomes.collect::<Vec<_>>(), expect);
+    let back = world.state.params().bonds.proposal.0 * 2;
+    let fee = fee_of_ballot(&world);
+    assert_eq!(world.state.account(&id(&bob())).balance.0, before.0 + back - fee.0, "both deposits return");
+    let vote = world.tx(&bob(), ballot(0, true));
+    assert_eq!(world.verdict(&vote), Err(TxError::NoProposal { number: 0 }));
+    assert_eq!((world.state.params().fee_byte, world.state.params().term_epochs), (Amount(1), 9));
+}
+
+#[test]
 fn proposals_are_checked() {
     let world = founded(Membership::Permissionless);
     let check = |desc: &str, sender: &Keypair, change: Change, expect: Result<(), TxError>| {
@@ -130,6 +154,10 @@ fn proposals_are_checked() {
     check("in time", &alice(), upgrade(2, 24), Ok(()));
     check("some day", &alice(), upgrade(u32::MAX, u64::MAX), Ok(()));
     check("back", &alice(), upgrade(0, 24), Err(TxError::Downgrade { protocol: 0, current: PROTOCOL }));
+}
+
+fn fee_of_ballot(world: &World) -> Amount {
+    world.rules.fee(&world.body(&bob(), ballot(1, true)))
 }
 
 fn fee_of(world: &World, change: Change) -> Amount {
