@@ -121,7 +121,7 @@ impl Network {
     /// # Errors
     /// When it says nothing of that kind.
     pub(crate) async fn submit(&self, index: usize, body: Bytes) -> Result<Vec<Result<(), Refusal>>> {
-        let (response, body) = self.ask(index, &Request::SubmitMany { relayed: Relayed::No }, body).await?;
+        let (response, body) = self.ask(index, &Request::Submit { relayed: Relayed::No }, body).await?;
         ensure!(response == Response::Verdicts, "given transactions, a node says {response:?}");
         Ok(codec::decode(&body, limits::CHAIN_BODY)?)
     }

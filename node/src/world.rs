@@ -309,9 +309,9 @@ impl Client {
         }
     }
 
-    pub(crate) async fn submit(&self, to: usize, tx: &Tx) -> Result<chain::Response, Refusal> {
-        let submitted = self.ask(to, Protocol::Chain, &chain::Request::Submit, codec::encode(tx)).await;
-        submitted.map(|(response, _)| response)
+    pub(crate) async fn submit(&self, to: usize, tx: &Tx) -> Result<(), Refusal> {
+        let mut verdicts = self.submit_many(to, std::slice::from_ref(tx), chain::Relayed::No).await?;
+        verdicts.pop().expect("one verdict for one transaction")
     }
 
     /// Submits many, and reads the verdict on each.
@@ -321,7 +321,7 @@ impl Client {
         txs: &[Tx],
         relayed: chain::Relayed,
     ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
-        let request = chain::Request::SubmitMany { relayed };
+        let request = chain::Request::Submit { relayed };
         let answer = self.ask(to, Protocol::Chain, &request, codec::encode(txs)).await?;
         let (response, body): (chain::Response, Bytes) = answer;
         assert_eq!(response, chain::Response::Verdicts);

@@ -452,11 +452,7 @@ impl Shared {
                 });
                 self.answer(items.collect::<Vec<_>>())
             }
-            chain::Request::Submit => match self.submit(codec::decode(&request.body, limits::TX).unwrap()) {
-                Ok(()) => ok(&chain::Response::Submitted, Bytes::new()),
-                Err(refusal) => refuse(refusal.code, &refusal.reason),
-            },
-            chain::Request::SubmitMany { .. } => {
+            chain::Request::Submit { .. } => {
                 let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();
                 let mut stuck = false;
                 let mut take = |tx| {

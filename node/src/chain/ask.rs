@@ -121,7 +121,7 @@ pub(super) async fn submit(
     let count = u32::try_from(txs.len()).expect("a request has few transactions");
     let mut body = count.to_le_bytes().to_vec();
     txs.iter().for_each(|tx| body.extend(codec::encode(tx.tx())));
-    let request = Frame::new(&Request::SubmitMany { relayed: Relayed::Yes }, body.into());
+    let request = Frame::new(&Request::Submit { relayed: Relayed::Yes }, body.into());
     match call(peers, node, request, PATIENCE).await? {
         (Response::Verdicts, body) => {
             let verdicts: Vec<_> = decode(node, &body)?;

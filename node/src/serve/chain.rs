@@ -17,7 +17,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Code, Frame, Refusal,
-        chain::{Relayed, Request, Response},
+        chain::{Request, Response},
     },
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
@@ -32,14 +32,13 @@ impl Serve {
     /// Gives `turn` back while the request waits for a block: those who wait must not keep others from being served.
     pub(super) async fn chain(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
         let request = decode(&frame)?;
-        if !matches!(request, Request::Submit | Request::SubmitMany { .. }) {
+        if !matches!(request, Request::Submit { .. }) {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
         match request {
             Request::Head => Ok(self.head()),
-            Request::Submit => self.submit(from, &frame.body).await,
-            Request::SubmitMany { relayed } => self.submit_many(Origin::Node { from, relayed }, &frame.body).await,
+            Request::Submit { relayed } => self.submit(Origin::Node { from, relayed }, &frame.body).await,
             Request::Snapshots => Ok(self.snapshots().await),
             Request::Chunk { height, after } => self.part(height, after).await,
             Request::Past(row) => self.past(row).await,
@@ -74,15 +73,7 @@ impl Serve {
         answer(Response::Head(self.parts.chain.head()), Bytes::new())
     }
 
-    async fn submit(&self, from: NodeId, body: &[u8]) -> Result<Frame, Refusal> {
-        let tx = codec::decode(body, limits::TX).map_err(|error| Refusal::new(Code::BadRequest, error))?;
-        let origin = Origin::Node { from, relayed: Relayed::No };
-        let mut verdicts = self.parts.chain.submit_many(vec![tx], origin).await;
-        verdicts.pop().expect("one verdict for one transaction").map_err(|error| error.refusal())?;
-        Ok(answer(Response::Submitted, Bytes::new()))
-    }
-
-    async fn submit_many(&self, origin: Origin, body: &[u8]) -> Result<Frame, Refusal> {
+    async fn submit(&self, origin: Origin, body: &[u8]) -> Result<Frame, Refusal> {
         let bad = |error: &dyn Display| Refusal::new(Code::BadRequest, error);
         let txs: Vec<Tx> = codec::decode(body, limits::SUBMIT).map_err(|error| bad(&error))?;
         if txs.len() > limits::SUBMIT_COUNT {

@@ -245,11 +245,11 @@ async fn transactions_are_taken_once_and_found() {
         |amount| Action::Transfer(Transfer { to: ostrakon_proto::id::AccountId::new([1; 32]), amount: Amount(amount) });
     let tx = world.tx(0, Height(100), transfer(5));
     for _ in 0..2 {
-        assert_eq!(client.submit(3, &tx).await, Ok(chain::Response::Submitted));
+        assert_eq!(client.submit(3, &tx).await, Ok(()));
     }
     let head = nodes[3].0.chain().head().height;
     nodes[3].0.chain().wait(Height(head.0 + 2)).await;
-    assert_eq!(client.submit(3, &tx).await, Ok(chain::Response::Submitted), "a block has it");
+    assert_eq!(client.submit(3, &tx).await, Ok(()), "a block has it");
     let where_is = |id| chain::Request::Transaction { from: Height(1), id };
     let (tip, found): (_, Option<Inclusion>) = client.answer(&world, 3, &where_is(tx.id())).await.expect("answered");
     assert!(found.expect("a block has it").verify(&tip, tx.id()).expect("it is there") < tip.height);
@@ -271,7 +271,8 @@ async fn transactions_are_taken_once_and_found() {
     let mut forged = world.tx(1, Height(100), transfer(6));
     forged.body.fee = Amount(9_999_999);
     assert_eq!(code(client.submit(3, &forged).await), Code::Invalid);
-    let garbage = client.ask::<_, chain::Response>(3, Protocol::Chain, &chain::Request::Submit, vec![1, 2, 3]).await;
+    let request = chain::Request::Submit { relayed: chain::Relayed::No };
+    let garbage = client.ask::<_, chain::Response>(3, Protocol::Chain, &request, vec![1, 2, 3]).await;
     assert_eq!(code(garbage), Code::BadRequest);
 
     // What comes before its time waits for what is missing.
@@ -334,9 +335,9 @@ async fn who_sends_forgeries_is_not_listened_to_for_a_minute() {
         }
         assert_eq!(code(forger.submit(node, &transfer(0)).await), Code::Denied);
     }
-    assert_eq!(client.submit(3, &transfer(0)).await, Ok(chain::Response::Submitted), "others are listened to");
+    assert_eq!(client.submit(3, &transfer(0)).await, Ok(()), "others are listened to");
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
-    assert_eq!(forger.submit(3, &transfer(1)).await, Ok(chain::Response::Submitted));
+    assert_eq!(forger.submit(3, &transfer(1)).await, Ok(()));
 }
 
 /// How many requests of one node may wait is bounded; those that do not wait are still answered.

@@ -1,10 +1,9 @@
 //! chain/1: asks a node about the ledger, and submits to it. Any node answers, from its own verified copy.
 //!
-//! Bodies carry what may be large: [`Request::Submit`]'s body is one canonical [`crate::ledger::tx::Tx`],
-//! [`Request::SubmitMany`]'s a canonical `Vec` of them; [`Response::Verdicts`]'s body is a canonical `Vec<Result<(),
-//! Refusal>>`; [`Response::Blocks`]'s body a canonical `Vec<Decided>`; [`Response::Answer`]'s a canonical
-//! [`crate::light::Answer`], which proves what it says; [`Response::Hints`]'s a canonical `Vec` of what the asker then
-//! asks about.
+//! Bodies carry what may be large: [`Request::Submit`]'s body is a canonical `Vec<`[`crate::ledger::tx::Tx`]`>`;
+//! [`Response::Verdicts`]'s body is a canonical `Vec<Result<(), Refusal>>`; [`Response::Blocks`]'s body a canonical
+//! `Vec<Decided>`; [`Response::Answer`]'s a canonical [`crate::light::Answer`], which proves what it says;
+//! [`Response::Hints`]'s a canonical `Vec` of what the asker then asks about.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -21,11 +20,9 @@ use crate::{
 pub enum Request {
     /// The node's tip, by its word: [`Response::Head`].
     Head,
-    /// Submits the transaction in the body, and answers [`Response::Submitted`] when it was taken.
-    Submit,
     /// Submits the transactions in the body, up to [`crate::limits::SUBMIT_COUNT`] in [`crate::limits::SUBMIT`] bytes,
     /// each by itself and in their order: [`Response::Verdicts`].
-    SubmitMany {
+    Submit {
         /// Who sends them.
         relayed: Relayed,
     },
@@ -101,9 +98,8 @@ pub enum Relayed {
 pub enum Response {
     /// The node's tip.
     Head(Head),
-    /// The transaction waits for a block, on this node and on its way to the proposer.
-    Submitted,
-    /// The body says of each transaction, in their order, what [`Response::Submitted`] or a refusal would have said.
+    /// The body says of each transaction, in their order, that it waits for a block, on this node and on its way to the
+    /// proposer, or why not.
     Verdicts,
     /// The body has the blocks.
     Blocks,

@@ -12,7 +12,6 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use ostrakon::{Client, ClientParts};
 use ostrakon_net::{
     Inbound, Workers,
@@ -28,15 +27,21 @@ use ostrakon_node::{
     store::{Columns, Memory, Reads},
 };
 use ostrakon_proto::{
+    codec,
     id::{AccountId, Amount, ColumnId, Height, NodeId},
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator,
         state::{Domain, Membership},
+        tx::Tx,
         vote::ValidatorKeys,
     },
+    limits,
     params::Params,
     sign::Keypair,
-    wire::{self, Frame, Protocol, Refusal},
+    wire::{
+        Frame, Protocol, Refusal,
+        chain::{Relayed, Request, Response},
+    },
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -360,14 +365,17 @@ fn censored(mut inbound: mpsc::Receiver<Inbound>) -> mpsc::Receiver<Inbound> {
     let (sender, rest) = mpsc::channel(inbound.max_capacity());
     tokio::spawn(async move {
         while let Some(request) = inbound.recv().await {
-            let asks = request.request.decode::<wire::chain::Request>().ok();
-            let is_chain = request.protocol == Protocol::Chain;
-            let taken = match asks.filter(|_| is_chain) {
-                Some(wire::chain::Request::Submit) => Some(wire::chain::Response::Submitted),
-                _ => None,
+            let asks = request.request.decode().ok().filter(|_| request.protocol == Protocol::Chain);
+            let handed = match asks {
+                Some(Request::Submit { relayed: Relayed::No }) => codec::decode(&request.request.body, limits::SUBMIT),
+                _ => Ok(Vec::<Tx>::new()),
             };
-            match taken {
-                Some(taken) => request.reply.send(Frame::new(&Ok::<_, Refusal>(taken), Bytes::new())),
+            match handed.ok().filter(|txs| !txs.is_empty()) {
+                Some(txs) => {
+                    let taken: Vec<Result<(), Refusal>> = txs.iter().map(|_| Ok(())).collect();
+                    let said = Ok::<_, Refusal>(Response::Verdicts);
+                    request.reply.send(Frame::new(&said, codec::encode(&taken).into()));
+                }
                 // Who is gone needs no answer.
                 None => _ = sender.send(request).await,
             }

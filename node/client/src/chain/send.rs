@@ -182,13 +182,8 @@ impl Chain {
 
     /// Hands consecutive transactions to any node at once; says how many of the first it took.
     async fn submit_run(&self, txs: &[Tx]) -> Result<usize, ChainError> {
-        let request = Request::SubmitMany { relayed: Relayed::No };
-        let frame = Frame::new(&request, Bytes::from(codec::encode(txs)));
-        let read = |response, body: &Bytes| {
-            let verdicts: Vec<Result<(), Refusal>> = codec::decode(body, limits::CHAIN_BODY).ok()?;
-            (response == Response::Verdicts && verdicts.len() == txs.len()).then_some(verdicts)
-        };
-        let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, frame.clone(), read), |_| true).await;
+        let frame = submission(txs);
+        let mut survey = self.survey(Reach::ANY, |node| self.submit_to(node, frame.clone(), txs.len()), |_| true).await;
         match survey.answers.pop() {
             // A node takes none behind one that it refused.
             Some(said) => Ok(said.value.iter().take_while(|verdict| verdict.is_ok()).count()),
@@ -208,10 +203,29 @@ impl Chain {
 
     /// Hands the transaction to any node.
     async fn submit(&self, tx: &Tx) -> Result<(), ChainError> {
-        let frame = Frame::new(&Request::Submit, Bytes::from(codec::encode(tx)));
-        let read = |response, _: &Bytes| (response == Response::Submitted).then_some(());
-        let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, frame.clone(), read), |()| true).await;
+        let frame = submission(std::slice::from_ref(tx));
+        let alone = async |node, frame| {
+            let Said { value, .. } = self.submit_to(node, frame, 1).await?;
+            // Another may take what this node does not.
+            let refused = |refusal| (node, Silence::Refused(node, refusal));
+            value.into_iter().collect::<Result<(), _>>().map(|()| Said { node, value: () }).map_err(refused)
+        };
+        let mut survey = self.survey(Reach::ANY, |node| alone(node, frame.clone()), |()| true).await;
         survey.answers.pop().map(|_| ()).ok_or_else(|| survey.into_error())
+    }
+
+    /// Hands a submission of so many transactions to this node; says what it thinks of each.
+    async fn submit_to(
+        &self,
+        node: NodeId,
+        frame: Frame,
+        count: usize,
+    ) -> Result<Said<Vec<Result<(), Refusal>>>, (NodeId, Silence)> {
+        let read = |response, body: &Bytes| {
+            let verdicts: Vec<Result<(), Refusal>> = codec::decode(body, limits::CHAIN_BODY).ok()?;
+            (response == Response::Verdicts && verdicts.len() == count).then_some(verdicts)
+        };
+        self.ask_node(node, frame, read).await
     }
 
     /// Waits until it is in a block, or can no longer be.
@@ -318,6 +332,10 @@ impl Chain {
         }
         false
     }
+}
+
+fn submission(txs: &[Tx]) -> Frame {
+    Frame::new(&Request::Submit { relayed: Relayed::No }, Bytes::from(codec::encode(txs)))
 }
 
 /// As many of the first as one request may carry.

@@ -44,7 +44,7 @@ impl Peers for Counting {
     }
 
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
-        if let Ok(Request::SubmitMany { .. }) = request.decode() {
+        if let Ok(Request::Submit { .. }) = request.decode() {
             let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).expect("canonical");
             self.sent.fetch_add(txs.len(), Ordering::Relaxed);
         }
