@@ -13,6 +13,7 @@
 //!
 //! Not here: who is asked for all this, and clocks: times come in by argument.
 
+pub mod activity;
 mod proven;
 #[cfg(test)]
 mod tests;
@@ -20,6 +21,7 @@ pub mod voucher;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
+pub use activity::{Activity, TxPlace};
 pub use proven::{Answer, BadAnswer, Certified, Inclusion, Item, Past, PastBlock, check_items, records};
 
 use crate::{

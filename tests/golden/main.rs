@@ -11,6 +11,7 @@ use ostrakon_proto::{
         history,
         vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     },
+    light::TxPlace,
     params::Code,
     placement::Draw,
     sign::{Keypair, Purpose},
@@ -106,6 +107,14 @@ fn chain_is_spoken_like_this() {
     assert_eq!(head(&chain::Request::Snapshots), "09");
     let after = |after| head(&chain::Request::Chunk { height: Height(9), after });
     assert_eq!(after(None), "0a090000000000000000");
+    let activity = |before| {
+        let account = AccountId::new([5; 32]);
+        head(&chain::Request::Activity { from: Height(9), account, before, limit: 32 })
+    };
+    let asked = "0c0900000000000000".to_owned() + &ids("05", 32);
+    assert_eq!(activity(None), asked.clone() + "00" + "20000000");
+    let before = TxPlace { height: Height(9), index: 3 };
+    assert_eq!(activity(Some(before)), asked + "01" + nine + "03000000" + "20000000");
     assert_eq!(after(Some([7; 32])), "0a090000000000000001".to_owned() + &ids("07", 32));
 }
 

@@ -5,6 +5,7 @@
 //! with a proof against that header, followed from genesis on ([`belief`]). Not here: what transactions mean
 //! (proto/ledger), or who keeps which bytes (`get`, `add`).
 //!
+//! * [`activity`]: what an account did and was paid
 //! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
 //! * [`vouch`]: proofs in files
 //! * [`send`]: signs with the next nonce, submits, waits until included, and until spread
@@ -24,12 +25,14 @@ use ostrakon_proto::{
 
 use crate::{ErrorKind, client::Random};
 
+mod activity;
 mod ask;
 mod belief;
 mod lookup;
 mod send;
 mod vouch;
 
+pub use activity::Activity;
 pub use lookup::{Head, Roster};
 pub use send::Included;
 pub(crate) use send::Overtaken;

@@ -15,7 +15,7 @@ use ostrakon_net::{
 };
 use ostrakon_proto::{
     codec,
-    id::{Amount, ColumnId, Height, NodeId, ObjectId, TxId},
+    id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId, TxId},
     ledger::{
         CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules, history,
         propose,
@@ -37,6 +37,7 @@ use tokio::task::JoinSet;
 
 use crate::{Client, ClientParts, chain::lock};
 
+mod activity;
 mod lies;
 
 pub(crate) use lies::Lie;
@@ -270,6 +271,22 @@ impl World {
         lock(&self.shared).rush = true;
     }
 
+    /// Puts these into one block: what each of these accounts does next.
+    pub(crate) fn act(&self, actions: &[(&Keypair, Action)]) {
+        let mut shared = lock(&self.shared);
+        let mut nonces: BTreeMap<AccountId, u64> = BTreeMap::new();
+        let mut txs = Vec::new();
+        for (key, action) in actions {
+            let account = key.public();
+            let nonce = nonces.entry(account).or_insert_with(|| shared.ledger.account(&account).nonce);
+            let valid_until = Height(shared.ledger.tip().height.0 + 100);
+            let body = TxBody { account, nonce: *nonce, valid_until, fee: Amount(1_000_000), action: action.clone() };
+            txs.push(Tx::sign(body, key, &shared.rules.chain));
+            *nonce += 1;
+        }
+        shared.decide(txs).unwrap();
+    }
+
     /// Transactions that are in blocks.
     pub(crate) fn transactions(&self) -> usize {
         lock(&self.shared).places.len()
@@ -297,7 +314,13 @@ impl Holder {
             (Some(Fault::Lies(lie)), Protocol::Chain) => {
                 let mut shared = lock(&self.shared);
                 let honest = shared.chain(&inbound.request);
-                Some(lie.tell(&shared.rules.chain, &inbound.request.decode().unwrap(), honest))
+                match inbound.request.decode().unwrap() {
+                    chain::Request::Activity { before: None, .. } => {
+                        let others = shared.activity(crowd().public(), None, 1).txs;
+                        Some(lie.activity(honest, others))
+                    }
+                    request => Some(lie.tell(&shared.rules.chain, &request, honest)),
+                }
             }
             (_, Protocol::Chain) => Some(lock(&self.shared).chain(&inbound.request)),
             (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),
@@ -466,6 +489,9 @@ impl Shared {
             }
             chain::Request::Transaction { id, .. } => self.answer(self.inclusion(id)),
             chain::Request::Block { height, .. } => self.answer(self.past_block(height)),
+            chain::Request::Activity { account, before, limit, .. } => {
+                self.answer(self.activity(account, before, limit))
+            }
             chain::Request::Blocks { .. } => refuse(Code::BadRequest, "no client asks for blocks to follow"),
             chain::Request::Snapshots | chain::Request::Chunk { .. } | chain::Request::Past(_) => {
                 refuse(Code::BadRequest, "no client keeps the ledger")
@@ -556,7 +582,7 @@ impl Shared {
 }
 
 /// Who fills blocks.
-fn crowd() -> Keypair {
+pub(crate) fn crowd() -> Keypair {
     Keypair::from_seed(&[201; 32])
 }
 

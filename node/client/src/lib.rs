@@ -39,7 +39,7 @@ pub use add::{
     AddError, AddOptions, Added, AddedSlot, CodeChoice, Journal, JournalError, Journals, Kept, Origin, Quote, Traffic,
     Unfinished,
 };
-pub use chain::{Chain, ChainError, Head, Included, Roster, TrustStore, VouchError};
+pub use chain::{Activity, Chain, ChainError, Head, Included, Roster, TrustStore, VouchError};
 pub use client::{Client, ClientParts, Random};
 pub use error::ErrorKind;
 pub use events::{Event, Events};

@@ -7,22 +7,25 @@ use std::{
 
 use ostrakon_net::sim::SimConfig;
 use ostrakon_proto::{
-    id::{AccountId, Amount, NodeId},
+    id::{AccountId, Amount, Height, NodeId},
     ledger::{
         state::{Change, ProposalOutcome},
-        tx::{Action, Ballot, Propose},
+        tx::{Action, Anchor, Ballot, Propose, Transfer},
     },
+    light::activity::AccountTx,
+    limits,
     link::Link,
     params::Code,
     seal::ObjectKey,
+    sign::Keypair,
 };
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    AddError, AddOptions, Added, Client, CodeChoice, ColumnCheck, ErrorKind, Event, Events, GetError, GetOptions,
-    StatusOptions, StatusState,
+    Activity, AddError, AddOptions, Added, Client, CodeChoice, ColumnCheck, ErrorKind, Event, Events, GetError,
+    GetOptions, StatusOptions, StatusState,
     chain::{ChainError, lock},
-    fake::{Fault, Lie, World, account},
+    fake::{Fault, Lie, World, account, crowd},
 };
 
 const CODE: Code = Code { k: 4, n: 9 };
@@ -347,6 +350,96 @@ async fn every_lie_about_the_ledger_is_found_out() {
             caught |= !liars.is_empty();
         }
         assert!(caught, "{lie:?} is never found out");
+    }
+}
+
+/// Four transactions of the account's own, with those of another between them, of which two pay it.
+fn busy() -> World {
+    let world = World::new(4);
+    let (own, other) = (account(), crowd());
+    let pay = |to: &Keypair, amount| Action::Transfer(Transfer { to: to.public(), amount: Amount(amount) });
+    let anchor = || Action::Anchor(Anchor { hash: [1; 32] });
+    world.act(&[(&own, pay(&other, 1)), (&other, anchor())]);
+    world.act(&[(&other, pay(&own, 2)), (&own, anchor()), (&own, pay(&other, 3)), (&other, pay(&own, 4))]);
+    world.act(&[(&own, pay(&own, 5)), (&other, anchor())]);
+    world
+}
+
+/// Amounts of what is listed; anchors are 0.
+fn amounts(activity: &Activity) -> Vec<u64> {
+    let amount = |entry: &AccountTx| match &entry.tx.body.action {
+        Action::Transfer(transfer) => transfer.amount.0,
+        _ => 0,
+    };
+    activity.txs.iter().map(amount).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_s_transactions_come_in_pages_of_any_size() {
+    let world = busy();
+    let client = world.client();
+    let (chain, own) = (client.chain(), account().public());
+    let all = chain.activity(own, None, 100).await.expect("proven");
+    assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1]);
+    assert_eq!((all.next, all.first, all.witnesses, all.account.nonce), (None, Height(1), 3, 4));
+    for limit in 1..=6 {
+        let (mut got, mut before) = (Vec::new(), None);
+        loop {
+            let page = chain.activity(own, before, limit).await.expect("proven");
+            got.extend(amounts(&page));
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(got, [5, 4, 3, 0, 2, 1], "{limit} at a time");
+    }
+    let stranger = chain.activity(AccountId::new([77; 32]), None, 5).await.expect("proven");
+    assert_eq!((stranger.txs.len(), stranger.next), (0, None));
+    let own = account();
+    let many = vec![(&own, Action::Anchor(Anchor { hash: [1; 32] })); 2 * limits::ACTIVITY];
+    world.act(&many);
+    let all = client.chain().activity(own.public(), None, 1_000).await.expect("more than one answer has");
+    assert_eq!((all.txs.len(), all.next), (2 * limits::ACTIVITY + 6, None));
+}
+
+/// Whatever one node adds, changes or leaves out: the client has what is so, and names the node.
+#[tokio::test(start_paused = true)]
+async fn every_lie_about_an_account_s_transactions_is_found_out() {
+    for lie in Lie::ABOUT_ACTIVITY {
+        let world = busy();
+        world.fault(world.nodes[0], Fault::Lies(lie));
+        // Each begins with another node.
+        let mut caught = false;
+        for number in 240..250 {
+            let client = world.client_as(number);
+            let chain = client.chain();
+            let all = chain.activity(account().public(), None, 100).await.expect("the others say what is so");
+            assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1], "{lie:?}");
+            let liars: Vec<NodeId> = chain.liars().into_keys().collect();
+            assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
+            caught |= !liars.is_empty();
+        }
+        assert!(caught, "{lie:?} is never found out");
+    }
+}
+
+/// What the account's record proves needs no second node; what others paid to it does.
+#[tokio::test(start_paused = true)]
+async fn a_node_alone_can_leave_out_no_more_than_what_others_paid() {
+    for lie in Lie::ABOUT_ACTIVITY {
+        let world = busy();
+        for node in &world.nodes {
+            world.fault(*node, Fault::Lies(lie));
+        }
+        let client = world.client();
+        match client.chain().activity(account().public(), None, 100).await {
+            Ok(all) => assert_eq!((lie, amounts(&all)), (Lie::Unpaid, vec![5, 3, 0, 1])),
+            Err(error) => {
+                assert!(lie != Lie::Unpaid && matches!(error, ChainError::NoNode { .. }), "{lie:?}: {error}");
+                assert_eq!(client.chain().liars().len(), 4, "{lie:?}");
+            }
+        }
     }
 }
 

@@ -108,7 +108,7 @@ impl Chain {
     }
 
     /// What `say` finds, as of one block.
-    async fn answer<T: Send + 'static>(
+    pub(super) async fn answer<T: Send + 'static>(
         &self,
         say: impl FnOnce(&Shared, &dyn Records, &Header) -> Result<T, NoAnswer> + Send + 'static,
     ) -> Result<Answer<T>, NoAnswer> {
@@ -136,7 +136,7 @@ impl Shared {
         Ok(Certified { header: decided.block.header, certificate: decided.certificate })
     }
 
-    fn past_block(&self, tip: &Header, height: Height) -> Result<PastBlock, NoAnswer> {
+    pub(super) fn past_block(&self, tip: &Header, height: Height) -> Result<PastBlock, NoAnswer> {
         let missing = NoAnswer::NotKept { height, tip: tip.height };
         if height == Height(0) || height > tip.height {
             return Err(missing);
@@ -154,7 +154,7 @@ impl Shared {
     }
 }
 
-fn item(records: &dyn Records, version: Height, key: &Key) -> Result<Item, NoAnswer> {
+pub(super) fn item(records: &dyn Records, version: Height, key: &Key) -> Result<Item, NoAnswer> {
     let value = records.get(key).map(|record| codec::encode(&record));
     let key = key.to_bytes();
     let proof = tree::prove(records, version.0, &key).map_err(|_| LedgerError::Damaged { what: "nodes" })?;

@@ -1,19 +1,19 @@
 //! The ledger in memory, for the simulator: it outlives the node that uses it, as a disk would.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use ostrakon_proto::{
-    id::{Height, TxId},
+    id::{AccountId, Height, TxId},
     ledger::{
         Genesis, Memory,
         state::{Changes, Key, Record, Records, Tip},
         tree::Nodes,
         tx::Decided,
     },
-    light::Handover,
+    light::{Handover, TxPlace, activity::accounts_of},
 };
 
 use super::store::{LedgerError, LedgerStore, handover_of};
@@ -30,6 +30,7 @@ struct State {
     records: Arc<Memory>,
     blocks: BTreeMap<Height, Decided>,
     txs: BTreeMap<TxId, Height>,
+    touches: BTreeSet<(AccountId, TxPlace)>,
     history: BTreeMap<u64, [u8; 32]>,
     handovers: BTreeMap<Height, Handover>,
 }
@@ -43,6 +44,7 @@ impl MemoryLedger {
                 records,
                 blocks: BTreeMap::new(),
                 txs: BTreeMap::new(),
+                touches: BTreeSet::new(),
                 history: BTreeMap::new(),
                 handovers: BTreeMap::new(),
             }),
@@ -73,6 +75,9 @@ impl LedgerStore for MemoryLedger {
         }
         Arc::make_mut(&mut state.records).commit(changes);
         state.txs.extend(decided.block.txs.iter().map(|tx| (tx.id(), height)));
+        for (index, tx) in (0..).zip(&decided.block.txs) {
+            state.touches.extend(accounts_of(tx).map(|account| (account, TxPlace { height, index })));
+        }
         state.history.extend(changes.history.iter().copied());
         state.blocks.insert(height, decided.clone());
         Ok(())
@@ -92,6 +97,12 @@ impl LedgerStore for MemoryLedger {
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {
         Ok(self.state().txs.get(tx).copied())
+    }
+
+    fn touching(&self, account: &AccountId, before: TxPlace, limit: usize) -> Result<Vec<TxPlace>, LedgerError> {
+        let (state, first) = (self.state(), TxPlace::start_of(Height(0)));
+        let range = state.touches.range((*account, first)..(*account, before.max(first)));
+        Ok(range.rev().take(limit).map(|(_, place)| *place).collect())
     }
 }
 

@@ -3,8 +3,8 @@
 //! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`],
 //! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there, by way of [`judge`] and
 //! [`gossip`]; [`order`] makes blocks with the other validators and [`follow`] takes those that others have, through
-//! [`ask`]. [`answers`] is what it says to others, with proofs, and [`accuse`] tells on who signs two things. The rules
-//! themselves are `ostrakon_proto::ledger`'s.
+//! [`ask`]. [`answers`] and [`activity`] are what it says to others, with proofs, and [`accuse`] tells on who signs two
+//! things. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,
@@ -25,6 +25,7 @@ use ostrakon_proto::{
 use tokio::sync::Notify;
 
 pub mod accuse;
+mod activity;
 mod answers;
 pub mod ask;
 pub mod candidates;
@@ -43,6 +44,7 @@ pub mod sync;
 mod trust;
 mod verified;
 
+pub use activity::Which;
 pub use answers::NoAnswer;
 pub use heads::Follower;
 

@@ -11,10 +11,11 @@
 //! nodes    key of a state tree node  -> the node
 //! history  position (big-endian)     -> hash
 //! handovers  height (big-endian)     -> Handover, of blocks after which other validators decide
+//! touches  account, place of a transaction (big-endian) -> nothing
 //! ```
 //!
-//! [`snapshots`] keeps states aside, [`restore`] makes a ledger of one,
-//! [`prune`] deletes old blocks.
+//! [`snapshots`] keeps states aside, [`restore`] makes a ledger of one, [`prune`] deletes old blocks, [`touches`] finds
+//! an account's transactions.
 
 use std::{
     path::Path,
@@ -33,7 +34,7 @@ use ostrakon_proto::{
         tree::Nodes,
         tx::Decided,
     },
-    light::{Certified, Handover},
+    light::{Certified, Handover, TxPlace},
 };
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, Snapshot,
@@ -46,13 +47,14 @@ mod prune;
 mod recent;
 pub mod restore;
 mod snapshots;
+mod touches;
 
 use recent::{Recent, Version};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
 const FORMAT: u32 = 2;
-const FAMILIES: [&str; 7] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS];
+const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
 const TXS: &str = "txs";
@@ -60,6 +62,7 @@ const RECORDS: &str = "records";
 const NODES: &str = "nodes";
 const HISTORY: &str = "history";
 const HANDOVERS: &str = "handovers";
+const TOUCHES: &str = "touches";
 /// The oldest block that is kept: under it in `meta`.
 const FIRST: &[u8] = b"first";
 
@@ -143,10 +146,11 @@ impl Rocks {
         }
         match self.read::<ChainId>(META, b"chain").map_err(damaged)? {
             Some(found) if found != wanted => Err(OpenLedgerError::OtherChain { dir: dir.to_owned(), found, wanted }),
-            Some(_) => Ok(()),
+            Some(_) => self.list_kept().map_err(damaged),
             None => {
                 let mut batch = WriteBatch::default();
                 self.stage_format(&mut batch, &wanted);
+                self.stage_listed(&mut batch);
                 self.stage(&mut batch, &genesis.changes());
                 self.write(batch).map_err(damaged)
             }
@@ -207,6 +211,7 @@ impl Rocks {
         for tx in &decided.block.txs {
             batch.put_cf(self.family(TXS), tx.id().bytes(), codec::encode(&height));
         }
+        self.stage_touches(&mut batch, &decided.block);
         if let Some(handover) = handover_of(&*self.view(), decided, changes) {
             batch.put_cf(self.family(HANDOVERS), height.0.to_be_bytes(), codec::encode(&handover));
         }
@@ -266,6 +271,10 @@ impl LedgerStore for Rocks {
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {
         self.read(TXS, tx.bytes())
+    }
+
+    fn touching(&self, account: &AccountId, before: TxPlace, limit: usize) -> Result<Vec<TxPlace>, LedgerError> {
+        self.touches(account, before, limit)
     }
 
     fn first_block(&self) -> Result<Height, LedgerError> {

@@ -6,14 +6,14 @@
 use std::{fmt, path::PathBuf};
 
 use ostrakon_proto::{
-    id::{BlockId, ChainId, Height, TxId},
+    id::{AccountId, BlockId, ChainId, Height, TxId},
     ledger::{
         history::Written,
         snapshot::Chunk,
         state::{Changes, Records},
         tx::Decided,
     },
-    light::{Certified, Handover},
+    light::{Certified, Handover, TxPlace},
 };
 
 /// What light clients need of this block, when others decide after it. `base` is the state before it.
@@ -65,6 +65,12 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError>;
+
+    /// Where transactions are that touch the account, of those before this place: the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// [`LedgerError`] when the disk failed or what it holds is damaged.
+    fn touching(&self, account: &AccountId, before: TxPlace, limit: usize) -> Result<Vec<TxPlace>, LedgerError>;
 
     /// The oldest block that is kept, or would be: older ones are pruned, and there is a snapshot above them.
     ///

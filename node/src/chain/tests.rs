@@ -3,12 +3,13 @@
 use std::{path::Path, sync::Arc};
 
 use ostrakon_proto::{
-    id::{Amount, Epoch, Height},
+    id::{AccountId, Amount, Epoch, Height},
     ledger::{
         CheckedTx, Genesis, Proposal, Proposer, Rules, propose,
         state::{Changes, Commitment, CommitmentId, Key, Record, Slot, SlotState},
         tx::{Action, Decided, Transfer, Tx},
     },
+    light::TxPlace,
     sign::Keypair,
 };
 
@@ -75,6 +76,24 @@ fn assert_same(one: &dyn LedgerStore, other: &dyn LedgerStore, world: &World) {
     for epoch in 0..3 {
         assert_eq!(a.epoch(Epoch(epoch)), b.epoch(Epoch(epoch)));
     }
+    for account in [world.payer(), receiver(50), receiver(77)] {
+        for (height, index, limit) in [(0, 0, 9), (1, 0, 9), (2, 0, 9), (2, 1, 9), (99, 0, 2), (u64::MAX, u32::MAX, 99)]
+        {
+            let before = TxPlace { height: Height(height), index };
+            assert_eq!(one.touching(&account, before, limit), other.touching(&account, before, limit));
+        }
+    }
+}
+
+fn receiver(number: u8) -> AccountId {
+    Keypair::from_seed(&[number; 32]).public()
+}
+
+/// Where the account's transactions are, the newest first.
+pub(super) fn touching(ledger: &dyn LedgerStore, account: AccountId) -> Vec<(u64, u32)> {
+    let end = TxPlace::start_of(Height(u64::MAX));
+    let places = ledger.touching(&account, end, 1_000).expect("the disk is well");
+    places.into_iter().map(|place| (place.height.0, place.index)).collect()
 }
 
 fn open(dir: &Path, genesis: &Genesis) -> Rocks {
@@ -102,6 +121,11 @@ async fn disk_and_memory_keep_the_same_ledger() {
         }
         assert_same(&disk, &memory, &world);
     }
+    assert_eq!(touching(&disk, world.payer()), [(6, 0), (5, 0), (4, 0), (3, 0), (2, 0), (1, 0)]);
+    assert_eq!(touching(&disk, receiver(50)), touching(&disk, world.payer()));
+    assert_eq!(touching(&disk, receiver(49)), []);
+    let two = disk.touching(&world.payer(), TxPlace { height: Height(5), index: 1 }, 2).expect("read");
+    assert_eq!(two.iter().map(|place| place.height.0).collect::<Vec<_>>(), [5, 4]);
     assert_eq!(memory.view().ending(Epoch(u64::MAX), 9).len(), 2);
     assert_eq!(disk.block(Height(0)), Ok(None));
     assert_eq!(disk.inclusion(&transfer(&world, 99, 1).id()), Ok(None));

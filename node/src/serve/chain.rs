@@ -23,7 +23,7 @@ use ostrakon_proto::{
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{Serve, answer, decode, no_body};
-use crate::chain::{NoAnswer, store::LedgerError, submit::Origin};
+use crate::chain::{NoAnswer, Which, store::LedgerError, submit::Origin};
 
 /// How long a request may wait for a block.
 const WAIT: Duration = Duration::from_secs(10);
@@ -63,6 +63,11 @@ impl Serve {
             Request::Block { from: lowest, height } => {
                 self.wait(from, lowest, turn).await?;
                 proven(chain.past_block(height).await)
+            }
+            Request::Activity { from: height, account, before, limit } => {
+                let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, limits::ACTIVITY);
+                self.wait(from, height, turn).await?;
+                proven(chain.activity(Which { account, before, limit }).await)
             }
             Request::Handovers { from: height } => self.handovers(height).await,
             Request::Providers { after } => Ok(self.providers(after).await),

@@ -8,7 +8,7 @@ use ostrakon_proto::{
         tx::{Action, Decided, Receipt, Transfer, Tx},
         verify_header,
     },
-    light::{Handover, Inclusion, PastBlock},
+    light::{Activity, Handover, Inclusion, PastBlock, activity::Wanted},
     limits,
     placement::{Draw, DrawSeed, draw},
     seal::ObjectKey,
@@ -257,6 +257,21 @@ async fn transactions_are_taken_once_and_found() {
         client.answer(&world, 3, &where_is(TxId::new([9; 32]))).await.expect("answered");
     assert_eq!(nothing.1, None);
     assert_eq!(client.account(&world, 3, world.payer()).await.nonce, 1);
+
+    let activity = async |account, before, limit| {
+        let request = chain::Request::Activity { from: Height(1), account, before, limit };
+        let (tip, said): (_, Activity) = client.answer(&world, 3, &request).await.expect("answered");
+        said.verify(&tip, &Wanted { account, before, nonce: None }).expect("proven and whole")
+    };
+    let (paid, other) = (ostrakon_proto::id::AccountId::new([1; 32]), ostrakon_proto::id::AccountId::new([2; 32]));
+    for limit in [0, 1, u32::MAX] {
+        let sent = activity(world.payer(), None, limit).await;
+        assert_eq!((&sent.txs[0].tx, sent.txs.len(), sent.first, sent.more), (&tx, 1, Height(1), false));
+        assert_eq!(activity(paid, None, limit).await.txs, sent.txs);
+        let before = Some(sent.txs[0].place);
+        assert_eq!(activity(paid, before, limit).await.txs, []);
+    }
+    assert_eq!(activity(other, None, 5).await.txs, []);
 
     for (tx, expect) in [
         (world.tx(0, Height(100), transfer(6)), Code::Nonce),

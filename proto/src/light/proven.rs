@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::Untrusted;
 use crate::{
-    id::{Height, TxId},
+    id::{AccountId, Height, TxId},
     ledger::{
         BlockError,
         history::{BadHistory, HistoryProof},
@@ -114,6 +114,34 @@ pub enum BadAnswer {
     /// The transaction is not in the block.
     #[error("transaction {tx} is not in the block that is said to have it")]
     NotIncluded {
+        /// The transaction.
+        tx: TxId,
+    },
+    /// The transaction is another's.
+    #[error("transaction {tx} was neither sent by {account} nor pays it")]
+    OtherAccount {
+        /// The transaction.
+        tx: TxId,
+        /// Whose were asked for.
+        account: AccountId,
+    },
+    /// Transactions are not in the order, or not of the time, that was asked for.
+    #[error("transaction {tx} comes where only earlier ones were asked for")]
+    Disorder {
+        /// The first that is out of order.
+        tx: TxId,
+    },
+    /// The account's record proves that it sent more than the answer has.
+    #[error("the transaction that {account} sent with nonce {nonce} is left out")]
+    LeftOut {
+        /// Whose were asked for.
+        account: AccountId,
+        /// The number of the one that is missing.
+        nonce: u64,
+    },
+    /// Another node has one that this one should have by what it says itself.
+    #[error("transaction {tx}, which another node proves, is left out")]
+    Concealed {
         /// The transaction.
         tx: TxId,
     },

@@ -8,8 +8,9 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
-    id::{Amount, BlockId, Epoch, Height, NodeId, TxId},
+    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, TxId},
     ledger::{FeeFactor, history::Row},
+    light::TxPlace,
 };
 
 /// A request of chain/1.
@@ -82,6 +83,18 @@ pub enum Request {
     },
     /// A row of the history: [`Response::Hints`] of its hashes.
     Past(Row),
+    /// The newest transactions that touch an account: [`Response::Answer`] of [`crate::light::Activity`]. That nobody
+    /// paid it more than those, is only the node's word.
+    Activity {
+        /// The lowest height wanted of the tip.
+        from: Height,
+        /// Whose.
+        account: AccountId,
+        /// Only those before this place.
+        before: Option<TxPlace>,
+        /// How many at most; there are never more than [`crate::limits::ACTIVITY`] in one answer.
+        limit: u32,
+    },
 }
 
 /// Whose transactions a node is handed, which decides whether it brings them to a validator before it answers.

@@ -81,7 +81,7 @@ impl Nodes {
     }
 
     /// Never asks this node again.
-    fn drop_liar(&self, node: NodeId, lie: String) {
+    pub(super) fn drop_liar(&self, node: NodeId, lie: String) {
         tracing::warn!(node = peer_id_text(&node), %lie, "a node lies about the ledger: it is asked nothing more");
         let mut known = lock(&self.known);
         known.order.retain(|other| *other != node);

@@ -49,6 +49,18 @@ pub(crate) enum Lie {
     Shorter,
     /// No answer at all, but bytes.
     Garbage,
+    /// Payments are higher than they were.
+    OtherAmount,
+    /// What others did, as if it were the account's.
+    Others,
+    /// The oldest first.
+    Turned,
+    /// A transaction is missing that the account sent, between two others.
+    Skipped,
+    /// The newest that the account sent is missing.
+    Behind,
+    /// What others paid to the account is missing.
+    Unpaid,
 }
 
 impl Lie {

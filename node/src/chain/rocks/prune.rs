@@ -10,7 +10,7 @@ use super::{BLOCKS, FIRST, META, Rocks, TXS};
 use crate::chain::store::LedgerError;
 
 /// Blocks deleted at once.
-const STEP: u64 = 256;
+pub(super) const STEP: u64 = 256;
 
 impl Rocks {
     /// The oldest block that is kept.
@@ -32,6 +32,7 @@ impl Rocks {
             let Some(Decided { block, .. }) = self.read(BLOCKS, &key)? else { continue };
             batch.delete_cf(self.family(BLOCKS), key);
             block.txs.iter().for_each(|tx| batch.delete_cf(self.family(TXS), tx.id().bytes()));
+            self.forget_touches(&mut batch, &block);
         }
         batch.put_cf(self.family(META), FIRST, codec::encode(&end));
         // Not synced: what is undone by a power cut is deleted again.

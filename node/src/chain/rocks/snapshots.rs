@@ -34,7 +34,7 @@ use rocksdb::{
     Cache, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
-use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, RECORDS, TXS, database, family_options};
+use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, RECORDS, TOUCHES, TXS, database, family_options};
 use crate::chain::store::LedgerError;
 
 const KEYS: &str = "keys";
@@ -158,7 +158,7 @@ fn prepare(path: &Path) -> Result<Frozen, LedgerError> {
         if read(&db, META, OFFER)?.is_none() {
             write_offer(&db)?;
         }
-        for name in [BLOCKS, TXS, HISTORY, HANDOVERS] {
+        for name in [BLOCKS, TXS, HISTORY, HANDOVERS, TOUCHES] {
             if db.cf_handle(name).is_some() {
                 db.drop_cf(name).map_err(database)?;
             }

@@ -15,7 +15,7 @@ use super::{
     *,
 };
 use crate::{
-    chain::tests::{next_block, transfer},
+    chain::tests::{next_block, touching, transfer},
     world::World,
 };
 
@@ -126,6 +126,7 @@ async fn a_ledger_made_of_a_snapshot_goes_on_like_the_old_one() {
     }
     assert_eq!(restored.view().tip(), ledger.view().tip());
     assert_eq!(restored.view().providers(), ledger.view().providers());
+    assert_eq!(touching(&restored, world.payer()), [(7, 0), (6, 0), (5, 0)], "from the snapshot's block on");
     // It offers what it was made of, and proves what came after.
     tend(&restored);
     assert_eq!(heights(&restored), [5]);
@@ -172,6 +173,8 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
         assert_eq!(ledger.block(Height(height)).expect("read").is_some(), height >= 15, "{height}");
     }
     assert_eq!(ledger.inclusion(&first.block.txs[0].id()), Ok(None), "its transactions go with it");
+    let listed: Vec<(u64, u32)> = (15..=24).rev().map(|height| (height, 0)).collect();
+    assert_eq!(touching(&ledger, world.payer()), listed, "and from the list of the account's");
     let newest = ledger.block(Height(24)).expect("read").expect("kept");
     assert_eq!(ledger.inclusion(&newest.block.txs[0].id()), Ok(Some(Height(24))));
     assert!(ledger.past(0).expect("read").is_some(), "the history stays");
@@ -186,4 +189,21 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     grow(&archive, &world, 50);
     tend(&archive);
     assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept for ever begins here");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ledger_of_before_there_was_a_list_of_accounts_gets_it() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let ledger = open(dir.path(), &world, Keep { blocks: 8, ..KEEP });
+    grow(&ledger, &world, 24);
+    tend(&ledger);
+    let listed = touching(&ledger, world.payer());
+    assert_eq!((listed.len(), listed.last()), (10, Some(&(15, 0))));
+    ledger.db.delete_cf(ledger.family(META), b"listed").expect("deleted");
+    drop(ledger);
+    DB::open_cf(&Options::default(), dir.path(), FAMILIES).and_then(|mut db| db.drop_cf(TOUCHES)).expect("dropped");
+    let ledger = open(dir.path(), &world, Keep { blocks: 8, ..KEEP });
+    assert_eq!(touching(&ledger, world.payer()), listed);
+    grow(&ledger, &world, 25);
+    assert_eq!(touching(&ledger, world.payer()).first(), Some(&(25, 0)));
 }

@@ -1,0 +1,102 @@
+//! Where the transactions are that touch an account: an index over the blocks that are kept.
+//!
+//! In come blocks, with the batch that keeps or deletes them; out come places, the newest first. A ledger that was
+//! written before there was an index gets it when it is opened.
+//!
+//! ```text
+//! touches  account | height | index (big-endian)  -> nothing
+//! ```
+
+use ostrakon_proto::{
+    codec,
+    id::{AccountId, Height},
+    ledger::tx::{Block, Decided},
+    light::{TxPlace, activity::accounts_of},
+};
+use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
+
+use super::{BLOCKS, META, Rocks, TOUCHES, database, prune::STEP};
+use crate::chain::store::LedgerError;
+
+/// That the index has all blocks that are kept: under it in `meta`.
+const LISTED: &[u8] = b"listed";
+
+type TouchKey = [u8; 44];
+
+fn key(account: &AccountId, place: TxPlace) -> TouchKey {
+    let mut key = [0; 44];
+    key[..32].copy_from_slice(account.bytes());
+    key[32..40].copy_from_slice(&place.height.0.to_be_bytes());
+    key[40..].copy_from_slice(&place.index.to_be_bytes());
+    key
+}
+
+fn place_of(key: &[u8]) -> Option<TxPlace> {
+    let (height, index) = key.get(32..)?.split_first_chunk::<8>()?;
+    let index = u32::from_be_bytes(index.try_into().ok()?);
+    Some(TxPlace { height: Height(u64::from_be_bytes(*height)), index })
+}
+
+/// The keys of all that the block's transactions touch.
+fn keys_of(block: &Block) -> impl Iterator<Item = TouchKey> {
+    let height = block.header.height;
+    (0..)
+        .zip(&block.txs)
+        .flat_map(move |(index, tx)| accounts_of(tx).map(move |account| key(&account, TxPlace { height, index })))
+}
+
+impl Rocks {
+    pub(super) fn stage_touches(&self, batch: &mut WriteBatch, block: &Block) {
+        keys_of(block).for_each(|key| batch.put_cf(self.family(TOUCHES), key, []));
+    }
+
+    pub(super) fn forget_touches(&self, batch: &mut WriteBatch, block: &Block) {
+        keys_of(block).for_each(|key| batch.delete_cf(self.family(TOUCHES), key));
+    }
+
+    /// Says that the index is whole: that of a ledger which begins with this batch.
+    pub(super) fn stage_listed(&self, batch: &mut WriteBatch) {
+        batch.put_cf(self.family(META), LISTED, codec::encode(&true));
+    }
+
+    /// The places below `before`, the newest first.
+    pub(super) fn touches(
+        &self,
+        account: &AccountId,
+        before: TxPlace,
+        limit: usize,
+    ) -> Result<Vec<TxPlace>, LedgerError> {
+        let (first, end) = (key(account, TxPlace::start_of(Height(0))), key(account, before));
+        let mut within = ReadOptions::default();
+        within.set_iterate_lower_bound(first);
+        within.set_iterate_upper_bound(end);
+        let mode = IteratorMode::From(&end, Direction::Reverse);
+        let entries = self.db.iterator_cf_opt(self.family(TOUCHES), within, mode);
+        let place = |entry: Result<(Box<[u8]>, _), rocksdb::Error>| {
+            let (key, _) = entry.map_err(database)?;
+            place_of(&key).ok_or(LedgerError::Damaged { what: TOUCHES })
+        };
+        entries.take(limit).map(place).collect()
+    }
+
+    /// Lists the blocks that were kept before there was an index. Cut short, it begins again.
+    pub(super) fn list_kept(&self) -> Result<(), LedgerError> {
+        if self.read::<bool>(META, LISTED)?.is_some() {
+            return Ok(());
+        }
+        let (mut height, tip) = (self.first()?, self.tip()?.height);
+        while height <= tip {
+            let (mut batch, end) = (WriteBatch::default(), Height(height.0.saturating_add(STEP)).min(tip.next()));
+            for number in height.0..end.0 {
+                if let Some(Decided { block, .. }) = self.read(BLOCKS, &number.to_be_bytes())? {
+                    self.stage_touches(&mut batch, &block);
+                }
+            }
+            self.db.write(batch).map_err(database)?;
+            height = end;
+        }
+        let mut batch = WriteBatch::default();
+        self.stage_listed(&mut batch);
+        self.write(batch)
+    }
+}

@@ -1,0 +1,341 @@
+//! What one account did and was paid: transactions that are each proven to be in a block, the newest first.
+//!
+//! In goes what a node says ([`Activity`]) with what was asked ([`Wanted`]), out come transactions at their places, or
+//! the lie. What is there is proven. What is left out is found where the account's own numbers show it: its record is
+//! proven too, an account's transactions are applied in the order of their nonces without a gap, and so none of those
+//! that it sent can be missing between two others, or behind the last. Of what others paid to it there is no such
+//! count: for that, several nodes are asked, and [`Proven::left_out`] compares them.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use super::{BadAnswer, Inclusion, Item, records};
+use crate::{
+    id::{AccountId, Height},
+    ledger::{
+        state::{Account, Key, Record},
+        tx::{Action, Header, Tx},
+    },
+};
+
+/// Where a transaction is: the later, the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct TxPlace {
+    /// The block's height.
+    pub height: Height,
+    /// Its place in the block.
+    pub index: u32,
+}
+
+impl TxPlace {
+    /// Before all transactions of the block of this height.
+    pub const fn start_of(height: Height) -> Self {
+        Self { height, index: 0 }
+    }
+}
+
+/// A transaction with the proof of its place.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ProvenTx {
+    /// The transaction.
+    pub tx: Tx,
+    /// That it is in a block.
+    pub inclusion: Inclusion,
+}
+
+/// What a node says of an account's transactions.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Activity {
+    /// The account's record.
+    pub account: Item,
+    /// The node's oldest block; what older ones had, it does not know.
+    pub first: Height,
+    /// Whether it has more that are older.
+    pub more: bool,
+    /// The newest first.
+    pub txs: Vec<ProvenTx>,
+}
+
+/// What was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    /// Whose transactions.
+    pub account: AccountId,
+    /// Only those before this place.
+    pub before: Option<TxPlace>,
+    /// The nonce that the next one that it sent, going back, must be one below; where that is not known, `None`.
+    pub nonce: Option<u64>,
+}
+
+/// A transaction of an account's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountTx {
+    /// Where it is.
+    pub place: TxPlace,
+    /// Time of the block, in milliseconds of Unix time.
+    pub time_ms: u64,
+    /// The transaction.
+    pub tx: Tx,
+}
+
+/// What one node's answer proves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Proven {
+    /// Height of the block that it is as of.
+    pub tip: Height,
+    /// The account.
+    pub account: Account,
+    /// The node's oldest block, by its word.
+    pub first: Height,
+    /// Whether it has more that are older, by its word.
+    pub more: bool,
+    /// The newest first.
+    pub txs: Vec<AccountTx>,
+}
+
+/// The accounts that a transaction touches by what it says: who sent it, and whom it pays.
+pub fn accounts_of(tx: &Tx) -> impl Iterator<Item = AccountId> + use<> {
+    let sender = tx.body.account;
+    let paid = match &tx.body.action {
+        Action::Transfer(transfer) if transfer.to != sender => Some(transfer.to),
+        _ => None,
+    };
+    std::iter::once(sender).chain(paid)
+}
+
+impl Activity {
+    /// What this proves to who believes the header `tip`, and asked for `wanted`.
+    ///
+    /// # Errors
+    /// [`BadAnswer`] when something is not so, or something is left out.
+    pub fn verify(self, tip: &Header, wanted: &Wanted) -> Result<Proven, BadAnswer> {
+        let found = records(std::slice::from_ref(&self.account), tip, &[Key::Account(wanted.account)])?;
+        let account = match found.as_slice() {
+            [Some(Record::Account(account))] => *account,
+            _ => Account::default(),
+        };
+        let mut bound = wanted.before;
+        let mut txs = Vec::with_capacity(self.txs.len());
+        for ProvenTx { tx, inclusion } in self.txs {
+            let id = tx.id();
+            if !accounts_of(&tx).any(|touched| touched == wanted.account) {
+                return Err(BadAnswer::OtherAccount { tx: id, account: wanted.account });
+            }
+            let place = TxPlace { height: inclusion.verify(tip, id)?, index: inclusion.proof.index };
+            if bound.is_some_and(|bound| place >= bound) {
+                return Err(BadAnswer::Disorder { tx: id });
+            }
+            bound = Some(place);
+            txs.push(AccountTx { place, time_ms: inclusion.block.header.time_ms, tx });
+        }
+        let proven = Proven { tip: tip.height, account, first: self.first, more: self.more, txs };
+        proven.check_nonces(wanted)?;
+        Ok(proven)
+    }
+}
+
+impl Proven {
+    /// None that the account sent is missing, as far as its nonces tell.
+    fn check_nonces(&self, wanted: &Wanted) -> Result<(), BadAnswer> {
+        let account = wanted.account;
+        let newest = wanted.nonce.or_else(|| wanted.before.is_none().then_some(self.account.nonce));
+        let mut next = newest;
+        for sent in self.txs.iter().filter(|entry| entry.tx.body.account == account) {
+            let nonce = sent.tx.body.nonce;
+            match next.map(|next| next.checked_sub(1)) {
+                Some(Some(missing)) if missing != nonce => return Err(BadAnswer::LeftOut { account, nonce: missing }),
+                Some(None) => return Err(BadAnswer::Disorder { tx: sent.tx.id() }),
+                _ => next = Some(nonce),
+            }
+        }
+        // Who says that nothing is older, and nothing deleted, must have come to the very first.
+        match next.and_then(|next| next.checked_sub(1)) {
+            Some(nonce) if !self.more && self.first <= Height(1) => Err(BadAnswer::LeftOut { account, nonce }),
+            _ => Ok(()),
+        }
+    }
+
+    /// One of `others` that this answer should have had, by what it says itself of how far it goes.
+    pub fn left_out<'a>(&self, others: impl IntoIterator<Item = &'a AccountTx>) -> Option<&'a AccountTx> {
+        let reaches = |place: &TxPlace| {
+            let is_kept = (self.first..=self.tip).contains(&place.height);
+            is_kept && (!self.more || self.txs.last().is_some_and(|last| *place > last.place))
+        };
+        let is_here = |place: &TxPlace| self.txs.binary_search_by(|known| place.cmp(&known.place)).is_ok();
+        others.into_iter().find(|other| reaches(&other.place) && !is_here(&other.place))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        beacon::BeaconSignature,
+        id::{Amount, BlockId, ChainId, TxId},
+        ledger::{
+            tree::{self, MemoryNodes},
+            tx::{Anchor, Transfer, TxBody, tx_proof, tx_root},
+        },
+        light::Past,
+        sign::Keypair,
+    };
+
+    const CHAIN: ChainId = ChainId::new([0xcc; 32]);
+
+    fn key(number: u8) -> Keypair {
+        Keypair::from_seed(&[number; 32])
+    }
+
+    fn tx(from: u8, nonce: u64, to: Option<u8>) -> Tx {
+        let pay = |to| Action::Transfer(Transfer { to: key(to).public(), amount: Amount(5) });
+        let action = to.map_or(Action::Anchor(Anchor { hash: [1; 32] }), pay);
+        let account = key(from).public();
+        Tx::sign(TxBody { account, nonce, valid_until: Height(9), fee: Amount(1), action }, &key(from), &CHAIN)
+    }
+
+    /// One block with all there ever was: account 1 sent four, and was paid twice.
+    struct Block {
+        txs: Vec<Tx>,
+        header: Header,
+        account: Item,
+    }
+
+    impl Block {
+        fn new() -> Self {
+            let txs = vec![
+                tx(1, 0, Some(2)),
+                tx(2, 0, Some(1)),
+                tx(1, 1, None),
+                tx(1, 2, Some(1)),
+                tx(3, 0, Some(2)),
+                { tx(3, 1, Some(1)) },
+                tx(1, 3, Some(3)),
+            ];
+            let record = codec_of(&Record::Account(Account { balance: Amount(7), nonce: 4 }));
+            let (key, mut state) = (Key::Account(key(1).public()).to_bytes(), MemoryNodes::default());
+            let patch = tree::update(&state, None, 1, [(key.as_slice(), Some(record.clone()))]).expect("the first");
+            state.apply(&patch);
+            let proof = tree::prove(&state, 1, &key).expect("it is there");
+            let ids: Vec<TxId> = txs.iter().map(Tx::id).collect();
+            let header = Header {
+                height: Height(1),
+                round: 0,
+                parent: BlockId::new([0; 32]),
+                time_ms: 77,
+                txs: tx_root(&ids),
+                state: patch.root,
+                history: [0; 32],
+                validators: [0; 32],
+                next_validators: [0; 32],
+                proposer: self::key(9).public(),
+                beacon: BeaconSignature([0; 48]),
+            };
+            Self { txs, header, account: Item { key, value: Some(record), proof } }
+        }
+
+        fn entry(&self, index: usize) -> ProvenTx {
+            let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
+            let block = Past { header: self.header.clone(), proof: None };
+            let proof = tx_proof(&ids, index).expect("it is there");
+            ProvenTx { tx: self.txs[index].clone(), inclusion: Inclusion { block, proof } }
+        }
+
+        fn said(&self, indexes: &[usize]) -> Activity {
+            let txs = indexes.iter().map(|index| self.entry(*index)).collect();
+            Activity { account: self.account.clone(), first: Height(1), more: false, txs }
+        }
+
+        fn check(&self, said: Activity, before: Option<u32>) -> Result<Proven, BadAnswer> {
+            let before = before.map(|index| TxPlace { height: Height(1), index });
+            said.verify(&self.header, &Wanted { account: key(1).public(), before, nonce: None })
+        }
+    }
+
+    fn codec_of(record: &Record) -> Vec<u8> {
+        crate::codec::encode(record)
+    }
+
+    /// All that touch account 1, the newest first.
+    const ALL: [usize; 6] = [6, 5, 3, 2, 1, 0];
+
+    #[test]
+    fn what_a_transaction_touches() {
+        let accounts = |tx: &Tx| accounts_of(tx).collect::<Vec<_>>();
+        let [one, two] = [1, 2].map(|number| key(number).public());
+        assert_eq!(accounts(&tx(1, 0, Some(2))), [one, two]);
+        assert_eq!(accounts(&tx(1, 0, Some(1))), [one], "once");
+        assert_eq!(accounts(&tx(2, 0, None)), [two]);
+    }
+
+    #[test]
+    fn what_is_whole_and_in_order_is_believed() {
+        let block = Block::new();
+        let proven = block.check(block.said(&ALL), None).expect("all of it is so");
+        let places: Vec<u32> = proven.txs.iter().map(|entry| entry.place.index).collect();
+        assert_eq!((places, proven.account.nonce), (vec![6, 5, 3, 2, 1, 0], 4));
+        assert!(proven.txs.iter().all(|entry| entry.time_ms == 77));
+        // A page that ends, and one that goes on.
+        assert!(block.check(Activity { more: true, ..block.said(&ALL[..2]) }, None).is_ok());
+        assert!(block.check(block.said(&ALL[2..]), Some(5)).is_ok());
+        // What was deleted can not be said.
+        assert!(block.check(Activity { first: Height(2), ..block.said(&[]) }, None).is_ok());
+    }
+
+    #[test]
+    fn what_is_not_so_is_found_out() {
+        let block = Block::new();
+        let other = Err(BadAnswer::OtherAccount { tx: block.txs[4].id(), account: key(1).public() });
+        assert_eq!(block.check(block.said(&[6, 5, 4, 3, 2, 1, 0]), None), other, "another's");
+        let disorder = |index: usize| Err(BadAnswer::Disorder { tx: block.txs[index].id() });
+        assert_eq!(block.check(block.said(&[6, 5, 3, 2, 0, 1]), None), disorder(1));
+        assert_eq!(block.check(block.said(&[6, 6, 5, 3, 2, 1, 0]), None), disorder(6), "twice");
+        assert_eq!(block.check(block.said(&ALL), Some(5)), disorder(6), "what came after was not asked for");
+        let mut forged = block.said(&ALL);
+        forged.txs[0].tx = tx(1, 3, Some(4));
+        assert!(matches!(block.check(forged, None), Err(BadAnswer::NotIncluded { .. })));
+        let mut elsewhere = block.said(&ALL);
+        elsewhere.txs[0].inclusion.proof.index = 4;
+        assert!(matches!(block.check(elsewhere, None), Err(BadAnswer::NotIncluded { .. })));
+        let mut poor = block.said(&ALL);
+        poor.account.value = Some(codec_of(&Record::Account(Account { balance: Amount(7), nonce: 3 })));
+        assert!(matches!(block.check(poor, None), Err(BadAnswer::Record { .. })));
+    }
+
+    #[test]
+    fn what_the_account_sent_can_not_be_left_out() {
+        let block = Block::new();
+        let check = |indexes: &[usize], first, more, expect: Option<u64>| {
+            let said = Activity { first: Height(first), more, ..block.said(indexes) };
+            let verdict = block.check(said, None).err();
+            assert_eq!(verdict, expect.map(|nonce| BadAnswer::LeftOut { account: key(1).public(), nonce }));
+        };
+        check(&[5, 3, 2, 1, 0], 1, false, Some(3));
+        check(&[6, 5, 2, 1, 0], 1, false, Some(2));
+        check(&[6, 5, 3, 1, 0], 1, true, Some(1));
+        check(&[6, 5, 3, 2, 1], 1, false, Some(0));
+        check(&[5, 1], 1, false, Some(3));
+        // It may be in what was deleted, or on the next page.
+        check(&[6, 5, 3, 2, 1], 2, false, None);
+        check(&[6, 5, 3, 2, 1], 1, true, None);
+        let wanted = Wanted { account: key(1).public(), before: Some(TxPlace::start_of(Height(2))), nonce: Some(4) };
+        let late = block.said(&[3, 2, 1, 0]).verify(&block.header, &wanted).err();
+        assert_eq!(
+            late,
+            Some(BadAnswer::LeftOut { account: key(1).public(), nonce: 3 }),
+            "the page before had nonce 4"
+        );
+    }
+
+    #[test]
+    fn what_was_paid_to_it_and_left_out_is_seen_by_what_another_has() {
+        let block = Block::new();
+        let all = block.check(block.said(&ALL), None).expect("all of it is so");
+        let some = block.check(block.said(&[6, 3, 2, 0]), None).expect("no nonce is missing");
+        let found = |proven: &Proven| proven.left_out(&all.txs).map(|entry| entry.place.index);
+        assert_eq!((found(&all), found(&some)), (None, Some(5)));
+        assert_eq!(all.left_out(&some.txs), None);
+        // Nothing is left out that was not asked for yet, is deleted, or came later.
+        assert_eq!(found(&Proven { more: true, txs: all.txs[..1].to_vec(), ..all.clone() }), None);
+        assert_eq!(found(&Proven { first: Height(2), ..some.clone() }), None);
+        assert_eq!(found(&Proven { tip: Height(0), ..some }), None);
+    }
+}
