@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ostrakon_proto::{
-    id::{AccountId, Amount, ObjectId, TxId},
+    id::{ObjectId, TxId},
     link::Link,
     params::Code,
 };
@@ -17,8 +17,10 @@ use ostrakon_proto::{
 use crate::target::Target;
 
 mod governance;
+mod wallet;
 
 pub(crate) use governance::{Governance, Proposed, Vote};
+pub(crate) use wallet::{Before, History, Wallet};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 integrity, 5 network (a retry may help), 6 funds, 7 partial.
@@ -98,12 +100,6 @@ Example:
 
 The key is gone for good: whoever has no copy of the link can never read it.";
 
-const WALLET_HELP: &str = "\
-Examples:
-  ostrakon wallet address
-  ostrakon wallet balance
-  ostrakon wallet send ost1... 12.5";
-
 const DEMO_HELP: &str = "\
 Examples:
   ostrakon demo
@@ -178,8 +174,8 @@ pub(crate) enum Command {
     /// Pay for more epochs
     #[command(after_help = "Example:\n  ostrakon renew CID --epochs 720")]
     Renew(Renew),
-    /// Show the account, its balance, or pay someone
-    #[command(after_help = WALLET_HELP)]
+    /// Show the account, its balance and what it did, or pay someone
+    #[command(after_help = wallet::HELP)]
     Wallet {
         #[command(subcommand)]
         command: Wallet,
@@ -363,22 +359,6 @@ pub(crate) struct Renew {
     /// How many epochs more
     #[arg(long, value_name = "E", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) epochs: u64,
-}
-
-/// `wallet`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Wallet {
-    /// Print the account's address
-    Address,
-    /// Print what it has
-    Balance,
-    /// Pay obols to another account
-    Send {
-        /// Whom: an address as `wallet address` prints it
-        to: AccountId,
-        /// How many obols, as in 12.5
-        amount: Amount,
-    },
 }
 
 /// `ledger`
@@ -615,6 +595,8 @@ mod tests {
             "ostrakon governance propose upgrade 2",
             "ostrakon governance propose admit-validator ostnode1x",
             "ostrakon wallet send ost1x 1",
+            "ostrakon wallet history --limit 0",
+            "ostrakon wallet history --before -1",
             "ostrakon demo --nodes 2",
             "ostrakon devnet up",
             "ostrakon devnet up --dir d --validators 0",

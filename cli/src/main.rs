@@ -17,6 +17,7 @@ mod objects;
 mod output;
 mod progress;
 mod target;
+mod time;
 
 use args::{Cli, Global};
 use exit::ErrorObject;

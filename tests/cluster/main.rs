@@ -6,6 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "this is the main function of a test harness")]
 
+mod account;
 mod add_resumed;
 mod any_n_minus_k;
 mod bad_input;
@@ -60,10 +61,11 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 14] = [
+const SCENARIOS: [Scenario; 15] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
+    scenario("account", account::run),
     scenario("any_n_minus_k", any_n_minus_k::run),
     scenario("too_many_killed", too_many_killed::run),
     scenario("bit_flip", bit_flip::run),

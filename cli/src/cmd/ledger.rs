@@ -19,7 +19,7 @@ use crate::{
 
 mod action;
 
-pub(super) use action::changed;
+pub(super) use action::{changed, words};
 
 #[derive(Debug, Serialize)]
 struct HeadObject {

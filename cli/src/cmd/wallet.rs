@@ -1,4 +1,5 @@
-//! `ostrakon wallet`: the profile's account: its address, its money, and payments.
+//! `ostrakon wallet`: the profile's account: its address, its money, payments, and what became of all that
+//! ([`history`]).
 
 use ostrakon::ErrorKind;
 use ostrakon_proto::{
@@ -12,6 +13,8 @@ use serde::Serialize;
 
 use super::Home;
 use crate::{args::Wallet, exit::failure, output::Output, progress::Progress};
+
+mod history;
 
 #[derive(Debug, Serialize)]
 struct Address {
@@ -47,6 +50,7 @@ pub(crate) async fn run(command: Wallet, home: &Home, out: &Output) -> anyhow::R
         }
         Wallet::Balance => balance(home, out).await,
         Wallet::Send { to, amount } => send(to, amount, home, out).await,
+        Wallet::History(args) => history::run(args, home, out).await,
     }
 }
 

@@ -7,7 +7,7 @@ use ostrakon_proto::ledger::{
 };
 
 /// Its kind, and the rest in one line.
-pub(super) fn words(action: &Action) -> (&'static str, String) {
+pub(in crate::cmd) fn words(action: &Action) -> (&'static str, String) {
     match action {
         Action::Transfer(transfer) => ("transfer", format!("{} obols to {}", transfer.amount, transfer.to)),
         Action::Register(register) => ("register", format!("provider {}", peer_id_text(&register.node))),

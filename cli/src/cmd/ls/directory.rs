@@ -12,9 +12,8 @@ use crate::{
     cmd::{Home, interruptible},
     objects::Objects,
     output::Output,
+    time,
 };
-
-mod time;
 
 /// Lines that are printed at once.
 const LINES: usize = 512;

@@ -3,7 +3,7 @@
 const DAY: i64 = 86_400;
 
 /// `2001-09-09 01:46:40`
-pub(super) fn text(seconds: i64) -> String {
+pub(crate) fn text(seconds: i64) -> String {
     let (day, second) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
     let (year, month, day) = date(day);
     let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
