@@ -17,9 +17,11 @@ use ostrakon_proto::{
 use crate::target::Target;
 
 mod governance;
+mod name;
 mod wallet;
 
 pub(crate) use governance::{Governance, Proposed, Vote};
+pub(crate) use name::{Name, NameSetArgs};
 pub(crate) use wallet::{Before, History, Wallet};
 
 const EXIT_CODES: &str = "\
@@ -180,6 +182,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Wallet,
     },
+    /// Have words stand for objects, on the ledger
+    #[command(after_help = name::HELP)]
+    Name {
+        #[command(subcommand)]
+        command: Name,
+    },
     /// List the providers of the network
     #[command(after_help = "Example:\n  ostrakon providers --json")]
     Providers,
@@ -287,7 +295,7 @@ pub(crate) struct Add {
 /// `get`
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Its link, or the CID of a public object or of one in `ls`; with /path, what is there in a directory
+    /// Its link, or the CID of a public object or of one in `ls`, or name:NAME; with /path, what is there
     #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
     pub(crate) target: Target,
     /// Where to write it; - is stdout
@@ -304,7 +312,7 @@ pub(crate) struct Get {
 /// `cat`
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
-    /// Its link, or the CID of a public object or of one in `ls`; with /path, that file of a directory
+    /// Its link, or the CID of a public object or of one in `ls`, or name:NAME; with /path, that file of a directory
     #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
     pub(crate) target: Target,
     /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
@@ -315,7 +323,7 @@ pub(crate) struct Cat {
 /// `ls`
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// A directory's link or CID; with /path, what is there in it
+    /// A directory's link or CID, or name:NAME; with /path, what is there in it
     #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
     pub(crate) target: Option<Target>,
     /// Show mode, size and time as well
@@ -596,6 +604,10 @@ mod tests {
             "ostrakon governance propose admit-validator ostnode1x",
             "ostrakon wallet send ost1x 1",
             "ostrakon wallet history --limit 0",
+            "ostrakon name set a/b CID",
+            "ostrakon name show a@b",
+            "ostrakon get name:",
+            "ostrakon get name:a@b",
             "ostrakon wallet history --before -1",
             "ostrakon demo --nodes 2",
             "ostrakon devnet up",

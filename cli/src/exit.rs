@@ -4,8 +4,8 @@
 use std::{io, process::ExitCode};
 
 use ostrakon::{
-    AddDirectoryError, AddError, ChainError, ErrorKind, GetError, OpenError, PackReadError, ProfileError, StatusError,
-    VerifyError,
+    AddDirectoryError, AddError, ChainError, ErrorKind, GetError, NameError, OpenError, PackReadError, ProfileError,
+    StatusError, VerifyError,
 };
 use serde::Serialize;
 
@@ -120,6 +120,7 @@ fn kind_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
     let get = || error.downcast_ref::<GetError>().map(GetError::kind);
     let open = || error.downcast_ref::<OpenError>().map(OpenError::kind);
     let chain = || error.downcast_ref::<ChainError>().map(ChainError::kind);
+    let name = || error.downcast_ref::<NameError>().map(NameError::kind);
     let status = || error.downcast_ref::<StatusError>().map(StatusError::kind);
     let verify = || error.downcast_ref::<VerifyError>().map(VerifyError::kind);
     let profile = || error.downcast_ref::<ProfileError>().map(ProfileError::kind);
@@ -130,6 +131,7 @@ fn kind_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
         .or_else(pack)
         .or_else(open)
         .or_else(chain)
+        .or_else(name)
         .or_else(status)
         .or_else(verify)
         .or_else(profile)
@@ -170,6 +172,7 @@ mod tests {
         check(AddError::Price.into(), ErrorKind::Funds);
         check(StatusError::Chain(ChainError::NoKey).into(), ErrorKind::Usage);
         check(ProfileError::None("x".into()).into(), ErrorKind::Usage);
+        check(NameError::Chain(ChainError::NoKey).into(), ErrorKind::Usage);
     }
 
     #[test]

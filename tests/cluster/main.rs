@@ -19,6 +19,7 @@ mod get_resumed;
 mod kill_loop;
 mod late_node;
 mod members;
+mod names;
 mod node_starts;
 mod too_many_killed;
 
@@ -61,11 +62,12 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 15] = [
+const SCENARIOS: [Scenario; 16] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
     scenario("account", account::run),
+    scenario("names", names::run),
     scenario("any_n_minus_k", any_n_minus_k::run),
     scenario("too_many_killed", too_many_killed::run),
     scenario("bit_flip", bit_flip::run),

@@ -119,7 +119,7 @@ impl From<ostrakon::FailedColumn> for FailedColumn {
 pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
     let objects = Objects::of(&profile);
-    let link = objects.complete(&args.target.link)?;
+    let link = objects.complete(&args.target.link(home).await?)?;
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
     let within = args.target.path.as_ref();
     if within.is_some() && args.range.is_some() && !is_stdout(&args) {

@@ -23,7 +23,7 @@ struct Listing {
 /// When the list, or the directory, can not be read.
 pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
     match &args.target {
-        Some(target) => directory::run(&target.link, &args, home, out).await,
+        Some(target) => directory::run(&target.link(home).await?, &args, home, out).await,
         None => added(home, out),
     }
 }

@@ -35,6 +35,7 @@ mod governance;
 mod init;
 mod ledger;
 mod ls;
+pub(crate) mod name;
 mod providers;
 mod renew;
 mod rm;
@@ -60,6 +61,7 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Rm(args) => rm::run(&args, &home, out).await,
         Command::Renew(args) => renew::run(&args, &home, out).await,
         Command::Wallet { command } => wallet::run(command, &home, out).await,
+        Command::Name { command } => name::run(command, &home, out).await,
         Command::Providers => providers::run(&home, out).await,
         Command::Anchor(args) => anchor::run(args, &home, out).await,
         Command::Certificate(args) => certificate::run(args, &home, out).await,

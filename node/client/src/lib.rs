@@ -14,9 +14,9 @@
 //! ```
 //!
 //! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`],
-//! [`mod@status`], `lease` (extend, release), `wallet` (balance, transfer). Below them [`chain`] asks and tells the
-//! ledger, [`events`] says what happens meanwhile, [`profile`] keeps key and network in a directory. Each verb has its
-//! own error, and every error an [`ErrorKind`].
+//! [`mod@status`], [`mod@name`], `lease` (extend, release), `wallet` (balance, transfer). Below them [`chain`] asks and
+//! tells the ledger, [`events`] says what happens meanwhile, [`profile`] keeps key and network in a directory. Each
+//! verb has its own error, and every error an [`ErrorKind`].
 //!
 //! The client believes nobody: columns and manifests verify against the object's name, and blocks against the
 //! validator's signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node
@@ -29,6 +29,7 @@ mod error;
 pub mod events;
 pub mod get;
 mod lease;
+pub mod name;
 pub mod pack;
 pub mod profile;
 pub mod status;
@@ -44,6 +45,7 @@ pub use client::{Client, ClientParts, Random};
 pub use error::ErrorKind;
 pub use events::{Event, Events};
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
+pub use name::{Expect, NameError, NameSet, Word};
 pub use pack::{
     AddDirectoryError, AddedDirectory, Keeping, Listing, PackEntries, PackReadError, PackReader, Restored, Skipped,
 };

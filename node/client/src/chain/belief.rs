@@ -186,7 +186,7 @@ impl Chain {
     }
 
     /// Looks at the tips of several nodes, and believes the newest.
-    pub(super) async fn catch_up(&self) {
+    pub(crate) async fn catch_up(&self) {
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         // Those who do not answer in time are no witnesses.
         let _slow = timeout(LOOK, self.survey(reach, |node| self.tip_of(node, None), |_| false)).await;

@@ -1,0 +1,185 @@
+//! `ostrakon name`: words that stand for objects, on the ledger. What is shown is proven; what is set, the profile's
+//! account signs.
+
+use anyhow::Context;
+use ostrakon::{Client, ErrorKind, Expect, NameSet, Word, name::object_of};
+use ostrakon_proto::{
+    id::{AccountId, Amount, Height, ObjectId},
+    ledger::{
+        state::NameRecord,
+        tx::{Action, SetName, TxBody},
+    },
+};
+use serde::Serialize;
+
+use super::Home;
+use crate::{
+    args::{Name, NameSetArgs},
+    exit::{failure, usage},
+    output::{Output, Paint, Table},
+    progress::Progress,
+    target::NameOf,
+};
+
+/// What `--json` prints of a name: scripts rely on these fields.
+#[derive(Debug, Serialize)]
+struct NameObject {
+    name: String,
+    owner: String,
+    /// Nothing where the value is no object's, of another application.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<String>,
+    value_hex: String,
+    version: u64,
+    deposit: String,
+    /// As of which block.
+    height: u64,
+}
+
+/// A change of a name.
+#[derive(Debug, Serialize)]
+struct Changed {
+    name: String,
+    owner: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cid: Option<String>,
+    /// The version now; nothing of a name that was removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// The version before; 0 where there was none.
+    replaced: u64,
+    tx: String,
+    height: u64,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no profile or no such name, no node answers with a proof, or the name is not as expected.
+pub(crate) async fn run(command: Name, home: &Home, out: &Output) -> anyhow::Result<()> {
+    match command {
+        Name::Set(args) => set(&args, home, out).await,
+        Name::Show { name } => show(&name, home, out).await,
+        Name::Remove { name, expect } => {
+            let expect = expect.map_or(Expect::Any, Expect::Version);
+            change(&home.connect()?, (&name, None), expect, out).await
+        }
+    }
+}
+
+/// The object that this name stands for, proven.
+///
+/// # Errors
+/// When no node answers with a proof, when it stands for nothing, and when for something else than an object.
+pub(crate) async fn object(name: &NameOf, home: &Home) -> anyhow::Result<ObjectId> {
+    let (owner, _, found) = look(name, home).await?;
+    let other = || failure(ErrorKind::NotFound, format!("name {} of {owner} does not stand for an object", name.word));
+    object_of(&found).ok_or_else(other)
+}
+
+/// Whose it is, as of which block, and what it stands for.
+async fn look(name: &NameOf, home: &Home) -> anyhow::Result<(AccountId, Height, NameRecord)> {
+    let profile = home.profile()?;
+    let owner = name.owner.unwrap_or_else(|| profile.account());
+    let (height, found) = profile.connect()?.chain().name(owner, &name.word).await?;
+    let none = || format!("{owner} has no name {} as of block {height}, which is proven", name.word);
+    Ok((owner, height, found.ok_or_else(|| failure(ErrorKind::NotFound, none()))?))
+}
+
+async fn show(name: &NameOf, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let (owner, height, found) = look(name, home).await?;
+    let object = NameObject {
+        name: name.word.to_string(),
+        owner: owner.to_string(),
+        cid: object_of(&found).map(|object| object.to_string()),
+        value_hex: hex(&found.value),
+        version: found.version,
+        deposit: found.deposit.to_string(),
+        height: height.0,
+    };
+    out.answer(&object, |paint| object.text(paint))?;
+    Ok(())
+}
+
+async fn set(args: &NameSetArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
+    if args.link.key.is_some() {
+        let cid = args.link.object;
+        return Err(usage(format!("everyone could read the link's key on the ledger: name the CID alone, {cid}")));
+    }
+    let client = home.connect()?;
+    check_funds(&client, &args.name, args.link.object).await?;
+    change(&client, (&args.name, Some(args.link.object)), args.expect(), out).await
+}
+
+async fn change(
+    client: &Client,
+    (name, object): (&Word, Option<ObjectId>),
+    expect: Expect,
+    out: &Output,
+) -> anyhow::Result<()> {
+    let owner = client.account().context("a profile has an account")?;
+    let progress = Progress::waiting("naming", out);
+    let NameSet { included, before } = client.set_name(name, object, expect, &progress.events(out)).await?;
+    drop(progress);
+    let (_, found) = client.chain().name(owner, name).await?;
+    let now = found.filter(|found| object_of(found) == object && object.is_some());
+    let changed = Changed {
+        name: name.to_string(),
+        owner: owner.to_string(),
+        cid: object.map(|object| object.to_string()),
+        version: now.map(|found| found.version),
+        replaced: before,
+        tx: included.tx.to_string(),
+        height: included.height.0,
+    };
+    out.answer(&changed, |_| changed.text())?;
+    Ok(())
+}
+
+/// Said before anything is signed; the ledger looks again. What is there already has its deposit.
+async fn check_funds(client: &Client, name: &Word, object: ObjectId) -> anyhow::Result<()> {
+    let (chain, account) = (client.chain(), client.account().context("a profile has an account")?);
+    let is_new = chain.name(account, name).await?.1.is_none();
+    chain.head().await?;
+    let (rules, balance) = (chain.rules(), client.balance().await?);
+    let deposit = if is_new { rules.params.bonds.name } else { Amount::ZERO };
+    let value = Some(object.to_string().into_bytes());
+    let action = Action::SetName(SetName { name: name.hash(), version: 0, value });
+    let body = TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action };
+    let fee = rules.offer(&body);
+    let enough = deposit.plus(fee).is_some_and(|need| need <= balance);
+    let poor = || {
+        format!("the account's balance is {balance} obols, too little for a deposit of {deposit} and a fee of {fee}")
+    };
+    if enough { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
+}
+
+impl NameObject {
+    fn text(&self, paint: Paint) -> String {
+        let mut table = Table::new(0);
+        table.plain(["name".to_owned(), self.name.clone()]);
+        table.plain(["owner".to_owned(), self.owner.clone()]);
+        let value = self.cid.clone().unwrap_or_else(|| format!("no object, but {}", self.value_hex));
+        table.plain(["stands for".to_owned(), value]);
+        table.plain(["version".to_owned(), self.version.to_string()]);
+        table.plain(["deposit".to_owned(), format!("{} obols", self.deposit)]);
+        table.render(paint)
+    }
+}
+
+impl Changed {
+    fn text(&self) -> String {
+        let Self { name, height, .. } = self;
+        match (&self.cid, self.version) {
+            (None, _) => format!("name {name} is removed in block {height}"),
+            (Some(cid), Some(version)) => {
+                format!("name {name} stands for {cid} at version {version}, in block {height}")
+            }
+            (Some(cid), None) => format!("name {name} stood for {cid} in block {height}, and was changed since"),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
