@@ -4,7 +4,10 @@
 //! means, [`objects`] remembers what was added, [`target`] is what is read. How objects are stored and fetched is the
 //! SDK's.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, IsTerminal},
+    process::ExitCode,
+};
 
 use clap::{Parser, error::ErrorKind as ClapKind};
 use ostrakon::ErrorKind;
@@ -73,11 +76,14 @@ fn refuse(error: &clap::Error) -> ExitCode {
 /// Logs of the libraries, on stderr; `RUST_LOG` overrides `-v`.
 fn log(global: &Global) {
     let default = match (global.quiet, global.verbose) {
-        (_, 0) => "off",
+        (true, 0) => "off",
+        // Who lies is named, whether anyone wants to know more or not.
+        (false, 0) => "off,ostrakon=warn",
         (_, 1) => "warn,ostrakon=info,ostrakon_net=info",
         (_, 2) => "info,ostrakon=debug,ostrakon_net=debug",
         _ => "debug",
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_target(false).init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
+    log.with_ansi(io::stderr().is_terminal()).init();
 }

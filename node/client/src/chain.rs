@@ -40,7 +40,7 @@ pub use vouch::VouchError;
 
 pub use belief::TrustStore;
 
-use ask::Nodes;
+use ask::{Nodes, Survey};
 use belief::Belief;
 use lookup::KnownProvider;
 
@@ -76,6 +76,20 @@ pub enum ChainError {
         asked: usize,
         /// Why the last did not.
         last: String,
+    },
+    /// Somebody answered, and it was not so; nobody else answered.
+    #[error(
+        "no honest node of the network answers; of those that do, {caught} lied, as node {}: {lie}; check this \
+         machine's network, and the addresses in the genesis file",
+        peer_id_text(node)
+    )]
+    Lies {
+        /// A node that lied.
+        node: NodeId,
+        /// What is not so.
+        lie: String,
+        /// How many lied.
+        caught: usize,
     },
     /// Nodes answered, and refused.
     #[error("node {} refuses: {refusal}", peer_id_text(node))]
@@ -130,6 +144,7 @@ impl ChainError {
         match self {
             Self::NoNode { .. } | Self::NotIncluded { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, Code::Busy) => ErrorKind::Network,
+            Self::Lies { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
             Self::NotOwner { .. } | Self::NoKey => ErrorKind::Usage,
             Self::Refused { .. } | Self::Overtaken { .. } => ErrorKind::Other,
@@ -175,9 +190,27 @@ impl Chain {
         }
     }
 
+    /// Why nobody gave an answer; where somebody was caught lying, that is why.
+    fn unanswered<T>(&self, survey: Survey<T>) -> ChainError {
+        match survey.into_error() {
+            error @ ChainError::NoNode { .. } => {
+                let liars = self.liars();
+                let caught = liars.len();
+                liars.into_iter().next().map_or(error, |(node, lie)| ChainError::Lies { node, lie, caught })
+            }
+            error => error,
+        }
+    }
+
     /// Nodes that were caught lying, each with its lie. They are asked nothing more.
     pub fn liars(&self) -> BTreeMap<NodeId, String> {
         self.inner.nodes.liars()
+    }
+
+    /// Nodes whose word turned out not so, where a node is taken at its word: that it takes a transaction or that none
+    /// is in a block, and which providers there are. Each with what it was the last time. It may have been behind.
+    pub fn doubts(&self) -> BTreeMap<NodeId, String> {
+        self.inner.nodes.doubts()
     }
 }
 

@@ -312,15 +312,15 @@ impl Holder {
         let answer = match (fault, inbound.protocol) {
             (Some(Fault::Silent), _) => None,
             (Some(Fault::Lies(lie)), Protocol::Chain) => {
-                let mut shared = lock(&self.shared);
-                let honest = shared.chain(&inbound.request);
-                match inbound.request.decode().unwrap() {
-                    chain::Request::Activity { before: None, .. } => {
+                let (mut shared, request) = (lock(&self.shared), inbound.request.decode().unwrap());
+                let at_once = lie.tell_at_once(&request, &inbound.request.body);
+                Some(at_once.unwrap_or_else(|| match (request, shared.chain(&inbound.request)) {
+                    (chain::Request::Activity { before: None, .. }, honest) => {
                         let others = shared.activity(crowd().public(), None, 1).txs;
-                        Some(lie.activity(honest, others))
+                        lie.activity(honest, others)
                     }
-                    request => Some(lie.tell(&shared.rules.chain, &request, honest)),
-                }
+                    (request, honest) => lie.tell(&shared.rules.chain, &request, honest),
+                }))
             }
             (_, Protocol::Chain) => Some(lock(&self.shared).chain(&inbound.request)),
             (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),

@@ -80,7 +80,7 @@ impl Chain {
         loop {
             let survey = self.survey(reach, |node| self.activity_of(node, *wanted, limit), |_| false).await;
             if survey.answers.is_empty() {
-                return Err(survey.into_error());
+                return Err(self.unanswered(survey));
             }
             let all: BTreeMap<TxPlace, AccountTx> =
                 survey.answers.iter().flat_map(|said| places(&said.value)).collect();

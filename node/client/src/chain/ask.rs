@@ -9,8 +9,8 @@ use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_net::{Peers, identity, peer_id_text};
 use ostrakon_proto::{
-    id::NodeId,
-    wire::{Frame, Protocol, Refusal, chain::Response},
+    id::{NodeId, TxId},
+    wire::{Code, Frame, Protocol, Refusal, chain::Response},
 };
 use tokio::time::{sleep, timeout};
 
@@ -26,6 +26,9 @@ const REFUSALS: usize = 3;
 /// Nodes remembered at most: enough to find one that answers, whatever the size of the network.
 const NODES_MAX: usize = 1024;
 
+/// Transactions of which it is remembered who took them.
+const TAKERS_MAX: usize = 1024;
+
 /// The nodes that can be asked.
 #[derive(Debug)]
 pub(super) struct Nodes {
@@ -38,6 +41,10 @@ struct Known {
     order: Vec<NodeId>,
     /// Who lied, and how: they are asked no more.
     liars: BTreeMap<NodeId, String>,
+    /// Whose word turned out not so, and what it was.
+    doubts: BTreeMap<NodeId, String>,
+    /// Who said last that it took a transaction.
+    takers: BTreeMap<TxId, NodeId>,
 }
 
 impl Nodes {
@@ -52,7 +59,7 @@ impl Nodes {
         {
             order.rotate_left(usize::try_from(u64::from_le_bytes(bytes) % count).unwrap_or(0));
         }
-        Self { known: Mutex::new(Known { order, liars: BTreeMap::new() }) }
+        Self { known: Mutex::new(Known { order, ..Known::default() }) }
     }
 
     fn line(&self) -> Vec<NodeId> {
@@ -90,6 +97,32 @@ impl Nodes {
 
     pub(super) fn liars(&self) -> BTreeMap<NodeId, String> {
         lock(&self.known).liars.clone()
+    }
+
+    /// What this node said, which needs no proof, turned out not so. It may have been behind: it is asked again, but
+    /// after the others.
+    pub(super) fn doubt(&self, node: NodeId, word: String) {
+        tracing::info!(node = peer_id_text(&node), %word, "a node said what turned out not so");
+        self.blame(node);
+        lock(&self.known).doubts.insert(node, word);
+    }
+
+    pub(super) fn doubts(&self) -> BTreeMap<NodeId, String> {
+        lock(&self.known).doubts.clone()
+    }
+
+    /// This node says that it takes the transaction. If another said so before, that was in vain.
+    pub(super) fn taken(&self, tx: TxId, node: NodeId) {
+        let before = {
+            let takers = &mut lock(&self.known).takers;
+            while takers.len() >= TAKERS_MAX {
+                takers.pop_first();
+            }
+            takers.insert(tx, node)
+        };
+        if let Some(before) = before.filter(|before| *before != node) {
+            self.doubt(before, format!("it takes transaction {tx}; no block had it when another node was asked"));
+        }
     }
 }
 
@@ -138,7 +171,7 @@ impl Chain {
         F: Future<Output = Result<Said<T>, (NodeId, Silence)>>,
     {
         let mut survey = self.survey(Reach::ANY, ask, |_| true).await;
-        survey.answers.pop().ok_or_else(|| survey.into_error())
+        survey.answers.pop().ok_or_else(|| self.unanswered(survey))
     }
 
     /// Asks node after node, each by `ask`, until an answer is `enough`, until enough answered, or until all were
@@ -217,6 +250,13 @@ impl<T> Survey<T> {
                 false
             }
         }
+    }
+
+    /// Who refused as against the rules what was asked.
+    pub(super) fn called_invalid(&self) -> impl Iterator<Item = NodeId> {
+        let invalid =
+            |silence: &Silence| matches!(silence, Silence::Refused(_, refusal) if refusal.code == Code::Invalid);
+        self.failures.iter().filter(move |(_, silence)| invalid(silence)).map(|(node, _)| *node)
     }
 
     fn refusals(&self) -> usize {

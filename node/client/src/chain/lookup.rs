@@ -1,8 +1,13 @@
 //! What the ledger knows: head, accounts, providers, rosters, commitments, and where a transaction went.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
+use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
@@ -30,6 +35,8 @@ use super::{
 const PROVIDER_FRESH: Duration = Duration::from_secs(60);
 /// Pages of a listing at most: a million records, and a node that never ends is given up.
 const PAGES_MAX: usize = 4096;
+/// Nodes that are asked where one node's word alone would have to do.
+const WITNESSES: usize = 3;
 /// Nodes that are asked for their tips at once.
 const HEADS_AT_ONCE: usize = 32;
 /// How long it may take until new validators are proven to be those, and the pause between two looks.
@@ -201,28 +208,53 @@ impl Chain {
     /// # Errors
     /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn all_providers(&self) -> Result<Vec<Provider>, ChainError> {
-        let nodes = self.provider_nodes().await?;
+        let roster = self.roster(self.head().await?.epoch).await?;
+        let drawable: Vec<NodeId> = roster.candidates.iter().map(|candidate| candidate.provider).collect();
+        let listings = self.provider_listings().await?;
+        let listed = listings.iter().flat_map(|listing| &listing.value);
+        let nodes: BTreeSet<NodeId> = drawable.iter().chain(listed).copied().collect();
         let keys: Vec<Key> = nodes.into_iter().map(Key::Provider).collect();
         let all: Vec<Provider> = self.many(&keys).await?.into_iter().filter_map(|record| provider(record?)).collect();
         self.learn(&all);
+        let known: BTreeSet<NodeId> = all.iter().map(|provider| provider.node).collect();
+        for Said { node, value } in listings {
+            let left_out = drawable.iter().find(|node| known.contains(node) && !value.contains(node));
+            let invented = value.iter().find(|node| !known.contains(node));
+            if let Some(other) = left_out.or(invented) {
+                let is = if known.contains(other) { "no" } else { "a" };
+                self.inner.nodes.doubt(node, format!("{} is {is} provider", peer_id_text(other)));
+            }
+        }
         Ok(all)
     }
 
-    /// Nodes of providers, as a node lists them: it could leave some out.
-    async fn provider_nodes(&self) -> Result<Vec<NodeId>, ChainError> {
-        let mut all: Vec<NodeId> = Vec::new();
+    /// Nodes of providers, as some nodes list them: each could leave some out. One that no roster has, because it is
+    /// full or leaves, is missing when all of them do.
+    async fn provider_listings(&self) -> Result<Vec<Said<BTreeSet<NodeId>>>, ChainError> {
+        let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+        let mut survey = self.survey(reach, |node| self.listed_by(node), |_| false).await;
+        let listings = std::mem::take(&mut survey.answers);
+        if listings.is_empty() { Err(self.unanswered(survey)) } else { Ok(listings) }
+    }
+
+    /// The nodes of providers that this node lists, in their order.
+    async fn listed_by(&self, node: NodeId) -> Result<Said<BTreeSet<NodeId>>, (NodeId, Silence)> {
+        let mut all: BTreeSet<NodeId> = BTreeSet::new();
         for _ in 0..PAGES_MAX {
             let after = all.last().copied();
             let frame = Frame::new(&Request::Providers { after }, Bytes::new());
-            let read = |response, body: &Bytes| read_hints::<NodeId>(&response, body);
-            let page = self.any(|node| self.ask_node(node, frame.clone(), read)).await?.value;
-            // Pages rise; one that does not would send us round in circles.
-            if page.first().is_none_or(|first| Some(*first) <= after) {
+            let page =
+                self.ask_node(node, frame, |response, body: &Bytes| read_hints::<NodeId>(&response, body)).await?.value;
+            if page.is_empty() {
                 break;
+            }
+            // Pages rise; one that does not would send us round in circles.
+            if page.first().copied() <= after || !page.is_sorted_by(|one, next| one < next) {
+                return Err((node, Silence::Nonsense(node)));
             }
             all.extend(page);
         }
-        Ok(all)
+        Ok(Said { node, value: all })
     }
 
     /// Any number of records, in the order of their keys.
@@ -316,12 +348,24 @@ impl Chain {
         Ok(all)
     }
 
-    /// The height of the block that has the transaction, when the node that is asked knows one.
+    /// The height of the block that has the transaction, when one of those that are asked knows it. That there is none,
+    /// is not one node's word alone.
     ///
     /// # Errors
     /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn inclusion(&self, tx: TxId) -> Result<Option<Height>, ChainError> {
-        Ok(self.find_transaction(tx).await?.value)
+        let first = self.find_transaction(tx).await?;
+        Ok(if first.value.is_some() { first.value } else { self.witnessed(first.node, tx).await })
+    }
+
+    /// Where the transaction is that is in no block by the word of `denier`, as far as others know.
+    pub(super) async fn witnessed(&self, denier: NodeId, tx: TxId) -> Option<Height> {
+        self.inner.nodes.blame(denier);
+        let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+        let survey = self.survey(reach, |node| self.find_transaction_at(node, tx), Option::is_some).await;
+        let found = survey.answers.into_iter().find_map(|said| said.value)?;
+        self.inner.nodes.doubt(denier, format!("no block has transaction {tx}, which block {found} has"));
+        Some(found)
     }
 
     /// The decided block of this height; `None` when it is still to come.

@@ -44,8 +44,6 @@ const RUN: usize = 64;
 const ROUNDS: usize = 16;
 /// How long the spreading of a block is waited for.
 const SPREAD_WAIT: Duration = Duration::from_secs(20);
-/// Nodes of which one must know a transaction, or it is taken for overtaken.
-const WITNESSES: usize = 3;
 /// Holders that are asked for their height at once.
 const SPREAD_AT_ONCE: usize = 64;
 
@@ -186,8 +184,12 @@ impl Chain {
         let mut survey = self.survey(Reach::ANY, |node| self.submit_to(node, frame.clone(), txs.len()), |_| true).await;
         match survey.answers.pop() {
             // A node takes none behind one that it refused.
-            Some(said) => Ok(said.value.iter().take_while(|verdict| verdict.is_ok()).count()),
-            None => match survey.into_error() {
+            Some(said) => {
+                let taken = said.value.iter().take_while(|verdict| verdict.is_ok()).count();
+                txs.iter().take(taken).for_each(|tx| self.inner.nodes.taken(tx.id(), said.node));
+                Ok(taken)
+            }
+            None => match self.unanswered(survey) {
                 ChainError::Refused { .. } => Ok(0),
                 error => Err(error),
             },
@@ -211,7 +213,13 @@ impl Chain {
             value.into_iter().collect::<Result<(), _>>().map(|()| Said { node, value: () }).map_err(refused)
         };
         let mut survey = self.survey(Reach::ANY, |node| alone(node, frame.clone()), |()| true).await;
-        survey.answers.pop().map(|_| ()).ok_or_else(|| survey.into_error())
+        let Some(said) = survey.answers.pop() else { return Err(self.unanswered(survey)) };
+        let id = tx.id();
+        for denier in survey.called_invalid() {
+            self.inner.nodes.doubt(denier, format!("transaction {id} is against the rules"));
+        }
+        self.inner.nodes.taken(id, said.node);
+        Ok(())
     }
 
     /// Hands a submission of so many transactions to this node; says what it thinks of each.
@@ -289,15 +297,9 @@ impl Chain {
     /// Where the transaction is whose nonce was taken, by it or another. That no block has it, is the word of who says
     /// so, and not of one node alone.
     async fn find_spent(&self, node: NodeId, tx: TxId) -> Option<Fate> {
-        let first = self.find_transaction_at(node, tx).await.ok()?.value;
-        let found = match first {
+        let found = match self.find_transaction_at(node, tx).await.ok()?.value {
             Some(height) => Some(height),
-            None => {
-                let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
-                let ask = |node| self.find_transaction_at(node, tx);
-                let survey = self.survey(reach, ask, Option::is_some).await;
-                survey.answers.into_iter().find_map(|said| said.value)
-            }
+            None => self.witnessed(node, tx).await,
         };
         Some(found.map_or(Fate::Overtaken(tx), |height| Fate::Included(Included { tx, height })))
     }

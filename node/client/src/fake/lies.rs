@@ -5,16 +5,16 @@ use bytes::Bytes;
 use ostrakon_proto::{
     beacon::BeaconSignature,
     codec,
-    id::{Amount, BlockId, ChainId, Height},
+    id::{Amount, BlockId, ChainId, Height, NodeId},
     ledger::{
         state::{Account, Key, Record},
-        tx::Header,
+        tx::{Header, Tx},
         vote::{Certificate, SignedVote, ValidatorSet, Vote, VoteKind},
     },
     light::{Answer, Certified, Handover, Inclusion, Item, PastBlock},
     limits,
     sign::Keypair,
-    wire::{Frame, chain},
+    wire::{Frame, Refusal, chain},
 };
 
 use super::ok;
@@ -61,10 +61,17 @@ pub(crate) enum Lie {
     Behind,
     /// What others paid to the account is missing.
     Unpaid,
+    /// No block has the transaction, by its word.
+    Unheard,
+    /// There is no provider, by its word.
+    NoProvider,
+    /// It takes transactions, by its word.
+    Dropped,
 }
 
 impl Lie {
-    pub(crate) const ALL: [Self; 12] = [
+    /// Those that proofs refute.
+    pub(crate) const REFUTED: [Self; 12] = [
         Self::Richer,
         Self::Hidden,
         Self::Invented,
@@ -79,15 +86,27 @@ impl Lie {
         Self::Garbage,
     ];
 
+    /// Says it before the ledger has heard of the request.
+    pub(super) fn tell_at_once(self, request: &chain::Request, body: &[u8]) -> Option<Frame> {
+        let drops = self == Self::Dropped && matches!(request, chain::Request::Submit { .. });
+        let txs: Vec<Tx> = drops.then(|| codec::decode(body, limits::SUBMIT).ok()).flatten()?;
+        let verdicts = vec![Ok::<(), Refusal>(()); txs.len()];
+        Some(ok(&chain::Response::Verdicts, codec::encode(&verdicts).into()))
+    }
+
     /// Says it, where it can be said in answer to this request.
     pub(super) fn tell(self, chain: &ChainId, request: &chain::Request, honest: Frame) -> Frame {
         match request {
             chain::Request::Tip { .. } => self.twist(chain, honest, |()| ()),
             chain::Request::Records { .. } => self.twist(chain, honest, |items| self.records(items)),
             chain::Request::Transaction { .. } => {
-                self.twist(chain, honest, |found: Option<Inclusion>| found.map(|found| self.inclusion(found)))
+                let said = |found: Inclusion| (self != Self::Unheard).then(|| self.inclusion(found));
+                self.twist(chain, honest, |found: Option<Inclusion>| found.and_then(said))
             }
             chain::Request::Block { .. } => self.twist(chain, honest, |block| self.block(block)),
+            chain::Request::Providers { .. } if self == Self::NoProvider => {
+                ok(&chain::Response::Hints, codec::encode(&Vec::<NodeId>::new()).into())
+            }
             chain::Request::Handovers { .. } if self == Self::Usurpers => {
                 let (header, certificate) = (usurped(), stranger_signs(chain, &usurped()));
                 let handover = Handover { header, certificate, next: strangers() };

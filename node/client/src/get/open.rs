@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
+use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
     layout::Layout,
@@ -180,7 +181,10 @@ impl Client {
         match answer.decode::<Result<Response, Refusal>>() {
             Ok(Ok(Response)) if Manifest::object_id(&answer.body) == object => Ok(answer.body),
             Ok(Err(refusal)) => Err(format!("{node}: {refusal}")),
-            _ => Err(format!("{node} sent something else")),
+            _ => {
+                tracing::warn!(node = peer_id_text(&node), %object, "a holder sends what is not the object's manifest");
+                Err(format!("{} sent what is not its manifest", peer_id_text(&node)))
+            }
         }
     }
 }
