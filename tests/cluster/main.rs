@@ -18,6 +18,7 @@ mod examples;
 mod get_resumed;
 mod kill_loop;
 mod late_node;
+mod liar;
 mod members;
 mod names;
 mod node_starts;
@@ -62,7 +63,7 @@ const fn scenario(name: &'static str, run: fn(&Stage) -> Result<String>) -> Scen
     Scenario { name, run, only_long: false }
 }
 
-const SCENARIOS: [Scenario; 16] = [
+const SCENARIOS: [Scenario; 17] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -77,6 +78,7 @@ const SCENARIOS: [Scenario; 16] = [
     scenario("get_resumed", get_resumed::run),
     scenario("kill_loop", kill_loop::run),
     scenario("late_node", late_node::run),
+    scenario("liar", liar::run),
     scenario("members", members::run),
     Scenario { name: "big_file", run: big_file::run, only_long: true },
 ];

@@ -35,6 +35,8 @@ pub struct Binaries {
     pub client: PathBuf,
     /// `ostrakon-node`
     pub node: PathBuf,
+    /// `lying-node`: the same, with a false tongue.
+    pub liar: PathBuf,
     /// Where the examples are, if they are built.
     pub examples: PathBuf,
     /// Where large temporary files may lie: on the disk of the build.
@@ -56,8 +58,8 @@ impl Binaries {
         };
         let scratch = profile.join("scratch");
         fs::create_dir_all(&scratch).with_context(|| format!("can not create {}", scratch.display()))?;
-        let (client, node) = (named("ostrakon")?, named("ostrakon-node")?);
-        Ok(Self { client, node, examples: profile.join("examples"), scratch })
+        let (client, node, liar) = (named("ostrakon")?, named("ostrakon-node")?, named("lying-node")?);
+        Ok(Self { client, node, liar, examples: profile.join("examples"), scratch })
     }
 
     /// A directory of its own, gone when dropped.

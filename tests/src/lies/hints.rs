@@ -1,0 +1,135 @@
+//! Lies in what proves itself or is asked about further, and in parts of snapshots.
+
+use borsh::BorshDeserialize;
+use ostrakon_proto::{
+    codec,
+    id::NodeId,
+    light::{Certified, Handover},
+    limits,
+    wire::{
+        Code, Frame,
+        chain::{Request, Response},
+    },
+};
+
+use super::{Lie, Question, forge, refuse, say, say_of};
+
+/// The bytes of a key and of its record.
+type Pair = (Vec<u8>, Vec<u8>);
+
+/// In who hands over to whom.
+pub(super) const HANDOVERS: [Lie; 3] = [
+    Lie::new("handover-to-strangers", |question| {
+        let mut handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+        handovers.iter_mut().for_each(|handover| handover.next = forge::strangers());
+        (!handovers.is_empty()).then(|| say_of(Response::Hints, &handovers))
+    }),
+    Lie::new("handover-altered", |question| {
+        let mut handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+        for handover in &mut handovers {
+            handover.next = forge::strangers();
+            handover.header.next_validators = handover.next.hash();
+        }
+        (!handovers.is_empty()).then(|| say_of(Response::Hints, &handovers))
+    }),
+    Lie::new("handovers-withheld", |question| {
+        let handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+        (!handovers.is_empty()).then(|| say_of(Response::Hints, &Vec::<Handover>::new()))
+    }),
+];
+
+/// In which providers there are.
+pub(super) const PROVIDERS: [Lie; 4] = [
+    Lie::new("provider-left-out", |question| providers(question, |nodes| _ = nodes.pop())),
+    Lie::new("provider-invented", |question| providers(question, |nodes| nodes.push(NodeId::GREATEST))),
+    Lie::new("providers-all-hidden", |question| providers(question, Vec::clear)),
+    Lie::new("providers-in-circles", |question| match question.chain()? {
+        Request::Providers { after } => {
+            question.honest?;
+            Some(say_of(Response::Hints, &vec![after.unwrap_or(NodeId::new([1; 32]))]))
+        }
+        _ => None,
+    }),
+];
+
+/// In which snapshots there are.
+pub(super) const SNAPSHOTS: [Lie; 2] = [
+    Lie::new("snapshot-invented", |question| {
+        let mut offers: Vec<Certified> = hints(question, |request| matches!(request, Request::Snapshots))?;
+        for offer in &mut offers {
+            offer.header.state[0] ^= 1;
+            *offer = forge::signed_by_strangers(question.chain, offer.header.clone());
+        }
+        (!offers.is_empty()).then(|| say_of(Response::Hints, &offers))
+    }),
+    Lie::new("snapshot-of-usurpers", |question| {
+        let offers: Vec<Certified> = hints(question, |request| matches!(request, Request::Snapshots))?;
+        let header = offers.last()?.header.clone();
+        Some(say_of(Response::Hints, &vec![forge::tip_of_usurpers(question.chain, header)]))
+    }),
+];
+
+/// In the history.
+pub(super) const PAST: [Lie; 2] = [
+    Lie::new("history-altered", |question| {
+        let mut hashes: Vec<[u8; 32]> = hints(question, |request| matches!(request, Request::Past(_)))?;
+        hashes.first_mut()?[0] ^= 1;
+        Some(say_of(Response::Hints, &hashes))
+    }),
+    Lie::new("history-withheld", |question| {
+        matches!(question.chain()?, Request::Past(_)).then(|| refuse(Code::NotFound, "there is none"))
+    }),
+];
+
+/// In a part of a snapshot.
+pub(super) const CHUNK: [Lie; 4] = [
+    Lie::new("chunk-altered", |question| {
+        chunk(question, |records| {
+            if let Some((_, value)) = records.last_mut() {
+                value.iter_mut().last().into_iter().for_each(|byte| *byte ^= 1);
+            }
+        })
+    }),
+    Lie::new("chunk-lacks-a-record", |question| chunk(question, |records| _ = records.remove(records.len() / 2))),
+    Lie::new("chunk-has-a-record-twice", |question| {
+        chunk(question, |records| records.extend_from_within(records.len() - 1..))
+    }),
+    Lie::new("chunk-withheld", |question| {
+        matches!(question.chain()?, Request::Chunk { .. }).then(|| refuse(Code::NotFound, "there is none"))
+    }),
+];
+
+/// Strangers say that they have the power by now.
+pub(super) fn usurped(question: &Question<'_>) -> Option<Frame> {
+    let handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+    let all = [handovers, vec![forge::usurpation(question.chain)]].concat();
+    Some(say_of(Response::Hints, &all))
+}
+
+/// The honest hints, where such a question was asked.
+fn hints<T: BorshDeserialize + borsh::BorshSerialize>(
+    question: &Question<'_>,
+    asked: fn(&Request) -> bool,
+) -> Option<Vec<T>> {
+    question.chain().filter(asked)?;
+    question.body(&Response::Hints)
+}
+
+fn providers(question: &Question<'_>, alter: fn(&mut Vec<NodeId>)) -> Option<Frame> {
+    let honest: Vec<NodeId> = hints(question, |request| matches!(request, Request::Providers { .. }))?;
+    let mut nodes = honest.clone();
+    if !nodes.is_empty() {
+        alter(&mut nodes);
+    }
+    (nodes != honest).then(|| say_of(Response::Hints, &nodes))
+}
+
+fn chunk(question: &Question<'_>, alter: fn(&mut Vec<Pair>)) -> Option<Frame> {
+    matches!(question.chain()?, Request::Chunk { .. }).then_some(())?;
+    let (_, body) = question.answer::<Response>().filter(|(head, _)| *head == Response::Chunk)?;
+    let mut edges = body.as_ref();
+    let mut records: Vec<Pair> = BorshDeserialize::deserialize(&mut edges).ok()?;
+    alter(&mut records);
+    let lie = [codec::encode(&records).as_slice(), edges].concat();
+    (lie.len() <= limits::CHAIN_BODY).then(|| say(Response::Chunk, lie))
+}

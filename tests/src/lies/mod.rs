@@ -1,0 +1,237 @@
+//! What a node may answer that is not so: lies in each kind of answer, told by [`liar`] and by no node else.
+//!
+//! In goes a [`Question`] with the honest answer of a real node, out comes the lie, where it can be told there. A kind
+//! of answer that has no table does not compile ([`about`], [`of`]). Not here: who finds them out; that is for the
+//! scenarios to show.
+//!
+//! * [`proven`]: what comes with a proof: the tip, records, transactions, blocks of the past
+//! * [`hints`]: what is asked about further: handovers, providers, snapshots, the history; and parts of snapshots
+//! * [`word`]: a node's bare word: its head, and that it takes transactions; and the blocks it sends on
+//! * [`stored`]: what it keeps for others: bytes, manifests, receipts
+//! * [`forge`]: what lies are made of
+
+mod forge;
+mod hints;
+pub mod liar;
+mod proven;
+mod stored;
+mod word;
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Mutex, PoisonError},
+};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use ostrakon_proto::{
+    codec,
+    id::ChainId,
+    limits,
+    wire::{
+        Code, Frame, Protocol, Refusal,
+        chain::{Request, Response},
+        put,
+    },
+};
+
+/// What is not so, said in answer to some questions.
+#[derive(Clone, Copy)]
+pub struct Lie {
+    /// What it is called.
+    pub name: &'static str,
+    /// Tells it, where it can be told.
+    tell: fn(&Question<'_>) -> Option<Frame>,
+}
+
+/// What a liar was asked.
+#[derive(Debug)]
+pub struct Question<'a> {
+    /// The network.
+    pub chain: &'a ChainId,
+    /// On which protocol.
+    pub protocol: Protocol,
+    /// The request.
+    pub request: &'a Frame,
+    /// What an honest node says; `None` before it has heard the question.
+    pub honest: Option<&'a Frame>,
+    /// What it said before.
+    pub memory: &'a Memory,
+}
+
+/// The first honest answer to each question, whatever block it was asked for.
+#[derive(Debug, Default)]
+pub struct Memory(Mutex<BTreeMap<String, Frame>>);
+
+impl fmt::Debug for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl Lie {
+    const fn new(name: &'static str, tell: fn(&Question<'_>) -> Option<Frame>) -> Self {
+        Self { name, tell }
+    }
+
+    /// The lie of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        all().into_iter().find(|lie| lie.name == name)
+    }
+
+    /// Says it. Told before the node has heard the question, the node never hears it.
+    pub fn tell(&self, question: &Question<'_>) -> Option<Frame> {
+        (self.tell)(question)
+    }
+}
+
+/// The lies that can be told in answers of this kind on chain/1.
+pub fn of(kind: &Response) -> Vec<Lie> {
+    let tables: &[&[Lie]] = match kind {
+        Response::Head(_) => &[&word::HEAD],
+        Response::Verdicts => &[&word::VERDICTS],
+        Response::Blocks => &[&word::BLOCKS],
+        Response::Answer => &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY],
+        Response::Hints => &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::SNAPSHOTS, &hints::PAST],
+        Response::Chunk => &[&hints::CHUNK],
+    };
+    tables.concat()
+}
+
+/// The lies that can be told to who asks this on chain/1.
+pub fn about(request: &Request) -> Vec<Lie> {
+    let tables: &[&[Lie]] = match request {
+        Request::Head => &[&word::HEAD],
+        Request::Submit { .. } => &[&word::VERDICTS],
+        Request::Blocks { .. } => &[&word::BLOCKS],
+        Request::Tip { .. } => &[&proven::ANY],
+        Request::Records { .. } => &[&proven::ANY, &proven::RECORDS],
+        Request::Transaction { .. } => &[&proven::ANY, &proven::TRANSACTION],
+        Request::Block { .. } => &[&proven::ANY, &proven::BLOCK],
+        Request::Activity { .. } => &[&proven::ANY, &proven::ACTIVITY],
+        Request::Handovers { .. } => &[&hints::HANDOVERS],
+        Request::Providers { .. } => &[&hints::PROVIDERS],
+        Request::Snapshots => &[&hints::SNAPSHOTS],
+        Request::Chunk { .. } => &[&hints::CHUNK],
+        Request::Past(_) => &[&hints::PAST],
+    };
+    tables.concat()
+}
+
+/// The lies that can be told in answers of this kind on put/1.
+pub fn of_put(kind: &put::Response) -> &'static [Lie] {
+    match kind {
+        put::Response::Opened(_) => &stored::OPENED,
+        put::Response::Ready { .. } => &stored::READY,
+        put::Response::Receipt(_) => &stored::RECEIPT,
+        // Whoever gives an upload up asks for nothing more.
+        put::Response::Aborted => &[],
+    }
+}
+
+/// The lies that can be told on this protocol.
+pub fn on(protocol: Protocol) -> Vec<Lie> {
+    match protocol {
+        Protocol::Put => every::<put::Response>().iter().flat_map(of_put).copied().collect(),
+        Protocol::Get => stored::BYTES.to_vec(),
+        Protocol::Manifest => stored::MANIFEST.to_vec(),
+        Protocol::Chain => every::<Response>().iter().flat_map(of).collect(),
+        // What a validator says there it signs, and answers for with its bond: the tests of the order have those.
+        Protocol::Consensus => Vec::new(),
+    }
+}
+
+/// Every lie there is.
+pub fn all() -> Vec<Lie> {
+    Protocol::ALL.into_iter().flat_map(on).collect()
+}
+
+/// One value of every variant, made of zeros.
+pub fn every<T: BorshDeserialize>() -> Vec<T> {
+    let variant = |tag: u8| T::deserialize(&mut [&[tag][..], &[0; 1024]].concat().as_slice()).ok();
+    (0..=u8::MAX).map_while(variant).collect()
+}
+
+impl Memory {
+    /// Remembers an honest answer, if it is the first to its question.
+    pub fn keep(&self, request: &Request, honest: &Frame) {
+        if matches!(honest.decode::<Result<Response, Refusal>>(), Ok(Ok(Response::Answer))) {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.entry(Self::place(request)).or_insert_with(|| honest.clone());
+        }
+    }
+
+    fn first(&self, request: &Request) -> Option<Frame> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&Self::place(request)).cloned()
+    }
+
+    /// The question without the block that it is asked for.
+    fn place(request: &Request) -> String {
+        match request {
+            Request::Records { keys, .. } => format!("{keys:?}"),
+            Request::Transaction { id, .. } => id.to_string(),
+            Request::Block { height, .. } => height.to_string(),
+            Request::Activity { account, before, .. } => format!("{account} {before:?}"),
+            Request::Tip { .. } => "tip".to_owned(),
+            other => format!("{other:?}"),
+        }
+    }
+}
+
+impl Question<'_> {
+    /// The question, when it is one of chain/1.
+    fn chain(&self) -> Option<Request> {
+        (self.protocol == Protocol::Chain).then(|| self.request.decode().ok()).flatten()
+    }
+
+    /// The honest answer's head and body, unless the node refuses.
+    fn answer<T: BorshDeserialize + BorshSerialize>(&self) -> Option<(T, Bytes)> {
+        let honest = self.honest?;
+        let head = honest.decode::<Result<T, Refusal>>().ok()?.ok()?;
+        Some((head, honest.body.clone()))
+    }
+
+    /// What the honest answer's body has, where it is one of this kind on chain/1.
+    fn body<T: BorshDeserialize + BorshSerialize>(&self, kind: &Response) -> Option<T> {
+        let (head, body) = self.answer::<Response>().filter(|_| self.protocol == Protocol::Chain)?;
+        (head == *kind).then(|| codec::decode(&body, limits::CHAIN_BODY).ok()).flatten()
+    }
+}
+
+/// The answer with this head and this body.
+fn say<T: BorshSerialize>(head: T, body: impl Into<Bytes>) -> Frame {
+    Frame::new(&Ok::<T, Refusal>(head), body.into())
+}
+
+/// The answer with this head, and a body of this.
+fn say_of<T: BorshSerialize, B: BorshSerialize>(head: T, body: &B) -> Frame {
+    say(head, codec::encode(body))
+}
+
+fn refuse(code: Code, reason: &str) -> Frame {
+    Frame::new(&Err::<(), _>(Refusal::new(code, reason)), Bytes::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn there_is_a_lie_in_every_kind_of_answer_and_each_has_a_name_of_its_own() {
+        assert!(every::<Response>().len() >= 6 && every::<Request>().len() >= 13);
+        for kind in every::<Response>() {
+            assert!(!of(&kind).is_empty(), "{kind:?}");
+        }
+        for request in every::<Request>() {
+            assert!(!about(&request).is_empty(), "{request:?}");
+        }
+        let names: BTreeSet<&str> = all().iter().map(|lie| lie.name).collect();
+        assert_eq!(names.len(), all().len());
+        let asked: BTreeSet<&str> = every::<Request>().iter().flat_map(about).map(|lie| lie.name).collect();
+        let answered: BTreeSet<&str> = on(Protocol::Chain).iter().map(|lie| lie.name).collect();
+        assert_eq!(asked, answered, "the two tables are one");
+    }
+}
