@@ -9,17 +9,19 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ostrakon_proto::{
-    id::{ObjectId, TxId},
+    id::{BlockId, Height, ObjectId, TxId},
     link::Link,
     params::Code,
 };
 
 use crate::target::Target;
 
+mod checkpoint;
 mod governance;
 mod name;
 mod wallet;
 
+use checkpoint::checkpoint;
 pub(crate) use governance::{Governance, Proposed, Vote};
 pub(crate) use name::{Name, NameSetArgs};
 pub(crate) use wallet::{Before, History, Wallet};
@@ -388,6 +390,12 @@ pub(crate) enum Ledger {
     Validators,
     /// Show the parameters in force, as a genesis file has them
     Params,
+    /// Begin with a block that people you believe have: for who was away for weeks
+    Believe {
+        /// The block, as HEIGHT:BLOCK: `ostrakon-node status` shows both
+        #[arg(value_name = "HEIGHT:BLOCK", value_parser = checkpoint)]
+        checkpoint: (Height, BlockId),
+    },
 }
 
 /// `anchor`

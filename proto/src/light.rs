@@ -8,8 +8,8 @@
 //! # Weak subjectivity
 //! A set that was replaced can vouch for nothing that comes after. But who has not seen its handover can not know that
 //! it was: validators who left and have their bond back risk nothing by signing another chain from there. So trust
-//! keeps only as long as those who left are still bonded ([`Trust::check_age`]); after that, and to begin with where
-//! genesis is older, a client takes a checkpoint from people it believes.
+//! keeps only as long as those who left are still bonded ([`Trust::check_age`], [`keeps_ms`]); after that, and to begin
+//! with where genesis is older, a client takes a checkpoint from people it believes.
 //!
 //! Not here: who is asked for all this, and clocks: times come in by argument.
 
@@ -32,7 +32,24 @@ use crate::{
         verify_header,
         vote::{Certificate, ValidatorSet},
     },
+    params::Params,
 };
+
+/// The pace that blocks are meant to have. Bonds are counted in blocks, and clients know only time.
+const BLOCK_MS: u64 = 1_000;
+/// Trust keeps for this long at least, 14 days, however short the bonds are: on networks to try things on, which sleep
+/// at night and whose bonds come back within minutes, nobody is bound, and nobody has anything to gain.
+pub const KEEPS_MIN_MS: u64 = 14 * 24 * 60 * 60 * 1_000;
+
+/// For how long trust keeps on a network with these parameters: for two thirds of the time that bonds stay after their
+/// validator left, at the pace that blocks are meant to have, and not less than [`KEEPS_MIN_MS`]. The third that is
+/// left is for bringing evidence.
+pub fn keeps_ms(params: &Params) -> u64 {
+    let blocks = params.bonds.unbonding_epochs.checked_mul(params.epoch_blocks);
+    // More than can be counted is for ever.
+    let third = blocks.and_then(|blocks| blocks.checked_mul(BLOCK_MS)).map_or(u64::MAX, |bonded| bonded / 3);
+    third.saturating_mul(2).max(KEEPS_MIN_MS)
+}
 
 /// The newest block that is believed, and who decides what follows.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -96,8 +113,8 @@ pub enum Untrusted {
     /// The trusted set did not decide it. A handover may be missing between.
     #[error(transparent)]
     Undecided(#[from] BlockError),
-    /// What is believed is so old that it may be forged: take a checkpoint.
-    #[error("the newest known header is of {have} ms, and validators of before {oldest} are not bound any more")]
+    /// What is believed is so old that what follows may be forged: take a checkpoint.
+    #[error("the newest known header is of {have} ms, and validators of before {oldest} ms may not be bound any more")]
     Expired {
         /// Its time.
         have: u64,
@@ -197,13 +214,13 @@ impl Trust {
         Ok(())
     }
 
-    /// Checks that those who decided since the newest block that is believed are still bonded: `bonded_ms` is how long
-    /// a bond stays after its validator left.
+    /// Checks that those who decided since the newest block that is believed are still bonded, for as long as trust
+    /// [keeps](keeps_ms). A clock that is behind the block finds it young.
     ///
     /// # Errors
     /// [`Untrusted::Expired`] when a checkpoint is needed.
-    pub fn check_age(&self, now_ms: u64, bonded_ms: u64) -> Result<(), Untrusted> {
-        let oldest = now_ms.saturating_sub(bonded_ms);
+    pub fn check_age(&self, now_ms: u64, keeps_ms: u64) -> Result<(), Untrusted> {
+        let oldest = now_ms.saturating_sub(keeps_ms);
         if self.time_ms < oldest {
             return Err(Untrusted::Expired { have: self.time_ms, oldest });
         }

@@ -7,6 +7,7 @@ use ostrakon_proto::{
         state::{Validator, ValidatorStatus},
         tx::{Decided, Tx},
     },
+    light::Trust,
 };
 use serde::Serialize;
 
@@ -62,6 +63,12 @@ struct TxObject {
 }
 
 #[derive(Debug, Serialize)]
+struct BelievedObject {
+    height: u64,
+    block: String,
+}
+
+#[derive(Debug, Serialize)]
 struct ValidatorsObject {
     validators: Vec<ValidatorObject>,
 }
@@ -103,6 +110,10 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::R
             let object = ValidatorsObject { validators };
             out.answer(&object, |paint| object.text(paint))?;
         }
+        Ledger::Believe { checkpoint: (height, block) } => {
+            let object = BelievedObject::new(&chain.begin_with(height, block).await?);
+            out.answer(&object, |_| format!("believes in block {} of height {}", object.block, object.height))?;
+        }
         Ledger::Params => {
             chain.head().await?;
             let params = &chain.rules().params;
@@ -111,6 +122,12 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::R
         }
     }
     Ok(())
+}
+
+impl BelievedObject {
+    fn new(trust: &Trust) -> Self {
+        Self { height: trust.height().0, block: trust.block().to_string() }
+    }
 }
 
 async fn block(chain: &Chain, height: Height) -> anyhow::Result<Decided> {

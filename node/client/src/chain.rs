@@ -19,7 +19,7 @@ use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{Genesis, Rules},
-    light::BadAnswer,
+    light::{self, BadAnswer, Untrusted},
     wire::{Code, Refusal},
 };
 
@@ -38,10 +38,10 @@ pub use send::Included;
 pub(crate) use send::Overtaken;
 pub use vouch::VouchError;
 
-pub use belief::TrustStore;
+pub use belief::{KeptTrust, TrustStore};
 
 use ask::{Nodes, Survey};
-use belief::Belief;
+pub(crate) use belief::Belief;
 use lookup::KnownProvider;
 
 /// The ledger, as seen through the nodes that answer. Cheap to clone.
@@ -91,6 +91,12 @@ pub enum ChainError {
         /// How many lied.
         caught: usize,
     },
+    /// What is known of the chain is too old to tell it from one that former validators made up.
+    #[error(
+        "{0}: take a block that people you believe have just now, as `ostrakon-node status` shows it, and say \
+         `ostrakon ledger believe HEIGHT:BLOCK`"
+    )]
+    Expired(Untrusted),
     /// Nodes answered, and refused.
     #[error("node {} refuses: {refusal}", peer_id_text(node))]
     Refused {
@@ -146,19 +152,14 @@ impl ChainError {
             Self::Refused { refusal, .. } if matches!(refusal.code, Code::Busy) => ErrorKind::Network,
             Self::Lies { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
-            Self::NotOwner { .. } | Self::NoKey => ErrorKind::Usage,
+            Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) => ErrorKind::Usage,
             Self::Refused { .. } | Self::Overtaken { .. } => ErrorKind::Other,
         }
     }
 }
 
 impl Chain {
-    pub(crate) fn new(
-        peers: Arc<dyn Peers>,
-        genesis: &Genesis,
-        store: Option<Arc<dyn TrustStore>>,
-        random: &Random,
-    ) -> Self {
+    pub(crate) fn new(peers: Arc<dyn Peers>, genesis: &Genesis, belief: Belief, random: &Random) -> Self {
         let mut order: Vec<NodeId> = Vec::new();
         for provider in &genesis.providers {
             peers.learn(provider.node, &provider.addresses);
@@ -169,7 +170,7 @@ impl Chain {
         let inner = Inner {
             peers,
             rules: Mutex::new(Arc::new(rules)),
-            belief: Belief::new(genesis, store),
+            belief,
             nodes: Nodes::new(order, random),
             rosters: Mutex::default(),
             providers: Mutex::default(),
@@ -184,6 +185,7 @@ impl Chain {
     }
 
     fn adopt(&self, rules: Rules) {
+        self.inner.belief.keep_for(light::keeps_ms(&rules.params));
         let mut current = lock(&self.inner.rules);
         if **current != rules {
             *current = Arc::new(rules);
@@ -234,4 +236,6 @@ enum Silence {
     Behind(NodeId),
     #[error("node {} refuses: {}", peer_id_text(.0), .1)]
     Refused(NodeId, Refusal),
+    #[error(transparent)]
+    Expired(Untrusted),
 }

@@ -9,10 +9,13 @@ use ostrakon_proto::{
     sign::Keypair,
 };
 
-use crate::chain::{Chain, ChainError, TrustStore};
+use crate::chain::{Belief, Chain, ChainError, TrustStore};
 
 /// Where chance comes from: fills the slice. Real clients use the operating system's, simulations a seed.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
+
+/// The time of day, in milliseconds of Unix time: only the age of what is believed follows it.
+pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What a [`Client`] is made of.
 pub struct ClientParts {
@@ -24,6 +27,8 @@ pub struct ClientParts {
     pub genesis: Genesis,
     /// Where what this client comes to believe of the chain is kept for the next; without it each begins at genesis.
     pub trust: Option<Arc<dyn TrustStore>>,
+    /// By which what is believed grows old.
+    pub clock: Clock,
     /// Who pays; reading needs nobody.
     pub account: Option<Keypair>,
     /// Where object keys come from.
@@ -43,7 +48,8 @@ pub struct Client {
 impl Client {
     /// A client of these parts. Nothing is asked of the network yet.
     pub fn new(parts: ClientParts) -> Self {
-        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, parts.trust, &parts.random);
+        let belief = Belief::new(&parts.genesis, parts.trust, parts.clock);
+        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, belief, &parts.random);
         Self { peers: parts.peers, workers: parts.workers, chain, account: parts.account, random: parts.random }
     }
 

@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
@@ -35,7 +38,7 @@ use ostrakon_proto::{
 };
 use tokio::task::JoinSet;
 
-use crate::{Client, ClientParts, chain::lock};
+use crate::{Client, ClientParts, Clock, chain::lock};
 
 mod activity;
 mod lies;
@@ -65,6 +68,7 @@ pub(crate) struct World {
     pub(crate) genesis: Genesis,
     pub(crate) nodes: Vec<NodeId>,
     shared: Arc<Mutex<Shared>>,
+    now_ms: Arc<AtomicU64>,
     _tasks: JoinSet<()>,
 }
 
@@ -218,7 +222,17 @@ impl World {
             });
         }
         let nodes = (0..nodes).map(|number| key(number).public()).collect();
-        Self { network, genesis, nodes, shared, _tasks: tasks }
+        Self { network, genesis, nodes, shared, now_ms: Arc::default(), _tasks: tasks }
+    }
+
+    /// What time all clients have.
+    pub(crate) fn set_clock(&self, now_ms: u64) {
+        self.now_ms.store(now_ms, Ordering::Relaxed);
+    }
+
+    fn clock(&self) -> Clock {
+        let now_ms = Arc::clone(&self.now_ms);
+        Arc::new(move || now_ms.load(Ordering::Relaxed))
     }
 
     pub(crate) fn client(&self) -> Client {
@@ -239,6 +253,7 @@ impl World {
             workers: Workers::inline(),
             genesis: self.genesis.clone(),
             trust: None,
+            clock: self.clock(),
             account: Some(account()),
             random: Arc::new(random),
         })

@@ -40,8 +40,8 @@ pub use add::{
     AddError, AddOptions, Added, AddedSlot, CodeChoice, Journal, JournalError, Journals, Kept, Origin, Quote, Traffic,
     Unfinished,
 };
-pub use chain::{Activity, Chain, ChainError, Head, Included, Roster, TrustStore, VouchError};
-pub use client::{Client, ClientParts, Random};
+pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Roster, TrustStore, VouchError};
+pub use client::{Client, ClientParts, Clock, Random};
 pub use error::ErrorKind;
 pub use events::{Event, Events};
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
@@ -49,7 +49,7 @@ pub use name::{Expect, NameError, NameSet, Word};
 pub use pack::{
     AddDirectoryError, AddedDirectory, Keeping, Listing, PackEntries, PackReadError, PackReader, Restored, Skipped,
 };
-pub use profile::{Profile, ProfileError};
+pub use profile::{Profile, ProfileError, system_clock};
 pub use status::{Status, StatusError, StatusOptions, StatusSlot, StatusState};
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
 

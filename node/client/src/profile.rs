@@ -10,6 +10,7 @@ use std::{
     path::{Path, PathBuf},
     sync::Arc,
     thread,
+    time::{SystemTime, UNIX_EPOCH},
 };
 
 use ostrakon_net::{
@@ -20,12 +21,14 @@ use ostrakon_proto::{
     codec,
     id::AccountId,
     ledger::{Genesis, GenesisError},
-    light::Trust,
     sign::Keypair,
 };
 use zeroize::Zeroizing;
 
-use crate::{Client, ClientParts, ErrorKind, Journals, chain::TrustStore};
+use crate::{
+    Client, ClientParts, Clock, ErrorKind, Journals,
+    chain::{KeptTrust, TrustStore},
+};
 
 const GENESIS: &str = "genesis.toml";
 const KEY: &str = "account.key";
@@ -199,9 +202,16 @@ fn connect(genesis: &Genesis, account: &Keypair, trust: Option<Arc<dyn TrustStor
         workers: Workers::pool(threads),
         genesis: genesis.clone(),
         trust,
+        clock: system_clock(),
         account: Some(account.clone()),
         random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
     }))
+}
+
+/// The machine's clock.
+pub fn system_clock() -> Clock {
+    let since = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Arc::new(move || u64::try_from(since().as_millis()).unwrap_or(u64::MAX))
 }
 
 /// What the profile's clients came to believe of the chain.
@@ -209,15 +219,15 @@ fn connect(genesis: &Genesis, account: &Keypair, trust: Option<Arc<dyn TrustStor
 struct TrustFile(PathBuf);
 
 impl TrustStore for TrustFile {
-    fn load(&self) -> Option<Trust> {
+    fn load(&self) -> Option<KeptTrust> {
         codec::decode(&fs::read(&self.0).ok()?, TRUST_MAX).ok()
     }
 
-    fn save(&self, trust: &Trust) {
+    fn save(&self, kept: &KeptTrust) {
         // Two clients of one profile may write at once: each its own file, and either is good.
         let written: io::Result<()> = (|| {
             let draft = self.0.with_extension(std::process::id().to_string());
-            fs::write(&draft, codec::encode(trust))?;
+            fs::write(&draft, codec::encode(kept))?;
             fs::rename(&draft, &self.0)
         })();
         if let Err(error) = written {

@@ -7,12 +7,12 @@ use std::{
 
 use ostrakon_net::sim::SimConfig;
 use ostrakon_proto::{
-    id::{AccountId, Amount, Height, NodeId},
+    id::{AccountId, Amount, BlockId, Height, NodeId},
     ledger::{
         state::{Change, ProposalOutcome},
         tx::{Action, Anchor, Ballot, Propose, Transfer},
     },
-    light::activity::AccountTx,
+    light::{self, activity::AccountTx},
     limits,
     link::Link,
     params::Code,
@@ -465,6 +465,40 @@ async fn a_word_that_was_not_so_is_doubted() {
         }
         assert!(doubted, "{lie:?} is never doubted");
     }
+}
+
+/// Who was away for so long that former validators could have made a chain up says where to begin.
+#[tokio::test(start_paused = true)]
+async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
+    let (world, to) = (World::new(4), AccountId::new([9; 32]));
+    let client = world.client();
+    let paid = client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
+    let newest = client.chain().head().await.expect("known");
+    world.set_clock(newest.time_ms + light::KEEPS_MIN_MS);
+    assert_eq!(client.chain().account(to).await.expect("it is just young enough").balance, Amount(5));
+    world.set_clock(newest.time_ms + light::KEEPS_MIN_MS + 1);
+    let chain = client.chain();
+    let expired = |error: ChainError| {
+        assert!(matches!(error, ChainError::Expired(_)), "{error}");
+        assert!(error.to_string().contains("ostrakon ledger believe"), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    };
+    expired(chain.account(to).await.expect_err("too old"));
+    expired(chain.inclusion(paid.tx).await.expect_err("too old"));
+    expired(client.transfer(to, Amount(5), &Events::none()).await.expect_err("too old"));
+    expired(world.client_as(249).chain().head().await.expect_err("genesis is older still"));
+    assert!(chain.liars().is_empty() && chain.heights().await.is_empty());
+
+    let other = chain.begin_with(newest.height, BlockId::new([7; 32])).await.expect_err("nobody has it");
+    assert!(matches!(other, ChainError::Refused { .. }), "{other}");
+    expired(chain.account(to).await.expect_err("still too old"));
+    chain.begin_with(newest.height, newest.block).await.expect("all have it");
+    expired(chain.account(to).await.expect_err("the block is as old"));
+    world.set_clock(newest.time_ms + light::KEEPS_MIN_MS);
+    assert_eq!(chain.account(to).await.expect("young").balance, Amount(5));
+    let young = world.client_as(248);
+    young.chain().begin_with(newest.height, newest.block).await.expect("all have it");
+    assert_eq!(young.chain().account(to).await.expect("proven").balance, Amount(5));
 }
 
 #[tokio::test(start_paused = true)]

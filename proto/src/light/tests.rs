@@ -10,6 +10,7 @@ use crate::{
         tx::{tx_proof, tx_root},
         vote::{CertificateError, SignedVote, Vote, VoteKind},
     },
+    params::Bonds,
     sign::{Keypair, Signature},
 };
 
@@ -316,6 +317,41 @@ fn trust_ends_where_bonds_come_back() {
     assert_eq!(trust.check_age(9_000, 5_000), Ok(()));
     assert_eq!(trust.check_age(9_001, 5_000), Err(Untrusted::Expired { have: 4_000, oldest: 4_001 }));
     assert_eq!(trust.check_age(0, 5_000), Ok(()));
+}
+
+#[test]
+fn trust_keeps_for_two_thirds_of_a_bond_and_two_weeks_at_least() {
+    const DAY: u64 = 24 * 60 * 60 * 1_000;
+    let keeps = |unbonding_epochs, epoch_blocks| {
+        let bonds = Bonds { unbonding_epochs, ..Bonds::default() };
+        keeps_ms(&Params { epoch_blocks, bonds, ..Params::default() })
+    };
+    let Params { epoch_blocks, bonds, .. } = Params::default();
+    assert_eq!(keeps(bonds.unbonding_epochs, epoch_blocks), 14 * DAY, "of three weeks");
+    assert_eq!(keeps(2 * bonds.unbonding_epochs, epoch_blocks), 28 * DAY);
+    assert_eq!(keeps(30, 20), KEEPS_MIN_MS, "a network to try things on sleeps at night");
+    assert_eq!(keeps(0, 0), KEEPS_MIN_MS);
+    assert_eq!(keeps(u64::MAX / 1_000, 1), u64::MAX / 1_000 * 1_000 / 3 * 2, "no product is cut");
+    assert!(keeps(u64::MAX, 1) > u64::MAX - 3 && keeps(u64::MAX, u64::MAX) > u64::MAX - 3, "for ever");
+}
+
+#[test]
+fn how_old_trust_may_be() {
+    let keeps = KEEPS_MIN_MS;
+    let (genesis, trust) = (calm().trust(0), calm().trust(4));
+    let table = [
+        ("young", &trust, 4_000 + 1, true),
+        ("as old as may be", &trust, 4_000 + keeps, true),
+        ("a millisecond older", &trust, 4_000 + keeps + 1, false),
+        ("by a clock that is behind", &trust, 0, true),
+        ("by a clock that is far ahead", &trust, u64::MAX, false),
+        ("a genesis of just now", &genesis, genesis.time_ms, true),
+        ("a genesis as old as may be", &genesis, genesis.time_ms + keeps, true),
+        ("an old genesis", &genesis, genesis.time_ms + keeps + 1, false),
+    ];
+    for (what, trust, now_ms, expect) in table {
+        assert_eq!(trust.check_age(now_ms, keeps).is_ok(), expect, "{what}");
+    }
 }
 
 #[test]

@@ -168,6 +168,7 @@ impl Network {
             workers: Workers::pool(1),
             genesis: self.genesis.clone(),
             trust: None,
+            clock: ostrakon::system_clock(),
             account: Some(self.account.clone()),
             random: Arc::new(random),
         }))

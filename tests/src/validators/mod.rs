@@ -216,6 +216,7 @@ impl Validators {
             workers: Workers::inline(),
             genesis: self.genesis.clone(),
             trust: None,
+            clock: ostrakon::system_clock(),
             account: Some(self.accounts[account].clone()),
             random: std::sync::Arc::new(random),
         })

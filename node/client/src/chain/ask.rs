@@ -244,6 +244,8 @@ impl<T> Survey<T> {
                 match &silence {
                     Silence::Lies(_, lie) => nodes.drop_liar(node, lie.to_string()),
                     Silence::Nonsense(_) => nodes.drop_liar(node, silence.to_string()),
+                    // It was not even asked.
+                    Silence::Expired(_) => {}
                     _ => nodes.blame(node),
                 }
                 self.failures.push((node, silence));
@@ -268,10 +270,11 @@ impl<T> Survey<T> {
         let asked = self.failures.len();
         let mut last = "no address of any node is known".to_owned();
         for (_, silence) in self.failures {
-            if let Silence::Refused(node, refusal) = silence {
-                return ChainError::Refused { node, refusal };
+            match silence {
+                Silence::Refused(node, refusal) => return ChainError::Refused { node, refusal },
+                Silence::Expired(error) => return ChainError::Expired(error),
+                silence => last = silence.to_string(),
             }
-            last = silence.to_string();
         }
         ChainError::NoNode { asked, last }
     }

@@ -4,9 +4,11 @@
 //! came to believe; each answer brings a newer header, which the validators signed, and moves it on. A question says
 //! what is known already, so a node that is behind waits, and nobody is told of a past that this client knows to be
 //! over. What a node could still do is to show a state that others have left behind: so from time to time several are
-//! asked for their tips ([`Chain::catch_up`]).
+//! asked for their tips ([`Chain::catch_up`]). What is believed grows old: then a user must say where to begin
+//! ([`Chain::begin_with`]).
 
 use std::{
+    fmt,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -15,16 +17,17 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use ostrakon_proto::{
     codec,
-    id::{Height, NodeId},
+    id::{BlockId, Height, NodeId},
     ledger::{
         Genesis,
         state::{Key, Record},
         tx::Header,
+        vote::ValidatorSet,
     },
-    light::{self, Answer, BadAnswer, Certified, Handover, Item, Trust, Untrusted},
+    light::{self, Answer, BadAnswer, Certified, Handover, Item, PastBlock, Trust, Untrusted},
     limits,
     wire::{
-        Frame,
+        Code, Frame, Refusal,
         chain::{Request, Response},
     },
 };
@@ -35,6 +38,7 @@ use super::{
     ask::{Reach, Said},
     lock,
 };
+use crate::Clock;
 
 /// How many nodes are asked for their tips at once, so that one that is behind is noticed.
 const WITNESSES: usize = 3;
@@ -47,39 +51,83 @@ const HANDOVER_PAGES: usize = 1024;
 /// Records asked for at once: with their proofs they fit an answer.
 pub(super) const AT_ONCE: usize = 128;
 
+/// What one client leaves to the next.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct KeptTrust {
+    /// What it believed.
+    pub trust: Trust,
+    /// For how long that is good, by the parameters that were proven last.
+    pub keeps_ms: u64,
+}
+
 /// Keeps what a client believes, for the next.
 pub trait TrustStore: Send + Sync + std::fmt::Debug {
     /// What was kept; nothing when nothing can be read.
-    fn load(&self) -> Option<Trust>;
+    fn load(&self) -> Option<KeptTrust>;
 
     /// Keeps this from now on; losing it only costs time.
-    fn save(&self, trust: &Trust);
+    fn save(&self, kept: &KeptTrust);
 }
 
 /// What is believed now.
-#[derive(Debug)]
-pub(super) struct Belief {
-    trust: Mutex<Trust>,
+pub(crate) struct Belief {
+    kept: Mutex<KeptTrust>,
+    /// The validators of genesis.
+    first: ValidatorSet,
     looked: Mutex<Option<Instant>>,
     store: Option<Arc<dyn TrustStore>>,
+    clock: Clock,
+}
+
+impl fmt::Debug for Belief {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Belief").field("kept", &self.kept).finish_non_exhaustive()
+    }
 }
 
 impl Belief {
     /// Belief in what the store has of this network, or else in its genesis.
-    pub(super) fn new(genesis: &Genesis, store: Option<Arc<dyn TrustStore>>) -> Self {
+    pub(crate) fn new(genesis: &Genesis, store: Option<Arc<dyn TrustStore>>, clock: Clock) -> Self {
         let chain = genesis.id();
-        let kept = store.as_ref().and_then(|store| store.load()).filter(|trust| *trust.chain() == chain);
-        let trust = Mutex::new(kept.unwrap_or_else(|| Trust::genesis(genesis)));
-        Self { trust, looked: Mutex::default(), store }
+        let known = store.as_ref().and_then(|store| store.load()).filter(|kept| *kept.trust.chain() == chain);
+        let begin = || KeptTrust { trust: Trust::genesis(genesis), keeps_ms: light::keeps_ms(&genesis.params) };
+        let kept = Mutex::new(known.unwrap_or_else(begin));
+        Self { kept, first: genesis.validator_set(), looked: Mutex::default(), store, clock }
     }
 
     pub(super) fn trust(&self) -> Trust {
-        lock(&self.trust).clone()
+        lock(&self.kept).trust.clone()
+    }
+
+    /// As [`Belief::trust`], unless it is too old to tell the chain from another.
+    fn good(&self) -> Result<Trust, Untrusted> {
+        let KeptTrust { trust, keeps_ms } = lock(&self.kept).clone();
+        trust.check_age((self.clock)(), keeps_ms).map(|()| trust)
+    }
+
+    /// What is believed is good for this long.
+    pub(super) fn keep_for(&self, keeps_ms: u64) {
+        lock(&self.kept).keeps_ms = keeps_ms;
+    }
+
+    /// Believes this, whatever was believed before.
+    fn begin_with(&self, trust: Trust) {
+        lock(&self.kept).trust = trust;
+        *lock(&self.looked) = None;
+        self.save();
+    }
+
+    /// Leaves what is believed to the next client.
+    fn save(&self) {
+        if let Some(store) = &self.store {
+            let kept = lock(&self.kept).clone();
+            store.save(&kept);
+        }
     }
 
     /// Believes this, unless something newer is believed by now.
     fn publish(&self, newer: Trust) {
-        let mut trust = lock(&self.trust);
+        let trust = &mut lock(&self.kept).trust;
         let has_set = newer.set().is_some() && trust.set().is_none();
         if newer.height() > trust.height() || (newer.height() == trust.height() && has_set) {
             *trust = newer;
@@ -140,7 +188,7 @@ impl Chain {
         read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
     ) -> Result<Said<T>, (NodeId, Silence)> {
         // Others may move the belief on meanwhile; what this answer has to be newer than is what was known before.
-        let mut trust = self.inner.belief.trust();
+        let mut trust = self.inner.belief.good().map_err(|error| (node, Silence::Expired(error)))?;
         let from = trust.height();
         let (response, body) = self.call(node, Frame::new(&request(from), Bytes::new())).await?;
         let nonsense = (node, Silence::Nonsense(node));
@@ -192,9 +240,48 @@ impl Chain {
         let _slow = timeout(LOOK, self.survey(reach, |node| self.tip_of(node, None), |_| false)).await;
         let belief = &self.inner.belief;
         *lock(&belief.looked) = Some(Instant::now());
-        if let Some(store) = &belief.store {
-            store.save(&belief.trust());
+        belief.save();
+    }
+
+    /// Believes in this block from now on, whatever was believed before: for who was away for so long that what is
+    /// known is too old. Its id must come from people who are believed; any node brings its header.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node has the block.
+    pub async fn begin_with(&self, height: Height, block: BlockId) -> Result<Trust, ChainError> {
+        let trust = self.any(|node| self.checkpoint_of(node, height, block)).await?.value;
+        self.inner.belief.begin_with(trust.clone());
+        Ok(trust)
+    }
+
+    /// Trust in this block, as this node has it.
+    async fn checkpoint_of(
+        &self,
+        node: NodeId,
+        height: Height,
+        block: BlockId,
+    ) -> Result<Said<Trust>, (NodeId, Silence)> {
+        let frame = Frame::new(&Request::Block { from: height, height }, Bytes::new());
+        let read = |response: Response, body: &Bytes| {
+            let answer: Option<Answer<PastBlock>> = codec::decode(body, limits::CHAIN_BODY).ok();
+            answer.filter(|_| response == Response::Answer).map(|answer| answer.said.block.header)
+        };
+        let header = self.ask_node(node, frame, read).await?.value;
+        let refuse = |what: String| (node, Silence::Refused(node, Refusal::new(Code::NotFound, what)));
+        if header.id() != block {
+            return Err(refuse(format!("block {} is at height {height} of its chain", header.id())));
         }
+        let (mut sets, mut from) = (vec![self.inner.belief.first.clone()], Height(0));
+        for _ in 0..HANDOVER_PAGES {
+            let page = self.handovers(node, from).await?.value;
+            let Some(last) = page.last().filter(|last| last.header.height >= from) else { break };
+            from = last.header.height.next();
+            sets.extend(page.into_iter().map(|handover| handover.next));
+        }
+        let chain = self.rules().chain;
+        let trust = sets.into_iter().find_map(|next| Trust::checkpoint(chain, block, &header, next).ok());
+        let none = || refuse(format!("it does not know who decides after block {height}"));
+        Ok(Said { node, value: trust.ok_or_else(none)? })
     }
 
     /// The height of this node's tip: the newest that is believed, or `at_least` this.
