@@ -37,18 +37,19 @@ use crate::{
 
 /// The pace that blocks are meant to have. Bonds are counted in blocks, and clients know only time.
 const BLOCK_MS: u64 = 1_000;
-/// Trust keeps for this long at least, 14 days, however short the bonds are: on networks to try things on, which sleep
-/// at night and whose bonds come back within minutes, nobody is bound, and nobody has anything to gain.
-pub const KEEPS_MIN_MS: u64 = 14 * 24 * 60 * 60 * 1_000;
+/// Bonds that come back sooner than after a day bind nobody for as long as users are away.
+const BRIEF_MS: u64 = 24 * 60 * 60 * 1_000;
 
 /// For how long trust keeps on a network with these parameters: for two thirds of the time that bonds stay after their
-/// validator left, at the pace that blocks are meant to have, and not less than [`KEEPS_MIN_MS`]. The third that is
-/// left is for bringing evidence.
+/// validator left, at the pace that blocks are meant to have. The third that is left is for bringing evidence. Where
+/// bonds are gone within a day, as on networks to try things on, age says nothing, and trust keeps for ever.
 pub fn keeps_ms(params: &Params) -> u64 {
     let blocks = params.bonds.unbonding_epochs.checked_mul(params.epoch_blocks);
-    // More than can be counted is for ever.
-    let third = blocks.and_then(|blocks| blocks.checked_mul(BLOCK_MS)).map_or(u64::MAX, |bonded| bonded / 3);
-    third.saturating_mul(2).max(KEEPS_MIN_MS)
+    match blocks.and_then(|blocks| blocks.checked_mul(BLOCK_MS)) {
+        Some(bonded @ BRIEF_MS..) => bonded / 3 * 2,
+        // More than can be counted is for ever, too.
+        Some(_) | None => u64::MAX,
+    }
 }
 
 /// The newest block that is believed, and who decides what follows.

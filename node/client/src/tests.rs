@@ -471,12 +471,13 @@ async fn a_word_that_was_not_so_is_doubted() {
 #[tokio::test(start_paused = true)]
 async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     let (world, to) = (World::new(4), AccountId::new([9; 32]));
+    let keeps = light::keeps_ms(&world.genesis.params);
     let client = world.client();
     let paid = client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
     let newest = client.chain().head().await.expect("known");
-    world.set_clock(newest.time_ms + light::KEEPS_MIN_MS);
+    world.set_clock(newest.time_ms + keeps);
     assert_eq!(client.chain().account(to).await.expect("it is just young enough").balance, Amount(5));
-    world.set_clock(newest.time_ms + light::KEEPS_MIN_MS + 1);
+    world.set_clock(newest.time_ms + keeps + 1);
     let chain = client.chain();
     let expired = |error: ChainError| {
         assert!(matches!(error, ChainError::Expired(_)), "{error}");
@@ -494,7 +495,7 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     expired(chain.account(to).await.expect_err("still too old"));
     chain.begin_with(newest.height, newest.block).await.expect("all have it");
     expired(chain.account(to).await.expect_err("the block is as old"));
-    world.set_clock(newest.time_ms + light::KEEPS_MIN_MS);
+    world.set_clock(newest.time_ms + keeps);
     assert_eq!(chain.account(to).await.expect("young").balance, Amount(5));
     let young = world.client_as(248);
     young.chain().begin_with(newest.height, newest.block).await.expect("all have it");

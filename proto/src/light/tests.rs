@@ -320,7 +320,7 @@ fn trust_ends_where_bonds_come_back() {
 }
 
 #[test]
-fn trust_keeps_for_two_thirds_of_a_bond_and_two_weeks_at_least() {
+fn trust_keeps_for_two_thirds_of_a_bond() {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
     let keeps = |unbonding_epochs, epoch_blocks| {
         let bonds = Bonds { unbonding_epochs, ..Bonds::default() };
@@ -329,15 +329,16 @@ fn trust_keeps_for_two_thirds_of_a_bond_and_two_weeks_at_least() {
     let Params { epoch_blocks, bonds, .. } = Params::default();
     assert_eq!(keeps(bonds.unbonding_epochs, epoch_blocks), 14 * DAY, "of three weeks");
     assert_eq!(keeps(2 * bonds.unbonding_epochs, epoch_blocks), 28 * DAY);
-    assert_eq!(keeps(30, 20), KEEPS_MIN_MS, "a network to try things on sleeps at night");
-    assert_eq!(keeps(0, 0), KEEPS_MIN_MS);
+    assert_eq!(keeps(24, 3_600), 16 * 60 * 60 * 1_000, "of a day");
+    assert_eq!(keeps(24, 3_599), u64::MAX, "bonds of less than a day bind nobody for long");
+    assert_eq!((keeps(30, 20), keeps(0, 0)), (u64::MAX, u64::MAX), "a network to try things on may sleep for months");
     assert_eq!(keeps(u64::MAX / 1_000, 1), u64::MAX / 1_000 * 1_000 / 3 * 2, "no product is cut");
     assert!(keeps(u64::MAX, 1) > u64::MAX - 3 && keeps(u64::MAX, u64::MAX) > u64::MAX - 3, "for ever");
 }
 
 #[test]
 fn how_old_trust_may_be() {
-    let keeps = KEEPS_MIN_MS;
+    let keeps = keeps_ms(&Params::default());
     let (genesis, trust) = (calm().trust(0), calm().trust(4));
     let table = [
         ("young", &trust, 4_000 + 1, true),
