@@ -47,12 +47,20 @@ pub(super) struct InitArgs {
     /// Also makes a validator's key, for a node that will vote on blocks.
     #[arg(long)]
     validator: bool,
+    /// The validator's key that is there has never signed anything: for one that was made elsewhere. Without this a
+    /// node that has only the key takes it that it has lost its memory, and is silent until the others decided without
+    /// it.
+    #[arg(long, requires = "validator")]
+    never_voted: bool,
 }
 
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
     let node: NodeId = Keypair::from_seed(&key(&dir.join(NODE_KEY_FILE), args.seed.as_deref())?).public();
+    if args.never_voted {
+        sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
+    }
     let validator = match args.validator || dir.join(VALIDATOR_KEY_FILE).exists() {
         true => Some(validator_keys(dir)?),
         false => None,

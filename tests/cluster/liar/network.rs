@@ -15,7 +15,6 @@ use ostrakon_net::{
     CallError, Peers, Workers,
     swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
-use ostrakon_node::config::SIGN_STATE_FILE;
 use ostrakon_proto::{
     id::NodeId,
     ledger::Genesis,
@@ -90,11 +89,6 @@ impl Network {
         let cluster = Cluster::start_as(Scale { nodes: 5, domains: 5 }, &["--validators", "5"])?;
         let nodes = cluster.status()?.nodes;
         let liar_dir = nodes[LIAR].data_dir.clone();
-        until(
-            "the first validator remembers what it signed: without that it would not dare to vote again",
-            LIMIT,
-            || Ok(fs::metadata(liar_dir.join(SIGN_STATE_FILE)).is_ok_and(|file| file.len() > 0)),
-        )?;
         cluster.kill(&[LIAR])?;
         let process = Running::start(&binaries.liar, &["run".as_ref(), "--dir".as_ref(), liar_dir.as_os_str()])?;
         let profile = Profile::open(cluster.profile())?;

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ostrakon_node::chain::order::sign_state;
 use ostrakon_proto::{
     id::Amount,
     ledger::{
@@ -97,6 +98,7 @@ pub(super) fn write(home: &Path, planned: &Planned, genesis: &Genesis, witness: 
     fs::write(home.join("node.toml"), settings)?;
     fs::write(home.join("genesis.toml"), toml::to_string(genesis)?)?;
     fs::write(home.join("node.key"), hex::encode(planned.node.seed().as_slice()))?;
+    sign_state::begin(&home.join("sign-state"))?;
     fs::write(home.join("validator.key"), hex::encode(planned.seed))?;
     Ok(())
 }

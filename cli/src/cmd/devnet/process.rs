@@ -68,6 +68,20 @@ pub(crate) fn node_program() -> anyhow::Result<PathBuf> {
     })
 }
 
+/// Notes in `data_dir` that its validator, whose key was made just now, has never signed anything: without, it would
+/// ask the others whether it has.
+///
+/// # Errors
+/// When the node's program can not.
+pub(crate) fn note_new_validator(program: &Path, data_dir: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(program);
+    command.args(["init", "--validator", "--never-voted", "--dir"]).arg(data_dir);
+    let done = without_settings(&mut command).output().with_context(|| format!("can not run {}", program.display()))?;
+    let said = String::from_utf8_lossy(&done.stderr);
+    anyhow::ensure!(done.status.success(), "{} init: {}", program.display(), said.trim_end());
+    Ok(())
+}
+
 /// Starts the node of `data_dir` in a process group of its own, with its words going to `node.log` there.
 ///
 /// # Errors
@@ -78,12 +92,16 @@ pub(crate) fn start(program: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let log = log.with_context(|| format!("can not write {}", log_path.display()))?;
     let mut command = Command::new(program);
     command.arg("run").arg("--dir").arg(data_dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
-    // Settings for the one who calls us are not for the nodes: they have their files.
+    let child = without_settings(&mut command).process_group(0).spawn();
+    wait_named(child.with_context(|| format!("can not start {}", program.display()))?, data_dir)
+}
+
+/// Settings for the one who calls us are not for the nodes: they have their files.
+fn without_settings(command: &mut Command) -> &mut Command {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.as_bytes().starts_with(b"OSTRAKON_")) {
         command.env_remove(name);
     }
-    let child = command.process_group(0).spawn().with_context(|| format!("can not start {}", program.display()))?;
-    wait_named(child, data_dir)
+    command
 }
 
 /// Waits the moment until the system shows the new process under its name: before, nobody could find it to end it. One
