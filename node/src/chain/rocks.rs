@@ -53,7 +53,7 @@ use recent::{Recent, Version};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
@@ -146,11 +146,10 @@ impl Rocks {
         }
         match self.read::<ChainId>(META, b"chain").map_err(damaged)? {
             Some(found) if found != wanted => Err(OpenLedgerError::OtherChain { dir: dir.to_owned(), found, wanted }),
-            Some(_) => self.list_kept().map_err(damaged),
+            Some(_) => Ok(()),
             None => {
                 let mut batch = WriteBatch::default();
                 self.stage_format(&mut batch, &wanted);
-                self.stage_listed(&mut batch);
                 self.stage(&mut batch, &genesis.changes());
                 self.write(batch).map_err(damaged)
             }

@@ -10,7 +10,7 @@ use super::{BLOCKS, FIRST, META, Rocks, TXS};
 use crate::chain::store::LedgerError;
 
 /// Blocks deleted at once.
-pub(super) const STEP: u64 = 256;
+const STEP: u64 = 256;
 
 impl Rocks {
     /// The oldest block that is kept.

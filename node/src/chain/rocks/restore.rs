@@ -185,7 +185,6 @@ impl Restorer {
         rocks.stage(&mut batch, &changes);
         batch.put_cf(rocks.family(BLOCKS), height.0.to_be_bytes(), codec::encode(decided));
         rocks.stage_touches(&mut batch, &decided.block);
-        rocks.stage_listed(&mut batch);
         for handover in handovers {
             let height = handover.header.height.0.to_be_bytes();
             batch.put_cf(rocks.family(HANDOVERS), height, codec::encode(handover));

@@ -190,20 +190,3 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     tend(&archive);
     assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept for ever begins here");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_ledger_of_before_there_was_a_list_of_accounts_gets_it() {
-    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Keep { blocks: 8, ..KEEP });
-    grow(&ledger, &world, 24);
-    tend(&ledger);
-    let listed = touching(&ledger, world.payer());
-    assert_eq!((listed.len(), listed.last()), (10, Some(&(15, 0))));
-    ledger.db.delete_cf(ledger.family(META), b"listed").expect("deleted");
-    drop(ledger);
-    DB::open_cf(&Options::default(), dir.path(), FAMILIES).and_then(|mut db| db.drop_cf(TOUCHES)).expect("dropped");
-    let ledger = open(dir.path(), &world, Keep { blocks: 8, ..KEEP });
-    assert_eq!(touching(&ledger, world.payer()), listed);
-    grow(&ledger, &world, 25);
-    assert_eq!(touching(&ledger, world.payer()).first(), Some(&(25, 0)));
-}

@@ -1,25 +1,20 @@
 //! Where the transactions are that touch an account: an index over the blocks that are kept.
 //!
-//! In come blocks, with the batch that keeps or deletes them; out come places, the newest first. A ledger that was
-//! written before there was an index gets it when it is opened.
+//! In come blocks, with the batch that keeps or deletes them; out come places, the newest first.
 //!
 //! ```text
 //! touches  account | height | index (big-endian)  -> nothing
 //! ```
 
 use ostrakon_proto::{
-    codec,
     id::{AccountId, Height},
-    ledger::tx::{Block, Decided},
+    ledger::tx::Block,
     light::{TxPlace, activity::accounts_of},
 };
 use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
 
-use super::{BLOCKS, META, Rocks, TOUCHES, database, prune::STEP};
+use super::{Rocks, TOUCHES, database};
 use crate::chain::store::LedgerError;
-
-/// That the index has all blocks that are kept: under it in `meta`.
-const LISTED: &[u8] = b"listed";
 
 type TouchKey = [u8; 44];
 
@@ -54,11 +49,6 @@ impl Rocks {
         keys_of(block).for_each(|key| batch.delete_cf(self.family(TOUCHES), key));
     }
 
-    /// Says that the index is whole: that of a ledger which begins with this batch.
-    pub(super) fn stage_listed(&self, batch: &mut WriteBatch) {
-        batch.put_cf(self.family(META), LISTED, codec::encode(&true));
-    }
-
     /// The places below `before`, the newest first.
     pub(super) fn touches(
         &self,
@@ -77,26 +67,5 @@ impl Rocks {
             place_of(&key).ok_or(LedgerError::Damaged { what: TOUCHES })
         };
         entries.take(limit).map(place).collect()
-    }
-
-    /// Lists the blocks that were kept before there was an index. Cut short, it begins again.
-    pub(super) fn list_kept(&self) -> Result<(), LedgerError> {
-        if self.read::<bool>(META, LISTED)?.is_some() {
-            return Ok(());
-        }
-        let (mut height, tip) = (self.first()?, self.tip()?.height);
-        while height <= tip {
-            let (mut batch, end) = (WriteBatch::default(), Height(height.0.saturating_add(STEP)).min(tip.next()));
-            for number in height.0..end.0 {
-                if let Some(Decided { block, .. }) = self.read(BLOCKS, &number.to_be_bytes())? {
-                    self.stage_touches(&mut batch, &block);
-                }
-            }
-            self.db.write(batch).map_err(database)?;
-            height = end;
-        }
-        let mut batch = WriteBatch::default();
-        self.stage_listed(&mut batch);
-        self.write(batch)
     }
 }
