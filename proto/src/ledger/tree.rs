@@ -31,6 +31,13 @@ pub fn key_hash(key: &[u8]) -> [u8; 32] {
     node::key_hash(key)
 }
 
+/// A node's key apart: the version that wrote it, and its place in the tree, which is the same in all versions. `None`
+/// is for what is no node's key.
+pub fn key_parts(key: &[u8]) -> Option<(u64, &[u8])> {
+    let (version, place) = key.split_first_chunk()?;
+    Some((u64::from_be_bytes(*version), place))
+}
+
 /// What the tree reads.
 pub trait Nodes {
     /// The node kept under this key.

@@ -2,20 +2,18 @@
 //! pooled and when it is applied, and the database takes longer for each look than the rules for the transaction.
 //!
 //! In come accounts, each with the number of commits after which it was so; out they go to views of the same or a later
-//! commit. Bounded: two generations, of which the older is forgotten when the younger is full.
+//! commit. Bounded: what was not used for the longest time is forgotten.
 
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use hashlink::LruCache;
 use ostrakon_proto::{
     id::AccountId,
     ledger::state::{Account, Changes, Key, Record},
 };
 
-/// Accounts of one generation: about 5 MiB.
-const GENERATION: usize = 32_768;
+/// Accounts remembered: about 16 MiB.
+const REMEMBERED: usize = 131_072;
 
 /// After how many commits of this process something is so.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -27,17 +25,20 @@ pub(super) struct Recent {
     state: Mutex<State>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     version: Version,
     /// Whether the database is at this version, or on its way to the next.
     writing: bool,
-    young: Generation,
-    old: Generation,
+    /// Each as it is since a version.
+    accounts: LruCache<AccountId, (Version, Option<Account>)>,
 }
 
-/// Accounts, each as it is since a version.
-type Generation = HashMap<AccountId, (Version, Option<Account>)>;
+impl Default for State {
+    fn default() -> Self {
+        Self { version: Version::default(), writing: false, accounts: LruCache::new(REMEMBERED) }
+    }
+}
 
 impl Recent {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -61,15 +62,7 @@ impl Recent {
     #[expect(clippy::option_option, reason = "whether something is known, and whether it is there, are two questions")]
     pub(super) fn get(&self, version: Version, id: &AccountId) -> Option<Option<Account>> {
         let mut state = self.state();
-        let found = match state.young.get(id) {
-            Some(found) => *found,
-            None => {
-                let found = state.old.remove(id)?;
-                state.put(*id, found);
-                found
-            }
-        };
-        let (since, account) = found;
+        let (since, account) = *state.accounts.get(id)?;
         (since <= version).then_some(account)
     }
 
@@ -77,7 +70,7 @@ impl Recent {
     pub(super) fn read(&self, version: Version, id: AccountId, account: Option<Account>) {
         let mut state = self.state();
         if state.version == version {
-            state.put(id, (version, account));
+            state.accounts.insert(id, (version, account));
         }
     }
 
@@ -93,23 +86,13 @@ impl Recent {
         state.writing = false;
         let version = state.version;
         for (key, record) in &changes.records {
-            match (key, record) {
-                (Key::Account(id), Some(Record::Account(account))) => state.put(*id, (version, Some(*account))),
-                (Key::Account(id), _) => state.put(*id, (version, None)),
-                _ => {}
-            }
+            let Key::Account(id) = key else { continue };
+            let account = match record {
+                Some(Record::Account(account)) => Some(*account),
+                _ => None,
+            };
+            state.accounts.insert(*id, (version, account));
         }
-    }
-}
-
-impl State {
-    fn put(&mut self, id: AccountId, entry: (Version, Option<Account>)) {
-        if self.young.len() >= GENERATION {
-            self.old = std::mem::take(&mut self.young);
-        }
-        // What the older generation has of it is out of date, and must not come back.
-        self.old.remove(&id);
-        self.young.insert(id, entry);
     }
 }
 
@@ -173,12 +156,11 @@ mod tests {
     fn memory_is_bounded_and_what_is_used_stays() {
         let recent = Recent::default();
         let version = recent.version().expect("nothing is written");
-        for number in 0..3 * GENERATION {
+        for number in 0..2 * REMEMBERED {
             recent.read(version, id(number), account(1));
             assert_eq!(recent.get(version, &id(0)), Some(account(1)), "used all the time");
         }
         assert_eq!(recent.get(version, &id(1)), None, "forgotten");
-        let state = recent.state();
-        assert!(state.young.len() <= GENERATION && state.old.len() <= GENERATION);
+        assert_eq!(recent.state().accounts.len(), REMEMBERED);
     }
 }

@@ -13,7 +13,7 @@ use ostrakon_proto::{
 };
 use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
 
-use super::{Rocks, TOUCHES, database};
+use super::{Rocks, TOUCHES, database, in_order};
 use crate::chain::store::LedgerError;
 
 type TouchKey = [u8; 44];
@@ -42,7 +42,7 @@ fn keys_of(block: &Block) -> impl Iterator<Item = TouchKey> {
 
 impl Rocks {
     pub(super) fn stage_touches(&self, batch: &mut WriteBatch, block: &Block) {
-        keys_of(block).for_each(|key| batch.put_cf(self.family(TOUCHES), key, []));
+        in_order(keys_of(block)).iter().for_each(|key| batch.put_cf(self.family(TOUCHES), key, []));
     }
 
     pub(super) fn forget_touches(&self, batch: &mut WriteBatch, block: &Block) {
