@@ -29,7 +29,11 @@ struct Row {
 /// # Errors
 /// When no node answers.
 pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
-    let all = home.connect()?.chain().all_providers().await?;
+    let client = home.connect()?;
+    let all = client.chain().all_providers().await?;
+    for (node, word) in client.chain().doubts() {
+        out.words(&format!("node {} said what is not so: {word}", peer_id_text(&node)));
+    }
     let listing = Listing { providers: all.into_iter().map(row).collect() };
     out.answer(&listing, |paint| listing.text(paint))?;
     Ok(())

@@ -23,6 +23,8 @@ struct VerifyObject {
     code: Code,
     inconsistent: bool,
     columns: Vec<ColumnObject>,
+    /// Providers.
+    wrong_manifests: Vec<String>,
     seconds: f64,
 }
 
@@ -65,6 +67,7 @@ impl VerifyObject {
             code: verified.code,
             inconsistent: verified.inconsistent,
             columns: verified.columns.into_iter().map(ColumnObject::new).collect(),
+            wrong_manifests: verified.wrong_manifests.iter().map(ToString::to_string).collect(),
             seconds,
         }
     }
@@ -75,6 +78,8 @@ impl VerifyObject {
 
     fn text(&self) -> String {
         let mut lines: Vec<String> = self.columns.iter().filter_map(ColumnObject::complaint).collect();
+        let wrong = |provider| format!("provider {provider} sends what is not the object's manifest");
+        lines.extend(self.wrong_manifests.iter().map(wrong));
         let (good, all) = (self.good(), self.columns.len());
         lines.push(format!("{good} of {all} columns of {} are whole ({:.1} s)", bytes_text(self.size), self.seconds));
         lines.join("\n")
@@ -84,6 +89,7 @@ impl VerifyObject {
         let bad = self.columns.len() - self.good();
         match (self.inconsistent, kind) {
             (true, _) => "the columns are no codeword: whoever added the object broke it".to_owned(),
+            (false, ErrorKind::Integrity) if bad == 0 => "some holders send a wrong manifest".to_owned(),
             (false, ErrorKind::Integrity) => format!("{bad} columns are not whole, and some holders send wrong bytes"),
             (false, _) => format!("{bad} columns can not be read"),
         }
@@ -118,8 +124,8 @@ mod tests {
         let columns =
             (0u8..).zip(states).map(|(index, state)| CheckedColumn { extent: 0, index, provider: None, state });
         let code = Code { k: 1, n: 3 };
-        let verified =
-            Verified { object: ObjectId::new([1; 32]), size: 64, code, columns: columns.collect(), inconsistent };
+        let (object, columns) = (ObjectId::new([1; 32]), columns.collect());
+        let verified = Verified { object, size: 64, code, columns, inconsistent, wrong_manifests: Vec::new() };
         VerifyObject::new(verified, 0.1)
     }
 

@@ -119,6 +119,18 @@ pub enum ChainError {
         /// What.
         what: &'static str,
     },
+    /// One node says that there is none, and nobody else says anything.
+    #[error(
+        "node {} alone says that no block has transaction {tx}, and no other node answers: one node's word is not \
+         believed; try again when more of them answer",
+        peer_id_text(node)
+    )]
+    Unconfirmed {
+        /// The node.
+        node: NodeId,
+        /// The transaction.
+        tx: TxId,
+    },
     /// This account holds no commitment for the object.
     #[error("object {object} is not this account's: only who added it can change its term")]
     NotOwner {
@@ -148,7 +160,7 @@ impl ChainError {
     /// What it means for the caller.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoNode { .. } | Self::NotIncluded { .. } => ErrorKind::Network,
+            Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, Code::Busy) => ErrorKind::Network,
             Self::Lies { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
@@ -209,8 +221,9 @@ impl Chain {
         self.inner.nodes.liars()
     }
 
-    /// Nodes whose word turned out not so, where a node is taken at its word: that it takes a transaction or that none
-    /// is in a block, and which providers there are. Each with what it was the last time. It may have been behind.
+    /// Nodes whose word turned out not so, where no proof is asked of a node: that it takes a transaction or that none
+    /// is in a block, which providers there are, which block is the newest, and that it has no answer. Each with what
+    /// it was the last time. It may have been behind.
     pub fn doubts(&self) -> BTreeMap<NodeId, String> {
         self.inner.nodes.doubts()
     }
@@ -232,8 +245,8 @@ enum Silence {
     Nonsense(NodeId),
     #[error("node {} lies, and is asked no more: {}", peer_id_text(.0), .1)]
     Lies(NodeId, BadAnswer),
-    #[error("node {} is behind the others", peer_id_text(.0))]
-    Behind(NodeId),
+    #[error("node {} is behind the others: its newest block is {}", peer_id_text(.0), .1)]
+    Behind(NodeId, Height),
     #[error("node {} refuses: {}", peer_id_text(.0), .1)]
     Refused(NodeId, Refusal),
     #[error(transparent)]

@@ -467,6 +467,22 @@ async fn a_word_that_was_not_so_is_doubted() {
     }
 }
 
+/// Where nobody else says anything, one node's word that there is none is not taken.
+#[tokio::test(start_paused = true)]
+async fn one_node_s_word_is_not_believed_while_the_others_are_silent() {
+    let world = World::new(4);
+    let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5), &Events::none()).await.expect("paid");
+    world.fault(world.nodes[0], Fault::Lies(Lie::Unheard));
+    world.nodes[1..].iter().for_each(|node| world.fault(*node, Fault::Silent));
+    let client = world.client();
+    let error = client.chain().inclusion(paid.tx).await.expect_err("nobody else answers");
+    assert!(
+        matches!(error, ChainError::Unconfirmed { node, tx } if node == world.nodes[0] && tx == paid.tx),
+        "{error}"
+    );
+    assert_eq!(error.kind(), ErrorKind::Network);
+}
+
 /// Who was away for so long that former validators could have made a chain up says where to begin.
 #[tokio::test(start_paused = true)]
 async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {

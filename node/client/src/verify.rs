@@ -1,4 +1,5 @@
-//! Verify: reads every byte of all n columns of an object, proves each, codes them anew and compares.
+//! Verify: reads every byte of all n columns of an object, proves each, codes them anew and compares; and every
+//! holder's copy of the manifest.
 //!
 //! In goes a link; out comes, column by column, whether it is there and right. What a get never looks at is looked at
 //! here: parity, and whether the columns are a codeword at all. Nothing is repaired.
@@ -42,6 +43,8 @@ pub struct Verified {
     /// Whether all columns are what the manifest lists, and still no codeword: whoever added the object broke it, and
     /// different columns give different bytes.
     pub inconsistent: bool,
+    /// Holders who send what is not the object's manifest; any other's will do.
+    pub wrong_manifests: Vec<NodeId>,
 }
 
 /// One column.
@@ -91,7 +94,10 @@ impl Verified {
     /// ones.
     pub fn problem(&self) -> Option<ErrorKind> {
         let has = |what: fn(&ColumnCheck) -> bool| self.columns.iter().any(|column| what(&column.state));
-        if self.inconsistent || has(|state| matches!(state, ColumnCheck::Corrupt(_))) {
+        if self.inconsistent
+            || !self.wrong_manifests.is_empty()
+            || has(|state| matches!(state, ColumnCheck::Corrupt(_)))
+        {
             return Some(ErrorKind::Integrity);
         }
         has(|state| matches!(state, ColumnCheck::Missing(_))).then_some(ErrorKind::Partial)
@@ -99,7 +105,7 @@ impl Verified {
 }
 
 impl Client {
-    /// Reads and checks every column of the object.
+    /// Reads and checks every column of the object, and every holder's manifest.
     ///
     /// # Errors
     /// [`VerifyError`] when the object can not even be opened; missing and wrong columns are in the result.
@@ -124,7 +130,8 @@ impl Client {
         drop(checked);
         let columns = opened.extents.iter().flat_map(|extent| report(&extent.columns)).collect();
         let inconsistent = *lock(&inconsistent);
-        Ok(Verified { object: link.object, size, code: layout.code(), columns, inconsistent })
+        let wrong_manifests = self.wrong_manifests(&opened).await;
+        Ok(Verified { object: link.object, size, code: layout.code(), columns, inconsistent, wrong_manifests })
     }
 }
 

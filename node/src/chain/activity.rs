@@ -90,7 +90,7 @@ impl Shared {
                 let ids = txs.iter().map(Tx::id).collect();
                 Ok(Some(Source { block, txs, ids }))
             }
-            Err(NoAnswer::NotKept { .. }) if height < self.ledger.first_block()? => Ok(None),
+            Err(NoAnswer::Pruned { .. }) if height < self.ledger.first_block()? => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -27,13 +27,19 @@ pub enum NoAnswer {
     /// Genesis alone is signed by nobody.
     #[error("this node has no block yet: try again in a moment")]
     NoBlock,
-    /// It is not kept.
+    /// It is still to come.
     #[error("this node has no block {height}, its newest is {tip}")]
-    NotKept {
+    NotYet {
         /// What was asked for.
         height: Height,
         /// What there is.
         tip: Height,
+    },
+    /// It is deleted.
+    #[error("block {height} is not kept here")]
+    Pruned {
+        /// What was asked for.
+        height: Height,
     },
     /// This node failed.
     #[error(transparent)]
@@ -137,11 +143,10 @@ impl Shared {
     }
 
     pub(super) fn past_block(&self, tip: &Header, height: Height) -> Result<PastBlock, NoAnswer> {
-        let missing = NoAnswer::NotKept { height, tip: tip.height };
         if height == Height(0) || height > tip.height {
-            return Err(missing);
+            return Err(NoAnswer::NotYet { height, tip: tip.height });
         }
-        let decided = self.ledger.block(height)?.ok_or(missing)?;
+        let decided = self.ledger.block(height)?.ok_or(NoAnswer::Pruned { height })?;
         let proof = if height < tip.height { Some(self.prove_past(tip, height)?) } else { None };
         let block = Past { header: decided.block.header, proof };
         Ok(PastBlock { block, certificate: decided.certificate, txs: decided.block.txs })

@@ -14,7 +14,7 @@ use ostrakon_proto::{
     light::{Certified, Handover},
     limits,
     wire::{
-        Frame, Protocol, Refusal,
+        Code, Frame, Protocol, Refusal,
         chain::{Head, Relayed, Request, Response},
     },
 };
@@ -54,6 +54,13 @@ pub enum AskError {
         /// Who.
         node: NodeId,
     },
+}
+
+impl AskError {
+    /// Whether the other says that it has no such thing.
+    pub(super) fn is_absence(&self) -> bool {
+        matches!(self, Self::Refused { refusal, .. } if refusal.code == Code::NotFound)
+    }
 }
 
 /// The tip of `node`.

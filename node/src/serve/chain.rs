@@ -145,7 +145,8 @@ fn proven<T: BorshSerialize>(found: Result<Answer<T>, NoAnswer>) -> Result<Frame
         Ok(found) => codec::encode(&found),
         Err(error @ NoAnswer::NoBlock) => return Err(Refusal::new(Code::Busy, error)),
         Err(NoAnswer::Ledger(error)) => return Err(refuse_ledger(&error)),
-        Err(error) => return Err(Refusal::new(Code::NotFound, error)),
+        Err(error @ NoAnswer::Pruned { .. }) => return Err(Refusal::new(Code::Pruned, error)),
+        Err(error @ NoAnswer::NotYet { .. }) => return Err(Refusal::new(Code::NotFound, error)),
     };
     if body.len() > limits::CHAIN_BODY {
         return Err(Refusal::new(Code::BadRequest, "the answer is too long: ask for less at once"));

@@ -33,16 +33,14 @@ enum Ask {
 enum Found {
     /// That it lies: it is asked no more.
     Liar,
-    /// That its word was not so; no proof was asked of it.
+    /// That its word was not so, or that it had no answer where others had: it may have been behind.
     Doubt,
     /// That it sent wrong bytes, or did not do what it should with those it was sent.
     Holder,
-    /// That it had no answer of use: others had.
-    Useless,
 }
 
 use Ask::{Fetch, Ledger, Pay, Store};
-use Found::{Doubt, Holder, Liar, Useless};
+use Found::{Doubt, Holder, Liar};
 
 /// The lies that clients can be told.
 const CASES: [(&str, Ask, Found); 45] = [
@@ -52,10 +50,10 @@ const CASES: [(&str, Ask, Found); 45] = [
     ("certificate-of-another-block", Ledger, Liar),
     ("decided-by-strangers", Ledger, Liar),
     ("decided-by-usurpers", Ledger, Liar),
-    ("old-as-new", Ledger, Useless),
+    ("old-as-new", Ledger, Doubt),
     ("garbage", Ledger, Liar),
     ("other-kind-of-answer", Ledger, Liar),
-    ("withheld", Ledger, Useless),
+    ("withheld", Ledger, Doubt),
     ("richer", Ledger, Liar),
     ("nonce-ahead", Ledger, Liar),
     ("fees-altered", Ledger, Liar),
@@ -87,7 +85,7 @@ const CASES: [(&str, Ask, Found); 45] = [
     ("bytes-altered", Fetch, Holder),
     ("bytes-cut", Fetch, Holder),
     ("bytes-with-another-proof", Fetch, Holder),
-    ("manifest-altered", Fetch, Useless),
+    ("manifest-altered", Fetch, Holder),
     ("all-is-here-already", Store, Holder),
     ("more-came-than-was-sent", Store, Holder),
     ("receipt-forged", Store, Holder),
@@ -98,10 +96,8 @@ const CLIENTS: usize = 10;
 const ALL: usize = 1_000;
 /// What is paid each time.
 const PAID: Amount = Amount(5);
-/// How often an add is tried until the liar is drawn as wanted: it is one of the first holders for three of five.
+/// How often an add is tried until the liar is drawn.
 const DRAWS: usize = 30;
-/// A client asks so many holders for a manifest at once, the first ones, and others only when these are slow.
-const FIRST: usize = 3;
 
 /// What is so.
 struct Truth {
@@ -152,7 +148,6 @@ async fn one(network: &Network, truth: &mut Truth, (name, ask, found): (&str, As
             Liar => liars.contains_key(&network.liar),
             Doubt => doubts.contains_key(&network.liar),
             Holder => held_against.contains(&network.liar),
-            Useless => liars.is_empty(),
         };
         if is && network.times_told(lie) > 0 {
             return Ok(());
@@ -173,7 +168,7 @@ impl Truth {
         let mut link = None;
         for _ in 0..DRAWS {
             let added = client.add(bytes.as_slice(), &AddOptions::default(), &Events::none()).await?;
-            if added.slots.iter().take(FIRST).any(|slot| slot.provider == network.liar) {
+            if added.slots.iter().any(|slot| slot.provider == network.liar) {
                 link = Some(added.link);
                 break;
             }
@@ -251,7 +246,7 @@ impl Truth {
         let verified = client.verify(&self.link, &Events::none()).await?;
         ensure!(!verified.inconsistent, "honest columns are called no codeword");
         let wrong = verified.columns.into_iter().filter(|column| matches!(column.state, ColumnCheck::Corrupt(_)));
-        Ok(wrong.filter_map(|column| column.provider).collect())
+        Ok(wrong.filter_map(|column| column.provider).chain(verified.wrong_manifests).collect())
     }
 
     /// Adds objects until the liar was drawn for one, and gets each; which holders failed.

@@ -32,17 +32,16 @@ const JOINED: &str = "the snapshot is whole, and proven by its block";
 
 /// Lies to a validator that asks whether it lost blocks, and what it says of who told them.
 const AT_START: [(&str, &str); 1] = [("head-far-ahead", "could not catch up from a node that claims to be ahead")];
-/// Lies to a node that takes a snapshot while others have it too, and what it says of who told them; nothing where it
-/// only goes on with others.
+/// Lies to a node that takes a snapshot while others have it too, and what it says of who told them.
 const WITH_OTHERS: [(&str, &str); 8] = [
     ("snapshot-invented", "a snapshot is not believed"),
     ("snapshot-of-usurpers", "a snapshot is not believed"),
     ("chunk-altered", "a peer sent a wrong part of a snapshot"),
     ("chunk-lacks-a-record", "a peer sent a wrong part of a snapshot"),
     ("chunk-has-a-record-twice", "a peer sent a wrong part of a snapshot"),
-    ("chunk-withheld", ""),
+    ("chunk-withheld", "a peer has not all of the snapshot that it offers"),
     ("history-altered", "a peer lied about the past"),
-    ("history-withheld", ""),
+    ("history-withheld", "a peer has not all of the past"),
 ];
 /// Lies to a node that follows blocks and has nobody else, and what it says of who told them.
 const ALONE: [(&str, &str); 5] = [
@@ -178,7 +177,7 @@ impl<'a> Scene<'a> {
         let late = self.late(name, checkpoint, 10)?;
         self.was_told(name)?;
         until("it begins with the snapshot", LIMIT, || Ok(late.log()?.contains(JOINED)))?;
-        if warns.is_empty() { Ok(()) } else { self.is_named(&late, warns) }
+        self.is_named(&late, warns)
     }
 
     /// Follows nobody rather than the liar, which it names.

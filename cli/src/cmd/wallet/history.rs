@@ -63,9 +63,6 @@ pub(crate) async fn run(args: History, home: &Home, out: &Output) -> anyhow::Res
     let before = args.before.map(|Before(place)| place);
     let activity = client.chain().activity(account, before, usize::from(args.limit)).await?;
     let listing = Listing::new(account, &activity);
-    for (node, lie) in client.chain().liars() {
-        out.words(&format!("node {} lies, and is not believed: {lie}", ostrakon_net::peer_id_text(&node)));
-    }
     out.answer(&listing, |paint| listing.table(paint))?;
     out.words(&listing.remarks().join("\n"));
     Ok(())

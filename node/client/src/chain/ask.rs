@@ -95,6 +95,12 @@ impl Nodes {
         known.liars.insert(node, lie);
     }
 
+    /// Whether there is, or was until it lied, another node than this.
+    pub(super) fn are_more_than(&self, node: NodeId) -> bool {
+        let known = lock(&self.known);
+        known.order.iter().chain(known.liars.keys()).any(|other| *other != node)
+    }
+
     pub(super) fn liars(&self) -> BTreeMap<NodeId, String> {
         lock(&self.known).liars.clone()
     }
@@ -201,6 +207,7 @@ impl Chain {
                 () = sleep(LINGER), if line.len() > 0 => waiting.extend(line.next().map(&ask)),
             }
         }
+        survey.doubt_refusals(&self.inner.nodes);
         survey
     }
 
@@ -246,10 +253,24 @@ impl<T> Survey<T> {
                     Silence::Nonsense(_) => nodes.drop_liar(node, silence.to_string()),
                     // It was not even asked.
                     Silence::Expired(_) => {}
+                    Silence::Behind(_, newest) => nodes.doubt(node, format!("block {newest} is its newest")),
                     _ => nodes.blame(node),
                 }
                 self.failures.push((node, silence));
                 false
+            }
+        }
+    }
+
+    /// Who says that there is no answer, where others gave one.
+    fn doubt_refusals(&self, nodes: &Nodes) {
+        let Some(said) = self.answers.first() else { return };
+        for (node, silence) in &self.failures {
+            if let Silence::Refused(_, refusal) = silence
+                && refusal.code == Code::NotFound
+            {
+                let other = peer_id_text(&said.node);
+                nodes.doubt(*node, format!("it refuses what node {other} answers: {refusal}"));
             }
         }
     }

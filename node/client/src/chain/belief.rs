@@ -195,7 +195,7 @@ impl Chain {
         let Response::Answer = response else { return Err(nonsense) };
         let Answer { tip, said } = codec::decode::<Answer<S>>(&body, limits::CHAIN_BODY).map_err(|_| nonsense)?;
         if tip.header.height < from {
-            return Err((node, Silence::Behind(node)));
+            return Err((node, Silence::Behind(node, tip.header.height)));
         }
         self.believe(node, &mut trust, &tip).await?;
         let value = read(said, &tip).map_err(|lie| (node, Silence::Lies(node, lie)))?;

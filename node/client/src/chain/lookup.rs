@@ -349,21 +349,38 @@ impl Chain {
     }
 
     /// The height of the block that has the transaction, when one of those that are asked knows it. That there is none,
-    /// is not one node's word alone.
+    /// is not one node's word alone, where there are others.
     ///
     /// # Errors
     /// [`ChainError`] when no node gives an answer that can be believed.
     pub async fn inclusion(&self, tx: TxId) -> Result<Option<Height>, ChainError> {
-        let first = self.find_transaction(tx).await?;
-        Ok(if first.value.is_some() { first.value } else { self.witnessed(first.node, tx).await })
+        let Said { node, value } = self.find_transaction(tx).await?;
+        if value.is_some() {
+            return Ok(value);
+        }
+        let others = self.others_find(node, tx).await;
+        if others.is_empty() && self.inner.nodes.are_more_than(node) {
+            return Err(ChainError::Unconfirmed { node, tx });
+        }
+        Ok(self.found_by(&others, node, tx))
     }
 
     /// Where the transaction is that is in no block by the word of `denier`, as far as others know.
     pub(super) async fn witnessed(&self, denier: NodeId, tx: TxId) -> Option<Height> {
+        let others = self.others_find(denier, tx).await;
+        self.found_by(&others, denier, tx)
+    }
+
+    /// What others than `denier` say of where the transaction is.
+    async fn others_find(&self, denier: NodeId, tx: TxId) -> Vec<Said<Option<Height>>> {
         self.inner.nodes.blame(denier);
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         let survey = self.survey(reach, |node| self.find_transaction_at(node, tx), Option::is_some).await;
-        let found = survey.answers.into_iter().find_map(|said| said.value)?;
+        survey.answers.into_iter().filter(|said| said.node != denier).collect()
+    }
+
+    fn found_by(&self, others: &[Said<Option<Height>>], denier: NodeId, tx: TxId) -> Option<Height> {
+        let found = others.iter().find_map(|said| said.value)?;
         self.inner.nodes.doubt(denier, format!("no block has transaction {tx}, which block {found} has"));
         Some(found)
     }

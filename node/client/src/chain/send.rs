@@ -328,7 +328,7 @@ impl Chain {
             match asked {
                 Ok(Ok(said)) if said.value >= height => return true,
                 // It waited for the block in vain; ask again.
-                Ok(Ok(_) | Err((_, Silence::Behind(_)))) => sleep(LOOK_PAUSE_MAX).await,
+                Ok(Ok(_) | Err((_, Silence::Behind(..)))) => sleep(LOOK_PAUSE_MAX).await,
                 _ => return false,
             }
         }

@@ -1,10 +1,13 @@
 //! From a link to columns: finds the object on the ledger, gets its manifest from any holder, and checks the key.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::ready, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use futures::{StreamExt, stream::FuturesUnordered};
-use ostrakon_net::peer_id_text;
+use futures::{
+    StreamExt,
+    stream::{self, FuturesUnordered},
+};
+use ostrakon_net::{CallError, peer_id_text};
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
     layout::Layout,
@@ -30,6 +33,8 @@ use crate::{Client, ErrorKind, chain::ChainError};
 
 /// Holders that are asked for the manifest at once.
 const AT_ONCE: usize = 3;
+/// Holders whose copies are checked at once.
+const CHECKED_AT_ONCE: usize = 8;
 /// After this long without a manifest one more is asked.
 const LINGER: Duration = Duration::from_millis(300);
 /// A holder may take this long for a manifest.
@@ -86,6 +91,8 @@ pub(crate) struct Opened {
     pub(crate) object: ObjectId,
     pub(crate) content: Content,
     pub(crate) manifest: Manifest,
+    /// Everyone who should have a copy of it.
+    holders: Vec<NodeId>,
     pub(crate) layout: Layout,
     pub(crate) sealer: Option<Arc<Sealer>>,
     pub(crate) extents: Vec<OpenExtent>,
@@ -129,7 +136,7 @@ impl Client {
         let commitments = self.chain.object(object).await?;
         let holders = holders_of(&commitments);
         self.chain.providers(&holders).await?;
-        let manifest = self.manifest(object, holders).await?;
+        let manifest = self.manifest(object, &holders).await?;
         let (key, content) = check_key(&manifest, link)?;
         let layout = manifest.layout();
         let wires = self.wires();
@@ -142,7 +149,7 @@ impl Client {
         };
         let extents = (0..).zip(&manifest.extents).map(columns).collect();
         let sealer = key.map(|key| Arc::new(key.sealer()));
-        Ok(Opened { object, content, layout, sealer, extents, manifest })
+        Ok(Opened { object, content, layout, sealer, extents, manifest, holders })
     }
 
     pub(crate) fn wires(&self) -> Wires {
@@ -150,8 +157,8 @@ impl Client {
     }
 
     /// The manifest, from whichever holder gives it first.
-    pub(crate) async fn manifest(&self, object: ObjectId, holders: Vec<NodeId>) -> Result<Manifest, OpenError> {
-        let mut line = holders.into_iter();
+    async fn manifest(&self, object: ObjectId, holders: &[NodeId]) -> Result<Manifest, OpenError> {
+        let mut line = holders.iter().copied();
         let ask = |node| self.manifest_of(object, node);
         let mut waiting: FuturesUnordered<_> = line.by_ref().take(AT_ONCE).map(ask).collect();
         let (mut asked, mut last) = (0, "the ledger names no holder".to_owned());
@@ -163,7 +170,7 @@ impl Client {
                         return manifest.map_err(|error| OpenError::BadManifest { object, error });
                     }
                     Err(reason) => {
-                        (asked, last) = (asked + 1, reason);
+                        (asked, last) = (asked + 1, reason.to_string());
                         waiting.extend(line.next().map(ask));
                     }
                 },
@@ -173,20 +180,46 @@ impl Client {
         Err(OpenError::NoManifest { object, asked, last })
     }
 
+    /// Those of the holders who send what is not the object's manifest.
+    pub(crate) async fn wrong_manifests(&self, opened: &Opened) -> Vec<NodeId> {
+        let ask = |node: NodeId| async move {
+            let wrong = matches!(self.manifest_of(opened.object, node).await, Err(NoManifest::Wrong(_)));
+            wrong.then_some(node)
+        };
+        stream::iter(opened.holders.iter().copied().map(ask))
+            .buffer_unordered(CHECKED_AT_ONCE)
+            .filter_map(ready)
+            .collect()
+            .await
+    }
+
     /// This holder's copy, if it is the object's.
-    async fn manifest_of(&self, object: ObjectId, node: NodeId) -> Result<Bytes, String> {
+    async fn manifest_of(&self, object: ObjectId, node: NodeId) -> Result<Bytes, NoManifest> {
         let call = self.peers.call(node, Protocol::Manifest, Frame::new(&Request { object }, Bytes::new()));
-        let answer = timeout(PATIENCE, call).await.map_err(|_| format!("{node} is silent"))?;
-        let answer = answer.map_err(|error| error.to_string())?;
+        let answer = timeout(PATIENCE, call).await.map_err(|_| NoManifest::Slow(node))?;
+        let answer = answer?;
         match answer.decode::<Result<Response, Refusal>>() {
             Ok(Ok(Response)) if Manifest::object_id(&answer.body) == object => Ok(answer.body),
-            Ok(Err(refusal)) => Err(format!("{node}: {refusal}")),
+            Ok(Err(refusal)) => Err(NoManifest::Refused(node, refusal)),
             _ => {
                 tracing::warn!(node = peer_id_text(&node), %object, "a holder sends what is not the object's manifest");
-                Err(format!("{} sent what is not its manifest", peer_id_text(&node)))
+                Err(NoManifest::Wrong(node))
             }
         }
     }
+}
+
+/// Why a holder's copy of the manifest is of no use.
+#[derive(Debug, thiserror::Error)]
+enum NoManifest {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("{} is silent", peer_id_text(.0))]
+    Slow(NodeId),
+    #[error("{} refuses: {}", peer_id_text(.0), .1)]
+    Refused(NodeId, Refusal),
+    #[error("{} sent what is not its manifest", peer_id_text(.0))]
+    Wrong(NodeId),
 }
 
 /// Everyone that has something of the object, those whose columns are there first.

@@ -118,11 +118,7 @@ impl Parts<'_> {
                     return Some((node, chunk));
                 }
                 Err(error) => {
-                    tracing::debug!(%error, "another is asked for this part of the snapshot");
-                    match error {
-                        AskError::Refused { .. } => self.holders.refused(node),
-                        _ => self.holders.failed(node),
-                    }
+                    self.failed(node, &error);
                     sleep(PAUSE).await;
                 }
             }
@@ -130,9 +126,22 @@ impl Parts<'_> {
     }
 
     /// As [`Parts::next`], but one is asked, and only once: there may be nothing that follows.
-    pub(super) async fn next_at_once(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, Chunk)> {
+    pub(super) async fn next_at_once(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, Result<Chunk, AskError>)> {
         let node = self.holders.next()?;
-        ask::chunk(self.peers, node, self.height, after).await.ok().map(|chunk| (node, chunk))
+        Some((node, ask::chunk(self.peers, node, self.height, after).await))
+    }
+
+    /// This node did not give what there is.
+    pub(super) fn failed(&mut self, node: NodeId, error: &AskError) {
+        if error.is_absence() {
+            tracing::info!(%error, "a peer has not all of the snapshot that it offers");
+        } else {
+            tracing::debug!(%error, "another is asked for this part of the snapshot");
+        }
+        match error {
+            AskError::Refused { .. } => self.holders.refused(node),
+            _ => self.holders.failed(node),
+        }
     }
 
     /// What this node sent was wrong.

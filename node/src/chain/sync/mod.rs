@@ -216,8 +216,13 @@ impl SnapshotSync {
         let mut chunk = None;
         while !restorer.restoring().is_complete() {
             let (node, part) = match chunk.take() {
-                Some(part) => part,
-                None => parts.next(restorer.restoring().after()).await.ok_or(AttemptError::Gone)?,
+                Some((node, Ok(part))) => (node, part),
+                none => {
+                    if let Some((node, Err(error))) = none {
+                        parts.failed(node, &error);
+                    }
+                    parts.next(restorer.restoring().after()).await.ok_or(AttemptError::Gone)?
+                }
             };
             let last = part.last();
             let take = workers.run(move || {

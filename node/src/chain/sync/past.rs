@@ -76,6 +76,7 @@ async fn ask_all(
                 Ok(written) => return Some(written),
                 Err(error) => tracing::warn!(peer = peer_id_text(&node), %error, "a peer lied about the past"),
             },
+            Err(error) if error.is_absence() => tracing::info!(%error, "a peer has not all of the past"),
             Err(error) => tracing::debug!(%error, "another is asked for the past"),
         }
     }
