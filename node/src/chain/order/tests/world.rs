@@ -31,6 +31,9 @@ use crate::chain::order::{
     wal::{Journal, JournalMemory},
 };
 
+/// How long anything may take. Where messages are lost, or one lies and all others are needed, it may be many rounds.
+const LIMIT: Duration = Duration::from_secs(600);
+
 /// What stands between an order and the network.
 pub(super) type Wrap = Arc<dyn Fn(Arc<dyn Peers>) -> Arc<dyn Peers> + Send + Sync>;
 
@@ -151,7 +154,7 @@ impl World {
         let (numbers, began) = (numbers.into_iter().collect::<Vec<_>>(), Instant::now());
         while !numbers.iter().all(|number| self.height(*number) >= height) {
             let heights: Vec<u64> = (0..self.machines.len()).map(|number| self.height(number)).collect();
-            assert!(began.elapsed() < Duration::from_secs(120), "{numbers:?} do not reach {height}: {heights:?}");
+            assert!(began.elapsed() < LIMIT, "{numbers:?} do not reach {height}: {heights:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
         began.elapsed()
