@@ -57,6 +57,15 @@ fn live_in(scale: Scale, count: u64, what: &str) {
     assert!(kept > reports.len(), "hardly anything was stored");
 }
 
+/// A world in which two objects share a column, one of whose holders was wiped; a council in which a block came while
+/// it was looked whether all have the last.
+#[test]
+fn what_went_wrong_once_goes_well() {
+    for (seed, scale) in [(502, Scale::default()), (335, Scale::council())] {
+        live(seed, scale).unwrap_or_else(|failure| panic!("{failure}"));
+    }
+}
+
 #[test]
 fn one_world() {
     let seed = number("OSTRAKON_SEED").unwrap_or(1);

@@ -196,7 +196,7 @@ pub fn promises_are_kept(world: &World, users: &[User]) -> Result<(), Broken> {
             let node = holder.expect("holders are drawn from the world's machines");
             let machine = &world.machines[node];
             let there = machine.columns.column(&slot.column).is_ok_and(|info| info.is_some());
-            if machine.keeps(&slot.column) && !there {
+            if machine.keeps(stored.link.object, slot.column) && !there {
                 return Err(Broken::Forgot { node, index: slot.index, link: stored.link.to_string() });
             }
         }
@@ -297,9 +297,9 @@ fn all_differ(stored: &Stored) -> bool {
 fn lost(world: &World, stored: &Stored) -> usize {
     let has = |provider: NodeId, column| {
         let machine = world.machines.iter().find(|machine| machine.id() == provider);
-        machine.is_some_and(|machine| machine.runs() && machine.keeps(column))
+        machine.is_some_and(|machine| machine.runs() && machine.keeps(stored.link.object, column))
     };
-    let there = stored.slots.iter().filter(|slot| slot.stored && has(slot.provider, &slot.column));
+    let there = stored.slots.iter().filter(|slot| slot.stored && has(slot.provider, slot.column));
     usize::from(stored.code.n) - there.count()
 }
 
@@ -311,7 +311,7 @@ fn spare(world: &World, stored: &Stored) -> usize {
 /// Whether this machine has a good column of the object.
 fn holds(world: &World, node: usize, stored: &Stored) -> bool {
     let machine = &world.machines[node];
-    let good =
-        |slot: &&ostrakon::AddedSlot| slot.stored && slot.provider == machine.id() && machine.keeps(&slot.column);
+    let keeps = |column| machine.keeps(stored.link.object, column);
+    let good = |slot: &&ostrakon::AddedSlot| slot.stored && slot.provider == machine.id() && keeps(slot.column);
     machine.runs() && stored.slots.iter().any(|slot| good(&slot))
 }

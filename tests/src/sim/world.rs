@@ -28,7 +28,7 @@ use ostrakon_node::{
 };
 use ostrakon_proto::{
     codec,
-    id::{AccountId, Amount, ColumnId, Height, NodeId},
+    id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator,
         state::{Domain, Membership},
@@ -107,7 +107,7 @@ pub struct Machine {
     /// Whether it says that it takes transactions, and takes none.
     censors: bool,
     /// Columns that were on it when its disk was lost.
-    destroyed: BTreeSet<ColumnId>,
+    destroyed: BTreeSet<(ObjectId, ColumnId)>,
     /// Columns of it that rotted.
     rotten: BTreeSet<ColumnId>,
 }
@@ -128,15 +128,17 @@ impl Machine {
         self.process.as_mut()
     }
 
-    /// Whether the faults left it what it promised to keep of this column. That it is there is the node's own business.
-    pub fn keeps(&self, column: &ColumnId) -> bool {
-        let stored_anew = || self.columns.column(column).is_ok_and(|info| info.is_some());
-        !self.rotten.contains(column) && (!self.destroyed.contains(column) || stored_anew())
+    /// Whether the faults left it what it promised to keep of this object's column. That it is there is the node's own
+    /// business.
+    pub fn keeps(&self, object: ObjectId, column: ColumnId) -> bool {
+        let place = (object, column);
+        !self.rotten.contains(&column) && (!self.destroyed.contains(&place) || self.places().contains(&place))
     }
 
-    fn places(&self) -> Vec<ColumnId> {
+    /// Objects and their columns. Short objects may share one: each has a token of its own.
+    fn places(&self) -> Vec<(ObjectId, ColumnId)> {
         let places = self.columns.places(None, usize::MAX).expect("memory can be listed");
-        places.iter().map(|stored| stored.place.column).collect()
+        places.iter().map(|stored| (stored.place.object, stored.place.column)).collect()
     }
 
     /// The last height on its disk.
@@ -310,7 +312,7 @@ impl World {
         let columns = machine.places();
         let count = u64::try_from(columns.len()).expect("a length fits 64 bits");
         if count > 0 {
-            let column = columns[usize::try_from(which % count).expect("less than a length")];
+            let (_, column) = columns[usize::try_from(which % count).expect("less than a length")];
             if machine.columns.corrupt(&column) {
                 machine.rotten.insert(column);
             }
@@ -336,11 +338,10 @@ impl World {
             self.machines[number].skew_ms.store(0, Ordering::Relaxed);
             self.boot(number).await;
         }
-        // A node that does not catch up is found by the checker, which knows how to say so.
-        let _caught_up = timeout(RECOVERY, self.all_level()).await;
+        self.level().await;
     }
 
-    /// Whether a block comes that nobody has now, soon after all is mended.
+    /// Whether a block comes that nobody has now, soon after all is mended. All are level again then.
     pub async fn advances(&self) -> bool {
         let top = self.machines.iter().map(Machine::height).max().unwrap_or_default();
         let higher = async {
@@ -348,17 +349,24 @@ impl World {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        timeout(RECOVERY, higher).await.is_ok()
+        let is_higher = timeout(RECOVERY, higher).await.is_ok();
+        self.level().await;
+        is_higher
     }
 
-    async fn all_level(&self) {
-        loop {
+    /// Waits until all have the same height. A node that does not catch up is found by the checker, which knows how to
+    /// say so.
+    async fn level(&self) {
+        let is_level = || {
             let top = self.machines.iter().map(Machine::height).max();
-            if self.machines.iter().all(|machine| Some(machine.height()) == top) {
-                return;
+            self.machines.iter().all(|machine| Some(machine.height()) == top)
+        };
+        let all_level = async {
+            while !is_level() {
+                sleep(Duration::from_millis(100)).await;
             }
-            sleep(Duration::from_secs(1)).await;
-        }
+        };
+        let _late = timeout(RECOVERY, all_level).await;
     }
 }
 
