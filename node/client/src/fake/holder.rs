@@ -1,0 +1,216 @@
+//! A fake node: it keeps columns in memory, says what the shared ledger has, and does wrong where it is told to.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use ostrakon_net::Inbound;
+use ostrakon_proto::{
+    id::{ColumnId, NodeId, ObjectId},
+    ledger::tx::Receipt,
+    limits,
+    manifest::Manifest,
+    sign::{Keypair, Purpose, Signature},
+    tree::{Outboard, TreeBuilder, prove_range},
+    wire::{Code, Frame, Protocol, chain, get, manifest, put},
+};
+
+use super::{Fault, Shared, crowd, ok, refuse};
+use crate::chain::lock;
+
+/// One node's columns.
+pub(super) struct Holder {
+    key: Keypair,
+    shared: Arc<Mutex<Shared>>,
+    uploads: BTreeMap<put::UploadId, Incoming>,
+    forgotten: u32,
+    columns: BTreeMap<ColumnId, (Vec<u8>, Outboard)>,
+    manifests: BTreeMap<ObjectId, Bytes>,
+    /// Requests that are never answered.
+    ignored: Vec<Inbound>,
+}
+
+/// A column on its way.
+struct Incoming {
+    from: NodeId,
+    open: put::Open,
+    chunks: BTreeMap<u64, Bytes>,
+    /// Chunks that came, more than once too.
+    count: u64,
+    finished: Option<(u64, Signature)>,
+}
+
+impl Incoming {
+    fn next(&self) -> u64 {
+        let add = |next, (offset, chunk): (&u64, &Bytes)| if *offset == next { next + len(chunk) } else { next };
+        self.chunks.iter().fold(0, add)
+    }
+
+    fn taken(&self) -> put::Taken {
+        if let Some((next, _)) = self.finished {
+            return put::Taken { next, early: 0 };
+        }
+        let (next, chunk) = (self.next(), u64::try_from(limits::CHUNK).unwrap());
+        let early = (1..8u8).filter(|ahead| self.chunks.contains_key(&(next + u64::from(*ahead) * chunk)));
+        put::Taken { next, early: early.fold(0, |bits, ahead| bits | 1 << ahead) }
+    }
+}
+
+fn len(bytes: &Bytes) -> u64 {
+    u64::try_from(bytes.len()).unwrap()
+}
+
+impl Holder {
+    /// A node that keeps nothing yet.
+    pub(super) fn new(key: Keypair, shared: Arc<Mutex<Shared>>) -> Self {
+        let (uploads, columns, manifests, ignored) = Default::default();
+        Self { key, shared, uploads, forgotten: 0, columns, manifests, ignored }
+    }
+
+    /// Answers a request, or never does.
+    pub(super) fn handle(&mut self, inbound: Inbound) {
+        let node: NodeId = self.key.public();
+        let fault = lock(&self.shared).faults.get(&node).copied();
+        let answer = match (fault, inbound.protocol) {
+            (Some(Fault::Silent), _) => None,
+            (Some(Fault::Lies(lie)), Protocol::Chain) => {
+                let (mut shared, request) = (lock(&self.shared), inbound.request.decode().unwrap());
+                let at_once = lie.tell_at_once(&request, &inbound.request.body);
+                Some(at_once.unwrap_or_else(|| match (request, shared.chain(&inbound.request)) {
+                    (chain::Request::Activity { before: None, .. }, honest) => {
+                        let others = shared.activity(crowd().public(), None, 1).txs;
+                        lie.activity(honest, others)
+                    }
+                    (request, honest) => lie.tell(&shared.rules.chain, &request, honest),
+                }))
+            }
+            (_, Protocol::Chain) => Some(lock(&self.shared).chain(&inbound.request)),
+            (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),
+            (_, Protocol::Get) => Some(self.get(&inbound.request, fault)),
+            (_, Protocol::Manifest) => Some(self.manifest(&inbound.request)),
+            (_, Protocol::Consensus) => None,
+        };
+        match answer {
+            Some(answer) => inbound.reply.send(answer),
+            None => self.ignored.push(inbound),
+        }
+    }
+
+    fn put(&mut self, from: NodeId, request: &Frame, fault: Option<Fault>) -> Option<Frame> {
+        let forgotten = lock(&self.shared).forgotten;
+        if self.forgotten != forgotten {
+            self.forgotten = forgotten;
+            self.uploads.clear();
+        }
+        match request.decode::<put::Request>().unwrap() {
+            put::Request::Open { .. } if fault == Some(Fault::Full) => Some(refuse(Code::Full, "no room")),
+            put::Request::Open { open, .. } => Some(self.open(from, open)),
+            put::Request::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
+            put::Request::Finish { upload } => {
+                let answer = self.finish((from, upload), &request.body);
+                (fault != Some(Fault::KeepsReceipts)).then_some(answer)
+            }
+            put::Request::Abort { upload } => {
+                self.uploads.retain(|id, incoming| *id != upload || incoming.from != from);
+                Some(ok(&put::Response::Aborted, Bytes::new()))
+            }
+        }
+    }
+
+    fn open(&mut self, from: NodeId, open: put::Open) -> Frame {
+        if !lock(&self.shared).is_good(open.draw) {
+            return refuse(Code::Denied, "the draw is not good");
+        }
+        let fresh = Incoming { from, open: open.clone(), chunks: BTreeMap::new(), count: 0, finished: None };
+        let incoming = self.uploads.entry(open.upload).or_insert(fresh);
+        if incoming.open != open {
+            return refuse(Code::Denied, "another upload has that name");
+        }
+        incoming.from = from;
+        ok(&put::Response::Opened(incoming.taken()), Bytes::new())
+    }
+
+    fn chunk(
+        &mut self,
+        (from, upload): (NodeId, put::UploadId),
+        offset: u64,
+        body: &Bytes,
+        fault: Option<Fault>,
+    ) -> Option<Frame> {
+        let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
+            return Some(refuse(Code::NotFound, "no such upload"));
+        };
+        incoming.count += 1;
+        if fault.is_some_and(|fault| matches!(fault, Fault::StallsAfter(most) if incoming.count > most)) {
+            return None;
+        }
+        if offset >= incoming.next() + 8 * u64::try_from(limits::CHUNK).unwrap() {
+            return Some(refuse(Code::Busy, "too early"));
+        }
+        let mut shared = lock(&self.shared);
+        shared.puts.bytes += len(body);
+        if let Some(before) = incoming.chunks.insert(offset, body.clone()) {
+            assert!(before == *body, "a key seals one content");
+            shared.puts.repeated += len(body);
+        }
+        Some(ok(&put::Response::Ready { next: incoming.next() }, Bytes::new()))
+    }
+
+    fn finish(&mut self, (from, upload): (NodeId, put::UploadId), body: &Bytes) -> Frame {
+        let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
+            return refuse(Code::NotFound, "no such upload");
+        };
+        if let Some((_, receipt)) = incoming.finished {
+            return ok(&put::Response::Receipt(receipt), Bytes::new());
+        }
+        let bytes: Vec<u8> = incoming.chunks.values().flatten().copied().collect();
+        let open = incoming.open.clone();
+        let listed = Manifest::decode(body).unwrap();
+        let mut tree = TreeBuilder::new();
+        tree.update(&bytes);
+        let (column, outboard) = tree.finish();
+        let extent = &listed.extents[usize::try_from(open.extent).unwrap()];
+        assert_eq!(extent.columns[usize::from(open.index)], column, "the manifest lists the column");
+        let receipt = Receipt {
+            account: open.account,
+            object: Manifest::object_id(body),
+            extent: open.extent,
+            index: open.index,
+            column,
+            column_len: u64::try_from(bytes.len()).unwrap(),
+            draw: open.draw,
+        };
+        self.columns.insert(column, (bytes, outboard));
+        self.manifests.insert(receipt.object, body.clone());
+        let chain = lock(&self.shared).rules.chain;
+        let signature = self.key.sign(Purpose::Receipt, &chain, &receipt);
+        incoming.finished = Some((receipt.column_len, signature));
+        ok(&put::Response::Receipt(signature), Bytes::new())
+    }
+
+    fn get(&self, request: &Frame, fault: Option<Fault>) -> Frame {
+        let get::Request { column, start, length, .. } = request.decode().unwrap();
+        let Some((bytes, outboard)) = self.columns.get(&column) else {
+            return refuse(Code::NotFound, "no such column");
+        };
+        let range = ostrakon_proto::tree::Range { start, length };
+        let siblings = prove_range(outboard, range).unwrap();
+        let start = usize::try_from(start).unwrap();
+        let mut body = bytes[start..bytes.len().min(start + usize::try_from(length).unwrap())].to_vec();
+        if fault == Some(Fault::Corrupt) {
+            body[0] ^= 1;
+        }
+        lock(&self.shared).reads.push(body.len());
+        ok(&get::Response { siblings }, body.into())
+    }
+
+    fn manifest(&self, request: &Frame) -> Frame {
+        let manifest::Request { object } = request.decode().unwrap();
+        match self.manifests.get(&object) {
+            Some(bytes) => ok(&manifest::Response, bytes.clone()),
+            None => refuse(Code::NotFound, "no such object"),
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The ledger that all fake nodes share: every transaction that the rules allow is in a block at once.
+
+use std::sync::Arc;
+
+use ostrakon_proto::{
+    codec,
+    id::{Amount, Height, NodeId, TxId},
+    ledger::{
+        CheckedTx, Proposer, Rules, history, propose,
+        state::{Key, Records},
+        tree::prove,
+        tx::{Action, Block, Decided, Transfer, Tx, TxBody, tx_proof},
+        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
+    },
+    light::{Answer, Certified, Handover, Inclusion, Item, Past, PastBlock},
+    limits,
+    placement::Draw,
+    wire::{Code, Frame, Refusal, chain},
+};
+
+use super::{Shared, account, crowd, ok, refuse, validator};
+
+impl Shared {
+    /// Whether uploads with this draw are taken.
+    pub(super) fn is_good(&self, draw: Draw) -> bool {
+        let (now, account) = (self.ledger.tip().running.epoch, self.ledger.account(&account().public()));
+        let reach = self.rules.params.draw_nonces;
+        (self.rules.oldest_draw(now)..=now).contains(&draw.epoch) && draw.nonce.abs_diff(account.nonce) <= reach
+    }
+
+    /// What an honest node says.
+    pub(super) fn chain(&mut self, request: &Frame) -> Frame {
+        let newest = |shared: &Self, from: Height| shared.ledger.tip().height.max(Height(1)) >= from;
+        match request.decode::<chain::Request>().unwrap() {
+            chain::Request::Head => refuse(Code::BadRequest, "no client takes a node's word for its tip"),
+            chain::Request::Tip { from } | chain::Request::Records { from, .. } if !newest(self, from) => {
+                refuse(Code::Busy, "nobody knows more than this ledger")
+            }
+            chain::Request::Tip { .. } => self.answer(()),
+            chain::Request::Records { keys, .. } => {
+                let items = keys.iter().map(|key| {
+                    let known = Key::from_bytes(key).unwrap();
+                    let value = self.ledger.get(&known).map(|record| codec::encode(&record));
+                    let proof = prove(&self.ledger, self.ledger.tip().height.0, key).unwrap();
+                    Item { key: key.clone(), value, proof }
+                });
+                self.answer(items.collect::<Vec<_>>())
+            }
+            chain::Request::Submit { .. } => {
+                let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();
+                let mut stuck = false;
+                let mut take = |tx| {
+                    let taken =
+                        if stuck { Err(Refusal::new(Code::Invalid, "behind another")) } else { self.submit(tx) };
+                    stuck |= taken.is_err();
+                    taken
+                };
+                let verdicts: Vec<Result<(), Refusal>> = txs.into_iter().map(&mut take).collect();
+                ok(&chain::Response::Verdicts, codec::encode(&verdicts).into())
+            }
+            chain::Request::Transaction { id, .. } => self.answer(self.inclusion(id)),
+            chain::Request::Block { height, .. } => self.answer(self.past_block(height)),
+            chain::Request::Activity { account, before, limit, .. } => {
+                self.answer(self.activity(account, before, limit))
+            }
+            chain::Request::Blocks { .. } => refuse(Code::BadRequest, "no client asks for blocks to follow"),
+            chain::Request::Snapshots | chain::Request::Chunk { .. } | chain::Request::Past(_) => {
+                refuse(Code::BadRequest, "no client keeps the ledger")
+            }
+            chain::Request::Handovers { .. } => {
+                ok(&chain::Response::Hints, codec::encode(&Vec::<Handover>::new()).into())
+            }
+            chain::Request::Providers { after } => {
+                let nodes = self.ledger.providers().into_iter().map(|provider| provider.node);
+                let page: Vec<NodeId> = nodes.filter(|node| Some(*node) > after).take(5).collect();
+                ok(&chain::Response::Hints, codec::encode(&page).into())
+            }
+        }
+    }
+
+    /// What is said, as of the newest block.
+    fn answer<T: borsh::BorshSerialize>(&self, said: T) -> Frame {
+        let Decided { block, certificate } = self.decided.last().unwrap().clone();
+        let tip = Certified { header: block.header, certificate };
+        ok(&chain::Response::Answer, codec::encode(&Answer { tip, said }).into())
+    }
+
+    fn submit(&mut self, tx: Tx) -> Result<(), Refusal> {
+        if self.places.contains_key(&tx.id()) {
+            return Ok(());
+        }
+        if let Action::Commit(commit) = &tx.body.action
+            && Some(commit.extent) == self.refused
+        {
+            return Err(Refusal::new(Code::Invalid, "this extent is refused"));
+        }
+        if std::mem::take(&mut self.rush) {
+            return self.decide(self.crowd());
+        }
+        self.decide(vec![tx])
+    }
+
+    /// Transfers that make more than half a block.
+    fn crowd(&self) -> Vec<Tx> {
+        let (account, mut nonce) = (crowd().public(), self.ledger.account(&crowd().public()).nonce);
+        let mut sign = || {
+            let action = Action::Transfer(Transfer { to: account, amount: Amount(1) });
+            let mut body = TxBody { account, nonce, valid_until: Height(1_000), fee: Amount::ZERO, action };
+            body.fee = self.rules.fee(&body);
+            nonce += 1;
+            Tx::sign(body, &crowd(), &self.rules.chain)
+        };
+        let first = sign();
+        let count = limits::FEE_TARGET / codec::encode(&first).len();
+        std::iter::once(first).chain((0..count).map(|_| sign())).collect()
+    }
+
+    /// Makes a block of these, or of nothing when one of them is refused.
+    pub(super) fn decide(&mut self, txs: Vec<Tx>) -> Result<(), Refusal> {
+        let keys = validator();
+        let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
+        let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
+        let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
+        let txs = txs.map_err(|error| Refusal::new(Code::Invalid, error))?;
+        let proposal = propose(&self.rules, &self.ledger, &txs, &proposer).expect("rules that are known");
+        if let Some((_, error)) = proposal.rejected.first() {
+            return Err(Refusal::new(Code::Invalid, error));
+        }
+        self.ledger.commit(&proposal.changes);
+        self.rules = Rules::at(self.rules.chain, &self.ledger);
+        self.history.extend(proposal.changes.history.iter().copied());
+        let decided = decide(&self.rules, proposal.block, &keys);
+        self.places.extend(decided.block.txs.iter().map(|tx| (tx.id(), self.decided.len())));
+        self.decided.push(decided);
+        Ok(())
+    }
+
+    pub(super) fn past_block(&self, height: Height) -> PastBlock {
+        let Decided { block, certificate } = self.decided[usize::try_from(height.0).unwrap() - 1].clone();
+        let tip = self.decided.last().unwrap().block.header.height;
+        let read = |position| self.history.get(&position).copied();
+        let proof = (height < tip).then(|| history::prove(read, tip.0, height).unwrap());
+        PastBlock { block: Past { header: block.header, proof }, certificate, txs: block.txs }
+    }
+
+    pub(super) fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
+        let block = &self.decided[*self.places.get(&tx)?].block;
+        let ids: Vec<TxId> = block.txs.iter().map(Tx::id).collect();
+        let place = ids.iter().position(|id| *id == tx).unwrap();
+        let PastBlock { block, .. } = self.past_block(block.header.height);
+        Some(Inclusion { block, proof: tx_proof(&ids, place).unwrap() })
+    }
+}
+
+/// The block, decided by its one validator.
+pub(super) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> Decided {
+    let (height, id) = (block.header.height, block.header.id());
+    let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
+    let signed = SignedVote::sign(vote, &keys.vote, &rules.chain);
+    let signatures = [(signed.voter, signed.signature)].into();
+    Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
+}
