@@ -58,10 +58,10 @@ fn live_in(scale: Scale, count: u64, what: &str) {
 }
 
 /// A world in which two objects share a column, one of whose holders was wiped; a council in which a block came while
-/// it was looked whether all have the last.
+/// it was looked whether all have the last, and one of whose validators died before it had ever spoken.
 #[test]
 fn what_went_wrong_once_goes_well() {
-    for (seed, scale) in [(502, Scale::default()), (335, Scale::council())] {
+    for (seed, scale) in [(502, Scale::default()), (335, Scale::council()), (389, Scale::council())] {
         live(seed, scale).unwrap_or_else(|failure| panic!("{failure}"));
     }
 }

@@ -20,7 +20,10 @@ use ostrakon_net::{
 use ostrakon_node::{
     chain::{
         memory::MemoryLedger,
-        order::{sign_state::SignMemory, wal::JournalMemory},
+        order::{
+            sign_state::{self, SignMemory},
+            wal::JournalMemory,
+        },
         store::LedgerStore,
     },
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
@@ -169,7 +172,15 @@ struct Voter {
 }
 
 impl Voter {
+    /// One whose key was made just now.
     fn new(seed: [u8; 32]) -> Self {
+        let voter = Self::without_memory(seed);
+        sign_state::begin_in(&*voter.signatures).expect("memory");
+        voter
+    }
+
+    /// One that may have signed anything.
+    fn without_memory(seed: [u8; 32]) -> Self {
         Self { seed, journal: Arc::default(), signatures: Arc::default() }
     }
 
@@ -303,7 +314,7 @@ impl World {
         machine.destroyed.extend(machine.places());
         machine.columns.lose_everything();
         machine.ledger = Arc::new(MemoryLedger::new(&self.genesis));
-        machine.validator = machine.validator.take().map(|voter| Voter::new(voter.seed));
+        machine.validator = machine.validator.take().map(|voter| Voter::without_memory(voter.seed));
         self.boot(number).await;
     }
 

@@ -196,11 +196,15 @@ pub trait SignStore: Send + Sync + std::fmt::Debug + 'static {
 /// [`OpenSignFileError`] says what to do.
 pub fn begin(path: &Path) -> Result<(), OpenSignFileError> {
     let disk = |source| OpenSignFileError::Disk { path: path.to_owned(), source };
-    let file = SignFile::open(path)?;
-    if file.load().map_err(disk)?.is_none() {
-        file.save(&Kept::nothing().encode()).map_err(disk)?;
-    }
-    Ok(())
+    begin_in(&SignFile::open(path)?).map_err(disk)
+}
+
+/// As [`begin`], wherever it is kept.
+///
+/// # Errors
+/// When it can not be read or written.
+pub fn begin_in(store: &dyn SignStore) -> io::Result<()> {
+    if store.load()?.is_none() { store.save(&Kept::nothing().encode()) } else { Ok(()) }
 }
 
 /// Bytes of a state at most.
