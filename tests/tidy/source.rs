@@ -94,7 +94,7 @@ pub(crate) fn all() -> Vec<Source> {
         .collect();
     let test_files: Vec<String> = files.iter().flat_map(test_modules).collect();
     for file in &mut files {
-        if test_files.contains(&file.path) {
+        if test_files.iter().any(|module| is_of(&file.path, module)) {
             blank(&mut file.shipped);
         }
     }
@@ -117,6 +117,11 @@ fn test_modules(source: &Source) -> Vec<String> {
         Some([format!("{home}/{name}.rs"), format!("{home}/{name}/mod.rs")])
     };
     test_items(&source.code).into_iter().filter_map(declared).flatten().collect()
+}
+
+/// Whether this file is the module's, or of one within.
+fn is_of(path: &str, module: &str) -> bool {
+    path.strip_prefix(module.trim_end_matches(".rs")).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
 /// Every file under `dir` whose name `wanted` likes, in order; without what is built and what git keeps.
@@ -160,4 +165,6 @@ fn what_only_tests_compile_is_not_shipped() {
     let parent = Source::new("x/src/erasure.rs", "#[cfg(test)]\nmod reference;\n");
     assert!(test_modules(&parent).contains(&"x/src/erasure/reference.rs".into()));
     assert_eq!(parent.package(), "x");
+    let fake = |path| is_of(path, "x/src/fake.rs");
+    assert!(fake("x/src/fake.rs") && fake("x/src/fake/ledger.rs") && !fake("x/src/faker.rs"));
 }
