@@ -36,7 +36,7 @@ pub(crate) fn secret() -> Result<String> {
 /// Makes a file of `size` random bytes, which are on disk when this returns.
 ///
 /// # Errors
-/// When it can not be written.
+/// When it cannot be written.
 pub(crate) fn make_file(path: &Path, size: u64) -> Result<()> {
     let write = || -> Result<()> {
         let (mut file, mut random, mut buffer) = (File::create(path)?, random()?, vec![0; STEP]);
@@ -49,13 +49,13 @@ pub(crate) fn make_file(path: &Path, size: u64) -> Result<()> {
         }
         Ok(file.sync_all()?)
     };
-    write().with_context(|| format!("can not make {}", path.display()))
+    write().with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// Makes a directory of so many small files.
 ///
 /// # Errors
-/// When it can not be written.
+/// When it cannot be written.
 pub(crate) fn make_directory(path: &Path, files: u32) -> Result<()> {
     let mut random = random()?;
     let mut write = || -> io::Result<()> {
@@ -67,7 +67,7 @@ pub(crate) fn make_directory(path: &Path, files: u32) -> Result<()> {
         }
         Ok(())
     };
-    write().with_context(|| format!("can not make {}", path.display()))
+    write().with_context(|| format!("cannot make {}", path.display()))
 }
 
 /// Fails unless both files have the same bytes.
@@ -75,7 +75,7 @@ pub(crate) fn make_directory(path: &Path, files: u32) -> Result<()> {
 /// # Errors
 /// When they have not.
 pub(crate) fn expect_same_file(expect: &Path, got: &Path) -> Result<()> {
-    let open = |path: &Path| File::open(path).with_context(|| format!("can not read {}", path.display()));
+    let open = |path: &Path| File::open(path).with_context(|| format!("cannot read {}", path.display()));
     expect_same(&mut open(expect)?, &mut open(got)?).with_context(|| format!("compared: {}", got.display()))
 }
 
@@ -84,7 +84,7 @@ pub(crate) fn expect_same_file(expect: &Path, got: &Path) -> Result<()> {
 /// # Errors
 /// When they are not.
 pub(crate) fn expect_same_range(expect: &Path, start: u64, got: &[u8]) -> Result<()> {
-    let mut file = File::open(expect).with_context(|| format!("can not read {}", expect.display()))?;
+    let mut file = File::open(expect).with_context(|| format!("cannot read {}", expect.display()))?;
     io::Seek::seek(&mut file, io::SeekFrom::Start(start))?;
     expect_same(&mut file.take(u64::try_from(got.len())?), &mut &*got)
 }
@@ -122,23 +122,23 @@ pub(crate) fn expect_same_directory(expect: &Path, got: &Path) -> Result<()> {
 }
 
 fn names(dir: &Path) -> Result<BTreeSet<OsString>> {
-    let entries = fs::read_dir(dir).with_context(|| format!("can not read {}", dir.display()))?;
+    let entries = fs::read_dir(dir).with_context(|| format!("cannot read {}", dir.display()))?;
     entries.map(|entry| Ok(entry?.file_name())).collect()
 }
 
 /// The bytes of the disk blocks that everything under `path` has, as `du` counts them.
 ///
 /// # Errors
-/// When something can not be looked at.
+/// When something cannot be looked at.
 pub(crate) fn allocated_bytes(path: &Path) -> Result<u64> {
     let metadata = match fs::symlink_metadata(path) {
         // Daemons delete files of theirs at any time.
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        metadata => metadata.with_context(|| format!("can not look at {}", path.display()))?,
+        metadata => metadata.with_context(|| format!("cannot look at {}", path.display()))?,
     };
     let mut sum = metadata.blocks() * 512;
     if metadata.is_dir() {
-        for entry in fs::read_dir(path).with_context(|| format!("can not read {}", path.display()))? {
+        for entry in fs::read_dir(path).with_context(|| format!("cannot read {}", path.display()))? {
             sum += allocated_bytes(&entry?.path())?;
         }
     }
@@ -150,7 +150,7 @@ pub(crate) fn allocated_bytes(path: &Path) -> Result<u64> {
 /// # Errors
 /// When it has not.
 pub(crate) fn expect_room(path: &Path, bytes: u64) -> Result<()> {
-    let disk = rustix::fs::statvfs(path).with_context(|| format!("can not look at the disk of {}", path.display()))?;
+    let disk = rustix::fs::statvfs(path).with_context(|| format!("cannot look at the disk of {}", path.display()))?;
     let free = disk.f_bavail * disk.f_frsize;
     let mib = |bytes: u64| bytes >> 20;
     let (wanted, free, dir) = (mib(bytes), mib(free), path.display());

@@ -20,7 +20,7 @@ impl Copy {
     /// Makes the directory.
     ///
     /// # Errors
-    /// When it can not be made.
+    /// When it cannot be made.
     pub(crate) fn start(dir: &Path) -> Result<Start> {
         let dir = dir.join("copies");
         fs::create_dir(&dir)?;

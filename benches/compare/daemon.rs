@@ -28,14 +28,14 @@ impl Daemon {
     /// Starts it with its output in the file `log`.
     ///
     /// # Errors
-    /// When it can not be started.
+    /// When it cannot be started.
     pub(crate) fn start(mut command: Command, log: &Path) -> Result<Self> {
         let file = File::options().create(true).append(true).open(log);
-        let file = file.with_context(|| format!("can not write {}", log.display()))?;
+        let file = file.with_context(|| format!("cannot write {}", log.display()))?;
         command.stdin(Stdio::null()).stdout(file.try_clone()?).stderr(file);
         // In a group of its own: a Ctrl-C in the terminal is ours to pass on.
         command.process_group(0);
-        let child = command.spawn().with_context(|| format!("can not start {:?}", command.get_program()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {:?}", command.get_program()))?;
         Ok(Self { child })
     }
 

@@ -52,8 +52,7 @@ impl Garage {
             let home = node_dir(&stores, number);
             fs::create_dir_all(&home)?;
             let text = config(&home, ports[number], ports[NODES + number], &secret);
-            fs::write(home.join("garage.toml"), text)
-                .with_context(|| format!("can not write in {}", home.display()))?;
+            fs::write(home.join("garage.toml"), text).with_context(|| format!("cannot write in {}", home.display()))?;
         }
         let key = (format!("GK{}", &content::secret()?[..24]), content::secret()?);
         let nodes = (0..NODES).map(|_| None).collect();

@@ -63,10 +63,10 @@ fn compare(options: &Options) -> Result<Vec<String>> {
     let rows = figures.rows();
     let verdicts = wanted::verdicts(&rows);
     let text = format!("{}\n\n{}\n", table::figures(&rows), verdict_table(&verdicts));
-    io::stdout().write_all(text.as_bytes()).context("can not print the tables")?;
+    io::stdout().write_all(text.as_bytes()).context("cannot print the tables")?;
     if let Some(path) = &options.json {
         let object = serde_json::json!({ "rounds": options.rounds, "rows": rows, "wanted": verdicts });
-        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("can not write {}", path.display()))?;
+        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(broken)
 }

@@ -25,7 +25,7 @@ const WARM_UP: u64 = 16 << 20;
 const RANGE: u64 = 1 << 20;
 /// No system here stores more for each byte that it is given.
 const STORED_MAX: u64 = 4;
-/// The exit code of our command when it was asked for what it can not do.
+/// The exit code of our command when it was asked for what it cannot do.
 const USAGE: i32 = 2;
 
 /// How to measure any system.
@@ -78,7 +78,7 @@ impl<'a> Rounds<'a> {
     /// A fresh network of a system, warmed up; none when it is absent.
     fn stage(&self, which: Which, size: u64) -> Result<Option<Stage>> {
         let home = self.home.join("stage");
-        fs::create_dir(&home).with_context(|| format!("can not make {}", home.display()))?;
+        fs::create_dir(&home).with_context(|| format!("cannot make {}", home.display()))?;
         let home = Home(home);
         say(&format!("==> {which}: starts"));
         let system = match which.start(&home.0, self.options)? {
@@ -105,7 +105,7 @@ struct Home(PathBuf);
 
 impl Drop for Home {
     fn drop(&mut self) {
-        // What can not be deleted now goes with the whole temporary directory.
+        // What cannot be deleted now goes with the whole temporary directory.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

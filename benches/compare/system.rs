@@ -115,7 +115,7 @@ pub(crate) trait System {
     /// Fetches a directory to `to`, where nothing is.
     ///
     /// # Errors
-    /// When `to` can not be prepared.
+    /// When `to` cannot be prepared.
     fn get_directory(&self, object: &Object, to: &Path) -> Result<Command>;
 
     /// Writes a range of a file to stdout, if there is a command for that.
@@ -131,7 +131,7 @@ pub(crate) trait System {
     /// Kills as many of the object's holders as it must survive the loss of; `false` when it survives none.
     ///
     /// # Errors
-    /// When they can not be killed.
+    /// When they cannot be killed.
     fn lose(&mut self, object: &Object) -> Result<bool>;
 
     /// Starts again what was killed, and waits until it is whole.

@@ -153,7 +153,7 @@ impl System for Tahoe {
     }
 
     fn get_directory(&self, object: &Object, to: &Path) -> Result<Command> {
-        fs::create_dir(to).with_context(|| format!("can not make {}", to.display()))?;
+        fs::create_dir(to).with_context(|| format!("cannot make {}", to.display()))?;
         let mut command = self.command(&["cp", "-r", &object.link]);
         command.arg(to);
         Ok(command)

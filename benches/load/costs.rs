@@ -65,6 +65,6 @@ fn put_state(sheet: &mut Sheet<'_>) -> Result<()> {
 fn median_ns(what: &str, live: &str) -> Result<f64> {
     let target: PathBuf = beside()?.parent().context("the build's directory has one above it")?.into();
     let path = target.join(format!("criterion/ledger/{what}_txs=4000_commitments={live}/new/estimates.json"));
-    let text = fs::read_to_string(&path).with_context(|| format!("can not read {}", path.display()))?;
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(serde_json::from_str::<Estimates>(&text)?.median.point_estimate)
 }

@@ -53,10 +53,10 @@ fn measure(options: &Options) -> Result<()> {
         }
     }
     let text = format!("{}\n", figures::table(&figures));
-    io::stdout().write_all(text.as_bytes()).context("can not print the table")?;
+    io::stdout().write_all(text.as_bytes()).context("cannot print the table")?;
     if let Some(path) = &options.json {
         let object = serde_json::json!({ "figures": figures });
-        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("can not write {}", path.display()))?;
+        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
     }
     outcome
 }

@@ -44,7 +44,7 @@ impl Network {
     /// Joins this devnet, with its account.
     ///
     /// # Errors
-    /// When its profile can not be read, or no network is had.
+    /// When its profile cannot be read, or no network is had.
     pub(crate) fn join(devnet: &Devnet) -> Result<Self> {
         let profile = Profile::open(devnet.profile())?;
         let genesis = profile.genesis();

@@ -64,16 +64,16 @@ impl Options {
     /// A directory for a network, gone when dropped.
     ///
     /// # Errors
-    /// When it can not be made.
+    /// When it cannot be made.
     pub(crate) fn scratch(&self) -> Result<tempfile::TempDir> {
         let above = match &self.dir {
             Some(dir) => dir.clone(),
             None => beside()?.join("scratch"),
         };
-        fs::create_dir_all(&above).with_context(|| format!("can not make {}", above.display()))?;
+        fs::create_dir_all(&above).with_context(|| format!("cannot make {}", above.display()))?;
         let above = fs::canonicalize(&above)?;
         let made = tempfile::Builder::new().prefix("ledger-").tempdir_in(&above);
-        made.with_context(|| format!("can not make a directory in {}", above.display()))
+        made.with_context(|| format!("cannot make a directory in {}", above.display()))
     }
 }
 

@@ -22,8 +22,8 @@ static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 pub fn watch() -> Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build().context("no runtime for signals")?;
     let guard = runtime.enter();
-    let mut interrupt = signal(SignalKind::interrupt()).context("can not watch for Ctrl-C")?;
-    let mut terminate = signal(SignalKind::terminate()).context("can not watch for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot watch for Ctrl-C")?;
+    let mut terminate = signal(SignalKind::terminate()).context("cannot watch for SIGTERM")?;
     drop(guard);
     let watch = move || {
         runtime.block_on(async {

@@ -64,7 +64,7 @@ pub struct Failed {
 /// Runs a command that must succeed.
 ///
 /// # Errors
-/// [`Failed`] when it does not; or when it can not be run, or a signal came.
+/// [`Failed`] when it does not; or when it cannot be run, or a signal came.
 pub fn run(command: Command) -> Result<Outcome> {
     measure(command, &[], idle(&[])?)
 }
@@ -97,7 +97,7 @@ pub fn first_byte(mut command: Command) -> Result<f64> {
     let since = Instant::now();
     let mut running = Running::spawn(command)?;
     let stdout = running.child.stdout.take();
-    let read = stdout.context("stdout is a pipe")?.read(&mut [0]).context("can not read its output")?;
+    let read = stdout.context("stdout is a pipe")?.read(&mut [0]).context("cannot read its output")?;
     let seconds = since.elapsed().as_secs_f64();
     ensure!(read == 1, "`{line}` wrote nothing");
     Ok(seconds)
@@ -160,7 +160,7 @@ impl Running {
     fn spawn(mut command: Command) -> Result<Self> {
         let line = line(&command);
         let since = Instant::now();
-        let child = command.spawn().with_context(|| format!("can not start `{line}`"))?;
+        let child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
         Ok(Self { child, line, since, streams: None })
     }
 

@@ -46,9 +46,9 @@ Examples:
   ostrakon add --abandon disk.img   give one up
 
 An add that was interrupted, by whatever, goes on where it stopped when the same command is run again, as long as the
-file has not changed; holders keep what they have for an hour. Stdin can not be read again: it has to be added anew.
+file has not changed; holders keep what they have for an hour. Stdin cannot be read again: it has to be added anew.
 
-Of a directory, owners and extended attributes are not kept, and hard links become files of their own. What can not be
+Of a directory, owners and extended attributes are not kept, and hard links become files of their own. What cannot be
 read, or changes meanwhile, is left out and named, and the exit code is 7.";
 
 const GET_HELP: &str = "\
@@ -73,7 +73,7 @@ Examples:
   ostrakon ls LINK
   ostrakon ls -lR CID/photos
 
-Without LINK: what was added with this profile. Names that can not be printed are escaped; times are in UTC.";
+Without LINK: what was added with this profile. Names that cannot be printed are escaped; times are in UTC.";
 
 const ANCHOR_HELP: &str = "\
 Examples:

@@ -191,8 +191,8 @@ mod tests {
 
     #[test]
     fn causes_are_not_said_twice() {
-        let error = anyhow::anyhow!("disk full").context("can not write: disk full").context("add failed");
-        assert_eq!(message(&error), "add failed: can not write: disk full");
+        let error = anyhow::anyhow!("disk full").context("cannot write: disk full").context("add failed");
+        assert_eq!(message(&error), "add failed: cannot write: disk full");
     }
 
     #[test]

@@ -51,7 +51,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let result = runtime.block_on(Box::pin(cmd::run(cli, out)));
-    // A read from stdin can not be called back: it must not keep a finished command waiting.
+    // A read from stdin cannot be called back: it must not keep a finished command waiting.
     runtime.shutdown_background();
     result
 }

@@ -51,7 +51,7 @@ impl Objects {
     /// All entries, oldest first.
     ///
     /// # Errors
-    /// When the file is there but can not be read.
+    /// When the file is there but cannot be read.
     pub(crate) fn list(&self) -> anyhow::Result<Vec<Entry>> {
         Ok(parse(&self.text()?))
     }
@@ -79,7 +79,7 @@ impl Objects {
     /// Adds `entry`, unless it is there under this name already; on disk when this returns.
     ///
     /// # Errors
-    /// When the file can not be written.
+    /// When the file cannot be written.
     pub(crate) fn append(&self, entry: &Entry) -> anyhow::Result<()> {
         let _held = self.hold()?;
         let text = self.text()?;
@@ -93,13 +93,13 @@ impl Objects {
             file.write_all(line.as_bytes())?;
             file.sync_all()
         });
-        written.with_context(|| format!("can not write {}", self.file.display()))
+        written.with_context(|| format!("cannot write {}", self.file.display()))
     }
 
     /// Forgets every entry of this object, and so its key; says whether there was one.
     ///
     /// # Errors
-    /// When the file can not be replaced.
+    /// When the file cannot be replaced.
     pub(crate) fn remove(&self, object: &ObjectId) -> anyhow::Result<bool> {
         let _held = self.hold()?;
         let text = self.text()?;
@@ -108,7 +108,7 @@ impl Objects {
         if gone.is_empty() {
             return Ok(false);
         }
-        self.replace(&kept.concat()).with_context(|| format!("can not rewrite {}", self.file.display()))?;
+        self.replace(&kept.concat()).with_context(|| format!("cannot rewrite {}", self.file.display()))?;
         Ok(true)
     }
 
@@ -117,7 +117,7 @@ impl Objects {
         let read = File::open(&self.file).and_then(|mut file| file.read_to_end(&mut text));
         match read {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(text),
-            Err(error) => Err(error).with_context(|| format!("can not read {}", self.file.display())),
+            Err(error) => Err(error).with_context(|| format!("cannot read {}", self.file.display())),
             Ok(_) => Ok(text),
         }
     }
@@ -134,7 +134,7 @@ impl Objects {
     /// One writer at a time, over all processes; the lock ends with the value.
     fn hold(&self) -> anyhow::Result<File> {
         let lock = private().write(true).open(&self.lock).and_then(|file| file.lock().map(|()| file));
-        lock.with_context(|| format!("can not lock {}", self.lock.display()))
+        lock.with_context(|| format!("cannot lock {}", self.lock.display()))
     }
 }
 

@@ -117,7 +117,7 @@ pub struct Overrides {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A file is missing or can not be read or written.
+    /// A file is missing or cannot be read or written.
     #[error("{}: {source}", path.display())]
     File {
         /// The file.
@@ -133,7 +133,7 @@ pub enum ConfigError {
         /// Which line and field.
         reason: String,
     },
-    /// A value can not be.
+    /// A value cannot be.
     #[error("{}: {field} {reason}", path.display())]
     Value {
         /// The file.
@@ -196,7 +196,7 @@ impl Config {
 
     /// The file's text.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration has nothing that TOML can not say")
+        toml::to_string(self).expect("a configuration has nothing that TOML cannot say")
     }
 
     /// The longest time between two blocks.
@@ -212,7 +212,7 @@ impl Config {
     /// What the node offers, with the owner's key.
     ///
     /// # Errors
-    /// [`ConfigError`] when the key can not be read.
+    /// [`ConfigError`] when the key cannot be read.
     pub fn offer(&self, dir: &Path) -> Result<Option<Offer>, ConfigError> {
         let Some(ProviderConfig { owner_key, addresses, price, capacity, domain }) = self.provider.clone() else {
             return Ok(None);
@@ -274,7 +274,7 @@ pub fn read_seed(path: &Path) -> Result<[u8; 32], ConfigError> {
 /// Writes a new file that only its owner reads; an old one stays as it is, and is an error.
 ///
 /// # Errors
-/// [`ConfigError::File`] when it exists, or can not be written.
+/// [`ConfigError::File`] when it exists, or cannot be written.
 pub fn write_secret(path: &Path, text: &str) -> Result<(), ConfigError> {
     let file = |source| ConfigError::File { path: path.to_owned(), source };
     let mut created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file)?;

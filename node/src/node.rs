@@ -10,7 +10,7 @@ use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, GenesisError, vote::ValidatorKeys},
     sign::Keypair,
-    wire::consensus::Life,
+    wire::consensus::Incarnation,
 };
 use tokio::{
     sync::mpsc,
@@ -92,7 +92,7 @@ pub struct ValidatorParts {
     /// What it signed last.
     pub signatures: Arc<dyn SignStore>,
     /// Names this process among those with the same keys: never used before.
-    pub life: Life,
+    pub incarnation: Incarnation,
 }
 
 /// What a node's operator chose.
@@ -121,7 +121,7 @@ pub enum StartError {
     /// Correct the genesis.
     #[error("the genesis is not valid: {0}")]
     Genesis(#[from] GenesisError),
-    /// Its ledger can not be read, or is of another chain than the checkpoint.
+    /// Its ledger cannot be read, or is of another chain than the checkpoint.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Give the validator its key.
@@ -146,13 +146,13 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// Its ledger can not be kept.
+    /// Its ledger cannot be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// It has a newer ledger now, or none can be kept.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// It can not remember what it says.
+    /// It cannot remember what it says.
     #[error(transparent)]
     Order(#[from] OrderError),
     /// An invariant is broken; what happened is in the log.
@@ -331,7 +331,7 @@ impl Seat {
     /// The order of this node; from now on the messages of others go there.
     fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
         let Self { known, accuser, clock, interval, post } = self;
-        let ValidatorParts { keys, journal, signatures, life } = parts;
+        let ValidatorParts { keys, journal, signatures, incarnation } = parts;
         let (key, keys) = (keys.vote.clone(), Arc::new(keys));
         let ledger = Candidates::new(chain.clone(), keys, clock.clone(), (known.clone(), accuser.clone()));
         let (order, inbox) = Order::new(OrderParts {
@@ -342,7 +342,7 @@ impl Seat {
             workers: chain.workers(),
             journal,
             signatures,
-            life,
+            incarnation,
             interval: *interval,
         });
         post.open(inbox);

@@ -1,4 +1,4 @@
-//! Which stored places stay, by what the ledger decided and by nothing else (DESIGN 5.5, "Deletion").
+//! Which stored places stay, by what the ledger decided and by nothing else (ARCHITECTURE 5.5, "Deletion").
 //!
 //! In come new blocks and the store's places, out go changes of their state. [`plan`] is the rule, pure; [`Retention`]
 //! carries it out: at the start and at each new epoch for every place, at each block for those that it commits.
@@ -112,7 +112,7 @@ impl Retention {
     /// Follows the ledger until `stop`.
     ///
     /// # Errors
-    /// [`LedgerError`] when blocks can not be read. What the store refuses is logged, and tried again next epoch.
+    /// [`LedgerError`] when blocks cannot be read. What the store refuses is logged, and tried again next epoch.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let (mut heads, mut done) = (self.chain.subscribe(), None);
         loop {
@@ -180,7 +180,7 @@ impl Retention {
     fn judge(&self, after: Option<PlaceKey>) -> Option<PlaceKey> {
         let page = self.columns.places(after, PAGE);
         let page = page
-            .inspect_err(|error| tracing::error!(%error, "places can not be judged; trying again next epoch"))
+            .inspect_err(|error| tracing::error!(%error, "places cannot be judged; trying again next epoch"))
             .ok()?;
         self.chain.look(|records| {
             let trash_epochs = self.chain.rules().params.trash_epochs;
@@ -212,7 +212,7 @@ impl Retention {
                 tracing::warn!(%column, %object, "the ledger says this node keeps a column that it does not have");
             }
             Err(error) => {
-                tracing::error!(column = %key.column, %error, "a place can not be changed; trying again next epoch")
+                tracing::error!(column = %key.column, %error, "a place cannot be changed; trying again next epoch")
             }
         }
     }

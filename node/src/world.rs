@@ -36,7 +36,7 @@ use ostrakon_proto::{
     tree::TreeBuilder,
     wire::{
         Frame, Protocol, Refusal, chain,
-        consensus::Life,
+        consensus::Incarnation,
         put::{self, Open, UploadId},
     },
 };
@@ -78,14 +78,14 @@ impl Disk {
     fn validator(&self, number: usize, genesis: &Genesis) -> Option<ValidatorParts> {
         let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
         let votes = genesis.validators.iter().any(|validator| validator.node == node_id(number));
-        votes.then(|| ValidatorParts { keys: validator_keys(number), journal, signatures, life: new_life() })
+        votes.then(|| ValidatorParts { keys: validator_keys(number), journal, signatures, incarnation: new_life() })
     }
 }
 
 /// A process that was never there before.
-pub(crate) fn new_life() -> Life {
+pub(crate) fn new_life() -> Incarnation {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    Life(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
+    Incarnation(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
 }
 
 pub(crate) fn node_key(number: usize) -> Keypair {

@@ -1,6 +1,6 @@
-//! The chance of the ledger: unique BLS signatures of the proposers over the height, mixed (DESIGN 5.5).
+//! The chance of the ledger: unique BLS signatures of the proposers over the height, mixed (ARCHITECTURE 5.5).
 //!
-//! A BLS signature is unique: its signer can not try for a better one, only withhold it with the whole block. Public
+//! A BLS signature is unique: its signer cannot try for a better one, only withhold it with the whole block. Public
 //! keys in G2, signatures in G1 (`min_sig`), hash-to-curve of RFC 9380 with our own tag.
 
 use blst::{

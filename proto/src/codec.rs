@@ -27,7 +27,7 @@ pub enum DecodeError {
 
 /// The canonical bytes of `value`.
 pub fn encode<T: BorshSerialize + ?Sized>(value: &T) -> Vec<u8> {
-    borsh::to_vec(value).expect("writing to a Vec can not fail")
+    borsh::to_vec(value).expect("writing to a Vec cannot fail")
 }
 
 /// The value whose canonical bytes are `bytes`, of which there may be at most `max`.

@@ -1,4 +1,4 @@
-//! The code: systematic Reed-Solomon over GF(2^8) (DESIGN 3; SPEC, "Code").
+//! The code: systematic Reed-Solomon over GF(2^8) (ARCHITECTURE 3; SPEC, "Code").
 //!
 //! In go cells of one length, out come the missing ones. The field, the matrix and the kernels are those of
 //! `reed-solomon-erasure`; what we ask it for are the coefficients that make one cell out of k others, found by
@@ -22,7 +22,7 @@ const CODES: usize = 32;
 
 static READY: Mutex<BTreeMap<Code, Arc<Matrix>>> = Mutex::new(BTreeMap::new());
 
-/// This processor can not run the code's kernels.
+/// This processor cannot run the code's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("this processor has no AVX2, which this build needs on x86-64: run it on a processor from 2015 or later")]
 pub struct UnsupportedCpu;
@@ -30,7 +30,7 @@ pub struct UnsupportedCpu;
 /// Whether this processor can run the code's kernels: to be asked once at start, before any other function here.
 ///
 /// # Errors
-/// [`UnsupportedCpu`] when it can not.
+/// [`UnsupportedCpu`] when it cannot.
 pub fn cpu_supported() -> Result<(), UnsupportedCpu> {
     #[cfg(target_arch = "x86_64")]
     if !(std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("bmi2")) {

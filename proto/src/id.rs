@@ -1,6 +1,6 @@
-//! Names and numbers of the agreement, as types that can not be confused.
+//! Names and numbers of the agreement, as types that cannot be confused.
 //!
-//! A 32-byte name is an [`Id`] of a [`Kind`]; the kind fixes its text form, so that a column's CID can not be passed
+//! A 32-byte name is an [`Id`] of a [`Kind`]; the kind fixes its text form, so that a column's CID cannot be passed
 //! where an object's is wanted, and neither parses as the other. Display is the canonical text form, and serde uses it.
 
 use std::{fmt, hash::Hash, io, marker::PhantomData, str::FromStr};
@@ -264,7 +264,7 @@ impl<'de, K: Kind> Deserialize<'de> for Id<K> {
 #[serde(transparent)]
 pub struct Height(pub u64);
 
-/// The ledger's accounting period, counted in blocks (DESIGN 1).
+/// The ledger's accounting period, counted in blocks (ARCHITECTURE 1).
 #[derive(
     Clone,
     Copy,

@@ -6,7 +6,7 @@
 //! same until a header names another. Such a header is a [`Handover`], and none may be left out.
 //!
 //! # Weak subjectivity
-//! A set that was replaced can vouch for nothing that comes after. But who has not seen its handover can not know that
+//! A set that was replaced can vouch for nothing that comes after. But who has not seen its handover cannot know that
 //! it was: validators who left and have their bond back risk nothing by signing another chain from there. So trust
 //! keeps only as long as those who left are still bonded ([`Trust::check_age`], [`keeps_ms`]); after that, and to begin
 //! with where genesis is older, a client takes a checkpoint from people it believes.

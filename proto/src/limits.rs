@@ -1,7 +1,8 @@
 //! Every bound of the system, in one place, each with its reason. What a network may choose for itself is in
 //! [`crate::params`]; what is here is part of the formats.
 
-/// Bytes of a full cell of a stripe (DESIGN 1). 64 KiB: BLAKE3 and the code run at full speed, and a range read stays
+/// Bytes of a full cell of a stripe (ARCHITECTURE 1). 64 KiB: BLAKE3 and the code run at full speed, and a range read
+/// stays
 /// small.
 pub const SEGMENT: usize = 64 * 1024;
 /// Bytes the AES-GCM tag adds to each sealed piece.
@@ -55,7 +56,7 @@ pub const SEATS: usize = 1_000;
 pub const COUNCIL: usize = 100;
 /// Proposals in the state at once: every one of them is looked at when one is made, and when an epoch begins.
 pub const PROPOSALS: usize = 128;
-/// Open proposals of one account at once, so that a few can not keep the others from proposing.
+/// Open proposals of one account at once, so that a few cannot keep the others from proposing.
 pub const PROPOSALS_EACH: usize = 4;
 /// Rows of the classes table: one for each size of network that makes a difference.
 pub const CLASSES: usize = 64;

@@ -1,4 +1,4 @@
-//! Links: what a user keeps to read an object again (DESIGN 3; SPEC, "Links").
+//! Links: what a user keeps to read an object again (ARCHITECTURE 3; SPEC, "Links").
 //!
 //! `ostrakon:<cid>#<key>` for private objects, `ostrakon:<cid>` for public ones; a bare CID is read as the latter. The
 //! part behind `#` is the secret: it never goes to a node, and `Debug` hides it.

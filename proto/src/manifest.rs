@@ -1,4 +1,4 @@
-//! The manifest: the small block that an object's name is the hash of (DESIGN 3; SPEC, "Manifest").
+//! The manifest: the small block that an object's name is the hash of (ARCHITECTURE 3; SPEC, "Manifest").
 //!
 //! Canonical DAG-CBOR, bounded before it is read; decoding re-encodes and compares, so one object has one manifest. It
 //! says how long the object is, how it is coded, and which columns there are. It names no file and no owner.
@@ -111,7 +111,7 @@ pub enum ManifestError {
 impl Manifest {
     /// Its canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
-        serde_ipld_dagcbor::to_vec(&Block::from(self)).expect("writing to a Vec can not fail")
+        serde_ipld_dagcbor::to_vec(&Block::from(self)).expect("writing to a Vec cannot fail")
     }
 
     /// The manifest whose canonical bytes these are, checked.

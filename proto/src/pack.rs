@@ -43,7 +43,7 @@ pub enum PackError {
     #[error("the index is more than {} pages deep", limits::PACK_DEPTH)]
     Depth,
     /// A path that leads out of its directory, or is none.
-    #[error("the index has a path that can not be: {0}")]
+    #[error("the index has a path that cannot be: {0}")]
     Path(#[from] PathError),
     /// Paths are not in order, or one is there twice.
     #[error("the index is not in order, or has a path twice, at {0}")]
@@ -55,7 +55,7 @@ pub enum PackError {
     #[error("the index has {0}, whose bytes lie outside of the contents or in those of another file")]
     Bytes(PackPath),
     /// A mode, a time or a symlink's target is out of bounds.
-    #[error("the index has {0}, with a mode, time or target that can not be")]
+    #[error("the index has {0}, with a mode, time or target that cannot be")]
     Value(PackPath),
     /// More or fewer entries than the footer says, or than there may be.
     #[error("the index has not the {want} entries that it says")]

@@ -42,13 +42,13 @@ impl Code {
         self.n - self.k
     }
 
-    /// The repair threshold R of a code given by hand: `min(n-1, k + ceil(5(n-k)/8))` (DESIGN 4).
+    /// The repair threshold R of a code given by hand: `min(n-1, k + ceil(5(n-k)/8))` (ARCHITECTURE 4).
     pub fn repair_threshold(self) -> u8 {
         let lazy = u16::from(self.k) + (5 * u16::from(self.spare())).div_ceil(8);
         u8::try_from(lazy.min(u16::from(self.n) - 1)).expect("at most n - 1")
     }
 
-    /// Receipts that certify a commitment: `max(R+1, n - floor((n-1)/3))`, all n when n <= 6 (DESIGN 4).
+    /// Receipts that certify a commitment: `max(R+1, n - floor((n-1)/3))`, all n when n <= 6 (ARCHITECTURE 4).
     pub fn receipts_needed(self, repair_threshold: u8) -> u8 {
         if self.n <= 6 { self.n } else { (repair_threshold + 1).max(self.n - (self.n - 1) / 3) }
     }
@@ -224,7 +224,7 @@ pub struct Params {
 }
 
 impl Default for Params {
-    /// A permanent network: epochs of an hour at a block a second (DESIGN 4, 5).
+    /// A permanent network: epochs of an hour at a block a second (ARCHITECTURE 4, 5).
     fn default() -> Self {
         Self {
             epoch_blocks: 3_600,
@@ -243,7 +243,7 @@ impl Default for Params {
     }
 }
 
-/// The table of DESIGN 4.
+/// The table of ARCHITECTURE 4.
 fn default_classes() -> Vec<ClassRow> {
     let row = |providers, standard: (u8, u8, u8), economy: (u8, u8, u8)| ClassRow {
         providers,
@@ -279,7 +279,7 @@ impl Params {
     /// Checks that the rules can work with this table.
     ///
     /// # Errors
-    /// [`ParamsError`] names what they can not work with.
+    /// [`ParamsError`] names what they cannot work with.
     pub fn validate(&self) -> Result<(), ParamsError> {
         let numbers = [
             ("epoch_blocks", self.epoch_blocks, 1),

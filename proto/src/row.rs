@@ -1,4 +1,4 @@
-//! The work on one row, pure: what add, get, verify and repair all do (DESIGN 3; SPEC, "Layout").
+//! The work on one row, pure: what add, get, verify and repair all do (ARCHITECTURE 3; SPEC, "Layout").
 //!
 //! [`encode`] turns a row's plaintext into the n chunks of its columns, [`decode`] turns any k of them back, and
 //! [`reconstruct`] makes the missing chunks without a key. Rows do not depend on each other: callers spread them over
@@ -14,7 +14,7 @@ use crate::{
     seal::{OpenError, PieceId, Sealer},
 };
 
-/// Why a row can not be worked on.
+/// Why a row cannot be worked on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {

@@ -39,7 +39,7 @@ impl ObjectKey {
     }
 
     /// What the manifest shows of it: checked before anything is opened, so that one object opens under one key only,
-    /// and as one kind of content. Who has no key can not tell the kinds apart.
+    /// and as one kind of content. Who has no key cannot tell the kinds apart.
     pub fn commitment(&self, content: Content) -> [u8; 32] {
         let context = match content {
             Content::File => COMMIT,
@@ -48,7 +48,7 @@ impl ObjectKey {
         blake3::derive_key(context, &self.0)
     }
 
-    /// What a reader shows the holder of this column. Holders can not derive each other's.
+    /// What a reader shows the holder of this column. Holders cannot derive each other's.
     pub fn read_token(&self, extent: u32, index: u8) -> ReadToken {
         let mut material = Zeroizing::new([0; 37]);
         material[..32].copy_from_slice(&self.0);

@@ -159,7 +159,7 @@ fn item(claim: &Claim<'_>, purpose: Purpose, chain: &ChainId) -> batch::Item {
     (VerificationKeyBytes::from(*claim.signer), signature, message.as_slice()).into()
 }
 
-/// The factors of a batch's equation: a hash of all that is in it, so that whoever makes signatures can not make them
+/// The factors of a batch's equation: a hash of all that is in it, so that whoever makes signatures cannot make them
 /// cancel out, and no chance is needed.
 struct Coefficients(blake3::OutputReader);
 

@@ -1,4 +1,4 @@
-//! The BLAKE3 tree of a column: its name, and proofs of its parts (DESIGN 3, 5.5; SPEC, "Columns and tree").
+//! The BLAKE3 tree of a column: its name, and proofs of its parts (ARCHITECTURE 3, 5.5; SPEC, "Columns and tree").
 //!
 //! A column's name is the plain BLAKE3 hash of its bytes. The tree below that hash is what proofs walk: a **leaf** of
 //! 1 KiB, a **group** of 16 leaves, a **chunk** of 16 groups. The [`Outboard`] keeps the tree's values from the groups

@@ -77,7 +77,7 @@ fn store(stage: &Stage, size: &Size, seed: u64, flags: &[&str]) -> Result<Stored
     let added = stage.cluster.add(&file, flags).with_context(|| what.clone())?;
     ensure!(added.size == size.bytes, "{what}: `add` says {} bytes", added.size);
     ensure!((added.code.k, added.code.n) == (K, 12), "{what}: `add` used the code {}", added.code);
-    ensure!(added.stored_bytes >= size.bytes * 3, "{what}: {} bytes can not be 4 of 12", added.stored_bytes);
+    ensure!(added.stored_bytes >= size.bytes * 3, "{what}: {} bytes cannot be 4 of 12", added.stored_bytes);
     Ok(Stored { cid: added.cid, link: added.link, size: size.bytes, hash, what })
 }
 

@@ -42,7 +42,7 @@ fn malformed(stage: &Stage) -> Result<()> {
     }
     expect(&stage.cluster.run(&["add", "no-such-file"])?, USAGE, "no-such-file")?;
     expect(&stage.cluster.run(&["add", "/dev/null"])?, USAGE, "/dev/null")?;
-    // 14 nodes can not hold 20 columns, and nothing smaller is done instead.
+    // 14 nodes cannot hold 20 columns, and nothing smaller is done instead.
     let file = stage.cluster.files.join("to-add");
     let outcome = stage.cluster.run(&["add".as_ref(), file.as_os_str(), "--code".as_ref(), "10/20".as_ref()])?;
     expect(&outcome, USAGE, "14")

@@ -99,7 +99,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
-            println!("the network can not be used: {error:#}");
+            println!("the network cannot be used: {error:#}");
             ExitCode::FAILURE
         }
     }

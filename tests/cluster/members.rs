@@ -207,7 +207,7 @@ impl Stranger {
         let mut command = Command::new(program);
         command.args(["run", "--dir", &place]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let id = made["node"].as_str().context("`init` prints the node")?.to_owned();
-        Ok(Self { id, process: command.spawn().context("can not start a node")?, dir })
+        Ok(Self { id, process: command.spawn().context("cannot start a node")?, dir })
     }
 
     fn is_refused(&self) -> Result<()> {

@@ -1,4 +1,4 @@
-//! A node that can not run says why at once; a node without room lets others take the columns.
+//! A node that cannot run says why at once; a node without room lets others take the columns.
 
 use std::{fs, path::Path, time::Duration};
 

@@ -130,8 +130,8 @@ fn consensus_is_spoken_like_this() {
     let signed = SignedProposal::sign(proposal, &key, &CHAIN);
     let fields = nine.to_owned() + "02000000" + "00" + &ids("05", 32) + &hex::encode(signed.signature.0);
     assert_eq!(head(&consensus::Request::Proposal(signed)), "00".to_owned() + &voter + &fields);
-    let (life, earlier) = (consensus::Life([6; 16]), vec![consensus::Life([4; 16])]);
-    let claim = consensus::Claim { key: key.public(), asked: VoteKey::new([7; 32]), life, earlier };
+    let (incarnation, earlier) = (consensus::Incarnation([6; 16]), vec![consensus::Incarnation([4; 16])]);
+    let claim = consensus::Claim { key: key.public(), asked: VoteKey::new([7; 32]), incarnation, earlier };
     let signed = consensus::SignedClaim::sign(claim, &key, &CHAIN);
     let fields = ids("07", 32) + &ids("06", 16) + "01000000" + &ids("04", 16) + &hex::encode(signed.signature.0);
     assert_eq!(head(&consensus::Request::LastSeen(signed)), "05".to_owned() + &voter + &fields);

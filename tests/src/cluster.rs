@@ -57,7 +57,7 @@ impl Binaries {
             Ok(path)
         };
         let scratch = profile.join("scratch");
-        fs::create_dir_all(&scratch).with_context(|| format!("can not create {}", scratch.display()))?;
+        fs::create_dir_all(&scratch).with_context(|| format!("cannot create {}", scratch.display()))?;
         let (client, node, liar) = (named("ostrakon")?, named("ostrakon-node")?, named("lying-node")?);
         Ok(Self { client, node, liar, examples: profile.join("examples"), scratch })
     }
@@ -136,7 +136,7 @@ impl Running {
     /// Starts `program` with `args` and no stdin.
     ///
     /// # Errors
-    /// When it can not be started.
+    /// When it cannot be started.
     pub fn start<S: AsRef<OsStr>>(program: &Path, args: &[S]) -> Result<Self> {
         Self::start_as(program, args, None)
     }
@@ -144,7 +144,7 @@ impl Running {
     /// As [`Running::start`], with `OSTRAKON_PROFILE` set to a profile, or to nothing.
     ///
     /// # Errors
-    /// When it can not be started.
+    /// When it cannot be started.
     pub fn start_as<S: AsRef<OsStr>>(program: &Path, args: &[S], profile: Option<&Path>) -> Result<Self> {
         let shown: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
         let line = format!("{} {}", program.file_name().unwrap_or_default().to_string_lossy(), shown.join(" "));
@@ -152,7 +152,7 @@ impl Running {
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command.env_remove("OSTRAKON_PROFILE").env_remove("OSTRAKON_NETWORK");
         command.envs(profile.map(|profile| ("OSTRAKON_PROFILE", profile)));
-        let mut child = command.spawn().with_context(|| format!("can not start {}", program.display()))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let streams = Some([drain(child.stdout.take()), drain(child.stderr.take())]);
         Ok(Self { child, line, since: Instant::now(), peak: 0, streams })
     }
@@ -340,7 +340,7 @@ impl Cluster {
     /// Runs `ostrakon --profile .. --json ARGS` to its end.
     ///
     /// # Errors
-    /// When it can not be started or does not end.
+    /// When it cannot be started or does not end.
     pub fn run<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Outcome> {
         self.begin(args)?.wait(PATIENCE)
     }
@@ -348,7 +348,7 @@ impl Cluster {
     /// Starts `ostrakon --profile .. --json ARGS`.
     ///
     /// # Errors
-    /// When it can not be started.
+    /// When it cannot be started.
     pub fn begin<S: AsRef<OsStr>>(&self, args: &[S]) -> Result<Running> {
         let mut all: Vec<OsString> = vec!["--profile".into(), self.profile.clone().into(), "--json".into()];
         all.extend(args.iter().map(Into::into));

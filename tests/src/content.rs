@@ -31,7 +31,7 @@ pub fn random(seed: u64, bytes: usize) -> Vec<u8> {
 /// A file of `bytes` random bytes, without ever holding more than one chunk of them; returns their BLAKE3 hash.
 ///
 /// # Errors
-/// When the file can not be written.
+/// When the file cannot be written.
 pub fn write_file(path: &Path, seed: u64, bytes: u64) -> io::Result<blake3::Hash> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let (mut file, mut hasher) = (BufWriter::new(File::create(path)?), blake3::Hasher::new());
@@ -50,7 +50,7 @@ pub fn write_file(path: &Path, seed: u64, bytes: u64) -> io::Result<blake3::Hash
 /// The BLAKE3 hash of a file.
 ///
 /// # Errors
-/// When the file can not be read.
+/// When the file cannot be read.
 pub fn hash_file(path: &Path) -> io::Result<blake3::Hash> {
     let (mut file, mut hasher) = (BufReader::new(File::open(path)?), blake3::Hasher::new());
     let mut chunk = vec![0; CHUNK];

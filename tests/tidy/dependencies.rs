@@ -1,4 +1,4 @@
-//! Who may know whom: the map of DESIGN 2, read out of the manifests and the lock file.
+//! Who may know whom: the map of ARCHITECTURE 2, read out of the manifests and the lock file.
 
 use std::collections::{BTreeMap, BTreeSet};
 

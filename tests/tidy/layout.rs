@@ -14,9 +14,9 @@ const FUNCTION_LINES: usize = 70;
 const PARAMETERS: usize = 5;
 /// Fields a struct may have.
 const FIELDS: usize = 12;
-/// Characters a line may have, unless a word of it can not be broken.
+/// Characters a line may have, unless a word of it cannot be broken.
 const LINE: usize = 120;
-/// Characters from which on a word is one that can not: a hash, an address.
+/// Characters from which on a word is one that cannot: a hash, an address.
 const WORD: usize = 60;
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "manager", "common", "misc", "shared"];

@@ -6,10 +6,10 @@ use crate::{
     source::{self, Source},
 };
 
-/// `unwrap` does not say why it can not fail; `expect` does.
+/// `unwrap` does not say why it cannot fail; `expect` does.
 fn no_unwrap(file: &Source) -> Vec<String> {
     let calls = words(&file.shipped, "unwrap").into_iter();
-    calls.map(|at| file.breach(at, "unwrap() outside of tests: `expect` says why it can not fail")).collect()
+    calls.map(|at| file.breach(at, "unwrap() outside of tests: `expect` says why it cannot fail")).collect()
 }
 
 fn no_unbounded_channels(file: &Source) -> Vec<String> {

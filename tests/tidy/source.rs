@@ -104,7 +104,7 @@ pub(crate) fn all() -> Vec<Source> {
 
 /// The text of a file.
 pub(crate) fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("can not read {}: {error}", path.display()))
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
 /// The files of the modules that `source` declares for tests only, as in `#[cfg(test)] mod reference;`.
@@ -140,7 +140,7 @@ pub(crate) fn paths(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
 
 /// What lies in `dir`, in order.
 pub(crate) fn entries(dir: &Path) -> Vec<PathBuf> {
-    let listing = fs::read_dir(dir).unwrap_or_else(|error| panic!("can not list {}: {error}", dir.display()));
+    let listing = fs::read_dir(dir).unwrap_or_else(|error| panic!("cannot list {}: {error}", dir.display()));
     let mut entries: Vec<PathBuf> = listing.map(|entry| entry.expect("an entry that was just listed").path()).collect();
     entries.sort();
     entries

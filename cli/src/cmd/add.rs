@@ -258,7 +258,7 @@ fn origin(path: &Path) -> anyhow::Result<Origin> {
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> anyhow::Error {
-    usage(format!("can not read {}: {error}", path.display()))
+    usage(format!("cannot read {}: {error}", path.display()))
 }
 
 fn usual_name(path: &Path) -> String {

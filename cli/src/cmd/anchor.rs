@@ -35,7 +35,7 @@ struct AnchorObject {
 /// Runs the command.
 ///
 /// # Errors
-/// When the file can not be read or the ledger not be told; of a proof, when it does not prove the file.
+/// When the file cannot be read or the ledger not be told; of a proof, when it does not prove the file.
 pub(crate) async fn run(args: AnchorArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
     match (args.command, args.file) {
         (Some(AnchorCommand::Verify(args)), _) => verify(&args, out),
@@ -60,7 +60,7 @@ async fn anchor(file: &Path, output: Option<PathBuf>, home: &Home, out: &Output)
     })?;
     drop(progress);
     fs::write(&proof_path, proof.to_bytes())
-        .map_err(|error| failure(ErrorKind::Other, format!("can not write {}: {error}", proof_path.display())))?;
+        .map_err(|error| failure(ErrorKind::Other, format!("cannot write {}: {error}", proof_path.display())))?;
     let object = AnchorObject::new(file, &proof_path, &proof.verify(profile.genesis())?);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
@@ -89,7 +89,7 @@ fn proof_of(file: &Path) -> PathBuf {
 fn hash_of(file: &Path) -> anyhow::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
     let read = fs::File::open(file).and_then(|opened| hasher.update_reader(opened).map(|_| ()));
-    read.map_err(|error| usage(format!("can not read {}: {error}", file.display())))?;
+    read.map_err(|error| usage(format!("cannot read {}: {error}", file.display())))?;
     Ok(hasher.finalize().into())
 }
 

@@ -63,7 +63,7 @@ async fn write(object: ObjectId, output: Option<&Path>, home: &Home, out: &Outpu
     let certified = certificate.verify(profile.genesis())?;
     let file = output.map_or_else(|| format!("{object}.cert").into(), Path::to_owned);
     fs::write(&file, certificate.to_bytes())
-        .map_err(|error| failure(ErrorKind::Other, format!("can not write {}: {error}", file.display())))?;
+        .map_err(|error| failure(ErrorKind::Other, format!("cannot write {}: {error}", file.display())))?;
     let shown = file.display().to_string();
     let object = CertificateObject { file: Some(shown), ..CertificateObject::new(&certified) };
     out.answer(&object, |paint| object.text(paint))?;
@@ -86,7 +86,7 @@ fn verify(args: &CertificateVerify, out: &Output) -> anyhow::Result<()> {
 /// # Errors
 /// When there is none, or it is wrong.
 pub(super) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
-    let text = fs::read_to_string(path).map_err(|error| usage(format!("can not read {}: {error}", path.display())))?;
+    let text = fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
     let genesis: Genesis =
         toml::from_str(&text).map_err(|error| usage(format!("{} is no genesis: {error}", path.display())))?;
     genesis.validate().map_err(|error| usage(format!("{}: {error}", path.display())))?;
@@ -99,7 +99,7 @@ pub(super) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
 /// When there is none, or it is longer than any.
 pub(super) fn read_bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
     use std::io::Read;
-    let failed = |error: std::io::Error| usage(format!("can not read {}: {error}", path.display()));
+    let failed = |error: std::io::Error| usage(format!("cannot read {}: {error}", path.display()));
     let most = u64::try_from(VOUCHER_MAX).expect("a small constant");
     let mut bytes = Vec::new();
     fs::File::open(path).map_err(failed)?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;

@@ -28,7 +28,7 @@ pub(crate) fn run(args: Init, home: &Home, out: &Output) -> anyhow::Result<()> {
     };
     let dir = home.dir()?;
     let text =
-        std::fs::read_to_string(&path).map_err(|error| usage(format!("can not read {}: {error}", path.display())))?;
+        std::fs::read_to_string(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
     let genesis: Genesis =
         toml::from_str(&text).map_err(|error| usage(format!("{} is no genesis: {error}", path.display())))?;
     let profile = Profile::init(&dir, &genesis)?;

@@ -20,7 +20,7 @@ struct Listing {
 /// Runs the command.
 ///
 /// # Errors
-/// When the list, or the directory, can not be read.
+/// When the list, or the directory, cannot be read.
 pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
     match &args.target {
         Some(target) => directory::run(&target.link(home).await?, &args, home, out).await,

@@ -94,7 +94,7 @@ impl Home {
     /// The profile.
     ///
     /// # Errors
-    /// When there is none, or it can not be read.
+    /// When there is none, or it cannot be read.
     pub(crate) fn profile(&self) -> anyhow::Result<Profile> {
         Ok(Profile::open(&self.dir()?)?)
     }
@@ -102,7 +102,7 @@ impl Home {
     /// A client of the profile's network.
     ///
     /// # Errors
-    /// As [`Home::profile`], and when the network can not be started.
+    /// As [`Home::profile`], and when the network cannot be started.
     pub(crate) fn connect(&self) -> anyhow::Result<Client> {
         Ok(self.profile()?.connect()?)
     }
@@ -114,7 +114,7 @@ impl Home {
 /// When the machine has no sockets or threads to give.
 pub(crate) fn peers(genesis: &Genesis) -> anyhow::Result<Arc<dyn Peers>> {
     let config = SwarmConfig::client(genesis.id(), Keypair::from_seed(&random()));
-    let (swarm, _nobody_asks) = Swarm::start(config).context("can not start the network")?;
+    let (swarm, _nobody_asks) = Swarm::start(config).context("cannot start the network")?;
     Ok(Arc::new(swarm))
 }
 

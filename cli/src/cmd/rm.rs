@@ -18,7 +18,7 @@ struct Removed {
 /// Runs the command.
 ///
 /// # Errors
-/// When the profile can not be changed, the ledger does not have the object, or it is somebody else's.
+/// When the profile cannot be changed, the ledger does not have the object, or it is somebody else's.
 pub(crate) async fn run(args: &Named, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
     let object = args.object();

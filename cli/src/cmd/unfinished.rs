@@ -66,7 +66,7 @@ pub(crate) fn remark(profile: &Profile) -> String {
 /// Lists them.
 ///
 /// # Errors
-/// When they can not be listed.
+/// When they cannot be listed.
 pub(crate) fn list(profile: &Profile, out: &Output) -> anyhow::Result<()> {
     let (unfinished, failed) = sorted(&profile.journals())?;
     let object = |one: Unfinished| UnfinishedObject {
@@ -144,7 +144,7 @@ async fn go_on(one: &Unfinished, profile: &Profile, out: &Output) -> anyhow::Res
         return Ok(Finished { added, journal, complaint: parts.complaint() });
     }
     loop {
-        let gone = || "the source can not be read any more: `ostrakon add --abandon PATH` gives it up";
+        let gone = || "the source cannot be read any more: `ostrakon add --abandon PATH` gives it up";
         let origin = Origin::file(&one.source).with_context(gone)?.named(one.name.clone());
         let (added, kept) = add_file(&client, &origin, (&one.options, &profile.journals()), out).await?;
         if !kept.outdated {
@@ -198,7 +198,7 @@ async fn give_up(one: &Unfinished, profile: &Profile) -> anyhow::Result<Option<A
     Ok(Some(added))
 }
 
-/// Those that can go on, and those whose journals can not be used.
+/// Those that can go on, and those whose journals cannot be used.
 fn sorted(journals: &Journals) -> anyhow::Result<(Vec<Unfinished>, Vec<FailedObject>)> {
     let (mut unfinished, mut failed) = (Vec::new(), Vec::new());
     for one in journals.list()? {

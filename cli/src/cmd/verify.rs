@@ -41,7 +41,7 @@ struct ColumnObject {
 /// Runs the command.
 ///
 /// # Errors
-/// When the object can not be opened; as an integrity failure when bytes are wrong, as partial when columns miss.
+/// When the object cannot be opened; as an integrity failure when bytes are wrong, as partial when columns miss.
 pub(crate) async fn run(args: &Named, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
     let link = Objects::of(&profile).complete(&args.link)?;
@@ -91,7 +91,7 @@ impl VerifyObject {
             (true, _) => "the columns are no codeword: whoever added the object broke it".to_owned(),
             (false, ErrorKind::Integrity) if bad == 0 => "some holders send a wrong manifest".to_owned(),
             (false, ErrorKind::Integrity) => format!("{bad} columns are not whole, and some holders send wrong bytes"),
-            (false, _) => format!("{bad} columns can not be read"),
+            (false, _) => format!("{bad} columns cannot be read"),
         }
     }
 }
@@ -133,7 +133,7 @@ mod tests {
     fn says_what_is_wrong_and_with_which_column() {
         let object = object(vec![ColumnCheck::Ok, ColumnCheck::Missing("away".to_owned())], false);
         assert_eq!(object.text(), "column 1 is missing: away\n1 of 2 columns of 64 B are whole (0.1 s)");
-        assert_eq!(object.verdict(ErrorKind::Partial), "1 columns can not be read");
+        assert_eq!(object.verdict(ErrorKind::Partial), "1 columns cannot be read");
         let value = serde_json::to_value(&object).expect("serialises");
         assert_eq!((value["ok"].as_bool(), value["columns"][1]["state"].as_str()), (Some(false), Some("missing")));
     }

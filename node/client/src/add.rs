@@ -152,10 +152,10 @@ pub enum AddError {
         /// Providers that the smallest code needs.
         need: u32,
     },
-    /// The network can not carry the code.
+    /// The network cannot carry the code.
     #[error(transparent)]
     Placement(#[from] PlacementError),
-    /// The account can not pay.
+    /// The account cannot pay.
     #[error(
         "storing this costs {need} obol with fees, and the account has {have}: add money, or store it for fewer epochs"
     )]
@@ -193,9 +193,9 @@ pub enum AddError {
     #[error("{0}: add it again")]
     SourceChanged(String),
     /// The source could not be read.
-    #[error("can not read the source: {0}")]
+    #[error("cannot read the source: {0}")]
     Source(std::io::Error),
-    /// What is done could not be written down, or an earlier journal can not be used.
+    /// What is done could not be written down, or an earlier journal cannot be used.
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Too few holders took their column.

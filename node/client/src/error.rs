@@ -11,11 +11,11 @@ pub enum ErrorKind {
     NotFound,
     /// Bytes, or a key, are not what they should be: repeating does not help.
     Integrity,
-    /// Nodes can not be reached: repeating may help.
+    /// Nodes cannot be reached: repeating may help.
     Network,
-    /// The account can not pay for it.
+    /// The account cannot pay for it.
     Funds,
-    /// What was asked makes no sense, or can not be had from this network.
+    /// What was asked makes no sense, or cannot be had from this network.
     Usage,
     /// It was done in part.
     Partial,

@@ -26,7 +26,7 @@ pub enum Event {
         /// Rows that were read before.
         rows: u64,
     },
-    /// An add can not go on: what was sent before is given up, and it starts from the beginning.
+    /// An add cannot go on: what was sent before is given up, and it starts from the beginning.
     StartsAnew {
         /// Why.
         why: String,

@@ -97,7 +97,7 @@ pub struct UsedColumn {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GetError {
-    /// The object can not be found or opened.
+    /// The object cannot be found or opened.
     #[error(transparent)]
     Open(#[from] OpenError),
     /// Too many holders are away. What is away may come back.
@@ -132,7 +132,7 @@ pub enum GetError {
     #[error("{0} exists already: choose another name, or allow overwriting")]
     Exists(std::path::PathBuf),
     /// The bytes could not be written.
-    #[error("can not write {to}: {error}")]
+    #[error("cannot write {to}: {error}")]
     Write {
         /// Where to.
         to: String,

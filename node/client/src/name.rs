@@ -80,7 +80,7 @@ pub struct NameSet {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NameError {
-    /// The ledger can not be asked or told.
+    /// The ledger cannot be asked or told.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// It is not as it was expected: look at it, and say which version is to be replaced.

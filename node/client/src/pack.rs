@@ -49,7 +49,7 @@ pub struct AddedDirectory {
     pub entries: u64,
     /// What is not in it.
     pub skipped: Vec<Skipped>,
-    /// The journal, if there is one: to be deleted as soon as the link is where it can not be lost, and not before.
+    /// The journal, if there is one: to be deleted as soon as the link is where it cannot be lost, and not before.
     pub journal: Option<Journal>,
     /// Whether the directory has changed since an earlier run had added all of it: this is what it was then. Add it
     /// again.
@@ -69,10 +69,10 @@ pub struct Keeping<'a> {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AddDirectoryError {
-    /// It can not be listed.
+    /// It cannot be listed.
     #[error(transparent)]
     Walk(#[from] WalkError),
-    /// It can not be stored.
+    /// It cannot be stored.
     #[error(transparent)]
     Add(#[from] AddError),
 }
@@ -98,7 +98,7 @@ impl Client {
     /// Stores the directory at `path` as one object, and commits it. `options` say how; its size and content are found
     /// out here.
     ///
-    /// What can not be read, or changes while it is, is left out and named in the result. With a journal, the same call
+    /// What cannot be read, or changes while it is, is left out and named in the result. With a journal, the same call
     /// goes on where an earlier one stopped, unless the directory changed meanwhile.
     ///
     /// # Errors

@@ -45,7 +45,7 @@ pub struct Profile {
     account: Keypair,
 }
 
-/// Why a profile can not be used.
+/// Why a profile cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProfileError {
@@ -55,7 +55,7 @@ pub enum ProfileError {
     /// There is one already.
     #[error("{0} has a profile already: its key would be lost")]
     Exists(PathBuf),
-    /// A file can not be read or written.
+    /// A file cannot be read or written.
     #[error("{path}: {error}")]
     File {
         /// The file.
@@ -85,7 +85,7 @@ pub enum ProfileError {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes: {0}")]
     Random(getrandom::Error),
-    /// The network can not be started.
+    /// The network cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
 }
@@ -176,7 +176,7 @@ impl Profile {
     /// of the client.
     ///
     /// # Errors
-    /// [`ProfileError`] when the network can not be started.
+    /// [`ProfileError`] when the network cannot be started.
     pub fn connect(&self) -> Result<Client, ProfileError> {
         connect(&self.genesis, &self.account, Some(Arc::new(TrustFile(self.directory.join(TRUST)))))
     }
@@ -186,7 +186,7 @@ impl Client {
     /// As [`Profile::connect`], for an account whose key is kept elsewhere; nothing that is learned is kept.
     ///
     /// # Errors
-    /// [`ProfileError`] when the network can not be started.
+    /// [`ProfileError`] when the network cannot be started.
     pub fn connect(genesis: &Genesis, account: &Keypair) -> Result<Self, ProfileError> {
         connect(genesis, account, None)
     }

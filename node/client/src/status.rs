@@ -88,7 +88,7 @@ pub enum StatusError {
     /// The ledger could not be asked, or does not have the object.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// The holders can not be probed.
+    /// The holders cannot be probed.
     #[error(transparent)]
     Open(#[from] OpenError),
 }

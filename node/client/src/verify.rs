@@ -65,7 +65,7 @@ pub struct CheckedColumn {
 pub enum ColumnCheck {
     /// Every byte was read and proven.
     Ok,
-    /// It can not be read, for this reason.
+    /// It cannot be read, for this reason.
     Missing(String),
     /// Its holder sent wrong bytes.
     Corrupt(String),
@@ -75,7 +75,7 @@ pub enum ColumnCheck {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// The object can not be found or opened.
+    /// The object cannot be found or opened.
     #[error(transparent)]
     Open(#[from] OpenError),
 }
@@ -108,7 +108,7 @@ impl Client {
     /// Reads and checks every column of the object, and every holder's manifest.
     ///
     /// # Errors
-    /// [`VerifyError`] when the object can not even be opened; missing and wrong columns are in the result.
+    /// [`VerifyError`] when the object cannot even be opened; missing and wrong columns are in the result.
     pub async fn verify(&self, link: &Link, events: &Events) -> Result<Verified, VerifyError> {
         let opened = self.open(link).await?;
         let (layout, size) = (opened.layout, opened.layout.size());

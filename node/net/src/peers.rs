@@ -96,7 +96,7 @@ fn refusal_frame(refusal: &Refusal) -> Frame {
 #[non_exhaustive]
 pub enum CallError {
     /// No connection could be made: learn a newer address, try later, or ask another node.
-    #[error("node {} can not be reached: {reason}", peer_id_text(node))]
+    #[error("node {} cannot be reached: {reason}", peer_id_text(node))]
     Unreachable {
         /// Who was called.
         node: NodeId,

@@ -1,6 +1,6 @@
 //! The simulated network: equal seeds give equal runs, and faults do what they say.
 
-#![allow(clippy::unwrap_used, reason = "a test that can not go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -165,7 +165,7 @@ impl order::Ledger for Candidates {
         }
         let changes = shared.judge_block(&*records, &block);
         drop(records);
-        // A quorum has judged it valid, so if this node can not, its own state is not what it should be.
+        // A quorum has judged it valid, so if this node cannot, its own state is not what it should be.
         let changes = changes.map_err(|error| {
             tracing::error!(height = %block.header.height, %error, "the others decided a block that is none here");
             outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state under a decided block" })

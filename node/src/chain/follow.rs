@@ -138,7 +138,7 @@ impl Follow {
     /// Follows until `stop`.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block can not be kept.
+    /// [`LedgerError`] when a block cannot be kept.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let mut sources = self.sources().await;
         while !stop.is_cancelled() {
@@ -211,7 +211,7 @@ async fn take(chain: &Chain, node: NodeId, blocks: Vec<Decided>) -> Result<(), P
 /// twice. Waits for all of them, or for most and a moment more, or for so long that there may be nobody.
 ///
 /// # Errors
-/// [`LedgerError`] when a block can not be kept.
+/// [`LedgerError`] when a block cannot be kept.
 pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), LedgerError> {
     let mut heads = heads(chain, others).await;
     heads.sort_by_key(|(_, head)| std::cmp::Reverse(head.height));
@@ -233,7 +233,7 @@ pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), Led
 /// Takes over the blocks that `node` has above the tip.
 ///
 /// # Errors
-/// [`LedgerError`] when a block can not be kept.
+/// [`LedgerError`] when a block cannot be kept.
 pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError> {
     let asked = ask::blocks(&*chain.shared.peers, node, chain.head().height.next()).await;
     let taken = match asked {

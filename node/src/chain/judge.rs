@@ -41,14 +41,14 @@ enum Refused {
 }
 
 /// What a batch is judged by: the records of one height.
-struct Court<'a> {
+struct CheckContext<'a> {
     records: &'a dyn Records,
     rules: &'a Rules,
     tip: Tip,
 }
 
 /// An account as a batch sees it: what the ledger says, and what comes before in the pool and in the batch.
-struct Purse {
+struct PendingBalance {
     account: Account,
     /// What waits without a gap from the account's nonce on.
     run: Vec<Arc<CheckedTx>>,
@@ -74,31 +74,36 @@ impl Shared {
     /// Judges transactions in their order: each after those before it that are good.
     pub(super) fn judge(&self, txs: Vec<Result<Arc<CheckedTx>, TxError>>) -> Vec<Judged> {
         let (records, rules) = (self.ledger.view(), self.rules());
-        let court = Court { records: &*records, rules: &rules, tip: records.tip() };
-        let mut purses = BTreeMap::new();
-        txs.into_iter().map(|tx| self.judge_one(&court, &mut purses, tx?)).collect()
+        let context = CheckContext { records: &*records, rules: &rules, tip: records.tip() };
+        let mut pendings = BTreeMap::new();
+        txs.into_iter().map(|tx| self.judge_one(&context, &mut pendings, tx?)).collect()
     }
 
-    fn judge_one(&self, court: &Court<'_>, purses: &mut BTreeMap<AccountId, Purse>, tx: Arc<CheckedTx>) -> Judged {
+    fn judge_one(
+        &self,
+        context: &CheckContext<'_>,
+        pendings: &mut BTreeMap<AccountId, PendingBalance>,
+        tx: Arc<CheckedTx>,
+    ) -> Judged {
         if self.pool().contains(&tx.id()) {
             return Ok(Verdict::Known);
         }
         let body = &tx.tx().body;
-        let purse = match purses.entry(body.account) {
+        let pending = match pendings.entry(body.account) {
             Entry::Occupied(known) => known.into_mut(),
-            Entry::Vacant(new) => new.insert(self.purse(court.records, &body.account)),
+            Entry::Vacant(new) => new.insert(self.pending(context.records, &body.account)),
         };
         // Only what uses an old nonce can be in a block.
-        if body.nonce < purse.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
+        if body.nonce < pending.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
             return Ok(Verdict::Known);
         }
-        match court.judge_after(purse, &tx) {
+        match context.judge_after(pending, &tx) {
             Ok(()) => {
-                purse.push(&tx);
+                pending.push(&tx);
                 Ok(Verdict::Good(tx))
             }
             Err(refused) => {
-                purse.refused = true;
+                pending.refused = true;
                 match refused {
                     Refused::Certain(error) => Err(error.into()),
                     Refused::Now(error) => Ok(Verdict::Doubtful(tx, error)),
@@ -107,30 +112,30 @@ impl Shared {
         }
     }
 
-    fn purse(&self, records: &dyn Records, id: &AccountId) -> Purse {
+    fn pending(&self, records: &dyn Records, id: &AccountId) -> PendingBalance {
         let account = records.account(id);
-        let mut purse = Purse { account, run: Vec::new(), spent: Some(0), refused: false };
+        let mut pending = PendingBalance { account, run: Vec::new(), spent: Some(0), refused: false };
         let run = self.pool().run_of(id, account.nonce);
-        run.iter().for_each(|tx| purse.push(tx));
-        purse
+        run.iter().for_each(|tx| pending.push(tx));
+        pending
     }
 }
 
-impl Court<'_> {
+impl CheckContext<'_> {
     /// What the rules say of `tx` after what its account says before.
-    fn judge_after(&self, purse: &Purse, tx: &CheckedTx) -> Result<(), Refused> {
+    fn judge_after(&self, pending: &PendingBalance, tx: &CheckedTx) -> Result<(), Refused> {
         tx.check_at(self.rules, self.tip.height.next()).map_err(Refused::Certain)?;
         let body = &tx.tx().body;
-        let Some(before) = purse.before(body.nonce) else {
-            if purse.refused {
-                return Err(Refused::Now(TxError::Nonce { expected: purse.next(), got: body.nonce }));
+        let Some(before) = pending.before(body.nonce) else {
+            if pending.refused {
+                return Err(Refused::Now(TxError::Nonce { expected: pending.next(), got: body.nonce }));
             }
             // Others must come first, so the rules have no say yet: only that it could be paid for.
-            let (need, have) = (body.fee, purse.account.balance);
+            let (need, have) = (body.fee, pending.account.balance);
             return if have < need { Err(Refused::Certain(TxError::Funds { need, have })) } else { Ok(()) };
         };
-        let verdict = match purse.spent_before(body.nonce).zip(outlay(tx.tx())) {
-            Some((spent, outlay)) if body.nonce >= purse.account.nonce => purse.afford(spent, outlay),
+        let verdict = match pending.spent_before(body.nonce).zip(outlay(tx.tx())) {
+            Some((spent, outlay)) if body.nonce >= pending.account.nonce => pending.afford(spent, outlay),
             _ => self.dry_run(before, tx),
         };
         verdict.map_err(Refused::Now)
@@ -146,7 +151,7 @@ impl Court<'_> {
     }
 }
 
-impl Purse {
+impl PendingBalance {
     /// Those that come before `nonce`; `None` when one is missing.
     fn before(&self, nonce: u64) -> Option<&[Arc<CheckedTx>]> {
         let count = nonce.saturating_sub(self.account.nonce);

@@ -4,7 +4,7 @@
 //! worth to a block is the least that it and those of its account before it pay for a byte: a dear transaction behind a
 //! cheap one waits as long as the cheap one does, and one behind a gap is worth nothing. So whoever pays the going fee
 //! is displaced only by others who pay more, never by what merely looks dear. Proofs have a lane of their own, with a
-//! share of the room and of each block that others can not take from it; a proof that waits behind an ordinary
+//! share of the room and of each block that others cannot take from it; a proof that waits behind an ordinary
 //! transaction of its own account waits in that one's lane.
 //!
 //! Whether a transaction is valid is not decided here, and nothing here touches a clock or a lock. [`queue`] is one

@@ -112,7 +112,7 @@ pub enum AcceptError {
         /// What is wrong with it.
         source: BlockError,
     },
-    /// This node can not keep it: stop.
+    /// This node cannot keep it: stop.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -286,7 +286,7 @@ impl Shared {
     }
 }
 
-/// That this program is too old for the chain, if that is why a block can not be judged.
+/// That this program is too old for the chain, if that is why a block cannot be judged.
 fn outdated(error: &BlockError) -> Option<LedgerError> {
     match *error {
         BlockError::Upgrade { protocol, height } => Some(LedgerError::Outdated { protocol, height }),

@@ -113,7 +113,7 @@ impl Rocks {
     /// Keeps snapshots and deletes old blocks from now on. Without, there are no snapshots, and all blocks stay.
     ///
     /// # Errors
-    /// [`OpenLedgerError`] when the snapshots can not be read.
+    /// [`OpenLedgerError`] when the snapshots cannot be read.
     pub fn keeping(mut self, keep: Keep) -> Result<Self, OpenLedgerError> {
         let dir = self.db.path().to_owned();
         let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
@@ -370,7 +370,7 @@ impl View<'_> {
     }
 }
 
-/// The rules can not go on without their records, and a wrong answer would be worse: the node stops.
+/// The rules cannot go on without their records, and a wrong answer would be worse: the node stops.
 fn unreadable(error: &rocksdb::Error) -> ! {
     panic!("invariant: the ledger's database can be read; it failed: {error}")
 }

@@ -112,7 +112,7 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     }
 }
 
-/// Why the ledger can not be read or written.
+/// Why the ledger cannot be read or written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LedgerError {
@@ -145,7 +145,7 @@ pub enum LedgerError {
     },
     /// What is on disk is not what was written.
     #[error(
-        "the ledger's database is damaged: {what} can not be read; delete the node's chain directory to sync it again"
+        "the ledger's database is damaged: {what} cannot be read; delete the node's chain directory to sync it again"
     )]
     Damaged {
         /// Which record.
@@ -188,15 +188,15 @@ pub enum OpenLedgerError {
         known: u32,
     },
     /// The database does not open: another process has it, or it is damaged.
-    #[error("can not open the ledger in {}: {reason}", dir.display())]
+    #[error("cannot open the ledger in {}: {reason}", dir.display())]
     Database {
         /// The directory.
         dir: PathBuf,
         /// What the database said.
         reason: String,
     },
-    /// It opens, but its first records can not be read.
-    #[error("can not read the ledger in {}", dir.display())]
+    /// It opens, but its first records cannot be read.
+    #[error("cannot read the ledger in {}", dir.display())]
     Damaged {
         /// The directory.
         dir: PathBuf,

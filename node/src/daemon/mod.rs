@@ -134,5 +134,5 @@ fn check(args: &RunArgs) -> anyhow::Result<()> {
 /// Writes an answer to standard output.
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
-    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("can not write to standard output")
+    out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")
 }

@@ -32,7 +32,7 @@ use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, vote::ValidatorKeys},
     sign::Keypair,
-    wire::consensus::Life,
+    wire::consensus::Incarnation,
 };
 use tokio::{
     runtime,
@@ -91,7 +91,7 @@ fn is_restored(error: &anyhow::Error) -> bool {
 /// Logs to standard error, with colours on a terminal only.
 fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter =
-        EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| format!("`log` can not be {filter:?}"))?;
+        EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| format!("`log` cannot be {filter:?}"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(io::stderr().is_terminal()).init();
     Ok(())
@@ -149,9 +149,9 @@ fn validator(dir: &Path, seed: &[u8; 32]) -> anyhow::Result<ValidatorParts> {
     let (keys, path) = (ValidatorKeys::from_seed(seed), dir.join(CONSENSUS_LOG_FILE));
     let journal = JournalFile::open(&path).with_context(|| path.display().to_string())?;
     let signatures = SignFile::open(&dir.join(SIGN_STATE_FILE))?;
-    let mut life = Life([0; 16]);
-    getrandom::fill(&mut life.0).context("the system gives no random bytes for a process")?;
-    Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures), life })
+    let mut incarnation = Incarnation([0; 16]);
+    getrandom::fill(&mut incarnation.0).context("the system gives no random bytes for a process")?;
+    Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures), incarnation })
 }
 
 /// What a node votes with that had no key when it started, as soon as it has one.
@@ -169,7 +169,7 @@ async fn new_validator(dir: &Path) -> ValidatorParts {
                 return parts;
             }
             // It may be written this moment.
-            Err(error) => tracing::warn!("the validator key can not be used: {error:#}"),
+            Err(error) => tracing::warn!("the validator key cannot be used: {error:#}"),
         }
     }
 }

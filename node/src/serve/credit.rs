@@ -1,6 +1,7 @@
 //! How much room the columns take that nobody pays for yet, account by account.
 //!
-//! An account may fill a holder with temporary columns up to its credit: what its balance backs (DESIGN 3). Counted
+//! An account may fill a holder with temporary columns up to its credit: what its balance backs (ARCHITECTURE 3).
+//! Counted
 //! from the first byte promised until the ledger commits the column or it is given up. Kept in memory: what was
 //! temporary before a restart is bounded by its time limit alone.
 

@@ -1,4 +1,5 @@
-//! What a holder keeps: columns, each with the manifest that lists it, and where in which object it stands (DESIGN 7).
+//! What a holder keeps: columns, each with the manifest that lists it, and where in which object it stands
+//! (ARCHITECTURE 7).
 //!
 //! In come uploads, chunk after chunk; out go ranges with the hashes that prove them. [`Columns`] is what the rest of
 //! the node sees: [`Disk`] keeps columns through power loss, [`Memory`] serves the simulator and breaks on command.

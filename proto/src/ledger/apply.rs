@@ -115,7 +115,7 @@ pub enum BlockError {
     Upgrade {
         /// The version.
         protocol: u32,
-        /// The first height that can not be judged here.
+        /// The first height that cannot be judged here.
         height: Height,
     },
     /// Its proposer came to another state: one of the two computes wrongly.
@@ -304,7 +304,7 @@ pub fn verify_header(
 /// Checks a proposed block from end to end against the records before it, and gives what it changes.
 ///
 /// # Errors
-/// [`BlockError`] when it can not be the next block of this chain.
+/// [`BlockError`] when it cannot be the next block of this chain.
 pub fn judge(rules: &Rules, base: &dyn Records, block: &Block) -> Result<Changes, BlockError> {
     judge_knowing(rules, base, block, |_| false)
 }
@@ -312,7 +312,7 @@ pub fn judge(rules: &Rules, base: &dyn Records, block: &Block) -> Result<Changes
 /// As [`judge`]. The signatures of transactions that are `known` were verified before, and are not again.
 ///
 /// # Errors
-/// [`BlockError`] when it can not be the next block of this chain.
+/// [`BlockError`] when it cannot be the next block of this chain.
 pub fn judge_knowing(
     rules: &Rules,
     base: &dyn Records,

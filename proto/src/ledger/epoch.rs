@@ -63,7 +63,7 @@ pub(super) fn roster(providers: &[Provider]) -> Vec<Candidate> {
     candidates.filter(|candidate| candidate.weight > 0).collect()
 }
 
-/// The epoch's beacon, from the proposers' signatures of the last heights (DESIGN 5.5).
+/// The epoch's beacon, from the proposers' signatures of the last heights (ARCHITECTURE 5.5).
 pub(super) fn beacon(chain: &ChainId, signatures: &[BeaconSignature], epoch: Epoch) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("ostrakon epoch beacon 2");
     hasher.update(chain.bytes()).update(&epoch.0.to_le_bytes());

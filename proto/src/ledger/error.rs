@@ -117,7 +117,7 @@ pub enum TxError {
         owner: AccountId,
     },
     /// Offer at least what is kept already.
-    #[error("the provider keeps {used} bytes, its capacity can not be {capacity}")]
+    #[error("the provider keeps {used} bytes, its capacity cannot be {capacity}")]
     CapacityBelowUsed {
         /// Bytes of its slots.
         used: u64,
@@ -125,7 +125,7 @@ pub enum TxError {
         capacity: u64,
     },
     /// Hand the slots over before moving: their extents were spread by the old domain.
-    #[error("the provider keeps {used} bytes, its domain can not change")]
+    #[error("the provider keeps {used} bytes, its domain cannot change")]
     DomainInUse {
         /// Bytes of its slots.
         used: u64,
@@ -418,9 +418,9 @@ pub enum TxError {
     #[error(transparent)]
     Params(#[from] ParamsError),
     /// Propose a table without this change.
-    #[error("a network can not change {name} any more")]
+    #[error("a network cannot change {name} any more")]
     FixedParam {
-        /// What can not change.
+        /// What cannot change.
         name: &'static str,
     },
     /// Propose a later height: those who vote and those who update need their time.

@@ -1,4 +1,4 @@
-//! The ledger: who has what money, who keeps which columns for whom and until when (DESIGN 5; SPEC, "Ledger").
+//! The ledger: who has what money, who keeps which columns for whom and until when (ARCHITECTURE 5; SPEC, "Ledger").
 //!
 //! A replicated state machine without a clock, a disk or a socket: [`Genesis`] founds it, [`propose`] makes a block,
 //! [`execute`] judges one, and what comes out are [`state::Changes`] for a store to commit. [`state`] has the records

@@ -1,4 +1,4 @@
-//! Whose turn it is: which validator proposes in which round of which height (DESIGN 5.1).
+//! Whose turn it is: which validator proposes in which round of which height (ARCHITECTURE 5.1).
 //!
 //! In goes a validator set and who of it is passed over because it missed its turns; out comes one validator for each
 //! height and round. Pure, and without memory: nobody has to have followed the chain to know. Not here: who is passed

@@ -40,8 +40,8 @@ pub enum BadSnapshot {
     /// Whoever sent the chunk is at fault: ask another for the same.
     #[error(transparent)]
     Chunk(#[from] BadChunk),
-    /// The chain has records that this program can not read: take a newer version of it.
-    #[error("the state has records that this version can not read: take a newer one")]
+    /// The chain has records that this program cannot read: take a newer version of it.
+    #[error("the state has records that this version cannot read: take a newer one")]
     Foreign,
     /// Two thirds of the validators certified a header that its own state contradicts: nobody's state can be believed.
     #[error("the running values of the state are not those of its header")]
@@ -84,7 +84,7 @@ impl Restoring {
     /// Takes the next chunk.
     ///
     /// # Errors
-    /// [`BadSnapshot`] when it is not the one, or says what can not be; then all is as it was.
+    /// [`BadSnapshot`] when it is not the one, or says what cannot be; then all is as it was.
     pub fn take(&mut self, chunk: &Chunk) -> Result<Part, BadSnapshot> {
         let mut tree = self.tree.clone();
         // Only what is proven is read.

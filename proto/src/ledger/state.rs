@@ -1,4 +1,4 @@
-//! The records of the ledger, and how the rules read and change them (DESIGN 5.2).
+//! The records of the ledger, and how the rules read and change them (ARCHITECTURE 5.2).
 //!
 //! Each record stands under a [`Key`]. [`Records`] is what the rules read: the node's disk, or [`super::Memory`].
 //! [`super::Draft`] is one block's view: the records below it and what was changed. Nothing here decides anything.
@@ -32,7 +32,7 @@ pub struct Account {
     pub nonce: u64,
 }
 
-/// What fails together. Placement limits apply to each part by itself (DESIGN 1).
+/// What fails together. Placement limits apply to each part by itself (ARCHITECTURE 1).
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]

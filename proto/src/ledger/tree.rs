@@ -79,7 +79,7 @@ pub enum TreeError {
         depth: usize,
     },
     /// A node is none. The store is damaged: restore it from a snapshot.
-    #[error("the state tree is damaged: a node of version {version}, {depth} half bytes down, can not be read")]
+    #[error("the state tree is damaged: a node of version {version}, {depth} half bytes down, cannot be read")]
     Malformed {
         /// The version that wrote the node.
         version: u64,

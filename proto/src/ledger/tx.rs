@@ -1,4 +1,4 @@
-//! Transactions and blocks: what may be said to the ledger, and how it is signed (DESIGN 5.3; SPEC, "Ledger").
+//! Transactions and blocks: what may be said to the ledger, and how it is signed (ARCHITECTURE 5.3; SPEC, "Ledger").
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -302,7 +302,7 @@ pub struct TxBody {
     pub account: AccountId,
     /// Its number: exactly the account's nonce when it is applied.
     pub nonce: u64,
-    /// The last height at which it may be applied: a lost transaction can not come back.
+    /// The last height at which it may be applied: a lost transaction cannot come back.
     pub valid_until: Height,
     /// What is paid for it; at least [`crate::ledger::Rules::fee`].
     pub fee: Amount,

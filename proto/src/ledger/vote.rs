@@ -1,4 +1,5 @@
-//! Votes: what validators say to each other, and the certificate that precommits make (DESIGN 5.1; SPEC, "Votes").
+//! Votes: what validators say to each other, and the certificate that precommits make (ARCHITECTURE 5.1; SPEC,
+//! "Votes").
 //!
 //! Each is signed by the validator's vote key over the chain id. Which votes to cast is the consensus engine's business
 //! (Tendermint); what a vote, a quorum and a certificate are is the agreement's, because anyone checks them.

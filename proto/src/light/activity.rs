@@ -276,7 +276,7 @@ mod tests {
         // A page that ends, and one that goes on.
         assert!(block.check(Activity { more: true, ..block.said(&ALL[..2]) }, None).is_ok());
         assert!(block.check(block.said(&ALL[2..]), Some(5)).is_ok());
-        // What was deleted can not be said.
+        // What was deleted cannot be said.
         assert!(block.check(Activity { first: Height(2), ..block.said(&[]) }, None).is_ok());
     }
 

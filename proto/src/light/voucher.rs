@@ -60,7 +60,7 @@ pub struct Committed {
 #[non_exhaustive]
 pub enum BadVoucher {
     /// It is no such file, or damaged.
-    #[error("the file can not be read: {0}")]
+    #[error("the file cannot be read: {0}")]
     Decode(#[from] DecodeError),
     /// It is of another kind or version.
     #[error("the file is of another kind or version")]

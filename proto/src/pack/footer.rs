@@ -61,7 +61,7 @@ impl Footer {
     /// Whether a page named by the page at `parent` can be where `page` says.
     ///
     /// # Errors
-    /// [`PackError::Place`] when it can not.
+    /// [`PackError::Place`] when it cannot.
     pub fn check_page(&self, page: PageRef, parent: PageRef) -> Result<(), PackError> {
         let before = page.end().is_some_and(|end| end <= parent.offset);
         match page.is_sized() && page.offset >= self.content && before {

@@ -144,7 +144,7 @@ fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
 
-/// Bytes as text that fits one line and shows what they are: what can not be printed is escaped.
+/// Bytes as text that fits one line and shows what they are: what cannot be printed is escaped.
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {

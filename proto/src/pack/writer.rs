@@ -67,7 +67,7 @@ impl PackWriter {
     /// Adds the next entry.
     ///
     /// # Errors
-    /// [`PackError`] when it can not be, or does not follow the one before.
+    /// [`PackError`] when it cannot be, or does not follow the one before.
     pub fn push(&mut self, entry: &Entry) -> Result<(), PackError> {
         self.check(entry)?;
         self.entries += 1;

@@ -1,6 +1,6 @@
-//! The domain rule: how many columns of one extent may lie in one domain, on each dimension by itself (DESIGN 4).
+//! The domain rule: how many columns of one extent may lie in one domain, on each dimension by itself (ARCHITECTURE 4).
 //!
-//! In go a roster and a code; out come the [`Caps`], or why the network can not carry the code and what it could. The
+//! In go a roster and a code; out come the [`Caps`], or why the network cannot carry the code and what it could. The
 //! caps are as even as the network allows: the smallest with which each dimension has room for n columns, which is
 //! `ceil(n / domains)` wherever every domain has that many providers.
 
@@ -46,7 +46,7 @@ impl std::fmt::Display for Dimension {
     }
 }
 
-/// Why a roster can not carry a code, and what would be possible.
+/// Why a roster cannot carry a code, and what would be possible.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlacementError {
@@ -250,7 +250,7 @@ impl<'a> Spread<'a> {
     }
 }
 
-/// Which of the domain statements of DESIGN 4 holds, weakest first.
+/// Which of the domain statements of ARCHITECTURE 4 holds, weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tolerance {
     /// Not even one whole domain may vanish: only where the genesis lifts the rule.

@@ -1,4 +1,4 @@
-//! Who keeps what: the draw, and the rule that spreads an extent over domains (DESIGN 4, 5.4).
+//! Who keeps what: the draw, and the rule that spreads an extent over domains (ARCHITECTURE 4, 5.4).
 //!
 //! In go an epoch's frozen roster, its beacon, and who asks for what; out comes the order in which providers are asked.
 //! The client stores on the first that accept, the chain checks that they are of this order: so nobody chooses.
@@ -51,7 +51,7 @@ pub struct DrawSeed {
 /// ([`Caps::holds`]).
 ///
 /// # Errors
-/// [`PlacementError`] when the roster can not carry the code, with what would be possible.
+/// [`PlacementError`] when the roster cannot carry the code, with what would be possible.
 pub fn draw<'a>(
     roster: &'a [Candidate],
     seed: &DrawSeed,

@@ -29,7 +29,7 @@ pub enum RangeError {
     #[error("a range is 16 KiB times a power of two and at most 256 KiB, not {0} bytes")]
     Length(u32),
     /// It does not begin at a multiple of its length, or begins past the column's end.
-    #[error("a range of {length} bytes of this column of {column_len} can not begin at {start}")]
+    #[error("a range of {length} bytes of this column of {column_len} cannot begin at {start}")]
     Start {
         /// First byte.
         start: u64,

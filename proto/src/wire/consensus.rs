@@ -93,7 +93,7 @@ pub struct RoundProof {
 
 /// Names one run of a validator's process: 16 random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
-pub struct Life(pub [u8; 16]);
+pub struct Incarnation(pub [u8; 16]);
 
 /// A validator's process claims to be the one that speaks.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -103,10 +103,10 @@ pub struct Claim {
     /// Which validator is asked to grant it: nobody else can make use of it.
     pub asked: VoteKey,
     /// This process.
-    pub life: Life,
+    pub incarnation: Incarnation,
     /// The processes before it that the disk remembers, at most [`Claim::EARLIER`]: it follows them, while a copy of
     /// the disk does not follow it.
-    pub earlier: Vec<Life>,
+    pub earlier: Vec<Incarnation>,
 }
 
 impl Claim {

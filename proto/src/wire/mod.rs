@@ -1,4 +1,5 @@
-//! What nodes say to each other: one file per protocol, and the frame they all travel in (DESIGN 6; SPEC, "Wire").
+//! What nodes say to each other: one file per protocol, and the frame they all travel in (ARCHITECTURE 6; SPEC,
+//! "Wire").
 //!
 //! A message is a [`Frame`]: a small borsh head, decoded canonically, and a body of raw bytes that is never copied to
 //! be understood. Both are bounded per protocol before a byte is read. An answer's head is `Result<Response, Refusal>`.

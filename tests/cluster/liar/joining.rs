@@ -203,7 +203,7 @@ impl Process {
         let mut command = Command::new(program);
         command.args(["run", "--dir"]).arg(dir).args(flags);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let child = command.spawn().with_context(|| format!("can not start {}", program.display()))?;
+        let child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         Ok(Self { dir: dir.to_owned(), child })
     }
 

@@ -33,7 +33,7 @@ use ostrakon_proto::{
     id::ChainId,
     ledger::{Genesis, vote::ValidatorKeys},
     sign::Keypair,
-    wire::{Frame, Protocol, consensus::Life},
+    wire::{Frame, Protocol, consensus::Incarnation},
 };
 use tokio::sync::{Semaphore, mpsc};
 
@@ -51,7 +51,7 @@ const AT_ONCE: usize = 256;
 /// Has the liar of this directory tell this lie from now on; without one it is honest.
 ///
 /// # Errors
-/// When the file can not be written.
+/// When the file cannot be written.
 pub fn tell_from_now_on(dir: &Path, lie: Option<Lie>) -> Result<()> {
     // Whole or not at all: it is read at any moment.
     let (draft, path) = (dir.join("lie.new"), dir.join(LIE_FILE));
@@ -122,8 +122,8 @@ fn validator(dir: &Path) -> Result<Option<ValidatorParts>> {
     let journal = Arc::new(JournalFile::open(&dir.join(CONSENSUS_LOG_FILE))?);
     let signatures = Arc::new(SignFile::open(&dir.join(SIGN_STATE_FILE))?);
     // No other process with these keys begins in the same nanosecond.
-    let life = Life(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos().to_le_bytes());
-    Ok(Some(ValidatorParts { keys, journal, signatures, life }))
+    let incarnation = Incarnation(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos().to_le_bytes());
+    Ok(Some(ValidatorParts { keys, journal, signatures, incarnation }))
 }
 
 fn system_ms() -> u64 {

@@ -24,7 +24,7 @@ use ostrakon_proto::{
     id::{Height, NodeId, VoteKey},
     ledger::Genesis,
     sign::Keypair,
-    wire::consensus::Life,
+    wire::consensus::Incarnation,
 };
 use tokio::runtime::Runtime;
 
@@ -37,9 +37,9 @@ use crate::cluster::{Binaries, until};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that was never there before, for validators in this one.
-pub fn new_life() -> Life {
+pub fn new_life() -> Incarnation {
     static COUNT: AtomicU64 = AtomicU64::new(0);
-    Life(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
+    Incarnation(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
 }
 
 /// One validator: its files, and its process while it runs.
@@ -122,7 +122,7 @@ impl Validators {
         let mut command = Command::new(&self.binaries.node);
         command.args(["run".as_ref(), "--dir".as_ref(), home.as_os_str()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.spawn().context("can not start a validator")
+        command.spawn().context("cannot start a validator")
     }
 
     /// `kill -9`, and the process is gone.

@@ -1,4 +1,4 @@
-//! `ostrakon add DIR`: a directory as one object. What can not be stored is named, and the rest is stored.
+//! `ostrakon add DIR`: a directory as one object. What cannot be stored is named, and the rest is stored.
 
 use std::path::Path;
 

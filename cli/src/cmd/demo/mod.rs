@@ -86,7 +86,7 @@ struct Seconds {
 /// Runs the command.
 ///
 /// # Errors
-/// When the file can not survive what is asked for, when any step fails, and when the bytes are not the same.
+/// When the file cannot survive what is asked for, when any step fails, and when the bytes are not the same.
 pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
     let shape = Shape {
         nodes: args.nodes,
@@ -205,7 +205,7 @@ impl Stage<'_> {
         let options = AddOptions { all: true, ..AddOptions::default() };
         let account = client.account().context("the devnet's payer has a key")?;
         let journals = Journals::new(self.scene.net().join("adds"), client.chain().rules().chain, account);
-        let origin = Origin::file(file).with_context(|| format!("can not read {}", file.display()))?;
+        let origin = Origin::file(file).with_context(|| format!("cannot read {}", file.display()))?;
         let (added, kept) = add_file(&client, &origin, (&options, &journals), self.out).await?;
         kept.journal.remove()?;
         let what = match &args.file {

@@ -26,11 +26,11 @@ impl Scene {
     /// A new directory among the temporary files.
     ///
     /// # Errors
-    /// When it can not be made.
+    /// When it cannot be made.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("ostrakon-demo-{}", hex::encode(cmd::random::<6>())));
         let made = DirBuilder::new().mode(0o700).create(&dir).and_then(|()| fs::canonicalize(&dir));
-        Ok(Self { dir: made.with_context(|| format!("can not make {}", dir.display()))?, kept: false })
+        Ok(Self { dir: made.with_context(|| format!("cannot make {}", dir.display()))?, kept: false })
     }
 
     /// Where the devnet goes.
@@ -46,7 +46,7 @@ impl Scene {
     /// A file of this many random bytes.
     ///
     /// # Errors
-    /// When it can not be written.
+    /// When it cannot be written.
     pub(crate) fn random_file(&self, size: usize) -> anyhow::Result<PathBuf> {
         let path = self.dir.join("random.bin");
         let mut chance = blake3::Hasher::new_keyed(&cmd::random()).finalize_xof();
@@ -60,7 +60,7 @@ impl Scene {
             }
             Ok::<_, std::io::Error>(())
         };
-        write().with_context(|| format!("can not write {}", path.display()))?;
+        write().with_context(|| format!("cannot write {}", path.display()))?;
         Ok(path)
     }
 
@@ -74,7 +74,7 @@ impl Drop for Scene {
     fn drop(&mut self) {
         if !self.kept {
             process::kill_quietly(&process::running_below(&self.dir));
-            // On the way out there is nothing more to be done about a file that can not be deleted.
+            // On the way out there is nothing more to be done about a file that cannot be deleted.
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
@@ -94,10 +94,10 @@ pub(crate) struct Comparison {
 /// Compares two files byte for byte.
 ///
 /// # Errors
-/// When one can not be read.
+/// When one cannot be read.
 pub(crate) fn compare(left: &Path, right: &Path) -> anyhow::Result<Comparison> {
     let open =
-        |path: &Path| File::open(path).map(BufReader::new).with_context(|| format!("can not read {}", path.display()));
+        |path: &Path| File::open(path).map(BufReader::new).with_context(|| format!("cannot read {}", path.display()));
     let (mut files, mut hashers) = ([open(left)?, open(right)?], [blake3::Hasher::new(), blake3::Hasher::new()]);
     let mut pieces = [Vec::new(), Vec::new()];
     let mut identical = true;

@@ -51,7 +51,7 @@ impl Devnet {
     /// Writes `plan` into the empty directory `dir`.
     ///
     /// # Errors
-    /// When something can not be written.
+    /// When something cannot be written.
     pub(crate) fn create(dir: &Path, plan: &Plan, genesis: &Genesis) -> anyhow::Result<Self> {
         let genesis_text = toml::to_string(genesis)?;
         for node in &plan.nodes {
@@ -82,7 +82,7 @@ impl Devnet {
         let path = dir.join(STATE);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
-            read => read.with_context(|| format!("can not read {}", path.display()))?,
+            read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
         let state: State = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
         Ok(Self { dir, nodes: state.nodes })
@@ -96,7 +96,7 @@ impl Devnet {
     /// Its genesis.
     ///
     /// # Errors
-    /// When the file can not be read.
+    /// When the file cannot be read.
     pub(crate) fn genesis(&self) -> anyhow::Result<Genesis> {
         Ok(Profile::open(&self.profile())?.genesis().clone())
     }
@@ -121,13 +121,13 @@ impl Devnet {
     /// Deletes what the node of this data directory stored and knows of the ledger; its keys and settings stay.
     ///
     /// # Errors
-    /// When something can not be deleted.
+    /// When something cannot be deleted.
     pub(crate) fn wipe(data_dir: &Path) -> anyhow::Result<()> {
         for part in ["store", "chain"] {
             let path = data_dir.join(part);
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("can not delete {}", path.display()));
+                    return Err(error).with_context(|| format!("cannot delete {}", path.display()));
                 }
                 _ => {}
             }
@@ -142,9 +142,9 @@ impl Devnet {
 /// When it is not empty.
 pub(crate) fn claim(dir: &Path, out: &Output) -> anyhow::Result<(PathBuf, Held)> {
     private_dir(dir)?;
-    let dir = fs::canonicalize(dir).with_context(|| format!("can not use {}", dir.display()))?;
+    let dir = fs::canonicalize(dir).with_context(|| format!("cannot use {}", dir.display()))?;
     let held = hold(&dir, out)?;
-    let entries = fs::read_dir(&dir).with_context(|| format!("can not read {}", dir.display()))?;
+    let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
     let used = entries.flatten().any(|entry| entry.file_name() != LOCK);
     match (used, dir.join(STATE).is_file()) {
         (false, _) => Ok((dir, held)),
@@ -160,19 +160,19 @@ pub(crate) fn claim(dir: &Path, out: &Output) -> anyhow::Result<(PathBuf, Held)>
 /// Waits for other commands that change this devnet, and keeps more of them out.
 ///
 /// # Errors
-/// When the lock file can not be made.
+/// When the lock file cannot be made.
 pub(crate) fn hold(dir: &Path, out: &Output) -> anyhow::Result<Held> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = file.with_context(|| format!("can not open {}", path.display()))?;
+    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => return Ok(Held { _lock: file }),
         Err(TryLockError::WouldBlock) => out.words("waiting for another command on this devnet"),
         Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("can not lock {}", path.display()));
+            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
         }
     }
-    file.lock().with_context(|| format!("can not lock {}", path.display()))?;
+    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
     Ok(Held { _lock: file })
 }
 
@@ -190,11 +190,11 @@ fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> anyhow::Result<(
 
 fn private_dir(path: &Path) -> anyhow::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.with_context(|| format!("can not make the directory {}", path.display()))
+    made.with_context(|| format!("cannot make the directory {}", path.display()))
 }
 
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("can not write {}", path.display()))
+    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A seed, as 64 hexadecimal digits, for its owner's eyes alone.
@@ -202,5 +202,5 @@ fn write_secret(path: &Path, seed: &[u8; 32]) -> anyhow::Result<()> {
     let text = Zeroizing::new(format!("{}\n", hex::encode(seed)));
     let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
     let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.with_context(|| format!("can not write {}", path.display()))
+    written.with_context(|| format!("cannot write {}", path.display()))
 }

@@ -72,11 +72,11 @@ pub(crate) fn node_program() -> anyhow::Result<PathBuf> {
 /// ask the others whether it has.
 ///
 /// # Errors
-/// When the node's program can not.
+/// When the node's program cannot.
 pub(crate) fn note_new_validator(program: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let mut command = Command::new(program);
     command.args(["init", "--validator", "--never-voted", "--dir"]).arg(data_dir);
-    let done = without_settings(&mut command).output().with_context(|| format!("can not run {}", program.display()))?;
+    let done = without_settings(&mut command).output().with_context(|| format!("cannot run {}", program.display()))?;
     let said = String::from_utf8_lossy(&done.stderr);
     anyhow::ensure!(done.status.success(), "{} init: {}", program.display(), said.trim_end());
     Ok(())
@@ -85,15 +85,15 @@ pub(crate) fn note_new_validator(program: &Path, data_dir: &Path) -> anyhow::Res
 /// Starts the node of `data_dir` in a process group of its own, with its words going to `node.log` there.
 ///
 /// # Errors
-/// When it can not be started.
+/// When it cannot be started.
 pub(crate) fn start(program: &Path, data_dir: &Path) -> anyhow::Result<()> {
     let log_path = data_dir.join("node.log");
     let log = OpenOptions::new().create(true).append(true).open(&log_path);
-    let log = log.with_context(|| format!("can not write {}", log_path.display()))?;
+    let log = log.with_context(|| format!("cannot write {}", log_path.display()))?;
     let mut command = Command::new(program);
     command.arg("run").arg("--dir").arg(data_dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let child = without_settings(&mut command).process_group(0).spawn();
-    wait_named(child.with_context(|| format!("can not start {}", program.display()))?, data_dir)
+    wait_named(child.with_context(|| format!("cannot start {}", program.display()))?, data_dir)
 }
 
 /// Settings for the one who calls us are not for the nodes: they have their files.
@@ -151,7 +151,7 @@ fn signal(data_dirs: &[PathBuf], signal: Signal) -> anyhow::Result<BTreeMap<Path
     targets.retain(|dir, _| data_dirs.contains(dir));
     for (dir, pid) in &targets {
         let sent = signal_one(dir, *pid, signal);
-        sent.with_context(|| format!("can not signal process {} of {}", pid.as_raw_pid(), dir.display()))?;
+        sent.with_context(|| format!("cannot signal process {} of {}", pid.as_raw_pid(), dir.display()))?;
     }
     Ok(targets)
 }

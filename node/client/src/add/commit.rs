@@ -1,4 +1,4 @@
-//! From receipts to the ledger: one transaction an extent, then until the block is where it can not be lost.
+//! From receipts to the ledger: one transaction an extent, then until the block is where it cannot be lost.
 //!
 //! Whether a transaction that went wrong was included after all is looked up, so that nothing is paid twice: the ledger
 //! takes an extent of an object once from each account.

@@ -42,7 +42,7 @@ pub(super) fn is_whole(commitments: &[Commitment], layout: &Layout) -> bool {
 }
 
 /// The object as it stands on the ledger, all of whose extents `commitments` are. What this add committed itself is
-/// also waited for, until its blocks are where they can not be lost.
+/// also waited for, until its blocks are where they cannot be lost.
 pub(super) async fn found(
     job: &Job<'_>,
     (object, layout): (ObjectId, &Layout),

@@ -42,7 +42,7 @@ pub(crate) use record::{Fingerprint, Record};
 
 const SUFFIX: &str = "journal";
 
-/// Why a journal can not be used.
+/// Why a journal cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum JournalError {
@@ -97,7 +97,7 @@ impl Origin {
     /// The plain file at this path, as it is now.
     ///
     /// # Errors
-    /// When there is none, or it can not be looked at.
+    /// When there is none, or it cannot be looked at.
     pub fn file(path: &Path) -> io::Result<Self> {
         let path = fs::canonicalize(path)?;
         let metadata = fs::metadata(&path)?;
@@ -175,10 +175,10 @@ impl Journals {
         Self { directory, chain, account }
     }
 
-    /// The adds that are unfinished, or under way; for a journal that can not be used, why.
+    /// The adds that are unfinished, or under way; for a journal that cannot be used, why.
     ///
     /// # Errors
-    /// When the directory can not be read.
+    /// When the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Result<Unfinished, JournalError>>, JournalError> {
         let entries = match fs::read_dir(&self.directory) {
             Err(error) if error.kind() == IoKind::NotFound => return Ok(Vec::new()),
@@ -410,7 +410,7 @@ impl Journal {
     /// Deletes it: the add is finished, or given up.
     ///
     /// # Errors
-    /// When the directory can not be written.
+    /// When the directory cannot be written.
     pub fn remove(self) -> Result<(), JournalError> {
         fs::remove_file(&self.path).map_err(failed(&self.path))?;
         let directory = self.path.parent().unwrap_or(Path::new("."));

@@ -91,7 +91,7 @@ impl Placing {
     }
 
     /// Names a provider for every vacant column, as the ledger wants it: of the draw, and within the domain rule.
-    /// `None` when these slots can not be filled so.
+    /// `None` when these slots cannot be filled so.
     pub(crate) fn with_names(&self) -> Option<Vec<NodeId>> {
         let mut named = self.clone();
         for index in self.vacant() {

@@ -64,7 +64,7 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
     match sent {
         Ok(sent) => stored.uploads = keep_whole(job, &mut stored.placing, (uploads, sent), stored.column_len),
         Err(error) => {
-            // Whoever the columns were meant for is not to blame, but this add can not fill them any more.
+            // Whoever the columns were meant for is not to blame, but this add cannot fill them any more.
             uploads.iter().for_each(|lane| job.lose(&mut stored.placing, lane.upload.index, error.to_string()));
             return Ok(false);
         }

@@ -30,7 +30,7 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 pub struct Kept {
     /// What was added.
     pub added: Added,
-    /// To be deleted as soon as the link is where it can not be lost, and not before.
+    /// To be deleted as soon as the link is where it cannot be lost, and not before.
     pub journal: Journal,
     /// Whether the source has changed since an earlier run had added all of it: this is what it was then. Add it again.
     pub outdated: bool,

@@ -21,7 +21,7 @@ pub(crate) use stream::StreamSource;
 /// Why the plaintext could not be read as announced.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SourceError {
-    #[error("can not read the source: {0}")]
+    #[error("cannot read the source: {0}")]
     Read(#[from] io::Error),
     #[error(
         "the source changed while it was read: {announced} bytes were announced, and {} came",

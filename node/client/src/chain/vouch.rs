@@ -19,7 +19,7 @@ const PAGES_MAX: usize = 4096;
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VouchError {
-    /// The ledger can not be asked, or has no such thing.
+    /// The ledger cannot be asked, or has no such thing.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// What was found does not add up: the ledger moved on meanwhile.

@@ -363,7 +363,7 @@ impl Fault {
     fn of_call(error: CallError) -> Self {
         // The column's line names the node already.
         let reason = match &error {
-            CallError::Unreachable { reason, .. } => format!("can not be reached: {reason}"),
+            CallError::Unreachable { reason, .. } => format!("cannot be reached: {reason}"),
             CallError::Closed { reason, .. } => format!("went away before it answered: {reason}"),
             error => error.to_string(),
         };

@@ -40,7 +40,7 @@ const LINGER: Duration = Duration::from_millis(300);
 /// A holder may take this long for a manifest.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Why an object can not be read at all.
+/// Why an object cannot be read at all.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {

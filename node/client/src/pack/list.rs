@@ -82,7 +82,7 @@ impl Floor {
         }
     }
 
-    /// Whether a page can not hold what is wanted, given that the next begins with `next`.
+    /// Whether a page cannot hold what is wanted, given that the next begins with `next`.
     fn is_beyond(&self, next: &PackPath) -> bool {
         match self {
             Self::At(floor) => next <= floor,

@@ -149,7 +149,7 @@ impl Placing {
         }
     }
 
-    /// Where names can not be exchanged: the old one goes aside for a moment.
+    /// Where names cannot be exchanged: the old one goes aside for a moment.
     fn replace_in_two_steps(&self) -> io::Result<()> {
         let aside = [&self.name[..], b".old"].concat();
         renameat(&self.parent, self.to.as_bytes(), &self.parent, &aside[..])?;
@@ -166,7 +166,7 @@ impl Placing {
             let rest = String::from_utf8_lossy(name);
             io::Error::new(
                 error.kind(),
-                format!("it is in place, but the old one, now {rest}, can not be removed: {error}"),
+                format!("it is in place, but the old one, now {rest}, cannot be removed: {error}"),
             )
         })
     }

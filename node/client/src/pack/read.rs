@@ -31,7 +31,7 @@ const SPANS: usize = 6;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackReadError {
-    /// The object can not be read, or what came of it not be written.
+    /// The object cannot be read, or what came of it not be written.
     #[error(transparent)]
     Get(#[from] GetError),
     /// The object says that it is a directory, and is none.
@@ -102,7 +102,7 @@ impl Client {
     /// Opens a directory for reading.
     ///
     /// # Errors
-    /// [`PackReadError`] when the object can not be read, or is no directory.
+    /// [`PackReadError`] when the object cannot be read, or is no directory.
     pub async fn open_pack(&self, link: &Link) -> Result<PackReader, PackReadError> {
         let opened = self.open(link).await.map_err(GetError::from)?;
         opened.check_content(Some(Content::Pack))?;

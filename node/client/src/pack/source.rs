@@ -308,7 +308,7 @@ fn hand_out(from: &mut Bytes, buffer: &mut [u8]) -> usize {
 
 /// The file that the visit is at, if it is still what the list says. A fifo in its place does not stop us.
 fn open(cursor: &mut Option<Cursor>, visit: &Visit, node: Node) -> Result<File, String> {
-    let cursor = cursor.as_mut().ok_or_else(|| "the directory can not be opened again".to_owned())?;
+    let cursor = cursor.as_mut().ok_or_else(|| "the directory cannot be opened again".to_owned())?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     cursor.go_to(visit.directory()).map_err(|error| changed(&error))?;
     let file = openat(cursor.here(), visit.name(), flags, Mode::empty()).map_err(|error| changed(&error.into()))?;
@@ -331,7 +331,7 @@ fn check(file: &File, node: Node) -> Result<(), String> {
 fn changed(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => "changed while it was read".to_owned(),
-        _ => format!("can not be read: {error}"),
+        _ => format!("cannot be read: {error}"),
     }
 }
 

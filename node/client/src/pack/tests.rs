@@ -466,7 +466,7 @@ async fn what_changes_meanwhile_is_left_out_and_nothing_else() {
     expect.sort();
     assert_eq!(skipped.iter().map(|skipped| skipped.path.clone()).collect::<Vec<_>>(), expect);
     let told =
-        |skipped: &Skipped| skipped.reason.contains("changed while") || skipped.reason.contains("can not be read");
+        |skipped: &Skipped| skipped.reason.contains("changed while") || skipped.reason.contains("cannot be read");
     assert!(skipped.iter().all(told), "{skipped:?}");
     assert_eq!(entries, 4);
     let to = target.path().join("to");

@@ -1,7 +1,7 @@
-//! Lists a directory before a byte of it is read: every entry, what can not be stored, and how long the pack will be.
+//! Lists a directory before a byte of it is read: every entry, what cannot be stored, and how long the pack will be.
 //!
 //! Symlinks are entries and are not followed, but for the path that was given. What is no file, directory or symlink,
-//! or can not be read, is named and left out.
+//! or cannot be read, is named and left out.
 
 use std::{
     ffi::OsStr,
@@ -23,12 +23,12 @@ use super::{
     tree::{Node, Tree, Visit, What},
 };
 
-/// Why a directory can not be listed at all.
+/// Why a directory cannot be listed at all.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum WalkError {
-    /// It can not be opened or read.
-    #[error("can not read the directory {path}: {error}")]
+    /// It cannot be opened or read.
+    #[error("cannot read the directory {path}: {error}")]
     Open {
         /// Which.
         path: PathBuf,
@@ -67,7 +67,7 @@ impl Walked {
         u64::try_from(self.tree.len()).expect("at most 16 Mi")
     }
 
-    /// What can not be stored.
+    /// What cannot be stored.
     pub fn skipped(&self) -> &[Skipped] {
         &self.skipped
     }
@@ -171,7 +171,7 @@ impl Walker {
         match self.note(name) {
             Ok(What::Directory) => {
                 if let Err(error) = self.enter(name) {
-                    self.skip(format!("can not be listed: {error}"));
+                    self.skip(format!("cannot be listed: {error}"));
                 }
             }
             Ok(_) => {}
@@ -182,7 +182,7 @@ impl Walker {
         }
     }
 
-    /// Puts the entry on the list; the reason when it can not be there.
+    /// Puts the entry on the list; the reason when it cannot be there.
     fn note(&mut self, name: &[u8]) -> Result<What, String> {
         if self.path.len() > limits::PACK_PATH || name.len() > limits::PACK_NAME {
             return Err(format!(
@@ -217,7 +217,7 @@ impl Walker {
     fn enter(&mut self, name: &[u8]) -> io::Result<()> {
         self.cursor.enter(name)?;
         let names = names(&self.cursor).unwrap_or_else(|error| {
-            self.skip(format!("can not be listed: {error}"));
+            self.skip(format!("cannot be listed: {error}"));
             Names::default()
         });
         self.levels.push(names);

@@ -1,4 +1,4 @@
-//! The parts of libp2p that are used, and how each is bounded (DESIGN 6, "Everything is bounded").
+//! The parts of libp2p that are used, and how each is bounded (ARCHITECTURE 6, "Everything is bounded").
 //!
 //! Kademlia carries addresses of nodes and nothing else: it stores no records.
 

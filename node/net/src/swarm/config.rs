@@ -70,7 +70,7 @@ pub enum StartError {
         address: String,
     },
     /// Choose another port or address, or stop what uses it.
-    #[error("can not listen on {address}: {reason}")]
+    #[error("cannot listen on {address}: {reason}")]
     Listen {
         /// The address.
         address: String,
@@ -81,9 +81,9 @@ pub enum StartError {
     #[error("bootstrap node: {0}")]
     Bootstrap(#[from] NotANode),
     /// The system gives no thread or runtime.
-    #[error("can not start the network's thread: {0}")]
+    #[error("cannot start the network's thread: {0}")]
     Thread(#[from] io::Error),
     /// The cryptographic set-up failed.
-    #[error("can not set the transport up: {0}")]
+    #[error("cannot set the transport up: {0}")]
     Transport(String),
 }

@@ -16,7 +16,7 @@ use super::{Rank, Tail};
 pub(super) struct Rate(u128);
 
 impl Rate {
-    /// Of what can not be taken.
+    /// Of what cannot be taken.
     pub(super) const NOTHING: Self = Self(0);
     const MAX: Self = Self(u128::MAX);
 

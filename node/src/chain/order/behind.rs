@@ -83,7 +83,7 @@ impl Behind {
     /// Moves what is asked on until it is answered. Never ends when nothing is. Cancel-safe.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block can not be kept.
+    /// [`LedgerError`] when a block cannot be kept.
     pub(super) async fn drive(&mut self) -> Result<(), LedgerError> {
         match &mut self.asking {
             Some(asking) => {

@@ -53,11 +53,11 @@ pub(super) enum Output {
 /// The engine at one height.
 pub(super) struct Core {
     state: State<Bft>,
-    desk: Desk,
+    handler: EffectHandler,
 }
 
 /// What the engine signs and checks with, and where its effects are collected.
-struct Desk {
+struct EffectHandler {
     key: Keypair,
     chain: ChainId,
     signed: SignState,
@@ -86,8 +86,9 @@ impl Core {
             enabled: true,
         };
         let state = State::new(Bft, At(height), members.clone(), params, 1, 1);
-        let desk = Desk { key, chain, signed, set, own: BTreeSet::new(), outputs: Vec::new(), refused: false };
-        Self { state, desk }
+        let handler =
+            EffectHandler { key, chain, signed, set, own: BTreeSet::new(), outputs: Vec::new(), refused: false };
+        Self { state, handler }
     }
 
     /// Its height.
@@ -102,17 +103,17 @@ impl Core {
 
     /// What was signed last.
     pub(super) fn signed(&self) -> &SignState {
-        &self.desk.signed
+        &self.handler.signed
     }
 
     /// Whether this validator said this at this height.
     pub(super) fn said(&self, statement: &Statement) -> bool {
-        self.desk.own.contains(statement)
+        self.handler.own.contains(statement)
     }
 
     /// All that this validator said at this height.
     pub(super) fn own(&self) -> &BTreeSet<Statement> {
-        &self.desk.own
+        &self.handler.own
     }
 
     /// Says nothing more at this height; still listens.
@@ -123,7 +124,7 @@ impl Core {
     /// Begins the height with what the log has of it.
     pub(super) fn begin(&mut self, log: &[Entry]) -> Vec<Output> {
         let inputs: Vec<Input<Bft>> = log.iter().filter_map(|entry| self.input(entry)).collect();
-        log.iter().for_each(|entry| self.desk.recall(entry));
+        log.iter().for_each(|entry| self.handler.recall(entry));
         self.keep_quiet_without_memory();
         let (height, set) = (At(self.height()), self.state.validator_set().clone());
         let mut outputs = self.step(Input::StartHeight(height, set, false, None, VoteExtensionPolicy::Disabled));
@@ -140,13 +141,13 @@ impl Core {
     /// Who spoke at this height and has forgotten it may be bound to a block, and not know to which: it must not speak
     /// again before the next. One that is alone said it to nobody, and begins anew.
     fn keep_quiet_without_memory(&mut self) {
-        let forgotten = self.desk.signed.of_height(self.height()).any(|said| !self.desk.own.contains(&said));
+        let forgotten = self.handler.signed.of_height(self.height()).any(|said| !self.handler.own.contains(&said));
         if !forgotten {
             return;
         }
-        if self.desk.set.len() == 1 {
+        if self.handler.set.len() == 1 {
             tracing::warn!(height = %self.height(), "the consensus log is lost: building the height's block anew");
-            self.desk.signed = SignState::default();
+            self.handler.signed = SignState::default();
         } else {
             tracing::error!(
                 height = %self.height(),
@@ -228,26 +229,26 @@ impl Core {
     }
 
     fn step(&mut self, input: Input<Bft>) -> Vec<Output> {
-        let Self { state, desk } = self;
+        let Self { state, handler } = self;
         let result: Result<(), malachite_consensus::Error<Bft>> = process!(
             input: input,
             state: state,
             metrics: &(),
-            with: effect => Ok::<_, Infallible>(desk.handle(effect))
+            with: effect => Ok::<_, Infallible>(handler.handle(effect))
         );
         if let Err(error) = result {
             // What it does after that is unknown: it listens, and the height's block comes from the others.
             tracing::error!(height = %self.height(), %error, "the consensus engine failed: silent for this height");
             self.silence();
         }
-        if std::mem::take(&mut self.desk.refused) {
+        if std::mem::take(&mut self.handler.refused) {
             self.silence();
         }
-        std::mem::take(&mut self.desk.outputs)
+        std::mem::take(&mut self.handler.outputs)
     }
 }
 
-impl Desk {
+impl EffectHandler {
     fn handle(&mut self, effect: Effect<Bft>) -> Resume<Bft> {
         match effect {
             Effect::CancelAllTimeouts(r) => self.put(Output::CancelAll, r),

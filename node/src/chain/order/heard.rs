@@ -149,7 +149,7 @@ mod tests {
         id::ChainId,
         ledger::vote::{Vote, VoteKind},
         sign::Keypair,
-        wire::consensus::Life,
+        wire::consensus::Incarnation,
     };
 
     use super::*;
@@ -167,7 +167,7 @@ mod tests {
         }
         let claim = |seed| {
             let (key, asked) = (vote(seed, 0, 0).voter, vote(9, 0, 0).voter);
-            Claim { key, asked, life: Life([1; 16]), earlier: Vec::new() }
+            Claim { key, asked, incarnation: Incarnation([1; 16]), earlier: Vec::new() }
         };
         assert_eq!(heard.seen(&claim(1), Height(6), Instant::now()).vote, Some(vote(1, 5, 2)));
         let nothing = Seen { height: Height(6), grants: true, ..Seen::default() };

@@ -15,7 +15,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{
         Frame, Protocol, Refusal,
-        consensus::{Claim, Life, Request, Response, Seen, SignedClaim},
+        consensus::{Claim, Incarnation, Request, Response, Seen, SignedClaim},
     },
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout};
@@ -38,7 +38,7 @@ pub(super) struct Question {
     /// This validator.
     pub(super) key: Keypair,
     /// Its processes, this one last.
-    pub(super) lives: Vec<Life>,
+    pub(super) incarnations: Vec<Incarnation>,
     /// Who decides.
     pub(super) set: ValidatorSet,
     /// Where they are.
@@ -119,8 +119,8 @@ impl Question {
     /// Asks one until it answers; `None` when nobody knows where it is.
     fn ask(&self, asked: VoteKey) -> Option<BoxFuture<'static, (VoteKey, Seen)>> {
         let (peers, node) = (Arc::clone(&self.peers), *self.nodes.get(&asked)?);
-        let (life, earlier) = self.lives.split_last()?;
-        let claim = Claim { key: self.key.public(), asked, life: *life, earlier: earlier.to_vec() };
+        let (incarnation, earlier) = self.incarnations.split_last()?;
+        let claim = Claim { key: self.key.public(), asked, incarnation: *incarnation, earlier: earlier.to_vec() };
         let question = Frame::new(&Request::LastSeen(SignedClaim::sign(claim, &self.key, &self.chain)), Bytes::new());
         Some(Box::pin(async move {
             loop {

@@ -2,7 +2,7 @@
 //!
 //! Of two processes with one key that start at the same moment neither has heard the other. So each claims the key
 //! first ([`SignedClaim`]), and whoever is asked grants it to one at a time. One that has two thirds of the power
-//! behind it speaks; a second can not have them, because whom both asked in common granted it to the first. A grant
+//! behind it speaks; a second cannot have them, because whom both asked in common granted it to the first. A grant
 //! ends by itself after [`LEASE`]: by then the others have heard the first one speak, which they tell whoever asks. It
 //! passes on at once to a process that follows the one that has it: restarting waits for nothing.
 //!
@@ -15,7 +15,7 @@ use std::{collections::BTreeMap, time::Duration};
 use ostrakon_proto::{
     id::VoteKey,
     ledger::vote::ValidatorSet,
-    wire::consensus::{Claim, Life},
+    wire::consensus::{Claim, Incarnation},
 };
 use tokio::time::Instant;
 
@@ -29,7 +29,7 @@ pub(super) const FRESH: Duration = LEASE.checked_div(2).expect("two is not zero"
 /// What this validator has granted.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
-    granted: BTreeMap<VoteKey, (Life, Instant)>,
+    granted: BTreeMap<VoteKey, (Incarnation, Instant)>,
 }
 
 impl Leases {
@@ -41,9 +41,10 @@ impl Leases {
     /// Whether the claim is granted: if so, to nobody else until `now` + [`LEASE`].
     pub(super) fn grant(&mut self, claim: &Claim, now: Instant) -> bool {
         let holder = self.granted.get(&claim.key).filter(|(_, since)| now < *since + LEASE);
-        let grants = holder.is_none_or(|(life, _)| *life == claim.life || claim.earlier.contains(life));
+        let grants = holder
+            .is_none_or(|(incarnation, _)| *incarnation == claim.incarnation || claim.earlier.contains(incarnation));
         if grants {
-            self.granted.insert(claim.key, (claim.life, now));
+            self.granted.insert(claim.key, (claim.incarnation, now));
         }
         grants
     }
@@ -53,10 +54,10 @@ impl Leases {
 mod tests {
     use super::*;
 
-    fn claim(key: u8, life: u8, earlier: &[u8]) -> Claim {
-        let lives = earlier.iter().map(|life| Life([*life; 16]));
+    fn claim(key: u8, incarnation: u8, earlier: &[u8]) -> Claim {
+        let incarnations = earlier.iter().map(|incarnation| Incarnation([*incarnation; 16]));
         let (key, asked) = (VoteKey::new([key; 32]), VoteKey::new([9; 32]));
-        Claim { key, asked, life: Life([life; 16]), earlier: lives.collect() }
+        Claim { key, asked, incarnation: Incarnation([incarnation; 16]), earlier: incarnations.collect() }
     }
 
     #[test]

@@ -72,7 +72,7 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// for each round: after a restart it has the block in its log.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger can not be read.
+    /// [`LedgerError`] when the ledger cannot be read.
     fn build(&self, height: Height, round: u32) -> Result<Option<Candidate>, LedgerError>;
 
     /// The name of these bytes, if they are a block in canonical form. Reads nothing.
@@ -81,13 +81,13 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// Whether the proposed block may be decided; `block` has the proposal's name.
     ///
     /// # Errors
-    /// [`LedgerError`] when the ledger can not be read.
+    /// [`LedgerError`] when the ledger cannot be read.
     fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<Verdict, LedgerError>;
 
     /// Keeps a decided block, durably. Does nothing when the ledger has a block of that height.
     ///
     /// # Errors
-    /// [`LedgerError`] when it can not be kept: the node stops.
+    /// [`LedgerError`] when it cannot be kept: the node stops.
     fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError>;
 
     /// Takes proofs that validators contradicted themselves.
@@ -103,13 +103,13 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// none, or lies, is no error.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block can not be kept.
+    /// [`LedgerError`] when a block cannot be kept.
     fn catch_up(&self, node: NodeId) -> BoxFuture<'static, Result<(), LedgerError>>;
 
     /// Asks everyone it knows for blocks that this node may have lost, and keeps them. Only a validator that decides
     /// alone needs it, before its first block.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block can not be kept.
+    /// [`LedgerError`] when a block cannot be kept.
     fn recover(&self) -> BoxFuture<'static, Result<(), LedgerError>>;
 }

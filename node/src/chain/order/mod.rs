@@ -30,7 +30,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{
         Code, Frame, Refusal,
-        consensus::{Claim, Life, Request, Response, SignedClaim},
+        consensus::{Claim, Incarnation, Request, Response, SignedClaim},
     },
 };
 use tokio::time::Instant;
@@ -91,7 +91,7 @@ pub struct OrderParts {
     /// What was signed last, beside the vote key.
     pub signatures: Arc<dyn SignStore>,
     /// Names this process among those with the same key: never used before.
-    pub life: Life,
+    pub incarnation: Incarnation,
     /// The longest time between two blocks, when there is nothing to do.
     pub interval: Duration,
 }
@@ -100,14 +100,14 @@ pub struct OrderParts {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OrderError {
-    /// The ledger can not be read or written.
+    /// The ledger cannot be read or written.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The log can not be read or written.
-    #[error("the consensus log failed: this validator can not remember what it says, so it stops")]
+    /// The log cannot be read or written.
+    #[error("the consensus log failed: this validator cannot remember what it says, so it stops")]
     Journal(#[source] io::Error),
-    /// The sign state can not be read or written.
-    #[error("the sign-state file failed: this validator can not remember what it signs, so it stops")]
+    /// The sign state cannot be read or written.
+    #[error("the sign-state file failed: this validator cannot remember what it signs, so it stops")]
     SignState(#[source] io::Error),
     /// The sign state was written by something else.
     #[error("the sign-state file is damaged: move it away, and this validator asks the others what it signed")]
@@ -172,11 +172,11 @@ impl Order {
     /// Decides one height after the other until `stop`.
     ///
     /// # Errors
-    /// [`OrderError`] when something can not be kept.
+    /// [`OrderError`] when something cannot be kept.
     pub async fn run(mut self, stop: CancellationToken) -> Result<(), OrderError> {
         let mut kept = load(&self.parts).await?.unwrap_or_default();
         self.born = kept.progress();
-        kept.begin(self.parts.life);
+        kept.begin(self.parts.incarnation);
         self.save(kept).await?;
         while !stop.is_cancelled() {
             let ledger = Arc::clone(&self.parts.ledger);
@@ -333,7 +333,14 @@ impl Order {
     fn question(&self, committee: &Committee) -> Question {
         let OrderParts { ref peers, chain, ref key, .. } = self.parts;
         let (set, nodes) = (committee.rotation.set().clone(), committee.nodes.clone());
-        Question { peers: Arc::clone(peers), chain, key: key.clone(), lives: self.kept.lives.clone(), set, nodes }
+        Question {
+            peers: Arc::clone(peers),
+            chain,
+            key: key.clone(),
+            incarnations: self.kept.incarnations.clone(),
+            set,
+            nodes,
+        }
     }
 
     /// Whether this process was let speak so long ago, without having said anything, that another may have been since.
@@ -460,7 +467,8 @@ impl Order {
         }
     }
 
-    /// A message with this validator's signature came from elsewhere. What an earlier life of it said may come back;
+    /// A message with this validator's signature came from elsewhere. What an earlier incarnation of it said may come
+    /// back;
     /// what neither this nor an earlier one said, another process did. Returns whether that is so.
     fn doubt(&mut self, said: &Statement, own: bool) -> bool {
         let foreign = !own && self.standing == Standing::Speaks && Some(said.progress()) > self.born;

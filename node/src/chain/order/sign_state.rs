@@ -21,7 +21,7 @@ use ostrakon_proto::{
     id::{ChainId, Height},
     ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     sign::{Keypair, Purpose, Signature},
-    wire::consensus::{Claim, Life},
+    wire::consensus::{Claim, Incarnation},
 };
 
 /// How far a validator has come: height, round, and step within the round.
@@ -140,19 +140,19 @@ pub(super) struct Kept {
     /// What was signed last; `None` where that is not known any more.
     pub(super) signed: Option<SignState>,
     /// The processes that signed it, the newest last.
-    pub(super) lives: Vec<Life>,
+    pub(super) incarnations: Vec<Incarnation>,
 }
 
 impl Kept {
     /// What one keeps who knows that nothing was ever signed.
     pub(super) fn nothing() -> Self {
-        Self { signed: Some(SignState::default()), lives: Vec::new() }
+        Self { signed: Some(SignState::default()), incarnations: Vec::new() }
     }
 
     /// A process begins; the oldest are forgotten.
-    pub(super) fn begin(&mut self, life: Life) {
-        self.lives.push(life);
-        self.lives.drain(..self.lives.len().saturating_sub(Claim::EARLIER + 1));
+    pub(super) fn begin(&mut self, incarnation: Incarnation) {
+        self.incarnations.push(incarnation);
+        self.incarnations.drain(..self.incarnations.len().saturating_sub(Claim::EARLIER + 1));
     }
 
     /// How far this validator had come; `None` when it never signed, or does not know.
@@ -179,13 +179,13 @@ pub trait SignStore: Send + Sync + std::fmt::Debug + 'static {
     /// What was saved last; `None` when nothing ever was.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     fn load(&self) -> io::Result<Option<Vec<u8>>>;
 
     /// Replaces what was saved, durably.
     ///
     /// # Errors
-    /// When it can not be written: nothing may be signed any more.
+    /// When it cannot be written: nothing may be signed any more.
     fn save(&self, bytes: &[u8]) -> io::Result<()>;
 }
 
@@ -202,7 +202,7 @@ pub fn begin(path: &Path) -> Result<(), OpenSignFileError> {
 /// As [`begin`], wherever it is kept.
 ///
 /// # Errors
-/// When it can not be read or written.
+/// When it cannot be read or written.
 pub fn begin_in(store: &dyn SignStore) -> io::Result<()> {
     if store.load()?.is_none() { store.save(&Kept::nothing().encode()) } else { Ok(()) }
 }
@@ -232,7 +232,7 @@ pub enum OpenSignFileError {
         path: PathBuf,
     },
     /// The disk refuses.
-    #[error("can not open {}", path.display())]
+    #[error("cannot open {}", path.display())]
     Disk {
         /// The file.
         path: PathBuf,
@@ -367,7 +367,7 @@ mod tests {
         if expect.is_err() {
             assert_eq!(state, kept, "a refusal changes nothing");
         }
-        let kept = Kept { signed: Some(state), lives: vec![Life([7; 16])] };
+        let kept = Kept { signed: Some(state), incarnations: vec![Incarnation([7; 16])] };
         assert_eq!(Kept::decode(&kept.encode()), Ok(kept));
     }
 
@@ -397,7 +397,7 @@ mod tests {
         let (key, chain, mut state) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]), SignState::default());
         let said = vote(VoteKind::Prevote, 1, 0, None);
         let first = state.sign(said, &key, &chain).expect("signed");
-        let kept = Kept { signed: Some(state), lives: Vec::new() };
+        let kept = Kept { signed: Some(state), incarnations: Vec::new() };
         let mut restarted = Kept::decode(&kept.encode()).expect("kept").signed.expect("known");
         assert_eq!(restarted.sign(said, &key, &chain), Ok(first));
         assert_eq!(restarted.signature(&vote(VoteKind::Prevote, 1, 0, Some(1))), None);
@@ -427,9 +427,12 @@ mod tests {
         for said in [all, vote(VoteKind::Prevote, 1, 1, Some(1)), vote(VoteKind::Precommit, 1, 1, Some(1))] {
             state.sign(said, &key, &chain).expect("in order");
         }
-        let mut kept = Kept { signed: Some(state), lives: Vec::new() };
-        (0..99).for_each(|number| kept.begin(Life([number; 16])));
-        assert_eq!((kept.lives.first(), kept.lives.last()), (Some(&Life([90; 16])), Some(&Life([98; 16]))));
+        let mut kept = Kept { signed: Some(state), incarnations: Vec::new() };
+        (0..99).for_each(|number| kept.begin(Incarnation([number; 16])));
+        assert_eq!(
+            (kept.incarnations.first(), kept.incarnations.last()),
+            (Some(&Incarnation([90; 16])), Some(&Incarnation([98; 16])))
+        );
         assert!(kept.encode().len() <= PAYLOAD);
     }
 

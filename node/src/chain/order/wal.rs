@@ -131,19 +131,19 @@ pub trait Journal: Send + Sync + std::fmt::Debug + 'static {
     /// All of it.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     fn load(&self) -> io::Result<Vec<u8>>;
 
     /// Forgets all after the first `length` bytes. Need not be durable before the next [`Journal::append`] is.
     ///
     /// # Errors
-    /// When it can not be written.
+    /// When it cannot be written.
     fn cut(&self, length: usize) -> io::Result<()>;
 
     /// Adds bytes at the end. When it returns they survive every crash; until then a part of them may.
     ///
     /// # Errors
-    /// When it can not be written: the node must stop, because it can no longer remember what it says.
+    /// When it cannot be written: the node must stop, because it can no longer remember what it says.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 }
 

@@ -45,7 +45,7 @@ pub enum RestoreError {
     /// It is wrong.
     #[error(transparent)]
     Bad(#[from] BadSnapshot),
-    /// This node can not keep it.
+    /// This node cannot keep it.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -156,7 +156,7 @@ impl Restorer {
     /// Takes the next chunk.
     ///
     /// # Errors
-    /// [`RestoreError`] when it is wrong, or can not be kept; then all is as it was.
+    /// [`RestoreError`] when it is wrong, or cannot be kept; then all is as it was.
     pub fn take(&mut self, chunk: &Chunk) -> Result<(), RestoreError> {
         let mut restoring = self.restoring.clone();
         let part = restoring.take(chunk)?;

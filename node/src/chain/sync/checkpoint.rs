@@ -1,6 +1,6 @@
 //! A block that an operator believes in: the chain that this node is on has it, or is another one.
 //!
-//! Who was away for longer than validators are bonded can not tell the chain from one that former validators made up
+//! Who was away for longer than validators are bonded cannot tell the chain from one that former validators made up
 //! (weak subjectivity). A checkpoint, from people who are believed, can.
 
 use std::{fmt, str::FromStr};

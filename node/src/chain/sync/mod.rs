@@ -63,10 +63,10 @@ pub enum SyncError {
     /// A newer ledger lies ready: start the node again.
     #[error("a newer state of the ledger is ready: the node starts again with it")]
     Restored,
-    /// The next ledger can not be kept.
+    /// The next ledger cannot be kept.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The next ledger can not be opened.
+    /// The next ledger cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenLedgerError),
 }

@@ -196,7 +196,7 @@ pub(super) fn path_of(volume: &Volume, id: &ColumnId) -> PathBuf {
 pub(super) fn remove(volume: &Volume, id: &ColumnId) {
     let path = path_of(volume, id);
     if let Err(error) = fs::remove_file(&path) {
-        tracing::warn!(path = %path.display(), %error, "can not remove a purged column");
+        tracing::warn!(path = %path.display(), %error, "cannot remove a purged column");
     }
 }
 

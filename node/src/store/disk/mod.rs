@@ -1,4 +1,4 @@
-//! Columns on disk, through power loss (DESIGN 7; the rules are those of a storage node: write, sync, name, sync,
+//! Columns on disk, through power loss (ARCHITECTURE 7; the rules are those of a storage node: write, sync, name, sync,
 //! index, sync, then acknowledge).
 //!
 //! ```text

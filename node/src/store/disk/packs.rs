@@ -270,7 +270,7 @@ impl Packs {
         let path = path_of(&self.volume, piece.pack);
         let opened = File::options().write(true).open(&path);
         if let Err(error) = opened.and_then(|file| self.volume.punch(&file, piece.offset, piece.length)) {
-            tracing::warn!(path = %path.display(), %error, "can not give back a purged record's blocks");
+            tracing::warn!(path = %path.display(), %error, "cannot give back a purged record's blocks");
         }
         sparse.then_some(piece.pack)
     }
@@ -280,7 +280,7 @@ impl Packs {
         self.state().packs.remove(&number);
         let path = path_of(&self.volume, number);
         if let Err(error) = fs::remove_file(&path) {
-            tracing::warn!(path = %path.display(), %error, "can not remove an empty pack");
+            tracing::warn!(path = %path.display(), %error, "cannot remove an empty pack");
         }
     }
 

@@ -172,7 +172,7 @@ fn unreadable(id: &ColumnId, path: &Path, error: io::Error) -> StoreError {
     match error.kind() {
         io::ErrorKind::NotFound => corrupt("its file is missing"),
         io::ErrorKind::UnexpectedEof => corrupt("its file is cut short"),
-        _ if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => corrupt("the disk can not read it"),
+        _ if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => corrupt("the disk cannot read it"),
         _ => failed(path, error),
     }
 }

@@ -151,7 +151,7 @@ impl Volume {
         }
     }
 
-    /// Gives the blocks of a part of a file back; where the file system can not, a rewrite of the file does later.
+    /// Gives the blocks of a part of a file back; where the file system cannot, a rewrite of the file does later.
     pub(super) fn punch(&self, file: &File, offset: u64, length: u64) -> io::Result<()> {
         match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),

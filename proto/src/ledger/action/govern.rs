@@ -1,4 +1,4 @@
-//! propose and vote: how a network changes its parameters, its members and its rules (DESIGN 5.6).
+//! propose and vote: how a network changes its parameters, its members and its rules (ARCHITECTURE 5.6).
 //!
 //! Who may vote may also propose. Votes are counted whenever one is cast, by who has a vote then; the vote that passes
 //! a proposal carries it out. What is not passed in time is gone, and its deposit returns.

@@ -1,5 +1,5 @@
 //! Who may take part in a network and who changes its rules: what its genesis says of that, and what was decided since
-//! (DESIGN 5.6).
+//! (ARCHITECTURE 5.6).
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -88,7 +88,7 @@ fn commits_are_checked() {
     check("more columns than providers", &larger, Err(few));
     let narrow = |commit: &mut Commit| commit.code = code("11/12");
     let Err(concentrated) = Caps::of(&world.state.epoch(epoch).expect("kept").roster, code("11/12"), 3) else {
-        panic!("seven domains can not carry a code that one loss breaks");
+        panic!("seven domains cannot carry a code that one loss breaks");
     };
     check("a domain could take it along", &narrow, Err(TxError::Placement(concentrated)));
 }

@@ -289,7 +289,7 @@ fn members_are_admitted_and_expelled() {
     let status = world.validator(4).map(|validator| validator.status);
     assert!(matches!(status, Some(ValidatorStatus::Left { .. })), "{status:?}");
     assert_eq!(world.verdict(&join(&world)), Err(TxError::KeyNotAdmitted { key }));
-    // Who is not there can be expelled too: its admission ends. The last validator can not.
+    // Who is not there can be expelled too: its admission ends. The last validator cannot.
     world.wait_for(world.epoch().0 + 4);
     assert_eq!(carried(&mut world, Change::ExpelProvider(node_key(60).public()), &[bob()]), Some(1));
     for index in 0..3 {

@@ -273,7 +273,7 @@ impl World {
         assert_eq!(self.state.unbonding(Epoch(u64::MAX), usize::MAX), left, "every bond comes back");
     }
 
-    /// The providers of this draw for extent 0, in their order; `None` when the network can not carry the code.
+    /// The providers of this draw for extent 0, in their order; `None` when the network cannot carry the code.
     fn try_drawn(&self, sender: &Keypair, draw_as: Draw, code: Code) -> Option<Vec<NodeId>> {
         let record = self.state.epoch(draw_as.epoch).expect("the epoch is kept");
         let seed = DrawSeed { beacon: record.beacon, account: sender.public(), draw: draw_as, extent: 0 };

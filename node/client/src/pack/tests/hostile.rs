@@ -70,7 +70,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("twice", many(&[(b"a", file(0, b"x")), (b"a", symlink_to("/tmp"))])),
         ("no directory", many(&[(b"a", file(0, b"x")), (b"a/b", file(1, b""))])),
         ("no directory", many(&[(b"a", file(0, b"x")), (b"b/c", file(1, b""))])),
-        ("can not be", many(&[(b"a", symlink_to(""))])),
+        ("cannot be", many(&[(b"a", symlink_to(""))])),
         ("outside of the contents", pack(b"x", &[leaf(&[(b"a", file(1, b"x"))])], 1)),
         ("entries", pack(b"x", &[leaf(&[(b"a", file(0, b"x"))])], 2)),
         ("entries", pack(b"x", &[leaf(&[(b"a", file(0, b"x")), (b"b", file(1, b""))])], 1)),

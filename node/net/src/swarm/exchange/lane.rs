@@ -69,7 +69,7 @@ impl<S> Lane<S> {
         self.idle.push((now, stream));
     }
 
-    /// A stream that was asked for can not be had: the call that must be told.
+    /// A stream that was asked for cannot be had: the call that must be told.
     pub(super) fn not_opened(&mut self) -> Option<Call> {
         self.opening = self.opening.saturating_sub(1);
         self.waiting.pop_front()

@@ -1,4 +1,5 @@
-//! The encrypted TCP connection: Noise XX, as libp2p's, with AES-256-GCM and large pieces (DESIGN 6; SPEC, "Wire").
+//! The encrypted TCP connection: Noise XX, as libp2p's, with AES-256-GCM and large pieces (ARCHITECTURE 6; SPEC,
+//! "Wire").
 //!
 //! libp2p's own Noise is fixed to ChaCha20-Poly1305, which costs eight times as much on processors that have AES, reads
 //! 8 KiB at a time and sends after each frame; together that was a third of what an add costs. The cryptography is the

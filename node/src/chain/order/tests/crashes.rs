@@ -122,7 +122,7 @@ fn whoever_dies_at_any_write_goes_on_without_contradiction() {
                 }
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            assert!(!world.machines[number].runs(), "an order that can not write ends");
+            assert!(!world.machines[number].runs(), "an order that cannot write ends");
             world.crash(number);
             *disks[number].fuse.lock().expect("no holder panics") = None;
             tokio::time::sleep(Duration::from_millis(chance.below(1000))).await;

@@ -276,7 +276,7 @@ fn of_two_with_one_life_the_one_that_hears_the_other_stops() {
         let clone = machine(&world.network, world.machines[1].key.clone(), NodeId::new([200; 32]));
         world.machines.push(clone);
         world.start(4);
-        world.lives -= 1;
+        world.incarnations -= 1;
         [1, 0, 2, 3].into_iter().for_each(|number| world.start(number));
         world.reach(0..4, 30).await;
         // The one that the others know hears what it never said, and stops; the other hears nothing and goes on.

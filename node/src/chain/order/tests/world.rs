@@ -15,7 +15,7 @@ use ostrakon_proto::{
     id::{ChainId, NodeId, VoteKey},
     ledger::vote::ValidatorSet,
     sign::Keypair,
-    wire::{Protocol, consensus::Life},
+    wire::{Protocol, consensus::Incarnation},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
@@ -72,7 +72,7 @@ pub(super) struct World {
     pub(super) delivered: Arc<Judge>,
     pub(super) interval: Duration,
     /// Processes that were started: each has its number.
-    pub(super) lives: u64,
+    pub(super) incarnations: u64,
 }
 
 pub(super) fn vote_key(number: usize) -> Keypair {
@@ -95,7 +95,7 @@ impl World {
         let machines = (0..powers.len()).map(|number| machine(&network, vote_key(number), node_id(number))).collect();
         let (judge, delivered) = (Arc::default(), Arc::default());
         let net = SimNetwork::new(seed, config);
-        Self { net, network, machines, judge, delivered, interval: Duration::from_millis(500), lives: 0 }
+        Self { net, network, machines, judge, delivered, interval: Duration::from_millis(500), incarnations: 0 }
     }
 
     /// As many equals on a good network, all running.
@@ -110,7 +110,7 @@ impl World {
     }
 
     pub(super) fn start(&mut self, number: usize) {
-        self.lives += 1;
+        self.incarnations += 1;
         let machine = &mut self.machines[number];
         let (peers, inbound) = self.net.join(machine.node);
         let peers: Arc<dyn Peers> = machine.wrap.as_ref().map_or_else(|| peers.clone(), |wrap| wrap(peers.clone()));
@@ -124,7 +124,7 @@ impl World {
             workers: Workers::inline(),
             journal: Arc::clone(&machine.journal),
             signatures: Arc::clone(&machine.signatures),
-            life: Life(u128::from(self.lives).to_le_bytes()),
+            incarnation: Incarnation(u128::from(self.incarnations).to_le_bytes()),
             interval: self.interval,
         });
         machine.ended = Arc::default();
