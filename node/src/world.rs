@@ -78,12 +78,17 @@ impl Disk {
     fn validator(&self, number: usize, genesis: &Genesis) -> Option<ValidatorParts> {
         let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
         let votes = genesis.validators.iter().any(|validator| validator.node == node_id(number));
-        votes.then(|| ValidatorParts { keys: validator_keys(number), journal, signatures, incarnation: new_life() })
+        votes.then(|| ValidatorParts {
+            keys: validator_keys(number),
+            journal,
+            signatures,
+            incarnation: new_incarnation(),
+        })
     }
 }
 
 /// A process that was never there before.
-pub(crate) fn new_life() -> Incarnation {
+pub(crate) fn new_incarnation() -> Incarnation {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     Incarnation(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
 }

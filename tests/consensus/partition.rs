@@ -28,7 +28,7 @@ use ostrakon_proto::{
 };
 use ostrakon_tests::{
     cluster::{Binaries, until},
-    validators::{Plan, Planned, audit, new_life},
+    validators::{Plan, Planned, audit, new_incarnation},
 };
 use tokio::{runtime::Runtime, sync::mpsc};
 
@@ -145,7 +145,7 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
         keys: planned.keys(),
         journal: Arc::new(JournalFile::open(&home.join("consensus.wal"))?),
         signatures: Arc::new(SignFile::open(&home.join("sign-state"))?),
-        life: new_life(),
+        incarnation: new_incarnation(),
     };
     let node = Node::start(NodeParts {
         keypair: keypair.clone(),

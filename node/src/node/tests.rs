@@ -27,7 +27,9 @@ use crate::{
     register::Offer,
     seat::Candidacy,
     store::{Columns, PlaceState},
-    world::{CODE, Disk, TestObject, World, domain, genesis, new_life, node_id, node_key, until, validator_keys},
+    world::{
+        CODE, Disk, TestObject, World, domain, genesis, new_incarnation, node_id, node_key, until, validator_keys,
+    },
 };
 
 fn transfer(amount: u64) -> Action {
@@ -332,8 +334,8 @@ async fn a_running_node_votes_as_soon_as_it_has_joined_and_follows_when_it_has_l
     let memory = tempfile::NamedTempFile::new().expect("a file");
     sign_state::begin(memory.path()).expect("written");
     let (journal, signatures) = (nodes[3].1.journal.clone(), SignFile::open(memory.path()).expect("opened"));
-    let (signatures, life) = (Arc::new(signatures), new_life());
-    nodes[3].0.vote(ValidatorParts { keys: validator_keys(3), journal, signatures, life });
+    let (signatures, incarnation) = (Arc::new(signatures), new_incarnation());
+    nodes[3].0.vote(ValidatorParts { keys: validator_keys(3), journal, signatures, incarnation });
     let waiting = nodes[3].0.chain().head().height;
     nodes[3].0.chain().wait(Height(waiting.0 + 5)).await;
     assert!(!signed_since(&nodes[3].1, 3, Height(0)), "who has not joined does not vote");

@@ -56,7 +56,7 @@ use tokio::{
 };
 
 use super::faults::{Fault, Step};
-use crate::validators::new_life;
+use crate::validators::new_incarnation;
 
 /// When the world begins, in milliseconds of Unix time.
 const BEGIN_MS: u64 = 1_800_000_000_000;
@@ -186,7 +186,12 @@ impl Voter {
 
     fn parts(&self) -> ValidatorParts {
         let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
-        ValidatorParts { keys: ValidatorKeys::from_seed(&self.seed), journal, signatures, life: new_life() }
+        ValidatorParts {
+            keys: ValidatorKeys::from_seed(&self.seed),
+            journal,
+            signatures,
+            incarnation: new_incarnation(),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ use crate::cluster::{Binaries, until};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A process that was never there before, for validators in this one.
-pub fn new_life() -> Incarnation {
+pub fn new_incarnation() -> Incarnation {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     Incarnation(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
 }
