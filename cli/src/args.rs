@@ -23,7 +23,7 @@ mod wallet;
 
 use checkpoint::checkpoint;
 pub(crate) use governance::{Governance, Proposed, Vote};
-pub(crate) use name::{Name, NameSetArgs};
+pub(crate) use name::{NameCommand, NameSetArgs};
 pub(crate) use wallet::{Before, History, Wallet};
 
 const EXIT_CODES: &str = "\
@@ -184,11 +184,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Wallet,
     },
-    /// Have words stand for objects, on the ledger
+    /// Manage names that point to objects
     #[command(after_help = name::HELP)]
     Name {
         #[command(subcommand)]
-        command: Name,
+        command: NameCommand,
     },
     /// List the providers of the network
     #[command(after_help = "Example:\n  ostrakon providers --json")]

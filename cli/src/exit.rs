@@ -1,37 +1,15 @@
-//! What a failure means to a script: the exit code, and the error object of `--json`. In goes any error of a command,
-//! out comes its kind. The words are the error's own.
+//! What a failure means to a script and to a person: the exit code, the error object of `--json`, the sentence and the
+//! hint on stderr. In goes an error of the SDK or of a command, out come its code and texts.
 
-use std::{io, process::ExitCode};
+use std::{fmt, io, process::ExitCode};
 
-use ostrakon::{
-    AddDirectoryError, AddError, ChainError, ErrorKind, GetError, NameError, OpenError, PackReadError, ProfileError,
-    StatusError, VerifyError,
-};
+use ostrakon::{Error, ErrorKind, Hint};
 use serde::Serialize;
+use tokio::signal::unix::{SignalKind, signal};
 
-/// A failure of the command line itself, with its kind.
-#[derive(Debug, thiserror::Error)]
-#[error("{message}")]
-pub(crate) struct Failure {
-    kind: ErrorKind,
-    message: String,
-    /// Whether the command's answer says it already.
-    answered: bool,
-}
-
-/// A failure of this kind, with the fix in its words.
+/// A failure of this kind; the message says what happened, to what, and what to do.
 pub(crate) fn failure(kind: ErrorKind, message: impl Into<String>) -> anyhow::Error {
-    Failure { kind, message: message.into(), answered: false }.into()
-}
-
-/// A failure that the command's answer says already: under `--json` stdout has its one object, and gets no other.
-pub(crate) fn answered(kind: ErrorKind, message: impl Into<String>) -> anyhow::Error {
-    Failure { kind, message: message.into(), answered: true }.into()
-}
-
-/// Whether the command's answer says it already.
-pub(crate) fn is_answered(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<Failure>().is_some_and(|failure| failure.answered)
+    Error::new(kind, message.into()).into()
 }
 
 /// A failure of whoever typed the command.
@@ -39,7 +17,115 @@ pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     failure(ErrorKind::Usage, message)
 }
 
-/// `{"error":{"code":..,"kind":..,"message":..}}`
+/// A failure that the command's answer shows already: [`crate::output`] prints no second object after it.
+pub(crate) fn answered(kind: ErrorKind, message: impl Into<String>) -> anyhow::Error {
+    failure(kind, message)
+}
+
+/// How a command ended that did not do what was asked.
+#[derive(Debug)]
+pub(crate) enum Ending {
+    /// It failed.
+    Failed(anyhow::Error),
+    /// A signal ended it.
+    Interrupted(Signal),
+}
+
+/// A signal that asks a command to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Signal {
+    /// The terminal is gone.
+    Hangup = 1,
+    /// Ctrl-C.
+    Interrupt = 2,
+    /// `kill`.
+    Terminate = 15,
+}
+
+impl Signal {
+    /// The first of them to come.
+    ///
+    /// # Errors
+    /// When the system does not let signals be caught.
+    pub(crate) async fn any() -> io::Result<Self> {
+        let [mut hangup, mut interrupt, mut terminate] =
+            [signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
+        Ok(tokio::select! {
+            biased;
+            _ = interrupt.recv() => Self::Interrupt,
+            _ = terminate.recv() => Self::Terminate,
+            _ = hangup.recv() => Self::Hangup,
+        })
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Hangup => "SIGHUP",
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        }
+    }
+}
+
+impl Ending {
+    /// The exit code.
+    pub(crate) fn code(&self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    fn number(&self) -> u8 {
+        match self {
+            Self::Failed(error) => code_number(kind(error)),
+            Self::Interrupted(Signal::Hangup) => 129,
+            Self::Interrupted(Signal::Interrupt) => 130,
+            Self::Interrupted(Signal::Terminate) => 143,
+        }
+    }
+
+    /// What happened, and what to do.
+    pub(crate) fn message(&self) -> String {
+        match self {
+            Self::Failed(error) => message(error),
+            Self::Interrupted(signal) => format!("interrupted by {}", signal.name()),
+        }
+    }
+
+    /// The command or flag that helps, where there is one.
+    pub(crate) fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::Failed(error) => sdk_error(error).and_then(Error::hint).and_then(hint_text),
+            Self::Interrupted(_) => None,
+        }
+    }
+
+    /// Whether the reader of our output went away, as `head` does: no failure to speak of.
+    pub(crate) fn is_closed_pipe(&self) -> bool {
+        let Self::Failed(error) = self else { return false };
+        let broken = |cause: &(dyn std::error::Error + 'static)| {
+            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+        };
+        let within = |error: &Error| broken(error.get_ref());
+        error.chain().any(broken) || sdk_error(error).is_some_and(within)
+    }
+
+    /// What `--json` prints.
+    pub(crate) fn object(&self) -> ErrorObject {
+        let name = match self {
+            Self::Failed(error) => kind_name(kind(error)),
+            Self::Interrupted(_) => "interrupted",
+        };
+        ErrorObject { error: ErrorBody { code: self.number(), kind: name, message: self.message(), hint: self.hint() } }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message())?;
+        self.hint().map_or(Ok(()), |hint| write!(f, "\nhint: {hint}"))
+    }
+}
+
+/// `{"error":{"code":..,"kind":..,"message":..}}`, with a `hint` where there is one.
 #[derive(Debug, Serialize)]
 pub(crate) struct ErrorObject {
     error: ErrorBody,
@@ -50,18 +136,8 @@ struct ErrorBody {
     code: u8,
     kind: &'static str,
     message: String,
-}
-
-impl ErrorObject {
-    /// The object of an error of this kind.
-    pub(crate) fn new(kind: ErrorKind, message: String) -> Self {
-        Self { error: ErrorBody { code: code_number(kind), kind: kind_name(kind), message } }
-    }
-}
-
-/// The exit code of this kind.
-pub(crate) fn code(kind: ErrorKind) -> ExitCode {
-    ExitCode::from(code_number(kind))
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hint: Option<&'static str>,
 }
 
 const fn code_number(kind: ErrorKind) -> u8 {
@@ -88,12 +164,42 @@ const fn kind_name(kind: ErrorKind) -> &'static str {
     }
 }
 
-/// The kind of an error: that of the first in its chain that has one.
-pub(crate) fn kind(error: &anyhow::Error) -> ErrorKind {
-    error.chain().find_map(kind_of_one).unwrap_or(ErrorKind::Other)
+const fn hint_text(hint: Hint) -> Option<&'static str> {
+    Some(match hint {
+        Hint::CreateProfile => "create a profile with `ostrakon init --network genesis.toml`",
+        Hint::TrustCheckpoint => {
+            "take a recent block from `ostrakon-node status` of a node that you trust, and run \
+             `ostrakon ledger trust HEIGHT:BLOCK`"
+        }
+        Hint::ChooseCode => "choose a smaller code with --code K/N",
+        Hint::Overwrite => "overwrite it with --force, or name another destination with -o",
+        _ => return None,
+    })
 }
 
-/// An error's words: each cause that says more than the one before it.
+fn sdk_error(error: &anyhow::Error) -> Option<&Error> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// The kind of an error: that of the SDK's error in its chain.
+pub(crate) fn kind(error: &anyhow::Error) -> ErrorKind {
+    let of_operation = || error.chain().find_map(kind_of_operation).unwrap_or(ErrorKind::Other);
+    sdk_error(error).map_or_else(of_operation, Error::kind)
+}
+
+/// Of what is not an [`Error`] yet.
+fn kind_of_operation(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
+    let chain = || error.downcast_ref().map(ostrakon::ChainError::kind);
+    let add = || error.downcast_ref().map(ostrakon::AddError::kind);
+    let directory = || error.downcast_ref().map(ostrakon::AddDirectoryError::kind);
+    let get = || error.downcast_ref().map(ostrakon::GetError::kind);
+    let pack = || error.downcast_ref().map(ostrakon::PackReadError::kind);
+    let profile = || error.downcast_ref().map(ostrakon::ProfileError::kind);
+    let verify = || error.downcast_ref().map(ostrakon::VerifyError::kind);
+    chain().or_else(add).or_else(directory).or_else(get).or_else(pack).or_else(profile).or_else(verify)
+}
+
+/// An error's text: each cause that says more than the one before it.
 pub(crate) fn message(error: &anyhow::Error) -> String {
     let mut message = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -104,48 +210,24 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
     message
 }
 
-/// Whether the reader of our output went away, as `head` does: no failure to speak of.
-pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    let broken = |cause: &(dyn std::error::Error + 'static)| {
-        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    };
-    error.chain().any(broken)
-}
-
-fn kind_of_one(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
-    let own = || error.downcast_ref::<Failure>().map(|failure| failure.kind);
-    let add = || error.downcast_ref::<AddError>().map(AddError::kind);
-    let directory = || error.downcast_ref::<AddDirectoryError>().map(AddDirectoryError::kind);
-    let pack = || error.downcast_ref::<PackReadError>().map(PackReadError::kind);
-    let get = || error.downcast_ref::<GetError>().map(GetError::kind);
-    let open = || error.downcast_ref::<OpenError>().map(OpenError::kind);
-    let chain = || error.downcast_ref::<ChainError>().map(ChainError::kind);
-    let name = || error.downcast_ref::<NameError>().map(NameError::kind);
-    let status = || error.downcast_ref::<StatusError>().map(StatusError::kind);
-    let verify = || error.downcast_ref::<VerifyError>().map(VerifyError::kind);
-    let profile = || error.downcast_ref::<ProfileError>().map(ProfileError::kind);
-    own()
-        .or_else(add)
-        .or_else(directory)
-        .or_else(get)
-        .or_else(pack)
-        .or_else(open)
-        .or_else(chain)
-        .or_else(name)
-        .or_else(status)
-        .or_else(verify)
-        .or_else(profile)
-}
-
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
+    use ostrakon::{ChainError, ProfileError};
 
     use super::*;
 
+    fn failed(error: impl Into<anyhow::Error>) -> Ending {
+        Ending::Failed(error.into())
+    }
+
     #[test]
     fn codes_are_those_of_the_manual() {
-        let check = |kind, number, name| assert_eq!((code_number(kind), kind_name(kind)), (number, name));
+        let check = |kind, number, name| {
+            let ending = failed(failure(kind, "no"));
+            let object = serde_json::to_value(ending.object()).expect("serialises");
+            assert_eq!(object, serde_json::json!({"error": {"code": number, "kind": name, "message": "no"}}),);
+        };
         check(ErrorKind::Other, 1, "other");
         check(ErrorKind::Usage, 2, "usage");
         check(ErrorKind::NotFound, 3, "not_found");
@@ -156,49 +238,45 @@ mod tests {
     }
 
     #[test]
+    fn signals_have_the_codes_that_shells_give_them() {
+        for (signal, number) in [(Signal::Hangup, 129), (Signal::Interrupt, 130), (Signal::Terminate, 143)] {
+            let ending = Ending::Interrupted(signal);
+            assert_eq!(ending.number(), number);
+            let object = serde_json::to_value(ending.object()).expect("serialises");
+            assert_eq!((&object["error"]["kind"], &object["error"]["code"]), (&"interrupted".into(), &number.into()));
+        }
+    }
+
+    #[test]
     fn the_kind_survives_context() {
         let error = Err::<(), _>(usage("no")).context("while trying").expect_err("is an error");
-        assert_eq!(kind(&error), ErrorKind::Usage);
-        assert_eq!(kind(&anyhow::anyhow!("plain")), ErrorKind::Other);
+        assert_eq!(failed(error).number(), 2);
+        assert_eq!(failed(anyhow::anyhow!("plain")).number(), 1);
     }
 
     #[test]
-    fn the_sdk_s_errors_keep_their_kind() {
-        let object = ostrakon_proto::id::ObjectId::new([1; 32]);
-        let check = |error: anyhow::Error, expect| assert_eq!(kind(&error), expect, "{error}");
-        check(ChainError::NoObject { object, height: ostrakon_proto::id::Height(3) }.into(), ErrorKind::NotFound);
-        check(OpenError::WrongKey(object).into(), ErrorKind::Integrity);
-        check(GetError::Open(OpenError::KeyMissing(object)).into(), ErrorKind::Usage);
-        check(AddError::Price.into(), ErrorKind::Funds);
-        check(StatusError::Chain(ChainError::NoKey).into(), ErrorKind::Usage);
-        check(ProfileError::None("x".into()).into(), ErrorKind::Usage);
-        check(NameError::Chain(ChainError::NoKey).into(), ErrorKind::Usage);
-    }
-
-    #[test]
-    fn an_answer_is_not_followed_by_an_error_object() {
-        assert!(is_answered(&answered(ErrorKind::Partial, "two columns are missing")));
-        assert!(!is_answered(&usage("no")));
-        assert_eq!(kind(&answered(ErrorKind::Partial, "two columns are missing")), ErrorKind::Partial);
-    }
-
-    #[test]
-    fn error_objects_have_code_kind_and_message() {
-        let text =
-            serde_json::to_string(&ErrorObject::new(ErrorKind::Funds, "too poor".to_owned())).expect("serialises");
-        assert_eq!(text, r#"{"error":{"code":6,"kind":"funds","message":"too poor"}}"#);
+    fn what_the_sdk_hints_at_is_a_command_or_a_flag() {
+        let none = failed(Error::from(ProfileError::None("x".into())));
+        assert!(none.hint().is_some_and(|hint| hint.contains("ostrakon init")));
+        assert!(none.to_string().contains("\nhint: create a profile"), "{none}");
+        let object = serde_json::to_value(none.object()).expect("serialises");
+        assert_eq!(object["error"]["hint"].as_str(), none.hint());
+        assert_eq!(failed(Error::from(ChainError::NoKey)).hint(), none.hint());
+        assert_eq!(failed(usage("no")).hint(), None);
     }
 
     #[test]
     fn causes_are_not_said_twice() {
         let error = anyhow::anyhow!("disk full").context("cannot write: disk full").context("add failed");
-        assert_eq!(message(&error), "add failed: cannot write: disk full");
+        assert_eq!(failed(error).message(), "add failed: cannot write: disk full");
     }
 
     #[test]
     fn a_closed_pipe_is_told_apart() {
-        let broken = anyhow::Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
-        assert!(is_closed_pipe(&broken));
-        assert!(!is_closed_pipe(&anyhow::anyhow!("BrokenPipe")));
+        let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
+        assert!(failed(anyhow::Error::from(broken()).context("writing")).is_closed_pipe());
+        assert!(failed(Error::from(broken())).is_closed_pipe());
+        assert!(!failed(anyhow::anyhow!("BrokenPipe")).is_closed_pipe());
+        assert!(!Ending::Interrupted(Signal::Interrupt).is_closed_pipe());
     }
 }

@@ -1,8 +1,8 @@
-//! The command `ostrakon`. In comes the command line; out come data on stdout, words on stderr and the exit code.
+//! The command `ostrakon`. In comes the command line; out come data on stdout, messages on stderr and the exit code.
 //!
-//! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] speak, [`exit`] says what a failure
-//! means, [`objects`] remembers what was added, [`target`] is what is read. How objects are stored and fetched is the
-//! SDK's.
+//! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] write to the terminal, [`exit`] turns
+//! a failure into its code and message, [`objects`] lists what was added, [`target`] names what is read. How objects are
+//! stored and fetched is the SDK's.
 
 use std::{
     io::{self, IsTerminal},
@@ -10,7 +10,6 @@ use std::{
 };
 
 use clap::{Parser, error::ErrorKind as ClapKind};
-use ostrakon::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
 mod args;
@@ -23,7 +22,7 @@ mod target;
 mod time;
 
 use args::{Cli, Global};
-use exit::ErrorObject;
+use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
 
 fn main() -> ExitCode {
@@ -36,48 +35,71 @@ fn main() -> ExitCode {
     log(&cli.global);
     match run(cli, &out) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if exit::is_closed_pipe(&error) => ExitCode::SUCCESS,
-        Err(error) => {
-            let (kind, message) = (exit::kind(&error), exit::message(&error));
-            out.error(&message);
-            if out.is_json() && !exit::is_answered(&error) {
-                out.object(&ErrorObject::new(kind, message));
-            }
-            exit::code(kind)
+        Err(ending) if ending.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(ending) => {
+            out.failure(&ending);
+            ending.code()
         }
     }
 }
 
-fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(Box::pin(cmd::run(cli, out)));
-    // A read from stdin cannot be called back: it must not keep a finished command waiting.
+/// Runs the command until it ends or a signal ends it: then it is dropped, so that it cleans up.
+fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Ending::Failed(error.into()))?;
+    let result = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            signal = Signal::any() => match signal {
+                Ok(signal) => Err(Ending::Interrupted(signal)),
+                Err(error) => Err(Ending::Failed(error.into())),
+            },
+            done = Box::pin(cmd::run(cli, out)) => done.map_err(Ending::Failed),
+        }
+    });
+    // A read from stdin cannot be cancelled: it must not hold up a command that has ended.
     runtime.shutdown_background();
     result
 }
 
-/// What clap says: help and version are no failure; a wrong command line is, and under `--json` an object as well.
+/// What clap found: help and version go to stdout; a wrong command line is a failure, and under `--json` its object.
 fn refuse(error: &clap::Error) -> ExitCode {
-    let helps = matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion);
-    // Nothing is left to do when the terminal is gone.
-    let _ = error.print();
-    if helps {
+    if matches!(error.kind(), ClapKind::DisplayHelp | ClapKind::DisplayVersion) {
+        // Nothing is left to do when the terminal is gone.
+        let _ = error.print();
         return ExitCode::SUCCESS;
     }
-    if std::env::args_os().any(|word| word == "--json") {
-        let words = error.to_string();
-        let first: Vec<&str> = words.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
-        let message = first.join(" ").trim_start_matches("error: ").to_owned();
-        Output::new(true, true, Stdout::Answer).object(&ErrorObject::new(ErrorKind::Usage, message));
+    let json = std::env::args_os().any(|arg| arg == "--json");
+    let text = without_keys(&error.to_string());
+    let ending = if json {
+        let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        Ending::Failed(usage(first.join(" ").trim_start_matches("error: ")))
+    } else {
+        Ending::Failed(usage(text.trim_start_matches("error: ").trim_end()))
+    };
+    Output::new(json, false, Stdout::Answer).failure(&ending);
+    ending.code()
+}
+
+/// Clap repeats the values that it refuses, and a link holds the object's key: what follows `#` is not shown.
+fn without_keys(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((at, mark)) = ["#", "%23"].iter().filter_map(|mark| Some((rest.find(mark)?, mark))).min() {
+        let (before, after) = rest.split_at(at + mark.len());
+        let key = after.find(|char: char| !char.is_ascii_alphanumeric()).unwrap_or(after.len());
+        shown.push_str(before);
+        shown.push_str(if key > 0 { "..." } else { "" });
+        rest = &after[key..];
     }
-    exit::code(ErrorKind::Usage)
+    shown + rest
 }
 
 /// Logs of the libraries, on stderr; `RUST_LOG` overrides `-v`.
 fn log(global: &Global) {
-    let default = match (global.quiet, global.verbose) {
+    let default = match (global.quiet || global.json, global.verbose) {
         (true, 0) => "off",
-        // Who lies is named, whether anyone wants to know more or not.
+        // A node whose claims its own proofs contradict is named, with or without -v.
         (false, 0) => "off,ostrakon=warn",
         (_, 1) => "warn,ostrakon=info,ostrakon_net=info",
         (_, 2) => "info,ostrakon=debug,ostrakon_net=debug",
@@ -86,4 +108,17 @@ fn log(global: &Global) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     log.with_ansi(io::stderr().is_terminal()).init();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_not_repeated() {
+        let check = |text: &str, expect: &str| assert_eq!(without_keys(text), expect);
+        check("invalid value 'ostrakon:bafy#KEY9abc' for", "invalid value 'ostrakon:bafy#...' for");
+        check("'bafy%23KEY' and 'b#K/x'", "'bafy%23...' and 'b#.../x'");
+        check("no key # here", "no key # here");
+    }
 }

@@ -1,9 +1,18 @@
-//! The one place that writes to the terminal. In go words, tables and objects; out they go: data to stdout, words to
-//! stderr, colour only where a person looks. Progress bars are in [`crate::progress`].
+//! The one place that writes to the terminal. In go messages, tables and objects; out they go: data to stdout, messages
+//! to stderr, colour only on a terminal. Under `--json` there is exactly one object, and nothing else on stderr.
+//! Progress bars are in [`crate::progress`].
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    io::{self, IsTerminal, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use serde::Serialize;
+
+use crate::exit::Ending;
 
 /// How text looks on a terminal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,9 +55,11 @@ impl Paint {
     }
 }
 
-/// Where a command's answer and its words go.
-#[derive(Clone, Copy, Debug)]
+/// Where a command's answer and its messages go.
+#[derive(Clone, Debug)]
 pub(crate) struct Output {
+    /// Whether the one object of `--json` is written.
+    answered: Arc<AtomicBool>,
     json: bool,
     quiet: bool,
     stdout: Stdout,
@@ -69,7 +80,7 @@ impl Output {
     /// As the global flags say.
     pub(crate) fn new(json: bool, quiet: bool, stdout: Stdout) -> Self {
         let (stdout_terminal, stderr_terminal) = (io::stdout().is_terminal(), io::stderr().is_terminal());
-        Self { json, quiet, stdout, stdout_terminal, stderr_terminal }
+        Self { answered: Arc::default(), json, quiet, stdout, stdout_terminal, stderr_terminal }
     }
 
     /// Whether a person watches stderr and wants to see what goes on.
@@ -97,7 +108,11 @@ impl Output {
         }
     }
 
+    /// Writes the one object; what comes after it is not written.
     fn write_object<T: Serialize>(&self, object: &T) -> io::Result<()> {
+        if self.answered.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
         let text = serde_json::to_string(object)?;
         match self.stdout {
             Stdout::Answer => write_line(io::stdout().lock(), &text),
@@ -115,29 +130,22 @@ impl Output {
         stdout.flush()
     }
 
-    /// Words for the person who waits; not under `-q`. A closed stderr is no reason to fail.
+    /// A message for the person who waits; not under `-q` or `--json`. A closed stderr is no reason to fail.
     pub(crate) fn words(&self, text: &str) {
-        if !self.quiet && !text.is_empty() {
+        if !self.quiet && !self.json && !text.is_empty() {
             let _ = write_line(io::stderr().lock(), text);
         }
     }
 
-    /// A part of a story that is itself the command's answer for people: stdout, or stderr where stdout is JSON's.
+    /// A part of a longer report that is itself the command's answer for people; under `--json` only the object is.
     ///
     /// # Errors
     /// When stdout is closed or full.
     pub(crate) fn story(&self, text: impl FnOnce(Paint) -> String) -> io::Result<()> {
-        match (self.quiet, self.json) {
-            (true, _) => Ok(()),
-            (false, true) => write_line(io::stderr().lock(), &text(Paint::of(self.stderr_terminal))),
-            (false, false) => write_line(io::stdout().lock(), &text(Paint::of(self.stdout_terminal))),
+        if self.quiet || self.json {
+            return Ok(());
         }
-    }
-
-    /// An error's words, on stderr whatever the flags. Nothing is left to do if that fails.
-    pub(crate) fn error(&self, message: &str) {
-        let paint = Paint::of(self.stderr_terminal);
-        let _ = write_line(io::stderr().lock(), &format!("{} {message}", paint.text(Style::Red, "error:")));
+        write_line(io::stdout().lock(), &text(Paint::of(self.stdout_terminal)))
     }
 
     /// Whether `--json` was given.
@@ -145,9 +153,15 @@ impl Output {
         self.json
     }
 
-    /// An error's object, where the answer would be. Nothing is left to do if that fails.
-    pub(crate) fn object<T: Serialize>(&self, object: &T) {
-        let _ = self.write_object(object);
+    /// Why the command failed: on stderr whatever the flags, or the one object of `--json`, unless the answer was
+    /// that. Nothing is left to do if writing it fails.
+    pub(crate) fn failure(&self, ending: &Ending) {
+        if self.json {
+            let _ = self.write_object(&ending.object());
+            return;
+        }
+        let paint = Paint::of(self.stderr_terminal);
+        let _ = write_line(io::stderr().lock(), &format!("{} {ending}", paint.text(Style::Red, "error:")));
     }
 }
 
@@ -228,10 +242,17 @@ pub(crate) fn bytes_text(bytes: u64) -> String {
     format!("{}.{} {unit}", tenths / 10, tenths % 10)
 }
 
-/// Millions of bytes a second, for people: `31.2 MB/s`.
+/// Bytes a second, for people: `31.2 MiB/s`.
 pub(crate) fn rate_text(bytes: u64, seconds: f64) -> String {
-    let whole = u32::try_from(bytes / 1_000).map_or(f64::INFINITY, f64::from);
-    format!("{:.1} MB/s", whole / 1_000.0 / seconds.max(0.001))
+    let millis = std::time::Duration::try_from_secs_f64(seconds).map_or(u128::MAX, |time| time.as_millis()).max(1);
+    let rate = u128::from(bytes) * 1_000 / millis;
+    format!("{}/s", bytes_text(u64::try_from(rate).unwrap_or(u64::MAX)))
+}
+
+/// A number of things, for people: `1 entry`, `2 entries`. `many` is the plural.
+pub(crate) fn count_text(count: impl Into<u128>, one: &str, many: &str) -> String {
+    let count = count.into();
+    format!("{count} {}", if count == 1 { one } else { many })
 }
 
 #[cfg(test)]
@@ -255,6 +276,20 @@ mod tests {
     }
 
     #[test]
+    fn one_is_not_many() {
+        assert_eq!(count_text(1u8, "entry", "entries"), "1 entry");
+        assert_eq!(count_text(0u8, "entry", "entries"), "0 entries");
+        assert_eq!(count_text(12u64, "entry", "entries"), "12 entries");
+    }
+
+    #[test]
+    fn json_has_one_object() {
+        let out = Output::new(true, false, Stdout::Answer);
+        out.answer(&1, |_| String::new()).expect("written");
+        assert!(out.answered.load(Ordering::Relaxed), "what fails after the answer adds no object");
+    }
+
+    #[test]
     fn sizes_read_well() {
         let check = |bytes, expect: &str| assert_eq!(bytes_text(bytes), expect, "{bytes}");
         check(0, "0 B");
@@ -263,7 +298,8 @@ mod tests {
         check(24 << 20, "24.0 MiB");
         check((1 << 40) - 1, "1.0 TiB");
         check(u64::MAX, "16.0 EiB");
-        assert_eq!(rate_text(24_000_000, 2.0), "12.0 MB/s");
-        assert_eq!(rate_text(0, 0.0), "0.0 MB/s");
+        assert_eq!(rate_text(24 << 20, 2.0), "12.0 MiB/s");
+        assert_eq!(rate_text(10, 4.0), "2 B/s");
+        assert_eq!(rate_text(0, 0.0), "0 B/s");
     }
 }

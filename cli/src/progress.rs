@@ -37,7 +37,7 @@ impl Progress {
 
     /// What the SDK tells.
     pub(crate) fn events(&self, out: &Output) -> Events {
-        let (bar, out) = (self.bar.clone(), *out);
+        let (bar, out) = (self.bar.clone(), out.clone());
         Events::to(move |event| show(&bar, &out, &event))
     }
 }
@@ -67,7 +67,7 @@ fn show(bar: &ProgressBar, out: &Output, event: &Event) {
 /// What stands before the bar from now on.
 fn sign(event: &Event) -> Option<String> {
     match event {
-        Event::Waits { tx, height } => {
+        Event::Pending { tx, height } => {
             Some(format!("transaction {:.8}.. waits for a block, the last has height {height}", tx.to_string()))
         }
         Event::Included { height } => Some(format!("in block {height}")),
@@ -80,9 +80,9 @@ fn words(event: &Event) -> Option<String> {
     match event {
         // The reason names the holder.
         Event::HolderFailed { index, reason, .. } => Some(format!("column {index} goes to another holder: {reason}")),
-        Event::GoesOn { rows: 0 } => None,
-        Event::GoesOn { .. } => Some("going on where an earlier run of this add stopped".to_owned()),
-        Event::StartsAnew { why } => Some(format!("{why}: starting anew, under a new key")),
+        Event::Resumed { rows: 0 } => None,
+        Event::Resumed { .. } => Some("going on where an earlier run of this add stopped".to_owned()),
+        Event::Restarted { why } => Some(format!("{why}: starting anew, under a new key")),
         Event::Rebuilding { columns, .. } => Some(format!("rebuilding {columns} columns for other holders")),
         Event::Incomplete { columns, .. } => {
             Some(format!("no holder is left for {columns} columns: they wait for repair"))
@@ -118,7 +118,7 @@ mod tests {
 
     #[test]
     fn who_waits_for_a_block_sees_it() {
-        let waits = Event::Waits { tx: TxId::new([0xab; 32]), height: Height(7) };
+        let waits = Event::Pending { tx: TxId::new([0xab; 32]), height: Height(7) };
         assert_eq!(sign(&waits).expect("is shown"), "transaction abababab.. waits for a block, the last has height 7");
         assert_eq!(words(&waits), None, "once every two seconds is too often for words");
     }

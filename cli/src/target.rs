@@ -4,7 +4,7 @@
 use std::{ffi::OsStr, os::unix::ffi::OsStrExt, str::FromStr};
 
 use clap::builder::{OsStringValueParser, TypedValueParser};
-use ostrakon::Word;
+use ostrakon::Name;
 use ostrakon_proto::{
     id::AccountId,
     link::{Link, LinkError},
@@ -20,7 +20,7 @@ const NAME: &str = "name:";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NameOf {
     /// The name.
-    pub(crate) word: Word,
+    pub(crate) word: Name,
     /// Whose; without, the profile's.
     pub(crate) owner: Option<AccountId>,
 }
@@ -31,7 +31,7 @@ impl FromStr for NameOf {
     fn from_str(text: &str) -> Result<Self, String> {
         let (word, owner) = text.split_once('@').map_or((text, None), |(word, owner)| (word, Some(owner)));
         let owner = owner.map(str::parse).transpose().map_err(|error| format!("no account behind '@': {error}"))?;
-        Ok(Self { word: word.parse().map_err(|error: ostrakon::name::BadWord| error.to_string())?, owner })
+        Ok(Self { word: word.parse().map_err(|error: ostrakon::InvalidName| error.to_string())?, owner })
     }
 }
 

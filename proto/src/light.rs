@@ -35,8 +35,8 @@ use crate::{
     params::Params,
 };
 
-/// The pace that blocks are meant to have. Bonds are counted in blocks, and clients know only time.
-const BLOCK_MS: u64 = 1_000;
+/// The pace that blocks are meant to have, in milliseconds. Bonds are counted in blocks, and clients know only time.
+pub const BLOCK_MS: u64 = 1_000;
 /// Bonds that come back sooner than after a day bind nobody for as long as users are away.
 const BRIEF_MS: u64 = 24 * 60 * 60 * 1_000;
 
@@ -156,6 +156,11 @@ impl Trust {
     /// Height of the newest block that is believed.
     pub fn height(&self) -> Height {
         self.height
+    }
+
+    /// Time of that block, in milliseconds of Unix time.
+    pub fn time_ms(&self) -> u64 {
+        self.time_ms
     }
 
     /// The newest block that is believed.

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::{ChainError, Client, Events, Included};
+use ostrakon::{Client, Error, ErrorKind, Events, Included};
 use ostrakon_proto::id::{AccountId, Amount, Height};
 use ostrakon_tests::validators::{Validators, audit::History};
 use tokio::task::JoinHandle;
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<Included>>>,
-    payers: Vec<JoinHandle<Result<usize, ChainError>>>,
+    payers: Vec<JoinHandle<Result<usize, Error>>>,
 }
 
 /// What came of the payments.
@@ -62,14 +62,12 @@ async fn pay(
     to: AccountId,
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<Included>>>,
-) -> Result<usize, ChainError> {
+) -> Result<usize, Error> {
     let mut failed = 0;
     while !stop.load(Ordering::Relaxed) {
         match client.transfer(to, Amount(1_000), &Events::none()).await {
             Ok(included) => acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(included),
-            Err(ChainError::NotIncluded { .. } | ChainError::NoNode { .. } | ChainError::Overtaken { .. }) => {
-                failed += 1
-            }
+            Err(error) if error.kind() == ErrorKind::Network || error.is_retryable() => failed += 1,
             Err(error) => return Err(error),
         }
     }

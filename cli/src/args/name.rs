@@ -1,7 +1,7 @@
 //! `ostrakon name` on the command line.
 
 use clap::{Args, Subcommand};
-use ostrakon::{Expect, Word};
+use ostrakon::{Expect, Name};
 use ostrakon_proto::link::Link;
 
 use crate::target::NameOf;
@@ -12,37 +12,35 @@ Examples:
   ostrakon name show photos
   ostrakon get name:photos -o photos
 
-A name is your account's: nobody else can set it, and others write photos@ost1... for it. It locks a deposit, which
-comes back when it is removed. Everyone can read what it stands for, so it takes a CID and never a link with its key:
-a private object is read by the name where the profile remembers its key.";
+A name belongs to your account: only you can set it, and others refer to it as photos@ost1... Setting it locks a deposit that is refunded when you remove it. Everyone can read the CID that a name points to. To read a private object by name, the profile must have its link.";
 
 const SET_HELP: &str = "\
 Examples:
-  ostrakon name set photos CID               whatever it stood for
-  ostrakon name set photos CID --new         only if it is not set
-  ostrakon name set photos CID --expect 41   only if it is still at this version, as `show` prints it
+  ostrakon name set photos CID
+  ostrakon name set photos CID --new
+  ostrakon name set photos CID --expect 41
 
-Exit code 1 when it is not as expected; nothing is changed then.";
+If the name is not as expected, nothing is changed and the exit code is 1.";
 
 /// `name`
 #[derive(Debug, Subcommand)]
-pub(crate) enum Name {
-    /// Have a name stand for an object
+pub(crate) enum NameCommand {
+    /// Point a name to an object
     #[command(after_help = SET_HELP)]
     Set(NameSetArgs),
-    /// Show what a name stands for; that it stands for nothing is proven too, with exit code 3
+    /// Show the object that a name points to (exit code 3 if it is not set)
     #[command(after_help = "Examples:\n  ostrakon name show photos\n  ostrakon name show photos@ost1...")]
     Show {
-        /// Which; with @ACCOUNT another account's
+        /// The name, of this account or of ACCOUNT
         #[arg(value_name = "NAME[@ACCOUNT]")]
         name: NameOf,
     },
-    /// Remove a name; its deposit comes back
+    /// Remove a name and refund its deposit
     #[command(after_help = "Example:\n  ostrakon name remove photos --expect 41")]
     Remove {
-        /// Which
-        name: Word,
-        /// Only if it is at this version
+        /// The name
+        name: Name,
+        /// Remove it only if it is at this version
         #[arg(long, value_name = "VERSION")]
         expect: Option<u64>,
     },
@@ -51,21 +49,21 @@ pub(crate) enum Name {
 /// `name set`
 #[derive(Debug, Args)]
 pub(crate) struct NameSetArgs {
-    /// Which
-    pub(crate) name: Word,
-    /// What it shall stand for
+    /// The name: 1 to 64 bytes without '/', '@' or spaces
+    pub(crate) name: Name,
+    /// The object to point to
     #[arg(value_name = "CID")]
     pub(crate) link: Link,
-    /// Only if it is at this version
+    /// Set it only if it is at this version
     #[arg(long, value_name = "VERSION", conflicts_with = "new", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) expect: Option<u64>,
-    /// Only if it is not set
+    /// Set it only if it is not set yet
     #[arg(long)]
     pub(crate) new: bool,
 }
 
 impl NameSetArgs {
-    /// What must be so.
+    /// The condition under which it is set.
     pub(crate) fn expect(&self) -> Expect {
         match (self.new, self.expect) {
             (true, _) => Expect::New,

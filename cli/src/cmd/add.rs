@@ -386,7 +386,7 @@ mod tests {
     #[test]
     fn people_learn_the_price_and_what_it_buys() {
         let words = AddObject::new(&added(), 0.5).words();
-        assert!(words.starts_with("976.6 KiB in 0.5 s, 2.0 MB/s; paid 1.5 obols, until epoch 720\n"), "{words}");
+        assert!(words.starts_with("976.6 KiB in 0.5 s, 1.9 MiB/s; paid 1.5 obols, until epoch 720\n"), "{words}");
         let rest = "2 of 3 are stored; it survives the loss of any 2 nodes, and of any whole domain";
         assert!(words.ends_with(rest), "{words}");
         let traffic = Traffic { sent_bytes: 1 << 20, held_bytes: 2 << 20, resumed: true };

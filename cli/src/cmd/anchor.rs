@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ostrakon::{ErrorKind, VouchError};
+use ostrakon::{Error, ErrorKind};
 use ostrakon_proto::light::voucher::{AnchorProof, Anchored, BadVoucher};
 use serde::Serialize;
 
@@ -54,10 +54,7 @@ async fn anchor(file: &Path, output: Option<PathBuf>, home: &Home, out: &Output)
     let client = profile.connect()?;
     let progress = Progress::waiting("anchoring", out);
     let included = client.anchor(hash, &progress.events(out)).await?;
-    let proof = client.chain().anchor_proof(profile.genesis(), included).await.map_err(|error| match error {
-        VouchError::Chain(error) => anyhow::Error::from(error),
-        error => failure(ErrorKind::Network, error.to_string()),
-    })?;
+    let proof = client.chain().anchor_proof(profile.genesis(), included).await.map_err(Error::from)?;
     drop(progress);
     fs::write(&proof_path, proof.to_bytes())
         .map_err(|error| failure(ErrorKind::Other, format!("cannot write {}: {error}", proof_path.display())))?;

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use ostrakon::{ErrorKind, VouchError};
+use ostrakon::{Error, ErrorKind};
 use ostrakon_proto::{
     id::ObjectId,
     ledger::{Genesis, state::SlotState},
@@ -56,10 +56,7 @@ async fn write(object: ObjectId, output: Option<&Path>, home: &Home, out: &Outpu
     let profile = home.profile()?;
     let client = profile.connect()?;
     let certificate = client.chain().certificate(profile.genesis(), object).await;
-    let certificate = certificate.map_err(|error| match error {
-        VouchError::Chain(error) => anyhow::Error::from(error),
-        error => failure(ErrorKind::Network, error.to_string()),
-    })?;
+    let certificate = certificate.map_err(Error::from)?;
     let certified = certificate.verify(profile.genesis())?;
     let file = output.map_or_else(|| format!("{object}.cert").into(), Path::to_owned);
     fs::write(&file, certificate.to_bytes())

@@ -258,7 +258,7 @@ mod tests {
     #[test]
     fn people_learn_what_failed_on_the_way() {
         let text = object().text();
-        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.5 MB/s, 3.8 MiB fetched, partly computed anew"), "{text}");
+        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.4 MiB/s, 3.8 MiB fetched, partly computed anew"), "{text}");
         assert!(text.ends_with("\ncolumn 1 failed: away"), "{text}");
     }
 

@@ -1,8 +1,8 @@
-//! `ostrakon name`: words that stand for objects, on the ledger. What is shown is proven; what is set, the profile's
-//! account signs.
+//! `ostrakon name`: names on the ledger that point to objects. What is shown is proven; the profile's account signs what
+//! is changed.
 
 use anyhow::Context;
-use ostrakon::{Client, ErrorKind, Expect, NameSet, Word, name::object_of};
+use ostrakon::{Client, ErrorKind, Expect, Name, NameSet, object_of};
 use ostrakon_proto::{
     id::{AccountId, Amount, Height, ObjectId},
     ledger::{
@@ -14,7 +14,7 @@ use serde::Serialize;
 
 use super::Home;
 use crate::{
-    args::{Name, NameSetArgs},
+    args::{NameCommand, NameSetArgs},
     exit::{failure, usage},
     output::{Output, Paint, Table},
     progress::Progress,
@@ -26,7 +26,7 @@ use crate::{
 struct NameObject {
     name: String,
     owner: String,
-    /// Nothing where the value is no object's, of another application.
+    /// `None` when the value does not name an object.
     #[serde(skip_serializing_if = "Option::is_none")]
     cid: Option<String>,
     value_hex: String,
@@ -43,10 +43,10 @@ struct Changed {
     owner: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     cid: Option<String>,
-    /// The version now; nothing of a name that was removed.
+    /// The version now; `None` of a name that was removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     version: Option<u64>,
-    /// The version before; 0 where there was none.
+    /// The version before; 0 when it was not set.
     replaced: u64,
     tx: String,
     height: u64,
@@ -56,33 +56,33 @@ struct Changed {
 ///
 /// # Errors
 /// When there is no profile or no such name, no node answers with a proof, or the name is not as expected.
-pub(crate) async fn run(command: Name, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: NameCommand, home: &Home, out: &Output) -> anyhow::Result<()> {
     match command {
-        Name::Set(args) => set(&args, home, out).await,
-        Name::Show { name } => show(&name, home, out).await,
-        Name::Remove { name, expect } => {
+        NameCommand::Set(args) => set(&args, home, out).await,
+        NameCommand::Show { name } => show(&name, home, out).await,
+        NameCommand::Remove { name, expect } => {
             let expect = expect.map_or(Expect::Any, Expect::Version);
             change(&home.connect()?, (&name, None), expect, out).await
         }
     }
 }
 
-/// The object that this name stands for, proven.
+/// The object that this name points to, proven.
 ///
 /// # Errors
-/// When no node answers with a proof, when it stands for nothing, and when for something else than an object.
+/// When no node responds with a proof, and when the name is not set or does not point to an object.
 pub(crate) async fn object(name: &NameOf, home: &Home) -> anyhow::Result<ObjectId> {
     let (owner, _, found) = look(name, home).await?;
-    let other = || failure(ErrorKind::NotFound, format!("name {} of {owner} does not stand for an object", name.word));
+    let other = || failure(ErrorKind::NotFound, format!("name {} of {owner} does not point to an object", name.word));
     object_of(&found).ok_or_else(other)
 }
 
-/// Whose it is, as of which block, and what it stands for.
+/// The account of the name, the block as of which it was read, and its record.
 async fn look(name: &NameOf, home: &Home) -> anyhow::Result<(AccountId, Height, NameRecord)> {
     let profile = home.profile()?;
     let owner = name.owner.unwrap_or_else(|| profile.account());
     let (height, found) = profile.connect()?.chain().name(owner, &name.word).await?;
-    let none = || format!("{owner} has no name {} as of block {height}, which is proven", name.word);
+    let none = || format!("name {} of {owner} is not set as of block {height} (proven)", name.word);
     Ok((owner, height, found.ok_or_else(|| failure(ErrorKind::NotFound, none()))?))
 }
 
@@ -92,7 +92,7 @@ async fn show(name: &NameOf, home: &Home, out: &Output) -> anyhow::Result<()> {
         name: name.word.to_string(),
         owner: owner.to_string(),
         cid: object_of(&found).map(|object| object.to_string()),
-        value_hex: hex(&found.value),
+        value_hex: hex::encode(&found.value),
         version: found.version,
         deposit: found.deposit.to_string(),
         height: height.0,
@@ -104,7 +104,7 @@ async fn show(name: &NameOf, home: &Home, out: &Output) -> anyhow::Result<()> {
 async fn set(args: &NameSetArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
     if args.link.key.is_some() {
         let cid = args.link.object;
-        return Err(usage(format!("everyone could read the link's key on the ledger: name the CID alone, {cid}")));
+        return Err(usage(format!("the ledger is public and would reveal the link's key: give the CID alone, {cid}")));
     }
     let client = home.connect()?;
     check_funds(&client, &args.name, args.link.object).await?;
@@ -113,7 +113,7 @@ async fn set(args: &NameSetArgs, home: &Home, out: &Output) -> anyhow::Result<()
 
 async fn change(
     client: &Client,
-    (name, object): (&Word, Option<ObjectId>),
+    (name, object): (&Name, Option<ObjectId>),
     expect: Expect,
     out: &Output,
 ) -> anyhow::Result<()> {
@@ -136,8 +136,8 @@ async fn change(
     Ok(())
 }
 
-/// Said before anything is signed; the ledger looks again. What is there already has its deposit.
-async fn check_funds(client: &Client, name: &Word, object: ObjectId) -> anyhow::Result<()> {
+/// Checked before anything is signed, and by the ledger again. A name that is set already has its deposit.
+async fn check_funds(client: &Client, name: &Name, object: ObjectId) -> anyhow::Result<()> {
     let (chain, account) = (client.chain(), client.account().context("a profile has an account")?);
     let is_new = chain.name(account, name).await?.1.is_none();
     chain.head().await?;
@@ -148,9 +148,8 @@ async fn check_funds(client: &Client, name: &Word, object: ObjectId) -> anyhow::
     let body = TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action };
     let fee = rules.offer(&body);
     let enough = deposit.plus(fee).is_some_and(|need| need <= balance);
-    let poor = || {
-        format!("the account's balance is {balance} obols, too little for a deposit of {deposit} and a fee of {fee}")
-    };
+    let poor =
+        || format!("the account has {balance} obols, and a new name needs a deposit of {deposit} and a fee of {fee}");
     if enough { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
 }
 
@@ -159,8 +158,8 @@ impl NameObject {
         let mut table = Table::new(0);
         table.plain(["name".to_owned(), self.name.clone()]);
         table.plain(["owner".to_owned(), self.owner.clone()]);
-        let value = self.cid.clone().unwrap_or_else(|| format!("no object, but {}", self.value_hex));
-        table.plain(["stands for".to_owned(), value]);
+        let value = self.cid.clone().unwrap_or_else(|| format!("not an object: {}", self.value_hex));
+        table.plain(["points to".to_owned(), value]);
         table.plain(["version".to_owned(), self.version.to_string()]);
         table.plain(["deposit".to_owned(), format!("{} obols", self.deposit)]);
         table.render(paint)
@@ -171,15 +170,11 @@ impl Changed {
     fn text(&self) -> String {
         let Self { name, height, .. } = self;
         match (&self.cid, self.version) {
-            (None, _) => format!("name {name} is removed in block {height}"),
+            (None, _) => format!("removed name {name} in block {height}"),
             (Some(cid), Some(version)) => {
-                format!("name {name} stands for {cid} at version {version}, in block {height}")
+                format!("name {name} points to {cid} at version {version}, in block {height}")
             }
-            (Some(cid), None) => format!("name {name} stood for {cid} in block {height}, and was changed since"),
+            (Some(cid), None) => format!("name {name} pointed to {cid} in block {height}, and has been changed since"),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

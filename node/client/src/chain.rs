@@ -29,11 +29,13 @@ mod activity;
 mod ask;
 mod belief;
 mod lookup;
+mod pace;
 mod send;
 mod vouch;
 
 pub use activity::Activity;
 pub use lookup::{Head, Roster};
+pub use pace::Pace;
 pub use send::Included;
 pub(crate) use send::Overtaken;
 pub use vouch::VouchError;
@@ -53,6 +55,8 @@ pub struct Chain {
 #[derive(Debug)]
 struct Inner {
     peers: Arc<dyn Peers>,
+    /// Time of the genesis, in milliseconds of Unix time.
+    genesis_ms: u64,
     rules: Mutex<Arc<Rules>>,
     belief: Belief,
     nodes: Nodes,
@@ -92,10 +96,7 @@ pub enum ChainError {
         caught: usize,
     },
     /// What is known of the chain is too old to tell it from one that former validators made up.
-    #[error(
-        "{0}: take a block that people you believe have just now, as `ostrakon-node status` shows it, and say \
-         `ostrakon ledger believe HEIGHT:BLOCK`"
-    )]
+    #[error("{0}: trust a recent block that the operator of a node names to you")]
     Expired(Untrusted),
     /// Nodes answered, and refused.
     #[error("node {} refuses: {refusal}", peer_id_text(node))]
@@ -152,7 +153,7 @@ pub enum ChainError {
         tx: TxId,
     },
     /// The client has no key to sign with.
-    #[error("this needs an account, and the client has no key: create one with `ostrakon init`")]
+    #[error("this needs an account to sign with, and the client has none")]
     NoKey,
 }
 
@@ -181,6 +182,7 @@ impl Chain {
         let rules = Rules::from(genesis);
         let inner = Inner {
             peers,
+            genesis_ms: genesis.time_ms,
             rules: Mutex::new(Arc::new(rules)),
             belief,
             nodes: Nodes::new(order, random),
@@ -194,6 +196,12 @@ impl Chain {
     /// The rules that this network's blocks are checked by, as of the last look at its [head](Self::head).
     pub fn rules(&self) -> Arc<Rules> {
         Arc::clone(&lock(&self.inner.rules))
+    }
+
+    /// How fast epochs pass, as of the newest block that this client has verified.
+    pub fn pace(&self) -> Pace {
+        let (trust, rules) = (self.trust(), self.rules());
+        Pace::new(self.inner.genesis_ms, (trust.height(), trust.time_ms()), rules.params.epoch_blocks)
     }
 
     fn adopt(&self, rules: Rules) {

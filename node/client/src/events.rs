@@ -22,12 +22,12 @@ pub enum Event {
         size: Option<u64>,
     },
     /// An add goes on where an earlier run stopped.
-    GoesOn {
+    Resumed {
         /// Rows that were read before.
         rows: u64,
     },
     /// An add cannot go on: what was sent before is given up, and it starts from the beginning.
-    StartsAnew {
+    Restarted {
         /// Why.
         why: String,
     },
@@ -64,7 +64,7 @@ pub enum Event {
         columns: usize,
     },
     /// A transaction was submitted some time ago, and no block has it yet.
-    Waits {
+    Pending {
         /// The transaction.
         tx: TxId,
         /// The height of the last block.

@@ -1,4 +1,4 @@
-//! The term of what was added: paying for longer, or ending it and getting the rest of the money back.
+//! The term of an object: extending it, or releasing the object and getting the unused escrow back.
 
 use ostrakon_proto::{
     id::{AccountId, Epoch, ObjectId},
@@ -9,16 +9,16 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client, Events,
+    Client, Error, Events,
     chain::{ChainError, Included, Overtaken},
 };
 
 impl Client {
-    /// Pays for `epochs` more, on every extent; gives the new first epoch that is not paid for.
+    /// Pays for `epochs` more, on every extent; returns the new first epoch that is not paid for.
     ///
     /// # Errors
-    /// [`ChainError`], also when the object is not this account's.
-    pub async fn extend(&self, object: ObjectId, epochs: u64, events: &Events) -> Result<Epoch, ChainError> {
+    /// [`Error`] when the object is not this account's, the account cannot pay, or no node responds.
+    pub async fn extend(&self, object: ObjectId, epochs: u64, events: &Events) -> Result<Epoch, Error> {
         let mine = self.own_commitments(object).await?;
         // All extents get one end, so that none goes before the others.
         let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
@@ -27,14 +27,14 @@ impl Client {
         Ok(end)
     }
 
-    /// Ends the account's commitments of the object. Its holders forget the columns after the network's trash time.
+    /// Ends the account's commitments of the object. Its holders delete the columns after the network's trash time.
     ///
     /// # Errors
-    /// [`ChainError`], also when the object is not this account's.
-    pub async fn release(&self, object: ObjectId, events: &Events) -> Result<Vec<Included>, ChainError> {
+    /// [`Error`] when the object is not this account's, or no node responds.
+    pub async fn release(&self, object: ObjectId, events: &Events) -> Result<Vec<Included>, Error> {
         let mine = self.own_commitments(object).await?;
         let release = |commitment: &Commitment| Action::Release(Release { object, extent: commitment.id.extent });
-        self.chain.send(self.key()?, mine.iter().map(release).collect(), Overtaken::Repeat, events).await
+        Ok(self.chain.send(self.key()?, mine.iter().map(release).collect(), Overtaken::Repeat, events).await?)
     }
 
     async fn own_commitments(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {

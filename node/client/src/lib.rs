@@ -40,17 +40,17 @@ pub use add::{
     AddError, AddOptions, Added, AddedSlot, CodeChoice, Journal, JournalError, Journals, Kept, Origin, Quote, Traffic,
     Unfinished,
 };
-pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Roster, TrustStore, VouchError};
+pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Pace, Roster, TrustStore, VouchError};
 pub use client::{Client, ClientParts, Clock, Random};
-pub use error::ErrorKind;
+pub use error::{Error, ErrorKind, Hint};
 pub use events::{Event, Events};
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
-pub use name::{Expect, NameError, NameSet, Word};
+pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
 pub use pack::{
     AddDirectoryError, AddedDirectory, Keeping, Listing, PackEntries, PackReadError, PackReader, Restored, Skipped,
 };
 pub use profile::{Profile, ProfileError, system_clock};
-pub use status::{Status, StatusError, StatusOptions, StatusSlot, StatusState};
+pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! Names: what an account calls things, kept on the ledger, where each change must know the version that it replaces.
+//! Names: pointers to objects that an account can move, on the ledger, by compare-and-swap on a version.
 //!
-//! In go a word and what it shall stand for, out comes what it stands for, proven, also that it stands for nothing. A
-//! name is one account's: another's with the same word is another name. The ledger has the word's hash only, so that
-//! what people call things can be guessed, but not read. What is set can be read by everyone.
+//! In go a name and the object that it shall point to; out comes the object that it points to, or that it is not set,
+//! each with a proof. A name belongs to one account: the same text under another account is another name. The ledger
+//! stores only the hash of the text, which can be guessed but not read; the object's CID can be read by everyone.
 
 use std::{fmt, str::FromStr};
 
@@ -15,64 +15,66 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client, ErrorKind, Events,
+    Client, Error, ErrorKind, Events,
     chain::{Chain, ChainError, Included},
 };
 
-/// Bytes of a word at most.
-const WORD: usize = 64;
+/// Bytes of a name at most.
+const MAX_BYTES: usize = 64;
 /// What keeps these hashes apart from others' use of the ledger's names.
 const CONTEXT: &str = "ostrakon name 1";
 
 /// A name as people write it: 1 to 64 bytes without `/`, `@`, spaces and control characters, and no `-` first.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Word(String);
+pub struct Name(String);
 
-/// The text is no name.
+/// The text is not a valid name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a name is 1 to {WORD} bytes without '/', '@', spaces and control characters, and does not begin with '-'")]
-pub struct BadWord;
+#[error(
+    "invalid name: need 1 to {MAX_BYTES} bytes without '/', '@', spaces or control characters, not starting with '-'"
+)]
+pub struct InvalidName;
 
-impl FromStr for Word {
-    type Err = BadWord;
+impl FromStr for Name {
+    type Err = InvalidName;
 
-    fn from_str(text: &str) -> Result<Self, BadWord> {
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
         let is_bad = |char: char| char.is_whitespace() || char.is_control() || matches!(char, '/' | '@');
-        let good = (1..=WORD).contains(&text.len()) && !text.starts_with('-') && !text.contains(is_bad);
-        if good { Ok(Self(text.to_owned())) } else { Err(BadWord) }
+        let good = (1..=MAX_BYTES).contains(&text.len()) && !text.starts_with('-') && !text.contains(is_bad);
+        if good { Ok(Self(text.to_owned())) } else { Err(InvalidName) }
     }
 }
 
-impl fmt::Display for Word {
+impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
 }
 
-impl Word {
-    /// What the ledger calls it.
+impl Name {
+    /// The hash under which the ledger stores it.
     pub fn hash(&self) -> [u8; 32] {
         blake3::derive_key(CONTEXT, self.0.as_bytes())
     }
 }
 
-/// What must be known of a name before it is changed.
+/// The condition under which a name is changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
-    /// Nothing: it is looked up, and replaced as it was found.
+    /// None: it is looked up, and replaced as it was found.
     Any,
-    /// There is none.
+    /// It is not set.
     New,
     /// It has this version.
     Version(u64),
 }
 
-/// A name's change that a block has.
+/// A change of a name that is in a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NameSet {
     /// The transaction, and its block.
     pub included: Included,
-    /// The version that it replaced; 0 where there was none.
+    /// The version that it replaced; 0 when it was not set.
     pub before: u64,
 }
 
@@ -83,29 +85,29 @@ pub enum NameError {
     /// The ledger cannot be asked or told.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// It is not as it was expected: look at it, and say which version is to be replaced.
+    /// The name is not at the expected version: look it up, and expect the version that it has.
     #[error(
-        "name {word} of {owner} {}, and {} was expected: nothing was changed", found_text(.found.as_ref()),
+        "name {name} of {owner} {}, expected {}: nothing was changed", found_text(.found.as_ref()),
         expected_text(*.expected)
     )]
     Conflict {
         /// The name.
-        word: Word,
-        /// Whose it is.
+        name: Name,
+        /// The account.
         owner: AccountId,
         /// The version that was expected; 0 for none.
         expected: u64,
         /// What there is.
         found: Option<NameRecord>,
     },
-    /// There is nothing to remove.
-    #[error("{owner} has no name {word} as of block {height}")]
+    /// The name to remove is not set.
+    #[error("name {name} of {owner} is not set as of block {height}: there is nothing to remove")]
     None {
         /// The name.
-        word: Word,
-        /// Whose it would be.
+        name: Name,
+        /// The account.
         owner: AccountId,
-        /// The block after which there is none.
+        /// The newest block, after which it is not set.
         height: Height,
     },
 }
@@ -114,14 +116,14 @@ fn found_text(found: Option<&NameRecord>) -> String {
     match found {
         None => "is not set".to_owned(),
         Some(name) => match object_of(name) {
-            Some(object) => format!("is at version {} and stands for {object}", name.version),
-            None => format!("is at version {} and stands for something else than an object", name.version),
+            Some(object) => format!("is at version {} and points to {object}", name.version),
+            None => format!("is at version {} and does not point to an object", name.version),
         },
     }
 }
 
 fn expected_text(expected: u64) -> String {
-    if expected == 0 { "none".to_owned() } else { format!("version {expected}") }
+    if expected == 0 { "that it is not set".to_owned() } else { format!("version {expected}") }
 }
 
 impl NameError {
@@ -135,20 +137,20 @@ impl NameError {
     }
 }
 
-/// The object that a name stands for; others may set what is none.
+/// The object that a name points to; `None` when its value is something else.
 pub fn object_of(name: &NameRecord) -> Option<ObjectId> {
     std::str::from_utf8(&name.value).ok()?.parse().ok()
 }
 
 impl Chain {
-    /// What this name of the account's stands for, and as of which block; `None` when it is proven that there is none.
+    /// The record of this name of the account, and the block as of which; `None` when it is proven to be not set.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
-    pub async fn name(&self, owner: AccountId, word: &Word) -> Result<(Height, Option<NameRecord>), ChainError> {
+    /// [`ChainError`] when no node responds with a valid proof.
+    pub async fn name(&self, owner: AccountId, name: &Name) -> Result<(Height, Option<NameRecord>), ChainError> {
         // Another may have set it just now.
         self.catch_up().await;
-        let (header, found) = self.records(&[Key::Name(owner, word.hash())]).await?;
+        let (header, found) = self.records(&[Key::Name(owner, name.hash())]).await?;
         let name = match found.into_iter().next().flatten() {
             Some(Record::Name(name)) => Some(name),
             _ => None,
@@ -158,44 +160,45 @@ impl Chain {
 }
 
 impl Client {
-    /// Has this client's name stand for the object, or for nothing any more.
+    /// Points a name of this client's account to the object, or removes it with `None`.
     ///
     /// # Errors
-    /// [`NameError::Conflict`] when it is not as expected; it is then as it was.
+    /// [`Error`] with [`NameError::Conflict`] when it is not as expected, and is left as it was.
     pub async fn set_name(
         &self,
-        word: &Word,
+        name: &Name,
         object: Option<ObjectId>,
         expect: Expect,
         events: &Events,
-    ) -> Result<NameSet, NameError> {
+    ) -> Result<NameSet, Error> {
         let owner = self.key()?.public();
-        let (height, found) = self.chain.name(owner, word).await?;
+        let (height, found) = self.chain.name(owner, name).await?;
         let version = found.as_ref().map_or(0, |name| name.version);
         let expected = match expect {
             Expect::Any => version,
             Expect::New => 0,
             Expect::Version(version) => version,
         };
-        let conflict = |found| NameError::Conflict { word: word.clone(), owner, expected, found };
+        let conflict = |found| NameError::Conflict { name: name.clone(), owner, expected, found };
         if expected != version {
-            return Err(conflict(found));
+            return Err(conflict(found).into());
         }
         if object.is_none() && found.is_none() {
-            return Err(NameError::None { word: word.clone(), owner, height });
+            return Err(NameError::None { name: name.clone(), owner, height }.into());
         }
         let value = object.map(|object| object.to_string().into_bytes());
-        let set = Action::SetName(SetName { name: word.hash(), version, value });
-        match self.perform(set, events).await {
-            Ok(included) => Ok(NameSet { included, before: version }),
-            // Another client of this account may have been first.
-            Err(error @ (ChainError::Refused { .. } | ChainError::Overtaken { .. })) => {
-                let (_, found) = self.chain.name(owner, word).await?;
-                let is_same = found.as_ref().map_or(0, |name| name.version) == version;
-                Err(if is_same { error.into() } else { conflict(found) })
-            }
-            Err(error) => Err(error.into()),
+        let set = Action::SetName(SetName { name: name.hash(), version, value });
+        let error = match self.perform(set, events).await {
+            Ok(included) => return Ok(NameSet { included, before: version }),
+            Err(error) => error,
+        };
+        // Another client of this account may have been first.
+        if let Some(ChainError::Refused { .. } | ChainError::Overtaken { .. }) = error.downcast_ref() {
+            let (_, found) = self.chain.name(owner, name).await?;
+            let is_same = found.as_ref().map_or(0, |name| name.version) == version;
+            return Err(if is_same { error } else { conflict(found).into() });
         }
+        Err(error)
     }
 }
 
@@ -204,26 +207,26 @@ mod tests {
     use super::*;
     use crate::fake::World;
 
-    fn word(text: &str) -> Word {
+    fn name(text: &str) -> Name {
         text.parse().expect("a name")
     }
 
     #[test]
     fn words_are_what_fits_a_command_line_and_a_path() {
         for good in ["photos", "a", "2026-06", "släktfoton", "a.b:c#d", &"x".repeat(64)] {
-            assert_eq!(good.parse::<Word>().map(|word| word.to_string()), Ok(good.to_owned()));
+            assert_eq!(good.parse::<Name>().map(|name| name.to_string()), Ok(good.to_owned()));
         }
         for bad in ["", "a/b", "a@b", "a b", "a\n", "-x", "a\u{7f}", &"x".repeat(65)] {
-            assert_eq!(bad.parse::<Word>(), Err(BadWord), "{bad:?}");
+            assert_eq!(bad.parse::<Name>(), Err(InvalidName), "{bad:?}");
         }
-        assert_ne!(word("photos").hash(), word("Photos").hash());
+        assert_ne!(name("photos").hash(), name("Photos").hash());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_name_is_set_by_who_knows_its_version() {
         let world = World::new(4);
         let (client, other) = (world.client_as(250), world.client_as(251));
-        let (owner, photos) = (client.account().expect("a key"), word("photos"));
+        let (owner, photos) = (client.account().expect("a key"), name("photos"));
         let [one, two] = [1, 2].map(|byte| ObjectId::new([byte; 32]));
         let found = async || {
             let (_, name) = client.chain().name(owner, &photos).await.expect("proven");
@@ -234,10 +237,15 @@ mod tests {
         };
         assert_eq!(found().await, None);
         let none = set(&client, None, Expect::Any).await.expect_err("nothing to remove");
-        assert_eq!((none.kind(), matches!(none, NameError::None { .. })), (ErrorKind::NotFound, true));
+        assert_eq!(
+            (none.kind(), matches!(none.downcast_ref(), Some(NameError::None { .. }))),
+            (ErrorKind::NotFound, true)
+        );
         assert_eq!(set(&client, Some(one), Expect::New).await.expect("set"), 0);
         assert_eq!(found().await, Some((Some(one), 1)));
-        for (expect, words) in [(Expect::New, "none was expected"), (Expect::Version(7), "version 7 was expected")] {
+        for (expect, words) in
+            [(Expect::New, "expected that it is not set"), (Expect::Version(7), "expected version 7")]
+        {
             let error = set(&other, Some(two), expect).await.expect_err("it is there");
             assert_eq!(error.kind(), ErrorKind::Other);
             let text = error.to_string();
@@ -261,7 +269,7 @@ mod tests {
     async fn of_two_at_once_one_is_told_of_the_other() {
         let world = World::new(4);
         let clients = [world.client_as(250), world.client_as(251)];
-        let photos = word("photos");
+        let photos = name("photos");
         let set = |number: u8| {
             let (client, photos) = (clients[usize::from(number)].clone(), photos.clone());
             async move {
@@ -272,6 +280,6 @@ mod tests {
         let (first, second) = futures::join!(set(0), set(1));
         let errors: Vec<String> = [first, second].into_iter().filter_map(|set| Some(set.err()?.to_string())).collect();
         assert_eq!(errors.len(), 1, "{errors:?}");
-        assert!(errors[0].contains("is at version 1 and stands for"), "{errors:?}");
+        assert!(errors[0].contains("is at version 1 and points to"), "{errors:?}");
     }
 }

@@ -120,7 +120,7 @@ impl Client {
         match Box::pin(self.add_again_directory((path, name), options, journals, events)).await {
             // The journal of what it was is gone: from the start, under a new key.
             Err(AddDirectoryError::Add(AddError::SourceChanged(why))) => {
-                events.tell(Event::StartsAnew { why });
+                events.tell(Event::Restarted { why });
                 Box::pin(self.add_again_directory((path, name), options, journals, events)).await
             }
             added => added,

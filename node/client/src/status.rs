@@ -13,8 +13,7 @@ use ostrakon_proto::{
 use tokio::time::timeout;
 
 use crate::{
-    Client, ErrorKind, OpenError,
-    chain::ChainError,
+    Client, Error, OpenError,
     get::columns::{Columns, FailedColumn},
 };
 
@@ -81,34 +80,12 @@ pub enum StatusState {
     Silent(String),
 }
 
-/// Why there is no status.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum StatusError {
-    /// The ledger could not be asked, or does not have the object.
-    #[error(transparent)]
-    Chain(#[from] ChainError),
-    /// The holders cannot be probed.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
-impl StatusError {
-    /// What it means for the caller.
-    pub const fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Chain(error) => error.kind(),
-            Self::Open(error) => error.kind(),
-        }
-    }
-}
-
 impl Client {
     /// How the object stands.
     ///
     /// # Errors
-    /// [`StatusError`] when the ledger does not have it or nobody answers.
-    pub async fn status(&self, link: &Link, options: StatusOptions) -> Result<Status, StatusError> {
+    /// [`Error`] when the ledger has no such object, no node responds, or a probe cannot open the object.
+    pub async fn status(&self, link: &Link, options: StatusOptions) -> Result<Status, Error> {
         let commitments = longest(self.chain.object(link.object).await?);
         let holders: Vec<NodeId> = slots_of(&commitments).map(|slot| slot.2.provider).collect();
         let providers = self.chain.providers(&holders).await?;
@@ -205,8 +182,8 @@ impl Client {
     /// All providers of the network, in the order of node ids.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
-    pub async fn providers(&self) -> Result<Vec<Provider>, ChainError> {
-        self.chain.all_providers().await
+    /// [`Error`] when no node responds.
+    pub async fn providers(&self) -> Result<Vec<Provider>, Error> {
+        Ok(self.chain.all_providers().await?)
     }
 }

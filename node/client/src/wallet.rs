@@ -1,4 +1,4 @@
-//! The account: its money, paying others, and whatever else it says to the ledger.
+//! The account: its balance, payments to others, and any other action that it submits to the ledger.
 
 use ostrakon_proto::{
     id::{AccountId, Amount},
@@ -6,16 +6,16 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client, Events,
-    chain::{ChainError, Included, Overtaken},
+    Client, Error, Events,
+    chain::{Included, Overtaken},
 };
 
 impl Client {
     /// What this client's account has.
     ///
     /// # Errors
-    /// [`ChainError`] when there is no account or no node answers.
-    pub async fn balance(&self) -> Result<Amount, ChainError> {
+    /// [`Error`] when there is no account or no node responds.
+    pub async fn balance(&self) -> Result<Amount, Error> {
         let account = self.key()?.public();
         Ok(self.chain.account(account).await?.balance)
     }
@@ -23,28 +23,30 @@ impl Client {
     /// Pays another account, once: when another transaction of this account comes first, it is not repeated.
     ///
     /// # Errors
-    /// [`ChainError`]; only [`ChainError::NotIncluded`] leaves open whether it will happen.
-    pub async fn transfer(&self, to: AccountId, amount: Amount, events: &Events) -> Result<Included, ChainError> {
+    /// [`Error`]; only with [`ChainError::NotIncluded`](crate::ChainError::NotIncluded) may it still happen.
+    pub async fn transfer(&self, to: AccountId, amount: Amount, events: &Events) -> Result<Included, Error> {
         self.perform(Action::Transfer(Transfer { to, amount }), events).await
     }
 
-    /// Says this to the ledger, once: when another transaction of this account comes first, it is not repeated.
+    /// Submits an action, once: when another transaction of this account comes first, it is not repeated.
     ///
     /// # Errors
     /// As [`Client::transfer`].
-    pub async fn perform(&self, action: Action, events: &Events) -> Result<Included, ChainError> {
-        let included = self.chain.send(self.key()?, vec![action], Overtaken::Report, events).await?;
-        Ok(included.into_iter().next().expect("one transaction was sent"))
+    pub async fn perform(&self, action: Action, events: &Events) -> Result<Included, Error> {
+        self.submit(action, Overtaken::Report, events).await
     }
 
-    /// Says a hash on the ledger: whoever has the block's proof can show that it was known by then.
+    /// Writes a hash on the ledger: with the block's proof anyone can check that the hash was known by then.
     ///
     /// # Errors
-    /// [`ChainError`] when there is no key, no node answers, or the ledger refuses.
-    pub async fn anchor(&self, hash: [u8; 32], events: &Events) -> Result<Included, ChainError> {
-        let action = Action::Anchor(Anchor { hash });
-        // Saying it twice does no harm.
-        let included = self.chain.send(self.key()?, vec![action], Overtaken::Repeat, events).await?;
-        included.into_iter().next().ok_or(ChainError::Unknown { what: "anchor" })
+    /// [`Error`] when there is no account, no node responds, or the ledger refuses.
+    pub async fn anchor(&self, hash: [u8; 32], events: &Events) -> Result<Included, Error> {
+        // Anchoring twice does no harm.
+        self.submit(Action::Anchor(Anchor { hash }), Overtaken::Repeat, events).await
+    }
+
+    async fn submit(&self, action: Action, overtaken: Overtaken, events: &Events) -> Result<Included, Error> {
+        let included = self.chain.send(self.key()?, vec![action], overtaken, events).await?;
+        Ok(included.into_iter().next().expect("one transaction was sent"))
     }
 }

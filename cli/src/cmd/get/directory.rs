@@ -140,7 +140,7 @@ mod tests {
         };
         let object = RestoreObject::new(restored.clone(), 2.0, Path::new("to"));
         let text = object.text();
-        assert!(text.starts_with("12 entries, 2.9 MiB to to in 2.0 s, 1.5 MB/s, 4.0 MiB fetched\n"), "{text}");
+        assert!(text.starts_with("12 entries, 2.9 MiB to to in 2.0 s, 1.4 MiB/s, 4.0 MiB fetched\n"), "{text}");
         assert!(text.ends_with("bits of 2 entries are not restored"), "{text}");
         let value = serde_json::to_value(object).expect("serialises");
         assert_eq!((value["content"].as_str(), value["entries"].as_u64()), (Some("directory"), Some(12)));

@@ -68,7 +68,7 @@ impl Client {
         match Box::pin(self.add_kept((origin, file), options, journals, events)).await {
             // The journal of the old content is gone: from the start, under a new key.
             Err((AddError::SourceChanged(why), Run::Later)) => {
-                events.tell(Event::StartsAnew { why });
+                events.tell(Event::Restarted { why });
                 let again = (origin, Plain::<tokio::io::Empty>::File);
                 Box::pin(self.add_kept(again, options, journals, events)).await.map_err(|(error, _)| error)
             }
@@ -123,7 +123,7 @@ impl Client {
                 return Ok(Kept { added, journal: old, outdated: true });
             }
             old.remove().map_err(|error| first(error.into()))?;
-            events.tell(Event::StartsAnew { why: "the source has changed since the add began".to_owned() });
+            events.tell(Event::Restarted { why: "the source has changed since the add began".to_owned() });
         }
         let run = if journal.is_some() { Run::Later } else { Run::First };
         let options = journal
@@ -161,7 +161,7 @@ impl Client {
         events: &Events,
     ) -> Result<Kept, AddError> {
         let plan = self.plan(options).await?;
-        events.tell(Event::GoesOn { rows: journal.past().rows });
+        events.tell(Event::Resumed { rows: journal.past().rows });
         let job = Job::new(self, self.key()?, plan, journal.key(), events);
         run(job, plain, options, journal).await
     }

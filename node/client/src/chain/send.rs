@@ -268,7 +268,7 @@ impl Chain {
     async fn tell_wait(&self, tx: TxId, events: &Events) {
         // Where no node says its height, there is nothing to tell.
         if let Ok(head) = self.head().await {
-            events.tell(Event::Waits { tx, height: head.height });
+            events.tell(Event::Pending { tx, height: head.height });
         }
     }
 

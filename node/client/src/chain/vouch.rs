@@ -22,9 +22,19 @@ pub enum VouchError {
     /// The ledger cannot be asked, or has no such thing.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// What was found does not add up: the ledger moved on meanwhile.
-    #[error("what the nodes gave proves nothing yet ({0}): try again")]
+    /// The nodes' answers are of different blocks: a block was decided between two of them.
+    #[error("the nodes' answers do not make a proof yet ({0}): try again")]
     Voucher(#[from] BadVoucher),
+}
+
+impl VouchError {
+    /// What it means for the caller.
+    pub const fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Chain(error) => error.kind(),
+            Self::Voucher(_) => ErrorKind::Network,
+        }
+    }
 }
 
 impl Chain {

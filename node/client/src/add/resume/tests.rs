@@ -110,7 +110,7 @@ fn listener() -> (Events, Arc<Mutex<Vec<Event>>>) {
 }
 
 fn is_new(told: &Mutex<Vec<Event>>) -> bool {
-    lock(told).iter().any(|event| matches!(event, Event::StartsAnew { .. }))
+    lock(told).iter().any(|event| matches!(event, Event::Restarted { .. }))
 }
 
 #[tokio::test(start_paused = true)]
