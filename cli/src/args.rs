@@ -7,33 +7,49 @@ use std::{
 };
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use clap_complete::Shell;
-use ostrakon_proto::{
-    id::{BlockId, Height, ObjectId, TxId},
-    link::Link,
-    params::Code,
-};
+use ostrakon_proto::params::Code;
 
 use crate::target::Target;
 
-mod checkpoint;
+mod anchor;
+mod certificate;
+mod demo;
+mod devnet;
+mod generate;
 mod governance;
+mod ledger;
 mod name;
+mod object;
 mod wallet;
 
-use checkpoint::checkpoint;
+pub(crate) use anchor::{Anchor, AnchorCreate, AnchorVerify};
+pub(crate) use certificate::{Certificate, CertificateCreate, CertificateVerify};
+pub(crate) use demo::Demo;
+pub(crate) use devnet::{Devnet, DevnetDir, DevnetNodes, DevnetUp};
+pub(crate) use generate::Generate;
 pub(crate) use governance::{Governance, Proposed, Vote};
+pub(crate) use ledger::Ledger;
 pub(crate) use name::{NameCommand, NameSetArgs};
+pub(crate) use object::{Named, Remove, Renew, Status};
 pub(crate) use wallet::{Before, History, Wallet};
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 ok, 1 other, 2 usage, 3 not found, 4 integrity, 5 network (a retry may help), 6 funds, 7 partial.
+Exit codes:
+    0  success
+    1  other failure
+    2  usage: wrong arguments or settings
+    3  not found
+    4  integrity: wrong bytes, key or proof
+    5  network: a retry may help
+    6  funds: the balance is too low
+    7  partial: done, but not all of it
+  130  interrupted by SIGINT (129 SIGHUP, 143 SIGTERM)
 
 Examples:
-  ostrakon demo                              see it survive the loss of 8 of 14 nodes, on this machine
-  ostrakon devnet up --dir net --nodes 14    a network to try things on
-  ostrakon --profile net/profile add FILE    store a file; prints its link
-  ostrakon --profile net/profile get LINK    fetch it back";
+  ostrakon demo
+  ostrakon devnet up --dir net
+  ostrakon --profile net/profile add FILE
+  ostrakon --profile net/profile get LINK";
 
 const ADD_HELP: &str = "\
 Examples:
@@ -75,51 +91,7 @@ Examples:
 
 Without LINK: what was added with this profile. Names that cannot be printed are escaped; times are in UTC.";
 
-const ANCHOR_HELP: &str = "\
-Examples:
-  ostrakon anchor contract.pdf                                     writes contract.pdf.anchor
-  ostrakon anchor verify contract.pdf --genesis genesis.toml
-
-The file itself goes nowhere. Exit code 4 when the proof is not the file's.";
-
-const CERTIFICATE_HELP: &str = "\
-Examples:
-  ostrakon certificate CID -o proof.cert
-  ostrakon certificate verify proof.cert --genesis genesis.toml
-
-The proof has the validators' signatures from genesis on, so that checking it needs no node. Exit code 4 when it proves
-nothing.";
-
-const LEDGER_HELP: &str = "\
-Examples:
-  ostrakon ledger head
-  ostrakon ledger block 17
-  ostrakon ledger tx TX
-  ostrakon ledger validators
-  ostrakon ledger params";
-
-const RM_HELP: &str = "\
-Example:
-  ostrakon rm CID
-
-The key is gone for good: whoever has no copy of the link can never read it.";
-
-const DEMO_HELP: &str = "\
-Examples:
-  ostrakon demo
-  ostrakon demo --file big.iso --keep
-  ostrakon demo --nodes 30 --domains 10 --kill 16
-
-Exit code 0 only if the file came back identical.";
-
-const DEVNET_HELP: &str = "\
-Examples:
-  ostrakon devnet up --dir net --nodes 14 --domains 7
-  ostrakon devnet status --dir net
-  ostrakon devnet kill 0 3 5 --dir net
-  ostrakon devnet down --dir net";
-
-/// Stores files on an Ostrakon network, where any k of n columns restore them.
+/// Store files on an Ostrakon network, where any K of N columns restore them
 #[derive(Debug, Parser)]
 #[command(name = "ostrakon", version, after_help = EXIT_CODES, max_term_width = 110)]
 pub(crate) struct Cli {
@@ -129,27 +101,27 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-/// What every command understands.
+/// The flags of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Print one JSON object on stdout, errors included
+    /// Print exactly one JSON object on stdout, also on failure
     #[arg(long, global = true)]
     pub(crate) json: bool,
-    /// Print nothing but the result and errors
+    /// Print only the result and errors
     #[arg(short, long, global = true, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
-    /// Say more on stderr; twice for even more
+    /// Log more on stderr; -vv logs even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Directory of keys and network [default: ~/.ostrakon]
-    #[arg(long, global = true, value_name = "DIR", env = "OSTRAKON_PROFILE")]
+    /// Directory with the account key and the network [default: ~/.ostrakon]
+    #[arg(long, global = true, value_name = "DIR", env = "OSTRAKON_PROFILE", hide_env_values = true)]
     pub(crate) profile: Option<PathBuf>,
 }
 
 /// One variant a command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Make a profile: a new account key, and the network it is for
+    /// Create a profile: a new account key for a network
     #[command(after_help = "Example:\n  ostrakon init --network genesis.toml")]
     Init(Init),
     /// Store a file, a directory, or stdin, and print its link
@@ -164,21 +136,19 @@ pub(crate) enum Command {
     /// List what was added with this profile, or what is in a directory
     #[command(after_help = LS_HELP)]
     Ls(Ls),
-    /// Show where an object is kept, and what it survives
-    #[command(after_help = "Examples:\n  ostrakon status CID\n  ostrakon status LINK --probe")]
+    /// Show where an object is stored, until when, and how many losses it survives
+    #[command(after_help = object::STATUS_HELP)]
     Status(Status),
-    /// Read every column of an object and check that they are one codeword
-    #[command(
-        after_help = "Example:\n  ostrakon verify LINK\n\nExit code 7 when it is whole but some columns are not."
-    )]
+    /// Read all columns of an object and check them
+    #[command(after_help = object::VERIFY_HELP)]
     Verify(Named),
-    /// Destroy the key of an object, then end its commitment; the unused escrow comes back
-    #[command(after_help = RM_HELP)]
-    Rm(Named),
-    /// Pay for more epochs
-    #[command(after_help = "Example:\n  ostrakon renew CID --epochs 720")]
+    /// Destroy an object's key, end its commitment and refund the unused escrow
+    #[command(after_help = object::RM_HELP)]
+    Rm(Remove),
+    /// Extend the time that an object is paid for
+    #[command(after_help = object::RENEW_HELP)]
     Renew(Renew),
-    /// Show the account, its balance and what it did, or pay someone
+    /// Show the account's address, balance and history, or pay someone
     #[command(after_help = wallet::HELP)]
     Wallet {
         #[command(subcommand)]
@@ -190,17 +160,23 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: NameCommand,
     },
-    /// List the providers of the network
+    /// List the storage providers of the network
     #[command(after_help = "Example:\n  ostrakon providers --json")]
     Providers,
-    /// Write, or check without any network, the proof that an object is committed
-    #[command(after_help = CERTIFICATE_HELP)]
-    Certificate(CertificateArgs),
-    /// Say a file's hash on the ledger, or check without any network when it was said
-    #[command(after_help = ANCHOR_HELP)]
-    Anchor(AnchorArgs),
-    /// Look at the ledger
-    #[command(after_help = LEDGER_HELP)]
+    /// Create or verify a proof that an object is stored
+    #[command(after_help = certificate::HELP)]
+    Certificate {
+        #[command(subcommand)]
+        command: Certificate,
+    },
+    /// Create or verify a timestamp of a file
+    #[command(after_help = anchor::HELP)]
+    Anchor {
+        #[command(subcommand)]
+        command: Anchor,
+    },
+    /// Inspect blocks, transactions, validators and parameters
+    #[command(after_help = ledger::HELP)]
     Ledger {
         #[command(subcommand)]
         command: Ledger,
@@ -211,20 +187,20 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Governance,
     },
-    /// Find out what is wrong with this machine, profile or network
+    /// Check this machine, the profile and the network
     #[command(after_help = "Example:\n  ostrakon doctor")]
     Doctor,
-    /// Print the completion script of a shell
-    #[command(after_help = "Example:\n  ostrakon completions bash > /etc/bash_completion.d/ostrakon")]
-    Completions {
-        /// Which shell
-        shell: Shell,
+    /// Write man pages or shell completions
+    #[command(after_help = generate::HELP)]
+    Generate {
+        #[command(subcommand)]
+        command: Generate,
     },
-    /// The whole story on this machine: add a file, lose most of the nodes, get it back
-    #[command(after_help = DEMO_HELP)]
+    /// Run a network here, add a file, destroy most nodes, and get the file back
+    #[command(after_help = demo::HELP)]
     Demo(Demo),
     /// Run a network of real nodes on this machine
-    #[command(after_help = DEVNET_HELP)]
+    #[command(after_help = devnet::HELP)]
     Devnet {
         #[command(subcommand)]
         command: Devnet,
@@ -336,215 +312,6 @@ pub(crate) struct Ls {
     pub(crate) recursive: bool,
 }
 
-/// A command about one object.
-#[derive(Debug, Args)]
-pub(crate) struct Named {
-    /// Its CID or link
-    #[arg(value_name = "CID|LINK")]
-    pub(crate) link: Link,
-}
-
-impl Named {
-    /// Which object.
-    pub(crate) fn object(&self) -> ObjectId {
-        self.link.object
-    }
-}
-
-/// `status`
-#[derive(Debug, Args)]
-pub(crate) struct Status {
-    #[command(flatten)]
-    pub(crate) named: Named,
-    /// Ask every holder for the first bytes of its column, instead of trusting the ledger alone
-    #[arg(long)]
-    pub(crate) probe: bool,
-}
-
-/// `renew`
-#[derive(Debug, Args)]
-pub(crate) struct Renew {
-    #[command(flatten)]
-    pub(crate) named: Named,
-    /// How many epochs more
-    #[arg(long, value_name = "E", value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) epochs: u64,
-}
-
-/// `ledger`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Ledger {
-    /// Show the newest block
-    Head,
-    /// Show a block
-    Block {
-        /// Its height
-        height: u64,
-    },
-    /// Show a transaction and the block that has it
-    Tx {
-        /// Its id
-        id: TxId,
-    },
-    /// List who decides the next blocks
-    Validators,
-    /// Show the parameters in force, as a genesis file has them
-    Params,
-    /// Begin with a block that people you believe have: for who was away for weeks
-    Believe {
-        /// The block, as HEIGHT:BLOCK: `ostrakon-node status` shows both
-        #[arg(value_name = "HEIGHT:BLOCK", value_parser = checkpoint)]
-        checkpoint: (Height, BlockId),
-    },
-}
-
-/// `anchor`
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct AnchorArgs {
-    /// Which file
-    pub(crate) file: Option<PathBuf>,
-    /// Where to write the proof [default: FILE.anchor]
-    #[arg(short, long, value_name = "PROOF")]
-    pub(crate) output: Option<PathBuf>,
-    #[command(subcommand)]
-    pub(crate) command: Option<AnchorCommand>,
-}
-
-/// `anchor verify`
-#[derive(Debug, Subcommand)]
-pub(crate) enum AnchorCommand {
-    /// Check when a file was known; needs no network
-    Verify(AnchorVerify),
-}
-
-/// `anchor verify`
-#[derive(Debug, Args)]
-pub(crate) struct AnchorVerify {
-    /// The file
-    pub(crate) file: PathBuf,
-    /// The proof [default: FILE.anchor]
-    #[arg(long, value_name = "PROOF")]
-    pub(crate) proof: Option<PathBuf>,
-    /// The network's genesis
-    #[arg(long, value_name = "FILE")]
-    pub(crate) genesis: PathBuf,
-}
-
-/// `certificate`
-#[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
-pub(crate) struct CertificateArgs {
-    /// Which object
-    #[arg(value_name = "CID|LINK")]
-    pub(crate) link: Option<Link>,
-    /// Where to write the proof [default: CID.cert]
-    #[arg(short, long, value_name = "FILE")]
-    pub(crate) output: Option<PathBuf>,
-    #[command(subcommand)]
-    pub(crate) command: Option<CertificateCommand>,
-}
-
-/// `certificate verify`
-#[derive(Debug, Subcommand)]
-pub(crate) enum CertificateCommand {
-    /// Check a proof; needs no network
-    Verify(CertificateVerify),
-}
-
-/// `certificate verify`
-#[derive(Debug, Args)]
-pub(crate) struct CertificateVerify {
-    /// The proof
-    pub(crate) file: PathBuf,
-    /// The network's genesis
-    #[arg(long, value_name = "FILE")]
-    pub(crate) genesis: PathBuf,
-}
-
-/// `demo`
-#[derive(Debug, Args)]
-pub(crate) struct Demo {
-    /// How many nodes
-    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(3..=200))]
-    pub(crate) nodes: u16,
-    /// Over how many domains they are spread
-    #[arg(long, value_name = "M", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub(crate) domains: u16,
-    /// What to store [default: 64 MiB of random bytes]
-    #[arg(long, value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
-    /// How many of them are validators, who agree on the ledger
-    #[arg(long, value_name = "V", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(crate) validators: u16,
-    /// How many nodes to kill -9 and wipe, a validator among them
-    #[arg(long, value_name = "K", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub(crate) kill: u16,
-    /// Leave the network running afterwards, and say how to use it
-    #[arg(long)]
-    pub(crate) keep: bool,
-}
-
-/// `devnet`
-#[derive(Debug, Subcommand)]
-pub(crate) enum Devnet {
-    /// Make a network and start it, and print the profile to use
-    Up(DevnetUp),
-    /// Show which nodes run
-    Status(DevnetDir),
-    /// kill -9 these nodes
-    Kill(DevnetNodes),
-    /// Start these nodes again; without indexes, all that do not run
-    Start {
-        /// Which, by index
-        #[arg(value_name = "I")]
-        nodes: Vec<u16>,
-        #[command(flatten)]
-        dir: DevnetDir,
-    },
-    /// kill -9 these nodes and delete all they stored, as if their disks had burnt; keys and settings stay
-    Wipe(DevnetNodes),
-    /// Stop every node; its files stay
-    Down(DevnetDir),
-}
-
-/// Which network.
-#[derive(Debug, Args)]
-pub(crate) struct DevnetDir {
-    /// The network's directory
-    #[arg(long, value_name = "D")]
-    pub(crate) dir: PathBuf,
-}
-
-/// Which nodes of which network.
-#[derive(Debug, Args)]
-pub(crate) struct DevnetNodes {
-    /// Which, by index
-    #[arg(value_name = "I", required = true)]
-    pub(crate) nodes: Vec<u16>,
-    #[command(flatten)]
-    pub(crate) dir: DevnetDir,
-}
-
-/// `devnet up`
-#[derive(Debug, Args)]
-pub(crate) struct DevnetUp {
-    #[command(flatten)]
-    pub(crate) dir: DevnetDir,
-    /// How many nodes
-    #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub(crate) nodes: u16,
-    /// Over how many domains they are spread
-    #[arg(long, value_name = "M", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
-    pub(crate) domains: u16,
-    /// How many of them are validators, who agree on the ledger: with 4, one may fail
-    #[arg(long, value_name = "V", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(crate) validators: u16,
-    /// Have the profile's account decide who takes part (`ostrakon governance`), instead of all who bond
-    #[arg(long)]
-    pub(crate) permissioned: bool,
-}
-
 /// `A-B`, both included, or `A-`.
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
     let wrong = || format!("{text:?} is no range: say A-B with A <= B, both included, or A- for all from A on");
@@ -622,7 +389,12 @@ mod tests {
             "ostrakon devnet up --dir d --validators 0",
             "ostrakon devnet kill --dir d",
             "ostrakon devnet kill x --dir d",
-            "ostrakon completions cobol",
+            "ostrakon generate completions cobol",
+            "ostrakon generate man",
+            "ostrakon anchor x",
+            "ostrakon certificate verify x",
+            "ostrakon renew bafy --for 0d",
+            "ostrakon ledger trust 0:ab",
         ] {
             assert!(parse(line).is_err(), "{line}");
         }

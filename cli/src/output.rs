@@ -137,6 +137,12 @@ impl Output {
         }
     }
 
+    /// A question to the person at the terminal, whatever the flags.
+    pub(crate) fn ask(&self, question: &str) {
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{question} ").and_then(|()| stderr.flush());
+    }
+
     /// A part of a longer report that is itself the command's answer for people; under `--json` only the object is.
     ///
     /// # Errors

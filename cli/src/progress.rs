@@ -1,13 +1,13 @@
-//! Progress bars, on a terminal only, fed by the SDK's events; and the few events that are worth words of their own.
+//! Progress bars, on a terminal only, fed by the SDK's events; and messages for the few events that need one.
 
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use ostrakon::{Event, Events};
 
-use crate::output::Output;
+use crate::output::{Output, count_text};
 
-/// How often the sign of something going on moves.
+/// How often the spinner moves.
 const TICK: Duration = Duration::from_millis(100);
 
 /// A bar for one operation. Dropping it takes it off the terminal.
@@ -17,7 +17,7 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// A bar with this word before it; hidden where nobody watches.
+    /// A bar labelled with what is being done; hidden where stderr is not a terminal.
     pub(crate) fn new(word: &'static str, out: &Output) -> Self {
         let bar = ProgressBar::no_length().with_message(word);
         if !out.shows_progress() {
@@ -27,7 +27,7 @@ impl Progress {
         Self { bar }
     }
 
-    /// Only a sign that something goes on.
+    /// A spinner without figures.
     pub(crate) fn waiting(word: &'static str, out: &Output) -> Self {
         let waiting = Self::new(word, out);
         waiting.bar.set_style(ProgressStyle::default_spinner());
@@ -35,7 +35,7 @@ impl Progress {
         waiting
     }
 
-    /// What the SDK tells.
+    /// The listener for the SDK's events.
     pub(crate) fn events(&self, out: &Output) -> Events {
         let (bar, out) = (self.bar.clone(), out.clone());
         Events::to(move |event| show(&bar, &out, &event))
@@ -64,31 +64,35 @@ fn show(bar: &ProgressBar, out: &Output, event: &Event) {
     }
 }
 
-/// What stands before the bar from now on.
+/// The bar's label from now on.
 fn sign(event: &Event) -> Option<String> {
     match event {
         Event::Pending { tx, height } => {
-            Some(format!("transaction {:.8}.. waits for a block, the last has height {height}", tx.to_string()))
+            Some(format!("transaction {:.8}.. is pending, newest block {height}", tx.to_string()))
         }
         Event::Included { height } => Some(format!("in block {height}")),
         _ => None,
     }
 }
 
-/// What a person should know even when all ends well.
+/// What a person should know even when the operation succeeds.
 fn words(event: &Event) -> Option<String> {
     match event {
         // The reason names the holder.
-        Event::HolderFailed { index, reason, .. } => Some(format!("column {index} goes to another holder: {reason}")),
+        Event::HolderFailed { index, reason, .. } => Some(format!("column {index} moves to another holder: {reason}")),
         Event::Resumed { rows: 0 } => None,
-        Event::Resumed { .. } => Some("going on where an earlier run of this add stopped".to_owned()),
-        Event::Restarted { why } => Some(format!("{why}: starting anew, under a new key")),
-        Event::Rebuilding { columns, .. } => Some(format!("rebuilding {columns} columns for other holders")),
+        Event::Resumed { .. } => Some("resuming an earlier run of this add".to_owned()),
+        Event::Restarted { why } => Some(format!("{why}: starting over with a new key")),
+        Event::Rebuilding { columns, .. } => Some(format!("rebuilding {} for other holders", count(*columns))),
         Event::Incomplete { columns, .. } => {
-            Some(format!("no holder is left for {columns} columns: they wait for repair"))
+            Some(format!("no holder is left for {}: stored as missing, to be repaired", count(*columns)))
         }
         _ => None,
     }
+}
+
+fn count(columns: usize) -> String {
+    count_text(u128::try_from(columns).unwrap_or(0), "column", "columns")
 }
 
 fn open_style() -> ProgressStyle {
@@ -113,14 +117,14 @@ mod tests {
         let failed =
             Event::HolderFailed { extent: 0, index: 3, provider: NodeId::new([1; 32]), reason: "full".to_owned() };
         let text = words(&failed).expect("has words");
-        assert_eq!(text, "column 3 goes to another holder: full");
+        assert_eq!(text, "column 3 moves to another holder: full");
     }
 
     #[test]
     fn who_waits_for_a_block_sees_it() {
         let waits = Event::Pending { tx: TxId::new([0xab; 32]), height: Height(7) };
-        assert_eq!(sign(&waits).expect("is shown"), "transaction abababab.. waits for a block, the last has height 7");
-        assert_eq!(words(&waits), None, "once every two seconds is too often for words");
+        assert_eq!(sign(&waits).expect("is shown"), "transaction abababab.. is pending, newest block 7");
+        assert_eq!(words(&waits), None, "once every two seconds is too often for a message");
     }
 
     #[test]

@@ -14,6 +14,7 @@
 //! Not here: who is asked for all this, and clocks: times come in by argument.
 
 pub mod activity;
+mod checkpoint;
 mod proven;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ pub mod voucher;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use activity::{Activity, TxPlace};
+pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use proven::{Answer, BadAnswer, Certified, Inclusion, Item, Past, PastBlock, check_items, records};
 
 use crate::{

@@ -50,7 +50,7 @@ fn malformed(stage: &Stage) -> Result<()> {
 
 fn unknown(stage: &Stage) -> Result<()> {
     let cid = ObjectId::new([7; 32]).to_string();
-    for args in [&["get", &cid, "-o", "-"][..], &["status", &cid], &["verify", &cid], &["rm", &cid]] {
+    for args in [&["get", &cid, "-o", "-"][..], &["status", &cid], &["verify", &cid], &["rm", "--yes", &cid]] {
         expect(&stage.cluster.run(args)?, NOT_FOUND, &cid)?;
     }
     Ok(())
@@ -87,7 +87,10 @@ fn stranger(stage: &Stage, cid: &str, link: &str, hash: &blake3::Hash) -> Result
     let keyless = run(&["get".as_ref(), cid.as_ref(), "-o".as_ref(), "-".as_ref()])?;
     ensure!(keyless.code.is_some_and(|code| code != 0), "a private object was read without its key");
     expect(&keyless, USAGE, "key")?;
-    ensure!(run(&["rm".as_ref(), cid.as_ref()])?.code != Some(0), "a stranger ended another's commitment");
+    ensure!(
+        run(&["rm".as_ref(), "--yes".as_ref(), cid.as_ref()])?.code != Some(0),
+        "a stranger ended another's commitment"
+    );
 
     // Whoever has the link can read.
     let out = stage.cluster.files.join("strangers-copy");

@@ -1,23 +1,24 @@
-//! `ostrakon anchor`: says a file's hash on the ledger, and keeps the proof of when. Checking needs no network.
+//! `ostrakon anchor`: writes a file's hash to the ledger and a proof of the time to a file. Verifying needs no network.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use ostrakon::{Error, ErrorKind};
+use ostrakon::{Error, read_genesis};
 use ostrakon_proto::light::voucher::{AnchorProof, Anchored, BadVoucher};
 use serde::Serialize;
 
 use super::{
     Home,
-    certificate::{read_bounded, read_genesis},
+    certificate::{not_valid, read_voucher, write_voucher},
 };
 use crate::{
-    args::{AnchorArgs, AnchorCommand, AnchorVerify},
-    exit::{failure, usage},
+    args::{Anchor, AnchorCreate, AnchorVerify},
+    exit::usage,
     output::{Output, Paint, Table},
     progress::Progress,
+    time,
 };
 
 /// What `--json` prints of an anchor: scripts rely on these fields.
@@ -29,26 +30,26 @@ struct AnchorObject {
     tx: String,
     height: u64,
     time_ms: u64,
+    time: String,
     proof: String,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the file cannot be read or the ledger not be told; of a proof, when it does not prove the file.
-pub(crate) async fn run(args: AnchorArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
-    match (args.command, args.file) {
-        (Some(AnchorCommand::Verify(args)), _) => verify(&args, out),
-        (None, Some(file)) => anchor(&file, args.output, home, out).await,
-        (None, None) => Err(usage("name a file: `ostrakon anchor FILE`")),
+/// When the file cannot be read or no node responds; of a proof, when it is not valid for the file.
+pub(crate) async fn run(command: Anchor, home: &Home, out: &Output) -> anyhow::Result<()> {
+    match command {
+        Anchor::Create(args) => create(args, home, out).await,
+        Anchor::Verify(args) => verify(&args, out),
     }
 }
 
-async fn anchor(file: &Path, output: Option<PathBuf>, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let hash = hash_of(file)?;
-    let proof_path = output.unwrap_or_else(|| proof_of(file));
-    if proof_path.exists() {
-        return Err(usage(format!("{} exists already: name another with -o", proof_path.display())));
+async fn create(AnchorCreate { file, output }: AnchorCreate, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let hash = hash_of(&file)?;
+    let path = output.unwrap_or_else(|| proof_of(&file));
+    if path.exists() {
+        return Err(usage(format!("{} exists: choose another file with -o", path.display())));
     }
     let profile = home.profile()?;
     let client = profile.connect()?;
@@ -56,9 +57,8 @@ async fn anchor(file: &Path, output: Option<PathBuf>, home: &Home, out: &Output)
     let included = client.anchor(hash, &progress.events(out)).await?;
     let proof = client.chain().anchor_proof(profile.genesis(), included).await.map_err(Error::from)?;
     drop(progress);
-    fs::write(&proof_path, proof.to_bytes())
-        .map_err(|error| failure(ErrorKind::Other, format!("cannot write {}: {error}", proof_path.display())))?;
-    let object = AnchorObject::new(file, &proof_path, &proof.verify(profile.genesis())?);
+    write_voucher(&path, &proof.to_bytes())?;
+    let object = AnchorObject::new(&file, &path, &proof.verify(profile.genesis())?);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
 }
@@ -66,17 +66,16 @@ async fn anchor(file: &Path, output: Option<PathBuf>, home: &Home, out: &Output)
 fn verify(args: &AnchorVerify, out: &Output) -> anyhow::Result<()> {
     let genesis = read_genesis(&args.genesis)?;
     let (hash, path) = (hash_of(&args.file)?, args.proof.clone().unwrap_or_else(|| proof_of(&args.file)));
-    let bytes = read_bounded(&path)?;
-    let proves_nothing = |error| failure(ErrorKind::Integrity, format!("{} proves nothing: {error}", path.display()));
+    let bytes = read_voucher(&path)?;
     let anchored = AnchorProof::from_bytes(&bytes).and_then(|proof| proof.verify(&genesis));
     let other = |anchored: Anchored| if anchored.hash == hash { Ok(anchored) } else { Err(BadVoucher::Other) };
-    let anchored = anchored.and_then(other).map_err(proves_nothing)?;
+    let anchored = anchored.and_then(other).map_err(|error| not_valid(&path, error))?;
     let object = AnchorObject::new(&args.file, &path, &anchored);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
 }
 
-/// Beside the file, as long as nothing else is said.
+/// Beside the file, unless another is named.
 fn proof_of(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(".anchor");
@@ -94,11 +93,12 @@ impl AnchorObject {
     fn new(file: &Path, proof: &Path, anchored: &Anchored) -> Self {
         Self {
             file: file.display().to_string(),
-            hash: anchored.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hex::encode(anchored.hash),
             account: anchored.account.to_string(),
             tx: anchored.tx.to_string(),
             height: anchored.height.0,
             time_ms: anchored.time_ms,
+            time: time::of_ms(anchored.time_ms),
             proof: proof.display().to_string(),
         }
     }
@@ -107,8 +107,8 @@ impl AnchorObject {
         let mut table = Table::new(0);
         table.plain(["file".to_owned(), self.file.clone()]);
         table.plain(["BLAKE3".to_owned(), self.hash.clone()]);
-        table.plain(["known by".to_owned(), format!("block {} at {} ms", self.height, self.time_ms)]);
-        table.plain(["said by".to_owned(), self.account.clone()]);
+        table.plain(["known since".to_owned(), format!("{} (block {})", self.time, self.height)]);
+        table.plain(["anchored by".to_owned(), self.account.clone()]);
         table.plain(["proof".to_owned(), self.proof.clone()]);
         table.render(paint)
     }

@@ -1,20 +1,21 @@
-//! `ostrakon certificate`: writes and checks the proof that an object is committed. Checking needs no network.
+//! `ostrakon certificate`: creates and verifies the proof that an object is stored. Verifying needs no network.
 
-use std::{fs, path::Path};
+use std::{fs, io::Read, path::Path};
 
-use ostrakon::{Error, ErrorKind};
+use ostrakon::{Error, ErrorKind, Pace, read_genesis};
 use ostrakon_proto::{
-    id::ObjectId,
+    id::{Epoch, NodeId},
     ledger::{Genesis, state::SlotState},
-    light::voucher::{Certificate, Committed, VOUCHER_MAX},
+    light::voucher::{BadVoucher, Certificate as Voucher, Committed, VOUCHER_MAX},
 };
 use serde::Serialize;
 
 use super::Home;
 use crate::{
-    args::{CertificateArgs, CertificateVerify},
+    args::{Certificate, CertificateCreate, CertificateVerify},
     exit::{failure, usage},
-    output::{Output, Paint, Table, bytes_text},
+    output::{Output, Paint, Table, bytes_text, count_text},
+    time,
 };
 
 /// What `--json` prints of a certificate: scripts rely on these fields.
@@ -24,10 +25,12 @@ struct CertificateObject {
     owner: String,
     size: u64,
     expires_epoch: u64,
+    expires: String,
     /// Losses of nodes after which each extent can still be read.
     tolerates: usize,
     height: u64,
     time_ms: u64,
+    time: String,
     extents: Vec<ExtentObject>,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
@@ -37,65 +40,58 @@ struct CertificateObject {
 struct ExtentObject {
     code: String,
     live: usize,
-    holders: Vec<String>,
+    holders: Vec<NodeId>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the object is not committed or nobody can be asked; of a file, when it proves nothing.
-pub(crate) async fn run(args: CertificateArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
-    match (args.command, args.link) {
-        (Some(crate::args::CertificateCommand::Verify(args)), _) => verify(&args, out),
-        (None, Some(link)) => write(link.object, args.output.as_deref(), home, out).await,
-        (None, None) => Err(usage("name an object: `ostrakon certificate CID -o FILE`")),
+/// When the object is not stored or no node responds; of a certificate, when it is not valid.
+pub(crate) async fn run(command: Certificate, home: &Home, out: &Output) -> anyhow::Result<()> {
+    match command {
+        Certificate::Create(args) => create(args, home, out).await,
+        Certificate::Verify(args) => verify(&args, out),
     }
 }
 
-async fn write(object: ObjectId, output: Option<&Path>, home: &Home, out: &Output) -> anyhow::Result<()> {
+async fn create(
+    CertificateCreate { link, output }: CertificateCreate,
+    home: &Home,
+    out: &Output,
+) -> anyhow::Result<()> {
+    let object = link.object;
     let profile = home.profile()?;
     let client = profile.connect()?;
-    let certificate = client.chain().certificate(profile.genesis(), object).await;
-    let certificate = certificate.map_err(Error::from)?;
+    let certificate = client.chain().certificate(profile.genesis(), object).await.map_err(Error::from)?;
     let certified = certificate.verify(profile.genesis())?;
-    let file = output.map_or_else(|| format!("{object}.cert").into(), Path::to_owned);
-    fs::write(&file, certificate.to_bytes())
-        .map_err(|error| failure(ErrorKind::Other, format!("cannot write {}: {error}", file.display())))?;
-    let shown = file.display().to_string();
-    let object = CertificateObject { file: Some(shown), ..CertificateObject::new(&certified) };
+    let file = output.unwrap_or_else(|| format!("{object}.cert").into());
+    write_voucher(&file, &certificate.to_bytes())?;
+    let shown = Some(file.display().to_string());
+    let object = CertificateObject { file: shown, ..CertificateObject::new(&certified, profile.genesis()) };
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
 }
 
 fn verify(args: &CertificateVerify, out: &Output) -> anyhow::Result<()> {
     let genesis = read_genesis(&args.genesis)?;
-    let bytes = read_bounded(&args.file)?;
-    let proves_nothing =
-        |error| failure(ErrorKind::Integrity, format!("{} proves nothing: {error}", args.file.display()));
-    let certified = Certificate::from_bytes(&bytes).and_then(|read| read.verify(&genesis)).map_err(proves_nothing)?;
-    let object = CertificateObject::new(&certified);
+    let bytes = read_voucher(&args.file)?;
+    let certified = Voucher::from_bytes(&bytes).and_then(|read| read.verify(&genesis));
+    let certified = certified.map_err(|error| not_valid(&args.file, error))?;
+    let object = CertificateObject::new(&certified, &genesis);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
 }
 
-/// Reads a genesis file and checks it.
-///
-/// # Errors
-/// When there is none, or it is wrong.
-pub(super) fn read_genesis(path: &Path) -> anyhow::Result<Genesis> {
-    let text = fs::read_to_string(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
-    let genesis: Genesis =
-        toml::from_str(&text).map_err(|error| usage(format!("{} is no genesis: {error}", path.display())))?;
-    genesis.validate().map_err(|error| usage(format!("{}: {error}", path.display())))?;
-    Ok(genesis)
+/// A proof that is not one.
+pub(super) fn not_valid(path: &Path, error: BadVoucher) -> anyhow::Error {
+    Error::from(error).context(format_args!("{} is not a valid proof", path.display())).into()
 }
 
 /// Reads a proof.
 ///
 /// # Errors
-/// When there is none, or it is longer than any.
-pub(super) fn read_bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
-    use std::io::Read;
+/// When there is none; of one that is longer than any, only as much as shows that is read.
+pub(super) fn read_voucher(path: &Path) -> anyhow::Result<Vec<u8>> {
     let failed = |error: std::io::Error| usage(format!("cannot read {}: {error}", path.display()));
     let most = u64::try_from(VOUCHER_MAX).expect("a small constant");
     let mut bytes = Vec::new();
@@ -103,18 +99,31 @@ pub(super) fn read_bounded(path: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Writes a proof.
+///
+/// # Errors
+/// When the file cannot be written.
+pub(super) fn write_voucher(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let failed = |error| failure(ErrorKind::Other, format!("cannot write {}: {error}", path.display()));
+    fs::write(path, bytes).map_err(failed)
+}
+
 impl CertificateObject {
-    fn new(certified: &Committed) -> Self {
+    fn new(certified: &Committed, genesis: &Genesis) -> Self {
         let commitments = &certified.commitments;
         let spare = |live: usize, k: u8| live.saturating_sub(usize::from(k));
+        let pace = Pace::new(genesis.time_ms, (certified.height, certified.time_ms), genesis.params.epoch_blocks);
+        let end: Epoch = commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default();
         Self {
             cid: certified.object.to_string(),
             owner: certified.owner.to_string(),
             size: commitments.first().map_or(0, |first| first.size),
-            expires_epoch: commitments.iter().map(|commitment| commitment.end.0).min().unwrap_or(0),
+            expires_epoch: end.0,
+            expires: time::of_ms(pace.starts_ms(end)),
             tolerates: commitments.iter().map(|extent| spare(extent.live(), extent.code.k)).min().unwrap_or(0),
             height: certified.height.0,
             time_ms: certified.time_ms,
+            time: time::of_ms(certified.time_ms),
             extents: commitments
                 .iter()
                 .map(|commitment| ExtentObject {
@@ -124,7 +133,7 @@ impl CertificateObject {
                         .slots
                         .iter()
                         .filter(|slot| slot.state == SlotState::Live)
-                        .map(|slot| ostrakon_net::peer_id_text(&slot.provider))
+                        .map(|slot| slot.provider)
                         .collect(),
                 })
                 .collect(),
@@ -137,14 +146,15 @@ impl CertificateObject {
         table.plain(["object".to_owned(), self.cid.clone()]);
         table.plain(["size".to_owned(), bytes_text(self.size)]);
         table.plain(["owner".to_owned(), self.owner.clone()]);
-        table.plain(["paid until".to_owned(), format!("epoch {}", self.expires_epoch)]);
-        table.plain(["survives".to_owned(), format!("the loss of any {} of its nodes", self.tolerates)]);
-        table.plain(["as of".to_owned(), format!("block {} at {} ms", self.height, self.time_ms)]);
+        table.plain(["paid until".to_owned(), format!("{} (epoch {})", self.expires, self.expires_epoch)]);
+        let losses = count_text(u128::try_from(self.tolerates).unwrap_or(0), "node", "nodes");
+        table.plain(["survives".to_owned(), format!("the loss of any {losses}")]);
+        table.plain(["as of".to_owned(), format!("{} (block {})", self.time, self.height)]);
         for (number, extent) in self.extents.iter().enumerate() {
-            let live = format!("{} of {} columns live", extent.live, extent.code);
+            let live = format!("{} columns live, code {}", extent.live, extent.code);
             table.plain([format!("extent {number}"), live]);
             for holder in &extent.holders {
-                table.plain([String::new(), holder.clone()]);
+                table.plain([String::new(), holder.to_string()]);
             }
         }
         if let Some(file) = &self.file {

@@ -1,4 +1,4 @@
-//! `ostrakon ledger`: the newest block, a block, a transaction, who decides, and the rules: all of it proven.
+//! `ostrakon ledger`: the newest block, a block, a transaction, the validators and the parameters, each proven.
 
 use ostrakon::{Chain, ErrorKind, Head};
 use ostrakon_proto::{
@@ -16,6 +16,7 @@ use crate::{
     args::Ledger,
     exit::failure,
     output::{Output, Paint, Table},
+    time,
 };
 
 mod action;
@@ -29,6 +30,7 @@ struct HeadObject {
     block: String,
     epoch: u64,
     time_ms: u64,
+    time: String,
     minted: String,
     bonded: String,
     escrowed: String,
@@ -43,6 +45,7 @@ struct BlockObject {
     parent: String,
     round: u32,
     time_ms: u64,
+    time: String,
     proposer: String,
     state: String,
     signatures: usize,
@@ -63,7 +66,7 @@ struct TxObject {
 }
 
 #[derive(Debug, Serialize)]
-struct BelievedObject {
+struct TrustedObject {
     height: u64,
     block: String,
 }
@@ -76,7 +79,7 @@ struct ValidatorsObject {
 #[derive(Debug, Serialize)]
 struct ValidatorObject {
     key: String,
-    peer: String,
+    node: String,
     owner: String,
     domain: String,
     power: u64,
@@ -88,7 +91,7 @@ struct ValidatorObject {
 /// Runs the command.
 ///
 /// # Errors
-/// When no node answers with a proof, and when there is no such block or transaction.
+/// When no node responds with a proof, and when there is no such block or transaction.
 pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::Result<()> {
     let client = home.connect()?;
     let chain = client.chain();
@@ -110,9 +113,9 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::R
             let object = ValidatorsObject { validators };
             out.answer(&object, |paint| object.text(paint))?;
         }
-        Ledger::Believe { checkpoint: (height, block) } => {
-            let object = BelievedObject::new(&chain.begin_with(height, block).await?);
-            out.answer(&object, |_| format!("believes in block {} of height {}", object.block, object.height))?;
+        Ledger::Trust { checkpoint } => {
+            let object = TrustedObject::new(&chain.begin_with(checkpoint).await?);
+            out.answer(&object, |_| format!("trusts block {} at height {}", object.block, object.height))?;
         }
         Ledger::Params => {
             chain.head().await?;
@@ -124,19 +127,19 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::R
     Ok(())
 }
 
-impl BelievedObject {
+impl TrustedObject {
     fn new(trust: &Trust) -> Self {
         Self { height: trust.height().0, block: trust.block().to_string() }
     }
 }
 
 async fn block(chain: &Chain, height: Height) -> anyhow::Result<Decided> {
-    let missing = || failure(ErrorKind::NotFound, format!("there is no block {height} yet"));
+    let missing = || failure(ErrorKind::NotFound, format!("block {height} does not exist yet"));
     chain.block(height).await?.ok_or_else(missing)
 }
 
 async fn transaction(chain: &Chain, id: TxId) -> anyhow::Result<TxObject> {
-    let missing = || failure(ErrorKind::NotFound, format!("no block that the nodes know has transaction {id}"));
+    let missing = || failure(ErrorKind::NotFound, format!("transaction {id} is in no block that the nodes have"));
     let height = chain.inclusion(id).await?.ok_or_else(missing)?;
     let decided = block(chain, height).await?;
     let tx = decided.block.txs.iter().find(|tx| tx.id() == id).ok_or_else(missing)?;
@@ -151,6 +154,7 @@ impl HeadObject {
             block: head.block.to_string(),
             epoch: head.epoch.0,
             time_ms: head.time_ms,
+            time: time::of_ms(head.time_ms),
             minted: head.minted.to_string(),
             bonded: head.bonded.to_string(),
             escrowed: head.escrowed.to_string(),
@@ -163,13 +167,14 @@ impl HeadObject {
         let mut table = Table::new(0);
         table.plain(["height".to_owned(), self.height.to_string()]);
         table.plain(["block".to_owned(), self.block.clone()]);
+        table.plain(["time".to_owned(), self.time.clone()]);
         table.plain(["epoch".to_owned(), self.epoch.to_string()]);
         table.plain(["chain".to_owned(), self.chain.clone()]);
         let money = [("minted", &self.minted), ("bonded", &self.bonded), ("in escrow", &self.escrowed)];
         for (name, amount) in money.into_iter().chain([("burnt", &self.burnt)]) {
             table.plain([name.to_owned(), format!("{amount} obols")]);
         }
-        table.plain(["fees".to_owned(), format!("{} times the least", self.fee_factor)]);
+        table.plain(["fees".to_owned(), format!("{} times the minimum", self.fee_factor)]);
         table.render(paint)
     }
 }
@@ -183,8 +188,9 @@ impl BlockObject {
             parent: header.parent.to_string(),
             round: header.round,
             time_ms: header.time_ms,
+            time: time::of_ms(header.time_ms),
             proposer: header.proposer.to_string(),
-            state: hex(&header.state),
+            state: hex::encode(header.state),
             signatures: decided.certificate.signatures.len(),
             signers: decided.certificate.signatures.keys().map(ToString::to_string).collect(),
             transactions: decided.block.txs.iter().map(TxObject::new).collect(),
@@ -198,7 +204,7 @@ impl BlockObject {
         table.plain(["parent".to_owned(), self.parent.clone()]);
         table.plain(["proposer".to_owned(), self.proposer.clone()]);
         table.plain(["round".to_owned(), self.round.to_string()]);
-        table.plain(["time".to_owned(), format!("{} ms", self.time_ms)]);
+        table.plain(["time".to_owned(), self.time.clone()]);
         table.plain(["state".to_owned(), self.state.clone()]);
         table.plain(["signatures".to_owned(), self.signatures.to_string()]);
         table.plain(["transactions".to_owned(), self.transactions.len().to_string()]);
@@ -244,7 +250,7 @@ impl ValidatorObject {
     fn new(validator: &Validator) -> Self {
         Self {
             key: validator.key.to_string(),
-            peer: ostrakon_net::peer_id_text(&validator.node),
+            node: validator.node.to_string(),
             owner: validator.owner.to_string(),
             domain: validator.domain.to_string(),
             power: validator.power,
@@ -279,8 +285,4 @@ const fn state_name(status: ValidatorStatus) -> &'static str {
         ValidatorStatus::Left { .. } => "left",
         ValidatorStatus::Removed { .. } => "removed",
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

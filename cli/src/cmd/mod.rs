@@ -26,10 +26,10 @@ mod add;
 mod anchor;
 mod cat;
 mod certificate;
-mod completions;
 mod demo;
 mod devnet;
 mod doctor;
+mod generate;
 mod get;
 mod governance;
 mod init;
@@ -63,12 +63,12 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Wallet { command } => wallet::run(command, &home, out).await,
         Command::Name { command } => name::run(command, &home, out).await,
         Command::Providers => providers::run(&home, out).await,
-        Command::Anchor(args) => anchor::run(args, &home, out).await,
-        Command::Certificate(args) => certificate::run(args, &home, out).await,
+        Command::Anchor { command } => anchor::run(command, &home, out).await,
+        Command::Certificate { command } => certificate::run(command, &home, out).await,
         Command::Ledger { command } => ledger::run(command, &home, out).await,
         Command::Governance { command } => governance::run(command, &home, out).await,
         Command::Doctor => doctor::run(&home, out).await,
-        Command::Completions { shell } => completions::run(shell, out),
+        Command::Generate { command } => generate::run(command, out),
         Command::Demo(args) => demo::run(args, out).await,
         Command::Devnet { command } => devnet::run(command, out).await,
     }

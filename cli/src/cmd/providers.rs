@@ -1,7 +1,9 @@
-//! `ostrakon providers`: who offers to keep columns, where, and for how much.
+//! `ostrakon providers`: the nodes that offer to store columns, where, and for how much.
 
-use ostrakon_net::peer_id_text;
-use ostrakon_proto::ledger::state::{Provider, ProviderStatus};
+use ostrakon_proto::{
+    id::NodeId,
+    ledger::state::{Provider, ProviderStatus},
+};
 use serde::Serialize;
 
 use super::Home;
@@ -14,8 +16,7 @@ struct Listing {
 
 #[derive(Debug, Serialize)]
 struct Row {
-    provider: String,
-    peer: String,
+    provider: NodeId,
     domain: String,
     state: &'static str,
     price: String,
@@ -27,12 +28,12 @@ struct Row {
 /// Runs the command.
 ///
 /// # Errors
-/// When no node answers.
+/// When no node responds.
 pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
     let client = home.connect()?;
     let all = client.chain().all_providers().await?;
-    for (node, word) in client.chain().doubts() {
-        out.words(&format!("node {} said what is not so: {word}", peer_id_text(&node)));
+    for (node, claim) in client.chain().doubts() {
+        out.words(&format!("node {node} made a claim that other nodes contradicted: {claim}"));
     }
     let listing = Listing { providers: all.into_iter().map(row).collect() };
     out.answer(&listing, |paint| listing.text(paint))?;
@@ -41,8 +42,7 @@ pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
 
 fn row(provider: Provider) -> Row {
     Row {
-        provider: provider.node.to_string(),
-        peer: peer_id_text(&provider.node),
+        provider: provider.node,
         domain: provider.domain.to_string(),
         state: state_name(provider.status),
         price: provider.price.to_string(),
@@ -63,10 +63,10 @@ const fn state_name(status: ProviderStatus) -> &'static str {
 
 impl Listing {
     fn text(&self, paint: Paint) -> String {
-        let mut table = Table::new(0).head(["peer", "domain", "state", "used", "of", "obols a GiB and epoch"]);
+        let mut table = Table::new(0).head(["node", "domain", "state", "used", "capacity", "obols per GiB and epoch"]);
         for row in &self.providers {
             table.plain([
-                row.peer.clone(),
+                row.provider.to_string(),
                 row.domain.clone(),
                 row.state.to_owned(),
                 bytes_text(row.used),

@@ -1,26 +1,33 @@
-//! `ostrakon renew`: pays for more epochs.
+//! `ostrakon renew`: extends the time that an object is paid for.
 
+use ostrakon_proto::id::{Epoch, ObjectId};
 use serde::Serialize;
 
 use super::Home;
-use crate::{args::Renew, output::Output, progress::Progress};
+use crate::{args::Renew, exit::usage, output::Output, progress::Progress, time};
 
 #[derive(Debug, Serialize)]
 struct Renewed {
-    cid: String,
-    expires_epoch: u64,
+    cid: ObjectId,
+    expires_epoch: Epoch,
+    expires: String,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the ledger does not have the object, it is somebody else's, or the account is too poor.
+/// When the ledger has no such object, another account owns it, or the account cannot pay.
 pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let object = args.named.object();
+    let (client, cid) = (home.connect()?, args.named.object());
+    client.chain().head().await?;
+    let Some(epochs) = args.term.epochs(&client.chain().pace()) else {
+        return Err(usage("renew needs a term: give --for DURATION or --epochs EPOCHS"));
+    };
     let progress = Progress::waiting("renewing", out);
-    let end = home.connect()?.extend(object, args.epochs, &progress.events(out)).await?;
+    let expires_epoch = client.extend(cid, epochs, &progress.events(out)).await?;
     drop(progress);
-    let renewed = Renewed { cid: object.to_string(), expires_epoch: end.0 };
-    out.answer(&renewed, |_| format!("{object} is paid until epoch {end}"))?;
+    let pace = client.chain().pace();
+    let renewed = Renewed { cid, expires_epoch, expires: time::of_ms(pace.starts_ms(expires_epoch)) };
+    out.answer(&renewed, |_| format!("{cid} is paid until {}", time::of_epoch(expires_epoch, &pace)))?;
     Ok(())
 }

@@ -1,15 +1,24 @@
 //! `ostrakon rm`: destroys the key first, then ends the commitment; so a private object is unreadable from the first
-//! moment on, whatever the network does.
+//! moment on, whatever the network does. Both cannot be undone, so it asks.
 
-use anyhow::Context;
+use std::io::{self, IsTerminal};
+
+use ostrakon::ErrorKind;
+use ostrakon_proto::id::ObjectId;
 use serde::Serialize;
 
 use super::Home;
-use crate::{args::Named, objects::Objects, output::Output, progress::Progress};
+use crate::{
+    args::Remove,
+    exit::{failure, usage},
+    objects::{Entry, Objects},
+    output::{Output, bytes_text},
+    progress::Progress,
+};
 
 #[derive(Debug, Serialize)]
 struct Removed {
-    cid: String,
+    cid: ObjectId,
     key_destroyed: bool,
     extents: usize,
     height: Option<u64>,
@@ -18,26 +27,68 @@ struct Removed {
 /// Runs the command.
 ///
 /// # Errors
-/// When the profile cannot be changed, the ledger does not have the object, or it is somebody else's.
-pub(crate) async fn run(args: &Named, home: &Home, out: &Output) -> anyhow::Result<()> {
+/// When it is not confirmed, the profile cannot be changed, the ledger has no such object, or another account owns it.
+pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
-    let object = args.object();
-    let key_destroyed = Objects::of(&profile).remove(&object)?;
+    let (cid, objects) = (args.named.object(), Objects::of(&profile));
+    let known = objects.find(&cid)?;
+    let loss = loss(cid, known.as_ref());
+    if !args.yes {
+        confirm(&loss, out)?;
+    }
+    let key_destroyed = objects.remove(&cid)?;
     let progress = Progress::waiting("releasing", out);
-    let released = profile.connect()?.release(object, &progress.events(out)).await;
+    let released = profile.connect()?.release(cid, &progress.events(out)).await;
     drop(progress);
-    let released = match key_destroyed {
-        true => released.with_context(|| {
-            format!("this profile has forgotten the object, but its commitment goes on: repeat `ostrakon rm {object}`")
-        })?,
-        false => released?,
-    };
-    let removed = Removed {
-        cid: object.to_string(),
-        key_destroyed,
-        extents: released.len(),
-        height: released.iter().map(|included| included.height.0).max(),
-    };
-    out.answer(&removed, |_| format!("removed {object}; the unused escrow came back"))?;
+    let released = released.map_err(|error| match key_destroyed {
+        true => error.context(format_args!(
+            "the key is destroyed, but the object is still stored and paid for: run `ostrakon rm {cid} --yes` again"
+        )),
+        false => error,
+    })?;
+    let height = released.iter().map(|included| included.height.0).max();
+    let removed = Removed { cid, key_destroyed, extents: released.len(), height };
+    out.answer(&removed, |_| format!("removed {cid} and refunded the unused escrow"))?;
     Ok(())
+}
+
+/// What is lost for good.
+fn loss(cid: ObjectId, known: Option<&Entry>) -> String {
+    let Some(entry) = known else {
+        return format!("{cid} will be deleted from the network");
+    };
+    let (name, size) = (&entry.name, bytes_text(entry.size));
+    let is_private = entry.link.contains('#');
+    let key = if is_private { "; its key is destroyed, so no copy of it can be read without the link" } else { "" };
+    format!("{name:?} ({size}, {cid}) will be deleted from the network{key}")
+}
+
+/// Asks on the terminal. Where nobody can be asked, `--yes` is needed.
+fn confirm(loss: &str, out: &Output) -> anyhow::Result<()> {
+    if out.is_json() || !io::stdin().is_terminal() {
+        return Err(usage(format!("{loss}: confirm with --yes")));
+    }
+    out.ask(&format!("{loss}. Continue? [y/N]"));
+    let mut reply = String::new();
+    io::stdin().read_line(&mut reply)?;
+    match reply.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => Err(failure(ErrorKind::Other, "not confirmed: nothing was removed")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_loss_names_what_is_lost() {
+        let cid = ObjectId::new([1; 32]);
+        let entry = |link| Entry { cid, link, name: "a\nb".to_owned(), size: 2048, time_ms: 1 };
+        let private = loss(cid, Some(&entry(format!("ostrakon:{cid}#secret"))));
+        assert!(private.contains("2.0 KiB") && private.contains("key is destroyed"), "{private}");
+        assert!(!private.contains('\n') && !private.contains("secret"), "{private}");
+        assert!(!loss(cid, Some(&entry(format!("ostrakon:{cid}")))).contains("key"));
+        assert!(loss(cid, None).contains(&cid.to_string()));
+    }
 }

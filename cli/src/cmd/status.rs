@@ -1,6 +1,6 @@
-//! `ostrakon status`: where an object is kept, for how long, and what it survives.
+//! `ostrakon status`: where an object is stored, until when, and what it survives.
 
-use ostrakon::{Status, StatusOptions, StatusSlot, StatusState};
+use ostrakon::{Status, StatusOptions, StatusState};
 use ostrakon_proto::params::Code;
 use serde::Serialize;
 
@@ -8,39 +8,23 @@ use super::{Home, add::survives};
 use crate::{
     args,
     objects::Objects,
-    output::{Output, Paint, Style, Table, bytes_text},
+    output::{Output, Paint, Style, Table, bytes_text, count_text},
+    time,
 };
 
 /// What `status --json` prints: scripts rely on these fields.
 #[derive(Debug, Serialize)]
 struct StatusObject {
-    cid: String,
-    size: u64,
-    code: Code,
-    live: usize,
-    repair_threshold: u8,
-    tolerates: usize,
+    #[serde(flatten)]
+    status: Status,
     survives: String,
-    expires_epoch: u64,
-    owner: String,
-    slots: Vec<SlotObject>,
-}
-
-#[derive(Debug, Serialize)]
-struct SlotObject {
-    extent: u32,
-    index: u8,
-    provider: String,
-    domain: Option<String>,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
+    expires: String,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When the ledger does not have the object, or nobody answers.
+/// When the ledger has no such object, or no node responds.
 pub(crate) async fn run(args: &args::Status, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
     let link = Objects::of(&profile).complete(&args.named.link)?;
@@ -52,70 +36,50 @@ pub(crate) async fn run(args: &args::Status, home: &Home, out: &Output) -> anyho
 
 impl StatusObject {
     fn new(status: Status) -> Self {
-        Self {
-            cid: status.object.to_string(),
-            size: status.size,
-            code: status.code,
-            live: status.live,
-            repair_threshold: status.repair_threshold,
-            tolerates: status.tolerates,
-            survives: survives(status.code, status.domains),
-            expires_epoch: status.expires_epoch.0,
-            owner: status.owner.to_string(),
-            slots: status.slots.into_iter().map(SlotObject::new).collect(),
-        }
+        let survives = survives(status.code, status.domains);
+        Self { survives, expires: time::of_ms(status.expires_ms), status }
     }
 
     fn text(&self, paint: Paint) -> String {
-        let Code { k, n } = self.code;
+        let status = &self.status;
+        let Code { k, n } = status.code;
         let mut table = Table::new(0).head(["column", "provider", "domain", "state", ""]);
-        for slot in &self.slots {
-            let style = if slot.state == "live" { Style::Green } else { Style::Red };
+        for slot in &status.slots {
+            let (style, state, reason) = match &slot.state {
+                StatusState::Live => (Style::Green, "live", ""),
+                StatusState::Missing => (Style::Red, "missing", ""),
+                StatusState::Unreachable(reason) => (Style::Red, "unreachable", reason.as_str()),
+            };
             let column =
                 if slot.extent == 0 { slot.index.to_string() } else { format!("{}.{}", slot.extent, slot.index) };
             table.row(vec![
                 (Style::Plain, column),
-                (Style::Plain, slot.provider.clone()),
-                (Style::Plain, slot.domain.clone().unwrap_or_else(|| "-".to_owned())),
-                (style, slot.state.to_owned()),
-                (Style::Dim, slot.reason.clone().unwrap_or_default()),
+                (Style::Plain, slot.provider.to_string()),
+                (Style::Plain, slot.domain.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+                (style, state.to_owned()),
+                (Style::Dim, reason.to_owned()),
             ]);
         }
+        let losses = count_text(u128::try_from(status.tolerates).unwrap_or(0), "more loss", "more losses");
         format!(
-            "{}, {}: any {k} of {n} columns restore it, {} are there, so {} more may vanish\n\
-             when whole it survives {}\nrepair starts at {} columns; paid until epoch {}\n\n{}",
-            self.cid,
-            bytes_text(self.size),
-            self.live,
-            self.tolerates,
+            "{}, {}: any {k} of {n} columns restore it; {} live, so it survives {losses}\n\
+             without losses it survives {}; repair starts at {}\n\
+             paid until {} (epoch {})\n\n{}",
+            status.object,
+            bytes_text(status.size),
+            status.live,
             self.survives,
-            self.repair_threshold,
-            self.expires_epoch,
+            count_text(status.repair_threshold, "column", "columns"),
+            self.expires,
+            status.expires_epoch,
             table.render(paint)
         )
     }
 }
 
-impl SlotObject {
-    fn new(slot: StatusSlot) -> Self {
-        let (state, reason) = match slot.state {
-            StatusState::Live => ("live", None),
-            StatusState::Missing => ("missing", None),
-            StatusState::Silent(reason) => ("silent", Some(reason)),
-        };
-        Self {
-            extent: slot.extent,
-            index: slot.index,
-            provider: slot.provider.to_string(),
-            domain: slot.domain.map(|domain| domain.to_string()),
-            state,
-            reason,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use ostrakon::StatusSlot;
     use ostrakon_proto::{
         id::{AccountId, Epoch, NodeId, ObjectId},
         placement::Tolerance,
@@ -135,11 +99,12 @@ mod tests {
             tolerates: 0,
             domains: Tolerance::Nodes,
             expires_epoch: Epoch(9),
+            expires_ms: 951_782_400_000,
             owner: AccountId::new([2; 32]),
             slots: vec![
                 slot(0, StatusState::Live),
                 slot(1, StatusState::Missing),
-                slot(2, StatusState::Silent("away".to_owned())),
+                slot(2, StatusState::Unreachable("away".to_owned())),
             ],
         })
     }
@@ -155,15 +120,16 @@ mod tests {
             assert_eq!(value[field], expect, "{field}");
         }
         let states: Vec<&str> = (0..3).filter_map(|index| value["slots"][index]["state"].as_str()).collect();
-        assert_eq!(states, ["live", "missing", "silent"]);
+        assert_eq!(states, ["live", "missing", "unreachable"]);
         assert_eq!(value["slots"][2]["reason"], "away");
         assert_eq!(value["slots"][2]["index"], 2);
+        assert_eq!(value["expires"], "2000-02-29 00:00:00 UTC");
     }
 
     #[test]
     fn people_see_what_is_left_first() {
         let text = object().text(Paint::PLAIN);
-        assert!(text.contains("any 1 of 3 columns restore it, 1 are there, so 0 more may vanish"), "{text}");
-        assert!(text.lines().last().is_some_and(|line| line.ends_with("silent   away")), "{text}");
+        assert!(text.contains("any 1 of 3 columns restore it; 1 live, so it survives 0 more losses"), "{text}");
+        assert!(text.lines().last().is_some_and(|line| line.ends_with("unreachable  away")), "{text}");
     }
 }

@@ -7,6 +7,8 @@
 
 use std::{error::Error as StdError, fmt, io};
 
+use ostrakon_proto::light::voucher::BadVoucher;
+
 use crate::{
     AddDirectoryError, AddError, ChainError, GetError, JournalError, NameError, OpenError, PackReadError, ProfileError,
     VerifyError, VouchError,
@@ -251,6 +253,12 @@ impl From<VouchError> for Error {
             VouchError::Voucher(_) => (true, None),
         };
         Self::of(error.kind(), retryable, hint, error)
+    }
+}
+
+impl From<BadVoucher> for Error {
+    fn from(error: BadVoucher) -> Self {
+        Self::of(ErrorKind::Integrity, false, None, error)
     }
 }
 

@@ -1,7 +1,7 @@
-//! What happens while an operation runs: for progress bars, logs and curious people.
+//! What happens while an operation runs: for progress bars and logs.
 //!
-//! Events are told as they happen and decide nothing. Whatever is told here and still matters at the end is in the
-//! operation's result as well.
+//! Events are reported as they happen and decide nothing. Whatever is reported here and still matters at the end is in
+//! the operation's result as well.
 
 use std::{fmt, sync::Arc};
 
@@ -21,58 +21,58 @@ pub enum Event {
         /// Bytes of the object, where they are known.
         size: Option<u64>,
     },
-    /// An add goes on where an earlier run stopped.
+    /// An add continues where an earlier run stopped.
     Resumed {
-        /// Rows that were read before.
+        /// Rows that the earlier run had read.
         rows: u64,
     },
-    /// An add cannot go on: what was sent before is given up, and it starts from the beginning.
+    /// An add cannot be resumed: what was sent before is abandoned, and it starts over.
     Restarted {
-        /// Why.
+        /// The reason, such as a source that has changed.
         why: String,
     },
-    /// Bytes of the plaintext are done; more often than anybody wants to draw.
+    /// Bytes of the plaintext are done; reported more often than a screen needs to be drawn.
     Progress {
-        /// How many.
+        /// Bytes so far.
         done: u64,
-        /// Of how many, where it is known.
+        /// Bytes in all, where that is known.
         total: Option<u64>,
     },
-    /// A holder was given up; another takes its column where there is one.
+    /// A holder failed; another takes its column where there is one.
     HolderFailed {
-        /// Of which extent.
+        /// Number of the extent.
         extent: u32,
-        /// Its column.
+        /// Index of the column.
         index: u8,
         /// The holder.
         provider: NodeId,
-        /// Why.
+        /// What happened, naming the holder.
         reason: String,
     },
-    /// Columns that lost their holder during the add are rebuilt from the others and given to the next of the draw.
+    /// Columns that lost their holder during the add are rebuilt from the others, for the next holders of the draw.
     Rebuilding {
-        /// Of which extent.
+        /// Number of the extent.
         extent: u32,
-        /// How many.
+        /// Number of columns.
         columns: usize,
     },
-    /// No holder is left for some columns: the ledger takes them as missing, to be repaired.
+    /// No holder is left for some columns: they are committed as missing, to be repaired.
     Incomplete {
-        /// Of which extent.
+        /// Number of the extent.
         extent: u32,
-        /// How many.
+        /// Number of columns.
         columns: usize,
     },
-    /// A transaction was submitted some time ago, and no block has it yet.
+    /// A transaction was submitted seconds ago and is in no block yet.
     Pending {
         /// The transaction.
         tx: TxId,
         /// The height of the last block.
         height: Height,
     },
-    /// The ledger has it, in the block of this height.
+    /// The transaction is in a block.
     Included {
-        /// The height.
+        /// Height of the block.
         height: Height,
     },
     /// The block is on this many of the holders.
@@ -84,17 +84,17 @@ pub enum Event {
     },
 }
 
-/// Who is told. [`Events::none`] tells nobody.
+/// A listener for events; [`Events::none`] drops them.
 #[derive(Clone, Default)]
 pub struct Events(Option<Arc<dyn Fn(Event) + Send + Sync>>);
 
 impl Events {
-    /// Tells nobody.
+    /// Drops all events.
     pub const fn none() -> Self {
         Self(None)
     }
 
-    /// Tells `listener`, which must return at once: it is called in the middle of the work.
+    /// Calls `listener`, which must return immediately: it is called in the middle of the work.
     pub fn to(listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
         Self(Some(Arc::new(listener)))
     }

@@ -27,6 +27,7 @@ pub mod chain;
 mod client;
 mod error;
 pub mod events;
+mod genesis;
 pub mod get;
 mod lease;
 pub mod name;
@@ -44,6 +45,7 @@ pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Pace, Ro
 pub use client::{Client, ClientParts, Clock, Random};
 pub use error::{Error, ErrorKind, Hint};
 pub use events::{Event, Events};
+pub use genesis::read_genesis;
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
 pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
 pub use pack::{

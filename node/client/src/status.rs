@@ -1,4 +1,4 @@
-//! Status: how an object stands, by the ledger and, when asked for, by its holders' own word.
+//! Status: where an object is stored by the ledger and, when asked for, by probing its holders.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,6 +10,7 @@ use ostrakon_proto::{
     params::Code,
     placement::{Caps, Dimension, Tolerance, tolerance},
 };
+use serde::{Serialize, Serializer};
 use tokio::time::timeout;
 
 use crate::{
@@ -17,7 +18,7 @@ use crate::{
     get::columns::{Columns, FailedColumn},
 };
 
-/// Holders that are probed at once.
+/// Holders that are probed concurrently.
 const PROBES: usize = 64;
 /// How long a holder may take for the first few bytes.
 const PROBE_PATIENCE: Duration = Duration::from_secs(5);
@@ -25,63 +26,79 @@ const PROBE_PATIENCE: Duration = Duration::from_secs(5);
 /// How to look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StatusOptions {
-    /// Whether every holder is asked for the first bytes of its column. A private object's need its key.
+    /// Whether every holder is asked for the first bytes of its column. For a private object this needs its key.
     pub probe: bool,
 }
 
-/// How an object stands. Of several commitments, the one that lasts longest counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Where an object is stored, and what it survives. Of several commitments, the one that lasts longest counts.
+///
+/// Serialises with the field names of the command's `--json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Status {
     /// The object.
+    #[serde(rename = "cid")]
     pub object: ObjectId,
     /// Bytes of it.
     pub size: u64,
     /// Its code.
     pub code: Code,
-    /// Columns that are there, in the extent where they are fewest.
+    /// Live columns, in the extent that has the fewest.
     pub live: usize,
-    /// Repair starts when no more than this many are.
+    /// Repair starts when no more than this many are live.
     pub repair_threshold: u8,
-    /// How many more may vanish.
+    /// How many more columns may be lost.
     pub tolerates: usize,
-    /// What whole domains may vanish.
+    /// Which whole domains may be lost when no column is missing.
+    #[serde(skip)]
     pub domains: Tolerance,
     /// First epoch that is not paid for.
     pub expires_epoch: Epoch,
-    /// Who pays.
+    /// When that epoch begins, in milliseconds of Unix time, estimated at the pace of the blocks so far.
+    pub expires_ms: u64,
+    /// The account that pays.
     pub owner: AccountId,
     /// Every slot of every extent.
     pub slots: Vec<StatusSlot>,
 }
 
 /// One slot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct StatusSlot {
-    /// Of which extent.
+    /// Number of its extent.
     pub extent: u32,
-    /// Its index.
+    /// Index of its column.
     pub index: u8,
-    /// Who keeps it.
+    /// The node that holds it.
     pub provider: NodeId,
-    /// What that one fails together with; `None` when the ledger does not know the provider any more.
+    /// What that node fails together with; `None` when the ledger does not have the provider any more.
+    #[serde(serialize_with = "domain_text")]
     pub domain: Option<Domain>,
-    /// Whether it is there.
+    /// Whether its column is there.
+    #[serde(flatten)]
     pub state: StatusState,
 }
 
 /// Whether a column is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "reason", rename_all = "snake_case")]
 pub enum StatusState {
-    /// The ledger says so, and so did the holder if it was asked.
+    /// The ledger says so, and so did the holder if it was probed.
     Live,
     /// The ledger says that it is not.
     Missing,
-    /// The ledger says so, and the holder does not give it, for this reason.
-    Silent(String),
+    /// The ledger says that it is there, and the holder did not send it when it was probed, for this reason.
+    Unreachable(String),
+}
+
+fn domain_text<S: Serializer>(domain: &Option<Domain>, serializer: S) -> Result<S::Ok, S::Error> {
+    match domain {
+        Some(domain) => serializer.collect_str(domain),
+        None => serializer.serialize_none(),
+    }
 }
 
 impl Client {
-    /// How the object stands.
+    /// Where the object is stored, until when, and what it survives.
     ///
     /// # Errors
     /// [`Error`] when the ledger has no such object, no node responds, or a probe cannot open the object.
@@ -89,12 +106,12 @@ impl Client {
         let commitments = longest(self.chain.object(link.object).await?);
         let holders: Vec<NodeId> = slots_of(&commitments).map(|slot| slot.2.provider).collect();
         let providers = self.chain.providers(&holders).await?;
-        let silent = if options.probe { self.probe(link).await? } else { BTreeMap::new() };
+        let failed = if options.probe { self.probe(link).await? } else { BTreeMap::new() };
         let slots: Vec<StatusSlot> = slots_of(&commitments)
             .map(|(extent, index, slot)| {
-                let state = match (slot.state, silent.get(&(extent, index))) {
+                let state = match (slot.state, failed.get(&(extent, index))) {
                     (SlotState::Missing, _) => StatusState::Missing,
-                    (SlotState::Live, Some(failed)) => StatusState::Silent(failed.reason.clone()),
+                    (SlotState::Live, Some(failed)) => StatusState::Unreachable(failed.reason.clone()),
                     (SlotState::Live, None) => StatusState::Live,
                 };
                 let domain = providers.get(&slot.provider).map(|provider| provider.domain.clone());
@@ -111,6 +128,7 @@ impl Client {
             |extent: u32| slots.iter().filter(|slot| slot.extent == extent && slot.state == StatusState::Live).count();
         let live = (0..first.extents).map(live).min().unwrap_or(0);
         let repair_threshold = self.rules().repair_threshold(code);
+        let expires_epoch = commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default();
         let domains = (0..first.extents).map(|extent| tolerance(code, repair_threshold, &worst(&slots, extent))).min();
         Status {
             object,
@@ -120,13 +138,14 @@ impl Client {
             repair_threshold,
             tolerates: live.saturating_sub(usize::from(code.k)),
             domains: domains.unwrap_or(Tolerance::Nodes),
-            expires_epoch: commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default(),
+            expires_epoch,
+            expires_ms: self.chain.pace().starts_ms(expires_epoch),
             owner: first.id.owner,
             slots,
         }
     }
 
-    /// Asks every holder for the first bytes of its column; gives those that do not have it.
+    /// Asks every holder for the first bytes of its column; returns those that do not send them.
     async fn probe(&self, link: &Link) -> Result<BTreeMap<(u32, u8), FailedColumn>, OpenError> {
         let opened = self.open(link).await?;
         let mut probes = Vec::new();

@@ -254,7 +254,7 @@ impl Shared {
     /// First durable, then known: what a reader saw is never taken back.
     fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
         if let Some(checkpoint) = self.lag.checkpoint.get() {
-            checkpoint.check(changes.tip.height, changes.tip.block)?;
+            sync::checkpoint::check(*checkpoint, changes.tip.height, changes.tip.block)?;
         }
         self.ledger.commit(decided, changes)?;
         let before = self.rules();

@@ -13,7 +13,11 @@ use ostrakon_proto::{
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
-use super::{Chain, store::LedgerError, sync::checkpoint::Checkpoint};
+use super::{
+    Chain,
+    store::LedgerError,
+    sync::checkpoint::{Checkpoint, check},
+};
 
 /// How far this node is behind the others, and what it does about it.
 #[derive(Debug, Default)]
@@ -85,7 +89,7 @@ impl Chain {
         let shared = Arc::clone(&self.shared);
         let known = self.shared.workers.run(move || shared.ledger.block(checkpoint.height)).await?;
         if let Some(decided) = known {
-            checkpoint.check(checkpoint.height, decided.block.header.id())?;
+            check(checkpoint, checkpoint.height, decided.block.header.id())?;
         }
         self.shared.lag.checkpoint.get_or_init(|| checkpoint);
         Ok(())

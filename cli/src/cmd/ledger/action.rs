@@ -32,7 +32,7 @@ pub(in crate::cmd) fn words(action: &Action) -> (&'static str, String) {
             let verb = if set.value.is_some() { "set" } else { "remove" };
             ("name", format!("{verb} {}, which is at version {}", super::hex(&set.name), set.version))
         }
-        Action::Anchor(anchor) => ("anchor", super::hex(&anchor.hash)),
+        Action::Anchor(anchor) => ("anchor", hex::encode(anchor.hash)),
     }
 }
 

@@ -24,7 +24,7 @@ use ostrakon_proto::{
         tx::Header,
         vote::ValidatorSet,
     },
-    light::{self, Answer, BadAnswer, Certified, Handover, Item, PastBlock, Trust, Untrusted},
+    light::{self, Answer, BadAnswer, Certified, Checkpoint, Handover, Item, PastBlock, Trust, Untrusted},
     limits,
     wire::{
         Code, Frame, Refusal,
@@ -248,7 +248,8 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError`] when no node has the block.
-    pub async fn begin_with(&self, height: Height, block: BlockId) -> Result<Trust, ChainError> {
+    pub async fn begin_with(&self, checkpoint: Checkpoint) -> Result<Trust, ChainError> {
+        let Checkpoint { height, block } = checkpoint;
         let trust = self.any(|node| self.checkpoint_of(node, height, block)).await?.value;
         self.inner.belief.begin_with(trust.clone());
         Ok(trust)

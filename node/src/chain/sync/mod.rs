@@ -263,7 +263,7 @@ async fn sources(chain: &Chain, known: &[NodeId]) -> Vec<NodeId> {
 fn elsewhere(checkpoint: Checkpoint, own: &Trust, others: &[Certified]) -> AttemptError {
     let is_decided = |other: &&Certified| own.check(&other.header, &other.certificate).is_ok();
     let decided = others.iter().filter(is_decided).find(|other| other.header.height == checkpoint.height);
-    let refused = decided.and_then(|other| checkpoint.check(checkpoint.height, other.header.id()).err());
+    let refused = decided.and_then(|other| checkpoint::check(checkpoint, checkpoint.height, other.header.id()).err());
     refused.map_or(AttemptError::Checkpoint(checkpoint), |error| SyncError::Ledger(error).into())
 }
 

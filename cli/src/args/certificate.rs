@@ -1,0 +1,45 @@
+//! `ostrakon certificate` on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use ostrakon_proto::link::Link;
+
+pub(super) const HELP: &str = "\
+Examples:
+  ostrakon certificate create CID -o proof.cert
+  ostrakon certificate verify proof.cert --genesis genesis.toml
+
+A certificate contains the validators' signatures since genesis, so verifying it needs no network; exit code 4 means \
+that it is not valid.";
+
+/// `certificate`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Certificate {
+    /// Write a proof that an object is stored, by whom and until when
+    Create(CertificateCreate),
+    /// Check a proof, and show what it says
+    Verify(CertificateVerify),
+}
+
+/// `certificate create`
+#[derive(Debug, Args)]
+pub(crate) struct CertificateCreate {
+    /// The object
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) link: Link,
+    /// Where to write the proof [default: CID.cert]
+    #[arg(short, long, value_name = "PROOF")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+/// `certificate verify`
+#[derive(Debug, Args)]
+pub(crate) struct CertificateVerify {
+    /// The proof
+    #[arg(value_name = "PROOF")]
+    pub(crate) file: PathBuf,
+    /// The genesis file of the network
+    #[arg(long, value_name = "GENESIS")]
+    pub(crate) genesis: PathBuf,
+}

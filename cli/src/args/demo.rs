@@ -1,0 +1,36 @@
+//! `ostrakon demo` on the command line.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+pub(super) const HELP: &str = "\
+Examples:
+  ostrakon demo
+  ostrakon demo --file big.iso --keep
+  ostrakon demo --nodes 30 --domains 10 --kill 16
+
+The exit code is 0 only if the file came back identical.";
+
+/// `demo`
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Number of nodes
+    #[arg(long, value_name = "COUNT", default_value_t = 14, value_parser = clap::value_parser!(u16).range(3..=200))]
+    pub(crate) nodes: u16,
+    /// Number of failure domains that the nodes are spread over
+    #[arg(long, value_name = "COUNT", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) domains: u16,
+    /// File to store [default: 64 MiB of random bytes]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Number of validators among the nodes
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) validators: u16,
+    /// Number of nodes to kill and wipe, one validator among them
+    #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) kill: u16,
+    /// Leave the network running afterwards
+    #[arg(long)]
+    pub(crate) keep: bool,
+}

@@ -1,0 +1,72 @@
+//! `ostrakon devnet` on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+pub(super) const HELP: &str = "\
+Examples:
+  ostrakon devnet up --dir net --nodes 14 --domains 7
+  ostrakon devnet status --dir net
+  ostrakon devnet kill 0 3 5 --dir net
+  ostrakon devnet down --dir net";
+
+/// `devnet`
+#[derive(Debug, Subcommand)]
+pub(crate) enum Devnet {
+    /// Create a network, start it, and print the profile to use
+    Up(DevnetUp),
+    /// Show which nodes run
+    Status(DevnetDir),
+    /// Kill nodes as by kill -9
+    Kill(DevnetNodes),
+    /// Start nodes again; without indexes, all that do not run
+    Start {
+        /// Indexes of the nodes
+        #[arg(value_name = "INDEX")]
+        nodes: Vec<u16>,
+        #[command(flatten)]
+        dir: DevnetDir,
+    },
+    /// Kill nodes and delete all that they stored; their keys and settings stay
+    Wipe(DevnetNodes),
+    /// Stop all nodes; their files stay
+    Down(DevnetDir),
+}
+
+/// The network of a command.
+#[derive(Debug, Args)]
+pub(crate) struct DevnetDir {
+    /// Directory of the network
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+/// Some nodes of a network.
+#[derive(Debug, Args)]
+pub(crate) struct DevnetNodes {
+    /// Indexes of the nodes
+    #[arg(value_name = "INDEX", required = true)]
+    pub(crate) nodes: Vec<u16>,
+    #[command(flatten)]
+    pub(crate) dir: DevnetDir,
+}
+
+/// `devnet up`
+#[derive(Debug, Args)]
+pub(crate) struct DevnetUp {
+    #[command(flatten)]
+    pub(crate) dir: DevnetDir,
+    /// Number of nodes
+    #[arg(long, value_name = "COUNT", default_value_t = 14, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) nodes: u16,
+    /// Number of failure domains that the nodes are spread over
+    #[arg(long, value_name = "COUNT", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=200))]
+    pub(crate) domains: u16,
+    /// Number of validators among the nodes; of 4, one may fail
+    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) validators: u16,
+    /// Let the profile's account decide who may join, see `ostrakon governance`
+    #[arg(long)]
+    pub(crate) permissioned: bool,
+}

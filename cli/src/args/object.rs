@@ -1,0 +1,74 @@
+//! Commands about one object: `status`, `verify`, `rm` and `renew`.
+
+use clap::Args;
+use ostrakon_proto::{id::ObjectId, link::Link};
+
+use crate::time::Term;
+
+pub(super) const STATUS_HELP: &str = "\
+Examples:
+  ostrakon status CID
+  ostrakon status LINK --probe";
+
+pub(super) const VERIFY_HELP: &str = "\
+Example:
+  ostrakon verify LINK
+
+Exit code 4 if bytes are wrong, 7 if the object is readable but some columns are missing.";
+
+pub(super) const RM_HELP: &str = "\
+Examples:
+  ostrakon rm CID
+  ostrakon rm CID --yes
+
+The key of a private object is destroyed first: without a copy of the link nobody can ever read the object again.";
+
+pub(super) const RENEW_HELP: &str = "\
+Examples:
+  ostrakon renew CID --for 30d
+  ostrakon renew CID --epochs 720";
+
+/// A command about one object.
+#[derive(Debug, Args)]
+pub(crate) struct Named {
+    /// The object
+    #[arg(value_name = "CID|LINK")]
+    pub(crate) link: Link,
+}
+
+impl Named {
+    /// The object's id.
+    pub(crate) fn object(&self) -> ObjectId {
+        self.link.object
+    }
+}
+
+/// `status`
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Also ask each holder for the first bytes of its column
+    #[arg(long)]
+    pub(crate) probe: bool,
+}
+
+/// `rm`
+#[derive(Debug, Args)]
+pub(crate) struct Remove {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    /// Do not ask
+    #[arg(short, long)]
+    pub(crate) yes: bool,
+}
+
+/// `renew`
+#[derive(Debug, Args)]
+#[command(mut_group("Term", |group| group.required(true)))]
+pub(crate) struct Renew {
+    #[command(flatten)]
+    pub(crate) named: Named,
+    #[command(flatten)]
+    pub(crate) term: Term,
+}
