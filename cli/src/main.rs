@@ -1,8 +1,8 @@
 //! The command `ostrakon`. In comes the command line; out come data on stdout, messages on stderr and the exit code.
 //!
 //! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] write to the terminal, [`exit`] turns
-//! a failure into its code and message, [`objects`] lists what was added, [`target`] names what is read. How objects are
-//! stored and fetched is the SDK's.
+//! a failure into its code and message, [`objects`] lists what was added, [`target`] names what is read. Storing and
+//! fetching is the SDK's.
 
 use std::{
     io::{self, IsTerminal},

@@ -1,5 +1,5 @@
-//! Durations and dates, in UTC: the same on every machine. In go what a user types for a term and what the ledger counts
-//! in epochs; out come epochs, and dates beside them.
+//! Durations and dates, in UTC: the same on every machine. In go the term that a user types and the epochs that the
+//! ledger counts; out come epochs, and dates beside them.
 
 use std::time::Duration;
 

@@ -9,8 +9,8 @@ Examples:
   ostrakon anchor create contract.pdf
   ostrakon anchor verify contract.pdf --genesis genesis.toml
 
-Only the file's BLAKE3 hash is published. Verifying needs no network; exit code 4 means that the proof is not valid for \
-the file.";
+Only the file's BLAKE3 hash is published. Verifying needs no network; exit code 4 means that the proof is not valid \
+for the file.";
 
 /// `anchor`
 #[derive(Debug, Subcommand)]

@@ -12,31 +12,31 @@ Examples:
   ostrakon governance propose admit-validator ostval1...
   ostrakon governance vote 3 yes
 
-Who has a vote is said by `list`. A proposal locks a deposit, which comes back when it ends; the vote that passes it
-carries it out. A vote may be changed as long as the proposal is open.";
+`list` shows who can vote. A proposal locks a deposit, which is refunded when it ends. It takes effect with the vote \
+that passes it. You can change your vote while the proposal is open.";
 
 const PARAMS_HELP: &str = "\
 Example:
-  printf '[governance]\\nmax_power_share = 25\\n' > changes.toml
   ostrakon governance propose params changes.toml
 
-`ostrakon ledger params` prints the whole table.";
+The file has the parameters to change, as `ostrakon ledger params` prints them, for example max_power_share = 25 under \
+[governance].";
 
 /// `governance`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Governance {
-    /// Show who decides, and the proposals
+    /// List the proposals, and who can vote
     List,
-    /// Propose a change, and print the number to vote on
+    /// Propose a change of the network
     Propose {
         #[command(subcommand)]
         change: Proposed,
     },
     /// Vote on a proposal
     Vote {
-        /// Its number
+        /// Number of the proposal
         number: u64,
-        /// Whether it is to be carried out
+        /// Your vote
         #[arg(value_enum)]
         vote: Vote,
     },
@@ -45,47 +45,47 @@ pub(crate) enum Governance {
 /// `governance propose`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Proposed {
-    /// Other parameters; what the file does not name stays
+    /// Change parameters
     #[command(after_help = PARAMS_HELP)]
     Params {
-        /// The parameters that change, as a genesis file has them in [params]
+        /// The parameters to change, in TOML
         file: PathBuf,
     },
-    /// Let a node register as a provider
+    /// Allow a node to register as a provider
     AdmitProvider {
-        /// Its node, as `ostrakon-node init` prints it
+        /// The node's id, as `ostrakon-node init` prints it
         node: NodeId,
     },
-    /// Have a provider take nothing new, and never register again
+    /// Drain a provider, and forbid it to register again
     ExpelProvider {
-        /// Its node
+        /// The node's id
         node: NodeId,
     },
-    /// Let a key join as a validator
+    /// Allow a validator to join
     AdmitValidator {
-        /// What it votes with, as `ostrakon-node init --validator` prints it
+        /// Its voting key, as `ostrakon-node init --validator` prints it
         key: VoteKey,
     },
-    /// Have a validator vote no more, and never join again
+    /// Remove a validator, and forbid it to join again
     ExpelValidator {
-        /// What it votes with
+        /// Its voting key
         key: VoteKey,
     },
-    /// Another version of the rules, which every node must know by then
+    /// Activate another version of the rules
     Upgrade {
         /// The version
         version: u32,
-        /// The first block that it rules
-        #[arg(long)]
+        /// The first block under it
+        #[arg(long, value_name = "HEIGHT")]
         height: u64,
     },
 }
 
-/// Whether a proposal is to be carried out.
+/// A vote on a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Vote {
-    /// Carry it out
+    /// For the proposal
     Yes,
-    /// Do not
+    /// Against it
     No,
 }

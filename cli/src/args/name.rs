@@ -12,7 +12,9 @@ Examples:
   ostrakon name show photos
   ostrakon get name:photos -o photos
 
-A name belongs to your account: only you can set it, and others refer to it as photos@ost1... Setting it locks a deposit that is refunded when you remove it. Everyone can read the CID that a name points to. To read a private object by name, the profile must have its link.";
+A name belongs to your account: only you can set it, and others refer to it as photos@ost1... Setting it locks a \
+deposit that is refunded when you remove it. Everyone can read the CID that a name points to. To read a private object \
+by name, the profile must have its link.";
 
 const SET_HELP: &str = "\
 Examples:

@@ -19,27 +19,28 @@ const HISTORY_HELP: &str = "\
 Examples:
   ostrakon wallet history
   ostrakon wallet history --before 812 --limit 50
-  ostrakon wallet history ost1... --json | jq -r '.transactions[].tx'
+  ostrakon wallet history ost1... --json
 
-Each transaction is proven to be in its block; blocks hold none that the rules refused. Nobody can leave out what the
-account sent: its nonces count it. What was paid to it is what any of three nodes has. What comes back when a term or
-a bond ends is no transaction, and is not listed. Nodes delete old blocks; it is said then what is missing.";
+Each transaction is proven to be in its block. No node can hide what the account sent, because nonces count it; \
+incoming payments are those that any of three nodes reports. Refunds at the end of a term or bond are not transactions \
+and are not listed. If nodes have deleted old blocks, the output says so.";
 
 /// `wallet`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Wallet {
     /// Print the account's address
     Address,
-    /// Print what it has
+    /// Print the balance
     Balance,
     /// Pay obols to another account
     Send {
-        /// Whom: an address as `wallet address` prints it
+        /// Address of the payee, as `wallet address` prints it
+        #[arg(value_name = "ADDRESS")]
         to: AccountId,
-        /// How many obols, as in 12.5
+        /// Obols to pay, such as 12.5
         amount: Amount,
     },
-    /// List what the account sent and what was paid to it, the newest first
+    /// List outgoing and incoming transactions, newest first
     #[command(after_help = HISTORY_HELP)]
     History(History),
 }
@@ -47,17 +48,18 @@ pub(crate) enum Wallet {
 /// `wallet history`
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// Whose [default: the profile's]
+    /// Address of the account [default: the profile's]
+    #[arg(value_name = "ADDRESS")]
     pub(crate) account: Option<AccountId>,
-    /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    /// Most transactions to list
+    #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) limit: u16,
-    /// Only what is in blocks below HEIGHT; with /INDEX, also what stands in that block before that place
+    /// List only what is before this block, or before this place in it
     #[arg(long, value_name = "HEIGHT[/INDEX]")]
     pub(crate) before: Option<Before>,
 }
 
-/// A place in the ledger, as `history` prints it to go on from.
+/// A place in the ledger, as `history` prints it to continue from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Before(pub(crate) TxPlace);
 
@@ -65,7 +67,7 @@ impl FromStr for Before {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no place in the ledger: say a height such as 812, or 812/3");
+        let wrong = || format!("invalid place {text:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3");
         let (height, index) = text.split_once('/').unwrap_or((text, "0"));
         let (height, index) = (height.parse().map_err(|_| wrong())?, index.parse().map_err(|_| wrong())?);
         Ok(Self(TxPlace { height: Height(height), index }))

@@ -1,5 +1,5 @@
-//! `ostrakon governance`: who decides on changes of the network, what is proposed, and votes on it. What is shown is
-//! proven; what is said, the profile's account signs.
+//! `ostrakon governance`: proposals of changes of the network, and votes on them. What is shown is proven; what is
+//! proposed and voted, the profile's account signs.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -22,9 +22,10 @@ use crate::{
     exit::{failure, usage},
     output::{Output, Paint, Table},
     progress::Progress,
+    time,
 };
 
-/// How long a node may take to show what is in a block already.
+/// How long a node may take to serve what is in a block already.
 const SHOWN_IN: Duration = Duration::from_secs(20);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -59,7 +60,7 @@ struct ProposalObject {
     passed_at: Option<u64>,
 }
 
-/// A proposal, and the transaction that said something of it.
+/// A proposal, and the transaction that proposed it or voted on it.
 #[derive(Debug, Serialize)]
 struct Said {
     tx: String,
@@ -71,7 +72,7 @@ struct Said {
 /// Runs the command.
 ///
 /// # Errors
-/// When no node answers with a proof, when there is no such proposal, and when the ledger refuses what is said.
+/// When no node responds with a proof, there is no such proposal, or the ledger refuses the transaction.
 pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> anyhow::Result<()> {
     let client = home.connect()?;
     match command {
@@ -99,7 +100,8 @@ async fn propose(client: &Client, proposed: Proposed, out: &Output) -> anyhow::R
     out.answer(&said, |_| {
         let Proposal { number, until, .. } = proposal;
         format!(
-            "proposal {number} is open until epoch {until}: {}\nvote on it by `ostrakon governance vote {number} yes`",
+            "proposal {number} is open until {}: {}\nvote on it with `ostrakon governance vote {number} yes`",
+            time::of_epoch(until, &chain.pace()),
             said.proposal.change
         )
     })?;
@@ -110,7 +112,7 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
     let chain = client.chain();
     let known = chain.proposals().await?.1.iter().any(|proposal| proposal.number == number);
     if !known {
-        let words = format!("there is no proposal {number}: see `ostrakon governance list`");
+        let words = format!("proposal {number} does not exist: see `ostrakon governance list`");
         return Err(failure(ErrorKind::NotFound, words));
     }
     let included = perform(client, Action::Vote(Ballot { proposal: number, yes }), out).await?;
@@ -128,20 +130,20 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
         }
         ProposalOutcome::Passed(height) => format!("proposal {number} was carried out in block {height}"),
         ProposalOutcome::Overtaken(height) => {
-            format!("proposal {number} was overtaken: other parameters passed in block {height}; propose it anew")
+            format!("proposal {number} is obsolete: other parameters passed in block {height}; propose it again")
         }
     })?;
     Ok(())
 }
 
 async fn perform(client: &Client, action: Action, out: &Output) -> anyhow::Result<Included> {
-    let progress = Progress::waiting("telling the ledger", out);
+    let progress = Progress::waiting("submitting", out);
     let included = client.perform(action, &progress.events(out)).await?;
     drop(progress);
     Ok(included)
 }
 
-/// The newest proposal that is as wanted, as soon as the nodes that are asked have the block.
+/// The newest proposal that matches, as soon as the nodes that are asked have the block.
 async fn shown(chain: &Chain, wanted: impl Fn(&Proposal) -> bool) -> anyhow::Result<Proposal> {
     let deadline = Instant::now() + SHOWN_IN;
     loop {
@@ -150,17 +152,16 @@ async fn shown(chain: &Chain, wanted: impl Fn(&Proposal) -> bool) -> anyhow::Res
             return Ok(found);
         }
         if Instant::now() > deadline {
-            let words = "it is in a block, but no node shows it yet: see `ostrakon governance list`";
+            let words = "the transaction is in a block that no node serves yet: see `ostrakon governance list` later";
             return Err(failure(ErrorKind::Network, words));
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Said before anything is signed; the ledger looks again.
+/// Checked before anything is signed, and by the ledger again.
 fn check_deposit(balance: Amount, deposit: Amount) -> anyhow::Result<()> {
-    let poor =
-        || format!("the account's balance is {balance} obols, too little for a deposit of {deposit} and the fee");
+    let poor = || format!("the account's balance of {balance} obols does not cover a deposit of {deposit} and the fee");
     if deposit < balance { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
 }
 
@@ -180,10 +181,10 @@ fn read_params(file: &Path, current: &Params) -> anyhow::Result<Params> {
     let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
     let params = amended(current, &text).map_err(|error| wrong(&error))?;
     params.validate().map_err(|error| wrong(&error))?;
-    if params == *current { Err(wrong(&"it changes nothing")) } else { Ok(params) }
+    if params == *current { Err(wrong(&"all parameters have these values already")) } else { Ok(params) }
 }
 
-/// `current`, but for what the text says.
+/// `current` with the changes of the text.
 fn amended(current: &Params, text: &str) -> Result<Params, toml::de::Error> {
     let mut table = toml::Table::try_from(current).expect("a parameter table is a table");
     amend(&mut table, text.parse()?);
@@ -209,10 +210,10 @@ impl Listing {
     fn text(&self, paint: Paint) -> String {
         let mut lines = vec![deciders(&self.membership)];
         if let Some(UpgradeObject { protocol, height }) = &self.upgrade {
-            lines.push(format!("from block {height} on, the rules are of version {protocol}"));
+            lines.push(format!("version {protocol} of the rules takes effect at block {height}"));
         }
         if self.proposals.is_empty() {
-            lines.push("nothing is proposed".to_owned());
+            lines.push("there are no proposals".to_owned());
             return lines.join("\n");
         }
         let mut table = Table::new(0).head(["proposal", "change", "until epoch", "yes", "no", "state"]);
@@ -231,22 +232,21 @@ impl Listing {
     }
 }
 
-/// Who has a vote, in words.
+/// Who can vote.
 fn deciders(membership: &Membership) -> String {
     match membership {
         Membership::Permissionless => {
-            "anyone may take part; more than two thirds of the validators' power decide, through their owners"
-                .to_owned()
+            "open network: changes need more than two thirds of the validators' power, voted by their owners".to_owned()
         }
-        Membership::Single { operator } => format!("{operator} decides, also on who may take part"),
+        Membership::Single { operator } => format!("closed network: {operator} decides on changes and members"),
         Membership::Majority => {
-            "more than half of those who own validators decide, also on who may take part".to_owned()
+            "closed network: more than half of the validators' owners decide on changes and members".to_owned()
         }
         Membership::Hybrid { council } => {
             let council: Vec<String> = council.iter().map(AccountId::to_string).collect();
             format!(
-                "more than half of the council ({}) and more than half of those who own validators decide, also on who \
-                 may take part",
+                "closed network: more than half of the council ({}) and more than half of the validators' owners \
+                 decide on changes and members",
                 council.join(", ")
             )
         }
@@ -276,7 +276,7 @@ impl ProposalObject {
     }
 }
 
-/// The word by which it is proposed.
+/// The subcommand by which it is proposed.
 const fn kind(change: &Change) -> &'static str {
     match change {
         Change::Params(_) => "params",
@@ -325,7 +325,7 @@ mod tests {
             assert_eq!(exit::kind(&error), ErrorKind::Usage);
             assert!(exit::message(&error).contains(names), "{error}");
         };
-        check("", "changes nothing");
+        check("", "already");
         check("no toml", "changes.toml");
         check("[governance]\nmax_power_share = 101", "max_power_share");
         let missing = read_params(&dir.path().join("none.toml"), &Params::default()).expect_err("not there");
@@ -361,6 +361,6 @@ mod tests {
         assert_eq!((row["kind"].as_str(), row["passed_at"].as_u64()), (Some("admit-provider"), Some(40)));
         let text = listing.text(Paint::PLAIN);
         assert!(text.contains("passed in block 40"), "{text}");
-        assert!(text.starts_with(&account(1).to_string()), "{text}");
+        assert!(text.contains(&account(1).to_string()), "{text}");
     }
 }

@@ -1,5 +1,5 @@
-//! `ostrakon name`: names on the ledger that point to objects. What is shown is proven; the profile's account signs what
-//! is changed.
+//! `ostrakon name`: names on the ledger that point to objects. What is shown is proven; the profile's account signs
+//! changes.
 
 use anyhow::Context;
 use ostrakon::{Client, ErrorKind, Expect, Name, NameSet, object_of};

@@ -1,5 +1,4 @@
-//! `ostrakon wallet`: the profile's account: its address, its money, payments, and what became of all that
-//! ([`history`]).
+//! `ostrakon wallet`: the profile's account: its address, its balance, payments, and its history ([`history`]).
 
 use ostrakon::ErrorKind;
 use ostrakon_proto::{
@@ -40,7 +39,7 @@ struct Sent {
 /// Runs the command.
 ///
 /// # Errors
-/// When there is no profile, no node answers, or the account is too poor.
+/// When there is no profile, no node responds, or the account cannot pay.
 pub(crate) async fn run(command: Wallet, home: &Home, out: &Output) -> anyhow::Result<()> {
     match command {
         Wallet::Address => {
@@ -81,16 +80,16 @@ async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyho
     Ok(())
 }
 
-/// What a payment costs on top; the same for every amount.
+/// The fee of a payment; the same for every amount.
 fn transfer_fee(rules: &Rules, account: AccountId, to: AccountId) -> Amount {
     let action = Action::Transfer(Transfer { to, amount: Amount::ZERO });
     rules.offer(&TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action })
 }
 
-/// Said before anything is signed; the ledger looks again.
+/// Checked before anything is signed, and by the ledger again.
 fn check_funds(balance: Amount, amount: Amount, fee: Amount) -> anyhow::Result<()> {
     let enough = amount.plus(fee).is_some_and(|need| need <= balance);
-    let poor = || format!("the account's balance is {balance} obols, too little for {amount} and a fee of {fee}");
+    let poor = || format!("the account's balance of {balance} obols does not cover {amount} and a fee of {fee}");
     if enough { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
 }
 

@@ -1,7 +1,7 @@
 //! A block that a user or operator trusts: the chain that they follow has it, or is another chain.
 //!
-//! A client that was offline for longer than validators are bonded cannot tell the chain from one that former validators
-//! forged (weak subjectivity). A checkpoint from a trusted source can.
+//! A client that was offline for longer than validators are bonded cannot tell the chain from one that former
+//! validators forged (weak subjectivity). A checkpoint from a trusted source can.
 
 use std::{fmt, str::FromStr};
 
