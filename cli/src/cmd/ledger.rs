@@ -114,7 +114,7 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::R
             out.answer(&object, |paint| object.text(paint))?;
         }
         Ledger::Trust { checkpoint } => {
-            let object = TrustedObject::new(&chain.begin_with(checkpoint).await?);
+            let object = TrustedObject::new(&chain.trust_checkpoint(checkpoint).await?);
             out.answer(&object, |_| format!("trusts block {} at height {}", object.block, object.height))?;
         }
         Ledger::Params => {

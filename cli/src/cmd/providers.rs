@@ -32,7 +32,7 @@ struct Row {
 pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
     let client = home.connect()?;
     let all = client.chain().all_providers().await?;
-    for (node, claim) in client.chain().doubts() {
+    for (node, claim) in client.chain().contradicted() {
         out.words(&format!("node {node} made a claim that other nodes contradicted: {claim}"));
     }
     let listing = Listing { providers: all.into_iter().map(row).collect() };

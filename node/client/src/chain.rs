@@ -1,21 +1,21 @@
-//! The ledger from outside: asks any node, believes what is proven, and submits.
+//! The light client: reads proven records of the ledger from any node, and submits transactions.
 //!
-//! In go questions; out come records of the ledger. Which node answers is nobody's concern: [`ask`] fails over between
-//! all that are known. No node is believed: whatever it says comes with the validators' certificate of a header and
-//! with a proof against that header, followed from genesis on ([`belief`]). Not here: what transactions mean
-//! (proto/ledger), or who keeps which bytes (`get`, `add`).
+//! In go questions; out come records of the ledger. [`ask`] fails over between all known nodes. No node is trusted: each
+//! answer comes with the validators' certificate of a header and a proof against that header, followed from genesis on
+//! ([`trusted`]). Not here: what transactions mean (proto/ledger), or who stores which bytes (`get`, `add`).
 //!
-//! * [`activity`]: what an account did and was paid
+//! * [`activity`]: outgoing and incoming transactions of an account
 //! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
+//! * [`pace`]: epochs and dates
 //! * [`vouch`]: proofs in files
-//! * [`send`]: signs with the next nonce, submits, waits until included, and until spread
+//! * [`send`]: signs with the next nonce, submits, waits until the transaction is in a block
 
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use ostrakon_net::{CallError, Peers, peer_id_text};
+use ostrakon_net::{CallError, Peers};
 use ostrakon_proto::{
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{Genesis, Rules},
@@ -27,10 +27,10 @@ use crate::{ErrorKind, client::Random};
 
 mod activity;
 mod ask;
-mod belief;
 mod lookup;
 mod pace;
 mod send;
+mod trusted;
 mod vouch;
 
 pub use activity::Activity;
@@ -40,11 +40,11 @@ pub use send::Included;
 pub(crate) use send::Overtaken;
 pub use vouch::VouchError;
 
-pub use belief::{KeptTrust, TrustStore};
+pub use trusted::{KeptTrust, TrustStore};
 
 use ask::{Nodes, Survey};
-pub(crate) use belief::Belief;
 use lookup::KnownProvider;
+pub(crate) use trusted::Trusted;
 
 /// The ledger, as seen through the nodes that answer. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -58,7 +58,7 @@ struct Inner {
     /// Time of the genesis, in milliseconds of Unix time.
     genesis_ms: u64,
     rules: Mutex<Arc<Rules>>,
-    belief: Belief,
+    trusted: Trusted,
     nodes: Nodes,
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
@@ -66,14 +66,14 @@ struct Inner {
     nonces: tokio::sync::Mutex<BTreeMap<AccountId, u64>>,
 }
 
-/// Why the ledger could not be asked or told.
+/// Why the ledger could not be read or written.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ChainError {
-    /// Nobody answered.
+    /// No node responded.
     #[error(
-        "no node of the network answers ({asked} asked; the last: {last}); check this machine's network, \
-         and the addresses in the genesis file"
+        "no node of the network responds ({asked} asked; the last: {last}): check this machine's connection, and the \
+         addresses in the genesis file"
     )]
     NoNode {
         /// How many were asked.
@@ -81,50 +81,50 @@ pub enum ChainError {
         /// Why the last did not.
         last: String,
     },
-    /// Somebody answered, and it was not so; nobody else answered.
+    /// Some nodes responded with invalid proofs; no other node responded.
     #[error(
-        "no honest node of the network answers; of those that do, {caught} lied, as node {}: {lie}; check this \
-         machine's network, and the addresses in the genesis file",
-        peer_id_text(node)
+        "no node of the network sent a valid proof, and {caught} sent an invalid one, such as {node}: {reason}; check \
+         this machine's connection, and the addresses in the genesis file"
     )]
-    Lies {
-        /// A node that lied.
+    InvalidProof {
+        /// One of those nodes.
         node: NodeId,
-        /// What is not so.
-        lie: String,
-        /// How many lied.
+        /// What is wrong with its proof.
+        reason: String,
+        /// Number of nodes that sent invalid proofs.
         caught: usize,
     },
-    /// What is known of the chain is too old to tell it from one that former validators made up.
+    /// The newest verified block is too old to tell the chain from one that former validators forged.
     #[error("{0}: trust a recent block that the operator of a node names to you")]
     Expired(Untrusted),
-    /// Nodes answered, and refused.
-    #[error("node {} refuses: {refusal}", peer_id_text(node))]
+    /// Nodes responded, and refused.
+    #[error("node {node} refused: {refusal}")]
     Refused {
         /// The node.
         node: NodeId,
         /// Its reason.
         refusal: Refusal,
     },
-    /// It is proven that there is none.
-    #[error("the ledger has no object {object} as of block {height}; it was never added here, or its term is over")]
+    /// The ledger is proven to have no such object.
+    #[error(
+        "object {object} is not on the ledger as of block {height}: it was never added to this network, or its term has \
+         ended"
+    )]
     NoObject {
         /// The object.
         object: ObjectId,
-        /// The newest block, which has none.
+        /// The newest block, after which there is no such object.
         height: Height,
     },
-    /// It is proven that the ledger does not keep it.
-    #[error("the ledger does not keep the {what}")]
+    /// The ledger is proven not to have it.
+    #[error("the ledger does not have the {what}")]
     Unknown {
-        /// What.
+        /// The record.
         what: &'static str,
     },
-    /// One node says that there is none, and nobody else says anything.
+    /// One node claims that the transaction is in no block, and no other node responded to confirm it.
     #[error(
-        "node {} alone says that no block has transaction {tx}, and no other node answers: one node's word is not \
-         believed; try again when more of them answer",
-        peer_id_text(node)
+        "only node {node} responded, and claims that transaction {tx} is in no block: try again when more nodes respond"
     )]
     Unconfirmed {
         /// The node.
@@ -132,14 +132,17 @@ pub enum ChainError {
         /// The transaction.
         tx: TxId,
     },
-    /// This account holds no commitment for the object.
-    #[error("object {object} is not this account's: only who added it can change its term")]
+    /// This account has no commitment for the object.
+    #[error("object {object} belongs to another account: only the account that added it can change its term")]
     NotOwner {
         /// The object.
         object: ObjectId,
     },
-    /// It may or may not still happen.
-    #[error("transaction {tx} is not in a block yet; it may still be until height {until}: look before you repeat it")]
+    /// The transaction may still be included.
+    #[error(
+        "transaction {tx} is in no block yet, and may still be included up to block {until}: look it up before you \
+         repeat it"
+    )]
     NotIncluded {
         /// The transaction.
         tx: TxId,
@@ -147,13 +150,13 @@ pub enum ChainError {
         until: Height,
     },
     /// Another transaction of the same account took its nonce.
-    #[error("another transaction of this account came first, and {tx} was not applied: repeat it")]
+    #[error("transaction {tx} was not applied, because another one of this account took its nonce: repeat it")]
     Overtaken {
         /// The transaction.
         tx: TxId,
     },
     /// The client has no key to sign with.
-    #[error("this needs an account to sign with, and the client has none")]
+    #[error("the client has no account key, which is needed to sign a transaction")]
     NoKey,
 }
 
@@ -163,7 +166,7 @@ impl ChainError {
         match self {
             Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, Code::Busy) => ErrorKind::Network,
-            Self::Lies { .. } => ErrorKind::Integrity,
+            Self::InvalidProof { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
             Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) => ErrorKind::Usage,
             Self::Refused { .. } | Self::Overtaken { .. } => ErrorKind::Other,
@@ -172,7 +175,7 @@ impl ChainError {
 }
 
 impl Chain {
-    pub(crate) fn new(peers: Arc<dyn Peers>, genesis: &Genesis, belief: Belief, random: &Random) -> Self {
+    pub(crate) fn new(peers: Arc<dyn Peers>, genesis: &Genesis, trusted: Trusted, random: &Random) -> Self {
         let mut order: Vec<NodeId> = Vec::new();
         for provider in &genesis.providers {
             peers.learn(provider.node, &provider.addresses);
@@ -184,7 +187,7 @@ impl Chain {
             peers,
             genesis_ms: genesis.time_ms,
             rules: Mutex::new(Arc::new(rules)),
-            belief,
+            trusted,
             nodes: Nodes::new(order, random),
             rosters: Mutex::default(),
             providers: Mutex::default(),
@@ -205,35 +208,36 @@ impl Chain {
     }
 
     fn adopt(&self, rules: Rules) {
-        self.inner.belief.keep_for(light::keeps_ms(&rules.params));
+        self.inner.trusted.keep_for(light::keeps_ms(&rules.params));
         let mut current = lock(&self.inner.rules);
         if **current != rules {
             *current = Arc::new(rules);
         }
     }
 
-    /// Why nobody gave an answer; where somebody was caught lying, that is why.
+    /// Why no node gave an answer: where nodes sent invalid proofs, that is the reason.
     fn unanswered<T>(&self, survey: Survey<T>) -> ChainError {
         match survey.into_error() {
             error @ ChainError::NoNode { .. } => {
-                let liars = self.liars();
-                let caught = liars.len();
-                liars.into_iter().next().map_or(error, |(node, lie)| ChainError::Lies { node, lie, caught })
+                let excluded = self.invalid_proofs();
+                let caught = excluded.len();
+                let first = excluded.into_iter().next();
+                first.map_or(error, |(node, reason)| ChainError::InvalidProof { node, reason, caught })
             }
             error => error,
         }
     }
 
-    /// Nodes that were caught lying, each with its lie. They are asked nothing more.
-    pub fn liars(&self) -> BTreeMap<NodeId, String> {
-        self.inner.nodes.liars()
+    /// Nodes that sent an invalid proof, each with what is wrong with it. They are not asked again.
+    pub fn invalid_proofs(&self) -> BTreeMap<NodeId, String> {
+        self.inner.nodes.invalid_proofs()
     }
 
-    /// Nodes whose word turned out not so, where no proof is asked of a node: that it takes a transaction or that none
-    /// is in a block, which providers there are, which block is the newest, and that it has no answer. Each with what
-    /// it was the last time. It may have been behind.
-    pub fn doubts(&self) -> BTreeMap<NodeId, String> {
-        self.inner.nodes.doubts()
+    /// Nodes that made a claim that others contradicted, each with its last such claim. These claims need no proof: that
+    /// it accepted a transaction or that one is in no block, which providers there are, which block is the newest, and
+    /// that it has no answer. Such a node may only have been behind.
+    pub fn contradicted(&self) -> BTreeMap<NodeId, String> {
+        self.inner.nodes.contradicted()
     }
 }
 
@@ -242,20 +246,20 @@ pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Why one node gave no answer.
+/// Why one node gave no valid answer.
 #[derive(Clone, Debug, thiserror::Error)]
 enum Silence {
     #[error(transparent)]
     Call(#[from] CallError),
-    #[error("node {} does not answer", peer_id_text(.0))]
+    #[error("node {0} did not respond in time")]
     Slow(NodeId),
-    #[error("node {} answers nonsense, and is asked no more", peer_id_text(.0))]
+    #[error("node {0} sent a malformed response")]
     Nonsense(NodeId),
-    #[error("node {} lies, and is asked no more: {}", peer_id_text(.0), .1)]
+    #[error("node {0} sent an invalid proof: {1}")]
     Lies(NodeId, BadAnswer),
-    #[error("node {} is behind the others: its newest block is {}", peer_id_text(.0), .1)]
+    #[error("node {0} is behind the others: its newest block is {1}")]
     Behind(NodeId, Height),
-    #[error("node {} refuses: {}", peer_id_text(.0), .1)]
+    #[error("node {0} refused: {1}")]
     Refused(NodeId, Refusal),
     #[error(transparent)]
     Expired(Untrusted),

@@ -1,4 +1,4 @@
-//! The client itself: what it is made of, and nothing of what it does; each verb has its own file.
+//! The client itself: its parts. Each operation has a file of its own.
 
 use std::{fmt, sync::Arc};
 
@@ -9,33 +9,33 @@ use ostrakon_proto::{
     sign::Keypair,
 };
 
-use crate::chain::{Belief, Chain, ChainError, TrustStore};
+use crate::chain::{Chain, ChainError, TrustStore, Trusted};
 
-/// Where chance comes from: fills the slice. Real clients use the operating system's, simulations a seed.
+/// Source of randomness: fills the slice. Applications use the operating system's, simulations a seed.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
-/// The time of day, in milliseconds of Unix time: only the age of what is believed follows it.
+/// The time of day, in milliseconds of Unix time: only the age of the trusted block is measured by it.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
 /// What a [`Client`] is made of.
 pub struct ClientParts {
     /// The network.
     pub peers: Arc<dyn Peers>,
-    /// Where encoding, hashing and sealing happen.
+    /// The threads that encode, hash and encrypt.
     pub workers: Workers,
-    /// Which network, and its first nodes.
+    /// The network, and its first nodes.
     pub genesis: Genesis,
-    /// Where what this client comes to believe of the chain is kept for the next; without it each begins at genesis.
+    /// Where the newest trusted block is saved for the next client; without it each client starts at genesis.
     pub trust: Option<Arc<dyn TrustStore>>,
-    /// By which what is believed grows old.
+    /// The clock by which the trusted block ages.
     pub clock: Clock,
-    /// Who pays; reading needs nobody.
+    /// The account that pays; reading needs none.
     pub account: Option<Keypair>,
-    /// Where object keys come from.
+    /// Where object keys are drawn from.
     pub random: Random,
 }
 
-/// One user of one network. Cheap to clone; clones share what they learned of the network.
+/// A client of one network, for one account. Cheap to clone; clones share connections and caches.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) peers: Arc<dyn Peers>,
@@ -46,10 +46,10 @@ pub struct Client {
 }
 
 impl Client {
-    /// A client of these parts. Nothing is asked of the network yet.
+    /// A client of these parts. Nothing is sent to the network yet.
     pub fn new(parts: ClientParts) -> Self {
-        let belief = Belief::new(&parts.genesis, parts.trust, parts.clock);
-        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, belief, &parts.random);
+        let trusted = Trusted::new(&parts.genesis, parts.trust, parts.clock);
+        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, trusted, &parts.random);
         Self { peers: parts.peers, workers: parts.workers, chain, account: parts.account, random: parts.random }
     }
 

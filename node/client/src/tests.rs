@@ -345,7 +345,7 @@ async fn every_lie_about_the_ledger_is_found_out() {
             assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
             let block = chain.block(paid.height).await.expect("known").expect("it is past");
             assert_eq!(block.block.txs.len(), 1, "{lie:?}");
-            let liars: Vec<NodeId> = chain.liars().into_keys().collect();
+            let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
             assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
             caught |= !liars.is_empty();
         }
@@ -416,7 +416,7 @@ async fn every_lie_about_an_account_s_transactions_is_found_out() {
             let chain = client.chain();
             let all = chain.activity(account().public(), None, 100).await.expect("the others say what is so");
             assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1], "{lie:?}");
-            let liars: Vec<NodeId> = chain.liars().into_keys().collect();
+            let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
             assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
             caught |= !liars.is_empty();
         }
@@ -436,8 +436,8 @@ async fn a_node_alone_can_leave_out_no_more_than_what_others_paid() {
         match client.chain().activity(account().public(), None, 100).await {
             Ok(all) => assert_eq!((lie, amounts(&all)), (Lie::Unpaid, vec![5, 3, 0, 1])),
             Err(error) => {
-                assert!(lie != Lie::Unpaid && matches!(error, ChainError::Lies { .. }), "{lie:?}: {error}");
-                assert_eq!(client.chain().liars().len(), 4, "{lie:?}");
+                assert!(lie != Lie::Unpaid && matches!(error, ChainError::InvalidProof { .. }), "{lie:?}: {error}");
+                assert_eq!(client.chain().invalid_proofs().len(), 4, "{lie:?}");
             }
         }
     }
@@ -458,8 +458,8 @@ async fn a_word_that_was_not_so_is_doubted() {
             assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
             assert_eq!(chain.all_providers().await.expect("known").len(), 4, "{lie:?}");
             paid = client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
-            assert!(chain.liars().is_empty(), "{lie:?}: a word is no proof");
-            let doubts: Vec<NodeId> = chain.doubts().into_keys().collect();
+            assert!(chain.invalid_proofs().is_empty(), "{lie:?}: a word is no proof");
+            let doubts: Vec<NodeId> = chain.contradicted().into_keys().collect();
             assert!(doubts.is_empty() || doubts == world.nodes[..1], "{lie:?}");
             doubted |= !doubts.is_empty();
         }
@@ -503,19 +503,19 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     expired(chain.inclusion(paid.tx).await.expect_err("too old").into());
     expired(client.transfer(to, Amount(5), &Events::none()).await.expect_err("too old"));
     expired(world.client_as(249).chain().head().await.expect_err("genesis is older still").into());
-    assert!(chain.liars().is_empty() && chain.heights().await.is_empty());
+    assert!(chain.invalid_proofs().is_empty() && chain.heights().await.is_empty());
 
     let checkpoint = Checkpoint { height: newest.height, block: newest.block };
     let forged = Checkpoint { block: BlockId::new([7; 32]), ..checkpoint };
-    let other = chain.begin_with(forged).await.expect_err("nobody has it");
+    let other = chain.trust_checkpoint(forged).await.expect_err("nobody has it");
     assert!(matches!(other, ChainError::Refused { .. }), "{other}");
     expired(chain.account(to).await.expect_err("still too old").into());
-    chain.begin_with(checkpoint).await.expect("all have it");
+    chain.trust_checkpoint(checkpoint).await.expect("all have it");
     expired(chain.account(to).await.expect_err("the block is as old").into());
     world.set_clock(newest.time_ms + keeps);
     assert_eq!(chain.account(to).await.expect("young").balance, Amount(5));
     let young = world.client_as(248);
-    young.chain().begin_with(checkpoint).await.expect("all have it");
+    young.chain().trust_checkpoint(checkpoint).await.expect("all have it");
     assert_eq!(young.chain().account(to).await.expect("proven").balance, Amount(5));
 }
 
@@ -524,8 +524,7 @@ async fn where_only_liars_answer_the_error_names_one() {
     let world = World::new(1);
     world.fault(world.nodes[0], Fault::Lies(Lie::Richer));
     let error = world.client().balance().await.expect_err("nobody says what is so");
-    let lied =
-        |error: &ChainError| matches!(error, ChainError::Lies { node, caught: 1, .. } if *node == world.nodes[0]);
+    let lied = |error: &ChainError| matches!(error, ChainError::InvalidProof { node, caught: 1, .. } if *node == world.nodes[0]);
     assert!(error.downcast_ref().is_some_and(lied), "{error}");
     assert_eq!(error.kind(), ErrorKind::Integrity);
 }

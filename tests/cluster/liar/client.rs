@@ -140,7 +140,7 @@ async fn one(network: &Network, truth: &mut Truth, (name, ask, found): (&str, As
         network.lie(Some(lie))?;
         let held_against = truth.ask(ask, network, &client).await?;
         network.lie(None)?;
-        let (liars, doubts) = (client.chain().liars(), client.chain().doubts());
+        let (liars, doubts) = (client.chain().invalid_proofs(), client.chain().contradicted());
         last = format!("liars {liars:?}, doubts {doubts:?}, holders that failed {held_against:?}");
         let only = |nodes: Vec<&NodeId>| nodes.iter().all(|node| **node == network.liar);
         ensure!(only(liars.keys().chain(&held_against).collect()), "an honest node is accused: {last}");

@@ -1,8 +1,8 @@
-//! An account's transactions: what it sent and what it was paid, the newest first.
+//! An account's transactions: outgoing and incoming, newest first.
 //!
-//! In goes an account, out come transactions that are each proven. Several nodes are asked, and what any of them has is
-//! taken. Who leaves out what the account sent is found out by its nonces, and who leaves out what another node has, by
-//! that: both are named liars. A payment that all of those leave out who are asked is not found.
+//! In goes an account, out come transactions, each with a proof. Several nodes are asked, and the union of their answers
+//! counts. A node that omits what the account sent is found out by its nonces, and a node that omits what another node
+//! has, by that: both are excluded. An incoming payment that all of the nodes asked omit is not found.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,30 +20,30 @@ use tokio::time::timeout;
 
 use super::{
     Chain, ChainError, Silence,
-    ask::{Reach, Said},
+    ask::{Reach, Reply},
 };
 
-/// Nodes that are asked for the same.
+/// Nodes that are asked for the same page.
 const WITNESSES: usize = 3;
 /// How long one of them may take: it may have to read a block for each transaction.
 const WAIT: Duration = Duration::from_secs(5);
-/// Answers of one node at most: it could go on for ever.
+/// Pages of one node at most: a malicious one could send them without end.
 const PAGES_MAX: usize = 4_096;
 
-/// What an account did and was paid.
+/// Outgoing and incoming transactions of an account.
 #[derive(Clone, Debug)]
 pub struct Activity {
-    /// The account, as of the newest block that is believed.
+    /// The account, as of the newest block.
     pub account: Account,
-    /// The newest first.
+    /// The transactions, newest first.
     pub txs: Vec<AccountTx>,
-    /// Where to go on; nothing when the nodes have no more.
+    /// The place to continue from; `None` when the nodes have no more.
     pub next: Option<TxPlace>,
-    /// How many the account sent before all of these; nothing where that is not known.
+    /// How many transactions the account sent before all of these; `None` where that is not known.
     pub sent_before: Option<u64>,
-    /// The oldest block that any of the nodes has: older ones are deleted, and what they had is not here.
+    /// The oldest block that any of the nodes has: transactions in older blocks are not listed.
     pub first: Height,
-    /// How many nodes gave the last part of it, and what they say does not differ.
+    /// How many nodes agree on the last page.
     pub witnesses: usize,
 }
 
@@ -51,7 +51,7 @@ impl Chain {
     /// The newest `limit` transactions that this account sent, or that pay it, of those before a place.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn activity(
         &self,
         account: AccountId,
@@ -74,7 +74,7 @@ impl Chain {
         Err(ChainError::Unknown { what: "end of the account's transactions" })
     }
 
-    /// As much as several nodes give at once.
+    /// The next page, from several nodes.
     async fn activity_page(&self, wanted: &Wanted, limit: usize) -> Result<Activity, ChainError> {
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         loop {
@@ -84,10 +84,10 @@ impl Chain {
             }
             let all: BTreeMap<TxPlace, AccountTx> =
                 survey.answers.iter().flat_map(|said| places(&said.value)).collect();
-            let believed: Vec<Proven> =
-                survey.answers.into_iter().filter_map(|said| self.unless_liar(said, &all)).collect();
-            // Each round without any has one node less to ask.
-            if let Some(page) = page(&believed, all, limit) {
+            let valid: Vec<Proven> =
+                survey.answers.into_iter().filter_map(|said| self.unless_excluded(said, &all)).collect();
+            // Each round without a valid answer has one node less to ask.
+            if let Some(page) = page(&valid, all, limit) {
                 let sent = page.txs.iter().rev().find(|entry| entry.tx.body.account == wanted.account);
                 let newest = wanted.nonce.or_else(|| wanted.before.is_none().then_some(page.account.nonce));
                 return Ok(Activity { sent_before: sent.map(|entry| entry.tx.body.nonce).or(newest), ..page });
@@ -95,14 +95,19 @@ impl Chain {
         }
     }
 
-    /// What this node said, unless it left out one of `all`.
-    fn unless_liar(&self, said: Said<Proven>, all: &BTreeMap<TxPlace, AccountTx>) -> Option<Proven> {
+    /// The node's answer, unless it omits one of `all`: then the node is excluded.
+    fn unless_excluded(&self, said: Reply<Proven>, all: &BTreeMap<TxPlace, AccountTx>) -> Option<Proven> {
         let Some(missing) = said.value.left_out(all.values()) else { return Some(said.value) };
-        self.inner.nodes.drop_liar(said.node, BadAnswer::Concealed { tx: missing.tx.id() }.to_string());
+        self.inner.nodes.exclude(said.node, BadAnswer::Concealed { tx: missing.tx.id() }.to_string());
         None
     }
 
-    async fn activity_of(&self, node: NodeId, wanted: Wanted, limit: usize) -> Result<Said<Proven>, (NodeId, Silence)> {
+    async fn activity_of(
+        &self,
+        node: NodeId,
+        wanted: Wanted,
+        limit: usize,
+    ) -> Result<Reply<Proven>, (NodeId, Silence)> {
         let Wanted { account, before, .. } = wanted;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let request = |from| Request::Activity { from, account, before, limit };
@@ -116,16 +121,16 @@ fn places(proven: &Proven) -> impl Iterator<Item = (TxPlace, AccountTx)> + '_ {
     proven.txs.iter().map(|entry| (entry.place, entry.clone()))
 }
 
-/// The newest of `all`, as far back as each of those who are believed went.
-fn page(believed: &[Proven], all: BTreeMap<TxPlace, AccountTx>, limit: usize) -> Option<Activity> {
-    let newest = believed.iter().max_by_key(|proven| proven.tip)?;
-    let first = believed.iter().map(|proven| proven.first).min()?;
-    let ends = believed.iter().filter(|proven| proven.more).filter_map(|proven| proven.txs.last());
+/// The newest of `all`, as far back as every valid answer goes.
+fn page(valid: &[Proven], all: BTreeMap<TxPlace, AccountTx>, limit: usize) -> Option<Activity> {
+    let newest = valid.iter().max_by_key(|proven| proven.tip)?;
+    let first = valid.iter().map(|proven| proven.first).min()?;
+    let ends = valid.iter().filter(|proven| proven.more).filter_map(|proven| proven.txs.last());
     let end = ends.map(|entry| entry.place).max();
     let count = all.len();
     let within = all.into_values().rev().take_while(|entry| end.is_none_or(|end| entry.place >= end));
     let txs: Vec<AccountTx> = within.take(limit).collect();
     let has_more = txs.len() < count || end.is_some();
     let next = txs.last().map(|entry| entry.place).filter(|_| has_more);
-    Some(Activity { account: newest.account, txs, next, sent_before: None, first, witnesses: believed.len() })
+    Some(Activity { account: newest.account, txs, next, sent_before: None, first, witnesses: valid.len() })
 }

@@ -1,13 +1,14 @@
-//! One question, many nodes: who is asked, in which order, and what happens when they are silent or lie.
+//! One question, many nodes: which are asked, in which order, and what follows when they fail.
 //!
-//! The node that answered last is asked first. A node that fails or lingers is joined by the next; all who failed go to
-//! the end of the line. Whose answer is refuted by its own proofs is asked nothing more: [`super::belief`] says when.
+//! The node that answered last is asked first. When a node fails or is slow, the next is asked as well; those that
+//! failed move to the end of the queue. A node that sends an invalid proof is never asked again: [`super::trusted`]
+//! checks proofs.
 
 use std::{collections::BTreeMap, future::Future, sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
-use ostrakon_net::{Peers, identity, peer_id_text};
+use ostrakon_net::{Peers, identity};
 use ostrakon_proto::{
     id::{NodeId, TxId},
     wire::{Code, Frame, Protocol, Refusal, chain::Response},
@@ -17,7 +18,7 @@ use tokio::time::{sleep, timeout};
 use super::{Chain, ChainError, Silence, lock};
 use crate::client::Random;
 
-/// A node may take this long: longer than the longest wait that a request can ask for.
+/// How long a node may take: longer than the longest wait that a request can ask for.
 const PATIENCE: Duration = Duration::from_secs(12);
 /// After this long without an answer the next node is asked as well.
 const LINGER: Duration = Duration::from_millis(500);
@@ -26,8 +27,8 @@ const REFUSALS: usize = 3;
 /// Nodes remembered at most: enough to find one that answers, whatever the size of the network.
 const NODES_MAX: usize = 1024;
 
-/// Transactions of which it is remembered who took them.
-const TAKERS_MAX: usize = 1024;
+/// Transactions of which the accepting node is remembered.
+const ACCEPTED_MAX: usize = 1024;
 
 /// The nodes that can be asked.
 #[derive(Debug)]
@@ -39,12 +40,12 @@ pub(super) struct Nodes {
 struct Known {
     /// Best first.
     order: Vec<NodeId>,
-    /// Who lied, and how: they are asked no more.
-    liars: BTreeMap<NodeId, String>,
-    /// Whose word turned out not so, and what it was.
-    doubts: BTreeMap<NodeId, String>,
-    /// Who said last that it took a transaction.
-    takers: BTreeMap<TxId, NodeId>,
+    /// Nodes that sent an invalid proof, and what is wrong with it: they are not asked again.
+    excluded: BTreeMap<NodeId, String>,
+    /// Nodes that made a claim that others contradicted, and the claim.
+    contradicted: BTreeMap<NodeId, String>,
+    /// The node that accepted a transaction last.
+    accepted: BTreeMap<TxId, NodeId>,
 }
 
 impl Nodes {
@@ -68,19 +69,19 @@ impl Nodes {
 
     pub(super) fn add(&self, node: NodeId) {
         let mut known = lock(&self.known);
-        if known.order.len() < NODES_MAX && !known.order.contains(&node) && !known.liars.contains_key(&node) {
+        if known.order.len() < NODES_MAX && !known.order.contains(&node) && !known.excluded.contains_key(&node) {
             known.order.push(node);
         }
     }
 
-    fn praise(&self, node: NodeId) {
+    fn promote(&self, node: NodeId) {
         let order = &mut lock(&self.known).order;
         if let Some(at) = order.iter().position(|other| *other == node) {
             order[..=at].rotate_right(1);
         }
     }
 
-    pub(super) fn blame(&self, node: NodeId) {
+    pub(super) fn demote(&self, node: NodeId) {
         let order = &mut lock(&self.known).order;
         if let Some(at) = order.iter().position(|other| *other == node) {
             order[at..].rotate_left(1);
@@ -88,51 +89,54 @@ impl Nodes {
     }
 
     /// Never asks this node again.
-    pub(super) fn drop_liar(&self, node: NodeId, lie: String) {
-        tracing::warn!(node = peer_id_text(&node), %lie, "a node lies about the ledger: it is asked nothing more");
+    pub(super) fn exclude(&self, node: NodeId, reason: String) {
+        tracing::warn!(%node, %reason, "node sent an invalid proof: not asking it again");
         let mut known = lock(&self.known);
         known.order.retain(|other| *other != node);
-        known.liars.insert(node, lie);
+        known.excluded.insert(node, reason);
     }
 
-    /// Whether there is, or was until it lied, another node than this.
+    /// Whether another node than this is known, or was until it was excluded.
     pub(super) fn are_more_than(&self, node: NodeId) -> bool {
         let known = lock(&self.known);
-        known.order.iter().chain(known.liars.keys()).any(|other| *other != node)
+        known.order.iter().chain(known.excluded.keys()).any(|other| *other != node)
     }
 
-    pub(super) fn liars(&self) -> BTreeMap<NodeId, String> {
-        lock(&self.known).liars.clone()
+    pub(super) fn invalid_proofs(&self) -> BTreeMap<NodeId, String> {
+        lock(&self.known).excluded.clone()
     }
 
-    /// What this node said, which needs no proof, turned out not so. It may have been behind: it is asked again, but
+    /// Others contradicted a claim of this node that needs no proof. It may have been behind: it is asked again, but
     /// after the others.
-    pub(super) fn doubt(&self, node: NodeId, word: String) {
-        tracing::info!(node = peer_id_text(&node), %word, "a node said what turned out not so");
-        self.blame(node);
-        lock(&self.known).doubts.insert(node, word);
+    pub(super) fn contradict(&self, node: NodeId, claim: String) {
+        tracing::info!(%node, %claim, "node made a claim that was contradicted");
+        self.demote(node);
+        lock(&self.known).contradicted.insert(node, claim);
     }
 
-    pub(super) fn doubts(&self) -> BTreeMap<NodeId, String> {
-        lock(&self.known).doubts.clone()
+    pub(super) fn contradicted(&self) -> BTreeMap<NodeId, String> {
+        lock(&self.known).contradicted.clone()
     }
 
-    /// This node says that it takes the transaction. If another said so before, that was in vain.
+    /// This node accepted the transaction. If another had accepted it before, that one did not pass it on.
     pub(super) fn taken(&self, tx: TxId, node: NodeId) {
         let before = {
-            let takers = &mut lock(&self.known).takers;
-            while takers.len() >= TAKERS_MAX {
-                takers.pop_first();
+            let accepted = &mut lock(&self.known).accepted;
+            while accepted.len() >= ACCEPTED_MAX {
+                accepted.pop_first();
             }
-            takers.insert(tx, node)
+            accepted.insert(tx, node)
         };
         if let Some(before) = before.filter(|before| *before != node) {
-            self.doubt(before, format!("it takes transaction {tx}; no block had it when another node was asked"));
+            self.contradict(
+                before,
+                format!("it accepted transaction {tx}, which was in no block when another node was asked"),
+            );
         }
     }
 }
 
-/// Tells the network where the bootstrap nodes are, and returns who they are.
+/// Tells the network the addresses of the bootstrap nodes, and returns their ids.
 pub(super) fn learn_bootstrap(peers: &dyn Peers, bootstrap: &[String]) -> Vec<NodeId> {
     let parse = |text: &String| {
         let (node, address) = identity::parse_address(text).ok()?;
@@ -142,9 +146,9 @@ pub(super) fn learn_bootstrap(peers: &dyn Peers, bootstrap: &[String]) -> Vec<No
     bootstrap.iter().filter_map(parse).collect()
 }
 
-/// What one node said.
+/// A node's answer.
 #[derive(Clone, Debug)]
-pub(super) struct Said<T> {
+pub(super) struct Reply<T> {
     pub(super) node: NodeId,
     pub(super) value: T,
 }
@@ -152,7 +156,7 @@ pub(super) struct Said<T> {
 /// How widely a question is asked.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reach {
-    /// How many nodes are asked at once.
+    /// How many nodes are asked concurrently.
     pub(super) at_once: usize,
     /// How many answers are wanted at most.
     pub(super) answers: usize,
@@ -163,18 +167,18 @@ impl Reach {
     pub(super) const ANY: Self = Self { at_once: 1, answers: 1 };
 }
 
-/// What several nodes said.
+/// The answers of several nodes.
 #[derive(Debug)]
 pub(super) struct Survey<T> {
-    pub(super) answers: Vec<Said<T>>,
+    pub(super) answers: Vec<Reply<T>>,
     pub(super) failures: Vec<(NodeId, Silence)>,
 }
 
 impl Chain {
     /// The first answer of any node, each asked by `ask`.
-    pub(super) async fn any<T, F>(&self, ask: impl Fn(NodeId) -> F) -> Result<Said<T>, ChainError>
+    pub(super) async fn any<T, F>(&self, ask: impl Fn(NodeId) -> F) -> Result<Reply<T>, ChainError>
     where
-        F: Future<Output = Result<Said<T>, (NodeId, Silence)>>,
+        F: Future<Output = Result<Reply<T>, (NodeId, Silence)>>,
     {
         let mut survey = self.survey(Reach::ANY, ask, |_| true).await;
         survey.answers.pop().ok_or_else(|| self.unanswered(survey))
@@ -189,7 +193,7 @@ impl Chain {
         enough: impl Fn(&T) -> bool,
     ) -> Survey<T>
     where
-        F: Future<Output = Result<Said<T>, (NodeId, Silence)>>,
+        F: Future<Output = Result<Reply<T>, (NodeId, Silence)>>,
     {
         let mut line = self.inner.nodes.line().into_iter();
         let mut waiting = FuturesUnordered::new();
@@ -207,11 +211,11 @@ impl Chain {
                 () = sleep(LINGER), if line.len() > 0 => waiting.extend(line.next().map(&ask)),
             }
         }
-        survey.doubt_refusals(&self.inner.nodes);
+        survey.contradict_refusals(&self.inner.nodes);
         survey
     }
 
-    /// What this node answers, as it is.
+    /// This node's answer, unchecked.
     pub(super) async fn call(&self, node: NodeId, frame: Frame) -> Result<(Response, Bytes), (NodeId, Silence)> {
         let answer = match timeout(PATIENCE, self.inner.peers.call(node, Protocol::Chain, frame)).await {
             Err(_) => return Err((node, Silence::Slow(node))),
@@ -224,37 +228,42 @@ impl Chain {
         }
     }
 
-    /// This node's answer, where `read` makes sense of it: for what needs no proof.
+    /// This node's answer, where `read` can parse it: for what needs no proof.
     pub(super) async fn ask_node<T>(
         &self,
         node: NodeId,
         frame: Frame,
         read: impl Fn(Response, &Bytes) -> Option<T>,
-    ) -> Result<Said<T>, (NodeId, Silence)> {
+    ) -> Result<Reply<T>, (NodeId, Silence)> {
         let (response, body) = self.call(node, frame).await?;
         let value = read(response, &body).ok_or((node, Silence::Nonsense(node)))?;
-        Ok(Said { node, value })
+        Ok(Reply { node, value })
     }
 }
 
 impl<T> Survey<T> {
     /// Takes down one result; says whether it was enough.
-    fn note(&mut self, nodes: &Nodes, result: Result<Said<T>, (NodeId, Silence)>, enough: impl Fn(&T) -> bool) -> bool {
+    fn note(
+        &mut self,
+        nodes: &Nodes,
+        result: Result<Reply<T>, (NodeId, Silence)>,
+        enough: impl Fn(&T) -> bool,
+    ) -> bool {
         match result {
             Ok(said) => {
-                nodes.praise(said.node);
+                nodes.promote(said.node);
                 let done = enough(&said.value);
                 self.answers.push(said);
                 done
             }
             Err((node, silence)) => {
                 match &silence {
-                    Silence::Lies(_, lie) => nodes.drop_liar(node, lie.to_string()),
-                    Silence::Nonsense(_) => nodes.drop_liar(node, silence.to_string()),
-                    // It was not even asked.
+                    Silence::Lies(_, reason) => nodes.exclude(node, reason.to_string()),
+                    Silence::Nonsense(_) => nodes.exclude(node, silence.to_string()),
+                    // The node was not asked.
                     Silence::Expired(_) => {}
-                    Silence::Behind(_, newest) => nodes.doubt(node, format!("block {newest} is its newest")),
-                    _ => nodes.blame(node),
+                    Silence::Behind(_, newest) => nodes.contradict(node, format!("its newest block is {newest}")),
+                    _ => nodes.demote(node),
                 }
                 self.failures.push((node, silence));
                 false
@@ -262,20 +271,20 @@ impl<T> Survey<T> {
         }
     }
 
-    /// Who says that there is no answer, where others gave one.
-    fn doubt_refusals(&self, nodes: &Nodes) {
+    /// Records the nodes that refused where others gave an answer.
+    fn contradict_refusals(&self, nodes: &Nodes) {
         let Some(said) = self.answers.first() else { return };
         for (node, silence) in &self.failures {
             if let Silence::Refused(_, refusal) = silence
                 && refusal.code == Code::NotFound
             {
-                let other = peer_id_text(&said.node);
-                nodes.doubt(*node, format!("it refuses what node {other} answers: {refusal}"));
+                let other = said.node;
+                nodes.contradict(*node, format!("it refused what node {other} answered: {refusal}"));
             }
         }
     }
 
-    /// Who refused as against the rules what was asked.
+    /// The nodes that refused the request as invalid.
     pub(super) fn called_invalid(&self) -> impl Iterator<Item = NodeId> {
         let invalid =
             |silence: &Silence| matches!(silence, Silence::Refused(_, refusal) if refusal.code == Code::Invalid);
@@ -286,10 +295,10 @@ impl<T> Survey<T> {
         self.failures.iter().filter(|(_, silence)| matches!(silence, Silence::Refused(..))).count()
     }
 
-    /// Why there is no answer: a refusal says more than silence.
+    /// Why there is no answer: a refusal says more than a timeout.
     pub(super) fn into_error(self) -> ChainError {
         let asked = self.failures.len();
-        let mut last = "no address of any node is known".to_owned();
+        let mut last = "no node's address is known".to_owned();
         for (_, silence) in self.failures {
             match silence {
                 Silence::Refused(node, refusal) => return ChainError::Refused { node, refusal },

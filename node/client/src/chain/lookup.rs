@@ -1,4 +1,4 @@
-//! What the ledger knows: head, accounts, providers, rosters, commitments, and where a transaction went.
+//! Records of the ledger: head, accounts, providers, rosters, commitments, and the block of a transaction.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
@@ -26,33 +25,33 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Chain, ChainError, Silence,
-    ask::{Reach, Said},
-    belief::{AT_ONCE, read_hints},
+    ask::{Reach, Reply},
     lock,
+    trusted::{AT_ONCE, read_hints},
 };
 
 /// A provider's addresses are asked for again after this time: it may have moved.
 const PROVIDER_FRESH: Duration = Duration::from_secs(60);
 /// Pages of a listing at most: a million records, and a node that never ends is given up.
 const PAGES_MAX: usize = 4096;
-/// Nodes that are asked where one node's word alone would have to do.
+/// Nodes that are asked for what comes without a proof.
 const WITNESSES: usize = 3;
-/// Nodes that are asked for their tips at once.
+/// Nodes that are asked for their tips concurrently.
 const HEADS_AT_ONCE: usize = 32;
-/// How long it may take until new validators are proven to be those, and the pause between two looks.
+/// How long it may take until new validators are proven, and the pause between two requests.
 const HANDOVER_WAIT: Duration = Duration::from_secs(10);
 const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
-/// Rosters kept: the current one and those of adds that began before.
+/// Rosters cached: the current one and those of adds that started earlier.
 const ROSTERS_MAX: usize = 4;
-/// Proposals in a row that are gone, and none is looked for below them.
+/// After this many deleted proposals in a row, older ones are not looked for.
 const PROPOSALS_GAP: u64 = 128;
 
-/// The ledger as it is after its newest block.
+/// The ledger after its newest block.
 #[derive(Clone, Debug)]
 pub struct Head {
-    /// The block's height.
+    /// Height of the block.
     pub height: Height,
-    /// The block.
+    /// Id of the block.
     pub block: BlockId,
     /// The current epoch.
     pub epoch: Epoch,
@@ -60,7 +59,7 @@ pub struct Head {
     pub time_ms: u64,
     /// Root of the state tree.
     pub state: [u8; 32],
-    /// All money there is.
+    /// All money in existence.
     pub minted: Amount,
     /// Money locked in bonds.
     pub bonded: Amount,
@@ -68,18 +67,18 @@ pub struct Head {
     pub escrowed: Amount,
     /// Fees destroyed.
     pub burnt: Amount,
-    /// How many times the parameters' fees the next block asks for.
+    /// The factor by which the next block's fees exceed those of the parameters.
     pub fee_factor: FeeFactor,
 }
 
-/// Who can be drawn in an epoch, in the order of node ids.
+/// The providers that can be drawn in an epoch, in the order of node ids.
 #[derive(Clone, Debug)]
 pub struct Roster {
-    /// Which epoch.
+    /// The epoch.
     pub epoch: Epoch,
-    /// Its chance.
+    /// Its random value.
     pub beacon: [u8; 32],
-    /// Its candidates.
+    /// The providers, with their free space.
     pub candidates: Vec<Candidate>,
 }
 
@@ -94,7 +93,7 @@ impl Chain {
     /// The newest block, and the network's running values after it. The rules are from then on those of that block.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn head(&self) -> Result<Head, ChainError> {
         let (header, found) = self.records(&[Key::Running, Key::Params]).await?;
         let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
@@ -115,10 +114,10 @@ impl Chain {
         })
     }
 
-    /// An account; one that the ledger never saw is empty.
+    /// An account; one that the ledger does not have is empty.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn account(&self, account: AccountId) -> Result<Account, ChainError> {
         let (_, found) = self.records(&[Key::Account(account)]).await?;
         Ok(account_of(&found))
@@ -129,16 +128,16 @@ impl Chain {
         &self,
         node: NodeId,
         account: AccountId,
-    ) -> Result<Said<Account>, (NodeId, Silence)> {
-        let Said { node, value } = self.records_of(node, &[Key::Account(account)]).await?;
-        Ok(Said { node, value: account_of(&value) })
+    ) -> Result<Reply<Account>, (NodeId, Silence)> {
+        let Reply { node, value } = self.records_of(node, &[Key::Account(account)]).await?;
+        Ok(Reply { node, value: account_of(&value) })
     }
 
-    /// The candidates that `epoch` froze; asked for once.
+    /// The candidates that `epoch` froze; cached.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed, and when the epoch's draws are not good any
-    /// more.
+    /// [`ChainError`] when no node responds with a valid proof, or the epoch's draws have
+    /// expired.
     pub async fn roster(&self, epoch: Epoch) -> Result<Arc<Roster>, ChainError> {
         if let Some(roster) = lock(&self.inner.rosters).get(&epoch) {
             return Ok(Arc::clone(roster));
@@ -157,13 +156,13 @@ impl Chain {
         Ok(roster)
     }
 
-    /// Who decides the next blocks, in the order of their keys.
+    /// The validators of the next block, in the order of their keys.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn validators(&self) -> Result<Vec<Validator>, ChainError> {
         let deadline = Instant::now() + HANDOVER_WAIT;
-        // The newest block may have named others, whom only the block after it proves.
+        // The newest block may have named new validators, which only the block after it proves.
         let keys: Vec<Key> = loop {
             self.catch_up().await;
             if let Some(set) = self.trust().set() {
@@ -178,11 +177,11 @@ impl Chain {
         Ok(found.into_iter().filter_map(|record| validator(record?)).collect())
     }
 
-    /// Who decides on changes, and the proposals that are kept, in the order of their numbers. One that is older
-    /// than 128 in a row that are gone is not found.
+    /// Who can vote on changes, and the proposals that the ledger has, in the order of their numbers. One that is older
+    /// than 128 deleted ones in a row is not found.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn proposals(&self) -> Result<(Charter, Vec<Proposal>), ChainError> {
         let (_, found) = self.records(&[Key::Charter]).await?;
         let [Some(Record::Charter(charter))] = found.as_slice() else {
@@ -203,10 +202,10 @@ impl Chain {
         Ok((charter.clone(), all))
     }
 
-    /// All providers there are, in the order of node ids.
+    /// All providers, in the order of node ids.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn all_providers(&self) -> Result<Vec<Provider>, ChainError> {
         let roster = self.roster(self.head().await?.epoch).await?;
         let drawable: Vec<NodeId> = roster.candidates.iter().map(|candidate| candidate.provider).collect();
@@ -217,20 +216,20 @@ impl Chain {
         let all: Vec<Provider> = self.many(&keys).await?.into_iter().filter_map(|record| provider(record?)).collect();
         self.learn(&all);
         let known: BTreeSet<NodeId> = all.iter().map(|provider| provider.node).collect();
-        for Said { node, value } in listings {
+        for Reply { node, value } in listings {
             let left_out = drawable.iter().find(|node| known.contains(node) && !value.contains(node));
             let invented = value.iter().find(|node| !known.contains(node));
             if let Some(other) = left_out.or(invented) {
-                let is = if known.contains(other) { "no" } else { "a" };
-                self.inner.nodes.doubt(node, format!("{} is {is} provider", peer_id_text(other)));
+                let is = if known.contains(other) { "is not" } else { "is" };
+                self.inner.nodes.contradict(node, format!("{other} {is} a provider"));
             }
         }
         Ok(all)
     }
 
-    /// Nodes of providers, as some nodes list them: each could leave some out. One that no roster has, because it is
-    /// full or leaves, is missing when all of them do.
-    async fn provider_listings(&self) -> Result<Vec<Said<BTreeSet<NodeId>>>, ChainError> {
+    /// Nodes of providers, as several nodes list them: each could omit some. One that is in no roster, because it is full
+    /// or leaving, is missing when all of them omit it.
+    async fn provider_listings(&self) -> Result<Vec<Reply<BTreeSet<NodeId>>>, ChainError> {
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         let mut survey = self.survey(reach, |node| self.listed_by(node), |_| false).await;
         let listings = std::mem::take(&mut survey.answers);
@@ -238,7 +237,7 @@ impl Chain {
     }
 
     /// The nodes of providers that this node lists, in their order.
-    async fn listed_by(&self, node: NodeId) -> Result<Said<BTreeSet<NodeId>>, (NodeId, Silence)> {
+    async fn listed_by(&self, node: NodeId) -> Result<Reply<BTreeSet<NodeId>>, (NodeId, Silence)> {
         let mut all: BTreeSet<NodeId> = BTreeSet::new();
         for _ in 0..PAGES_MAX {
             let after = all.last().copied();
@@ -248,13 +247,13 @@ impl Chain {
             if page.is_empty() {
                 break;
             }
-            // Pages rise; one that does not would send us round in circles.
+            // Pages must rise, or the listing would never end.
             if page.first().copied() <= after || !page.is_sorted_by(|one, next| one < next) {
                 return Err((node, Silence::Nonsense(node)));
             }
             all.extend(page);
         }
-        Ok(Said { node, value: all })
+        Ok(Reply { node, value: all })
     }
 
     /// Any number of records, in the order of their keys.
@@ -266,10 +265,10 @@ impl Chain {
         Ok(all)
     }
 
-    /// The records of these providers, those that are registered; the network learns where they are.
+    /// The records of these providers, those that are registered; their addresses are passed to the network.
     ///
     /// # Errors
-    /// [`ChainError`] when no node answers.
+    /// [`ChainError`] when no node responds.
     pub async fn providers(&self, nodes: &[NodeId]) -> Result<BTreeMap<NodeId, Provider>, ChainError> {
         let now = Instant::now();
         let (mut found, mut wanted) = (BTreeMap::new(), Vec::new());
@@ -297,12 +296,12 @@ impl Chain {
     /// The commitments of an object, the newest first.
     ///
     /// # Errors
-    /// [`ChainError::NoObject`] when it is proven that there are none, another when no node gives an answer that can be
-    /// believed.
+    /// [`ChainError::NoObject`] when it is proven that there are none, another when no node responds with a
+    /// valid proof.
     pub async fn object(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {
         let mut owners = self.owners(object).await?;
         if owners.is_empty() {
-            // It may have been added just now, and the last answer be of before.
+            // It may have been added after the last answer.
             self.catch_up().await;
             owners = self.owners(object).await?;
         }
@@ -317,7 +316,7 @@ impl Chain {
         Ok(all)
     }
 
-    /// Who has commitments of the object, and each how many.
+    /// The accounts that have commitments of the object, with their number.
     async fn owners(&self, object: ObjectId) -> Result<BTreeMap<AccountId, u32>, ChainError> {
         let (_, found) = self.records(&[Key::Object(object)]).await?;
         Ok(match found.into_iter().next().flatten() {
@@ -326,7 +325,7 @@ impl Chain {
         })
     }
 
-    /// The owner's commitments of the object, of which there are `count`; perhaps not of its first extents.
+    /// The owner's `count` commitments of the object, which may not include its first extents.
     async fn commitments(&self, object: ObjectId, owner: AccountId, count: u32) -> Result<Vec<Commitment>, ChainError> {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(limits::EXTENTS);
         let (mut all, mut first, mut end) = (Vec::with_capacity(count), 0, limits::EXTENTS);
@@ -348,13 +347,13 @@ impl Chain {
         Ok(all)
     }
 
-    /// The height of the block that has the transaction, when one of those that are asked knows it. That there is none,
-    /// is not one node's word alone, where there are others.
+    /// The height of the block that has the transaction, when one of the nodes asked has it. That it is in no block needs
+    /// a second node to confirm it, where another is known.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn inclusion(&self, tx: TxId) -> Result<Option<Height>, ChainError> {
-        let Said { node, value } = self.find_transaction(tx).await?;
+        let Reply { node, value } = self.find_transaction(tx).await?;
         if value.is_some() {
             return Ok(value);
         }
@@ -365,30 +364,32 @@ impl Chain {
         Ok(self.found_by(&others, node, tx))
     }
 
-    /// Where the transaction is that is in no block by the word of `denier`, as far as others know.
+    /// The block of the transaction by the answers of other nodes than `denier`, which claims that it is in none.
     pub(super) async fn witnessed(&self, denier: NodeId, tx: TxId) -> Option<Height> {
         let others = self.others_find(denier, tx).await;
         self.found_by(&others, denier, tx)
     }
 
-    /// What others than `denier` say of where the transaction is.
-    async fn others_find(&self, denier: NodeId, tx: TxId) -> Vec<Said<Option<Height>>> {
-        self.inner.nodes.blame(denier);
+    /// The answers of other nodes than `denier` about the transaction.
+    async fn others_find(&self, denier: NodeId, tx: TxId) -> Vec<Reply<Option<Height>>> {
+        self.inner.nodes.demote(denier);
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         let survey = self.survey(reach, |node| self.find_transaction_at(node, tx), Option::is_some).await;
         survey.answers.into_iter().filter(|said| said.node != denier).collect()
     }
 
-    fn found_by(&self, others: &[Said<Option<Height>>], denier: NodeId, tx: TxId) -> Option<Height> {
+    fn found_by(&self, others: &[Reply<Option<Height>>], denier: NodeId, tx: TxId) -> Option<Height> {
         let found = others.iter().find_map(|said| said.value)?;
-        self.inner.nodes.doubt(denier, format!("no block has transaction {tx}, which block {found} has"));
+        self.inner
+            .nodes
+            .contradict(denier, format!("transaction {tx} is in no block, although it is in block {found}"));
         Some(found)
     }
 
-    /// The decided block of this height; `None` when it is still to come.
+    /// The decided block at this height; `None` when there is none yet.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives a block that is proven to be on the chain.
+    /// [`ChainError`] when no node sends a block that is proven to be on the chain.
     pub async fn block(&self, height: Height) -> Result<Option<Decided>, ChainError> {
         if height == Height(0) || height > self.head().await?.height {
             return Ok(None);
@@ -398,7 +399,7 @@ impl Chain {
         Ok(Some(self.prove(&request, read).await?))
     }
 
-    /// The tips of all nodes that answer, of those that this client knows, in the order of node ids.
+    /// The tips of all known nodes that respond, in the order of node ids.
     pub async fn heights(&self) -> Vec<(NodeId, Height)> {
         let reach = Reach { at_once: HEADS_AT_ONCE, answers: usize::MAX };
         let survey = self.survey(reach, |node| self.tip_of(node, Some(Height(0))), |_| false).await;
@@ -407,7 +408,7 @@ impl Chain {
         heights
     }
 
-    pub(super) async fn find_transaction(&self, tx: TxId) -> Result<Said<Option<Height>>, ChainError> {
+    pub(super) async fn find_transaction(&self, tx: TxId) -> Result<Reply<Option<Height>>, ChainError> {
         self.any(|node| self.find_transaction_at(node, tx)).await
     }
 
@@ -415,7 +416,7 @@ impl Chain {
         &self,
         node: NodeId,
         tx: TxId,
-    ) -> Result<Said<Option<Height>>, (NodeId, Silence)> {
+    ) -> Result<Reply<Option<Height>>, (NodeId, Silence)> {
         let read = |found: Option<Inclusion>, tip: &Certified| -> Result<Option<Height>, BadAnswer> {
             found.map(|inclusion| inclusion.verify(&tip.header, tx)).transpose()
         };
@@ -452,7 +453,7 @@ fn validator(record: Record) -> Option<Validator> {
     if let Record::Validator(validator) = record { Some(validator) } else { None }
 }
 
-/// Whether it is whole: what later code counts on, though the rules let no other into a block.
+/// Whether the commitment is complete: later code relies on it, and the rules allow no other in a block.
 fn is_whole(commitment: &Commitment) -> bool {
     commitment.code.is_valid()
         && commitment.slots.len() == usize::from(commitment.code.n)

@@ -22,7 +22,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Chain, ChainError, Silence,
-    ask::{Reach, Said},
+    ask::{Reach, Reply},
 };
 use crate::{Event, Events};
 
@@ -117,7 +117,7 @@ impl Chain {
     async fn fate_of_all(&self, before: Option<&Vec<TxId>>, fate: Fate) -> Fate {
         if let (Fate::Overtaken(_), Some(before)) = (&fate, before) {
             for tx in before {
-                if let Ok(Said { value: Some(height), .. }) = self.find_transaction(*tx).await {
+                if let Ok(Reply { value: Some(height), .. }) = self.find_transaction(*tx).await {
                     return Fate::Included(Included { tx: *tx, height });
                 }
             }
@@ -207,16 +207,16 @@ impl Chain {
     async fn submit(&self, tx: &Tx) -> Result<(), ChainError> {
         let frame = submission(std::slice::from_ref(tx));
         let alone = async |node, frame| {
-            let Said { value, .. } = self.submit_to(node, frame, 1).await?;
+            let Reply { value, .. } = self.submit_to(node, frame, 1).await?;
             // Another may take what this node does not.
             let refused = |refusal| (node, Silence::Refused(node, refusal));
-            value.into_iter().collect::<Result<(), _>>().map(|()| Said { node, value: () }).map_err(refused)
+            value.into_iter().collect::<Result<(), _>>().map(|()| Reply { node, value: () }).map_err(refused)
         };
         let mut survey = self.survey(Reach::ANY, |node| alone(node, frame.clone()), |()| true).await;
         let Some(said) = survey.answers.pop() else { return Err(self.unanswered(survey)) };
         let id = tx.id();
         for denier in survey.called_invalid() {
-            self.inner.nodes.doubt(denier, format!("transaction {id} is against the rules"));
+            self.inner.nodes.contradict(denier, format!("transaction {id} is against the rules"));
         }
         self.inner.nodes.taken(id, said.node);
         Ok(())
@@ -228,7 +228,7 @@ impl Chain {
         node: NodeId,
         frame: Frame,
         count: usize,
-    ) -> Result<Said<Vec<Result<(), Refusal>>>, (NodeId, Silence)> {
+    ) -> Result<Reply<Vec<Result<(), Refusal>>>, (NodeId, Silence)> {
         let read = |response, body: &Bytes| {
             let verdicts: Vec<Result<(), Refusal>> = codec::decode(body, limits::CHAIN_BODY).ok()?;
             (response == Response::Verdicts && verdicts.len() == count).then_some(verdicts)
@@ -280,7 +280,7 @@ impl Chain {
         if nonce > tx.body.nonce {
             return self.find_spent(node, id).await;
         }
-        self.inner.nodes.blame(node);
+        self.inner.nodes.demote(node);
         match self.submit(tx).await {
             Err(error @ ChainError::Refused { .. }) if is_final(&error) => {
                 let cheap = self.head().await.is_ok() && self.rules().fee(&tx.body) > tx.body.fee;

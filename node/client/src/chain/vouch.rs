@@ -1,4 +1,4 @@
-//! Proofs to keep: what the ledger says, in files that need no node to be checked (`proto/light/voucher`).
+//! Proofs in files, which are verified without a node (`proto/light/voucher`).
 
 use ostrakon_proto::{
     id::{AccountId, Height, ObjectId},
@@ -10,16 +10,16 @@ use ostrakon_proto::{
     wire::chain::Request,
 };
 
-use super::{Chain, ChainError, Included, belief::AT_ONCE};
+use super::{Chain, ChainError, Included, trusted::AT_ONCE};
 
-/// Pages of handovers at most: each brings dozens.
+/// Pages of handovers at most: each has dozens.
 const PAGES_MAX: usize = 4096;
 
-/// Why nothing can be vouched for.
+/// Why there is no proof.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VouchError {
-    /// The ledger cannot be asked, or has no such thing.
+    /// The ledger cannot be read, or does not have the object or transaction.
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The nodes' answers are of different blocks: a block was decided between two of them.
@@ -38,10 +38,10 @@ impl VouchError {
 }
 
 impl Chain {
-    /// That this object is committed, by whom it is paid for longest. It is checked already.
+    /// A proof that this object is stored, by the account that pays for it longest. It is verified already.
     ///
     /// # Errors
-    /// [`VouchError`] when it is not, or nobody can be asked.
+    /// [`VouchError`] when it is not stored, or no node responds.
     pub async fn certificate(&self, genesis: &Genesis, object: ObjectId) -> Result<Certificate, VouchError> {
         let commitments = self.object(object).await?;
         let end_of = |owner: AccountId| {
@@ -66,10 +66,10 @@ impl Chain {
         Ok(certificate)
     }
 
-    /// That this transaction, which anchors a hash, is in its block. It is checked already.
+    /// A proof that this transaction, which anchors a hash, is in its block. It is verified already.
     ///
     /// # Errors
-    /// [`VouchError`] when nobody can be asked.
+    /// [`VouchError`] when no node responds.
     pub async fn anchor_proof(&self, genesis: &Genesis, anchor: Included) -> Result<AnchorProof, VouchError> {
         let Included { tx, height } = anchor;
         let request = |from| Request::Block { from, height };

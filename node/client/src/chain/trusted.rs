@@ -1,11 +1,11 @@
-//! What this client believes of the chain, and how an answer comes to be believed.
+//! The newest block that this client trusts, and how an answer comes to be trusted.
 //!
-//! In come answers of nodes, out come facts, or who lied. Belief begins with genesis or with what an earlier client
-//! came to believe; each answer brings a newer header, which the validators signed, and moves it on. A question says
-//! what is known already, so a node that is behind waits, and nobody is told of a past that this client knows to be
-//! over. What a node could still do is to show a state that others have left behind: so from time to time several are
-//! asked for their tips ([`Chain::catch_up`]). What is believed grows old: then a user must say where to begin
-//! ([`Chain::begin_with`]).
+//! In come answers of nodes; out come verified records, or the reason to exclude a node. Trust starts at genesis or at
+//! the block that an earlier client saved; each answer brings a newer header with the validators' signatures, and moves
+//! it forward. A request carries the height that is known, so a node that is behind waits instead of answering with
+//! an older state. A node could still show a state that the others have moved on from, so from time to time several are
+//! asked for their tips ([`Chain::catch_up`]). A trusted block that is too old must be replaced by a checkpoint
+//! ([`Chain::trust_checkpoint`]).
 
 use std::{
     fmt,
@@ -35,42 +35,42 @@ use tokio::time::{Instant, timeout};
 
 use super::{
     Chain, ChainError, Silence,
-    ask::{Reach, Said},
+    ask::{Reach, Reply},
     lock,
 };
 use crate::Clock;
 
-/// How many nodes are asked for their tips at once, so that one that is behind is noticed.
+/// How many nodes are asked for their tips concurrently, so that one that is behind is noticed.
 const WITNESSES: usize = 3;
-/// How long a look at several nodes is good.
+/// How long the tips of several nodes stay current.
 const FRESH: Duration = Duration::from_secs(30);
-/// How long such a look may take.
+/// How long asking for them may take.
 const LOOK: Duration = Duration::from_secs(2);
-/// Requests for handovers of one node at most: each brings dozens.
+/// Requests for handovers to one node at most: each returns dozens.
 const HANDOVER_PAGES: usize = 1024;
-/// Records asked for at once: with their proofs they fit an answer.
+/// Records per request: with their proofs they fit an answer.
 pub(super) const AT_ONCE: usize = 128;
 
-/// What one client leaves to the next.
+/// What one client saves for the next.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct KeptTrust {
-    /// What it believed.
+    /// The newest block that it trusted.
     pub trust: Trust,
-    /// For how long that is good, by the parameters that were proven last.
+    /// How long that block can be trusted, in milliseconds, by the parameters that were proven last.
     pub keeps_ms: u64,
 }
 
-/// Keeps what a client believes, for the next.
+/// Saves the newest trusted block for the next client.
 pub trait TrustStore: Send + Sync + std::fmt::Debug {
-    /// What was kept; nothing when nothing can be read.
+    /// What was saved; `None` when nothing can be read.
     fn load(&self) -> Option<KeptTrust>;
 
-    /// Keeps this from now on; losing it only costs time.
+    /// Saves this; losing it only costs time.
     fn save(&self, kept: &KeptTrust);
 }
 
-/// What is believed now.
-pub(crate) struct Belief {
+/// The newest trusted block.
+pub(crate) struct Trusted {
     kept: Mutex<KeptTrust>,
     /// The validators of genesis.
     first: ValidatorSet,
@@ -79,14 +79,14 @@ pub(crate) struct Belief {
     clock: Clock,
 }
 
-impl fmt::Debug for Belief {
+impl fmt::Debug for Trusted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Belief").field("kept", &self.kept).finish_non_exhaustive()
+        f.debug_struct("Trusted").field("kept", &self.kept).finish_non_exhaustive()
     }
 }
 
-impl Belief {
-    /// Belief in what the store has of this network, or else in its genesis.
+impl Trusted {
+    /// Trusted in what the store has of this network, or else in its genesis.
     pub(crate) fn new(genesis: &Genesis, store: Option<Arc<dyn TrustStore>>, clock: Clock) -> Self {
         let chain = genesis.id();
         let known = store.as_ref().and_then(|store| store.load()).filter(|kept| *kept.trust.chain() == chain);
@@ -99,25 +99,25 @@ impl Belief {
         lock(&self.kept).trust.clone()
     }
 
-    /// As [`Belief::trust`], unless it is too old to tell the chain from another.
+    /// As [`Trusted::trust`], unless it is too old to tell the chain from a forged one.
     fn good(&self) -> Result<Trust, Untrusted> {
         let KeptTrust { trust, keeps_ms } = lock(&self.kept).clone();
         trust.check_age((self.clock)(), keeps_ms).map(|()| trust)
     }
 
-    /// What is believed is good for this long.
+    /// The trusted block stays trusted for this long.
     pub(super) fn keep_for(&self, keeps_ms: u64) {
         lock(&self.kept).keeps_ms = keeps_ms;
     }
 
-    /// Believes this, whatever was believed before.
-    fn begin_with(&self, trust: Trust) {
+    /// Trusts this block, whichever was trusted before.
+    fn trust_checkpoint(&self, trust: Trust) {
         lock(&self.kept).trust = trust;
         *lock(&self.looked) = None;
         self.save();
     }
 
-    /// Leaves what is believed to the next client.
+    /// Saves the trusted block for the next client.
     fn save(&self) {
         if let Some(store) = &self.store {
             let kept = lock(&self.kept).clone();
@@ -125,7 +125,7 @@ impl Belief {
         }
     }
 
-    /// Believes this, unless something newer is believed by now.
+    /// Trusts this block, unless a newer one is trusted by now.
     fn publish(&self, newer: Trust) {
         let trust = &mut lock(&self.kept).trust;
         let has_set = newer.set().is_some() && trust.set().is_none();
@@ -140,15 +140,15 @@ impl Belief {
 }
 
 impl Chain {
-    /// What this client believes of the chain: a later one may begin with it.
+    /// The newest block that this client trusts.
     pub fn trust(&self) -> Trust {
-        self.inner.belief.trust()
+        self.inner.trusted.trust()
     }
 
-    /// Records of the ledger with these keys, in their order, as of the newest block that is believed; and that block.
+    /// Records of the ledger with these keys, in their order, as of the newest block; and that block.
     ///
     /// # Errors
-    /// [`ChainError`] when no node gives an answer that can be believed.
+    /// [`ChainError`] when no node responds with a valid proof.
     pub async fn records(&self, keys: &[Key]) -> Result<(Header, Vec<Option<Record>>), ChainError> {
         let request = records_request(keys);
         self.prove(&request, |items: Vec<Item>, tip| {
@@ -162,19 +162,19 @@ impl Chain {
         &self,
         node: NodeId,
         keys: &[Key],
-    ) -> Result<Said<Vec<Option<Record>>>, (NodeId, Silence)> {
+    ) -> Result<Reply<Vec<Option<Record>>>, (NodeId, Silence)> {
         self.prove_node(node, &records_request(keys), |items: Vec<Item>, tip| light::records(&items, &tip.header, keys))
             .await
     }
 
-    /// Any node's answer to what `request` asks from a height on, where `read` finds it proven against the header that
-    /// comes with it.
+    /// Any node's answer to `request`, which is given the trusted height, if `read` finds it proven against the header
+    /// that comes with it.
     pub(super) async fn prove<S: BorshSerialize + BorshDeserialize, T>(
         &self,
         request: &impl Fn(Height) -> Request,
         read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
     ) -> Result<T, ChainError> {
-        if !self.inner.belief.is_fresh() {
+        if !self.inner.trusted.is_fresh() {
             self.catch_up().await;
         }
         Ok(self.any(|node| self.prove_node(node, request, &read)).await?.value)
@@ -186,9 +186,9 @@ impl Chain {
         node: NodeId,
         request: &impl Fn(Height) -> Request,
         read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
-    ) -> Result<Said<T>, (NodeId, Silence)> {
-        // Others may move the belief on meanwhile; what this answer has to be newer than is what was known before.
-        let mut trust = self.inner.belief.good().map_err(|error| (node, Silence::Expired(error)))?;
+    ) -> Result<Reply<T>, (NodeId, Silence)> {
+        // A concurrent answer may move trust forward; this answer must be newer than what was known before.
+        let mut trust = self.inner.trusted.good().map_err(|error| (node, Silence::Expired(error)))?;
         let from = trust.height();
         let (response, body) = self.call(node, Frame::new(&request(from), Bytes::new())).await?;
         let nonsense = (node, Silence::Nonsense(node));
@@ -197,14 +197,14 @@ impl Chain {
         if tip.header.height < from {
             return Err((node, Silence::Behind(node, tip.header.height)));
         }
-        self.believe(node, &mut trust, &tip).await?;
+        self.verify_tip(node, &mut trust, &tip).await?;
         let value = read(said, &tip).map_err(|lie| (node, Silence::Lies(node, lie)))?;
-        self.inner.belief.publish(trust);
-        Ok(Said { node, value })
+        self.inner.trusted.publish(trust);
+        Ok(Reply { node, value })
     }
 
-    /// Moves `trust` on to this header, if need be by way of the handovers before it, which `node` is asked for.
-    async fn believe(&self, node: NodeId, trust: &mut Trust, tip: &Certified) -> Result<(), (NodeId, Silence)> {
+    /// Moves `trust` forward to this header, if need be by way of the handovers before it, which `node` is asked for.
+    async fn verify_tip(&self, node: NodeId, trust: &mut Trust, tip: &Certified) -> Result<(), (NodeId, Silence)> {
         let Certified { header, certificate } = tip;
         match trust.accept(header, certificate) {
             Err(Untrusted::HandoverMissing { .. } | Untrusted::Undecided(_)) => {}
@@ -213,13 +213,13 @@ impl Chain {
         for _ in 0..HANDOVER_PAGES {
             let before = trust.clone();
             for handover in self.handovers(node, trust.height()).await?.value {
-                // Handovers after the header are of no use to it.
+                // Handovers after the header do not matter for it.
                 if handover.header.height >= header.height {
                     break;
                 }
                 trust.hand_over(&handover).map_err(|lie| (node, Silence::Lies(node, lie.into())))?;
             }
-            // The last one again: all there are were used.
+            // No progress: all handovers of this node were used.
             if *trust == before {
                 break;
             }
@@ -227,41 +227,45 @@ impl Chain {
         trust.accept(header, certificate).map_err(|lie| (node, Silence::Lies(node, lie.into())))
     }
 
-    /// The handovers that this node knows from a height on, not checked yet.
-    pub(super) async fn handovers(&self, node: NodeId, from: Height) -> Result<Said<Vec<Handover>>, (NodeId, Silence)> {
+    /// The handovers that this node has from a height on, not verified yet.
+    pub(super) async fn handovers(
+        &self,
+        node: NodeId,
+        from: Height,
+    ) -> Result<Reply<Vec<Handover>>, (NodeId, Silence)> {
         let frame = Frame::new(&Request::Handovers { from }, Bytes::new());
         self.ask_node(node, frame, |response, body: &Bytes| read_hints(&response, body)).await
     }
 
-    /// Looks at the tips of several nodes, and believes the newest.
+    /// Asks several nodes for their tips, and trusts the newest valid one.
     pub(crate) async fn catch_up(&self) {
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
-        // Those who do not answer in time are no witnesses.
+        // Nodes that do not respond in time are not counted.
         let _slow = timeout(LOOK, self.survey(reach, |node| self.tip_of(node, None), |_| false)).await;
-        let belief = &self.inner.belief;
-        *lock(&belief.looked) = Some(Instant::now());
-        belief.save();
+        let trusted = &self.inner.trusted;
+        *lock(&trusted.looked) = Some(Instant::now());
+        trusted.save();
     }
 
-    /// Believes in this block from now on, whatever was believed before: for who was away for so long that what is
-    /// known is too old. Its id must come from people who are believed; any node brings its header.
+    /// Trusts this block from now on, whichever was trusted before: for a client that was offline for so long that its
+    /// own is too old. The checkpoint must come from a trusted source; any node can send its header.
     ///
     /// # Errors
     /// [`ChainError`] when no node has the block.
-    pub async fn begin_with(&self, checkpoint: Checkpoint) -> Result<Trust, ChainError> {
+    pub async fn trust_checkpoint(&self, checkpoint: Checkpoint) -> Result<Trust, ChainError> {
         let Checkpoint { height, block } = checkpoint;
         let trust = self.any(|node| self.checkpoint_of(node, height, block)).await?.value;
-        self.inner.belief.begin_with(trust.clone());
+        self.inner.trusted.trust_checkpoint(trust.clone());
         Ok(trust)
     }
 
-    /// Trust in this block, as this node has it.
+    /// Trust in this block, as this node proves it.
     async fn checkpoint_of(
         &self,
         node: NodeId,
         height: Height,
         block: BlockId,
-    ) -> Result<Said<Trust>, (NodeId, Silence)> {
+    ) -> Result<Reply<Trust>, (NodeId, Silence)> {
         let frame = Frame::new(&Request::Block { from: height, height }, Bytes::new());
         let read = |response: Response, body: &Bytes| {
             let answer: Option<Answer<PastBlock>> = codec::decode(body, limits::CHAIN_BODY).ok();
@@ -270,9 +274,9 @@ impl Chain {
         let header = self.ask_node(node, frame, read).await?.value;
         let refuse = |what: String| (node, Silence::Refused(node, Refusal::new(Code::NotFound, what)));
         if header.id() != block {
-            return Err(refuse(format!("block {} is at height {height} of its chain", header.id())));
+            return Err(refuse(format!("its block at height {height} is {}", header.id())));
         }
-        let (mut sets, mut from) = (vec![self.inner.belief.first.clone()], Height(0));
+        let (mut sets, mut from) = (vec![self.inner.trusted.first.clone()], Height(0));
         for _ in 0..HANDOVER_PAGES {
             let page = self.handovers(node, from).await?.value;
             let Some(last) = page.last().filter(|last| last.header.height >= from) else { break };
@@ -281,16 +285,16 @@ impl Chain {
         }
         let chain = self.rules().chain;
         let trust = sets.into_iter().find_map(|next| Trust::checkpoint(chain, block, &header, next).ok());
-        let none = || refuse(format!("it does not know who decides after block {height}"));
-        Ok(Said { node, value: trust.ok_or_else(none)? })
+        let none = || refuse(format!("it does not have the validators after block {height}"));
+        Ok(Reply { node, value: trust.ok_or_else(none)? })
     }
 
-    /// The height of this node's tip: the newest that is believed, or `at_least` this.
+    /// The height of this node's tip: at least the trusted one, or `at_least`.
     pub(super) async fn tip_of(
         &self,
         node: NodeId,
         at_least: Option<Height>,
-    ) -> Result<Said<Height>, (NodeId, Silence)> {
+    ) -> Result<Reply<Height>, (NodeId, Silence)> {
         let request = |from: Height| Request::Tip { from: at_least.map_or(from, |least| least.max(from)) };
         self.prove_node(node, &request, |(), tip| Ok(tip.header.height)).await
     }
