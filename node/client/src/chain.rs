@@ -1,8 +1,8 @@
 //! The light client: reads proven records of the ledger from any node, and submits transactions.
 //!
-//! In go questions; out come records of the ledger. [`ask`] fails over between all known nodes. No node is trusted: each
-//! answer comes with the validators' certificate of a header and a proof against that header, followed from genesis on
-//! ([`trusted`]). Not here: what transactions mean (proto/ledger), or who stores which bytes (`get`, `add`).
+//! In go questions; out come records of the ledger. [`ask`] fails over between all known nodes. No node is trusted:
+//! each answer comes with the validators' certificate of a header and a proof against that header, followed from
+//! genesis on ([`trusted`]). Not here: what transactions mean (proto/ledger), or who stores which bytes (`get`, `add`).
 //!
 //! * [`activity`]: outgoing and incoming transactions of an account
 //! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
@@ -107,8 +107,8 @@ pub enum ChainError {
     },
     /// The ledger is proven to have no such object.
     #[error(
-        "object {object} is not on the ledger as of block {height}: it was never added to this network, or its term has \
-         ended"
+        "object {object} is not on the ledger as of block {height}: it was never added to this network, or its term \
+         has ended"
     )]
     NoObject {
         /// The object.
@@ -124,7 +124,8 @@ pub enum ChainError {
     },
     /// One node claims that the transaction is in no block, and no other node responded to confirm it.
     #[error(
-        "only node {node} responded, and claims that transaction {tx} is in no block: try again when more nodes respond"
+        "only node {node} responded, and claims that transaction {tx} is in no block: try again when more nodes \
+         respond"
     )]
     Unconfirmed {
         /// The node.
@@ -233,8 +234,8 @@ impl Chain {
         self.inner.nodes.invalid_proofs()
     }
 
-    /// Nodes that made a claim that others contradicted, each with its last such claim. These claims need no proof: that
-    /// it accepted a transaction or that one is in no block, which providers there are, which block is the newest, and
+    /// Nodes that made a claim that others contradicted, each with its last such claim. Such claims need no proof: that
+    /// it accepted a transaction, that one is in no block, which providers there are, which block is the newest, and
     /// that it has no answer. Such a node may only have been behind.
     pub fn contradicted(&self) -> BTreeMap<NodeId, String> {
         self.inner.nodes.contradicted()

@@ -524,7 +524,8 @@ async fn where_only_liars_answer_the_error_names_one() {
     let world = World::new(1);
     world.fault(world.nodes[0], Fault::Lies(Lie::Richer));
     let error = world.client().balance().await.expect_err("nobody says what is so");
-    let lied = |error: &ChainError| matches!(error, ChainError::InvalidProof { node, caught: 1, .. } if *node == world.nodes[0]);
+    let liar = world.nodes[0];
+    let lied = |error: &ChainError| matches!(error, ChainError::InvalidProof { node, caught: 1, .. } if *node == liar);
     assert!(error.downcast_ref().is_some_and(lied), "{error}");
     assert_eq!(error.kind(), ErrorKind::Integrity);
 }

@@ -1,8 +1,8 @@
 //! An account's transactions: outgoing and incoming, newest first.
 //!
-//! In goes an account, out come transactions, each with a proof. Several nodes are asked, and the union of their answers
-//! counts. A node that omits what the account sent is found out by its nonces, and a node that omits what another node
-//! has, by that: both are excluded. An incoming payment that all of the nodes asked omit is not found.
+//! In goes an account, out come transactions, each with a proof. Several nodes are asked, and the union of their
+//! answers counts. A node that omits what the account sent is found out by its nonces, and a node that omits what
+//! another node has, by that: both are excluded. An incoming payment that all of the nodes asked omit is not found.
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -227,8 +227,8 @@ impl Chain {
         Ok(all)
     }
 
-    /// Nodes of providers, as several nodes list them: each could omit some. One that is in no roster, because it is full
-    /// or leaving, is missing when all of them omit it.
+    /// Nodes of providers, as several nodes list them: each could omit some. One that is in no roster, because it is
+    /// full or leaving, is missing when all of them omit it.
     async fn provider_listings(&self) -> Result<Vec<Reply<BTreeSet<NodeId>>>, ChainError> {
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         let mut survey = self.survey(reach, |node| self.listed_by(node), |_| false).await;
@@ -347,8 +347,8 @@ impl Chain {
         Ok(all)
     }
 
-    /// The height of the block that has the transaction, when one of the nodes asked has it. That it is in no block needs
-    /// a second node to confirm it, where another is known.
+    /// The height of the block that has the transaction, when one of the nodes asked has it. That it is in no block
+    /// needs a second node to confirm it, where another is known.
     ///
     /// # Errors
     /// [`ChainError`] when no node responds with a valid proof.

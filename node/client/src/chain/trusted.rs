@@ -86,7 +86,7 @@ impl fmt::Debug for Trusted {
 }
 
 impl Trusted {
-    /// Trusted in what the store has of this network, or else in its genesis.
+    /// Starts at the block that the store has of this network, or else at its genesis.
     pub(crate) fn new(genesis: &Genesis, store: Option<Arc<dyn TrustStore>>, clock: Clock) -> Self {
         let chain = genesis.id();
         let known = store.as_ref().and_then(|store| store.load()).filter(|kept| *kept.trust.chain() == chain);
