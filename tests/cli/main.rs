@@ -1,8 +1,15 @@
 //! The two commands without a network: what a newcomer types wrong, and what a script relies on.
 
-use std::{path::Path, time::Duration};
+use std::{
+    io::Read,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 use ostrakon_tests::cluster::{Binaries, Outcome, Running};
+
+mod help;
 
 const LIMIT: Duration = Duration::from_secs(30);
 
@@ -81,13 +88,49 @@ fn json_has_errors_as_an_object_on_stdout() {
         object["error"]["message"].as_str().is_some_and(|message| message.contains("no-such-profile")),
         "{outcome}"
     );
+    assert!(object["error"]["hint"].as_str().is_some_and(|hint| hint.contains("ostrakon init")), "{outcome}");
+    for line in ["--json --profile no-such-profile cat bafy", "--json frobnicate", "--json add"] {
+        let outcome = run(&binaries().client, line);
+        let object: serde_json::Value = serde_json::from_slice(&outcome.stdout).expect("one JSON object");
+        assert_eq!(object["error"]["code"].as_i64(), Some(2), "{outcome}");
+        assert!(outcome.stderr.is_empty(), "stderr has nothing beside the object: {outcome}");
+    }
+}
+
+#[test]
+fn an_interrupted_command_has_the_shell_s_exit_code() {
+    let client = binaries().client;
+    for (signal, code) in [("-INT", 130), ("-TERM", 143), ("-HUP", 129)] {
+        let mut command = Command::new(&client);
+        command.args(["demo", "--nodes", "3", "--kill", "1"]).stdin(Stdio::null());
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+        // Once it has printed anything, it listens to signals.
+        let stdout = child.stdout.as_mut().expect("piped");
+        stdout.read_exact(&mut [0]).expect("it prints what it does");
+        let killed = Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(killed.expect("kill runs").success());
+        let output = child.wait_with_output().expect("ends");
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains(&format!("interrupted by SIG{}", &signal[1..])), "{stderr}");
+    }
+}
+
+#[test]
+fn man_pages_are_made_for_every_command() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let outcome = run(&binaries().client, &format!("generate man {}", dir.path().display()));
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    for page in ["ostrakon.1", "ostrakon-add.1", "ostrakon-certificate-verify.1"] {
+        assert!(dir.path().join(page).is_file(), "{page} is missing: {outcome}");
+    }
 }
 
 #[test]
 fn completions_are_made_for_every_shell() {
     let client = binaries().client;
     for shell in ["bash", "zsh", "fish"] {
-        let outcome = run(&client, &format!("completions {shell}"));
+        let outcome = run(&client, &format!("generate completions {shell}"));
         assert_eq!(outcome.code, Some(0), "{outcome}");
         assert!(String::from_utf8_lossy(&outcome.stdout).contains("devnet"), "{outcome}");
     }
