@@ -1,5 +1,5 @@
-//! `ostrakon doctor`: checks this machine, the profile and the network one after the other, and says how to mend what
-//! is wrong. The verdicts are pure; only [`run`] looks at the world.
+//! `ostrakon doctor`: checks this machine, the profile and the network one after the other, and says how to fix what
+//! is wrong. The verdicts are pure; only [`run`] does I/O.
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
@@ -49,7 +49,7 @@ pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
     let mut checks = vec![Check::new("processor", processor())];
     let dir = home.dir()?;
     let client = home.connect().map_err(|error| exit::message(&error));
-    let profile = client.as_ref().map(|_| format!("{} is whole", dir.display())).map_err(String::clone);
+    let profile = client.as_ref().map(|_| format!("{} is readable", dir.display())).map_err(String::clone);
     checks.push(Check::new("profile", profile));
     checks.push(Check::new("key file", key_file(&dir.join("account.key"))));
     checks.extend(home.profile().ok().map(|profile| Check::new("adds", adds(&profile))));
@@ -62,7 +62,7 @@ pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
 }
 
 fn processor() -> Result<String, String> {
-    erasure::cpu_supported().map(|()| "can code and decode".to_owned()).map_err(|error| error.to_string())
+    erasure::cpu_supported().map(|()| "supports the erasure code".to_owned()).map_err(|error| error.to_string())
 }
 
 fn key_file(path: &Path) -> Result<String, String> {
@@ -74,7 +74,7 @@ fn key_mode(mode: u32, path: &Path) -> Result<String, String> {
     if mode & 0o077 == 0 {
         return Ok(format!("only its owner can read {}", path.display()));
     }
-    Err(format!("{0} has mode {mode:o}, so others can take the account over: chmod 600 {0}", path.display()))
+    Err(format!("{0} has mode {mode:o}, so others can read the account key: run `chmod 600 {0}`", path.display()))
 }
 
 /// Adds that were interrupted are no fault, but somebody may have forgotten them.
@@ -88,7 +88,7 @@ async fn network(client: &Client) -> Vec<Check> {
         Ok(head) => head,
         Err(error) => return vec![Check::new("network", Err(error.to_string()))],
     };
-    let mut checks = vec![Check::new("network", Ok(format!("a node answers, at height {}", first.height)))];
+    let mut checks = vec![Check::new("network", Ok(format!("a node responds, at height {}", first.height)))];
     let newest = next_block(client, &first).await;
     checks.push(Check::new("blocks", blocks(&first, newest.as_ref())));
     if let Some(head) = newest {
@@ -112,7 +112,7 @@ async fn next_block(client: &Client, first: &Head) -> Option<Head> {
 fn blocks(first: &Head, newest: Option<&Head>) -> Result<String, String> {
     let stuck = || {
         let (height, seconds) = (first.height, BLOCK.as_secs());
-        format!("no block above {height} within {seconds} s: until the validator is back, nothing can be added")
+        format!("no block after {height} within {seconds} s: validators are down, so nothing can be added for now")
     };
     newest.map(|head| format!("the height advances: {} to {}", first.height, head.height)).ok_or_else(stuck)
 }
@@ -121,9 +121,9 @@ fn clock(now_ms: u64, block_ms: u64) -> Result<String, String> {
     let skew = now_ms.abs_diff(block_ms);
     let seconds = skew / 1_000;
     if skew <= SKEW_MS {
-        return Ok(format!("within {} s of the newest block's", seconds + 1));
+        return Ok(format!("within {} s of the newest block", seconds + 1));
     }
-    Err(format!("{seconds} s away from the newest block's time: set this machine's clock, for example with NTP"))
+    Err(format!("{seconds} s off the newest block's time: set this machine's clock, for example with NTP"))
 }
 
 impl Diagnosis {

@@ -1,4 +1,4 @@
-//! The commands, one file each, and what several of them need: the profile, the network, chance, time and interruption.
+//! The commands, one file each, and what several of them need: the profile, the network, randomness and the clock.
 
 use std::{
     future::Future,
@@ -108,20 +108,20 @@ impl Home {
     }
 }
 
-/// The network of `genesis`, as a client that nobody knows.
+/// The network of `genesis`, as a client with a key of its own.
 ///
 /// # Errors
-/// When the machine has no sockets or threads to give.
+/// When the system has no sockets or threads left.
 pub(crate) fn peers(genesis: &Genesis) -> anyhow::Result<Arc<dyn Peers>> {
     let config = SwarmConfig::client(genesis.id(), Keypair::from_seed(&random()));
     let (swarm, _nobody_asks) = Swarm::start(config).context("cannot start the network")?;
     Ok(Arc::new(swarm))
 }
 
-/// Bytes of the operating system's chance.
+/// Random bytes of the operating system.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).expect("the operating system has chance to give");
+    getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
 }
 

@@ -41,7 +41,7 @@ struct State {
     nodes: Vec<NodeEntry>,
 }
 
-/// The right to change a devnet; it ends with the value.
+/// The lock on a devnet; dropping it unlocks.
 #[derive(Debug)]
 pub(crate) struct Held {
     _lock: File,
@@ -75,7 +75,7 @@ impl Devnet {
             let dir = dir.display();
             failure(
                 ErrorKind::NotFound,
-                format!("{dir} holds no devnet; make one with `ostrakon devnet up --dir {dir}`"),
+                format!("{dir} has no devnet: create one with `ostrakon devnet up --dir {dir}`"),
             )
         };
         let dir = fs::canonicalize(dir).map_err(|_| none())?;
@@ -113,7 +113,7 @@ impl Devnet {
     pub(crate) fn pick(&self, indexes: &[u16]) -> anyhow::Result<Vec<&NodeEntry>> {
         if let Some(wrong) = indexes.iter().find(|index| usize::from(**index) >= self.nodes.len()) {
             let (count, last) = (self.nodes.len(), self.nodes.len().saturating_sub(1));
-            return Err(usage(format!("there is no node {wrong}: {count} nodes, 0 to {last}")));
+            return Err(usage(format!("node {wrong} does not exist: this devnet has nodes 0 to {last}")));
         }
         Ok(self.nodes.iter().filter(|node| indexes.contains(&node.index)).collect())
     }
@@ -167,7 +167,7 @@ pub(crate) fn hold(dir: &Path, out: &Output) -> anyhow::Result<Held> {
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => return Ok(Held { _lock: file }),
-        Err(TryLockError::WouldBlock) => out.words("waiting for another command on this devnet"),
+        Err(TryLockError::WouldBlock) => out.words("waiting for another command on this devnet to finish"),
         Err(TryLockError::Error(error)) => {
             return Err(error).with_context(|| format!("cannot lock {}", path.display()));
         }
@@ -190,7 +190,7 @@ fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> anyhow::Result<(
 
 fn private_dir(path: &Path) -> anyhow::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.with_context(|| format!("cannot make the directory {}", path.display()))
+    made.with_context(|| format!("cannot create the directory {}", path.display()))
 }
 
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {

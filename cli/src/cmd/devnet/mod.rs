@@ -1,7 +1,7 @@
 //! `ostrakon devnet`: a network of real node processes on this machine, to develop and test against.
 //!
-//! [`plan`] decides what it is to be, [`files`] keeps it on disk, [`ports`] and [`process`] are the machine's,
-//! [`watch`] asks the nodes, [`up`] brings it to life. What the nodes do is theirs.
+//! [`plan`] decides its keys, ports and genesis, [`files`] stores it on disk, [`ports`] and [`process`] deal with this
+//! machine, [`watch`] asks the nodes, [`up`] starts it. What a node does is not here.
 
 use ostrakon_net::peer_id_text;
 use serde::Serialize;
@@ -51,7 +51,7 @@ async fn bring_up(args: DevnetUp, out: &Output) -> anyhow::Result<()> {
     out.answer(&status, |_| {
         let (profile, dir) = (devnet.profile(), devnet.dir.display());
         format!(
-            "{} nodes run, block {height} is decided. Use them with\n\n  export OSTRAKON_PROFILE={}\n\n\
+            "{} nodes run, at block {height}. Use them with\n\n  export OSTRAKON_PROFILE={}\n\n\
              and stop them with `ostrakon devnet down --dir {dir}`",
             devnet.nodes.len(),
             profile.display()
@@ -174,7 +174,7 @@ impl Status {
                 (Style::Dim, if node.validator { "validator".to_owned() } else { String::new() }),
             ]);
         }
-        let height = self.height.map_or_else(|| "nobody answers".to_owned(), |height| format!("height {height}"));
+        let height = self.height.map_or_else(|| "no node responds".to_owned(), |height| format!("height {height}"));
         format!("{}\n{height}, profile {}", table.render(paint), self.profile)
     }
 }

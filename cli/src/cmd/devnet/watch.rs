@@ -122,17 +122,17 @@ impl Seen {
     }
 
     fn stuck(&self, nodes: &[NodeEntry], dir: &Path) -> String {
-        let silent: Vec<String> = nodes
+        let missing: Vec<String> = nodes
             .iter()
             .filter(|node| !self.heights.contains_key(&node.index))
             .map(|node| node.index.to_string())
             .collect();
-        let what = if silent.is_empty() {
+        let what = if missing.is_empty() {
             format!("the height does not advance past {}", self.top())
         } else {
-            format!("these nodes do not answer: {}", silent.join(" "))
+            format!("nodes {} do not respond", missing.join(" "))
         };
-        format!("nothing new for {} s, and {what}; see {}/node-*/node.log", PATIENCE.as_secs(), dir.display())
+        format!("no progress for {} s, and {what}: see {}/node-*/node.log", PATIENCE.as_secs(), dir.display())
     }
 }
 
