@@ -112,7 +112,7 @@ impl Devnet {
     /// When an index is too high.
     pub(crate) fn pick(&self, indexes: &[u16]) -> anyhow::Result<Vec<&NodeEntry>> {
         if let Some(wrong) = indexes.iter().find(|index| usize::from(**index) >= self.nodes.len()) {
-            let (count, last) = (self.nodes.len(), self.nodes.len().saturating_sub(1));
+            let last = self.nodes.len().saturating_sub(1);
             return Err(usage(format!("node {wrong} does not exist: this devnet has nodes 0 to {last}")));
         }
         Ok(self.nodes.iter().filter(|node| indexes.contains(&node.index)).collect())

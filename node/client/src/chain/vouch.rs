@@ -11,6 +11,7 @@ use ostrakon_proto::{
 };
 
 use super::{Chain, ChainError, Included, trusted::AT_ONCE};
+use crate::ErrorKind;
 
 /// Pages of handovers at most: each has dozens.
 const PAGES_MAX: usize = 4096;
