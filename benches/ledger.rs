@@ -25,7 +25,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId},
     ledger::{
-        CheckedTx, Execution, Genesis, Memory, Proposer, Rules, propose,
+        CheckedTx, Execution, Genesis, MemoryRecords, Proposer, Rules, propose,
         tx::{Action, Transfer, Tx, TxBody},
     },
     limits,
@@ -98,7 +98,7 @@ fn apply(criterion: &mut Criterion, world: &World) {
     let txs: Vec<Arc<CheckedTx>> = txs.into_iter().map(|tx| Arc::new(tx.expect("good"))).collect();
     let keys = live::validator();
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 2 };
-    let mut state = Memory::new(&world.genesis.changes());
+    let mut state = MemoryRecords::new(&world.genesis.changes());
     let mut made = 0;
     for commitments in [1_000, 1_000_000] {
         state.commit(&with_commitments(&state, made..commitments, CODES[1]));

@@ -10,7 +10,7 @@ use anyhow::{Result, ensure};
 use ostrakon_benches::interrupt;
 use ostrakon_proto::{
     id::{Height, TxId},
-    ledger::tx::{Decided, Tx},
+    ledger::tx::{DecidedBlock, Tx},
 };
 use tokio::sync::Notify;
 
@@ -59,7 +59,7 @@ impl Book {
         pages.open.extend(ids.iter().map(|id| (*id, at)));
     }
 
-    fn see(&self, decided: &Decided) {
+    fn see(&self, decided: &DecidedBlock) {
         let (at, ids): (_, Vec<TxId>) = (Instant::now(), decided.block.txs.iter().map(Tx::id).collect());
         let mut pages = self.pages();
         let known = ids.iter().filter_map(|id| pages.open.remove(id));

@@ -8,7 +8,7 @@ use ostrakon_benches::{
     live::{self, with_commitments},
     wanted::Wanted,
 };
-use ostrakon_proto::{codec, ledger::Memory, params::Code};
+use ostrakon_proto::{codec, ledger::MemoryRecords, params::Code};
 use serde::Deserialize;
 
 use crate::figures::{Figure, Sheet, float};
@@ -45,7 +45,7 @@ pub(crate) fn measure(figures: &mut Vec<Figure>) -> Result<()> {
 }
 
 fn put_state(sheet: &mut Sheet<'_>) -> Result<()> {
-    let state = Memory::new(&live::genesis(&[]).changes());
+    let state = MemoryRecords::new(&live::genesis(&[]).changes());
     let (mut records, mut nodes) = (0, 0);
     let changes = with_commitments(&state, 0..COUNT, CODE);
     for (key, record) in &changes.records {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 use ostrakon_benches::interrupt;
-use ostrakon_proto::wire::Code;
+use ostrakon_proto::wire::RefusalCode;
 use tokio::{
     sync::mpsc::Receiver,
     task::JoinSet,
@@ -141,7 +141,7 @@ pub(crate) async fn submit(network: &Network, index: usize, batch: &Batch) -> Re
         if refused.peek().is_none() {
             return Ok(());
         }
-        if let Some(refusal) = refused.find(|refusal| refusal.code != Code::Busy) {
+        if let Some(refusal) = refused.find(|refusal| refusal.code != RefusalCode::Busy) {
             bail!("node {index} refuses: {refusal}");
         }
         interrupt::check()?;

@@ -16,11 +16,11 @@ use ostrakon_proto::{
     ledger::{
         Rules,
         state::{Account, Key, Record},
-        tx::Decided,
+        tx::DecidedBlock,
         verify_header,
         vote::ValidatorSet,
     },
-    light::{Answer, Certified, Item, records},
+    light::{Answer, CertifiedHeader, ProvenRecord, records},
     limits,
     sign::Keypair,
     wire::{
@@ -92,8 +92,8 @@ impl Network {
         let request = Request::Records { from: Height(0), keys: keys.iter().map(Key::to_bytes).collect() };
         let (response, body) = self.ask(index, &request, Bytes::new()).await?;
         ensure!(response == Response::Answer, "asked for accounts, a node says {response:?}");
-        let Answer { tip: Certified { header, certificate }, said } =
-            codec::decode::<Answer<Vec<Item>>>(&body, limits::CHAIN_BODY)?;
+        let Answer { tip: CertifiedHeader { header, certificate }, said } =
+            codec::decode::<Answer<Vec<ProvenRecord>>>(&body, limits::CHAIN_BODY)?;
         verify_header(&self.rules.chain, &self.set, &header, &certificate)?;
         let account = |record| match record {
             Some(Record::Account(account)) => account,
@@ -106,11 +106,11 @@ impl Network {
     ///
     /// # Errors
     /// When the node says something else, or gives a block that nobody certified.
-    pub(crate) async fn blocks(&self, index: usize, from: Height) -> Result<Vec<Decided>> {
+    pub(crate) async fn blocks(&self, index: usize, from: Height) -> Result<Vec<DecidedBlock>> {
         let (response, body) = self.ask(index, &Request::Blocks { from }, Bytes::new()).await?;
         ensure!(response == Response::Blocks, "asked for blocks, a node says {response:?}");
-        let blocks: Vec<Decided> = codec::decode(&body, limits::CHAIN_BODY)?;
-        for Decided { block, certificate } in &blocks {
+        let blocks: Vec<DecidedBlock> = codec::decode(&body, limits::CHAIN_BODY)?;
+        for DecidedBlock { block, certificate } in &blocks {
             verify_header(&self.rules.chain, &self.set, &block.header, certificate)?;
         }
         Ok(blocks)

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, NodeId},
     layout::{Layout, RowId},
-    ledger::state::{Candidate, Domain},
+    ledger::state::{Domain, RosterEntry},
     limits::{CHUNK, PIECE, SEGMENT},
     params::Code,
     placement::{Draw, DrawSeed},
@@ -89,12 +89,12 @@ impl Row {
 }
 
 /// A network of this many providers, ten to a domain.
-pub fn roster(providers: u32) -> Vec<Candidate> {
+pub fn roster(providers: u32) -> Vec<RosterEntry> {
     let candidate = |index: u32| {
         let mut id = [0; 32];
         id[..4].copy_from_slice(&index.to_be_bytes());
         let part = |name: &str, count: u32| format!("{name}-{}", index % count.max(1));
-        Candidate {
+        RosterEntry {
             provider: NodeId::new(id),
             domain: Domain {
                 operator: part("operator", providers / 2),

@@ -6,7 +6,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
-        Genesis, GenesisAccount, GenesisValidator, Memory,
+        Genesis, GenesisAccount, GenesisValidator, MemoryRecords,
         state::{
             Changes, Commitment, CommitmentId, Domain, Key, Membership, ObjectRecord, Record, Records, Slot, SlotState,
         },
@@ -58,7 +58,7 @@ pub fn genesis(accounts: &[AccountId]) -> Genesis {
 ///
 /// # Panics
 /// When the tree of `state` is not whole.
-pub fn with_commitments(state: &Memory, numbers: Range<u32>, code: Code) -> Changes {
+pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) -> Changes {
     let mut records = BTreeMap::new();
     for number in numbers {
         let object = ObjectId::new(*blake3::hash(&number.to_be_bytes()).as_bytes());

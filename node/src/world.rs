@@ -21,11 +21,11 @@ use ostrakon_proto::{
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules,
         state::{Account, Domain, Key, Membership, Record},
-        tx::{Action, Block, Decided, Header, Tx, TxBody},
+        tx::{Action, Block, DecidedBlock, Header, Tx, TxBody},
         verify_header,
-        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
+        vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{self, Answer, Item},
+    light::{self, Answer, ProvenRecord},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
     params::{Code, Params},
@@ -111,12 +111,12 @@ pub(crate) fn validator_keys(number: usize) -> ValidatorKeys {
 }
 
 /// The block, decided by these keys alone.
-pub(crate) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> Decided {
+pub(crate) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> DecidedBlock {
     let (height, id) = (block.header.height, block.header.id());
     let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
     let signed = SignedVote::sign(vote, &keys.vote, &rules.chain);
     let signatures = [(signed.voter, signed.signature)].into();
-    Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
+    DecidedBlock { block, certificate: QuorumCertificate { height, round: 0, block: id, signatures } }
 }
 
 pub(crate) fn genesis(nodes: usize) -> Genesis {
@@ -303,7 +303,7 @@ impl Client {
 
     pub(crate) async fn records(&self, world: &World, to: usize, keys: &[Key]) -> Vec<Option<Record>> {
         let request = chain::Request::Records { from: Height(1), keys: keys.iter().map(Key::to_bytes).collect() };
-        let (header, items): (_, Vec<Item>) = self.answer(world, to, &request).await.expect("answered");
+        let (header, items): (_, Vec<ProvenRecord>) = self.answer(world, to, &request).await.expect("answered");
         light::records(&items, &header, keys).expect("proven")
     }
 

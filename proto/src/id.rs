@@ -1,6 +1,6 @@
 //! Names and numbers of the agreement, as types that cannot be confused.
 //!
-//! A 32-byte name is an [`Id`] of a [`Kind`]; the kind fixes its text form, so that a column's CID cannot be passed
+//! A 32-byte name is an [`Id`] of a [`IdKind`]; the kind fixes its text form, so that a column's CID cannot be passed
 //! where an object's is wanted, and neither parses as the other. Display is the canonical text form, and serde uses it.
 
 use std::{fmt, hash::Hash, io, marker::PhantomData, str::FromStr};
@@ -15,7 +15,7 @@ const BLAKE3_CODE: u64 = 0x1e;
 
 /// How an id is written.
 #[derive(Clone, Copy, Debug)]
-pub enum Form {
+pub enum TextForm {
     /// CIDv1 with this codec and a BLAKE3-256 multihash, base32.
     Cid(u64),
     /// bech32m with this human-readable part.
@@ -25,9 +25,9 @@ pub enum Form {
 }
 
 /// What an [`Id`] names.
-pub trait Kind: Copy + Ord + Hash + fmt::Debug {
+pub trait IdKind: Copy + Ord + Hash + fmt::Debug {
     /// Its text form.
-    const FORM: Form;
+    const FORM: TextForm;
     /// What it is called in errors.
     const NAME: &'static str;
 }
@@ -41,78 +41,78 @@ pub struct Id<K> {
 
 /// Kind of [`ColumnId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Column {}
+pub enum ColumnKind {}
 /// Kind of [`ObjectId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Object {}
+pub enum ObjectKind {}
 /// Kind of [`AccountId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Account {}
+pub enum AccountKind {}
 /// Kind of [`NodeId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Node {}
+pub enum NodeKind {}
 /// Kind of [`VoteKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Voter {}
+pub enum VoterKind {}
 /// Kind of [`ChainId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Chain {}
+pub enum ChainKind {}
 /// Kind of [`BlockId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Block {}
+pub enum BlockKind {}
 /// Kind of [`TxId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Tx {}
+pub enum TxKind {}
 
-impl Kind for Column {
-    const FORM: Form = Form::Cid(0x55);
+impl IdKind for ColumnKind {
+    const FORM: TextForm = TextForm::Cid(0x55);
     const NAME: &'static str = "column CID";
 }
-impl Kind for Object {
-    const FORM: Form = Form::Cid(0x71);
+impl IdKind for ObjectKind {
+    const FORM: TextForm = TextForm::Cid(0x71);
     const NAME: &'static str = "object CID";
 }
-impl Kind for Account {
-    const FORM: Form = Form::Bech32("ost");
+impl IdKind for AccountKind {
+    const FORM: TextForm = TextForm::Bech32("ost");
     const NAME: &'static str = "account";
 }
-impl Kind for Node {
-    const FORM: Form = Form::Bech32("ostnode");
+impl IdKind for NodeKind {
+    const FORM: TextForm = TextForm::Bech32("ostnode");
     const NAME: &'static str = "node";
 }
-impl Kind for Voter {
-    const FORM: Form = Form::Bech32("ostval");
+impl IdKind for VoterKind {
+    const FORM: TextForm = TextForm::Bech32("ostval");
     const NAME: &'static str = "validator";
 }
-impl Kind for Chain {
-    const FORM: Form = Form::Hex;
+impl IdKind for ChainKind {
+    const FORM: TextForm = TextForm::Hex;
     const NAME: &'static str = "chain id";
 }
-impl Kind for Block {
-    const FORM: Form = Form::Hex;
+impl IdKind for BlockKind {
+    const FORM: TextForm = TextForm::Hex;
     const NAME: &'static str = "block id";
 }
-impl Kind for Tx {
-    const FORM: Form = Form::Hex;
+impl IdKind for TxKind {
+    const FORM: TextForm = TextForm::Hex;
     const NAME: &'static str = "transaction id";
 }
 
 /// A column's name: its BLAKE3 hash, as a raw CID. Address, proof root and range-read root in one.
-pub type ColumnId = Id<Column>;
+pub type ColumnId = Id<ColumnKind>;
 /// An object's name: the BLAKE3 hash of its manifest, as a DAG-CBOR CID.
-pub type ObjectId = Id<Object>;
+pub type ObjectId = Id<ObjectKind>;
 /// An account: an ed25519 public key.
-pub type AccountId = Id<Account>;
+pub type AccountId = Id<AccountKind>;
 /// A node, and the provider that runs it: the node's ed25519 public key, from which its libp2p peer id follows.
-pub type NodeId = Id<Node>;
+pub type NodeId = Id<NodeKind>;
 /// A validator: the ed25519 public key that its votes are signed with, which is not its node's.
-pub type VoteKey = Id<Voter>;
+pub type VoteKey = Id<VoterKind>;
 /// A network: the BLAKE3 hash of its genesis.
-pub type ChainId = Id<Chain>;
+pub type ChainId = Id<ChainKind>;
 /// A block: the BLAKE3 hash of its header.
-pub type BlockId = Id<Block>;
+pub type BlockId = Id<BlockKind>;
 /// A transaction: the BLAKE3 hash of its canonical bytes.
-pub type TxId = Id<Tx>;
+pub type TxId = Id<TxKind>;
 
 /// The text is no id of this kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,14 +139,14 @@ impl<K> Id<K> {
     }
 }
 
-impl<K: Kind> Id<K> {
+impl<K: IdKind> Id<K> {
     /// The first ten characters that differ between ids: for people, never for machines.
     pub fn short(&self) -> String {
         let text = self.to_string();
         let skip = match K::FORM {
-            Form::Cid(_) => 8,
-            Form::Bech32(hrp) => hrp.len() + 1,
-            Form::Hex => 0,
+            TextForm::Cid(_) => 8,
+            TextForm::Bech32(hrp) => hrp.len() + 1,
+            TextForm::Hex => 0,
         };
         text.chars().skip(skip).take(10).collect()
     }
@@ -158,36 +158,36 @@ impl<K> From<blake3::Hash> for Id<K> {
     }
 }
 
-impl<K: Kind> fmt::Display for Id<K> {
+impl<K: IdKind> fmt::Display for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match K::FORM {
-            Form::Cid(codec) => {
+            TextForm::Cid(codec) => {
                 let hash = Multihash::<64>::wrap(BLAKE3_CODE, &self.bytes).map_err(|_| fmt::Error)?;
                 write!(f, "{}", Cid::new_v1(codec, hash))
             }
-            Form::Bech32(hrp) => {
+            TextForm::Bech32(hrp) => {
                 let hrp = bech32::Hrp::parse(hrp).map_err(|_| fmt::Error)?;
                 bech32::encode_to_fmt::<bech32::Bech32m, _>(f, hrp, &self.bytes).map_err(|_| fmt::Error)
             }
-            Form::Hex => self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            TextForm::Hex => self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
         }
     }
 }
 
-impl<K: Kind> fmt::Debug for Id<K> {
+impl<K: IdKind> fmt::Debug for Id<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
     }
 }
 
-impl<K: Kind> FromStr for Id<K> {
+impl<K: IdKind> FromStr for Id<K> {
     type Err = ParseIdError;
 
     fn from_str(text: &str) -> Result<Self, ParseIdError> {
         let bytes = match K::FORM {
-            Form::Cid(codec) => parse_cid(text, codec),
-            Form::Bech32(hrp) => parse_bech32(text, hrp),
-            Form::Hex => parse_hex(text),
+            TextForm::Cid(codec) => parse_cid(text, codec),
+            TextForm::Bech32(hrp) => parse_bech32(text, hrp),
+            TextForm::Hex => parse_hex(text),
         };
         bytes.map(Self::new).ok_or_else(|| ParseIdError { kind: K::NAME, text: text.chars().take(128).collect() })
     }
@@ -233,13 +233,13 @@ impl<K> BorshDeserialize for Id<K> {
     }
 }
 
-impl<K: Kind> Serialize for Id<K> {
+impl<K: IdKind> Serialize for Id<K> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
-impl<'de, K: Kind> Deserialize<'de> for Id<K> {
+impl<'de, K: IdKind> Deserialize<'de> for Id<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         <String as Deserialize>::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }

@@ -8,23 +8,25 @@
 //! # Weak subjectivity
 //! A set that was replaced can vouch for nothing that comes after. But who has not seen its handover cannot know that
 //! it was: validators who left and have their bond back risk nothing by signing another chain from there. So trust
-//! keeps only as long as those who left are still bonded ([`Trust::check_age`], [`keeps_ms`]); after that, and to begin
-//! with where genesis is older, a client takes a checkpoint from people it believes.
+//! keeps only as long as those who left are still bonded ([`Trust::check_age`], [`trust_period_ms`]); after that, and
+//! to begin with where genesis is older, a client takes a checkpoint from people it believes.
 //!
 //! Not here: who is asked for all this, and clocks: times come in by argument.
 
 pub mod activity;
 mod checkpoint;
+pub mod proof_file;
 mod proven;
 #[cfg(test)]
 mod tests;
-pub mod voucher;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use activity::{Activity, TxPlace};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
-pub use proven::{Answer, BadAnswer, Certified, Inclusion, Item, Past, PastBlock, check_items, records};
+pub use proven::{
+    Answer, BadAnswer, CertifiedHeader, Inclusion, PastBlock, PastHeader, ProvenRecord, check_records, records,
+};
 
 use crate::{
     id::{BlockId, ChainId, Height},
@@ -32,7 +34,7 @@ use crate::{
         BlockError, Genesis,
         tx::Header,
         verify_header,
-        vote::{Certificate, ValidatorSet},
+        vote::{QuorumCertificate, ValidatorSet},
     },
     params::Params,
 };
@@ -45,7 +47,7 @@ const BRIEF_MS: u64 = 24 * 60 * 60 * 1_000;
 /// For how long trust keeps on a network with these parameters: for two thirds of the time that bonds stay after their
 /// validator left, at the pace that blocks are meant to have. The third that is left is for bringing evidence. Where
 /// bonds are gone within a day, as on networks to try things on, age says nothing, and trust keeps for ever.
-pub fn keeps_ms(params: &Params) -> u64 {
+pub fn trust_period_ms(params: &Params) -> u64 {
     let blocks = params.bonds.unbonding_epochs.checked_mul(params.epoch_blocks);
     match blocks.and_then(|blocks| blocks.checked_mul(BLOCK_MS)) {
         Some(bonded @ BRIEF_MS..) => bonded / 3 * 2,
@@ -73,7 +75,7 @@ pub struct Handover {
     /// Its header, which names the next set by its hash.
     pub header: Header,
     /// The proof that it is decided.
-    pub certificate: Certificate,
+    pub certificate: QuorumCertificate,
     /// The next set.
     pub next: ValidatorSet,
 }
@@ -81,7 +83,7 @@ pub struct Handover {
 /// Why a header is not believed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Untrusted {
+pub enum TrustError {
     /// It is older than what is believed: ask a node that is further on, or prove it by the history.
     #[error("header of height {got} is older than that of {have}, which is known")]
     Old {
@@ -138,14 +140,14 @@ impl Trust {
     /// may come from anybody.
     ///
     /// # Errors
-    /// [`Untrusted`] when they are not the block's.
-    pub fn checkpoint(chain: ChainId, block: BlockId, header: &Header, next: ValidatorSet) -> Result<Self, Untrusted> {
+    /// [`TrustError`] when they are not the block's.
+    pub fn checkpoint(chain: ChainId, block: BlockId, header: &Header, next: ValidatorSet) -> Result<Self, TrustError> {
         let (height, got) = (header.height, header.id());
         if got != block {
-            return Err(Untrusted::OtherChain { height, have: block, got });
+            return Err(TrustError::OtherChain { height, have: block, got });
         }
         if next.hash() != header.next_validators {
-            return Err(Untrusted::OtherSet { height });
+            return Err(TrustError::OtherSet { height });
         }
         Ok(Self { chain, height, block, time_ms: header.time_ms, next: header.next_validators, set: next })
     }
@@ -178,20 +180,20 @@ impl Trust {
     /// Checks a header: whether it is the newest that is believed, or a newer one that the trusted set decided.
     ///
     /// # Errors
-    /// [`Untrusted`] says why not, and what to do.
-    pub fn check(&self, header: &Header, certificate: &Certificate) -> Result<(), Untrusted> {
+    /// [`TrustError`] says why not, and what to do.
+    pub fn check(&self, header: &Header, certificate: &QuorumCertificate) -> Result<(), TrustError> {
         let (height, got) = (header.height, header.id());
         if height < self.height {
-            return Err(Untrusted::Old { have: self.height, got: height });
+            return Err(TrustError::Old { have: self.height, got: height });
         }
         if height == self.height {
-            let other = Untrusted::OtherChain { height, have: self.block, got };
+            let other = TrustError::OtherChain { height, have: self.block, got };
             return if got == self.block { Ok(()) } else { Err(other) };
         }
-        let set = self.set().ok_or(Untrusted::HandoverMissing { height: self.height })?;
+        let set = self.set().ok_or(TrustError::HandoverMissing { height: self.height })?;
         verify_header(&self.chain, set, header, certificate)?;
         if height == self.height.next() && header.parent != self.block {
-            return Err(Untrusted::OtherChain { height: self.height, have: self.block, got: header.parent });
+            return Err(TrustError::OtherChain { height: self.height, have: self.block, got: header.parent });
         }
         Ok(())
     }
@@ -199,8 +201,8 @@ impl Trust {
     /// Moves on to a header that [checks](Self::check).
     ///
     /// # Errors
-    /// [`Untrusted`] when it does not; then the trust is as it was.
-    pub fn accept(&mut self, header: &Header, certificate: &Certificate) -> Result<(), Untrusted> {
+    /// [`TrustError`] when it does not; then the trust is as it was.
+    pub fn accept(&mut self, header: &Header, certificate: &QuorumCertificate) -> Result<(), TrustError> {
         self.check(header, certificate)?;
         (self.height, self.block, self.time_ms) = (header.height, header.id(), header.time_ms);
         // What follows a change is decided by those it names alone, known here or not.
@@ -211,11 +213,11 @@ impl Trust {
     /// Moves on to a header and to the validators that it names.
     ///
     /// # Errors
-    /// [`Untrusted`] when the header does not check, or names others; then the trust is as it was.
-    pub fn hand_over(&mut self, handover: &Handover) -> Result<(), Untrusted> {
+    /// [`TrustError`] when the header does not check, or names others; then the trust is as it was.
+    pub fn hand_over(&mut self, handover: &Handover) -> Result<(), TrustError> {
         let Handover { header, certificate, next } = handover;
         if next.hash() != header.next_validators {
-            return Err(Untrusted::OtherSet { height: header.height });
+            return Err(TrustError::OtherSet { height: header.height });
         }
         self.accept(header, certificate)?;
         self.set.clone_from(next);
@@ -226,11 +228,11 @@ impl Trust {
     /// [keeps](keeps_ms). A clock that is behind the block finds it young.
     ///
     /// # Errors
-    /// [`Untrusted::Expired`] when a checkpoint is needed.
-    pub fn check_age(&self, now_ms: u64, keeps_ms: u64) -> Result<(), Untrusted> {
+    /// [`TrustError::Expired`] when a checkpoint is needed.
+    pub fn check_age(&self, now_ms: u64, keeps_ms: u64) -> Result<(), TrustError> {
         let oldest = now_ms.saturating_sub(keeps_ms);
         if self.time_ms < oldest {
-            return Err(Untrusted::Expired { have: self.time_ms, oldest });
+            return Err(TrustError::Expired { have: self.time_ms, oldest });
         }
         Ok(())
     }

@@ -66,7 +66,7 @@ pub const NAME_VALUE: usize = 256;
 pub const OWNERS: usize = 64;
 /// Percent of a block's bytes that are kept for proofs, as long as any wait: what others send in masses makes no prover
 /// miss its time.
-pub const PROOF_LANE: usize = 30;
+pub const RESERVED_PERCENT: usize = 30;
 /// Bytes of the transactions submitted at once: some hundred, so that the signatures are checked in batches.
 pub const SUBMIT: usize = 256 * 1024;
 /// Transactions submitted at once.

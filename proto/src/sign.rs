@@ -124,7 +124,7 @@ pub fn verify<K, T: BorshSerialize + ?Sized>(
 
 /// What [`verify_many`] checks: that `signer` signed a message.
 #[derive(Clone, Copy, Debug)]
-pub struct Claim<'a> {
+pub struct SignatureCheck<'a> {
     /// The public key.
     pub signer: &'a [u8; 32],
     /// The signature.
@@ -138,7 +138,7 @@ pub struct Claim<'a> {
 ///
 /// # Errors
 /// [`BadSignature`] in the place of each that does not verify.
-pub fn verify_many(claims: &[Claim<'_>], purpose: Purpose, chain: &ChainId) -> Vec<Result<(), BadSignature>> {
+pub fn verify_many(claims: &[SignatureCheck<'_>], purpose: Purpose, chain: &ChainId) -> Vec<Result<(), BadSignature>> {
     let mut verdicts = Vec::with_capacity(claims.len());
     for claims in claims.chunks(BATCH) {
         let items: Vec<batch::Item> = claims.iter().map(|claim| item(claim, purpose, chain)).collect();
@@ -153,7 +153,7 @@ pub fn verify_many(claims: &[Claim<'_>], purpose: Purpose, chain: &ChainId) -> V
     verdicts
 }
 
-fn item(claim: &Claim<'_>, purpose: Purpose, chain: &ChainId) -> batch::Item {
+fn item(claim: &SignatureCheck<'_>, purpose: Purpose, chain: &ChainId) -> batch::Item {
     let message = [purpose.tag(), chain.bytes(), claim.message].concat();
     let signature = ed25519_zebra::Signature::from(claim.signature.0);
     (VerificationKeyBytes::from(*claim.signer), signature, message.as_slice()).into()
@@ -164,7 +164,7 @@ fn item(claim: &Claim<'_>, purpose: Purpose, chain: &ChainId) -> batch::Item {
 struct Coefficients(blake3::OutputReader);
 
 impl Coefficients {
-    fn of(claims: &[Claim<'_>]) -> Self {
+    fn of(claims: &[SignatureCheck<'_>]) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("ostrakon batch coefficients 1");
         for claim in claims {
             hasher.update(claim.signer).update(&claim.signature.0).update(blake3::hash(claim.message).as_bytes());
@@ -226,10 +226,10 @@ mod tests {
     fn both(claims: &[([u8; 32], Signature, &str)]) -> Vec<bool> {
         let chain = ChainId::new([2; 32]);
         let messages: Vec<Vec<u8>> = claims.iter().map(|(.., message)| codec::encode(*message)).collect();
-        let many: Vec<Claim<'_>> = claims
+        let many: Vec<SignatureCheck<'_>> = claims
             .iter()
             .zip(&messages)
-            .map(|((signer, signature, _), message)| Claim { signer, signature, message })
+            .map(|((signer, signature, _), message)| SignatureCheck { signer, signature, message })
             .collect();
         let batched = verify_many(&many, Purpose::Tx, &chain);
         for ((signer, signature, message), verdict) in claims.iter().zip(&batched) {

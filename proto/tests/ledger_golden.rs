@@ -7,19 +7,19 @@ use std::sync::Arc;
 use ostrakon_proto::{
     beacon::BeaconSecret,
     codec,
-    id::{Account, AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, Node, NodeId, ObjectId, TxId},
+    id::{AccountId, AccountKind, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, NodeKind, ObjectId, TxId},
     ledger::{
-        CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposer, Rules,
-        execute, propose,
+        CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Proposer,
+        Rules, execute, propose,
         state::{
-            Bonded, Candidate, Change, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, Record,
-            Records, Upgrade,
+            Bonded, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, Record,
+            Records, RosterEntry, Upgrade,
         },
         tx::{
-            Action, Anchor, Ballot, Bond, Consent, Decided, Drain, Evidence, Join, Leave, Propose, Receipt, Seat,
+            Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, Join, Leave, Propose, Receipt, Seat,
             SetName, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
         },
-        vote::{Certificate, SignedVote, Vote, VoteKind},
+        vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     limits,
     params::Params,
@@ -120,10 +120,10 @@ fn actions_of_members() {
     assert_eq!(hex(&codec::encode(&Action::Drain(Drain { node }))), DRAIN);
     assert_eq!(hex(&codec::encode(&Action::Withdraw(Withdraw { node }))), WITHDRAW);
     assert_eq!(digest(&Action::Evidence(evidence)), EVIDENCE);
-    assert_eq!(digest(&propose(Change::Params(Box::default()))), PROPOSE_PARAMS);
-    assert_eq!(hex(&codec::encode(&propose(Change::ExpelValidator(voter)))), PROPOSE_EXPEL);
+    assert_eq!(digest(&propose(ProposedChange::Params(Box::default()))), PROPOSE_PARAMS);
+    assert_eq!(hex(&codec::encode(&propose(ProposedChange::ExpelValidator(voter)))), PROPOSE_EXPEL);
     let upgrade = Upgrade { protocol: 2, height: Height(500) };
-    assert_eq!(hex(&codec::encode(&propose(Change::Upgrade(upgrade)))), PROPOSE_UPGRADE);
+    assert_eq!(hex(&codec::encode(&propose(ProposedChange::Upgrade(upgrade)))), PROPOSE_UPGRADE);
     assert_eq!(hex(&codec::encode(&Action::Vote(Ballot { proposal: 7, yes: true }))), BALLOT);
     assert_eq!(hex(&codec::encode(&Action::SetName(set))), SET_NAME);
     assert_eq!(hex(&codec::encode(&Action::Anchor(Anchor { hash: [9; 32] }))), ANCHOR);
@@ -141,7 +141,7 @@ fn keys_and_records_of_members() {
     let proposal = Proposal {
         number: 7,
         proposer: AccountId::new([1; 32]),
-        change: Change::AdmitProvider(NodeId::new([3; 32])),
+        change: ProposedChange::AdmitProvider(NodeId::new([3; 32])),
         deposit: Amount(0),
         until: Epoch(168),
         votes: [(AccountId::new([2; 32]), true)].into(),
@@ -180,8 +180,8 @@ fn signatures_of_a_node() {
 
 #[test]
 fn names_as_text() {
-    assert_eq!(key(1).public::<Account>().to_string(), ACCOUNT);
-    assert_eq!(key(4).public::<Node>().to_string(), NODE);
+    assert_eq!(key(1).public::<AccountKind>().to_string(), ACCOUNT);
+    assert_eq!(key(4).public::<NodeKind>().to_string(), NODE);
 }
 
 #[test]
@@ -203,7 +203,7 @@ fn a_genesis_and_its_first_block() {
     let changes = genesis.changes();
     assert_eq!(hex(&changes.tip.state), GENESIS_STATE);
     assert_eq!(hex(&genesis.validator_set().hash()), GENESIS_VALIDATORS);
-    let (rules, state) = (Rules::from(&genesis), Memory::new(&changes));
+    let (rules, state) = (Rules::from(&genesis), MemoryRecords::new(&changes));
     assert_eq!(hex(&state.epoch(Epoch(0)).expect("founded with epoch 0").beacon), GENESIS_BEACON);
     let (key, beacon) = (key(6).public(), BeaconSecret::from_seed(&[3; 32]));
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
@@ -220,16 +220,16 @@ fn a_genesis_and_its_first_block() {
     let signature = SignedVote::sign(vote, &self::key(6), &rules.chain).signature;
     assert_eq!(hex(&signature.0), BLOCK_PRECOMMIT);
     let certificate =
-        Certificate { height: Height(1), round: 0, block: header.id(), signatures: [(key, signature)].into() };
-    assert_eq!(execute(&rules, &state, &Decided { block: proposal.block, certificate }), Ok(proposal.changes));
+        QuorumCertificate { height: Height(1), round: 0, block: header.id(), signatures: [(key, signature)].into() };
+    assert_eq!(execute(&rules, &state, &DecidedBlock { block: proposal.block, certificate }), Ok(proposal.changes));
 }
 
 #[test]
 fn a_draw() {
     // Sixteen providers with 1 to 16 bytes free on five infrastructures in three regions; the first n hold the caps
     // of 1, 2 and 2, those after them replace.
-    let roster: Vec<Candidate> = (0..16)
-        .map(|number: u8| Candidate {
+    let roster: Vec<RosterEntry> = (0..16)
+        .map(|number: u8| RosterEntry {
             provider: NodeId::new([number; 32]),
             domain: Domain {
                 operator: format!("op-{number}"),

@@ -18,7 +18,7 @@ use ostrakon_proto::{
     codec,
     id::NodeId,
     ledger::state::{Key, Record},
-    light::{self, Answer, Item, Trust},
+    light::{self, Answer, ProvenRecord, Trust},
     limits,
     sign::Keypair,
     wire::{
@@ -184,7 +184,7 @@ async fn ask(swarm: &SwarmHandle, node: NodeId, trust: &Trust, number: u32) -> R
     let answer = swarm.call(node, Protocol::Chain, Frame::new(&request, Vec::new().into())).await?;
     let head: Result<Response, Refusal> = answer.decode()?;
     ensure!(head? == Response::Answer, "another answer");
-    let Answer { tip, said }: Answer<Vec<Item>> = codec::decode(&answer.body, limits::CHAIN_BODY)?;
+    let Answer { tip, said }: Answer<Vec<ProvenRecord>> = codec::decode(&answer.body, limits::CHAIN_BODY)?;
     trust.check(&tip.header, &tip.certificate)?;
     let known = light::records(&said, &tip.header, &[Key::Commitment(id)])?;
     let is_there = matches!(known.as_slice(), [Some(Record::Commitment(known))] if known.id == id);

@@ -102,7 +102,7 @@ fn chain_is_spoken_like_this() {
             Some(peaks.clone())
         })
         .collect();
-    let row = history::Row::of(&peaks[2]).last().expect("three leaves are two trees");
+    let row = history::HistoryRange::of(&peaks[2]).last().expect("three leaves are two trees");
     assert_eq!(head(&chain::Request::Past(row)), "0b000000000000000002000000000000000200000000000000");
     assert_eq!(head(&chain::Request::Snapshots), "09");
     let after = |after| head(&chain::Request::Chunk { height: Height(9), after });
@@ -139,6 +139,6 @@ fn consensus_is_spoken_like_this() {
 
 #[test]
 fn a_refusal_has_a_code_and_words() {
-    let refusal: Result<(), _> = Err(wire::Refusal::new(wire::Code::Full, "no room"));
+    let refusal: Result<(), _> = Err(wire::Refusal::new(wire::RefusalCode::Full, "no room"));
     assert_eq!(head(&refusal), "00".to_owned() + "05" + "07000000" + &hex::encode("no room"));
 }

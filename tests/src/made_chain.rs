@@ -23,10 +23,10 @@ use ostrakon_node::{
 use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
     ledger::{
-        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Proposal, Proposer, Rules, propose,
+        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, ProposedBlock, Proposer, Rules, propose,
         state::{CommitmentId, Domain, Membership},
-        tx::{Action, Block, Commit, Decided, Receipt, SlotClaim, Tx, TxBody},
-        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
+        tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody},
+        vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     params::{Code, Params},
     placement::{Draw, DrawSeed, draw},
@@ -166,17 +166,17 @@ impl Maker {
         let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round: 0, now_ms };
         let checked = CheckedTx::check_many(&self.rules, txs, |_| false).into_iter().map(|tx| tx.map(Arc::new));
         let txs: Vec<_> = checked.collect::<Result<_, _>>()?;
-        let Proposal { block, changes, rejected } = propose(&self.rules, &*self.ledger.view(), &txs, &proposer)?;
+        let ProposedBlock { block, changes, rejected } = propose(&self.rules, &*self.ledger.view(), &txs, &proposer)?;
         ensure!(rejected.is_empty() && block.txs.len() == txs.len(), "a block refuses: {:?}", rejected.first());
         Ok(self.ledger.commit(&self.decide(block), &changes)?)
     }
 
-    fn decide(&self, block: Block) -> Decided {
+    fn decide(&self, block: Block) -> DecidedBlock {
         let (height, id) = (block.header.height, block.header.id());
         let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
         let signed = SignedVote::sign(vote, &self.keys.vote, &self.rules.chain);
         let signatures = [(signed.voter, signed.signature)].into();
-        Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
+        DecidedBlock { block, certificate: QuorumCertificate { height, round: 0, block: id, signatures } }
     }
 
     /// The `number`-th commit, which is the owner's `number`-th transaction.

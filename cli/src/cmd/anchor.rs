@@ -6,7 +6,7 @@ use std::{
 };
 
 use ostrakon::{Error, read_genesis};
-use ostrakon_proto::light::voucher::{AnchorProof, Anchored, BadVoucher};
+use ostrakon_proto::light::proof_file::{AnchorProof, Anchored, ProofFileError};
 use serde::Serialize;
 
 use super::{
@@ -68,7 +68,7 @@ fn verify(args: &AnchorVerify, out: &Output) -> anyhow::Result<()> {
     let (hash, path) = (hash_of(&args.file)?, args.proof.clone().unwrap_or_else(|| proof_of(&args.file)));
     let bytes = read_voucher(&path)?;
     let anchored = AnchorProof::from_bytes(&bytes).and_then(|proof| proof.verify(&genesis));
-    let other = |anchored: Anchored| if anchored.hash == hash { Ok(anchored) } else { Err(BadVoucher::Other) };
+    let other = |anchored: Anchored| if anchored.hash == hash { Ok(anchored) } else { Err(ProofFileError::Other) };
     let anchored = anchored.and_then(other).map_err(|error| not_valid(&path, error))?;
     let object = AnchorObject::new(&args.file, &path, &anchored);
     out.answer(&object, |paint| object.text(paint))?;

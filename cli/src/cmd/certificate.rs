@@ -6,7 +6,7 @@ use ostrakon::{Error, ErrorKind, Pace, read_genesis};
 use ostrakon_proto::{
     id::{Epoch, NodeId},
     ledger::{Genesis, state::SlotState},
-    light::voucher::{BadVoucher, Certificate as Voucher, Committed, VOUCHER_MAX},
+    light::proof_file::{Certificate as Voucher, Committed, PROOF_FILE_MAX, ProofFileError},
 };
 use serde::Serialize;
 
@@ -83,7 +83,7 @@ fn verify(args: &CertificateVerify, out: &Output) -> anyhow::Result<()> {
 }
 
 /// A proof that is not one.
-pub(super) fn not_valid(path: &Path, error: BadVoucher) -> anyhow::Error {
+pub(super) fn not_valid(path: &Path, error: ProofFileError) -> anyhow::Error {
     Error::from(error).context(format_args!("{} is not a valid proof", path.display())).into()
 }
 
@@ -93,7 +93,7 @@ pub(super) fn not_valid(path: &Path, error: BadVoucher) -> anyhow::Error {
 /// When there is none; of one that is longer than any, only as much as shows that is read.
 pub(super) fn read_voucher(path: &Path) -> anyhow::Result<Vec<u8>> {
     let failed = |error: std::io::Error| usage(format!("cannot read {}: {error}", path.display()));
-    let most = u64::try_from(VOUCHER_MAX).expect("a small constant");
+    let most = u64::try_from(PROOF_FILE_MAX).expect("a small constant");
     let mut bytes = Vec::new();
     fs::File::open(path).map_err(failed)?.take(most + 1).read_to_end(&mut bytes).map_err(failed)?;
     Ok(bytes)

@@ -8,7 +8,7 @@ use ostrakon::{Chain, Client, ErrorKind, Included};
 use ostrakon_proto::{
     id::{AccountId, Amount, Height},
     ledger::{
-        state::{Change, Charter, Membership, Proposal, ProposalOutcome, Upgrade},
+        state::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade},
         tx::{Action, Ballot, Propose},
     },
     params::Params,
@@ -165,14 +165,16 @@ fn check_deposit(balance: Amount, deposit: Amount) -> anyhow::Result<()> {
     if deposit < balance { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
 }
 
-fn change(proposed: Proposed, current: &Params) -> anyhow::Result<Change> {
+fn change(proposed: Proposed, current: &Params) -> anyhow::Result<ProposedChange> {
     Ok(match proposed {
-        Proposed::Params { file } => Change::Params(Box::new(read_params(&file, current)?)),
-        Proposed::AdmitProvider { node } => Change::AdmitProvider(node),
-        Proposed::ExpelProvider { node } => Change::ExpelProvider(node),
-        Proposed::AdmitValidator { key } => Change::AdmitValidator(key),
-        Proposed::ExpelValidator { key } => Change::ExpelValidator(key),
-        Proposed::Upgrade { version, height } => Change::Upgrade(Upgrade { protocol: version, height: Height(height) }),
+        Proposed::Params { file } => ProposedChange::Params(Box::new(read_params(&file, current)?)),
+        Proposed::AdmitProvider { node } => ProposedChange::AdmitProvider(node),
+        Proposed::ExpelProvider { node } => ProposedChange::ExpelProvider(node),
+        Proposed::AdmitValidator { key } => ProposedChange::AdmitValidator(key),
+        Proposed::ExpelValidator { key } => ProposedChange::ExpelValidator(key),
+        Proposed::Upgrade { version, height } => {
+            ProposedChange::Upgrade(Upgrade { protocol: version, height: Height(height) })
+        }
     })
 }
 
@@ -277,14 +279,14 @@ impl ProposalObject {
 }
 
 /// The subcommand by which it is proposed.
-const fn kind(change: &Change) -> &'static str {
+const fn kind(change: &ProposedChange) -> &'static str {
     match change {
-        Change::Params(_) => "params",
-        Change::AdmitProvider(_) => "admit-provider",
-        Change::ExpelProvider(_) => "expel-provider",
-        Change::AdmitValidator(_) => "admit-validator",
-        Change::ExpelValidator(_) => "expel-validator",
-        Change::Upgrade(_) => "upgrade",
+        ProposedChange::Params(_) => "params",
+        ProposedChange::AdmitProvider(_) => "admit-provider",
+        ProposedChange::ExpelProvider(_) => "expel-provider",
+        ProposedChange::AdmitValidator(_) => "admit-validator",
+        ProposedChange::ExpelValidator(_) => "expel-validator",
+        ProposedChange::Upgrade(_) => "upgrade",
     }
 }
 
@@ -345,7 +347,7 @@ mod tests {
         let proposal = Proposal {
             number: 3,
             proposer: account(1),
-            change: Change::AdmitProvider(NodeId::new([9; 32])),
+            change: ProposedChange::AdmitProvider(NodeId::new([9; 32])),
             deposit: Amount::ZERO,
             until: Epoch(8),
             votes: BTreeMap::from([(account(1), true), (account(2), false), (account(3), true)]),

@@ -5,7 +5,7 @@ use ostrakon_proto::{
     id::{ChainId, Height, TxId},
     ledger::{
         state::{Validator, ValidatorStatus},
-        tx::{Decided, Tx},
+        tx::{DecidedBlock, Tx},
     },
     light::Trust,
 };
@@ -133,7 +133,7 @@ impl TrustedObject {
     }
 }
 
-async fn block(chain: &Chain, height: Height) -> anyhow::Result<Decided> {
+async fn block(chain: &Chain, height: Height) -> anyhow::Result<DecidedBlock> {
     let missing = || failure(ErrorKind::NotFound, format!("block {height} does not exist yet"));
     chain.block(height).await?.ok_or_else(missing)
 }
@@ -180,7 +180,7 @@ impl HeadObject {
 }
 
 impl BlockObject {
-    fn new(decided: &Decided) -> Self {
+    fn new(decided: &DecidedBlock) -> Self {
         let header = &decided.block.header;
         Self {
             height: header.height.0,

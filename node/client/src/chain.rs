@@ -19,8 +19,8 @@ use ostrakon_net::{CallError, Peers};
 use ostrakon_proto::{
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{Genesis, Rules},
-    light::{self, BadAnswer, Untrusted},
-    wire::{Code, Refusal},
+    light::{self, BadAnswer, TrustError},
+    wire::{Refusal, RefusalCode},
 };
 
 use crate::{ErrorKind, client::Random};
@@ -96,7 +96,7 @@ pub enum ChainError {
     },
     /// The newest verified block is too old to tell the chain from one that former validators forged.
     #[error("{0}: trust a recent block that the operator of a node names to you")]
-    Expired(Untrusted),
+    Expired(TrustError),
     /// Nodes responded, and refused.
     #[error("node {node} refused: {refusal}")]
     Refused {
@@ -166,7 +166,7 @@ impl ChainError {
     pub const fn kind(&self) -> ErrorKind {
         match self {
             Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } => ErrorKind::Network,
-            Self::Refused { refusal, .. } if matches!(refusal.code, Code::Busy) => ErrorKind::Network,
+            Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,
             Self::InvalidProof { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
             Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) => ErrorKind::Usage,
@@ -209,7 +209,7 @@ impl Chain {
     }
 
     fn adopt(&self, rules: Rules) {
-        self.inner.trusted.keep_for(light::keeps_ms(&rules.params));
+        self.inner.trusted.keep_for(light::trust_period_ms(&rules.params));
         let mut current = lock(&self.inner.rules);
         if **current != rules {
             *current = Arc::new(rules);
@@ -263,5 +263,5 @@ enum Silence {
     #[error("node {0} refused: {1}")]
     Refused(NodeId, Refusal),
     #[error(transparent)]
-    Expired(Untrusted),
+    Expired(TrustError),
 }

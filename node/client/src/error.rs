@@ -7,7 +7,7 @@
 
 use std::{error::Error as StdError, fmt, io};
 
-use ostrakon_proto::light::voucher::BadVoucher;
+use ostrakon_proto::light::proof_file::ProofFileError;
 
 use crate::{
     AddDirectoryError, AddError, ChainError, GetError, JournalError, NameError, OpenError, PackReadError, ProfileError,
@@ -256,8 +256,8 @@ impl From<VouchError> for Error {
     }
 }
 
-impl From<BadVoucher> for Error {
-    fn from(error: BadVoucher) -> Self {
+impl From<ProofFileError> for Error {
+    fn from(error: ProofFileError) -> Self {
         Self::of(ErrorKind::Integrity, false, None, error)
     }
 }

@@ -19,14 +19,14 @@ use ostrakon_net::{
 use ostrakon_proto::{
     id::{AccountId, Amount, Height, NodeId, TxId},
     ledger::{
-        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Rules,
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Rules,
         state::{Domain, Membership, Records},
-        tx::{Action, Decided, Tx, TxBody},
+        tx::{Action, DecidedBlock, Tx, TxBody},
         vote::ValidatorKeys,
     },
     params::Params,
     sign::Keypair,
-    wire::{Code, Frame, Refusal},
+    wire::{Frame, Refusal, RefusalCode},
 };
 use tokio::task::JoinSet;
 
@@ -69,8 +69,8 @@ pub(crate) struct World {
 
 struct Shared {
     rules: Rules,
-    ledger: Memory,
-    decided: Vec<Decided>,
+    ledger: MemoryRecords,
+    decided: Vec<DecidedBlock>,
     history: BTreeMap<u64, [u8; 32]>,
     places: BTreeMap<TxId, usize>,
     faults: BTreeMap<NodeId, Fault>,
@@ -149,7 +149,7 @@ impl World {
         };
         let shared = Arc::new(Mutex::new(Shared {
             rules: Rules::from(&genesis),
-            ledger: Memory::new(&genesis.changes()),
+            ledger: MemoryRecords::new(&genesis.changes()),
             decided: Vec::new(),
             history: BTreeMap::new(),
             places: BTreeMap::new(),
@@ -286,6 +286,6 @@ fn ok<T: borsh::BorshSerialize>(response: &T, body: Bytes) -> Frame {
     Frame::new(&Ok::<_, Refusal>(response), body)
 }
 
-fn refuse(code: Code, reason: impl std::fmt::Display) -> Frame {
+fn refuse(code: RefusalCode, reason: impl std::fmt::Display) -> Frame {
     Frame::new(&Err::<(), _>(Refusal::new(code, reason)), Bytes::new())
 }

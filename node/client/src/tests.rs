@@ -9,7 +9,7 @@ use ostrakon_net::sim::SimConfig;
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Height, NodeId},
     ledger::{
-        state::{Change, ProposalOutcome},
+        state::{ProposalOutcome, ProposedChange},
         tx::{Action, Anchor, Ballot, Propose, Transfer},
     },
     light::{self, Checkpoint, activity::AccountTx},
@@ -487,7 +487,7 @@ async fn one_node_s_word_is_not_believed_while_the_others_are_silent() {
 #[tokio::test(start_paused = true)]
 async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     let (world, to) = (World::new(4), AccountId::new([9; 32]));
-    let keeps = light::keeps_ms(&world.genesis.params);
+    let keeps = light::trust_period_ms(&world.genesis.params);
     let client = world.client();
     let paid = client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
     let newest = client.chain().head().await.expect("known");
@@ -539,7 +539,7 @@ async fn proposals_are_listed_with_what_became_of_them() {
     for share in [25, 30, 35] {
         let mut params = world.genesis.params.clone();
         params.governance.max_power_share = share;
-        let change = Change::Params(Box::new(params));
+        let change = ProposedChange::Params(Box::new(params));
         client.perform(Action::Propose(Propose { change }), &Events::none()).await.expect("proposed");
     }
     let vote = Action::Vote(Ballot { proposal: 1, yes: true });

@@ -11,7 +11,7 @@ use futures::future::BoxFuture;
 use ostrakon_proto::{
     id::NodeId,
     limits,
-    wire::{Code, Frame, Protocol, Refusal},
+    wire::{Frame, Protocol, Refusal, RefusalCode},
 };
 use tokio::sync::oneshot;
 
@@ -43,7 +43,7 @@ pub struct Inbound {
     pub reply: Reply,
 }
 
-/// The way back to who asked. When it is dropped unused, the asker is refused as [`Code::Internal`].
+/// The way back to who asked. When it is dropped unused, the asker is refused as [`RefusalCode::Internal`].
 #[derive(Debug)]
 pub struct Reply {
     protocol: Protocol,
@@ -68,7 +68,7 @@ impl Reply {
     pub fn send(self, answer: Frame) {
         let answer = match Bounds::response(self.protocol).admit_frame(&answer) {
             Ok(()) => answer,
-            Err(over) => refusal(Code::Internal, format!("the node's answer broke its own limits: {over}")),
+            Err(over) => refusal(RefusalCode::Internal, format!("the node's answer broke its own limits: {over}")),
         };
         // Before the asker hears, so that what it asks next finds it free.
         drop(self.held);
@@ -83,7 +83,7 @@ impl Reply {
 }
 
 /// The frame that refuses on every protocol: a head that is `Err(refusal)`.
-pub(crate) fn refusal(code: Code, reason: impl fmt::Display) -> Frame {
+pub(crate) fn refusal(code: RefusalCode, reason: impl fmt::Display) -> Frame {
     refusal_frame(&Refusal::new(code, reason))
 }
 
@@ -218,7 +218,7 @@ mod tests {
         let (reply, answered) = Reply::pair(Protocol::Put);
         reply.send(frame(1, 1));
         let head: Result<(), Refusal> = answered.await.expect("sent").decode().expect("canonical");
-        assert_eq!(head.expect_err("refused").code, Code::Internal);
+        assert_eq!(head.expect_err("refused").code, RefusalCode::Internal);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use ostrakon_net::{
 use ostrakon_proto::{
     id::NodeId,
     limits,
-    wire::{Code, Frame, Protocol, Refusal},
+    wire::{Frame, Protocol, Refusal, RefusalCode},
 };
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
@@ -154,12 +154,12 @@ async fn a_full_queue_refuses_and_a_closed_one_is_unreachable() {
     let waits = tokio::spawn(a.call(node(2), Protocol::Chain, head("first")));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let refused = a.call(node(2), Protocol::Chain, head("second")).await.unwrap();
-    assert_eq!(refused.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, Code::Busy);
+    assert_eq!(refused.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, RefusalCode::Busy);
     drop(requests);
     let outcome = a.call(node(2), Protocol::Chain, head("third")).await;
     assert!(matches!(outcome, Err(CallError::Unreachable { .. })), "{outcome:?}");
     let given_up = waits.await.unwrap().unwrap();
-    assert_eq!(given_up.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, Code::Internal);
+    assert_eq!(given_up.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, RefusalCode::Internal);
 }
 
 #[tokio::test(start_paused = true)]

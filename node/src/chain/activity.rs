@@ -10,7 +10,7 @@ use ostrakon_proto::{
         state::{Key, Records},
         tx::{Header, Tx, tx_proof},
     },
-    light::{Activity, Answer, Inclusion, Past, PastBlock, TxPlace, activity::ProvenTx},
+    light::{Activity, Answer, Inclusion, PastBlock, PastHeader, TxPlace, activity::ProvenTx},
     limits,
 };
 
@@ -33,7 +33,7 @@ pub struct Which {
 
 /// A block from which some are taken.
 struct Source {
-    block: Past,
+    block: PastHeader,
     txs: Vec<Tx>,
     ids: Vec<TxId>,
 }

@@ -15,7 +15,7 @@ use ostrakon_proto::{
         tree,
         tx::{Header, Tx, tx_proof},
     },
-    light::{Answer, Certified, Handover, Inclusion, Item, Past, PastBlock},
+    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord},
 };
 
 use super::{Chain, Shared, store::LedgerError};
@@ -59,7 +59,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`NoAnswer`] says why there is none.
-    pub async fn items(&self, keys: Vec<Key>) -> Result<Answer<Vec<Item>>, NoAnswer> {
+    pub async fn items(&self, keys: Vec<Key>) -> Result<Answer<Vec<ProvenRecord>>, NoAnswer> {
         let items = move |_: &Shared, records: &dyn Records, tip: &Header| {
             keys.iter().map(|key| item(records, tip.height, key)).collect()
         };
@@ -131,7 +131,7 @@ impl Chain {
 
 impl Shared {
     /// The header of this height: the newest is known without the disk.
-    fn certified(&self, height: Height) -> Result<Certified, NoAnswer> {
+    fn certified(&self, height: Height) -> Result<CertifiedHeader, NoAnswer> {
         if height == Height(0) {
             return Err(NoAnswer::NoBlock);
         }
@@ -139,7 +139,7 @@ impl Shared {
             return Ok(newest.clone());
         }
         let decided = self.ledger.block(height)?.ok_or(LedgerError::Damaged { what: "blocks" })?;
-        Ok(Certified { header: decided.block.header, certificate: decided.certificate })
+        Ok(CertifiedHeader { header: decided.block.header, certificate: decided.certificate })
     }
 
     pub(super) fn past_block(&self, tip: &Header, height: Height) -> Result<PastBlock, NoAnswer> {
@@ -148,7 +148,7 @@ impl Shared {
         }
         let decided = self.ledger.block(height)?.ok_or(NoAnswer::Pruned { height })?;
         let proof = if height < tip.height { Some(self.prove_past(tip, height)?) } else { None };
-        let block = Past { header: decided.block.header, proof };
+        let block = PastHeader { header: decided.block.header, proof };
         Ok(PastBlock { block, certificate: decided.certificate, txs: decided.block.txs })
     }
 
@@ -159,9 +159,9 @@ impl Shared {
     }
 }
 
-pub(super) fn item(records: &dyn Records, version: Height, key: &Key) -> Result<Item, NoAnswer> {
+pub(super) fn item(records: &dyn Records, version: Height, key: &Key) -> Result<ProvenRecord, NoAnswer> {
     let value = records.get(key).map(|record| codec::encode(&record));
     let key = key.to_bytes();
     let proof = tree::prove(records, version.0, &key).map_err(|_| LedgerError::Damaged { what: "nodes" })?;
-    Ok(Item { key, value, proof })
+    Ok(ProvenRecord { key, value, proof })
 }

@@ -10,11 +10,11 @@ use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     codec,
     id::{Height, NodeId},
-    ledger::{CheckedTx, history::Row, snapshot::Chunk, tx::Decided},
-    light::{Certified, Handover},
+    ledger::{CheckedTx, history::HistoryRange, snapshot::SnapshotChunk, tx::DecidedBlock},
+    light::{CertifiedHeader, Handover},
     limits,
     wire::{
-        Code, Frame, Protocol, Refusal,
+        Frame, Protocol, Refusal, RefusalCode,
         chain::{Head, Relayed, Request, Response},
     },
 };
@@ -59,7 +59,7 @@ pub enum AskError {
 impl AskError {
     /// Whether the other says that it has no such thing.
     pub(super) fn is_absence(&self) -> bool {
-        matches!(self, Self::Refused { refusal, .. } if refusal.code == Code::NotFound)
+        matches!(self, Self::Refused { refusal, .. } if refusal.code == RefusalCode::NotFound)
     }
 }
 
@@ -72,7 +72,7 @@ pub(super) async fn head(peers: &dyn Peers, node: NodeId) -> Result<Head, AskErr
 }
 
 /// Decided blocks that `node` has from `from` on; none when it has none for ten seconds.
-pub(super) async fn blocks(peers: &dyn Peers, node: NodeId, from: Height) -> Result<Vec<Decided>, AskError> {
+pub(super) async fn blocks(peers: &dyn Peers, node: NodeId, from: Height) -> Result<Vec<DecidedBlock>, AskError> {
     match call(peers, node, Frame::new(&Request::Blocks { from }, Bytes::new()), LONG_PATIENCE).await? {
         (Response::Blocks, body) => decode(node, &body),
         _ => Err(AskError::Broken { node }),
@@ -80,7 +80,7 @@ pub(super) async fn blocks(peers: &dyn Peers, node: NodeId, from: Height) -> Res
 }
 
 /// The snapshots that `node` offers.
-pub(super) async fn snapshots(peers: &dyn Peers, node: NodeId) -> Result<Vec<Certified>, AskError> {
+pub(super) async fn snapshots(peers: &dyn Peers, node: NodeId) -> Result<Vec<CertifiedHeader>, AskError> {
     match call(peers, node, Frame::new(&Request::Snapshots, Bytes::new()), PATIENCE).await? {
         (Response::Hints, body) => {
             let offers: Vec<_> = decode(node, &body)?;
@@ -104,7 +104,7 @@ pub(super) async fn chunk(
     node: NodeId,
     height: Height,
     after: Option<[u8; 32]>,
-) -> Result<Chunk, AskError> {
+) -> Result<SnapshotChunk, AskError> {
     match call(peers, node, Frame::new(&Request::Chunk { height, after }, Bytes::new()), LONG_PATIENCE).await? {
         (Response::Chunk, body) => decode(node, &body),
         _ => Err(AskError::Broken { node }),
@@ -112,7 +112,7 @@ pub(super) async fn chunk(
 }
 
 /// A row of the history that `node` has.
-pub(super) async fn past(peers: &dyn Peers, node: NodeId, row: Row) -> Result<Vec<[u8; 32]>, AskError> {
+pub(super) async fn past(peers: &dyn Peers, node: NodeId, row: HistoryRange) -> Result<Vec<[u8; 32]>, AskError> {
     match call(peers, node, Frame::new(&Request::Past(row), Bytes::new()), PATIENCE).await? {
         (Response::Hints, body) => decode(node, &body),
         _ => Err(AskError::Broken { node }),

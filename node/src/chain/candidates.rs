@@ -15,10 +15,10 @@ use ostrakon_proto::{
     codec,
     id::{BlockId, Height, NodeId, TxId},
     ledger::{
-        BlockError, Proposal, Proposer, TxError, judge_knowing, propose, rotation,
+        BlockError, ProposedBlock, Proposer, TxError, judge_knowing, propose, rotation,
         state::{Changes, Records},
-        tx::{Block, Decided},
-        vote::{BlockProposal, Certificate, ValidatorKeys},
+        tx::{Block, DecidedBlock},
+        vote::{BlockProposal, QuorumCertificate, ValidatorKeys},
     },
     limits,
 };
@@ -129,7 +129,7 @@ impl order::Ledger for Candidates {
         let txs = shared.pool().take(limits::BLOCK);
         let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round, now_ms };
         let proposal = propose(&shared.rules(), &*records, &txs, &proposer);
-        let Proposal { block, changes, rejected } = match proposal {
+        let ProposedBlock { block, changes, rejected } = match proposal {
             Ok(proposal) => proposal,
             Err(error) => return Err(outdated(&error).expect("only rules that are not known keep one from proposing")),
         };
@@ -150,11 +150,11 @@ impl order::Ledger for Candidates {
         decode(block).map_or(Ok(Verdict::Invalid), |block| self.weigh(proposal, block))
     }
 
-    fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError> {
+    fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError> {
         let shared = self.shared();
         let known = self.judged().remove(&certificate.block);
         if let Some(Judged { block, changes }) = known {
-            return shared.commit(&Decided { block, certificate }, &changes);
+            return shared.commit(&DecidedBlock { block, certificate }, &changes);
         }
         let Some(block) = decode(block) else {
             return Err(LedgerError::Damaged { what: "the decided block" });
@@ -170,7 +170,7 @@ impl order::Ledger for Candidates {
             tracing::error!(height = %block.header.height, %error, "the others decided a block that is none here");
             outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state under a decided block" })
         })?;
-        shared.commit(&Decided { block, certificate }, &changes)
+        shared.commit(&DecidedBlock { block, certificate }, &changes)
     }
 
     fn report(&self, evidence: Vec<Evidence>) {

@@ -11,8 +11,8 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{Height, NodeId},
-    ledger::tx::Decided,
-    wire::{Code, chain::Head},
+    ledger::tx::DecidedBlock,
+    wire::{RefusalCode, chain::Head},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -115,7 +115,7 @@ enum PullError {
 impl PullError {
     /// Whether the block is too old to be had there.
     fn is_pruned(&self) -> bool {
-        matches!(self, Self::Ask(AskError::Refused { refusal, .. }) if refusal.code == Code::Pruned)
+        matches!(self, Self::Ask(AskError::Refused { refusal, .. }) if refusal.code == RefusalCode::Pruned)
     }
 }
 
@@ -194,7 +194,7 @@ impl Follow {
 }
 
 /// Keeps what `node` sent, block by block.
-async fn take(chain: &Chain, node: NodeId, blocks: Vec<Decided>) -> Result<(), PullError> {
+async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<(), PullError> {
     if blocks.is_empty() {
         return Err(PullError::Nothing(node));
     }

@@ -8,10 +8,10 @@ use std::{
 use ostrakon_proto::{
     id::{AccountId, Height, TxId},
     ledger::{
-        Genesis, Memory,
+        Genesis, MemoryRecords,
         state::{Changes, Key, Record, Records, Tip},
         tree::Nodes,
-        tx::Decided,
+        tx::DecidedBlock,
     },
     light::{Handover, TxPlace, activity::accounts_of},
 };
@@ -27,8 +27,8 @@ pub struct MemoryLedger {
 #[derive(Debug)]
 struct State {
     /// Copied on commit only while a view of it lives.
-    records: Arc<Memory>,
-    blocks: BTreeMap<Height, Decided>,
+    records: Arc<MemoryRecords>,
+    blocks: BTreeMap<Height, DecidedBlock>,
     txs: BTreeMap<TxId, Height>,
     touches: BTreeSet<(AccountId, TxPlace)>,
     history: BTreeMap<u64, [u8; 32]>,
@@ -38,7 +38,7 @@ struct State {
 impl MemoryLedger {
     /// The ledger as it is at the genesis.
     pub fn new(genesis: &Genesis) -> Self {
-        let records = Arc::new(Memory::new(&genesis.changes()));
+        let records = Arc::new(MemoryRecords::new(&genesis.changes()));
         Self {
             state: Mutex::new(State {
                 records,
@@ -61,7 +61,7 @@ impl LedgerStore for MemoryLedger {
         Box::new(View(Arc::clone(&self.state().records)))
     }
 
-    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+    fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
         let mut state = self.state();
         let (height, tip) = (decided.block.header.height, state.records.tip().height);
         if height <= tip {
@@ -83,7 +83,7 @@ impl LedgerStore for MemoryLedger {
         Ok(())
     }
 
-    fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
+    fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError> {
         Ok(self.state().blocks.get(&height).cloned())
     }
 
@@ -108,7 +108,7 @@ impl LedgerStore for MemoryLedger {
 
 /// The records at one height.
 #[derive(Debug)]
-struct View(Arc<Memory>);
+struct View(Arc<MemoryRecords>);
 
 impl Nodes for View {
     fn node(&self, key: &[u8]) -> Option<Vec<u8>> {

@@ -18,7 +18,7 @@ use ostrakon_proto::{
     id::{AccountId, Height, TxId},
     ledger::{
         CheckedTx,
-        lane::{self, Lane},
+        priority::{self, TxPriority},
         tx::Action,
     },
 };
@@ -96,7 +96,7 @@ type Tail = (Rate, Reverse<u64>);
 #[derive(Debug)]
 pub struct Mempool {
     bounds: Bounds,
-    lane: fn(&Action) -> Lane,
+    lane: fn(&Action) -> TxPriority,
     accounts: BTreeMap<AccountId, Queue>,
     ids: BTreeMap<TxId, (AccountId, u64)>,
     arrivals: BTreeMap<u64, TxId>,
@@ -121,17 +121,17 @@ struct Index {
 }
 
 impl Lanes {
-    const fn of(&self, lane: Lane) -> &Index {
+    const fn of(&self, lane: TxPriority) -> &Index {
         match lane {
-            Lane::Proof => &self.proof,
-            Lane::Ordinary => &self.ordinary,
+            TxPriority::Deadline => &self.proof,
+            TxPriority::Ordinary => &self.ordinary,
         }
     }
 
-    const fn of_mut(&mut self, lane: Lane) -> &mut Index {
+    const fn of_mut(&mut self, lane: TxPriority) -> &mut Index {
         match lane {
-            Lane::Proof => &mut self.proof,
-            Lane::Ordinary => &mut self.ordinary,
+            TxPriority::Deadline => &mut self.proof,
+            TxPriority::Ordinary => &mut self.ordinary,
         }
     }
 }
@@ -145,11 +145,11 @@ impl Default for Mempool {
 impl Mempool {
     /// An empty pool with these bounds.
     pub fn new(bounds: Bounds) -> Self {
-        Self::with_lanes(bounds, lane::lane)
+        Self::with_lanes(bounds, priority::priority)
     }
 
     /// An empty pool whose lanes are these.
-    fn with_lanes(bounds: Bounds, lane: fn(&Action) -> Lane) -> Self {
+    fn with_lanes(bounds: Bounds, lane: fn(&Action) -> TxPriority) -> Self {
         Self {
             bounds,
             lane,
@@ -313,7 +313,7 @@ impl Mempool {
         if let Some(tail) = queue.tail() {
             self.lanes.of_mut(tail.lane).tails.remove(&tail.tail());
         }
-        for lane in [Lane::Proof, Lane::Ordinary] {
+        for lane in [TxPriority::Deadline, TxPriority::Ordinary] {
             self.lanes.of_mut(lane).size -= queue.size_in(lane);
         }
         Some(queue)
@@ -331,7 +331,7 @@ impl Mempool {
         if let Some(tail) = queue.tail() {
             self.lanes.of_mut(tail.lane).tails.insert(tail.tail(), account);
         }
-        for lane in [Lane::Proof, Lane::Ordinary] {
+        for lane in [TxPriority::Deadline, TxPriority::Ordinary] {
             self.lanes.of_mut(lane).size += queue.size_in(lane);
         }
         self.accounts.insert(account, queue);

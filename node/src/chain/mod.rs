@@ -17,9 +17,9 @@ use ostrakon_proto::{
     ledger::{
         BlockError, Rules, execute_knowing,
         state::{Changes, Key, Record, Records, Tip},
-        tx::Decided,
+        tx::DecidedBlock,
     },
-    light::Certified,
+    light::CertifiedHeader,
     wire::chain::Head,
 };
 use tokio::sync::Notify;
@@ -95,7 +95,7 @@ struct Shared {
 /// What is known of the newest block without the disk.
 struct Newest {
     /// All that an answer needs of it; nothing before the first commit since the start.
-    certified: Option<Certified>,
+    certified: Option<CertifiedHeader>,
     /// Nodes of those who decide the next.
     validators: Vec<NodeId>,
 }
@@ -207,13 +207,13 @@ impl Chain {
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
-    pub async fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
+    pub async fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.ledger.block(height)).await
     }
 
     /// Verifies a block that another decided, and keeps it with what it changes.
-    async fn accept(&self, decided: Decided) -> Result<(), AcceptError> {
+    async fn accept(&self, decided: DecidedBlock) -> Result<(), AcceptError> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.accept(&decided)).await
     }
@@ -240,7 +240,7 @@ impl Shared {
         self.newest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn accept(&self, decided: &Decided) -> Result<(), AcceptError> {
+    fn accept(&self, decided: &DecidedBlock) -> Result<(), AcceptError> {
         let height = decided.block.header.height;
         let known = |id: &TxId| self.verified().contains(id);
         let executed = execute_knowing(&self.rules(), &*self.ledger.view(), decided, known);
@@ -252,7 +252,7 @@ impl Shared {
     }
 
     /// First durable, then known: what a reader saw is never taken back.
-    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+    fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
         if let Some(checkpoint) = self.lag.checkpoint.get() {
             sync::checkpoint::check(*checkpoint, changes.tip.height, changes.tip.block)?;
         }
@@ -262,8 +262,8 @@ impl Shared {
             let rules = Rules::at(before.chain, &*self.ledger.view());
             *self.rules.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rules);
         }
-        let Decided { block, certificate } = decided;
-        let certified = Certified { header: block.header.clone(), certificate: certificate.clone() };
+        let DecidedBlock { block, certificate } = decided;
+        let certified = CertifiedHeader { header: block.header.clone(), certificate: certificate.clone() };
         self.newest().certified = Some(certified);
         let nonces = changes.records.iter().filter_map(|(key, record)| match (key, record) {
             (Key::Account(id), Some(Record::Account(account))) => Some((*id, account.nonce)),

@@ -28,13 +28,13 @@ use ostrakon_proto::{
     id::{AccountId, ChainId, Height, TxId},
     ledger::{
         Genesis,
-        history::Written,
-        snapshot::Chunk,
+        history::HistoryNode,
+        snapshot::SnapshotChunk,
         state::{Account, Changes, Key, Record, Records, Tip},
         tree::Nodes,
-        tx::{Decided, Tx},
+        tx::{DecidedBlock, Tx},
     },
-    light::{Certified, Handover, TxPlace},
+    light::{CertifiedHeader, Handover, TxPlace},
 };
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, Snapshot,
@@ -208,7 +208,7 @@ impl Rocks {
         changes.history.iter().for_each(|(at, hash)| batch.put_cf(history, at.to_be_bytes(), hash));
     }
 
-    fn commit_next(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+    fn commit_next(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
         let (height, tip) = (decided.block.header.height, self.tip()?.height);
         if height <= tip {
             return Ok(());
@@ -252,7 +252,7 @@ impl LedgerStore for Rocks {
         Box::new(View { rocks: self, snapshot, version })
     }
 
-    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError> {
+    fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
         let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(error) = failed.as_ref() {
             return Err(error.clone());
@@ -264,7 +264,7 @@ impl LedgerStore for Rocks {
         result
     }
 
-    fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError> {
+    fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError> {
         self.read(BLOCKS, &height.0.to_be_bytes())
     }
 
@@ -292,15 +292,15 @@ impl LedgerStore for Rocks {
         self.first()
     }
 
-    fn snapshots(&self) -> Vec<Certified> {
+    fn snapshots(&self) -> Vec<CertifiedHeader> {
         self.snapshots.as_ref().map(Snapshots::offers).unwrap_or_default()
     }
 
-    fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+    fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
         self.snapshots.as_ref().map_or(Ok(None), |snapshots| snapshots.chunk(height, after))
     }
 
-    fn keep_past(&self, nodes: &[Written]) -> Result<(), LedgerError> {
+    fn keep_past(&self, nodes: &[HistoryNode]) -> Result<(), LedgerError> {
         let mut batch = WriteBatch::default();
         let history = self.family(HISTORY);
         nodes.iter().for_each(|(at, hash)| batch.put_cf(history, at.to_be_bytes(), hash));

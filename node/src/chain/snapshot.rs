@@ -7,8 +7,8 @@ use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use ostrakon_proto::{
     id::Height,
-    ledger::{history::Row, snapshot::Chunk},
-    light::Certified,
+    ledger::{history::HistoryRange, snapshot::SnapshotChunk},
+    light::CertifiedHeader,
 };
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
@@ -34,7 +34,7 @@ pub(super) struct Lag {
 
 impl Chain {
     /// The snapshots that can be had here, the newest last.
-    pub async fn snapshots(&self) -> Vec<Certified> {
+    pub async fn snapshots(&self) -> Vec<CertifiedHeader> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.ledger.snapshots()).await
     }
@@ -43,7 +43,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed, or `after` is no record of it.
-    pub async fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+    pub async fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.ledger.chunk(height, after)).await
     }
@@ -52,7 +52,7 @@ impl Chain {
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
-    pub async fn past(&self, row: Row) -> Result<Option<Vec<[u8; 32]>>, LedgerError> {
+    pub async fn past(&self, row: HistoryRange) -> Result<Option<Vec<[u8; 32]>>, LedgerError> {
         let shared = Arc::clone(&self.shared);
         let read = move || {
             let mut failed = None;

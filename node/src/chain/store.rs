@@ -8,16 +8,16 @@ use std::{fmt, path::PathBuf};
 use ostrakon_proto::{
     id::{AccountId, BlockId, ChainId, Height, TxId},
     ledger::{
-        history::Written,
-        snapshot::Chunk,
+        history::HistoryNode,
+        snapshot::SnapshotChunk,
         state::{Changes, Records},
-        tx::Decided,
+        tx::DecidedBlock,
     },
-    light::{Certified, Handover, TxPlace},
+    light::{CertifiedHeader, Handover, TxPlace},
 };
 
 /// What light clients need of this block, when others decide after it. `base` is the state before it.
-pub(super) fn handover_of(base: &dyn Records, decided: &Decided, changes: &Changes) -> Option<Handover> {
+pub(super) fn handover_of(base: &dyn Records, decided: &DecidedBlock, changes: &Changes) -> Option<Handover> {
     let header = &decided.block.header;
     (header.validators != header.next_validators).then(|| Handover {
         header: header.clone(),
@@ -40,13 +40,13 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// # Errors
     /// [`LedgerError::Gap`] when a block before it is missing, [`LedgerError::Database`] when the disk failed: nothing
     /// more may then be committed until a restart.
-    fn commit(&self, decided: &Decided, changes: &Changes) -> Result<(), LedgerError>;
+    fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError>;
 
     /// The block at this height, when there is one; genesis is none.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
-    fn block(&self, height: Height) -> Result<Option<Decided>, LedgerError>;
+    fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError>;
 
     /// The node of the history at this position ([`ostrakon_proto::ledger::history`]).
     ///
@@ -81,7 +81,7 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     }
 
     /// The states that are kept aside and can be had by [`LedgerStore::chunk`], the newest last.
-    fn snapshots(&self) -> Vec<Certified> {
+    fn snapshots(&self) -> Vec<CertifiedHeader> {
         Vec::new()
     }
 
@@ -90,7 +90,7 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged, or `after` is no record.
-    fn chunk(&self, _height: Height, _after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+    fn chunk(&self, _height: Height, _after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
         Ok(None)
     }
 
@@ -98,7 +98,7 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
-    fn keep_past(&self, _nodes: &[Written]) -> Result<(), LedgerError> {
+    fn keep_past(&self, _nodes: &[HistoryNode]) -> Result<(), LedgerError> {
         Ok(())
     }
 

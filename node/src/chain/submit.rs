@@ -13,7 +13,7 @@ use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{AccountId, NodeId},
     ledger::{CheckedTx, TxError, tx::Tx},
-    wire::{Code, Refusal, chain::Relayed},
+    wire::{Refusal, RefusalCode, chain::Relayed},
 };
 use tokio::time::{Instant, sleep};
 
@@ -87,11 +87,11 @@ impl SubmitError {
     pub fn refusal(&self) -> Refusal {
         let code = match self {
             Self::Refused { refusal, .. } => refusal.code,
-            Self::Pool(PoolError::AccountFull { .. } | PoolError::Full) | Self::Unreachable { .. } => Code::Busy,
-            Self::Rules(TxError::Nonce { .. }) | Self::Pool(_) => Code::Nonce,
-            Self::Rules(_) => Code::Invalid,
-            Self::Ignored => Code::Denied,
-            Self::Ledger(_) => Code::Internal,
+            Self::Pool(PoolError::AccountFull { .. } | PoolError::Full) | Self::Unreachable { .. } => RefusalCode::Busy,
+            Self::Rules(TxError::Nonce { .. }) | Self::Pool(_) => RefusalCode::Nonce,
+            Self::Rules(_) => RefusalCode::Invalid,
+            Self::Ignored => RefusalCode::Denied,
+            Self::Ledger(_) => RefusalCode::Internal,
         };
         Refusal::new(code, self)
     }
@@ -154,7 +154,9 @@ impl Chain {
     async fn bring_again(&self, waiting: &[Arc<CheckedTx>]) {
         for (tx, result) in waiting.iter().zip(self.hand_on(waiting).await) {
             match result {
-                Err(SubmitError::Refused { refusal, .. }) if matches!(refusal.code, Code::Invalid | Code::Nonce) => {
+                Err(SubmitError::Refused { refusal, .. })
+                    if matches!(refusal.code, RefusalCode::Invalid | RefusalCode::Nonce) =>
+                {
                     tracing::debug!(tx = %tx.id(), %refusal, "a waiting transaction is dropped");
                     self.shared.pool().drop_tx(&tx.id());
                 }

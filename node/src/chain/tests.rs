@@ -5,9 +5,9 @@ use std::{path::Path, sync::Arc};
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, Height},
     ledger::{
-        CheckedTx, Genesis, Proposal, Proposer, Rules, propose,
+        CheckedTx, Genesis, ProposedBlock, Proposer, Rules, propose,
         state::{Changes, Commitment, CommitmentId, Key, Record, Slot, SlotState},
-        tx::{Action, Decided, Transfer, Tx},
+        tx::{Action, DecidedBlock, Transfer, Tx},
     },
     light::TxPlace,
     sign::Keypair,
@@ -20,13 +20,13 @@ use super::{
 };
 use crate::world::{World, decide, genesis, node_id, validator_keys};
 
-pub(super) fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (Decided, Changes) {
+pub(super) fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (DecidedBlock, Changes) {
     let (keys, rules) = (validator_keys(0), Rules::from(genesis));
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
     let check = |tx| Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
     let txs: Vec<_> = txs.into_iter().map(check).collect();
     let proposal = propose(&rules, &*ledger.view(), &txs, &proposer).expect("rules that are known");
-    let Proposal { block, changes, rejected } = proposal;
+    let ProposedBlock { block, changes, rejected } = proposal;
     assert!(rejected.is_empty(), "{rejected:?}");
     (decide(&rules, block, &keys), changes)
 }

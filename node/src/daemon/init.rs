@@ -18,7 +18,7 @@ use ostrakon_node::{
     },
 };
 use ostrakon_proto::{
-    id::{NodeId, Voter},
+    id::{NodeId, VoterKind},
     ledger::vote::ValidatorKeys,
     sign::Keypair,
 };
@@ -71,7 +71,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     }
     let mut identity = json!({ "dir": dir, "node": node, "peer": peer_id_text(&node) });
     if let Some(keys) = validator {
-        identity["validator"] = json!(keys.vote.public::<Voter>());
+        identity["validator"] = json!(keys.vote.public::<VoterKind>());
         identity["beacon_key"] = json!(keys.beacon.public());
     }
     say(&format!("{identity:#}\n"))

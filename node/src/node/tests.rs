@@ -6,12 +6,12 @@ use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
         PROTOCOL, TxError,
-        state::{Change, Membership, ProviderStatus, Upgrade},
+        state::{Membership, ProposedChange, ProviderStatus, Upgrade},
         tx::{Action, Ballot, Commit, Extend, Leave, Propose, Release, SlotClaim, Transfer},
     },
     placement::Draw,
     sign::Keypair,
-    wire::{Code, chain},
+    wire::{RefusalCode, chain},
 };
 
 use super::{Node, NodeError, Settings, ValidatorParts};
@@ -143,7 +143,7 @@ async fn followers_take_blocks_from_each_other_while_the_validator_is_away() {
 
     let client = world.client(250);
     let refused = client.submit(3, &world.tx(0, Height(1000), transfer(1))).await.expect_err("nobody makes blocks");
-    assert_eq!(refused.code, Code::Busy);
+    assert_eq!(refused.code, RefusalCode::Busy);
     assert!(refused.reason.contains(&ostrakon_net::peer_id_text(&node_id(0))), "{refused}");
 }
 
@@ -271,7 +271,7 @@ fn ruled() -> World {
 }
 
 /// Has the payer propose and pass a change, as its transactions `nonce` and the one after.
-async fn decide(world: &World, node: &Node, nonce: u64, change: Change) {
+async fn decide(world: &World, node: &Node, nonce: u64, change: ProposedChange) {
     let proposal = node.chain().read(|records| records.charter().proposals).await;
     for (nonce, action) in
         (nonce..).zip([Action::Propose(Propose { change }), Action::Vote(Ballot { proposal, yes: true })])
@@ -291,7 +291,7 @@ async fn a_network_changes_its_fees_and_every_node_asks_the_new_ones() {
     let nodes = world.start_all().await;
     let mut params = world.genesis.params.clone();
     params.fee_base = Amount(50_000);
-    decide(&world, &nodes[0].0, 0, Change::Params(Box::new(params.clone()))).await;
+    decide(&world, &nodes[0].0, 0, ProposedChange::Params(Box::new(params.clone()))).await;
     for (node, _) in &nodes {
         until("the fee is known", async || node.chain().rules().params == params).await;
         let cheap = node.chain().submit(world.tx(2, Height(1000), transfer(1))).await;
@@ -304,7 +304,7 @@ async fn a_node_stops_before_rules_that_it_does_not_know() {
     let world = ruled();
     let mut nodes = world.start_all().await;
     let (protocol, height) = (PROTOCOL + 1, Height(25));
-    decide(&world, &nodes[0].0, 0, Change::Upgrade(Upgrade { protocol, height })).await;
+    decide(&world, &nodes[0].0, 0, ProposedChange::Upgrade(Upgrade { protocol, height })).await;
     let stopped = nodes[0].0.failed().await;
     let outdated = |error: &LedgerError| matches!(error, LedgerError::Outdated { protocol: 2, height: Height(25) });
     let known = match &stopped {

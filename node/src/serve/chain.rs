@@ -16,7 +16,7 @@ use ostrakon_proto::{
     light::Answer,
     limits,
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         chain::{Request, Response},
     },
 };
@@ -79,7 +79,7 @@ impl Serve {
     }
 
     async fn submit(&self, origin: Origin, body: &[u8]) -> Result<Frame, Refusal> {
-        let bad = |error: &dyn Display| Refusal::new(Code::BadRequest, error);
+        let bad = |error: &dyn Display| Refusal::new(RefusalCode::BadRequest, error);
         let txs: Vec<Tx> = codec::decode(body, limits::SUBMIT).map_err(|error| bad(&error))?;
         if txs.len() > limits::SUBMIT_COUNT {
             return Err(bad(&format!("at most {} transactions at once", limits::SUBMIT_COUNT)));
@@ -133,23 +133,23 @@ impl Serve {
 /// The keys, when they are records' of the state tree and not too many.
 fn parse_keys(keys: &[Vec<u8>]) -> Result<Vec<Key>, Refusal> {
     if keys.is_empty() || keys.len() > limits::PAGE {
-        return Err(Refusal::new(Code::BadRequest, format!("1 to {} keys at once", limits::PAGE)));
+        return Err(Refusal::new(RefusalCode::BadRequest, format!("1 to {} keys at once", limits::PAGE)));
     }
     let key = |bytes: &Vec<u8>| Key::from_bytes(bytes).filter(Key::is_proven);
     let keys: Option<Vec<Key>> = keys.iter().map(key).collect();
-    keys.ok_or_else(|| Refusal::new(Code::BadRequest, "a key is none of the state tree's"))
+    keys.ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "a key is none of the state tree's"))
 }
 
 fn proven<T: BorshSerialize>(found: Result<Answer<T>, NoAnswer>) -> Result<Frame, Refusal> {
     let body = match found {
         Ok(found) => codec::encode(&found),
-        Err(error @ NoAnswer::NoBlock) => return Err(Refusal::new(Code::Busy, error)),
+        Err(error @ NoAnswer::NoBlock) => return Err(Refusal::new(RefusalCode::Busy, error)),
         Err(NoAnswer::Ledger(error)) => return Err(refuse_ledger(&error)),
-        Err(error @ NoAnswer::Pruned { .. }) => return Err(Refusal::new(Code::Pruned, error)),
-        Err(error @ NoAnswer::NotYet { .. }) => return Err(Refusal::new(Code::NotFound, error)),
+        Err(error @ NoAnswer::Pruned { .. }) => return Err(Refusal::new(RefusalCode::Pruned, error)),
+        Err(error @ NoAnswer::NotYet { .. }) => return Err(Refusal::new(RefusalCode::NotFound, error)),
     };
     if body.len() > limits::CHAIN_BODY {
-        return Err(Refusal::new(Code::BadRequest, "the answer is too long: ask for less at once"));
+        return Err(Refusal::new(RefusalCode::BadRequest, "the answer is too long: ask for less at once"));
     }
     Ok(answer(Response::Answer, body.into()))
 }
@@ -191,7 +191,7 @@ impl Packed {
 
 pub(super) fn refuse_ledger(error: &LedgerError) -> Refusal {
     tracing::error!(%error, "the ledger failed");
-    Refusal::new(Code::Internal, "this node's ledger failed")
+    Refusal::new(RefusalCode::Internal, "this node's ledger failed")
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ostrakon_proto::{
     limits, seal,
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         get::{ReadToken, Request, Response},
     },
 };
@@ -40,7 +40,7 @@ fn check_range(request: &Request) -> Result<(), Refusal> {
         limits::GROUP,
         limits::CHUNK
     );
-    Err(Refusal::new(Code::BadRequest, reason))
+    Err(Refusal::new(RefusalCode::BadRequest, reason))
 }
 
 fn read(columns: &dyn Columns, request: &Request) -> Result<Range, Refusal> {
@@ -48,7 +48,7 @@ fn read(columns: &dyn Columns, request: &Request) -> Result<Range, Refusal> {
     let info = columns.column(&column).map_err(|error| refuse_store(&error))?;
     let info = info.ok_or_else(|| refuse_store(&StoreError::NotFound { column }))?;
     if !admits(&info, request.token.as_ref()) {
-        return Err(Refusal::new(Code::Denied, format!("column {column} is private: show its read token")));
+        return Err(Refusal::new(RefusalCode::Denied, format!("column {column} is private: show its read token")));
     }
     if info.damaged {
         return Err(refuse_store(&StoreError::Corrupt { column, reason: "it was found damaged" }));

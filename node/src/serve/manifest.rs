@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ostrakon_proto::wire::{
-    Code, Frame, Refusal,
+    Frame, Refusal, RefusalCode,
     manifest::{Request, Response},
 };
 
@@ -16,8 +16,8 @@ impl Serve {
         let columns = Arc::clone(&self.parts.columns);
         let found = self.parts.workers.run(move || columns.manifest(&object)).await;
         let manifest = found.map_err(|error| refuse_store(&error))?;
-        let manifest =
-            manifest.ok_or_else(|| Refusal::new(Code::NotFound, format!("no column of object {object} is here")))?;
+        let manifest = manifest
+            .ok_or_else(|| Refusal::new(RefusalCode::NotFound, format!("no column of object {object} is here")))?;
         Ok(answer(Response, manifest))
     }
 }

@@ -16,7 +16,7 @@ use ostrakon_net::{Inbound, Workers, peer_id_text};
 use ostrakon_proto::{
     id::NodeId,
     sign::Keypair,
-    wire::{Code, Frame, Protocol, Refusal},
+    wire::{Frame, Protocol, Refusal, RefusalCode},
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc},
@@ -129,7 +129,7 @@ impl Serve {
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(from, request, turn).await,
             // A validator's are put to its order before they come here.
-            Protocol::Consensus => Err(Refusal::new(Code::NotFound, "this node is no validator")),
+            Protocol::Consensus => Err(Refusal::new(RefusalCode::NotFound, "this node is no validator")),
         };
         match answer {
             Ok(frame) => reply.send(frame),
@@ -160,7 +160,7 @@ impl Serve {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = waiting.values().sum();
         if all >= WAITING || waiting.get(&node).is_some_and(|mine| *mine >= WAITING_PER_NODE) {
-            return Err(Refusal::new(Code::Busy, "too many requests wait for a block here"));
+            return Err(Refusal::new(RefusalCode::Busy, "too many requests wait for a block here"));
         }
         *waiting.entry(node).or_default() += 1;
         Ok(Waiting { serve: self, node })
@@ -204,7 +204,7 @@ impl Drop for Waiting<'_> {
 
 /// The request in a frame's head.
 fn decode<T: BorshDeserialize + BorshSerialize>(frame: &Frame) -> Result<T, Refusal> {
-    frame.decode().map_err(|error| Refusal::new(Code::BadRequest, error))
+    frame.decode().map_err(|error| Refusal::new(RefusalCode::BadRequest, error))
 }
 
 /// The frame that answers with `head` and `body`.
@@ -213,20 +213,22 @@ fn answer<T: BorshSerialize>(head: T, body: Bytes) -> Frame {
 }
 
 fn no_body(frame: &Frame) -> Result<(), Refusal> {
-    if frame.body.is_empty() { Ok(()) } else { Err(Refusal::new(Code::BadRequest, "this request has no body")) }
+    if frame.body.is_empty() { Ok(()) } else { Err(Refusal::new(RefusalCode::BadRequest, "this request has no body")) }
 }
 
 /// What the store's errors mean to a stranger. What went wrong on this machine is the operator's to read, not theirs.
 fn refuse_store(error: &StoreError) -> Refusal {
     let code = match error {
-        StoreError::Full { .. } => Code::Full,
-        StoreError::UnknownUpload | StoreError::NotFound { .. } => Code::NotFound,
-        StoreError::TooLong { .. } | StoreError::Range { .. } => Code::BadRequest,
-        StoreError::TooEarly { .. } => Code::Busy,
-        StoreError::Mismatch { .. } | StoreError::WrongManifest { .. } | StoreError::Corrupt { .. } => Code::Corrupt,
-        _ => Code::Internal,
+        StoreError::Full { .. } => RefusalCode::Full,
+        StoreError::UnknownUpload | StoreError::NotFound { .. } => RefusalCode::NotFound,
+        StoreError::TooLong { .. } | StoreError::Range { .. } => RefusalCode::BadRequest,
+        StoreError::TooEarly { .. } => RefusalCode::Busy,
+        StoreError::Mismatch { .. } | StoreError::WrongManifest { .. } | StoreError::Corrupt { .. } => {
+            RefusalCode::Corrupt
+        }
+        _ => RefusalCode::Internal,
     };
-    if code != Code::Internal {
+    if code != RefusalCode::Internal {
         return Refusal::new(code, error);
     }
     tracing::error!(%error, "the store failed");

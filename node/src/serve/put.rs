@@ -11,7 +11,7 @@ use ostrakon_proto::{
     id::{Epoch, NodeId},
     ledger::{
         Rules,
-        state::{Candidate, ProviderStatus, Records},
+        state::{ProviderStatus, Records, RosterEntry},
         tx::Receipt,
     },
     limits,
@@ -19,7 +19,7 @@ use ostrakon_proto::{
     placement::{self, DrawSeed},
     sign::{Purpose, Signature, verify},
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         put::{Open, Request, Response, Taken, UploadId},
     },
 };
@@ -77,7 +77,7 @@ impl Serve {
         let (upload, reserve) = (open.upload, open.reserve);
         // The manifest that comes with the column takes room too.
         let claim = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);
-        claim.map_err(|error: NoCredit| Refusal::new(Code::NoCredit, error))?;
+        claim.map_err(|error: NoCredit| Refusal::new(RefusalCode::NoCredit, error))?;
         let columns = Arc::clone(&self.parts.columns);
         self.parts.workers.run(move || columns.begin(upload, reserve)).await.map_err(|error| refuse_store(&error))
     }
@@ -86,7 +86,7 @@ impl Serve {
         let upload = self.upload(&from, &id)?;
         if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
             let reason = format!("a chunk is 1 to {} bytes at a multiple of that", limits::CHUNK);
-            return Err(Refusal::new(Code::BadRequest, reason));
+            return Err(Refusal::new(RefusalCode::BadRequest, reason));
         }
         if let Some(finished) = upload.finished {
             return Ok(Response::Ready { next: finished.column_len });
@@ -134,7 +134,7 @@ impl Serve {
 
     fn upload(&self, from: &NodeId, id: &UploadId) -> Result<Upload, Refusal> {
         let upload = self.uploads().touch(id, from, Instant::now());
-        upload.ok_or_else(|| Refusal::new(Code::NotFound, "no such upload of yours; open it again"))
+        upload.ok_or_else(|| Refusal::new(RefusalCode::NotFound, "no such upload of yours; open it again"))
     }
 
     fn forget(&self, id: &UploadId) {
@@ -149,15 +149,17 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
     let refuse = |code, reason: String| Err(Refusal::new(code, reason));
     match open {
         _ if open.holder != *node => {
-            refuse(Code::Denied, format!("the request is for node {}, this is {node}", open.holder))
+            refuse(RefusalCode::Denied, format!("the request is for node {}, this is {node}", open.holder))
         }
-        _ if !open.code.is_valid() => refuse(Code::BadRequest, format!("{} is no code", open.code)),
+        _ if !open.code.is_valid() => refuse(RefusalCode::BadRequest, format!("{} is no code", open.code)),
         _ if open.index >= open.code.n => {
-            refuse(Code::BadRequest, format!("column {} of a code {}", open.index, open.code))
+            refuse(RefusalCode::BadRequest, format!("column {} of a code {}", open.index, open.code))
         }
-        _ if open.extent >= extents => refuse(Code::BadRequest, format!("extent {} of at most {extents}", open.extent)),
+        _ if open.extent >= extents => {
+            refuse(RefusalCode::BadRequest, format!("extent {} of at most {extents}", open.extent))
+        }
         _ if open.reserve == 0 || open.reserve > limits::COLUMN => {
-            refuse(Code::BadRequest, format!("a column has 1 to {} bytes", limits::COLUMN))
+            refuse(RefusalCode::BadRequest, format!("a column has 1 to {} bytes", limits::COLUMN))
         }
         _ => Ok(()),
     }
@@ -166,13 +168,13 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
 /// Whether the account may store here by this draw; returns its credit in bytes.
 fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<u64, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
-        .map_err(|error| Refusal::new(Code::Denied, format!("the account's {error}")))?;
+        .map_err(|error| Refusal::new(RefusalCode::Denied, format!("the account's {error}")))?;
     let account = records.account(&open.account);
     let distance = rules.params.draw_nonces;
     if open.draw.nonce.abs_diff(account.nonce) > distance {
         let reason =
             format!("draw nonce {} is more than {distance} from the account's {}", open.draw.nonce, account.nonce);
-        return Err(Refusal::new(Code::Denied, reason));
+        return Err(Refusal::new(RefusalCode::Denied, reason));
     }
     check_drawn(rules, records, open)?;
     check_capacity(records, open)?;
@@ -185,27 +187,33 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
     let record = records.epoch(given).filter(|_| oldest <= given && given <= now);
     let record = record.ok_or_else(|| {
-        Refusal::new(Code::Denied, format!("draw of epoch {given} is not good here: use one of {oldest} to {now}"))
+        Refusal::new(
+            RefusalCode::Denied,
+            format!("draw of epoch {given} is not good here: use one of {oldest} to {now}"),
+        )
     })?;
     let seed = DrawSeed { beacon: record.beacon, account: open.account, draw: open.draw, extent: open.extent };
     let drawn = placement::draw(&record.roster, &seed, open.code, rules.params.min_domains);
-    let drawn: Vec<&Candidate> = drawn.map_err(|error| Refusal::new(Code::Denied, error))?;
+    let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(RefusalCode::Denied, error))?;
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {
         Ok(())
     } else {
-        Err(Refusal::new(Code::Denied, format!("node {} is not among the {} drawn", open.holder, drawn.len())))
+        Err(Refusal::new(RefusalCode::Denied, format!("node {} is not among the {} drawn", open.holder, drawn.len())))
     }
 }
 
 /// The ledger would take the column: this node offers that much.
 fn check_capacity(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
-    let provider = provider.ok_or_else(|| Refusal::new(Code::Full, "this node takes no new columns"))?;
+    let provider = provider.ok_or_else(|| Refusal::new(RefusalCode::Full, "this node takes no new columns"))?;
     let free = provider.capacity.saturating_sub(provider.used);
     if open.reserve <= free {
         Ok(())
     } else {
-        Err(Refusal::new(Code::Full, format!("{} bytes are asked for, this node offers {free} more", open.reserve)))
+        Err(Refusal::new(
+            RefusalCode::Full,
+            format!("{} bytes are asked for, this node offers {free} more", open.reserve),
+        ))
     }
 }
 
@@ -216,7 +224,7 @@ fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
 
 /// Where the uploaded column belongs, by the manifest.
 fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refusal> {
-    let wrong = |reason: String| Refusal::new(Code::BadRequest, reason);
+    let wrong = |reason: String| Refusal::new(RefusalCode::BadRequest, reason);
     let object = Manifest::object_id(manifest);
     let manifest = Manifest::decode(manifest).map_err(|error| wrong(error.to_string()))?;
     if manifest.code != open.code {
@@ -246,6 +254,6 @@ fn bytes(count: usize) -> u64 {
 }
 
 fn refuse_upload(error: UploadsError) -> Refusal {
-    let code = if error == UploadsError::Taken { Code::Denied } else { Code::Busy };
+    let code = if error == UploadsError::Taken { RefusalCode::Denied } else { RefusalCode::Busy };
     Refusal::new(code, error)
 }

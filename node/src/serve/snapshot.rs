@@ -7,9 +7,9 @@ use bytes::Bytes;
 use ostrakon_proto::{
     codec,
     id::Height,
-    ledger::history::Row,
+    ledger::history::HistoryRange,
     limits,
-    wire::{Code, Frame, Refusal, chain::Response},
+    wire::{Frame, Refusal, RefusalCode, chain::Response},
 };
 
 use super::{Serve, answer, chain::refuse_ledger};
@@ -25,20 +25,22 @@ impl Serve {
     }
 
     pub(super) async fn part(&self, height: Height, after: Option<[u8; 32]>) -> Result<Frame, Refusal> {
-        let _turn = self.chunks.try_acquire().map_err(|_| Refusal::new(Code::Busy, "snapshots are busy here"))?;
+        let _turn =
+            self.chunks.try_acquire().map_err(|_| Refusal::new(RefusalCode::Busy, "snapshots are busy here"))?;
         let chunk = self.parts.chain.chunk(height, after).await.map_err(|error| refuse_ledger(&error))?;
-        let none = || Refusal::new(Code::NotFound, format!("there is no more of a snapshot of height {height} here"));
+        let none =
+            || Refusal::new(RefusalCode::NotFound, format!("there is no more of a snapshot of height {height} here"));
         let body: Bytes = codec::encode(&chunk.ok_or_else(none)?).into();
         Ok(answer(Response::Chunk, body))
     }
 
-    pub(super) async fn past(&self, row: Row) -> Result<Frame, Refusal> {
+    pub(super) async fn past(&self, row: HistoryRange) -> Result<Frame, Refusal> {
         if !row.is_valid() {
-            return Err(Refusal::new(Code::BadRequest, "no tree of the history is cut like this"));
+            return Err(Refusal::new(RefusalCode::BadRequest, "no tree of the history is cut like this"));
         }
-        let _turn = self.chunks.try_acquire().map_err(|_| Refusal::new(Code::Busy, "the past is busy here"))?;
+        let _turn = self.chunks.try_acquire().map_err(|_| Refusal::new(RefusalCode::Busy, "the past is busy here"))?;
         let hashes = self.parts.chain.past(row).await.map_err(|error| refuse_ledger(&error))?;
-        let hashes = hashes.ok_or_else(|| Refusal::new(Code::NotFound, "not all of this history is here"))?;
+        let hashes = hashes.ok_or_else(|| Refusal::new(RefusalCode::NotFound, "not all of this history is here"))?;
         Ok(answer(Response::Hints, codec::encode(&hashes).into()))
     }
 
@@ -50,6 +52,6 @@ impl Serve {
         }
         let newest = self.parts.chain.snapshots().await.pop().map(|offer| offer.header.height);
         let newest = newest.map_or_else(String::new, |height| format!(": take the snapshot of block {height}"));
-        Err(Refusal::new(Code::Pruned, format!("blocks before {first} are pruned here{newest}")))
+        Err(Refusal::new(RefusalCode::Pruned, format!("blocks before {first} are pruned here{newest}")))
     }
 }

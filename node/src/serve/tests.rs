@@ -5,21 +5,21 @@ use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
         state::{Key, Record},
-        tx::{Action, Decided, Receipt, Transfer, Tx},
+        tx::{Action, DecidedBlock, Receipt, Transfer, Tx},
         verify_header,
     },
-    light::{Activity, Handover, Inclusion, PastBlock, activity::Wanted},
+    light::{Activity, Handover, Inclusion, PastBlock, activity::ActivityQuery},
     limits,
     placement::{Draw, DrawSeed, draw},
     seal::ObjectKey,
     sign::{Purpose, Signature, verify},
     tree::verify_range,
-    wire::{Code, Protocol, Refusal, chain, get, manifest, put},
+    wire::{Protocol, Refusal, RefusalCode, chain, get, manifest, put},
 };
 
 use crate::world::{CODE, Client, TestObject, World, node_id};
 
-fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> Code {
+fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> RefusalCode {
     answer.expect_err("refused").code
 }
 
@@ -79,21 +79,21 @@ async fn reads_are_refused_without_the_right_token_or_range() {
         assert_eq!(answer.err().map(|refusal| refusal.code), expect, "{request:?}");
     };
     check(good.clone(), None).await;
-    check(get::Request { token: None, ..good.clone() }, Some(Code::Denied)).await;
-    check(get::Request { token: Some(object.key.read_token(0, 1)), ..good.clone() }, Some(Code::Denied)).await;
+    check(get::Request { token: None, ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(get::Request { token: Some(object.key.read_token(0, 1)), ..good.clone() }, Some(RefusalCode::Denied)).await;
     let stranger = ObjectKey::from_bytes([1; 32]).read_token(0, 2);
-    check(get::Request { token: Some(stranger), ..good.clone() }, Some(Code::Denied)).await;
-    check(get::Request { column: ColumnId::new([1; 32]), ..good.clone() }, Some(Code::NotFound)).await;
-    check(get::Request { start: 1, ..good.clone() }, Some(Code::BadRequest)).await;
-    check(get::Request { length: 1000, ..good.clone() }, Some(Code::BadRequest)).await;
-    check(get::Request { length: group() * 32, ..good.clone() }, Some(Code::BadRequest)).await;
-    check(get::Request { start: 1 << 40, ..good.clone() }, Some(Code::BadRequest)).await;
+    check(get::Request { token: Some(stranger), ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(get::Request { column: ColumnId::new([1; 32]), ..good.clone() }, Some(RefusalCode::NotFound)).await;
+    check(get::Request { start: 1, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::Request { length: 1000, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::Request { length: group() * 32, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::Request { start: 1 << 40, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
 
     let missing = manifest::Request { object: ObjectId::new([1; 32]) };
     let answer = client.ask::<_, manifest::Response>(1, Protocol::Manifest, &missing, Bytes::new()).await;
-    assert_eq!(code(answer), Code::NotFound);
+    assert_eq!(code(answer), RefusalCode::NotFound);
     let malformed = client.ask::<_, manifest::Response>(1, Protocol::Manifest, &(7u8, missing), Bytes::new()).await;
-    assert_eq!(code(malformed), Code::BadRequest);
+    assert_eq!(code(malformed), RefusalCode::BadRequest);
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,25 +107,30 @@ async fn room_is_refused_to_whoever_must_not_have_it() {
         let refusal = answer.expect_err("refused");
         assert!(refusal.code == expect && refusal.reason.contains(words), "{refusal:?} for {open:?}");
     };
-    check(put::Open { holder: node_id(2), ..good.clone() }, Code::Denied, "is for node").await;
-    check(put::Open { code: ostrakon_proto::params::Code { k: 4, n: 4 }, ..good.clone() }, Code::BadRequest, "no code")
+    check(put::Open { holder: node_id(2), ..good.clone() }, RefusalCode::Denied, "is for node").await;
+    check(
+        put::Open { code: ostrakon_proto::params::Code { k: 4, n: 4 }, ..good.clone() },
+        RefusalCode::BadRequest,
+        "no code",
+    )
+    .await;
+    check(put::Open { index: 4, ..good.clone() }, RefusalCode::BadRequest, "column 4").await;
+    check(put::Open { extent: 5000, ..good.clone() }, RefusalCode::BadRequest, "extent").await;
+    check(put::Open { reserve: 0, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
+    check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
+    check(put::Open { draw: Draw { epoch: Epoch(9), nonce: 0 }, ..good.clone() }, RefusalCode::Denied, "epoch 9").await;
+    check(put::Open { draw: Draw { epoch: Epoch(0), nonce: 17 }, ..good.clone() }, RefusalCode::Denied, "nonce 17")
         .await;
-    check(put::Open { index: 4, ..good.clone() }, Code::BadRequest, "column 4").await;
-    check(put::Open { extent: 5000, ..good.clone() }, Code::BadRequest, "extent").await;
-    check(put::Open { reserve: 0, ..good.clone() }, Code::BadRequest, "bytes").await;
-    check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, Code::BadRequest, "bytes").await;
-    check(put::Open { draw: Draw { epoch: Epoch(9), nonce: 0 }, ..good.clone() }, Code::Denied, "epoch 9").await;
-    check(put::Open { draw: Draw { epoch: Epoch(0), nonce: 17 }, ..good.clone() }, Code::Denied, "nonce 17").await;
 
     let mut request = world.sign(&good);
     if let put::Request::Open { signature: Signature(bytes), .. } = &mut request {
         bytes[10] ^= 1;
     }
-    assert_eq!(code(client.put(1, &request, Bytes::new()).await), Code::Denied);
+    assert_eq!(code(client.put(1, &request, Bytes::new()).await), RefusalCode::Denied);
     let poor = ostrakon_proto::sign::Keypair::from_seed(&[9; 32]);
     let open = put::Open { account: poor.public(), ..good.clone() };
     let signature = poor.sign(Purpose::Put, &world.genesis.id(), &open);
-    assert_eq!(code(client.put(1, &put::Request::Open { open, signature }, Bytes::new()).await), Code::NoCredit);
+    assert_eq!(code(client.put(1, &put::Request::Open { open, signature }, Bytes::new()).await), RefusalCode::NoCredit);
     let opened = Ok(put::Response::Opened(put::Taken::default()));
     assert_eq!(client.put(1, &world.sign(&good), Bytes::new()).await, opened);
 }
@@ -157,32 +162,35 @@ async fn uploads_that_break_their_promise_are_refused() {
     let upload = open.upload;
     let chunk = |offset| put::Request::Chunk { upload, offset };
     let column = object.columns[2].clone();
-    assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), Code::NotFound);
-    assert_eq!(code(client.put(1, &put::Request::Finish { upload }, object.bytes.clone()).await), Code::NotFound);
-    assert_eq!(code(client.put(1, &put::Request::Abort { upload }, Bytes::new()).await), Code::NotFound);
+    assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), RefusalCode::NotFound);
+    assert_eq!(
+        code(client.put(1, &put::Request::Finish { upload }, object.bytes.clone()).await),
+        RefusalCode::NotFound
+    );
+    assert_eq!(code(client.put(1, &put::Request::Abort { upload }, Bytes::new()).await), RefusalCode::NotFound);
 
     let begin = async || {
         let opened = Ok(put::Response::Opened(put::Taken::default()));
         assert_eq!(client.put(1, &world.sign(&open), Bytes::new()).await, opened);
     };
     begin().await;
-    assert_eq!(code(other.put(1, &chunk(0), column.clone()).await), Code::NotFound, "not the other's upload");
-    assert_eq!(code(client.put(1, &chunk(1), column.clone()).await), Code::BadRequest);
-    assert_eq!(code(client.put(1, &chunk(0), Bytes::new()).await), Code::BadRequest);
-    assert_eq!(code(client.put(1, &chunk(0), vec![0; limits::CHUNK + 1]).await), Code::BadRequest);
-    assert_eq!(code(client.put(1, &chunk(1 << 40), column.clone()).await), Code::BadRequest);
+    assert_eq!(code(other.put(1, &chunk(0), column.clone()).await), RefusalCode::NotFound, "not the other's upload");
+    assert_eq!(code(client.put(1, &chunk(1), column.clone()).await), RefusalCode::BadRequest);
+    assert_eq!(code(client.put(1, &chunk(0), Bytes::new()).await), RefusalCode::BadRequest);
+    assert_eq!(code(client.put(1, &chunk(0), vec![0; limits::CHUNK + 1]).await), RefusalCode::BadRequest);
+    assert_eq!(code(client.put(1, &chunk(1 << 40), column.clone()).await), RefusalCode::BadRequest);
 
     let finish = async |manifest: Bytes, expect| {
         begin().await;
         assert!(client.put(1, &chunk(0), column.clone()).await.is_ok());
         assert_eq!(code(client.put(1, &put::Request::Finish { upload }, manifest).await), expect);
-        assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), Code::NotFound, "given up");
+        assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), RefusalCode::NotFound, "given up");
     };
     client.put(1, &put::Request::Abort { upload }, Bytes::new()).await.expect("aborted");
-    finish(Bytes::from_static(b"no manifest"), Code::BadRequest).await;
-    finish(TestObject::new(1000, ostrakon_proto::params::Code { k: 1, n: 4 }).bytes, Code::BadRequest).await;
-    finish(TestObject::new(1001, CODE).bytes, Code::Corrupt).await;
-    finish(TestObject::new(500_000, CODE).bytes, Code::Corrupt).await;
+    finish(Bytes::from_static(b"no manifest"), RefusalCode::BadRequest).await;
+    finish(TestObject::new(1000, ostrakon_proto::params::Code { k: 1, n: 4 }).bytes, RefusalCode::BadRequest).await;
+    finish(TestObject::new(1001, CODE).bytes, RefusalCode::Corrupt).await;
+    finish(TestObject::new(500_000, CODE).bytes, RefusalCode::Corrupt).await;
     client.store(&world, 1, &object, 2).await;
 }
 
@@ -210,7 +218,7 @@ async fn any_node_tells_of_the_ledger() {
     assert_eq!((&found[1], &found[3]), (&None, &None), "and that is proven");
     for keys in [vec![], vec![vec![200]], vec![Key::Running.to_bytes(); limits::PAGE + 1]] {
         let request = chain::Request::Records { from: Height(1), keys };
-        assert_eq!(code(client.chain(1, &request).await), Code::BadRequest);
+        assert_eq!(code(client.chain(1, &request).await), RefusalCode::BadRequest);
     }
 
     let old = chain::Request::Block { from: Height(2), height: Height(1) };
@@ -219,7 +227,7 @@ async fn any_node_tells_of_the_ledger() {
     assert_eq!(nodes[2].0.chain().block(Height(1)).await.expect("read"), Some(decided));
     for height in [0, 1_000_000] {
         let none = chain::Request::Block { from: Height(2), height: Height(height) };
-        assert_eq!(code(client.chain(1, &none).await), Code::NotFound);
+        assert_eq!(code(client.chain(1, &none).await), RefusalCode::NotFound);
     }
     let handovers = chain::Request::Handovers { from: Height(0) };
     assert_eq!(client.body::<Vec<Handover>>(1, &handovers).await, Ok((chain::Response::Hints, vec![])));
@@ -228,7 +236,7 @@ async fn any_node_tells_of_the_ledger() {
     let (response, body): (chain::Response, Bytes) =
         client.ask(1, Protocol::Chain, &blocks, Bytes::new()).await.expect("answered");
     assert_eq!(response, chain::Response::Blocks);
-    let blocks: Vec<Decided> = ostrakon_proto::codec::decode(&body, limits::CHAIN_BODY).expect("canonical");
+    let blocks: Vec<DecidedBlock> = ostrakon_proto::codec::decode(&body, limits::CHAIN_BODY).expect("canonical");
     assert!(blocks.len() >= 2 && blocks[0].block.header.height == Height(1));
     let (chain, set) = (world.genesis.id(), world.genesis.validator_set());
     for decided in &blocks {
@@ -261,7 +269,7 @@ async fn transactions_are_taken_once_and_found() {
     let activity = async |account, before, limit| {
         let request = chain::Request::Activity { from: Height(1), account, before, limit };
         let (tip, said): (_, Activity) = client.answer(&world, 3, &request).await.expect("answered");
-        said.verify(&tip, &Wanted { account, before, nonce: None }).expect("proven and whole")
+        said.verify(&tip, &ActivityQuery { account, before, nonce: None }).expect("proven and whole")
     };
     let (paid, other) = (ostrakon_proto::id::AccountId::new([1; 32]), ostrakon_proto::id::AccountId::new([2; 32]));
     for limit in [0, 1, u32::MAX] {
@@ -274,10 +282,10 @@ async fn transactions_are_taken_once_and_found() {
     assert_eq!(activity(other, None, 5).await.txs, []);
 
     for (tx, expect) in [
-        (world.tx(0, Height(100), transfer(6)), Code::Nonce),
-        (world.tx(1, Height(0), transfer(6)), Code::Invalid),
-        (world.tx(1, Height(100), transfer(u64::MAX)), Code::Invalid),
-        (world.tx(99, Height(100), transfer(1)), Code::Nonce),
+        (world.tx(0, Height(100), transfer(6)), RefusalCode::Nonce),
+        (world.tx(1, Height(0), transfer(6)), RefusalCode::Invalid),
+        (world.tx(1, Height(100), transfer(u64::MAX)), RefusalCode::Invalid),
+        (world.tx(99, Height(100), transfer(1)), RefusalCode::Nonce),
     ] {
         for node in [0, 3] {
             assert_eq!(code(client.submit(node, &tx).await), expect, "{tx:?}");
@@ -285,10 +293,10 @@ async fn transactions_are_taken_once_and_found() {
     }
     let mut forged = world.tx(1, Height(100), transfer(6));
     forged.body.fee = Amount(9_999_999);
-    assert_eq!(code(client.submit(3, &forged).await), Code::Invalid);
+    assert_eq!(code(client.submit(3, &forged).await), RefusalCode::Invalid);
     let request = chain::Request::Submit { relayed: chain::Relayed::No };
     let garbage = client.ask::<_, chain::Response>(3, Protocol::Chain, &request, vec![1, 2, 3]).await;
-    assert_eq!(code(garbage), Code::BadRequest);
+    assert_eq!(code(garbage), RefusalCode::BadRequest);
 
     // What comes before its time waits for what is missing.
     let (second, first) = (world.tx(2, Height(100), transfer(2)), world.tx(1, Height(100), transfer(1)));
@@ -314,8 +322,9 @@ async fn many_are_submitted_at_once() {
         let taken: Vec<usize> = (0..40).filter(|at| verdicts[*at].is_ok()).collect();
         // What comes behind one that is refused is not left waiting for it.
         assert_eq!(taken, (0..37).collect::<Vec<_>>());
-        let codes: Vec<Code> = verdicts.into_iter().filter_map(Result::err).map(|refusal| refusal.code).collect();
-        assert_eq!(codes, [Code::Invalid, Code::Nonce, Code::Invalid]);
+        let codes: Vec<RefusalCode> =
+            verdicts.into_iter().filter_map(Result::err).map(|refusal| refusal.code).collect();
+        assert_eq!(codes, [RefusalCode::Invalid, RefusalCode::Nonce, RefusalCode::Invalid]);
         let rest: Vec<Tx> = (from + 37..from + 40).map(|nonce| transfer(nonce, 2)).collect();
         assert_eq!(client.submit_many(node, &rest, chain::Relayed::No).await, Ok(vec![Ok(()); 3]));
         assert_eq!(client.submit_many(node, &rest, chain::Relayed::Yes).await, Ok(vec![Ok(()); 3]), "they wait");
@@ -324,7 +333,7 @@ async fn many_are_submitted_at_once() {
     }
     assert_eq!(client.submit_many(3, &[], chain::Relayed::No).await, Ok(Vec::new()));
     let too_many = vec![transfer(80, 1); limits::SUBMIT_COUNT + 1];
-    assert_eq!(code(client.submit_many(3, &too_many, chain::Relayed::No).await), Code::BadRequest);
+    assert_eq!(code(client.submit_many(3, &too_many, chain::Relayed::No).await), RefusalCode::BadRequest);
 }
 
 #[tokio::test(start_paused = true)]
@@ -343,12 +352,14 @@ async fn who_sends_forgeries_is_not_listened_to_for_a_minute() {
             tx
         })
         .collect();
-    for (node, codes) in [(0, [Code::Invalid, Code::Denied]), (3, [Code::Invalid, Code::Denied])] {
+    for (node, codes) in
+        [(0, [RefusalCode::Invalid, RefusalCode::Denied]), (3, [RefusalCode::Invalid, RefusalCode::Denied])]
+    {
         for expect in codes {
             let verdicts = forger.submit_many(node, &forged, chain::Relayed::Yes).await.expect("answered");
             assert!(verdicts.iter().all(|verdict| matches!(verdict, Err(refusal) if refusal.code == expect)));
         }
-        assert_eq!(code(forger.submit(node, &transfer(0)).await), Code::Denied);
+        assert_eq!(code(forger.submit(node, &transfer(0)).await), RefusalCode::Denied);
     }
     assert_eq!(client.submit(3, &transfer(0)).await, Ok(()), "others are listened to");
     tokio::time::sleep(std::time::Duration::from_secs(60)).await;
@@ -365,7 +376,8 @@ async fn waiting_is_bounded() {
     let waits = (0..40).map(|_| client.chain(1, &far));
     let heads = futures::future::join(futures::future::join_all(waits), client.chain(1, &chain::Request::Head));
     let (waited, head) = heads.await;
-    let busy = waited.iter().filter(|answer| answer.as_ref().is_err_and(|refusal| refusal.code == Code::Busy)).count();
+    let busy =
+        waited.iter().filter(|answer| answer.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::Busy)).count();
     assert_eq!(busy, 40 - super::WAITING_PER_NODE);
     assert!(head.is_ok());
 }

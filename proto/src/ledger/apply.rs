@@ -10,18 +10,18 @@ use crate::{
     codec,
     id::{BlockId, ChainId, Epoch, Height, TxId, VoteKey},
     ledger::{
-        action::{self, Roster, Step},
-        checked::{CheckedTx, Named, NamedTxs},
-        draft::{Draft, Parts},
+        action::{self, ActionContext, Roster},
+        checked::{CheckedTx, EncodedTx, EncodedTxs},
+        draft::{Draft, DraftChanges},
         epoch,
         error::TxError,
-        history::Written,
+        history::HistoryNode,
         money::{self, Pool},
         rules::{PROTOCOL, Rules},
-        state::{Candidate, Changes, EpochRecord, Key, Record, Records, Tip},
+        state::{Changes, EpochRecord, Key, Record, Records, RosterEntry, Tip},
         tree, turns,
-        tx::{Action, Block, Commit, Decided, Header, TxBody, tx_root},
-        vote::{Certificate, CertificateError, ValidatorSet},
+        tx::{Action, Block, Commit, DecidedBlock, Header, TxBody, tx_root},
+        vote::{QuorumCertificate, QuorumCertificateError, ValidatorSet},
     },
     limits,
 };
@@ -80,7 +80,7 @@ pub enum BlockError {
     },
     /// Its certificate does not verify.
     #[error(transparent)]
-    Certificate(#[from] CertificateError),
+    Certificate(#[from] QuorumCertificateError),
     /// Its header names another history, or other validators.
     #[error("header has another {what} than the chain")]
     Header {
@@ -130,11 +130,11 @@ pub struct Execution<'a> {
     base: &'a dyn Records,
     draft: Draft<'a>,
     /// What the block before adds to the history.
-    past: Vec<Written>,
+    past: Vec<HistoryNode>,
     /// Bytes of the transactions that were applied.
     bytes: usize,
     /// The roster that this block froze: its beacon follows from this block's own signature.
-    frozen: Option<Vec<Candidate>>,
+    frozen: Option<Vec<RosterEntry>>,
     /// Epochs that commits of this block draw in, read once.
     rosters: BTreeMap<Epoch, Roster>,
 }
@@ -199,7 +199,7 @@ impl<'a> Execution<'a> {
         self.read_roster(action);
         let draft = &mut self.draft;
         money::lock(draft, &account, fee, Pool::Burnt)?;
-        let mut step = Step { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
+        let mut step = ActionContext { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
         action::apply(&mut step, action).map_err(|error| error.with_fee(fee))
     }
 
@@ -248,8 +248,8 @@ pub(super) fn check_protocol(base: &dyn Records) -> Result<(), BlockError> {
 }
 
 /// The changes of a draft, with those of the state tree and of the history.
-pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<Written>) -> Changes {
-    let Parts { mut tip, mut records } = draft.into_parts();
+pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<HistoryNode>) -> Changes {
+    let DraftChanges { mut tip, mut records } = draft.into_parts();
     records.insert(Key::Running, Some(Record::Running(tip.running.clone())));
     let leaves = records.iter().filter(|(key, _)| key.is_proven());
     let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
@@ -263,7 +263,7 @@ pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<Written>) 
 ///
 /// # Errors
 /// [`BlockError`] when it is no next block of this chain.
-pub fn execute(rules: &Rules, base: &dyn Records, decided: &Decided) -> Result<Changes, BlockError> {
+pub fn execute(rules: &Rules, base: &dyn Records, decided: &DecidedBlock) -> Result<Changes, BlockError> {
     execute_knowing(rules, base, decided, |_| false)
 }
 
@@ -274,7 +274,7 @@ pub fn execute(rules: &Rules, base: &dyn Records, decided: &Decided) -> Result<C
 pub fn execute_knowing(
     rules: &Rules,
     base: &dyn Records,
-    decided: &Decided,
+    decided: &DecidedBlock,
     known: impl FnMut(&TxId) -> bool,
 ) -> Result<Changes, BlockError> {
     verify_header(&rules.chain, &base.validator_set(), &decided.block.header, &decided.certificate)?;
@@ -289,7 +289,7 @@ pub fn verify_header(
     chain: &ChainId,
     set: &ValidatorSet,
     header: &Header,
-    certificate: &Certificate,
+    certificate: &QuorumCertificate,
 ) -> Result<(), BlockError> {
     let (expected, got) = (header.id(), certificate.block);
     if expected != got || certificate.height != header.height {
@@ -373,8 +373,8 @@ fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<
 }
 
 /// The transactions are those of the header, and no more than a block may have.
-fn check_txs(block: &Block) -> Result<NamedTxs, BlockError> {
-    let txs = Named::all(block.txs.clone());
+fn check_txs(block: &Block) -> Result<EncodedTxs, BlockError> {
+    let txs = EncodedTx::all(block.txs.clone());
     let len = txs.bytes();
     if len > limits::BLOCK {
         return Err(BlockError::TooLarge { len });

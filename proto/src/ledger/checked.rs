@@ -9,7 +9,7 @@ use crate::{
     id::{Height, TxId},
     ledger::{action, error::TxError, rules::Rules, tx::Tx},
     limits,
-    sign::{Claim, Purpose, Signature, verify_many},
+    sign::{Purpose, Signature, SignatureCheck, verify_many},
 };
 
 /// A transaction of good size, form and signature. There is no other way to one than the checks.
@@ -35,7 +35,7 @@ impl CheckedTx {
     /// # Errors
     /// [`TxError`] in the place of each that is no transaction of this chain, now or later.
     pub fn check_many(rules: &Rules, txs: Vec<Tx>, known: impl FnMut(&TxId) -> bool) -> Vec<Result<Self, TxError>> {
-        Named::all(txs).check(rules, known)
+        EncodedTx::all(txs).check(rules, known)
     }
 
     /// Checks what changes with time, but needs no record: that it may be in the block of `height`, and pays for that.
@@ -85,16 +85,16 @@ impl CheckedTx {
 }
 
 /// Transactions with their canonical bytes, not checked yet.
-pub(super) struct NamedTxs(Vec<Named>);
+pub(super) struct EncodedTxs(Vec<EncodedTx>);
 
 /// A transaction with its canonical bytes, of which the last are the signature.
-pub(super) struct Named {
+pub(super) struct EncodedTx {
     tx: Tx,
     id: TxId,
     encoded: Vec<u8>,
 }
 
-impl NamedTxs {
+impl EncodedTxs {
     /// The names.
     pub(super) fn ids(&self) -> Vec<TxId> {
         self.0.iter().map(|named| named.id).collect()
@@ -109,7 +109,7 @@ impl NamedTxs {
     pub(super) fn check(self, rules: &Rules, known: impl FnMut(&TxId) -> bool) -> Vec<Result<CheckedTx, TxError>> {
         let known: Vec<bool> = self.0.iter().map(|named| &named.id).map(known).collect();
         let unknown = self.0.iter().zip(&known).filter(|(_, known)| !**known);
-        let claims: Vec<Claim<'_>> = unknown.map(|(named, _)| named.claim()).collect();
+        let claims: Vec<SignatureCheck<'_>> = unknown.map(|(named, _)| named.claim()).collect();
         let mut verdicts = verify_many(&claims, Purpose::Tx, &rules.chain).into_iter();
         let checks =
             known.iter().map(|known| if *known { Ok(()) } else { verdicts.next().expect("one for each claim") });
@@ -118,9 +118,9 @@ impl NamedTxs {
     }
 }
 
-impl Named {
-    pub(super) fn all(txs: Vec<Tx>) -> NamedTxs {
-        NamedTxs(txs.into_iter().map(Self::new).collect())
+impl EncodedTx {
+    pub(super) fn all(txs: Vec<Tx>) -> EncodedTxs {
+        EncodedTxs(txs.into_iter().map(Self::new).collect())
     }
 
     fn new(tx: Tx) -> Self {
@@ -128,9 +128,9 @@ impl Named {
         Self { id: blake3::hash(&encoded).into(), tx, encoded }
     }
 
-    fn claim(&self) -> Claim<'_> {
+    fn claim(&self) -> SignatureCheck<'_> {
         let body = &self.encoded[..self.encoded.len() - size_of::<Signature>()];
-        Claim { signer: self.tx.body.account.bytes(), signature: &self.tx.signature, message: body }
+        SignatureCheck { signer: self.tx.body.account.bytes(), signature: &self.tx.signature, message: body }
     }
 
     fn judge(self, rules: &Rules, signed: Result<(), TxError>) -> Result<CheckedTx, TxError> {

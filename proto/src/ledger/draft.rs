@@ -35,7 +35,7 @@ struct Undo {
 
 /// What a draft changed, so far without the state tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Parts {
+pub struct DraftChanges {
     /// The tip; its state root is that before.
     pub tip: Tip,
     /// Each record touched.
@@ -55,14 +55,14 @@ impl<'a> Draft<'a> {
     }
 
     /// What was changed.
-    pub fn into_parts(self) -> Parts {
-        Parts { tip: self.tip, records: self.records }
+    pub fn into_parts(self) -> DraftChanges {
+        DraftChanges { tip: self.tip, records: self.records }
     }
 
     /// What was changed so far.
     #[cfg(test)]
-    pub(super) fn parts(&self) -> Parts {
-        Parts { tip: self.tip.clone(), records: self.records.clone() }
+    pub(super) fn parts(&self) -> DraftChanges {
+        DraftChanges { tip: self.tip.clone(), records: self.records.clone() }
     }
 
     /// From here on what is changed can be undone, until [`Draft::keep`]: the records and the running values.

@@ -10,13 +10,13 @@ use crate::{
         action,
         draft::Draft,
         rules::Rules,
-        state::{Candidate, Key, Provider, ProviderStatus, Records},
+        state::{Key, Provider, ProviderStatus, Records, RosterEntry},
     },
     limits,
 };
 
 /// Begins a block of `epoch`: the roster, when the block begins the epoch.
-pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<Candidate>> {
+pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<RosterEntry>> {
     let epoch = rules.epoch_of(draft.height());
     let turned = epoch > draft.running().epoch;
     draft.running_mut().epoch = epoch;
@@ -52,9 +52,9 @@ fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
 }
 
 /// Who can be drawn, in the order of node ids.
-pub(super) fn roster(providers: &[Provider]) -> Vec<Candidate> {
+pub(super) fn roster(providers: &[Provider]) -> Vec<RosterEntry> {
     let candidates =
-        providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| Candidate {
+        providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| RosterEntry {
             provider: provider.node,
             domain: provider.domain.clone(),
             weight: provider.capacity.saturating_sub(provider.used),

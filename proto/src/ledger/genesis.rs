@@ -260,7 +260,7 @@ impl Genesis {
     /// When it mints more money than there can be, which [`Genesis::validate`] refuses.
     pub fn changes(&self) -> Changes {
         let chain = self.id();
-        let empty = Nothing(self.tip(&chain));
+        let empty = EmptyRecords(self.tip(&chain));
         let mut draft = Draft::new(&empty);
         draft.put(Key::Params, Record::Params(self.params.clone()));
         let membership = self.membership.clone();
@@ -344,15 +344,15 @@ fn at_most(name: &'static str, value: u64) -> Result<(), GenesisError> {
 
 /// The records before there are any.
 #[derive(Debug)]
-struct Nothing(Tip);
+struct EmptyRecords(Tip);
 
-impl Nodes for Nothing {
+impl Nodes for EmptyRecords {
     fn node(&self, _: &[u8]) -> Option<Vec<u8>> {
         None
     }
 }
 
-impl Records for Nothing {
+impl Records for EmptyRecords {
     fn tip(&self) -> Tip {
         self.0.clone()
     }

@@ -20,7 +20,7 @@ use crate::{
 type Hash = [u8; 32];
 
 /// A node that an append adds: its position, and its hash. Positions count up without a gap.
-pub type Written = (u64, [u8; 32]);
+pub type HistoryNode = (u64, [u8; 32]);
 
 fn hash_leaf(block: &BlockId) -> Hash {
     blake3::derive_key("ostrakon history leaf 1", block.bytes())
@@ -73,7 +73,7 @@ impl Peaks {
 
     /// Appends the id of the next block. Returns the nodes that a store keeps for proofs: the new leaf, and what became
     /// whole by it.
-    pub fn append(&mut self, block: &BlockId) -> Vec<Written> {
+    pub fn append(&mut self, block: &BlockId) -> Vec<HistoryNode> {
         let (mut hash, mut at) = (hash_leaf(block), position(self.leaves, 1));
         let mut written = vec![(at, hash)];
         for _ in 0..self.leaves.trailing_ones() {
@@ -88,7 +88,7 @@ impl Peaks {
     }
 
     /// The nodes that stand, with their positions: all that a store needs of the past to prove what comes after it.
-    pub fn standing(&self) -> Vec<Written> {
+    pub fn standing(&self) -> Vec<HistoryNode> {
         let at = |(first, leaves)| position(first, leaves);
         self.trees().into_iter().map(at).zip(self.peaks.iter().copied()).collect()
     }
@@ -171,7 +171,7 @@ fn tree(read: &impl Fn(u64) -> Option<Hash>, first: u64, leaves: u64) -> Option<
 
 /// A perfect tree of the range, cut into equal parts: what a store that lacks its lower nodes asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Row {
+pub struct HistoryRange {
     /// The tree's first leaf.
     first: u64,
     /// Its leaves.
@@ -183,9 +183,9 @@ pub struct Row {
 /// The hashes are not those of the row. Whoever sent them is at fault: ask another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the hashes are not those of {leaves} blocks from height {first} on", leaves = .0.leaves, first = .0.first)]
-pub struct BadRow(pub Row);
+pub struct BadHistoryRange(pub HistoryRange);
 
-impl Row {
+impl HistoryRange {
     /// The rows of which a store that has no more than the peaks comes to have all nodes: the newest blocks first, so
     /// that a store which keeps each row whole has all that is newer than a row's [oldest node](Self::oldest), wherever
     /// it was cut short.
@@ -233,10 +233,10 @@ impl Row {
     /// The nodes between the parts and the tree's root, which is `root`.
     ///
     /// # Errors
-    /// [`BadRow`] when these are not its parts.
-    pub fn check(&self, root: &[u8; 32], hashes: &[[u8; 32]]) -> Result<Vec<Written>, BadRow> {
+    /// [`BadHistoryRange`] when these are not its parts.
+    pub fn check(&self, root: &[u8; 32], hashes: &[[u8; 32]]) -> Result<Vec<HistoryNode>, BadHistoryRange> {
         if u64::try_from(hashes.len()) != Ok(self.parts) {
-            return Err(BadRow(*self));
+            return Err(BadHistoryRange(*self));
         }
         let (mut level, mut each, mut written) = (hashes.to_vec(), self.leaves / self.parts, Vec::new());
         loop {
@@ -248,7 +248,7 @@ impl Row {
             level = level.chunks(2).map(|pair| hash_node(&pair[0], &pair[1])).collect();
             each *= 2;
         }
-        if level[0] == *root { Ok(written) } else { Err(BadRow(*self)) }
+        if level[0] == *root { Ok(written) } else { Err(BadHistoryRange(*self)) }
     }
 }
 
@@ -424,7 +424,7 @@ mod tests {
             let (all, nodes) = range(blocks);
             let peaks = &all[all.len() - 1];
             let mut kept: std::collections::BTreeMap<u64, Hash> = peaks.standing().into_iter().collect();
-            for row in Row::of(peaks) {
+            for row in HistoryRange::of(peaks) {
                 assert!(row.is_valid());
                 let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied();
                 let hashes = row.read(read).expect("all nodes are there");
@@ -432,9 +432,9 @@ mod tests {
                 for at in 0..hashes.len() {
                     let mut forged = hashes.clone();
                     forged[at][at % 32] ^= 1;
-                    assert_eq!(row.check(&root, &forged), Err(BadRow(row)));
+                    assert_eq!(row.check(&root, &forged), Err(BadHistoryRange(row)));
                 }
-                assert_eq!(row.check(&root, &hashes[1..]), Err(BadRow(row)));
+                assert_eq!(row.check(&root, &hashes[1..]), Err(BadHistoryRange(row)));
                 let written = row.check(&root, &hashes).expect("honest hashes");
                 assert!(written.iter().any(|(position, _)| *position == row.oldest()));
                 kept.extend(written);
@@ -445,15 +445,15 @@ mod tests {
 
     #[test]
     fn a_stranger_s_row_is_one_or_is_refused() {
-        let row = |first, leaves, parts| Row { first, leaves, parts }.is_valid();
+        let row = |first, leaves, parts| HistoryRange { first, leaves, parts }.is_valid();
         assert!(row(0, 1, 1) && row(1 << 20, 1 << 20, 1 << 4) && row(0, 1 << 60, 2));
         let bad = [(0, 0, 1), (0, 3, 1), (1, 2, 1), (0, 2, 0), (0, 2, 4), (0, 8, 3), (0, 1 << 63, 1)];
         assert!(bad.into_iter().all(|(first, leaves, parts)| !row(first, leaves, parts)));
         assert!(!row(0, 1 << 60, 1 << 20) && !row(u64::MAX - 1, 2, 1) && !row(1 << 63, 1 << 62, 1));
         // A chain so long that its trees are cut twice.
         let long = Peaks { leaves: (1 << 27) + (1 << 14), peaks: vec![Hash::default(); 2] };
-        let rows: Vec<Row> = Row::of(&long).collect();
-        assert!(rows.iter().all(Row::is_valid));
+        let rows: Vec<HistoryRange> = HistoryRange::of(&long).collect();
+        assert!(rows.iter().all(HistoryRange::is_valid));
         assert_eq!((rows[1].parts, rows.len()), (1 << 13, 1 + (1 << 13) + 1));
     }
 

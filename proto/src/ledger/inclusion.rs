@@ -62,13 +62,13 @@ impl TxProof {
         if self.index >= self.count || self.path.len() > PATH {
             return Err(NotIncluded);
         }
-        let turns = turns(self.index, self.count);
-        if turns.len() != self.path.len() {
+        let sides = sides(self.index, self.count);
+        if sides.len() != self.path.len() {
             return Err(NotIncluded);
         }
-        let top = turns.iter().zip(&self.path).fold(leaf(id), |below, (turn, beside)| match turn {
-            Turn::Left => node(&below, beside),
-            Turn::Right => node(beside, &below),
+        let top = sides.iter().zip(&self.path).fold(leaf(id), |below, (side, beside)| match side {
+            Side::Left => node(&below, beside),
+            Side::Right => node(beside, &below),
         });
         if root(self.count, &top) == *txs { Ok(()) } else { Err(NotIncluded) }
     }
@@ -76,26 +76,26 @@ impl TxProof {
 
 /// Which half of a node something is in.
 #[derive(Clone, Copy, Debug)]
-enum Turn {
+enum Side {
     Left,
     Right,
 }
 
 /// The way from a leaf up to the top, lowest first.
-fn turns(index: u32, count: u32) -> Vec<Turn> {
-    let (mut at, mut len, mut turns) = (index, count, Vec::new());
+fn sides(index: u32, count: u32) -> Vec<Side> {
+    let (mut at, mut len, mut sides) = (index, count, Vec::new());
     while len > 1 {
         let left = 1 << (len - 1).ilog2();
         if at < left {
-            turns.push(Turn::Left);
+            sides.push(Side::Left);
             len = left;
         } else {
-            turns.push(Turn::Right);
+            sides.push(Side::Right);
             (at, len) = (at - left, len - left);
         }
     }
-    turns.reverse();
-    turns
+    sides.reverse();
+    sides
 }
 
 /// The largest power of two below `len`, which is at least 2.

@@ -4,7 +4,7 @@
 //! leaves it as it is, a full one raises it by an eighth, an empty one lowers it by an eighth, and what lies between
 //! does so in proportion. It never falls below one: the fees of the parameters are the least. So whoever fills blocks
 //! pays more for each than for the one before, and all others are told the price before they sign. What is due by a
-//! certain time pays the factor one whatever the load ([`super::lane`]): nobody can make it too dear for those who
+//! certain time pays the factor one whatever the load ([`super::priority`]): nobody can make it too dear for those who
 //! must. Not here: the fees themselves ([`super::Rules`]).
 
 use std::fmt;

@@ -9,7 +9,7 @@ use crate::ledger::{
 
 /// All records of one state, and the tree over them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Memory {
+pub struct MemoryRecords {
     tip: Tip,
     records: BTreeMap<Key, Record>,
     nodes: MemoryNodes,
@@ -17,7 +17,7 @@ pub struct Memory {
 
 /// Where all money is, summed from the records themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct MoneySums {
     /// In accounts.
     pub balances: u128,
     /// Locked by providers and validators, and for proposals and names.
@@ -28,7 +28,7 @@ pub struct Sums {
     pub burnt: u128,
 }
 
-impl Memory {
+impl MemoryRecords {
     /// The state that a genesis begins with ([`crate::ledger::Genesis::changes`]).
     pub fn new(genesis: &Changes) -> Self {
         let mut memory = Self { tip: genesis.tip.clone(), records: BTreeMap::new(), nodes: MemoryNodes::default() };
@@ -54,8 +54,8 @@ impl Memory {
     }
 
     /// Where all money is: the sums of the records, not the tip's counters.
-    pub fn sums(&self) -> Sums {
-        let mut sums = Sums { burnt: u128::from(self.tip.running.burnt.0), ..Sums::default() };
+    pub fn sums(&self) -> MoneySums {
+        let mut sums = MoneySums { burnt: u128::from(self.tip.running.burnt.0), ..MoneySums::default() };
         for record in self.records.values() {
             match record {
                 Record::Account(account) => sums.balances += u128::from(account.balance.0),
@@ -72,18 +72,18 @@ impl Memory {
 
     /// All money: what was minted, if the rules are right.
     pub fn total(&self) -> u128 {
-        let Sums { balances, bonds, escrow, burnt } = self.sums();
+        let MoneySums { balances, bonds, escrow, burnt } = self.sums();
         balances + bonds + escrow + burnt
     }
 }
 
-impl Nodes for Memory {
+impl Nodes for MemoryRecords {
     fn node(&self, key: &[u8]) -> Option<Vec<u8>> {
         self.nodes.node(key)
     }
 }
 
-impl Records for Memory {
+impl Records for MemoryRecords {
     fn tip(&self) -> Tip {
         self.tip.clone()
     }

@@ -31,7 +31,7 @@ pub struct Proposer<'a> {
 
 /// A block that was made.
 #[derive(Clone, Debug)]
-pub struct Proposal {
+pub struct ProposedBlock {
     /// The block, which is decided once it has a certificate.
     pub block: Block,
     /// What it changes.
@@ -50,7 +50,7 @@ pub fn propose(
     base: &dyn Records,
     txs: &[Arc<CheckedTx>],
     proposer: &Proposer<'_>,
-) -> Result<Proposal, BlockError> {
+) -> Result<ProposedBlock, BlockError> {
     check_protocol(base)?;
     let (tip, round) = (base.tip(), proposer.round);
     let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
@@ -75,7 +75,7 @@ pub fn propose(
     };
     changes.tip.block = header.id();
     let txs = applied.into_iter().map(|tx| tx.tx().clone()).collect();
-    Ok(Proposal { block: Block { header, txs }, changes, rejected })
+    Ok(ProposedBlock { block: Block { header, txs }, changes, rejected })
 }
 
 /// Applies what has room: the applied and the refused. The first without room ends it, so that nobody is overtaken by

@@ -5,8 +5,8 @@ use crate::{
     id::{Amount, ChainId, Epoch, Height},
     ledger::{
         genesis::Genesis,
-        lane::{Lane, lane},
         load::FeeFactor,
+        priority::{TxPriority, priority},
         state::Records,
         tx::TxBody,
     },
@@ -84,9 +84,9 @@ impl Rules {
     pub(super) fn fee_of(&self, body: &TxBody, len: usize) -> Amount {
         let len = u128::try_from(len).expect("a usize fits");
         let fee = saturate(u128::from(self.params.fee_base.0) + u128::from(self.params.fee_byte.0) * len);
-        match lane(&body.action) {
-            Lane::Proof => fee,
-            Lane::Ordinary => self.fee_factor.times(fee),
+        match priority(&body.action) {
+            TxPriority::Deadline => fee,
+            TxPriority::Ordinary => self.fee_factor.times(fee),
         }
     }
 }

@@ -1,36 +1,36 @@
 //! Snapshots: how a node begins with the state of a block instead of all blocks before it (SPEC, "Snapshots").
 //!
-//! In come a [`Certified`] header that is believed, and [`Chunk`]s in their order from anybody; out come [`Part`]s for
-//! a store to keep, and at last the [`Changes`] that make them a state. All that a chunk says is proven against the
-//! header's state root when it comes. What the tree has not follows from what it has: indexes from the records
-//! ([`Record::mark`]), the tip from the header and the record of the running values, and the history from the peaks in
-//! that record, whose root the header names.
+//! In come a [`CertifiedHeader`] header that is believed, and [`SnapshotChunk`]s in their order from anybody; out come
+//! [`SnapshotPart`]s for a store to keep, and at last the [`Changes`] that make them a state. All that a chunk says is
+//! proven against the header's state root when it comes. What the tree has not follows from what it has: indexes from
+//! the records ([`Record::mark`]), the tip from the header and the record of the running values, and the history from
+//! the peaks in that record, whose root the header names.
 //!
 //! Not here: why the header is believed ([`crate::light`]), and who is asked.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-pub use crate::ledger::tree::snapshot::{BadChunk, Chunk, chunk};
+pub use crate::ledger::tree::snapshot::{BadChunk, SnapshotChunk, chunk};
 use crate::{
     codec,
     ledger::{
         state::{Changes, Key, Record, Running, Tip},
         tree::{
             Patch,
-            snapshot::{Kept, Pair, Restore},
+            snapshot::{EncodedNode, EncodedRecord, TreeRestore},
         },
     },
-    light::Certified,
+    light::CertifiedHeader,
     limits,
 };
 
 /// What a store keeps of one chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub struct SnapshotPart {
     /// Records, with those of the indexes.
     pub records: Vec<(Key, Record)>,
     /// Nodes of the state tree.
-    pub nodes: Vec<Kept>,
+    pub nodes: Vec<EncodedNode>,
 }
 
 /// Why a snapshot does not become a state.
@@ -51,23 +51,24 @@ pub enum BadSnapshot {
     Incomplete,
 }
 
-/// A state that is being restored. Its canonical bytes, kept in one step with each [`Part`], are where it goes on.
+/// A state that is being restored. Its canonical bytes, kept in one step with each [`SnapshotPart`], are where it goes
+/// on.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Restoring {
-    block: Certified,
-    tree: Restore,
+pub struct SnapshotRestore {
+    block: CertifiedHeader,
+    tree: TreeRestore,
     running: Option<Running>,
 }
 
-impl Restoring {
+impl SnapshotRestore {
     /// Nothing yet of the state after this block, which is believed to be decided.
-    pub fn new(block: Certified) -> Self {
-        let tree = Restore::new(block.header.state, block.header.height.0);
+    pub fn new(block: CertifiedHeader) -> Self {
+        let tree = TreeRestore::new(block.header.state, block.header.height.0);
         Self { block, tree, running: None }
     }
 
     /// The block whose state it is.
-    pub fn block(&self) -> &Certified {
+    pub fn block(&self) -> &CertifiedHeader {
         &self.block
     }
 
@@ -85,7 +86,7 @@ impl Restoring {
     ///
     /// # Errors
     /// [`BadSnapshot`] when it is not the one, or says what cannot be; then all is as it was.
-    pub fn take(&mut self, chunk: &Chunk) -> Result<Part, BadSnapshot> {
+    pub fn take(&mut self, chunk: &SnapshotChunk) -> Result<SnapshotPart, BadSnapshot> {
         let mut tree = self.tree.clone();
         // Only what is proven is read.
         let nodes = tree.take(chunk)?;
@@ -99,7 +100,7 @@ impl Restoring {
         records.extend(marks);
         self.tree = tree;
         self.running = running.or_else(|| self.running.take());
-        Ok(Part { records, nodes })
+        Ok(SnapshotPart { records, nodes })
     }
 
     /// What makes the parts a state: the tip, the root of the tree, and what stands of the history.
@@ -124,7 +125,7 @@ impl Restoring {
 }
 
 /// A record of the tree, as the ledger reads it.
-fn read((key, value): &Pair) -> Result<(Key, Record), BadSnapshot> {
+fn read((key, value): &EncodedRecord) -> Result<(Key, Record), BadSnapshot> {
     let key = Key::from_bytes(key).filter(Key::is_proven).ok_or(BadSnapshot::Foreign)?;
     let record = codec::decode(value, limits::CHAIN_BODY).map_err(|_| BadSnapshot::Foreign)?;
     Ok((key, record))

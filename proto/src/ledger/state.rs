@@ -1,6 +1,7 @@
 //! The records of the ledger, and how the rules read and change them (ARCHITECTURE 5.2).
 //!
-//! Each record stands under a [`Key`]. [`Records`] is what the rules read: the node's disk, or [`super::Memory`].
+//! Each record stands under a [`Key`]. [`Records`] is what the rules read: the node's disk, or
+//! [`super::MemoryRecords`].
 //! [`super::Draft`] is one block's view: the records below it and what was changed. Nothing here decides anything.
 
 use std::collections::BTreeMap;
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     beacon::BeaconKey,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::{history::Written, tree::Patch, vote::ValidatorSet},
+    ledger::{history::HistoryNode, tree::Patch, vote::ValidatorSet},
     params::Code,
 };
 
@@ -20,7 +21,7 @@ mod membership;
 mod records;
 
 pub use key::{Bonded, KEY_MAX, Key};
-pub use membership::{Change, Charter, Membership, Proposal, ProposalOutcome, Upgrade};
+pub use membership::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade};
 pub use records::{Record, Records, Running, Tip};
 
 /// An account's money and the number of its next transaction.
@@ -255,7 +256,7 @@ pub struct NameRecord {
 
 /// One provider as the draws of an epoch see it: frozen when the epoch began, so that client and chain draw alike.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Candidate {
+pub struct RosterEntry {
     /// The provider.
     pub provider: NodeId,
     /// Its domain.
@@ -274,7 +275,7 @@ pub struct EpochRecord {
     /// Its chance, mixed from the proposers' signatures up to the block that began it: unknown when the roster froze.
     pub beacon: [u8; 32],
     /// Who can be drawn, in the order of node ids.
-    pub roster: Vec<Candidate>,
+    pub roster: Vec<RosterEntry>,
 }
 
 /// What a block changed: each record touched, with its new value, or `None` where it ended.
@@ -287,7 +288,7 @@ pub struct Changes {
     /// What becomes of the state tree.
     pub tree: Patch,
     /// What is added to the history: the block before this one.
-    pub history: Vec<Written>,
+    pub history: Vec<HistoryNode>,
 }
 
 impl Changes {

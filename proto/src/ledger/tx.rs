@@ -7,8 +7,8 @@ use crate::{
     codec,
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     ledger::{
-        state::{Change, Domain},
-        vote::{Certificate, SignedProposal, SignedVote},
+        state::{Domain, ProposedChange},
+        vote::{QuorumCertificate, SignedProposal, SignedVote},
     },
     params::Code,
     placement::Draw,
@@ -246,7 +246,7 @@ impl Evidence {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Propose {
     /// What would change.
-    pub change: Change,
+    pub change: ProposedChange,
 }
 
 /// A vote on a proposal; it may be changed as long as the proposal is open.
@@ -385,9 +385,9 @@ pub struct Block {
 
 /// A block that is decided, with the proof of it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Decided {
+pub struct DecidedBlock {
     /// The block.
     pub block: Block,
     /// The precommits that decided it.
-    pub certificate: Certificate,
+    pub certificate: QuorumCertificate,
 }

@@ -175,7 +175,7 @@ impl ValidatorSet {
 
 /// The proof that a block is decided: precommits of more than two thirds of the power for it, all of one round.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Certificate {
+pub struct QuorumCertificate {
     /// Of which height.
     pub height: Height,
     /// In which round they were cast.
@@ -189,7 +189,7 @@ pub struct Certificate {
 /// Why a certificate proves nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CertificateError {
+pub enum QuorumCertificateError {
     /// Someone signed who has no vote at this height.
     #[error("{voter} has no vote at height {height}")]
     NotValidator {
@@ -214,25 +214,26 @@ pub enum CertificateError {
     },
 }
 
-impl Certificate {
+impl QuorumCertificate {
     /// Checks that more than two thirds of `set` signed precommits for the block. Whether `set` is the one of this
     /// height is the caller's to know: its hash stands in the header.
     ///
     /// # Errors
-    /// [`CertificateError`] says who or what is wrong.
-    pub fn verify(&self, set: &ValidatorSet, chain: &ChainId) -> Result<(), CertificateError> {
+    /// [`QuorumCertificateError`] says who or what is wrong.
+    pub fn verify(&self, set: &ValidatorSet, chain: &ChainId) -> Result<(), QuorumCertificateError> {
         let mut have = 0_u128;
         for voter in self.signatures.keys() {
             let power = set.power(voter);
-            have += u128::from(power.ok_or(CertificateError::NotValidator { voter: *voter, height: self.height })?);
+            have +=
+                u128::from(power.ok_or(QuorumCertificateError::NotValidator { voter: *voter, height: self.height })?);
         }
         if !set.is_quorum(have) {
-            return Err(CertificateError::NoQuorum { have, total: set.total() });
+            return Err(QuorumCertificateError::NoQuorum { have, total: set.total() });
         }
         let vote = Vote { kind: VoteKind::Precommit, height: self.height, round: self.round, block: Some(self.block) };
         for (voter, signature) in &self.signatures {
             verify(voter, signature, Purpose::Vote, chain, &vote)
-                .map_err(|_| CertificateError::Signature { voter: *voter })?;
+                .map_err(|_| QuorumCertificateError::Signature { voter: *voter })?;
         }
         Ok(())
     }
@@ -250,11 +251,11 @@ mod tests {
         ValidatorSet::new((1..).zip(powers).map(|(byte, power)| (key(byte).public(), *power)))
     }
 
-    fn certificate(chain: &ChainId, signers: &[u8]) -> Certificate {
+    fn certificate(chain: &ChainId, signers: &[u8]) -> QuorumCertificate {
         let (height, round, block) = (Height(7), 2, BlockId::new([9; 32]));
         let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block) };
         let sign = |byte: &u8| (key(*byte).public(), SignedVote::sign(vote, &key(*byte), chain).signature);
-        Certificate { height, round, block, signatures: signers.iter().map(sign).collect() }
+        QuorumCertificate { height, round, block, signatures: signers.iter().map(sign).collect() }
     }
 
     #[test]
@@ -281,12 +282,12 @@ mod tests {
         let good = certificate(&chain, &[1, 2, 3]);
         assert_eq!(good.verify(&set, &chain), Ok(()));
         let wrong = [
-            Certificate { height: Height(8), ..good.clone() },
-            Certificate { round: 3, ..good.clone() },
-            Certificate { block: BlockId::new([8; 32]), ..good.clone() },
+            QuorumCertificate { height: Height(8), ..good.clone() },
+            QuorumCertificate { round: 3, ..good.clone() },
+            QuorumCertificate { block: BlockId::new([8; 32]), ..good.clone() },
         ];
         for certificate in wrong {
-            assert!(matches!(certificate.verify(&set, &chain), Err(CertificateError::Signature { .. })));
+            assert!(matches!(certificate.verify(&set, &chain), Err(QuorumCertificateError::Signature { .. })));
         }
         assert!(good.verify(&set, &ChainId::new([2; 32])).is_err());
     }

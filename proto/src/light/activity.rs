@@ -1,14 +1,14 @@
 //! What one account did and was paid: transactions that are each proven to be in a block, the newest first.
 //!
-//! In goes what a node says ([`Activity`]) with what was asked ([`Wanted`]), out come transactions at their places, or
-//! the lie. What is there is proven. What is left out is found where the account's own numbers show it: its record is
-//! proven too, an account's transactions are applied in the order of their nonces without a gap, and so none of those
-//! that it sent can be missing between two others, or behind the last. Of what others paid to it there is no such
-//! count: for that, several nodes are asked, and [`Proven::left_out`] compares them.
+//! In goes what a node says ([`Activity`]) with what was asked ([`ActivityQuery`]), out come transactions at their
+//! places, or the lie. What is there is proven. What is left out is found where the account's own numbers show it: its
+//! record is proven too, an account's transactions are applied in the order of their nonces without a gap, and so none
+//! of those that it sent can be missing between two others, or behind the last. Of what others paid to it there is no
+//! such count: for that, several nodes are asked, and [`ProvenActivity::left_out`] compares them.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::{BadAnswer, Inclusion, Item, records};
+use super::{BadAnswer, Inclusion, ProvenRecord, records};
 use crate::{
     id::{AccountId, Height},
     ledger::{
@@ -46,7 +46,7 @@ pub struct ProvenTx {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Activity {
     /// The account's record.
-    pub account: Item,
+    pub account: ProvenRecord,
     /// The node's oldest block; what older ones had, it does not know.
     pub first: Height,
     /// Whether it has more that are older.
@@ -57,7 +57,7 @@ pub struct Activity {
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Wanted {
+pub struct ActivityQuery {
     /// Whose transactions.
     pub account: AccountId,
     /// Only those before this place.
@@ -79,7 +79,7 @@ pub struct AccountTx {
 
 /// What one node's answer proves.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Proven {
+pub struct ProvenActivity {
     /// Height of the block that it is as of.
     pub tip: Height,
     /// The account.
@@ -107,7 +107,7 @@ impl Activity {
     ///
     /// # Errors
     /// [`BadAnswer`] when something is not so, or something is left out.
-    pub fn verify(self, tip: &Header, wanted: &Wanted) -> Result<Proven, BadAnswer> {
+    pub fn verify(self, tip: &Header, wanted: &ActivityQuery) -> Result<ProvenActivity, BadAnswer> {
         let found = records(std::slice::from_ref(&self.account), tip, &[Key::Account(wanted.account)])?;
         let account = match found.as_slice() {
             [Some(Record::Account(account))] => *account,
@@ -127,15 +127,15 @@ impl Activity {
             bound = Some(place);
             txs.push(AccountTx { place, time_ms: inclusion.block.header.time_ms, tx });
         }
-        let proven = Proven { tip: tip.height, account, first: self.first, more: self.more, txs };
+        let proven = ProvenActivity { tip: tip.height, account, first: self.first, more: self.more, txs };
         proven.check_nonces(wanted)?;
         Ok(proven)
     }
 }
 
-impl Proven {
+impl ProvenActivity {
     /// None that the account sent is missing, as far as its nonces tell.
-    fn check_nonces(&self, wanted: &Wanted) -> Result<(), BadAnswer> {
+    fn check_nonces(&self, wanted: &ActivityQuery) -> Result<(), BadAnswer> {
         let account = wanted.account;
         let newest = wanted.nonce.or_else(|| wanted.before.is_none().then_some(self.account.nonce));
         let mut next = newest;
@@ -175,7 +175,7 @@ mod tests {
             tree::{self, MemoryNodes},
             tx::{Anchor, Transfer, TxBody, tx_proof, tx_root},
         },
-        light::Past,
+        light::PastHeader,
         sign::Keypair,
     };
 
@@ -196,7 +196,7 @@ mod tests {
     struct Block {
         txs: Vec<Tx>,
         header: Header,
-        account: Item,
+        account: ProvenRecord,
     }
 
     impl Block {
@@ -229,12 +229,12 @@ mod tests {
                 proposer: self::key(9).public(),
                 beacon: BeaconSignature([0; 48]),
             };
-            Self { txs, header, account: Item { key, value: Some(record), proof } }
+            Self { txs, header, account: ProvenRecord { key, value: Some(record), proof } }
         }
 
         fn entry(&self, index: usize) -> ProvenTx {
             let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
-            let block = Past { header: self.header.clone(), proof: None };
+            let block = PastHeader { header: self.header.clone(), proof: None };
             let proof = tx_proof(&ids, index).expect("it is there");
             ProvenTx { tx: self.txs[index].clone(), inclusion: Inclusion { block, proof } }
         }
@@ -244,9 +244,9 @@ mod tests {
             Activity { account: self.account.clone(), first: Height(1), more: false, txs }
         }
 
-        fn check(&self, said: Activity, before: Option<u32>) -> Result<Proven, BadAnswer> {
+        fn check(&self, said: Activity, before: Option<u32>) -> Result<ProvenActivity, BadAnswer> {
             let before = before.map(|index| TxPlace { height: Height(1), index });
-            said.verify(&self.header, &Wanted { account: key(1).public(), before, nonce: None })
+            said.verify(&self.header, &ActivityQuery { account: key(1).public(), before, nonce: None })
         }
     }
 
@@ -316,7 +316,8 @@ mod tests {
         // It may be in what was deleted, or on the next page.
         check(&[6, 5, 3, 2, 1], 2, false, None);
         check(&[6, 5, 3, 2, 1], 1, true, None);
-        let wanted = Wanted { account: key(1).public(), before: Some(TxPlace::start_of(Height(2))), nonce: Some(4) };
+        let wanted =
+            ActivityQuery { account: key(1).public(), before: Some(TxPlace::start_of(Height(2))), nonce: Some(4) };
         let late = block.said(&[3, 2, 1, 0]).verify(&block.header, &wanted).err();
         assert_eq!(
             late,
@@ -330,12 +331,12 @@ mod tests {
         let block = Block::new();
         let all = block.check(block.said(&ALL), None).expect("all of it is so");
         let some = block.check(block.said(&[6, 3, 2, 0]), None).expect("no nonce is missing");
-        let found = |proven: &Proven| proven.left_out(&all.txs).map(|entry| entry.place.index);
+        let found = |proven: &ProvenActivity| proven.left_out(&all.txs).map(|entry| entry.place.index);
         assert_eq!((found(&all), found(&some)), (None, Some(5)));
         assert_eq!(all.left_out(&some.txs), None);
         // Nothing is left out that was not asked for yet, is deleted, or came later.
-        assert_eq!(found(&Proven { more: true, txs: all.txs[..1].to_vec(), ..all.clone() }), None);
-        assert_eq!(found(&Proven { first: Height(2), ..some.clone() }), None);
-        assert_eq!(found(&Proven { tip: Height(0), ..some }), None);
+        assert_eq!(found(&ProvenActivity { more: true, txs: all.txs[..1].to_vec(), ..all.clone() }), None);
+        assert_eq!(found(&ProvenActivity { first: Height(2), ..some.clone() }), None);
+        assert_eq!(found(&ProvenActivity { tip: Height(0), ..some }), None);
     }
 }

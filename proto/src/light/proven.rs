@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::Untrusted;
+use super::TrustError;
 use crate::{
     id::{AccountId, Height, TxId},
     ledger::{
@@ -10,32 +10,32 @@ use crate::{
         history::{BadHistory, HistoryProof},
         state::{Key, Record},
         tree::{BadProof, Proof},
-        tx::{Block, Decided, Header, Tx, TxProof, tx_root},
-        vote::Certificate,
+        tx::{Block, DecidedBlock, Header, Tx, TxProof, tx_root},
+        vote::QuorumCertificate,
     },
 };
 
 /// A header with the proof that its block is decided.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Certified {
+pub struct CertifiedHeader {
     /// The header.
     pub header: Header,
     /// The precommits for it.
-    pub certificate: Certificate,
+    pub certificate: QuorumCertificate,
 }
 
 /// What somebody says of the chain as it is after one block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Answer<T> {
     /// The block.
-    pub tip: Certified,
+    pub tip: CertifiedHeader,
     /// What is said.
     pub said: T,
 }
 
 /// What one record is.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Item {
+pub struct ProvenRecord {
     /// Bytes of its key.
     pub key: Vec<u8>,
     /// Bytes of its value; `None` when there is no such record.
@@ -46,7 +46,7 @@ pub struct Item {
 
 /// A block's header, as one of the past of a chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Past {
+pub struct PastHeader {
     /// The header.
     pub header: Header,
     /// That the newest block's history has it; the newest block itself needs no proof.
@@ -57,7 +57,7 @@ pub struct Past {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Inclusion {
     /// The block.
-    pub block: Past,
+    pub block: PastHeader,
     /// That it has the transaction.
     pub proof: TxProof,
 }
@@ -66,9 +66,9 @@ pub struct Inclusion {
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PastBlock {
     /// Its header.
-    pub block: Past,
+    pub block: PastHeader,
     /// The precommits for it.
-    pub certificate: Certificate,
+    pub certificate: QuorumCertificate,
     /// Its transactions.
     pub txs: Vec<Tx>,
 }
@@ -79,7 +79,7 @@ pub struct PastBlock {
 pub enum BadAnswer {
     /// Its header is not believed.
     #[error(transparent)]
-    Header(#[from] Untrusted),
+    Header(#[from] TrustError),
     /// Its header is not proven to be of the past.
     #[error(transparent)]
     Past(#[from] BadHistory),
@@ -151,11 +151,11 @@ pub enum BadAnswer {
 ///
 /// # Errors
 /// [`BadAnswer`] says what does not hold.
-pub fn check_items<K: AsRef<[u8]>>(items: &[Item], header: &Header, asked: &[K]) -> Result<(), BadAnswer> {
+pub fn check_records<K: AsRef<[u8]>>(items: &[ProvenRecord], header: &Header, asked: &[K]) -> Result<(), BadAnswer> {
     if !asked.iter().map(AsRef::as_ref).eq(items.iter().map(|item| item.key.as_slice())) {
         return Err(BadAnswer::OtherKeys { asked: asked.len() });
     }
-    for (index, Item { key, value, proof }) in items.iter().enumerate() {
+    for (index, ProvenRecord { key, value, proof }) in items.iter().enumerate() {
         let verdict = proof.verify(&header.state, key, value.as_deref());
         verdict.map_err(|error| BadAnswer::Record { index, error })?;
     }
@@ -166,17 +166,17 @@ pub fn check_items<K: AsRef<[u8]>>(items: &[Item], header: &Header, asked: &[K])
 ///
 /// # Errors
 /// [`BadAnswer`] says what does not hold.
-pub fn records(items: &[Item], header: &Header, asked: &[Key]) -> Result<Vec<Option<Record>>, BadAnswer> {
+pub fn records(items: &[ProvenRecord], header: &Header, asked: &[Key]) -> Result<Vec<Option<Record>>, BadAnswer> {
     let keys: Vec<Vec<u8>> = asked.iter().map(Key::to_bytes).collect();
-    check_items(items, header, &keys)?;
-    let record = |(index, item): (usize, &Item)| {
+    check_records(items, header, &keys)?;
+    let record = |(index, item): (usize, &ProvenRecord)| {
         let Some(value) = &item.value else { return Ok(None) };
         Record::try_from_slice(value).map(Some).map_err(|_| BadAnswer::Kind { index })
     };
     items.iter().enumerate().map(record).collect()
 }
 
-impl Past {
+impl PastHeader {
     /// Checks that this header is of the chain whose newest block has the header `tip`, which is believed already.
     ///
     /// # Errors
@@ -185,7 +185,7 @@ impl Past {
         let (height, have, got) = (self.header.height, tip.id(), self.header.id());
         match &self.proof {
             None if got == have => Ok(()),
-            None if height == tip.height => Err(Untrusted::OtherChain { height, have, got }.into()),
+            None if height == tip.height => Err(TrustError::OtherChain { height, have, got }.into()),
             None => Err(BadHistory { height, block: got }.into()),
             Some(_) if height >= tip.height => Err(BadAnswer::Future { height, tip: tip.height }),
             Some(proof) => Ok(proof.verify(&tip.history, tip.height.0, height, got)?),
@@ -211,14 +211,14 @@ impl PastBlock {
     ///
     /// # Errors
     /// [`BadAnswer`] when that is not proven.
-    pub fn verify(self, tip: &Header, height: Height) -> Result<Decided, BadAnswer> {
+    pub fn verify(self, tip: &Header, height: Height) -> Result<DecidedBlock, BadAnswer> {
         self.block.verify(tip)?;
         let header = self.block.header;
         let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
         let what = if header.height == height { "txs" } else { "height" };
         if header.height != height || tx_root(&ids) != header.txs {
-            return Err(Untrusted::Undecided(BlockError::Header { what }).into());
+            return Err(TrustError::Undecided(BlockError::Header { what }).into());
         }
-        Ok(Decided { block: Block { header, txs: self.txs }, certificate: self.certificate })
+        Ok(DecidedBlock { block: Block { header, txs: self.txs }, certificate: self.certificate })
     }
 }

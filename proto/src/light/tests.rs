@@ -8,7 +8,7 @@ use crate::{
         history::{self, HistoryProof, Peaks},
         tree::{self, MemoryNodes},
         tx::{tx_proof, tx_root},
-        vote::{CertificateError, SignedVote, Vote, VoteKind},
+        vote::{QuorumCertificateError, SignedVote, Vote, VoteKind},
     },
     params::Bonds,
     sign::{Keypair, Signature},
@@ -27,19 +27,19 @@ fn set(members: &Members) -> ValidatorSet {
     ValidatorSet::new(members.iter().map(|(number, power)| (key(*number).public(), *power)))
 }
 
-fn certify(header: &Header, signers: &Members, chain: &ChainId) -> Certificate {
+fn certify(header: &Header, signers: &Members, chain: &ChainId) -> QuorumCertificate {
     let (height, round, block) = (header.height, header.round, header.id());
     let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block) };
     let sign = |(number, _): &(u8, u64)| -> (VoteKey, Signature) {
         (key(*number).public(), SignedVote::sign(vote, &key(*number), chain).signature)
     };
-    Certificate { height, round, block, signatures: signers.iter().map(sign).collect() }
+    QuorumCertificate { height, round, block, signatures: signers.iter().map(sign).collect() }
 }
 
 /// A chain; what stands at index h is of height h, and header 0 stands for genesis.
 struct World {
     headers: Vec<Header>,
-    certificates: Vec<Certificate>,
+    certificates: Vec<QuorumCertificate>,
     /// Who decides each height.
     members: Vec<Members>,
     nodes: Vec<[u8; 32]>,
@@ -125,20 +125,20 @@ impl World {
         (from..self.headers.len()).filter(changes).filter(|at| *at > 0)
     }
 
-    fn accept(&self, trust: &mut Trust, at: usize) -> Result<(), Untrusted> {
+    fn accept(&self, trust: &mut Trust, at: usize) -> Result<(), TrustError> {
         trust.accept(&self.headers[at], &self.certificates[at])
     }
 
     /// The answer that an honest node gives after the last block.
-    fn answer(&self, keys: &[&[u8]]) -> Answer<Vec<Item>> {
+    fn answer(&self, keys: &[&[u8]]) -> Answer<Vec<ProvenRecord>> {
         let at = self.headers.len() - 1;
         let version = u64::try_from(at).expect("few");
-        let item = |key: &&[u8]| Item {
+        let item = |key: &&[u8]| ProvenRecord {
             key: key.to_vec(),
             value: (*key == KEY).then(|| version.to_le_bytes().to_vec()),
             proof: tree::prove(&self.state, version, key).expect("the last version is there"),
         };
-        let tip = Certified { header: self.headers[at].clone(), certificate: self.certificates[at].clone() };
+        let tip = CertifiedHeader { header: self.headers[at].clone(), certificate: self.certificates[at].clone() };
         Answer { tip, said: keys.iter().map(item).collect() }
     }
 }
@@ -176,7 +176,7 @@ fn a_chain_is_followed_from_genesis_and_from_any_checkpoint() {
                 let height = world.headers[old].height;
                 let proof = history::prove(read, trust.height().0, height).expect("it is before");
                 let past = |at: usize, proof: Option<&HistoryProof>| {
-                    Past { header: world.headers[at].clone(), proof: proof.cloned() }.verify(tip)
+                    PastHeader { header: world.headers[at].clone(), proof: proof.cloned() }.verify(tip)
                 };
                 assert_eq!(past(old, Some(&proof)), Ok(()));
                 assert!(
@@ -185,7 +185,7 @@ fn a_chain_is_followed_from_genesis_and_from_any_checkpoint() {
                 );
                 assert!(past(old, None).is_err() && past(last, Some(&proof)).is_err());
             }
-            assert_eq!(Past { header: tip.clone(), proof: None }.verify(tip), Ok(()));
+            assert_eq!(PastHeader { header: tip.clone(), proof: None }.verify(tip), Ok(()));
         }
     }
 }
@@ -203,10 +203,10 @@ fn a_handover_can_not_be_skipped() {
     let (world, at) = changing();
     let mut trust = world.trust(0);
     let after = world.accept(&mut trust, at + 1);
-    assert_eq!(after, Err(Untrusted::Undecided(BlockError::Header { what: "validators" })));
+    assert_eq!(after, Err(TrustError::Undecided(BlockError::Header { what: "validators" })));
     // Its header alone moves the trust on, but then nobody is trusted until the set is there.
     assert_eq!(world.accept(&mut trust, at), Ok(()));
-    let missing = Err(Untrusted::HandoverMissing { height: world.headers[at].height });
+    let missing = Err(TrustError::HandoverMissing { height: world.headers[at].height });
     assert_eq!(world.accept(&mut trust, at + 1), missing);
     assert_eq!(trust.hand_over(&world.handover(at)), Ok(()));
     assert_eq!(world.accept(&mut trust, at + 1), Ok(()));
@@ -220,12 +220,12 @@ fn replaced_validators_vouch_for_nothing_after() {
     let certificate = certify(&forged, old, &CHAIN);
     let mut trust = world.trust(0);
     world.accept(&mut trust, at).expect("the header of the handover");
-    assert!(matches!(trust.check(&forged, &certificate), Err(Untrusted::HandoverMissing { .. })));
+    assert!(matches!(trust.check(&forged, &certificate), Err(TrustError::HandoverMissing { .. })));
     trust.hand_over(&world.handover(at)).expect("and its set");
-    assert!(matches!(trust.check(&forged, &certificate), Err(Untrusted::Undecided(_))));
+    assert!(matches!(trust.check(&forged, &certificate), Err(TrustError::Undecided(_))));
     // Nor may they say that the header is the new set's.
     let header = &world.headers[at + 1];
-    assert!(matches!(trust.check(header, &certify(header, old, &CHAIN)), Err(Untrusted::Undecided(_))));
+    assert!(matches!(trust.check(header, &certify(header, old, &CHAIN)), Err(TrustError::Undecided(_))));
 }
 
 #[test]
@@ -235,14 +235,14 @@ fn a_handover_brings_the_set_that_it_names() {
     let before = trust.clone();
     let mut handover = world.handover(at);
     handover.next = ValidatorSet::new(handover.next.iter().map(|(key, power)| (key, power + 1)));
-    assert_eq!(trust.hand_over(&handover), Err(Untrusted::OtherSet { height: handover.header.height }));
+    assert_eq!(trust.hand_over(&handover), Err(TrustError::OtherSet { height: handover.header.height }));
     // Who names a set of its own names another header.
     handover.header.next_validators = handover.next.hash();
-    assert!(matches!(trust.hand_over(&handover), Err(Untrusted::Undecided(BlockError::OtherCertificate { .. }))));
+    assert!(matches!(trust.hand_over(&handover), Err(TrustError::Undecided(BlockError::OtherCertificate { .. }))));
     assert_eq!(trust, before);
     let (header, next) = (&world.headers[at], set(&world.members[at]));
     let other = Trust::checkpoint(CHAIN, header.id(), header, next.clone());
-    assert_eq!(other, Err(Untrusted::OtherSet { height: header.height }));
+    assert_eq!(other, Err(TrustError::OtherSet { height: header.height }));
     assert!(Trust::checkpoint(CHAIN, world.headers[1].id(), header, next).is_err());
 }
 
@@ -250,15 +250,15 @@ fn a_handover_brings_the_set_that_it_names() {
 fn only_a_quorum_of_the_trusted_set_is_believed() {
     let world = calm();
     let (trust, header, members) = (world.trust(1), &world.headers[4], &world.members[4]);
-    let check = |certificate: &Certificate| match trust.check(header, certificate) {
-        Err(Untrusted::Undecided(BlockError::Certificate(error))) => Some(error),
+    let check = |certificate: &QuorumCertificate| match trust.check(header, certificate) {
+        Err(TrustError::Undecided(BlockError::Certificate(error))) => Some(error),
         verdict => {
             assert_eq!(verdict, Ok(()));
             None
         }
     };
     assert_eq!(check(&world.certificates[4]), None);
-    assert!(matches!(check(&certify(header, &Members::new(), &CHAIN)), Some(CertificateError::NoQuorum { .. })));
+    assert!(matches!(check(&certify(header, &Members::new(), &CHAIN)), Some(QuorumCertificateError::NoQuorum { .. })));
     let total: u64 = members.iter().map(|(_, power)| power).sum();
     for signers in 0..1 << members.len() {
         let chosen = members.iter().enumerate().filter(|(at, _)| signers >> at & 1 == 1);
@@ -268,17 +268,17 @@ fn only_a_quorum_of_the_trusted_set_is_believed() {
     }
     let mut stranger = members.clone();
     stranger.push((250, 1));
-    assert!(matches!(check(&certify(header, &stranger, &CHAIN)), Some(CertificateError::NotValidator { .. })));
+    assert!(matches!(check(&certify(header, &stranger, &CHAIN)), Some(QuorumCertificateError::NotValidator { .. })));
     let other = certify(header, members, &ChainId::new([1; 32]));
-    assert!(matches!(check(&other), Some(CertificateError::Signature { .. })));
+    assert!(matches!(check(&other), Some(QuorumCertificateError::Signature { .. })));
     let mut forged = world.certificates[4].clone();
     forged.round += 1;
-    assert!(matches!(check(&forged), Some(CertificateError::Signature { .. })));
+    assert!(matches!(check(&forged), Some(QuorumCertificateError::Signature { .. })));
     // One member's signature under another's name.
     let mut forged = world.certificates[4].clone();
     let first = *forged.signatures.values().next().expect("it is signed");
     forged.signatures.values_mut().for_each(|signature| *signature = first);
-    assert!(matches!(check(&forged), Some(CertificateError::Signature { .. })));
+    assert!(matches!(check(&forged), Some(QuorumCertificateError::Signature { .. })));
 }
 
 #[test]
@@ -286,12 +286,12 @@ fn a_certificate_is_of_its_own_header() {
     let world = calm();
     let trust = world.trust(1);
     let other = trust.check(&world.headers[4], &world.certificates[3]);
-    assert!(matches!(other, Err(Untrusted::Undecided(BlockError::OtherCertificate { .. }))));
+    assert!(matches!(other, Err(TrustError::Undecided(BlockError::OtherCertificate { .. }))));
     let mut forged = world.certificates[3].clone();
     forged.block = world.headers[4].id();
-    assert!(matches!(trust.check(&world.headers[4], &forged), Err(Untrusted::Undecided(_))));
+    assert!(matches!(trust.check(&world.headers[4], &forged), Err(TrustError::Undecided(_))));
     forged.height = Height(4);
-    assert!(matches!(trust.check(&world.headers[4], &forged), Err(Untrusted::Undecided(_))));
+    assert!(matches!(trust.check(&world.headers[4], &forged), Err(TrustError::Undecided(_))));
 }
 
 #[test]
@@ -299,12 +299,12 @@ fn heights_rise_and_chains_do_not_part() {
     let world = calm();
     let mut trust = world.trust(3);
     let old = world.accept(&mut trust, 2);
-    assert_eq!(old, Err(Untrusted::Old { have: Height(3), got: Height(2) }));
+    assert_eq!(old, Err(TrustError::Old { have: Height(3), got: Height(2) }));
     assert_eq!(world.accept(&mut trust, 3), Ok(()), "the same again");
     let members = &world.members[3];
     let fork = Header { time_ms: 1, ..world.headers[3].clone() };
     let (have, got) = (world.headers[3].id(), fork.id());
-    let parted = Err(Untrusted::OtherChain { height: Height(3), have, got });
+    let parted = Err(TrustError::OtherChain { height: Height(3), have, got });
     assert_eq!(trust.check(&fork, &certify(&fork, members, &CHAIN)), parted);
     let child = Header { parent: got, ..world.headers[4].clone() };
     assert_eq!(trust.check(&child, &certify(&child, members, &CHAIN)), parted);
@@ -315,7 +315,7 @@ fn heights_rise_and_chains_do_not_part() {
 fn trust_ends_where_bonds_come_back() {
     let trust = calm().trust(4);
     assert_eq!(trust.check_age(9_000, 5_000), Ok(()));
-    assert_eq!(trust.check_age(9_001, 5_000), Err(Untrusted::Expired { have: 4_000, oldest: 4_001 }));
+    assert_eq!(trust.check_age(9_001, 5_000), Err(TrustError::Expired { have: 4_000, oldest: 4_001 }));
     assert_eq!(trust.check_age(0, 5_000), Ok(()));
 }
 
@@ -324,7 +324,7 @@ fn trust_keeps_for_two_thirds_of_a_bond() {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
     let keeps = |unbonding_epochs, epoch_blocks| {
         let bonds = Bonds { unbonding_epochs, ..Bonds::default() };
-        keeps_ms(&Params { epoch_blocks, bonds, ..Params::default() })
+        trust_period_ms(&Params { epoch_blocks, bonds, ..Params::default() })
     };
     let Params { epoch_blocks, bonds, .. } = Params::default();
     assert_eq!(keeps(bonds.unbonding_epochs, epoch_blocks), 14 * DAY, "of three weeks");
@@ -338,7 +338,7 @@ fn trust_keeps_for_two_thirds_of_a_bond() {
 
 #[test]
 fn how_old_trust_may_be() {
-    let keeps = keeps_ms(&Params::default());
+    let keeps = trust_period_ms(&Params::default());
     let (genesis, trust) = (calm().trust(0), calm().trust(4));
     let table = [
         ("young", &trust, 4_000 + 1, true),
@@ -360,7 +360,7 @@ fn an_answer_is_believed_with_all_its_proofs() {
     let world = calm();
     let keys: [&[u8]; 2] = [KEY, b"nobody"];
     let Answer { tip, said } = world.answer(&keys);
-    let check = |items: &[Item], asked: &[&[u8]]| check_items(items, &tip.header, asked);
+    let check = |items: &[ProvenRecord], asked: &[&[u8]]| check_records(items, &tip.header, asked);
     assert_eq!(check(&said, &keys), Ok(()));
     let other = Err(BadAnswer::OtherKeys { asked: 2 });
     assert_eq!(check(&said, &[keys[1], keys[0]]), other);
@@ -374,17 +374,17 @@ fn an_answer_is_believed_with_all_its_proofs() {
     assert!(matches!(changed(0, Some(vec![0xff; 8])), Err(BadAnswer::Record { index: 0, .. })), "richer");
     assert!(matches!(changed(0, None), Err(BadAnswer::Record { index: 0, .. })), "hidden");
     assert!(matches!(changed(1, Some(vec![1])), Err(BadAnswer::Record { index: 1, .. })), "invented");
-    assert!(check_items(&said, &world.headers[3], &keys).is_err(), "of an older state");
+    assert!(check_records(&said, &world.headers[3], &keys).is_err(), "of an older state");
     let mut rooted = tip.header.clone();
     rooted.state[0] ^= 1;
-    assert!(matches!(world.trust(1).check(&rooted, &tip.certificate), Err(Untrusted::Undecided(_))));
+    assert!(matches!(world.trust(1).check(&rooted, &tip.certificate), Err(TrustError::Undecided(_))));
 }
 
 #[test]
 fn a_transaction_is_in_the_block_that_lists_it() {
     let (tx, other) = (TxId::new([1; 32]), TxId::new([2; 32]));
     let header = Header { txs: tx_root(&[tx]), ..calm().headers[4].clone() };
-    let block = Past { header: header.clone(), proof: None };
+    let block = PastHeader { header: header.clone(), proof: None };
     let inclusion =
         |ids: &[TxId]| Inclusion { block: block.clone(), proof: tx_proof(ids, ids.len() - 1).expect("last") };
     assert_eq!(inclusion(&[tx]).verify(&header, tx), Ok(Height(4)));
@@ -408,5 +408,5 @@ fn genesis_is_where_trust_begins() {
     let trust = Trust::genesis(&genesis);
     assert_eq!((trust.height(), trust.block().bytes()), (Height(0), genesis.id().bytes()));
     assert_eq!(trust.chain(), &genesis.id());
-    assert_eq!(trust.check_age(7, 1), Err(Untrusted::Expired { have: 5, oldest: 6 }));
+    assert_eq!(trust.check_age(7, 1), Err(TrustError::Expired { have: 5, oldest: 6 }));
 }

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    ledger::state::{Candidate, Domain},
+    ledger::state::{Domain, RosterEntry},
     params::Code,
 };
 
@@ -129,7 +129,7 @@ impl Caps {
     /// # Errors
     /// [`PlacementError`] when there are fewer than n candidates, fewer than `min_domains` infrastructures, or a cap
     /// over n-k; `min_domains` of 1 lifts the last.
-    pub fn of(roster: &[Candidate], code: Code, min_domains: u8) -> Result<Self, PlacementError> {
+    pub fn of(roster: &[RosterEntry], code: Code, min_domains: u8) -> Result<Self, PlacementError> {
         if !code.is_valid() {
             return Err(PlacementError::Code(code));
         }
@@ -151,7 +151,7 @@ impl Caps {
     }
 
     /// The refusal for the dimension that binds most.
-    fn too_concentrated(&self, roster: &[Candidate], code: Code) -> PlacementError {
+    fn too_concentrated(&self, roster: &[RosterEntry], code: Code) -> PlacementError {
         let cap = self.worst();
         let dimension = Dimension::ALL.into_iter().find(|dimension| self.of_dimension(*dimension) == cap);
         let dimension = dimension.expect("the worst cap is of one of them");
@@ -194,7 +194,7 @@ impl Caps {
 }
 
 /// Providers of each value of a dimension.
-fn counts(roster: &[Candidate], dimension: Dimension) -> Vec<usize> {
+fn counts(roster: &[RosterEntry], dimension: Dimension) -> Vec<usize> {
     let eligible = roster.iter().filter(|candidate| candidate.weight > 0);
     let mut values: Vec<&str> = eligible.map(|candidate| dimension.of(&candidate.domain)).collect();
     values.sort_unstable();

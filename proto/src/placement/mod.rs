@@ -8,16 +8,16 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     id::{AccountId, Epoch},
-    ledger::state::Candidate,
+    ledger::state::RosterEntry,
     params::Code,
 };
 
 mod caps;
-mod chance;
+mod sampling;
 
 pub use caps::{Caps, Dimension, PlacementError, Tolerance, tolerance};
 use caps::{Limits, Spread};
-use chance::{Chance, Urn};
+use sampling::{RandomStream, WeightedSampler};
 
 /// Trials of the exchange that mends a dead end, at most: a bound on the work that a strange roster can ask for.
 const EXCHANGE_TRIALS: usize = 65_536;
@@ -53,24 +53,24 @@ pub struct DrawSeed {
 /// # Errors
 /// [`PlacementError`] when the roster cannot carry the code, with what would be possible.
 pub fn draw<'a>(
-    roster: &'a [Candidate],
+    roster: &'a [RosterEntry],
     seed: &DrawSeed,
     code: Code,
     min_domains: u8,
-) -> Result<Vec<&'a Candidate>, PlacementError> {
+) -> Result<Vec<&'a RosterEntry>, PlacementError> {
     let caps = Caps::of(roster, code, min_domains)?;
     draw_under(roster, seed, code, &caps)
 }
 
 /// As [`draw`], where the roster's caps for the code are known already.
 pub(crate) fn draw_under<'a>(
-    roster: &'a [Candidate],
+    roster: &'a [RosterEntry],
     seed: &DrawSeed,
     code: Code,
     caps: &Caps,
-) -> Result<Vec<&'a Candidate>, PlacementError> {
+) -> Result<Vec<&'a RosterEntry>, PlacementError> {
     let need = usize::from(code.n);
-    let urn = Urn::new(roster.iter().map(|candidate| candidate.weight), Chance::new(seed));
+    let urn = WeightedSampler::new(roster.iter().map(|candidate| candidate.weight), RandomStream::new(seed));
     let mut order = urn.map(|index| &roster[index]);
     let mut pass = Pass::new(caps.limits());
     pass.fill(need, &mut order);
@@ -87,8 +87,8 @@ pub(crate) fn draw_under<'a>(
 struct Pass<'a> {
     limits: Limits,
     spread: Spread<'a>,
-    chosen: Vec<&'a Candidate>,
-    skipped: Vec<&'a Candidate>,
+    chosen: Vec<&'a RosterEntry>,
+    skipped: Vec<&'a RosterEntry>,
 }
 
 impl<'a> Pass<'a> {
@@ -97,7 +97,7 @@ impl<'a> Pass<'a> {
     }
 
     /// Takes from `order` until `count` are chosen or nothing is left.
-    fn fill(&mut self, count: usize, order: &mut impl Iterator<Item = &'a Candidate>) {
+    fn fill(&mut self, count: usize, order: &mut impl Iterator<Item = &'a RosterEntry>) {
         while self.chosen.len() < count {
             let Some(candidate) = order.next() else { return };
             if self.spread.admits(&candidate.domain, self.limits) {

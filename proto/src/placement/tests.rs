@@ -8,11 +8,11 @@ use crate::{
     ledger::state::Domain,
 };
 
-fn candidate(index: usize, weight: u64, domain: [usize; 3]) -> Candidate {
+fn candidate(index: usize, weight: u64, domain: [usize; 3]) -> RosterEntry {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&index.to_be_bytes());
     let [operator, infrastructure, region] = ["op", "infra", "region"].map(str::to_owned);
-    Candidate {
+    RosterEntry {
         provider: NodeId::new(bytes),
         domain: Domain {
             operator: format!("{operator}{}", domain[0]),
@@ -52,7 +52,7 @@ impl Dice {
 }
 
 /// A network of up to 40 providers, anything from one domain to one each, some of them full.
-fn network(dice: &mut Dice) -> Vec<Candidate> {
+fn network(dice: &mut Dice) -> Vec<RosterEntry> {
     let count = 1 + dice.index(40);
     let values = [0; 3].map(|_| 1 + dice.index(count + 3));
     let one = |index| {
@@ -64,7 +64,7 @@ fn network(dice: &mut Dice) -> Vec<Candidate> {
 }
 
 /// Whether a choice of `left` more exists, by trying them all.
-fn exists(rest: &[&Candidate], spread: &mut Spread<'static>, limits: Limits, left: usize) -> bool {
+fn exists(rest: &[&RosterEntry], spread: &mut Spread<'static>, limits: Limits, left: usize) -> bool {
     let Some((first, later)) = rest.split_first() else { return left == 0 };
     if left == 0 {
         return true;
@@ -84,7 +84,7 @@ fn exists(rest: &[&Candidate], spread: &mut Spread<'static>, limits: Limits, lef
     exists(later, spread, limits, left)
 }
 
-fn check_order(roster: &[Candidate], order: &[&Candidate], code: Code, min_domains: u8) {
+fn check_order(roster: &[RosterEntry], order: &[&RosterEntry], code: Code, min_domains: u8) {
     let caps = Caps::of(roster, code, min_domains).expect("was drawn");
     let n = usize::from(code.n);
     let eligible = roster.iter().filter(|candidate| candidate.weight > 0).count();
@@ -110,8 +110,8 @@ fn check_order(roster: &[Candidate], order: &[&Candidate], code: Code, min_domai
 }
 
 /// The refusal says what is so.
-fn check_refusal(roster: &[Candidate], error: PlacementError, code: Code, min_domains: u8) {
-    let eligible: Vec<&Candidate> = roster.iter().filter(|candidate| candidate.weight > 0).collect();
+fn check_refusal(roster: &[RosterEntry], error: PlacementError, code: Code, min_domains: u8) {
+    let eligible: Vec<&RosterEntry> = roster.iter().filter(|candidate| candidate.weight > 0).collect();
     let distinct = |dimension: Dimension| {
         eligible.iter().map(|candidate| dimension.of(&candidate.domain)).collect::<BTreeSet<_>>().len()
     };
@@ -162,11 +162,11 @@ fn dead_ends_are_real() {
     for _ in 0..6_000 {
         let count = 5 + dice.index(10);
         let values = [0; 3].map(|_| 2 + dice.index(5));
-        let roster: Vec<Candidate> =
+        let roster: Vec<RosterEntry> =
             (0..count).map(|index| candidate(index, 1, values.map(|bound| dice.index(bound)))).collect();
         let code = [code("2/4"), code("3/6"), code("4/9")][dice.index(3)];
         let Ok(caps) = Caps::of(&roster, code, 1) else { continue };
-        let rest: Vec<&Candidate> = roster.iter().collect();
+        let rest: Vec<&RosterEntry> = roster.iter().collect();
         if (0..16).any(|nonce| draw(&roster, &seed(nonce), code, 1).is_ok()) {
             carried += 1;
         } else if exists(&rest, &mut Spread::default(), caps.limits(), usize::from(code.n)) {
@@ -182,7 +182,7 @@ fn dead_ends_are_real() {
 #[test]
 fn networks_of_the_demo_are_carried() {
     let check = |nodes: usize, domains: usize, text: &str, min_domains, expect: Option<u8>| {
-        let roster: Vec<Candidate> =
+        let roster: Vec<RosterEntry> =
             (0..nodes).map(|index| candidate(index, 1 << 30, [index, index % domains, index % domains])).collect();
         let caps = Caps::of(&roster, code(text), min_domains);
         assert_eq!(caps.map(|caps| caps.worst()).ok(), expect, "{nodes} nodes in {domains} domains, {text}");
@@ -207,7 +207,7 @@ fn networks_of_the_demo_are_carried() {
 #[test]
 fn a_grid_that_greed_can_not_fill_is_filled() {
     // Nine providers, one for each of three infrastructures in each of three regions: six of them, two in each line.
-    let roster: Vec<Candidate> = (0..9).map(|index| candidate(index, 1, [index, index / 3, index % 3])).collect();
+    let roster: Vec<RosterEntry> = (0..9).map(|index| candidate(index, 1, [index, index / 3, index % 3])).collect();
     for nonce in 0..500 {
         let order = draw(&roster, &seed(nonce), code("3/6"), 3).expect("possible");
         check_order(&roster, &order, code("3/6"), 3);
@@ -216,7 +216,7 @@ fn a_grid_that_greed_can_not_fill_is_filled() {
 
 #[test]
 fn the_seed_decides_with_every_part() {
-    let roster: Vec<Candidate> = (0..40).map(|index| candidate(index, 5, [index; 3])).collect();
+    let roster: Vec<RosterEntry> = (0..40).map(|index| candidate(index, 5, [index; 3])).collect();
     let first = |seed: &DrawSeed| {
         let order = draw(&roster, seed, code("4/12"), 3).expect("possible");
         order.into_iter().map(|candidate| candidate.provider).collect::<Vec<_>>()
@@ -238,7 +238,7 @@ fn the_seed_decides_with_every_part() {
 fn slots_follow_the_weights() {
     // Free space of 1 to 4 in forty domains: providers come up in about that proportion.
     let weights = [1, 2, 3, 4].into_iter().cycle();
-    let roster: Vec<Candidate> =
+    let roster: Vec<RosterEntry> =
         (0..40).zip(weights).map(|(index, weight)| candidate(index, weight, [index; 3])).collect();
     let mut held = [0u32; 4];
     for nonce in 0..5_000 {
@@ -254,7 +254,7 @@ fn slots_follow_the_weights() {
 /// Milliseconds each: an order that looked at every pair of providers would take minutes here.
 #[test]
 fn large_networks_are_drawn_without_delay() {
-    let roster: Vec<Candidate> = (1..=1_000)
+    let roster: Vec<RosterEntry> = (1..=1_000)
         .cycle()
         .zip(0..100_000)
         .map(|(weight, index)| candidate(index, weight, [index % 3_000, index % 90, index % 30]))

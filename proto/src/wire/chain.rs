@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, TxId},
-    ledger::{FeeFactor, history::Row},
+    ledger::{FeeFactor, history::HistoryRange},
     light::TxPlace,
 };
 
@@ -38,7 +38,7 @@ pub enum Request {
         /// The lowest height wanted.
         from: Height,
     },
-    /// Records of the state tree: [`Response::Answer`] of `Vec<`[`crate::light::Item`]`>`.
+    /// Records of the state tree: [`Response::Answer`] of `Vec<`[`crate::light::ProvenRecord`]`>`.
     Records {
         /// The lowest height wanted.
         from: Height,
@@ -71,7 +71,8 @@ pub enum Request {
         /// The last node of the page before.
         after: Option<NodeId>,
     },
-    /// The snapshots that can be had here, by their blocks: [`Response::Hints`] of [`crate::light::Certified`], at most
+    /// The snapshots that can be had here, by their blocks: [`Response::Hints`] of [`crate::light::CertifiedHeader`],
+    /// at most
     /// [`crate::limits::SNAPSHOTS`].
     Snapshots,
     /// A part of a snapshot: [`Response::Chunk`].
@@ -82,7 +83,7 @@ pub enum Request {
         after: Option<[u8; 32]>,
     },
     /// A row of the history: [`Response::Hints`] of its hashes.
-    Past(Row),
+    Past(HistoryRange),
     /// The newest transactions that touch an account: [`Response::Answer`] of [`crate::light::Activity`]. That nobody
     /// paid it more than those, is only the node's word.
     Activity {
@@ -120,7 +121,7 @@ pub enum Response {
     Answer,
     /// The body has what proves itself, or is to be asked about.
     Hints,
-    /// The body is a canonical [`crate::ledger::snapshot::Chunk`].
+    /// The body is a canonical [`crate::ledger::snapshot::SnapshotChunk`].
     Chunk,
 }
 

@@ -96,7 +96,7 @@ impl Frame {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
-pub enum Code {
+pub enum RefusalCode {
     /// The request breaks the protocol; do not repeat it.
     BadRequest = 1,
     /// Not here; ask another node.
@@ -126,14 +126,14 @@ pub enum Code {
 #[error("{reason}")]
 pub struct Refusal {
     /// What to do about it.
-    pub code: Code,
+    pub code: RefusalCode,
     /// The reason, for people; at most 1 KiB is kept.
     pub reason: String,
 }
 
 impl Refusal {
     /// A refusal for this reason.
-    pub fn new(code: Code, reason: impl std::fmt::Display) -> Self {
+    pub fn new(code: RefusalCode, reason: impl std::fmt::Display) -> Self {
         let mut reason = reason.to_string();
         let cut = (0..=reason.len().min(1024)).rev().find(|at| reason.is_char_boundary(*at)).unwrap_or(0);
         reason.truncate(cut);

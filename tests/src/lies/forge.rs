@@ -5,9 +5,9 @@ use ostrakon_proto::{
     id::{BlockId, ChainId, Height},
     ledger::{
         tx::Header,
-        vote::{Certificate, SignedVote, ValidatorSet, Vote, VoteKind},
+        vote::{QuorumCertificate, SignedVote, ValidatorSet, Vote, VoteKind},
     },
-    light::{Certified, Handover},
+    light::{CertifiedHeader, Handover},
     sign::Keypair,
 };
 
@@ -24,16 +24,16 @@ pub(super) fn strangers() -> ValidatorSet {
 }
 
 /// The header, as if strangers had decided it.
-pub(super) fn signed_by_strangers(chain: &ChainId, header: Header) -> Certified {
+pub(super) fn signed_by_strangers(chain: &ChainId, header: Header) -> CertifiedHeader {
     let (height, round, block) = (header.height, header.round, header.id());
     let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block) };
     let signed = SignedVote::sign(vote, &stranger(), chain);
-    let certificate = Certificate { height, round, block, signatures: [(signed.voter, signed.signature)].into() };
-    Certified { header, certificate }
+    let certificate = QuorumCertificate { height, round, block, signatures: [(signed.voter, signed.signature)].into() };
+    CertifiedHeader { header, certificate }
 }
 
 /// A tip that strangers decided, after the block that gave them the power.
-pub(super) fn tip_of_usurpers(chain: &ChainId, header: Header) -> Certified {
+pub(super) fn tip_of_usurpers(chain: &ChainId, header: Header) -> CertifiedHeader {
     let (height, validators) = (USURPED.next(), strangers().hash());
     signed_by_strangers(chain, Header { height, validators, next_validators: validators, ..header })
 }
@@ -53,6 +53,6 @@ pub(super) fn usurpation(chain: &ChainId) -> Handover {
         proposer: stranger().public(),
         beacon: BeaconSignature([0; 48]),
     };
-    let Certified { header, certificate } = signed_by_strangers(chain, header);
+    let CertifiedHeader { header, certificate } = signed_by_strangers(chain, header);
     Handover { header, certificate, next: strangers() }
 }

@@ -4,10 +4,10 @@ use borsh::BorshDeserialize;
 use ostrakon_proto::{
     codec,
     id::NodeId,
-    light::{Certified, Handover},
+    light::{CertifiedHeader, Handover},
     limits,
     wire::{
-        Code, Frame,
+        Frame, RefusalCode,
         chain::{Request, Response},
     },
 };
@@ -55,7 +55,7 @@ pub(super) const PROVIDERS: [Lie; 4] = [
 /// In which snapshots there are.
 pub(super) const SNAPSHOTS: [Lie; 2] = [
     Lie::new("snapshot-invented", |question| {
-        let mut offers: Vec<Certified> = hints(question, |request| matches!(request, Request::Snapshots))?;
+        let mut offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, Request::Snapshots))?;
         for offer in &mut offers {
             offer.header.state[0] ^= 1;
             *offer = forge::signed_by_strangers(question.chain, offer.header.clone());
@@ -63,7 +63,7 @@ pub(super) const SNAPSHOTS: [Lie; 2] = [
         (!offers.is_empty()).then(|| say_of(Response::Hints, &offers))
     }),
     Lie::new("snapshot-of-usurpers", |question| {
-        let offers: Vec<Certified> = hints(question, |request| matches!(request, Request::Snapshots))?;
+        let offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, Request::Snapshots))?;
         let header = offers.last()?.header.clone();
         Some(say_of(Response::Hints, &vec![forge::tip_of_usurpers(question.chain, header)]))
     }),
@@ -77,7 +77,7 @@ pub(super) const PAST: [Lie; 2] = [
         Some(say_of(Response::Hints, &hashes))
     }),
     Lie::new("history-withheld", |question| {
-        matches!(question.chain()?, Request::Past(_)).then(|| refuse(Code::NotFound, "there is none"))
+        matches!(question.chain()?, Request::Past(_)).then(|| refuse(RefusalCode::NotFound, "there is none"))
     }),
 ];
 
@@ -95,7 +95,7 @@ pub(super) const CHUNK: [Lie; 4] = [
         chunk(question, |records| records.extend_from_within(records.len() - 1..))
     }),
     Lie::new("chunk-withheld", |question| {
-        matches!(question.chain()?, Request::Chunk { .. }).then(|| refuse(Code::NotFound, "there is none"))
+        matches!(question.chain()?, Request::Chunk { .. }).then(|| refuse(RefusalCode::NotFound, "there is none"))
     }),
 ];
 

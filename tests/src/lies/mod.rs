@@ -30,7 +30,7 @@ use ostrakon_proto::{
     id::ChainId,
     limits,
     wire::{
-        Code, Frame, Protocol, Refusal,
+        Frame, Protocol, Refusal, RefusalCode,
         chain::{Request, Response},
         put,
     },
@@ -209,7 +209,7 @@ fn say_of<T: BorshSerialize, B: BorshSerialize>(head: T, body: &B) -> Frame {
     say(head, codec::encode(body))
 }
 
-fn refuse(code: Code, reason: &str) -> Frame {
+fn refuse(code: RefusalCode, reason: &str) -> Frame {
     Frame::new(&Err::<(), _>(Refusal::new(code, reason)), Bytes::new())
 }
 

@@ -7,9 +7,9 @@ use ostrakon_proto::{
         state::{Account, Key, Record},
         tx::Action,
     },
-    light::{Activity, Answer, Certified, Inclusion, Item, PastBlock, activity::ProvenTx},
+    light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, activity::ProvenTx},
     wire::{
-        Code, Frame,
+        Frame, RefusalCode,
         chain::{Request, Response},
     },
 };
@@ -60,7 +60,7 @@ pub(super) const ANY: [Lie; 10] = [
     }),
     Lie::new("garbage", |question| proven(question).map(|_| say(Response::Answer, vec![7; 100]))),
     Lie::new("other-kind-of-answer", |question| proven(question).map(|_| say(Response::Verdicts, vec![]))),
-    Lie::new("withheld", |question| proven(question).map(|_| refuse(Code::NotFound, "there is none"))),
+    Lie::new("withheld", |question| proven(question).map(|_| refuse(RefusalCode::NotFound, "there is none"))),
 ];
 
 /// In records.
@@ -162,11 +162,11 @@ fn proven(question: &Question<'_>) -> Option<Request> {
 }
 
 /// The answer with another tip, whatever it says.
-fn tip(question: &Question<'_>, alter: fn(&Question<'_>, Certified) -> Certified) -> Option<Frame> {
+fn tip(question: &Question<'_>, alter: fn(&Question<'_>, CertifiedHeader) -> CertifiedHeader) -> Option<Frame> {
     match proven(question)? {
         Request::Tip { .. } => twist::<()>(question, |answer| answer.tip = alter(question, answer.tip.clone())),
         Request::Records { .. } => {
-            twist::<Vec<Item>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
+            twist::<Vec<ProvenRecord>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
         }
         Request::Transaction { .. } => {
             twist::<Option<Inclusion>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
@@ -189,9 +189,9 @@ fn twist<T: BorshSerialize + BorshDeserialize + Clone + PartialEq>(
     (lie != honest).then(|| say_of(Response::Answer, &lie))
 }
 
-fn items(question: &Question<'_>, alter: impl FnOnce(&mut Vec<Item>)) -> Option<Frame> {
+fn items(question: &Question<'_>, alter: impl FnOnce(&mut Vec<ProvenRecord>)) -> Option<Frame> {
     matches!(question.chain()?, Request::Records { .. }).then_some(())?;
-    twist::<Vec<Item>>(question, |answer| alter(&mut answer.said))
+    twist::<Vec<ProvenRecord>>(question, |answer| alter(&mut answer.said))
 }
 
 /// Other records under their keys.

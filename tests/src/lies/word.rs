@@ -3,10 +3,10 @@
 use ostrakon_proto::{
     codec,
     id::{BlockId, Height},
-    ledger::tx::{Decided, Tx},
+    ledger::tx::{DecidedBlock, Tx},
     limits,
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         chain::{Request, Response},
     },
 };
@@ -24,7 +24,7 @@ pub(super) const HEAD: [Lie; 1] = [Lie::new("head-far-ahead", |question| match q
         head.block = BlockId::new([7; 32]);
         Some(say(Response::Head(head), vec![]))
     }
-    Request::Blocks { .. } => Some(say_of(Response::Blocks, &Vec::<Decided>::new())),
+    Request::Blocks { .. } => Some(say_of(Response::Blocks, &Vec::<DecidedBlock>::new())),
     _ => None,
 })];
 
@@ -32,7 +32,7 @@ pub(super) const HEAD: [Lie; 1] = [Lie::new("head-far-ahead", |question| match q
 pub(super) const VERDICTS: [Lie; 3] = [
     Lie::new("taken-and-dropped", |question| verdicts(question, |count| vec![Ok(()); count])),
     Lie::new("called-invalid", |question| {
-        verdicts(question, |count| vec![Err(Refusal::new(Code::Invalid, "the ledger's rules forbid it")); count])
+        verdicts(question, |count| vec![Err(Refusal::new(RefusalCode::Invalid, "the ledger's rules forbid it")); count])
     }),
     Lie::new("one-verdict-too-few", |question| verdicts(question, |count| vec![Ok(()); count - 1])),
 ];
@@ -49,7 +49,7 @@ pub(super) const BLOCKS: [Lie; 5] = [
         })
     }),
     Lie::new("sent-blocks-withheld", |question| match question.chain()? {
-        Request::Blocks { .. } => Some(say_of(Response::Blocks, &Vec::<Decided>::new())),
+        Request::Blocks { .. } => Some(say_of(Response::Blocks, &Vec::<DecidedBlock>::new())),
         _ => None,
     }),
 ];
@@ -62,9 +62,9 @@ fn verdicts(question: &Question<'_>, say: fn(usize) -> Vec<Result<(), Refusal>>)
 }
 
 /// Other blocks than those that were decided.
-fn blocks(question: &Question<'_>, alter: fn(&Question<'_>, &mut Decided)) -> Option<Frame> {
+fn blocks(question: &Question<'_>, alter: fn(&Question<'_>, &mut DecidedBlock)) -> Option<Frame> {
     matches!(question.chain()?, Request::Blocks { .. }).then_some(())?;
-    let honest: Vec<Decided> = question.body(&Response::Blocks)?;
+    let honest: Vec<DecidedBlock> = question.body(&Response::Blocks)?;
     let mut blocks = honest.clone();
     blocks.iter_mut().for_each(|decided| alter(question, decided));
     (blocks != honest).then(|| say_of(Response::Blocks, &blocks))

@@ -11,7 +11,7 @@ use ostrakon_node::{chain::store::LedgerStore, store::Columns};
 use ostrakon_proto::{
     id::{ColumnId, Height, NodeId},
     layout::Layout,
-    ledger::{BlockError, Memory, Rules, execute, state::Records},
+    ledger::{BlockError, MemoryRecords, Rules, execute, state::Records},
     limits::SEGMENT,
 };
 use rand_chacha::ChaCha8Rng;
@@ -152,7 +152,7 @@ pub async fn blocks_come(world: &World, scale: Scale) -> Result<(), Broken> {
 /// # Errors
 /// The first block after which it does not add up.
 pub fn money_is_conserved(world: &World) -> Result<(), Broken> {
-    let (rules, mut records) = (Rules::from(&world.genesis), Memory::new(&world.genesis.changes()));
+    let (rules, mut records) = (Rules::from(&world.genesis), MemoryRecords::new(&world.genesis.changes()));
     let minted = records.tip().running.minted.0;
     for height in (1..=world.machines[0].height().0).map(Height) {
         let decided = world.machines[0].ledger.block(height).expect("memory does not fail");

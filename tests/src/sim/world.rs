@@ -437,7 +437,7 @@ fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
         domain: domain(number),
     };
     let account = |number: usize| GenesisAccount {
-        account: user_key(number).public::<ostrakon_proto::id::Account>() as AccountId,
+        account: user_key(number).public::<ostrakon_proto::id::AccountKind>() as AccountId,
         balance: Amount::obols(1_000_000).expect("a constant that fits"),
     };
     let validator = |number: usize| {

@@ -8,7 +8,7 @@ use ostrakon_net::Peers;
 use ostrakon_proto::{
     codec,
     id::{Height, NodeId, TxId},
-    ledger::{Genesis, Memory, Rules, execute, state::Records, tx::Decided},
+    ledger::{Genesis, MemoryRecords, Rules, execute, state::Records, tx::DecidedBlock},
     limits,
     wire::{
         Frame, Protocol, Refusal,
@@ -20,7 +20,7 @@ use ostrakon_proto::{
 #[derive(Debug)]
 pub struct History {
     /// Its blocks, from the first on, as the node that has most of them has them.
-    pub decided: Vec<Decided>,
+    pub decided: Vec<DecidedBlock>,
     /// Heights of the blocks that have each transaction.
     pub applied: BTreeMap<TxId, Vec<Height>>,
     /// The heights that the nodes had reached.
@@ -51,8 +51,8 @@ pub async fn audit(peers: Arc<dyn Peers>, genesis: &Genesis, nodes: &[NodeId]) -
 }
 
 /// Executes all blocks from the genesis on; says where each transaction is.
-fn replay(genesis: &Genesis, decided: &[Decided]) -> Result<BTreeMap<TxId, Vec<Height>>> {
-    let (rules, mut records) = (Rules::from(genesis), Memory::new(&genesis.changes()));
+fn replay(genesis: &Genesis, decided: &[DecidedBlock]) -> Result<BTreeMap<TxId, Vec<Height>>> {
+    let (rules, mut records) = (Rules::from(genesis), MemoryRecords::new(&genesis.changes()));
     let (minted, mut applied) = (records.tip().running.minted, BTreeMap::<TxId, Vec<Height>>::new());
     for one in decided {
         let height = one.block.header.height;
@@ -66,14 +66,14 @@ fn replay(genesis: &Genesis, decided: &[Decided]) -> Result<BTreeMap<TxId, Vec<H
 }
 
 /// All blocks of a node, up to the tip that it says it has.
-async fn blocks(peers: &Arc<dyn Peers>, node: NodeId) -> Result<Vec<Decided>> {
+async fn blocks(peers: &Arc<dyn Peers>, node: NodeId) -> Result<Vec<DecidedBlock>> {
     let top = head(Arc::clone(peers), node).await?.height;
-    let mut blocks: Vec<Decided> = Vec::new();
+    let mut blocks: Vec<DecidedBlock> = Vec::new();
     let mut from = Height(1);
     while from <= top {
         let (response, body) = ask(peers, node, &Request::Blocks { from }).await?;
         ensure!(response == Response::Blocks, "blocks were asked for: {response:?}");
-        let more: Vec<Decided> = codec::decode(&body, limits::CHAIN_BODY)?;
+        let more: Vec<DecidedBlock> = codec::decode(&body, limits::CHAIN_BODY)?;
         ensure!(more.first().is_some_and(|first| first.block.header.height == from), "no block {from}");
         from = Height(from.0 + u64::try_from(more.len())?);
         blocks.extend(more);

@@ -16,9 +16,9 @@ use ostrakon_net::{
 };
 use ostrakon_proto::{
     id::{BlockId, ChainId, Height, NodeId, VoteKey},
-    ledger::vote::{Certificate, SignedProposal, SignedVote, Vote, VoteKind},
+    ledger::vote::{QuorumCertificate, SignedProposal, SignedVote, Vote, VoteKind},
     wire::{
-        Code, Frame, Protocol, Refusal,
+        Frame, Protocol, Refusal, RefusalCode,
         consensus::{Request, Response, Seen},
     },
 };
@@ -114,8 +114,8 @@ impl Witness {
     }
 
     /// Takes note of the precommits by which a block was decided.
-    pub fn hear_certificate(&self, certificate: &Certificate) {
-        let Certificate { height, round, block, ref signatures } = *certificate;
+    pub fn hear_certificate(&self, certificate: &QuorumCertificate) {
+        let QuorumCertificate { height, round, block, ref signatures } = *certificate;
         let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block) };
         for (voter, signature) in signatures {
             self.memory.hear_vote(&SignedVote { voter: *voter, vote, signature: *signature });
@@ -130,7 +130,7 @@ async fn listen(mut inbound: mpsc::Receiver<Inbound>, memory: Arc<Memory>) {
             // It helps nobody to remember: that is what is tried.
             Some(Request::LastSeen(_)) => reply.send(answer(Response::Seen(Seen { grants: true, ..Seen::default() }))),
             Some(Request::Block { .. }) | None => {
-                reply.refuse(&Refusal::new(Code::NotFound, "the witness has nothing"));
+                reply.refuse(&Refusal::new(RefusalCode::NotFound, "the witness has nothing"));
             }
             Some(message) => {
                 memory.hear(from, &message);

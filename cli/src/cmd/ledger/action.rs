@@ -1,7 +1,7 @@
 //! What a transaction does, in one line of text.
 
 use ostrakon_proto::ledger::{
-    state::Change,
+    state::ProposedChange,
     tx::{Action, Commit},
 };
 
@@ -41,13 +41,15 @@ fn committed(commit: &Commit) -> String {
 }
 
 /// What a proposal would change.
-pub(in crate::cmd) fn changed(change: &Change) -> String {
+pub(in crate::cmd) fn changed(change: &ProposedChange) -> String {
     match change {
-        Change::Params(_) => "change parameters".to_owned(),
-        Change::AdmitProvider(node) => format!("admit provider {}", node),
-        Change::ExpelProvider(node) => format!("expel provider {}", node),
-        Change::AdmitValidator(key) => format!("admit validator {key}"),
-        Change::ExpelValidator(key) => format!("expel validator {key}"),
-        Change::Upgrade(upgrade) => format!("version {} of the rules from block {}", upgrade.protocol, upgrade.height),
+        ProposedChange::Params(_) => "change parameters".to_owned(),
+        ProposedChange::AdmitProvider(node) => format!("admit provider {}", node),
+        ProposedChange::ExpelProvider(node) => format!("expel provider {}", node),
+        ProposedChange::AdmitValidator(key) => format!("admit validator {key}"),
+        ProposedChange::ExpelValidator(key) => format!("expel validator {key}"),
+        ProposedChange::Upgrade(upgrade) => {
+            format!("version {} of the rules from block {}", upgrade.protocol, upgrade.height)
+        }
     }
 }

@@ -23,7 +23,7 @@ use ostrakon_proto::{
     id::NodeId,
     limits,
     wire::{
-        Code, Frame, Protocol, Refusal,
+        Frame, Protocol, Refusal, RefusalCode,
         put::{Request, Response, Taken, UploadId},
     },
 };
@@ -236,8 +236,8 @@ pub(crate) async fn put(peers: &dyn Peers, to: NodeId, head: &Request, body: Byt
     match answer.await?.decode::<Result<Response, Refusal>>() {
         Ok(Ok(response)) => Ok(response),
         Ok(Err(refusal)) => Err(match refusal.code {
-            Code::Busy => Failure::Busy(refusal.reason),
-            Code::Denied => Failure::Denied(refusal.reason),
+            RefusalCode::Busy => Failure::Busy(refusal.reason),
+            RefusalCode::Denied => Failure::Denied(refusal.reason),
             _ => Failure::Lasting(refusal.reason),
         }),
         Err(error) => Err(Failure::Lasting(error.to_string())),

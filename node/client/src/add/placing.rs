@@ -9,7 +9,7 @@ use ostrakon_proto::{
     id::{Amount, NodeId},
     ledger::{
         price_per_epoch,
-        state::{Candidate, Domain},
+        state::{Domain, RosterEntry},
     },
     placement::{Caps, Draw},
 };
@@ -21,7 +21,7 @@ use crate::FailedColumn;
 pub(crate) struct Placing {
     pub(crate) extent: u32,
     pub(crate) draw: Draw,
-    order: Vec<Candidate>,
+    order: Vec<RosterEntry>,
     caps: Caps,
     /// By column index, the place in the order of who keeps it.
     slots: Vec<Option<usize>>,
@@ -31,7 +31,7 @@ pub(crate) struct Placing {
 
 impl Placing {
     /// The first n of the order keep the n columns.
-    pub(crate) fn new(extent: u32, draw: Draw, order: Vec<Candidate>, (n, caps): (u8, Caps)) -> Self {
+    pub(crate) fn new(extent: u32, draw: Draw, order: Vec<RosterEntry>, (n, caps): (u8, Caps)) -> Self {
         let slots = (0..usize::from(n)).map(|place| (place < order.len()).then_some(place)).collect();
         Self { extent, draw, order, caps, slots, failed: BTreeMap::new() }
     }
@@ -55,7 +55,7 @@ impl Placing {
     }
 
     /// Who keeps this column.
-    pub(crate) fn holder(&self, index: u8) -> Option<&Candidate> {
+    pub(crate) fn holder(&self, index: u8) -> Option<&RosterEntry> {
         self.slots[usize::from(index)].map(|place| &self.order[place])
     }
 
@@ -133,7 +133,7 @@ mod tests {
 
     /// Providers in pairs: two on each infrastructure.
     fn placing(count: u8, code: Code) -> Placing {
-        let candidate = |number: u8| Candidate {
+        let candidate = |number: u8| RosterEntry {
             provider: NodeId::new([number; 32]),
             domain: Domain {
                 operator: format!("o{number}"),
@@ -143,7 +143,7 @@ mod tests {
             weight: 1 << 30,
             price: Amount(1 << 30),
         };
-        let roster: Vec<Candidate> = (0..count).map(candidate).collect();
+        let roster: Vec<RosterEntry> = (0..count).map(candidate).collect();
         let draw_of = Draw { epoch: Epoch(1), nonce: 1 };
         let seed = DrawSeed { beacon: [1; 32], account: AccountId::new([2; 32]), draw: draw_of, extent: 0 };
         let order = draw(&roster, &seed, code, 2).expect("enough").into_iter().cloned().collect();

@@ -10,8 +10,8 @@ use ostrakon_proto::{
     id::{AccountId, Height, NodeId},
     ledger::state::Account,
     light::{
-        self, BadAnswer, Certified, TxPlace,
-        activity::{AccountTx, Proven, Wanted},
+        self, BadAnswer, CertifiedHeader, TxPlace,
+        activity::{AccountTx, ActivityQuery, ProvenActivity},
     },
     limits,
     wire::chain::Request,
@@ -59,7 +59,7 @@ impl Chain {
         limit: usize,
     ) -> Result<Activity, ChainError> {
         self.catch_up().await;
-        let mut wanted = Wanted { account, before, nonce: None };
+        let mut wanted = ActivityQuery { account, before, nonce: None };
         let mut all: Vec<AccountTx> = Vec::new();
         for _ in 0..PAGES_MAX {
             let left = (limit - all.len()).clamp(1, limits::ACTIVITY);
@@ -75,7 +75,7 @@ impl Chain {
     }
 
     /// The next page, from several nodes.
-    async fn activity_page(&self, wanted: &Wanted, limit: usize) -> Result<Activity, ChainError> {
+    async fn activity_page(&self, wanted: &ActivityQuery, limit: usize) -> Result<Activity, ChainError> {
         let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
         loop {
             let survey = self.survey(reach, |node| self.activity_of(node, *wanted, limit), |_| false).await;
@@ -84,7 +84,7 @@ impl Chain {
             }
             let all: BTreeMap<TxPlace, AccountTx> =
                 survey.answers.iter().flat_map(|said| places(&said.value)).collect();
-            let valid: Vec<Proven> =
+            let valid: Vec<ProvenActivity> =
                 survey.answers.into_iter().filter_map(|said| self.unless_excluded(said, &all)).collect();
             // Each round without a valid answer has one node less to ask.
             if let Some(page) = page(&valid, all, limit) {
@@ -96,7 +96,11 @@ impl Chain {
     }
 
     /// The node's answer, unless it omits one of `all`: then the node is excluded.
-    fn unless_excluded(&self, said: Reply<Proven>, all: &BTreeMap<TxPlace, AccountTx>) -> Option<Proven> {
+    fn unless_excluded(
+        &self,
+        said: Reply<ProvenActivity>,
+        all: &BTreeMap<TxPlace, AccountTx>,
+    ) -> Option<ProvenActivity> {
         let Some(missing) = said.value.left_out(all.values()) else { return Some(said.value) };
         self.inner.nodes.exclude(said.node, BadAnswer::Concealed { tx: missing.tx.id() }.to_string());
         None
@@ -105,24 +109,24 @@ impl Chain {
     async fn activity_of(
         &self,
         node: NodeId,
-        wanted: Wanted,
+        wanted: ActivityQuery,
         limit: usize,
-    ) -> Result<Reply<Proven>, (NodeId, Silence)> {
-        let Wanted { account, before, .. } = wanted;
+    ) -> Result<Reply<ProvenActivity>, (NodeId, Silence)> {
+        let ActivityQuery { account, before, .. } = wanted;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
         let request = |from| Request::Activity { from, account, before, limit };
-        let read = |said: light::Activity, tip: &Certified| said.verify(&tip.header, &wanted);
+        let read = |said: light::Activity, tip: &CertifiedHeader| said.verify(&tip.header, &wanted);
         let asked = timeout(WAIT, self.prove_node(node, &request, read)).await;
         asked.unwrap_or(Err((node, Silence::Slow(node))))
     }
 }
 
-fn places(proven: &Proven) -> impl Iterator<Item = (TxPlace, AccountTx)> + '_ {
+fn places(proven: &ProvenActivity) -> impl Iterator<Item = (TxPlace, AccountTx)> + '_ {
     proven.txs.iter().map(|entry| (entry.place, entry.clone()))
 }
 
 /// The newest of `all`, as far back as every valid answer goes.
-fn page(valid: &[Proven], all: BTreeMap<TxPlace, AccountTx>, limit: usize) -> Option<Activity> {
+fn page(valid: &[ProvenActivity], all: BTreeMap<TxPlace, AccountTx>, limit: usize) -> Option<Activity> {
     let newest = valid.iter().max_by_key(|proven| proven.tip)?;
     let first = valid.iter().map(|proven| proven.first).min()?;
     let ends = valid.iter().filter(|proven| proven.more).filter_map(|proven| proven.txs.last());

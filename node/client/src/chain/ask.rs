@@ -11,7 +11,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_net::{Peers, identity};
 use ostrakon_proto::{
     id::{NodeId, TxId},
-    wire::{Code, Frame, Protocol, Refusal, chain::Response},
+    wire::{Frame, Protocol, Refusal, RefusalCode, chain::Response},
 };
 use tokio::time::{sleep, timeout};
 
@@ -276,7 +276,7 @@ impl<T> Survey<T> {
         let Some(said) = self.answers.first() else { return };
         for (node, silence) in &self.failures {
             if let Silence::Refused(_, refusal) = silence
-                && refusal.code == Code::NotFound
+                && refusal.code == RefusalCode::NotFound
             {
                 let other = said.node;
                 nodes.contradict(*node, format!("it refused what node {other} answered: {refusal}"));
@@ -287,7 +287,7 @@ impl<T> Survey<T> {
     /// The nodes that refused the request as invalid.
     pub(super) fn called_invalid(&self) -> impl Iterator<Item = NodeId> {
         let invalid =
-            |silence: &Silence| matches!(silence, Silence::Refused(_, refusal) if refusal.code == Code::Invalid);
+            |silence: &Silence| matches!(silence, Silence::Refused(_, refusal) if refusal.code == RefusalCode::Invalid);
         self.failures.iter().filter(move |(_, silence)| invalid(silence)).map(|(node, _)| *node)
     }
 

@@ -12,12 +12,12 @@ use ostrakon_proto::{
     ledger::{
         FeeFactor, Rules,
         state::{
-            Account, Candidate, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Proposal, Provider,
-            Record, Validator,
+            Account, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Proposal, Provider, Record,
+            RosterEntry, Validator,
         },
-        tx::Decided,
+        tx::DecidedBlock,
     },
-    light::{BadAnswer, Certified, Inclusion, PastBlock},
+    light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock},
     limits,
     wire::{Frame, chain::Request},
 };
@@ -79,7 +79,7 @@ pub struct Roster {
     /// Its random value.
     pub beacon: [u8; 32],
     /// The providers, with their free space.
-    pub candidates: Vec<Candidate>,
+    pub candidates: Vec<RosterEntry>,
 }
 
 /// A provider's record, and when it was read.
@@ -390,12 +390,12 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError`] when no node sends a block that is proven to be on the chain.
-    pub async fn block(&self, height: Height) -> Result<Option<Decided>, ChainError> {
+    pub async fn block(&self, height: Height) -> Result<Option<DecidedBlock>, ChainError> {
         if height == Height(0) || height > self.head().await?.height {
             return Ok(None);
         }
         let request = |from| Request::Block { from, height };
-        let read = |block: PastBlock, tip: &Certified| block.verify(&tip.header, height);
+        let read = |block: PastBlock, tip: &CertifiedHeader| block.verify(&tip.header, height);
         Ok(Some(self.prove(&request, read).await?))
     }
 
@@ -417,7 +417,7 @@ impl Chain {
         node: NodeId,
         tx: TxId,
     ) -> Result<Reply<Option<Height>>, (NodeId, Silence)> {
-        let read = |found: Option<Inclusion>, tip: &Certified| -> Result<Option<Height>, BadAnswer> {
+        let read = |found: Option<Inclusion>, tip: &CertifiedHeader| -> Result<Option<Height>, BadAnswer> {
             found.map(|inclusion| inclusion.verify(&tip.header, tx)).transpose()
         };
         self.prove_node(node, &|from| Request::Transaction { from, id: tx }, read).await

@@ -352,5 +352,5 @@ fn fitting(txs: Vec<Tx>) -> Vec<Tx> {
 
 /// Whether the ledger's rules refuse the transaction, as opposed to a node that is busy.
 fn is_final(error: &ChainError) -> bool {
-    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == wire::Code::Invalid)
+    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == wire::RefusalCode::Invalid)
 }

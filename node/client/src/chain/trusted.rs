@@ -24,10 +24,12 @@ use ostrakon_proto::{
         tx::Header,
         vote::ValidatorSet,
     },
-    light::{self, Answer, BadAnswer, Certified, Checkpoint, Handover, Item, PastBlock, Trust, Untrusted},
+    light::{
+        self, Answer, BadAnswer, CertifiedHeader, Checkpoint, Handover, PastBlock, ProvenRecord, Trust, TrustError,
+    },
     limits,
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         chain::{Request, Response},
     },
 };
@@ -90,7 +92,7 @@ impl Trusted {
     pub(crate) fn new(genesis: &Genesis, store: Option<Arc<dyn TrustStore>>, clock: Clock) -> Self {
         let chain = genesis.id();
         let known = store.as_ref().and_then(|store| store.load()).filter(|kept| *kept.trust.chain() == chain);
-        let begin = || KeptTrust { trust: Trust::genesis(genesis), keeps_ms: light::keeps_ms(&genesis.params) };
+        let begin = || KeptTrust { trust: Trust::genesis(genesis), keeps_ms: light::trust_period_ms(&genesis.params) };
         let kept = Mutex::new(known.unwrap_or_else(begin));
         Self { kept, first: genesis.validator_set(), looked: Mutex::default(), store, clock }
     }
@@ -100,7 +102,7 @@ impl Trusted {
     }
 
     /// As [`Trusted::trust`], unless it is too old to tell the chain from a forged one.
-    fn good(&self) -> Result<Trust, Untrusted> {
+    fn good(&self) -> Result<Trust, TrustError> {
         let KeptTrust { trust, keeps_ms } = lock(&self.kept).clone();
         trust.check_age((self.clock)(), keeps_ms).map(|()| trust)
     }
@@ -151,7 +153,7 @@ impl Chain {
     /// [`ChainError`] when no node responds with a valid proof.
     pub async fn records(&self, keys: &[Key]) -> Result<(Header, Vec<Option<Record>>), ChainError> {
         let request = records_request(keys);
-        self.prove(&request, |items: Vec<Item>, tip| {
+        self.prove(&request, |items: Vec<ProvenRecord>, tip| {
             Ok((tip.header.clone(), light::records(&items, &tip.header, keys)?))
         })
         .await
@@ -163,8 +165,10 @@ impl Chain {
         node: NodeId,
         keys: &[Key],
     ) -> Result<Reply<Vec<Option<Record>>>, (NodeId, Silence)> {
-        self.prove_node(node, &records_request(keys), |items: Vec<Item>, tip| light::records(&items, &tip.header, keys))
-            .await
+        self.prove_node(node, &records_request(keys), |items: Vec<ProvenRecord>, tip| {
+            light::records(&items, &tip.header, keys)
+        })
+        .await
     }
 
     /// Any node's answer to `request`, which is given the trusted height, if `read` finds it proven against the header
@@ -172,7 +176,7 @@ impl Chain {
     pub(super) async fn prove<S: BorshSerialize + BorshDeserialize, T>(
         &self,
         request: &impl Fn(Height) -> Request,
-        read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
+        read: impl Fn(S, &CertifiedHeader) -> Result<T, BadAnswer>,
     ) -> Result<T, ChainError> {
         if !self.inner.trusted.is_fresh() {
             self.catch_up().await;
@@ -185,7 +189,7 @@ impl Chain {
         &self,
         node: NodeId,
         request: &impl Fn(Height) -> Request,
-        read: impl Fn(S, &Certified) -> Result<T, BadAnswer>,
+        read: impl Fn(S, &CertifiedHeader) -> Result<T, BadAnswer>,
     ) -> Result<Reply<T>, (NodeId, Silence)> {
         // A concurrent answer may move trust forward; this answer must be newer than what was known before.
         let mut trust = self.inner.trusted.good().map_err(|error| (node, Silence::Expired(error)))?;
@@ -204,10 +208,15 @@ impl Chain {
     }
 
     /// Moves `trust` forward to this header, if need be by way of the handovers before it, which `node` is asked for.
-    async fn verify_tip(&self, node: NodeId, trust: &mut Trust, tip: &Certified) -> Result<(), (NodeId, Silence)> {
-        let Certified { header, certificate } = tip;
+    async fn verify_tip(
+        &self,
+        node: NodeId,
+        trust: &mut Trust,
+        tip: &CertifiedHeader,
+    ) -> Result<(), (NodeId, Silence)> {
+        let CertifiedHeader { header, certificate } = tip;
         match trust.accept(header, certificate) {
-            Err(Untrusted::HandoverMissing { .. } | Untrusted::Undecided(_)) => {}
+            Err(TrustError::HandoverMissing { .. } | TrustError::Undecided(_)) => {}
             verdict => return verdict.map_err(|lie| (node, Silence::Lies(node, lie.into()))),
         }
         for _ in 0..HANDOVER_PAGES {
@@ -272,7 +281,7 @@ impl Chain {
             answer.filter(|_| response == Response::Answer).map(|answer| answer.said.block.header)
         };
         let header = self.ask_node(node, frame, read).await?.value;
-        let refuse = |what: String| (node, Silence::Refused(node, Refusal::new(Code::NotFound, what)));
+        let refuse = |what: String| (node, Silence::Refused(node, Refusal::new(RefusalCode::NotFound, what)));
         if header.id() != block {
             return Err(refuse(format!("its block at height {height} is {}", header.id())));
         }

@@ -4,8 +4,8 @@ use ostrakon_proto::{
     id::{AccountId, Height, ObjectId},
     ledger::{Genesis, state::Key},
     light::{
-        Answer, Certified, Handover, Item, PastBlock,
-        voucher::{AnchorProof, BadVoucher, Certificate},
+        Answer, CertifiedHeader, Handover, PastBlock, ProvenRecord,
+        proof_file::{AnchorProof, Certificate, ProofFileError},
     },
     wire::chain::Request,
 };
@@ -25,7 +25,7 @@ pub enum VouchError {
     Chain(#[from] ChainError),
     /// The nodes' answers are of different blocks: a block was decided between two of them.
     #[error("the nodes' answers do not make a proof yet ({0}): try again")]
-    Voucher(#[from] BadVoucher),
+    Voucher(#[from] ProofFileError),
 }
 
 impl VouchError {
@@ -53,11 +53,11 @@ impl Chain {
         let height = self.trust().height();
         let owner = owners.max_by_key(|owner| end_of(*owner)).ok_or(ChainError::NoObject { object, height })?;
         let extents = commitments.iter().map(|commitment| commitment.extents).max().unwrap_or_default();
-        let mut answers: Vec<Answer<Vec<Item>>> = Vec::new();
+        let mut answers: Vec<Answer<Vec<ProvenRecord>>> = Vec::new();
         for keys in Certificate::keys(object, owner, extents).chunks(AT_ONCE) {
             let keys: Vec<Vec<u8>> = keys.iter().map(Key::to_bytes).collect();
             let request = |from| Request::Records { from, keys: keys.clone() };
-            let whole = |said: Vec<Item>, tip: &Certified| Ok(Answer { tip: tip.clone(), said });
+            let whole = |said: Vec<ProvenRecord>, tip: &CertifiedHeader| Ok(Answer { tip: tip.clone(), said });
             answers.push(self.prove(&request, whole).await?);
         }
         let newest = answers.last().map_or(height, |answer| answer.tip.header.height);
@@ -74,10 +74,10 @@ impl Chain {
     pub async fn anchor_proof(&self, genesis: &Genesis, anchor: Included) -> Result<AnchorProof, VouchError> {
         let Included { tx, height } = anchor;
         let request = |from| Request::Block { from, height };
-        let whole = |said: PastBlock, tip: &Certified| Ok(Answer { tip: tip.clone(), said });
+        let whole = |said: PastBlock, tip: &CertifiedHeader| Ok(Answer { tip: tip.clone(), said });
         let block = self.prove(&request, whole).await?;
         let handovers = self.handovers_until(block.tip.header.height).await?;
-        let proof = AnchorProof::new(genesis.id(), handovers, block, tx).ok_or(BadVoucher::Other)?;
+        let proof = AnchorProof::new(genesis.id(), handovers, block, tx).ok_or(ProofFileError::Other)?;
         proof.verify(genesis)?;
         Ok(proof)
     }

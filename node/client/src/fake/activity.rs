@@ -10,7 +10,7 @@ use ostrakon_proto::{
         tx::{Action, Tx, tx_proof},
     },
     light::{
-        Activity, Answer, Inclusion, Item, PastBlock, TxPlace,
+        Activity, Answer, Inclusion, PastBlock, ProvenRecord, TxPlace,
         activity::{ProvenTx, accounts_of},
     },
     limits,
@@ -42,7 +42,7 @@ impl Shared {
         let limit = usize::try_from(limit).expect("a count").min(limits::ACTIVITY);
         let more = txs.len() > limit;
         txs.truncate(limit);
-        Activity { account: Item { key, value, proof }, first: Height(1), more, txs }
+        Activity { account: ProvenRecord { key, value, proof }, first: Height(1), more, txs }
     }
 }
 

@@ -14,7 +14,7 @@ use ostrakon_proto::{
     manifest::Manifest,
     sign::{Keypair, Purpose, Signature},
     tree::{Outboard, TreeBuilder, prove_range},
-    wire::{Code, Frame, Protocol, chain, get, manifest, put},
+    wire::{Frame, Protocol, RefusalCode, chain, get, manifest, put},
 };
 
 use super::{Fault, Shared, crowd, ok, refuse};
@@ -105,7 +105,7 @@ impl Holder {
             self.uploads.clear();
         }
         match request.decode::<put::Request>().unwrap() {
-            put::Request::Open { .. } if fault == Some(Fault::Full) => Some(refuse(Code::Full, "no room")),
+            put::Request::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no room")),
             put::Request::Open { open, .. } => Some(self.open(from, open)),
             put::Request::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
             put::Request::Finish { upload } => {
@@ -121,12 +121,12 @@ impl Holder {
 
     fn open(&mut self, from: NodeId, open: put::Open) -> Frame {
         if !lock(&self.shared).is_good(open.draw) {
-            return refuse(Code::Denied, "the draw is not good");
+            return refuse(RefusalCode::Denied, "the draw is not good");
         }
         let fresh = Incoming { from, open: open.clone(), chunks: BTreeMap::new(), count: 0, finished: None };
         let incoming = self.uploads.entry(open.upload).or_insert(fresh);
         if incoming.open != open {
-            return refuse(Code::Denied, "another upload has that name");
+            return refuse(RefusalCode::Denied, "another upload has that name");
         }
         incoming.from = from;
         ok(&put::Response::Opened(incoming.taken()), Bytes::new())
@@ -140,14 +140,14 @@ impl Holder {
         fault: Option<Fault>,
     ) -> Option<Frame> {
         let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
-            return Some(refuse(Code::NotFound, "no such upload"));
+            return Some(refuse(RefusalCode::NotFound, "no such upload"));
         };
         incoming.count += 1;
         if fault.is_some_and(|fault| matches!(fault, Fault::StallsAfter(most) if incoming.count > most)) {
             return None;
         }
         if offset >= incoming.next() + 8 * u64::try_from(limits::CHUNK).unwrap() {
-            return Some(refuse(Code::Busy, "too early"));
+            return Some(refuse(RefusalCode::Busy, "too early"));
         }
         let mut shared = lock(&self.shared);
         shared.puts.bytes += len(body);
@@ -160,7 +160,7 @@ impl Holder {
 
     fn finish(&mut self, (from, upload): (NodeId, put::UploadId), body: &Bytes) -> Frame {
         let Some(incoming) = self.uploads.get_mut(&upload).filter(|incoming| incoming.from == from) else {
-            return refuse(Code::NotFound, "no such upload");
+            return refuse(RefusalCode::NotFound, "no such upload");
         };
         if let Some((_, receipt)) = incoming.finished {
             return ok(&put::Response::Receipt(receipt), Bytes::new());
@@ -193,7 +193,7 @@ impl Holder {
     fn get(&self, request: &Frame, fault: Option<Fault>) -> Frame {
         let get::Request { column, start, length, .. } = request.decode().unwrap();
         let Some((bytes, outboard)) = self.columns.get(&column) else {
-            return refuse(Code::NotFound, "no such column");
+            return refuse(RefusalCode::NotFound, "no such column");
         };
         let range = ostrakon_proto::tree::Range { start, length };
         let siblings = prove_range(outboard, range).unwrap();
@@ -210,7 +210,7 @@ impl Holder {
         let manifest::Request { object } = request.decode().unwrap();
         match self.manifests.get(&object) {
             Some(bytes) => ok(&manifest::Response, bytes.clone()),
-            None => refuse(Code::NotFound, "no such object"),
+            None => refuse(RefusalCode::NotFound, "no such object"),
         }
     }
 }

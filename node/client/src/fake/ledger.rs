@@ -9,13 +9,13 @@ use ostrakon_proto::{
         CheckedTx, Proposer, Rules, history, propose,
         state::{Key, Records},
         tree::prove,
-        tx::{Action, Block, Decided, Transfer, Tx, TxBody, tx_proof},
-        vote::{Certificate, SignedVote, ValidatorKeys, Vote, VoteKind},
+        tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, tx_proof},
+        vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{Answer, Certified, Handover, Inclusion, Item, Past, PastBlock},
+    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord},
     limits,
     placement::Draw,
-    wire::{Code, Frame, Refusal, chain},
+    wire::{Frame, Refusal, RefusalCode, chain},
 };
 
 use super::{Shared, account, crowd, ok, refuse, validator};
@@ -32,9 +32,9 @@ impl Shared {
     pub(super) fn chain(&mut self, request: &Frame) -> Frame {
         let newest = |shared: &Self, from: Height| shared.ledger.tip().height.max(Height(1)) >= from;
         match request.decode::<chain::Request>().unwrap() {
-            chain::Request::Head => refuse(Code::BadRequest, "no client takes a node's word for its tip"),
+            chain::Request::Head => refuse(RefusalCode::BadRequest, "no client takes a node's word for its tip"),
             chain::Request::Tip { from } | chain::Request::Records { from, .. } if !newest(self, from) => {
-                refuse(Code::Busy, "nobody knows more than this ledger")
+                refuse(RefusalCode::Busy, "nobody knows more than this ledger")
             }
             chain::Request::Tip { .. } => self.answer(()),
             chain::Request::Records { keys, .. } => {
@@ -42,7 +42,7 @@ impl Shared {
                     let known = Key::from_bytes(key).unwrap();
                     let value = self.ledger.get(&known).map(|record| codec::encode(&record));
                     let proof = prove(&self.ledger, self.ledger.tip().height.0, key).unwrap();
-                    Item { key: key.clone(), value, proof }
+                    ProvenRecord { key: key.clone(), value, proof }
                 });
                 self.answer(items.collect::<Vec<_>>())
             }
@@ -51,7 +51,7 @@ impl Shared {
                 let mut stuck = false;
                 let mut take = |tx| {
                     let taken =
-                        if stuck { Err(Refusal::new(Code::Invalid, "behind another")) } else { self.submit(tx) };
+                        if stuck { Err(Refusal::new(RefusalCode::Invalid, "behind another")) } else { self.submit(tx) };
                     stuck |= taken.is_err();
                     taken
                 };
@@ -63,9 +63,9 @@ impl Shared {
             chain::Request::Activity { account, before, limit, .. } => {
                 self.answer(self.activity(account, before, limit))
             }
-            chain::Request::Blocks { .. } => refuse(Code::BadRequest, "no client asks for blocks to follow"),
+            chain::Request::Blocks { .. } => refuse(RefusalCode::BadRequest, "no client asks for blocks to follow"),
             chain::Request::Snapshots | chain::Request::Chunk { .. } | chain::Request::Past(_) => {
-                refuse(Code::BadRequest, "no client keeps the ledger")
+                refuse(RefusalCode::BadRequest, "no client keeps the ledger")
             }
             chain::Request::Handovers { .. } => {
                 ok(&chain::Response::Hints, codec::encode(&Vec::<Handover>::new()).into())
@@ -80,8 +80,8 @@ impl Shared {
 
     /// What is said, as of the newest block.
     fn answer<T: borsh::BorshSerialize>(&self, said: T) -> Frame {
-        let Decided { block, certificate } = self.decided.last().unwrap().clone();
-        let tip = Certified { header: block.header, certificate };
+        let DecidedBlock { block, certificate } = self.decided.last().unwrap().clone();
+        let tip = CertifiedHeader { header: block.header, certificate };
         ok(&chain::Response::Answer, codec::encode(&Answer { tip, said }).into())
     }
 
@@ -92,7 +92,7 @@ impl Shared {
         if let Action::Commit(commit) = &tx.body.action
             && Some(commit.extent) == self.refused
         {
-            return Err(Refusal::new(Code::Invalid, "this extent is refused"));
+            return Err(Refusal::new(RefusalCode::Invalid, "this extent is refused"));
         }
         if std::mem::take(&mut self.rush) {
             return self.decide(self.crowd());
@@ -121,10 +121,10 @@ impl Shared {
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
         let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
         let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
-        let txs = txs.map_err(|error| Refusal::new(Code::Invalid, error))?;
+        let txs = txs.map_err(|error| Refusal::new(RefusalCode::Invalid, error))?;
         let proposal = propose(&self.rules, &self.ledger, &txs, &proposer).expect("rules that are known");
         if let Some((_, error)) = proposal.rejected.first() {
-            return Err(Refusal::new(Code::Invalid, error));
+            return Err(Refusal::new(RefusalCode::Invalid, error));
         }
         self.ledger.commit(&proposal.changes);
         self.rules = Rules::at(self.rules.chain, &self.ledger);
@@ -136,11 +136,11 @@ impl Shared {
     }
 
     pub(super) fn past_block(&self, height: Height) -> PastBlock {
-        let Decided { block, certificate } = self.decided[usize::try_from(height.0).unwrap() - 1].clone();
+        let DecidedBlock { block, certificate } = self.decided[usize::try_from(height.0).unwrap() - 1].clone();
         let tip = self.decided.last().unwrap().block.header.height;
         let read = |position| self.history.get(&position).copied();
         let proof = (height < tip).then(|| history::prove(read, tip.0, height).unwrap());
-        PastBlock { block: Past { header: block.header, proof }, certificate, txs: block.txs }
+        PastBlock { block: PastHeader { header: block.header, proof }, certificate, txs: block.txs }
     }
 
     pub(super) fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
@@ -153,10 +153,10 @@ impl Shared {
 }
 
 /// The block, decided by its one validator.
-pub(super) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> Decided {
+pub(super) fn decide(rules: &Rules, block: Block, keys: &ValidatorKeys) -> DecidedBlock {
     let (height, id) = (block.header.height, block.header.id());
     let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
     let signed = SignedVote::sign(vote, &keys.vote, &rules.chain);
     let signatures = [(signed.voter, signed.signature)].into();
-    Decided { block, certificate: Certificate { height, round: 0, block: id, signatures } }
+    DecidedBlock { block, certificate: QuorumCertificate { height, round: 0, block: id, signatures } }
 }

@@ -9,9 +9,9 @@ use ostrakon_proto::{
     ledger::{
         state::{Account, Key, Record},
         tx::{Header, Tx},
-        vote::{Certificate, SignedVote, ValidatorSet, Vote, VoteKind},
+        vote::{QuorumCertificate, SignedVote, ValidatorSet, Vote, VoteKind},
     },
-    light::{Answer, Certified, Handover, Inclusion, Item, PastBlock},
+    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, ProvenRecord},
     limits,
     sign::Keypair,
     wire::{Frame, Refusal, chain},
@@ -129,8 +129,8 @@ impl Lie {
         ok(&chain::Response::Answer, Bytes::from(body))
     }
 
-    fn tip(self, chain: &ChainId, tip: Certified) -> Certified {
-        let Certified { mut header, mut certificate } = tip;
+    fn tip(self, chain: &ChainId, tip: CertifiedHeader) -> CertifiedHeader {
+        let CertifiedHeader { mut header, mut certificate } = tip;
         match self {
             Self::Header => header.state[0] ^= 1,
             Self::Unsigned => certificate.signatures.clear(),
@@ -145,11 +145,11 @@ impl Lie {
             }
             _ => {}
         }
-        Certified { header, certificate }
+        CertifiedHeader { header, certificate }
     }
 
-    fn records(self, mut items: Vec<Item>) -> Vec<Item> {
-        let account = |item: &Item| matches!(Key::from_bytes(&item.key), Some(Key::Account(_)));
+    fn records(self, mut items: Vec<ProvenRecord>) -> Vec<ProvenRecord> {
+        let account = |item: &ProvenRecord| matches!(Key::from_bytes(&item.key), Some(Key::Account(_)));
         let rich = Record::Account(Account { balance: Amount(u64::MAX), nonce: 0 });
         match self {
             Self::Fewer => _ = items.pop(),
@@ -206,9 +206,9 @@ fn usurped() -> Header {
     }
 }
 
-fn stranger_signs(chain: &ChainId, header: &Header) -> Certificate {
+fn stranger_signs(chain: &ChainId, header: &Header) -> QuorumCertificate {
     let (height, round, block) = (header.height, header.round, header.id());
     let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block) };
     let signed = SignedVote::sign(vote, &stranger(), chain);
-    Certificate { height, round, block, signatures: [(signed.voter, signed.signature)].into() }
+    QuorumCertificate { height, round, block, signatures: [(signed.voter, signed.signature)].into() }
 }

@@ -376,8 +376,8 @@ impl Fault {
 
     fn of_refusal(refusal: Refusal) -> Self {
         match refusal.code {
-            wire::Code::Busy => Self::Busy(refusal.reason),
-            wire::Code::Corrupt => Self::Corrupt(refusal.reason),
+            wire::RefusalCode::Busy => Self::Busy(refusal.reason),
+            wire::RefusalCode::Corrupt => Self::Corrupt(refusal.reason),
             _ => Self::Lasting(refusal.reason),
         }
     }

@@ -12,7 +12,7 @@ use std::{
 use ostrakon_proto::{
     id::NodeId,
     limits,
-    wire::{Code, Frame, Protocol},
+    wire::{Frame, Protocol, RefusalCode},
 };
 use tokio::{
     sync::{mpsc::error::TrySendError, oneshot},
@@ -86,7 +86,9 @@ async fn there_and_back(state: &Mutex<State>, route: Route, request: Frame) -> R
     let answer = tokio::select! {
         biased;
         () = callee_crashed.cancelled() => return Err(closed("the node crashed")),
-        answer = answered => answer.unwrap_or_else(|_| peers::refusal(Code::Internal, "the node gave the request up")),
+        answer = answered => {
+            answer.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "the node gave the request up"))
+        }
     };
     let (fate, give_up) = self::fate(state, to, from);
     match fate {
@@ -117,7 +119,7 @@ fn deliver(state: &Mutex<State>, route: Route, request: Frame) -> Result<Deliver
     match life.inbound.try_send(Inbound { from, protocol, request, reply }) {
         Ok(()) => state.trace.add(from, to, protocol, &Event::Delivered(&event_frame)),
         Err(TrySendError::Full(inbound)) => {
-            inbound.reply.send(peers::refusal(Code::Busy, "too many requests wait at the node"));
+            inbound.reply.send(peers::refusal(RefusalCode::Busy, "too many requests wait at the node"));
         }
         Err(TrySendError::Closed(_)) => return Err(refused()),
     }

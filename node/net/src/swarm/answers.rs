@@ -1,8 +1,8 @@
 //! Requests of others that have no answer yet, and whether one more is taken.
 //!
-//! In goes a request, out comes its answer, in time. Whoever is refused hears so at once, as [`Code::Busy`]: nothing is
-//! dropped in silence. Requests go straight to whoever holds the receiver: the actor has no part in them. Not here:
-//! reading requests ([`super::codec`]).
+//! In goes a request, out comes its answer, in time. Whoever is refused hears so at once, as [`RefusalCode::Busy`]:
+//! nothing is dropped in silence. Requests go straight to whoever holds the receiver: the actor has no part in them.
+//! Not here: reading requests ([`super::codec`]).
 
 use std::{
     collections::BTreeMap,
@@ -11,7 +11,7 @@ use std::{
 
 use ostrakon_proto::{
     id::NodeId,
-    wire::{Code, Frame, Protocol},
+    wire::{Frame, Protocol, RefusalCode},
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
@@ -70,7 +70,7 @@ impl Answers {
             Ok(answered) => answer(answered).await,
             Err(reason) => {
                 tracing::debug!(%from, ?protocol, reason, "request refused: busy");
-                peers::refusal(Code::Busy, reason)
+                peers::refusal(RefusalCode::Busy, reason)
             }
         }
     }
@@ -119,7 +119,7 @@ pub(super) async fn ask_oneself(
     drop(inbound);
     match passed {
         Ok(()) => answer(answered).await,
-        Err(reason) => peers::refusal(Code::Busy, reason),
+        Err(reason) => peers::refusal(RefusalCode::Busy, reason),
     }
 }
 
@@ -131,7 +131,7 @@ fn pass_on(inbound: &mpsc::Sender<Inbound>, request: Inbound) -> Result<(), &'st
 }
 
 async fn answer(answered: oneshot::Receiver<Frame>) -> Frame {
-    answered.await.unwrap_or_else(|_| peers::refusal(Code::Internal, "the node gave the request up"))
+    answered.await.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "the node gave the request up"))
 }
 
 #[cfg(test)]
@@ -174,10 +174,10 @@ mod tests {
         answers.take(node(1), Protocol::Get, request()).expect("taken");
         for (request, reason) in [(Request::NoRoom, "bytes"), (request(), "wait")] {
             let refusal = refused(answers.ask(node(1), Protocol::Get, request).await);
-            assert!(refusal.code == Code::Busy && refusal.reason.contains(reason), "{refusal:?}");
+            assert!(refusal.code == RefusalCode::Busy && refusal.reason.contains(reason), "{refusal:?}");
         }
         drop(requests);
-        assert_eq!(refused(answers.ask(node(1), Protocol::Get, request()).await).code, Code::Busy);
+        assert_eq!(refused(answers.ask(node(1), Protocol::Get, request()).await).code, RefusalCode::Busy);
         assert_eq!(answers.unanswered.lock().expect("whole").all, 0);
     }
 }

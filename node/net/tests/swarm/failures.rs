@@ -6,7 +6,7 @@ use futures::future;
 use ostrakon_net::{CallError, Peers, peer_id_text};
 use ostrakon_proto::{
     id::{ChainId, NodeId},
-    wire::{Code, Frame, Protocol},
+    wire::{Frame, Protocol, RefusalCode},
 };
 use tokio::time::{self, Instant};
 
@@ -88,10 +88,10 @@ async fn a_request_that_is_given_up_or_not_taken_is_refused() {
     introduce(&client, &server);
     let call = client.call(server.local(), Protocol::Chain, head("hello"));
     let drop_request = async { drop(requests.recv().await) };
-    assert_eq!(refusal(&within(5, future::join(call, drop_request)).await.0.unwrap()).code, Code::Internal);
+    assert_eq!(refusal(&within(5, future::join(call, drop_request)).await.0.unwrap()).code, RefusalCode::Internal);
     drop(requests);
     let call = client.call(server.local(), Protocol::Chain, head("hello"));
-    assert_eq!(refusal(&within(5, call).await.unwrap()).code, Code::Busy);
+    assert_eq!(refusal(&within(5, call).await.unwrap()).code, RefusalCode::Busy);
 }
 
 #[tokio::test]
@@ -105,7 +105,7 @@ async fn a_full_queue_refuses() {
     let mut answers = futures::stream::FuturesUnordered::from_iter(calls);
     for _ in 0..2 {
         let answer = within(5, futures::StreamExt::next(&mut answers)).await.unwrap().unwrap();
-        assert_eq!(refusal(&answer).code, Code::Busy);
+        assert_eq!(refusal(&answer).code, RefusalCode::Busy);
     }
 }
 
@@ -120,7 +120,7 @@ async fn without_room_for_its_body_a_request_is_refused() {
     let first = tokio::spawn(client.call(server.local(), Protocol::Put, chunk()));
     let taken = within(5, requests.recv()).await.unwrap();
     let second = within(5, client.call(server.local(), Protocol::Put, chunk())).await.unwrap();
-    assert_eq!(refusal(&second).code, Code::Busy);
+    assert_eq!(refusal(&second).code, RefusalCode::Busy);
     taken.reply.send(head("done"));
     within(5, first).await.unwrap().unwrap();
     let third = tokio::spawn(client.call(server.local(), Protocol::Put, chunk()));

@@ -10,7 +10,7 @@ use libp2p::Multiaddr;
 use ostrakon_net::{CallError, Peers};
 use ostrakon_proto::{
     limits,
-    wire::{Code, Frame, Protocol, Refusal},
+    wire::{Frame, Protocol, Refusal, RefusalCode},
 };
 
 use crate::{
@@ -119,7 +119,7 @@ async fn a_flood_is_bounded_and_leaves_room_for_others() {
 fn is_refusal(head: &[u8]) -> bool {
     let frame = Frame { head: head.to_vec().into(), body: bytes::Bytes::new() };
     let refusal = frame.decode::<Result<(), Refusal>>().unwrap().unwrap_err();
-    matches!(refusal.code, Code::Busy | Code::Internal)
+    matches!(refusal.code, RefusalCode::Busy | RefusalCode::Internal)
 }
 
 /// A server that answers the requests of each stream with the next of these bytes, and then ends it.

@@ -9,7 +9,7 @@ use ostrakon_net::{
 use ostrakon_proto::{
     id::NodeId,
     limits,
-    wire::{Code, Frame, Protocol},
+    wire::{Frame, Protocol, RefusalCode},
 };
 
 use crate::nodes::{QUIC, TCP, config, head, introduce, pattern, refusal, serve, start, until, within};
@@ -100,7 +100,7 @@ async fn what_is_over_the_limits_is_not_sent() {
     let error = client.call(server.id(), Protocol::Put, long).await.unwrap_err();
     assert!(matches!(error, CallError::TooLong { .. }), "{error}");
     let answer = client.call(server.id(), Protocol::Get, Frame::new(&300_000u32, Bytes::new())).await.unwrap();
-    assert_eq!(refusal(&answer).code, Code::Internal);
+    assert_eq!(refusal(&answer).code, RefusalCode::Internal);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
     sync::Arc,
 };
 
-use ostrakon_proto::ledger::{CheckedTx, lane::Lane, tx::Action};
+use ostrakon_proto::ledger::{CheckedTx, priority::TxPriority, tx::Action};
 
 use super::{Rank, Tail};
 
@@ -54,7 +54,7 @@ pub(super) struct Pooled {
     pub(super) arrival: u64,
     rate: Rate,
     /// The lane it waits in: its own, unless one before it waits in the ordinary one.
-    pub(super) lane: Lane,
+    pub(super) lane: TxPriority,
     /// The least rate of it and those before it; nothing behind a gap.
     pub(super) worth: Rate,
 }
@@ -63,7 +63,7 @@ impl Pooled {
     /// One whose standing in its account's line is not known yet.
     pub(super) fn new(tx: Arc<CheckedTx>, arrival: u64) -> Self {
         let rate = Rate::of(&tx);
-        Self { tx, arrival, rate, lane: Lane::Ordinary, worth: Rate::NOTHING }
+        Self { tx, arrival, rate, lane: TxPriority::Ordinary, worth: Rate::NOTHING }
     }
 
     pub(super) const fn rank(&self) -> Rank {
@@ -82,18 +82,18 @@ impl Pooled {
 /// What a transaction is worth where it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Standing {
-    pub(super) lane: Lane,
+    pub(super) lane: TxPriority,
     pub(super) worth: Rate,
 }
 
 impl Standing {
     /// Before the first of a line.
-    const FIRST: Self = Self { lane: Lane::Proof, worth: Rate::MAX };
+    const FIRST: Self = Self { lane: TxPriority::Deadline, worth: Rate::MAX };
     /// Of whatever waits behind a gap.
-    const GAP: Self = Self { lane: Lane::Ordinary, worth: Rate::NOTHING };
+    const GAP: Self = Self { lane: TxPriority::Ordinary, worth: Rate::NOTHING };
 
     /// Of one right behind this, with this rate and lane of its own.
-    fn then(self, rate: Rate, lane: Lane) -> Self {
+    fn then(self, rate: Rate, lane: TxPriority) -> Self {
         Self { lane: self.lane.max(lane), worth: self.worth.min(rate) }
     }
 }
@@ -127,15 +127,15 @@ impl Queue {
         self.txs.values().next_back()
     }
 
-    pub(super) const fn size_in(&self, lane: Lane) -> Size {
+    pub(super) const fn size_in(&self, lane: TxPriority) -> Size {
         match lane {
-            Lane::Proof => self.proofs,
-            Lane::Ordinary => self.others,
+            TxPriority::Deadline => self.proofs,
+            TxPriority::Ordinary => self.others,
         }
     }
 
     /// Where `tx` would stand in this line, of which it is not, or would replace one.
-    pub(super) fn standing(queue: Option<&Self>, next: u64, tx: &CheckedTx, lane: Lane) -> Standing {
+    pub(super) fn standing(queue: Option<&Self>, next: u64, tx: &CheckedTx, lane: TxPriority) -> Standing {
         let nonce = tx.tx().body.nonce;
         if nonce == next {
             return Standing::FIRST.then(Rate::of(tx), lane);
@@ -149,7 +149,7 @@ impl Queue {
     }
 
     /// Says of each where it stands, after any change.
-    pub(super) fn settle(&mut self, lane_of: fn(&Action) -> Lane) {
+    pub(super) fn settle(&mut self, lane_of: fn(&Action) -> TxPriority) {
         let (mut standing, mut expected) = (Standing::FIRST, self.next);
         (self.proofs, self.others) = (Size::default(), Size::default());
         for (nonce, pooled) in &mut self.txs {
@@ -161,8 +161,8 @@ impl Queue {
             }
             (pooled.lane, pooled.worth) = (standing.lane, standing.worth);
             match standing.lane {
-                Lane::Proof => self.proofs += pooled.size(),
-                Lane::Ordinary => self.others += pooled.size(),
+                TxPriority::Deadline => self.proofs += pooled.size(),
+                TxPriority::Ordinary => self.others += pooled.size(),
             }
         }
         self.missing = expected;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use ostrakon_proto::{
     id::AccountId,
-    ledger::{CheckedTx, lane::Lane},
+    ledger::{CheckedTx, priority::TxPriority},
 };
 
 use super::{
@@ -48,24 +48,24 @@ pub(super) fn victims(pool: &Mempool, tx: &CheckedTx, next: u64) -> Option<Vec<(
     search.run(pool, over)
 }
 
-const fn other(lane: Lane) -> Lane {
+const fn other(lane: TxPriority) -> TxPriority {
     match lane {
-        Lane::Proof => Lane::Ordinary,
-        Lane::Ordinary => Lane::Proof,
+        TxPriority::Deadline => TxPriority::Ordinary,
+        TxPriority::Ordinary => TxPriority::Deadline,
     }
 }
 
-const fn share(pool: &Mempool, lane: Lane) -> Size {
+const fn share(pool: &Mempool, lane: TxPriority) -> Size {
     let (count, bytes) = (pool.bounds.count / PROOF_SHARE, pool.bounds.bytes / PROOF_SHARE);
     match lane {
-        Lane::Proof => Size { count, bytes },
-        Lane::Ordinary => Size { count: pool.bounds.count - count, bytes: pool.bounds.bytes - bytes },
+        TxPriority::Deadline => Size { count, bytes },
+        TxPriority::Ordinary => Size { count: pool.bounds.count - count, bytes: pool.bounds.bytes - bytes },
     }
 }
 
 /// Who may be displaced.
 struct Search {
-    lane: Lane,
+    lane: TxPriority,
     /// Only what is worth less than this.
     below: Option<Rate>,
     /// Whose are spared.

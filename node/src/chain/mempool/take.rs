@@ -9,7 +9,7 @@ use std::{
 
 use ostrakon_proto::{
     id::AccountId,
-    ledger::{CheckedTx, lane::Lane},
+    ledger::{CheckedTx, priority::TxPriority},
     limits,
 };
 
@@ -20,7 +20,7 @@ const PASSED_OVER: usize = 32;
 
 pub(super) fn take(pool: &Mempool, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
     let mut taking = Taking::new(pool);
-    taking.fill_with_proofs(max_bytes / 100 * limits::PROOF_LANE);
+    taking.fill_with_proofs(max_bytes / 100 * limits::RESERVED_PERCENT);
     taking.fill(max_bytes);
     taking.taken
 }
@@ -41,7 +41,7 @@ struct Taking<'a> {
 }
 
 impl<'a> Line<'a> {
-    fn new(pool: &'a Mempool, lane: Lane) -> Self {
+    fn new(pool: &'a Mempool, lane: TxPriority) -> Self {
         Self { heads: pool.lanes.of(lane).heads.iter().peekable(), followers: BTreeMap::new() }
     }
 
@@ -66,7 +66,7 @@ impl<'a> Line<'a> {
 
 impl<'a> Taking<'a> {
     fn new(pool: &'a Mempool) -> Self {
-        let (proofs, others) = (Line::new(pool, Lane::Proof), Line::new(pool, Lane::Ordinary));
+        let (proofs, others) = (Line::new(pool, TxPriority::Deadline), Line::new(pool, TxPriority::Ordinary));
         Self { pool, proofs, others, taken: Vec::new(), bytes: 0 }
     }
 
@@ -110,7 +110,7 @@ impl<'a> Taking<'a> {
         let queue = self.pool.accounts.get(&body.account);
         let follower = body.nonce.checked_add(1).and_then(|nonce| queue?.txs.get(&nonce));
         if let Some(follower) = follower {
-            let line = if follower.lane == Lane::Proof { &mut self.proofs } else { &mut self.others };
+            let line = if follower.lane == TxPriority::Deadline { &mut self.proofs } else { &mut self.others };
             line.followers.insert(follower.rank(), follower);
         }
     }

@@ -42,8 +42,8 @@ fn proof(who: u16, nonce: u64, fee: u64) -> Arc<CheckedTx> {
     checked(who, nonce, fee, Action::Release(Release { object: ObjectId::new([1; 32]), extent: 0 }))
 }
 
-fn releases_are_proofs(action: &Action) -> Lane {
-    if matches!(action, Action::Release(_)) { Lane::Proof } else { Lane::Ordinary }
+fn releases_are_proofs(action: &Action) -> TxPriority {
+    if matches!(action, Action::Release(_)) { TxPriority::Deadline } else { TxPriority::Ordinary }
 }
 
 /// Who, nonce and fee of each.
@@ -152,8 +152,8 @@ fn proofs_have_their_share_of_a_block() {
     pool.insert(proof(0, 1, 1), 0).expect("room");
     let bytes = 100 * tx(1, 0, 1).bytes();
     let taken = pool.take(bytes);
-    let proofs = taken.iter().filter(|tx| releases_are_proofs(&tx.tx().body.action) == Lane::Proof).count();
-    assert_eq!(proofs, bytes / 100 * limits::PROOF_LANE / proof(1, 0, 1).bytes());
+    let proofs = taken.iter().filter(|tx| releases_are_proofs(&tx.tx().body.action) == TxPriority::Deadline).count();
+    assert_eq!(proofs, bytes / 100 * limits::RESERVED_PERCENT / proof(1, 0, 1).bytes());
     assert!(taken.iter().map(|tx| tx.bytes()).sum::<usize>() > bytes - tx(1, 0, 1).bytes());
     // What the others leave is the proofs' too, and the other way round.
     assert_eq!(pool.take(limits::BLOCK).len(), 151);
@@ -216,15 +216,15 @@ impl Model {
         self.waiting.iter().find(|(other, tx)| *other == who && tx.tx().body.nonce == nonce).map(|(_, tx)| tx)
     }
 
-    /// Lane and worth of one that waits.
-    fn standing(&self, who: u16, nonce: u64) -> (Lane, Rate) {
+    /// TxPriority and worth of one that waits.
+    fn standing(&self, who: u16, nonce: u64) -> (TxPriority, Rate) {
         let line: Option<Vec<_>> = (self.next[usize::from(who)]..=nonce).map(|nonce| self.of(who, nonce)).collect();
-        let Some(line) = line else { return (Lane::Ordinary, Rate::NOTHING) };
+        let Some(line) = line else { return (TxPriority::Ordinary, Rate::NOTHING) };
         let lane = line.iter().map(|tx| releases_are_proofs(&tx.tx().body.action)).max().expect("not empty");
         (lane, line.iter().map(|tx| Rate::of(tx)).min().expect("not empty"))
     }
 
-    fn size(&self, lane: Option<Lane>) -> Size {
+    fn size(&self, lane: Option<TxPriority>) -> Size {
         let mut size = Size::default();
         for (who, tx) in &self.waiting {
             if lane.is_none_or(|lane| self.standing(*who, tx.tx().body.nonce).0 == lane) {
@@ -258,14 +258,14 @@ impl Model {
             return false;
         }
         let before = self.waiting.clone();
-        let sizes = [self.size(Some(Lane::Proof)), self.size(Some(Lane::Ordinary))];
+        let sizes = [self.size(Some(TxPriority::Deadline)), self.size(Some(TxPriority::Ordinary))];
         self.waiting.retain(|(other, waiting)| *other != who || waiting.tx().body.nonce != nonce);
         self.waiting.push((who, Arc::clone(tx)));
         let (lane, worth) = self.standing(who, nonce);
         let third = Size { count: self.bounds.count / 3, bytes: self.bounds.bytes / 3 };
         let (mine, share) = match lane {
-            Lane::Proof => (sizes[0], third),
-            Lane::Ordinary => {
+            TxPriority::Deadline => (sizes[0], third),
+            TxPriority::Ordinary => {
                 let rest = Size { count: self.bounds.count - third.count, bytes: self.bounds.bytes - third.bytes };
                 (sizes[1], rest)
             }
@@ -279,7 +279,7 @@ impl Model {
                 *other != who && !self.waiting.iter().any(later)
             });
             let standings = tails.map(|(at, (other, tx))| (self.standing(*other, tx.tx().body.nonce), Reverse(at)));
-            let may = |((other, value), _): &((Lane, Rate), _)| {
+            let may = |((other, value), _): &((TxPriority, Rate), _)| {
                 if within { *other != lane } else { *other == lane && *value < worth }
             };
             let Some((_, Reverse(at))) = standings.filter(may).min_by_key(|((_, worth), at)| (*worth, *at)) else {
@@ -303,13 +303,13 @@ impl Model {
             let heads = self.waiting.iter().enumerate().filter(|(_, (who, tx))| {
                 tx.tx().body.nonce == next[usize::from(*who)]
                     && !passed.contains(&tx.id())
-                    && (!proofs_only || self.standing(*who, tx.tx().body.nonce).0 == Lane::Proof)
+                    && (!proofs_only || self.standing(*who, tx.tx().body.nonce).0 == TxPriority::Deadline)
             });
             let best = heads.min_by_key(|(at, (_, tx))| (Reverse(Rate::of(tx)), *at));
             match best {
                 None if proofs_only => proofs_only = false,
                 None => return taken,
-                Some((_, (_, tx))) if proofs_only && bytes + tx.bytes() > max / 100 * limits::PROOF_LANE => {
+                Some((_, (_, tx))) if proofs_only && bytes + tx.bytes() > max / 100 * limits::RESERVED_PERCENT => {
                     proofs_only = false;
                 }
                 Some((_, (_, tx))) if bytes + tx.bytes() > max => passed.push(tx.id()),
@@ -391,8 +391,8 @@ proptest! {
             let waiting: Vec<_> = pool.waiting(None, usize::MAX).into_iter().map(|(_, tx)| tx).collect();
             let expect: Vec<_> = model.waiting.iter().map(|(_, tx)| Arc::clone(tx)).collect();
             prop_assert_eq!(short(&waiting), short(&expect), "{:?}", step);
-            prop_assert_eq!(pool.lanes.proof.size, model.size(Some(Lane::Proof)));
-            prop_assert_eq!(pool.lanes.ordinary.size, model.size(Some(Lane::Ordinary)));
+            prop_assert_eq!(pool.lanes.proof.size, model.size(Some(TxPriority::Deadline)));
+            prop_assert_eq!(pool.lanes.ordinary.size, model.size(Some(TxPriority::Ordinary)));
         }
     }
 

@@ -13,7 +13,7 @@ use ostrakon_proto::{
     id::{BlockId, Height, VoteKey},
     ledger::{
         Rotation,
-        vote::{BlockProposal, Certificate, SignedProposal, SignedVote, Vote, VoteKind},
+        vote::{BlockProposal, QuorumCertificate, SignedProposal, SignedVote, Vote, VoteKind},
     },
     sign::Signature,
     wire::consensus::{Polka, RoundProof, RoundReason},
@@ -394,10 +394,10 @@ pub(super) fn offer(signed: &SignedProposal) -> SignedMessage<Bft, Offer> {
 }
 
 /// The engine's proof of a decision as the agreement's.
-pub(super) fn certificate(commit: &CommitCertificate<Bft>) -> Certificate {
+pub(super) fn certificate(commit: &CommitCertificate<Bft>) -> QuorumCertificate {
     let signatures = commit.commit_signatures.iter().map(|sign| (sign.address.0, sign.signature.0)).collect();
     let round = commit.round.as_u32().unwrap_or(0);
-    Certificate { height: commit.height.0, round, block: commit.value_id, signatures }
+    QuorumCertificate { height: commit.height.0, round, block: commit.value_id, signatures }
 }
 
 /// The engine's proof of a polka as the agreement's. Of two signatures by one validator only one is kept.

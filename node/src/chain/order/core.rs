@@ -17,7 +17,7 @@ use malachite_types::{
 };
 use ostrakon_proto::{
     id::{BlockId, ChainId, Height, VoteKey},
-    ledger::vote::{Certificate, SignedProposal, SignedVote, ValidatorSet, VoteKind},
+    ledger::vote::{QuorumCertificate, SignedProposal, SignedVote, ValidatorSet, VoteKind},
     sign::{Keypair, Signature},
     wire::consensus::{Polka, Request, RoundProof},
 };
@@ -45,7 +45,7 @@ pub(super) enum Output {
     /// Build a block for this round and [`Core::propose`] it.
     Build(u32),
     /// The height is decided.
-    Decide(Certificate),
+    Decide(QuorumCertificate),
     /// Someone contradicted itself.
     Report(Evidence),
 }

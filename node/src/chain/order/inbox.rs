@@ -12,7 +12,7 @@ use std::{
 use ostrakon_net::Inbound;
 use ostrakon_proto::{
     id::NodeId,
-    wire::{Code, Refusal},
+    wire::{Refusal, RefusalCode},
 };
 use tokio::sync::mpsc;
 
@@ -79,7 +79,7 @@ impl Post {
 impl Inbox {
     /// Puts a request in, or refuses it. Does not wait.
     pub fn put(&self, inbound: Inbound) {
-        let busy = Refusal::new(Code::Busy, "too many consensus messages wait here");
+        let busy = Refusal::new(RefusalCode::Busy, "too many consensus messages wait here");
         let length = inbound.request.body.len();
         let place = {
             let mut door = lock(&self.door);

@@ -8,7 +8,7 @@ use ostrakon_proto::{
     id::{BlockId, Height, NodeId, VoteKey},
     ledger::{
         Rotation,
-        vote::{BlockProposal, Certificate, SignedProposal, SignedVote},
+        vote::{BlockProposal, QuorumCertificate, SignedProposal, SignedVote},
     },
 };
 
@@ -88,7 +88,7 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     ///
     /// # Errors
     /// [`LedgerError`] when it cannot be kept: the node stops.
-    fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError>;
+    fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError>;
 
     /// Takes proofs that validators contradicted themselves.
     fn report(&self, evidence: Vec<Evidence>);

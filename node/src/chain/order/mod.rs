@@ -29,7 +29,7 @@ use ostrakon_proto::{
     id::{ChainId, Height, NodeId, VoteKey},
     sign::Keypair,
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         consensus::{Claim, Incarnation, Request, Response, SignedClaim},
     },
 };
@@ -387,7 +387,7 @@ impl Order {
         let message = match request.decode::<Request>() {
             Ok(message) => message,
             Err(error) => {
-                reply.refuse(&Refusal::new(Code::BadRequest, error));
+                reply.refuse(&Refusal::new(RefusalCode::BadRequest, error));
                 return None;
             }
         };
@@ -397,11 +397,11 @@ impl Order {
                     let seen = self.heard.seen(claim, committee.height, Instant::now());
                     reply.send(answer(Response::Seen(seen), Bytes::new()));
                 }
-                Err(reason) => reply.refuse(&Refusal::new(Code::Denied, reason)),
+                Err(reason) => reply.refuse(&Refusal::new(RefusalCode::Denied, reason)),
             },
             Request::Block { .. } => match find(&message) {
                 Some(frame) => reply.send(frame),
-                None => reply.refuse(&Refusal::new(Code::NotFound, "this block is not proposed here")),
+                None => reply.refuse(&Refusal::new(RefusalCode::NotFound, "this block is not proposed here")),
             },
             Request::Proposal(_) | Request::Vote(_) | Request::Polka(_) | Request::Round(_) => {
                 reply.send(answer(Response::Taken, Bytes::new()));

@@ -11,7 +11,7 @@ use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use ostrakon_net::Inbound;
 use ostrakon_proto::{
     id::{BlockId, Height, NodeId},
-    ledger::vote::{Certificate, SignedProposal, SignedVote},
+    ledger::vote::{QuorumCertificate, SignedProposal, SignedVote},
     wire::{
         Frame, Protocol, Refusal,
         consensus::{Request, Response},
@@ -51,7 +51,7 @@ pub(super) struct Session<'a> {
     /// Framed entries that are not written yet.
     pending: Vec<u8>,
     evidence: Vec<Evidence>,
-    decided: Option<Certificate>,
+    decided: Option<QuorumCertificate>,
 }
 
 /// Work that is done.
@@ -157,7 +157,7 @@ impl<'a> Session<'a> {
         engine.fold(self.order.behind.due(), Instant::min)
     }
 
-    async fn commit(&mut self, certificate: Certificate) -> Result<(), OrderError> {
+    async fn commit(&mut self, certificate: QuorumCertificate) -> Result<(), OrderError> {
         let block = self.blocks.bytes(&certificate.block).cloned();
         let block = block.expect("invariant: the engine decides no block that was not judged here");
         tracing::debug!(height = %certificate.height, round = certificate.round, block = %certificate.block, "decided");

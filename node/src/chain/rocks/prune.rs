@@ -3,7 +3,7 @@
 //! What stays for ever are the nodes of the history, by which any block is proven, and the handovers from one set of
 //! validators to the next, by which a light client comes from genesis to now.
 
-use ostrakon_proto::{codec, id::Height, ledger::tx::Decided};
+use ostrakon_proto::{codec, id::Height, ledger::tx::DecidedBlock};
 use rocksdb::WriteBatch;
 
 use super::{BLOCKS, FIRST, META, Rocks, TXS};
@@ -29,7 +29,7 @@ impl Rocks {
         for height in first.0..end.0 {
             let key = height.to_be_bytes();
             // A block may be missing where a crash came between.
-            let Some(Decided { block, .. }) = self.read(BLOCKS, &key)? else { continue };
+            let Some(DecidedBlock { block, .. }) = self.read(BLOCKS, &key)? else { continue };
             batch.delete_cf(self.family(BLOCKS), key);
             block.txs.iter().for_each(|tx| batch.delete_cf(self.family(TXS), tx.id().bytes()));
             self.forget_touches(&mut batch, &block);

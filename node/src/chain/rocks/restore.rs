@@ -20,10 +20,10 @@ use ostrakon_proto::{
     id::ChainId,
     ledger::{
         Genesis,
-        snapshot::{BadSnapshot, Chunk, Restoring},
-        tx::Decided,
+        snapshot::{BadSnapshot, SnapshotChunk, SnapshotRestore},
+        tx::DecidedBlock,
     },
-    light::{Certified, Handover},
+    light::{CertifiedHeader, Handover},
 };
 use rocksdb::WriteBatch;
 
@@ -93,7 +93,7 @@ impl Place {
     }
 
     /// The snapshot whose restoration was cut short, if there is one.
-    pub fn unfinished(&self, genesis: &Genesis) -> Option<Certified> {
+    pub fn unfinished(&self, genesis: &Genesis) -> Option<CertifiedHeader> {
         if !self.new_chain().exists() {
             return None;
         }
@@ -105,7 +105,7 @@ impl Place {
 
 impl Rocks {
     /// How far the restoration of this chain's state went.
-    fn restoring(&self, chain: &ChainId) -> Result<Option<Restoring>, LedgerError> {
+    fn restoring(&self, chain: &ChainId) -> Result<Option<SnapshotRestore>, LedgerError> {
         let is_same = self.read::<u32>(META, b"format")? == Some(FORMAT)
             && self.read::<ChainId>(META, b"chain")?.as_ref() == Some(chain);
         if is_same { self.read(META, RESTORING) } else { Ok(None) }
@@ -117,7 +117,7 @@ impl Rocks {
 pub struct Restorer {
     place: Place,
     rocks: Rocks,
-    restoring: Restoring,
+    restoring: SnapshotRestore,
 }
 
 impl Restorer {
@@ -125,7 +125,7 @@ impl Restorer {
     ///
     /// # Errors
     /// [`OpenLedgerError`] when the disk failed.
-    pub fn open(place: &Place, genesis: &Genesis, offer: &Certified) -> Result<Self, OpenLedgerError> {
+    pub fn open(place: &Place, genesis: &Genesis, offer: &CertifiedHeader) -> Result<Self, OpenLedgerError> {
         let dir = place.new_chain();
         let failed = |reason: String| OpenLedgerError::Database { dir: dir.clone(), reason };
         let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
@@ -137,7 +137,7 @@ impl Restorer {
         let restoring = match rocks.restoring(&genesis.id()).map_err(damaged)? {
             Some(restoring) => restoring,
             None => {
-                let restoring = Restoring::new(offer.clone());
+                let restoring = SnapshotRestore::new(offer.clone());
                 let mut batch = WriteBatch::default();
                 rocks.stage_format(&mut batch, &genesis.id());
                 batch.put_cf(rocks.family(META), RESTORING, codec::encode(&restoring));
@@ -149,7 +149,7 @@ impl Restorer {
     }
 
     /// How far it went.
-    pub fn restoring(&self) -> &Restoring {
+    pub fn restoring(&self) -> &SnapshotRestore {
         &self.restoring
     }
 
@@ -157,7 +157,7 @@ impl Restorer {
     ///
     /// # Errors
     /// [`RestoreError`] when it is wrong, or cannot be kept; then all is as it was.
-    pub fn take(&mut self, chunk: &Chunk) -> Result<(), RestoreError> {
+    pub fn take(&mut self, chunk: &SnapshotChunk) -> Result<(), RestoreError> {
         let mut restoring = self.restoring.clone();
         let part = restoring.take(chunk)?;
         let (mut batch, rocks) = (WriteBatch::default(), &self.rocks);
@@ -177,7 +177,7 @@ impl Restorer {
     ///
     /// # Errors
     /// [`RestoreError`] when the state is not whole, or the disk failed.
-    pub fn finish(self, decided: &Decided, handovers: &[Handover]) -> Result<(), RestoreError> {
+    pub fn finish(self, decided: &DecidedBlock, handovers: &[Handover]) -> Result<(), RestoreError> {
         let Self { place, rocks, restoring } = self;
         let changes = restoring.finish()?;
         let height = changes.tip.height;

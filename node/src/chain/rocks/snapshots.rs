@@ -22,12 +22,12 @@ use ostrakon_proto::{
     codec,
     id::Height,
     ledger::{
-        snapshot::{self, Chunk},
+        snapshot::{self, SnapshotChunk},
         state::Key,
         tree::{Nodes, key_hash},
-        tx::Decided,
+        tx::DecidedBlock,
     },
-    light::Certified,
+    light::CertifiedHeader,
     limits,
 };
 use rocksdb::{
@@ -64,7 +64,7 @@ struct State {
 /// One snapshot, ready to be served.
 struct Frozen {
     db: DB,
-    offer: Certified,
+    offer: CertifiedHeader,
 }
 
 impl Snapshots {
@@ -138,12 +138,12 @@ impl Snapshots {
     }
 
     /// Those that are ready, the newest last.
-    pub(super) fn offers(&self) -> Vec<Certified> {
+    pub(super) fn offers(&self) -> Vec<CertifiedHeader> {
         self.state().ready.values().map(|frozen| frozen.offer.clone()).collect()
     }
 
     /// The part that follows `after`; `None` when the snapshot is not here, or has no more.
-    pub(super) fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<Chunk>, LedgerError> {
+    pub(super) fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
         let Some(frozen) = self.state().ready.get(&height).cloned() else { return Ok(None) };
         let record = |hash: &[u8; 32]| frozen.record(hash);
         let chunk = snapshot::chunk(&*frozen, &record, height.0, after, limits::SNAPSHOT_CHUNK);
@@ -174,8 +174,8 @@ fn write_offer(db: &DB) -> Result<(), LedgerError> {
     let damaged = LedgerError::Damaged { what: "a snapshot" };
     let newest = db.iterator_cf(db.cf_handle(BLOCKS).ok_or(damaged.clone())?, IteratorMode::End).next();
     let (_, block) = newest.ok_or(damaged.clone())?.map_err(database)?;
-    let Decided { block, certificate } = borsh::from_slice(&block).map_err(|_| damaged)?;
-    put(db, OFFER, &codec::encode(&Certified { header: block.header, certificate }))
+    let DecidedBlock { block, certificate } = borsh::from_slice(&block).map_err(|_| damaged)?;
+    put(db, OFFER, &codec::encode(&CertifiedHeader { header: block.header, certificate }))
 }
 
 /// Lists the records of the state tree by the hashes of their keys.

@@ -10,10 +10,10 @@ use ostrakon_net::Peers;
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
-        snapshot::Chunk,
-        tx::{Decided, Header, Tx, tx_root},
+        snapshot::SnapshotChunk,
+        tx::{DecidedBlock, Header, Tx, tx_root},
     },
-    light::{Certified, Handover},
+    light::{CertifiedHeader, Handover},
 };
 use tokio::time::sleep;
 
@@ -47,7 +47,7 @@ impl Fetch {
     }
 
     /// What each offers that answers, in the order of the sources.
-    pub(super) async fn offers(&self) -> Vec<(NodeId, Vec<Certified>)> {
+    pub(super) async fn offers(&self) -> Vec<(NodeId, Vec<CertifiedHeader>)> {
         let asked = self.sources.iter().copied().map(|node| {
             let peers = Arc::clone(&self.peers);
             async move { (node, ask::snapshots(&*peers, node).await) }
@@ -64,27 +64,27 @@ impl Fetch {
     }
 
     /// The header of the checkpoint's block, from the first that has it; else those that others have instead.
-    pub(super) async fn header(&self, checkpoint: Checkpoint) -> Result<Header, Vec<Certified>> {
+    pub(super) async fn header(&self, checkpoint: Checkpoint) -> Result<Header, Vec<CertifiedHeader>> {
         let mut others = Vec::new();
         for node in &self.sources {
             let Ok(blocks) = ask::blocks(&*self.peers, *node, checkpoint.height).await else { continue };
-            let Some(Decided { block, certificate }) = blocks.into_iter().next() else { continue };
+            let Some(DecidedBlock { block, certificate }) = blocks.into_iter().next() else { continue };
             if block.header.id() == checkpoint.block {
                 return Ok(block.header);
             }
-            others.push(Certified { header: block.header, certificate });
+            others.push(CertifiedHeader { header: block.header, certificate });
         }
         Err(others)
     }
 
     /// The block of the snapshot, from the first that has it whole.
-    pub(super) async fn block(&self, offer: &Certified, sources: &[NodeId]) -> Option<Decided> {
+    pub(super) async fn block(&self, offer: &CertifiedHeader, sources: &[NodeId]) -> Option<DecidedBlock> {
         for node in sources {
             let Ok(blocks) = ask::blocks(&*self.peers, *node, offer.header.height).await else { continue };
-            let Some(Decided { block, .. }) = blocks.into_iter().next() else { continue };
+            let Some(DecidedBlock { block, .. }) = blocks.into_iter().next() else { continue };
             let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
             if block.header == offer.header && tx_root(&ids) == block.header.txs {
-                return Some(Decided { block, certificate: offer.certificate.clone() });
+                return Some(DecidedBlock { block, certificate: offer.certificate.clone() });
             }
         }
         None
@@ -109,7 +109,7 @@ async fn all_handovers(peers: Arc<dyn Peers>, node: NodeId, mut from: Height) ->
 
 impl Parts<'_> {
     /// The part that follows `after`, and who sent it; `None` when nobody is left to ask.
-    pub(super) async fn next(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, Chunk)> {
+    pub(super) async fn next(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, SnapshotChunk)> {
         loop {
             let node = self.holders.next()?;
             match ask::chunk(self.peers, node, self.height, after).await {
@@ -126,7 +126,10 @@ impl Parts<'_> {
     }
 
     /// As [`Parts::next`], but one is asked, and only once: there may be nothing that follows.
-    pub(super) async fn next_at_once(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, Result<Chunk, AskError>)> {
+    pub(super) async fn next_at_once(
+        &mut self,
+        after: Option<[u8; 32]>,
+    ) -> Option<(NodeId, Result<SnapshotChunk, AskError>)> {
         let node = self.holders.next()?;
         Some((node, ask::chunk(self.peers, node, self.height, after).await))
     }

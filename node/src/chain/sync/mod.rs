@@ -17,7 +17,7 @@ use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{Genesis, snapshot::BadSnapshot},
-    light::{Certified, Handover, Trust},
+    light::{CertifiedHeader, Handover, Trust},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -147,7 +147,7 @@ impl SnapshotSync {
             true => Vec::new(),
             false => fetch.handovers(tip.next()).await,
         };
-        let believes = |(node, offer): &(NodeId, Certified)| match plan::believe(&trusts, &handovers, offer) {
+        let believes = |(node, offer): &(NodeId, CertifiedHeader)| match plan::believe(&trusts, &handovers, offer) {
             Ok(_) => true,
             Err(error) => {
                 let height = offer.header.height;
@@ -260,8 +260,8 @@ async fn sources(chain: &Chain, known: &[NodeId]) -> Vec<NodeId> {
 }
 
 /// Nobody has the checkpoint's block. If those whom this node trusts decided another, it is on another chain.
-fn elsewhere(checkpoint: Checkpoint, own: &Trust, others: &[Certified]) -> AttemptError {
-    let is_decided = |other: &&Certified| own.check(&other.header, &other.certificate).is_ok();
+fn elsewhere(checkpoint: Checkpoint, own: &Trust, others: &[CertifiedHeader]) -> AttemptError {
+    let is_decided = |other: &&CertifiedHeader| own.check(&other.header, &other.certificate).is_ok();
     let decided = others.iter().filter(is_decided).find(|other| other.header.height == checkpoint.height);
     let refused = decided.and_then(|other| checkpoint::check(checkpoint, checkpoint.height, other.header.id()).err());
     refused.map_or(AttemptError::Checkpoint(checkpoint), |error| SyncError::Ledger(error).into())

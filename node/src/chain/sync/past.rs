@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::NodeId,
-    ledger::history::{Row, Written},
+    ledger::history::{HistoryNode, HistoryRange},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub async fn run(chain: Chain, known: Vec<NodeId>, stop: CancellationToken) -> R
 async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
     let peaks = chain.read(|records| records.tip().running.history).await;
     let mut turn = 0_usize;
-    for row in Row::of(&peaks) {
+    for row in HistoryRange::of(&peaks) {
         let Some(root) = missing(chain, row).await? else { continue };
         loop {
             let nodes = sources(chain, known).await;
@@ -52,7 +52,7 @@ async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
 }
 
 /// The root of the row's tree, if the row is not here.
-async fn missing(chain: &Chain, row: Row) -> Result<Option<[u8; 32]>, LedgerError> {
+async fn missing(chain: &Chain, row: HistoryRange) -> Result<Option<[u8; 32]>, LedgerError> {
     let shared = Arc::clone(&chain.shared);
     let look = move || {
         if shared.ledger.past(row.oldest())?.is_some() {
@@ -66,10 +66,10 @@ async fn missing(chain: &Chain, row: Row) -> Result<Option<[u8; 32]>, LedgerErro
 /// The row's nodes, from the first that has them.
 async fn ask_all(
     chain: &Chain,
-    row: Row,
+    row: HistoryRange,
     root: &[u8; 32],
     nodes: impl IntoIterator<Item = NodeId>,
-) -> Option<Vec<Written>> {
+) -> Option<Vec<HistoryNode>> {
     for node in nodes {
         match ask::past(&*chain.shared.peers, node, row).await {
             Ok(hashes) => match row.check(root, &hashes) {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use ostrakon_proto::{
     id::{BlockId, Height, NodeId},
-    light::{Certified, Handover, Trust, Untrusted},
+    light::{CertifiedHeader, Handover, Trust, TrustError},
 };
 
 /// Refusals in a row after which a source is given up: it may be busy for a while.
@@ -16,15 +16,15 @@ const SILENCE: u32 = 4;
 /// A snapshot whose block is believed, and who has it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Candidate {
-    pub(super) offer: Certified,
+    pub(super) offer: CertifiedHeader,
     pub(super) sources: Vec<NodeId>,
 }
 
 /// What is worth fetching: what was begun already if it can still be had, else the newest; and only what is more than
 /// `lead` blocks ahead of `tip`. `believed` is what each node offers, in the order of preference.
 pub(super) fn choose(
-    believed: impl IntoIterator<Item = (NodeId, Certified)>,
-    begun: Option<&Certified>,
+    believed: impl IntoIterator<Item = (NodeId, CertifiedHeader)>,
+    begun: Option<&CertifiedHeader>,
     tip: Height,
     lead: u64,
 ) -> Option<Candidate> {
@@ -46,12 +46,12 @@ pub(super) fn choose(
 /// handovers that lead there.
 ///
 /// # Errors
-/// [`Untrusted`] when it is decided by nobody who is trusted.
+/// [`TrustError`] when it is decided by nobody who is trusted.
 pub(super) fn believe(
     trusts: &[Trust],
     handovers: &[Vec<Handover>],
-    offer: &Certified,
-) -> Result<Vec<Handover>, Untrusted> {
+    offer: &CertifiedHeader,
+) -> Result<Vec<Handover>, TrustError> {
     let fits = |trust: &&Trust| trust.height() <= offer.header.height;
     let trust = trusts.iter().find(fits).or(trusts.last()).expect("one trusts oneself at least");
     let straight = trust.check(&offer.header, &offer.certificate);
@@ -63,7 +63,7 @@ pub(super) fn believe(
 }
 
 /// The handovers that lead from `trust` to the block of the snapshot.
-fn follow(mut trust: Trust, handovers: &[Handover], offer: &Certified) -> Option<Vec<Handover>> {
+fn follow(mut trust: Trust, handovers: &[Handover], offer: &CertifiedHeader) -> Option<Vec<Handover>> {
     let mut led = Vec::new();
     for handover in handovers {
         if trust.height() < handover.header.height && handover.header.height < offer.header.height {
@@ -124,7 +124,7 @@ mod tests {
         id::{ChainId, VoteKey},
         ledger::{
             tx::Header,
-            vote::{Certificate, SignedVote, ValidatorSet, Vote, VoteKind},
+            vote::{QuorumCertificate, SignedVote, ValidatorSet, Vote, VoteKind},
         },
         sign::Keypair,
     };
@@ -135,7 +135,7 @@ mod tests {
         NodeId::new([byte; 32])
     }
 
-    fn offer(height: u64, state: u8) -> Certified {
+    fn offer(height: u64, state: u8) -> CertifiedHeader {
         let beacon = BeaconSecret::from_seed(&[1; 32]).sign(&ChainId::new([1; 32]), Height(height));
         let header = Header {
             height: Height(height),
@@ -151,9 +151,9 @@ mod tests {
             beacon,
         };
         let block = header.id();
-        Certified {
+        CertifiedHeader {
             header,
-            certificate: Certificate { height: Height(height), round: 0, block, signatures: [].into() },
+            certificate: QuorumCertificate { height: Height(height), round: 0, block, signatures: [].into() },
         }
     }
 
@@ -162,20 +162,24 @@ mod tests {
     }
 
     /// The block of this height that `key` alone decided, after which `next` does.
-    fn decided(height: u64, key: u8, next: u8) -> Certified {
-        let Certified { header, certificate } = offer(height, 0);
+    fn decided(height: u64, key: u8, next: u8) -> CertifiedHeader {
+        let CertifiedHeader { header, certificate } = offer(height, 0);
         let header = Header { validators: set(key).hash(), next_validators: set(next).hash(), ..header };
         let block = header.id();
         let vote = Vote { kind: VoteKind::Precommit, height: header.height, round: 0, block: Some(block) };
         let signed = SignedVote::sign(vote, &Keypair::from_seed(&[key; 32]), &ChainId::new([1; 32]));
-        Certified {
+        CertifiedHeader {
             header,
-            certificate: Certificate { block, signatures: [(signed.voter, signed.signature)].into(), ..certificate },
+            certificate: QuorumCertificate {
+                block,
+                signatures: [(signed.voter, signed.signature)].into(),
+                ..certificate
+            },
         }
     }
 
     fn handover(height: u64, key: u8, next: u8) -> Handover {
-        let Certified { header, certificate } = decided(height, key, next);
+        let CertifiedHeader { header, certificate } = decided(height, key, next);
         Handover { header, certificate, next: set(next) }
     }
 
@@ -183,7 +187,7 @@ mod tests {
     fn a_block_is_believed_that_handovers_lead_to() {
         let header = decided(3, 1, 1).header;
         let own = Trust::checkpoint(ChainId::new([1; 32]), header.id(), &header, set(1)).expect("its own set");
-        let believe = |handovers: &[Vec<Handover>], offer: &Certified| {
+        let believe = |handovers: &[Vec<Handover>], offer: &CertifiedHeader| {
             let led = believe(std::slice::from_ref(&own), handovers, offer).ok()?;
             Some(led.iter().map(|handover| handover.header.height.0).collect::<Vec<_>>())
         };
@@ -208,7 +212,7 @@ mod tests {
     fn the_newest_is_taken_that_is_worth_it_and_what_was_begun_is_ended() {
         let believed =
             || [(node(1), offer(10, 0)), (node(1), offer(20, 0)), (node(2), offer(20, 0)), (node(2), offer(30, 0))];
-        let height = |begun: Option<&Certified>, tip, lead| {
+        let height = |begun: Option<&CertifiedHeader>, tip, lead| {
             choose(believed(), begun, Height(tip), lead).map(|candidate| candidate.offer.header.height.0)
         };
         assert_eq!(height(None, 0, 5), Some(30));

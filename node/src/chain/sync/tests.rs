@@ -13,10 +13,10 @@ use ostrakon_net::{Inbound, Workers};
 use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height},
-    ledger::{GenesisAccount, history, snapshot::Chunk, tx::Decided},
+    ledger::{GenesisAccount, history, snapshot::SnapshotChunk, tx::DecidedBlock},
     limits,
     wire::{
-        Code, Frame, Refusal,
+        Frame, Refusal, RefusalCode,
         chain::{Request, Response},
     },
 };
@@ -58,7 +58,7 @@ fn thief(_: usize, chunk: Vec<u8>) -> Option<Vec<u8>> {
     let mut records: Vec<(Vec<u8>, Vec<u8>)> = BorshDeserialize::deserialize(&mut rest).expect("its own chunk");
     records.remove(7);
     let chunk = [&codec::encode(&records), rest].concat();
-    assert!(codec::decode::<Chunk>(&chunk, limits::CHAIN_BODY).is_ok(), "it is well formed");
+    assert!(codec::decode::<SnapshotChunk>(&chunk, limits::CHAIN_BODY).is_ok(), "it is well formed");
     Some(chunk)
 }
 
@@ -83,24 +83,24 @@ async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tongue: Ton
             Request::Chunk { height, after } => match ledger.chunk(height, after).expect("read") {
                 Some(chunk) => match tongue(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&chunk)) {
                     Some(chunk) => Ok((Response::Chunk, chunk)),
-                    None => refuse(Code::Busy),
+                    None => refuse(RefusalCode::Busy),
                 },
-                None => refuse(Code::NotFound),
+                None => refuse(RefusalCode::NotFound),
             },
             Request::Handovers { .. } => Ok((Response::Hints, codec::encode(&Vec::<Handover>::new()))),
             Request::Past(row) => {
                 let hashes = row.read(|at| ledger.past(at).expect("read")).expect("all is here");
                 match tongue(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&hashes)) {
                     Some(hashes) => Ok((Response::Hints, hashes)),
-                    None => refuse(Code::Busy),
+                    None => refuse(RefusalCode::Busy),
                 }
             }
-            Request::Blocks { from } if from < ledger.first_block().expect("read") => refuse(Code::Pruned),
+            Request::Blocks { from } if from < ledger.first_block().expect("read") => refuse(RefusalCode::Pruned),
             Request::Blocks { from } => {
-                let blocks: Vec<Decided> = ledger.block(from).expect("read").into_iter().collect();
+                let blocks: Vec<DecidedBlock> = ledger.block(from).expect("read").into_iter().collect();
                 Ok((Response::Blocks, codec::encode(&blocks)))
             }
-            _ => refuse(Code::BadRequest),
+            _ => refuse(RefusalCode::BadRequest),
         };
         match answer {
             Ok((head, body)) => reply.send(Frame::new(&Ok::<_, Refusal>(head), body.into())),

@@ -8,10 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     id::{Amount, Epoch, NodeId},
     ledger::{
-        action::{Step, room},
+        action::{ActionContext, capacity},
         error::TxError,
         rules::price_per_epoch,
-        state::{Candidate, Commitment, Domain, EpochRecord, ProviderStatus, Records, Slot, SlotState},
+        state::{Commitment, Domain, EpochRecord, ProviderStatus, Records, RosterEntry, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim},
     },
     limits,
@@ -80,7 +80,7 @@ fn is_plausible(commit: &Commit) -> bool {
         && u128::from(commit.size) <= room
 }
 
-pub(super) fn apply(step: &mut Step<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
     let (id, start) = (step.own(commit.object, commit.extent), step.epoch());
     step.check_term(commit.end, start)?;
     if step.draft.commitment(&id).is_some() {
@@ -95,7 +95,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, commit: &Commit) -> Result<(), TxEr
     let holders = holders(step, commit, roster)?;
     check_receipts(step, commit)?;
     take_room(step, commit, &holders)?;
-    room::check_shares(step, commit, &holders, roster.infrastructures)?;
+    capacity::check_shares(step, commit, &holders, roster.infrastructures)?;
     let price = price(commit, &holders);
     let escrow = step.lock_escrow(price, start, commit.end)?;
     step.draft.put_commitment(Commitment {
@@ -115,7 +115,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, commit: &Commit) -> Result<(), TxEr
 
 /// What the draw's epoch froze, if draws of it are good now.
 fn drawable<'r>(
-    step: &Step<'_, '_>,
+    step: &ActionContext<'_, '_>,
     commit: &Commit,
     rosters: &'r BTreeMap<Epoch, Roster>,
 ) -> Result<&'r Roster, TxError> {
@@ -129,23 +129,27 @@ fn drawable<'r>(
 }
 
 /// The candidates of the slots, in their order: all of the draw, and together within the domain rule.
-fn holders<'r>(step: &Step<'_, '_>, commit: &Commit, roster: &'r Roster) -> Result<Vec<&'r Candidate>, TxError> {
+fn holders<'r>(
+    step: &ActionContext<'_, '_>,
+    commit: &Commit,
+    roster: &'r Roster,
+) -> Result<Vec<&'r RosterEntry>, TxError> {
     let (record, caps) = (&roster.record, roster.caps(commit.code)?);
     let seed = DrawSeed { beacon: record.beacon, account: step.account, draw: commit.draw, extent: commit.extent };
     let drawn = placement::draw_under(&record.roster, &seed, commit.code, &caps)?;
-    let drawn: BTreeMap<NodeId, &Candidate> =
+    let drawn: BTreeMap<NodeId, &RosterEntry> =
         drawn.into_iter().map(|candidate| (candidate.provider, candidate)).collect();
     let holder =
         |(index, provider): (usize, NodeId)| drawn.get(&provider).copied().ok_or(TxError::NotDrawn { index, provider });
     let providers = commit.slots.iter().map(|slot| slot.provider).enumerate();
-    let holders: Vec<&Candidate> = providers.map(holder).collect::<Result<_, _>>()?;
+    let holders: Vec<&RosterEntry> = providers.map(holder).collect::<Result<_, _>>()?;
     let domains: Vec<&Domain> = holders.iter().map(|candidate| &candidate.domain).collect();
     let Caps { operator, infrastructure, region } = caps;
     if caps.holds(&domains) { Ok(holders) } else { Err(TxError::DomainRule { operator, infrastructure, region }) }
 }
 
 /// Every receipt that is given must verify, and enough must be given.
-fn check_receipts(step: &Step<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+fn check_receipts(step: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
     let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
     let need = step.rules.receipts_needed(commit.code);
     if have < usize::from(need) {
@@ -171,7 +175,7 @@ fn check_receipts(step: &Step<'_, '_>, commit: &Commit) -> Result<(), TxError> {
 }
 
 /// Takes room on the providers that keep a column.
-fn take_room(step: &mut Step<'_, '_>, commit: &Commit, holders: &[&Candidate]) -> Result<(), TxError> {
+fn take_room(step: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         if slot.receipt.is_none() {
             continue;
@@ -184,13 +188,13 @@ fn take_room(step: &mut Step<'_, '_>, commit: &Commit, holders: &[&Candidate]) -
         if free < commit.column_len {
             return Err(TxError::ProviderFull { index, provider: slot.provider, free });
         }
-        room::take(step.draft, provider, commit.column_len);
+        capacity::take(step.draft, provider, commit.column_len);
     }
     Ok(())
 }
 
 /// The price of one epoch: of the slots that are there, as the roster has it.
-fn price(commit: &Commit, holders: &[&Candidate]) -> Amount {
+fn price(commit: &Commit, holders: &[&RosterEntry]) -> Amount {
     let live = commit.slots.iter().zip(holders).filter(|(slot, _)| slot.receipt.is_some());
     let prices = live.map(|(_, holder)| price_per_epoch(commit.column_len, holder.price));
     prices.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))

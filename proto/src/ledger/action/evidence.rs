@@ -6,7 +6,7 @@
 use crate::{
     id::Amount,
     ledger::{
-        action::{Step, seat::is_last},
+        action::{ActionContext, seat::is_last},
         error::TxError,
         money::{self, Pool},
         rules::Rules,
@@ -38,7 +38,7 @@ pub(super) fn form(rules: &Rules, evidence: &Evidence) -> Result<(), TxError> {
     signed.map_err(|_| TxError::EvidenceSignature)
 }
 
-pub(super) fn apply(step: &mut Step<'_, '_>, evidence: &Evidence) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Result<(), TxError> {
     let (key, height) = (evidence.accused(), evidence.height());
     let ends = step.rules.epoch_of(height).after(step.rules.params.bonds.unbonding_epochs);
     if height > step.draft.height() || ends < step.epoch() {
@@ -72,7 +72,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, evidence: &Evidence) -> Result<(), 
 }
 
 /// Takes the penalty from the bond: a part for the sender, the rest for nobody.
-fn slash(step: &mut Step<'_, '_>, validator: Validator) -> Validator {
+fn slash(step: &mut ActionContext<'_, '_>, validator: Validator) -> Validator {
     let percent = u128::from(step.rules.params.bonds.slash_percent);
     let penalty = u64::try_from(u128::from(validator.bond.0) * percent / 100).expect("a part of the bond");
     let reward = penalty / REWARD;

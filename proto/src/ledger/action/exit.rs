@@ -6,7 +6,7 @@
 use crate::{
     id::{Epoch, NodeId},
     ledger::{
-        action::Step,
+        action::ActionContext,
         draft::Draft,
         error::TxError,
         money::{self, Pool},
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-pub(super) fn drain(step: &mut Step<'_, '_>, drain: &Drain) -> Result<(), TxError> {
+pub(super) fn drain(step: &mut ActionContext<'_, '_>, drain: &Drain) -> Result<(), TxError> {
     let provider = own(step, drain.node)?;
     if provider.status == ProviderStatus::Draining {
         return Err(TxError::Draining { node: drain.node });
@@ -24,7 +24,7 @@ pub(super) fn drain(step: &mut Step<'_, '_>, drain: &Drain) -> Result<(), TxErro
     Ok(())
 }
 
-pub(super) fn withdraw(step: &mut Step<'_, '_>, withdraw: &Withdraw) -> Result<(), TxError> {
+pub(super) fn withdraw(step: &mut ActionContext<'_, '_>, withdraw: &Withdraw) -> Result<(), TxError> {
     let (node, provider) = (withdraw.node, own(step, withdraw.node)?);
     if provider.status != ProviderStatus::Draining {
         return Err(TxError::NotDraining { node });
@@ -39,7 +39,7 @@ pub(super) fn withdraw(step: &mut Step<'_, '_>, withdraw: &Withdraw) -> Result<(
 }
 
 /// The sender's provider, which has not left.
-fn own(step: &Step<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
+fn own(step: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
     let provider = step.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
     if provider.owner != step.account {
         return Err(TxError::OtherOwner { node, owner: provider.owner });

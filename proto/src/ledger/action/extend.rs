@@ -1,13 +1,13 @@
 //! extend: pays for more epochs of what the sender has committed, at the price it was committed for.
 
 use crate::ledger::{
-    action::Step,
+    action::ActionContext,
     error::TxError,
     state::{Commitment, Records},
     tx::Extend,
 };
 
-pub(super) fn apply(step: &mut Step<'_, '_>, extend: &Extend) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, extend: &Extend) -> Result<(), TxError> {
     let Extend { object, extent, end } = *extend;
     let epoch = step.epoch();
     // What has ended only waits for its turn to be removed: its holders may have forgotten it.

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::{
     id::{AccountId, Amount, Epoch, NodeId, VoteKey},
     ledger::{
-        action::{Step, seat},
+        action::{ActionContext, seat},
         draft::Draft,
         error::TxError,
         money::{self, Pool},
         state::{
-            Change, Key, Membership, Proposal, ProposalOutcome, Provider, ProviderStatus, Record, Records, Upgrade,
-            Validator,
+            Key, Membership, Proposal, ProposalOutcome, ProposedChange, Provider, ProviderStatus, Record, Records,
+            Upgrade, Validator,
         },
         tx::{Ballot, Propose},
     },
@@ -23,19 +23,19 @@ use crate::{
 };
 
 /// Accounts whose votes are counted together, with the weight of each.
-struct House {
+struct VotingBody {
     weights: BTreeMap<AccountId, u128>,
     majority: Majority,
 }
 
-/// More than which part of a house must agree.
+/// More than which part of a body must agree.
 #[derive(Clone, Copy, Debug)]
 enum Majority {
     Half,
     TwoThirds,
 }
 
-impl House {
+impl VotingBody {
     fn of_equals(members: impl IntoIterator<Item = AccountId>) -> Self {
         Self { weights: members.into_iter().map(|account| (account, 1)).collect(), majority: Majority::Half }
     }
@@ -51,44 +51,44 @@ impl House {
     }
 }
 
-/// Who decides now: each of these houses must agree.
-fn houses(draft: &Draft<'_>) -> Vec<House> {
+/// Who decides now: each of these bodies must agree.
+fn bodies(draft: &Draft<'_>) -> Vec<VotingBody> {
     let validators = draft.validators();
     let voting = || validators.iter().filter(|validator| validator.votes());
-    let owners = || House::of_equals(voting().map(|validator| validator.owner));
+    let owners = || VotingBody::of_equals(voting().map(|validator| validator.owner));
     match draft.charter().membership {
         Membership::Permissionless => {
             let mut weights = BTreeMap::new();
             for Validator { owner, power, .. } in voting() {
                 *weights.entry(*owner).or_default() += u128::from(*power);
             }
-            vec![House { weights, majority: Majority::TwoThirds }]
+            vec![VotingBody { weights, majority: Majority::TwoThirds }]
         }
-        Membership::Single { operator } => vec![House::of_equals([operator])],
+        Membership::Single { operator } => vec![VotingBody::of_equals([operator])],
         Membership::Majority => vec![owners()],
-        Membership::Hybrid { council } => vec![House::of_equals(council), owners()],
+        Membership::Hybrid { council } => vec![VotingBody::of_equals(council), owners()],
     }
 }
 
-fn electorate(houses: &[House]) -> BTreeSet<AccountId> {
-    houses.iter().flat_map(|house| house.weights.keys().copied()).collect()
+fn electorate(bodies: &[VotingBody]) -> BTreeSet<AccountId> {
+    bodies.iter().flat_map(|body| body.weights.keys().copied()).collect()
 }
 
 pub(super) fn form(propose: &Propose) -> Result<(), TxError> {
     match &propose.change {
-        Change::Params(params) => Ok(params.validate()?),
+        ProposedChange::Params(params) => Ok(params.validate()?),
         _ => Ok(()),
     }
 }
 
-pub(super) fn propose(step: &mut Step<'_, '_>, propose: &Propose) -> Result<(), TxError> {
+pub(super) fn propose(step: &mut ActionContext<'_, '_>, propose: &Propose) -> Result<(), TxError> {
     let proposer = step.account;
-    if !electorate(&houses(step.draft)).contains(&proposer) {
+    if !electorate(&bodies(step.draft)).contains(&proposer) {
         return Err(TxError::NoVote);
     }
     let epochs = step.rules.params.governance.proposal_epochs;
     let until = step.epoch().after(epochs);
-    if let Change::Upgrade(Upgrade { height, .. }) = propose.change {
+    if let ProposedChange::Upgrade(Upgrade { height, .. }) = propose.change {
         // Even if the last vote decides, there is as much time to update as there was to vote.
         let earliest = until.after(epochs);
         if step.rules.epoch_of(height) < earliest {
@@ -125,11 +125,11 @@ fn make_room(draft: &mut Draft<'_>, proposer: AccountId) -> Result<(), TxError> 
 }
 
 /// Checks that the change can be carried out as things are.
-fn check(step: &Step<'_, '_>, change: &Change) -> Result<(), TxError> {
+fn check(step: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
     let (now, charter) = (&step.rules.params, step.draft.charter());
     match change {
-        Change::Params(params) => check_params(now, params),
-        Change::Upgrade(Upgrade { protocol, height }) => {
+        ProposedChange::Params(params) => check_params(now, params),
+        ProposedChange::Upgrade(Upgrade { protocol, height }) => {
             let current = charter.protocol;
             if *protocol < current {
                 return Err(TxError::Downgrade { protocol: *protocol, current });
@@ -141,7 +141,10 @@ fn check(step: &Step<'_, '_>, change: &Change) -> Result<(), TxError> {
                 Err(TxError::UpgradeTooSoon { height: *height, earliest })
             }
         }
-        Change::AdmitProvider(_) | Change::ExpelProvider(_) | Change::AdmitValidator(_) | Change::ExpelValidator(_) => {
+        ProposedChange::AdmitProvider(_)
+        | ProposedChange::ExpelProvider(_)
+        | ProposedChange::AdmitValidator(_)
+        | ProposedChange::ExpelValidator(_) => {
             if charter.membership.is_open() {
                 Err(TxError::OpenNetwork)
             } else {
@@ -163,18 +166,18 @@ fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
     Ok(())
 }
 
-pub(super) fn vote(step: &mut Step<'_, '_>, ballot: &Ballot) -> Result<(), TxError> {
+pub(super) fn vote(step: &mut ActionContext<'_, '_>, ballot: &Ballot) -> Result<(), TxError> {
     let number = ballot.proposal;
     let open = |proposal: &Proposal| proposal.outcome == ProposalOutcome::Open;
     let mut proposal = step.draft.proposal(number).filter(open).ok_or(TxError::NoProposal { number })?;
-    let houses = houses(step.draft);
-    let electorate = electorate(&houses);
+    let bodies = bodies(step.draft);
+    let electorate = electorate(&bodies);
     if !electorate.contains(&step.account) {
         return Err(TxError::NoVote);
     }
     proposal.votes.insert(step.account, ballot.yes);
     proposal.votes.retain(|account, _| electorate.contains(account));
-    if houses.iter().all(|house| house.agrees(&proposal.votes)) {
+    if bodies.iter().all(|body| body.agrees(&proposal.votes)) {
         check(step, &proposal.change)?;
         let (change, passed) = (proposal.change.clone(), ProposalOutcome::Passed(step.draft.height()));
         end(step.draft, proposal, passed);
@@ -191,17 +194,17 @@ fn end(draft: &mut Draft<'_>, proposal: Proposal, outcome: ProposalOutcome) {
     draft.put_proposal(Proposal { deposit: Amount::ZERO, outcome, ..proposal });
 }
 
-fn carry_out(step: &mut Step<'_, '_>, change: &Change) -> Result<(), TxError> {
+fn carry_out(step: &mut ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
     match change {
-        Change::Params(params) => {
+        ProposedChange::Params(params) => {
             overtake_tables(step.draft);
             step.draft.put(Key::Params, Record::Params(Params::clone(params)));
         }
-        Change::AdmitProvider(node) => step.draft.put(Key::AdmittedProvider(*node), Record::Mark),
-        Change::AdmitValidator(key) => step.draft.put(Key::AdmittedValidator(*key), Record::Mark),
-        Change::ExpelProvider(node) => expel_provider(step, *node),
-        Change::ExpelValidator(key) => expel_validator(step, *key)?,
-        Change::Upgrade(upgrade) => {
+        ProposedChange::AdmitProvider(node) => step.draft.put(Key::AdmittedProvider(*node), Record::Mark),
+        ProposedChange::AdmitValidator(key) => step.draft.put(Key::AdmittedValidator(*key), Record::Mark),
+        ProposedChange::ExpelProvider(node) => expel_provider(step, *node),
+        ProposedChange::ExpelValidator(key) => expel_validator(step, *key)?,
+        ProposedChange::Upgrade(upgrade) => {
             let mut charter = step.draft.charter();
             charter.upgrade = Some(*upgrade);
             step.draft.put_charter(charter);
@@ -213,14 +216,14 @@ fn carry_out(step: &mut Step<'_, '_>, change: &Change) -> Result<(), TxError> {
 /// Ends the open proposals of whole tables: each was made of the one that goes now, and would undo what comes.
 fn overtake_tables(draft: &mut Draft<'_>) {
     let overtaken = ProposalOutcome::Overtaken(draft.height());
-    let of_table = |proposal: &Proposal| matches!(proposal.change, Change::Params(_));
+    let of_table = |proposal: &Proposal| matches!(proposal.change, ProposedChange::Params(_));
     let open = |proposal: &Proposal| proposal.outcome == ProposalOutcome::Open;
     for proposal in draft.proposals().into_iter().filter(|proposal| open(proposal) && of_table(proposal)) {
         end(draft, proposal, overtaken);
     }
 }
 
-fn expel_provider(step: &mut Step<'_, '_>, node: NodeId) {
+fn expel_provider(step: &mut ActionContext<'_, '_>, node: NodeId) {
     step.draft.remove(Key::AdmittedProvider(node));
     let provider = step.draft.provider(&node);
     let stays = |provider: &Provider| !matches!(provider.status, ProviderStatus::Exited { .. });
@@ -229,7 +232,7 @@ fn expel_provider(step: &mut Step<'_, '_>, node: NodeId) {
     }
 }
 
-fn expel_validator(step: &mut Step<'_, '_>, key: VoteKey) -> Result<(), TxError> {
+fn expel_validator(step: &mut ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
     step.draft.remove(Key::AdmittedValidator(key));
     let until = step.unbonded();
     match step.draft.validator(&key).filter(Validator::votes) {

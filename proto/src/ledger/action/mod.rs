@@ -14,6 +14,7 @@ use crate::{
     },
 };
 
+mod capacity;
 mod commit;
 mod evidence;
 mod exit;
@@ -22,7 +23,6 @@ mod govern;
 mod name;
 mod register;
 mod release;
-mod room;
 mod seat;
 mod transfer;
 
@@ -34,7 +34,7 @@ pub(super) use release::close;
 pub(super) use seat::{check_bond, check_power_shares, check_seat};
 
 /// One transaction at work, after its fee is paid: what it may read, and the draft it changes.
-pub(super) struct Step<'a, 'd> {
+pub(super) struct ActionContext<'a, 'd> {
     pub(super) rules: &'a Rules,
     pub(super) draft: &'a mut Draft<'d>,
     pub(super) rosters: &'a BTreeMap<Epoch, Roster>,
@@ -64,7 +64,7 @@ pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
 }
 
 /// Does what the action says.
-pub(super) fn apply(step: &mut Step<'_, '_>, action: &Action) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, action: &Action) -> Result<(), TxError> {
     match action {
         Action::Transfer(transfer) => transfer::apply(step, transfer),
         Action::Register(register) => register::apply(step, register),
@@ -85,7 +85,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, action: &Action) -> Result<(), TxEr
     }
 }
 
-impl Step<'_, '_> {
+impl ActionContext<'_, '_> {
     /// The block's epoch.
     fn epoch(&self) -> Epoch {
         self.draft.running().epoch

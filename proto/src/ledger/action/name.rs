@@ -7,7 +7,7 @@
 use crate::{
     id::Amount,
     ledger::{
-        action::Step,
+        action::ActionContext,
         error::TxError,
         money::{self, Pool},
         state::{Key, NameRecord, Records},
@@ -21,7 +21,7 @@ pub(super) fn form(set: &SetName) -> Result<(), TxError> {
     if len > limits::NAME_VALUE { Err(TxError::NameValue { len }) } else { Ok(()) }
 }
 
-pub(super) fn apply(step: &mut Step<'_, '_>, set: &SetName) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, set: &SetName) -> Result<(), TxError> {
     let before = step.draft.name(&step.account, &set.name);
     let version = before.as_ref().map_or(0, |name| name.version);
     if set.version != version {
@@ -46,7 +46,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, set: &SetName) -> Result<(), TxErro
     }
 }
 
-fn lock(step: &mut Step<'_, '_>) -> Result<Amount, TxError> {
+fn lock(step: &mut ActionContext<'_, '_>) -> Result<Amount, TxError> {
     let deposit = step.rules.params.bonds.name;
     money::lock(step.draft, &step.account, deposit, Pool::Bonds)?;
     Ok(deposit)

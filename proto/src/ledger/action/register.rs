@@ -6,7 +6,7 @@
 use crate::{
     id::{AccountId, ChainId, Id, NodeId},
     ledger::{
-        action::Step,
+        action::ActionContext,
         error::TxError,
         money::{self, Pool},
         rules::Rules,
@@ -57,7 +57,7 @@ fn is_name(text: &str) -> bool {
     (1..=limits::NAME).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-pub(super) fn apply(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
     match step.draft.provider(&register.node) {
         Some(Provider { status: ProviderStatus::Exited { until }, .. }) => Err(TxError::Unbonding { until }),
         Some(provider) => update(step, provider, register),
@@ -65,7 +65,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, register: &Register) -> Result<(), 
     }
 }
 
-fn found(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
+fn found(step: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
     let node = register.node;
     if !step.admits(Key::AdmittedProvider(node)) {
         return Err(TxError::NodeNotAdmitted { node });
@@ -86,7 +86,7 @@ fn found(step: &mut Step<'_, '_>, register: &Register) -> Result<(), TxError> {
     Ok(())
 }
 
-fn update(step: &mut Step<'_, '_>, provider: Provider, register: &Register) -> Result<(), TxError> {
+fn update(step: &mut ActionContext<'_, '_>, provider: Provider, register: &Register) -> Result<(), TxError> {
     let Provider { owner, node, used, .. } = provider;
     if owner != step.account {
         return Err(TxError::OtherOwner { node, owner });

@@ -1,7 +1,7 @@
 //! release: ends what the sender has committed; and how a commitment ends, whoever ends it.
 
 use crate::ledger::{
-    action::{Step, room},
+    action::{ActionContext, capacity},
     draft::Draft,
     error::TxError,
     money::{self, Pool},
@@ -9,7 +9,7 @@ use crate::ledger::{
     tx::Release,
 };
 
-pub(super) fn apply(step: &mut Step<'_, '_>, release: &Release) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, release: &Release) -> Result<(), TxError> {
     let Release { object, extent } = *release;
     let commitment =
         step.draft.commitment(&step.own(object, extent)).ok_or(TxError::NoCommitment { object, extent })?;
@@ -21,7 +21,7 @@ pub(super) fn apply(step: &mut Step<'_, '_>, release: &Release) -> Result<(), Tx
 pub(in crate::ledger) fn close(draft: &mut Draft<'_>, commitment: &Commitment) {
     money::unlock(draft, &commitment.id.owner, commitment.escrow, Pool::Escrow);
     for slot in commitment.slots.iter().filter(|slot| slot.state == SlotState::Live) {
-        room::free(draft, &slot.provider, commitment.column_len);
+        capacity::free(draft, &slot.provider, commitment.column_len);
     }
     draft.remove_commitment(commitment.id);
 }

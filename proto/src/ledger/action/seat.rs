@@ -10,7 +10,7 @@ use crate::{
     id::{AccountId, Amount, Epoch, Height, VoteKey},
     ledger::{
         action::{
-            Step,
+            ActionContext,
             register::{check_offer, is_weak},
         },
         draft::Draft,
@@ -83,7 +83,7 @@ fn validator(owner: AccountId, join: &Join, power: u64) -> Validator {
     }
 }
 
-pub(super) fn join(step: &mut Step<'_, '_>, join: &Join) -> Result<(), TxError> {
+pub(super) fn join(step: &mut ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
     let key = join.key;
     check_key(step, key)?;
     let mut all = step.draft.validators();
@@ -98,7 +98,7 @@ pub(super) fn join(step: &mut Step<'_, '_>, join: &Join) -> Result<(), TxError> 
 }
 
 /// The key may vote, and is not a validator's already.
-fn check_key(step: &Step<'_, '_>, key: VoteKey) -> Result<(), TxError> {
+fn check_key(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
     if step.draft.get(&Key::Barred(key)).is_some() {
         return Err(TxError::Barred { key });
     }
@@ -132,7 +132,7 @@ pub(super) fn form_bond(bond: &Bond) -> Result<(), TxError> {
     if bond.amount == Amount::ZERO { Err(TxError::ZeroAmount) } else { Ok(()) }
 }
 
-pub(super) fn bond(step: &mut Step<'_, '_>, bond: &Bond) -> Result<(), TxError> {
+pub(super) fn bond(step: &mut ActionContext<'_, '_>, bond: &Bond) -> Result<(), TxError> {
     let validator = own(step, bond.key)?;
     if validator.status == ValidatorStatus::Condemned {
         return Err(TxError::Barred { key: bond.key });
@@ -149,14 +149,14 @@ pub(super) fn bond(step: &mut Step<'_, '_>, bond: &Bond) -> Result<(), TxError> 
     Ok(())
 }
 
-pub(super) fn leave(step: &mut Step<'_, '_>, leave: &Leave) -> Result<(), TxError> {
+pub(super) fn leave(step: &mut ActionContext<'_, '_>, leave: &Leave) -> Result<(), TxError> {
     let validator = own(step, leave.key)?;
     let until = step.unbonded();
     retire(step.draft, validator, until)
 }
 
 /// The sender's validator, which votes.
-fn own(step: &Step<'_, '_>, key: VoteKey) -> Result<Validator, TxError> {
+fn own(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<Validator, TxError> {
     let validator = step.draft.validator(&key).filter(Validator::votes).ok_or(TxError::NoValidator { key })?;
     let owner = validator.owner;
     if owner == step.account { Ok(validator) } else { Err(TxError::OtherValidator { key, owner }) }

@@ -2,13 +2,13 @@
 
 use crate::{
     id::Amount,
-    ledger::{action::Step, error::TxError, money, tx::Transfer},
+    ledger::{action::ActionContext, error::TxError, money, tx::Transfer},
 };
 
 pub(super) fn form(transfer: &Transfer) -> Result<(), TxError> {
     if transfer.amount == Amount::ZERO { Err(TxError::ZeroAmount) } else { Ok(()) }
 }
 
-pub(super) fn apply(step: &mut Step<'_, '_>, transfer: &Transfer) -> Result<(), TxError> {
+pub(super) fn apply(step: &mut ActionContext<'_, '_>, transfer: &Transfer) -> Result<(), TxError> {
     money::pay(step.draft, &step.account, &transfer.to, transfer.amount)
 }

@@ -69,7 +69,7 @@ pub struct Upgrade {
 
 /// What a proposal would change.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Change {
+pub enum ProposedChange {
     /// The whole parameter table.
     Params(Box<Params>),
     /// This node may register.
@@ -93,7 +93,7 @@ pub struct Proposal {
     /// Who made it.
     pub proposer: AccountId,
     /// What it would change.
-    pub change: Change,
+    pub change: ProposedChange,
     /// What its proposer locked; nothing once it has passed.
     pub deposit: Amount,
     /// The first epoch in which it is gone.

@@ -3,12 +3,12 @@
 use super::world::{World, alice, beacon_key, bob, code, id, key, vote_key};
 use crate::{
     codec,
-    id::{Amount, BlockId, Height, Voter},
+    id::{Amount, BlockId, Height, VoterKind},
     ledger::{
         BlockError, Genesis, Proposer, TxError, execute, judge, propose, rotation,
         state::Records,
-        tx::{Action, Block, Decided, Header, Transfer, Tx, tx_root},
-        vote::CertificateError,
+        tx::{Action, Block, DecidedBlock, Header, Transfer, Tx, tx_root},
+        vote::QuorumCertificateError,
     },
     limits,
 };
@@ -18,7 +18,7 @@ fn pay(amount: u64) -> Action {
 }
 
 /// A world at height 2, and a decided block for it with a transfer and a commit.
-fn decided() -> (World, Decided) {
+fn decided() -> (World, DecidedBlock) {
     let mut world = World::new();
     world.block(vec![]);
     world.does(&alice(), pay(1));
@@ -39,7 +39,7 @@ fn what_is_proposed_is_accepted_and_named() {
     assert_eq!(changes.tip.height, Height(3));
     assert_eq!(judge(&world.rules, &world.state, &decided.block), Ok(changes));
     let bytes = codec::encode(&decided);
-    assert_eq!(codec::decode::<Decided>(&bytes, limits::CHAIN_BODY).as_ref(), Ok(&decided));
+    assert_eq!(codec::decode::<DecidedBlock>(&bytes, limits::CHAIN_BODY).as_ref(), Ok(&decided));
 }
 
 /// What even the signatures of all validators do not make right.
@@ -123,13 +123,13 @@ fn root(block: &mut Block) {
 #[test]
 fn a_certificate_is_the_validators_for_this_block_and_chain() {
     let (world, sound) = decided();
-    let execute = |decided: &Decided| execute(&world.rules, &world.state, decided);
-    let with = |certificate| Decided { certificate, ..sound.clone() };
+    let execute = |decided: &DecidedBlock| execute(&world.rules, &world.state, decided);
+    let with = |certificate| DecidedBlock { certificate, ..sound.clone() };
     assert!(execute(&with(world.certificate(&sound.block, [0, 2, 3]))).is_ok());
     let few = with(world.certificate(&sound.block, [0, 1]));
-    assert!(matches!(execute(&few), Err(BlockError::Certificate(CertificateError::NoQuorum { .. }))));
+    assert!(matches!(execute(&few), Err(BlockError::Certificate(QuorumCertificateError::NoQuorum { .. }))));
     let stranger = with(world.certificate(&sound.block, [0, 1, 2, 9]));
-    assert!(matches!(execute(&stranger), Err(BlockError::Certificate(CertificateError::NotValidator { .. }))));
+    assert!(matches!(execute(&stranger), Err(BlockError::Certificate(QuorumCertificateError::NotValidator { .. }))));
     let mut other = sound.block.clone();
     other.header.time_ms += 1;
     let (expected, got) = (sound.block.header.id(), other.header.id());
@@ -137,7 +137,7 @@ fn a_certificate_is_the_validators_for_this_block_and_chain() {
     assert_eq!(execute(&of_other), Err(BlockError::OtherCertificate { expected, got }));
     let foreign = World::of(&Genesis { name: "other".to_owned(), ..super::world::genesis() });
     let foreign = with(foreign.certificate(&sound.block, 0..4));
-    assert!(matches!(execute(&foreign), Err(BlockError::Certificate(CertificateError::Signature { .. }))));
+    assert!(matches!(execute(&foreign), Err(BlockError::Certificate(QuorumCertificateError::Signature { .. }))));
 }
 
 #[test]
@@ -158,13 +158,13 @@ fn every_flipped_byte_is_noticed() {
         for flip in [0x01, 0x80, 0xff] {
             let mut bytes = bytes.clone();
             bytes[at] ^= flip;
-            if let Ok(decided) = codec::decode::<Decided>(&bytes, limits::CHAIN_BODY) {
+            if let Ok(decided) = codec::decode::<DecidedBlock>(&bytes, limits::CHAIN_BODY) {
                 assert!(execute(&world.rules, &world.state, &decided).is_err(), "byte {at} of {}", bytes.len());
             }
         }
     }
     for cut in 0..bytes.len() {
-        assert!(codec::decode::<Decided>(&bytes[..cut], limits::CHAIN_BODY).is_err());
+        assert!(codec::decode::<DecidedBlock>(&bytes[..cut], limits::CHAIN_BODY).is_err());
     }
 }
 
@@ -198,7 +198,7 @@ fn a_full_block_leaves_the_rest() {
 fn time_advances_even_when_the_clock_does_not() {
     let world = World::new();
     let key = rotation(&world.state).proposer(Height(1), 0).expect("there are validators");
-    let index = (0..4).find(|index| vote_key(*index).public::<Voter>() == key).expect("one of four");
+    let index = (0..4).find(|index| vote_key(*index).public::<VoterKind>() == key).expect("one of four");
     let proposer = Proposer { key, beacon: &beacon_key(index), round: 0, now_ms: 5 };
     let proposal = propose(&world.rules, &world.state, &[], &proposer).expect("the rules are known");
     assert_eq!(proposal.changes.tip.running.time_ms, world.state.tip().running.time_ms + 1);

@@ -46,7 +46,7 @@ fn rosters_weigh_free_bytes_and_leave_out_the_full() {
     assert_eq!(weight(&world, 0), Some(CAPACITY), "frozen");
     world.wait_for(1);
     assert_eq!(weight(&world, 1), Some(CAPACITY / 2));
-    let index = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == holder).expect("one of them");
+    let index = (0..14).find(|index| node_key(*index).public::<crate::id::NodeKind>() == holder).expect("one of them");
     let mut register = world.register(&landlord(), index);
     register.capacity = CAPACITY / 2;
     world.does(&landlord(), Action::Register(register));

@@ -4,7 +4,7 @@ use super::world::{World, alice, genesis, id, key, node_key, vote_key};
 use crate::{
     beacon::BeaconKey,
     id::{Amount, Epoch, Height, NodeId, VoteKey},
-    ledger::{Genesis, GenesisAccount, GenesisError, GenesisValidator, Memory, TxError, state::Records},
+    ledger::{Genesis, GenesisAccount, GenesisError, GenesisValidator, MemoryRecords, TxError, state::Records},
     limits,
     params::{FILE_NUMBER_MAX, ParamsError},
 };
@@ -125,7 +125,7 @@ fn a_genesis_file_says_all_of_it() {
     let text = toml::to_string(&genesis).expect("tables come last");
     let read: Genesis = toml::from_str(&text).expect("what was written");
     assert_eq!((&read, read.id()), (&genesis, genesis.id()));
-    assert_eq!(Memory::new(&read.changes()), Memory::new(&genesis.changes()));
+    assert_eq!(MemoryRecords::new(&read.changes()), MemoryRecords::new(&genesis.changes()));
     assert!(toml::from_str::<Genesis>(&text.replace("draw_epochs", "draw_epoch")).is_err(), "unknown fields");
     let least = "name = \"a\"\ntime_ms = 1\nvalidators = []\n";
     assert_eq!(toml::from_str::<Genesis>(least).map(|genesis| genesis.params), Ok(crate::params::Params::default()));

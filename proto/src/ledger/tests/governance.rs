@@ -5,7 +5,7 @@ use crate::{
     id::{Amount, Epoch, Height, NodeId},
     ledger::{
         BlockError, Genesis, GenesisError, PROTOCOL, Proposer, Rules, TxError, judge, propose,
-        state::{Change, Membership, ProposalOutcome, ProviderStatus, Records, Upgrade, ValidatorStatus},
+        state::{Membership, ProposalOutcome, ProposedChange, ProviderStatus, Records, Upgrade, ValidatorStatus},
         tx::{Action, Ballot, Propose, Transfer, Tx, TxBody},
     },
     limits,
@@ -33,13 +33,13 @@ fn founding(membership: Membership) -> Genesis {
     founding
 }
 
-fn table(world: &World, change: impl FnOnce(&mut Params)) -> Change {
+fn table(world: &World, change: impl FnOnce(&mut Params)) -> ProposedChange {
     let mut params = world.rules.params.clone();
     change(&mut params);
-    Change::Params(Box::new(params))
+    ProposedChange::Params(Box::new(params))
 }
 
-fn make(change: Change) -> Action {
+fn make(change: ProposedChange) -> Action {
     Action::Propose(Propose { change })
 }
 
@@ -53,7 +53,7 @@ fn passed(world: &World, number: u64) -> bool {
 }
 
 /// Proposes, as the first of `voters`, and has them vote for it one after the other; after how many it passed.
-fn carried(world: &mut World, change: Change, voters: &[Keypair]) -> Option<usize> {
+fn carried(world: &mut World, change: ProposedChange, voters: &[Keypair]) -> Option<usize> {
     let number = world.state.charter().proposals;
     world.does(&voters[0], make(change));
     for (count, voter) in (1..).zip(voters) {
@@ -102,7 +102,7 @@ fn exactly_two_thirds_are_not_enough() {
 #[test]
 fn a_table_that_passes_overtakes_those_made_of_the_one_before() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
-    let admission = Change::AdmitProvider(node_key(50).public());
+    let admission = ProposedChange::AdmitProvider(node_key(50).public());
     let (one, other) =
         (|params: &mut Params| params.fee_byte = Amount(2), |params: &mut Params| params.term_epochs = 9);
     let changes = [table(&world, one), table(&world, other), admission];
@@ -126,7 +126,7 @@ fn a_table_that_passes_overtakes_those_made_of_the_one_before() {
 #[test]
 fn proposals_are_checked() {
     let world = founded(Membership::Permissionless);
-    let check = |desc: &str, sender: &Keypair, change: Change, expect: Result<(), TxError>| {
+    let check = |desc: &str, sender: &Keypair, change: ProposedChange, expect: Result<(), TxError>| {
         assert_eq!(world.verdict(&world.tx(sender, make(change))), expect, "{desc}");
     };
     let dearer = || table(&world, |params| params.fee_byte = Amount(2));
@@ -143,10 +143,10 @@ fn proposals_are_checked() {
     let draws = table(&world, |params| (params.draw_epochs, params.trash_epochs) = (169, 169));
     check("draws outlive columns", &alice(), draws, fixed("draw_epochs beyond trash_epochs"));
     let node = node_key(50).public();
-    check("admission where none is needed", &alice(), Change::AdmitProvider(node), Err(TxError::OpenNetwork));
+    check("admission where none is needed", &alice(), ProposedChange::AdmitProvider(node), Err(TxError::OpenNetwork));
     let key = vote_key(0).public();
-    check("expulsion where there is none", &alice(), Change::ExpelValidator(key), Err(TxError::OpenNetwork));
-    let upgrade = |protocol, height| Change::Upgrade(Upgrade { protocol, height: Height(height) });
+    check("expulsion where there is none", &alice(), ProposedChange::ExpelValidator(key), Err(TxError::OpenNetwork));
+    let upgrade = |protocol, height| ProposedChange::Upgrade(Upgrade { protocol, height: Height(height) });
     let soon = |height| Err(TxError::UpgradeTooSoon { height: Height(height), earliest: Epoch(6) });
     check("at once", &alice(), upgrade(2, 1), soon(1));
     check("before all voted", &alice(), upgrade(2, 11), soon(11));
@@ -160,7 +160,7 @@ fn fee_of_ballot(world: &World) -> Amount {
     world.rules.fee(&world.body(&bob(), ballot(1, true)))
 }
 
-fn fee_of(world: &World, change: Change) -> Amount {
+fn fee_of(world: &World, change: ProposedChange) -> Amount {
     world.rules.fee(&world.body(&key(60), make(change)))
 }
 
@@ -240,7 +240,7 @@ fn what_has_passed_keeps_nobody_from_proposing() {
         let nonce = world.account(&bob()).nonce;
         let pairs = (first..first + 16).flat_map(|number| {
             let node = NodeId::new(*blake3::hash(&number.to_le_bytes()).as_bytes());
-            [make(Change::AdmitProvider(node)), ballot(number, true)]
+            [make(ProposedChange::AdmitProvider(node)), ballot(number, true)]
         });
         let txs = pairs.zip(nonce..).map(|(action, nonce)| {
             let body = TxBody { nonce, ..world.body(&bob(), action) };
@@ -277,29 +277,29 @@ fn members_are_admitted_and_expelled() {
     );
     assert_eq!(world.verdict(&join(&world)), Err(TxError::KeyNotAdmitted { key }));
     assert_eq!(world.verdict(&register(&world)), Err(TxError::NodeNotAdmitted { node }));
-    assert_eq!(carried(&mut world, Change::AdmitValidator(key), &[bob()]), Some(1));
-    assert_eq!(carried(&mut world, Change::AdmitProvider(node), &[bob()]), Some(1));
+    assert_eq!(carried(&mut world, ProposedChange::AdmitValidator(key), &[bob()]), Some(1));
+    assert_eq!(carried(&mut world, ProposedChange::AdmitProvider(node), &[bob()]), Some(1));
     world.block(vec![join(&world)]);
     world.block(vec![register(&world)]);
     assert_eq!(world.state.validator_set().power(&key), Some(1));
-    assert_eq!(carried(&mut world, Change::ExpelProvider(node), &[bob()]), Some(1));
+    assert_eq!(carried(&mut world, ProposedChange::ExpelProvider(node), &[bob()]), Some(1));
     let status = world.state.provider(&node).map(|provider| provider.status);
     assert_eq!(status, Some(ProviderStatus::Draining));
-    assert_eq!(carried(&mut world, Change::ExpelValidator(key), &[bob()]), Some(1));
+    assert_eq!(carried(&mut world, ProposedChange::ExpelValidator(key), &[bob()]), Some(1));
     let status = world.validator(4).map(|validator| validator.status);
     assert!(matches!(status, Some(ValidatorStatus::Left { .. })), "{status:?}");
     assert_eq!(world.verdict(&join(&world)), Err(TxError::KeyNotAdmitted { key }));
     // Who is not there can be expelled too: its admission ends. The last validator cannot.
     world.wait_for(world.epoch().0 + 4);
-    assert_eq!(carried(&mut world, Change::ExpelProvider(node_key(60).public()), &[bob()]), Some(1));
+    assert_eq!(carried(&mut world, ProposedChange::ExpelProvider(node_key(60).public()), &[bob()]), Some(1));
     for index in 0..3 {
         world.wait_for(world.epoch().0 + 4);
-        let change = Change::ExpelValidator(vote_key(index).public());
+        let change = ProposedChange::ExpelValidator(vote_key(index).public());
         assert_eq!(carried(&mut world, change, &[bob()]), Some(1));
     }
     world.wait_for(world.epoch().0 + 4);
     let (last, number) = (vote_key(3).public(), world.state.charter().proposals);
-    world.does(&bob(), make(Change::ExpelValidator(last)));
+    world.does(&bob(), make(ProposedChange::ExpelValidator(last)));
     assert_eq!(world.verdict(&world.tx(&bob(), ballot(number, true))), Err(TxError::LastValidator { key: last }));
 }
 
@@ -337,7 +337,7 @@ fn fewer_epochs_to_draw_from_leave_none_behind() {
 fn from_an_unknown_upgrade_on_nothing_is_judged() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
     let height = Height(30);
-    let upgrade = |protocol| Change::Upgrade(Upgrade { protocol, height });
+    let upgrade = |protocol| ProposedChange::Upgrade(Upgrade { protocol, height });
     assert_eq!(carried(&mut world, upgrade(PROTOCOL), &[bob()]), Some(1));
     assert_eq!(carried(&mut world, upgrade(PROTOCOL + 1), &[bob()]), Some(1), "in place of the other");
     let mut last = world.propose(vec![]).block;
@@ -357,7 +357,7 @@ fn from_an_unknown_upgrade_on_nothing_is_judged() {
 fn a_known_upgrade_is_taken_up_at_its_height() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
     let upgrade = Upgrade { protocol: PROTOCOL, height: Height(26) };
-    assert_eq!(carried(&mut world, Change::Upgrade(upgrade), &[bob()]), Some(1));
+    assert_eq!(carried(&mut world, ProposedChange::Upgrade(upgrade), &[bob()]), Some(1));
     while world.state.tip().height < Height(25) {
         world.block(vec![]);
         assert_eq!(world.state.charter().upgrade, Some(upgrade));

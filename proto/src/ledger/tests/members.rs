@@ -8,7 +8,7 @@ use crate::{
     id::{AccountId, Amount, Height, NodeId},
     ledger::{
         Genesis,
-        state::{Change, Membership, Records},
+        state::{Membership, ProposedChange, Records},
         tx::{Action, Ballot, Bond, Drain, Leave, Propose, Release, SetName, Withdraw},
     },
     sign::Keypair,
@@ -70,9 +70,9 @@ fn action(world: &World, Attempt { what, who, index }: Attempt) -> Option<Action
         8 => Action::Release(Release { object: object(index), extent: 0 }),
         9 => set(Some(vec![index])),
         10 => set(None),
-        11 => propose(Change::ExpelValidator(key)),
-        12 => propose(Change::ExpelProvider(node)),
-        13 => propose(Change::AdmitValidator(key)),
+        11 => propose(ProposedChange::ExpelValidator(key)),
+        12 => propose(ProposedChange::ExpelProvider(node)),
+        13 => propose(ProposedChange::AdmitValidator(key)),
         14 | 15 => Action::Vote(Ballot { proposal: last, yes: true }),
         _ => return None,
     })

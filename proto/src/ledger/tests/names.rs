@@ -103,7 +103,7 @@ fn an_anchor_is_proven_by_its_block_and_kept_nowhere() {
         assert_eq!(proof.verify(&block.header.txs, id), Ok(()));
         assert!(proof.verify(block.header.parent.bytes(), id).is_err());
     }
-    let kept = |world: &crate::ledger::Memory| world.proposals().len() + world.validators().len();
+    let kept = |world: &crate::ledger::MemoryRecords| world.proposals().len() + world.validators().len();
     assert_eq!(kept(&records), kept(&world.state));
     assert_eq!(records.sums().bonds, world.state.sums().bonds);
 }

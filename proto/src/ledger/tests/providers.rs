@@ -94,7 +94,7 @@ fn a_bond_must_be_paid() {
 fn only_the_owner_updates_and_never_below_what_is_kept() {
     let mut world = World::new();
     let commit = world.commit(&alice(), 1, code("4/12"), 4096);
-    let holder = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == commit.slots[0].provider);
+    let holder = (0..14).find(|index| node_key(*index).public::<crate::id::NodeKind>() == commit.slots[0].provider);
     let holder = holder.expect("it is one of them");
     world.does(&alice(), Action::Commit(commit));
     let check = |desc: &str, change: &dyn Fn(&mut Register), expect: Result<(), TxError>| {
@@ -118,7 +118,8 @@ fn only_the_owner_updates_and_never_below_what_is_kept() {
 fn a_provider_that_moved_since_the_draw_takes_no_slot() {
     let mut world = World::new();
     let provider = world.commit(&alice(), 1, code("4/12"), 64).slots[3].provider;
-    let index = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == provider).expect("one of them");
+    let index =
+        (0..14).find(|index| node_key(*index).public::<crate::id::NodeKind>() == provider).expect("one of them");
     let mut register = world.register(&landlord(), index);
     register.domain.region = "elsewhere".to_owned();
     world.does(&landlord(), Action::Register(register));
@@ -136,7 +137,7 @@ fn a_provider_drains_withdraws_and_gets_its_bond_back() {
     let mut world = World::of(&founding);
     let commit = world.commit(&alice(), 1, code("4/12"), 4096);
     let node = commit.slots[0].provider;
-    let index = (0..14).find(|index| node_key(*index).public::<crate::id::Node>() == node).expect("one of them");
+    let index = (0..14).find(|index| node_key(*index).public::<crate::id::NodeKind>() == node).expect("one of them");
     world.does(&alice(), Action::Commit(commit));
     let check = |world: &World, who: &Keypair, action: Action, expect: Result<(), TxError>| {
         assert_eq!(world.verdict(&world.tx(who, action)), expect);

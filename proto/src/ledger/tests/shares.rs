@@ -85,7 +85,7 @@ fn an_infrastructure_keeps_no_more_than_its_share_of_the_bytes() {
     // Of twelve columns, big gets five: small-1, with three providers, and the two others with two can carry no more.
     let verdict = |world: &World| {
         let commit = world.commit(&alice(), 1, code("4/12"), 4096);
-        let big = |provider| (0..7).any(|index| node_key(index).public::<crate::id::Node>() == provider);
+        let big = |provider| (0..7).any(|index| node_key(index).public::<crate::id::NodeKind>() == provider);
         let columns = commit.slots.iter().filter(|slot| big(slot.provider)).count();
         (columns, world.verdict(&world.tx(&alice(), Action::Commit(commit))))
     };

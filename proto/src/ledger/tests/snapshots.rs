@@ -7,17 +7,17 @@ use crate::{
     codec,
     id::Height,
     ledger::{
-        Memory, execute,
-        snapshot::{BadChunk, BadSnapshot, Chunk, Restoring, chunk},
+        MemoryRecords, execute,
+        snapshot::{BadChunk, BadSnapshot, SnapshotChunk, SnapshotRestore, chunk},
         state::{Changes, Key, Record, Records},
         tree::key_hash,
-        tx::{Action, Decided},
+        tx::{Action, DecidedBlock},
     },
-    light::Certified,
+    light::CertifiedHeader,
 };
 
 /// A network with commitments, and its last block.
-fn lived() -> (World, Decided) {
+fn lived() -> (World, DecidedBlock) {
     let mut world = World::new();
     world.wait_for(2);
     for number in 1..=3 {
@@ -30,11 +30,11 @@ fn lived() -> (World, Decided) {
     (world, decided)
 }
 
-fn offer(decided: &Decided) -> Certified {
-    Certified { header: decided.block.header.clone(), certificate: decided.certificate.clone() }
+fn offer(decided: &DecidedBlock) -> CertifiedHeader {
+    CertifiedHeader { header: decided.block.header.clone(), certificate: decided.certificate.clone() }
 }
 
-fn part(state: &Memory, after: Option<[u8; 32]>, max_bytes: usize) -> Option<Chunk> {
+fn part(state: &MemoryRecords, after: Option<[u8; 32]>, max_bytes: usize) -> Option<SnapshotChunk> {
     let records: BTreeMap<_, _> = state
         .records()
         .filter(|(key, _)| key.is_proven())
@@ -46,8 +46,8 @@ fn part(state: &Memory, after: Option<[u8; 32]>, max_bytes: usize) -> Option<Chu
 }
 
 /// The state that comes of all chunks.
-fn restore(world: &World, decided: &Decided, max_bytes: usize) -> Memory {
-    let mut restoring = Restoring::new(offer(decided));
+fn restore(world: &World, decided: &DecidedBlock, max_bytes: usize) -> MemoryRecords {
+    let mut restoring = SnapshotRestore::new(offer(decided));
     let (mut records, mut nodes) = (BTreeMap::new(), Vec::new());
     while !restoring.is_complete() {
         assert_eq!(restoring.finish(), Err(BadSnapshot::Incomplete));
@@ -60,7 +60,7 @@ fn restore(world: &World, decided: &Decided, max_bytes: usize) -> Memory {
     }
     let mut changes = restoring.finish().expect("all is there");
     changes.tree.nodes.extend(nodes);
-    Memory::new(&Changes { records, ..changes })
+    MemoryRecords::new(&Changes { records, ..changes })
 }
 
 #[test]
@@ -95,10 +95,10 @@ fn transfer() -> Action {
 fn a_state_is_that_of_its_header_or_none() {
     let (world, decided) = lived();
     let all = part(&world.state, None, 1 << 20).expect("it fits");
-    let with = |change: &dyn Fn(&mut Certified)| {
+    let with = |change: &dyn Fn(&mut CertifiedHeader)| {
         let mut offer = offer(&decided);
         change(&mut offer);
-        let mut restoring = Restoring::new(offer);
+        let mut restoring = SnapshotRestore::new(offer);
         restoring.take(&all).and_then(|_| restoring.finish())
     };
     assert!(with(&|_| {}).is_ok());
@@ -115,7 +115,7 @@ fn records_that_are_proven_but_not_known_ask_for_a_newer_program() {
     let strange = [(vec![63_u8], Some(codec::encode(&Record::Mark)))];
     let height = world.state.tip().height;
     let patch = crate::ledger::tree::update(&world.state, Some(height.0), height.0 + 1, strange).expect("its parent");
-    let mut before = Restoring::new(offer(&decided));
+    let mut before = SnapshotRestore::new(offer(&decided));
     decided.block.header.state = patch.root;
     decided.block.header.height = height.next();
     world.state.commit(&Changes { tip: world.state.tip(), records: [].into(), tree: patch, history: Vec::new() });
@@ -125,5 +125,5 @@ fn records_that_are_proven_but_not_known_ask_for_a_newer_program() {
     };
     let all = chunk(&world.state, &record, height.0 + 1, None, 1 << 20).expect("it is there").expect("some records");
     assert_eq!(before.take(&all), Err(BadChunk::Root.into()), "not before it is proven");
-    assert_eq!(Restoring::new(offer(&decided)).take(&all), Err(BadSnapshot::Foreign));
+    assert_eq!(SnapshotRestore::new(offer(&decided)).take(&all), Err(BadSnapshot::Foreign));
 }

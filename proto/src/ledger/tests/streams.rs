@@ -8,7 +8,7 @@ use super::world::{World, alice, bob, code, genesis, id, landlord, object, paupe
 use crate::{
     id::{Amount, Epoch, NodeId},
     ledger::{
-        Memory, TxError, execute,
+        MemoryRecords, TxError, execute,
         state::{Records, SlotState},
         tx::{Action, Extend, Release, Transfer, Tx},
     },
@@ -95,7 +95,7 @@ fn tx(world: &World, say: &Say, sent: &mut BTreeMap<usize, u64>) -> Option<Tx> {
 }
 
 /// Every provider's `used` is what its live slots have.
-fn check_used(state: &Memory) {
+fn check_used(state: &MemoryRecords) {
     let mut used: BTreeMap<NodeId, u64> = BTreeMap::new();
     for commitment in (0..4).flat_map(|number| state.commitments_of(&object(number), usize::MAX)) {
         for slot in commitment.slots.iter().filter(|slot| slot.state == SlotState::Live) {

@@ -6,8 +6,8 @@ use super::world::{World, code, domain};
 use crate::{
     id::{AccountId, Amount, Epoch, NodeId, ObjectId},
     ledger::{
-        Draft, Memory,
-        draft::Parts,
+        Draft, MemoryRecords,
+        draft::DraftChanges,
         state::{
             Account, Changes, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, ProviderStatus,
             Record, Records,
@@ -110,14 +110,14 @@ fn see(records: &dyn Records) -> Seen {
     (accounts, providers, commitments.collect(), ending.collect(), owners)
 }
 
-fn changes(base: &dyn Records, list: &[Change]) -> Parts {
+fn changes(base: &dyn Records, list: &[Change]) -> DraftChanges {
     let mut draft = Draft::new(base);
     list.iter().for_each(|change| make(&mut draft, change));
     draft.into_parts()
 }
 
 /// Takes over what a draft changed; the state tree is no matter here.
-fn commit(state: &mut Memory, Parts { tip, records }: Parts) {
+fn commit(state: &mut MemoryRecords, DraftChanges { tip, records }: DraftChanges) {
     state.commit(&Changes { tip, records, tree: Patch::default(), history: vec![] });
 }
 
@@ -128,7 +128,7 @@ proptest! {
         first in prop::collection::vec(change(), 0..15),
         second in prop::collection::vec(change(), 0..15),
     ) {
-        let mut state: Memory = World::new().state;
+        let mut state: MemoryRecords = World::new().state;
         let first_changes = changes(&state.clone(), &below);
         commit(&mut state, first_changes);
         let mut draft = Draft::new(&state);

@@ -7,13 +7,16 @@ use std::{
 
 use crate::{
     beacon::BeaconSecret,
-    id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, Voter},
+    id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, VoterKind},
     ledger::{
-        CheckedTx, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Memory, Proposal, Proposer,
-        Rules, TxError, execute, propose, rotation,
+        CheckedTx, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, ProposedBlock,
+        Proposer, Rules, TxError, execute, propose, rotation,
         state::{Account, Bonded, Domain, Membership, ProviderStatus, Records, Tip, Validator, ValidatorStatus},
-        tx::{Action, Block, Commit, Consent, Decided, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx, TxBody},
-        vote::{Certificate, SignedVote, Vote, VoteKind},
+        tx::{
+            Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx,
+            TxBody,
+        },
+        vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     params::{Code, Params},
     placement::{Draw, DrawSeed, draw},
@@ -115,7 +118,7 @@ pub(super) fn genesis() -> Genesis {
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) rules: Rules,
-    pub(super) state: Memory,
+    pub(super) state: MemoryRecords,
 }
 
 impl World {
@@ -125,7 +128,7 @@ impl World {
 
     pub(super) fn of(genesis: &Genesis) -> Self {
         assert_eq!(genesis.validate(), Ok(()));
-        Self { rules: Rules::from(genesis), state: Memory::new(&genesis.changes()) }
+        Self { rules: Rules::from(genesis), state: MemoryRecords::new(&genesis.changes()) }
     }
 
     pub(super) fn account(&self, key: &Keypair) -> Account {
@@ -164,15 +167,15 @@ impl World {
         verdict
     }
 
-    pub(super) fn propose(&self, txs: Vec<Tx>) -> Proposal {
+    pub(super) fn propose(&self, txs: Vec<Tx>) -> ProposedBlock {
         self.propose_in(0, txs)
     }
 
     /// What the validator whose turn it is in this round proposes.
-    pub(super) fn propose_in(&self, round: u32, txs: Vec<Tx>) -> Proposal {
+    pub(super) fn propose_in(&self, round: u32, txs: Vec<Tx>) -> ProposedBlock {
         let tip = self.state.tip();
         let key = rotation(&self.state).proposer(tip.height.next(), round).expect("there are validators");
-        let index = (0..VALIDATORS).find(|index| vote_key(*index).public::<Voter>() == key).expect("one of ours");
+        let index = (0..VALIDATORS).find(|index| vote_key(*index).public::<VoterKind>() == key).expect("one of ours");
         let (beacon, now_ms) = (beacon_key(index), tip.running.time_ms + 1_000);
         let (mut good, mut malformed) = (Vec::new(), Vec::new());
         for tx in txs {
@@ -189,22 +192,22 @@ impl World {
     }
 
     /// The block with the precommits of all who vote.
-    pub(super) fn decide(&self, block: Block) -> Decided {
+    pub(super) fn decide(&self, block: Block) -> DecidedBlock {
         let set = self.state.validator_set();
         let voters = (0..VALIDATORS).filter(|index| set.power(&vote_key(*index).public()).is_some());
         let certificate = self.certificate(&block, voters);
-        Decided { block, certificate }
+        DecidedBlock { block, certificate }
     }
 
     /// The precommits of these validators for the block.
-    pub(super) fn certificate(&self, block: &Block, voters: impl IntoIterator<Item = u8>) -> Certificate {
+    pub(super) fn certificate(&self, block: &Block, voters: impl IntoIterator<Item = u8>) -> QuorumCertificate {
         let (height, round, id) = (block.header.height, block.header.round, block.header.id());
         let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(id) };
         let sign = |index: u8| {
             let signed = SignedVote::sign(vote, &vote_key(index), &self.rules.chain);
             (signed.voter, signed.signature)
         };
-        Certificate { height, round, block: id, signatures: voters.into_iter().map(sign).collect() }
+        QuorumCertificate { height, round, block: id, signatures: voters.into_iter().map(sign).collect() }
     }
 
     /// Proposes and executes a block of these, which must all be accepted, and checks every invariant.
@@ -214,7 +217,7 @@ impl World {
     }
 
     /// As [`World::block`], but some may be refused.
-    pub(super) fn offer(&mut self, txs: Vec<Tx>) -> Proposal {
+    pub(super) fn offer(&mut self, txs: Vec<Tx>) -> ProposedBlock {
         let proposal = self.propose(txs);
         let executed = execute(&self.rules, &self.state, &self.decide(proposal.block.clone()));
         assert_eq!(executed.as_ref(), Ok(&proposal.changes), "propose and execute agree");
@@ -328,7 +331,7 @@ impl World {
             column_len: commit.column_len,
             draw: commit.draw,
         };
-        let node = (0..100).map(node_key).find(|key| key.public::<crate::id::Node>() == slot.provider);
+        let node = (0..100).map(node_key).find(|key| key.public::<crate::id::NodeKind>() == slot.provider);
         let signature = node.map(|node| node.sign(Purpose::Receipt, &self.rules.chain, &receipt));
         commit.slots[index].receipt = signature;
     }

@@ -73,7 +73,7 @@ pub(super) fn bit(key: &Hash, depth: usize) -> bool {
 
 /// A subtree, as its parent knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) enum Child {
+pub(super) enum TreeChild {
     /// No leaf.
     Empty,
     /// One.
@@ -113,7 +113,7 @@ impl Subtree {
     }
 }
 
-impl Child {
+impl TreeChild {
     pub(super) fn subtree(&self) -> Subtree {
         match self {
             Self::Empty => Subtree::Empty,
@@ -125,21 +125,21 @@ impl Child {
 
 /// The children of one node, in order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) struct Node(pub(super) [Child; WIDTH]);
+pub(super) struct TreeNode(pub(super) [TreeChild; WIDTH]);
 
-impl Node {
-    pub(super) const EMPTY: Self = Self([Child::Empty; WIDTH]);
+impl TreeNode {
+    pub(super) const EMPTY: Self = Self([TreeChild::Empty; WIDTH]);
 
     pub(super) fn hash(&self) -> Hash {
         fold(&self.0).hash()
     }
 
     /// What its parent keeps instead of it when it has less than two leaves.
-    pub(super) fn collapsed(&self) -> Option<Child> {
-        let mut there = self.0.iter().filter(|child| **child != Child::Empty);
+    pub(super) fn collapsed(&self) -> Option<TreeChild> {
+        let mut there = self.0.iter().filter(|child| **child != TreeChild::Empty);
         match (there.next(), there.next()) {
-            (None, _) => Some(Child::Empty),
-            (Some(leaf @ Child::Leaf(_)), None) => Some(*leaf),
+            (None, _) => Some(TreeChild::Empty),
+            (Some(leaf @ TreeChild::Leaf(_)), None) => Some(*leaf),
             _ => None,
         }
     }
@@ -151,13 +151,13 @@ impl Node {
         bytes.reserve_exact(WIDTH * 64);
         for (at, child) in self.0.iter().enumerate() {
             match child {
-                Child::Empty => {}
-                Child::Leaf(leaf) => {
+                TreeChild::Empty => {}
+                TreeChild::Leaf(leaf) => {
                     leaves |= 1 << at;
                     bytes.extend_from_slice(&leaf.key);
                     bytes.extend_from_slice(&leaf.value);
                 }
-                Child::Inner { hash, version } => {
+                TreeChild::Inner { hash, version } => {
                     inners |= 1 << at;
                     bytes.extend_from_slice(hash);
                     bytes.extend_from_slice(&version.to_le_bytes());
@@ -178,10 +178,10 @@ impl Node {
         for (at, child) in node.0.iter_mut().enumerate() {
             match (leaves >> at & 1, inners >> at & 1) {
                 (0, 0) => {}
-                (1, 0) => *child = Child::Leaf(Leaf { key: *take(&mut bytes)?, value: *take(&mut bytes)? }),
+                (1, 0) => *child = TreeChild::Leaf(Leaf { key: *take(&mut bytes)?, value: *take(&mut bytes)? }),
                 (0, 1) => {
                     let hash = *take(&mut bytes)?;
-                    *child = Child::Inner { hash, version: u64::from_le_bytes(*take(&mut bytes)?) };
+                    *child = TreeChild::Inner { hash, version: u64::from_le_bytes(*take(&mut bytes)?) };
                 }
                 _ => return None,
             }
@@ -206,7 +206,7 @@ fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
 }
 
 /// The subtree over these children, whose number is a power of two.
-pub(super) fn fold(children: &[Child]) -> Subtree {
+pub(super) fn fold(children: &[TreeChild]) -> Subtree {
     match children {
         [child] => child.subtree(),
         _ => {

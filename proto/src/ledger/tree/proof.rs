@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
     Nodes, TreeError,
-    node::{Child, EMPTY, Hash, Leaf, Node, bit, fold, hash_inner, key_hash, nibble, value_hash},
+    node::{EMPTY, Hash, Leaf, TreeChild, TreeNode, bit, fold, hash_inner, key_hash, nibble, value_hash},
 };
 use crate::limits::STATE_PROOF_SIBLINGS;
 
@@ -44,33 +44,33 @@ pub fn prove(nodes: &dyn Nodes, version: u64, key: &[u8]) -> Result<Proof, TreeE
 /// [`prove`] of a key that is hashed already.
 pub(super) fn prove_hashed(nodes: &dyn Nodes, version: u64, key: &Hash) -> Result<Proof, TreeError> {
     let mut siblings = Vec::with_capacity(32);
-    let mut node = Node::load(nodes, version, 0, key)?;
+    let mut node = TreeNode::load(nodes, version, 0, key)?;
     let mut end = node.collapsed().unwrap_or_else(|| beside(&node, nibble(key, 0), &mut siblings));
     let mut depth = 0;
-    while let Child::Inner { version, .. } = end {
+    while let TreeChild::Inner { version, .. } = end {
         depth += 1;
-        node = Node::load(nodes, version, depth, key)?;
+        node = TreeNode::load(nodes, version, depth, key)?;
         end = beside(&node, nibble(key, depth), &mut siblings);
     }
     let other = match end {
-        Child::Leaf(leaf) if leaf.key != *key => Some(leaf),
+        TreeChild::Leaf(leaf) if leaf.key != *key => Some(leaf),
         _ => None,
     };
     Ok(Proof { siblings, other })
 }
 
 /// Walks down the four levels of `node` to its `index`-th child, or to what is instead of it higher up.
-fn beside(node: &Node, index: usize, siblings: &mut Vec<Option<Hash>>) -> Child {
+fn beside(node: &TreeNode, index: usize, siblings: &mut Vec<Option<Hash>>) -> TreeChild {
     let mut children = &node.0[..];
     while children.len() > 1 {
         let (left, right) = children.split_at(children.len() / 2);
         let (own, sibling) = if index & left.len() == 0 { (left, right) } else { (right, left) };
         siblings.push(Some(fold(sibling).hash()).filter(|hash| *hash != EMPTY));
         children = own;
-        let mut there = children.iter().filter(|child| **child != Child::Empty);
+        let mut there = children.iter().filter(|child| **child != TreeChild::Empty);
         match (there.next(), there.next()) {
-            (None, _) => return Child::Empty,
-            (Some(leaf @ Child::Leaf(_)), None) => return *leaf,
+            (None, _) => return TreeChild::Empty,
+            (Some(leaf @ TreeChild::Leaf(_)), None) => return *leaf,
             _ => {}
         }
     }

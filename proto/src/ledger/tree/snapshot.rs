@@ -1,7 +1,7 @@
 //! A version in chunks: for a node that begins with the state of a block instead of all blocks before it.
 //!
 //! A chunk is records in the order of their keys' hashes, from where the one before it ended, with the hashes left and
-//! right of them, so that each chunk proves by itself that these are all the records between its ends. [`Restore`]
+//! right of them, so that each chunk proves by itself that these are all the records between its ends. [`TreeRestore`]
 //! takes them in order and gives out the tree's nodes again, under the snapshot's version. Nothing of a chunk is given
 //! out before all of it is proven.
 
@@ -9,13 +9,13 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
     Nodes, TreeError,
-    node::{Child, EMPTY, Hash, Leaf, Node, Subtree, bit, hash_inner, key_hash, nibble, node_key, value_hash},
+    node::{EMPTY, Hash, Leaf, Subtree, TreeChild, TreeNode, bit, hash_inner, key_hash, nibble, node_key, value_hash},
     proof::prove_hashed,
 };
 use crate::limits::STATE_PROOF_SIBLINGS;
 
 /// A record: the bytes of its key and of its value.
-pub type Pair = (Vec<u8>, Vec<u8>);
+pub type EncodedRecord = (Vec<u8>, Vec<u8>);
 
 /// What lies beside the way to one leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -28,9 +28,9 @@ struct Edge {
 
 /// A part of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Chunk {
+pub struct SnapshotChunk {
     /// The records; at least one.
-    records: Vec<Pair>,
+    records: Vec<EncodedRecord>,
     /// What is left of the last record before them, whom the receiver has.
     left: Option<Edge>,
     /// What is right of the last of them.
@@ -55,9 +55,9 @@ pub enum BadChunk {
     Root,
 }
 
-impl Chunk {
+impl SnapshotChunk {
     /// Its records.
-    pub fn records(&self) -> &[Pair] {
+    pub fn records(&self) -> &[EncodedRecord] {
         &self.records
     }
 
@@ -75,18 +75,18 @@ impl Chunk {
 /// [`TreeError`] when `nodes` has not this version, or `records` not one of its records.
 pub fn chunk(
     nodes: &dyn Nodes,
-    records: &dyn Fn(&[u8; 32]) -> Option<Pair>,
+    records: &dyn Fn(&[u8; 32]) -> Option<EncodedRecord>,
     version: u64,
     after: Option<[u8; 32]>,
     max_bytes: usize,
-) -> Result<Option<Chunk>, TreeError> {
+) -> Result<Option<SnapshotChunk>, TreeError> {
     let mut gather = Gather { nodes, records, after, max_bytes, bytes: 0, pairs: Vec::new(), last: None };
     gather.node(version, 0, &Hash::default())?;
     let Some(last) = gather.last else {
         return Ok(None);
     };
     let left = after.map(|after| edge(nodes, version, &after, false)).transpose()?;
-    Ok(Some(Chunk { records: gather.pairs, left, right: edge(nodes, version, &last, true)? }))
+    Ok(Some(SnapshotChunk { records: gather.pairs, left, right: edge(nodes, version, &last, true)? }))
 }
 
 /// What lies on one side of the way to the leaf of `key`.
@@ -100,26 +100,28 @@ fn edge(nodes: &dyn Nodes, version: u64, key: &Hash, right: bool) -> Result<Edge
 /// Walks over the leaves in order.
 struct Gather<'a> {
     nodes: &'a dyn Nodes,
-    records: &'a dyn Fn(&Hash) -> Option<Pair>,
+    records: &'a dyn Fn(&Hash) -> Option<EncodedRecord>,
     after: Option<Hash>,
     max_bytes: usize,
     bytes: usize,
-    pairs: Vec<Pair>,
+    pairs: Vec<EncodedRecord>,
     last: Option<Hash>,
 }
 
 impl Gather<'_> {
     /// Takes the leaves under one node; `false` when no more fit. `way` leads to the node, its other half bytes are 0.
     fn node(&mut self, version: u64, depth: usize, way: &Hash) -> Result<bool, TreeError> {
-        let node = Node::load(self.nodes, version, depth, way)?;
+        let node = TreeNode::load(self.nodes, version, depth, way)?;
         for (at, child) in (0_u8..).zip(&node.0) {
             let mut way = *way;
             way[depth / 2] |= if depth.is_multiple_of(2) { at << 4 } else { at };
             let more = match child {
-                Child::Leaf(leaf) if self.after.is_none_or(|after| leaf.key > after) => {
+                TreeChild::Leaf(leaf) if self.after.is_none_or(|after| leaf.key > after) => {
                     self.leaf(leaf, version, depth)?
                 }
-                Child::Inner { version, .. } if !self.is_before(&way, depth) => self.node(*version, depth + 1, &way)?,
+                TreeChild::Inner { version, .. } if !self.is_before(&way, depth) => {
+                    self.node(*version, depth + 1, &way)?
+                }
                 _ => true,
             };
             if !more {
@@ -151,24 +153,24 @@ impl Gather<'_> {
 
 /// A state that comes in chunks. Its canonical bytes, kept with what was taken, are where it goes on after a restart.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Restore {
+pub struct TreeRestore {
     root: Hash,
     version: u64,
     /// The last record that was taken.
     last: Option<Leaf>,
     /// The nodes on the way to it from the root down, without what comes after.
-    open: Vec<Node>,
+    open: Vec<TreeNode>,
     complete: bool,
 }
 
 /// A node of the tree: under which key it is kept, and its bytes.
-pub type Kept = (Vec<u8>, Vec<u8>);
+pub type EncodedNode = (Vec<u8>, Vec<u8>);
 
-impl Restore {
+impl TreeRestore {
     /// Nothing yet of the state with this root, which stands in a header that is believed, and whose tree is kept under
     /// this version.
     pub fn new(root: [u8; 32], version: u64) -> Self {
-        Self { root, version, last: None, open: vec![Node::EMPTY], complete: root == EMPTY }
+        Self { root, version, last: None, open: vec![TreeNode::EMPTY], complete: root == EMPTY }
     }
 
     /// The hash of the last key that was taken: what the next chunk comes after.
@@ -186,11 +188,11 @@ impl Restore {
     ///
     /// # Errors
     /// [`BadChunk`] when it is not the one; then all is as it was.
-    pub fn take(&mut self, chunk: &Chunk) -> Result<Vec<Kept>, BadChunk> {
+    pub fn take(&mut self, chunk: &SnapshotChunk) -> Result<Vec<EncodedNode>, BadChunk> {
         if self.complete || chunk.records.is_empty() {
             return Err(BadChunk::Empty);
         }
-        let leaf = |(key, value): &Pair| Leaf { key: key_hash(key), value: value_hash(value) };
+        let leaf = |(key, value): &EncodedRecord| Leaf { key: key_hash(key), value: value_hash(value) };
         self.take_hashed(chunk.records.iter().map(leaf), chunk.left.as_ref(), &chunk.right)
     }
 
@@ -200,7 +202,7 @@ impl Restore {
         leaves: impl Iterator<Item = Leaf>,
         left: Option<&Edge>,
         right: &Edge,
-    ) -> Result<Vec<Kept>, BadChunk> {
+    ) -> Result<Vec<EncodedNode>, BadChunk> {
         let leaves: Vec<Leaf> = self.last.into_iter().chain(leaves).collect();
         if !leaves.is_sorted_by(|a, b| a.key < b.key) {
             return Err(BadChunk::Order);
@@ -223,12 +225,12 @@ impl Restore {
     }
 
     /// The root's node, when all records are there. A store that has it has the whole tree, so it is kept last.
-    pub fn finish(&self) -> Option<Kept> {
+    pub fn finish(&self) -> Option<EncodedNode> {
         self.complete.then(|| (node_key(self.version, 0, &EMPTY), self.open[0].encode()))
     }
 
     /// Puts the next leaf where it belongs; nodes that no later one can belong to are whole.
-    fn append(&mut self, leaf: Leaf, kept: &mut Vec<Kept>) {
+    fn append(&mut self, leaf: Leaf, kept: &mut Vec<EncodedNode>) {
         let shared = self.last.map_or(0, |last| {
             (0..).find(|depth| nibble(&last.key, *depth) != nibble(&leaf.key, *depth)).expect("keys differ")
         });
@@ -237,25 +239,25 @@ impl Restore {
         if let Some(last) = self.last {
             while self.open.len() <= shared {
                 let above = self.open.len() - 1;
-                self.open[above].0[nibble(&last.key, above)] = Child::Empty;
-                self.open.push(Node::EMPTY);
+                self.open[above].0[nibble(&last.key, above)] = TreeChild::Empty;
+                self.open.push(TreeNode::EMPTY);
             }
-            if self.open[shared].0[nibble(&last.key, shared)] == Child::Empty {
-                self.open[shared].0[nibble(&last.key, shared)] = Child::Leaf(last);
+            if self.open[shared].0[nibble(&last.key, shared)] == TreeChild::Empty {
+                self.open[shared].0[nibble(&last.key, shared)] = TreeChild::Leaf(last);
             }
         }
-        self.open[shared].0[nibble(&leaf.key, shared)] = Child::Leaf(leaf);
+        self.open[shared].0[nibble(&leaf.key, shared)] = TreeChild::Leaf(leaf);
         self.last = Some(leaf);
     }
 
     /// Closes the open nodes from `depth` on.
-    fn close(&mut self, depth: usize, kept: &mut Vec<Kept>) {
+    fn close(&mut self, depth: usize, kept: &mut Vec<EncodedNode>) {
         let way = self.last.map_or(EMPTY, |last| last.key);
         while self.open.len() > depth {
             let node = self.open.pop().expect("it is longer");
             let at = self.open.len();
             kept.push((node_key(self.version, at, &way), node.encode()));
-            self.open[at - 1].0[nibble(&way, at - 1)] = Child::Inner { hash: node.hash(), version: self.version };
+            self.open[at - 1].0[nibble(&way, at - 1)] = TreeChild::Inner { hash: node.hash(), version: self.version };
         }
     }
 }
@@ -345,7 +347,7 @@ mod tests {
         codec,
         ledger::tree::{
             MemoryNodes, Patch, prove, update,
-            update::{Change, update_hashed},
+            update::{LeafChange, update_hashed},
         },
     };
 
@@ -353,7 +355,7 @@ mod tests {
     struct World {
         nodes: MemoryNodes,
         root: Hash,
-        records: BTreeMap<Hash, Pair>,
+        records: BTreeMap<Hash, EncodedRecord>,
     }
 
     const VERSION: u64 = 3;
@@ -361,11 +363,11 @@ mod tests {
     impl World {
         fn new(records: u16) -> Self {
             let pair = |number: u16| (number.to_le_bytes().to_vec(), vec![7; usize::from(number % 50)]);
-            let pairs: Vec<Pair> = (0..records).map(pair).collect();
+            let pairs: Vec<EncodedRecord> = (0..records).map(pair).collect();
             let mut nodes = MemoryNodes::default();
             // In two versions, so that the nodes are of both.
             let (old, new) = pairs.split_at(pairs.len() / 2);
-            let leaf = |(key, value): &Pair| (key.clone(), Some(value.clone()));
+            let leaf = |(key, value): &EncodedRecord| (key.clone(), Some(value.clone()));
             nodes.apply(&update(&nodes, None, 0, old.iter().map(leaf)).expect("no parent"));
             let patch = update(&nodes, Some(0), VERSION, new.iter().map(leaf)).expect("the parent is there");
             nodes.apply(&patch);
@@ -373,13 +375,13 @@ mod tests {
             Self { nodes, root: patch.root, records }
         }
 
-        fn chunk(&self, after: Option<Hash>, max_bytes: usize) -> Option<Chunk> {
+        fn chunk(&self, after: Option<Hash>, max_bytes: usize) -> Option<SnapshotChunk> {
             let record = |key: &Hash| self.records.get(key).cloned();
             chunk(&self.nodes, &record, VERSION, after, max_bytes).expect("the version is there")
         }
     }
 
-    fn apply(nodes: &mut MemoryNodes, kept: impl IntoIterator<Item = Kept>) {
+    fn apply(nodes: &mut MemoryNodes, kept: impl IntoIterator<Item = EncodedNode>) {
         nodes.apply(&Patch { nodes: kept.into_iter().collect(), ..Patch::default() });
     }
 
@@ -388,7 +390,7 @@ mod tests {
         for (records, max_bytes) in [(0, 1), (1, 1), (2, 1), (3, 1), (40, 1), (300, 100), (300, 5_000), (300, 1 << 20)]
         {
             let world = World::new(records);
-            let mut restore = Restore::new(world.root, 9);
+            let mut restore = TreeRestore::new(world.root, 9);
             let (mut nodes, mut all) = (MemoryNodes::default(), Vec::new());
             while !restore.is_complete() {
                 assert_eq!(restore.finish(), None);
@@ -418,16 +420,16 @@ mod tests {
     }
 
     /// The second of several chunks, with the restore that took the first.
-    fn second(max_bytes: usize) -> (World, Restore, Chunk) {
+    fn second(max_bytes: usize) -> (World, TreeRestore, SnapshotChunk) {
         let world = World::new(40);
-        let mut restore = Restore::new(world.root, 9);
+        let mut restore = TreeRestore::new(world.root, 9);
         restore.take(&world.chunk(None, max_bytes).expect("the first")).expect("an honest chunk");
         let chunk = world.chunk(restore.after(), max_bytes).expect("the second");
         assert!(chunk.records.len() > 1 && chunk.right.outside.iter().any(Option::is_some));
         (world, restore, chunk)
     }
 
-    fn refused(restore: &Restore, chunk: &Chunk) -> BadChunk {
+    fn refused(restore: &TreeRestore, chunk: &SnapshotChunk) -> BadChunk {
         let mut tried = restore.clone();
         let error = tried.take(chunk).expect_err("a lie");
         assert_eq!(&tried, restore, "nothing is taken of it");
@@ -438,7 +440,7 @@ mod tests {
     fn a_chunk_with_any_bit_flipped_is_refused() {
         let (world, restore, chunk) = second(200);
         for (restore, chunk) in
-            [(restore, chunk), (Restore::new(world.root, 9), world.chunk(None, 200).expect("the first"))]
+            [(restore, chunk), (TreeRestore::new(world.root, 9), world.chunk(None, 200).expect("the first"))]
         {
             let bytes = codec::encode(&chunk);
             for at in 0..bytes.len() * 8 {
@@ -473,13 +475,13 @@ mod tests {
             forged.records.sort_by_key(|(key, _)| key_hash(key));
             refused(&restore, &forged);
         }
-        assert_eq!(refused(&restore, &Chunk { records: Vec::new(), ..chunk.clone() }), BadChunk::Empty);
+        assert_eq!(refused(&restore, &SnapshotChunk { records: Vec::new(), ..chunk.clone() }), BadChunk::Empty);
         // Not from where the last one ended: too early, too late, or the first again.
         refused(&restore, &world.chunk(None, 200).expect("the first"));
         let (last, third) = (key_hash(&chunk.records[chunk.records.len() - 1].0), key_hash(&chunk.records[0].0));
         refused(&restore, &world.chunk(Some(last), 200).expect("the third"));
         refused(&restore, &world.chunk(Some(third), 200).expect("some"));
-        assert_eq!(refused(&Restore::new(world.root, 9), &chunk), BadChunk::Malformed);
+        assert_eq!(refused(&TreeRestore::new(world.root, 9), &chunk), BadChunk::Malformed);
         assert!(chunk.left.is_some());
     }
 
@@ -508,11 +510,11 @@ mod tests {
     fn chunks_of_another_state_are_refused() {
         let (_, restore, _) = second(200);
         let other = World::new(41);
-        refused(&Restore::new(World::new(40).root, 9), &other.chunk(None, 200).expect("the first"));
+        refused(&TreeRestore::new(World::new(40).root, 9), &other.chunk(None, 200).expect("the first"));
         if let Some(chunk) = other.chunk(restore.after(), 200) {
             refused(&restore, &chunk);
         }
-        let mut whole = Restore::new(EMPTY, 9);
+        let mut whole = TreeRestore::new(EMPTY, 9);
         assert!(whole.is_complete());
         assert_eq!(whole.take(&other.chunk(None, 200).expect("the first")), Err(BadChunk::Empty));
     }
@@ -529,7 +531,7 @@ mod tests {
     #[test]
     fn golden_chunk() {
         let world = World::new(12);
-        let mut restore = Restore::new(world.root, 9);
+        let mut restore = TreeRestore::new(world.root, 9);
         restore.take(&world.chunk(None, 70).expect("the first")).expect("an honest chunk");
         let chunk = world.chunk(restore.after(), 70).expect("the second");
         let hashes = [blake3::Hash::from_bytes(world.root), blake3::hash(&codec::encode(&chunk))];
@@ -557,12 +559,12 @@ mod tests {
             };
             let mut leaves: Vec<Leaf> = bits.iter().map(|bits| Leaf { key: key(bits), value: [1; 32] }).collect();
             leaves.sort_by_key(|leaf| leaf.key);
-            let change = |leaf: &Leaf| Change { key: leaf.key, value: Some(leaf.value) };
+            let change = |leaf: &Leaf| LeafChange { key: leaf.key, value: Some(leaf.value) };
             let mut built = MemoryNodes::default();
             let patch = update_hashed(&built, None, 0, leaves.iter().map(change).collect()).expect("no parent");
             built.apply(&patch);
 
-            let mut restore = Restore::new(patch.root, 0);
+            let mut restore = TreeRestore::new(patch.root, 0);
             let (mut nodes, mut rest) = (MemoryNodes::default(), leaves.as_slice());
             for cut in cuts {
                 let (now, later) = rest.split_at(cut.min(rest.len()));

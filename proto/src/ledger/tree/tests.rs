@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::{
-    node::{Child, Hash, Leaf, Node, bit, hash_inner},
+    node::{Hash, Leaf, TreeChild, TreeNode, bit, hash_inner},
     proof::prove_hashed,
-    update::{Change, update_hashed},
+    update::{LeafChange, update_hashed},
     *,
 };
 use crate::codec;
@@ -52,7 +52,7 @@ struct World {
 impl World {
     fn step(&mut self, changes: &BTreeMap<Hash, Option<Hash>>) {
         let version = u64::try_from(self.versions.len()).expect("few");
-        let change = |(key, value): (&Hash, &Option<Hash>)| Change { key: *key, value: *value };
+        let change = |(key, value): (&Hash, &Option<Hash>)| LeafChange { key: *key, value: *value };
         let changed = changes.iter().map(change).collect();
         let patch = update_hashed(&self.nodes, version.checked_sub(1), version, changed).expect("the parent is there");
         for (key, value) in changes {
@@ -70,7 +70,7 @@ impl World {
 
     /// Nothing is left over: there are as many nodes as in a tree built at once.
     fn check_size(&self) {
-        let change = |(key, value): (&Hash, &Hash)| Change { key: *key, value: Some(*value) };
+        let change = |(key, value): (&Hash, &Hash)| LeafChange { key: *key, value: Some(*value) };
         let fresh = update_hashed(&self.nodes, None, 0, self.leaves.iter().map(change).collect()).expect("no parent");
         assert_eq!(self.nodes.len(), fresh.nodes.len());
         assert_eq!(self.nodes.bytes(), fresh.nodes.iter().map(|(_, bytes)| bytes.len()).sum::<usize>());
@@ -305,14 +305,14 @@ fn a_damaged_node_is_said_to_be_damaged() {
 
 #[test]
 fn a_node_is_kept_in_few_bytes() {
-    let inner = |at: u64| Child::Inner { hash: [1; 32], version: at };
-    let mut node = Node([Child::Empty; 16]);
+    let inner = |at: u64| TreeChild::Inner { hash: [1; 32], version: at };
+    let mut node = TreeNode([TreeChild::Empty; 16]);
     assert_eq!(node.encode().len(), 4);
-    node.0[3] = Child::Leaf(Leaf { key: [1; 32], value: [2; 32] });
+    node.0[3] = TreeChild::Leaf(Leaf { key: [1; 32], value: [2; 32] });
     assert_eq!(node.encode().len(), 4 + 64);
     node.0[15] = inner(7);
     assert_eq!(node.encode().len(), 4 + 64 + 40);
-    assert_eq!(Node(std::array::from_fn(|_| inner(7))).encode().len(), 644);
+    assert_eq!(TreeNode(std::array::from_fn(|_| inner(7))).encode().len(), 644);
 }
 
 /// The crate `jmt` with our hashes: the same tree, written by others.

@@ -2,11 +2,11 @@
 
 use super::{
     Nodes, Patch, Stale, TreeError,
-    node::{Child, Hash, Leaf, Node, key_hash, nibble, node_key, value_hash},
+    node::{Hash, Leaf, TreeChild, TreeNode, key_hash, nibble, node_key, value_hash},
 };
 
 /// A leaf as it will be: `None` when it will be none.
-pub(super) struct Change {
+pub(super) struct LeafChange {
     pub(super) key: Hash,
     pub(super) value: Option<Hash>,
 }
@@ -26,7 +26,7 @@ pub fn update<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     version: u64,
     leaves: impl IntoIterator<Item = (K, Option<V>)>,
 ) -> Result<Patch, TreeError> {
-    let change = |(key, value): (K, Option<V>)| Change {
+    let change = |(key, value): (K, Option<V>)| LeafChange {
         key: key_hash(key.as_ref()),
         value: value.map(|value| value_hash(value.as_ref())),
     };
@@ -38,7 +38,7 @@ pub(super) fn update_hashed(
     nodes: &dyn Nodes,
     parent: Option<u64>,
     version: u64,
-    mut changes: Vec<Change>,
+    mut changes: Vec<LeafChange>,
 ) -> Result<Patch, TreeError> {
     assert!(parent < Some(version), "a version follows its parent");
     changes.sort_unstable_by_key(|change| change.key);
@@ -57,11 +57,11 @@ struct Update<'a> {
 
 impl Update<'_> {
     /// The root's node is there whatever is in it.
-    fn root(&mut self, parent: Option<u64>, changes: &[Change]) -> Result<(), TreeError> {
+    fn root(&mut self, parent: Option<u64>, changes: &[LeafChange]) -> Result<(), TreeError> {
         let way = Hash::default();
         let mut node = match parent {
-            Some(parent) => Node::load(self.nodes, parent, 0, &way)?,
-            None => Node::EMPTY,
+            Some(parent) => TreeNode::load(self.nodes, parent, 0, &way)?,
+            None => TreeNode::EMPTY,
         };
         self.children(&mut node, 0, changes)?;
         if let Some(parent) = parent {
@@ -71,7 +71,7 @@ impl Update<'_> {
         Ok(())
     }
 
-    fn children(&mut self, node: &mut Node, depth: usize, changes: &[Change]) -> Result<(), TreeError> {
+    fn children(&mut self, node: &mut TreeNode, depth: usize, changes: &[LeafChange]) -> Result<(), TreeError> {
         for group in changes.chunk_by(|a, b| nibble(&a.key, depth) == nibble(&b.key, depth)) {
             let child = &mut node.0[nibble(&group[0].key, depth)];
             *child = self.child(*child, depth + 1, group)?;
@@ -80,17 +80,17 @@ impl Update<'_> {
     }
 
     /// What the subtree `at`, which lies `depth` half bytes down the way that all of `changes` share, becomes.
-    fn child(&mut self, at: Child, depth: usize, changes: &[Change]) -> Result<Child, TreeError> {
+    fn child(&mut self, at: TreeChild, depth: usize, changes: &[LeafChange]) -> Result<TreeChild, TreeError> {
         let kept = match at {
-            Child::Inner { version, .. } => return self.inner(at, version, depth, changes),
-            Child::Leaf(leaf) => Some(leaf),
-            Child::Empty => None,
+            TreeChild::Inner { version, .. } => return self.inner(at, version, depth, changes),
+            TreeChild::Leaf(leaf) => Some(leaf),
+            TreeChild::Empty => None,
         };
-        let new = |change: &Change| change.value.map(|value| Leaf { key: change.key, value });
+        let new = |change: &LeafChange| change.value.map(|value| Leaf { key: change.key, value });
         if let [change] = changes
             && kept.is_none_or(|leaf| leaf.key == change.key)
         {
-            return Ok(new(change).map_or(Child::Empty, Child::Leaf));
+            return Ok(new(change).map_or(TreeChild::Empty, TreeChild::Leaf));
         }
         let mut leaves: Vec<Leaf> = changes.iter().filter_map(new).collect();
         if let Some(leaf) = kept
@@ -101,9 +101,15 @@ impl Update<'_> {
         Ok(self.build(depth, &leaves))
     }
 
-    fn inner(&mut self, at: Child, version: u64, depth: usize, changes: &[Change]) -> Result<Child, TreeError> {
+    fn inner(
+        &mut self,
+        at: TreeChild,
+        version: u64,
+        depth: usize,
+        changes: &[LeafChange],
+    ) -> Result<TreeChild, TreeError> {
         let way = &changes[0].key;
-        let before = Node::load(self.nodes, version, depth, way)?;
+        let before = TreeNode::load(self.nodes, version, depth, way)?;
         let mut node = before;
         self.children(&mut node, depth, changes)?;
         if node == before {
@@ -114,22 +120,22 @@ impl Update<'_> {
     }
 
     /// A new subtree of these leaves.
-    fn build(&mut self, depth: usize, leaves: &[Leaf]) -> Child {
+    fn build(&mut self, depth: usize, leaves: &[Leaf]) -> TreeChild {
         let [first, _, ..] = leaves else {
-            return leaves.first().map_or(Child::Empty, |leaf| Child::Leaf(*leaf));
+            return leaves.first().map_or(TreeChild::Empty, |leaf| TreeChild::Leaf(*leaf));
         };
-        let mut node = Node::EMPTY;
+        let mut node = TreeNode::EMPTY;
         for group in leaves.chunk_by(|a, b| nibble(&a.key, depth) == nibble(&b.key, depth)) {
             node.0[nibble(&group[0].key, depth)] = self.build(depth + 1, group);
         }
         self.place(&node, depth, &first.key)
     }
 
-    fn place(&mut self, node: &Node, depth: usize, way: &Hash) -> Child {
-        Child::Inner { hash: self.write(node, depth, way), version: self.version }
+    fn place(&mut self, node: &TreeNode, depth: usize, way: &Hash) -> TreeChild {
+        TreeChild::Inner { hash: self.write(node, depth, way), version: self.version }
     }
 
-    fn write(&mut self, node: &Node, depth: usize, way: &Hash) -> Hash {
+    fn write(&mut self, node: &TreeNode, depth: usize, way: &Hash) -> Hash {
         self.patch.nodes.push((node_key(self.version, depth, way), node.encode()));
         node.hash()
     }

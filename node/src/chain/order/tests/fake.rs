@@ -15,7 +15,7 @@ use ostrakon_proto::{
     id::{BlockId, ChainId, Height, NodeId, VoteKey},
     ledger::{
         Rotation,
-        vote::{BlockProposal, Certificate, ValidatorSet},
+        vote::{BlockProposal, QuorumCertificate, ValidatorSet},
     },
     limits,
     wire::{Frame, Protocol},
@@ -61,7 +61,7 @@ pub(super) struct Network {
 
 #[derive(Debug, Default)]
 struct Decided {
-    blocks: Vec<(Bytes, Certificate)>,
+    blocks: Vec<(Bytes, QuorumCertificate)>,
     skipped: BTreeMap<VoteKey, Height>,
     times: Vec<Instant>,
     evidence: Vec<Evidence>,
@@ -119,12 +119,12 @@ impl FakeLedger {
         self.decided().blocks.iter().map(|(_, certificate)| certificate.block).collect()
     }
 
-    pub(super) fn certificates(&self) -> Vec<Certificate> {
+    pub(super) fn certificates(&self) -> Vec<QuorumCertificate> {
         self.decided().blocks.iter().map(|(_, certificate)| certificate.clone()).collect()
     }
 
     /// All blocks with their certificates, in order.
-    pub(super) fn decided_blocks(&self) -> Vec<(Bytes, Certificate)> {
+    pub(super) fn decided_blocks(&self) -> Vec<(Bytes, QuorumCertificate)> {
         self.decided().blocks.clone()
     }
 
@@ -155,13 +155,13 @@ impl FakeLedger {
     pub(super) fn answer(&self, request: &Frame) -> Frame {
         let from: u64 = request.decode().expect("a height");
         let skip = usize::try_from(from.saturating_sub(1)).expect("few");
-        let blocks: Vec<(Vec<u8>, Certificate)> =
+        let blocks: Vec<(Vec<u8>, QuorumCertificate)> =
             self.decided().blocks.iter().skip(skip).take(50).map(|(bytes, c)| (bytes.to_vec(), c.clone())).collect();
         Frame::new(&(), codec::encode(&blocks).into())
     }
 
     fn take(&self, answer: &Frame) {
-        let blocks: Vec<(Vec<u8>, Certificate)> = codec::decode(&answer.body, 1 << 20).expect("canonical");
+        let blocks: Vec<(Vec<u8>, QuorumCertificate)> = codec::decode(&answer.body, 1 << 20).expect("canonical");
         for (bytes, certificate) in blocks {
             certificate.verify(&self.network.set, &self.network.chain).expect("decided");
             assert_eq!(self.identify(&bytes), Some(certificate.block));
@@ -215,7 +215,7 @@ impl Ledger for Handle {
         Ok(if fits && block.is_valid && block.parent == parent { Verdict::Valid } else { Verdict::Invalid })
     }
 
-    fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError> {
+    fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError> {
         self.0.commit(block, certificate)
     }
 
@@ -290,7 +290,7 @@ impl FakeLedger {
         codec::decode::<FakeBlock>(block, limits::CONSENSUS_BODY).ok().map(|_| blake3::hash(block).into())
     }
 
-    fn commit(&self, block: &Bytes, certificate: Certificate) -> Result<(), LedgerError> {
+    fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError> {
         let rotation = self.rotation();
         let mut decided = self.decided();
         if certificate.height.0 != u64::try_from(decided.blocks.len()).expect("few") + 1 {

@@ -10,18 +10,18 @@ use crate::{
         history,
         state::{Key, Records},
         tree,
-        tx::{Action, Anchor, Decided, Leave, Tx},
+        tx::{Action, Anchor, DecidedBlock, Leave, Tx},
     },
     light::{
-        Answer, Certified, Handover, Item, Past, PastBlock,
-        voucher::{AnchorProof, BadVoucher, Certificate},
+        Answer, CertifiedHeader, Handover, PastBlock, PastHeader, ProvenRecord,
+        proof_file::{AnchorProof, Certificate, ProofFileError},
     },
 };
 
 /// A chain that is kept as a node keeps it.
 struct Chain {
     world: World,
-    decided: Vec<Decided>,
+    decided: Vec<DecidedBlock>,
     past: BTreeMap<u64, [u8; 32]>,
     handovers: Vec<Handover>,
 }
@@ -53,14 +53,14 @@ impl Chain {
         id
     }
 
-    fn tip(&self) -> Certified {
-        let Decided { block, certificate } = self.decided.last().expect("there are blocks").clone();
-        Certified { header: block.header, certificate }
+    fn tip(&self) -> CertifiedHeader {
+        let DecidedBlock { block, certificate } = self.decided.last().expect("there are blocks").clone();
+        CertifiedHeader { header: block.header, certificate }
     }
 
-    fn items(&self, keys: &[Key]) -> Answer<Vec<Item>> {
+    fn items(&self, keys: &[Key]) -> Answer<Vec<ProvenRecord>> {
         let state = &self.world.state;
-        let item = |key: &Key| Item {
+        let item = |key: &Key| ProvenRecord {
             key: key.to_bytes(),
             value: state.get(key).map(|record| codec::encode(&record)),
             proof: tree::prove(state, state.tip().height.0, &key.to_bytes()).expect("it is the tip's"),
@@ -69,10 +69,11 @@ impl Chain {
     }
 
     fn past(&self, at: usize) -> Answer<PastBlock> {
-        let (tip, Decided { block, certificate }) = (self.tip(), self.decided[at].clone());
+        let (tip, DecidedBlock { block, certificate }) = (self.tip(), self.decided[at].clone());
         let read = |position| self.past.get(&position).copied();
         let proof = history::prove(read, tip.header.height.0, block.header.height).expect("it is before");
-        let said = PastBlock { block: Past { header: block.header, proof: Some(proof) }, certificate, txs: block.txs };
+        let said =
+            PastBlock { block: PastHeader { header: block.header, proof: Some(proof) }, certificate, txs: block.txs };
         Answer { tip, said }
     }
 }
@@ -117,7 +118,7 @@ fn an_anchor_shows_what_was_known_when() {
     assert_eq!(AnchorProof::new(genesis().id(), vec![], chain.past(0), tx), None, "another block has it");
     let commit = chain.decided[0].block.txs[0].id();
     let other = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(0), commit).expect("it is there");
-    assert_eq!(other.verify(&genesis()), Err(BadVoucher::Other), "it anchors nothing");
+    assert_eq!(other.verify(&genesis()), Err(ProofFileError::Other), "it anchors nothing");
 }
 
 #[test]
@@ -148,11 +149,15 @@ fn a_certificate_lacks_nothing() {
     let owner = (object(1), id(&alice()));
     let items = |extents| chain.items(&Certificate::keys(object(1), id(&alice()), extents));
     assert!(verify(&chain.handovers, owner, vec![items(1)]).is_ok());
-    assert_eq!(verify(&chain.handovers, owner, vec![]), Err(BadVoucher::Incomplete));
-    assert_eq!(verify(&chain.handovers, owner, vec![items(2)]), Err(BadVoucher::Incomplete), "of an extent too many");
+    assert_eq!(verify(&chain.handovers, owner, vec![]), Err(ProofFileError::Incomplete));
+    assert_eq!(
+        verify(&chain.handovers, owner, vec![items(2)]),
+        Err(ProofFileError::Incomplete),
+        "of an extent too many"
+    );
     assert!(verify(&chain.handovers[..1], owner, vec![items(1)]).is_err(), "a handover is left out");
     assert!(verify(&chain.handovers, (object(2), owner.1), vec![items(1)]).is_err(), "another object's");
     let mut other = genesis();
     other.name.push('2');
-    assert!(matches!(certificate(&chain).verify(&other), Err(BadVoucher::OtherChain { .. })));
+    assert!(matches!(certificate(&chain).verify(&other), Err(ProofFileError::OtherChain { .. })));
 }

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use crate::{
     id::NodeId,
     ledger::{
-        action::Step,
+        action::ActionContext,
         draft::Draft,
         error::TxError,
         rules::{percent, share_limit},
-        state::{Candidate, Infrastructure, Provider, Records},
+        state::{Infrastructure, Provider, Records, RosterEntry},
         tx::Commit,
     },
 };
@@ -45,9 +45,9 @@ fn count(draft: &mut Draft<'_>, provider: &Provider, change: impl Fn(u128) -> Op
 /// Checks, once the room is taken, that no infrastructure keeps more than its share of all bytes. An extent that is
 /// spread as evenly as the number of infrastructures allows is never refused: it could not do better.
 pub(super) fn check_shares(
-    step: &Step<'_, '_>,
+    step: &ActionContext<'_, '_>,
     commit: &Commit,
-    holders: &[&Candidate],
+    holders: &[&RosterEntry],
     infrastructures: usize,
 ) -> Result<(), TxError> {
     let limit = share_limit(step.rules.params.governance.max_stored_share, infrastructures);

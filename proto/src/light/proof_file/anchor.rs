@@ -2,7 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::{Answer, BadAnswer, BadVoucher, Handover, VOUCHER_MAX, accept, follow};
+use super::{Answer, BadAnswer, Handover, PROOF_FILE_MAX, ProofFileError, accept, follow};
 use crate::{
     codec,
     id::{AccountId, ChainId, Height, TxId},
@@ -10,7 +10,7 @@ use crate::{
         Genesis,
         tx::{Action, Tx, TxProof, tx_proof},
     },
-    light::{Past, PastBlock},
+    light::{PastBlock, PastHeader},
 };
 
 const ANCHOR: [u8; 16] = *b"ostrakon anch 01";
@@ -21,7 +21,7 @@ pub struct AnchorProof {
     format: [u8; 16],
     chain: ChainId,
     handovers: Vec<Handover>,
-    block: Answer<Past>,
+    block: Answer<PastHeader>,
     tx: Tx,
     place: TxProof,
 }
@@ -64,23 +64,23 @@ impl AnchorProof {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`BadVoucher`] when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadVoucher> {
-        let read: Self = codec::decode(bytes, VOUCHER_MAX)?;
-        if read.format == ANCHOR { Ok(read) } else { Err(BadVoucher::Format) }
+    /// [`ProofFileError`] when it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofFileError> {
+        let read: Self = codec::decode(bytes, PROOF_FILE_MAX)?;
+        if read.format == ANCHOR { Ok(read) } else { Err(ProofFileError::Format) }
     }
 
     /// What it proves to whoever believes in this genesis.
     ///
     /// # Errors
-    /// [`BadVoucher`] says what does not hold.
-    pub fn verify(&self, genesis: &Genesis) -> Result<Anchored, BadVoucher> {
+    /// [`ProofFileError`] says what does not hold.
+    pub fn verify(&self, genesis: &Genesis) -> Result<Anchored, ProofFileError> {
         let mut trust = follow(genesis, self.chain, &self.handovers)?;
         let tip = accept(&mut trust, &self.block)?;
         self.block.said.verify(tip)?;
         let (block, tx) = (&self.block.said.header, self.tx.id());
         self.place.verify(&block.txs, &tx).map_err(|_| BadAnswer::NotIncluded { tx })?;
-        let Action::Anchor(anchor) = &self.tx.body.action else { return Err(BadVoucher::Other) };
+        let Action::Anchor(anchor) = &self.tx.body.action else { return Err(ProofFileError::Other) };
         let (hash, account) = (anchor.hash, self.tx.body.account);
         Ok(Anchored { hash, account, tx, height: block.height, time_ms: block.time_ms })
     }

@@ -10,7 +10,7 @@ mod anchor;
 
 pub use anchor::{AnchorProof, Anchored};
 
-use super::{Answer, BadAnswer, Handover, Item, Trust, Untrusted, records};
+use super::{Answer, BadAnswer, Handover, ProvenRecord, Trust, TrustError, records};
 use crate::{
     codec::{self, DecodeError},
     id::{AccountId, ChainId, Height, ObjectId},
@@ -26,7 +26,7 @@ use crate::{
 const CERTIFICATE: [u8; 16] = *b"ostrakon cert 01";
 
 /// Bytes of a file at most.
-pub const VOUCHER_MAX: usize = 16 * 1024 * 1024;
+pub const PROOF_FILE_MAX: usize = 16 * 1024 * 1024;
 
 /// That an object is committed: what `ostrakon certificate` writes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -37,7 +37,7 @@ pub struct Certificate {
     object: ObjectId,
     owner: AccountId,
     /// The owner's commitments, from extent 0 on, in as many answers as they took.
-    answers: Vec<Answer<Vec<Item>>>,
+    answers: Vec<Answer<Vec<ProvenRecord>>>,
 }
 
 /// What a certificate proves.
@@ -58,7 +58,7 @@ pub struct Committed {
 /// Why a file proves nothing.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum BadVoucher {
+pub enum ProofFileError {
     /// It is no such file, or damaged.
     #[error("the file cannot be read: {0}")]
     Decode(#[from] DecodeError),
@@ -84,17 +84,17 @@ pub enum BadVoucher {
     Incomplete,
 }
 
-impl From<Untrusted> for BadVoucher {
-    fn from(error: Untrusted) -> Self {
+impl From<TrustError> for ProofFileError {
+    fn from(error: TrustError) -> Self {
         Self::Answer(error.into())
     }
 }
 
 /// Follows the validators from genesis.
-fn follow(genesis: &Genesis, chain: ChainId, handovers: &[Handover]) -> Result<Trust, BadVoucher> {
+fn follow(genesis: &Genesis, chain: ChainId, handovers: &[Handover]) -> Result<Trust, ProofFileError> {
     let (mut trust, wanted) = (Trust::genesis(genesis), genesis.id());
     if chain != wanted {
-        return Err(BadVoucher::OtherChain { found: chain, wanted });
+        return Err(ProofFileError::OtherChain { found: chain, wanted });
     }
     for handover in handovers {
         trust.hand_over(handover)?;
@@ -102,7 +102,7 @@ fn follow(genesis: &Genesis, chain: ChainId, handovers: &[Handover]) -> Result<T
     Ok(trust)
 }
 
-fn accept<'a, T>(trust: &mut Trust, answer: &'a Answer<T>) -> Result<&'a Header, BadVoucher> {
+fn accept<'a, T>(trust: &mut Trust, answer: &'a Answer<T>) -> Result<&'a Header, ProofFileError> {
     trust.accept(&answer.tip.header, &answer.tip.certificate)?;
     Ok(&answer.tip.header)
 }
@@ -113,7 +113,7 @@ impl Certificate {
         chain: ChainId,
         handovers: Vec<Handover>,
         (object, owner): (ObjectId, AccountId),
-        answers: Vec<Answer<Vec<Item>>>,
+        answers: Vec<Answer<Vec<ProvenRecord>>>,
     ) -> Self {
         Self { format: CERTIFICATE, chain, handovers, object, owner, answers }
     }
@@ -131,34 +131,34 @@ impl Certificate {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`BadVoucher`] when it is none.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, BadVoucher> {
-        let read: Self = codec::decode(bytes, VOUCHER_MAX)?;
-        if read.format == CERTIFICATE { Ok(read) } else { Err(BadVoucher::Format) }
+    /// [`ProofFileError`] when it is none.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofFileError> {
+        let read: Self = codec::decode(bytes, PROOF_FILE_MAX)?;
+        if read.format == CERTIFICATE { Ok(read) } else { Err(ProofFileError::Format) }
     }
 
     /// What it proves to whoever believes in this genesis.
     ///
     /// # Errors
-    /// [`BadVoucher`] says what does not hold.
-    pub fn verify(&self, genesis: &Genesis) -> Result<Committed, BadVoucher> {
+    /// [`ProofFileError`] says what does not hold.
+    pub fn verify(&self, genesis: &Genesis) -> Result<Committed, ProofFileError> {
         let mut trust = follow(genesis, self.chain, &self.handovers)?;
         let extents: usize = self.answers.iter().map(|answer| answer.said.len()).sum();
-        let extents = u32::try_from(extents.min(limits::EXTENTS + 1)).map_err(|_| BadVoucher::Incomplete)?;
+        let extents = u32::try_from(extents.min(limits::EXTENTS + 1)).map_err(|_| ProofFileError::Incomplete)?;
         let keys = Self::keys(self.object, self.owner, extents);
         let (mut commitments, mut keys, mut time_ms) = (Vec::new(), keys.as_slice(), 0);
         for answer in &self.answers {
-            let (asked, rest) = keys.split_at_checked(answer.said.len()).ok_or(BadVoucher::Incomplete)?;
+            let (asked, rest) = keys.split_at_checked(answer.said.len()).ok_or(ProofFileError::Incomplete)?;
             let header = accept(&mut trust, answer)?;
             for record in records(&answer.said, header, asked)? {
-                let Some(Record::Commitment(commitment)) = record else { return Err(BadVoucher::Incomplete) };
+                let Some(Record::Commitment(commitment)) = record else { return Err(ProofFileError::Incomplete) };
                 commitments.push(commitment);
             }
             (keys, time_ms) = (rest, header.time_ms);
         }
         let whole = commitments.first().and_then(|first| usize::try_from(first.extents).ok());
         if whole != Some(commitments.len()) {
-            return Err(BadVoucher::Incomplete);
+            return Err(ProofFileError::Incomplete);
         }
         Ok(Committed { object: self.object, owner: self.owner, commitments, height: trust.height(), time_ms })
     }

@@ -8,9 +8,9 @@ use crate::codec;
 use super::DrawSeed;
 
 /// An endless stream of unbiased numbers from one seed.
-pub(super) struct Chance(blake3::OutputReader);
+pub(super) struct RandomStream(blake3::OutputReader);
 
-impl Chance {
+impl RandomStream {
     /// The stream of `seed` (SPEC, "Draw").
     pub(super) fn new(seed: &DrawSeed) -> Self {
         let mut hasher = blake3::Hasher::new_derive_key("ostrakon draw 1");
@@ -33,15 +33,15 @@ impl Chance {
 }
 
 /// What is still to be drawn: a Fenwick tree, where entry i (from 1) sums the weights of `i - lowbit(i) + 1 ..= i`.
-pub(super) struct Urn {
+pub(super) struct WeightedSampler {
     sums: Vec<u128>,
     left: u128,
-    chance: Chance,
+    chance: RandomStream,
 }
 
-impl Urn {
+impl WeightedSampler {
     /// An urn of these weights. Zero weights are never drawn.
-    pub(super) fn new(weights: impl Iterator<Item = u64>, chance: Chance) -> Self {
+    pub(super) fn new(weights: impl Iterator<Item = u64>, chance: RandomStream) -> Self {
         let mut sums: Vec<u128> = std::iter::once(0).chain(weights.map(u128::from)).collect();
         let left = sums.iter().sum();
         for at in 1..sums.len() {
@@ -88,7 +88,7 @@ impl Urn {
     }
 }
 
-impl Iterator for Urn {
+impl Iterator for WeightedSampler {
     type Item = usize;
 
     fn next(&mut self) -> Option<usize> {
@@ -112,10 +112,10 @@ mod tests {
         placement::Draw,
     };
 
-    fn urn(weights: &[u64], nonce: u64) -> Urn {
+    fn urn(weights: &[u64], nonce: u64) -> WeightedSampler {
         let draw = Draw { epoch: Epoch(1), nonce };
         let seed = DrawSeed { beacon: [7; 32], account: AccountId::new([8; 32]), draw, extent: 0 };
-        Urn::new(weights.iter().copied(), Chance::new(&seed))
+        WeightedSampler::new(weights.iter().copied(), RandomStream::new(&seed))
     }
 
     #[test]
