@@ -1,7 +1,8 @@
-//! The chance of the ledger: unique BLS signatures of the proposers over the height, mixed (ARCHITECTURE 5.5).
+//! The randomness of the ledger: unique BLS signatures of the proposers over the height, mixed (ARCHITECTURE 5.5).
 //!
-//! A BLS signature is unique: its signer cannot try for a better one, only withhold it with the whole block. Public
-//! keys in G2, signatures in G1 (`min_sig`), hash-to-curve of RFC 9380 with our own tag.
+//! A BLS signature is unique: its signer cannot try for a better one, only withhold it together with the whole block.
+//! Public keys in G2, signatures in G1 (`min_sig`), hash-to-curve of RFC 9380 with a tag of our own. Not here: the mix
+//! of an epoch, which the ledger makes.
 
 use blst::{
     BLST_ERROR,
@@ -11,14 +12,14 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
-    id::{ChainId, Height},
+    id::{ChainId, Height, parse_hex},
     limits,
     sign::BadSignature,
 };
 
 const TAG: &[u8] = b"OSTRAKON_BEACON_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
-/// What is signed to show that one has a secret: under a tag of its own, as anyone may choose the statement.
+/// Tag of proofs of possession. It differs from that of the beacon, because anyone may choose the statement.
 const PROOF_TAG: &[u8] = b"OSTRAKON_SEAT_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 
 /// A validator's public beacon key: a compressed point of G2; hexadecimal in text.
@@ -33,7 +34,7 @@ pub struct BeaconSignature(pub [u8; 48]);
 pub struct BeaconSecret(SecretKey);
 
 impl BeaconKey {
-    /// Whether it is a point of the group, and not its identity.
+    /// Whether it is a point of the group other than the identity.
     pub fn is_valid(&self) -> bool {
         PublicKey::key_validate(&self.0).is_ok()
     }
@@ -53,13 +54,13 @@ impl std::fmt::Debug for BeaconKey {
 
 impl std::fmt::Debug for BeaconSignature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "BeaconSignature({:02x}{:02x}..)", self.0[0], self.0[1])
+        write!(f, "BeaconSignature({}..)", hex::encode(&self.0[..2]))
     }
 }
 
 impl std::fmt::Display for BeaconKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        f.write_str(&hex::encode(self.0))
     }
 }
 
@@ -72,18 +73,13 @@ impl Serialize for BeaconKey {
 impl<'de> Deserialize<'de> for BeaconKey {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = <String as Deserialize>::deserialize(deserializer)?;
-        let digits = |at: usize| text.get(2 * at..2 * at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        let mut bytes = [0; 96];
-        for (at, byte) in bytes.iter_mut().enumerate() {
-            *byte = digits(at).ok_or_else(|| de::Error::custom("a beacon key is 192 hexadecimal digits"))?;
-        }
-        let key = Self(bytes);
-        if key.to_string() == text { Ok(key) } else { Err(de::Error::custom("a beacon key is 192 lower-case digits")) }
+        let key = parse_hex(&text).map(Self);
+        key.ok_or_else(|| de::Error::custom("invalid beacon key: 192 lower-case hexadecimal digits are needed"))
     }
 }
 
 impl BeaconSecret {
-    /// The key that this seed gives (IETF BLS KeyGen).
+    /// The key derived from this seed (IETF BLS KeyGen).
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self(SecretKey::key_gen(seed, b"ostrakon beacon 1").expect("32 bytes are enough for KeyGen"))
     }
@@ -98,7 +94,7 @@ impl BeaconSecret {
         BeaconSignature(self.0.sign(&message(chain, height), TAG, &[]).compress())
     }
 
-    /// Shows that whoever makes this statement has the secret.
+    /// Proof of possession: signs `statement`, which must name everything the key is to be bound to.
     pub fn prove(&self, statement: &[u8]) -> BeaconSignature {
         BeaconSignature(self.0.sign(statement, PROOF_TAG, &[]).compress())
     }
@@ -117,7 +113,7 @@ pub fn verify(
     verify_tagged(key, signature, &message(chain, height), TAG)
 }
 
-/// Checks that the owner of `key`'s secret made this statement.
+/// Checks a proof of possession: that the holder of `key`'s secret signed `statement`.
 ///
 /// # Errors
 /// [`BadSignature`] otherwise.
@@ -134,8 +130,8 @@ fn verify_tagged(key: &BeaconKey, signature: &BeaconSignature, message: &[u8], t
     }
 }
 
-/// Adds one block's signature to those of the last heights, of which the oldest goes.
-pub fn remember(last: &mut Vec<BeaconSignature>, signature: &BeaconSignature) {
+/// Appends one block's signature to those of the last heights, and drops the oldest over [`limits::BEACONS`].
+pub fn append(last: &mut Vec<BeaconSignature>, signature: &BeaconSignature) {
     last.push(*signature);
     let over = last.len().saturating_sub(limits::BEACONS);
     last.drain(..over);
@@ -164,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proof_is_no_share_of_the_beacon() {
+    fn a_proof_of_possession_is_not_a_beacon_signature() {
         let (chain, secret) = (ChainId::new([1; 32]), BeaconSecret::from_seed(&[2; 32]));
         let statement = message(&chain, Height(7));
         let proof = secret.prove(&statement);

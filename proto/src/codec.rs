@@ -1,16 +1,16 @@
 //! Canonical bytes: borsh, bounded before it is read and compared after.
 //!
-//! In goes a stranger's bytes with the most they may be; out comes a value whose encoding is exactly those bytes. So a
-//! value has one encoding, and a hash of it is a name (SPEC, "Encoding").
+//! In go untrusted bytes and their size limit; out comes a value whose encoding is exactly those bytes. So a value has
+//! one encoding, and its hash can be its name (SPEC, "Encoding").
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-/// Why bytes were refused.
+/// Why bytes were rejected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// Longer than this message may be.
-    #[error("message of {len} bytes is over its limit of {max}")]
+    #[error("message of {len} bytes is over its limit of {max} bytes")]
     TooLong {
         /// Bytes received.
         len: usize,
@@ -18,10 +18,10 @@ pub enum DecodeError {
         max: usize,
     },
     /// Truncated, with trailing bytes, or with an impossible value.
-    #[error("message is malformed")]
+    #[error("message is malformed: truncated, too long, or with an impossible value")]
     Malformed,
     /// Another encoding of a valid value.
-    #[error("message is not in canonical form")]
+    #[error("message is not in canonical form: its value has another encoding")]
     NotCanonical,
 }
 

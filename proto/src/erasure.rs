@@ -1,8 +1,8 @@
-//! The code: systematic Reed-Solomon over GF(2^8) (ARCHITECTURE 3; SPEC, "Code").
+//! The erasure code: systematic Reed-Solomon over GF(2^8) (ARCHITECTURE 3; SPEC, "Code").
 //!
 //! In go cells of one length, out come the missing ones. The field, the matrix and the kernels are those of
 //! `reed-solomon-erasure`; what we ask it for are the coefficients that make one cell out of k others, found by
-//! coding unit vectors. So cells that are present are only ever read, and are worked on in strips that fit the cache.
+//! coding unit vectors. So present cells are only read, never copied, and are processed in strips that fit the cache.
 //!
 //! What a cell means is not here: see [`crate::row`].
 
@@ -15,19 +15,21 @@ use reed_solomon_erasure::galois_8::{self, ReedSolomon};
 
 use crate::params::Code;
 
-/// Bytes of a cell that are worked on at once: what is read and written stays in the cache.
+/// Bytes of a cell that are processed together, so that inputs and outputs stay in the cache.
 const STRIP: usize = 4 * 1024;
-/// Codes kept ready. A network uses a handful; others are made again when needed.
+/// Codes whose matrices are cached. A network uses a handful; others are computed again when needed.
 const CODES: usize = 32;
 
 static READY: Mutex<BTreeMap<Code, Arc<Matrix>>> = Mutex::new(BTreeMap::new());
 
 /// This processor cannot run the code's kernels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("this processor has no AVX2, which this build needs on x86-64: run it on a processor from 2015 or later")]
+#[error(
+    "this processor lacks AVX2 or BMI2, which this build needs on x86-64: run it on a processor from 2015 or later"
+)]
 pub struct UnsupportedCpu;
 
-/// Whether this processor can run the code's kernels: to be asked once at start, before any other function here.
+/// Checks that this processor can run the code's kernels. Call it once at start, before any other function here.
 ///
 /// # Errors
 /// [`UnsupportedCpu`] when it cannot.
@@ -39,7 +41,7 @@ pub fn cpu_supported() -> Result<(), UnsupportedCpu> {
     Ok(())
 }
 
-/// One code, ready to use.
+/// The matrices of one code.
 struct Matrix {
     code: ReedSolomon,
     data: usize,
@@ -50,7 +52,7 @@ struct Matrix {
 impl Matrix {
     fn new(code: Code) -> Self {
         let (data, spare) = (usize::from(code.k), usize::from(code.spare()));
-        let solver = ReedSolomon::new(data, spare).expect("1 <= k < n <= 255 is a code");
+        let solver = ReedSolomon::new(data, spare).expect("1 <= k < n <= 255 is a valid code");
         let mut matrix = Self { code: solver, data, parity: Vec::new() };
         let have: Vec<usize> = (0..data).collect();
         matrix.parity = matrix.coefficients(&have).split_off(data);
@@ -58,7 +60,7 @@ impl Matrix {
     }
 
     fn of(code: Code) -> Arc<Self> {
-        assert!(code.is_valid(), "{code} is a code");
+        assert!(code.is_valid(), "invalid code {code}");
         let mut ready = READY.lock().unwrap_or_else(PoisonError::into_inner);
         if ready.len() >= CODES && !ready.contains_key(&code) {
             ready.pop_first();
@@ -89,7 +91,7 @@ pub fn encode(code: Code, data: &[&[u8]], parity: &mut [Vec<u8>]) {
     combine(data, &matrix.parity, parity);
 }
 
-/// The cells `wanted`, made from the first k that are present in `cells`; `None` when fewer are.
+/// The cells `wanted`, computed from the first k that are present in `cells`; `None` when fewer than k are.
 ///
 /// # Panics
 /// When the number of cells is not the code's, or their lengths differ.

@@ -1,35 +1,46 @@
-//! Names and numbers of the agreement, as types that cannot be confused.
+//! Ids, heights, epochs and amounts, as types that cannot be confused.
 //!
-//! A 32-byte name is an [`Id`] of a [`IdKind`]; the kind fixes its text form, so that a column's CID cannot be passed
-//! where an object's is wanted, and neither parses as the other. Display is the canonical text form, and serde uses it.
+//! A 32-byte id is an [`Id`] of an [`IdKind`]; the kind fixes its text form, so that a column's CID cannot be passed
+//! where an object's is wanted, and neither parses as the other. Display is the canonical text form, and serde writes
+//! it. Only a node's id is read from another text too: its libp2p peer id.
 
 use std::{fmt, hash::Hash, io, marker::PhantomData, str::FromStr};
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use cid::Cid;
+use cid::{Cid, multibase::Base};
 use multihash::Multihash;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Multihash code of BLAKE3, as in the multicodec table.
 const BLAKE3_CODE: u64 = 0x1e;
+/// Characters of a libp2p peer id at most: 38 bytes in base58 are 52.
+const PEER_ID_MAX: usize = 64;
 
-/// How an id is written.
+/// Text form of an id.
 #[derive(Clone, Copy, Debug)]
 pub enum TextForm {
     /// CIDv1 with this codec and a BLAKE3-256 multihash, base32.
     Cid(u64),
     /// bech32m with this human-readable part.
     Bech32(&'static str),
-    /// 64 hexadecimal digits.
+    /// 64 lower-case hexadecimal digits.
     Hex,
 }
 
-/// What an [`Id`] names.
+/// Kind of thing that an [`Id`] names.
 pub trait IdKind: Copy + Ord + Hash + fmt::Debug {
     /// Its text form.
     const FORM: TextForm;
-    /// What it is called in errors.
+    /// Its name in errors.
     const NAME: &'static str;
+    /// How its text form begins, for errors.
+    const EXAMPLE: &'static str;
+
+    /// The bytes of a second text form, which is read and never written; `None` when `text` is not in it.
+    fn parse_foreign(text: &str) -> Option<[u8; 32]> {
+        let _ = text;
+        None
+    }
 }
 
 /// A 32-byte name of something of kind `K`.
@@ -67,34 +78,46 @@ pub enum TxKind {}
 impl IdKind for ColumnKind {
     const FORM: TextForm = TextForm::Cid(0x55);
     const NAME: &'static str = "column CID";
+    const EXAMPLE: &'static str = "bafkr4i..";
 }
 impl IdKind for ObjectKind {
     const FORM: TextForm = TextForm::Cid(0x71);
     const NAME: &'static str = "object CID";
+    const EXAMPLE: &'static str = "bafyr4i..";
 }
 impl IdKind for AccountKind {
     const FORM: TextForm = TextForm::Bech32("ost");
-    const NAME: &'static str = "account";
+    const NAME: &'static str = "account id";
+    const EXAMPLE: &'static str = "ost1..";
 }
 impl IdKind for NodeKind {
     const FORM: TextForm = TextForm::Bech32("ostnode");
-    const NAME: &'static str = "node";
+    const NAME: &'static str = "node id";
+    const EXAMPLE: &'static str = "ostnode1.. or 12D3Koo..";
+
+    fn parse_foreign(text: &str) -> Option<[u8; 32]> {
+        parse_peer_id(text)
+    }
 }
 impl IdKind for VoterKind {
     const FORM: TextForm = TextForm::Bech32("ostval");
-    const NAME: &'static str = "validator";
+    const NAME: &'static str = "vote key";
+    const EXAMPLE: &'static str = "ostval1..";
 }
 impl IdKind for ChainKind {
     const FORM: TextForm = TextForm::Hex;
     const NAME: &'static str = "chain id";
+    const EXAMPLE: &'static str = "64 hexadecimal digits";
 }
 impl IdKind for BlockKind {
     const FORM: TextForm = TextForm::Hex;
     const NAME: &'static str = "block id";
+    const EXAMPLE: &'static str = "64 hexadecimal digits";
 }
 impl IdKind for TxKind {
     const FORM: TextForm = TextForm::Hex;
     const NAME: &'static str = "transaction id";
+    const EXAMPLE: &'static str = "64 hexadecimal digits";
 }
 
 /// A column's name: its BLAKE3 hash, as a raw CID. Address, proof root and range-read root in one.
@@ -114,18 +137,19 @@ pub type BlockId = Id<BlockKind>;
 /// A transaction: the BLAKE3 hash of its canonical bytes.
 pub type TxId = Id<TxKind>;
 
-/// The text is no id of this kind.
+/// The text is not an id of this kind.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a valid {kind}: {text:?}")]
+#[error("invalid {kind} {text:?}: expected {example}")]
 pub struct ParseIdError {
     kind: &'static str,
     text: String,
+    example: &'static str,
 }
 
 impl<K> Id<K> {
-    /// The first in the order of ids.
+    /// The least id.
     pub const LEAST: Self = Self::new([0; 32]);
-    /// The last in the order of ids.
+    /// The greatest id.
     pub const GREATEST: Self = Self::new([255; 32]);
 
     /// The id with these bytes.
@@ -140,7 +164,7 @@ impl<K> Id<K> {
 }
 
 impl<K: IdKind> Id<K> {
-    /// The first ten characters that differ between ids: for people, never for machines.
+    /// The first ten characters that differ between ids of one kind: for people, never for machines.
     pub fn short(&self) -> String {
         let text = self.to_string();
         let skip = match K::FORM {
@@ -169,7 +193,7 @@ impl<K: IdKind> fmt::Display for Id<K> {
                 let hrp = bech32::Hrp::parse(hrp).map_err(|_| fmt::Error)?;
                 bech32::encode_to_fmt::<bech32::Bech32m, _>(f, hrp, &self.bytes).map_err(|_| fmt::Error)
             }
-            TextForm::Hex => self.bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}")),
+            TextForm::Hex => f.write_str(&hex::encode(self.bytes)),
         }
     }
 }
@@ -189,11 +213,15 @@ impl<K: IdKind> FromStr for Id<K> {
             TextForm::Bech32(hrp) => parse_bech32(text, hrp),
             TextForm::Hex => parse_hex(text),
         };
-        bytes.map(Self::new).ok_or_else(|| ParseIdError { kind: K::NAME, text: text.chars().take(128).collect() })
+        bytes.or_else(|| K::parse_foreign(text)).map(Self::new).ok_or_else(|| ParseIdError {
+            kind: K::NAME,
+            text: text.chars().take(128).collect(),
+            example: K::EXAMPLE,
+        })
     }
 }
 
-/// Exactly CIDv1, this codec, BLAKE3-256, in base32: one id has one text.
+/// Exactly CIDv1, this codec, BLAKE3-256, in base32: an id has one CID.
 fn parse_cid(text: &str, codec: u64) -> Option<[u8; 32]> {
     let cid = Cid::try_from(text).ok()?;
     let exact = cid.codec() == codec && cid.hash().code() == BLAKE3_CODE && cid.to_string() == text;
@@ -207,16 +235,22 @@ fn parse_bech32(text: &str, hrp: &str) -> Option<[u8; 32]> {
     exact.then(|| bytes.try_into().ok()).flatten()
 }
 
-fn parse_hex(text: &str) -> Option<[u8; 32]> {
-    let digits = text.as_bytes();
-    if digits.len() != 64 || !digits.iter().all(|d| d.is_ascii_digit() || (b'a'..=b'f').contains(d)) {
+/// The bytes of exactly `2 * N` lower-case hexadecimal digits.
+pub(crate) fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    (hex::encode(bytes) == text).then_some(bytes)
+}
+
+/// The key in a libp2p peer id: base58btc of an identity multihash, whose 36 bytes are the protobuf of an ed25519 key.
+fn parse_peer_id(text: &str) -> Option<[u8; 32]> {
+    const PREFIX: [u8; 6] = [0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+    // Decoding takes quadratic time.
+    if text.len() > PEER_ID_MAX {
         return None;
     }
-    let mut bytes = [0; 32];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(bytes)
+    let bytes = Base::Base58Btc.decode(text).ok()?;
+    bytes.strip_prefix(&PREFIX)?.try_into().ok()
 }
 
 impl<K> BorshSerialize for Id<K> {
@@ -316,13 +350,13 @@ pub struct Amount(pub u64);
 /// Millionths in one obol.
 const MICRO: u64 = 1_000_000;
 
-/// The text is no amount.
+/// The text is not an amount.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not an amount of obols (for example 12.5, at most six decimals): {0:?}")]
+#[error("invalid amount {0:?}: obols with at most six decimals are needed, for example 12.5")]
 pub struct ParseAmountError(String);
 
 impl Amount {
-    /// Nothing.
+    /// No money.
     pub const ZERO: Self = Self(0);
     /// One obol.
     pub const OBOL: Self = Self(MICRO);
@@ -407,6 +441,45 @@ mod tests {
     fn cids_of_other_hashes_are_refused() {
         let sha = "bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy";
         assert!(sha.parse::<ColumnId>().is_err());
+    }
+
+    /// The ed25519 key of libp2p's peer id specification, and two more.
+    #[test]
+    fn a_node_id_is_read_from_its_peer_id() {
+        let check = |key: &str, peer: &str| {
+            let node = NodeId::new(parse_hex(key).expect("64 digits"));
+            assert_eq!(peer.parse(), Ok(node), "{peer}");
+            assert!(node.to_string().starts_with("ostnode1"), "its own text is the canonical one");
+            assert_eq!(node.to_string().parse(), Ok(node));
+            assert!(peer.parse::<AccountId>().is_err() && peer.parse::<VoteKey>().is_err());
+        };
+        check(
+            "1ed1e8fae2c4a144b8be8fd4b47bf3d3b34b871c3cacf6010f0e42d474fce27e",
+            "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3pq",
+        );
+        check(
+            "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+            "12D3KooW9pP4Seg3kZYhySpuVjn1RPdQBsUFZKiFxGMGQN5MeL6A",
+        );
+        check(
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a",
+            "12D3KooWQK1wnefoLrcVHbbnf5tLzbopUd3K3bFAoJpA7YJgL5pV",
+        );
+        // Cut, with another character, an RSA key's, and a very long one.
+        for bad in [
+            "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R3p",
+            "12D3KooWBtg3aaRMjxwedh83aGiUkwSxDwUZkzuJcfaqUmo7R30q",
+            "QmYyQSo1c1Ym7orWxLYvCrM2EmxFTANf8wXmmE7DWjhx5N",
+            &"1".repeat(1_000_000),
+        ] {
+            assert!(bad.parse::<NodeId>().is_err(), "{:.60}", bad);
+        }
+    }
+
+    #[test]
+    fn errors_name_the_kind_the_text_and_what_was_expected() {
+        let error = "nobody".parse::<NodeId>().expect_err("not an id");
+        assert_eq!(error.to_string(), "invalid node id \"nobody\": expected ostnode1.. or 12D3Koo..");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Which byte lies where: an object's size and code give its extents, stripes, cells and columns (SPEC, "Layout").
+//! Which byte lies where: an object's size and code determine its extents, stripes, cells and columns (SPEC, "Layout").
 //!
 //! In goes the plaintext's size, the code and whether it is sealed; out come the shapes that [`crate::row`],
 //! [`crate::manifest`] and every reader and writer agree on. No bytes are touched here.
@@ -16,30 +16,28 @@ const EXTENT_ROWS: u64 = limits::EXTENT_STRIPES / ROW_STRIPES;
 /// [`limits::SEGMENT`] and [`limits::TAG`], for lengths of streams.
 const SEGMENT: u64 = limits::COLUMN / limits::EXTENT_STRIPES;
 const TAG: u64 = 16;
-/// Bytes that a manifest has beside its extents, generously.
+/// Upper bound of a manifest's bytes beside its extents.
 const MANIFEST_HEAD: usize = 256;
-/// Bytes that an extent has in a manifest beside its columns: map, two keys, two list lengths.
+/// Upper bound of an extent's bytes in a manifest beside its columns: map, two keys, two list lengths.
 const MANIFEST_EXTENT: usize = 24;
 /// Bytes of one column's CID in a manifest.
 const MANIFEST_COLUMN: usize = 41;
 /// Bytes of one read token's hash in a manifest.
 const MANIFEST_TOKEN: usize = 34;
 
-/// There is no such layout.
+/// Why an object cannot be laid out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
-    /// The numbers are no code.
-    #[error("{0} is no code: 1 <= K < N is needed")]
+    /// Not `1 <= k < n`.
+    #[error("invalid code {0}: need 1 <= K < N")]
     Code(Code),
     /// More extents than one manifest lists: store it as several objects, or with a larger K.
-    #[error(
-        "{size} bytes are over the {max} bytes that an object can have with code {code}: split it, or use a larger K"
-    )]
+    #[error("object of {size} bytes is over the limit of {max} bytes with code {code}: split it, or use a larger K")]
     TooLarge {
-        /// Bytes asked for.
+        /// Bytes of the object.
         size: u64,
-        /// Bytes possible.
+        /// Bytes that an object with this code can have.
         max: u64,
         /// The code.
         code: Code,
@@ -86,7 +84,7 @@ pub struct ExtentLayout {
 /// The shape of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowLayout {
-    /// Bytes of the object's plaintext that are in it.
+    /// Range of the object's plaintext that it holds.
     pub plain: Range<u64>,
     /// Cell size of each of its 1 to 4 stripes; all but the object's last are full.
     pub cells: Vec<usize>,
@@ -103,7 +101,7 @@ impl RowLayout {
     }
 }
 
-/// How an object lies in its columns.
+/// How an object's bytes are spread over its columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
     size: u64,
@@ -115,7 +113,7 @@ impl Layout {
     /// The layout of `size` plaintext bytes; `sealed` when the object is private.
     ///
     /// # Errors
-    /// [`LayoutError`] when `code` is none, or the object would have more extents than a manifest holds.
+    /// [`LayoutError`] when `code` is invalid, or the object would have more extents than a manifest holds.
     pub fn new(size: u64, code: Code, sealed: bool) -> Result<Self, LayoutError> {
         let longest = Self::longest(code, sealed)?;
         if size > longest.size {
@@ -124,11 +122,11 @@ impl Layout {
         Ok(Self { size, ..longest })
     }
 
-    /// The layout of the largest object, for a stream whose end is not known yet: a row that is not an object's last
-    /// lies the same in every layout that reaches past it.
+    /// The layout of the largest object, for a stream whose end is not known yet: a row other than an object's last is
+    /// laid out alike in every layout that reaches past it.
     ///
     /// # Errors
-    /// [`LayoutError::Code`] when `code` is none.
+    /// [`LayoutError::Code`] when `code` is invalid.
     pub fn longest(code: Code, sealed: bool) -> Result<Self, LayoutError> {
         if !code.is_valid() {
             return Err(LayoutError::Code(code));
@@ -150,7 +148,7 @@ impl Layout {
         self.code
     }
 
-    /// Whether it is private: cut in pieces that are sealed each.
+    /// Whether it is private: cut into pieces, each sealed by itself.
     pub fn is_sealed(&self) -> bool {
         self.sealed
     }
@@ -176,15 +174,15 @@ impl Layout {
         column * u64::from(self.code.n)
     }
 
-    /// The rows that hold this range of the plaintext, in order. All of `0..size` is at least one row, also of an empty
-    /// object; another empty range is none.
+    /// The rows that hold this range of the plaintext, in order. `0..size` has at least one row, even in an empty
+    /// object; any other empty range has none.
     pub fn rows_of(&self, range: Range<u64>) -> impl Iterator<Item = RowId> + use<> {
         let (start, end) = (range.start.min(self.size), range.end.min(self.size));
         let past = if start < end { end.div_ceil(self.row_bytes()) } else { u64::from(self.size == 0) };
         (start / self.row_bytes()..past).map(RowId::of_number)
     }
 
-    /// The shape of one row; `None` when there is no such row.
+    /// The shape of one row; `None` past the last of its extent or of the object.
     pub fn row(&self, row: RowId) -> Option<RowLayout> {
         let extent = self.extent(row.extent).filter(|extent| row.row < extent.rows)?;
         let first = u64::from(row.row) * ROW_STRIPES;

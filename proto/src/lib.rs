@@ -1,12 +1,12 @@
 //! The agreement: everything about which two honest nodes must never disagree.
 //!
-//! Pure by rule: no tokio, libp2p, rocksdb, file system, clock, chance, float or hash map. What comes in is bytes and
-//! values; what goes out is values, verdicts and bytes. `SPEC.md` beside this crate draws the formats.
+//! Pure by rule: no tokio, libp2p, rocksdb, file system, clock, random numbers, floats or hash maps. What comes in is
+//! bytes and values; what goes out is values, verdicts and bytes. `SPEC.md` beside this crate draws the formats.
 //!
 //! The bytes: [`seal`] encrypts, [`erasure`] codes, [`tree`] hashes and proves, [`layout`] says which byte lies where,
 //! [`manifest`] names it all, and [`pack`] is how a directory becomes one stream of bytes. The ledger: [`ledger`] holds
-//! the rules, [`placement`] draws the holders, [`beacon`] the chance they are drawn with. The talk: [`wire`], one file
-//! per protocol.
+//! the rules, [`placement`] draws the holders, [`beacon`] is the randomness they are drawn with, and [`light`] is what
+//! a client verifies without the state. The messages: [`wire`], one file per protocol.
 
 pub mod beacon;
 pub mod codec;

@@ -1,17 +1,17 @@
-//! The light client: what one who keeps no state believes, and why (SPEC, "Light client").
+//! The light client: how a client without state verifies what nodes tell it (SPEC, "Light client").
 //!
-//! In come headers, certificates and proofs from anybody; out come verdicts, and [`Trust`], which a client keeps. It
-//! begins with genesis or with a checkpoint. From there every header that more than two thirds of the trusted set
-//! signed is believed, at once and whatever lies between: a header names the set of the next height, so the set is the
-//! same until a header names another. Such a header is a [`Handover`], and none may be left out.
+//! In go headers, certificates and proofs from any node; out come verdicts, and [`Trust`], which a client stores. It
+//! starts from genesis or from a checkpoint. From there every header that more than two thirds of the trusted set
+//! signed is trusted, without the headers between: a header names the set of the next height, so the set is the same
+//! until a header names another. Such a header is a [`Handover`], and none may be skipped.
 //!
 //! # Weak subjectivity
-//! A set that was replaced can vouch for nothing that comes after. But who has not seen its handover cannot know that
-//! it was: validators who left and have their bond back risk nothing by signing another chain from there. So trust
-//! keeps only as long as those who left are still bonded ([`Trust::check_age`], [`trust_period_ms`]); after that, and
-//! to begin with where genesis is older, a client takes a checkpoint from people it believes.
+//! A set that was replaced can certify nothing that comes after. But a client that has not seen its handover cannot
+//! know that it was replaced: validators that left and have their bond back risk nothing by signing another chain from
+//! there. So trust expires when they may be unbonded ([`Trust::check_age`], [`trust_period_ms`]); after that, and where
+//! genesis is older than that, a client needs a checkpoint from a source that its user trusts.
 //!
-//! Not here: who is asked for all this, and clocks: times come in by argument.
+//! Not here: which nodes are asked, and clocks: times come in by argument.
 
 pub mod activity;
 mod checkpoint;
@@ -39,91 +39,94 @@ use crate::{
     params::Params,
 };
 
-/// The pace that blocks are meant to have, in milliseconds. Bonds are counted in blocks, and clients know only time.
+/// Intended block interval, in milliseconds. Bonds are counted in blocks, and clients know only time.
 pub const BLOCK_MS: u64 = 1_000;
-/// Bonds that come back sooner than after a day bind nobody for as long as users are away.
+/// An unbonding time under a day cannot protect clients that are offline for longer.
 const BRIEF_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// For how long trust keeps on a network with these parameters: for two thirds of the time that bonds stay after their
-/// validator left, at the pace that blocks are meant to have. The third that is left is for bringing evidence. Where
-/// bonds are gone within a day, as on networks to try things on, age says nothing, and trust keeps for ever.
+/// The trust period of a network with these parameters: two thirds of the unbonding time, at the intended block
+/// interval. The last third is for submitting evidence. Where the unbonding time is under a day, as on devnets, trust
+/// does not expire.
 pub fn trust_period_ms(params: &Params) -> u64 {
     let blocks = params.bonds.unbonding_epochs.checked_mul(params.epoch_blocks);
     match blocks.and_then(|blocks| blocks.checked_mul(BLOCK_MS)) {
         Some(bonded @ BRIEF_MS..) => bonded / 3 * 2,
-        // More than can be counted is for ever, too.
+        // An overflow means that trust does not expire, too.
         Some(_) | None => u64::MAX,
     }
 }
 
-/// The newest block that is believed, and who decides what follows.
+/// The newest trusted block, and the validators of the next.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Trust {
     chain: ChainId,
     height: Height,
     block: BlockId,
     time_ms: u64,
-    /// Hash of the set that decides the next height.
+    /// Hash of the validator set of the next height.
     next: [u8; 32],
-    /// The set with this hash; the one before it until the handover brings it.
+    /// The set with this hash, or the one before it until the handover is received.
     set: ValidatorSet,
 }
 
-/// A block after which other validators decide.
+/// A block after which the validator set changes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Handover {
     /// Its header, which names the next set by its hash.
     pub header: Header,
-    /// The proof that it is decided.
+    /// The certificate of the block.
     pub certificate: QuorumCertificate,
-    /// The next set.
+    /// The next validator set.
     pub next: ValidatorSet,
 }
 
-/// Why a header is not believed.
+/// Why a header is not trusted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TrustError {
-    /// It is older than what is believed: ask a node that is further on, or prove it by the history.
-    #[error("header of height {got} is older than that of {have}, which is known")]
+    /// It is older than the trusted one: ask another node, or verify it by the history.
+    #[error("stale header of height {got}: height {have} is trusted already")]
     Old {
-        /// The height that is known.
+        /// The trusted height.
         have: Height,
         /// The header's.
         got: Height,
     },
-    /// It is of another chain than the block that is believed. If its certificate holds, more than a third of the power
-    /// signed two chains, and the certificates prove it.
-    #[error("block {got} at height {height} is not on the chain of block {have}")]
+    /// It is on another chain than the trusted block. If its certificate is valid, more than a third of the power
+    /// equivocated, and the certificates prove it.
+    #[error("fork: block {got} at height {height} is not on the chain of trusted block {have}")]
     OtherChain {
-        /// Where they part.
+        /// The height.
         height: Height,
-        /// The block that is believed.
+        /// The trusted block.
         have: BlockId,
-        /// The other.
+        /// The other block.
         got: BlockId,
     },
-    /// The validators changed at the height that is believed, and their handover is missing: ask for it.
-    #[error("other validators decide after height {height}: their handover is needed first")]
+    /// The validators change after the trusted height, and the handover is missing: request it.
+    #[error("handover missing: the validators change after height {height}, request the handover first")]
     HandoverMissing {
         /// The height of the handover.
         height: Height,
     },
-    /// The next set is not the one that the header names.
-    #[error("the validators that come with the header of height {height} are not those that it names")]
+    /// The validator set is not the one that the header names.
+    #[error("wrong validator set: the one received with the header of height {height} is not the one it names")]
     OtherSet {
         /// The header's height.
         height: Height,
     },
-    /// The trusted set did not decide it. A handover may be missing between.
+    /// The trusted set did not decide it. A handover in between may be missing.
     #[error(transparent)]
     Undecided(#[from] BlockError),
-    /// What is believed is so old that what follows may be forged: take a checkpoint.
-    #[error("the newest known header is of {have} ms, and validators of before {oldest} ms may not be bound any more")]
+    /// The trusted block is so old that later ones may be forged: use a checkpoint.
+    #[error(
+        "trust expired: the newest trusted block is of {have} ms Unix time, older than the limit of {oldest} ms; \
+         a checkpoint is needed"
+    )]
     Expired {
-        /// Its time.
+        /// Timestamp of the trusted block.
         have: u64,
-        /// The oldest that may be trusted.
+        /// The oldest timestamp that may be trusted.
         oldest: u64,
     },
 }
@@ -136,8 +139,8 @@ impl Trust {
         Self { chain, height: Height(0), block, time_ms: genesis.time_ms, next: set.hash(), set }
     }
 
-    /// Trust in a block: only its id must come from people who are believed, the header and the set that it names next
-    /// may come from anybody.
+    /// Trust in a checkpoint: only the block's id must come from a trusted source; its header and the validator set
+    /// that the header names may come from any node.
     ///
     /// # Errors
     /// [`TrustError`] when they are not the block's.
@@ -157,30 +160,30 @@ impl Trust {
         &self.chain
     }
 
-    /// Height of the newest block that is believed.
+    /// Height of the newest trusted block.
     pub fn height(&self) -> Height {
         self.height
     }
 
-    /// Time of that block, in milliseconds of Unix time.
+    /// Timestamp of the newest trusted block, in milliseconds of Unix time.
     pub fn time_ms(&self) -> u64 {
         self.time_ms
     }
 
-    /// The newest block that is believed.
+    /// The newest trusted block.
     pub fn block(&self) -> BlockId {
         self.block
     }
 
-    /// Who decides what follows; `None` when they changed and the handover has not come.
+    /// The validators of the next height; `None` when they change there and the handover was not received.
     pub fn set(&self) -> Option<&ValidatorSet> {
         (self.set.hash() == self.next).then_some(&self.set)
     }
 
-    /// Checks a header: whether it is the newest that is believed, or a newer one that the trusted set decided.
+    /// Checks that a header is the newest trusted one, or a newer one that the trusted set decided.
     ///
     /// # Errors
-    /// [`TrustError`] says why not, and what to do.
+    /// [`TrustError`] says why it is not, and what to do.
     pub fn check(&self, header: &Header, certificate: &QuorumCertificate) -> Result<(), TrustError> {
         let (height, got) = (header.height, header.id());
         if height < self.height {
@@ -198,22 +201,22 @@ impl Trust {
         Ok(())
     }
 
-    /// Moves on to a header that [checks](Self::check).
+    /// Advances to a header that passes [`Self::check`].
     ///
     /// # Errors
-    /// [`TrustError`] when it does not; then the trust is as it was.
+    /// [`TrustError`] when it does not; then nothing has changed.
     pub fn accept(&mut self, header: &Header, certificate: &QuorumCertificate) -> Result<(), TrustError> {
         self.check(header, certificate)?;
         (self.height, self.block, self.time_ms) = (header.height, header.id(), header.time_ms);
-        // What follows a change is decided by those it names alone, known here or not.
+        // After a change only the set that the header names counts, whether it is known here or not.
         self.next = header.next_validators;
         Ok(())
     }
 
-    /// Moves on to a header and to the validators that it names.
+    /// Advances to a header and to the validator set that it names.
     ///
     /// # Errors
-    /// [`TrustError`] when the header does not check, or names others; then the trust is as it was.
+    /// [`TrustError`] when the header fails the check, or names another set; then nothing has changed.
     pub fn hand_over(&mut self, handover: &Handover) -> Result<(), TrustError> {
         let Handover { header, certificate, next } = handover;
         if next.hash() != header.next_validators {
@@ -224,13 +227,13 @@ impl Trust {
         Ok(())
     }
 
-    /// Checks that those who decided since the newest block that is believed are still bonded, for as long as trust
-    /// [keeps](keeps_ms). A clock that is behind the block finds it young.
+    /// Checks that validators that left since the trusted block are still bonded: that it is within the
+    /// [trust period](trust_period_ms). A clock behind the block's timestamp counts as age zero.
     ///
     /// # Errors
     /// [`TrustError::Expired`] when a checkpoint is needed.
-    pub fn check_age(&self, now_ms: u64, keeps_ms: u64) -> Result<(), TrustError> {
-        let oldest = now_ms.saturating_sub(keeps_ms);
+    pub fn check_age(&self, now_ms: u64, trust_period_ms: u64) -> Result<(), TrustError> {
+        let oldest = now_ms.saturating_sub(trust_period_ms);
         if self.time_ms < oldest {
             return Err(TrustError::Expired { have: self.time_ms, oldest });
         }

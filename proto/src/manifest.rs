@@ -1,9 +1,9 @@
 //! The manifest: the small block that an object's name is the hash of (ARCHITECTURE 3; SPEC, "Manifest").
 //!
 //! Canonical DAG-CBOR, bounded before it is read; decoding re-encodes and compares, so one object has one manifest. It
-//! says how long the object is, how it is coded, and which columns there are. It names no file and no owner.
+//! states the object's length, its code and its columns. It names no file and no owner.
 //!
-//! Whether columns are what they should be is not here: see [`crate::tree`] and [`crate::row`].
+//! Not here: whether a column's bytes match its name ([`crate::tree`]) or its index ([`crate::row`]).
 
 use cid::Cid;
 use multihash::Multihash;
@@ -38,10 +38,10 @@ pub struct Manifest {
 /// What an object's plaintext is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Content {
-    /// One file: nothing is known of it.
+    /// One file; its name is not recorded.
     #[default]
     File,
-    /// A directory, packed ([`crate::pack`]).
+    /// A directory, as a pack ([`crate::pack`]).
     Pack,
 }
 
@@ -50,7 +50,7 @@ pub enum Content {
 pub enum Protection {
     /// Private: sealed under a key with this commitment ([`crate::seal::ObjectKey::commitment`]).
     Sealed {
-        /// Of the key, and of what the plaintext is.
+        /// Key commitment, which also fixes the kind of content.
         commitment: [u8; 32],
     },
     /// Public: plaintext with this hash.
@@ -71,37 +71,37 @@ pub struct Extent {
     pub tokens: Vec<[u8; 32]>,
 }
 
-/// Why bytes, or a value, are no manifest.
+/// Why bytes, or a value, are not a valid manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ManifestError {
     /// Longer than a manifest may be.
-    #[error("manifest of {len} bytes is over the limit of {}", limits::MANIFEST)]
+    #[error("manifest of {len} bytes is over the limit of {} bytes", limits::MANIFEST)]
     TooLong {
         /// Bytes received.
         len: usize,
     },
-    /// No manifest, or of a later version than this program knows.
-    #[error("manifest is malformed, or of a later version than this program knows")]
+    /// Not a manifest, or of a newer version than this program supports.
+    #[error("manifest is malformed, or of a newer version than this program supports")]
     Malformed,
     /// A manifest in other than its one encoding.
     #[error("manifest is not in canonical form")]
     NotCanonical,
-    /// Its size and code give no layout.
+    /// No layout exists for its size and code.
     #[error(transparent)]
     Layout(#[from] LayoutError),
-    /// Its extents are not as many as its size and code give.
-    #[error("manifest lists {have} extents, where its size and code give {want}")]
+    /// The number of extents does not follow from its size and code.
+    #[error("manifest lists {have} extents, its size and code require {want}")]
     Extents {
         /// Extents listed.
         have: usize,
         /// Extents there must be.
         want: u32,
     },
-    /// An extent does not list n columns, or not a token for each of a private object's, or one for a public object's.
-    #[error("extent {extent} of the manifest does not list its {n} columns, or not the tokens that go with them")]
+    /// An extent does not list n columns, or lacks read tokens in a private object, or has some in a public one.
+    #[error("extent {extent} of the manifest does not list exactly {n} columns with their read tokens")]
     Columns {
-        /// Which extent.
+        /// Number of the extent, from 0.
         extent: u32,
         /// Columns there must be.
         n: u8,
@@ -131,12 +131,12 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The name of the object whose manifest has these bytes.
+    /// Id of the object whose manifest has these bytes.
     pub fn object_id(bytes: &[u8]) -> ObjectId {
         blake3::hash(bytes).into()
     }
 
-    /// Checks the rules that tie its parts together; what [`Self::decode`] returns keeps them.
+    /// Checks the rules that tie its parts together; what [`Self::decode`] returns satisfies them.
     ///
     /// # Errors
     /// [`ManifestError`] that names the broken rule.
@@ -161,7 +161,7 @@ impl Manifest {
         matches!(self.protection, Protection::Sealed { .. })
     }
 
-    /// How the object lies in its columns.
+    /// How the object's bytes are spread over its columns.
     ///
     /// # Panics
     /// When [`Self::check`] fails.

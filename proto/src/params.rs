@@ -1,25 +1,25 @@
-//! The chain's parameter table: what a network decides for itself, in its genesis, instead of scattered constants.
+//! The chain's parameter table: what each network decides for itself, in its genesis or later by a proposal.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::{id::Amount, limits};
 
-/// A code: any `k` of `n` columns restore the extent. `1 <= k < n <= 255`.
+/// An erasure code: any `k` of `n` columns restore the extent. `1 <= k < n <= 255`.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(deny_unknown_fields)]
 pub struct Code {
-    /// Columns that are needed.
+    /// Columns needed to restore an extent.
     pub k: u8,
-    /// Columns there are.
+    /// Columns of an extent.
     pub n: u8,
 }
 
-/// `k/n` is no code.
+/// The text is not a code `K/N`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a code K/N with 1 <= K < N <= 255: {0:?}")]
+#[error("invalid code {0:?}: need K/N with 1 <= K < N <= 255, for example 4/12")]
 pub struct BadCode(pub String);
 
 impl Code {
@@ -69,10 +69,10 @@ impl std::str::FromStr for Code {
     }
 }
 
-/// Which row of the table an object asks for.
+/// Durability class: how much parity an object gets. The table maps it to a code.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Class {
-    /// The default: more nines.
+    /// The default: the more durable code.
     #[default]
     Standard,
     /// Cheaper: fewer parity columns.
@@ -98,41 +98,41 @@ pub struct ClassRow {
 /// The largest number that a genesis file can hold: TOML's integers are signed.
 pub const FILE_NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
 
-/// What is wrong with a parameter table.
+/// Why a parameter table is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParamsError {
     /// Below the least that the rules work with.
-    #[error("params.{name} is {value}, at least {least} is needed")]
+    #[error("params.{name} = {value} is too small: at least {least} is needed")]
     TooSmall {
         /// The parameter.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: u64,
-        /// What it must be at least.
+        /// The least value allowed.
         least: u64,
     },
     /// More than a genesis file can hold.
-    #[error("params.{name} is {value}, at most {FILE_NUMBER_MAX} is possible")]
+    #[error("params.{name} = {value} is too large: at most {FILE_NUMBER_MAX} is possible")]
     TooLarge {
         /// The parameter.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: u64,
     },
-    /// No percentage that the rules work with.
-    #[error("params.{name} is {value}: 1 to 100 is possible, and 0 only for a loss")]
+    /// Not a percentage within bounds.
+    #[error("params.{name} = {value} is out of range: 1 to 100 is allowed, and 0 only for bonds.slash_percent")]
     Percent {
         /// The parameter.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: u8,
     },
-    /// A row of the classes table is no code, has a threshold outside k..n, or asks for fewer providers than the row
+    /// A row of the classes table has an invalid code, a threshold outside k..n, or no more providers than the row
     /// before.
     #[error(
-        "params.classes: row {row} needs codes K/N with 1 <= K < N, K <= repair < N, \
-         and more providers than the row before; at most {max} rows", max = limits::CLASSES
+        "params.classes: row {row} is invalid: codes need 1 <= K < N and K <= repair < N, providers must rise from row \
+         to row, and at most {max} rows are allowed", max = limits::CLASSES
     )]
     Class {
         /// Its number, from 0.
@@ -140,7 +140,7 @@ pub enum ParamsError {
     },
 }
 
-/// Money that is locked, and what becomes of it.
+/// Bonds and deposits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bonds {
@@ -148,19 +148,19 @@ pub struct Bonds {
     pub provider: Amount,
     /// Least bond of a validator; where anyone may join, its whole obols are its votes.
     pub validator: Amount,
-    /// Deposit of a proposal, which comes back when it ends.
+    /// Deposit of a proposal, returned when the proposal ends.
     pub proposal: Amount,
-    /// Deposit of a name, which comes back when the name is removed.
+    /// Deposit of a name, returned when the name is removed.
     pub name: Amount,
-    /// Epochs that a bond stays locked after its provider or validator has left. For so long a validator answers for
-    /// what it signed.
+    /// Unbonding time: epochs that a bond stays locked after its provider or validator has left. For that long a
+    /// validator is liable for what it signed.
     pub unbonding_epochs: u64,
-    /// Percent of its bond that a validator loses for signing two things.
+    /// Percent of its bond that a validator loses for equivocation.
     pub slash_percent: u8,
 }
 
 impl Default for Bonds {
-    /// Three weeks at an hour an epoch: long enough for whoever was offline to notice and to give evidence.
+    /// Unbonding takes three weeks at an hour an epoch: long enough to notice an equivocation and to submit evidence.
     fn default() -> Self {
         Self {
             provider: Amount(100_000_000),
@@ -173,20 +173,20 @@ impl Default for Bonds {
     }
 }
 
-/// Who may have how much of a network, and how it changes its rules.
+/// Voting periods, and how much of a network one infrastructure may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Governance {
     /// Epochs that a proposal may be voted on.
     pub proposal_epochs: u64,
-    /// Percent of all voting power that the validators of one infrastructure may have; 100 for any.
+    /// Percent of all voting power that the validators on one infrastructure may have; 100 lifts the limit.
     pub max_power_share: u8,
-    /// Percent of all stored bytes that the providers of one infrastructure may keep; 100 for any.
+    /// Percent of all stored bytes that the providers on one infrastructure may store; 100 lifts the limit.
     pub max_stored_share: u8,
 }
 
 impl Default for Governance {
-    /// A week to vote, and no infrastructure with a say that could stop the network or take its data along.
+    /// A week to vote, and no infrastructure that could halt the network or lose its data.
     fn default() -> Self {
         Self { proposal_epochs: 168, max_power_share: 20, max_stored_share: 33 }
     }
@@ -198,12 +198,12 @@ impl Default for Governance {
 pub struct Params {
     /// Blocks of one epoch.
     pub epoch_blocks: u64,
-    /// How many epochs a draw stays good, its own included: long enough for the largest upload.
+    /// Epochs that a draw stays valid, its own included: long enough for the largest upload.
     pub draw_epochs: u64,
-    /// How far a draw's nonce may be from the account's, either way: bounds how often an account can draw again.
+    /// Greatest distance of a draw's nonce from the account's, either way: bounds how often an account can draw again.
     pub draw_nonces: u64,
-    /// Fewest domains an extent must be spread over; 1 also lifts the rule that one domain may always vanish (a
-    /// devnet).
+    /// Fewest infrastructures an extent must be spread over; 1 also lifts the rule that the loss of one domain is
+    /// always survived (for devnets).
     pub min_domains: u8,
     /// Fee of any transaction.
     pub fee_base: Amount,
@@ -211,13 +211,13 @@ pub struct Params {
     pub fee_byte: Amount,
     /// Longest term of a commitment, in epochs.
     pub term_epochs: u64,
-    /// Credit: temporary bytes that holders keep for an account per obol of its balance.
+    /// Credit: bytes that a holder stores temporarily for an account, per obol of its balance.
     pub credit_bytes: u64,
     /// Epochs that a released column stays in a holder's trash; at least `draw_epochs`.
     pub trash_epochs: u64,
-    /// Money that is locked, and what becomes of it.
+    /// Bonds and deposits.
     pub bonds: Bonds,
-    /// Who may have how much of a network, and how it changes its rules.
+    /// Voting periods and shares.
     pub governance: Governance,
     /// Codes by number of eligible providers, in rising order of `providers`.
     pub classes: Vec<ClassRow>,
@@ -264,8 +264,8 @@ fn default_classes() -> Vec<ClassRow> {
 }
 
 impl Params {
-    /// The code and repair threshold of `class` among this many eligible providers: of the last row that is meant for
-    /// so many and whose code has no more columns than there are providers; `None` when they are too few.
+    /// Code and repair threshold of `class` with this many eligible providers: of the last row for at most this many
+    /// whose code has no more columns than there are providers; `None` when there are too few.
     pub fn class(&self, class: Class, providers: usize) -> Option<(Code, u8)> {
         let rows =
             self.classes.iter().rev().filter(|row| usize::try_from(row.providers).is_ok_and(|min| min <= providers));
@@ -276,10 +276,10 @@ impl Params {
         codes.find(|(code, _)| usize::from(code.n) <= providers)
     }
 
-    /// Checks that the rules can work with this table.
+    /// Checks that every parameter is within bounds.
     ///
     /// # Errors
-    /// [`ParamsError`] names what they cannot work with.
+    /// [`ParamsError`] names the first one that is not.
     pub fn validate(&self) -> Result<(), ParamsError> {
         let numbers = [
             ("epoch_blocks", self.epoch_blocks, 1),
@@ -289,7 +289,7 @@ impl Params {
             ("min_domains", u64::from(self.min_domains), 1),
             ("term_epochs", self.term_epochs, 1),
             ("credit_bytes", self.credit_bytes, 0),
-            // A receipt can be committed again while its draw is good: its column must still be there.
+            // A receipt can be committed again while its draw is valid: its column must still be stored then.
             ("trash_epochs", self.trash_epochs, self.draw_epochs),
             ("bonds.unbonding_epochs", self.bonds.unbonding_epochs, 1),
             ("governance.proposal_epochs", self.governance.proposal_epochs, 1),
@@ -329,7 +329,7 @@ impl Params {
         Ok(())
     }
 
-    /// The repair threshold of `code`: of the table where the table has it, else [`Code::repair_threshold`].
+    /// The repair threshold of `code`: that of the table if the table has the code, else [`Code::repair_threshold`].
     pub fn repair_threshold(&self, code: Code) -> u8 {
         let rows = self
             .classes

@@ -1,9 +1,9 @@
-//! The work on one row, pure: what add, get, verify and repair all do (ARCHITECTURE 3; SPEC, "Layout").
+//! The work on one row, pure: what add, get and verify all do (ARCHITECTURE 3; SPEC, "Layout").
 //!
 //! [`encode`] turns a row's plaintext into the n chunks of its columns, [`decode`] turns any k of them back, and
-//! [`reconstruct`] makes the missing chunks without a key. Rows do not depend on each other: callers spread them over
-//! threads, and inside a row nothing is parallel. Whether a chunk is the one that the manifest lists is checked before,
-//! by [`crate::tree`].
+//! [`reconstruct`] computes the missing chunks without a key. Rows do not depend on each other: callers spread them
+//! over threads, and inside a row nothing is parallel. Not here: whether a chunk belongs to the column that the
+//! manifest lists, which [`crate::tree`] verifies first.
 
 use bytes::Bytes;
 
@@ -14,15 +14,15 @@ use crate::{
     seal::{OpenError, PieceId, Sealer},
 };
 
-/// Why a row cannot be worked on.
+/// Why a row cannot be encoded or decoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RowError {
     /// The object has no such row.
-    #[error("the object has no row {} in extent {}", .0.row, .0.extent)]
+    #[error("row {} of extent {} does not exist in this object", .0.row, .0.extent)]
     NoRow(RowId),
     /// The list of chunks is not one entry for each column.
-    #[error("{have} chunks given, where the code has {want} columns")]
+    #[error("wrong number of chunks: {have} given, the code has {want} columns")]
     Columns {
         /// Entries given.
         have: usize,
@@ -30,25 +30,25 @@ pub enum RowError {
         want: usize,
     },
     /// Too few chunks: fetch more columns.
-    #[error("{have} chunks are present, and {need} are needed: read more columns")]
+    #[error("too few chunks: {have} present, {need} needed; read more columns")]
     TooFew {
         /// Chunks present.
         have: usize,
         /// Chunks needed.
         need: usize,
     },
-    /// The plaintext or a chunk has not the length that the layout says.
-    #[error("{have} bytes given, where the layout has {want}")]
+    /// The plaintext or a chunk does not have the length of the layout.
+    #[error("wrong length: {have} bytes given, the layout has {want}")]
     Length {
         /// Bytes given.
         have: usize,
         /// Bytes of the layout.
         want: usize,
     },
-    /// A private object needs its key, and a public one has none.
-    #[error("a private object needs its key, and a public object has none")]
+    /// A key was given for a public object, or none for a private one.
+    #[error("key mismatch: a private object needs its key, a public object has none")]
     Key,
-    /// The bytes do not open: another key sealed them, or they were changed before they were coded.
+    /// Decryption failed: another key sealed the bytes, or they were changed before they were coded.
     #[error(transparent)]
     NotAuthentic(#[from] OpenError),
 }
@@ -56,7 +56,7 @@ pub enum RowError {
 /// The n chunks of a row, by column index, from its plaintext.
 ///
 /// # Errors
-/// [`RowError`] when `plain` is not the row's length, or `sealer` does not go with the layout.
+/// [`RowError`] when `plain` does not have the row's length, or `sealer` does not match the layout.
 pub fn encode(layout: &Layout, row: RowId, plain: &[u8], sealer: Option<&Sealer>) -> Result<Vec<Bytes>, RowError> {
     let want = plain_len(&shape(layout, row, sealer)?);
     if plain.len() != want {
@@ -68,11 +68,11 @@ pub fn encode(layout: &Layout, row: RowId, plain: &[u8], sealer: Option<&Sealer>
     })
 }
 
-/// As [`encode`], of plaintext that `read` brings: it fills what it is given with the row's bytes from an offset on,
-/// piece after piece in order, each where it will stay.
+/// As [`encode`], with plaintext from `read`: it fills the buffer it is given with the row's bytes from an offset on,
+/// piece after piece in order, each in its final place.
 ///
 /// # Errors
-/// Those of `read`; [`RowError`] when `sealer` does not go with the layout.
+/// Those of `read`; [`RowError`] when `sealer` does not match the layout.
 pub fn encode_with<E: From<RowError>>(
     layout: &Layout,
     row: RowId,
@@ -87,7 +87,7 @@ pub fn encode_with<E: From<RowError>>(
     Ok(data.into_iter().chain(parity).map(Bytes::from).collect())
 }
 
-/// All n chunks of a row from at least k of them; those that are present come back as they are.
+/// All n chunks of a row from at least k of them; present ones are returned unchanged.
 ///
 /// # Errors
 /// [`RowError`] when they are too few or of another length.
@@ -99,7 +99,7 @@ pub fn reconstruct(layout: &Layout, row: RowId, chunks: &[Option<Bytes>]) -> Res
 /// The plaintext of a row from at least k of its n chunks. Parity is read only where data is missing.
 ///
 /// # Errors
-/// [`RowError`] when they are too few or of another length, do not open, or `sealer` does not go with the layout.
+/// [`RowError`] when they are too few or of another length, are not authentic, or `sealer` does not match the layout.
 pub fn decode(
     layout: &Layout,
     row: RowId,
@@ -125,7 +125,7 @@ pub fn decode(
     Ok(plain.into())
 }
 
-/// The row's shape, when it exists and the key goes with the layout.
+/// The row's shape, if it exists and a key is given exactly for a sealed layout.
 fn shape(layout: &Layout, row: RowId, sealer: Option<&Sealer>) -> Result<RowLayout, RowError> {
     if layout.is_sealed() != sealer.is_some() {
         return Err(RowError::Key);
@@ -137,7 +137,7 @@ fn plain_len(shape: &RowLayout) -> usize {
     usize::try_from(shape.plain.end - shape.plain.start).expect("a row is at most 255 MiB")
 }
 
-/// The first `count` chunks of the row: as they are where present, made from others where not.
+/// The first `count` chunks of the row: unchanged where present, computed from others where not.
 fn restore(layout: &Layout, shape: &RowLayout, chunks: &[Option<Bytes>], count: usize) -> Result<Vec<Bytes>, RowError> {
     let code = layout.code();
     if chunks.len() != usize::from(code.n) {
@@ -162,7 +162,7 @@ fn restore(layout: &Layout, shape: &RowLayout, chunks: &[Option<Bytes>], count: 
     Ok(chunks[..count].iter().map(chunk).collect())
 }
 
-/// The k data chunks of a row: each piece of a full stripe is read and sealed where it will stay.
+/// The k data chunks of a row: each piece of a full stripe is read and sealed in its final place.
 fn data_chunks<E>(
     pieces: &Pieces<'_>,
     mut read: impl FnMut(usize, &mut [u8]) -> Result<(), E>,
@@ -200,7 +200,7 @@ struct Pieces<'a> {
 }
 
 impl Pieces<'_> {
-    /// Each piece of the row with its plaintext length; an empty object has one, which is empty.
+    /// Each piece of the row with its plaintext length; an empty object has one empty piece.
     fn iter(&self) -> impl Iterator<Item = (PieceId, usize)> {
         let (len, piece) = (plain_len(self.shape), self.layout.piece());
         let count = len.div_ceil(piece).max(1);
@@ -211,7 +211,7 @@ impl Pieces<'_> {
         })
     }
 
-    /// Appends a piece of `len` bytes that `read` brings, sealed where the object is.
+    /// Appends a piece of `len` bytes from `read`, sealed if the object is.
     fn append<E>(
         &self,
         piece: PieceId,

@@ -1,7 +1,7 @@
 //! Signatures: ed25519 by ZIP-215 rules, over a domain tag, the chain id and the message.
 //!
 //! One rule everywhere (`ed25519-zebra`), so that every node gives the same verdict on every crafted signature.
-//! Nothing signed for one purpose or network means anything for another.
+//! A signature made for one purpose or network is invalid for any other.
 
 use std::convert::Infallible;
 
@@ -30,9 +30,9 @@ pub enum Purpose {
     Seat,
     /// A proposal of a block, by a validator.
     Proposal,
-    /// A vote for a block or for none, by a validator.
+    /// A vote for a block or for nil, by a validator.
     Vote,
-    /// A claim to be the one process that speaks for a validator, by its vote key.
+    /// A claim to be the only process that signs for a validator, by its vote key.
     Claim,
     /// The key of a node's encrypted connections, by the node.
     Channel,
@@ -54,22 +54,23 @@ impl Purpose {
     }
 }
 
-/// Signatures checked in one equation: more cost hardly less each, and one bad among them has all checked again.
+/// Signatures verified in one equation. More would cost hardly less each, and one invalid signature has all of them
+/// verified again, one by one.
 const BATCH: usize = 128;
 
-/// 64 bytes that a key's owner made over one message.
+/// An ed25519 signature.
 #[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Signature(pub [u8; 64]);
 
 impl std::fmt::Debug for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Signature({:02x}{:02x}..)", self.0[0], self.0[1])
+        write!(f, "Signature({}..)", hex::encode(&self.0[..2]))
     }
 }
 
-/// The signature is not the key's over this message.
+/// The signature was not made by this key over this message, or the key is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("signature does not verify")]
+#[error("invalid signature: not made by this key over this message")]
 pub struct BadSignature;
 
 /// A secret ed25519 key. Debug shows only its public half.
@@ -85,7 +86,7 @@ impl std::fmt::Debug for Keypair {
 }
 
 impl Keypair {
-    /// The key that this seed gives.
+    /// The key derived from this seed.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         Self { signing: SigningKey::from(*seed) }
     }
@@ -109,7 +110,7 @@ impl Keypair {
 /// Checks that `signer` signed `message` for `purpose` on `chain`.
 ///
 /// # Errors
-/// [`BadSignature`] when it did not, or when `signer` is no valid key.
+/// [`BadSignature`] when it did not, or when `signer` is not a valid key.
 pub fn verify<K, T: BorshSerialize + ?Sized>(
     signer: &Id<K>,
     signature: &Signature,
@@ -122,19 +123,19 @@ pub fn verify<K, T: BorshSerialize + ?Sized>(
         .map_err(|_| BadSignature)
 }
 
-/// What [`verify_many`] checks: that `signer` signed a message.
+/// One of the signatures that [`verify_many`] verifies.
 #[derive(Clone, Copy, Debug)]
 pub struct SignatureCheck<'a> {
     /// The public key.
     pub signer: &'a [u8; 32],
     /// The signature.
     pub signature: &'a Signature,
-    /// The canonical bytes of what was signed.
+    /// The canonical bytes of the message.
     pub message: &'a [u8],
 }
 
-/// Checks many signatures for `purpose` on `chain` in less than half the time that [`verify`] needs for each. The
-/// verdicts are the same: by ZIP-215 a batch holds exactly when each of it does.
+/// Verifies many signatures for `purpose` on `chain` in less than half the time that [`verify`] takes for each. The
+/// verdicts are the same: by ZIP-215 a batch is valid exactly when each of its signatures is.
 ///
 /// # Errors
 /// [`BadSignature`] in the place of each that does not verify.
@@ -159,8 +160,8 @@ fn item(claim: &SignatureCheck<'_>, purpose: Purpose, chain: &ChainId) -> batch:
     (VerificationKeyBytes::from(*claim.signer), signature, message.as_slice()).into()
 }
 
-/// The factors of a batch's equation: a hash of all that is in it, so that whoever makes signatures cannot make them
-/// cancel out, and no chance is needed.
+/// The coefficients of a batch's equation: a hash over the whole batch, so that a signer cannot make errors cancel out,
+/// and no randomness is needed.
 struct Coefficients(blake3::OutputReader);
 
 impl Coefficients {
@@ -265,9 +266,7 @@ mod tests {
     /// Points of small order, and keys and commitments with a torsion part: where implementations differ.
     #[test]
     fn a_batch_agrees_on_crafted_points() {
-        let unhex = |text: &str| -> [u8; 32] {
-            std::array::from_fn(|at| u8::from_str_radix(&text[2 * at..2 * at + 2], 16).expect("hexadecimal"))
-        };
+        let unhex = |text: &str| crate::id::parse_hex::<32>(text).expect("hexadecimal");
         let join = |r: [u8; 32], s: [u8; 32]| Signature([r, s].concat().try_into().expect("64 bytes"));
         let small = [
             "0100000000000000000000000000000000000000000000000000000000000000",

@@ -1,9 +1,10 @@
 //! The BLAKE3 tree of a column: its name, and proofs of its parts (ARCHITECTURE 3, 5.5; SPEC, "Columns and tree").
 //!
-//! A column's name is the plain BLAKE3 hash of its bytes. The tree below that hash is what proofs walk: a **leaf** of
-//! 1 KiB, a **group** of 16 leaves, a **chunk** of 16 groups. The [`Outboard`] keeps the tree's values from the groups
-//! up, so that a proof costs one small read. A proof is the siblings from a node up to the root; how many there are
-//! follows from the column's length, so a proof has one shape.
+//! A column's name is the plain BLAKE3 hash of its bytes. Proofs follow the tree below that hash: a **leaf** of 1 KiB,
+//! a
+//! **group** of 16 leaves, a **chunk** of 16 groups. The [`Outboard`] stores the tree's values from the groups up, so
+//! that a proof costs one small read. A proof is the siblings from a node up to the root; their number follows from the
+//! column's length, so a proof has one shape.
 //!
 //! A proof binds bytes to the column's hash *and to the length that the verifier knows*: take the length from the chain
 //! or from a checked manifest, never from the prover.
@@ -25,16 +26,16 @@ use crate::{
 /// A value of the tree: a chaining value below the root, or the root's hash.
 type Node = [u8; 32];
 
-/// Bytes of a group and of a node.
+/// Bytes of a group, and of one value of the tree.
 const GROUP_BYTES: u64 = 16 * 1024;
 const NODE_BYTES: u64 = 32;
 
 /// Builds a column's tree while the column arrives.
 #[derive(Clone)]
 pub struct TreeBuilder {
-    /// Values of the groups that are full.
+    /// Values of the full groups.
     groups: Vec<Node>,
-    /// The group that is not, and its bytes so far.
+    /// The group that is not full yet, and its bytes so far.
     open: Hasher,
     filled: usize,
 }
@@ -52,7 +53,7 @@ impl Default for TreeBuilder {
 }
 
 impl TreeBuilder {
-    /// The tree of nothing yet.
+    /// The tree of an empty column.
     pub fn new() -> Self {
         Self { groups: Vec::new(), open: Hasher::new(), filled: 0 }
     }
@@ -63,7 +64,7 @@ impl TreeBuilder {
         count(&self.groups) * GROUP_BYTES + filled
     }
 
-    /// Takes the column's next bytes; any number, but fastest by whole groups.
+    /// Appends the column's next bytes; any number, fastest by whole groups.
     pub fn update(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             // A full group is closed only when more follows: if it stays the only one, its value is the root.
@@ -112,9 +113,9 @@ fn count(nodes: &[Node]) -> u64 {
     u64::try_from(nodes.len()).expect("a length fits 64 bits")
 }
 
-/// The bytes are no outboard of a column of this length.
+/// The bytes are not an outboard of a column of this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{have} bytes are no outboard of a column of {column_len} bytes: it has {want}")]
+#[error("wrong outboard length: {have} bytes, a column of {column_len} bytes has an outboard of {want} bytes")]
 pub struct OutboardError {
     /// Bytes given.
     pub have: usize,
@@ -133,8 +134,8 @@ pub struct Outboard {
 }
 
 impl Outboard {
-    /// The outboard of a column of `column_len` bytes, as kept. Its values are not checked: wrong ones
-    /// make wrong proofs.
+    /// The outboard of a column of `column_len` bytes, as stored. Its values are not checked: wrong ones produce
+    /// invalid proofs.
     ///
     /// # Errors
     /// [`OutboardError`] when the length is wrong.
@@ -146,7 +147,7 @@ impl Outboard {
         Ok(Self { column_len, bytes: bytes.to_vec() })
     }
 
-    /// Its bytes, to keep.
+    /// Its bytes, for storage.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }

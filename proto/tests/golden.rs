@@ -64,10 +64,6 @@ fn manifest(size: u64, sealed: bool) -> Manifest {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// Compares with a vector file: what is there must come out, line by line.
 fn check(name: &str, vectors: &str, lines: &[String]) {
     let expect: Vec<&str> = vectors.lines().filter(|line| !line.starts_with('#')).collect();
@@ -94,7 +90,7 @@ fn manifests_of_fixed_objects() {
     let line = |(size, sealed)| {
         let bytes = manifest(size, sealed).encode();
         assert_eq!(Manifest::decode(&bytes), Ok(manifest(size, sealed)));
-        [Manifest::object_id(&bytes).to_string(), hex(&bytes)]
+        [Manifest::object_id(&bytes).to_string(), hex::encode(&bytes)]
     };
     let lines: Vec<String> = [(100, true), (100, false)].into_iter().flat_map(line).collect();
     check("manifests", include_str!("../golden/manifests.txt"), &lines);
@@ -104,10 +100,10 @@ fn manifests_of_fixed_objects() {
 fn key_and_links_of_a_fixed_object() {
     let object = Manifest::object_id(&manifest(100, true).encode());
     let lines = [
-        format!("commitment {}", hex(&key().commitment(Content::File))),
-        format!("token 0 0 {}", hex(&key().read_token(0, 0).0)),
-        format!("token 1 3 {}", hex(&key().read_token(1, 3).0)),
-        format!("token hash 1 3 {}", hex(&token_hash(&key().read_token(1, 3)))),
+        format!("commitment {}", hex::encode(key().commitment(Content::File))),
+        format!("token 0 0 {}", hex::encode(key().read_token(0, 0).0)),
+        format!("token 1 3 {}", hex::encode(key().read_token(1, 3).0)),
+        format!("token hash 1 3 {}", hex::encode(token_hash(&key().read_token(1, 3)))),
         Link { object, key: Some(key()) }.to_string(),
         Link { object, key: None }.to_string(),
     ];

@@ -27,10 +27,6 @@ use ostrakon_proto::{
     sign::{Keypair, Purpose},
 };
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn key(seed: u8) -> Keypair {
     Keypair::from_seed(&[seed; 32])
 }
@@ -84,13 +80,13 @@ fn transfer() -> Tx {
 #[test]
 fn a_transfer() {
     let tx = transfer();
-    assert_eq!(hex(&codec::encode(&tx)), TRANSFER);
+    assert_eq!(hex::encode(codec::encode(&tx)), TRANSFER);
     assert_eq!(tx.id().to_string(), TRANSFER_ID);
 }
 
 /// Of these bytes, what is short enough to compare.
 fn digest(value: &impl borsh::BorshSerialize) -> String {
-    hex(&blake3::hash(&codec::encode(value)).as_bytes()[..16])
+    hex::encode(&blake3::hash(&codec::encode(value)).as_bytes()[..16])
 }
 
 #[test]
@@ -99,8 +95,8 @@ fn a_join_and_its_seat() {
     let seat = Seat { owner: key(1).public(), key: vote.public(), node: node.public(), beacon_key: beacon.public() };
     let (consent, vote_consent) = (node.sign(Purpose::Seat, &CHAIN, &seat), vote.sign(Purpose::Seat, &CHAIN, &seat));
     let beacon_proof = beacon.prove(&seat.statement(&CHAIN));
-    assert_eq!(hex(&consent.0), SEAT_CONSENT);
-    assert_eq!(hex(&beacon_proof.0), SEAT_PROOF);
+    assert_eq!(hex::encode(consent.0), SEAT_CONSENT);
+    assert_eq!(hex::encode(beacon_proof.0), SEAT_PROOF);
     let (addresses, bond) = (vec!["/ip4/192.0.2.2/tcp/4001".to_owned()], Amount(1_000_000_000));
     let Seat { key, node, beacon_key, .. } = seat;
     let join = Join { key, node, addresses, beacon_key, bond, domain: domain(0), consent, vote_consent, beacon_proof };
@@ -115,29 +111,29 @@ fn actions_of_members() {
     let evidence = Evidence::Votes(signed(None), signed(Some(BlockId::new([7; 32]))));
     let propose = |change| Action::Propose(Propose { change });
     let set = SetName { name: [8; 32], version: 3, value: Some(b"value".to_vec()) };
-    assert_eq!(hex(&codec::encode(&Action::Bond(Bond { key: voter, amount: Amount(5) }))), BOND);
-    assert_eq!(hex(&codec::encode(&Action::Leave(Leave { key: voter }))), LEAVE);
-    assert_eq!(hex(&codec::encode(&Action::Drain(Drain { node }))), DRAIN);
-    assert_eq!(hex(&codec::encode(&Action::Withdraw(Withdraw { node }))), WITHDRAW);
+    assert_eq!(hex::encode(codec::encode(&Action::Bond(Bond { key: voter, amount: Amount(5) }))), BOND);
+    assert_eq!(hex::encode(codec::encode(&Action::Leave(Leave { key: voter }))), LEAVE);
+    assert_eq!(hex::encode(codec::encode(&Action::Drain(Drain { node }))), DRAIN);
+    assert_eq!(hex::encode(codec::encode(&Action::Withdraw(Withdraw { node }))), WITHDRAW);
     assert_eq!(digest(&Action::Evidence(evidence)), EVIDENCE);
     assert_eq!(digest(&propose(ProposedChange::Params(Box::default()))), PROPOSE_PARAMS);
-    assert_eq!(hex(&codec::encode(&propose(ProposedChange::ExpelValidator(voter)))), PROPOSE_EXPEL);
+    assert_eq!(hex::encode(codec::encode(&propose(ProposedChange::ExpelValidator(voter)))), PROPOSE_EXPEL);
     let upgrade = Upgrade { protocol: 2, height: Height(500) };
-    assert_eq!(hex(&codec::encode(&propose(ProposedChange::Upgrade(upgrade)))), PROPOSE_UPGRADE);
-    assert_eq!(hex(&codec::encode(&Action::Vote(Ballot { proposal: 7, yes: true }))), BALLOT);
-    assert_eq!(hex(&codec::encode(&Action::SetName(set))), SET_NAME);
-    assert_eq!(hex(&codec::encode(&Action::Anchor(Anchor { hash: [9; 32] }))), ANCHOR);
+    assert_eq!(hex::encode(codec::encode(&propose(ProposedChange::Upgrade(upgrade)))), PROPOSE_UPGRADE);
+    assert_eq!(hex::encode(codec::encode(&Action::Vote(Ballot { proposal: 7, yes: true }))), BALLOT);
+    assert_eq!(hex::encode(codec::encode(&Action::SetName(set))), SET_NAME);
+    assert_eq!(hex::encode(codec::encode(&Action::Anchor(Anchor { hash: [9; 32] }))), ANCHOR);
 }
 
 #[test]
 fn keys_and_records_of_members() {
-    assert_eq!(hex(&Key::Name(AccountId::new([1; 32]), [2; 32]).to_bytes()), KEY_NAME);
-    assert_eq!(hex(&Key::infrastructure("cloud").to_bytes()), KEY_INFRASTRUCTURE);
-    assert_eq!(hex(&Key::Unbonding(Epoch(5), Bonded::Validator(key(6).public())).to_bytes()), KEY_UNBONDING);
+    assert_eq!(hex::encode(Key::Name(AccountId::new([1; 32]), [2; 32]).to_bytes()), KEY_NAME);
+    assert_eq!(hex::encode(Key::infrastructure("cloud").to_bytes()), KEY_INFRASTRUCTURE);
+    assert_eq!(hex::encode(Key::Unbonding(Epoch(5), Bonded::Validator(key(6).public())).to_bytes()), KEY_UNBONDING);
     let council = [AccountId::new([1; 32]), AccountId::new([2; 32])].into();
     let upgrade = Some(Upgrade { protocol: 2, height: Height(500) });
     let charter = Charter { membership: Membership::Hybrid { council }, protocol: 1, upgrade, proposals: 8 };
-    assert_eq!(hex(&codec::encode(&Record::Charter(charter))), CHARTER);
+    assert_eq!(hex::encode(codec::encode(&Record::Charter(charter))), CHARTER);
     let proposal = Proposal {
         number: 7,
         proposer: AccountId::new([1; 32]),
@@ -147,18 +143,18 @@ fn keys_and_records_of_members() {
         votes: [(AccountId::new([2; 32]), true)].into(),
         outcome: ProposalOutcome::Passed(Height(77)),
     };
-    assert_eq!(hex(&codec::encode(&Record::Proposal(proposal))), PROPOSAL);
+    assert_eq!(hex::encode(codec::encode(&Record::Proposal(proposal))), PROPOSAL);
     let name = NameRecord { value: b"value".to_vec(), version: 4, deposit: Amount(1_000_000) };
-    assert_eq!(hex(&codec::encode(&Record::Name(name))), NAME);
+    assert_eq!(hex::encode(codec::encode(&Record::Name(name))), NAME);
 }
 
 #[test]
 fn a_tree_of_transactions() {
     let ids: Vec<TxId> = (0..5).map(|byte| TxId::new([byte; 32])).collect();
-    assert_eq!(hex(&tx_root(&[])), TX_ROOT_EMPTY);
-    assert_eq!(hex(&tx_root(&ids)), TX_ROOT);
+    assert_eq!(hex::encode(tx_root(&[])), TX_ROOT_EMPTY);
+    assert_eq!(hex::encode(tx_root(&ids)), TX_ROOT);
     let proof = tx_proof(&ids, 4).expect("it is there");
-    assert_eq!(hex(&codec::encode(&proof)), TX_PROOF);
+    assert_eq!(hex::encode(codec::encode(&proof)), TX_PROOF);
     assert_eq!(proof.verify(&tx_root(&ids), &ids[4]), Ok(()));
 }
 
@@ -173,9 +169,9 @@ fn signatures_of_a_node() {
         column_len: 65_536,
         draw: Draw { epoch: Epoch(10), nonce: 11 },
     };
-    assert_eq!(hex(&key(4).sign(Purpose::Receipt, &CHAIN, &receipt).0), RECEIPT);
+    assert_eq!(hex::encode(key(4).sign(Purpose::Receipt, &CHAIN, &receipt).0), RECEIPT);
     let consent = Consent { owner: key(1).public(), node: key(4).public() };
-    assert_eq!(hex(&key(4).sign(Purpose::Consent, &CHAIN, &consent).0), CONSENT);
+    assert_eq!(hex::encode(key(4).sign(Purpose::Consent, &CHAIN, &consent).0), CONSENT);
 }
 
 #[test]
@@ -189,7 +185,7 @@ fn a_factor_that_blocks_move() {
     let blocks = [limits::BLOCK, limits::BLOCK, 700_000, limits::FEE_TARGET + 1, 0, 1_000, 458_751];
     let steps = blocks.iter().scan(FeeFactor::ONE, |factor, bytes| {
         *factor = factor.after(*bytes);
-        Some(hex(&codec::encode(factor)))
+        Some(hex::encode(codec::encode(factor)))
     });
     assert_eq!(steps.collect::<Vec<_>>().join(" "), FEE_FACTORS);
     assert_eq!(FeeFactor::ONE.after_full(3).times(Amount(1_161)), Amount(1_654));
@@ -201,10 +197,10 @@ fn a_genesis_and_its_first_block() {
     assert_eq!(genesis.validate(), Ok(()));
     assert_eq!(genesis.id().to_string(), GENESIS_ID);
     let changes = genesis.changes();
-    assert_eq!(hex(&changes.tip.state), GENESIS_STATE);
-    assert_eq!(hex(&genesis.validator_set().hash()), GENESIS_VALIDATORS);
+    assert_eq!(hex::encode(changes.tip.state), GENESIS_STATE);
+    assert_eq!(hex::encode(genesis.validator_set().hash()), GENESIS_VALIDATORS);
     let (rules, state) = (Rules::from(&genesis), MemoryRecords::new(&changes));
-    assert_eq!(hex(&state.epoch(Epoch(0)).expect("founded with epoch 0").beacon), GENESIS_BEACON);
+    assert_eq!(hex::encode(state.epoch(Epoch(0)).expect("founded with epoch 0").beacon), GENESIS_BEACON);
     let (key, beacon) = (key(6).public(), BeaconSecret::from_seed(&[3; 32]));
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
     let proposer = Proposer { key, beacon: &beacon, round: 0, now_ms: 1_700_000_001_000 };
@@ -212,13 +208,13 @@ fn a_genesis_and_its_first_block() {
     let proposal = propose(&rules, &state, &[tx], &proposer).expect("a version that is known");
     assert_eq!(proposal.rejected, []);
     let header = &proposal.block.header;
-    assert_eq!(hex(&header.state), BLOCK_STATE);
-    assert_eq!(hex(&header.history), BLOCK_HISTORY);
-    assert_eq!(hex(&header.beacon.0), BLOCK_BEACON);
+    assert_eq!(hex::encode(header.state), BLOCK_STATE);
+    assert_eq!(hex::encode(header.history), BLOCK_HISTORY);
+    assert_eq!(hex::encode(header.beacon.0), BLOCK_BEACON);
     assert_eq!(header.id().to_string(), BLOCK_ID);
     let vote = Vote { kind: VoteKind::Precommit, height: Height(1), round: 0, block: Some(header.id()) };
     let signature = SignedVote::sign(vote, &self::key(6), &rules.chain).signature;
-    assert_eq!(hex(&signature.0), BLOCK_PRECOMMIT);
+    assert_eq!(hex::encode(signature.0), BLOCK_PRECOMMIT);
     let certificate =
         QuorumCertificate { height: Height(1), round: 0, block: header.id(), signatures: [(key, signature)].into() };
     assert_eq!(execute(&rules, &state, &DecidedBlock { block: proposal.block, certificate }), Ok(proposal.changes));

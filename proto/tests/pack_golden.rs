@@ -12,10 +12,6 @@ use ostrakon_proto::{
     seal::ObjectKey,
 };
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 fn entry(path: &[u8], stamp: (u16, i64, u32), kind: Kind) -> Entry {
     let (mode, seconds, nanos) = stamp;
     Entry { path: PackPath::new(path).unwrap(), stamp: Stamp { mode, seconds, nanos }, kind }
@@ -56,16 +52,16 @@ fn packs_of_fixed_directories() {
         entry(b"\xff\n", (0o4000, 0, 0), file(11, b"")),
     ];
     let (pages, footer) = index(11, &few);
-    let mut lines = vec![format!("few {}", hex(&pages)), format!("few footer {}", hex(&footer))];
+    let mut lines = vec![format!("few {}", hex::encode(pages)), format!("few footer {}", hex::encode(footer))];
     let (pages, footer) = index(0, &[]);
-    lines.extend([format!("none {}", hex(&pages)), format!("none footer {}", hex(&footer))]);
+    lines.extend([format!("none {}", hex::encode(pages)), format!("none footer {}", hex::encode(footer))]);
     let number = |number: u64| entry(format!("{number:06}").as_bytes(), stamp, file(number, b"x"));
     let many: Vec<Entry> = (0..100_000).map(number).collect();
     let (pages, footer) = index(100_000, &many);
     lines.push(format!("many {} {}", pages.len(), blake3::hash(&pages)));
-    lines.push(format!("many footer {}", hex(&footer)));
+    lines.push(format!("many footer {}", hex::encode(footer)));
     let key = ObjectKey::from_bytes(std::array::from_fn(|at| u8::try_from(at).unwrap()));
-    lines.push(format!("commitment {}", hex(&key.commitment(Content::Pack))));
+    lines.push(format!("commitment {}", hex::encode(key.commitment(Content::Pack))));
     let columns = (0..4).map(|index| ColumnId::new([index; 32])).collect();
     let manifest = Manifest {
         size: 100,
@@ -73,6 +69,6 @@ fn packs_of_fixed_directories() {
         protection: Protection::Public { hash: [7; 32], content: Content::Pack },
         extents: vec![Extent { columns, tokens: Vec::new() }],
     };
-    lines.push(format!("manifest {}", hex(&manifest.encode())));
+    lines.push(format!("manifest {}", hex::encode(manifest.encode())));
     check(include_str!("../golden/packs.txt"), &lines);
 }

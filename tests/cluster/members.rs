@@ -143,7 +143,7 @@ fn comes_and_goes(network: &Network, node: &NodeInfo) -> Result<u64> {
     let join = ["validator", "join", "--bond", BOND];
     refused(&network.operate(node, &join)?, "ostrakon wallet send")?;
     network.pay(account(&node.data_dir)?, MONEY)?;
-    refused(&network.operate(node, &join)?, "was not admitted")?;
+    refused(&network.operate(node, &join)?, "is not admitted")?;
     let key = vote_key(network, node)?;
     network.decide(&["admit-validator", &key])?;
     let joined: serde_json::Value = network.operate(node, &join)?.json()?;
@@ -212,7 +212,7 @@ impl Stranger {
 
     fn is_refused(&self) -> Result<()> {
         until("the ledger refuses a provider that nobody let in", LIMIT, || {
-            Ok(fs::read_to_string(self.dir.join("node.log"))?.contains("was not admitted"))
+            Ok(fs::read_to_string(self.dir.join("node.log"))?.contains("is not admitted"))
         })
     }
 

@@ -129,7 +129,7 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
             )
         }
         ProposalOutcome::Passed(height) => format!("proposal {number} was carried out in block {height}"),
-        ProposalOutcome::Overtaken(height) => {
+        ProposalOutcome::Superseded(height) => {
             format!("proposal {number} is obsolete: other parameters passed in block {height}; propose it again")
         }
     })?;
@@ -260,7 +260,7 @@ impl ProposalObject {
         let (state, passed_at) = match proposal.outcome {
             ProposalOutcome::Open => ("open", None),
             ProposalOutcome::Passed(height) => ("passed", Some(height.0)),
-            ProposalOutcome::Overtaken(_) => ("overtaken", None),
+            ProposalOutcome::Superseded(_) => ("overtaken", None),
         };
         let yes = proposal.votes.values().filter(|yes| **yes).count();
         Self {

@@ -550,7 +550,7 @@ async fn proposals_are_listed_with_what_became_of_them() {
     let ProposalOutcome::Passed(height) = second.outcome else { panic!("it was voted for: {second:?}") };
     assert_eq!(
         (first.outcome, third.outcome),
-        (ProposalOutcome::Overtaken(height), ProposalOutcome::Overtaken(height))
+        (ProposalOutcome::Superseded(height), ProposalOutcome::Superseded(height))
     );
     client.chain().head().await.expect("proven");
     assert_eq!(client.chain().rules().params.governance.max_power_share, 30);

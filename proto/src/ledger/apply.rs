@@ -1,7 +1,7 @@
-//! Blocks: [`Execution`] runs one, [`judge`] says whether a proposed one may be, [`execute`] takes a decided one.
+//! Blocks: [`Execution`] runs one, [`judge`] validates a proposed one, [`execute`] validates a decided one.
 //!
-//! In go the records before a block and its transactions; out come the [`Changes`], or why the block is no block of
-//! this chain. Both the proposer and everyone else come through here, so what is proposed is what is accepted.
+//! In go the records before a block and its transactions; out come the [`Changes`], or why the block is invalid. The
+//! proposer and every validator run the same code, so what one proposes the others accept.
 
 use std::collections::BTreeMap;
 
@@ -26,20 +26,20 @@ use crate::{
     limits,
 };
 
-/// Why a decided block is not taken; nothing of it is.
+/// Why a block is invalid. An invalid block changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
     /// Fetch the block of the height `expected`.
-    #[error("block has height {got}, the next is {expected}")]
+    #[error("block has height {got}, expected {expected}")]
     Height {
         /// The next height.
         expected: Height,
         /// The block's.
         got: Height,
     },
-    /// It continues another chain: whoever sent it, or this node, has left the network.
-    #[error("block continues {got}, the last block here is {expected}")]
+    /// It is on another chain: its sender, or this node, has left the network.
+    #[error("block has parent {got}, expected {expected}: it is on another chain")]
     Parent {
         /// The last block.
         expected: BlockId,
@@ -47,112 +47,113 @@ pub enum BlockError {
         got: BlockId,
     },
     /// Its time does not advance.
-    #[error("block's time {got} ms is not after {before} ms")]
+    #[error("block has timestamp {got} ms, which is not after its parent's {before} ms")]
     Time {
         /// Time of the last block.
         before: u64,
         /// The block's.
         got: u64,
     },
-    /// It was another's turn to propose.
-    #[error("{got} proposed the block, in round {round} it is the turn of {expected}")]
+    /// Another validator was the proposer of its round.
+    #[error("block was proposed by {got}, the proposer of round {round} is {expected}")]
     Proposer {
         /// The round.
         round: u32,
-        /// Whose turn it is.
+        /// The proposer of the round.
         expected: VoteKey,
-        /// Who proposed it.
+        /// The block's proposer.
         got: VoteKey,
     },
-    /// Its round is beyond any that could be.
-    #[error("block is of round {round}, at most {max} is possible", max = limits::ROUND)]
+    /// Its round is over the limit.
+    #[error("block has round {round}, at most {max} is allowed", max = limits::ROUND)]
     Round {
         /// The round.
         round: u32,
     },
     /// The certificate is another block's.
-    #[error("certificate is of block {got}, the block is {expected}")]
+    #[error("certificate is for block {got}, the block is {expected}")]
     OtherCertificate {
         /// The block's id.
         expected: BlockId,
         /// The certificate's.
         got: BlockId,
     },
-    /// Its certificate does not verify.
+    /// Its certificate is invalid.
     #[error(transparent)]
     Certificate(#[from] QuorumCertificateError),
-    /// Its header names another history, or other validators.
-    #[error("header has another {what} than the chain")]
+    /// A field of its header is not what the chain implies.
+    #[error("header field '{what}' does not match the chain")]
     Header {
-        /// Which field.
+        /// The field.
         what: &'static str,
     },
-    /// Its beacon signature does not verify.
-    #[error("beacon signature of the block does not verify")]
+    /// Its beacon signature is invalid.
+    #[error("block has an invalid beacon signature")]
     Beacon,
-    /// Its transactions are more than a block may have.
-    #[error("transactions of {len} bytes are over the limit of {max}", max = limits::BLOCK)]
+    /// Its transactions are over the size limit.
+    #[error("block has transactions of {len} bytes, over the limit of {max} bytes", max = limits::BLOCK)]
     TooLarge {
         /// Their bytes.
         len: usize,
     },
-    /// Its transactions are not those of its header.
-    #[error("transactions are not those of the header")]
+    /// Its transactions do not hash to the root in its header.
+    #[error("block's transactions do not match the root in its header")]
     Transactions,
-    /// One of its transactions breaks the rules.
+    /// One of its transactions is invalid.
     #[error("transaction {index}: {error}")]
     Tx {
-        /// Its place in the block.
+        /// Its index in the block.
         index: usize,
-        /// Why.
+        /// Why it is invalid.
         error: TxError,
     },
-    /// Update this program: the network goes on by rules that it does not know.
+    /// Update this program: the network continues by rules that it does not know.
     #[error(
-        "from height {height} on the network has version {protocol} of the rules, this program knows {PROTOCOL}: \
-         update it"
+        "this program supports protocol version {PROTOCOL}, the network uses {protocol} from height {height} on: \
+         update the program"
     )]
     Upgrade {
         /// The version.
         protocol: u32,
-        /// The first height that cannot be judged here.
+        /// The first height that cannot be validated here.
         height: Height,
     },
-    /// Its proposer came to another state: one of the two computes wrongly.
-    #[error("state after the block differs from the header's")]
+    /// Its proposer computed another state: one of the two is faulty.
+    #[error("state root after the block differs from the one in its header")]
     State,
 }
 
-/// One block under way.
+/// A block being executed.
 #[derive(Debug)]
 pub struct Execution<'a> {
     rules: Rules,
     base: &'a dyn Records,
     draft: Draft<'a>,
-    /// What the block before adds to the history.
+    /// Nodes that the parent block adds to the history.
     past: Vec<HistoryNode>,
-    /// Bytes of the transactions that were applied.
+    /// Bytes of the transactions applied so far.
     bytes: usize,
-    /// The roster that this block froze: its beacon follows from this block's own signature.
+    /// The roster that this block froze, if it begins an epoch. Its beacon includes this block's own signature.
     frozen: Option<Vec<RosterEntry>>,
-    /// Epochs that commits of this block draw in, read once.
+    /// Rosters of the epochs that commits of this block draw in, read once.
     rosters: BTreeMap<Epoch, Roster>,
 }
 
-/// What a block changes, and what its header says of that.
+/// Result of a block's execution: its changes, and the header fields that follow from them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// The changes; the tip's block is still the parent, as the block's own name follows from its header.
+    /// The changes; the tip's block is still the parent, as the block's own id follows from its header.
     pub changes: Changes,
     /// Root of the history before the block.
     pub history: [u8; 32],
-    /// Who decides the next block.
+    /// The validators of the next block.
     pub next: ValidatorSet,
 }
 
 impl<'a> Execution<'a> {
-    /// Begins the block after `base`'s tip, proposed in `round`: notes who missed a turn, turns the epoch, ends what is
-    /// paid no longer. The chain is that of `rules`; the parameters are those of `base`, for the whole block.
+    /// Begins the block after `base`'s tip, proposed in `round`: records missed turns, begins an epoch if one is due,
+    /// and ends expired commitments. The chain is that of `rules`; the parameters are those of `base`, for the whole
+    /// block.
     pub fn new(rules: &Rules, base: &'a dyn Records, time_ms: u64, round: u32) -> Self {
         let rules = Rules::at(rules.chain, base);
         let mut draft = Draft::new(base);
@@ -161,7 +162,7 @@ impl<'a> Execution<'a> {
         tip.running.time_ms = time_ms;
         tip.height = tip.height.next();
         turns::note(&mut draft, base, round);
-        take_up(&mut draft);
+        activate_upgrade(&mut draft);
         let frozen = epoch::begin(&mut draft, &rules);
         Self { rules, base, draft, past, bytes: 0, frozen, rosters: BTreeMap::new() }
     }
@@ -171,19 +172,19 @@ impl<'a> Execution<'a> {
         &self.draft
     }
 
-    /// Applies a transaction, or leaves everything as it was.
+    /// Applies a transaction, all or nothing.
     ///
     /// # Errors
-    /// [`TxError`] says what the sender should do.
+    /// [`TxError`] says what the sender should do; then nothing has changed.
     pub fn apply(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
         self.draft.begin();
         let done = self.act(tx);
         match done {
             Ok(()) => {
-                self.draft.keep();
+                self.draft.commit();
                 self.bytes += tx.bytes();
             }
-            Err(_) => self.draft.undo(),
+            Err(_) => self.draft.rollback(),
         }
         done
     }
@@ -213,11 +214,11 @@ impl<'a> Execution<'a> {
         roster.prepare(*code, self.rules.params.min_domains);
     }
 
-    /// Ends the block: adds the proposer's chance, sets the next block's fees, founds the epoch if one begins, and
-    /// grows the state tree.
+    /// Ends the block: adds the proposer's beacon signature, sets the next block's fees, records the epoch if one
+    /// begins, and updates the state tree.
     pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
         let running = self.draft.running_mut();
-        beacon::remember(&mut running.beacons, signature);
+        beacon::append(&mut running.beacons, signature);
         running.fee_factor = running.fee_factor.after(self.bytes);
         if let Some(roster) = self.frozen {
             let epoch = running.epoch;
@@ -230,8 +231,8 @@ impl<'a> Execution<'a> {
     }
 }
 
-/// Notes that the version of the rules which was due has come.
-fn take_up(draft: &mut Draft<'_>) {
+/// Activates the protocol version that is due at this height.
+fn activate_upgrade(draft: &mut Draft<'_>) {
     let mut charter = draft.charter();
     if let Some(upgrade) = charter.upgrade.filter(|upgrade| upgrade.height <= draft.height()) {
         (charter.protocol, charter.upgrade) = (upgrade.protocol, None);
@@ -239,7 +240,7 @@ fn take_up(draft: &mut Draft<'_>) {
     }
 }
 
-/// Checks that this code knows the rules of the block after `base`.
+/// Checks that this program supports the protocol version of the block after `base`.
 pub(super) fn check_protocol(base: &dyn Records) -> Result<(), BlockError> {
     let (charter, height) = (base.charter(), base.tip().height.next());
     let due = charter.upgrade.filter(|upgrade| upgrade.height <= height);
@@ -249,7 +250,7 @@ pub(super) fn check_protocol(base: &dyn Records) -> Result<(), BlockError> {
 
 /// The changes of a draft, with those of the state tree and of the history.
 pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<HistoryNode>) -> Changes {
-    let DraftChanges { mut tip, mut records } = draft.into_parts();
+    let DraftChanges { mut tip, mut records } = draft.into_changes();
     records.insert(Key::Running, Some(Record::Running(tip.running.clone())));
     let leaves = records.iter().filter(|(key, _)| key.is_proven());
     let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
@@ -259,18 +260,18 @@ pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<HistoryNod
     Changes { tip, records, tree, history }
 }
 
-/// Checks that a block was decided, and what it changes.
+/// Validates a decided block and its certificate, and returns what it changes.
 ///
 /// # Errors
-/// [`BlockError`] when it is no next block of this chain.
+/// [`BlockError`] when it is not the next block of this chain.
 pub fn execute(rules: &Rules, base: &dyn Records, decided: &DecidedBlock) -> Result<Changes, BlockError> {
     execute_knowing(rules, base, decided, |_| false)
 }
 
-/// As [`execute`]. The signatures of transactions that are `known` were verified before, and are not again.
+/// As [`execute`], without verifying the signatures of transactions that are `known`: they were verified before.
 ///
 /// # Errors
-/// [`BlockError`] when it is no next block of this chain.
+/// [`BlockError`] when it is not the next block of this chain.
 pub fn execute_knowing(
     rules: &Rules,
     base: &dyn Records,
@@ -281,10 +282,10 @@ pub fn execute_knowing(
     judge_knowing(rules, base, &decided.block, known)
 }
 
-/// Checks that `set` decided the block with this header, and that the header says so.
+/// Checks that `set` decided the block with this header, and that the header names `set`.
 ///
 /// # Errors
-/// [`BlockError`] when the certificate proves nothing of the header, or the header names another set.
+/// [`BlockError`] when the certificate is invalid or for another block, or the header names another set.
 pub fn verify_header(
     chain: &ChainId,
     set: &ValidatorSet,
@@ -301,7 +302,7 @@ pub fn verify_header(
     Ok(certificate.verify(set, chain)?)
 }
 
-/// Checks a proposed block from end to end against the records before it, and gives what it changes.
+/// Validates a proposed block completely against the records before it, and returns what it changes.
 ///
 /// # Errors
 /// [`BlockError`] when it cannot be the next block of this chain.
@@ -309,7 +310,7 @@ pub fn judge(rules: &Rules, base: &dyn Records, block: &Block) -> Result<Changes
     judge_knowing(rules, base, block, |_| false)
 }
 
-/// As [`judge`]. The signatures of transactions that are `known` were verified before, and are not again.
+/// As [`judge`], without verifying the signatures of transactions that are `known`: they were verified before.
 ///
 /// # Errors
 /// [`BlockError`] when it cannot be the next block of this chain.
@@ -344,7 +345,7 @@ pub fn judge_knowing(
     Ok(changes)
 }
 
-/// The header is the next after the tip.
+/// The header extends the tip.
 fn check_place(tip: &Tip, header: &Header) -> Result<(), BlockError> {
     let expected = tip.height.next();
     if header.height != expected {
@@ -359,7 +360,7 @@ fn check_place(tip: &Tip, header: &Header) -> Result<(), BlockError> {
     Ok(())
 }
 
-/// It was the proposer's turn, and the beacon signature is its own.
+/// The proposer is the one of the round, and the beacon signature is its own.
 fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<(), BlockError> {
     let (round, got) = (header.round, header.proposer);
     if round > limits::ROUND {
@@ -372,7 +373,7 @@ fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<
     beacon::verify(&proposer.beacon_key, &header.beacon, &rules.chain, header.height).map_err(|_| BlockError::Beacon)
 }
 
-/// The transactions are those of the header, and no more than a block may have.
+/// The transactions match the header, and are within the size limit.
 fn check_txs(block: &Block) -> Result<EncodedTxs, BlockError> {
     let txs = EncodedTx::all(block.txs.clone());
     let len = txs.bytes();

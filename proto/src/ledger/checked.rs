@@ -1,8 +1,8 @@
-//! Transactions that were checked once: encoded, named and verified, and never again.
+//! Stateless checks of transactions, made once each.
 //!
-//! In go decoded transactions, out come those whose size, form and signature are good, each with its id and length.
-//! What is checked here needs no state, so the verdict holds for ever and on every node. Not here: whether the ledger
-//! takes it now, which [`super::Execution`] decides.
+//! In go decoded transactions; out come those with a valid size, form and signature, each with its id and length. These
+//! checks need no state, so the verdict is final and the same on every node. Not here: whether the ledger accepts the
+//! transaction now, which [`super::Execution`] decides.
 
 use crate::{
     codec,
@@ -12,7 +12,7 @@ use crate::{
     sign::{Purpose, Signature, SignatureCheck, verify_many},
 };
 
-/// A transaction of good size, form and signature. There is no other way to one than the checks.
+/// A transaction with a valid size, form and signature. Only the checks make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CheckedTx {
     tx: Tx,
@@ -24,24 +24,24 @@ impl CheckedTx {
     /// Checks one.
     ///
     /// # Errors
-    /// [`TxError`] when it is no transaction of this chain, now or later.
+    /// [`TxError`] when it can never be valid on this chain.
     pub fn check(rules: &Rules, tx: Tx) -> Result<Self, TxError> {
         Self::check_many(rules, vec![tx], |_| false).pop().expect("one verdict for one transaction")
     }
 
-    /// Checks many, their signatures together. A transaction whose id is `known` was verified before: its signature,
-    /// which the id covers, is not checked again.
+    /// Checks many, their signatures in batches. The signature of a transaction whose id is `known` is not verified
+    /// again: the id covers it.
     ///
     /// # Errors
-    /// [`TxError`] in the place of each that is no transaction of this chain, now or later.
+    /// [`TxError`] in the place of each that can never be valid on this chain.
     pub fn check_many(rules: &Rules, txs: Vec<Tx>, known: impl FnMut(&TxId) -> bool) -> Vec<Result<Self, TxError>> {
         EncodedTx::all(txs).check(rules, known)
     }
 
-    /// Checks what changes with time, but needs no record: that it may be in the block of `height`, and pays for that.
+    /// Checks what depends on the height but on no record: that it may be in the block of `height`, and pays the fee.
     ///
     /// # Errors
-    /// [`TxError`] when it is too early or too late for it, or offers too little.
+    /// [`TxError`] when it has expired, expires too late, or its fee is too low.
     pub fn check_at(&self, rules: &Rules, height: Height) -> Result<(), TxError> {
         let valid_until = self.tx.body.valid_until;
         if valid_until < height {
@@ -54,10 +54,10 @@ impl CheckedTx {
         self.check_fee(rules)
     }
 
-    /// Checks that it offers enough.
+    /// Checks its fee.
     ///
     /// # Errors
-    /// [`TxError::FeeTooLow`] when it does not.
+    /// [`TxError::FeeTooLow`] when it is below the least fee.
     pub fn check_fee(&self, rules: &Rules) -> Result<(), TxError> {
         let (need, given) = (rules.fee_of(&self.tx.body, self.len), self.tx.body.fee);
         if given < need { Err(TxError::FeeTooLow { need, given }) } else { Ok(()) }
@@ -68,7 +68,7 @@ impl CheckedTx {
         &self.tx
     }
 
-    /// Its name.
+    /// Its id.
     pub const fn id(&self) -> TxId {
         self.id
     }
@@ -78,16 +78,16 @@ impl CheckedTx {
         self.len
     }
 
-    /// The transaction alone.
+    /// The transaction without id and length.
     pub fn into_tx(self) -> Tx {
         self.tx
     }
 }
 
-/// Transactions with their canonical bytes, not checked yet.
+/// Unchecked transactions with their canonical bytes.
 pub(super) struct EncodedTxs(Vec<EncodedTx>);
 
-/// A transaction with its canonical bytes, of which the last are the signature.
+/// An unchecked transaction with its canonical bytes, which end with the signature.
 pub(super) struct EncodedTx {
     tx: Tx,
     id: TxId,
@@ -95,26 +95,26 @@ pub(super) struct EncodedTx {
 }
 
 impl EncodedTxs {
-    /// The names.
+    /// Their ids.
     pub(super) fn ids(&self) -> Vec<TxId> {
-        self.0.iter().map(|named| named.id).collect()
+        self.0.iter().map(|each| each.id).collect()
     }
 
     /// Bytes of all encodings together.
     pub(super) fn bytes(&self) -> usize {
-        self.0.iter().map(|named| named.encoded.len()).sum()
+        self.0.iter().map(|each| each.encoded.len()).sum()
     }
 
     /// As [`CheckedTx::check_many`].
     pub(super) fn check(self, rules: &Rules, known: impl FnMut(&TxId) -> bool) -> Vec<Result<CheckedTx, TxError>> {
-        let known: Vec<bool> = self.0.iter().map(|named| &named.id).map(known).collect();
+        let known: Vec<bool> = self.0.iter().map(|each| &each.id).map(known).collect();
         let unknown = self.0.iter().zip(&known).filter(|(_, known)| !**known);
-        let claims: Vec<SignatureCheck<'_>> = unknown.map(|(named, _)| named.claim()).collect();
+        let claims: Vec<SignatureCheck<'_>> = unknown.map(|(each, _)| each.claim()).collect();
         let mut verdicts = verify_many(&claims, Purpose::Tx, &rules.chain).into_iter();
         let checks =
             known.iter().map(|known| if *known { Ok(()) } else { verdicts.next().expect("one for each claim") });
         let signed: Vec<_> = checks.map(|verdict| verdict.map_err(|_| TxError::Signature)).collect();
-        self.0.into_iter().zip(signed).map(|(named, signed)| named.judge(rules, signed)).collect()
+        self.0.into_iter().zip(signed).map(|(each, signed)| each.judge(rules, signed)).collect()
     }
 }
 

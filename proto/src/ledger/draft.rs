@@ -1,7 +1,7 @@
-//! A state in the making: the records below, and what was changed above them.
+//! The state within a block: the records before it, and an overlay of changes.
 //!
-//! Reads see the changes first. What a transaction changes is undone when it fails, so that a refused one leaves no
-//! trace. Nothing here decides anything.
+//! Reads see the overlay first. The changes of a transaction that fails are undone, so that it leaves no trace. There
+//! are no rules of the ledger here.
 
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Records with changes on top.
+/// Records with an overlay of changes.
 pub struct Draft<'a> {
     base: &'a dyn Records,
     tip: Tip,
@@ -25,18 +25,18 @@ pub struct Draft<'a> {
     undo: Option<Undo>,
 }
 
-/// What a transaction found where it changed something.
+/// The values from before a transaction's changes.
 struct Undo {
     /// The running values, if they were changed.
     running: Option<Running>,
-    /// What was changed before: nothing, or so. In the order of changes.
+    /// For each change, in order, what the overlay had before: nothing, or this.
     records: Vec<(Key, Option<Option<Record>>)>,
 }
 
-/// What a draft changed, so far without the state tree.
+/// What a draft changed, without the state tree.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DraftChanges {
-    /// The tip; its state root is that before.
+    /// The new tip; its state root is still the parent's.
     pub tip: Tip,
     /// Each record touched.
     pub records: BTreeMap<Key, Option<Record>>,
@@ -49,34 +49,34 @@ impl std::fmt::Debug for Draft<'_> {
 }
 
 impl<'a> Draft<'a> {
-    /// The records as they are.
+    /// The records, without changes yet.
     pub fn new(base: &'a dyn Records) -> Self {
         Self { base, tip: base.tip(), records: BTreeMap::new(), undo: None }
     }
 
-    /// What was changed.
-    pub fn into_parts(self) -> DraftChanges {
+    /// The changes.
+    pub fn into_changes(self) -> DraftChanges {
         DraftChanges { tip: self.tip, records: self.records }
     }
 
-    /// What was changed so far.
+    /// The changes so far.
     #[cfg(test)]
-    pub(super) fn parts(&self) -> DraftChanges {
+    pub(super) fn changes(&self) -> DraftChanges {
         DraftChanges { tip: self.tip.clone(), records: self.records.clone() }
     }
 
-    /// From here on what is changed can be undone, until [`Draft::keep`]: the records and the running values.
+    /// Begins a savepoint: changes of records and running values can be undone until [`Draft::commit`].
     pub(super) fn begin(&mut self) {
         self.undo = Some(Undo { running: None, records: Vec::new() });
     }
 
-    /// What was changed since [`Draft::begin`] stays.
-    pub(super) fn keep(&mut self) {
+    /// Makes the changes since [`Draft::begin`] permanent.
+    pub(super) fn commit(&mut self) {
         self.undo = None;
     }
 
-    /// What was changed since [`Draft::begin`] never was.
-    pub(super) fn undo(&mut self) {
+    /// Undoes the changes since [`Draft::begin`].
+    pub(super) fn rollback(&mut self) {
         let Some(Undo { running, records }) = self.undo.take() else { return };
         if let Some(running) = running {
             self.tip.running = running;
@@ -94,7 +94,7 @@ impl<'a> Draft<'a> {
         &mut self.tip
     }
 
-    /// Height of the block that the draft is of.
+    /// Height of the block being executed.
     pub(super) const fn height(&self) -> Height {
         self.tip.height
     }
@@ -139,12 +139,12 @@ impl<'a> Draft<'a> {
         self.put(Key::Validator(validator.key), Record::Validator(validator));
     }
 
-    /// Lists when a bond comes back.
+    /// Schedules the return of a bond.
     pub(super) fn list_unbonding(&mut self, until: Epoch, bonded: Bonded) {
         self.put(Key::Unbonding(until, bonded), Record::Mark);
     }
 
-    /// Writes what an infrastructure keeps; nothing when it is nothing.
+    /// Writes the usage of an infrastructure; removes the record when it is zero.
     pub(super) fn put_infrastructure(&mut self, name: &str, infrastructure: Infrastructure) {
         let key = Key::infrastructure(name);
         match infrastructure.used {
@@ -168,7 +168,7 @@ impl<'a> Draft<'a> {
         self.put(Key::Name(owner, name), Record::Name(record));
     }
 
-    /// Writes a commitment, and lists it by its end and under its object.
+    /// Writes a commitment, and indexes it by its end and by its object.
     pub(super) fn put_commitment(&mut self, commitment: Commitment) {
         match self.commitment(&commitment.id) {
             Some(before) => self.remove(Key::Ending(before.end, before.id)),
@@ -178,7 +178,7 @@ impl<'a> Draft<'a> {
         self.put(Key::Commitment(commitment.id), Record::Commitment(commitment));
     }
 
-    /// Removes a commitment, and lists it no more.
+    /// Removes a commitment, and its index entries.
     pub(super) fn remove_commitment(&mut self, id: CommitmentId) {
         let Some(before) = self.commitment(&id) else { return };
         self.remove(Key::Ending(before.end, id));

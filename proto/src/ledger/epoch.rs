@@ -1,7 +1,7 @@
-//! What happens between blocks: epochs turn, commitments and proposals end, and bonds come back.
+//! What a block does before its transactions: epochs begin, commitments and proposals end, and bonds return.
 //!
-//! An epoch's roster freezes from the state before the block that begins it; its beacon also takes that block's own
-//! signature. So whoever offers, prices or moves a provider does it before the chance is known that will draw with it.
+//! An epoch's roster is frozen from the state before the block that begins it; its beacon also takes that block's own
+//! signature. So a provider is offered, priced or moved before the randomness is known that draws with it.
 
 use crate::{
     beacon::BeaconSignature,
@@ -15,7 +15,7 @@ use crate::{
     limits,
 };
 
-/// Begins a block of `epoch`: the roster, when the block begins the epoch.
+/// Begins a block; returns the roster when the block begins an epoch.
 pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<RosterEntry>> {
     let epoch = rules.epoch_of(draft.height());
     let turned = epoch > draft.running().epoch;
@@ -35,7 +35,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<RosterEn
     roster
 }
 
-/// Drops the epochs whose draws have become too old: one, or more when draws stay good for shorter than before.
+/// Removes the epochs whose draws have expired: one, or more when `draw_epochs` was lowered.
 fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) else { return };
     for (key, _) in draft.scan(&Key::Epoch(Epoch(0)), &Key::Epoch(Epoch(old)), limits::FORGOTTEN) {
@@ -43,7 +43,7 @@ fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     }
 }
 
-/// Ends what is paid no longer; what is over the bound waits for the next block.
+/// Ends expired commitments; those over the bound wait for the next block.
 fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
     for id in draft.ending(epoch, limits::ENDINGS) {
         let commitment = draft.commitment(&id).expect("the index by end names commitments that exist");
@@ -51,7 +51,7 @@ fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
     }
 }
 
-/// Who can be drawn, in the order of node ids.
+/// The providers that can be drawn, in the order of node ids.
 pub(super) fn roster(providers: &[Provider]) -> Vec<RosterEntry> {
     let candidates =
         providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| RosterEntry {

@@ -1,4 +1,4 @@
-//! Why a transaction is refused. Each variant asks something else of its sender.
+//! Why a transaction is refused: one variant for each thing its sender can do about it.
 
 use crate::{
     id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId, VoteKey},
@@ -7,29 +7,30 @@ use crate::{
     placement::PlacementError,
 };
 
-/// Why a transaction is refused; the state is as before it.
+/// Why a transaction is refused. A refused transaction changes nothing. The first line of each variant says what its
+/// sender can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TxError {
-    /// Say it in several transactions.
-    #[error("transaction of {len} bytes is over the limit of {max}", max = limits::TX)]
+    /// Split it into several transactions.
+    #[error("transaction of {len} bytes is over the limit of {max} bytes: split it", max = limits::TX)]
     TooLarge {
-        /// Its bytes.
+        /// Bytes given.
         len: usize,
     },
     /// Sign it with the account's key, for this chain.
-    #[error("signature does not verify for the account on this chain")]
+    #[error("invalid signature: the transaction must be signed by its account's key, for this chain")]
     Signature,
-    /// Sign it again with the nonce `expected`; a `got` below it was used already, one above it can wait.
-    #[error("nonce is {got}, the account's next is {expected}")]
+    /// Sign it again with the nonce `expected`. A `got` below it was used already; one above it is valid later.
+    #[error("invalid nonce {got}: the account's next nonce is {expected}")]
     Nonce {
-        /// The account's next.
+        /// The account's next nonce.
         expected: u64,
-        /// The transaction's.
+        /// The transaction's nonce.
         got: u64,
     },
     /// Sign it again with a later `valid_until`.
-    #[error("was valid until height {valid_until}, this is height {height}")]
+    #[error("transaction expired: it was valid until height {valid_until}, the block is at height {height}")]
     Expired {
         /// The transaction's last height.
         valid_until: Height,
@@ -37,394 +38,397 @@ pub enum TxError {
         height: Height,
     },
     /// Sign it again with a `valid_until` of at most `latest`.
-    #[error("is valid until height {valid_until}, at most {latest} is allowed now")]
+    #[error("transaction expires too late: valid until height {valid_until}, at most {latest} is allowed now")]
     ValidTooLong {
         /// The transaction's last height.
         valid_until: Height,
-        /// The most it may be.
+        /// The latest height allowed.
         latest: Height,
     },
     /// Sign it again with the fee `need`.
-    #[error("fee of {given} obol is too low: {need} is needed")]
+    #[error("fee of {given} obol is too low: at least {need} obol is needed")]
     FeeTooLow {
         /// The least fee.
         need: Amount,
-        /// What was offered.
+        /// Fee offered.
         given: Amount,
     },
-    /// Get money, or ask for less. Both amounts count the fee.
-    #[error("{need} obol are needed with the fee, the account has {have}")]
+    /// Add funds, or ask for less. Both amounts include the fee.
+    #[error("insufficient funds: {need} obol are needed with the fee, the account has {have}")]
     Funds {
-        /// What it costs.
+        /// Cost, with the fee.
         need: Amount,
-        /// What there is.
+        /// Balance, before the fee.
         have: Amount,
     },
-    /// Give something.
-    #[error("an amount of nothing")]
+    /// Use an amount above zero.
+    #[error("amount must be positive")]
     ZeroAmount,
-    /// Give 1 to 8 addresses in libp2p's form, without the peer id.
+    /// Use 1 to 8 multiaddrs, without the peer id.
     #[error(
-        "a provider has 1 to {addresses} addresses such as /ip4/192.0.2.1/tcp/4001, of at most {name} characters, \
-         without /p2p/",
+        "invalid addresses: 1 to {addresses} multiaddrs such as /ip4/192.0.2.1/tcp/4001 are needed, each of at most \
+         {name} characters and without /p2p/",
         addresses = limits::ADDRESSES, name = limits::NAME
     )]
     Addresses,
-    /// Write each part of the domain in small letters.
-    #[error("each part of a domain is 1 to {name} of a-z 0-9 . _ -", name = limits::NAME)]
+    /// Use lower-case letters in each part of the domain.
+    #[error("invalid domain: each part must be 1 to {name} characters of a-z 0-9 . _ -", name = limits::NAME)]
     DomainName,
-    /// Make a proper node key.
-    #[error("node {node} has a weak key, for which anyone can sign")]
+    /// Generate another node key.
+    #[error("node {node} has a weak key, for which anyone can sign: generate another")]
     WeakKey {
         /// The node.
         node: NodeId,
     },
-    /// Make a proper vote key.
-    #[error("validator {key} has a weak key, for which anyone can sign")]
+    /// Generate another vote key.
+    #[error("validator {key} has a weak key, for which anyone can sign: generate another")]
     WeakVoteKey {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
     },
-    /// Make a proper beacon key.
-    #[error("the beacon key is no point of its group")]
+    /// Generate another beacon key.
+    #[error("invalid beacon key: not a point of the BLS12-381 G2 group")]
     BeaconKey,
     /// Bond more.
-    #[error("a validator bonds at least {least} obol, this is {bond}")]
+    #[error("bond of {bond} obol is too low: a validator bonds at least {least} obol")]
     BondTooLow {
-        /// The least.
+        /// The least bond.
         least: Amount,
-        /// What was offered.
+        /// Bond offered.
         bond: Amount,
     },
-    /// Store another object, or let one of the others release it first.
-    #[error("{object} is committed by {max} accounts already", max = limits::OWNERS)]
+    /// Wait until another account releases the object, or store it under another key.
+    #[error("too many owners: object {object} is committed by {max} accounts already", max = limits::OWNERS)]
     ManyOwners {
         /// The object.
         object: ObjectId,
     },
     /// Have the node sign its consent for this owner on this chain.
-    #[error("node {node} did not consent to this owner")]
+    #[error("invalid consent: node {node} did not sign its consent to this owner")]
     Consent {
         /// The node.
         node: NodeId,
     },
     /// Use the owner's account, or another node.
-    #[error("node {node} is a provider of {owner}")]
+    #[error("node {node} belongs to account {owner}: use that account, or another node")]
     OtherOwner {
         /// The node.
         node: NodeId,
-        /// Whose it is.
+        /// The account that owns it.
         owner: AccountId,
     },
-    /// Offer at least what is kept already.
-    #[error("the provider keeps {used} bytes, its capacity cannot be {capacity}")]
+    /// Offer at least what is stored already.
+    #[error("capacity of {capacity} bytes is too low: the provider stores {used} bytes already")]
     CapacityBelowUsed {
-        /// Bytes of its slots.
+        /// Bytes stored.
         used: u64,
-        /// What was offered.
+        /// Capacity offered, in bytes.
         capacity: u64,
     },
     /// Hand the slots over before moving: their extents were spread by the old domain.
-    #[error("the provider keeps {used} bytes, its domain cannot change")]
+    #[error("domain cannot change while the provider stores data: it stores {used} bytes")]
     DomainInUse {
-        /// Bytes of its slots.
+        /// Bytes stored.
         used: u64,
     },
     /// Use a valid code.
-    #[error("{0} is no code: 1 <= K < N is needed")]
+    #[error("invalid code {0}: need 1 <= K < N")]
     Code(Code),
     /// Name each of the n slots once.
-    #[error("{have} slots for a code of {need} columns")]
+    #[error("wrong number of slots: {have} given, the code has {need} columns")]
     SlotCount {
         /// Slots named.
         have: usize,
         /// Columns of the code.
         need: u8,
     },
-    /// Give extent, column length and size as the manifest's layout has them.
-    #[error("no object has {size} bytes with columns of {column_len} bytes in extent {extent} of {extents}")]
+    /// Take extent, column length and size from the manifest's layout.
+    #[error(
+        "impossible layout: an object of {size} bytes cannot have columns of {column_len} bytes in extent {extent} of \
+         {extents}"
+    )]
     Layout {
         /// Bytes of the object.
         size: u64,
         /// Bytes of each column.
         column_len: u64,
-        /// Which extent.
+        /// Number of the extent, from 0.
         extent: u32,
-        /// How many.
+        /// Extents of the object.
         extents: u32,
     },
-    /// Draw in an epoch of `oldest..=newest`, and store on what it gives.
-    #[error("draw of epoch {given} is not good here: use one of {oldest} to {newest}")]
+    /// Draw in an epoch of `oldest..=newest`, and store on the providers drawn.
+    #[error("stale draw of epoch {given}: draws of epochs {oldest} to {newest} are valid now")]
     DrawEpoch {
-        /// The draw's.
+        /// Epoch of the draw.
         given: Epoch,
-        /// The oldest that is good.
+        /// The oldest valid epoch.
         oldest: Epoch,
-        /// The newest.
+        /// The newest valid epoch.
         newest: Epoch,
     },
     /// Draw with a nonce nearer to the account's.
-    #[error("draw nonce {given} is more than {distance} from the account's {nonce}")]
+    #[error("draw nonce {given} is too far from the account's nonce {nonce}: at most {distance} is allowed")]
     DrawNonce {
-        /// The draw's.
+        /// Nonce of the draw.
         given: u64,
-        /// The account's.
+        /// Nonce of the account.
         nonce: u64,
-        /// How far it may be.
+        /// The greatest distance allowed.
         distance: u64,
     },
     /// Ask for what the network can carry.
     #[error(transparent)]
     Placement(#[from] PlacementError),
     /// Store slot `index` on a provider of the draw.
-    #[error("slot {index}: {provider} is not among the providers drawn")]
+    #[error("slot {index}: provider {provider} was not drawn for this extent")]
     NotDrawn {
-        /// Which slot.
+        /// The slot's index.
         index: usize,
-        /// Whom it names.
+        /// The provider it names.
         provider: NodeId,
     },
     /// Store each column elsewhere.
-    #[error("slot {index}: {provider} has another slot of this extent")]
+    #[error("slot {index}: provider {provider} has another slot of this extent already")]
     Duplicate {
-        /// Which slot.
+        /// The slot's index.
         index: usize,
-        /// Whom it names.
+        /// The provider it names.
         provider: NodeId,
     },
     /// Replace holders so that no domain has more columns than its cap.
     #[error(
-        "the holders break the domain rule: at most {operator} of an operator, {infrastructure} on an infrastructure, \
-         {region} in a region"
+        "holders break the domain rule: at most {operator} columns may be with one operator, {infrastructure} on one \
+         infrastructure, {region} in one region"
     )]
     DomainRule {
-        /// Cap of an operator.
+        /// Columns allowed with one operator.
         operator: u8,
-        /// Cap of an infrastructure.
+        /// Columns allowed on one infrastructure.
         infrastructure: u8,
-        /// Cap of a region.
+        /// Columns allowed in one region.
         region: u8,
     },
     /// Get the provider's receipt again, or leave the slot missing.
-    #[error("slot {index}: the receipt of {provider} does not verify")]
+    #[error("slot {index}: invalid receipt of provider {provider}")]
     Receipt {
-        /// Which slot.
+        /// The slot's index.
         index: usize,
-        /// Whom it names.
+        /// The provider it names.
         provider: NodeId,
     },
     /// Store more columns first.
-    #[error("{have} receipts, {need} are needed")]
+    #[error("too few receipts: {have} given, {need} are needed")]
     TooFewReceipts {
         /// Valid receipts.
         have: usize,
         /// Receipts that certify.
         need: u8,
     },
-    /// Store slot `index` elsewhere: its provider left, takes nothing new, or changed its domain since the draw.
-    #[error("slot {index}: {provider} takes no slots by this draw any more")]
+    /// Store slot `index` elsewhere: its provider left, accepts nothing new, or changed its domain since the draw.
+    #[error("slot {index}: provider {provider} has left, is draining, or changed its domain since the draw")]
     ProviderGone {
-        /// Which slot.
+        /// The slot's index.
         index: usize,
-        /// Whom it names.
+        /// The provider it names.
         provider: NodeId,
     },
     /// Store slot `index` elsewhere: others were faster.
-    #[error("slot {index}: {provider} has {free} bytes left")]
+    #[error("slot {index}: provider {provider} is full: {free} bytes are free")]
     ProviderFull {
-        /// Which slot.
+        /// The slot's index.
         index: usize,
-        /// Whom it names.
+        /// The provider it names.
         provider: NodeId,
-        /// What it has left.
+        /// Bytes free.
         free: u64,
     },
     /// Ask for an end of `earliest..=latest`.
-    #[error("end epoch {end} is not possible: use {earliest} to {latest}")]
+    #[error("invalid end epoch {end}: use {earliest} to {latest}")]
     Term {
-        /// What was asked for.
+        /// End epoch asked for.
         end: Epoch,
-        /// The least.
+        /// The earliest valid end.
         earliest: Epoch,
-        /// The most.
+        /// The latest valid end.
         latest: Epoch,
     },
     /// Extend it, or release it first.
-    #[error("extent {extent} of {object} is committed by this account already")]
+    #[error("extent {extent} of object {object} is committed by this account already")]
     AlreadyCommitted {
         /// The object.
         object: ObjectId,
-        /// Which extent.
+        /// Number of the extent, from 0.
         extent: u32,
     },
     /// Name an extent that this account has committed, and that has not ended.
-    #[error("this account has no commitment of extent {extent} of {object}")]
+    #[error("this account has no commitment for extent {extent} of object {object}")]
     NoCommitment {
         /// The object.
         object: ObjectId,
-        /// Which extent.
+        /// Number of the extent, from 0.
         extent: u32,
     },
-    /// Draw again, or leave the slot missing: its infrastructure has too much already.
+    /// Draw again, or leave the slot missing: its infrastructure stores too much already.
     #[error(
-        "slot {index}: with it the infrastructure of {provider} would keep {share} % of all bytes, at most {limit} % \
+        "slot {index}: the infrastructure of provider {provider} would store {share} % of all bytes, at most {limit} % \
          are allowed"
     )]
     StoredShare {
-        /// Which slot.
+        /// The slot's index.
         index: usize,
-        /// Whom it names.
+        /// The provider it names.
         provider: NodeId,
-        /// The percent it would keep.
+        /// Percent of all stored bytes that it would have.
         share: u8,
-        /// The most it may.
+        /// The highest percentage allowed.
         limit: u8,
     },
     /// Run the validator elsewhere, or bond less.
-    #[error("the validator's infrastructure would have {share} % of the votes, at most {limit} % are allowed")]
+    #[error("the validator's infrastructure would have {share} % of the voting power, at most {limit} % are allowed")]
     PowerShare {
-        /// The percent it would have.
+        /// Percent of the voting power that it would have.
         share: u8,
-        /// The most it may.
+        /// The highest percentage allowed.
         limit: u8,
     },
     /// Have the vote key sign its consent for this owner, node and beacon key on this chain.
-    #[error("vote key {key} did not consent to this owner, node and beacon key")]
+    #[error("invalid consent: vote key {key} did not sign its consent to this owner, node and beacon key")]
     VoteConsent {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
     },
-    /// Have the beacon key prove itself for this owner, node and vote key on this chain.
-    #[error("the beacon key did not prove itself for this owner, node and vote key")]
+    /// Sign the proof of possession with the beacon key, for this owner, node and vote key on this chain.
+    #[error("invalid proof of possession of the beacon key for this owner, node and vote key")]
     BeaconProof,
-    /// Use another; this one is a validator's.
-    #[error("this {what} is another validator's: each has its own")]
+    /// Use another; a validator has this one already.
+    #[error("{what} is in use by another validator: each validator needs its own")]
     SeatTaken {
-        /// Which of the keys.
+        /// The key that is in use.
         what: &'static str,
     },
     /// Wait until a validator leaves, or until the bonds of some that left are back.
     #[error(
-        "{votes} validators vote already, or the bonds of {seats} are locked",
+        "no validator seat is free: {votes} validators vote already, or the bonds of {seats} are locked",
         votes = limits::VALIDATORS, seats = limits::SEATS
     )]
     Seats,
-    /// Make another vote key.
-    #[error("validator {key} signed two things: its key was punished, and never votes again")]
+    /// Generate another vote key.
+    #[error("validator {key} equivocated: its key was slashed and may never vote again")]
     Barred {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
     },
     /// Have a proposal admit it first.
-    #[error("vote key {key} was not admitted: this network decides by proposals who joins")]
+    #[error("vote key {key} is not admitted: a proposal must admit it before it joins this network")]
     KeyNotAdmitted {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
     },
     /// Have a proposal admit it first.
-    #[error("node {node} was not admitted: this network decides by proposals who registers")]
+    #[error("node {node} is not admitted: a proposal must admit it before it registers with this network")]
     NodeNotAdmitted {
         /// The node.
         node: NodeId,
     },
-    /// Name a validator that votes; of evidence, one whose bond is still locked.
-    #[error("{key} is no validator")]
+    /// Name a validator that votes; in evidence, one whose bond is still locked.
+    #[error("{key} is not a validator")]
     NoValidator {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
     },
     /// Use the owner's account.
-    #[error("validator {key} is one of {owner}")]
+    #[error("validator {key} belongs to account {owner}: use that account")]
     OtherValidator {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
-        /// Whose it is.
+        /// The account that owns it.
         owner: AccountId,
     },
     /// Have another validator join first.
-    #[error("{key} is the only validator: without it no block would ever be decided again")]
+    #[error("{key} is the only validator: without it the chain would halt, so another must join first")]
     LastValidator {
-        /// The key.
+        /// The vote key.
         key: VoteKey,
     },
     /// Wait for that epoch.
-    #[error("the bond is locked until epoch {until} begins")]
+    #[error("bond is locked until epoch {until} begins")]
     Unbonding {
-        /// The epoch.
+        /// First epoch in which it is free.
         until: Epoch,
     },
-    /// Name a provider.
-    #[error("node {node} is no provider")]
+    /// Name a registered provider.
+    #[error("node {node} is not a provider")]
     NoProvider {
         /// The node.
         node: NodeId,
     },
-    /// Nothing is left to do but to wait until it keeps nothing.
-    #[error("node {node} drains already")]
+    /// Wait until the node stores nothing any more.
+    #[error("node {node} is draining already")]
     Draining {
         /// The node.
         node: NodeId,
     },
     /// Drain it first.
-    #[error("node {node} still takes columns: drain it first")]
+    #[error("node {node} is not draining: drain it first")]
     NotDraining {
         /// The node.
         node: NodeId,
     },
-    /// Wait until the node keeps nothing.
-    #[error("node {node} still keeps {used} bytes")]
-    StillKeeps {
+    /// Wait until the node stores nothing.
+    #[error("node {node} still stores {used} bytes: wait until their commitments end")]
+    StillStores {
         /// The node.
         node: NodeId,
-        /// Bytes of its slots.
+        /// Bytes stored.
         used: u64,
     },
-    /// Give two things that one key signed for one height and round, the lesser block first.
-    #[error("the two signed messages do not contradict each other, or stand in the wrong order")]
+    /// Pass two messages of one kind that one key signed for one height and round, the lesser block first.
+    #[error("invalid evidence: the two signed messages do not conflict, or are in the wrong order")]
     NoContradiction,
-    /// Give what was signed on this chain.
-    #[error("one of the two messages was not signed by the validator on this chain")]
+    /// Pass messages that were signed on this chain.
+    #[error("invalid evidence: one of the two messages was not signed by the validator on this chain")]
     EvidenceSignature,
-    /// There is nothing to be done about it: it is too old, or of no height yet.
-    #[error("nobody answers now for what was signed for height {height}")]
+    /// Nothing can be done: the evidence is too old, or of a height that does not exist yet.
+    #[error("evidence of height {height} is too old, or of a future height: no bond is liable for it")]
     EvidenceHeight {
-        /// The height.
+        /// The height that was signed for.
         height: Height,
     },
-    /// Ask those who have a vote.
+    /// Use an account that has a vote.
     #[error("this account has no vote in this network")]
     NoVote,
     /// Name a proposal that is open.
-    #[error("there is no open proposal {number}")]
+    #[error("proposal {number} does not exist or is not open")]
     NoProposal {
         /// Its number.
         number: u64,
     },
     /// Wait until one ends.
     #[error(
-        "{open} proposals are open, {own} of them this account's: at most {max} and {each} are possible",
+        "too many open proposals: {open} in all, {own} of this account; at most {max} and {each} are allowed",
         max = limits::PROPOSALS, each = limits::PROPOSALS_EACH
     )]
     ManyProposals {
-        /// All that are open.
+        /// Open proposals of all accounts.
         open: usize,
-        /// This account's.
+        /// Open proposals of this account.
         own: usize,
     },
-    /// Join or register: nobody has to be admitted.
-    #[error("anyone may take part in this network: nobody is admitted or expelled")]
+    /// Join or register without a proposal.
+    #[error("this network is permissionless: members are not admitted or expelled by proposals")]
     OpenNetwork,
     /// Propose a table that the rules can work with.
     #[error(transparent)]
     Params(#[from] ParamsError),
     /// Propose a table without this change.
-    #[error("a network cannot change {name} any more")]
+    #[error("parameter {name} cannot be changed after genesis")]
     FixedParam {
-        /// What cannot change.
+        /// The parameter.
         name: &'static str,
     },
-    /// Propose a later height: those who vote and those who update need their time.
-    #[error("height {height} is too soon for other rules: its epoch must be {earliest} or later")]
+    /// Propose a later height, so that there is time to vote and to update.
+    #[error("upgrade height {height} is too soon: it must be in epoch {earliest} or later")]
     UpgradeTooSoon {
         /// The height proposed.
         height: Height,
@@ -432,34 +436,34 @@ pub enum TxError {
         earliest: Epoch,
     },
     /// Propose a newer version.
-    #[error("version {current} of the rules is in force, {protocol} is older")]
+    #[error("protocol version {protocol} is older than version {current}, which is in force")]
     Downgrade {
         /// The version proposed.
         protocol: u32,
         /// The version in force.
         current: u32,
     },
-    /// Look the name up, and decide again.
-    #[error("the name has version {version}, not {given}")]
+    /// Look the name up again, and retry with its current version.
+    #[error("stale version {given} of the name: its current version is {version}")]
     NameVersion {
-        /// What was given.
+        /// Version given.
         given: u64,
-        /// What it is; 0 when there is no such name.
+        /// Current version; 0 when the name does not exist.
         version: u64,
     },
     /// Store the value as an object, and its link under the name.
-    #[error("a name's value has at most {max} bytes, this has {len}", max = limits::NAME_VALUE)]
+    #[error("value of {len} bytes is over the limit of {max} bytes for a name", max = limits::NAME_VALUE)]
     NameValue {
-        /// Its bytes.
+        /// Bytes given.
         len: usize,
     },
     /// Name one that exists.
-    #[error("there is no such name to remove")]
+    #[error("the name to remove does not exist")]
     NoName,
 }
 
 impl TxError {
-    /// The same, where the fee was taken before the money was counted.
+    /// The same error with `fee` added to both amounts: the fee was taken before the balance was compared.
     pub(super) fn with_fee(self, fee: Amount) -> Self {
         let add = |amount: Amount| amount.plus(fee).unwrap_or(Amount(u64::MAX));
         match self {

@@ -1,7 +1,7 @@
-//! What founds a network: its parameters, money, validators and first providers.
+//! The genesis of a network: its parameters, money, validators and first providers.
 //!
-//! A genesis file is this in TOML. Its hash is the chain's id, which every signature carries. `bootstrap` alone is not
-//! hashed: where the first nodes are reached is advice, and may change.
+//! A genesis file is this in TOML. Its hash is the chain's id, which every signature covers. Only `bootstrap` is not
+//! hashed: the addresses of the first nodes are a hint, and may change.
 
 use std::collections::BTreeSet;
 
@@ -31,24 +31,24 @@ use crate::{
     params::{FILE_NUMBER_MAX, Params, ParamsError},
 };
 
-/// The version of the rules that every network begins with.
+/// Protocol version that every network begins with.
 const FIRST_PROTOCOL: u32 = 1;
 
-/// An account that begins with money.
+/// An account with a balance at genesis.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisAccount {
-    /// Which.
+    /// The account.
     pub account: AccountId,
-    /// How much.
+    /// Its balance.
     pub balance: Amount,
 }
 
-/// A provider that is there from the start. Its bond is minted with it.
+/// A provider registered at genesis. Its bond is minted.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisProvider {
-    /// The account that is paid.
+    /// The account that owns it and is paid.
     pub owner: AccountId,
     /// Its node.
     pub node: NodeId,
@@ -58,17 +58,17 @@ pub struct GenesisProvider {
     pub price: Amount,
     /// Bytes it offers.
     pub capacity: u64,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
 }
 
-/// A validator that is there from the start. Its bond is minted with it.
+/// A validator at genesis. Its bond is minted.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct GenesisValidator {
-    /// The account that bonded, and that speaks for it.
+    /// The account that owns it.
     pub owner: AccountId,
-    /// What its votes are signed with.
+    /// Key of its votes.
     pub key: VoteKey,
     /// Its node.
     pub node: NodeId,
@@ -76,13 +76,13 @@ pub struct GenesisValidator {
     pub addresses: Vec<String>,
     /// Its BLS key, which signs the beacon: 96 bytes, compressed G2, hexadecimal.
     pub beacon_key: BeaconKey,
-    /// Money locked, which its power follows from.
+    /// Money locked, which determines its voting power.
     pub bond: Amount,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
 }
 
-/// The founding of a network. Fields that are tables come last, as TOML wants them.
+/// The genesis of a network. Fields that are tables come last, as TOML requires.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
@@ -90,82 +90,82 @@ pub struct Genesis {
     pub name: String,
     /// When it begins, in milliseconds of Unix time.
     pub time_ms: u64,
-    /// Multiaddrs with `/p2p/` of nodes to begin with. Not part of the chain's id.
+    /// Multiaddrs with `/p2p/` of the first nodes to connect to. Not part of the chain's id.
     #[serde(default)]
     pub bootstrap: Vec<String>,
-    /// Who may take part, and who decides.
+    /// Who may take part, and who decides on proposals.
     #[serde(default)]
     pub membership: Membership,
     /// Its parameter table.
     #[serde(default)]
     pub params: Params,
-    /// Accounts that begin with money.
+    /// Accounts with a balance.
     #[serde(default)]
     pub accounts: Vec<GenesisAccount>,
-    /// Who decides the first blocks: 1 to [`limits::VALIDATORS`].
+    /// The first validators: 1 to [`limits::VALIDATORS`].
     pub validators: Vec<GenesisValidator>,
-    /// Providers that are there from the start.
+    /// The first providers.
     #[serde(default)]
     pub providers: Vec<GenesisProvider>,
 }
 
-/// What is wrong with a genesis.
+/// Why a genesis is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum GenesisError {
     /// Name the network.
-    #[error("name must have 1 to {max} characters", max = limits::NAME)]
+    #[error("invalid network name: 1 to {max} characters are needed", max = limits::NAME)]
     Name,
     /// Change the parameter it names.
     #[error(transparent)]
     Params(#[from] ParamsError),
     /// Name a council.
-    #[error("a council has 1 to {max} accounts, the genesis names {have}", max = limits::COUNCIL)]
+    #[error("invalid council: {have} accounts, 1 to {max} are needed", max = limits::COUNCIL)]
     Council {
-        /// How many it names.
+        /// Number in the genesis.
         have: usize,
     },
     /// Write a smaller number.
-    #[error("{name} is {value}, at most {FILE_NUMBER_MAX} is possible")]
+    #[error("{name} = {value} is too large: at most {FILE_NUMBER_MAX} is possible")]
     TooLarge {
-        /// What is too large.
+        /// The field.
         name: &'static str,
-        /// What it is.
+        /// Its value.
         value: u64,
     },
     /// Name as many validators as a network can have.
-    #[error("a network begins with 1 to {max} validators, the genesis names {have}", max = limits::VALIDATORS)]
+    #[error("invalid number of validators: {have}, 1 to {max} are needed", max = limits::VALIDATORS)]
     Validators {
-        /// How many it names.
+        /// Number in the genesis.
         have: usize,
     },
-    /// Change what the validator says of itself.
+    /// Correct the validator's entry.
     #[error("validator {key}: {error}")]
     Validator {
-        /// Which validator.
+        /// The validator.
         key: VoteKey,
-        /// What is wrong.
+        /// Why it is invalid.
         error: TxError,
     },
     /// Give each validator keys of its own.
-    #[error("validator {0} shares a key with another: vote key, node and beacon key are each one's own")]
+    #[error("validator {0} shares its vote key, node or beacon key with another: each validator needs its own")]
     ValidatorTwice(VoteKey),
     /// Name each account once.
-    #[error("account {0} stands twice")]
+    #[error("genesis names account {0} twice")]
     AccountTwice(AccountId),
     /// Name each provider once.
-    #[error("provider {0} stands twice")]
+    #[error("genesis names provider {0} twice")]
     ProviderTwice(NodeId),
-    /// Change what the provider says of itself.
+    /// Correct the provider's entry.
     #[error("provider {node}: {error}")]
     Provider {
-        /// Which provider.
+        /// The provider.
         node: NodeId,
-        /// What is wrong.
+        /// Why it is invalid.
         error: TxError,
     },
     /// Mint less.
-    #[error("balances and bonds together are more than {} obol", Amount(u64::MAX))]
+    #[error("too much money: balances and bonds together are over {} obol", Amount(u64::MAX))]
     TooMuchMoney,
 }
 
@@ -176,7 +176,7 @@ impl Genesis {
         blake3::hash(&codec::encode(&(name, time_ms, membership, params, accounts, validators, providers))).into()
     }
 
-    /// Checks that a network can begin like this.
+    /// Checks that it is valid.
     ///
     /// # Errors
     /// [`GenesisError`] says what to change.
@@ -236,7 +236,7 @@ impl Genesis {
         Ok(())
     }
 
-    /// All money; `None` past the largest amount.
+    /// All money minted; `None` past the largest amount.
     fn minted(&self) -> Option<Amount> {
         let balances = self.accounts.iter().try_fold(Amount::ZERO, |sum, account| sum.plus(account.balance))?;
         balances.plus(self.bonded()?)
@@ -248,7 +248,7 @@ impl Genesis {
         self.validators.iter().try_fold(providers, |sum, validator| sum.plus(validator.bond))
     }
 
-    /// Who decides the first blocks.
+    /// The validators of the first block.
     pub fn validator_set(&self) -> ValidatorSet {
         let power = |validator: &GenesisValidator| self.membership.power(validator.bond);
         ValidatorSet::new(self.validators.iter().map(|validator| (validator.key, power(validator))))
@@ -257,7 +257,7 @@ impl Genesis {
     /// The state that the network begins with, at height 0.
     ///
     /// # Panics
-    /// When it mints more money than there can be, which [`Genesis::validate`] refuses.
+    /// When it mints more than the largest amount, which [`Genesis::validate`] rejects.
     pub fn changes(&self) -> Changes {
         let chain = self.id();
         let empty = EmptyRecords(self.tip(&chain));
@@ -331,7 +331,7 @@ impl Genesis {
     }
 }
 
-/// Whoever founds a network that not everyone may join, may leave it and come again.
+/// Members at genesis of a permissioned network are admitted, so that they may leave and come back.
 fn admit(draft: &mut Draft<'_>, membership: &Membership, key: Key) {
     if !membership.is_open() {
         draft.put(key, Record::Mark);
@@ -342,7 +342,7 @@ fn at_most(name: &'static str, value: u64) -> Result<(), GenesisError> {
     if value > FILE_NUMBER_MAX { Err(GenesisError::TooLarge { name, value }) } else { Ok(()) }
 }
 
-/// The records before there are any.
+/// The records before genesis: none.
 #[derive(Debug)]
 struct EmptyRecords(Tip);
 

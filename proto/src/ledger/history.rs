@@ -1,8 +1,8 @@
 //! The history: one hash for the ids of all blocks so far, and short proofs of each (SPEC, "History").
 //!
-//! A Merkle mountain range. Every block appends its id as a leaf; two trees of one size become one twice as large, and
-//! what is left standing are the [`Peaks`], one for each bit of the number of leaves. So an append costs a few hashes
-//! and reads nothing, and no node ever changes: a store keeps each under its position and never deletes it.
+//! A Merkle mountain range. Every block appends its id as a leaf; two trees of one size merge into one twice as large,
+//! and the roots that remain are the [`Peaks`], one for each bit of the number of leaves. So an append costs a few
+//! hashes and reads nothing, and no node ever changes: a store writes each under its position and never deletes it.
 //!
 //! Genesis is leaf 0, by the chain's id, and the block of height h is leaf h. A header's `history` is the root over all
 //! that is *before* it, so of as many leaves as its own height says.
@@ -16,10 +16,10 @@ use crate::{
     limits::{self, HISTORY_SIBLINGS},
 };
 
-/// A hash of the range.
+/// A hash of the mountain range.
 type Hash = [u8; 32];
 
-/// A node that an append adds: its position, and its hash. Positions count up without a gap.
+/// A node that an append adds: its position and its hash. Positions rise without gaps.
 pub type HistoryNode = (u64, [u8; 32]);
 
 fn hash_leaf(block: &BlockId) -> Hash {
@@ -30,20 +30,20 @@ fn hash_node(left: &Hash, right: &Hash) -> Hash {
     blake3::derive_key("ostrakon history node 1", [*left, *right].as_flattened())
 }
 
-/// The root over `leaves` leaves whose tree's hash is `tree`; [`Hash::default`] where there is none.
+/// The root over `leaves` leaves whose tree has the hash `tree`; [`Hash::default`] without leaves.
 fn hash_root(leaves: u64, tree: &Hash) -> Hash {
     blake3::derive_key("ostrakon history root 1", &[&leaves.to_le_bytes()[..], tree].concat())
 }
 
-/// Leaves of the left half of a tree of `leaves` leaves: the largest power of two that leaves something on the right.
+/// Leaves of the left half of a tree of `leaves` leaves: the largest power of two below `leaves`.
 fn left_half(leaves: u64) -> u64 {
     1 << (leaves - 1).ilog2()
 }
 
-/// What an append needs to know of all that came before.
+/// What an append needs of all earlier blocks.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize)]
 pub struct Peaks {
-    /// How many leaves there are.
+    /// Number of leaves.
     leaves: u64,
     /// The roots of the perfect trees, the largest first.
     peaks: Vec<Hash>,
@@ -61,18 +61,18 @@ impl BorshDeserialize for Peaks {
 }
 
 impl Peaks {
-    /// How many leaves there are: genesis and the blocks.
+    /// Number of leaves: genesis and the blocks.
     pub fn len(&self) -> u64 {
         self.leaves
     }
 
-    /// Whether there is none, not even genesis.
+    /// Whether there are no leaves, not even genesis.
     pub fn is_empty(&self) -> bool {
         self.leaves == 0
     }
 
-    /// Appends the id of the next block. Returns the nodes that a store keeps for proofs: the new leaf, and what became
-    /// whole by it.
+    /// Appends the id of the next block. Returns the nodes that a store needs for proofs: the new leaf, and the trees
+    /// that it completes.
     pub fn append(&mut self, block: &BlockId) -> Vec<HistoryNode> {
         let (mut hash, mut at) = (hash_leaf(block), position(self.leaves, 1));
         let mut written = vec![(at, hash)];
@@ -87,13 +87,13 @@ impl Peaks {
         written
     }
 
-    /// The nodes that stand, with their positions: all that a store needs of the past to prove what comes after it.
-    pub fn standing(&self) -> Vec<HistoryNode> {
+    /// The peaks with their positions: all that a store needs of the past to prove later blocks.
+    pub fn nodes(&self) -> Vec<HistoryNode> {
         let at = |(first, leaves)| position(first, leaves);
         self.trees().into_iter().map(at).zip(self.peaks.iter().copied()).collect()
     }
 
-    /// The first leaf and the leaves of each perfect tree that stands.
+    /// First leaf and number of leaves of each perfect tree.
     fn trees(&self) -> Vec<(u64, u64)> {
         let sizes = (0..u64::BITS).rev().map(|bit| 1_u64 << bit).filter(|bit| self.leaves & bit != 0);
         let mut first = 0;
@@ -104,7 +104,7 @@ impl Peaks {
         sizes.map(tree).collect()
     }
 
-    /// The root over all leaves so far: what the header of the next block says.
+    /// The root over all leaves so far, which the header of the next block contains.
     pub fn root(&self) -> [u8; 32] {
         let mut peaks = self.peaks.iter().rev();
         let last = peaks.next().copied().unwrap_or_default();
@@ -112,33 +112,33 @@ impl Peaks {
     }
 }
 
-/// Where the root of the perfect tree over `leaves` leaves from `first` on is kept: nodes are numbered as they are
-/// written, each after what is below it.
+/// Position of the root of the perfect tree over `leaves` leaves from `first` on: nodes are numbered as they are
+/// written, each after its children.
 fn position(first: u64, leaves: u64) -> u64 {
     let last = first + leaves - 1;
     2 * last - u64::from(last.count_ones()) + u64::from(leaves.ilog2())
 }
 
-/// Proves one block against a [`Peaks::root`]: what lies beside the way, from the leaf up. 32 bytes for each time that
-/// the number of blocks doubles: about a kilobyte at any age.
+/// Proves one block against a [`Peaks::root`]: the siblings from the leaf up. 32 bytes for each doubling of the number
+/// of blocks: about a kilobyte at any age.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HistoryProof {
     siblings: Vec<Hash>,
 }
 
-/// The proof does not show that the block is of this history. Whoever sent it is at fault: ask another.
+/// The proof does not show that the block is in this history. Its sender is at fault: ask another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the proof does not show that block {block} is the one of height {height}")]
+#[error("invalid history proof: it does not show that block {block} is at height {height}; ask another node")]
 pub struct BadHistory {
-    /// The height that is asked for.
+    /// The height asked for.
     pub height: Height,
-    /// The block that it is not.
+    /// The block that is not proven.
     pub block: BlockId,
 }
 
-/// Proves the block of `height` against the root over the first `leaves` leaves, which is what the header of height
-/// `leaves` says. `read` gives the node at a position, as [`Peaks::append`] said. `None` comes out when it has not all
-/// of them, or `height` is not below `leaves`.
+/// Proves the block of `height` against the root over the first `leaves` leaves, which the header of height `leaves`
+/// contains. `read` returns the node at a position. The result is `None` when `read` lacks a node, or `height` is not
+/// below `leaves`.
 pub fn prove(read: impl Fn(u64) -> Option<[u8; 32]>, leaves: u64, height: Height) -> Option<HistoryProof> {
     let index = height.0;
     if index >= leaves || leaves > u64::MAX / 4 {
@@ -169,7 +169,7 @@ fn tree(read: &impl Fn(u64) -> Option<Hash>, first: u64, leaves: u64) -> Option<
     Some(hash_node(&tree(read, first, left)?, &tree(read, first + left, leaves - left)?))
 }
 
-/// A perfect tree of the range, cut into equal parts: what a store that lacks its lower nodes asks for.
+/// A perfect tree of the history, cut into equal parts: what a store that lacks its lower nodes asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct HistoryRange {
     /// The tree's first leaf.
@@ -180,15 +180,17 @@ pub struct HistoryRange {
     parts: u64,
 }
 
-/// The hashes are not those of the row. Whoever sent them is at fault: ask another.
+/// The hashes are not those of the range. Their sender is at fault: ask another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the hashes are not those of {leaves} blocks from height {first} on", leaves = .0.leaves, first = .0.first)]
+#[error(
+    "invalid history hashes for {leaves} blocks from height {first} on: ask another node",
+    leaves = .0.leaves, first = .0.first
+)]
 pub struct BadHistoryRange(pub HistoryRange);
 
 impl HistoryRange {
-    /// The rows of which a store that has no more than the peaks comes to have all nodes: the newest blocks first, so
-    /// that a store which keeps each row whole has all that is newer than a row's [oldest node](Self::oldest), wherever
-    /// it was cut short.
+    /// The ranges from which a store that has only the peaks obtains all nodes, the newest blocks first: so a store
+    /// that stopped between two ranges has everything newer than the last range's [oldest node](Self::oldest).
     pub fn of(peaks: &Peaks) -> impl Iterator<Item = Self> {
         let most = u64::try_from(limits::HISTORY_ROW).expect("a small constant");
         let trees = peaks.trees();
@@ -202,7 +204,7 @@ impl HistoryRange {
         trees.into_iter().rev().flat_map(cut)
     }
 
-    /// Whether it can be one: a stranger says so.
+    /// Whether it is well-formed; one received from a peer may not be.
     pub fn is_valid(&self) -> bool {
         let Self { first, leaves, parts } = *self;
         let fits = first.checked_add(leaves).is_some_and(|end| end <= u64::MAX / 4);
@@ -214,23 +216,23 @@ impl HistoryRange {
             && fits
     }
 
-    /// Where the tree's root is kept, which is known before the row is.
+    /// Position of the tree's root, which is known before its parts are.
     pub fn root(&self) -> u64 {
         position(self.first, self.leaves)
     }
 
-    /// Where its first part's root is kept.
+    /// Position of its first part's root.
     pub fn oldest(&self) -> u64 {
         position(self.first, self.leaves / self.parts)
     }
 
-    /// The roots of its parts; `None` when `read` has not all of them. For a valid row.
+    /// The roots of its parts; `None` when `read` lacks one. The range must be valid.
     pub fn read(&self, mut read: impl FnMut(u64) -> Option<[u8; 32]>) -> Option<Vec<[u8; 32]>> {
         let each = self.leaves / self.parts;
         (0..self.parts).map(|at| read(position(self.first + at * each, each))).collect()
     }
 
-    /// The nodes between the parts and the tree's root, which is `root`.
+    /// Checks the roots of its parts against the tree's `root`; returns them and all nodes above.
     ///
     /// # Errors
     /// [`BadHistoryRange`] when these are not its parts.
@@ -269,8 +271,8 @@ impl HistoryProof {
     }
 }
 
-/// The hash of the tree over `leaves` leaves with this `index`-th one; `None` when there are not as many siblings as
-/// its shape gives.
+/// The hash of the tree over `leaves` leaves whose `index`-th one is `leaf`; `None` when the number of siblings does
+/// not fit its shape.
 fn climb(leaf: Hash, leaves: u64, index: u64, siblings: &[Hash]) -> Option<Hash> {
     if leaves == 1 {
         return siblings.is_empty().then_some(leaf);
@@ -403,11 +405,11 @@ mod tests {
     fn what_stands_proves_all_that_comes_after_it() {
         let (all, nodes) = range(40);
         for (leaves, peaks) in all.iter().enumerate() {
-            for (position, hash) in peaks.standing() {
+            for (position, hash) in peaks.nodes() {
                 assert_eq!(hash, nodes[usize::try_from(position).expect("small")]);
             }
             // A store that begins here and keeps what it appends.
-            let (mut kept, mut grown) = (peaks.standing(), peaks.clone());
+            let (mut kept, mut grown) = (peaks.nodes(), peaks.clone());
             let first = peaks.len();
             (first..40).for_each(|index| kept.extend(grown.append(&block(index))));
             let read = |position| kept.iter().find(|(at, _)| *at == position).map(|(_, hash)| *hash);
@@ -423,7 +425,7 @@ mod tests {
         for blocks in [0, 1, 2, 40, 1000, 1023] {
             let (all, nodes) = range(blocks);
             let peaks = &all[all.len() - 1];
-            let mut kept: std::collections::BTreeMap<u64, Hash> = peaks.standing().into_iter().collect();
+            let mut kept: std::collections::BTreeMap<u64, Hash> = peaks.nodes().into_iter().collect();
             for row in HistoryRange::of(peaks) {
                 assert!(row.is_valid());
                 let read = |position: u64| nodes.get(usize::try_from(position).ok()?).copied();
@@ -471,7 +473,7 @@ mod tests {
     #[test]
     fn golden_roots() {
         let (all, _) = range(23);
-        let hex = |leaves: usize| all[leaves].root().iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+        let hex = |leaves: usize| hex::encode(all[leaves].root());
         assert_eq!([0, 1, 2, 3, 23].map(hex), GOLDEN);
     }
 

@@ -1,8 +1,8 @@
-//! That a transaction is in a block: the tree over a block's transaction ids, and a path in it (SPEC, "Blocks").
+//! Proofs that a transaction is in a block: a Merkle tree over the block's transaction ids (SPEC, "Blocks").
 //!
 //! The tree has the shape of RFC 6962: of n leaves, the left half has the largest power of two below n. Leaves, nodes
-//! and root are hashed under contexts of their own, and the root covers n, so a path proves one id at one place of so
-//! many. In goes a header's `txs`, which a certificate vouches for; out comes whether the id is there.
+//! and root are hashed under contexts of their own, and the root covers n, so a path proves one id at one index of n.
+//! In goes a header's `txs`, which a certificate covers; out comes whether the id is in the tree.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -14,17 +14,17 @@ const PATH: usize = 32;
 /// The path from a transaction's id to the root.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TxProof {
-    /// Its place in the block.
+    /// Its index in the block.
     pub index: u32,
-    /// How many transactions the block has.
+    /// Number of transactions in the block.
     pub count: u32,
-    /// The subtrees beside the way up, lowest first.
+    /// The siblings from the leaf to the root.
     pub path: Vec<[u8; 32]>,
 }
 
-/// The proof is none for this transaction in a block with this root.
+/// The proof does not show this transaction in a block with this root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the proof does not show the transaction in the block: ask another node")]
+#[error("invalid inclusion proof: it does not show the transaction in the block; ask another node")]
 pub struct NotIncluded;
 
 /// The root of the tree over transaction ids, in block order.
@@ -54,7 +54,7 @@ pub fn tx_proof(ids: &[TxId], index: usize) -> Option<TxProof> {
 }
 
 impl TxProof {
-    /// Checks that the transaction is where the proof says, in the block whose header has this root.
+    /// Checks that the transaction is at the proof's index in the block whose header has this root.
     ///
     /// # Errors
     /// [`NotIncluded`] otherwise.
@@ -81,7 +81,7 @@ enum Side {
     Right,
 }
 
-/// The way from a leaf up to the top, lowest first.
+/// The side on which the leaf lies at each level, lowest first.
 fn sides(index: u32, count: u32) -> Vec<Side> {
     let (mut at, mut len, mut sides) = (index, count, Vec::new());
     while len > 1 {

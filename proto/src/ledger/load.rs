@@ -1,11 +1,10 @@
-//! How fees follow the load: a factor on the parameters' fees that each block hands to the next.
+//! Fees under load: a factor on the parameters' fees, adjusted from block to block as in EIP-1559.
 //!
-//! In goes how many bytes of transactions a block had, out comes the factor for the next one. A block that is half full
-//! leaves it as it is, a full one raises it by an eighth, an empty one lowers it by an eighth, and what lies between
-//! does so in proportion. It never falls below one: the fees of the parameters are the least. So whoever fills blocks
-//! pays more for each than for the one before, and all others are told the price before they sign. What is due by a
-//! certain time pays the factor one whatever the load ([`super::priority`]): nobody can make it too dear for those who
-//! must. Not here: the fees themselves ([`super::Rules`]).
+//! In go the bytes of transactions of a block, out comes the factor for the next one. A half-full block leaves it
+//! unchanged, a full one raises it by an eighth, an empty one lowers it by an eighth, and others in proportion. It
+//! never falls below one: the fees of the parameters are the least. So filling blocks costs more with each block, and
+//! senders know the price before they sign. Transactions with a deadline pay the factor one whatever the load
+//! ([`super::priority`]), so that nobody can price them out. Not here: the fees themselves ([`super::Rules`]).
 
 use std::fmt;
 
@@ -16,17 +15,17 @@ use crate::{
     limits::{FEE_STEP, FEE_TARGET},
 };
 
-/// How many times the parameters' fees are asked for, in units of 2^-20.
+/// Multiple of the parameters' fees, in units of 2^-20.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct FeeFactor(u64);
 
 impl FeeFactor {
-    /// The fees of the parameters.
+    /// One: the fees of the parameters.
     pub const ONE: Self = Self(1 << 20);
-    /// The most there can be: with any fee worth the name, more than anyone has.
+    /// The upper bound; with it, a transaction costs more than anyone has.
     pub const MOST: Self = Self(1 << 52);
 
-    /// The factor after a block with this factor and so many bytes of transactions.
+    /// The factor after a block with this factor and this many bytes of transactions.
     #[must_use]
     pub fn after(self, bytes: usize) -> Self {
         let wide = |count: usize| u128::try_from(count).expect("a usize fits");
@@ -36,20 +35,20 @@ impl FeeFactor {
         u64::try_from(next).map_or(Self::MOST, |next| Self(next).clamp(Self::ONE, Self::MOST))
     }
 
-    /// The factor after so many full blocks: no load makes it greater by then.
+    /// The factor after this many full blocks: the most it can be by then.
     #[must_use]
     pub fn after_full(self, blocks: usize) -> Self {
         (0..blocks).fold(self, |factor, _| factor.after(2 * FEE_TARGET))
     }
 
-    /// So many times this fee, rounded up; all money there could be where it is more.
+    /// This multiple of `fee`, rounded up, saturating.
     pub fn times(self, fee: Amount) -> Amount {
         let micro = (u128::from(fee.0) * u128::from(self.0)).div_ceil(u128::from(Self::ONE.0));
         Amount(u64::try_from(micro).unwrap_or(u64::MAX))
     }
 }
 
-/// With two digits, as people say prices.
+/// With two decimals.
 impl fmt::Display for FeeFactor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hundredths = u128::from(self.0) * 100 / u128::from(Self::ONE.0);

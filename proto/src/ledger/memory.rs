@@ -1,4 +1,5 @@
-//! The ledger's records in memory: for tests, the simulator, and as the model that stores on disk are checked against.
+//! The ledger's records in memory: for tests and the simulator, and as the model that stores on disk are tested
+//! against.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ pub struct MemoryRecords {
     nodes: MemoryNodes,
 }
 
-/// Where all money is, summed from the records themselves.
+/// All money by where it is, summed from the records themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MoneySums {
     /// In accounts.
@@ -36,7 +37,7 @@ impl MemoryRecords {
         memory
     }
 
-    /// Takes over what a block changed.
+    /// Applies a block's changes.
     pub fn commit(&mut self, changes: &Changes) {
         self.tip = changes.tip.clone();
         for (key, record) in &changes.records {
@@ -48,12 +49,12 @@ impl MemoryRecords {
         self.nodes.apply(&changes.tree);
     }
 
-    /// All records, with those of the indexes, in the order of keys.
+    /// All records, index entries included, in the order of keys.
     pub fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
         self.records.iter()
     }
 
-    /// Where all money is: the sums of the records, not the tip's counters.
+    /// The sums of the records, not the tip's counters.
     pub fn sums(&self) -> MoneySums {
         let mut sums = MoneySums { burnt: u128::from(self.tip.running.burnt.0), ..MoneySums::default() };
         for record in self.records.values() {
@@ -70,7 +71,7 @@ impl MemoryRecords {
         sums
     }
 
-    /// All money: what was minted, if the rules are right.
+    /// All money, which must equal what was minted.
     pub fn total(&self) -> u128 {
         let MoneySums { balances, bonds, escrow, burnt } = self.sums();
         balances + bonds + escrow + burnt

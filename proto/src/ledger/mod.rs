@@ -1,8 +1,9 @@
-//! The ledger: who has what money, who keeps which columns for whom and until when (ARCHITECTURE 5; SPEC, "Ledger").
+//! The ledger: who has what money, who stores which columns for whom and until when (ARCHITECTURE 5; SPEC, "Ledger").
 //!
-//! A replicated state machine without a clock, a disk or a socket: [`Genesis`] founds it, [`propose`] makes a block,
-//! [`execute`] judges one, and what comes out are [`state::Changes`] for a store to commit. [`state`] has the records
-//! and [`tx`] what may be said; one file of `action` each says what it does. Order comes from elsewhere.
+//! A replicated state machine without a clock, a disk or a socket: [`Genesis`] founds it, [`propose`] builds a block,
+//! [`execute`] validates one, and both return [`state::Changes`] for a store to commit. [`state`] has the records,
+//! [`tx`] the transactions, and `action` a file for each kind of them. Not here: the order of blocks, which consensus
+//! decides.
 
 mod action;
 mod apply;

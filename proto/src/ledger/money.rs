@@ -1,4 +1,4 @@
-//! Money moves, and only here: from an account to another, or between an account and what is locked or burnt.
+//! The only place where money moves: between accounts, or between an account and what is locked or burnt.
 //!
 //! Invariant "money is conserved": balances + bonds + escrow + burnt = minted, after every function. As all of it fits
 //! an [`Amount`], no part of it overflows.
@@ -8,7 +8,7 @@ use crate::{
     ledger::{draft::Draft, error::TxError, state::Running},
 };
 
-/// Where money can be, if not in an account.
+/// Where money is that is not in an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Pool {
     /// Locked by a provider or a validator, or for a proposal or a name.
@@ -29,7 +29,7 @@ impl Pool {
     }
 }
 
-/// Takes `amount` from an account into a pool; the caller writes it into the record that holds it.
+/// Moves `amount` from an account into a pool; the caller writes it into the record that holds it.
 pub(super) fn lock(draft: &mut Draft<'_>, from: &AccountId, amount: Amount, pool: Pool) -> Result<(), TxError> {
     debit(draft, from, amount)?;
     let pool = pool.of(draft.running_mut());
@@ -37,7 +37,7 @@ pub(super) fn lock(draft: &mut Draft<'_>, from: &AccountId, amount: Amount, pool
     Ok(())
 }
 
-/// Gives `amount` from a pool to an account.
+/// Moves `amount` from a pool to an account.
 pub(super) fn unlock(draft: &mut Draft<'_>, to: &AccountId, amount: Amount, pool: Pool) {
     let pool = pool.of(draft.running_mut());
     *pool = pool.minus(amount).expect("money is conserved: a record's money is in its pool");
@@ -51,7 +51,7 @@ pub(super) fn pay(draft: &mut Draft<'_>, from: &AccountId, to: &AccountId, amoun
     Ok(())
 }
 
-/// Destroys `amount` of what is locked in bonds.
+/// Burns `amount` of what is locked in bonds.
 pub(super) fn burn_bond(draft: &mut Draft<'_>, amount: Amount) {
     let running = draft.running_mut();
     running.bonded = running.bonded.minus(amount).expect("money is conserved: a record's money is in its pool");

@@ -1,21 +1,22 @@
-//! Which lane of a block a transaction takes: that of proofs, or that of everybody.
+//! Priority of transactions: which have a deadline, and which do not.
 //!
-//! A share of each block ([`crate::limits::RESERVED_PERCENT`]) is kept for transactions that are due by a certain time
-//! and cost their sender money when they are late. This is the one place that says which those are. Not here: how the
-//! lanes are filled, which is the proposer's business (the node's pool); no rule of the ledger asks for it.
+//! A share of each block ([`crate::limits::RESERVED_PERCENT`]) is reserved for transactions that have a deadline and
+//! cost their sender money when they are late, and their fee does not rise under load. This is the one place that says
+//! which those are. Not here: how a block is filled, which the proposer's mempool decides; no rule of the ledger
+//! requires it.
 
 use crate::ledger::tx::Action;
 
-/// A lane of a block.
+/// Priority of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum TxPriority {
-    /// Due by a certain time.
+    /// Has a deadline: space is reserved for it, and its fee does not rise under load.
     Deadline,
-    /// All others.
+    /// Any other transaction.
     Ordinary,
 }
 
-/// The lane of what this action does.
+/// The priority of a transaction with this action.
 pub const fn priority(action: &Action) -> TxPriority {
     match action {
         Action::Evidence(_) => TxPriority::Deadline,

@@ -1,4 +1,4 @@
-//! Makes a block: the proposer's side of [`judge`](super::judge).
+//! Builds a block to propose: the counterpart of [`judge`](super::judge).
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::{
     limits,
 };
 
-/// Who proposes, and when.
+/// Who proposes a block, in which round, at what time.
 #[derive(Clone, Copy, Debug)]
 pub struct Proposer<'a> {
     /// Its vote key.
@@ -25,26 +25,26 @@ pub struct Proposer<'a> {
     pub beacon: &'a BeaconSecret,
     /// The round that it proposes in.
     pub round: u32,
-    /// What its clock says, in milliseconds of Unix time.
+    /// Its clock, in milliseconds of Unix time.
     pub now_ms: u64,
 }
 
-/// A block that was made.
+/// A block built for proposal.
 #[derive(Clone, Debug)]
 pub struct ProposedBlock {
-    /// The block, which is decided once it has a certificate.
+    /// The block; it is decided once it has a certificate.
     pub block: Block,
     /// What it changes.
     pub changes: Changes,
-    /// Transactions that the rules refuse now, and why. Those neither here nor in the block had no room.
+    /// Transactions that the rules reject now, and why. Those neither here nor in the block did not fit.
     pub rejected: Vec<(TxId, TxError)>,
 }
 
-/// Makes the next block of `txs`, in their order, as far as it has room. The block's time is the proposer's, or just
-/// after the last block's when its clock stands behind that.
+/// Builds the next block from `txs`, in their order, as far as they fit. The block's time is the proposer's, or one
+/// millisecond after the last block's when the proposer's clock is behind that.
 ///
 /// # Errors
-/// [`BlockError::Upgrade`] when this program does not know the rules of the next block.
+/// [`BlockError::Upgrade`] when this program does not support the next block's protocol version.
 pub fn propose(
     rules: &Rules,
     base: &dyn Records,
@@ -78,8 +78,8 @@ pub fn propose(
     Ok(ProposedBlock { block: Block { header, txs }, changes, rejected })
 }
 
-/// Applies what has room: the applied and the refused. The first without room ends it, so that nobody is overtaken by
-/// smaller transactions for ever.
+/// Applies what fits: returns the applied and the rejected. The first that does not fit ends it, so that smaller
+/// transactions cannot overtake a large one for ever.
 fn fill<'a>(execution: &mut Execution<'_>, txs: &'a [Arc<CheckedTx>]) -> (Vec<&'a CheckedTx>, Vec<(TxId, TxError)>) {
     let (mut applied, mut rejected) = (Vec::new(), Vec::new());
     let mut room = limits::BLOCK;

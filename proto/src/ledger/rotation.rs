@@ -1,16 +1,16 @@
-//! Whose turn it is: which validator proposes in which round of which height (ARCHITECTURE 5.1).
+//! Proposer selection: which validator proposes in which round of which height (ARCHITECTURE 5.1).
 //!
-//! In goes a validator set and who of it is passed over because it missed its turns; out comes one validator for each
-//! height and round. Pure, and without memory: nobody has to have followed the chain to know. Not here: who is passed
-//! over and for how long, which the state says.
+//! In goes a validator set, and its members that are skipped because they missed turns; out comes one validator for
+//! each height and round. It is a pure function of these, so no history is needed to compute it. Not here: who is
+//! skipped and for how long, which the state records.
 
 use std::collections::BTreeSet;
 
 use super::vote::ValidatorSet;
 use crate::id::{Height, VoteKey};
 
-/// The most that all power together counts here: two numbers up to it are multiplied in 128 bits. A set with more is
-/// counted in coarser units.
+/// Bound of the total power here, so that two numbers up to it multiply within 128 bits. A set with more is counted in
+/// coarser units.
 const TOTAL: u128 = 1 << 62;
 
 /// A set of validators and the order in which they propose.
@@ -21,7 +21,7 @@ pub struct Rotation {
 }
 
 impl Rotation {
-    /// The rotation of `set`, in which those of `skipped` come last.
+    /// The rotation of `set`, in which the members in `skipped` come last.
     pub fn new(set: ValidatorSet, skipped: BTreeSet<VoteKey>) -> Self {
         Self { set, skipped }
     }
@@ -31,17 +31,17 @@ impl Rotation {
         &self.set
     }
 
-    /// Who is passed over.
+    /// The skipped members.
     pub fn skipped(&self) -> &BTreeSet<VoteKey> {
         &self.skipped
     }
 
-    /// Who proposes in this round; `None` when the set is empty.
+    /// The proposer of this round; `None` when the set is empty.
     ///
-    /// The first rounds of as many heights as the set has power go to each validator as often as it has power, spread
-    /// evenly. The rounds of one height go to one validator after the other, each once, then again from the first.
-    /// Those who are skipped have no first round, but do have their later ones: when everyone else is gone, the chain
-    /// must not wait until they count again.
+    /// Over as many heights as the set has total power, each validator proposes in the first round as often as it has
+    /// power, spread evenly. The rounds of one height go to every validator once, then again from the first. Skipped
+    /// validators have no first round but do have later ones: when all others are gone, the chain must not wait until
+    /// they are no longer skipped.
     pub fn proposer(&self, height: Height, round: u32) -> Option<VoteKey> {
         let members: Vec<(VoteKey, u64)> = self.set.iter().collect();
         let (late, mut waiting): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| self.skipped.contains(key));
@@ -61,8 +61,8 @@ impl Rotation {
     }
 }
 
-/// Which of these has its turn at this height. All power is a circle, of which each has an arc; every height steps on
-/// by the golden part of the circle, rounded to a step that visits each unit once before any twice.
+/// Which of these proposes at this height. All power is a circle, of which each member has an arc; every height
+/// advances by the golden ratio of the circle, rounded to a step that visits each unit once before any twice.
 fn draw(members: &[(VoteKey, u64)], height: Height) -> Option<usize> {
     let arcs = arcs(members);
     let total: u128 = arcs.iter().sum();
@@ -74,7 +74,7 @@ fn draw(members: &[(VoteKey, u64)], height: Height) -> Option<usize> {
     })
 }
 
-/// The members' powers in the largest unit that all of them are whole numbers of, or in coarser ones.
+/// The members' powers divided by their greatest common divisor, or more coarsely.
 fn arcs(members: &[(VoteKey, u64)]) -> Vec<u128> {
     let unit = members.iter().fold(0, |unit, (_, power)| gcd(unit, u128::from(*power))).max(1);
     let total: u128 = members.iter().map(|(_, power)| u128::from(*power)).sum();
@@ -82,7 +82,7 @@ fn arcs(members: &[(VoteKey, u64)]) -> Vec<u128> {
     members.iter().map(|(_, power)| (u128::from(*power) / unit).max(1)).collect()
 }
 
-/// The largest step up to the golden part of `total` that has no divisor with it.
+/// The largest step up to the golden ratio of `total` that is coprime with it.
 fn step(total: u128) -> u128 {
     let golden = total / 1_000_000_007 * 618_033_993 + total % 1_000_000_007 * 618_033_993 / 1_000_000_007;
     (1..=golden).rev().find(|step| gcd(*step, total) == 1).unwrap_or(1)

@@ -1,4 +1,4 @@
-//! What every rule needs to know of its chain, and what things cost.
+//! What every rule needs to know of its chain, and prices: fees, storage, voting power.
 
 use crate::{
     codec,
@@ -18,17 +18,17 @@ use crate::{
 /// Bytes of one GiB.
 const GIB: u128 = 1 << 30;
 
-/// The newest version of the rules that this code knows. It knows all before it.
+/// The newest protocol version that this program supports; it supports all before it.
 pub const PROTOCOL: u32 = 1;
 
-/// What the next block of a chain is judged by, without its records.
+/// What the next block of a chain is validated by, besides its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// Which chain.
+    /// Id of the chain.
     pub chain: ChainId,
     /// Its parameter table.
     pub params: Params,
-    /// What the load makes of fees.
+    /// Multiple of the fees under the current load.
     pub fee_factor: FeeFactor,
 }
 
@@ -49,7 +49,7 @@ impl Rules {
         Epoch(height.0 / self.params.epoch_blocks)
     }
 
-    /// The oldest epoch whose draws are still good in `epoch`.
+    /// The oldest epoch whose draws are still valid in `epoch`.
     pub fn oldest_draw(&self, epoch: Epoch) -> Epoch {
         Epoch(epoch.0.saturating_sub(self.params.draw_epochs - 1))
     }
@@ -59,20 +59,20 @@ impl Rules {
         self.params.repair_threshold(code)
     }
 
-    /// Receipts without which a commitment of `code` is refused.
+    /// Receipts that a commitment of `code` needs at least.
     pub fn receipts_needed(&self, code: Code) -> u8 {
         code.receipts_needed(self.repair_threshold(code))
     }
 }
 
 impl Rules {
-    /// The least fee of a transaction with this body in the next block; its own `fee` field does not matter.
+    /// The least fee of a transaction with this body in the next block; its `fee` field is ignored.
     pub fn fee(&self, body: &TxBody) -> Amount {
         self.fee_of(body, codec::encode(body).len() + size_of::<Signature>())
     }
 
-    /// What to offer for a transaction with this body: the least fee, and while there is load as much more as the load
-    /// can make of it within [`limits::FEE_HEADROOM`] blocks.
+    /// The fee to offer for a transaction with this body: the least fee, and under load as much as it can become within
+    /// [`limits::FEE_HEADROOM`] blocks.
     pub fn offer(&self, body: &TxBody) -> Amount {
         match self.fee_factor {
             FeeFactor::ONE => self.fee(body),
@@ -96,20 +96,19 @@ pub fn power(bond: Amount) -> u64 {
     bond.0 / Amount::OBOL.0
 }
 
-/// The most percent of something that one infrastructure may have, where `most` is aimed at and this many share it:
-/// with few of them, an even share is more.
+/// The highest percentage that one of this many infrastructures may have: `most`, or an even share where that is more.
 pub(super) fn share_limit(most: u8, infrastructures: usize) -> u8 {
     let even = 100_usize.div_ceil(infrastructures.max(1));
     most.max(u8::try_from(even).expect("at most 100"))
 }
 
-/// How many whole percent of `all` a `part` is.
+/// Percentage of `all` that `part` is, rounded down.
 pub(super) fn percent(part: u128, all: u128) -> u8 {
     let percent = part.saturating_mul(100).checked_div(all).unwrap_or(0);
     u8::try_from(percent).unwrap_or(u8::MAX)
 }
 
-/// What one epoch of a column of `column_len` bytes costs where a GiB costs `price`: rounded up, saturating.
+/// Price of one epoch of a column of `column_len` bytes, where a GiB costs `price`: rounded up, saturating.
 pub fn price_per_epoch(column_len: u64, price: Amount) -> Amount {
     saturate((u128::from(column_len) * u128::from(price.0)).div_ceil(GIB))
 }

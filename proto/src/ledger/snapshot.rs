@@ -1,12 +1,12 @@
-//! Snapshots: how a node begins with the state of a block instead of all blocks before it (SPEC, "Snapshots").
+//! Snapshots: how a node starts from the state of a block instead of replaying all blocks (SPEC, "Snapshots").
 //!
-//! In come a [`CertifiedHeader`] header that is believed, and [`SnapshotChunk`]s in their order from anybody; out come
-//! [`SnapshotPart`]s for a store to keep, and at last the [`Changes`] that make them a state. All that a chunk says is
-//! proven against the header's state root when it comes. What the tree has not follows from what it has: indexes from
-//! the records ([`Record::mark`]), the tip from the header and the record of the running values, and the history from
-//! the peaks in that record, whose root the header names.
+//! In go a verified [`CertifiedHeader`], and [`SnapshotChunk`]s in order from any peer; out come [`SnapshotPart`]s for
+//! a store to write, and at the end the [`Changes`] that make them a state. Each chunk is proven against the header's
+//! state root when it arrives. What the tree does not contain is derived from what it does: index entries from the
+//! records ([`Record::index_key`]), the tip from the header and the record of running values, and the history from the
+//! peaks in that record, whose root the header contains.
 //!
-//! Not here: why the header is believed ([`crate::light`]), and who is asked.
+//! Not here: why the header is trusted ([`crate::light`]), and which node is asked.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -24,35 +24,34 @@ use crate::{
     limits,
 };
 
-/// What a store keeps of one chunk.
+/// What a store writes for one chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SnapshotPart {
-    /// Records, with those of the indexes.
+    /// Records, index entries included.
     pub records: Vec<(Key, Record)>,
     /// Nodes of the state tree.
     pub nodes: Vec<EncodedNode>,
 }
 
-/// Why a snapshot does not become a state.
+/// Why a snapshot cannot be restored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadSnapshot {
-    /// Whoever sent the chunk is at fault: ask another for the same.
+    /// The chunk's sender is at fault: ask another node for the same chunk.
     #[error(transparent)]
     Chunk(#[from] BadChunk),
-    /// The chain has records that this program cannot read: take a newer version of it.
-    #[error("the state has records that this version cannot read: take a newer one")]
+    /// The chain has records that this program cannot read: update it.
+    #[error("the state has records that this program cannot read: update it to a newer version")]
     Foreign,
-    /// Two thirds of the validators certified a header that its own state contradicts: nobody's state can be believed.
-    #[error("the running values of the state are not those of its header")]
+    /// Two thirds of the validators certified a header that its own state contradicts.
+    #[error("the state contradicts its certified header: the validators of this chain cannot be trusted")]
     Running,
-    /// Chunks are missing: take them first.
-    #[error("the state is not complete")]
+    /// Chunks are missing: fetch them first.
+    #[error("the snapshot is not complete: chunks are missing")]
     Incomplete,
 }
 
-/// A state that is being restored. Its canonical bytes, kept in one step with each [`SnapshotPart`], are where it goes
-/// on.
+/// A state being restored. Its canonical bytes, written in one batch with each [`SnapshotPart`], let a restart resume.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SnapshotRestore {
     block: CertifiedHeader,
@@ -61,7 +60,7 @@ pub struct SnapshotRestore {
 }
 
 impl SnapshotRestore {
-    /// Nothing yet of the state after this block, which is believed to be decided.
+    /// An empty restore of the state after this block, which the caller has verified to be decided.
     pub fn new(block: CertifiedHeader) -> Self {
         let tree = TreeRestore::new(block.header.state, block.header.height.0);
         Self { block, tree, running: None }
@@ -72,20 +71,20 @@ impl SnapshotRestore {
         &self.block
     }
 
-    /// What the next chunk comes after.
+    /// The key hash that the next chunk comes after; `None` for the first chunk.
     pub fn after(&self) -> Option<[u8; 32]> {
         self.tree.after()
     }
 
-    /// Whether all chunks are there.
+    /// Whether all chunks were accepted.
     pub fn is_complete(&self) -> bool {
         self.tree.is_complete()
     }
 
-    /// Takes the next chunk.
+    /// Verifies and accepts the next chunk.
     ///
     /// # Errors
-    /// [`BadSnapshot`] when it is not the one, or says what cannot be; then all is as it was.
+    /// [`BadSnapshot`] when the chunk is invalid or not the next one; then nothing has changed.
     pub fn take(&mut self, chunk: &SnapshotChunk) -> Result<SnapshotPart, BadSnapshot> {
         let mut tree = self.tree.clone();
         // Only what is proven is read.
@@ -96,14 +95,15 @@ impl SnapshotRestore {
             Record::Running(running) => Some(running.clone()),
             _ => None,
         });
-        let marks: Vec<_> = records.iter().filter_map(|(_, record)| Some((record.mark()?, Record::Mark))).collect();
+        let marks: Vec<_> =
+            records.iter().filter_map(|(_, record)| Some((record.index_key()?, Record::Mark))).collect();
         records.extend(marks);
         self.tree = tree;
         self.running = running.or_else(|| self.running.take());
         Ok(SnapshotPart { records, nodes })
     }
 
-    /// What makes the parts a state: the tip, the root of the tree, and what stands of the history.
+    /// The changes that make the parts a state: the tip, the root of the tree, and the peaks of the history.
     ///
     /// # Errors
     /// [`BadSnapshot`] when chunks are missing, or the state is not that of the header.
@@ -117,14 +117,14 @@ impl SnapshotRestore {
         if !is_of_header {
             return Err(BadSnapshot::Running);
         }
-        let history = history.standing();
+        let history = history.nodes();
         let tip = Tip { height: header.height, block: header.id(), state: header.state, running };
         let tree = Patch { root: header.state, nodes: vec![root], stale: Vec::new() };
         Ok(Changes { tip, records: [].into(), tree, history })
     }
 }
 
-/// A record of the tree, as the ledger reads it.
+/// Decodes a record of the tree.
 fn read((key, value): &EncodedRecord) -> Result<(Key, Record), BadSnapshot> {
     let key = Key::from_bytes(key).filter(Key::is_proven).ok_or(BadSnapshot::Foreign)?;
     let record = codec::decode(value, limits::CHAIN_BODY).map_err(|_| BadSnapshot::Foreign)?;

@@ -1,8 +1,7 @@
-//! The records of the ledger, and how the rules read and change them (ARCHITECTURE 5.2).
+//! The records of the ledger (ARCHITECTURE 5.2).
 //!
-//! Each record stands under a [`Key`]. [`Records`] is what the rules read: the node's disk, or
-//! [`super::MemoryRecords`].
-//! [`super::Draft`] is one block's view: the records below it and what was changed. Nothing here decides anything.
+//! Each record is stored under a [`Key`]. [`Records`] is what the rules read: the node's disk, or
+//! [`super::MemoryRecords`]; [`super::Draft`] is the state within a block. There are no rules here.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +23,7 @@ pub use key::{Bonded, KEY_MAX, Key};
 pub use membership::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade};
 pub use records::{Record, Records, Running, Tip};
 
-/// An account's money and the number of its next transaction.
+/// An account: its balance and its nonce.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Account {
     /// Spendable money.
@@ -33,17 +32,17 @@ pub struct Account {
     pub nonce: u64,
 }
 
-/// What fails together. Placement limits apply to each part by itself (ARCHITECTURE 1).
+/// Failure domain: what a node may fail together with. Placement limits apply to each part by itself (ARCHITECTURE 1).
 #[derive(
     Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
 )]
 #[serde(deny_unknown_fields)]
 pub struct Domain {
-    /// Who runs it.
+    /// Who runs the node.
     pub operator: String,
-    /// Whose machines and network it runs on.
+    /// Whose machines and network it runs on, such as a hosting company.
     pub infrastructure: String,
-    /// Where.
+    /// Where it is.
     pub region: String,
 }
 
@@ -53,32 +52,32 @@ impl std::fmt::Display for Domain {
     }
 }
 
-/// Where a provider is in its life.
+/// Status of a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ProviderStatus {
-    /// Takes new slots.
+    /// Accepts new slots.
     Active,
-    /// Keeps what it has, takes nothing new, and hands over.
+    /// Stores what it has, and accepts nothing new.
     Draining,
-    /// Missed its proofs: takes nothing new.
+    /// Missed its proofs: accepts nothing new. Not in use yet.
     Suspended,
-    /// Gone: what is left is its bond, which comes back when the epoch `until` begins.
+    /// Withdrawn: its bond is unbonding.
     Exited {
-        /// That epoch.
+        /// The epoch at whose begin the bond returns.
         until: Epoch,
     },
 }
 
-/// A registered, bonded identity that keeps columns.
+/// A registered, bonded identity that stores columns.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Provider {
-    /// The account that is paid and that bonded.
+    /// The account that bonded and is paid.
     pub owner: AccountId,
-    /// Its node: identity on the network, signer of receipts.
+    /// Its node: its identity on the network, and the signer of its receipts.
     pub node: NodeId,
     /// libp2p addresses without the peer id, such as `/ip4/127.0.0.1/tcp/4001`.
     pub addresses: Vec<String>,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
     /// Price of one GiB for one epoch.
     pub price: Amount,
@@ -88,7 +87,7 @@ pub struct Provider {
     pub used: u64,
     /// Money locked.
     pub bond: Amount,
-    /// Where it is in its life.
+    /// Its status.
     pub status: ProviderStatus,
 }
 
@@ -97,60 +96,59 @@ pub struct Provider {
 pub struct CommitmentId {
     /// The object.
     pub object: ObjectId,
-    /// Which extent of it.
+    /// Number of the extent, from 0.
     pub extent: u32,
-    /// Who pays.
+    /// The account that pays.
     pub owner: AccountId,
 }
 
 impl CommitmentId {
-    /// The least key of the object's commitments.
+    /// The least key of an object's commitments.
     pub const fn first_of(object: ObjectId) -> Self {
         Self { object, extent: 0, owner: AccountId::LEAST }
     }
 
-    /// The greatest key of the object's commitments.
+    /// The greatest key of an object's commitments.
     pub const fn last_of(object: ObjectId) -> Self {
         Self { object, extent: u32::MAX, owner: AccountId::GREATEST }
     }
 }
 
-/// Who has commitments of one object. So that a reader can be proven all of them, or that there are none.
+/// The owners of one object's commitments. One proof of it shows a reader all of them, or that there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ObjectRecord {
-    /// For each owner, in order, how many of the object's extents it has committed; at least one. At most
-    /// [`crate::limits::OWNERS`].
+    /// Number of extents that each owner has committed, at least one. At most [`crate::limits::OWNERS`] owners.
     pub owners: BTreeMap<AccountId, u32>,
 }
 
-/// Whether a slot's column is where it should be.
+/// Whether a slot's column is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum SlotState {
     /// The provider signed that it has the column.
     Live,
-    /// Nobody has it yet, or its holder was written off.
+    /// The provider did not sign a receipt.
     Missing,
 }
 
 /// One column's place in a commitment; its index in the commitment is the column's index in the code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Slot {
-    /// Who keeps it.
+    /// The provider that stores it.
     pub provider: NodeId,
-    /// What it keeps.
+    /// The column.
     pub column: ColumnId,
-    /// Since when.
+    /// The epoch in which it was committed.
     pub since: Epoch,
-    /// Whether it is there.
+    /// Whether it is stored.
     pub state: SlotState,
 }
 
-/// n providers keep the n columns of this extent until an epoch, for this price.
+/// A commitment: n providers store the n columns of one extent until an epoch, for a price.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Commitment {
     /// Its key.
     pub id: CommitmentId,
-    /// Bytes of the whole object, for people; the manifest is what binds.
+    /// Bytes of the whole object, for display; the manifest is binding.
     pub size: u64,
     /// Extents of the whole object.
     pub extents: u32,
@@ -171,28 +169,28 @@ pub struct Commitment {
 }
 
 impl Commitment {
-    /// Slots whose column is where it should be.
+    /// Number of slots whose column is stored.
     pub fn live(&self) -> usize {
         self.slots.iter().filter(|slot| slot.state == SlotState::Live).count()
     }
 }
 
-/// Where a validator is in its life.
+/// Status of a validator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ValidatorStatus {
     /// Votes.
     Active,
-    /// Was caught signing two things when nobody else voted. It votes on, as a chain without voters would never go on
-    /// again; it is slashed no more, and once it leaves, its key never votes again.
+    /// Equivocated while it was the only validator. It continues to vote, as the chain would halt without it; it is not
+    /// slashed again, and once it leaves, its key may never vote again.
     Condemned,
-    /// Has left by itself; its bond comes back when the epoch `until` begins, and then it may come again.
+    /// Left by itself: its bond is unbonding. Afterwards it may join again.
     Left {
-        /// That epoch.
+        /// The epoch at whose begin the bond returns.
         until: Epoch,
     },
-    /// Was caught signing two things: its key never votes again, and what is left of its bond comes back.
+    /// Equivocated: its key may never vote again, and the rest of its bond is unbonding.
     Removed {
-        /// When: as that epoch begins.
+        /// The epoch at whose begin the bond returns.
         until: Epoch,
     },
 }
@@ -200,9 +198,9 @@ pub enum ValidatorStatus {
 /// A validator: who proposes blocks and votes on them.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Validator {
-    /// The account that bonded, and that speaks for it.
+    /// The account that owns it and bonded.
     pub owner: AccountId,
-    /// What its votes are signed with.
+    /// Key of its votes.
     pub key: VoteKey,
     /// Its node, where votes are sent to.
     pub node: NodeId,
@@ -210,22 +208,22 @@ pub struct Validator {
     pub addresses: Vec<String>,
     /// Its BLS key, which signs the beacon.
     pub beacon_key: BeaconKey,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
     /// Money locked.
     pub bond: Amount,
-    /// Its share of the votes while it is active.
+    /// Its voting power while it votes.
     pub power: u64,
-    /// Where it is in its life.
+    /// Its status.
     pub status: ValidatorStatus,
-    /// How many of its last turns to propose it missed in a row.
+    /// Turns to propose that it missed in a row.
     pub missed: u32,
-    /// The height up to which its turns are skipped, because it missed some.
+    /// Height up to which it is skipped as a proposer, because it missed turns.
     pub skipped_until: Height,
 }
 
 impl Validator {
-    /// Its share of the votes now.
+    /// Its voting power now; 0 when it does not vote.
     pub fn voting_power(&self) -> u64 {
         if self.votes() { self.power } else { 0 }
     }
@@ -236,25 +234,25 @@ impl Validator {
     }
 }
 
-/// What the providers of one infrastructure keep together, as long as it is anything.
+/// Usage of one infrastructure. There is no record when it is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Infrastructure {
-    /// Bytes of their live slots.
+    /// Bytes of the live slots of its providers.
     pub used: u128,
 }
 
-/// A cell of an account's: what it points to can be changed, but only by who knows the version it has.
+/// A name of an account: a value with compare-and-swap by version.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct NameRecord {
-    /// What it points to: at most [`crate::limits::NAME_VALUE`] bytes.
+    /// Its value: at most [`crate::limits::NAME_VALUE`] bytes.
     pub value: Vec<u8>,
-    /// Of which of its owner's transactions it is, counted from 1: the nonce and one. None comes again.
+    /// Nonce of the transaction that set it, plus one. Versions are not reused.
     pub version: u64,
-    /// Money locked as long as it is there.
+    /// Money locked while it exists.
     pub deposit: Amount,
 }
 
-/// One provider as the draws of an epoch see it: frozen when the epoch began, so that client and chain draw alike.
+/// One provider as the draws of an epoch see it: frozen when the epoch begins, so that client and chain draw alike.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RosterEntry {
     /// The provider.
@@ -267,32 +265,33 @@ pub struct RosterEntry {
     pub price: Amount,
 }
 
-/// What an epoch froze when it began.
+/// Roster and beacon of an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct EpochRecord {
-    /// Which epoch.
+    /// The epoch.
     pub epoch: Epoch,
-    /// Its chance, mixed from the proposers' signatures up to the block that began it: unknown when the roster froze.
+    /// Its randomness, mixed from the proposers' signatures up to the block that begins it: unknown when the roster is
+    /// frozen.
     pub beacon: [u8; 32],
-    /// Who can be drawn, in the order of node ids.
+    /// The providers that can be drawn, in the order of node ids.
     pub roster: Vec<RosterEntry>,
 }
 
-/// What a block changed: each record touched, with its new value, or `None` where it ended.
+/// The changes of a block.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Changes {
     /// The tip after the block.
     pub tip: Tip,
-    /// The records.
+    /// Records written, or removed where `None`.
     pub records: BTreeMap<Key, Option<Record>>,
-    /// What becomes of the state tree.
+    /// Nodes of the state tree written, and those that became stale.
     pub tree: Patch,
-    /// What is added to the history: the block before this one.
+    /// Nodes added to the history, for the parent block.
     pub history: Vec<HistoryNode>,
 }
 
 impl Changes {
-    /// Who decides the block after this one, where `base` is the state before it.
+    /// The validators of the next block, where `base` is the state before this one.
     pub fn validator_set(&self, base: &dyn Records) -> ValidatorSet {
         let mut powers: BTreeMap<VoteKey, u64> =
             base.validators().iter().map(|validator| (validator.key, validator.voting_power())).collect();

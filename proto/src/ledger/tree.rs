@@ -1,14 +1,13 @@
 //! The state tree: one hash for all records, and short proofs of each (SPEC, "State tree").
 //!
-//! A Jellyfish Merkle tree. In its meaning it is binary: a record lies where the hash of its key says bit by bit, a
-//! subtree of one record is that record's leaf, and one without records is empty. So the root follows from the records
-//! alone, not from how they came to be. It is kept in [nodes](node) of four levels each, every one under the version
-//! that wrote it: an [`update`] reads the parent's nodes, writes new ones, and says which ones no later version needs.
-//! A version is a block's height, and genesis is version 0.
+//! A Jellyfish Merkle tree. Logically it is binary: the bits of the hash of a record's key are its path, a subtree of
+//! one record is that record's leaf, and one without records is empty. So the root follows from the records alone, not
+//! from their history. It is stored in [nodes](node) of four levels each, every one under the version that wrote it: an
+//! [`update`] reads the parent's nodes, writes new ones, and lists those that no later version needs. A version is a
+//! block's height, and genesis is version 0.
 //!
-//! What comes in is bytes of keys and values; what goes out is a [`Patch`] for a store to commit, or a [`Proof`]. The
-//! values themselves are the store's; so is when a stale node is deleted. Nodes are trusted as the store gives them:
-//! they came from here.
+//! In go bytes of keys and values; out come a [`Patch`] for a store to commit, or a [`Proof`]. Not here: the values,
+//! and when a stale node is deleted, which are up to the store. Nodes read from the store are not verified.
 
 mod memory;
 mod node;
@@ -26,39 +25,39 @@ pub use update::update;
 /// The root of a tree without records.
 pub const EMPTY_ROOT: [u8; 32] = node::EMPTY;
 
-/// Where the record with these key bytes lies in the tree.
+/// Path of the record with these key bytes in the tree.
 pub fn key_hash(key: &[u8]) -> [u8; 32] {
     node::key_hash(key)
 }
 
-/// A node's key apart: the version that wrote it, and its place in the tree, which is the same in all versions. `None`
-/// is for what is no node's key.
+/// Splits a node's key into the version that wrote it and its path, which is the same in all versions; `None` when it
+/// is not a node's key.
 pub fn key_parts(key: &[u8]) -> Option<(u64, &[u8])> {
     let (version, place) = key.split_first_chunk()?;
     Some((u64::from_be_bytes(*version), place))
 }
 
-/// What the tree reads.
+/// Read access to the nodes of the tree.
 pub trait Nodes {
-    /// The node kept under this key.
+    /// The encoded node under this key.
     fn node(&self, key: &[u8]) -> Option<Vec<u8>>;
 }
 
-/// What a version writes.
+/// The changes of one version.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Patch {
     /// The version's root.
     pub root: [u8; 32],
-    /// New nodes: under which key they are kept, and their bytes.
+    /// New nodes: their keys in the store, and their bytes.
     pub nodes: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Nodes that this version has no more.
+    /// Nodes of the parent that this version does not contain.
     pub stale: Vec<Stale>,
 }
 
-/// A node that is of no use to `since` and later versions; earlier ones from `created` on consist of it.
+/// A node that versions from `created` up to, but not including, `since` contain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
-    /// The key it is kept under.
+    /// Its key in the store.
     pub key: Vec<u8>,
     /// The first version without it.
     pub since: u64,
@@ -66,24 +65,26 @@ pub struct Stale {
     pub created: u64,
 }
 
-/// The store has not what a version consists of.
+/// Why a version cannot be read from the store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
-    /// A node is not there: the version never was, or it is pruned.
-    #[error("the state tree of version {version} is not here, or pruned: no node {depth} half bytes down")]
+    /// A node is missing: the version never existed, or was pruned.
+    #[error("state tree of version {version} is missing or pruned: no node {depth} half bytes down")]
     Missing {
         /// The version that wrote the node.
         version: u64,
-        /// How deep it lies.
+        /// Its depth in half bytes.
         depth: usize,
     },
-    /// A node is none. The store is damaged: restore it from a snapshot.
-    #[error("the state tree is damaged: a node of version {version}, {depth} half bytes down, cannot be read")]
+    /// A node is malformed. The store is damaged: restore it from a snapshot.
+    #[error(
+        "state tree is damaged: malformed node of version {version}, {depth} half bytes down; restore from a snapshot"
+    )]
     Malformed {
         /// The version that wrote the node.
         version: u64,
-        /// How deep it lies.
+        /// Its depth in half bytes.
         depth: usize,
     },
 }

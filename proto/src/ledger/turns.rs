@@ -1,7 +1,7 @@
-//! Turns to propose: whose they are, and what missing one costs.
+//! Missed turns to propose: who is skipped, and for how long.
 //!
-//! In comes the round that a block was proposed in; out goes who had a turn before and let it pass. Who did is skipped
-//! for a while, so that a dead validator costs one timeout now and then, not one each time round.
+//! In goes the round that a block was proposed in: the proposers of earlier rounds missed their turn. They are skipped
+//! for some heights, so that a dead validator costs one timeout now and then, and not one in each of its turns.
 
 use std::collections::BTreeSet;
 
@@ -14,12 +14,12 @@ use crate::{
     },
 };
 
-/// Heights that the first missed turn is skipped for; each further one doubles it.
+/// Heights that a validator is skipped for after its first missed turn; each further one doubles it.
 const SKIP: u64 = 16;
-/// Times it doubles: to 256 heights, after which a validator is given another chance.
+/// Times it doubles: to 256 heights.
 const DOUBLINGS: u32 = 4;
 
-/// Whose turns they are at the height after `records`.
+/// The rotation at the height after `records`.
 pub fn rotation(records: &dyn Records) -> Rotation {
     let height = records.tip().height.next();
     let validators = records.validators();
@@ -28,7 +28,7 @@ pub fn rotation(records: &dyn Records) -> Rotation {
     Rotation::new(records.validator_set(), skipped)
 }
 
-/// Notes in the block's draft who let a turn pass before `round`, and that the block's proposer did not.
+/// Records in the block's draft who missed a turn before `round`, and that the block's proposer did not.
 pub(super) fn note(draft: &mut Draft<'_>, base: &dyn Records, round: u32) {
     let (height, rotation) = (draft.height(), rotation(base));
     let Some(proposer) = rotation.proposer(height, round) else { return };

@@ -1,4 +1,4 @@
-//! Transactions and blocks: what may be said to the ledger, and how it is signed (ARCHITECTURE 5.3; SPEC, "Ledger").
+//! Transactions and blocks: what they contain, and what is signed (ARCHITECTURE 5.3; SPEC, "Ledger").
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -17,7 +17,7 @@ use crate::{
 
 pub use super::inclusion::{TxProof, tx_proof, tx_root};
 
-/// What a transaction does.
+/// Action of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Action {
     /// Pays another account.
@@ -28,27 +28,27 @@ pub enum Action {
     Commit(Commit),
     /// Pays for more epochs.
     Extend(Extend),
-    /// Ends a commitment early; the unused escrow comes back.
+    /// Ends a commitment early; the unused escrow returns.
     Release(Release),
-    /// Makes a vote key a validator's.
+    /// Joins as a validator.
     Join(Join),
     /// Adds to a validator's bond.
     Bond(Bond),
-    /// Ends a validator; its bond comes back later.
+    /// Leaves as a validator; the bond returns after the unbonding time.
     Leave(Leave),
-    /// Has a provider take nothing new.
+    /// Drains a provider: it accepts nothing new.
     Drain(Drain),
-    /// Ends a drained provider; its bond comes back later.
+    /// Withdraws a drained provider; its bond returns after the unbonding time.
     Withdraw(Withdraw),
-    /// Shows that a validator signed two things.
+    /// Proves that a validator equivocated.
     Evidence(Evidence),
     /// Proposes a change of the network.
     Propose(Propose),
     /// Votes on a proposal.
     Vote(Ballot),
-    /// Sets or removes a name of the sender's.
+    /// Sets or removes a name of the sender.
     SetName(SetName),
-    /// Says a hash: that it was known by then, the transaction in its block proves.
+    /// Records a hash: the block proves that it was known by then.
     Anchor(Anchor),
 }
 
@@ -57,24 +57,24 @@ pub enum Action {
 pub struct Transfer {
     /// The receiver.
     pub to: AccountId,
-    /// How much; not zero.
+    /// Amount; positive.
     pub amount: Amount,
 }
 
-/// Registers `node` as a provider of the sender's, or updates it when it is the sender's already.
+/// Registers `node` as a provider of the sender, or updates it if it is the sender's already.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Register {
     /// The node.
     pub node: NodeId,
-    /// Where it is reached: 1 to [`crate::limits::ADDRESSES`].
+    /// Its multiaddrs without `/p2p/`: 1 to [`crate::limits::ADDRESSES`].
     pub addresses: Vec<String>,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
     /// Price of one GiB for one epoch.
     pub price: Amount,
-    /// Bytes it offers; not less than it keeps.
+    /// Bytes it offers; not less than it stores.
     pub capacity: u64,
-    /// The node's signature over [`Consent`]: nobody registers another's node.
+    /// The node's signature over [`Consent`], so that nobody registers another's node.
     pub consent: Signature,
 }
 
@@ -87,7 +87,7 @@ pub struct Consent {
     pub node: NodeId,
 }
 
-/// What one provider said of one column: the claim of one slot.
+/// One slot of a commitment: a provider and its receipt for one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SlotClaim {
     /// The drawn provider.
@@ -98,14 +98,14 @@ pub struct SlotClaim {
     pub receipt: Option<Signature>,
 }
 
-/// Commits one extent. The slots stand in the order of column indexes.
+/// Commits one extent. The slots are in the order of column indexes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Commit {
     /// The object.
     pub object: ObjectId,
-    /// Which extent of it.
+    /// Number of the extent, from 0.
     pub extent: u32,
-    /// How many extents it has.
+    /// Number of extents of the object.
     pub extents: u32,
     /// Bytes of the whole object.
     pub size: u64,
@@ -126,9 +126,9 @@ pub struct Commit {
 pub struct Extend {
     /// The object.
     pub object: ObjectId,
-    /// Which extent; the sender's own commitment.
+    /// Number of the extent.
     pub extent: u32,
-    /// The new first epoch no longer paid for; later than the old.
+    /// The new end: the first epoch not paid for.
     pub end: Epoch,
 }
 
@@ -137,34 +137,34 @@ pub struct Extend {
 pub struct Release {
     /// The object.
     pub object: ObjectId,
-    /// Which extent.
+    /// Number of the extent.
     pub extent: u32,
 }
 
-/// Makes `key` a validator's, owned by the sender. All three keys must agree to it: by signatures over [`Seat`].
+/// Joins a validator that the sender owns. Its three keys must consent: by signatures over [`Seat`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Join {
-    /// What its votes will be signed with.
+    /// Key of its votes.
     pub key: VoteKey,
     /// Its node.
     pub node: NodeId,
-    /// Where the node is reached: 1 to [`crate::limits::ADDRESSES`].
+    /// The node's multiaddrs without `/p2p/`: 1 to [`crate::limits::ADDRESSES`].
     pub addresses: Vec<String>,
     /// Its BLS key.
     pub beacon_key: BeaconKey,
     /// Money to lock.
     pub bond: Amount,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
     /// The node's signature, for [`Purpose::Seat`].
     pub consent: Signature,
     /// The vote key's signature, for [`Purpose::Seat`].
     pub vote_consent: Signature,
-    /// The beacon key's proof ([`Seat::statement`]): a key made up from others' keys has no secret.
+    /// The beacon key's proof of possession over [`Seat::statement`], which prevents rogue keys.
     pub beacon_proof: BeaconSignature,
 }
 
-/// What the keys of a validator agree to.
+/// What the keys of a validator sign to consent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Seat {
     /// The account that will own it.
@@ -178,7 +178,7 @@ pub struct Seat {
 }
 
 impl Seat {
-    /// What the beacon key proves itself with.
+    /// The bytes that the beacon key signs as its proof of possession.
     pub fn statement(&self, chain: &ChainId) -> Vec<u8> {
         [chain.bytes().as_slice(), &codec::encode(self)].concat()
     }
@@ -189,33 +189,33 @@ impl Seat {
 pub struct Bond {
     /// The validator.
     pub key: VoteKey,
-    /// How much; not zero.
+    /// Amount; positive.
     pub amount: Amount,
 }
 
-/// Has the sender's validator vote no more, from the next block on.
+/// Ends the sender's validator: it does not vote from the next block on.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Leave {
     /// The validator.
     pub key: VoteKey,
 }
 
-/// Has the sender's provider take nothing new, for good.
+/// Drains the sender's provider: it accepts nothing new, permanently.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Drain {
     /// The provider's node.
     pub node: NodeId,
 }
 
-/// Ends the sender's provider, which drains and keeps nothing any more.
+/// Withdraws the sender's provider, which is draining and stores nothing.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Withdraw {
     /// The provider's node.
     pub node: NodeId,
 }
 
-/// Two things that one validator signed for one height and round, but different blocks. The one with the lesser block
-/// stands first; none is less than any.
+/// An equivocation: two messages that one validator signed for one height and round, for different blocks. The one with
+/// the lesser block is first; a vote for nil is less than any.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Evidence {
     /// Two votes of one kind.
@@ -225,7 +225,7 @@ pub enum Evidence {
 }
 
 impl Evidence {
-    /// Who signed, if it is true.
+    /// The validator accused.
     pub const fn accused(&self) -> VoteKey {
         match self {
             Self::Votes(first, _) => first.voter,
@@ -233,7 +233,7 @@ impl Evidence {
         }
     }
 
-    /// For which height.
+    /// The height that was signed for.
     pub const fn height(&self) -> Height {
         match self {
             Self::Votes(first, _) => first.vote.height,
@@ -242,78 +242,78 @@ impl Evidence {
     }
 }
 
-/// Proposes a change, for those to vote on who have a vote.
+/// Proposes a change for a vote.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Propose {
-    /// What would change.
+    /// The change.
     pub change: ProposedChange,
 }
 
-/// A vote on a proposal; it may be changed as long as the proposal is open.
+/// A vote on a proposal; it may be changed while the proposal is open.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Ballot {
     /// The proposal's number.
     pub proposal: u64,
-    /// Whether it should be carried out.
+    /// Whether in favour.
     pub yes: bool,
 }
 
-/// Sets or removes a name of the sender's, if it still is as the sender knows it.
+/// Sets or removes a name of the sender, if its version is still the one given.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SetName {
-    /// The name: a hash, as what people call things is nobody else's business.
+    /// Hash of the name, so that names themselves are not public.
     pub name: [u8; 32],
-    /// The version that it has; 0 when there is none.
+    /// Its current version; 0 when it does not exist.
     pub version: u64,
     /// Its new value, at most [`crate::limits::NAME_VALUE`] bytes; `None` removes it.
     pub value: Option<Vec<u8>>,
 }
 
-/// Says a hash. Nothing is kept: [`TxProof`] shows that it was said in a block.
+/// Records a hash. The state does not change: a [`TxProof`] shows that the hash is in a block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Anchor {
     /// The hash.
     pub hash: [u8; 32],
 }
 
-/// What a provider signs once it has the whole column, hashed and synced, and the manifest that lists it.
+/// Receipt: what a provider signs once it has stored and synced the whole column, and the manifest that lists it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Receipt {
-    /// Who will pay.
+    /// The account that will pay.
     pub account: AccountId,
     /// The object whose manifest lists the column.
     pub object: ObjectId,
-    /// In which extent.
+    /// Number of the extent.
     pub extent: u32,
-    /// At which index.
+    /// Index of the column.
     pub index: u8,
     /// The column.
     pub column: ColumnId,
-    /// Its bytes.
+    /// Bytes of the column.
     pub column_len: u64,
     /// The draw that chose the provider.
     pub draw: Draw,
 }
 
-/// What is signed of a transaction.
+/// The signed part of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TxBody {
     /// The sender, who pays the fee.
     pub account: AccountId,
-    /// Its number: exactly the account's nonce when it is applied.
+    /// Its nonce: exactly the account's when it is applied.
     pub nonce: u64,
-    /// The last height at which it may be applied: a lost transaction cannot come back.
+    /// The last height at which it may be applied, after which a lost transaction is invalid for good.
     pub valid_until: Height,
-    /// What is paid for it; at least [`crate::ledger::Rules::fee`].
+    /// Its fee; at least [`crate::ledger::Rules::fee`].
     pub fee: Amount,
-    /// What it does.
+    /// Its action.
     pub action: Action,
 }
 
 /// A signed transaction.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Tx {
-    /// What is signed.
+    /// The signed part.
     pub body: TxBody,
     /// The sender's signature over the body, for [`Purpose::Tx`].
     pub signature: Signature,
@@ -326,7 +326,7 @@ impl Tx {
         Self { body, signature }
     }
 
-    /// Its name: the hash of its canonical bytes.
+    /// Its id: the hash of its canonical bytes.
     pub fn id(&self) -> TxId {
         blake3::hash(&codec::encode(self)).into()
     }
@@ -340,16 +340,16 @@ impl Tx {
     }
 }
 
-/// What a block's hash covers.
+/// Header of a block; its hash is the block's id.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Header {
-    /// Its number.
+    /// Its height.
     pub height: Height,
-    /// The round of the height that it was first proposed in.
+    /// The round in which it was first proposed.
     pub round: u32,
-    /// The block before it.
+    /// Its parent.
     pub parent: BlockId,
-    /// Milliseconds of Unix time; later than the parent's.
+    /// Timestamp, in milliseconds of Unix time; later than the parent's.
     pub time_ms: u64,
     /// Root of the tree over the ids of its transactions: [`tx_root`].
     pub txs: [u8; 32],
@@ -361,14 +361,14 @@ pub struct Header {
     pub validators: [u8; 32],
     /// Hash of the validator set that decides the next block.
     pub next_validators: [u8; 32],
-    /// Who proposed it.
+    /// Its proposer.
     pub proposer: VoteKey,
     /// The proposer's contribution to the beacon: its unique signature over the height.
     pub beacon: BeaconSignature,
 }
 
 impl Header {
-    /// The block's name.
+    /// The block's id.
     pub fn id(&self) -> BlockId {
         blake3::hash(&codec::encode(self)).into()
     }
@@ -377,13 +377,13 @@ impl Header {
 /// A header with its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Block {
-    /// What its hash covers.
+    /// Its header.
     pub header: Header,
-    /// Its transactions, in the order they are applied.
+    /// Its transactions, in the order of execution.
     pub txs: Vec<Tx>,
 }
 
-/// A block that is decided, with the proof of it.
+/// A decided block with its certificate.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DecidedBlock {
     /// The block.

@@ -1,8 +1,8 @@
-//! Votes: what validators say to each other, and the certificate that precommits make (ARCHITECTURE 5.1; SPEC,
+//! Votes, proposals and validator sets, and the certificate that a quorum of precommits makes (ARCHITECTURE 5.1; SPEC,
 //! "Votes").
 //!
-//! Each is signed by the validator's vote key over the chain id. Which votes to cast is the consensus engine's business
-//! (Tendermint); what a vote, a quorum and a certificate are is the agreement's, because anyone checks them.
+//! Messages are signed by the validator's vote key over the chain id. Not here: which votes to cast, which the
+//! consensus engine decides (Tendermint).
 
 use std::collections::BTreeMap;
 
@@ -16,58 +16,58 @@ use crate::{
     sign::{BadSignature, Keypair, Purpose, Signature, verify},
 };
 
-/// Which of the two votes of a round.
+/// Kind of vote: each round has two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub enum VoteKind {
     /// The first: whether the round's proposal is acceptable.
     Prevote,
-    /// The second: enough of these decide.
+    /// The second: a quorum of these decides the block.
     Precommit,
 }
 
-/// What a validator votes: signed for [`Purpose::Vote`].
+/// A vote: signed for [`Purpose::Vote`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Vote {
-    /// Which vote.
+    /// Prevote or precommit.
     pub kind: VoteKind,
-    /// Of which height.
+    /// Height of the vote.
     pub height: Height,
-    /// Of which round of the height.
+    /// Round of the height.
     pub round: u32,
-    /// For which block; `None` is a vote for no block in this round.
+    /// The block; `None` is a vote for nil.
     pub block: Option<BlockId>,
 }
 
-/// A vote with who cast it.
+/// A vote with its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SignedVote {
-    /// Who.
+    /// The voter's key.
     pub voter: VoteKey,
-    /// What is signed.
+    /// The signed vote.
     pub vote: Vote,
     /// The voter's signature.
     pub signature: Signature,
 }
 
-/// A block that a validator proposes: signed for [`Purpose::Proposal`].
+/// The proposal of a block: signed for [`Purpose::Proposal`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct BlockProposal {
-    /// For which height.
+    /// Height of the block.
     pub height: Height,
-    /// In which round of the height.
+    /// Round of the height.
     pub round: u32,
-    /// The round that has a quorum of prevotes for the block already, when it is proposed again.
+    /// The earlier round with a quorum of prevotes for the block, if it is proposed again.
     pub valid_round: Option<u32>,
     /// The block.
     pub block: BlockId,
 }
 
-/// A proposal with who made it.
+/// A proposal with its signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SignedProposal {
-    /// Who.
+    /// The proposer's key.
     pub proposer: VoteKey,
-    /// What is signed.
+    /// The signed proposal.
     pub proposal: BlockProposal,
     /// The proposer's signature.
     pub signature: Signature,
@@ -103,7 +103,7 @@ impl SignedProposal {
     }
 }
 
-/// What a validator signs with: its votes, and its share of the beacon.
+/// A validator's secret keys.
 #[derive(Debug)]
 pub struct ValidatorKeys {
     /// Signs proposals and votes.
@@ -113,7 +113,7 @@ pub struct ValidatorKeys {
 }
 
 impl ValidatorKeys {
-    /// The keys that one seed gives, so that a validator has one secret to keep.
+    /// The keys derived from one seed, so that a validator has one secret to store.
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let derive = |context| Zeroizing::new(blake3::derive_key(context, seed));
         Self {
@@ -123,19 +123,19 @@ impl ValidatorKeys {
     }
 }
 
-/// Who may vote at one height, and with how much power. Canonical: no power is zero, and the order is that of the keys.
+/// The validators of one height with their power. Canonical: no power is zero, and they are in the order of their keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ValidatorSet {
     powers: BTreeMap<VoteKey, u64>,
 }
 
 impl ValidatorSet {
-    /// These validators; those without power are left out.
+    /// The set of these validators; those without power are left out.
     pub fn new(powers: impl IntoIterator<Item = (VoteKey, u64)>) -> Self {
         Self { powers: powers.into_iter().filter(|(_, power)| *power > 0).collect() }
     }
 
-    /// What a header says of the set that decides it.
+    /// Its hash, which a header contains.
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("ostrakon validator set 1");
         hasher.update(&codec::encode(self));
@@ -147,38 +147,38 @@ impl ValidatorSet {
         self.powers.iter().map(|(key, power)| (*key, *power))
     }
 
-    /// The validator's power; `None` when it is no member.
+    /// The validator's power; `None` when it is not a member.
     pub fn power(&self, key: &VoteKey) -> Option<u64> {
         self.powers.get(key).copied()
     }
 
-    /// How many they are.
+    /// Number of validators.
     pub fn len(&self) -> usize {
         self.powers.len()
     }
 
-    /// Whether nobody may vote.
+    /// Whether it has no validators.
     pub fn is_empty(&self) -> bool {
         self.powers.is_empty()
     }
 
-    /// All power together.
+    /// Total power.
     pub fn total(&self) -> u128 {
         self.powers.values().map(|power| u128::from(*power)).sum()
     }
 
-    /// Whether `power` is more than two thirds of all.
+    /// Whether `power` is more than two thirds of the total.
     pub fn is_quorum(&self, power: u128) -> bool {
         power * 3 > self.total() * 2
     }
 }
 
-/// The proof that a block is decided: precommits of more than two thirds of the power for it, all of one round.
+/// The proof that a block is decided: precommits for it by more than two thirds of the power, all of one round.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct QuorumCertificate {
-    /// Of which height.
+    /// Height of the block.
     pub height: Height,
-    /// In which round they were cast.
+    /// Round of the precommits.
     pub round: u32,
     /// The block decided.
     pub block: BlockId,
@@ -186,26 +186,26 @@ pub struct QuorumCertificate {
     pub signatures: BTreeMap<VoteKey, Signature>,
 }
 
-/// Why a certificate proves nothing.
+/// Why a certificate is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum QuorumCertificateError {
-    /// Someone signed who has no vote at this height.
-    #[error("{voter} has no vote at height {height}")]
+    /// One of the signers is not a validator at this height.
+    #[error("invalid certificate: {voter} is not a validator at height {height}")]
     NotValidator {
-        /// Who.
+        /// The signer.
         voter: VoteKey,
-        /// At which height.
+        /// The height.
         height: Height,
     },
-    /// A signature is not over this block.
-    #[error("the precommit of {voter} does not verify")]
+    /// A signature is invalid for this block.
+    #[error("invalid certificate: the precommit of {voter} does not verify")]
     Signature {
-        /// Whose.
+        /// The signer.
         voter: VoteKey,
     },
-    /// Not enough signed.
-    #[error("precommits with {have} of {total} power are no quorum")]
+    /// The signers are not a quorum.
+    #[error("invalid certificate: precommits with {have} of {total} power are not a quorum")]
     NoQuorum {
         /// The power that signed.
         have: u128,
@@ -215,8 +215,8 @@ pub enum QuorumCertificateError {
 }
 
 impl QuorumCertificate {
-    /// Checks that more than two thirds of `set` signed precommits for the block. Whether `set` is the one of this
-    /// height is the caller's to know: its hash stands in the header.
+    /// Checks that more than two thirds of `set` signed precommits for the block. The caller must know that `set` is
+    /// the one of this height: its hash is in the header.
     ///
     /// # Errors
     /// [`QuorumCertificateError`] says who or what is wrong.

@@ -1,10 +1,9 @@
-//! What one account did and was paid: transactions that are each proven to be in a block, the newest first.
+//! An account's transactions, each proven to be in a block, the newest first.
 //!
-//! In goes what a node says ([`Activity`]) with what was asked ([`ActivityQuery`]), out come transactions at their
-//! places, or the lie. What is there is proven. What is left out is found where the account's own numbers show it: its
-//! record is proven too, an account's transactions are applied in the order of their nonces without a gap, and so none
-//! of those that it sent can be missing between two others, or behind the last. Of what others paid to it there is no
-//! such count: for that, several nodes are asked, and [`ProvenActivity::left_out`] compares them.
+//! In go a node's answer ([`Activity`]) and the query ([`ActivityQuery`]); out come transactions with their places, or
+//! why the answer is wrong. Each transaction is proven. A missing one that the account sent is detected by nonces: the
+//! account's record is proven too, and its transactions have consecutive nonces. For payments from others there is no
+//! such count: several nodes are asked, and [`ProvenActivity::left_out`] compares their answers.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -17,17 +16,17 @@ use crate::{
     },
 };
 
-/// Where a transaction is: the later, the greater.
+/// Place of a transaction; places sort in chain order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct TxPlace {
-    /// The block's height.
+    /// Height of the block.
     pub height: Height,
-    /// Its place in the block.
+    /// Index in the block.
     pub index: u32,
 }
 
 impl TxPlace {
-    /// Before all transactions of the block of this height.
+    /// The place before all transactions of the block at this height.
     pub const fn start_of(height: Height) -> Self {
         Self { height, index: 0 }
     }
@@ -38,61 +37,62 @@ impl TxPlace {
 pub struct ProvenTx {
     /// The transaction.
     pub tx: Tx,
-    /// That it is in a block.
+    /// Proof that it is in a block.
     pub inclusion: Inclusion,
 }
 
-/// What a node says of an account's transactions.
+/// A node's answer about an account's transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Activity {
     /// The account's record.
     pub account: ProvenRecord,
-    /// The node's oldest block; what older ones had, it does not know.
+    /// Height of the node's oldest block; it has no transactions of older ones.
     pub first: Height,
-    /// Whether it has more that are older.
+    /// Whether it has older transactions of the account.
     pub more: bool,
-    /// The newest first.
+    /// Transactions, the newest first.
     pub txs: Vec<ProvenTx>,
 }
 
-/// What was asked for.
+/// A query for an account's transactions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActivityQuery {
-    /// Whose transactions.
+    /// The account.
     pub account: AccountId,
-    /// Only those before this place.
+    /// Only transactions before this place.
     pub before: Option<TxPlace>,
-    /// The nonce that the next one that it sent, going back, must be one below; where that is not known, `None`.
+    /// Nonce of the account's transaction after the page, if known: the newest one that it sent in the page has the
+    /// nonce below.
     pub nonce: Option<u64>,
 }
 
-/// A transaction of an account's.
+/// A verified transaction of an account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountTx {
-    /// Where it is.
+    /// Its place.
     pub place: TxPlace,
-    /// Time of the block, in milliseconds of Unix time.
+    /// Timestamp of the block, in milliseconds of Unix time.
     pub time_ms: u64,
     /// The transaction.
     pub tx: Tx,
 }
 
-/// What one node's answer proves.
+/// A verified answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProvenActivity {
-    /// Height of the block that it is as of.
+    /// Height of the block at which the answer was made.
     pub tip: Height,
-    /// The account.
+    /// The account's record.
     pub account: Account,
-    /// The node's oldest block, by its word.
+    /// Height of the node's oldest block; not proven.
     pub first: Height,
-    /// Whether it has more that are older, by its word.
+    /// Whether the node has older transactions; not proven.
     pub more: bool,
-    /// The newest first.
+    /// Transactions, the newest first.
     pub txs: Vec<AccountTx>,
 }
 
-/// The accounts that a transaction touches by what it says: who sent it, and whom it pays.
+/// The accounts in a transaction: its sender, and the receiver of a transfer.
 pub fn accounts_of(tx: &Tx) -> impl Iterator<Item = AccountId> + use<> {
     let sender = tx.body.account;
     let paid = match &tx.body.action {
@@ -103,22 +103,22 @@ pub fn accounts_of(tx: &Tx) -> impl Iterator<Item = AccountId> + use<> {
 }
 
 impl Activity {
-    /// What this proves to who believes the header `tip`, and asked for `wanted`.
+    /// Verifies the answer to `query` against the trusted header `tip`.
     ///
     /// # Errors
-    /// [`BadAnswer`] when something is not so, or something is left out.
-    pub fn verify(self, tip: &Header, wanted: &ActivityQuery) -> Result<ProvenActivity, BadAnswer> {
-        let found = records(std::slice::from_ref(&self.account), tip, &[Key::Account(wanted.account)])?;
+    /// [`BadAnswer`] when something is not proven, or is left out.
+    pub fn verify(self, tip: &Header, query: &ActivityQuery) -> Result<ProvenActivity, BadAnswer> {
+        let found = records(std::slice::from_ref(&self.account), tip, &[Key::Account(query.account)])?;
         let account = match found.as_slice() {
             [Some(Record::Account(account))] => *account,
             _ => Account::default(),
         };
-        let mut bound = wanted.before;
+        let mut bound = query.before;
         let mut txs = Vec::with_capacity(self.txs.len());
         for ProvenTx { tx, inclusion } in self.txs {
             let id = tx.id();
-            if !accounts_of(&tx).any(|touched| touched == wanted.account) {
-                return Err(BadAnswer::OtherAccount { tx: id, account: wanted.account });
+            if !accounts_of(&tx).any(|touched| touched == query.account) {
+                return Err(BadAnswer::OtherAccount { tx: id, account: query.account });
             }
             let place = TxPlace { height: inclusion.verify(tip, id)?, index: inclusion.proof.index };
             if bound.is_some_and(|bound| place >= bound) {
@@ -128,16 +128,16 @@ impl Activity {
             txs.push(AccountTx { place, time_ms: inclusion.block.header.time_ms, tx });
         }
         let proven = ProvenActivity { tip: tip.height, account, first: self.first, more: self.more, txs };
-        proven.check_nonces(wanted)?;
+        proven.check_nonces(query)?;
         Ok(proven)
     }
 }
 
 impl ProvenActivity {
-    /// None that the account sent is missing, as far as its nonces tell.
-    fn check_nonces(&self, wanted: &ActivityQuery) -> Result<(), BadAnswer> {
-        let account = wanted.account;
-        let newest = wanted.nonce.or_else(|| wanted.before.is_none().then_some(self.account.nonce));
+    /// Checks by the nonces that no transaction sent by the account is missing.
+    fn check_nonces(&self, query: &ActivityQuery) -> Result<(), BadAnswer> {
+        let account = query.account;
+        let newest = query.nonce.or_else(|| query.before.is_none().then_some(self.account.nonce));
         let mut next = newest;
         for sent in self.txs.iter().filter(|entry| entry.tx.body.account == account) {
             let nonce = sent.tx.body.nonce;
@@ -147,14 +147,14 @@ impl ProvenActivity {
                 _ => next = Some(nonce),
             }
         }
-        // Who says that nothing is older, and nothing deleted, must have come to the very first.
+        // Without older transactions and deleted blocks, the list must reach the account's first one.
         match next.and_then(|next| next.checked_sub(1)) {
             Some(nonce) if !self.more && self.first <= Height(1) => Err(BadAnswer::LeftOut { account, nonce }),
             _ => Ok(()),
         }
     }
 
-    /// One of `others` that this answer should have had, by what it says itself of how far it goes.
+    /// One of `others` that this answer lacks, although it claims to cover its place.
     pub fn left_out<'a>(&self, others: impl IntoIterator<Item = &'a AccountTx>) -> Option<&'a AccountTx> {
         let reaches = |place: &TxPlace| {
             let is_kept = (self.first..=self.tip).contains(&place.height);
@@ -316,9 +316,9 @@ mod tests {
         // It may be in what was deleted, or on the next page.
         check(&[6, 5, 3, 2, 1], 2, false, None);
         check(&[6, 5, 3, 2, 1], 1, true, None);
-        let wanted =
+        let query =
             ActivityQuery { account: key(1).public(), before: Some(TxPlace::start_of(Height(2))), nonce: Some(4) };
-        let late = block.said(&[3, 2, 1, 0]).verify(&block.header, &wanted).err();
+        let late = block.said(&[3, 2, 1, 0]).verify(&block.header, &query).err();
         assert_eq!(
             late,
             Some(BadAnswer::LeftOut { account: key(1).public(), nonce: 3 }),

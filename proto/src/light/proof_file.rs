@@ -1,8 +1,8 @@
-//! Proofs in files: what needs neither node nor network to be checked, only the genesis (SPEC, "Vouchers").
+//! Proof files: proofs that need neither node nor network to be verified, only the genesis (SPEC, "Proof files").
 //!
-//! In goes a file and a genesis, out comes what it proves. The validators are followed from genesis to the newest
-//! header that the file has, and all it says is proven against that. Every byte counts: with any other byte it proves
-//! nothing. [`Certificate`] is that an object is committed, [`AnchorProof`] that something was known by then.
+//! In go a file and a genesis, out comes what the file proves. The validators are followed from genesis to the newest
+//! header in the file, and everything else is proven against that header. Changing any byte makes the file invalid.
+//! [`Certificate`] proves that an object is committed, [`AnchorProof`] that a hash was known at a certain time.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -22,13 +22,13 @@ use crate::{
     limits,
 };
 
-/// What a file begins with, by its kind.
+/// First bytes of a certificate file.
 const CERTIFICATE: [u8; 16] = *b"ostrakon cert 01";
 
-/// Bytes of a file at most.
+/// Bytes of a proof file at most.
 pub const PROOF_FILE_MAX: usize = 16 * 1024 * 1024;
 
-/// That an object is committed: what `ostrakon certificate` writes.
+/// A certificate that an object is committed, as `ostrakon certificate` writes it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Certificate {
     format: [u8; 16],
@@ -40,47 +40,47 @@ pub struct Certificate {
     answers: Vec<Answer<Vec<ProvenRecord>>>,
 }
 
-/// What a certificate proves.
+/// The content of a verified certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
     /// The object.
     pub object: ObjectId,
-    /// Who pays for it.
+    /// The account that pays for it.
     pub owner: AccountId,
     /// The commitments of all its extents, in their order.
     pub commitments: Vec<Commitment>,
-    /// As of which block.
+    /// Height of the block at which it is proven.
     pub height: Height,
-    /// When that block was, in milliseconds of Unix time.
+    /// Timestamp of that block, in milliseconds of Unix time.
     pub time_ms: u64,
 }
 
-/// Why a file proves nothing.
+/// Why a proof file is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofFileError {
-    /// It is no such file, or damaged.
-    #[error("the file cannot be read: {0}")]
+    /// It is damaged, or not a proof file.
+    #[error("not a proof file, or damaged: {0}")]
     Decode(#[from] DecodeError),
     /// It is of another kind or version.
-    #[error("the file is of another kind or version")]
+    #[error("the proof file is of another kind, or of a version that this program does not support")]
     Format,
     /// It is of another network.
-    #[error("the file is of chain {found}, the genesis is of {wanted}")]
+    #[error("the proof file is of chain {found}, the genesis is of chain {wanted}")]
     OtherChain {
-        /// Its chain.
+        /// Chain of the file.
         found: ChainId,
-        /// That of the genesis.
+        /// Chain of the genesis.
         wanted: ChainId,
     },
-    /// What it says is not proven.
+    /// Its content is not proven.
     #[error(transparent)]
     Answer(#[from] BadAnswer),
-    /// It is of something else.
-    #[error("the file is no proof of what it is shown for")]
+    /// It proves something else than asked for.
+    #[error("the proof file is valid, but for something else")]
     Other,
     /// It lacks commitments, or has too many.
-    #[error("the file does not have one commitment for each extent of the object")]
+    #[error("the proof file does not have exactly one commitment for each extent of the object")]
     Incomplete,
 }
 
@@ -108,7 +108,7 @@ fn accept<'a, T>(trust: &mut Trust, answer: &'a Answer<T>) -> Result<&'a Header,
 }
 
 impl Certificate {
-    /// A certificate of what these answers say of the owner's commitments, from extent 0 on.
+    /// A certificate from these answers about the owner's commitments, from extent 0 on.
     pub fn new(
         chain: ChainId,
         handovers: Vec<Handover>,
@@ -123,24 +123,24 @@ impl Certificate {
         (0..extents).map(|extent| Key::Commitment(CommitmentId { object, extent, owner })).collect()
     }
 
-    /// Its bytes, as a file has them.
+    /// Its bytes, for a file.
     pub fn to_bytes(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
-    /// Reads a file.
+    /// Decodes a file.
     ///
     /// # Errors
-    /// [`ProofFileError`] when it is none.
+    /// [`ProofFileError`] when it is not a certificate.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofFileError> {
         let read: Self = codec::decode(bytes, PROOF_FILE_MAX)?;
         if read.format == CERTIFICATE { Ok(read) } else { Err(ProofFileError::Format) }
     }
 
-    /// What it proves to whoever believes in this genesis.
+    /// Verifies it against the genesis.
     ///
     /// # Errors
-    /// [`ProofFileError`] says what does not hold.
+    /// [`ProofFileError`] says what is not proven.
     pub fn verify(&self, genesis: &Genesis) -> Result<Committed, ProofFileError> {
         let mut trust = follow(genesis, self.chain, &self.handovers)?;
         let extents: usize = self.answers.iter().map(|answer| answer.said.len()).sum();

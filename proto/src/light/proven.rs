@@ -1,4 +1,4 @@
-//! Answers that need no faith in who gives them: each is as of a certified header, and proven against it.
+//! Answers that verify themselves: each has a certified header, and its content is proven against that header.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -20,127 +20,127 @@ use crate::{
 pub struct CertifiedHeader {
     /// The header.
     pub header: Header,
-    /// The precommits for it.
+    /// Its certificate.
     pub certificate: QuorumCertificate,
 }
 
-/// What somebody says of the chain as it is after one block.
+/// An answer about the chain after one block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Answer<T> {
     /// The block.
     pub tip: CertifiedHeader,
-    /// What is said.
+    /// The content, with its proofs.
     pub said: T,
 }
 
-/// What one record is.
+/// A record with its proof.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ProvenRecord {
     /// Bytes of its key.
     pub key: Vec<u8>,
-    /// Bytes of its value; `None` when there is no such record.
+    /// Bytes of its value; `None` when it does not exist.
     pub value: Option<Vec<u8>>,
-    /// The proof of that.
+    /// Proof of value or absence.
     pub proof: Proof,
 }
 
-/// A block's header, as one of the past of a chain.
+/// The header of an earlier block, with the proof that it is on the chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PastHeader {
     /// The header.
     pub header: Header,
-    /// That the newest block's history has it; the newest block itself needs no proof.
+    /// Proof against the tip's history; `None` for the tip itself.
     pub proof: Option<HistoryProof>,
 }
 
-/// That a transaction is in a block of the past.
+/// Proof that a transaction is in an earlier block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Inclusion {
     /// The block.
     pub block: PastHeader,
-    /// That it has the transaction.
+    /// Proof that the transaction is in it.
     pub proof: TxProof,
 }
 
-/// A block of the past, whole.
+/// An earlier block with its transactions.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PastBlock {
     /// Its header.
     pub block: PastHeader,
-    /// The precommits for it.
+    /// Its certificate.
     pub certificate: QuorumCertificate,
     /// Its transactions.
     pub txs: Vec<Tx>,
 }
 
-/// Why an answer is not believed. Whoever gave it is behind or lies: ask another.
+/// Why an answer is not accepted. The node is behind, or made a false claim: ask another.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadAnswer {
-    /// Its header is not believed.
+    /// Its header is not trusted.
     #[error(transparent)]
     Header(#[from] TrustError),
-    /// Its header is not proven to be of the past.
+    /// Its header is not proven to be on the chain.
     #[error(transparent)]
     Past(#[from] BadHistory),
-    /// It is of a block above the newest.
-    #[error("block {height} is said to be of the past of block {tip}")]
+    /// It is of a block above the tip.
+    #[error("wrong answer: it claims that block {height} is before block {tip}")]
     Future {
-        /// Its height.
+        /// Height of the block.
         height: Height,
-        /// That of the newest.
+        /// Height of the tip.
         tip: Height,
     },
-    /// It does not speak of what was asked for.
-    #[error("{asked} records were asked for, and the answer is of other ones")]
+    /// It does not contain the records asked for.
+    #[error("wrong answer: {asked} records were asked for, and it has others")]
     OtherKeys {
-        /// How many were asked for.
+        /// Number of records asked for.
         asked: usize,
     },
     /// A record is not proven.
-    #[error("record {index} of the answer: {error}")]
+    #[error("wrong answer: record {index}: {error}")]
     Record {
-        /// Its place in the answer.
+        /// Its index in the answer.
         index: usize,
-        /// Why.
+        /// Why not.
         error: BadProof,
     },
-    /// A record is proven, and of no kind that its key could have: the network's rules are newer than this program.
-    #[error("record {index} of the answer is of an unknown kind: use a newer version")]
+    /// A record is proven but of an unknown kind: the network's protocol version is newer than this program.
+    #[error("record {index} of the answer is of an unknown kind: update this program")]
     Kind {
-        /// Its place in the answer.
+        /// Its index in the answer.
         index: usize,
     },
     /// The transaction is not in the block.
-    #[error("transaction {tx} is not in the block that is said to have it")]
+    #[error("wrong answer: transaction {tx} is not in the block that it names")]
     NotIncluded {
         /// The transaction.
         tx: TxId,
     },
-    /// The transaction is another's.
-    #[error("transaction {tx} was neither sent by {account} nor pays it")]
+    /// The transaction does not concern the account.
+    #[error("wrong answer: transaction {tx} was neither sent by account {account} nor pays it")]
     OtherAccount {
         /// The transaction.
         tx: TxId,
-        /// Whose were asked for.
+        /// The account asked for.
         account: AccountId,
     },
-    /// Transactions are not in the order, or not of the time, that was asked for.
-    #[error("transaction {tx} comes where only earlier ones were asked for")]
+    /// Transactions are out of order, or not from before the place asked for.
+    #[error("wrong answer: transaction {tx} is out of order")]
     Disorder {
-        /// The first that is out of order.
+        /// The first transaction that is out of order.
         tx: TxId,
     },
-    /// The account's record proves that it sent more than the answer has.
-    #[error("the transaction that {account} sent with nonce {nonce} is left out")]
+    /// The account's record proves that it sent a transaction that is missing.
+    #[error("incomplete answer: the transaction that account {account} sent with nonce {nonce} is missing")]
     LeftOut {
-        /// Whose were asked for.
+        /// The account asked for.
         account: AccountId,
-        /// The number of the one that is missing.
+        /// Nonce of the missing transaction.
         nonce: u64,
     },
-    /// Another node has one that this one should have by what it says itself.
-    #[error("transaction {tx}, which another node proves, is left out")]
+    /// Another node proves a transaction that this answer should contain by its own claims.
+    #[error("incomplete answer: transaction {tx}, which another node proves, is missing")]
     Concealed {
         /// The transaction.
         tx: TxId,
@@ -150,7 +150,7 @@ pub enum BadAnswer {
 /// Checks that `items` are the records with the `asked` keys, in their order, after the block with this header.
 ///
 /// # Errors
-/// [`BadAnswer`] says what does not hold.
+/// [`BadAnswer`] says what is not proven.
 pub fn check_records<K: AsRef<[u8]>>(items: &[ProvenRecord], header: &Header, asked: &[K]) -> Result<(), BadAnswer> {
     if !asked.iter().map(AsRef::as_ref).eq(items.iter().map(|item| item.key.as_slice())) {
         return Err(BadAnswer::OtherKeys { asked: asked.len() });
@@ -162,10 +162,10 @@ pub fn check_records<K: AsRef<[u8]>>(items: &[ProvenRecord], header: &Header, as
     Ok(())
 }
 
-/// The records with these keys, in their order, as `items` prove them after the block with this header.
+/// The records with these keys, in their order, as proven by `items` after the block with this header.
 ///
 /// # Errors
-/// [`BadAnswer`] says what does not hold.
+/// [`BadAnswer`] says what is not proven.
 pub fn records(items: &[ProvenRecord], header: &Header, asked: &[Key]) -> Result<Vec<Option<Record>>, BadAnswer> {
     let keys: Vec<Vec<u8>> = asked.iter().map(Key::to_bytes).collect();
     check_records(items, header, &keys)?;
@@ -177,7 +177,7 @@ pub fn records(items: &[ProvenRecord], header: &Header, asked: &[Key]) -> Result
 }
 
 impl PastHeader {
-    /// Checks that this header is of the chain whose newest block has the header `tip`, which is believed already.
+    /// Checks that this header is on the chain whose newest block has the trusted header `tip`.
     ///
     /// # Errors
     /// [`BadAnswer`] when that is not proven.
@@ -194,7 +194,7 @@ impl PastHeader {
 }
 
 impl Inclusion {
-    /// Checks that the transaction is in a block of the chain whose newest block has the header `tip`.
+    /// Checks that the transaction is in a block of the chain whose newest block has the trusted header `tip`.
     ///
     /// # Errors
     /// [`BadAnswer`] when that is not proven.
@@ -206,8 +206,8 @@ impl Inclusion {
 }
 
 impl PastBlock {
-    /// The block of this height, when it is one of the chain whose newest block has the header `tip`. Its certificate
-    /// is not looked at: that the tip is decided, and has it in its history, says more.
+    /// The block of this height, if it is on the chain whose newest block has the trusted header `tip`. Its certificate
+    /// is not verified: the tip is decided, and its history contains the block.
     ///
     /// # Errors
     /// [`BadAnswer`] when that is not proven.

@@ -1,7 +1,7 @@
-//! The domain rule: how many columns of one extent may lie in one domain, on each dimension by itself (ARCHITECTURE 4).
+//! The domain rule: how many columns of one extent may be in one domain, in each dimension by itself (ARCHITECTURE 4).
 //!
-//! In go a roster and a code; out come the [`Caps`], or why the network cannot carry the code and what it could. The
-//! caps are as even as the network allows: the smallest with which each dimension has room for n columns, which is
+//! In go a roster and a code; out come the [`Caps`], or why the network cannot carry the code and which one it could.
+//! Caps are as even as the network allows: the smallest with which each dimension has room for n columns, which is
 //! `ceil(n / domains)` wherever every domain has that many providers.
 
 use std::collections::BTreeMap;
@@ -14,11 +14,11 @@ use crate::{
 /// One part of a [`Domain`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dimension {
-    /// Who runs it.
+    /// Who runs the node.
     Operator,
     /// Whose machines and network it runs on.
     Infrastructure,
-    /// Where.
+    /// Where it is.
     Region,
 }
 
@@ -46,28 +46,29 @@ impl std::fmt::Display for Dimension {
     }
 }
 
-/// Why a roster cannot carry a code, and what would be possible.
+/// Why a roster cannot carry a code, and which code it could.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PlacementError {
     /// Not `1 <= k < n`.
-    #[error("{0} is no code: 1 <= K < N is needed")]
+    #[error("invalid code {0}: need 1 <= K < N")]
     Code(Code),
-    /// Fewer providers than columns: take a code of at most `have` columns, or wait for providers.
+    /// Fewer providers than columns: use a code of at most `have` columns, or wait for providers.
     #[error(
-        "code {code} needs {} providers with free space, the network has {have}: at most {have} columns are possible",
+        "too few providers: code {code} needs {} with free space, the network has {have}; use a code with \
+         fewer columns",
         code.n
     )]
     TooFewProviders {
         /// The code asked for.
         code: Code,
-        /// Eligible providers.
+        /// Providers with free space.
         have: usize,
     },
-    /// Fewer infrastructures than the network's least: wait for providers elsewhere.
+    /// Fewer infrastructures than the network requires: wait for providers on others.
     #[error(
-        "the providers with free space are on {have} infrastructures, this network demands {need}: \
-         providers elsewhere are needed"
+        "too few infrastructures: the providers with free space are on {have}, this network requires {need}; \
+         wait for providers on others"
     )]
     TooFewDomains {
         /// Distinct infrastructures.
@@ -75,26 +76,27 @@ pub enum PlacementError {
         /// Its `min_domains`.
         need: u8,
     },
-    /// One whole domain could take the extent with it: take fewer data columns, or wait for more domains.
+    /// The loss of one whole domain could lose the extent: use fewer data columns, or wait for more domains.
     #[error(
-        "with {values} values of {dimension} one of them would hold {cap} of {} columns, and only {} may be lost: {}",
+        "too few domains: with {values} different values of {dimension}, one would hold {cap} of {} columns, and \
+         only {} may be lost; {}",
         code.n, code.spare(), possible(*code, *cap)
     )]
     TooConcentrated {
         /// The code asked for.
         code: Code,
-        /// Where it is too narrow.
+        /// The dimension with too few values.
         dimension: Dimension,
         /// Distinct values there.
         values: usize,
         /// Columns that one value would hold.
         cap: u8,
     },
-    /// The dimensions bind each other so that this draw found no choice: draw with another nonce, or take fewer
+    /// The dimensions constrain each other so that this draw found no solution: draw with another nonce, or use fewer
     /// columns.
     #[error(
-        "this draw could place {placed} of {need} columns under the domain rule: draw again, \
-         or take a code with fewer columns"
+        "draw failed: it could place {placed} of {need} columns under the domain rule; draw again, \
+         or use a code with fewer columns"
     )]
     DeadEnd {
         /// Columns placed.
@@ -107,8 +109,8 @@ pub enum PlacementError {
 /// The best code of as many columns that survives the loss of `cap` of them.
 fn possible(code: Code, cap: u8) -> String {
     match Code::new(code.n.saturating_sub(cap), code.n) {
-        Ok(code) => format!("at most {code} is possible"),
-        Err(_) => "providers in more of them are needed".to_owned(),
+        Ok(code) => format!("use code {code}"),
+        Err(_) => "wait for providers in others".to_owned(),
     }
 }
 
@@ -124,10 +126,10 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// The caps that this roster gives this code. Candidates without weight do not count.
+    /// The caps of this code with this roster. Entries without weight do not count.
     ///
     /// # Errors
-    /// [`PlacementError`] when there are fewer than n candidates, fewer than `min_domains` infrastructures, or a cap
+    /// [`PlacementError`] when there are fewer than n entries, fewer than `min_domains` infrastructures, or a cap
     /// over n-k; `min_domains` of 1 lifts the last.
     pub fn of(roster: &[RosterEntry], code: Code, min_domains: u8) -> Result<Self, PlacementError> {
         if !code.is_valid() {
@@ -150,7 +152,7 @@ impl Caps {
         Ok(caps)
     }
 
-    /// The refusal for the dimension that binds most.
+    /// The error for the dimension with the largest cap.
     fn too_concentrated(&self, roster: &[RosterEntry], code: Code) -> PlacementError {
         let cap = self.worst();
         let dimension = Dimension::ALL.into_iter().find(|dimension| self.of_dimension(*dimension) == cap);
@@ -167,7 +169,7 @@ impl Caps {
         }
     }
 
-    /// The largest cap: columns that leave with one whole domain, at worst.
+    /// The largest cap: columns that are lost with one whole domain at worst.
     pub fn worst(&self) -> u8 {
         self.operator.max(self.infrastructure).max(self.region)
     }
@@ -177,7 +179,7 @@ impl Caps {
         Spread::of(chosen).admits(candidate, self.limits())
     }
 
-    /// Whether `chosen` hold the rule together.
+    /// Whether `chosen` satisfy the rule together.
     pub fn holds(&self, chosen: &[&Domain]) -> bool {
         let limits = self.limits();
         let mut spread = Spread::default();
@@ -250,20 +252,20 @@ impl<'a> Spread<'a> {
     }
 }
 
-/// Which of the domain statements of ARCHITECTURE 4 holds, weakest first.
+/// What the loss of whole domains means for an object (ARCHITECTURE 4), weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tolerance {
-    /// Not even one whole domain may vanish: only where the genesis lifts the rule.
+    /// The loss of one whole domain may lose the object: only where the genesis lifts the rule.
     Nodes,
-    /// Any one whole domain may vanish.
+    /// The loss of any one whole domain is survived.
     Domain,
-    /// A whole domain and one more node may vanish even while a repair is pending.
+    /// The loss of a whole domain and one more node is survived even at the repair threshold.
     DomainAndNode,
-    /// Whole-domain disasters hardly dent the durability.
+    /// Losses of whole domains hardly reduce the durability.
     Disasters,
 }
 
-/// Which of the domain statements holds for a code with this repair threshold under these caps.
+/// The tolerance of a code with this repair threshold under these caps.
 pub fn tolerance(code: Code, repair_threshold: u8, caps: &Caps) -> Tolerance {
     let (cap, slack) = (caps.worst(), repair_threshold.saturating_sub(code.k));
     if cap <= slack / 3 {
@@ -280,12 +282,10 @@ pub fn tolerance(code: Code, repair_threshold: u8, caps: &Caps) -> Tolerance {
 impl std::fmt::Display for Tolerance {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
-            Self::Nodes => "single nodes may vanish, but one whole domain could take the object with it",
-            Self::Domain => "any one whole domain may vanish",
-            Self::DomainAndNode => "a whole domain and one more node may vanish even while a repair is pending",
-            Self::Disasters => {
-                "whole-domain disasters hardly matter: three times a domain's columns may be lost before repair"
-            }
+            Self::Nodes => "it survives the loss of single nodes, but not of any whole domain",
+            Self::Domain => "it survives the loss of any one whole domain",
+            Self::DomainAndNode => "it survives the loss of any one whole domain and one more node before repair",
+            Self::Disasters => "it survives the loss of three times a whole domain's columns before repair",
         })
     }
 }

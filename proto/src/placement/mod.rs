@@ -1,8 +1,9 @@
-//! Who keeps what: the draw, and the rule that spreads an extent over domains (ARCHITECTURE 4, 5.4).
+//! Placement: the draw of holders, and the rule that spreads an extent over domains (ARCHITECTURE 4, 5.4).
 //!
-//! In go an epoch's frozen roster, its beacon, and who asks for what; out comes the order in which providers are asked.
-//! The client stores on the first that accept, the chain checks that they are of this order: so nobody chooses.
-//! `caps` holds the domain rule, `chance` the sampling. Which epoch and nonce may be used is the ledger's business.
+//! In go an epoch's frozen roster, its beacon, and who draws for what; out comes the order in which providers are
+//! asked. The client stores on the first that accept, and the chain checks that they are of this order: so nobody
+//! chooses holders. `caps` is the domain rule, `sampling` the weighted sampling. Not here: which epoch and nonce are
+//! valid, which the ledger decides.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -19,10 +20,10 @@ pub use caps::{Caps, Dimension, PlacementError, Tolerance, tolerance};
 use caps::{Limits, Spread};
 use sampling::{RandomStream, WeightedSampler};
 
-/// Trials of the exchange that mends a dead end, at most: a bound on the work that a strange roster can ask for.
+/// Trials of the exchange that resolves a dead end, at most: bounds the work that an unusual roster can cause.
 const EXCHANGE_TRIALS: usize = 65_536;
 
-/// Which draw: the epoch whose beacon and roster it uses, and a number near the account's nonce.
+/// A draw: the epoch whose beacon and roster it uses, and a number near the account's nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Draw {
     /// Its epoch.
@@ -31,27 +32,27 @@ pub struct Draw {
     pub nonce: u64,
 }
 
-/// What a draw's order follows from, beside the roster. Its canonical bytes seed the chance.
+/// What determines a draw's order, besides the roster. Its canonical bytes are the seed of the random stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize)]
 pub struct DrawSeed {
     /// The beacon of the draw's epoch.
     pub beacon: [u8; 32],
-    /// Who will pay.
+    /// The account that will pay.
     pub account: AccountId,
-    /// Which draw.
+    /// The draw.
     pub draw: Draw,
-    /// For which extent.
+    /// Number of the extent.
     pub extent: u32,
 }
 
 /// The providers that may hold an extent, in the order they are asked: n under the caps, then up to n more.
 ///
-/// Weighted by free bytes, without replacement. The first n hold the domain rule together. Those after them replace who
-/// refuses: the skipped ones first, then further draws, under twice the caps; each n that is taken must hold the rule
-/// ([`Caps::holds`]).
+/// Weighted by free bytes, without replacement. The first n satisfy the domain rule together. Those after them replace
+/// providers that refuse: the skipped ones first, then further draws, under twice the caps; the n that are finally used
+/// must satisfy the rule ([`Caps::holds`]).
 ///
 /// # Errors
-/// [`PlacementError`] when the roster cannot carry the code, with what would be possible.
+/// [`PlacementError`] when the roster cannot carry the code, with the codes that it could.
 pub fn draw<'a>(
     roster: &'a [RosterEntry],
     seed: &DrawSeed,
@@ -62,7 +63,7 @@ pub fn draw<'a>(
     draw_under(roster, seed, code, &caps)
 }
 
-/// As [`draw`], where the roster's caps for the code are known already.
+/// As [`draw`], with the roster's caps for the code already computed.
 pub(crate) fn draw_under<'a>(
     roster: &'a [RosterEntry],
     seed: &DrawSeed,
@@ -70,8 +71,8 @@ pub(crate) fn draw_under<'a>(
     caps: &Caps,
 ) -> Result<Vec<&'a RosterEntry>, PlacementError> {
     let need = usize::from(code.n);
-    let urn = WeightedSampler::new(roster.iter().map(|candidate| candidate.weight), RandomStream::new(seed));
-    let mut order = urn.map(|index| &roster[index]);
+    let sampler = WeightedSampler::new(roster.iter().map(|entry| entry.weight), RandomStream::new(seed));
+    let mut order = sampler.map(|index| &roster[index]);
     let mut pass = Pass::new(caps.limits());
     pass.fill(need, &mut order);
     if pass.chosen.len() < need && !pass.exchange(need) {
@@ -83,7 +84,7 @@ pub(crate) fn draw_under<'a>(
     Ok(pass.chosen)
 }
 
-/// The draw under way: who is in, and who had to wait because its domain was full.
+/// A draw in progress: the providers chosen, and those skipped because their domain was full.
 struct Pass<'a> {
     limits: Limits,
     spread: Spread<'a>,
@@ -96,7 +97,7 @@ impl<'a> Pass<'a> {
         Self { limits, spread: Spread::default(), chosen: Vec::new(), skipped: Vec::new() }
     }
 
-    /// Takes from `order` until `count` are chosen or nothing is left.
+    /// Chooses from `order` until `count` are chosen or none is left.
     fn fill(&mut self, count: usize, order: &mut impl Iterator<Item = &'a RosterEntry>) {
         while self.chosen.len() < count {
             let Some(candidate) = order.next() else { return };
@@ -109,8 +110,9 @@ impl<'a> Pass<'a> {
         }
     }
 
-    /// Mends a dead end: the three dimensions bind each other, so greedy choice can leave the last places unfillable in
-    /// a small network although a choice exists. Trades one chosen for two skipped until `count` are chosen.
+    /// Resolves a dead end: the three dimensions constrain each other, so in a small network greedy choice can leave
+    /// the last slots unfillable although a solution exists. Exchanges one chosen for two skipped until `count` are
+    /// chosen.
     fn exchange(&mut self, count: usize) -> bool {
         let mut trials = EXCHANGE_TRIALS;
         while self.chosen.len() < count {
@@ -128,7 +130,7 @@ impl<'a> Pass<'a> {
         true
     }
 
-    /// The first chosen place `out` and skipped places `one < two` such that both fit once `out` is gone.
+    /// The first chosen index `out` and skipped indexes `one < two` such that both fit once `out` is removed.
     fn find_exchange(&mut self, trials: &mut usize) -> Option<(usize, usize, usize)> {
         for one in 0..self.skipped.len() {
             for out in 0..self.chosen.len() {
@@ -146,7 +148,7 @@ impl<'a> Pass<'a> {
         None
     }
 
-    /// The first skipped place after `one` that fits together with it.
+    /// The first skipped index after `one` that fits together with it.
     fn second_for(&mut self, one: usize, trials: &mut usize) -> Option<usize> {
         *trials = trials.checked_sub(1)?;
         let first = &self.skipped[one].domain;

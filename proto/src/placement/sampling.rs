@@ -1,7 +1,8 @@
 //! Weighted sampling without replacement, by integers alone: every machine draws the same.
 //!
-//! In go weights and a seed; out come indexes, each with the chance of its weight among what is left. BLAKE3 in its
-//! extended mode is the chance, rejection keeps it unbiased, a Fenwick tree over the weights finds each in O(log N).
+//! In go weights and a seed; out come indexes, each with the probability of its weight among those left. BLAKE3 in its
+//! extended mode is the random stream, rejection keeps it unbiased, and a Fenwick tree over the weights finds each
+//! index in O(log N).
 
 use crate::codec;
 
@@ -18,7 +19,7 @@ impl RandomStream {
         Self(hasher.finalize_xof())
     }
 
-    /// A number below `bound`, which is not zero; every one is equally likely.
+    /// A uniform number below `bound`, which is not zero.
     fn below(&mut self, bound: u128) -> u128 {
         let mask = u128::MAX.checked_shr((bound - 1).leading_zeros()).unwrap_or(0);
         loop {
@@ -32,16 +33,16 @@ impl RandomStream {
     }
 }
 
-/// What is still to be drawn: a Fenwick tree, where entry i (from 1) sums the weights of `i - lowbit(i) + 1 ..= i`.
+/// The weights still to be drawn: a Fenwick tree, where entry i (from 1) sums the weights of `i - lowbit(i) + 1 ..= i`.
 pub(super) struct WeightedSampler {
     sums: Vec<u128>,
     left: u128,
-    chance: RandomStream,
+    random: RandomStream,
 }
 
 impl WeightedSampler {
-    /// An urn of these weights. Zero weights are never drawn.
-    pub(super) fn new(weights: impl Iterator<Item = u64>, chance: RandomStream) -> Self {
+    /// A sampler of these weights. Zero weights are never drawn.
+    pub(super) fn new(weights: impl Iterator<Item = u64>, random: RandomStream) -> Self {
         let mut sums: Vec<u128> = std::iter::once(0).chain(weights.map(u128::from)).collect();
         let left = sums.iter().sum();
         for at in 1..sums.len() {
@@ -50,10 +51,10 @@ impl WeightedSampler {
                 sums[above] += sums[at];
             }
         }
-        Self { sums, left, chance }
+        Self { sums, left, random }
     }
 
-    /// Takes out the one in whose weight the `point`th unit lies, counted from 0.
+    /// Removes and returns the index in whose weight the `point`th unit is, counted from 0.
     fn take_at(&mut self, point: u128) -> usize {
         let (mut at, mut rest) = (0, point);
         let mut step = self.sums.len().next_power_of_two();
@@ -95,7 +96,7 @@ impl Iterator for WeightedSampler {
         if self.left == 0 {
             return None;
         }
-        let point = self.chance.below(self.left);
+        let point = self.random.below(self.left);
         Some(self.take_at(point))
     }
 }
@@ -112,7 +113,7 @@ mod tests {
         placement::Draw,
     };
 
-    fn urn(weights: &[u64], nonce: u64) -> WeightedSampler {
+    fn sampler(weights: &[u64], nonce: u64) -> WeightedSampler {
         let draw = Draw { epoch: Epoch(1), nonce };
         let seed = DrawSeed { beacon: [7; 32], account: AccountId::new([8; 32]), draw, extent: 0 };
         WeightedSampler::new(weights.iter().copied(), RandomStream::new(&seed))
@@ -121,7 +122,7 @@ mod tests {
     #[test]
     fn every_unit_of_weight_finds_its_owner() {
         let weights = [3, 0, 1, 5, 0, 0, 2];
-        let owners: Vec<usize> = (0..11).map(|point| urn(&weights, 0).take_at(point)).collect();
+        let owners: Vec<usize> = (0..11).map(|point| sampler(&weights, 0).take_at(point)).collect();
         assert_eq!(owners, [0, 0, 0, 2, 3, 3, 3, 3, 3, 6, 6]);
     }
 
@@ -129,7 +130,7 @@ mod tests {
     fn everything_with_weight_comes_out_once() {
         for count in [0, 1, 2, 3, 7, 8, 9, 100] {
             let weights: Vec<u64> = (0..count).map(|index| (index * 7) % 5).collect();
-            let mut drawn: Vec<usize> = urn(&weights, 1).collect();
+            let mut drawn: Vec<usize> = sampler(&weights, 1).collect();
             drawn.sort_unstable();
             let expect: Vec<usize> = (0..weights.len()).filter(|index| weights[*index] > 0).collect();
             assert_eq!(drawn, expect, "{count}");
@@ -138,14 +139,14 @@ mod tests {
 
     #[test]
     fn the_largest_weights_do_not_overflow() {
-        assert_eq!(urn(&[u64::MAX; 300], 2).count(), 300);
+        assert_eq!(sampler(&[u64::MAX; 300], 2).count(), 300);
     }
 
     #[test]
     fn chances_follow_the_weights() {
         let mut first = [0u32; 4];
         for nonce in 0..20_000 {
-            first[urn(&[1, 2, 3, 4], nonce).next().expect("not empty")] += 1;
+            first[sampler(&[1, 2, 3, 4], nonce).next().expect("not empty")] += 1;
         }
         for (count, share) in first.iter().zip([2_000u32, 4_000, 6_000, 8_000]) {
             assert!(count.abs_diff(share) < 300, "{first:?}");

@@ -1,4 +1,4 @@
-//! Proofs of parts of a column: the siblings on the way from a part's node to the root.
+//! Proofs of parts of a column: the siblings on the path from a part's node to the root.
 
 use blake3::hazmat::{Mode, merge_subtrees_non_root, merge_subtrees_root};
 
@@ -12,7 +12,7 @@ const LEAF_BYTES: u64 = 1024;
 /// Levels from a leaf to its group.
 const LEAF_LEVELS: u32 = 4;
 
-/// A part of a column that can be proven in one piece: a subtree, which the column's end may cut.
+/// A part of a column with one proof: an aligned subtree, which the column's end may cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
     /// First byte; a multiple of `length`.
@@ -21,15 +21,18 @@ pub struct Range {
     pub length: u32,
 }
 
-/// The range is none that can be proven.
+/// Why a range cannot be proven.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RangeError {
     /// Its length is not 16 KiB times a power of two, or over 256 KiB.
-    #[error("a range is 16 KiB times a power of two and at most 256 KiB, not {0} bytes")]
+    #[error("invalid range length of {0} bytes: 16 KiB times a power of two is needed, at most 256 KiB")]
     Length(u32),
     /// It does not begin at a multiple of its length, or begins past the column's end.
-    #[error("a range of {length} bytes of this column of {column_len} cannot begin at {start}")]
+    #[error(
+        "invalid range start {start}: in a column of {column_len} bytes, a range of {length} bytes must start at a \
+         multiple of its length"
+    )]
     Start {
         /// First byte.
         start: u64,
@@ -39,42 +42,42 @@ pub enum RangeError {
         column_len: u64,
     },
     /// The outboard or the group's bytes are not this column's.
-    #[error("the outboard or the bytes at hand do not belong to a column of {column_len} bytes")]
+    #[error("wrong column: the outboard or the group's bytes do not belong to a column of {column_len} bytes")]
     Column {
         /// Bytes of the column.
         column_len: u64,
     },
 }
 
-/// The proof does not hold: the prover is at fault. Ask another holder.
+/// Why a proof is invalid. The prover is at fault: ask another holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProofError {
-    /// What is to be verified is no range of this column.
+    /// The range is not one of this column.
     #[error(transparent)]
     Range(#[from] RangeError),
     /// The bytes are too many or too few.
-    #[error("{have} bytes came, and {want} are proven")]
+    #[error("wrong length: {have} bytes received, the range has {want}")]
     Length {
-        /// Bytes that came.
+        /// Bytes received.
         have: usize,
         /// Bytes of the range, cut at the column's end.
         want: u64,
     },
     /// The proof has too many or too few siblings.
-    #[error("{have} siblings came, and the column's length gives {want}")]
+    #[error("malformed proof: {have} siblings received, the column's length requires {want}")]
     Siblings {
-        /// Siblings that came.
+        /// Siblings received.
         have: usize,
-        /// Siblings there must be.
+        /// Siblings required.
         want: usize,
     },
-    /// Bytes, siblings and name do not go together.
-    #[error("the bytes are not those of column {0}")]
+    /// Bytes and siblings do not hash to the column's name.
+    #[error("bytes do not match column {0}: corrupt, or of another column")]
     Mismatch(ColumnId),
 }
 
-/// A node's way to the root.
+/// A node's path to the root.
 #[derive(Clone, Copy)]
 struct Path {
     /// The node's number in its level.
@@ -84,7 +87,7 @@ struct Path {
 }
 
 impl Path {
-    /// The way of a part of `unit` bytes, a power of two of leaves.
+    /// The path of a part of `unit` bytes, a power of two of leaves.
     fn new(column_len: u64, unit: u64, index: u64) -> Self {
         Self { index, count: column_len.div_ceil(unit) }
     }
@@ -97,7 +100,7 @@ impl Path {
         (0..).zip(levels).filter_map(level)
     }
 
-    /// The root's hash that `node` gives with these siblings, of which there are as many as [`Self::siblings`].
+    /// The root's hash computed from `node` and its siblings, of which there are as many as [`Self::siblings`].
     fn root(self, mut node: Node, siblings: &[Node]) -> Node {
         let levels = self.siblings().count();
         for (at, ((_, index), sibling)) in (1..).zip(self.siblings().zip(siblings)) {
@@ -127,7 +130,7 @@ impl Path {
 /// these few instead of the whole outboard.
 ///
 /// # Errors
-/// [`RangeError`] when it is no range of such a column.
+/// [`RangeError`] when it is not a range of such a column.
 pub fn sibling_offsets(column_len: u64, range: Range) -> Result<Vec<u64>, RangeError> {
     let path = range_path(column_len, range)?;
     let base = (u64::from(range.length) / GROUP_BYTES).ilog2();
@@ -138,7 +141,7 @@ pub fn sibling_offsets(column_len: u64, range: Range) -> Result<Vec<u64>, RangeE
 /// The siblings that prove a range of the outboard's column.
 ///
 /// # Errors
-/// [`RangeError`] when it is no range of this column.
+/// [`RangeError`] when it is not a range of this column.
 pub fn prove_range(outboard: &Outboard, range: Range) -> Result<Vec<[u8; 32]>, RangeError> {
     let offsets = sibling_offsets(outboard.column_len(), range)?;
     Ok(offsets.into_iter().map(|offset| outboard.node(offset)).collect())
@@ -147,7 +150,7 @@ pub fn prove_range(outboard: &Outboard, range: Range) -> Result<Vec<[u8; 32]>, R
 /// Checks that `data` is this range, cut at the column's end, of the column of this name and length.
 ///
 /// # Errors
-/// [`ProofError`] when it is not, or the proof is not of the one right shape.
+/// [`ProofError`] when it is not, or the proof does not have the shape that the length requires.
 pub fn verify_range(
     column: &ColumnId,
     column_len: u64,
@@ -182,7 +185,7 @@ fn expect_len(data: &[u8], want: u64) -> Result<(), ProofError> {
 /// The siblings that prove leaf number `leaf`, from the bytes of the group that it is in and the outboard above.
 ///
 /// # Errors
-/// [`RangeError`] when there is no such leaf, or `group` or `outboard` are not this column's.
+/// [`RangeError`] when the leaf is past the end, or `group` or `outboard` are not this column's.
 pub fn prove_leaf(group: &[u8], outboard: &Outboard, leaf: u64) -> Result<Vec<[u8; 32]>, RangeError> {
     let column_len = outboard.column_len();
     let path = leaf_path(column_len, leaf)?;
@@ -208,7 +211,7 @@ fn inner(column_len: u64, start: u64, group: &[u8], (level, index): (u32, u64)) 
 /// Checks that `data` is leaf number `leaf` of the column of this name and length.
 ///
 /// # Errors
-/// [`ProofError`] when it is not, or the proof is not of the one right shape.
+/// [`ProofError`] when it is not, or the proof does not have the shape that the length requires.
 pub fn verify_leaf(
     column: &ColumnId,
     column_len: u64,

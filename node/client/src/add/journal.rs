@@ -329,8 +329,7 @@ impl Journals {
     fn path(&self, origin: &Origin, terms: &Terms) -> PathBuf {
         let what = codec::encode(&(origin.path.as_os_str().as_bytes(), terms));
         let hash = blake3::derive_key("ostrakon journal name 1", &what);
-        let name: String = hash[..16].iter().map(|byte| format!("{byte:02x}")).collect();
-        self.directory.join(name).with_extension(SUFFIX)
+        self.directory.join(hex::encode(&hash[..16])).with_extension(SUFFIX)
     }
 }
 

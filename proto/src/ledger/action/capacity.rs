@@ -1,7 +1,7 @@
-//! Room on providers: who takes and frees it, and how much of all stored bytes one infrastructure may have.
+//! Capacity of providers: reserving and freeing it, and the share of all stored bytes that one infrastructure may have.
 //!
-//! Invariant "room is counted": a provider's `used` is the sum of its live slots, an infrastructure's that of its
-//! providers, and `stored` that of all. A provider stays in its domain while it keeps anything, so no count moves.
+//! Invariant "capacity is counted": a provider's `used` is the sum of its live slots, an infrastructure's that of its
+//! providers, and `stored` that of all. A provider's domain cannot change while it stores anything, so no count moves.
 
 use std::collections::BTreeMap;
 
@@ -17,16 +17,16 @@ use crate::{
     },
 };
 
-const COUNTED: &str = "room is counted";
+const COUNTED: &str = "capacity is counted";
 
-/// Takes room on a provider that has it free.
-pub(super) fn take(draft: &mut Draft<'_>, mut provider: Provider, bytes: u64) {
+/// Reserves bytes on a provider; the caller has checked that they are free.
+pub(super) fn reserve(draft: &mut Draft<'_>, mut provider: Provider, bytes: u64) {
     provider.used = provider.used.checked_add(bytes).expect(COUNTED);
     count(draft, &provider, |stored| stored.checked_add(u128::from(bytes)));
     draft.put_provider(provider);
 }
 
-/// Frees room on a provider.
+/// Frees bytes on a provider.
 pub(super) fn free(draft: &mut Draft<'_>, node: &NodeId, bytes: u64) {
     let mut provider = draft.provider(node).expect("a provider with slots stays registered");
     provider.used = provider.used.checked_sub(bytes).expect(COUNTED);
@@ -42,8 +42,8 @@ fn count(draft: &mut Draft<'_>, provider: &Provider, change: impl Fn(u128) -> Op
     running.stored = change(running.stored).expect(COUNTED);
 }
 
-/// Checks, once the room is taken, that no infrastructure keeps more than its share of all bytes. An extent that is
-/// spread as evenly as the number of infrastructures allows is never refused: it could not do better.
+/// Checks, after the bytes were reserved, that no infrastructure stores more than its share of all bytes. An extent
+/// that is spread as evenly as the number of infrastructures allows is always accepted: it could not do better.
 pub(super) fn check_shares(
     step: &ActionContext<'_, '_>,
     commit: &Commit,

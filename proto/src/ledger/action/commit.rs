@@ -1,7 +1,7 @@
-//! commit: n drawn providers keep the n columns of one extent, for a price locked now.
+//! commit: n drawn providers store the n columns of one extent, for a price locked now.
 //!
-//! A straight line: form, term, draw and domain rule, receipts, room, money, record. Every slot's provider must be of
-//! the draw; those without a receipt are left missing, keep nothing, and cost nothing.
+//! A straight line: form, term, draw and domain rule, receipts, capacity, money, record. Every slot's provider must be
+//! in the draw; a slot without a receipt is missing and costs nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,11 +20,11 @@ use crate::{
     sign::{Purpose, verify},
 };
 
-/// What the commits of one block share of an epoch: its record, read once, and the caps of each code, counted once.
+/// An epoch as the commits of one block use it: its record, read once, and the caps of each code, computed once.
 #[derive(Debug)]
 pub(in crate::ledger) struct Roster {
     record: EpochRecord,
-    /// How many infrastructures have room.
+    /// Number of infrastructures in the roster.
     infrastructures: usize,
     caps: BTreeMap<Code, Result<Caps, PlacementError>>,
 }
@@ -36,7 +36,7 @@ impl Roster {
         Self { infrastructures: infrastructures.len(), record, caps: BTreeMap::new() }
     }
 
-    /// Counts the caps of `code`, if they are not counted yet.
+    /// Computes the caps of `code`, if not done yet.
     pub(in crate::ledger) fn prepare(&mut self, code: Code, min_domains: u8) {
         self.caps.entry(code).or_insert_with(|| Caps::of(&self.record.roster, code, min_domains));
     }
@@ -64,8 +64,8 @@ pub(super) fn form(commit: &Commit) -> Result<(), TxError> {
     }
 }
 
-/// Whether an object of this size could have such an extent. What exactly it has is for the manifest, which the holders
-/// checked; money goes by the column length that they signed.
+/// Whether an object of this size could have such an extent. The holders checked the exact layout against the manifest,
+/// and the price depends on the column length that they signed.
 fn is_plausible(commit: &Commit) -> bool {
     let unit = u64::try_from(limits::CELL_UNIT).expect("a small constant");
     let extents_max = u32::try_from(limits::EXTENTS).expect("a small constant");
@@ -94,7 +94,7 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, commit: &Commit) -> Result
     let roster = drawable(step, commit, rosters)?;
     let holders = holders(step, commit, roster)?;
     check_receipts(step, commit)?;
-    take_room(step, commit, &holders)?;
+    reserve(step, commit, &holders)?;
     capacity::check_shares(step, commit, &holders, roster.infrastructures)?;
     let price = price(commit, &holders);
     let escrow = step.lock_escrow(price, start, commit.end)?;
@@ -113,7 +113,7 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, commit: &Commit) -> Result
     Ok(())
 }
 
-/// What the draw's epoch froze, if draws of it are good now.
+/// The roster of the draw's epoch, if draws of it are valid now.
 fn drawable<'r>(
     step: &ActionContext<'_, '_>,
     commit: &Commit,
@@ -128,7 +128,7 @@ fn drawable<'r>(
     roster.ok_or(TxError::DrawEpoch { given: draw.epoch, oldest, newest })
 }
 
-/// The candidates of the slots, in their order: all of the draw, and together within the domain rule.
+/// The roster entries of the slots, in order: all in the draw, and together within the domain rule.
 fn holders<'r>(
     step: &ActionContext<'_, '_>,
     commit: &Commit,
@@ -148,7 +148,7 @@ fn holders<'r>(
     if caps.holds(&domains) { Ok(holders) } else { Err(TxError::DomainRule { operator, infrastructure, region }) }
 }
 
-/// Every receipt that is given must verify, and enough must be given.
+/// Every receipt given must be valid, and there must be enough.
 fn check_receipts(step: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
     let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
     let need = step.rules.receipts_needed(commit.code);
@@ -174,8 +174,8 @@ fn check_receipts(step: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), T
     Ok(())
 }
 
-/// Takes room on the providers that keep a column.
-fn take_room(step: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
+/// Reserves capacity on the providers that gave a receipt.
+fn reserve(step: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         if slot.receipt.is_none() {
             continue;
@@ -188,12 +188,12 @@ fn take_room(step: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&Rost
         if free < commit.column_len {
             return Err(TxError::ProviderFull { index, provider: slot.provider, free });
         }
-        capacity::take(step.draft, provider, commit.column_len);
+        capacity::reserve(step.draft, provider, commit.column_len);
     }
     Ok(())
 }
 
-/// The price of one epoch: of the slots that are there, as the roster has it.
+/// The price of one epoch: the sum over live slots, with the prices of the roster.
 fn price(commit: &Commit, holders: &[&RosterEntry]) -> Amount {
     let live = commit.slots.iter().zip(holders).filter(|(slot, _)| slot.receipt.is_some());
     let prices = live.map(|(_, holder)| price_per_epoch(commit.column_len, holder.price));

@@ -1,7 +1,7 @@
-//! evidence: two things that one validator signed for one height and round cost it a part of its bond and its vote.
+//! evidence: an equivocation costs a validator a part of its bond, and its vote.
 //!
-//! It answers for what it signed as long as its bond is locked, whether it still votes or has left. A tenth of what it
-//! loses goes to who showed it, the rest is burnt. Each key is punished once.
+//! A validator is liable for what it signed while its bond is locked, whether it still votes or has left. A tenth of
+//! the penalty goes to the sender of the evidence, the rest is burnt. Each key is slashed once.
 
 use crate::{
     id::Amount,
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// What part of the penalty goes to who gave the evidence.
+/// The sender of the evidence gets one part in this many of the penalty.
 const REWARD: u64 = 10;
 
 pub(super) fn form(rules: &Rules, evidence: &Evidence) -> Result<(), TxError> {
@@ -52,7 +52,7 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Re
         ValidatorStatus::Active => {
             let until = step.unbonded();
             if is_last(step.draft, key) {
-                // Nobody else could decide the next block: the chain would stand still for ever.
+                // No other validator could decide the next block: the chain would halt.
                 let condemned = slash(step, Validator { status: ValidatorStatus::Condemned, ..validator });
                 step.draft.put_validator(Validator { power: condemned.power.max(1), ..condemned });
             } else {
@@ -71,7 +71,7 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Re
     }
 }
 
-/// Takes the penalty from the bond: a part for the sender, the rest for nobody.
+/// Takes the penalty from the bond: a part goes to the sender, the rest is burnt.
 fn slash(step: &mut ActionContext<'_, '_>, validator: Validator) -> Validator {
     let percent = u128::from(step.rules.params.bonds.slash_percent);
     let penalty = u64::try_from(u128::from(validator.bond.0) * percent / 100).expect("a part of the bond");

@@ -1,7 +1,7 @@
-//! drain and withdraw: how a provider leaves; and how a bond comes back, a provider's or a validator's.
+//! drain and withdraw: how a provider leaves; and the return of bonds, of providers and validators.
 //!
-//! A provider that drains takes nothing new. When nothing is left it may withdraw, and its bond stays locked for the
-//! unbonding time, as a validator's does when it has left.
+//! A draining provider accepts nothing new. Once it stores nothing it may withdraw, and its bond stays locked for the
+//! unbonding time, as that of a validator that has left.
 
 use crate::{
     id::{Epoch, NodeId},
@@ -30,7 +30,7 @@ pub(super) fn withdraw(step: &mut ActionContext<'_, '_>, withdraw: &Withdraw) ->
         return Err(TxError::NotDraining { node });
     }
     if provider.used > 0 {
-        return Err(TxError::StillKeeps { node, used: provider.used });
+        return Err(TxError::StillStores { node, used: provider.used });
     }
     let until = step.unbonded();
     step.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
@@ -38,7 +38,7 @@ pub(super) fn withdraw(step: &mut ActionContext<'_, '_>, withdraw: &Withdraw) ->
     Ok(())
 }
 
-/// The sender's provider, which has not left.
+/// The sender's provider, if it has not withdrawn.
 fn own(step: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
     let provider = step.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
     if provider.owner != step.account {
@@ -50,7 +50,7 @@ fn own(step: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> 
     }
 }
 
-/// Gives back the bond whose time has come, and forgets whose it was. Of who signed two things, the key is remembered.
+/// Returns a bond that is due, and removes its record. The key of a validator that equivocated is barred for good.
 pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: Bonded) {
     let listed = "the index of unbonding names who has left";
     draft.remove(Key::Unbonding(until, bonded));

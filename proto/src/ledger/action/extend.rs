@@ -10,7 +10,7 @@ use crate::ledger::{
 pub(super) fn apply(step: &mut ActionContext<'_, '_>, extend: &Extend) -> Result<(), TxError> {
     let Extend { object, extent, end } = *extend;
     let epoch = step.epoch();
-    // What has ended only waits for its turn to be removed: its holders may have forgotten it.
+    // A commitment past its end only waits to be removed: its holders may have deleted the columns.
     let commitment = step.draft.commitment(&step.own(object, extent)).filter(|commitment| commitment.end > epoch);
     let commitment = commitment.ok_or(TxError::NoCommitment { object, extent })?;
     step.check_term(end, commitment.end)?;

@@ -1,7 +1,8 @@
 //! propose and vote: how a network changes its parameters, its members and its rules (ARCHITECTURE 5.6).
 //!
-//! Who may vote may also propose. Votes are counted whenever one is cast, by who has a vote then; the vote that passes
-//! a proposal carries it out. What is not passed in time is gone, and its deposit returns.
+//! Accounts that may vote may also propose. Votes are counted whenever one is cast, with the voting rights of that
+//! moment; the vote that passes a proposal carries it out. A proposal that does not pass in time is removed, and its
+//! deposit returns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,7 +29,7 @@ struct VotingBody {
     majority: Majority,
 }
 
-/// More than which part of a body must agree.
+/// The part of a body that must be exceeded.
 #[derive(Clone, Copy, Debug)]
 enum Majority {
     Half,
@@ -51,7 +52,7 @@ impl VotingBody {
     }
 }
 
-/// Who decides now: each of these bodies must agree.
+/// The bodies that decide now: each must agree.
 fn bodies(draft: &Draft<'_>) -> Vec<VotingBody> {
     let validators = draft.validators();
     let voting = || validators.iter().filter(|validator| validator.votes());
@@ -108,7 +109,7 @@ pub(super) fn propose(step: &mut ActionContext<'_, '_>, propose: &Propose) -> Re
     Ok(())
 }
 
-/// Makes sure that one more proposal may be kept: one that has passed makes room for it, as it has done its work.
+/// Makes room for one more proposal, by removing one that is not open any more if needed.
 fn make_room(draft: &mut Draft<'_>, proposer: AccountId) -> Result<(), TxError> {
     let kept = draft.proposals();
     let open = || kept.iter().filter(|proposal| proposal.outcome == ProposalOutcome::Open);
@@ -124,7 +125,7 @@ fn make_room(draft: &mut Draft<'_>, proposer: AccountId) -> Result<(), TxError> 
     Ok(())
 }
 
-/// Checks that the change can be carried out as things are.
+/// Checks that the change can be carried out in the present state.
 fn check(step: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
     let (now, charter) = (&step.rules.params, step.draft.charter());
     match change {
@@ -154,8 +155,8 @@ fn check(step: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), Tx
     }
 }
 
-/// What a table may not change: the count of epochs, which every end and deadline is given in, and how long a draw is
-/// good beyond what holders have kept columns for until now.
+/// Parameters that cannot change: the length of an epoch, because every deadline is in epochs; and the validity of
+/// draws beyond the time that holders have kept columns for until now.
 fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
     if then.epoch_blocks != now.epoch_blocks {
         return Err(TxError::FixedParam { name: "epoch_blocks" });
@@ -188,7 +189,7 @@ pub(super) fn vote(step: &mut ActionContext<'_, '_>, ballot: &Ballot) -> Result<
     Ok(())
 }
 
-/// Nobody votes on it any more, and the deposit returns.
+/// Closes a proposal, and returns its deposit.
 fn end(draft: &mut Draft<'_>, proposal: Proposal, outcome: ProposalOutcome) {
     money::unlock(draft, &proposal.proposer, proposal.deposit, Pool::Bonds);
     draft.put_proposal(Proposal { deposit: Amount::ZERO, outcome, ..proposal });
@@ -197,7 +198,7 @@ fn end(draft: &mut Draft<'_>, proposal: Proposal, outcome: ProposalOutcome) {
 fn carry_out(step: &mut ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
     match change {
         ProposedChange::Params(params) => {
-            overtake_tables(step.draft);
+            supersede_tables(step.draft);
             step.draft.put(Key::Params, Record::Params(Params::clone(params)));
         }
         ProposedChange::AdmitProvider(node) => step.draft.put(Key::AdmittedProvider(*node), Record::Mark),
@@ -213,13 +214,14 @@ fn carry_out(step: &mut ActionContext<'_, '_>, change: &ProposedChange) -> Resul
     Ok(())
 }
 
-/// Ends the open proposals of whole tables: each was made of the one that goes now, and would undo what comes.
-fn overtake_tables(draft: &mut Draft<'_>) {
-    let overtaken = ProposalOutcome::Overtaken(draft.height());
+/// Closes the open proposals of parameter tables: each was made from the table that is replaced now, and would undo the
+/// change.
+fn supersede_tables(draft: &mut Draft<'_>) {
+    let superseded = ProposalOutcome::Superseded(draft.height());
     let of_table = |proposal: &Proposal| matches!(proposal.change, ProposedChange::Params(_));
     let open = |proposal: &Proposal| proposal.outcome == ProposalOutcome::Open;
     for proposal in draft.proposals().into_iter().filter(|proposal| open(proposal) && of_table(proposal)) {
-        end(draft, proposal, overtaken);
+        end(draft, proposal, superseded);
     }
 }
 
@@ -241,7 +243,7 @@ fn expel_validator(step: &mut ActionContext<'_, '_>, key: VoteKey) -> Result<(),
     }
 }
 
-/// Ends the proposals whose last epoch is over; the deposit of those that did not pass returns.
+/// Removes the proposals whose last epoch is over; the deposits of those that did not pass return.
 pub(in crate::ledger) fn expire(draft: &mut Draft<'_>, epoch: Epoch) {
     for proposal in draft.proposals().into_iter().filter(|proposal| proposal.until <= epoch) {
         money::unlock(draft, &proposal.proposer, proposal.deposit, Pool::Bonds);

@@ -1,4 +1,4 @@
-//! What transactions do: one file for each kind, with the checks of its form (no state needed) and its rules.
+//! The actions of transactions: one file for each group, with the stateless checks of its form and its rules.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub(super) use register::check_offer;
 pub(super) use release::close;
 pub(super) use seat::{check_bond, check_power_shares, check_seat};
 
-/// One transaction at work, after its fee is paid: what it may read, and the draft it changes.
+/// Context of one action, after the fee was paid: what it may read, and the draft it changes.
 pub(super) struct ActionContext<'a, 'd> {
     pub(super) rules: &'a Rules,
     pub(super) draft: &'a mut Draft<'d>,
@@ -42,7 +42,7 @@ pub(super) struct ActionContext<'a, 'd> {
     pub(super) nonce: u64,
 }
 
-/// Checks what needs no state, not even the parameters: the verdict holds for ever.
+/// Stateless checks, which do not even need the parameters: the verdict is final.
 pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
     match &body.action {
         Action::Transfer(transfer) => transfer::form(transfer),
@@ -63,7 +63,7 @@ pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
     }
 }
 
-/// Does what the action says.
+/// Applies an action.
 pub(super) fn apply(step: &mut ActionContext<'_, '_>, action: &Action) -> Result<(), TxError> {
     match action {
         Action::Transfer(transfer) => transfer::apply(step, transfer),
@@ -80,7 +80,7 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, action: &Action) -> Result
         Action::Propose(propose) => govern::propose(step, propose),
         Action::Vote(ballot) => govern::vote(step, ballot),
         Action::SetName(set) => name::apply(step, set),
-        // What it says stands in the block; the state has nothing to keep.
+        // The hash is in the block; the state does not change.
         Action::Anchor(_) => Ok(()),
     }
 }
@@ -91,12 +91,12 @@ impl ActionContext<'_, '_> {
         self.draft.running().epoch
     }
 
-    /// Whether everyone may take part, or this key says that its bearer may.
+    /// Whether the network is permissionless, or has this mark of admission.
     fn admits(&self, key: Key) -> bool {
         self.draft.charter().membership.is_open() || self.draft.get(&key).is_some()
     }
 
-    /// The epoch in which a bond comes back that is given up now.
+    /// The epoch at whose begin a bond returns that starts unbonding now.
     fn unbonded(&self) -> Epoch {
         self.epoch().after(self.rules.params.bonds.unbonding_epochs)
     }

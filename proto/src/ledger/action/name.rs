@@ -1,8 +1,7 @@
-//! set-name: sets or removes a name of the sender's, if it has the version that the sender knows.
+//! set-name: sets or removes a name of the sender, if its version is the one given.
 //!
-//! A version is the number of the transaction that set it, so none ever comes again, though a removed name is
-//! forgotten: whoever knows an old version never writes over what came since. A deposit is locked as long as the name
-//! is there.
+//! A version is the nonce of the transaction that set it, plus one, so versions are not reused even after a name was
+//! removed: a stale version never overwrites a newer value. A deposit is locked while the name exists.
 
 use crate::{
     id::Amount,

@@ -1,7 +1,7 @@
-//! register: makes a node a provider of the sender's, or changes what it offers.
+//! register: registers a node as a provider of the sender, or updates what it offers.
 //!
-//! The bond is locked once. What is kept already stays as it was bought: capacity never falls below it, and the domain
-//! stands still while extents rely on it.
+//! The bond is locked once. Stored data stays as it was bought: capacity cannot fall below it, and the domain cannot
+//! change while there is any.
 
 use crate::{
     id::{AccountId, ChainId, Id, NodeId},
@@ -24,7 +24,7 @@ pub(super) fn form(rules: &Rules, owner: AccountId, register: &Register) -> Resu
         .map_err(|_| TxError::Consent { node })
 }
 
-/// Checks what a provider says of itself.
+/// Checks a provider's key, addresses and domain.
 pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain: &Domain) -> Result<(), TxError> {
     if is_weak(node) {
         return Err(TxError::WeakKey { node: *node });
@@ -36,7 +36,8 @@ pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain
     if parts.into_iter().all(|part| is_name(part)) { Ok(()) } else { Err(TxError::DomainName) }
 }
 
-/// Whether the key is a point of small order: for those alone, the identity with scalar zero signs every message.
+/// Whether the key is a point of small order: only for those is the identity with scalar zero a valid signature of
+/// every message.
 pub(in crate::ledger) fn is_weak<K>(key: &Id<K>) -> bool {
     let mut universal = Signature([0; 64]);
     universal.0[0] = 1;
@@ -51,7 +52,7 @@ fn is_address(text: &str) -> bool {
         && !text.contains("/p2p/")
 }
 
-/// One spelling for one name, so that nobody is two by capital letters.
+/// Lower case only, so that a name has one spelling.
 fn is_name(text: &str) -> bool {
     let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
     (1..=limits::NAME).contains(&text.len()) && text.bytes().all(allowed)

@@ -1,4 +1,4 @@
-//! release: ends what the sender has committed; and how a commitment ends, whoever ends it.
+//! release: ends a commitment of the sender; and how any commitment ends.
 
 use crate::ledger::{
     action::{ActionContext, capacity},
@@ -17,7 +17,7 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, release: &Release) -> Resu
     Ok(())
 }
 
-/// Gives the escrow that is left back to the owner, and the holders their room.
+/// Returns the remaining escrow to the owner, and frees the holders' capacity.
 pub(in crate::ledger) fn close(draft: &mut Draft<'_>, commitment: &Commitment) {
     money::unlock(draft, &commitment.id.owner, commitment.escrow, Pool::Escrow);
     for slot in commitment.slots.iter().filter(|slot| slot.state == SlotState::Live) {

@@ -1,7 +1,7 @@
-//! join, bond and leave: how a vote key becomes a validator's, with how much power, and how it ends.
+//! join, bond and leave: how a validator joins, how its power changes, and how it leaves.
 //!
-//! Power follows from the bond where anyone may join, and is one vote each where validators let each other in. No
-//! infrastructure may have more than its share of it, and the last validator stays.
+//! Power follows from the bond in a permissionless network, and is one each in a permissioned one. No infrastructure
+//! may have more than its share of it, and the last validator cannot leave.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ use crate::{
     sign::{Purpose, verify},
 };
 
-/// Checks what a validator says of itself.
+/// Checks a validator's keys, addresses and domain.
 pub(in crate::ledger) fn check_seat(validator: &Validator) -> Result<(), TxError> {
     check_offer(&validator.node, &validator.addresses, &validator.domain)?;
     if is_weak(&validator.key) {
@@ -34,13 +34,13 @@ pub(in crate::ledger) fn check_seat(validator: &Validator) -> Result<(), TxError
     if validator.beacon_key.is_valid() { Ok(()) } else { Err(TxError::BeaconKey) }
 }
 
-/// Checks that a validator bonds enough to have a vote.
+/// Checks that a validator's bond is high enough.
 pub(in crate::ledger) fn check_bond(params: &Params, validator: &Validator) -> Result<(), TxError> {
     let (least, bond) = (params.bonds.validator, validator.bond);
     if bond < least || validator.power == 0 { Err(TxError::BondTooLow { least, bond }) } else { Ok(()) }
 }
 
-/// Checks that no infrastructure has more than its share of the power; names a validator of one that has.
+/// Checks that no infrastructure has more than its share of the power; names a validator on one that does.
 pub(in crate::ledger) fn check_power_shares(params: &Params, all: &[Validator]) -> Result<(), (VoteKey, TxError)> {
     all.iter().try_for_each(|validator| {
         check_power_share(params, all, &validator.domain.infrastructure).map_err(|error| (validator.key, error))
@@ -97,7 +97,7 @@ pub(super) fn join(step: &mut ActionContext<'_, '_>, join: &Join) -> Result<(), 
     Ok(())
 }
 
-/// The key may vote, and is not a validator's already.
+/// Checks that the key may join, and is not in use.
 fn check_key(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
     if step.draft.get(&Key::Barred(key)).is_some() {
         return Err(TxError::Barred { key });
@@ -113,7 +113,7 @@ fn check_key(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> 
     }
 }
 
-/// There is a place for one more, and nobody who votes has its node or its beacon key.
+/// Checks that a seat is free, and that no active validator has the same node or beacon key.
 fn check_place(all: &[Validator], join: &Join) -> Result<(), TxError> {
     let voting = || all.iter().filter(|validator| validator.votes());
     if voting().count() >= limits::VALIDATORS || all.len() >= limits::SEATS {
@@ -155,14 +155,14 @@ pub(super) fn leave(step: &mut ActionContext<'_, '_>, leave: &Leave) -> Result<(
     retire(step.draft, validator, until)
 }
 
-/// The sender's validator, which votes.
+/// The sender's validator, if it votes.
 fn own(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<Validator, TxError> {
     let validator = step.draft.validator(&key).filter(Validator::votes).ok_or(TxError::NoValidator { key })?;
     let owner = validator.owner;
     if owner == step.account { Ok(validator) } else { Err(TxError::OtherValidator { key, owner }) }
 }
 
-/// Ends a validator that votes, unless it is the last: its bond comes back as the epoch `until` begins.
+/// Ends an active validator, unless it is the last: its bond returns as the epoch `until` begins.
 pub(super) fn retire(draft: &mut Draft<'_>, validator: Validator, until: Epoch) -> Result<(), TxError> {
     let key = validator.key;
     if is_last(draft, key) {
@@ -177,7 +177,7 @@ pub(super) fn retire(draft: &mut Draft<'_>, validator: Validator, until: Epoch) 
     Ok(())
 }
 
-/// Whether nobody else votes.
+/// Whether no other validator votes.
 pub(super) fn is_last(draft: &Draft<'_>, key: VoteKey) -> bool {
     !draft.validators().iter().any(|validator| validator.votes() && validator.key != key)
 }

@@ -1,7 +1,7 @@
-//! Where each record of the state is: keys, and their bytes, whose order is that of the keys.
+//! Keys of the state's records, and their bytes, which sort as the keys do.
 //!
-//! The bytes are a tag and then the parts, numbers big-endian (SPEC, "State"). A store sorts by them, and the state
-//! tree names its leaves by their hash.
+//! The bytes are a tag and then the parts, numbers big-endian (SPEC, "State"). A store sorts by them, and their hash is
+//! the place of a leaf in the state tree.
 
 use crate::id::{AccountId, Epoch, Id, NodeId, ObjectId, VoteKey};
 
@@ -10,10 +10,10 @@ use super::CommitmentId;
 /// Bytes of the longest key.
 pub const KEY_MAX: usize = 1 + 8 + 68;
 
-/// The name of one record.
+/// Key of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
-    /// The chain's running values: one record.
+    /// The values of the chain as a whole: one record.
     Running,
     /// The chain's parameter table: one record.
     Params,
@@ -23,33 +23,33 @@ pub enum Key {
     Provider(NodeId),
     /// A validator.
     Validator(VoteKey),
-    /// Who has commitments of an object.
+    /// The owners of an object's commitments.
     Object(ObjectId),
     /// A commitment.
     Commitment(CommitmentId),
-    /// What an epoch froze.
+    /// Roster and beacon of an epoch.
     Epoch(Epoch),
-    /// A name of an account's.
+    /// A name of an account.
     Name(AccountId, [u8; 32]),
-    /// What was founded and decided beside the parameter table: one record.
+    /// Membership and protocol version: one record.
     Charter,
     /// A proposal, by its number.
     Proposal(u64),
-    /// What the providers of an infrastructure keep: by [`Key::infrastructure`].
+    /// Usage of an infrastructure: by [`Key::infrastructure`].
     Infrastructure([u8; 32]),
-    /// That this node may register, where not everyone may.
+    /// Mark: this node may register with a permissioned network.
     AdmittedProvider(NodeId),
-    /// That this key may join, where not everyone may.
+    /// Mark: this key may join a permissioned network.
     AdmittedValidator(VoteKey),
-    /// That this key was a validator's who signed two things.
+    /// Mark: the validator with this key equivocated, and the key may never vote again.
     Barred(VoteKey),
-    /// That a commitment ends in an epoch. An index over commitments, so not in the state tree.
+    /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
-    /// That a bond comes back in an epoch. An index over providers and validators that have left.
+    /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
     Unbonding(Epoch, Bonded),
 }
 
-/// Whose bond it is.
+/// Owner of an unbonding bond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Bonded {
     /// A provider's.
@@ -59,7 +59,7 @@ pub enum Bonded {
 }
 
 impl Key {
-    /// What kind of record it names.
+    /// First byte of its encoding: the kind of its record.
     pub const fn tag(&self) -> u8 {
         match self {
             Self::Running => 0,
@@ -82,12 +82,12 @@ impl Key {
         }
     }
 
-    /// Where the record of this infrastructure is.
+    /// Key of the record of this infrastructure.
     pub fn infrastructure(name: &str) -> Self {
         Self::Infrastructure(blake3::derive_key("ostrakon infrastructure 1", name.as_bytes()))
     }
 
-    /// Whether the state tree has it. Indexes follow from other records, and are not.
+    /// Whether its record is in the state tree. Index entries are not: they follow from other records.
     pub const fn is_proven(&self) -> bool {
         self.tag() < 64
     }
@@ -124,7 +124,7 @@ impl Key {
         bytes
     }
 
-    /// The key with these bytes; `None` when there is none.
+    /// The key with these bytes; `None` when they are not a key's.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (tag, mut rest) = bytes.split_first()?;
         let key = match tag {

@@ -1,5 +1,5 @@
-//! Who may take part in a network and who changes its rules: what its genesis says of that, and what was decided since
-//! (ARCHITECTURE 5.6).
+//! Who may take part in a network, and who decides on proposals: from its genesis, changed by proposals (ARCHITECTURE
+//! 5.6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,58 +12,58 @@ use crate::{
     params::Params,
 };
 
-/// Who lets validators and providers in, and who decides on proposals.
+/// Who admits validators and providers, and who decides on proposals.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, tag = "rule", rename_all = "lowercase")]
 pub enum Membership {
-    /// Anyone who bonds. More than two thirds of the voting power decide, which is by bond.
+    /// Anyone who bonds may join. More than two thirds of the voting power, which is by bond, decide.
     #[default]
     Permissionless,
-    /// Permissioned: this account decides alone.
+    /// Permissioned: one account decides.
     Single {
-        /// Which.
+        /// The account.
         operator: AccountId,
     },
-    /// Permissioned: more than half of those who own validators decide.
+    /// Permissioned: more than half of the accounts that own validators decide.
     Majority,
-    /// Permissioned: more than half of a fixed council, together with more than half of those who own validators.
+    /// Permissioned: more than half of a fixed council, and more than half of the accounts that own validators.
     Hybrid {
-        /// The council.
+        /// Accounts of the council.
         council: BTreeSet<AccountId>,
     },
 }
 
 impl Membership {
-    /// Whether anyone may join.
+    /// Whether anyone may join without admission.
     pub const fn is_open(&self) -> bool {
         matches!(self, Self::Permissionless)
     }
 
-    /// The votes of a validator with this bond: where each is let in by the others, all have the same.
+    /// Voting power of a validator with this bond: 1 in a permissioned network.
     pub fn power(&self, bond: Amount) -> u64 {
         if self.is_open() { rules::power(bond) } else { 1 }
     }
 }
 
-/// What was founded and decided beside the parameter table.
+/// Membership and protocol version: what is decided besides the parameter table.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Charter {
-    /// Who decides.
+    /// Who admits members and decides.
     pub membership: Membership,
-    /// The version of the rules in force.
+    /// Protocol version in force.
     pub protocol: u32,
-    /// The version to come.
+    /// Scheduled upgrade, if any.
     pub upgrade: Option<Upgrade>,
-    /// How many proposals there ever were: the number of the next.
+    /// Number of the next proposal.
     pub proposals: u64,
 }
 
-/// From a height on, the rules are another version's.
+/// A scheduled change of the protocol version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Upgrade {
-    /// The version.
+    /// The new version.
     pub protocol: u32,
-    /// The first height that it rules.
+    /// The first height with it.
     pub height: Height,
 }
 
@@ -74,43 +74,43 @@ pub enum ProposedChange {
     Params(Box<Params>),
     /// This node may register.
     AdmitProvider(NodeId),
-    /// This node may register no more; if it is a provider, it drains.
+    /// This node may not register any more; if it is a provider, it drains.
     ExpelProvider(NodeId),
     /// This key may join.
     AdmitValidator(VoteKey),
-    /// This key may join no more; if it votes, it leaves.
+    /// This key may not join any more; if it votes, it leaves.
     ExpelValidator(VoteKey),
-    /// Another version of the rules.
+    /// Another protocol version.
     Upgrade(Upgrade),
 }
 
-/// A change that is voted on. It stays in the state until its last epoch is over, decided or not; one that has passed
-/// may have to make room for another before.
+/// A proposed change and its votes. It stays in the state until its last epoch is over, decided or not; one that has
+/// passed may be removed earlier to make room for another.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Proposal {
-    /// Its number; none is given twice.
+    /// Its number; numbers are not reused.
     pub number: u64,
     /// Who made it.
     pub proposer: AccountId,
-    /// What it would change.
+    /// The change.
     pub change: ProposedChange,
-    /// What its proposer locked; nothing once it has passed.
+    /// Deposit of its proposer; zero once it has passed.
     pub deposit: Amount,
-    /// The first epoch in which it is gone.
+    /// The epoch at whose begin it is removed.
     pub until: Epoch,
-    /// Who voted, and whether for it. Votes of those who have none any more are dropped when they are counted.
+    /// Votes by account: whether in favour. Votes of accounts that lost their vote are dropped when votes are counted.
     pub votes: BTreeMap<AccountId, bool>,
-    /// What became of it.
+    /// Its outcome.
     pub outcome: ProposalOutcome,
 }
 
-/// What became of a proposal. One that is not decided in time is gone.
+/// Outcome of a proposal. One that is not decided in time is removed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ProposalOutcome {
     /// Can be voted on.
     Open,
-    /// Was carried out in the block of this height.
+    /// Passed, and took effect in the block of this height.
     Passed(Height),
-    /// Another parameter table passed in the block of this height: this one was made of an older one.
-    Overtaken(Height),
+    /// Another parameter table passed in the block of this height, so that this one is stale.
+    Superseded(Height),
 }

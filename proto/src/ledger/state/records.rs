@@ -1,4 +1,4 @@
-//! How the rules read the state: one record at a time by its [`Key`], or in the order of keys.
+//! Records of the state, and how the rules read them: one at a time by its [`Key`], or in the order of keys.
 
 use crate::{
     beacon::BeaconSignature,
@@ -13,7 +13,7 @@ use super::{
     Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
 };
 
-/// A record: what stands under a [`Key`] of its kind.
+/// A record: the value under a [`Key`] of its kind.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Record {
     /// Under [`Key::Running`].
@@ -32,7 +32,7 @@ pub enum Record {
     Commitment(Commitment),
     /// Under [`Key::Epoch`].
     Epoch(EpochRecord),
-    /// Under a key that says all.
+    /// Under a key without a value: an index entry, or an admission.
     Mark,
     /// Under [`Key::Name`].
     Name(NameRecord),
@@ -45,14 +45,14 @@ pub enum Record {
 }
 
 impl Record {
-    /// The votes of a validator; nothing else has any.
+    /// Voting power of a validator; 0 for any other record.
     pub(super) fn voting_power(&self) -> u64 {
         if let Self::Validator(validator) = self { validator.voting_power() } else { 0 }
     }
 
-    /// The key of an index that follows from this record, where one does. All indexes do, so that a state is known when
-    /// the records of its tree are.
-    pub fn mark(&self) -> Option<Key> {
+    /// Key of the index entry that follows from this record, if one does. All index entries do, so that the records in
+    /// the state tree determine the state.
+    pub fn index_key(&self) -> Option<Key> {
         match self {
             Self::Commitment(commitment) => Some(Key::Ending(commitment.end, commitment.id)),
             Self::Provider(provider) => match provider.status {
@@ -79,48 +79,48 @@ impl Record {
     }
 }
 
-/// The chain's own running values.
+/// Values of the chain as a whole, which every block changes.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Running {
     /// Time of the last block, in milliseconds of Unix time.
     pub time_ms: u64,
     /// The current epoch.
     pub epoch: Epoch,
-    /// The proposers' signatures of the last heights, oldest first, at most [`crate::limits::BEACONS`]: the chance of
-    /// the next epoch.
+    /// The proposers' beacon signatures of the last heights, oldest first, at most [`crate::limits::BEACONS`]: the
+    /// randomness of the next epoch.
     pub beacons: Vec<BeaconSignature>,
     /// The history of the chain before the last block.
     pub history: Peaks,
-    /// All money there is: constant after genesis.
+    /// All money: constant after genesis.
     pub minted: Amount,
-    /// Money locked in bonds.
+    /// Money locked in bonds and deposits.
     pub bonded: Amount,
     /// Money locked in commitments.
     pub escrowed: Amount,
-    /// Fees and penalties destroyed.
+    /// Fees and penalties burnt.
     pub burnt: Amount,
     /// Bytes of all live slots together.
     pub stored: u128,
-    /// What the load of the last blocks makes of the fees in the next.
+    /// Multiple of the fees in the next block, from the load of the last ones.
     pub fee_factor: FeeFactor,
 }
 
-/// Which block the state is after.
+/// The last block, and the values of the chain after it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Tip {
     /// Height of the last block.
     pub height: Height,
     /// The last block.
     pub block: BlockId,
-    /// Root of the state tree after it: two nodes with one root have one state.
+    /// Root of the state tree after it: nodes with the same root have the same state.
     pub state: [u8; 32],
     /// The running values after it.
     pub running: Running,
 }
 
-/// What the rules read, and the tree over it. One state at one height; never a mixture.
+/// Read access to the state and its tree. An implementation is a consistent view of one height.
 pub trait Records: Nodes + std::fmt::Debug {
-    /// The block that this is the state after.
+    /// The last block.
     fn tip(&self) -> Tip;
 
     /// The record under this key.
@@ -137,7 +137,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// The account, or an empty one.
+    /// The account; an empty one when there is no record.
     fn account(&self, id: &AccountId) -> Account {
         match self.get(&Key::Account(*id)) {
             Some(Record::Account(account)) => account,
@@ -145,7 +145,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// The provider whose node this is.
+    /// The provider with this node.
     fn provider(&self, id: &NodeId) -> Option<Provider> {
         match self.get(&Key::Provider(*id))? {
             Record::Provider(provider) => Some(provider),
@@ -168,19 +168,19 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// All validators with a bond, in the order of vote keys: those who vote, and those whose bond is not back yet.
+    /// All validators with a bond, in the order of vote keys: those that vote, and those that are unbonding.
     fn validators(&self) -> Vec<Validator> {
         let all = self.scan(&Key::Validator(VoteKey::LEAST), &Key::Validator(VoteKey::GREATEST), usize::MAX);
         let validator = |(_, record)| if let Record::Validator(validator) = record { Some(validator) } else { None };
         all.into_iter().filter_map(validator).collect()
     }
 
-    /// Who decides the next block, and with how much power.
+    /// The validators of the next block with their power.
     fn validator_set(&self) -> ValidatorSet {
         ValidatorSet::new(self.validators().iter().map(|validator| (validator.key, validator.voting_power())))
     }
 
-    /// Who has commitments of the object.
+    /// The owners of the object's commitments.
     fn object(&self, id: &ObjectId) -> Option<ObjectRecord> {
         match self.get(&Key::Object(*id))? {
             Record::Object(object) => Some(object),
@@ -188,7 +188,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// The commitment.
+    /// The commitment with this key.
     fn commitment(&self, id: &CommitmentId) -> Option<Commitment> {
         match self.get(&Key::Commitment(*id))? {
             Record::Commitment(commitment) => Some(commitment),
@@ -213,7 +213,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
     }
 
-    /// Up to `limit` bonds that come back in or before `epoch`, in the order of (epoch, whose).
+    /// Up to `limit` bonds that return in or before `epoch`, in the order of (epoch, owner).
     fn unbonding(&self, epoch: Epoch, limit: usize) -> Vec<(Epoch, Bonded)> {
         let first = Key::Unbonding(Epoch(0), Bonded::Provider(NodeId::LEAST));
         let last = Key::Unbonding(epoch, Bonded::Validator(VoteKey::GREATEST));
@@ -221,7 +221,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
     }
 
-    /// What is kept on the infrastructure of this name.
+    /// Usage of the infrastructure with this name.
     fn infrastructure(&self, name: &str) -> Infrastructure {
         match self.get(&Key::infrastructure(name)) {
             Some(Record::Infrastructure(infrastructure)) => infrastructure,
@@ -229,7 +229,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// Who decides, by which version of the rules.
+    /// Membership, and protocol version.
     fn charter(&self) -> Charter {
         match self.get(&Key::Charter) {
             Some(Record::Charter(charter)) => charter,
@@ -237,7 +237,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// The proposal of this number, while it is kept.
+    /// The proposal with this number; `None` after it was removed.
     fn proposal(&self, number: u64) -> Option<Proposal> {
         match self.get(&Key::Proposal(number))? {
             Record::Proposal(proposal) => Some(proposal),
@@ -245,14 +245,14 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// All proposals that are kept, in the order of numbers; at most [`crate::limits::PROPOSALS`].
+    /// All proposals, in the order of numbers; at most [`crate::limits::PROPOSALS`].
     fn proposals(&self) -> Vec<Proposal> {
         let all = self.scan(&Key::Proposal(0), &Key::Proposal(u64::MAX), usize::MAX);
         let proposal = |(_, record)| if let Record::Proposal(proposal) = record { Some(proposal) } else { None };
         all.into_iter().filter_map(proposal).collect()
     }
 
-    /// The value of the account's name.
+    /// The account's name.
     fn name(&self, owner: &AccountId, name: &[u8; 32]) -> Option<NameRecord> {
         match self.get(&Key::Name(*owner, *name))? {
             Record::Name(record) => Some(record),
@@ -260,7 +260,7 @@ pub trait Records: Nodes + std::fmt::Debug {
         }
     }
 
-    /// What the epoch froze, while it is kept.
+    /// Roster and beacon of the epoch; `None` after they were removed.
     fn epoch(&self, epoch: Epoch) -> Option<EpochRecord> {
         match self.get(&Key::Epoch(epoch))? {
             Record::Epoch(record) => Some(record),

@@ -112,8 +112,8 @@ fn a_table_that_passes_overtakes_those_made_of_the_one_before() {
     let proposals: Vec<_> = (0..3).filter_map(|number| world.state.proposal(number)).collect();
     let height = world.state.tip().height;
     let outcomes = proposals.iter().map(|proposal| (proposal.outcome, proposal.deposit == Amount(0)));
-    let (overtaken, passed) = (ProposalOutcome::Overtaken(height), ProposalOutcome::Passed(height));
-    let expect = [(overtaken, true), (passed, true), (ProposalOutcome::Open, false)];
+    let (superseded, passed) = (ProposalOutcome::Superseded(height), ProposalOutcome::Passed(height));
+    let expect = [(superseded, true), (passed, true), (ProposalOutcome::Open, false)];
     assert_eq!(outcomes.collect::<Vec<_>>(), expect);
     let back = world.state.params().bonds.proposal.0 * 2;
     let fee = fee_of_ballot(&world);

@@ -151,7 +151,7 @@ fn a_provider_drains_withdraws_and_gets_its_bond_back() {
     check(&world, &landlord(), Action::Drain(Drain { node: none }), Err(TxError::NoProvider { node: none }));
     world.does(&landlord(), drain.clone());
     check(&world, &landlord(), drain, Err(TxError::Draining { node }));
-    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillKeeps { node, used: 4096 }));
+    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillStores { node, used: 4096 }));
     world.does(&landlord(), Action::Register(world.register(&landlord(), index)));
     let status = |world: &World| world.state.provider(&node).map(|provider| provider.status);
     assert_eq!(status(&world), Some(ProviderStatus::Draining), "an update does not bring it back");

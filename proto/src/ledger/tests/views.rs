@@ -113,7 +113,7 @@ fn see(records: &dyn Records) -> Seen {
 fn changes(base: &dyn Records, list: &[Change]) -> DraftChanges {
     let mut draft = Draft::new(base);
     list.iter().for_each(|change| make(&mut draft, change));
-    draft.into_parts()
+    draft.into_changes()
 }
 
 /// Takes over what a draft changed; the state tree is no matter here.
@@ -135,20 +135,20 @@ proptest! {
         first.iter().for_each(|change| make(&mut draft, change));
         let later = changes(&draft, &second);
         let mut committed = state.clone();
-        commit(&mut committed, draft.parts());
+        commit(&mut committed, draft.changes());
         prop_assert_eq!(see(&draft), see(&committed));
         // What is undone never was, what is kept stays.
-        let before = draft.parts();
+        let before = draft.changes();
         draft.begin();
         second.iter().for_each(|change| make(&mut draft, change));
-        draft.undo();
-        prop_assert_eq!(draft.parts(), before);
+        draft.rollback();
+        prop_assert_eq!(draft.changes(), before);
         draft.begin();
         second.iter().for_each(|change| make(&mut draft, change));
         commit(&mut committed, later);
         prop_assert_eq!(see(&draft), see(&committed));
-        draft.keep();
-        draft.undo();
+        draft.commit();
+        draft.rollback();
         prop_assert_eq!(see(&draft), see(&committed));
         for epoch in (0..4).map(Epoch) {
             prop_assert_eq!(draft.epoch(epoch), committed.epoch(epoch));

@@ -159,10 +159,10 @@ impl World {
     /// What the rules say to a transaction in the next block. A refusal must leave no trace.
     pub(super) fn verdict(&self, tx: &Tx) -> Result<(), TxError> {
         let mut execution = Execution::new(&self.rules, &self.state, self.state.tip().running.time_ms + 1, 0);
-        let before = execution.records().parts().clone();
+        let before = execution.records().changes().clone();
         let verdict = CheckedTx::check(&self.rules, tx.clone()).and_then(|tx| execution.apply(&tx));
         if verdict.is_err() {
-            assert_eq!(execution.records().parts(), before, "a refused transaction leaves no trace");
+            assert_eq!(execution.records().changes(), before, "a refused transaction leaves no trace");
         }
         verdict
     }
@@ -241,7 +241,7 @@ impl World {
     /// Money is conserved, the counters say what the records say, and so do the indexes.
     pub(super) fn check(&self) {
         let records = || self.state.records();
-        let marks: BTreeSet<_> = records().filter_map(|(_, record)| record.mark()).collect();
+        let marks: BTreeSet<_> = records().filter_map(|(_, record)| record.index_key()).collect();
         assert!(marks.iter().all(|mark| !mark.is_proven()), "an index is not in the tree");
         assert_eq!(records().map(|(key, _)| *key).filter(|key| !key.is_proven()).collect::<BTreeSet<_>>(), marks);
         let (Tip { running, .. }, sums) = (self.state.tip(), self.state.sums());

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use super::{Nodes, Patch};
 
-/// Keeps the nodes of the last version: for tests, for the simulator, and for a ledger in memory.
+/// The nodes of the last version: for tests, the simulator, and a ledger in memory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryNodes {
     nodes: BTreeMap<Vec<u8>, Vec<u8>>,
 }
 
 impl MemoryNodes {
-    /// Takes over what the patch writes and forgets what it makes stale.
+    /// Applies a patch: adds its nodes and removes its stale ones.
     pub fn apply(&mut self, patch: &Patch) {
         for stale in &patch.stale {
             self.nodes.remove(&stale.key);
@@ -19,12 +19,12 @@ impl MemoryNodes {
         self.nodes.extend(patch.nodes.iter().cloned());
     }
 
-    /// How many nodes there are.
+    /// Number of nodes.
     pub fn len(&self) -> usize {
         self.nodes.len()
     }
 
-    /// Whether there are none, not even a root: no version was applied.
+    /// Whether there are no nodes, not even a root: no version was applied.
     pub fn is_empty(&self) -> bool {
         self.nodes.is_empty()
     }

@@ -1,7 +1,7 @@
-//! One node of the state tree: what it hashes to and how it is kept (SPEC, "State tree").
+//! One node of the state tree: its hash and its encoding (SPEC, "State tree").
 //!
-//! A node covers four levels of the binary tree: 16 children. Of them a subtree without leaves is empty, one with a
-//! single leaf is that leaf, kept here and not by itself, and any other is a node of its own.
+//! A node covers four levels of the binary tree: 16 children. A subtree without leaves is empty, one with a single leaf
+//! is that leaf, stored within its parent, and any other is a node of its own.
 
 use std::sync::LazyLock;
 
@@ -16,13 +16,13 @@ use super::TreeError;
 /// A hash of the tree.
 pub(super) type Hash = [u8; 32];
 
-/// What a subtree without leaves counts as. No input is known whose hash this is.
+/// Hash of a subtree without leaves. No input is known that hashes to it.
 pub(super) const EMPTY: Hash = [0; 32];
 
 /// Children of a node.
 pub(super) const WIDTH: usize = 16;
 
-/// Nodes on the longest way down: a key's hash has as many half bytes.
+/// Nodes on the longest path: one for each half byte of a key's hash.
 const DEPTH: usize = 64;
 
 static KEY: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state key 1"));
@@ -30,22 +30,22 @@ static VALUE: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("o
 static LEAF: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state leaf 1"));
 static INNER: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon state node 1"));
 
-/// Where the record with these key bytes lies.
+/// Path of the record with these key bytes.
 pub(super) fn key_hash(key: &[u8]) -> Hash {
     Hasher::new_from_context_key(&KEY).update(key).finalize().into()
 }
 
-/// What a leaf says of its record.
+/// Hash of a record's value, in its leaf.
 pub(super) fn value_hash(value: &[u8]) -> Hash {
     Hasher::new_from_context_key(&VALUE).update(value).finalize().into()
 }
 
-/// The hash of what is above these two.
+/// Hash of the parent of these two.
 pub(super) fn hash_inner(left: &Hash, right: &Hash) -> Hash {
     Hasher::new_from_context_key(&INNER).update(left).update(right).finalize().into()
 }
 
-/// A record as the tree knows it.
+/// A leaf: a record, by hashes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Leaf {
     /// [`key_hash`] of its key.
@@ -71,14 +71,14 @@ pub(super) fn bit(key: &Hash, depth: usize) -> bool {
     key[depth / 8] >> (7 - depth % 8) & 1 == 1
 }
 
-/// A subtree, as its parent knows it.
+/// A subtree, as stored in its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) enum TreeChild {
-    /// No leaf.
+    /// A subtree without leaves.
     Empty,
-    /// One.
+    /// A subtree with one leaf.
     Leaf(Leaf),
-    /// More.
+    /// A subtree with more leaves, which is a node of its own.
     Inner {
         /// Its hash.
         hash: Hash,
@@ -87,7 +87,7 @@ pub(super) enum TreeChild {
     },
 }
 
-/// What a subtree is to the one above it: two leaves make a node, one and nothing stay one.
+/// A subtree, as its parent's hash depends on it: a leaf beside an empty subtree stays that leaf.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Subtree {
     Empty,
@@ -134,7 +134,7 @@ impl TreeNode {
         fold(&self.0).hash()
     }
 
-    /// What its parent keeps instead of it when it has less than two leaves.
+    /// What its parent stores in its place when it has fewer than two leaves.
     pub(super) fn collapsed(&self) -> Option<TreeChild> {
         let mut there = self.0.iter().filter(|child| **child != TreeChild::Empty);
         match (there.next(), there.next()) {
@@ -144,7 +144,7 @@ impl TreeNode {
         }
     }
 
-    /// Two bit sets, of the leaves and of the nodes, then what is known of each child in order.
+    /// Two bit sets, of the leaves and of the inner nodes, then each child that is not empty, in order.
     pub(super) fn encode(&self) -> Vec<u8> {
         let (mut leaves, mut inners) = (0_u16, 0_u16);
         let mut bytes = vec![0; 4];
@@ -170,7 +170,7 @@ impl TreeNode {
         bytes
     }
 
-    /// The node that [`Self::encode`] wrote; `None` when it did not write these bytes.
+    /// The node encoded by [`Self::encode`]; `None` when the bytes are malformed.
     fn decode(mut bytes: &[u8]) -> Option<Self> {
         let leaves = u16::from_le_bytes(*take(&mut bytes)?);
         let inners = u16::from_le_bytes(*take(&mut bytes)?);
@@ -189,7 +189,7 @@ impl TreeNode {
         bytes.is_empty().then_some(node)
     }
 
-    /// The node of `version` that lies `depth` half bytes down the way to `key`.
+    /// The node of `version` that is `depth` half bytes down the path to `key`.
     pub(super) fn load(nodes: &dyn super::Nodes, version: u64, depth: usize, key: &Hash) -> Result<Self, TreeError> {
         if depth >= DEPTH {
             return Err(TreeError::Malformed { version, depth });
@@ -205,7 +205,7 @@ fn take<'a, const N: usize>(bytes: &mut &'a [u8]) -> Option<&'a [u8; N]> {
     Some(head)
 }
 
-/// The subtree over these children, whose number is a power of two.
+/// The subtree over these children; their number is a power of two.
 pub(super) fn fold(children: &[TreeChild]) -> Subtree {
     match children {
         [child] => child.subtree(),
@@ -216,8 +216,8 @@ pub(super) fn fold(children: &[TreeChild]) -> Subtree {
     }
 }
 
-/// The name of a node in a store: the version that wrote it, how deep it lies, and the way to it. What one version
-/// writes lies together, and versions lie in order.
+/// Key of a node in a store: the version that wrote it, its depth, and its path. Nodes of one version are adjacent, and
+/// versions are in order.
 pub(super) fn node_key(version: u64, depth: usize, key: &Hash) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(9 + depth.div_ceil(2));
     bytes.extend_from_slice(&version.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Proofs that a record has a value, or that there is none: the hashes beside the way from the root to where it lies.
+//! Proofs that a record has a value, or does not exist: the siblings on the path from the root to its leaf.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -8,35 +8,35 @@ use super::{
 };
 use crate::limits::STATE_PROOF_SIBLINGS;
 
-/// What proves one record, or that there is none, against a state root. 33 bytes for each time that the number of
-/// records doubles, and 5 or 69 more: about 570 bytes of 100,000 records, 680 of a million.
+/// Proof of one record, or of its absence, against a state root. 33 bytes for each doubling of the number of records,
+/// and 5 or 69 more: about 570 bytes with 100,000 records, 680 with a million.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Proof {
-    /// What lies beside the way, from the root down; `None` where that is empty.
+    /// The siblings, from the root down; `None` for an empty one.
     pub(super) siblings: Vec<Option<Hash>>,
-    /// The one leaf where the way ends, when it is another's.
+    /// The leaf at the end of the path, if it is another record's.
     pub(super) other: Option<Leaf>,
 }
 
-/// Why a proof proves nothing. Whoever sent it is at fault: ask another.
+/// Why a proof is invalid. Its sender is at fault: ask another node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadProof {
-    /// No tree gives such a proof.
-    #[error("the proof is malformed")]
+    /// Not the proof of any tree.
+    #[error("invalid proof: malformed")]
     Malformed,
-    /// The leaf that is to show absence does not.
-    #[error("the proof is one of another key")]
+    /// The other leaf does not show the record's absence.
+    #[error("invalid proof: it is for another key")]
     Key,
-    /// Root, key, value and proof do not go together.
-    #[error("the proof does not lead to the state root")]
+    /// The proof does not hash to the state root.
+    #[error("invalid proof: it does not hash to the state root")]
     Root,
 }
 
-/// Proves what the record with this key is at `version`: its value, or that there is none.
+/// Proves the record with this key at `version`, or its absence.
 ///
 /// # Errors
-/// [`TreeError`] when `nodes` has not this version, or not any more.
+/// [`TreeError`] when `nodes` does not have this version, or no longer.
 pub fn prove(nodes: &dyn Nodes, version: u64, key: &[u8]) -> Result<Proof, TreeError> {
     prove_hashed(nodes, version, &key_hash(key))
 }
@@ -59,7 +59,7 @@ pub(super) fn prove_hashed(nodes: &dyn Nodes, version: u64, key: &Hash) -> Resul
     Ok(Proof { siblings, other })
 }
 
-/// Walks down the four levels of `node` to its `index`-th child, or to what is instead of it higher up.
+/// Walks down the four levels of `node` to its `index`-th child, or to the leaf or empty subtree that contains it.
 fn beside(node: &TreeNode, index: usize, siblings: &mut Vec<Option<Hash>>) -> TreeChild {
     let mut children = &node.0[..];
     while children.len() > 1 {
@@ -78,7 +78,7 @@ fn beside(node: &TreeNode, index: usize, siblings: &mut Vec<Option<Hash>>) -> Tr
 }
 
 impl Proof {
-    /// Checks that under `root` the record with this key has this value, or with `None` that there is no such record.
+    /// Checks that under `root` the record with this key has this value, or with `None` that it does not exist.
     ///
     /// # Errors
     /// [`BadProof`] when that is not proven.
@@ -89,7 +89,7 @@ impl Proof {
     /// [`Self::verify`] of a key and a value that are hashed already.
     pub(super) fn verify_hashed(&self, root: &Hash, key: &Hash, value: Option<Hash>) -> Result<(), BadProof> {
         let depth = self.siblings.len();
-        // A subtree of one leaf is that leaf: beside the end of the way something lies.
+        // A subtree of one leaf is that leaf: the last sibling is not empty.
         let ends = self.siblings.last().is_none_or(Option::is_some);
         if depth > STATE_PROOF_SIBLINGS || !ends || self.siblings.contains(&Some(EMPTY)) {
             return Err(BadProof::Malformed);
@@ -112,7 +112,7 @@ impl Proof {
     }
 }
 
-/// Whether a lone leaf of key `other`, `depth` bits down the way to `key`, shows that `key` has none.
+/// Whether a leaf of key `other`, `depth` bits down the path to `key`, shows that `key` has none.
 fn absent(key: &Hash, other: &Hash, depth: usize) -> bool {
     key != other && (0..depth).all(|depth| bit(key, depth) == bit(other, depth))
 }

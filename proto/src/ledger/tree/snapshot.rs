@@ -1,9 +1,8 @@
-//! A version in chunks: for a node that begins with the state of a block instead of all blocks before it.
+//! A version of the tree in chunks: for a node that starts from the state of a block instead of replaying all blocks.
 //!
-//! A chunk is records in the order of their keys' hashes, from where the one before it ended, with the hashes left and
-//! right of them, so that each chunk proves by itself that these are all the records between its ends. [`TreeRestore`]
-//! takes them in order and gives out the tree's nodes again, under the snapshot's version. Nothing of a chunk is given
-//! out before all of it is proven.
+//! A chunk is a range of records in the order of their keys' hashes, with the siblings left and right of it, so that
+//! each chunk proves by itself that it has all records between its ends. [`TreeRestore`] accepts chunks in order and
+//! returns the tree's nodes, under the snapshot's version. Nothing of a chunk is returned before all of it is verified.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -17,41 +16,41 @@ use crate::limits::STATE_PROOF_SIBLINGS;
 /// A record: the bytes of its key and of its value.
 pub type EncodedRecord = (Vec<u8>, Vec<u8>);
 
-/// What lies beside the way to one leaf.
+/// The siblings on one side of the path to a leaf.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Edge {
-    /// How many bits down the leaf lies.
+    /// Depth of the leaf in bits.
     depth: u16,
-    /// The subtrees on the outer side, from the root down; `None` where one is empty.
+    /// The siblings on the outer side, from the root down; `None` for an empty one.
     outside: Vec<Option<Hash>>,
 }
 
-/// A part of a snapshot.
+/// A chunk of a snapshot.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SnapshotChunk {
     /// The records; at least one.
     records: Vec<EncodedRecord>,
-    /// What is left of the last record before them, whom the receiver has.
+    /// The edge left of the record before them, which the receiver has; `None` in the first chunk.
     left: Option<Edge>,
-    /// What is right of the last of them.
+    /// The edge right of the last of them.
     right: Edge,
 }
 
-/// Why a chunk is refused. Whoever sent it is at fault: ask another for the same.
+/// Why a chunk is invalid. Its sender is at fault: ask another node for the same chunk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BadChunk {
-    /// It has no records, or all are there already.
-    #[error("the chunk has no records, or none is missing any more")]
+    /// It has no records, or the snapshot is complete already.
+    #[error("invalid chunk: it has no records, or the snapshot is complete already")]
     Empty,
     /// Its records are not in order, or do not come after those before them.
-    #[error("the records of the chunk are not in order")]
+    #[error("invalid chunk: its records are not in order")]
     Order,
-    /// Its proof has not the shape that its records give it.
-    #[error("the proof of the chunk is malformed")]
+    /// Its proof does not have the shape that its records require.
+    #[error("invalid chunk: its proof is malformed")]
     Malformed,
-    /// Records and proof do not give the state root.
-    #[error("the chunk is not one of this state")]
+    /// Its records and proof do not hash to the state root.
+    #[error("invalid chunk: it does not hash to the state root")]
     Root,
 }
 
@@ -61,18 +60,18 @@ impl SnapshotChunk {
         &self.records
     }
 
-    /// The key hash of the last record: what the next chunk comes after.
+    /// Key hash of its last record, which the next chunk comes after.
     pub fn last(&self) -> Option<[u8; 32]> {
         self.records.last().map(|(key, _)| key_hash(key))
     }
 }
 
-/// The chunk of `version` that follows the record whose key hashes to `after`, or the first. `records` gives the record
-/// whose key hashes so. It ends before its records take more than `max_bytes`, but has at least one; `None`
-/// when there is none left. Where `after` is no record, the chunk proves nothing.
+/// The chunk of `version` that follows the record whose key hashes to `after`, or the first. `records` returns the
+/// record with a key hash. The chunk ends before its records exceed `max_bytes`, but has at least one; `None` when no
+/// record is left. Where `after` is not a record, the chunk is invalid.
 ///
 /// # Errors
-/// [`TreeError`] when `nodes` has not this version, or `records` not one of its records.
+/// [`TreeError`] when `nodes` does not have this version, or `records` lacks one of its records.
 pub fn chunk(
     nodes: &dyn Nodes,
     records: &dyn Fn(&[u8; 32]) -> Option<EncodedRecord>,
@@ -89,7 +88,7 @@ pub fn chunk(
     Ok(Some(SnapshotChunk { records: gather.pairs, left, right: edge(nodes, version, &last, true)? }))
 }
 
-/// What lies on one side of the way to the leaf of `key`.
+/// The edge on one side of the path to the leaf of `key`.
 fn edge(nodes: &dyn Nodes, version: u64, key: &Hash, right: bool) -> Result<Edge, TreeError> {
     let siblings = prove_hashed(nodes, version, key)?.siblings;
     let depth = u16::try_from(siblings.len()).expect("at most 256 siblings");
@@ -97,7 +96,7 @@ fn edge(nodes: &dyn Nodes, version: u64, key: &Hash, right: bool) -> Result<Edge
     Ok(Edge { depth, outside: outside.map(|(_, sibling)| sibling).collect() })
 }
 
-/// Walks over the leaves in order.
+/// Collects records by walking over the leaves in order.
 struct Gather<'a> {
     nodes: &'a dyn Nodes,
     records: &'a dyn Fn(&Hash) -> Option<EncodedRecord>,
@@ -109,7 +108,7 @@ struct Gather<'a> {
 }
 
 impl Gather<'_> {
-    /// Takes the leaves under one node; `false` when no more fit. `way` leads to the node, its other half bytes are 0.
+    /// Collects the leaves under one node; `false` when no more fit. `way` is the node's path, padded with zeroes.
     fn node(&mut self, version: u64, depth: usize, way: &Hash) -> Result<bool, TreeError> {
         let node = TreeNode::load(self.nodes, version, depth, way)?;
         for (at, child) in (0_u8..).zip(&node.0) {
@@ -131,7 +130,7 @@ impl Gather<'_> {
         Ok(true)
     }
 
-    /// Whether all under the child at `way` comes before what is wanted.
+    /// Whether everything under the child at `way` comes before the first record wanted.
     fn is_before(&self, way: &Hash, depth: usize) -> bool {
         let differs = |after: &Hash| (0..=depth).find(|depth| nibble(way, *depth) != nibble(after, *depth));
         self.after.is_some_and(|after| differs(&after).is_some_and(|at| nibble(way, at) < nibble(&after, at)))
@@ -151,43 +150,42 @@ impl Gather<'_> {
     }
 }
 
-/// A state that comes in chunks. Its canonical bytes, kept with what was taken, are where it goes on after a restart.
+/// A tree being restored from chunks. Its canonical bytes, written with what was accepted, let a restart resume.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TreeRestore {
     root: Hash,
     version: u64,
-    /// The last record that was taken.
+    /// The last leaf accepted.
     last: Option<Leaf>,
-    /// The nodes on the way to it from the root down, without what comes after.
+    /// The nodes on the path to it from the root down, without later leaves.
     open: Vec<TreeNode>,
     complete: bool,
 }
 
-/// A node of the tree: under which key it is kept, and its bytes.
+/// A node of the tree, encoded: its key in the store, and its bytes.
 pub type EncodedNode = (Vec<u8>, Vec<u8>);
 
 impl TreeRestore {
-    /// Nothing yet of the state with this root, which stands in a header that is believed, and whose tree is kept under
-    /// this version.
+    /// An empty restore of the state with this root, from a trusted header, whose tree is stored under this version.
     pub fn new(root: [u8; 32], version: u64) -> Self {
         Self { root, version, last: None, open: vec![TreeNode::EMPTY], complete: root == EMPTY }
     }
 
-    /// The hash of the last key that was taken: what the next chunk comes after.
+    /// Key hash of the last record accepted, which the next chunk comes after.
     pub fn after(&self) -> Option<[u8; 32]> {
         self.last.map(|leaf| leaf.key)
     }
 
-    /// Whether all records are there.
+    /// Whether all records were accepted.
     pub fn is_complete(&self) -> bool {
         self.complete
     }
 
-    /// Takes the next chunk. Returns the nodes that became whole, for the store to keep in one step with the chunk's
-    /// records and with this restore itself.
+    /// Verifies and accepts the next chunk. Returns the nodes that it completes, for the store to write in one batch
+    /// with the chunk's records and with this restore itself.
     ///
     /// # Errors
-    /// [`BadChunk`] when it is not the one; then all is as it was.
+    /// [`BadChunk`] when it is invalid or not the next one; then nothing has changed.
     pub fn take(&mut self, chunk: &SnapshotChunk) -> Result<Vec<EncodedNode>, BadChunk> {
         if self.complete || chunk.records.is_empty() {
             return Err(BadChunk::Empty);
@@ -224,18 +222,18 @@ impl TreeRestore {
         Ok(kept)
     }
 
-    /// The root's node, when all records are there. A store that has it has the whole tree, so it is kept last.
+    /// The root's node, once all records were accepted. A store that has it has the whole tree, so it is written last.
     pub fn finish(&self) -> Option<EncodedNode> {
         self.complete.then(|| (node_key(self.version, 0, &EMPTY), self.open[0].encode()))
     }
 
-    /// Puts the next leaf where it belongs; nodes that no later one can belong to are whole.
+    /// Inserts the next leaf; nodes that no later leaf can be under are complete.
     fn append(&mut self, leaf: Leaf, kept: &mut Vec<EncodedNode>) {
         let shared = self.last.map_or(0, |last| {
             (0..).find(|depth| nibble(&last.key, *depth) != nibble(&leaf.key, *depth)).expect("keys differ")
         });
         self.close(shared + 1, kept);
-        // The last leaf moves down to where the two part.
+        // The last leaf moves down to the node where the two paths part.
         if let Some(last) = self.last {
             while self.open.len() <= shared {
                 let above = self.open.len() - 1;
@@ -262,10 +260,10 @@ impl TreeRestore {
     }
 }
 
-/// The root of the one tree whose leaves between the first and the last of `leaves` are these. With a `left` edge the
-/// first is where it begins, without one all leaves before are there.
+/// The root of the tree in which `leaves` are all leaves between the first and the last of them. Without a `left` edge,
+/// they are also all leaves before.
 fn range_root(leaves: &[Leaf], left: Option<&Edge>, right: &Edge) -> Result<Hash, BadChunk> {
-    // What is empty is written as such and in no other way.
+    // An empty sibling has one encoding.
     if left.into_iter().chain([right]).any(|edge| edge.outside.contains(&Some(EMPTY))) {
         return Err(BadChunk::Malformed);
     }
@@ -278,7 +276,7 @@ fn range_root(leaves: &[Leaf], left: Option<&Edge>, right: &Edge) -> Result<Hash
     if rest > 0 { Err(BadChunk::Malformed) } else { Ok(root) }
 }
 
-/// An edge that is being walked down: how deep its leaf lies, and what is outside of it.
+/// An edge being walked down: depth of its leaf, and its remaining siblings.
 type Walk<'a> = (usize, std::slice::Iter<'a, Option<Hash>>);
 
 struct Range<'a> {

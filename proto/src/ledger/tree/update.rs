@@ -1,25 +1,25 @@
-//! From one version of the tree to the next: only what lies above a changed leaf is read and written.
+//! From one version of the tree to the next: only nodes above a changed leaf are read and written.
 
 use super::{
     Nodes, Patch, Stale, TreeError,
     node::{Hash, Leaf, TreeChild, TreeNode, key_hash, nibble, node_key, value_hash},
 };
 
-/// A leaf as it will be: `None` when it will be none.
+/// A leaf's new value; `None` removes it.
 pub(super) struct LeafChange {
     pub(super) key: Hash,
     pub(super) value: Option<Hash>,
 }
 
-/// What the tree becomes at `version` when the records with these keys get these values; `None` takes a record away.
-/// `parent` is the version before it, and `None` for the first. The order of the leaves does not matter, and a root is
-/// written even if there are none: every version has one.
+/// The patch that gives the records with these keys these values at `version`; `None` removes a record. `parent` is the
+/// version before, `None` for the first. The order of the leaves does not matter. A root is written even without
+/// leaves: every version has one.
 ///
 /// # Errors
-/// [`TreeError`] when `nodes` has not what the parent consists of.
+/// [`TreeError`] when `nodes` lacks a node of the parent.
 ///
 /// # Panics
-/// When `version` is not later than `parent`, or one key comes twice.
+/// When `version` is not later than `parent`, or a key occurs twice.
 pub fn update<K: AsRef<[u8]>, V: AsRef<[u8]>>(
     nodes: &dyn Nodes,
     parent: Option<u64>,
@@ -56,7 +56,7 @@ struct Update<'a> {
 }
 
 impl Update<'_> {
-    /// The root's node is there whatever is in it.
+    /// The root has a node of its own even if it has fewer than two leaves.
     fn root(&mut self, parent: Option<u64>, changes: &[LeafChange]) -> Result<(), TreeError> {
         let way = Hash::default();
         let mut node = match parent {
@@ -79,7 +79,7 @@ impl Update<'_> {
         Ok(())
     }
 
-    /// What the subtree `at`, which lies `depth` half bytes down the way that all of `changes` share, becomes.
+    /// The new value of the subtree `at`, which is `depth` half bytes down the path that all of `changes` share.
     fn child(&mut self, at: TreeChild, depth: usize, changes: &[LeafChange]) -> Result<TreeChild, TreeError> {
         let kept = match at {
             TreeChild::Inner { version, .. } => return self.inner(at, version, depth, changes),

@@ -1,4 +1,4 @@
-//! That something was known when a block was made: what `ostrakon anchor` writes.
+//! Anchor proofs: that a hash was known when a block was made, as `ostrakon anchor` writes them.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -15,7 +15,7 @@ use crate::{
 
 const ANCHOR: [u8; 16] = *b"ostrakon anch 01";
 
-/// A transaction that says a hash, with the proof of its block.
+/// A transaction that records a hash, with the proof of its block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct AnchorProof {
     format: [u8; 16],
@@ -26,23 +26,23 @@ pub struct AnchorProof {
     place: TxProof,
 }
 
-/// What such a proof proves.
+/// The content of a verified anchor proof.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Anchored {
     /// The hash.
     pub hash: [u8; 32],
-    /// Who said it.
+    /// The account that recorded it.
     pub account: AccountId,
-    /// In which transaction.
+    /// The transaction.
     pub tx: TxId,
-    /// In which block.
+    /// Height of the block.
     pub height: Height,
-    /// When that block was, in milliseconds of Unix time.
+    /// Timestamp of that block, in milliseconds of Unix time.
     pub time_ms: u64,
 }
 
 impl AnchorProof {
-    /// A proof from the block that has the transaction `tx`; `None` when it has not.
+    /// A proof from the block with the transaction `tx`; `None` when the transaction is not in it.
     pub fn new(
         chain: ChainId,
         handovers: Vec<Handover>,
@@ -56,24 +56,24 @@ impl AnchorProof {
         Some(Self { format: ANCHOR, chain, handovers, block: Answer { tip, said: said.block }, tx, place })
     }
 
-    /// Its bytes, as a file has them.
+    /// Its bytes, for a file.
     pub fn to_bytes(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
-    /// Reads a file.
+    /// Decodes a file.
     ///
     /// # Errors
-    /// [`ProofFileError`] when it is none.
+    /// [`ProofFileError`] when it is not an anchor proof.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofFileError> {
         let read: Self = codec::decode(bytes, PROOF_FILE_MAX)?;
         if read.format == ANCHOR { Ok(read) } else { Err(ProofFileError::Format) }
     }
 
-    /// What it proves to whoever believes in this genesis.
+    /// Verifies it against the genesis.
     ///
     /// # Errors
-    /// [`ProofFileError`] says what does not hold.
+    /// [`ProofFileError`] says what is not proven.
     pub fn verify(&self, genesis: &Genesis) -> Result<Anchored, ProofFileError> {
         let mut trust = follow(genesis, self.chain, &self.handovers)?;
         let tip = accept(&mut trust, &self.block)?;
