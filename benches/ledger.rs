@@ -18,7 +18,7 @@ use ostrakon_net::{
 use ostrakon_node::chain::{
     Chain, ChainParts,
     memory::MemoryLedger,
-    mempool::{Bounds, Mempool},
+    mempool::{Mempool, PoolLimits},
     submit::Origin,
 };
 use ostrakon_proto::{
@@ -150,7 +150,7 @@ fn pool(criterion: &mut Criterion, world: &World) {
         |txs| CheckedTx::check_many(&world.rules, txs, |_| true).into_iter().map(|tx| Arc::new(tx.expect("good")));
     let waiting: Vec<Arc<CheckedTx>> = (0..5).flat_map(|nonce| check(world.transfers(4_000, nonce))).collect();
     for size in [1_000, 16_384] {
-        let bounds = Bounds { count: size, ..Bounds::default() };
+        let bounds = PoolLimits { count: size, ..PoolLimits::default() };
         let mut full = Mempool::new(bounds);
         waiting.iter().filter(|tx| full.len() < size && full.insert(Arc::clone(tx), 0).is_ok()).count();
         let mut group = criterion.benchmark_group("mempool");

@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use ostrakon_benches::{count, noise};
-use ostrakon_node::store::{Columns, Config, Disk, Place, PlaceKey};
+use ostrakon_node::store::{Columns, Disk, DiskConfig, Place, PlaceKey};
 use ostrakon_proto::{
     id::Epoch,
     limits::{CHUNK, GROUP},
@@ -32,7 +32,7 @@ fn main() {
     let home = std::env::current_exe().expect("a running program has a file");
     let beside = home.parent().expect("a file has a directory");
     let dir = tempfile::Builder::new().prefix("store-bench-").tempdir_in(beside).expect("the target directory is ours");
-    let config = Config { keep_free: Some(0), ..Config::default() };
+    let config = DiskConfig { reserve_bytes: Some(0), ..DiskConfig::default() };
     let disk = Disk::open(dir.path(), config).expect("an empty directory is a store");
     put(&mut criterion, &disk);
     get(&mut criterion, &disk);

@@ -1,19 +1,19 @@
-//! What an operator may set, and where it comes from: flag, else environment, else file, else default.
+//! The configuration of a node: from flags, else the environment, else `node.toml`, else defaults.
 //!
 //! In comes a data directory with its files, out come checked values; every error names the file and what to change.
-//! Not here: what the values do.
+//! [`file`] explains each key in the file that `init` writes. Not here: what the values do.
 //!
 //! ```text
 //! <dir>/node.toml      this configuration; may be empty
 //! <dir>/genesis.toml   the network
 //! <dir>/node.key       seed of the node's key, 64 hexadecimal digits
-//! <dir>/validator.key  seed of the keys that a validator votes with, on a validator only
-//! <dir>/consensus.wal  what a validator said and heard of the block being decided
-//! <dir>/sign-state     what a validator signed last; never restore it from a copy
+//! <dir>/validator.key  seed of the validator's keys, on a validator only
+//! <dir>/consensus.wal  write-ahead log of the block being decided
+//! <dir>/sign-state     what the validator signed last; never restore it from a copy
 //! <dir>/store/         columns
-//! <dir>/chain/         the ledger; beside it `chain.new` and `chain.ready` while a snapshot is taken
-//! <dir>/lock           held by the running node
-//! <dir>/status.json    what the running node last said of itself
+//! <dir>/chain/         the ledger; beside it `chain.new` and `chain.ready` while a snapshot is restored
+//! <dir>/lock           locked by the running node
+//! <dir>/status.json    the status that the running node writes
 //! ```
 
 use std::{
@@ -31,9 +31,11 @@ use ostrakon_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+mod file;
+
 use crate::{
-    chain::{rocks::Keep, sync::checkpoint::Checkpoint},
-    register::Offer,
+    chain::{rocks::Pruning, sync::checkpoint::Checkpoint},
+    register::ProviderOffer,
 };
 
 /// Name of the configuration in a data directory.
@@ -42,9 +44,9 @@ pub const CONFIG_FILE: &str = "node.toml";
 pub const GENESIS_FILE: &str = "genesis.toml";
 /// Name of the node's key.
 pub const NODE_KEY_FILE: &str = "node.key";
-/// Name of the log of the block being decided.
+/// Name of the consensus write-ahead log.
 pub const CONSENSUS_LOG_FILE: &str = "consensus.wal";
-/// Name of what a validator remembers of what it signed.
+/// Name of the sign-state file.
 pub const SIGN_STATE_FILE: &str = "sign-state";
 /// Name of a validator's key.
 pub const VALIDATOR_KEY_FILE: &str = "validator.key";
@@ -53,30 +55,29 @@ pub const VALIDATOR_KEY_FILE: &str = "validator.key";
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where to listen, as libp2p addresses; port 0 takes a free one.
+    /// Addresses to listen on, as libp2p multiaddresses; port 0 takes a free one.
     pub listen: Vec<String>,
-    /// Nodes to begin with, as addresses with `/p2p/`, beside those of the genesis.
+    /// Nodes to connect to first, as addresses with `/p2p/`, beside those of the genesis.
     pub bootstrap: Vec<String>,
-    /// The longest time between two blocks, if this node is the validator. Shorter costs disk and history.
+    /// The longest time between two blocks in milliseconds, if this node is a validator.
     pub block_interval_ms: u64,
-    /// Threads for disk and hashing: more serve more readers at once, and take more of the machine.
-    pub workers: usize,
-    /// Bytes of the disk that columns leave free; without it 5 %, at most 10 GiB.
+    /// Threads for disk and hashing.
+    pub worker_threads: usize,
+    /// Bytes of the disk that columns leave free; `None` is 5 % of the disk, at most 10 GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub keep_free: Option<u64>,
-    /// What is logged, as `info` or `info,ostrakon_node=debug`.
+    pub disk_reserve_bytes: Option<u64>,
+    /// The log filter, as `info` or `info,ostrakon_node=debug`.
     pub log: String,
-    /// So many of the newest blocks are kept, for those who follow; 0 keeps all, for ever.
+    /// The newest blocks that are not pruned; 0 prunes nothing.
     pub keep_blocks: u64,
-    /// Every so many blocks the state is kept aside for those who begin late; 0 never does, and then all blocks stay.
-    /// Others take a snapshot from several nodes at once when these agree here.
-    pub snapshot_blocks: u64,
-    /// A snapshot is taken instead of blocks when it is more than so many blocks ahead.
-    pub snapshot_lead: u64,
-    /// A block that the chain has, as `HEIGHT:BLOCKID`; a chain with another one there is refused.
+    /// Blocks between two snapshots of the ledger; 0 makes none, and then nothing is pruned.
+    pub snapshot_interval_blocks: u64,
+    /// A snapshot is restored if it is more than this many blocks ahead.
+    pub snapshot_lead_blocks: u64,
+    /// A trusted checkpoint, as `HEIGHT:BLOCKID`; a chain with another block there is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
-    /// What the node offers, if it registers itself with the ledger; a node of the genesis needs none.
+    /// The offer with which the node registers as a provider; a provider of the genesis needs none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<ProviderConfig>,
 }
@@ -85,20 +86,20 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// File with the seed of the owner's key, from the data directory: the account that bonds and is paid.
+    /// File with the seed of the owner's key, relative to the data directory: the account that bonds and is paid.
     #[serde(default = "default_owner_key")]
-    pub owner_key: PathBuf,
-    /// Where others reach the node, without `/p2p/`.
+    pub owner_key_file: PathBuf,
+    /// The node's public addresses, without `/p2p/`.
     pub addresses: Vec<String>,
     /// Price of one GiB for one epoch, in obols.
-    pub price: Amount,
-    /// Bytes offered.
-    pub capacity: u64,
-    /// What the node fails together with.
+    pub price_obols: Amount,
+    /// Capacity in bytes.
+    pub capacity_bytes: u64,
+    /// The failure domain.
     pub domain: Domain,
 }
 
-/// What flags and environment say; what they leave out, the file says.
+/// Values from flags and environment, which override the file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
     /// See [`Config::listen`].
@@ -107,13 +108,13 @@ pub struct Overrides {
     pub bootstrap: Vec<String>,
     /// See [`Config::block_interval_ms`].
     pub block_interval_ms: Option<u64>,
-    /// See [`Config::workers`].
-    pub workers: Option<usize>,
+    /// See [`Config::worker_threads`].
+    pub worker_threads: Option<usize>,
     /// See [`Config::log`].
     pub log: Option<String>,
 }
 
-/// What is wrong with a data directory's files.
+/// An error in a data directory's files.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -122,37 +123,37 @@ pub enum ConfigError {
     File {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is not TOML, or has a field that is unknown, missing or of another kind.
-    #[error("{}: {reason}", path.display())]
+    /// A file is not TOML, or has a key that is unknown, missing or of the wrong type.
+    #[error("invalid {}: {reason}", path.display())]
     Toml {
         /// The file.
         path: PathBuf,
-        /// Which line and field.
+        /// The line and the key.
         reason: String,
     },
-    /// A value cannot be.
-    #[error("{}: {field} {reason}", path.display())]
+    /// A value is out of range.
+    #[error("invalid {}: `{key}` {reason}", path.display())]
     Value {
         /// The file.
         path: PathBuf,
-        /// Which field.
-        field: &'static str,
-        /// What is wrong with it.
+        /// The key.
+        key: &'static str,
+        /// What it must be.
         reason: &'static str,
     },
     /// The genesis breaks a rule.
-    #[error("{}: {source}", path.display())]
+    #[error("invalid genesis in {}: {source}", path.display())]
     Genesis {
         /// The file.
         path: PathBuf,
-        /// Which rule.
+        /// The rule that it breaks.
         source: Box<GenesisError>,
     },
-    /// A key file has no key.
-    #[error("{}: a key file has 64 hexadecimal digits", path.display())]
+    /// A key file does not contain a key.
+    #[error("invalid key file {}: need 64 hexadecimal digits", path.display())]
     Key {
         /// The file.
         path: PathBuf,
@@ -169,12 +170,12 @@ impl Default for Config {
             listen: vec!["/ip4/0.0.0.0/tcp/4001".to_owned(), "/ip4/0.0.0.0/udp/4001/quic-v1".to_owned()],
             bootstrap: Vec::new(),
             block_interval_ms: 1000,
-            workers: 8,
-            keep_free: None,
+            worker_threads: 8,
+            disk_reserve_bytes: None,
             log: "info".to_owned(),
             keep_blocks: 100_000,
-            snapshot_blocks: 10_000,
-            snapshot_lead: 1_000,
+            snapshot_interval_blocks: 10_000,
+            snapshot_lead_blocks: 1_000,
             checkpoint: None,
             provider: None,
         }
@@ -185,7 +186,7 @@ impl Config {
     /// The configuration of the data directory `dir`, with `overrides` on top.
     ///
     /// # Errors
-    /// [`ConfigError`] names the file and the field.
+    /// [`ConfigError`] names the file and the key.
     pub fn load(dir: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
         let path = dir.join(CONFIG_FILE);
         let config: Self = parse(&path, &read(&path)?)?;
@@ -194,9 +195,9 @@ impl Config {
         Ok(config)
     }
 
-    /// The file's text.
+    /// The text of the file, with a comment on each key.
     pub fn to_toml(&self) -> String {
-        toml::to_string(self).expect("a configuration has nothing that TOML cannot say")
+        file::text(self)
     }
 
     /// The longest time between two blocks.
@@ -204,25 +205,25 @@ impl Config {
         Duration::from_millis(self.block_interval_ms)
     }
 
-    /// What is kept beside the newest state.
-    pub fn keep(&self) -> Keep {
-        Keep { snapshot_blocks: self.snapshot_blocks, blocks: self.keep_blocks }
+    /// Which snapshots and blocks the ledger stores.
+    pub fn pruning(&self) -> Pruning {
+        Pruning { snapshot_interval_blocks: self.snapshot_interval_blocks, keep_blocks: self.keep_blocks }
     }
 
-    /// What the node offers, with the owner's key.
+    /// The offer as a provider, with the owner's key.
     ///
     /// # Errors
     /// [`ConfigError`] when the key cannot be read.
-    pub fn offer(&self, dir: &Path) -> Result<Option<Offer>, ConfigError> {
-        let Some(ProviderConfig { owner_key, addresses, price, capacity, domain }) = self.provider.clone() else {
-            return Ok(None);
-        };
-        let owner = Keypair::from_seed(&read_seed(&dir.join(owner_key))?);
-        Ok(Some(Offer { owner, addresses, domain, price, capacity }))
+    pub fn offer(&self, dir: &Path) -> Result<Option<ProviderOffer>, ConfigError> {
+        let Some(provider) = self.provider.clone() else { return Ok(None) };
+        let ProviderConfig { owner_key_file, addresses, price_obols: price, capacity_bytes: capacity, domain } =
+            provider;
+        let owner = Keypair::from_seed(&read_seed(&dir.join(owner_key_file))?);
+        Ok(Some(ProviderOffer { owner, addresses, domain, price, capacity }))
     }
 
     fn under(mut self, overrides: &Overrides) -> Self {
-        let Overrides { listen, bootstrap, block_interval_ms, workers, log } = overrides.clone();
+        let Overrides { listen, bootstrap, block_interval_ms, worker_threads, log } = overrides.clone();
         if !listen.is_empty() {
             self.listen = listen;
         }
@@ -230,21 +231,19 @@ impl Config {
             self.bootstrap = bootstrap;
         }
         self.block_interval_ms = block_interval_ms.unwrap_or(self.block_interval_ms);
-        self.workers = workers.unwrap_or(self.workers);
+        self.worker_threads = worker_threads.unwrap_or(self.worker_threads);
         self.log = log.unwrap_or(self.log);
         self
     }
 
     fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |field, reason| Err(ConfigError::Value { path: path.to_owned(), field, reason });
+        let wrong = |key, reason| Err(ConfigError::Value { path: path.to_owned(), key, reason });
         match self {
-            _ if self.listen.is_empty() => {
-                wrong("listen", "needs an address: a node that nobody reaches keeps nothing")
-            }
+            _ if self.listen.is_empty() => wrong("listen", "needs at least one address"),
             _ if !(10..=600_000).contains(&self.block_interval_ms) => {
                 wrong("block_interval_ms", "must be 10 to 600000")
             }
-            _ if !(1..=256).contains(&self.workers) => wrong("workers", "must be 1 to 256"),
+            _ if !(1..=256).contains(&self.worker_threads) => wrong("worker_threads", "must be 1 to 256"),
             _ => Ok(()),
         }
     }
@@ -271,7 +270,7 @@ pub fn read_seed(path: &Path) -> Result<[u8; 32], ConfigError> {
     Ok(seed)
 }
 
-/// Writes a new file that only its owner reads; an old one stays as it is, and is an error.
+/// Writes a new file that only its owner can read; never overwrites one.
 ///
 /// # Errors
 /// [`ConfigError::File`] when it exists, or cannot be written.
@@ -307,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_go_before_the_file() {
+    fn flags_override_the_file() {
         let file = "listen = [\"/ip4/127.0.0.1/tcp/1\"]\nblock_interval_ms = 50\n";
         let listen = vec!["/ip4/127.0.0.1/tcp/2".to_owned()];
         let got = load(file, &Overrides { listen: listen.clone(), ..Overrides::default() }).expect("valid");
@@ -315,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_file_and_the_field() {
+    fn errors_name_the_file_and_the_key() {
         let check = |text, words: &[&str]| {
             let error = load(text, &Overrides::default()).expect_err("refused");
             words.iter().for_each(|word| assert!(error.contains(word), "{word:?} is not in {error}"));
@@ -323,15 +322,15 @@ mod tests {
         check("lisen = []", &["node.toml", "lisen", "listen"]);
         check("listen = []", &["node.toml", "listen"]);
         check("block_interval_ms = 1", &["node.toml", "block_interval_ms"]);
-        check("workers = 0", &["node.toml", "workers"]);
-        check("[provider]\nprice = \"1\"\n", &["node.toml", "addresses"]);
+        check("worker_threads = 0", &["node.toml", "worker_threads"]);
+        check("[provider]\nprice_obols = \"1\"\n", &["node.toml", "addresses"]);
         check("[provider]\nprices = \"1\"\n", &["node.toml", "prices"]);
     }
 
     #[test]
     fn a_provider_offers_what_its_section_says() {
         let dir = tempfile::tempdir().expect("a directory");
-        let text = "[provider]\naddresses = [\"/ip4/127.0.0.1/tcp/1\"]\nprice = \"0.5\"\ncapacity = 7\n\
+        let text = "[provider]\naddresses = [\"/ip4/127.0.0.1/tcp/1\"]\nprice_obols = \"0.5\"\ncapacity_bytes = 7\n\
             [provider.domain]\noperator = \"o\"\ninfrastructure = \"i\"\nregion = \"r\"\n";
         fs::write(dir.path().join(CONFIG_FILE), text).expect("written");
         let config = Config::load(dir.path(), &Overrides::default()).expect("valid");
@@ -339,7 +338,7 @@ mod tests {
         write_secret(&dir.path().join("account.key"), &hex::encode([5; 32])).expect("written");
         let offer = config.offer(dir.path()).expect("valid").expect("offered");
         assert_eq!((offer.price, offer.capacity), (Amount(500_000), 7));
-        assert!(write_secret(&dir.path().join("account.key"), "").is_err(), "a key is never written over");
+        assert!(write_secret(&dir.path().join("account.key"), "").is_err(), "a key is never overwritten");
     }
 
     #[test]

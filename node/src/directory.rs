@@ -1,5 +1,5 @@
-//! Where the other nodes are reached: told to the network at the start, at each new epoch, and when others come to
-//! decide, from the ledger alone.
+//! Addresses of the other nodes: read from the ledger at the start, at each new epoch and when the validators change, and
+//! passed to the network.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,17 +12,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::Chain;
 
-/// Addresses of nodes.
+/// Addresses by node.
 type Listed = BTreeMap<NodeId, Vec<String>>;
 
-/// Tells `peers` the addresses that the genesis lists: all that is known before the first block.
+/// Passes the addresses that the genesis lists to `peers`: the only ones known before the first block.
 pub fn learn_genesis(peers: &dyn Peers, genesis: &Genesis) {
     let validators = genesis.validators.iter().map(|validator| (validator.node, validator.addresses.clone()));
     let providers = genesis.providers.iter().map(|provider| (provider.node, provider.addresses.clone()));
     tell(peers, &merge(validators.chain(providers)), &Listed::new());
 }
 
-/// Tells `peers` the addresses that the ledger lists, as they change, until `stop`.
+/// Passes the addresses that the ledger lists to `peers`, as they change, until `stop`.
 pub async fn run(chain: Chain, peers: Arc<dyn Peers>, stop: CancellationToken) {
     let (mut heads, mut told) = (chain.subscribe(), Listed::new());
     loop {
@@ -37,14 +37,14 @@ pub async fn run(chain: Chain, peers: Arc<dyn Peers>, stop: CancellationToken) {
     }
 }
 
-/// What the ledger lists of providers, and of validators until they have left.
+/// The addresses of providers, and of validators until they have left.
 fn listed(records: &dyn Records) -> Listed {
     let validators = records.validators().into_iter().filter(|validator| validator.votes());
     let providers = records.providers().into_iter().map(|provider| (provider.node, provider.addresses));
     merge(validators.map(|validator| (validator.node, validator.addresses)).chain(providers))
 }
 
-/// A node that is both is reached where it says so as either.
+/// A node that is both has the addresses of both.
 fn merge(all: impl Iterator<Item = (NodeId, Vec<String>)>) -> Listed {
     let mut listed = Listed::new();
     for (node, addresses) in all {
@@ -56,7 +56,7 @@ fn merge(all: impl Iterator<Item = (NodeId, Vec<String>)>) -> Listed {
     listed
 }
 
-/// Tells those of `listed` that `told` had otherwise.
+/// Passes those of `listed` that differ from `told`.
 fn tell(peers: &dyn Peers, listed: &Listed, told: &Listed) {
     for (node, addresses) in listed.iter().filter(|(node, _)| **node != peers.local()) {
         if told.get(node) != Some(addresses) {

@@ -1,4 +1,4 @@
-//! `ostrakon-node`: the daemon. Arguments in, exit code out; all it does is in [`daemon`] and the library.
+//! `ostrakon-node`, the daemon: arguments in, exit code out; the work is in [`daemon`] and the library.
 
 use std::{
     io::{self, Write},
@@ -13,7 +13,7 @@ fn main() -> ExitCode {
     match daemon::Args::parse().perform() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever closed our standard error does not want to know.
+            // If standard error is closed, there is nowhere to report to.
             let _closed = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }

@@ -1,11 +1,11 @@
 //! The whole node: its tasks, started together and stopped together. The daemon and the simulator both start it here.
 //!
-//! In come the parts that differ between them (network, disk, clock, pool), out comes a running [`Node`]. All time is
-//! tokio's and the given clock's, all blocking work the given workers', so that a simulated node is the real one.
+//! In come the parts that differ between them (network, disk, clock, worker threads), out comes a running [`Node`]. All
+//! time is tokio's and the given clock's, all blocking work the given workers', so that a simulated node is the real one.
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ostrakon_net::{Inbound, Peers, Workers, identity::parse_address, peer_id_text};
+use ostrakon_net::{Inbound, Peers, Workers, identity::parse_address};
 use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, GenesisError, vote::ValidatorKeys},
@@ -21,26 +21,26 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::{
         Chain, ChainParts,
-        accuse::{Accuser, accuse},
-        candidates::Candidates,
-        follow::Follow,
-        order::{Order, OrderError, OrderParts, Post, sign_state::SignStore, wal::Journal},
+        evidence::{EvidenceReporter, reporting},
+        follow::BlockFollower,
+        order::{InboxCell, Order, OrderError, OrderParts, sign_state::SignStore, wal::Wal},
+        order_ledger::OrderLedger,
         store::{LedgerError, LedgerStore},
         sync::{SnapshotSync, SyncError, SyncSettings, checkpoint::Checkpoint, past},
     },
     directory,
-    register::{self, Offer},
-    retention::{Gate, Retention},
+    register::{self, ProviderOffer},
+    retention::{Retention, StorageLock},
     serve::{Serve, ServeParts, credit::Credit},
     store::Columns,
 };
 
-/// The time of day, which only block times and the age of the newest block follow.
+/// The time of day, used only for block times and the age of the newest block.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
 
 impl Clock {
-    /// A clock that gives milliseconds of Unix time.
+    /// A clock that returns milliseconds of Unix time.
     pub fn new(now_ms: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
         Self(Arc::new(now_ms))
     }
@@ -64,47 +64,47 @@ pub struct NodeParts {
     pub genesis: Genesis,
     /// Its key.
     pub keypair: Keypair,
-    /// What it votes with, if it is or wants to be a validator.
+    /// Its keys and files as a validator, if it is or may become one.
     pub validator: Option<ValidatorParts>,
-    /// Whom it asks.
+    /// The network's other nodes.
     pub peers: Arc<dyn Peers>,
-    /// Who asks it.
+    /// Requests of other nodes.
     pub inbound: mpsc::Receiver<Inbound>,
-    /// What it keeps.
+    /// Its stored columns.
     pub columns: Arc<dyn Columns>,
-    /// Where its ledger is.
+    /// Its ledger's storage.
     pub ledger: Arc<dyn LedgerStore>,
-    /// Where its blocking work is done.
+    /// Threads for its blocking work.
     pub workers: Workers,
     /// Its clock.
     pub clock: Clock,
-    /// What its operator chose.
+    /// Its operator's settings.
     pub settings: Settings,
 }
 
-/// What a validator votes with, and where it remembers what it said.
+/// A validator's keys, and the records that keep it from equivocating.
 #[derive(Debug)]
 pub struct ValidatorParts {
     /// Its keys.
     pub keys: ValidatorKeys,
-    /// The log of the height being decided.
-    pub journal: Arc<dyn Journal>,
-    /// What it signed last.
+    /// The consensus write-ahead log.
+    pub wal: Arc<dyn Wal>,
+    /// The sign state.
     pub signatures: Arc<dyn SignStore>,
     /// Names this process among those with the same keys: never used before.
     pub incarnation: Incarnation,
 }
 
-/// What a node's operator chose.
+/// An operator's settings.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// The longest time between two blocks, if this node proposes.
+    /// The longest time between two blocks, if this node is a validator.
     pub block_interval: Duration,
-    /// What it offers as a provider; without, its record on the ledger is left as it is.
-    pub offer: Option<Offer>,
-    /// How it takes a snapshot when it is far behind; without, it follows all blocks.
+    /// Its offer as a provider; without one its record in the ledger is not changed.
+    pub offer: Option<ProviderOffer>,
+    /// How it restores a snapshot when it is far behind; without it, it follows all blocks.
     pub sync: Option<SyncSettings>,
-    /// A block that its chain has; a chain that has another is refused.
+    /// A trusted checkpoint; a chain with another block there is rejected.
     pub checkpoint: Option<Checkpoint>,
 }
 
@@ -119,25 +119,31 @@ impl Default for Settings {
 #[non_exhaustive]
 pub enum StartError {
     /// Correct the genesis.
-    #[error("the genesis is not valid: {0}")]
+    #[error("invalid genesis: {0}")]
     Genesis(#[from] GenesisError),
     /// Its ledger cannot be read, or is of another chain than the checkpoint.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Give the validator its key.
-    #[error("node {} is a validator of the genesis, but it has no validator key", peer_id_text(node))]
+    /// Add the validator's key.
+    #[error(
+        "node {node} is a validator in the genesis, but its data directory has no validator key: put it there as \
+         validator.key, or remove the validator from the genesis"
+    )]
     NoValidatorKey {
         /// The node.
         node: NodeId,
     },
-    /// Give the validator the key that the genesis has.
-    #[error("node {} is a validator of the genesis, but its key is {have}, not {expected}", peer_id_text(node))]
+    /// Use the key that the genesis has.
+    #[error(
+        "node {node} is a validator in the genesis with key {expected}, but its validator.key is {have}: use the right \
+         key"
+    )]
     OtherValidatorKey {
         /// The node.
         node: NodeId,
         /// The key in the genesis.
         expected: VoteKey,
-        /// Its own.
+        /// The node's key.
         have: VoteKey,
     },
 }
@@ -146,48 +152,48 @@ pub enum StartError {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeError {
-    /// Its ledger cannot be kept.
+    /// Its ledger cannot be stored.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// It has a newer ledger now, or none can be kept.
+    /// A snapshot was restored, or cannot be stored.
     #[error(transparent)]
     Sync(#[from] SyncError),
-    /// It cannot remember what it says.
+    /// It cannot record what it signs.
     #[error(transparent)]
     Order(#[from] OrderError),
     /// An invariant is broken; what happened is in the log.
-    #[error("a part of the node panicked: {0}")]
+    #[error("a task of the node panicked, which is a bug: {0}")]
     Panicked(String),
     /// Its network ended.
-    #[error("the node's network ended")]
+    #[error("the node's network task ended; restart the node")]
     Network,
 }
 
-/// A running node. Dropping it stops it at once, as a crash would.
+/// A running node. Dropping it stops it immediately, as a crash would.
 #[derive(Debug)]
 pub struct Node {
     chain: Chain,
     stop: CancellationToken,
     tasks: JoinSet<Result<(), NodeError>>,
-    seat: Seat,
+    voting: VotingSetup,
 }
 
-/// What voting takes beside a validator's own: a node may come to it while it runs.
+/// What an order needs beside a validator's own parts: a node may become a validator while it runs.
 #[derive(Debug)]
-struct Seat {
+struct VotingSetup {
     /// The other nodes that the genesis names.
     known: Vec<NodeId>,
-    accuser: Accuser,
+    reporter: EvidenceReporter,
     clock: Clock,
     interval: Duration,
-    post: Post,
+    inbox: InboxCell,
 }
 
 impl Node {
     /// Starts a node.
     ///
     /// # Errors
-    /// [`StartError`] when genesis and keys do not fit together.
+    /// [`StartError`] when genesis and keys do not match.
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
         let NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings } =
             parts;
@@ -199,11 +205,17 @@ impl Node {
         if let Some(checkpoint) = settings.checkpoint {
             chain.hold_to(checkpoint).await?;
         }
-        let (gate, credit) = (Gate::default(), Arc::new(Credit::default()));
-        let (known, (accuser, accusations)) = (known_nodes(&genesis, &peers.local()), accuse(keypair.clone()));
-        let post = Post::default();
-        let seat = Seat { known, accuser, clock: clock.clone(), interval: settings.block_interval, post: post.clone() };
-        let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), seat };
+        let (storage_lock, credit) = (StorageLock::default(), Arc::new(Credit::default()));
+        let (known, (reporter, evidence)) = (known_nodes(&genesis, &peers.local()), reporting(keypair.clone()));
+        let inbox = InboxCell::default();
+        let voting = VotingSetup {
+            known,
+            reporter,
+            clock: clock.clone(),
+            interval: settings.block_interval,
+            inbox: inbox.clone(),
+        };
+        let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), voting };
         if let Some(parts) = validator {
             node.vote(parts);
         }
@@ -212,9 +224,9 @@ impl Node {
             chain: chain.clone(),
             columns: Arc::clone(&columns),
             workers: workers.clone(),
-            gate: gate.clone(),
+            storage_lock: storage_lock.clone(),
             credit: Arc::clone(&credit),
-            post,
+            inbox,
         };
         node.spawn_serve(Serve::new(serving), inbound);
         if let Some(sync) = settings.sync {
@@ -222,12 +234,12 @@ impl Node {
         }
         node.spawn_following();
         let retention =
-            Retention { chain: chain.clone(), node: keypair.public(), columns, workers, gate, credit, clock };
+            Retention { chain: chain.clone(), node: keypair.public(), columns, workers, storage_lock, credit, clock };
         let stop = node.stop.clone();
         node.tasks.spawn(async move { Ok(retention.run(stop).await?) });
         node.spawn_pushing();
-        let (stop, of_accusations) = (node.stop.clone(), chain.clone());
-        node.spawn_quiet(async move { accusations.run(of_accusations, stop).await });
+        let (stop, of_evidence) = (node.stop.clone(), chain.clone());
+        node.spawn_quiet(async move { evidence.run(of_evidence, stop).await });
         let (stop, of_directory) = (node.stop.clone(), chain.clone());
         node.spawn_quiet(async move { directory::run(of_directory, peers, stop).await });
         if let Some(offer) = settings.offer {
@@ -242,17 +254,17 @@ impl Node {
         &self.chain
     }
 
-    /// Agrees on blocks with these keys from now on, whenever the ledger has them as a validator's. One that votes with
-    /// other keys already goes on with those: restart it.
+    /// Votes on blocks with these keys from now on, whenever the ledger has them as a validator's. A node that votes with
+    /// other keys already continues with those until it is restarted.
     pub fn vote(&mut self, parts: ValidatorParts) {
-        if self.seat.post.inbox().is_some() {
+        if self.voting.inbox.get().is_some() {
             return;
         }
-        let (order, stop) = (self.seat.order(&self.chain, parts), self.stop.clone());
+        let (order, stop) = (self.voting.order(&self.chain, parts), self.stop.clone());
         self.tasks.spawn(async move { Ok(order.run(stop).await?) });
     }
 
-    /// Waits until the node stops by itself, which only a failure makes it do. Cancel-safe.
+    /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.
     pub async fn failed(&mut self) -> NodeError {
         loop {
             match self.tasks.join_next().await {
@@ -264,7 +276,7 @@ impl Node {
         }
     }
 
-    /// Stops the node: what is under way is finished or given up, nothing is left running.
+    /// Stops the node: work in progress is finished or aborted, and no task is left running.
     pub async fn shutdown(mut self) {
         self.stop.cancel();
         while let Some(done) = self.tasks.join_next().await {
@@ -280,27 +292,27 @@ impl Node {
         });
     }
 
-    /// Takes a state of now, where the ledger is too old to be followed, and the blocks before it.
+    /// Restores a snapshot if the ledger is too old to be followed, and then the history before it.
     fn spawn_sync(&mut self, genesis: Genesis, settings: SyncSettings) {
-        let (chain, known) = (self.chain.clone(), self.seat.known.clone());
+        let (chain, known) = (self.chain.clone(), self.voting.known.clone());
         let (sync, stop) = (SnapshotSync::new(chain.clone(), genesis, known.clone(), settings), self.stop.clone());
         self.tasks.spawn(async move { Ok(sync.run(stop).await?) });
         let stop = self.stop.clone();
         self.tasks.spawn(async move { Ok(past::run(chain, known, stop).await?) });
     }
 
-    /// Follows those who agree on blocks, while this node has no vote.
+    /// Follows the validators, while this node is none.
     fn spawn_following(&mut self) {
-        let follow = Follow::new(self.chain.clone(), self.seat.known.clone(), self.seat.post.clone());
+        let follow = BlockFollower::new(self.chain.clone(), self.voting.known.clone(), self.voting.inbox.clone());
         let stop = self.stop.clone();
         self.tasks.spawn(async move { Ok(follow.run(stop).await?) });
     }
 
-    /// Brings transactions to validators: at once, and again while they wait. And does what can wait.
+    /// Sends transactions to validators: immediately, and again while they wait; and does background work.
     fn spawn_pushing(&mut self) {
         let (chain, stop) = (self.chain.clone(), self.stop.clone());
         self.spawn_quiet(async move {
-            stop.run_until_cancelled(chain.gossip()).await;
+            stop.run_until_cancelled(chain.broadcast()).await;
         });
         let (chain, stop) = (self.chain.clone(), self.stop.clone());
         self.spawn_quiet(async move {
@@ -310,7 +322,7 @@ impl Node {
         self.spawn_quiet(async move { chain.tend(stop).await });
     }
 
-    /// Starts a task whose end means nothing.
+    /// Starts a task that may end.
     fn spawn_quiet(&mut self, task: impl Future<Output = ()> + Send + 'static) {
         self.tasks.spawn(async move {
             task.await;
@@ -322,35 +334,35 @@ impl Node {
 fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
     match done {
         Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::error!(%error, "a part of the node failed while it was stopping"),
-        Err(error) => tracing::error!(%error, "a part of the node panicked while it was stopping"),
+        Ok(Err(error)) => tracing::error!(%error, "a task of the node failed while stopping"),
+        Err(error) => tracing::error!(%error, "a task of the node panicked while stopping"),
     }
 }
 
-impl Seat {
-    /// The order of this node; from now on the messages of others go there.
+impl VotingSetup {
+    /// The order of this node; from now on consensus messages go there.
     fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
-        let Self { known, accuser, clock, interval, post } = self;
-        let ValidatorParts { keys, journal, signatures, incarnation } = parts;
+        let Self { known, reporter, clock, interval, inbox } = self;
+        let ValidatorParts { keys, wal, signatures, incarnation } = parts;
         let (key, keys) = (keys.vote.clone(), Arc::new(keys));
-        let ledger = Candidates::new(chain.clone(), keys, clock.clone(), (known.clone(), accuser.clone()));
-        let (order, inbox) = Order::new(OrderParts {
+        let ledger = OrderLedger::new(chain.clone(), keys, clock.clone(), (known.clone(), reporter.clone()));
+        let (order, opened) = Order::new(OrderParts {
             chain: chain.rules().chain,
             key,
             ledger: Arc::new(ledger),
             peers: chain.peers(),
             workers: chain.workers(),
-            journal,
+            wal,
             signatures,
             incarnation,
             interval: *interval,
         });
-        post.open(inbox);
+        inbox.set(opened);
         order
     }
 }
 
-/// A validator of the genesis has the key that the genesis has. Others may join later.
+/// A validator of the genesis must have the key that the genesis has. Others may join later.
 fn check_keys(genesis: &Genesis, node: NodeId, parts: Option<&ValidatorParts>) -> Result<(), StartError> {
     let Some(validator) = genesis.validators.iter().find(|validator| validator.node == node) else {
         return Ok(());
@@ -363,7 +375,7 @@ fn check_keys(genesis: &Genesis, node: NodeId, parts: Option<&ValidatorParts>) -
     Ok(())
 }
 
-/// The other nodes that the genesis names: members, and where to begin when those are long gone.
+/// The other nodes that the genesis names: its members, and bootstrap nodes for when those are gone.
 fn known_nodes(genesis: &Genesis, local: &NodeId) -> Vec<NodeId> {
     let providers = genesis.providers.iter().map(|provider| provider.node);
     let first = genesis.bootstrap.iter().filter_map(|address| parse_address(address).ok()).map(|(node, _)| node);

@@ -1,7 +1,7 @@
-//! Offers this node to the ledger as a provider, and keeps the offer what the operator set.
+//! Registers this node with the ledger as a provider, and updates its record when the operator changes the offer.
 //!
-//! In comes the offer and the owner's key, out goes a register transaction whenever the ledger says something else. Not
-//! here: whether the offer is a good one, which is the ledger's and the operator's business.
+//! In come the offer and the owner's key, out goes a register transaction whenever the ledger's record differs. Not here:
+//! whether the ledger accepts the offer.
 
 use std::time::Duration;
 
@@ -18,31 +18,31 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::{Chain, submit::SubmitError};
 
-/// Blocks for which a register transaction is good.
+/// Blocks for which a register transaction is valid.
 const VALID_BLOCKS: u64 = 600;
-/// Blocks in which it should be taken.
+/// Blocks within which it should be included.
 const TAKEN_IN: u64 = 5;
-/// Pause after a failure: the owner may have to get money first.
+/// Pause after a failure: the owner's account may need money first.
 const AGAIN: Duration = Duration::from_secs(15);
 
-/// What a node offers.
+/// What a node offers as a provider.
 #[derive(Clone, Debug)]
-pub struct Offer {
-    /// Key of the account that is paid, and that bonds.
+pub struct ProviderOffer {
+    /// Key of the account that is paid and that bonds.
     pub owner: Keypair,
-    /// Where the node is reached, without the peer id.
+    /// The node's addresses, without `/p2p/`.
     pub addresses: Vec<String>,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
     /// Price of one GiB for one epoch.
     pub price: Amount,
-    /// Bytes offered.
+    /// Capacity in bytes.
     pub capacity: u64,
 }
 
-impl Offer {
-    /// Whether the ledger says the same.
-    pub fn stands(&self, provider: &Provider) -> bool {
+impl ProviderOffer {
+    /// Whether the ledger has the same.
+    pub fn matches(&self, provider: &Provider) -> bool {
         self.addresses == provider.addresses
             && self.domain == provider.domain
             && self.price == provider.price
@@ -55,8 +55,8 @@ impl Offer {
     }
 }
 
-/// Keeps the ledger's record of the node of `keypair` what `offer` says, until `stop`.
-pub async fn run(chain: Chain, keypair: Keypair, offer: Offer, stop: CancellationToken) {
+/// Registers the node of `keypair` until the ledger's record matches `offer`, or until `stop`.
+pub async fn run(chain: Chain, keypair: Keypair, offer: ProviderOffer, stop: CancellationToken) {
     let node: NodeId = keypair.public();
     let owner: AccountId = offer.owner.public();
     let consent = keypair.sign(Purpose::Consent, &chain.rules().chain, &Consent { owner, node });
@@ -65,7 +65,7 @@ pub async fn run(chain: Chain, keypair: Keypair, offer: Offer, stop: Cancellatio
             synced(&chain).await;
             let (provider, account) =
                 chain.read(move |records| (records.provider(&node), records.account(&owner))).await;
-            if provider.is_some_and(|provider| offer.stands(&provider)) {
+            if provider.is_some_and(|provider| offer.matches(&provider)) {
                 return;
             }
             match register(&chain, &offer, account, offer.action(node, consent)).await {
@@ -73,18 +73,18 @@ pub async fn run(chain: Chain, keypair: Keypair, offer: Offer, stop: Cancellatio
                     chain.wait(Height(height.0 + TAKEN_IN)).await;
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "this node is not registered as its configuration says; trying again");
+                    tracing::warn!(%node, account = %owner, %error, "cannot register this node as a provider; retrying");
                     sleep(AGAIN).await;
                 }
             }
         }
     };
     if stop.run_until_cancelled(keep).await.is_some() {
-        tracing::info!(%node, "the ledger has this node's offer");
+        tracing::info!(%node, "registered as a provider with the configured offer");
     }
 }
 
-/// Waits until the ledger here is as others have it: an old one gives a used nonce.
+/// Waits until this node has all blocks: a stale ledger has a stale nonce.
 async fn synced(chain: &Chain) {
     let mut heads = chain.subscribe();
     while !chain.is_synced() {
@@ -92,8 +92,13 @@ async fn synced(chain: &Chain) {
     }
 }
 
-/// Submits the transaction; returns the height at which it was.
-async fn register(chain: &Chain, offer: &Offer, account: Account, action: Action) -> Result<Height, SubmitError> {
+/// Submits the transaction; returns the height of the tip before.
+async fn register(
+    chain: &Chain,
+    offer: &ProviderOffer,
+    account: Account,
+    action: Action,
+) -> Result<Height, SubmitError> {
     let (rules, height) = (chain.rules(), chain.head().height);
     let valid_until = Height(height.0 + VALID_BLOCKS);
     let mut body =

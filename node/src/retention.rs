@@ -1,11 +1,11 @@
-//! Which stored places stay, by what the ledger decided and by nothing else (ARCHITECTURE 5.5, "Deletion").
+//! Retention: which stored places stay, by the ledger alone (ARCHITECTURE 5.5, "Deletion").
 //!
 //! In come new blocks and the store's places, out go changes of their state. [`plan`] is the rule, pure; [`Retention`]
-//! carries it out: at the start and at each new epoch for every place, at each block for those that it commits.
+//! applies it: at the start and at each new epoch to every place, at each block to those that it commits.
 //!
-//! # Never by an old view
-//! A node that has lost blocks, or is still fetching them, does not know which commitments there are. So nothing is
-//! given up unless the node had every block when it last asked, and its newest block is recent by its own clock.
+//! # Never by a stale ledger
+//! A node that has lost blocks, or is still fetching them, does not know all commitments. So nothing is deleted unless
+//! the node had every block when it last asked, and its newest block is recent by its own clock.
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
@@ -27,83 +27,83 @@ use crate::{
     store::{Columns, Place, PlaceKey, PlaceState, StoreError, StoredPlace},
 };
 
-/// Places judged at a time: new columns wait meanwhile.
+/// Places checked at a time; uploads wait until a page is done.
 const PAGE: usize = 64;
-/// How old the newest block may be for anything to be given up, in milliseconds.
+/// The greatest age of the newest block at which anything is deleted, in milliseconds.
 const RECENT_MS: u64 = 30_000;
 
-/// What the ledger says of a place.
+/// What the ledger has of a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {
     /// The current epoch.
     pub now: Epoch,
     /// Whether a commitment names this column, in this place, on this node.
     pub committed: bool,
-    /// Epochs that what is released stays in the trash.
+    /// Epochs that a place stays in the trash.
     pub trash_epochs: u64,
 }
 
-/// What is to be done with a place.
+/// A change to a place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// It is paid for.
+pub enum PlaceChange {
+    /// A commitment pays for it.
     Commit,
-    /// It is paid for no longer, since this epoch.
+    /// No commitment pays for it since this epoch: it moves to the trash.
     Trash(Epoch),
-    /// It goes for good.
-    Purge,
+    /// It is deleted.
+    Delete,
 }
 
-/// The rule.
-pub fn plan(state: PlaceState, facts: Facts) -> Option<Step> {
+/// The change that a place needs, if any.
+pub fn plan(state: PlaceState, facts: Facts) -> Option<PlaceChange> {
     match state {
         PlaceState::Committed if facts.committed => None,
-        PlaceState::Committed => Some(Step::Trash(facts.now)),
-        PlaceState::Temporary { .. } | PlaceState::Trash { .. } if facts.committed => Some(Step::Commit),
-        PlaceState::Temporary { expires } => (facts.now > expires).then_some(Step::Purge),
-        PlaceState::Trash { since } => (facts.now > since.after(facts.trash_epochs)).then_some(Step::Purge),
+        PlaceState::Committed => Some(PlaceChange::Trash(facts.now)),
+        PlaceState::Temporary { .. } | PlaceState::Trash { .. } if facts.committed => Some(PlaceChange::Commit),
+        PlaceState::Temporary { expires } => (facts.now > expires).then_some(PlaceChange::Delete),
+        PlaceState::Trash { since } => (facts.now > since.after(facts.trash_epochs)).then_some(PlaceChange::Delete),
     }
 }
 
-/// Keeps the storing of a column and the judging of places apart: a place that was judged while it was stored anew
-/// would be given up after its receipt was signed. Held inside blocking work only.
+/// Keeps storing a column and checking places apart: a place that is checked while it is stored again would be deleted
+/// after its receipt was signed. Held inside blocking work only.
 #[derive(Clone, Debug, Default)]
-pub struct Gate(Arc<RwLock<()>>);
+pub struct StorageLock(Arc<RwLock<()>>);
 
-impl Gate {
+impl StorageLock {
     /// Held while a column is stored.
     pub fn storing(&self) -> RwLockReadGuard<'_, ()> {
         self.0.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn judging<T>(&self, work: impl FnOnce() -> T) -> T {
+    fn checking<T>(&self, work: impl FnOnce() -> T) -> T {
         let _alone = self.0.write().unwrap_or_else(PoisonError::into_inner);
         work()
     }
 }
 
-/// What retention works with.
+/// The task of retention.
 #[derive(Clone, Debug)]
 pub struct Retention {
     /// The ledger.
     pub chain: Chain,
     /// This node, as commitments name it.
     pub node: NodeId,
-    /// What is kept.
+    /// The stored columns.
     pub columns: Arc<dyn Columns>,
-    /// Where the disk is touched.
+    /// Threads for the disk.
     pub workers: Workers,
-    /// Shared with whoever stores.
-    pub gate: Gate,
-    /// Told what is no longer temporary.
+    /// Shared with the server, which stores columns.
+    pub storage_lock: StorageLock,
+    /// Released for what is no longer temporary.
     pub credit: Arc<Credit>,
-    /// Tells how old the newest block is.
+    /// The clock for the age of the newest block.
     pub clock: Clock,
 }
 
-/// How far retention has come.
+/// How far retention has followed the chain.
 #[derive(Clone, Copy, Debug)]
-struct Done {
+struct Followed {
     height: Height,
     epoch: Epoch,
 }
@@ -112,7 +112,7 @@ impl Retention {
     /// Follows the ledger until `stop`.
     ///
     /// # Errors
-    /// [`LedgerError`] when blocks cannot be read. What the store refuses is logged, and tried again next epoch.
+    /// [`LedgerError`] when blocks cannot be read. Errors of the store are logged, and retried in the next epoch.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let (mut heads, mut done) = (self.chain.subscribe(), None);
         loop {
@@ -130,15 +130,15 @@ impl Retention {
         self.chain.is_synced() && self.clock.now_ms() < head.time_ms.saturating_add(RECENT_MS)
     }
 
-    async fn follow(&self, head: &Head, done: Option<Done>) -> Result<Done, LedgerError> {
+    async fn follow(&self, head: &Head, done: Option<Followed>) -> Result<Followed, LedgerError> {
         match done {
             Some(done) if done.epoch == head.epoch => self.commit_blocks(done.height, head.height).await?,
-            _ => self.judge_all().await,
+            _ => self.check_all().await,
         }
-        Ok(Done { height: head.height, epoch: head.epoch })
+        Ok(Followed { height: head.height, epoch: head.epoch })
     }
 
-    /// Marks what blocks after `from` up to `to` commit to this node.
+    /// Marks places of this node that blocks after `from` up to `to` commit.
     async fn commit_blocks(&self, from: Height, to: Height) -> Result<(), LedgerError> {
         let mut height = from;
         while height < to {
@@ -155,15 +155,15 @@ impl Retention {
 
     async fn commit(&self, commit: &Commit) {
         for key in places_of(&self.node, commit) {
-            self.on_store(move |on| on.take(&key, Step::Commit)).await;
+            self.on_store(move |on| on.apply(&key, PlaceChange::Commit)).await;
         }
     }
 
-    /// Judges every place there is.
-    async fn judge_all(&self) {
+    /// Checks every place.
+    async fn check_all(&self) {
         let mut after = None;
         loop {
-            let page = self.on_store(move |on| on.gate.judging(|| on.judge(after))).await;
+            let page = self.on_store(move |on| on.storage_lock.checking(|| on.check_page(after))).await;
             match page {
                 Some(last) => after = Some(last),
                 None => return,
@@ -176,11 +176,11 @@ impl Retention {
         self.workers.run(move || work(&on)).await
     }
 
-    /// Judges one page of places; returns the last, or `None` at the end.
-    fn judge(&self, after: Option<PlaceKey>) -> Option<PlaceKey> {
+    /// Checks one page of places; returns the last, or `None` at the end.
+    fn check_page(&self, after: Option<PlaceKey>) -> Option<PlaceKey> {
         let page = self.columns.places(after, PAGE);
         let page = page
-            .inspect_err(|error| tracing::error!(%error, "places cannot be judged; trying again next epoch"))
+            .inspect_err(|error| tracing::error!(%error, "cannot read stored places; trying again next epoch"))
             .ok()?;
         self.chain.look(|records| {
             let trash_epochs = self.chain.rules().params.trash_epochs;
@@ -190,29 +190,29 @@ impl Retention {
                     committed: is_committed(records, &self.node, place),
                     trash_epochs,
                 };
-                plan(*state, facts).into_iter().for_each(|step| self.take(&place.key(), step));
+                plan(*state, facts).into_iter().for_each(|change| self.apply(&place.key(), change));
             }
         });
         page.last().map(|stored| stored.place.key())
     }
 
-    fn take(&self, key: &PlaceKey, step: Step) {
-        let taken = match step {
-            Step::Commit => self.columns.set_state(key, PlaceState::Committed),
-            Step::Trash(since) => self.columns.set_state(key, PlaceState::Trash { since }),
-            Step::Purge => self.columns.purge(key),
+    fn apply(&self, key: &PlaceKey, change: PlaceChange) {
+        let applied = match change {
+            PlaceChange::Commit => self.columns.set_state(key, PlaceState::Committed),
+            PlaceChange::Trash(since) => self.columns.set_state(key, PlaceState::Trash { since }),
+            PlaceChange::Delete => self.columns.purge(key),
         };
-        match taken {
+        match applied {
             Ok(()) => {
                 self.credit.settle(key);
-                tracing::debug!(column = %key.column, object = %key.object, ?step, "retention");
+                tracing::debug!(column = %key.column, object = %key.object, ?change, "place changed by the ledger");
             }
-            Err(StoreError::NotFound { .. }) if step == Step::Commit => {
+            Err(StoreError::NotFound { .. }) if change == PlaceChange::Commit => {
                 let (column, object) = (key.column, key.object);
-                tracing::warn!(%column, %object, "the ledger says this node keeps a column that it does not have");
+                tracing::warn!(%column, %object, "column is missing: a commitment names this node as its holder");
             }
             Err(error) => {
-                tracing::error!(column = %key.column, %error, "a place cannot be changed; trying again next epoch")
+                tracing::error!(column = %key.column, %error, "cannot change the state of a stored place; trying again next epoch")
             }
         }
     }
@@ -252,19 +252,19 @@ mod tests {
         let temporary = PlaceState::Temporary { expires: Epoch(5) };
         check(temporary, 0, false, None);
         check(temporary, 5, false, None);
-        check(temporary, 6, false, Some(Step::Purge));
-        check(temporary, 5, true, Some(Step::Commit));
-        check(temporary, 6, true, Some(Step::Commit));
+        check(temporary, 6, false, Some(PlaceChange::Delete));
+        check(temporary, 5, true, Some(PlaceChange::Commit));
+        check(temporary, 6, true, Some(PlaceChange::Commit));
 
         check(PlaceState::Committed, 9, true, None);
-        check(PlaceState::Committed, 9, false, Some(Step::Trash(Epoch(9))));
+        check(PlaceState::Committed, 9, false, Some(PlaceChange::Trash(Epoch(9))));
 
         let trash = PlaceState::Trash { since: Epoch(9) };
         check(trash, 9, false, None);
         check(trash, 12, false, None);
-        check(trash, 13, false, Some(Step::Purge));
-        check(trash, 12, true, Some(Step::Commit));
-        check(trash, 99, true, Some(Step::Commit));
+        check(trash, 13, false, Some(PlaceChange::Delete));
+        check(trash, 12, true, Some(PlaceChange::Commit));
+        check(trash, 99, true, Some(PlaceChange::Commit));
         check(trash, 1, false, None);
         check(PlaceState::Trash { since: Epoch(u64::MAX) }, u64::MAX, false, None);
     }

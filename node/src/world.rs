@@ -25,7 +25,7 @@ use ostrakon_proto::{
         verify_header,
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{self, Answer, ProvenRecord},
+    light::{self, Answer, Item},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
     params::{Code, Params},
@@ -45,7 +45,7 @@ use tokio::time::Instant;
 use crate::{
     chain::{
         memory::MemoryLedger,
-        order::{sign_state::SignMemory, wal::JournalMemory},
+        order::{sign_state::SignMemory, wal::WalMemory},
     },
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::Memory,
@@ -66,24 +66,19 @@ pub(crate) struct World {
 
 /// What a node's disk would be.
 #[derive(Clone)]
-pub(crate) struct Disk {
+pub(crate) struct NodeDisk {
     pub(crate) columns: Arc<Memory>,
     pub(crate) ledger: Arc<MemoryLedger>,
-    pub(crate) journal: Arc<JournalMemory>,
+    pub(crate) wal: Arc<WalMemory>,
     pub(crate) signatures: Arc<SignMemory>,
 }
 
-impl Disk {
+impl NodeDisk {
     /// What node `number` votes with, if the genesis has it as a validator.
     fn validator(&self, number: usize, genesis: &Genesis) -> Option<ValidatorParts> {
-        let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
+        let (wal, signatures) = (Arc::clone(&self.wal), Arc::clone(&self.signatures));
         let votes = genesis.validators.iter().any(|validator| validator.node == node_id(number));
-        votes.then(|| ValidatorParts {
-            keys: validator_keys(number),
-            journal,
-            signatures,
-            incarnation: new_incarnation(),
-        })
+        votes.then(|| ValidatorParts { keys: validator_keys(number), wal, signatures, incarnation: new_incarnation() })
     }
 }
 
@@ -168,16 +163,16 @@ impl World {
         Self { genesis: voting(nodes, validators), net, account, began: Instant::now() }
     }
 
-    pub(crate) fn disk(&self) -> Disk {
+    pub(crate) fn disk(&self) -> NodeDisk {
         let (columns, ledger) = (Arc::new(Memory::new(1 << 30)), Arc::new(MemoryLedger::new(&self.genesis)));
-        Disk { columns, ledger, journal: Arc::default(), signatures: Arc::default() }
+        NodeDisk { columns, ledger, wal: Arc::default(), signatures: Arc::default() }
     }
 
-    pub(crate) async fn start(&self, number: usize, disk: &Disk) -> Node {
+    pub(crate) async fn start(&self, number: usize, disk: &NodeDisk) -> Node {
         self.start_with(number, disk, Settings::default()).await
     }
 
-    pub(crate) async fn start_with(&self, number: usize, disk: &Disk, settings: Settings) -> Node {
+    pub(crate) async fn start_with(&self, number: usize, disk: &NodeDisk, settings: Settings) -> Node {
         let (peers, inbound) = self.net.join(node_id(number));
         let began = self.began;
         let elapsed = move || u64::try_from(began.elapsed().as_millis()).expect("tests are short");
@@ -197,7 +192,7 @@ impl World {
     }
 
     /// All nodes, running, with a first block.
-    pub(crate) async fn start_all(&self) -> Vec<(Node, Disk)> {
+    pub(crate) async fn start_all(&self) -> Vec<(Node, NodeDisk)> {
         let mut nodes = Vec::new();
         for number in 0..self.genesis.providers.len() {
             let disk = self.disk();

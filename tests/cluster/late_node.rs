@@ -112,7 +112,7 @@ fn init(binaries: &Binaries, dir: &Path, of: &Path, checkpoint: &str) -> Result<
     Running::start(&binaries.node, &args)?.wait(LIMIT)?.expect_code(0)?;
     // Blocks one by one would do at the small size.
     let config = fs::read_to_string(dir.join("node.toml"))?;
-    fs::write(dir.join("node.toml"), config.replace("snapshot_lead = 1000", "snapshot_lead = 10"))?;
+    fs::write(dir.join("node.toml"), config.replace("snapshot_lead_blocks = 1000", "snapshot_lead_blocks = 10"))?;
     Ok(())
 }
 

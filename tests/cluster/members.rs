@@ -197,11 +197,11 @@ impl Stranger {
         let init = ["init", "--dir", &place, "--genesis", &genesis, "--listen", &address];
         let made: serde_json::Value = Running::start(program, &init)?.wait(LIMIT)?.json()?;
         let offer = format!(
-            "[provider]\nowner_key = \"node.key\"\naddresses = [\"{address}\"]\nprice = \"0.001\"\ncapacity = 1000000\n\
+            "[provider]\nowner_key_file = \"node.key\"\naddresses = [\"{address}\"]\nprice_obols = \"0.001\"\ncapacity_bytes = 1000000\n\
              [provider.domain]\noperator = \"stranger\"\ninfrastructure = \"elsewhere\"\nregion = \"far\"\n"
         );
         let settings = fs::read_to_string(dir.join("node.toml"))?;
-        fs::write(dir.join("node.toml"), format!("keep_free = 1\n{settings}\n{offer}"))?;
+        fs::write(dir.join("node.toml"), format!("disk_reserve_bytes = 1\n{settings}\n{offer}"))?;
         network.pay(account(&dir)?, MONEY)?;
         let log = File::create(dir.join("node.log"))?;
         let mut command = Command::new(program);

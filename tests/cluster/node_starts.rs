@@ -60,8 +60,8 @@ fn unknown_setting(stage: &Stage, node: &NodeInfo) -> Result<()> {
 fn no_room(stage: &Stage, node: &NodeInfo) -> Result<()> {
     let settings = node.data_dir.join("node.toml");
     let before = fs::read_to_string(&settings)?;
-    let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("keep_free")).collect();
-    let full = format!("keep_free = {}\n{}\n", i64::MAX, others.join("\n"));
+    let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("disk_reserve_bytes")).collect();
+    let full = format!("disk_reserve_bytes = {}\n{}\n", i64::MAX, others.join("\n"));
     restart_with(stage, node, &full)?;
     let added = add_and_read(stage);
     restart_with(stage, node, &before)?;

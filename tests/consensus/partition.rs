@@ -16,7 +16,7 @@ use ostrakon_net::{
 };
 use ostrakon_node::{
     chain::{
-        order::{sign_state::SignFile, wal::JournalFile},
+        order::{sign_state::SignFile, wal::WalFile},
         rocks::Rocks,
     },
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
@@ -143,7 +143,7 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
     .await?;
     let validator = ValidatorParts {
         keys: planned.keys(),
-        journal: Arc::new(JournalFile::open(&home.join("consensus.wal"))?),
+        wal: Arc::new(WalFile::open(&home.join("consensus.wal"))?),
         signatures: Arc::new(SignFile::open(&home.join("sign-state"))?),
         incarnation: new_incarnation(),
     };

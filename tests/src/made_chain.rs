@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use ostrakon_node::{
     chain::{
-        rocks::{Keep, Rocks},
+        rocks::{Pruning, Rocks},
         store::LedgerStore,
     },
     config::{CONFIG_FILE, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE},
@@ -133,10 +133,10 @@ pub fn make(dir: &Path, size: &Size) -> Result<Genesis> {
     fs::write(dir.join(NODE_KEY_FILE), hex::encode([100; 32]))?;
     fs::write(dir.join(VALIDATOR_KEY_FILE), hex::encode([200; 32]))?;
     let Size { snapshot_blocks, keep_blocks, port, .. } = size;
-    let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_blocks = {snapshot_blocks}\n");
+    let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_interval_blocks = {snapshot_blocks}\n");
     fs::write(dir.join(CONFIG_FILE), format!("{config}keep_blocks = {keep_blocks}\n"))?;
-    let keep = Keep { snapshot_blocks: *snapshot_blocks, blocks: *keep_blocks };
-    let ledger = Rocks::open(&dir.join("chain"), &genesis)?.keeping(keep)?;
+    let keep = Pruning { snapshot_interval_blocks: *snapshot_blocks, keep_blocks: *keep_blocks };
+    let ledger = Rocks::open(&dir.join("chain"), &genesis)?.with_pruning(keep)?;
     let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
     let maker = Maker { rules: Rules::from(&genesis), keys: validator(), owner: owner(), nodes, ledger };
     let mut made: u32 = 0;

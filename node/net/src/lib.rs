@@ -7,11 +7,13 @@
 //! (`ostrakon_proto::wire`), and who holds what (the ledger).
 
 pub mod identity;
+mod lock;
 pub mod peers;
 pub mod sim;
 pub mod swarm;
 pub mod workers;
 
 pub use identity::peer_id_text;
+pub use lock::lock;
 pub use peers::{CallError, Inbound, Peers, Reply};
 pub use workers::Workers;

@@ -1,6 +1,6 @@
-//! What this node says of an account's transactions, each with the proof of its place.
+//! Answers queries for an account's transactions, each with a proof of its position in the chain.
 //!
-//! In goes whose, out come the newest of them as of the newest block. Bounded twice: by how many are asked for, as each
+//! In goes an account, out come its newest transactions as of the newest block. Bounded by the number asked for, as each
 //! may be in a block of its own that must be read, and by the bytes of an answer.
 
 use ostrakon_proto::{
@@ -14,24 +14,24 @@ use ostrakon_proto::{
     limits,
 };
 
-use super::{Chain, NoAnswer, Shared, answers::item, store::LedgerError};
+use super::{AnswerError, Chain, Shared, answers::item, store::LedgerError};
 
-/// Bytes of the transactions in an answer, with their proofs: the rest of it are a header with its certificate and the
+/// Bytes of the transactions in an answer, with their proofs; the rest is for a header with its certificate and the
 /// account's record.
-const ROOM: usize = limits::CHAIN_BODY - 2 * limits::TX;
+const TXS_BYTES: usize = limits::CHAIN_BODY - 2 * limits::TX;
 
-/// Which transactions are asked for.
+/// The transactions of an account to return.
 #[derive(Clone, Copy, Debug)]
-pub struct Which {
-    /// Whose.
+pub struct ActivityPage {
+    /// The account.
     pub account: AccountId,
     /// Only those before this place.
     pub before: Option<TxPlace>,
-    /// How many at most.
+    /// The most to return.
     pub limit: usize,
 }
 
-/// A block from which some are taken.
+/// A block with transactions of the account.
 struct Source {
     block: PastHeader,
     txs: Vec<Tx>,
@@ -42,55 +42,55 @@ impl Chain {
     /// The newest transactions that touch an account.
     ///
     /// # Errors
-    /// [`NoAnswer`] says why there is no answer.
-    pub async fn activity(&self, which: Which) -> Result<Answer<Activity>, NoAnswer> {
-        self.answer(move |shared, records, tip| shared.activity(records, tip, &which)).await
+    /// [`AnswerError`] when this node cannot prove an answer.
+    pub async fn activity(&self, query: ActivityPage) -> Result<Answer<Activity>, AnswerError> {
+        self.answer(move |shared, records, tip| shared.activity(records, tip, &query)).await
     }
 }
 
 impl Shared {
-    fn activity(&self, records: &dyn Records, tip: &Header, which: &Which) -> Result<Activity, NoAnswer> {
-        let account = item(records, tip.height, &Key::Account(which.account))?;
-        // A block that came after the answer's is none that the answer could prove.
+    fn activity(&self, records: &dyn Records, tip: &Header, query: &ActivityPage) -> Result<Activity, AnswerError> {
+        let account = item(records, tip.height, &Key::Account(query.account))?;
+        // The answer's block cannot prove a later one.
         let end = TxPlace::start_of(tip.height.next());
-        let before = which.before.map_or(end, |before| before.min(end));
-        let places = self.ledger.touching(&which.account, before, which.limit.saturating_add(1))?;
-        let mut more = places.len() > which.limit;
-        let (mut txs, mut room) = (Vec::new(), ROOM);
+        let before = query.before.map_or(end, |before| before.min(end));
+        let places = self.ledger.touching(&query.account, before, query.limit.saturating_add(1))?;
+        let mut more = places.len() > query.limit;
+        let (mut txs, mut left) = (Vec::new(), TXS_BYTES);
         let mut source: Option<(Height, Source)> = None;
-        for place in places.into_iter().take(which.limit) {
+        for place in places.into_iter().take(query.limit) {
             let block = match source.take() {
                 Some((height, block)) if height == place.height => block,
                 _ => match self.source(tip, place.height)? {
                     Some(block) => block,
-                    // It was deleted while the answer was made, and so were all before it.
+                    // It was pruned while the answer was made, and so were all before it.
                     None => break,
                 },
             };
             let entry = block.entry(place).ok_or(LedgerError::Damaged { what: "touches" })?;
             source = Some((place.height, block));
-            let Some(left) = room.checked_sub(codec::encode(&entry).len()) else {
+            let Some(rest) = left.checked_sub(codec::encode(&entry).len()) else {
                 more = true;
                 break;
             };
-            room = left;
+            left = rest;
             txs.push((place.height, entry));
         }
-        // Looked up at last: what was there before is there, or below it.
+        // Looked up last: what was found before is from there on, or was pruned.
         let first = self.ledger.first_block()?;
         let txs: Vec<ProvenTx> = txs.into_iter().filter(|(height, _)| *height >= first).map(|(_, tx)| tx).collect();
         more &= !txs.is_empty();
         Ok(Activity { account, first, more, txs })
     }
 
-    /// The block of this height; `None` when it is deleted.
-    fn source(&self, tip: &Header, height: Height) -> Result<Option<Source>, NoAnswer> {
+    /// The block of this height; `None` when it is pruned.
+    fn source(&self, tip: &Header, height: Height) -> Result<Option<Source>, AnswerError> {
         match self.past_block(tip, height) {
             Ok(PastBlock { block, txs, .. }) => {
                 let ids = txs.iter().map(Tx::id).collect();
                 Ok(Some(Source { block, txs, ids }))
             }
-            Err(NoAnswer::Pruned { .. }) if height < self.ledger.first_block()? => Ok(None),
+            Err(AnswerError::Pruned { .. }) if height < self.ledger.first_block()? => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -1,7 +1,7 @@
-//! What this node says of the ledger, with the proofs that make it believed.
+//! Answers queries of the ledger, with proofs.
 //!
 //! In come keys, ids and heights, out come answers as of the newest block: each has that block's header and
-//! certificate, and what is said is proven against the header (`proto/light`). Not here: who asks, and how much at once
+//! certificate, and its content is proven against the header (`proto/light`). Not here: who asks, and how much at a time
 //! ([`crate::serve`]).
 
 use std::sync::Arc;
@@ -20,28 +20,28 @@ use ostrakon_proto::{
 
 use super::{Chain, Shared, store::LedgerError};
 
-/// Why there is no proven answer.
+/// Why a query cannot be answered with a proof.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum NoAnswer {
-    /// Genesis alone is signed by nobody.
-    #[error("this node has no block yet: try again in a moment")]
+pub enum AnswerError {
+    /// No validator signed the genesis, so there is nothing to prove an answer with.
+    #[error("this node has no block yet; try again in a moment")]
     NoBlock,
-    /// It is still to come.
-    #[error("this node has no block {height}, its newest is {tip}")]
+    /// The block is not decided yet, or this node is behind.
+    #[error("this node has no block {height} yet; its newest is {tip}")]
     NotYet {
-        /// What was asked for.
+        /// The height asked for.
         height: Height,
-        /// What there is.
+        /// The newest one.
         tip: Height,
     },
-    /// It is deleted.
-    #[error("block {height} is not kept here")]
+    /// The block was deleted.
+    #[error("block {height} is pruned on this node; ask another node")]
     Pruned {
-        /// What was asked for.
+        /// The height asked for.
         height: Height,
     },
-    /// This node failed.
+    /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -50,16 +50,16 @@ impl Chain {
     /// The newest block's header.
     ///
     /// # Errors
-    /// [`NoAnswer`] while there is none.
-    pub async fn tip(&self) -> Result<Answer<()>, NoAnswer> {
+    /// [`AnswerError::NoBlock`] while there is none.
+    pub async fn tip(&self) -> Result<Answer<()>, AnswerError> {
         self.answer(|_, _, _| Ok(())).await
     }
 
     /// The records with these keys.
     ///
     /// # Errors
-    /// [`NoAnswer`] says why there is none.
-    pub async fn items(&self, keys: Vec<Key>) -> Result<Answer<Vec<ProvenRecord>>, NoAnswer> {
+    /// [`AnswerError`] when this node cannot prove an answer.
+    pub async fn items(&self, keys: Vec<Key>) -> Result<Answer<Vec<ProvenRecord>>, AnswerError> {
         let items = move |_: &Shared, records: &dyn Records, tip: &Header| {
             keys.iter().map(|key| item(records, tip.height, key)).collect()
         };
@@ -69,10 +69,10 @@ impl Chain {
     /// The block that has this transaction, if one has.
     ///
     /// # Errors
-    /// [`NoAnswer`] says why there is none.
-    pub async fn inclusion(&self, tx: TxId) -> Result<Answer<Option<Inclusion>>, NoAnswer> {
+    /// [`AnswerError`] when this node cannot prove an answer.
+    pub async fn inclusion(&self, tx: TxId) -> Result<Answer<Option<Inclusion>>, AnswerError> {
         let inclusion = move |shared: &Shared, _: &dyn Records, tip: &Header| {
-            // A block that came after the answer's is none that the answer could prove.
+            // The answer's block cannot prove a later one.
             let Some(height) = shared.ledger.inclusion(&tx)?.filter(|height| *height <= tip.height) else {
                 return Ok(None);
             };
@@ -87,24 +87,24 @@ impl Chain {
     /// The block of this height.
     ///
     /// # Errors
-    /// [`NoAnswer`] says why there is none.
-    pub async fn past_block(&self, height: Height) -> Result<Answer<PastBlock>, NoAnswer> {
+    /// [`AnswerError`] when this node cannot prove an answer.
+    pub async fn past_block(&self, height: Height) -> Result<Answer<PastBlock>, AnswerError> {
         self.answer(move |shared, _, tip| shared.past_block(tip, height)).await
     }
 
-    /// Handovers from `from` on, in their order, as long as `room` has a place.
+    /// Handovers from `from` on, in their order, until `fits` refuses one.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
     pub async fn handovers(
         &self,
         from: Height,
-        mut room: impl FnMut(&Handover) -> bool + Send + 'static,
+        mut fits: impl FnMut(&Handover) -> bool + Send + 'static,
     ) -> Result<Vec<Handover>, LedgerError> {
         let shared = Arc::clone(&self.shared);
         let read = move || {
             let (mut all, mut from) = (Vec::new(), from);
-            while let Some(handover) = shared.ledger.handover(from)?.filter(|handover| room(handover)) {
+            while let Some(handover) = shared.ledger.handover(from)?.filter(|handover| fits(handover)) {
                 from = handover.header.height.next();
                 all.push(handover);
             }
@@ -113,16 +113,16 @@ impl Chain {
         self.shared.workers.run(read).await
     }
 
-    /// What `say` finds, as of one block.
+    /// The result of `find`, as of one block.
     pub(super) async fn answer<T: Send + 'static>(
         &self,
-        say: impl FnOnce(&Shared, &dyn Records, &Header) -> Result<T, NoAnswer> + Send + 'static,
-    ) -> Result<Answer<T>, NoAnswer> {
+        find: impl FnOnce(&Shared, &dyn Records, &Header) -> Result<T, AnswerError> + Send + 'static,
+    ) -> Result<Answer<T>, AnswerError> {
         let shared = Arc::clone(&self.shared);
         let answer = move || {
             let view = shared.ledger.view();
             let tip = shared.certified(view.tip().height)?;
-            let said = say(&shared, &*view, &tip.header)?;
+            let said = find(&shared, &*view, &tip.header)?;
             Ok(Answer { tip, said })
         };
         self.shared.workers.run(answer).await
@@ -130,10 +130,10 @@ impl Chain {
 }
 
 impl Shared {
-    /// The header of this height: the newest is known without the disk.
-    fn certified(&self, height: Height) -> Result<CertifiedHeader, NoAnswer> {
+    /// The header of this height; the newest is in memory.
+    fn certified(&self, height: Height) -> Result<CertifiedHeader, AnswerError> {
         if height == Height(0) {
-            return Err(NoAnswer::NoBlock);
+            return Err(AnswerError::NoBlock);
         }
         if let Some(newest) = self.newest().certified.as_ref().filter(|newest| newest.header.height == height) {
             return Ok(newest.clone());
@@ -142,24 +142,24 @@ impl Shared {
         Ok(CertifiedHeader { header: decided.block.header, certificate: decided.certificate })
     }
 
-    pub(super) fn past_block(&self, tip: &Header, height: Height) -> Result<PastBlock, NoAnswer> {
+    pub(super) fn past_block(&self, tip: &Header, height: Height) -> Result<PastBlock, AnswerError> {
         if height == Height(0) || height > tip.height {
-            return Err(NoAnswer::NotYet { height, tip: tip.height });
+            return Err(AnswerError::NotYet { height, tip: tip.height });
         }
-        let decided = self.ledger.block(height)?.ok_or(NoAnswer::Pruned { height })?;
+        let decided = self.ledger.block(height)?.ok_or(AnswerError::Pruned { height })?;
         let proof = if height < tip.height { Some(self.prove_past(tip, height)?) } else { None };
         let block = PastHeader { header: decided.block.header, proof };
         Ok(PastBlock { block, certificate: decided.certificate, txs: decided.block.txs })
     }
 
     fn prove_past(&self, tip: &Header, height: Height) -> Result<HistoryProof, LedgerError> {
-        // What was read is there unless the disk failed; it then fails once more, and says why.
+        // A node of the history is missing only if the disk failed.
         let read = |position| self.ledger.past(position).ok().flatten();
         history::prove(read, tip.height.0, height).ok_or(LedgerError::Damaged { what: "history" })
     }
 }
 
-pub(super) fn item(records: &dyn Records, version: Height, key: &Key) -> Result<ProvenRecord, NoAnswer> {
+pub(super) fn item(records: &dyn Records, version: Height, key: &Key) -> Result<ProvenRecord, AnswerError> {
     let value = records.get(key).map(|record| codec::encode(&record));
     let key = key.to_bytes();
     let proof = tree::prove(records, version.0, &key).map_err(|_| LedgerError::Damaged { what: "nodes" })?;

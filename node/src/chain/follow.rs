@@ -1,17 +1,16 @@
-//! How a node that does not vote gets the blocks: from a validator first, else from any node that has them.
+//! Following: a node that does not vote fetches decided blocks, from a validator first, else from any node.
 //!
-//! In come decided blocks, each verified against the rules before it counts; out goes a ledger that grows. Who failed
-//! or lied rests for a while ([`Sources`], pure) and is named in the log. [`catch_up`] is the question
-//! of a validator that decides alone, at its start: whether the others know blocks that its disk has lost. [`pull`] is
-//! that of one which has missed some.
+//! In come decided blocks, each verified against the rules before it is committed; out goes a ledger that grows. A
+//! source that failed or sent an invalid block is logged and backed off from ([`BlockSources`], pure). [`catch_up`] is
+//! for a validator that decides alone: at its start it fetches blocks that its disk has lost. [`pull`] is for a
+//! validator that missed some.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
-use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{Height, NodeId},
-    ledger::tx::DecidedBlock,
+    ledger::tx::Decided,
     wire::{RefusalCode, chain::Head},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
@@ -20,38 +19,38 @@ use tokio_util::sync::CancellationToken;
 use super::{
     AcceptError, Chain,
     ask::{self, AskError},
-    order::Post,
+    order::InboxCell,
     store::LedgerError,
 };
 
-/// The first rest of a source that failed; each further failure doubles it.
-const REST: Duration = Duration::from_secs(1);
-/// The longest rest.
-const REST_MAX: Duration = Duration::from_secs(30);
-/// How long an empty proposer asks for blocks that it may have lost, before it begins at block 1.
+/// The first pause after a source failed; each further failure doubles it.
+const BACKOFF: Duration = Duration::from_secs(1);
+/// The longest pause.
+const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// How long a validator without blocks asks for blocks that it may have lost, before it proposes block 1.
 const ASK_EMPTY: Duration = Duration::from_secs(20);
-/// How long one that has blocks asks: most restarts lost nothing.
+/// How long a validator with blocks asks: most restarts lost nothing.
 const ASK_AGAIN: Duration = Duration::from_secs(5);
-/// How long the others may still answer once most have.
+/// How long the rest may still answer once most have.
 const ASK_GRACE: Duration = Duration::from_secs(2);
-/// Pause before a node that did not answer is asked once more.
+/// Pause before a node that did not answer is asked again.
 const ASK_PAUSE: Duration = Duration::from_millis(500);
 
-/// Where blocks may be had, in the order of preference, and who rests.
+/// Nodes that may have blocks, in the order of preference, and those to back off from.
 #[derive(Debug)]
-pub struct Sources {
+pub struct BlockSources {
     order: Vec<NodeId>,
-    resting: BTreeMap<NodeId, Rest>,
+    backoffs: BTreeMap<NodeId, Backoff>,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Rest {
+struct Backoff {
     until: Instant,
     length: Duration,
 }
 
-impl Sources {
-    /// `first` before `others`. The order within each differs from node to node, so that nobody is everybody's first.
+impl BlockSources {
+    /// `first` before `others`; within each the order differs from node to node, which spreads the load.
     pub fn new(local: &NodeId, first: &[NodeId], others: impl IntoIterator<Item = NodeId>) -> Self {
         let distance = |node: &NodeId| std::array::from_fn::<u8, 32, _>(|at| node.bytes()[at] ^ local.bytes()[at]);
         let place = |node: &NodeId| (!first.contains(node), distance(node));
@@ -59,91 +58,91 @@ impl Sources {
         let mut order: Vec<NodeId> = all.filter(|node| node != local).collect();
         order.sort_by_key(place);
         order.dedup();
-        Self { order, resting: BTreeMap::new() }
+        Self { order, backoffs: BTreeMap::new() }
     }
 
-    /// As [`Sources::new`], with the rests of `before`.
+    /// As [`BlockSources::new`], with the pauses of `before`.
     #[must_use]
-    pub fn resting_as(mut self, before: &Self) -> Self {
-        self.resting = before.resting.clone();
+    pub fn backing_off_as(mut self, before: &Self) -> Self {
+        self.backoffs = before.backoffs.clone();
         self
     }
 
-    /// Whom to ask, and from when on: the first that does not rest, else the one that is soonest back.
+    /// The node to ask, and from when on: the first that is ready, else the one that is ready soonest.
     pub fn pick(&self, now: Instant) -> Option<(NodeId, Instant)> {
-        let ready = |node: &NodeId| self.resting.get(node).map_or(now, |rest| rest.until.max(now));
+        let ready = |node: &NodeId| self.backoffs.get(node).map_or(now, |backoff| backoff.until.max(now));
         let best = self.order.iter().enumerate().min_by_key(|(place, node)| (ready(node), *place));
         best.map(|(_, node)| (*node, ready(node)))
     }
 
-    /// When one that is preferred to `node` is back from its rest.
+    /// When a node that is preferred to `node` is ready again.
     pub fn better_at(&self, node: &NodeId) -> Option<Instant> {
         let before = self.order.iter().take_while(|other| *other != node);
-        before.filter_map(|other| self.resting.get(other)).map(|rest| rest.until).min()
+        before.filter_map(|other| self.backoffs.get(other)).map(|backoff| backoff.until).min()
     }
 
-    /// All, in the order of preference.
+    /// All nodes, in the order of preference.
     pub fn all(self) -> Vec<NodeId> {
         self.order
     }
 
-    /// `node` had nothing of use.
+    /// `node` failed.
     pub fn failed(&mut self, node: NodeId, now: Instant) {
-        let length = self.resting.get(&node).map_or(REST, |rest| (rest.length * 2).min(REST_MAX));
-        self.resting.insert(node, Rest { until: now + length, length });
+        let length = self.backoffs.get(&node).map_or(BACKOFF, |backoff| (backoff.length * 2).min(BACKOFF_MAX));
+        self.backoffs.insert(node, Backoff { until: now + length, length });
     }
 
-    /// `node` had blocks.
+    /// `node` sent valid blocks.
     pub fn served(&mut self, node: &NodeId) {
-        self.resting.remove(node);
+        self.backoffs.remove(node);
     }
 }
 
-/// Why one round brought nothing.
+/// Why no blocks were fetched.
 #[derive(Debug, thiserror::Error)]
 enum PullError {
     #[error(transparent)]
     Ask(#[from] AskError),
-    #[error("{} has no new blocks", peer_id_text(.0))]
+    #[error("{0} has no new blocks")]
     Nothing(NodeId),
-    #[error("{} sent a bad block: {source}", peer_id_text(node))]
+    #[error("{node} sent an invalid block: {source}")]
     Bad { node: NodeId, source: AcceptError },
     #[error(transparent)]
     Ledger(LedgerError),
 }
 
 impl PullError {
-    /// Whether the block is too old to be had there.
+    /// Whether the node has pruned the block.
     fn is_pruned(&self) -> bool {
         matches!(self, Self::Ask(AskError::Refused { refusal, .. }) if refusal.code == RefusalCode::Pruned)
     }
 }
 
-/// The follower's task.
+/// The task of a node that follows.
 #[derive(Debug)]
-pub struct Follow {
+pub struct BlockFollower {
     chain: Chain,
-    /// Nodes of the genesis: all that is known before the first block.
+    /// Nodes of the genesis: the only ones known before the first block.
     known: Vec<NodeId>,
-    /// Has an inbox when an order runs beside it, which gets the blocks itself while this node is a validator.
-    post: Post,
+    /// Set when an order runs, which fetches blocks itself while this node is a validator.
+    inbox: InboxCell,
 }
 
-impl Follow {
-    /// Follows `chain`, from its validators or else from `known` and the ledger's providers.
-    pub fn new(chain: Chain, known: Vec<NodeId>, post: Post) -> Self {
-        Self { chain, known, post }
+impl BlockFollower {
+    /// Follows `chain`, from its validators, else from `known` and the ledger's providers.
+    pub fn new(chain: Chain, known: Vec<NodeId>, inbox: InboxCell) -> Self {
+        Self { chain, known, inbox }
     }
 
     /// Follows until `stop`.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block cannot be kept.
+    /// [`LedgerError`] when a block cannot be stored.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let mut sources = self.sources().await;
         while !stop.is_cancelled() {
-            if self.post.inbox().is_some() && self.chain.validators().contains(&self.chain.shared.peers.local()) {
-                // The order gets the blocks, as long as this node has a vote.
+            if self.inbox.get().is_some() && self.chain.validators().contains(&self.chain.shared.peers.local()) {
+                // The order fetches blocks while this node has a vote.
                 let height = self.chain.head().height.next();
                 stop.run_until_cancelled(self.chain.wait(height)).await;
                 continue;
@@ -160,26 +159,26 @@ impl Follow {
                 Err(PullError::Ledger(error)) => return Err(error),
                 Err(error) => {
                     if error.is_pruned() {
-                        self.chain.shared.lag.pruned.notify_one();
+                        self.chain.shared.sync.pruned.notify_one();
                     }
-                    tracing::warn!(%error, "a source of blocks is left alone for a while");
+                    tracing::warn!(%node, %error, "backing off from block source");
                     sources.failed(node, Instant::now());
-                    sources = self.sources().await.resting_as(&sources);
+                    sources = self.sources().await.backing_off_as(&sources);
                 }
             }
         }
         Ok(())
     }
 
-    async fn sources(&self) -> Sources {
+    async fn sources(&self) -> BlockSources {
         let registered = self.chain.read(|records| records.providers()).await;
         let others = self.known.iter().copied().chain(registered.into_iter().map(|provider| provider.node));
-        Sources::new(&self.chain.shared.peers.local(), &self.chain.validators(), others)
+        BlockSources::new(&self.chain.shared.peers.local(), &self.chain.validators(), others)
     }
 
-    /// One question to `node`, given up when a better source is back at `until`, and what follows from the answer.
+    /// Fetches blocks from `node` once; gives up when a preferred source is ready again at `until`.
     async fn round(&self, node: NodeId, until: Option<Instant>, stop: &CancellationToken) -> Result<(), PullError> {
-        let Some(_turn) = stop.run_until_cancelled(self.chain.shared.lag.pulling.lock()).await else { return Ok(()) };
+        let Some(_turn) = stop.run_until_cancelled(self.chain.shared.sync.pulling.lock()).await else { return Ok(()) };
         let from = self.chain.head().height.next();
         let question = ask::blocks(&*self.chain.shared.peers, node, from);
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
@@ -187,13 +186,13 @@ impl Follow {
         let blocks = answer?;
         let got = blocks.len();
         take(&self.chain, node, blocks).await?;
-        // One block is what a node that waited for it gets; more means that it was behind.
+        // A node that waited for the next block gets one; more than one means that it was behind.
         self.chain.set_synced(got == 1);
         Ok(())
     }
 }
 
-/// Keeps what `node` sent, block by block.
+/// Commits what `node` sent, block by block.
 async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<(), PullError> {
     if blocks.is_empty() {
         return Err(PullError::Nothing(node));
@@ -207,11 +206,11 @@ async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<
     Ok(())
 }
 
-/// Takes over every block that any of `others` has and this node's disk lost: a proposer must not decide a height
-/// twice. Waits for all of them, or for most and a moment more, or for so long that there may be nobody.
+/// Fetches every block that any of `others` has and this node's disk lost: a validator must not decide a height twice.
+/// Waits for all nodes, or for most of them and a moment more, or up to a limit.
 ///
 /// # Errors
-/// [`LedgerError`] when a block cannot be kept.
+/// [`LedgerError`] when a block cannot be stored.
 pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), LedgerError> {
     let mut heads = heads(chain, others).await;
     heads.sort_by_key(|(_, head)| std::cmp::Reverse(head.height));
@@ -219,21 +218,21 @@ pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), Led
         if head.height <= chain.head().height {
             break;
         }
-        tracing::info!(peer = peer_id_text(&node), height = %head.height, "another node is ahead: catching up");
+        tracing::info!(%node, height = %head.height, "another node is ahead; catching up");
         match pull_to(chain, node, head.height).await {
             Ok(()) => {}
             Err(PullError::Ledger(error)) => return Err(error),
-            Err(error) => tracing::warn!(%error, "could not catch up from a node that claims to be ahead"),
+            Err(error) => tracing::warn!(%node, %error, "cannot catch up from a node that claims to be ahead"),
         }
     }
     chain.set_synced(true);
     Ok(())
 }
 
-/// Takes over the blocks that `node` has above the tip.
+/// Fetches the blocks that `node` has above the tip.
 ///
 /// # Errors
-/// [`LedgerError`] when a block cannot be kept.
+/// [`LedgerError`] when a block cannot be stored.
 pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError> {
     let asked = ask::blocks(&*chain.shared.peers, node, chain.head().height.next()).await;
     let taken = match asked {
@@ -244,9 +243,9 @@ pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError>
         Err(PullError::Ledger(error)) => Err(error),
         Err(error) => {
             if error.is_pruned() {
-                chain.shared.lag.pruned.notify_one();
+                chain.shared.sync.pruned.notify_one();
             }
-            tracing::debug!(%error, "no missed blocks from there");
+            tracing::debug!(%node, %error, "no missed blocks from this node");
             Ok(())
         }
         Ok(()) => Ok(()),
@@ -261,7 +260,7 @@ async fn pull_to(chain: &Chain, node: NodeId, height: Height) -> Result<(), Pull
     Ok(())
 }
 
-/// The tips of `others`, as far as they can be had.
+/// The tips of those of `others` that answer in time.
 async fn heads(chain: &Chain, others: &[NodeId]) -> Vec<(NodeId, Head)> {
     let patience = if chain.head().height == Height(0) { ASK_EMPTY } else { ASK_AGAIN };
     let mut deadline = Instant::now() + patience;
@@ -275,7 +274,7 @@ async fn heads(chain: &Chain, others: &[NodeId]) -> Vec<(NodeId, Head)> {
     }
     if heads.len() * 2 <= others.len() && !others.is_empty() {
         let (answered, asked) = (heads.len(), others.len());
-        tracing::warn!(answered, asked, "proposing although most nodes could not be asked for blocks");
+        tracing::warn!(answered, asked, "proposing although most nodes did not answer whether they have newer blocks");
     }
     heads
 }
@@ -284,7 +283,7 @@ async fn head_of(chain: &Chain, node: NodeId) -> (NodeId, Head) {
     loop {
         match ask::head(&*chain.shared.peers, node).await {
             Ok(head) => return (node, head),
-            Err(error) => tracing::debug!(%error, "asking for blocks again soon"),
+            Err(error) => tracing::debug!(%node, %error, "no answer; asking again soon"),
         }
         sleep(ASK_PAUSE).await;
     }
@@ -299,10 +298,10 @@ mod tests {
     }
 
     #[test]
-    fn the_first_is_preferred_and_failures_rest() {
+    fn the_first_is_preferred_and_failures_are_backed_off_from() {
         let start = Instant::now();
         let at = |seconds| start + Duration::from_secs(seconds);
-        let mut sources = Sources::new(&node(0), &[node(9)], [node(2), node(1), node(9), node(0), node(2)]);
+        let mut sources = BlockSources::new(&node(0), &[node(9)], [node(2), node(1), node(9), node(0), node(2)]);
         assert_eq!(sources.order, [node(9), node(1), node(2)]);
         assert_eq!(sources.pick(start), Some((node(9), start)));
         assert_eq!(sources.better_at(&node(1)), None);
@@ -314,23 +313,23 @@ mod tests {
 
         sources.failed(node(9), at(1));
         sources.failed(node(1), at(1));
-        assert_eq!(sources.pick(at(2)), Some((node(1), at(2))), "the second rest of a source is longer");
+        assert_eq!(sources.pick(at(2)), Some((node(1), at(2))), "the second pause is longer");
         sources.failed(node(1), at(1));
         sources.failed(node(2), at(1));
-        assert_eq!(sources.pick(at(1)), Some((node(2), at(2))), "who is soonest back when all rest");
+        assert_eq!(sources.pick(at(1)), Some((node(2), at(2))), "the one that is ready soonest");
 
         sources.served(&node(9));
         assert_eq!(sources.pick(at(1)), Some((node(9), at(1))));
     }
 
     #[test]
-    fn rests_end() {
+    fn pauses_end() {
         let start = Instant::now();
-        let mut sources = Sources::new(&node(0), &[node(9)], []);
+        let mut sources = BlockSources::new(&node(0), &[node(9)], []);
         for _ in 0..100 {
             sources.failed(node(9), start);
         }
-        assert_eq!(sources.pick(start), Some((node(9), start + REST_MAX)));
-        assert_eq!(Sources::new(&node(9), &[node(9)], []).pick(start), None);
+        assert_eq!(sources.pick(start), Some((node(9), start + BACKOFF_MAX)));
+        assert_eq!(BlockSources::new(&node(9), &[node(9)], []).pick(start), None);
     }
 }

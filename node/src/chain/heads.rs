@@ -1,14 +1,15 @@
-//! The tip as it moves, for everyone in this node who waits for it.
+//! The tip of the chain as it moves, for all tasks of this node that wait for it.
 //!
-//! In goes each new tip, out it goes to whoever waits, first come first served. As tokio's `watch`, but without its
-//! chance: that one wakes its receivers in random order, and a simulated world could not be lived through twice.
+//! In goes each new tip, out it goes to the waiting tasks, in the order in which they began to wait. This is tokio's
+//! `watch` without its randomness: that one wakes its receivers in random order, and a simulation would not replay.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
+use ostrakon_net::lock;
 use ostrakon_proto::wire::chain::Head;
 use tokio::sync::Notify;
 
-/// The tip, and how it is told.
+/// The tip, and the tasks that wait for the next.
 #[derive(Debug)]
 pub(super) struct Heads {
     shared: Arc<Shared>,
@@ -26,43 +27,43 @@ struct State {
     version: u64,
 }
 
-/// One who follows the tip.
+/// Watches the tip.
 #[derive(Debug)]
-pub struct Follower {
+pub struct HeadWatcher {
     shared: Arc<Shared>,
     seen: u64,
 }
 
 impl Heads {
-    /// Begins with this tip.
+    /// Starts with this tip.
     pub(super) fn new(head: Head) -> Self {
         Self { shared: Arc::new(Shared { state: Mutex::new(State { head, version: 0 }), moved: Notify::new() }) }
     }
 
     /// The tip now.
     pub(super) fn current(&self) -> Head {
-        self.shared.state().head.clone()
+        lock(&self.shared.state).head.clone()
     }
 
     /// The tip has moved.
     pub(super) fn advance(&self, head: Head) {
-        let mut state = self.shared.state();
+        let mut state = lock(&self.shared.state);
         state.head = head;
         state.version += 1;
         drop(state);
         self.shared.moved.notify_waiters();
     }
 
-    /// One who has seen the tip of now.
-    pub(super) fn follow(&self) -> Follower {
-        Follower { shared: Arc::clone(&self.shared), seen: self.shared.state().version }
+    /// A watcher that has seen the current tip.
+    pub(super) fn follow(&self) -> HeadWatcher {
+        HeadWatcher { shared: Arc::clone(&self.shared), seen: lock(&self.shared.state).version }
     }
 }
 
-impl Follower {
-    /// The tip, which is then seen.
+impl HeadWatcher {
+    /// The tip, which counts as seen.
     pub fn see(&mut self) -> Head {
-        let state = self.shared.state();
+        let state = lock(&self.shared.state);
         self.seen = state.version;
         state.head.clone()
     }
@@ -70,9 +71,9 @@ impl Follower {
     /// The next tip that was not seen yet. Cancel-safe: what was not returned was not seen.
     pub async fn next(&mut self) -> Head {
         loop {
-            // Listens before it looks: a move in between is not missed.
+            // Registers before it looks: a move in between is not missed.
             let moved = self.shared.moved.notified();
-            if self.shared.state().version != self.seen {
+            if lock(&self.shared.state).version != self.seen {
                 break;
             }
             moved.await;
@@ -80,19 +81,13 @@ impl Follower {
         self.see()
     }
 
-    /// The first tip, from the one of now on, that is as wanted. Cancel-safe.
+    /// The first tip, from the current one on, that `wanted` accepts. Cancel-safe.
     pub async fn until(&mut self, wanted: impl Fn(&Head) -> bool) -> Head {
         let mut head = self.see();
         while !wanted(&head) {
             head = self.next().await;
         }
         head
-    }
-}
-
-impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -121,24 +116,24 @@ mod tests {
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn a_follower_sees_each_newest_tip_once() {
+    async fn a_watcher_sees_each_newest_tip_once() {
         let heads = Heads::new(head(1));
-        let mut follower = heads.follow();
-        assert!(follower.next().now_or_never().is_none(), "the tip of the beginning is no news");
+        let mut watcher = heads.follow();
+        assert!(watcher.next().now_or_never().is_none(), "the first tip is seen already");
         heads.advance(head(2));
         heads.advance(head(3));
-        assert_eq!(follower.next().await.height, Height(3));
-        assert!(follower.next().now_or_never().is_none());
-        assert_eq!(follower.until(|head| head.height >= Height(2)).await.height, Height(3));
+        assert_eq!(watcher.next().await.height, Height(3));
+        assert!(watcher.next().now_or_never().is_none());
+        assert_eq!(watcher.until(|head| head.height >= Height(2)).await.height, Height(3));
     }
 
     #[tokio::test(flavor = "current_thread")]
-    async fn whoever_waits_is_woken_in_the_order_they_came() {
+    async fn waiters_are_woken_in_the_order_they_came() {
         let (heads, order) = (Heads::new(head(1)), Mutex::new(Vec::new()));
         let waiters = (0..50).map(|number| {
-            let (mut follower, order) = (heads.follow(), &order);
+            let (mut watcher, order) = (heads.follow(), &order);
             async move {
-                follower.next().await;
+                watcher.next().await;
                 order.lock().expect("no holder panics").push(number);
             }
         });

@@ -1,8 +1,9 @@
-//! What this node's own records and pool say of transactions, before any of them waits.
+//! Validates transactions by this node's own records and pool, before they enter the pool.
 //!
 //! In come transactions in the order they were submitted, out comes a verdict on each. First what needs no record: form
-//! and signature, many at once, and none that was verified before. Then nonce and money, by the records of one height
-//! and after what waits or comes before it in the same batch. Nothing is kept here but the ids of what was verified.
+//! and signature, many at a time, and none that was verified before. Then nonce and balance, by the records of one
+//! height, after what is pooled and what comes before it in the same batch. Nothing is stored here but the ids of what
+//! was verified.
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
@@ -21,47 +22,47 @@ use ostrakon_proto::{
 use super::{Shared, submit::SubmitError};
 
 /// What is to be done with a transaction.
-pub(super) enum Verdict {
-    /// A block has it, or it waits: nothing is left to do.
+pub(super) enum TxVerdict {
+    /// It is in a block or in the pool: nothing is left to do.
     Known,
-    /// It may wait.
+    /// It is valid.
     Good(Arc<CheckedTx>),
-    /// The rules refuse it as far as this node has followed the ledger.
+    /// It is invalid as far as this node has followed the ledger.
     Doubtful(Arc<CheckedTx>, TxError),
 }
 
-pub(super) type Judged = Result<Verdict, SubmitError>;
+pub(super) type Judged = Result<TxVerdict, SubmitError>;
 
-/// Why a transaction is not good.
-enum Refused {
-    /// Whatever other nodes know.
+/// Why a transaction is invalid.
+enum Rejection {
+    /// On every node.
     Certain(TxError),
     /// As far as this node has followed the ledger.
     Now(TxError),
 }
 
-/// What a batch is judged by: the records of one height.
+/// What a batch is checked against: the records of one height.
 struct CheckContext<'a> {
     records: &'a dyn Records,
     rules: &'a Rules,
     tip: Tip,
 }
 
-/// An account as a batch sees it: what the ledger says, and what comes before in the pool and in the batch.
+/// An account as a batch sees it: by the ledger, and after what comes before in the pool and in the batch.
 struct PendingBalance {
     account: Account,
-    /// What waits without a gap from the account's nonce on.
+    /// Transactions without a gap from the account's nonce on.
     run: Vec<Arc<CheckedTx>>,
-    /// What all of the run takes, where that follows from the transactions alone.
+    /// What the run spends, in micro-obols, where that follows from the transactions alone.
     spent: Option<u128>,
-    /// Whether one of the batch was refused: what follows that one must not wait for it.
+    /// Whether one of the batch was rejected: those after it must not wait for it.
     refused: bool,
 }
 
 impl Shared {
-    /// Checks what needs no record. What was verified before is not verified again.
+    /// Checks what needs no record; signatures that were verified before are not verified again.
     pub(super) fn check(&self, txs: Vec<Tx>) -> Vec<Result<Arc<CheckedTx>, TxError>> {
-        // Locked for each look only: signatures are checked without it, which takes long.
+        // Locked for each lookup only: verifying signatures takes long.
         let checked = CheckedTx::check_many(&self.rules(), txs, |id| self.verified().contains(id));
         let mut verified = self.verified();
         let mut remember = |tx: CheckedTx| {
@@ -71,7 +72,7 @@ impl Shared {
         checked.into_iter().map(|tx| tx.map(&mut remember)).collect()
     }
 
-    /// Judges transactions in their order: each after those before it that are good.
+    /// Checks transactions in their order, each after the valid ones before it.
     pub(super) fn judge(&self, txs: Vec<Result<Arc<CheckedTx>, TxError>>) -> Vec<Judged> {
         let (records, rules) = (self.ledger.view(), self.rules());
         let context = CheckContext { records: &*records, rules: &rules, tip: records.tip() };
@@ -86,27 +87,27 @@ impl Shared {
         tx: Arc<CheckedTx>,
     ) -> Judged {
         if self.pool().contains(&tx.id()) {
-            return Ok(Verdict::Known);
+            return Ok(TxVerdict::Known);
         }
         let body = &tx.tx().body;
         let pending = match pendings.entry(body.account) {
             Entry::Occupied(known) => known.into_mut(),
             Entry::Vacant(new) => new.insert(self.pending(context.records, &body.account)),
         };
-        // Only what uses an old nonce can be in a block.
+        // Only a transaction with a used nonce can be in a block.
         if body.nonce < pending.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
-            return Ok(Verdict::Known);
+            return Ok(TxVerdict::Known);
         }
         match context.judge_after(pending, &tx) {
             Ok(()) => {
                 pending.push(&tx);
-                Ok(Verdict::Good(tx))
+                Ok(TxVerdict::Good(tx))
             }
             Err(refused) => {
                 pending.refused = true;
                 match refused {
-                    Refused::Certain(error) => Err(error.into()),
-                    Refused::Now(error) => Ok(Verdict::Doubtful(tx, error)),
+                    Rejection::Certain(error) => Err(error.into()),
+                    Rejection::Now(error) => Ok(TxVerdict::Doubtful(tx, error)),
                 }
             }
         }
@@ -122,26 +123,26 @@ impl Shared {
 }
 
 impl CheckContext<'_> {
-    /// What the rules say of `tx` after what its account says before.
-    fn judge_after(&self, pending: &PendingBalance, tx: &CheckedTx) -> Result<(), Refused> {
-        tx.check_at(self.rules, self.tip.height.next()).map_err(Refused::Certain)?;
+    /// Checks `tx` after the pending transactions of its account.
+    fn judge_after(&self, pending: &PendingBalance, tx: &CheckedTx) -> Result<(), Rejection> {
+        tx.check_at(self.rules, self.tip.height.next()).map_err(Rejection::Certain)?;
         let body = &tx.tx().body;
         let Some(before) = pending.before(body.nonce) else {
             if pending.refused {
-                return Err(Refused::Now(TxError::Nonce { expected: pending.next(), got: body.nonce }));
+                return Err(Rejection::Now(TxError::Nonce { expected: pending.next(), got: body.nonce }));
             }
-            // Others must come first, so the rules have no say yet: only that it could be paid for.
+            // Others must come first, so nothing is certain yet but whether its fee could be paid.
             let (need, have) = (body.fee, pending.account.balance);
-            return if have < need { Err(Refused::Certain(TxError::Funds { need, have })) } else { Ok(()) };
+            return if have < need { Err(Rejection::Certain(TxError::Funds { need, have })) } else { Ok(()) };
         };
         let verdict = match pending.spent_before(body.nonce).zip(outlay(tx.tx())) {
             Some((spent, outlay)) if body.nonce >= pending.account.nonce => pending.afford(spent, outlay),
             _ => self.dry_run(before, tx),
         };
-        verdict.map_err(Refused::Now)
+        verdict.map_err(Rejection::Now)
     }
 
-    /// Applies `tx` to a block that nobody will make, after those of its account that come first.
+    /// Applies `tx` to an imaginary next block, after those of its account that come first.
     fn dry_run(&self, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
         let mut execution = Execution::new(self.rules, self.records, self.tip.running.time_ms.saturating_add(1), 0);
         for earlier in before {
@@ -152,13 +153,13 @@ impl CheckContext<'_> {
 }
 
 impl PendingBalance {
-    /// Those that come before `nonce`; `None` when one is missing.
+    /// The transactions before `nonce`; `None` when one is missing.
     fn before(&self, nonce: u64) -> Option<&[Arc<CheckedTx>]> {
         let count = nonce.saturating_sub(self.account.nonce);
         self.run.get(..usize::try_from(count).ok()?)
     }
 
-    /// What those take, where it is known.
+    /// What those spend, where it is known.
     fn spent_before(&self, nonce: u64) -> Option<u128> {
         let before = self.before(nonce)?;
         if before.len() == self.run.len() {
@@ -167,8 +168,8 @@ impl PendingBalance {
         before.iter().map(|tx| outlay(tx.tx())).sum()
     }
 
-    /// Whether the account can pay this after what it has spent: all that the rules ask of a transfer, once its form is
-    /// good and its nonce the next.
+    /// Whether the account can pay this after what it has spent: all that the rules ask of a transfer with a valid form
+    /// and the next nonce.
     fn afford(&self, spent: u128, outlay: u128) -> Result<(), TxError> {
         let have = u128::from(self.account.balance.0).saturating_sub(spent);
         let amount = |micro: u128| Amount(u64::try_from(micro).unwrap_or(u64::MAX));
@@ -180,8 +181,8 @@ impl PendingBalance {
         self.account.nonce.saturating_add(u64::try_from(self.run.len()).expect("a count fits"))
     }
 
-    /// Adds the one after the run. One that replaces another leaves the run as it is: what follows is judged again when
-    /// a block has it.
+    /// Adds the transaction after the run. One that replaces another leaves the run as it is: what follows is checked
+    /// again when a block includes it.
     fn push(&mut self, tx: &Arc<CheckedTx>) {
         if tx.tx().body.nonce == self.next() {
             self.spent = self.spent.zip(outlay(tx.tx())).map(|(spent, outlay)| spent + outlay);
@@ -190,10 +191,10 @@ impl PendingBalance {
     }
 }
 
-/// What a transaction takes from its account, where that follows from it alone.
+/// What a transaction spends, where that follows from it alone.
 fn outlay(tx: &Tx) -> Option<u128> {
     match &tx.body.action {
-        // Whom it pays does not matter: to oneself, or money that comes back later, is not counted.
+        // The recipient does not matter: money that comes back to the account is not counted.
         Action::Transfer(transfer) => Some(u128::from(tx.body.fee.0) + u128::from(transfer.amount.0)),
         _ => None,
     }

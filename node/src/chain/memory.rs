@@ -1,17 +1,18 @@
-//! The ledger in memory, for the simulator: it outlives the node that uses it, as a disk would.
+//! The ledger in memory, for the simulator: it outlives the node that uses it, as a disk does.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{AccountId, Height, TxId},
     ledger::{
         Genesis, MemoryRecords,
         state::{Changes, Key, Record, Records, Tip},
         tree::Nodes,
-        tx::DecidedBlock,
+        tx::Decided,
     },
     light::{Handover, TxPlace, activity::accounts_of},
 };
@@ -26,7 +27,7 @@ pub struct MemoryLedger {
 
 #[derive(Debug)]
 struct State {
-    /// Copied on commit only while a view of it lives.
+    /// Copied on commit only while a view of it exists.
     records: Arc<MemoryRecords>,
     blocks: BTreeMap<Height, DecidedBlock>,
     txs: BTreeMap<TxId, Height>,
@@ -50,19 +51,15 @@ impl MemoryLedger {
             }),
         }
     }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl LedgerStore for MemoryLedger {
     fn view(&self) -> Box<dyn Records + '_> {
-        Box::new(View(Arc::clone(&self.state().records)))
+        Box::new(View(Arc::clone(&lock(&self.state).records)))
     }
 
     fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let (height, tip) = (decided.block.header.height, state.records.tip().height);
         if height <= tip {
             return Ok(());
@@ -84,23 +81,23 @@ impl LedgerStore for MemoryLedger {
     }
 
     fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError> {
-        Ok(self.state().blocks.get(&height).cloned())
+        Ok(lock(&self.state).blocks.get(&height).cloned())
     }
 
     fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError> {
-        Ok(self.state().history.get(&position).copied())
+        Ok(lock(&self.state).history.get(&position).copied())
     }
 
     fn handover(&self, from: Height) -> Result<Option<Handover>, LedgerError> {
-        Ok(self.state().handovers.range(from..).next().map(|(_, handover)| handover.clone()))
+        Ok(lock(&self.state).handovers.range(from..).next().map(|(_, handover)| handover.clone()))
     }
 
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError> {
-        Ok(self.state().txs.get(tx).copied())
+        Ok(lock(&self.state).txs.get(tx).copied())
     }
 
     fn touching(&self, account: &AccountId, before: TxPlace, limit: usize) -> Result<Vec<TxPlace>, LedgerError> {
-        let (state, first) = (self.state(), TxPlace::start_of(Height(0)));
+        let (state, first) = (lock(&self.state), TxPlace::start_of(Height(0)));
         let range = state.touches.range((*account, first)..(*account, before.max(first)));
         Ok(range.rev().take(limit).map(|(_, place)| *place).collect())
     }

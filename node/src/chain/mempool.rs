@@ -1,16 +1,16 @@
-//! Transactions that wait for a block: pure, bounded, each account's in the order of its nonces, the best paying first.
+//! The mempool, transactions that wait for a block: pure, bounded, each account's in the order of nonces, best fee first.
 //!
-//! In come transactions that the chain has judged, out go those that the next block may take. What a transaction is
-//! worth to a block is the least that it and those of its account before it pay for a byte: a dear transaction behind a
-//! cheap one waits as long as the cheap one does, and one behind a gap is worth nothing. So whoever pays the going fee
-//! is displaced only by others who pay more, never by what merely looks dear. Proofs have a lane of their own, with a
-//! share of the room and of each block that others cannot take from it; a proof that waits behind an ordinary
-//! transaction of its own account waits in that one's lane.
+//! In come transactions that the chain has checked, out go those that the next block may include. What a transaction is
+//! worth to a block is the lowest fee rate of it and those of its account before it: a high fee behind a low one waits
+//! as long as the low one does, and a transaction behind a nonce gap is worth nothing. So a transaction that pays the
+//! going rate is evicted only by others that pay more, never by what merely looks expensive. Proofs have a lane of their
+//! own, with a reserved share of the pool and of each block; a proof behind an ordinary transaction of its own account
+//! waits in that one's lane.
 //!
 //! Whether a transaction is valid is not decided here, and nothing here touches a clock or a lock. [`queue`] is one
-//! account's line, [`take`] fills a block, [`room`] makes room when the pool is full. Every operation but
-//! [`Mempool::drop_if`] takes a time that grows with the logarithm of what waits, and with the bounded number of one
-//! account's.
+//! account's queue, [`take`] fills a block, [`evict`] frees space when the pool is full. Every operation but
+//! [`Mempool::drop_if`] takes time logarithmic in the size of the pool, and linear in the bounded number of one account's
+//! transactions.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -23,26 +23,26 @@ use ostrakon_proto::{
     },
 };
 
+mod evict;
 mod queue;
-mod room;
 mod take;
 
-use queue::{Pooled, Queue, Rate, Size};
+use queue::{FeeRate, Pooled, Queue, Size};
 
-/// What the pool may hold. Strangers fill it, so every dimension has an end.
+/// Limits of the pool. Strangers fill it, so every dimension is bounded.
 #[derive(Clone, Copy, Debug)]
-pub struct Bounds {
+pub struct PoolLimits {
     /// Transactions.
     pub count: usize,
-    /// Bytes of them together.
+    /// Their total bytes.
     pub bytes: usize,
     /// Transactions of one account.
     pub per_account: usize,
-    /// Nonces that may be missing before a transaction: what is pooled out of order.
+    /// Nonces that may be missing before a transaction that is pooled out of order.
     pub gap: u64,
 }
 
-impl Default for Bounds {
+impl Default for PoolLimits {
     fn default() -> Self {
         Self { count: 16_384, bytes: 32 * 1024 * 1024, per_account: 64, gap: 16 }
     }
@@ -53,15 +53,15 @@ impl Default for Bounds {
 #[non_exhaustive]
 pub enum PoolError {
     /// Its nonce was used: sign it again with the next one.
-    #[error("nonce {nonce} is used already; the account's next is {next}")]
+    #[error("nonce {nonce} is used already; sign again with the account's next nonce {next}")]
     Used {
         /// Its nonce.
         nonce: u64,
-        /// The account's.
+        /// The account's next nonce.
         next: u64,
     },
     /// Transactions before it are missing: submit those first.
-    #[error("nonce {nonce} is too far ahead; the account's next is {next}")]
+    #[error("nonce {nonce} is too far ahead; submit the transaction with nonce {next} first")]
     Ahead {
         /// Its nonce.
         nonce: u64,
@@ -69,33 +69,35 @@ pub enum PoolError {
         next: u64,
     },
     /// Another transaction waits under this nonce: raise the fee by a tenth to replace it.
-    #[error("another transaction with nonce {nonce} waits already; a replacement must pay {need} micro-obols or more")]
+    #[error(
+        "another transaction with nonce {nonce} is pending; to replace it, pay a fee of {need} micro-obols or more"
+    )]
     Underpriced {
         /// Its nonce.
         nonce: u64,
-        /// The least fee that replaces the other.
+        /// The lowest fee that replaces the other, in micro-obols.
         need: u64,
     },
     /// The account has as many as it may: wait for a block.
-    #[error("{max} transactions of the account wait already")]
+    #[error("the account has {max} pending transactions, the most it may have; wait for a block")]
     AccountFull {
-        /// How many it may have.
+        /// The most it may have.
         max: usize,
     },
-    /// The pool has as much as it may: wait, or ask another node.
-    #[error("the node has all the waiting transactions it may keep")]
+    /// The pool is full: pay more, wait, or use another node.
+    #[error("the node's mempool is full of transactions with higher fees; pay a higher fee, or wait")]
     Full,
 }
 
-/// The order in which a block takes: the highest rate first, and of equals the one that came first.
-type Rank = (Reverse<Rate>, u64);
-/// The order in which room is made: the least worth first, and of equals the one that came last.
-type Tail = (Rate, Reverse<u64>);
+/// The order in which a block includes: the highest rate first, of equals the one that came first.
+type Rank = (Reverse<FeeRate>, u64);
+/// The order of eviction: the least worth first, of equals the one that came last.
+type Tail = (FeeRate, Reverse<u64>);
 
 /// The waiting transactions.
 #[derive(Debug)]
 pub struct Mempool {
-    bounds: Bounds,
+    bounds: PoolLimits,
     lane: fn(&Action) -> TxPriority,
     accounts: BTreeMap<AccountId, Queue>,
     ids: BTreeMap<TxId, (AccountId, u64)>,
@@ -105,14 +107,14 @@ pub struct Mempool {
     arrived: u64,
 }
 
-/// What is kept of each lane.
+/// The index of each lane.
 #[derive(Debug, Default)]
 struct Lanes {
     proof: Index,
     ordinary: Index,
 }
 
-/// One lane: whom a block takes next, and who goes first when room is needed.
+/// One lane: whose transaction a block includes next, and whose is evicted first.
 #[derive(Debug, Default)]
 struct Index {
     heads: BTreeMap<Rank, AccountId>,
@@ -138,18 +140,18 @@ impl Lanes {
 
 impl Default for Mempool {
     fn default() -> Self {
-        Self::new(Bounds::default())
+        Self::new(PoolLimits::default())
     }
 }
 
 impl Mempool {
-    /// An empty pool with these bounds.
-    pub fn new(bounds: Bounds) -> Self {
+    /// An empty pool with these limits.
+    pub fn new(bounds: PoolLimits) -> Self {
         Self::with_lanes(bounds, priority::priority)
     }
 
-    /// An empty pool whose lanes are these.
-    fn with_lanes(bounds: Bounds, lane: fn(&Action) -> TxPriority) -> Self {
+    /// An empty pool with this assignment of lanes.
+    fn with_lanes(bounds: PoolLimits, lane: fn(&Action) -> TxPriority) -> Self {
         Self {
             bounds,
             lane,
@@ -162,57 +164,57 @@ impl Mempool {
         }
     }
 
-    /// Transactions that wait.
+    /// Transactions in the pool.
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// Whether none waits.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
 
-    /// Whether a block could take any now.
+    /// Whether a block could include any now.
     pub fn is_ready(&self) -> bool {
         !self.lanes.proof.heads.is_empty() || !self.lanes.ordinary.heads.is_empty()
     }
 
-    /// Whether this one waits.
+    /// Whether it has this one.
     pub fn contains(&self, id: &TxId) -> bool {
         self.ids.contains_key(id)
     }
 
-    /// This one, if it waits.
+    /// This one, if it has it.
     pub fn get(&self, id: &TxId) -> Option<&Arc<CheckedTx>> {
         let (account, nonce) = self.ids.get(id)?;
         Some(&self.accounts.get(account)?.txs.get(nonce)?.tx)
     }
 
-    /// The account's waiting transactions that follow `nonce` without a gap.
+    /// The account's transactions from `nonce` on, without a gap.
     pub fn run_of(&self, account: &AccountId, nonce: u64) -> Vec<Arc<CheckedTx>> {
         let waiting = self.accounts.get(account).into_iter().flat_map(|queue| queue.txs.range(nonce..));
         let run = waiting.zip(nonce..).take_while(|((at, _), want)| *at == want);
         run.map(|((_, pooled), _)| Arc::clone(&pooled.tx)).collect()
     }
 
-    /// Up to `max` of those that came after number `after`, in the order of arrival, each with its number: what a node
-    /// tells others again.
+    /// Up to `max` transactions after arrival number `after`, in the order of arrival, each with its number: those to
+    /// forward again.
     pub fn waiting(&self, after: Option<u64>, max: usize) -> Vec<(u64, Arc<CheckedTx>)> {
         let from = after.map_or(0, |after| after.saturating_add(1));
         let ids = self.arrivals.range(from..).take(max);
         ids.filter_map(|(arrival, id)| Some((*arrival, Arc::clone(self.get(id)?)))).collect()
     }
 
-    /// What a block may take now, at most `max_bytes` of it. They stay until [`Mempool::advance`] or
-    /// [`Mempool::drop_tx`]: what is proposed may not be decided.
+    /// Transactions for the next block, at most `max_bytes` of them. They stay in the pool until [`Mempool::advance`] or
+    /// [`Mempool::drop_tx`]: the block may not be decided.
     pub fn take(&self, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
         take::take(self, max_bytes)
     }
 
-    /// Takes `tx` in; `next` is its account's nonce in the ledger. What it replaces or displaces is dropped.
+    /// Adds `tx`; `next` is its account's next nonce in the ledger. What it replaces or evicts is dropped.
     ///
     /// # Errors
-    /// [`PoolError`] says what stands against it; the pool then has what it had, but for nonces that are used.
+    /// [`PoolError`] says why not; the pool is then unchanged, except that used nonces are dropped.
     pub fn insert(&mut self, tx: Arc<CheckedTx>, next: u64) -> Result<(), PoolError> {
         if self.contains(&tx.id()) {
             return Ok(());
@@ -221,8 +223,8 @@ impl Mempool {
         self.advance_account(&account, next);
         let next = self.accounts.get(&account).map_or(next, |queue| queue.next);
         self.admit(&tx, next)?;
-        let displaced = room::victims(self, &tx, next).ok_or(PoolError::Full)?;
-        displaced.iter().for_each(|(account, nonce)| self.remove(account, *nonce));
+        let evicted = evict::victims(self, &tx, next).ok_or(PoolError::Full)?;
+        evicted.iter().for_each(|(account, nonce)| self.remove(account, *nonce));
         let arrival = self.arrived;
         self.arrived += 1;
         self.ids.insert(tx.id(), (account, nonce));
@@ -235,7 +237,7 @@ impl Mempool {
         Ok(())
     }
 
-    /// Whether the account may have it.
+    /// Whether the account may have it pooled.
     fn admit(&self, tx: &CheckedTx, next: u64) -> Result<(), PoolError> {
         let (nonce, fee) = (tx.tx().body.nonce, tx.tx().body.fee);
         if nonce < next {
@@ -258,21 +260,21 @@ impl Mempool {
         Ok(())
     }
 
-    /// Drops what a block at `height` used or outlived: the used nonces of `accounts` and what expired.
+    /// Drops what a block at `height` included or outlived: the used nonces of `accounts` and what expired.
     pub fn advance(&mut self, height: Height, accounts: impl IntoIterator<Item = (AccountId, u64)>) {
         accounts.into_iter().for_each(|(account, next)| self.advance_account(&account, next));
         let expired: Vec<TxId> = self.expiries.range(..=(height, u64::MAX)).map(|(_, id)| *id).collect();
         expired.iter().for_each(|id| self.drop_tx(id));
     }
 
-    /// Drops one transaction: the rules refuse it for good.
+    /// Drops one transaction.
     pub fn drop_tx(&mut self, id: &TxId) {
         if let Some((account, nonce)) = self.ids.get(id).copied() {
             self.remove(&account, nonce);
         }
     }
 
-    /// Drops all that are so: what they offer is not enough any more, say. Looks at each.
+    /// Drops all for which `is_out` holds, because their fee is too low now, say. Looks at each.
     pub fn drop_if(&mut self, is_out: impl Fn(&CheckedTx) -> bool) {
         let waiting = self.accounts.values().flat_map(|queue| queue.txs.values());
         let out: Vec<TxId> = waiting.map(|pooled| &pooled.tx).filter(|tx| is_out(tx)).map(|tx| tx.id()).collect();
@@ -285,7 +287,7 @@ impl Mempool {
         self.attach(*account, queue);
     }
 
-    /// The account's next nonce is `next` or later: what is before it is used.
+    /// The account's next nonce is `next` or later: nonces before it are used.
     fn advance_account(&mut self, account: &AccountId, next: u64) {
         if self.accounts.get(account).is_none_or(|queue| queue.next >= next) {
             return;
@@ -304,7 +306,7 @@ impl Mempool {
         self.expiries.remove(&(pooled.tx.tx().body.valid_until, pooled.arrival));
     }
 
-    /// Takes the account's line out of all indexes, to be changed.
+    /// Takes the account's queue out of all indexes, to be changed.
     fn detach(&mut self, account: &AccountId) -> Option<Queue> {
         let queue = self.accounts.remove(account)?;
         if let Some(head) = queue.head() {
@@ -319,7 +321,7 @@ impl Mempool {
         Some(queue)
     }
 
-    /// Puts a line back, with what its changes mean for the indexes.
+    /// Puts a queue back, and updates the indexes.
     fn attach(&mut self, account: AccountId, mut queue: Queue) {
         queue.settle(self.lane);
         if queue.txs.is_empty() {

@@ -1,10 +1,10 @@
-//! The ledger as this node has it: kept on disk, made or followed block by block, asked and submitted to.
+//! This node's ledger: stored on disk, extended or followed block by block, queried and submitted to.
 //!
-//! [`Chain`] is the handle that the rest of the node holds. [`store`] says what keeps the ledger ([`rocks`],
-//! [`memory`]), [`mempool`] what waits for a block, [`submit`] how a transaction gets there, by way of [`judge`] and
-//! [`gossip`]; [`order`] makes blocks with the other validators and [`follow`] takes those that others have, through
-//! [`ask`]. [`answers`] and [`activity`] are what it says to others, with proofs, and [`accuse`] tells on who signs two
-//! things. The rules themselves are `ostrakon_proto::ledger`'s.
+//! [`Chain`] is the handle that the rest of the node holds. [`store`] is the trait of the ledger's storage ([`rocks`],
+//! [`memory`]), [`mempool`] holds transactions that wait for a block, [`submit`] gets them there by way of [`judge`] and
+//! [`broadcast`]; [`order`] makes blocks with the other validators ([`order_ledger`] is the ledger as it sees it), and
+//! [`follow`] and [`sync`] fetch those that others have, through [`ask`]. [`answers`] and [`activity`] answer queries
+//! with proofs, and [`evidence`] reports equivocation. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,
@@ -17,43 +17,43 @@ use ostrakon_proto::{
     ledger::{
         BlockError, Rules, execute_knowing,
         state::{Changes, Key, Record, Records, Tip},
-        tx::DecidedBlock,
+        tx::Decided,
     },
     light::CertifiedHeader,
     wire::chain::Head,
 };
 use tokio::sync::Notify;
 
-pub mod accuse;
 mod activity;
 mod answers;
 pub mod ask;
-pub mod candidates;
+mod broadcast;
+pub mod evidence;
 pub mod follow;
-mod gossip;
 mod heads;
+mod invalid_senders;
 mod judge;
 pub mod memory;
 pub mod mempool;
 pub mod order;
+pub mod order_ledger;
 pub mod rocks;
 mod snapshot;
 pub mod store;
 pub mod submit;
 pub mod sync;
-mod trust;
 mod verified;
 
-pub use activity::Which;
-pub use answers::NoAnswer;
-pub use heads::Follower;
+pub use activity::ActivityPage;
+pub use answers::AnswerError;
+pub use heads::HeadWatcher;
 
-use gossip::Gossip;
+use broadcast::TxBroadcast;
 use heads::Heads;
+use invalid_senders::InvalidSenders;
 use mempool::Mempool;
-use snapshot::Lag;
+use snapshot::SyncProgress;
 use store::{LedgerError, LedgerStore};
-use trust::Trust;
 use verified::Verified;
 
 /// A handle to the ledger; clones share it.
@@ -65,54 +65,54 @@ pub struct Chain {
 /// What a chain is made of.
 #[derive(Debug)]
 pub struct ChainParts {
-    /// Which chain it is.
+    /// The network.
     pub id: ChainId,
-    /// What keeps it.
+    /// The ledger's storage.
     pub ledger: Arc<dyn LedgerStore>,
-    /// Where it is read, written and verified.
+    /// Threads on which it is read, written and verified.
     pub workers: Workers,
-    /// Who else has it.
+    /// The network's other nodes.
     pub peers: Arc<dyn Peers>,
 }
 
 struct Shared {
-    /// For the block after the tip.
+    /// The rules for the block after the tip.
     rules: Mutex<Arc<Rules>>,
     ledger: Arc<dyn LedgerStore>,
     workers: Workers,
     peers: Arc<dyn Peers>,
     pool: Mutex<Mempool>,
     verified: Mutex<Verified>,
-    trust: Mutex<Trust>,
-    gossip: Gossip,
-    /// Rung when the next block has something to take.
+    invalid_senders: Mutex<InvalidSenders>,
+    broadcast: TxBroadcast,
+    /// Notified when the pool has something for the next block.
     work: Notify,
     heads: Heads,
     newest: Mutex<Newest>,
-    lag: Lag,
+    sync: SyncProgress,
 }
 
-/// What is known of the newest block without the disk.
+/// What is in memory of the newest block.
 struct Newest {
-    /// All that an answer needs of it; nothing before the first commit since the start.
+    /// Its header and certificate; `None` before the first commit since the start.
     certified: Option<CertifiedHeader>,
-    /// Nodes of those who decide the next.
+    /// The nodes of the validators that decide the next block.
     validators: Vec<NodeId>,
 }
 
-/// Why a block was not taken over.
+/// Why a block was not accepted.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The block is wrong: do not trust who sent it.
-    #[error("block {height} is refused: {source}")]
+    /// The block is wrong: do not trust the node that sent it.
+    #[error("invalid block at height {height}: {source}")]
     Block {
         /// Its height.
         height: Height,
-        /// What is wrong with it.
+        /// The rule that it breaks.
         source: BlockError,
     },
-    /// This node cannot keep it: stop.
+    /// It cannot be stored: the node must stop.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
@@ -124,7 +124,7 @@ impl fmt::Debug for Chain {
 }
 
 impl Chain {
-    /// The chain that `parts.ledger` keeps.
+    /// The chain that `parts.ledger` stores.
     pub async fn open(parts: ChainParts) -> Self {
         let view = Arc::clone(&parts.ledger);
         let ChainParts { id, ledger, workers, peers } = parts;
@@ -137,33 +137,33 @@ impl Chain {
             peers,
             pool: Mutex::default(),
             verified: Mutex::default(),
-            trust: Mutex::default(),
-            gossip: Gossip::default(),
+            invalid_senders: Mutex::default(),
+            broadcast: TxBroadcast::default(),
             work: Notify::new(),
             heads: Heads::new(head),
             newest: Mutex::new(Newest { certified: None, validators }),
-            lag: Lag::default(),
+            sync: SyncProgress::default(),
         };
         Self { shared: Arc::new(shared) }
     }
 
-    /// The network it reaches others by.
+    /// The network's other nodes.
     pub fn peers(&self) -> Arc<dyn Peers> {
         Arc::clone(&self.shared.peers)
     }
 
-    /// Where it is read and written.
+    /// Threads on which it is read and written.
     pub fn workers(&self) -> Workers {
         self.shared.workers.clone()
     }
 
-    /// The rules for the block after the tip: a decision of the network may change them with any block.
+    /// The rules for the block after the tip; governance may change them with any block.
     pub fn rules(&self) -> Arc<Rules> {
         self.shared.rules()
     }
 
-    /// The nodes of those who decide the next block, in one order on every node: those who must have a transaction
-    /// before a block can.
+    /// The nodes of the validators that decide the next block, in the same order on every node: a transaction must reach
+    /// them to get into a block.
     pub fn validators(&self) -> Vec<NodeId> {
         self.shared.newest().validators.clone()
     }
@@ -174,7 +174,7 @@ impl Chain {
     }
 
     /// The tip as it moves.
-    pub fn subscribe(&self) -> Follower {
+    pub fn subscribe(&self) -> HeadWatcher {
         self.shared.heads.follow()
     }
 
@@ -183,22 +183,22 @@ impl Chain {
         self.subscribe().until(|head| head.height >= height).await
     }
 
-    /// Whether this node had all the blocks that those it asked had, when it last asked.
+    /// Whether this node had all blocks of the nodes it asked, when it last asked.
     pub fn is_synced(&self) -> bool {
-        self.shared.lag.synced.load(Ordering::Relaxed)
+        self.shared.sync.synced.load(Ordering::Relaxed)
     }
 
     fn set_synced(&self, synced: bool) {
-        self.shared.lag.synced.store(synced, Ordering::Relaxed);
+        self.shared.sync.synced.store(synced, Ordering::Relaxed);
     }
 
-    /// What `question` finds in the records of one height.
+    /// The result of `question` on the records of one height.
     pub async fn read<T: Send + 'static>(&self, question: impl FnOnce(&dyn Records) -> T + Send + 'static) -> T {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || question(&*shared.ledger.view())).await
     }
 
-    /// As [`Chain::read`], from inside blocking work.
+    /// As [`Chain::read`], inside blocking work.
     pub fn look<T>(&self, question: impl FnOnce(&dyn Records) -> T) -> T {
         question(&*self.shared.ledger.view())
     }
@@ -212,7 +212,7 @@ impl Chain {
         self.shared.workers.run(move || shared.ledger.block(height)).await
     }
 
-    /// Verifies a block that another decided, and keeps it with what it changes.
+    /// Verifies a decided block from another node, and commits it with its changes.
     async fn accept(&self, decided: DecidedBlock) -> Result<(), AcceptError> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.accept(&decided)).await
@@ -232,8 +232,8 @@ impl Shared {
         self.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn trust(&self) -> MutexGuard<'_, Trust> {
-        self.trust.lock().unwrap_or_else(PoisonError::into_inner)
+    fn invalid_senders(&self) -> MutexGuard<'_, InvalidSenders> {
+        self.invalid_senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn newest(&self) -> MutexGuard<'_, Newest> {
@@ -251,9 +251,9 @@ impl Shared {
         Ok(self.commit(decided, &changes)?)
     }
 
-    /// First durable, then known: what a reader saw is never taken back.
+    /// First durable, then visible: what a reader saw is never undone.
     fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
-        if let Some(checkpoint) = self.lag.checkpoint.get() {
+        if let Some(checkpoint) = self.sync.checkpoint.get() {
             sync::checkpoint::check(*checkpoint, changes.tip.height, changes.tip.block)?;
         }
         self.ledger.commit(decided, changes)?;
@@ -286,7 +286,7 @@ impl Shared {
     }
 }
 
-/// That this program is too old for the chain, if that is why a block cannot be judged.
+/// The error that this program is too old, if that is why a block cannot be verified.
 fn outdated(error: &BlockError) -> Option<LedgerError> {
     match *error {
         BlockError::Upgrade { protocol, height } => Some(LedgerError::Outdated { protocol, height }),

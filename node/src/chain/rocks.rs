@@ -1,35 +1,33 @@
-//! The ledger on disk: RocksDB, one column family for each kind of thing.
+//! The ledger on disk: RocksDB, one column family for each kind of record.
 //!
-//! In comes one synced batch a block, so that after any crash the ledger is that of one height; out go snapshots for
-//! the rules. Keys sort as the rules' orders do. Not here: what the records mean, and columns (they are the store's).
+//! In comes one synced batch for each block, so that after any crash the ledger is that of one height; out go snapshots
+//! for the rules. Keys sort in the order that the rules use. Not here: what the records mean, and columns (the store's).
 //!
 //! ```text
 //! meta     "format" "chain" "tip"    -> u32, chain id, Tip
-//! blocks   height (big-endian)       -> Decided
+//! blocks   height (big-endian)       -> DecidedBlock
 //! txs      tx id                     -> height
 //! records  Key::to_bytes             -> Record
 //! nodes    key of a state tree node  -> the node
 //! history  position (big-endian)     -> hash
-//! handovers  height (big-endian)     -> Handover, of blocks after which other validators decide
+//! handovers  height (big-endian)     -> Handover, of blocks after which the validators change
 //! touches  account, place of a transaction (big-endian) -> nothing
 //! ```
 //!
-//! [`snapshots`] keeps states aside, [`restore`] makes a ledger of one, [`prune`] deletes old blocks, [`touches`] finds
-//! an account's transactions.
+//! [`snapshots`] stores states for nodes that join late, [`restore`] makes a ledger of one, [`prune`] deletes old blocks,
+//! [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches.
 
-use std::{
-    path::Path,
-    sync::{Mutex, PoisonError},
-};
+use std::{path::Path, sync::Mutex};
 
 use borsh::BorshDeserialize;
+use ostrakon_net::lock;
 use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId, Height, TxId},
     ledger::{
         Genesis,
         history::HistoryNode,
-        snapshot::SnapshotChunk,
+        snapshot::Chunk,
         state::{Account, Changes, Key, Record, Records, Tip},
         tree::Nodes,
         tx::{DecidedBlock, Tx},
@@ -51,7 +49,7 @@ mod snapshots;
 mod touches;
 
 use nodes::RecentNodes;
-use recent::{Recent, Version};
+use recent::{RecentAccounts, Version};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
@@ -65,31 +63,31 @@ const NODES: &str = "nodes";
 const HISTORY: &str = "history";
 const HANDOVERS: &str = "handovers";
 const TOUCHES: &str = "touches";
-/// The oldest block that is kept: under it in `meta`.
+/// Key in `meta` of the oldest block that is not pruned.
 const FIRST: &[u8] = b"first";
 
-/// Memory for unwritten records, all families together: a node stays under 512 MiB.
+/// Bytes of memory for unwritten records, all families together: a node stays under 512 MiB.
 const WRITE_BYTES: usize = 32 * 1024 * 1024;
-/// Memory for blocks read.
+/// Bytes of the block cache.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
-/// What is kept beside the newest state.
+/// Which snapshots and blocks are stored beside the newest state.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Keep {
-    /// The state of every so many blocks is kept as a snapshot, of which the last two stay; 0 keeps none.
-    pub snapshot_blocks: u64,
-    /// So many of the newest blocks are kept, and those since the older snapshot; 0 keeps all.
-    pub blocks: u64,
+pub struct Pruning {
+    /// Blocks between two snapshots, of which the last two are stored; 0 makes none.
+    pub snapshot_interval_blocks: u64,
+    /// The newest blocks that are not pruned, nor are those since the older snapshot; 0 prunes nothing.
+    pub keep_blocks: u64,
 }
 
 /// The ledger in a directory.
 pub struct Rocks {
     db: DB,
-    /// One commit at a time, and none after one failed.
+    /// Held during a commit; the error of one that failed, after which there are no more.
     failed: Mutex<Option<LedgerError>>,
-    keep: Keep,
+    pruning: Pruning,
     snapshots: Option<Snapshots>,
-    recent: Recent,
+    recent: RecentAccounts,
     recent_nodes: RecentNodes,
 }
 
@@ -100,31 +98,31 @@ impl std::fmt::Debug for Rocks {
 }
 
 impl Rocks {
-    /// The ledger of `genesis` in `dir`; a fresh directory begins with the records of the genesis.
+    /// The ledger of `genesis` in `dir`; a new directory starts with the records of the genesis.
     ///
     /// # Errors
-    /// [`OpenLedgerError`]: it is another chain's, of another format, or does not open.
+    /// [`OpenLedgerError`] when it is of another network or format, or does not open.
     pub fn open(dir: &Path, genesis: &Genesis) -> Result<Self, OpenLedgerError> {
         let rocks = Self::open_raw(dir)?;
         rocks.begin(dir, genesis)?;
         Ok(rocks)
     }
 
-    /// Keeps snapshots and deletes old blocks from now on. Without, there are no snapshots, and all blocks stay.
+    /// Makes snapshots and prunes old blocks from now on. Without this it does neither.
     ///
     /// # Errors
     /// [`OpenLedgerError`] when the snapshots cannot be read.
-    pub fn keeping(mut self, keep: Keep) -> Result<Self, OpenLedgerError> {
+    pub fn with_pruning(mut self, pruning: Pruning) -> Result<Self, OpenLedgerError> {
         let dir = self.db.path().to_owned();
         let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
-        let snapshots = Snapshots::open(&dir.join("snapshots"), keep.snapshot_blocks).map_err(damaged)?;
+        let snapshots = Snapshots::open(&dir.join("snapshots"), pruning.snapshot_interval_blocks).map_err(damaged)?;
         // A crash may have come between the block and its snapshot.
         snapshots.freeze(&self.db, self.tip().map_err(damaged)?.height);
-        (self.keep, self.snapshots) = (keep, Some(snapshots));
+        (self.pruning, self.snapshots) = (pruning, Some(snapshots));
         Ok(self)
     }
 
-    /// A database with all families, whatever is in it.
+    /// A database with all families, whatever its content.
     fn open_raw(dir: &Path) -> Result<Self, OpenLedgerError> {
         let failed =
             |error: rocksdb::Error| OpenLedgerError::Database { dir: dir.to_owned(), reason: error.to_string() };
@@ -140,14 +138,14 @@ impl Rocks {
         Ok(Self {
             db,
             failed: Mutex::default(),
-            keep: Keep::default(),
+            pruning: Pruning::default(),
             snapshots: None,
-            recent: Recent::default(),
+            recent: RecentAccounts::default(),
             recent_nodes: RecentNodes::default(),
         })
     }
 
-    /// Checks whose ledger it is, or makes it that of `genesis`.
+    /// Checks that it is the ledger of `genesis`, or makes an empty one that.
     fn begin(&self, dir: &Path, genesis: &Genesis) -> Result<(), OpenLedgerError> {
         let damaged = |source| OpenLedgerError::Damaged { dir: dir.to_owned(), source };
         let wanted = genesis.id();
@@ -236,13 +234,13 @@ impl Rocks {
         Ok(())
     }
 
-    /// Below this height blocks are not needed.
+    /// Below this height blocks are pruned.
     fn horizon(&self) -> Result<Height, LedgerError> {
         let oldest = self.snapshots.as_ref().and_then(Snapshots::oldest);
-        let Some(oldest) = oldest.filter(|_| self.keep.blocks > 0) else { return Ok(Height(0)) };
+        let Some(oldest) = oldest.filter(|_| self.pruning.keep_blocks > 0) else { return Ok(Height(0)) };
         let newest = self.tip()?.height.0;
-        // Who begins with a snapshot needs its block and all that follow.
-        Ok(Height(newest.saturating_sub(self.keep.blocks - 1)).min(oldest))
+        // A node that restores a snapshot needs its block and all that follow.
+        Ok(Height(newest.saturating_sub(self.pruning.keep_blocks - 1)).min(oldest))
     }
 }
 
@@ -253,7 +251,7 @@ impl LedgerStore for Rocks {
     }
 
     fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
-        let mut failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failed = lock(&self.failed);
         if let Some(error) = failed.as_ref() {
             return Err(error.clone());
         }
@@ -300,11 +298,11 @@ impl LedgerStore for Rocks {
         self.snapshots.as_ref().map_or(Ok(None), |snapshots| snapshots.chunk(height, after))
     }
 
-    fn keep_past(&self, nodes: &[HistoryNode]) -> Result<(), LedgerError> {
+    fn add_past(&self, nodes: &[HistoryNode]) -> Result<(), LedgerError> {
         let mut batch = WriteBatch::default();
         let history = self.family(HISTORY);
         nodes.iter().for_each(|(at, hash)| batch.put_cf(history, at.to_be_bytes(), hash));
-        // Not synced: what a power cut takes is fetched again.
+        // Not synced: what is lost in a power cut is fetched again.
         self.db.write(batch).map_err(database)
     }
 
@@ -325,7 +323,7 @@ fn family_options(cache: &Cache) -> Options {
     options
 }
 
-/// Keys as they come, sorted: RocksDB takes them faster, for it finds the place of each near that of the last.
+/// Sorted keys: RocksDB inserts them faster, since it finds the position of each near that of the last.
 fn in_order<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<K> {
     let mut keys: Vec<K> = keys.collect();
     keys.sort_unstable();
@@ -340,7 +338,7 @@ fn database(error: rocksdb::Error) -> LedgerError {
 struct View<'a> {
     rocks: &'a Rocks,
     snapshot: Snapshot<'a>,
-    /// Which of the recent accounts are of this height.
+    /// The version of the cached accounts of this height.
     version: Option<Version>,
 }
 
@@ -370,7 +368,7 @@ impl View<'_> {
     }
 }
 
-/// The rules cannot go on without their records, and a wrong answer would be worse: the node stops.
+/// The rules cannot continue without their records, and a wrong answer would be worse: the node stops.
 fn unreadable(error: &rocksdb::Error) -> ! {
     panic!("invariant: the ledger's database can be read; it failed: {error}")
 }

@@ -1,13 +1,13 @@
-//! What a node that begins late needs of this one: snapshots of the state, and word of which blocks are still here.
+//! What this node offers to nodes that join late: snapshots of the state, and which blocks are not pruned.
 //!
-//! In go questions of [`crate::serve`], out come offers and parts of them; [`Chain::tend`] is the work behind it, for
-//! which nobody waits. Not here: beginning late oneself ([`super::sync`]).
+//! In come queries of [`crate::serve`], out go offers and chunks; [`Chain::tend`] makes snapshots and prunes blocks in
+//! the background. Not here: joining late oneself ([`super::sync`]).
 
 use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use ostrakon_proto::{
     id::Height,
-    ledger::{history::HistoryRange, snapshot::SnapshotChunk},
+    ledger::{history::HistoryRange, snapshot::Chunk},
     light::CertifiedHeader,
 };
 use tokio::sync::{Mutex, Notify};
@@ -19,36 +19,36 @@ use super::{
     sync::checkpoint::{Checkpoint, check},
 };
 
-/// How far this node is behind the others, and what it does about it.
+/// Whether this node is behind the others, and how it catches up.
 #[derive(Debug, Default)]
-pub(super) struct Lag {
-    /// Whether it had all the blocks that those it asked had.
+pub(super) struct SyncProgress {
+    /// Whether it had all blocks of the nodes it asked.
     pub(super) synced: AtomicBool,
-    /// Held while blocks are followed, or a snapshot is taken instead.
+    /// Held while blocks are fetched, or a snapshot is restored instead.
     pub(super) pulling: Mutex<()>,
-    /// Rung when blocks that are wanted are pruned where they were asked for.
+    /// Notified when a node that was asked has pruned the blocks that this one needs.
     pub(super) pruned: Notify,
-    /// A block that the chain must have.
+    /// The trusted checkpoint that the chain must contain.
     pub(super) checkpoint: OnceLock<Checkpoint>,
 }
 
 impl Chain {
-    /// The snapshots that can be had here, the newest last.
+    /// The snapshots that this node has, the newest last.
     pub async fn snapshots(&self) -> Vec<CertifiedHeader> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.ledger.snapshots()).await
     }
 
-    /// The part of a snapshot that follows `after`; `None` when it is not here, or nothing follows.
+    /// The chunk of a snapshot that follows `after`; `None` when there is no such snapshot, or nothing follows.
     ///
     /// # Errors
-    /// [`LedgerError`] when the disk failed, or `after` is no record of it.
+    /// [`LedgerError`] when the disk failed, or `after` is not a record of it.
     pub async fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
         let shared = Arc::clone(&self.shared);
         self.shared.workers.run(move || shared.ledger.chunk(height, after)).await
     }
 
-    /// A row of the history; `None` when not all of it is here.
+    /// A row of the history; `None` when this node has not all of it.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
@@ -67,7 +67,7 @@ impl Chain {
         self.shared.workers.run(read).await
     }
 
-    /// The oldest block that is kept, or would be.
+    /// The oldest block that is not pruned.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
@@ -76,12 +76,12 @@ impl Chain {
         self.shared.workers.run(move || shared.ledger.first_block()).await
     }
 
-    /// The block that the operator believes in, if one was given.
+    /// The trusted checkpoint, if the operator set one.
     pub fn checkpoint(&self) -> Option<Checkpoint> {
-        self.shared.lag.checkpoint.get().copied()
+        self.shared.sync.checkpoint.get().copied()
     }
 
-    /// From now on the chain has this block, or the node stops.
+    /// From now on the node stops if the chain has another block at this height.
     ///
     /// # Errors
     /// [`LedgerError::Checkpoint`] when it has another already.
@@ -91,11 +91,11 @@ impl Chain {
         if let Some(decided) = known {
             check(checkpoint, checkpoint.height, decided.block.header.id())?;
         }
-        self.shared.lag.checkpoint.get_or_init(|| checkpoint);
+        self.shared.sync.checkpoint.get_or_init(|| checkpoint);
         Ok(())
     }
 
-    /// After each block, does what can wait, until `stop`.
+    /// After each block, does the background work, until `stop`.
     pub async fn tend(&self, stop: CancellationToken) {
         let mut heads = self.subscribe();
         while !stop.is_cancelled() {
@@ -103,7 +103,9 @@ impl Chain {
             match self.shared.workers.run(move || shared.ledger.tend()).await {
                 Ok(true) => continue,
                 Ok(false) => {}
-                Err(error) => tracing::warn!(%error, "what is old is not deleted, or a snapshot is not made"),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot prune old blocks or make a snapshot; retrying after the next block")
+                }
             }
             stop.run_until_cancelled(heads.next()).await;
         }

@@ -1,7 +1,7 @@
-//! What the chain wants of the place that keeps it: one state at a time, and one durable commit a block.
+//! The trait of the ledger's storage: one state at a time, and one durable commit for each block.
 //!
 //! In come decided blocks with the changes that the rules computed; out go views for the rules and blocks for peers.
-//! Nothing is decided here. The two keepers are [`super::rocks::Rocks`] and [`super::memory::MemoryLedger`].
+//! Nothing is decided here. [`super::rocks::Rocks`] and [`super::memory::MemoryLedger`] implement it.
 
 use std::{fmt, path::PathBuf};
 
@@ -9,14 +9,14 @@ use ostrakon_proto::{
     id::{AccountId, BlockId, ChainId, Height, TxId},
     ledger::{
         history::HistoryNode,
-        snapshot::SnapshotChunk,
+        snapshot::Chunk,
         state::{Changes, Records},
-        tx::DecidedBlock,
+        tx::Decided,
     },
     light::{CertifiedHeader, Handover, TxPlace},
 };
 
-/// What light clients need of this block, when others decide after it. `base` is the state before it.
+/// What light clients need of this block, if the validators change after it. `base` is the state before it.
 pub(super) fn handover_of(base: &dyn Records, decided: &DecidedBlock, changes: &Changes) -> Option<Handover> {
     let header = &decided.block.header;
     (header.validators != header.next_validators).then(|| Handover {
@@ -26,23 +26,23 @@ pub(super) fn handover_of(base: &dyn Records, decided: &DecidedBlock, changes: &
     })
 }
 
-/// Keeps the ledger of one chain. All methods may block; callers are on the workers' pool.
+/// Stores the ledger of one chain. All methods may block; callers are on the workers' pool.
 ///
 /// # One state
-/// A view shows one height, however many blocks are committed while it lives. A commit is durable and whole when it
+/// A view shows one height, however many blocks are committed while it exists. A commit is durable and complete when it
 /// returns, or had no effect. Blocks are committed in the order of heights by one caller at a time.
 pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// The records as of the last commit.
     fn view(&self) -> Box<dyn Records + '_>;
 
-    /// Keeps the block and its changes; a block at or below the tip is kept already, and nothing happens.
+    /// Stores the block and its changes; does nothing for a block at or below the tip.
     ///
     /// # Errors
     /// [`LedgerError::Gap`] when a block before it is missing, [`LedgerError::Database`] when the disk failed: nothing
     /// more may then be committed until a restart.
     fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError>;
 
-    /// The block at this height, when there is one; genesis is none.
+    /// The block at this height, if there is one; height 0, the genesis, has none.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
@@ -54,7 +54,7 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn past(&self, position: u64) -> Result<Option<[u8; 32]>, LedgerError>;
 
-    /// The first block from `from` on after which other validators decide.
+    /// The first block from `from` on after which the validators change.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
@@ -66,13 +66,13 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn inclusion(&self, tx: &TxId) -> Result<Option<Height>, LedgerError>;
 
-    /// Where transactions are that touch the account, of those before this place: the newest first, at most `limit`.
+    /// The positions of transactions that touch the account, of those before `before`: newest first, at most `limit`.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn touching(&self, account: &AccountId, before: TxPlace, limit: usize) -> Result<Vec<TxPlace>, LedgerError>;
 
-    /// The oldest block that is kept, or would be: older ones are pruned, and there is a snapshot above them.
+    /// The oldest block that is not pruned; there is a snapshot at or above it.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
@@ -80,33 +80,33 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
         Ok(Height(1))
     }
 
-    /// The states that are kept aside and can be had by [`LedgerStore::chunk`], the newest last.
+    /// The snapshots that [`LedgerStore::chunk`] reads, the newest last.
     fn snapshots(&self) -> Vec<CertifiedHeader> {
         Vec::new()
     }
 
-    /// The part of the snapshot of this height that follows the record whose key hashes to `after`, or the first.
-    /// `None` when the snapshot is not kept, or nothing follows.
+    /// The chunk of the snapshot of this height that follows the record whose key hashes to `after`, or the first chunk.
+    /// `None` when there is no such snapshot, or nothing follows.
     ///
     /// # Errors
-    /// [`LedgerError`] when the disk failed or what it holds is damaged, or `after` is no record.
+    /// [`LedgerError`] when the disk failed or what it holds is damaged, or `after` is not a record.
     fn chunk(&self, _height: Height, _after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
         Ok(None)
     }
 
-    /// Keeps nodes of the history that were missing, all or none.
+    /// Stores nodes of the history that were missing, all or none.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed.
-    fn keep_past(&self, _nodes: &[HistoryNode]) -> Result<(), LedgerError> {
+    fn add_past(&self, _nodes: &[HistoryNode]) -> Result<(), LedgerError> {
         Ok(())
     }
 
-    /// Does a part of what can wait: makes snapshots ready, deletes what is not kept any more. Commits go on meanwhile.
-    /// Returns whether there is more to do.
+    /// Does a part of the background work, beside commits: prepares snapshots, prunes old blocks. Returns whether there is
+    /// more to do.
     ///
     /// # Errors
-    /// [`LedgerError`] when the disk failed or what it holds is damaged. What can wait can wait longer.
+    /// [`LedgerError`] when the disk failed or what it holds is damaged; it may be tried again later.
     fn tend(&self) -> Result<bool, LedgerError> {
         Ok(false)
     }
@@ -117,58 +117,60 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
 #[non_exhaustive]
 pub enum LedgerError {
     /// The caller skipped blocks.
-    #[error("block {height} does not follow the ledger's tip {tip}")]
+    #[error("block {height} does not follow the ledger's tip {tip}: blocks between them are missing")]
     Gap {
         /// The block's height.
         height: Height,
         /// The tip's.
         tip: Height,
     },
-    /// The disk failed: restart the node once it is repaired.
-    #[error("the ledger's database failed: {reason}; nothing is written until the node is restarted")]
+    /// The disk failed: repair it and restart the node.
+    #[error("ledger database failed: {reason}; nothing is written until the node is restarted")]
     Database {
-        /// What the database said.
+        /// The database's error.
         reason: String,
     },
     /// The network is not the one that the operator means.
     #[error(
-        "block {height} of this chain is {got}, and the node was given the checkpoint {expected}: it is on another \
-         chain than those who made the checkpoint"
+        "this chain has block {got} at height {height}, but the trusted checkpoint has {expected}: the node is on a \
+         different chain; check the checkpoint and the genesis"
     )]
     Checkpoint {
         /// The height of the checkpoint.
         height: Height,
-        /// Its block.
+        /// The checkpoint's block.
         expected: BlockId,
-        /// The chain's.
+        /// The chain's block.
         got: BlockId,
     },
     /// What is on disk is not what was written.
     #[error(
-        "the ledger's database is damaged: {what} cannot be read; delete the node's chain directory to sync it again"
+        "ledger database is damaged: {what} cannot be read; delete the directory `chain` in the node's data directory \
+         to sync it again"
     )]
     Damaged {
-        /// Which record.
+        /// The kind of record.
         what: &'static str,
     },
-    /// Update this program: the network goes on by rules that it does not know.
+    /// The network uses rules that this program does not know: update it.
     #[error(
-        "from height {height} on the network has version {protocol} of the rules: update this program and restart it"
+        "from height {height} on the network uses version {protocol} of the rules, which this program does not know: \
+         update it and restart the node"
     )]
     Outdated {
         /// The version.
         protocol: u32,
-        /// The first height that it rules.
+        /// The first height with these rules.
         height: Height,
     },
 }
 
-/// Why a ledger was not opened.
+/// Why a ledger cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenLedgerError {
     /// The directory holds another network's ledger.
-    #[error("{} has the ledger of chain {found}, the genesis is of {wanted}: use another directory", dir.display())]
+    #[error("{} has the ledger of network {found}, but the genesis is of {wanted}: use another directory", dir.display())]
     OtherChain {
         /// The directory.
         dir: PathBuf,
@@ -178,7 +180,11 @@ pub enum OpenLedgerError {
         wanted: ChainId,
     },
     /// It was written by another version.
-    #[error("{} is in ledger format {found}, this version reads format {known}", dir.display())]
+    #[error(
+        "{} is in ledger format {found}, but this program reads format {known}: use the version that wrote it, or \
+         delete the directory to sync it again",
+        dir.display()
+    )]
     Format {
         /// The directory.
         dir: PathBuf,
@@ -187,12 +193,12 @@ pub enum OpenLedgerError {
         /// The format known.
         known: u32,
     },
-    /// The database does not open: another process has it, or it is damaged.
+    /// The database does not open: another process has it open, or it is damaged.
     #[error("cannot open the ledger in {}: {reason}", dir.display())]
     Database {
         /// The directory.
         dir: PathBuf,
-        /// What the database said.
+        /// The database's error.
         reason: String,
     },
     /// It opens, but its first records cannot be read.
@@ -200,7 +206,7 @@ pub enum OpenLedgerError {
     Damaged {
         /// The directory.
         dir: PathBuf,
-        /// Which.
+        /// The record that cannot be read.
         #[source]
         source: LedgerError,
     },

@@ -1,15 +1,14 @@
-//! How a transaction gets to where blocks are made: judged here, handed on, and remembered until a block has it.
+//! How a transaction gets to the validators: checked here, forwarded, and pooled until a block includes it.
 //!
-//! In come signed transactions, out goes of each "it waits" or the reason why not. Saying it twice changes nothing. A
-//! node judges by its own records, which may be a block behind: what they refuse, a validator still decides. Whoever is
-//! no validator brings what its clients submit to one that is, and answers when that one has it; a validator passes on
-//! what it takes from others than validators ([`super::gossip`]). Not here: the rules (`proto`), what a node thinks of
-//! a transaction ([`super::judge`]), and what the pool may hold ([`super::mempool`]).
+//! In come signed transactions, out goes for each that it is pooled, or why not. Submitting is idempotent. A node checks
+//! by its own records, which may be a block behind: what they reject, a validator still decides. A node that is no
+//! validator forwards what its clients submit to one, and answers once that one has it; a validator broadcasts what it
+//! accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`), checking by this
+//! node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use futures::future::join_all;
-use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{AccountId, NodeId},
     ledger::{CheckedTx, TxError, tx::Tx},
@@ -20,62 +19,67 @@ use tokio::time::{Instant, sleep};
 use super::{
     Chain, Shared,
     ask::{self, AskError},
-    gossip::fitting,
-    judge::{Judged, Verdict},
+    broadcast::fitting,
+    invalid_senders,
+    judge::{Judged, TxVerdict},
     mempool::PoolError,
     store::LedgerError,
-    trust,
 };
 
-/// How often a node hands validators again what still waits: they may have been restarted.
+/// How often a node forwards again what still waits: validators may have been restarted.
 const RELAY_EVERY: Duration = Duration::from_secs(10);
-/// Transactions handed on again each time.
+/// Transactions forwarded again each time.
 const RELAY_COUNT: usize = 1_000;
-/// Transactions whose signatures one worker checks at once.
+/// Transactions whose signatures one worker verifies as a batch.
 const CHECKED_AT_ONCE: usize = 256;
 
-/// Who submits.
+/// Where a transaction was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// This node itself.
+    /// By this node itself.
     Here,
-    /// Another node, or a client.
+    /// By another node, or a client.
     Node {
-        /// Which.
+        /// The node.
         from: NodeId,
-        /// Whether it passes on what it keeps itself.
+        /// Whether that node forwards it to other validators itself.
         relayed: Relayed,
     },
 }
 
-/// Why a transaction does not wait for a block.
+/// Why a transaction is not pooled.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SubmitError {
-    /// The ledger's rules refuse it.
+    /// The ledger's rules reject it.
     #[error(transparent)]
     Rules(#[from] TxError),
-    /// The pool refuses it.
+    /// The pool rejects it.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// The validator refuses it.
-    #[error("validator {} refuses: {refusal}", peer_id_text(validator))]
+    /// A validator rejects it.
+    #[error("validator {validator} rejected the transaction: {refusal}")]
     Refused {
-        /// Who.
+        /// The validator's node.
         validator: NodeId,
-        /// Why.
+        /// Its reason.
         refusal: Refusal,
     },
-    /// No validator is reached, so no block would have it: try again later.
-    #[error("validator {} is not reached, so no block can take the transaction: {source}", peer_id_text(validator))]
+    /// No validator responds, so no block could include it: try again later.
+    #[error(
+        "no validator responds, so no block can include the transaction; the last one tried was {validator}: {source}"
+    )]
     Unreachable {
-        /// Who was tried last.
+        /// The validator that was tried last.
         validator: NodeId,
-        /// What happened.
+        /// Why it did not respond.
         source: AskError,
     },
-    /// Who sends it sent too much that is invalid: wait, or ask another node.
-    #[error("too many invalid transactions came from here: none is looked at for {} seconds", trust::IGNORED.as_secs())]
+    /// The sender sent too many invalid ones: wait, or use another node.
+    #[error(
+        "this node ignores your transactions for {} seconds, because you sent too many invalid ones",
+        invalid_senders::IGNORED.as_secs()
+    )]
     Ignored,
     /// This node's disk failed.
     #[error(transparent)]
@@ -98,18 +102,18 @@ impl SubmitError {
 }
 
 impl Chain {
-    /// Brings `tx` to where the next blocks are made. When it returns, a validator has it.
+    /// Submits `tx` to the validators. When it returns, one of them has it.
     ///
     /// # Errors
-    /// [`SubmitError`] says whether to sign it again, to wait, or to ask elsewhere.
+    /// [`SubmitError`] says whether to sign it again, to wait, or to use another node.
     pub async fn submit(&self, tx: Tx) -> Result<(), SubmitError> {
         self.submit_many(vec![tx], Origin::Here).await.pop().expect("one verdict for one transaction")
     }
 
-    /// As [`Chain::submit`], each by itself and in their order.
+    /// As [`Chain::submit`], for many, in their order.
     ///
     /// # Errors
-    /// [`SubmitError`] in the place of each that does not wait.
+    /// [`SubmitError`] for each that is not pooled.
     pub async fn submit_many(&self, txs: Vec<Tx>, origin: Origin) -> Vec<Result<(), SubmitError>> {
         if self.ignores(origin) {
             return txs.iter().map(|_| Err(SubmitError::Ignored)).collect();
@@ -119,21 +123,21 @@ impl Chain {
         let validators = self.validators();
         let local = self.shared.peers.local();
         if validators.contains(&local) {
-            let (verdicts, new) = self.work(move |shared| shared.take_in(checked)).await;
+            let (verdicts, new) = self.work(move |shared| shared.accept_txs(checked)).await;
             if !matches!(origin, Origin::Node { from, .. } if validators.contains(&from)) {
                 let others: Vec<NodeId> = validators.into_iter().filter(|node| *node != local).collect();
-                self.shared.gossip.push(&others, &new);
+                self.shared.broadcast.push(&others, &new);
             }
             return verdicts;
         }
         if matches!(origin, Origin::Node { relayed: Relayed::Yes, .. }) {
-            return self.work(move |shared| shared.take_in(checked)).await.0;
+            return self.work(move |shared| shared.accept_txs(checked)).await.0;
         }
         let judged = self.work(move |shared| shared.judge(checked)).await;
-        self.bring(judged).await
+        self.submit_to_validator(judged).await
     }
 
-    /// Hands validators from time to time what still waits here. Never returns.
+    /// Forwards what still waits here, every [`RELAY_EVERY`]. Never returns.
     pub(crate) async fn relay(&self) -> Infallible {
         let mut last = None;
         loop {
@@ -144,69 +148,71 @@ impl Chain {
             let (local, mut others) = (self.shared.peers.local(), self.validators());
             if others.contains(&local) {
                 others.retain(|node| *node != local);
-                self.shared.gossip.push(&others, &waiting);
+                self.shared.broadcast.push(&others, &waiting);
             } else {
-                self.bring_again(&waiting).await;
+                self.forward_again(&waiting).await;
             }
         }
     }
 
-    async fn bring_again(&self, waiting: &[Arc<CheckedTx>]) {
-        for (tx, result) in waiting.iter().zip(self.hand_on(waiting).await) {
+    async fn forward_again(&self, waiting: &[Arc<CheckedTx>]) {
+        for (tx, result) in waiting.iter().zip(self.forward(waiting).await) {
             match result {
                 Err(SubmitError::Refused { refusal, .. })
                     if matches!(refusal.code, RefusalCode::Invalid | RefusalCode::Nonce) =>
                 {
-                    tracing::debug!(tx = %tx.id(), %refusal, "a waiting transaction is dropped");
+                    tracing::debug!(tx = %tx.id(), %refusal, "validator rejected a pooled transaction; dropped");
                     self.shared.pool().drop_tx(&tx.id());
                 }
-                Err(error) => tracing::debug!(tx = %tx.id(), %error, "a waiting transaction is not handed on"),
+                Err(error) => tracing::debug!(tx = %tx.id(), %error, "pooled transaction not forwarded"),
                 Ok(()) => {}
             }
         }
     }
 
-    /// Brings what was judged here to a validator, and keeps what that one took.
-    async fn bring(&self, judged: Vec<Judged>) -> Vec<Result<(), SubmitError>> {
+    /// Forwards what was checked here to a validator, and pools what that one accepted.
+    async fn submit_to_validator(&self, judged: Vec<Judged>) -> Vec<Result<(), SubmitError>> {
         let open: Vec<Arc<CheckedTx>> = judged.iter().filter_map(|judged| judged.as_ref().ok()?.open()).collect();
-        let mut answers = self.hand_on(&open).await.into_iter();
+        let mut answers = self.forward(&open).await.into_iter();
         let mut kept = Vec::new();
         let results = judged.into_iter().map(|judged| match judged? {
-            Verdict::Known => Ok(()),
-            Verdict::Good(tx) => {
-                answers.next().expect("one answer for each that was handed on")?;
+            TxVerdict::Known => Ok(()),
+            TxVerdict::Good(tx) => {
+                answers.next().expect("one answer for each that was forwarded")?;
                 kept.push(tx);
                 Ok(())
             }
-            // A validator may be a block ahead of this node. Where none can be asked, this node's word stands.
-            Verdict::Doubtful(_, error) => {
-                answers.next().expect("one answer for each that was handed on").map_err(|failed| match failed {
+            // A validator may be a block ahead of this node. If none responds, this node's verdict counts.
+            TxVerdict::Doubtful(_, error) => {
+                answers.next().expect("one answer for each that was forwarded").map_err(|failed| match failed {
                     SubmitError::Unreachable { .. } => error.into(),
                     refused => refused,
                 })
             }
         });
         let results = results.collect();
-        // A validator has them, which is what counts; by now a block may have them too.
-        let failed = self.work(move |shared| shared.keep(kept)).await.into_iter().filter_map(Result::err);
-        failed.for_each(|error| tracing::debug!(%error, "a transaction is not kept for a second try"));
+        // A validator has them, which is what counts; by now a block may include them too.
+        let failed = self.work(move |shared| shared.pool_txs(kept)).await.into_iter().filter_map(Result::err);
+        failed.for_each(
+            |error| tracing::debug!(%error, "forwarded transaction not pooled here; it is not forwarded again"),
+        );
         results
     }
 
-    /// Hands transactions to one validator after the other, until one answers.
-    async fn hand_on(&self, txs: &[Arc<CheckedTx>]) -> Vec<Result<(), SubmitError>> {
+    /// Forwards transactions to one validator after the other, until one answers.
+    async fn forward(&self, txs: &[Arc<CheckedTx>]) -> Vec<Result<(), SubmitError>> {
         let (mut rest, mut results) = (txs, Vec::with_capacity(txs.len()));
         while !rest.is_empty() {
             let (batch, later) = rest.split_at(fitting(rest.iter()));
             rest = later;
-            match self.hand_batch_on(batch).await {
+            match self.forward_batch(batch).await {
                 Ok((validator, verdicts)) => results.extend(
                     verdicts
                         .into_iter()
                         .map(|verdict| verdict.map_err(|refusal| SubmitError::Refused { validator, refusal })),
                 ),
                 Err(error) => {
-                    // The next batch would fare no better.
+                    // The next batch would fail as well.
                     let failed = batch.len() + rest.len();
                     results.extend((0..failed).map(|_| Err(error.clone())));
                     break;
@@ -216,9 +222,9 @@ impl Chain {
         results
     }
 
-    async fn hand_batch_on(&self, batch: &[Arc<CheckedTx>]) -> Result<(NodeId, Vec<Result<(), Refusal>>), SubmitError> {
+    async fn forward_batch(&self, batch: &[Arc<CheckedTx>]) -> Result<(NodeId, Vec<Result<(), Refusal>>), SubmitError> {
         let mut validators = self.validators();
-        // Not all entry nodes begin with the same.
+        // Entry nodes start with different validators, which spreads the load.
         let turn = usize::from(self.shared.peers.local().bytes()[0]) % validators.len().max(1);
         validators.rotate_left(turn);
         let mut failed = None;
@@ -235,17 +241,17 @@ impl Chain {
     fn ignores(&self, origin: Origin) -> bool {
         match origin {
             Origin::Here => false,
-            Origin::Node { from, .. } => self.shared.trust().ignores(&from, Instant::now()),
+            Origin::Node { from, .. } => self.shared.invalid_senders().ignores(&from, Instant::now()),
         }
     }
 
     fn blame(&self, origin: Origin, invalid: usize) {
         if let Origin::Node { from, .. } = origin {
-            self.shared.trust().blame(from, invalid, Instant::now());
+            self.shared.invalid_senders().blame(from, invalid, Instant::now());
         }
     }
 
-    /// Checks what needs no record, side by side.
+    /// Checks what needs no record, concurrently.
     async fn check(&self, mut txs: Vec<Tx>) -> Vec<Result<Arc<CheckedTx>, TxError>> {
         let mut parts = Vec::new();
         while !txs.is_empty() {
@@ -262,7 +268,7 @@ impl Chain {
     }
 }
 
-impl Verdict {
+impl TxVerdict {
     /// The transaction, when something is left to do with it.
     fn open(&self) -> Option<Arc<CheckedTx>> {
         match self {
@@ -273,32 +279,32 @@ impl Verdict {
 }
 
 impl Shared {
-    /// Judges transactions and keeps those that are good; gives back which of them are new here.
-    fn take_in(
+    /// Checks transactions and pools the valid ones; returns which of them are new here.
+    fn accept_txs(
         &self,
         checked: Vec<Result<Arc<CheckedTx>, TxError>>,
     ) -> (Vec<Result<(), SubmitError>>, Vec<Arc<CheckedTx>>) {
         let judged = self.judge(checked);
         let good = judged.iter().filter_map(|judged| match judged {
-            Ok(Verdict::Good(tx)) => Some(Arc::clone(tx)),
+            Ok(TxVerdict::Good(tx)) => Some(Arc::clone(tx)),
             _ => None,
         });
         let good: Vec<_> = good.collect();
-        let kept = self.keep(good.clone());
+        let kept = self.pool_txs(good.clone());
         let new = good.into_iter().zip(&kept).filter(|(_, kept)| kept.is_ok()).map(|(tx, _)| tx).collect();
         let mut kept = kept.into_iter();
         let results = judged.into_iter().map(|judged| match judged? {
-            Verdict::Known => Ok(()),
-            Verdict::Good(_) => Ok(kept.next().expect("one word for each that was kept")?),
-            Verdict::Doubtful(_, error) => Err(error.into()),
+            TxVerdict::Known => Ok(()),
+            TxVerdict::Good(_) => Ok(kept.next().expect("one result for each that was pooled")?),
+            TxVerdict::Doubtful(_, error) => Err(error.into()),
         });
         (results.collect(), new)
     }
 
-    /// Puts transactions into the pool.
-    fn keep(&self, txs: Vec<Arc<CheckedTx>>) -> Vec<Result<(), PoolError>> {
-        // The nonces are read under the pool's lock: a block that comes later will find the transaction, one that came
-        // before shows in the nonce.
+    /// Adds transactions to the pool.
+    fn pool_txs(&self, txs: Vec<Arc<CheckedTx>>) -> Vec<Result<(), PoolError>> {
+        // The nonces are read under the pool's lock: a later block finds the transaction, an earlier one shows in the
+        // nonce.
         let mut pool = self.pool();
         let records = self.ledger.view();
         let mut stuck: BTreeMap<AccountId, u64> = BTreeMap::new();

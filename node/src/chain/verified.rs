@@ -1,4 +1,4 @@
-//! Which transactions were verified of late: whatever way they come by again, their signatures are not checked twice.
+//! Recently verified transactions: when one arrives again, by whatever way, its signature is not verified twice.
 //!
 //! An id covers the signature, so what was verified once stays verified. Pure and bounded: the oldest are forgotten.
 
@@ -6,10 +6,10 @@ use std::collections::{HashSet, VecDeque};
 
 use ostrakon_proto::id::TxId;
 
-/// Ids remembered: those of some full blocks.
+/// Ids remembered: several full blocks of them.
 const REMEMBERED: usize = 65_536;
 
-/// Ids of transactions whose size, form and signature are good.
+/// Ids of transactions whose size, form and signature are valid.
 #[derive(Debug, Default)]
 pub(super) struct Verified {
     ids: HashSet<TxId>,

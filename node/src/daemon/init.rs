@@ -1,5 +1,5 @@
-//! `init`: makes a data directory. Keys that are there already are kept, so that it can be said twice: once for the
-//! identity that a genesis will name, and again with the genesis.
+//! `init`: creates a data directory. Existing keys are preserved, so that it can be run twice: first for the identity that
+//! a genesis will name, and again with the genesis.
 
 use std::{
     fs::{self, DirBuilder},
@@ -28,28 +28,29 @@ use super::say;
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
-    /// The data directory to make.
-    #[arg(long, env = "OSTRAKON_NODE_DIR")]
+    /// Data directory to create
+    #[arg(long, env = "OSTRAKON_NODE_DIR", value_name = "DIR")]
     dir: PathBuf,
-    /// The network's genesis file, which is copied.
-    #[arg(long)]
+    /// Genesis file of the network, which is copied into the data directory
+    #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Addresses to listen on, as `/ip4/0.0.0.0/tcp/4001`; may be given more than once.
-    #[arg(long)]
+    /// Address to listen on, as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: port 4001, TCP and QUIC]
+    #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
-    /// Seed of the node's key, 64 hexadecimal digits, for test networks; without it the key is random.
-    #[arg(long)]
+    /// Seed of the node's key as 64 hexadecimal digits, for test networks only: arguments are visible to other users
+    /// [default: random]
+    #[arg(long, value_name = "HEX")]
     seed: Option<String>,
-    /// A block of the network that you believe in, as `HEIGHT:BLOCKID`: a chain with another one there is refused. For
-    /// a node that begins late, from people who run one (`status` tells it).
-    #[arg(long)]
+    /// A block that you trust, as HEIGHT:BLOCKID, from someone who runs a node (`ostrakon-node status` shows it); the node
+    /// rejects a chain with another block at this height
+    #[arg(long, value_name = "HEIGHT:BLOCKID")]
     checkpoint: Option<Checkpoint>,
-    /// Also makes a validator's key, for a node that will vote on blocks.
+    /// Also create a validator key, for a node that will vote on blocks
     #[arg(long)]
     validator: bool,
-    /// The validator's key that is there has never signed anything: for one that was made elsewhere. Without this a
-    /// node that has only the key takes it that it has lost its memory, and is silent until the others decided without
-    /// it.
+    /// Declare that the existing validator key has never signed anything, for a key that was created elsewhere. Without
+    /// this, a node that has the key but no sign-state file assumes that the file was lost, and signs nothing until the
+    /// other validators have moved on without it
     #[arg(long, requires = "validator")]
     never_voted: bool,
 }
@@ -77,8 +78,8 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     say(&format!("{identity:#}\n"))
 }
 
-/// What the node of `dir` votes with, made if there is nothing. That it has signed nothing yet is noted first: a
-/// running node may look for the key.
+/// The validator keys in `dir`, created if there are none. The sign state is created first: a running node may be looking
+/// for the key.
 pub(super) fn validator_keys(dir: &Path) -> anyhow::Result<ValidatorKeys> {
     let path = dir.join(VALIDATOR_KEY_FILE);
     if !path.exists() {
@@ -87,14 +88,14 @@ pub(super) fn validator_keys(dir: &Path) -> anyhow::Result<ValidatorKeys> {
     Ok(ValidatorKeys::from_seed(&key(&path, None)?))
 }
 
-/// The seed in `path`, made if there is none.
+/// The seed in `path`, created if there is none.
 fn key(path: &Path, given: Option<&str>) -> anyhow::Result<[u8; 32]> {
     if !path.exists() {
         let seed = match given {
             Some(given) => given.to_owned(),
             None => {
                 let mut seed = [0; 32];
-                getrandom::fill(&mut seed).context("the system gives no random bytes for a key")?;
+                getrandom::fill(&mut seed).context("cannot get random bytes from the system to create a key")?;
                 hex::encode(seed)
             }
         };
@@ -102,7 +103,7 @@ fn key(path: &Path, given: Option<&str>) -> anyhow::Result<[u8; 32]> {
     }
     let seed = read_seed(path)?;
     if given.is_some_and(|given| given != hex::encode(seed)) {
-        bail!("{} has another key already; it is not replaced", path.display());
+        bail!("{} has a different key already, which is not replaced", path.display());
     }
     Ok(seed)
 }
@@ -112,9 +113,11 @@ fn write_config(dir: &Path, args: &InitArgs) -> anyhow::Result<()> {
     let path = dir.join(CONFIG_FILE);
     if path.exists() {
         match args {
-            InitArgs { listen, .. } if !listen.is_empty() => bail!("{} exists: change `listen` there", path.display()),
+            InitArgs { listen, .. } if !listen.is_empty() => {
+                bail!("{} exists already: change `listen` in it instead", path.display())
+            }
             InitArgs { checkpoint: Some(checkpoint), .. } => {
-                bail!("{} exists: write `checkpoint = \"{checkpoint}\"` there", path.display())
+                bail!("{} exists already: add `checkpoint = \"{checkpoint}\"` to it instead", path.display())
             }
             _ => return Ok(()),
         }
@@ -126,11 +129,11 @@ fn write_config(dir: &Path, args: &InitArgs) -> anyhow::Result<()> {
     fs::write(&path, config.to_toml()).with_context(|| path.display().to_string())
 }
 
-/// Copies a genesis that is valid; another one is not replaced.
+/// Copies a valid genesis; the genesis of another network is not replaced.
 fn copy_genesis(from: &Path, to: &Path) -> anyhow::Result<()> {
     let genesis = read_genesis(from)?;
     if to.exists() && read_genesis(to)?.id() != genesis.id() {
-        bail!("{} is of another network: use another directory", to.display());
+        bail!("{} is the genesis of a different network: use another data directory", to.display());
     }
     fs::copy(from, to).with_context(|| to.display().to_string())?;
     Ok(())

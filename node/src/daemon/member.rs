@@ -1,5 +1,5 @@
-//! `validator` and `provider`: takes the node of a data directory in among the validators, and out of the network's
-//! service again. What is said to the ledger, the owner's key signs; any node of the network may carry it.
+//! `validator` and `provider`: the node of a data directory joins or leaves the validators, or ends its service as a
+//! provider. The owner's key signs the transactions; any node of the network may forward them.
 
 use std::{
     io::{self, Write},
@@ -11,10 +11,10 @@ use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use ostrakon::{Client, Events};
 use ostrakon_node::{
+    candidacy::Candidacy,
     config::{
         CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis, read_seed,
     },
-    seat::Candidacy,
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, VoteKey},
@@ -29,37 +29,37 @@ use ostrakon_proto::{
 use serde_json::json;
 use tokio::{runtime, time::sleep};
 
-use super::{Place, init, say, status};
+use super::{DataDir, init, say, status};
 
 /// How long the running node may take to find its new key.
 const KEY_FOUND_IN: Duration = Duration::from_secs(30);
-/// How often it is asked whether it has.
+/// How often its status is checked for that.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ValidatorCommand {
-    /// Bonds and joins: the running node votes on blocks, without a restart.
-    #[command(after_help = "Where validators are let in by vote, have this one's key voted in first:\n  \
-        ostrakon-node init --dir D --validator      makes the key, and prints it as `validator`\n  \
+    /// Lock a bond and join the validators; the running node votes without a restart
+    #[command(after_help = "If the network admits validators by vote, have the key admitted first:\n  \
+        ostrakon-node init --dir DIR --validator    creates the key and prints it as `validator`\n  \
         ostrakon governance propose admit-validator KEY")]
     Join(JoinArgs),
-    /// Leaves: the node votes no more from the next block on, and its bond comes back after the unbonding time.
+    /// Leave the validators from the next block on; the bond is returned after the unbonding time
     Leave(OwnerArgs),
 }
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProviderCommand {
-    /// Takes nothing new, for good; what is kept stays until its term is over.
+    /// Accept no new columns, for good; stored ones stay until their term ends
     Drain(OwnerArgs),
-    /// Ends a drained provider that keeps nothing any more; its bond comes back after the unbonding time.
+    /// Withdraw a drained provider that stores nothing any more; the bond is returned after the unbonding time
     Withdraw(OwnerArgs),
 }
 
 #[derive(Debug, Args)]
 pub(super) struct OwnerArgs {
     #[command(flatten)]
-    place: Place,
-    /// File with the seed of the owner's key [default: `owner_key` of the section [provider], else the node's own key]
+    data_dir: DataDir,
+    /// File with the seed of the owner's key [default: `owner_key_file` of [provider] in node.toml, else the node's key]
     #[arg(long, value_name = "FILE")]
     owner_key: Option<PathBuf>,
 }
@@ -68,18 +68,18 @@ pub(super) struct OwnerArgs {
 pub(super) struct JoinArgs {
     #[command(flatten)]
     owner: OwnerArgs,
-    /// How many obols to lock: where anyone may join, each whole one is a vote.
+    /// Bond to lock, in obols; in an open network each whole obol is one unit of voting power
     #[arg(long, value_name = "OBOLS")]
     bond: Amount,
-    /// Where others reach the node, as `/ip4/192.0.2.1/tcp/4001`; may be said more than once [default: as its provider]
-    #[arg(long = "address", value_name = "ADDRESS")]
+    /// Public address of the node, as /ip4/192.0.2.1/tcp/4001; repeat it for more [default: as a provider]
+    #[arg(long = "address", value_name = "MULTIADDR")]
     addresses: Vec<String>,
-    /// What it fails together with, as OPERATOR/INFRASTRUCTURE/REGION [default: as its provider]
-    #[arg(long, value_parser = parse_domain)]
+    /// Failure domain of the node [default: as a provider]
+    #[arg(long, value_name = "OPERATOR/INFRASTRUCTURE/REGION", value_parser = parse_domain)]
     domain: Option<Domain>,
 }
 
-/// The node of a data directory, and a client that speaks for its owner.
+/// The node of a data directory, and a client with its owner's key.
 struct Operator {
     dir: PathBuf,
     config: Config,
@@ -128,7 +128,7 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
     let (addresses, domain) = operator.whereabouts(addresses, domain).await?;
     let keys = init::validator_keys(&operator.dir)?;
     let key: VoteKey = keys.vote.public();
-    // Who joins must vote from then on: others wait for it.
+    // A validator must vote as soon as it has joined: the others wait for it.
     operator.wait_ready(key).await?;
     let candidacy = Candidacy { owner: operator.owner.public(), addresses, domain, bond };
     let join = candidacy.join(&operator.node, &keys, &operator.client.chain().rules().chain);
@@ -138,10 +138,10 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
 
 impl Operator {
     fn open(args: OwnerArgs) -> anyhow::Result<Self> {
-        let OwnerArgs { place: Place { dir }, owner_key } = args;
+        let OwnerArgs { data_dir: DataDir { dir }, owner_key } = args;
         let config = Config::load(&dir, &Overrides::default())?;
         let node = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
-        let configured = config.provider.as_ref().map(|provider| dir.join(&provider.owner_key));
+        let configured = config.provider.as_ref().map(|provider| dir.join(&provider.owner_key_file));
         let owner = match owner_key.or(configured) {
             Some(path) => Keypair::from_seed(&read_seed(&path)?),
             None => node.clone(),
@@ -154,23 +154,23 @@ impl Operator {
         self.node.public()
     }
 
-    /// Says it, and waits for the block; gives its height.
+    /// Submits the action, and waits for its block; returns the height.
     async fn perform(&self, action: Action) -> anyhow::Result<u64> {
         Ok(self.client.perform(action, &Events::none()).await?.height.0)
     }
 
-    /// Said before anything is signed; the ledger looks again.
+    /// Checks the balance before anything is signed; the ledger checks again.
     async fn check_funds(&self, bond: Amount) -> anyhow::Result<()> {
         let (owner, balance): (AccountId, _) = (self.owner.public(), self.client.balance().await?);
         ensure!(
             bond < balance,
-            "the owner's account {owner} has {balance} obols, too few for a bond of {bond} and a fee: pay it some by \
-             `ostrakon wallet send {owner} OBOLS`, or name the key of another with --owner-key"
+            "the owner's account {owner} has {balance} obols, too few for a bond of {bond} and a fee: fund it with \
+             `ostrakon wallet send {owner} OBOLS`, or use another account with --owner-key"
         );
         Ok(())
     }
 
-    /// What was given, else what the configuration offers, else what the ledger has of the node as a provider.
+    /// The given values, else those of [provider] in the configuration, else those of the node as a provider in the ledger.
     async fn whereabouts(&self, given: Vec<String>, domain: Option<Domain>) -> anyhow::Result<(Vec<String>, Domain)> {
         let offered = self.config.provider.as_ref().map(|offer| (offer.addresses.clone(), offer.domain.clone()));
         let known = match offered {
@@ -185,7 +185,9 @@ impl Operator {
             (true, None, Some(known)) => Ok(known),
             (true, Some(domain), Some((addresses, _))) => Ok((addresses, domain)),
             (false, None, Some((_, domain))) => Ok((given, domain)),
-            (_, _, None) => bail!("this node is no provider: say where it is with --address and --domain"),
+            (_, _, None) => {
+                bail!("this node is not a provider: give its address and domain with --address and --domain")
+            }
         }
     }
 
@@ -195,9 +197,7 @@ impl Operator {
         let found = async {
             loop {
                 let status = status::of_running(&self.dir)?.with_context(|| {
-                    format!(
-                        "no node runs in {dir}: start it first, for the others wait for who joins and does not vote"
-                    )
+                    format!("no node is running in {dir}: start it first, because the others would wait for its votes")
                 })?;
                 if status.votes_with(&key) {
                     return Ok(());
@@ -207,22 +207,25 @@ impl Operator {
         };
         let found = tokio::time::timeout(KEY_FOUND_IN, found).await;
         found.unwrap_or_else(|_| {
-            bail!("the node in {dir} does not vote with {VALIDATOR_KEY_FILE}: see its log, and restart it")
+            bail!("the node in {dir} does not use {VALIDATOR_KEY_FILE}: check its log, and restart it")
         })
     }
 
-    /// A node that offers itself would register again once its bond is back.
+    /// A node with a configured offer would register again once its bond is returned.
     fn warn_of_offer(&self) -> anyhow::Result<()> {
         if self.config.provider.is_some() {
             let file = self.dir.join(CONFIG_FILE);
-            let words = "or the node registers again once its bond is back";
-            writeln!(io::stderr(), "delete the section [provider] of {}, {words}", file.display())?;
+            let file = file.display();
+            writeln!(
+                io::stderr(),
+                "remove [provider] from {file}, or the node registers again when its bond is returned"
+            )?;
         }
         Ok(())
     }
 }
 
-/// The network, with the nodes that the operator knows, and the node itself, among those to ask.
+/// The genesis, with the configured bootstrap nodes and the node itself added.
 fn network(dir: &Path, config: &Config) -> anyhow::Result<Genesis> {
     let mut genesis = read_genesis(&dir.join(GENESIS_FILE))?;
     genesis.bootstrap.extend(config.bootstrap.iter().cloned());
@@ -237,7 +240,7 @@ fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()
 fn parse_domain(text: &str) -> Result<Domain, String> {
     let parts: Vec<&str> = text.split('/').collect();
     let [operator, infrastructure, region] = parts.as_slice() else {
-        return Err("a domain is OPERATOR/INFRASTRUCTURE/REGION".to_owned());
+        return Err("invalid domain: need OPERATOR/INFRASTRUCTURE/REGION".to_owned());
     };
     let part = |text: &&str| (*text).to_owned();
     Ok(Domain { operator: part(operator), infrastructure: part(infrastructure), region: part(region) })

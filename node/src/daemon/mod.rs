@@ -1,7 +1,8 @@
-//! The daemon's commands: [`init`] makes a data directory, [`run`] runs its node, [`status`] tells how it is,
-//! [`member`] takes it in and out of the network.
+//! The daemon's commands: [`init`] creates a data directory, [`run`] runs its node, [`status`] prints its status, and with
+//! [`member`] it joins and leaves the network.
 //!
-//! Flags win over environment, environment over file. Words for people go to standard error, answers to standard out.
+//! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to standard
+//! output.
 
 use std::{
     io::{self, Write},
@@ -17,7 +18,7 @@ mod member;
 mod run;
 mod status;
 
-/// A node of an Ostrakon network: keeps columns and the ledger.
+/// Node of an Ostrakon network: stores columns for others and maintains the ledger
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Args {
@@ -27,29 +28,29 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Makes a data directory with keys and configuration, and tells the node's identity.
+    /// Create a data directory with keys and configuration, and print the node's identity
     Init(init::InitArgs),
-    /// Runs the node until SIGTERM or SIGINT.
+    /// Run the node until SIGTERM or SIGINT
     Run(RunArgs),
-    /// Tells how the node of a data directory is.
+    /// Show the status of the node of a data directory
     Status {
         #[command(flatten)]
-        place: Place,
-        /// One JSON object instead of lines.
+        data_dir: DataDir,
+        /// Print one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Has the running node vote on blocks, or vote no more.
+    /// Join or leave the validators with the running node
     Validator {
         #[command(subcommand)]
         command: member::ValidatorCommand,
     },
-    /// Ends what the node keeps for others.
+    /// End the node's service as a storage provider
     Provider {
         #[command(subcommand)]
         command: member::ProviderCommand,
     },
-    /// Shows or checks the configuration, as `run` would use it.
+    /// Show or check the configuration as `run` would use it
     Config {
         #[command(subcommand)]
         command: ConfigCommand,
@@ -58,64 +59,64 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
-    /// Prints it, with everything that is not set at its default.
+    /// Print the effective configuration, with a comment on each key
     Show(RunArgs),
-    /// Reads it and the genesis, and says what is wrong.
+    /// Check the configuration, the genesis and the keys, and report errors
     Check(RunArgs),
 }
 
 #[derive(Debug, ClapArgs)]
-struct Place {
-    /// The node's data directory.
-    #[arg(long, env = "OSTRAKON_NODE_DIR")]
+struct DataDir {
+    /// Data directory of the node
+    #[arg(long, env = "OSTRAKON_NODE_DIR", value_name = "DIR")]
     dir: PathBuf,
 }
 
 #[derive(Debug, ClapArgs)]
 struct RunArgs {
     #[command(flatten)]
-    place: Place,
-    /// Addresses to listen on, as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one.
-    #[arg(long, env = "OSTRAKON_LISTEN", value_delimiter = ',')]
+    data_dir: DataDir,
+    /// Addresses to listen on, as /ip4/0.0.0.0/tcp/4001, separated by commas; port 0 takes a free one
+    #[arg(long, env = "OSTRAKON_LISTEN", value_delimiter = ',', value_name = "MULTIADDR")]
     listen: Vec<String>,
-    /// Nodes to begin with, as addresses with `/p2p/`.
-    #[arg(long, env = "OSTRAKON_BOOTSTRAP", value_delimiter = ',')]
+    /// Nodes to connect to first, as addresses that end in /p2p/PEERID, separated by commas
+    #[arg(long, env = "OSTRAKON_BOOTSTRAP", value_delimiter = ',', value_name = "MULTIADDR")]
     bootstrap: Vec<String>,
-    /// The longest time between two blocks, if this node is the validator.
-    #[arg(long, env = "OSTRAKON_BLOCK_INTERVAL_MS")]
+    /// The longest time between two blocks in milliseconds, on a validator
+    #[arg(long, env = "OSTRAKON_BLOCK_INTERVAL_MS", value_name = "MS")]
     block_interval_ms: Option<u64>,
-    /// Threads for disk and hashing.
-    #[arg(long, env = "OSTRAKON_WORKERS")]
-    workers: Option<usize>,
-    /// What is logged, as `info` or `info,ostrakon_node=debug`.
-    #[arg(long, env = "OSTRAKON_LOG")]
+    /// Threads for disk and hashing
+    #[arg(long, env = "OSTRAKON_WORKER_THREADS", value_name = "COUNT")]
+    worker_threads: Option<usize>,
+    /// Log filter, as info or info,ostrakon_node=debug
+    #[arg(long, env = "OSTRAKON_LOG", value_name = "FILTER")]
     log: Option<String>,
 }
 
 impl RunArgs {
     fn overrides(&self) -> Overrides {
-        let Self { place: _, listen, bootstrap, block_interval_ms, workers, log } = self;
+        let Self { data_dir: _, listen, bootstrap, block_interval_ms, worker_threads, log } = self;
         Overrides {
             listen: listen.clone(),
             bootstrap: bootstrap.clone(),
             block_interval_ms: *block_interval_ms,
-            workers: *workers,
+            worker_threads: *worker_threads,
             log: log.clone(),
         }
     }
 
     fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::load(&self.place.dir, &self.overrides())?)
+        Ok(Config::load(&self.data_dir.dir, &self.overrides())?)
     }
 }
 
 impl Args {
-    /// Does what they say.
+    /// Runs the command.
     pub(crate) fn perform(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init(args) => init::init(&args),
-            Command::Run(args) => run::run(&args.place.dir, &args.config()?),
-            Command::Status { place, json } => status::print(&place.dir, json),
+            Command::Run(args) => run::run(&args.data_dir.dir, &args.config()?),
+            Command::Status { data_dir, json } => status::print(&data_dir.dir, json),
             Command::Validator { command } => member::validator(command),
             Command::Provider { command } => member::provider(command),
             Command::Config { command: ConfigCommand::Show(args) } => say(&args.config()?.to_toml()),
@@ -126,12 +127,12 @@ impl Args {
 
 fn check(args: &RunArgs) -> anyhow::Result<()> {
     let config = args.config()?;
-    config.offer(&args.place.dir)?;
-    let genesis = read_genesis(&args.place.dir.join(ostrakon_node::config::GENESIS_FILE))?;
+    config.offer(&args.data_dir.dir)?;
+    let genesis = read_genesis(&args.data_dir.dir.join(ostrakon_node::config::GENESIS_FILE))?;
     say(&format!("configuration is valid; network {} ({})\n", genesis.name, genesis.id()))
 }
 
-/// Writes an answer to standard output.
+/// Writes a result to standard output.
 fn say(text: &str) -> anyhow::Result<()> {
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("cannot write to standard output")

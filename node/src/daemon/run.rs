@@ -1,4 +1,4 @@
-//! `run`: the node of a data directory, from its files to its last task and back.
+//! `run`: opens the files of a data directory, runs its node, and stops it on a signal.
 
 use std::{
     fs::{File, TryLockError},
@@ -16,8 +16,8 @@ use ostrakon_net::{
 };
 use ostrakon_node::{
     chain::{
-        order::{sign_state::SignFile, wal::JournalFile},
-        rocks::{Rocks, restore::Place},
+        order::{sign_state::SignFile, wal::WalFile},
+        rocks::{Rocks, restore::LedgerDirs},
         sync::{SyncError, SyncSettings},
     },
     config::{
@@ -25,7 +25,7 @@ use ostrakon_node::{
         read_seed,
     },
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
-    store::{self, Columns, Disk},
+    store::{Columns, Disk, DiskConfig},
 };
 use ostrakon_proto::{
     erasure,
@@ -43,14 +43,14 @@ use tracing_subscriber::EnvFilter;
 
 use super::status::{self, Reporter};
 
-/// How often it is looked whether a ledger is in use.
+/// How often it is checked whether the old ledger is still in use.
 const RELEASE: Duration = Duration::from_millis(10);
-/// How often a node that has no key to vote with looks for one.
+/// How often a node without a validator key looks for one.
 const KEY_EVERY: Duration = Duration::from_millis(500);
-/// The consensus engine tells of each vote, which is a gigabyte a day: only what is amiss is kept. Whoever wants it all
-/// names the engine in `log`.
+/// The consensus engine logs each vote, which is a gigabyte a day: by default only its warnings are logged. To log all,
+/// name the engine in `log`.
 const QUIET: &str = "arc_malachitebft=warn";
-/// How often the node says how it is.
+/// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
@@ -60,20 +60,20 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
     let keypair = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    // Before anything is open: a signal that comes early must end the node, not be missed.
+    // Before anything is opened: an early signal must end the node, not be missed.
     let signals = runtime.block_on(async { Signals::listen() })?;
     runtime.block_on(async {
         let mut signals = signals;
         loop {
             let (parts, swarm) = open(dir, config, genesis.clone(), keypair.clone()).await?;
             let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
-            tracing::info!(%node, peer = peer_id_text(&node), %chain, listening = ?swarm.listening(), "starting");
+            tracing::info!(%node, peer_id = peer_id_text(&node), network = %chain, listening = ?swarm.listening(), "starting");
             let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
             match until_stopped(dir, parts, swarm, &mut signals).await {
-                Err(error) if is_restored(&error) => tracing::info!("starting again with the snapshot"),
+                Err(error) if is_restored(&error) => tracing::info!("starting again with the restored snapshot"),
                 outcome => return outcome,
             }
-            // What a worker still does with the old ledger ends first.
+            // Workers may still use the old ledger.
             while in_use.0.strong_count() + in_use.1.strong_count() > 0 {
                 if timeout(RELEASE, signals.any()).await.is_ok() {
                     return Ok(());
@@ -83,7 +83,7 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     })
 }
 
-/// Whether the node ended to begin again with a newer ledger.
+/// Whether the node ended to start again with a restored ledger.
 fn is_restored(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(NodeError::Sync(SyncError::Restored)))
 }
@@ -91,26 +91,26 @@ fn is_restored(error: &anyhow::Error) -> bool {
 /// Logs to standard error, with colours on a terminal only.
 fn start_log(filter: &str) -> anyhow::Result<()> {
     let filter =
-        EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| format!("`log` cannot be {filter:?}"))?;
+        EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| format!("invalid log filter {filter:?}"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(io::stderr().is_terminal()).init();
     Ok(())
 }
 
-/// One node a directory: two would sign twice, and write over each other.
+/// Locks the directory: two nodes in it would equivocate, and overwrite each other's files.
 fn lock(dir: &Path) -> anyhow::Result<File> {
     let path = status::lock_path(dir);
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            bail!("a node is running in {} already: stop it, or use another directory", dir.display())
+            bail!("a node is already running in {}: stop it, or use another data directory", dir.display())
         }
         Err(TryLockError::Error(error)) => Err(error).with_context(|| path.display().to_string()),
     }
 }
 
-/// Opens everything that can be in use or broken, before the node starts.
+/// Opens everything that can be in use or damaged, before the node starts.
 async fn open(
     dir: &Path,
     config: &Config,
@@ -119,18 +119,18 @@ async fn open(
 ) -> anyhow::Result<(NodeParts, SwarmHandle)> {
     genesis.bootstrap.extend_from_slice(&config.bootstrap);
     let path = dir.join(VALIDATOR_KEY_FILE);
-    let place = Place::new(dir);
-    place.settle().with_context(|| dir.display().to_string())?;
-    let ledger = Arc::new(Rocks::open(&place.chain(), &genesis)?.keeping(config.keep())?);
+    let dirs = LedgerDirs::new(dir);
+    dirs.settle().with_context(|| dir.display().to_string())?;
+    let ledger = Arc::new(Rocks::open(&dirs.chain(), &genesis)?.with_pruning(config.pruning())?);
     let settings = Settings {
         block_interval: config.block_interval(),
         offer: config.offer(dir)?,
-        sync: Some(SyncSettings { place, lead: config.snapshot_lead }),
+        sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
         checkpoint: config.checkpoint,
     };
     let validator = if path.exists() { Some(validator(dir, &read_seed(&path)?)?) } else { None };
-    let kept = store::Config { keep_free: config.keep_free, ..store::Config::default() };
-    let columns = Arc::new(Disk::open(&dir.join("store"), kept)?);
+    let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
+    let columns = Arc::new(Disk::open(&dir.join("store"), settings_of_store)?);
     let (swarm, inbound) = Swarm::start_here(SwarmConfig {
         chain: genesis.id(),
         keypair: keypair.clone(),
@@ -139,22 +139,22 @@ async fn open(
         limits: SwarmLimits::default(),
     })
     .await?;
-    let (workers, clock) = (Workers::pool(config.workers), Clock::new(system_ms));
+    let (workers, clock) = (Workers::pool(config.worker_threads), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
     Ok((NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings }, swarm))
 }
 
-/// What a validator votes with, and the files by which it remembers what it said.
+/// A validator's keys, and the files that record what it signs.
 fn validator(dir: &Path, seed: &[u8; 32]) -> anyhow::Result<ValidatorParts> {
     let (keys, path) = (ValidatorKeys::from_seed(seed), dir.join(CONSENSUS_LOG_FILE));
-    let journal = JournalFile::open(&path).with_context(|| path.display().to_string())?;
+    let wal = WalFile::open(&path).with_context(|| path.display().to_string())?;
     let signatures = SignFile::open(&dir.join(SIGN_STATE_FILE))?;
     let mut incarnation = Incarnation([0; 16]);
-    getrandom::fill(&mut incarnation.0).context("the system gives no random bytes for a process")?;
-    Ok(ValidatorParts { keys, journal: Arc::new(journal), signatures: Arc::new(signatures), incarnation })
+    getrandom::fill(&mut incarnation.0).context("cannot get random bytes from the system to identify this process")?;
+    Ok(ValidatorParts { keys, wal: Arc::new(wal), signatures: Arc::new(signatures), incarnation })
 }
 
-/// What a node votes with that had no key when it started, as soon as it has one.
+/// The validator keys of a node that had none when it started, as soon as they exist.
 async fn new_validator(dir: &Path) -> ValidatorParts {
     let (path, mut ticks) = (dir.join(VALIDATOR_KEY_FILE), interval(KEY_EVERY));
     loop {
@@ -165,11 +165,11 @@ async fn new_validator(dir: &Path) -> ValidatorParts {
         match read_seed(&path).map_err(anyhow::Error::from).and_then(|seed| validator(dir, &seed)) {
             Ok(parts) => {
                 let key: VoteKey = parts.keys.vote.public();
-                tracing::info!(%key, "has a key to vote with");
+                tracing::info!(validator = %key, "found a validator key");
                 return parts;
             }
-            // It may be written this moment.
-            Err(error) => tracing::warn!("the validator key cannot be used: {error:#}"),
+            // It may be being written.
+            Err(error) => tracing::warn!("cannot use the validator key; retrying: {error:#}"),
         }
     }
 }
@@ -179,7 +179,7 @@ fn system_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What ends the node from outside.
+/// The signals that stop the node.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -231,13 +231,13 @@ async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals
     Ok(outcome?)
 }
 
-/// Writes the status file from time to time. Never returns.
+/// Writes the status file every [`REPORT_EVERY`]. Never returns.
 async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Workers) {
     let mut ticks = interval(REPORT_EVERY);
     loop {
         ticks.tick().await;
         let (status, columns, path) = (reporter.status(system_ms()), Arc::clone(columns), reporter.path());
         let written = workers.run(move || status::write(&path, status.with_usage(columns.usage()))).await;
-        written.unwrap_or_else(|error| tracing::warn!(%error, "the status file is not written"));
+        written.unwrap_or_else(|error| tracing::warn!(%error, "cannot write the status file"));
     }
 }

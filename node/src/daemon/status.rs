@@ -1,5 +1,5 @@
-//! `status`: how a node is, from the file that the running node writes of itself. Reading a file needs no network, and
-//! still tells something when the node hangs.
+//! `status`: the status of a node, from the file that the running node writes. Reading a file needs no network, and works
+//! when the node hangs.
 
 use std::{
     fs::{self, File},
@@ -16,29 +16,29 @@ use serde::{Deserialize, Serialize};
 
 use super::say;
 
-/// What a node says of itself: `status.json`.
+/// The status of a node: `status.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Status {
     /// The process that wrote it.
     pid: u32,
-    /// When, in milliseconds of Unix time.
+    /// When it was written, in milliseconds of Unix time.
     updated_ms: u64,
     #[serde(flatten)]
     identity: Identity,
-    /// Where it listens.
+    /// The addresses it listens on.
     listening: Vec<String>,
-    /// Nodes it is connected to.
+    /// The number of nodes it is connected to.
     peers: usize,
-    /// What it votes with, while the ledger lets it.
+    /// Its vote key, with which it votes while the ledger has it as a validator.
     #[serde(default)]
     vote_key: Option<VoteKey>,
     #[serde(flatten)]
-    ledger: Ledger,
+    ledger: LedgerStatus,
     #[serde(flatten)]
-    kept: Kept,
+    kept: StorageStatus,
 }
 
-/// Who the node is.
+/// The identity of the node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Identity {
     node: NodeId,
@@ -46,22 +46,22 @@ pub(super) struct Identity {
     chain: ChainId,
 }
 
-/// How far it has followed the ledger.
+/// The state of its ledger.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-struct Ledger {
+struct LedgerStatus {
     height: Height,
-    /// With the height it is a checkpoint, for those who believe this node.
+    /// Height and block together are a checkpoint for those who trust this node.
     block: BlockId,
     epoch: Epoch,
     block_time_ms: u64,
     synced: bool,
-    /// Whether it decides the next block, with others or alone.
+    /// Whether it is a validator of the next block.
     validator: bool,
 }
 
-/// What it keeps.
+/// The state of its store.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Kept {
+struct StorageStatus {
     columns: u64,
     used_bytes: u64,
     temporary_bytes: u64,
@@ -70,7 +70,7 @@ struct Kept {
     repeated_bytes: u64,
 }
 
-/// Who the node made of `parts` is.
+/// The identity of the node made of `parts`.
 pub(super) fn identity(parts: &NodeParts) -> Identity {
     let node = parts.keypair.public();
     Identity { node, peer: peer_id_text(&node), chain: parts.genesis.id() }
@@ -111,30 +111,33 @@ impl Reporter {
             listening: self.swarm.listening(),
             peers: self.swarm.connected().len(),
             vote_key: self.vote_key.get().copied(),
-            ledger: Ledger { height, block, epoch, block_time_ms, synced: self.chain.is_synced(), validator },
-            kept: Kept::default(),
+            ledger: LedgerStatus { height, block, epoch, block_time_ms, synced: self.chain.is_synced(), validator },
+            kept: StorageStatus::default(),
         }
     }
 }
 
 impl Status {
-    /// Whether it votes with this key, while the ledger lets it.
+    /// Whether it votes with this key.
     pub(super) fn votes_with(&self, key: &VoteKey) -> bool {
         self.vote_key.as_ref() == Some(key)
     }
 
-    /// Where others reach it, for a client on this machine.
+    /// The addresses of the node, for a client on this machine.
     pub(super) fn dial(&self) -> Vec<String> {
         self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.peer)).collect()
     }
 
     pub(super) fn with_usage(self, usage: Usage) -> Self {
         let Usage { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes, .. } = usage;
-        Self { kept: Kept { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes }, ..self }
+        Self {
+            kept: StorageStatus { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes },
+            ..self
+        }
     }
 }
 
-/// The file that a running node holds.
+/// The file that a running node has locked.
 pub(super) fn lock_path(dir: &Path) -> PathBuf {
     dir.join("lock")
 }
@@ -143,21 +146,21 @@ fn status_path(dir: &Path) -> PathBuf {
     dir.join("status.json")
 }
 
-/// Writes the file so that a reader sees the old or the new one, whole.
+/// Replaces the file atomically.
 pub(super) fn write(path: &Path, status: Status) -> io::Result<()> {
     let new = path.with_extension("json.new");
     fs::write(&new, serde_json::to_vec(&status)?)?;
     fs::rename(&new, path)
 }
 
-/// Prints how the node of `dir` is.
+/// Prints the status of the node of `dir`.
 pub(super) fn print(dir: &Path, json: bool) -> anyhow::Result<()> {
     let status = read(dir)?;
     let running = is_locked(&lock_path(dir))?;
     say(&if json { as_json(&status, running)? } else { as_lines(&status, running) })
 }
 
-/// How the running node of `dir` is; `None` when there is none.
+/// The status of the running node of `dir`; `None` when none runs.
 pub(super) fn of_running(dir: &Path) -> anyhow::Result<Option<Status>> {
     let path = lock_path(dir);
     if path.exists() && is_locked(&path)? { read(dir).map(Some) } else { Ok(None) }
@@ -166,13 +169,13 @@ pub(super) fn of_running(dir: &Path) -> anyhow::Result<Option<Status>> {
 fn read(dir: &Path) -> anyhow::Result<Status> {
     let path = status_path(dir);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("no node has run in {} yet", dir.display()),
+        ErrorKind::NotFound => anyhow::anyhow!("no node has been run in {} yet", dir.display()),
         _ => anyhow::Error::from(error).context(path.display().to_string()),
     })?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())
 }
 
-/// Whether a process holds the file.
+/// Whether a process has locked the file.
 fn is_locked(path: &Path) -> anyhow::Result<bool> {
     let file = File::open(path).with_context(|| path.display().to_string())?;
     match file.try_lock_shared() {
@@ -195,7 +198,7 @@ fn as_lines(status: &Status, running: bool) -> String {
     let synced = if ledger.synced { "synced" } else { "behind" };
     [
         format!("node      {} ({state})", identity.node),
-        format!("peer      {}", identity.peer),
+        format!("peer id   {}", identity.peer),
         format!("chain     {} ({role}, {synced})", identity.chain),
         format!("height    {} in epoch {}", ledger.height, ledger.epoch),
         format!("block     {}:{}", ledger.height, ledger.block),

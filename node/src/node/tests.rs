@@ -16,6 +16,7 @@ use ostrakon_proto::{
 
 use super::{Node, NodeError, Settings, ValidatorParts};
 use crate::{
+    candidacy::Candidacy,
     chain::{
         order::{
             OrderError,
@@ -24,11 +25,10 @@ use crate::{
         store::{LedgerError, LedgerStore},
         submit::SubmitError,
     },
-    register::Offer,
-    seat::Candidacy,
+    register::ProviderOffer,
     store::{Columns, PlaceState},
     world::{
-        CODE, Disk, TestObject, World, domain, genesis, new_incarnation, node_id, node_key, until, validator_keys,
+        CODE, NodeDisk, TestObject, World, domain, genesis, new_incarnation, node_id, node_key, until, validator_keys,
     },
 };
 
@@ -37,7 +37,7 @@ fn transfer(amount: u64) -> Action {
 }
 
 /// The digest at `height` is the same in every ledger, and so is the block.
-fn assert_agree(disks: &[&Disk], height: Height) {
+fn assert_agree(disks: &[&NodeDisk], height: Height) {
     let first = disks[0].ledger.block(height).expect("readable").expect("decided");
     for disk in disks {
         assert_eq!(disk.ledger.block(height).expect("readable").as_ref(), Some(&first), "height {height}");
@@ -47,7 +47,7 @@ fn assert_agree(disks: &[&Disk], height: Height) {
 #[tokio::test(start_paused = true)]
 async fn a_network_agrees_and_late_nodes_catch_up() {
     let world = World::new(4);
-    let mut nodes: Vec<(Node, Disk)> = Vec::new();
+    let mut nodes: Vec<(Node, NodeDisk)> = Vec::new();
     for number in 0..3 {
         let disk = world.disk();
         nodes.push((world.start(number, &disk).await, disk));
@@ -65,7 +65,7 @@ async fn a_network_agrees_and_late_nodes_catch_up() {
     for (node, _) in &nodes {
         node.chain().wait(Height(65)).await;
     }
-    let disks: Vec<&Disk> = nodes.iter().map(|(_, disk)| disk).collect();
+    let disks: Vec<&NodeDisk> = nodes.iter().map(|(_, disk)| disk).collect();
     (1..=65).for_each(|height| assert_agree(&disks, Height(height)));
     for disk in disks {
         assert_eq!(disk.ledger.view().account(&world.payer()).nonce, 20);
@@ -111,7 +111,7 @@ async fn a_validator_that_lost_its_disk_takes_the_blocks_back() {
     for (node, _) in &nodes {
         node.chain().wait(Height(top.0 + 5)).await;
     }
-    let disks: Vec<&Disk> = nodes.iter().map(|(_, disk)| disk).chain([&disk]).collect();
+    let disks: Vec<&NodeDisk> = nodes.iter().map(|(_, disk)| disk).chain([&disk]).collect();
     (1..=top.0 + 5).for_each(|height| assert_agree(&disks, Height(height)));
     (1..=top.0).for_each(|height| assert_agree(&[&old, &disk], Height(height)));
 }
@@ -152,25 +152,25 @@ async fn a_node_registers_what_its_operator_set() {
     let mut world = World::new(4);
     world.genesis = genesis(3);
     let _nodes = world.start_all().await;
-    let offer = Offer {
+    let offer = ProviderOffer {
         owner: world.account.clone(),
         addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
         domain: domain(3),
         price: Amount(5),
         capacity: 1 << 20,
     };
-    let settings = |offer: &Offer| Settings { offer: Some(offer.clone()), ..Settings::default() };
+    let settings = |offer: &ProviderOffer| Settings { offer: Some(offer.clone()), ..Settings::default() };
     let disk = world.disk();
     let node = world.start_with(3, &disk, settings(&offer)).await;
     let recorded = async || disk.ledger.view().provider(&node_id(3));
     until("the node is registered", async || recorded().await.is_some()).await;
     let provider = recorded().await.expect("registered");
-    assert!(offer.stands(&provider) && provider.status == ProviderStatus::Active);
+    assert!(offer.matches(&provider) && provider.status == ProviderStatus::Active);
     node.shutdown().await;
 
-    let more = Offer { capacity: 1 << 21, ..offer };
+    let more = ProviderOffer { capacity: 1 << 21, ..offer };
     let _node = world.start_with(3, &disk, settings(&more)).await;
-    until("the new offer is recorded", async || recorded().await.is_some_and(|provider| more.stands(&provider))).await;
+    until("the new offer is recorded", async || recorded().await.is_some_and(|provider| more.matches(&provider))).await;
 }
 
 /// Stores a whole object and commits it until epoch `end`.
@@ -196,7 +196,7 @@ async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
     client.submit(2, &tx).await.expect("taken");
 }
 
-fn states(disk: &Disk) -> Vec<PlaceState> {
+fn states(disk: &NodeDisk) -> Vec<PlaceState> {
     disk.columns.places(None, 100).expect("readable").into_iter().map(|stored| stored.state).collect()
 }
 
@@ -253,7 +253,7 @@ async fn a_node_that_lost_its_ledger_gives_nothing_up() {
     nodes[0].0.chain().wait(Height(90)).await;
     let (node, disk) = nodes.pop().expect("four");
     node.shutdown().await;
-    let wiped = Disk { columns: disk.columns, ..world.disk() };
+    let wiped = NodeDisk { columns: disk.columns, ..world.disk() };
     let node = world.start(3, &wiped).await;
     let watched = async || {
         assert_eq!(states(&wiped), [PlaceState::Committed]);
@@ -316,7 +316,7 @@ async fn a_node_stops_before_rules_that_it_does_not_know() {
 }
 
 /// Whether validator `number` signed one of the blocks after `height`.
-fn signed_since(disk: &Disk, number: usize, height: Height) -> bool {
+fn signed_since(disk: &NodeDisk, number: usize, height: Height) -> bool {
     let (key, tip) = (validator_keys(number).vote.public(), disk.ledger.view().tip().height);
     let signed = |height| {
         let decided = disk.ledger.block(Height(height)).expect("readable").expect("decided");
@@ -333,9 +333,9 @@ async fn a_running_node_votes_as_soon_as_it_has_joined_and_follows_when_it_has_l
     let (keys, client) = (validator_keys(3), world.client(250));
     let memory = tempfile::NamedTempFile::new().expect("a file");
     sign_state::begin(memory.path()).expect("written");
-    let (journal, signatures) = (nodes[3].1.journal.clone(), SignFile::open(memory.path()).expect("opened"));
+    let (wal, signatures) = (nodes[3].1.wal.clone(), SignFile::open(memory.path()).expect("opened"));
     let (signatures, incarnation) = (Arc::new(signatures), new_incarnation());
-    nodes[3].0.vote(ValidatorParts { keys: validator_keys(3), journal, signatures, incarnation });
+    nodes[3].0.vote(ValidatorParts { keys: validator_keys(3), wal, signatures, incarnation });
     let waiting = nodes[3].0.chain().head().height;
     nodes[3].0.chain().wait(Height(waiting.0 + 5)).await;
     assert!(!signed_since(&nodes[3].1, 3, Height(0)), "who has not joined does not vote");

@@ -1,6 +1,6 @@
-//! chain/1: what this node knows of the ledger, and the way to the proposer (`proto/wire/chain`).
+//! chain/1: queries of the ledger, and submitted transactions (`proto/wire/chain`).
 //!
-//! In come questions, out come answers with their proofs ([`crate::chain`]), and hints that the asker looks into.
+//! In come queries, out go answers with proofs ([`crate::chain`]), and hints that the client verifies itself.
 
 use std::{fmt::Display, time::Duration};
 
@@ -23,13 +23,13 @@ use ostrakon_proto::{
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{Serve, answer, decode, no_body};
-use crate::chain::{NoAnswer, Which, store::LedgerError, submit::Origin};
+use crate::chain::{ActivityPage, AnswerError, store::LedgerError, submit::Origin};
 
 /// How long a request may wait for a block.
 const WAIT: Duration = Duration::from_secs(10);
 
 impl Serve {
-    /// Gives `turn` back while the request waits for a block: those who wait must not keep others from being served.
+    /// Releases `turn` while the request waits for a block: waiting requests must not keep others from being served.
     pub(super) async fn chain(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
         let request = decode(&frame)?;
         if !matches!(request, Request::Submit { .. }) {
@@ -40,10 +40,10 @@ impl Serve {
             Request::Head => Ok(self.head()),
             Request::Submit { relayed } => self.submit(Origin::Node { from, relayed }, &frame.body).await,
             Request::Snapshots => Ok(self.snapshots().await),
-            Request::Chunk { height, after } => self.part(height, after).await,
+            Request::Chunk { height, after } => self.chunk_of_snapshot(height, after).await,
             Request::Past(row) => self.past(row).await,
             Request::Blocks { from: first } => {
-                self.kept(first.max(Height(1))).await?;
+                self.check_not_pruned(first.max(Height(1))).await?;
                 self.wait(from, first, turn).await?;
                 self.blocks(first).await
             }
@@ -67,7 +67,7 @@ impl Serve {
             Request::Activity { from: height, account, before, limit } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, limits::ACTIVITY);
                 self.wait(from, height, turn).await?;
-                proven(chain.activity(Which { account, before, limit }).await)
+                proven(chain.activity(ActivityPage { account, before, limit }).await)
             }
             Request::Handovers { from: height } => self.handovers(height).await,
             Request::Providers { after } => Ok(self.providers(after).await),
@@ -82,21 +82,21 @@ impl Serve {
         let bad = |error: &dyn Display| Refusal::new(RefusalCode::BadRequest, error);
         let txs: Vec<Tx> = codec::decode(body, limits::SUBMIT).map_err(|error| bad(&error))?;
         if txs.len() > limits::SUBMIT_COUNT {
-            return Err(bad(&format!("at most {} transactions at once", limits::SUBMIT_COUNT)));
+            return Err(bad(&format!("at most {} transactions in one request", limits::SUBMIT_COUNT)));
         }
         let verdicts = self.parts.chain.submit_many(txs, origin).await;
         let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map_err(|error| error.refusal())).collect();
         Ok(answer(Response::Verdicts, codec::encode(&verdicts).into()))
     }
 
-    /// Waits until the ledger has `height`, but not for long.
+    /// Waits until the ledger has `height`, up to [`WAIT`].
     async fn wait(&self, from: NodeId, height: Height, turn: OwnedSemaphorePermit) -> Result<(), Refusal> {
         if self.parts.chain.head().height >= height {
             return Ok(());
         }
         drop(turn);
         let _waiting = self.wait_turn(from)?;
-        // Late or not: what there is by then is the answer.
+        // Timed out or not: the answer is what there is by then.
         let _late = timeout(WAIT, self.parts.chain.wait(height)).await;
         Ok(())
     }
@@ -130,26 +130,26 @@ impl Serve {
     }
 }
 
-/// The keys, when they are records' of the state tree and not too many.
+/// The keys, if they are of records in the state tree and not too many.
 fn parse_keys(keys: &[Vec<u8>]) -> Result<Vec<Key>, Refusal> {
     if keys.is_empty() || keys.len() > limits::PAGE {
-        return Err(Refusal::new(RefusalCode::BadRequest, format!("1 to {} keys at once", limits::PAGE)));
+        return Err(Refusal::new(RefusalCode::BadRequest, format!("a request needs 1 to {} keys", limits::PAGE)));
     }
     let key = |bytes: &Vec<u8>| Key::from_bytes(bytes).filter(Key::is_proven);
     let keys: Option<Vec<Key>> = keys.iter().map(key).collect();
-    keys.ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "a key is none of the state tree's"))
+    keys.ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "a key is not one of the state tree"))
 }
 
-fn proven<T: BorshSerialize>(found: Result<Answer<T>, NoAnswer>) -> Result<Frame, Refusal> {
+fn proven<T: BorshSerialize>(found: Result<Answer<T>, AnswerError>) -> Result<Frame, Refusal> {
     let body = match found {
         Ok(found) => codec::encode(&found),
-        Err(error @ NoAnswer::NoBlock) => return Err(Refusal::new(RefusalCode::Busy, error)),
-        Err(NoAnswer::Ledger(error)) => return Err(refuse_ledger(&error)),
-        Err(error @ NoAnswer::Pruned { .. }) => return Err(Refusal::new(RefusalCode::Pruned, error)),
-        Err(error @ NoAnswer::NotYet { .. }) => return Err(Refusal::new(RefusalCode::NotFound, error)),
+        Err(error @ AnswerError::NoBlock) => return Err(Refusal::new(RefusalCode::Busy, error)),
+        Err(AnswerError::Ledger(error)) => return Err(refuse_ledger(&error)),
+        Err(error @ AnswerError::Pruned { .. }) => return Err(Refusal::new(RefusalCode::Pruned, error)),
+        Err(error @ AnswerError::NotYet { .. }) => return Err(Refusal::new(RefusalCode::NotFound, error)),
     };
     if body.len() > limits::CHAIN_BODY {
-        return Err(Refusal::new(RefusalCode::BadRequest, "the answer is too long: ask for less at once"));
+        return Err(Refusal::new(RefusalCode::BadRequest, "the answer is too long; request less at a time"));
     }
     Ok(answer(Response::Answer, body.into()))
 }
@@ -165,7 +165,7 @@ fn pack<T: BorshSerialize>(records: impl IntoIterator<Item = T>) -> Bytes {
     packed.into_body()
 }
 
-/// A `Vec` that is encoded element by element.
+/// A `Vec`, encoded element by element.
 #[derive(Default)]
 struct Packed {
     count: u32,
@@ -173,7 +173,7 @@ struct Packed {
 }
 
 impl Packed {
-    /// Whether there was room for it.
+    /// Adds it if it fits; whether it did.
     fn add<T: BorshSerialize>(&mut self, record: &T) -> bool {
         let bytes = codec::encode(record);
         let fits = size_of::<u32>() + self.bytes.len() + bytes.len() <= limits::CHAIN_BODY;
@@ -190,8 +190,8 @@ impl Packed {
 }
 
 pub(super) fn refuse_ledger(error: &LedgerError) -> Refusal {
-    tracing::error!(%error, "the ledger failed");
-    Refusal::new(RefusalCode::Internal, "this node's ledger failed")
+    tracing::error!(%error, "ledger failed; a request cannot be answered");
+    Refusal::new(RefusalCode::Internal, "the node's ledger failed; use another node")
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! get/1: reads a range of a column, with the hashes that prove it (`proto/wire/get`).
 //!
-//! In comes a column, a range and a capability; out go the bytes. The reader verifies them; this side only makes sure
-//! that it may have them.
+//! In comes a column, a range and a read token; out go the bytes. The reader verifies them; this side only checks that it
+//! may have them.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use ostrakon_proto::{
 };
 
 use super::{Serve, answer, decode, no_body, refuse_store};
-use crate::store::{ColumnInfo, Columns, Range, StoreError};
+use crate::store::{ColumnInfo, Columns, ProvenRange, StoreError};
 
 impl Serve {
     pub(super) async fn get(&self, frame: Frame) -> Result<Frame, Refusal> {
@@ -27,7 +27,7 @@ impl Serve {
     }
 }
 
-/// The range is one that a subtree can cover.
+/// Checks that a subtree covers the range.
 fn check_range(request: &Request) -> Result<(), Refusal> {
     let length = usize::try_from(request.length).unwrap_or(usize::MAX);
     let sized =
@@ -36,27 +36,27 @@ fn check_range(request: &Request) -> Result<(), Refusal> {
         return Ok(());
     }
     let reason = format!(
-        "a range is {} bytes times a power of two, at most {}, and begins at a multiple of its length",
+        "invalid range: its length must be {} bytes times a power of two, at most {}, and its start a multiple of that",
         limits::GROUP,
         limits::CHUNK
     );
     Err(Refusal::new(RefusalCode::BadRequest, reason))
 }
 
-fn read(columns: &dyn Columns, request: &Request) -> Result<Range, Refusal> {
+fn read(columns: &dyn Columns, request: &Request) -> Result<ProvenRange, Refusal> {
     let column = request.column;
     let info = columns.column(&column).map_err(|error| refuse_store(&error))?;
     let info = info.ok_or_else(|| refuse_store(&StoreError::NotFound { column }))?;
     if !admits(&info, request.token.as_ref()) {
-        return Err(Refusal::new(RefusalCode::Denied, format!("column {column} is private: show its read token")));
+        return Err(Refusal::new(RefusalCode::Denied, format!("column {column} is private: a read token is needed")));
     }
     if info.damaged {
-        return Err(refuse_store(&StoreError::Corrupt { column, reason: "it was found damaged" }));
+        return Err(refuse_store(&StoreError::Corrupt { column, reason: "its hash does not match" }));
     }
     columns.read(&column, request.start, request.length).map_err(|error| refuse_store(&error))
 }
 
-/// Whether some place of the column is public, or has this token.
+/// Whether a place of the column is public, or has this token.
 fn admits(info: &ColumnInfo, token: Option<&ReadToken>) -> bool {
     let shown = token.map(seal::token_hash);
     info.tokens.iter().any(|wanted| match (wanted, &shown) {
@@ -66,7 +66,7 @@ fn admits(info: &ColumnInfo, token: Option<&ReadToken>) -> bool {
     })
 }
 
-/// Compares in a time that does not tell where the difference is.
+/// Compares in constant time.
 fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
     one.iter().zip(other).fold(0, |differences, (one, other)| differences | (one ^ other)) == 0
 }

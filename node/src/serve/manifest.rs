@@ -16,8 +16,9 @@ impl Serve {
         let columns = Arc::clone(&self.parts.columns);
         let found = self.parts.workers.run(move || columns.manifest(&object)).await;
         let manifest = found.map_err(|error| refuse_store(&error))?;
-        let manifest = manifest
-            .ok_or_else(|| Refusal::new(RefusalCode::NotFound, format!("no column of object {object} is here")))?;
+        let manifest = manifest.ok_or_else(|| {
+            Refusal::new(RefusalCode::NotFound, format!("no column of object {object} is stored on this node"))
+        })?;
         Ok(answer(Response, manifest))
     }
 }

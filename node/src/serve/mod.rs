@@ -1,18 +1,18 @@
-//! Answers other nodes: each request is read, decoded, validated, acted on and answered, in a straight line.
+//! The server: each request of another node is decoded, validated, acted on and answered, in a straight line.
 //!
-//! In come [`Inbound`] requests, every byte of them a stranger's; out go answers and refusals. [`put`], [`get`],
-//! [`manifest`] and [`chain`] are the four protocols; [`uploads`] and [`credit`] are what putting remembers. What
-//! strangers can use up is bounded here: requests at once, bytes they hold, and requests that wait for a block.
+//! In come [`Inbound`] requests, none of them trusted; out go answers and refusals. [`put`], [`get`], [`manifest`] and
+//! [`chain`] are the four protocols; [`uploads`] and [`credit`] are the state of put. What strangers can use up is
+//! bounded here: concurrent requests, the bytes they hold, and requests that wait for a block.
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
-use ostrakon_net::{Inbound, Workers, peer_id_text};
+use ostrakon_net::{Inbound, Workers, lock};
 use ostrakon_proto::{
     id::NodeId,
     sign::Keypair,
@@ -26,8 +26,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chain::{Chain, order::Post},
-    retention::Gate,
+    chain::{Chain, order::InboxCell},
+    retention::StorageLock,
     store::{Columns, StoreError},
 };
 
@@ -40,50 +40,50 @@ mod snapshot;
 mod uploads;
 
 use credit::Credit;
-use uploads::Uploads;
+use uploads::UploadSessions;
 
-/// Requests acted on at once; the network queues and refuses what is more.
+/// Concurrent requests; the network layer queues or refuses more.
 const TURNS: usize = 64;
-/// Bytes of requests and their answers held at once.
+/// Bytes of concurrent requests and their answers.
 const BYTES: usize = 48 * 1024 * 1024;
-/// Requests that wait for a block at once, of all nodes and of one.
+/// Requests that wait for a block, of all nodes and of one.
 const WAITING: usize = 1024;
 const WAITING_PER_NODE: usize = 16;
-/// How often uploads that were left alone are looked for.
+/// How often idle uploads are dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
-/// What answering needs.
+/// What the server is made of.
 #[derive(Debug)]
 pub struct ServeParts {
-    /// The node's key: it signs receipts.
+    /// The node's key, which signs receipts.
     pub keypair: Keypair,
     /// The ledger.
     pub chain: Chain,
-    /// What is kept.
+    /// The stored columns.
     pub columns: Arc<dyn Columns>,
-    /// Where disk and hashing happen.
+    /// Threads for disk and hashing.
     pub workers: Workers,
     /// Shared with retention.
-    pub gate: Gate,
+    pub storage_lock: StorageLock,
     /// Shared with retention.
     pub credit: Arc<Credit>,
-    /// Where validators' messages go, once this node may have a vote.
-    pub post: Post,
+    /// The order's inbox for consensus messages, once this node may vote.
+    pub inbox: InboxCell,
 }
 
-/// Answers requests.
+/// The server.
 #[derive(Debug)]
 pub struct Serve {
     parts: ServeParts,
     node: NodeId,
-    uploads: Mutex<Uploads>,
+    uploads: Mutex<UploadSessions>,
     waiting: Mutex<BTreeMap<NodeId, usize>>,
-    /// Turns to read a part of a snapshot.
+    /// Permits to read a chunk of a snapshot.
     chunks: Semaphore,
 }
 
 impl Serve {
-    /// What answers for the node of `parts.keypair`.
+    /// The server of the node with `parts.keypair`.
     pub fn new(parts: ServeParts) -> Self {
         Self {
             node: parts.keypair.public(),
@@ -107,7 +107,7 @@ impl Serve {
                 _ = sweep.tick() => serve.sweep().await,
                 next = next(&mut inbound, &turns) => {
                     let Some((request, turn)) = next else { break };
-                    if let (Protocol::Consensus, Some(order)) = (request.protocol, serve.parts.post.inbox()) {
+                    if let (Protocol::Consensus, Some(order)) = (request.protocol, serve.parts.inbox.get()) {
                         order.put(request);
                         continue;
                     }
@@ -128,21 +128,21 @@ impl Serve {
             Protocol::Get => self.get(request).await,
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(from, request, turn).await,
-            // A validator's are put to its order before they come here.
-            Protocol::Consensus => Err(Refusal::new(RefusalCode::NotFound, "this node is no validator")),
+            // Those for a validator are passed to its order before.
+            Protocol::Consensus => Err(Refusal::new(RefusalCode::NotFound, "this node is not a validator")),
         };
         match answer {
             Ok(frame) => reply.send(frame),
             Err(refusal) => {
-                tracing::debug!(peer = peer_id_text(&from), ?protocol, %refusal, "refused");
+                tracing::debug!(node = %from, ?protocol, %refusal, "request refused");
                 reply.refuse(&refusal);
             }
         }
     }
 
-    /// Gives up what was left alone.
+    /// Drops idle uploads.
     async fn sweep(&self) {
-        let stale = self.uploads().expire(Instant::now());
+        let stale = lock(&self.uploads).expire(Instant::now());
         if stale.is_empty() {
             return;
         }
@@ -151,36 +151,35 @@ impl Serve {
         self.parts.workers.run(move || stale.iter().for_each(|upload| columns.abort(*upload))).await;
     }
 
-    fn uploads(&self) -> MutexGuard<'_, Uploads> {
-        self.uploads.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Lets `node` wait for something, until the guard is dropped.
+    /// Counts a waiting request of `node`, until the guard is dropped.
     fn wait_turn(&self, node: NodeId) -> Result<Waiting<'_>, Refusal> {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.waiting);
         let all: usize = waiting.values().sum();
         if all >= WAITING || waiting.get(&node).is_some_and(|mine| *mine >= WAITING_PER_NODE) {
-            return Err(Refusal::new(RefusalCode::Busy, "too many requests wait for a block here"));
+            return Err(Refusal::new(
+                RefusalCode::Busy,
+                "too many requests wait for a block on this node; try again later",
+            ));
         }
         *waiting.entry(node).or_default() += 1;
         Ok(Waiting { serve: self, node })
     }
 }
 
-/// The next request, once there is a turn for it.
+/// The next request, once there is a permit for it.
 async fn next(
     inbound: &mut mpsc::Receiver<Inbound>,
     turns: &Arc<Semaphore>,
 ) -> Option<(Inbound, OwnedSemaphorePermit)> {
     let turn = Arc::clone(turns).acquire_owned().await.expect("the semaphore is never closed");
-    // Cancel-safe: the turn goes back, and a request is only taken with it.
+    // Cancel-safe: the permit is released, and a request is only received with one.
     inbound.recv().await.map(|request| (request, turn))
 }
 
-/// One stranger's request must not stop the node: the asker is refused, and the operator told.
+/// A request must not stop the node: the client is refused, and the operator told.
 fn log_panic(done: Result<(), JoinError>) {
     if let Err(error) = done {
-        tracing::error!(%error, "answering a request panicked");
+        tracing::error!(%error, "request handler panicked; this is a bug");
     }
 }
 
@@ -192,7 +191,7 @@ struct Waiting<'a> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let mut waiting = self.serve.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut waiting = lock(&self.serve.waiting);
         if let Some(count) = waiting.get_mut(&self.node) {
             *count -= 1;
             if *count == 0 {
@@ -216,7 +215,7 @@ fn no_body(frame: &Frame) -> Result<(), Refusal> {
     if frame.body.is_empty() { Ok(()) } else { Err(Refusal::new(RefusalCode::BadRequest, "this request has no body")) }
 }
 
-/// What the store's errors mean to a stranger. What went wrong on this machine is the operator's to read, not theirs.
+/// The refusal for an error of the store. Details of this machine's failures are for its operator, not for strangers.
 fn refuse_store(error: &StoreError) -> Refusal {
     let code = match error {
         StoreError::Full { .. } => RefusalCode::Full,
@@ -231,8 +230,8 @@ fn refuse_store(error: &StoreError) -> Refusal {
     if code != RefusalCode::Internal {
         return Refusal::new(code, error);
     }
-    tracing::error!(%error, "the store failed");
-    Refusal::new(code, "this node's store failed")
+    tracing::error!(%error, "store failed; a request cannot be answered");
+    Refusal::new(code, "the node's store failed; use another holder")
 }
 
 #[cfg(test)]

@@ -1,12 +1,13 @@
-//! put/1: takes a column in, for a receipt (`proto/wire/put`).
+//! put/1: stores a column and signs a receipt for it (`proto/wire/put`).
 //!
-//! In comes an account's signed wish for room, then the column, then the manifest that lists it; out goes the receipt
-//! that the ledger will see. Whoever is not drawn, not backed by a balance, or sends something else than the manifest
-//! says, is refused before it costs much.
+//! In comes an account's signed request for space, then the column, then the manifest that lists it; out goes the
+//! receipt that the ledger will see. An upload is refused early if this node was not drawn for it, if no balance backs
+//! it, or if the column is not the manifest's.
 
 use std::sync::Arc;
 
 use bytes::Bytes;
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{Epoch, NodeId},
     ledger::{
@@ -27,9 +28,9 @@ use tokio::time::Instant;
 
 use super::{
     Serve, answer,
-    credit::{self, NoCredit},
+    credit::{self, InsufficientCredit},
     decode, no_body, refuse_store,
-    uploads::{Finished, Upload, UploadsError},
+    uploads::{Finished, UploadSession, UploadSessionError},
 };
 use crate::store::Place;
 
@@ -55,29 +56,29 @@ impl Serve {
         let (chain, asked) = (self.parts.chain.clone(), open.clone());
         let judge = move |records: &dyn Records| judge(&chain.rules(), records, &asked, &signature);
         let limit = self.parts.chain.read(judge).await?;
-        self.make_way(&open).await;
-        if let Some(finished) = self.uploads().open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
+        self.evict_idle(&open).await;
+        if let Some(finished) = lock(&self.uploads).open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
             return Ok(Response::Opened(Taken { next: finished.column_len, early: 0 }));
         }
         let begun = self.begin(&open, limit).await;
         begun.inspect_err(|_| self.forget(&open.upload)).map(Response::Opened)
     }
 
-    /// An upload that was left alone makes way for a new one.
-    async fn make_way(&self, open: &Open) {
-        let resting = self.uploads().give_way(open, Instant::now());
-        if let Some(resting) = resting {
-            self.parts.credit.release(&resting);
+    /// Drops an idle upload, if a new one needs its slot.
+    async fn evict_idle(&self, open: &Open) {
+        let idle = lock(&self.uploads).evict_idle(open, Instant::now());
+        if let Some(idle) = idle {
+            self.parts.credit.release(&idle);
             let columns = Arc::clone(&self.parts.columns);
-            self.parts.workers.run(move || columns.abort(resting)).await;
+            self.parts.workers.run(move || columns.abort(idle)).await;
         }
     }
 
     async fn begin(&self, open: &Open, limit: u64) -> Result<Taken, Refusal> {
         let (upload, reserve) = (open.upload, open.reserve);
-        // The manifest that comes with the column takes room too.
-        let claim = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);
-        claim.map_err(|error: NoCredit| Refusal::new(RefusalCode::NoCredit, error))?;
+        // The manifest that is stored with the column needs space too.
+        let reserved = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);
+        reserved.map_err(|error: InsufficientCredit| Refusal::new(RefusalCode::NoCredit, error))?;
         let columns = Arc::clone(&self.parts.columns);
         self.parts.workers.run(move || columns.begin(upload, reserve)).await.map_err(|error| refuse_store(&error))
     }
@@ -85,7 +86,7 @@ impl Serve {
     async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<Response, Refusal> {
         let upload = self.upload(&from, &id)?;
         if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
-            let reason = format!("a chunk is 1 to {} bytes at a multiple of that", limits::CHUNK);
+            let reason = format!("invalid chunk: need 1 to {} bytes at a multiple of that", limits::CHUNK);
             return Err(Refusal::new(RefusalCode::BadRequest, reason));
         }
         if let Some(finished) = upload.finished {
@@ -102,25 +103,26 @@ impl Serve {
             return Ok(Response::Receipt(finished.receipt));
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
-        let (columns, gate, open) = (Arc::clone(&self.parts.columns), self.parts.gate.clone(), upload.open.clone());
+        let (columns, storage_lock, open) =
+            (Arc::clone(&self.parts.columns), self.parts.storage_lock.clone(), upload.open.clone());
         let stored = self.parts.workers.run(move || {
             let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;
-            let room = place.column_len + bytes(manifest.len());
-            let _storing = gate.storing();
+            let size = place.column_len + bytes(manifest.len());
+            let _storing = storage_lock.storing();
             columns.finish(id, place, manifest).map_err(|error| refuse_store(&error))?;
-            Ok((place, room))
+            Ok((place, size))
         });
-        let (place, room) = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
-        self.parts.credit.stored(&id, place.key(), room);
+        let (place, size) = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
+        self.parts.credit.stored(&id, place.key(), size);
         Ok(Response::Receipt(self.receipt(&id, &upload.open, &place)))
     }
 
-    /// Signs that the column is here, hashed and synced.
+    /// Signs that the column is stored here, hashed and synced.
     fn receipt(&self, id: &UploadId, open: &Open, place: &Place) -> Signature {
         let Place { object, extent, index, column, column_len, .. } = *place;
         let receipt = Receipt { account: open.account, object, extent, index, column, column_len, draw: open.draw };
         let receipt = self.parts.keypair.sign(Purpose::Receipt, &self.parts.chain.rules().chain, &receipt);
-        self.uploads().finish(id, Finished { object, column_len, receipt });
+        lock(&self.uploads).finish(id, Finished { object, column_len, receipt });
         receipt
     }
 
@@ -132,48 +134,54 @@ impl Serve {
         Ok(Response::Aborted)
     }
 
-    fn upload(&self, from: &NodeId, id: &UploadId) -> Result<Upload, Refusal> {
-        let upload = self.uploads().touch(id, from, Instant::now());
-        upload.ok_or_else(|| Refusal::new(RefusalCode::NotFound, "no such upload of yours; open it again"))
+    fn upload(&self, from: &NodeId, id: &UploadId) -> Result<UploadSession, Refusal> {
+        let upload = lock(&self.uploads).touch(id, from, Instant::now());
+        upload.ok_or_else(|| Refusal::new(RefusalCode::NotFound, "unknown upload, or not opened by you; open it again"))
     }
 
     fn forget(&self, id: &UploadId) {
-        self.uploads().remove(id);
+        lock(&self.uploads).remove(id);
         self.parts.credit.release(id);
     }
 }
 
-/// What needs no state.
+/// Checks that need no state.
 fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
     let extents = u32::try_from(limits::EXTENTS).expect("a small constant");
     let refuse = |code, reason: String| Err(Refusal::new(code, reason));
     match open {
         _ if open.holder != *node => {
-            refuse(RefusalCode::Denied, format!("the request is for node {}, this is {node}", open.holder))
+            refuse(RefusalCode::Denied, format!("the request is for node {}, but this is {node}", open.holder))
         }
-        _ if !open.code.is_valid() => refuse(RefusalCode::BadRequest, format!("{} is no code", open.code)),
-        _ if open.index >= open.code.n => {
-            refuse(RefusalCode::BadRequest, format!("column {} of a code {}", open.index, open.code))
+        _ if !open.code.is_valid() => {
+            refuse(RefusalCode::BadRequest, format!("invalid code {}: need 1 <= K < N", open.code))
         }
-        _ if open.extent >= extents => {
-            refuse(RefusalCode::BadRequest, format!("extent {} of at most {extents}", open.extent))
-        }
+        _ if open.index >= open.code.n => refuse(
+            RefusalCode::BadRequest,
+            format!("invalid column index {} for code {}: the index must be less than N", open.index, open.code),
+        ),
+        _ if open.extent >= extents => refuse(
+            RefusalCode::BadRequest,
+            format!("invalid extent {}: the extent must be less than {extents}", open.extent),
+        ),
         _ if open.reserve == 0 || open.reserve > limits::COLUMN => {
-            refuse(RefusalCode::BadRequest, format!("a column has 1 to {} bytes", limits::COLUMN))
+            refuse(RefusalCode::BadRequest, format!("invalid size: a column has 1 to {} bytes", limits::COLUMN))
         }
         _ => Ok(()),
     }
 }
 
-/// Whether the account may store here by this draw; returns its credit in bytes.
+/// Checks that the account may store here by this draw; returns its credit in bytes.
 fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<u64, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
         .map_err(|error| Refusal::new(RefusalCode::Denied, format!("the account's {error}")))?;
     let account = records.account(&open.account);
     let distance = rules.params.draw_nonces;
     if open.draw.nonce.abs_diff(account.nonce) > distance {
-        let reason =
-            format!("draw nonce {} is more than {distance} from the account's {}", open.draw.nonce, account.nonce);
+        let reason = format!(
+            "draw nonce {} is more than {distance} away from the account's nonce {}",
+            open.draw.nonce, account.nonce
+        );
         return Err(Refusal::new(RefusalCode::Denied, reason));
     }
     check_drawn(rules, records, open)?;
@@ -181,7 +189,7 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
     Ok(credit::limit(account.balance, rules.params.credit_bytes))
 }
 
-/// This node is among those that the draw gives, which is what the ledger will ask too.
+/// Checks that this node is among those drawn, as the ledger will.
 fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     let now = records.tip().running.epoch;
     let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
@@ -189,7 +197,7 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     let record = record.ok_or_else(|| {
         Refusal::new(
             RefusalCode::Denied,
-            format!("draw of epoch {given} is not good here: use one of {oldest} to {now}"),
+            format!("the draw of epoch {given} is stale: use one of epochs {oldest} to {now}"),
         )
     })?;
     let seed = DrawSeed { beacon: record.beacon, account: open.account, draw: open.draw, extent: open.extent };
@@ -198,43 +206,49 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {
         Ok(())
     } else {
-        Err(Refusal::new(RefusalCode::Denied, format!("node {} is not among the {} drawn", open.holder, drawn.len())))
+        Err(Refusal::new(
+            RefusalCode::Denied,
+            format!("node {} is not among the {} nodes drawn", open.holder, drawn.len()),
+        ))
     }
 }
 
-/// The ledger would take the column: this node offers that much.
+/// Checks that this node offers that much capacity, as the ledger will.
 fn check_capacity(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
-    let provider = provider.ok_or_else(|| Refusal::new(RefusalCode::Full, "this node takes no new columns"))?;
+    let provider = provider.ok_or_else(|| Refusal::new(RefusalCode::Full, "this node accepts no new columns"))?;
     let free = provider.capacity.saturating_sub(provider.used);
     if open.reserve <= free {
         Ok(())
     } else {
         Err(Refusal::new(
             RefusalCode::Full,
-            format!("{} bytes are asked for, this node offers {free} more", open.reserve),
+            format!("not enough capacity: {} bytes are requested, and this node offers {free} more", open.reserve),
         ))
     }
 }
 
-/// The last epoch in which the ledger takes a commit by this draw.
+/// The last epoch in which the ledger accepts a commit by this draw.
 fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
     open.draw.epoch.after(rules.params.draw_epochs.saturating_sub(1))
 }
 
-/// Where the uploaded column belongs, by the manifest.
+/// The place of the uploaded column by the manifest.
 fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refusal> {
     let wrong = |reason: String| Refusal::new(RefusalCode::BadRequest, reason);
     let object = Manifest::object_id(manifest);
     let manifest = Manifest::decode(manifest).map_err(|error| wrong(error.to_string()))?;
     if manifest.code != open.code {
-        return Err(wrong(format!("the manifest's code is {}, the upload's {}", manifest.code, open.code)));
+        return Err(wrong(format!("the manifest's code is {}, but the upload's is {}", manifest.code, open.code)));
     }
     let number = usize::try_from(open.extent).expect("an extent number fits");
     let listed = manifest.extents.get(number).zip(manifest.layout().extent(open.extent));
     let (extent, layout) = listed.ok_or_else(|| wrong(format!("the manifest has no extent {}", open.extent)))?;
     if layout.column_len > open.reserve {
-        return Err(wrong(format!("the column has {} bytes, {} are reserved", layout.column_len, open.reserve)));
+        return Err(wrong(format!(
+            "the column has {} bytes, but only {} are reserved",
+            layout.column_len, open.reserve
+        )));
     }
     let index = usize::from(open.index);
     let column = *extent.columns.get(index).expect("a decoded manifest lists n columns, and the index was checked");
@@ -253,7 +267,7 @@ fn bytes(count: usize) -> u64 {
     u64::try_from(count).expect("a usize fits")
 }
 
-fn refuse_upload(error: UploadsError) -> Refusal {
-    let code = if error == UploadsError::Taken { RefusalCode::Denied } else { RefusalCode::Busy };
+fn refuse_upload(error: UploadSessionError) -> Refusal {
+    let code = if error == UploadSessionError::Taken { RefusalCode::Denied } else { RefusalCode::Busy };
     Refusal::new(code, error)
 }

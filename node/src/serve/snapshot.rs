@@ -1,7 +1,7 @@
-//! chain/1 for those who begin late: which snapshots this node has, and their parts.
+//! chain/1 for nodes that join late: the snapshots of this node, and their chunks.
 //!
-//! A part is read from disk and proven when it is asked for, which takes longer than other answers: one at a time, so
-//! that strangers do not take the whole machine, and who comes meanwhile is told to ask another.
+//! A chunk is read from disk and proven when it is requested, which takes longer than other answers: one at a time, so
+//! that strangers do not use the whole machine; other requests are refused as busy.
 
 use bytes::Bytes;
 use ostrakon_proto::{
@@ -14,7 +14,7 @@ use ostrakon_proto::{
 
 use super::{Serve, answer, chain::refuse_ledger};
 
-/// Parts that are read at once.
+/// Chunks that are read concurrently.
 pub(super) const CHUNKS: usize = 1;
 
 impl Serve {
@@ -24,34 +24,43 @@ impl Serve {
         answer(Response::Hints, codec::encode(&offers).into())
     }
 
-    pub(super) async fn part(&self, height: Height, after: Option<[u8; 32]>) -> Result<Frame, Refusal> {
-        let _turn =
-            self.chunks.try_acquire().map_err(|_| Refusal::new(RefusalCode::Busy, "snapshots are busy here"))?;
+    pub(super) async fn chunk_of_snapshot(&self, height: Height, after: Option<[u8; 32]>) -> Result<Frame, Refusal> {
+        let _turn = self.chunks.try_acquire().map_err(|_| {
+            Refusal::new(RefusalCode::Busy, "this node is busy sending another snapshot chunk; ask another node")
+        })?;
         let chunk = self.parts.chain.chunk(height, after).await.map_err(|error| refuse_ledger(&error))?;
-        let none =
-            || Refusal::new(RefusalCode::NotFound, format!("there is no more of a snapshot of height {height} here"));
+        let none = || {
+            Refusal::new(
+                RefusalCode::NotFound,
+                format!("no further chunk of a snapshot of height {height} on this node"),
+            )
+        };
         let body: Bytes = codec::encode(&chunk.ok_or_else(none)?).into();
         Ok(answer(Response::Chunk, body))
     }
 
     pub(super) async fn past(&self, row: HistoryRange) -> Result<Frame, Refusal> {
         if !row.is_valid() {
-            return Err(Refusal::new(RefusalCode::BadRequest, "no tree of the history is cut like this"));
+            return Err(Refusal::new(RefusalCode::BadRequest, "invalid row of the history"));
         }
-        let _turn = self.chunks.try_acquire().map_err(|_| Refusal::new(RefusalCode::Busy, "the past is busy here"))?;
+        let _turn = self.chunks.try_acquire().map_err(|_| {
+            Refusal::new(RefusalCode::Busy, "this node is busy with another request for history; ask another node")
+        })?;
         let hashes = self.parts.chain.past(row).await.map_err(|error| refuse_ledger(&error))?;
-        let hashes = hashes.ok_or_else(|| Refusal::new(RefusalCode::NotFound, "not all of this history is here"))?;
+        let hashes = hashes.ok_or_else(|| {
+            Refusal::new(RefusalCode::NotFound, "this node does not have all of this row of the history")
+        })?;
         Ok(answer(Response::Hints, codec::encode(&hashes).into()))
     }
 
-    /// Refuses blocks that are not kept any more, so that who asks need not wait for them.
-    pub(super) async fn kept(&self, from: Height) -> Result<(), Refusal> {
+    /// Refuses pruned blocks, so that the client does not wait for them.
+    pub(super) async fn check_not_pruned(&self, from: Height) -> Result<(), Refusal> {
         let first = self.parts.chain.first_block().await.map_err(|error| refuse_ledger(&error))?;
         if from >= first {
             return Ok(());
         }
         let newest = self.parts.chain.snapshots().await.pop().map(|offer| offer.header.height);
-        let newest = newest.map_or_else(String::new, |height| format!(": take the snapshot of block {height}"));
-        Err(Refusal::new(RefusalCode::Pruned, format!("blocks before {first} are pruned here{newest}")))
+        let newest = newest.map_or_else(String::new, |height| format!(": restore the snapshot of block {height}"));
+        Err(Refusal::new(RefusalCode::Pruned, format!("blocks before {first} are pruned on this node{newest}")))
     }
 }

@@ -111,10 +111,10 @@ async fn room_is_refused_to_whoever_must_not_have_it() {
     check(
         put::Open { code: ostrakon_proto::params::Code { k: 4, n: 4 }, ..good.clone() },
         RefusalCode::BadRequest,
-        "no code",
+        "invalid code",
     )
     .await;
-    check(put::Open { index: 4, ..good.clone() }, RefusalCode::BadRequest, "column 4").await;
+    check(put::Open { index: 4, ..good.clone() }, RefusalCode::BadRequest, "column index 4").await;
     check(put::Open { extent: 5000, ..good.clone() }, RefusalCode::BadRequest, "extent").await;
     check(put::Open { reserve: 0, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
     check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;

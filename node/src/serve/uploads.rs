@@ -1,7 +1,7 @@
-//! The uploads under way on this node: who may add to them, and which have been left alone too long. Pure.
+//! The upload sessions of this node: which node may add to each, and which are idle for too long. Pure.
 //!
-//! In come opened uploads and the time, out goes the upload that a request names, if it is the asker's. The bytes are
-//! the store's; what is kept here is what the receipt will say.
+//! In come opened uploads and the time, out goes the session that a request names, if it is the client's. The bytes are
+//! in the store; the session has what the receipt will say.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -12,107 +12,111 @@ use ostrakon_proto::{
 };
 use tokio::time::Instant;
 
-/// Uploads at once: as many as the store keeps open, so that none has to give way to a stranger's.
+/// The most uploads: as many as the store holds open, so that none is evicted for a stranger's.
 const COUNT: usize = 256;
-/// Uploads of one account at once.
+/// The most uploads of one account.
 const PER_ACCOUNT: usize = 128;
-/// Finished uploads remembered.
+/// The most finished uploads that are remembered.
 const FINISHED: usize = 4096;
-/// Time without a request after which an upload is given up: long enough that whoever was killed or lost its network
-/// can go on where it stopped. The account's credit bounds what waits so long.
+/// Idle time after which an upload is dropped: long enough for a client that crashed or lost its network to resume. The
+/// account's credit bounds what waits so long.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Time without a request after which an upload gives way to a new one, when there are too many.
+/// Idle time after which an upload may be evicted by a new one, when there are too many.
 const YIELDING: Duration = Duration::from_secs(600);
-/// Time for which a finished upload answers again: the first answer may be lost, or who asked for it killed.
+/// How long a finished upload is answered again: the first answer may be lost, or the client restarted.
 const REPEAT: Duration = Duration::from_secs(3600);
 
-/// An upload under way, or just finished.
+/// An upload in progress, or recently finished.
 #[derive(Clone, Debug)]
-pub(super) struct Upload {
-    /// Who may add to it.
+pub(super) struct UploadSession {
+    /// The node that may add to it.
     pub(super) from: NodeId,
-    /// What was asked for.
+    /// The request that opened it.
     pub(super) open: Open,
-    /// What came of it.
+    /// Its result, once it is finished.
     pub(super) finished: Option<Finished>,
     touched: Instant,
 }
 
-/// What came of an upload.
+/// The result of an upload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Finished {
     /// The object whose manifest listed the column.
     pub(super) object: ObjectId,
-    /// The column's bytes.
+    /// The column's length in bytes.
     pub(super) column_len: u64,
     /// The receipt.
     pub(super) receipt: Signature,
 }
 
-/// Why an upload is not opened.
+/// Why an upload cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum UploadsError {
+pub(super) enum UploadSessionError {
     /// Try again later.
-    #[error("the node has {COUNT} uploads under way")]
+    #[error("the node has {COUNT} uploads in progress, the most it allows; try again later")]
     Full,
     /// Finish some first.
-    #[error("the account has {PER_ACCOUNT} uploads under way on this node")]
+    #[error("the account has {PER_ACCOUNT} uploads in progress on this node, the most it allows; finish some first")]
     AccountFull,
-    /// Choose another name.
-    #[error("the upload's name is taken by another upload")]
+    /// Choose another id.
+    #[error("the upload's id is used by another upload")]
     Taken,
 }
 
-/// All uploads under way, and those finished lately.
+/// All uploads in progress, and recently finished ones.
 #[derive(Debug, Default)]
-pub(super) struct Uploads {
-    under_way: BTreeMap<UploadId, Upload>,
-    finished: BTreeMap<UploadId, Upload>,
+pub(super) struct UploadSessions {
+    open: BTreeMap<UploadId, UploadSession>,
+    finished: BTreeMap<UploadId, UploadSession>,
     of_account: BTreeMap<AccountId, usize>,
 }
 
-impl Uploads {
-    /// Opens an upload for `from`, or takes it over: the account may come back as another node. What came of it, if it
-    /// is finished already. Call [`Uploads::give_way`] before.
-    pub(super) fn open(&mut self, from: NodeId, open: Open, now: Instant) -> Result<Option<Finished>, UploadsError> {
+impl UploadSessions {
+    /// Opens an upload for `from`, or hands it over: the account may return as another node. Returns its result if it is
+    /// finished already. Call [`UploadSessions::evict_idle`] before.
+    pub(super) fn open(
+        &mut self,
+        from: NodeId,
+        open: Open,
+        now: Instant,
+    ) -> Result<Option<Finished>, UploadSessionError> {
         if let Some(before) = self.get_mut(&open.upload) {
             if before.open != open {
-                return Err(UploadsError::Taken);
+                return Err(UploadSessionError::Taken);
             }
             (before.from, before.touched) = (from, now);
             return Ok(before.finished);
         }
         if self.of_account.get(&open.account).is_some_and(|count| *count >= PER_ACCOUNT) {
-            return Err(UploadsError::AccountFull);
+            return Err(UploadSessionError::AccountFull);
         }
-        if self.under_way.len() >= COUNT {
-            return Err(UploadsError::Full);
+        if self.open.len() >= COUNT {
+            return Err(UploadSessionError::Full);
         }
         *self.of_account.entry(open.account).or_default() += 1;
-        self.under_way.insert(open.upload, Upload { from, open, finished: None, touched: now });
+        self.open.insert(open.upload, UploadSession { from, open, finished: None, touched: now });
         Ok(None)
     }
 
-    /// Forgets the upload longest left alone that is in the way of a new one of this account, if it was left alone for
-    /// long enough.
-    pub(super) fn give_way(&mut self, open: &Open, now: Instant) -> Option<UploadId> {
+    /// Drops the longest idle upload whose slot a new one of this account needs, if it is idle for long enough.
+    pub(super) fn evict_idle(&mut self, open: &Open, now: Instant) -> Option<UploadId> {
         if self.get_mut(&open.upload).is_some() {
             return None;
         }
         let crowded = self.of_account.get(&open.account).is_some_and(|count| *count >= PER_ACCOUNT);
-        if !crowded && self.under_way.len() < COUNT {
+        if !crowded && self.open.len() < COUNT {
             return None;
         }
-        let in_the_way = |upload: &Upload| !crowded || upload.open.account == open.account;
-        let resting = self.under_way.iter().filter(|(_, upload)| in_the_way(upload));
-        let (id, longest) = resting.min_by_key(|(_, upload)| upload.touched)?;
+        let in_the_way = |upload: &UploadSession| !crowded || upload.open.account == open.account;
+        let candidates = self.open.iter().filter(|(_, upload)| in_the_way(upload));
+        let (id, longest) = candidates.min_by_key(|(_, upload)| upload.touched)?;
         let id = (now.saturating_duration_since(longest.touched) >= YIELDING).then_some(*id)?;
         self.remove(&id);
         Some(id)
     }
 
-    /// The upload, if it is `from`'s.
-    pub(super) fn touch(&mut self, id: &UploadId, from: &NodeId, now: Instant) -> Option<Upload> {
+    /// The upload, if it belongs to `from`; counts as activity.
+    pub(super) fn touch(&mut self, id: &UploadId, from: &NodeId, now: Instant) -> Option<UploadSession> {
         let upload = self.get_mut(id).filter(|upload| upload.from == *from)?;
         upload.touched = now;
         Some(upload.clone())
@@ -125,12 +129,12 @@ impl Uploads {
             let oldest = self.finished.iter().min_by_key(|(_, upload)| upload.touched).map(|(id, _)| *id);
             oldest.map(|id| self.finished.remove(&id));
         }
-        self.finished.insert(*id, Upload { finished: Some(finished), ..upload });
+        self.finished.insert(*id, UploadSession { finished: Some(finished), ..upload });
     }
 
-    /// Forgets an upload under way.
-    pub(super) fn remove(&mut self, id: &UploadId) -> Option<Upload> {
-        let upload = self.under_way.remove(id)?;
+    /// Drops an upload in progress.
+    pub(super) fn remove(&mut self, id: &UploadId) -> Option<UploadSession> {
+        let upload = self.open.remove(id)?;
         if let Some(count) = self.of_account.get_mut(&upload.open.account) {
             *count -= 1;
             if *count == 0 {
@@ -140,11 +144,11 @@ impl Uploads {
         Some(upload)
     }
 
-    /// Forgets what was left alone for too long; returns those that were never finished.
+    /// Drops what is idle for too long; returns those that were never finished.
     pub(super) fn expire(&mut self, now: Instant) -> Vec<UploadId> {
-        let idle = |upload: &Upload| now.saturating_duration_since(upload.touched);
+        let idle = |upload: &UploadSession| now.saturating_duration_since(upload.touched);
         self.finished.retain(|_, upload| idle(upload) < REPEAT);
-        let stale = self.under_way.iter().filter(|(_, upload)| idle(upload) >= IDLE).map(|(id, _)| *id);
+        let stale = self.open.iter().filter(|(_, upload)| idle(upload) >= IDLE).map(|(id, _)| *id);
         let stale: Vec<UploadId> = stale.collect();
         for id in &stale {
             self.remove(id);
@@ -152,8 +156,8 @@ impl Uploads {
         stale
     }
 
-    fn get_mut(&mut self, id: &UploadId) -> Option<&mut Upload> {
-        self.under_way.get_mut(id).or_else(|| self.finished.get_mut(id))
+    fn get_mut(&mut self, id: &UploadId) -> Option<&mut UploadSession> {
+        self.open.get_mut(id).or_else(|| self.finished.get_mut(id))
     }
 }
 
@@ -180,10 +184,10 @@ mod tests {
 
     #[test]
     fn uploads_belong_to_who_opened_them_last() {
-        let (mut uploads, now) = (Uploads::default(), Instant::now());
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
         let (one, two) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
         assert_eq!(uploads.open(one, open(1, 1), now), Ok(None));
-        assert_eq!(uploads.open(one, open(1, 2), now), Err(UploadsError::Taken));
+        assert_eq!(uploads.open(one, open(1, 2), now), Err(UploadSessionError::Taken));
         assert!(uploads.touch(&open(1, 1).upload, &one, now).is_some());
         assert!(uploads.touch(&open(1, 1).upload, &two, now).is_none());
         assert_eq!(uploads.open(two, open(1, 1), now), Ok(None));
@@ -193,40 +197,40 @@ mod tests {
 
     #[test]
     fn uploads_are_bounded() {
-        let (mut uploads, now, node) = (Uploads::default(), Instant::now(), NodeId::new([1; 32]));
+        let (mut uploads, now, node) = (UploadSessions::default(), Instant::now(), NodeId::new([1; 32]));
         let bound = u16::try_from(PER_ACCOUNT).expect("small");
         for number in 0..bound {
             assert_eq!(uploads.open(node, open(number, 1), now), Ok(None));
         }
-        assert_eq!(uploads.open(node, open(bound, 1), now), Err(UploadsError::AccountFull));
+        assert_eq!(uploads.open(node, open(bound, 1), now), Err(UploadSessionError::AccountFull));
         for number in bound..u16::try_from(COUNT).expect("small") {
             let account = u8::try_from(number / bound + 1).expect("small");
             assert_eq!(uploads.open(node, open(number, account), now), Ok(None));
         }
-        assert_eq!(uploads.open(node, open(u16::MAX, 99), now), Err(UploadsError::Full));
+        assert_eq!(uploads.open(node, open(u16::MAX, 99), now), Err(UploadSessionError::Full));
         let later = now + YIELDING;
-        assert_eq!(uploads.give_way(&open(0, 1), later), None, "it is open already");
-        assert_eq!(uploads.give_way(&open(u16::MAX, 99), now), None, "nobody rested for long enough");
+        assert_eq!(uploads.evict_idle(&open(0, 1), later), None, "it is open already");
+        assert_eq!(uploads.evict_idle(&open(u16::MAX, 99), now), None, "none is idle for long enough");
         uploads.touch(&open(0, 1).upload, &node, later).expect("open");
-        assert_eq!(uploads.give_way(&open(999, 1), later), Some(open(1, 1).upload), "its own, longest untouched");
-        assert_eq!(uploads.give_way(&open(u16::MAX, 99), later), None, "there is room now");
+        assert_eq!(uploads.evict_idle(&open(999, 1), later), Some(open(1, 1).upload), "its own, longest idle");
+        assert_eq!(uploads.evict_idle(&open(u16::MAX, 99), later), None, "there is room now");
         assert_eq!(uploads.open(node, open(u16::MAX, 99), later), Ok(None));
-        assert!(uploads.give_way(&open(u16::MAX - 1, 99), later).is_some());
+        assert!(uploads.evict_idle(&open(u16::MAX - 1, 99), later).is_some());
         assert_eq!(uploads.open(node, open(u16::MAX - 1, 99), later), Ok(None));
         assert_eq!(uploads.expire(later + IDLE).len(), COUNT);
-        assert!(uploads.under_way.is_empty() && uploads.of_account.is_empty());
+        assert!(uploads.open.is_empty() && uploads.of_account.is_empty());
     }
 
     #[test]
     fn finished_uploads_answer_for_a_while_and_count_no_more() {
-        let (mut uploads, now, node) = (Uploads::default(), Instant::now(), NodeId::new([1; 32]));
+        let (mut uploads, now, node) = (UploadSessions::default(), Instant::now(), NodeId::new([1; 32]));
         uploads.open(node, open(1, 1), now).expect("room");
         let finished = Finished { object: ObjectId::new([7; 32]), column_len: 64, receipt: Signature([8; 64]) };
         uploads.finish(&open(1, 1).upload, finished);
         let found = uploads.touch(&open(1, 1).upload, &node, now).expect("kept");
         assert_eq!(found.finished, Some(finished));
         assert_eq!(uploads.open(node, open(1, 1), now), Ok(Some(finished)));
-        assert!(uploads.under_way.is_empty() && uploads.of_account.is_empty());
+        assert!(uploads.open.is_empty() && uploads.of_account.is_empty());
         assert_eq!(uploads.expire(now + REPEAT), []);
         assert!(uploads.touch(&open(1, 1).upload, &node, now).is_none());
     }

@@ -1,18 +1,19 @@
 //! Columns in memory, for the simulator and for tests, with faults on command.
 //!
-//! It promises and refuses as [`super::Disk`] does; the model test holds the two together. What it stores is lost with
-//! the process. Not here: when a fault happens; the simulator decides that.
+//! It gives the same guarantees and errors as [`super::Disk`]; the model test compares the two. What it stores is lost
+//! with the process. Not here: when a fault happens; the simulator decides that.
 
 use std::{
     collections::BTreeMap,
     io,
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
 };
 
 use bytes::Bytes;
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{ColumnId, ObjectId},
     limits,
@@ -22,12 +23,12 @@ use ostrakon_proto::{
 };
 
 use super::{
-    ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, Range, StoreError, StoredPlace, Usage,
-    upload::{Body, Bounds, Share, Uploads, Whole},
+    ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError, StoredPlace, Usage,
+    upload::{CompleteUpload, Reservation, UploadBody, UploadLimits, Uploads},
 };
 
 /// Uploads open at once, and bytes they hold: as on disk.
-const BOUNDS: Bounds = Bounds { open: 256, held_bytes: 64 << 20 };
+const BOUNDS: UploadLimits = UploadLimits { open: 256, held_bytes: 64 << 20 };
 
 /// Whether reads work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,13 +43,13 @@ pub enum Reads {
 /// Columns in memory.
 #[derive(Debug)]
 pub struct Memory {
-    kept: Mutex<Kept>,
+    contents: Mutex<Contents>,
     uploads: Uploads<Buffer>,
     promised: Arc<AtomicU64>,
 }
 
 #[derive(Debug, Default)]
-struct Kept {
+struct Contents {
     columns: BTreeMap<ColumnId, Column>,
     places: BTreeMap<PlaceKey, StoredPlace>,
     manifests: BTreeMap<ObjectId, Shared>,
@@ -64,52 +65,52 @@ struct Column {
     damaged: bool,
 }
 
-/// A manifest, and how many places have it.
+/// A manifest, and the number of places that use it.
 #[derive(Debug)]
 struct Shared {
     manifest: Bytes,
     places: usize,
 }
 
-/// An upload's bytes, and the promise that they find room.
+/// An upload's bytes, with space reserved for them.
 struct Buffer {
     bytes: Vec<u8>,
-    _promise: Share,
+    _promise: Reservation,
 }
 
-impl Body for Buffer {
+impl UploadBody for Buffer {
     fn append(&mut self, bytes: &[u8], _spare: u64) -> Result<(), StoreError> {
         self.bytes.extend_from_slice(bytes);
         Ok(())
     }
 
-    /// The simulator's memory is no measure: only what waits out of order counts.
+    /// The simulator's memory does not count: only chunks that arrived out of order do.
     fn held(&self) -> u64 {
         0
     }
 }
 
 impl Memory {
-    /// An empty store with room for this many bytes of columns.
+    /// An empty store with space for this many bytes of columns.
     pub fn new(capacity: u64) -> Self {
-        let kept = Kept { capacity, ..Kept::default() };
-        Self { kept: Mutex::new(kept), uploads: Uploads::new(BOUNDS), promised: Arc::default() }
+        let contents = Contents { capacity, ..Contents::default() };
+        Self { contents: Mutex::new(contents), uploads: Uploads::new(BOUNDS), promised: Arc::default() }
     }
 
     /// Fault: the disk is now this large; less than it holds makes it full, and loses nothing.
     pub fn set_capacity(&self, bytes: u64) {
-        self.kept().capacity = bytes;
+        lock(&self.contents).capacity = bytes;
     }
 
     /// Fault: whether reads work.
     pub fn set_reads(&self, reads: Reads) {
-        self.kept().reads = reads;
+        lock(&self.contents).reads = reads;
     }
 
     /// Fault: flips a bit in the middle of a stored column; tells whether there was one.
     pub fn corrupt(&self, id: &ColumnId) -> bool {
-        let mut kept = self.kept();
-        let Some(column) = kept.columns.get_mut(id) else { return false };
+        let mut contents = lock(&self.contents);
+        let Some(column) = contents.columns.get_mut(id) else { return false };
         let mut bytes = column.bytes.to_vec();
         let middle = bytes.len() / 2;
         let Some(byte) = bytes.get_mut(middle) else { return false };
@@ -121,21 +122,17 @@ impl Memory {
     /// Fault: everything stored is gone, and every upload.
     pub fn lose_everything(&self) {
         self.uploads.clear();
-        let mut kept = self.kept();
-        *kept = Kept { capacity: kept.capacity, reads: kept.reads, ..Kept::default() };
+        let mut contents = lock(&self.contents);
+        *contents = Contents { capacity: contents.capacity, reads: contents.reads, ..Contents::default() };
     }
 
-    /// Fault: the node died and came back; what `finish` promised is still there, and nothing else.
+    /// Fault: the node crashed and restarted; finished uploads are still there, and nothing else.
     pub fn restart(&self) {
         self.uploads.clear();
     }
-
-    fn kept(&self) -> MutexGuard<'_, Kept> {
-        self.kept.lock().expect("no holder of this lock panics")
-    }
 }
 
-impl Kept {
+impl Contents {
     fn places_of(&self, id: &ColumnId) -> impl Iterator<Item = &StoredPlace> {
         let first = PlaceKey { column: *id, object: ObjectId::new([0; 32]), extent: 0, index: 0 };
         let column = *id;
@@ -146,20 +143,20 @@ impl Kept {
         self.columns.get(id).is_some_and(|column| !column.damaged)
     }
 
-    /// Puts a column in, in place of a damaged one if there is one.
+    /// Stores a column, replacing a damaged one if there is one.
     fn put(&mut self, id: ColumnId, column: Column) {
         self.used += column.len();
         self.used -= self.columns.insert(id, column).map_or(0, |damaged| damaged.len());
     }
 
-    /// Renews a place; tells whether it was there.
+    /// Renews a place; whether it exists.
     fn renew(&mut self, place: &Place) -> bool {
         let Some(stored) = self.places.get_mut(&place.key()) else { return false };
         *stored = stored.renewed(place.expires);
         true
     }
 
-    /// Puts a place in that was not there.
+    /// Stores a new place.
     fn add(&mut self, place: Place, manifest: Bytes) {
         self.places.insert(place.key(), StoredPlace::new(place));
         self.manifests.entry(place.object).or_insert(Shared { manifest, places: 0 }).places += 1;
@@ -189,13 +186,13 @@ impl Column {
 impl Columns for Memory {
     fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError> {
         self.uploads.begin(upload, reserve, || {
-            let kept = self.kept();
-            let taken = kept.used + self.promised.load(Ordering::Relaxed);
-            let free = kept.capacity.saturating_sub(taken);
+            let contents = lock(&self.contents);
+            let taken = contents.used + self.promised.load(Ordering::Relaxed);
+            let free = contents.capacity.saturating_sub(taken);
             if reserve > free {
                 return Err(StoreError::Full { wanted: reserve, free });
             }
-            let mut promise = Share::of(&self.promised);
+            let mut promise = Reservation::of(&self.promised);
             promise.set(reserve);
             Ok(Buffer { bytes: Vec::new(), _promise: promise })
         })
@@ -210,17 +207,17 @@ impl Columns for Memory {
             self.uploads.abort(upload);
             return Err(StoreError::WrongManifest { object: place.object });
         }
-        let mut kept = self.kept();
-        if kept.has_good(&place.column) && kept.renew(&place) {
+        let mut contents = lock(&self.contents);
+        if contents.has_good(&place.column) && contents.renew(&place) {
             self.uploads.abort(upload);
             return Ok(());
         }
-        let Whole { body, outboard } = self.uploads.finish(upload, &place)?;
-        if !kept.has_good(&place.column) {
-            kept.put(place.column, Column { bytes: body.bytes.into(), outboard, damaged: false });
+        let CompleteUpload { body, outboard } = self.uploads.finish(upload, &place)?;
+        if !contents.has_good(&place.column) {
+            contents.put(place.column, Column { bytes: body.bytes.into(), outboard, damaged: false });
         }
-        if !kept.renew(&place) {
-            kept.add(place, manifest);
+        if !contents.renew(&place) {
+            contents.add(place, manifest);
         }
         Ok(())
     }
@@ -230,79 +227,79 @@ impl Columns for Memory {
     }
 
     fn column(&self, id: &ColumnId) -> Result<Option<ColumnInfo>, StoreError> {
-        let kept = self.kept();
+        let contents = lock(&self.contents);
         let info = |column: &Column| ColumnInfo {
             column_len: column.len(),
-            tokens: kept.places_of(id).take(PLACES).map(|stored| stored.place.token).collect(),
+            tokens: contents.places_of(id).take(PLACES).map(|stored| stored.place.token).collect(),
             damaged: column.damaged,
         };
-        Ok(kept.columns.get(id).map(info))
+        Ok(contents.columns.get(id).map(info))
     }
 
-    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<Range, StoreError> {
-        let kept = self.kept();
-        if kept.reads == Reads::Fail {
+    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<ProvenRange, StoreError> {
+        let contents = lock(&self.contents);
+        if contents.reads == Reads::Fail {
             let source = Arc::new(io::Error::other("injected fault"));
             return Err(StoreError::Io { path: "memory".into(), source });
         }
-        let column = kept.columns.get(id).ok_or(StoreError::NotFound { column: *id })?;
+        let column = contents.columns.get(id).ok_or(StoreError::NotFound { column: *id })?;
         if column.damaged {
             return Err(StoreError::Corrupt { column: *id, reason: "found by scrubbing" });
         }
         let siblings = prove_range(&column.outboard, tree::Range { start, length })?;
         let end = column.len().min(start + u64::from(length));
         let [start, end] = [start, end].map(|at| usize::try_from(at).expect("within memory"));
-        Ok(Range { bytes: column.bytes.slice(start..end), siblings })
+        Ok(ProvenRange { bytes: column.bytes.slice(start..end), siblings })
     }
 
     fn manifest(&self, object: &ObjectId) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.kept().manifests.get(object).map(|shared| shared.manifest.clone()))
+        Ok(lock(&self.contents).manifests.get(object).map(|shared| shared.manifest.clone()))
     }
 
     fn places(&self, after: Option<PlaceKey>, limit: usize) -> Result<Vec<StoredPlace>, StoreError> {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, Excluded);
-        Ok(self.kept().places.range((from, Unbounded)).take(limit).map(|(_, stored)| *stored).collect())
+        Ok(lock(&self.contents).places.range((from, Unbounded)).take(limit).map(|(_, stored)| *stored).collect())
     }
 
     fn set_state(&self, place: &PlaceKey, state: PlaceState) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        let stored = kept.places.get_mut(place).ok_or(StoreError::NotFound { column: place.column })?;
+        let mut contents = lock(&self.contents);
+        let stored = contents.places.get_mut(place).ok_or(StoreError::NotFound { column: place.column })?;
         stored.state = state;
         Ok(())
     }
 
     fn purge(&self, place: &PlaceKey) -> Result<(), StoreError> {
-        self.kept().forget(place);
+        lock(&self.contents).forget(place);
         Ok(())
     }
 
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError> {
-        let mut kept = self.kept();
-        let column = kept.columns.get_mut(id).ok_or(StoreError::NotFound { column: *id })?;
+        let mut contents = lock(&self.contents);
+        let column = contents.columns.get_mut(id).ok_or(StoreError::NotFound { column: *id })?;
         let mut tree = TreeBuilder::new();
         tree.update(&column.bytes);
         if tree.finish().0 != *id {
             column.damaged = true;
-            return Err(StoreError::Corrupt { column: *id, reason: "its hash is another" });
+            return Err(StoreError::Corrupt { column: *id, reason: "its hash does not match" });
         }
         column.damaged = false;
         Ok(())
     }
 
     fn usage(&self) -> Usage {
-        let kept = self.kept();
+        let contents = lock(&self.contents);
         let in_state = |wanted: fn(&PlaceState) -> bool| {
-            kept.places.values().filter(|stored| wanted(&stored.state)).map(|stored| stored.place.column_len).sum()
+            contents.places.values().filter(|stored| wanted(&stored.state)).map(|stored| stored.place.column_len).sum()
         };
-        let (used, promised) = (kept.used, self.promised.load(Ordering::Relaxed));
+        let (used, promised) = (contents.used, self.promised.load(Ordering::Relaxed));
         Usage {
-            columns: u64::try_from(kept.columns.len()).expect("fits"),
+            columns: u64::try_from(contents.columns.len()).expect("fits"),
             used_bytes: used,
             temporary_bytes: in_state(|state| matches!(state, PlaceState::Temporary { .. })),
             trash_bytes: in_state(|state| matches!(state, PlaceState::Trash { .. })),
             promised_bytes: promised,
-            free_bytes: kept.capacity.saturating_sub(used + promised),
+            free_bytes: contents.capacity.saturating_sub(used + promised),
             repeated_bytes: self.uploads.repeated_bytes(),
         }
     }

@@ -1,12 +1,11 @@
-//! What a holder keeps: columns, each with the manifest that lists it, and where in which object it stands
-//! (ARCHITECTURE 7).
+//! The store of a holder: columns, each with the manifest that lists it and its places in objects (ARCHITECTURE 7).
 //!
-//! In come uploads, chunk after chunk; out go ranges with the hashes that prove them. [`Columns`] is what the rest of
-//! the node sees: [`Disk`] keeps columns through power loss, [`Memory`] serves the simulator and breaks on command.
+//! In come uploads, chunk by chunk; out go ranges with the hashes that prove them. [`Columns`] is the trait that the
+//! rest of the node uses: [`Disk`] stores columns durably, [`Memory`] serves the simulator and fails on command.
 //! [`upload`] puts chunks in order and hashes them, for both.
 //!
-//! Not here: who may store or read (`serve`), and which places the ledger still pays for (retention). The store never
-//! forgets a column by itself.
+//! Not here: who may store or read (`serve`), and which places the ledger still pays for (`retention`). The store never
+//! deletes a column by itself.
 
 use std::{fmt::Debug, io, path::PathBuf, sync::Arc};
 
@@ -24,34 +23,34 @@ mod memory;
 mod samples;
 mod upload;
 
-pub use disk::{Config, Disk, OpenError};
+pub use disk::{Disk, DiskConfig, OpenError};
 pub use memory::{Memory, Reads};
 
-/// Where a column stands: one column may stand in several places.
+/// A place of a column in an object; one column may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PlaceKey {
     /// The column.
     pub column: ColumnId,
     /// The object whose manifest lists it.
     pub object: ObjectId,
-    /// In which extent.
+    /// The extent's number in the object.
     pub extent: u32,
-    /// At which index.
+    /// The column's index in the extent.
     pub index: u8,
 }
 
-/// A column in its place, with what the holder must know about it.
+/// A place, with what the holder must know about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The object whose manifest lists the column.
     pub object: ObjectId,
-    /// In which extent.
+    /// The extent's number in the object.
     pub extent: u32,
-    /// At which index.
+    /// The column's index in the extent.
     pub index: u8,
     /// The column.
     pub column: ColumnId,
-    /// Its bytes.
+    /// The column's length in bytes.
     pub column_len: u64,
     /// Hash of the token that readers must show, if the object is private.
     pub token: Option<[u8; 32]>,
@@ -66,20 +65,20 @@ impl Place {
     }
 }
 
-/// What the ledger wants with a place, as far as this node has followed it. After an index was rebuilt every place is
-/// temporary again until retention has asked the ledger.
+/// The state of a place by the ledger, as far as this node has followed it. After an index was rebuilt every place is
+/// temporary until retention has checked the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
 pub enum PlaceState {
     /// No commitment names it yet.
     Temporary {
-        /// The last epoch in which one still may.
+        /// The last epoch in which one may.
         expires: Epoch,
     },
     /// A commitment pays for it.
     Committed,
-    /// Nothing pays for it any more.
+    /// No commitment pays for it any more; it is deleted later.
     Trash {
-        /// Since this epoch.
+        /// The first epoch in the trash.
         since: Epoch,
     },
 }
@@ -94,13 +93,12 @@ pub struct StoredPlace {
 }
 
 impl StoredPlace {
-    /// A place that was stored just now.
+    /// A place that is stored now.
     fn new(place: Place) -> Self {
         Self { place, state: PlaceState::Temporary { expires: place.expires } }
     }
 
-    /// The place when it is stored again: a receipt is given for it, so it must last as long as the receipt may be
-    /// used.
+    /// The place when it is stored again: a receipt is signed for it, so it must last as long as the receipt is valid.
     fn renewed(self, expires: Epoch) -> Self {
         let expires = expires.max(self.place.expires);
         let state = match self.state {
@@ -114,7 +112,7 @@ impl StoredPlace {
 /// What is known of a stored column without reading it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnInfo {
-    /// Its bytes.
+    /// Its length in bytes.
     pub column_len: u64,
     /// The token hash of each of its places, the first [`PLACES`] of them.
     pub tokens: Vec<Option<[u8; 32]>>,
@@ -125,10 +123,10 @@ pub struct ColumnInfo {
 /// Places of one column that [`ColumnInfo`] looks at: enough for any honest use, and a bound on the work of a read.
 pub const PLACES: usize = 64;
 
-/// A range of a column, with what proves it.
+/// A range of a column, with its proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Range {
-    /// The bytes, cut at the column's end.
+pub struct ProvenRange {
+    /// The bytes, up to the column's end.
     pub bytes: Bytes,
     /// Sibling hashes from the range's subtree up to the root.
     pub siblings: Vec<[u8; 32]>,
@@ -145,11 +143,11 @@ pub struct Usage {
     pub temporary_bytes: u64,
     /// Bytes of columns in trashed places, once for each place.
     pub trash_bytes: u64,
-    /// Bytes promised to open uploads and not yet written.
+    /// Bytes reserved for open uploads and not yet written.
     pub promised_bytes: u64,
-    /// Bytes that new columns may still take.
+    /// Bytes free for new columns.
     pub free_bytes: u64,
-    /// Bytes of uploads that came once more than they had to, since the store was opened.
+    /// Bytes of uploads that were received more than once, since the store was opened.
     pub repeated_bytes: u64,
 }
 
@@ -161,7 +159,7 @@ impl Usage {
         }
     }
 
-    /// Counts a place no longer.
+    /// Removes a place from the counts.
     fn count_out(&mut self, stored: &StoredPlace) {
         if let Some(bytes) = self.bytes_in(stored.state) {
             *bytes -= stored.place.column_len;
@@ -177,23 +175,26 @@ impl Usage {
     }
 }
 
-/// Why the store did not do what it was asked to.
+/// Why an operation of the store failed.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StoreError {
     /// Refuse new columns; keep serving.
-    #[error("no room for {wanted} bytes: {free} are free for columns; free some disk space or lower the reserve")]
+    #[error(
+        "not enough disk space for {wanted} bytes: {free} bytes are free for columns; free some space or lower \
+         `disk_reserve_bytes`"
+    )]
     Full {
         /// Bytes asked for.
         wanted: u64,
-        /// Bytes that could be had.
+        /// Bytes that are free.
         free: u64,
     },
-    /// Begin it anew: it was never begun, is finished, or gave way to a newer one.
-    #[error("no such upload; begin it again")]
+    /// It was never opened, is finished, or was evicted by a newer one.
+    #[error("unknown upload; open it again")]
     UnknownUpload,
-    /// The uploader broke its own promise.
-    #[error("upload of {length} bytes is over its reserve of {reserve}")]
+    /// The upload is longer than announced.
+    #[error("upload of {length} bytes exceeds the {reserve} bytes that were reserved")]
     TooLong {
         /// Where the bytes would have ended.
         length: u64,
@@ -201,103 +202,104 @@ pub enum StoreError {
         reserve: u64,
     },
     /// Send the bytes from `next` on first.
-    #[error("bytes at {offset} came too early: {next} is the next one wanted")]
+    #[error("chunk at byte {offset} arrived too early: send the bytes from {next} on first")]
     TooEarly {
-        /// Where the bytes began.
+        /// The chunk's first byte.
         offset: u64,
-        /// The next byte wanted.
+        /// The next byte expected.
         next: u64,
     },
-    /// The upload is no such column; it is forgotten.
-    #[error("upload is column {found} of {found_len} bytes, not {column} of {column_len}")]
+    /// The upload is a different column; it is dropped.
+    #[error("upload is column {found} of {found_len} bytes, but the manifest lists {column} of {column_len} bytes")]
     Mismatch {
-        /// The column it should have been.
+        /// The column that was expected.
         column: ColumnId,
         /// Its length.
         column_len: u64,
-        /// What came instead.
+        /// The column that was uploaded.
         found: ColumnId,
         /// Its length.
         found_len: u64,
     },
-    /// The manifest is not the object's; the upload is forgotten.
-    #[error("manifest is not that of {object}, or over {max} bytes", max = limits::MANIFEST)]
+    /// The manifest is not the object's; the upload is dropped.
+    #[error("manifest does not belong to object {object}, or is larger than {max} bytes", max = limits::MANIFEST)]
     WrongManifest {
-        /// The object named.
+        /// The object.
         object: ObjectId,
     },
-    /// The reader asked for what no subtree covers.
+    /// The range is not one that a subtree covers.
     #[error(transparent)]
     Range(#[from] RangeError),
     /// Ask another holder.
-    #[error("column {column} is not stored here")]
+    #[error("column {column} is not stored on this node")]
     NotFound {
         /// The column.
         column: ColumnId,
     },
     /// The stored bytes are not the column; repair it from other holders.
-    #[error("column {column} is damaged here: {reason}")]
+    #[error("column {column} is damaged on this node: {reason}")]
     Corrupt {
         /// The column.
         column: ColumnId,
         /// What is wrong with it.
         reason: &'static str,
     },
-    /// The volume takes no more writes until the node is restarted; reads go on.
-    #[error("the disk failed to make a write durable; restart the node once the disk is healthy")]
+    /// A write was not made durable: nothing is written until the node is restarted; reads continue.
+    #[error("a write to disk failed, so the store is read-only; repair the disk and restart the node")]
     Poisoned,
     /// The disk failed.
     #[error("{}: {source}", path.display())]
     Io {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: Arc<io::Error>,
     },
     /// The index failed.
-    #[error("store index: {source}")]
+    #[error("store index failed: {source}")]
     Index {
-        /// What RocksDB said.
+        /// The error of RocksDB.
         #[from]
         source: rocksdb::Error,
     },
-    /// The index holds what no version of this program writes; delete it, and it is rebuilt at the next start.
+    /// The index holds what no version of this program writes.
     #[error(
-        "store index has an unreadable record; stop the node, delete the directory `index` of the store, and start it"
+        "store index has an unreadable record: stop the node, delete the directory `store/index` in its data directory, \
+         and start it, which rebuilds the index"
     )]
     BadRecord,
 }
 
-/// The columns that a holder keeps. Every method may block on the disk; call them from a pool for blocking work.
+/// The columns of a holder. Every method may block on the disk; call them from a pool for blocking work.
 ///
 /// ## Durability
-/// When `finish` returns, the column, its place and its manifest survive power loss; nothing is promised before.
+/// When `finish` returns, the column, its place and its manifest survive power loss; before, nothing is guaranteed.
 ///
 /// ## Visibility
-/// A column is served only when all of it was hashed and found to be what its name says.
+/// A column is served only after all of it was hashed and matched its id.
 pub trait Columns: Send + Sync + Debug + 'static {
-    /// Begins an upload of at most `reserve` bytes, or resumes it; tells what came of it already.
+    /// Opens an upload of at most `reserve` bytes, or resumes it; returns what was received already.
     ///
-    /// When too many uploads are open, the one longest untouched is forgotten.
+    /// When too many uploads are open, the least recently used one is dropped.
     ///
     /// # Errors
-    /// [`StoreError::Full`] when there is no room for it, [`StoreError::TooLong`] over [`limits::COLUMN`].
+    /// [`StoreError::Full`] when there is no space for it, [`StoreError::TooLong`] over [`limits::COLUMN`].
     fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError>;
 
-    /// Takes bytes of an upload; tells the next byte wanted. What came already is ignored.
+    /// Adds bytes to an upload; returns the next byte expected. What was received already is ignored.
     ///
     /// # Errors
     /// [`StoreError::TooEarly`] when too much is missing before them; then send that first.
     fn write(&self, upload: UploadId, offset: u64, bytes: Bytes) -> Result<u64, StoreError>;
 
     /// Makes the upload a stored column in this place; once it is stored, doing so again succeeds without an upload.
-    /// A later `expires` is kept, and a place in the trash becomes temporary again.
+    /// The later `expires` counts, and a place in the trash becomes temporary again.
     ///
     /// # Errors
-    /// [`StoreError::Mismatch`] when the bytes are not the column. After any error the upload is forgotten.
+    /// [`StoreError::Mismatch`] when the bytes are not the column. After any error the upload is dropped.
     fn finish(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<(), StoreError>;
 
-    /// Forgets an upload.
+    /// Drops an upload.
     fn abort(&self, upload: UploadId);
 
     /// What is known of a column; `None` when it is not stored.
@@ -310,10 +312,10 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// `start` a multiple of it.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Range`], or [`StoreError::Corrupt`] when the damage is plain.
-    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<Range, StoreError>;
+    /// [`StoreError::NotFound`], [`StoreError::Range`], or [`StoreError::Corrupt`] when the column is known to be damaged.
+    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<ProvenRange, StoreError>;
 
-    /// The manifest of an object of which some column is stored.
+    /// The manifest of an object of which a column is stored.
     ///
     /// # Errors
     /// When the index fails.
@@ -331,17 +333,17 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// [`StoreError::NotFound`] when there is no such place.
     fn set_state(&self, place: &PlaceKey, state: PlaceState) -> Result<(), StoreError>;
 
-    /// Forgets a place for good; with its last place the column goes, with an object's last place the manifest. No
-    /// error when there is no such place.
+    /// Deletes a place; with its last place the column, with an object's last place the manifest. Succeeds when there is
+    /// no such place.
     ///
     /// # Errors
     /// When the index fails.
     fn purge(&self, place: &PlaceKey) -> Result<(), StoreError>;
 
-    /// Reads and hashes a whole column; remembers when it is damaged.
+    /// Reads and hashes a whole column; records whether it is damaged.
     ///
     /// # Errors
-    /// [`StoreError::Corrupt`] when it is not what its name says.
+    /// [`StoreError::Corrupt`] when it does not match its id.
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError>;
 
     /// How full the store is.

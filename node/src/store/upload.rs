@@ -1,10 +1,10 @@
-//! Uploads under way: chunks come in any order, bytes leave in order, hashed as they pass.
+//! Uploads in progress: chunks arrive in any order, bytes leave in order, hashed on the way.
 //!
-//! In come an upload's chunks; out go the bytes in order to a [`Body`], which keeps them, and at the end the column's
+//! In come an upload's chunks; out go the bytes in order to a [`UploadBody`], which keeps them, and at the end the column's
 //! name and outboard. Everything a stranger can grow here is bounded: open uploads, chunks that wait for the one before
-//! them, and bytes held in memory over all uploads. No clock: what was longest untouched gives way.
+//! them, and bytes held in memory over all uploads. No clock: the least recently used upload is evicted.
 //!
-//! Not here: where a body lies, and what becomes of it when it is whole.
+//! Not here: where a body is stored, and what happens to it when it is complete.
 
 use std::{
     collections::BTreeMap,
@@ -15,6 +15,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::ColumnId,
     limits,
@@ -24,32 +25,32 @@ use ostrakon_proto::{
 
 use super::{Place, StoreError};
 
-/// Chunks that may wait for the one before them: twice what a client has under way.
+/// Chunks that may wait for the one before them: twice what a client has in flight.
 const EARLY_CHUNKS: usize = 8;
 /// [`limits::CHUNK`], for lengths of columns.
 const CHUNK: u64 = 256 * 1024;
-/// Bytes that may wait, and how far ahead they may lie.
+/// Bytes that may wait, and how far ahead of the next one they may be.
 const EARLY_BYTES: usize = EARLY_CHUNKS * limits::CHUNK;
 
-/// What is allowed of all uploads together.
+/// Limits of all uploads together.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bounds {
+pub(super) struct UploadLimits {
     /// Uploads open at once.
     pub(super) open: usize,
     /// Bytes they hold in memory.
     pub(super) held_bytes: u64,
 }
 
-/// Where an upload's bytes are kept until it is whole.
-pub(super) trait Body: Send {
-    /// Takes the next bytes in order; `spare` more bytes may be held in memory.
+/// Where an upload's bytes are stored until it is complete.
+pub(super) trait UploadBody: Send {
+    /// Appends the next bytes; `spare` more bytes may be held in memory.
     fn append(&mut self, bytes: &[u8], spare: u64) -> Result<(), StoreError>;
     /// Bytes that it holds in memory.
     fn held(&self) -> u64;
 }
 
-/// An upload that is whole, hashed, and found to be the column of a place.
-pub(super) struct Whole<B> {
+/// An upload that is complete and matches the column of a place.
+pub(super) struct CompleteUpload<B> {
     /// The column's bytes.
     pub(super) body: B,
     /// Their tree.
@@ -61,18 +62,18 @@ pub(super) struct Uploads<B> {
     table: Mutex<Table<B>>,
     held: Arc<AtomicU64>,
     repeated: AtomicU64,
-    bounds: Bounds,
+    bounds: UploadLimits,
 }
 
 struct Table<B> {
-    open: BTreeMap<UploadId, Entry<B>>,
-    /// Counts touches: the order in which uploads give way.
+    open: BTreeMap<UploadId, OpenUpload<B>>,
+    /// Counts touches: the order in which uploads are evicted.
     touches: u64,
 }
 
-struct Entry<B> {
+struct OpenUpload<B> {
     touched: u64,
-    /// Empty once the upload was taken out or broke.
+    /// Empty once the upload was removed or failed.
     slot: Slot<B>,
 }
 
@@ -84,19 +85,19 @@ impl<B> std::fmt::Debug for Uploads<B> {
     }
 }
 
-impl<B: Body> Uploads<B> {
-    /// No uploads, under these bounds.
-    pub(super) fn new(bounds: Bounds) -> Self {
+impl<B: UploadBody> Uploads<B> {
+    /// No uploads, under these limits.
+    pub(super) fn new(bounds: UploadLimits) -> Self {
         let table = Mutex::new(Table { open: BTreeMap::new(), touches: 0 });
         Self { table, held: Arc::default(), repeated: AtomicU64::new(0), bounds }
     }
 
-    /// Bytes that came once more than they had to.
+    /// Bytes that were received more than once.
     pub(super) fn repeated_bytes(&self) -> u64 {
         self.repeated.load(Ordering::Relaxed)
     }
 
-    /// What came of the upload already; it is begun with a body from `make` when it is not open.
+    /// What was received of the upload already; opens it with a body from `make` if it is not open.
     pub(super) fn begin(
         &self,
         id: UploadId,
@@ -111,13 +112,13 @@ impl<B: Body> Uploads<B> {
         {
             return Ok(upload.assembly.taken());
         }
-        let upload = Upload { assembly: Assembly::new(reserve), body: make()?, held: Share::of(&self.held) };
+        let upload = Upload { assembly: Assembly::new(reserve), body: make()?, held: Reservation::of(&self.held) };
         let evicted = self.insert(id, upload);
         drop(evicted);
         Ok(Taken::default())
     }
 
-    /// Takes bytes of an upload in; an upload whose body fails is forgotten.
+    /// Adds bytes to an upload; an upload whose body fails is dropped.
     pub(super) fn write(&self, id: UploadId, offset: u64, bytes: Bytes) -> Result<u64, StoreError> {
         let slot = self.touch(&id)?;
         let mut slot = lock(&slot);
@@ -137,8 +138,8 @@ impl<B: Body> Uploads<B> {
         Ok(next)
     }
 
-    /// Takes an upload out, which is to be the column of `place`.
-    pub(super) fn finish(&self, id: UploadId, place: &Place) -> Result<Whole<B>, StoreError> {
+    /// Removes an upload, which must be the column of `place`.
+    pub(super) fn finish(&self, id: UploadId, place: &Place) -> Result<CompleteUpload<B>, StoreError> {
         let slot = self.remove(&id).ok_or(StoreError::UnknownUpload)?;
         let Upload { assembly, body, .. } = lock(&slot).take().ok_or(StoreError::UnknownUpload)?;
         let found_len = assembly.next;
@@ -146,15 +147,15 @@ impl<B: Body> Uploads<B> {
         if found != place.column || found_len != place.column_len {
             return Err(mismatch(place, found, found_len));
         }
-        Ok(Whole { body, outboard })
+        Ok(CompleteUpload { body, outboard })
     }
 
-    /// Forgets an upload.
+    /// Drops an upload.
     pub(super) fn abort(&self, id: UploadId) {
         drop(self.remove(&id));
     }
 
-    /// Forgets all of them, as a restart does.
+    /// Drops all of them, as a restart does.
     pub(super) fn clear(&self) {
         let open = std::mem::take(&mut lock(&self.table).open);
         drop(open);
@@ -169,12 +170,12 @@ impl<B: Body> Uploads<B> {
         Ok(Arc::clone(&entry.slot))
     }
 
-    /// Puts an upload in; gives back the one that had to give way, to be dropped outside the lock.
-    fn insert(&self, id: UploadId, upload: Upload<B>) -> Option<Entry<B>> {
+    /// Adds an upload; returns the one that was evicted, to be dropped outside the lock.
+    fn insert(&self, id: UploadId, upload: Upload<B>) -> Option<OpenUpload<B>> {
         let mut table = lock(&self.table);
         let evicted = if table.open.len() >= self.bounds.open { table.oldest() } else { None };
         table.touches += 1;
-        let entry = Entry { touched: table.touches, slot: Arc::new(Mutex::new(Some(upload))) };
+        let entry = OpenUpload { touched: table.touches, slot: Arc::new(Mutex::new(Some(upload))) };
         let replaced = table.open.insert(id, entry);
         replaced.or(evicted)
     }
@@ -185,8 +186,8 @@ impl<B: Body> Uploads<B> {
 }
 
 impl<B> Table<B> {
-    /// Takes out the upload longest untouched.
-    fn oldest(&mut self) -> Option<Entry<B>> {
+    /// Removes the least recently used upload.
+    fn oldest(&mut self) -> Option<OpenUpload<B>> {
         let id = *self.open.iter().min_by_key(|(_, entry)| entry.touched)?.0;
         self.open.remove(&id)
     }
@@ -196,43 +197,39 @@ fn mismatch(place: &Place, found: ColumnId, found_len: u64) -> StoreError {
     StoreError::Mismatch { column: place.column, column_len: place.column_len, found, found_len }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().expect("no holder of this lock panics")
-}
-
 struct Upload<B> {
     assembly: Assembly,
     body: B,
-    held: Share,
+    held: Reservation,
 }
 
-/// One upload's part of a total over all uploads; gives it back when dropped.
+/// One upload's part of a total over all uploads; released when dropped.
 #[derive(Debug)]
-pub(super) struct Share {
+pub(super) struct Reservation {
     total: Arc<AtomicU64>,
     mine: u64,
 }
 
-impl Share {
-    /// No part yet of this total.
+impl Reservation {
+    /// An empty part of this total.
     pub(super) fn of(total: &Arc<AtomicU64>) -> Self {
         Self { total: Arc::clone(total), mine: 0 }
     }
 
-    /// Makes the part this large.
+    /// Sets the size of the part.
     pub(super) fn set(&mut self, bytes: u64) {
         self.total.fetch_add(bytes, Ordering::Relaxed);
         self.total.fetch_sub(self.mine, Ordering::Relaxed);
         self.mine = bytes;
     }
 
-    /// Gives this much of it back.
+    /// Releases this much of it.
     pub(super) fn spend(&mut self, bytes: u64) {
         self.set(self.mine.saturating_sub(bytes));
     }
 }
 
-impl Drop for Share {
+impl Drop for Reservation {
     fn drop(&mut self) {
         self.set(0);
     }
@@ -243,7 +240,7 @@ struct Assembly {
     next: u64,
     reserve: u64,
     tree: TreeBuilder,
-    /// What came before its turn, by offset.
+    /// Chunks that arrived early, by offset.
     early: BTreeMap<u64, Bytes>,
 }
 
@@ -252,7 +249,7 @@ impl Assembly {
         Self { next: 0, reserve, tree: TreeBuilder::new(), early: BTreeMap::new() }
     }
 
-    /// Takes bytes in; gives back those whose turn it now is, in order.
+    /// Adds bytes; returns those that are next in order now.
     fn accept(&mut self, offset: u64, bytes: Bytes, spare: u64) -> Result<Vec<Bytes>, StoreError> {
         let length = offset.saturating_add(length_of(&bytes));
         if length > self.reserve {
@@ -270,7 +267,7 @@ impl Assembly {
         Ok(ready)
     }
 
-    /// Hashes the part that is new of bytes that begin at or before the next one wanted.
+    /// Hashes the new part of bytes that start at or before the next one expected.
     fn pass(&mut self, offset: u64, mut bytes: Bytes) -> Option<Bytes> {
         let known = self.next - offset;
         if known >= length_of(&bytes) {
@@ -300,12 +297,12 @@ impl Assembly {
         self.early.values().map(length_of).sum()
     }
 
-    /// Bytes that are here, in their turn or before it.
+    /// Bytes received, in order or early.
     fn total(&self) -> u64 {
         self.next + self.held()
     }
 
-    /// What whoever sends the rest needs to know: whole chunks only, and the last one that the reserve allows.
+    /// What a client that resumes must know: whole chunks only, and the last one that the reserve allows.
     fn taken(&self) -> Taken {
         let whole = |offset: u64| {
             let want = CHUNK.min(self.reserve.saturating_sub(offset));
@@ -331,7 +328,7 @@ mod tests {
     #[derive(Default)]
     struct Plain(Vec<u8>);
 
-    impl Body for Plain {
+    impl UploadBody for Plain {
         fn append(&mut self, bytes: &[u8], _spare: u64) -> Result<(), StoreError> {
             if bytes == b"fail" {
                 return Err(StoreError::Poisoned);
@@ -348,7 +345,7 @@ mod tests {
     const ID: UploadId = UploadId([1; 16]);
 
     fn uploads(open: usize, held_bytes: u64) -> Uploads<Plain> {
-        Uploads::new(Bounds { open, held_bytes })
+        Uploads::new(UploadLimits { open, held_bytes })
     }
 
     fn begin(uploads: &Uploads<Plain>, id: UploadId, reserve: u64) -> u64 {

@@ -28,28 +28,28 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Key of the node that lies.
 const LIAR: [u8; 32] = [150; 32];
 /// What a node says when it began with a snapshot.
-const JOINED: &str = "the snapshot is whole, and proven by its block";
+const JOINED: &str = "snapshot restored and proven by its block";
 
 /// Lies to a validator that asks whether it lost blocks, and what it says of who told them.
-const AT_START: [(&str, &str); 1] = [("head-far-ahead", "could not catch up from a node that claims to be ahead")];
+const AT_START: [(&str, &str); 1] = [("head-far-ahead", "cannot catch up from a node that claims to be ahead")];
 /// Lies to a node that takes a snapshot while others have it too, and what it says of who told them.
 const WITH_OTHERS: [(&str, &str); 8] = [
-    ("snapshot-invented", "a snapshot is not believed"),
-    ("snapshot-of-usurpers", "a snapshot is not believed"),
-    ("chunk-altered", "a peer sent a wrong part of a snapshot"),
-    ("chunk-lacks-a-record", "a peer sent a wrong part of a snapshot"),
-    ("chunk-has-a-record-twice", "a peer sent a wrong part of a snapshot"),
-    ("chunk-withheld", "a peer has not all of the snapshot that it offers"),
-    ("history-altered", "a peer lied about the past"),
-    ("history-withheld", "a peer has not all of the past"),
+    ("snapshot-invented", "node offers a snapshot that trusted validators did not decide"),
+    ("snapshot-of-usurpers", "node offers a snapshot that trusted validators did not decide"),
+    ("chunk-altered", "node sent an invalid snapshot chunk"),
+    ("chunk-lacks-a-record", "node sent an invalid snapshot chunk"),
+    ("chunk-has-a-record-twice", "node sent an invalid snapshot chunk"),
+    ("chunk-withheld", "node does not have all of the snapshot that it offers"),
+    ("history-altered", "node sent an invalid proof of past blocks"),
+    ("history-withheld", "node does not have all past blocks' hashes"),
 ];
 /// Lies to a node that follows blocks and has nobody else, and what it says of who told them.
 const ALONE: [(&str, &str); 5] = [
-    ("sent-block-lacks-transactions", "sent a bad block"),
-    ("sent-block-unsigned", "sent a bad block"),
-    ("sent-block-of-strangers", "sent a bad block"),
+    ("sent-block-lacks-transactions", "sent an invalid block"),
+    ("sent-block-unsigned", "sent an invalid block"),
+    ("sent-block-of-strangers", "sent an invalid block"),
     ("sent-blocks-withheld", "has no new blocks"),
-    ("sent-block-altered", "sent a bad block"),
+    ("sent-block-altered", "sent an invalid block"),
 ];
 
 /// The names of the lies that are tried here.
@@ -91,7 +91,7 @@ struct Scene<'a> {
     /// The liar's directory, its address and its name.
     liar: PathBuf,
     address: String,
-    peer: String,
+    node: String,
 }
 
 /// A process whose log can be read while it runs. Dropping it kills it.
@@ -122,8 +122,8 @@ impl<'a> Scene<'a> {
         let config = fs::read_to_string(liar.join("node.toml"))?;
         fs::write(liar.join("node.toml"), config.replace(&format!("/ip4/127.0.0.1/tcp/{mine}"), &place))?;
         let node: NodeId = Keypair::from_seed(&LIAR).public();
-        let peer = peer_id_text(&node);
-        Ok(Self { binaries, home: home.to_owned(), size, liar, address: format!("{place}/p2p/{peer}"), peer })
+        let address = format!("{place}/p2p/{}", peer_id_text(&node));
+        Ok(Self { binaries, home: home.to_owned(), size, liar, address, node: node.to_string() })
     }
 
     fn lie(&self, name: &str) -> Result<()> {
@@ -167,7 +167,10 @@ impl<'a> Scene<'a> {
         let args = [&place[..], &["--checkpoint", checkpoint]].concat();
         Running::start(&self.binaries.node, &args)?.wait(LIMIT)?.expect_code(0)?;
         let config = fs::read_to_string(dir.join("node.toml"))?;
-        fs::write(dir.join("node.toml"), config.replace("snapshot_lead = 1000", &format!("snapshot_lead = {lead}")))?;
+        fs::write(
+            dir.join("node.toml"),
+            config.replace("snapshot_lead_blocks = 1000", &format!("snapshot_lead_blocks = {lead}")),
+        )?;
         Process::start(&self.binaries.node, &dir, &["--bootstrap", &self.address])
     }
 
@@ -191,9 +194,9 @@ impl<'a> Scene<'a> {
 
     /// A line of the log says this of the liar.
     fn is_named(&self, process: &Process, says: &str) -> Result<()> {
-        let names = |line: &str| line.contains(says) && line.contains(&self.peer);
+        let names = |line: &str| line.contains(says) && line.contains(&self.node);
         let seen = until("the liar is named", LIMIT, || Ok(process.log()?.lines().any(names)));
-        seen.with_context(|| format!("no line says {says:?} of {}: {}", self.peer, process.log().unwrap_or_default()))
+        seen.with_context(|| format!("no line says {says:?} of {}: {}", self.node, process.log().unwrap_or_default()))
     }
 }
 

@@ -19,8 +19,8 @@ use ostrakon_net::{
 };
 use ostrakon_node::{
     chain::{
-        order::{sign_state::SignFile, wal::JournalFile},
-        rocks::{Rocks, restore::Place},
+        order::{sign_state::SignFile, wal::WalFile},
+        rocks::{Rocks, restore::LedgerDirs},
     },
     config::{
         CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE,
@@ -89,7 +89,7 @@ pub async fn run(dir: &Path) -> Result<()> {
         inbound,
         columns: Arc::new(Disk::open(&dir.join("store"), kept(&config))?),
         ledger: ledger(dir, &config, &genesis)?,
-        workers: Workers::pool(config.workers),
+        workers: Workers::pool(config.worker_threads),
         clock: Clock::new(system_ms),
         settings: Settings { block_interval: config.block_interval(), ..Settings::default() },
         keypair,
@@ -102,14 +102,14 @@ pub async fn run(dir: &Path) -> Result<()> {
     Err(node.failed().await.into())
 }
 
-fn kept(config: &Config) -> store::Config {
-    store::Config { keep_free: config.keep_free, ..store::Config::default() }
+fn kept(config: &Config) -> store::DiskConfig {
+    store::DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..store::DiskConfig::default() }
 }
 
 fn ledger(dir: &Path, config: &Config, genesis: &Genesis) -> Result<Arc<Rocks>> {
-    let place = Place::new(dir);
-    place.settle()?;
-    Ok(Arc::new(Rocks::open(&place.chain(), genesis)?.keeping(config.keep())?))
+    let dirs = LedgerDirs::new(dir);
+    dirs.settle()?;
+    Ok(Arc::new(Rocks::open(&dirs.chain(), genesis)?.with_pruning(config.pruning())?))
 }
 
 /// What it votes with, if it has a vote: it lies in answers, and votes as all do.
@@ -119,11 +119,11 @@ fn validator(dir: &Path) -> Result<Option<ValidatorParts>> {
         return Ok(None);
     }
     let keys = ValidatorKeys::from_seed(&read_seed(&path)?);
-    let journal = Arc::new(JournalFile::open(&dir.join(CONSENSUS_LOG_FILE))?);
+    let wal = Arc::new(WalFile::open(&dir.join(CONSENSUS_LOG_FILE))?);
     let signatures = Arc::new(SignFile::open(&dir.join(SIGN_STATE_FILE))?);
     // No other process with these keys begins in the same nanosecond.
     let incarnation = Incarnation(SystemTime::now().duration_since(UNIX_EPOCH)?.as_nanos().to_le_bytes());
-    Ok(Some(ValidatorParts { keys, journal, signatures, incarnation }))
+    Ok(Some(ValidatorParts { keys, wal, signatures, incarnation }))
 }
 
 fn system_ms() -> u64 {

@@ -22,7 +22,7 @@ use ostrakon_node::{
         memory::MemoryLedger,
         order::{
             sign_state::{self, SignMemory},
-            wal::JournalMemory,
+            wal::WalMemory,
         },
         store::LedgerStore,
     },
@@ -167,7 +167,7 @@ pub struct World {
 #[derive(Debug)]
 struct Voter {
     seed: [u8; 32],
-    journal: Arc<JournalMemory>,
+    wal: Arc<WalMemory>,
     signatures: Arc<SignMemory>,
 }
 
@@ -181,17 +181,12 @@ impl Voter {
 
     /// One that may have signed anything.
     fn without_memory(seed: [u8; 32]) -> Self {
-        Self { seed, journal: Arc::default(), signatures: Arc::default() }
+        Self { seed, wal: Arc::default(), signatures: Arc::default() }
     }
 
     fn parts(&self) -> ValidatorParts {
-        let (journal, signatures) = (Arc::clone(&self.journal), Arc::clone(&self.signatures));
-        ValidatorParts {
-            keys: ValidatorKeys::from_seed(&self.seed),
-            journal,
-            signatures,
-            incarnation: new_incarnation(),
-        }
+        let (wal, signatures) = (Arc::clone(&self.wal), Arc::clone(&self.signatures));
+        ValidatorParts { keys: ValidatorKeys::from_seed(&self.seed), wal, signatures, incarnation: new_incarnation() }
     }
 }
 

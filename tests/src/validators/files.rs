@@ -91,8 +91,8 @@ impl Plan {
 pub(super) fn write(home: &Path, planned: &Planned, genesis: &Genesis, witness: &str) -> Result<()> {
     fs::create_dir_all(home)?;
     let settings = format!(
-        "listen = [\"{}\"]\nbootstrap = [\"{witness}\"]\nblock_interval_ms = {INTERVAL_MS}\nworkers = 2\n\
-         keep_free = 1\n",
+        "listen = [\"{}\"]\nbootstrap = [\"{witness}\"]\nblock_interval_ms = {INTERVAL_MS}\nworker_threads = 2\n\
+         disk_reserve_bytes = 1\n",
         planned.address()
     );
     fs::write(home.join("node.toml"), settings)?;

@@ -29,7 +29,7 @@ const BLOCK_INTERVAL_MS: u64 = 500;
 /// Threads of one node: many nodes share this machine.
 const WORKERS: usize = 4;
 /// Bytes of the disk that nodes leave free: a machine to try things on may have little.
-const KEEP_FREE: u64 = 256 << 20;
+const DISK_RESERVE: u64 = 256 << 20;
 
 /// How large a devnet is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,8 +168,8 @@ pub(crate) fn params() -> Params {
 struct NodeToml {
     listen: Vec<String>,
     block_interval_ms: u64,
-    workers: usize,
-    keep_free: u64,
+    worker_threads: usize,
+    disk_reserve_bytes: u64,
 }
 
 /// The configuration of a node.
@@ -180,8 +180,8 @@ pub(crate) fn node_toml(node: &NodeEntry) -> Result<String, toml::ser::Error> {
     toml::to_string(&NodeToml {
         listen: vec![node.address()],
         block_interval_ms: BLOCK_INTERVAL_MS,
-        workers: WORKERS,
-        keep_free: KEEP_FREE,
+        worker_threads: WORKERS,
+        disk_reserve_bytes: DISK_RESERVE,
     })
 }
 
@@ -269,8 +269,7 @@ mod tests {
     fn a_node_listens_where_the_genesis_says() {
         let plan = plan(2, 1);
         let text = node_toml(&plan.nodes[1].entry).expect("serialises");
-        let expect =
-            "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nblock_interval_ms = 500\nworkers = 4\nkeep_free = 268435456\n";
+        let expect = "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nblock_interval_ms = 500\nworker_threads = 4\ndisk_reserve_bytes = 268435456\n";
         assert_eq!(text, expect);
     }
 

@@ -1,4 +1,4 @@
-//! One account's waiting transactions, and what each of them is worth to a block.
+//! One account's queue of transactions, and what each of them is worth to a block.
 
 use std::{
     cmp::Reverse,
@@ -11,12 +11,12 @@ use ostrakon_proto::ledger::{CheckedTx, priority::TxPriority, tx::Action};
 
 use super::{Rank, Tail};
 
-/// Micro-obols for one byte, in units of 2^-32: compared, never paid.
+/// A fee in micro-obols for each byte, in units of 2^-32: compared, never paid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Rate(u128);
+pub(super) struct FeeRate(u128);
 
-impl Rate {
-    /// Of what cannot be taken.
+impl FeeRate {
+    /// The rate of what cannot be included.
     pub(super) const NOTHING: Self = Self(0);
     const MAX: Self = Self(u128::MAX);
 
@@ -26,7 +26,7 @@ impl Rate {
     }
 }
 
-/// How much waits.
+/// A number of transactions, and their bytes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Size {
     pub(super) count: usize,
@@ -47,23 +47,23 @@ impl SubAssign for Size {
     }
 }
 
-/// A waiting transaction.
+/// A transaction in the pool.
 #[derive(Clone, Debug)]
 pub(super) struct Pooled {
     pub(super) tx: Arc<CheckedTx>,
     pub(super) arrival: u64,
-    rate: Rate,
+    rate: FeeRate,
     /// The lane it waits in: its own, unless one before it waits in the ordinary one.
     pub(super) lane: TxPriority,
-    /// The least rate of it and those before it; nothing behind a gap.
-    pub(super) worth: Rate,
+    /// The lowest rate of it and those before it; [`FeeRate::NOTHING`] behind a gap.
+    pub(super) worth: FeeRate,
 }
 
 impl Pooled {
-    /// One whose standing in its account's line is not known yet.
+    /// A transaction whose priority is not known yet.
     pub(super) fn new(tx: Arc<CheckedTx>, arrival: u64) -> Self {
-        let rate = Rate::of(&tx);
-        Self { tx, arrival, rate, lane: TxPriority::Ordinary, worth: Rate::NOTHING }
+        let rate = FeeRate::of(&tx);
+        Self { tx, arrival, rate, lane: TxPriority::Ordinary, worth: FeeRate::NOTHING }
     }
 
     pub(super) const fn rank(&self) -> Rank {
@@ -79,31 +79,31 @@ impl Pooled {
     }
 }
 
-/// What a transaction is worth where it stands.
+/// TxPriority and worth of a transaction at its position in the queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Standing {
+pub(super) struct Priority {
     pub(super) lane: TxPriority,
-    pub(super) worth: Rate,
+    pub(super) worth: FeeRate,
 }
 
-impl Standing {
-    /// Before the first of a line.
-    const FIRST: Self = Self { lane: TxPriority::Deadline, worth: Rate::MAX };
-    /// Of whatever waits behind a gap.
-    const GAP: Self = Self { lane: TxPriority::Ordinary, worth: Rate::NOTHING };
+impl Priority {
+    /// Before the first of a queue.
+    const FIRST: Self = Self { lane: TxPriority::Deadline, worth: FeeRate::MAX };
+    /// Behind a gap.
+    const GAP: Self = Self { lane: TxPriority::Ordinary, worth: FeeRate::NOTHING };
 
-    /// Of one right behind this, with this rate and lane of its own.
-    fn then(self, rate: Rate, lane: TxPriority) -> Self {
+    /// Of the next one, with this rate and lane of its own.
+    fn then(self, rate: FeeRate, lane: TxPriority) -> Self {
         Self { lane: self.lane.max(lane), worth: self.worth.min(rate) }
     }
 }
 
-/// One account's line.
+/// One account's queue.
 #[derive(Debug)]
 pub(super) struct Queue {
     /// The account's next nonce in the ledger.
     pub(super) next: u64,
-    /// The first nonce from there on that does not wait.
+    /// The first nonce from there on that is not in the pool.
     pub(super) missing: u64,
     /// By nonce.
     pub(super) txs: BTreeMap<u64, Pooled>,
@@ -117,12 +117,12 @@ impl Queue {
         Self { next, missing: next, txs: BTreeMap::new(), proofs: nothing, others: nothing }
     }
 
-    /// The one that a block can take, if it is there.
+    /// The transaction that a block can include next, if it is there.
     pub(super) fn head(&self) -> Option<&Pooled> {
         self.txs.get(&self.next)
     }
 
-    /// The one that nothing waits for.
+    /// The transaction with the highest nonce.
     pub(super) fn tail(&self) -> Option<&Pooled> {
         self.txs.values().next_back()
     }
@@ -134,33 +134,33 @@ impl Queue {
         }
     }
 
-    /// Where `tx` would stand in this line, of which it is not, or would replace one.
-    pub(super) fn standing(queue: Option<&Self>, next: u64, tx: &CheckedTx, lane: TxPriority) -> Standing {
+    /// The priority that `tx` would have in this queue, added or replacing another.
+    pub(super) fn priority(queue: Option<&Self>, next: u64, tx: &CheckedTx, lane: TxPriority) -> Priority {
         let nonce = tx.tx().body.nonce;
         if nonce == next {
-            return Standing::FIRST.then(Rate::of(tx), lane);
+            return Priority::FIRST.then(FeeRate::of(tx), lane);
         }
         match queue.and_then(|queue| Some((queue, queue.txs.get(&(nonce.checked_sub(1)?))?))) {
             Some((queue, before)) if nonce <= queue.missing => {
-                Standing { lane: before.lane, worth: before.worth }.then(Rate::of(tx), lane)
+                Priority { lane: before.lane, worth: before.worth }.then(FeeRate::of(tx), lane)
             }
-            _ => Standing::GAP,
+            _ => Priority::GAP,
         }
     }
 
-    /// Says of each where it stands, after any change.
+    /// Computes the priority of each, after any change.
     pub(super) fn settle(&mut self, lane_of: fn(&Action) -> TxPriority) {
-        let (mut standing, mut expected) = (Standing::FIRST, self.next);
+        let (mut priority, mut expected) = (Priority::FIRST, self.next);
         (self.proofs, self.others) = (Size::default(), Size::default());
         for (nonce, pooled) in &mut self.txs {
             if *nonce == expected {
                 expected = expected.saturating_add(1);
-                standing = standing.then(pooled.rate, lane_of(&pooled.tx.tx().body.action));
+                priority = priority.then(pooled.rate, lane_of(&pooled.tx.tx().body.action));
             } else {
-                standing = Standing::GAP;
+                priority = Priority::GAP;
             }
-            (pooled.lane, pooled.worth) = (standing.lane, standing.worth);
-            match standing.lane {
+            (pooled.lane, pooled.worth) = (priority.lane, priority.worth);
+            match priority.lane {
                 TxPriority::Deadline => self.proofs += pooled.size(),
                 TxPriority::Ordinary => self.others += pooled.size(),
             }

@@ -1,4 +1,4 @@
-//! Fills a block: first the proofs, up to their share, then whoever pays most for a byte.
+//! Fills a block: first the proofs, up to their share, then the highest fee rates.
 
 use std::{
     cmp::Reverse,
@@ -15,7 +15,7 @@ use ostrakon_proto::{
 
 use super::{Mempool, Rank, queue::Pooled};
 
-/// Transactions that may be passed over because they do not fit any more; each is among the first of the next block.
+/// Transactions that may be skipped because they do not fit any more; they are among the first of the next block.
 const PASSED_OVER: usize = 32;
 
 pub(super) fn take(pool: &Mempool, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
@@ -25,7 +25,7 @@ pub(super) fn take(pool: &Mempool, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
     taking.taken
 }
 
-/// One lane as a block takes from it: the first of each account, and those behind the ones that were taken.
+/// One lane as a block draws from it: the first of each account, and the successors of those that were included.
 struct Line<'a> {
     heads: Peekable<btree_map::Iter<'a, Rank, AccountId>>,
     followers: BTreeMap<Rank, &'a Pooled>,
@@ -70,7 +70,7 @@ impl<'a> Taking<'a> {
         Self { pool, proofs, others, taken: Vec::new(), bytes: 0 }
     }
 
-    /// Takes proofs until the next would exceed `max`.
+    /// Includes proofs until the next would exceed `max` bytes.
     fn fill_with_proofs(&mut self, max: usize) {
         while let Some(pooled) = self.proofs.pop(self.pool) {
             if self.bytes + pooled.tx.bytes() > max {
@@ -81,7 +81,7 @@ impl<'a> Taking<'a> {
         }
     }
 
-    /// Takes from both lanes as far as there is room.
+    /// Includes from both lanes while they fit.
     fn fill(&mut self, max: usize) {
         let mut passed_over = 0;
         while passed_over < PASSED_OVER
@@ -97,12 +97,12 @@ impl<'a> Taking<'a> {
 
     /// The next of both lanes.
     fn best(&mut self) -> Option<&'a Pooled> {
-        let never = (Reverse(super::Rate::NOTHING), u64::MAX);
+        let never = (Reverse(super::FeeRate::NOTHING), u64::MAX);
         let (proof, other) = (self.proofs.peek().unwrap_or(never), self.others.peek().unwrap_or(never));
         if proof < other { self.proofs.pop(self.pool) } else { self.others.pop(self.pool) }
     }
 
-    /// Takes it: the one behind it comes into question.
+    /// Includes it; its successor becomes available.
     fn put(&mut self, pooled: &'a Pooled) {
         self.bytes += pooled.tx.bytes();
         self.taken.push(Arc::clone(&pooled.tx));

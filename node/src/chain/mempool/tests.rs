@@ -54,7 +54,7 @@ fn short(txs: &[Arc<CheckedTx>]) -> Vec<(u16, u64, u64)> {
 
 #[test]
 fn takes_in_what_its_bounds_allow() {
-    let bounds = Bounds { count: 4, bytes: 4096, per_account: 3, gap: 2 };
+    let bounds = PoolLimits { count: 4, bytes: 4096, per_account: 3, gap: 2 };
     let mut pool = Mempool::new(bounds);
     let mut check = |tx, next, expect| assert_eq!(pool.insert(tx, next), expect);
     check(tx(1, 4, 100), 5, Err(PoolError::Used { nonce: 4, next: 5 }));
@@ -80,7 +80,7 @@ fn takes_in_what_its_bounds_allow() {
 #[test]
 fn bytes_are_bounded_and_counted_back() {
     let size = tx(1, 0, 100).bytes();
-    let mut pool = Mempool::new(Bounds { bytes: 2 * size, ..Bounds::default() });
+    let mut pool = Mempool::new(PoolLimits { bytes: 2 * size, ..PoolLimits::default() });
     pool.insert(tx(1, 0, 100), 0).expect("room");
     pool.insert(tx(2, 0, 100), 0).expect("room");
     assert_eq!(pool.insert(tx(3, 0, 100), 0), Err(PoolError::Full));
@@ -133,7 +133,7 @@ fn what_waits_is_told_page_by_page() {
 
 #[test]
 fn a_block_is_not_overfilled() {
-    let mut pool = Mempool::new(Bounds { per_account: 10_000, gap: 10_000, ..Bounds::default() });
+    let mut pool = Mempool::new(PoolLimits { per_account: 10_000, gap: 10_000, ..PoolLimits::default() });
     let size = tx(1, 0, 100).bytes();
     for who in 0..250 {
         for nonce in 0..24 {
@@ -145,7 +145,7 @@ fn a_block_is_not_overfilled() {
 
 #[test]
 fn proofs_have_their_share_of_a_block() {
-    let mut pool = Mempool::with_lanes(Bounds::default(), releases_are_proofs);
+    let mut pool = Mempool::with_lanes(PoolLimits::default(), releases_are_proofs);
     (0..100).for_each(|who| pool.insert(tx(who, 0, 1_000), 0).expect("room"));
     (100..150).for_each(|who| pool.insert(proof(who, 0, 1), 0).expect("room"));
     // Account 0 proves as well, after what it said first.
@@ -163,7 +163,7 @@ fn proofs_have_their_share_of_a_block() {
 
 #[test]
 fn spam_does_not_displace_proofs() {
-    let bounds = Bounds { count: 30, ..Bounds::default() };
+    let bounds = PoolLimits { count: 30, ..PoolLimits::default() };
     let mut pool = Mempool::with_lanes(bounds, releases_are_proofs);
     (0..30).for_each(|who| pool.insert(tx(who, 0, 1_000), 0).expect("room"));
     assert_eq!(pool.insert(tx(90, 0, 1_000), 0), Err(PoolError::Full));
@@ -181,7 +181,7 @@ fn spam_does_not_displace_proofs() {
 
 #[test]
 fn the_worst_of_a_full_pool_makes_room() {
-    let mut pool = Mempool::new(Bounds { count: 6, ..Bounds::default() });
+    let mut pool = Mempool::new(PoolLimits { count: 6, ..PoolLimits::default() });
     for (who, nonce, fee) in [(1, 0, 300), (1, 1, 100), (1, 2, 900), (2, 0, 200), (2, 1, 200), (3, 0, 400)] {
         pool.insert(tx(who, nonce, fee), 0).expect("room");
     }
@@ -205,7 +205,7 @@ fn the_worst_of_a_full_pool_makes_room() {
 
 /// The same rules, found by looking at everything each time.
 struct Model {
-    bounds: Bounds,
+    bounds: PoolLimits,
     next: Vec<u64>,
     /// In the order of arrival.
     waiting: Vec<(u16, Arc<CheckedTx>)>,
@@ -217,17 +217,17 @@ impl Model {
     }
 
     /// TxPriority and worth of one that waits.
-    fn standing(&self, who: u16, nonce: u64) -> (TxPriority, Rate) {
+    fn priority(&self, who: u16, nonce: u64) -> (TxPriority, FeeRate) {
         let line: Option<Vec<_>> = (self.next[usize::from(who)]..=nonce).map(|nonce| self.of(who, nonce)).collect();
-        let Some(line) = line else { return (TxPriority::Ordinary, Rate::NOTHING) };
+        let Some(line) = line else { return (TxPriority::Ordinary, FeeRate::NOTHING) };
         let lane = line.iter().map(|tx| releases_are_proofs(&tx.tx().body.action)).max().expect("not empty");
-        (lane, line.iter().map(|tx| Rate::of(tx)).min().expect("not empty"))
+        (lane, line.iter().map(|tx| FeeRate::of(tx)).min().expect("not empty"))
     }
 
     fn size(&self, lane: Option<TxPriority>) -> Size {
         let mut size = Size::default();
         for (who, tx) in &self.waiting {
-            if lane.is_none_or(|lane| self.standing(*who, tx.tx().body.nonce).0 == lane) {
+            if lane.is_none_or(|lane| self.priority(*who, tx.tx().body.nonce).0 == lane) {
                 size += Size { count: 1, bytes: tx.bytes() };
             }
         }
@@ -261,7 +261,7 @@ impl Model {
         let sizes = [self.size(Some(TxPriority::Deadline)), self.size(Some(TxPriority::Ordinary))];
         self.waiting.retain(|(other, waiting)| *other != who || waiting.tx().body.nonce != nonce);
         self.waiting.push((who, Arc::clone(tx)));
-        let (lane, worth) = self.standing(who, nonce);
+        let (lane, worth) = self.priority(who, nonce);
         let third = Size { count: self.bounds.count / 3, bytes: self.bounds.bytes / 3 };
         let (mine, share) = match lane {
             TxPriority::Deadline => (sizes[0], third),
@@ -270,7 +270,7 @@ impl Model {
                 (sizes[1], rest)
             }
         };
-        let within = mine.count < share.count && mine.bytes + tx.bytes() <= share.bytes && worth > Rate::NOTHING;
+        let within = mine.count < share.count && mine.bytes + tx.bytes() <= share.bytes && worth > FeeRate::NOTHING;
         while self.is_over() {
             let tails = self.waiting.iter().enumerate().filter(|(_, (other, waiting))| {
                 let later = |(third, tx): &(u16, Arc<CheckedTx>)| {
@@ -278,8 +278,8 @@ impl Model {
                 };
                 *other != who && !self.waiting.iter().any(later)
             });
-            let standings = tails.map(|(at, (other, tx))| (self.standing(*other, tx.tx().body.nonce), Reverse(at)));
-            let may = |((other, value), _): &((TxPriority, Rate), _)| {
+            let standings = tails.map(|(at, (other, tx))| (self.priority(*other, tx.tx().body.nonce), Reverse(at)));
+            let may = |((other, value), _): &((TxPriority, FeeRate), _)| {
                 if within { *other != lane } else { *other == lane && *value < worth }
             };
             let Some((_, Reverse(at))) = standings.filter(may).min_by_key(|((_, worth), at)| (*worth, *at)) else {
@@ -303,9 +303,9 @@ impl Model {
             let heads = self.waiting.iter().enumerate().filter(|(_, (who, tx))| {
                 tx.tx().body.nonce == next[usize::from(*who)]
                     && !passed.contains(&tx.id())
-                    && (!proofs_only || self.standing(*who, tx.tx().body.nonce).0 == TxPriority::Deadline)
+                    && (!proofs_only || self.priority(*who, tx.tx().body.nonce).0 == TxPriority::Deadline)
             });
-            let best = heads.min_by_key(|(at, (_, tx))| (Reverse(Rate::of(tx)), *at));
+            let best = heads.min_by_key(|(at, (_, tx))| (Reverse(FeeRate::of(tx)), *at));
             match best {
                 None if proofs_only => proofs_only = false,
                 None => return taken,
@@ -367,7 +367,7 @@ proptest! {
     /// Whatever is done, the pool holds and takes what the model does.
     #[test]
     fn the_pool_is_its_model(steps in steps(), count in 3..12_usize, bytes in 700..3_000_usize) {
-        let bounds = Bounds { count, bytes, per_account: 4, gap: 2 };
+        let bounds = PoolLimits { count, bytes, per_account: 4, gap: 2 };
         let mut pool = Mempool::with_lanes(bounds, releases_are_proofs);
         let mut model = Model { bounds, next: vec![0; usize::from(ACCOUNTS)], waiting: Vec::new() };
         for step in steps {
@@ -405,7 +405,7 @@ proptest! {
     ) {
         const GOING: u64 = 1_000;
         let honest: Vec<_> = (0..8).flat_map(|who| [0, 1].map(|nonce| tx(who, nonce, GOING))).collect();
-        let mut pool = Mempool::new(Bounds { count: 20, ..Bounds::default() });
+        let mut pool = Mempool::new(PoolLimits { count: 20, ..PoolLimits::default() });
         let insert_honest = |pool: &mut Mempool| {
             honest.iter().try_for_each(|tx| pool.insert(Arc::clone(tx), 0))
         };

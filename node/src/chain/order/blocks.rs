@@ -1,8 +1,8 @@
-//! The blocks of the height being decided: their bytes, how they were proposed, what was found of them, and which are
-//! missing.
+//! The blocks of the height in progress: their bytes, their proposals, whether they are valid, and which are missing.
 //!
-//! In go proposals and votes, out come blocks to judge, to hand on and to ask for. Bounded: each round keeps as many
-//! blocks as one proposer may contradict itself with, and those that others vote for. Pure. Not here: doing any of it.
+//! In go proposals and votes, out come blocks to validate, to send and to fetch. Bounded: each round has as many blocks
+//! as it takes to prove that its proposer equivocated, and those that others vote for. Pure. Not here: the work itself
+//! ([`super::proposals`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,41 +16,41 @@ use ostrakon_proto::{
 };
 use tokio::time::Instant;
 
-use super::wal::Entry;
+use super::wal::WalEntry;
 
-/// Blocks of one round that are kept unasked: two are enough to convict their proposer.
+/// Blocks of one round that are accepted without a vote for them: two prove that their proposer equivocated.
 const PER_ROUND: usize = 2;
-/// Blocks that are missing at once.
-const WANTED: usize = 16;
-/// A vote travels faster than the block that it is for: so long the block may still come by itself.
+/// Missing blocks that are tracked.
+const MISSING: usize = 16;
+/// How long a block may still arrive by itself: a vote travels faster than the block that it is for.
 const LATE: Duration = Duration::from_millis(150);
 
-/// What is known of the height's blocks.
+/// The height's blocks.
 #[derive(Debug, Default)]
 pub(super) struct Blocks {
     bytes: BTreeMap<BlockId, Bytes>,
     proposals: BTreeMap<BlockId, SignedProposal>,
     rounds: BTreeMap<u32, BTreeSet<BlockId>>,
-    found: BTreeMap<BlockId, Finding>,
+    found: BTreeMap<BlockId, Validity>,
     built: BTreeMap<u32, BlockId>,
-    wanted: BTreeMap<BlockId, Wanted>,
+    missing: BTreeMap<BlockId, Missing>,
 }
 
-/// What was found of a block.
+/// Whether a block may be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Finding {
-    /// It is being judged.
-    Judging,
+enum Validity {
+    /// It is being validated.
+    Pending,
     /// It may be decided.
     Valid,
-    /// As it was proposed, it must not.
+    /// As it was proposed, it must not be decided.
     Invalid,
 }
 
 /// A block that is missing.
 #[derive(Debug)]
-struct Wanted {
-    /// Who should have it and was not asked yet.
+struct Missing {
+    /// Nodes that should have it and were not asked yet.
     holders: VecDeque<NodeId>,
     asked: BTreeSet<NodeId>,
     at: Instant,
@@ -58,21 +58,21 @@ struct Wanted {
 }
 
 impl Blocks {
-    /// What the log has.
-    pub(super) fn restore(log: &[Entry]) -> Self {
+    /// The blocks that the log has.
+    pub(super) fn restore(log: &[WalEntry]) -> Self {
         let mut blocks = Self::default();
         for entry in log {
             match entry {
-                Entry::Block { id, bytes } => {
+                WalEntry::Block { id, bytes } => {
                     blocks.bytes.insert(*id, bytes.clone().into());
                 }
-                Entry::Built { round, id } => {
+                WalEntry::Built { round, id } => {
                     blocks.built.insert(*round, *id);
-                    blocks.found.insert(*id, Finding::Valid);
+                    blocks.found.insert(*id, Validity::Valid);
                 }
-                Entry::Value(value) => blocks.judged(value.block, value.valid),
-                Entry::Proposal(signed) => blocks.propose(*signed),
-                Entry::Vote(_) | Entry::Polka(_) | Entry::Timeout { .. } => {}
+                WalEntry::Judged(value) => blocks.judged(value.block, value.valid),
+                WalEntry::Proposal(signed) => blocks.propose(*signed),
+                WalEntry::Vote(_) | WalEntry::Polka(_) | WalEntry::Timeout { .. } => {}
             }
         }
         blocks
@@ -83,94 +83,94 @@ impl Blocks {
         self.bytes.get(id)
     }
 
-    /// A block as it was proposed.
+    /// A block with its proposal.
     pub(super) fn proposed(&self, id: &BlockId) -> Option<(SignedProposal, Bytes)> {
         Some((*self.proposals.get(id)?, self.bytes.get(id)?.clone()))
     }
 
-    /// What this validator built for the round.
+    /// The block that this validator built for the round.
     pub(super) fn built(&self, round: u32) -> Option<BlockId> {
         self.built.get(&round).copied().filter(|id| self.bytes.contains_key(id))
     }
 
-    /// This validator built this for the round.
+    /// This validator built this block for the round.
     pub(super) fn build(&mut self, round: u32, id: BlockId, bytes: Bytes) {
         self.built.insert(round, id);
-        self.found.insert(id, Finding::Valid);
+        self.found.insert(id, Validity::Valid);
         self.bytes.insert(id, bytes);
     }
 
-    /// The block was proposed so; its signature verified.
+    /// The block was proposed like this; the signature verified.
     pub(super) fn propose(&mut self, signed: SignedProposal) {
         let proposal = signed.proposal;
         self.rounds.entry(proposal.round).or_default().insert(proposal.block);
         self.proposals.insert(proposal.block, signed);
     }
 
-    /// Whether one more proposal is taken in.
-    pub(super) fn has_room(&self, signed: &SignedProposal) -> bool {
+    /// Whether one more proposal is accepted.
+    pub(super) fn accepts(&self, signed: &SignedProposal) -> bool {
         let id = &signed.proposal.block;
         let round = self.rounds.get(&signed.proposal.round);
-        self.wanted.contains_key(id) || round.is_none_or(|round| round.contains(id) || round.len() < PER_ROUND)
+        self.missing.contains_key(id) || round.is_none_or(|round| round.contains(id) || round.len() < PER_ROUND)
     }
 
-    /// The bytes of a block came. Whether they are new.
+    /// Stores the bytes of a block; whether they are new.
     pub(super) fn insert(&mut self, id: BlockId, bytes: Bytes) -> bool {
-        self.wanted.remove(&id);
+        self.missing.remove(&id);
         self.bytes.insert(id, bytes).is_none()
     }
 
-    /// The block to judge because of this proposal: one that is here, and was not found valid already.
+    /// The bytes of a block to validate because of a proposal: one that is here, and is not known to be valid.
     pub(super) fn take_unjudged(&mut self, id: &BlockId) -> Option<Bytes> {
         let bytes = self.bytes.get(id)?;
-        if matches!(self.found.get(id), Some(Finding::Judging | Finding::Valid)) {
+        if matches!(self.found.get(id), Some(Validity::Pending | Validity::Valid)) {
             return None;
         }
-        self.found.insert(*id, Finding::Judging);
+        self.found.insert(*id, Validity::Pending);
         Some(bytes.clone())
     }
 
-    /// The block was judged.
+    /// The block was validated.
     pub(super) fn judged(&mut self, id: BlockId, valid: bool) {
-        self.found.insert(id, if valid { Finding::Valid } else { Finding::Invalid });
+        self.found.insert(id, if valid { Validity::Valid } else { Validity::Invalid });
     }
 
-    /// `holder` spoke for this block: if it is not here, `holder` may be asked for it.
+    /// `holder` voted for or proposed this block: if it is not here, `holder` may be asked for it.
     pub(super) fn want(&mut self, id: BlockId, holder: NodeId, now: Instant) {
-        if self.bytes.contains_key(&id) || (self.wanted.len() >= WANTED && !self.wanted.contains_key(&id)) {
+        if self.bytes.contains_key(&id) || (self.missing.len() >= MISSING && !self.missing.contains_key(&id)) {
             return;
         }
-        let wanted = self.wanted.entry(id).or_insert_with(|| Wanted {
+        let missing = self.missing.entry(id).or_insert_with(|| Missing {
             holders: VecDeque::new(),
             asked: BTreeSet::new(),
             at: now + LATE,
             is_asking: false,
         });
-        if wanted.asked.insert(holder) {
-            wanted.holders.push_back(holder);
+        if missing.asked.insert(holder) {
+            missing.holders.push_back(holder);
         }
     }
 
-    /// When the next missing block is to be asked for.
+    /// When the next missing block is to be fetched.
     pub(super) fn next_question(&self) -> Option<Instant> {
-        let open = self.wanted.values().filter(|wanted| !wanted.is_asking && !wanted.holders.is_empty());
-        open.map(|wanted| wanted.at).min()
+        let open = self.missing.values().filter(|missing| !missing.is_asking && !missing.holders.is_empty());
+        open.map(|missing| missing.at).min()
     }
 
-    /// The next missing block to ask for, and whom.
+    /// The next missing block to fetch, and the node to ask.
     pub(super) fn question(&mut self, now: Instant) -> Option<(BlockId, NodeId)> {
-        let ready = |wanted: &Wanted| !wanted.is_asking && wanted.at <= now;
-        let mut open = self.wanted.iter_mut().filter(|(_, wanted)| ready(wanted));
-        let (id, wanted) = open.find(|(_, wanted)| !wanted.holders.is_empty())?;
-        let holder = wanted.holders.pop_front()?;
-        wanted.is_asking = true;
+        let ready = |missing: &Missing| !missing.is_asking && missing.at <= now;
+        let mut open = self.missing.iter_mut().filter(|(_, missing)| ready(missing));
+        let (id, missing) = open.find(|(_, missing)| !missing.holders.is_empty())?;
+        let holder = missing.holders.pop_front()?;
+        missing.is_asking = true;
         Some((*id, holder))
     }
 
-    /// The answer came, whatever it was.
+    /// The node that was asked answered, or did not in time.
     pub(super) fn answered(&mut self, id: &BlockId) {
-        if let Some(wanted) = self.wanted.get_mut(id) {
-            wanted.is_asking = false;
+        if let Some(missing) = self.missing.get_mut(id) {
+            missing.is_asking = false;
         }
     }
 }
@@ -196,10 +196,10 @@ mod tests {
         blocks.answered(&id(9));
         assert_eq!(blocks.question(late), Some((id(9), node(2))));
         blocks.answered(&id(9));
-        assert_eq!((blocks.question(late), blocks.next_question()), (None, None), "nobody is asked twice");
-        assert!(blocks.insert(id(9), Bytes::new()) && blocks.wanted.is_empty());
+        assert_eq!((blocks.question(late), blocks.next_question()), (None, None), "no node is asked twice");
+        assert!(blocks.insert(id(9), Bytes::new()) && blocks.missing.is_empty());
         (0..100).for_each(|byte| blocks.want(id(byte), node(1), now));
-        assert_eq!(blocks.wanted.len(), WANTED);
+        assert_eq!(blocks.missing.len(), MISSING);
     }
 
     #[test]

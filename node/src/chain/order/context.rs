@@ -1,7 +1,7 @@
-//! The engine's view of our types: thin wrappers around the agreement's keys, heights, blocks, votes and sets.
+//! The engine's view of our types: thin wrappers around keys, heights, blocks, votes and validator sets of `proto`.
 //!
-//! A value is a block's id: votes and the log stay small, blocks travel and are kept beside them. Translation goes both
-//! ways and loses nothing. Not here: what the engine does with them ([`super::core`]).
+//! A value is a block's id, so votes and the log stay small; blocks are sent and stored beside them. The translation is
+//! lossless in both directions. Not here: what the engine does with them ([`super::core`]).
 
 use std::{collections::BTreeMap, convert::Infallible, fmt, time::Duration};
 
@@ -19,84 +19,84 @@ use ostrakon_proto::{
     wire::consensus::{Polka, RoundProof, RoundReason},
 };
 
-/// All power together may be this much: the engine multiplies it by three in 64 bits.
+/// The most power that a validator set may have: the engine multiplies it by three in 64 bits.
 pub(super) const POWER: u128 = u64::MAX as u128 / 4;
 
 /// The types that the engine works with.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bft;
 
-/// A validator's name.
+/// A validator's address: its vote key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Address(pub(super) VoteKey);
 
-/// A height.
+/// A block height.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct At(pub(super) Height);
+pub(super) struct BftHeight(pub(super) Height);
 
-/// A block, by its id.
+/// A block, named by its id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Named(pub(super) BlockId);
+pub(super) struct BlockRef(pub(super) BlockId);
 
-/// A signature, in the order of its bytes.
+/// A signature, ordered by its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Sealed(pub(super) Signature);
+pub(super) struct BftSignature(pub(super) Signature);
 
-/// A vote with who casts it.
+/// A vote with its voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cast {
+pub(super) struct BftVote {
     voter: Address,
-    height: At,
+    height: BftHeight,
     round: Round,
     kind: malachite_types::VoteType,
     block: NilOrVal<BlockId>,
 }
 
-/// A proposal with who makes it.
+/// A proposal with its proposer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Offer {
+pub(super) struct BftProposal {
     proposer: Address,
-    height: At,
+    height: BftHeight,
     round: Round,
     valid_round: Round,
-    block: Named,
+    block: BlockRef,
 }
 
 /// One validator of a set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Member {
+pub(super) struct BftValidator {
     address: Address,
     power: u64,
 }
 
-/// The validators of one height, with the order of their turns.
+/// The validators of one height, with the rotation of proposers.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Members {
-    list: Vec<Member>,
+pub(super) struct BftValidators {
+    list: Vec<BftValidator>,
     rotation: Rotation,
 }
 
-/// Blocks do not travel in parts.
+/// Blocks are not sent in parts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NoPart;
 
-/// Votes carry nothing more.
+/// Votes have no extension.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct NoExtension;
 
-/// How signatures are made: not by the engine.
+/// The signing scheme; the engine signs nothing itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ed25519;
 
-/// How long the steps of a round wait.
+/// The timeouts of the steps of a round.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Waits;
+pub(super) struct RoundTimeouts;
 
-impl Members {
+impl BftValidators {
     /// The set of `rotation`; `None` when it is empty or its power is over [`POWER`].
     pub(super) fn new(rotation: Rotation) -> Option<Self> {
         let set = rotation.set();
-        let list = set.iter().map(|(key, power)| Member { address: Address(key), power }).collect();
+        let list = set.iter().map(|(key, power)| BftValidator { address: Address(key), power }).collect();
         (!set.is_empty() && set.total() <= POWER).then_some(Self { list, rotation })
     }
 
@@ -108,34 +108,41 @@ impl Members {
 
 impl Context for Bft {
     type Address = Address;
-    type Height = At;
+    type Height = BftHeight;
     type ProposalPart = NoPart;
-    type Proposal = Offer;
-    type Validator = Member;
-    type ValidatorSet = Members;
-    type Timeouts = Waits;
-    type Value = Named;
-    type Vote = Cast;
+    type Proposal = BftProposal;
+    type Validator = BftValidator;
+    type ValidatorSet = BftValidators;
+    type Timeouts = RoundTimeouts;
+    type Value = BlockRef;
+    type Vote = BftVote;
     type Extension = NoExtension;
     type SigningScheme = Ed25519;
 
-    fn select_proposer<'a>(&self, set: &'a Members, height: At, round: Round) -> &'a Member {
+    fn select_proposer<'a>(&self, set: &'a BftValidators, height: BftHeight, round: Round) -> &'a BftValidator {
         let round = round.as_u32().unwrap_or(0);
         let turn = set.rotation.proposer(height.0, round).map(Address);
         let member = set.list.iter().find(|member| Some(member.address) == turn);
         member.expect("invariant: a set that is not empty has a proposer, who is a member")
     }
 
-    fn new_proposal(&self, height: At, round: Round, block: Named, valid_round: Round, proposer: Address) -> Offer {
-        Offer { proposer, height, round, valid_round, block }
+    fn new_proposal(
+        &self,
+        height: BftHeight,
+        round: Round,
+        block: BlockRef,
+        valid_round: Round,
+        proposer: Address,
+    ) -> BftProposal {
+        BftProposal { proposer, height, round, valid_round, block }
     }
 
-    fn new_prevote(&self, height: At, round: Round, block: NilOrVal<BlockId>, voter: Address) -> Cast {
-        Cast { voter, height, round, kind: malachite_types::VoteType::Prevote, block }
+    fn new_prevote(&self, height: BftHeight, round: Round, block: NilOrVal<BlockId>, voter: Address) -> BftVote {
+        BftVote { voter, height, round, kind: malachite_types::VoteType::Prevote, block }
     }
 
-    fn new_precommit(&self, height: At, round: Round, block: NilOrVal<BlockId>, voter: Address) -> Cast {
-        Cast { voter, height, round, kind: malachite_types::VoteType::Precommit, block }
+    fn new_precommit(&self, height: BftHeight, round: Round, block: NilOrVal<BlockId>, voter: Address) -> BftVote {
+        BftVote { voter, height, round, kind: malachite_types::VoteType::Precommit, block }
     }
 }
 
@@ -147,7 +154,7 @@ impl fmt::Display for Address {
     }
 }
 
-impl malachite_types::Height for At {
+impl malachite_types::Height for BftHeight {
     const ZERO: Self = Self(Height(0));
     const INITIAL: Self = Self(Height(1));
 
@@ -164,13 +171,13 @@ impl malachite_types::Height for At {
     }
 }
 
-impl fmt::Display for At {
+impl fmt::Display for BftHeight {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
 }
 
-impl malachite_types::Value for Named {
+impl malachite_types::Value for BlockRef {
     type Id = BlockId;
 
     fn id(&self) -> BlockId {
@@ -178,20 +185,20 @@ impl malachite_types::Value for Named {
     }
 }
 
-impl PartialOrd for Sealed {
+impl PartialOrd for BftSignature {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for Sealed {
+impl Ord for BftSignature {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.0.cmp(&other.0.0)
     }
 }
 
-impl malachite_types::Vote<Bft> for Cast {
-    fn height(&self) -> At {
+impl malachite_types::Vote<Bft> for BftVote {
+    fn height(&self) -> BftHeight {
         self.height
     }
 
@@ -228,8 +235,8 @@ impl malachite_types::Vote<Bft> for Cast {
     }
 }
 
-impl malachite_types::Proposal<Bft> for Offer {
-    fn height(&self) -> At {
+impl malachite_types::Proposal<Bft> for BftProposal {
+    fn height(&self) -> BftHeight {
         self.height
     }
 
@@ -237,11 +244,11 @@ impl malachite_types::Proposal<Bft> for Offer {
         self.round
     }
 
-    fn value(&self) -> &Named {
+    fn value(&self) -> &BlockRef {
         &self.block
     }
 
-    fn take_value(self) -> Named {
+    fn take_value(self) -> BlockRef {
         self.block
     }
 
@@ -254,7 +261,7 @@ impl malachite_types::Proposal<Bft> for Offer {
     }
 }
 
-impl malachite_types::Validator<Bft> for Member {
+impl malachite_types::Validator<Bft> for BftValidator {
     fn address(&self) -> &Address {
         &self.address
     }
@@ -268,7 +275,7 @@ impl malachite_types::Validator<Bft> for Member {
     }
 }
 
-impl malachite_types::ValidatorSet<Bft> for Members {
+impl malachite_types::ValidatorSet<Bft> for BftValidators {
     fn count(&self) -> usize {
         self.list.len()
     }
@@ -277,11 +284,11 @@ impl malachite_types::ValidatorSet<Bft> for Members {
         self.list.iter().map(|member| member.power).sum()
     }
 
-    fn get_by_address(&self, address: &Address) -> Option<&Member> {
+    fn get_by_address(&self, address: &Address) -> Option<&BftValidator> {
         self.list.binary_search_by_key(address, |member| member.address).ok().map(|index| &self.list[index])
     }
 
-    fn get_by_index(&self, index: usize) -> Option<&Member> {
+    fn get_by_index(&self, index: usize) -> Option<&BftValidator> {
         self.list.get(index)
     }
 }
@@ -305,17 +312,17 @@ impl Extension for NoExtension {
 /// The engine holds signatures and keys, and never reads or makes their bytes.
 impl SigningScheme for Ed25519 {
     type DecodingError = Infallible;
-    type Signature = Sealed;
+    type Signature = BftSignature;
     type PublicKey = VoteKey;
     type PrivateKey = ();
 
-    fn decode_signature(bytes: &[u8]) -> Result<Sealed, Infallible> {
+    fn decode_signature(bytes: &[u8]) -> Result<BftSignature, Infallible> {
         let mut signature = [0; 64];
         signature.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        Ok(Sealed(Signature(signature)))
+        Ok(BftSignature(Signature(signature)))
     }
 
-    fn encode_signature(signature: &Sealed) -> Vec<u8> {
+    fn encode_signature(signature: &BftSignature) -> Vec<u8> {
         signature.0.0.to_vec()
     }
 
@@ -330,7 +337,7 @@ impl SigningScheme for Ed25519 {
     }
 }
 
-impl malachite_types::Timeouts<Bft> for Waits {
+impl malachite_types::Timeouts<Bft> for RoundTimeouts {
     fn duration_for(&self, timeout: Timeout) -> Duration {
         super::timers::wait(timeout)
     }
@@ -344,7 +351,7 @@ fn kind(kind: malachite_types::VoteType) -> VoteKind {
 }
 
 /// The engine's vote as the agreement's, which is what is signed.
-pub(super) fn vote(cast: &Cast) -> Vote {
+pub(super) fn vote(cast: &BftVote) -> Vote {
     let block = match cast.block {
         NilOrVal::Nil => None,
         NilOrVal::Val(block) => Some(block),
@@ -353,24 +360,24 @@ pub(super) fn vote(cast: &Cast) -> Vote {
 }
 
 /// The engine's signed vote as the agreement's.
-pub(super) fn signed_vote(signed: &SignedMessage<Bft, Cast>) -> SignedVote {
+pub(super) fn signed_vote(signed: &SignedMessage<Bft, BftVote>) -> SignedVote {
     SignedVote { voter: signed.message.voter.0, vote: vote(&signed.message), signature: signed.signature.0 }
 }
 
 /// The agreement's signed vote as the engine's.
-pub(super) fn cast(signed: &SignedVote) -> SignedMessage<Bft, Cast> {
+pub(super) fn bft_vote(signed: &SignedVote) -> SignedMessage<Bft, BftVote> {
     let SignedVote { voter, vote, signature } = *signed;
     let kind = match vote.kind {
         VoteKind::Prevote => malachite_types::VoteType::Prevote,
         VoteKind::Precommit => malachite_types::VoteType::Precommit,
     };
     let block = vote.block.map_or(NilOrVal::Nil, NilOrVal::Val);
-    let (voter, height, round) = (Address(voter), At(vote.height), Round::new(vote.round));
-    SignedMessage::new(Cast { voter, height, round, kind, block }, Sealed(signature))
+    let (voter, height, round) = (Address(voter), BftHeight(vote.height), Round::new(vote.round));
+    SignedMessage::new(BftVote { voter, height, round, kind, block }, BftSignature(signature))
 }
 
 /// The engine's proposal as the agreement's, which is what is signed.
-pub(super) fn proposal(offer: &Offer) -> BlockProposal {
+pub(super) fn proposal(offer: &BftProposal) -> BlockProposal {
     BlockProposal {
         height: offer.height.0,
         round: offer.round.as_u32().unwrap_or(0),
@@ -380,17 +387,20 @@ pub(super) fn proposal(offer: &Offer) -> BlockProposal {
 }
 
 /// The engine's signed proposal as the agreement's.
-pub(super) fn signed_proposal(signed: &SignedMessage<Bft, Offer>) -> SignedProposal {
+pub(super) fn signed_proposal(signed: &SignedMessage<Bft, BftProposal>) -> SignedProposal {
     let (proposer, proposal) = (signed.message.proposer.0, proposal(&signed.message));
     SignedProposal { proposer, proposal, signature: signed.signature.0 }
 }
 
 /// The agreement's signed proposal as the engine's.
-pub(super) fn offer(signed: &SignedProposal) -> SignedMessage<Bft, Offer> {
+pub(super) fn bft_proposal(signed: &SignedProposal) -> SignedMessage<Bft, BftProposal> {
     let BlockProposal { height, round, valid_round, block } = signed.proposal;
-    let (proposer, height, round) = (Address(signed.proposer), At(height), Round::new(round));
+    let (proposer, height, round) = (Address(signed.proposer), BftHeight(height), Round::new(round));
     let valid_round = valid_round.map_or(Round::Nil, Round::new);
-    SignedMessage::new(Offer { proposer, height, round, valid_round, block: Named(block) }, Sealed(signed.signature))
+    SignedMessage::new(
+        BftProposal { proposer, height, round, valid_round, block: BlockRef(block) },
+        BftSignature(signed.signature),
+    )
 }
 
 /// The engine's proof of a decision as the agreement's.
@@ -410,9 +420,10 @@ pub(super) fn polka(certificate: &PolkaCertificate<Bft>) -> Polka {
 
 /// The agreement's proof of a polka as the engine's.
 pub(super) fn polka_certificate(polka: &Polka) -> PolkaCertificate<Bft> {
-    let signature = |(key, signature): (&VoteKey, &Signature)| PolkaSignature::new(Address(*key), Sealed(*signature));
+    let signature =
+        |(key, signature): (&VoteKey, &Signature)| PolkaSignature::new(Address(*key), BftSignature(*signature));
     PolkaCertificate {
-        height: At(polka.height),
+        height: BftHeight(polka.height),
         round: Round::new(polka.round),
         value_id: polka.block,
         polka_signatures: polka.signatures.iter().map(signature).collect(),
@@ -423,7 +434,7 @@ pub(super) fn polka_certificate(polka: &Polka) -> PolkaCertificate<Bft> {
 pub(super) fn round_proof(certificate: &RoundCertificate<Bft>) -> RoundProof {
     let (height, round) = (certificate.height, certificate.round);
     let vote = |sign: &RoundSignature<Bft>| {
-        let cast = Cast { voter: sign.address, height, round, kind: sign.vote_type, block: sign.value_id };
+        let cast = BftVote { voter: sign.address, height, round, kind: sign.vote_type, block: sign.value_id };
         signed_vote(&SignedMessage::new(cast, sign.signature))
     };
     let reason = match certificate.cert_type {
@@ -441,7 +452,7 @@ pub(super) fn round_certificate(proof: &RoundProof) -> Option<RoundCertificate<B
         return None;
     }
     let signature = |signed: &SignedVote| {
-        let SignedMessage { message, signature } = cast(signed);
+        let SignedMessage { message, signature } = bft_vote(signed);
         RoundSignature::new(message.kind, message.block, message.voter, signature)
     };
     let cert_type = match proof.reason {
@@ -449,5 +460,10 @@ pub(super) fn round_certificate(proof: &RoundProof) -> Option<RoundCertificate<B
         RoundReason::Precommits => RoundCertificateType::Precommit,
     };
     let round_signatures = proof.votes.iter().map(signature).collect();
-    Some(RoundCertificate { height: At(proof.height), round: Round::new(proof.round), cert_type, round_signatures })
+    Some(RoundCertificate {
+        height: BftHeight(proof.height),
+        round: Round::new(proof.round),
+        cert_type,
+        round_signatures,
+    })
 }

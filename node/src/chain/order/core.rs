@@ -1,9 +1,8 @@
-//! The engine, without a clock, a disk or a socket: an input in, what is to be done about it out.
+//! The consensus engine, without a clock, a disk or a socket: an input in, the actions to take out.
 //!
-//! Wraps Malachite's consensus core. Each [`Core::step`] runs it until it rests and collects its effects as
-//! [`Output`]s; signing and checking signatures happen inside. Whoever carries the outputs out first writes the log,
-//! then the sign state, and only then sends ([`super::session`]). Not here: blocks, of which the engine knows the
-//! names.
+//! Wraps Malachite's consensus core. Each [`Core::step`] runs it until it needs more input, and collects its effects as
+//! [`Output`]s; signatures are made and verified inside. The caller ([`super::session`]) writes the log first, then the
+//! sign state, and only then sends. Not here: blocks, of which the engine knows the ids.
 
 use std::{collections::BTreeSet, convert::Infallible};
 
@@ -23,31 +22,31 @@ use ostrakon_proto::{
 };
 
 use super::{
-    context::{self, Address, At, Bft, Members, Named, Sealed},
-    ledger::Evidence,
-    sign_state::{Refused, SignState, Statement},
-    wal::{Entry, Value, Wait},
+    context::{self, Address, Bft, BftHeight, BftSignature, BftValidators, BlockRef},
+    ledger::Equivocation,
+    sign_state::{SignState, Statement},
+    wal::{JudgedBlock, TimeoutStep, WalEntry},
 };
 
 /// What is to be done.
 #[derive(Debug)]
 pub(super) enum Output {
-    /// Write into the log.
-    Log(Entry),
-    /// Tell the other validators, once log and sign state are synced.
+    /// Append to the write-ahead log.
+    Log(WalEntry),
+    /// Send to the other validators, once log and sign state are synced.
     Send(Request),
-    /// Wait.
+    /// Start this timeout.
     Start(Timeout),
-    /// Wait no longer.
+    /// Cancel this timeout.
     Cancel(Timeout),
-    /// Wait for nothing any longer.
+    /// Cancel all timeouts.
     CancelAll,
     /// Build a block for this round and [`Core::propose`] it.
     Build(u32),
     /// The height is decided.
     Decide(QuorumCertificate),
-    /// Someone contradicted itself.
-    Report(Evidence),
+    /// A validator equivocated.
+    Report(Equivocation),
 }
 
 /// The engine at one height.
@@ -56,16 +55,16 @@ pub(super) struct Core {
     handler: EffectHandler,
 }
 
-/// What the engine signs and checks with, and where its effects are collected.
+/// Handles the engine's effects: signs, verifies, and collects the rest as outputs.
 struct EffectHandler {
     key: Keypair,
     chain: ChainId,
     signed: SignState,
     set: ValidatorSet,
-    /// What this validator said at this height.
+    /// What this validator signed at this height.
     own: BTreeSet<Statement>,
     outputs: Vec<Output>,
-    /// Whether something was not signed.
+    /// Whether a signature was refused since the last step.
     refused: bool,
 }
 
@@ -76,8 +75,13 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
-    /// The engine of the validator with this key, which signed this last, at this height.
-    pub(super) fn new((key, chain): (Keypair, ChainId), signed: SignState, height: Height, members: &Members) -> Self {
+    /// The engine of the validator with this key at this height; `signed` is what it signed last.
+    pub(super) fn new(
+        (key, chain): (Keypair, ChainId),
+        signed: SignState,
+        height: Height,
+        members: &BftValidators,
+    ) -> Self {
         let set = members.rotation().set().clone();
         let params = Params {
             address: Address(key.public()),
@@ -85,7 +89,7 @@ impl Core {
             value_payload: ValuePayload::ProposalAndParts,
             enabled: true,
         };
-        let state = State::new(Bft, At(height), members.clone(), params, 1, 1);
+        let state = State::new(Bft, BftHeight(height), members.clone(), params, 1, 1);
         let handler =
             EffectHandler { key, chain, signed, set, own: BTreeSet::new(), outputs: Vec::new(), refused: false };
         Self { state, handler }
@@ -101,129 +105,134 @@ impl Core {
         self.state.round().as_u32().unwrap_or(0)
     }
 
-    /// What was signed last.
+    /// What this validator signed last.
     pub(super) fn signed(&self) -> &SignState {
         &self.handler.signed
     }
 
-    /// Whether this validator said this at this height.
-    pub(super) fn said(&self, statement: &Statement) -> bool {
+    /// Whether this validator signed this at this height.
+    pub(super) fn has_signed(&self, statement: &Statement) -> bool {
         self.handler.own.contains(statement)
     }
 
-    /// All that this validator said at this height.
+    /// All that this validator signed at this height.
     pub(super) fn own(&self) -> &BTreeSet<Statement> {
         &self.handler.own
     }
 
-    /// Says nothing more at this height; still listens.
-    pub(super) fn silence(&mut self) {
+    /// Signs nothing more at this height, but still follows it.
+    pub(super) fn stop_signing(&mut self) {
         self.state.params.enabled = false;
     }
 
-    /// Begins the height with what the log has of it.
-    pub(super) fn begin(&mut self, log: &[Entry]) -> Vec<Output> {
+    /// Starts the height with what the log has of it.
+    pub(super) fn begin(&mut self, log: &[WalEntry]) -> Vec<Output> {
         let inputs: Vec<Input<Bft>> = log.iter().filter_map(|entry| self.input(entry)).collect();
         log.iter().for_each(|entry| self.handler.recall(entry));
-        self.keep_quiet_without_memory();
-        let (height, set) = (At(self.height()), self.state.validator_set().clone());
+        self.check_log();
+        let (height, set) = (BftHeight(self.height()), self.state.validator_set().clone());
         let mut outputs = self.step(Input::StartHeight(height, set, false, None, VoteExtensionPolicy::Disabled));
         self.state.index_wal_entries(&inputs);
         for input in inputs {
             outputs.extend(self.step(input));
         }
         self.state.reset_entries_index();
-        // What is said only now, because the end of the log was lost, is to be written as anything else.
+        // What is signed only now, because the end of the log was lost, must be logged like anything else.
         outputs.retain(|output| !matches!(output, Output::Log(entry) if log.contains(entry)));
         outputs
     }
 
-    /// Who spoke at this height and has forgotten it may be bound to a block, and not know to which: it must not speak
-    /// again before the next. One that is alone said it to nobody, and begins anew.
-    fn keep_quiet_without_memory(&mut self) {
-        let forgotten = self.handler.signed.of_height(self.height()).any(|said| !self.handler.own.contains(&said));
-        if !forgotten {
+    /// A validator that signed at this height and has lost its log may be locked on a block without knowing on which: it
+    /// must not sign before the next height. One that decides alone starts over: it has sent its votes to nobody.
+    fn check_log(&mut self) {
+        let handler = &self.handler;
+        if handler.signed.of_height(self.height()).all(|statement| handler.own.contains(&statement)) {
             return;
         }
         if self.handler.set.len() == 1 {
-            tracing::warn!(height = %self.height(), "the consensus log is lost: building the height's block anew");
+            tracing::warn!(height = %self.height(), "consensus write-ahead log is lost; building the block of this height again");
             self.handler.signed = SignState::default();
         } else {
             tracing::error!(
                 height = %self.height(),
-                "what this validator signed at this height is not in its log: it signs nothing until the next height"
+                "consensus write-ahead log lacks what this validator signed at this height; signing nothing until the \
+                 next height to avoid equivocation"
             );
-            self.silence();
+            self.stop_signing();
         }
     }
 
-    fn input(&self, entry: &Entry) -> Option<Input<Bft>> {
+    fn input(&self, entry: &WalEntry) -> Option<Input<Bft>> {
         Some(match entry {
-            Entry::Block { .. } | Entry::Built { .. } => return None,
-            Entry::Value(value) => Input::ProposedValue(self.value(value), ValueOrigin::Consensus),
-            Entry::Proposal(signed) => Input::Proposal(context::offer(signed)),
-            Entry::Vote(signed) => Input::Vote(context::cast(signed)),
-            Entry::Polka(polka) => Input::PolkaCertificate(context::polka_certificate(polka)),
-            Entry::Timeout { wait, round } => {
-                let kind = match wait {
-                    Wait::Propose => TimeoutKind::Propose,
-                    Wait::Prevote => TimeoutKind::Prevote,
-                    Wait::Precommit => TimeoutKind::Precommit,
+            WalEntry::Block { .. } | WalEntry::Built { .. } => return None,
+            WalEntry::Judged(value) => Input::ProposedValue(self.value(value), ValueOrigin::Consensus),
+            WalEntry::Proposal(signed) => Input::Proposal(context::bft_proposal(signed)),
+            WalEntry::Vote(signed) => Input::Vote(context::bft_vote(signed)),
+            WalEntry::Polka(polka) => Input::PolkaCertificate(context::polka_certificate(polka)),
+            WalEntry::Timeout { step, round } => {
+                let kind = match step {
+                    TimeoutStep::Propose => TimeoutKind::Propose,
+                    TimeoutStep::Prevote => TimeoutKind::Prevote,
+                    TimeoutStep::Precommit => TimeoutKind::Precommit,
                 };
                 Input::TimeoutElapsed(Timeout::new(Round::new(*round), kind))
             }
         })
     }
 
-    fn value(&self, value: &Value) -> ProposedValue<Bft> {
+    fn value(&self, value: &JudgedBlock) -> ProposedValue<Bft> {
         ProposedValue {
-            height: At(self.height()),
+            height: BftHeight(self.height()),
             round: Round::new(value.round),
             valid_round: value.valid_round.map_or(Round::Nil, Round::new),
             proposer: Address(value.proposer),
-            value: Named(value.block),
+            value: BlockRef(value.block),
             validity: Validity::from_bool(value.valid),
         }
     }
 
-    /// Someone voted.
+    /// A vote arrived.
     pub(super) fn vote(&mut self, signed: &SignedVote) -> Vec<Output> {
-        self.step(Input::Vote(context::cast(signed)))
+        self.step(Input::Vote(context::bft_vote(signed)))
     }
 
-    /// Someone proposed.
+    /// A proposal arrived.
     pub(super) fn proposal(&mut self, signed: &SignedProposal) -> Vec<Output> {
-        self.step(Input::Proposal(context::offer(signed)))
+        self.step(Input::Proposal(context::bft_proposal(signed)))
     }
 
-    /// Someone shows a polka.
+    /// A polka (a quorum of prevotes) arrived.
     pub(super) fn polka(&mut self, polka: &Polka) -> Vec<Output> {
         self.step(Input::PolkaCertificate(context::polka_certificate(polka)))
     }
 
-    /// Someone shows why it is in a later round.
+    /// A proof arrived that another validator is in a later round.
     pub(super) fn round_proof(&mut self, proof: &RoundProof) -> Vec<Output> {
         context::round_certificate(proof).map_or_else(Vec::new, |proof| self.step(Input::RoundCertificate(proof)))
     }
 
-    /// A block was judged.
-    pub(super) fn judged(&mut self, value: &Value) -> Vec<Output> {
+    /// A block was validated.
+    pub(super) fn judged(&mut self, value: &JudgedBlock) -> Vec<Output> {
         let value = self.value(value);
         self.step(Input::ProposedValue(value, ValueOrigin::Consensus))
     }
 
-    /// The block that was to be built.
+    /// The block that this validator built for the round.
     pub(super) fn propose(&mut self, round: u32, block: BlockId) -> Vec<Output> {
-        self.step(Input::Propose(LocallyProposedValue::new(At(self.height()), Round::new(round), Named(block))))
+        self.step(Input::Propose(LocallyProposedValue::new(
+            BftHeight(self.height()),
+            Round::new(round),
+            BlockRef(block),
+        )))
     }
 
-    /// A wait is over.
+    /// A timeout elapsed.
     pub(super) fn elapsed(&mut self, timeout: Timeout) -> Vec<Output> {
         self.step(Input::TimeoutElapsed(timeout))
     }
 
-    /// What is known against others when the height ends without the engine's own decision.
-    pub(super) fn evidence(&mut self) -> Vec<Evidence> {
+    /// Equivocations seen, when the height ends without the engine's own decision.
+    pub(super) fn evidence(&mut self) -> Vec<Equivocation> {
         let proposals = self.state.driver.take_proposal_evidence();
         evidence(&MisbehaviorEvidence { proposals, votes: self.state.driver.take_vote_evidence() })
     }
@@ -237,12 +246,12 @@ impl Core {
             with: effect => Ok::<_, Infallible>(handler.handle(effect))
         );
         if let Err(error) = result {
-            // What it does after that is unknown: it listens, and the height's block comes from the others.
-            tracing::error!(height = %self.height(), %error, "the consensus engine failed: silent for this height");
-            self.silence();
+            // What it would do after that is unknown: it signs nothing, and the height's block comes from the others.
+            tracing::error!(height = %self.height(), %error, "consensus engine failed; signing nothing at this height");
+            self.stop_signing();
         }
         if std::mem::take(&mut self.handler.refused) {
-            self.silence();
+            self.stop_signing();
         }
         std::mem::take(&mut self.handler.outputs)
     }
@@ -255,7 +264,7 @@ impl EffectHandler {
             Effect::CancelTimeout(timeout, r) => self.put(Output::Cancel(timeout), r),
             Effect::ScheduleTimeout(timeout, r) => self.put(Output::Start(timeout), r),
             Effect::StartRound(height, round, proposer, role, r) => {
-                tracing::debug!(%height, %round, %proposer, ?role, "a round begins");
+                tracing::debug!(%height, %round, %proposer, ?role, "round started");
                 r.resume_with(())
             }
             Effect::GetValue(_, round, _, r) => self.put(Output::Build(round.as_u32().unwrap_or(0)), r),
@@ -268,12 +277,12 @@ impl EffectHandler {
             }
             Effect::WalAppend(_, input, r) => {
                 if let Some(entry) = entry(&input) {
-                    self.note(&entry);
+                    self.own.extend(self.own_statement(&entry));
                     self.outputs.push(Output::Log(entry));
                 }
                 r.resume_with(())
             }
-            // Decided blocks come by chain/1, and are judged there.
+            // DecidedBlock blocks arrive by chain/1, and are verified there.
             Effect::CertVerifiedSyncValue(_, _, r) => r.resume_with(()),
             Effect::CertRejectedSyncValue(_, _, _, r) => r.resume_with(()),
             other => self.handle_signatures(other),
@@ -349,8 +358,8 @@ impl EffectHandler {
         resume.resume_with(())
     }
 
-    /// Own votes leave only when they are what the sign state has, or are further on: what comes from an old log and
-    /// was never sent is signed now.
+    /// Own votes are sent only if they are in the sign state or later than it: what an old log has and was never sent is
+    /// signed now.
     fn send_vote(&mut self, signed: &SignedVote) {
         if signed.voter != self.me() || self.signed.sign(signed.into(), &self.key, &self.chain).is_ok() {
             self.outputs.push(Output::Send(Request::Vote(*signed)));
@@ -364,20 +373,16 @@ impl EffectHandler {
         }
     }
 
-    /// A signature that is none stands for what may not be signed: the engine then drops it as it drops a stranger's.
-    fn sign(&mut self, said: Statement) -> Sealed {
-        match self.signed.sign(said, &self.key, &self.chain) {
-            Ok(signature) => Sealed(signature),
-            Err(refused) => {
-                self.log_refusal(said, refused);
+    /// An invalid signature marks what must not be signed: the engine drops it as it drops a forged one.
+    fn sign(&mut self, statement: Statement) -> BftSignature {
+        match self.signed.sign(statement, &self.key, &self.chain) {
+            Ok(signature) => BftSignature(signature),
+            Err(error) => {
+                tracing::error!(?statement, %error, "refused to sign; signing nothing at this height");
                 self.refused = true;
-                Sealed(Signature([0; 64]))
+                BftSignature(Signature([0; 64]))
             }
         }
-    }
-
-    fn log_refusal(&self, said: Statement, refused: Refused) {
-        tracing::error!(?said, %refused, "this validator does not sign, and is silent for this height");
     }
 
     fn verify(&self, message: SignedMessage<Bft, malachite_consensus::ConsensusMsg<Bft>>) -> bool {
@@ -391,7 +396,7 @@ impl EffectHandler {
         }
     }
 
-    /// Whether these votes are of different validators who all signed and have enough power together.
+    /// Whether these votes are of different validators with enough power together, and all signatures verify.
     fn proves(&self, votes: &[SignedVote], enough: fn(&Self, u128) -> bool) -> bool {
         let voters: BTreeSet<VoteKey> = votes.iter().map(|signed| signed.voter).collect();
         let powers: Option<Vec<u64>> = voters.iter().map(|voter| self.set.power(voter)).collect();
@@ -406,7 +411,7 @@ impl EffectHandler {
         self.set.is_quorum(power)
     }
 
-    /// Whether an honest one must be among them.
+    /// Whether validators with this power must include an honest one.
     fn honest(&self, power: u128) -> bool {
         power * 3 > self.set.total()
     }
@@ -415,35 +420,21 @@ impl EffectHandler {
         self.key.public()
     }
 
-    /// What the log has and the sign state has not was never sent. It is to be said as it is there, so it is signed
-    /// before anything that comes later. What is older than the sign state is refused, and is not needed.
-    fn recall(&mut self, entry: &Entry) {
-        self.note(entry);
-        let said = match entry {
-            Entry::Vote(signed) if signed.voter == self.me() => Statement::from(signed),
-            Entry::Proposal(signed) if signed.proposer == self.me() => Statement::from(signed),
-            _ => return,
-        };
-        let _older = self.signed.sign(said, &self.key, &self.chain);
+    /// What the log has and the sign state has not was never sent. It must be sent as logged, so it is signed before
+    /// anything later. What is older than the sign state is refused, and not needed.
+    fn recall(&mut self, entry: &WalEntry) {
+        if let Some(statement) = self.own_statement(entry) {
+            self.own.insert(statement);
+            let _older = self.signed.sign(statement, &self.key, &self.chain);
+        }
     }
 
-    fn note(&mut self, entry: &Entry) {
+    /// What this validator says in the entry, if it is its own.
+    fn own_statement(&self, entry: &WalEntry) -> Option<Statement> {
         match entry {
-            Entry::Vote(signed) => self.note_own(signed),
-            Entry::Proposal(signed) => self.note_own_proposal(signed),
-            _ => {}
-        }
-    }
-
-    fn note_own(&mut self, signed: &SignedVote) {
-        if signed.voter == self.me() {
-            self.own.insert(signed.into());
-        }
-    }
-
-    fn note_own_proposal(&mut self, signed: &SignedProposal) {
-        if signed.proposer == self.me() {
-            self.own.insert(signed.into());
+            WalEntry::Vote(signed) if signed.voter == self.me() => Some(signed.into()),
+            WalEntry::Proposal(signed) if signed.proposer == self.me() => Some(signed.into()),
+            _ => None,
         }
     }
 }
@@ -452,13 +443,13 @@ fn unproven() -> CertificateError<Bft> {
     CertificateError::VerificationError(None)
 }
 
-/// What the log keeps of an input.
-fn entry(input: &Input<Bft>) -> Option<Entry> {
+/// The log entry of an input, if it is logged.
+fn entry(input: &Input<Bft>) -> Option<WalEntry> {
     Some(match input {
-        Input::Vote(vote) => Entry::Vote(context::signed_vote(vote)),
-        Input::Proposal(offer) => Entry::Proposal(context::signed_proposal(offer)),
-        Input::PolkaCertificate(certificate) => Entry::Polka(context::polka(certificate)),
-        Input::ProposedValue(value, _) => Entry::Value(Value {
+        Input::Vote(vote) => WalEntry::Vote(context::signed_vote(vote)),
+        Input::Proposal(offer) => WalEntry::Proposal(context::signed_proposal(offer)),
+        Input::PolkaCertificate(certificate) => WalEntry::Polka(context::polka(certificate)),
+        Input::ProposedValue(value, _) => WalEntry::Judged(JudgedBlock {
             round: value.round.as_u32().unwrap_or(0),
             valid_round: value.valid_round.as_u32(),
             proposer: value.proposer.0,
@@ -466,26 +457,26 @@ fn entry(input: &Input<Bft>) -> Option<Entry> {
             valid: value.validity.is_valid(),
         }),
         Input::TimeoutElapsed(timeout) => {
-            let wait = match timeout.kind {
-                TimeoutKind::Propose => Wait::Propose,
-                TimeoutKind::Prevote => Wait::Prevote,
-                TimeoutKind::Precommit => Wait::Precommit,
+            let step = match timeout.kind {
+                TimeoutKind::Propose => TimeoutStep::Propose,
+                TimeoutKind::Prevote => TimeoutStep::Prevote,
+                TimeoutKind::Precommit => TimeoutStep::Precommit,
                 TimeoutKind::Rebroadcast | TimeoutKind::FinalizeHeight(_) => return None,
             };
-            Entry::Timeout { wait, round: timeout.round.as_u32().unwrap_or(0) }
+            WalEntry::Timeout { step, round: timeout.round.as_u32().unwrap_or(0) }
         }
-        // The engine does not ask for these to be kept: votes stand for a round's proof, a value for what was built.
+        // The engine does not need these logged: votes imply a round's proof, a judged block what was built.
         Input::StartHeight(..) | Input::Propose(_) | Input::RoundCertificate(_) | Input::SyncValueResponse(_) => {
             return None;
         }
     })
 }
 
-fn evidence(found: &MisbehaviorEvidence<Bft>) -> Vec<Evidence> {
+fn evidence(found: &MisbehaviorEvidence<Bft>) -> Vec<Equivocation> {
     let votes = found.votes.iter().flat_map(|(_, pairs)| pairs);
-    let votes = votes.map(|(a, b)| Evidence::Votes(context::signed_vote(a), context::signed_vote(b)));
+    let votes = votes.map(|(a, b)| Equivocation::Votes(context::signed_vote(a), context::signed_vote(b)));
     let proposals = found.proposals.iter().flat_map(|(_, pairs)| pairs);
     let proposals =
-        proposals.map(|(a, b)| Evidence::Proposals(context::signed_proposal(a), context::signed_proposal(b)));
+        proposals.map(|(a, b)| Equivocation::Proposals(context::signed_proposal(a), context::signed_proposal(b)));
     votes.chain(proposals).collect()
 }

@@ -1,8 +1,8 @@
-//! The way in: requests of consensus/1, from whoever serves to the order.
+//! The inbox: requests of consensus/1 on their way from the server to the order.
 //!
-//! In goes each request as it arrives; it waits here, within bounds for each node, or is refused at once. Validators'
-//! nodes have room of their own, so that no stranger and no single validator keeps the others out; all strangers
-//! together have a little, because what counts is who signed and not who brings it. Not here: reading them.
+//! In goes each request as it arrives; it is queued within its node's quota, or refused immediately. Each validator's
+//! node has a quota of its own, so that neither strangers nor one validator can crowd out the others. All other nodes
+//! share a small one: what counts is who signed a message, not who delivers it. Not here: decoding them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -16,85 +16,86 @@ use ostrakon_proto::{
 };
 use tokio::sync::mpsc;
 
-/// Requests that wait, and the bytes of their bodies, of one validator's node: some rounds of votes, and three blocks.
-const MEMBER: Room = Room { requests: 128, bytes: 4 * 1024 * 1024 };
-/// The same of all others together.
-const STRANGERS: Room = Room { requests: 32, bytes: 2 * 1024 * 1024 };
-/// Requests that wait, of all.
+/// Quota of one validator's node: some rounds of votes, and three blocks.
+const MEMBER: Quota = Quota { requests: 128, bytes: 4 * 1024 * 1024 };
+/// Quota of all other nodes together.
+const STRANGERS: Quota = Quota { requests: 32, bytes: 2 * 1024 * 1024 };
+/// Queued requests of all nodes.
 const QUEUE: usize = 4096;
 
+/// Queued requests, and the bytes of their bodies.
 #[derive(Clone, Copy, Debug, Default)]
-struct Room {
+struct Quota {
     requests: usize,
     bytes: usize,
 }
 
 #[derive(Debug, Default)]
-struct Door {
+struct Quotas {
     members: BTreeSet<NodeId>,
-    /// What waits of each validator's node, and of all strangers under `None`.
-    taken: BTreeMap<Option<NodeId>, Room>,
+    /// What is queued of each validator's node, and of all other nodes under `None`.
+    used: BTreeMap<Option<NodeId>, Quota>,
 }
 
-/// Where requests of consensus/1 are put. Clones are the same.
+/// Where requests of consensus/1 are put. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     queue: mpsc::Sender<(Option<NodeId>, Inbound)>,
-    door: Arc<Mutex<Door>>,
+    quotas: Arc<Mutex<Quotas>>,
 }
 
-/// Where a node's inbox is found as soon as it has one: it may come to vote while it runs. Clones are the same.
+/// Holds a node's inbox once it has one: a node may become a validator while it runs. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub struct Post(Arc<OnceLock<Inbox>>);
+pub struct InboxCell(Arc<OnceLock<Inbox>>);
 
-/// Where they come out.
+/// The receiving end of an inbox.
 #[derive(Debug)]
 pub(super) struct Arrivals {
     queue: mpsc::Receiver<(Option<NodeId>, Inbound)>,
-    door: Arc<Mutex<Door>>,
+    quotas: Arc<Mutex<Quotas>>,
 }
 
-/// An inbox, and its other end.
+/// An inbox and its receiving end.
 pub(super) fn inbox() -> (Inbox, Arrivals) {
-    let ((sender, receiver), door) = (mpsc::channel(QUEUE), Arc::default());
-    (Inbox { queue: sender, door: Arc::clone(&door) }, Arrivals { queue: receiver, door })
+    let ((sender, receiver), quotas) = (mpsc::channel(QUEUE), Arc::default());
+    (Inbox { queue: sender, quotas: Arc::clone(&quotas) }, Arrivals { queue: receiver, quotas })
 }
 
-fn lock(door: &Mutex<Door>) -> MutexGuard<'_, Door> {
-    door.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(quotas: &Mutex<Quotas>) -> MutexGuard<'_, Quotas> {
+    quotas.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Post {
+impl InboxCell {
     /// The inbox, if an order runs.
-    pub fn inbox(&self) -> Option<&Inbox> {
+    pub fn get(&self) -> Option<&Inbox> {
         self.0.get()
     }
 
-    /// Requests go to `inbox` from now on. The first stays.
-    pub fn open(&self, inbox: Inbox) {
+    /// Requests go to `inbox` from now on; the first one set stays.
+    pub fn set(&self, inbox: Inbox) {
         self.0.get_or_init(|| inbox);
     }
 }
 
 impl Inbox {
-    /// Puts a request in, or refuses it. Does not wait.
+    /// Queues a request, or refuses it. Does not wait.
     pub fn put(&self, inbound: Inbound) {
-        let busy = Refusal::new(RefusalCode::Busy, "too many consensus messages wait here");
+        let busy = Refusal::new(RefusalCode::Busy, "the inbox for consensus messages is full");
         let length = inbound.request.body.len();
-        let place = {
-            let mut door = lock(&self.door);
-            let place = door.members.contains(&inbound.from).then_some(inbound.from);
-            let most = if place.is_some() { MEMBER } else { STRANGERS };
-            let taken = door.taken.entry(place).or_default();
-            if taken.requests >= most.requests || taken.bytes + length > most.bytes {
-                drop(door);
+        let owner = {
+            let mut quotas = lock(&self.quotas);
+            let owner = quotas.members.contains(&inbound.from).then_some(inbound.from);
+            let most = if owner.is_some() { MEMBER } else { STRANGERS };
+            let used = quotas.used.entry(owner).or_default();
+            if used.requests >= most.requests || used.bytes + length > most.bytes {
+                drop(quotas);
                 return inbound.reply.refuse(&busy);
             }
-            *taken = Room { requests: taken.requests + 1, bytes: taken.bytes + length };
-            place
+            *used = Quota { requests: used.requests + 1, bytes: used.bytes + length };
+            owner
         };
-        if let Err(error) = self.queue.try_send((place, inbound)) {
-            lock(&self.door).leave(place, length);
+        if let Err(error) = self.queue.try_send((owner, inbound)) {
+            lock(&self.quotas).release(owner, length);
             error.into_inner().1.reply.refuse(&busy);
         }
     }
@@ -103,23 +104,23 @@ impl Inbox {
 impl Arrivals {
     /// From now on these nodes are the validators'.
     pub(super) fn expect(&self, members: impl IntoIterator<Item = NodeId>) {
-        lock(&self.door).members = members.into_iter().collect();
+        lock(&self.quotas).members = members.into_iter().collect();
     }
 
-    /// The next request. Never ends when nothing will come any more. Cancel-safe.
+    /// The next request; pending for ever once the inbox is dropped. Cancel-safe.
     pub(super) async fn next(&mut self) -> Inbound {
-        let Some((place, inbound)) = self.queue.recv().await else { return std::future::pending().await };
-        lock(&self.door).leave(place, inbound.request.body.len());
+        let Some((owner, inbound)) = self.queue.recv().await else { return std::future::pending().await };
+        lock(&self.quotas).release(owner, inbound.request.body.len());
         inbound
     }
 }
 
-impl Door {
-    fn leave(&mut self, place: Option<NodeId>, bytes: usize) {
-        if let Some(taken) = self.taken.get_mut(&place) {
-            *taken = Room { requests: taken.requests.saturating_sub(1), bytes: taken.bytes.saturating_sub(bytes) };
-            if taken.requests == 0 {
-                self.taken.remove(&place);
+impl Quotas {
+    fn release(&mut self, owner: Option<NodeId>, bytes: usize) {
+        if let Some(used) = self.used.get_mut(&owner) {
+            *used = Quota { requests: used.requests.saturating_sub(1), bytes: used.bytes.saturating_sub(bytes) };
+            if used.requests == 0 {
+                self.used.remove(&owner);
             }
         }
     }
@@ -151,16 +152,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn each_has_its_own_room() {
+    async fn each_validator_has_its_own_quota() {
         let (inbox, mut arrivals) = inbox();
         arrivals.expect([NodeId::new([1; 32]), NodeId::new([2; 32])]);
         assert_eq!(taken(&inbox, 1, 0, 1000), MEMBER.requests);
         assert_eq!(taken(&inbox, 2, 1024 * 1024, 1000), 4);
         assert_eq!(taken(&inbox, 7, 0, 30), 30);
-        assert_eq!(taken(&inbox, 8, 0, 1000), STRANGERS.requests - 30, "all strangers share one room");
+        assert_eq!(taken(&inbox, 8, 0, 1000), STRANGERS.requests - 30, "all strangers share one quota");
         for _ in 0..MEMBER.requests {
             arrivals.next().await;
         }
-        assert_eq!(taken(&inbox, 1, 0, 1), 1, "who was heard may speak again");
+        assert_eq!(taken(&inbox, 1, 0, 1), 1, "what was received frees its quota");
     }
 }

@@ -1,12 +1,13 @@
-//! Which process may begin to speak for another validator.
+//! Leases: which process may start to sign with another validator's key.
 //!
-//! Of two processes with one key that start at the same moment neither has heard the other. So each claims the key
-//! first ([`SignedClaim`]), and whoever is asked grants it to one at a time. One that has two thirds of the power
-//! behind it speaks; a second cannot have them, because whom both asked in common granted it to the first. A grant
-//! ends by itself after [`LEASE`]: by then the others have heard the first one speak, which they tell whoever asks. It
-//! passes on at once to a process that follows the one that has it: restarting waits for nothing.
+//! Of two processes with one key that start at the same moment neither has been seen by anyone. So each first claims
+//! the key ([`SignedClaim`]), and every validator leases it to one process at a time. A process with leases of two
+//! thirds of the power may sign; no second one can have them, because a validator that both asked leased it to the
+//! first. A lease expires after [`LEASE`]: by then the others have messages of the first process, and report those
+//! ([`super::last_seen`]). A process that names the holder as an earlier process of its own gets the lease immediately,
+//! so a restart waits for nothing.
 //!
-//! Nothing here is on disk: a validator that restarts has granted nothing.
+//! Leases are in memory only: a validator that restarts has granted none.
 //!
 //! [`SignedClaim`]: ostrakon_proto::wire::consensus::SignedClaim
 
@@ -19,26 +20,26 @@ use ostrakon_proto::{
 };
 use tokio::time::Instant;
 
-use super::standing::WATCH;
+use super::signing_status::WATCH;
 
-/// How long a grant holds: not longer than one that is denied watches before it asks again.
+/// How long a lease holds: no longer than a process that was denied one watches before it asks again.
 const LEASE: Duration = WATCH;
-/// How soon after it asked a process must have spoken, or it asks again: long before a grant ends.
+/// How soon after its query a process must have signed, or it asks again: long before a lease expires.
 pub(super) const FRESH: Duration = LEASE.checked_div(2).expect("two is not zero");
 
-/// What this validator has granted.
+/// The leases that this validator granted.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     granted: BTreeMap<VoteKey, (Incarnation, Instant)>,
 }
 
 impl Leases {
-    /// These are the validators now: others claim nothing.
-    pub(super) fn advance(&mut self, set: &ValidatorSet) {
+    /// Drops the leases of keys that are not in this set.
+    pub(super) fn retain(&mut self, set: &ValidatorSet) {
         self.granted.retain(|key, _| set.power(key).is_some());
     }
 
-    /// Whether the claim is granted: if so, to nobody else until `now` + [`LEASE`].
+    /// Whether the claim is granted; if so, no other process gets the key until `now` + [`LEASE`].
     pub(super) fn grant(&mut self, claim: &Claim, now: Instant) -> bool {
         let holder = self.granted.get(&claim.key).filter(|(_, since)| now < *since + LEASE);
         let grants = holder
@@ -61,15 +62,15 @@ mod tests {
     }
 
     #[test]
-    fn one_process_at_a_time_is_let_speak() {
+    fn one_process_at_a_time_may_sign() {
         let start = Instant::now();
         let steps = [
-            ("the first is let", claim(1, 1, &[]), 0, true),
+            ("the first gets it", claim(1, 1, &[]), 0, true),
             ("it may ask again", claim(1, 1, &[]), 2, true),
-            ("a copy is not", claim(1, 2, &[]), 3, false),
+            ("a copy does not", claim(1, 2, &[]), 3, false),
             ("nor because it shares a past", claim(1, 2, &[7, 8]), 3, false),
-            ("another validator is", claim(2, 3, &[]), 3, true),
-            ("one that follows the first is", claim(1, 4, &[7, 1]), 4, true),
+            ("another validator does", claim(2, 3, &[]), 3, true),
+            ("one that follows the first does", claim(1, 4, &[7, 1]), 4, true),
             ("the first is over then", claim(1, 1, &[]), 5, false),
             ("and asking does not make a grant longer for others", claim(1, 2, &[]), 13, false),
             ("a grant ends", claim(1, 2, &[]), 14, true),
@@ -78,7 +79,7 @@ mod tests {
         for (desc, claim, second, expect) in steps {
             assert_eq!(leases.grant(&claim, start + Duration::from_secs(second)), expect, "{desc}");
         }
-        leases.advance(&ValidatorSet::new([(VoteKey::new([2; 32]), 1)]));
-        assert_eq!(leases.granted.len(), 1, "who is no validator is forgotten");
+        leases.retain(&ValidatorSet::new([(VoteKey::new([2; 32]), 1)]));
+        assert_eq!(leases.granted.len(), 1, "a key that is no validator's is dropped");
     }
 }

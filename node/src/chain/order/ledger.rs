@@ -1,4 +1,4 @@
-//! What the order asks of the ledger. It sees blocks as named bytes and knows no transaction.
+//! What the order asks of the ledger: it sees blocks as bytes with an id, and knows no transactions.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -14,40 +14,40 @@ use ostrakon_proto::{
 
 use crate::chain::store::LedgerError;
 
-/// A block as the order carries it.
+/// A block as the order sends and stores it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Candidate {
-    /// Its name.
+pub struct EncodedBlock {
+    /// Its id.
     pub id: BlockId,
     /// Its canonical bytes, at most [`ostrakon_proto::limits::CONSENSUS_BODY`].
     pub bytes: Bytes,
 }
 
-/// Who decides one height.
+/// The validators that decide one height.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committee {
-    /// Which height.
+    /// The height above the tip.
     pub height: Height,
-    /// The validators, with the order of their turns.
+    /// The validators with their power, and the rotation of proposers.
     pub rotation: Rotation,
     /// The validators' nodes.
     pub nodes: BTreeMap<VoteKey, NodeId>,
 }
 
-/// What becomes of a proposed block.
+/// Whether a proposed block may be decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum BlockVerdict {
     /// It may be decided.
     Valid,
-    /// It must not.
+    /// It must not be decided.
     Invalid,
-    /// The ledger has moved on: it does not matter any more.
+    /// Its height is decided already.
     Late,
 }
 
-/// Two messages of one validator, of which an honest one signs only one.
+/// Two conflicting messages signed by one validator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Evidence {
+pub enum Equivocation {
     /// Two votes of one kind, height and round.
     Votes(SignedVote, SignedVote),
     /// Two proposals of one height and round.
@@ -57,41 +57,41 @@ pub enum Evidence {
 /// The ledger that is to be extended.
 ///
 /// # What blocks must be like
-/// A block names its height, the round it was built for and who built it. It is valid at most when its builder is
-/// `rotation.proposer(height, round)` of these, and its round is not after that of the proposal; whether it is valid
-/// depends on nothing else but the block and the ledger below it. So whoever syncs a decided block comes to the same
-/// verdict as those who decided it, in whatever round that was.
+/// A block names its height, the round it was built for and its builder. It is valid only if its builder is
+/// `rotation.proposer(height, round)` of these, and its round is not after that of the proposal; beyond that, validity
+/// depends only on the block and the ledger below it. So a node that syncs a decided block comes to the same verdict as
+/// the validators that decided it, in whatever round that was.
 ///
 /// # Blocking
-/// What is not a future may read and write the disk: the order calls it on its workers.
+/// Methods that return no future may read and write the disk: the order calls them on its workers.
 pub trait Ledger: Send + Sync + fmt::Debug + 'static {
-    /// Who decides the height above the tip.
+    /// The validators of the height above the tip.
     fn committee(&self) -> Committee;
 
-    /// A new block of this validator for this round; `None` when the height is no longer the next. The order asks once
-    /// for each round: after a restart it has the block in its log.
+    /// A new block of this validator for this round; `None` when the height is no longer the next. The order asks once for
+    /// each round: after a restart it has the block in its log.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    fn build(&self, height: Height, round: u32) -> Result<Option<Candidate>, LedgerError>;
+    fn build(&self, height: Height, round: u32) -> Result<Option<EncodedBlock>, LedgerError>;
 
-    /// The name of these bytes, if they are a block in canonical form. Reads nothing.
+    /// The id of these bytes, if they are a block in canonical form. Reads nothing.
     fn identify(&self, block: &[u8]) -> Option<BlockId>;
 
-    /// Whether the proposed block may be decided; `block` has the proposal's name.
+    /// Whether the proposed block may be decided; `block` has the id that the proposal names.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.
-    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<Verdict, LedgerError>;
+    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<BlockVerdict, LedgerError>;
 
-    /// Keeps a decided block, durably. Does nothing when the ledger has a block of that height.
+    /// Commits a decided block, durably. Does nothing when the ledger has a block of that height.
     ///
     /// # Errors
-    /// [`LedgerError`] when it cannot be kept: the node stops.
+    /// [`LedgerError`] when it cannot be stored: the node stops.
     fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError>;
 
-    /// Takes proofs that validators contradicted themselves.
-    fn report(&self, evidence: Vec<Evidence>);
+    /// Takes evidence that validators equivocated.
+    fn report(&self, evidence: Vec<Equivocation>);
 
     /// Ends when the tip is at `height` or above.
     fn reached(&self, height: Height) -> BoxFuture<'static, ()>;
@@ -99,17 +99,17 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// Ends when there is something to put into a block.
     fn work(&self) -> BoxFuture<'static, ()>;
 
-    /// Asks `node` for decided blocks above the tip, and keeps them. May wait a while for the first. That the node has
-    /// none, or lies, is no error.
+    /// Fetches decided blocks above the tip from `node`, and commits them; waits up to ten seconds for the first. It is
+    /// no error if the node has none, or sends an invalid one.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block cannot be kept.
+    /// [`LedgerError`] when a block cannot be stored.
     fn catch_up(&self, node: NodeId) -> BoxFuture<'static, Result<(), LedgerError>>;
 
-    /// Asks everyone it knows for blocks that this node may have lost, and keeps them. Only a validator that decides
-    /// alone needs it, before its first block.
+    /// Fetches blocks that this node may have lost from all nodes it knows, and commits them. Only a validator that
+    /// decides alone needs it, before its first block.
     ///
     /// # Errors
-    /// [`LedgerError`] when a block cannot be kept.
+    /// [`LedgerError`] when a block cannot be stored.
     fn recover(&self) -> BoxFuture<'static, Result<(), LedgerError>>;
 }

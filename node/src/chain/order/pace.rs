@@ -1,8 +1,8 @@
-//! When the next height begins: at once when there is work, at the interval when there is none.
+//! When the next height starts: immediately when there is work, at the interval when there is none.
 //!
-//! A height begins [`PACE`] after the last one began at the earliest, and not before that one is over. It begins then
-//! when this node has something for a block, or when another validator has begun already, which its messages show;
-//! otherwise when the interval is over. So whoever has work, the others follow within one message.
+//! A height starts [`PACE`] after the last one started at the earliest, and not before that one is over. It starts then
+//! when this node has something for a block, or when another validator has started already, which its messages show;
+//! otherwise when the interval is over. So when one validator has work, the others follow within one message.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,42 +15,39 @@ use super::{Committee, Ended, Order, OrderError};
 const PACE: Duration = Duration::from_millis(100);
 
 impl Order {
-    /// Waits until the height begins, where the last one began at `last`; `Some` when it is over before.
+    /// Waits until the height starts, where the last one started at `last`; `Some` when it is over before.
     pub(super) async fn rest(
         &mut self,
         committee: &Committee,
         last: Option<Instant>,
         stop: &CancellationToken,
     ) -> Result<Option<Ended>, OrderError> {
-        // After a start nobody knows how long ago that was; the others wait for this one, perhaps.
+        // After a restart it is unknown how long ago that was, and the others may be waiting for this one.
         let Some(last) = last else { return Ok(None) };
-        let earliest = last + PACE.min(self.parts.interval);
-        let mut reached = self.parts.ledger.reached(committee.height);
-        let ledger = Arc::clone(&self.parts.ledger);
+        let earliest = last + PACE.min(self.interval);
+        let mut reached = self.ledger.reached(committee.height);
+        let ledger = Arc::clone(&self.ledger);
         let mut work = ledger.work();
-        let mut begin = last + self.parts.interval;
+        let mut start = last + self.interval;
         loop {
-            if self.heard.has(committee.height) {
-                begin = begin.min(earliest);
+            if self.messages.received.has_buffered(committee.height) {
+                start = start.min(earliest);
             }
-            // Silence means nothing while everyone rests; a message of a later height does.
-            let behind = self.behind.due_if_ahead().unwrap_or(begin);
+            // Without messages nothing is wrong while all validators rest; a message of a later height shows a gap.
+            let behind = self.messages.catch_up.due_if_ahead().unwrap_or(start);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
-                () = &mut reached => return Ok(Some(Ended::Over)),
-                () = sleep_until(begin) => {
-                    self.behind.advance(Instant::now());
+                () = &mut reached => return Ok(Some(Ended::Decided)),
+                () = sleep_until(start) => {
+                    self.messages.catch_up.start_height(Instant::now());
                     return Ok(None);
                 }
-                done = self.behind.drive() => done?,
-                inbound = self.arrivals.next() => self.hear_early(inbound, committee),
-                () = &mut work, if begin > earliest => begin = earliest,
-                () = sleep_until(behind) => {
-                    let others = self.others(committee);
-                    self.behind.ask(&others, Instant::now());
-                }
-                () = self.gossip.drive() => {}
+                done = self.messages.catch_up.drive() => done?,
+                inbound = self.messages.arrivals.next() => self.receive_early(inbound, committee),
+                () = &mut work, if start > earliest => start = earliest,
+                () = sleep_until(behind) => self.messages.ask_for_blocks(committee, Instant::now()),
+                () = self.messages.outbox.drive() => {}
             }
         }
     }

@@ -1,11 +1,11 @@
-//! What this validator has signed last: written down before it leaves, so that it never says two things of one round.
+//! The sign state: what this validator signed last, recorded before it is sent, so that it never equivocates.
 //!
-//! In goes what the engine wants signed, out comes a signature, or a [`Refused`]. [`SignState`] is pure; a
-//! [`SignStore`] keeps it, in a file beside the vote key ([`SignFile`]) or in memory ([`SignMemory`]). Not here: what a
-//! validator does whose file is missing or old ([`super::standing`]).
+//! In goes what the engine wants signed, out comes a signature, or a [`SignError`]. [`SignState`] is pure; a
+//! [`SignStore`] stores it, in a file beside the vote key ([`SignFile`]) or in memory ([`SignMemory`]). Not here: what a
+//! validator does whose file is missing or old ([`super::guard`]).
 //!
-//! What is signed goes forward only: by height, then round, then proposal, prevote, precommit. The same content again
-//! gets the same signature; anything else that is not further on is refused.
+//! Signatures only move forward: by height, then round, then proposal, prevote, precommit. The same content again gets
+//! the same signature; anything else that is not later is refused.
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -24,7 +24,7 @@ use ostrakon_proto::{
     wire::consensus::{Claim, Incarnation},
 };
 
-/// How far a validator has come: height, round, and step within the round.
+/// How far a validator has signed: height, round, and step within the round (0 proposal, 1 prevote, 2 precommit).
 pub(super) type Progress = (Height, u32, u8);
 
 /// What is signed: a proposal or a vote.
@@ -37,7 +37,7 @@ pub(super) enum Statement {
 }
 
 impl Statement {
-    /// How far who says this has come.
+    /// How far a validator that signs this has signed.
     pub(super) fn progress(&self) -> Progress {
         match self {
             Self::Proposal(proposal) => (proposal.height, proposal.round, 0),
@@ -59,14 +59,14 @@ impl From<&SignedProposal> for Statement {
     }
 }
 
-/// Why something is not signed.
+/// Why something must not be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub(super) enum Refused {
-    /// Something else was signed at this very place: two signatures would convict this validator.
-    #[error("something else is signed for this height, round and step already")]
+pub(super) enum SignError {
+    /// Something else was signed for this height, round and step: to sign this, too, would be equivocation.
+    #[error("equivocation: something else is signed for this height, round and step already")]
     Conflict,
-    /// What was signed is further on.
+    /// A later height, round or step was signed.
     #[error("a later height, round or step is signed already")]
     Backwards,
 }
@@ -80,53 +80,60 @@ pub(super) struct SignState {
 }
 
 impl SignState {
-    /// How far this validator has come; `None` when it never signed.
+    /// How far this validator has signed; `None` when it never signed.
     pub(super) fn progress(&self) -> Option<Progress> {
-        let proposal = self.proposal.map(|(proposal, _)| Statement::Proposal(proposal));
-        let votes = [self.prevote, self.precommit].into_iter().flatten().map(|(vote, _)| Statement::Vote(vote));
-        proposal.into_iter().chain(votes).map(|said| said.progress()).max()
+        self.statements().map(|statement| statement.progress()).max()
     }
 
-    /// What of it is of this height.
+    /// What was signed at this height.
     pub(super) fn of_height(&self, height: Height) -> impl Iterator<Item = Statement> {
-        let proposal = self.proposal.map(|(proposal, _)| Statement::Proposal(proposal));
-        let votes = [self.prevote, self.precommit].into_iter().flatten().map(|(vote, _)| Statement::Vote(vote));
-        proposal.into_iter().chain(votes).filter(move |said| said.progress().0 == height)
+        self.statements().filter(move |statement| statement.progress().0 == height)
     }
 
-    /// Signs `said`, and remembers it. Nothing may leave before the state is kept.
+    fn statements(&self) -> impl Iterator<Item = Statement> {
+        let proposal = self.proposal.map(|(proposal, _)| Statement::Proposal(proposal));
+        let votes = [self.prevote, self.precommit].into_iter().flatten().map(|(vote, _)| Statement::Vote(vote));
+        proposal.into_iter().chain(votes)
+    }
+
+    /// Signs `statement`, and remembers it. It may be sent only once the state is stored.
     ///
     /// # Errors
-    /// [`Refused`] when it contradicts or precedes what is signed.
-    pub(super) fn sign(&mut self, said: Statement, key: &Keypair, chain: &ChainId) -> Result<Signature, Refused> {
-        if let Some(signature) = self.signature(&said) {
+    /// [`SignError`] when it contradicts or precedes what is signed.
+    pub(super) fn sign(
+        &mut self,
+        statement: Statement,
+        key: &Keypair,
+        chain: &ChainId,
+    ) -> Result<Signature, SignError> {
+        if let Some(signature) = self.signature(&statement) {
             return Ok(signature);
         }
-        match self.progress().map(|last| said.progress().cmp(&last)) {
+        match self.progress().map(|last| statement.progress().cmp(&last)) {
             None | Some(std::cmp::Ordering::Greater) => {}
-            Some(std::cmp::Ordering::Equal) => return Err(Refused::Conflict),
-            Some(std::cmp::Ordering::Less) => return Err(Refused::Backwards),
+            Some(std::cmp::Ordering::Equal) => return Err(SignError::Conflict),
+            Some(std::cmp::Ordering::Less) => return Err(SignError::Backwards),
         }
-        let signature = match said {
+        let signature = match statement {
             Statement::Proposal(proposal) => key.sign(Purpose::Proposal, chain, &proposal),
             Statement::Vote(vote) => key.sign(Purpose::Vote, chain, &vote),
         };
-        self.remember(said, signature);
+        self.remember(statement, signature);
         Ok(signature)
     }
 
     /// The signature over exactly this, when it is one of the last.
-    pub(super) fn signature(&self, said: &Statement) -> Option<Signature> {
+    pub(super) fn signature(&self, statement: &Statement) -> Option<Signature> {
         let vote = |last: &Option<(Vote, Signature)>, vote: &Vote| last.filter(|(last, _)| last == vote);
-        match said {
+        match statement {
             Statement::Proposal(proposal) => self.proposal.filter(|(last, _)| last == proposal).map(|last| last.1),
             Statement::Vote(cast) if cast.kind == VoteKind::Prevote => vote(&self.prevote, cast).map(|last| last.1),
             Statement::Vote(cast) => vote(&self.precommit, cast).map(|last| last.1),
         }
     }
 
-    fn remember(&mut self, said: Statement, signature: Signature) {
-        match said {
+    fn remember(&mut self, statement: Statement, signature: Signature) {
+        match statement {
             Statement::Proposal(proposal) => self.proposal = Some((proposal, signature)),
             Statement::Vote(vote) if vote.kind == VoteKind::Prevote => self.prevote = Some((vote, signature)),
             Statement::Vote(vote) => self.precommit = Some((vote, signature)),
@@ -134,49 +141,49 @@ impl SignState {
     }
 }
 
-/// What is kept on disk.
+/// What is stored on disk.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) struct Kept {
-    /// What was signed last; `None` where that is not known any more.
+pub(super) struct SignRecord {
+    /// What was signed last; `None` when that is not known any more.
     pub(super) signed: Option<SignState>,
     /// The processes that signed it, the newest last.
     pub(super) incarnations: Vec<Incarnation>,
 }
 
-impl Kept {
-    /// What one keeps who knows that nothing was ever signed.
-    pub(super) fn nothing() -> Self {
+impl SignRecord {
+    /// The record of a key that never signed anything.
+    pub(super) fn unused() -> Self {
         Self { signed: Some(SignState::default()), incarnations: Vec::new() }
     }
 
-    /// A process begins; the oldest are forgotten.
+    /// A process starts; the oldest are forgotten.
     pub(super) fn begin(&mut self, incarnation: Incarnation) {
         self.incarnations.push(incarnation);
         self.incarnations.drain(..self.incarnations.len().saturating_sub(Claim::EARLIER + 1));
     }
 
-    /// How far this validator had come; `None` when it never signed, or does not know.
+    /// How far this validator has signed; `None` when it never did, or when that is not known.
     pub(super) fn progress(&self) -> Option<Progress> {
         self.signed.as_ref()?.progress()
     }
 
-    /// The bytes to keep.
+    /// The bytes to store.
     pub(super) fn encode(&self) -> Vec<u8> {
         codec::encode(self)
     }
 
-    /// What was kept as these bytes.
+    /// The record stored as these bytes.
     ///
     /// # Errors
-    /// [`codec::DecodeError`] when they are none.
+    /// [`codec::DecodeError`] when they are not a record.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, codec::DecodeError> {
         codec::decode(bytes, PAYLOAD)
     }
 }
 
-/// Where the state is kept. One write at a time; what [`SignStore::save`] returned from survives every crash.
+/// Where the record is stored. One write at a time; after [`SignStore::save`] returns it survives every crash.
 pub trait SignStore: Send + Sync + std::fmt::Debug + 'static {
-    /// What was saved last; `None` when nothing ever was.
+    /// What was saved last; `None` if nothing was.
     ///
     /// # Errors
     /// When it cannot be read.
@@ -185,12 +192,12 @@ pub trait SignStore: Send + Sync + std::fmt::Debug + 'static {
     /// Replaces what was saved, durably.
     ///
     /// # Errors
-    /// When it cannot be written: nothing may be signed any more.
+    /// When it cannot be written: nothing more may be signed.
     fn save(&self, bytes: &[u8]) -> io::Result<()>;
 }
 
-/// Notes in a new file that nothing was ever signed, for a vote key that was made just now: a validator that finds no
-/// file must take it that it has lost its memory. A file that is there is left as it is.
+/// Creates the file for a vote key that never signed anything: a validator without a file must assume that the file was
+/// lost. An existing file is left as it is.
 ///
 /// # Errors
 /// [`OpenSignFileError`] says what to do.
@@ -199,21 +206,21 @@ pub fn begin(path: &Path) -> Result<(), OpenSignFileError> {
     begin_in(&SignFile::open(path)?).map_err(disk)
 }
 
-/// As [`begin`], wherever it is kept.
+/// As [`begin`], for any store.
 ///
 /// # Errors
 /// When it cannot be read or written.
 pub fn begin_in(store: &dyn SignStore) -> io::Result<()> {
-    if store.load()?.is_none() { store.save(&Kept::nothing().encode()) } else { Ok(()) }
+    if store.load()?.is_none() { store.save(&SignRecord::unused().encode()) } else { Ok(()) }
 }
 
-/// Bytes of a state at most.
+/// Bytes of a record at most.
 const PAYLOAD: usize = 900;
 /// Bytes of one of the file's two slots: number, length, checksum, payload.
 const SLOT: usize = 1024;
 const HEAD: usize = 8 + 4 + 32;
 
-/// A file with two slots, written in turn: whatever happens while one is written, the other is whole.
+/// A file with two slots, written in turn: if a crash tears one, the other is whole.
 #[derive(Debug)]
 pub struct SignFile {
     file: File,
@@ -225,25 +232,25 @@ pub struct SignFile {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenSignFileError {
-    /// Another process signs with the key.
-    #[error("{} is in use: another process is this validator already", path.display())]
+    /// Another process has it open.
+    #[error("{} is in use: another process runs this validator; stop it first", path.display())]
     InUse {
         /// The file.
         path: PathBuf,
     },
-    /// The disk refuses.
+    /// The file cannot be opened or read.
     #[error("cannot open {}", path.display())]
     Disk {
         /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl SignFile {
-    /// Opens or makes the file, for this process alone.
+    /// Opens or creates the file, for this process alone.
     ///
     /// # Errors
     /// [`OpenSignFileError`] says what to do.
@@ -302,7 +309,7 @@ fn blake3_keyed() -> blake3::Hasher {
     blake3::Hasher::new_derive_key("ostrakon sign state 1")
 }
 
-/// The newest slot that is whole.
+/// The newest slot that is not torn.
 fn slots(file: &File) -> io::Result<Option<(u64, Vec<u8>)>> {
     let mut bytes = vec![0; 2 * SLOT];
     let mut read = 0;
@@ -322,7 +329,7 @@ fn slot(bytes: &[u8]) -> Option<(u64, Vec<u8>)> {
     (number > 0 && bytes[12..HEAD] == checksum(number, payload)).then(|| (number, payload.to_vec()))
 }
 
-/// A state in memory, for simulated machines.
+/// A record in memory, for simulated machines.
 #[derive(Debug, Default)]
 pub struct SignMemory {
     bytes: Mutex<Option<Vec<u8>>>,
@@ -355,51 +362,51 @@ mod tests {
         Statement::Proposal(BlockProposal { height: Height(height), round, valid_round: None, block })
     }
 
-    /// Signs `before`, then `said`.
-    fn check(before: &[Statement], said: Statement, expect: Result<(), Refused>) {
+    /// Signs `before`, then `statement`.
+    fn check(before: &[Statement], statement: Statement, expect: Result<(), SignError>) {
         let (key, chain) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]));
         let mut state = SignState::default();
-        for said in before {
-            state.sign(*said, &key, &chain).expect("in order");
+        for statement in before {
+            state.sign(*statement, &key, &chain).expect("in order");
         }
-        let (kept, signed) = (state.clone(), state.sign(said, &key, &chain));
-        assert_eq!(signed.map(|_| ()), expect, "{said:?} after {before:?}");
+        let (before_it, signed) = (state.clone(), state.sign(statement, &key, &chain));
+        assert_eq!(signed.map(|_| ()), expect, "{statement:?} after {before:?}");
         if expect.is_err() {
-            assert_eq!(state, kept, "a refusal changes nothing");
+            assert_eq!(state, before_it, "a refusal changes nothing");
         }
-        let kept = Kept { signed: Some(state), incarnations: vec![Incarnation([7; 16])] };
-        assert_eq!(Kept::decode(&kept.encode()), Ok(kept));
+        let record = SignRecord { signed: Some(state), incarnations: vec![Incarnation([7; 16])] };
+        assert_eq!(SignRecord::decode(&record.encode()), Ok(record));
     }
 
     #[test]
-    fn what_is_signed_goes_forward_only() {
+    fn signatures_only_move_forward() {
         use VoteKind::{Precommit, Prevote};
         let prevote = vote(Prevote, 5, 1, Some(1));
         check(&[], prevote, Ok(()));
         check(&[prevote], prevote, Ok(()));
-        check(&[prevote], vote(Prevote, 5, 1, None), Err(Refused::Conflict));
-        check(&[prevote], vote(Prevote, 5, 1, Some(2)), Err(Refused::Conflict));
-        check(&[prevote], vote(Prevote, 5, 0, Some(1)), Err(Refused::Backwards));
-        check(&[prevote], vote(Precommit, 4, 9, None), Err(Refused::Backwards));
-        check(&[prevote], proposal(5, 1, 1), Err(Refused::Backwards));
+        check(&[prevote], vote(Prevote, 5, 1, None), Err(SignError::Conflict));
+        check(&[prevote], vote(Prevote, 5, 1, Some(2)), Err(SignError::Conflict));
+        check(&[prevote], vote(Prevote, 5, 0, Some(1)), Err(SignError::Backwards));
+        check(&[prevote], vote(Precommit, 4, 9, None), Err(SignError::Backwards));
+        check(&[prevote], proposal(5, 1, 1), Err(SignError::Backwards));
         check(&[prevote], vote(Precommit, 5, 1, None), Ok(()));
         check(&[prevote], vote(Prevote, 5, 2, None), Ok(()));
         check(&[prevote], proposal(5, 2, 1), Ok(()));
         check(&[prevote], vote(Prevote, 6, 0, None), Ok(()));
         check(&[proposal(5, 1, 1), prevote, vote(Precommit, 5, 1, None)], prevote, Ok(()));
-        check(&[proposal(5, 1, 1)], proposal(5, 1, 2), Err(Refused::Conflict));
-        check(&[prevote, vote(Precommit, 5, 1, None)], vote(Precommit, 5, 1, Some(1)), Err(Refused::Conflict));
-        check(&[prevote, vote(Prevote, 5, 2, None)], prevote, Err(Refused::Backwards));
+        check(&[proposal(5, 1, 1)], proposal(5, 1, 2), Err(SignError::Conflict));
+        check(&[prevote, vote(Precommit, 5, 1, None)], vote(Precommit, 5, 1, Some(1)), Err(SignError::Conflict));
+        check(&[prevote, vote(Prevote, 5, 2, None)], prevote, Err(SignError::Backwards));
     }
 
     #[test]
     fn the_same_content_has_the_same_signature() {
         let (key, chain, mut state) = (Keypair::from_seed(&[1; 32]), ChainId::new([2; 32]), SignState::default());
-        let said = vote(VoteKind::Prevote, 1, 0, None);
-        let first = state.sign(said, &key, &chain).expect("signed");
-        let kept = Kept { signed: Some(state), incarnations: Vec::new() };
-        let mut restarted = Kept::decode(&kept.encode()).expect("kept").signed.expect("known");
-        assert_eq!(restarted.sign(said, &key, &chain), Ok(first));
+        let statement = vote(VoteKind::Prevote, 1, 0, None);
+        let first = state.sign(statement, &key, &chain).expect("signed");
+        let record = SignRecord { signed: Some(state), incarnations: Vec::new() };
+        let mut restarted = SignRecord::decode(&record.encode()).expect("stored").signed.expect("known");
+        assert_eq!(restarted.sign(statement, &key, &chain), Ok(first));
         assert_eq!(restarted.signature(&vote(VoteKind::Prevote, 1, 0, Some(1))), None);
     }
 
@@ -409,10 +416,10 @@ mod tests {
         let path = dir.path().join("sign-state");
         begin(&path).expect("new");
         let kept = SignFile::open(&path).expect("opens").load().expect("reads").expect("kept");
-        assert_eq!(Kept::decode(&kept), Ok(Kept::nothing()));
-        SignFile::open(&path).expect("opens").save(b"said").expect("writes");
+        assert_eq!(SignRecord::decode(&kept), Ok(SignRecord::unused()));
+        SignFile::open(&path).expect("opens").save(b"statement").expect("writes");
         begin(&path).expect("there");
-        assert_eq!(SignFile::open(&path).expect("opens").load().expect("reads").as_deref(), Some(&b"said"[..]));
+        assert_eq!(SignFile::open(&path).expect("opens").load().expect("reads").as_deref(), Some(&b"statement"[..]));
     }
 
     #[test]
@@ -424,10 +431,10 @@ mod tests {
             valid_round: Some(0),
             block: BlockId::new([1; 32]),
         });
-        for said in [all, vote(VoteKind::Prevote, 1, 1, Some(1)), vote(VoteKind::Precommit, 1, 1, Some(1))] {
-            state.sign(said, &key, &chain).expect("in order");
+        for statement in [all, vote(VoteKind::Prevote, 1, 1, Some(1)), vote(VoteKind::Precommit, 1, 1, Some(1))] {
+            state.sign(statement, &key, &chain).expect("in order");
         }
-        let mut kept = Kept { signed: Some(state), incarnations: Vec::new() };
+        let mut kept = SignRecord { signed: Some(state), incarnations: Vec::new() };
         (0..99).for_each(|number| kept.begin(Incarnation([number; 16])));
         assert_eq!(
             (kept.incarnations.first(), kept.incarnations.last()),

@@ -1,28 +1,28 @@
-//! How long each step of a round waits, and what is waited for now.
+//! The timeouts of the steps of a round, and those that run now.
 //!
-//! In go the engine's wishes, out comes the next that is due. All time is tokio's.
+//! In go the timeouts that the engine starts and cancels, out comes the next that is due. All time is tokio's.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use malachite_types::{Round, Timeout, TimeoutKind};
 use tokio::time::Instant;
 
-/// How long a proposal is awaited in round 0: a whole block is judged and sent around the world in it.
+/// Timeout of the proposal in round 0: a whole block is validated and sent around the world in it.
 const PROPOSE: Duration = Duration::from_millis(500);
-/// How long the votes of the others are awaited once two thirds have voted, but not alike: one trip around the world.
+/// Timeout of the remaining votes once two thirds have voted without agreement: one trip around the world.
 const VOTE: Duration = Duration::from_millis(250);
-/// Each further round waits this much longer for the proposal, so that a slow network gets its time, too.
+/// Each further round waits this much longer for the proposal, for slow networks.
 const PROPOSE_MORE: Duration = Duration::from_millis(250);
 /// Each further round waits this much longer for votes.
 const VOTE_MORE: Duration = Duration::from_millis(125);
-/// When nothing happens for so long, the last votes are said again: they may be lost.
+/// After this long without progress the last votes are sent again: they may be lost.
 const REPEAT: Duration = Duration::from_secs(1);
-/// Each further round repeats itself this much later.
+/// Each further round repeats its votes this much later.
 const REPEAT_MORE: Duration = Duration::from_millis(250);
-/// No step waits longer, in whatever round.
-const MOST: Duration = Duration::from_secs(10);
+/// The longest timeout, in whatever round.
+const MAX: Duration = Duration::from_secs(10);
 
-/// How long the engine waits for `timeout`.
+/// How long `timeout` takes.
 pub(super) fn wait(timeout: Timeout) -> Duration {
     let (first, more) = match timeout.kind {
         TimeoutKind::Propose => (PROPOSE, PROPOSE_MORE),
@@ -30,10 +30,10 @@ pub(super) fn wait(timeout: Timeout) -> Duration {
         TimeoutKind::Rebroadcast => (REPEAT, REPEAT_MORE),
         TimeoutKind::FinalizeHeight(_) => (Duration::ZERO, Duration::ZERO),
     };
-    first.saturating_add(more.saturating_mul(timeout.round.as_u32().unwrap_or(0))).min(MOST)
+    first.saturating_add(more.saturating_mul(timeout.round.as_u32().unwrap_or(0))).min(MAX)
 }
 
-/// What the engine waits for.
+/// The timeouts that run.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     due: BTreeMap<(u8, u32), (Instant, Timeout)>,
@@ -51,19 +51,19 @@ fn key(timeout: &Timeout) -> (u8, u32) {
 }
 
 impl Timers {
-    /// Waits for `timeout` from `now` on, instead of how it was waited for before.
+    /// Starts `timeout` at `now`; one of the same kind and round that runs is replaced.
     pub(super) fn start(&mut self, timeout: Timeout, now: Instant) {
         if timeout.round != Round::Nil {
             self.due.insert(key(&timeout), (now + wait(timeout), timeout));
         }
     }
 
-    /// Waits for it no longer.
+    /// Cancels it.
     pub(super) fn cancel(&mut self, timeout: &Timeout) {
         self.due.remove(&key(timeout));
     }
 
-    /// Waits for nothing any longer.
+    /// Cancels all.
     pub(super) fn cancel_all(&mut self) {
         self.due.clear();
     }
@@ -73,7 +73,7 @@ impl Timers {
         self.due.values().map(|(at, _)| *at).min()
     }
 
-    /// The first that is due by `now`, which is then no longer waited for.
+    /// Removes and returns the first that is due by `now`.
     pub(super) fn take(&mut self, now: Instant) -> Option<Timeout> {
         let first = self.due.iter().filter(|(_, (at, _))| *at <= now).min_by_key(|(key, (at, _))| (*at, **key));
         let key = first.map(|(key, _)| *key)?;
@@ -106,6 +106,6 @@ mod tests {
         assert_eq!(wait(Timeout::propose(Round::new(0))), PROPOSE);
         assert_eq!(wait(Timeout::propose(Round::new(2))), PROPOSE + 2 * PROPOSE_MORE);
         assert_eq!(wait(Timeout::precommit(Round::new(1))), VOTE + VOTE_MORE);
-        assert_eq!(wait(Timeout::prevote(Round::new(u32::MAX))), MOST);
+        assert_eq!(wait(Timeout::prevote(Round::new(u32::MAX))), MAX);
     }
 }

@@ -1,9 +1,9 @@
-//! The log of the height being decided: everything that led to what this validator said, in order.
+//! The write-ahead log of the height in progress: everything that led to this validator's messages, in order.
 //!
-//! In go entries, out they come again after a crash, up to where the last write was torn. [`frame`] and [`read`] are
-//! the format, pure; a [`Journal`] keeps the bytes, in one file ([`JournalFile`]) or in memory ([`JournalMemory`]).
-//! Nothing leaves the node before the entries it follows from are synced. Each height begins the log anew: by then the
-//! one before is in the ledger. Not here: when to write ([`super::session`]).
+//! In go entries; after a crash they are read back, up to where the last write was torn. [`frame`] and [`read`] are the
+//! format, pure; a [`Wal`] stores the bytes, in one file ([`WalFile`]) or in memory ([`WalMemory`]). No message is sent
+//! before the entries that led to it are synced. Each height starts the log over: by then the previous one is in the
+//! ledger. Not here: when to write ([`super::session`]).
 
 use std::{
     fs::{File, OpenOptions},
@@ -21,73 +21,73 @@ use ostrakon_proto::{
     wire::consensus::Polka,
 };
 
-/// Bytes of one entry at most: a whole block with a little around it.
+/// Bytes of one entry at most: a whole block and its fields.
 const ENTRY: usize = limits::CONSENSUS_BODY + 4096;
 /// Length and checksum in front of each entry.
 const HEAD: usize = 4 + 16;
 
-/// One entry.
+/// One entry of the log.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) enum Entry {
+pub(super) enum WalEntry {
     /// A block that was proposed or received, whole.
     Block {
-        /// Its name.
+        /// Its id.
         id: BlockId,
         /// Its bytes.
         bytes: Vec<u8>,
     },
     /// This validator built this block for the round: it builds no other.
     Built {
-        /// For which round.
+        /// The round.
         round: u32,
-        /// Which.
+        /// The block's id.
         id: BlockId,
     },
-    /// A block was judged.
-    Value(Value),
-    /// A proposal came, or was made.
+    /// A block was validated.
+    Judged(JudgedBlock),
+    /// A proposal was received or made.
     Proposal(SignedProposal),
-    /// A vote came, or was cast.
+    /// A vote was received or cast.
     Vote(SignedVote),
-    /// A polka came.
+    /// A polka was received.
     Polka(Polka),
-    /// A wait was over.
+    /// A timeout elapsed.
     Timeout {
-        /// Whose.
-        wait: Wait,
-        /// Of which round.
+        /// The step that timed out.
+        step: TimeoutStep,
+        /// Its round.
         round: u32,
     },
 }
 
-/// What was waited for.
+/// A step of a round that can time out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) enum Wait {
-    /// A proposal.
+pub(super) enum TimeoutStep {
+    /// Waiting for the proposal.
     Propose,
-    /// Prevotes.
+    /// Waiting for prevotes.
     Prevote,
-    /// Precommits.
+    /// Waiting for precommits.
     Precommit,
 }
 
-/// A judgement.
+/// A block with the result of its validation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) struct Value {
-    /// Of the block proposed in this round,
+pub(super) struct JudgedBlock {
+    /// The round of its proposal.
     pub(super) round: u32,
-    /// with this quorum of prevotes, if it was proposed again,
+    /// The earlier round in which it had a quorum of prevotes, if it was proposed again.
     pub(super) valid_round: Option<u32>,
-    /// by this validator.
+    /// Its proposer.
     pub(super) proposer: VoteKey,
-    /// Which block.
+    /// Its id.
     pub(super) block: BlockId,
     /// Whether it is valid.
     pub(super) valid: bool,
 }
 
-/// The bytes that stand for `entry` in the log of `height`.
-pub(super) fn frame(chain: &ChainId, height: Height, entry: &Entry) -> Vec<u8> {
+/// The bytes of `entry` in the log of `height`.
+pub(super) fn frame(chain: &ChainId, height: Height, entry: &WalEntry) -> Vec<u8> {
     let body = codec::encode(entry);
     let length = u32::try_from(body.len()).expect("invariant: entries are bounded by the wire");
     let mut bytes = Vec::with_capacity(HEAD + body.len());
@@ -97,8 +97,8 @@ pub(super) fn frame(chain: &ChainId, height: Height, entry: &Entry) -> Vec<u8> {
     bytes
 }
 
-/// The entries of `height`, and how many bytes they are. What follows is torn, or of another height.
-pub(super) fn read(chain: &ChainId, height: Height, mut bytes: &[u8]) -> (Vec<Entry>, usize) {
+/// The entries of `height`, and their length in bytes. What follows is torn, or of another height.
+pub(super) fn read(chain: &ChainId, height: Height, mut bytes: &[u8]) -> (Vec<WalEntry>, usize) {
     let (mut entries, mut whole) = (Vec::new(), 0);
     while let Some((entry, length)) = first(chain, height, bytes) {
         entries.push(entry);
@@ -108,14 +108,14 @@ pub(super) fn read(chain: &ChainId, height: Height, mut bytes: &[u8]) -> (Vec<En
     (entries, whole)
 }
 
-fn first(chain: &ChainId, height: Height, bytes: &[u8]) -> Option<(Entry, usize)> {
+fn first(chain: &ChainId, height: Height, bytes: &[u8]) -> Option<(WalEntry, usize)> {
     let length = usize::try_from(u32::from_le_bytes(bytes.get(..4)?.try_into().ok()?)).ok()?;
     let body = bytes.get(HEAD..HEAD.checked_add(length)?)?;
     let entry = codec::decode(body, ENTRY).ok()?;
     (bytes[4..HEAD] == checksum(chain, height, body)).then_some((entry, HEAD + length))
 }
 
-/// Binds an entry to its height: what is left of an older log is no entry of a newer one.
+/// Binds an entry to its height, so that the rest of an older log does not pass for a newer one.
 fn checksum(chain: &ChainId, height: Height, body: &[u8]) -> [u8; 16] {
     let mut hasher = blake3::Hasher::new_derive_key("ostrakon consensus log 1");
     hasher.update(chain.bytes());
@@ -126,38 +126,38 @@ fn checksum(chain: &ChainId, height: Height, body: &[u8]) -> [u8; 16] {
     checksum
 }
 
-/// Where the log's bytes are. One call at a time.
-pub trait Journal: Send + Sync + std::fmt::Debug + 'static {
-    /// All of it.
+/// Where the log's bytes are stored. One call at a time.
+pub trait Wal: Send + Sync + std::fmt::Debug + 'static {
+    /// The whole log.
     ///
     /// # Errors
     /// When it cannot be read.
     fn load(&self) -> io::Result<Vec<u8>>;
 
-    /// Forgets all after the first `length` bytes. Need not be durable before the next [`Journal::append`] is.
+    /// Cuts the log after `length` bytes. Need not be durable before the next [`Wal::append`] is.
     ///
     /// # Errors
     /// When it cannot be written.
     fn cut(&self, length: usize) -> io::Result<()>;
 
-    /// Adds bytes at the end. When it returns they survive every crash; until then a part of them may.
+    /// Appends bytes. When it returns they survive every crash; until then a part of them may.
     ///
     /// # Errors
-    /// When it cannot be written: the node must stop, because it can no longer remember what it says.
+    /// When it cannot be written: the node must stop, because it can no longer record what it signs.
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 }
 
 /// The log in one file.
 #[derive(Debug)]
-pub struct JournalFile {
+pub struct WalFile {
     file: Mutex<File>,
 }
 
-impl JournalFile {
-    /// Opens or makes the file.
+impl WalFile {
+    /// Opens or creates the file.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When it cannot be opened.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path)?;
         if let Some(dir) = path.parent() {
@@ -171,7 +171,7 @@ impl JournalFile {
     }
 }
 
-impl Journal for JournalFile {
+impl Wal for WalFile {
     fn load(&self) -> io::Result<Vec<u8>> {
         let (mut file, mut bytes) = (self.file(), Vec::new());
         file.seek(SeekFrom::Start(0))?;
@@ -193,17 +193,17 @@ impl Journal for JournalFile {
 
 /// The log in memory, for simulated machines.
 #[derive(Debug, Default)]
-pub struct JournalMemory {
+pub struct WalMemory {
     bytes: Mutex<Vec<u8>>,
 }
 
-impl JournalMemory {
+impl WalMemory {
     fn bytes(&self) -> MutexGuard<'_, Vec<u8>> {
         self.bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Journal for JournalMemory {
+impl Wal for WalMemory {
     fn load(&self) -> io::Result<Vec<u8>> {
         Ok(self.bytes().clone())
     }
@@ -230,19 +230,25 @@ mod tests {
 
     const CHAIN: ChainId = ChainId::new([7; 32]);
 
-    fn entries() -> Vec<Entry> {
+    fn entries() -> Vec<WalEntry> {
         let (key, id) = (Keypair::from_seed(&[1; 32]), BlockId::new([9; 32]));
         let vote = Vote { kind: VoteKind::Prevote, height: Height(3), round: 0, block: Some(id) };
         vec![
-            Entry::Block { id, bytes: vec![5; 40] },
-            Entry::Built { round: 0, id },
-            Entry::Value(Value { round: 0, valid_round: None, proposer: key.public(), block: id, valid: true }),
-            Entry::Vote(SignedVote::sign(vote, &key, &CHAIN)),
-            Entry::Timeout { wait: Wait::Precommit, round: 2 },
+            WalEntry::Block { id, bytes: vec![5; 40] },
+            WalEntry::Built { round: 0, id },
+            WalEntry::Judged(JudgedBlock {
+                round: 0,
+                valid_round: None,
+                proposer: key.public(),
+                block: id,
+                valid: true,
+            }),
+            WalEntry::Vote(SignedVote::sign(vote, &key, &CHAIN)),
+            WalEntry::Timeout { step: TimeoutStep::Precommit, round: 2 },
         ]
     }
 
-    fn log(height: u64, entries: &[Entry]) -> Vec<u8> {
+    fn log(height: u64, entries: &[WalEntry]) -> Vec<u8> {
         entries.iter().flat_map(|entry| frame(&CHAIN, Height(height), entry)).collect()
     }
 
@@ -276,17 +282,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_keeps_what_was_appended() {
+    fn a_file_stores_what_was_appended() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("consensus.wal");
-        let journal = JournalFile::open(&path).expect("new");
-        journal.append(b"one").expect("writes");
-        journal.append(b"two").expect("writes");
-        drop(journal);
-        let journal = JournalFile::open(&path).expect("opens");
-        assert_eq!(journal.load().expect("reads"), b"onetwo");
-        journal.cut(3).expect("writes");
-        journal.append(b"new").expect("writes");
-        assert_eq!(journal.load().expect("reads"), b"onenew");
+        let wal = WalFile::open(&path).expect("new");
+        wal.append(b"one").expect("writes");
+        wal.append(b"two").expect("writes");
+        drop(wal);
+        let wal = WalFile::open(&path).expect("opens");
+        assert_eq!(wal.load().expect("reads"), b"onetwo");
+        wal.cut(3).expect("writes");
+        wal.append(b"new").expect("writes");
+        assert_eq!(wal.load().expect("reads"), b"onenew");
     }
 }

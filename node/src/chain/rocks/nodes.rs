@@ -1,15 +1,16 @@
-//! The newest nodes of the state tree: each block reads again most of what the last ones wrote, and the database takes
-//! longer for a node than the tree does.
+//! A cache of the newest nodes of the state tree: each block reads again most of what the last ones wrote, and reading a
+//! node from the database takes longer than the tree's work on it.
 //!
-//! A node never changes under its key, which has the version that wrote it; at each place in the tree the newest one is
-//! remembered. Bounded: the places that were not used for the longest time are forgotten.
+//! A node never changes under its key, which has the version that wrote it; at each path in the tree the newest one is
+//! cached. Bounded: the least recently used paths are evicted.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use hashlink::LruCache;
+use ostrakon_net::lock;
 use ostrakon_proto::ledger::tree::{Patch, key_parts};
 
-/// Nodes remembered, those above some 200,000 records: about 30 MiB, and never more than 80.
+/// Nodes cached, those above some 200,000 records: about 30 MiB, and never more than 80.
 const REMEMBERED: usize = 65_536;
 
 /// A node, and the version that wrote it.
@@ -19,7 +20,7 @@ struct Written {
     node: Vec<u8>,
 }
 
-/// Nodes by their places.
+/// Cached nodes by their paths.
 #[derive(Debug)]
 pub(super) struct RecentNodes {
     places: Mutex<LruCache<Box<[u8]>, Written>>,
@@ -32,24 +33,20 @@ impl Default for RecentNodes {
 }
 
 impl RecentNodes {
-    fn places(&self) -> MutexGuard<'_, LruCache<Box<[u8]>, Written>> {
-        self.places.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The node under this key, from here or from `read`.
+    /// The node under this key, from the cache or from `read`.
     pub(super) fn get(&self, key: &[u8], read: impl FnOnce() -> Option<Vec<u8>>) -> Option<Vec<u8>> {
         let (version, place) = key_parts(key)?;
-        if let Some(known) = self.places().get(place).filter(|known| known.version == version) {
+        if let Some(known) = lock(&self.places).get(place).filter(|known| known.version == version) {
             return Some(known.node.clone());
         }
         let node = read()?;
-        put(&mut self.places(), version, place, &node);
+        put(&mut lock(&self.places), version, place, &node);
         Some(node)
     }
 
-    /// The database has what the patch says.
+    /// The patch is in the database.
     pub(super) fn written(&self, patch: &Patch) {
-        let mut places = self.places();
+        let mut places = lock(&self.places);
         for (key, node) in &patch.nodes {
             let (version, place) = key_parts(key).expect("the tree's keys have two parts");
             put(&mut places, version, place, node);
@@ -59,7 +56,7 @@ impl RecentNodes {
 
 fn put(places: &mut LruCache<Box<[u8]>, Written>, version: u64, place: &[u8], node: &[u8]) {
     match places.get_mut(place) {
-        // Who reads an old state does not take the newest nodes from the others.
+        // Reading an old state does not evict the newest nodes.
         Some(known) if known.version > version => {}
         Some(known) => {
             known.version = version;

@@ -1,36 +1,37 @@
-//! Accounts that were read or written of late: a transaction's sender is looked at when it is submitted, when it is
-//! pooled and when it is applied, and the database takes longer for each look than the rules for the transaction.
+//! A cache of accounts that were read or written recently: a transaction's sender is read when it is submitted, pooled
+//! and applied, and each read of the database takes longer than the rules take for the transaction.
 //!
-//! In come accounts, each with the number of commits after which it was so; out they go to views of the same or a later
-//! commit. Bounded: what was not used for the longest time is forgotten.
+//! In come accounts, each with the version (number of commits) from which on it holds; out they go to views of the same
+//! or a later version. Bounded: the least recently used are evicted.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::Mutex;
 
 use hashlink::LruCache;
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::AccountId,
     ledger::state::{Account, Changes, Key, Record},
 };
 
-/// Accounts remembered: about 16 MiB.
+/// Accounts cached: about 16 MiB.
 const REMEMBERED: usize = 131_072;
 
-/// After how many commits of this process something is so.
+/// A number of commits of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version(u64);
 
-/// The newest known state of some accounts; `None` is of one that is not there.
+/// The newest state of some accounts; `None` for one that does not exist.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(super) struct RecentAccounts {
     state: Mutex<State>,
 }
 
 #[derive(Debug)]
 struct State {
     version: Version,
-    /// Whether the database is at this version, or on its way to the next.
+    /// Whether a commit to the next version is in progress.
     writing: bool,
-    /// Each as it is since a version.
+    /// Each with the version since which it holds.
     accounts: LruCache<AccountId, (Version, Option<Account>)>,
 }
 
@@ -40,48 +41,44 @@ impl Default for State {
     }
 }
 
-impl Recent {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The version that the database is at; nothing while it is on its way to the next.
+impl RecentAccounts {
+    /// The version of the database; `None` while a commit is in progress.
     pub(super) fn version(&self) -> Option<Version> {
-        let state = self.state();
+        let state = lock(&self.state);
         (!state.writing).then_some(state.version)
     }
 
-    /// What `make` sees of the database, with the version that it sees: nothing when that changed meanwhile.
+    /// The result of `make`, with the version of the database that it saw; `None` if that changed while it ran.
     pub(super) fn pinned<T>(&self, make: impl FnOnce() -> T) -> (T, Option<Version>) {
         let before = self.version();
         let made = make();
         (made, before.filter(|version| self.version() == Some(*version)))
     }
 
-    /// The account as of `version`, when it is known. An inner `None` says that it is known not to be there.
+    /// The account as of `version`, if it is cached. An inner `None` is an account that does not exist.
     #[expect(clippy::option_option, reason = "whether something is known, and whether it is there, are two questions")]
     pub(super) fn get(&self, version: Version, id: &AccountId) -> Option<Option<Account>> {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let (since, account) = *state.accounts.get(id)?;
         (since <= version).then_some(account)
     }
 
-    /// Remembers what was read at `version`, unless there are later ones.
+    /// Caches what was read at `version`, unless there are later ones.
     pub(super) fn read(&self, version: Version, id: AccountId, account: Option<Account>) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if state.version == version {
             state.accounts.insert(id, (version, account));
         }
     }
 
-    /// The database is being written to. When that fails, it stays so, and nothing that is here is given out again.
+    /// A commit starts. If it fails, the cache stays unused from then on.
     pub(super) fn begin(&self) {
-        self.state().writing = true;
+        lock(&self.state).writing = true;
     }
 
-    /// It has what `changes` says.
+    /// The commit of `changes` is done.
     pub(super) fn finish(&self, changes: &Changes) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.version.0 += 1;
         state.writing = false;
         let version = state.version;
@@ -120,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_view_sees_its_own_version_or_nothing() {
-        let recent = Recent::default();
+        let recent = RecentAccounts::default();
         let before = recent.version().expect("nothing is written");
         recent.read(before, id(1), account(1));
         recent.read(before, id(2), None);
@@ -141,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_was_seen_while_it_was_written_has_no_version() {
-        let recent = Recent::default();
+        let recent = RecentAccounts::default();
         assert_eq!(recent.pinned(|| 7), (7, recent.version()));
         assert_eq!(recent.pinned(|| recent.begin()).1, None);
         assert_eq!(recent.pinned(|| recent.finish(&changes(id(1), None))).1, None);
@@ -154,13 +151,13 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_what_is_used_stays() {
-        let recent = Recent::default();
+        let recent = RecentAccounts::default();
         let version = recent.version().expect("nothing is written");
         for number in 0..2 * REMEMBERED {
             recent.read(version, id(number), account(1));
             assert_eq!(recent.get(version, &id(0)), Some(account(1)), "used all the time");
         }
         assert_eq!(recent.get(version, &id(1)), None, "forgotten");
-        assert_eq!(recent.state().accounts.len(), REMEMBERED);
+        assert_eq!(lock(&recent.state).accounts.len(), REMEMBERED);
     }
 }

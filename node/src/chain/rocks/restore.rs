@@ -1,12 +1,11 @@
-//! A ledger that is made of a snapshot: it grows in a directory beside the old one, and takes its place when it is
-//! whole.
+//! Restores a ledger from a snapshot, in a directory beside the old ledger that replaces it when it is complete.
 //!
-//! In come chunks, out comes a directory that [`Rocks::open`] opens. Each chunk is one write, with how far it went, so
-//! that a restart goes on where the last one ended. Not here: who is asked.
+//! In come chunks, out comes a directory that [`Rocks::open`] opens. Each chunk is one write, with the progress, so that
+//! a restart resumes where the last one ended. Not here: which nodes are asked.
 //!
 //! ```text
-//! chain.new      being restored; meta "restoring" -> Restoring
-//! chain.ready    whole, and newer than `chain`; it takes that one's place when the node starts
+//! chain.new      being restored; meta "restoring" -> SnapshotRestore
+//! chain.ready    complete, and newer than `chain`, which it replaces when the node starts
 //! ```
 
 use std::{
@@ -21,7 +20,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis,
         snapshot::{BadSnapshot, SnapshotChunk, SnapshotRestore},
-        tx::DecidedBlock,
+        tx::Decided,
     },
     light::{CertifiedHeader, Handover},
 };
@@ -32,26 +31,26 @@ use crate::chain::store::{LedgerError, OpenLedgerError};
 
 const RESTORING: &[u8] = b"restoring";
 
-/// Where a node's ledger is, and where the next one grows.
+/// The directories of a node's ledger, and of one that is being restored.
 #[derive(Clone, Debug)]
-pub struct Place {
+pub struct LedgerDirs {
     dir: PathBuf,
 }
 
-/// Why a chunk or a snapshot was not taken.
+/// Why a chunk or a snapshot was not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RestoreError {
-    /// It is wrong.
+    /// It is invalid.
     #[error(transparent)]
     Bad(#[from] BadSnapshot),
-    /// This node cannot keep it.
+    /// It cannot be stored.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
 }
 
-impl Place {
-    /// The place in a node's data directory.
+impl LedgerDirs {
+    /// The directories in a node's data directory.
     pub fn new(data: &Path) -> Self {
         Self { dir: data.to_owned() }
     }
@@ -69,8 +68,8 @@ impl Place {
         self.dir.join("chain.ready")
     }
 
-    /// Puts a restored ledger in the place of the old one, if there is one. To be done before the ledger is opened;
-    /// cut short, it is done again.
+    /// Replaces the old ledger by a restored one, if there is one. Call it before the ledger is opened; if interrupted, it
+    /// is done again.
     ///
     /// # Errors
     /// [`io::Error`] when the disk failed.
@@ -84,7 +83,7 @@ impl Place {
         Ok(true)
     }
 
-    /// Deletes what was restored of a state that is not wanted any more.
+    /// Deletes a restoration that is not wanted any more.
     ///
     /// # Errors
     /// [`LedgerError::Database`] when the disk failed.
@@ -92,7 +91,7 @@ impl Place {
         remove(&self.new_chain()).map_err(|error| LedgerError::Database { reason: error.to_string() })
     }
 
-    /// The snapshot whose restoration was cut short, if there is one.
+    /// The snapshot whose restoration was interrupted, if there is one.
     pub fn unfinished(&self, genesis: &Genesis) -> Option<CertifiedHeader> {
         if !self.new_chain().exists() {
             return None;
@@ -104,7 +103,7 @@ impl Place {
 }
 
 impl Rocks {
-    /// How far the restoration of this chain's state went.
+    /// The progress of a restoration of this network's state.
     fn restoring(&self, chain: &ChainId) -> Result<Option<SnapshotRestore>, LedgerError> {
         let is_same = self.read::<u32>(META, b"format")? == Some(FORMAT)
             && self.read::<ChainId>(META, b"chain")?.as_ref() == Some(chain);
@@ -115,21 +114,21 @@ impl Rocks {
 /// A ledger that is being restored.
 #[derive(Debug)]
 pub struct Restorer {
-    place: Place,
+    dirs: LedgerDirs,
     rocks: Rocks,
     restoring: SnapshotRestore,
 }
 
 impl Restorer {
-    /// Begins to restore this state, or goes on where it was cut short. What there is of another state is deleted.
+    /// Starts to restore this snapshot, or resumes; the restoration of another one is deleted.
     ///
     /// # Errors
     /// [`OpenLedgerError`] when the disk failed.
-    pub fn open(place: &Place, genesis: &Genesis, offer: &CertifiedHeader) -> Result<Self, OpenLedgerError> {
-        let dir = place.new_chain();
+    pub fn open(dirs: &LedgerDirs, genesis: &Genesis, offer: &CertifiedHeader) -> Result<Self, OpenLedgerError> {
+        let dir = dirs.new_chain();
         let failed = |reason: String| OpenLedgerError::Database { dir: dir.clone(), reason };
         let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
-        let is_same = place.unfinished(genesis).is_some_and(|known| known.header == offer.header);
+        let is_same = dirs.unfinished(genesis).is_some_and(|known| known.header == offer.header);
         if !is_same {
             remove(&dir).map_err(|error| failed(error.to_string()))?;
         }
@@ -145,18 +144,18 @@ impl Restorer {
                 restoring
             }
         };
-        Ok(Self { place: place.clone(), rocks, restoring })
+        Ok(Self { dirs: dirs.clone(), rocks, restoring })
     }
 
-    /// How far it went.
+    /// The progress.
     pub fn restoring(&self) -> &SnapshotRestore {
         &self.restoring
     }
 
-    /// Takes the next chunk.
+    /// Verifies and stores the next chunk.
     ///
     /// # Errors
-    /// [`RestoreError`] when it is wrong, or cannot be kept; then all is as it was.
+    /// [`RestoreError`] when it is invalid, or cannot be stored; nothing has changed then.
     pub fn take(&mut self, chunk: &SnapshotChunk) -> Result<(), RestoreError> {
         let mut restoring = self.restoring.clone();
         let part = restoring.take(chunk)?;
@@ -166,19 +165,19 @@ impl Restorer {
         }
         part.nodes.iter().for_each(|(key, node)| batch.put_cf(rocks.family(NODES), key, node));
         batch.put_cf(rocks.family(META), RESTORING, codec::encode(&restoring));
-        // Not synced: what a power cut takes is fetched again, and the end is synced.
+        // Not synced: what is lost in a power cut is fetched again, and the end is synced.
         rocks.db.write(batch).map_err(super::database)?;
         self.restoring = restoring;
         Ok(())
     }
 
-    /// Makes it the ledger that the node starts with next. `decided` is the block whose state it is, `handovers` those
-    /// that are known of before it.
+    /// Makes it the ledger that the node starts with next. `decided` is the block of the snapshot, `handovers` the known
+    /// ones before it.
     ///
     /// # Errors
-    /// [`RestoreError`] when the state is not whole, or the disk failed.
+    /// [`RestoreError`] when the state is incomplete, or the disk failed.
     pub fn finish(self, decided: &DecidedBlock, handovers: &[Handover]) -> Result<(), RestoreError> {
-        let Self { place, rocks, restoring } = self;
+        let Self { dirs, rocks, restoring } = self;
         let changes = restoring.finish()?;
         let height = changes.tip.height;
         let mut batch = WriteBatch::default();
@@ -193,9 +192,9 @@ impl Restorer {
         batch.delete_cf(rocks.family(META), RESTORING);
         rocks.write(batch)?;
         drop(rocks);
-        let moved = remove(&place.ready_chain())
-            .and_then(|()| fs::rename(place.new_chain(), place.ready_chain()))
-            .and_then(|()| File::open(&place.dir)?.sync_all());
+        let moved = remove(&dirs.ready_chain())
+            .and_then(|()| fs::rename(dirs.new_chain(), dirs.ready_chain()))
+            .and_then(|()| File::open(&dirs.dir)?.sync_all());
         Ok(moved.map_err(|error| LedgerError::Database { reason: error.to_string() })?)
     }
 }

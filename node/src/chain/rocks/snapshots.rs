@@ -1,23 +1,24 @@
-//! Snapshots on disk: the state of every so many blocks, kept aside while the ledger goes on.
+//! Snapshots on disk: the state at regular heights, for nodes that join late.
 //!
-//! A block's commit is followed by a checkpoint of the database: hard links, so it costs a flush and no copy. Later, in
-//! the background, the checkpoint is made ready: what is no state is dropped from it, and records are listed by the
-//! hashes of their keys, in whose order they are served. A crash in between costs nothing: what is not ready is made
-//! ready again, and what is no whole checkpoint is deleted. Not here: what a chunk is (`ostrakon_proto`).
+//! The commit of such a block is followed by a checkpoint of the database: hard links, so it costs a flush and no copy.
+//! Later, in the background, the checkpoint is prepared: what is not state is dropped from it, and records are listed by
+//! the hashes of their keys, in whose order they are served. After a crash in between, an unprepared checkpoint is
+//! prepared again, and an incomplete one is deleted. Not here: what a chunk is (`ostrakon_proto`).
 //!
 //! ```text
 //! snapshots/<height>   a database like the ledger's, without blocks, txs, history and handovers
 //! keys                 hash of the key           -> Key::to_bytes
-//! meta                 "offer", then "ready"     -> Certified, nothing
+//! meta                 "offer", then "ready"     -> CertifiedHeader, nothing
 //! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
+use ostrakon_net::lock;
 use ostrakon_proto::{
     codec,
     id::Height,
@@ -25,7 +26,7 @@ use ostrakon_proto::{
         snapshot::{self, SnapshotChunk},
         state::Key,
         tree::{Nodes, key_hash},
-        tx::DecidedBlock,
+        tx::Decided,
     },
     light::CertifiedHeader,
     limits,
@@ -40,11 +41,11 @@ use crate::chain::store::LedgerError;
 const KEYS: &str = "keys";
 const OFFER: &[u8] = b"offer";
 const READY: &[u8] = b"ready";
-/// Snapshots kept: whoever begins with the older one has as long as the newer one takes to become old.
+/// Snapshots stored: a node that restores the older one has until the newer one is replaced.
 const KEPT: usize = 2;
 /// Keys listed in one write.
 const BATCH: usize = 4_096;
-/// Memory for parts of snapshots read, of each.
+/// Bytes of the block cache of each.
 const CACHE_BYTES: usize = 4 * 1024 * 1024;
 
 /// The snapshots of one ledger.
@@ -57,7 +58,7 @@ pub(super) struct Snapshots {
 #[derive(Default)]
 struct State {
     ready: BTreeMap<Height, Arc<Frozen>>,
-    /// Checkpoints that are to be made ready.
+    /// Checkpoints that are to be prepared.
     raw: BTreeSet<Height>,
 }
 
@@ -68,7 +69,7 @@ struct Frozen {
 }
 
 impl Snapshots {
-    /// The snapshots in `dir`, which get one more every so many blocks; never with 0.
+    /// The snapshots in `dir`, with one more every `every` blocks; none with 0.
     pub(super) fn open(dir: &Path, every: u64) -> Result<Self, LedgerError> {
         fs::create_dir_all(dir).map_err(|error| disk(&error))?;
         let mut state = State::default();
@@ -86,44 +87,40 @@ impl Snapshots {
         Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Keeps the state that `db` has now, after the block of this height, if it is one of those to keep. That it can
-    /// not is no reason to stop: others have snapshots, too.
+    /// Makes a snapshot of `db`, which is at this height, if one is due. A failure is no reason to stop: other nodes have
+    /// snapshots, too.
     pub(super) fn freeze(&self, db: &DB, height: Height) {
         let is_due = height.0.checked_rem(self.every) == Some(0) && height > Height(0);
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         if !is_due || state.ready.contains_key(&height) || state.raw.contains(&height) {
             return;
         }
         let checkpoint = Checkpoint::new(db).and_then(|now| now.create_checkpoint(self.dir.join(height.to_string())));
         match checkpoint {
             Ok(()) => _ = state.raw.insert(height),
-            Err(error) => tracing::warn!(%height, %error, "no snapshot of this block is kept"),
+            Err(error) => tracing::warn!(%height, %error, "cannot make a snapshot of the ledger"),
         }
     }
 
-    /// Makes one checkpoint ready, or deletes one snapshot that is too old. Whether there was one.
+    /// Prepares one checkpoint, or deletes one snapshot that is too old; whether there was one.
     pub(super) fn tend(&self) -> Result<bool, LedgerError> {
-        let raw = self.state().raw.pop_first();
+        let raw = lock(&self.state).raw.pop_first();
         if let Some(height) = raw {
             let path = self.dir.join(height.to_string());
             let frozen = match prepare(&path) {
                 Ok(frozen) => frozen,
                 Err(error) => {
-                    // There will be others; a disk that is full is better off without it.
+                    // There will be others; a full disk is better off without it.
                     fs::remove_dir_all(&path).map_err(|error| disk(&error))?;
                     return Err(error);
                 }
             };
-            tracing::info!(%height, "a snapshot of the ledger is ready");
-            self.state().ready.insert(height, Arc::new(frozen));
+            tracing::info!(%height, "snapshot of the ledger is ready");
+            lock(&self.state).ready.insert(height, Arc::new(frozen));
             return Ok(true);
         }
         let old = {
-            let (mut state, kept) = (self.state(), if self.every == 0 { 0 } else { KEPT });
+            let (mut state, kept) = (lock(&self.state), if self.every == 0 { 0 } else { KEPT });
             (state.ready.len() > kept).then(|| state.ready.pop_first()).flatten()
         };
         let Some((height, _)) = old else { return Ok(false) };
@@ -131,27 +128,27 @@ impl Snapshots {
         Ok(true)
     }
 
-    /// Height of the oldest that is kept, ready or not.
+    /// Height of the oldest, ready or not.
     pub(super) fn oldest(&self) -> Option<Height> {
-        let state = self.state();
+        let state = lock(&self.state);
         state.ready.keys().next().into_iter().chain(state.raw.first()).min().copied()
     }
 
     /// Those that are ready, the newest last.
     pub(super) fn offers(&self) -> Vec<CertifiedHeader> {
-        self.state().ready.values().map(|frozen| frozen.offer.clone()).collect()
+        lock(&self.state).ready.values().map(|frozen| frozen.offer.clone()).collect()
     }
 
-    /// The part that follows `after`; `None` when the snapshot is not here, or has no more.
+    /// The chunk that follows `after`; `None` when there is no such snapshot, or nothing follows.
     pub(super) fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
-        let Some(frozen) = self.state().ready.get(&height).cloned() else { return Ok(None) };
+        let Some(frozen) = lock(&self.state).ready.get(&height).cloned() else { return Ok(None) };
         let record = |hash: &[u8; 32]| frozen.record(hash);
         let chunk = snapshot::chunk(&*frozen, &record, height.0, after, limits::SNAPSHOT_CHUNK);
         chunk.map_err(|_| LedgerError::Damaged { what: "a snapshot" })
     }
 }
 
-/// Makes of a checkpoint what chunks are read from.
+/// Prepares a checkpoint to be served.
 fn prepare(path: &Path) -> Result<Frozen, LedgerError> {
     {
         let mut db = open(path, false)?;
@@ -169,7 +166,7 @@ fn prepare(path: &Path) -> Result<Frozen, LedgerError> {
     Frozen::open(path)?.ok_or(LedgerError::Damaged { what: "a snapshot" })
 }
 
-/// Says which block's state it is, while the block is there.
+/// Writes the header and certificate of the snapshot's block, while the block is there.
 fn write_offer(db: &DB) -> Result<(), LedgerError> {
     let damaged = LedgerError::Damaged { what: "a snapshot" };
     let newest = db.iterator_cf(db.cf_handle(BLOCKS).ok_or(damaged.clone())?, IteratorMode::End).next();
@@ -206,7 +203,7 @@ fn read(db: &DB, family: &str, key: &[u8]) -> Result<Option<Vec<u8>>, LedgerErro
     db.cf_handle(family).map_or(Ok(None), |family| db.get_cf(family, key).map_err(database))
 }
 
-/// Opens a checkpoint, with what families it has.
+/// Opens a checkpoint with the families that it has.
 fn open(path: &Path, read_only: bool) -> Result<DB, LedgerError> {
     let mut options = Options::default();
     options.create_missing_column_families(!read_only);

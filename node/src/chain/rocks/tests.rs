@@ -11,7 +11,7 @@ use ostrakon_proto::{
 };
 
 use super::{
-    restore::{Place, RestoreError, Restorer},
+    restore::{LedgerDirs, RestoreError, Restorer},
     *,
 };
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     world::World,
 };
 
-const KEEP: Keep = Keep { snapshot_blocks: 5, blocks: 3 };
+const KEEP: Pruning = Pruning { snapshot_interval_blocks: 5, keep_blocks: 3 };
 
 /// A world whose state is of several parts.
 fn large() -> World {
@@ -32,8 +32,8 @@ fn large() -> World {
     world
 }
 
-fn open(dir: &Path, world: &World, keep: Keep) -> Rocks {
-    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.keeping(keep)).expect("opens")
+fn open(dir: &Path, world: &World, keep: Pruning) -> Rocks {
+    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.with_pruning(keep)).expect("opens")
 }
 
 /// Blocks with a transfer each, up to this height.
@@ -79,7 +79,7 @@ async fn every_so_many_blocks_the_state_is_kept_aside() {
 #[tokio::test(start_paused = true)]
 async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
     let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Keep::default());
+    let ledger = open(dir.path(), &world, Pruning::default());
     grow(&ledger, &world, 5);
     drop(ledger);
     // What a checkpoint leaves that was cut short.
@@ -93,7 +93,7 @@ async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
 #[tokio::test(start_paused = true)]
 async fn a_ledger_made_of_a_snapshot_goes_on_like_the_old_one() {
     let (world, dir) = (large(), tempfile::tempdir().expect("a directory"));
-    let (old_dir, place) = (dir.path().join("old"), Place::new(dir.path()));
+    let (old_dir, place) = (dir.path().join("old"), LedgerDirs::new(dir.path()));
     let ledger = open(&old_dir, &world, KEEP);
     grow(&ledger, &world, 7);
     tend(&ledger);
@@ -140,7 +140,7 @@ async fn a_ledger_made_of_a_snapshot_goes_on_like_the_old_one() {
 #[tokio::test(start_paused = true)]
 async fn what_was_begun_of_another_state_is_thrown_away() {
     let (world, dir) = (large(), tempfile::tempdir().expect("a directory"));
-    let (ledger, place) = (open(&dir.path().join("old"), &world, KEEP), Place::new(dir.path()));
+    let (ledger, place) = (open(&dir.path().join("old"), &world, KEEP), LedgerDirs::new(dir.path()));
     grow(&ledger, &world, 10);
     tend(&ledger);
     let offers = ledger.snapshots();
@@ -161,7 +161,7 @@ async fn what_was_begun_of_another_state_is_thrown_away() {
 #[tokio::test(start_paused = true)]
 async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Keep { blocks: 8, ..KEEP });
+    let ledger = open(dir.path(), &world, Pruning { keep_blocks: 8, ..KEEP });
     grow(&ledger, &world, 4);
     tend(&ledger);
     assert_eq!(ledger.first_block(), Ok(Height(1)), "without a snapshot nothing goes");
@@ -181,11 +181,11 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     // More is kept than a snapshot needs.
     grow(&ledger, &world, 31);
     drop(ledger);
-    let ledger = open(dir.path(), &world, Keep { blocks: 9, ..KEEP });
+    let ledger = open(dir.path(), &world, Pruning { keep_blocks: 9, ..KEEP });
     tend(&ledger);
     assert_eq!((heights(&ledger), ledger.first_block()), (vec![25, 30], Ok(Height(23))));
     drop(ledger);
-    let archive = open(dir.path(), &world, Keep { blocks: 0, ..KEEP });
+    let archive = open(dir.path(), &world, Pruning { keep_blocks: 0, ..KEEP });
     grow(&archive, &world, 50);
     tend(&archive);
     assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept for ever begins here");

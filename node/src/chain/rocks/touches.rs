@@ -1,6 +1,6 @@
-//! Where the transactions are that touch an account: an index over the blocks that are kept.
+//! The index of transactions that touch an account, over the blocks that are not pruned.
 //!
-//! In come blocks, with the batch that keeps or deletes them; out come places, the newest first.
+//! In come blocks, with the batch that stores or deletes them; out come positions, the newest first.
 //!
 //! ```text
 //! touches  account | height | index (big-endian)  -> nothing
@@ -32,7 +32,7 @@ fn place_of(key: &[u8]) -> Option<TxPlace> {
     Some(TxPlace { height: Height(u64::from_be_bytes(*height)), index })
 }
 
-/// The keys of all that the block's transactions touch.
+/// The keys of all accounts that the block's transactions touch.
 fn keys_of(block: &Block) -> impl Iterator<Item = TouchKey> {
     let height = block.header.height;
     (0..)
@@ -49,7 +49,7 @@ impl Rocks {
         keys_of(block).for_each(|key| batch.delete_cf(self.family(TOUCHES), key));
     }
 
-    /// The places below `before`, the newest first.
+    /// The positions before `before`, the newest first.
     pub(super) fn touches(
         &self,
         account: &AccountId,

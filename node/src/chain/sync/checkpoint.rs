@@ -1,4 +1,7 @@
-//! Holds the chain to the block that the operator trusts: it has that block, or is another chain.
+//! Trusted checkpoints: a block that the operator trusts, which the node's chain must contain.
+//!
+//! A node that was offline for longer than the unbonding time cannot tell the chain from one that former validators made
+//! up (weak subjectivity). A checkpoint from a trusted source can.
 
 use ostrakon_proto::id::{BlockId, Height};
 

@@ -1,7 +1,7 @@
-//! The questions of a node that takes a snapshot, and whom they are put to.
+//! The requests of a node that restores a snapshot, and the nodes that it asks.
 //!
-//! Out go chain/1 requests, in come answers that are no more than well formed; each is named with who sent it. Not
-//! here: whether they are right.
+//! Out go chain/1 requests, in come answers that are only known to be well formed, each with the node that sent it. Not
+//! here: whether they are valid.
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,7 +10,7 @@ use ostrakon_net::Peers;
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
-        snapshot::SnapshotChunk,
+        snapshot::Chunk,
         tx::{DecidedBlock, Header, Tx, tx_root},
     },
     light::{CertifiedHeader, Handover},
@@ -20,22 +20,22 @@ use tokio::time::sleep;
 use super::{checkpoint::Checkpoint, plan::Holders};
 use crate::chain::ask::{self, AskError};
 
-/// Pages of handovers that are read of one node.
+/// Pages of handovers that are requested from one node.
 const PAGES: usize = 64;
-/// Nodes asked for offers at once.
+/// Nodes asked for offers concurrently.
 const AT_ONCE: usize = 16;
-/// Pause before the next holder is asked when one failed: all may be busy.
+/// Pause after a holder failed before the next is asked: all may be busy.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Who may be asked.
+/// The nodes to ask.
 #[derive(Debug)]
 pub(super) struct Fetch {
     peers: Arc<dyn Peers>,
     sources: Vec<NodeId>,
 }
 
-/// The chunks of one snapshot, from all who have it.
-pub(super) struct Parts<'a> {
+/// The chunks of one snapshot, from all nodes that have it.
+pub(super) struct ChunkSource<'a> {
     peers: &'a dyn Peers,
     height: Height,
     holders: Holders,
@@ -46,7 +46,7 @@ impl Fetch {
         Self { peers, sources }
     }
 
-    /// What each offers that answers, in the order of the sources.
+    /// The offers of each node that answers, in the order of the sources.
     pub(super) async fn offers(&self) -> Vec<(NodeId, Vec<CertifiedHeader>)> {
         let asked = self.sources.iter().copied().map(|node| {
             let peers = Arc::clone(&self.peers);
@@ -56,14 +56,14 @@ impl Fetch {
         answers.into_iter().filter_map(|(node, answer)| Some((node, answer.ok()?))).collect()
     }
 
-    /// The handovers from this height on that each knows of.
+    /// The handovers from this height on, of each node.
     pub(super) async fn handovers(&self, from: Height) -> Vec<Vec<Handover>> {
         let asked = self.sources.iter().map(|node| all_handovers(Arc::clone(&self.peers), *node, from));
         let asked: Vec<_> = asked.collect();
         stream::iter(asked).buffered(AT_ONCE).collect().await
     }
 
-    /// The header of the checkpoint's block, from the first that has it; else those that others have instead.
+    /// The header of the checkpoint's block, from the first node that has it; else the blocks that nodes have instead.
     pub(super) async fn header(&self, checkpoint: Checkpoint) -> Result<Header, Vec<CertifiedHeader>> {
         let mut others = Vec::new();
         for node in &self.sources {
@@ -77,7 +77,7 @@ impl Fetch {
         Err(others)
     }
 
-    /// The block of the snapshot, from the first that has it whole.
+    /// The block of the snapshot, from the first node that has all of it.
     pub(super) async fn block(&self, offer: &CertifiedHeader, sources: &[NodeId]) -> Option<DecidedBlock> {
         for node in sources {
             let Ok(blocks) = ask::blocks(&*self.peers, *node, offer.header.height).await else { continue };
@@ -90,12 +90,12 @@ impl Fetch {
         None
     }
 
-    pub(super) fn parts(&self, height: Height, sources: &[NodeId]) -> Parts<'_> {
-        Parts { peers: &*self.peers, height, holders: Holders::new(sources) }
+    pub(super) fn chunks(&self, height: Height, sources: &[NodeId]) -> ChunkSource<'_> {
+        ChunkSource { peers: &*self.peers, height, holders: Holders::new(sources) }
     }
 }
 
-/// Page after page, as long as they go on.
+/// All pages of handovers of one node.
 async fn all_handovers(peers: Arc<dyn Peers>, node: NodeId, mut from: Height) -> Vec<Handover> {
     let mut all = Vec::new();
     for _ in 0..PAGES {
@@ -107,8 +107,8 @@ async fn all_handovers(peers: Arc<dyn Peers>, node: NodeId, mut from: Height) ->
     all
 }
 
-impl Parts<'_> {
-    /// The part that follows `after`, and who sent it; `None` when nobody is left to ask.
+impl ChunkSource<'_> {
+    /// The chunk that follows `after`, and the node that sent it; `None` when no node is left to ask.
     pub(super) async fn next(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, SnapshotChunk)> {
         loop {
             let node = self.holders.next()?;
@@ -125,8 +125,8 @@ impl Parts<'_> {
         }
     }
 
-    /// As [`Parts::next`], but one is asked, and only once: there may be nothing that follows.
-    pub(super) async fn next_at_once(
+    /// As [`ChunkSource::next`], but asks one node once: there may be nothing that follows.
+    pub(super) async fn try_next(
         &mut self,
         after: Option<[u8; 32]>,
     ) -> Option<(NodeId, Result<SnapshotChunk, AskError>)> {
@@ -134,12 +134,12 @@ impl Parts<'_> {
         Some((node, ask::chunk(self.peers, node, self.height, after).await))
     }
 
-    /// This node did not give what there is.
+    /// The node did not send a chunk.
     pub(super) fn failed(&mut self, node: NodeId, error: &AskError) {
         if error.is_absence() {
-            tracing::info!(%error, "a peer has not all of the snapshot that it offers");
+            tracing::info!(%node, %error, "node does not have all of the snapshot that it offers");
         } else {
-            tracing::debug!(%error, "another is asked for this part of the snapshot");
+            tracing::debug!(%node, %error, "no snapshot chunk from this node; asking another");
         }
         match error {
             AskError::Refused { .. } => self.holders.refused(node),
@@ -147,8 +147,8 @@ impl Parts<'_> {
         }
     }
 
-    /// What this node sent was wrong.
-    pub(super) fn lied(&mut self, node: NodeId) {
-        self.holders.lied(node);
+    /// The node sent an invalid chunk: it is not asked again.
+    pub(super) fn sent_invalid(&mut self, node: NodeId) {
+        self.holders.remove(node);
     }
 }

@@ -1,19 +1,18 @@
-//! How a node that is far behind takes a snapshot instead of all blocks.
+//! Snapshot sync: how a node that is far behind restores a snapshot instead of replaying all blocks.
 //!
-//! In come offers and chunks of other nodes, none of them believed: a header counts when the validators that this node
-//! trusts decided it ([`Trust`]), a chunk when the header's state root proves it. Out comes a ledger beside the one
-//! that the node runs on ([`Restorer`]); when it is whole the task ends with [`SyncError::Restored`], and the node is
-//! to be started again. [`plan`] chooses, [`fetch`] asks, [`checkpoint`] is what an operator believes in,
-//! and [`past`] comes after.
+//! In come offers and chunks of other nodes, none of them trusted: a header counts when the validators that this node
+//! trusts decided it ([`Trust`]), a chunk when the header's state root proves it. Out comes a ledger beside the one that
+//! the node runs on ([`Restorer`]); when it is complete the task ends with [`SyncError::Restored`], and the node must be
+//! started again. [`plan`] chooses, [`fetch`] asks, [`checkpoint`] is what the operator trusts, and [`past`] fetches the
+//! history afterwards.
 //!
 //! # When
-//! Once at the start, as soon as anybody answers, if there is a snapshot far enough ahead; and again whenever the
-//! blocks that the node wants turn out to be pruned. Otherwise blocks are followed one by one ([`super::follow`]),
-//! which rests while a snapshot is fetched.
+//! Once at the start, as soon as a node answers, if there is a snapshot far enough ahead; and again whenever the blocks
+//! that the node needs turn out to be pruned. Otherwise blocks are followed one by one ([`super::follow`]), which pauses
+//! while a snapshot is restored.
 
 use std::{sync::Arc, time::Duration};
 
-use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{Genesis, snapshot::BadSnapshot},
@@ -24,8 +23,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Chain,
-    follow::Sources,
-    rocks::restore::{Place, RestoreError, Restorer},
+    follow::BlockSources,
+    rocks::restore::{LedgerDirs, RestoreError, Restorer},
     store::{LedgerError, OpenLedgerError},
 };
 
@@ -38,47 +37,47 @@ mod tests;
 
 use checkpoint::Checkpoint;
 use fetch::Fetch;
-use plan::Candidate;
+use plan::SnapshotChoice;
 
-/// Nodes asked at most.
+/// The most nodes that are asked.
 const ASKED: usize = 64;
-/// Pause before others are asked again.
+/// Pause before nodes are asked again.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Pause when it takes a person, or a new block, to go on.
+/// Pause when only the operator or a new block can help.
 const LONG_PAUSE: Duration = Duration::from_secs(60);
 
-/// What an operator chose of it.
+/// Settings of snapshot sync.
 #[derive(Clone, Debug)]
 pub struct SyncSettings {
-    /// Where the next ledger grows.
-    pub place: Place,
-    /// A snapshot that is less blocks ahead is not worth it.
-    pub lead: u64,
+    /// The directories of the ledger, and of the one being restored.
+    pub dirs: LedgerDirs,
+    /// A snapshot is restored only if it is more than this many blocks ahead.
+    pub lead_blocks: u64,
 }
 
 /// Why the task ended.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SyncError {
-    /// A newer ledger lies ready: start the node again.
-    #[error("a newer state of the ledger is ready: the node starts again with it")]
+    /// A restored ledger is ready: start the node again.
+    #[error("a snapshot of the ledger is restored; the node starts again with it")]
     Restored,
-    /// The next ledger cannot be kept.
+    /// The restored ledger cannot be stored.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The next ledger cannot be opened.
+    /// The ledger being restored cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenLedgerError),
 }
 
-/// Why one attempt brought nothing.
+/// Why an attempt failed.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
-    #[error("nobody who may have a snapshot answers")]
-    Nobody,
-    #[error("the block of the checkpoint {0} is not to be had: it is pruned, or not decided yet")]
+    #[error("no node that may have a snapshot responds")]
+    NoAnswer,
+    #[error("no node has the block of the trusted checkpoint {0}: it is pruned, or not decided yet")]
     Checkpoint(Checkpoint),
-    #[error("all who had the snapshot are gone")]
+    #[error("no node that had the snapshot responds any more")]
     Gone,
     #[error(transparent)]
     Bad(BadSnapshot),
@@ -86,7 +85,7 @@ enum AttemptError {
     Failed(#[from] SyncError),
 }
 
-/// The task.
+/// The task of snapshot sync.
 #[derive(Debug)]
 pub struct SnapshotSync {
     chain: Chain,
@@ -97,32 +96,32 @@ pub struct SnapshotSync {
 }
 
 impl SnapshotSync {
-    /// Watches over `chain`, whose validators, providers and `known` may have snapshots.
+    /// Syncs `chain`, whose validators, providers and `known` may have snapshots.
     pub fn new(chain: Chain, genesis: Genesis, known: Vec<NodeId>, settings: SyncSettings) -> Self {
         Self { chain, genesis, known, settings }
     }
 
-    /// Takes a snapshot when one is needed, until `stop`.
+    /// Restores a snapshot when one is needed, until `stop`.
     ///
     /// # Errors
-    /// [`SyncError::Restored`] when one was taken, or why none can be kept.
+    /// [`SyncError::Restored`] when one is restored, else why none can be stored.
     pub async fn run(self, stop: CancellationToken) -> Result<(), SyncError> {
-        let mut lead = self.settings.lead;
+        let mut lead = self.settings.lead_blocks;
         loop {
             let Some(tried) = stop.run_until_cancelled(Box::pin(self.attempt(lead))).await else { return Ok(()) };
             let rested = match tried {
                 Ok(()) => {
-                    // From here on only a block that nobody has any more asks for a snapshot, be it ever so near.
+                    // From here on only a block that no node has any more asks for a snapshot, however near.
                     lead = 0;
-                    stop.run_until_cancelled(self.chain.shared.lag.pruned.notified()).await
+                    stop.run_until_cancelled(self.chain.shared.sync.pruned.notified()).await
                 }
                 Err(AttemptError::Failed(error)) => return Err(error),
-                Err(error @ (AttemptError::Nobody | AttemptError::Gone)) => {
-                    tracing::debug!(%error, "no snapshot yet");
+                Err(error @ (AttemptError::NoAnswer | AttemptError::Gone)) => {
+                    tracing::debug!(%error, "no snapshot yet; asking again soon");
                     stop.run_until_cancelled(sleep(PAUSE)).await
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "no snapshot is taken");
+                    tracing::warn!(%error, "cannot restore a snapshot; trying again in a minute");
                     stop.run_until_cancelled(sleep(LONG_PAUSE)).await
                 }
             };
@@ -132,40 +131,40 @@ impl SnapshotSync {
         }
     }
 
-    /// Asks for snapshots, and takes the best if it is worth it.
+    /// Asks for snapshots, and restores the best if it is far enough ahead.
     async fn attempt(&self, lead: u64) -> Result<(), AttemptError> {
         let fetch = self.fetch().await;
         let offers = fetch.offers().await;
         if offers.is_empty() {
-            return Err(AttemptError::Nobody);
+            return Err(AttemptError::NoAnswer);
         }
         let (tip, workers) = (self.chain.head().height, self.chain.workers());
         let all = offers.into_iter().flat_map(|(node, offers)| offers.into_iter().map(move |offer| (node, offer)));
         let offers: Vec<_> = all.filter(|(_, offer)| offer.header.height > tip).collect();
         let trusts = self.trusts(&fetch).await?;
-        let handovers = match offers.iter().all(|(_, offer)| plan::believe(&trusts, &[], offer).is_ok()) {
+        let handovers = match offers.iter().all(|(_, offer)| plan::verify(&trusts, &[], offer).is_ok()) {
             true => Vec::new(),
             false => fetch.handovers(tip.next()).await,
         };
-        let believes = |(node, offer): &(NodeId, CertifiedHeader)| match plan::believe(&trusts, &handovers, offer) {
+        let is_trusted = |(node, offer): &(NodeId, CertifiedHeader)| match plan::verify(&trusts, &handovers, offer) {
             Ok(_) => true,
             Err(error) => {
                 let height = offer.header.height;
-                tracing::warn!(peer = peer_id_text(node), %height, %error, "a snapshot is not believed");
+                tracing::warn!(%node, %height, %error, "node offers a snapshot that trusted validators did not decide");
                 false
             }
         };
-        let believed: Vec<_> = offers.into_iter().filter(believes).collect();
-        let (place, genesis) = (self.settings.place.clone(), self.genesis.clone());
-        let begun = workers.run(move || place.unfinished(&genesis)).await;
-        match plan::choose(believed, begun.as_ref(), tip, lead) {
+        let trusted: Vec<_> = offers.into_iter().filter(is_trusted).collect();
+        let (dirs, genesis) = (self.settings.dirs.clone(), self.genesis.clone());
+        let begun = workers.run(move || dirs.unfinished(&genesis)).await;
+        match plan::choose(trusted, begun.as_ref(), tip, lead) {
             Some(candidate) => {
-                let led = plan::believe(&trusts, &handovers, &candidate.offer).unwrap_or_default();
+                let led = plan::verify(&trusts, &handovers, &candidate.offer).unwrap_or_default();
                 Box::pin(self.restore(&fetch, candidate, led)).await
             }
             None if begun.is_some() => {
-                let place = self.settings.place.clone();
-                Ok(workers.run(move || place.give_up()).await.map_err(SyncError::Ledger)?)
+                let dirs = self.settings.dirs.clone();
+                Ok(workers.run(move || dirs.give_up()).await.map_err(SyncError::Ledger)?)
             }
             None => Ok(()),
         }
@@ -175,8 +174,8 @@ impl SnapshotSync {
         Fetch::new(self.chain.peers(), sources(&self.chain, &self.known).await)
     }
 
-    /// What a snapshot's header is checked against: the checkpoint where it is newer, else what this node has itself,
-    /// which begins with the genesis.
+    /// What a snapshot's header is verified against: the checkpoint if it is newer, else this node's own ledger, which
+    /// starts with the genesis.
     async fn trusts(&self, fetch: &Fetch) -> Result<Vec<Trust>, AttemptError> {
         let own = self.own_trust().await?;
         let Some(checkpoint) = self.chain.checkpoint().filter(|known| known.height > own.height()) else {
@@ -202,26 +201,26 @@ impl SnapshotSync {
         Ok(trust.map_err(SyncError::Ledger)?)
     }
 
-    /// Takes the snapshot from those who have it. Blocks are not followed meanwhile.
-    async fn restore(&self, fetch: &Fetch, candidate: Candidate, led: Vec<Handover>) -> Result<(), AttemptError> {
-        let _alone = self.chain.shared.lag.pulling.lock().await;
-        let Candidate { offer, sources } = candidate;
+    /// Restores the snapshot from the nodes that have it. Blocks are not followed while it runs.
+    async fn restore(&self, fetch: &Fetch, candidate: SnapshotChoice, led: Vec<Handover>) -> Result<(), AttemptError> {
+        let _alone = self.chain.shared.sync.pulling.lock().await;
+        let SnapshotChoice { offer, sources } = candidate;
         let height = offer.header.height;
-        tracing::info!(%height, sources = sources.len(), "far behind: taking a snapshot of the ledger");
-        let (place, genesis, begun) = (self.settings.place.clone(), self.genesis.clone(), offer.clone());
+        tracing::info!(%height, sources = sources.len(), "far behind; restoring a snapshot of the ledger");
+        let (dirs, genesis, begun) = (self.settings.dirs.clone(), self.genesis.clone(), offer.clone());
         let workers = self.chain.workers();
-        let opened = workers.run(move || Restorer::open(&place, &genesis, &begun)).await;
+        let opened = workers.run(move || Restorer::open(&dirs, &genesis, &begun)).await;
         let mut restorer = opened.map_err(SyncError::Open)?;
-        let mut parts = fetch.parts(height, &sources);
+        let mut chunks = fetch.chunks(height, &sources);
         let mut chunk = None;
         while !restorer.restoring().is_complete() {
             let (node, part) = match chunk.take() {
                 Some((node, Ok(part))) => (node, part),
                 none => {
                     if let Some((node, Err(error))) = none {
-                        parts.failed(node, &error);
+                        chunks.failed(node, &error);
                     }
-                    parts.next(restorer.restoring().after()).await.ok_or(AttemptError::Gone)?
+                    chunks.next(restorer.restoring().after()).await.ok_or(AttemptError::Gone)?
                 }
             };
             let last = part.last();
@@ -229,14 +228,14 @@ impl SnapshotSync {
                 let taken = restorer.take(&part);
                 (restorer, taken)
             });
-            // The next is asked for before this one is proven: most are honest.
-            let ((taking, taken), following) = tokio::join!(take, parts.next_at_once(last));
+            // The next is requested before this one is verified: most nodes are honest.
+            let ((taking, taken), following) = tokio::join!(take, chunks.try_next(last));
             restorer = taking;
             match taken {
                 Ok(()) => chunk = following,
                 Err(RestoreError::Bad(BadSnapshot::Chunk(error))) => {
-                    tracing::warn!(peer = peer_id_text(&node), %error, "a peer sent a wrong part of a snapshot");
-                    parts.lied(node);
+                    tracing::warn!(%node, %error, "node sent an invalid snapshot chunk");
+                    chunks.sent_invalid(node);
                 }
                 Err(error) => return Err(refused(error)),
             }
@@ -245,21 +244,21 @@ impl SnapshotSync {
         let own = self.chain.handovers(Height(1), |_| true).await.map_err(SyncError::Ledger)?;
         let handovers = [own, led].concat();
         workers.run(move || restorer.finish(&decided, &handovers)).await.map_err(refused)?;
-        tracing::info!(%height, "the snapshot is whole, and proven by its block");
+        tracing::info!(%height, "snapshot restored and proven by its block");
         Err(SyncError::Restored.into())
     }
 }
 
-/// Who may have what this node lacks: validators, providers and `known`, some of them.
+/// Nodes that may have what this node lacks: validators, providers and `known`, at most [`ASKED`].
 async fn sources(chain: &Chain, known: &[NodeId]) -> Vec<NodeId> {
     let registered = chain.read(|records| records.providers()).await;
     let others = known.iter().copied().chain(registered.into_iter().map(|provider| provider.node));
-    let mut all = Sources::new(&chain.peers().local(), &chain.validators(), others).all();
+    let mut all = BlockSources::new(&chain.peers().local(), &chain.validators(), others).all();
     all.truncate(ASKED);
     all
 }
 
-/// Nobody has the checkpoint's block. If those whom this node trusts decided another, it is on another chain.
+/// No node has the checkpoint's block. If trusted validators decided another one, the node is on a different chain.
 fn elsewhere(checkpoint: Checkpoint, own: &Trust, others: &[CertifiedHeader]) -> AttemptError {
     let is_decided = |other: &&CertifiedHeader| own.check(&other.header, &other.certificate).is_ok();
     let decided = others.iter().filter(is_decided).find(|other| other.header.height == checkpoint.height);

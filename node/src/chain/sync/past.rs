@@ -1,11 +1,10 @@
-//! The history before the snapshot that this ledger began with: it is fetched afterwards, and nothing waits for it.
+//! The history before the snapshot that this ledger was restored from: fetched afterwards, in the background.
 //!
-//! In come rows of hashes from anybody, each checked against a node above it that is known, from the peaks down; out
-//! goes a ledger that can prove any block there ever was. Not here: what a row is (`ostrakon_proto`).
+//! In come rows of hashes from any node, each verified against a known node above it, from the peaks down; out goes a
+//! ledger that can prove any earlier block. Not here: what a row is (`ostrakon_proto`).
 
 use std::{sync::Arc, time::Duration};
 
-use ostrakon_net::peer_id_text;
 use ostrakon_proto::{
     id::NodeId,
     ledger::history::{HistoryNode, HistoryRange},
@@ -16,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use super::sources;
 use crate::chain::{Chain, ask, store::LedgerError};
 
-/// Pause between two questions: others have more urgent work.
+/// Pause between two requests: other work is more urgent.
 const PAUSE: Duration = Duration::from_millis(200);
-/// Pause when nobody had what was asked for.
+/// Pause when no node had what was asked for.
 const LONG_PAUSE: Duration = Duration::from_secs(30);
 
 /// Fetches what is missing of the history of `chain`, until `stop`.
@@ -41,7 +40,7 @@ async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
             turn = turn.wrapping_add(1);
             if let Some(written) = ask_all(chain, row, &root, order).await {
                 let shared = Arc::clone(&chain.shared);
-                chain.workers().run(move || shared.ledger.keep_past(&written)).await?;
+                chain.workers().run(move || shared.ledger.add_past(&written)).await?;
                 break;
             }
             sleep(LONG_PAUSE).await;
@@ -51,7 +50,7 @@ async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
     Ok(())
 }
 
-/// The root of the row's tree, if the row is not here.
+/// The root of the row's tree, if the row is missing here.
 async fn missing(chain: &Chain, row: HistoryRange) -> Result<Option<[u8; 32]>, LedgerError> {
     let shared = Arc::clone(&chain.shared);
     let look = move || {
@@ -63,7 +62,7 @@ async fn missing(chain: &Chain, row: HistoryRange) -> Result<Option<[u8; 32]>, L
     chain.workers().run(look).await
 }
 
-/// The row's nodes, from the first that has them.
+/// The row's nodes, from the first node that has them.
 async fn ask_all(
     chain: &Chain,
     row: HistoryRange,
@@ -74,10 +73,12 @@ async fn ask_all(
         match ask::past(&*chain.shared.peers, node, row).await {
             Ok(hashes) => match row.check(root, &hashes) {
                 Ok(written) => return Some(written),
-                Err(error) => tracing::warn!(peer = peer_id_text(&node), %error, "a peer lied about the past"),
+                Err(error) => tracing::warn!(%node, %error, "node sent an invalid proof of past blocks"),
             },
-            Err(error) if error.is_absence() => tracing::info!(%error, "a peer has not all of the past"),
-            Err(error) => tracing::debug!(%error, "another is asked for the past"),
+            Err(error) if error.is_absence() => {
+                tracing::info!(%node, %error, "node does not have all past blocks' hashes")
+            }
+            Err(error) => tracing::debug!(%node, %error, "no past blocks' hashes from this node; asking another"),
         }
     }
     None

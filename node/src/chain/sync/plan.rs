@@ -1,4 +1,4 @@
-//! Which snapshot to begin with, and whom to ask for its next part. Pure: in come answers and failures, out come
+//! Which snapshot to restore, and which node to ask for its next chunk. Pure: in come answers and failures, out come
 //! choices.
 
 use std::collections::{BTreeMap, VecDeque};
@@ -8,30 +8,30 @@ use ostrakon_proto::{
     light::{CertifiedHeader, Handover, Trust, TrustError},
 };
 
-/// Refusals in a row after which a source is given up: it may be busy for a while.
+/// Consecutive refusals after which a node is not asked any more: it may be busy for a while.
 const STRIKES: u32 = 12;
-/// As how many of those it counts when a source does not answer, which takes longer.
-const SILENCE: u32 = 4;
+/// As how many of those a call without a usable answer counts: it takes longer.
+const FAILURE: u32 = 4;
 
-/// A snapshot whose block is believed, and who has it.
+/// A snapshot whose block is trusted, and the nodes that have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Candidate {
+pub(super) struct SnapshotChoice {
     pub(super) offer: CertifiedHeader,
     pub(super) sources: Vec<NodeId>,
 }
 
-/// What is worth fetching: what was begun already if it can still be had, else the newest; and only what is more than
-/// `lead` blocks ahead of `tip`. `believed` is what each node offers, in the order of preference.
+/// The snapshot to fetch: the one that was started already if a node still has it, else the newest; and only if it is
+/// more than `lead` blocks ahead of `tip`. `trusted` is what each node offers, in the order of preference.
 pub(super) fn choose(
-    believed: impl IntoIterator<Item = (NodeId, CertifiedHeader)>,
+    trusted: impl IntoIterator<Item = (NodeId, CertifiedHeader)>,
     begun: Option<&CertifiedHeader>,
     tip: Height,
     lead: u64,
-) -> Option<Candidate> {
-    let mut candidates: BTreeMap<(Height, BlockId), Candidate> = BTreeMap::new();
-    for (node, offer) in believed {
+) -> Option<SnapshotChoice> {
+    let mut candidates: BTreeMap<(Height, BlockId), SnapshotChoice> = BTreeMap::new();
+    for (node, offer) in trusted {
         let id = (offer.header.height, offer.header.id());
-        let candidate = candidates.entry(id).or_insert_with(|| Candidate { offer, sources: Vec::new() });
+        let candidate = candidates.entry(id).or_insert_with(|| SnapshotChoice { offer, sources: Vec::new() });
         if !candidate.sources.contains(&node) {
             candidate.sources.push(node);
         }
@@ -41,19 +41,19 @@ pub(super) fn choose(
     begun.or_else(|| candidates.pop_last().map(|(_, newest)| newest))
 }
 
-/// Checks that the block of the snapshot is decided: by those whom the newest of `trusts` that is not newer than it
-/// trusts, or by those to whom they handed over. `handovers` is what each node says of that, in order. Returns the
-/// handovers that lead there.
+/// Verifies that the block of the snapshot was decided by trusted validators: those of the newest of `trusts` that is
+/// not newer than the block, or those to which they handed over. `handovers` is what each node sent, in order. Returns
+/// the handovers that lead to the block.
 ///
 /// # Errors
-/// [`TrustError`] when it is decided by nobody who is trusted.
-pub(super) fn believe(
+/// [`TrustError`] when no trusted validators decided it.
+pub(super) fn verify(
     trusts: &[Trust],
     handovers: &[Vec<Handover>],
     offer: &CertifiedHeader,
 ) -> Result<Vec<Handover>, TrustError> {
     let fits = |trust: &&Trust| trust.height() <= offer.header.height;
-    let trust = trusts.iter().find(fits).or(trusts.last()).expect("one trusts oneself at least");
+    let trust = trusts.iter().find(fits).or(trusts.last()).expect("there is always the own trust");
     let straight = trust.check(&offer.header, &offer.certificate);
     if straight.is_ok() {
         return Ok(Vec::new());
@@ -74,7 +74,7 @@ fn follow(mut trust: Trust, handovers: &[Handover], offer: &CertifiedHeader) -> 
     trust.check(&offer.header, &offer.certificate).ok().map(|()| led)
 }
 
-/// Who has a snapshot, asked in turn.
+/// The nodes that have a snapshot, asked in turn.
 #[derive(Debug)]
 pub(super) struct Holders {
     turn: VecDeque<(NodeId, u32)>,
@@ -85,7 +85,7 @@ impl Holders {
         Self { turn: sources.iter().map(|node| (*node, 0)).collect() }
     }
 
-    /// Whom to ask next; `None` when nobody is left.
+    /// The node to ask next; `None` when none is left.
     pub(super) fn next(&mut self) -> Option<NodeId> {
         self.turn.rotate_left(self.turn.len().min(1));
         self.turn.back().map(|(node, _)| *node)
@@ -101,9 +101,9 @@ impl Holders {
         self.strike(node, 1);
     }
 
-    /// It did not answer, or not as it should.
+    /// It did not answer, or not according to the protocol.
     pub(super) fn failed(&mut self, node: NodeId) {
-        self.strike(node, SILENCE);
+        self.strike(node, FAILURE);
     }
 
     fn strike(&mut self, node: NodeId, count: u32) {
@@ -111,8 +111,8 @@ impl Holders {
         self.turn.retain(|(_, strikes)| *strikes < STRIKES);
     }
 
-    /// It lied: it is not asked again.
-    pub(super) fn lied(&mut self, node: NodeId) {
+    /// It is not asked again.
+    pub(super) fn remove(&mut self, node: NodeId) {
         self.turn.retain(|(other, _)| *other != node);
     }
 }
@@ -184,11 +184,11 @@ mod tests {
     }
 
     #[test]
-    fn a_block_is_believed_that_handovers_lead_to() {
+    fn a_block_is_trusted_that_handovers_lead_to() {
         let header = decided(3, 1, 1).header;
         let own = Trust::checkpoint(ChainId::new([1; 32]), header.id(), &header, set(1)).expect("its own set");
         let believe = |handovers: &[Vec<Handover>], offer: &CertifiedHeader| {
-            let led = believe(std::slice::from_ref(&own), handovers, offer).ok()?;
+            let led = verify(std::slice::from_ref(&own), handovers, offer).ok()?;
             Some(led.iter().map(|handover| handover.header.height.0).collect::<Vec<_>>())
         };
         assert_eq!(believe(&[], &decided(9, 1, 1)), Some(vec![]));
@@ -210,10 +210,10 @@ mod tests {
 
     #[test]
     fn the_newest_is_taken_that_is_worth_it_and_what_was_begun_is_ended() {
-        let believed =
+        let trusted =
             || [(node(1), offer(10, 0)), (node(1), offer(20, 0)), (node(2), offer(20, 0)), (node(2), offer(30, 0))];
         let height = |begun: Option<&CertifiedHeader>, tip, lead| {
-            choose(believed(), begun, Height(tip), lead).map(|candidate| candidate.offer.header.height.0)
+            choose(trusted(), begun, Height(tip), lead).map(|candidate| candidate.offer.header.height.0)
         };
         assert_eq!(height(None, 0, 5), Some(30));
         assert_eq!(height(None, 24, 5), Some(30));
@@ -223,7 +223,7 @@ mod tests {
         assert_eq!(height(Some(&offer(20, 0)), 0, 5), Some(20), "it was begun");
         assert_eq!(height(Some(&offer(20, 0)), 18, 5), Some(30), "it is not worth it any more");
         assert_eq!(height(Some(&offer(20, 9)), 0, 5), Some(30), "nobody has it any more");
-        let twice = choose(believed(), Some(&offer(20, 0)), Height(0), 5).expect("it is there");
+        let twice = choose(trusted(), Some(&offer(20, 0)), Height(0), 5).expect("it is there");
         assert_eq!(twice.sources, [node(1), node(2)]);
     }
 
@@ -232,7 +232,7 @@ mod tests {
         let mut holders = Holders::new(&[node(1), node(2), node(3)]);
         let turn: Vec<_> = (0..4).map(|_| holders.next()).collect();
         assert_eq!(turn, [1, 2, 3, 1].map(|byte| Some(node(byte))));
-        holders.lied(node(2));
+        holders.remove(node(2));
         for _ in 0..2 {
             holders.failed(node(3));
         }
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!([holders.next(), holders.next(), holders.next()], [3, 1, 3].map(|byte| Some(node(byte))));
         holders.refused(node(3));
         assert_eq!([holders.next(), holders.next()], [Some(node(1)); 2]);
-        holders.lied(node(1));
+        holders.remove(node(1));
         assert_eq!(holders.next(), None);
     }
 }

@@ -26,7 +26,7 @@ use super::*;
 use crate::{
     chain::{
         ChainParts,
-        rocks::{Keep, Rocks},
+        rocks::{Pruning, Rocks},
         store::LedgerStore,
         tests::{next_block, transfer},
     },
@@ -109,21 +109,22 @@ async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tongue: Ton
     }
 }
 
-const KEEP: Keep = Keep { snapshot_blocks: 5, blocks: 1 };
+const KEEP: Pruning = Pruning { snapshot_interval_blocks: 5, keep_blocks: 1 };
 
 /// A network of four whose state is of several parts, and the ledger of its validator at height 12.
 fn old(dir: &Path) -> (World, Arc<Rocks>) {
     old_with(dir, KEEP)
 }
 
-fn old_with(dir: &Path, keep: Keep) -> (World, Arc<Rocks>) {
+fn old_with(dir: &Path, keep: Pruning) -> (World, Arc<Rocks>) {
     let mut world = World::new(4);
     let account = |number: u32| {
         let bytes = blake3::hash(&number.to_le_bytes());
         GenesisAccount { account: AccountId::new(*bytes.as_bytes()), balance: Amount(u64::from(number)) }
     };
     world.genesis.accounts.extend((0..80_000).map(account));
-    let ledger = Rocks::open(&dir.join("old"), &world.genesis).and_then(|rocks| rocks.keeping(keep)).expect("opens");
+    let ledger =
+        Rocks::open(&dir.join("old"), &world.genesis).and_then(|rocks| rocks.with_pruning(keep)).expect("opens");
     for nonce in 0..12 {
         let (decided, changes) = next_block(&ledger, &world.genesis, vec![transfer(&world, nonce, 50)]);
         ledger.commit(&decided, &changes).expect("committed");
@@ -133,18 +134,18 @@ fn old_with(dir: &Path, keep: Keep) -> (World, Arc<Rocks>) {
 }
 
 /// The task of a node with this directory, which is number 3 of the network.
-async fn newcomer(world: &World, dir: &Path, lead: u64) -> (Chain, SnapshotSync) {
-    let place = Place::new(dir);
-    place.settle().expect("the disk is well");
-    let ledger = Arc::new(Rocks::open(&place.chain(), &world.genesis).expect("opens"));
+async fn newcomer(world: &World, dir: &Path, lead_blocks: u64) -> (Chain, SnapshotSync) {
+    let dirs = LedgerDirs::new(dir);
+    dirs.settle().expect("the disk is well");
+    let ledger = Arc::new(Rocks::open(&dirs.chain(), &world.genesis).expect("opens"));
     let (peers, _inbound) = world.net.join(node_id(3));
     let chain = Chain::open(ChainParts { id: world.genesis.id(), ledger, workers: Workers::inline(), peers }).await;
-    let sync = SnapshotSync::new(chain.clone(), world.genesis.clone(), Vec::new(), SyncSettings { place, lead });
+    let sync = SnapshotSync::new(chain.clone(), world.genesis.clone(), Vec::new(), SyncSettings { dirs, lead_blocks });
     (chain, sync)
 }
 
 fn tip(world: &World, dir: &Path) -> ostrakon_proto::ledger::state::Tip {
-    assert!(Place::new(dir).settle().expect("the disk is well"), "a ledger is ready");
+    assert!(LedgerDirs::new(dir).settle().expect("the disk is well"), "a ledger is ready");
     Rocks::open(&dir.join("chain"), &world.genesis).expect("opens").view().tip()
 }
 
@@ -173,7 +174,8 @@ async fn a_snapshot_that_is_not_far_ahead_is_left_alone_until_blocks_are_pruned(
     assert!(waited.is_err(), "ten blocks ahead is not more than ten");
     // The follower asks for block 1, which is not kept.
     let stop = CancellationToken::new();
-    let follow = crate::chain::follow::Follow::new(chain.clone(), Vec::new(), crate::chain::order::Post::default());
+    let follow =
+        crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), crate::chain::order::InboxCell::default());
     let following = tokio::spawn(follow.run(stop.clone()));
     assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
     stop.cancel();
@@ -228,7 +230,7 @@ async fn one_that_is_killed_half_way_goes_on_where_it_was() {
     task.abort();
     assert!(task.await.is_err(), "it was killed");
     drop(chain);
-    let offer = Place::new(dir.path()).unfinished(&world.genesis).expect("some of it is kept");
+    let offer = LedgerDirs::new(dir.path()).unfinished(&world.genesis).expect("some of it is kept");
     assert_eq!(offer.header.height, Height(10));
     let second = peer(&world, 0, &ledger, honest);
     let (chain, sync) = newcomer(&world, dir.path(), 9).await;
@@ -288,12 +290,13 @@ async fn a_checkpoint_of_another_chain_is_refused_and_the_right_one_is_not() {
 #[tokio::test(start_paused = true)]
 async fn a_chain_that_has_another_block_than_the_checkpoint_stops_the_node() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
-    let (world, ledger) = old_with(old_dir.path(), Keep { blocks: 0, ..KEEP });
+    let (world, ledger) = old_with(old_dir.path(), Pruning { keep_blocks: 0, ..KEEP });
     let _peer = peer(&world, 0, &ledger, honest);
     let block = |height| ledger.block(Height(height)).expect("read").expect("kept").block.header.id();
     let (chain, _sync) = newcomer(&world, dir.path(), 1).await;
     chain.hold_to(Checkpoint { height: Height(6), block: block(5) }).await.expect("nothing is known yet");
-    let follow = crate::chain::follow::Follow::new(chain.clone(), Vec::new(), crate::chain::order::Post::default());
+    let follow =
+        crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), crate::chain::order::InboxCell::default());
     let refused = LedgerError::Checkpoint { height: Height(6), expected: block(5), got: block(6) };
     assert!(refused.to_string().contains("another chain"));
     assert_eq!(follow.run(CancellationToken::new()).await, Err(refused.clone()));

@@ -1,7 +1,7 @@
 //! Columns of 1 MiB or more: one file each. And the bytes of any upload until it is whole.
 //!
-//! An upload begins in memory, laid out as a pack's record, and moves to a file in `incoming/` once it is too large for
-//! a pack or memory is short. A whole column's file gets its outboard and manifest, its header last, one sync, its name
+//! An upload starts in memory, laid out as a pack's record, and moves to a file in `incoming/` once it is too large for a
+//! pack or memory is short. A complete column's file gets its outboard and manifest, its header last, one sync, its name
 //! in `columns/`, and the sync of that directory: a file that has its name is complete.
 
 use std::{
@@ -20,10 +20,10 @@ use ostrakon_proto::{
 
 use super::super::{
     StoreError,
-    upload::{Body, Share},
+    upload::{Reservation, UploadBody},
 };
 use super::{
-    record::{FILE_DATA, HEADER, Header},
+    record::{FILE_DATA, HEADER, RecordHeader},
     volume::{Volume, failed},
 };
 
@@ -35,46 +35,51 @@ pub(super) const FILE_MIN: u64 = 1 << 20;
 pub(super) struct Staged {
     volume: Arc<Volume>,
     reserve: u64,
-    promise: Share,
+    promise: Reservation,
     place: Staging,
 }
 
 #[derive(Debug)]
 enum Staging {
-    /// Room for a header, then data: a pack's record in the making.
+    /// Space for a header, then data: an unfinished pack record.
     Memory(Vec<u8>),
     File(Incoming),
 }
 
-/// A file in `incoming/`; gone when dropped, unless it was given its name.
+/// A file in `incoming/`; deleted when dropped, unless it was renamed.
 #[derive(Debug)]
 struct Incoming {
     file: File,
     path: PathBuf,
     /// Bytes of data written, from [`FILE_DATA`] on.
     written: u64,
-    /// Up to where the file has blocks.
+    /// The end of the file's preallocated blocks.
     allocated: u64,
-    /// Bytes of data that were promised room.
+    /// Bytes of data that are reserved.
     reserve: u64,
 }
 
 impl Drop for Incoming {
     fn drop(&mut self) {
-        // Already renamed, or swept at the next start.
+        // Renamed already, or deleted at the next start.
         let _ = fs::remove_file(&self.path);
     }
 }
 
 impl Staged {
-    /// Nothing yet, with room promised for `reserve` bytes.
+    /// An empty upload, with `reserve` bytes of disk space reserved.
     pub(super) fn new(volume: &Arc<Volume>, reserve: u64) -> Result<Self, StoreError> {
         let promise = volume.promise(reserve)?;
         Ok(Self { volume: Arc::clone(volume), reserve, promise, place: Staging::Memory(vec![0; HEADER]) })
     }
 
-    /// Makes it a column's file with its name, durably. The caller has checked that the header is right.
-    pub(super) fn into_file(self, header: &Header, outboard: &Outboard, manifest: &[u8]) -> Result<(), StoreError> {
+    /// Makes it a column's file with its name, durably. The caller has verified the header.
+    pub(super) fn into_file(
+        self,
+        header: &RecordHeader,
+        outboard: &Outboard,
+        manifest: &[u8],
+    ) -> Result<(), StoreError> {
         let Self { volume, place, .. } = self;
         let incoming = match place {
             Staging::File(incoming) => incoming,
@@ -87,10 +92,10 @@ impl Staged {
         incoming.complete(&volume, header, outboard, manifest)
     }
 
-    /// Makes it a pack's record, with zeros up to its full length.
+    /// Makes it a pack's record, padded with zeros.
     pub(super) fn into_record(
         self,
-        header: &Header,
+        header: &RecordHeader,
         outboard: &Outboard,
         manifest: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
@@ -106,7 +111,7 @@ impl Staged {
     }
 }
 
-impl Body for Staged {
+impl UploadBody for Staged {
     fn append(&mut self, bytes: &[u8], spare: u64) -> Result<(), StoreError> {
         self.volume.writable()?;
         if let Staging::Memory(record) = &mut self.place {
@@ -164,7 +169,7 @@ impl Incoming {
     fn complete(
         self,
         volume: &Volume,
-        header: &Header,
+        header: &RecordHeader,
         outboard: &Outboard,
         manifest: &[u8],
     ) -> Result<(), StoreError> {
@@ -178,7 +183,7 @@ impl Incoming {
         volume.sync_dir(path.parent().expect("columns have a directory"))
     }
 
-    /// The data behind room for a header: a small column that was written to a file because memory was short.
+    /// The data behind space for a header: a small column that was written to a file because memory was short.
     fn read_back(self) -> Result<Vec<u8>, StoreError> {
         let length = usize::try_from(self.written).expect("a small column");
         let mut record = vec![0; HEADER + length];
@@ -192,15 +197,15 @@ pub(super) fn path_of(volume: &Volume, id: &ColumnId) -> PathBuf {
     volume.path("columns").join(format!("{:02x}", id.bytes()[0])).join(id.to_string())
 }
 
-/// Removes a column's file. One that stays behind is taken in again at the next start, as temporary.
+/// Removes a column's file. One that cannot be removed is indexed again at the next start, as temporary.
 pub(super) fn remove(volume: &Volume, id: &ColumnId) {
     let path = path_of(volume, id);
     if let Err(error) = fs::remove_file(&path) {
-        tracing::warn!(path = %path.display(), %error, "cannot remove a purged column");
+        tracing::warn!(path = %path.display(), %error, "cannot remove the file of a deleted column");
     }
 }
 
-/// Every column file that has its name; what else lies there is left alone.
+/// Every column file that has its name; other files are ignored.
 pub(super) fn named(volume: &Volume) -> io::Result<impl Iterator<Item = io::Result<(ColumnId, PathBuf)>>> {
     let dirs: Vec<_> = fs::read_dir(volume.path("columns"))?.collect::<Result<_, _>>()?;
     let entries = dirs.into_iter().filter(|dir| dir.path().is_dir()).flat_map(|dir| match fs::read_dir(dir.path()) {
@@ -216,13 +221,13 @@ pub(super) fn named(volume: &Volume) -> io::Result<impl Iterator<Item = io::Resu
 fn id_of(path: &Path) -> Option<ColumnId> {
     let id = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
     if id.is_none() {
-        tracing::warn!(path = %path.display(), "not a column: left alone");
+        tracing::warn!(path = %path.display(), "not a column file; ignored");
     }
     id
 }
 
-/// The header and the manifest of a column's file; `None` when they are not those of this column, or bytes are missing.
-pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, Vec<u8>)>> {
+/// The header and manifest of a column's file; `None` when they are of another column, or bytes are missing.
+pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(RecordHeader, Vec<u8>)>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = [0; HEADER];
@@ -230,7 +235,9 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, 
         return Ok(None);
     }
     file.read_exact_at(&mut bytes, 0)?;
-    let Some(header) = Header::decode(&bytes).filter(|header| header.place.column == *id) else { return Ok(None) };
+    let Some(header) = RecordHeader::decode(&bytes).filter(|header| header.place.column == *id) else {
+        return Ok(None);
+    };
     if length < header.file_len() {
         return Ok(None);
     }
@@ -239,16 +246,16 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, 
     Ok(Some((header, manifest)))
 }
 
-/// Writes a column's file over itself and syncs it, and checks its hash on the way: the sync that was to make it
-/// durable may have failed in a run before, and a second one proves nothing of pages that are clean.
-pub(super) fn refresh(volume: &Volume, path: &Path, header: &Header) -> Result<bool, StoreError> {
+/// Rewrites a column's file in place and syncs it; whether its hash matches. The sync that was to make it durable may have
+/// failed in an earlier run, and another one proves nothing about pages that are clean.
+pub(super) fn refresh(volume: &Volume, path: &Path, header: &RecordHeader) -> Result<bool, StoreError> {
     let io = |error| failed(path, error);
     let file = File::options().read(true).write(true).open(path).map_err(io)?;
     let (data, length) = (FILE_DATA..FILE_DATA + header.place.column_len, header.file_len());
     let mut tree = TreeBuilder::new();
     let mut offset = 0;
     while offset < length {
-        // The header's page by itself, then data by itself: so that each piece is all of it data, or none.
+        // The header's page alone, then the data alone: each piece is either data or not.
         let end = [FILE_DATA, data.end, length].into_iter().find(|end| offset < *end).unwrap_or(length);
         let mut bytes = vec![0; usize::try_from(end - offset).map_or(CHUNK, |left| left.min(CHUNK))];
         file.read_exact_at(&mut bytes, offset).map_err(io)?;

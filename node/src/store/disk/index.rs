@@ -1,8 +1,8 @@
-//! The index: what is stored and where, in RocksDB. It holds nothing that files and packs do not, but for the states of
-//! places, which the ledger tells again.
+//! The index: what is stored and where, in RocksDB. It holds nothing that files and packs do not, except the states of
+//! places, which the ledger determines again.
 //!
 //! ```text
-//! v                                             -> version; written last, so that a half-built index is seen as none
+//! v                                             -> version; written last: an index without it is incomplete
 //! c column                                      -> ColumnRecord
 //! p column object extent index                  -> PlaceRecord
 //! o object column extent index                  -> (nothing): finds the places of an object
@@ -27,23 +27,23 @@ use super::{OpenError, volume::Volume};
 
 const VERSION: u8 = 1;
 const VERSION_KEY: &[u8] = b"v";
-/// Bytes of a record at most: all are far smaller.
+/// The most bytes of a record: all are far smaller.
 const RECORD_MAX: usize = 512;
 
-/// A stretch of a pack.
+/// The position of a record in a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Piece {
     /// The pack's number.
     pub(super) pack: u32,
-    /// Where it begins.
+    /// Its first byte in the pack.
     pub(super) offset: u64,
-    /// Its bytes.
+    /// Its length in bytes.
     pub(super) length: u64,
 }
 
 /// Where a column is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) enum Spot {
+pub(super) enum Location {
     /// In a file of its own.
     File,
     /// In a pack.
@@ -53,10 +53,10 @@ pub(super) enum Spot {
 /// A stored column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct ColumnRecord {
-    /// Its bytes.
+    /// Its length in bytes.
     pub(super) column_len: u64,
     /// Where it is.
-    pub(super) spot: Spot,
+    pub(super) location: Location,
     /// Whether scrubbing found it damaged.
     pub(super) damaged: bool,
 }
@@ -64,15 +64,15 @@ pub(super) struct ColumnRecord {
 /// A place of a stored column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct PlaceRecord {
-    /// Bytes of the column.
+    /// The column's length in bytes.
     pub(super) column_len: u64,
     /// Hash of the token that readers must show.
     pub(super) token: Option<[u8; 32]>,
-    /// The latest that any upload of it brought.
+    /// The latest of all uploads of it.
     pub(super) expires: Epoch,
     /// Its state.
     pub(super) state: PlaceState,
-    /// Its note in a pack, when the column's own record does not tell of it.
+    /// Its note in a pack, when the column's own record is of another place.
     pub(super) note: Option<Piece>,
 }
 
@@ -83,7 +83,7 @@ impl PlaceRecord {
         Self { column_len, token, expires, state: stored.state, note }
     }
 
-    /// The place that it is the record of.
+    /// The place of this record.
     pub(super) fn stored(&self, key: &PlaceKey) -> StoredPlace {
         let PlaceKey { column, object, extent, index } = *key;
         let Self { column_len, token, expires, state, .. } = *self;
@@ -123,13 +123,13 @@ impl Batch {
     }
 }
 
-/// How durable a change is to be.
+/// How durable a change must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sync {
+pub(super) enum Durability {
     /// It survives power loss.
-    Now,
-    /// It survives the process, and power loss once a later one is synced.
-    Later,
+    Synced,
+    /// It survives the process, and power loss once a later change is synced.
+    Unsynced,
 }
 
 /// The open index.
@@ -145,7 +145,7 @@ impl Index {
         let db = match DB::open(&options(), volume.path("index")) {
             Ok(db) => db,
             Err(error) if is_loss(&error) => {
-                tracing::warn!(%error, "store index is damaged");
+                tracing::warn!(%error, "store index is damaged; rebuilding it");
                 return Ok(None);
             }
             Err(error) => return Err(OpenError::Index(error)),
@@ -161,7 +161,7 @@ impl Index {
         }
     }
 
-    /// An empty index in place of whatever is there; it is taken for none until [`Self::complete`].
+    /// Replaces the index by an empty one, which is incomplete until [`Self::complete`].
     pub(super) fn create(volume: &Arc<Volume>) -> Result<Self, OpenError> {
         let path = volume.path("index");
         match fs::remove_dir_all(&path) {
@@ -175,19 +175,19 @@ impl Index {
         Ok(Self { db, volume: Arc::clone(volume) })
     }
 
-    /// Says that the index has all there is.
+    /// Marks the index as complete.
     pub(super) fn complete(&self) -> Result<(), StoreError> {
         self.db.flush()?;
         let mut batch = Batch::default();
         batch.0.put(VERSION_KEY, [VERSION]);
-        self.commit(batch, Sync::Now)
+        self.commit(batch, Durability::Synced)
     }
 
     /// Applies changes; a failure poisons the volume, as a failed sync does.
-    pub(super) fn commit(&self, batch: Batch, sync: Sync) -> Result<(), StoreError> {
+    pub(super) fn commit(&self, batch: Batch, durability: Durability) -> Result<(), StoreError> {
         self.volume.writable()?;
         let mut options = WriteOptions::default();
-        options.set_sync(sync == Sync::Now);
+        options.set_sync(durability == Durability::Synced);
         self.db.write_opt(batch.0, &options).map_err(|error| {
             self.volume.poison();
             error.into()
@@ -237,13 +237,13 @@ impl Index {
         self.scan(&prefix, &prefix).map(place_entry)
     }
 
-    /// How many places of an object there are, counted up to two.
+    /// The number of places of an object, counted up to two.
     pub(super) fn places_of_object(&self, object: &ObjectId) -> Result<usize, StoreError> {
         let prefix = id_key(b'o', object);
         self.scan(&prefix, &prefix).take(2).try_fold(0, |count, entry| entry.map(|_| count + 1))
     }
 
-    fn scan(&self, from: &[u8], prefix: &[u8]) -> impl Iterator<Item = Result<Entry, StoreError>> + use<'_> {
+    fn scan(&self, from: &[u8], prefix: &[u8]) -> impl Iterator<Item = Result<KeyValue, StoreError>> + use<'_> {
         let mut options = ReadOptions::default();
         options.set_iterate_upper_bound(end_of(prefix));
         let mode = IteratorMode::From(from, Direction::Forward);
@@ -251,7 +251,7 @@ impl Index {
     }
 }
 
-type Entry = (Box<[u8]>, Box<[u8]>);
+type KeyValue = (Box<[u8]>, Box<[u8]>);
 
 /// Whether opening or reading failed because the index itself is damaged, so that a new one helps.
 pub(super) fn is_loss(error: &rocksdb::Error) -> bool {
@@ -263,7 +263,7 @@ pub(super) fn is_loss(error: &rocksdb::Error) -> bool {
     }
 }
 
-/// Small buffers: the index of a terabyte of columns is a few megabytes.
+/// Options with small buffers: the index of a terabyte of columns is a few megabytes.
 fn options() -> Options {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(&Cache::new_lru_cache(8 << 20));
@@ -279,7 +279,7 @@ fn options() -> Options {
     options.set_keep_log_file_num(2);
     options.set_max_log_file_size(1 << 20);
     options.set_log_level(LogLevel::Warn);
-    // A torn end is what a crash leaves. Damage before the end is not: then the index is to be rebuilt, not cut there.
+    // A crash leaves a torn end. Damage before the end has other causes: then the index is rebuilt, not cut there.
     options.set_wal_recovery_mode(DBRecoveryMode::TolerateCorruptedTailRecords);
     options
 }
@@ -302,7 +302,7 @@ fn object_key(key: &PlaceKey) -> Vec<u8> {
     [b"o", object.bytes().as_slice(), column.bytes(), &extent.to_be_bytes(), &[*index]].concat()
 }
 
-fn place_entry(entry: Result<Entry, StoreError>) -> Result<(PlaceKey, PlaceRecord), StoreError> {
+fn place_entry(entry: Result<KeyValue, StoreError>) -> Result<(PlaceKey, PlaceRecord), StoreError> {
     let (key, value) = entry?;
     let parse = |key: &[u8]| {
         let (column, rest) = key.get(1..)?.split_first_chunk()?;
@@ -327,7 +327,7 @@ fn end_of(prefix: &[u8]) -> Vec<u8> {
     end
 }
 
-/// Whether the path of the index exists at all: a first start is no loss.
+/// Whether the path of the index exists: at the first start it does not.
 pub(super) fn exists(volume: &Volume) -> bool {
     Path::new(&volume.path("index")).exists()
 }

@@ -1,41 +1,41 @@
-//! Columns on disk, through power loss (ARCHITECTURE 7; the rules are those of a storage node: write, sync, name, sync,
-//! index, sync, then acknowledge).
+//! Columns on disk, durable through power loss: write, sync, rename, sync, index, sync, then acknowledge (ARCHITECTURE 7).
 //!
 //! ```text
 //! lock        one process at a time
 //! incoming/   unfinished uploads; emptied at each start
 //! columns/    a file for each column of 1 MiB or more       [`files`]
 //! packs/      smaller columns, many to a file               [`packs`], [`rewrite`]
-//! index/      RocksDB: what is where                        [`index`], built anew from the others by [`rebuild`]
+//! index/      RocksDB: what is where                        [`index`], rebuilt from the others by [`rebuild`]
 //! ```
 //! [`record`] is the format that files and packs share, [`write`] fills and empties it, [`read`] reads it,
-//! [`volume`] is the disk under it all, and [`claims`] keeps two operations on one column apart.
+//! [`volume`] is the disk under it all, and [`column_locks`] makes operations on one column run one after the other.
 
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{ColumnId, ObjectId},
     wire::put::{Taken, UploadId},
 };
 
 use self::{
-    claims::Claims,
+    column_locks::ColumnLocks,
     files::Staged,
     index::{Index, PlaceRecord},
     packs::Packs,
     volume::Volume,
 };
 use super::{
-    ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, Range, StoreError, StoredPlace, Usage,
-    upload::{Bounds, Uploads},
+    ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError, StoredPlace, Usage,
+    upload::{UploadLimits, Uploads},
 };
 
-mod claims;
+mod column_locks;
 mod files;
 mod index;
 mod packs;
@@ -49,53 +49,53 @@ mod write;
 #[cfg(test)]
 mod tests;
 
-/// What may be set of a store.
+/// Settings of a store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Config {
-    /// Bytes of the disk that columns leave free; without it 5 %, at most 10 GiB.
-    pub keep_free: Option<u64>,
-    /// Bytes of a pack.
+pub struct DiskConfig {
+    /// Bytes of the disk that columns leave free; `None` is 5 % of the disk, at most 10 GiB.
+    pub reserve_bytes: Option<u64>,
+    /// Size of a pack in bytes.
     pub pack_bytes: u64,
-    /// Uploads open at once: each large one keeps a file open.
+    /// The most uploads that are open at a time: each large one has an open file.
     pub uploads: usize,
-    /// Bytes that uploads hold in memory, all together.
+    /// Bytes of memory of all uploads together.
     pub held_bytes: u64,
 }
 
-impl Default for Config {
+impl Default for DiskConfig {
     fn default() -> Self {
-        Self { keep_free: None, pack_bytes: 256 << 20, uploads: 256, held_bytes: 64 << 20 }
+        Self { reserve_bytes: None, pack_bytes: 256 << 20, uploads: 256, held_bytes: 64 << 20 }
     }
 }
 
-/// Why a store did not open.
+/// Why a store cannot be opened.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// Stop the other process.
-    #[error("store {} is in use by another process: a store has one node", dir.display())]
+    /// Another process has it open.
+    #[error("store {} is in use by another process; stop it first", dir.display())]
     InUse {
         /// The store's directory.
         dir: PathBuf,
     },
     /// The index is of another version of this program.
-    #[error("store index has version {found}, which this program does not know: use the program that wrote it")]
+    #[error("store index has version {found}, which this program does not know; use the version that wrote it")]
     Version {
         /// Its version.
         found: u8,
     },
-    /// The disk failed, or does not allow it.
+    /// The disk failed, or permissions are missing.
     #[error("store {}: {source}", path.display())]
     Io {
         /// The store's directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The index can neither be opened nor is it damaged.
-    #[error("store index: {0}")]
+    /// The index cannot be opened, though it is not damaged.
+    #[error("cannot open the store index: {0}")]
     Index(#[source] rocksdb::Error),
-    /// Taking stock failed.
+    /// The index or a file cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -106,27 +106,30 @@ pub struct Disk {
     volume: Arc<Volume>,
     index: Arc<Index>,
     packs: Packs,
-    claims: Claims,
+    column_locks: ColumnLocks,
     uploads: Uploads<Staged>,
     usage: Mutex<Usage>,
 }
 
 impl Disk {
-    /// Opens the store in a directory, which is made if it is missing; builds its index anew if that is lost.
+    /// Opens the store in a directory, which is created if it is missing; rebuilds its index if that is lost.
     ///
     /// # Errors
     /// [`OpenError::InUse`] while another process has it.
-    pub fn open(dir: &Path, config: Config) -> Result<Self, OpenError> {
-        let volume = Arc::new(Volume::open(dir, config.keep_free)?);
-        let (index, stock) = rebuild::recover(&volume)?;
+    pub fn open(dir: &Path, config: DiskConfig) -> Result<Self, OpenError> {
+        let volume = Arc::new(Volume::open(dir, config.reserve_bytes)?);
+        let (index, inventory) = rebuild::recover(&volume)?;
         let index = Arc::new(index);
-        let packs = Packs::open(&index, &volume, stock.packs, config.pack_bytes)?;
-        let uploads = Uploads::new(Bounds { open: config.uploads, held_bytes: config.held_bytes });
-        Ok(Self { volume, index, packs, claims: Claims::default(), uploads, usage: Mutex::new(stock.usage) })
-    }
-
-    fn usage_lock(&self) -> MutexGuard<'_, Usage> {
-        self.usage.lock().expect("no holder of this lock panics")
+        let packs = Packs::open(&index, &volume, inventory.packs, config.pack_bytes)?;
+        let uploads = Uploads::new(UploadLimits { open: config.uploads, held_bytes: config.held_bytes });
+        Ok(Self {
+            volume,
+            index,
+            packs,
+            column_locks: ColumnLocks::default(),
+            uploads,
+            usage: Mutex::new(inventory.usage),
+        })
     }
 }
 
@@ -159,7 +162,7 @@ impl Columns for Disk {
         Ok(Some(ColumnInfo { column_len: record.column_len, tokens, damaged: record.damaged }))
     }
 
-    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<Range, StoreError> {
+    fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<ProvenRange, StoreError> {
         self.read_range(id, start, length)
     }
 
@@ -187,7 +190,7 @@ impl Columns for Disk {
     }
 
     fn usage(&self) -> Usage {
-        let (counted, promised) = (*self.usage_lock(), self.volume.promised());
+        let (counted, promised) = (*lock(&self.usage), self.volume.promised());
         let free_bytes = self.volume.free().saturating_sub(promised);
         Usage { promised_bytes: promised, free_bytes, repeated_bytes: self.uploads.repeated_bytes(), ..counted }
     }

@@ -1,36 +1,37 @@
 //! Packs: files that many small records share, so that many small columns cost one sync.
 //!
-//! Records that come while another group is being synced form the next group: one of their callers leads it, writes all
-//! of it, syncs the pack once, and commits one batch to the index; the others wait for it. Packs are preallocated in
-//! steps. What is freed becomes a hole; a full pack without records is deleted. Which records are alive is the index's
-//! to say; [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
+//! Records that arrive while another group is being synced form the next group: one of their callers leads it, writes
+//! all of it, syncs the pack once, and commits one batch to the index; the others wait for it. Packs are preallocated in
+//! steps. Freed records become holes; a full pack without records is deleted. The index defines which records are alive;
+//! [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
 
 use std::{
     collections::BTreeMap,
     fs::{self, File},
     os::unix::fs::FileExt,
     path::PathBuf,
-    sync::{Arc, Condvar, Mutex, MutexGuard},
+    sync::{Arc, Condvar, Mutex, PoisonError},
 };
 
+use ostrakon_net::lock;
 use ostrakon_proto::{manifest::Manifest, tree::TreeBuilder};
 
 use super::super::StoreError;
 use super::{
     files::FILE_MIN,
-    index::{Batch, Index, Piece, Sync},
-    record::{ALIGN, HEADER, Header, Kind, PACK_DATA},
+    index::{Batch, Durability, Index, Piece},
+    record::{ALIGN, HEADER, PACK_DATA, RecordHeader, RecordKind},
     volume::{Volume, failed, next_data},
 };
 
-/// Bytes of one group at most, but for a single record that is larger.
+/// The most bytes of one group, unless a single record is larger.
 const GROUP_BYTES: usize = 16 << 20;
-/// A pack has blocks for so much more than is in it: this part of that, and at least so many bytes.
+/// A pack is preallocated ahead of its end by one part in this many of it, and at least by so many bytes.
 const AHEAD: u64 = 16;
 const AHEAD_MIN: u64 = 64 << 10;
 
-/// What a record changes in the index, once it is known where it lies.
-pub(super) type Change = Box<dyn FnOnce(&mut Batch, Piece) + Send>;
+/// The change to the index for a record, once its position is known.
+pub(super) type IndexChange = Box<dyn FnOnce(&mut Batch, Piece) + Send>;
 
 /// All packs, of which one is appended to.
 pub(super) struct Packs {
@@ -38,12 +39,12 @@ pub(super) struct Packs {
     index: Arc<Index>,
     pack_bytes: u64,
     queue: Mutex<Queue>,
-    /// A group is done: its callers have their answers, and another may lead.
+    /// Notified when a group is done: its callers have their answers, and another may lead.
     done: Condvar,
     state: Mutex<State>,
 }
 
-/// What waits to be written. Each lock below is held for moments, and never two of them.
+/// Records that wait to be written. Each lock below is held briefly, and never two of them.
 #[derive(Default)]
 struct Queue {
     tickets: u64,
@@ -55,16 +56,16 @@ struct Queue {
 struct Waiting {
     ticket: u64,
     record: Vec<u8>,
-    change: Change,
+    change: IndexChange,
 }
 
 #[derive(Default)]
 struct State {
     packs: BTreeMap<u32, PackUse>,
-    /// The next new pack: no number is used twice in a run, since an old pack of it may be about to be deleted.
+    /// The number of the next new pack: none is reused in a run, since an old pack with it may be about to be deleted.
     next: u32,
     active: Option<Arc<Active>>,
-    /// Up to where the active pack has blocks.
+    /// The end of the active pack's preallocated blocks.
     allocated: u64,
 }
 
@@ -73,9 +74,9 @@ struct State {
 pub(super) struct PackUse {
     /// Bytes of records that are alive.
     pub(super) live: u64,
-    /// Where the last record ends.
+    /// The end of the last record.
     pub(super) end: u64,
-    /// A rewrite has begun; it is tried once in a run.
+    /// A rewrite has started; it is tried once in a run.
     rewriting: bool,
 }
 
@@ -86,7 +87,7 @@ impl PackUse {
         self.end = self.end.max(piece.offset + piece.length);
     }
 
-    /// Whether the pack is worth rewriting: more than nine tenths are holes.
+    /// Whether the pack should be rewritten: more than nine tenths are holes.
     fn is_sparse(&self) -> bool {
         self.live.saturating_mul(10) < self.end
     }
@@ -100,7 +101,7 @@ struct Active {
 
 impl std::fmt::Debug for Packs {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Packs").field("packs", &self.state().packs).finish_non_exhaustive()
+        f.debug_struct("Packs").field("packs", &lock(&self.state).packs).finish_non_exhaustive()
     }
 }
 
@@ -119,12 +120,14 @@ impl Packs {
             let path = path_of(volume, number);
             match File::options().write(true).open(&path) {
                 Ok(file) => {
-                    // Whatever lies behind the last record was never promised to anyone.
+                    // What follows the last record was never acknowledged.
                     file.set_len(end).map_err(|error| failed(&path, error))?;
                     state.allocated = end;
                     state.active = Some(Arc::new(Active { number, file, path }));
                 }
-                Err(error) => tracing::error!(path = %path.display(), %error, "a pack is lost"),
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "pack is lost; its columns must be repaired from other holders")
+                }
             }
         }
         let (volume, index, state) = (Arc::clone(volume), Arc::clone(index), Mutex::new(state));
@@ -132,8 +135,8 @@ impl Packs {
     }
 
     /// Appends a record and commits its change to the index, both durably, together with others'.
-    pub(super) fn append(&self, record: Vec<u8>, change: Change) -> Result<Piece, StoreError> {
-        let mut queue = self.queue();
+    pub(super) fn append(&self, record: Vec<u8>, change: IndexChange) -> Result<Piece, StoreError> {
+        let mut queue = lock(&self.queue);
         queue.tickets += 1;
         let ticket = queue.tickets;
         queue.waiting.push(Waiting { ticket, record, change });
@@ -142,21 +145,21 @@ impl Packs {
                 return answer;
             }
             if queue.leading {
-                queue = self.done.wait(queue).expect("no holder of this lock panics");
+                queue = self.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
                 continue;
             }
             queue.leading = true;
             let group = next_group(&mut queue.waiting);
             drop(queue);
             let answers = self.lead(group);
-            queue = self.queue();
+            queue = lock(&self.queue);
             queue.leading = false;
             queue.answers.extend(answers);
             self.done.notify_all();
         }
     }
 
-    /// Writes a group; everyone in it fares alike.
+    /// Writes a group; all of it succeeds or fails.
     fn lead(&self, group: Vec<Waiting>) -> Vec<(u64, Result<Piece, StoreError>)> {
         let tickets: Vec<u64> = group.iter().map(|waiting| waiting.ticket).collect();
         match self.write(group) {
@@ -181,17 +184,17 @@ impl Packs {
             offset += length;
         }
         self.volume.sync(&active.file, &active.path)?;
-        self.index.commit(batch, Sync::Now)?;
-        let mut state = self.state();
+        self.index.commit(batch, Durability::Synced)?;
+        let mut state = lock(&self.state);
         let used = state.packs.entry(active.number).or_default();
         pieces.iter().for_each(|piece| used.add(piece));
         Ok(pieces)
     }
 
-    /// The pack to append to, with blocks for `total` more bytes, and where to begin.
+    /// The pack to append to, with blocks for `total` more bytes, and the offset to write at.
     fn room(&self, total: u64) -> Result<(Arc<Active>, u64), StoreError> {
         let (active, end, allocated) = {
-            let state = self.state();
+            let state = lock(&self.state);
             let end = |active: &Arc<Active>| state.packs.get(&active.number).map_or(0, |used| used.end);
             (state.active.clone(), state.active.as_ref().map_or(0, end), state.allocated)
         };
@@ -199,7 +202,7 @@ impl Packs {
         match active.filter(|_| end == 0 || end + total <= self.pack_bytes) {
             Some(active) => {
                 let allocated = self.allocate(&active, allocated, end + total)?;
-                self.state().allocated = allocated;
+                lock(&self.state).allocated = allocated;
                 Ok((active, end))
             }
             None => {
@@ -209,10 +212,10 @@ impl Packs {
         }
     }
 
-    /// Ends the active pack: what it has too many blocks goes back.
+    /// Ends the active pack, and releases the blocks that it has too many.
     fn seal(&self) -> Result<(), StoreError> {
         let (active, used) = {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             let active = state.active.take();
             let used = active.as_ref().and_then(|active| state.packs.get(&active.number).copied());
             (active, used.unwrap_or_default())
@@ -227,7 +230,7 @@ impl Packs {
 
     fn start(&self, total: u64) -> Result<(Arc<Active>, u64), StoreError> {
         let number = {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             state.next += 1;
             state.next - 1
         };
@@ -237,7 +240,7 @@ impl Packs {
         self.volume.sync_dir(&self.volume.path("packs"))?;
         let active = Arc::new(Active { number, file, path });
         let allocated = self.allocate(&active, 0, total)?;
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.packs.insert(number, PackUse::default());
         state.allocated = allocated;
         state.active = Some(Arc::clone(&active));
@@ -245,17 +248,17 @@ impl Packs {
     }
 
     fn allocate(&self, active: &Active, allocated: u64, end: u64) -> Result<u64, StoreError> {
-        // Ahead by a part of what is there: a node with little in it does not take up much more.
+        // Ahead by a part of its size: a node that stores little does not use much more.
         let ahead = (end / AHEAD).max(AHEAD_MIN);
         let limit = self.pack_bytes.min(end + ahead);
         self.volume.preallocate(&active.file, &active.path, allocated..end, limit)
     }
 
-    /// Gives back what a record took, which the index no longer names. Tells the pack's number when the pack is worth
-    /// rewriting now.
+    /// Releases the blocks of a record that the index no longer names. Returns the pack's number if it should be
+    /// rewritten.
     pub(super) fn free(&self, piece: &Piece) -> Option<u32> {
         let (empty, sparse) = {
-            let mut state = self.state();
+            let mut state = lock(&self.state);
             let sealed = state.active.as_ref().is_none_or(|active| active.number != piece.pack);
             let used = state.packs.get_mut(&piece.pack)?;
             used.live = used.live.saturating_sub(piece.length);
@@ -270,30 +273,22 @@ impl Packs {
         let path = path_of(&self.volume, piece.pack);
         let opened = File::options().write(true).open(&path);
         if let Err(error) = opened.and_then(|file| self.volume.punch(&file, piece.offset, piece.length)) {
-            tracing::warn!(path = %path.display(), %error, "cannot give back a purged record's blocks");
+            tracing::warn!(path = %path.display(), %error, "cannot release the blocks of a deleted record");
         }
         sparse.then_some(piece.pack)
     }
 
-    /// Deletes a pack without records. One that stays behind is looked through again at the next start.
+    /// Deletes a pack without records. One that cannot be deleted is scanned again at the next start.
     fn delete(&self, number: u32) {
-        self.state().packs.remove(&number);
+        lock(&self.state).packs.remove(&number);
         let path = path_of(&self.volume, number);
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove an empty pack");
         }
     }
-
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().expect("no holder of this lock panics")
-    }
-
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect("no holder of this lock panics")
-    }
 }
 
-/// Takes the records of the next group out, in the order they came.
+/// Removes the records of the next group, in the order of arrival.
 fn next_group(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
     let ends = waiting.iter().scan(0, |end, waiting| {
         *end += waiting.record.len();
@@ -312,7 +307,7 @@ pub(super) fn path_of(volume: &Volume, number: u32) -> PathBuf {
     volume.path("packs").join(format!("{number:08}.pack"))
 }
 
-/// The packs that lie there, whether the index knows of them or not.
+/// All packs on disk, whether the index names them or not.
 pub(super) fn numbers(volume: &Volume) -> std::io::Result<Vec<u32>> {
     let mut numbers = Vec::new();
     for entry in fs::read_dir(volume.path("packs"))? {
@@ -320,19 +315,19 @@ pub(super) fn numbers(volume: &Volume) -> std::io::Result<Vec<u32>> {
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse().ok());
         match number.filter(|number| path_of(volume, *number) == path) {
             Some(number) => numbers.push(number),
-            None => tracing::warn!(path = %path.display(), "not a pack: left alone"),
+            None => tracing::warn!(path = %path.display(), "not a pack; ignored"),
         }
     }
     numbers.sort_unstable();
     Ok(numbers)
 }
 
-/// Looks at every record's header in a pack from `from` on. Holes are skipped unread; so is what is no header.
+/// Visits every record's header in a pack from `from` on. Holes, and what is not a header, are skipped.
 pub(super) fn scan(
     volume: &Volume,
     number: u32,
     from: u64,
-    mut visit: impl FnMut(Piece, Header) -> Result<(), StoreError>,
+    mut visit: impl FnMut(Piece, RecordHeader) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let path = path_of(volume, number);
     let io = |error| failed(&path, error);
@@ -346,9 +341,9 @@ pub(super) fn scan(
         }
         let mut bytes = [0; HEADER];
         file.read_exact_at(&mut bytes, offset).map_err(io)?;
-        let small = |header: &Header| header.kind == Kind::Note || header.place.column_len < FILE_MIN;
-        let whole = |header: &Header| small(header) && offset + header.pack_len() <= length;
-        match Header::decode(&bytes).filter(whole) {
+        let small = |header: &RecordHeader| header.kind == RecordKind::Note || header.place.column_len < FILE_MIN;
+        let whole = |header: &RecordHeader| small(header) && offset + header.pack_len() <= length;
+        match RecordHeader::decode(&bytes).filter(whole) {
             Some(header) => {
                 let piece = Piece { pack: number, offset, length: header.pack_len() };
                 visit(piece, header)?;
@@ -360,19 +355,19 @@ pub(super) fn scan(
     Ok(())
 }
 
-/// A record's manifest, when all of the record is what its header says.
-pub(super) fn verify(volume: &Volume, piece: &Piece, header: &Header) -> Result<Option<Vec<u8>>, StoreError> {
+/// A record's manifest, if the whole record matches its header.
+pub(super) fn verify(volume: &Volume, piece: &Piece, header: &RecordHeader) -> Result<Option<Vec<u8>>, StoreError> {
     let record = read(volume, piece)?;
     let stored = usize::try_from(header.stored_len()).expect("within the pack");
     let (stored, rest) = record[HEADER..].split_at(stored);
     let manifest = &rest[..usize::try_from(header.manifest_len).expect("checked when decoded")];
-    if header.kind == Kind::Column && !is_column(header, stored) {
+    if header.kind == RecordKind::Column && !is_column(header, stored) {
         return Ok(None);
     }
     Ok((Manifest::object_id(manifest) == header.place.object).then(|| manifest.to_vec()))
 }
 
-fn is_column(header: &Header, stored: &[u8]) -> bool {
+fn is_column(header: &RecordHeader, stored: &[u8]) -> bool {
     let (data, outboard) = stored.split_at(usize::try_from(header.place.column_len).expect("within the pack"));
     let mut tree = TreeBuilder::new();
     tree.update(data);
@@ -389,14 +384,14 @@ pub(super) fn read(volume: &Volume, piece: &Piece) -> Result<Vec<u8>, StoreError
     Ok(record)
 }
 
-/// Syncs a pack of which records are taken in: what the last run wrote and did not sync is durable then, too.
+/// Syncs a pack whose records are being indexed: what the last run wrote and did not sync is durable then.
 pub(super) fn settle(volume: &Volume, number: u32) -> Result<(), StoreError> {
     let path = path_of(volume, number);
     let file = File::options().write(true).open(&path).map_err(|error| failed(&path, error))?;
     volume.sync(&file, &path)
 }
 
-/// Writes a record over itself, as [`super::files::refresh`] does a file; [`settle`] syncs it.
+/// Rewrites a record in place, as [`super::files::refresh`] does a file; [`settle`] syncs it.
 pub(super) fn refresh(volume: &Volume, piece: &Piece) -> Result<(), StoreError> {
     let path = path_of(volume, piece.pack);
     let record = read(volume, piece)?;

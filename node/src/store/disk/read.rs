@@ -1,8 +1,8 @@
-//! Reading without locks: the index says where, the file is opened, and for packs the index is asked again afterwards.
+//! Reading without locks: the index says where, the file is opened, and for packs the index is read again afterwards.
 //!
-//! While a column is read its record may be moved or purged, and its blocks given to others. The index changes before
-//! the blocks do, so bytes are the column's if the index says the same before and after. A file that is open keeps its
-//! bytes whatever becomes of its name.
+//! While a column is read its record may be moved or deleted, and its blocks reused. The index changes before the blocks
+//! do, so the bytes are the column's if the index says the same before and after. An open file has its bytes whatever
+//! happens to its name.
 
 use std::{
     fs::File,
@@ -18,16 +18,16 @@ use ostrakon_proto::{
 };
 use rustix::{buffer::spare_capacity, io::Errno};
 
-use super::super::{Range, StoreError};
+use super::super::{ProvenRange, StoreError};
 use super::{
     Disk, files,
-    index::{Batch, ColumnRecord, Spot, Sync},
+    index::{Batch, ColumnRecord, Durability, Location},
     packs,
-    record::{FILE_DATA, HEADER, Header, Kind, PACK_DATA},
+    record::{FILE_DATA, HEADER, PACK_DATA, RecordHeader, RecordKind},
     volume::{Volume, failed},
 };
 
-/// How often a column may be moved away while it is being read.
+/// How often a read is repeated because the column was moved.
 const TRIES: usize = 8;
 
 /// A stored column, opened.
@@ -35,14 +35,14 @@ struct Opened<'a> {
     id: &'a ColumnId,
     file: File,
     path: PathBuf,
-    /// Where its data begins.
+    /// The offset of its data.
     data: u64,
     column_len: u64,
 }
 
 impl Disk {
     /// A range and its siblings, as stored.
-    pub(super) fn read_range(&self, id: &ColumnId, start: u64, length: u32) -> Result<Range, StoreError> {
+    pub(super) fn read_range(&self, id: &ColumnId, start: u64, length: u32) -> Result<ProvenRange, StoreError> {
         self.steadily(id, |record| {
             if record.damaged {
                 return Err(StoreError::Corrupt { column: *id, reason: "found by scrubbing" });
@@ -52,11 +52,11 @@ impl Disk {
             let cut = u64::from(length).min(record.column_len - start);
             let bytes = opened.read(start, cut)?.into();
             let siblings = offsets.into_iter().map(|offset| opened.sibling(offset)).collect::<Result<_, _>>()?;
-            Ok(Range { bytes, siblings })
+            Ok(ProvenRange { bytes, siblings })
         })
     }
 
-    /// Reads and hashes a column, and remembers whether it is damaged.
+    /// Reads and hashes a column, and records whether it is damaged.
     pub(super) fn scrub(&self, id: &ColumnId) -> Result<(), StoreError> {
         let scrubbed = self.steadily(id, |record| Opened::open(&self.volume, id, record)?.verify());
         let damaged = match &scrubbed {
@@ -66,16 +66,16 @@ impl Disk {
         };
         let object = self.index.places_of(id).next().transpose()?.map(|(key, _)| key.object);
         let Some(object) = object else { return scrubbed };
-        let _claim = self.claims.take(id, &object);
+        let _lock = self.column_locks.take(id, &object);
         if let Some(record) = self.index.column(id)?.filter(|record| record.damaged != damaged) {
             let mut batch = Batch::default();
             batch.put_column(id, &ColumnRecord { damaged, ..record });
-            self.index.commit(batch, Sync::Later)?;
+            self.index.commit(batch, Durability::Unsynced)?;
         }
         scrubbed
     }
 
-    /// Does something with a column's record until the record stays the same meanwhile.
+    /// Repeats `read` with a column's record until the record is the same before and after.
     fn steadily<T>(
         &self,
         id: &ColumnId,
@@ -84,7 +84,7 @@ impl Disk {
         let mut record = self.index.column(id)?.ok_or(StoreError::NotFound { column: *id })?;
         for _ in 1..TRIES {
             let result = read(&record);
-            if result.is_ok() && record.spot == Spot::File {
+            if result.is_ok() && record.location == Location::File {
                 return result;
             }
             let after = self.index.column(id)?.ok_or(StoreError::NotFound { column: *id })?;
@@ -98,22 +98,24 @@ impl Disk {
 }
 
 impl<'a> Opened<'a> {
-    /// Opens a column and checks its header.
+    /// Opens a column and verifies its header.
     fn open(volume: &Volume, id: &'a ColumnId, record: &ColumnRecord) -> Result<Self, StoreError> {
-        let (path, start, data) = match record.spot {
-            Spot::File => (files::path_of(volume, id), 0, FILE_DATA),
-            Spot::Pack(piece) => (packs::path_of(volume, piece.pack), piece.offset, piece.offset + PACK_DATA),
+        let (path, start, data) = match record.location {
+            Location::File => (files::path_of(volume, id), 0, FILE_DATA),
+            Location::Pack(piece) => (packs::path_of(volume, piece.pack), piece.offset, piece.offset + PACK_DATA),
         };
         let file = File::open(&path).map_err(|error| unreadable(id, &path, error))?;
         let opened = Self { id, file, path, data, column_len: record.column_len };
         let mut bytes = [0; HEADER];
         opened.fill(&mut bytes, start)?;
-        let its_own = |header: &Header| {
-            header.kind == Kind::Column && header.place.column == *id && header.place.column_len == record.column_len
+        let its_own = |header: &RecordHeader| {
+            header.kind == RecordKind::Column
+                && header.place.column == *id
+                && header.place.column_len == record.column_len
         };
-        match Header::decode(&bytes).is_some_and(|header| its_own(&header)) {
+        match RecordHeader::decode(&bytes).is_some_and(|header| its_own(&header)) {
             true => Ok(opened),
-            false => Err(StoreError::Corrupt { column: *id, reason: "its header is not its own" }),
+            false => Err(StoreError::Corrupt { column: *id, reason: "its header does not match" }),
         }
     }
 
@@ -125,7 +127,7 @@ impl<'a> Opened<'a> {
     fn read(&self, start: u64, length: u64) -> Result<Vec<u8>, StoreError> {
         let length = usize::try_from(length).expect("at most a chunk or an outboard");
         let mut bytes = Vec::with_capacity(length);
-        // Not filled with zeros first: that alone was a twentieth of what a node's answer costs.
+        // Not zeroed first: that alone was a twentieth of the cost of a node's answer.
         while bytes.len() < length {
             let at = self.data + start + u64::try_from(bytes.len()).expect("fits");
             match rustix::io::pread(&self.file, spare_capacity(&mut bytes), at) {
@@ -156,22 +158,22 @@ impl<'a> Opened<'a> {
         }
         let (found, outboard) = tree.finish();
         if found != *self.id {
-            return Err(StoreError::Corrupt { column: *self.id, reason: "its hash is another" });
+            return Err(StoreError::Corrupt { column: *self.id, reason: "its hash does not match" });
         }
         let stored = self.read(self.column_len, Outboard::len_of(self.column_len))?;
         match stored == outboard.as_bytes() {
             true => Ok(()),
-            false => Err(StoreError::Corrupt { column: *self.id, reason: "its outboard is not its own" }),
+            false => Err(StoreError::Corrupt { column: *self.id, reason: "its hash tree does not match" }),
         }
     }
 }
 
-/// Errors that mean that the column is lost here are told from those of the moment.
+/// Distinguishes errors that mean that the column is lost from temporary ones.
 fn unreadable(id: &ColumnId, path: &Path, error: io::Error) -> StoreError {
     let corrupt = |reason| StoreError::Corrupt { column: *id, reason };
     match error.kind() {
         io::ErrorKind::NotFound => corrupt("its file is missing"),
-        io::ErrorKind::UnexpectedEof => corrupt("its file is cut short"),
+        io::ErrorKind::UnexpectedEof => corrupt("its file is truncated"),
         _ if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => corrupt("the disk cannot read it"),
         _ => failed(path, error),
     }

@@ -1,9 +1,9 @@
-//! Starting: takes stock of what the index names, and takes in what lies there without it.
+//! Startup: counts what the index names, and adds what is on disk without an entry.
 //!
-//! After a clean stop or a crash there is nothing to take in, but for a column that was complete and not yet
-//! acknowledged. When the index is lost or damaged, all of it is built anew in the same way: from the headers of files,
-//! which are complete if they have their name, and from the records of packs, each of which is hashed. Places are
-//! temporary then, until retention has asked the ledger.
+//! After a clean stop or a crash nothing is missing in the index, except a column that was complete and not yet
+//! acknowledged. A lost or damaged index is rebuilt in the same way: from the headers of files, which are complete if
+//! they have their name, and from the records of packs, each of which is hashed. Places are temporary then, until
+//! retention has checked the ledger.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
@@ -12,31 +12,31 @@ use ostrakon_proto::{id::ColumnId, manifest::Manifest};
 use super::super::{PlaceState, StoreError, StoredPlace, Usage};
 use super::{
     OpenError, files,
-    index::{self, Batch, ColumnRecord, Index, Piece, PlaceRecord, Spot, Sync},
+    index::{self, Batch, ColumnRecord, Durability, Index, Location, Piece, PlaceRecord},
     packs::{self, PackUse},
-    record::{Header, Kind},
+    record::{RecordHeader, RecordKind},
     volume::{Volume, failed},
 };
 
 /// What the index names.
 #[derive(Debug, Default)]
-pub(super) struct Stock {
+pub(super) struct Inventory {
     /// Columns and places, counted.
     pub(super) usage: Usage,
-    /// How the packs are used.
+    /// The use of the packs.
     pub(super) packs: BTreeMap<u32, PackUse>,
 }
 
-/// What to think of columns that the index does not name.
+/// Why the index does not name a column.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Strays {
-    /// The index is whole: nobody was told that they are durable, and they may not be. So they are made durable.
+    /// The index is intact: the column was never acknowledged, and may not be durable. So it is made durable.
     Unacknowledged,
-    /// The index is lost: they are what was stored.
+    /// The index is lost: the column was stored.
     Lost,
 }
 
-/// Takes in one store's columns.
+/// Adds columns of one store to its index.
 struct Intake<'a> {
     volume: &'a Volume,
     index: &'a Index,
@@ -44,60 +44,65 @@ struct Intake<'a> {
     found: usize,
 }
 
-/// The index, complete, and what it names.
-pub(super) fn recover(volume: &Arc<Volume>) -> Result<(Index, Stock), OpenError> {
+/// The complete index, and what it names.
+pub(super) fn recover(volume: &Arc<Volume>) -> Result<(Index, Inventory), OpenError> {
     let is_new = !index::exists(volume);
     if let Some(index) = Index::open(volume)? {
-        match take_stock(&index) {
-            Ok(stock) => return settle(volume, index, stock, Strays::Unacknowledged),
+        match take_inventory(&index) {
+            Ok(inventory) => return settle(volume, index, inventory, Strays::Unacknowledged),
             Err(StoreError::Index { source }) if !index::is_loss(&source) => return Err(OpenError::Index(source)),
             Err(StoreError::Index { .. } | StoreError::BadRecord) => {}
             Err(error) => return Err(error.into()),
         }
     }
     if !is_new {
-        tracing::warn!("store index is lost: it is built anew from columns");
+        tracing::warn!("store index is lost; rebuilding it from the stored columns");
     }
-    settle(volume, Index::create(volume)?, Stock::default(), Strays::Lost)
+    settle(volume, Index::create(volume)?, Inventory::default(), Strays::Lost)
 }
 
-/// Takes in what the index does not name, and says that it is complete.
-fn settle(volume: &Volume, index: Index, stock: Stock, strays: Strays) -> Result<(Index, Stock), OpenError> {
+/// Adds what the index does not name, and marks it as complete.
+fn settle(
+    volume: &Volume,
+    index: Index,
+    inventory: Inventory,
+    strays: Strays,
+) -> Result<(Index, Inventory), OpenError> {
     let mut intake = Intake { volume, index: &index, strays, found: 0 };
     intake.files()?;
-    intake.packs(&stock)?;
+    intake.packs(&inventory)?;
     let found = intake.found;
     index.complete()?;
-    let stock = if found > 0 { take_stock(&index)? } else { stock };
+    let inventory = if found > 0 { take_inventory(&index)? } else { inventory };
     if found > 0 {
-        tracing::info!(found, "took in columns that the index did not name");
+        tracing::info!(found, "indexed columns that the store index did not name");
     }
-    drop_empty_packs(volume, &stock)?;
-    Ok((index, stock))
+    drop_empty_packs(volume, &inventory)?;
+    Ok((index, inventory))
 }
 
-fn take_stock(index: &Index) -> Result<Stock, StoreError> {
-    let mut stock = Stock::default();
+fn take_inventory(index: &Index) -> Result<Inventory, StoreError> {
+    let mut inventory = Inventory::default();
     for entry in index.columns() {
         let (_, record) = entry?;
-        stock.usage.columns += 1;
-        stock.usage.used_bytes += record.column_len;
-        if let Spot::Pack(piece) = record.spot {
-            stock.packs.entry(piece.pack).or_default().add(&piece);
+        inventory.usage.columns += 1;
+        inventory.usage.used_bytes += record.column_len;
+        if let Location::Pack(piece) = record.location {
+            inventory.packs.entry(piece.pack).or_default().add(&piece);
         }
     }
     for entry in index.places(None) {
         let (key, record) = entry?;
-        stock.usage.count_in(&record.stored(&key));
+        inventory.usage.count_in(&record.stored(&key));
         if let Some(piece) = record.note {
-            stock.packs.entry(piece.pack).or_default().add(&piece);
+            inventory.packs.entry(piece.pack).or_default().add(&piece);
         }
     }
-    Ok(stock)
+    Ok(inventory)
 }
 
 impl Intake<'_> {
-    /// Takes in column files without an entry.
+    /// Adds column files without an entry.
     fn files(&mut self) -> Result<(), StoreError> {
         let in_dir = |error| failed(&self.volume.path("columns"), error);
         for entry in files::named(self.volume).map_err(in_dir)? {
@@ -106,28 +111,28 @@ impl Intake<'_> {
                 continue;
             }
             match self.whole_file(&id, &path)? {
-                Some((header, manifest)) => self.column(&header, Spot::File, &manifest)?,
-                None => tracing::warn!(path = %path.display(), "not a whole column: left alone, and not served"),
+                Some((header, manifest)) => self.column(&header, Location::File, &manifest)?,
+                None => tracing::warn!(path = %path.display(), "incomplete column file; ignored and not served"),
             }
         }
         Ok(())
     }
 
-    fn whole_file(&self, id: &ColumnId, path: &Path) -> Result<Option<(Header, Vec<u8>)>, StoreError> {
+    fn whole_file(&self, id: &ColumnId, path: &Path) -> Result<Option<(RecordHeader, Vec<u8>)>, StoreError> {
         let Some((header, manifest)) = files::inspect(path, id).map_err(|error| failed(path, error))? else {
             return Ok(None);
         };
-        let its_own = header.kind == Kind::Column && Manifest::object_id(&manifest) == header.place.object;
+        let its_own = header.kind == RecordKind::Column && Manifest::object_id(&manifest) == header.place.object;
         let whole = its_own && (self.strays == Strays::Lost || files::refresh(self.volume, path, &header)?);
         Ok(whole.then_some((header, manifest)))
     }
 
-    /// Takes in records behind the last one that the index names, and all of packs that it names nothing of.
-    fn packs(&mut self, stock: &Stock) -> Result<(), StoreError> {
-        let last = stock.packs.last_key_value().map(|(number, _)| *number);
+    /// Adds the records after the last one that the index names, and those of packs that it does not name.
+    fn packs(&mut self, inventory: &Inventory) -> Result<(), StoreError> {
+        let last = inventory.packs.last_key_value().map(|(number, _)| *number);
         let mut notes = Vec::new();
         for number in packs::numbers(self.volume).map_err(|error| failed(&self.volume.path("packs"), error))? {
-            let from = match stock.packs.get(&number) {
+            let from = match inventory.packs.get(&number) {
                 Some(used) if Some(number) == last => used.end,
                 Some(_) => continue,
                 None => 0,
@@ -138,43 +143,48 @@ impl Intake<'_> {
             packs::settle(self.volume, number)?;
             packs::scan(self.volume, number, from, |piece, header| self.record(&piece, header, &mut notes))?;
         }
-        // A note may come before the column that it is about: columns move.
+        // A note may precede the column that it is about: columns move.
         notes.into_iter().try_for_each(|(header, piece)| self.note(&header, piece))
     }
 
-    fn record(&mut self, piece: &Piece, header: Header, notes: &mut Vec<(Header, Piece)>) -> Result<(), StoreError> {
+    fn record(
+        &mut self,
+        piece: &Piece,
+        header: RecordHeader,
+        notes: &mut Vec<(RecordHeader, Piece)>,
+    ) -> Result<(), StoreError> {
         let Some(manifest) = packs::verify(self.volume, piece, &header)? else { return Ok(()) };
         match header.kind {
-            Kind::Column => self.column(&header, Spot::Pack(*piece), &manifest),
-            Kind::Note => {
+            RecordKind::Column => self.column(&header, Location::Pack(*piece), &manifest),
+            RecordKind::Note => {
                 notes.push((header, *piece));
                 Ok(())
             }
         }
     }
 
-    fn column(&mut self, header: &Header, spot: Spot, manifest: &[u8]) -> Result<(), StoreError> {
+    fn column(&mut self, header: &RecordHeader, location: Location, manifest: &[u8]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
-        // The first one found serves; a second copy is what a move or an unfinished purge left behind.
+        // The first copy found is used; a second one is left over from a move or an interrupted deletion.
         if self.index.column(&header.place.column)?.is_none() {
             let column_len = header.place.column_len;
-            batch.put_column(&header.place.column, &ColumnRecord { column_len, spot, damaged: false });
+            batch.put_column(&header.place.column, &ColumnRecord { column_len, location, damaged: false });
         }
         self.place(batch, header, None, manifest)
     }
 
-    fn note(&mut self, header: &Header, piece: Piece) -> Result<(), StoreError> {
+    fn note(&mut self, header: &RecordHeader, piece: Piece) -> Result<(), StoreError> {
         match (packs::verify(self.volume, &piece, header)?, self.index.column(&header.place.column)?) {
             (Some(manifest), Some(_)) => self.place(Batch::default(), header, Some(piece), &manifest),
             _ => Ok(()),
         }
     }
 
-    /// Takes a place in, unless one that expires later is known already.
+    /// Adds a place, unless one that expires later is known already.
     fn place(
         &mut self,
         mut batch: Batch,
-        header: &Header,
+        header: &RecordHeader,
         note: Option<Piece>,
         manifest: &[u8],
     ) -> Result<(), StoreError> {
@@ -190,13 +200,13 @@ impl Intake<'_> {
             batch.put_manifest(&key.object, manifest);
         }
         self.found += 1;
-        self.index.commit(batch, Sync::Later)
+        self.index.commit(batch, Durability::Unsynced)
     }
 }
 
-fn drop_empty_packs(volume: &Volume, stock: &Stock) -> Result<(), StoreError> {
+fn drop_empty_packs(volume: &Volume, inventory: &Inventory) -> Result<(), StoreError> {
     for number in packs::numbers(volume).map_err(|error| failed(&volume.path("packs"), error))? {
-        if !stock.packs.contains_key(&number) {
+        if !inventory.packs.contains_key(&number) {
             let path = packs::path_of(volume, number);
             fs::remove_file(&path).map_err(|error| failed(&path, error))?;
         }

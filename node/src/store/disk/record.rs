@@ -1,13 +1,12 @@
-//! How a column lies in a file or a pack: header, data, outboard, manifest.
+//! The format of a column in a file or a pack: header, data, outboard, manifest.
 //!
 //! ```text
 //! file   | header, padded to 4 KiB | data | outboard | manifest |
 //! pack   | header of 256 bytes     | data | outboard | manifest | zeros to the next 4 KiB |  next record ...
 //! note   | header of 256 bytes                       | manifest | zeros to the next 4 KiB |
 //! ```
-//! A note is a further place of a column that is stored already, or a place renewed. The header alone says where
-//! everything is, and carries its own checksum, so that the index can be rebuilt from headers. Whether the data is what
-//! the header says is for the column's hash to tell.
+//! A note is another place of a stored column, or a renewed one. The header says where everything is, and has a checksum
+//! of its own, so that the index can be rebuilt from headers. The column's hash verifies the data.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ostrakon_proto::{
@@ -21,41 +20,41 @@ use super::super::Place;
 
 /// Bytes of a header.
 pub(super) const HEADER: usize = 256;
-/// Where data begins in a file: files are read and written by pages.
+/// Offset of the data in a file: files are read and written by pages.
 pub(super) const FILE_DATA: u64 = 4096;
-/// Where data begins after the start of a pack's record.
+/// Offset of the data in a pack's record.
 pub(super) const PACK_DATA: u64 = 256;
-/// Records of a pack begin at multiples of this: what a hole can be punched into.
+/// Records of a pack start at multiples of this: the unit in which holes are punched.
 pub(super) const ALIGN: u64 = 4096;
 
 const MAGIC: &[u8; 12] = b"ostrakon\0\x01\0\0";
-/// Where the checksum begins: it is over everything before it.
+/// Offset of the checksum, which is over everything before it.
 const CHECKED: usize = HEADER - 32;
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) enum Kind {
+pub(super) enum RecordKind {
     /// A column with one place of it.
     Column,
-    /// One more place of a column, or one renewed.
+    /// Another place of a column, or a renewed one.
     Note,
 }
 
-/// The header of a record: everything but the bytes themselves.
+/// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Header {
-    /// What the record is.
-    pub(super) kind: Kind,
+pub(super) struct RecordHeader {
+    /// The kind of the record.
+    pub(super) kind: RecordKind,
     /// The place that it was stored for.
     pub(super) place: Place,
     /// Bytes of the manifest.
     pub(super) manifest_len: u32,
 }
 
-/// A header's fields as they are written.
+/// A header's fields in the order of their encoding.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Written {
-    kind: Kind,
+    kind: RecordKind,
     column: ColumnId,
     column_len: u64,
     object: ObjectId,
@@ -66,7 +65,7 @@ struct Written {
     manifest_len: u32,
 }
 
-impl Header {
+impl RecordHeader {
     /// Its 256 bytes.
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let Place { object, extent, index, column, column_len, token, expires } = self.place;
@@ -81,7 +80,7 @@ impl Header {
         bytes
     }
 
-    /// The header that these bytes are; `None` when they are torn, of another kind, or impossible.
+    /// The header in these bytes; `None` when they are torn, something else, or out of bounds.
     pub(super) fn decode(bytes: &[u8; HEADER]) -> Option<Self> {
         if !bytes.starts_with(MAGIC) || bytes[CHECKED..] != checksum(bytes) {
             return None;
@@ -98,8 +97,8 @@ impl Header {
     /// Bytes of data and outboard that follow the header.
     pub(super) fn stored_len(&self) -> u64 {
         match self.kind {
-            Kind::Column => self.place.column_len + Outboard::len_of(self.place.column_len),
-            Kind::Note => 0,
+            RecordKind::Column => self.place.column_len + Outboard::len_of(self.place.column_len),
+            RecordKind::Note => 0,
         }
     }
 
@@ -108,7 +107,7 @@ impl Header {
         FILE_DATA + self.stored_len() + u64::from(self.manifest_len)
     }
 
-    /// Bytes that this record takes of a pack.
+    /// Bytes of this record in a pack.
     pub(super) fn pack_len(&self) -> u64 {
         (PACK_DATA + self.stored_len() + u64::from(self.manifest_len)).next_multiple_of(ALIGN)
     }
@@ -127,27 +126,27 @@ mod tests {
 
     #[test]
     fn a_header_is_read_back_and_any_flipped_bit_is_seen() {
-        for kind in [Kind::Column, Kind::Note] {
+        for kind in [RecordKind::Column, RecordKind::Note] {
             for seed in [1, 2] {
-                let header = Header { kind, place: Sample::new(seed, 4096).place, manifest_len: 9 };
+                let header = RecordHeader { kind, place: Sample::new(seed, 4096).place, manifest_len: 9 };
                 let bytes = header.encode();
-                assert_eq!(Header::decode(&bytes), Some(header));
+                assert_eq!(RecordHeader::decode(&bytes), Some(header));
                 for bit in 0..HEADER * 8 {
                     let mut flipped = bytes;
                     flipped[bit / 8] ^= 1 << (bit % 8);
-                    assert_eq!(Header::decode(&flipped), None, "bit {bit}");
+                    assert_eq!(RecordHeader::decode(&flipped), None, "bit {bit}");
                 }
             }
         }
-        assert_eq!(Header::decode(&[0; HEADER]), None);
+        assert_eq!(RecordHeader::decode(&[0; HEADER]), None);
     }
 
     #[test]
     fn impossible_lengths_are_refused() {
         let place = Sample::new(1, 64).place;
         let check = |column_len, manifest_len, expect: bool| {
-            let header = Header { kind: Kind::Column, place: Place { column_len, ..place }, manifest_len };
-            assert_eq!(Header::decode(&header.encode()).is_some(), expect, "{column_len} {manifest_len}");
+            let header = RecordHeader { kind: RecordKind::Column, place: Place { column_len, ..place }, manifest_len };
+            assert_eq!(RecordHeader::decode(&header.encode()).is_some(), expect, "{column_len} {manifest_len}");
         };
         check(limits::COLUMN, 1 << 20, true);
         check(limits::COLUMN + 1, 9, false);
@@ -156,9 +155,9 @@ mod tests {
 
     #[test]
     fn records_fill_whole_pages() {
-        let header = Header { kind: Kind::Column, place: Sample::new(1, 64).place, manifest_len: 9 };
+        let header = RecordHeader { kind: RecordKind::Column, place: Sample::new(1, 64).place, manifest_len: 9 };
         assert_eq!((header.pack_len(), header.file_len()), (4096, 4096 + 64 + 9));
-        let note = Header { kind: Kind::Note, manifest_len: 4096, ..header };
+        let note = RecordHeader { kind: RecordKind::Note, manifest_len: 4096, ..header };
         assert_eq!(note.pack_len(), 8192);
     }
 }

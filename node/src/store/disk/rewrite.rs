@@ -1,22 +1,22 @@
 //! Moves the last records out of a pack that is mostly holes, so that its file can go.
 //!
 //! In comes a pack's number; records that the index still names are appended to the active pack, one after the other,
-//! each under a claim on its column. The old pack deletes itself when its last record is freed.
+//! each under the lock of its column. The old pack deletes itself when its last record is freed.
 
 use super::super::StoreError;
 use super::{
     Disk,
-    index::{ColumnRecord, Piece, PlaceRecord, Spot},
-    packs::{self, Change},
-    record::{Header, Kind},
+    index::{ColumnRecord, Location, Piece, PlaceRecord},
+    packs::{self, IndexChange},
+    record::{RecordHeader, RecordKind},
 };
 
 impl Disk {
-    /// Rewrites a pack, if there is one to be; a failure leaves it as it is, for the next run.
+    /// Rewrites a pack, if there is one to rewrite; after a failure the next run tries again.
     pub(super) fn tidy(&self, sparse: Option<u32>) {
         let Some(number) = sparse else { return };
         if let Err(error) = self.rewrite(number) {
-            tracing::warn!(pack = number, %error, "cannot rewrite a pack that is mostly holes");
+            tracing::warn!(pack = number, %error, "cannot rewrite a pack that is mostly holes; trying again after the next start");
         }
     }
 
@@ -30,17 +30,17 @@ impl Disk {
     }
 
     /// Moves one record, if it is alive.
-    fn carry_over(&self, old: Piece, header: &Header) -> Result<(), StoreError> {
+    fn carry_over(&self, old: Piece, header: &RecordHeader) -> Result<(), StoreError> {
         let key = header.place.key();
-        let _claim = self.claims.take(&key.column, &key.object);
-        let change: Change = match header.kind {
-            Kind::Column => match self.index.column(&key.column)? {
-                Some(record) if record.spot == Spot::Pack(old) => Box::new(move |batch, piece| {
-                    batch.put_column(&key.column, &ColumnRecord { spot: Spot::Pack(piece), ..record });
+        let _lock = self.column_locks.take(&key.column, &key.object);
+        let change: IndexChange = match header.kind {
+            RecordKind::Column => match self.index.column(&key.column)? {
+                Some(record) if record.location == Location::Pack(old) => Box::new(move |batch, piece| {
+                    batch.put_column(&key.column, &ColumnRecord { location: Location::Pack(piece), ..record });
                 }),
                 _ => return Ok(()),
             },
-            Kind::Note => match self.index.place(&key)? {
+            RecordKind::Note => match self.index.place(&key)? {
                 Some(record) if record.note == Some(old) => Box::new(move |batch, piece| {
                     batch.put_place(&key, &PlaceRecord { note: Some(piece), ..record });
                 }),

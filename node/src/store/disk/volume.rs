@@ -1,6 +1,7 @@
-//! The directory and the disk under it: one process at a time, some space kept free, and no trust after a failed sync.
+//! The directory and the disk under it: one process at a time, a reserve of free space, no writes after a failed sync.
 //!
-//! In come files to preallocate, sync and punch; out come errors that name the file. What is in the files is not here.
+//! In come files to preallocate, sync and punch holes into; out come errors that name the file. Not here: what the files
+//! contain.
 
 use std::{
     fs::{self, File},
@@ -19,23 +20,23 @@ use rustix::{
     io::Errno,
 };
 
-use super::super::{StoreError, upload::Share};
+use super::super::{StoreError, upload::Reservation};
 use super::OpenError;
 
-/// Most that is kept free unless configured: enough for logs and the ledger to go on.
-const KEEP_FREE_MAX: u64 = 10 << 30;
-/// The part of the volume that is kept free, if that is less: 5 %.
-const KEEP_FREE_PART: u64 = 20;
-/// Preallocation takes at most this at once, so that a stream of unknown length does not take a whole extent's room.
+/// The largest default reserve: enough for logs and the ledger to grow.
+const RESERVE_MAX: u64 = 10 << 30;
+/// The default reserve is one part in this many of the disk, 5 %, if that is less.
+const RESERVE_PART: u64 = 20;
+/// The most that is preallocated in one step, so that a stream of unknown length does not use a whole extent's space.
 const STEP: u64 = 16 << 20;
 
 /// A locked directory.
 #[derive(Debug)]
 pub(super) struct Volume {
     root: PathBuf,
-    /// Held until the process ends, however it ends.
+    /// Locked until the process ends, however it ends.
     _lock: File,
-    keep_free: Option<u64>,
+    reserve_bytes: Option<u64>,
     promised: Arc<AtomicU64>,
     poisoned: AtomicBool,
     incoming: AtomicU64,
@@ -54,8 +55,8 @@ pub(super) struct Faults {
 }
 
 impl Volume {
-    /// Locks the directory, makes what is missing in it, and removes unfinished uploads.
-    pub(super) fn open(root: &Path, keep_free: Option<u64>) -> Result<Self, OpenError> {
+    /// Locks the directory, creates what is missing in it, and removes unfinished uploads.
+    pub(super) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: root.to_owned(), source };
         fs::create_dir_all(root).map_err(io)?;
         let root = root.canonicalize().map_err(io)?;
@@ -67,7 +68,7 @@ impl Volume {
         let volume = Self {
             root,
             _lock: lock,
-            keep_free,
+            reserve_bytes,
             promised: Arc::default(),
             poisoned: AtomicBool::new(false),
             incoming: AtomicU64::new(0),
@@ -92,35 +93,35 @@ impl Volume {
         (0..=u8::MAX).try_for_each(|byte| fs::create_dir_all(self.path("columns").join(format!("{byte:02x}"))))
     }
 
-    /// The path of something in the directory.
+    /// The path of `name` in the directory.
     pub(super) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
         self.root.join(name)
     }
 
-    /// A path for an unfinished file that no other has.
+    /// A unique path for an unfinished file.
     pub(super) fn incoming_path(&self) -> PathBuf {
         self.path("incoming").join(self.incoming.fetch_add(1, Ordering::Relaxed).to_string())
     }
 
-    /// Bytes that columns may still take, promised ones included.
+    /// Bytes free for columns, including those that are reserved for uploads.
     pub(super) fn free(&self) -> u64 {
         #[cfg(test)]
-        if let Some(free) = *self.faults.free.lock().expect("no holder of this lock panics") {
+        if let Some(free) = *ostrakon_net::lock(&self.faults.free) {
             return free;
         }
         let Ok(disk) = statvfs(&self.root) else { return 0 };
         let available = disk.f_bavail.saturating_mul(disk.f_frsize);
-        available.saturating_sub(self.keep_free.unwrap_or_else(|| keep_free(&disk)))
+        available.saturating_sub(self.reserve_bytes.unwrap_or_else(|| default_reserve(&disk)))
     }
 
-    /// Bytes promised to uploads and not yet taken.
+    /// Bytes reserved for uploads and not yet used.
     pub(super) fn promised(&self) -> u64 {
         self.promised.load(Ordering::Relaxed)
     }
 
-    /// Promises room for this many bytes.
-    pub(super) fn promise(&self, bytes: u64) -> Result<Share, StoreError> {
-        let mut share = Share::of(&self.promised);
+    /// Reserves this many bytes for an upload.
+    pub(super) fn promise(&self, bytes: u64) -> Result<Reservation, StoreError> {
+        let mut share = Reservation::of(&self.promised);
         share.set(bytes);
         let free = self.free();
         match self.promised() > free {
@@ -129,8 +130,8 @@ impl Volume {
         }
     }
 
-    /// Makes sure that the file has blocks for a range, and some more up to `limit` while there is room; tells up to
-    /// where it has.
+    /// Makes sure that the file has blocks for a range, and some more up to `limit` while there is space; returns the end
+    /// of its blocks.
     pub(super) fn preallocate(
         &self,
         file: &File,
@@ -145,13 +146,13 @@ impl Volume {
         let step = wanted.next_multiple_of(STEP).min(limit.saturating_sub(missing.start)).max(wanted);
         let length = if self.free() > step { step } else { wanted };
         match fallocate(file, FallocateFlags::empty(), missing.start, length) {
-            // Without it the file system works all the same, only slower.
+            // Without preallocation the file system is only slower.
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(missing.start + length),
             Err(error) => Err(self.failed(path, length, error.into())),
         }
     }
 
-    /// Gives the blocks of a part of a file back; where the file system cannot, a rewrite of the file does later.
+    /// Releases the blocks of a part of a file; where the file system cannot, a later rewrite of the file does.
     pub(super) fn punch(&self, file: &File, offset: u64, length: u64) -> io::Result<()> {
         match fallocate(file, FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, offset, length) {
             Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS) => Ok(()),
@@ -159,19 +160,19 @@ impl Volume {
         }
     }
 
-    /// Makes a file's bytes survive power loss.
+    /// Makes a file's bytes durable.
     pub(super) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
         self.writable()?;
         self.trust(path, file.sync_data())
     }
 
-    /// Makes a directory's names survive power loss.
+    /// Makes a directory's names durable.
     pub(super) fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.writable()?;
         self.trust(path, File::open(path).and_then(|dir| dir.sync_all()))
     }
 
-    /// After a failed sync the kernel may have dropped the dirty pages: a second one that succeeds proves nothing.
+    /// After a failed sync the kernel may have dropped the dirty pages, so that another one that succeeds proves nothing.
     fn trust(&self, path: &Path, synced: io::Result<()>) -> Result<(), StoreError> {
         #[cfg(test)]
         let synced = match self.faults.syncs.load(Ordering::Relaxed) {
@@ -187,10 +188,10 @@ impl Volume {
         })
     }
 
-    /// No more writes until the process was restarted.
+    /// No more writes until the process is restarted.
     pub(super) fn poison(&self) {
         if !self.poisoned.swap(true, Ordering::Relaxed) {
-            tracing::error!(store = %self.root.display(), "a write was not made durable: no more writes until restart");
+            tracing::error!(store = %self.root.display(), "a write to disk failed; the store is read-only until the node is restarted");
         }
     }
 
@@ -213,8 +214,8 @@ pub(super) fn failed(path: &Path, source: io::Error) -> StoreError {
     StoreError::Io { path: path.to_owned(), source: Arc::new(source) }
 }
 
-fn keep_free(disk: &StatVfs) -> u64 {
-    (disk.f_blocks.saturating_mul(disk.f_frsize) / KEEP_FREE_PART).min(KEEP_FREE_MAX)
+fn default_reserve(disk: &StatVfs) -> u64 {
+    (disk.f_blocks.saturating_mul(disk.f_frsize) / RESERVE_PART).min(RESERVE_MAX)
 }
 
 /// The first offset at or after `from` that is not in a hole; `None` when there is none.

@@ -1,25 +1,26 @@
-//! Storing, changing and forgetting places: the order of steps that makes an acknowledgement true.
+//! Storing, changing and deleting places, in the order of steps that makes an acknowledgement durable.
 //!
-//! Bytes first, durably; then the index, durably; then the answer. Forgetting goes the other way round: the index
-//! first, then the blocks. Every operation here holds a claim on its column and its object.
+//! Bytes first, durably; then the index, durably; then the answer. Deleting goes the other way round: the index first,
+//! then the blocks. Every operation here holds the lock of its column and object.
 
 use bytes::Bytes;
+use ostrakon_net::lock;
 use ostrakon_proto::{limits, manifest::Manifest, wire::put::UploadId};
 
-use super::super::{Place, PlaceKey, PlaceState, StoreError, StoredPlace, upload::Whole};
+use super::super::{Place, PlaceKey, PlaceState, StoreError, StoredPlace, upload::CompleteUpload};
 use super::{
     Disk,
     files::{self, FILE_MIN, Staged},
-    index::{Batch, ColumnRecord, Piece, PlaceRecord, Spot, Sync},
-    record::{Header, Kind},
+    index::{Batch, ColumnRecord, Durability, Location, Piece, PlaceRecord},
+    record::{RecordHeader, RecordKind},
 };
 
-/// What changes when a place is stored.
+/// A place that is being stored.
 #[derive(Clone)]
 struct Arrival {
-    /// The place as it will be.
+    /// The place after.
     stored: StoredPlace,
-    /// Its record as it was, if it was.
+    /// Its record before, if there was one.
     known: Option<PlaceRecord>,
     manifest: Bytes,
     /// Whether the index lacks the manifest.
@@ -31,9 +32,9 @@ impl Arrival {
         self.stored.place.key()
     }
 
-    fn header(&self, kind: Kind) -> Header {
+    fn header(&self, kind: RecordKind) -> RecordHeader {
         let manifest_len = u32::try_from(self.manifest.len()).expect("bounded by the limit of manifests");
-        Header { kind, place: self.stored.place, manifest_len }
+        RecordHeader { kind, place: self.stored.place, manifest_len }
     }
 
     fn put(&self, batch: &mut Batch, note: Option<Piece>) {
@@ -45,14 +46,14 @@ impl Arrival {
 }
 
 impl Disk {
-    /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: that takes claims too.
+    /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: which takes locks itself.
     pub(super) fn store(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<Option<u32>, StoreError> {
         if manifest.len() > limits::MANIFEST || Manifest::object_id(&manifest) != place.object {
             return Err(StoreError::WrongManifest { object: place.object });
         }
         self.volume.writable()?;
         let key = place.key();
-        let _claim = self.claims.take(&key.column, &key.object);
+        let _lock = self.column_locks.take(&key.column, &key.object);
         let column = self.index.column(&key.column)?;
         let known = self.index.place(&key)?;
         let stored = known.map_or(StoredPlace::new(place), |known| known.stored(&key).renewed(place.expires));
@@ -61,7 +62,7 @@ impl Disk {
         match (column.filter(|column| !column.damaged), known) {
             (Some(_), Some(known)) => self.renew(arrival, known),
             (Some(_), None) => {
-                // Only who has the bytes gets a receipt for them.
+                // A receipt is only for a client that has the bytes.
                 self.uploads.finish(upload, &place)?;
                 self.add_note(arrival)
             }
@@ -69,43 +70,43 @@ impl Disk {
         }
     }
 
-    /// Stores a column that is not there, or damaged.
+    /// Stores a column that is missing or damaged.
     fn add_column(
         &self,
         arrival: Arrival,
-        whole: Whole<Staged>,
+        whole: CompleteUpload<Staged>,
         damaged: Option<ColumnRecord>,
     ) -> Result<Option<u32>, StoreError> {
         let place = arrival.stored.place;
-        let header = arrival.header(Kind::Column);
+        let header = arrival.header(RecordKind::Column);
         let note = arrival.known.and_then(|known| known.note);
-        let record = move |spot| ColumnRecord { column_len: place.column_len, spot, damaged: false };
+        let record = move |location| ColumnRecord { column_len: place.column_len, location, damaged: false };
         let mut arriving = Batch::default();
         arrival.put(&mut arriving, note);
-        let Whole { body, outboard } = whole;
+        let CompleteUpload { body, outboard } = whole;
         if place.column_len >= FILE_MIN {
             body.into_file(&header, &outboard, &arrival.manifest)?;
-            arriving.put_column(&place.column, &record(Spot::File));
-            self.index.commit(arriving, Sync::Now)?;
+            arriving.put_column(&place.column, &record(Location::File));
+            self.index.commit(arriving, Durability::Synced)?;
         } else {
             let bytes = body.into_record(&header, &outboard, &arrival.manifest)?;
             let arrival = arrival.clone();
             let change = move |batch: &mut Batch, piece| {
-                batch.put_column(&place.column, &record(Spot::Pack(piece)));
+                batch.put_column(&place.column, &record(Location::Pack(piece)));
                 arrival.put(batch, note);
             };
             self.packs.append(bytes, Box::new(change))?;
         }
         self.recount(&arrival);
-        match damaged.map(|damaged| damaged.spot) {
-            Some(Spot::Pack(piece)) => return Ok(self.packs.free(&piece)),
-            Some(Spot::File) => {}
+        match damaged.map(|damaged| damaged.location) {
+            Some(Location::Pack(piece)) => return Ok(self.packs.free(&piece)),
+            Some(Location::File) => {}
             None => self.count_column(place.column_len),
         }
         Ok(None)
     }
 
-    /// Stores a known place once more. Without a note a later `expires` would not outlast the index.
+    /// Stores a known place again. Without a note a later `expires` would be lost with the index.
     fn renew(&self, arrival: Arrival, known: PlaceRecord) -> Result<Option<u32>, StoreError> {
         let before = known.stored(&arrival.key());
         if arrival.stored == before {
@@ -116,14 +117,14 @@ impl Disk {
         }
         let mut batch = Batch::default();
         arrival.put(&mut batch, known.note);
-        self.index.commit(batch, Sync::Now)?;
+        self.index.commit(batch, Durability::Synced)?;
         self.recount(&arrival);
         Ok(None)
     }
 
-    /// Stores a further place of a column that is there, or renews one.
+    /// Stores another place of a stored column, or renews one.
     fn add_note(&self, arrival: Arrival) -> Result<Option<u32>, StoreError> {
-        let header = arrival.header(Kind::Note);
+        let header = arrival.header(RecordKind::Note);
         let mut record = header.encode().to_vec();
         record.extend_from_slice(&arrival.manifest);
         record.resize(usize::try_from(header.pack_len()).expect("bounded by the limit of manifests"), 0);
@@ -134,24 +135,24 @@ impl Disk {
         Ok(old.and_then(|old| self.packs.free(&old)))
     }
 
-    /// Changes a place's state. Not synced: the ledger tells it again.
+    /// Changes a place's state. Not synced: the ledger determines it again.
     pub(super) fn change_state(&self, key: &PlaceKey, state: PlaceState) -> Result<(), StoreError> {
-        let _claim = self.claims.take(&key.column, &key.object);
+        let _lock = self.column_locks.take(&key.column, &key.object);
         let record = self.index.place(key)?.ok_or(StoreError::NotFound { column: key.column })?;
         let before = record.stored(key);
         let after = StoredPlace { state, ..before };
         let mut batch = Batch::default();
         batch.put_place(key, &PlaceRecord::new(&after, record.note));
-        self.index.commit(batch, Sync::Later)?;
-        let mut usage = self.usage_lock();
+        self.index.commit(batch, Durability::Unsynced)?;
+        let mut usage = lock(&self.usage);
         usage.count_out(&before);
         usage.count_in(&after);
         Ok(())
     }
 
-    /// Forgets a place, and what nothing else needs. Tells of a pack that is worth rewriting since.
+    /// Deletes a place, and what nothing else needs. Returns a pack that should be rewritten.
     pub(super) fn forget(&self, key: &PlaceKey) -> Result<Option<u32>, StoreError> {
-        let _claim = self.claims.take(&key.column, &key.object);
+        let _lock = self.column_locks.take(&key.column, &key.object);
         let Some(place) = self.index.place(key)? else { return Ok(None) };
         let places: Vec<_> = self.index.places_of(&key.column).take(2).collect::<Result<_, _>>()?;
         let is_last_of_column = places.len() == 1;
@@ -164,24 +165,24 @@ impl Disk {
         if self.index.places_of_object(&key.object)? == 1 {
             batch.delete_manifest(&key.object);
         }
-        self.index.commit(batch, Sync::Now)?;
+        self.index.commit(batch, Durability::Synced)?;
         self.uncount(&place.stored(key), column);
         let note = place.note.and_then(|piece| self.packs.free(&piece));
-        let record = match column.map(|column| column.spot) {
-            Some(Spot::Pack(piece)) => self.packs.free(&piece),
-            Some(Spot::File) => {
+        let record = match column.map(|column| column.location) {
+            Some(Location::Pack(piece)) => self.packs.free(&piece),
+            Some(Location::File) => {
                 files::remove(&self.volume, &key.column);
                 None
             }
             None => None,
         };
-        // Two may be worth it at once; the other one's turn comes at the next start.
+        // If there are two, the other one is rewritten after the next start.
         Ok(note.or(record))
     }
 
-    /// Counts a place that was stored; with it the column, if it is new.
+    /// Counts a place that was stored.
     fn recount(&self, arrival: &Arrival) {
-        let mut usage = self.usage_lock();
+        let mut usage = lock(&self.usage);
         if let Some(known) = &arrival.known {
             usage.count_out(&known.stored(&arrival.key()));
         }
@@ -189,13 +190,13 @@ impl Disk {
     }
 
     fn count_column(&self, column_len: u64) {
-        let mut usage = self.usage_lock();
+        let mut usage = lock(&self.usage);
         usage.columns += 1;
         usage.used_bytes += column_len;
     }
 
     fn uncount(&self, place: &StoredPlace, column: Option<ColumnRecord>) {
-        let mut usage = self.usage_lock();
+        let mut usage = lock(&self.usage);
         usage.count_out(place);
         if let Some(column) = column {
             usage.columns -= 1;

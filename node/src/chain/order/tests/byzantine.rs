@@ -21,7 +21,7 @@ use super::{
     fake::FakeBlock,
     world::{World, Wrap, node_id, seeds, vote_key},
 };
-use crate::chain::order::Evidence;
+use crate::chain::order::Equivocation;
 
 const LIAR: usize = 1;
 
@@ -204,7 +204,7 @@ async fn honest_agree(world: &World, height: u64) {
     world.check(honest);
 }
 
-fn evidence(world: &World) -> Vec<Evidence> {
+fn evidence(world: &World) -> Vec<Equivocation> {
     [0, 2, 3].into_iter().flat_map(|number| world.machines[number].ledger.evidence()).collect()
 }
 
@@ -217,7 +217,7 @@ fn who_votes_twice_is_convicted() {
         let (found, liar) = (evidence(&world), vote_key(LIAR).public());
         assert!(!found.is_empty());
         for evidence in found {
-            let Evidence::Votes(a, b) = evidence else { panic!("no proposal was wrong: {evidence:?}") };
+            let Equivocation::Votes(a, b) = evidence else { panic!("no proposal was wrong: {evidence:?}") };
             assert_eq!((a.voter, b.voter), (liar, liar), "nobody else is accused");
             assert_eq!((a.vote.height, a.vote.round, a.vote.kind), (b.vote.height, b.vote.round, b.vote.kind));
             assert_ne!(a.vote.block, b.vote.block);
@@ -234,8 +234,8 @@ fn who_proposes_twice_is_convicted() {
         honest_agree(&world, 25).await;
         let (found, liar) = (evidence(&world), vote_key(LIAR).public());
         let proposals = found.iter().filter_map(|evidence| match evidence {
-            Evidence::Proposals(a, b) => Some((a, b)),
-            Evidence::Votes(..) => None,
+            Equivocation::Proposals(a, b) => Some((a, b)),
+            Equivocation::Votes(..) => None,
         });
         let proposals: Vec<_> = proposals.collect();
         assert!(!proposals.is_empty());
@@ -302,8 +302,8 @@ fn garbage_stops_nobody() {
         honest_agree(&world, 25).await;
         let liar = vote_key(LIAR).public();
         let accused = evidence(&world).into_iter().all(|evidence| match evidence {
-            Evidence::Votes(a, b) => (a.voter, b.voter) == (liar, liar),
-            Evidence::Proposals(a, b) => (a.proposer, b.proposer) == (liar, liar),
+            Equivocation::Votes(a, b) => (a.voter, b.voter) == (liar, liar),
+            Equivocation::Proposals(a, b) => (a.proposer, b.proposer) == (liar, liar),
         });
         assert!(accused);
     });

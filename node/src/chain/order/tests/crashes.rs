@@ -11,8 +11,8 @@ use ostrakon_net::sim::SimConfig;
 use super::world::{World, seeds};
 use crate::chain::order::{
     OrderError,
-    sign_state::{Kept, SignMemory, SignStore},
-    wal::{Journal, JournalMemory},
+    sign_state::{SignMemory, SignRecord, SignStore},
+    wal::{Wal, WalMemory},
 };
 
 /// Numbers that follow from a seed.
@@ -34,7 +34,7 @@ impl Chance {
 /// A disk on which the process dies at some write, of which a part remains.
 #[derive(Debug, Default)]
 pub(super) struct Dying {
-    journal: JournalMemory,
+    wal: WalMemory,
     signatures: SignMemory,
     /// Writes until then, and how much of that one remains, in thousandths.
     pub(super) fuse: Mutex<Option<(u64, u64)>>,
@@ -42,9 +42,9 @@ pub(super) struct Dying {
 
 impl Dying {
     /// The disk as an order sees it, with the memory of a new key.
-    pub(super) fn halves(disk: &Arc<Self>) -> (Arc<dyn Journal>, Arc<dyn SignStore>) {
-        disk.signatures.save(&Kept::nothing().encode()).expect("memory");
-        (Arc::new(DyingJournal(Arc::clone(disk))), Arc::new(DyingSignatures(Arc::clone(disk))))
+    pub(super) fn halves(disk: &Arc<Self>) -> (Arc<dyn Wal>, Arc<dyn SignStore>) {
+        disk.signatures.save(&SignRecord::unused().encode()).expect("memory");
+        (Arc::new(DyingWal(Arc::clone(disk))), Arc::new(DyingSignatures(Arc::clone(disk))))
     }
 
     /// What is left of this write; `None` when it succeeds.
@@ -60,22 +60,22 @@ impl Dying {
 }
 
 #[derive(Debug)]
-struct DyingJournal(Arc<Dying>);
+struct DyingWal(Arc<Dying>);
 
-impl Journal for DyingJournal {
+impl Wal for DyingWal {
     fn load(&self) -> io::Result<Vec<u8>> {
-        self.0.journal.load()
+        self.0.wal.load()
     }
 
     fn cut(&self, length: usize) -> io::Result<()> {
-        self.0.journal.cut(length)
+        self.0.wal.cut(length)
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         match self.0.burn(bytes.len()) {
-            None => self.0.journal.append(bytes),
+            None => self.0.wal.append(bytes),
             Some(left) => {
-                self.0.journal.append(&bytes[..left])?;
+                self.0.wal.append(&bytes[..left])?;
                 Err(io::ErrorKind::Other.into())
             }
         }
@@ -110,7 +110,7 @@ fn whoever_dies_at_any_write_goes_on_without_contradiction() {
         let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), Chance(seed));
         let disks: Vec<Arc<Dying>> = (0..4).map(|_| Arc::default()).collect();
         for (machine, disk) in world.machines.iter_mut().zip(&disks) {
-            (machine.journal, machine.signatures) = Dying::halves(disk);
+            (machine.wal, machine.signatures) = Dying::halves(disk);
         }
         world.start_all();
         for _ in 0..15 {
@@ -157,7 +157,7 @@ fn whoever_dies_again_and_again_at_one_height_still_knows_what_it_said() {
         let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), Chance(seed));
         let disks: Vec<Arc<Dying>> = (0..4).map(|_| Arc::default()).collect();
         for (machine, disk) in world.machines.iter_mut().zip(&disks) {
-            (machine.journal, machine.signatures) = Dying::halves(disk);
+            (machine.wal, machine.signatures) = Dying::halves(disk);
         }
         // One is dead, so that nothing goes on without any of the others.
         (0..3).for_each(|number| world.start(number));
@@ -203,10 +203,10 @@ fn whoever_is_alone_goes_on_too() {
             let took = world.reach([0], height + 2).await;
             assert!(took < Duration::from_secs(1), "{took:?}");
         }
-        // The log is lost: nobody heard what it said.
+        // The log is lost: nobody received what it said.
         tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
         world.crash(0);
-        world.machines[0].journal = Arc::new(JournalMemory::default());
+        world.machines[0].wal = Arc::new(WalMemory::default());
         let height = world.height(0);
         world.start(0);
         world.reach([0], height + 5).await;
@@ -217,7 +217,7 @@ fn whoever_is_alone_goes_on_too() {
 #[tokio::test(flavor = "current_thread", start_paused = true)]
 async fn a_write_that_fails_ends_the_order_with_an_error() {
     let (mut world, disk) = (World::new(1, &[1], SimConfig::default()), Arc::new(Dying::default()));
-    world.machines[0].journal = Arc::new(DyingJournal(Arc::clone(&disk)));
+    world.machines[0].wal = Arc::new(DyingWal(Arc::clone(&disk)));
     world.start_all();
     world.reach([0], 2).await;
     *disk.fuse.lock().expect("no holder panics") = Some((0, 0));
@@ -225,5 +225,5 @@ async fn a_write_that_fails_ends_the_order_with_an_error() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let ended = world.machines[0].ended.lock().expect("no holder panics").take();
-    assert!(matches!(ended, Some(Err(OrderError::Journal(_)))), "{ended:?}");
+    assert!(matches!(ended, Some(Err(OrderError::Wal(_)))), "{ended:?}");
 }

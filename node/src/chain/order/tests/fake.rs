@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::chain::{
-    order::{Candidate, Committee, Evidence, Ledger, Verdict},
+    order::{BlockVerdict, Committee, EncodedBlock, Equivocation, Ledger},
     store::LedgerError,
 };
 
@@ -45,9 +45,9 @@ pub(super) struct FakeBlock {
 }
 
 impl FakeBlock {
-    pub(super) fn candidate(&self) -> Candidate {
+    pub(super) fn candidate(&self) -> EncodedBlock {
         let bytes = codec::encode(self);
-        Candidate { id: blake3::hash(&bytes).into(), bytes: bytes.into() }
+        EncodedBlock { id: blake3::hash(&bytes).into(), bytes: bytes.into() }
     }
 }
 
@@ -64,7 +64,7 @@ struct Decided {
     blocks: Vec<(Bytes, QuorumCertificate)>,
     skipped: BTreeMap<VoteKey, Height>,
     times: Vec<Instant>,
-    evidence: Vec<Evidence>,
+    evidence: Vec<Equivocation>,
     built: u64,
 }
 
@@ -138,7 +138,7 @@ impl FakeLedger {
         self.decided().times.windows(2).map(|pair| pair[1] - pair[0]).collect()
     }
 
-    pub(super) fn evidence(&self) -> Vec<Evidence> {
+    pub(super) fn evidence(&self) -> Vec<Equivocation> {
         self.decided().evidence.clone()
     }
 
@@ -187,7 +187,7 @@ impl Ledger for Handle {
         Committee { height: Height(self.0.height() + 1), rotation: self.0.rotation(), nodes }
     }
 
-    fn build(&self, height: Height, round: u32) -> Result<Option<Candidate>, LedgerError> {
+    fn build(&self, height: Height, round: u32) -> Result<Option<EncodedBlock>, LedgerError> {
         if height.0 != self.0.height() + 1 {
             return Ok(None);
         }
@@ -204,22 +204,22 @@ impl Ledger for Handle {
         self.0.identify(block)
     }
 
-    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<Verdict, LedgerError> {
+    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<BlockVerdict, LedgerError> {
         let block: FakeBlock = codec::decode(block, limits::CONSENSUS_BODY).expect("identified");
         if block.height.0 <= self.0.height() {
-            return Ok(Verdict::Late);
+            return Ok(BlockVerdict::Late);
         }
         let parent = self.0.ids().last().copied().unwrap_or(BlockId::new([0; 32]));
         let turn = self.0.rotation().proposer(block.height, block.round);
         let fits = block.height == proposal.height && block.round <= proposal.round && turn == Some(block.proposer);
-        Ok(if fits && block.is_valid && block.parent == parent { Verdict::Valid } else { Verdict::Invalid })
+        Ok(if fits && block.is_valid && block.parent == parent { BlockVerdict::Valid } else { BlockVerdict::Invalid })
     }
 
     fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError> {
         self.0.commit(block, certificate)
     }
 
-    fn report(&self, evidence: Vec<Evidence>) {
+    fn report(&self, evidence: Vec<Equivocation>) {
         self.0.decided().evidence.extend(evidence);
     }
 

@@ -8,7 +8,7 @@ use ostrakon_proto::id::NodeId;
 use super::world::{World, machine, seeds};
 use crate::chain::order::{
     sign_state::{SignMemory, SignStore},
-    wal::{Journal, JournalMemory},
+    wal::{Wal, WalMemory},
 };
 
 /// The disk of a machine as an image has it.
@@ -21,17 +21,17 @@ struct Image {
 fn image(world: &World, number: usize) -> Image {
     let machine = &world.machines[number];
     let blocks = machine.ledger.ids().len();
-    Image { log: machine.journal.load().expect("memory"), signed: machine.signatures.load().expect("memory"), blocks }
+    Image { log: machine.wal.load().expect("memory"), signed: machine.signatures.load().expect("memory"), blocks }
 }
 
 fn restore(world: &mut World, number: usize, image: &Image) {
     let machine = &mut world.machines[number];
-    let (journal, signatures) = (JournalMemory::default(), SignMemory::default());
-    journal.append(&image.log).expect("memory");
+    let (wal, signatures) = (WalMemory::default(), SignMemory::default());
+    wal.append(&image.log).expect("memory");
     if let Some(signed) = &image.signed {
         signatures.save(signed).expect("memory");
     }
-    (machine.journal, machine.signatures) = (Arc::new(journal), Arc::new(signatures));
+    (machine.wal, machine.signatures) = (Arc::new(wal), Arc::new(signatures));
     machine.ledger = Arc::new(machine.ledger.restored(image.blocks));
 }
 
@@ -61,7 +61,7 @@ fn a_very_old_image_says_nothing_of_what_is_decided() {
         let old = image(&world, 3);
         world.reach(0..4, 60).await;
         world.crash(3);
-        // The others, too, have forgotten what they heard.
+        // The others, too, have forgotten what they received.
         for number in 0..3 {
             world.crash(number);
             world.start(number);
@@ -123,7 +123,7 @@ fn a_lost_log_silences_for_the_height() {
         world.reach(0..4, 4).await;
         tokio::time::sleep(Duration::from_millis(seed * 17)).await;
         world.crash(2);
-        world.machines[2].journal = Arc::new(JournalMemory::default());
+        world.machines[2].wal = Arc::new(WalMemory::default());
         let (key, open) = (world.machines[2].voter(), world.height(2) + 1);
         let said = world.judge.said_at(&key, open);
         world.start(2);

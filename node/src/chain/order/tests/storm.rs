@@ -18,7 +18,7 @@ use super::{
     fake::FakeBlock,
     world::{World, seeds},
 };
-use crate::chain::order::Evidence;
+use crate::chain::order::Equivocation;
 
 /// Worlds of a run that is not asked for more.
 const SEEDS: u64 = 24;
@@ -45,7 +45,7 @@ impl Storm {
         let mut world = World::new(seed, powers, SimConfig { latency, loss_per_mille, ..SimConfig::default() });
         let disks: Vec<Arc<Dying>> = powers.iter().map(|_| Arc::default()).collect();
         for (machine, disk) in world.machines.iter_mut().zip(&disks) {
-            (machine.journal, machine.signatures) = Dying::halves(disk);
+            (machine.wal, machine.signatures) = Dying::halves(disk);
         }
         let lies = chance.below(3) > 0;
         if lies {
@@ -157,8 +157,8 @@ impl Storm {
         let liar = self.world.machines[LIAR].voter();
         for evidence in self.world.machines[number].ledger.evidence() {
             let accused = match evidence {
-                Evidence::Votes(a, _) => a.voter,
-                Evidence::Proposals(a, _) => a.proposer,
+                Equivocation::Votes(a, _) => a.voter,
+                Equivocation::Proposals(a, _) => a.proposer,
             };
             assert!(self.lies && accused == liar, "{evidence:?}");
         }

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::chain::order::{
     Inbox, Order, OrderError, OrderParts,
-    sign_state::{Kept, SignMemory, SignStore},
-    wal::{Journal, JournalMemory},
+    sign_state::{SignMemory, SignRecord, SignStore},
+    wal::{Wal, WalMemory},
 };
 
 /// How long anything may take. Where messages are lost, or one lies and all others are needed, it may be many rounds.
@@ -42,7 +42,7 @@ pub(super) struct Machine {
     pub(super) key: Keypair,
     pub(super) node: NodeId,
     pub(super) ledger: Arc<FakeLedger>,
-    pub(super) journal: Arc<dyn Journal>,
+    pub(super) wal: Arc<dyn Wal>,
     pub(super) signatures: Arc<dyn SignStore>,
     pub(super) wrap: Option<Wrap>,
     /// Whether it hands out blocks that it is asked for.
@@ -122,7 +122,7 @@ impl World {
             ledger: Arc::new(Handle(Arc::clone(&machine.ledger))),
             peers,
             workers: Workers::inline(),
-            journal: Arc::clone(&machine.journal),
+            wal: Arc::clone(&machine.wal),
             signatures: Arc::clone(&machine.signatures),
             incarnation: Incarnation(u128::from(self.incarnations).to_le_bytes()),
             interval: self.interval,
@@ -177,12 +177,12 @@ impl World {
 /// A machine with a key that was made for it, and never used.
 pub(super) fn machine(network: &Network, key: Keypair, node: NodeId) -> Machine {
     let signatures = SignMemory::default();
-    signatures.save(&Kept::nothing().encode()).expect("memory");
+    signatures.save(&SignRecord::unused().encode()).expect("memory");
     Machine {
         ledger: Arc::new(FakeLedger::new(network.clone(), key.public())),
         key,
         node,
-        journal: Arc::new(JournalMemory::default()),
+        wal: Arc::new(WalMemory::default()),
         signatures: Arc::new(signatures),
         wrap: None,
         withholds: false,

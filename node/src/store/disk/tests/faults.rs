@@ -17,17 +17,17 @@ use super::{
         Columns, Place, PlaceState, StoreError,
         samples::{LENGTHS, Sample},
     },
-    super::{files, index::Spot, packs, record},
-    CONFIG, Config, Disk, OpenError, open, try_open,
+    super::{files, index::Location, packs, record},
+    CONFIG, Disk, DiskConfig, OpenError, open, try_open,
 };
 
 impl Disk {
     /// Flips a bit in the middle of a stored column; tells whether there was one.
     pub(super) fn damage(&self, id: &ColumnId) -> bool {
         let Some(stored) = self.index.column(id).expect("index works") else { return false };
-        let (path, data) = match stored.spot {
-            Spot::File => (files::path_of(&self.volume, id), record::FILE_DATA),
-            Spot::Pack(piece) => (packs::path_of(&self.volume, piece.pack), piece.offset + record::PACK_DATA),
+        let (path, data) = match stored.location {
+            Location::File => (files::path_of(&self.volume, id), record::FILE_DATA),
+            Location::Pack(piece) => (packs::path_of(&self.volume, piece.pack), piece.offset + record::PACK_DATA),
         };
         let (file, middle) = (File::options().read(true).write(true).open(path).expect("there"), stored.column_len / 2);
         let mut byte = [0];
@@ -151,7 +151,7 @@ fn a_full_disk_refuses_and_serves() {
     let dir = tempfile::tempdir().expect("a directory");
     let (small, large) = (Sample::new(1, 4096), Sample::new(2, 1 << 20));
     small.put(&open(dir.path())).expect("stored");
-    let store = Disk::open(dir.path(), Config { keep_free: Some(u64::MAX), ..CONFIG }).expect("opens");
+    let store = Disk::open(dir.path(), DiskConfig { reserve_bytes: Some(u64::MAX), ..CONFIG }).expect("opens");
     for sample in [&large, &Sample::new(3, 64)] {
         assert!(matches!(sample.put(&store), Err(StoreError::Full { .. })));
     }
@@ -271,7 +271,7 @@ fn one_process_at_a_time() {
 #[test]
 fn uploads_in_memory_move_to_disk_when_memory_is_short() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = Disk::open(dir.path(), Config { held_bytes: 300_000, ..CONFIG }).expect("opens");
+    let store = Disk::open(dir.path(), DiskConfig { held_bytes: 300_000, ..CONFIG }).expect("opens");
     let samples: Vec<_> = (0..10).map(|seed| Sample::new(seed, 200_000)).collect();
     samples.iter().for_each(|sample| sample.send(&store).expect("room"));
     assert!(super::files_below(&dir.path().join("incoming")).len() >= 8);

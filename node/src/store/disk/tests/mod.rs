@@ -8,10 +8,10 @@ mod packs;
 
 use std::path::Path;
 
-use super::{Config, Disk, OpenError};
+use super::{Disk, DiskConfig, OpenError};
 
 /// Small packs, so that tests see many; nothing kept free, so that they run on a full disk.
-const CONFIG: Config = Config { keep_free: Some(0), pack_bytes: 2 << 20, uploads: 16, held_bytes: 8 << 20 };
+const CONFIG: DiskConfig = DiskConfig { reserve_bytes: Some(0), pack_bytes: 2 << 20, uploads: 16, held_bytes: 8 << 20 };
 
 fn open(dir: &Path) -> Disk {
     try_open(dir).expect("the store opens")

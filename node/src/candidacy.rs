@@ -1,7 +1,7 @@
-//! What a node says to the ledger when it is to vote: that all its keys agree to it.
+//! A node's candidacy as a validator: the join action, with the consent of all its keys.
 //!
-//! In come the keys and what the operator chose, out goes the action for the owner to sign. Not here: whether the
-//! ledger takes it, and voting itself, which begins when the ledger has the key ([`crate::node::Node::vote`]).
+//! In come the keys and the operator's settings, out goes the action for the owner to sign. Not here: whether the ledger
+//! accepts it, and voting itself, which starts when the ledger has the key ([`crate::node::Node::vote`]).
 
 use ostrakon_proto::{
     id::{AccountId, Amount, ChainId},
@@ -13,21 +13,21 @@ use ostrakon_proto::{
     sign::{Keypair, Purpose},
 };
 
-/// What an operator chooses for a validator.
+/// The operator's settings for a validator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidacy {
-    /// The account that bonds, and that speaks for the validator.
+    /// The account that bonds, and that manages the validator.
     pub owner: AccountId,
-    /// Where the node is reached, without the peer id.
+    /// The node's addresses, without `/p2p/`.
     pub addresses: Vec<String>,
-    /// What it fails together with.
+    /// Its failure domain.
     pub domain: Domain,
-    /// Money to lock.
+    /// The bond to lock.
     pub bond: Amount,
 }
 
 impl Candidacy {
-    /// Asks for the node of this key to vote with `keys` on this chain.
+    /// The action by which the node of this key joins the validators with `keys`.
     pub fn join(self, node: &Keypair, keys: &ValidatorKeys, chain: &ChainId) -> Action {
         let Self { owner, addresses, domain, bond } = self;
         let (key, beacon_key) = (keys.vote.public(), keys.beacon.public());

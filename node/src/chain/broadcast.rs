@@ -1,20 +1,20 @@
-//! Validators tell each other of new transactions: directly, in batches, each validator once.
+//! Broadcasts new transactions to the other validators: pushed directly, in batches, once to each.
 //!
-//! In come transactions that a validator took from somebody who is none, out go they to all other validators. Why no
-//! gossip protocol: a transaction is only needed where blocks are made, those are few, and all know each other. Pushed
-//! directly each of them gets it once, and other nodes not at all; a gossip mesh would bring it to every node of the
-//! network several times. Nothing here is promised: a queue that is full forgets its oldest, a batch that does not
-//! arrive is lost, and what still waits after some seconds is pushed again ([`super::submit`]).
+//! In come transactions that a validator received from a node that is none, out they go to all other validators. Why no
+//! gossip protocol: a transaction is only needed where blocks are made, validators are few, and all know each other.
+//! Pushed directly, each of them gets it once and other nodes not at all; a gossip mesh would send it to every node of
+//! the network several times. Delivery is not guaranteed: a full queue drops its oldest, a batch that fails is lost, and
+//! what still waits after some seconds is pushed again ([`super::submit`]).
 
 use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ostrakon_net::peer_id_text;
+use ostrakon_net::lock;
 use ostrakon_proto::{id::NodeId, ledger::CheckedTx, limits};
 use tokio::{
     sync::Notify,
@@ -23,30 +23,30 @@ use tokio::{
 
 use super::{Chain, ask};
 
-/// As many are sent at once.
+/// A batch of this many is sent immediately.
 const BATCH: usize = 100;
-/// Fewer wait this long for others.
+/// Fewer wait this long for more.
 const GATHER: Duration = Duration::from_millis(5);
-/// Transactions that may wait for one validator.
+/// Transactions queued for one validator.
 const QUEUE: usize = 16_384;
-/// Batches under way to one validator.
+/// Batches in flight to one validator.
 const IN_FLIGHT: usize = 4;
 
-/// What is to be pushed to whom.
+/// Transactions to push, by validator.
 #[derive(Debug, Default)]
-pub(super) struct Gossip {
+pub(super) struct TxBroadcast {
     queues: Mutex<Queues>,
-    bell: Notify,
+    pushed: Notify,
 }
 
-/// Pure: one queue for each validator.
+/// One queue for each validator; pure.
 #[derive(Debug, Default)]
 struct Queues {
     of: BTreeMap<NodeId, VecDeque<Arc<CheckedTx>>>,
 }
 
 impl Queues {
-    /// Adds to the queues of exactly these nodes; what waits for others is forgotten with them.
+    /// Adds to the queues of exactly these nodes; the queues of others are dropped.
     fn push(&mut self, to: &[NodeId], txs: &[Arc<CheckedTx>]) {
         self.of.retain(|node, _| to.contains(node));
         for node in to {
@@ -60,7 +60,7 @@ impl Queues {
         self.of.values().map(VecDeque::len).max().unwrap_or(0)
     }
 
-    /// What goes to `node` next: all that waits, as far as one request may carry it.
+    /// The next batch for `node`: as much of its queue as fits one request.
     fn pop(&mut self, node: &NodeId) -> Vec<Arc<CheckedTx>> {
         let Some(queue) = self.of.get_mut(node) else { return Vec::new() };
         let count = fitting(queue.iter());
@@ -72,7 +72,7 @@ impl Queues {
     }
 }
 
-/// How many of `txs` one request may carry.
+/// How many of `txs` fit one request.
 pub(super) fn fitting<'a>(txs: impl Iterator<Item = &'a Arc<CheckedTx>>) -> usize {
     let mut bytes = size_of::<u32>();
     let fits = |tx: &&Arc<CheckedTx>| {
@@ -82,21 +82,17 @@ pub(super) fn fitting<'a>(txs: impl Iterator<Item = &'a Arc<CheckedTx>>) -> usiz
     txs.take(limits::SUBMIT_COUNT).take_while(fits).count()
 }
 
-impl Gossip {
-    fn queues(&self) -> MutexGuard<'_, Queues> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Has these pushed to these validators.
+impl TxBroadcast {
+    /// Queues these for these validators.
     pub(super) fn push(&self, to: &[NodeId], txs: &[Arc<CheckedTx>]) {
         if !to.is_empty() && !txs.is_empty() {
-            self.queues().push(to, txs);
-            self.bell.notify_one();
+            lock(&self.queues).push(to, txs);
+            self.pushed.notify_one();
         }
     }
 }
 
-/// Batches under way.
+/// Batches in flight.
 #[derive(Default)]
 struct Sending {
     calls: FuturesUnordered<BoxFuture<'static, NodeId>>,
@@ -104,9 +100,9 @@ struct Sending {
 }
 
 impl Chain {
-    /// Pushes what is to be pushed. Never returns.
-    pub(crate) async fn gossip(&self) -> Infallible {
-        let gossip = &self.shared.gossip;
+    /// Sends queued transactions. Never returns.
+    pub(crate) async fn broadcast(&self) -> Infallible {
+        let broadcast = &self.shared.broadcast;
         let (mut sending, mut flush_at) = (Sending::default(), None);
         loop {
             tokio::select! {
@@ -119,22 +115,22 @@ impl Chain {
                 }
                 () = sleep_until(flush_at.unwrap_or_else(Instant::now)), if flush_at.is_some() => {
                     flush_at = None;
-                    let nodes = gossip.queues().nodes();
+                    let nodes = lock(&broadcast.queues).nodes();
                     nodes.into_iter().for_each(|node| self.send_next(&mut sending, node));
                 }
-                () = gossip.bell.notified() => {
+                () = broadcast.pushed.notified() => {
                     let now = Instant::now();
-                    let full = gossip.queues().longest() >= BATCH;
+                    let full = lock(&broadcast.queues).longest() >= BATCH;
                     flush_at = Some(if full { now } else { flush_at.unwrap_or(now + GATHER) });
                 }
             }
         }
     }
 
-    /// Begins batches to `node` while any waits and not too many are under way.
+    /// Sends batches to `node` while it has a queue and not too many are in flight.
     fn send_next(&self, sending: &mut Sending, node: NodeId) {
         while sending.to.get(&node).is_none_or(|count| *count < IN_FLIGHT) {
-            let txs = self.shared.gossip.queues().pop(&node);
+            let txs = lock(&self.shared.broadcast.queues).pop(&node);
             if txs.is_empty() {
                 return;
             }
@@ -144,9 +140,9 @@ impl Chain {
                 match ask::submit(&*peers, node, &txs).await {
                     Ok(verdicts) => {
                         let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
-                        tracing::trace!(node = peer_id_text(&node), pushed = txs.len(), refused, "transactions pushed");
+                        tracing::trace!(%node, pushed = txs.len(), refused, "transactions pushed");
                     }
-                    Err(error) => tracing::debug!(%error, lost = txs.len(), "transactions are not pushed"),
+                    Err(error) => tracing::debug!(%node, %error, lost = txs.len(), "transactions not pushed"),
                 }
                 node
             };

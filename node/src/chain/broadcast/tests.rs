@@ -1,4 +1,4 @@
-//! Who is told of a transaction, and how often: nodes that serve and gossip, but make no blocks.
+//! Who is told of a transaction, and how often: nodes that serve and broadcast, but make no blocks.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -20,8 +20,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    chain::{ChainParts, memory::MemoryLedger, order::Post},
-    retention::Gate,
+    chain::{ChainParts, memory::MemoryLedger, order::InboxCell},
+    retention::StorageLock,
     serve::{Serve, ServeParts, credit::Credit},
     store::Memory,
     world::{World, node_id, node_key, until},
@@ -77,13 +77,13 @@ impl Net {
                 chain: chain.clone(),
                 columns: Arc::new(Memory::new(1 << 20)),
                 workers,
-                gate: Gate::default(),
+                storage_lock: StorageLock::default(),
                 credit: Arc::new(Credit::default()),
-                post: Post::default(),
+                inbox: InboxCell::default(),
             };
             tasks.spawn(Serve::new(serving).run(inbound, CancellationToken::new()));
             let of = chain.clone();
-            tasks.spawn(async move { match of.gossip().await {} });
+            tasks.spawn(async move { match of.broadcast().await {} });
             let of = chain.clone();
             tasks.spawn(async move { match of.relay().await {} });
             chains.push(chain);

@@ -1,16 +1,17 @@
-//! What the order asks of this ledger: blocks to propose, a verdict on those of others, and to keep what is decided.
+//! The ledger as the order sees it: builds blocks to propose, validates those of others, and commits what is decided.
 //!
-//! In come named bytes, out go verdicts; between them the rules run once for each block, and what they computed waits
+//! In come blocks as bytes, out go verdicts; the rules run once for each block, and the changes they computed are held
 //! here until the block is decided or its height is over. Not here: who proposes and when ([`super::order`]).
 
 use std::{
     collections::BTreeMap,
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
+use ostrakon_net::lock;
 use ostrakon_proto::{
     codec,
     id::{BlockId, Height, NodeId, TxId},
@@ -25,94 +26,95 @@ use ostrakon_proto::{
 
 use super::{
     Chain, Shared,
-    accuse::Accuser,
+    evidence::EvidenceReporter,
     follow,
-    order::{self, Candidate, Committee, Evidence, Verdict},
+    order::{self, BlockVerdict, Committee, EncodedBlock, Equivocation},
     outdated,
     store::LedgerError,
 };
 use crate::node::Clock;
 
-/// How far a proposer's clock may be ahead of this node's, in milliseconds.
+/// How far a block's timestamp may be ahead of this node's clock, in milliseconds.
 const AHEAD_MS: u64 = 10_000;
-/// Candidates of one height that are remembered: one a round, of the rounds that a height may reasonably take.
+/// Valid blocks of one height that are held: one for each round that a height may reasonably take.
 const REMEMBERED: usize = 16;
 
-/// The ledger as the order extends it.
-pub struct Candidates {
+/// The order's ledger.
+pub struct OrderLedger {
     chain: Chain,
     keys: Arc<ValidatorKeys>,
     clock: Clock,
-    /// Nodes of the genesis, who may know blocks that this one lost.
+    /// Nodes of the genesis, which may have blocks that this one lost.
     known: Vec<NodeId>,
-    accuser: Accuser,
-    judged: Mutex<BTreeMap<BlockId, Judged>>,
+    reporter: EvidenceReporter,
+    valid: Mutex<BTreeMap<BlockId, ValidBlock>>,
 }
 
-/// A block that may be decided, with what it changes.
-struct Judged {
+/// A block that may be decided, with its changes.
+struct ValidBlock {
     block: Block,
     changes: Changes,
 }
 
-impl fmt::Debug for Candidates {
+impl fmt::Debug for OrderLedger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Candidates").field("chain", &self.chain).finish_non_exhaustive()
+        f.debug_struct("OrderLedger").field("chain", &self.chain).finish_non_exhaustive()
     }
 }
 
-impl Candidates {
+impl OrderLedger {
     /// The ledger of `chain`, for a validator with these keys.
-    pub fn new(chain: Chain, keys: Arc<ValidatorKeys>, clock: Clock, (known, accuser): (Vec<NodeId>, Accuser)) -> Self {
-        Self { chain, keys, clock, known, accuser, judged: Mutex::default() }
+    pub fn new(
+        chain: Chain,
+        keys: Arc<ValidatorKeys>,
+        clock: Clock,
+        (known, reporter): (Vec<NodeId>, EvidenceReporter),
+    ) -> Self {
+        Self { chain, keys, clock, known, reporter, valid: Mutex::default() }
     }
 
     fn shared(&self) -> &Shared {
         &self.chain.shared
     }
 
-    fn judged(&self) -> MutexGuard<'_, BTreeMap<BlockId, Judged>> {
-        self.judged.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn remember(&self, block: Block, changes: Changes) {
         let (id, height) = (block.header.id(), block.header.height);
-        let mut judged = self.judged();
-        judged.retain(|_, judged| judged.block.header.height >= height);
-        if judged.len() >= REMEMBERED {
-            judged.clear();
+        let mut valid = lock(&self.valid);
+        valid.retain(|_, valid| valid.block.header.height >= height);
+        if valid.len() >= REMEMBERED {
+            valid.clear();
         }
-        judged.insert(id, Judged { block, changes });
+        valid.insert(id, ValidBlock { block, changes });
     }
 
-    /// Whether the block may be decided, were it proposed like this.
-    fn weigh(&self, proposal: &BlockProposal, block: Block) -> Result<Verdict, LedgerError> {
+    /// Whether the block may be decided, if it is proposed like this.
+    fn validate(&self, proposal: &BlockProposal, block: Block) -> Result<BlockVerdict, LedgerError> {
         let header = &block.header;
         let in_time = header.time_ms <= self.clock.now_ms().saturating_add(AHEAD_MS);
         if header.id() != proposal.block || header.round > proposal.round || !in_time {
-            return Ok(Verdict::Invalid);
+            return Ok(BlockVerdict::Invalid);
         }
         let records = self.shared().ledger.view();
         if records.tip().height.next() != header.height {
-            return Ok(Verdict::Late);
+            return Ok(BlockVerdict::Late);
         }
         match self.shared().judge_block(&*records, &block) {
             Ok(changes) => {
                 self.remember(block, changes);
-                Ok(Verdict::Valid)
+                Ok(BlockVerdict::Valid)
             }
             Err(error) => {
                 if let Some(outdated) = outdated(&error) {
                     return Err(outdated);
                 }
-                tracing::warn!(height = %header.height, proposer = %header.proposer, %error, "a proposal is refused");
-                Ok(Verdict::Invalid)
+                tracing::warn!(height = %header.height, proposer = %header.proposer, %error, "invalid block proposed");
+                Ok(BlockVerdict::Invalid)
             }
         }
     }
 }
 
-impl order::Ledger for Candidates {
+impl order::Ledger for OrderLedger {
     fn committee(&self) -> Committee {
         let records = self.shared().ledger.view();
         let voting = records.validators().into_iter().filter(|validator| validator.voting_power() > 0);
@@ -120,7 +122,7 @@ impl order::Ledger for Candidates {
         Committee { height: records.tip().height.next(), rotation: rotation(&*records), nodes }
     }
 
-    fn build(&self, height: Height, round: u32) -> Result<Option<Candidate>, LedgerError> {
+    fn build(&self, height: Height, round: u32) -> Result<Option<EncodedBlock>, LedgerError> {
         let (shared, now_ms) = (self.shared(), self.clock.now_ms());
         let records = shared.ledger.view();
         if records.tip().height.next() != height {
@@ -131,10 +133,10 @@ impl order::Ledger for Candidates {
         let proposal = propose(&shared.rules(), &*records, &txs, &proposer);
         let ProposedBlock { block, changes, rejected } = match proposal {
             Ok(proposal) => proposal,
-            Err(error) => return Err(outdated(&error).expect("only rules that are not known keep one from proposing")),
+            Err(error) => return Err(outdated(&error).expect("only unknown rules keep a validator from proposing")),
         };
         shared.reject(&rejected);
-        let candidate = Candidate { id: block.header.id(), bytes: codec::encode(&block).into() };
+        let candidate = EncodedBlock { id: block.header.id(), bytes: codec::encode(&block).into() };
         self.remember(block, changes);
         Ok(Some(candidate))
     }
@@ -143,17 +145,17 @@ impl order::Ledger for Candidates {
         decode(block).map(|block| block.header.id())
     }
 
-    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<Verdict, LedgerError> {
-        if self.judged().contains_key(&proposal.block) {
-            return Ok(Verdict::Valid);
+    fn judge(&self, proposal: &BlockProposal, block: &Bytes) -> Result<BlockVerdict, LedgerError> {
+        if lock(&self.valid).contains_key(&proposal.block) {
+            return Ok(BlockVerdict::Valid);
         }
-        decode(block).map_or(Ok(Verdict::Invalid), |block| self.weigh(proposal, block))
+        decode(block).map_or(Ok(BlockVerdict::Invalid), |block| self.validate(proposal, block))
     }
 
     fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError> {
         let shared = self.shared();
-        let known = self.judged().remove(&certificate.block);
-        if let Some(Judged { block, changes }) = known {
+        let known = lock(&self.valid).remove(&certificate.block);
+        if let Some(ValidBlock { block, changes }) = known {
             return shared.commit(&DecidedBlock { block, certificate }, &changes);
         }
         let Some(block) = decode(block) else {
@@ -165,16 +167,21 @@ impl order::Ledger for Candidates {
         }
         let changes = shared.judge_block(&*records, &block);
         drop(records);
-        // A quorum has judged it valid, so if this node cannot, its own state is not what it should be.
+        // A quorum found it valid, so if this node does not, its own state is wrong.
         let changes = changes.map_err(|error| {
-            tracing::error!(height = %block.header.height, %error, "the others decided a block that is none here");
+            tracing::error!(
+                height = %block.header.height,
+                block = %block.header.id(),
+                %error,
+                "the other validators decided a block that is invalid by this node's state: its database is damaged"
+            );
             outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state under a decided block" })
         })?;
         shared.commit(&DecidedBlock { block, certificate }, &changes)
     }
 
-    fn report(&self, evidence: Vec<Evidence>) {
-        evidence.into_iter().for_each(|found| self.accuser.report(found));
+    fn report(&self, evidence: Vec<Equivocation>) {
+        evidence.into_iter().for_each(|found| self.reporter.report(found));
     }
 
     fn reached(&self, height: Height) -> BoxFuture<'static, ()> {
@@ -185,7 +192,7 @@ impl order::Ledger for Candidates {
     fn work(&self) -> BoxFuture<'static, ()> {
         let chain = self.chain.clone();
         let work = async move {
-            // Rung for each that comes; what the last block left is there already.
+            // Notified for each that arrives; what the last block left is there already.
             while !chain.shared.pool().is_ready() {
                 chain.shared.work.notified().await;
             }
@@ -205,16 +212,16 @@ impl order::Ledger for Candidates {
 }
 
 impl Shared {
-    /// As [`judge_knowing`], which knows what was verified when it was submitted.
+    /// As [`judge_knowing`], with the signatures that were verified when their transactions were submitted.
     fn judge_block(&self, records: &dyn Records, block: &Block) -> Result<Changes, BlockError> {
         judge_knowing(&self.rules(), records, block, |id| self.verified().contains(id))
     }
 
-    /// What the rules refuse now was valid when it came; it does not wait for better times.
+    /// Drops from the pool what was valid when it was submitted and is not any more.
     fn reject(&self, rejected: &[(TxId, TxError)]) {
         let mut pool = self.pool();
         for (id, error) in rejected {
-            tracing::debug!(tx = %id, %error, "a waiting transaction is dropped");
+            tracing::debug!(tx = %id, %error, "pooled transaction is no longer valid; dropped");
             pool.drop_tx(id);
         }
     }

@@ -1,8 +1,8 @@
-//! Makes room in a full pool: whom a newcomer displaces, if anybody.
+//! Eviction from a full pool: which transactions a new one displaces, if any.
 //!
-//! A lane within its share takes room from the one that has more than its own, whatever that is worth. Else a newcomer
-//! displaces those of its lane that are worth less than itself: the last of an account each time, so that no gap is
-//! made, and none of its own account, whose last may be what it follows.
+//! A lane within its share takes space from the lane that exceeds its own, whatever that is worth. Otherwise a new
+//! transaction evicts those of its lane that are worth less than itself: the last of an account each time, so that no
+//! nonce gap appears, and none of its own account, which it may depend on.
 
 use std::collections::BTreeMap;
 
@@ -13,18 +13,18 @@ use ostrakon_proto::{
 
 use super::{
     Mempool, Tail,
-    queue::{Pooled, Queue, Rate, Size},
+    queue::{FeeRate, Pooled, Queue, Size},
 };
 
-/// The part of the pool that is the proofs' own.
+/// One part in this many of the pool is reserved for proofs.
 const PROOF_SHARE: usize = 3;
 
-/// Whom to drop for `tx`, as accounts and nonces in the order of dropping; `None` when there is no room for it.
+/// The transactions to evict for `tx`, as accounts and nonces in order; `None` when there is no space for it.
 pub(super) fn victims(pool: &Mempool, tx: &CheckedTx, next: u64) -> Option<Vec<(AccountId, u64)>> {
     let (account, nonce) = (tx.tx().body.account, tx.tx().body.nonce);
     let queue = pool.accounts.get(&account);
     let own = (pool.lane)(&tx.tx().body.action);
-    let standing = Queue::standing(queue, next, tx, own);
+    let priority = Queue::priority(queue, next, tx, own);
     let replaced = queue.and_then(|queue| queue.txs.get(&nonce)).map_or(Size::default(), Pooled::size);
     let mut after = pool.lanes.proof.size;
     after += pool.lanes.ordinary.size;
@@ -37,13 +37,13 @@ pub(super) fn victims(pool: &Mempool, tx: &CheckedTx, next: u64) -> Option<Vec<(
     if over == Size::default() {
         return Some(Vec::new());
     }
-    let mine = pool.lanes.of(standing.lane).size;
-    let share = share(pool, standing.lane);
+    let mine = pool.lanes.of(priority.lane).size;
+    let share = share(pool, priority.lane);
     let within = mine.count < share.count && mine.bytes + tx.bytes() <= share.bytes;
-    let search = if within && standing.worth > Rate::NOTHING {
-        Search { lane: other(standing.lane), below: None, except: account }
+    let search = if within && priority.worth > FeeRate::NOTHING {
+        Search { lane: other(priority.lane), below: None, except: account }
     } else {
-        Search { lane: standing.lane, below: Some(standing.worth), except: account }
+        Search { lane: priority.lane, below: Some(priority.worth), except: account }
     };
     search.run(pool, over)
 }
@@ -63,19 +63,19 @@ const fn share(pool: &Mempool, lane: TxPriority) -> Size {
     }
 }
 
-/// Who may be displaced.
+/// Which transactions may be evicted.
 struct Search {
     lane: TxPriority,
-    /// Only what is worth less than this.
-    below: Option<Rate>,
-    /// Whose are spared.
+    /// Only those worth less than this.
+    below: Option<FeeRate>,
+    /// The account whose transactions are not evicted.
     except: AccountId,
 }
 
 impl Search {
     fn run(&self, pool: &Mempool, over: Size) -> Option<Vec<(AccountId, u64)>> {
         let mut tails = pool.lanes.of(self.lane).tails.iter().peekable();
-        // The ones before those found: they are the last of their account once those are gone.
+        // Predecessors of those found: they are the last of their account once those are gone.
         let mut uncovered: BTreeMap<Tail, &Pooled> = BTreeMap::new();
         let (mut found, mut freed) = (Vec::new(), Size::default());
         while freed.count < over.count || freed.bytes < over.bytes {

@@ -13,10 +13,10 @@ use super::*;
 use crate::world::{World, until, validator_keys};
 
 /// Two votes of validator `number` at `height`, the greater block first.
-fn double_vote(chain: &Chain, number: usize, height: Height) -> Evidence {
+fn double_vote(chain: &Chain, number: usize, height: Height) -> Equivocation {
     let vote = |block| Vote { kind: VoteKind::Precommit, height, round: 0, block };
     let sign = |block| SignedVote::sign(vote(block), &validator_keys(number).vote, &chain.rules().chain);
-    Evidence::Votes(sign(Some(BlockId::new([7; 32]))), sign(None))
+    Equivocation::Votes(sign(Some(BlockId::new([7; 32]))), sign(None))
 }
 
 async fn status(chain: &Chain, number: usize) -> Option<ValidatorStatus> {
@@ -29,13 +29,13 @@ async fn who_signs_two_things_is_punished_and_that_is_said_once() {
     let world = World::voting(4, 4);
     let nodes = world.start_all().await;
     let chain = nodes[1].0.chain().clone();
-    let (accuser, accusations) = accuse(world.account.clone());
+    let (reporter, submitter) = reporting(world.account.clone());
     for height in [1, 2, 1] {
-        accuser.report(double_vote(&chain, 3, Height(height)));
+        reporter.report(double_vote(&chain, 3, Height(height)));
     }
-    drop(accuser);
+    drop(reporter);
     // Ends when nothing waits any more.
-    accusations.run(chain.clone(), CancellationToken::new()).await;
+    submitter.run(chain.clone(), CancellationToken::new()).await;
     assert!(matches!(status(&chain, 3).await, Some(ValidatorStatus::Removed { .. })));
     let payer = world.payer();
     assert_eq!(chain.read(move |records| records.account(&payer).nonce).await, 1);
@@ -47,10 +47,10 @@ async fn what_can_not_be_paid_yet_is_said_later() {
     let world = World::voting(4, 4);
     let nodes = world.start_all().await;
     let (chain, poor) = (nodes[0].0.chain().clone(), Keypair::from_seed(&[77; 32]));
-    let (accuser, accusations) = accuse(poor.clone());
-    accuser.report(double_vote(&chain, 2, Height(1)));
-    let running = tokio::spawn(accusations.run(chain.clone(), CancellationToken::new()));
-    drop(accuser);
+    let (reporter, submitter) = reporting(poor.clone());
+    reporter.report(double_vote(&chain, 2, Height(1)));
+    let running = tokio::spawn(submitter.run(chain.clone(), CancellationToken::new()));
+    drop(reporter);
     chain.wait(Height(60)).await;
     assert_eq!(status(&chain, 2).await, Some(ValidatorStatus::Active));
     let gift = Action::Transfer(Transfer { to: poor.public(), amount: Amount(1_000_000) });
@@ -66,8 +66,8 @@ async fn one_block_proposed_twice_is_no_proof() {
     let sign = |proposal| SignedProposal::sign(proposal, &validator_keys(0).vote, &chain);
     let (first, again) = (sign(proposal), sign(BlockProposal { valid_round: Some(0), ..proposal }));
     let other = sign(BlockProposal { block: BlockId::new([0; 32]), ..proposal });
-    assert_eq!(in_order(Evidence::Proposals(first, again)), None);
+    assert_eq!(in_order(Equivocation::Proposals(first, again)), None);
     let expect = Some(tx::Evidence::Proposals(other, first));
-    assert_eq!(in_order(Evidence::Proposals(first, other)), expect);
-    assert_eq!(in_order(Evidence::Proposals(other, first)), expect);
+    assert_eq!(in_order(Equivocation::Proposals(first, other)), expect);
+    assert_eq!(in_order(Equivocation::Proposals(other, first)), expect);
 }

@@ -1,7 +1,7 @@
-//! Who sent what no honest node sends: transactions that are wrong whoever looks at them, at whatever height.
+//! Nodes that sent what no honest node sends: transactions that are invalid at any height.
 //!
-//! In come counts of those by node, out comes whether a node is listened to. Pure and bounded: time comes in by
-//! argument, and of many who misbehaved little the least is forgotten first.
+//! In come counts of those by node, out comes whether a node's transactions are ignored. Pure and bounded: time is an
+//! argument, and when there are too many nodes the one with the fewest is forgotten.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -10,14 +10,14 @@ use tokio::time::Instant;
 
 /// Invalid transactions that a node may send before it is ignored.
 const TOLERATED: u32 = 100;
-/// How long it is.
+/// How long it is ignored.
 pub(super) const IGNORED: Duration = Duration::from_secs(60);
 /// Nodes remembered.
 const REMEMBERED: usize = 1_024;
 
-/// What is remembered of nodes that sent something invalid.
+/// Nodes that sent invalid transactions.
 #[derive(Debug, Default)]
-pub(super) struct Trust {
+pub(super) struct InvalidSenders {
     nodes: BTreeMap<NodeId, Record>,
 }
 
@@ -27,8 +27,8 @@ enum Record {
     IgnoredUntil(Instant),
 }
 
-impl Trust {
-    /// Whether what `node` sends is not looked at now.
+impl InvalidSenders {
+    /// Whether transactions of `node` are ignored now.
     pub(super) fn ignores(&mut self, node: &NodeId, now: Instant) -> bool {
         match self.nodes.get(node) {
             Some(Record::IgnoredUntil(until)) if now < *until => true,
@@ -40,7 +40,7 @@ impl Trust {
         }
     }
 
-    /// `node` sent this many invalid transactions more.
+    /// `node` sent this many more invalid transactions.
     pub(super) fn blame(&mut self, node: NodeId, invalid: usize, now: Instant) {
         let invalid = u32::try_from(invalid).unwrap_or(u32::MAX);
         if invalid == 0 {
@@ -69,25 +69,25 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn who_sends_rubbish_is_ignored_for_a_while() {
-        let (mut trust, now) = (Trust::default(), Instant::now());
-        (0..99).for_each(|_| trust.blame(node(1), 1, now));
-        trust.blame(node(2), 0, now);
-        assert!(!trust.ignores(&node(1), now));
-        trust.blame(node(1), 1, now);
-        assert!(trust.ignores(&node(1), now) && !trust.ignores(&node(2), now));
-        assert!(trust.ignores(&node(1), now + IGNORED - Duration::from_millis(1)));
-        assert!(!trust.ignores(&node(1), now + IGNORED));
-        trust.blame(node(1), 99, now);
-        assert!(!trust.ignores(&node(1), now), "it begins anew");
+    async fn a_node_that_sends_invalid_transactions_is_ignored_for_a_while() {
+        let (mut senders, now) = (InvalidSenders::default(), Instant::now());
+        (0..99).for_each(|_| senders.blame(node(1), 1, now));
+        senders.blame(node(2), 0, now);
+        assert!(!senders.ignores(&node(1), now));
+        senders.blame(node(1), 1, now);
+        assert!(senders.ignores(&node(1), now) && !senders.ignores(&node(2), now));
+        assert!(senders.ignores(&node(1), now + IGNORED - Duration::from_millis(1)));
+        assert!(!senders.ignores(&node(1), now + IGNORED));
+        senders.blame(node(1), 99, now);
+        assert!(!senders.ignores(&node(1), now), "counting starts over");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_memory_is_bounded_and_keeps_the_worst() {
-        let (mut trust, now) = (Trust::default(), Instant::now());
-        trust.blame(node(0), 100, now);
-        (1..=2 * REMEMBERED).for_each(|number| trust.blame(node(number), 1, now));
-        assert_eq!(trust.nodes.len(), REMEMBERED);
-        assert!(trust.ignores(&node(0), now));
+        let (mut senders, now) = (InvalidSenders::default(), Instant::now());
+        senders.blame(node(0), 100, now);
+        (1..=2 * REMEMBERED).for_each(|number| senders.blame(node(number), 1, now));
+        assert_eq!(senders.nodes.len(), REMEMBERED);
+        assert!(senders.ignores(&node(0), now));
     }
 }

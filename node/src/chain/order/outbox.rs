@@ -1,8 +1,8 @@
-//! The way out: every message goes straight to the node of every other validator.
+//! The outbox: every message goes directly to the node of every other validator.
 //!
-//! In go messages, out go calls: a few at once to each node, the newest kept when a node is slow. A node that does not
-//! answer holds nobody else up. Votes that are lost are said again when the engine repeats itself; it does not repeat
-//! proposals, so those are tried again here. Not here: what comes back, which nobody reads.
+//! In go messages, out go calls: a few at a time to each node, of which a slow one loses the oldest. A node that does
+//! not respond does not delay the others. Lost votes are sent again when the engine repeats them; it does not repeat
+//! proposals, so those are retried here. Not here: answers, which carry nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -20,31 +20,31 @@ use ostrakon_proto::{
 };
 use tokio::time::{sleep, timeout};
 
-/// Messages that wait for one node; older ones are dropped. Two rounds of a node's own, repeated.
+/// Messages queued for one node; older ones are dropped. Two rounds of a node's own, repeated.
 const WAITING: usize = 32;
-/// Calls to one node at once, so that a vote need not wait for a block.
+/// Concurrent calls to one node, so that a vote need not wait for a block.
 const CALLS: usize = 4;
-/// How long one call may take. A vote that is late by more is said again.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// How long one with a block may.
-const PATIENCE_BLOCK: Duration = Duration::from_secs(10);
+/// How long a call with a vote may take. A vote that is later is sent again.
+const VOTE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a call with a block may take.
+const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often a proposal is tried at most.
+/// Attempts to send a proposal.
 const TRIES: u32 = 4;
-/// How long after a try that failed it is tried again.
+/// Pause after a failed attempt.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// What is on its way out.
-pub(super) struct Gossip {
+/// Messages on their way out.
+pub(super) struct Outbox {
     peers: Arc<dyn Peers>,
-    lanes: BTreeMap<NodeId, Lane>,
+    queues: BTreeMap<NodeId, Queue>,
     calls: FuturesUnordered<BoxFuture<'static, (NodeId, Option<Letter>)>>,
-    /// Counts the heights.
+    /// Heights started so far.
     heights: u64,
 }
 
 #[derive(Debug, Default)]
-struct Lane {
+struct Queue {
     waiting: VecDeque<Letter>,
     calls: usize,
 }
@@ -53,7 +53,7 @@ struct Lane {
 #[derive(Clone, Debug)]
 struct Letter {
     frame: Frame,
-    /// At which height.
+    /// BftHeight which height.
     height: u64,
     tries: u32,
 }
@@ -63,84 +63,84 @@ impl Letter {
         !self.frame.body.is_empty()
     }
 
-    /// Whether the node has it now.
+    /// Sends it; whether the node has it now.
     async fn call(&self, peers: Arc<dyn Peers>, node: NodeId) -> bool {
         if self.tries > 0 {
             sleep(PAUSE).await;
         }
-        let patience = if self.is_proposal() { PATIENCE_BLOCK } else { PATIENCE };
+        let limit = if self.is_proposal() { BLOCK_TIMEOUT } else { VOTE_TIMEOUT };
         let call = peers.call(node, Protocol::Consensus, self.frame.clone());
-        matches!(timeout(patience, call).await, Ok(Ok(_)))
+        matches!(timeout(limit, call).await, Ok(Ok(_)))
     }
 
-    /// The next try, if it is worth one.
-    fn again(self) -> Option<Self> {
+    /// The next attempt, if there is one.
+    fn retry(self) -> Option<Self> {
         let tries = self.tries + 1;
         (self.is_proposal() && tries < TRIES).then_some(Self { tries, ..self })
     }
 }
 
-impl fmt::Debug for Gossip {
+impl fmt::Debug for Outbox {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Gossip").field("lanes", &self.lanes).finish_non_exhaustive()
+        f.debug_struct("Outbox").field("queues", &self.queues).finish_non_exhaustive()
     }
 }
 
-impl Gossip {
-    /// Nothing to nobody.
+impl Outbox {
+    /// An empty outbox without recipients.
     pub(super) fn new(peers: Arc<dyn Peers>) -> Self {
-        Self { peers, lanes: BTreeMap::new(), calls: FuturesUnordered::new(), heights: 0 }
+        Self { peers, queues: BTreeMap::new(), calls: FuturesUnordered::new(), heights: 0 }
     }
 
-    /// From now on talks to these nodes, and not to this one itself. What waited is of a height that is over.
-    pub(super) fn talk_to(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
+    /// A height starts: messages go to these nodes, without this one. What is queued is of a height that is over.
+    pub(super) fn start_height(&mut self, nodes: impl IntoIterator<Item = NodeId>) {
         self.heights += 1;
         let nodes: BTreeSet<NodeId> = nodes.into_iter().filter(|node| *node != self.peers.local()).collect();
-        self.lanes.retain(|node, lane| nodes.contains(node) || lane.calls > 0);
-        for lane in self.lanes.values_mut() {
-            lane.waiting.clear();
+        self.queues.retain(|node, queue| nodes.contains(node) || queue.calls > 0);
+        for queue in self.queues.values_mut() {
+            queue.waiting.clear();
         }
         for node in nodes {
-            self.lanes.entry(node).or_default();
+            self.queues.entry(node).or_default();
         }
     }
 
-    /// Tells everyone.
+    /// Sends a message to all.
     pub(super) fn send(&mut self, message: &Request, body: &Bytes) {
         let letter = Letter { frame: Frame::new(message, body.clone()), height: self.heights, tries: 0 };
-        for lane in self.lanes.values_mut() {
-            if lane.waiting.len() >= WAITING {
-                lane.waiting.pop_front();
+        for queue in self.queues.values_mut() {
+            if queue.waiting.len() >= WAITING {
+                queue.waiting.pop_front();
             }
-            lane.waiting.push_back(letter.clone());
+            queue.waiting.push_back(letter.clone());
         }
-        let nodes: Vec<NodeId> = self.lanes.keys().copied().collect();
+        let nodes: Vec<NodeId> = self.queues.keys().copied().collect();
         nodes.into_iter().for_each(|node| self.fill(node));
     }
 
-    /// Moves the calls on until one has ended. Never ends when there are none. Cancel-safe.
+    /// Drives the calls in flight until one ends; pending when there are none. Cancel-safe.
     pub(super) async fn drive(&mut self) {
         let Some((node, lost)) = self.calls.next().await else { return std::future::pending().await };
-        if let Some(lane) = self.lanes.get_mut(&node) {
-            lane.calls = lane.calls.saturating_sub(1);
-            let again = lost.and_then(Letter::again).filter(|letter| letter.height == self.heights);
-            lane.waiting.extend(again.filter(|_| lane.waiting.len() < WAITING));
+        if let Some(queue) = self.queues.get_mut(&node) {
+            queue.calls = queue.calls.saturating_sub(1);
+            let retry = lost.and_then(Letter::retry).filter(|letter| letter.height == self.heights);
+            queue.waiting.extend(retry.filter(|_| queue.waiting.len() < WAITING));
         }
         self.fill(node);
     }
 
     fn fill(&mut self, node: NodeId) {
-        let Some(lane) = self.lanes.get_mut(&node) else { return };
-        while lane.calls < CALLS
-            && let Some(letter) = lane.waiting.pop_front()
+        let Some(queue) = self.queues.get_mut(&node) else { return };
+        while queue.calls < CALLS
+            && let Some(letter) = queue.waiting.pop_front()
         {
-            lane.calls += 1;
+            queue.calls += 1;
             let peers = Arc::clone(&self.peers);
             self.calls.push(Box::pin(async move {
                 if letter.call(peers, node).await {
                     return (node, None);
                 }
-                tracing::debug!(%node, tries = letter.tries, "a consensus message may be lost");
+                tracing::debug!(%node, tries = letter.tries, "consensus message may be lost");
                 (node, Some(letter))
             }));
         }
@@ -179,14 +179,14 @@ mod tests {
     /// How often `body` was tried, where the height is over after `over`.
     async fn tries(body: &'static [u8], over: Duration) -> u32 {
         let deaf = Arc::new(Deaf::default());
-        let mut gossip = Gossip::new(deaf.clone());
-        gossip.talk_to([OTHER]);
+        let mut outbox = Outbox::new(deaf.clone());
+        outbox.start_height([OTHER]);
         let message = Request::Block { height: Height(1), block: BlockId::new([0; 32]) };
-        gossip.send(&message, &Bytes::from_static(body));
+        outbox.send(&message, &Bytes::from_static(body));
         let began = Instant::now();
         for until in [over, Duration::from_secs(60)] {
-            while timeout(until.saturating_sub(began.elapsed()), gossip.drive()).await.is_ok() {}
-            gossip.talk_to([OTHER]);
+            while timeout(until.saturating_sub(began.elapsed()), outbox.drive()).await.is_ok() {}
+            outbox.start_height([OTHER]);
         }
         deaf.0.load(Ordering::Relaxed)
     }

@@ -1,0 +1,159 @@
+//! The exchange with the other validators: requests are read and answered, messages sent, received and buffered.
+//!
+//! In come requests of consensus/1 ([`super::inbox`]), out go answers and this validator's messages
+//! ([`super::outbox`]). What is signed by a validator and not of the height in progress is buffered
+//! ([`super::received`]); what shows that others are ahead starts catching up ([`super::catch_up`]). Not here: messages
+//! of the height in progress, which are the engine's ([`super::session`]).
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use ostrakon_net::{Inbound, Peers};
+use ostrakon_proto::{
+    id::{ChainId, Height, NodeId, VoteKey},
+    wire::{
+        Frame, Refusal, RefusalCode,
+        consensus::{Claim, Request, Response, SignedClaim},
+    },
+};
+use tokio::time::Instant;
+
+use super::{
+    Committee, Ledger,
+    catch_up::CatchUp,
+    inbox::Arrivals,
+    outbox::Outbox,
+    received::{Message, Received},
+    sign_state::Statement,
+};
+
+/// What this validator exchanges with the others.
+#[derive(Debug)]
+pub(super) struct Messages {
+    me: VoteKey,
+    chain: ChainId,
+    pub(super) peers: Arc<dyn Peers>,
+    pub(super) arrivals: Arrivals,
+    pub(super) outbox: Outbox,
+    pub(super) received: Received,
+    pub(super) catch_up: CatchUp,
+}
+
+/// A message as it arrived: the node that delivered it, its head, and the block's bytes if it is a proposal.
+pub(super) type Delivered = (NodeId, Request, Bytes);
+
+impl Messages {
+    /// The exchange of the validator `me`.
+    pub(super) fn new(
+        (me, chain): (VoteKey, ChainId),
+        peers: Arc<dyn Peers>,
+        arrivals: Arrivals,
+        ledger: &Arc<dyn Ledger>,
+    ) -> Self {
+        let (outbox, catch_up) = (Outbox::new(Arc::clone(&peers)), CatchUp::new(Arc::clone(ledger)));
+        Self { me, chain, peers, arrivals, outbox, received: Received::default(), catch_up }
+    }
+
+    /// The height of `committee` starts, and these are its validators.
+    pub(super) fn start_height(&mut self, committee: &Committee) {
+        self.arrivals.expect(committee.nodes.values().copied());
+        self.outbox.start_height(committee.nodes.values().copied());
+        self.received.start_height(committee.height, &committee.rotation);
+        self.catch_up.start_height(Instant::now());
+    }
+
+    /// The nodes of the other validators.
+    pub(super) fn others(&self, committee: &Committee) -> Vec<NodeId> {
+        let local = self.peers.local();
+        committee.nodes.values().copied().filter(|node| *node != local).collect()
+    }
+
+    /// Asks another validator for decided blocks, when it is time to.
+    pub(super) fn ask_for_blocks(&mut self, committee: &Committee, now: Instant) {
+        let others = self.others(committee);
+        self.catch_up.ask(&others, now);
+    }
+
+    /// Decodes and answers a request; returns it if it is a message to be handled. `find` looks for a proposed block.
+    pub(super) fn open(
+        &mut self,
+        inbound: Inbound,
+        committee: &Committee,
+        find: impl FnOnce(&Request) -> Option<Frame>,
+    ) -> Option<Delivered> {
+        let Inbound { from, request, reply, .. } = inbound;
+        let message = match request.decode::<Request>() {
+            Ok(message) => message,
+            Err(error) => {
+                reply.refuse(&Refusal::new(RefusalCode::BadRequest, error));
+                return None;
+            }
+        };
+        match &message {
+            Request::LastSeen(signed) => match self.check_claim(signed, committee) {
+                Ok(claim) => {
+                    let seen = self.received.seen(claim, committee.height, Instant::now());
+                    reply.send(answer(Response::Seen(seen), Bytes::new()));
+                }
+                Err(reason) => reply.refuse(&Refusal::new(RefusalCode::Denied, reason)),
+            },
+            Request::Block { .. } => match find(&message) {
+                Some(frame) => reply.send(frame),
+                None => reply.refuse(&Refusal::new(RefusalCode::NotFound, "this block is not proposed here")),
+            },
+            Request::Proposal(_) | Request::Vote(_) | Request::Polka(_) | Request::Round(_) => {
+                reply.send(answer(Response::Taken, Bytes::new()));
+                return Some((from, message, request.body));
+            }
+        }
+        None
+    }
+
+    fn check_claim<'a>(&self, signed: &'a SignedClaim, committee: &Committee) -> Result<&'a Claim, &'static str> {
+        let claim = &signed.claim;
+        if committee.rotation.set().power(&claim.key).is_none() {
+            return Err("the claimed key is not a validator's");
+        }
+        if claim.asked != self.me || claim.earlier.len() > Claim::EARLIER {
+            return Err("the claim is malformed, or addressed to another validator");
+        }
+        signed.verify(&self.chain).map(|()| claim).map_err(|_| "the claim's signature does not verify")
+    }
+
+    /// Buffers a message of height `now` or a later one that a validator signed. Returns what it says if it is signed
+    /// with this validator's own key.
+    pub(super) fn buffer(
+        &mut self,
+        (from, request, body): Delivered,
+        committee: &Committee,
+        now: Height,
+    ) -> Option<Statement> {
+        let message = match request {
+            Request::Vote(signed) => Message::Vote(signed),
+            Request::Proposal(signed) => Message::Proposal(signed, body),
+            _ => return None,
+        };
+        let (signer, statement) = (message.signer(), message.statement());
+        let height = statement.progress().0;
+        let is_own = signer == self.me && height != committee.height;
+        let is_wanted = height >= now || is_own || self.received.is_new(&message);
+        let is_validator = committee.rotation.set().power(&signer).is_some();
+        if !is_wanted || !is_validator || !message.verifies(&self.chain) {
+            return None;
+        }
+        if is_own {
+            return Some(statement);
+        }
+        if height > committee.height {
+            self.catch_up.saw_ahead(from, height.0 - committee.height.0, Instant::now());
+        }
+        self.received.note(&message);
+        self.received.buffer(message, now);
+        None
+    }
+}
+
+/// The frame that answers with `head` and `body`.
+pub(super) fn answer(head: Response, body: Bytes) -> Frame {
+    Frame::new(&Ok::<Response, Refusal>(head), body)
+}
