@@ -10,7 +10,7 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_proto::{
     id::{Height, NodeId},
-    ledger::tx::Decided,
+    ledger::tx::DecidedBlock,
     wire::{RefusalCode, chain::Head},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};

@@ -12,7 +12,7 @@ use ostrakon_proto::{
         Genesis, MemoryRecords,
         state::{Changes, Key, Record, Records, Tip},
         tree::Nodes,
-        tx::Decided,
+        tx::DecidedBlock,
     },
     light::{Handover, TxPlace, activity::accounts_of},
 };

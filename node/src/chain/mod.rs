@@ -17,7 +17,7 @@ use ostrakon_proto::{
     ledger::{
         BlockError, Rules, execute_knowing,
         state::{Changes, Key, Record, Records, Tip},
-        tx::Decided,
+        tx::DecidedBlock,
     },
     light::CertifiedHeader,
     wire::chain::Head,

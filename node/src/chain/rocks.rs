@@ -27,7 +27,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis,
         history::HistoryNode,
-        snapshot::Chunk,
+        snapshot::SnapshotChunk,
         state::{Account, Changes, Key, Record, Records, Tip},
         tree::Nodes,
         tx::{DecidedBlock, Tx},

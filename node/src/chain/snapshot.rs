@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock, atomic::AtomicBool};
 
 use ostrakon_proto::{
     id::Height,
-    ledger::{history::HistoryRange, snapshot::Chunk},
+    ledger::{history::HistoryRange, snapshot::SnapshotChunk},
     light::CertifiedHeader,
 };
 use tokio::sync::{Mutex, Notify};

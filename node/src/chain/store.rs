@@ -9,9 +9,9 @@ use ostrakon_proto::{
     id::{AccountId, BlockId, ChainId, Height, TxId},
     ledger::{
         history::HistoryNode,
-        snapshot::Chunk,
+        snapshot::SnapshotChunk,
         state::{Changes, Records},
-        tx::Decided,
+        tx::DecidedBlock,
     },
     light::{CertifiedHeader, Handover, TxPlace},
 };

@@ -3,7 +3,7 @@
 //! What stays for ever are the nodes of the history, by which any block is proven, and the handovers from one validator
 //! set to the next, by which a light client follows the chain from genesis.
 
-use ostrakon_proto::{codec, id::Height, ledger::tx::Decided};
+use ostrakon_proto::{codec, id::Height, ledger::tx::DecidedBlock};
 use rocksdb::WriteBatch;
 
 use super::{BLOCKS, FIRST, META, Rocks, TXS};

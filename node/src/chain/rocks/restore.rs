@@ -20,7 +20,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis,
         snapshot::{BadSnapshot, SnapshotChunk, SnapshotRestore},
-        tx::Decided,
+        tx::DecidedBlock,
     },
     light::{CertifiedHeader, Handover},
 };

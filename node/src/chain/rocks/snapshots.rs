@@ -26,7 +26,7 @@ use ostrakon_proto::{
         snapshot::{self, SnapshotChunk},
         state::Key,
         tree::{Nodes, key_hash},
-        tx::Decided,
+        tx::DecidedBlock,
     },
     light::CertifiedHeader,
     limits,

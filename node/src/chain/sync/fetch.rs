@@ -10,7 +10,7 @@ use ostrakon_net::Peers;
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
-        snapshot::Chunk,
+        snapshot::SnapshotChunk,
         tx::{DecidedBlock, Header, Tx, tx_root},
     },
     light::{CertifiedHeader, Handover},
