@@ -25,7 +25,7 @@ use ostrakon_proto::{
         verify_header,
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{self, Answer, Item},
+    light::{self, Answer, ProvenRecord},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
     params::{Code, Params},
