@@ -77,7 +77,7 @@ pub const ENDINGS: usize = 2_048;
 /// Bonds that one block returns at most: bounded work.
 pub const UNBONDINGS: usize = 256;
 /// Epoch records that one block removes at most, after `draw_epochs` was lowered.
-pub const FORGOTTEN: usize = 32;
+pub const EPOCH_REMOVALS: usize = 32;
 /// Bytes of the body of a chain answer: at least one whole block with header and certificate.
 pub const CHAIN_BODY: usize = 1024 * 1024;
 /// Bytes of the records of one chunk of a snapshot, unless it has one record: with its proof it fits a chain answer.

@@ -297,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn public_packs_say_so_and_files_say_nothing() {
+    fn public_packs_are_marked_and_files_are_not() {
         let file = small(false);
         let pack =
             Manifest { protection: Protection::Public { hash: [2; 32], content: Content::Pack }, ..file.clone() };

@@ -432,7 +432,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_worked_on_is_refused() {
+    fn invalid_rows_are_rejected() {
         let object = coded(100, code("2/4"), true);
         let (layout, sealer, row) = (&object.layout, key().sealer(), object.rows[0].0);
         let some = |index: usize| Some(object.rows[0].1[index].clone());

@@ -4,7 +4,7 @@
 //! out of order, twice, or missing at the end does not open. From the object's key come three things that tell nothing
 //! of each other: the sealing key, the commitment in the manifest, and a read token for each column.
 //!
-//! Chance is not here: the caller brings the key. A key must seal one content only, ever.
+//! Not here: randomness; the caller brings the key. A key must seal one content only, ever.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, Nonce, UnboundKey};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};

@@ -169,7 +169,7 @@ impl Outboard {
     }
 }
 
-/// Where a level begins in the outboard; its end, for a level at or above the root's.
+/// Offset of a level in the outboard; the outboard's length, for a level at or above the root's.
 fn level_offset(column_len: u64, level: u32) -> u64 {
     let mut nodes = column_len.div_ceil(GROUP_BYTES);
     let mut offset = 0;
@@ -187,7 +187,7 @@ fn level_offset(column_len: u64, level: u32) -> u64 {
 /// `column_len` is more than [`CHUNK`] matters, so a writer that does not know the end yet may pass [`COLUMN`].
 ///
 /// # Panics
-/// When `chunk` is empty or `offset` is no multiple of [`CHUNK`].
+/// When `chunk` is empty or `offset` is not a multiple of [`CHUNK`].
 pub fn chunk_node(column_len: u64, offset: u64, chunk: &[u8]) -> [u8; 32] {
     debug_assert!(column_len <= COLUMN && chunk.len() <= CHUNK, "a chunk of a column");
     subtree(column_len, offset, chunk)

@@ -1,4 +1,4 @@
-//! Golden vectors of the byte formats (SPEC.md): fixed inputs, and the bytes and names that must come out, for ever.
+//! Golden vectors of the byte formats (SPEC.md): fixed inputs, and the bytes and names that must come out, permanently.
 //!
 //! Content is `derive("ostrakon golden content 1", "")`, as long as needed; the object's key is the bytes 0 to 31; the
 //! code is 2 of 4. A program of another language, written from SPEC.md alone, computed the same. A change here is a

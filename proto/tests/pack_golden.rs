@@ -1,4 +1,4 @@
-//! Golden vectors of packs (SPEC.md, "Packs"): fixed entries, and the index and footer that must come out, for ever.
+//! Golden vectors of packs (SPEC.md, "Packs"): fixed entries, and the index and footer that must come out, permanently.
 //!
 //! A change here is a change of the format: it needs a reason, and a new version of what it changes.
 

@@ -200,8 +200,8 @@ impl<'a> Execution<'a> {
         self.read_roster(action);
         let draft = &mut self.draft;
         money::lock(draft, &account, fee, Pool::Burnt)?;
-        let mut step = ActionContext { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
-        action::apply(&mut step, action).map_err(|error| error.with_fee(fee))
+        let mut context = ActionContext { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
+        action::apply(&mut context, action).map_err(|error| error.with_fee(fee))
     }
 
     fn read_roster(&mut self, action: &Action) {

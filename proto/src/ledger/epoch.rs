@@ -38,7 +38,7 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<RosterEn
 /// Removes the epochs whose draws have expired: one, or more when `draw_epochs` was lowered.
 fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) else { return };
-    for (key, _) in draft.scan(&Key::Epoch(Epoch(0)), &Key::Epoch(Epoch(old)), limits::FORGOTTEN) {
+    for (key, _) in draft.scan(&Key::Epoch(Epoch(0)), &Key::Epoch(Epoch(old)), limits::EPOCH_REMOVALS) {
         draft.remove(key);
     }
 }

@@ -79,7 +79,7 @@ pub fn propose(
 }
 
 /// Applies what fits: returns the applied and the rejected. The first that does not fit ends it, so that smaller
-/// transactions cannot overtake a large one for ever.
+/// transactions cannot overtake a large one indefinitely.
 fn fill<'a>(execution: &mut Execution<'_>, txs: &'a [Arc<CheckedTx>]) -> (Vec<&'a CheckedTx>, Vec<(TxId, TxError)>) {
     let (mut applied, mut rejected) = (Vec::new(), Vec::new());
     let mut room = limits::BLOCK;

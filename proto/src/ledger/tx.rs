@@ -302,7 +302,7 @@ pub struct TxBody {
     pub account: AccountId,
     /// Its nonce: exactly the account's when it is applied.
     pub nonce: u64,
-    /// The last height at which it may be applied, after which a lost transaction is invalid for good.
+    /// The last height at which it may be applied, after which a lost transaction stays invalid.
     pub valid_until: Height,
     /// Its fee; at least [`crate::ledger::Rules::fee`].
     pub fee: Amount,

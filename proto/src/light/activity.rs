@@ -273,15 +273,15 @@ mod tests {
         let places: Vec<u32> = proven.txs.iter().map(|entry| entry.place.index).collect();
         assert_eq!((places, proven.account.nonce), (vec![6, 5, 3, 2, 1, 0], 4));
         assert!(proven.txs.iter().all(|entry| entry.time_ms == 77));
-        // A page that ends, and one that goes on.
+        // The last page, and one before it.
         assert!(block.check(Activity { more: true, ..block.said(&ALL[..2]) }, None).is_ok());
         assert!(block.check(block.said(&ALL[2..]), Some(5)).is_ok());
-        // What was deleted cannot be said.
+        // Deleted blocks are not in the answer.
         assert!(block.check(Activity { first: Height(2), ..block.said(&[]) }, None).is_ok());
     }
 
     #[test]
-    fn what_is_not_so_is_found_out() {
+    fn false_claims_are_detected() {
         let block = Block::new();
         let other = Err(BadAnswer::OtherAccount { tx: block.txs[4].id(), account: key(1).public() });
         assert_eq!(block.check(block.said(&[6, 5, 4, 3, 2, 1, 0]), None), other, "another's");
@@ -301,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_account_sent_can_not_be_left_out() {
+    fn what_the_account_sent_cannot_be_left_out() {
         let block = Block::new();
         let check = |indexes: &[usize], first, more, expect: Option<u64>| {
             let said = Activity { first: Height(first), more, ..block.said(indexes) };

@@ -1,4 +1,4 @@
-//! A client against every lie it could be told, on a seeded chain whose validators change by chance.
+//! A client against every false claim it could receive, on a seeded chain whose validators change at random.
 
 use super::*;
 use crate::{
@@ -36,7 +36,7 @@ fn certify(header: &Header, signers: &Members, chain: &ChainId) -> QuorumCertifi
     QuorumCertificate { height, round, block, signatures: signers.iter().map(sign).collect() }
 }
 
-/// A chain; what stands at index h is of height h, and header 0 stands for genesis.
+/// A chain; index h has height h, and header 0 is genesis.
 struct World {
     headers: Vec<Header>,
     certificates: Vec<QuorumCertificate>,
@@ -47,9 +47,9 @@ struct World {
 }
 
 /// Numbers that a seed gives.
-struct Chance(blake3::OutputReader);
+struct SeededRng(blake3::OutputReader);
 
-impl Chance {
+impl SeededRng {
     fn below(&mut self, bound: u64) -> u64 {
         let mut bytes = [0; 8];
         self.0.fill(&mut bytes);
@@ -68,14 +68,14 @@ const KEY: &[u8] = b"account";
 
 impl World {
     fn new(seed: u8, heights: usize) -> Self {
-        let mut chance = Chance(blake3::Hasher::new().update(&[seed]).finalize_xof());
-        let mut members = vec![Members::new(), chance.members()];
+        let mut rng = SeededRng(blake3::Hasher::new().update(&[seed]).finalize_xof());
+        let mut members = vec![Members::new(), rng.members()];
         let (mut state, mut peaks) = (MemoryNodes::default(), Peaks::default());
         let (mut headers, mut certificates, mut nodes) = (Vec::new(), Vec::new(), Vec::new());
         let mut parent = BlockId::new(*CHAIN.bytes());
         for (height, at) in (0_u64..).zip(0..heights) {
-            let same = height == 0 || chance.below(4) > 0;
-            let next = if same { members[at.max(1)].clone() } else { chance.members() };
+            let same = height == 0 || rng.below(4) > 0;
+            let next = if same { members[at.max(1)].clone() } else { rng.members() };
             let version = height.checked_sub(1);
             let patch = tree::update(&state, version, height, [(KEY, Some(height.to_le_bytes()))]);
             let patch = patch.expect("the parent is there");
@@ -191,7 +191,7 @@ fn a_chain_is_followed_from_genesis_and_from_any_checkpoint() {
 }
 
 #[test]
-fn every_header_between_handovers_is_believed_at_once() {
+fn every_header_between_handovers_is_trusted_directly() {
     let (world, handover) = changing();
     for at in 1..=handover {
         assert_eq!(world.accept(&mut world.trust(0), at), Ok(()), "height {at}");
@@ -199,7 +199,7 @@ fn every_header_between_handovers_is_believed_at_once() {
 }
 
 #[test]
-fn a_handover_can_not_be_skipped() {
+fn a_handover_cannot_be_skipped() {
     let (world, at) = changing();
     let mut trust = world.trust(0);
     let after = world.accept(&mut trust, at + 1);
@@ -333,7 +333,7 @@ fn trust_keeps_for_two_thirds_of_a_bond() {
     assert_eq!(keeps(24, 3_599), u64::MAX, "bonds of less than a day bind nobody for long");
     assert_eq!((keeps(30, 20), keeps(0, 0)), (u64::MAX, u64::MAX), "a network to try things on may sleep for months");
     assert_eq!(keeps(u64::MAX / 1_000, 1), u64::MAX / 1_000 * 1_000 / 3 * 2, "no product is cut");
-    assert!(keeps(u64::MAX, 1) > u64::MAX - 3 && keeps(u64::MAX, u64::MAX) > u64::MAX - 3, "for ever");
+    assert!(keeps(u64::MAX, 1) > u64::MAX - 3 && keeps(u64::MAX, u64::MAX) > u64::MAX - 3, "without expiry");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The domain rule: how many columns of one extent may be in one domain, in each dimension by itself (ARCHITECTURE 4).
 //!
 //! In go a roster and a code; out come the [`Caps`], or why the network cannot carry the code and which one it could.
-//! Caps are as even as the network allows: the smallest with which each dimension has room for n columns, which is
+//! Caps are as even as the network allows: the smallest with which each dimension can take n columns, which is
 //! `ceil(n / domains)` wherever every domain has that many providers.
 
 use std::collections::BTreeMap;

@@ -109,7 +109,7 @@ fn check_order(roster: &[RosterEntry], order: &[&RosterEntry], code: Code, min_d
     }
 }
 
-/// The refusal says what is so.
+/// The error states the facts.
 fn check_refusal(roster: &[RosterEntry], error: PlacementError, code: Code, min_domains: u8) {
     let eligible: Vec<&RosterEntry> = roster.iter().filter(|candidate| candidate.weight > 0).collect();
     let distinct = |dimension: Dimension| {
@@ -205,7 +205,7 @@ fn networks_of_the_demo_are_carried() {
 }
 
 #[test]
-fn a_grid_that_greed_can_not_fill_is_filled() {
+fn a_grid_that_greed_cannot_fill_is_filled() {
     // Nine providers, one for each of three infrastructures in each of three regions: six of them, two in each line.
     let roster: Vec<RosterEntry> = (0..9).map(|index| candidate(index, 1, [index, index / 3, index % 3])).collect();
     for nonce in 0..500 {

@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_range_is_refused() {
+    fn invalid_ranges_are_rejected() {
         let check = |start, length, error: fn(&RangeError) -> bool| {
             let refused = sibling_offsets(300_000, Range { start, length }).expect_err("no range");
             assert!(error(&refused), "{start} {length}: {refused:?}");

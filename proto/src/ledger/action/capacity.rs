@@ -45,12 +45,12 @@ fn count(draft: &mut Draft<'_>, provider: &Provider, change: impl Fn(u128) -> Op
 /// Checks, after the bytes were reserved, that no infrastructure stores more than its share of all bytes. An extent
 /// that is spread as evenly as the number of infrastructures allows is always accepted: it could not do better.
 pub(super) fn check_shares(
-    step: &ActionContext<'_, '_>,
+    context: &ActionContext<'_, '_>,
     commit: &Commit,
     holders: &[&RosterEntry],
     infrastructures: usize,
 ) -> Result<(), TxError> {
-    let limit = share_limit(step.rules.params.governance.max_stored_share, infrastructures);
+    let limit = share_limit(context.rules.params.governance.max_stored_share, infrastructures);
     let even = holders.len().div_ceil(infrastructures.max(1));
     let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
@@ -60,7 +60,7 @@ pub(super) fn check_shares(
         let name = holder.domain.infrastructure.as_str();
         let here = columns.entry(name).or_default();
         *here += 1;
-        let share = percent(step.draft.infrastructure(name).used, step.draft.running().stored);
+        let share = percent(context.draft.infrastructure(name).used, context.draft.running().stored);
         if *here > even && share > limit {
             return Err(TxError::StoredShare { index, provider: slot.provider, share, limit });
         }

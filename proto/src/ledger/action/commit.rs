@@ -80,25 +80,25 @@ fn is_plausible(commit: &Commit) -> bool {
         && u128::from(commit.size) <= room
 }
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
-    let (id, start) = (step.own(commit.object, commit.extent), step.epoch());
-    step.check_term(commit.end, start)?;
-    if step.draft.commitment(&id).is_some() {
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+    let (id, start) = (context.own(commit.object, commit.extent), context.epoch());
+    context.check_term(commit.end, start)?;
+    if context.draft.commitment(&id).is_some() {
         return Err(TxError::AlreadyCommitted { object: commit.object, extent: commit.extent });
     }
-    let owners = step.draft.object(&commit.object).map(|object| object.owners).unwrap_or_default();
-    if owners.len() >= limits::OWNERS && !owners.contains_key(&step.account) {
+    let owners = context.draft.object(&commit.object).map(|object| object.owners).unwrap_or_default();
+    if owners.len() >= limits::OWNERS && !owners.contains_key(&context.account) {
         return Err(TxError::ManyOwners { object: commit.object });
     }
-    let rosters = step.rosters;
-    let roster = drawable(step, commit, rosters)?;
-    let holders = holders(step, commit, roster)?;
-    check_receipts(step, commit)?;
-    reserve(step, commit, &holders)?;
-    capacity::check_shares(step, commit, &holders, roster.infrastructures)?;
+    let rosters = context.rosters;
+    let roster = drawable(context, commit, rosters)?;
+    let holders = holders(context, commit, roster)?;
+    check_receipts(context, commit)?;
+    reserve(context, commit, &holders)?;
+    capacity::check_shares(context, commit, &holders, roster.infrastructures)?;
     let price = price(commit, &holders);
-    let escrow = step.lock_escrow(price, start, commit.end)?;
-    step.draft.put_commitment(Commitment {
+    let escrow = context.lock_escrow(price, start, commit.end)?;
+    context.draft.put_commitment(Commitment {
         id,
         size: commit.size,
         extents: commit.extents,
@@ -115,27 +115,27 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, commit: &Commit) -> Result
 
 /// The roster of the draw's epoch, if draws of it are valid now.
 fn drawable<'r>(
-    step: &ActionContext<'_, '_>,
+    context: &ActionContext<'_, '_>,
     commit: &Commit,
     rosters: &'r BTreeMap<Epoch, Roster>,
 ) -> Result<&'r Roster, TxError> {
-    let (draw, nonce, distance) = (commit.draw, step.nonce, step.rules.params.draw_nonces);
+    let (draw, nonce, distance) = (commit.draw, context.nonce, context.rules.params.draw_nonces);
     if draw.nonce.abs_diff(nonce) > distance {
         return Err(TxError::DrawNonce { given: draw.nonce, nonce, distance });
     }
-    let (oldest, newest) = (step.rules.oldest_draw(step.epoch()), step.epoch());
+    let (oldest, newest) = (context.rules.oldest_draw(context.epoch()), context.epoch());
     let roster = rosters.get(&draw.epoch).filter(|_| oldest <= draw.epoch && draw.epoch <= newest);
     roster.ok_or(TxError::DrawEpoch { given: draw.epoch, oldest, newest })
 }
 
 /// The roster entries of the slots, in order: all in the draw, and together within the domain rule.
 fn holders<'r>(
-    step: &ActionContext<'_, '_>,
+    context: &ActionContext<'_, '_>,
     commit: &Commit,
     roster: &'r Roster,
 ) -> Result<Vec<&'r RosterEntry>, TxError> {
     let (record, caps) = (&roster.record, roster.caps(commit.code)?);
-    let seed = DrawSeed { beacon: record.beacon, account: step.account, draw: commit.draw, extent: commit.extent };
+    let seed = DrawSeed { beacon: record.beacon, account: context.account, draw: commit.draw, extent: commit.extent };
     let drawn = placement::draw_under(&record.roster, &seed, commit.code, &caps)?;
     let drawn: BTreeMap<NodeId, &RosterEntry> =
         drawn.into_iter().map(|candidate| (candidate.provider, candidate)).collect();
@@ -149,15 +149,15 @@ fn holders<'r>(
 }
 
 /// Every receipt given must be valid, and there must be enough.
-fn check_receipts(step: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
     let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
-    let need = step.rules.receipts_needed(commit.code);
+    let need = context.rules.receipts_needed(commit.code);
     if have < usize::from(need) {
         return Err(TxError::TooFewReceipts { have, need });
     }
     for (index, slot) in commit.slots.iter().enumerate() {
         let receipt = Receipt {
-            account: step.account,
+            account: context.account,
             object: commit.object,
             extent: commit.extent,
             index: u8::try_from(index).expect("a code has at most 255 columns"),
@@ -166,7 +166,7 @@ fn check_receipts(step: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), T
             draw: commit.draw,
         };
         let verifies =
-            |signature| verify(&slot.provider, signature, Purpose::Receipt, &step.rules.chain, &receipt).is_ok();
+            |signature| verify(&slot.provider, signature, Purpose::Receipt, &context.rules.chain, &receipt).is_ok();
         if !slot.receipt.as_ref().is_none_or(verifies) {
             return Err(TxError::Receipt { index, provider: slot.provider });
         }
@@ -175,12 +175,12 @@ fn check_receipts(step: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), T
 }
 
 /// Reserves capacity on the providers that gave a receipt.
-fn reserve(step: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
+fn reserve(context: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         if slot.receipt.is_none() {
             continue;
         }
-        let provider = step.draft.provider(&slot.provider);
+        let provider = context.draft.provider(&slot.provider);
         let takes =
             provider.filter(|provider| provider.status == ProviderStatus::Active && provider.domain == holder.domain);
         let provider = takes.ok_or(TxError::ProviderGone { index, provider: slot.provider })?;
@@ -188,7 +188,7 @@ fn reserve(step: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&Roster
         if free < commit.column_len {
             return Err(TxError::ProviderFull { index, provider: slot.provider, free });
         }
-        capacity::reserve(step.draft, provider, commit.column_len);
+        capacity::reserve(context.draft, provider, commit.column_len);
     }
     Ok(())
 }

@@ -38,33 +38,33 @@ pub(super) fn form(rules: &Rules, evidence: &Evidence) -> Result<(), TxError> {
     signed.map_err(|_| TxError::EvidenceSignature)
 }
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Result<(), TxError> {
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Result<(), TxError> {
     let (key, height) = (evidence.accused(), evidence.height());
-    let ends = step.rules.epoch_of(height).after(step.rules.params.bonds.unbonding_epochs);
-    if height > step.draft.height() || ends < step.epoch() {
+    let ends = context.rules.epoch_of(height).after(context.rules.params.bonds.unbonding_epochs);
+    if height > context.draft.height() || ends < context.epoch() {
         return Err(TxError::EvidenceHeight { height });
     }
-    if step.draft.get(&Key::Barred(key)).is_some() {
+    if context.draft.get(&Key::Barred(key)).is_some() {
         return Err(TxError::Barred { key });
     }
-    let validator = step.draft.validator(&key).ok_or(TxError::NoValidator { key })?;
+    let validator = context.draft.validator(&key).ok_or(TxError::NoValidator { key })?;
     match validator.status {
         ValidatorStatus::Active => {
-            let until = step.unbonded();
-            if is_last(step.draft, key) {
+            let until = context.unbonded();
+            if is_last(context.draft, key) {
                 // No other validator could decide the next block: the chain would halt.
-                let condemned = slash(step, Validator { status: ValidatorStatus::Condemned, ..validator });
-                step.draft.put_validator(Validator { power: condemned.power.max(1), ..condemned });
+                let condemned = slash(context, Validator { status: ValidatorStatus::Condemned, ..validator });
+                context.draft.put_validator(Validator { power: condemned.power.max(1), ..condemned });
             } else {
-                let removed = slash(step, Validator { status: ValidatorStatus::Removed { until }, ..validator });
-                step.draft.put_validator(removed);
-                step.draft.list_unbonding(until, Bonded::Validator(key));
+                let removed = slash(context, Validator { status: ValidatorStatus::Removed { until }, ..validator });
+                context.draft.put_validator(removed);
+                context.draft.list_unbonding(until, Bonded::Validator(key));
             }
             Ok(())
         }
         ValidatorStatus::Left { until } => {
-            let removed = slash(step, Validator { status: ValidatorStatus::Removed { until }, ..validator });
-            step.draft.put_validator(removed);
+            let removed = slash(context, Validator { status: ValidatorStatus::Removed { until }, ..validator });
+            context.draft.put_validator(removed);
             Ok(())
         }
         ValidatorStatus::Condemned | ValidatorStatus::Removed { .. } => Err(TxError::Barred { key }),
@@ -72,13 +72,13 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Re
 }
 
 /// Takes the penalty from the bond: a part goes to the sender, the rest is burnt.
-fn slash(step: &mut ActionContext<'_, '_>, validator: Validator) -> Validator {
-    let percent = u128::from(step.rules.params.bonds.slash_percent);
+fn slash(context: &mut ActionContext<'_, '_>, validator: Validator) -> Validator {
+    let percent = u128::from(context.rules.params.bonds.slash_percent);
     let penalty = u64::try_from(u128::from(validator.bond.0) * percent / 100).expect("a part of the bond");
     let reward = penalty / REWARD;
-    money::unlock(step.draft, &step.account, Amount(reward), Pool::Bonds);
-    money::burn_bond(step.draft, Amount(penalty - reward));
+    money::unlock(context.draft, &context.account, Amount(reward), Pool::Bonds);
+    money::burn_bond(context.draft, Amount(penalty - reward));
     let bond = Amount(validator.bond.0 - penalty);
-    let power = step.draft.charter().membership.power(bond);
+    let power = context.draft.charter().membership.power(bond);
     Validator { bond, power, ..validator }
 }

@@ -15,33 +15,33 @@ use crate::{
     },
 };
 
-pub(super) fn drain(step: &mut ActionContext<'_, '_>, drain: &Drain) -> Result<(), TxError> {
-    let provider = own(step, drain.node)?;
+pub(super) fn drain(context: &mut ActionContext<'_, '_>, drain: &Drain) -> Result<(), TxError> {
+    let provider = own(context, drain.node)?;
     if provider.status == ProviderStatus::Draining {
         return Err(TxError::Draining { node: drain.node });
     }
-    step.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
+    context.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
     Ok(())
 }
 
-pub(super) fn withdraw(step: &mut ActionContext<'_, '_>, withdraw: &Withdraw) -> Result<(), TxError> {
-    let (node, provider) = (withdraw.node, own(step, withdraw.node)?);
+pub(super) fn withdraw(context: &mut ActionContext<'_, '_>, withdraw: &Withdraw) -> Result<(), TxError> {
+    let (node, provider) = (withdraw.node, own(context, withdraw.node)?);
     if provider.status != ProviderStatus::Draining {
         return Err(TxError::NotDraining { node });
     }
     if provider.used > 0 {
         return Err(TxError::StillStores { node, used: provider.used });
     }
-    let until = step.unbonded();
-    step.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
-    step.draft.list_unbonding(until, Bonded::Provider(node));
+    let until = context.unbonded();
+    context.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
+    context.draft.list_unbonding(until, Bonded::Provider(node));
     Ok(())
 }
 
 /// The sender's provider, if it has not withdrawn.
-fn own(step: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
-    let provider = step.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
-    if provider.owner != step.account {
+fn own(context: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
+    let provider = context.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
+    if provider.owner != context.account {
         return Err(TxError::OtherOwner { node, owner: provider.owner });
     }
     match provider.status {
@@ -50,7 +50,7 @@ fn own(step: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> 
     }
 }
 
-/// Returns a bond that is due, and removes its record. The key of a validator that equivocated is barred for good.
+/// Returns a bond that is due, and removes its record. The key of a validator that equivocated is barred permanently.
 pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: Bonded) {
     let listed = "the index of unbonding names who has left";
     draft.remove(Key::Unbonding(until, bonded));

@@ -7,15 +7,15 @@ use crate::ledger::{
     tx::Extend,
 };
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, extend: &Extend) -> Result<(), TxError> {
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, extend: &Extend) -> Result<(), TxError> {
     let Extend { object, extent, end } = *extend;
-    let epoch = step.epoch();
+    let epoch = context.epoch();
     // A commitment past its end only waits to be removed: its holders may have deleted the columns.
-    let commitment = step.draft.commitment(&step.own(object, extent)).filter(|commitment| commitment.end > epoch);
+    let commitment = context.draft.commitment(&context.own(object, extent)).filter(|commitment| commitment.end > epoch);
     let commitment = commitment.ok_or(TxError::NoCommitment { object, extent })?;
-    step.check_term(end, commitment.end)?;
-    let more = step.lock_escrow(commitment.price, commitment.end, end)?;
+    context.check_term(end, commitment.end)?;
+    let more = context.lock_escrow(commitment.price, commitment.end, end)?;
     let escrow = commitment.escrow.plus(more).expect("money is conserved: an escrow is at most what was minted");
-    step.draft.put_commitment(Commitment { end, escrow, ..commitment });
+    context.draft.put_commitment(Commitment { end, escrow, ..commitment });
     Ok(())
 }

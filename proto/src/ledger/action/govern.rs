@@ -82,30 +82,30 @@ pub(super) fn form(propose: &Propose) -> Result<(), TxError> {
     }
 }
 
-pub(super) fn propose(step: &mut ActionContext<'_, '_>, propose: &Propose) -> Result<(), TxError> {
-    let proposer = step.account;
-    if !electorate(&bodies(step.draft)).contains(&proposer) {
+pub(super) fn propose(context: &mut ActionContext<'_, '_>, propose: &Propose) -> Result<(), TxError> {
+    let proposer = context.account;
+    if !electorate(&bodies(context.draft)).contains(&proposer) {
         return Err(TxError::NoVote);
     }
-    let epochs = step.rules.params.governance.proposal_epochs;
-    let until = step.epoch().after(epochs);
+    let epochs = context.rules.params.governance.proposal_epochs;
+    let until = context.epoch().after(epochs);
     if let ProposedChange::Upgrade(Upgrade { height, .. }) = propose.change {
         // Even if the last vote decides, there is as much time to update as there was to vote.
         let earliest = until.after(epochs);
-        if step.rules.epoch_of(height) < earliest {
+        if context.rules.epoch_of(height) < earliest {
             return Err(TxError::UpgradeTooSoon { height, earliest });
         }
     }
-    check(step, &propose.change)?;
-    make_room(step.draft, proposer)?;
-    let deposit = step.rules.params.bonds.proposal;
-    money::lock(step.draft, &proposer, deposit, Pool::Bonds)?;
-    let mut charter = step.draft.charter();
+    check(context, &propose.change)?;
+    make_room(context.draft, proposer)?;
+    let deposit = context.rules.params.bonds.proposal;
+    money::lock(context.draft, &proposer, deposit, Pool::Bonds)?;
+    let mut charter = context.draft.charter();
     let number = charter.proposals;
     charter.proposals = number.checked_add(1).expect("nobody can pay for so many proposals");
-    step.draft.put_charter(charter);
+    context.draft.put_charter(charter);
     let (change, votes, outcome) = (propose.change.clone(), BTreeMap::new(), ProposalOutcome::Open);
-    step.draft.put_proposal(Proposal { number, proposer, change, deposit, until, votes, outcome });
+    context.draft.put_proposal(Proposal { number, proposer, change, deposit, until, votes, outcome });
     Ok(())
 }
 
@@ -126,8 +126,8 @@ fn make_room(draft: &mut Draft<'_>, proposer: AccountId) -> Result<(), TxError> 
 }
 
 /// Checks that the change can be carried out in the present state.
-fn check(step: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
-    let (now, charter) = (&step.rules.params, step.draft.charter());
+fn check(context: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
+    let (now, charter) = (&context.rules.params, context.draft.charter());
     match change {
         ProposedChange::Params(params) => check_params(now, params),
         ProposedChange::Upgrade(Upgrade { protocol, height }) => {
@@ -135,8 +135,8 @@ fn check(step: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), Tx
             if *protocol < current {
                 return Err(TxError::Downgrade { protocol: *protocol, current });
             }
-            let earliest = step.epoch().after(1);
-            if *height > step.draft.height() {
+            let earliest = context.epoch().after(1);
+            if *height > context.draft.height() {
                 Ok(())
             } else {
                 Err(TxError::UpgradeTooSoon { height: *height, earliest })
@@ -167,24 +167,24 @@ fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
     Ok(())
 }
 
-pub(super) fn vote(step: &mut ActionContext<'_, '_>, ballot: &Ballot) -> Result<(), TxError> {
+pub(super) fn vote(context: &mut ActionContext<'_, '_>, ballot: &Ballot) -> Result<(), TxError> {
     let number = ballot.proposal;
     let open = |proposal: &Proposal| proposal.outcome == ProposalOutcome::Open;
-    let mut proposal = step.draft.proposal(number).filter(open).ok_or(TxError::NoProposal { number })?;
-    let bodies = bodies(step.draft);
+    let mut proposal = context.draft.proposal(number).filter(open).ok_or(TxError::NoProposal { number })?;
+    let bodies = bodies(context.draft);
     let electorate = electorate(&bodies);
-    if !electorate.contains(&step.account) {
+    if !electorate.contains(&context.account) {
         return Err(TxError::NoVote);
     }
-    proposal.votes.insert(step.account, ballot.yes);
+    proposal.votes.insert(context.account, ballot.yes);
     proposal.votes.retain(|account, _| electorate.contains(account));
     if bodies.iter().all(|body| body.agrees(&proposal.votes)) {
-        check(step, &proposal.change)?;
-        let (change, passed) = (proposal.change.clone(), ProposalOutcome::Passed(step.draft.height()));
-        end(step.draft, proposal, passed);
-        carry_out(step, &change)?;
+        check(context, &proposal.change)?;
+        let (change, passed) = (proposal.change.clone(), ProposalOutcome::Passed(context.draft.height()));
+        end(context.draft, proposal, passed);
+        carry_out(context, &change)?;
     } else {
-        step.draft.put_proposal(proposal);
+        context.draft.put_proposal(proposal);
     }
     Ok(())
 }
@@ -195,20 +195,20 @@ fn end(draft: &mut Draft<'_>, proposal: Proposal, outcome: ProposalOutcome) {
     draft.put_proposal(Proposal { deposit: Amount::ZERO, outcome, ..proposal });
 }
 
-fn carry_out(step: &mut ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
+fn carry_out(context: &mut ActionContext<'_, '_>, change: &ProposedChange) -> Result<(), TxError> {
     match change {
         ProposedChange::Params(params) => {
-            supersede_tables(step.draft);
-            step.draft.put(Key::Params, Record::Params(Params::clone(params)));
+            supersede_tables(context.draft);
+            context.draft.put(Key::Params, Record::Params(Params::clone(params)));
         }
-        ProposedChange::AdmitProvider(node) => step.draft.put(Key::AdmittedProvider(*node), Record::Mark),
-        ProposedChange::AdmitValidator(key) => step.draft.put(Key::AdmittedValidator(*key), Record::Mark),
-        ProposedChange::ExpelProvider(node) => expel_provider(step, *node),
-        ProposedChange::ExpelValidator(key) => expel_validator(step, *key)?,
+        ProposedChange::AdmitProvider(node) => context.draft.put(Key::AdmittedProvider(*node), Record::Mark),
+        ProposedChange::AdmitValidator(key) => context.draft.put(Key::AdmittedValidator(*key), Record::Mark),
+        ProposedChange::ExpelProvider(node) => expel_provider(context, *node),
+        ProposedChange::ExpelValidator(key) => expel_validator(context, *key)?,
         ProposedChange::Upgrade(upgrade) => {
-            let mut charter = step.draft.charter();
+            let mut charter = context.draft.charter();
             charter.upgrade = Some(*upgrade);
-            step.draft.put_charter(charter);
+            context.draft.put_charter(charter);
         }
     }
     Ok(())
@@ -225,20 +225,20 @@ fn supersede_tables(draft: &mut Draft<'_>) {
     }
 }
 
-fn expel_provider(step: &mut ActionContext<'_, '_>, node: NodeId) {
-    step.draft.remove(Key::AdmittedProvider(node));
-    let provider = step.draft.provider(&node);
+fn expel_provider(context: &mut ActionContext<'_, '_>, node: NodeId) {
+    context.draft.remove(Key::AdmittedProvider(node));
+    let provider = context.draft.provider(&node);
     let stays = |provider: &Provider| !matches!(provider.status, ProviderStatus::Exited { .. });
     if let Some(provider) = provider.filter(stays) {
-        step.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
+        context.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
     }
 }
 
-fn expel_validator(step: &mut ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
-    step.draft.remove(Key::AdmittedValidator(key));
-    let until = step.unbonded();
-    match step.draft.validator(&key).filter(Validator::votes) {
-        Some(validator) => seat::retire(step.draft, validator, until),
+fn expel_validator(context: &mut ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
+    context.draft.remove(Key::AdmittedValidator(key));
+    let until = context.unbonded();
+    match context.draft.validator(&key).filter(Validator::votes) {
+        Some(validator) => seat::retire(context.draft, validator, until),
         None => Ok(()),
     }
 }

@@ -64,22 +64,22 @@ pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
 }
 
 /// Applies an action.
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, action: &Action) -> Result<(), TxError> {
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Result<(), TxError> {
     match action {
-        Action::Transfer(transfer) => transfer::apply(step, transfer),
-        Action::Register(register) => register::apply(step, register),
-        Action::Commit(commit) => commit::apply(step, commit),
-        Action::Extend(extend) => extend::apply(step, extend),
-        Action::Release(release) => release::apply(step, release),
-        Action::Join(join) => seat::join(step, join),
-        Action::Bond(bond) => seat::bond(step, bond),
-        Action::Leave(leave) => seat::leave(step, leave),
-        Action::Drain(drain) => exit::drain(step, drain),
-        Action::Withdraw(withdraw) => exit::withdraw(step, withdraw),
-        Action::Evidence(evidence) => evidence::apply(step, evidence),
-        Action::Propose(propose) => govern::propose(step, propose),
-        Action::Vote(ballot) => govern::vote(step, ballot),
-        Action::SetName(set) => name::apply(step, set),
+        Action::Transfer(transfer) => transfer::apply(context, transfer),
+        Action::Register(register) => register::apply(context, register),
+        Action::Commit(commit) => commit::apply(context, commit),
+        Action::Extend(extend) => extend::apply(context, extend),
+        Action::Release(release) => release::apply(context, release),
+        Action::Join(join) => seat::join(context, join),
+        Action::Bond(bond) => seat::bond(context, bond),
+        Action::Leave(leave) => seat::leave(context, leave),
+        Action::Drain(drain) => exit::drain(context, drain),
+        Action::Withdraw(withdraw) => exit::withdraw(context, withdraw),
+        Action::Evidence(evidence) => evidence::apply(context, evidence),
+        Action::Propose(propose) => govern::propose(context, propose),
+        Action::Vote(ballot) => govern::vote(context, ballot),
+        Action::SetName(set) => name::apply(context, set),
         // The hash is in the block; the state does not change.
         Action::Anchor(_) => Ok(()),
     }

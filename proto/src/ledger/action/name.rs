@@ -20,8 +20,8 @@ pub(super) fn form(set: &SetName) -> Result<(), TxError> {
     if len > limits::NAME_VALUE { Err(TxError::NameValue { len }) } else { Ok(()) }
 }
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, set: &SetName) -> Result<(), TxError> {
-    let before = step.draft.name(&step.account, &set.name);
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, set: &SetName) -> Result<(), TxError> {
+    let before = context.draft.name(&context.account, &set.name);
     let version = before.as_ref().map_or(0, |name| name.version);
     if set.version != version {
         return Err(TxError::NameVersion { given: set.version, version });
@@ -30,23 +30,23 @@ pub(super) fn apply(step: &mut ActionContext<'_, '_>, set: &SetName) -> Result<(
         Some(value) => {
             let deposit = match before {
                 Some(name) => name.deposit,
-                None => lock(step)?,
+                None => lock(context)?,
             };
-            let version = step.nonce.checked_add(1).expect("nobody can pay for so many transactions");
-            step.draft.put_name(step.account, set.name, NameRecord { value: value.clone(), version, deposit });
+            let version = context.nonce.checked_add(1).expect("nobody can pay for so many transactions");
+            context.draft.put_name(context.account, set.name, NameRecord { value: value.clone(), version, deposit });
             Ok(())
         }
         None => {
             let name = before.ok_or(TxError::NoName)?;
-            money::unlock(step.draft, &step.account, name.deposit, Pool::Bonds);
-            step.draft.remove(Key::Name(step.account, set.name));
+            money::unlock(context.draft, &context.account, name.deposit, Pool::Bonds);
+            context.draft.remove(Key::Name(context.account, set.name));
             Ok(())
         }
     }
 }
 
-fn lock(step: &mut ActionContext<'_, '_>) -> Result<Amount, TxError> {
-    let deposit = step.rules.params.bonds.name;
-    money::lock(step.draft, &step.account, deposit, Pool::Bonds)?;
+fn lock(context: &mut ActionContext<'_, '_>) -> Result<Amount, TxError> {
+    let deposit = context.rules.params.bonds.name;
+    money::lock(context.draft, &context.account, deposit, Pool::Bonds)?;
     Ok(deposit)
 }

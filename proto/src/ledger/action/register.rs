@@ -58,23 +58,23 @@ fn is_name(text: &str) -> bool {
     (1..=limits::NAME).contains(&text.len()) && text.bytes().all(allowed)
 }
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
-    match step.draft.provider(&register.node) {
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
+    match context.draft.provider(&register.node) {
         Some(Provider { status: ProviderStatus::Exited { until }, .. }) => Err(TxError::Unbonding { until }),
-        Some(provider) => update(step, provider, register),
-        None => found(step, register),
+        Some(provider) => update(context, provider, register),
+        None => found(context, register),
     }
 }
 
-fn found(step: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
+fn found(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
     let node = register.node;
-    if !step.admits(Key::AdmittedProvider(node)) {
+    if !context.admits(Key::AdmittedProvider(node)) {
         return Err(TxError::NodeNotAdmitted { node });
     }
-    let bond = step.rules.params.bonds.provider;
-    money::lock(step.draft, &step.account, bond, Pool::Bonds)?;
-    step.draft.put_provider(Provider {
-        owner: step.account,
+    let bond = context.rules.params.bonds.provider;
+    money::lock(context.draft, &context.account, bond, Pool::Bonds)?;
+    context.draft.put_provider(Provider {
+        owner: context.account,
         node,
         addresses: register.addresses.clone(),
         domain: register.domain.clone(),
@@ -87,9 +87,9 @@ fn found(step: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), Tx
     Ok(())
 }
 
-fn update(step: &mut ActionContext<'_, '_>, provider: Provider, register: &Register) -> Result<(), TxError> {
+fn update(context: &mut ActionContext<'_, '_>, provider: Provider, register: &Register) -> Result<(), TxError> {
     let Provider { owner, node, used, .. } = provider;
-    if owner != step.account {
+    if owner != context.account {
         return Err(TxError::OtherOwner { node, owner });
     }
     if register.capacity < used {
@@ -98,7 +98,7 @@ fn update(step: &mut ActionContext<'_, '_>, provider: Provider, register: &Regis
     if register.domain != provider.domain && used > 0 {
         return Err(TxError::DomainInUse { used });
     }
-    step.draft.put_provider(Provider {
+    context.draft.put_provider(Provider {
         addresses: register.addresses.clone(),
         domain: register.domain.clone(),
         price: register.price,

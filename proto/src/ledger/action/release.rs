@@ -9,11 +9,11 @@ use crate::ledger::{
     tx::Release,
 };
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, release: &Release) -> Result<(), TxError> {
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, release: &Release) -> Result<(), TxError> {
     let Release { object, extent } = *release;
     let commitment =
-        step.draft.commitment(&step.own(object, extent)).ok_or(TxError::NoCommitment { object, extent })?;
-    close(step.draft, &commitment);
+        context.draft.commitment(&context.own(object, extent)).ok_or(TxError::NoCommitment { object, extent })?;
+    close(context.draft, &commitment);
     Ok(())
 }
 

@@ -83,29 +83,29 @@ fn validator(owner: AccountId, join: &Join, power: u64) -> Validator {
     }
 }
 
-pub(super) fn join(step: &mut ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
+pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
     let key = join.key;
-    check_key(step, key)?;
-    let mut all = step.draft.validators();
+    check_key(context, key)?;
+    let mut all = context.draft.validators();
     check_place(&all, join)?;
-    let validator = validator(step.account, join, step.draft.charter().membership.power(join.bond));
-    check_bond(&step.rules.params, &validator)?;
+    let validator = validator(context.account, join, context.draft.charter().membership.power(join.bond));
+    check_bond(&context.rules.params, &validator)?;
     all.push(validator.clone());
-    check_power_share(&step.rules.params, &all, &validator.domain.infrastructure)?;
-    money::lock(step.draft, &step.account, validator.bond, Pool::Bonds)?;
-    step.draft.put_validator(validator);
+    check_power_share(&context.rules.params, &all, &validator.domain.infrastructure)?;
+    money::lock(context.draft, &context.account, validator.bond, Pool::Bonds)?;
+    context.draft.put_validator(validator);
     Ok(())
 }
 
 /// Checks that the key may join, and is not in use.
-fn check_key(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
-    if step.draft.get(&Key::Barred(key)).is_some() {
+fn check_key(context: &ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxError> {
+    if context.draft.get(&Key::Barred(key)).is_some() {
         return Err(TxError::Barred { key });
     }
-    if !step.admits(Key::AdmittedValidator(key)) {
+    if !context.admits(Key::AdmittedValidator(key)) {
         return Err(TxError::KeyNotAdmitted { key });
     }
-    match step.draft.validator(&key).map(|validator| validator.status) {
+    match context.draft.validator(&key).map(|validator| validator.status) {
         None => Ok(()),
         Some(ValidatorStatus::Left { until }) => Err(TxError::Unbonding { until }),
         Some(ValidatorStatus::Removed { .. }) => Err(TxError::Barred { key }),
@@ -132,34 +132,34 @@ pub(super) fn form_bond(bond: &Bond) -> Result<(), TxError> {
     if bond.amount == Amount::ZERO { Err(TxError::ZeroAmount) } else { Ok(()) }
 }
 
-pub(super) fn bond(step: &mut ActionContext<'_, '_>, bond: &Bond) -> Result<(), TxError> {
-    let validator = own(step, bond.key)?;
+pub(super) fn bond(context: &mut ActionContext<'_, '_>, bond: &Bond) -> Result<(), TxError> {
+    let validator = own(context, bond.key)?;
     if validator.status == ValidatorStatus::Condemned {
         return Err(TxError::Barred { key: bond.key });
     }
-    money::lock(step.draft, &step.account, bond.amount, Pool::Bonds)?;
+    money::lock(context.draft, &context.account, bond.amount, Pool::Bonds)?;
     let bonded = validator.bond.plus(bond.amount).expect("money is conserved: a bond is at most what was minted");
-    let power = step.draft.charter().membership.power(bonded);
+    let power = context.draft.charter().membership.power(bonded);
     let grows = power > validator.power;
     let infrastructure = validator.domain.infrastructure.clone();
-    step.draft.put_validator(Validator { bond: bonded, power, ..validator });
+    context.draft.put_validator(Validator { bond: bonded, power, ..validator });
     if grows {
-        check_power_share(&step.rules.params, &step.draft.validators(), &infrastructure)?;
+        check_power_share(&context.rules.params, &context.draft.validators(), &infrastructure)?;
     }
     Ok(())
 }
 
-pub(super) fn leave(step: &mut ActionContext<'_, '_>, leave: &Leave) -> Result<(), TxError> {
-    let validator = own(step, leave.key)?;
-    let until = step.unbonded();
-    retire(step.draft, validator, until)
+pub(super) fn leave(context: &mut ActionContext<'_, '_>, leave: &Leave) -> Result<(), TxError> {
+    let validator = own(context, leave.key)?;
+    let until = context.unbonded();
+    retire(context.draft, validator, until)
 }
 
 /// The sender's validator, if it votes.
-fn own(step: &ActionContext<'_, '_>, key: VoteKey) -> Result<Validator, TxError> {
-    let validator = step.draft.validator(&key).filter(Validator::votes).ok_or(TxError::NoValidator { key })?;
+fn own(context: &ActionContext<'_, '_>, key: VoteKey) -> Result<Validator, TxError> {
+    let validator = context.draft.validator(&key).filter(Validator::votes).ok_or(TxError::NoValidator { key })?;
     let owner = validator.owner;
-    if owner == step.account { Ok(validator) } else { Err(TxError::OtherValidator { key, owner }) }
+    if owner == context.account { Ok(validator) } else { Err(TxError::OtherValidator { key, owner }) }
 }
 
 /// Ends an active validator, unless it is the last: its bond returns as the epoch `until` begins.

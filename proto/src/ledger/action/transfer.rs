@@ -9,6 +9,6 @@ pub(super) fn form(transfer: &Transfer) -> Result<(), TxError> {
     if transfer.amount == Amount::ZERO { Err(TxError::ZeroAmount) } else { Ok(()) }
 }
 
-pub(super) fn apply(step: &mut ActionContext<'_, '_>, transfer: &Transfer) -> Result<(), TxError> {
-    money::pay(step.draft, &step.account, &transfer.to, transfer.amount)
+pub(super) fn apply(context: &mut ActionContext<'_, '_>, transfer: &Transfer) -> Result<(), TxError> {
+    money::pay(context.draft, &context.account, &transfer.to, transfer.amount)
 }

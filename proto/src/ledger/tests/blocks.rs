@@ -185,7 +185,7 @@ fn a_full_block_leaves_the_rest() {
     let taken = proposal.block.txs.len();
     assert!(proposal.rejected.is_empty() && taken < count && taken > count - 20);
     assert!(codec::encode(&world.decide(proposal.block.clone())).len() <= limits::CHAIN_BODY);
-    // One more is too many, whoever signs it.
+    // One more is too many, with any signature.
     let mut world = World::new();
     let mut larger = proposal.block;
     larger.txs = txs;

@@ -46,7 +46,7 @@ fn a_commitment_locks_its_price_and_takes_its_room() {
     }
 }
 
-/// What a commit must be. Each case changes a proper one, and signs it anew where the change alone is meant.
+/// What a commit must be. Each case changes a proper one, and signs it again where only the change is tested.
 #[test]
 fn commits_are_checked() {
     let mut world = World::new();
@@ -76,7 +76,7 @@ fn commits_are_checked() {
     check("one epoch", &|commit| commit.end = epoch.after(1), Ok(()));
     check("the longest term", &|commit| commit.end = epoch.after(100), Ok(()));
     check("one longer", &|commit| commit.end = epoch.after(101), term(epoch.after(101)));
-    check("for ever", &|commit| commit.end = Epoch(u64::MAX), term(Epoch(u64::MAX)));
+    check("without end", &|commit| commit.end = Epoch(u64::MAX), term(Epoch(u64::MAX)));
     let too_many = code("8/24");
     let few = TxError::Placement(PlacementError::TooFewProviders { code: too_many, have: 14 });
     let larger = |commit: &mut Commit| {
@@ -131,7 +131,7 @@ fn draws_are_checked() {
         world.does(&alice(), Action::Transfer(pay));
     }
     assert_eq!((world.epoch(), world.account(&alice()).nonce), (Epoch(6), 6));
-    // Draws anew and signs: only the rules about which draw remain to break.
+    // Draws again and signs: only the rules about which draw remain to break.
     let check = |desc: &str, epoch: u64, nonce: u64, expect: Result<(), TxError>| {
         let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
         commit.draw = crate::placement::Draw { epoch: Epoch(epoch), nonce };
@@ -158,7 +158,7 @@ fn draws_are_checked() {
 
 /// In the block that begins an epoch its beacon does not exist yet: nobody can have drawn with it.
 #[test]
-fn an_epoch_can_not_be_drawn_with_in_the_block_that_begins_it() {
+fn an_epoch_cannot_be_drawn_with_in_the_block_that_begins_it() {
     let mut world = World::new();
     while world.state.tip().height.0 < 7 {
         world.block(vec![]);
@@ -298,7 +298,7 @@ fn extensions_are_paid_and_checked() {
     check("fewer", &alice(), extend(object(1), 0, 9), term(9));
     check("the most", &alice(), extend(object(1), 0, 100), Ok(()));
     check("one over", &alice(), extend(object(1), 0, 101), term(101));
-    check("for ever", &alice(), extend(object(1), 0, u64::MAX), term(u64::MAX));
+    check("without end", &alice(), extend(object(1), 0, u64::MAX), term(u64::MAX));
     check("another object", &alice(), extend(object(2), 0, 11), none(2, 0));
     check("another extent", &alice(), extend(object(1), 1, 11), none(1, 1));
     check("of another owner", &bob(), extend(object(1), 0, 11), none(1, 0));

@@ -109,7 +109,7 @@ fn crowded(count: u32) -> World {
 }
 
 #[test]
-fn many_endings_take_several_blocks_and_can_not_be_extended_meanwhile() {
+fn many_endings_take_several_blocks_and_cannot_be_extended_meanwhile() {
     let most = u32::try_from(limits::ENDINGS).expect("a small constant");
     let mut world = crowded(most + 7);
     world.wait_for(1);

@@ -1,4 +1,4 @@
-//! What it costs a validator to sign two things.
+//! What an equivocation costs a validator.
 
 use super::world::{World, alice, bob, genesis, id, landlord, vote_key};
 use crate::{
@@ -27,7 +27,7 @@ fn give(world: &World, evidence: Evidence) -> Result<(), TxError> {
 }
 
 #[test]
-fn who_signs_two_things_loses_a_part_of_its_bond_and_its_vote() {
+fn an_equivocation_costs_a_part_of_the_bond_and_the_vote() {
     let mut world = World::of(&quick());
     world.block(vec![]);
     let key = vote_key(1).public();

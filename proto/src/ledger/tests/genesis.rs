@@ -51,7 +51,7 @@ const SHARES: [(&str, Share); 3] = [
 ];
 
 #[test]
-fn what_can_not_work_is_refused() {
+fn an_invalid_genesis_is_rejected() {
     let check = |desc: &str, change: &dyn Fn(&mut Genesis), expect: Result<(), GenesisError>| {
         let mut genesis = genesis();
         change(&mut genesis);

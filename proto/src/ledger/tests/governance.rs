@@ -148,7 +148,7 @@ fn proposals_are_checked() {
     check("expulsion where there is none", &alice(), ProposedChange::ExpelValidator(key), Err(TxError::OpenNetwork));
     let upgrade = |protocol, height| ProposedChange::Upgrade(Upgrade { protocol, height: Height(height) });
     let soon = |height| Err(TxError::UpgradeTooSoon { height: Height(height), earliest: Epoch(6) });
-    check("at once", &alice(), upgrade(2, 1), soon(1));
+    check("immediately", &alice(), upgrade(2, 1), soon(1));
     check("before all voted", &alice(), upgrade(2, 11), soon(11));
     check("before all updated", &alice(), upgrade(2, 23), soon(23));
     check("in time", &alice(), upgrade(2, 24), Ok(()));
@@ -311,7 +311,7 @@ fn parameters_come_from_the_state() {
     assert_eq!(carried(&mut world, change, &[bob()]), Some(1));
     assert_eq!(Rules::at(stale.chain, &world.state), world.rules);
     assert_eq!(world.rules.params.fee_base, Amount(77_000));
-    // Whoever still has the old table comes to the same block.
+    // A node with the old table computes the same block.
     let block = world.propose(vec![]).block;
     assert_eq!(judge(&stale, &world.state, &block), judge(&world.rules, &world.state, &block));
     let mut cheap = world.body(&alice(), ballot(0, true));

@@ -53,7 +53,7 @@ fn a_name_changes_only_for_who_knows_its_version() {
     assert_eq!((get(&world, &alice()), get(&world, &bob())), (Some((b"b".to_vec(), 2)), Some((b"bob's".to_vec(), 1))));
 }
 
-/// No version comes again. Whoever still believes in one that was does not write over what came since.
+/// Versions are not reused: a stale version never overwrites a newer value.
 #[test]
 fn a_removed_name_gives_its_deposit_back_and_its_versions_stay_dead() {
     let mut world = World::new();

@@ -62,7 +62,7 @@ fn registrations_are_checked() {
     check("all the capacity there could be", &|register| register.capacity = u64::MAX, Ok(()));
 }
 
-/// For the points of small order every message has the same signature: whoever registers one lets all sign for it.
+/// For the points of small order every message has the same signature: anyone could sign for such a node.
 #[test]
 fn weak_keys_are_refused() {
     let world = World::new();

@@ -45,7 +45,7 @@ fn part(state: &MemoryRecords, after: Option<[u8; 32]>, max_bytes: usize) -> Opt
     chunk(state, &record, state.tip().height.0, after, max_bytes).expect("the tree of the tip is there")
 }
 
-/// The state that comes of all chunks.
+/// The state restored from all chunks.
 fn restore(world: &World, decided: &DecidedBlock, max_bytes: usize) -> MemoryRecords {
     let mut restoring = SnapshotRestore::new(offer(decided));
     let (mut records, mut nodes) = (BTreeMap::new(), Vec::new());
@@ -64,7 +64,7 @@ fn restore(world: &World, decided: &DecidedBlock, max_bytes: usize) -> MemoryRec
 }
 
 #[test]
-fn a_state_comes_back_with_its_tip_and_its_indexes_and_goes_on() {
+fn a_state_is_restored_with_its_tip_and_its_indexes_and_continues() {
     let (world, decided) = lived();
     for max_bytes in [1, 3_000, 1 << 20] {
         let restored = restore(&world, &decided, max_bytes);

@@ -77,9 +77,9 @@ fn joinings_are_checked() {
     check("nowhere", &|join| join.addresses.clear(), Err(TxError::Addresses));
     check("nameless", &|join| join.domain.operator.clear(), Err(TxError::DomainName));
     check("no beacon key", &|join| join.beacon_key = BeaconKey([0; 96]), Err(TxError::BeaconKey));
-    check("a node that did not say so", &|join| join.consent = join.vote_consent, Err(TxError::Consent { node }));
-    check("a key that did not say so", &|join| join.vote_consent = join.consent, Err(TxError::VoteConsent { key }));
-    check("nobody's consent", &|join| join.vote_consent = Signature([0; 64]), Err(TxError::VoteConsent { key }));
+    check("a node that did not consent", &|join| join.consent = join.vote_consent, Err(TxError::Consent { node }));
+    check("a key that did not consent", &|join| join.vote_consent = join.consent, Err(TxError::VoteConsent { key }));
+    check("no consent", &|join| join.vote_consent = Signature([0; 64]), Err(TxError::VoteConsent { key }));
     check("no proof", &|join| join.beacon_proof = BeaconSignature([0; 48]), Err(TxError::BeaconProof));
     let share = beacon_key(4).sign(&world.rules.chain, crate::id::Height(1));
     check("a share of the beacon as proof", &|join| join.beacon_proof = share, Err(TxError::BeaconProof));
@@ -127,7 +127,7 @@ fn each_validator_has_keys_of_its_own() {
 }
 
 #[test]
-fn only_the_owner_speaks_for_a_validator_and_the_last_stays() {
+fn only_the_owner_manages_a_validator_and_the_last_stays() {
     let mut world = rich();
     let (key, owner) = (vote_key(0).public(), id(&landlord()));
     let check = |world: &World, sender: &Keypair, action, expect| {

@@ -410,7 +410,7 @@ mod tests {
                 let proof = prove(&nodes, 9, key).expect("the version is there");
                 assert_eq!(proof.verify(&world.root, key, Some(value)), Ok(()));
             }
-            // The next block goes on from it.
+            // The next block continues from it.
             let step = |nodes: &MemoryNodes, parent| update(nodes, Some(parent), 10, [(b"a", Some(b"b"))]);
             let roots = [step(&nodes, 9), step(&world.nodes, VERSION)].map(|patch| patch.map(|patch| patch.root));
             assert_eq!(roots[0], roots[1]);
@@ -484,7 +484,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_can_not_be_feigned() {
+    fn the_end_cannot_be_feigned() {
         let (_, restore, chunk) = second(200);
         let mut forged = chunk.clone();
         forged.right.outside.iter_mut().for_each(|outside| *outside = None);
@@ -544,7 +544,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
-        /// Trees as deep as they can be, cut wherever chance wants.
+        /// Trees as deep as they can be, cut at random places.
         #[test]
         fn deep_trees_come_back_too(
             bits in prop::collection::btree_set(prop::collection::btree_set(0_usize..256, 0..4), 1..24),

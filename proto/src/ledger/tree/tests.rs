@@ -68,7 +68,7 @@ impl World {
         self.versions.push((patch.root, self.leaves.clone()));
     }
 
-    /// Nothing is left over: there are as many nodes as in a tree built at once.
+    /// Nothing is left over: there are as many nodes as in a tree built in one update.
     fn check_size(&self) {
         let change = |(key, value): (&Hash, &Hash)| LeafChange { key: *key, value: Some(*value) };
         let fresh = update_hashed(&self.nodes, None, 0, self.leaves.iter().map(change).collect()).expect("no parent");
