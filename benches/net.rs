@@ -40,8 +40,8 @@ fn main() {
 fn frame(protocol: Protocol, body: Bytes) -> (Protocol, Frame) {
     let length = u32::try_from(CHUNK).expect("a chunk is small");
     let frame = match protocol {
-        Protocol::Put => Frame::new(&put::Request::Chunk { upload: put::UploadId([7; 16]), offset: 0 }, body),
-        _ => Frame::new(&get::Request { column: ColumnId::new([7; 32]), token: None, start: 0, length }, body),
+        Protocol::Put => Frame::new(&put::PutRequest::Chunk { upload: put::UploadId([7; 16]), offset: 0 }, body),
+        _ => Frame::new(&get::GetRequest { column: ColumnId::new([7; 32]), token: None, start: 0, length }, body),
     };
     (protocol, frame)
 }
@@ -109,8 +109,8 @@ impl<'a> Pair<'a> {
 
 /// Answers every put as taken and every get with `body`, until the swarm stops.
 async fn answer(mut inbound: mpsc::Receiver<Inbound>, body: Bytes) {
-    let taken = Frame::new(&Ok::<_, Refusal>(put::Response::Ready { next: 0 }), Bytes::new());
-    let range = Frame::new(&Ok::<_, Refusal>(get::Response { siblings: vec![[7; 32]; 12] }), body);
+    let taken = Frame::new(&Ok::<_, Refusal>(put::PutResponse::Ready { next: 0 }), Bytes::new());
+    let range = Frame::new(&Ok::<_, Refusal>(get::GetResponse { siblings: vec![[7; 32]; 12] }), body);
     while let Some(Inbound { protocol, reply, .. }) = inbound.recv().await {
         reply.send(if protocol == Protocol::Get { range.clone() } else { taken.clone() });
     }

@@ -136,7 +136,7 @@ impl Load {
 /// When it refuses one for another reason.
 pub(crate) async fn submit(network: &Network, index: usize, batch: &Batch) -> Result<()> {
     loop {
-        let verdicts = network.submit(index, batch.body.clone()).await?;
+        let verdicts = network.ask(index, batch.submission.clone()).await?;
         let mut refused = verdicts.into_iter().filter_map(Result::err).peekable();
         if refused.peek().is_none() {
             return Ok(());

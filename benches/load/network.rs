@@ -2,16 +2,14 @@
 
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
+use anyhow::{Context, Result};
 use ostrakon::Profile;
 use ostrakon_benches::devnet::Devnet;
 use ostrakon_net::{
-    Peers, identity,
+    Peers, ask, identity,
     swarm::{Swarm, SwarmConfig},
 };
 use ostrakon_proto::{
-    codec,
     id::{AccountId, Height, NodeId},
     ledger::{
         Rules,
@@ -20,12 +18,11 @@ use ostrakon_proto::{
         verify_header,
         vote::ValidatorSet,
     },
-    light::{Answer, CertifiedHeader, ProvenRecord, records},
-    limits,
+    light::{Answer, CertifiedHeader, records},
     sign::Keypair,
     wire::{
-        Frame, Protocol, Refusal,
-        chain::{Head, Relayed, Request, Response},
+        Call,
+        chain::{self, Head},
     },
 };
 
@@ -77,10 +74,7 @@ impl Network {
     /// # Errors
     /// When it does not say.
     pub(crate) async fn head(&self, index: usize) -> Result<Head> {
-        match self.ask(index, &Request::Head, Bytes::new()).await? {
-            (Response::Head(head), _) => Ok(head),
-            (other, _) => bail!("asked for its tip, a node says {other:?}"),
-        }
+        self.ask(index, chain::head()).await
     }
 
     /// Accounts as of the tip of node `index`, each proven against the tip's certificate.
@@ -89,11 +83,8 @@ impl Network {
     /// When it does not say, or does not prove it.
     pub(crate) async fn accounts(&self, index: usize, ids: &[AccountId]) -> Result<Vec<Account>> {
         let keys: Vec<Key> = ids.iter().map(|id| Key::Account(*id)).collect();
-        let request = Request::Records { from: Height(0), keys: keys.iter().map(Key::to_bytes).collect() };
-        let (response, body) = self.ask(index, &request, Bytes::new()).await?;
-        ensure!(response == Response::Answer, "asked for accounts, a node says {response:?}");
-        let Answer { tip: CertifiedHeader { header, certificate }, said } =
-            codec::decode::<Answer<Vec<ProvenRecord>>>(&body, limits::CHAIN_BODY)?;
+        let call = chain::records(Height(0), keys.iter().map(Key::to_bytes).collect());
+        let Answer { tip: CertifiedHeader { header, certificate }, said } = self.ask(index, call).await?;
         verify_header(&self.rules.chain, &self.set, &header, &certificate)?;
         let account = |record| match record {
             Some(Record::Account(account)) => account,
@@ -107,29 +98,19 @@ impl Network {
     /// # Errors
     /// When the node says something else, or gives a block that nobody certified.
     pub(crate) async fn blocks(&self, index: usize, from: Height) -> Result<Vec<DecidedBlock>> {
-        let (response, body) = self.ask(index, &Request::Blocks { from }, Bytes::new()).await?;
-        ensure!(response == Response::Blocks, "asked for blocks, a node says {response:?}");
-        let blocks: Vec<DecidedBlock> = codec::decode(&body, limits::CHAIN_BODY)?;
+        let blocks = self.ask(index, chain::blocks(from)).await?;
         for DecidedBlock { block, certificate } in &blocks {
             verify_header(&self.rules.chain, &self.set, &block.header, certificate)?;
         }
         Ok(blocks)
     }
 
-    /// Submits the transactions of `body` to node `index`; gives what it says of each.
+    /// What node `index` answers.
     ///
     /// # Errors
-    /// When it says nothing of that kind.
-    pub(crate) async fn submit(&self, index: usize, body: Bytes) -> Result<Vec<Result<(), Refusal>>> {
-        let (response, body) = self.ask(index, &Request::Submit { relayed: Relayed::No }, body).await?;
-        ensure!(response == Response::Verdicts, "given transactions, a node says {response:?}");
-        Ok(codec::decode(&body, limits::CHAIN_BODY)?)
-    }
-
-    async fn ask(&self, index: usize, request: &Request, body: Bytes) -> Result<(Response, Bytes)> {
+    /// When it has no answer.
+    pub(crate) async fn ask<T: 'static>(&self, index: usize, call: Call<T>) -> Result<T> {
         let node = *self.nodes.get(index).context("a node of this network")?;
-        let answer = self.peers.call(node, Protocol::Chain, Frame::new(request, body)).await?;
-        let response = answer.decode::<Result<Response, Refusal>>()??;
-        Ok((response, answer.body))
+        Ok(ask(self.peers.as_ref(), node, call).await?)
     }
 }

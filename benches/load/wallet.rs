@@ -13,15 +13,17 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use bytes::Bytes;
 use ostrakon_proto::{
-    codec,
     id::{AccountId, Amount, Height, TxId},
     ledger::{
         Rules,
         tx::{Action, Transfer, Tx, TxBody},
     },
     sign::Keypair,
+    wire::{
+        Call, Refusal,
+        chain::{self, Relayed},
+    },
 };
 use tokio::sync::mpsc;
 
@@ -61,8 +63,8 @@ struct Payees {
 pub(crate) struct Batch {
     /// In which order it comes, among those of all accounts' one turn.
     pub(crate) turn: usize,
-    /// The request's body.
-    pub(crate) body: Bytes,
+    /// The request, encoded once.
+    pub(crate) submission: Call<Vec<Result<(), Refusal>>>,
     /// Their names.
     pub(crate) ids: Vec<TxId>,
 }
@@ -199,6 +201,6 @@ impl Wallet {
 
 impl Batch {
     fn new(turn: usize, txs: &[Tx]) -> Self {
-        Self { turn, body: codec::encode(txs).into(), ids: txs.iter().map(Tx::id).collect() }
+        Self { turn, submission: chain::submit(txs.iter(), Relayed::No), ids: txs.iter().map(Tx::id).collect() }
     }
 }

@@ -234,9 +234,9 @@ impl World {
         }
     }
 
-    pub(crate) fn sign(&self, open: &Open) -> put::Request {
+    pub(crate) fn sign(&self, open: &Open) -> put::PutRequest {
         let signature = self.account.sign(Purpose::Put, &self.genesis.id(), open);
-        put::Request::Open { open: open.clone(), signature }
+        put::PutRequest::Open { open: open.clone(), signature }
     }
 }
 
@@ -262,13 +262,17 @@ impl Client {
     pub(crate) async fn put(
         &self,
         to: usize,
-        request: &put::Request,
+        request: &put::PutRequest,
         body: impl Into<Bytes>,
-    ) -> Result<put::Response, Refusal> {
+    ) -> Result<put::PutResponse, Refusal> {
         self.ask(to, Protocol::Put, request, body).await.map(|(response, _)| response)
     }
 
-    pub(crate) async fn chain(&self, to: usize, request: &chain::Request) -> Result<chain::Response, Refusal> {
+    pub(crate) async fn chain(
+        &self,
+        to: usize,
+        request: &chain::ChainRequest,
+    ) -> Result<chain::ChainResponse, Refusal> {
         self.ask(to, Protocol::Chain, request, Bytes::new()).await.map(|(response, _)| response)
     }
 
@@ -276,8 +280,8 @@ impl Client {
     pub(crate) async fn body<T: BorshSerialize + BorshDeserialize>(
         &self,
         to: usize,
-        request: &chain::Request,
-    ) -> Result<(chain::Response, T), Refusal> {
+        request: &chain::ChainRequest,
+    ) -> Result<(chain::ChainResponse, T), Refusal> {
         let (response, body) = self.ask(to, Protocol::Chain, request, Bytes::new()).await?;
         Ok((response, codec::decode(&body, limits::CHAIN_BODY).expect("canonical")))
     }
@@ -287,17 +291,17 @@ impl Client {
         &self,
         world: &World,
         to: usize,
-        request: &chain::Request,
+        request: &chain::ChainRequest,
     ) -> Result<(Header, T), Refusal> {
         let (response, Answer { tip, said }) = self.body(to, request).await?;
-        assert_eq!(response, chain::Response::Answer);
+        assert_eq!(response, chain::ChainResponse::Answer);
         let (chain, set) = (world.genesis.id(), world.genesis.validator_set());
         verify_header(&chain, &set, &tip.header, &tip.certificate).expect("decided");
         Ok((tip.header, said))
     }
 
     pub(crate) async fn records(&self, world: &World, to: usize, keys: &[Key]) -> Vec<Option<Record>> {
-        let request = chain::Request::Records { from: Height(1), keys: keys.iter().map(Key::to_bytes).collect() };
+        let request = chain::ChainRequest::Records { from: Height(1), keys: keys.iter().map(Key::to_bytes).collect() };
         let (header, items): (_, Vec<ProvenRecord>) = self.answer(world, to, &request).await.expect("answered");
         light::records(&items, &header, keys).expect("proven")
     }
@@ -321,10 +325,10 @@ impl Client {
         txs: &[Tx],
         relayed: chain::Relayed,
     ) -> Result<Vec<Result<(), Refusal>>, Refusal> {
-        let request = chain::Request::Submit { relayed };
+        let request = chain::ChainRequest::Submit { relayed };
         let answer = self.ask(to, Protocol::Chain, &request, codec::encode(txs)).await?;
-        let (response, body): (chain::Response, Bytes) = answer;
-        assert_eq!(response, chain::Response::Verdicts);
+        let (response, body): (chain::ChainResponse, Bytes) = answer;
+        assert_eq!(response, chain::ChainResponse::Verdicts);
         Ok(codec::decode(&body, limits::CHAIN_BODY).expect("canonical"))
     }
 
@@ -332,13 +336,13 @@ impl Client {
     pub(crate) async fn store(&self, world: &World, holder: usize, object: &TestObject, index: u8) -> Signature {
         let open = world.open(holder, object, index);
         let opened = self.put(holder, &world.sign(&open), Bytes::new()).await;
-        assert_eq!(opened, Ok(put::Response::Opened(put::Taken::default())));
+        assert_eq!(opened, Ok(put::PutResponse::Opened(put::Taken::default())));
         let column = object.columns[usize::from(index)].clone();
         let next = u64::try_from(column.len()).expect("small");
-        let chunk = put::Request::Chunk { upload: open.upload, offset: 0 };
-        assert_eq!(self.put(holder, &chunk, column).await, Ok(put::Response::Ready { next }));
-        match self.put(holder, &put::Request::Finish { upload: open.upload }, object.bytes.clone()).await {
-            Ok(put::Response::Receipt(receipt)) => receipt,
+        let chunk = put::PutRequest::Chunk { upload: open.upload, offset: 0 };
+        assert_eq!(self.put(holder, &chunk, column).await, Ok(put::PutResponse::Ready { next }));
+        match self.put(holder, &put::PutRequest::Finish { upload: open.upload }, object.bytes.clone()).await {
+            Ok(put::PutResponse::Receipt(receipt)) => receipt,
             other => panic!("no receipt: {other:?}"),
         }
     }

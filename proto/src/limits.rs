@@ -117,3 +117,7 @@ pub const PACK_DEPTH: usize = 25;
 
 /// Seconds without progress after which a request is abandoned.
 pub const STALL_SECONDS: u64 = 60;
+/// Seconds that an answer may take: enough for a busy node far away, and little enough to ask another.
+pub const ANSWER_SECONDS: u64 = 10;
+/// Seconds more that a node may hold an answer back until it has the block that is asked for.
+pub const WAIT_SECONDS: u64 = 10;

@@ -64,7 +64,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
                 names(&verify.said(), node),
                 "`verify` does not name node {} ({}): {verify}",
                 node.index,
-                node.peer
+                node.provider
             );
         }
         // Reading did not make it worse.
@@ -74,7 +74,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
 }
 
 fn names(said: &str, node: &NodeInfo) -> bool {
-    said.contains(&node.provider) || said.contains(&node.peer)
+    said.contains(&node.provider)
 }
 
 /// Flips one bit of the data of each of these columns; returns who holds them.

@@ -15,16 +15,11 @@ use ostrakon_net::{
     swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
-    codec,
     id::NodeId,
     ledger::state::{Key, Record},
-    light::{self, Answer, ProvenRecord, Trust},
-    limits,
+    light::{self, Answer, Trust},
     sign::Keypair,
-    wire::{
-        Frame, Protocol, Refusal,
-        chain::{Request, Response},
-    },
+    wire::chain,
 };
 use ostrakon_tests::{
     cluster::{Binaries, Running, is_long, until},
@@ -180,11 +175,7 @@ impl<'a> Late<'a> {
 async fn ask(swarm: &SwarmHandle, node: NodeId, trust: &Trust, number: u32) -> Result<()> {
     let id = made_chain::commitment(number);
     let keys = vec![Key::Commitment(id).to_bytes()];
-    let request = Request::Records { from: trust.height(), keys: keys.clone() };
-    let answer = swarm.call(node, Protocol::Chain, Frame::new(&request, Vec::new().into())).await?;
-    let head: Result<Response, Refusal> = answer.decode()?;
-    ensure!(head? == Response::Answer, "another answer");
-    let Answer { tip, said }: Answer<Vec<ProvenRecord>> = codec::decode(&answer.body, limits::CHAIN_BODY)?;
+    let Answer { tip, said } = ostrakon_net::ask(swarm, node, chain::records(trust.height(), keys)).await?;
     trust.check(&tip.header, &tip.certificate)?;
     let known = light::records(&said, &tip.header, &[Key::Commitment(id)])?;
     let is_there = matches!(known.as_slice(), [Some(Record::Commitment(known))] if known.id == id);

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::{FutureExt, future::BoxFuture};
 use ostrakon_net::{
-    CallError, Inbound, Peers, Workers,
+    AskError, Inbound, Peers, Workers,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_node::{
@@ -69,7 +69,7 @@ impl Peers for Half {
         self.swarm.learn(node, addresses);
     }
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let (cut, local, call) = (self.cut.clone(), self.local(), self.swarm.call(to, protocol, request));
         async move {
             if cut.divides(local, to) {

@@ -38,12 +38,6 @@ fn protocols_are_named_by_chain_and_version() {
 }
 
 #[test]
-fn a_node_is_the_peer_of_its_key() {
-    let peer = ostrakon_net::peer_id_text(&NodeId::new([7; 32]));
-    assert_eq!(peer, "12D3KooWAHoEkEqnKzM5PXFygh2movVBCSX3k8tDsT2cneU68Gyt");
-}
-
-#[test]
 fn put_is_spoken_like_this() {
     let upload = put::UploadId([1; 16]);
     let open = put::Open {
@@ -59,42 +53,47 @@ fn put_is_spoken_like_this() {
     let signature = Keypair::from_seed(&[1; 32]).sign(Purpose::Put, &CHAIN, &open);
     let fields = "0300000000000000040000000000000005000000".to_owned() + "06" + "040c" + "0000100000000000";
     let opened = ["00", &ids("01", 16), &ids("02", 32), &ids("03", 32), &fields, &hex::encode(signature.0)].concat();
-    assert_eq!(head(&put::Request::Open { open, signature }), opened);
-    assert_eq!(head(&put::Request::Chunk { upload, offset: 1 << 18 }), ids("01", 17) + "0000040000000000");
-    assert_eq!(head(&put::Request::Finish { upload }), "02".to_owned() + &ids("01", 16));
-    assert_eq!(head(&put::Request::Abort { upload }), "03".to_owned() + &ids("01", 16));
-    let ready: Result<_, wire::Refusal> = Ok(put::Response::Ready { next: 1 << 18 });
+    assert_eq!(head(&put::PutRequest::Open { open, signature }), opened);
+    assert_eq!(head(&put::PutRequest::Chunk { upload, offset: 1 << 18 }), ids("01", 17) + "0000040000000000");
+    assert_eq!(head(&put::PutRequest::Finish { upload }), "02".to_owned() + &ids("01", 16));
+    assert_eq!(head(&put::PutRequest::Abort { upload }), "03".to_owned() + &ids("01", 16));
+    let ready: Result<_, wire::Refusal> = Ok(put::PutResponse::Ready { next: 1 << 18 });
     assert_eq!(head(&ready), "01000000040000000000");
-    let opened: Result<_, wire::Refusal> = Ok(put::Response::Opened(put::Taken { next: 1 << 18, early: 6 }));
+    let opened: Result<_, wire::Refusal> = Ok(put::PutResponse::Opened(put::Taken { next: 1 << 18, early: 6 }));
     assert_eq!(head(&opened), "0103000004000000000006");
 }
 
 #[test]
 fn get_and_manifest_are_spoken_like_this() {
-    let request = get::Request { column: ColumnId::new([1; 32]), token: None, start: 1 << 18, length: 1 << 14 };
+    let request = get::GetRequest { column: ColumnId::new([1; 32]), token: None, start: 1 << 18, length: 1 << 14 };
     assert_eq!(head(&request), ids("01", 32) + "00" + "0000040000000000" + "00400000");
-    let shown = get::Request { token: Some(get::ReadToken([9; 32])), ..request };
+    let shown = get::GetRequest { token: Some(get::ReadToken([9; 32])), ..request };
     assert_eq!(head(&shown), ids("01", 32) + "01" + &ids("09", 32) + "0000040000000000" + "00400000");
-    let answer: Result<_, wire::Refusal> = Ok(get::Response { siblings: vec![[7; 32], [8; 32]] });
+    let answer: Result<_, wire::Refusal> = Ok(get::GetResponse { siblings: vec![[7; 32], [8; 32]] });
     assert_eq!(head(&answer), "0102000000".to_owned() + &ids("07", 32) + &ids("08", 32));
-    assert_eq!(head(&manifest::Request { object: ObjectId::new([5; 32]) }), ids("05", 32));
+    assert_eq!(head(&manifest::ManifestRequest { object: ObjectId::new([5; 32]) }), ids("05", 32));
 }
 
 #[test]
 fn chain_is_spoken_like_this() {
     let (nine, key) = ("0900000000000000", vec![7, 8]);
     let (from, height, id) = (Height(9), Height(9), TxId::new([5; 32]));
-    assert_eq!(head(&chain::Request::Head), "00");
-    assert_eq!(head(&chain::Request::Submit { relayed: chain::Relayed::Yes }), "0101");
-    assert_eq!(head(&chain::Request::Blocks { from }), "02".to_owned() + nine);
-    assert_eq!(head(&chain::Request::Tip { from }), "03".to_owned() + nine);
+    assert_eq!(head(&chain::ChainRequest::Head), "00");
+    assert_eq!(head(&chain::ChainRequest::Submit { relayed: chain::Relayed::Yes }), "0101");
+    assert_eq!(head(&chain::ChainRequest::Blocks { from }), "02".to_owned() + nine);
+    assert_eq!(head(&chain::ChainRequest::Tip { from }), "03".to_owned() + nine);
     let records = "04".to_owned() + nine + "01000000" + "02000000" + "0708";
-    assert_eq!(head(&chain::Request::Records { from, keys: vec![key] }), records);
-    assert_eq!(head(&chain::Request::Transaction { from, id }), "05".to_owned() + nine + &ids("05", 32));
-    assert_eq!(head(&chain::Request::Block { from, height }), "06".to_owned() + nine + nine);
-    assert_eq!(head(&chain::Request::Handovers { from }), "07".to_owned() + nine);
-    assert_eq!(head(&chain::Request::Providers { after: None }), "0800");
-    let answers = [chain::Response::Verdicts, chain::Response::Blocks, chain::Response::Answer, chain::Response::Hints];
+    assert_eq!(head(&chain::ChainRequest::Records { from, keys: vec![key] }), records);
+    assert_eq!(head(&chain::ChainRequest::Transaction { from, id }), "05".to_owned() + nine + &ids("05", 32));
+    assert_eq!(head(&chain::ChainRequest::Block { from, height }), "06".to_owned() + nine + nine);
+    assert_eq!(head(&chain::ChainRequest::Handovers { from }), "07".to_owned() + nine);
+    assert_eq!(head(&chain::ChainRequest::Providers { after: None }), "0800");
+    let answers = [
+        chain::ChainResponse::Verdicts,
+        chain::ChainResponse::Blocks,
+        chain::ChainResponse::Answer,
+        chain::ChainResponse::Hints,
+    ];
     assert_eq!(answers.map(|answer| head(&Ok::<_, wire::Refusal>(answer))), ["0101", "0102", "0103", "0104"]);
     let peaks: Vec<_> = (0..3_u64)
         .scan(history::Peaks::default(), |peaks, block| {
@@ -103,13 +102,13 @@ fn chain_is_spoken_like_this() {
         })
         .collect();
     let row = history::HistoryRange::of(&peaks[2]).last().expect("three leaves are two trees");
-    assert_eq!(head(&chain::Request::Past(row)), "0b000000000000000002000000000000000200000000000000");
-    assert_eq!(head(&chain::Request::Snapshots), "09");
-    let after = |after| head(&chain::Request::Chunk { height: Height(9), after });
+    assert_eq!(head(&chain::ChainRequest::Past(row)), "0b000000000000000002000000000000000200000000000000");
+    assert_eq!(head(&chain::ChainRequest::Snapshots), "09");
+    let after = |after| head(&chain::ChainRequest::Chunk { height: Height(9), after });
     assert_eq!(after(None), "0a090000000000000000");
     let activity = |before| {
         let account = AccountId::new([5; 32]);
-        head(&chain::Request::Activity { from: Height(9), account, before, limit: 32 })
+        head(&chain::ChainRequest::Activity { from: Height(9), account, before, limit: 32 })
     };
     let asked = "0c0900000000000000".to_owned() + &ids("05", 32);
     assert_eq!(activity(None), asked.clone() + "00" + "20000000");
@@ -125,16 +124,16 @@ fn consensus_is_spoken_like_this() {
     let vote = Vote { kind: VoteKind::Precommit, height, round: 2, block: Some(block) };
     let signed = SignedVote::sign(vote, &key, &CHAIN);
     let fields = "01".to_owned() + nine + "02000000" + "01" + &ids("05", 32) + &hex::encode(signed.signature.0);
-    assert_eq!(head(&consensus::Request::Vote(signed)), "01".to_owned() + &voter + &fields);
+    assert_eq!(head(&consensus::ConsensusRequest::Vote(signed)), "01".to_owned() + &voter + &fields);
     let proposal = BlockProposal { height, round: 2, valid_round: None, block };
     let signed = SignedProposal::sign(proposal, &key, &CHAIN);
     let fields = nine.to_owned() + "02000000" + "00" + &ids("05", 32) + &hex::encode(signed.signature.0);
-    assert_eq!(head(&consensus::Request::Proposal(signed)), "00".to_owned() + &voter + &fields);
+    assert_eq!(head(&consensus::ConsensusRequest::Proposal(signed)), "00".to_owned() + &voter + &fields);
     let (incarnation, earlier) = (consensus::Incarnation([6; 16]), vec![consensus::Incarnation([4; 16])]);
     let claim = consensus::Claim { key: key.public(), asked: VoteKey::new([7; 32]), incarnation, earlier };
     let signed = consensus::SignedClaim::sign(claim, &key, &CHAIN);
     let fields = ids("07", 32) + &ids("06", 16) + "01000000" + &ids("04", 16) + &hex::encode(signed.signature.0);
-    assert_eq!(head(&consensus::Request::LastSeen(signed)), "05".to_owned() + &voter + &fields);
+    assert_eq!(head(&consensus::ConsensusRequest::LastSeen(signed)), "05".to_owned() + &voter + &fields);
 }
 
 #[test]

@@ -240,8 +240,6 @@ pub struct NodeInfo {
     pub index: usize,
     /// Its process, while it runs.
     pub pid: Option<u32>,
-    /// Its libp2p peer id.
-    pub peer: String,
     /// Its id on the ledger.
     pub provider: String,
     /// Its domain.

@@ -12,10 +12,10 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
-use ostrakon_net::{CallError, Peers};
+use ostrakon_net::{AskError, Peers, lock};
 use ostrakon_proto::{
     id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{Genesis, Rules},
@@ -242,26 +242,22 @@ impl Chain {
     }
 }
 
-/// Locks; the values behind our locks are whole after every statement, so a panic elsewhere does not spoil them.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Why one node gave no valid answer.
 #[derive(Clone, Debug, thiserror::Error)]
 enum Silence {
     #[error(transparent)]
-    Call(#[from] CallError),
-    #[error("node {0} did not respond in time")]
-    Slow(NodeId),
-    #[error("node {0} sent a malformed response")]
-    Nonsense(NodeId),
+    Ask(#[from] AskError),
     #[error("node {0} sent an invalid proof: {1}")]
     Lies(NodeId, BadAnswer),
     #[error("node {0} is behind the others: its newest block is {1}")]
     Behind(NodeId, Height),
-    #[error("node {0} refused: {1}")]
-    Refused(NodeId, Refusal),
     #[error(transparent)]
     Expired(TrustError),
+}
+
+impl Silence {
+    /// The node's refusal, when that is why.
+    const fn refusal(&self) -> Option<&Refusal> {
+        if let Self::Ask(error) = self { error.refusal() } else { None }
+    }
 }

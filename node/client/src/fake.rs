@@ -13,7 +13,7 @@ use std::{
 
 use bytes::Bytes;
 use ostrakon_net::{
-    Workers,
+    Workers, lock,
     sim::{SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
@@ -30,7 +30,7 @@ use ostrakon_proto::{
 };
 use tokio::task::JoinSet;
 
-use crate::{Client, ClientParts, Clock, chain::lock};
+use crate::{Client, ClientParts, Clock};
 
 mod activity;
 mod holder;

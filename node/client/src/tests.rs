@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use ostrakon_net::sim::SimConfig;
+use ostrakon_net::{lock, sim::SimConfig};
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Height, NodeId},
     ledger::{
@@ -24,7 +24,7 @@ use tokio::time::{Duration, Instant};
 use crate::{
     Activity, AddError, AddOptions, Added, Client, CodeChoice, ColumnCheck, Error, ErrorKind, Event, Events, GetError,
     GetOptions, Hint, StatusOptions, StatusState,
-    chain::{ChainError, lock},
+    chain::ChainError,
     fake::{Fault, Lie, World, account, crowd},
 };
 

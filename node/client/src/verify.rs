@@ -8,6 +8,7 @@ use std::sync::Mutex;
 
 use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{NodeId, ObjectId},
     layout::{Layout, RowId},
@@ -18,7 +19,6 @@ use ostrakon_proto::{
 
 use crate::{
     Client, ErrorKind, Event, Events, OpenError,
-    chain::lock,
     get::{
         columns::{Columns, Outcome},
         open::Opened,

@@ -1,7 +1,7 @@
-//! Where work that blocks or computes is done: hashing, coding and disk, away from the threads that talk.
+//! Runs work that blocks or computes (hashing, coding, disk) off the threads that do input and output.
 //!
-//! In goes a closure, out comes its result. A pool runs a bounded number at once, and callers wait for their turn; the
-//! simulator runs them where they are called, so that the order of things never depends on threads.
+//! In goes a closure, out comes its result. A pool runs a bounded number concurrently, and callers wait for their turn;
+//! the simulator runs closures on the calling thread, so that the order of events never depends on threads.
 
 use std::{panic, sync::Arc};
 
@@ -14,26 +14,26 @@ pub struct Workers {
 }
 
 impl Workers {
-    /// A pool that runs up to `threads` closures at once, on the runtime's blocking threads.
+    /// A pool that runs up to `threads` closures concurrently, on the runtime's blocking threads.
     pub fn pool(threads: usize) -> Self {
         keep_freed_memory();
         Self { turns: Some(Arc::new(Semaphore::new(threads.max(1)))) }
     }
 
-    /// Runs each closure at once on the thread that awaits it.
+    /// Runs each closure immediately on the thread that awaits it.
     pub const fn inline() -> Self {
         Self { turns: None }
     }
 
-    /// Runs `work`, and returns what it returns. When the future is dropped, work that has begun runs to its end.
+    /// Runs `work`, and returns what it returns. When the future is dropped, work that has started runs to its end.
     ///
     /// # Panics
-    /// When `work` panics: the panic goes on in the caller.
+    /// When `work` panics: the panic resumes in the caller.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         let Some(turns) = &self.turns else { return work() };
         let turn = turns.clone().acquire_owned().await.expect("the semaphore is never closed");
         let done = task::spawn_blocking(move || {
-            // Held by the work, not by its caller: a dropped future must not let one more begin.
+            // Held by the work, not by its caller: a dropped future must not let one more start.
             let _turn = turn;
             work()
         });
@@ -48,7 +48,7 @@ impl Workers {
 
 /// glibc gives large buffers back to the system when they are freed, and the next ones of the same size fault in page
 /// by page: rows of 1 MiB are then coded at a third of their speed. Once a block was freed that is nearly as large as
-/// its limit allows, it keeps blocks up to that size for the next who ask. Other allocators do nothing of the kind.
+/// its limit allows, it reuses blocks up to that size. Other allocators are not affected.
 fn keep_freed_memory() {
     const LIMIT: usize = 32 * 1024 * 1024;
     drop(std::hint::black_box(vec![0_u8; LIMIT - 64 * 1024]));

@@ -7,8 +7,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::future;
 use ostrakon_net::{
-    CallError, Inbound, Peers,
-    sim::{Link, SimConfig, SimNetwork},
+    AskError, Failure, Inbound, Peers,
+    sim::{LinkConditions, SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
     id::NodeId,
@@ -89,7 +89,7 @@ async fn a_partition_cuts_and_heals() {
     call(1, 2).await.unwrap();
     for (from, to) in [(1, 3), (3, 1), (2, 3)] {
         let error = call(from, to).await.unwrap_err();
-        assert!(matches!(error, CallError::Unreachable { .. }), "{error}");
+        assert!(matches!(error.failure, Failure::Unreachable(_)), "{error}");
     }
     network.heal();
     call(1, 3).await.unwrap();
@@ -107,9 +107,9 @@ async fn a_one_way_block_loses_the_answer_of_what_was_done() {
         inbound.reply.send(head("done"));
     };
     let (outcome, ()) = future::join(a.call(node(2), Protocol::Put, head("do")), serve).await;
-    assert!(matches!(outcome, Err(CallError::Closed { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(AskError { failure: Failure::Closed(_), .. })), "{outcome:?}");
     let back = b.call(node(1), Protocol::Put, head("do")).await;
-    assert!(matches!(back, Err(CallError::Unreachable { .. })), "{back:?}");
+    assert!(matches!(back, Err(AskError { failure: Failure::Unreachable(_), .. })), "{back:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,15 +124,15 @@ async fn a_crash_ends_calls_at_once_and_a_new_life_answers() {
     };
     let begin = Instant::now();
     let (outcome, ()) = future::join(a.call(node(2), Protocol::Chain, head("hello")), crash).await;
-    assert!(matches!(outcome, Err(CallError::Closed { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(AskError { failure: Failure::Closed(_), .. })), "{outcome:?}");
     let refused = a.call(node(2), Protocol::Chain, head("hello")).await;
-    assert!(matches!(refused, Err(CallError::Unreachable { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(AskError { failure: Failure::Unreachable(_), .. })), "{refused:?}");
     assert!(begin.elapsed() < Duration::from_secs(1));
-    assert_eq!(old.call(node(1), Protocol::Chain, head("ghost")).await, Err(CallError::Stopped));
+    assert_eq!(old.call(node(1), Protocol::Chain, head("ghost")).await, Err(AskError::new(node(1), Failure::ShutDown)));
     let mut servers = JoinSet::new();
     let _new = echo(&network, 2, &mut servers);
     a.call(node(2), Protocol::Chain, head("hello")).await.unwrap();
-    assert_eq!(old.call(node(1), Protocol::Chain, head("ghost")).await, Err(CallError::Stopped));
+    assert_eq!(old.call(node(1), Protocol::Chain, head("ghost")).await, Err(AskError::new(node(1), Failure::ShutDown)));
 }
 
 #[tokio::test(start_paused = true)]
@@ -142,7 +142,10 @@ async fn a_node_that_never_answers_costs_the_stall_time() {
     let (_b, _requests) = network.join(node(2));
     let begin = Instant::now();
     let outcome = a.call(node(2), Protocol::Chain, head("hello")).await;
-    assert_eq!(outcome, Err(CallError::Timeout { node: node(2) }));
+    assert_eq!(
+        outcome,
+        Err(AskError { node: node(2), failure: Failure::Timeout(Duration::from_secs(limits::STALL_SECONDS)) })
+    );
     assert_eq!(begin.elapsed().as_secs(), limits::STALL_SECONDS);
 }
 
@@ -157,7 +160,7 @@ async fn a_full_queue_refuses_and_a_closed_one_is_unreachable() {
     assert_eq!(refused.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, RefusalCode::Busy);
     drop(requests);
     let outcome = a.call(node(2), Protocol::Chain, head("third")).await;
-    assert!(matches!(outcome, Err(CallError::Unreachable { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(AskError { failure: Failure::Unreachable(_), .. })), "{outcome:?}");
     let given_up = waits.await.unwrap().unwrap();
     assert_eq!(given_up.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, RefusalCode::Internal);
 }
@@ -167,10 +170,10 @@ async fn a_link_of_its_own_loses_one_way() {
     let network = SimNetwork::new(1, SimConfig::default());
     let mut servers = JoinSet::new();
     let (a, b) = (echo(&network, 1, &mut servers), echo(&network, 2, &mut servers));
-    let lossy = Link { latency: Duration::ZERO..=Duration::ZERO, loss_per_mille: 1000 };
+    let lossy = LinkConditions { latency: Duration::ZERO..=Duration::ZERO, loss_per_mille: 1000 };
     network.set_link(node(1), node(2), Some(lossy));
     let outcome = a.call(node(2), Protocol::Chain, head("hello")).await;
-    assert!(matches!(outcome, Err(CallError::Closed { .. })), "{outcome:?}");
+    assert!(matches!(outcome, Err(AskError { failure: Failure::Closed(_), .. })), "{outcome:?}");
     assert!(b.call(node(1), Protocol::Chain, head("hello")).await.is_err(), "its answer takes the lossy way");
     network.set_link(node(1), node(2), None);
     a.call(node(2), Protocol::Chain, head("hello")).await.unwrap();

@@ -3,8 +3,8 @@
 //! In come transactions that a validator received from a node that is none, out they go to all other validators. Why no
 //! gossip protocol: a transaction is only needed where blocks are made, validators are few, and all know each other.
 //! Pushed directly, each of them gets it once and other nodes not at all; a gossip mesh would send it to every node of
-//! the network several times. Delivery is not guaranteed: a full queue drops its oldest, a batch that fails is lost, and
-//! what still waits after some seconds is pushed again ([`super::submit`]).
+//! the network several times. Delivery is not guaranteed: a full queue drops its oldest, a batch that fails is lost,
+//! and what still waits after some seconds is pushed again ([`super::submit`]).
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -14,14 +14,19 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ostrakon_net::lock;
-use ostrakon_proto::{id::NodeId, ledger::CheckedTx, limits};
+use ostrakon_net::{ask, lock};
+use ostrakon_proto::{
+    id::NodeId,
+    ledger::CheckedTx,
+    limits,
+    wire::{self, chain::Relayed},
+};
 use tokio::{
     sync::Notify,
     time::{Instant, sleep_until},
 };
 
-use super::{Chain, ask};
+use super::Chain;
 
 /// A batch of this many is sent immediately.
 const BATCH: usize = 100;
@@ -137,7 +142,7 @@ impl Chain {
             *sending.to.entry(node).or_default() += 1;
             let peers = Arc::clone(&self.shared.peers);
             let call = async move {
-                match ask::submit(&*peers, node, &txs).await {
+                match ask(&*peers, node, wire::chain::submit(txs.iter().map(|tx| tx.tx()), Relayed::Yes)).await {
                     Ok(verdicts) => {
                         let refused = verdicts.iter().filter(|verdict| verdict.is_err()).count();
                         tracing::trace!(%node, pushed = txs.len(), refused, "transactions pushed");

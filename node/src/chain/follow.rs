@@ -8,20 +8,16 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, stream::FuturesUnordered};
+use ostrakon_net::{AskError, ask};
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::tx::DecidedBlock,
-    wire::{RefusalCode, chain::Head},
+    wire::{self, RefusalCode, chain::Head},
 };
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    AcceptError, Chain,
-    ask::{self, AskError},
-    order::InboxCell,
-    store::LedgerError,
-};
+use super::{AcceptError, Chain, order::InboxCell, store::LedgerError};
 
 /// The first pause after a source failed; each further failure doubles it.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -103,9 +99,9 @@ impl BlockSources {
 enum PullError {
     #[error(transparent)]
     Ask(#[from] AskError),
-    #[error("{0} has no new blocks")]
+    #[error("node {0} has no new blocks")]
     Nothing(NodeId),
-    #[error("{node} sent an invalid block: {source}")]
+    #[error("node {node} sent an invalid block: {source}")]
     Bad { node: NodeId, source: AcceptError },
     #[error(transparent)]
     Ledger(LedgerError),
@@ -114,7 +110,7 @@ enum PullError {
 impl PullError {
     /// Whether the node has pruned the block.
     fn is_pruned(&self) -> bool {
-        matches!(self, Self::Ask(AskError::Refused { refusal, .. }) if refusal.code == RefusalCode::Pruned)
+        matches!(self, Self::Ask(error) if error.is_refused_as(RefusalCode::Pruned))
     }
 }
 
@@ -180,7 +176,7 @@ impl BlockFollower {
     async fn round(&self, node: NodeId, until: Option<Instant>, stop: &CancellationToken) -> Result<(), PullError> {
         let Some(_turn) = stop.run_until_cancelled(self.chain.shared.sync.pulling.lock()).await else { return Ok(()) };
         let from = self.chain.head().height.next();
-        let question = ask::blocks(&*self.chain.shared.peers, node, from);
+        let question = ask(&*self.chain.shared.peers, node, wire::chain::blocks(from));
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let Some(Ok(answer)) = stop.run_until_cancelled(timeout_at(until, question)).await else { return Ok(()) };
         let blocks = answer?;
@@ -234,7 +230,7 @@ pub(crate) async fn catch_up(chain: &Chain, others: &[NodeId]) -> Result<(), Led
 /// # Errors
 /// [`LedgerError`] when a block cannot be stored.
 pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError> {
-    let asked = ask::blocks(&*chain.shared.peers, node, chain.head().height.next()).await;
+    let asked = ask(&*chain.shared.peers, node, wire::chain::blocks(chain.head().height.next())).await;
     let taken = match asked {
         Ok(blocks) => take(chain, node, blocks).await,
         Err(error) => Err(error.into()),
@@ -254,7 +250,7 @@ pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError>
 
 async fn pull_to(chain: &Chain, node: NodeId, height: Height) -> Result<(), PullError> {
     while chain.head().height < height {
-        let blocks = ask::blocks(&*chain.shared.peers, node, chain.head().height.next()).await?;
+        let blocks = ask(&*chain.shared.peers, node, wire::chain::blocks(chain.head().height.next())).await?;
         take(chain, node, blocks).await?;
     }
     Ok(())
@@ -281,7 +277,7 @@ async fn heads(chain: &Chain, others: &[NodeId]) -> Vec<(NodeId, Head)> {
 
 async fn head_of(chain: &Chain, node: NodeId) -> (NodeId, Head) {
     loop {
-        match ask::head(&*chain.shared.peers, node).await {
+        match ask(&*chain.shared.peers, node, wire::chain::head()).await {
             Ok(head) => return (node, head),
             Err(error) => tracing::debug!(%node, %error, "no answer; asking again soon"),
         }

@@ -1,10 +1,10 @@
 //! This node's ledger: stored on disk, extended or followed block by block, queried and submitted to.
 //!
 //! [`Chain`] is the handle that the rest of the node holds. [`store`] is the trait of the ledger's storage ([`rocks`],
-//! [`memory`]), [`mempool`] holds transactions that wait for a block, [`submit`] gets them there by way of [`judge`] and
-//! [`broadcast`]; [`order`] makes blocks with the other validators ([`order_ledger`] is the ledger as it sees it), and
-//! [`follow`] and [`sync`] fetch those that others have, through [`ask`]. [`answers`] and [`activity`] answer queries
-//! with proofs, and [`evidence`] reports equivocation. The rules themselves are `ostrakon_proto::ledger`'s.
+//! [`memory`]), [`mempool`] holds transactions that wait for a block, [`submit`] gets them there by way of [`judge`]
+//! and [`broadcast`]; [`order`] makes blocks with the other validators ([`order_ledger`] is the ledger as it sees it),
+//! and [`follow`] and [`sync`] fetch those that others have, through [`ask`]. [`answers`] and [`activity`] answer
+//! queries with proofs, and [`evidence`] reports equivocation. The rules themselves are `ostrakon_proto::ledger`'s.
 
 use std::{
     fmt,
@@ -26,7 +26,6 @@ use tokio::sync::Notify;
 
 mod activity;
 mod answers;
-pub mod ask;
 mod broadcast;
 pub mod evidence;
 pub mod follow;
@@ -162,8 +161,8 @@ impl Chain {
         self.shared.rules()
     }
 
-    /// The nodes of the validators that decide the next block, in the same order on every node: a transaction must reach
-    /// them to get into a block.
+    /// The nodes of the validators that decide the next block, in the same order on every node: a transaction must
+    /// reach them to get into a block.
     pub fn validators(&self) -> Vec<NodeId> {
         self.shared.newest().validators.clone()
     }

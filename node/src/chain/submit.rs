@@ -1,24 +1,24 @@
 //! How a transaction gets to the validators: checked here, forwarded, and pooled until a block includes it.
 //!
-//! In come signed transactions, out goes for each that it is pooled, or why not. Submitting is idempotent. A node checks
-//! by its own records, which may be a block behind: what they reject, a validator still decides. A node that is no
-//! validator forwards what its clients submit to one, and answers once that one has it; a validator broadcasts what it
-//! accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`), checking by this
+//! In come signed transactions, out goes for each that it is pooled, or why not. Submitting is idempotent. A node
+//! checks by its own records, which may be a block behind: what they reject, a validator still decides. A node that is
+//! no validator forwards what its clients submit to one, and answers once that one has it; a validator broadcasts what
+//! it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`), checking by this
 //! node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
 use futures::future::join_all;
+use ostrakon_net::{AskError, Failure, ask};
 use ostrakon_proto::{
     id::{AccountId, NodeId},
     ledger::{CheckedTx, TxError, tx::Tx},
-    wire::{Refusal, RefusalCode, chain::Relayed},
+    wire::{self, Refusal, RefusalCode, chain::Relayed},
 };
 use tokio::time::{Instant, sleep};
 
 use super::{
     Chain, Shared,
-    ask::{self, AskError},
     broadcast::fitting,
     invalid_senders,
     judge::{Judged, TxVerdict},
@@ -66,9 +66,7 @@ pub enum SubmitError {
         refusal: Refusal,
     },
     /// No validator responds, so no block could include it: try again later.
-    #[error(
-        "no validator responds, so no block can include the transaction; the last one tried was {validator}: {source}"
-    )]
+    #[error("no validator responds, so no block can include the transaction; the last one tried: {source}")]
     Unreachable {
         /// The validator that was tried last.
         validator: NodeId,
@@ -229,10 +227,16 @@ impl Chain {
         validators.rotate_left(turn);
         let mut failed = None;
         for validator in validators {
-            match ask::submit(&*self.shared.peers, validator, batch).await {
+            match ask(&*self.shared.peers, validator, wire::chain::submit(batch.iter().map(|tx| tx.tx()), Relayed::Yes))
+                .await
+            {
                 Ok(verdicts) => return Ok((validator, verdicts)),
-                Err(AskError::Refused { refusal, .. }) => failed = Some(SubmitError::Refused { validator, refusal }),
-                Err(source) => failed = Some(SubmitError::Unreachable { validator, source }),
+                Err(source) => {
+                    failed = Some(match source.failure {
+                        Failure::Refused(refusal) => SubmitError::Refused { validator, refusal },
+                        _ => SubmitError::Unreachable { validator, source },
+                    });
+                }
             }
         }
         Err(failed.expect("a valid genesis has a validator, and there is always one"))

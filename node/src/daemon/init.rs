@@ -1,5 +1,5 @@
-//! `init`: creates a data directory. Existing keys are preserved, so that it can be run twice: first for the identity that
-//! a genesis will name, and again with the genesis.
+//! `init`: creates a data directory. Existing keys are preserved, so that it can be run twice: first for the identity
+//! that a genesis will name, and again with the genesis.
 
 use std::{
     fs::{self, DirBuilder},
@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
-use ostrakon_net::peer_id_text;
 use ostrakon_node::{
     chain::{order::sign_state, sync::checkpoint::Checkpoint},
     config::{
@@ -41,8 +40,8 @@ pub(super) struct InitArgs {
     /// [default: random]
     #[arg(long, value_name = "HEX")]
     seed: Option<String>,
-    /// A block that you trust, as HEIGHT:BLOCKID, from someone who runs a node (`ostrakon-node status` shows it); the node
-    /// rejects a chain with another block at this height
+    /// A block that you trust, as HEIGHT:BLOCKID, from someone who runs a node (`ostrakon-node status` shows it); the
+    /// node rejects a chain with another block at this height
     #[arg(long, value_name = "HEIGHT:BLOCKID")]
     checkpoint: Option<Checkpoint>,
     /// Also create a validator key, for a node that will vote on blocks
@@ -70,7 +69,7 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
     }
-    let mut identity = json!({ "dir": dir, "node": node, "peer": peer_id_text(&node) });
+    let mut identity = json!({ "dir": dir, "node": node });
     if let Some(keys) = validator {
         identity["validator"] = json!(keys.vote.public::<VoterKind>());
         identity["beacon_key"] = json!(keys.beacon.public());
@@ -78,8 +77,8 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     say(&format!("{identity:#}\n"))
 }
 
-/// The validator keys in `dir`, created if there are none. The sign state is created first: a running node may be looking
-/// for the key.
+/// The validator keys in `dir`, created if there are none. The sign state is created first: a running node may be
+/// looking for the key.
 pub(super) fn validator_keys(dir: &Path) -> anyhow::Result<ValidatorKeys> {
     let path = dir.join(VALIDATOR_KEY_FILE);
     if !path.exists() {

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use ostrakon_net::{
-    Workers, peer_id_text,
+    Workers,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_node::{
@@ -67,7 +67,7 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
         loop {
             let (parts, swarm) = open(dir, config, genesis.clone(), keypair.clone()).await?;
             let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
-            tracing::info!(%node, peer_id = peer_id_text(&node), network = %chain, listening = ?swarm.listening(), "starting");
+            tracing::info!(%node, network = %chain, listening = ?swarm.listening(), "starting");
             let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
             match until_stopped(dir, parts, swarm, &mut signals).await {
                 Err(error) if is_restored(&error) => tracing::info!("starting again with the restored snapshot"),

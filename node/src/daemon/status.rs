@@ -1,5 +1,5 @@
-//! `status`: the status of a node, from the file that the running node writes. Reading a file needs no network, and works
-//! when the node hangs.
+//! `status`: the status of a node, from the file that the running node writes. Reading a file needs no network, and
+//! works when the node hangs.
 
 use std::{
     fs::{self, File},
@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::Context;
-use ostrakon_net::{peer_id_text, swarm::SwarmHandle};
+use ostrakon_net::swarm::SwarmHandle;
 use ostrakon_node::{chain::Chain, node::NodeParts, store::Usage};
 use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
 use serde::{Deserialize, Serialize};
@@ -42,7 +42,6 @@ pub(super) struct Status {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Identity {
     node: NodeId,
-    peer: String,
     chain: ChainId,
 }
 
@@ -73,7 +72,7 @@ struct StorageStatus {
 /// The identity of the node made of `parts`.
 pub(super) fn identity(parts: &NodeParts) -> Identity {
     let node = parts.keypair.public();
-    Identity { node, peer: peer_id_text(&node), chain: parts.genesis.id() }
+    Identity { node, chain: parts.genesis.id() }
 }
 
 /// Gathers the status of a running node.
@@ -125,7 +124,7 @@ impl Status {
 
     /// The addresses of the node, for a client on this machine.
     pub(super) fn dial(&self) -> Vec<String> {
-        self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.peer)).collect()
+        self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.node)).collect()
     }
 
     pub(super) fn with_usage(self, usage: Usage) -> Self {
@@ -198,7 +197,6 @@ fn as_lines(status: &Status, running: bool) -> String {
     let synced = if ledger.synced { "synced" } else { "behind" };
     [
         format!("node      {} ({state})", identity.node),
-        format!("peer id   {}", identity.peer),
         format!("chain     {} ({role}, {synced})", identity.chain),
         format!("height    {} in epoch {}", ledger.height, ledger.epoch),
         format!("block     {}:{}", ledger.height, ledger.block),

@@ -17,7 +17,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Refusal, RefusalCode,
-        chain::{Request, Response},
+        chain::{ChainRequest, ChainResponse},
     },
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
@@ -32,50 +32,50 @@ impl Serve {
     /// Releases `turn` while the request waits for a block: waiting requests must not keep others from being served.
     pub(super) async fn chain(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
         let request = decode(&frame)?;
-        if !matches!(request, Request::Submit { .. }) {
+        if !matches!(request, ChainRequest::Submit { .. }) {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
         match request {
-            Request::Head => Ok(self.head()),
-            Request::Submit { relayed } => self.submit(Origin::Node { from, relayed }, &frame.body).await,
-            Request::Snapshots => Ok(self.snapshots().await),
-            Request::Chunk { height, after } => self.chunk_of_snapshot(height, after).await,
-            Request::Past(row) => self.past(row).await,
-            Request::Blocks { from: first } => {
+            ChainRequest::Head => Ok(self.head()),
+            ChainRequest::Submit { relayed } => self.submit(Origin::Node { from, relayed }, &frame.body).await,
+            ChainRequest::Snapshots => Ok(self.snapshots().await),
+            ChainRequest::Chunk { height, after } => self.chunk_of_snapshot(height, after).await,
+            ChainRequest::Past(row) => self.past(row).await,
+            ChainRequest::Blocks { from: first } => {
                 self.check_not_pruned(first.max(Height(1))).await?;
                 self.wait(from, first, turn).await?;
                 self.blocks(first).await
             }
-            Request::Tip { from: height } => {
+            ChainRequest::Tip { from: height } => {
                 self.wait(from, height, turn).await?;
                 proven(chain.tip().await)
             }
-            Request::Records { from: height, keys } => {
+            ChainRequest::Records { from: height, keys } => {
                 let keys = parse_keys(&keys)?;
                 self.wait(from, height, turn).await?;
                 proven(chain.items(keys).await)
             }
-            Request::Transaction { from: height, id } => {
+            ChainRequest::Transaction { from: height, id } => {
                 self.wait(from, height, turn).await?;
                 proven(chain.inclusion(id).await)
             }
-            Request::Block { from: lowest, height } => {
+            ChainRequest::Block { from: lowest, height } => {
                 self.wait(from, lowest, turn).await?;
                 proven(chain.past_block(height).await)
             }
-            Request::Activity { from: height, account, before, limit } => {
+            ChainRequest::Activity { from: height, account, before, limit } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, limits::ACTIVITY);
                 self.wait(from, height, turn).await?;
                 proven(chain.activity(ActivityPage { account, before, limit }).await)
             }
-            Request::Handovers { from: height } => self.handovers(height).await,
-            Request::Providers { after } => Ok(self.providers(after).await),
+            ChainRequest::Handovers { from: height } => self.handovers(height).await,
+            ChainRequest::Providers { after } => Ok(self.providers(after).await),
         }
     }
 
     fn head(&self) -> Frame {
-        answer(Response::Head(self.parts.chain.head()), Bytes::new())
+        answer(ChainResponse::Head(self.parts.chain.head()), Bytes::new())
     }
 
     async fn submit(&self, origin: Origin, body: &[u8]) -> Result<Frame, Refusal> {
@@ -86,7 +86,7 @@ impl Serve {
         }
         let verdicts = self.parts.chain.submit_many(txs, origin).await;
         let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map_err(|error| error.refusal())).collect();
-        Ok(answer(Response::Verdicts, codec::encode(&verdicts).into()))
+        Ok(answer(ChainResponse::Verdicts, codec::encode(&verdicts).into()))
     }
 
     /// Waits until the ledger has `height`, up to [`WAIT`].
@@ -109,13 +109,13 @@ impl Serve {
             }
             height = height.next();
         }
-        Ok(answer(Response::Blocks, packed.into_body()))
+        Ok(answer(ChainResponse::Blocks, packed.into_body()))
     }
 
     async fn handovers(&self, from: Height) -> Result<Frame, Refusal> {
         let mut packed = Packed::default();
         let all = self.parts.chain.handovers(from, move |handover| packed.add(handover)).await;
-        Ok(answer(Response::Hints, pack(all.map_err(|error| refuse_ledger(&error))?)))
+        Ok(answer(ChainResponse::Hints, pack(all.map_err(|error| refuse_ledger(&error))?)))
     }
 
     async fn providers(&self, after: Option<NodeId>) -> Frame {
@@ -126,7 +126,7 @@ impl Serve {
             let node = |(key, _)| if let Key::Provider(node) = key { Some(node) } else { None };
             pack(all.into_iter().filter_map(node).filter(|node| Some(*node) != after))
         };
-        answer(Response::Hints, self.parts.chain.read(page).await)
+        answer(ChainResponse::Hints, self.parts.chain.read(page).await)
     }
 }
 
@@ -151,7 +151,7 @@ fn proven<T: BorshSerialize>(found: Result<Answer<T>, AnswerError>) -> Result<Fr
     if body.len() > limits::CHAIN_BODY {
         return Err(Refusal::new(RefusalCode::BadRequest, "the answer is too long; request less at a time"));
     }
-    Ok(answer(Response::Answer, body.into()))
+    Ok(answer(ChainResponse::Answer, body.into()))
 }
 
 /// The canonical `Vec` of as many of `records` as fit a body.

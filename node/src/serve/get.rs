@@ -1,7 +1,7 @@
 //! get/1: reads a range of a column, with the hashes that prove it (`proto/wire/get`).
 //!
-//! In comes a column, a range and a read token; out go the bytes. The reader verifies them; this side only checks that it
-//! may have them.
+//! In comes a column, a range and a read token; out go the bytes. The reader verifies them; this side only checks that
+//! it may have them.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use ostrakon_proto::{
     limits, seal,
     wire::{
         Frame, Refusal, RefusalCode,
-        get::{ReadToken, Request, Response},
+        get::{GetRequest, GetResponse, ReadToken},
     },
 };
 
@@ -19,16 +19,16 @@ use crate::store::{ColumnInfo, Columns, ProvenRange, StoreError};
 impl Serve {
     pub(super) async fn get(&self, frame: Frame) -> Result<Frame, Refusal> {
         no_body(&frame)?;
-        let request: Request = decode(&frame)?;
+        let request: GetRequest = decode(&frame)?;
         check_range(&request)?;
         let columns = Arc::clone(&self.parts.columns);
         let range = self.parts.workers.run(move || read(&*columns, &request)).await?;
-        Ok(answer(Response { siblings: range.siblings }, range.bytes))
+        Ok(answer(GetResponse { siblings: range.siblings }, range.bytes))
     }
 }
 
 /// Checks that a subtree covers the range.
-fn check_range(request: &Request) -> Result<(), Refusal> {
+fn check_range(request: &GetRequest) -> Result<(), Refusal> {
     let length = usize::try_from(request.length).unwrap_or(usize::MAX);
     let sized =
         length.is_multiple_of(limits::GROUP) && (length / limits::GROUP).is_power_of_two() && length <= limits::CHUNK;
@@ -43,7 +43,7 @@ fn check_range(request: &Request) -> Result<(), Refusal> {
     Err(Refusal::new(RefusalCode::BadRequest, reason))
 }
 
-fn read(columns: &dyn Columns, request: &Request) -> Result<ProvenRange, Refusal> {
+fn read(columns: &dyn Columns, request: &GetRequest) -> Result<ProvenRange, Refusal> {
     let column = request.column;
     let info = columns.column(&column).map_err(|error| refuse_store(&error))?;
     let info = info.ok_or_else(|| refuse_store(&StoreError::NotFound { column }))?;
@@ -81,7 +81,7 @@ mod tests {
     fn ranges_are_aligned_powers_of_two() {
         let group = u32::try_from(limits::GROUP).expect("small");
         let check = |start, length, expect| {
-            let request = Request { column: ColumnId::new([0; 32]), token: None, start, length };
+            let request = GetRequest { column: ColumnId::new([0; 32]), token: None, start, length };
             assert_eq!(check_range(&request).is_ok(), expect, "{start} {length}");
         };
         check(0, group, true);

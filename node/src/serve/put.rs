@@ -21,7 +21,7 @@ use ostrakon_proto::{
     sign::{Purpose, Signature, verify},
     wire::{
         Frame, Refusal, RefusalCode,
-        put::{Open, Request, Response, Taken, UploadId},
+        put::{Open, PutRequest, PutResponse, Taken, UploadId},
     },
 };
 use tokio::time::Instant;
@@ -37,13 +37,13 @@ use crate::store::Place;
 impl Serve {
     pub(super) async fn put(&self, from: NodeId, frame: Frame) -> Result<Frame, Refusal> {
         let response = match decode(&frame)? {
-            Request::Open { open, signature } => {
+            PutRequest::Open { open, signature } => {
                 no_body(&frame)?;
                 self.open(from, open, signature).await?
             }
-            Request::Chunk { upload, offset } => self.chunk(from, upload, offset, frame.body).await?,
-            Request::Finish { upload } => self.finish(from, upload, frame.body).await?,
-            Request::Abort { upload } => {
+            PutRequest::Chunk { upload, offset } => self.chunk(from, upload, offset, frame.body).await?,
+            PutRequest::Finish { upload } => self.finish(from, upload, frame.body).await?,
+            PutRequest::Abort { upload } => {
                 no_body(&frame)?;
                 self.abort(from, upload).await?
             }
@@ -51,17 +51,17 @@ impl Serve {
         Ok(answer(response, Bytes::new()))
     }
 
-    async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<Response, Refusal> {
+    async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<PutResponse, Refusal> {
         check_form(&open, &self.node)?;
         let (chain, asked) = (self.parts.chain.clone(), open.clone());
         let judge = move |records: &dyn Records| judge(&chain.rules(), records, &asked, &signature);
         let limit = self.parts.chain.read(judge).await?;
         self.evict_idle(&open).await;
         if let Some(finished) = lock(&self.uploads).open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
-            return Ok(Response::Opened(Taken { next: finished.column_len, early: 0 }));
+            return Ok(PutResponse::Opened(Taken { next: finished.column_len, early: 0 }));
         }
         let begun = self.begin(&open, limit).await;
-        begun.inspect_err(|_| self.forget(&open.upload)).map(Response::Opened)
+        begun.inspect_err(|_| self.forget(&open.upload)).map(PutResponse::Opened)
     }
 
     /// Drops an idle upload, if a new one needs its slot.
@@ -83,24 +83,24 @@ impl Serve {
         self.parts.workers.run(move || columns.begin(upload, reserve)).await.map_err(|error| refuse_store(&error))
     }
 
-    async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<Response, Refusal> {
+    async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<PutResponse, Refusal> {
         let upload = self.upload(&from, &id)?;
         if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
             let reason = format!("invalid chunk: need 1 to {} bytes at a multiple of that", limits::CHUNK);
             return Err(Refusal::new(RefusalCode::BadRequest, reason));
         }
         if let Some(finished) = upload.finished {
-            return Ok(Response::Ready { next: finished.column_len });
+            return Ok(PutResponse::Ready { next: finished.column_len });
         }
         let columns = Arc::clone(&self.parts.columns);
         let next = self.parts.workers.run(move || columns.write(id, offset, body)).await;
-        next.map(|next| Response::Ready { next }).map_err(|error| refuse_store(&error))
+        next.map(|next| PutResponse::Ready { next }).map_err(|error| refuse_store(&error))
     }
 
-    async fn finish(&self, from: NodeId, id: UploadId, manifest: Bytes) -> Result<Response, Refusal> {
+    async fn finish(&self, from: NodeId, id: UploadId, manifest: Bytes) -> Result<PutResponse, Refusal> {
         let upload = self.upload(&from, &id)?;
         if let Some(finished) = upload.finished.filter(|done| done.object == Manifest::object_id(&manifest)) {
-            return Ok(Response::Receipt(finished.receipt));
+            return Ok(PutResponse::Receipt(finished.receipt));
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
         let (columns, storage_lock, open) =
@@ -114,7 +114,7 @@ impl Serve {
         });
         let (place, size) = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
         self.parts.credit.stored(&id, place.key(), size);
-        Ok(Response::Receipt(self.receipt(&id, &upload.open, &place)))
+        Ok(PutResponse::Receipt(self.receipt(&id, &upload.open, &place)))
     }
 
     /// Signs that the column is stored here, hashed and synced.
@@ -126,12 +126,12 @@ impl Serve {
         receipt
     }
 
-    async fn abort(&self, from: NodeId, id: UploadId) -> Result<Response, Refusal> {
+    async fn abort(&self, from: NodeId, id: UploadId) -> Result<PutResponse, Refusal> {
         self.upload(&from, &id)?;
         self.forget(&id);
         let columns = Arc::clone(&self.parts.columns);
         self.parts.workers.run(move || columns.abort(id)).await;
-        Ok(Response::Aborted)
+        Ok(PutResponse::Aborted)
     }
 
     fn upload(&self, from: &NodeId, id: &UploadId) -> Result<UploadSession, Refusal> {

@@ -9,7 +9,7 @@ use ostrakon_proto::{
     id::Height,
     ledger::history::HistoryRange,
     limits,
-    wire::{Frame, Refusal, RefusalCode, chain::Response},
+    wire::{Frame, Refusal, RefusalCode, chain::ChainResponse},
 };
 
 use super::{Serve, answer, chain::refuse_ledger};
@@ -21,7 +21,7 @@ impl Serve {
     pub(super) async fn snapshots(&self) -> Frame {
         let mut offers = self.parts.chain.snapshots().await;
         offers.drain(..offers.len().saturating_sub(limits::SNAPSHOTS));
-        answer(Response::Hints, codec::encode(&offers).into())
+        answer(ChainResponse::Hints, codec::encode(&offers).into())
     }
 
     pub(super) async fn chunk_of_snapshot(&self, height: Height, after: Option<[u8; 32]>) -> Result<Frame, Refusal> {
@@ -36,7 +36,7 @@ impl Serve {
             )
         };
         let body: Bytes = codec::encode(&chunk.ok_or_else(none)?).into();
-        Ok(answer(Response::Chunk, body))
+        Ok(answer(ChainResponse::Chunk, body))
     }
 
     pub(super) async fn past(&self, row: HistoryRange) -> Result<Frame, Refusal> {
@@ -50,7 +50,7 @@ impl Serve {
         let hashes = hashes.ok_or_else(|| {
             Refusal::new(RefusalCode::NotFound, "this node does not have all of this row of the history")
         })?;
-        Ok(answer(Response::Hints, codec::encode(&hashes).into()))
+        Ok(answer(ChainResponse::Hints, codec::encode(&hashes).into()))
     }
 
     /// Refuses pruned blocks, so that the client does not wait for them.

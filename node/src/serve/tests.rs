@@ -45,24 +45,23 @@ async fn a_column_goes_in_for_a_receipt_and_comes_out_verified() {
     assert_eq!(verify(&node_id(1), &receipt, Purpose::Receipt, &world.genesis.id(), &said), Ok(()));
 
     let upload = world.open(1, &object, 2).upload;
-    let again = client.put(1, &put::Request::Finish { upload }, object.bytes.clone()).await;
-    assert_eq!(again, Ok(put::Response::Receipt(receipt)), "the first answer may be lost");
+    let again = client.put(1, &put::PutRequest::Finish { upload }, object.bytes.clone()).await;
+    assert_eq!(again, Ok(put::PutResponse::Receipt(receipt)), "the first answer may be lost");
 
-    let request = get::Request {
+    let request = get::GetRequest {
         column: object.column(2),
         token: Some(object.key.read_token(0, 2)),
         start: u64::from(group()) * 2,
         length: group() * 2,
     };
-    let (head, bytes): (get::Response, Bytes) =
+    let (head, bytes): (get::GetResponse, Bytes) =
         client.ask(1, Protocol::Get, &request, Bytes::new()).await.expect("answered");
     let range = ostrakon_proto::tree::Range { start: request.start, length: request.length };
     let verified = verify_range(&request.column, object.column_len(), range, &bytes, &head.siblings);
     verified.expect("the range is the column's");
 
-    let request = manifest::Request { object: object.id };
-    let (_, bytes): (manifest::Response, Bytes) =
-        client.ask(1, Protocol::Manifest, &request, Bytes::new()).await.expect("answered");
+    let request = manifest::ManifestRequest { object: object.id };
+    let (_, bytes): ((), Bytes) = client.ask(1, Protocol::Manifest, &request, Bytes::new()).await.expect("answered");
     assert_eq!(bytes, object.bytes);
 }
 
@@ -72,27 +71,32 @@ async fn reads_are_refused_without_the_right_token_or_range() {
     let _nodes = world.start_all().await;
     let (client, object) = (world.client(250), TestObject::new(300_000, CODE));
     client.store(&world, 1, &object, 2).await;
-    let good =
-        get::Request { column: object.column(2), token: Some(object.key.read_token(0, 2)), start: 0, length: group() };
-    let check = async |request: get::Request, expect| {
-        let answer = client.ask::<_, get::Response>(1, Protocol::Get, &request, Bytes::new()).await;
+    let good = get::GetRequest {
+        column: object.column(2),
+        token: Some(object.key.read_token(0, 2)),
+        start: 0,
+        length: group(),
+    };
+    let check = async |request: get::GetRequest, expect| {
+        let answer = client.ask::<_, get::GetResponse>(1, Protocol::Get, &request, Bytes::new()).await;
         assert_eq!(answer.err().map(|refusal| refusal.code), expect, "{request:?}");
     };
     check(good.clone(), None).await;
-    check(get::Request { token: None, ..good.clone() }, Some(RefusalCode::Denied)).await;
-    check(get::Request { token: Some(object.key.read_token(0, 1)), ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(get::GetRequest { token: None, ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(get::GetRequest { token: Some(object.key.read_token(0, 1)), ..good.clone() }, Some(RefusalCode::Denied))
+        .await;
     let stranger = ObjectKey::from_bytes([1; 32]).read_token(0, 2);
-    check(get::Request { token: Some(stranger), ..good.clone() }, Some(RefusalCode::Denied)).await;
-    check(get::Request { column: ColumnId::new([1; 32]), ..good.clone() }, Some(RefusalCode::NotFound)).await;
-    check(get::Request { start: 1, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
-    check(get::Request { length: 1000, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
-    check(get::Request { length: group() * 32, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
-    check(get::Request { start: 1 << 40, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::GetRequest { token: Some(stranger), ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(get::GetRequest { column: ColumnId::new([1; 32]), ..good.clone() }, Some(RefusalCode::NotFound)).await;
+    check(get::GetRequest { start: 1, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::GetRequest { length: 1000, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::GetRequest { length: group() * 32, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
+    check(get::GetRequest { start: 1 << 40, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
 
-    let missing = manifest::Request { object: ObjectId::new([1; 32]) };
-    let answer = client.ask::<_, manifest::Response>(1, Protocol::Manifest, &missing, Bytes::new()).await;
+    let missing = manifest::ManifestRequest { object: ObjectId::new([1; 32]) };
+    let answer = client.ask::<_, ()>(1, Protocol::Manifest, &missing, Bytes::new()).await;
     assert_eq!(code(answer), RefusalCode::NotFound);
-    let malformed = client.ask::<_, manifest::Response>(1, Protocol::Manifest, &(7u8, missing), Bytes::new()).await;
+    let malformed = client.ask::<_, ()>(1, Protocol::Manifest, &(7u8, missing), Bytes::new()).await;
     assert_eq!(code(malformed), RefusalCode::BadRequest);
 }
 
@@ -123,15 +127,18 @@ async fn room_is_refused_to_whoever_must_not_have_it() {
         .await;
 
     let mut request = world.sign(&good);
-    if let put::Request::Open { signature: Signature(bytes), .. } = &mut request {
+    if let put::PutRequest::Open { signature: Signature(bytes), .. } = &mut request {
         bytes[10] ^= 1;
     }
     assert_eq!(code(client.put(1, &request, Bytes::new()).await), RefusalCode::Denied);
     let poor = ostrakon_proto::sign::Keypair::from_seed(&[9; 32]);
     let open = put::Open { account: poor.public(), ..good.clone() };
     let signature = poor.sign(Purpose::Put, &world.genesis.id(), &open);
-    assert_eq!(code(client.put(1, &put::Request::Open { open, signature }, Bytes::new()).await), RefusalCode::NoCredit);
-    let opened = Ok(put::Response::Opened(put::Taken::default()));
+    assert_eq!(
+        code(client.put(1, &put::PutRequest::Open { open, signature }, Bytes::new()).await),
+        RefusalCode::NoCredit
+    );
+    let opened = Ok(put::PutResponse::Opened(put::Taken::default()));
     assert_eq!(client.put(1, &world.sign(&good), Bytes::new()).await, opened);
 }
 
@@ -160,17 +167,17 @@ async fn uploads_that_break_their_promise_are_refused() {
     let (client, other, object) = (world.client(250), world.client(251), TestObject::new(1000, CODE));
     let open = world.open(1, &object, 2);
     let upload = open.upload;
-    let chunk = |offset| put::Request::Chunk { upload, offset };
+    let chunk = |offset| put::PutRequest::Chunk { upload, offset };
     let column = object.columns[2].clone();
     assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), RefusalCode::NotFound);
     assert_eq!(
-        code(client.put(1, &put::Request::Finish { upload }, object.bytes.clone()).await),
+        code(client.put(1, &put::PutRequest::Finish { upload }, object.bytes.clone()).await),
         RefusalCode::NotFound
     );
-    assert_eq!(code(client.put(1, &put::Request::Abort { upload }, Bytes::new()).await), RefusalCode::NotFound);
+    assert_eq!(code(client.put(1, &put::PutRequest::Abort { upload }, Bytes::new()).await), RefusalCode::NotFound);
 
     let begin = async || {
-        let opened = Ok(put::Response::Opened(put::Taken::default()));
+        let opened = Ok(put::PutResponse::Opened(put::Taken::default()));
         assert_eq!(client.put(1, &world.sign(&open), Bytes::new()).await, opened);
     };
     begin().await;
@@ -183,10 +190,10 @@ async fn uploads_that_break_their_promise_are_refused() {
     let finish = async |manifest: Bytes, expect| {
         begin().await;
         assert!(client.put(1, &chunk(0), column.clone()).await.is_ok());
-        assert_eq!(code(client.put(1, &put::Request::Finish { upload }, manifest).await), expect);
+        assert_eq!(code(client.put(1, &put::PutRequest::Finish { upload }, manifest).await), expect);
         assert_eq!(code(client.put(1, &chunk(0), column.clone()).await), RefusalCode::NotFound, "given up");
     };
-    client.put(1, &put::Request::Abort { upload }, Bytes::new()).await.expect("aborted");
+    client.put(1, &put::PutRequest::Abort { upload }, Bytes::new()).await.expect("aborted");
     finish(Bytes::from_static(b"no manifest"), RefusalCode::BadRequest).await;
     finish(TestObject::new(1000, ostrakon_proto::params::Code { k: 1, n: 4 }).bytes, RefusalCode::BadRequest).await;
     finish(TestObject::new(1001, CODE).bytes, RefusalCode::Corrupt).await;
@@ -199,17 +206,20 @@ async fn any_node_tells_of_the_ledger() {
     let world = World::new(4);
     let nodes = world.start_all().await;
     let client = world.client(250);
-    let tip = chain::Request::Tip { from: Height(2) };
+    let tip = chain::ChainRequest::Tip { from: Height(2) };
     let (header, ()) = client.answer(&world, 3, &tip).await.expect("waited for");
     assert!(header.height >= Height(2));
-    assert_eq!(client.chain(3, &chain::Request::Head).await, Ok(chain::Response::Head(nodes[3].0.chain().head())));
+    assert_eq!(
+        client.chain(3, &chain::ChainRequest::Head).await,
+        Ok(chain::ChainResponse::Head(nodes[3].0.chain().head()))
+    );
     assert_eq!(client.account(&world, 2, world.payer()).await.balance, Amount(1_000_000_000));
 
-    let listed = chain::Request::Providers { after: None };
+    let listed = chain::ChainRequest::Providers { after: None };
     let (_, all): (_, Vec<NodeId>) = client.body(1, &listed).await.expect("listed");
     assert_eq!(all.len(), 4);
-    let rest = chain::Request::Providers { after: Some(all[1]) };
-    assert_eq!(client.body::<Vec<NodeId>>(1, &rest).await, Ok((chain::Response::Hints, all[2..].to_vec())));
+    let rest = chain::ChainRequest::Providers { after: Some(all[1]) };
+    assert_eq!(client.body::<Vec<NodeId>>(1, &rest).await, Ok((chain::ChainResponse::Hints, all[2..].to_vec())));
     let nobody = NodeId::new([77; 32]);
     let keys = [Key::Provider(all[3]), Key::Provider(nobody), Key::Epoch(Epoch(0)), Key::Epoch(Epoch(99))];
     let found = client.records(&world, 1, &keys).await;
@@ -217,25 +227,25 @@ async fn any_node_tells_of_the_ledger() {
     assert!(matches!(&found[2], Some(Record::Epoch(epoch)) if epoch.roster.len() == 4));
     assert_eq!((&found[1], &found[3]), (&None, &None), "and that is proven");
     for keys in [vec![], vec![vec![200]], vec![Key::Running.to_bytes(); limits::PAGE + 1]] {
-        let request = chain::Request::Records { from: Height(1), keys };
+        let request = chain::ChainRequest::Records { from: Height(1), keys };
         assert_eq!(code(client.chain(1, &request).await), RefusalCode::BadRequest);
     }
 
-    let old = chain::Request::Block { from: Height(2), height: Height(1) };
+    let old = chain::ChainRequest::Block { from: Height(2), height: Height(1) };
     let (tip, block): (_, PastBlock) = client.answer(&world, 1, &old).await.expect("kept");
     let decided = block.verify(&tip, Height(1)).expect("it is on the chain");
     assert_eq!(nodes[2].0.chain().block(Height(1)).await.expect("read"), Some(decided));
     for height in [0, 1_000_000] {
-        let none = chain::Request::Block { from: Height(2), height: Height(height) };
+        let none = chain::ChainRequest::Block { from: Height(2), height: Height(height) };
         assert_eq!(code(client.chain(1, &none).await), RefusalCode::NotFound);
     }
-    let handovers = chain::Request::Handovers { from: Height(0) };
-    assert_eq!(client.body::<Vec<Handover>>(1, &handovers).await, Ok((chain::Response::Hints, vec![])));
+    let handovers = chain::ChainRequest::Handovers { from: Height(0) };
+    assert_eq!(client.body::<Vec<Handover>>(1, &handovers).await, Ok((chain::ChainResponse::Hints, vec![])));
 
-    let blocks = chain::Request::Blocks { from: Height(1) };
-    let (response, body): (chain::Response, Bytes) =
+    let blocks = chain::ChainRequest::Blocks { from: Height(1) };
+    let (response, body): (chain::ChainResponse, Bytes) =
         client.ask(1, Protocol::Chain, &blocks, Bytes::new()).await.expect("answered");
-    assert_eq!(response, chain::Response::Blocks);
+    assert_eq!(response, chain::ChainResponse::Blocks);
     let blocks: Vec<DecidedBlock> = ostrakon_proto::codec::decode(&body, limits::CHAIN_BODY).expect("canonical");
     assert!(blocks.len() >= 2 && blocks[0].block.header.height == Height(1));
     let (chain, set) = (world.genesis.id(), world.genesis.validator_set());
@@ -258,7 +268,7 @@ async fn transactions_are_taken_once_and_found() {
     let head = nodes[3].0.chain().head().height;
     nodes[3].0.chain().wait(Height(head.0 + 2)).await;
     assert_eq!(client.submit(3, &tx).await, Ok(()), "a block has it");
-    let where_is = |id| chain::Request::Transaction { from: Height(1), id };
+    let where_is = |id| chain::ChainRequest::Transaction { from: Height(1), id };
     let (tip, found): (_, Option<Inclusion>) = client.answer(&world, 3, &where_is(tx.id())).await.expect("answered");
     assert!(found.expect("a block has it").verify(&tip, tx.id()).expect("it is there") < tip.height);
     let nothing: (_, Option<Inclusion>) =
@@ -267,7 +277,7 @@ async fn transactions_are_taken_once_and_found() {
     assert_eq!(client.account(&world, 3, world.payer()).await.nonce, 1);
 
     let activity = async |account, before, limit| {
-        let request = chain::Request::Activity { from: Height(1), account, before, limit };
+        let request = chain::ChainRequest::Activity { from: Height(1), account, before, limit };
         let (tip, said): (_, Activity) = client.answer(&world, 3, &request).await.expect("answered");
         said.verify(&tip, &ActivityQuery { account, before, nonce: None }).expect("proven and whole")
     };
@@ -294,8 +304,8 @@ async fn transactions_are_taken_once_and_found() {
     let mut forged = world.tx(1, Height(100), transfer(6));
     forged.body.fee = Amount(9_999_999);
     assert_eq!(code(client.submit(3, &forged).await), RefusalCode::Invalid);
-    let request = chain::Request::Submit { relayed: chain::Relayed::No };
-    let garbage = client.ask::<_, chain::Response>(3, Protocol::Chain, &request, vec![1, 2, 3]).await;
+    let request = chain::ChainRequest::Submit { relayed: chain::Relayed::No };
+    let garbage = client.ask::<_, chain::ChainResponse>(3, Protocol::Chain, &request, vec![1, 2, 3]).await;
     assert_eq!(code(garbage), RefusalCode::BadRequest);
 
     // What comes before its time waits for what is missing.
@@ -372,9 +382,9 @@ async fn waiting_is_bounded() {
     let world = World::new(4);
     let _nodes = world.start_all().await;
     let client: &Client = &world.client(250);
-    let far = chain::Request::Tip { from: Height(1_000_000) };
+    let far = chain::ChainRequest::Tip { from: Height(1_000_000) };
     let waits = (0..40).map(|_| client.chain(1, &far));
-    let heads = futures::future::join(futures::future::join_all(waits), client.chain(1, &chain::Request::Head));
+    let heads = futures::future::join(futures::future::join_all(waits), client.chain(1, &chain::ChainRequest::Head));
     let (waited, head) = heads.await;
     let busy =
         waited.iter().filter(|answer| answer.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::Busy)).count();

@@ -1,59 +1,68 @@
 //! chain/1: asks a node about the ledger, and submits to it. Any node answers, from its own verified copy.
 //!
-//! Bodies carry what may be large: [`Request::Submit`]'s body is a canonical `Vec<`[`crate::ledger::tx::Tx`]`>`;
-//! [`Response::Verdicts`]'s body is a canonical `Vec<Result<(), Refusal>>`; [`Response::Blocks`]'s body a canonical
-//! `Vec<Decided>`; [`Response::Answer`]'s a canonical [`crate::light::Answer`], which proves what it says;
-//! [`Response::Hints`]'s a canonical `Vec` of what the asker then asks about.
+//! Bodies carry what may be large: [`ChainRequest::Submit`]'s body is a canonical `Vec<`[`crate::ledger::tx::Tx`]`>`;
+//! [`ChainResponse::Verdicts`]'s body is a canonical `Vec<Result<(), Refusal>>`; [`ChainResponse::Blocks`]'s body a
+//! canonical `Vec<DecidedBlock>`; [`ChainResponse::Answer`]'s a canonical [`crate::light::Answer`], which proves what
+//! it says; [`ChainResponse::Hints`]'s a canonical `Vec` of what the asker then asks about.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
 
+use super::{Call, InvalidAnswer, Protocol, Refusal, Request};
 use crate::{
+    codec,
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, TxId},
-    ledger::{FeeFactor, history::HistoryRange},
-    light::TxPlace,
+    ledger::{
+        FeeFactor,
+        history::HistoryRange,
+        snapshot::SnapshotChunk,
+        tx::{DecidedBlock, Tx},
+    },
+    light::{Activity, Answer, CertifiedHeader, Handover, Inclusion, PastBlock, ProvenRecord, TxPlace},
+    limits,
 };
 
 /// A request of chain/1.
 ///
-/// Those that are answered by [`Response::Answer`] say from which height on the answer may be: a node that is not there
-/// yet waits for the block, for at most 10 seconds, and then answers as of its own tip.
+/// Those that are answered by [`ChainResponse::Answer`] say from which height on the answer may be: a node that is not
+/// there yet waits for the block, for at most 10 seconds, and then answers as of its own tip.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Request {
-    /// The node's tip, by its word: [`Response::Head`].
+pub enum ChainRequest {
+    /// The node's tip, by its word: [`ChainResponse::Head`].
     Head,
     /// Submits the transactions in the body, up to [`crate::limits::SUBMIT_COUNT`] in [`crate::limits::SUBMIT`] bytes,
-    /// each by itself and in their order: [`Response::Verdicts`].
+    /// each by itself and in their order: [`ChainResponse::Verdicts`].
     Submit {
         /// Who sends them.
         relayed: Relayed,
     },
-    /// Decided blocks from `from` on, as many as fit a body: [`Response::Blocks`]. Waits for the first, for at most 10
-    /// seconds.
+    /// Decided blocks from `from` on, as many as fit a body: [`ChainResponse::Blocks`]. Waits for the first, for at
+    /// most 10 seconds.
     Blocks {
         /// The first height wanted.
         from: Height,
     },
-    /// The certified tip: [`Response::Answer`] of `()`.
+    /// The certified tip: [`ChainResponse::Answer`] of `()`.
     Tip {
         /// The lowest height wanted.
         from: Height,
     },
-    /// Records of the state tree: [`Response::Answer`] of `Vec<`[`crate::light::ProvenRecord`]`>`.
+    /// Records of the state tree: [`ChainResponse::Answer`] of `Vec<`[`crate::light::ProvenRecord`]`>`.
     Records {
         /// The lowest height wanted.
         from: Height,
         /// Bytes of their keys, at most [`crate::limits::PAGE`].
         keys: Vec<Vec<u8>>,
     },
-    /// Where a transaction is: [`Response::Answer`] of `Option<`[`crate::light::Inclusion`]`>`. That there is none, is
-    /// only the node's word.
+    /// Where a transaction is: [`ChainResponse::Answer`] of `Option<`[`crate::light::Inclusion`]`>`. That there is
+    /// none, is only the node's word.
     Transaction {
         /// The lowest height wanted of the tip.
         from: Height,
         /// Which.
         id: TxId,
     },
-    /// A block of the past: [`Response::Answer`] of [`crate::light::PastBlock`].
+    /// A block of the past: [`ChainResponse::Answer`] of [`crate::light::PastBlock`].
     Block {
         /// The lowest height wanted of the tip.
         from: Height,
@@ -61,31 +70,30 @@ pub enum Request {
         height: Height,
     },
     /// Blocks after which other validators decide, in their order from `from` on, as many as fit a body:
-    /// [`Response::Hints`] of [`crate::light::Handover`], which proves itself.
+    /// [`ChainResponse::Hints`] of [`crate::light::Handover`], which proves itself.
     Handovers {
         /// The first height wanted.
         from: Height,
     },
-    /// Nodes of providers, in order: [`Response::Hints`] of [`NodeId`], at most [`crate::limits::PAGE`].
+    /// Nodes of providers, in order: [`ChainResponse::Hints`] of [`NodeId`], at most [`crate::limits::PAGE`].
     Providers {
         /// The last node of the page before.
         after: Option<NodeId>,
     },
-    /// The snapshots that can be had here, by their blocks: [`Response::Hints`] of [`crate::light::CertifiedHeader`],
-    /// at most
-    /// [`crate::limits::SNAPSHOTS`].
+    /// The snapshots that can be had here, by their blocks: [`ChainResponse::Hints`] of
+    /// [`crate::light::CertifiedHeader`], at most [`crate::limits::SNAPSHOTS`].
     Snapshots,
-    /// A part of a snapshot: [`Response::Chunk`].
+    /// A part of a snapshot: [`ChainResponse::Chunk`].
     Chunk {
         /// The snapshot's block.
         height: Height,
         /// The key hash of the record that it follows; without one, the first.
         after: Option<[u8; 32]>,
     },
-    /// A row of the history: [`Response::Hints`] of its hashes.
+    /// A row of the history: [`ChainResponse::Hints`] of its hashes.
     Past(HistoryRange),
-    /// The newest transactions that touch an account: [`Response::Answer`] of [`crate::light::Activity`]. That nobody
-    /// paid it more than those, is only the node's word.
+    /// The newest transactions that touch an account: [`ChainResponse::Answer`] of [`crate::light::Activity`]. That
+    /// nobody paid it more than those, is only the node's word.
     Activity {
         /// The lowest height wanted of the tip.
         from: Height,
@@ -109,7 +117,7 @@ pub enum Relayed {
 
 /// An answer of chain/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Response {
+pub enum ChainResponse {
     /// The node's tip.
     Head(Head),
     /// The body says of each transaction, in their order, that it waits for a block, on this node and on its way to the
@@ -123,6 +131,112 @@ pub enum Response {
     Hints,
     /// The body is a canonical [`crate::ledger::snapshot::SnapshotChunk`].
     Chunk,
+}
+
+impl Request for ChainRequest {
+    const PROTOCOL: Protocol = Protocol::Chain;
+    type Response = ChainResponse;
+}
+
+/// A request without a body that may wait for a block, and whose answer is the body of such a response.
+fn ask<A: BorshSerialize + BorshDeserialize + 'static>(request: &ChainRequest, kind: ChainResponse) -> Call<A> {
+    Call::new(request, Bytes::new(), move |response, body| read(&response, &kind, &body)).that_waits()
+}
+
+fn read<A: BorshSerialize + BorshDeserialize>(
+    response: &ChainResponse,
+    kind: &ChainResponse,
+    body: &[u8],
+) -> Result<A, InvalidAnswer> {
+    if response != kind {
+        return Err(InvalidAnswer::Mismatch);
+    }
+    Ok(codec::decode(body, limits::CHAIN_BODY)?)
+}
+
+/// A list of at most `max`.
+fn hints<A>(request: &ChainRequest, max: usize) -> Call<Vec<A>>
+where
+    A: BorshSerialize + BorshDeserialize + 'static,
+{
+    Call::new(request, Bytes::new(), move |response, body| {
+        let hints: Vec<A> = read(&response, &ChainResponse::Hints, &body)?;
+        if hints.len() <= max { Ok(hints) } else { Err(InvalidAnswer::Mismatch) }
+    })
+}
+
+/// Asks for the node's tip.
+pub fn head() -> Call<Head> {
+    Call::new(&ChainRequest::Head, Bytes::new(), |response, _| match response {
+        ChainResponse::Head(head) => Ok(head),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Submits transactions: of each, in their order, that it waits for a block, or why not.
+pub fn submit<'a>(txs: impl ExactSizeIterator<Item = &'a Tx>, relayed: Relayed) -> Call<Vec<Result<(), Refusal>>> {
+    let count = txs.len();
+    let mut body = u32::try_from(count).expect("at most limits::SUBMIT_COUNT").to_le_bytes().to_vec();
+    txs.for_each(|tx| body.extend(codec::encode(tx)));
+    Call::new(&ChainRequest::Submit { relayed }, body.into(), move |response, body| {
+        let verdicts: Vec<_> = read(&response, &ChainResponse::Verdicts, &body)?;
+        if verdicts.len() == count { Ok(verdicts) } else { Err(InvalidAnswer::Mismatch) }
+    })
+}
+
+/// Asks for decided blocks from `from` on; none when the node has none within 10 seconds.
+pub fn blocks(from: Height) -> Call<Vec<DecidedBlock>> {
+    ask(&ChainRequest::Blocks { from }, ChainResponse::Blocks)
+}
+
+/// Asks for the certified tip, from height `from` on.
+pub fn tip(from: Height) -> Call<Answer<()>> {
+    ask(&ChainRequest::Tip { from }, ChainResponse::Answer)
+}
+
+/// Asks for records by the bytes of their keys, as of a tip from `from` on.
+pub fn records(from: Height, keys: Vec<Vec<u8>>) -> Call<Answer<Vec<ProvenRecord>>> {
+    ask(&ChainRequest::Records { from, keys }, ChainResponse::Answer)
+}
+
+/// Asks where a transaction is, as of a tip from `from` on.
+pub fn transaction(from: Height, id: TxId) -> Call<Answer<Option<Inclusion>>> {
+    ask(&ChainRequest::Transaction { from, id }, ChainResponse::Answer)
+}
+
+/// Asks for the block of `height`, as of a tip from `from` on.
+pub fn block(from: Height, height: Height) -> Call<Answer<PastBlock>> {
+    ask(&ChainRequest::Block { from, height }, ChainResponse::Answer)
+}
+
+/// Asks for the newest `limit` transactions of `account` before a place, as of a tip from `from` on.
+pub fn activity(from: Height, account: AccountId, before: Option<TxPlace>, limit: u32) -> Call<Answer<Activity>> {
+    ask(&ChainRequest::Activity { from, account, before, limit }, ChainResponse::Answer)
+}
+
+/// Asks for handovers from `from` on, as many as fit an answer.
+pub fn handovers(from: Height) -> Call<Vec<Handover>> {
+    hints(&ChainRequest::Handovers { from }, usize::MAX)
+}
+
+/// Asks for nodes of providers, a page of them.
+pub fn providers(after: Option<NodeId>) -> Call<Vec<NodeId>> {
+    hints(&ChainRequest::Providers { after }, limits::PAGE)
+}
+
+/// Asks which snapshots the node offers.
+pub fn snapshots() -> Call<Vec<CertifiedHeader>> {
+    hints(&ChainRequest::Snapshots, limits::SNAPSHOTS)
+}
+
+/// Asks for the part of a snapshot that follows the record with this key hash.
+pub fn snapshot_part(height: Height, after: Option<[u8; 32]>) -> Call<SnapshotChunk> {
+    ask(&ChainRequest::Chunk { height, after }, ChainResponse::Chunk)
+}
+
+/// Asks for the hashes of a row of the history.
+pub fn past(row: HistoryRange) -> Call<Vec<[u8; 32]>> {
+    hints(&ChainRequest::Past(row), limits::HISTORY_ROW)
 }
 
 /// A node's tip.

@@ -1,13 +1,15 @@
 //! consensus/1: what validators say to each other until a block is decided.
 //!
 //! Every message is signed by the vote key of who says it, so that it counts whoever brings it. The body of
-//! [`Request::Proposal`] and of [`Response::Block`] is the whole block, canonical. Decided blocks are
+//! [`ConsensusRequest::Proposal`] and of [`ConsensusResponse::Block`] is the whole block, canonical. Decided blocks are
 //! [`super::chain`]'s.
 
 use std::collections::BTreeMap;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
 
+use super::{Call, InvalidAnswer, Protocol, Request};
 use crate::{
     id::{BlockId, ChainId, Height, VoteKey},
     ledger::vote::{SignedProposal, SignedVote, Vote, VoteKind},
@@ -16,7 +18,7 @@ use crate::{
 
 /// A request of consensus/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Request {
+pub enum ConsensusRequest {
     /// A block is proposed; it is the body.
     Proposal(SignedProposal),
     /// A vote is cast.
@@ -25,27 +27,56 @@ pub enum Request {
     Polka(Polka),
     /// Why the sender is in a later round.
     Round(RoundProof),
-    /// The proposal of this block and the block itself, as [`Response::Block`].
+    /// The proposal of this block and the block itself, as [`ConsensusResponse::Block`].
     Block {
         /// Of which height.
         height: Height,
         /// Which.
         block: BlockId,
     },
-    /// The newest that the node has heard of this validator, as [`Response::Seen`]. A validator that starts asks so
-    /// whether it has spoken since its memory ends, and whether another process begins to speak for it.
+    /// The newest that the node has heard of this validator, as [`ConsensusResponse::Seen`]. A validator that starts
+    /// asks so whether it has spoken since its memory ends, and whether another process begins to speak for it.
     LastSeen(SignedClaim),
 }
 
 /// An answer of consensus/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Response {
+pub enum ConsensusResponse {
     /// The message is taken, which is not to say that it is believed.
     Taken,
     /// How the block was proposed; the body is the block.
     Block(SignedProposal),
     /// What was asked for.
     Seen(Seen),
+}
+
+impl Request for ConsensusRequest {
+    const PROTOCOL: Protocol = Protocol::Consensus;
+    type Response = ConsensusResponse;
+}
+
+/// Brings a message to a validator. The body is a proposal's block, and empty for all others.
+pub fn message(message: &ConsensusRequest, body: Bytes) -> Call<()> {
+    Call::new(message, body, |response, _| match response {
+        ConsensusResponse::Taken => Ok(()),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Asks for a block of `height` and how it was proposed, neither checked yet.
+pub fn block(height: Height, block: BlockId) -> Call<(SignedProposal, Bytes)> {
+    Call::new(&ConsensusRequest::Block { height, block }, Bytes::new(), |response, body| match response {
+        ConsensusResponse::Block(signed) => Ok((signed, body)),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Asks what a validator has received of the one that claims.
+pub fn last_seen(claim: SignedClaim) -> Call<Seen> {
+    Call::new(&ConsensusRequest::LastSeen(claim), Bytes::new(), |response, _| match response {
+        ConsensusResponse::Seen(seen) => Ok(seen),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
 }
 
 /// The prevotes of more than two thirds for one block.
@@ -164,7 +195,7 @@ mod tests {
         let signed = |seed: u8| SignedVote::sign(vote, &Keypair::from_seed(&[seed; 32]), &chain);
         let votes: Vec<SignedVote> = (0..200).map(signed).collect();
         let proof = RoundProof { height: Height(7), round: 2, reason: RoundReason::Precommits, votes };
-        assert!(codec::encode(&Request::Round(proof)).len() <= limits::HEAD);
+        assert!(codec::encode(&ConsensusRequest::Round(proof)).len() <= limits::HEAD);
     }
 
     #[test]

@@ -5,7 +5,9 @@
 //! column's end, and its head the sibling hashes up to the root ([`crate::tree`]). So each answer verifies alone.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
 
+use super::{Call, Protocol, Request};
 use crate::id::ColumnId;
 
 /// What a reader shows to read a column: nothing for public objects.
@@ -20,7 +22,7 @@ impl std::fmt::Debug for ReadToken {
 
 /// A request of get/1; it has no body.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Request {
+pub struct GetRequest {
     /// The column.
     pub column: ColumnId,
     /// The capability: the token whose hash the manifest lists, if it lists one.
@@ -33,7 +35,17 @@ pub struct Request {
 
 /// The head of an answer; the body is the range.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Response {
+pub struct GetResponse {
     /// Sibling hashes from the range's subtree up to the root.
     pub siblings: Vec<[u8; 32]>,
+}
+
+impl Request for GetRequest {
+    const PROTOCOL: Protocol = Protocol::Get;
+    type Response = GetResponse;
+}
+
+/// Reads a range of a column: its bytes, and the hashes that prove them, neither checked yet.
+pub fn range(request: &GetRequest) -> Call<(GetResponse, Bytes)> {
+    Call::new(request, Bytes::new(), |response, bytes| Ok((response, bytes)))
 }

@@ -1,16 +1,26 @@
-//! manifest/1: an object's CID for its manifest. The answer's body is the manifest; its hash is checked by the asker.
+//! manifest/1: an object's CID for its manifest, which is the answer's body; its head is empty.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
 
-use crate::id::ObjectId;
+use super::{Call, InvalidAnswer, Protocol, Request};
+use crate::{id::ObjectId, manifest::Manifest};
 
 /// A request of manifest/1; it has no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Request {
+pub struct ManifestRequest {
     /// The object.
     pub object: ObjectId,
 }
 
-/// The head of an answer; the body is the manifest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Response;
+impl Request for ManifestRequest {
+    const PROTOCOL: Protocol = Protocol::Manifest;
+    type Response = ();
+}
+
+/// Asks for the manifest of `object`: bytes whose hash is its id.
+pub fn manifest(object: ObjectId) -> Call<Bytes> {
+    Call::new(&ManifestRequest { object }, Bytes::new(), move |(), body| {
+        if Manifest::object_id(&body) == object { Ok(body) } else { Err(InvalidAnswer::Mismatch) }
+    })
+}

@@ -3,6 +3,11 @@
 //!
 //! A message is a [`Frame`]: a small borsh head, decoded canonically, and a body of raw bytes that is never copied to
 //! be understood. Both are bounded per protocol before a byte is read. An answer's head is `Result<Response, Refusal>`.
+//!
+//! A [`Call`] is a request that knows its protocol, and how its answer is read: each protocol's file has a function for
+//! each of its questions. `ostrakon_net::ask` takes it to a node.
+
+use std::{fmt, sync::Arc, time::Duration};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
@@ -90,6 +95,90 @@ impl Frame {
     pub fn decode<T: BorshDeserialize + BorshSerialize>(&self) -> Result<T, codec::DecodeError> {
         codec::decode(&self.head, limits::HEAD)
     }
+}
+
+/// The requests of one protocol.
+pub trait Request: BorshSerialize + BorshDeserialize {
+    /// The protocol.
+    const PROTOCOL: Protocol;
+    /// The head of what answers them, unless they are refused.
+    type Response: BorshSerialize + BorshDeserialize;
+}
+
+/// A request, with the protocol that it is sent on and how its answer is read.
+pub struct Call<A> {
+    /// The protocol.
+    pub protocol: Protocol,
+    /// What is sent.
+    pub request: Frame,
+    /// How long the answer may take.
+    pub limit: Duration,
+    read: Read<A>,
+}
+
+type Read<A> = Arc<dyn Fn(Frame) -> Result<Result<A, Refusal>, InvalidAnswer> + Send + Sync>;
+
+impl<A: 'static> Call<A> {
+    /// A request with this body; `read` sees the response's head, when it is no refusal, and its body.
+    fn new<R: Request>(
+        request: &R,
+        body: Bytes,
+        read: impl Fn(R::Response, Bytes) -> Result<A, InvalidAnswer> + Send + Sync + 'static,
+    ) -> Self {
+        let read = move |answer: Frame| match answer.decode::<Result<R::Response, Refusal>>()? {
+            Ok(response) => read(response, answer.body).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        };
+        let seconds = if R::PROTOCOL == Protocol::Put { limits::STALL_SECONDS } else { limits::ANSWER_SECONDS };
+        let limit = Duration::from_secs(seconds);
+        Self { protocol: R::PROTOCOL, request: Frame::new(request, body), limit, read: Arc::new(read) }
+    }
+
+    /// The same, whose answer may take `limit`.
+    #[must_use]
+    pub fn within(self, limit: Duration) -> Self {
+        Self { limit, ..self }
+    }
+
+    /// The same, where the node may wait for a block before it answers.
+    fn that_waits(self) -> Self {
+        let limit = self.limit + Duration::from_secs(limits::WAIT_SECONDS);
+        self.within(limit)
+    }
+
+    /// What a node answered, or its refusal.
+    ///
+    /// # Errors
+    /// [`InvalidAnswer`] when it breaks the protocol.
+    pub fn read(&self, answer: Frame) -> Result<Result<A, Refusal>, InvalidAnswer> {
+        (self.read)(answer)
+    }
+}
+
+// Not by derive: an answer need not be `Clone`.
+impl<A> Clone for Call<A> {
+    fn clone(&self) -> Self {
+        let Self { protocol, request, limit, read } = self;
+        Self { protocol: *protocol, request: request.clone(), limit: *limit, read: Arc::clone(read) }
+    }
+}
+
+impl<A> fmt::Debug for Call<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call").field("protocol", &self.protocol).field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// How an answer breaks the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum InvalidAnswer {
+    /// Its bytes are not a message of the protocol.
+    #[error(transparent)]
+    Encoding(#[from] codec::DecodeError),
+    /// It is a valid message that does not answer the request.
+    #[error("the answer does not match the request")]
+    Mismatch,
 }
 
 /// Why a node refuses: what the caller should do about it.

@@ -1,11 +1,13 @@
 //! put/1: stores one column on one holder, for a receipt.
 //!
-//! [`Request::Open`] asks for room; then [`Request::Chunk`]s carry the column in order of offset, a few under way at
-//! once; [`Request::Finish`] brings the manifest and takes the receipt away. Every request names its upload, so nothing
-//! depends on a connection. A column that no commitment names is temporary.
+//! [`PutRequest::Open`] asks for room; then [`PutRequest::Chunk`]s carry the column in order of offset, a few under way
+//! at once; [`PutRequest::Finish`] brings the manifest and takes the receipt away. Every request names its upload, so
+//! nothing depends on a connection. A column that no commitment names is temporary.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
 
+use super::{Call, InvalidAnswer, Protocol, Request};
 use crate::{
     id::{AccountId, NodeId},
     limits::CHUNK,
@@ -41,8 +43,8 @@ pub struct Open {
 
 /// A request of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Request {
-    /// Asks for room, or goes on where an earlier client of the account stopped; answered by [`Response::Opened`].
+pub enum PutRequest {
+    /// Asks for room, or goes on where an earlier client of the account stopped; answered by [`PutResponse::Opened`].
     Open {
         /// What is asked.
         open: Open,
@@ -50,14 +52,14 @@ pub enum Request {
         signature: Signature,
     },
     /// The body is the column's bytes from `offset`: [`crate::limits::CHUNK`], or what is left. Answered by
-    /// [`Response::Ready`].
+    /// [`PutResponse::Ready`].
     Chunk {
         /// The upload.
         upload: UploadId,
         /// Where the body begins; a multiple of [`crate::limits::CHUNK`].
         offset: u64,
     },
-    /// The body is the manifest that lists the column. Answered by [`Response::Receipt`].
+    /// The body is the manifest that lists the column. Answered by [`PutResponse::Receipt`].
     Finish {
         /// The upload.
         upload: UploadId,
@@ -92,7 +94,7 @@ impl Taken {
 
 /// An answer of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Response {
+pub enum PutResponse {
     /// Every byte before `next` is taken.
     Ready {
         /// The first byte that is still wanted.
@@ -104,6 +106,43 @@ pub enum Response {
     Aborted,
     /// There is room, and this much is taken already.
     Opened(Taken),
+}
+
+impl Request for PutRequest {
+    const PROTOCOL: Protocol = Protocol::Put;
+    type Response = PutResponse;
+}
+
+/// Asks a holder to reserve what `open` says: what it has of the column already.
+pub fn open(open: Open, signature: Signature) -> Call<Taken> {
+    Call::new(&PutRequest::Open { open, signature }, Bytes::new(), |response, _| match response {
+        PutResponse::Opened(taken) => Ok(taken),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Sends the column's bytes from `offset`: the first byte that the holder still wants.
+pub fn chunk(upload: UploadId, offset: u64, bytes: Bytes) -> Call<u64> {
+    Call::new(&PutRequest::Chunk { upload, offset }, bytes, |response, _| match response {
+        PutResponse::Ready { next } => Ok(next),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Brings the manifest that lists the column: the receipt's signature, not checked yet.
+pub fn finish(upload: UploadId, manifest: Bytes) -> Call<Signature> {
+    Call::new(&PutRequest::Finish { upload }, manifest, |response, _| match response {
+        PutResponse::Receipt(signature) => Ok(signature),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Gives the upload up.
+pub fn abort(upload: UploadId) -> Call<()> {
+    Call::new(&PutRequest::Abort { upload }, Bytes::new(), |response, _| match response {
+        PutResponse::Aborted => Ok(()),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub(super) fn run(network: &Network) -> Result<usize> {
             Names(code) => _ = outcome.expect_code(code)?,
             True => ensure!(outcome.expect_code(0)?.stdout == truth, "{name:?}: another answer: {outcome}"),
         }
-        ensure!(outcome.said().contains(network.liar_peer()), "{name:?}: the liar is not named: {outcome}");
+        ensure!(outcome.said().contains(network.liar_id()), "{name:?}: the liar is not named: {outcome}");
     }
     Ok(CASES.len())
 }

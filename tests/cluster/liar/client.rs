@@ -123,7 +123,7 @@ pub(super) fn run(network: &Network) -> Result<usize> {
         let mut truth = Truth::learn(network).await?;
         for (name, ask, found) in CASES {
             let tried = one(network, &mut truth, (name, ask, found)).await;
-            tried.with_context(|| format!("while the node {} tells the lie {name:?}", network.liar_peer()))?;
+            tried.with_context(|| format!("while the node {} tells the lie {name:?}", network.liar_id()))?;
         }
         network.lie(None)?;
         Ok(names().count())

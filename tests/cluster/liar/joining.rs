@@ -12,7 +12,6 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use ostrakon_net::peer_id_text;
 use ostrakon_proto::{id::NodeId, sign::Keypair};
 use ostrakon_tests::{
     cluster::{Binaries, Running, until},
@@ -122,7 +121,7 @@ impl<'a> Scene<'a> {
         let config = fs::read_to_string(liar.join("node.toml"))?;
         fs::write(liar.join("node.toml"), config.replace(&format!("/ip4/127.0.0.1/tcp/{mine}"), &place))?;
         let node: NodeId = Keypair::from_seed(&LIAR).public();
-        let address = format!("{place}/p2p/{}", peer_id_text(&node));
+        let address = format!("{place}/p2p/{node}");
         Ok(Self { binaries, home: home.to_owned(), size, liar, address, node: node.to_string() })
     }
 

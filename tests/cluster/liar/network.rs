@@ -12,14 +12,14 @@ use anyhow::{Context, Result};
 use futures::future::BoxFuture;
 use ostrakon::{Client, ClientParts, Profile};
 use ostrakon_net::{
-    CallError, Peers, Workers,
+    AskError, Failure, Peers, Workers,
     swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
     id::NodeId,
     ledger::Genesis,
     sign::Keypair,
-    wire::{Frame, Protocol, chain::Request},
+    wire::{Frame, Protocol, chain::ChainRequest},
 };
 use ostrakon_tests::{
     cluster::{Binaries, Cluster, NodeInfo, Running, Scale, until},
@@ -56,10 +56,10 @@ impl Peers for Ear {
         self.swarm.learn(node, addresses);
     }
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
-        let is_tip = protocol == Protocol::Chain && matches!(request.decode(), Ok(Request::Tip { .. }));
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
+        let is_tip = protocol == Protocol::Chain && matches!(request.decode(), Ok(ChainRequest::Tip { .. }));
         if is_tip && self.without_tips.contains(&to) {
-            return Box::pin(async move { Err(CallError::Unreachable { node: to, reason: "by the scenario".into() }) });
+            return Box::pin(async move { Err(AskError::new(to, Failure::Unreachable("by the scenario".into()))) });
         }
         let (call, is_late) = (self.swarm.call(to, protocol, request), is_tip && to == self.liar);
         Box::pin(async move {
@@ -106,9 +106,9 @@ impl Network {
         Ok(network)
     }
 
-    /// The peer id of the liar, as operators know it.
-    pub(super) fn liar_peer(&self) -> &str {
-        &self.nodes[LIAR].peer
+    /// The id of the liar, as operators know it.
+    pub(super) fn liar_id(&self) -> &str {
+        &self.nodes[LIAR].provider
     }
 
     /// All nodes but the liar.

@@ -8,7 +8,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, RefusalCode,
-        chain::{Request, Response},
+        chain::{ChainRequest, ChainResponse},
     },
 };
 
@@ -20,21 +20,23 @@ type Pair = (Vec<u8>, Vec<u8>);
 /// In who hands over to whom.
 pub(super) const HANDOVERS: [Lie; 3] = [
     Lie::new("handover-to-strangers", |question| {
-        let mut handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+        let mut handovers: Vec<Handover> =
+            hints(question, |request| matches!(request, ChainRequest::Handovers { .. }))?;
         handovers.iter_mut().for_each(|handover| handover.next = forge::strangers());
-        (!handovers.is_empty()).then(|| say_of(Response::Hints, &handovers))
+        (!handovers.is_empty()).then(|| say_of(ChainResponse::Hints, &handovers))
     }),
     Lie::new("handover-altered", |question| {
-        let mut handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+        let mut handovers: Vec<Handover> =
+            hints(question, |request| matches!(request, ChainRequest::Handovers { .. }))?;
         for handover in &mut handovers {
             handover.next = forge::strangers();
             handover.header.next_validators = handover.next.hash();
         }
-        (!handovers.is_empty()).then(|| say_of(Response::Hints, &handovers))
+        (!handovers.is_empty()).then(|| say_of(ChainResponse::Hints, &handovers))
     }),
     Lie::new("handovers-withheld", |question| {
-        let handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
-        (!handovers.is_empty()).then(|| say_of(Response::Hints, &Vec::<Handover>::new()))
+        let handovers: Vec<Handover> = hints(question, |request| matches!(request, ChainRequest::Handovers { .. }))?;
+        (!handovers.is_empty()).then(|| say_of(ChainResponse::Hints, &Vec::<Handover>::new()))
     }),
 ];
 
@@ -44,9 +46,9 @@ pub(super) const PROVIDERS: [Lie; 4] = [
     Lie::new("provider-invented", |question| providers(question, |nodes| nodes.push(NodeId::GREATEST))),
     Lie::new("providers-all-hidden", |question| providers(question, Vec::clear)),
     Lie::new("providers-in-circles", |question| match question.chain()? {
-        Request::Providers { after } => {
+        ChainRequest::Providers { after } => {
             question.honest?;
-            Some(say_of(Response::Hints, &vec![after.unwrap_or(NodeId::new([1; 32]))]))
+            Some(say_of(ChainResponse::Hints, &vec![after.unwrap_or(NodeId::new([1; 32]))]))
         }
         _ => None,
     }),
@@ -55,29 +57,29 @@ pub(super) const PROVIDERS: [Lie; 4] = [
 /// In which snapshots there are.
 pub(super) const SNAPSHOTS: [Lie; 2] = [
     Lie::new("snapshot-invented", |question| {
-        let mut offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, Request::Snapshots))?;
+        let mut offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, ChainRequest::Snapshots))?;
         for offer in &mut offers {
             offer.header.state[0] ^= 1;
             *offer = forge::signed_by_strangers(question.chain, offer.header.clone());
         }
-        (!offers.is_empty()).then(|| say_of(Response::Hints, &offers))
+        (!offers.is_empty()).then(|| say_of(ChainResponse::Hints, &offers))
     }),
     Lie::new("snapshot-of-usurpers", |question| {
-        let offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, Request::Snapshots))?;
+        let offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, ChainRequest::Snapshots))?;
         let header = offers.last()?.header.clone();
-        Some(say_of(Response::Hints, &vec![forge::tip_of_usurpers(question.chain, header)]))
+        Some(say_of(ChainResponse::Hints, &vec![forge::tip_of_usurpers(question.chain, header)]))
     }),
 ];
 
 /// In the history.
 pub(super) const PAST: [Lie; 2] = [
     Lie::new("history-altered", |question| {
-        let mut hashes: Vec<[u8; 32]> = hints(question, |request| matches!(request, Request::Past(_)))?;
+        let mut hashes: Vec<[u8; 32]> = hints(question, |request| matches!(request, ChainRequest::Past(_)))?;
         hashes.first_mut()?[0] ^= 1;
-        Some(say_of(Response::Hints, &hashes))
+        Some(say_of(ChainResponse::Hints, &hashes))
     }),
     Lie::new("history-withheld", |question| {
-        matches!(question.chain()?, Request::Past(_)).then(|| refuse(RefusalCode::NotFound, "there is none"))
+        matches!(question.chain()?, ChainRequest::Past(_)).then(|| refuse(RefusalCode::NotFound, "there is none"))
     }),
 ];
 
@@ -95,41 +97,41 @@ pub(super) const CHUNK: [Lie; 4] = [
         chunk(question, |records| records.extend_from_within(records.len() - 1..))
     }),
     Lie::new("chunk-withheld", |question| {
-        matches!(question.chain()?, Request::Chunk { .. }).then(|| refuse(RefusalCode::NotFound, "there is none"))
+        matches!(question.chain()?, ChainRequest::Chunk { .. }).then(|| refuse(RefusalCode::NotFound, "there is none"))
     }),
 ];
 
 /// Strangers say that they have the power by now.
 pub(super) fn usurped(question: &Question<'_>) -> Option<Frame> {
-    let handovers: Vec<Handover> = hints(question, |request| matches!(request, Request::Handovers { .. }))?;
+    let handovers: Vec<Handover> = hints(question, |request| matches!(request, ChainRequest::Handovers { .. }))?;
     let all = [handovers, vec![forge::usurpation(question.chain)]].concat();
-    Some(say_of(Response::Hints, &all))
+    Some(say_of(ChainResponse::Hints, &all))
 }
 
 /// The honest hints, where such a question was asked.
 fn hints<T: BorshDeserialize + borsh::BorshSerialize>(
     question: &Question<'_>,
-    asked: fn(&Request) -> bool,
+    asked: fn(&ChainRequest) -> bool,
 ) -> Option<Vec<T>> {
     question.chain().filter(asked)?;
-    question.body(&Response::Hints)
+    question.body(&ChainResponse::Hints)
 }
 
 fn providers(question: &Question<'_>, alter: fn(&mut Vec<NodeId>)) -> Option<Frame> {
-    let honest: Vec<NodeId> = hints(question, |request| matches!(request, Request::Providers { .. }))?;
+    let honest: Vec<NodeId> = hints(question, |request| matches!(request, ChainRequest::Providers { .. }))?;
     let mut nodes = honest.clone();
     if !nodes.is_empty() {
         alter(&mut nodes);
     }
-    (nodes != honest).then(|| say_of(Response::Hints, &nodes))
+    (nodes != honest).then(|| say_of(ChainResponse::Hints, &nodes))
 }
 
 fn chunk(question: &Question<'_>, alter: fn(&mut Vec<Pair>)) -> Option<Frame> {
-    matches!(question.chain()?, Request::Chunk { .. }).then_some(())?;
-    let (_, body) = question.answer::<Response>().filter(|(head, _)| *head == Response::Chunk)?;
+    matches!(question.chain()?, ChainRequest::Chunk { .. }).then_some(())?;
+    let (_, body) = question.answer::<ChainResponse>().filter(|(head, _)| *head == ChainResponse::Chunk)?;
     let mut edges = body.as_ref();
     let mut records: Vec<Pair> = BorshDeserialize::deserialize(&mut edges).ok()?;
     alter(&mut records);
     let lie = [codec::encode(&records).as_slice(), edges].concat();
-    (lie.len() <= limits::CHAIN_BODY).then(|| say(Response::Chunk, lie))
+    (lie.len() <= limits::CHAIN_BODY).then(|| say(ChainResponse::Chunk, lie))
 }

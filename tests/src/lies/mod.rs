@@ -31,7 +31,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Protocol, Refusal, RefusalCode,
-        chain::{Request, Response},
+        chain::{ChainRequest, ChainResponse},
         put,
     },
 };
@@ -87,56 +87,58 @@ impl Lie {
 }
 
 /// The lies that can be told in answers of this kind on chain/1.
-pub fn of(kind: &Response) -> Vec<Lie> {
+pub fn of(kind: &ChainResponse) -> Vec<Lie> {
     let tables: &[&[Lie]] = match kind {
-        Response::Head(_) => &[&word::HEAD],
-        Response::Verdicts => &[&word::VERDICTS],
-        Response::Blocks => &[&word::BLOCKS],
-        Response::Answer => &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY],
-        Response::Hints => &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::SNAPSHOTS, &hints::PAST],
-        Response::Chunk => &[&hints::CHUNK],
+        ChainResponse::Head(_) => &[&word::HEAD],
+        ChainResponse::Verdicts => &[&word::VERDICTS],
+        ChainResponse::Blocks => &[&word::BLOCKS],
+        ChainResponse::Answer => {
+            &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY]
+        }
+        ChainResponse::Hints => &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::SNAPSHOTS, &hints::PAST],
+        ChainResponse::Chunk => &[&hints::CHUNK],
     };
     tables.concat()
 }
 
 /// The lies that can be told to who asks this on chain/1.
-pub fn about(request: &Request) -> Vec<Lie> {
+pub fn about(request: &ChainRequest) -> Vec<Lie> {
     let tables: &[&[Lie]] = match request {
-        Request::Head => &[&word::HEAD],
-        Request::Submit { .. } => &[&word::VERDICTS],
-        Request::Blocks { .. } => &[&word::BLOCKS],
-        Request::Tip { .. } => &[&proven::ANY],
-        Request::Records { .. } => &[&proven::ANY, &proven::RECORDS],
-        Request::Transaction { .. } => &[&proven::ANY, &proven::TRANSACTION],
-        Request::Block { .. } => &[&proven::ANY, &proven::BLOCK],
-        Request::Activity { .. } => &[&proven::ANY, &proven::ACTIVITY],
-        Request::Handovers { .. } => &[&hints::HANDOVERS],
-        Request::Providers { .. } => &[&hints::PROVIDERS],
-        Request::Snapshots => &[&hints::SNAPSHOTS],
-        Request::Chunk { .. } => &[&hints::CHUNK],
-        Request::Past(_) => &[&hints::PAST],
+        ChainRequest::Head => &[&word::HEAD],
+        ChainRequest::Submit { .. } => &[&word::VERDICTS],
+        ChainRequest::Blocks { .. } => &[&word::BLOCKS],
+        ChainRequest::Tip { .. } => &[&proven::ANY],
+        ChainRequest::Records { .. } => &[&proven::ANY, &proven::RECORDS],
+        ChainRequest::Transaction { .. } => &[&proven::ANY, &proven::TRANSACTION],
+        ChainRequest::Block { .. } => &[&proven::ANY, &proven::BLOCK],
+        ChainRequest::Activity { .. } => &[&proven::ANY, &proven::ACTIVITY],
+        ChainRequest::Handovers { .. } => &[&hints::HANDOVERS],
+        ChainRequest::Providers { .. } => &[&hints::PROVIDERS],
+        ChainRequest::Snapshots => &[&hints::SNAPSHOTS],
+        ChainRequest::Chunk { .. } => &[&hints::CHUNK],
+        ChainRequest::Past(_) => &[&hints::PAST],
     };
     tables.concat()
 }
 
 /// The lies that can be told in answers of this kind on put/1.
-pub fn of_put(kind: &put::Response) -> &'static [Lie] {
+pub fn of_put(kind: &put::PutResponse) -> &'static [Lie] {
     match kind {
-        put::Response::Opened(_) => &stored::OPENED,
-        put::Response::Ready { .. } => &stored::READY,
-        put::Response::Receipt(_) => &stored::RECEIPT,
+        put::PutResponse::Opened(_) => &stored::OPENED,
+        put::PutResponse::Ready { .. } => &stored::READY,
+        put::PutResponse::Receipt(_) => &stored::RECEIPT,
         // Whoever gives an upload up asks for nothing more.
-        put::Response::Aborted => &[],
+        put::PutResponse::Aborted => &[],
     }
 }
 
 /// The lies that can be told on this protocol.
 pub fn on(protocol: Protocol) -> Vec<Lie> {
     match protocol {
-        Protocol::Put => every::<put::Response>().iter().flat_map(of_put).copied().collect(),
+        Protocol::Put => every::<put::PutResponse>().iter().flat_map(of_put).copied().collect(),
         Protocol::Get => stored::BYTES.to_vec(),
         Protocol::Manifest => stored::MANIFEST.to_vec(),
-        Protocol::Chain => every::<Response>().iter().flat_map(of).collect(),
+        Protocol::Chain => every::<ChainResponse>().iter().flat_map(of).collect(),
         // What a validator says there it signs, and answers for with its bond: the tests of the order have those.
         Protocol::Consensus => Vec::new(),
     }
@@ -155,25 +157,25 @@ pub fn every<T: BorshDeserialize>() -> Vec<T> {
 
 impl Memory {
     /// Remembers an honest answer, if it is the first to its question.
-    pub fn keep(&self, request: &Request, honest: &Frame) {
-        if matches!(honest.decode::<Result<Response, Refusal>>(), Ok(Ok(Response::Answer))) {
+    pub fn keep(&self, request: &ChainRequest, honest: &Frame) {
+        if matches!(honest.decode::<Result<ChainResponse, Refusal>>(), Ok(Ok(ChainResponse::Answer))) {
             let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             known.entry(Self::place(request)).or_insert_with(|| honest.clone());
         }
     }
 
-    fn first(&self, request: &Request) -> Option<Frame> {
+    fn first(&self, request: &ChainRequest) -> Option<Frame> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&Self::place(request)).cloned()
     }
 
     /// The question without the block that it is asked for.
-    fn place(request: &Request) -> String {
+    fn place(request: &ChainRequest) -> String {
         match request {
-            Request::Records { keys, .. } => format!("{keys:?}"),
-            Request::Transaction { id, .. } => id.to_string(),
-            Request::Block { height, .. } => height.to_string(),
-            Request::Activity { account, before, .. } => format!("{account} {before:?}"),
-            Request::Tip { .. } => "tip".to_owned(),
+            ChainRequest::Records { keys, .. } => format!("{keys:?}"),
+            ChainRequest::Transaction { id, .. } => id.to_string(),
+            ChainRequest::Block { height, .. } => height.to_string(),
+            ChainRequest::Activity { account, before, .. } => format!("{account} {before:?}"),
+            ChainRequest::Tip { .. } => "tip".to_owned(),
             other => format!("{other:?}"),
         }
     }
@@ -181,7 +183,7 @@ impl Memory {
 
 impl Question<'_> {
     /// The question, when it is one of chain/1.
-    fn chain(&self) -> Option<Request> {
+    fn chain(&self) -> Option<ChainRequest> {
         (self.protocol == Protocol::Chain).then(|| self.request.decode().ok()).flatten()
     }
 
@@ -193,8 +195,8 @@ impl Question<'_> {
     }
 
     /// What the honest answer's body has, where it is one of this kind on chain/1.
-    fn body<T: BorshDeserialize + BorshSerialize>(&self, kind: &Response) -> Option<T> {
-        let (head, body) = self.answer::<Response>().filter(|_| self.protocol == Protocol::Chain)?;
+    fn body<T: BorshDeserialize + BorshSerialize>(&self, kind: &ChainResponse) -> Option<T> {
+        let (head, body) = self.answer::<ChainResponse>().filter(|_| self.protocol == Protocol::Chain)?;
         (head == *kind).then(|| codec::decode(&body, limits::CHAIN_BODY).ok()).flatten()
     }
 }
@@ -221,16 +223,16 @@ mod tests {
 
     #[test]
     fn there_is_a_lie_in_every_kind_of_answer_and_each_has_a_name_of_its_own() {
-        assert!(every::<Response>().len() >= 6 && every::<Request>().len() >= 13);
-        for kind in every::<Response>() {
+        assert!(every::<ChainResponse>().len() >= 6 && every::<ChainRequest>().len() >= 13);
+        for kind in every::<ChainResponse>() {
             assert!(!of(&kind).is_empty(), "{kind:?}");
         }
-        for request in every::<Request>() {
+        for request in every::<ChainRequest>() {
             assert!(!about(&request).is_empty(), "{request:?}");
         }
         let names: BTreeSet<&str> = all().iter().map(|lie| lie.name).collect();
         assert_eq!(names.len(), all().len());
-        let asked: BTreeSet<&str> = every::<Request>().iter().flat_map(about).map(|lie| lie.name).collect();
+        let asked: BTreeSet<&str> = every::<ChainRequest>().iter().flat_map(about).map(|lie| lie.name).collect();
         let answered: BTreeSet<&str> = on(Protocol::Chain).iter().map(|lie| lie.name).collect();
         assert_eq!(asked, answered, "the two tables are one");
     }

@@ -10,7 +10,7 @@ use ostrakon_proto::{
     light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, activity::ProvenTx},
     wire::{
         Frame, RefusalCode,
-        chain::{Request, Response},
+        chain::{ChainRequest, ChainResponse},
     },
 };
 
@@ -58,8 +58,8 @@ pub(super) const ANY: [Lie; 10] = [
         question.honest?;
         question.memory.first(&proven(question)?)
     }),
-    Lie::new("garbage", |question| proven(question).map(|_| say(Response::Answer, vec![7; 100]))),
-    Lie::new("other-kind-of-answer", |question| proven(question).map(|_| say(Response::Verdicts, vec![]))),
+    Lie::new("garbage", |question| proven(question).map(|_| say(ChainResponse::Answer, vec![7; 100]))),
+    Lie::new("other-kind-of-answer", |question| proven(question).map(|_| say(ChainResponse::Verdicts, vec![]))),
     Lie::new("withheld", |question| proven(question).map(|_| refuse(RefusalCode::NotFound, "there is none"))),
 ];
 
@@ -153,10 +153,11 @@ pub(super) const ACTIVITY: [Lie; 4] = [
 ];
 
 /// The question, when its answer comes with a proof.
-fn proven(question: &Question<'_>) -> Option<Request> {
-    let is_proven = |request: &Request| {
-        let is_one = matches!(request, Request::Tip { .. } | Request::Records { .. } | Request::Activity { .. });
-        is_one || matches!(request, Request::Transaction { .. } | Request::Block { .. })
+fn proven(question: &Question<'_>) -> Option<ChainRequest> {
+    let is_proven = |request: &ChainRequest| {
+        let is_one =
+            matches!(request, ChainRequest::Tip { .. } | ChainRequest::Records { .. } | ChainRequest::Activity { .. });
+        is_one || matches!(request, ChainRequest::Transaction { .. } | ChainRequest::Block { .. })
     };
     question.chain().filter(is_proven)
 }
@@ -164,14 +165,14 @@ fn proven(question: &Question<'_>) -> Option<Request> {
 /// The answer with another tip, whatever it says.
 fn tip(question: &Question<'_>, alter: fn(&Question<'_>, CertifiedHeader) -> CertifiedHeader) -> Option<Frame> {
     match proven(question)? {
-        Request::Tip { .. } => twist::<()>(question, |answer| answer.tip = alter(question, answer.tip.clone())),
-        Request::Records { .. } => {
+        ChainRequest::Tip { .. } => twist::<()>(question, |answer| answer.tip = alter(question, answer.tip.clone())),
+        ChainRequest::Records { .. } => {
             twist::<Vec<ProvenRecord>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
         }
-        Request::Transaction { .. } => {
+        ChainRequest::Transaction { .. } => {
             twist::<Option<Inclusion>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
         }
-        Request::Activity { .. } => {
+        ChainRequest::Activity { .. } => {
             twist::<Activity>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
         }
         _ => twist::<PastBlock>(question, |answer| answer.tip = alter(question, answer.tip.clone())),
@@ -183,14 +184,14 @@ fn twist<T: BorshSerialize + BorshDeserialize + Clone + PartialEq>(
     question: &Question<'_>,
     alter: impl FnOnce(&mut Answer<T>),
 ) -> Option<Frame> {
-    let honest = question.body::<Answer<T>>(&Response::Answer)?;
+    let honest = question.body::<Answer<T>>(&ChainResponse::Answer)?;
     let mut lie = honest.clone();
     alter(&mut lie);
-    (lie != honest).then(|| say_of(Response::Answer, &lie))
+    (lie != honest).then(|| say_of(ChainResponse::Answer, &lie))
 }
 
 fn items(question: &Question<'_>, alter: impl FnOnce(&mut Vec<ProvenRecord>)) -> Option<Frame> {
-    matches!(question.chain()?, Request::Records { .. }).then_some(())?;
+    matches!(question.chain()?, ChainRequest::Records { .. }).then_some(())?;
     twist::<Vec<ProvenRecord>>(question, |answer| alter(&mut answer.said))
 }
 
@@ -219,16 +220,16 @@ fn account(question: &Question<'_>, alter: impl Fn(&mut Account)) -> Option<Fram
 }
 
 fn found(question: &Question<'_>, alter: impl FnOnce(Inclusion) -> Option<Inclusion>) -> Option<Frame> {
-    matches!(question.chain()?, Request::Transaction { .. }).then_some(())?;
+    matches!(question.chain()?, ChainRequest::Transaction { .. }).then_some(())?;
     twist::<Option<Inclusion>>(question, |answer| answer.said = answer.said.take().and_then(alter))
 }
 
 fn block(question: &Question<'_>, alter: impl FnOnce(&mut PastBlock)) -> Option<Frame> {
-    matches!(question.chain()?, Request::Block { .. }).then_some(())?;
+    matches!(question.chain()?, ChainRequest::Block { .. }).then_some(())?;
     twist::<PastBlock>(question, |answer| alter(&mut answer.said))
 }
 
 fn activity(question: &Question<'_>, alter: fn(AccountId, &mut Vec<ProvenTx>)) -> Option<Frame> {
-    let Request::Activity { account, .. } = question.chain()? else { return None };
+    let ChainRequest::Activity { account, .. } = question.chain()? else { return None };
     twist::<Activity>(question, |answer| alter(account, &mut answer.said.txs))
 }

@@ -1,6 +1,6 @@
 //! Lies in what a provider keeps for others: bytes of columns, manifests, and that it keeps them.
 
-use ostrakon_proto::wire::{Frame, Protocol, get, manifest, put};
+use ostrakon_proto::wire::{Frame, Protocol, get, put};
 
 use super::{Lie, Question, say};
 
@@ -15,39 +15,39 @@ pub(super) const BYTES: [Lie; 3] = [
 
 /// In a manifest.
 pub(super) const MANIFEST: [Lie; 1] = [Lie::new("manifest-altered", |question| {
-    let (manifest::Response, body) = question.answer().filter(|_| question.protocol == Protocol::Manifest)?;
+    let ((), body) = question.answer().filter(|_| question.protocol == Protocol::Manifest)?;
     let mut bytes = body.to_vec();
     *bytes.last_mut()? ^= 1;
-    Some(say(manifest::Response, bytes))
+    Some(say((), bytes))
 })];
 
 /// In what is taken of an upload already.
 pub(super) const OPENED: [Lie; 1] = [Lie::new("all-is-here-already", |question| {
-    let (put::Response::Opened(mut taken), body) = answer(question)? else { return None };
+    let (put::PutResponse::Opened(mut taken), body) = answer(question)? else { return None };
     taken.next = u64::MAX;
-    Some(say(put::Response::Opened(taken), body))
+    Some(say(put::PutResponse::Opened(taken), body))
 })];
 
 /// In what has come.
 pub(super) const READY: [Lie; 1] = [Lie::new("more-came-than-was-sent", |question| {
-    let (put::Response::Ready { next }, body) = answer(question)? else { return None };
-    Some(say(put::Response::Ready { next: next.saturating_add(1 << 40) }, body))
+    let (put::PutResponse::Ready { next }, body) = answer(question)? else { return None };
+    Some(say(put::PutResponse::Ready { next: next.saturating_add(1 << 40) }, body))
 })];
 
 /// In what is signed for.
 pub(super) const RECEIPT: [Lie; 1] = [Lie::new("receipt-forged", |question| {
-    let (put::Response::Receipt(mut signature), body) = answer(question)? else { return None };
+    let (put::PutResponse::Receipt(mut signature), body) = answer(question)? else { return None };
     signature.0[0] ^= 1;
-    Some(say(put::Response::Receipt(signature), body))
+    Some(say(put::PutResponse::Receipt(signature), body))
 })];
 
-fn answer(question: &Question<'_>) -> Option<(put::Response, bytes::Bytes)> {
+fn answer(question: &Question<'_>) -> Option<(put::PutResponse, bytes::Bytes)> {
     question.answer().filter(|_| question.protocol == Protocol::Put)
 }
 
 fn bytes(question: &Question<'_>, alter: fn(&mut Vec<[u8; 32]>, &mut Vec<u8>)) -> Option<Frame> {
-    let (get::Response { mut siblings }, body) = question.answer().filter(|_| question.protocol == Protocol::Get)?;
+    let (get::GetResponse { mut siblings }, body) = question.answer().filter(|_| question.protocol == Protocol::Get)?;
     let mut bytes = body.to_vec();
     alter(&mut siblings, &mut bytes);
-    Some(say(get::Response { siblings }, bytes))
+    Some(say(get::GetResponse { siblings }, bytes))
 }

@@ -7,7 +7,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Refusal, RefusalCode,
-        chain::{Request, Response},
+        chain::{ChainRequest, ChainResponse},
     },
 };
 
@@ -18,13 +18,13 @@ const AHEAD: u64 = 1_000;
 
 /// In how far the node is.
 pub(super) const HEAD: [Lie; 1] = [Lie::new("head-far-ahead", |question| match question.chain()? {
-    Request::Head => {
-        let (Response::Head(mut head), _) = question.answer()? else { return None };
+    ChainRequest::Head => {
+        let (ChainResponse::Head(mut head), _) = question.answer()? else { return None };
         head.height = Height(head.height.0 + AHEAD);
         head.block = BlockId::new([7; 32]);
-        Some(say(Response::Head(head), vec![]))
+        Some(say(ChainResponse::Head(head), vec![]))
     }
-    Request::Blocks { .. } => Some(say_of(Response::Blocks, &Vec::<DecidedBlock>::new())),
+    ChainRequest::Blocks { .. } => Some(say_of(ChainResponse::Blocks, &Vec::<DecidedBlock>::new())),
     _ => None,
 })];
 
@@ -49,23 +49,23 @@ pub(super) const BLOCKS: [Lie; 5] = [
         })
     }),
     Lie::new("sent-blocks-withheld", |question| match question.chain()? {
-        Request::Blocks { .. } => Some(say_of(Response::Blocks, &Vec::<DecidedBlock>::new())),
+        ChainRequest::Blocks { .. } => Some(say_of(ChainResponse::Blocks, &Vec::<DecidedBlock>::new())),
         _ => None,
     }),
 ];
 
 /// Says this of as many transactions as were handed over.
 fn verdicts(question: &Question<'_>, say: fn(usize) -> Vec<Result<(), Refusal>>) -> Option<Frame> {
-    matches!(question.chain()?, Request::Submit { .. }).then_some(())?;
+    matches!(question.chain()?, ChainRequest::Submit { .. }).then_some(())?;
     let txs: Vec<Tx> = codec::decode(&question.request.body, limits::SUBMIT).ok()?;
-    (!txs.is_empty()).then(|| say_of(Response::Verdicts, &say(txs.len())))
+    (!txs.is_empty()).then(|| say_of(ChainResponse::Verdicts, &say(txs.len())))
 }
 
 /// Other blocks than those that were decided.
 fn blocks(question: &Question<'_>, alter: fn(&Question<'_>, &mut DecidedBlock)) -> Option<Frame> {
-    matches!(question.chain()?, Request::Blocks { .. }).then_some(())?;
-    let honest: Vec<DecidedBlock> = question.body(&Response::Blocks)?;
+    matches!(question.chain()?, ChainRequest::Blocks { .. }).then_some(())?;
+    let honest: Vec<DecidedBlock> = question.body(&ChainResponse::Blocks)?;
     let mut blocks = honest.clone();
     blocks.iter_mut().for_each(|decided| alter(question, decided));
-    (blocks != honest).then(|| say_of(Response::Blocks, &blocks))
+    (blocks != honest).then(|| say_of(ChainResponse::Blocks, &blocks))
 }

@@ -15,7 +15,7 @@ use std::{
 use ostrakon::{Client, ClientParts};
 use ostrakon_net::{
     Inbound, Workers,
-    sim::{Link, SimConfig, SimNetwork},
+    sim::{LinkConditions, SimConfig, SimNetwork},
 };
 use ostrakon_node::{
     chain::{
@@ -43,7 +43,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{
         Frame, Protocol, Refusal,
-        chain::{Relayed, Request, Response},
+        chain::{ChainRequest, ChainResponse, Relayed},
     },
 };
 use rand_chacha::{
@@ -332,8 +332,10 @@ impl World {
 
     fn link(&self, number: usize, loss: Option<u16>) {
         let from = self.machines[number].id();
-        let slow =
-            |loss_per_mille| Link { latency: Duration::from_millis(100)..=Duration::from_secs(2), loss_per_mille };
+        let slow = |loss_per_mille| LinkConditions {
+            latency: Duration::from_millis(100)..=Duration::from_secs(2),
+            loss_per_mille,
+        };
         for to in self.machines.iter().map(Machine::id).filter(|to| *to != from) {
             self.network.set_link(from, to, loss.map(slow));
         }
@@ -388,13 +390,15 @@ fn censored(mut inbound: mpsc::Receiver<Inbound>) -> mpsc::Receiver<Inbound> {
         while let Some(request) = inbound.recv().await {
             let asks = request.request.decode().ok().filter(|_| request.protocol == Protocol::Chain);
             let handed = match asks {
-                Some(Request::Submit { relayed: Relayed::No }) => codec::decode(&request.request.body, limits::SUBMIT),
+                Some(ChainRequest::Submit { relayed: Relayed::No }) => {
+                    codec::decode(&request.request.body, limits::SUBMIT)
+                }
                 _ => Ok(Vec::<Tx>::new()),
             };
             match handed.ok().filter(|txs| !txs.is_empty()) {
                 Some(txs) => {
                     let taken: Vec<Result<(), Refusal>> = txs.iter().map(|_| Ok(())).collect();
-                    let said = Ok::<_, Refusal>(Response::Verdicts);
+                    let said = Ok::<_, Refusal>(ChainResponse::Verdicts);
                     request.reply.send(Frame::new(&said, codec::encode(&taken).into()));
                 }
                 // Who is gone needs no answer.

@@ -2,18 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use anyhow::{Context, Result, bail, ensure};
-use bytes::Bytes;
-use ostrakon_net::Peers;
+use anyhow::{Context, Result, ensure};
+use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
-    codec,
     id::{Height, NodeId, TxId},
     ledger::{Genesis, MemoryRecords, Rules, execute, state::Records, tx::DecidedBlock},
-    limits,
-    wire::{
-        Frame, Protocol, Refusal,
-        chain::{Head, Request, Response},
-    },
+    wire::chain::{self, Head},
 };
 
 /// One history: that of all nodes.
@@ -71,9 +65,7 @@ async fn blocks(peers: &Arc<dyn Peers>, node: NodeId) -> Result<Vec<DecidedBlock
     let mut blocks: Vec<DecidedBlock> = Vec::new();
     let mut from = Height(1);
     while from <= top {
-        let (response, body) = ask(peers, node, &Request::Blocks { from }).await?;
-        ensure!(response == Response::Blocks, "blocks were asked for: {response:?}");
-        let more: Vec<DecidedBlock> = codec::decode(&body, limits::CHAIN_BODY)?;
+        let more = ask(peers.as_ref(), node, chain::blocks(from)).await?;
         ensure!(more.first().is_some_and(|first| first.block.header.height == from), "no block {from}");
         from = Height(from.0 + u64::try_from(more.len())?);
         blocks.extend(more);
@@ -86,14 +78,5 @@ async fn blocks(peers: &Arc<dyn Peers>, node: NodeId) -> Result<Vec<DecidedBlock
 /// # Errors
 /// When it does not answer.
 pub async fn head(peers: Arc<dyn Peers>, node: NodeId) -> Result<Head> {
-    match ask(&peers, node, &Request::Head).await? {
-        (Response::Head(head), _) => Ok(head),
-        (other, _) => bail!("the head was asked for: {other:?}"),
-    }
-}
-
-async fn ask(peers: &Arc<dyn Peers>, node: NodeId, request: &Request) -> Result<(Response, Bytes)> {
-    let answer = peers.call(node, Protocol::Chain, Frame::new(request, Bytes::new())).await?;
-    let response = answer.decode::<Result<Response, Refusal>>()?;
-    Ok((response.map_err(|refusal| anyhow::anyhow!("refused: {refusal}"))?, answer.body))
+    Ok(ask(peers.as_ref(), node, chain::head()).await?)
 }

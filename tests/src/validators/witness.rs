@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use ostrakon_net::{
-    Inbound, Peers, peer_id_text,
+    Inbound, Peers,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_proto::{
@@ -19,7 +19,7 @@ use ostrakon_proto::{
     ledger::vote::{QuorumCertificate, SignedProposal, SignedVote, Vote, VoteKind},
     wire::{
         Frame, Protocol, Refusal, RefusalCode,
-        consensus::{Request, Response, Seen},
+        consensus::{ConsensusRequest, ConsensusResponse, Seen},
     },
 };
 use tokio::sync::mpsc;
@@ -85,7 +85,7 @@ impl Witness {
     pub(super) fn address(&self) -> Result<String> {
         let listening = self.handle.listening();
         let address = listening.first().context("the witness listens")?;
-        Ok(format!("{address}/p2p/{}", peer_id_text(&self.node)))
+        Ok(format!("{address}/p2p/{}", self.node))
     }
 
     /// The network as it has it.
@@ -125,23 +125,25 @@ impl Witness {
 
 async fn listen(mut inbound: mpsc::Receiver<Inbound>, memory: Arc<Memory>) {
     while let Some(Inbound { from, protocol, request, reply }) = inbound.recv().await {
-        let message = request.decode::<Request>().ok().filter(|_| protocol == Protocol::Consensus);
+        let message = request.decode::<ConsensusRequest>().ok().filter(|_| protocol == Protocol::Consensus);
         match message {
             // It helps nobody to remember: that is what is tried.
-            Some(Request::LastSeen(_)) => reply.send(answer(Response::Seen(Seen { grants: true, ..Seen::default() }))),
-            Some(Request::Block { .. }) | None => {
+            Some(ConsensusRequest::LastSeen(_)) => {
+                reply.send(answer(ConsensusResponse::Seen(Seen { grants: true, ..Seen::default() })))
+            }
+            Some(ConsensusRequest::Block { .. }) | None => {
                 reply.refuse(&Refusal::new(RefusalCode::NotFound, "the witness has nothing"));
             }
             Some(message) => {
                 memory.hear(from, &message);
-                reply.send(answer(Response::Taken));
+                reply.send(answer(ConsensusResponse::Taken));
             }
         }
     }
 }
 
-fn answer(head: Response) -> Frame {
-    Frame::new(&Ok::<Response, Refusal>(head), Bytes::new())
+fn answer(head: ConsensusResponse) -> Frame {
+    Frame::new(&Ok::<ConsensusResponse, Refusal>(head), Bytes::new())
 }
 
 impl Memory {
@@ -149,16 +151,16 @@ impl Memory {
         self.statements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn hear(&self, from: NodeId, message: &Request) {
+    fn hear(&self, from: NodeId, message: &ConsensusRequest) {
         match message {
-            Request::Vote(signed) => {
+            ConsensusRequest::Vote(signed) => {
                 self.lock().brought.insert(from, signed.vote.height);
                 self.hear_vote(signed);
             }
-            Request::Proposal(signed) => self.hear_proposal(signed),
-            Request::Polka(polka) => polka.votes().for_each(|signed| self.hear_vote(&signed)),
-            Request::Round(proof) => proof.votes.iter().for_each(|signed| self.hear_vote(signed)),
-            Request::Block { .. } | Request::LastSeen(_) => {}
+            ConsensusRequest::Proposal(signed) => self.hear_proposal(signed),
+            ConsensusRequest::Polka(polka) => polka.votes().for_each(|signed| self.hear_vote(&signed)),
+            ConsensusRequest::Round(proof) => proof.votes.iter().for_each(|signed| self.hear_vote(signed)),
+            ConsensusRequest::Block { .. } | ConsensusRequest::LastSeen(_) => {}
         }
     }
 
@@ -202,7 +204,7 @@ mod tests {
         let vote = |round, block: Option<u8>, chain: &ChainId| {
             let block = block.map(|byte| BlockId::new([byte; 32]));
             let vote = Vote { kind: VoteKind::Precommit, height: Height(7), round, block };
-            memory.hear(key.public(), &Request::Vote(SignedVote::sign(vote, &key, chain)));
+            memory.hear(key.public(), &ConsensusRequest::Vote(SignedVote::sign(vote, &key, chain)));
             memory.lock().contradictions.len()
         };
         let other = ChainId::new([9; 32]);

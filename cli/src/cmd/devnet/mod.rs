@@ -3,7 +3,6 @@
 //! [`plan`] decides its keys, ports and genesis, [`files`] stores it on disk, [`ports`] and [`process`] deal with this
 //! machine, [`watch`] asks the nodes, [`up`] starts it. What a node does is not here.
 
-use ostrakon_net::peer_id_text;
 use serde::Serialize;
 
 pub(crate) mod files;
@@ -127,7 +126,6 @@ pub(crate) struct Status {
 struct NodeStatus {
     index: u16,
     pid: Option<i32>,
-    peer: String,
     provider: String,
     domain: String,
     running: bool,
@@ -144,7 +142,6 @@ pub(crate) fn status(devnet: &Devnet, height: Option<u64>) -> Status {
         NodeStatus {
             index: node.index,
             pid,
-            peer: peer_id_text(&node.provider),
             provider: node.provider.to_string(),
             domain: node.domain.to_string(),
             running: pid.is_some(),
@@ -204,7 +201,6 @@ mod tests {
         assert_eq!(node["validator"], true);
         assert_eq!(node["domain"], "operator-0/infra-0/region-0");
         assert_eq!(node["data_dir"], "/nowhere/net/node-00");
-        assert!(node["peer"].as_str().is_some_and(|peer| peer.starts_with("12D3Koo")));
         assert!(node["provider"].as_str().is_some_and(|provider| provider.starts_with("ostnode1")));
     }
 }

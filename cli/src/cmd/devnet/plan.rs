@@ -77,9 +77,9 @@ impl NodeEntry {
         format!("/ip4/127.0.0.1/tcp/{}", self.port)
     }
 
-    /// The same with its peer id, as others dial it.
+    /// The same with the node's id, as others dial it.
     pub(crate) fn dial(&self) -> String {
-        format!("{}/p2p/{}", self.address(), ostrakon_net::peer_id_text(&self.provider))
+        format!("{}/p2p/{}", self.address(), self.provider)
     }
 
     /// Its data directory in the devnet's `dir`.
@@ -278,7 +278,7 @@ mod tests {
         let plan = plan(3, 3);
         let genesis = plan.genesis("devnet", 1);
         assert_eq!(genesis.bootstrap.len(), 3);
-        assert!(genesis.bootstrap[2].starts_with("/ip4/127.0.0.1/tcp/20002/p2p/12D3Koo"), "{}", genesis.bootstrap[2]);
+        assert!(genesis.bootstrap[2].starts_with("/ip4/127.0.0.1/tcp/20002/p2p/ostnode1"), "{}", genesis.bootstrap[2]);
         assert_eq!(genesis.providers[2].addresses, ["/ip4/127.0.0.1/tcp/20002"]);
     }
 }

@@ -3,19 +3,15 @@
 
 use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use ostrakon::ErrorKind;
-use ostrakon_net::Peers;
+use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
     id::Height,
-    wire::{
-        Frame, Protocol, Refusal,
-        chain::{Head, Request, Response},
-    },
+    wire::chain::{self, Head},
 };
 use tokio::{
     task::JoinSet,
-    time::{Instant, sleep, timeout},
+    time::{Instant, sleep},
 };
 
 use super::{files::Devnet, plan::NodeEntry, process};
@@ -42,18 +38,11 @@ pub(crate) async fn heads(peers: &Arc<dyn Peers>, nodes: &[NodeEntry]) -> BTreeM
     let mut asked = JoinSet::new();
     for node in nodes {
         peers.learn(node.provider, &[node.address()]);
-        let call = peers.call(node.provider, Protocol::Chain, Frame::new(&Request::Head, Bytes::new()));
-        let index = node.index;
-        asked.spawn(async move { Some((index, head(timeout(ANSWER, call).await.ok()?.ok()?)?)) });
+        let (peers, index, provider) = (Arc::clone(peers), node.index, node.provider);
+        let call = chain::head().within(ANSWER);
+        asked.spawn(async move { Some((index, ask(peers.as_ref(), provider, call).await.ok()?)) });
     }
     asked.join_all().await.into_iter().flatten().collect()
-}
-
-fn head(answer: Frame) -> Option<Head> {
-    match answer.decode::<Result<Response, Refusal>>() {
-        Ok(Ok(Response::Head(head))) => Some(head),
-        _ => None,
-    }
 }
 
 /// Waits until these nodes are where `until` says; returns the greatest height.

@@ -4,20 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
+use ostrakon_net::ask;
 use ostrakon_proto::{
     ledger::tx::Receipt,
     sign::{Purpose, Signature, verify},
-    wire::put::{Request, Response},
+    wire::{RefusalCode, put},
 };
 use tokio::time::sleep;
 
-use super::{
-    AddError, Listing,
-    job::Job,
-    journal::Record,
-    lanes::{Failure, Upload, put},
-    upload::Stored,
-};
+use super::{AddError, Listing, job::Job, journal::Record, lanes::Upload, upload::Stored};
 
 /// Holders that finish at once: each carries a manifest.
 const AT_ONCE: usize = 32;
@@ -70,17 +65,19 @@ fn receipt_for(stored: &Stored, upload: &Upload, job: &Job<'_>, listing: &Listin
 }
 
 async fn finish_one(job: &Job<'_>, upload: &Upload, receipt: &Receipt, manifest: &Bytes) -> Result<Signature, String> {
-    let request = Request::Finish { upload: upload.id };
     let mut attempts = 0;
-    let response = loop {
+    let signature = loop {
         attempts += 1;
-        match put(job.peers(), upload.provider, &request, manifest.clone()).await {
-            Ok(response) => break response,
-            Err(Failure::Busy(_) | Failure::Broken(_)) if attempts < ATTEMPTS => sleep(PAUSE * attempts).await,
-            Err(failure) => return Err(failure.into_reason()),
+        match ask(job.peers(), upload.provider, put::finish(upload.id, manifest.clone())).await {
+            Ok(signature) => break signature,
+            Err(error)
+                if attempts < ATTEMPTS && (error.is_refused_as(RefusalCode::Busy) || error.is_disconnected()) =>
+            {
+                sleep(PAUSE * attempts).await;
+            }
+            Err(error) => return Err(error.failure.to_string()),
         }
     };
-    let Response::Receipt(signature) = response else { return Err("answered something else".to_owned()) };
     let (chain, provider, receipt) = (job.plan.rules.chain, upload.provider, *receipt);
     let check = move || verify(&provider, &signature, Purpose::Receipt, &chain, &receipt);
     job.workers().run(check).await.map_err(|_| "its receipt does not verify".to_owned())?;

@@ -10,13 +10,12 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures::{
     StreamExt,
     future::join_all,
     stream::{self, FuturesUnordered},
 };
-use ostrakon_net::{Peers, Workers};
+use ostrakon_net::{AskError, Peers, Workers, ask, lock};
 use ostrakon_proto::{
     id::{NodeId, ObjectId},
     layout::Layout,
@@ -24,7 +23,10 @@ use ostrakon_proto::{
     placement::Draw,
     seal::{ObjectKey, Sealer},
     sign::{Keypair, Purpose},
-    wire::put::{Open, Request, Response, Taken, UploadId},
+    wire::{
+        Call, RefusalCode,
+        put::{self, Open, Taken, UploadId},
+    },
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -38,11 +40,11 @@ use super::{
         Journal, Record,
         past::{PastExtent, PastUpload},
     },
-    lanes::{Failure, Lane, Upload, Way, put},
+    lanes::{Lane, Upload, Way},
     placing::Placing,
     plan::Plan,
 };
-use crate::{Client, Event, Events, chain::lock};
+use crate::{Client, Event, Events};
 
 /// Bytes of encoded rows in memory at most, in KiB.
 const BUDGET_KIB: u32 = 64 * 1024;
@@ -247,17 +249,17 @@ impl<'a> Job<'a> {
         Ok(begun)
     }
 
-    fn request(&self, begun: &Begun) -> Request {
+    fn request(&self, begun: &Begun) -> Call<Taken> {
         let Plan { account, code, rules, .. } = &self.plan;
         let Begun { upload: Upload { extent, index, provider: holder, id: upload }, draw, reserve, .. } = *begun;
         let open = Open { upload, holder, account: *account, draw, extent, index, code: *code, reserve };
         let signature = self.account.sign(Purpose::Put, &rules.chain, &open);
-        Request::Open { open, signature }
+        put::open(open, signature)
     }
 
     async fn open_one(&self, begun: Begun) -> (Upload, Result<Taken, String>) {
         let request = self.request(&begun);
-        let asked = timeout(OPEN_PATIENCE, self.ask_to_open(begun.upload.provider, &request)).await;
+        let asked = timeout(OPEN_PATIENCE, self.ask_to_open(begun.upload.provider, request)).await;
         let silent = || Err(format!("silent for {} s", OPEN_PATIENCE.as_secs()));
         let sane = |taken: Taken| match taken.next <= begun.reserve {
             true => Ok(taken),
@@ -266,14 +268,18 @@ impl<'a> Job<'a> {
         (begun.upload, asked.unwrap_or_else(|_| silent()).and_then(sane))
     }
 
-    async fn ask_to_open(&self, provider: NodeId, request: &Request) -> Result<Taken, String> {
-        for _ in 1..OPEN_ATTEMPTS {
-            match put(self.peers(), provider, request, Bytes::new()).await {
-                Err(Failure::Busy(_) | Failure::Denied(_)) => sleep(OPEN_PAUSE).await,
-                answer => return opened(answer),
+    async fn ask_to_open(&self, provider: NodeId, request: Call<Taken>) -> Result<Taken, String> {
+        // One that lags behind the ledger by a moment denies what it allows then.
+        let may_allow =
+            |error: &AskError| error.is_refused_as(RefusalCode::Busy) || error.is_refused_as(RefusalCode::Denied);
+        let mut attempts = 1;
+        loop {
+            match ask(self.peers(), provider, request.clone()).await {
+                Err(error) if attempts < OPEN_ATTEMPTS && may_allow(&error) => sleep(OPEN_PAUSE).await,
+                answer => return answer.map_err(|error| error.failure.to_string()),
             }
+            attempts += 1;
         }
-        opened(put(self.peers(), provider, request, Bytes::new()).await)
     }
 
     /// The upload became a column with a receipt.
@@ -287,9 +293,8 @@ impl<'a> Job<'a> {
         loop {
             sleep(KEEP_ALIVE).await;
             let open: Vec<Begun> = lock(&self.open).iter().filter(|begun| begun.ours).copied().collect();
-            let call = |begun: Begun| async move {
-                put(self.peers(), begun.upload.provider, &self.request(&begun), Bytes::new()).await
-            };
+            let call =
+                |begun: Begun| async move { ask(self.peers(), begun.upload.provider, self.request(&begun)).await };
             let calls: Vec<_> = open.into_iter().map(call).collect();
             let mut calls = stream::iter(calls).buffer_unordered(KEEP_ALIVE_AT_ONCE);
             while calls.next().await.is_some() {}
@@ -303,9 +308,9 @@ impl<'a> Job<'a> {
             let Upload { provider, id: upload, .. } = begun.upload;
             if !begun.ours {
                 // A holder listens to whoever asked last.
-                put(self.peers(), provider, &self.request(begun), Bytes::new()).await?;
+                ask(self.peers(), provider, self.request(begun)).await?;
             }
-            put(self.peers(), provider, &Request::Abort { upload }, Bytes::new()).await
+            ask(self.peers(), provider, put::abort(upload)).await
         });
         let _late = timeout(ABORT_PATIENCE, join_all(aborts)).await;
     }
@@ -313,12 +318,5 @@ impl<'a> Job<'a> {
     /// Too few holders for the extent: what stands in the way.
     pub(crate) fn too_few(placing: &Placing, need: usize) -> AddError {
         AddError::TooFewHolders { extent: placing.extent, have: placing.kept(), need, failed: placing.failures() }
-    }
-}
-
-fn opened(answer: Result<Response, Failure>) -> Result<Taken, String> {
-    match answer.map_err(Failure::into_reason)? {
-        Response::Opened(taken) => Ok(taken),
-        _ => Err("answered something else".to_owned()),
     }
 }

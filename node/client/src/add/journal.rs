@@ -21,6 +21,7 @@ use std::{
     sync::Mutex,
 };
 
+use ostrakon_net::lock;
 use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId},
@@ -31,7 +32,7 @@ use ostrakon_proto::{
 };
 
 use super::{AddOptions, CodeChoice, hash::Node};
-use crate::{ErrorKind, chain::lock};
+use crate::ErrorKind;
 
 pub(super) mod past;
 pub(super) mod record;

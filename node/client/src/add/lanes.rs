@@ -14,25 +14,23 @@ use std::{
 
 use bytes::Bytes;
 use futures::{
-    StreamExt, TryFutureExt,
+    StreamExt,
     future::join_all,
     stream::{BoxStream, FuturesUnordered},
 };
-use ostrakon_net::{CallError, Peers};
+use ostrakon_net::{Peers, ask, lock};
 use ostrakon_proto::{
     id::NodeId,
     limits,
     wire::{
-        Frame, Protocol, Refusal, RefusalCode,
-        put::{Request, Response, Taken, UploadId},
+        RefusalCode,
+        put::{self, Taken, UploadId},
     },
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep},
 };
-
-use crate::chain::lock;
 
 /// Chunks under way to one holder.
 const IN_FLIGHT: usize = 4;
@@ -183,64 +181,18 @@ async fn run_lane(
 
 /// Sends one chunk until it is taken, refused, or the holder is gone.
 async fn send_chunk(way: Way<'_>, upload: Upload, piece: Piece) -> Result<u64, String> {
-    let head = Request::Chunk { upload: upload.id, offset: piece.offset };
     let (mut attempts, busy_until) = (0, Instant::now() + BUSY_MAX);
     loop {
         way.sent.fetch_add(u64::try_from(piece.bytes.len()).expect("a chunk"), Ordering::Relaxed);
-        let reason = match put(way.peers, upload.provider, &head, piece.bytes.clone()).await {
-            Ok(Response::Ready { next }) => return Ok(next),
-            Ok(_) => return Err("answered something else".to_owned()),
-            Err(Failure::Busy(reason)) if Instant::now() >= busy_until => return Err(reason),
+        let chunk = put::chunk(upload.id, piece.offset, piece.bytes.clone());
+        match ask(way.peers, upload.provider, chunk).await {
+            Ok(next) => return Ok(next),
             // It moves when it can; that it stands still while others move is noticed elsewhere.
-            Err(Failure::Busy(_)) => None,
-            Err(Failure::Broken(reason)) => Some(reason),
-            Err(Failure::Denied(reason) | Failure::Lasting(reason)) => return Err(reason),
-        };
-        if let Some(reason) = reason {
-            attempts += 1;
-            if attempts > ATTEMPTS {
-                return Err(reason);
-            }
+            Err(error) if error.is_refused_as(RefusalCode::Busy) && Instant::now() < busy_until => {}
+            Err(error) if error.is_disconnected() && attempts < ATTEMPTS => attempts += 1,
+            Err(error) => return Err(error.failure.to_string()),
         }
         sleep(PAUSE).await;
-    }
-}
-
-/// Why a holder did not do what it was asked.
-#[derive(Clone, Debug)]
-pub(crate) enum Failure {
-    /// It is busy; later it may.
-    Busy(String),
-    /// The connection broke, or none was made; the request may be repeated.
-    Broken(String),
-    /// It does not allow it. It may lag behind the ledger by a moment, and allow it then.
-    Denied(String),
-    /// It will not.
-    Lasting(String),
-}
-
-impl Failure {
-    pub(crate) fn into_reason(self) -> String {
-        match self {
-            Self::Busy(reason) | Self::Broken(reason) | Self::Denied(reason) | Self::Lasting(reason) => reason,
-        }
-    }
-}
-
-/// One request of put/1.
-pub(crate) async fn put(peers: &dyn Peers, to: NodeId, head: &Request, body: Bytes) -> Result<Response, Failure> {
-    let answer = peers.call(to, Protocol::Put, Frame::new(head, body)).map_err(|error| match error {
-        CallError::Closed { .. } | CallError::Unreachable { .. } => Failure::Broken(error.to_string()),
-        _ => Failure::Lasting(error.to_string()),
-    });
-    match answer.await?.decode::<Result<Response, Refusal>>() {
-        Ok(Ok(response)) => Ok(response),
-        Ok(Err(refusal)) => Err(match refusal.code {
-            RefusalCode::Busy => Failure::Busy(refusal.reason),
-            RefusalCode::Denied => Failure::Denied(refusal.reason),
-            _ => Failure::Lasting(refusal.reason),
-        }),
-        Err(error) => Err(Failure::Lasting(error.to_string())),
     }
 }
 

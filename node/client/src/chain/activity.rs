@@ -13,10 +13,8 @@ use ostrakon_proto::{
         self, BadAnswer, CertifiedHeader, TxPlace,
         activity::{AccountTx, ActivityQuery, ProvenActivity},
     },
-    limits,
-    wire::chain::Request,
+    limits, wire,
 };
-use tokio::time::timeout;
 
 use super::{
     Chain, ChainError, Silence,
@@ -114,10 +112,9 @@ impl Chain {
     ) -> Result<Reply<ProvenActivity>, (NodeId, Silence)> {
         let ActivityQuery { account, before, .. } = wanted;
         let limit = u32::try_from(limit).unwrap_or(u32::MAX);
-        let request = |from| Request::Activity { from, account, before, limit };
+        let request = |from| wire::chain::activity(from, account, before, limit).within(WAIT);
         let read = |said: light::Activity, tip: &CertifiedHeader| said.verify(&tip.header, &wanted);
-        let asked = timeout(WAIT, self.prove_node(node, &request, read)).await;
-        asked.unwrap_or(Err((node, Silence::Slow(node))))
+        self.prove_node(node, &request, read).await
     }
 }
 

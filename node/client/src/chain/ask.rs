@@ -6,20 +6,17 @@
 
 use std::{collections::BTreeMap, future::Future, sync::Mutex, time::Duration};
 
-use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
-use ostrakon_net::{Peers, identity};
+use ostrakon_net::{AskError, Failure, Peers, ask, identity, lock};
 use ostrakon_proto::{
     id::{NodeId, TxId},
-    wire::{Frame, Protocol, Refusal, RefusalCode, chain::Response},
+    wire::{Call, RefusalCode},
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{Chain, ChainError, Silence, lock};
+use super::{Chain, ChainError, Silence};
 use crate::client::Random;
 
-/// How long a node may take: longer than the longest wait that a request can ask for.
-const PATIENCE: Duration = Duration::from_secs(12);
 /// After this long without an answer the next node is asked as well.
 const LINGER: Duration = Duration::from_millis(500);
 /// Nodes that refuse a question before it is given up: the others would say the same.
@@ -215,28 +212,13 @@ impl Chain {
         survey
     }
 
-    /// This node's answer, unchecked.
-    pub(super) async fn call(&self, node: NodeId, frame: Frame) -> Result<(Response, Bytes), (NodeId, Silence)> {
-        let answer = match timeout(PATIENCE, self.inner.peers.call(node, Protocol::Chain, frame)).await {
-            Err(_) => return Err((node, Silence::Slow(node))),
-            Ok(answer) => answer.map_err(|error| (node, Silence::Call(error)))?,
-        };
-        match answer.decode::<Result<Response, Refusal>>() {
-            Err(_) => Err((node, Silence::Nonsense(node))),
-            Ok(Err(refusal)) => Err((node, Silence::Refused(node, refusal))),
-            Ok(Ok(response)) => Ok((response, answer.body)),
-        }
-    }
-
-    /// This node's answer, where `read` can parse it: for what needs no proof.
-    pub(super) async fn ask_node<T>(
+    /// This node's answer, for what needs no proof.
+    pub(super) async fn ask_node<T: 'static>(
         &self,
         node: NodeId,
-        frame: Frame,
-        read: impl Fn(Response, &Bytes) -> Option<T>,
+        call: Call<T>,
     ) -> Result<Reply<T>, (NodeId, Silence)> {
-        let (response, body) = self.call(node, frame).await?;
-        let value = read(response, &body).ok_or((node, Silence::Nonsense(node)))?;
+        let value = ask(self.inner.peers.as_ref(), node, call).await.map_err(|error| (node, error.into()))?;
         Ok(Reply { node, value })
     }
 }
@@ -259,7 +241,9 @@ impl<T> Survey<T> {
             Err((node, silence)) => {
                 match &silence {
                     Silence::Lies(_, reason) => nodes.exclude(node, reason.to_string()),
-                    Silence::Nonsense(_) => nodes.exclude(node, silence.to_string()),
+                    Silence::Ask(AskError { failure: failure @ Failure::InvalidAnswer(_), .. }) => {
+                        nodes.exclude(node, failure.to_string());
+                    }
                     // The node was not asked.
                     Silence::Expired(_) => {}
                     Silence::Behind(_, newest) => nodes.contradict(node, format!("its newest block is {newest}")),
@@ -275,24 +259,20 @@ impl<T> Survey<T> {
     fn contradict_refusals(&self, nodes: &Nodes) {
         let Some(said) = self.answers.first() else { return };
         for (node, silence) in &self.failures {
-            if let Silence::Refused(_, refusal) = silence
-                && refusal.code == RefusalCode::NotFound
-            {
-                let other = said.node;
-                nodes.contradict(*node, format!("it refused what node {other} answered: {refusal}"));
+            if let Some(refusal) = silence.refusal().filter(|refusal| refusal.code == RefusalCode::NotFound) {
+                nodes.contradict(*node, format!("it refused what node {} answered: {refusal}", said.node));
             }
         }
     }
 
     /// The nodes that refused the request as invalid.
     pub(super) fn called_invalid(&self) -> impl Iterator<Item = NodeId> {
-        let invalid =
-            |silence: &Silence| matches!(silence, Silence::Refused(_, refusal) if refusal.code == RefusalCode::Invalid);
+        let invalid = |silence: &Silence| silence.refusal().is_some_and(|refusal| refusal.code == RefusalCode::Invalid);
         self.failures.iter().filter(move |(_, silence)| invalid(silence)).map(|(node, _)| *node)
     }
 
     fn refusals(&self) -> usize {
-        self.failures.iter().filter(|(_, silence)| matches!(silence, Silence::Refused(..))).count()
+        self.failures.iter().filter(|(_, silence)| silence.refusal().is_some()).count()
     }
 
     /// Why there is no answer: a refusal says more than a timeout.
@@ -301,7 +281,9 @@ impl<T> Survey<T> {
         let mut last = "no node's address is known".to_owned();
         for (_, silence) in self.failures {
             match silence {
-                Silence::Refused(node, refusal) => return ChainError::Refused { node, refusal },
+                Silence::Ask(AskError { node, failure: Failure::Refused(refusal) }) => {
+                    return ChainError::Refused { node, refusal };
+                }
                 Silence::Expired(error) => return ChainError::Expired(error),
                 silence => last = silence.to_string(),
             }

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
+use ostrakon_net::{AskError, Failure, lock};
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
@@ -18,16 +18,14 @@ use ostrakon_proto::{
         tx::DecidedBlock,
     },
     light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock},
-    limits,
-    wire::{Frame, chain::Request},
+    limits, wire,
 };
 use tokio::time::{Instant, sleep};
 
 use super::{
     Chain, ChainError, Silence,
     ask::{Reach, Reply},
-    lock,
-    trusted::{AT_ONCE, read_hints},
+    trusted::AT_ONCE,
 };
 
 /// A provider's addresses are asked for again after this time: it may have moved.
@@ -241,15 +239,14 @@ impl Chain {
         let mut all: BTreeSet<NodeId> = BTreeSet::new();
         for _ in 0..PAGES_MAX {
             let after = all.last().copied();
-            let frame = Frame::new(&Request::Providers { after }, Bytes::new());
-            let page =
-                self.ask_node(node, frame, |response, body: &Bytes| read_hints::<NodeId>(&response, body)).await?.value;
+            let page = self.ask_node(node, wire::chain::providers(after)).await?.value;
             if page.is_empty() {
                 break;
             }
             // Pages must rise, or the listing would never end.
             if page.first().copied() <= after || !page.is_sorted_by(|one, next| one < next) {
-                return Err((node, Silence::Nonsense(node)));
+                let failure = Failure::InvalidAnswer("its list of providers is not in order".to_owned());
+                return Err((node, AskError::new(node, failure).into()));
             }
             all.extend(page);
         }
@@ -394,7 +391,7 @@ impl Chain {
         if height == Height(0) || height > self.head().await?.height {
             return Ok(None);
         }
-        let request = |from| Request::Block { from, height };
+        let request = |from| wire::chain::block(from, height);
         let read = |block: PastBlock, tip: &CertifiedHeader| block.verify(&tip.header, height);
         Ok(Some(self.prove(&request, read).await?))
     }
@@ -420,7 +417,7 @@ impl Chain {
         let read = |found: Option<Inclusion>, tip: &CertifiedHeader| -> Result<Option<Height>, BadAnswer> {
             found.map(|inclusion| inclusion.verify(&tip.header, tx)).transpose()
         };
-        self.prove_node(node, &|from| Request::Transaction { from, id: tx }, read).await
+        self.prove_node(node, &|from| wire::chain::transaction(from, tx), read).await
     }
 
     fn learn(&self, providers: &[Provider]) {

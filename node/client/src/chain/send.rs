@@ -5,18 +5,15 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
+use ostrakon_net::{AskError, Failure};
 use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId, TxId},
     ledger::tx::{Action, Tx, TxBody},
     limits,
     sign::Keypair,
-    wire::{
-        self, Frame, Refusal,
-        chain::{Relayed, Request, Response},
-    },
+    wire::{self, chain::Relayed},
 };
 use tokio::time::{Instant, sleep};
 
@@ -180,8 +177,8 @@ impl Chain {
 
     /// Hands consecutive transactions to any node at once; says how many of the first it took.
     async fn submit_run(&self, txs: &[Tx]) -> Result<usize, ChainError> {
-        let frame = submission(txs);
-        let mut survey = self.survey(Reach::ANY, |node| self.submit_to(node, frame.clone(), txs.len()), |_| true).await;
+        let call = wire::chain::submit(txs.iter(), Relayed::No);
+        let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, call.clone()), |_| true).await;
         match survey.answers.pop() {
             // A node takes none behind one that it refused.
             Some(said) => {
@@ -205,14 +202,14 @@ impl Chain {
 
     /// Hands the transaction to any node.
     async fn submit(&self, tx: &Tx) -> Result<(), ChainError> {
-        let frame = submission(std::slice::from_ref(tx));
-        let alone = async |node, frame| {
-            let Reply { value, .. } = self.submit_to(node, frame, 1).await?;
+        let call = wire::chain::submit(std::iter::once(tx), Relayed::No);
+        let alone = async |node| {
+            let Reply { value, .. } = self.ask_node(node, call.clone()).await?;
             // Another may take what this node does not.
-            let refused = |refusal| (node, Silence::Refused(node, refusal));
+            let refused = |refusal| (node, AskError::new(node, Failure::Refused(refusal)).into());
             value.into_iter().collect::<Result<(), _>>().map(|()| Reply { node, value: () }).map_err(refused)
         };
-        let mut survey = self.survey(Reach::ANY, |node| alone(node, frame.clone()), |()| true).await;
+        let mut survey = self.survey(Reach::ANY, alone, |()| true).await;
         let Some(said) = survey.answers.pop() else { return Err(self.unanswered(survey)) };
         let id = tx.id();
         for denier in survey.called_invalid() {
@@ -220,20 +217,6 @@ impl Chain {
         }
         self.inner.nodes.taken(id, said.node);
         Ok(())
-    }
-
-    /// Hands a submission of so many transactions to this node; says what it thinks of each.
-    async fn submit_to(
-        &self,
-        node: NodeId,
-        frame: Frame,
-        count: usize,
-    ) -> Result<Reply<Vec<Result<(), Refusal>>>, (NodeId, Silence)> {
-        let read = |response, body: &Bytes| {
-            let verdicts: Vec<Result<(), Refusal>> = codec::decode(body, limits::CHAIN_BODY).ok()?;
-            (response == Response::Verdicts && verdicts.len() == count).then_some(verdicts)
-        };
-        self.ask_node(node, frame, read).await
     }
 
     /// Waits until it is in a block, or can no longer be.
@@ -334,10 +317,6 @@ impl Chain {
         }
         false
     }
-}
-
-fn submission(txs: &[Tx]) -> Frame {
-    Frame::new(&Request::Submit { relayed: Relayed::No }, Bytes::from(codec::encode(txs)))
 }
 
 /// As many of the first as one request may carry.

@@ -14,9 +14,8 @@ use std::{
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use bytes::Bytes;
+use ostrakon_net::{AskError, Failure, lock};
 use ostrakon_proto::{
-    codec,
     id::{BlockId, Height, NodeId},
     ledger::{
         Genesis,
@@ -24,21 +23,14 @@ use ostrakon_proto::{
         tx::Header,
         vote::ValidatorSet,
     },
-    light::{
-        self, Answer, BadAnswer, CertifiedHeader, Checkpoint, Handover, PastBlock, ProvenRecord, Trust, TrustError,
-    },
-    limits,
-    wire::{
-        Frame, Refusal, RefusalCode,
-        chain::{Request, Response},
-    },
+    light::{self, Answer, BadAnswer, CertifiedHeader, Checkpoint, Handover, ProvenRecord, Trust, TrustError},
+    wire::{self, Call, Refusal, RefusalCode},
 };
 use tokio::time::{Instant, timeout};
 
 use super::{
     Chain, ChainError, Silence,
     ask::{Reach, Reply},
-    lock,
 };
 use crate::Clock;
 
@@ -173,9 +165,9 @@ impl Chain {
 
     /// Any node's answer to `request`, which is given the trusted height, if `read` finds it proven against the header
     /// that comes with it.
-    pub(super) async fn prove<S: BorshSerialize + BorshDeserialize, T>(
+    pub(super) async fn prove<S: 'static, T>(
         &self,
-        request: &impl Fn(Height) -> Request,
+        request: &impl Fn(Height) -> Call<Answer<S>>,
         read: impl Fn(S, &CertifiedHeader) -> Result<T, BadAnswer>,
     ) -> Result<T, ChainError> {
         if !self.inner.trusted.is_fresh() {
@@ -185,19 +177,16 @@ impl Chain {
     }
 
     /// As [`Chain::prove`], from this node.
-    pub(super) async fn prove_node<S: BorshSerialize + BorshDeserialize, T>(
+    pub(super) async fn prove_node<S: 'static, T>(
         &self,
         node: NodeId,
-        request: &impl Fn(Height) -> Request,
+        request: &impl Fn(Height) -> Call<Answer<S>>,
         read: impl Fn(S, &CertifiedHeader) -> Result<T, BadAnswer>,
     ) -> Result<Reply<T>, (NodeId, Silence)> {
         // A concurrent answer may move trust forward; this answer must be newer than what was known before.
         let mut trust = self.inner.trusted.good().map_err(|error| (node, Silence::Expired(error)))?;
         let from = trust.height();
-        let (response, body) = self.call(node, Frame::new(&request(from), Bytes::new())).await?;
-        let nonsense = (node, Silence::Nonsense(node));
-        let Response::Answer = response else { return Err(nonsense) };
-        let Answer { tip, said } = codec::decode::<Answer<S>>(&body, limits::CHAIN_BODY).map_err(|_| nonsense)?;
+        let Answer { tip, said } = self.ask_node(node, request(from)).await?.value;
         if tip.header.height < from {
             return Err((node, Silence::Behind(node, tip.header.height)));
         }
@@ -242,8 +231,7 @@ impl Chain {
         node: NodeId,
         from: Height,
     ) -> Result<Reply<Vec<Handover>>, (NodeId, Silence)> {
-        let frame = Frame::new(&Request::Handovers { from }, Bytes::new());
-        self.ask_node(node, frame, |response, body: &Bytes| read_hints(&response, body)).await
+        self.ask_node(node, wire::chain::handovers(from)).await
     }
 
     /// Asks several nodes for their tips, and trusts the newest valid one.
@@ -275,13 +263,11 @@ impl Chain {
         height: Height,
         block: BlockId,
     ) -> Result<Reply<Trust>, (NodeId, Silence)> {
-        let frame = Frame::new(&Request::Block { from: height, height }, Bytes::new());
-        let read = |response: Response, body: &Bytes| {
-            let answer: Option<Answer<PastBlock>> = codec::decode(body, limits::CHAIN_BODY).ok();
-            answer.filter(|_| response == Response::Answer).map(|answer| answer.said.block.header)
+        let header = self.ask_node(node, wire::chain::block(height, height)).await?.value.said.block.header;
+        let refuse = |what: String| {
+            let refusal = Refusal::new(RefusalCode::NotFound, what);
+            (node, AskError::new(node, Failure::Refused(refusal)).into())
         };
-        let header = self.ask_node(node, frame, read).await?.value;
-        let refuse = |what: String| (node, Silence::Refused(node, Refusal::new(RefusalCode::NotFound, what)));
         if header.id() != block {
             return Err(refuse(format!("its block at height {height} is {}", header.id())));
         }
@@ -304,16 +290,12 @@ impl Chain {
         node: NodeId,
         at_least: Option<Height>,
     ) -> Result<Reply<Height>, (NodeId, Silence)> {
-        let request = |from: Height| Request::Tip { from: at_least.map_or(from, |least| least.max(from)) };
+        let request = |from: Height| wire::chain::tip(at_least.map_or(from, |least| least.max(from)));
         self.prove_node(node, &request, |(), tip| Ok(tip.header.height)).await
     }
 }
 
-fn records_request(keys: &[Key]) -> impl Fn(Height) -> Request {
+pub(super) fn records_request(keys: &[Key]) -> impl Fn(Height) -> Call<Answer<Vec<ProvenRecord>>> {
     let keys: Vec<Vec<u8>> = keys.iter().map(Key::to_bytes).collect();
-    move |from| Request::Records { from, keys: keys.clone() }
-}
-
-pub(super) fn read_hints<T: BorshDeserialize + BorshSerialize>(response: &Response, body: &Bytes) -> Option<Vec<T>> {
-    (*response == Response::Hints).then(|| codec::decode(body, limits::CHAIN_BODY).ok()).flatten()
+    move |from| wire::chain::records(from, keys.clone())
 }

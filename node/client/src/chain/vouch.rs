@@ -2,15 +2,18 @@
 
 use ostrakon_proto::{
     id::{AccountId, Height, ObjectId},
-    ledger::{Genesis, state::Key},
+    ledger::Genesis,
     light::{
         Answer, CertifiedHeader, Handover, PastBlock, ProvenRecord,
         proof_file::{AnchorProof, Certificate, ProofFileError},
     },
-    wire::chain::Request,
+    wire,
 };
 
-use super::{Chain, ChainError, Included, trusted::AT_ONCE};
+use super::{
+    Chain, ChainError, Included,
+    trusted::{AT_ONCE, records_request},
+};
 use crate::ErrorKind;
 
 /// Pages of handovers at most: each has dozens.
@@ -55,10 +58,8 @@ impl Chain {
         let extents = commitments.iter().map(|commitment| commitment.extents).max().unwrap_or_default();
         let mut answers: Vec<Answer<Vec<ProvenRecord>>> = Vec::new();
         for keys in Certificate::keys(object, owner, extents).chunks(AT_ONCE) {
-            let keys: Vec<Vec<u8>> = keys.iter().map(Key::to_bytes).collect();
-            let request = |from| Request::Records { from, keys: keys.clone() };
             let whole = |said: Vec<ProvenRecord>, tip: &CertifiedHeader| Ok(Answer { tip: tip.clone(), said });
-            answers.push(self.prove(&request, whole).await?);
+            answers.push(self.prove(&records_request(keys), whole).await?);
         }
         let newest = answers.last().map_or(height, |answer| answer.tip.header.height);
         let handovers = self.handovers_until(newest).await?;
@@ -73,7 +74,7 @@ impl Chain {
     /// [`VouchError`] when no node responds.
     pub async fn anchor_proof(&self, genesis: &Genesis, anchor: Included) -> Result<AnchorProof, VouchError> {
         let Included { tx, height } = anchor;
-        let request = |from| Request::Block { from, height };
+        let request = |from| wire::chain::block(from, height);
         let whole = |said: PastBlock, tip: &CertifiedHeader| Ok(Answer { tip: tip.clone(), said });
         let block = self.prove(&request, whole).await?;
         let handovers = self.handovers_until(block.tip.header.height).await?;

@@ -80,6 +80,6 @@ impl Lie {
             Self::Unpaid => txs.retain(is_sent),
             _ => return honest,
         }
-        ok(&chain::Response::Answer, Bytes::from(codec::encode(&answer)))
+        ok(&chain::ChainResponse::Answer, Bytes::from(codec::encode(&answer)))
     }
 }

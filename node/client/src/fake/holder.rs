@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use ostrakon_net::Inbound;
+use ostrakon_net::{Inbound, lock};
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
     ledger::tx::Receipt,
@@ -18,7 +18,6 @@ use ostrakon_proto::{
 };
 
 use super::{Fault, Shared, crowd, ok, refuse};
-use crate::chain::lock;
 
 /// One node's columns.
 pub(super) struct Holder {
@@ -79,7 +78,7 @@ impl Holder {
                 let (mut shared, request) = (lock(&self.shared), inbound.request.decode().unwrap());
                 let at_once = lie.tell_at_once(&request, &inbound.request.body);
                 Some(at_once.unwrap_or_else(|| match (request, shared.chain(&inbound.request)) {
-                    (chain::Request::Activity { before: None, .. }, honest) => {
+                    (chain::ChainRequest::Activity { before: None, .. }, honest) => {
                         let others = shared.activity(crowd().public(), None, 1).txs;
                         lie.activity(honest, others)
                     }
@@ -104,17 +103,17 @@ impl Holder {
             self.forgotten = forgotten;
             self.uploads.clear();
         }
-        match request.decode::<put::Request>().unwrap() {
-            put::Request::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no room")),
-            put::Request::Open { open, .. } => Some(self.open(from, open)),
-            put::Request::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
-            put::Request::Finish { upload } => {
+        match request.decode::<put::PutRequest>().unwrap() {
+            put::PutRequest::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no room")),
+            put::PutRequest::Open { open, .. } => Some(self.open(from, open)),
+            put::PutRequest::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
+            put::PutRequest::Finish { upload } => {
                 let answer = self.finish((from, upload), &request.body);
                 (fault != Some(Fault::KeepsReceipts)).then_some(answer)
             }
-            put::Request::Abort { upload } => {
+            put::PutRequest::Abort { upload } => {
                 self.uploads.retain(|id, incoming| *id != upload || incoming.from != from);
-                Some(ok(&put::Response::Aborted, Bytes::new()))
+                Some(ok(&put::PutResponse::Aborted, Bytes::new()))
             }
         }
     }
@@ -129,7 +128,7 @@ impl Holder {
             return refuse(RefusalCode::Denied, "another upload has that name");
         }
         incoming.from = from;
-        ok(&put::Response::Opened(incoming.taken()), Bytes::new())
+        ok(&put::PutResponse::Opened(incoming.taken()), Bytes::new())
     }
 
     fn chunk(
@@ -155,7 +154,7 @@ impl Holder {
             assert!(before == *body, "a key seals one content");
             shared.puts.repeated += len(body);
         }
-        Some(ok(&put::Response::Ready { next: incoming.next() }, Bytes::new()))
+        Some(ok(&put::PutResponse::Ready { next: incoming.next() }, Bytes::new()))
     }
 
     fn finish(&mut self, (from, upload): (NodeId, put::UploadId), body: &Bytes) -> Frame {
@@ -163,7 +162,7 @@ impl Holder {
             return refuse(RefusalCode::NotFound, "no such upload");
         };
         if let Some((_, receipt)) = incoming.finished {
-            return ok(&put::Response::Receipt(receipt), Bytes::new());
+            return ok(&put::PutResponse::Receipt(receipt), Bytes::new());
         }
         let bytes: Vec<u8> = incoming.chunks.values().flatten().copied().collect();
         let open = incoming.open.clone();
@@ -187,11 +186,11 @@ impl Holder {
         let chain = lock(&self.shared).rules.chain;
         let signature = self.key.sign(Purpose::Receipt, &chain, &receipt);
         incoming.finished = Some((receipt.column_len, signature));
-        ok(&put::Response::Receipt(signature), Bytes::new())
+        ok(&put::PutResponse::Receipt(signature), Bytes::new())
     }
 
     fn get(&self, request: &Frame, fault: Option<Fault>) -> Frame {
-        let get::Request { column, start, length, .. } = request.decode().unwrap();
+        let get::GetRequest { column, start, length, .. } = request.decode().unwrap();
         let Some((bytes, outboard)) = self.columns.get(&column) else {
             return refuse(RefusalCode::NotFound, "no such column");
         };
@@ -203,13 +202,13 @@ impl Holder {
             body[0] ^= 1;
         }
         lock(&self.shared).reads.push(body.len());
-        ok(&get::Response { siblings }, body.into())
+        ok(&get::GetResponse { siblings }, body.into())
     }
 
     fn manifest(&self, request: &Frame) -> Frame {
-        let manifest::Request { object } = request.decode().unwrap();
+        let manifest::ManifestRequest { object } = request.decode().unwrap();
         match self.manifests.get(&object) {
-            Some(bytes) => ok(&manifest::Response, bytes.clone()),
+            Some(bytes) => ok(&(), bytes.clone()),
             None => refuse(RefusalCode::NotFound, "no such object"),
         }
     }

@@ -31,13 +31,13 @@ impl Shared {
     /// What an honest node says.
     pub(super) fn chain(&mut self, request: &Frame) -> Frame {
         let newest = |shared: &Self, from: Height| shared.ledger.tip().height.max(Height(1)) >= from;
-        match request.decode::<chain::Request>().unwrap() {
-            chain::Request::Head => refuse(RefusalCode::BadRequest, "no client takes a node's word for its tip"),
-            chain::Request::Tip { from } | chain::Request::Records { from, .. } if !newest(self, from) => {
+        match request.decode::<chain::ChainRequest>().unwrap() {
+            chain::ChainRequest::Head => refuse(RefusalCode::BadRequest, "no client takes a node's word for its tip"),
+            chain::ChainRequest::Tip { from } | chain::ChainRequest::Records { from, .. } if !newest(self, from) => {
                 refuse(RefusalCode::Busy, "nobody knows more than this ledger")
             }
-            chain::Request::Tip { .. } => self.answer(()),
-            chain::Request::Records { keys, .. } => {
+            chain::ChainRequest::Tip { .. } => self.answer(()),
+            chain::ChainRequest::Records { keys, .. } => {
                 let items = keys.iter().map(|key| {
                     let known = Key::from_bytes(key).unwrap();
                     let value = self.ledger.get(&known).map(|record| codec::encode(&record));
@@ -46,7 +46,7 @@ impl Shared {
                 });
                 self.answer(items.collect::<Vec<_>>())
             }
-            chain::Request::Submit { .. } => {
+            chain::ChainRequest::Submit { .. } => {
                 let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();
                 let mut stuck = false;
                 let mut take = |tx| {
@@ -56,24 +56,26 @@ impl Shared {
                     taken
                 };
                 let verdicts: Vec<Result<(), Refusal>> = txs.into_iter().map(&mut take).collect();
-                ok(&chain::Response::Verdicts, codec::encode(&verdicts).into())
+                ok(&chain::ChainResponse::Verdicts, codec::encode(&verdicts).into())
             }
-            chain::Request::Transaction { id, .. } => self.answer(self.inclusion(id)),
-            chain::Request::Block { height, .. } => self.answer(self.past_block(height)),
-            chain::Request::Activity { account, before, limit, .. } => {
+            chain::ChainRequest::Transaction { id, .. } => self.answer(self.inclusion(id)),
+            chain::ChainRequest::Block { height, .. } => self.answer(self.past_block(height)),
+            chain::ChainRequest::Activity { account, before, limit, .. } => {
                 self.answer(self.activity(account, before, limit))
             }
-            chain::Request::Blocks { .. } => refuse(RefusalCode::BadRequest, "no client asks for blocks to follow"),
-            chain::Request::Snapshots | chain::Request::Chunk { .. } | chain::Request::Past(_) => {
+            chain::ChainRequest::Blocks { .. } => {
+                refuse(RefusalCode::BadRequest, "no client asks for blocks to follow")
+            }
+            chain::ChainRequest::Snapshots | chain::ChainRequest::Chunk { .. } | chain::ChainRequest::Past(_) => {
                 refuse(RefusalCode::BadRequest, "no client keeps the ledger")
             }
-            chain::Request::Handovers { .. } => {
-                ok(&chain::Response::Hints, codec::encode(&Vec::<Handover>::new()).into())
+            chain::ChainRequest::Handovers { .. } => {
+                ok(&chain::ChainResponse::Hints, codec::encode(&Vec::<Handover>::new()).into())
             }
-            chain::Request::Providers { after } => {
+            chain::ChainRequest::Providers { after } => {
                 let nodes = self.ledger.providers().into_iter().map(|provider| provider.node);
                 let page: Vec<NodeId> = nodes.filter(|node| Some(*node) > after).take(5).collect();
-                ok(&chain::Response::Hints, codec::encode(&page).into())
+                ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
         }
     }
@@ -82,7 +84,7 @@ impl Shared {
     fn answer<T: borsh::BorshSerialize>(&self, said: T) -> Frame {
         let DecidedBlock { block, certificate } = self.decided.last().unwrap().clone();
         let tip = CertifiedHeader { header: block.header, certificate };
-        ok(&chain::Response::Answer, codec::encode(&Answer { tip, said }).into())
+        ok(&chain::ChainResponse::Answer, codec::encode(&Answer { tip, said }).into())
     }
 
     fn submit(&mut self, tx: Tx) -> Result<(), Refusal> {

@@ -87,30 +87,30 @@ impl Lie {
     ];
 
     /// Says it before the ledger has heard of the request.
-    pub(super) fn tell_at_once(self, request: &chain::Request, body: &[u8]) -> Option<Frame> {
-        let drops = self == Self::Dropped && matches!(request, chain::Request::Submit { .. });
+    pub(super) fn tell_at_once(self, request: &chain::ChainRequest, body: &[u8]) -> Option<Frame> {
+        let drops = self == Self::Dropped && matches!(request, chain::ChainRequest::Submit { .. });
         let txs: Vec<Tx> = drops.then(|| codec::decode(body, limits::SUBMIT).ok()).flatten()?;
         let verdicts = vec![Ok::<(), Refusal>(()); txs.len()];
-        Some(ok(&chain::Response::Verdicts, codec::encode(&verdicts).into()))
+        Some(ok(&chain::ChainResponse::Verdicts, codec::encode(&verdicts).into()))
     }
 
     /// Says it, where it can be said in answer to this request.
-    pub(super) fn tell(self, chain: &ChainId, request: &chain::Request, honest: Frame) -> Frame {
+    pub(super) fn tell(self, chain: &ChainId, request: &chain::ChainRequest, honest: Frame) -> Frame {
         match request {
-            chain::Request::Tip { .. } => self.twist(chain, honest, |()| ()),
-            chain::Request::Records { .. } => self.twist(chain, honest, |items| self.records(items)),
-            chain::Request::Transaction { .. } => {
+            chain::ChainRequest::Tip { .. } => self.twist(chain, honest, |()| ()),
+            chain::ChainRequest::Records { .. } => self.twist(chain, honest, |items| self.records(items)),
+            chain::ChainRequest::Transaction { .. } => {
                 let said = |found: Inclusion| (self != Self::Unheard).then(|| self.inclusion(found));
                 self.twist(chain, honest, |found: Option<Inclusion>| found.and_then(said))
             }
-            chain::Request::Block { .. } => self.twist(chain, honest, |block| self.block(block)),
-            chain::Request::Providers { .. } if self == Self::NoProvider => {
-                ok(&chain::Response::Hints, codec::encode(&Vec::<NodeId>::new()).into())
+            chain::ChainRequest::Block { .. } => self.twist(chain, honest, |block| self.block(block)),
+            chain::ChainRequest::Providers { .. } if self == Self::NoProvider => {
+                ok(&chain::ChainResponse::Hints, codec::encode(&Vec::<NodeId>::new()).into())
             }
-            chain::Request::Handovers { .. } if self == Self::Usurpers => {
+            chain::ChainRequest::Handovers { .. } if self == Self::Usurpers => {
                 let (header, certificate) = (usurped(), stranger_signs(chain, &usurped()));
                 let handover = Handover { header, certificate, next: strangers() };
-                ok(&chain::Response::Hints, codec::encode(&vec![handover]).into())
+                ok(&chain::ChainResponse::Hints, codec::encode(&vec![handover]).into())
             }
             _ => honest,
         }
@@ -126,7 +126,7 @@ impl Lie {
         let Ok(answer) = codec::decode::<Answer<T>>(&honest.body, limits::CHAIN_BODY) else { return honest };
         let lie = Answer { tip: self.tip(chain, answer.tip), said: said(answer.said) };
         let body = if self == Self::Garbage { vec![7; 100] } else { codec::encode(&lie) };
-        ok(&chain::Response::Answer, Bytes::from(body))
+        ok(&chain::ChainResponse::Answer, Bytes::from(body))
     }
 
     fn tip(self, chain: &ChainId, tip: CertifiedHeader) -> CertifiedHeader {

@@ -11,20 +11,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use ostrakon_net::{CallError, Peers, Workers, peer_id_text};
+use ostrakon_net::{AskError, Failure, Peers, Workers, ask, lock};
 use ostrakon_proto::{
     id::{ColumnId, NodeId},
     limits,
     params::Code,
     tree::{self, Range},
     wire::{
-        self, Frame, Protocol, Refusal,
-        get::{ReadToken, Request, Response},
+        self, RefusalCode,
+        get::{GetRequest, ReadToken},
     },
 };
-use tokio::time::{Instant, sleep, timeout};
-
-use crate::chain::lock;
+use tokio::time::{Instant, sleep};
 
 /// A holder that gives no answer for this long is silent.
 const SILENT: Duration = Duration::from_secs(12);
@@ -141,7 +139,7 @@ pub(crate) enum Outcome {
 impl std::fmt::Display for FailedColumn {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.provider {
-            Some(provider) => write!(f, "column {} on {}: {}", self.index, peer_id_text(provider), self.reason),
+            Some(provider) => write!(f, "column {} on {}: {}", self.index, provider, self.reason),
             None => write!(f, "column {}: {}", self.index, self.reason),
         }
     }
@@ -186,15 +184,10 @@ impl Columns {
     /// Reads and proves; believes nothing.
     async fn read_from(&self, provider: NodeId, index: usize, range: Range) -> Result<Bytes, Fault> {
         let ColumnKey { id: column, token } = self.keys[index];
-        let request = Request { column, token, start: range.start, length: range.length };
-        let call = self.wires.peers.call(provider, Protocol::Get, Frame::new(&request, Bytes::new()));
-        let answer = match timeout(SILENT, call).await {
-            Err(_) => return Err(Fault::Lasting(format!("silent for {} s", SILENT.as_secs()))),
-            Ok(answer) => answer.map_err(Fault::of_call)?,
-        };
-        let head = answer.decode::<Result<Response, Refusal>>();
-        let response = head.map_err(|error| Fault::Corrupt(error.to_string()))?.map_err(Fault::of_refusal)?;
-        let (column_len, bytes) = (self.column_len, answer.body);
+        let request = GetRequest { column, token, start: range.start, length: range.length };
+        let call = wire::get::range(&request).within(SILENT);
+        let (response, bytes) = ask(self.wires.peers.as_ref(), provider, call).await.map_err(Fault::of)?;
+        let column_len = self.column_len;
         lock(&self.state).fetched += u64::try_from(bytes.len()).expect("a body is at most 256 KiB");
         let check = move || tree::verify_range(&column, column_len, range, &bytes, &response.siblings).map(|()| bytes);
         self.wires.workers.run(check).await.map_err(|error| Fault::Corrupt(error.to_string()))
@@ -360,25 +353,18 @@ impl Columns {
 }
 
 impl Fault {
-    fn of_call(error: CallError) -> Self {
+    fn of(error: AskError) -> Self {
         // The column's line names the node already.
-        let reason = match &error {
-            CallError::Unreachable { reason, .. } => format!("cannot be reached: {reason}"),
-            CallError::Closed { reason, .. } => format!("went away before it answered: {reason}"),
-            error => error.to_string(),
-        };
-        match error {
-            CallError::Closed { .. } => Self::Passing(reason),
-            CallError::BadAnswer { .. } => Self::Corrupt(reason),
+        let reason = error.failure.to_string();
+        match error.failure {
+            Failure::Closed(_) => Self::Passing(reason),
+            Failure::InvalidAnswer(_) => Self::Corrupt(reason),
+            Failure::Refused(refusal) => match refusal.code {
+                RefusalCode::Busy => Self::Busy(reason),
+                RefusalCode::Corrupt => Self::Corrupt(reason),
+                _ => Self::Lasting(reason),
+            },
             _ => Self::Lasting(reason),
-        }
-    }
-
-    fn of_refusal(refusal: Refusal) -> Self {
-        match refusal.code {
-            wire::RefusalCode::Busy => Self::Busy(refusal.reason),
-            wire::RefusalCode::Corrupt => Self::Corrupt(refusal.reason),
-            _ => Self::Lasting(refusal.reason),
         }
     }
 

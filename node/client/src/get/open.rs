@@ -7,7 +7,7 @@ use futures::{
     StreamExt,
     stream::{self, FuturesUnordered},
 };
-use ostrakon_net::{CallError, peer_id_text};
+use ostrakon_net::{AskError, Failure, ask};
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
     layout::Layout,
@@ -15,15 +15,9 @@ use ostrakon_proto::{
     link::Link,
     manifest::{Content, Extent, Manifest, ManifestError, Protection},
     seal::{ObjectKey, Sealer},
-    wire::{
-        Frame, Protocol, Refusal,
-        manifest::{Request, Response},
-    },
+    wire,
 };
-use tokio::{
-    sync::OnceCell,
-    time::{sleep, timeout},
-};
+use tokio::{sync::OnceCell, time::sleep};
 
 use super::{
     GetError,
@@ -37,8 +31,6 @@ const AT_ONCE: usize = 3;
 const CHECKED_AT_ONCE: usize = 8;
 /// After this long without a manifest one more is asked.
 const LINGER: Duration = Duration::from_millis(300);
-/// A holder may take this long for a manifest.
-const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why an object cannot be read at all.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -183,7 +175,8 @@ impl Client {
     /// Those of the holders who send what is not the object's manifest.
     pub(crate) async fn wrong_manifests(&self, opened: &Opened) -> Vec<NodeId> {
         let ask = |node: NodeId| async move {
-            let wrong = matches!(self.manifest_of(opened.object, node).await, Err(NoManifest::Wrong(_)));
+            let manifest = self.manifest_of(opened.object, node).await;
+            let wrong = manifest.is_err_and(|error| matches!(error.failure, Failure::InvalidAnswer(_)));
             wrong.then_some(node)
         };
         stream::iter(opened.holders.iter().copied().map(ask))
@@ -194,32 +187,13 @@ impl Client {
     }
 
     /// This holder's copy, if it is the object's.
-    async fn manifest_of(&self, object: ObjectId, node: NodeId) -> Result<Bytes, NoManifest> {
-        let call = self.peers.call(node, Protocol::Manifest, Frame::new(&Request { object }, Bytes::new()));
-        let answer = timeout(PATIENCE, call).await.map_err(|_| NoManifest::Slow(node))?;
-        let answer = answer?;
-        match answer.decode::<Result<Response, Refusal>>() {
-            Ok(Ok(Response)) if Manifest::object_id(&answer.body) == object => Ok(answer.body),
-            Ok(Err(refusal)) => Err(NoManifest::Refused(node, refusal)),
-            _ => {
-                tracing::warn!(node = peer_id_text(&node), %object, "a holder sends what is not the object's manifest");
-                Err(NoManifest::Wrong(node))
-            }
+    async fn manifest_of(&self, object: ObjectId, node: NodeId) -> Result<Bytes, AskError> {
+        let manifest = ask(self.peers.as_ref(), node, wire::manifest::manifest(object)).await;
+        if let Err(AskError { failure: failure @ Failure::InvalidAnswer(_), .. }) = &manifest {
+            tracing::warn!(%node, %object, %failure, "a holder sent what is not the object's manifest");
         }
+        manifest
     }
-}
-
-/// Why a holder's copy of the manifest is of no use.
-#[derive(Debug, thiserror::Error)]
-enum NoManifest {
-    #[error(transparent)]
-    Call(#[from] CallError),
-    #[error("{} is silent", peer_id_text(.0))]
-    Slow(NodeId),
-    #[error("{} refuses: {}", peer_id_text(.0), .1)]
-    Refused(NodeId, Refusal),
-    #[error("{} sent what is not its manifest", peer_id_text(.0))]
-    Wrong(NodeId),
 }
 
 /// Everyone that has something of the object, those whose columns are there first.

@@ -17,6 +17,7 @@ use std::{
     },
 };
 
+use ostrakon_net::lock;
 use rustix::{
     fs::{
         AtFlags, Dir, Mode, OFlags, RenameFlags, chmod, fchmod, fsync, open, openat, renameat, renameat_with, statat,
@@ -26,7 +27,7 @@ use rustix::{
 };
 
 use super::cursor::Cursor;
-use crate::{Overwrite, chain::lock};
+use crate::Overwrite;
 
 /// Bytes of the destination's name that are in the name beside it.
 const NAME: usize = 200;

@@ -6,6 +6,7 @@
 use std::{collections::VecDeque, ops::Range, sync::Mutex};
 
 use bytes::{Bytes, BytesMut};
+use ostrakon_net::lock;
 use ostrakon_proto::{
     id::ObjectId,
     limits,
@@ -18,7 +19,6 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use super::list::{Listing, PackEntries, Scope};
 use crate::{
     Client, ErrorKind, Event, Events, FailedColumn, Fetched, GetError, UsedColumn,
-    chain::lock,
     get::{self, Ahead, open::Opened},
 };
 

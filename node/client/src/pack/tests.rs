@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ostrakon_net::{Workers, sim::SimConfig};
+use ostrakon_net::{Workers, lock, sim::SimConfig};
 use ostrakon_proto::{link::Link, pack::PackPath, params::Code};
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, mkdirat, mknodat, open, openat, utimensat};
 use tempfile::TempDir;
@@ -20,7 +20,6 @@ use tokio::io::AsyncReadExt;
 use super::*;
 use crate::{
     CodeChoice, Event, GetError, GetOptions, Overwrite,
-    chain::lock,
     fake::{World, account},
 };
 

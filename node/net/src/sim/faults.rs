@@ -1,7 +1,8 @@
-//! The simulated network's state: who is there, who is cut off from whom, and the chance that delays and loses.
+//! The simulated network's state: which nodes run, how the network is partitioned, and the RNG that draws delays and
+//! losses.
 //!
-//! In go faults and questions, out come verdicts; all chance comes from one seeded generator, in the order of the
-//! questions. Not here: waiting ([`super::call`]).
+//! In go faults and messages, out come their fates; all randomness comes from one seeded generator, in the order of the
+//! messages. Not here: waiting ([`super::call`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,18 +19,18 @@ use tokio_util::sync::CancellationToken;
 use super::{SimConfig, trace::Trace};
 use crate::peers::Inbound;
 
-/// Delays and losses of one direction between two nodes.
+/// Delays and losses of messages from one node to another.
 #[derive(Clone, Debug)]
-pub struct Link {
+pub struct LinkConditions {
     /// One-way delays are drawn from here.
     pub latency: RangeInclusive<Duration>,
     /// Of a thousand messages, how many are lost.
     pub loss_per_mille: u16,
 }
 
-/// One life of a node.
+/// One run of a node's process.
 #[derive(Clone, Debug)]
-pub(super) struct Life {
+pub(super) struct Process {
     pub(super) incarnation: u64,
     pub(super) inbound: mpsc::Sender<Inbound>,
     /// Cancelled when it crashes.
@@ -41,9 +42,9 @@ pub(super) struct Life {
 pub(super) enum Fate {
     /// It arrives after this.
     Arrives(Duration),
-    /// It is lost by chance.
+    /// It is lost at random.
     Lost,
-    /// It is lost because the way is cut.
+    /// It is lost in a partition.
     Cut,
 }
 
@@ -52,13 +53,13 @@ pub(super) enum Fate {
 pub(super) struct State {
     pub(super) config: SimConfig,
     pub(super) trace: Trace,
-    chance: ChaCha8Rng,
-    lives: BTreeMap<NodeId, Life>,
+    rng: ChaCha8Rng,
+    processes: BTreeMap<NodeId, Process>,
     joined: u64,
     /// Group of each node while there is a partition; nodes that are not in it are in group 0.
     groups: BTreeMap<NodeId, usize>,
     blocks: BTreeSet<(NodeId, NodeId)>,
-    links: BTreeMap<(NodeId, NodeId), Link>,
+    links: BTreeMap<(NodeId, NodeId), LinkConditions>,
 }
 
 impl State {
@@ -66,8 +67,8 @@ impl State {
         Self {
             config,
             trace: Trace::new(seed),
-            chance: ChaCha8Rng::seed_from_u64(seed),
-            lives: BTreeMap::new(),
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            processes: BTreeMap::new(),
             joined: 0,
             groups: BTreeMap::new(),
             blocks: BTreeSet::new(),
@@ -79,13 +80,13 @@ impl State {
         self.crash(node);
         self.joined += 1;
         let (inbound, requests) = mpsc::channel(self.config.inbound_queue.max(1));
-        self.lives.insert(node, Life { incarnation: self.joined, inbound, crashed: CancellationToken::new() });
+        self.processes.insert(node, Process { incarnation: self.joined, inbound, crashed: CancellationToken::new() });
         (self.joined, requests)
     }
 
     pub(super) fn crash(&mut self, node: NodeId) {
-        if let Some(life) = self.lives.remove(&node) {
-            life.crashed.cancel();
+        if let Some(process) = self.processes.remove(&node) {
+            process.crashed.cancel();
         }
     }
 
@@ -103,19 +104,19 @@ impl State {
         self.blocks.clear();
     }
 
-    pub(super) fn set_link(&mut self, from: NodeId, to: NodeId, link: Option<Link>) {
+    pub(super) fn set_link(&mut self, from: NodeId, to: NodeId, link: Option<LinkConditions>) {
         match link {
             Some(link) => self.links.insert((from, to), link),
             None => self.links.remove(&(from, to)),
         };
     }
 
-    /// The node's present life.
-    pub(super) fn life(&self, node: NodeId) -> Option<&Life> {
-        self.lives.get(&node)
+    /// The node's process, when it runs.
+    pub(super) fn process(&self, node: NodeId) -> Option<&Process> {
+        self.processes.get(&node)
     }
 
-    /// Whether the way is cut now.
+    /// Whether messages between these nodes are lost now.
     pub(super) fn is_cut(&self, from: NodeId, to: NodeId) -> bool {
         let group = |node| self.groups.get(&node).copied().unwrap_or(0);
         group(from) != group(to) || self.blocks.contains(&(from, to))
@@ -127,8 +128,8 @@ impl State {
             Some(link) => (link.latency.clone(), link.loss_per_mille),
             None => (self.config.latency.clone(), self.config.loss_per_mille),
         };
-        let delay = draw(&mut self.chance, &latency);
-        let is_lost = self.chance.random_range(0..1000u16) < loss;
+        let delay = draw(&mut self.rng, &latency);
+        let is_lost = self.rng.random_range(0..1000u16) < loss;
         if self.is_cut(from, to) {
             return Fate::Cut;
         }
@@ -137,10 +138,10 @@ impl State {
 }
 
 /// A delay in whole microseconds; the timers round it up to milliseconds.
-fn draw(chance: &mut ChaCha8Rng, latency: &RangeInclusive<Duration>) -> Duration {
+fn draw(rng: &mut ChaCha8Rng, latency: &RangeInclusive<Duration>) -> Duration {
     let micros = |delay: &Duration| u64::try_from(delay.as_micros()).unwrap_or(u64::MAX);
     let (least, most) = (micros(latency.start()), micros(latency.end()));
-    Duration::from_micros(chance.random_range(least..=most.max(least)))
+    Duration::from_micros(rng.random_range(least..=most.max(least)))
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Peers in memory: a seeded network on virtual time, with faults. The same seed and the same calls give the same
-//! deliveries, at the same virtual instants, in the same order; [`SimNetwork::trace_hash`] says so in 32 bytes.
+//! deliveries, at the same virtual instants, in the same order; [`SimNetwork::trace_hash`] shows it.
 //!
-//! In goes a seed, and faults as the test goes on; out come one [`Peers`] and one receiver per node. `faults` is the
-//! network's state and chance, `trace` its record, `call` the way of one call. Run it on a `current_thread` runtime
-//! with paused time. Not modelled: bandwidth, and connections (each call stands alone).
+//! In go a seed, and faults during the test; out come one [`Peers`] and one receiver per node. `faults` is the
+//! network's state and randomness, `trace` its record, `call` one call. Run it on a `current_thread` runtime with
+//! paused time. Not modelled: bandwidth, and connections (each call stands alone).
 
 mod call;
 mod faults;
@@ -12,7 +12,7 @@ mod trace;
 use std::{
     fmt,
     ops::RangeInclusive,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
@@ -24,9 +24,9 @@ use ostrakon_proto::{
 use tokio::sync::mpsc;
 
 use self::faults::State;
-use crate::peers::{CallError, Inbound, Peers};
+use crate::{AskError, Inbound, Peers, lock};
 
-pub use self::faults::Link;
+pub use self::faults::LinkConditions;
 
 /// What a simulated network is like.
 #[derive(Clone, Debug)]
@@ -35,7 +35,7 @@ pub struct SimConfig {
     pub latency: RangeInclusive<Duration>,
     /// Of a thousand messages, how many are lost.
     pub loss_per_mille: u16,
-    /// After so long a caller learns that a message was lost, or that nobody could be dialed.
+    /// A caller is told after this that a message was lost, or that a dial failed.
     pub give_up: Duration,
     /// Requests that may wait at a node; more are refused as busy.
     pub inbound_queue: usize,
@@ -78,8 +78,8 @@ impl SimNetwork {
         (Arc::new(SimPeers { local: node, incarnation, state: self.state.clone() }), requests)
     }
 
-    /// The node is gone at once: calls to it, and its own, end; new ones to it are refused. [`SimNetwork::join`]
-    /// revives.
+    /// The node is gone immediately: calls to it, and its own, end; new ones to it are refused. [`SimNetwork::join`]
+    /// brings it back.
     pub fn crash(&self, node: NodeId) {
         self.lock().crash(node);
     }
@@ -100,7 +100,7 @@ impl SimNetwork {
     }
 
     /// Gives the link from `from` to `to` its own delays and losses; `None` makes it like the others again.
-    pub fn set_link(&self, from: NodeId, to: NodeId, link: Option<Link>) {
+    pub fn set_link(&self, from: NodeId, to: NodeId, link: Option<LinkConditions>) {
         self.lock().set_link(from, to, link);
     }
 
@@ -117,11 +117,6 @@ impl SimNetwork {
     fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
-}
-
-/// What is locked is whole at every moment, so that a panic elsewhere does not matter.
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// One node's view of the network.
@@ -145,7 +140,7 @@ impl Peers for SimPeers {
     /// Every node of a simulated network can be found.
     fn learn(&self, _: NodeId, _: &[String]) {}
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let route = call::Route { from: self.local, incarnation: self.incarnation, to, protocol };
         Box::pin(call::call(self.state.clone(), route, request))
     }

@@ -8,7 +8,7 @@ use ostrakon_proto::{
 };
 use tokio::time::Instant;
 
-use crate::peers::CallError;
+use crate::{AskError, Failure};
 
 /// Something that happened to a call.
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) enum Event<'a> {
     /// Its request was handed to the node.
     Delivered(&'a Frame),
     /// Its caller has the outcome.
-    Ended(&'a Result<Frame, CallError>),
+    Ended(&'a Result<Frame, AskError>),
 }
 
 /// The running hash.
@@ -73,14 +73,15 @@ impl Trace {
 }
 
 /// The number of an outcome in the record.
-const fn kind(error: &CallError) -> u8 {
-    match error {
-        CallError::Unreachable { .. } => 3,
-        CallError::Timeout { .. } => 4,
-        CallError::Closed { .. } => 5,
-        CallError::Unsupported { .. } => 6,
-        CallError::BadAnswer { .. } => 7,
-        CallError::TooLong { .. } => 8,
-        CallError::Stopped => 9,
+const fn kind(error: &AskError) -> u8 {
+    match error.failure {
+        Failure::Unreachable(_) => 3,
+        Failure::Timeout(_) => 4,
+        Failure::Closed(_) => 5,
+        Failure::Unsupported(_) => 6,
+        Failure::InvalidAnswer(_) => 7,
+        Failure::TooLong(_) => 8,
+        Failure::ShutDown => 9,
+        Failure::Refused(_) => 10,
     }
 }

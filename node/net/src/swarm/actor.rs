@@ -1,8 +1,8 @@
 //! The actor that owns libp2p's swarm: one loop, which dispatches and never waits for anyone.
 //!
-//! In come calls of this node and libp2p's events; out go calls to those that are connected, once they are. Calls come
-//! before events: local work is finished before remote work is taken. Not here: what becomes of a call that is sent,
-//! and requests of others ([`super::exchange`]).
+//! In come calls of this node and libp2p's events; out go calls to connected nodes. Calls come before events: local
+//! work is finished before remote work is accepted. Not here: calls once they are sent, and requests of other nodes
+//! ([`super::exchange`]).
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
@@ -21,22 +21,22 @@ use tokio::{
 };
 
 use super::{
-    behaviour::{Behaviour, BehaviourEvent, kad_name},
+    behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, kad_name},
     calls::{Call, Calls},
     config::SwarmConfig,
-    dials::{Dials, is_tcp},
+    dials::{Dials, Failed, is_tcp},
     handle::Shared,
 };
-use crate::{identity, peers::CallError};
+use crate::{AskError, Failure, awake, identity};
 
-/// How often attempts to connect are looked after.
+/// How often attempts to connect are advanced, and the clock is observed.
 const TICK: Duration = Duration::from_millis(250);
 /// How long connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// Nodes that a client begins a search with.
+/// Nodes that a client starts a search with.
 const SEARCH_FROM: usize = 20;
 
-/// The swarm and all that is under way.
+/// The swarm, and its calls and connections in progress.
 pub(super) struct Actor {
     swarm: libp2p::Swarm<Behaviour>,
     shared: Arc<Shared>,
@@ -69,10 +69,9 @@ impl Actor {
     pub(super) async fn run(mut self, bootstrap: Vec<PeerId>) {
         self.join(&bootstrap);
         let stop = self.shared.stop.clone();
-        let mut tick = time::interval(TICK);
+        let (mut tick, _observer) = (time::interval(TICK), awake::Observer::new());
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let is_waiting = !(self.dials.is_empty() && self.calls.is_empty());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -80,14 +79,14 @@ impl Actor {
                     Some(call) => self.on_call(call),
                     None => break,
                 },
-                _ = tick.tick(), if is_waiting => self.on_tick(),
+                _ = tick.tick() => self.on_tick(),
                 event = self.swarm.select_next_some() => self.on_event(event),
             }
         }
         self.leave().await;
     }
 
-    /// Enters the network through its first nodes. A client waits until it has something to ask.
+    /// Joins the network through its bootstrap nodes. A client waits until it has something to ask.
     fn join(&mut self, bootstrap: &[PeerId]) {
         if self.is_client || bootstrap.is_empty() {
             return;
@@ -98,11 +97,11 @@ impl Actor {
             }
         }
         if self.swarm.behaviour_mut().kad.bootstrap().is_err() {
-            tracing::debug!("no first node has an address");
+            tracing::debug!("no bootstrap node has an address");
         }
     }
 
-    /// Closes all connections, so that others need not find out by themselves.
+    /// Closes all connections, so that other nodes need not wait for a timeout.
     async fn leave(&mut self) {
         self.commands.close();
         let connected: Vec<PeerId> = self.swarm.connected_peers().copied().collect();
@@ -130,6 +129,7 @@ impl Actor {
     }
 
     fn on_tick(&mut self) {
+        awake::asleep();
         self.calls.forget_abandoned();
         for peer in self.dials.peers() {
             self.advance(peer);
@@ -164,9 +164,11 @@ impl Actor {
                 self.on_identified(peer_id, &info)
             }
             BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(failure) })
-                if !matches!(failure, ping::Failure::Unsupported) =>
+                // While this process was stopped, no node failed to answer.
+                if !matches!(failure, ping::Failure::Unsupported) && !awake::slept_within(PING_TIMEOUT) =>
             {
-                tracing::debug!(%peer, %failure, "no answer to pings: the connection is closed");
+                let node = identity::node_id(&peer).map(tracing::field::display);
+                tracing::debug!(node, %failure, "ping timed out: closing the connection");
                 self.swarm.close_connection(connection);
             }
             BehaviourEvent::Kad(kad::Event::OutboundQueryProgressed { id, step, .. }) if step.last => {
@@ -178,23 +180,24 @@ impl Actor {
         }
     }
 
-    /// A node of this network says where it listens: others may ask for it.
+    /// A node of this network announced where it listens: others may ask for it.
     fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
-        // A client answers nothing, and searches too seldom to keep a table.
+        // A client answers no queries, and searches too seldom to maintain a table.
         if self.is_client || !info.protocols.contains(&self.kad_name) {
             return;
         }
-        let said: BTreeSet<Multiaddr> = info.listen_addrs.iter().take(limits::ADDRESSES).cloned().collect();
-        // Kademlia dials all addresses at once, so it is given TCP alone where there is any.
-        let has_tcp = said.iter().any(is_tcp);
-        let said: BTreeSet<Multiaddr> = said.into_iter().filter(|address| is_tcp(address) || !has_tcp).collect();
-        if self.table_addresses(peer).into_iter().collect::<BTreeSet<_>>() == said {
+        let announced: BTreeSet<Multiaddr> = info.listen_addrs.iter().take(limits::ADDRESSES).cloned().collect();
+        // Kademlia dials all addresses concurrently, so it gets TCP alone where there is any.
+        let has_tcp = announced.iter().any(is_tcp);
+        let announced: BTreeSet<Multiaddr> =
+            announced.into_iter().filter(|address| is_tcp(address) || !has_tcp).collect();
+        if self.table_addresses(peer).into_iter().collect::<BTreeSet<_>>() == announced {
             return;
         }
         let kad = &mut self.swarm.behaviour_mut().kad;
-        // What it says now replaces what it said before, so that nobody makes the table grow.
+        // Its new addresses replace the old ones, so that no node makes the table grow.
         kad.remove_peer(&peer);
-        for address in said {
+        for address in announced {
             kad.add_address(&peer, address);
         }
     }
@@ -219,7 +222,7 @@ impl Actor {
         self.advance(peer);
     }
 
-    /// The node's learned addresses, then what it said to Kademlia.
+    /// The node's addresses in our book, then those in Kademlia's table.
     fn addresses(&mut self, peer: PeerId) -> Vec<Multiaddr> {
         let mut addresses = self.shared.addresses(peer);
         addresses.extend(self.table_addresses(peer));
@@ -233,7 +236,7 @@ impl Actor {
         entry.iter().flat_map(|entry| entry.node.value.iter().cloned()).collect()
     }
 
-    /// Dials what is due, and concludes when nothing is left.
+    /// Dials the addresses that are due, and concludes when none are left.
     fn advance(&mut self, peer: PeerId) {
         while let Some(addresses) = self.dials.next_batch(peer, Instant::now()) {
             // A port of its own: reusing the listening one fails when a connection to the same place has just closed.
@@ -256,15 +259,20 @@ impl Actor {
 
     /// When the attempt has failed: tells the callers, and searches for the node, for those who call later.
     fn conclude(&mut self, peer: PeerId) {
-        let Some(reason) = self.dials.end_if_failed(peer) else { return };
-        tracing::debug!(%peer, reason, "unreachable");
+        let Some(Failed { reason, after }) = self.dials.end_if_failed(peer, Instant::now()) else { return };
+        if awake::slept_within(after) {
+            // It may have failed because this process was stopped.
+            return self.dial(peer);
+        }
+        let node = identity::node_id(&peer).map(tracing::field::display);
+        tracing::debug!(node, reason, "node unreachable");
         for Call { to: node, caller, .. } in self.calls.take(peer) {
-            caller.tell(Err(CallError::Unreachable { node, reason: reason.clone() }));
+            caller.tell(Err(AskError::new(node, Failure::Unreachable(reason.clone()))));
         }
         self.search(peer);
     }
 
-    /// Asks Kademlia for the node, which dials it when it is found. False when it was asked a moment ago.
+    /// Asks Kademlia for the node, which dials it when it is found. False when it was asked within the last seconds.
     fn search(&mut self, peer: PeerId) -> bool {
         let now = Instant::now();
         if !self.dials.may_search(peer, now) {

@@ -5,42 +5,46 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, ping, swarm::NetworkBehaviour,
+    PeerId, StreamProtocol, Transport, connection_limits,
+    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
+    identify, identity, kad, memory_connection_limits, ping,
+    swarm::NetworkBehaviour,
+    tcp,
 };
-use ostrakon_proto::{id::ChainId, wire::Protocol};
+use ostrakon_proto::{id::ChainId, sign::Keypair, wire::Protocol};
 use tokio::sync::mpsc;
 
 use super::{
-    answers::Answers,
     calls::IN_FLIGHT,
-    codec::Room,
+    codec::MemoryBudget,
     config::{StartError, SwarmConfig},
-    exchange::{self, Door},
-    transport::tcp_transport,
+    dispatch::Dispatch,
+    exchange::{self, Intake},
+    muxer, secure,
 };
 use crate::peers::Inbound;
 
-/// A connection that is not established by then has failed: what a dead address costs at most.
+/// A connection that is not established by then has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A connection that carries nothing for so long is closed.
+/// An idle connection is closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Between two pings; one that is not answered in [`PING_TIMEOUT`] closes the connection.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 /// How long a ping waits, also behind bulk data.
-const PING_TIMEOUT: Duration = Duration::from_secs(20);
-/// A search for a node's addresses takes this long at most.
+pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
+/// A search for a node's addresses is given up after this.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 /// Connections that are being made, each way.
 const PENDING: u32 = 256;
-/// Streams that the other side may have on one connection and protocol: those of an honest one, and some that it gave
-/// up and that have not ended here yet.
+/// Streams that the other side may have on one connection and protocol: those of an honest node, and some that it has
+/// closed and that have not ended here yet.
 pub(super) const STREAMS_PER_PROTOCOL: usize = 2 * IN_FLIGHT;
-/// Streams of a connection: those of both sides on all protocols, and room for libp2p's own.
+/// Streams of a connection: those of both sides on all protocols, and some for libp2p's own.
 const STREAMS: usize = Protocol::ALL.len() * (STREAMS_PER_PROTOCOL + IN_FLIGHT) + 64;
 /// Streams whose protocol is not negotiated yet, on one connection.
 const NEGOTIATING: usize = 32;
 
-/// libp2p's parts. The limits stand first: what they refuse, no other part must have seen.
+/// libp2p's parts. The limits come first: no other part must see a connection that they refuse.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
     connections: connection_limits::Behaviour,
@@ -53,22 +57,22 @@ pub(super) struct Behaviour {
 
 impl Behaviour {
     fn new(config: &SwarmConfig, key: &identity::Keypair, inbound: mpsc::Sender<Inbound>) -> Self {
-        let door = Door { answers: Answers::new(inbound), room: Room::new(config.limits.inbound_bytes) };
-        let door = (!config.listen.is_empty()).then_some(door);
+        let budget = MemoryBudget::new(config.limits.inbound_bytes);
+        let intake = (!config.listen.is_empty()).then(|| Intake { dispatch: Dispatch::new(inbound), budget });
         Self {
             connections: connection_limits::Behaviour::new(connection_limits(config)),
             memory: memory_connection_limits::Behaviour::with_max_percentage(
                 f64::from(config.limits.memory_percent.min(100)) / 100.0,
             ),
             identify: identify::Behaviour::new(
-                // Addresses are kept by us alone: its cache of them is off.
+                // The address book is ours: identify's own cache of addresses is off.
                 identify::Config::new(network_name(&config.chain), key.public())
                     .with_agent_version(concat!("ostrakon/", env!("CARGO_PKG_VERSION")).to_string())
                     .with_cache_size(0),
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             kad: kademlia(config, key),
-            exchange: exchange::Behaviour::new(&config.chain, door),
+            exchange: exchange::Behaviour::new(&config.chain, intake),
         }
     }
 }
@@ -104,7 +108,7 @@ fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad
         .set_query_timeout(LOOKUP_TIMEOUT)
         .set_substreams_timeout(LOOKUP_TIMEOUT)
         .disjoint_query_paths(true)
-        // Records that others send are shown to us and not kept; nodes enter the table by identify alone.
+        // Records that others send are dropped; nodes enter the table by identify alone.
         .set_record_filtering(kad::StoreInserts::FilterBoth)
         .set_kbucket_inserts(kad::BucketInserts::Manual);
     if is_client {
@@ -113,6 +117,21 @@ fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad
     let mut kad = kad::Behaviour::with_config(local, kad::store::MemoryStore::new(local), settings);
     kad.set_mode(Some(if is_client { kad::Mode::Client } else { kad::Mode::Server }));
     kad
+}
+
+/// The TCP transport of this network, for the node with this key; a connection has at most `streams` streams
+/// at a time, up to 4,096. Public for libp2p nodes other than ours, such as those that attack in tests.
+///
+/// # Errors
+/// [`StartError::Transport`] when the system provides no randomness.
+pub fn tcp_transport(
+    chain: ChainId,
+    keypair: Keypair,
+    streams: usize,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+    let secure = secure::Config::new(chain, keypair).map_err(|error| StartError::Transport(error.to_string()))?;
+    Ok(tcp.upgrade(Version::V1Lazy).authenticate(secure).multiplex(muxer::Config::new(streams)).boxed())
 }
 
 /// A swarm that listens nowhere yet. Must be called on the runtime that will drive it.

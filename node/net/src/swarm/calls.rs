@@ -1,4 +1,4 @@
-//! Calls of ours that wait for a connection, and who awaits their answers.
+//! Calls of this node that wait for a connection, and their callers.
 //!
 //! Pure state of the actor: in go calls, out come all of a node's once there is a connection. Not here: connections
 //! ([`super::dials`]), and calls that have one ([`super::exchange`]).
@@ -12,13 +12,13 @@ use ostrakon_proto::{
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
-use crate::peers::CallError;
+use crate::{AskError, Failure};
 
-/// Requests under way to one node on one protocol. Bulk needs 2-4 to fill a connection; long polls stay beside them.
+/// Requests in progress to one node on one protocol. Bulk needs 2-4 to fill a connection; long polls stay beside them.
 pub(super) const IN_FLIGHT: usize = 16;
 
 /// What a caller is told.
-pub(super) type Answered = Result<Frame, CallError>;
+pub(super) type Answered = Result<Frame, AskError>;
 
 /// A call as the handle made it.
 #[derive(Debug)]
@@ -29,28 +29,28 @@ pub(super) struct Call {
     pub(super) caller: Caller,
 }
 
-/// Who awaits the answer. Holds a place among the calls that there may be at once. A caller that is dropped untold
-/// hears that the connection closed: whatever carried the call went with it.
+/// Awaits the answer, and holds one of the permits for calls. A caller that is dropped untold is told that the
+/// connection closed: the call was dropped with it.
 #[derive(Debug)]
 pub(super) struct Caller {
     node: NodeId,
     answer: Option<oneshot::Sender<Answered>>,
     #[expect(dead_code, reason = "held, not read: dropping it lets the next call begin")]
-    place: OwnedSemaphorePermit,
+    permit: OwnedSemaphorePermit,
 }
 
 impl Caller {
-    /// Who calls `node`, and awaits the other end of `answer`.
-    pub(super) const fn new(node: NodeId, answer: oneshot::Sender<Answered>, place: OwnedSemaphorePermit) -> Self {
-        Self { node, answer: Some(answer), place }
+    /// The caller of `node` that holds the other end of `answer`.
+    pub(super) const fn new(node: NodeId, answer: oneshot::Sender<Answered>, permit: OwnedSemaphorePermit) -> Self {
+        Self { node, answer: Some(answer), permit }
     }
 
-    /// Tells the caller; one that has gone away does not matter.
+    /// Tells the caller, if it still waits.
     pub(super) fn tell(mut self, outcome: Answered) {
         self.tell_once(outcome);
     }
 
-    /// Whether nobody awaits the answer any more.
+    /// Whether the caller has given up.
     pub(super) fn is_gone(&self) -> bool {
         self.answer.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
@@ -66,7 +66,7 @@ impl Drop for Caller {
     fn drop(&mut self) {
         let reason = || "the connection closed".to_string();
         if self.answer.is_some() {
-            self.tell_once(Err(CallError::Closed { node: self.node, reason: reason() }));
+            self.tell_once(Err(AskError::new(self.node, Failure::Closed(reason()))));
         }
     }
 }
@@ -86,17 +86,12 @@ impl Calls {
         self.0.remove(&peer).unwrap_or_default()
     }
 
-    /// Forgets calls that nobody awaits any more.
+    /// Drops calls whose callers have given up.
     pub(super) fn forget_abandoned(&mut self) {
         self.0.retain(|_, calls| {
             calls.retain(|call| !call.caller.is_gone());
             !calls.is_empty()
         });
-    }
-
-    /// Whether no call waits.
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
     }
 }
 
@@ -108,38 +103,38 @@ mod tests {
 
     use super::*;
 
-    fn call(places: &Arc<Semaphore>) -> (Call, oneshot::Receiver<Answered>) {
+    fn call(permits: &Arc<Semaphore>) -> (Call, oneshot::Receiver<Answered>) {
         let (answer, answered) = oneshot::channel();
-        let place = places.clone().try_acquire_owned().expect("a free place");
+        let permit = permits.clone().try_acquire_owned().expect("a free permit");
         let to = NodeId::new([1; 32]);
         let call =
-            Call { to, protocol: Protocol::Chain, request: Frame::default(), caller: Caller::new(to, answer, place) };
+            Call { to, protocol: Protocol::Chain, request: Frame::default(), caller: Caller::new(to, answer, permit) };
         (call, answered)
     }
 
     #[test]
     fn abandoned_calls_give_their_places_back() {
-        let (places, peer, mut calls) = (Arc::new(Semaphore::new(8)), PeerId::random(), Calls::default());
-        let ((first, kept), (second, abandoned)) = (call(&places), call(&places));
+        let (permits, peer, mut calls) = (Arc::new(Semaphore::new(8)), PeerId::random(), Calls::default());
+        let ((first, kept), (second, abandoned)) = (call(&permits), call(&permits));
         calls.push(peer, first);
         calls.push(peer, second);
         drop(abandoned);
         calls.forget_abandoned();
-        assert_eq!(places.available_permits(), 7);
+        assert_eq!(permits.available_permits(), 7);
         assert!(calls.take(PeerId::random()).is_empty());
         assert_eq!(calls.take(peer).len(), 1);
-        assert!(calls.is_empty());
+        assert!(calls.0.is_empty());
         drop(kept);
     }
 
     #[test]
     fn a_caller_is_told_once() {
-        let places = Arc::new(Semaphore::new(8));
-        let ((told, mut answered), (dropped, mut closed)) = (call(&places), call(&places));
+        let permits = Arc::new(Semaphore::new(8));
+        let ((told, mut answered), (dropped, mut closed)) = (call(&permits), call(&permits));
         told.caller.tell(Ok(Frame::default()));
         assert_eq!(answered.try_recv(), Ok(Ok(Frame::default())));
         drop(dropped);
-        assert!(matches!(closed.try_recv(), Ok(Err(CallError::Closed { .. }))));
-        assert_eq!(places.available_permits(), 8);
+        assert!(matches!(closed.try_recv(), Ok(Err(AskError { failure: Failure::Closed(_), .. }))));
+        assert_eq!(permits.available_permits(), 8);
     }
 }

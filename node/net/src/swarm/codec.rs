@@ -1,8 +1,8 @@
 //! The frame on a stream: `u32 LE head length ‖ u32 LE body length ‖ head ‖ body` (SPEC, "Wire").
 //!
 //! In goes a stream, out comes a [`Frame`] whose parts are within the protocol's limits. Lengths are checked before
-//! anything is allocated, buffers grow with what has arrived, and what strangers send is counted against one [`Room`]:
-//! a lying length costs its sender, not us. Not here: what a frame means.
+//! anything is allocated, buffers grow with what has arrived, and requests of other nodes count against one
+//! [`MemoryBudget`]: a false length costs its sender, not us. Not here: what a frame means.
 
 use std::{io, sync::Arc};
 
@@ -17,16 +17,16 @@ use crate::peers::Bounds;
 const FIRST: usize = 64 * 1024;
 /// A buffer grows to at most this many times what has arrived.
 const GROWTH: usize = 4;
-/// Bytes read at once: a frame of yamux, and little enough to stay in the processor's cache.
+/// Bytes of one read: a frame of yamux, and little enough to stay in the processor's cache.
 const STEP: usize = 16 * 1024;
 /// A body up to this size is sent in one piece with its head.
 const SMALL: usize = 16 * 1024;
 
-/// Memory for the bodies of requests that are not answered yet, over all strangers together.
+/// Memory for the bodies of requests that are not answered yet, of all other nodes together.
 #[derive(Clone, Debug)]
-pub(super) struct Room(Arc<Semaphore>);
+pub(super) struct MemoryBudget(Arc<Semaphore>);
 
-impl Room {
+impl MemoryBudget {
     pub(super) fn new(bytes: usize) -> Self {
         Self(Arc::new(Semaphore::new(bytes)))
     }
@@ -37,8 +37,8 @@ impl Room {
         self.0.available_permits()
     }
 
-    /// Takes `bytes` more into `held`; false when there is no room left.
-    fn take(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
+    /// Reserves `bytes` more into `held`; false when the budget is spent.
+    fn reserve(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
         let Ok(count) = u32::try_from(bytes) else { return false };
         let Ok(more) = self.0.clone().try_acquire_many_owned(count) else { return false };
         match held {
@@ -51,11 +51,11 @@ impl Room {
 
 /// A request as it arrives.
 #[derive(Debug)]
-pub(super) enum Request {
-    /// The request, with the room that its body takes.
+pub(super) enum Received {
+    /// The request, with the memory that is reserved for its body.
     Frame(Frame, Option<OwnedSemaphorePermit>),
-    /// There was no room for its body, which was read and forgotten.
-    NoRoom,
+    /// The budget was spent: its body was read and dropped.
+    OverBudget,
 }
 
 /// How long the parts of a frame are: within its bounds.
@@ -65,22 +65,22 @@ pub(super) struct Lengths {
     body: usize,
 }
 
-/// A request of a stranger, whose lengths have been read: its body needs room.
+/// A request of another node, whose lengths have been read: its body counts against the budget.
 pub(super) async fn read_request<T: AsyncRead + Unpin>(
     io: &mut T,
     lengths: Lengths,
-    room: &Room,
-) -> io::Result<Request> {
+    budget: &MemoryBudget,
+) -> io::Result<Received> {
     let head = read_part(io, lengths.head, FIRST, |_| true).await?;
     let mut held = None;
-    let body = read_part(io, lengths.body, FIRST, |bytes| room.take(&mut held, bytes)).await?;
+    let body = read_part(io, lengths.body, FIRST, |bytes| budget.reserve(&mut held, bytes)).await?;
     Ok(match (head, body) {
-        (Some(head), Some(body)) => Request::Frame(Frame { head, body }, held),
-        _ => Request::NoRoom,
+        (Some(head), Some(body)) => Received::Frame(Frame { head, body }, held),
+        _ => Received::OverBudget,
     })
 }
 
-/// An answer to a request of ours: whoever asked has room for it.
+/// An answer to a request of ours, which counts against no budget.
 pub(super) async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Frame> {
     let Lengths { head, body } = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
     let head = read_part(io, head, FIRST, |_| true).await?.unwrap_or_default();
@@ -89,7 +89,7 @@ pub(super) async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Boun
     Ok(Frame { head, body })
 }
 
-/// How long the next frame's parts are; nothing when the stream ends before it.
+/// How long the next frame's parts are; `None` when the stream ends before it.
 pub(super) async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Option<Lengths>> {
     let (mut lengths, mut filled) = ([[0; 4]; 2], 0);
     while filled < lengths.as_flattened().len() {
@@ -105,7 +105,7 @@ pub(super) async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bound
 }
 
 /// Reads `len` bytes into one buffer of exactly that size, which begins with `first` and grows with what comes. Asks
-/// `take` before each growth by how much; once refused, the rest is read and forgotten, so that the sender can still be
+/// `take` before each growth by how much; once refused, the rest is read and dropped, so that the sender can still be
 /// told.
 async fn read_part<T: AsyncRead + Unpin>(
     io: &mut T,
@@ -207,9 +207,9 @@ mod tests {
     }
 
     /// A request with its lengths.
-    async fn request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, room: &Room) -> io::Result<Request> {
+    async fn request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, budget: &MemoryBudget) -> io::Result<Received> {
         let lengths = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        read_request(io, lengths, room).await
+        read_request(io, lengths, budget).await
     }
 
     #[test]
@@ -234,9 +234,9 @@ mod tests {
             let mut io = &bytes[..cut];
             let error = block_on(read_response(&mut io, bounds)).expect_err("truncated");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {cut}");
-            let (mut io, room) = (&bytes[..cut], Room::new(1 << 20));
-            block_on(request(&mut io, bounds, &room)).expect_err("truncated");
-            assert_eq!(room.free(), 1 << 20, "room is given back at {cut}");
+            let (mut io, budget) = (&bytes[..cut], MemoryBudget::new(1 << 20));
+            block_on(request(&mut io, bounds, &budget)).expect_err("truncated");
+            assert_eq!(budget.free(), 1 << 20, "budget is given back at {cut}");
         }
     }
 
@@ -256,36 +256,36 @@ mod tests {
     }
 
     #[test]
-    fn a_lying_length_takes_little() {
+    fn a_false_length_costs_little() {
         let bounds = Bounds::request(Protocol::Put);
         let mut bytes = lengths(0, u32::try_from(limits::MANIFEST).expect("u32"));
         bytes.extend_from_slice(&[1; 100]);
-        let room = Room::new(FIRST);
-        let error = block_on(request(&mut &bytes[..], bounds, &room)).expect_err("truncated");
-        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "the room of one first step was enough");
+        let budget = MemoryBudget::new(FIRST);
+        let error = block_on(request(&mut &bytes[..], bounds, &budget)).expect_err("truncated");
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "the budget of one first step was enough");
     }
 
     #[test]
     fn without_room_the_body_is_skipped_and_the_room_kept() {
         let bounds = Bounds::request(Protocol::Put);
         let bytes = written(bounds, &frame(3, limits::CHUNK)).expect("within the limits");
-        let room = Room::new(limits::CHUNK - 1);
+        let budget = MemoryBudget::new(limits::CHUNK - 1);
         let mut io = &bytes[..];
-        assert!(matches!(block_on(request(&mut io, bounds, &room)), Ok(Request::NoRoom)));
+        assert!(matches!(block_on(request(&mut io, bounds, &budget)), Ok(Received::OverBudget)));
         assert!(io.is_empty());
-        assert_eq!(room.free(), limits::CHUNK - 1);
-        let room = Room::new(limits::CHUNK);
-        let read = block_on(request(&mut &bytes[..], bounds, &room)).expect("whole");
-        assert_eq!(room.free(), 0);
+        assert_eq!(budget.free(), limits::CHUNK - 1);
+        let budget = MemoryBudget::new(limits::CHUNK);
+        let read = block_on(request(&mut &bytes[..], bounds, &budget)).expect("whole");
+        assert_eq!(budget.free(), 0);
         drop(read);
-        assert_eq!(room.free(), limits::CHUNK);
+        assert_eq!(budget.free(), limits::CHUNK);
     }
 
     proptest! {
         #[test]
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), step in 1usize..9) {
             let mut io = Slow { bytes: &bytes, step };
-            let _ = block_on(request(&mut io, Bounds::request(Protocol::Chain), &Room::new(1 << 16)));
+            let _ = block_on(request(&mut io, Bounds::request(Protocol::Chain), &MemoryBudget::new(1 << 16)));
         }
     }
 }

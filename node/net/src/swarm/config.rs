@@ -4,26 +4,26 @@ use std::io;
 
 use ostrakon_proto::{id::ChainId, sign::Keypair};
 
-use crate::identity::NotANode;
+use crate::identity::InvalidAddress;
 
 /// What a swarm is started with.
 #[derive(Clone, Debug)]
 pub struct SwarmConfig {
-    /// The network: its id is in every protocol's name, so that networks never mix.
+    /// The network: its id is in every handshake and protocol name, so that networks never mix.
     pub chain: ChainId,
     /// The node's key; its public half is the node's id.
     pub keypair: Keypair,
     /// Multiaddresses to listen on, such as `/ip4/0.0.0.0/tcp/4001`; port 0 takes a free one. Empty: a client, which
     /// asks and is not asked.
     pub listen: Vec<String>,
-    /// First nodes, with `/p2p/`, as a genesis lists them.
+    /// First nodes: addresses that end with `/p2p/` and the node's id, as a genesis lists them.
     pub bootstrap: Vec<String>,
     /// Bounds on what others can use up.
     pub limits: SwarmLimits,
 }
 
 impl SwarmConfig {
-    /// A client of the network: it listens nowhere and knows nobody.
+    /// A client of the network: it listens nowhere and knows no other node yet.
     pub fn client(chain: ChainId, keypair: Keypair) -> Self {
         Self { chain, keypair, listen: Vec::new(), bootstrap: Vec::new(), limits: SwarmLimits::default() }
     }
@@ -40,7 +40,7 @@ pub struct SwarmLimits {
     pub connections_per_node: u32,
     /// Share of the machine's memory, in percent, above which the process takes no more connections.
     pub memory_percent: u8,
-    /// Requests that wait to be taken by whoever holds the receiver; more are refused as busy.
+    /// Requests that wait in the receiver; more are refused as busy.
     pub inbound_queue: usize,
     /// Bytes of requests' bodies that are not answered yet; more are refused as busy.
     pub inbound_bytes: usize,
@@ -64,7 +64,7 @@ impl Default for SwarmLimits {
 #[non_exhaustive]
 pub enum StartError {
     /// Correct the configuration.
-    #[error("listen address {address:?} is no multiaddress such as /ip4/0.0.0.0/tcp/4001")]
+    #[error("invalid listen address {address:?}: need a multiaddress such as /ip4/0.0.0.0/tcp/4001")]
     Address {
         /// The address.
         address: String,
@@ -78,12 +78,12 @@ pub enum StartError {
         reason: String,
     },
     /// Correct the list of first nodes.
-    #[error("bootstrap node: {0}")]
-    Bootstrap(#[from] NotANode),
-    /// The system gives no thread or runtime.
-    #[error("cannot start the network's thread: {0}")]
+    #[error("bootstrap list: {0}")]
+    Bootstrap(#[from] InvalidAddress),
+    /// The system did not start a thread or runtime.
+    #[error("cannot start the network thread: {0}")]
     Thread(#[from] io::Error),
     /// The cryptographic set-up failed.
-    #[error("cannot set the transport up: {0}")]
+    #[error("cannot set up the network transport: {0}")]
     Transport(String),
 }

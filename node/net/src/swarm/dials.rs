@@ -1,4 +1,4 @@
-//! Connections that are being made: which addresses are tried when, and what became of each.
+//! Attempts to connect: which addresses are dialed when, and how each failed.
 //!
 //! Pure state of the actor, one [`Attempt`] per node. TCP is tried first, because it costs half the processor time of
 //! QUIC; QUIC follows when TCP fails, or has not succeeded after [`HEAD_START`]. Not here: sockets.
@@ -23,19 +23,20 @@ use crate::identity;
 const HEAD_START: Duration = Duration::from_millis(500);
 /// Addresses of one node that are tried at most.
 const ADDRESSES: usize = 16;
-/// Searches for nodes that are under way at most.
+/// Searches for nodes in progress at most.
 const LOOKUPS: usize = 16;
 /// A node is not searched again before this has passed.
 const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
 
-/// The effort to connect to one node.
+/// The attempt to connect to one node.
 #[derive(Debug)]
 pub(super) struct Attempt {
-    /// What is not tried yet: batches that are tried one after the other.
+    /// Addresses that are not dialed yet, in batches that are dialed one after the other.
     batches: VecDeque<Vec<Multiaddr>>,
-    /// When the next batch begins even if the one before has not failed.
+    began: Instant,
+    /// When the next batch is dialed even if the one before has not failed.
     next_at: Instant,
-    under_way: BTreeSet<ConnectionId>,
+    in_progress: BTreeSet<ConnectionId>,
     failures: Vec<String>,
     /// Whether the attempt waits for a search, because no address was known.
     searching: bool,
@@ -52,17 +53,17 @@ impl Attempt {
         }
         let (tcp, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(is_tcp);
         let batches = [tcp, others].into_iter().filter(|batch| !batch.is_empty()).collect();
-        Self { batches, next_at: now, under_way: BTreeSet::new(), failures: Vec::new(), searching: false }
+        Self { batches, began: now, next_at: now, in_progress: BTreeSet::new(), failures: Vec::new(), searching: false }
     }
 
-    /// An attempt that begins with a search.
+    /// An attempt that starts with a search.
     fn search(now: Instant) -> Self {
         Self { searching: true, ..Self::on(Vec::new(), now) }
     }
 
     /// The addresses to dial now, if it is time.
     fn next_batch(&mut self, now: Instant) -> Option<Vec<Multiaddr>> {
-        if !self.under_way.is_empty() && now < self.next_at {
+        if !self.in_progress.is_empty() && now < self.next_at {
             return None;
         }
         self.next_at = now + HEAD_START;
@@ -70,8 +71,17 @@ impl Attempt {
     }
 
     fn has_failed(&self) -> bool {
-        self.under_way.is_empty() && self.batches.is_empty() && !self.searching
+        self.in_progress.is_empty() && self.batches.is_empty() && !self.searching
     }
+}
+
+/// An attempt that failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Failed {
+    /// Each address that was tried, with what happened.
+    pub(super) reason: String,
+    /// How long it took.
+    pub(super) after: Duration,
 }
 
 /// Whether the address is reached over TCP.
@@ -79,7 +89,7 @@ pub(super) fn is_tcp(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::Tcp(_)))
 }
 
-/// All efforts to connect.
+/// All attempts to connect.
 #[derive(Debug, Default)]
 pub(super) struct Dials {
     attempts: BTreeMap<PeerId, Attempt>,
@@ -88,14 +98,9 @@ pub(super) struct Dials {
 }
 
 impl Dials {
-    /// Whether an attempt on this node is under way.
+    /// Whether an attempt on this node is in progress.
     pub(super) fn has(&self, peer: PeerId) -> bool {
         self.attempts.contains_key(&peer)
-    }
-
-    /// Whether no attempt is under way.
-    pub(super) fn is_empty(&self) -> bool {
-        self.attempts.is_empty()
     }
 
     /// Nodes that have attempts.
@@ -103,12 +108,12 @@ impl Dials {
         self.attempts.keys().copied().collect()
     }
 
-    /// Begins an attempt on these addresses.
+    /// Starts an attempt on these addresses.
     pub(super) fn begin(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
         self.attempts.insert(peer, Attempt::on(addresses, now));
     }
 
-    /// Begins an attempt that waits for the search under way.
+    /// Starts an attempt that waits for the search in progress.
     pub(super) fn begin_search(&mut self, peer: PeerId, now: Instant) {
         self.attempts.insert(peer, Attempt::search(now));
     }
@@ -118,40 +123,41 @@ impl Dials {
         self.attempts.get_mut(&peer)?.next_batch(now)
     }
 
-    /// Notes that a dial is under way.
+    /// Notes that a dial is in progress.
     pub(super) fn dialing(&mut self, peer: PeerId, connection: ConnectionId) {
         if let Some(attempt) = self.attempts.get_mut(&peer) {
-            attempt.under_way.insert(connection);
+            attempt.in_progress.insert(connection);
         }
     }
 
     /// Notes that a dial has failed; false when it was not ours.
     pub(super) fn failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) -> bool {
         let Some(attempt) = self.attempts.get_mut(&peer) else { return false };
-        let ours = attempt.under_way.remove(&connection);
+        let ours = attempt.in_progress.remove(&connection);
         if ours {
             attempt.failures.extend(describe(error));
         }
         ours
     }
 
-    /// Notes that a dial could not even begin.
+    /// Notes that a dial could not even start.
     pub(super) fn refused(&mut self, peer: PeerId, error: &DialError) {
         if let Some(attempt) = self.attempts.get_mut(&peer) {
             attempt.failures.extend(describe(error));
         }
     }
 
-    /// Ends the attempt when nothing is left to try: why it failed.
-    pub(super) fn end_if_failed(&mut self, peer: PeerId) -> Option<String> {
+    /// Ends the attempt when nothing is left to try.
+    pub(super) fn end_if_failed(&mut self, peer: PeerId, now: Instant) -> Option<Failed> {
         if !self.attempts.get(&peer)?.has_failed() {
             return None;
         }
-        let failures = self.attempts.remove(&peer)?.failures;
+        let Attempt { failures, began, .. } = self.attempts.remove(&peer)?;
         // The same address may have been learned from several sources.
         let failures: BTreeSet<String> = failures.into_iter().collect();
         let failures: Vec<String> = failures.into_iter().collect();
-        Some(if failures.is_empty() { "no address of it is known".to_string() } else { failures.join("; ") })
+        let reason = if failures.is_empty() { "no address of it is known".to_string() } else { failures.join("; ") };
+        Some(Failed { reason, after: now.duration_since(began) })
     }
 
     /// Ends the attempt: the node is connected.
@@ -165,7 +171,7 @@ impl Dials {
         self.searches.len() < LOOKUPS && !self.searched.contains_key(&peer)
     }
 
-    /// Whether a search for this node is under way.
+    /// Whether a search for this node is in progress.
     pub(super) fn is_searched(&self, peer: PeerId) -> bool {
         self.searches.contains_key(&peer)
     }
@@ -187,18 +193,19 @@ impl Dials {
     }
 }
 
-/// Each address with what happened, in words.
+/// Each address with what happened.
 fn describe(error: &DialError) -> Vec<String> {
     match error {
         DialError::Transport(errors) => {
             errors.iter().map(|(address, error)| format!("{}: {}", place(address), cause(error))).collect()
         }
         DialError::WrongPeerId { obtained, address } => {
-            let name =
-                identity::node_id(obtained).map_or_else(|| obtained.to_base58(), |node| identity::peer_id_text(&node));
-            vec![format!("{address}: another node answers there, {name}")]
+            let name = identity::node_id(obtained).map_or_else(|| obtained.to_base58(), |node| node.to_string());
+            vec![format!("{}: another node listens there, {name}", place(address))]
         }
-        DialError::Denied { .. } => vec![format!("this node's own limit on connections: {}", cause(error))],
+        DialError::Denied { .. } => {
+            vec![format!("this process has reached its limit on connections: {}", cause(error))]
+        }
         other => vec![cause(other)],
     }
 }
@@ -208,7 +215,7 @@ fn place(address: &Multiaddr) -> Multiaddr {
     address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
 }
 
-/// The innermost reason: what the system said.
+/// The innermost reason: the system's message.
 fn cause(error: &dyn Error) -> String {
     let mut inner = error;
     while let Some(source) = inner.source() {
@@ -238,18 +245,19 @@ mod tests {
         dials.dialing(peer, ConnectionId::new_unchecked(2));
         assert!(dials.failed(peer, first, &DialError::Aborted));
         assert!(!dials.failed(peer, first, &DialError::Aborted), "each failure counts once");
-        assert_eq!(dials.end_if_failed(peer), None, "QUIC is still under way");
+        assert_eq!(dials.end_if_failed(peer, now), None, "QUIC is still in progress");
         dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted);
-        assert!(dials.end_if_failed(peer).is_some());
-        assert!(dials.is_empty());
+        assert!(dials.end_if_failed(peer, now).is_some());
+        assert!(!dials.has(peer));
     }
 
     #[test]
     fn a_node_without_addresses_fails_when_its_search_ends_at_the_latest() {
         let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
         dials.begin_search(peer, now);
-        assert_eq!(dials.end_if_failed(peer), None);
+        assert_eq!(dials.end_if_failed(peer, now), None);
         dials.begin(peer, Vec::new(), now);
-        assert_eq!(dials.end_if_failed(peer).as_deref(), Some("no address of it is known"));
+        let failed = dials.end_if_failed(peer, now).expect("no search is in progress any more");
+        assert_eq!(failed.reason, "no address of it is known");
     }
 }

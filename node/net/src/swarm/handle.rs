@@ -3,36 +3,34 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     thread,
-    time::Duration,
 };
 
 use futures::future::BoxFuture;
-use libp2p::{Multiaddr, PeerId, multiaddr};
+use libp2p::{Multiaddr, PeerId};
 use ostrakon_proto::{
     id::NodeId,
     limits,
     wire::{Frame, Protocol},
 };
-use tokio::{
-    sync::{Semaphore, mpsc, oneshot},
-    time,
-};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    answers,
     calls::{Call, Caller},
+    dispatch,
 };
 use crate::{
-    identity,
-    peers::{Bounds, CallError, Inbound, Peers},
+    AskError, Failure,
+    ask::STALL,
+    awake, identity, lock,
+    peers::{Bounds, Inbound, Peers},
 };
 
-/// Calls that have no answer yet, to all nodes; more wait before they begin.
+/// Calls in progress, to all nodes; more wait before they start.
 const CALLS: usize = 1024;
-/// Nodes whose addresses are kept.
+/// Nodes whose addresses are stored.
 const NODES: usize = 65_536;
 
 /// A running swarm. Clones share it; it stops with [`SwarmHandle::shutdown`], or when the last clone is dropped.
@@ -40,7 +38,7 @@ const NODES: usize = 65_536;
 pub struct SwarmHandle {
     shared: Arc<Shared>,
     calls: mpsc::Sender<Call>,
-    /// For what the node asks itself. Weak, so that whoever takes requests hears when the network has stopped.
+    /// For what the node asks itself. Weak, so that the receiver ends when the network has stopped.
     inbound: mpsc::WeakSender<Inbound>,
 }
 
@@ -48,13 +46,13 @@ pub struct SwarmHandle {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) local: NodeId,
-    pub(super) places: Arc<Semaphore>,
+    pub(super) permits: Arc<Semaphore>,
     book: Mutex<BTreeMap<PeerId, Vec<Multiaddr>>>,
     listening: Mutex<BTreeSet<Multiaddr>>,
     connected: Mutex<BTreeSet<NodeId>>,
     /// Asks the actor to stop.
     pub(super) stop: CancellationToken,
-    /// Cancelled when the actor's thread has let go of everything.
+    /// Cancelled when the actor has stopped.
     pub(super) stopped: CancellationToken,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
 }
@@ -63,7 +61,7 @@ impl Shared {
     pub(super) fn new(local: NodeId) -> Self {
         Self {
             local,
-            places: Arc::new(Semaphore::new(CALLS)),
+            permits: Arc::new(Semaphore::new(CALLS)),
             book: Mutex::default(),
             listening: Mutex::default(),
             connected: Mutex::default(),
@@ -73,25 +71,25 @@ impl Shared {
         }
     }
 
-    /// Replaces the addresses of a node. Those that are no addresses, or another node's, are left out.
+    /// Replaces the addresses of a node. Invalid ones, and those of another node, are left out.
     pub(super) fn learn(&self, node: NodeId, addresses: &[String]) {
         let peer = identity::peer_id(&node);
         let known: Vec<Multiaddr> =
-            addresses.iter().take(limits::ADDRESSES).filter_map(|text| plain(&peer, text)).collect();
+            addresses.iter().take(limits::ADDRESSES).filter_map(|text| plain(node, text)).collect();
         let mut book = lock(&self.book);
         if book.len() < NODES || book.contains_key(&peer) {
             book.insert(peer, known);
         } else {
-            tracing::warn!(%peer, "the address book is full: the node's addresses are not kept");
+            tracing::warn!(%node, "address book full: ignoring the addresses of another node");
         }
     }
 
-    /// The learned addresses of a node.
+    /// The stored addresses of a node.
     pub(super) fn addresses(&self, peer: PeerId) -> Vec<Multiaddr> {
         lock(&self.book).get(&peer).cloned().unwrap_or_default()
     }
 
-    /// Some nodes whose addresses are known, to begin a search with.
+    /// Some nodes whose addresses are known, to start a search with.
     pub(super) fn some_addresses(&self, count: usize) -> Vec<(PeerId, Multiaddr)> {
         let book = lock(&self.book);
         book.iter().filter_map(|(peer, known)| Some((*peer, known.first()?.clone()))).take(count).collect()
@@ -150,35 +148,13 @@ impl SwarmHandle {
         self.shared.stopped.cancelled().await;
     }
 
-    /// Closes all connections and stops. Calls without an answer end as [`CallError::Stopped`]; so do later ones.
+    /// Closes all connections and stops. Calls without an answer end as [`Failure::ShutDown`]; so do later ones.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
         self.shared.stopped.cancelled().await;
         let thread = lock(&self.shared.thread).take();
         if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the network's thread had panicked");
-        }
-    }
-
-    async fn ask(&self, to: NodeId, protocol: Protocol, request: Frame) -> Result<Frame, CallError> {
-        let place = self.shared.places.clone().acquire_owned().await.map_err(|_| CallError::Stopped)?;
-        let (answer, answered) = oneshot::channel();
-        let call = Call { to, protocol, request, caller: Caller::new(to, answer, place) };
-        self.calls.send(call).await.map_err(|_| CallError::Stopped)?;
-        match answered.await {
-            // The connections close because this node stops.
-            Ok(Err(CallError::Closed { .. })) if self.is_stopping() => Err(CallError::Stopped),
-            outcome => outcome.unwrap_or(Err(CallError::Stopped)),
-        }
-    }
-
-    async fn ask_oneself(&self, protocol: Protocol, request: Frame) -> Result<Frame, CallError> {
-        let _place = self.shared.places.acquire().await.map_err(|_| CallError::Stopped)?;
-        match self.inbound.upgrade() {
-            Some(inbound) if !self.is_stopping() => {
-                Ok(answers::ask_oneself(inbound, self.shared.local, protocol, request).await)
-            }
-            _ => Err(CallError::Stopped),
+            tracing::error!("the network thread panicked");
         }
     }
 
@@ -196,41 +172,47 @@ impl Peers for SwarmHandle {
         self.shared.learn(node, addresses);
     }
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let this = self.clone();
         Box::pin(async move {
-            Bounds::request(protocol).admit_frame(&request).map_err(|over| CallError::TooLong { node: to, over })?;
+            Bounds::request(protocol)
+                .admit_frame(&request)
+                .map_err(|over| AskError::new(to, Failure::TooLong(over)))?;
+            let shut_down = || AskError::new(to, Failure::ShutDown);
             let exchange = async {
+                let permit = this.shared.permits.clone().acquire_owned().await.map_err(|_| shut_down())?;
                 if to == this.shared.local {
-                    this.ask_oneself(protocol, request).await
-                } else {
-                    this.ask(to, protocol, request).await
+                    let inbound = this.inbound.upgrade().filter(|_| !this.is_stopping()).ok_or_else(shut_down)?;
+                    return Ok(dispatch::ask_oneself(inbound, to, protocol, request).await);
+                }
+                let (answer, answered) = oneshot::channel();
+                let call = Call { to, protocol, request, caller: Caller::new(to, answer, permit) };
+                this.calls.send(call).await.map_err(|_| shut_down())?;
+                match answered.await {
+                    // The connections close because this node stops.
+                    Ok(Err(AskError { failure: Failure::Closed(_), .. })) if this.is_stopping() => Err(shut_down()),
+                    outcome => outcome.unwrap_or_else(|_| Err(shut_down())),
                 }
             };
-            let outcome = time::timeout(Duration::from_secs(limits::STALL_SECONDS), exchange).await;
-            outcome.unwrap_or(Err(CallError::Timeout { node: to }))
+            let outcome = awake::timeout(STALL, exchange).await;
+            outcome.unwrap_or(Err(AskError::new(to, Failure::Timeout(STALL))))
         })
     }
 }
 
-/// The address without its peer id, when it is an address of this node.
-fn plain(peer: &PeerId, text: &str) -> Option<Multiaddr> {
-    let parsed: Result<Multiaddr, _> = text.parse();
-    let Ok(mut address) = parsed else {
-        tracing::warn!(%peer, address = text, "not a multiaddress: left out");
-        return None;
-    };
-    if let Some(multiaddr::Protocol::P2p(named)) = address.iter().last() {
-        address.pop();
-        if named != *peer {
-            tracing::warn!(%peer, address = text, "the address of another node: left out");
+/// The address without its `/p2p/`, when it is an address of this node.
+fn plain(node: NodeId, text: &str) -> Option<Multiaddr> {
+    let plain = match identity::parse_address(text) {
+        Ok((named, plain)) if named == node => plain,
+        Ok(_) => {
+            tracing::warn!(%node, address = text, "ignoring an address that names another node");
             return None;
         }
+        Err(_) => text.to_string(),
+    };
+    let address = plain.parse().ok();
+    if address.is_none() {
+        tracing::warn!(%node, address = text, "ignoring an invalid multiaddress");
     }
-    Some(address)
-}
-
-/// What is locked is whole at every moment, so that a panic elsewhere does not matter.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    address
 }

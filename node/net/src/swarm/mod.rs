@@ -2,22 +2,21 @@
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
-//! (connections being made). `exchange` carries requests and answers, both ways, and `answers` says which of others are
-//! taken. `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections.
+//! (connections being made). `exchange` carries requests and answers, both ways, and `dispatch` admits those of
+//! other nodes. `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections.
 //! Not here: what is asked.
 
 mod actor;
-mod answers;
 mod behaviour;
 mod calls;
 mod codec;
 mod config;
 mod dials;
+mod dispatch;
 mod exchange;
 mod handle;
 mod muxer;
 mod secure;
-mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -36,14 +35,14 @@ use self::{actor::Actor, behaviour::Behaviour, calls::Call, handle::Shared};
 use crate::{identity, peers::Inbound};
 
 pub use self::{
+    behaviour::tcp_transport,
     config::{StartError, SwarmConfig, SwarmLimits},
     handle::SwarmHandle,
-    transport::tcp_transport,
 };
 
 /// Calls on their way to the actor.
 const COMMANDS: usize = 256;
-/// Listening begins within this, or fails.
+/// Listening fails unless it starts within this.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The libp2p network.
@@ -57,22 +56,22 @@ impl Swarm {
     /// # Errors
     /// [`StartError`] when the configuration is wrong, an address is taken, or the system refuses.
     pub fn start(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let Parts { commands, inbound, bootstrap, handle, requests } = Parts::new(&config)?;
+        let Unstarted { commands, inbound, bootstrap, handle, requests } = Unstarted::new(&config)?;
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let shared = handle.shared();
         let thread = thread::Builder::new().name("ostrakon-swarm".to_string()).spawn(move || {
-            // Also when the thread panics: nobody must wait for it for ever.
+            // Also when the thread panics: `SwarmHandle::stopped` must return.
             let _stopped = shared.stopped.clone().drop_guard();
             let begun = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::from);
             match begun
-                .and_then(|runtime| runtime.block_on(begin(&config, &shared, inbound)).map(|swarm| (runtime, swarm)))
+                .and_then(|runtime| runtime.block_on(listen(&config, &shared, inbound)).map(|swarm| (runtime, swarm)))
             {
                 Ok((runtime, swarm)) => {
-                    let _nobody = ready.send(Ok(()));
+                    let _gone = ready.send(Ok(()));
                     runtime.block_on(Actor::new(swarm, &config, shared, commands).run(bootstrap));
                 }
                 Err(error) => {
-                    let _nobody = ready.send(Err(error));
+                    let _gone = ready.send(Err(error));
                 }
             }
         })?;
@@ -82,16 +81,15 @@ impl Swarm {
         Ok((handle, requests))
     }
 
-    /// Starts a swarm as a task of the caller's runtime, which listens when this returns. On a runtime of one thread
-    /// nothing passes from thread to thread for each message, which costs more than the message's own work; that thread
-    /// must then never block.
+    /// Starts a swarm as a task of the caller's runtime, which listens when this returns. On a runtime of one thread no
+    /// message passes between threads, which would cost more than the message's own work; that thread must never block.
     ///
     /// # Errors
     /// As [`Swarm::start`].
     pub async fn start_here(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let Parts { commands, inbound, bootstrap, handle, requests } = Parts::new(&config)?;
+        let Unstarted { commands, inbound, bootstrap, handle, requests } = Unstarted::new(&config)?;
         let shared = handle.shared();
-        let swarm = begin(&config, &shared, inbound).await?;
+        let swarm = listen(&config, &shared, inbound).await?;
         let actor = Actor::new(swarm, &config, Arc::clone(&shared), commands);
         tokio::spawn(async move {
             let _stopped = shared.stopped.clone().drop_guard();
@@ -101,8 +99,8 @@ impl Swarm {
     }
 }
 
-/// A swarm's ends before it runs.
-struct Parts {
+/// A swarm that is not started yet, and the channels to it.
+struct Unstarted {
     commands: mpsc::Receiver<Call>,
     inbound: mpsc::Sender<Inbound>,
     bootstrap: Vec<libp2p::PeerId>,
@@ -110,10 +108,10 @@ struct Parts {
     requests: mpsc::Receiver<Inbound>,
 }
 
-impl Parts {
+impl Unstarted {
     fn new(config: &SwarmConfig) -> Result<Self, StartError> {
         let shared = Arc::new(Shared::new(config.keypair.public()));
-        let bootstrap = first_nodes(config, &shared)?;
+        let bootstrap = learn_bootstrap(config, &shared)?;
         let (calls, commands) = mpsc::channel(COMMANDS);
         let (inbound, requests) = mpsc::channel(config.limits.inbound_queue.max(1));
         let handle = SwarmHandle::new(shared, calls, inbound.downgrade());
@@ -121,8 +119,8 @@ impl Parts {
     }
 }
 
-/// Learns the addresses of the first nodes; returns them all but this one.
-fn first_nodes(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::PeerId>, StartError> {
+/// Stores the addresses of the bootstrap nodes; returns their ids, without this node's.
+fn learn_bootstrap(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::PeerId>, StartError> {
     let mut nodes = BTreeMap::<_, Vec<String>>::new();
     for text in &config.bootstrap {
         let (node, address) = identity::parse_address(text)?;
@@ -136,7 +134,7 @@ fn first_nodes(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::Peer
 }
 
 /// A swarm that listens on all its addresses.
-async fn begin(
+async fn listen(
     config: &SwarmConfig,
     shared: &Shared,
     inbound: mpsc::Sender<Inbound>,
@@ -148,13 +146,13 @@ async fn begin(
         refuse_taken_port(&address).map_err(|error| fail(error.to_string()))?;
         let listener = swarm.listen_on(address).map_err(|error| fail(error.to_string()))?;
         let listening = time::timeout(LISTEN_TIMEOUT, await_listening(&mut swarm, listener, shared)).await;
-        listening.unwrap_or_else(|_| Err("the system gives no address".to_string())).map_err(fail)?;
+        listening.unwrap_or_else(|_| Err("no address within 5 s".to_string())).map_err(fail)?;
     }
     Ok(swarm)
 }
 
-/// libp2p shares TCP ports with whoever else does (SO_REUSEPORT), and two nodes would get each other's connections: a
-/// port is only taken when a plain socket could have it.
+/// libp2p shares TCP ports with other processes that do (SO_REUSEPORT), and two nodes would get each other's
+/// connections: refuse a port that a plain socket could not bind.
 fn refuse_taken_port(address: &Multiaddr) -> io::Result<()> {
     let mut parts = address.iter();
     let ip: IpAddr = match parts.next() {
@@ -168,7 +166,7 @@ fn refuse_taken_port(address: &Multiaddr) -> io::Result<()> {
     }
 }
 
-/// Drives the swarm until this listener has an address. Nothing else can happen yet that would matter.
+/// Drives the swarm until this listener has an address: no other event matters before.
 async fn await_listening(
     swarm: &mut libp2p::Swarm<Behaviour>,
     listener: ListenerId,

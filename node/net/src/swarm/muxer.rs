@@ -20,7 +20,7 @@ use yamux::{Connection, ConnectionError, Mode, Stream};
 
 /// Bytes of data in a frame: with the frame's header within one Noise message.
 const FRAME: usize = 60 * 1024;
-/// Streams that others opened and nobody has taken yet; a peer that keeps to the protocol does not open more.
+/// Streams that the other side opened and that are not accepted yet; an honest node does not open more.
 const WAITING: usize = 256;
 
 /// Makes muxers.
@@ -70,7 +70,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Config 
 #[derive(Debug)]
 pub(super) struct Muxer<C> {
     connection: Connection<C>,
-    /// Streams that came while nobody asked for one: the connection moves only when it is asked for the next.
+    /// Streams that came before libp2p asked for one: the connection moves only when it is asked for the next.
     waiting: VecDeque<Stream>,
     asking: Option<Waker>,
 }
@@ -116,7 +116,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
             this.waiting.push_back(stream);
             this.asking.take().into_iter().for_each(Waker::wake);
         } else {
-            tracing::warn!(%stream, "a peer opens streams faster than they can be taken: one is dropped");
+            tracing::warn!(%stream, "a node opens streams faster than they are accepted: dropping one");
         }
         // There may be more; others get their turn first.
         cx.waker().wake_by_ref();

@@ -7,7 +7,7 @@ use std::{
 
 use futures::{AsyncWriteExt, future};
 use libp2p::Multiaddr;
-use ostrakon_net::{CallError, Peers};
+use ostrakon_net::{AskError, Failure, Peers};
 use ostrakon_proto::{
     limits,
     wire::{Frame, Protocol, Refusal, RefusalCode},
@@ -148,8 +148,8 @@ async fn bad_answers_are_errors_and_good_ones_still_arrive() {
     for _ in 0..4 {
         errors.push(within(5, client.call(node, Protocol::Get, Frame::default())).await.unwrap_err());
     }
-    let bad = |error: &CallError| matches!(error, CallError::BadAnswer { .. });
-    let closed = |error: &CallError| matches!(error, CallError::Closed { .. });
+    let bad = |error: &AskError| matches!(error.failure, Failure::InvalidAnswer(_));
+    let closed = |error: &AskError| matches!(error.failure, Failure::Closed(_));
     assert!(bad(&errors[0]) && bad(&errors[1]) && closed(&errors[2]) && closed(&errors[3]), "{errors:?}");
     assert_eq!(within(5, client.call(node, Protocol::Get, Frame::default())).await, Ok(good));
     server.abort();

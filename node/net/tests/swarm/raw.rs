@@ -55,7 +55,8 @@ impl Raw {
     /// Connects to a node.
     pub(crate) async fn dial(protocol: Protocol, node: &SwarmHandle) -> Self {
         let (mut swarm, streams) = swarm(protocol);
-        let peer: PeerId = ostrakon_net::peer_id_text(&node.local()).parse().unwrap();
+        let key = identity::ed25519::PublicKey::try_from_bytes(node.local().bytes()).unwrap();
+        let peer = identity::PublicKey::from(key).to_peer_id();
         let addresses = node.listening().iter().map(|address| address.parse().unwrap()).collect();
         swarm.dial(DialOpts::peer_id(peer).addresses(addresses).build()).unwrap();
         let connected = |event: &_| matches!(event, SwarmEvent::ConnectionEstablished { .. });
@@ -86,7 +87,8 @@ impl Raw {
         listening: Vec<String>,
     ) -> Self {
         let (opens, mut asked) = mpsc::channel::<Opened>(TAKEN);
-        let node = ostrakon_net::identity::parse_peer_id(&swarm.local_peer_id().to_string()).unwrap();
+        let address = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", swarm.local_peer_id());
+        let (node, _) = ostrakon_net::identity::parse_address(&address).unwrap();
         let mut driver = JoinSet::new();
         driver.spawn(async move {
             loop {

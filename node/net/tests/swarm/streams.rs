@@ -10,7 +10,7 @@ use std::{
 
 use futures::{AsyncWriteExt, future};
 use libp2p::Stream;
-use ostrakon_net::{CallError, Peers, swarm::SwarmHandle};
+use ostrakon_net::{AskError, Peers, swarm::SwarmHandle};
 use ostrakon_proto::{
     id::NodeId,
     wire::{Frame, Protocol},
@@ -51,7 +51,7 @@ impl Echo {
         Self { client, node, streams, _server: server }
     }
 
-    async fn call(&self, number: u32) -> Result<Frame, CallError> {
+    async fn call(&self, number: u32) -> Result<Frame, AskError> {
         let asked = head(&number.to_string());
         let answer = within(10, self.client.call(self.node, Protocol::Chain, asked.clone())).await?;
         assert_eq!(answer, asked, "every call has its own answer");

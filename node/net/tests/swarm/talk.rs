@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures::{StreamExt, future, stream};
 use ostrakon_net::{
-    CallError, Peers, peer_id_text,
+    Failure, Peers,
     swarm::{StartError, Swarm, SwarmHandle},
 };
 use ostrakon_proto::{
@@ -74,7 +74,7 @@ async fn many_calls_at_once_all_get_their_answers() {
 #[tokio::test]
 async fn a_node_that_nobody_introduced_is_found() {
     let first = serve(config(1, &[TCP]));
-    let bootstrap = vec![format!("{}/p2p/{}", first.swarm.listening()[0], peer_id_text(&first.id()))];
+    let bootstrap = vec![format!("{}/p2p/{}", first.swarm.listening()[0], first.id())];
     let mut of_second = config(2, &[TCP, QUIC]);
     of_second.bootstrap = bootstrap.clone();
     let second = serve(of_second);
@@ -98,7 +98,7 @@ async fn what_is_over_the_limits_is_not_sent() {
     introduce(&client, &server.swarm);
     let long = Frame { head: Bytes::new(), body: vec![0; limits::MANIFEST + 1].into() };
     let error = client.call(server.id(), Protocol::Put, long).await.unwrap_err();
-    assert!(matches!(error, CallError::TooLong { .. }), "{error}");
+    assert!(matches!(error.failure, Failure::TooLong(_)), "{error}");
     let answer = client.call(server.id(), Protocol::Get, Frame::new(&300_000u32, Bytes::new())).await.unwrap();
     assert_eq!(refusal(&answer).code, RefusalCode::Internal);
 }
@@ -109,7 +109,7 @@ async fn a_client_is_not_asked() {
     introduce(&client, &server.swarm);
     client.call(server.id(), Protocol::Chain, head("hello")).await.unwrap();
     let error = server.swarm.call(client.local(), Protocol::Chain, head("you?")).await.unwrap_err();
-    assert!(matches!(error, CallError::Unsupported { .. }), "{error}");
+    assert!(matches!(error.failure, Failure::Unsupported(_)), "{error}");
 }
 
 #[tokio::test]

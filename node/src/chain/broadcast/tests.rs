@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ostrakon_net::{CallError, Peers, Workers};
+use ostrakon_net::{AskError, Peers, Workers};
 use ostrakon_proto::{
     codec,
     id::{Amount, Height},
@@ -12,7 +12,7 @@ use ostrakon_proto::{
     },
     wire::{
         Frame, Protocol,
-        chain::{Relayed, Request},
+        chain::{ChainRequest, Relayed},
     },
 };
 use tokio::task::JoinSet;
@@ -43,8 +43,8 @@ impl Peers for Counting {
         self.peers.learn(node, addresses);
     }
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
-        if let Ok(Request::Submit { .. }) = request.decode() {
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
+        if let Ok(ChainRequest::Submit { .. }) = request.decode() {
             let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).expect("canonical");
             self.sent.fetch_add(txs.len(), Ordering::Relaxed);
         }

@@ -18,7 +18,7 @@ use ostrakon_proto::{
     id::{BlockId, ChainId, Height, VoteKey},
     ledger::vote::{QuorumCertificate, SignedProposal, SignedVote, ValidatorSet, VoteKind},
     sign::{Keypair, Signature},
-    wire::consensus::{Polka, Request, RoundProof},
+    wire::consensus::{ConsensusRequest, Polka, RoundProof},
 };
 
 use super::{
@@ -34,7 +34,7 @@ pub(super) enum Output {
     /// Append to the write-ahead log.
     Log(WalEntry),
     /// Send to the other validators, once log and sign state are synced.
-    Send(Request),
+    Send(ConsensusRequest),
     /// Start this timeout.
     Start(Timeout),
     /// Cancel this timeout.
@@ -142,8 +142,8 @@ impl Core {
         outputs
     }
 
-    /// A validator that signed at this height and has lost its log may be locked on a block without knowing on which: it
-    /// must not sign before the next height. One that decides alone starts over: it has sent its votes to nobody.
+    /// A validator that signed at this height and has lost its log may be locked on a block without knowing on which:
+    /// it must not sign before the next height. One that decides alone starts over: it has sent its votes to nobody.
     fn check_log(&mut self) {
         let handler = &self.handler;
         if handler.signed.of_height(self.height()).all(|statement| handler.own.contains(&statement)) {
@@ -343,11 +343,11 @@ impl EffectHandler {
                 r.resume_with(())
             }
             Effect::PublishLivenessMsg(LivenessMsg::PolkaCertificate(certificate), r) => {
-                self.put(Output::Send(Request::Polka(context::polka(&certificate))), r)
+                self.put(Output::Send(ConsensusRequest::Polka(context::polka(&certificate))), r)
             }
             Effect::PublishLivenessMsg(LivenessMsg::SkipRoundCertificate(certificate), r)
             | Effect::RepublishRoundCertificate(certificate, r) => {
-                self.put(Output::Send(Request::Round(context::round_proof(&certificate))), r)
+                self.put(Output::Send(ConsensusRequest::Round(context::round_proof(&certificate))), r)
             }
             other => unreachable!("invariant: every effect is handled, but not {other:?}"),
         }
@@ -358,18 +358,18 @@ impl EffectHandler {
         resume.resume_with(())
     }
 
-    /// Own votes are sent only if they are in the sign state or later than it: what an old log has and was never sent is
-    /// signed now.
+    /// Own votes are sent only if they are in the sign state or later than it: what an old log has and was never sent
+    /// is signed now.
     fn send_vote(&mut self, signed: &SignedVote) {
         if signed.voter != self.me() || self.signed.sign(signed.into(), &self.key, &self.chain).is_ok() {
-            self.outputs.push(Output::Send(Request::Vote(*signed)));
+            self.outputs.push(Output::Send(ConsensusRequest::Vote(*signed)));
         }
     }
 
     /// As with votes; proposals of others are passed on as they are.
     fn send_proposal(&mut self, signed: SignedProposal) {
         if signed.proposer != self.me() || self.signed.sign((&signed).into(), &self.key, &self.chain).is_ok() {
-            self.outputs.push(Output::Send(Request::Proposal(signed)));
+            self.outputs.push(Output::Send(ConsensusRequest::Proposal(signed)));
         }
     }
 

@@ -6,18 +6,14 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ostrakon_net::Peers;
+use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::vote::ValidatorSet,
-    wire::{
-        Frame, Protocol, Refusal,
-        consensus::{Claim, Request, Response, Seen, SignedClaim},
-    },
+    wire::consensus::{self, Claim, Seen, SignedClaim},
 };
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::{leases::FRESH, signer::Identity};
 
@@ -76,8 +72,8 @@ impl LastSeenQuery {
         self.started.elapsed() >= FRESH
     }
 
-    /// Waits until two thirds of the power have answered, and the rest had a moment more: without two thirds no block is
-    /// decided anyway. Cancel-safe.
+    /// Waits until two thirds of the power have answered, and the rest had a moment more: without two thirds no block
+    /// is decided anyway. Cancel-safe.
     pub(super) async fn answered(&mut self) -> &BTreeMap<VoteKey, Seen> {
         loop {
             if self.until.is_none() && self.context.set.is_quorum(self.power()) {
@@ -117,13 +113,10 @@ impl QueryContext {
         let Identity { key, chain, incarnations } = &self.signer;
         let (incarnation, earlier) = incarnations.split_last()?;
         let claim = Claim { key: key.public(), asked, incarnation: *incarnation, earlier: earlier.to_vec() };
-        let request = Frame::new(&Request::LastSeen(SignedClaim::sign(claim, key, chain)), Bytes::new());
+        let call = consensus::last_seen(SignedClaim::sign(claim, key, chain)).within(CALL_TIMEOUT);
         Some(Box::pin(async move {
             loop {
-                if let Ok(Ok(frame)) =
-                    timeout(CALL_TIMEOUT, peers.call(node, Protocol::Consensus, request.clone())).await
-                    && let Ok(Ok(Response::Seen(seen))) = frame.decode::<Result<Response, Refusal>>()
-                {
+                if let Ok(seen) = ask(&*peers, node, call.clone()).await {
                     return (asked, seen);
                 }
                 sleep(PAUSE).await;

@@ -13,7 +13,7 @@ use ostrakon_proto::{
     id::{ChainId, Height, NodeId, VoteKey},
     wire::{
         Frame, Refusal, RefusalCode,
-        consensus::{Claim, Request, Response, SignedClaim},
+        consensus::{Claim, ConsensusRequest, ConsensusResponse, SignedClaim},
     },
 };
 use tokio::time::Instant;
@@ -40,7 +40,7 @@ pub(super) struct Messages {
 }
 
 /// A message as it arrived: the node that delivered it, its head, and the block's bytes if it is a proposal.
-pub(super) type Delivered = (NodeId, Request, Bytes);
+pub(super) type Delivered = (NodeId, ConsensusRequest, Bytes);
 
 impl Messages {
     /// The exchange of the validator `me`.
@@ -79,10 +79,10 @@ impl Messages {
         &mut self,
         inbound: Inbound,
         committee: &Committee,
-        find: impl FnOnce(&Request) -> Option<Frame>,
+        find: impl FnOnce(&ConsensusRequest) -> Option<Frame>,
     ) -> Option<Delivered> {
         let Inbound { from, request, reply, .. } = inbound;
-        let message = match request.decode::<Request>() {
+        let message = match request.decode::<ConsensusRequest>() {
             Ok(message) => message,
             Err(error) => {
                 reply.refuse(&Refusal::new(RefusalCode::BadRequest, error));
@@ -90,19 +90,22 @@ impl Messages {
             }
         };
         match &message {
-            Request::LastSeen(signed) => match self.check_claim(signed, committee) {
+            ConsensusRequest::LastSeen(signed) => match self.check_claim(signed, committee) {
                 Ok(claim) => {
                     let seen = self.received.seen(claim, committee.height, Instant::now());
-                    reply.send(answer(Response::Seen(seen), Bytes::new()));
+                    reply.send(answer(ConsensusResponse::Seen(seen), Bytes::new()));
                 }
                 Err(reason) => reply.refuse(&Refusal::new(RefusalCode::Denied, reason)),
             },
-            Request::Block { .. } => match find(&message) {
+            ConsensusRequest::Block { .. } => match find(&message) {
                 Some(frame) => reply.send(frame),
                 None => reply.refuse(&Refusal::new(RefusalCode::NotFound, "this block is not proposed here")),
             },
-            Request::Proposal(_) | Request::Vote(_) | Request::Polka(_) | Request::Round(_) => {
-                reply.send(answer(Response::Taken, Bytes::new()));
+            ConsensusRequest::Proposal(_)
+            | ConsensusRequest::Vote(_)
+            | ConsensusRequest::Polka(_)
+            | ConsensusRequest::Round(_) => {
+                reply.send(answer(ConsensusResponse::Taken, Bytes::new()));
                 return Some((from, message, request.body));
             }
         }
@@ -129,8 +132,8 @@ impl Messages {
         now: Height,
     ) -> Option<Statement> {
         let message = match request {
-            Request::Vote(signed) => Message::Vote(signed),
-            Request::Proposal(signed) => Message::Proposal(signed, body),
+            ConsensusRequest::Vote(signed) => Message::Vote(signed),
+            ConsensusRequest::Proposal(signed) => Message::Proposal(signed, body),
             _ => return None,
         };
         let (signer, statement) = (message.signer(), message.statement());
@@ -154,6 +157,6 @@ impl Messages {
 }
 
 /// The frame that answers with `head` and `body`.
-pub(super) fn answer(head: Response, body: Bytes) -> Frame {
-    Frame::new(&Ok::<Response, Refusal>(head), body)
+pub(super) fn answer(head: ConsensusResponse, body: Bytes) -> Frame {
+    Frame::new(&Ok::<ConsensusResponse, Refusal>(head), body)
 }

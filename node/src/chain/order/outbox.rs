@@ -13,12 +13,15 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ostrakon_net::Peers;
+use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
     id::NodeId,
-    wire::{Frame, Protocol, consensus::Request},
+    wire::{
+        Call,
+        consensus::{self, ConsensusRequest},
+    },
 };
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 /// Messages queued for one node; older ones are dropped. Two rounds of a node's own, repeated.
 const WAITING: usize = 32;
@@ -52,25 +55,24 @@ struct Queue {
 /// A message for one node.
 #[derive(Clone, Debug)]
 struct Letter {
-    frame: Frame,
-    /// BftHeight which height.
+    call: Call<()>,
+    /// The height of its session.
     height: u64,
     tries: u32,
 }
 
 impl Letter {
     fn is_proposal(&self) -> bool {
-        !self.frame.body.is_empty()
+        !self.call.request.body.is_empty()
     }
 
     /// Sends it; whether the node has it now.
-    async fn call(&self, peers: Arc<dyn Peers>, node: NodeId) -> bool {
+    async fn deliver(&self, peers: Arc<dyn Peers>, node: NodeId) -> bool {
         if self.tries > 0 {
             sleep(PAUSE).await;
         }
-        let limit = if self.is_proposal() { BLOCK_TIMEOUT } else { VOTE_TIMEOUT };
-        let call = peers.call(node, Protocol::Consensus, self.frame.clone());
-        matches!(timeout(limit, call).await, Ok(Ok(_)))
+        // One that is refused has arrived.
+        ask(&*peers, node, self.call.clone()).await.map_or_else(|error| error.refusal().is_some(), |()| true)
     }
 
     /// The next attempt, if there is one.
@@ -106,8 +108,10 @@ impl Outbox {
     }
 
     /// Sends a message to all.
-    pub(super) fn send(&mut self, message: &Request, body: &Bytes) {
-        let letter = Letter { frame: Frame::new(message, body.clone()), height: self.heights, tries: 0 };
+    pub(super) fn send(&mut self, message: &ConsensusRequest, body: &Bytes) {
+        let limit = if body.is_empty() { VOTE_TIMEOUT } else { BLOCK_TIMEOUT };
+        let call = consensus::message(message, body.clone()).within(limit);
+        let letter = Letter { call, height: self.heights, tries: 0 };
         for queue in self.queues.values_mut() {
             if queue.waiting.len() >= WAITING {
                 queue.waiting.pop_front();
@@ -137,7 +141,7 @@ impl Outbox {
             queue.calls += 1;
             let peers = Arc::clone(&self.peers);
             self.calls.push(Box::pin(async move {
-                if letter.call(peers, node).await {
+                if letter.deliver(peers, node).await {
                     return (node, None);
                 }
                 tracing::debug!(%node, tries = letter.tries, "consensus message may be lost");
@@ -151,9 +155,12 @@ impl Outbox {
 mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
-    use ostrakon_net::CallError;
-    use ostrakon_proto::id::{BlockId, Height};
-    use tokio::time::Instant;
+    use ostrakon_net::{AskError, Failure};
+    use ostrakon_proto::{
+        id::{BlockId, Height},
+        wire::{Frame, Protocol},
+    };
+    use tokio::time::{Instant, timeout};
 
     use super::*;
 
@@ -170,9 +177,9 @@ mod tests {
 
         fn learn(&self, _: NodeId, _: &[String]) {}
 
-        fn call(&self, node: NodeId, _: Protocol, _: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
+        fn call(&self, node: NodeId, _: Protocol, _: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
             self.0.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async move { Err(CallError::Closed { node, reason: "nobody listens".to_owned() }) })
+            Box::pin(async move { Err(AskError::new(node, Failure::Closed("nobody listens".to_owned()))) })
         }
     }
 
@@ -181,7 +188,7 @@ mod tests {
         let deaf = Arc::new(Deaf::default());
         let mut outbox = Outbox::new(deaf.clone());
         outbox.start_height([OTHER]);
-        let message = Request::Block { height: Height(1), block: BlockId::new([0; 32]) };
+        let message = ConsensusRequest::Block { height: Height(1), block: BlockId::new([0; 32]) };
         outbox.send(&message, &Bytes::from_static(body));
         let began = Instant::now();
         for until in [over, Duration::from_secs(60)] {

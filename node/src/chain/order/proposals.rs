@@ -7,16 +7,13 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
-use ostrakon_net::{Peers, Workers};
+use ostrakon_net::{Peers, Workers, ask};
 use ostrakon_proto::{
     id::{BlockId, Height, NodeId},
     ledger::vote::{QuorumCertificate, SignedProposal},
-    wire::{
-        Frame, Protocol, Refusal,
-        consensus::{Request, Response},
-    },
+    wire::consensus,
 };
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{BlockVerdict, EncodedBlock, Ledger, OrderError, blocks::Blocks, wal::WalEntry};
 use crate::chain::store::LedgerError;
@@ -84,17 +81,8 @@ impl Proposals {
     }
 
     fn fetch(&mut self, block: BlockId, node: NodeId) {
-        let request = Frame::new(&Request::Block { height: self.height, block }, Bytes::new());
-        let call = self.peers.call(node, Protocol::Consensus, request);
-        self.jobs.push(Box::pin(async move {
-            let answer = timeout(FETCH_TIMEOUT, call).await;
-            let found =
-                answer.ok().and_then(Result::ok).and_then(|frame| match frame.decode::<Result<Response, Refusal>>() {
-                    Ok(Ok(Response::Block(signed))) => Some((signed, frame.body)),
-                    _ => None,
-                });
-            Done::Fetched(block, node, found)
-        }));
+        let (peers, call) = (Arc::clone(&self.peers), consensus::block(self.height, block).within(FETCH_TIMEOUT));
+        self.jobs.push(Box::pin(async move { Done::Fetched(block, node, ask(&*peers, node, call).await.ok()) }));
     }
 
     /// The id of these bytes, if they are a block in canonical form.

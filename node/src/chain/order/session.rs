@@ -1,7 +1,7 @@
 //! One height, from its start to its decision: carries out what the engine wants, in the order that safety needs.
 //!
-//! In come messages, elapsed timeouts, finished jobs and the tip; out go log entries, signatures to record, messages and
-//! at last a decided block. Whatever led to a message is on disk before the message is sent. Not here: what to do
+//! In come messages, elapsed timeouts, finished jobs and the tip; out go log entries, signatures to record, messages
+//! and at last a decided block. Whatever led to a message is on disk before the message is sent. Not here: what to do
 //! ([`super::core`]).
 
 use std::collections::VecDeque;
@@ -11,7 +11,7 @@ use ostrakon_net::Inbound;
 use ostrakon_proto::{
     id::Height,
     ledger::vote::{QuorumCertificate, SignedProposal, SignedVote},
-    wire::consensus::{Request, Response},
+    wire::consensus::{ConsensusRequest, ConsensusResponse},
 };
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -159,7 +159,7 @@ impl<'a> Session<'a> {
         }
         for message in messages {
             let body = match &message {
-                Request::Proposal(signed) => {
+                ConsensusRequest::Proposal(signed) => {
                     self.proposals.blocks.bytes(&signed.proposal.block).cloned().unwrap_or_default()
                 }
                 _ => Bytes::new(),
@@ -247,24 +247,26 @@ impl<'a> Session<'a> {
 
     async fn receive(&mut self, inbound: Inbound) -> Result<(), OrderError> {
         let height = self.height();
-        let find = |request: &Request| match request {
-            Request::Block { height: of, block } if *of == height => {
+        let find = |request: &ConsensusRequest| match request {
+            ConsensusRequest::Block { height: of, block } if *of == height => {
                 let (signed, block) = self.proposals.blocks.proposed(block)?;
-                Some(answer(Response::Block(signed), block))
+                Some(answer(ConsensusResponse::Block(signed), block))
             }
             _ => None,
         };
         let Some((from, message, body)) = self.messages.open(inbound, self.committee, find) else { return Ok(()) };
         match message {
-            Request::Vote(signed) if signed.vote.height == height => self.receive_vote(&signed).await,
-            Request::Proposal(signed) if signed.proposal.height == height => self.receive_proposal(signed, body).await,
-            Request::Polka(polka) if polka.height == height => {
+            ConsensusRequest::Vote(signed) if signed.vote.height == height => self.receive_vote(&signed).await,
+            ConsensusRequest::Proposal(signed) if signed.proposal.height == height => {
+                self.receive_proposal(signed, body).await
+            }
+            ConsensusRequest::Polka(polka) if polka.height == height => {
                 let votes: Vec<SignedVote> = polka.votes().collect();
                 self.look_for_own(&votes);
                 let outputs = self.core.polka(&polka);
                 self.carry_out(outputs).await
             }
-            Request::Round(proof) if proof.height == height => {
+            ConsensusRequest::Round(proof) if proof.height == height => {
                 self.look_for_own(&proof.votes);
                 let outputs = self.core.round_proof(&proof);
                 self.carry_out(outputs).await

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, stream};
-use ostrakon_net::Peers;
+use ostrakon_net::{AskError, Peers, ask};
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
@@ -14,11 +14,11 @@ use ostrakon_proto::{
         tx::{DecidedBlock, Header, Tx, tx_root},
     },
     light::{CertifiedHeader, Handover},
+    wire::{RefusalCode, chain},
 };
 use tokio::time::sleep;
 
 use super::{checkpoint::Checkpoint, plan::Holders};
-use crate::chain::ask::{self, AskError};
 
 /// Pages of handovers that are requested from one node.
 const PAGES: usize = 64;
@@ -50,7 +50,7 @@ impl Fetch {
     pub(super) async fn offers(&self) -> Vec<(NodeId, Vec<CertifiedHeader>)> {
         let asked = self.sources.iter().copied().map(|node| {
             let peers = Arc::clone(&self.peers);
-            async move { (node, ask::snapshots(&*peers, node).await) }
+            async move { (node, ask(&*peers, node, chain::snapshots()).await) }
         });
         let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
         answers.into_iter().filter_map(|(node, answer)| Some((node, answer.ok()?))).collect()
@@ -67,7 +67,7 @@ impl Fetch {
     pub(super) async fn header(&self, checkpoint: Checkpoint) -> Result<Header, Vec<CertifiedHeader>> {
         let mut others = Vec::new();
         for node in &self.sources {
-            let Ok(blocks) = ask::blocks(&*self.peers, *node, checkpoint.height).await else { continue };
+            let Ok(blocks) = ask(&*self.peers, *node, chain::blocks(checkpoint.height)).await else { continue };
             let Some(DecidedBlock { block, certificate }) = blocks.into_iter().next() else { continue };
             if block.header.id() == checkpoint.block {
                 return Ok(block.header);
@@ -80,7 +80,7 @@ impl Fetch {
     /// The block of the snapshot, from the first node that has all of it.
     pub(super) async fn block(&self, offer: &CertifiedHeader, sources: &[NodeId]) -> Option<DecidedBlock> {
         for node in sources {
-            let Ok(blocks) = ask::blocks(&*self.peers, *node, offer.header.height).await else { continue };
+            let Ok(blocks) = ask(&*self.peers, *node, chain::blocks(offer.header.height)).await else { continue };
             let Some(DecidedBlock { block, .. }) = blocks.into_iter().next() else { continue };
             let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
             if block.header == offer.header && tx_root(&ids) == block.header.txs {
@@ -99,7 +99,7 @@ impl Fetch {
 async fn all_handovers(peers: Arc<dyn Peers>, node: NodeId, mut from: Height) -> Vec<Handover> {
     let mut all = Vec::new();
     for _ in 0..PAGES {
-        let page = ask::handovers(&*peers, node, from).await.unwrap_or_default();
+        let page = ask(&*peers, node, chain::handovers(from)).await.unwrap_or_default();
         let Some(last) = page.last().filter(|last| last.header.height >= from) else { break };
         from = last.header.height.next();
         all.extend(page);
@@ -112,7 +112,7 @@ impl ChunkSource<'_> {
     pub(super) async fn next(&mut self, after: Option<[u8; 32]>) -> Option<(NodeId, SnapshotChunk)> {
         loop {
             let node = self.holders.next()?;
-            match ask::chunk(self.peers, node, self.height, after).await {
+            match ask(self.peers, node, chain::snapshot_part(self.height, after)).await {
                 Ok(chunk) => {
                     self.holders.served(node);
                     return Some((node, chunk));
@@ -131,19 +131,19 @@ impl ChunkSource<'_> {
         after: Option<[u8; 32]>,
     ) -> Option<(NodeId, Result<SnapshotChunk, AskError>)> {
         let node = self.holders.next()?;
-        Some((node, ask::chunk(self.peers, node, self.height, after).await))
+        Some((node, ask(self.peers, node, chain::snapshot_part(self.height, after)).await))
     }
 
     /// The node did not send a chunk.
     pub(super) fn failed(&mut self, node: NodeId, error: &AskError) {
-        if error.is_absence() {
+        if error.is_refused_as(RefusalCode::NotFound) {
             tracing::info!(%node, %error, "node does not have all of the snapshot that it offers");
         } else {
             tracing::debug!(%node, %error, "no snapshot chunk from this node; asking another");
         }
-        match error {
-            AskError::Refused { .. } => self.holders.refused(node),
-            _ => self.holders.failed(node),
+        match error.refusal() {
+            Some(_) => self.holders.refused(node),
+            None => self.holders.failed(node),
         }
     }
 

@@ -5,15 +5,17 @@
 
 use std::{sync::Arc, time::Duration};
 
+use ostrakon_net::ask;
 use ostrakon_proto::{
     id::NodeId,
     ledger::history::{HistoryNode, HistoryRange},
+    wire::{self, RefusalCode},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::sources;
-use crate::chain::{Chain, ask, store::LedgerError};
+use crate::chain::{Chain, store::LedgerError};
 
 /// Pause between two requests: other work is more urgent.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -70,12 +72,12 @@ async fn ask_all(
     nodes: impl IntoIterator<Item = NodeId>,
 ) -> Option<Vec<HistoryNode>> {
     for node in nodes {
-        match ask::past(&*chain.shared.peers, node, row).await {
+        match ask(&*chain.shared.peers, node, wire::chain::past(row)).await {
             Ok(hashes) => match row.check(root, &hashes) {
                 Ok(written) => return Some(written),
                 Err(error) => tracing::warn!(%node, %error, "node sent an invalid proof of past blocks"),
             },
-            Err(error) if error.is_absence() => {
+            Err(error) if error.is_refused_as(RefusalCode::NotFound) => {
                 tracing::info!(%node, %error, "node does not have all past blocks' hashes")
             }
             Err(error) => tracing::debug!(%node, %error, "no past blocks' hashes from this node; asking another"),

@@ -17,7 +17,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Refusal, RefusalCode,
-        chain::{Request, Response},
+        chain::{ChainRequest, ChainResponse},
     },
 };
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -79,26 +79,26 @@ async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tongue: Ton
     while let Some(Inbound { request, reply, .. }) = inbound.recv().await {
         let refuse = |code| Err(Refusal::new(code, "no"));
         let answer = match request.decode().expect("canonical") {
-            Request::Snapshots => Ok((Response::Hints, codec::encode(&ledger.snapshots()))),
-            Request::Chunk { height, after } => match ledger.chunk(height, after).expect("read") {
+            ChainRequest::Snapshots => Ok((ChainResponse::Hints, codec::encode(&ledger.snapshots()))),
+            ChainRequest::Chunk { height, after } => match ledger.chunk(height, after).expect("read") {
                 Some(chunk) => match tongue(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&chunk)) {
-                    Some(chunk) => Ok((Response::Chunk, chunk)),
+                    Some(chunk) => Ok((ChainResponse::Chunk, chunk)),
                     None => refuse(RefusalCode::Busy),
                 },
                 None => refuse(RefusalCode::NotFound),
             },
-            Request::Handovers { .. } => Ok((Response::Hints, codec::encode(&Vec::<Handover>::new()))),
-            Request::Past(row) => {
+            ChainRequest::Handovers { .. } => Ok((ChainResponse::Hints, codec::encode(&Vec::<Handover>::new()))),
+            ChainRequest::Past(row) => {
                 let hashes = row.read(|at| ledger.past(at).expect("read")).expect("all is here");
                 match tongue(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&hashes)) {
-                    Some(hashes) => Ok((Response::Hints, hashes)),
+                    Some(hashes) => Ok((ChainResponse::Hints, hashes)),
                     None => refuse(RefusalCode::Busy),
                 }
             }
-            Request::Blocks { from } if from < ledger.first_block().expect("read") => refuse(RefusalCode::Pruned),
-            Request::Blocks { from } => {
+            ChainRequest::Blocks { from } if from < ledger.first_block().expect("read") => refuse(RefusalCode::Pruned),
+            ChainRequest::Blocks { from } => {
                 let blocks: Vec<DecidedBlock> = ledger.block(from).expect("read").into_iter().collect();
-                Ok((Response::Blocks, codec::encode(&blocks)))
+                Ok((ChainResponse::Blocks, codec::encode(&blocks)))
             }
             _ => refuse(RefusalCode::BadRequest),
         };

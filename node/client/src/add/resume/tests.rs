@@ -9,12 +9,12 @@ use std::{
     task::Poll,
 };
 
+use ostrakon_net::lock;
 use ostrakon_proto::{id::Amount, limits, link::Link, params::Code};
 
 use crate::{
     AddError, AddOptions, Client, CodeChoice, ErrorKind, Event, Events, GetOptions, Journal, JournalError, Journals,
     Kept, Origin,
-    chain::lock,
     fake::{Fault, World, account},
 };
 

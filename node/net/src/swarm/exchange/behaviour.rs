@@ -17,40 +17,40 @@ use libp2p::{
 };
 use ostrakon_proto::id::ChainId;
 
-use super::{handler::Handler, inbound::Door, negotiate::Names};
+use super::{handler::Handler, inbound::Intake, negotiate::ProtocolNames};
 use crate::{identity, swarm::calls::Call};
 
 /// Requests and answers of all protocols.
 pub(in crate::swarm) struct Behaviour {
-    names: Arc<Names>,
-    /// Nothing for a client, which is not asked.
-    door: Option<Arc<Door>>,
+    names: Arc<ProtocolNames>,
+    /// `None` for a client, which is not asked.
+    intake: Option<Arc<Intake>>,
     connections: BTreeMap<PeerId, Vec<ConnectionId>>,
     calls: VecDeque<ToSwarm<Infallible, Call>>,
 }
 
 impl Behaviour {
-    /// Requests of others go through the door; without one their streams are refused.
-    pub(in crate::swarm) fn new(chain: &ChainId, door: Option<Door>) -> Self {
+    /// Requests of other nodes go through the intake; without one their streams are refused.
+    pub(in crate::swarm) fn new(chain: &ChainId, intake: Option<Intake>) -> Self {
         Self {
-            names: Arc::new(Names::new(chain)),
-            door: door.map(Arc::new),
+            names: Arc::new(ProtocolNames::new(chain)),
+            intake: intake.map(Arc::new),
             connections: BTreeMap::new(),
             calls: VecDeque::new(),
         }
     }
 
-    /// Hands a call to the newest connection with this node, since an older one may be dead and nobody knows yet. Its
-    /// caller is told by whoever drops the call, when there is none or it closes.
+    /// Hands a call to the newest connection with this node, since an older one may be dead without a sign of it. A
+    /// call that is dropped, for there is no connection or it closes, tells its caller.
     pub(in crate::swarm) fn send(&mut self, peer: PeerId, call: Call) {
         let Some(newest) = self.connections.get(&peer).and_then(|all| all.last()) else { return };
         let handler = NotifyHandler::One(*newest);
         self.calls.push_back(ToSwarm::NotifyHandler { peer_id: peer, handler, event: call });
     }
 
-    /// Those whose key is not ed25519 are none of this network's, and are not answered.
+    /// A node whose key is not ed25519 is not of this network, and is not answered.
     fn handler(&self, peer: &PeerId) -> Handler {
-        Handler::new(self.names.clone(), identity::node_id(peer).zip(self.door.clone()))
+        Handler::new(self.names.clone(), identity::node_id(peer).zip(self.intake.clone()))
     }
 }
 
@@ -100,7 +100,7 @@ impl NetworkBehaviour for Behaviour {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Infallible, Call>> {
-        // Calls come from whoever polls the swarm next.
+        // Calls come from the actor, which polls the swarm next.
         self.calls.pop_front().map_or(Poll::Pending, Poll::Ready)
     }
 }

@@ -1,12 +1,15 @@
 //! The streams of one connection: all of them are moved here, by one poll.
 //!
 //! In go calls and streams; out go requests for streams, and nothing else. The connection counts as used while a
-//! request is under way, and for a moment after: whether it is idle is looked at seldom, for each change costs a timer.
+//! request is in progress and until the next check: it is checked once a second, for each change costs a timer.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
     task::{Context, Poll},
     time::Duration,
 };
@@ -23,97 +26,97 @@ use ostrakon_proto::{id::NodeId, wire::Protocol};
 use tokio::time::{self, Instant};
 
 use super::{
-    activity::Activity,
-    deadline::STALL,
-    inbound::{Door, Visitor},
-    lane::Lane,
-    negotiate::{Names, Open, Take},
-    outbound::Kept,
+    inbound::{InboundStream, Intake},
+    negotiate::{AcceptUpgrade, OpenUpgrade, ProtocolNames},
+    outbound::OutboundStream,
+    pool::StreamPool,
 };
 use crate::{
-    peers::CallError,
+    AskError, Failure,
+    ask::STALL,
+    awake,
     swarm::{behaviour::STREAMS_PER_PROTOCOL, calls::Call},
 };
 
-/// How often idle streams and abandoned calls are looked for, while there are streams or calls.
-const TIDY: Duration = Duration::from_secs(1);
+/// How often idle streams and abandoned calls are dropped, while there are streams or calls.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// What has ended.
 enum Done {
     /// One of our streams has carried a call; when that failed, it is gone.
-    Carried(Protocol, Option<Kept<Stream>>),
+    Carried(Protocol, Option<OutboundStream<Stream>>),
     /// A stream of the other side.
     Served(Protocol),
-    /// The time until the next look.
-    Pause,
+    /// The time until the next check.
+    CheckDue,
 }
 
 /// The streams of one connection.
 pub(in crate::swarm) struct Handler {
-    names: Arc<Names>,
-    /// Whom the other side's requests go to; nothing when they are not taken.
-    visitor: Option<(NodeId, Arc<Door>)>,
-    lanes: BTreeMap<Protocol, Lane<Kept<Stream>>>,
-    /// Streams that must be asked for.
+    names: Arc<ProtocolNames>,
+    /// The other side, and where its requests are admitted; `None` when they are not.
+    intake: Option<(NodeId, Arc<Intake>)>,
+    pools: BTreeMap<Protocol, StreamPool<OutboundStream<Stream>>>,
+    /// Streams to be opened.
     to_open: VecDeque<Protocol>,
-    /// Streams of the other side.
+    /// How many streams of the other side there are.
     inbound: BTreeMap<Protocol, usize>,
     tasks: FuturesUnordered<BoxFuture<'static, Done>>,
     activity: Activity,
-    /// Requests that had begun at the last look.
-    begun: usize,
-    /// Whether any had begun between the last look and the one before.
-    lingers: bool,
-    /// Whether a look is due some time.
-    looks: bool,
+    /// Requests that had started by the last check.
+    started_before: usize,
+    /// Whether any had started between the last check and the one before.
+    recently_used: bool,
+    /// Whether a check is scheduled.
+    check_scheduled: bool,
 }
 
 impl Handler {
-    /// The streams of a new connection; requests of the other side go through the door, as this node's.
-    pub(super) fn new(names: Arc<Names>, visitor: Option<(NodeId, Arc<Door>)>) -> Self {
+    /// The streams of a new connection; requests of the other side come from this node, through the intake.
+    pub(super) fn new(names: Arc<ProtocolNames>, intake: Option<(NodeId, Arc<Intake>)>) -> Self {
         Self {
             names,
-            visitor,
-            lanes: BTreeMap::new(),
+            intake,
+            pools: BTreeMap::new(),
             to_open: VecDeque::new(),
             inbound: BTreeMap::new(),
             tasks: FuturesUnordered::new(),
             activity: Activity::default(),
-            begun: 0,
-            lingers: false,
-            looks: false,
+            started_before: 0,
+            recently_used: false,
+            check_scheduled: false,
         }
     }
 
-    /// Gives calls that wait to streams that are free, and asks for more where there are too few.
+    /// Assigns waiting calls to idle streams, and opens more where there are too few.
     fn advance(&mut self, protocol: Protocol) {
-        let lane = self.lanes.entry(protocol).or_default();
-        while let Some((stream, call)) = lane.next(Kept::is_open) {
-            let under_way = self.activity.begin();
+        let pool = self.pools.entry(protocol).or_default();
+        while let Some((stream, call)) = pool.next(OutboundStream::is_open) {
+            let active = self.activity.start();
             let carried = async move {
                 let stream = stream.carry(call).await;
-                drop(under_way);
+                drop(active);
                 Done::Carried(protocol, stream)
             };
             self.tasks.push(carried.boxed());
         }
-        while lane.opens() {
+        while pool.reserve() {
             self.to_open.push_back(protocol);
         }
-        self.look();
+        self.schedule_check();
     }
 
-    /// Makes sure that there is a look at what is idle.
-    fn look(&mut self) {
-        if !std::mem::replace(&mut self.looks, true) {
-            self.tasks.push(time::sleep(TIDY).map(|()| Done::Pause).boxed());
+    /// Makes sure that a check is scheduled.
+    fn schedule_check(&mut self) {
+        if !std::mem::replace(&mut self.check_scheduled, true) {
+            self.tasks.push(time::sleep(CHECK).map(|()| Done::CheckDue).boxed());
         }
     }
 
     fn on_done(&mut self, done: Done) {
         match done {
             Done::Carried(protocol, stream) => {
-                self.lanes.entry(protocol).or_default().back(stream, Instant::now());
+                self.pools.entry(protocol).or_default().release(stream, Instant::now());
                 self.advance(protocol);
             }
             Done::Served(protocol) => {
@@ -121,48 +124,52 @@ impl Handler {
                     *count = count.saturating_sub(1);
                 }
             }
-            Done::Pause => self.tidy(),
+            Done::CheckDue => self.prune(),
         }
     }
 
-    fn tidy(&mut self) {
+    fn prune(&mut self) {
         let now = Instant::now();
-        self.looks = false;
-        self.lanes.values_mut().for_each(|lane| lane.tidy(now));
-        self.lanes.retain(|_, lane| !lane.is_empty());
+        self.check_scheduled = false;
+        self.pools.values_mut().for_each(|pool| pool.prune(now));
+        self.pools.retain(|_, pool| !pool.is_empty());
         self.inbound.retain(|_, count| *count > 0);
-        self.lingers = self.activity.begun() != self.begun;
-        self.begun = self.activity.begun();
-        if self.lingers || !self.lanes.is_empty() || !self.inbound.is_empty() {
-            self.look();
+        self.recently_used = self.activity.started() != self.started_before;
+        self.started_before = self.activity.started();
+        if self.recently_used || !self.pools.is_empty() || !self.inbound.is_empty() {
+            self.schedule_check();
         }
     }
 
-    /// A stream of the other side; over its bound it is dropped, which the other side sees.
+    /// Serves a stream of the other side; over the limit it is dropped, which the other side sees.
     fn serve(&mut self, protocol: Protocol, stream: Stream) {
-        let Some((from, door)) = &self.visitor else { return };
+        let Some((from, intake)) = &self.intake else { return };
         let count = self.inbound.entry(protocol).or_default();
         if *count >= STREAMS_PER_PROTOCOL {
-            tracing::debug!(%from, ?protocol, "a stream over the bound is dropped");
+            tracing::debug!(node = %from, ?protocol, "too many streams on one connection: dropping one");
             return;
         }
         *count += 1;
-        let visitor = Visitor { from: *from, protocol, door: door.clone(), activity: self.activity.clone() };
-        self.tasks.push(visitor.serve(stream).map(move |()| Done::Served(protocol)).boxed());
-        self.look();
+        let inbound = InboundStream { from: *from, protocol, intake: intake.clone(), activity: self.activity.clone() };
+        self.tasks.push(inbound.serve(stream).map(move |()| Done::Served(protocol)).boxed());
+        self.schedule_check();
     }
 
-    fn not_opened(&mut self, protocol: Protocol, error: &StreamUpgradeError<Infallible>) {
-        if let Some(Call { to: node, caller, .. }) = self.lanes.entry(protocol).or_default().not_opened() {
-            let closed = |reason: &dyn ToString| CallError::Closed { node, reason: reason.to_string() };
-            caller.tell(Err(match error {
-                StreamUpgradeError::Timeout => CallError::Timeout { node },
-                StreamUpgradeError::NegotiationFailed => {
-                    CallError::Unsupported { node, protocol: self.names.of(protocol).as_ref().to_string() }
+    fn open_failed(&mut self, protocol: Protocol, error: &StreamUpgradeError<Infallible>) {
+        if let Some(Call { to: node, caller, .. }) = self.pools.entry(protocol).or_default().open_failed() {
+            let failure = match error {
+                // Whether the node was slow or this process stopped: the call may be repeated.
+                StreamUpgradeError::Timeout if awake::slept_within(STALL) => {
+                    Failure::Closed("this process was stopped".to_string())
                 }
-                StreamUpgradeError::Io(error) => closed(error),
+                StreamUpgradeError::Timeout => Failure::Timeout(STALL),
+                StreamUpgradeError::NegotiationFailed => {
+                    Failure::Unsupported(self.names.of(protocol).as_ref().to_string())
+                }
+                StreamUpgradeError::Io(error) => Failure::Closed(error.to_string()),
                 StreamUpgradeError::Apply(never) => match *never {},
-            }));
+            };
+            caller.tell(Err(AskError::new(node, failure)));
         }
         self.advance(protocol);
     }
@@ -171,36 +178,36 @@ impl Handler {
 impl ConnectionHandler for Handler {
     type FromBehaviour = Call;
     type ToBehaviour = Infallible;
-    type InboundProtocol = Take;
-    type OutboundProtocol = Open;
+    type InboundProtocol = AcceptUpgrade;
+    type OutboundProtocol = OpenUpgrade;
     type InboundOpenInfo = ();
     type OutboundOpenInfo = Protocol;
 
-    fn listen_protocol(&self) -> SubstreamProtocol<Take> {
-        SubstreamProtocol::new(Take(self.visitor.is_some().then(|| self.names.clone())), ())
+    fn listen_protocol(&self) -> SubstreamProtocol<AcceptUpgrade> {
+        SubstreamProtocol::new(AcceptUpgrade(self.intake.is_some().then(|| self.names.clone())), ())
     }
 
     fn connection_keep_alive(&self) -> bool {
-        self.lingers || self.activity.is_under_way()
+        self.recently_used || self.activity.is_active()
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<Open, Protocol, Infallible>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<ConnectionHandlerEvent<OpenUpgrade, Protocol, Infallible>> {
         while let Poll::Ready(Some(done)) = self.tasks.poll_next_unpin(cx) {
             self.on_done(done);
         }
         let Some(protocol) = self.to_open.pop_front() else { return Poll::Pending };
-        let open = Open(self.names.of(protocol).clone());
+        let open = OpenUpgrade(self.names.of(protocol).clone());
         let protocol = SubstreamProtocol::new(open, protocol).with_timeout(STALL);
         Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol })
     }
 
     fn on_behaviour_event(&mut self, call: Call) {
         let protocol = call.protocol;
-        self.lanes.entry(protocol).or_default().push(call);
+        self.pools.entry(protocol).or_default().push(call);
         self.advance(protocol);
     }
 
-    fn on_connection_event(&mut self, event: ConnectionEvent<'_, Take, Open, (), Protocol>) {
+    fn on_connection_event(&mut self, event: ConnectionEvent<'_, AcceptUpgrade, OpenUpgrade, (), Protocol>) {
         match event {
             ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound {
                 protocol: (protocol, stream), ..
@@ -208,11 +215,50 @@ impl ConnectionHandler for Handler {
                 self.serve(protocol, stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info }) => {
-                self.lanes.entry(info).or_default().opened(Kept::new(stream), Instant::now());
+                self.pools.entry(info).or_default().opened(OutboundStream::new(stream), Instant::now());
                 self.advance(info);
             }
-            ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => self.not_opened(info, &error),
+            ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => self.open_failed(info, &error),
             _ => {}
         }
+    }
+}
+
+/// The requests in progress on one connection, in either direction.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Activity(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    active: AtomicUsize,
+    started: AtomicUsize,
+}
+
+impl Activity {
+    /// A request starts; it is in progress until what is returned is dropped.
+    pub(super) fn start(&self) -> ActiveRequest {
+        self.0.active.fetch_add(1, Relaxed);
+        self.0.started.fetch_add(1, Relaxed);
+        ActiveRequest(self.clone())
+    }
+
+    /// Whether a request is in progress.
+    pub(super) fn is_active(&self) -> bool {
+        self.0.active.load(Relaxed) > 0
+    }
+
+    /// How many requests have ever started, for comparison with a later time.
+    pub(super) fn started(&self) -> usize {
+        self.0.started.load(Relaxed)
+    }
+}
+
+/// A request in progress.
+#[derive(Debug)]
+pub(super) struct ActiveRequest(Activity);
+
+impl Drop for ActiveRequest {
+    fn drop(&mut self) {
+        self.0.0.active.fetch_sub(1, Relaxed);
     }
 }

@@ -1,54 +1,56 @@
 //! A stream of another node: its requests are read, passed on and answered, one after the other, until it ends.
 //!
 //! No request takes longer than a deadline, from its first bytes to the end of its answer, and no pause between two.
-//! Whatever breaks the protocol ends the stream, and with it what it held. Not here: whether a request is taken
-//! ([`crate::swarm::answers`]), and how many streams there may be ([`super::handler`]).
+//! A violation of the protocol ends the stream and releases what it held. Not here: whether a request is admitted
+//! ([`crate::swarm::dispatch`]), and how many streams there may be ([`super::handler`]).
 
 use std::{io, sync::Arc};
 
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use ostrakon_proto::{id::NodeId, wire::Protocol};
 
-use super::{activity::Activity, deadline::Deadline};
+use super::handler::Activity;
 use crate::{
+    ask::STALL,
+    awake::Deadline,
     peers::Bounds,
     swarm::{
-        answers::Answers,
-        codec::{self, Lengths, Room},
+        codec::{self, Lengths, MemoryBudget},
+        dispatch::Dispatch,
     },
 };
 
-/// Where the requests of others come in.
+/// Where the requests of other nodes are admitted.
 #[derive(Debug)]
-pub(in crate::swarm) struct Door {
-    /// Who takes them.
-    pub(in crate::swarm) answers: Answers,
-    /// Memory for those that have no answer yet.
-    pub(in crate::swarm) room: Room,
+pub(in crate::swarm) struct Intake {
+    /// Passes them on to be answered.
+    pub(in crate::swarm) dispatch: Dispatch,
+    /// Memory for those that are not answered yet.
+    pub(in crate::swarm) budget: MemoryBudget,
 }
 
-/// One node at the door, on one protocol and connection.
+/// A stream of another node, for one protocol.
 #[derive(Clone, Debug)]
-pub(super) struct Visitor {
+pub(super) struct InboundStream {
     pub(super) from: NodeId,
     pub(super) protocol: Protocol,
-    pub(super) door: Arc<Door>,
+    pub(super) intake: Arc<Intake>,
     pub(super) activity: Activity,
 }
 
-impl Visitor {
-    /// Serves a stream until it ends. Must be polled on the runtime.
+impl InboundStream {
+    /// Serves the stream until it ends. Must be polled on the runtime.
     pub(super) async fn serve<T: AsyncRead + AsyncWrite + Unpin>(self, mut io: T) {
-        let mut deadline = Deadline::new();
+        let mut deadline = Deadline::new(STALL);
         while let Some(outcome) = self.serve_one(&mut io, &mut deadline).await {
             if let Err(error) = outcome {
-                tracing::debug!(from = %self.from, protocol = ?self.protocol, %error, "request not answered");
+                tracing::debug!(node = %self.from, protocol = ?self.protocol, %error, "request not answered");
                 return;
             }
         }
     }
 
-    /// Serves the next request; nothing when there is none.
+    /// Serves the next request; `None` at the end of the stream.
     async fn serve_one<T>(&self, io: &mut T, deadline: &mut Deadline) -> Option<io::Result<()>>
     where
         T: AsyncRead + AsyncWrite + Unpin,
@@ -57,14 +59,14 @@ impl Visitor {
             Ok(lengths) => lengths?,
             Err(error) => return Some(Err(error)),
         };
-        let _under_way = self.activity.begin();
+        let _active = self.activity.start();
         let answered = deadline.within(self.answer(io, lengths)).await;
         Some(answered.unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into())))
     }
 
     async fn answer<T: AsyncRead + AsyncWrite + Unpin>(&self, io: &mut T, lengths: Lengths) -> io::Result<()> {
-        let request = codec::read_request(io, lengths, &self.door.room).await?;
-        let answer = self.door.answers.ask(self.from, self.protocol, request).await;
+        let request = codec::read_request(io, lengths, &self.intake.budget).await?;
+        let answer = self.intake.dispatch.ask(self.from, self.protocol, request).await;
         codec::write(io, Bounds::response(self.protocol), &answer).await?;
         io.flush().await
     }
@@ -78,44 +80,44 @@ mod tests {
     use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
     use super::*;
-    use crate::{peers::Inbound, swarm::exchange::deadline::STALL};
+    use crate::peers::Inbound;
 
-    const ROOM: usize = 1 << 20;
+    const BUDGET: usize = 1 << 20;
 
     struct Server {
         near: Compat<DuplexStream>,
         requests: mpsc::Receiver<Inbound>,
-        visitor: Visitor,
+        stream: InboundStream,
         serving: JoinHandle<()>,
     }
 
     fn server(protocol: Protocol) -> Server {
         let (inbound, requests) = mpsc::channel(16);
-        let door = Arc::new(Door { answers: Answers::new(inbound), room: Room::new(ROOM) });
+        let intake = Arc::new(Intake { dispatch: Dispatch::new(inbound), budget: MemoryBudget::new(BUDGET) });
         let from = NodeId::new([1; 32]);
-        let visitor = Visitor { from, protocol, door, activity: Activity::default() };
+        let stream = InboundStream { from, protocol, intake, activity: Activity::default() };
         let (near, far) = tokio::io::duplex(1 << 20);
-        let serving = tokio::spawn(visitor.clone().serve(far.compat()));
-        Server { near: near.compat(), requests, visitor, serving }
+        let serving = tokio::spawn(stream.clone().serve(far.compat()));
+        Server { near: near.compat(), requests, stream, serving }
     }
 
     impl Server {
         async fn send(&mut self, frame: &Frame) {
-            codec::write(&mut self.near, Bounds::request(self.visitor.protocol), frame).await.expect("written");
+            codec::write(&mut self.near, Bounds::request(self.stream.protocol), frame).await.expect("written");
         }
 
         async fn answer(&mut self) -> io::Result<Frame> {
-            codec::read_response(&mut self.near, Bounds::response(self.visitor.protocol)).await
+            codec::read_response(&mut self.near, Bounds::response(self.stream.protocol)).await
         }
 
-        /// Answers the next request with itself.
+        /// Dispatch the next request with itself.
         async fn echo(&mut self) {
             let Inbound { request, reply, .. } = self.requests.recv().await.expect("a request");
             reply.send(request);
         }
 
-        fn room(&self) -> usize {
-            self.visitor.door.room.free()
+        fn budget(&self) -> usize {
+            self.stream.intake.budget.free()
         }
     }
 
@@ -133,7 +135,7 @@ mod tests {
             assert_eq!(server.answer().await.expect("an answer"), frame(len));
             time::sleep(STALL - STALL / 10).await;
         }
-        assert!(!server.visitor.activity.is_under_way());
+        assert!(!server.stream.activity.is_active());
         server.near.close().await.expect("closed");
         server.serving.await.expect("a normal end");
     }
@@ -145,12 +147,12 @@ mod tests {
         half.extend_from_slice(&[7; 1000]);
         server.near.write_all(&half).await.expect("written");
         time::sleep(STALL / 2).await;
-        assert!(server.visitor.activity.is_under_way() && server.room() < ROOM);
+        assert!(server.stream.activity.is_active() && server.budget() < BUDGET);
         // A few bytes more do not prolong it.
         server.near.write_all(&[7; 10]).await.expect("written");
         time::sleep(STALL / 2 + STALL / 100).await;
-        assert!(server.serving.is_finished() && server.room() == ROOM);
-        assert!(!server.visitor.activity.is_under_way());
+        assert!(server.serving.is_finished() && server.budget() == BUDGET);
+        assert!(!server.stream.activity.is_active());
         assert_eq!(server.answer().await.expect_err("ended").kind(), io::ErrorKind::UnexpectedEof);
     }
 
@@ -183,8 +185,8 @@ mod tests {
         let held = server.requests.recv().await.expect("a request");
         server.serving.abort();
         assert!(server.serving.await.expect_err("aborted").is_cancelled());
-        assert_eq!(server.visitor.door.room.free(), ROOM - limits::CHUNK);
+        assert_eq!(server.stream.intake.budget.free(), BUDGET - limits::CHUNK);
         drop(held);
-        assert_eq!(server.visitor.door.room.free(), ROOM);
+        assert_eq!(server.stream.intake.budget.free(), BUDGET);
     }
 }

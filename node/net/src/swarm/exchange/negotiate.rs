@@ -1,4 +1,4 @@
-//! What a new stream is for: each of our protocols is offered and taken by its name.
+//! What a new stream is for: each of our protocols is offered and accepted by its name.
 
 use std::{
     convert::Infallible,
@@ -14,59 +14,59 @@ use libp2p::{
 };
 use ostrakon_proto::{id::ChainId, wire::Protocol};
 
-/// A protocol as it is called on one network.
+/// A protocol's name on one network.
 #[derive(Clone, Debug)]
-pub(in crate::swarm) struct Name {
+pub(in crate::swarm) struct ProtocolName {
     pub(super) protocol: Protocol,
     text: StreamProtocol,
 }
 
-impl Name {
+impl ProtocolName {
     fn new(protocol: Protocol, chain: &ChainId) -> Self {
         let text = StreamProtocol::try_from_owned(protocol.name(chain)).expect("the name begins with a slash");
         Self { protocol, text }
     }
 }
 
-impl AsRef<str> for Name {
+impl AsRef<str> for ProtocolName {
     fn as_ref(&self) -> &str {
         self.text.as_ref()
     }
 }
 
-/// The protocols of a network.
+/// The names of all protocols on one network.
 #[derive(Clone, Debug)]
-pub(super) struct Names([Name; Protocol::ALL.len()]);
+pub(super) struct ProtocolNames([ProtocolName; Protocol::ALL.len()]);
 
-impl Names {
+impl ProtocolNames {
     pub(super) fn new(chain: &ChainId) -> Self {
-        Self(Protocol::ALL.map(|protocol| Name::new(protocol, chain)))
+        Self(Protocol::ALL.map(|protocol| ProtocolName::new(protocol, chain)))
     }
 
-    pub(super) fn of(&self, protocol: Protocol) -> &Name {
+    pub(super) fn of(&self, protocol: Protocol) -> &ProtocolName {
         self.0.iter().find(|name| name.protocol == protocol).expect("all protocols have names")
     }
 }
 
-/// Takes streams of all protocols, or of none.
+/// Accepts streams of all protocols, or of none.
 #[derive(Debug)]
-pub(in crate::swarm) struct Take(pub(super) Option<Arc<Names>>);
+pub(in crate::swarm) struct AcceptUpgrade(pub(super) Option<Arc<ProtocolNames>>);
 
-impl UpgradeInfo for Take {
-    type Info = Name;
-    type InfoIter = Flatten<option::IntoIter<[Name; Protocol::ALL.len()]>>;
+impl UpgradeInfo for AcceptUpgrade {
+    type Info = ProtocolName;
+    type InfoIter = Flatten<option::IntoIter<[ProtocolName; Protocol::ALL.len()]>>;
 
     fn protocol_info(&self) -> Self::InfoIter {
         self.0.as_ref().map(|names| names.0.clone()).into_iter().flatten()
     }
 }
 
-impl InboundUpgrade<Stream> for Take {
+impl InboundUpgrade<Stream> for AcceptUpgrade {
     type Output = (Protocol, Stream);
     type Error = Infallible;
     type Future = Ready<Result<Self::Output, Infallible>>;
 
-    fn upgrade_inbound(self, mut stream: Stream, name: Name) -> Self::Future {
+    fn upgrade_inbound(self, mut stream: Stream, name: ProtocolName) -> Self::Future {
         stream.ignore_for_keep_alive();
         ready(Ok((name.protocol, stream)))
     }
@@ -74,24 +74,24 @@ impl InboundUpgrade<Stream> for Take {
 
 /// Opens a stream of one protocol.
 #[derive(Debug)]
-pub(in crate::swarm) struct Open(pub(super) Name);
+pub(in crate::swarm) struct OpenUpgrade(pub(super) ProtocolName);
 
-impl UpgradeInfo for Open {
-    type Info = Name;
-    type InfoIter = Once<Name>;
+impl UpgradeInfo for OpenUpgrade {
+    type Info = ProtocolName;
+    type InfoIter = Once<ProtocolName>;
 
     fn protocol_info(&self) -> Self::InfoIter {
         once(self.0.clone())
     }
 }
 
-impl OutboundUpgrade<Stream> for Open {
+impl OutboundUpgrade<Stream> for OpenUpgrade {
     type Output = Stream;
     type Error = Infallible;
     type Future = Ready<Result<Stream, Infallible>>;
 
-    fn upgrade_outbound(self, mut stream: Stream, _: Name) -> Self::Future {
-        // It is kept for longer than there is use for the connection; the handler says when there is.
+    fn upgrade_outbound(self, mut stream: Stream, _: ProtocolName) -> Self::Future {
+        // An idle stream must not keep the connection open; the handler says whether it is in use.
         stream.ignore_for_keep_alive();
         ready(Ok(stream))
     }

@@ -1,7 +1,7 @@
 //! One call over one of our streams.
 //!
-//! A call that its caller has given up is carried out all the same and its answer dropped: the other side counts the
-//! request as ours until it has answered, and what it sends is under way already.
+//! A call whose caller has given up is carried out all the same and its answer dropped: the other side counts the
+//! request as ours until it has answered.
 
 use std::{
     io,
@@ -10,31 +10,30 @@ use std::{
 };
 
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use ostrakon_proto::{
-    id::NodeId,
-    wire::{Frame, Protocol},
-};
+use ostrakon_proto::id::NodeId;
 
-use super::deadline::Deadline;
 use crate::{
-    peers::{Bounds, CallError},
+    AskError, Failure,
+    ask::STALL,
+    awake::Deadline,
+    peers::Bounds,
     swarm::{calls::Call, codec},
 };
 
-/// A stream of ours.
+/// A stream that this node opened: it carries one call at a time.
 #[derive(Debug)]
-pub(super) struct Kept<T> {
+pub(super) struct OutboundStream<T> {
     io: T,
     deadline: Deadline,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Kept<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
     /// Must be called on the runtime.
     pub(super) fn new(io: T) -> Self {
-        Self { io, deadline: Deadline::new() }
+        Self { io, deadline: Deadline::new(STALL) }
     }
 
-    /// Whether the stream may carry a call: it has not ended, and nothing has come that was not asked for.
+    /// Whether the stream may carry a call: it has not ended, and no unrequested bytes have arrived.
     pub(super) fn is_open(&mut self) -> bool {
         let mut context = Context::from_waker(Waker::noop());
         matches!(Pin::new(&mut self.io).poll_read(&mut context, &mut [0]), Poll::Pending)
@@ -43,9 +42,15 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Kept<T> {
     /// Carries a call and tells its caller; returns the stream when it may carry another.
     pub(super) async fn carry(mut self, call: Call) -> Option<Self> {
         let Call { to: node, protocol, request, caller } = call;
-        let outcome = match self.deadline.within(exchange(&mut self.io, protocol, request)).await {
+        let exchange = async {
+            codec::write(&mut self.io, Bounds::request(protocol), &request).await?;
+            drop(request);
+            self.io.flush().await?;
+            codec::read_response(&mut self.io, Bounds::response(protocol)).await
+        };
+        let outcome = match self.deadline.within(exchange).await {
             Some(outcome) => outcome.map_err(|error| failure(node, &error)),
-            None => Err(CallError::Timeout { node }),
+            None => Err(AskError::new(node, Failure::Timeout(STALL))),
         };
         let is_whole = outcome.is_ok();
         caller.tell(outcome);
@@ -53,21 +58,12 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Kept<T> {
     }
 }
 
-async fn exchange<T>(io: &mut T, protocol: Protocol, request: Frame) -> io::Result<Frame>
-where
-    T: AsyncRead + AsyncWrite + Unpin,
-{
-    codec::write(io, Bounds::request(protocol), &request).await?;
-    drop(request);
-    io.flush().await?;
-    codec::read_response(io, Bounds::response(protocol)).await
-}
-
-/// What a stream's failure means to the caller.
-fn failure(node: NodeId, error: &io::Error) -> CallError {
+/// The caller's error for a stream's.
+fn failure(node: NodeId, error: &io::Error) -> AskError {
     let reason = error.to_string();
-    match error.kind() {
-        io::ErrorKind::InvalidData => CallError::BadAnswer { node, reason },
-        _ => CallError::Closed { node, reason },
-    }
+    let failure = match error.kind() {
+        io::ErrorKind::InvalidData => Failure::InvalidAnswer(reason),
+        _ => Failure::Closed(reason),
+    };
+    AskError::new(node, failure)
 }

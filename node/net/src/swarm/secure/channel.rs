@@ -5,9 +5,8 @@
 //! is read in large pieces, and a flush only marks what was written as due: it is sent once it is much, or when the
 //! layer above next reads, which ends its turn.
 //!
-//! # The contract
-//! Whoever flushes must read afterwards, or close. Handshakes do, since they await an answer; a Yamux connection reads
-//! at the end of each turn. Buffers live only while there is traffic.
+//! # The contract A caller that flushes must read afterwards, or close. Handshakes do, since they await an answer; a
+//! Yamux connection reads at the end of each turn. Buffers live only while there is traffic.
 
 use std::{
     fmt, io,
@@ -25,11 +24,11 @@ const MESSAGE: usize = 65_535;
 const TAG: usize = 16;
 /// Plaintext of a message at most.
 const PLAIN: usize = MESSAGE - TAG;
-/// Bytes asked of the socket at once: more than a message with its length.
+/// Bytes asked of the socket in one read: more than a message with its length.
 const READ: usize = 128 * 1024;
-/// Sealed bytes that wait to be sent; from here on they go at once.
+/// Sealed bytes that may wait to be sent; from here on they are sent immediately.
 const SEND: usize = 128 * 1024;
-/// Without traffic for so long, a connection has no buffers.
+/// After this long without traffic a connection releases its buffers.
 const QUIET: Duration = Duration::from_secs(5);
 
 /// An encrypted connection.
@@ -65,7 +64,7 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
-    /// The room behind what is filled, once the buffer has `len` bytes.
+    /// The free part behind what is filled, once the buffer has `len` bytes.
     fn room(&mut self, len: usize) -> &mut [u8] {
         self.bytes.resize(len, 0);
         &mut self.bytes[self.end..]
@@ -114,7 +113,7 @@ impl<T> Channel<T> {
         Ok(true)
     }
 
-    /// Nothing comes and nothing waits: after a while the memory goes back.
+    /// Releases the memory when nothing has arrived or waited for [`QUIET`].
     fn rest(&mut self) {
         if self.active.elapsed() < QUIET || !self.received.is_empty() {
             return;
@@ -143,7 +142,7 @@ impl<T: AsyncWrite + Unpin> Channel<T> {
 impl<T: AsyncRead + Unpin> Channel<T> {
     /// Receives more; false at the end of the connection.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        // A message that is here in part has room for the rest, and moves only when it has not.
+        // A partial message moves to the front only when the rest would not fit behind it.
         if self.received.is_empty() || READ - self.received.start < 2 + MESSAGE {
             self.received.compact();
         }

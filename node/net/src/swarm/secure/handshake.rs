@@ -1,8 +1,8 @@
-//! Who is at the other end: the three messages of Noise XX, the last two of which say whose key signed.
+//! Authentication of the other side: the three messages of Noise XX, the last two of which carry each node's signature.
 //!
 //! A process has one Noise key, made at its start. The node's key signs it for this network, and that signature, with
 //! the node's id, is the payload of the message that carries the Noise key: encrypted, and read only after the key is
-//! proven. The network's id is part of every handshake, so that nodes of different networks never meet.
+//! proven. The network's id is part of every handshake, so that nodes of different networks cannot connect.
 
 use std::fmt;
 
@@ -24,42 +24,42 @@ const PATTERN: &str = "Noise_XX_25519_AESGCM_SHA256";
 /// Bytes of a handshake message at most: two keys, two tags and a payload.
 const MESSAGE: usize = 256;
 
-/// Why there is no channel.
+/// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(in crate::swarm) enum SecureError {
     /// The connection ended or failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
-    /// What came is no handshake of this network.
-    #[error("it is of another network, or no node: {0}")]
+    /// The message is not a handshake of this network.
+    #[error("Noise handshake failed (wrong network or not an Ostrakon node): {0}")]
     Noise(snow::Error),
-    /// The message is longer than any of a handshake.
-    #[error("a handshake message of {0} bytes")]
+    /// The message is longer than any message of the handshake.
+    #[error("handshake message of {0} bytes is over the limit of {max} (not an Ostrakon node?)", max = MESSAGE)]
     Length(usize),
-    /// The payload is not what it should be.
-    #[error("the other side does not say who it is")]
+    /// The payload is not a node id with a signature.
+    #[error("the other side sent an invalid handshake payload")]
     Payload,
-    /// The other side claims a key that it does not have.
-    #[error("the other side's {0}")]
+    /// The signature is not of the node that the other side claims to be.
+    #[error("the other side sent an invalid handshake signature: {0}")]
     Signature(#[from] BadSignature),
 }
 
-// Not by derive: the error's own words would be shown instead of ours.
+// Not by derive: snow's message would be shown instead of ours.
 impl From<snow::Error> for SecureError {
     fn from(error: snow::Error) -> Self {
         Self::Noise(error)
     }
 }
 
-/// Who begins.
+/// Which side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
     Initiator,
     Responder,
 }
 
-/// What each side says of itself.
+/// Each side's proof of who it is.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct Payload {
     node: NodeId,
@@ -67,7 +67,7 @@ struct Payload {
     signature: Signature,
 }
 
-/// This side: its network, its Noise key, and what it says of itself.
+/// This side: its network, its Noise key, and the proof of who it is.
 pub(super) struct Identity {
     chain: ChainId,
     secret: Zeroizing<Vec<u8>>,
@@ -102,7 +102,7 @@ fn pattern() -> snow::params::NoiseParams {
     PATTERN.parse().expect("a pattern of the Noise specification")
 }
 
-/// Shakes hands over a socket. Cancel-safe in that nothing but the socket is lost.
+/// Performs the handshake over a socket. Cancel-safe in that nothing but the socket is lost.
 pub(super) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
     identity: &Identity,
     mut socket: T,
@@ -188,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_learn_who_the_other_is() {
+    fn both_sides_are_authenticated() {
         let (near, far) = meet(&identity_of(1, 1), &identity_of(1, 2));
         let ((theirs, mut near), (ours, mut far)) = (near.expect("a channel"), far.expect("a channel"));
         assert_eq!((theirs, ours), (peer(2), peer(1)));
@@ -204,14 +204,14 @@ mod tests {
     }
 
     #[test]
-    fn networks_do_not_meet() {
+    fn different_networks_cannot_connect() {
         let (near, far) = meet(&identity_of(1, 1), &identity_of(2, 2));
         assert!(matches!(near, Err(SecureError::Noise(_))), "{near:?}");
         assert!(far.is_err(), "{far:?}");
     }
 
     #[test]
-    fn a_node_can_not_be_claimed() {
+    fn another_node_cannot_be_impersonated() {
         let check = |payload: Vec<u8>, expect: fn(&SecureError) -> bool| {
             let liar = Identity { payload, ..identity_of(1, 1) };
             let (_, far) = meet(&liar, &identity_of(1, 2));

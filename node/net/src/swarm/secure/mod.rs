@@ -3,7 +3,7 @@
 //!
 //! libp2p's own Noise is fixed to ChaCha20-Poly1305, which costs eight times as much on processors that have AES, reads
 //! 8 KiB at a time and sends after each frame; together that was a third of what an add costs. The cryptography is the
-//! crate `snow`'s. Here is what libp2p needs around it: [`handshake`] proves who is at the other end, and [`channel`]
+//! crate `snow`'s. Here is what libp2p needs around it: [`handshake`] authenticates the other side, and [`channel`]
 //! carries bytes.
 //!
 //! Not here: streams, which are [`super::muxer`]'s.
@@ -24,7 +24,7 @@ use channel::Channel;
 pub(super) use handshake::SecureError;
 use handshake::{Identity, Role};
 
-/// What both sides name the upgrade.
+/// The upgrade's name in the negotiation.
 const NAME: &str = "/ostrakon/noise/1";
 
 /// Turns a socket into a channel with a known node.

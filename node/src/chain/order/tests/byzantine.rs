@@ -7,14 +7,14 @@ use std::{
 
 use bytes::Bytes;
 use futures::{FutureExt, future::BoxFuture};
-use ostrakon_net::{CallError, Peers, sim::SimConfig};
+use ostrakon_net::{AskError, Failure, Peers, sim::SimConfig};
 use ostrakon_proto::{
     codec,
     id::{ChainId, NodeId},
     ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote},
     limits,
     sign::Keypair,
-    wire::{Frame, Protocol, consensus::Request},
+    wire::{Frame, Protocol, consensus::ConsensusRequest},
 };
 
 use super::{
@@ -26,7 +26,7 @@ use crate::chain::order::Equivocation;
 const LIAR: usize = 1;
 
 /// What a liar does to a message before it leaves: what it sends, in which order.
-pub(super) type Lie = fn(&Liar, NodeId, &Request, &Bytes) -> Vec<(Request, Bytes)>;
+pub(super) type Lie = fn(&Liar, NodeId, &ConsensusRequest, &Bytes) -> Vec<(ConsensusRequest, Bytes)>;
 
 /// All lies.
 pub(super) const LIES: [Lie; 7] = [two_votes, two_faces, two_blocks, no_block, one_block, garbage, anything];
@@ -54,18 +54,19 @@ impl Peers for Liar {
         self.inner.learn(node, addresses);
     }
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
-        let Some(message) = request.decode::<Request>().ok().filter(|_| protocol == Protocol::Consensus) else {
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
+        let Some(message) = request.decode::<ConsensusRequest>().ok().filter(|_| protocol == Protocol::Consensus)
+        else {
             return self.inner.call(to, protocol, request);
         };
-        if matches!(message, Request::LastSeen(_) | Request::Block { .. }) {
+        if matches!(message, ConsensusRequest::LastSeen(_) | ConsensusRequest::Block { .. }) {
             return self.inner.call(to, protocol, request);
         }
         let frames = (self.lie)(self, to, &message, &request.body);
         let calls: Vec<_> =
             frames.into_iter().map(|(head, body)| self.inner.call(to, protocol, Frame::new(&head, body))).collect();
         async move {
-            let mut last = Err(CallError::Stopped);
+            let mut last = Err(AskError::new(to, Failure::ShutDown));
             for call in calls {
                 last = call.await;
             }
@@ -99,10 +100,10 @@ fn is_odd(node: NodeId) -> bool {
 }
 
 /// Votes for both; half of the others hear one first, half the other.
-fn two_votes(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+fn two_votes(liar: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     let mut frames = vec![(message.clone(), body.clone())];
-    if let Request::Vote(signed) = message {
-        frames.push((Request::Vote(liar.opposite(signed)), Bytes::new()));
+    if let ConsensusRequest::Vote(signed) = message {
+        frames.push((ConsensusRequest::Vote(liar.opposite(signed)), Bytes::new()));
         if is_odd(to) {
             frames.reverse();
         }
@@ -111,24 +112,26 @@ fn two_votes(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(R
 }
 
 /// Tells one half of the others one thing, and the other half another.
-fn two_faces(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+fn two_faces(liar: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     match message {
-        Request::Vote(signed) if is_odd(to) => vec![(Request::Vote(liar.opposite(signed)), Bytes::new())],
-        Request::Proposal(signed) if is_odd(to) => {
+        ConsensusRequest::Vote(signed) if is_odd(to) => {
+            vec![(ConsensusRequest::Vote(liar.opposite(signed)), Bytes::new())]
+        }
+        ConsensusRequest::Proposal(signed) if is_odd(to) => {
             let other = liar.other(signed, body);
-            other.into_iter().map(|(signed, body)| (Request::Proposal(signed), body)).collect()
+            other.into_iter().map(|(signed, body)| (ConsensusRequest::Proposal(signed), body)).collect()
         }
         _ => vec![(message.clone(), body.clone())],
     }
 }
 
 /// Proposes two blocks to everyone.
-fn two_blocks(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+fn two_blocks(liar: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     let mut frames = vec![(message.clone(), body.clone())];
-    if let Request::Proposal(signed) = message
+    if let ConsensusRequest::Proposal(signed) = message
         && let Some((signed, body)) = liar.other(signed, body)
     {
-        frames.push((Request::Proposal(signed), body));
+        frames.push((ConsensusRequest::Proposal(signed), body));
         if is_odd(to) {
             frames.reverse();
         }
@@ -137,40 +140,40 @@ fn two_blocks(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(
 }
 
 /// Proposes without the block.
-fn no_block(_: &Liar, _: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
-    let body = if matches!(message, Request::Proposal(_)) { Bytes::new() } else { body.clone() };
+fn no_block(_: &Liar, _: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
+    let body = if matches!(message, ConsensusRequest::Proposal(_)) { Bytes::new() } else { body.clone() };
     vec![(message.clone(), body)]
 }
 
 /// Gives the block to one other only.
-fn one_block(_: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
-    let hides = matches!(message, Request::Proposal(_)) && to != node_id(0);
+fn one_block(_: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
+    let hides = matches!(message, ConsensusRequest::Proposal(_)) && to != node_id(0);
     if hides { Vec::new() } else { vec![(message.clone(), body.clone())] }
 }
 
 /// Sends nonsense besides: of far heights and rounds, of strangers, with wrong signatures and bodies.
-fn garbage(liar: &Liar, _: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+fn garbage(liar: &Liar, _: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     let mut frames = vec![(message.clone(), body.clone())];
     let junk = Bytes::from_static(&[7; 1000]);
     match message {
-        Request::Vote(signed) => {
+        ConsensusRequest::Vote(signed) => {
             for (height, round) in [(u64::MAX, 0), (signed.vote.height.0 + 1, 9), (signed.vote.height.0, u32::MAX)] {
                 let vote = Vote { height: ostrakon_proto::id::Height(height), round, ..signed.vote };
-                frames.push((Request::Vote(SignedVote::sign(vote, &liar.key, &liar.chain)), junk.clone()));
+                frames.push((ConsensusRequest::Vote(SignedVote::sign(vote, &liar.key, &liar.chain)), junk.clone()));
             }
             let stranger = Keypair::from_seed(&[77; 32]);
-            frames.push((Request::Vote(SignedVote::sign(signed.vote, &stranger, &liar.chain)), Bytes::new()));
+            frames.push((ConsensusRequest::Vote(SignedVote::sign(signed.vote, &stranger, &liar.chain)), Bytes::new()));
             let forged = SignedVote { voter: vote_key(0).public(), ..*signed };
-            frames.push((Request::Vote(forged), Bytes::new()));
+            frames.push((ConsensusRequest::Vote(forged), Bytes::new()));
         }
-        Request::Proposal(signed) => {
+        ConsensusRequest::Proposal(signed) => {
             frames.insert(0, (message.clone(), junk.clone()));
             let proposal = BlockProposal { round: signed.proposal.round + 5, ..signed.proposal };
             let early = SignedProposal::sign(proposal, &liar.key, &liar.chain);
-            frames.push((Request::Proposal(early), body.clone()));
+            frames.push((ConsensusRequest::Proposal(early), body.clone()));
             let valid_round = Some(signed.proposal.round + 7);
             let wrong = BlockProposal { valid_round, ..signed.proposal };
-            frames.push((Request::Proposal(SignedProposal::sign(wrong, &liar.key, &liar.chain)), junk));
+            frames.push((ConsensusRequest::Proposal(SignedProposal::sign(wrong, &liar.key, &liar.chain)), junk));
         }
         _ => {}
     }
@@ -178,7 +181,7 @@ fn garbage(liar: &Liar, _: NodeId, message: &Request, body: &Bytes) -> Vec<(Requ
 }
 
 /// Any of the other lies, or nothing at all, to each as chance has it.
-fn anything(liar: &Liar, to: NodeId, message: &Request, body: &Bytes) -> Vec<(Request, Bytes)> {
+fn anything(liar: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     let chance = blake3::hash(&[to.bytes().as_slice(), &codec::encode(message)].concat());
     let lies = [two_votes, two_faces, two_blocks, no_block, garbage];
     let lie = lies.get(usize::from(chance.as_bytes()[0]) % (lies.len() + 1));

@@ -7,11 +7,11 @@ use std::{
 };
 
 use futures::future::BoxFuture;
-use ostrakon_net::{CallError, Peers};
+use ostrakon_net::{AskError, Peers};
 use ostrakon_proto::{
     id::{BlockId, Height, NodeId, VoteKey},
     ledger::vote::{SignedVote, VoteKind},
-    wire::{Frame, Protocol, consensus::Request},
+    wire::{Frame, Protocol, consensus::ConsensusRequest},
 };
 
 type Place = (VoteKey, Height, u32, Option<VoteKind>);
@@ -39,17 +39,17 @@ impl Judge {
     }
 
     pub(super) fn listen(&self, node: NodeId, request: &Frame) {
-        match request.decode::<Request>() {
-            Ok(Request::Vote(signed)) => {
+        match request.decode::<ConsensusRequest>() {
+            Ok(ConsensusRequest::Vote(signed)) => {
                 self.voted.lock().unwrap_or_else(PoisonError::into_inner).insert(node, signed.vote.height);
                 self.hear_vote(&signed);
             }
-            Ok(Request::Proposal(signed)) => {
+            Ok(ConsensusRequest::Proposal(signed)) => {
                 let proposal = signed.proposal;
                 self.hear((signed.proposer, proposal.height, proposal.round, None), Some(proposal.block));
             }
-            Ok(Request::Polka(polka)) => polka.votes().for_each(|signed| self.hear_vote(&signed)),
-            Ok(Request::Round(proof)) => proof.votes.iter().for_each(|signed| self.hear_vote(signed)),
+            Ok(ConsensusRequest::Polka(polka)) => polka.votes().for_each(|signed| self.hear_vote(&signed)),
+            Ok(ConsensusRequest::Round(proof)) => proof.votes.iter().for_each(|signed| self.hear_vote(signed)),
             _ => {}
         }
     }
@@ -99,7 +99,7 @@ impl Peers for Tapped {
         self.inner.learn(node, addresses);
     }
 
-    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, CallError>> {
+    fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         if protocol == Protocol::Consensus {
             self.judge.listen(self.local(), &request);
         }

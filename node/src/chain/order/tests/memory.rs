@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ostrakon_net::sim::{Link, SimConfig};
+use ostrakon_net::sim::{LinkConditions, SimConfig};
 use ostrakon_proto::id::NodeId;
 
 use super::world::{World, machine, seeds};
@@ -166,7 +166,8 @@ fn a_clone_of_one_that_is_always_late_never_speaks() {
     seeds(0..2, async |seed| {
         let mut world = World::running(seed, 4);
         world.reach(0..4, 5).await;
-        let slow = Link { latency: Duration::from_millis(20)..=Duration::from_millis(200), loss_per_mille: 50 };
+        let slow =
+            LinkConditions { latency: Duration::from_millis(20)..=Duration::from_millis(200), loss_per_mille: 50 };
         for other in [0, 2, 3] {
             let (one, other) = (world.machines[1].node, world.machines[other].node);
             world.net.set_link(one, other, Some(slow.clone()));

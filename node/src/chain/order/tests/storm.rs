@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ostrakon_net::sim::{Link, SimConfig};
+use ostrakon_net::sim::{LinkConditions, SimConfig};
 use ostrakon_proto::{codec, id::BlockId, limits};
 
 use super::{
@@ -92,7 +92,7 @@ impl Storm {
             7 => {
                 let latency = Duration::from_millis(100)..=Duration::from_secs(1);
                 let loss_per_mille = u16::try_from(self.chance.below(500)).expect("small");
-                self.world.net.set_link(nodes[one], nodes[two], Some(Link { latency, loss_per_mille }));
+                self.world.net.set_link(nodes[one], nodes[two], Some(LinkConditions { latency, loss_per_mille }));
             }
             8 => self.world.machines[one].ledger.set_work(self.chance.below(2) == 0),
             _ => self.world.net.heal(),

@@ -197,9 +197,9 @@ async fn serve(
     ledger: Arc<FakeLedger>,
     withholds: bool,
 ) {
-    use ostrakon_proto::wire::consensus::Request;
+    use ostrakon_proto::wire::consensus::ConsensusRequest;
     while let Some(request) = inbound.recv().await {
-        let asks = matches!(request.request.decode::<Request>(), Ok(Request::Block { .. }));
+        let asks = matches!(request.request.decode::<ConsensusRequest>(), Ok(ConsensusRequest::Block { .. }));
         match request.protocol {
             Protocol::Consensus if asks && withholds => {}
             Protocol::Consensus => {

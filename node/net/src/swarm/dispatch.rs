@@ -1,12 +1,12 @@
-//! Requests of others that have no answer yet, and whether one more is taken.
+//! Requests of other nodes that have no answer yet, and whether one more is admitted.
 //!
-//! In goes a request, out comes its answer, in time. Whoever is refused hears so at once, as [`RefusalCode::Busy`]:
-//! nothing is dropped in silence. Requests go straight to whoever holds the receiver: the actor has no part in them.
-//! Not here: reading requests ([`super::codec`]).
+//! In goes a request, out comes its answer. One that is not admitted is refused immediately as [`RefusalCode::Busy`]; none is
+//! dropped silently. Requests go straight to the holder of the receiver, without the actor. Not here: reading requests
+//! ([`super::codec`]).
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use ostrakon_proto::{
@@ -15,17 +15,20 @@ use ostrakon_proto::{
 };
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
-use super::codec::Request;
-use crate::peers::{self, Inbound, Reply};
+use super::codec::Received;
+use crate::{
+    lock,
+    peers::{self, Inbound, Reply},
+};
 
-/// Requests of all nodes without an answer.
+/// Requests of all nodes that may be unanswered at a time.
 const UNANSWERED: usize = 1024;
-/// Requests of one node without an answer: all that an honest one sends at once.
+/// Requests of one node that may be unanswered at a time: all that an honest one sends.
 const UNANSWERED_PER_NODE: usize = Protocol::ALL.len() * super::calls::IN_FLIGHT;
 
-/// All requests of others that have no answer yet.
+/// Admits requests of other nodes, and passes them on to be answered.
 #[derive(Debug)]
-pub(super) struct Answers {
+pub(super) struct Dispatch {
     inbound: mpsc::Sender<Inbound>,
     unanswered: Arc<Mutex<Unanswered>>,
 }
@@ -37,18 +40,18 @@ struct Unanswered {
     per_node: BTreeMap<NodeId, usize>,
 }
 
-/// What a request takes until it is answered, also when who asked is gone by then.
+/// What a request holds until it is answered, also when the node that asked is gone by then.
 #[derive(Debug)]
-struct Taken {
+struct Admitted {
     from: NodeId,
     unanswered: Arc<Mutex<Unanswered>>,
     #[expect(dead_code, reason = "held, not read: dropping it gives the memory back")]
-    room: Option<OwnedSemaphorePermit>,
+    memory: Option<OwnedSemaphorePermit>,
 }
 
-impl Drop for Taken {
+impl Drop for Admitted {
     fn drop(&mut self) {
-        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut unanswered = lock(&self.unanswered);
         unanswered.all = unanswered.all.saturating_sub(1);
         if let Some(count) = unanswered.per_node.get_mut(&self.from) {
             *count = count.saturating_sub(1);
@@ -59,50 +62,50 @@ impl Drop for Taken {
     }
 }
 
-impl Answers {
+impl Dispatch {
     pub(super) fn new(inbound: mpsc::Sender<Inbound>) -> Self {
         Self { inbound, unanswered: Arc::default() }
     }
 
-    /// The answer to a request: of whoever takes requests, or a refusal.
-    pub(super) async fn ask(&self, from: NodeId, protocol: Protocol, request: Request) -> Frame {
-        match self.take(from, protocol, request) {
+    /// The answer to a request, or a refusal.
+    pub(super) async fn ask(&self, from: NodeId, protocol: Protocol, request: Received) -> Frame {
+        match self.admit(from, protocol, request) {
             Ok(answered) => answer(answered).await,
             Err(reason) => {
-                tracing::debug!(%from, ?protocol, reason, "request refused: busy");
+                tracing::debug!(node = %from, ?protocol, reason, "request refused: busy");
                 peers::refusal(RefusalCode::Busy, reason)
             }
         }
     }
 
     /// Passes a request on to be answered, or says why not.
-    fn take(
+    fn admit(
         &self,
         from: NodeId,
         protocol: Protocol,
-        request: Request,
+        request: Received,
     ) -> Result<oneshot::Receiver<Frame>, &'static str> {
-        let Request::Frame(request, room) = request else {
-            return Err("the node holds as many bytes of requests as it can");
+        let Received::Frame(request, memory) = request else {
+            return Err("too many bytes of requests wait at the node");
         };
-        let taken = self.count(from, room)?;
+        let admitted = self.count(from, memory)?;
         let (reply, answered) = Reply::pair(protocol);
-        pass_on(&self.inbound, Inbound { from, protocol, request, reply: reply.holding(taken) })?;
+        pass_on(&self.inbound, Inbound { from, protocol, request, reply: reply.holding(admitted) })?;
         Ok(answered)
     }
 
-    fn count(&self, from: NodeId, room: Option<OwnedSemaphorePermit>) -> Result<Taken, &'static str> {
-        let mut unanswered = self.unanswered.lock().unwrap_or_else(PoisonError::into_inner);
+    fn count(&self, from: NodeId, memory: Option<OwnedSemaphorePermit>) -> Result<Admitted, &'static str> {
+        let mut unanswered = lock(&self.unanswered);
         if unanswered.all >= UNANSWERED {
-            return Err("the node answers as many requests as it can");
+            return Err("too many requests are unanswered at the node");
         }
         let theirs = unanswered.per_node.entry(from).or_default();
         if *theirs >= UNANSWERED_PER_NODE {
-            return Err("you have too many requests under way to this node");
+            return Err("too many of your requests are unanswered at the node");
         }
         *theirs += 1;
         unanswered.all += 1;
-        Ok(Taken { from, unanswered: self.unanswered.clone(), room })
+        Ok(Admitted { from, unanswered: self.unanswered.clone(), memory })
     }
 }
 
@@ -115,7 +118,7 @@ pub(super) async fn ask_oneself(
 ) -> Frame {
     let (reply, answered) = Reply::pair(protocol);
     let passed = pass_on(&inbound, Inbound { from, protocol, request, reply });
-    // Whoever takes requests must hear when the network has stopped.
+    // The receiver must end when the network has stopped.
     drop(inbound);
     match passed {
         Ok(()) => answer(answered).await,
@@ -126,12 +129,12 @@ pub(super) async fn ask_oneself(
 fn pass_on(inbound: &mpsc::Sender<Inbound>, request: Inbound) -> Result<(), &'static str> {
     inbound.try_send(request).map_err(|refused| match refused {
         mpsc::error::TrySendError::Full(_) => "too many requests wait at the node",
-        mpsc::error::TrySendError::Closed(_) => "the node takes no requests now",
+        mpsc::error::TrySendError::Closed(_) => "the node is shutting down",
     })
 }
 
 async fn answer(answered: oneshot::Receiver<Frame>) -> Frame {
-    answered.await.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "the node gave the request up"))
+    answered.await.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "the node dropped the request"))
 }
 
 #[cfg(test)]
@@ -144,40 +147,40 @@ mod tests {
         NodeId::new([number; 32])
     }
 
-    fn request() -> Request {
-        Request::Frame(Frame::default(), None)
+    fn request() -> Received {
+        Received::Frame(Frame::default(), None)
     }
 
     #[test]
     fn one_node_has_a_bounded_share_until_it_is_answered() {
         let (inbound, mut requests) = mpsc::channel(2 * UNANSWERED_PER_NODE);
-        let answers = Answers::new(inbound);
+        let dispatch = Dispatch::new(inbound);
         for _ in 0..UNANSWERED_PER_NODE {
-            answers.take(node(1), Protocol::Get, request()).expect("taken");
+            dispatch.admit(node(1), Protocol::Get, request()).expect("admitted");
         }
-        assert!(answers.take(node(1), Protocol::Put, request()).expect_err("refused").contains("too many"));
-        answers.take(node(2), Protocol::Get, request()).expect("another node's");
+        assert!(dispatch.admit(node(1), Protocol::Put, request()).expect_err("refused").contains("too many"));
+        dispatch.admit(node(2), Protocol::Get, request()).expect("another node's");
         drop(requests.try_recv().expect("a request"));
-        answers.take(node(1), Protocol::Put, request()).expect("one was given up");
+        dispatch.admit(node(1), Protocol::Put, request()).expect("one was given up");
         while let Ok(Inbound { reply, .. }) = requests.try_recv() {
             reply.send(Frame::default());
         }
-        let unanswered = answers.unanswered.lock().expect("whole");
+        let unanswered = dispatch.unanswered.lock().expect("whole");
         assert!(unanswered.all == 0 && unanswered.per_node.is_empty());
     }
 
     #[tokio::test]
     async fn refusals_say_why() {
         let (inbound, requests) = mpsc::channel(1);
-        let answers = Answers::new(inbound);
+        let dispatch = Dispatch::new(inbound);
         let refused = |answer: Frame| answer.decode::<Result<(), Refusal>>().expect("canonical").expect_err("refused");
-        answers.take(node(1), Protocol::Get, request()).expect("taken");
-        for (request, reason) in [(Request::NoRoom, "bytes"), (request(), "wait")] {
-            let refusal = refused(answers.ask(node(1), Protocol::Get, request).await);
+        dispatch.admit(node(1), Protocol::Get, request()).expect("admitted");
+        for (request, reason) in [(Received::OverBudget, "bytes"), (request(), "wait")] {
+            let refusal = refused(dispatch.ask(node(1), Protocol::Get, request).await);
             assert!(refusal.code == RefusalCode::Busy && refusal.reason.contains(reason), "{refusal:?}");
         }
         drop(requests);
-        assert_eq!(refused(answers.ask(node(1), Protocol::Get, request()).await).code, RefusalCode::Busy);
-        assert_eq!(answers.unanswered.lock().expect("whole").all, 0);
+        assert_eq!(refused(dispatch.ask(node(1), Protocol::Get, request()).await).code, RefusalCode::Busy);
+        assert_eq!(dispatch.unanswered.lock().expect("whole").all, 0);
     }
 }
