@@ -35,10 +35,15 @@ impl Progress {
         waiting
     }
 
+    /// What is called with the SDK's events.
+    pub(crate) fn listener(&self, out: &Output) -> impl Fn(Event) + Send + Sync + 'static {
+        let (bar, out) = (self.bar.clone(), out.clone());
+        move |event| show(&bar, &out, &event)
+    }
+
     /// The listener for the SDK's events.
     pub(crate) fn events(&self, out: &Output) -> Events {
-        let (bar, out) = (self.bar.clone(), out.clone());
-        Events::to(move |event| show(&bar, &out, &event))
+        Events::to(self.listener(out))
     }
 }
 

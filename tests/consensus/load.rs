@@ -65,7 +65,7 @@ async fn pay(
 ) -> Result<usize, Error> {
     let mut failed = 0;
     while !stop.load(Ordering::Relaxed) {
-        match client.transfer(to, Amount(1_000), &Events::none()).await {
+        match client.transfer(to, Amount(1_000)).await {
             Ok(included) => acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(included),
             Err(error) if error.kind() == ErrorKind::Network || error.is_retryable() => failed += 1,
             Err(error) => return Err(error),

@@ -54,7 +54,7 @@ async fn create(AnchorCreate { file, output }: AnchorCreate, home: &Home, out: &
     let profile = home.profile()?;
     let client = profile.connect()?;
     let progress = Progress::waiting("anchoring", out);
-    let included = client.anchor(hash, &progress.events(out)).await?;
+    let included = client.anchor(hash).on_event(progress.listener(out)).await?;
     let proof = client.chain().anchor_proof(profile.genesis(), included).await.map_err(Error::from)?;
     drop(progress);
     write_voucher(&path, &proof.to_bytes())?;

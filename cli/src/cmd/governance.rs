@@ -138,7 +138,7 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
 
 async fn perform(client: &Client, action: Action, out: &Output) -> anyhow::Result<Included> {
     let progress = Progress::waiting("submitting", out);
-    let included = client.perform(action, &progress.events(out)).await?;
+    let included = client.perform(action).on_event(progress.listener(out)).await?;
     drop(progress);
     Ok(included)
 }

@@ -119,7 +119,7 @@ async fn change(
 ) -> anyhow::Result<()> {
     let owner = client.account().context("a profile has an account")?;
     let progress = Progress::waiting("naming", out);
-    let NameSet { included, before } = client.set_name(name, object, expect, &progress.events(out)).await?;
+    let NameSet { included, before } = client.set_name(name, object, expect).on_event(progress.listener(out)).await?;
     drop(progress);
     let (_, found) = client.chain().name(owner, name).await?;
     let now = found.filter(|found| object_of(found) == object && object.is_some());

@@ -24,7 +24,7 @@ pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> anyhow::Resu
         return Err(usage("renew needs a term: give --for DURATION or --epochs EPOCHS"));
     };
     let progress = Progress::waiting("renewing", out);
-    let expires_epoch = client.extend(cid, epochs, &progress.events(out)).await?;
+    let expires_epoch = client.extend(cid, epochs).on_event(progress.listener(out)).await?;
     drop(progress);
     let pace = client.chain().pace();
     let renewed = Renewed { cid, expires_epoch, expires: time::of_ms(pace.starts_ms(expires_epoch)) };

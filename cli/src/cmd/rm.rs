@@ -38,7 +38,7 @@ pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Res
     }
     let key_destroyed = objects.remove(&cid)?;
     let progress = Progress::waiting("releasing", out);
-    let released = profile.connect()?.release(cid, &progress.events(out)).await;
+    let released = profile.connect()?.release(cid).on_event(progress.listener(out)).await;
     drop(progress);
     let released = released.map_err(|error| match key_destroyed {
         true => error.context(format_args!(

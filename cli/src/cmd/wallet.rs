@@ -72,7 +72,7 @@ async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyho
     let from = home.profile()?.account();
     check_funds(client.balance().await?, amount, transfer_fee(&rules, from, to))?;
     let progress = Progress::waiting("paying", out);
-    let included = client.transfer(to, amount, &progress.events(out)).await?;
+    let included = client.transfer(to, amount).on_event(progress.listener(out)).await?;
     drop(progress);
     let sent =
         Sent { tx: included.tx.to_string(), height: included.height.0, to: to.to_string(), amount: amount.to_string() };

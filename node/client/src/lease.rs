@@ -9,32 +9,36 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client, Error, Events,
+    Client, Submit,
     chain::{ChainError, Included, Overtaken},
 };
 
 impl Client {
     /// Pays for `epochs` more, on every extent; returns the new first epoch that is not paid for.
     ///
-    /// # Errors
-    /// [`Error`] when the object is not this account's, the account cannot pay, or no node responds.
-    pub async fn extend(&self, object: ObjectId, epochs: u64, events: &Events) -> Result<Epoch, Error> {
-        let mine = self.own_commitments(object).await?;
-        // All extents get one end, so that none goes before the others.
-        let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
-        let extend = |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end });
-        self.chain.send(self.key()?, mine.iter().map(extend).collect(), Overtaken::Repeat, events).await?;
-        Ok(end)
+    /// Fails when the object is not this account's, or the account cannot pay.
+    pub fn extend(&self, object: ObjectId, epochs: u64) -> Submit<Epoch> {
+        Submit::new(self, move |client, events| async move {
+            let mine = client.own_commitments(object).await?;
+            // All extents get one end, so that none ends before the others.
+            let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
+            let extend = |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end });
+            let actions = mine.iter().map(extend).collect();
+            client.chain.send(client.key()?, actions, Overtaken::Repeat, &events).await?;
+            Ok(end)
+        })
     }
 
     /// Ends the account's commitments of the object. Its holders delete the columns after the network's trash time.
     ///
-    /// # Errors
-    /// [`Error`] when the object is not this account's, or no node responds.
-    pub async fn release(&self, object: ObjectId, events: &Events) -> Result<Vec<Included>, Error> {
-        let mine = self.own_commitments(object).await?;
-        let release = |commitment: &Commitment| Action::Release(Release { object, extent: commitment.id.extent });
-        Ok(self.chain.send(self.key()?, mine.iter().map(release).collect(), Overtaken::Repeat, events).await?)
+    /// Fails when the object is not this account's.
+    pub fn release(&self, object: ObjectId) -> Submit<Vec<Included>> {
+        Submit::new(self, move |client, events| async move {
+            let mine = client.own_commitments(object).await?;
+            let release = |commitment: &Commitment| Action::Release(Release { object, extent: commitment.id.extent });
+            let actions = mine.iter().map(release).collect();
+            Ok(client.chain.send(client.key()?, actions, Overtaken::Repeat, &events).await?)
+        })
     }
 
     async fn own_commitments(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {

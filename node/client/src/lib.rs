@@ -28,12 +28,14 @@ mod client;
 mod error;
 pub mod events;
 mod genesis;
+pub mod guide;
 pub mod get;
 mod lease;
 pub mod name;
 pub mod pack;
 pub mod profile;
 pub mod status;
+mod submit;
 pub mod verify;
 mod wallet;
 
@@ -53,7 +55,25 @@ pub use pack::{
 };
 pub use profile::{Profile, ProfileError, system_clock};
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};
+pub use submit::Submit;
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
+
+pub use ostrakon_proto::{
+    id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
+    ledger::{
+        Genesis,
+        state::{Commitment, Domain, Provider},
+        tx::Action,
+    },
+    light::{
+        Checkpoint, TxPlace,
+        voucher::{AnchorProof, Anchored, BadVoucher, Certificate, Committed},
+    },
+    link::{Link, LinkError},
+    pack::{Entry, PackPath},
+    params::{Class, Code},
+    sign::Keypair,
+};
 
 #[cfg(test)]
 mod fake;

@@ -15,8 +15,8 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client, Error, ErrorKind, Events,
-    chain::{Chain, ChainError, Included},
+    Client, Error, ErrorKind, Events, Submit,
+    chain::{Chain, ChainError, Included, Overtaken},
 };
 
 /// Bytes of a name at most.
@@ -162,9 +162,13 @@ impl Chain {
 impl Client {
     /// Points a name of this client's account to the object, or removes it with `None`.
     ///
-    /// # Errors
-    /// [`Error`] with [`NameError::Conflict`] when it is not as expected, and is left as it was.
-    pub async fn set_name(
+    /// Fails with [`NameError::Conflict`] when it is not as expected, and is left as it was.
+    pub fn set_name(&self, name: &Name, object: Option<ObjectId>, expect: Expect) -> Submit<NameSet> {
+        let name = name.clone();
+        Submit::new(self, move |client, events| async move { client.swap_name(&name, object, expect, &events).await })
+    }
+
+    async fn swap_name(
         &self,
         name: &Name,
         object: Option<ObjectId>,
@@ -188,7 +192,7 @@ impl Client {
         }
         let value = object.map(|object| object.to_string().into_bytes());
         let set = Action::SetName(SetName { name: name.hash(), version, value });
-        let error = match self.perform(set, events).await {
+        let error = match self.submit(set, Overtaken::Report, events).await {
             Ok(included) => return Ok(NameSet { included, before: version }),
             Err(error) => error,
         };
@@ -233,7 +237,7 @@ mod tests {
             name.map(|name| (object_of(&name), name.version))
         };
         let set = async |client: &Client, object, expect| {
-            client.set_name(&photos, object, expect, &Events::none()).await.map(|set| set.before)
+            client.set_name(&photos, object, expect).await.map(|set| set.before)
         };
         assert_eq!(found().await, None);
         let none = set(&client, None, Expect::Any).await.expect_err("nothing to remove");
@@ -274,7 +278,7 @@ mod tests {
             let (client, photos) = (clients[usize::from(number)].clone(), photos.clone());
             async move {
                 let object = Some(ObjectId::new([number; 32]));
-                client.set_name(&photos, object, Expect::New, &Events::none()).await
+                client.set_name(&photos, object, Expect::New).await
             }
         };
         let (first, second) = futures::join!(set(0), set(1));

@@ -246,18 +246,18 @@ async fn money_and_terms() {
     let client = world.client();
     let to = NodeId::new([9; 32]);
     let to = ostrakon_proto::id::AccountId::new(*to.bytes());
-    client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
+    client.transfer(to, Amount(5)).await.expect("paid");
     assert_eq!(client.chain().account(to).await.expect("known").balance, Amount(5));
-    let too_much = client.transfer(to, Amount(u64::MAX), &Events::none()).await.expect_err("not that rich");
+    let too_much = client.transfer(to, Amount(u64::MAX)).await.expect_err("not that rich");
     assert!(matches!(too_much.downcast_ref(), Some(ChainError::Refused { .. })), "{too_much}");
 
     let added = add(&client, &bytes(1 << 20)).await;
     let object = added.link.object;
-    assert_eq!(client.extend(object, 5, &Events::none()).await.expect("extended"), added.end.after(5));
+    assert_eq!(client.extend(object, 5).await.expect("extended"), added.end.after(5));
     let before = client.balance().await.expect("known");
-    client.release(object, &Events::none()).await.expect("released");
+    client.release(object).await.expect("released");
     assert!(client.balance().await.expect("known") > before, "the escrow comes back");
-    assert_eq!(client.release(object, &Events::none()).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!(client.release(object).await.expect_err("gone").kind(), ErrorKind::NotFound);
     assert_eq!(client.account(), Some(account().public()));
 }
 
@@ -268,7 +268,7 @@ async fn what_a_rush_makes_too_cheap_is_paid_for_anew() {
     let client = world.client();
     let (before, to, amount) = (client.balance().await.expect("asked"), AccountId::new([9; 32]), Amount(1_000));
     world.rush_next();
-    client.transfer(to, amount, &Events::none()).await.expect("paid in the end");
+    client.transfer(to, amount).await.expect("paid in the end");
     assert_eq!(client.chain().account(to).await.expect("asked").balance, amount, "and paid once");
     let paid = before.0 - client.balance().await.expect("asked").0 - amount.0;
     let least = client.chain().rules().params.fee_base.0;
@@ -304,7 +304,7 @@ async fn futures_can_be_spawned() {
     is_send(client.get(&added.link, &get_options, &mut out, &none)).await.expect("got");
     is_send(client.verify(&added.link, &none)).await.expect("verified");
     is_send(client.status(&added.link, StatusOptions { probe: true })).await.expect("known");
-    is_send(client.release(added.link.object, &Events::none())).await.expect("released");
+    is_send(client.release(added.link.object).into_future()).await.expect("released");
 }
 
 #[tokio::test(start_paused = true)]
@@ -332,7 +332,7 @@ async fn every_lie_about_the_ledger_is_found_out() {
     for lie in Lie::REFUTED {
         let world = World::new(4);
         let (to, nobody) = (AccountId::new([9; 32]), ostrakon_proto::id::ObjectId::new([1; 32]));
-        let paid = world.client().transfer(to, Amount(5), &Events::none()).await.expect("paid");
+        let paid = world.client().transfer(to, Amount(5)).await.expect("paid");
         world.fault(world.nodes[0], Fault::Lies(lie));
         // Each begins with another node.
         let mut caught = false;
@@ -449,7 +449,7 @@ async fn a_word_that_was_not_so_is_doubted() {
     for lie in [Lie::Unheard, Lie::NoProvider, Lie::Dropped] {
         let world = World::new(4);
         let to = AccountId::new([9; 32]);
-        let mut paid = world.client().transfer(to, Amount(5), &Events::none()).await.expect("paid");
+        let mut paid = world.client().transfer(to, Amount(5)).await.expect("paid");
         world.fault(world.nodes[0], Fault::Lies(lie));
         let mut doubted = false;
         for number in 240..250 {
@@ -457,7 +457,7 @@ async fn a_word_that_was_not_so_is_doubted() {
             let chain = client.chain();
             assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
             assert_eq!(chain.all_providers().await.expect("known").len(), 4, "{lie:?}");
-            paid = client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
+            paid = client.transfer(to, Amount(5)).await.expect("paid");
             assert!(chain.invalid_proofs().is_empty(), "{lie:?}: a word is no proof");
             let doubts: Vec<NodeId> = chain.contradicted().into_keys().collect();
             assert!(doubts.is_empty() || doubts == world.nodes[..1], "{lie:?}");
@@ -471,7 +471,7 @@ async fn a_word_that_was_not_so_is_doubted() {
 #[tokio::test(start_paused = true)]
 async fn one_node_s_word_is_not_believed_while_the_others_are_silent() {
     let world = World::new(4);
-    let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5), &Events::none()).await.expect("paid");
+    let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5)).await.expect("paid");
     world.fault(world.nodes[0], Fault::Lies(Lie::Unheard));
     world.nodes[1..].iter().for_each(|node| world.fault(*node, Fault::Silent));
     let client = world.client();
@@ -489,7 +489,7 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     let (world, to) = (World::new(4), AccountId::new([9; 32]));
     let keeps = light::trust_period_ms(&world.genesis.params);
     let client = world.client();
-    let paid = client.transfer(to, Amount(5), &Events::none()).await.expect("paid");
+    let paid = client.transfer(to, Amount(5)).await.expect("paid");
     let newest = client.chain().head().await.expect("known");
     world.set_clock(newest.time_ms + keeps);
     assert_eq!(client.chain().account(to).await.expect("it is just young enough").balance, Amount(5));
@@ -501,7 +501,7 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     };
     expired(chain.account(to).await.expect_err("too old").into());
     expired(chain.inclusion(paid.tx).await.expect_err("too old").into());
-    expired(client.transfer(to, Amount(5), &Events::none()).await.expect_err("too old"));
+    expired(client.transfer(to, Amount(5)).await.expect_err("too old"));
     expired(world.client_as(249).chain().head().await.expect_err("genesis is older still").into());
     assert!(chain.invalid_proofs().is_empty() && chain.heights().await.is_empty());
 
@@ -540,10 +540,10 @@ async fn proposals_are_listed_with_what_became_of_them() {
         let mut params = world.genesis.params.clone();
         params.governance.max_power_share = share;
         let change = ProposedChange::Params(Box::new(params));
-        client.perform(Action::Propose(Propose { change }), &Events::none()).await.expect("proposed");
+        client.perform(Action::Propose(Propose { change })).await.expect("proposed");
     }
     let vote = Action::Vote(Ballot { proposal: 1, yes: true });
-    client.perform(vote, &Events::none()).await.expect("voted");
+    client.perform(vote).await.expect("voted");
     let (charter, proposals) = client.chain().proposals().await.expect("proven");
     let [first, second, third] = proposals.as_slice() else { panic!("three were made: {proposals:?}") };
     assert_eq!((charter.proposals, [first.number, second.number, third.number]), (3, [0, 1, 2]));

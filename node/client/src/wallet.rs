@@ -6,7 +6,7 @@ use ostrakon_proto::{
 };
 
 use crate::{
-    Client, Error, Events,
+    Client, Error, Events, Submit,
     chain::{Included, Overtaken},
 };
 
@@ -22,30 +22,29 @@ impl Client {
 
     /// Pays another account, once: when another transaction of this account comes first, it is not repeated.
     ///
-    /// # Errors
-    /// [`Error`]; only with [`ChainError::NotIncluded`](crate::ChainError::NotIncluded) may it still happen.
-    pub async fn transfer(&self, to: AccountId, amount: Amount, events: &Events) -> Result<Included, Error> {
-        self.perform(Action::Transfer(Transfer { to, amount }), events).await
+    /// Fails with [`ChainError::NotIncluded`](crate::ChainError::NotIncluded) when it may still happen.
+    pub fn transfer(&self, to: AccountId, amount: Amount) -> Submit<Included> {
+        self.perform(Action::Transfer(Transfer { to, amount }))
     }
 
     /// Submits an action, once: when another transaction of this account comes first, it is not repeated.
-    ///
-    /// # Errors
-    /// As [`Client::transfer`].
-    pub async fn perform(&self, action: Action, events: &Events) -> Result<Included, Error> {
-        self.submit(action, Overtaken::Report, events).await
+    pub fn perform(&self, action: Action) -> Submit<Included> {
+        Submit::new(self, |client, events| async move { client.submit(action, Overtaken::Report, &events).await })
     }
 
     /// Writes a hash on the ledger: with the block's proof anyone can check that the hash was known by then.
-    ///
-    /// # Errors
-    /// [`Error`] when there is no account, no node responds, or the ledger refuses.
-    pub async fn anchor(&self, hash: [u8; 32], events: &Events) -> Result<Included, Error> {
+    pub fn anchor(&self, hash: [u8; 32]) -> Submit<Included> {
+        let action = Action::Anchor(Anchor { hash });
         // Anchoring twice does no harm.
-        self.submit(Action::Anchor(Anchor { hash }), Overtaken::Repeat, events).await
+        Submit::new(self, |client, events| async move { client.submit(action, Overtaken::Repeat, &events).await })
     }
 
-    async fn submit(&self, action: Action, overtaken: Overtaken, events: &Events) -> Result<Included, Error> {
+    pub(crate) async fn submit(
+        &self,
+        action: Action,
+        overtaken: Overtaken,
+        events: &Events,
+    ) -> Result<Included, Error> {
         let included = self.chain.send(self.key()?, vec![action], overtaken, events).await?;
         Ok(included.into_iter().next().expect("one transaction was sent"))
     }

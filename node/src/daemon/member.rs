@@ -156,7 +156,7 @@ impl Operator {
 
     /// Submits the action, and waits for its block; returns the height.
     async fn perform(&self, action: Action) -> anyhow::Result<u64> {
-        Ok(self.client.perform(action, &Events::none()).await?.height.0)
+        Ok(self.client.perform(action).await?.height.0)
     }
 
     /// Checks the balance before anything is signed; the ledger checks again.

@@ -163,7 +163,7 @@ impl Truth {
         let payee = AccountId::new([9; 32]);
         // The liar remembers this as what it can say when it is over.
         ensure!(client.chain().account(payee).await?.balance == Amount::ZERO, "nobody has paid yet");
-        let paid = client.transfer(payee, PAID, &Events::none()).await?;
+        let paid = client.transfer(payee, PAID).await?;
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
         let mut link = None;
         for _ in 0..DRAWS {
@@ -228,7 +228,7 @@ impl Truth {
 
     /// Pays once, which the ledger then has.
     async fn pay(&mut self, client: &Client) -> Result<()> {
-        let paid = client.transfer(self.payee, PAID, &Events::none()).await?;
+        let paid = client.transfer(self.payee, PAID).await?;
         self.payments.push(paid.tx);
         self.balance = self.balance.plus(PAID).context("small amounts")?;
         let block = client.chain().block(paid.height).await?.context("the block of the payment")?.block;

@@ -282,7 +282,7 @@ async fn an_extent_whose_draw_is_void_is_placed_anew() {
     half_an_add(&mut case).await;
     let client = case.client();
     for _ in 0..3 {
-        client.transfer(ostrakon_proto::id::AccountId::new([9; 32]), Amount(1), &Events::none()).await.expect("paid");
+        client.transfer(ostrakon_proto::id::AccountId::new([9; 32]), Amount(1)).await.expect("paid");
     }
     let kept = case.add(&Events::none()).await.expect("added");
     assert!(kept.added.traffic.resumed);
