@@ -28,8 +28,8 @@ mod client;
 mod error;
 pub mod events;
 mod genesis;
-pub mod guide;
 pub mod get;
+pub mod guide;
 mod lease;
 pub mod name;
 pub mod pack;
@@ -67,7 +67,7 @@ pub use ostrakon_proto::{
     },
     light::{
         Checkpoint, TxPlace,
-        voucher::{AnchorProof, Anchored, BadVoucher, Certificate, Committed},
+        proof_file::{AnchorProof, Anchored, Certificate, Committed, ProofFileError},
     },
     link::{Link, LinkError},
     pack::{Entry, PackPath},
