@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::{Client, Error, ErrorKind, Events, Included};
+use ostrakon::{Client, Error, ErrorKind, Included};
 use ostrakon_proto::id::{AccountId, Amount, Height};
 use ostrakon_tests::validators::{Validators, audit::History};
 use tokio::task::JoinHandle;
