@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
-use ostrakon::{Client, Events};
+use ostrakon::Client;
 use ostrakon_node::{
     candidacy::Candidacy,
     config::{
