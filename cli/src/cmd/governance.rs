@@ -260,7 +260,7 @@ impl ProposalObject {
         let (state, passed_at) = match proposal.outcome {
             ProposalOutcome::Open => ("open", None),
             ProposalOutcome::Passed(height) => ("passed", Some(height.0)),
-            ProposalOutcome::Superseded(_) => ("overtaken", None),
+            ProposalOutcome::Superseded(_) => ("superseded", None),
         };
         let yes = proposal.votes.values().filter(|yes| **yes).count();
         Self {
