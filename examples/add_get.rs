@@ -16,7 +16,7 @@ use ostrakon::{AddOptions, Event, Events, GetOptions, Profile};
 #[tokio::main]
 async fn main() -> Result<()> {
     let dir = std::env::var_os("OSTRAKON_PROFILE").context("set OSTRAKON_PROFILE to the directory of a profile")?;
-    let client = Profile::open(&PathBuf::from(dir))?.connect()?;
+    let client = Profile::open(PathBuf::from(dir))?.connect()?;
 
     // Any source that can be read will do: a file, a socket, a slice. The bytes are encrypted before they leave.
     let content = b"There is no need to carve it in stone: potsherds last as long.".as_slice();

@@ -9,7 +9,7 @@ use std::{
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ostrakon_proto::params::Code;
 
-use crate::target::Target;
+use crate::target::{ObjectArgs, TargetArgs};
 
 mod anchor;
 mod certificate;
@@ -17,6 +17,7 @@ mod demo;
 mod devnet;
 mod generate;
 mod governance;
+mod key;
 mod ledger;
 mod name;
 mod object;
@@ -28,9 +29,10 @@ pub(crate) use demo::Demo;
 pub(crate) use devnet::{Devnet, DevnetDir, DevnetNodes, DevnetUp};
 pub(crate) use generate::Generate;
 pub(crate) use governance::{Governance, Proposed, Vote};
+pub(crate) use key::{Init, Key};
 pub(crate) use ledger::Ledger;
 pub(crate) use name::{NameCommand, NameSetArgs};
-pub(crate) use object::{Named, Remove, Renew, Status};
+pub(crate) use object::{Remove, Renew, Status};
 pub(crate) use wallet::{Before, History, Wallet};
 
 const EXIT_CODES: &str = "\
@@ -113,17 +115,26 @@ pub(crate) struct Global {
     /// Log more on stderr; -vv logs even more
     #[arg(short, long, global = true, action = clap::ArgAction::Count)]
     pub(crate) verbose: u8,
-    /// Directory with the account key and the network [default: ~/.ostrakon]
+    /// Directory with the account key, the links and the network [default: ~/.local/share/ostrakon]
     #[arg(long, global = true, value_name = "DIR", env = "OSTRAKON_PROFILE", hide_env_values = true)]
     pub(crate) profile: Option<PathBuf>,
+    /// File with the profile's passphrase on its first line [env: OSTRAKON_PASSPHRASE_FILE or OSTRAKON_PASSPHRASE]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) passphrase_file: Option<PathBuf>,
 }
 
 /// One variant a command.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Create a profile: a new account key for a network
-    #[command(after_help = "Example:\n  ostrakon init --network genesis.toml")]
+    #[command(after_help = key::INIT_HELP)]
     Init(Init),
+    /// Back up, restore or export the account key and the links, or change the passphrase
+    #[command(after_help = key::HELP)]
+    Key {
+        #[command(subcommand)]
+        command: Key,
+    },
     /// Store a file, a directory, or stdin, and print its link
     #[command(after_help = ADD_HELP)]
     Add(Add),
@@ -141,7 +152,7 @@ pub(crate) enum Command {
     Status(Status),
     /// Read all columns of an object and check them
     #[command(after_help = object::VERIFY_HELP)]
-    Verify(Named),
+    Verify(ObjectArgs),
     /// Destroy an object's key, end its commitment and refund the unused escrow
     #[command(after_help = object::RM_HELP)]
     Rm(Remove),
@@ -218,14 +229,6 @@ impl Command {
     }
 }
 
-/// `init`
-#[derive(Debug, Args)]
-pub(crate) struct Init {
-    /// The network's genesis file, from whoever runs it
-    #[arg(long, value_name = "FILE", env = "OSTRAKON_NETWORK")]
-    pub(crate) network: Option<PathBuf>,
-}
-
 /// Which row of the network's table of codes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Class {
@@ -273,9 +276,8 @@ pub(crate) struct Add {
 /// `get`
 #[derive(Debug, Args)]
 pub(crate) struct Get {
-    /// Its link, or the CID of a public object or of one in `ls`, or name:NAME; with /path, what is there
-    #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
-    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Where to write it; - is stdout
     #[arg(short, long, value_name = "OUT|-")]
     pub(crate) output: Option<PathBuf>,
@@ -290,9 +292,8 @@ pub(crate) struct Get {
 /// `cat`
 #[derive(Debug, Args)]
 pub(crate) struct Cat {
-    /// Its link, or the CID of a public object or of one in `ls`, or name:NAME; with /path, that file of a directory
-    #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
-    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
     #[arg(long, value_name = "A-B", value_parser = parse_range)]
     pub(crate) range: Option<Range<u64>>,
@@ -301,14 +302,13 @@ pub(crate) struct Cat {
 /// `ls`
 #[derive(Debug, Args)]
 pub(crate) struct Ls {
-    /// A directory's link or CID, or name:NAME; with /path, what is there in it
-    #[arg(value_name = "LINK[/PATH]", value_parser = Target::parser())]
-    pub(crate) target: Option<Target>,
+    #[command(flatten)]
+    pub(crate) target: TargetArgs,
     /// Show mode, size and time as well
-    #[arg(short, long, requires = "target")]
+    #[arg(short, long)]
     pub(crate) long: bool,
     /// List what is in directories, too
-    #[arg(short = 'R', long, requires = "target")]
+    #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
 }
 
@@ -371,8 +371,6 @@ mod tests {
             "ostrakon add --dry-run",
             "ostrakon get nonsense",
             "ostrakon get nonsense/path",
-            "ostrakon ls -l",
-            "ostrakon ls -R",
             "ostrakon renew nonsense",
             "ostrakon governance vote 1 maybe",
             "ostrakon governance propose upgrade 2",

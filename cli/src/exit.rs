@@ -166,7 +166,9 @@ const fn kind_name(kind: ErrorKind) -> &'static str {
 
 const fn hint_text(hint: Hint) -> Option<&'static str> {
     Some(match hint {
-        Hint::CreateProfile => "create a profile with `ostrakon init --network genesis.toml`",
+        Hint::CreateProfile => {
+            "create a profile with `ostrakon init --network FILE`, or restore one with `ostrakon key restore FILE`"
+        }
         Hint::TrustCheckpoint => {
             "take a recent block from `ostrakon-node status` of a node that you trust, and run \
              `ostrakon ledger trust HEIGHT:BLOCK`"

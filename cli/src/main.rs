@@ -1,8 +1,8 @@
 //! The command `ostrakon`. In comes the command line; out come data on stdout, messages on stderr and the exit code.
 //!
 //! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] write to the terminal, [`exit`] turns
-//! a failure into its code and message, [`objects`] lists what was added, [`target`] names what is read. Storing and
-//! fetching is the SDK's.
+//! a failure into its code and message, [`home`] finds and unlocks the profile, [`target`] reads links, [`redact`] hides
+//! their keys. Storing and fetching is the SDK's.
 
 use std::{
     io::{self, IsTerminal},
@@ -15,9 +15,10 @@ use tracing_subscriber::EnvFilter;
 mod args;
 mod cmd;
 mod exit;
-mod objects;
+mod home;
 mod output;
 mod progress;
+mod redact;
 mod target;
 mod time;
 
@@ -26,6 +27,7 @@ use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
 
 fn main() -> ExitCode {
+    redact::hide_link();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),
@@ -70,7 +72,8 @@ fn refuse(error: &clap::Error) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     let json = std::env::args_os().any(|arg| arg == "--json");
-    let text = error.to_string();
+    // Clap repeats what was typed, keys of links and all.
+    let text = redact::redact(&error.to_string(), std::env::args_os());
     let ending = if json {
         let first: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
         Ending::Failed(usage(first.join(" ").trim_start_matches("error: ")))

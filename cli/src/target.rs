@@ -1,27 +1,53 @@
-//! What a command reads: an object, or a path in a directory that is one. In goes `LINK/path` or `name:NAME/path` as it
-//! was typed, bytes and all; out come the object and the path.
+//! What a command is about: an object, or a path in a directory. The one place that reads links.
+//!
+//! In goes `LINK/path` or `name:NAME/path` as it was typed, bytes and all; or, since others can see the command line,
+//! `-` for stdin, a file, or the environment. Out come the object and the path. No message repeats what is not a link:
+//! it may be a key, or a part of one.
 
-use std::{ffi::OsStr, os::unix::ffi::OsStrExt, str::FromStr};
+use std::{
+    ffi::OsStr,
+    fs::File,
+    io::{self, Read},
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
-use clap::builder::{OsStringValueParser, TypedValueParser};
+use clap::{
+    Args, Command,
+    builder::TypedValueParser,
+    error::{Error as ClapError, ErrorKind as ClapKind},
+};
 use ostrakon::Name;
 use ostrakon_proto::{
     id::AccountId,
     link::{Link, LinkError},
     pack::PackPath,
 };
+use zeroize::Zeroizing;
 
-use crate::cmd::{Home, name};
+use crate::{
+    cmd::{Home, name},
+    exit::usage,
+};
 
 /// What a name is told from a link by: no CID has a colon, and no link begins so.
 const NAME: &str = "name:";
+/// How a link begins that comes with its scheme.
+const SCHEME: &[u8] = b"ostrakon:";
+/// The environment variable with a link.
+pub(crate) const VARIABLE: &str = "OSTRAKON_LINK";
+/// What stands for that variable on the command line.
+pub(crate) const FROM_VARIABLE: &str = "env:OSTRAKON_LINK";
+/// Bytes of a link with a path at most.
+const MAX: usize = 64 * 1024;
 
 /// `NAME` or `NAME@ACCOUNT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct NameOf {
     /// The name.
     pub(crate) word: Name,
-    /// Whose; without, the profile's.
+    /// The account that owns it; without, the profile's.
     pub(crate) owner: Option<AccountId>,
 }
 
@@ -30,7 +56,8 @@ impl FromStr for NameOf {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (word, owner) = text.split_once('@').map_or((text, None), |(word, owner)| (word, Some(owner)));
-        let owner = owner.map(str::parse).transpose().map_err(|error| format!("no account behind '@': {error}"))?;
+        let owner =
+            owner.map(str::parse).transpose().map_err(|error| format!("invalid account behind '@': {error}"))?;
         Ok(Self { word: word.parse().map_err(|error: ostrakon::InvalidName| error.to_string())?, owner })
     }
 }
@@ -50,16 +77,138 @@ pub(crate) struct Target {
     pub(crate) path: Option<PackPath>,
 }
 
-impl Target {
-    /// How the command line is parsed.
-    pub(crate) fn parser() -> impl TypedValueParser<Value = Self> {
-        OsStringValueParser::new().try_map(|text| Self::parse(&text))
-    }
+/// Why a text names nothing. The text itself is never in it.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TargetError {
+    #[error("a link is plain text")]
+    NotText,
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error("{0}")]
+    Name(String),
+    #[error("the path behind the link has an empty part, '.', '..', a NUL byte, or too many bytes")]
+    Path,
+}
 
-    /// The link; of a name, what it stands for now, which is asked of the network.
+/// What stands on the command line for an object: itself, or where it is read from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Given {
+    Target(Target),
+    Stdin,
+    Environment,
+}
+
+/// The object of a command that takes a path in it as well.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetArgs {
+    /// Its link, or the CID of a public object or of one in `ls`, or name:NAME; with /PATH, what is there in it;
+    /// - reads one from stdin
+    #[arg(value_name = "LINK[/PATH]|-", value_parser = GivenParser)]
+    given: Option<Given>,
+    /// Read the link from a file: the command line is visible to others, and stays in the shell's history
+    #[arg(long, value_name = "FILE", conflicts_with = "given")]
+    link_file: Option<PathBuf>,
+}
+
+/// The object of a command that takes no path in it.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ObjectArgs {
+    /// Its CID or link, or name:NAME; - reads one from stdin
+    #[arg(value_name = "CID|LINK|-", value_parser = GivenParser)]
+    given: Option<Given>,
+    /// Read the link from a file: the command line is visible to others, and stays in the shell's history
+    #[arg(long, value_name = "FILE", conflicts_with = "given")]
+    link_file: Option<PathBuf>,
+}
+
+impl TargetArgs {
+    /// What they name, or else `OSTRAKON_LINK` does.
     ///
     /// # Errors
-    /// When the name stands for no object, or no node answers with a proof.
+    /// When nothing is named, or what is named is not an object.
+    pub(crate) fn target(&self) -> anyhow::Result<Target> {
+        resolve(self.given.as_ref(), self.link_file.as_deref())
+    }
+
+    /// As [`TargetArgs::target`], for a command that does something else without an object: the environment is not
+    /// asked.
+    ///
+    /// # Errors
+    /// As [`TargetArgs::target`].
+    pub(crate) fn optional(&self) -> anyhow::Result<Option<Target>> {
+        if self.given.is_none() && self.link_file.is_none() { Ok(None) } else { self.target().map(Some) }
+    }
+}
+
+impl ObjectArgs {
+    /// The link of the object that they name, or else `OSTRAKON_LINK` does.
+    ///
+    /// # Errors
+    /// When nothing is named, what is named is not an object, or a name cannot be looked up.
+    pub(crate) async fn link(&self, home: &Home) -> anyhow::Result<Link> {
+        let target = resolve(self.given.as_ref(), self.link_file.as_deref())?;
+        match target.path {
+            None => target.link(home).await,
+            Some(_) => Err(usage("this command is about a whole object: leave out the path behind its link")),
+        }
+    }
+}
+
+fn resolve(given: Option<&Given>, file: Option<&Path>) -> anyhow::Result<Target> {
+    let text = match (given, file) {
+        (Some(Given::Target(target)), _) => return Ok(target.clone()),
+        (Some(Given::Stdin), _) => first_line(io::stdin().lock(), "stdin")?,
+        (None, Some(path)) => {
+            let file = File::open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
+            first_line(file, &path.display().to_string())?
+        }
+        (Some(Given::Environment), _) | (None, None) => {
+            let none = || usage(format!("which object? name its link or CID, --link-file FILE, or set {VARIABLE}"));
+            Zeroizing::new(std::env::var_os(VARIABLE).ok_or_else(none)?.as_bytes().to_vec())
+        }
+    };
+    Target::parse(&text).map_err(|error| usage(error.to_string()))
+}
+
+/// The first line, without its end.
+fn first_line(from: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let (mut text, limit) = (Zeroizing::new(Vec::with_capacity(MAX)), u64::try_from(MAX).unwrap_or(u64::MAX));
+    let read = from.take(limit).read_to_end(&mut text);
+    read.map_err(|error| usage(format!("cannot read a link from {name}: {error}")))?;
+    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
+    text.truncate(end);
+    while text.last() == Some(&b'\r') {
+        text.pop();
+    }
+    Ok(text)
+}
+
+/// As clap wants it; its own message would repeat the text.
+#[derive(Clone, Copy, Debug)]
+struct GivenParser;
+
+impl TypedValueParser for GivenParser {
+    type Value = Given;
+
+    fn parse_ref(&self, command: &Command, _: Option<&clap::Arg>, text: &OsStr) -> Result<Given, ClapError> {
+        match text.as_bytes() {
+            b"-" => Ok(Given::Stdin),
+            FROM => Ok(Given::Environment),
+            text => Target::parse(text)
+                .map(Given::Target)
+                .map_err(|error| ClapError::raw(ClapKind::ValueValidation, error).with_cmd(command)),
+        }
+    }
+}
+
+/// [`FROM_VARIABLE`], as bytes.
+const FROM: &[u8] = FROM_VARIABLE.as_bytes();
+
+impl Target {
+    /// The link; of a name, that of the object it points to now, which the network is asked for.
+    ///
+    /// # Errors
+    /// When the name does not point to an object, or no node answers with a proof.
     pub(crate) async fn link(&self, home: &Home) -> anyhow::Result<Link> {
         match &self.object {
             Object::Link(link) => Ok(link.clone()),
@@ -67,23 +216,47 @@ impl Target {
         }
     }
 
-    /// Splits at the first `/`: there is none in a link or name. A `/` at the end says nothing.
-    fn parse(text: &OsStr) -> Result<Self, String> {
-        let bytes = text.as_bytes();
-        let slash = bytes.iter().position(|byte| *byte == b'/').unwrap_or(bytes.len());
-        let (object, rest) = bytes.split_at(slash);
-        let object = std::str::from_utf8(object).map_err(|_| "a link is plain text".to_owned())?;
+    /// Whether it has the key of a private object.
+    pub(crate) fn has_key(&self) -> bool {
+        matches!(&self.object, Object::Link(Link { key: Some(_), .. }))
+    }
+
+    /// Splits at the first `/` behind the scheme: a link or name has none. A `/` at the end means nothing.
+    ///
+    /// # Errors
+    /// [`TargetError`] when it is neither a link nor a name.
+    pub(crate) fn parse(text: &[u8]) -> Result<Self, TargetError> {
+        let text = text.trim_ascii_start();
+        let text = text.strip_prefix(b"<").and_then(|rest| rest.trim_ascii_end().strip_suffix(b">")).unwrap_or(text);
+        let scheme = text.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME));
+        let slashes = text.get(SCHEME.len()..).is_some_and(|rest| rest.starts_with(b"//"));
+        let head = if scheme && slashes { SCHEME.len() + 2 } else { 0 };
+        let slash = |from: usize| text[from..].iter().position(|byte| *byte == b'/').map_or(text.len(), |at| from + at);
+        let first = slash(head);
+        // Browsers put a slash before the '#' of what looks like an address.
+        let second = text.get(first + 1..).map_or(first, |_| slash(first + 1));
+        let end = if is_private(&text[..second]) { second } else { first };
+        let (object, rest) = text.split_at(end);
+        let object = std::str::from_utf8(object).map_err(|_| TargetError::NotText)?;
         let object = match object.strip_prefix(NAME) {
-            Some(name) => Object::Name(name.parse()?),
-            None => Object::Link(object.parse().map_err(|error: LinkError| error.to_string())?),
+            Some(name) => Object::Name(name.trim_ascii_end().parse().map_err(TargetError::Name)?),
+            None => Object::Link(object.parse()?),
         };
         let mut path = rest.strip_prefix(b"/").unwrap_or(rest);
         while let Some(shorter) = path.strip_suffix(b"/") {
             path = shorter;
         }
-        let parsed = (!path.is_empty()).then(|| PackPath::new(path)).transpose();
-        Ok(Self { object, path: parsed.map_err(|error| format!("no path in a directory: {error}"))? })
+        Ok(Self {
+            object,
+            path: (!path.is_empty()).then(|| PackPath::new(path)).transpose().map_err(|_| TargetError::Path)?,
+        })
     }
+}
+
+/// Whether this is a whole link with a key.
+fn is_private(text: &[u8]) -> bool {
+    let link = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    link.is_some_and(|link: Link| link.key.is_some())
 }
 
 #[cfg(test)]
@@ -92,32 +265,46 @@ mod tests {
 
     use super::*;
 
+    fn private() -> Link {
+        Link { object: ObjectId::new([7; 32]), key: Some(ObjectKey::from_bytes([1; 32])) }
+    }
+
+    fn slashed(link: &Link) -> String {
+        link.to_string().replace("ostrakon:", "Ostrakon://")
+    }
+
     #[test]
     fn links_end_at_the_first_slash() {
-        let cid = ObjectId::new([7; 32]);
-        let private = Link { object: cid, key: Some(ObjectKey::from_bytes([1; 32])) };
+        let private = private();
+        let public = Link { key: None, ..private.clone() };
         let check = |text: &[u8], link: &Link, path: Option<&[u8]>| {
-            let target = Target::parse(OsStr::from_bytes(text)).expect("a target");
+            let target = Target::parse(text).expect("a target");
             let expected = Object::Link(link.clone());
             assert_eq!((target.object, target.path.as_ref().map(PackPath::as_bytes)), (expected, path));
         };
-        let public = Link { object: cid, key: None };
         for link in [&private, &public] {
             let text = link.to_string().into_bytes();
+            let slashes = slashed(link).into_bytes();
             check(&text, link, None);
-            check(&[&text[..], b"/"].concat(), link, None);
-            check(&[&text[..], b"/a/b c"].concat(), link, Some(b"a/b c"));
-            check(&[&text[..], b"/a//"].concat(), link, Some(b"a"));
-            check(&[&text[..], b"/\xff\n#"].concat(), link, Some(b"\xff\n#"));
+            check(&[b" <", &text[..], b">\r"].concat(), link, None);
+            check(link.to_string().replace('#', "/#").as_bytes(), link, None);
+            check((slashed(link).replace('#', "/%23") + "/a").as_bytes(), link, Some(b"a"));
+            for text in [&text, &slashes] {
+                check(&[&text[..], b"/"].concat(), link, None);
+                check(&[&text[..], b"/a/b c"].concat(), link, Some(b"a/b c"));
+                check(&[&text[..], b"/a//"].concat(), link, Some(b"a"));
+                check(&[&text[..], b"/\xff\n#"].concat(), link, Some(b"\xff\n#"));
+                check(&[b"<", &text[..], b"/a>"].concat(), link, Some(b"a"));
+            }
         }
-        check(format!("{cid}/x").as_bytes(), &public, Some(b"x"));
+        check(format!("{}/x", public.object).as_bytes(), &public, Some(b"x"));
     }
 
     #[test]
     fn names_stand_where_links_do() {
         let account = AccountId::new([7; 32]);
         let check = |text: &str, word: &str, owner, path: Option<&[u8]>| {
-            let target = Target::parse(OsStr::new(text)).expect("a target");
+            let target = Target::parse(text.as_bytes()).expect("a target");
             let of = NameOf { word: word.parse().expect("a name"), owner };
             assert_eq!((target.object, target.path.as_ref().map(PackPath::as_bytes)), (Object::Name(of), path));
         };
@@ -126,16 +313,36 @@ mod tests {
         check(&format!("name:photos@{account}/a"), "photos", Some(account), Some(b"a"));
         check("name:name:x", "name:x", None, None);
         for bad in ["name:", "name:/a", "name:a@", "name:a@ost1x", "name:a b", "Name:a"] {
-            assert!(Target::parse(OsStr::new(bad)).is_err(), "{bad}");
+            assert!(Target::parse(bad.as_bytes()).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn what_leads_elsewhere_is_refused() {
-        let cid = ObjectId::new([7; 32]);
-        for text in ["nonsense", "/", &format!("{cid}/../x"), &format!("{cid}//x"), &format!("{cid}/a/./b")] {
-            assert!(Target::parse(OsStr::new(text)).is_err(), "{text}");
+    fn what_leads_elsewhere_is_refused_without_a_word_of_the_key() {
+        let (link, cid) = (private().to_string(), ObjectId::new([7; 32]));
+        let key = link.split_once('#').expect("private").1;
+        for text in [
+            "nonsense".to_owned(),
+            "/".to_owned(),
+            key.to_owned(),
+            format!("{cid}/../x"),
+            format!("{link}//x"),
+            format!("{link}/a/./b"),
+            format!("{link}x"),
+            link.replace('#', " "),
+            link.replacen("baf", "bag", 1),
+        ] {
+            let error = Target::parse(text.as_bytes()).expect_err(&text);
+            assert!(!format!("{error} {error:?}").contains(&key[..8]), "{error}");
         }
-        assert!(Target::parse(OsStr::from_bytes(b"\xff")).is_err());
+        assert_eq!(Target::parse(b"\xff"), Err(TargetError::NotText));
+    }
+
+    #[test]
+    fn one_line_counts_and_no_more_is_read_than_a_link_has() {
+        let read = |text: &[u8]| first_line(text, "a test").expect("read").to_vec();
+        assert_eq!(read(b"link\r\nother"), b"link");
+        assert_eq!(read(b"link"), b"link");
+        assert_eq!(read(&[b'x'; MAX + 9]).len(), MAX);
     }
 }

@@ -6,8 +6,8 @@
 //! ```text
 //! <dir>/node.toml      this configuration; may be empty
 //! <dir>/genesis.toml   the network
-//! <dir>/node.key       seed of the node's key, 64 hexadecimal digits
-//! <dir>/validator.key  seed of the validator's keys, on a validator only
+//! <dir>/node.key       the node's secret key (SPEC, "Key files")
+//! <dir>/validator.key  the validator's secret key, on a validator only
 //! <dir>/consensus.wal  write-ahead log of the block being decided
 //! <dir>/sign-state     what the validator signed last; never restore it from a copy
 //! <dir>/store/         columns
@@ -18,12 +18,11 @@
 
 use std::{
     fs, io,
-    io::Write,
-    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
+use ostrakon::{KeyFileError, key_file};
 use ostrakon_proto::{
     id::Amount,
     ledger::{Genesis, GenesisError, state::Domain},
@@ -86,7 +85,7 @@ pub struct Config {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// File with the seed of the owner's key, relative to the data directory: the account that bonds and is paid.
+    /// Key file of the owner, relative to the data directory: the account that bonds and is paid.
     #[serde(default = "default_owner_key")]
     pub owner_key_file: PathBuf,
     /// The node's public addresses, without `/p2p/`.
@@ -152,12 +151,9 @@ pub enum ConfigError {
         /// The rule that it breaks.
         source: Box<GenesisError>,
     },
-    /// A key file does not contain a key.
-    #[error("invalid key file {}: need 64 hexadecimal digits", path.display())]
-    Key {
-        /// The file.
-        path: PathBuf,
-    },
+    /// A key file cannot be used.
+    #[error(transparent)]
+    Key(#[from] KeyFileError),
 }
 
 fn default_owner_key() -> PathBuf {
@@ -218,7 +214,7 @@ impl Config {
         let Some(provider) = self.provider.clone() else { return Ok(None) };
         let ProviderConfig { owner_key_file, addresses, price_obols: price, capacity_bytes: capacity, domain } =
             provider;
-        let owner = Keypair::from_seed(&read_seed(&dir.join(owner_key_file))?);
+        let owner = Keypair::from_seed(key_file::read(dir.join(owner_key_file))?.bytes());
         Ok(Some(ProviderOffer { owner, addresses, domain, price, capacity }))
     }
 
@@ -259,27 +255,6 @@ pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
     Ok(genesis)
 }
 
-/// The seed in a key file.
-///
-/// # Errors
-/// [`ConfigError`] when there is none.
-pub fn read_seed(path: &Path) -> Result<[u8; 32], ConfigError> {
-    let mut seed = [0; 32];
-    let text = read(path)?;
-    hex::decode_to_slice(text.trim(), &mut seed).map_err(|_| ConfigError::Key { path: path.to_owned() })?;
-    Ok(seed)
-}
-
-/// Writes a new file that only its owner can read; never overwrites one.
-///
-/// # Errors
-/// [`ConfigError::File`] when it exists, or cannot be written.
-pub fn write_secret(path: &Path, text: &str) -> Result<(), ConfigError> {
-    let file = |source| ConfigError::File { path: path.to_owned(), source };
-    let mut created = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(file)?;
-    created.write_all(text.as_bytes()).and_then(|()| created.sync_all()).map_err(file)
-}
-
 fn read(path: &Path) -> Result<String, ConfigError> {
     fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })
 }
@@ -290,6 +265,8 @@ fn parse<T: for<'de> Deserialize<'de>>(path: &Path, text: &str) -> Result<T, Con
 
 #[cfg(test)]
 mod tests {
+    use ostrakon_proto::seed::Seed;
+
     use super::*;
 
     fn load(text: &str, overrides: &Overrides) -> Result<Config, String> {
@@ -335,21 +312,8 @@ mod tests {
         fs::write(dir.path().join(CONFIG_FILE), text).expect("written");
         let config = Config::load(dir.path(), &Overrides::default()).expect("valid");
         assert!(config.offer(dir.path()).expect_err("no key").to_string().contains("account.key"));
-        write_secret(&dir.path().join("account.key"), &hex::encode([5; 32])).expect("written");
+        key_file::write(dir.path().join("account.key"), &Seed::new([5; 32])).expect("written");
         let offer = config.offer(dir.path()).expect("valid").expect("offered");
         assert_eq!((offer.price, offer.capacity), (Amount(500_000), 7));
-        assert!(write_secret(&dir.path().join("account.key"), "").is_err(), "a key is never overwritten");
-    }
-
-    #[test]
-    fn key_files_have_64_digits() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join("k");
-        for bad in ["", "00", "zz", &"g".repeat(64), &"00".repeat(33)] {
-            fs::write(&path, bad).expect("written");
-            assert!(read_seed(&path).is_err(), "{bad}");
-        }
-        fs::write(&path, format!("{}\n", hex::encode([7; 32]))).expect("written");
-        assert_eq!(read_seed(&path).expect("a key"), [7; 32]);
     }
 }

@@ -23,6 +23,7 @@ pub mod params;
 pub mod placement;
 pub mod row;
 pub mod seal;
+pub mod seed;
 pub mod sign;
 pub mod tree;
 pub mod wire;

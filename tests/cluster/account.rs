@@ -111,7 +111,7 @@ impl Friend {
         let friend = Self { profile: stage.cluster.files.join("friend") };
         let genesis = stage.cluster.profile().join("genesis.toml");
         let genesis = genesis.to_str().context("the path is plain text")?;
-        friend.run(stage, &["init", "--network", genesis])?.expect_code(0)?;
+        friend.run(stage, &["init", "--no-passphrase", "--network", genesis])?.expect_code(0)?;
         Ok(friend)
     }
 

@@ -38,7 +38,7 @@ fn expect(outcome: &Outcome, code: i32, names: &str) -> Result<()> {
 
 fn malformed(stage: &Stage) -> Result<()> {
     for link in ["ostrakon:", "ostrakon:x#y", "not-a-link", "ostrakon:bafyr4ihx#aaaa"] {
-        expect(&stage.cluster.run(&["get", link, "-o", "-"])?, USAGE, link)?;
+        expect(&stage.cluster.run(&["get", link, "-o", "-"])?, USAGE, "link")?;
     }
     expect(&stage.cluster.run(&["add", "no-such-file"])?, USAGE, "no-such-file")?;
     expect(&stage.cluster.run(&["add", "/dev/null"])?, USAGE, "/dev/null")?;
@@ -75,7 +75,7 @@ fn stranger(stage: &Stage, cid: &str, link: &str, hash: &blake3::Hash) -> Result
         let all = [&["--json".as_ref(), "--profile".as_ref(), profile.as_os_str()], args].concat();
         Running::start(&stage.cluster.binaries.client, &all)?.wait(std::time::Duration::from_secs(60))
     };
-    run(&["init".as_ref(), "--network".as_ref(), genesis.as_os_str()])?.expect_code(0)?;
+    run(&["init".as_ref(), "--no-passphrase".as_ref(), "--network".as_ref(), genesis.as_os_str()])?.expect_code(0)?;
     expect(&run(&["add".as_ref(), file.as_os_str()])?, FUNDS, "account has 0")?;
     let to_self: String =
         serde_json::from_slice::<serde_json::Value>(&run(&["wallet".as_ref(), "address".as_ref()])?.stdout)?["address"]

@@ -11,7 +11,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_node::config::read_seed;
+use ostrakon::key_file;
 use ostrakon_proto::{id::AccountId, sign::Keypair};
 use ostrakon_tests::cluster::{Cluster, NodeInfo, Outcome, Running, Scale, until};
 use serde::Deserialize;
@@ -128,7 +128,7 @@ fn refused(outcome: &Outcome, names: &str) -> Result<()> {
 
 /// The account of a node's own key.
 fn account(dir: &Path) -> Result<AccountId> {
-    Ok(Keypair::from_seed(&read_seed(&dir.join("node.key"))?).public())
+    Ok(Keypair::from_seed(key_file::read(dir.join("node.key"))?.bytes()).public())
 }
 
 /// What a node votes with; made if it has nothing.

@@ -150,7 +150,9 @@ impl Running {
         let line = format!("{} {}", program.file_name().unwrap_or_default().to_string_lossy(), shown.join(" "));
         let mut command = Command::new(program);
         command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        command.env_remove("OSTRAKON_PROFILE").env_remove("OSTRAKON_NETWORK");
+        for name in ["PROFILE", "NETWORK", "LINK", "PASSPHRASE", "PASSPHRASE_FILE"] {
+            command.env_remove(format!("OSTRAKON_{name}"));
+        }
         command.envs(profile.map(|profile| ("OSTRAKON_PROFILE", profile)));
         let mut child = command.spawn().with_context(|| format!("cannot start {}", program.display()))?;
         let streams = Some([drain(child.stdout.take()), drain(child.stderr.take())]);

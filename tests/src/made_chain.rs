@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use ostrakon::key_file;
 use ostrakon_node::{
     chain::{
         rocks::{Pruning, Rocks},
@@ -30,6 +31,7 @@ use ostrakon_proto::{
     },
     params::{Code, Params},
     placement::{Draw, DrawSeed, draw},
+    seed::Seed,
     sign::{Keypair, Purpose},
 };
 
@@ -130,8 +132,8 @@ pub fn make(dir: &Path, size: &Size) -> Result<Genesis> {
     genesis.validate()?;
     fs::create_dir_all(dir)?;
     fs::write(dir.join(GENESIS_FILE), toml::to_string(&genesis)?)?;
-    fs::write(dir.join(NODE_KEY_FILE), hex::encode([100; 32]))?;
-    fs::write(dir.join(VALIDATOR_KEY_FILE), hex::encode([200; 32]))?;
+    key_file::write(dir.join(NODE_KEY_FILE), &Seed::new([100; 32]))?;
+    key_file::write(dir.join(VALIDATOR_KEY_FILE), &Seed::new([200; 32]))?;
     let Size { snapshot_blocks, keep_blocks, port, .. } = size;
     let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_interval_blocks = {snapshot_blocks}\n");
     fs::write(dir.join(CONFIG_FILE), format!("{config}keep_blocks = {keep_blocks}\n"))?;

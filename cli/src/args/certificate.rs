@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use ostrakon_proto::link::Link;
+
+use crate::target::ObjectArgs;
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -25,9 +26,8 @@ pub(crate) enum Certificate {
 /// `certificate create`
 #[derive(Debug, Args)]
 pub(crate) struct CertificateCreate {
-    /// The object
-    #[arg(value_name = "CID|LINK")]
-    pub(crate) link: Link,
+    #[command(flatten)]
+    pub(crate) object: ObjectArgs,
     /// Where to write the proof [default: CID.cert]
     #[arg(short, long, value_name = "PROOF")]
     pub(crate) output: Option<PathBuf>,

@@ -2,9 +2,8 @@
 
 use clap::{Args, Subcommand};
 use ostrakon::{Expect, Name};
-use ostrakon_proto::link::Link;
 
-use crate::target::NameOf;
+use crate::target::{NameOf, ObjectArgs};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -53,9 +52,8 @@ pub(crate) enum NameCommand {
 pub(crate) struct NameSetArgs {
     /// The name: 1 to 64 bytes without '/', '@' or spaces
     pub(crate) name: Name,
-    /// The object to point to
-    #[arg(value_name = "CID")]
-    pub(crate) link: Link,
+    #[command(flatten)]
+    pub(crate) object: ObjectArgs,
     /// Set it only if it is at this version
     #[arg(long, value_name = "VERSION", conflicts_with = "new", value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) expect: Option<u64>,

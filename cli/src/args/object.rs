@@ -1,9 +1,8 @@
 //! Commands about one object: `status`, `verify`, `rm` and `renew`.
 
 use clap::Args;
-use ostrakon_proto::{id::ObjectId, link::Link};
 
-use crate::time::Term;
+use crate::{target::ObjectArgs, time::Term};
 
 pub(super) const STATUS_HELP: &str = "\
 Examples:
@@ -28,26 +27,11 @@ Examples:
   ostrakon renew CID --for 30d
   ostrakon renew CID --epochs 720";
 
-/// A command about one object.
-#[derive(Debug, Args)]
-pub(crate) struct Named {
-    /// The object
-    #[arg(value_name = "CID|LINK")]
-    pub(crate) link: Link,
-}
-
-impl Named {
-    /// The object's id.
-    pub(crate) fn object(&self) -> ObjectId {
-        self.link.object
-    }
-}
-
 /// `status`
 #[derive(Debug, Args)]
 pub(crate) struct Status {
     #[command(flatten)]
-    pub(crate) named: Named,
+    pub(crate) object: ObjectArgs,
     /// Also ask each holder for the first bytes of its column
     #[arg(long)]
     pub(crate) probe: bool,
@@ -57,7 +41,7 @@ pub(crate) struct Status {
 #[derive(Debug, Args)]
 pub(crate) struct Remove {
     #[command(flatten)]
-    pub(crate) named: Named,
+    pub(crate) object: ObjectArgs,
     /// Do not ask
     #[arg(short, long)]
     pub(crate) yes: bool,
@@ -68,7 +52,7 @@ pub(crate) struct Remove {
 #[command(mut_group("Term", |group| group.required(true)))]
 pub(crate) struct Renew {
     #[command(flatten)]
-    pub(crate) named: Named,
+    pub(crate) object: ObjectArgs,
     #[command(flatten)]
     pub(crate) term: Term,
 }

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Added, Client, CodeChoice, Journals, Kept, Origin, Profile, Quote, Traffic};
+use ostrakon::{AddOptions, Added, Client, CodeChoice, Journals, Kept, ObjectEntry, Origin, Profile, Quote, Traffic};
 use ostrakon_proto::{
     id::NodeId,
     params::{Class, Code},
@@ -16,11 +16,10 @@ use ostrakon_proto::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use super::{Home, interruptible, unfinished, unix_ms};
+use super::{Home, interruptible, key::backup_remark, unfinished, unix_ms};
 use crate::{
     args::{self, Add},
     exit::usage,
-    objects::{Entry, Objects},
     output::{Output, Paint, Table, bytes_text, rate_text},
     progress::Progress,
 };
@@ -140,7 +139,8 @@ pub(crate) async fn run(args: Add, home: &Home, out: &Output) -> anyhow::Result<
         None => return unfinished::resume(&profile, out).await,
         Some(path) => path,
     };
-    match path == Path::new("-") {
+    let dry_run = args.dry_run;
+    let done = match path == Path::new("-") {
         true if args.dry_run => Err(usage("the price of stdin is known only at its end: --dry-run needs a file")),
         true => stdin(&options, args.name.unwrap_or_default(), &profile, out).await,
         false if args.dry_run => quote(path, &options, &profile, out).await,
@@ -156,7 +156,11 @@ pub(crate) async fn run(args: Add, home: &Home, out: &Output) -> anyhow::Result<
             };
             file(&origin, &options, &profile, out).await
         }
+    };
+    if done.is_ok() && !dry_run {
+        out.words(&backup_remark(&profile));
     }
+    done
 }
 
 async fn stdin(options: &AddOptions, name: String, profile: &Profile, out: &Output) -> anyhow::Result<()> {
@@ -173,7 +177,7 @@ async fn file(origin: &Origin, options: &AddOptions, profile: &Profile, out: &Ou
     let (client, journals) = (profile.connect()?, profile.journals());
     let (added, kept) = loop {
         let adding = interruptible(add_file(&client, origin, (options, &journals), out)).await;
-        let (added, kept) = adding.inspect_err(|_| out.words(&unfinished::remark(profile)))?;
+        let (added, kept) = adding.inspect_err(|_| out.words(&unfinished::remark(profile.public())))?;
         if !kept.outdated {
             break (added, kept);
         }
@@ -205,14 +209,13 @@ fn outdated_words(added: &AddObject) -> String {
 
 /// Writes the link into the profile's list.
 pub(crate) fn remember(profile: &Profile, added: &AddObject, name: String) -> anyhow::Result<()> {
-    let entry = Entry {
-        cid: added.cid.parse().context("the SDK names objects by CIDs")?,
-        link: added.link.clone(),
+    let entry = ObjectEntry {
+        link: added.link.parse().context("the SDK's links are links")?,
         name,
         size: added.size,
         time_ms: unix_ms(),
     };
-    let remembered = Objects::of(profile).append(&entry);
+    let remembered = profile.objects().remember(&entry);
     remembered.context("the object is stored and its link printed, but this profile could not remember it")
 }
 

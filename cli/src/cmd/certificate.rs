@@ -55,12 +55,12 @@ pub(crate) async fn run(command: Certificate, home: &Home, out: &Output) -> anyh
 }
 
 async fn create(
-    CertificateCreate { link, output }: CertificateCreate,
+    CertificateCreate { object, output }: CertificateCreate,
     home: &Home,
     out: &Output,
 ) -> anyhow::Result<()> {
-    let object = link.object;
-    let profile = home.profile()?;
+    let object = object.link(home).await?.object;
+    let profile = home.public()?;
     let client = profile.connect()?;
     let certificate = client.chain().certificate(profile.genesis(), object).await.map_err(Error::from)?;
     let certified = certificate.verify(profile.genesis())?;

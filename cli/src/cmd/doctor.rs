@@ -3,7 +3,7 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use ostrakon::{Client, ErrorKind, Head, Profile};
+use ostrakon::{Client, ErrorKind, Head, PublicProfile};
 use ostrakon_proto::erasure;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -48,11 +48,11 @@ impl Check {
 pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
     let mut checks = vec![Check::new("processor", processor())];
     let dir = home.dir()?;
-    let client = home.connect().map_err(|error| exit::message(&error));
+    let client = home.reader().map_err(|error| exit::message(&error));
     let profile = client.as_ref().map(|_| format!("{} is readable", dir.display())).map_err(String::clone);
     checks.push(Check::new("profile", profile));
-    checks.push(Check::new("key file", key_file(&dir.join("account.key"))));
-    checks.extend(home.profile().ok().map(|profile| Check::new("adds", adds(&profile))));
+    checks.push(Check::new("key file", key_file(&dir.join("keys"))));
+    checks.extend(home.public().ok().map(|profile| Check::new("adds", adds(&profile))));
     if let Ok(client) = client {
         checks.extend(network(&client).await);
     }
@@ -78,7 +78,7 @@ fn key_mode(mode: u32, path: &Path) -> Result<String, String> {
 }
 
 /// Adds that were interrupted are no fault, but somebody may have forgotten them.
-fn adds(profile: &Profile) -> Result<String, String> {
+fn adds(profile: &PublicProfile) -> Result<String, String> {
     let unfinished = unfinished::remark(profile);
     Ok(if unfinished.is_empty() { "none is unfinished".to_owned() } else { unfinished })
 }

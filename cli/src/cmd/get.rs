@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ostrakon::{Fetched, GetError, GetOptions, Overwrite, Profile};
+use ostrakon::{Client, Fetched, GetError, GetOptions, ObjectEntry, Overwrite};
 use ostrakon_proto::{link::Link, manifest::Content};
 use serde::Serialize;
 use tokio::time::Instant;
@@ -12,7 +12,6 @@ use super::{Home, interruptible};
 use crate::{
     args::Get,
     exit::usage,
-    objects::Objects,
     output::{Output, bytes_text, rate_text},
     progress::Progress,
 };
@@ -117,25 +116,27 @@ impl From<ostrakon::FailedColumn> for FailedColumn {
 /// # Errors
 /// As the SDK's `get`; and when the file is there already.
 pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
-    let objects = Objects::of(&profile);
-    let link = objects.complete(&args.target.link(home).await?)?;
+    let target = args.target.target()?;
+    let link = home.complete(target.link(home).await?)?;
     let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    let within = args.target.path.as_ref();
+    let within = target.path.as_ref();
     if within.is_some() && args.range.is_some() && !is_stdout(&args) {
         return Err(usage("a part of a file in a directory goes to stdout: say -o -, or use `ostrakon cat`"));
     }
     let options = GetOptions { range: args.range.clone(), overwrite, content: Some(Content::File) };
     if is_stdout(&args) {
         return match within {
-            Some(path) => directory::to_stdout(&profile.connect()?, (&link, path), args.range, out).await,
-            None => to_stdout(&link, &options, &profile, out).await,
+            Some(path) => directory::to_stdout(&home.reader()?, (&link, path), args.range, out).await,
+            None => to_stdout(&link, &options, &home.reader()?, out).await,
         };
     }
     let named = args.output.clone().or_else(|| within.map(directory::usual_name));
-    let path = named.map_or_else(|| usual_name(&objects, &link), Ok)?;
+    let path = match named {
+        Some(path) => path,
+        None => usual_name(home.find(&link.object)?.as_ref(), &link),
+    };
     refuse_existing(&path, overwrite)?;
-    let client = profile.connect()?;
+    let client = home.reader()?;
     if within.is_some() {
         return directory::restore(&client, (&link, within), (&path, overwrite), out).await;
     }
@@ -166,13 +167,7 @@ pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<
 ///
 /// # Errors
 /// As the SDK's `get`.
-pub(crate) async fn to_stdout(
-    link: &Link,
-    options: &GetOptions,
-    profile: &Profile,
-    out: &Output,
-) -> anyhow::Result<()> {
-    let client = profile.connect()?;
+pub(crate) async fn to_stdout(link: &Link, options: &GetOptions, client: &Client, out: &Output) -> anyhow::Result<()> {
     let began = Instant::now();
     let progress = Progress::new("get", out);
     let fetched =
@@ -194,10 +189,9 @@ fn is_directory(error: &anyhow::Error) -> bool {
 }
 
 /// The name it was added by, without any directory, or else its CID.
-fn usual_name(objects: &Objects, link: &Link) -> anyhow::Result<PathBuf> {
-    let entry = objects.find(&link.object)?;
+fn usual_name(entry: Option<&ObjectEntry>, link: &Link) -> PathBuf {
     let name = entry.and_then(|entry| Path::new(&entry.name).file_name().map(PathBuf::from));
-    Ok(name.unwrap_or_else(|| PathBuf::from(link.object.to_string())))
+    name.unwrap_or_else(|| PathBuf::from(link.object.to_string()))
 }
 
 /// Said before anything is fetched; the SDK looks again at the end.
@@ -212,7 +206,6 @@ fn exists(path: &Path) -> anyhow::Error {
 
 #[cfg(test)]
 mod tests {
-    use crate::objects::Entry;
     use ostrakon_proto::{
         id::{NodeId, ObjectId},
         manifest::Content,
@@ -264,22 +257,16 @@ mod tests {
 
     #[test]
     fn the_usual_name_never_leads_out_of_the_directory() {
-        let dir = tempfile::tempdir().expect("a temporary directory");
-        let objects = Objects::in_directory(dir.path());
-        let check = |byte, name: &str, expect: Option<&str>| {
-            let cid = ObjectId::new([byte; 32]);
-            let link = Link { object: cid, key: None };
-            objects
-                .append(&Entry { cid, link: link.to_string(), name: name.to_owned(), size: 1, time_ms: 1 })
-                .expect("appends");
-            let expect = expect.map_or_else(|| cid.to_string(), str::to_owned);
-            assert_eq!(usual_name(&objects, &link).expect("reads"), PathBuf::from(expect), "{name}");
+        let link = Link { object: ObjectId::new([1; 32]), key: None };
+        let check = |name: &str, expect: Option<&str>| {
+            let entry = ObjectEntry { link: link.clone(), name: name.to_owned(), size: 1, time_ms: 1 };
+            let expect = expect.map_or_else(|| link.object.to_string(), str::to_owned);
+            assert_eq!(usual_name(Some(&entry), &link), PathBuf::from(expect), "{name}");
         };
-        check(1, "a.txt", Some("a.txt"));
-        check(2, "../../etc/passwd", Some("passwd"));
-        check(3, "..", None);
-        check(4, "", None);
-        let unknown = Link { object: ObjectId::new([9; 32]), key: None };
-        assert_eq!(usual_name(&objects, &unknown).expect("reads"), PathBuf::from(unknown.object.to_string()));
+        check("a.txt", Some("a.txt"));
+        check("../../etc/passwd", Some("passwd"));
+        check("..", None);
+        check("", None);
+        assert_eq!(usual_name(None, &link), PathBuf::from(link.object.to_string()));
     }
 }

@@ -1,7 +1,7 @@
-//! `ostrakon init`: a new profile: a key of its own, and the network it is for.
+//! `ostrakon init`: a new profile: the network it is for, and an account key, under a passphrase.
 
-use ostrakon::Profile;
-use ostrakon_proto::ledger::Genesis;
+use ostrakon::{Cost, Error, Profile, Protection, key_file, read_genesis};
+use ostrakon_proto::sign::Keypair;
 use serde::Serialize;
 
 use super::Home;
@@ -13,30 +13,37 @@ struct Made {
     network: String,
     chain: String,
     address: String,
+    passphrase: bool,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// When no network is named, its file is wrong, or there is a profile already.
-pub(crate) fn run(args: Init, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let Some(path) = args.network else {
+/// When no network is named, its file is wrong, there is a profile already, or no passphrase is given.
+pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let Some(path) = &args.network else {
         return Err(usage(
             "which network? name its genesis file with --network FILE; to try things on this machine, \
              use `ostrakon devnet up`, which makes a profile too",
         ));
     };
-    let dir = home.dir()?;
-    let text =
-        std::fs::read_to_string(&path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
-    let genesis: Genesis =
-        toml::from_str(&text).map_err(|error| usage(format!("{} is no genesis: {error}", path.display())))?;
-    let profile = Profile::init(&dir, &genesis)?;
+    let (dir, genesis) = (home.dir()?, read_genesis(path)?);
+    let key = args.key_file.as_ref().map(key_file::read).transpose();
+    let key = key.map_err(Error::from)?;
+    let passphrase =
+        (!args.no_passphrase).then(|| home.new_passphrase("the new profile (or say --no-passphrase)")).transpose()?;
+    let protection =
+        passphrase.as_ref().map_or(Protection::None, |given| Protection::Passphrase(given, Cost::default()));
+    let profile = match key {
+        Some(seed) => Profile::init_with(&dir, &genesis, &Keypair::from_seed(seed.bytes()), &protection)?,
+        None => Profile::init(&dir, &genesis, &protection)?,
+    };
     let made = Made {
         profile: dir.display().to_string(),
         network: profile.genesis().name.clone(),
         chain: profile.genesis().id().to_string(),
         address: profile.account().to_string(),
+        passphrase: passphrase.is_some(),
     };
     out.answer(&made, |_| format!("profile {} for {:?}\naddress {}", made.profile, made.network, made.address))?;
     Ok(())

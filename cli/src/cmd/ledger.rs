@@ -93,7 +93,7 @@ struct ValidatorObject {
 /// # Errors
 /// When no node responds with a proof, and when there is no such block or transaction.
 pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let client = home.connect()?;
+    let client = home.reader()?;
     let chain = client.chain();
     match command {
         Ledger::Head => {

@@ -1,12 +1,13 @@
 //! `ostrakon ls`: what was added with this profile, from its own list. Whether it is still kept is `status`'s to say.
 //! With a link, what is in a directory.
 
+use ostrakon::{Error, ObjectEntry, ObjectsError};
 use serde::Serialize;
 
 use super::{Home, unfinished};
 use crate::{
     args::Ls,
-    objects::{Entry, Objects},
+    exit::usage,
     output::{Output, Table, bytes_text},
 };
 
@@ -14,7 +15,7 @@ mod directory;
 
 #[derive(Debug, Serialize)]
 struct Listing {
-    objects: Vec<Entry>,
+    objects: Vec<ObjectEntry>,
 }
 
 /// Runs the command.
@@ -22,15 +23,20 @@ struct Listing {
 /// # Errors
 /// When the list, or the directory, cannot be read.
 pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
-    match &args.target {
-        Some(target) => directory::run(&target.link(home).await?, &args, home, out).await,
+    match &args.target.optional()? {
+        Some(target) => directory::run(target, &args, home, out).await,
+        None if args.long || args.recursive => Err(usage("-l and -R list a directory: name its link")),
         None => added(home, out),
     }
 }
 
 fn added(home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
-    let listing = Listing { objects: Objects::of(&profile).list()? };
+    let profile = home.public()?;
+    let objects = match profile.objects().list() {
+        Err(ObjectsError::Locked { .. }) => home.profile()?.objects().list(),
+        list => list,
+    };
+    let listing = Listing { objects: objects.map_err(Error::from)? };
     if listing.objects.is_empty() {
         out.words("nothing was added with this profile");
     }
@@ -38,7 +44,7 @@ fn added(home: &Home, out: &Output) -> anyhow::Result<()> {
         let mut table = Table::new(0);
         for entry in &listing.objects {
             let name = if entry.name.is_empty() { "-".to_owned() } else { entry.name.clone() };
-            table.plain([entry.cid.to_string(), bytes_text(entry.size), name]);
+            table.plain([entry.link.object.to_string(), bytes_text(entry.size), name]);
         }
         table.render(paint)
     })?;

@@ -2,13 +2,11 @@
 
 use std::{
     future::Future,
-    path::PathBuf,
     sync::Arc,
     time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::Context;
-use ostrakon::{Client, Profile};
 use ostrakon_net::{
     Peers,
     swarm::{Swarm, SwarmConfig},
@@ -18,9 +16,10 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
     args::{Cli, Command},
-    exit::usage,
     output::Output,
 };
+
+pub(crate) use crate::home::Home;
 
 mod add;
 mod anchor;
@@ -33,6 +32,7 @@ mod generate;
 mod get;
 mod governance;
 mod init;
+mod key;
 mod ledger;
 mod ls;
 pub(crate) mod name;
@@ -49,9 +49,10 @@ mod wallet;
 /// # Errors
 /// As the command's file says.
 pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
-    let home = Home { named: cli.global.profile };
+    let home = Home::new(&cli.global);
     match cli.command {
-        Command::Init(args) => init::run(args, &home, out),
+        Command::Init(args) => init::run(&args, &home, out),
+        Command::Key { command } => key::run(command, &home, out).await,
         Command::Add(args) => add::run(args, &home, out).await,
         Command::Get(args) => get::run(args, &home, out).await,
         Command::Cat(args) => cat::run(args, &home, out).await,
@@ -71,40 +72,6 @@ pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
         Command::Generate { command } => generate::run(command, out),
         Command::Demo(args) => demo::run(args, out).await,
         Command::Devnet { command } => devnet::run(command, out).await,
-    }
-}
-
-/// Where the profile is.
-#[derive(Debug)]
-pub(crate) struct Home {
-    named: Option<PathBuf>,
-}
-
-impl Home {
-    /// The profile's directory, whether it is there or not.
-    ///
-    /// # Errors
-    /// When none is named and there is no home directory either.
-    pub(crate) fn dir(&self) -> anyhow::Result<PathBuf> {
-        let usual = || std::env::home_dir().map(|home| home.join(".ostrakon"));
-        let none = || usage("HOME is not set: name the profile's directory with --profile DIR or OSTRAKON_PROFILE");
-        self.named.clone().or_else(usual).ok_or_else(none)
-    }
-
-    /// The profile.
-    ///
-    /// # Errors
-    /// When there is none, or it cannot be read.
-    pub(crate) fn profile(&self) -> anyhow::Result<Profile> {
-        Ok(Profile::open(&self.dir()?)?)
-    }
-
-    /// A client of the profile's network.
-    ///
-    /// # Errors
-    /// As [`Home::profile`], and when the network cannot be started.
-    pub(crate) fn connect(&self) -> anyhow::Result<Client> {
-        Ok(self.profile()?.connect()?)
     }
 }
 

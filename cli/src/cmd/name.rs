@@ -79,7 +79,7 @@ pub(crate) async fn object(name: &NameOf, home: &Home) -> anyhow::Result<ObjectI
 
 /// The account of the name, the block as of which it was read, and its record.
 async fn look(name: &NameOf, home: &Home) -> anyhow::Result<(AccountId, Height, NameRecord)> {
-    let profile = home.profile()?;
+    let profile = home.public()?;
     let owner = name.owner.unwrap_or_else(|| profile.account());
     let (height, found) = profile.connect()?.chain().name(owner, &name.word).await?;
     let none = || format!("name {} of {owner} is not set as of block {height} (proven)", name.word);
@@ -102,13 +102,14 @@ async fn show(name: &NameOf, home: &Home, out: &Output) -> anyhow::Result<()> {
 }
 
 async fn set(args: &NameSetArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
-    if args.link.key.is_some() {
-        let cid = args.link.object;
+    let link = args.object.link(home).await?;
+    if link.key.is_some() {
+        let cid = link.object;
         return Err(usage(format!("the ledger is public and would reveal the link's key: give the CID alone, {cid}")));
     }
     let client = home.connect()?;
-    check_funds(&client, &args.name, args.link.object).await?;
-    change(&client, (&args.name, Some(args.link.object)), args.expect(), out).await
+    check_funds(&client, &args.name, link.object).await?;
+    change(&client, (&args.name, Some(link.object)), args.expect(), out).await
 }
 
 async fn change(

@@ -30,7 +30,7 @@ struct Row {
 /// # Errors
 /// When no node responds.
 pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
-    let client = home.connect()?;
+    let client = home.reader()?;
     let all = client.chain().all_providers().await?;
     for (node, claim) in client.chain().contradicted() {
         out.words(&format!("node {node} made a claim that other nodes contradicted: {claim}"));

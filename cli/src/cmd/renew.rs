@@ -18,7 +18,8 @@ struct Renewed {
 /// # Errors
 /// When the ledger has no such object, another account owns it, or the account cannot pay.
 pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let (client, cid) = (home.connect()?, args.named.object());
+    let cid = args.object.link(home).await?.object;
+    let client = home.connect()?;
     client.chain().head().await?;
     let Some(epochs) = args.term.epochs(&client.chain().pace()) else {
         return Err(usage("renew needs a term: give --for DURATION or --epochs EPOCHS"));

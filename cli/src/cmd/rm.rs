@@ -3,7 +3,7 @@
 
 use std::io::{self, IsTerminal};
 
-use ostrakon::ErrorKind;
+use ostrakon::{Error, ErrorKind, ObjectEntry};
 use ostrakon_proto::id::ObjectId;
 use serde::Serialize;
 
@@ -11,7 +11,6 @@ use super::Home;
 use crate::{
     args::Remove,
     exit::{failure, usage},
-    objects::{Entry, Objects},
     output::{Output, bytes_text},
     progress::Progress,
 };
@@ -30,13 +29,13 @@ struct Removed {
 /// When it is not confirmed, the profile cannot be changed, the ledger has no such object, or another account owns it.
 pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.profile()?;
-    let (cid, objects) = (args.named.object(), Objects::of(&profile));
-    let known = objects.find(&cid)?;
+    let (cid, objects) = (args.object.link(home).await?.object, profile.objects());
+    let known = objects.find(&cid).map_err(Error::from)?;
     let loss = loss(cid, known.as_ref());
     if !args.yes {
         confirm(&loss, out)?;
     }
-    let key_destroyed = objects.remove(&cid)?;
+    let key_destroyed = objects.forget(&cid).map_err(Error::from)?;
     let progress = Progress::waiting("releasing", out);
     let released = profile.connect()?.release(cid).on_event(progress.listener(out)).await;
     drop(progress);
@@ -53,12 +52,12 @@ pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Res
 }
 
 /// What is lost for good.
-fn loss(cid: ObjectId, known: Option<&Entry>) -> String {
+fn loss(cid: ObjectId, known: Option<&ObjectEntry>) -> String {
     let Some(entry) = known else {
         return format!("{cid} will be deleted from the network");
     };
     let (name, size) = (&entry.name, bytes_text(entry.size));
-    let is_private = entry.link.contains('#');
+    let is_private = entry.link.key.is_some();
     let key = if is_private { "; its key is destroyed, so no copy of it can be read without the link" } else { "" };
     format!("{name:?} ({size}, {cid}) will be deleted from the network{key}")
 }
@@ -79,16 +78,19 @@ fn confirm(loss: &str, out: &Output) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use ostrakon_proto::{link::Link, seal::ObjectKey};
+
     use super::*;
 
     #[test]
     fn the_loss_names_what_is_lost() {
         let cid = ObjectId::new([1; 32]);
-        let entry = |link| Entry { cid, link, name: "a\nb".to_owned(), size: 2048, time_ms: 1 };
-        let private = loss(cid, Some(&entry(format!("ostrakon:{cid}#secret"))));
+        let entry =
+            |key| ObjectEntry { link: Link { object: cid, key }, name: "a\nb".to_owned(), size: 2048, time_ms: 1 };
+        let private = loss(cid, Some(&entry(Some(ObjectKey::from_bytes([2; 32])))));
         assert!(private.contains("2.0 KiB") && private.contains("key is destroyed"), "{private}");
-        assert!(!private.contains('\n') && !private.contains("secret"), "{private}");
-        assert!(!loss(cid, Some(&entry(format!("ostrakon:{cid}")))).contains("key"));
+        assert!(!private.contains('\n') && !private.contains('#'), "{private}");
+        assert!(!loss(cid, Some(&entry(None))).contains("key"));
         assert!(loss(cid, None).contains(&cid.to_string()));
     }
 }

@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::{Home, add::survives};
 use crate::{
     args,
-    objects::Objects,
     output::{Output, Paint, Style, Table, bytes_text, count_text},
     time,
 };
@@ -26,9 +25,8 @@ struct StatusObject {
 /// # Errors
 /// When the ledger has no such object, or no node responds.
 pub(crate) async fn run(args: &args::Status, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
-    let link = Objects::of(&profile).complete(&args.named.link)?;
-    let status = profile.connect()?.status(&link, StatusOptions { probe: args.probe }).await?;
+    let link = home.complete(args.object.link(home).await?)?;
+    let status = home.reader()?.status(&link, StatusOptions { probe: args.probe }).await?;
     let object = StatusObject::new(status);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ostrakon::{ErrorKind, Events, Journals, Origin, Profile, Unfinished};
+use ostrakon::{ErrorKind, Events, Journals, Origin, Profile, PublicProfile, Unfinished};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -53,7 +53,7 @@ struct DoneObject {
 }
 
 /// A line about the unfinished adds of this profile, for people; empty when there are none.
-pub(crate) fn remark(profile: &Profile) -> String {
+pub(crate) fn remark(profile: &PublicProfile) -> String {
     let count = profile.journals().list().map_or(0, |list| list.len());
     let adds = match count {
         0 => return String::new(),

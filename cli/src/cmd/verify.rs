@@ -7,11 +7,10 @@ use tokio::time::Instant;
 
 use super::{Home, interruptible};
 use crate::{
-    args::Named,
     exit::answered,
-    objects::Objects,
     output::{Output, bytes_text},
     progress::Progress,
+    target::ObjectArgs,
 };
 
 /// What `verify --json` prints.
@@ -42,10 +41,9 @@ struct ColumnObject {
 ///
 /// # Errors
 /// When the object cannot be opened; as an integrity failure when bytes are wrong, as partial when columns miss.
-pub(crate) async fn run(args: &Named, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
-    let link = Objects::of(&profile).complete(&args.link)?;
-    let client = profile.connect()?;
+pub(crate) async fn run(args: &ObjectArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let link = home.complete(args.link(home).await?)?;
+    let client = home.reader()?;
     let (began, progress) = (Instant::now(), Progress::new("verify", out));
     let verified = interruptible(async { Ok(client.verify(&link, &progress.events(out)).await?) }).await?;
     drop(progress);

@@ -43,7 +43,7 @@ struct Sent {
 pub(crate) async fn run(command: Wallet, home: &Home, out: &Output) -> anyhow::Result<()> {
     match command {
         Wallet::Address => {
-            let address = Address { address: home.profile()?.account().to_string() };
+            let address = Address { address: home.public()?.account().to_string() };
             out.answer(&address, |_| address.address.clone())?;
             Ok(())
         }
@@ -54,7 +54,7 @@ pub(crate) async fn run(command: Wallet, home: &Home, out: &Output) -> anyhow::R
 }
 
 async fn balance(home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
+    let profile = home.public()?;
     let account = profile.connect()?.chain().account(profile.account()).await?;
     let balance = Balance {
         address: profile.account().to_string(),
@@ -69,7 +69,7 @@ async fn balance(home: &Home, out: &Output) -> anyhow::Result<()> {
 async fn send(to: AccountId, amount: Amount, home: &Home, out: &Output) -> anyhow::Result<()> {
     let client = home.connect()?;
     let rules = client.chain().rules();
-    let from = home.profile()?.account();
+    let from = home.public()?.account();
     check_funds(client.balance().await?, amount, transfer_fee(&rules, from, to))?;
     let progress = Progress::waiting("paying", out);
     let included = client.transfer(to, amount).on_event(progress.listener(out)).await?;

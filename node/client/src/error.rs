@@ -10,8 +10,8 @@ use std::{error::Error as StdError, fmt, io};
 use ostrakon_proto::light::proof_file::ProofFileError;
 
 use crate::{
-    AddDirectoryError, AddError, ChainError, GetError, JournalError, NameError, OpenError, PackReadError, ProfileError,
-    VerifyError, VouchError,
+    AddDirectoryError, AddError, ChainError, GetError, JournalError, KeyFileError, NameError, ObjectsError, OpenError,
+    PackReadError, PassphraseError, ProfileError, VerifyError, VouchError,
 };
 
 /// What an error means for the caller.
@@ -266,6 +266,24 @@ impl From<ProfileError> for Error {
     fn from(error: ProfileError) -> Self {
         let hint = matches!(error, ProfileError::None(_)).then_some(Hint::CreateProfile);
         Self::of(error.kind(), false, hint, error)
+    }
+}
+
+impl From<ObjectsError> for Error {
+    fn from(error: ObjectsError) -> Self {
+        Self::of(error.kind(), false, None, error)
+    }
+}
+
+impl From<PassphraseError> for Error {
+    fn from(error: PassphraseError) -> Self {
+        Self::of(ErrorKind::Usage, false, None, error)
+    }
+}
+
+impl From<KeyFileError> for Error {
+    fn from(error: KeyFileError) -> Self {
+        Self::of(ErrorKind::Usage, false, None, error)
     }
 }
 

@@ -15,12 +15,20 @@ const GENESIS_MAX: u64 = 64 * 1024 * 1024;
 /// # Errors
 /// [`Error`] names the file that cannot be read, is not a genesis, or breaks a rule.
 pub fn read_genesis(path: impl AsRef<Path>) -> Result<Genesis, Error> {
-    let path = path.as_ref();
+    Ok(read(path.as_ref())?)
+}
+
+pub(crate) fn read(path: &Path) -> Result<Genesis, ProfileError> {
     let mut text = String::new();
     let read = fs::File::open(path).and_then(|file| file.take(GENESIS_MAX).read_to_string(&mut text));
     read.map_err(|error| ProfileError::File { path: path.to_owned(), error })?;
+    parse(path, &text)
+}
+
+/// The genesis in this text, which comes from this file.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Genesis, ProfileError> {
     let genesis: Genesis =
-        toml::from_str(&text).map_err(|error| ProfileError::Toml { path: path.to_owned(), error: Box::new(error) })?;
+        toml::from_str(text).map_err(|error| ProfileError::Toml { path: path.to_owned(), error: Box::new(error) })?;
     let checked = genesis.validate();
     checked.map_err(|error| ProfileError::Genesis { path: path.to_owned(), error: Box::new(error) })?;
     Ok(genesis)

@@ -4,7 +4,7 @@
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
 //! use ostrakon::{AddOptions, Events, GetOptions, Profile};
 //!
-//! let client = Profile::open("profile".as_ref())?.connect()?;
+//! let client = Profile::open("profile")?.connect()?;
 //! let added = client.add(&b"hello"[..], &AddOptions::default(), &Events::none()).await?;
 //! let mut bytes = Vec::new();
 //! client.get(&added.link, &GetOptions::default(), &mut bytes, &Events::none()).await?;
@@ -15,14 +15,16 @@
 //!
 //! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`],
 //! [`mod@status`], [`mod@name`], `lease` (extend, release), `wallet` (balance, transfer). Below them [`chain`] asks and
-//! tells the ledger, [`events`] says what happens meanwhile, [`profile`] keeps key and network in a directory. Each
-//! verb has its own error, and every error an [`ErrorKind`].
+//! tells the ledger, [`events`] says what happens meanwhile, [`profile`] is a directory with
+//! key and network, [`objects`] the links in it, [`keystore`] how secrets are sealed there, and [`backup`] what brings it
+//! back. Each verb has its own error, and every error an [`ErrorKind`].
 //!
 //! The client believes nobody: columns and manifests verify against the object's name, and blocks against the
 //! validator's signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node
 //! does.
 
 pub mod add;
+pub mod backup;
 pub mod chain;
 mod client;
 mod error;
@@ -30,9 +32,14 @@ pub mod events;
 mod genesis;
 pub mod get;
 pub mod guide;
+pub mod key_file;
+pub mod keystore;
 mod lease;
+mod missing;
 pub mod name;
+pub mod objects;
 pub mod pack;
+mod private_file;
 pub mod profile;
 pub mod status;
 mod submit;
@@ -43,17 +50,22 @@ pub use add::{
     AddError, AddOptions, Added, AddedSlot, CodeChoice, Journal, JournalError, Journals, Kept, Origin, Quote, Traffic,
     Unfinished,
 };
+pub use backup::Backup;
 pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Pace, Roster, TrustStore, VouchError};
 pub use client::{Client, ClientParts, Clock, Random};
 pub use error::{Error, ErrorKind, Hint};
 pub use events::{Event, Events};
 pub use genesis::read_genesis;
 pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
+pub use key_file::KeyFileError;
+pub use keystore::{Cost, DataKey, KeystoreError, Passphrase, PassphraseError, Protection, UnlockError};
+pub use missing::{MissingObject, MissingObjects};
 pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
+pub use objects::{ObjectEntry, Objects, ObjectsError};
 pub use pack::{
     AddDirectoryError, AddedDirectory, Keeping, Listing, PackEntries, PackReadError, PackReader, Restored, Skipped,
 };
-pub use profile::{Profile, ProfileError, system_clock};
+pub use profile::{Profile, ProfileError, PublicProfile, system_clock};
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use submit::Submit;
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};

@@ -1,48 +1,67 @@
-//! The profile: a directory with a network's genesis and an account's key.
+//! The profile: a directory with a network's genesis, an account's key, and the links of what was added with it.
 //!
-//! `genesis.toml` and `account.key` (64 hexadecimal digits, readable by its owner alone). Nothing else is needed to use
-//! the network. `adds/` has the journals of unfinished adds, `trust` what clients came to believe of the chain.
+//! ```text
+//! <dir>/genesis.toml    the network
+//! <dir>/keys            the data key that seals the rest, and the account's key under it
+//! <dir>/objects.jsonl   what was added; the keys of private objects sealed
+//! <dir>/adds/           journals of unfinished adds; their object keys sealed
+//! <dir>/trust           the checkpoint of the chain that clients trust
+//! <dir>/backup          when the last backup was made
+//! ```
+//!
+//! A profile is opened in two steps, so that one that is locked cannot be used by mistake: [`PublicProfile`] has what
+//! needs no secret (the network, the account's id, a client that only reads), and unlocking it yields the [`Profile`],
+//! which signs and knows every link. Not here: how secrets are sealed ([`crate::keystore`]) and backups
+//! ([`crate::backup`]).
 
 use std::{
-    fs,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
+    env,
+    io::{self, ErrorKind as IoKind},
     path::{Path, PathBuf},
     sync::Arc,
-    thread,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
-use ostrakon_net::{
-    Workers,
-    swarm::{StartError, Swarm, SwarmConfig},
-};
+use ostrakon_net::swarm::StartError;
 use ostrakon_proto::{
-    codec,
     id::AccountId,
     ledger::{Genesis, GenesisError},
+    seed::Seed,
     sign::Keypair,
 };
-use zeroize::Zeroizing;
 
 use crate::{
-    Client, ClientParts, Clock, ErrorKind, Journals,
-    chain::{KeptTrust, TrustStore},
+    Client, ErrorKind, Journals, Objects, ObjectsError, genesis,
+    keystore::{DataKey, Keys, KeystoreError, Passphrase, PassphraseError, Protection, UnlockError},
+    private_file,
 };
 
+mod connect;
+
+use connect::TrustFile;
+pub(crate) use connect::now_ms;
+pub use connect::system_clock;
+
 const GENESIS: &str = "genesis.toml";
-const KEY: &str = "account.key";
+const KEYS: &str = "keys";
 const ADDS: &str = "adds";
 const TRUST: &str = "trust";
-/// Bytes of a trust at most: of two hundred validators it has ten thousand.
-const TRUST_MAX: usize = 64 * 1024;
+/// The environment variable that names a profile's directory.
+const VARIABLE: &str = "OSTRAKON_PROFILE";
 
-/// A directory with all that a client needs.
+/// What of a profile is no secret: the network, whose account it is, and which objects it has.
 #[derive(Clone, Debug)]
-pub struct Profile {
+pub struct PublicProfile {
     directory: PathBuf,
     genesis: Genesis,
+    keys: Keys,
+}
+
+/// A profile that is unlocked: it signs with the account's key, and knows the keys of its objects.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    public: PublicProfile,
     account: Keypair,
+    key: DataKey,
 }
 
 /// Why a profile cannot be used.
@@ -50,10 +69,13 @@ pub struct Profile {
 #[non_exhaustive]
 pub enum ProfileError {
     /// There is none.
-    #[error("no profile in {0}: create one with `ostrakon init --network genesis.toml`")]
+    #[error("there is no profile in {0}")]
     None(PathBuf),
+    /// There is no directory to look in.
+    #[error("neither HOME nor XDG_DATA_HOME is an absolute path: name the profile's directory")]
+    NoHome,
     /// There is one already.
-    #[error("{0} has a profile already: its key would be lost")]
+    #[error("{0} has a profile already, whose keys would be lost: choose another directory")]
     Exists(PathBuf),
     /// A file cannot be read or written.
     #[error("{path}: {error}")]
@@ -63,7 +85,7 @@ pub enum ProfileError {
         /// The system's reason.
         error: io::Error,
     },
-    /// The genesis file does not say what it should.
+    /// The genesis file is not TOML of a genesis.
     #[error("{path}: {error}")]
     Toml {
         /// The file.
@@ -79,11 +101,25 @@ pub enum ProfileError {
         /// The rule.
         error: Box<GenesisError>,
     },
-    /// The key file is damaged.
-    #[error("{0} is not a key of 64 hexadecimal digits: restore it from your backup")]
-    Key(PathBuf),
-    /// The system gives no random bytes.
-    #[error("the system gives no random bytes: {0}")]
+    /// The secrets in a file cannot be used: locked, or damaged.
+    #[error("{path}: {error}")]
+    Keystore {
+        /// The file.
+        path: PathBuf,
+        /// The reason.
+        error: Box<KeystoreError>,
+    },
+    /// The file is there, and is not an earlier backup of this account.
+    #[error("{0} exists, and is not a backup of this account: choose another file")]
+    NotABackup(PathBuf),
+    /// The list of objects cannot be used.
+    #[error(transparent)]
+    Objects(#[from] ObjectsError),
+    /// There is no passphrase.
+    #[error(transparent)]
+    Passphrase(#[from] PassphraseError),
+    /// The system has no random bytes.
+    #[error("the system has no random bytes: {0}")]
     Random(getrandom::Error),
     /// The network cannot be started.
     #[error(transparent)]
@@ -92,59 +128,35 @@ pub enum ProfileError {
 
 impl ProfileError {
     /// What it means for the caller.
-    pub const fn kind(&self) -> ErrorKind {
+    pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::None(_) | Self::Exists(_) | Self::Toml { .. } | Self::Genesis { .. } => ErrorKind::Usage,
-            Self::File { .. } | Self::Key(_) | Self::Random(_) | Self::Start(_) => ErrorKind::Other,
+            Self::None(_) | Self::NoHome | Self::Exists(_) | Self::NotABackup(_) => ErrorKind::Usage,
+            Self::Toml { .. } | Self::Genesis { .. } | Self::Passphrase(_) => ErrorKind::Usage,
+            Self::Keystore { .. } if self.is_locked() => ErrorKind::Usage,
+            Self::Objects(error) => error.kind(),
+            Self::Keystore { .. } | Self::File { .. } | Self::Random(_) | Self::Start(_) => ErrorKind::Other,
         }
+    }
+
+    /// Whether a passphrase is needed, and none was given.
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Keystore { error, .. } if matches!(**error, KeystoreError::Unlock(UnlockError::Locked)))
     }
 }
 
-impl Profile {
-    /// Creates a profile with a new key for the network of `genesis`.
-    ///
-    /// # Errors
-    /// [`ProfileError`]; an existing profile is left as it is.
-    pub fn init(directory: &Path, genesis: &Genesis) -> Result<Self, ProfileError> {
-        let mut seed = Zeroizing::new([0; 32]);
-        getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
-        Self::init_with(directory, genesis, &Keypair::from_seed(&seed))
-    }
-
-    /// As [`Self::init`], with this key.
-    ///
-    /// # Errors
-    /// [`ProfileError`]; an existing profile is left as it is.
-    pub fn init_with(directory: &Path, genesis: &Genesis, account: &Keypair) -> Result<Self, ProfileError> {
-        let (key, toml) = (directory.join(KEY), directory.join(GENESIS));
-        if key.symlink_metadata().is_ok() {
-            return Err(ProfileError::Exists(directory.to_owned()));
-        }
-        genesis.validate().map_err(|error| ProfileError::Genesis { path: toml.clone(), error: Box::new(error) })?;
-        fs::create_dir_all(directory).map_err(|error| file(directory, error))?;
-        let text = toml::to_string(genesis).expect("a checked genesis can be written as TOML");
-        fs::write(&toml, text).map_err(|error| file(&toml, error))?;
-        write_key(&key, account).map_err(|error| file(&key, error))?;
-        Ok(Self { directory: directory.to_owned(), genesis: genesis.clone(), account: account.clone() })
-    }
-
-    /// Opens the profile in this directory.
+impl PublicProfile {
+    /// Opens the profile in this directory, without its secrets.
     ///
     /// # Errors
     /// [`ProfileError`] names the file that is missing or damaged.
-    pub fn open(directory: &Path) -> Result<Self, ProfileError> {
-        let (key, path) = (directory.join(KEY), directory.join(GENESIS));
-        let absent = |error: io::Error, path: &Path| match error.kind() {
-            io::ErrorKind::NotFound => ProfileError::None(directory.to_owned()),
-            _ => file(path, error),
-        };
-        let text = fs::read_to_string(&path).map_err(|error| absent(error, &path))?;
-        let genesis: Genesis =
-            toml::from_str(&text).map_err(|error| ProfileError::Toml { path: path.clone(), error: Box::new(error) })?;
-        genesis.validate().map_err(|error| ProfileError::Genesis { path, error: Box::new(error) })?;
-        let digits = Zeroizing::new(fs::read_to_string(&key).map_err(|error| absent(error, &key))?);
-        let account = parse_key(digits.trim()).ok_or(ProfileError::Key(key))?;
-        Ok(Self { directory: directory.to_owned(), genesis, account })
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, ProfileError> {
+        let directory = directory.as_ref();
+        let keys_path = directory.join(KEYS);
+        let keys = Keys::read(&keys_path).map_err(|error| match error {
+            KeystoreError::File(error) if error.kind() == IoKind::NotFound => ProfileError::None(directory.to_owned()),
+            error => keystore_error(&keys_path, error),
+        })?;
+        Ok(Self { directory: directory.to_owned(), genesis: genesis::read(&directory.join(GENESIS))?, keys })
     }
 
     /// Where it is.
@@ -159,7 +171,180 @@ impl Profile {
 
     /// The account.
     pub fn account(&self) -> AccountId {
-        self.account.public()
+        self.keys.account
+    }
+
+    /// Whether unlocking it needs a passphrase.
+    pub const fn needs_passphrase(&self) -> bool {
+        self.keys.needs_passphrase()
+    }
+
+    /// Unlocks it. A profile that is under no passphrase ignores the one it is given.
+    ///
+    /// # Errors
+    /// [`ProfileError::Keystore`] when the passphrase is missing or wrong, or the file of keys damaged.
+    pub fn unlock(self, passphrase: Option<&Passphrase>) -> Result<Profile, ProfileError> {
+        let unlocked = self.keys.unlock(passphrase);
+        let (key, account) = unlocked.map_err(|error| keystore_error(&self.directory.join(KEYS), error))?;
+        Ok(Profile { public: self, account, key })
+    }
+
+    /// What was added with it: names and keys of private objects stay sealed.
+    pub fn objects(&self) -> Objects {
+        Objects::new(&self.directory, None)
+    }
+
+    /// The journals of this account's unfinished adds, to list: resuming one needs the unlocked profile.
+    pub fn journals(&self) -> Journals {
+        Journals::new(self.directory.join(ADDS), self.genesis.id(), self.account(), None)
+    }
+
+    /// Joins the network as a client that reads and signs nothing.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the network cannot be started.
+    pub fn connect(&self) -> Result<Client, ProfileError> {
+        connect::connect(&self.genesis, None, Some(Arc::new(self.trust())))
+    }
+
+    fn trust(&self) -> TrustFile {
+        TrustFile(self.directory.join(TRUST))
+    }
+}
+
+impl Profile {
+    /// The directory of a profile that is not named: `$XDG_DATA_HOME/ostrakon`, or `~/.local/share/ostrakon`.
+    ///
+    /// # Errors
+    /// [`ProfileError::NoHome`] when neither variable is an absolute path.
+    pub fn default_directory() -> Result<PathBuf, ProfileError> {
+        let absolute = |path: &PathBuf| path.is_absolute();
+        let data = env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(absolute);
+        let home = || env::home_dir().filter(absolute).map(|home| home.join(".local/share"));
+        data.or_else(home).map(|data| data.join("ostrakon")).ok_or(ProfileError::NoHome)
+    }
+
+    /// Creates a profile with a new account key for the network of `genesis`.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; an existing profile is left as it is.
+    pub fn init(
+        directory: impl AsRef<Path>,
+        genesis: &Genesis,
+        protection: &Protection<'_>,
+    ) -> Result<Self, ProfileError> {
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).map_err(ProfileError::Random)?;
+        let seed = Seed::new(seed);
+        Self::init_with(directory, genesis, &Keypair::from_seed(seed.bytes()), protection)
+    }
+
+    /// As [`Self::init`], with this account key.
+    ///
+    /// # Errors
+    /// [`ProfileError`]; an existing profile is left as it is.
+    pub fn init_with(
+        directory: impl AsRef<Path>,
+        genesis: &Genesis,
+        account: &Keypair,
+        protection: &Protection<'_>,
+    ) -> Result<Self, ProfileError> {
+        Self::draft(directory.as_ref(), genesis, account, protection)?.write()
+    }
+
+    /// A profile that is nowhere yet, for a directory that has none.
+    pub(crate) fn draft(
+        directory: &Path,
+        genesis: &Genesis,
+        account: &Keypair,
+        protection: &Protection<'_>,
+    ) -> Result<Self, ProfileError> {
+        let path = directory.join(GENESIS);
+        genesis.validate().map_err(|error| ProfileError::Genesis { path, error: Box::new(error) })?;
+        // A list of objects without keys is what is left of a damaged profile.
+        if [KEYS, "objects.jsonl"].iter().any(|name| directory.join(name).symlink_metadata().is_ok()) {
+            return Err(ProfileError::Exists(directory.to_owned()));
+        }
+        let key = DataKey::random().map_err(ProfileError::Random)?;
+        let made = Keys::new(account, &key, protection);
+        let keys = made.map_err(|error| keystore_error(&directory.join(KEYS), error))?;
+        let public = PublicProfile { directory: directory.to_owned(), genesis: genesis.clone(), keys };
+        Ok(Self { public, account: account.clone(), key })
+    }
+
+    /// Writes a draft; the file of keys, which makes it a profile, goes last.
+    pub(crate) fn write(self) -> Result<Self, ProfileError> {
+        let PublicProfile { directory, genesis, keys } = &self.public;
+        private_file::create_directory(directory).map_err(|error| file_error(directory, error))?;
+        let (path, text) =
+            (directory.join(GENESIS), toml::to_string(genesis).expect("a valid genesis can be written as TOML"));
+        private_file::replace(&path, text.as_bytes()).map_err(|error| file_error(&path, error))?;
+        let path = directory.join(KEYS);
+        keys.create(&path).map_err(|error| match error.kind() {
+            IoKind::AlreadyExists => ProfileError::Exists(directory.clone()),
+            _ => file_error(&path, error),
+        })?;
+        Ok(self)
+    }
+
+    /// Opens the profile in this directory, which must be under no passphrase.
+    ///
+    /// # Errors
+    /// [`ProfileError`] names the file that is missing or damaged; [`ProfileError::is_locked`] when there is a
+    /// passphrase.
+    pub fn open(directory: impl AsRef<Path>) -> Result<Self, ProfileError> {
+        PublicProfile::open(directory)?.unlock(None)
+    }
+
+    /// Opens the profile in this directory with its passphrase.
+    ///
+    /// # Errors
+    /// [`ProfileError`] names the file that is missing or damaged, or says that the passphrase is wrong.
+    pub fn unlock(directory: impl AsRef<Path>, passphrase: &Passphrase) -> Result<Self, ProfileError> {
+        PublicProfile::open(directory)?.unlock(Some(passphrase))
+    }
+
+    /// Opens the profile that `OSTRAKON_PROFILE` names, or else the one in [`Profile::default_directory`]; with the
+    /// passphrase in `OSTRAKON_PASSPHRASE`, or in the file that `OSTRAKON_PASSPHRASE_FILE` names, where it needs one.
+    ///
+    /// # Errors
+    /// [`ProfileError`] as [`Profile::open`] and [`Profile::unlock`].
+    pub fn open_default() -> Result<Self, ProfileError> {
+        let named = env::var_os(VARIABLE).filter(|named| !named.is_empty()).map(PathBuf::from);
+        let public = PublicProfile::open(named.map_or_else(Self::default_directory, Ok)?)?;
+        let passphrase = if public.needs_passphrase() { Passphrase::from_environment()? } else { None };
+        public.unlock(passphrase.as_ref())
+    }
+
+    /// Protects it by another passphrase from now on, or by none. Copies of the files made before open as before.
+    ///
+    /// # Errors
+    /// [`ProfileError`] when the file of keys cannot be replaced; then it is as it was.
+    pub fn protect(&mut self, protection: &Protection<'_>) -> Result<(), ProfileError> {
+        let path = self.directory().join(KEYS);
+        let keys = self.public.keys.protected(&self.key, protection);
+        self.public.keys = keys.map_err(|error| keystore_error(&path, error))?;
+        self.public.keys.replace(&path).map_err(|error| file_error(&path, error))
+    }
+
+    /// What of it is no secret.
+    pub fn public(&self) -> &PublicProfile {
+        &self.public
+    }
+
+    /// Where it is.
+    pub fn directory(&self) -> &Path {
+        self.public.directory()
+    }
+
+    /// The network.
+    pub fn genesis(&self) -> &Genesis {
+        self.public.genesis()
+    }
+
+    /// The account.
+    pub fn account(&self) -> AccountId {
+        self.public.account()
     }
 
     /// The account's key.
@@ -167,120 +352,86 @@ impl Profile {
         &self.account
     }
 
-    /// The journals of this account's unfinished adds.
-    pub fn journals(&self) -> Journals {
-        Journals::new(self.directory.join(ADDS), self.genesis.id(), self.account())
+    /// What was added with it, with the links.
+    pub fn objects(&self) -> Objects {
+        Objects::new(self.directory(), Some(self.key.clone()))
     }
 
-    /// Joins the network, as a node that nobody knows and that listens nowhere. The connections end with the last clone
-    /// of the client.
+    /// The journals of this account's unfinished adds.
+    pub fn journals(&self) -> Journals {
+        let key = Some(self.key.clone());
+        Journals::new(self.directory().join(ADDS), self.genesis().id(), self.account(), key)
+    }
+
+    /// Joins the network as a client that signs for the account and serves nothing. The connections end with the last
+    /// clone of the client.
     ///
     /// # Errors
     /// [`ProfileError`] when the network cannot be started.
     pub fn connect(&self) -> Result<Client, ProfileError> {
-        connect(&self.genesis, &self.account, Some(Arc::new(TrustFile(self.directory.join(TRUST)))))
+        connect::connect(self.genesis(), Some(&self.account), Some(Arc::new(self.public.trust())))
     }
 }
 
-impl Client {
-    /// As [`Profile::connect`], for an account whose key is kept elsewhere; nothing that is learned is kept.
-    ///
-    /// # Errors
-    /// [`ProfileError`] when the network cannot be started.
-    pub fn connect(genesis: &Genesis, account: &Keypair) -> Result<Self, ProfileError> {
-        connect(genesis, account, None)
-    }
-}
-
-fn connect(genesis: &Genesis, account: &Keypair, trust: Option<Arc<dyn TrustStore>>) -> Result<Client, ProfileError> {
-    let mut seed = Zeroizing::new([0; 32]);
-    getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
-    let (swarm, _nobody_asks) = Swarm::start(SwarmConfig::client(genesis.id(), Keypair::from_seed(&seed)))?;
-    let threads = thread::available_parallelism().map_or(2, usize::from);
-    Ok(Client::new(ClientParts {
-        peers: Arc::new(swarm),
-        workers: Workers::pool(threads),
-        genesis: genesis.clone(),
-        trust,
-        clock: system_clock(),
-        account: Some(account.clone()),
-        random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system gave random bytes when we connected")),
-    }))
-}
-
-/// The machine's clock.
-pub fn system_clock() -> Clock {
-    let since = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Arc::new(move || u64::try_from(since().as_millis()).unwrap_or(u64::MAX))
-}
-
-/// What the profile's clients came to believe of the chain.
-#[derive(Debug)]
-struct TrustFile(PathBuf);
-
-impl TrustStore for TrustFile {
-    fn load(&self) -> Option<KeptTrust> {
-        codec::decode(&fs::read(&self.0).ok()?, TRUST_MAX).ok()
-    }
-
-    fn save(&self, kept: &KeptTrust) {
-        // Two clients of one profile may write at once: each its own file, and either is good.
-        let written: io::Result<()> = (|| {
-            let draft = self.0.with_extension(std::process::id().to_string());
-            fs::write(&draft, codec::encode(kept))?;
-            fs::rename(&draft, &self.0)
-        })();
-        if let Err(error) = written {
-            tracing::debug!(%error, "the trust is not kept: the next client begins where this one did");
-        }
-    }
-}
-
-fn file(path: &Path, error: io::Error) -> ProfileError {
+pub(crate) fn file_error(path: &Path, error: io::Error) -> ProfileError {
     ProfileError::File { path: path.to_owned(), error }
 }
 
-/// Writes a new file that only its owner can read.
-fn write_key(path: &Path, key: &Keypair) -> io::Result<()> {
-    let digits: Zeroizing<String> = Zeroizing::new(key.seed().iter().map(|byte| format!("{byte:02x}")).collect());
-    let mut file = fs::File::options().write(true).create_new(true).mode(0o600).open(path)?;
-    file.write_all(digits.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
-}
-
-fn parse_key(digits: &str) -> Option<Keypair> {
-    if digits.len() != 64 || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
-        return None;
+pub(crate) fn keystore_error(path: &Path, error: KeystoreError) -> ProfileError {
+    match error {
+        KeystoreError::File(error) => file_error(path, error),
+        error => ProfileError::Keystore { path: path.to_owned(), error: Box::new(error) },
     }
-    let mut seed = Zeroizing::new([0; 32]);
-    for (at, byte) in seed.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&digits[2 * at..2 * at + 2], 16).ok()?;
-    }
-    Some(Keypair::from_seed(&seed))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
-    use crate::fake::World;
+    use crate::{fake::World, keystore::Cost};
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).expect("there").permissions().mode() & 0o777
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn keeps_key_and_network() {
+    async fn a_profile_without_a_passphrase_opens_by_itself() {
         let directory = tempfile::tempdir().expect("a directory");
-        let path = directory.path().join("profile");
+        let path = directory.path().join("a/profile");
         assert!(matches!(Profile::open(&path), Err(ProfileError::None(_))));
         let genesis = World::new(3).genesis;
-        let made = Profile::init(&path, &genesis).expect("made");
-        assert!(matches!(Profile::init(&path, &genesis), Err(ProfileError::Exists(_))));
+        let made = Profile::init(&path, &genesis, &Protection::None).expect("made");
+        assert!(matches!(Profile::init(&path, &genesis, &Protection::None), Err(ProfileError::Exists(_))));
         let profile = Profile::open(&path).expect("opened");
         assert_eq!((profile.account(), profile.genesis()), (made.account(), &genesis));
-        let mode = fs::metadata(path.join(KEY)).expect("there").permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!((mode(&path), mode(&path.join(KEYS))), (0o700, 0o600));
 
-        fs::write(path.join(KEY), "00").expect("written");
-        assert!(matches!(Profile::open(&path), Err(ProfileError::Key(_))));
+        fs::write(path.join(KEYS), "00").expect("written");
+        let Err(error) = Profile::open(&path) else { panic!("opened a damaged profile") };
+        assert!(matches!(error, ProfileError::Keystore { .. }) && error.kind() == ErrorKind::Other, "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_locked_profile_tells_what_is_no_secret_and_opens_with_its_passphrase() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let (path, genesis) = (directory.path().join("profile"), World::new(3).genesis);
+        let [right, wrong] = ["right", "wrong"].map(|text| Passphrase::new(text).expect("good"));
+        let made = Profile::init(&path, &genesis, &Protection::Passphrase(&right, Cost::LEAST)).expect("made");
+        let public = PublicProfile::open(&path).expect("opened");
+        assert_eq!((public.account(), public.genesis()), (made.account(), &genesis));
+        assert!(public.needs_passphrase());
+
+        let Err(locked) = Profile::open(&path) else { panic!("opened without a passphrase") };
+        assert!(locked.is_locked() && locked.kind() == ErrorKind::Usage, "{locked}");
+        let Err(error) = Profile::unlock(&path, &wrong) else { panic!("opened with a wrong passphrase") };
+        assert!(!error.is_locked() && error.kind() == ErrorKind::Other, "{error}");
+        let mut profile = Profile::unlock(&path, &right).expect("opened");
+        assert_eq!(profile.keypair().seed(), made.keypair().seed());
+
+        profile.protect(&Protection::Passphrase(&wrong, Cost::LEAST)).expect("protected");
+        assert!(Profile::unlock(&path, &right).is_err() && Profile::unlock(&path, &wrong).is_ok());
+        profile.protect(&Protection::None).expect("protected");
+        assert!(Profile::open(&path).is_ok());
     }
 }

@@ -9,16 +9,15 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::Args;
+use ostrakon::key_file;
 use ostrakon_node::{
     chain::{order::sign_state, sync::checkpoint::Checkpoint},
-    config::{
-        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis, read_seed,
-        write_secret,
-    },
+    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis},
 };
 use ostrakon_proto::{
     id::{NodeId, VoterKind},
     ledger::vote::ValidatorKeys,
+    seed::Seed,
     sign::Keypair,
 };
 use serde_json::json;
@@ -36,10 +35,6 @@ pub(super) struct InitArgs {
     /// Address to listen on, as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: port 4001, TCP and QUIC]
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
-    /// Seed of the node's key as 64 hexadecimal digits, for test networks only: arguments are visible to other users
-    /// [default: random]
-    #[arg(long, value_name = "HEX")]
-    seed: Option<String>,
     /// A block that you trust, as HEIGHT:BLOCKID, from someone who runs a node (`ostrakon-node status` shows it); the
     /// node rejects a chain with another block at this height
     #[arg(long, value_name = "HEIGHT:BLOCKID")]
@@ -57,7 +52,7 @@ pub(super) struct InitArgs {
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
-    let node: NodeId = Keypair::from_seed(&key(&dir.join(NODE_KEY_FILE), args.seed.as_deref())?).public();
+    let node: NodeId = Keypair::from_seed(key(&dir.join(NODE_KEY_FILE))?.bytes()).public();
     if args.never_voted {
         sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
     }
@@ -84,27 +79,17 @@ pub(super) fn validator_keys(dir: &Path) -> anyhow::Result<ValidatorKeys> {
     if !path.exists() {
         sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
     }
-    Ok(ValidatorKeys::from_seed(&key(&path, None)?))
+    Ok(ValidatorKeys::from_seed(key(&path)?.bytes()))
 }
 
-/// The seed in `path`, created if there is none.
-fn key(path: &Path, given: Option<&str>) -> anyhow::Result<[u8; 32]> {
+/// The secret key in `path`, created if there is none.
+fn key(path: &Path) -> anyhow::Result<Seed> {
     if !path.exists() {
-        let seed = match given {
-            Some(given) => given.to_owned(),
-            None => {
-                let mut seed = [0; 32];
-                getrandom::fill(&mut seed).context("cannot get random bytes from the system to create a key")?;
-                hex::encode(seed)
-            }
-        };
-        write_secret(path, &format!("{seed}\n"))?;
+        let mut seed = [0; 32];
+        getrandom::fill(&mut seed).context("cannot get random bytes from the system to create a key")?;
+        key_file::write(path, &Seed::new(seed))?;
     }
-    let seed = read_seed(path)?;
-    if given.is_some_and(|given| given != hex::encode(seed)) {
-        bail!("{} has a different key already, which is not replaced", path.display());
-    }
-    Ok(seed)
+    Ok(key_file::read(path)?)
 }
 
 /// Writes the configuration, unless there is one.

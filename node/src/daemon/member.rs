@@ -9,12 +9,10 @@ use std::{
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
-use ostrakon::Client;
+use ostrakon::{Client, key_file};
 use ostrakon_node::{
     candidacy::Candidacy,
-    config::{
-        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis, read_seed,
-    },
+    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis},
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, VoteKey},
@@ -59,7 +57,7 @@ pub(super) enum ProviderCommand {
 pub(super) struct OwnerArgs {
     #[command(flatten)]
     data_dir: DataDir,
-    /// File with the seed of the owner's key [default: `owner_key_file` of [provider] in node.toml, else the node's key]
+    /// Key file of the owner [default: `owner_key_file` of [provider] in node.toml, else the node's key]
     #[arg(long, value_name = "FILE")]
     owner_key: Option<PathBuf>,
 }
@@ -94,7 +92,7 @@ pub(super) fn validator(command: ValidatorCommand) -> anyhow::Result<()> {
         ValidatorCommand::Leave(args) => block_on(async {
             let operator = Operator::open(args)?;
             let path = operator.dir.join(VALIDATOR_KEY_FILE);
-            let key: VoteKey = ValidatorKeys::from_seed(&read_seed(&path)?).vote.public();
+            let key: VoteKey = ValidatorKeys::from_seed(key_file::read(&path)?.bytes()).vote.public();
             let height = operator.perform(Action::Leave(Leave { key })).await?;
             say(&format!("{:#}\n", json!({ "validator": key, "votes_until": height })))
         }),
@@ -140,10 +138,10 @@ impl Operator {
     fn open(args: OwnerArgs) -> anyhow::Result<Self> {
         let OwnerArgs { data_dir: DataDir { dir }, owner_key } = args;
         let config = Config::load(&dir, &Overrides::default())?;
-        let node = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
+        let node = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
         let configured = config.provider.as_ref().map(|provider| dir.join(&provider.owner_key_file));
         let owner = match owner_key.or(configured) {
-            Some(path) => Keypair::from_seed(&read_seed(&path)?),
+            Some(path) => Keypair::from_seed(key_file::read(&path)?.bytes()),
             None => node.clone(),
         };
         let client = Client::connect(&network(&dir, &config)?, &owner)?;

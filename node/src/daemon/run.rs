@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use ostrakon::key_file;
 use ostrakon_net::{
     Workers,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
@@ -22,7 +23,6 @@ use ostrakon_node::{
     },
     config::{
         CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis,
-        read_seed,
     },
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
     store::{Columns, Disk, DiskConfig},
@@ -31,6 +31,7 @@ use ostrakon_proto::{
     erasure,
     id::{NodeId, VoteKey},
     ledger::{Genesis, vote::ValidatorKeys},
+    seed::Seed,
     sign::Keypair,
     wire::consensus::Incarnation,
 };
@@ -58,7 +59,7 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     erasure::cpu_supported()?;
     let _lock = lock(dir)?;
     let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
-    let keypair = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
+    let keypair = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything is opened: an early signal must end the node, not be missed.
     let signals = runtime.block_on(async { Signals::listen() })?;
@@ -128,7 +129,7 @@ async fn open(
         sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
         checkpoint: config.checkpoint,
     };
-    let validator = if path.exists() { Some(validator(dir, &read_seed(&path)?)?) } else { None };
+    let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
     let columns = Arc::new(Disk::open(&dir.join("store"), settings_of_store)?);
     let (swarm, inbound) = Swarm::start_here(SwarmConfig {
@@ -145,8 +146,8 @@ async fn open(
 }
 
 /// A validator's keys, and the files that record what it signs.
-fn validator(dir: &Path, seed: &[u8; 32]) -> anyhow::Result<ValidatorParts> {
-    let (keys, path) = (ValidatorKeys::from_seed(seed), dir.join(CONSENSUS_LOG_FILE));
+fn validator(dir: &Path, seed: &Seed) -> anyhow::Result<ValidatorParts> {
+    let (keys, path) = (ValidatorKeys::from_seed(seed.bytes()), dir.join(CONSENSUS_LOG_FILE));
     let wal = WalFile::open(&path).with_context(|| path.display().to_string())?;
     let signatures = SignFile::open(&dir.join(SIGN_STATE_FILE))?;
     let mut incarnation = Incarnation([0; 16]);
@@ -162,7 +163,7 @@ async fn new_validator(dir: &Path) -> ValidatorParts {
         if !path.exists() {
             continue;
         }
-        match read_seed(&path).map_err(anyhow::Error::from).and_then(|seed| validator(dir, &seed)) {
+        match key_file::read(&path).map_err(anyhow::Error::from).and_then(|seed| validator(dir, &seed)) {
             Ok(parts) => {
                 let key: VoteKey = parts.keys.vote.public();
                 tracing::info!(validator = %key, "found a validator key");

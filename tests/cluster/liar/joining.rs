@@ -12,7 +12,8 @@ use std::{
 };
 
 use anyhow::{Context, Result};
-use ostrakon_proto::{id::NodeId, sign::Keypair};
+use ostrakon::key_file;
+use ostrakon_proto::{id::NodeId, seed::Seed, sign::Keypair};
 use ostrakon_tests::{
     cluster::{Binaries, Running, until},
     lies::liar,
@@ -116,7 +117,8 @@ impl<'a> Scene<'a> {
         let liar = home.join("liar");
         copy(&home.join("validator"), &liar)?;
         fs::remove_file(liar.join("validator.key"))?;
-        fs::write(liar.join("node.key"), hex::encode(LIAR))?;
+        fs::remove_file(liar.join("node.key"))?;
+        key_file::write(liar.join("node.key"), &Seed::new(LIAR))?;
         let place = format!("/ip4/127.0.0.1/tcp/{liars}");
         let config = fs::read_to_string(liar.join("node.toml"))?;
         fs::write(liar.join("node.toml"), config.replace(&format!("/ip4/127.0.0.1/tcp/{mine}"), &place))?;

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ostrakon::key_file;
 use ostrakon_net::{
     Inbound, Reply, Workers,
     swarm::{Swarm, SwarmConfig, SwarmLimits},
@@ -24,7 +25,7 @@ use ostrakon_node::{
     },
     config::{
         CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE,
-        read_genesis, read_seed,
+        read_genesis,
     },
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::{self, Disk},
@@ -73,7 +74,7 @@ pub async fn run(dir: &Path) -> Result<()> {
     let config = Config::load(dir, &Overrides::default())?;
     let mut genesis = read_genesis(&dir.join(GENESIS_FILE))?;
     genesis.bootstrap.extend_from_slice(&config.bootstrap);
-    let keypair = Keypair::from_seed(&read_seed(&dir.join(NODE_KEY_FILE))?);
+    let keypair = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
     let swarm = SwarmConfig {
         chain: genesis.id(),
         keypair: keypair.clone(),
@@ -118,7 +119,7 @@ fn validator(dir: &Path) -> Result<Option<ValidatorParts>> {
     if !path.exists() {
         return Ok(None);
     }
-    let keys = ValidatorKeys::from_seed(&read_seed(&path)?);
+    let keys = ValidatorKeys::from_seed(key_file::read(&path)?.bytes());
     let wal = Arc::new(WalFile::open(&dir.join(CONSENSUS_LOG_FILE))?);
     let signatures = Arc::new(SignFile::open(&dir.join(SIGN_STATE_FILE))?);
     // No other process with these keys begins in the same nanosecond.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use ostrakon::key_file;
 use ostrakon_node::chain::order::sign_state;
 use ostrakon_proto::{
     id::Amount,
@@ -19,6 +20,7 @@ use ostrakon_proto::{
         vote::ValidatorKeys,
     },
     params::{Governance, Params},
+    seed::Seed,
     sign::Keypair,
 };
 
@@ -97,9 +99,9 @@ pub(super) fn write(home: &Path, planned: &Planned, genesis: &Genesis, witness: 
     );
     fs::write(home.join("node.toml"), settings)?;
     fs::write(home.join("genesis.toml"), toml::to_string(genesis)?)?;
-    fs::write(home.join("node.key"), hex::encode(planned.node.seed().as_slice()))?;
+    key_file::write(home.join("node.key"), &Seed::from(planned.node.seed()))?;
     sign_state::begin(&home.join("sign-state"))?;
-    fs::write(home.join("validator.key"), hex::encode(planned.seed))?;
+    key_file::write(home.join("validator.key"), &Seed::new(planned.seed))?;
     Ok(())
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let client = profile.connect()?;
     let adding = interruptible(add(&client, (path, name), (options, profile), out)).await;
-    let (added, parts, journal) = adding.inspect_err(|_| out.words(&unfinished::remark(profile)))?;
+    let (added, parts, journal) = adding.inspect_err(|_| out.words(&unfinished::remark(profile.public())))?;
     // The object is stored: whatever happens to the list, its link must be seen.
     let remembered = remember(profile, &added, name.to_owned());
     out.words(&parts.words());

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Client, ErrorKind, GetOptions, Journals, Origin, Profile};
+use ostrakon::{AddOptions, Client, ErrorKind, GetOptions, Origin, Profile};
 use ostrakon_proto::{
     id::NodeId,
     link::Link,
@@ -203,8 +203,7 @@ impl Stage<'_> {
     async fn add(self, devnet: &Devnet, args: &Demo, file: &Path) -> anyhow::Result<AddObject> {
         let client = connect(devnet)?;
         let options = AddOptions { all: true, ..AddOptions::default() };
-        let account = client.account().context("the devnet's payer has a key")?;
-        let journals = Journals::new(self.scene.net().join("adds"), client.chain().rules().chain, account);
+        let journals = Profile::open(devnet.profile())?.journals();
         let origin = Origin::file(file).with_context(|| format!("cannot read {}", file.display()))?;
         let (added, kept) = add_file(&client, &origin, (&options, &journals), self.out).await?;
         kept.journal.remove()?;
@@ -267,5 +266,5 @@ impl Stage<'_> {
 
 /// A client that knows the network's genesis and nothing else.
 fn connect(devnet: &Devnet) -> anyhow::Result<Client> {
-    Ok(Profile::open(&devnet.profile())?.connect()?)
+    Ok(Profile::open(devnet.profile())?.connect()?)
 }

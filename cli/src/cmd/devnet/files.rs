@@ -5,16 +5,15 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Write},
+    io,
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context;
-use ostrakon::{ErrorKind, Profile};
-use ostrakon_proto::ledger::Genesis;
+use ostrakon::{ErrorKind, Profile, Protection, PublicProfile, key_file};
+use ostrakon_proto::{ledger::Genesis, seed::Seed};
 use serde::{Deserialize, Serialize};
-use zeroize::Zeroizing;
 
 use super::plan::{NodeEntry, Plan, PlannedNode};
 use crate::{
@@ -58,7 +57,7 @@ impl Devnet {
             write_node(&node.entry.data_dir(dir), node, &genesis_text)?;
         }
         private_dir(&dir.join("profile"))?;
-        Profile::init_with(&dir.join("profile"), genesis, &plan.account)?;
+        Profile::init_with(dir.join("profile"), genesis, &plan.account, &Protection::None)?;
         let nodes: Vec<NodeEntry> = plan.nodes.iter().map(|node| node.entry.clone()).collect();
         let state = State { nodes };
         // Last: a directory with this file is a whole devnet.
@@ -98,7 +97,7 @@ impl Devnet {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn genesis(&self) -> anyhow::Result<Genesis> {
-        Ok(Profile::open(&self.profile())?.genesis().clone())
+        Ok(PublicProfile::open(self.profile())?.genesis().clone())
     }
 
     /// The data directories of all nodes.
@@ -181,9 +180,9 @@ fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> anyhow::Result<(
     private_dir(dir)?;
     write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry)?)?;
     write_file(&dir.join("genesis.toml"), genesis)?;
-    write_secret(&dir.join("node.key"), &node.key.seed())?;
+    key_file::write(dir.join("node.key"), &Seed::from(node.key.seed()))?;
     if let Some(seed) = &node.validator {
-        write_secret(&dir.join("validator.key"), seed)?;
+        key_file::write(dir.join("validator.key"), &Seed::new(*seed))?;
     }
     Ok(())
 }
@@ -195,12 +194,4 @@ fn private_dir(path: &Path) -> anyhow::Result<()> {
 
 fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
-}
-
-/// A seed, as 64 hexadecimal digits, for its owner's eyes alone.
-fn write_secret(path: &Path, seed: &[u8; 32]) -> anyhow::Result<()> {
-    let text = Zeroizing::new(format!("{}\n", hex::encode(seed)));
-    let written = OpenOptions::new().create_new(true).write(true).mode(0o600).open(path);
-    let written = written.and_then(|mut file| file.write_all(text.as_bytes()));
-    written.with_context(|| format!("cannot write {}", path.display()))
 }

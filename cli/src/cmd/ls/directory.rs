@@ -1,17 +1,14 @@
 //! `ostrakon ls LINK`: what is in a directory, a line each, without fetching any of it.
 
 use ostrakon::{Listing, PackReader};
-use ostrakon_proto::{
-    link::Link,
-    pack::{Entry, Kind, PackPath, escape},
-};
+use ostrakon_proto::pack::{Entry, Kind, PackPath, escape};
 use serde::Serialize;
 
 use crate::{
     args::Ls,
     cmd::{Home, interruptible},
-    objects::Objects,
     output::Output,
+    target::Target,
     time,
 };
 
@@ -50,13 +47,12 @@ struct EntryObject {
 ///
 /// # Errors
 /// As the SDK's `list`.
-pub(super) async fn run(link: &Link, args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
-    let link = Objects::of(&profile).complete(link)?;
-    let client = profile.connect()?;
+pub(super) async fn run(target: &Target, args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let link = home.complete(target.link(home).await?)?;
+    let client = home.reader()?;
     interruptible(async {
         let reader = client.open_pack(&link).await?;
-        let path = args.target.as_ref().and_then(|target| target.path.as_ref());
+        let path = target.path.as_ref();
         let mut lines = Lines { out, args, pending: Vec::new(), objects: Vec::new() };
         each(&reader, path, args, |entry, base| lines.take(entry, base)).await?;
         lines.end(&reader)

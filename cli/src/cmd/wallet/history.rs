@@ -57,7 +57,7 @@ struct Row {
 /// # Errors
 /// When there is no profile, or no node answers with proofs.
 pub(crate) async fn run(args: History, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.profile()?;
+    let profile = home.public()?;
     let account = args.account.unwrap_or_else(|| profile.account());
     let client = profile.connect()?;
     let before = args.before.map(|Before(place)| place);

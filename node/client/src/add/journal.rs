@@ -32,13 +32,19 @@ use ostrakon_proto::{
 };
 
 use super::{AddOptions, CodeChoice, hash::Node};
-use crate::ErrorKind;
+use crate::{
+    ErrorKind,
+    keystore::{
+        DataKey,
+        data_key::{Purpose, Sealed},
+    },
+};
 
 pub(super) mod past;
 pub(super) mod record;
 
 use past::Past;
-use record::{Asked, Frames, Header, MAGIC, START, Secret, Terms, VERSION, frame};
+use record::{Asked, Frames, Header, MAGIC, START, Terms, VERSION, frame};
 pub(crate) use record::{Fingerprint, Record};
 
 const SUFFIX: &str = "journal";
@@ -77,6 +83,9 @@ pub enum JournalError {
     /// Delete the file.
     #[error("{0} is damaged from its beginning, or no journal of an add: if it is of no use, delete that file")]
     Malformed(PathBuf),
+    /// Unlock the profile first.
+    #[error("{0} has the key of its object under the profile's passphrase: unlock the profile first")]
+    Locked(PathBuf),
 }
 
 impl JournalError {
@@ -168,12 +177,15 @@ pub struct Journals {
     directory: PathBuf,
     pub(super) chain: ChainId,
     account: AccountId,
+    /// What seals object keys; `None` while the profile is locked.
+    key: Option<DataKey>,
 }
 
 impl Journals {
-    /// Those in this directory, which is made when it is needed.
-    pub fn new(directory: PathBuf, chain: ChainId, account: AccountId) -> Self {
-        Self { directory, chain, account }
+    /// Those in this directory, which is made when it is needed. Without the data key, journals of private objects can
+    /// be listed but not opened.
+    pub fn new(directory: PathBuf, chain: ChainId, account: AccountId, key: Option<DataKey>) -> Self {
+        Self { directory, chain, account, key }
     }
 
     /// The adds that are unfinished, or under way; for a journal that cannot be used, why.
@@ -239,7 +251,8 @@ impl Journals {
         let (header, at) = self.header(path, &file)?;
         let (past, end) = Past::read(&file, at, header.code).map_err(failed(path))?;
         file.set_len(end).map_err(failed(path))?;
-        Ok(Some(Journal::new(path.to_owned(), file, header, (past, end))))
+        let key = self.open_key(path, &header)?;
+        Ok(Some(Journal::new((path.to_owned(), file), (header, key), (past, end))))
     }
 
     /// Begins the journal of an add; it is on disk when this returns, and locked.
@@ -250,7 +263,8 @@ impl Journals {
         (code, key): (Code, Option<&ObjectKey>),
     ) -> Result<Journal, JournalError> {
         let terms = Terms::of(options);
-        let header = Header {
+        let path = self.path(origin, &terms);
+        let mut header = Header {
             chain: self.chain,
             account: self.account,
             path: origin.path.as_os_str().as_bytes().to_vec(),
@@ -258,10 +272,10 @@ impl Journals {
             fingerprint: origin.fingerprint,
             terms,
             code,
-            key: key.map(|key| Secret(*key.bytes())),
+            key: None,
         };
+        header.key = key.map(|key| self.seal_key(&path, &header, key)).transpose()?;
         self.make_directory().map_err(failed(&self.directory))?;
-        let path = self.path(origin, &terms);
         let _turn = self.turn()?;
         if path.symlink_metadata().is_ok() {
             return Err(JournalError::InUse(path));
@@ -270,7 +284,21 @@ impl Journals {
             (path.with_extension("new"), [&MAGIC[..], &VERSION.to_le_bytes(), &frame(&header)].concat());
         let file = self.write_new(&fresh, &path, &start).map_err(failed(&path))?;
         let end = u64::try_from(start.len()).expect("small");
-        Ok(Journal::new(path, file, header, (Past::default(), end)))
+        Ok(Journal::new((path, file), (header, key.cloned()), (Past::default(), end)))
+    }
+
+    fn seal_key(&self, path: &Path, header: &Header, key: &ObjectKey) -> Result<Sealed, JournalError> {
+        let sealing = self.key.as_ref().ok_or_else(|| JournalError::Locked(path.to_owned()))?;
+        let sealed = sealing.seal(header.purpose(), key.bytes());
+        sealed.map_err(|error| failed(path)(io::Error::other(error)))
+    }
+
+    fn open_key(&self, path: &Path, header: &Header) -> Result<Option<ObjectKey>, JournalError> {
+        let Some(sealed) = &header.key else { return Ok(None) };
+        let key = self.key.as_ref().ok_or_else(|| JournalError::Locked(path.to_owned()))?;
+        let malformed = || JournalError::Malformed(path.to_owned());
+        let opened = key.open(header.purpose(), sealed).map_err(|_| malformed())?;
+        opened.as_slice().try_into().map(|key| Some(ObjectKey::from_bytes(key))).map_err(|_| malformed())
     }
 
     /// Writes a file under its first name, locks it, and gives it its last name.
@@ -358,6 +386,12 @@ impl Terms {
 }
 
 impl Header {
+    /// What its key is sealed for: this add, and no other whose key it could be exchanged with.
+    fn purpose(&self) -> Purpose {
+        let others = codec::encode(&Self { key: None, ..self.clone() });
+        Purpose::Journal(blake3::derive_key("ostrakon journal key 1", &others))
+    }
+
     fn unfinished(&self, path: &Path, past: &Past) -> Unfinished {
         let size = self.fingerprint.size();
         Unfinished {
@@ -385,6 +419,8 @@ pub struct Journal {
     path: PathBuf,
     file: File,
     header: Header,
+    /// The object's key, when it is private.
+    key: Option<ObjectKey>,
     past: Past,
     tail: Mutex<Tail>,
 }
@@ -398,8 +434,12 @@ struct Tail {
 }
 
 impl Journal {
-    fn new(path: PathBuf, file: File, header: Header, (past, end): (Past, u64)) -> Self {
-        Self { path, file, header, past, tail: Mutex::new(Tail { end, broken: false }) }
+    fn new(
+        (path, file): (PathBuf, File),
+        (header, key): (Header, Option<ObjectKey>),
+        (past, end): (Past, u64),
+    ) -> Self {
+        Self { path, file, header, key, past, tail: Mutex::new(Tail { end, broken: false }) }
     }
 
     /// Where it is.
@@ -439,7 +479,7 @@ impl Journal {
     }
 
     pub(super) fn key(&self) -> Option<ObjectKey> {
-        self.header.key.as_ref().map(|key| ObjectKey::from_bytes(key.0))
+        self.key.clone()
     }
 
     /// Writes down what is about to be done.

@@ -21,6 +21,7 @@ use super::*;
 use crate::{
     CodeChoice, Event, GetError, GetOptions, Overwrite,
     fake::{World, account},
+    keystore::DataKey,
 };
 
 mod hostile;
@@ -194,7 +195,8 @@ async fn an_add_of_a_directory_goes_on_where_it_stopped() {
     let at = source.path().join("tree");
     nasty(&at);
     fs::write(at.join("zz larger"), bytes(30 << 20, 5)).expect("written");
-    let journals = Journals::new(target.path().join("adds"), client.chain().rules().chain, account().public());
+    let (chain, key) = (client.chain().rules().chain, Some(DataKey::new([9; 32])));
+    let journals = Journals::new(target.path().join("adds"), chain, account().public(), key);
     let keeping = Some(Keeping { journals: &journals, name: "tree" });
     let (mut runs, mut before) = (0, 0);
     let added = loop {

@@ -5,6 +5,8 @@
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
+use super::super::hash::Node;
+use crate::keystore::data_key::Sealed;
 use borsh::{BorshDeserialize, BorshSerialize};
 use ostrakon_proto::{
     codec,
@@ -14,14 +16,11 @@ use ostrakon_proto::{
     sign::Signature,
     wire::put::UploadId,
 };
-use zeroize::{Zeroize, ZeroizeOnDrop};
-
-use super::super::hash::Node;
 
 /// How every journal begins, whatever its version.
 pub(super) const MAGIC: [u8; 8] = *b"ostr-add";
 /// The version that this program writes and reads.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 /// Bytes before the first record: magic and version.
 pub(super) const START: u64 = 12;
 
@@ -46,8 +45,8 @@ pub(super) struct Header {
     pub(super) terms: Terms,
     /// The code that the terms came to.
     pub(super) code: Code,
-    /// The object's key, when it is private.
-    pub(super) key: Option<Secret>,
+    /// The object's key under the profile's data key, when it is private.
+    pub(super) key: Option<Sealed>,
 }
 
 /// How it is added.
@@ -83,16 +82,6 @@ impl Fingerprint {
         match self {
             Self::File { size, .. } | Self::Other { size, .. } => *size,
         }
-    }
-}
-
-/// An object's key on its way to disk. Gone from memory when dropped.
-#[derive(Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Zeroize, ZeroizeOnDrop)]
-pub(super) struct Secret(pub(super) [u8; 32]);
-
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Secret(..)")
     }
 }
 

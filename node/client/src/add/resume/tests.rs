@@ -16,6 +16,7 @@ use crate::{
     AddError, AddOptions, Client, CodeChoice, ErrorKind, Event, Events, GetOptions, Journal, JournalError, Journals,
     Kept, Origin,
     fake::{Fault, World, account},
+    keystore::DataKey,
 };
 
 const CODE: Code = Code { k: 2, n: 4 };
@@ -50,7 +51,8 @@ impl Case {
     }
 
     fn journals(&self) -> Journals {
-        Journals::new(self.directory.path().join("adds"), self.world.genesis.id(), account().public())
+        let key = Some(DataKey::new([9; 32]));
+        Journals::new(self.directory.path().join("adds"), self.world.genesis.id(), account().public(), key)
     }
 
     /// A new process: a client that nobody knows.
@@ -356,8 +358,8 @@ async fn journals_that_are_not_ours_are_left_alone() {
             other => panic!("{other}"),
         }
     };
-    let future = [&whole[..8], &[2, 0, 0, 0], &whole[12..]].concat();
-    assert!(matches!(refused(&mut case, &future).await, JournalError::Version { version: 2, .. }));
+    let future = [&whole[..8], &[3, 0, 0, 0], &whole[12..]].concat();
+    assert!(matches!(refused(&mut case, &future).await, JournalError::Version { version: 3, .. }));
     for malformed in [&b""[..], b"ostr", b"something else entirely", &whole[..20], &whole[..60]] {
         assert!(matches!(refused(&mut case, malformed).await, JournalError::Malformed(_)));
     }

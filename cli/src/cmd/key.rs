@@ -1,0 +1,237 @@
+//! `ostrakon key`: the account's key and the links: backup, restore, export, passphrase, and what a restored profile
+//! misses.
+
+use std::{
+    io::{self, BufRead, IsTerminal, Write},
+    path::Path,
+};
+
+use ostrakon::{Backup, Client, Cost, Error, ErrorKind, MissingObjects, Passphrase, Profile, Protection, key_file};
+use ostrakon_proto::seed::Seed;
+use serde::Serialize;
+
+use super::{Home, interruptible};
+use crate::{
+    args::Key,
+    exit::{self, answered, usage},
+    home::prompt_twice,
+    output::Output,
+    time,
+};
+
+/// What `key backup --json` prints.
+#[derive(Debug, Serialize)]
+struct BackupObject {
+    file: String,
+    address: String,
+    objects: usize,
+}
+
+/// What `key restore --json` and `key check --json` print.
+#[derive(Debug, Serialize)]
+struct CheckObject {
+    profile: String,
+    address: String,
+    /// Links in the profile.
+    objects: usize,
+    /// When the backup was made, where one was restored, in milliseconds of Unix time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backup_time_ms: Option<u64>,
+    /// What the ledger has beside them; `null` when no node answered.
+    #[serde(flatten)]
+    ledger: Option<MissingObjects>,
+}
+
+#[derive(Serialize)]
+struct ExportObject<'a> {
+    address: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    secret_key: Option<&'a str>,
+}
+
+#[derive(Debug, Serialize)]
+struct PassphraseObject {
+    profile: String,
+    passphrase: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// When there is no profile or backup, a passphrase is missing or wrong, or a file cannot be written; as partial when
+/// links are missing.
+pub(crate) async fn run(command: Key, home: &Home, out: &Output) -> anyhow::Result<()> {
+    match command {
+        Key::Backup { file } => backup(&file, home, out),
+        Key::Restore { file, no_passphrase } => restore(&file, no_passphrase, home, out).await,
+        Key::Check => check(home, out).await,
+        Key::Export { output, yes } => export(output.as_deref(), yes, home, out),
+        Key::Passphrase { new_passphrase_file, no_passphrase } => {
+            let new = match new_passphrase_file {
+                _ if no_passphrase => None,
+                Some(file) => Some(Passphrase::read(file).map_err(Error::from)?),
+                None => Some(prompt_twice("the profile")?),
+            };
+            passphrase(new.as_ref(), home, out)
+        }
+    }
+}
+
+/// A line for people who have no backup yet; empty for those who do.
+pub(crate) fn backup_remark(profile: &Profile) -> String {
+    match profile.last_backup_ms() {
+        Some(_) => String::new(),
+        None => "no backup yet: the key and the links are on this machine only (`ostrakon key backup FILE`)".to_owned(),
+    }
+}
+
+fn backup(file: &Path, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let profile = home.profile()?;
+    let passphrase = match home.passphrase()? {
+        Some(passphrase) => passphrase,
+        None => home.new_passphrase("the backup")?,
+    };
+    let objects = profile.backup(file, &passphrase, Cost::default())?;
+    let (file, address) = (file.display().to_string(), profile.account().to_string());
+    let object = BackupObject { file, address, objects };
+    out.answer(&object, |_| {
+        format!("the key of {} and {} are in {}", object.address, links(object.objects), object.file)
+    })?;
+    Ok(())
+}
+
+async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let dir = home.dir()?;
+    let passphrase = home.ask_passphrase(&format!("the backup {}", file.display()))?;
+    let backup = Backup::open(file, &passphrase)?;
+    let protection = match no_passphrase {
+        true => Protection::None,
+        false => Protection::Passphrase(&passphrase, Cost::default()),
+    };
+    let profile = backup.restore(&dir, &protection)?;
+    let made = time::of_ms(backup.time_ms());
+    out.words(&format!("restored the profile {} with {}, as of {made}", dir.display(), links(backup.objects().len())));
+    let ledger = match interruptible(missing(&profile, &profile.public().connect()?)).await {
+        Ok(ledger) => Some(ledger),
+        Err(error) => {
+            let message = exit::message(&error);
+            out.words(&format!("cannot compare it with the ledger now (`ostrakon key check` does later): {message}"));
+            None
+        }
+    };
+    let object = CheckObject::new(&profile, backup.objects().len(), ledger);
+    CheckObject { backup_time_ms: Some(backup.time_ms()), ..object }.answer(out)
+}
+
+async fn check(home: &Home, out: &Output) -> anyhow::Result<()> {
+    let profile = home.public()?;
+    let known = profile.objects().ids().map_err(Error::from)?;
+    let client = profile.connect()?;
+    let ledger = interruptible(async { Ok(client.missing_objects(profile.account(), &known).await?) }).await?;
+    let object = CheckObject {
+        profile: profile.directory().display().to_string(),
+        address: profile.account().to_string(),
+        objects: known.len(),
+        backup_time_ms: None,
+        ledger: Some(ledger),
+    };
+    object.answer(out)
+}
+
+async fn missing(profile: &Profile, client: &Client) -> anyhow::Result<MissingObjects> {
+    Ok(client.missing_objects(profile.account(), &profile.objects().ids().map_err(Error::from)?).await?)
+}
+
+impl CheckObject {
+    fn new(profile: &Profile, objects: usize, ledger: Option<MissingObjects>) -> Self {
+        Self {
+            profile: profile.directory().display().to_string(),
+            address: profile.account().to_string(),
+            objects,
+            backup_time_ms: None,
+            ledger,
+        }
+    }
+
+    fn answer(&self, out: &Output) -> anyhow::Result<()> {
+        out.answer(self, |_| self.text())?;
+        match self.ledger.as_ref().map_or(0, |ledger| ledger.missing.len()) {
+            0 => Ok(()),
+            1 => Err(answered(ErrorKind::Partial, "the link of 1 object that the account pays for is missing")),
+            count => {
+                let message = format!("the links of {count} objects that the account pays for are missing");
+                Err(answered(ErrorKind::Partial, message))
+            }
+        }
+    }
+
+    fn text(&self) -> String {
+        let Some(ledger) = &self.ledger else { return String::new() };
+        let mut lines: Vec<String> = Vec::new();
+        for object in &ledger.missing {
+            let time = time::of_ms(object.time_ms);
+            lines.push(format!("{}  added in block {} at {time}: its link is not here", object.cid, object.height));
+        }
+        if ledger.missing.is_empty() {
+            lines.push(format!("{}: all objects that {} pays for", links(self.objects), self.address));
+        }
+        if ledger.not_looked_at > 0 {
+            lines.push(format!(
+                "the account's first {} transactions are older than block {}, the oldest that nodes have: what they \
+                 added was not compared",
+                ledger.not_looked_at, ledger.first_block
+            ));
+        }
+        lines.join("\n")
+    }
+}
+
+fn export(output: Option<&Path>, yes: bool, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let profile = home.profile()?;
+    let seed = Seed::from(profile.keypair().seed());
+    let address = profile.account().to_string();
+    if let Some(path) = output {
+        key_file::write(path, &seed).map_err(Error::from)?;
+        let object = ExportObject { address, file: Some(path.display().to_string()), secret_key: None };
+        out.answer(&object, |_| format!("the secret key of {} is in {}", object.address, path.display()))?;
+        return Ok(());
+    }
+    if !yes && !confirmed(&format!("Who sees the secret key of {address} can spend all of its money. Show it?"))? {
+        return Err(usage("nothing was shown; say --yes, or write it into a file with --output FILE"));
+    }
+    out.words(&format!("this is the secret key of {address}: who has it can spend all of its money"));
+    let text = seed.text();
+    let object = ExportObject { address, file: None, secret_key: Some(text.as_str()) };
+    out.answer(&object, |_| text.to_string())?;
+    Ok(())
+}
+
+fn passphrase(new: Option<&Passphrase>, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let mut profile = home.profile()?;
+    profile.protect(&new.map_or(Protection::None, |new| Protection::Passphrase(new, Cost::default())))?;
+    let object = PassphraseObject { profile: profile.directory().display().to_string(), passphrase: new.is_some() };
+    out.answer(&object, |_| match new {
+        Some(_) => format!("the profile {} is under the new passphrase", object.profile),
+        None => format!("the profile {} is protected by file permissions alone", object.profile),
+    })?;
+    Ok(())
+}
+
+/// Asks a person; without a terminal the answer is no.
+fn confirmed(question: &str) -> anyhow::Result<bool> {
+    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
+        return Ok(false);
+    }
+    let mut stderr = io::stderr().lock();
+    write!(stderr, "{question} [y/N] ")?;
+    stderr.flush()?;
+    let mut line = String::new();
+    io::stdin().lock().read_line(&mut line)?;
+    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
+}
+
+fn links(count: usize) -> String {
+    if count == 1 { "1 link".to_owned() } else { format!("{count} links") }
+}

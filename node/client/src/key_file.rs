@@ -1,0 +1,79 @@
+//! Key files: the secret key of an account, a node or a validator in a file of its own (SPEC, "Key files").
+//!
+//! In goes a path, out comes a [`Seed`], or the other way round. Keys of a profile are not here: those are sealed
+//! ([`crate::keystore`]).
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use ostrakon_proto::seed::{InvalidSeed, Seed};
+use zeroize::Zeroizing;
+
+use crate::private_file;
+
+/// Bytes of a key file at most: the text has 69, and people add line ends.
+const MAX: usize = 1024;
+
+/// Why a key file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// It cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        error: io::Error,
+    },
+    /// It has other contents.
+    #[error("{path}: {error}")]
+    Malformed {
+        /// The file.
+        path: PathBuf,
+        /// What it should have been.
+        error: InvalidSeed,
+    },
+}
+
+/// The seed in the file.
+///
+/// # Errors
+/// [`KeyFileError`] when the file cannot be read or is not a key file.
+pub fn read(path: impl AsRef<Path>) -> Result<Seed, KeyFileError> {
+    let path = path.as_ref();
+    let bytes = private_file::read(path, MAX).map_err(|error| KeyFileError::File { path: path.to_owned(), error })?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| InvalidSeed);
+    text.and_then(str::parse).map_err(|error| KeyFileError::Malformed { path: path.to_owned(), error })
+}
+
+/// Writes the seed into a new file that only its owner can read; it is on disk when this returns.
+///
+/// # Errors
+/// [`KeyFileError::File`] when the file exists or cannot be written.
+pub fn write(path: impl AsRef<Path>, seed: &Seed) -> Result<(), KeyFileError> {
+    let (path, text) = (path.as_ref(), Zeroizing::new(format!("{}\n", *seed.text())));
+    private_file::create(path, text.as_bytes()).map_err(|error| KeyFileError::File { path: path.to_owned(), error })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("node.key");
+        let seed = Seed::new([7; 32]);
+        write(&path, &seed).expect("written");
+        assert_eq!(read(&path).expect("read"), seed);
+        assert!(matches!(write(&path, &seed), Err(KeyFileError::File { .. })), "a key is never overwritten");
+        let other = directory.path().join("other");
+        for bad in ["", "ostsecret1", &"07".repeat(32), &"x".repeat(2_000)] {
+            std::fs::write(&other, bad).expect("written");
+            read(&other).expect_err(bad);
+        }
+    }
+}
