@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::{AddOptions, Event, Events, GetOptions, Profile};
+use ostrakon::{Event, Events, GetOptions, Profile};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -20,8 +20,7 @@ async fn main() -> Result<()> {
 
     // Any source that can be read will do: a file, a socket, a slice. The bytes are encrypted before they leave.
     let content = b"There is no need to carve it in stone: potsherds last as long.".as_slice();
-    let options = AddOptions { size: u64::try_from(content.len()).ok(), ..AddOptions::default() };
-    let added = client.add(content, &options, &Events::none()).await?;
+    let added = client.add_bytes(content).await?;
     println!("added {} bytes as {} columns, any {} of which restore them:", added.size, added.code.n, added.code.k);
     for slot in &added.slots {
         println!("  column {:2} on {} in {}", slot.index, slot.provider.short(), slot.domain);

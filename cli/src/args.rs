@@ -6,11 +6,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
-use ostrakon_proto::params::Code;
+use clap::{Args, Parser, Subcommand};
 
 use crate::target::{ObjectArgs, TargetArgs};
 
+mod add;
 mod anchor;
 mod certificate;
 mod demo;
@@ -23,6 +23,7 @@ mod name;
 mod object;
 mod wallet;
 
+pub(crate) use add::{Add, Class, Uploads};
 pub(crate) use anchor::{Anchor, AnchorCreate, AnchorVerify};
 pub(crate) use certificate::{Certificate, CertificateCreate, CertificateVerify};
 pub(crate) use demo::Demo;
@@ -52,22 +53,6 @@ Examples:
   ostrakon devnet up --dir net
   ostrakon --profile net/profile add FILE
   ostrakon --profile net/profile get LINK";
-
-const ADD_HELP: &str = "\
-Examples:
-  ostrakon add report.pdf
-  ostrakon add photos                  a directory: names, modes, times, symlinks and empty directories are kept
-  tar c photos | ostrakon add - --name photos.tar
-  ostrakon add disk.img --class economy --epochs 2000 --dry-run
-  ostrakon add --resume             go on with every add that was interrupted
-  ostrakon add --resume --dry-run   only list them
-  ostrakon add --abandon disk.img   give one up
-
-An add that was interrupted, by whatever, goes on where it stopped when the same command is run again, as long as the
-file has not changed; holders keep what they have for an hour. Stdin cannot be read again: it has to be added anew.
-
-Of a directory, owners and extended attributes are not kept, and hard links become files of their own. What cannot be
-read, or changes meanwhile, is left out and named, and the exit code is 7.";
 
 const GET_HELP: &str = "\
 Examples:
@@ -135,9 +120,15 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: Key,
     },
-    /// Store a file, a directory, or stdin, and print its link
-    #[command(after_help = ADD_HELP)]
+    /// Store files, directories, or stdin, and print their links
+    #[command(after_help = add::HELP)]
     Add(Add),
+    /// List, resume or give up adds that were interrupted
+    #[command(after_help = add::UPLOADS_HELP)]
+    Uploads {
+        #[command(subcommand)]
+        command: Uploads,
+    },
     /// Fetch an object, or a part of a directory, into a file or directory
     #[command(after_help = GET_HELP)]
     Get(Get),
@@ -227,50 +218,6 @@ impl Command {
             _ => false,
         }
     }
-}
-
-/// Which row of the network's table of codes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Class {
-    /// More nines
-    Standard,
-    /// Cheaper: fewer parity columns
-    Economy,
-}
-
-/// `add`
-#[derive(Debug, Args)]
-pub(crate) struct Add {
-    /// The file or directory, or - for stdin
-    #[arg(value_name = "PATH|-", required_unless_present_any = ["resume", "abandon"])]
-    pub(crate) path: Option<PathBuf>,
-    /// Anyone who has the CID may read it: nothing is encrypted
-    #[arg(long)]
-    pub(crate) public: bool,
-    /// How many nines to pay for
-    #[arg(long, value_enum, default_value = "standard", conflicts_with = "code")]
-    pub(crate) class: Class,
-    /// The code by hand: any K of N columns restore it
-    #[arg(long, value_name = "K/N")]
-    pub(crate) code: Option<Code>,
-    /// How long to keep it
-    #[arg(long, value_name = "E", default_value_t = 720, value_parser = clap::value_parser!(u64).range(1..))]
-    pub(crate) epochs: u64,
-    /// Wait until every column is stored, not only as many as certify it
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// Say what it would cost, and store nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    /// Go on with every add of this profile that was interrupted
-    #[arg(long, conflicts_with_all = ["path", "abandon", "public", "class", "code", "epochs", "all", "name"])]
-    pub(crate) resume: bool,
-    /// Give up interrupted adds, of PATH or all of them: holders forget what they have of them
-    #[arg(long, conflicts_with_all = ["public", "class", "code", "epochs", "all", "name", "dry_run"])]
-    pub(crate) abandon: bool,
-    /// The name to remember it by on this profile [default: the file's]
-    #[arg(long)]
-    pub(crate) name: Option<String>,
 }
 
 /// `get`
@@ -366,9 +313,12 @@ mod tests {
             "ostrakon add x --class economy --code 4/6",
             "ostrakon add x --code 6/4",
             "ostrakon add x --epochs 0",
-            "ostrakon add x --resume",
-            "ostrakon add --resume --abandon",
             "ostrakon add --dry-run",
+            "ostrakon add x --limit-upload 0",
+            "ostrakon add x --parallel 0",
+            "ostrakon uploads",
+            "ostrakon uploads abort",
+            "ostrakon uploads abort x --all",
             "ostrakon get nonsense",
             "ostrakon get nonsense/path",
             "ostrakon renew nonsense",

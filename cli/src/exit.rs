@@ -192,13 +192,11 @@ pub(crate) fn kind(error: &anyhow::Error) -> ErrorKind {
 /// Of what is not an [`Error`] yet.
 fn kind_of_operation(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
     let chain = || error.downcast_ref().map(ostrakon::ChainError::kind);
-    let add = || error.downcast_ref().map(ostrakon::AddError::kind);
-    let directory = || error.downcast_ref().map(ostrakon::AddDirectoryError::kind);
     let get = || error.downcast_ref().map(ostrakon::GetError::kind);
     let pack = || error.downcast_ref().map(ostrakon::PackReadError::kind);
     let profile = || error.downcast_ref().map(ostrakon::ProfileError::kind);
     let verify = || error.downcast_ref().map(ostrakon::VerifyError::kind);
-    chain().or_else(add).or_else(directory).or_else(get).or_else(pack).or_else(profile).or_else(verify)
+    chain().or_else(get).or_else(pack).or_else(profile).or_else(verify)
 }
 
 /// An error's text: each cause that says more than the one before it.

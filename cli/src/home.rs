@@ -22,6 +22,7 @@ pub(crate) struct Home {
     named: Option<PathBuf>,
     passphrase_file: Option<PathBuf>,
     unlocked: OnceLock<Unlocked>,
+    client: OnceLock<Client>,
 }
 
 #[derive(Debug)]
@@ -38,6 +39,7 @@ impl Home {
             named: global.profile.clone(),
             passphrase_file: global.passphrase_file.clone(),
             unlocked: OnceLock::new(),
+            client: OnceLock::new(),
         }
     }
 
@@ -83,7 +85,18 @@ impl Home {
     /// # Errors
     /// As [`Home::profile`], and when the network cannot be started.
     pub(crate) fn connect(&self) -> anyhow::Result<Client> {
-        Ok(self.profile()?.connect().map_err(Error::from)?)
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
+        let client = self.profile()?.connect().map_err(Error::from)?;
+        Ok(self.client.get_or_init(|| client).clone())
+    }
+
+    /// Waits until the client has cleaned up after a command that failed or was interrupted: seconds at most.
+    pub(crate) async fn settle(&self) {
+        if let Some(client) = self.client.get() {
+            client.settle().await;
+        }
     }
 
     /// The newest entry of this object in the profile's list. It is unlocked only if the entry's key needs it.

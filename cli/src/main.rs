@@ -23,6 +23,7 @@ mod target;
 mod time;
 
 use args::{Cli, Global};
+use cmd::Home;
 use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
 
@@ -49,15 +50,20 @@ fn main() -> ExitCode {
 fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Ending::Failed(error.into()))?;
+    let home = Home::new(&cli.global);
     let result = runtime.block_on(async {
-        tokio::select! {
+        let result = tokio::select! {
             biased;
             signal = Signal::any() => match signal {
                 Ok(signal) => Err(Ending::Interrupted(signal)),
                 Err(error) => Err(Ending::Failed(error.into())),
             },
-            done = Box::pin(cmd::run(cli, out)) => done.map_err(Ending::Failed),
+            done = Box::pin(cmd::run(cli.command, &home, out)) => done.map_err(Ending::Failed),
+        };
+        if result.is_err() {
+            home.settle().await;
         }
+        result
     });
     // A read from stdin cannot be cancelled: it must not hold up a command that has ended.
     runtime.shutdown_background();

@@ -45,6 +45,11 @@ impl Progress {
     pub(crate) fn events(&self, out: &Output) -> Events {
         Events::to(self.listener(out))
     }
+
+    /// Runs `print` while the bar is off the terminal.
+    pub(crate) fn suspend(&self, print: impl FnOnce()) {
+        self.bar.suspend(print);
+    }
 }
 
 impl Drop for Progress {
@@ -89,9 +94,6 @@ fn words(event: &Event) -> Option<String> {
         Event::Resumed { .. } => Some("resuming an earlier run of this add".to_owned()),
         Event::Restarted { why } => Some(format!("{why}: starting over with a new key")),
         Event::Rebuilding { columns, .. } => Some(format!("rebuilding {} for other holders", count(*columns))),
-        Event::Incomplete { columns, .. } => {
-            Some(format!("no holder is left for {}: stored as missing, to be repaired", count(*columns)))
-        }
         _ => None,
     }
 }

@@ -1,5 +1,5 @@
 //! The client dies in the middle of an add: nothing that was there suffers, the next add works, and what was
-//! interrupted is gone on with or given up.
+//! interrupted is resumed or given up.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -15,11 +15,12 @@ use crate::Stage;
 /// How often a client dies.
 const TIMES: u64 = 3;
 
-/// What `add --resume` and `add --abandon` print.
+/// What `uploads resume` and `uploads abort` print.
 #[derive(Debug, Deserialize)]
 struct Done {
     added: Vec<Added>,
-    abandoned: Vec<String>,
+    #[serde(default)]
+    aborted: Vec<String>,
 }
 
 /// What `ls` prints.
@@ -34,7 +35,7 @@ struct Entry {
     link: String,
 }
 
-/// What `add --resume --dry-run` prints.
+/// What `uploads ls` prints.
 #[derive(Debug, Deserialize)]
 struct Unfinished {
     unfinished: Vec<serde_json::Value>,
@@ -59,9 +60,9 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     ensure!(unfinished(stage)? == bigs.len(), "{} adds are unfinished, not {TIMES}", unfinished(stage)?);
 
     let (given_up, _) = bigs.first().context("one was killed")?;
-    let abandoned: Done = stage.cluster.run(&["add".as_ref(), "--abandon".as_ref(), given_up.as_os_str()])?.json()?;
-    ensure!(abandoned.abandoned.len() == 1 && abandoned.added.is_empty(), "{abandoned:?}");
-    let resumed: Done = stage.cluster.run(&["add", "--resume"])?.json()?;
+    let aborted: Done = stage.cluster.run(&["uploads".as_ref(), "abort".as_ref(), given_up.as_os_str()])?.json()?;
+    ensure!(aborted.aborted.len() == 1 && aborted.added.is_empty(), "{aborted:?}");
+    let resumed: Done = stage.cluster.run(&["uploads", "resume"])?.json()?;
     ensure!(resumed.added.len() == bigs.len() - 1 && unfinished(stage)? == 0, "{resumed:?}");
     let entries = stage.cluster.run(&["ls"])?.json::<Listing>()?.objects;
     for (big, hash) in &bigs {
@@ -76,7 +77,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
 }
 
 fn unfinished(stage: &Stage) -> Result<usize> {
-    Ok(stage.cluster.run(&["add", "--resume", "--dry-run"])?.json::<Unfinished>()?.unfinished.len())
+    Ok(stage.cluster.run(&["uploads", "ls"])?.json::<Unfinished>()?.unfinished.len())
 }
 
 /// Bytes of all files of all nodes.

@@ -8,7 +8,7 @@ use ostrakon_proto::erasure;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Home, unfinished, unix_ms};
+use super::{Home, unix_ms};
 use crate::{
     exit::{self, answered},
     output::{Output, Paint, Style, Table},
@@ -79,8 +79,11 @@ fn key_mode(mode: u32, path: &Path) -> Result<String, String> {
 
 /// Adds that were interrupted are no fault, but somebody may have forgotten them.
 fn adds(profile: &PublicProfile) -> Result<String, String> {
-    let unfinished = unfinished::remark(profile);
-    Ok(if unfinished.is_empty() { "none is unfinished".to_owned() } else { unfinished })
+    let count = profile.journals().list().map_err(|error| error.to_string())?.len();
+    Ok(match count {
+        0 => "none is unfinished".to_owned(),
+        _ => format!("{count} unfinished: `ostrakon uploads ls` lists them"),
+    })
 }
 
 async fn network(client: &Client) -> Vec<Check> {

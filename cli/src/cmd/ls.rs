@@ -4,7 +4,7 @@
 use ostrakon::{Error, ObjectEntry, ObjectsError};
 use serde::Serialize;
 
-use super::{Home, unfinished};
+use super::Home;
 use crate::{
     args::Ls,
     exit::usage,
@@ -48,6 +48,5 @@ fn added(home: &Home, out: &Output) -> anyhow::Result<()> {
         }
         table.render(paint)
     })?;
-    out.words(&unfinished::remark(&profile));
     Ok(())
 }

@@ -14,10 +14,7 @@ use ostrakon_net::{
 use ostrakon_proto::{ledger::Genesis, sign::Keypair};
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::{
-    args::{Cli, Command},
-    output::Output,
-};
+use crate::{args::Command, output::Output};
 
 pub(crate) use crate::home::Home;
 
@@ -40,7 +37,7 @@ mod providers;
 mod renew;
 mod rm;
 mod status;
-mod unfinished;
+mod uploads;
 mod verify;
 mod wallet;
 
@@ -48,27 +45,27 @@ mod wallet;
 ///
 /// # Errors
 /// As the command's file says.
-pub(crate) async fn run(cli: Cli, out: &Output) -> anyhow::Result<()> {
-    let home = Home::new(&cli.global);
-    match cli.command {
-        Command::Init(args) => init::run(&args, &home, out),
-        Command::Key { command } => key::run(command, &home, out).await,
-        Command::Add(args) => add::run(args, &home, out).await,
-        Command::Get(args) => get::run(args, &home, out).await,
-        Command::Cat(args) => cat::run(args, &home, out).await,
-        Command::Ls(args) => ls::run(args, &home, out).await,
-        Command::Status(args) => status::run(&args, &home, out).await,
-        Command::Verify(args) => verify::run(&args, &home, out).await,
-        Command::Rm(args) => rm::run(&args, &home, out).await,
-        Command::Renew(args) => renew::run(&args, &home, out).await,
-        Command::Wallet { command } => wallet::run(command, &home, out).await,
-        Command::Name { command } => name::run(command, &home, out).await,
-        Command::Providers => providers::run(&home, out).await,
-        Command::Anchor { command } => anchor::run(command, &home, out).await,
-        Command::Certificate { command } => certificate::run(command, &home, out).await,
-        Command::Ledger { command } => ledger::run(command, &home, out).await,
-        Command::Governance { command } => governance::run(command, &home, out).await,
-        Command::Doctor => doctor::run(&home, out).await,
+pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> anyhow::Result<()> {
+    match command {
+        Command::Init(args) => init::run(&args, home, out),
+        Command::Key { command } => key::run(command, home, out).await,
+        Command::Add(args) => add::run(args, home, out).await,
+        Command::Uploads { command } => uploads::run(command, home, out).await,
+        Command::Get(args) => get::run(args, home, out).await,
+        Command::Cat(args) => cat::run(args, home, out).await,
+        Command::Ls(args) => ls::run(args, home, out).await,
+        Command::Status(args) => status::run(&args, home, out).await,
+        Command::Verify(args) => verify::run(&args, home, out).await,
+        Command::Rm(args) => rm::run(&args, home, out).await,
+        Command::Renew(args) => renew::run(&args, home, out).await,
+        Command::Wallet { command } => wallet::run(command, home, out).await,
+        Command::Name { command } => name::run(command, home, out).await,
+        Command::Providers => providers::run(home, out).await,
+        Command::Anchor { command } => anchor::run(command, home, out).await,
+        Command::Certificate { command } => certificate::run(command, home, out).await,
+        Command::Ledger { command } => ledger::run(command, home, out).await,
+        Command::Governance { command } => governance::run(command, home, out).await,
+        Command::Doctor => doctor::run(home, out).await,
         Command::Generate { command } => generate::run(command, out),
         Command::Demo(args) => demo::run(args, out).await,
         Command::Devnet { command } => devnet::run(command, out).await,

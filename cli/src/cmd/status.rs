@@ -4,7 +4,7 @@ use ostrakon::{Status, StatusOptions, StatusState};
 use ostrakon_proto::params::Code;
 use serde::Serialize;
 
-use super::{Home, add::survives};
+use super::Home;
 use crate::{
     args,
     output::{Output, Paint, Style, Table, bytes_text, count_text},
@@ -16,7 +16,6 @@ use crate::{
 struct StatusObject {
     #[serde(flatten)]
     status: Status,
-    survives: String,
     expires: String,
 }
 
@@ -34,8 +33,7 @@ pub(crate) async fn run(args: &args::Status, home: &Home, out: &Output) -> anyho
 
 impl StatusObject {
     fn new(status: Status) -> Self {
-        let survives = survives(status.code, status.domains);
-        Self { survives, expires: time::of_ms(status.expires_ms), status }
+        Self { expires: time::of_ms(status.expires_ms), status }
     }
 
     fn text(&self, paint: Paint) -> String {
@@ -58,15 +56,14 @@ impl StatusObject {
                 (Style::Dim, reason.to_owned()),
             ]);
         }
-        let losses = count_text(u128::try_from(status.tolerates).unwrap_or(0), "more loss", "more losses");
         format!(
-            "{}, {}: any {k} of {n} columns restore it; {} live, so it survives {losses}\n\
-             without losses it survives {}; repair starts at {}\n\
+            "{}, {}: any {k} of {n} columns restore it\n\
+             {} of {n} live: it survives {}; repair starts at {}\n\
              paid until {} (epoch {})\n\n{}",
             status.object,
             bytes_text(status.size),
             status.live,
-            self.survives,
+            status.survives,
             count_text(status.repair_threshold, "column", "columns"),
             self.expires,
             status.expires_epoch,
@@ -77,11 +74,8 @@ impl StatusObject {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon::StatusSlot;
-    use ostrakon_proto::{
-        id::{AccountId, Epoch, NodeId, ObjectId},
-        placement::Tolerance,
-    };
+    use ostrakon::{StatusSlot, Survives};
+    use ostrakon_proto::id::{AccountId, Epoch, NodeId, ObjectId};
 
     use super::*;
 
@@ -95,7 +89,7 @@ mod tests {
             live: 1,
             repair_threshold: 2,
             tolerates: 0,
-            domains: Tolerance::Nodes,
+            survives: Survives { nodes: 0, domains: 0 },
             expires_epoch: Epoch(9),
             expires_ms: 951_782_400_000,
             owner: AccountId::new([2; 32]),
@@ -127,7 +121,12 @@ mod tests {
     #[test]
     fn people_see_what_is_left_first() {
         let text = object().text(Paint::PLAIN);
-        assert!(text.contains("any 1 of 3 columns restore it; 1 live, so it survives 0 more losses"), "{text}");
+        assert!(
+            text.contains(
+                "any 1 of 3 columns restore it\n1 of 3 live: it survives no loss; repair starts at 2 columns\n"
+            ),
+            "{text}"
+        );
         assert!(text.lines().last().is_some_and(|line| line.ends_with("unreachable  away")), "{text}");
     }
 }

@@ -8,6 +8,7 @@
 //! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
 //! * [`pace`]: epochs and dates
 //! * [`vouch`]: proofs in files
+//! * [`nonce`]: which nonce is next, and whose turn it is to sign
 //! * [`send`]: signs with the next nonce, submits, waits until the transaction is in a block
 
 use std::{
@@ -17,7 +18,7 @@ use std::{
 
 use ostrakon_net::{AskError, Peers, lock};
 use ostrakon_proto::{
-    id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
+    id::{Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{Genesis, Rules},
     light::{self, BadAnswer, TrustError},
     wire::{Refusal, RefusalCode},
@@ -28,6 +29,7 @@ use crate::{ErrorKind, client::Random};
 mod activity;
 mod ask;
 mod lookup;
+mod nonce;
 mod pace;
 mod send;
 mod trusted;
@@ -44,6 +46,7 @@ pub use trusted::{KeptTrust, TrustStore};
 
 use ask::{Nodes, Survey};
 use lookup::KnownProvider;
+pub(crate) use nonce::Nonces;
 pub(crate) use trusted::Trusted;
 
 /// The ledger, as seen through the nodes that answer. Cheap to clone.
@@ -62,8 +65,7 @@ struct Inner {
     nodes: Nodes,
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
-    /// The next nonce of each account that this client signed for. Held while transactions are signed and submitted.
-    nonces: tokio::sync::Mutex<BTreeMap<AccountId, u64>>,
+    nonces: Nonces,
 }
 
 /// Why the ledger could not be read or written.
@@ -176,7 +178,13 @@ impl ChainError {
 }
 
 impl Chain {
-    pub(crate) fn new(peers: Arc<dyn Peers>, genesis: &Genesis, trusted: Trusted, random: &Random) -> Self {
+    pub(crate) fn new(
+        peers: Arc<dyn Peers>,
+        genesis: &Genesis,
+        trusted: Trusted,
+        random: &Random,
+        nonces: Nonces,
+    ) -> Self {
         let mut order: Vec<NodeId> = Vec::new();
         for provider in &genesis.providers {
             peers.learn(provider.node, &provider.addresses);
@@ -192,9 +200,14 @@ impl Chain {
             nodes: Nodes::new(order, random),
             rosters: Mutex::default(),
             providers: Mutex::default(),
-            nonces: tokio::sync::Mutex::default(),
+            nonces,
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Asks these nodes after all others, until they answer.
+    pub(crate) fn ask_last(&self, nodes: &[NodeId]) {
+        nodes.iter().for_each(|node| self.inner.nodes.demote(*node));
     }
 
     /// The rules that this network's blocks are checked by, as of the last look at its [head](Self::head).

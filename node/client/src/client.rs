@@ -8,14 +8,26 @@ use ostrakon_proto::{
     ledger::{Genesis, Rules},
     sign::Keypair,
 };
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
 
-use crate::chain::{Chain, ChainError, TrustStore, Trusted};
+use crate::{
+    Journals, Objects, Profile,
+    add::row_memory,
+    backoff::Backoff,
+    chain::{Chain, ChainError, Nonces, TrustStore, Trusted},
+};
 
 /// Source of randomness: fills the slice. Applications use the operating system's, simulations a seed.
 pub type Random = Arc<dyn Fn(&mut [u8]) + Send + Sync>;
 
 /// The time of day, in milliseconds of Unix time: only the age of the trusted block is measured by it.
 pub type Clock = Arc<dyn Fn() -> u64 + Send + Sync>;
+
+/// In a profile: nodes that did not respond.
+const BACKOFF: &str = "backoff";
+/// In a profile: the next nonce, and the lock by which clients take turns to sign.
+const NONCES: &str = "nonces";
 
 /// What a [`Client`] is made of.
 pub struct ClientParts {
@@ -33,6 +45,9 @@ pub struct ClientParts {
     pub account: Option<Keypair>,
     /// Where object keys are drawn from.
     pub random: Random,
+    /// The profile, whose clients share files: the list of what was added, journals of unfinished adds, the next nonce,
+    /// nodes that did not respond. Without one a client shares nothing.
+    pub profile: Option<Profile>,
 }
 
 /// A client of one network, for one account. Cheap to clone; clones share connections and caches.
@@ -43,14 +58,27 @@ pub struct Client {
     pub(crate) chain: Chain,
     pub(crate) account: Option<Keypair>,
     pub(crate) random: Random,
+    pub(crate) journals: Option<Journals>,
+    pub(crate) objects: Option<Objects>,
+    pub(crate) backoff: Arc<Backoff>,
+    /// What dropped operations left to do.
+    pub(crate) background: TaskTracker,
+    pub(crate) row_memory: Arc<Semaphore>,
 }
 
 impl Client {
     /// A client of these parts. Nothing is sent to the network yet.
     pub fn new(parts: ClientParts) -> Self {
-        let trusted = Trusted::new(&parts.genesis, parts.trust, parts.clock);
-        let chain = Chain::new(Arc::clone(&parts.peers), &parts.genesis, trusted, &parts.random);
-        Self { peers: parts.peers, workers: parts.workers, chain, account: parts.account, random: parts.random }
+        let ClientParts { peers, workers, genesis, trust, clock, account, random, profile } = parts;
+        let in_profile = |name| profile.as_ref().map(|profile| profile.directory().join(name));
+        let backoff = Arc::new(Backoff::new(in_profile(BACKOFF), Arc::clone(&clock)));
+        let (journals, objects) = (profile.as_ref().map(Profile::journals), profile.as_ref().map(Profile::objects));
+        let trusted = Trusted::new(&genesis, trust, clock);
+        let nonces = Nonces::new(in_profile(NONCES));
+        let chain = Chain::new(Arc::clone(&peers), &genesis, trusted, &random, nonces);
+        chain.ask_last(&backoff.silent());
+        let (background, row_memory) = (TaskTracker::new(), row_memory());
+        Self { peers, workers, chain, account, random, journals, objects, backoff, background, row_memory }
     }
 
     /// The ledger, as this client sees it.

@@ -10,8 +10,8 @@ use std::{error::Error as StdError, fmt, io};
 use ostrakon_proto::light::proof_file::ProofFileError;
 
 use crate::{
-    AddDirectoryError, AddError, ChainError, GetError, JournalError, KeyFileError, NameError, ObjectsError, OpenError,
-    PackReadError, PassphraseError, ProfileError, VerifyError, VouchError,
+    AddError, ChainError, GetError, JournalError, KeyFileError, NameError, ObjectsError, OpenError, PackReadError,
+    PassphraseError, ProfileError, VerifyError, VouchError,
 };
 
 /// What an error means for the caller.
@@ -208,16 +208,6 @@ impl From<PackReadError> for Error {
 impl From<AddError> for Error {
     fn from(error: AddError) -> Self {
         let (retryable, hint) = of_add(&error);
-        Self::of(error.kind(), retryable, hint, error)
-    }
-}
-
-impl From<AddDirectoryError> for Error {
-    fn from(error: AddDirectoryError) -> Self {
-        let (retryable, hint) = match &error {
-            AddDirectoryError::Add(error) => of_add(error),
-            AddDirectoryError::Walk(_) => (false, None),
-        };
         Self::of(error.kind(), retryable, hint, error)
     }
 }

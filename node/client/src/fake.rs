@@ -92,6 +92,8 @@ pub(crate) struct Puts {
     pub(crate) bytes: u64,
     /// Those of chunks that were there already.
     pub(crate) repeated: u64,
+    /// Uploads that were given up.
+    pub(crate) aborted: u64,
 }
 
 pub(crate) fn account() -> Keypair {
@@ -208,6 +210,7 @@ impl World {
             clock: self.clock(),
             account: Some(account()),
             random: Arc::new(random),
+            profile: None,
         })
     }
 

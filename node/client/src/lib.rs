@@ -2,10 +2,10 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use ostrakon::{AddOptions, Events, GetOptions, Profile};
+//! use ostrakon::{Events, GetOptions, Profile};
 //!
 //! let client = Profile::open("profile")?.connect()?;
-//! let added = client.add(&b"hello"[..], &AddOptions::default(), &Events::none()).await?;
+//! let added = client.add_bytes("hello").await?;
 //! let mut bytes = Vec::new();
 //! client.get(&added.link, &GetOptions::default(), &mut bytes, &Events::none()).await?;
 //! assert_eq!(bytes, b"hello");
@@ -24,6 +24,7 @@
 //! does.
 
 pub mod add;
+mod backoff;
 pub mod backup;
 pub mod chain;
 mod client;
@@ -41,14 +42,15 @@ pub mod objects;
 pub mod pack;
 mod private_file;
 pub mod profile;
+mod rate;
 pub mod status;
 mod submit;
+mod survival;
 pub mod verify;
 mod wallet;
 
 pub use add::{
-    AddError, AddOptions, Added, AddedSlot, CodeChoice, Journal, JournalError, Journals, Kept, Origin, Quote, Traffic,
-    Unfinished,
+    Add, AddError, Added, AddedSlot, AddedSource, AddedTerm, JournalError, Journals, Quote, Traffic, Unfinished,
 };
 pub use backup::Backup;
 pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Pace, Roster, TrustStore, VouchError};
@@ -62,12 +64,12 @@ pub use keystore::{Cost, DataKey, KeystoreError, Passphrase, PassphraseError, Pr
 pub use missing::{MissingObject, MissingObjects};
 pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
 pub use objects::{ObjectEntry, Objects, ObjectsError};
-pub use pack::{
-    AddDirectoryError, AddedDirectory, Keeping, Listing, PackEntries, PackReadError, PackReader, Restored, Skipped,
-};
+pub use pack::{Listing, PackEntries, PackReadError, PackReader, Restored, Skipped, WalkError};
 pub use profile::{Profile, ProfileError, PublicProfile, system_clock};
+pub use rate::RateLimit;
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use submit::Submit;
+pub use survival::Survives;
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
 
 pub use ostrakon_proto::{

@@ -204,7 +204,7 @@ impl PublicProfile {
     /// # Errors
     /// [`ProfileError`] when the network cannot be started.
     pub fn connect(&self) -> Result<Client, ProfileError> {
-        connect::connect(&self.genesis, None, Some(Arc::new(self.trust())))
+        connect::connect(&self.genesis, None, Some(Arc::new(self.trust())), None)
     }
 
     fn trust(&self) -> TrustFile {
@@ -369,7 +369,7 @@ impl Profile {
     /// # Errors
     /// [`ProfileError`] when the network cannot be started.
     pub fn connect(&self) -> Result<Client, ProfileError> {
-        connect::connect(self.genesis(), Some(&self.account), Some(Arc::new(self.public.trust())))
+        connect::connect(self.genesis(), Some(&self.account), Some(Arc::new(self.public.trust())), Some(self))
     }
 }
 

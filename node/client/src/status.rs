@@ -8,13 +8,12 @@ use ostrakon_proto::{
     ledger::state::{Commitment, Domain, Provider, SlotState},
     link::Link,
     params::Code,
-    placement::{Caps, Dimension, Tolerance, tolerance},
 };
 use serde::{Serialize, Serializer};
 use tokio::time::timeout;
 
 use crate::{
-    Client, Error, OpenError,
+    Client, Error, OpenError, Survives,
     get::columns::{Columns, FailedColumn},
 };
 
@@ -48,9 +47,8 @@ pub struct Status {
     pub repair_threshold: u8,
     /// How many more columns may be lost.
     pub tolerates: usize,
-    /// Which whole domains may be lost when no column is missing.
-    #[serde(skip)]
-    pub domains: Tolerance,
+    /// What may be lost, with the columns that are live.
+    pub survives: Survives,
     /// First epoch that is not paid for.
     pub expires_epoch: Epoch,
     /// When that epoch begins, in milliseconds of Unix time, estimated at the pace of the blocks so far.
@@ -129,7 +127,13 @@ impl Client {
         let live = (0..first.extents).map(live).min().unwrap_or(0);
         let repair_threshold = self.rules().repair_threshold(code);
         let expires_epoch = commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default();
-        let domains = (0..first.extents).map(|extent| tolerance(code, repair_threshold, &worst(&slots, extent))).min();
+        // Providers that the ledger does not have any more may all be of one domain.
+        let unknown = Domain { operator: String::new(), infrastructure: String::new(), region: String::new() };
+        let survives = (0..first.extents).map(|extent| {
+            let live = slots.iter().filter(|slot| slot.extent == extent && slot.state == StatusState::Live);
+            Survives::of(code.k, live.map(|slot| slot.domain.as_ref().unwrap_or(&unknown)))
+        });
+        let survives = Survives::weakest(survives);
         Status {
             object,
             size: first.size,
@@ -137,7 +141,7 @@ impl Client {
             live,
             repair_threshold,
             tolerates: live.saturating_sub(usize::from(code.k)),
-            domains: domains.unwrap_or(Tolerance::Nodes),
+            survives,
             expires_epoch,
             expires_ms: self.chain.pace().starts_ms(expires_epoch),
             owner: first.id.owner,
@@ -179,22 +183,6 @@ fn slots_of(commitments: &[Commitment]) -> impl Iterator<Item = (u32, u8, &ostra
     commitments
         .iter()
         .flat_map(|commitment| (0u8..).zip(&commitment.slots).map(|(index, slot)| (commitment.id.extent, index, slot)))
-}
-
-/// How many columns of the extent share one domain, at worst, on each dimension.
-fn worst(slots: &[StatusSlot], extent: u32) -> Caps {
-    let most = |dimension: Dimension| {
-        let mut counts: BTreeMap<&str, u8> = BTreeMap::new();
-        for domain in slots.iter().filter(|slot| slot.extent == extent).filter_map(|slot| slot.domain.as_ref()) {
-            *counts.entry(dimension.of(domain)).or_default() += 1;
-        }
-        counts.into_values().max().unwrap_or(0)
-    };
-    Caps {
-        operator: most(Dimension::Operator),
-        infrastructure: most(Dimension::Infrastructure),
-        region: most(Dimension::Region),
-    }
 }
 
 impl Client {

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeSet,
+    future::IntoFuture,
     sync::{Arc, Mutex},
 };
 
@@ -22,16 +23,22 @@ use ostrakon_proto::{
 use tokio::time::{Duration, Instant};
 
 use crate::{
-    Activity, AddError, AddOptions, Added, Client, CodeChoice, ColumnCheck, Error, ErrorKind, Event, Events, GetError,
-    GetOptions, Hint, StatusOptions, StatusState,
+    Activity, Add, AddError, Added, Client, ColumnCheck, Error, ErrorKind, Event, Events, GetError, GetOptions, Hint,
+    StatusOptions, StatusState,
     chain::ChainError,
     fake::{Fault, Lie, World, account, crowd},
 };
 
 const CODE: Code = Code { k: 4, n: 9 };
 
-fn options(size: Option<u64>) -> AddOptions {
-    AddOptions { size, code: CodeChoice::Code(CODE), epochs: 10, ..AddOptions::default() }
+/// An add of these bytes, whose length is announced.
+fn adding(client: &Client, data: &[u8]) -> Add<'static> {
+    client.add_bytes(data.to_vec()).code(CODE).epochs(10)
+}
+
+/// An add of these bytes, whose length is found out.
+fn streaming<'a>(client: &Client, data: &'a [u8]) -> Add<'a> {
+    client.add_reader(data).code(CODE).epochs(10)
 }
 
 fn bytes(len: usize) -> Vec<u8> {
@@ -41,8 +48,7 @@ fn bytes(len: usize) -> Vec<u8> {
 }
 
 async fn add(client: &Client, data: &[u8]) -> Added {
-    let size = Some(u64::try_from(data.len()).expect("small"));
-    client.add(data, &options(size), &Events::none()).await.expect("added")
+    adding(client, data).await.expect("added")
 }
 
 async fn get(client: &Client, link: &Link) -> Result<(Vec<u8>, crate::Fetched), GetError> {
@@ -55,11 +61,11 @@ fn holders(added: &Added) -> Vec<NodeId> {
     added.slots.iter().map(|slot| slot.provider).collect()
 }
 
-/// What was told.
-fn listener() -> (Events, Arc<Mutex<Vec<Event>>>) {
+/// Notes what it is told.
+fn listener() -> (impl Fn(Event) + Send + Sync + 'static, Arc<Mutex<Vec<Event>>>) {
     let told = Arc::new(Mutex::new(Vec::new()));
     let to = Arc::clone(&told);
-    (Events::to(move |event| lock(&to).push(event)), told)
+    (move |event| lock(&to).push(event), told)
 }
 
 #[tokio::test(start_paused = true)]
@@ -71,13 +77,18 @@ async fn what_was_added_comes_back() {
         let data = bytes(len);
         for public in [false, true] {
             for size in [None, Some(u64::try_from(len).expect("small"))] {
-                let options = AddOptions { public, ..options(size) };
-                let added = client.add(&data[..], &options, &Events::none()).await.expect("added");
+                let mut add = streaming(&client, &data);
+                (add.options.public, add.options.size) = (public, size);
+                let added = add.await.expect("added");
                 assert_eq!(
                     (added.size, added.slots.len(), added.link.key.is_none()),
                     (u64::try_from(len).expect("small"), 9, public)
                 );
-                assert_eq!(added.existing, public && size.is_some(), "{len}: the second of two public ones is there");
+                assert_eq!(
+                    added.term.existing,
+                    public && size.is_some(),
+                    "{len}: the second of two public ones is there"
+                );
                 let (got, fetched) = get(&client, &added.link).await.expect("got");
                 assert!(got == data, "{len} {public} {size:?}");
                 assert_eq!((fetched.blake3, fetched.reconstructed), (blake3::hash(&data).into(), false));
@@ -93,8 +104,9 @@ async fn ranges_read_what_they_need() {
     let data = bytes(3 << 20);
     let len = u64::try_from(data.len()).expect("small");
     for public in [false, true] {
-        let added =
-            client.add(&data[..], &AddOptions { public, ..options(Some(len)) }, &Events::none()).await.expect("added");
+        let mut add = adding(&client, &data);
+        add.options.public = public;
+        let added = add.await.expect("added");
         for (start, end) in
             [(0, 0), (0, 1), (65_519, 65_537), (1_000_000, 1_100_000), (len - 1, len), (5, len), (len, len + 9)]
         {
@@ -146,13 +158,12 @@ async fn holders_that_fail_during_an_add_are_replaced() {
     let world = World::new(14);
     let client = world.client();
     let data = bytes(20 << 20);
-    let size = Some(u64::try_from(data.len()).expect("small"));
     world.fault(world.nodes[2], Fault::Full);
     world.fault(world.nodes[5], Fault::StallsAfter(6));
     world.fault(world.nodes[6], Fault::StallsAfter(0));
     world.fault(world.nodes[9], Fault::Silent);
-    let (events, told) = listener();
-    let added = client.add(&data[..], &AddOptions { all: true, ..options(size) }, &events).await.expect("ten are well");
+    let (listen, told) = listener();
+    let added = adding(&client, &data).all().on_event(listen).await.expect("ten are well");
     let stored: BTreeSet<_> = holders(&added).into_iter().collect();
     assert_eq!(stored.len(), 9);
     let ill = [2, 5, 6, 9].map(|number| world.nodes[number]);
@@ -171,23 +182,22 @@ async fn an_add_is_whole_or_says_what_is_missing() {
     world.fault(world.nodes[3], Fault::Full);
     world.fault(world.nodes[4], Fault::Full);
     let data = bytes(1000);
-    let all = client.add(&data[..], &AddOptions { all: true, ..options(Some(1000)) }, &Events::none()).await;
-    assert!(matches!(all, Err(AddError::TooFewHolders { have: 8, need: 9, .. })), "{all:?}");
-    let some = client.add(&data[..], &options(Some(1000)), &Events::none()).await;
+    let all = adding(&client, &data).all().await.expect_err("one has no holder");
     assert!(
-        matches!(some, Err(AddError::TooFewHolders { have: 8, need: 9, .. })),
-        "nine receipts certify 4/9: {some:?}"
+        matches!(all.downcast_ref(), Some(AddError::Partial { .. })) && all.kind() == ErrorKind::Network,
+        "{all:?}"
     );
+    let some = adding(&client, &data).await.expect_err("nine receipts certify 4/9");
+    assert!(matches!(some.downcast_ref(), Some(AddError::TooFewHolders { have: 8, need: 9, .. })), "{some:?}");
 
-    let loose = CodeChoice::Code(Code { k: 2, n: 9 });
-    let (events, told) = listener();
-    let added =
-        client.add(&data[..], &AddOptions { code: loose, ..options(Some(1000)) }, &events).await.expect("eight do");
+    let (listen, told) = listener();
+    let loose = adding(&client, &data).code(Code { k: 2, n: 9 });
+    let added = loose.on_event(listen).await.expect("eight do");
     assert!(lock(&told).contains(&Event::Incomplete { extent: 0, columns: 1 }));
-    assert_eq!(added.slots.iter().filter(|slot| slot.stored).count(), 8);
+    assert_eq!((added.slots.len(), added.stored(), added.survives.nodes), (9, 8, 6), "what is true now");
     assert!(get(&client, &added.link).await.expect("got").0 == data);
     let status = client.status(&added.link, StatusOptions { probe: true }).await.expect("known");
-    assert_eq!((status.live, status.tolerates, status.expires_epoch), (8, 6, added.end));
+    assert_eq!((status.live, status.tolerates, status.expires_epoch), (8, 6, added.term.end));
     assert_eq!(client.verify(&added.link, &Events::none()).await.expect("read").problem(), Some(ErrorKind::Partial));
 }
 
@@ -215,19 +225,16 @@ async fn verify_and_status_find_what_is_wrong() {
 async fn what_can_not_be_is_refused_before_a_byte_is_sent() {
     let world = World::new(14);
     let client = world.client();
-    let kind = async |options: AddOptions| {
-        let result = client.add(&[0u8; 10][..], &options, &Events::none()).await;
-        result.expect_err("refused").kind()
-    };
-    assert_eq!(kind(AddOptions { size: Some(11), ..options(None) }).await, ErrorKind::Other);
-    assert_eq!(kind(AddOptions { size: Some(9), ..options(None) }).await, ErrorKind::Other);
-    assert_eq!(kind(AddOptions { epochs: 0, ..options(None) }).await, ErrorKind::Usage);
-    assert_eq!(kind(AddOptions { size: Some(1 << 40), epochs: 80_000, ..options(None) }).await, ErrorKind::Funds);
-    let wide = CodeChoice::Code(Code { k: 10, n: 20 });
-    assert_eq!(kind(AddOptions { code: wide, ..options(None) }).await, ErrorKind::Usage);
-    let narrow = CodeChoice::Code(Code { k: 12, n: 13 });
-    assert_eq!(kind(AddOptions { code: narrow, ..options(None) }).await, ErrorKind::Usage);
-    let quote = client.quote(1 << 20, &options(None)).await.expect("possible");
+    let kind = async |add: Add<'_>| add.await.expect_err("refused").kind();
+    let ten = || streaming(&client, &[0; 10]);
+    assert_eq!(kind(ten().size(11)).await, ErrorKind::Other);
+    assert_eq!(kind(ten().size(9)).await, ErrorKind::Other);
+    assert_eq!(kind(ten().epochs(0)).await, ErrorKind::Usage);
+    assert_eq!(kind(ten().size(1 << 40).epochs(80_000)).await, ErrorKind::Funds);
+    assert_eq!(kind(ten().code(Code { k: 10, n: 20 })).await, ErrorKind::Usage);
+    assert_eq!(kind(ten().code(Code { k: 12, n: 13 })).await, ErrorKind::Usage);
+    assert_eq!(ten().quote().await.expect_err("its length is not known").kind(), ErrorKind::Usage);
+    let quote = ten().size(1 << 20).quote().await.expect("possible");
     assert!(quote.price > Amount::ZERO && quote.price < quote.balance, "{quote:?}");
     let nobody = Link { object: ostrakon_proto::id::ObjectId::new([1; 32]), key: None };
     assert_eq!(get(&client, &nobody).await.expect_err("never added").kind(), ErrorKind::NotFound);
@@ -253,7 +260,7 @@ async fn money_and_terms() {
 
     let added = add(&client, &bytes(1 << 20)).await;
     let object = added.link.object;
-    assert_eq!(client.extend(object, 5).await.expect("extended"), added.end.after(5));
+    assert_eq!(client.extend(object, 5).await.expect("extended"), added.term.end.after(5));
     let before = client.balance().await.expect("known");
     client.release(object).await.expect("released");
     assert!(client.balance().await.expect("known") > before, "the escrow comes back");
@@ -298,8 +305,8 @@ async fn futures_can_be_spawned() {
     let world = World::new(14);
     let client = world.client();
     let none = Events::none();
-    let (add_options, get_options) = (AddOptions::default(), GetOptions::default());
-    let added = is_send(client.add(&b"bytes"[..], &add_options, &none)).await.expect("added");
+    let get_options = GetOptions::default();
+    let added = is_send(client.add_bytes("bytes").into_future()).await.expect("added");
     let mut out = Vec::new();
     is_send(client.get(&added.link, &get_options, &mut out, &none)).await.expect("got");
     is_send(client.verify(&added.link, &none)).await.expect("verified");

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ostrakon::{AddOptions, ChainError, Client, ColumnCheck, Event, Events, GetOptions, Included};
+use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, GetOptions, Included};
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, ObjectId, TxId},
     link::Link,
@@ -167,7 +167,7 @@ impl Truth {
         let bytes: Vec<u8> = (0..=u8::MAX).cycle().take(300_000).collect();
         let mut link = None;
         for _ in 0..DRAWS {
-            let added = client.add(bytes.as_slice(), &AddOptions::default(), &Events::none()).await?;
+            let added = client.add_bytes(bytes.clone()).await?;
             if added.slots.iter().any(|slot| slot.provider == network.liar) {
                 link = Some(added.link);
                 break;
@@ -254,12 +254,12 @@ impl Truth {
         let failed: Arc<Mutex<Vec<NodeId>>> = Arc::default();
         for _ in 0..DRAWS {
             let noted = Arc::clone(&failed);
-            let events = Events::to(move |event| {
+            let note = move |event| {
                 if let Event::HolderFailed { provider, .. } = event {
                     noted.lock().unwrap_or_else(PoisonError::into_inner).push(provider);
                 }
-            });
-            let added = client.add(self.bytes.as_slice(), &AddOptions::default(), &events).await?;
+            };
+            let added = client.add_bytes(self.bytes.clone()).on_event(note).await?;
             let mut got = Vec::new();
             client.get(&added.link, &GetOptions::default(), &mut got, &Events::none()).await?;
             ensure!(got == self.bytes, "WRONG BYTES");

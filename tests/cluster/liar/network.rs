@@ -165,6 +165,7 @@ impl Network {
             clock: ostrakon::system_clock(),
             account: Some(self.account.clone()),
             random: Arc::new(random),
+            profile: None,
         }))
     }
 }

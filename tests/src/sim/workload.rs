@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-use ostrakon::{AddOptions, AddedSlot, Client, CodeChoice, Events, GetOptions};
-use ostrakon_proto::{limits::PIECE, link::Link, params::Class, params::Code};
+use ostrakon::{AddedSlot, Client, Events, GetOptions};
+use ostrakon_proto::{limits::PIECE, link::Link, params::Code};
 use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
@@ -76,15 +76,15 @@ impl User {
         let mut content = vec![0; SIZES[index(&mut self.chance, SIZES.len())]];
         self.chance.fill_bytes(&mut content);
         let code = match between(&mut self.chance, 0, 6) {
-            0 => CodeChoice::Class(Class::Standard),
-            1 | 2 => CodeChoice::Code(Code { k: 2, n: 6 }),
-            3 => CodeChoice::Code(Code { k: 3, n: 9 }),
-            _ => CodeChoice::Code(Code { k: 4, n: 12 }),
+            0 => None,
+            1 | 2 => Some(Code { k: 2, n: 6 }),
+            3 => Some(Code { k: 3, n: 9 }),
+            _ => Some(Code { k: 4, n: 12 }),
         };
-        let public = between(&mut self.chance, 0, 3) == 0;
-        let size = u64::try_from(content.len()).ok();
-        let options = AddOptions { size, public, code, epochs: 1_000, ..AddOptions::default() };
-        match Box::pin(self.client.add(content.as_slice(), &options, &Events::none())).await {
+        let add = self.client.add_bytes(content.clone()).epochs(1_000);
+        let add = if let Some(code) = code { add.code(code) } else { add };
+        let add = if between(&mut self.chance, 0, 3) == 0 { add.public() } else { add };
+        match add.await {
             Ok(added) => self.stored.push(Stored { link: added.link, content, code: added.code, slots: added.slots }),
             Err(_) => self.failed_adds += 1,
         }

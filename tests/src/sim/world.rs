@@ -239,7 +239,7 @@ impl World {
         let (account, random) = (Some(account), Arc::new(fill));
         // Nobody is away for weeks here.
         let clock = Arc::new(|| BEGIN_MS);
-        Client::new(ClientParts { peers, workers, genesis, trust: None, clock, account, random })
+        Client::new(ClientParts { peers, workers, genesis, trust: None, clock, account, random, profile: None })
     }
 
     async fn boot(&mut self, number: usize) {

@@ -219,6 +219,7 @@ impl Validators {
             clock: ostrakon::system_clock(),
             account: Some(self.accounts[account].clone()),
             random: std::sync::Arc::new(random),
+            profile: None,
         })
     }
 

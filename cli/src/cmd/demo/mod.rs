@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ostrakon::{AddOptions, Client, ErrorKind, GetOptions, Origin, Profile};
+use ostrakon::{Added, Client, ErrorKind, GetOptions, Profile};
 use ostrakon_proto::{
     id::NodeId,
     link::Link,
@@ -25,7 +25,6 @@ use scene::Scene;
 use crate::{
     args::Demo,
     cmd::{
-        add::{AddObject, add_file},
         devnet::{
             files::Devnet,
             plan::{self, NodeEntry, Shape},
@@ -137,7 +136,7 @@ struct Stage<'a> {
 }
 
 /// Who keeps the columns of the first extent, by index.
-fn holders(added: &AddObject) -> Vec<NodeId> {
+fn holders(added: &Added) -> Vec<NodeId> {
     let first = added.slots.iter().filter(|slot| slot.extent == 0);
     first.map(|slot| slot.provider).collect()
 }
@@ -153,7 +152,7 @@ impl Stage<'_> {
         let holders = holders(&added);
         let victims = choose::victims(&devnet.nodes, &holders, args.kill);
         let kill_seconds = self.destroy(&devnet, &victims, &holders).await?;
-        let got = self.get(&devnet, &added.link, &victims).await?;
+        let got = self.get(&devnet, &added.link.to_string(), &victims).await?;
         let (left, right) = (file, self.scene.returned());
         let comparison = tokio::task::spawn_blocking(move || scene::compare(&left, &right)).await??;
         let blake3 = Hashes { added: comparison.left.to_string(), got: comparison.right.to_string() };
@@ -170,8 +169,8 @@ impl Stage<'_> {
         };
         Ok(Report {
             identical: comparison.identical,
-            cid: added.cid.clone(),
-            link: added.link.clone(),
+            cid: added.link.object.to_string(),
+            link: added.link.to_string(),
             size: added.size,
             stored_bytes: added.stored_bytes,
             code: added.code,
@@ -179,7 +178,7 @@ impl Stage<'_> {
             domains: self.shape.domains,
             killed: devnet.pick(&victims)?.into_iter().map(killed).collect(),
             blake3,
-            seconds: Seconds { up: up_seconds, add: added.seconds, kill: kill_seconds, get: got.seconds },
+            seconds: Seconds { up: up_seconds, add: added.traffic.seconds, kill: kill_seconds, get: got.seconds },
             get: got,
         })
     }
@@ -200,25 +199,24 @@ impl Stage<'_> {
         Ok((devnet, seconds))
     }
 
-    async fn add(self, devnet: &Devnet, args: &Demo, file: &Path) -> anyhow::Result<AddObject> {
+    async fn add(self, devnet: &Devnet, args: &Demo, file: &Path) -> anyhow::Result<Added> {
         let client = connect(devnet)?;
-        let options = AddOptions { all: true, ..AddOptions::default() };
-        let journals = Profile::open(devnet.profile())?.journals();
-        let origin = Origin::file(file).with_context(|| format!("cannot read {}", file.display()))?;
-        let (added, kept) = add_file(&client, &origin, (&options, &journals), self.out).await?;
-        kept.journal.remove()?;
+        let progress = Progress::new("add", self.out);
+        let added = client.add(file).all().on_event(progress.listener(self.out)).await?;
+        drop(progress);
         let what = match &args.file {
             Some(file) => file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
             None => "random bytes".to_owned(),
         };
         self.out.story(|paint| {
-            let figures = format!("{}  {}", story::seconds(added.seconds), rate_text(added.size, added.seconds));
+            let figures =
+                format!("{}  {}", story::seconds(added.traffic.seconds), rate_text(added.size, added.traffic.seconds));
             let head = story::step(paint, 2, &format!("Add {} of {what}", bytes_text(added.size)), &figures);
             let (Code { k, n }, stored) = (added.code, bytes_text(added.stored_bytes));
             let how = format!("encrypted here and coded: any {k} of {n} columns restore it; {stored} in all");
             let map = story::map(paint, &story::places(&devnet.nodes, &holders(&added), &[]));
             let legend = "* a validator: these agree on the blocks of the ledger";
-            let lines = [&how, &added.link, legend].map(story::line);
+            let lines = [&how, &added.link.to_string(), legend].map(story::line);
             format!("{head}\n{}\n{}\n\n{map}\n{}", lines[0], lines[1], lines[2])
         })?;
         Ok(added)

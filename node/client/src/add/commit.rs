@@ -1,21 +1,26 @@
 //! From receipts to the ledger: one transaction an extent, then until the block is where it cannot be lost.
 //!
 //! Whether a transaction that went wrong was included after all is looked up, so that nothing is paid twice: the ledger
-//! takes an extent of an object once from each account.
+//! accepts an extent of an object once from each account.
 
 use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use ostrakon_proto::{
-    id::{Amount, Epoch, Height, NodeId},
-    ledger::tx::{Action, Commit, SlotClaim},
+    id::{Amount, ColumnId, Epoch, Height, NodeId},
+    ledger::{
+        state::RosterEntry,
+        tx::{Action, Commit, SlotClaim},
+    },
+    sign::Signature,
 };
 
 use super::{
-    AddError, Listing,
+    AddError, AddedTerm,
     existing::{extents_of, own_commitments},
     job::Job,
     plan::{check_funds, times},
+    store::Listing,
     upload::Stored,
 };
 use crate::{Event, chain::Overtaken};
@@ -23,24 +28,13 @@ use crate::{Event, chain::Overtaken};
 /// How often an earlier run's transaction is waited for, when the ledger refuses a new one.
 const ATTEMPTS: u32 = 4;
 
-/// What the ledger now has.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Committed {
-    pub(crate) height: Height,
-    pub(crate) end: Epoch,
-    /// Of all epochs, all extents.
-    pub(crate) price: Amount,
-    /// Holders that have the block, in the extent where they are fewest.
-    pub(crate) spread: usize,
-}
-
 /// Commits the extents that `done` does not name. `None` when some turned out to be on the ledger already: all are now.
 pub(super) async fn commit(
     job: &Job<'_>,
     listing: &Listing,
     extents: &[Stored],
     done: &BTreeSet<u32>,
-) -> Result<Option<Committed>, AddError> {
+) -> Result<Option<AddedTerm>, AddError> {
     let (mut done, mut attempts) = (done.clone(), 0);
     let mut turned_out = false;
     loop {
@@ -50,7 +44,7 @@ pub(super) async fn commit(
             return Ok(None);
         }
         let error = match send(job, listing, &open).await {
-            Ok(committed) => return Ok(Some(committed).filter(|_| !turned_out)),
+            Ok(term) => return Ok(Some(term).filter(|_| !turned_out)),
             Err(error) => error,
         };
         let Ok(there) = own_commitments(job, listing.object).await else { return Err(error) };
@@ -64,7 +58,7 @@ pub(super) async fn commit(
     }
 }
 
-async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<Committed, AddError> {
+async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<AddedTerm, AddError> {
     let chain = &job.client.chain;
     let (head, funds) = futures::try_join!(chain.head(), chain.account(job.plan.account))?;
     let end = head.epoch.after(job.plan.epochs);
@@ -82,7 +76,7 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<C
     let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
     job.events.tell(Event::Included { height });
     let spread = spread(job, extents, height).await;
-    Ok(Committed { height, end, price, spread })
+    Ok(AddedTerm { height, end, price, spread, existing: false })
 }
 
 fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Result<Commit, AddError> {
@@ -90,7 +84,11 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
     let need = job.plan.receipts_needed();
     let names = stored.placing.with_names().ok_or_else(|| Job::too_few(&stored.placing, need))?;
     let claims = names.into_iter().zip(&stored.columns).zip(&stored.receipts);
-    let slots = claims.map(|((provider, column), receipt)| SlotClaim { provider, column: *column, receipt: *receipt });
+    let claim = |((named, column), receipt): ((&RosterEntry, &ColumnId), &Option<Signature>)| SlotClaim {
+        provider: named.provider,
+        column: *column,
+        receipt: *receipt,
+    };
     Ok(Commit {
         object: *object,
         extent: stored.placing.extent,
@@ -99,18 +97,18 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
         code: manifest.code,
         column_len: stored.column_len,
         draw: stored.placing.draw,
-        slots: slots.collect(),
+        slots: claims.map(claim).collect(),
         end,
     })
 }
 
-/// Waits until so many holders of each extent have the block that whoever can still read the object can find it.
+/// Waits until so many holders of each extent have the block that every k of them that are left know the object.
 async fn spread(job: &Job<'_>, extents: &[&Stored], height: Height) -> usize {
     let wanted = usize::from(job.plan.code.spare()) + 1;
     let spreads = extents.iter().map(|stored| async move {
-        let kept = (0u8..).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
+        let stores = (0u8..).zip(&stored.receipts).filter(|(_, receipt)| receipt.is_some());
         let holders: Vec<NodeId> =
-            kept.filter_map(|(index, _)| stored.placing.holder(index)).map(|kept| kept.provider).collect();
+            stores.filter_map(|(index, _)| stored.placing.holder(index)).map(|holder| holder.provider).collect();
         job.client.chain.spread(height, &holders, wanted.min(holders.len())).await
     });
     let holders = join_all(spreads).await.into_iter().min().unwrap_or(0);

@@ -6,13 +6,12 @@ use ostrakon_proto::{
     id::{Amount, Height, NodeId, ObjectId},
     layout::Layout,
     ledger::state::{Commitment, SlotState},
-    link::Link,
 };
 
-use super::{AddError, Added, AddedSlot, job::Job};
+use super::{AddError, Added, AddedSlot, AddedTerm, job::Job, store::added};
 use crate::chain::ChainError;
 
-/// Who committed it before.
+/// Which add committed it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Earlier {
     /// Another add: nothing was paid for this one.
@@ -41,8 +40,8 @@ pub(super) fn is_whole(commitments: &[Commitment], layout: &Layout) -> bool {
     (0..layout.extents()).all(|extent| have.contains(&extent))
 }
 
-/// The object as it stands on the ledger, all of whose extents `commitments` are. What this add committed itself is
-/// also waited for, until its blocks are where they cannot be lost.
+/// The object as the ledger has it, all of whose extents `commitments` are. What this add committed itself is also waited
+/// for, until its blocks are where they cannot be lost.
 pub(super) async fn found(
     job: &Job<'_>,
     (object, layout): (ObjectId, &Layout),
@@ -69,23 +68,12 @@ pub(super) async fn found(
             (height, price(commitments), spread(job, commitments, height).await)
         }
     };
-    Ok(Added {
-        link: Link { object, key: job.key.clone() },
-        size: layout.size(),
-        stored_bytes: layout.stored_bytes(),
-        code: layout.code(),
-        tolerance: job.plan.tolerance(),
-        slots,
-        height,
-        end: commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default(),
-        price,
-        spread,
-        existing: earlier == Earlier::Add,
-        traffic: job.traffic(),
-    })
+    let end = commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default();
+    let term = AddedTerm { height, end, price, spread, existing: earlier == Earlier::Add };
+    Ok(added(job, (object, layout), slots, term))
 }
 
-/// The highest tip of any node: whatever any of them told is in a block at or below it.
+/// The highest tip of any node: what any of them answered is in a block at or below it.
 async fn newest(job: &Job<'_>) -> Result<Height, AddError> {
     let heights = job.client.chain.heights().await;
     match heights.into_iter().map(|(_, height)| height).max() {
@@ -94,7 +82,7 @@ async fn newest(job: &Job<'_>) -> Result<Height, AddError> {
     }
 }
 
-/// What these cost from their beginning to their end.
+/// What these cost from their start to their end.
 fn price(commitments: &[Commitment]) -> Amount {
     let each = commitments.iter().filter_map(|commitment| {
         let epochs = commitment.end.0.saturating_sub(commitment.start.0);
@@ -103,7 +91,7 @@ fn price(commitments: &[Commitment]) -> Amount {
     each.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(sum))
 }
 
-/// As after a commit: waits until so many holders have the blocks that whoever can still read the object can find it.
+/// As after a commit: waits until so many holders have the blocks that every k of them that are left know the object.
 async fn spread(job: &Job<'_>, commitments: &[Commitment], height: Height) -> usize {
     let wanted = usize::from(job.plan.code.spare()) + 1;
     let spreads = commitments.iter().map(|commitment| async move {

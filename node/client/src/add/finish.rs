@@ -12,15 +12,15 @@ use ostrakon_proto::{
 };
 use tokio::time::sleep;
 
-use super::{AddError, Listing, job::Job, journal::Record, lanes::Upload, upload::Stored};
+use super::{AddError, job::Job, journal::Record, lanes::Upload, store::Listing, upload::Stored};
 
-/// Holders that finish at once: each carries a manifest.
+/// Holders that finish concurrently: each is sent a manifest.
 const AT_ONCE: usize = 32;
 /// How often a holder is asked again when it is busy or the connection breaks: finishing twice changes nothing.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Finishes every upload of the extents. Who gives no valid receipt is given up.
+/// Finishes every upload of the extents. A holder without a valid receipt is given up.
 pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) -> Result<(), AddError> {
     let mut work = Vec::new();
     for (at, stored) in extents.iter_mut().enumerate() {

@@ -1,4 +1,4 @@
-//! The BLAKE3 of a whole public object, from the values of its parts: rows are hashed side by side, where they are
+//! The BLAKE3 of a whole public object, from the values of its parts: rows are hashed concurrently, where they are
 //! read.
 //!
 //! A part is [`CHUNK`] bytes of plaintext; its value is that of its subtree. Part values follow each other in order,

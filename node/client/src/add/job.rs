@@ -1,4 +1,4 @@
-//! One add under way: what it needs everywhere, and what it must clean up.
+//! One running add: what it needs everywhere, and what it must clean up however it ends.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use futures::{
     future::join_all,
     stream::{self, FuturesUnordered},
 };
-use ostrakon_net::{AskError, Peers, Workers, ask, lock};
+use ostrakon_net::{Failure, Peers, Workers, ask, awake, lock};
 use ostrakon_proto::{
     id::{NodeId, ObjectId},
     layout::Layout,
@@ -29,6 +29,7 @@ use ostrakon_proto::{
     },
 };
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{sleep, timeout},
 };
@@ -46,21 +47,32 @@ use super::{
 };
 use crate::{Client, Event, Events};
 
-/// Bytes of encoded rows in memory at most, in KiB.
-const BUDGET_KIB: u32 = 64 * 1024;
-/// A holder that does not open for this long is replaced.
-const OPEN_PATIENCE: Duration = Duration::from_secs(5);
-/// How often a holder is asked that is busy, or lags behind the ledger so that it does not see the draw yet.
-const OPEN_ATTEMPTS: u32 = 3;
-const OPEN_PAUSE: Duration = Duration::from_millis(300);
-/// How often uploads that rest are kept alive: well before holders give them up.
-const KEEP_ALIVE: Duration = Duration::from_secs(120);
-/// Uploads that are kept alive at once.
-const KEEP_ALIVE_AT_ONCE: usize = 32;
-/// How long holders may take to hear that an upload is given up.
-const ABORT_PATIENCE: Duration = Duration::from_secs(2);
+/// Encoded rows of all adds of a client in memory at most, in KiB.
+const ROWS_KIB: u32 = 64 * 1024;
 
-/// One add.
+/// Memory for encoded rows, shared by all adds of a client.
+pub(crate) fn row_memory() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(usize::try_from(ROWS_KIB).expect("64 Ki")))
+}
+
+/// A holder that does not open for this long is replaced.
+const OPEN_WAIT: Duration = Duration::from_secs(5);
+/// The same, of a holder that did not respond lately.
+const OPEN_WAIT_SILENT: Duration = Duration::from_secs(1);
+/// How long a holder is asked again that is busy, or so far behind the ledger that it cannot verify the draw yet.
+const RETRY_WAIT: Duration = Duration::from_secs(1);
+/// The same, when no other provider can take its place: a restarted node catches up within this.
+const CATCH_UP_WAIT: Duration = Duration::from_secs(20);
+const OPEN_PAUSE: Duration = Duration::from_millis(300);
+/// How often idle uploads are kept alive: well before holders give them up.
+const KEEP_ALIVE: Duration = Duration::from_secs(120);
+/// Uploads that are kept alive concurrently.
+const KEEP_ALIVE_AT_ONCE: usize = 32;
+/// How long holders may take to be told that an upload is given up.
+const ABORT_WAIT: Duration = Duration::from_secs(2);
+
+/// One add. When it is dropped, before its end or after, holders are told of uploads that came to nothing, unless a
+/// journal keeps them for the add to resume.
 #[derive(Debug)]
 pub(crate) struct Job<'a> {
     pub(crate) client: &'a Client,
@@ -69,83 +81,89 @@ pub(crate) struct Job<'a> {
     pub(crate) events: &'a Events,
     pub(crate) key: Option<ObjectKey>,
     pub(crate) sealer: Option<Arc<Sealer>>,
-    journal: Option<&'a Journal>,
-    budget: Arc<Semaphore>,
-    /// Uploads that were begun and brought no receipt.
-    open: Mutex<Vec<Begun>>,
+    pub(crate) way: Way,
+    journal: Option<Journal>,
+    /// Uploads that were started and brought no receipt.
+    open: Mutex<Vec<Started>>,
     /// The hash of a public object's rows so far.
     hash: Mutex<Whole>,
-    sent: AtomicU64,
     held: AtomicU64,
 }
 
-/// An upload that was begun.
+/// An upload that was started.
 #[derive(Clone, Copy, Debug)]
-struct Begun {
+struct Started {
     upload: Upload,
     draw: Draw,
     reserve: u64,
-    /// Whether this client began it, or took it over: else its holder does not listen to us.
+    /// Whether this client started it, or took it over: else its holder refuses what we ask of it.
     ours: bool,
 }
 
 /// What is asked of holders.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct Reservation {
     /// Bytes that a column has at most.
     pub(crate) reserve: u64,
-    /// Uploads that an earlier run of this add began, by column and holder.
-    pub(crate) begun: BTreeMap<(u8, NodeId), UploadId>,
+    /// Uploads that an earlier run of this add started, by column and holder.
+    pub(crate) started: BTreeMap<(u8, NodeId), UploadId>,
 }
 
 impl<'a> Job<'a> {
     /// An add by this plan; of a private object when there is a key.
     pub(crate) fn new(
         client: &'a Client,
-        account: &'a Keypair,
         plan: Plan,
         key: Option<ObjectKey>,
         events: &'a Events,
-    ) -> Self {
-        let budget = Arc::new(Semaphore::new(usize::try_from(BUDGET_KIB).expect("64 Ki")));
+    ) -> Result<Self, AddError> {
+        let account = client.key()?;
         let sealer = key.as_ref().map(|key| Arc::new(key.sealer()));
-        let (open, hash, sent, held) = Default::default();
-        Self { client, account, plan, events, key, sealer, journal: None, budget, open, hash, sent, held }
+        let way = Way { peers: Arc::clone(&client.peers), limit: None, sent: AtomicU64::new(0) };
+        let (open, hash, held) = Default::default();
+        Ok(Self { client, account, plan, events, key, sealer, way, journal: None, open, hash, held })
     }
 
     /// The same, written down in a journal, from where that ends.
-    pub(crate) fn with_journal(self, journal: &'a Journal, layout: &Layout) -> Self {
+    pub(crate) fn with_journal(mut self, journal: Journal, layout: &Layout) -> Self {
         let mut open = Vec::new();
         for (extent, past) in &journal.past().extents {
             let reserve = layout.extent(*extent).map_or(0, |extent| extent.column_len);
             for PastUpload { index, provider, id, draw, .. } in past.uploads.iter().filter(|one| one.receipt.is_none())
             {
                 let upload = Upload { extent: *extent, index: *index, provider: *provider, id: *id };
-                open.push(Begun { upload, draw: *draw, reserve, ours: false });
+                open.push(Started { upload, draw: *draw, reserve, ours: false });
             }
         }
-        let hash = Mutex::new(journal.past().hash.clone());
-        Self { journal: Some(journal), open: Mutex::new(open), hash, ..self }
+        self.open = Mutex::new(open);
+        self.hash = Mutex::new(journal.past().hash.clone());
+        self.journal = Some(journal);
+        self
+    }
+
+    /// The journal, which this job then writes no more.
+    pub(crate) fn take_journal(&mut self) -> Option<Journal> {
+        self.journal.take()
     }
 
     /// Writes down what is about to be done, where that is wanted.
     pub(crate) fn record(&self, record: impl FnOnce() -> Record) -> Result<(), AddError> {
-        Ok(self.journal.map_or(Ok(()), |journal| journal.record(&record()))?)
+        Ok(self.journal.as_ref().map_or(Ok(()), |journal| journal.record(&record()))?)
     }
 
     /// What an earlier run did of an extent.
-    pub(crate) fn past_extent(&self, extent: u32) -> Option<&'a PastExtent> {
-        self.journal?.past().extents.get(&extent)
+    pub(crate) fn past_extent(&self, extent: u32) -> Option<&PastExtent> {
+        self.journal.as_ref()?.past().extents.get(&extent)
     }
 
     /// The values of the rows that an earlier run read.
     pub(crate) fn past_rows(&self, extent: u32) -> Result<Vec<Vec<Node>>, AddError> {
-        Ok(self.journal.map_or_else(|| Ok(Vec::new()), |journal| journal.rows(extent))?)
+        Ok(self.journal.as_ref().map_or_else(|| Ok(Vec::new()), |journal| journal.rows(extent))?)
     }
 
     /// The object, when an earlier run read all of it.
     pub(crate) fn past_object(&self) -> Option<ObjectId> {
-        self.journal?.past().object
+        self.journal.as_ref()?.past().object
     }
 
     /// Whether a commit of an earlier run may still be on its way to a block.
@@ -164,27 +182,23 @@ impl<'a> Job<'a> {
         lock(&self.hash).clone().finish()
     }
 
-    /// Holders have this much from an earlier run: whole columns of `kept`, and what the lanes say.
-    pub(crate) fn note_held(&self, kept: usize, lanes: &[Lane], column_len: u64) {
+    /// Holders have this much from an earlier run: `whole` columns, and what the lanes say.
+    pub(crate) fn note_held(&self, whole: usize, lanes: &[Lane], column_len: u64) {
         let early =
             |taken: &Taken| u64::from(taken.early.count_ones()) * u64::try_from(limits::CHUNK).expect("256 KiB");
         let taken = lanes.iter().map(|Lane { taken, .. }| column_len.min(taken.next + early(taken)));
-        let kept = u64::try_from(kept).expect("at most 255") * column_len;
-        self.held.fetch_add(kept + taken.sum::<u64>(), Ordering::Relaxed);
+        let whole = u64::try_from(whole).expect("at most 255") * column_len;
+        self.held.fetch_add(whole + taken.sum::<u64>(), Ordering::Relaxed);
     }
 
     /// What went over the network, and what did not have to.
     pub(crate) fn traffic(&self) -> Traffic {
         Traffic {
-            sent_bytes: self.sent.load(Ordering::Relaxed),
+            sent_bytes: self.way.sent.load(Ordering::Relaxed),
             held_bytes: self.held.load(Ordering::Relaxed),
-            resumed: self.journal.is_some_and(|journal| !journal.past().extents.is_empty()),
+            resumed: self.journal.as_ref().is_some_and(|journal| !journal.past().extents.is_empty()),
+            seconds: 0.0,
         }
-    }
-
-    /// The way of columns to their holders.
-    pub(crate) fn way(&self) -> Way<'_> {
-        Way { peers: self.peers(), sent: &self.sent }
     }
 
     pub(crate) fn peers(&self) -> &dyn Peers {
@@ -195,28 +209,33 @@ impl<'a> Job<'a> {
         &self.client.workers
     }
 
-    /// Room for a row of this many chunks; waits until rows before it are gone.
-    pub(crate) async fn room(&self, chunks: usize) -> OwnedSemaphorePermit {
-        let kib = u32::try_from(chunks * limits::CHUNK / 1024).unwrap_or(BUDGET_KIB).min(BUDGET_KIB);
-        Arc::clone(&self.budget).acquire_many_owned(kib).await.expect("the semaphore is never closed")
+    /// Memory for a row of this many chunks; waits until rows before it are gone.
+    pub(crate) async fn memory(&self, chunks: usize) -> OwnedSemaphorePermit {
+        let kib = u32::try_from(chunks * limits::CHUNK / 1024).unwrap_or(ROWS_KIB).min(ROWS_KIB);
+        Arc::clone(&self.client.row_memory).acquire_many_owned(kib).await.expect("the semaphore is never closed")
     }
 
-    /// A holder is given up.
+    /// The column's holder is given up.
     pub(crate) fn lose(&self, placing: &mut Placing, index: u8, reason: String) {
         if let Some(provider) = placing.give_up(index, reason.clone()) {
             self.events.tell(Event::HolderFailed { extent: placing.extent, index, provider, reason });
         }
     }
 
-    /// Asks for room for these columns, each of its holder or, when that one will not, of the next of the draw. A
-    /// holder where an earlier run of this add began goes on from there.
-    pub(crate) async fn open(&self, placing: &mut Placing, indexes: &[u8], room: &Room) -> Result<Vec<Lane>, AddError> {
+    /// Asks for space for these columns, each of its holder or, when that one refuses, of the next of the draw. A holder
+    /// where an earlier run of this add started an upload resumes it.
+    pub(crate) async fn open(
+        &self,
+        placing: &mut Placing,
+        indexes: &[u8],
+        reservation: &Reservation,
+    ) -> Result<Vec<Lane>, AddError> {
         let mut lanes = Vec::new();
         let mut waiting = FuturesUnordered::new();
         for index in indexes {
             let holder = placing.holder(*index).map(|candidate| candidate.provider);
             if let Some(provider) = holder.or_else(|| placing.replace(*index)) {
-                waiting.push(self.open_one(self.begin(placing, (*index, provider), room)?));
+                waiting.push(self.open_one(self.start(placing, (*index, provider), reservation)?, placing.has_spare()));
             }
         }
         while let Some((upload, result)) = waiting.next().await {
@@ -225,7 +244,8 @@ impl<'a> Job<'a> {
                 Err(reason) => {
                     self.lose(placing, upload.index, reason);
                     if let Some(provider) = placing.replace(upload.index) {
-                        waiting.push(self.open_one(self.begin(placing, (upload.index, provider), room)?));
+                        let started = self.start(placing, (upload.index, provider), reservation)?;
+                        waiting.push(self.open_one(started, placing.has_spare()));
                     }
                 }
             }
@@ -234,52 +254,64 @@ impl<'a> Job<'a> {
         Ok(lanes)
     }
 
-    /// The upload that was begun for this column at this holder, or a new one, written down before it is asked for.
-    fn begin(&self, placing: &Placing, (index, provider): (u8, NodeId), room: &Room) -> Result<Begun, AddError> {
-        let (extent, before) = (placing.extent, room.begun.get(&(index, provider)));
+    /// The upload that was started for this column at this holder, or a new one, written down before it is asked for.
+    fn start(
+        &self,
+        placing: &Placing,
+        (index, provider): (u8, NodeId),
+        reservation: &Reservation,
+    ) -> Result<Started, AddError> {
+        let (extent, before) = (placing.extent, reservation.started.get(&(index, provider)));
         let id = before.map_or_else(|| UploadId(self.client.random()), |id| *id);
         if before.is_none() {
             self.record(|| Record::Upload { extent, index, provider, id })?;
         }
         let upload = Upload { extent, index, provider, id };
-        let begun = Begun { upload, draw: placing.draw, reserve: room.reserve, ours: true };
+        let started = Started { upload, draw: placing.draw, reserve: reservation.reserve, ours: true };
         let mut open = lock(&self.open);
         open.retain(|open| open.upload != upload);
-        open.push(begun);
-        Ok(begun)
+        open.push(started);
+        Ok(started)
     }
 
-    fn request(&self, begun: &Begun) -> Call<Taken> {
+    fn request(&self, started: &Started) -> Call<Taken> {
         let Plan { account, code, rules, .. } = &self.plan;
-        let Begun { upload: Upload { extent, index, provider: holder, id: upload }, draw, reserve, .. } = *begun;
+        let Started { upload: Upload { extent, index, provider: holder, id: upload }, draw, reserve, .. } = *started;
         let open = Open { upload, holder, account: *account, draw, extent, index, code: *code, reserve };
         let signature = self.account.sign(Purpose::Put, &rules.chain, &open);
         put::open(open, signature)
     }
 
-    async fn open_one(&self, begun: Begun) -> (Upload, Result<Taken, String>) {
-        let request = self.request(&begun);
-        let asked = timeout(OPEN_PATIENCE, self.ask_to_open(begun.upload.provider, request)).await;
-        let silent = || Err(format!("silent for {} s", OPEN_PATIENCE.as_secs()));
-        let sane = |taken: Taken| match taken.next <= begun.reserve {
+    async fn open_one(&self, started: Started, has_spare: bool) -> (Upload, Result<Taken, String>) {
+        let provider = started.upload.provider;
+        let wait = if self.client.backoff.is_silent(&provider) { OPEN_WAIT_SILENT } else { OPEN_WAIT };
+        let mut request = self.request(&started);
+        request.limit = wait;
+        let sane = |taken: Taken| match taken.next <= started.reserve {
             true => Ok(taken),
-            false => Err(format!("claims {} of {} bytes", taken.next, begun.reserve)),
+            false => Err(format!("claims to have {} of {} bytes", taken.next, started.reserve)),
         };
-        (begun.upload, asked.unwrap_or_else(|_| silent()).and_then(sane))
-    }
-
-    async fn ask_to_open(&self, provider: NodeId, request: Call<Taken>) -> Result<Taken, String> {
-        // One that lags behind the ledger by a moment denies what it allows then.
-        let may_allow =
-            |error: &AskError| error.is_refused_as(RefusalCode::Busy) || error.is_refused_as(RefusalCode::Denied);
-        let mut attempts = 1;
-        loop {
-            match ask(self.peers(), provider, request.clone()).await {
-                Err(error) if attempts < OPEN_ATTEMPTS && may_allow(&error) => sleep(OPEN_PAUSE).await,
-                answer => return answer.map_err(|error| error.failure.to_string()),
+        let retry_until = awake::now() + if has_spare { RETRY_WAIT } else { CATCH_UP_WAIT };
+        let may_allow = |code| matches!(code, RefusalCode::Busy | RefusalCode::Denied);
+        let result = loop {
+            let error = match ask(self.peers(), provider, request.clone()).await {
+                Ok(taken) => break sane(taken),
+                Err(error) => error,
+            };
+            match &error.failure {
+                Failure::Refused(refusal) if may_allow(refusal.code) && awake::now() < retry_until => {
+                    sleep(OPEN_PAUSE).await;
+                    continue;
+                }
+                Failure::Timeout(_) => self.client.backoff.note_silent(provider),
+                _ => {}
             }
-            attempts += 1;
+            break Err(error.failure.to_string());
+        };
+        if result.is_ok() {
+            self.client.backoff.note_response(&provider);
         }
+        (started.upload, result)
     }
 
     /// The upload became a column with a receipt.
@@ -287,36 +319,60 @@ impl<'a> Job<'a> {
         lock(&self.open).retain(|open| open.upload != *upload);
     }
 
-    /// Holders give up uploads that rest. Those of extents that are sent wait for the last extent, so they are asked
-    /// for again from time to time, which changes nothing else. Never ends.
+    /// Holders give up idle uploads. Those of extents that are sent wait for the last extent, so they are asked for
+    /// again from time to time, which changes nothing else. Never ends.
     pub(crate) async fn keep_alive(&self) -> Infallible {
         loop {
             sleep(KEEP_ALIVE).await;
-            let open: Vec<Begun> = lock(&self.open).iter().filter(|begun| begun.ours).copied().collect();
-            let call =
-                |begun: Begun| async move { ask(self.peers(), begun.upload.provider, self.request(&begun)).await };
+            let open: Vec<Started> = lock(&self.open).iter().filter(|started| started.ours).copied().collect();
+            let call = |started: Started| async move {
+                ask(self.peers(), started.upload.provider, self.request(&started)).await
+            };
             let calls: Vec<_> = open.into_iter().map(call).collect();
             let mut calls = stream::iter(calls).buffer_unordered(KEEP_ALIVE_AT_ONCE);
             while calls.next().await.is_some() {}
         }
     }
 
-    /// Tells every holder whose upload came to nothing; whoever does not hear it forgets the upload in time.
-    pub(crate) async fn abort(&self) {
+    /// Tells every holder whose upload came to nothing, in the background and for seconds at most; one that is not
+    /// reached forgets the upload in time.
+    pub(crate) fn release(&self) {
         let open = std::mem::take(&mut *lock(&self.open));
-        let aborts = open.iter().map(|begun| async move {
-            let Upload { provider, id: upload, .. } = begun.upload;
-            if !begun.ours {
-                // A holder listens to whoever asked last.
-                ask(self.peers(), provider, self.request(begun)).await?;
-            }
-            ask(self.peers(), provider, put::abort(upload)).await
-        });
-        let _late = timeout(ABORT_PATIENCE, join_all(aborts)).await;
+        // Without a runtime there are no tasks left, nor connections.
+        let Some(runtime) = Handle::try_current().ok().filter(|_| !open.is_empty()) else { return };
+        let aborts: Vec<_> = open
+            .into_iter()
+            .map(|started| {
+                let peers = Arc::clone(&self.client.peers);
+                // A holder serves the client that asked last.
+                let ask_first = (!started.ours).then(|| self.request(&started));
+                async move {
+                    let Upload { provider, id: upload, .. } = started.upload;
+                    if let Some(request) = ask_first {
+                        ask(peers.as_ref(), provider, request).await?;
+                    }
+                    ask(peers.as_ref(), provider, put::abort(upload)).await
+                }
+            })
+            .collect();
+        let told = async move { timeout(ABORT_WAIT, join_all(aborts)).await };
+        self.client.background.spawn_on(told, &runtime);
     }
 
     /// Too few holders for the extent: what stands in the way.
     pub(crate) fn too_few(placing: &Placing, need: usize) -> AddError {
-        AddError::TooFewHolders { extent: placing.extent, have: placing.kept(), need, failed: placing.failures() }
+        AddError::TooFewHolders { extent: placing.extent, have: placing.held(), need, failed: placing.failures() }
+    }
+}
+
+impl Drop for Job<'_> {
+    fn drop(&mut self) {
+        if self.journal.as_ref().is_some_and(Journal::is_begun) {
+            return;
+        }
+        if let Some(Err(error)) = self.journal.take().map(Journal::remove) {
+            tracing::warn!(%error, "cannot delete the journal of an add that did not start");
+        }
+        self.release();
     }
 }

@@ -1,14 +1,14 @@
-//! Journals of adds: what an add was about to do, written before it is done, so that it can go on after a `kill -9`.
+//! Journals of adds: what an add was about to do, written before it is done, so that it can resume after a `kill -9`.
 //!
-//! One file per unfinished add, in one directory; its name follows from what is added and how, so that the same command
-//! finds it. The file has the object's key, and only its owner may read it. It is locked while its add runs. It is on
-//! disk before a byte is sent; later records are only written, since losing the last of them to a power cut costs
-//! nothing but doing their work again.
+//! One file per unfinished add, in one directory; its name follows from what is added, which version of it, and how, so
+//! that the same add finds it. The file has the object's key, and only its owner may read it. It is locked while its add
+//! runs. It is on disk before a byte is sent; later records are only written, since losing the last of them to a power
+//! cut costs nothing but doing their work again.
 //!
 //! * [`record`]: the bytes
 //! * [`past`]: what they say, put together
 //!
-//! A journal of another network or account, of another version, or that is none, is never touched.
+//! A journal of another network, account or version, or one that is damaged, is never touched.
 
 use std::{
     fs::{self, File, TryLockError},
@@ -30,8 +30,9 @@ use ostrakon_proto::{
     params::{Class, Code},
     seal::ObjectKey,
 };
+use serde::Serialize;
 
-use super::{AddOptions, CodeChoice, hash::Node};
+use super::{CodeChoice, builder::AddOptions, hash::Node, input::Origin};
 use crate::{
     ErrorKind,
     keystore::{
@@ -62,7 +63,7 @@ pub enum JournalError {
         error: io::Error,
     },
     /// Wait for the other, or stop it.
-    #[error("another add of the same source is under way (its journal is {0}): wait until it is done, or stop it")]
+    #[error("another add of the same source is running (its journal is {0}): wait until it is done, or stop it")]
     InUse(PathBuf),
     /// Use the other profile or network, or delete the file.
     #[error(
@@ -71,8 +72,8 @@ pub enum JournalError {
     Foreign(PathBuf),
     /// Use the program that wrote it, or delete the file.
     #[error(
-        "{path} is a journal of version {version}, which this program does not know: finish the add with the program \
-         that began it, or delete that file"
+        "{path} is a journal of version {version}, which this program cannot read: finish the add with the program \
+         that started it, or delete that file"
     )]
     Version {
         /// The file.
@@ -81,7 +82,7 @@ pub enum JournalError {
         version: u32,
     },
     /// Delete the file.
-    #[error("{0} is damaged from its beginning, or no journal of an add: if it is of no use, delete that file")]
+    #[error("{0} is damaged from its start, or not the journal of an add: delete that file to add anew")]
     Malformed(PathBuf),
     /// Unlock the profile first.
     #[error("{0} has the key of its object under the profile's passphrase: unlock the profile first")]
@@ -95,80 +96,23 @@ impl JournalError {
     }
 }
 
-/// What is added, and which version of it: what can be read again from its start.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Origin {
-    pub(super) path: PathBuf,
-    name: String,
-    pub(super) fingerprint: Fingerprint,
-}
-
-impl Origin {
-    /// The plain file at this path, as it is now.
-    ///
-    /// # Errors
-    /// When there is none, or it cannot be looked at.
-    pub fn file(path: &Path) -> io::Result<Self> {
-        let path = fs::canonicalize(path)?;
-        let metadata = fs::metadata(&path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(IoKind::InvalidInput, "not a plain file"));
-        }
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Ok(Self { path, name, fingerprint: fingerprint(&metadata) })
-    }
-
-    /// Something else at this absolute path, of this many bytes. The digest must change whenever its bytes do.
-    pub fn other(path: PathBuf, size: u64, digest: [u8; 32]) -> Self {
-        let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-        Self { path, name, fingerprint: Fingerprint::Other { size, digest } }
-    }
-
-    /// The same, called this.
-    #[must_use]
-    pub fn named(self, name: String) -> Self {
-        Self { name, ..self }
-    }
-
-    /// What it is called.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Bytes of it.
-    pub fn size(&self) -> u64 {
-        self.fingerprint.size()
-    }
-}
-
-/// What the system says of a file.
-pub(super) fn fingerprint(metadata: &fs::Metadata) -> Fingerprint {
-    Fingerprint::File {
-        size: metadata.len(),
-        modified: (metadata.mtime(), metadata.mtime_nsec()),
-        changed: (metadata.ctime(), metadata.ctime_nsec()),
-        device: metadata.dev(),
-        inode: metadata.ino(),
-    }
-}
-
 /// An unfinished add, as its journal tells.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Unfinished {
     /// The journal.
     pub journal: PathBuf,
     /// Where the source was.
+    #[serde(rename = "path")]
     pub source: PathBuf,
     /// What it is called.
     pub name: String,
     /// Bytes of the source.
     pub size: u64,
-    /// Whether it is a plain file: [`Client::add_file`](crate::Client::add_file) goes on with it.
-    pub is_file: bool,
-    /// How it is added.
-    pub options: AddOptions,
-    /// Bytes of the source that were read before it ended.
+    /// Bytes of the source that were read before the add ended.
     pub read_bytes: u64,
+    /// How it is added.
+    #[serde(skip)]
+    pub(super) options: AddOptions,
 }
 
 /// The journals of one account on one network.
@@ -188,11 +132,16 @@ impl Journals {
         Self { directory, chain, account, key }
     }
 
-    /// The adds that are unfinished, or under way; for a journal that cannot be used, why.
+    /// The adds that are unfinished or running; for a journal that cannot be used, why.
     ///
     /// # Errors
     /// When the directory cannot be read.
     pub fn list(&self) -> Result<Vec<Result<Unfinished, JournalError>>, JournalError> {
+        Ok(self.paths()?.iter().map(|path| self.look(path)).collect())
+    }
+
+    /// All journals, sorted by name.
+    fn paths(&self) -> Result<Vec<PathBuf>, JournalError> {
         let entries = match fs::read_dir(&self.directory) {
             Err(error) if error.kind() == IoKind::NotFound => return Ok(Vec::new()),
             entries => entries.map_err(failed(&self.directory))?,
@@ -205,7 +154,7 @@ impl Journals {
             }
         }
         paths.sort();
-        Ok(paths.iter().map(|path| self.look(path)).collect())
+        Ok(paths)
     }
 
     fn look(&self, path: &Path) -> Result<Unfinished, JournalError> {
@@ -216,18 +165,33 @@ impl Journals {
     }
 
     /// Opens the journal of an unfinished add, and locks it.
-    ///
-    /// # Errors
-    /// [`JournalError::InUse`] while its add runs.
-    pub fn open(&self, unfinished: &Unfinished) -> Result<Journal, JournalError> {
+    pub(super) fn open(&self, unfinished: &Unfinished) -> Result<Journal, JournalError> {
         let path = &unfinished.journal;
-        let gone = || failed(path)(io::Error::new(IoKind::NotFound, "the add was finished meanwhile"));
+        let gone = || failed(path)(io::Error::new(IoKind::NotFound, "the add was finished by another process"));
         self.open_at(path)?.ok_or_else(gone)
     }
 
-    /// The journal of the add of this source with these options, locked; `None` when there is none.
+    /// The journal of the add of this source with these options, locked.
     pub(super) fn find(&self, origin: &Origin, options: &AddOptions) -> Result<Option<Journal>, JournalError> {
         self.open_at(&self.path(origin, &Terms::of(options)))
+    }
+
+    /// The journals of adds of other versions of this source with these options, locked.
+    pub(super) fn outdated(&self, origin: &Origin, options: &AddOptions) -> Result<Vec<Journal>, JournalError> {
+        let terms = Terms::of(options);
+        let is_older = |header: &Header| {
+            header.path == origin.path.as_os_str().as_bytes()
+                && header.terms == terms
+                && header.fingerprint != origin.fingerprint
+        };
+        let mut journals = Vec::new();
+        for path in self.paths()? {
+            let header = File::open(&path).map_err(failed(&path)).and_then(|file| self.header(&path, &file));
+            if header.is_ok_and(|(header, _)| is_older(&header)) {
+                journals.extend(self.open_at(&path)?);
+            }
+        }
+        Ok(journals)
     }
 
     fn open_at(&self, path: &Path) -> Result<Option<Journal>, JournalError> {
@@ -240,7 +204,7 @@ impl Journals {
             Err(TryLockError::WouldBlock) => return Err(JournalError::InUse(path.to_owned())),
             Err(TryLockError::Error(error)) => return Err(failed(path)(error)),
         }
-        // Whoever held the lock before may have finished, and removed it.
+        // The add that held the lock before may have finished, and removed the file.
         let here = file.metadata().map_err(failed(path))?;
         match fs::metadata(path) {
             Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => {}
@@ -255,7 +219,7 @@ impl Journals {
         Ok(Some(Journal::new((path.to_owned(), file), (header, key), (past, end))))
     }
 
-    /// Begins the journal of an add; it is on disk when this returns, and locked.
+    /// Creates the journal of an add; it is on disk when this returns, and locked.
     pub(super) fn create(
         &self,
         origin: &Origin,
@@ -354,10 +318,10 @@ impl Journals {
         Ok((header, frames.at()))
     }
 
-    /// Where the journal of an add is: the name follows from what is added and how.
+    /// Where the journal of an add is: the name follows from what is added, which version of it, and how.
     fn path(&self, origin: &Origin, terms: &Terms) -> PathBuf {
-        let what = codec::encode(&(origin.path.as_os_str().as_bytes(), terms));
-        let hash = blake3::derive_key("ostrakon journal name 1", &what);
+        let what = codec::encode(&(origin.path.as_os_str().as_bytes(), origin.fingerprint, terms));
+        let hash = blake3::derive_key("ostrakon journal name 2", &what);
         self.directory.join(hex::encode(&hash[..16])).with_extension(SUFFIX)
     }
 }
@@ -370,7 +334,8 @@ impl Terms {
             CodeChoice::Code(code) => Asked::Code(code),
         };
         let pack = options.content == Content::Pack;
-        Self { pack, public: options.public, asked, epochs: options.epochs, all: options.all }
+        let exclude = options.exclude.clone();
+        Self { pack, public: options.public, asked, epochs: options.epochs, all: options.all, exclude }
     }
 
     fn options(&self, size: u64) -> AddOptions {
@@ -379,9 +344,9 @@ impl Terms {
             Asked::Economy => CodeChoice::Class(Class::Economy),
             Asked::Code(code) => CodeChoice::Code(code),
         };
-        let Self { pack, public, epochs, all, .. } = *self;
-        let content = if pack { Content::Pack } else { Content::File };
-        AddOptions { size: Some(size), content, public, code, epochs, all }
+        let Self { public, epochs, all, .. } = *self;
+        let content = if self.pack { Content::Pack } else { Content::File };
+        AddOptions { size: Some(size), content, public, code, epochs, all, exclude: self.exclude.clone() }
     }
 }
 
@@ -399,9 +364,8 @@ impl Header {
             source: std::ffi::OsString::from_vec(self.path.clone()).into(),
             name: self.name.clone(),
             size,
-            is_file: matches!(self.fingerprint, Fingerprint::File { .. }),
-            options: self.terms.options(size),
             read_bytes: self.read_bytes(past).unwrap_or(0),
+            options: self.terms.options(size),
         }
     }
 
@@ -413,9 +377,9 @@ impl Header {
     }
 }
 
-/// The journal of one add, locked. Dropping it leaves the file: the add can go on from there.
+/// The journal of one add, locked. Dropping it leaves the file, for the add to resume from there, unless it is finished.
 #[derive(Debug)]
-pub struct Journal {
+pub(crate) struct Journal {
     path: PathBuf,
     file: File,
     header: Header,
@@ -423,6 +387,7 @@ pub struct Journal {
     key: Option<ObjectKey>,
     past: Past,
     tail: Mutex<Tail>,
+    is_finished: bool,
 }
 
 /// How far it is written.
@@ -431,6 +396,8 @@ struct Tail {
     end: u64,
     /// A write failed: what comes after it would not be read.
     broken: bool,
+    /// Rows of the source that it has.
+    rows: u64,
 }
 
 impl Journal {
@@ -439,40 +406,49 @@ impl Journal {
         (header, key): (Header, Option<ObjectKey>),
         (past, end): (Past, u64),
     ) -> Self {
-        Self { path, file, header, key, past, tail: Mutex::new(Tail { end, broken: false }) }
+        let tail = Mutex::new(Tail { end, broken: false, rows: past.rows });
+        Self { path, file, header, key, past, tail, is_finished: false }
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Deletes it: the add is finished, or given up.
-    ///
-    /// # Errors
-    /// When the directory cannot be written.
-    pub fn remove(self) -> Result<(), JournalError> {
+    /// Deletes it: the add is given up.
+    pub(super) fn remove(self) -> Result<(), JournalError> {
         fs::remove_file(&self.path).map_err(failed(&self.path))?;
         let directory = self.path.parent().unwrap_or(Path::new("."));
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed(directory))
     }
 
-    /// The same, with all that was written since it was opened in its past.
-    pub(super) fn reopened(self) -> Result<Self, JournalError> {
-        let start = START + u64::try_from(frame(&self.header).len()).expect("a record is small");
-        let (past, _) = Past::read(&self.file, start, self.header.code).map_err(failed(&self.path))?;
-        Ok(Self { past, ..self })
+    /// The same, deleted when it is dropped: until then a process that is killed finds what it had added.
+    pub(super) fn finished(mut self) -> Self {
+        self.is_finished = true;
+        self
+    }
+
+    /// Leaves the file, as a process does that is killed.
+    #[cfg(test)]
+    pub(super) fn unfinished(mut self) {
+        self.is_finished = false;
+    }
+
+    /// Whether there is something to resume: a part of the source was read, and perhaps sent.
+    pub(super) fn is_begun(&self) -> bool {
+        lock(&self.tail).rows > 0
     }
 
     pub(super) fn past(&self) -> &Past {
         &self.past
     }
 
-    pub(super) fn fingerprint(&self) -> Fingerprint {
-        self.header.fingerprint
+    /// Bytes of the source.
+    pub(super) fn size(&self) -> u64 {
+        self.header.fingerprint.size()
     }
 
-    /// How the add began, with the code that was chosen then.
+    /// What the source is called.
+    pub(super) fn name(&self) -> &str {
+        &self.header.name
+    }
+
+    /// How the add was started, with the code that was chosen then.
     pub(super) fn options(&self) -> AddOptions {
         let options = self.header.terms.options(self.header.fingerprint.size());
         AddOptions { code: CodeChoice::Code(self.header.code), ..options }
@@ -491,6 +467,7 @@ impl Journal {
             false => self.file.write_all_at(&bytes, tail.end),
         };
         tail.broken = written.is_err();
+        tail.rows += u64::from(matches!(record, Record::Row { .. }));
         tail.end += u64::try_from(bytes.len()).expect("a record is small");
         written.map_err(failed(&self.path))
     }
@@ -510,6 +487,16 @@ impl Journal {
             }
         }
         Ok(rows)
+    }
+}
+
+impl Drop for Journal {
+    fn drop(&mut self) {
+        if self.is_finished
+            && let Err(error) = fs::remove_file(&self.path)
+        {
+            tracing::warn!(%error, path = %self.path.display(), "cannot delete the journal of a finished add");
+        }
     }
 }
 

@@ -1,8 +1,8 @@
-//! From rows to holders: one lane per column, a few chunks under way on each.
+//! From rows to holders: one lane per column, a few chunks in flight on each.
 //!
-//! Rows are handed out in order. A lane whose holder fails, or stands still while others move, is closed with its
-//! reason; the others go on. Memory is bounded by whoever makes the rows: a row's permit lives until its last chunk is
-//! taken. What a holder has already is not sent to it.
+//! Rows are handed out in order. A lane whose holder fails, or makes no progress while others do, is closed with its
+//! reason; the others continue. Memory is bounded where rows are made: a row's permit lives until its last chunk is
+//! stored. What a holder has already is not sent to it.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use futures::{
     future::join_all,
     stream::{BoxStream, FuturesUnordered},
 };
-use ostrakon_net::{Peers, ask, lock};
+use ostrakon_net::{Peers, ask, awake, lock};
 use ostrakon_proto::{
     id::NodeId,
     limits,
@@ -32,15 +32,17 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-/// Chunks under way to one holder.
+use crate::rate::RateLimit;
+
+/// Chunks in flight to one holder.
 const IN_FLIGHT: usize = 4;
 /// Chunks that wait for one holder.
 const QUEUE: usize = 4;
-/// A holder that takes nothing for this long while others do is given up.
+/// A holder that stores nothing for this long while others do is given up.
 const STALL: Duration = Duration::from_secs(10);
-/// A lane moves when its oldest chunk under way is younger than this.
+/// A lane moves when its oldest chunk in flight is younger than this.
 const MOVING: Duration = Duration::from_secs(5);
-/// How often it is looked whether a lane stands still.
+/// How often each lane is checked for progress.
 const LOOK: Duration = Duration::from_secs(1);
 /// How often a chunk is sent again when the connection breaks.
 const ATTEMPTS: u32 = 3;
@@ -73,14 +75,15 @@ pub(crate) struct RowOut {
     pub(crate) permit: Option<OwnedSemaphorePermit>,
 }
 
-/// The way to the holders, and how many bytes of columns went it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Way<'a> {
-    pub(crate) peers: &'a dyn Peers,
-    pub(crate) sent: &'a AtomicU64,
+/// How columns get to holders: the network, at which rate, and how many bytes went.
+#[derive(Debug)]
+pub(crate) struct Way {
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) limit: Option<RateLimit>,
+    pub(crate) sent: AtomicU64,
 }
 
-/// One chunk on its way.
+/// One chunk to one holder.
 #[derive(Clone, Debug)]
 struct Piece {
     offset: u64,
@@ -97,22 +100,22 @@ struct Pace {
 
 #[derive(Clone, Copy, Debug)]
 enum Gait {
-    /// Nothing is under way.
+    /// Nothing is in flight.
     Idle,
-    /// The holder has taken nothing since.
+    /// The holder has stored nothing since.
     Waiting(Instant),
     Closed,
 }
 
-/// Sends the rows' chunks to the holders, lane by lane. Gives back, per lane, how many bytes the holder took, or why it
+/// Sends the rows' chunks to the holders, lane by lane. Returns, per lane, how many bytes the holder stored, or why it
 /// was given up. Ends early when fewer than `need` lanes are open.
 pub(crate) async fn send<E>(
-    way: Way<'_>,
+    way: &Way,
     uploads: &[Lane],
     mut rows: BoxStream<'_, Result<RowOut, E>>,
     need: usize,
 ) -> Result<Vec<Result<u64, String>>, E> {
-    let pace = Pace { lanes: Mutex::new(vec![Gait::Idle; uploads.len()]) };
+    let pace = Pace::new(uploads.len());
     let (mut lanes, mut senders) = (Vec::new(), Vec::new());
     for (lane, upload) in uploads.iter().enumerate() {
         let (to, pieces) = mpsc::channel(QUEUE);
@@ -125,6 +128,10 @@ pub(crate) async fn send<E>(
             let permit = Arc::new(permit);
             for (lane, bytes) in lanes.iter_mut().zip(chunks) {
                 let (Some(to), Some(bytes)) = (&lane, bytes) else { continue };
+                // Before the lane has the chunk, so that waiting here is no stall of its holder.
+                if let Some(limit) = &way.limit {
+                    limit.take(bytes.len()).await;
+                }
                 if to.send(Piece { offset, bytes, _permit: Arc::clone(&permit) }).await.is_err() {
                     *lane = None;
                 }
@@ -142,35 +149,35 @@ pub(crate) async fn send<E>(
 
 /// One column to one holder.
 async fn run_lane(
-    way: Way<'_>,
+    way: &Way,
     Lane { upload, taken }: Lane,
     mut pieces: mpsc::Receiver<Piece>,
     (pace, lane): (&Pace, usize),
 ) -> Result<u64, String> {
-    let mut under_way = FuturesUnordered::new();
+    let mut in_flight = FuturesUnordered::new();
     let (mut taken, mut more) = (taken.next, true);
     let result = loop {
-        if !more && under_way.is_empty() {
+        if !more && in_flight.is_empty() {
             break Ok(taken);
         }
         tokio::select! { biased;
-            Some(answer) = under_way.next() => match answer {
+            Some(answer) = in_flight.next() => match answer {
                 Ok(next) => {
                     taken = taken.max(next);
-                    pace.moved(lane, under_way.is_empty());
+                    pace.moved(lane, in_flight.is_empty());
                 }
                 Err(reason) => break Err(reason),
             },
-            piece = pieces.recv(), if more && under_way.len() < IN_FLIGHT => match piece {
+            piece = pieces.recv(), if more && in_flight.len() < IN_FLIGHT => match piece {
                 Some(piece) => {
                     pace.waits(lane);
-                    under_way.push(send_chunk(way, upload, piece));
+                    in_flight.push(send_chunk(way, upload, piece));
                 }
                 None => more = false,
             },
-            () = sleep(LOOK), if !under_way.is_empty() => {
+            () = sleep(LOOK), if !in_flight.is_empty() => {
                 if pace.is_stalled(lane) {
-                    break Err(format!("took nothing for {} s while others did", STALL.as_secs()));
+                    break Err(format!("stored nothing for {} s while others did", STALL.as_secs()));
                 }
             }
         }
@@ -179,16 +186,16 @@ async fn run_lane(
     result
 }
 
-/// Sends one chunk until it is taken, refused, or the holder is gone.
-async fn send_chunk(way: Way<'_>, upload: Upload, piece: Piece) -> Result<u64, String> {
-    let (mut attempts, busy_until) = (0, Instant::now() + BUSY_MAX);
+/// Sends one chunk until it is stored, refused, or the holder is gone.
+async fn send_chunk(way: &Way, upload: Upload, piece: Piece) -> Result<u64, String> {
+    let (mut attempts, busy_until) = (0, awake::now() + BUSY_MAX);
     loop {
         way.sent.fetch_add(u64::try_from(piece.bytes.len()).expect("a chunk"), Ordering::Relaxed);
         let chunk = put::chunk(upload.id, piece.offset, piece.bytes.clone());
-        match ask(way.peers, upload.provider, chunk).await {
+        match ask(way.peers.as_ref(), upload.provider, chunk).await {
             Ok(next) => return Ok(next),
-            // It moves when it can; that it stands still while others move is noticed elsewhere.
-            Err(error) if error.is_refused_as(RefusalCode::Busy) && Instant::now() < busy_until => {}
+            // That it makes no progress while others do is noticed elsewhere.
+            Err(error) if error.is_refused_as(RefusalCode::Busy) && awake::now() < busy_until => {}
             Err(error) if error.is_disconnected() && attempts < ATTEMPTS => attempts += 1,
             Err(error) => return Err(error.failure.to_string()),
         }
@@ -197,24 +204,28 @@ async fn send_chunk(way: Way<'_>, upload: Upload, piece: Piece) -> Result<u64, S
 }
 
 impl Pace {
+    fn new(lanes: usize) -> Self {
+        Self { lanes: Mutex::new(vec![Gait::Idle; lanes]) }
+    }
+
     fn waits(&self, lane: usize) {
         let gait = &mut lock(&self.lanes)[lane];
         if let Gait::Idle = gait {
-            *gait = Gait::Waiting(Instant::now());
+            *gait = Gait::Waiting(awake::now());
         }
     }
 
     fn moved(&self, lane: usize, idle: bool) {
-        lock(&self.lanes)[lane] = if idle { Gait::Idle } else { Gait::Waiting(Instant::now()) };
+        lock(&self.lanes)[lane] = if idle { Gait::Idle } else { Gait::Waiting(awake::now()) };
     }
 
     fn close(&self, lane: usize) {
         lock(&self.lanes)[lane] = Gait::Closed;
     }
 
-    /// Whether the lane stands still and that is its holder's fault: another lane moves, or there is none.
+    /// Whether the lane makes no progress and that is its holder's fault: another lane moves, or there is none.
     fn is_stalled(&self, lane: usize) -> bool {
-        let now = Instant::now();
+        let now = awake::now();
         let lanes = lock(&self.lanes);
         let Gait::Waiting(since) = lanes[lane] else { return false };
         let mut others =

@@ -1,9 +1,9 @@
-//! Which provider of the draw keeps which column of an extent: pure.
+//! Which provider of the draw gets which column of an extent: pure.
 //!
-//! The first n of the order get one column each. Who fails is never asked again, and makes way for the first of the
-//! order that is unused and keeps the domain rule.
+//! The first n of the order get one column each. One that fails is never asked again, and is replaced by the first of
+//! the order that is unused and satisfies the domain rule; those that did not respond lately come last.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ostrakon_proto::{
     id::{Amount, NodeId},
@@ -16,68 +16,88 @@ use ostrakon_proto::{
 
 use crate::FailedColumn;
 
-/// The draw of one extent, and who of it has which column.
+/// The draw of one extent, and which of its providers has which column.
 #[derive(Clone, Debug)]
 pub(crate) struct Placing {
     pub(crate) extent: u32,
     pub(crate) draw: Draw,
     order: Vec<RosterEntry>,
     caps: Caps,
-    /// By column index, the place in the order of who keeps it.
+    /// By column index, the place in the order of its holder.
     slots: Vec<Option<usize>>,
     /// By place in the order: the column that was lost there, and why.
     failed: BTreeMap<usize, (u8, String)>,
+    /// Places in the order of those that are chosen only when no other is left.
+    last: BTreeSet<usize>,
 }
 
 impl Placing {
-    /// The first n of the order keep the n columns.
+    /// The first n of the order get the n columns.
     pub(crate) fn new(extent: u32, draw: Draw, order: Vec<RosterEntry>, (n, caps): (u8, Caps)) -> Self {
         let slots = (0..usize::from(n)).map(|place| (place < order.len()).then_some(place)).collect();
-        Self { extent, draw, order, caps, slots, failed: BTreeMap::new() }
+        Self { extent, draw, order, caps, slots, failed: BTreeMap::new(), last: BTreeSet::new() }
     }
 
-    /// As when the add ended that had these uploads, by column and holder, oldest first: who made way for another has
+    /// The same, where those that did not respond lately get a column only when no other provider can have it.
+    pub(crate) fn avoiding(mut self, is_silent: impl Fn(&NodeId) -> bool) -> Self {
+        let silent = self.order.iter().enumerate().filter(|(_, candidate)| is_silent(&candidate.provider));
+        self.last = silent.map(|(place, _)| place).collect();
+        for slot in &mut self.slots {
+            *slot = slot.filter(|place| !self.last.contains(place));
+        }
+        for index in self.vacant() {
+            self.replace(index);
+        }
+        self
+    }
+
+    /// As when the add ended that had these uploads, by column and holder, oldest first: a holder that was replaced has
     /// failed. `None` when one of them is not of the order.
     pub(crate) fn after(mut self, uploads: impl Iterator<Item = (u8, NodeId)>) -> Option<Self> {
         for (index, provider) in uploads {
             let place = self.order.iter().position(|candidate| candidate.provider == provider)?;
             if self.slots[usize::from(index)] != Some(place) {
-                self.give_up(index, "was given up before the add went on".to_owned());
+                self.give_up(index, "failed in an earlier run of this add".to_owned());
                 self.slots[usize::from(index)] = Some(place);
             }
         }
         Some(self)
     }
 
-    /// Everyone who may be asked.
+    /// All providers that may be asked.
     pub(crate) fn providers(&self) -> Vec<NodeId> {
         self.order.iter().map(|candidate| candidate.provider).collect()
     }
 
-    /// Who keeps this column.
+    /// The holder of this column.
     pub(crate) fn holder(&self, index: u8) -> Option<&RosterEntry> {
         self.slots[usize::from(index)].map(|place| &self.order[place])
     }
 
-    /// Columns that nobody keeps.
+    /// Columns without a holder.
     pub(crate) fn vacant(&self) -> Vec<u8> {
         let slots = (0u8..).zip(&self.slots);
         slots.filter(|(_, place)| place.is_none()).map(|(index, _)| index).collect()
     }
 
-    /// Columns that somebody keeps.
-    pub(crate) fn kept(&self) -> usize {
+    /// Columns that have a holder.
+    pub(crate) fn held(&self) -> usize {
         self.slots.iter().flatten().count()
     }
 
-    /// Whoever keeps the column failed.
+    /// The column's holder failed.
     pub(crate) fn give_up(&mut self, index: u8, reason: String) -> Option<NodeId> {
         let place = self.slots[usize::from(index)].take()?;
         self.failed.insert(place, (index, reason));
         Some(self.order[place].provider)
     }
 
-    /// The next who keeps the domain rule takes the vacant column; `None` when nobody is left.
+    /// Whether another provider could replace a holder.
+    pub(crate) fn has_spare(&self) -> bool {
+        self.next(|place| !self.failed.contains_key(&place)).is_some()
+    }
+
+    /// The next provider that satisfies the domain rule gets the vacant column; `None` when none is left.
     pub(crate) fn replace(&mut self, index: u8) -> Option<NodeId> {
         let place = self.next(|place| !self.failed.contains_key(&place))?;
         self.slots[usize::from(index)] = Some(place);
@@ -87,28 +107,30 @@ impl Placing {
     fn next(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
         let chosen: Vec<&Domain> = self.slots.iter().flatten().map(|place| &self.order[*place].domain).collect();
         let open = |place: &usize| !self.slots.contains(&Some(*place)) && may(*place);
-        (0..self.order.len()).filter(open).find(|place| self.caps.admits(&chosen, &self.order[*place].domain))
+        let first = (0..self.order.len()).filter(|place| !self.last.contains(place));
+        let mut places = first.chain(self.last.iter().copied()).filter(open);
+        places.find(|place| self.caps.admits(&chosen, &self.order[*place].domain))
     }
 
-    /// Names a provider for every vacant column, as the ledger wants it: of the draw, and within the domain rule.
-    /// `None` when these slots cannot be filled so.
-    pub(crate) fn with_names(&self) -> Option<Vec<NodeId>> {
+    /// A provider for every column, as the ledger wants it: its holder, or for a vacant one another of the draw within
+    /// the domain rule. `None` when these slots cannot be filled so.
+    pub(crate) fn with_names(&self) -> Option<Vec<&RosterEntry>> {
         let mut named = self.clone();
         for index in self.vacant() {
-            // Those who failed will do: the slot is missing, and repair looks for somebody else.
+            // Those that failed will do: the slot counts as missing, and repair finds another holder.
             let place = named.next(|_| true)?;
             named.slots[usize::from(index)] = Some(place);
         }
-        named.slots.iter().map(|place| place.map(|place| named.order[place].provider)).collect()
+        named.slots.iter().map(|place| place.map(|place| &self.order[place])).collect()
     }
 
-    /// What one epoch costs, the kept columns together.
+    /// What one epoch costs, of the columns that have a holder.
     pub(crate) fn price(&self, column_len: u64) -> Amount {
-        let kept = self.slots.iter().flatten().map(|place| price_per_epoch(column_len, self.order[*place].price));
-        kept.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
+        let held = self.slots.iter().flatten().map(|place| price_per_epoch(column_len, self.order[*place].price));
+        held.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
     }
 
-    /// Who failed, and why.
+    /// The holders that failed, and why.
     pub(crate) fn failures(&self) -> Vec<FailedColumn> {
         let failed = self.failed.iter();
         let failure = |(place, (index, reason)): (&usize, &(u8, String))| FailedColumn {
@@ -163,27 +185,27 @@ mod tests {
         let mut placing = placing(14, Code { k: 4, n: 9 });
         let mut gone = Vec::new();
         for round in 0..5 {
-            gone.push(placing.give_up(round, "refused".to_owned()).expect("kept"));
-            let new = placing.replace(round).expect("somebody is left");
+            gone.push(placing.give_up(round, "refused".to_owned()).expect("held"));
+            let new = placing.replace(round).expect("one is left");
             assert!(!gone.contains(&new));
             assert!(placing.caps.holds(&domains(&placing)));
         }
-        assert_eq!((placing.vacant(), placing.kept(), placing.failures().len()), (vec![], 9, 5));
+        assert_eq!((placing.vacant(), placing.held(), placing.failures().len()), (vec![], 9, 5));
         placing.give_up(7, "refused".to_owned());
         assert_eq!(placing.replace(7), None, "all fourteen were asked");
         assert_eq!(placing.vacant(), [7]);
         let named = placing.with_names().expect("a failed one will do");
-        assert_eq!(named.iter().collect::<std::collections::BTreeSet<_>>().len(), 9);
+        assert_eq!(named.iter().map(|named| named.provider).collect::<BTreeSet<_>>().len(), 9);
     }
 
     #[test]
-    fn an_add_that_goes_on_has_the_holders_that_it_had() {
+    fn an_add_that_resumes_has_the_holders_that_it_had() {
         let code = Code { k: 4, n: 9 };
         let mut before = placing(14, code);
-        let mut uploads: Vec<_> = (0..9).map(|index| (index, before.holder(index).expect("kept").provider)).collect();
+        let mut uploads: Vec<_> = (0..9).map(|index| (index, before.holder(index).expect("held").provider)).collect();
         for index in [3, 5, 3] {
             before.give_up(index, "refused".to_owned());
-            uploads.push((index, before.replace(index).expect("somebody is left")));
+            uploads.push((index, before.replace(index).expect("one is left")));
         }
         let mut again = placing(14, code).after(uploads.into_iter()).expect("the same order");
         assert_eq!(again.slots, before.slots);
@@ -194,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn only_kept_columns_cost() {
+    fn only_held_columns_cost() {
         let mut placing = placing(14, Code { k: 4, n: 9 });
         assert_eq!(placing.price(64), Amount(9 * 64));
         placing.give_up(0, "refused".to_owned());

@@ -12,19 +12,20 @@ use ostrakon_proto::{
     },
     limits,
     params::{Class, Code},
-    placement::{Caps, Draw, DrawSeed, PlacementError, Tolerance, draw, tolerance},
+    placement::{Caps, Draw, DrawSeed, PlacementError, draw},
     sign::Signature,
 };
 
-use super::{AddError, AddOptions, placing::Placing};
-use crate::{Client, chain::Roster};
+use serde::Serialize;
+
+use super::{AddError, builder::AddOptions, placing::Placing};
+use crate::{Client, Survives, chain::Roster};
 
 /// Which code an object gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CodeChoice {
+pub(crate) enum CodeChoice {
     /// What the network's table has for this class and as many providers as there are.
     Class(Class),
-    /// This code.
     Code(Code),
 }
 
@@ -34,8 +35,8 @@ impl Default for CodeChoice {
     }
 }
 
-/// What an add would cost and give.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What an add would cost, and what the object would survive. Serialises to the JSON of `ostrakon add --dry-run --json`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Quote {
     /// Bytes of the object.
     pub size: u64,
@@ -53,11 +54,11 @@ pub struct Quote {
     pub fee: Amount,
     /// What the account has.
     pub balance: Amount,
-    /// What whole domains may vanish.
-    pub tolerance: Tolerance,
+    /// What may be lost once every column is stored.
+    pub survives: Survives,
 }
 
-/// What was decided at the beginning of an add.
+/// What was decided at the start of an add.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) rules: Arc<Rules>,
@@ -70,16 +71,6 @@ pub(crate) struct Plan {
 }
 
 impl Client {
-    /// What adding `size` bytes would cost and give; checks all that an add checks before it sends a byte.
-    ///
-    /// # Errors
-    /// [`AddError`], as the add would.
-    pub async fn quote(&self, size: u64, options: &AddOptions) -> Result<Quote, AddError> {
-        let plan = self.plan(options).await?;
-        let layout = plan.layout(size, options)?;
-        plan.quote(&layout)
-    }
-
     /// Looks at the ledger and decides the code.
     pub(crate) async fn plan(&self, options: &AddOptions) -> Result<Plan, AddError> {
         let account: AccountId = self.key()?.public();
@@ -125,11 +116,7 @@ impl Plan {
         usize::from(self.rules.receipts_needed(self.code))
     }
 
-    pub(crate) fn tolerance(&self) -> Tolerance {
-        tolerance(self.code, self.repair_threshold(), &self.caps)
-    }
-
-    /// Who may keep the columns of an extent.
+    /// Which providers may get the columns of an extent.
     ///
     /// The draw's nonce lies ahead of the account's, so that it stays good while other transactions of the account are
     /// applied, and later extents, whose transactions come later, reach further.
@@ -153,7 +140,7 @@ impl Plan {
         Err(dead_end.expect("at least one draw was tried").into())
     }
 
-    /// Whether the ledger still takes a commit by this draw.
+    /// Whether the ledger still accepts a commit by this draw.
     pub(crate) fn is_good(&self, draw: Draw) -> bool {
         let (now, reach) = (self.roster.epoch, self.rules.params.draw_nonces);
         let epochs = self.rules.oldest_draw(now)..=now;
@@ -161,7 +148,7 @@ impl Plan {
     }
 
     /// As [`Plan::place`], by a draw that was made before, from the roster and the beacon of its epoch. `None` when
-    /// these do not give one.
+    /// these yield none.
     pub(crate) fn place_again(&self, seed: &DrawSeed, roster: &Roster) -> Option<Placing> {
         let min_domains = self.rules.params.min_domains;
         let order = draw(&roster.candidates, seed, self.code, min_domains).ok()?.into_iter().cloned().collect();
@@ -190,11 +177,11 @@ impl Plan {
             price,
             fee,
             balance: self.funds.balance,
-            tolerance: self.tolerance(),
+            survives: Survives::at_best(self.code.spare(), &self.caps),
         })
     }
 
-    /// Until the commit every holder keeps its columns, and room for the manifest, on credit: at worst one holder has
+    /// Until the commit every holder stores its columns, and space for the manifest, on credit: at worst one holder has
     /// one of each extent.
     fn check_credit(&self, need: u64) -> Result<(), AddError> {
         let micro = Amount::obols(1).expect("one obol is an amount").0;
@@ -205,7 +192,7 @@ impl Plan {
         }
     }
 
-    /// Fee of one extent's commit transaction with all receipts: how long it is does not depend on what it says.
+    /// Fee of one extent's commit transaction with all receipts: its length does not depend on its values.
     pub(crate) fn commit_fee(&self) -> Amount {
         let claim = SlotClaim {
             provider: NodeId::new([0; 32]),

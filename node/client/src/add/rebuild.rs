@@ -1,4 +1,4 @@
-//! Columns that lost their holder during the add: rebuilt from the others, and given to the next of the draw.
+//! Columns that lost their holder during the add: rebuilt from the others, and sent to the next of the draw.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +11,11 @@ use ostrakon_proto::{
 };
 
 use super::{
-    AddError, Listing,
+    AddError,
     finish::finish,
-    job::{Job, Room},
+    job::{Job, Reservation},
     lanes::{self, RowOut},
+    store::Listing,
     upload::{Stored, keep_whole},
 };
 use crate::{
@@ -27,7 +28,7 @@ use crate::{
     },
 };
 
-/// Fills the extents' vacant columns, until all are kept or nobody is left to ask.
+/// Fills the extents' vacant columns, until all have a holder or no provider is left to ask.
 pub(super) async fn fill_vacant(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) -> Result<(), AddError> {
     for stored in extents {
         // Each round uses candidates up, so that there are few.
@@ -45,7 +46,7 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
     if vacant.is_empty() || stored.receipts.iter().flatten().count() < k {
         return Ok(false);
     }
-    let fresh = Room { reserve: stored.column_len, begun: BTreeMap::new() };
+    let fresh = Reservation { reserve: stored.column_len, started: BTreeMap::new() };
     let uploads = job.open(&mut stored.placing, &vacant, &fresh).await?;
     if uploads.is_empty() {
         return Ok(false);
@@ -55,16 +56,16 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
     let columns = readable(job, stored, manifest);
     let (columns, lanes) = (&columns, &uploads);
     let rows = stream::iter(rows_of(&layout, extent)).map(|row| async move {
-        let permit = Some(job.room(2 * usize::from(layout.code().n)).await);
+        let permit = Some(job.memory(2 * usize::from(layout.code().n)).await);
         let chunks = rebuild(job, columns, layout, row).await?;
         let chunks = lanes.iter().map(|lane| Some(chunks[usize::from(lane.upload.index)].clone())).collect();
         Ok::<_, NotEnoughColumns>(RowOut { offset: row.offset(), chunks, permit })
     });
-    let sent = lanes::send(job.way(), &uploads, rows.buffered(window(&layout)).boxed(), 1).await;
+    let sent = lanes::send(&job.way, &uploads, rows.buffered(window(&layout)).boxed(), 1).await;
     match sent {
         Ok(sent) => stored.uploads = keep_whole(job, &mut stored.placing, (uploads, sent), stored.column_len),
         Err(error) => {
-            // Whoever the columns were meant for is not to blame, but this add cannot fill them any more.
+            // The holders are not to blame, but this add cannot fill their columns any more.
             uploads.iter().for_each(|lane| job.lose(&mut stored.placing, lane.upload.index, error.to_string()));
             return Ok(false);
         }
@@ -77,7 +78,7 @@ fn rows_of(layout: &Layout, extent: u32) -> impl Iterator<Item = RowId> + use<> 
     (0..rows).map(move |row| RowId { extent, row })
 }
 
-/// The extent's columns, of those who gave a receipt.
+/// The extent's columns at holders that signed a receipt.
 fn readable(job: &Job<'_>, stored: &Stored, manifest: &Manifest) -> Columns {
     let extent = stored.placing.extent;
     let listed = &manifest.extents[usize::try_from(extent).expect("at most 1,024")];

@@ -1,16 +1,20 @@
-//! Where an add's plaintext comes from: row after row, of a length that is announced, or found out.
+//! Where an add's plaintext comes from: row after row, of a length that is known at first, or found out.
 //!
 //! A file is read by position, in whatever thread encodes the row ([`file`]); a stream is read here, in order
-//! ([`stream`]). Rows that nobody wants any more are passed over: by not reading them, or by reading them for nothing.
+//! ([`stream`]). Rows that are not wanted any more are passed over: a file's are not read, a stream's are read and
+//! dropped.
 
 use std::{fs::File, io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use ostrakon_proto::{
     layout::{Layout, LayoutError, RowId, RowLayout},
+    params::Code,
     row::RowError,
 };
-use tokio::io::AsyncRead;
+
+use super::input::{Opened, Plaintext};
+use crate::pack::Skipped;
 
 mod file;
 mod stream;
@@ -23,12 +27,9 @@ pub(crate) use stream::StreamSource;
 pub(crate) enum SourceError {
     #[error("cannot read the source: {0}")]
     Read(#[from] io::Error),
-    #[error(
-        "the source changed while it was read: {announced} bytes were announced, and {} came",
-        found(.announced, .read)
-    )]
+    #[error("the source changed while it was read: it had {announced} bytes, and then {}", found(.announced, .read))]
     Length { announced: u64, read: u64 },
-    #[error("the source changed while it was read: {path} {what}", path = path.display())]
+    #[error("{path} changed while it was read: it {what}", path = path.display())]
     Changed { path: PathBuf, what: &'static str },
     #[error(transparent)]
     Layout(#[from] LayoutError),
@@ -60,21 +61,36 @@ pub(crate) enum Content {
     Bytes(Bytes),
     /// In the file, from there on.
     At { file: Arc<File>, start: u64 },
-    /// Nobody wants them.
+    /// Not wanted.
     PassedOver,
 }
 
 /// Whether a row's bytes are wanted.
-pub(crate) type Wanted<'a> = &'a (dyn Fn(RowId, &RowLayout) -> bool + Sync);
+pub(crate) type RowFilter<'a> = &'a (dyn Fn(RowId, &RowLayout) -> bool + Sync);
 
 /// What is added.
-#[derive(Debug)]
-pub(crate) enum Source<R> {
+pub(crate) enum Source<'a> {
     File(FileSource),
-    Stream(StreamSource<R>),
+    Stream(StreamSource<'a>),
 }
 
-impl<R: AsyncRead + Unpin + Send> Source<R> {
+/// How a source is at the end of an add, compared with its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    None,
+    /// It has more bytes than it had. Those that it had may be the same.
+    Grew,
+}
+
+impl<'a> Source<'a> {
+    /// The source of an object of this code.
+    pub(super) async fn new(opened: Opened<'a>, code: Code, sealed: bool) -> Result<Self, SourceError> {
+        Ok(match opened.bytes {
+            Plaintext::File(file, origin) => Self::File(FileSource::new(file, origin, code, sealed)?),
+            Plaintext::Stream(reader) => Self::Stream(StreamSource::new(reader, opened.size, code, sealed).await?),
+        })
+    }
+
     /// The object's layout, or that of the longest while its end is unknown.
     pub(crate) fn layout(&self) -> Layout {
         match self {
@@ -108,7 +124,7 @@ impl<R: AsyncRead + Unpin + Send> Source<R> {
     }
 
     /// The next row; `None` after the last.
-    pub(crate) async fn next_row(&mut self, wanted: Wanted<'_>) -> Result<Option<PlainRow>, SourceError> {
+    pub(crate) async fn next_row(&mut self, wanted: RowFilter<'_>) -> Result<Option<PlainRow>, SourceError> {
         match self {
             Self::File(file) => Ok(file.next_row(wanted)),
             Self::Stream(stream) => stream.next_row(wanted).await,
@@ -125,12 +141,20 @@ impl<R: AsyncRead + Unpin + Send> Source<R> {
         Ok(self.layout().size())
     }
 
-    /// Whether what was read is one version of the source.
-    pub(crate) fn check_unchanged(&self) -> Result<(), SourceError> {
+    /// Whether what was read is one version of the source; an error when it cannot be.
+    pub(crate) fn change(&self) -> Result<Change, SourceError> {
         match self {
-            Self::File(file) => file.check_unchanged(),
-            // It has no more bytes than were announced, and no fewer: what else it was is its maker's to know.
-            Self::Stream(_) => Ok(()),
+            Self::File(file) => file.change(),
+            // It had no more bytes than were announced, and no fewer; a directory leaves out what changed in it.
+            Self::Stream(_) => Ok(Change::None),
+        }
+    }
+
+    /// How many entries a directory's pack has, and what is not in it.
+    pub(crate) fn into_outcome(self) -> Option<(u64, Vec<Skipped>)> {
+        match self {
+            Self::File(_) => None,
+            Self::Stream(stream) => stream.into_outcome(),
         }
     }
 }

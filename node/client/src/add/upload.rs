@@ -1,6 +1,6 @@
 //! One extent from the source to its holders: read, encode, hash, send.
 //!
-//! What an earlier run of the same add did is not done again: holders keep their columns and go on where they stopped,
+//! What an earlier run of the same add did is not done again: holders have their columns and resume where they stopped,
 //! rows that all of them have are passed over, and rows that some of them lack are encoded to the very same bytes, or
 //! the source has changed.
 
@@ -15,23 +15,24 @@ use ostrakon_proto::{
     sign::Signature,
     tree,
 };
-use tokio::{io::AsyncRead, sync::OwnedSemaphorePermit};
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{
-    AddError, AddOptions,
+    AddError,
+    builder::AddOptions,
     hash::{Node, Parts},
-    job::{Job, Room},
+    job::{Job, Reservation},
     journal::{Record, past::PastExtent},
     lanes::{self, Lane, RowOut, Upload},
     placing::Placing,
-    source::{Content, PlainRow, Source, SourceError, read_at},
+    source::{Content, FileSource, PlainRow, Source, SourceError, read_at},
 };
 use crate::{Event, chain::ChainError};
 
-/// Rows that are encoded at once.
+/// Rows that are encoded concurrently.
 const DEPTH: usize = 4;
 
-/// An extent whose columns are with holders, as far as these hold out.
+/// An extent whose columns are with holders, but for those that failed.
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) placing: Placing,
@@ -56,10 +57,10 @@ struct Encoded {
 }
 
 /// Stores the source's next extent.
-pub(crate) async fn store_extent<R: AsyncRead + Unpin + Send>(
+pub(crate) async fn store_extent(
     job: &Job<'_>,
     options: &AddOptions,
-    source: &mut Source<R>,
+    source: &mut Source<'_>,
     extent: u32,
 ) -> Result<Stored, AddError> {
     let code = job.plan.code;
@@ -68,35 +69,35 @@ pub(crate) async fn store_extent<R: AsyncRead + Unpin + Send>(
     let mut placing = place(job, extent, past).await?;
     job.client.chain.providers(&placing.providers()).await?;
     let receipts = receipts(&placing, past, all);
-    let kept = receipts.iter().flatten().count();
+    let done = receipts.iter().flatten().count();
     let indexes: Vec<u8> = (0..code.n).filter(|index| receipts[usize::from(*index)].is_none()).collect();
-    let room = room(source, &placing, past);
-    let lanes = job.open(&mut placing, &indexes, &room).await?;
-    if kept + lanes.len() < need {
-        return Err(Job::too_few(&placing, need));
-    }
-    if options.all && kept + lanes.len() < all {
+    let reservation = reservation(source, &placing, past);
+    let lanes = job.open(&mut placing, &indexes, &reservation).await?;
+    if options.all && done + lanes.len() < all {
         return Err(AddError::Partial { missing: placing.failures() });
     }
+    if done + lanes.len() < need {
+        return Err(Job::too_few(&placing, need));
+    }
     let k = usize::from(code.k);
-    let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, k.saturating_sub(kept))).await?;
+    let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, k.saturating_sub(done))).await?;
     let column_len = source.layout().extent(extent).expect("the extent that was read").column_len;
-    job.note_held(kept, &lanes, column_len);
+    job.note_held(done, &lanes, column_len);
     let uploads = keep_whole(job, &mut placing, (lanes, sent), column_len);
-    if kept + uploads.len() < k {
+    if done + uploads.len() < k {
         return Err(Job::too_few(&placing, k));
     }
     Ok(Stored { placing, column_len, columns, uploads, receipts })
 }
 
-/// Who keeps the columns: whom an earlier run chose, while the ledger still takes that draw.
+/// The columns' holders: those that an earlier run chose, while the ledger still accepts that draw.
 async fn place(job: &Job<'_>, extent: u32, past: Option<&PastExtent>) -> Result<Placing, AddError> {
     if let Some(past) = past
         && let Some(placing) = place_again(job, extent, past).await?
     {
         return Ok(placing);
     }
-    let placing = job.plan.place(extent)?;
+    let placing = job.plan.place(extent)?.avoiding(|node| job.client.backoff.is_silent(node));
     job.record(|| Record::Placed { extent, draw: placing.draw, beacon: job.plan.beacon() })?;
     Ok(placing)
 }
@@ -115,7 +116,7 @@ async fn place_again(job: &Job<'_>, extent: u32, past: &PastExtent) -> Result<Op
     Ok(placing.and_then(|placing| placing.after(uploads.map(|upload| (upload.index, upload.provider)))))
 }
 
-/// The receipts of an earlier run, of those who still keep their column.
+/// The receipts of an earlier run, of those that are still the holder of their column.
 fn receipts(placing: &Placing, past: Option<&PastExtent>, columns: usize) -> Vec<Option<Signature>> {
     let mut receipts = vec![None; columns];
     for upload in past.iter().flat_map(|past| &past.uploads).filter(|upload| upload.draw == placing.draw) {
@@ -126,17 +127,17 @@ fn receipts(placing: &Placing, past: Option<&PastExtent>, columns: usize) -> Vec
     receipts
 }
 
-/// What a column of the extent may have at most, and the uploads that an earlier run began.
-fn room<R: AsyncRead + Unpin + Send>(source: &Source<R>, placing: &Placing, past: Option<&PastExtent>) -> Room {
+/// The most that a column of the extent may have, and the uploads that an earlier run started.
+fn reservation(source: &Source<'_>, placing: &Placing, past: Option<&PastExtent>) -> Reservation {
     let reserve = source.layout().extent(placing.extent).map_or(limits::COLUMN, |extent| extent.column_len);
     let uploads = past.iter().flat_map(|past| &past.uploads).filter(|upload| upload.draw == placing.draw);
-    Room { reserve, begun: uploads.map(|upload| ((upload.index, upload.provider), upload.id)).collect() }
+    Reservation { reserve, started: uploads.map(|upload| ((upload.index, upload.provider), upload.id)).collect() }
 }
 
-/// Sends what the lanes' holders lack of an extent. Gives the columns' names, and how each lane ended.
-async fn send_extent<R: AsyncRead + Unpin + Send>(
+/// Sends what the lanes' holders lack of an extent. Returns the columns' names, and how each lane ended.
+async fn send_extent(
     job: &Job<'_>,
-    source: &mut Source<R>,
+    source: &mut Source<'_>,
     (extent, past): (u32, Option<&PastExtent>),
     (lanes, need): (&[Lane], usize),
 ) -> Result<(Vec<ColumnId>, Vec<Result<u64, String>>), AddError> {
@@ -152,7 +153,7 @@ async fn send_extent<R: AsyncRead + Unpin + Send>(
     let mut names = Names::new(job, extent)?;
     let sent = send_rows(job, source, &mut names, (lanes, need)).await?;
     let columns = names.finish();
-    // Too few holders ended it early: nobody needs names then.
+    // Where too few holders ended it early, the names are of no use.
     if source.layout().extent(extent).is_some_and(|shape| names.rows() == shape.rows) {
         job.record(|| Record::Sent { extent, columns: columns.clone() })?;
     }
@@ -173,7 +174,7 @@ impl<'a> Names<'a> {
         Ok(Self { job, before: job.past_rows(extent)?, nodes })
     }
 
-    /// Takes the next row's values down before any of its bytes are sent. A key seals one content only: a row that is
+    /// Writes the next row's values down before any of its bytes are sent. A key seals one content only: a row that is
     /// not as it was means that the source has changed.
     fn take(&mut self, row: &Encoded) -> Result<(), AddError> {
         let RowId { extent, row: number } = row.row;
@@ -200,9 +201,9 @@ impl<'a> Names<'a> {
     }
 }
 
-async fn send_rows<R: AsyncRead + Unpin + Send>(
+async fn send_rows(
     job: &Job<'_>,
-    source: &mut Source<R>,
+    source: &mut Source<'_>,
     names: &mut Names<'_>,
     (lanes, need): (&[Lane], usize),
 ) -> Result<Vec<Result<u64, String>>, AddError> {
@@ -219,7 +220,7 @@ async fn send_rows<R: AsyncRead + Unpin + Send>(
             Ok(Some(row)) => {
                 let permit = match row.content {
                     Content::PassedOver => None,
-                    _ => Some(job.room(usize::from(job.plan.code.n)).await),
+                    _ => Some(job.memory(usize::from(job.plan.code.n)).await),
                 };
                 let rest = (!row.ends_extent).then_some(source);
                 Some((Ok((row, permit)), rest))
@@ -242,7 +243,7 @@ async fn send_rows<R: AsyncRead + Unpin + Send>(
         let chunks = lanes.iter().map(chunk).collect();
         Ok::<_, AddError>(RowOut { offset: row.row.offset(), chunks, permit: row.permit })
     });
-    lanes::send(job.way(), lanes, rows.boxed(), need).await
+    lanes::send(&job.way, lanes, rows.boxed(), need).await
 }
 
 fn length(shape: &RowLayout) -> u64 {
@@ -281,7 +282,33 @@ async fn encode(job: &Job<'_>, row: PlainRow, permit: Option<OwnedSemaphorePermi
     job.workers().run(work).await.map_err(|error: SourceError| error.into())
 }
 
-/// The uploads whose holder took the whole column; the others are given up.
+/// Whether the file still begins with what was stored: encoded again, that gives the same columns.
+pub(crate) async fn begins_with(
+    job: &Job<'_>,
+    mut file: FileSource,
+    columns: &[Vec<ColumnId>],
+) -> Result<bool, AddError> {
+    let (n, layout) = (usize::from(job.plan.code.n), file.layout());
+    let rows = stream::iter(std::iter::from_fn(move || file.next_row(&|_, _| true)));
+    let mut rows = rows.map(|row| encode(job, row, None)).buffered(DEPTH).boxed();
+    for columns in columns {
+        let (mut nodes, mut rows_left) = (vec![Vec::new(); n], u32::MAX);
+        while rows_left > 0
+            && let Some(row) = rows.next().await
+        {
+            let row = row?;
+            nodes.iter_mut().zip(&row.nodes).for_each(|(column, node)| column.push(*node));
+            let rows = layout.extent(row.row.extent).expect("the row's extent").rows;
+            rows_left = rows - 1 - row.row.row;
+        }
+        if nodes.iter().map(|nodes| tree::root(nodes)).ne(columns.iter().copied()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The uploads whose holder stored the whole column; the others are given up.
 pub(crate) fn keep_whole(
     job: &Job<'_>,
     placing: &mut Placing,
@@ -292,7 +319,7 @@ pub(crate) fn keep_whole(
     for (Lane { upload, .. }, sent) in lanes.into_iter().zip(sent) {
         match sent {
             Ok(taken) if taken == column_len => whole.push(upload),
-            Ok(taken) => job.lose(placing, upload.index, format!("took {taken} of {column_len} bytes")),
+            Ok(taken) => job.lose(placing, upload.index, format!("stored {taken} of {column_len} bytes")),
             Err(reason) => job.lose(placing, upload.index, reason),
         }
     }

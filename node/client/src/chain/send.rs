@@ -1,12 +1,12 @@
-//! Says something to the ledger: signs with the next nonce, submits, and stays until it is in a block.
+//! Sends transactions: signs with the next nonce, submits, and waits until they are in a block.
 //!
-//! Transactions of one client are signed and submitted one batch after the other, then waited for side by side. Another
-//! client of the same account may take a nonce: what the ledger would refuse to do twice is then signed anew.
+//! Transactions of one account are signed and submitted one batch after the other ([`super::nonce`]), then waited for
+//! concurrently. Another machine may use the same account: what the ledger would refuse to do twice is then signed anew.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, future::join_all, stream};
-use ostrakon_net::{AskError, Failure};
+use ostrakon_net::{AskError, Failure, awake};
 use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId, TxId},
@@ -125,12 +125,12 @@ impl Chain {
     /// Signs and submits in order. A refusal after the first leaves the rest for the next round.
     async fn submit_batch(&self, key: &Keypair, actions: &[(usize, &Action)]) -> Result<Vec<(usize, Tx)>, ChainError> {
         let account: AccountId = key.public();
-        let mut nonces = self.inner.nonces.lock().await;
+        let mut turn = self.inner.nonces.turn().await;
         let (head, on_chain) = futures::try_join!(self.head(), self.account(account))?;
         let until = Height(head.height.0.saturating_add(VALID_BLOCKS));
-        let mut nonce = nonces.get(&account).map_or(on_chain.nonce, |next| on_chain.nonce.max(*next));
+        let mut nonce = turn.next(&account).map_or(on_chain.nonce, |next| on_chain.nonce.max(next));
         let deadline = Instant::now() + NONCE_WAIT;
-        let (mut submitted, mut open, mut refused) = (Vec::new(), actions, 0);
+        let (mut submitted, mut open, mut refused, mut is_walking) = (Vec::new(), actions, 0, false);
         while let [(at, action), rest @ ..] = open {
             let run: Vec<Tx> = (nonce..)
                 .zip(&open[..open.len().min(RUN)])
@@ -141,7 +141,7 @@ impl Chain {
             if taken > 0 {
                 submitted.extend(open.iter().map(|(at, _)| *at).zip(run.iter().take(taken).cloned()));
                 nonce += u64::try_from(taken).expect("a count fits");
-                nonces.insert(account, nonce);
+                turn.set(&account, nonce);
                 if taken < run.len() {
                     return Ok(submitted);
                 }
@@ -154,19 +154,26 @@ impl Chain {
                 Ok(()) => {
                     submitted.push((*at, tx));
                     nonce += 1;
-                    nonces.insert(account, nonce);
+                    turn.set(&account, nonce);
                     open = rest;
                 }
                 Err(error @ ChainError::Refused { .. }) if submitted.is_empty() => {
-                    nonces.remove(&account);
+                    turn.forget(&account);
                     // With the newest fees, too: what it signs next offers those.
                     let (_, account) = futures::try_join!(self.head(), self.account(account))?;
                     refused += usize::from(is_final(&error) && account.nonce == nonce);
-                    if refused >= REFUSALS || account.nonce == nonce && Instant::now() >= deadline {
+                    if refused >= REFUSALS || account.nonce <= nonce && Instant::now() >= deadline {
                         return Err(error);
                     }
-                    nonce = account.nonce;
-                    sleep(LOOK_PAUSE_MAX).await;
+                    is_walking = nonce_is_taken(&error) && (is_walking || account.nonce == nonce);
+                    match is_walking {
+                        // Transactions of another machine wait: the first free nonce after theirs.
+                        true => nonce = account.nonce.max(nonce + 1),
+                        false => {
+                            nonce = account.nonce;
+                            sleep(LOOK_PAUSE_MAX).await;
+                        }
+                    }
                 }
                 Err(ChainError::Refused { .. }) => return Ok(submitted),
                 Err(error) => return Err(error),
@@ -221,11 +228,19 @@ impl Chain {
 
     /// Waits until it is in a block, or can no longer be.
     async fn settle(&self, tx: &Tx, events: &Events) -> Fate {
-        let id = tx.id();
-        let deadline = Instant::now() + INCLUSION_WAIT;
-        let mut again = Instant::now() + SUBMIT_AGAIN;
+        match awake::timeout(INCLUSION_WAIT, self.wait_for_fate(tx, events)).await {
+            Ok(fate) => fate,
+            Err(_) => {
+                self.inner.nonces.forget(&tx.body.account).await;
+                Fate::Failed(ChainError::NotIncluded { tx: tx.id(), until: tx.body.valid_until })
+            }
+        }
+    }
+
+    async fn wait_for_fate(&self, tx: &Tx, events: &Events) -> Fate {
+        let (id, mut again) = (tx.id(), Instant::now() + SUBMIT_AGAIN);
         let mut pause = Duration::from_millis(20);
-        while Instant::now() < deadline {
+        loop {
             match self.find_transaction(id).await {
                 Ok(said) => {
                     if let Some(height) = said.value {
@@ -244,8 +259,6 @@ impl Chain {
             sleep(pause).await;
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
-        self.inner.nonces.lock().await.remove(&tx.body.account);
-        Fate::Failed(ChainError::NotIncluded { tx: id, until: tx.body.valid_until })
     }
 
     async fn tell_wait(&self, tx: TxId, events: &Events) {
@@ -270,7 +283,7 @@ impl Chain {
                 if !cheap && nonce != tx.body.nonce {
                     return None;
                 }
-                self.inner.nonces.lock().await.remove(&account);
+                self.inner.nonces.forget(&account).await;
                 Some(if cheap { Fate::Cheap(error) } else { Fate::Failed(error) })
             }
             _ => None,
@@ -327,6 +340,11 @@ fn fitting(txs: Vec<Tx>) -> Vec<Tx> {
         bytes <= limits::SUBMIT
     };
     txs.into_iter().take_while(fits).collect()
+}
+
+/// Whether the node refuses the transaction for its nonce alone.
+fn nonce_is_taken(error: &ChainError) -> bool {
+    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == wire::RefusalCode::Nonce)
 }
 
 /// Whether the ledger's rules refuse the transaction, as opposed to a node that is busy.

@@ -112,7 +112,8 @@ impl Holder {
                 (fault != Some(Fault::KeepsReceipts)).then_some(answer)
             }
             put::PutRequest::Abort { upload } => {
-                self.uploads.retain(|id, incoming| *id != upload || incoming.from != from);
+                let aborted = self.uploads.extract_if(upload..=upload, |_, incoming| incoming.from == from).count();
+                lock(&self.shared).puts.aborted += u64::try_from(aborted).unwrap();
                 Some(ok(&put::PutResponse::Aborted, Bytes::new()))
             }
         }

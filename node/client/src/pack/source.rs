@@ -35,7 +35,7 @@ const AHEAD: usize = 2;
 
 /// A directory as the bytes of its pack.
 #[derive(Debug)]
-pub struct PackSource {
+pub(crate) struct PackSource {
     workers: Workers,
     ahead: VecDeque<Bytes>,
     state: State,
@@ -62,7 +62,7 @@ impl std::fmt::Debug for State {
 
 impl PackSource {
     /// The stream of what was listed.
-    pub fn new(walked: Walked) -> Self {
+    pub(crate) fn new(walked: Walked) -> Self {
         // Of its own: a reader that is not asked for bytes must not hold the turn of those who encode them.
         let workers = Workers::pool(1);
         Self { workers, ahead: VecDeque::new(), state: State::Resting(Box::new(Filler::new(walked))) }
@@ -70,7 +70,7 @@ impl PackSource {
 
     /// How many entries are in the index, and what is not: as far as the stream was read, and of the rest as it was
     /// listed.
-    pub fn into_outcome(self) -> (u64, Vec<Skipped>) {
+    pub(crate) fn into_outcome(self) -> (u64, Vec<Skipped>) {
         let State::Resting(filler) = self.state else { return (0, Vec::new()) };
         let entries = if filler.is_done() { filler.entries } else { filler.walked.entries() };
         let mut skipped = filler.walked.skipped;

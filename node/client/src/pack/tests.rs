@@ -3,6 +3,7 @@
 use std::{
     ffi::OsStr,
     fs,
+    future::IntoFuture,
     os::{
         fd::AsFd,
         unix::{ffi::OsStrExt, fs::MetadataExt, fs::PermissionsExt, fs::symlink},
@@ -12,14 +13,14 @@ use std::{
 };
 
 use ostrakon_net::{Workers, lock, sim::SimConfig};
-use ostrakon_proto::{link::Link, pack::PackPath, params::Code};
+use ostrakon_proto::{link::Link, manifest::Content, pack::PackPath, params::Code};
 use rustix::fs::{CWD, Mode, OFlags, Timespec, Timestamps, mkdirat, mknodat, open, openat, utimensat};
 use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::{
-    CodeChoice, Event, GetError, GetOptions, Overwrite,
+    Add, Added, AddedSource, Client, ErrorKind, Event, Events, GetError, GetOptions, Journals, Overwrite,
     fake::{World, account},
     keystore::DataKey,
 };
@@ -28,8 +29,15 @@ mod hostile;
 
 const CODE: Code = Code { k: 4, n: 9 };
 
-fn options() -> AddOptions {
-    AddOptions { code: CodeChoice::Code(CODE), epochs: 10, ..AddOptions::default() }
+/// An add of what is at this path.
+fn adding(client: &Client, at: &Path) -> Add<'static> {
+    client.add(at).code(CODE).epochs(10)
+}
+
+/// How many entries were stored, and what was not.
+fn outcome(added: &Added) -> (u64, Vec<Skipped>) {
+    let AddedSource::Directory { entries, skipped } = &added.source else { panic!("not a directory") };
+    (*entries, skipped.clone())
 }
 
 fn directory() -> TempDir {
@@ -127,8 +135,8 @@ fn nasty(at: &Path) {
     set_time(at, 19, 7);
 }
 
-async fn add(client: &Client, at: &Path) -> AddedDirectory {
-    client.add_directory(at, &options(), None, &Events::none()).await.expect("added")
+async fn add(client: &Client, at: &Path) -> Added {
+    adding(client, at).await.expect("added")
 }
 
 async fn restore(client: &Client, link: &Link, to: &Path) -> Restored {
@@ -150,24 +158,24 @@ async fn everything_that_can_be_in_a_directory_comes_back() {
     let client = world.client();
     nasty(&source.path().join("tree"));
     for public in [false, true] {
-        let options = AddOptions { public, ..options() };
-        let added =
-            client.add_directory(&source.path().join("tree"), &options, None, &Events::none()).await.expect("added");
-        assert_eq!((&added.skipped, added.entries), (&vec![], 28));
+        let mut add = adding(&client, &source.path().join("tree"));
+        add.options.public = public;
+        let added = add.await.expect("added");
+        assert_eq!(outcome(&added), (28, vec![]));
         let to = target.path().join(if public { "public" } else { "private" });
-        let restored = restore(&client, &added.added.link, &to).await;
+        let restored = restore(&client, &added.link, &to).await;
         assert_eq!((restored.entries, restored.bits_dropped, restored.blake3), (28, 0, None));
         assert_eq!(look(&to), look(&source.path().join("tree")));
         assert_eq!(
-            walk(&to).expect("listed").fingerprint(),
-            walk(&source.path().join("tree")).expect("listed").fingerprint()
+            walk(&to, &[]).expect("listed").fingerprint(),
+            walk(&source.path().join("tree"), &[]).expect("listed").fingerprint()
         );
     }
     nothing_else_in(&target, &["private", "public"]);
     // What is given may be a symlink to the directory; what is in it may not.
     symlink("tree", source.path().join("link")).expect("linked");
-    assert_eq!(add(&client, &source.path().join("link")).await.entries, 28);
-    let nothing = client.add_directory(&source.path().join("none"), &options(), None, &Events::none()).await;
+    assert_eq!(outcome(&add(&client, &source.path().join("link")).await).0, 28);
+    let nothing = adding(&client, &source.path().join("none")).await;
     assert_eq!(nothing.expect_err("is not there").kind(), ErrorKind::Usage);
 }
 
@@ -183,13 +191,13 @@ async fn one_worker_is_enough() {
     }
     // Rows, pages of the index and files that are written: all of them ask for the same worker.
     let client = Client { workers: Workers::pool(1), ..world.client() };
-    let link = add(&client, source.path()).await.added.link;
+    let link = add(&client, source.path()).await.link;
     restore(&client, &link, &target.path().join("to")).await;
     assert_eq!(look(&target.path().join("to")), look(source.path()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_add_of_a_directory_goes_on_where_it_stopped() {
+async fn an_add_of_a_directory_resumes_where_it_stopped() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     let at = source.path().join("tree");
@@ -197,34 +205,50 @@ async fn an_add_of_a_directory_goes_on_where_it_stopped() {
     fs::write(at.join("zz larger"), bytes(30 << 20, 5)).expect("written");
     let (chain, key) = (client.chain().rules().chain, Some(DataKey::new([9; 32])));
     let journals = Journals::new(target.path().join("adds"), chain, account().public(), key);
-    let keeping = Some(Keeping { journals: &journals, name: "tree" });
+    let resumable = || adding(&client, &at).journals(journals.clone());
     let (mut runs, mut before) = (0, 0);
     let added = loop {
         let limit = Duration::from_millis(200 + 100 * runs);
-        let (how, none) = (options(), Events::none());
-        let adding = client.add_directory(&at, &how, keeping, &none);
-        match tokio::time::timeout(limit, Box::pin(adding)).await {
+        match tokio::time::timeout(limit, resumable().into_future()).await {
             Ok(added) => break added.expect("added"),
             Err(_) => runs += 1,
         }
         let Some(Ok(unfinished)) = journals.list().expect("listed").pop() else { continue };
-        assert_eq!((unfinished.name.as_str(), unfinished.options.content), ("tree", Content::Pack));
+        assert_eq!(unfinished.name, "tree");
         before = before.max(unfinished.read_bytes);
     };
-    assert!(runs > 1 && before > 0 && added.added.traffic.resumed, "{runs} runs, {before} bytes");
-    assert!(added.added.traffic.sent_bytes < added.added.stored_bytes, "{:?}", added.added.traffic);
-    assert_eq!((added.entries, added.skipped.len(), added.outdated), (29, 0, false));
+    assert!(runs > 1 && before > 0 && added.traffic.resumed, "{runs} runs, {before} bytes");
+    assert!(added.traffic.sent_bytes < added.stored_bytes, "{:?}", added.traffic);
+    assert_eq!((outcome(&added), added.earlier.len()), ((29, vec![]), 0));
     let to = target.path().join("to");
-    restore(&client, &added.added.link, &to).await;
+    restore(&client, &added.link, &to).await;
     assert_eq!(look(&to), look(&at));
-    // Whoever is killed before the link is safe, and finds the directory changed, gets both.
+    // A client that is killed before the link is safe, and finds the directory changed, gets both.
     fs::write(at.join("another"), "one").expect("written");
-    drop(added.journal);
-    let old = client.add_directory(&at, &options(), keeping, &Events::none()).await.expect("found");
-    assert!(old.outdated && old.added.link == added.added.link);
-    old.journal.expect("kept").remove().expect("removed");
-    let new = client.add_directory(&at, &options(), keeping, &Events::none()).await.expect("added");
-    assert_eq!((new.outdated, new.entries), (false, 30));
+    let link = added.link.clone();
+    std::mem::forget(added);
+    let new = resumable().await.expect("added");
+    assert_eq!((outcome(&new).0, new.earlier.len()), (30, 1));
+    assert_eq!(new.earlier[0].link, link);
+    drop(new);
+    assert!(journals.list().expect("listed").is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_excluded_is_left_out_without_a_word() {
+    let (world, source) = (World::new(14), directory());
+    let client = world.client();
+    for name in ["a.log", "keep", "sub/b.log", "sub/target/x", "sub/keep.txt", "target/y"] {
+        let at = source.path().join(name);
+        fs::create_dir_all(at.parent().expect("in the directory")).expect("made");
+        fs::write(at, name).expect("written");
+    }
+    let added = adding(&client, source.path()).exclude(["*.log", "sub/target/", "*/keep.*"]).await.expect("added");
+    assert_eq!(outcome(&added), (4, vec![]));
+    let reader = client.open_pack(&added.link).await.expect("opened");
+    assert_eq!(names(&reader, None, Listing::Everything).await, ["keep", "sub", "target", "target/y"]);
+    let wrong = adding(&client, source.path()).exclude(["a[b"]).await.expect_err("refused");
+    assert_eq!(wrong.kind(), ErrorKind::Usage);
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,8 +256,8 @@ async fn an_empty_directory_comes_back() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     let added = add(&client, source.path()).await;
-    assert_eq!((added.entries, added.added.size), (0, 5 + 58));
-    restore(&client, &added.added.link, &target.path().join("to")).await;
+    assert_eq!((outcome(&added).0, added.size), (0, 5 + 58));
+    restore(&client, &added.link, &target.path().join("to")).await;
     assert_eq!(look(&target.path().join("to")), look(source.path()));
 }
 
@@ -248,13 +272,13 @@ async fn ten_thousand_levels_come_back() {
         at = openat(&at, "d", OFlags::DIRECTORY, Mode::empty()).expect("opened");
     }
     drop(at);
-    let before = walk(source.path()).expect("listed");
-    assert_eq!((before.entries(), before.skipped().len()), (10_100, 0));
+    let before = walk(source.path(), &[]).expect("listed");
+    assert_eq!((before.entries(), before.skipped.len()), (10_100, 0));
     let added = add(&client, source.path()).await;
     let to = target.path().join("to");
-    restore(&client, &added.added.link, &to).await;
-    assert_eq!(walk(&to).expect("listed").fingerprint(), before.fingerprint());
-    let reader = client.open_pack(&added.added.link).await.expect("opened");
+    restore(&client, &added.link, &to).await;
+    assert_eq!(walk(&to, &[]).expect("listed").fingerprint(), before.fingerprint());
+    let reader = client.open_pack(&added.link).await.expect("opened");
     let deep = path(["d"; 9_999].join("/"));
     assert_eq!(names(&reader, Some(&deep), Listing::Everything).await.len(), 1);
     // A directory of this depth is not what tempfile removes.
@@ -280,14 +304,14 @@ async fn one_file_of_many_is_read_alone() {
         fs::write(at.join(format!("file {number:05}")), bytes(4_096, number)).expect("written");
     }
     let added = add(&client, source.path()).await;
-    assert_eq!(added.entries, 10_100);
+    assert_eq!(outcome(&added).0, 10_100);
     // The index and what the code adds to the last row.
     let user = 10_000 * 4_096;
-    assert!(added.added.stored_bytes * 100 / (user * 9 / 4) < 104, "{} stored", added.added.stored_bytes);
+    assert!(added.stored_bytes * 100 / (user * 9 / 4) < 104, "{} stored", added.stored_bytes);
     for number in [0, 4_217, 9_999u64] {
         let at = path(format!("{:02}/file {number:05}", number % 100));
         world.take_reads();
-        let reader = client.open_pack(&added.added.link).await.expect("opened");
+        let reader = client.open_pack(&added.link).await.expect("opened");
         let mut out = Vec::new();
         let fetched = reader.read(&at, None, &mut out, &Events::none()).await.expect("read");
         assert!(out == bytes(4_096, number));
@@ -302,9 +326,9 @@ async fn one_file_of_many_is_read_alone() {
         let inside = names(&reader, Some(&path("42")), Listing::Everything).await;
         assert_eq!((inside.len(), inside[1].as_str()), (100, "42/file 00142"));
     }
-    assert_eq!(restore(&client, &added.added.link, &target.path().join("to")).await.size, user);
+    assert_eq!(restore(&client, &added.link, &target.path().join("to")).await.size, user);
     assert_eq!(look(&target.path().join("to")), look(source.path()));
-    let reader = client.open_pack(&added.added.link).await.expect("opened");
+    let reader = client.open_pack(&added.link).await.expect("opened");
     let part = reader.restore(Some(&path("42")), &target.path().join("42"), Overwrite::Refuse, &Events::none()).await;
     let part = part.expect("restored");
     assert_eq!((part.entries, part.size), (100, 100 * 4_096));
@@ -317,7 +341,7 @@ async fn what_is_asked_for_wrongly_is_named() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     nasty(source.path());
-    let link = add(&client, source.path()).await.added.link;
+    let link = add(&client, source.path()).await.link;
     let reader = client.open_pack(&link).await.expect("opened");
     let check = async |at: &str, kind: ErrorKind, says: &str| {
         let error = reader.read(&path(at), None, &mut Vec::new(), &Events::none()).await.expect_err("is no file");
@@ -337,7 +361,7 @@ async fn what_is_asked_for_wrongly_is_named() {
     let whole = GetOptions { content: Some(Content::File), ..GetOptions::default() };
     let error = client.get(&link, &whole, &mut Vec::new(), &Events::none()).await.expect_err("is no file");
     assert!(matches!(error, GetError::IsDirectory(_)), "{error}");
-    let file = client.add(&b"file"[..], &options(), &Events::none()).await.expect("added").link;
+    let file = client.add_bytes("file").code(CODE).await.expect("added").link;
     let error = client.open_pack(&file).await.expect_err("is no directory");
     assert_eq!((error.kind(), error.to_string().contains("no directory")), (ErrorKind::Usage, true));
 
@@ -356,7 +380,7 @@ async fn a_destination_is_replaced_as_a_whole_or_left_alone() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     fs::write(source.path().join("new"), "new").expect("written");
-    let link = add(&client, source.path()).await.added.link;
+    let link = add(&client, source.path()).await.link;
     let reader = client.open_pack(&link).await.expect("opened");
     let to = target.path().join("to");
     let restore = async |overwrite| reader.restore(None, &to, overwrite, &Events::none()).await;
@@ -390,7 +414,7 @@ async fn what_is_cancelled_leaves_nothing_behind() {
     for number in 0..2_000u64 {
         fs::write(source.path().join(format!("{number}")), bytes(4_096, number)).expect("written");
     }
-    let link = add(&client, source.path()).await.added.link;
+    let link = add(&client, source.path()).await.link;
     let to = target.path().join("to");
     let seen = std::sync::Arc::new(std::sync::Mutex::new(0));
     for milliseconds in [1, 50, 100, 150, 200, 300] {
@@ -424,10 +448,10 @@ async fn what_can_not_be_stored_is_named_and_the_rest_is_stored() {
     fs::write(source.path().join("set-id"), "x").expect("written");
     set_mode(&source.path().join("set-id"), 0o6755);
     let added = add(&client, source.path()).await;
-    let skipped: Vec<_> = added.skipped.iter().map(|skipped| skipped.path.to_string_lossy().into_owned()).collect();
+    let skipped: Vec<_> = added.skipped().iter().map(|skipped| skipped.path.to_string_lossy().into_owned()).collect();
     assert_eq!(skipped, ["a/fifo", "socket"]);
-    assert!(added.skipped[0].reason.contains("a fifo"), "{:?}", added.skipped);
-    let restored = restore(&client, &added.added.link, &target.path().join("to")).await;
+    assert!(added.skipped()[0].reason.contains("a fifo"), "{:?}", added.skipped());
+    let restored = restore(&client, &added.link, &target.path().join("to")).await;
     assert_eq!((restored.entries, restored.bits_dropped), (3, 1));
     assert_eq!(fs::metadata(target.path().join("to/set-id")).expect("there").mode() & 0o7777, 0o755);
 }
@@ -443,7 +467,7 @@ async fn what_changes_meanwhile_is_left_out_and_nothing_else() {
         fs::write(at(name), bytes(100_000, seed)).expect("written");
         set_time(&at(name), 1_000, 0);
     }
-    let walked = walk(source.path()).expect("listed");
+    let walked = walk(source.path(), &[]).expect("listed");
     let (size, fingerprint) = (walked.size(), walked.fingerprint());
     fs::OpenOptions::new()
         .append(true)
@@ -458,10 +482,10 @@ async fn what_changes_meanwhile_is_left_out_and_nothing_else() {
     fs::remove_file(at("other")).expect("removed");
     symlink("kept 1", at("other")).expect("linked");
     fs::rename(at("in"), at("moved")).expect("moved");
-    assert_ne!(walk(source.path()).expect("listed").fingerprint(), fingerprint);
+    assert_ne!(walk(source.path(), &[]).expect("listed").fingerprint(), fingerprint);
     let mut stream = PackSource::new(walked);
-    let options = AddOptions { size: Some(size), content: Content::Pack, ..options() };
-    let added = client.add(&mut stream, &options, &Events::none()).await.expect("as long as announced");
+    let packed = client.add_reader(&mut stream).code(CODE).size(size).content(Content::Pack);
+    let added = packed.await.expect("as long as announced");
     let (entries, skipped) = stream.into_outcome();
     let mut expect: Vec<_> = changing.map(PathBuf::from).to_vec();
     expect.sort();
@@ -493,7 +517,7 @@ async fn a_file_that_changes_under_the_reader_is_left_out() {
     {
         fs::write(&at, bytes(20_000_000, 1)).expect("written");
         set_time(&at, 1_000, 0);
-        let walked = walk(source.path()).expect("listed");
+        let walked = walk(source.path(), &[]).expect("listed");
         let size = walked.size();
         let mut stream = PackSource::new(walked);
         let mut first = [0; 100];
@@ -516,8 +540,8 @@ async fn directories_can_be_handled_by_spawned_tasks() {
     }
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
-    let (none, options) = (Events::none(), options());
-    let link = is_send(client.add_directory(source.path(), &options, None, &none)).await.expect("added").added.link;
+    let none = Events::none();
+    let link = is_send(adding(&client, source.path()).into_future()).await.expect("added").link;
     let reader = is_send(client.open_pack(&link)).await.expect("opened");
     let to = target.path().join("to");
     is_send(reader.restore(None, &to, Overwrite::Refuse, &none)).await.expect("restored");

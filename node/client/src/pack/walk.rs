@@ -11,6 +11,7 @@ use std::{
     vec,
 };
 
+use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use ostrakon_proto::{
     limits,
     pack::{Entry, FileContent, Footer, Kind, PackPath, PackWriter, Stamp},
@@ -35,6 +36,9 @@ pub enum WalkError {
         /// The system's reason.
         error: io::Error,
     },
+    /// A glob of what is to be left out cannot be parsed.
+    #[error(transparent)]
+    Glob(#[from] globset::Error),
     /// There is more in it than one pack can hold.
     #[error("{path} has more than the {} entries of one pack: add parts of it", limits::PACK_ENTRIES)]
     TooMany {
@@ -45,7 +49,7 @@ pub enum WalkError {
 
 /// A directory as it was found.
 #[derive(Debug)]
-pub struct Walked {
+pub(crate) struct Walked {
     pub(super) root: OwnedFd,
     pub(super) top: Stamp,
     pub(super) tree: Tree,
@@ -58,22 +62,17 @@ pub struct Walked {
 
 impl Walked {
     /// Bytes of the pack: known before a file is read, and kept to whatever happens to the files meanwhile.
-    pub fn size(&self) -> u64 {
+    pub(crate) fn size(&self) -> u64 {
         self.content + self.index + u64::try_from(Footer::LEN).expect("a few bytes")
     }
 
     /// How many entries were found.
-    pub fn entries(&self) -> u64 {
+    pub(crate) fn entries(&self) -> u64 {
         u64::try_from(self.tree.len()).expect("at most 16 Mi")
     }
 
-    /// What cannot be stored.
-    pub fn skipped(&self) -> &[Skipped] {
-        &self.skipped
-    }
-
     /// What tells this state of the directory from another: BLAKE3 over paths, kinds, sizes, times, modes and targets.
-    pub fn fingerprint(&self) -> [u8; 32] {
+    pub(crate) fn fingerprint(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("ostrakon directory fingerprint 1");
         hasher.update(&self.top.mode.to_le_bytes());
         hasher.update(&self.top.seconds.to_le_bytes()).update(&self.top.nanos.to_le_bytes());
@@ -109,16 +108,17 @@ impl Walked {
     }
 }
 
-/// Lists the directory at `path`. Blocks; memory grows with the number of entries alone.
+/// Lists the directory at `path`, without what the globs match. Blocks; memory grows with the number of entries alone.
 ///
 /// # Errors
-/// [`WalkError`] when `path` is no directory that can be read.
-pub fn walk(path: &Path) -> Result<Walked, WalkError> {
+/// [`WalkError`] when `path` is not a directory that can be read.
+pub(crate) fn walk(path: &Path, exclude: &[String]) -> Result<Walked, WalkError> {
     let failed = |error: io::Error| WalkError::Open { path: path.to_owned(), error };
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let root = open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
     let top = stamp(&fstat(&root).map_err(|error| failed(error.into()))?);
-    let mut walker = Walker::begin(&root).map_err(failed)?;
+    let exclude = Exclude::new(exclude)?;
+    let mut walker = Walker::begin(&root, exclude).map_err(failed)?;
     while let Some(names) = walker.levels.last_mut() {
         match names.next() {
             Some(name) => walker.visit(&name),
@@ -146,14 +146,41 @@ struct Walker {
     tree: Tree,
     skipped: Vec<Skipped>,
     content: u64,
+    exclude: Exclude,
+}
+
+/// What is left out without a word, by globs: those with a slash match a whole path in the directory, others any name.
+struct Exclude {
+    paths: GlobSet,
+    names: GlobSet,
+}
+
+impl Exclude {
+    fn new(globs: &[String]) -> Result<Self, WalkError> {
+        let set = |with_slash: bool| {
+            let mut set = GlobSetBuilder::new();
+            for glob in
+                globs.iter().map(|glob| glob.trim_end_matches('/')).filter(|glob| glob.contains('/') == with_slash)
+            {
+                set.add(GlobBuilder::new(glob.trim_start_matches('/')).literal_separator(true).build()?);
+            }
+            set.build()
+        };
+        Ok(Self { paths: set(true)?, names: set(false)? })
+    }
+
+    fn matches(&self, path: &[u8], name: &[u8]) -> bool {
+        let is_match = |set: &GlobSet, bytes| !set.is_empty() && set.is_match(Path::new(OsStr::from_bytes(bytes)));
+        is_match(&self.names, name) || is_match(&self.paths, path)
+    }
 }
 
 impl Walker {
-    fn begin(root: &OwnedFd) -> io::Result<Self> {
+    fn begin(root: &OwnedFd, exclude: Exclude) -> io::Result<Self> {
         let cursor = Cursor::new(root.try_clone()?)?;
         let levels = vec![names(&cursor)?];
         let (path, tree, skipped) = Default::default();
-        Ok(Self { cursor, levels, path, tree, skipped, content: 0 })
+        Ok(Self { cursor, levels, path, tree, skipped, content: 0, exclude })
     }
 
     fn entries(&self) -> u64 {
@@ -168,6 +195,10 @@ impl Walker {
         }
         self.path.extend_from_slice(name);
         let depth = self.levels.len();
+        if self.exclude.matches(&self.path, name) {
+            self.path.truncate(before);
+            return;
+        }
         match self.note(name) {
             Ok(What::Directory) => {
                 if let Err(error) = self.enter(name) {

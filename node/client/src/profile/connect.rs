@@ -39,7 +39,7 @@ impl Client {
     /// # Errors
     /// [`ProfileError`] when the network cannot be started.
     pub fn connect(genesis: &Genesis, account: &Keypair) -> Result<Self, ProfileError> {
-        connect(genesis, Some(account), None)
+        connect(genesis, Some(account), None, None)
     }
 }
 
@@ -48,6 +48,7 @@ pub(super) fn connect(
     genesis: &Genesis,
     account: Option<&Keypair>,
     trust: Option<Arc<dyn TrustStore>>,
+    profile: Option<&Profile>,
 ) -> Result<Client, ProfileError> {
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
@@ -61,6 +62,7 @@ pub(super) fn connect(
         clock: system_clock(),
         account: account.cloned(),
         random: Arc::new(|bytes| getrandom::fill(bytes).expect("the system had random bytes when we connected")),
+        profile: profile.cloned(),
     }))
 }
 

@@ -1,4 +1,4 @@
-//! What an unfinished add had done when it ended: read from its journal, and nothing else.
+//! What an unfinished add had done when it ended, as its journal says; nothing else is read here.
 
 use std::{collections::BTreeMap, fs::File, io};
 
@@ -32,11 +32,11 @@ pub(crate) struct Past {
 pub(crate) struct PastExtent {
     /// The newest draw, and its epoch's beacon.
     pub(crate) placed: Option<(Draw, [u8; 32])>,
-    /// Every upload that was begun, oldest first, of any draw.
+    /// Every upload that was started, oldest first, of any draw.
     pub(crate) uploads: Vec<PastUpload>,
     /// Rows whose values are known: these are its first.
     pub(crate) rows: u32,
-    /// Where the first of them stands in the journal.
+    /// Where the first of them is in the journal.
     pub(super) rows_at: u64,
     /// Its columns, once all its rows were known.
     pub(crate) columns: Option<Vec<ColumnId>>,
@@ -68,7 +68,7 @@ impl Past {
         Ok((past, last))
     }
 
-    /// Takes down one record that stands at `at`.
+    /// Adds one record, which is at `at` in the journal.
     fn note(&mut self, record: Record, at: u64, code: Code) -> Option<()> {
         match record {
             Record::Placed { extent, draw, beacon } => {

@@ -1,7 +1,7 @@
 //! The bytes of a journal: a magic, a version, and records, each with its length and a checksum.
 //!
-//! The first record is the [`Header`]; what follows is appended as the add goes on. A record that is cut off or damaged
-//! ends the journal: whatever it said is done again.
+//! The first record is the [`Header`]; what follows is appended as the add proceeds. A record that is cut off or damaged
+//! ends the journal: what it said is done again.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
@@ -17,7 +17,7 @@ use ostrakon_proto::{
     wire::put::UploadId,
 };
 
-/// How every journal begins, whatever its version.
+/// The first bytes of every journal, whatever its version.
 pub(super) const MAGIC: [u8; 8] = *b"ostr-add";
 /// The version that this program writes and reads.
 pub(super) const VERSION: u32 = 2;
@@ -29,10 +29,10 @@ const PREFIX: usize = 4 + CHECKSUM;
 const CHECKSUM: usize = 8;
 /// Bytes of a record at most: a path, or 510 hashes, with room.
 const RECORD: usize = 64 * 1024;
-/// How much of a journal is read at once.
+/// How much of a journal is read at a time.
 const BLOCK: usize = 64 * 1024;
 
-/// What an add is about: all that must be the same for it to go on.
+/// What an add is about: all that must be the same for it to resume.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Header {
     pub(super) chain: ChainId,
@@ -50,7 +50,7 @@ pub(super) struct Header {
 }
 
 /// How it is added.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Terms {
     /// Whether it is a directory.
     pub(super) pack: bool,
@@ -58,6 +58,8 @@ pub(super) struct Terms {
     pub(super) asked: Asked,
     pub(super) epochs: u64,
     pub(super) all: bool,
+    /// Globs of what is left out of a directory.
+    pub(super) exclude: Vec<String>,
 }
 
 /// Which code was asked for.
@@ -85,7 +87,7 @@ impl Fingerprint {
     }
 }
 
-/// What happened, told before anybody else is told what follows from it.
+/// What is about to happen: written before a holder or the ledger is told what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum Record {
     /// The extent's holders come from this draw, of an epoch with this beacon; uploads of other draws are void.

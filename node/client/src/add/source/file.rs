@@ -1,7 +1,7 @@
-//! A plain file, read by position: rows are handed out as places in it, and read by whoever encodes them.
+//! A plain file, read by position: rows are handed out as places in it, and read where they are encoded.
 //!
-//! That all rows are of one version is known at the end: the file is then still the one that was opened, and the system
-//! says that nothing was written to it.
+//! Whether all rows are of one version is known at the end: the file at the path is then still the one that was opened,
+//! and the system says that nothing was written to it, or only that it grew.
 
 use std::{
     fs::{self, File},
@@ -17,9 +17,14 @@ use ostrakon_proto::{
 };
 
 use super::{
-    super::journal::{Fingerprint, Origin, fingerprint},
-    Content, PlainRow, SourceError, Wanted, after,
+    super::{
+        input::{Origin, fingerprint},
+        journal::Fingerprint,
+    },
+    Change, Content, PlainRow, RowFilter, SourceError, after,
 };
+
+const FIRST: RowId = RowId { extent: 0, row: 0 };
 
 /// A file, cut into rows.
 #[derive(Debug)]
@@ -33,13 +38,17 @@ pub(crate) struct FileSource {
 
 impl FileSource {
     /// The source of an object: the version of the file that `origin` is.
-    pub(crate) fn open(origin: &Origin, code: Code, sealed: bool) -> Result<Self, SourceError> {
-        let layout = Layout::new(origin.size(), code, sealed)?;
-        let file = Arc::new(File::open(&origin.path)?);
-        let next = Some(RowId { extent: 0, row: 0 });
-        let source = Self { file, path: origin.path.clone(), began_as: origin.fingerprint, layout, next };
-        source.check_unchanged()?;
-        Ok(source)
+    pub(super) fn new(file: File, origin: Origin, code: Code, sealed: bool) -> Result<Self, SourceError> {
+        let layout = Layout::new(origin.fingerprint.size(), code, sealed)?;
+        let Origin { path, fingerprint: began_as, .. } = origin;
+        Ok(Self { file: Arc::new(file), path, began_as, layout, next: Some(FIRST) })
+    }
+
+    /// The same from its first row on.
+    pub(crate) fn again(&self) -> Self {
+        let Self { path, began_as, layout, .. } = self;
+        let (file, path) = (Arc::clone(&self.file), path.clone());
+        Self { file, path, began_as: *began_as, layout: *layout, next: Some(FIRST) }
     }
 
     pub(crate) fn layout(&self) -> Layout {
@@ -51,7 +60,7 @@ impl FileSource {
     }
 
     /// The next row; `None` after the last.
-    pub(crate) fn next_row(&mut self, wanted: Wanted<'_>) -> Option<PlainRow> {
+    pub(crate) fn next_row(&mut self, wanted: RowFilter<'_>) -> Option<PlainRow> {
         let row = self.next?;
         let shape = self.layout.row(row).expect("a row of the layout");
         let content = match wanted(row, &shape) {
@@ -63,18 +72,24 @@ impl FileSource {
         Some(PlainRow { row, layout: self.layout, content, done: shape.plain.end, ends_extent })
     }
 
-    /// The file at the path is the one that was opened, as it was then.
-    pub(crate) fn check_unchanged(&self) -> Result<(), SourceError> {
+    /// Whether the file at the path is the one that was opened, as it was then.
+    pub(super) fn change(&self) -> Result<Change, SourceError> {
         let changed = |what| Err(SourceError::Changed { path: self.path.clone(), what });
-        match fs::metadata(&self.path) {
+        let there = match fs::metadata(&self.path) {
             Err(error) if error.kind() == IoKind::NotFound => return changed("is gone"),
-            Err(error) => return Err(error.into()),
-            Ok(there) if fingerprint(&there) != self.began_as => return changed("is not as it was"),
-            Ok(_) => {}
-        }
-        match fingerprint(&self.file.metadata()?) == self.began_as {
-            true => Ok(()),
-            false => changed("was replaced"),
+            there => fingerprint(&there?),
+        };
+        match (there, self.began_as) {
+            (there, before) if there == before => Ok(Change::None),
+            (
+                Fingerprint::File { device, inode, size, .. },
+                Fingerprint::File { device: on, inode: of, size: had, .. },
+            ) => match (device, inode) == (on, of) {
+                true if size > had => Ok(Change::Grew),
+                true => changed("was written to"),
+                false => changed("was replaced"),
+            },
+            _ => changed("was replaced"),
         }
     }
 }

@@ -10,17 +10,17 @@ use ostrakon_proto::{
     layout::{Layout, LayoutError, RowId},
     params::Code,
 };
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::AsyncReadExt;
 
-use super::{Content, PlainRow, SourceError, Wanted, after};
+use super::{super::input::Reader, Content, PlainRow, RowFilter, SourceError, after};
+use crate::pack::Skipped;
 
 /// How much of a stream of unknown length is read before it counts as long.
 const AHEAD: usize = 16 * 1024 * 1024;
 
 /// A reader, cut into rows.
-#[derive(Debug)]
-pub(crate) struct StreamSource<R> {
-    reader: R,
+pub(crate) struct StreamSource<'a> {
+    reader: Reader<'a>,
     layout: Layout,
     /// Whether `layout` is the object's.
     known: bool,
@@ -31,9 +31,14 @@ pub(crate) struct StreamSource<R> {
     next: Option<RowId>,
 }
 
-impl<R: AsyncRead + Unpin + Send> StreamSource<R> {
+impl<'a> StreamSource<'a> {
     /// The source of an object.
-    pub(crate) async fn new(reader: R, size: Option<u64>, code: Code, sealed: bool) -> Result<Self, SourceError> {
+    pub(super) async fn new(
+        reader: Reader<'a>,
+        size: Option<u64>,
+        code: Code,
+        sealed: bool,
+    ) -> Result<Self, SourceError> {
         let layout = size.map_or_else(|| Layout::longest(code, sealed), |size| Layout::new(size, code, sealed))?;
         let next = Some(RowId { extent: 0, row: 0 });
         let (ahead, known) = (BytesMut::new(), size.is_some());
@@ -62,7 +67,7 @@ impl<R: AsyncRead + Unpin + Send> StreamSource<R> {
     }
 
     /// The next row; `None` after the last.
-    pub(crate) async fn next_row(&mut self, wanted: Wanted<'_>) -> Result<Option<PlainRow>, SourceError> {
+    pub(crate) async fn next_row(&mut self, wanted: RowFilter<'_>) -> Result<Option<PlainRow>, SourceError> {
         let Some(row) = self.next else { return Ok(None) };
         let mut want = self.row_bytes(row)?;
         // One byte more than the row, to know whether the row is the last.
@@ -82,6 +87,10 @@ impl<R: AsyncRead + Unpin + Send> StreamSource<R> {
         let (ends_extent, next) = after(&self.layout, row, &shape);
         self.next = next;
         Ok(Some(PlainRow { row, layout: self.layout, content, done: self.done, ends_extent }))
+    }
+
+    pub(super) fn into_outcome(self) -> Option<(u64, Vec<Skipped>)> {
+        self.reader.into_outcome()
     }
 
     fn row_bytes(&self, row: RowId) -> Result<usize, SourceError> {
@@ -129,7 +138,8 @@ mod tests {
     const ROW: usize = 2 * 4 * 65_520;
 
     async fn rows(data: &[u8], size: Option<u64>) -> Result<(Vec<usize>, Layout), SourceError> {
-        let mut source = StreamSource::new(data, size, Code { k: 2, n: 4 }, true).await?;
+        let reader = Reader::Other(Box::pin(data));
+        let mut source = StreamSource::new(reader, size, Code { k: 2, n: 4 }, true).await?;
         let mut rows = Vec::new();
         while let Some(row) = source.next_row(&|_, _| true).await? {
             let Content::Bytes(plain) = row.content else { panic!("wanted") };

@@ -91,8 +91,7 @@ async fn hostile_packs_are_refused_and_write_nothing() {
     for (number, (says, pack)) in hostile().into_iter().enumerate() {
         let target = directory();
         fs::create_dir(target.path().join("in")).expect("made");
-        let options = AddOptions { content: Content::Pack, ..options() };
-        let link = client.add(&pack[..], &options, &Events::none()).await.expect("added").link;
+        let link = client.add_bytes(pack).code(CODE).content(Content::Pack).await.expect("added").link;
         let work = async {
             let reader = client.open_pack(&link).await?;
             reader.restore(None, &target.path().join("in/to"), Overwrite::Refuse, &Events::none()).await
@@ -117,8 +116,7 @@ async fn symlinks_lead_no_file_elsewhere() {
     let index = writer.finish();
     let footer = Footer { content: 1, entries: 2, root: index.root, top: Stamp::default() };
     let pack = [&b"x"[..], &index.pages, &footer.encode()].concat();
-    let options = AddOptions { content: Content::Pack, ..options() };
-    let link = client.add(&pack[..], &options, &Events::none()).await.expect("added").link;
+    let link = client.add_bytes(pack).code(CODE).content(Content::Pack).await.expect("added").link;
     let reader = client.open_pack(&link).await.expect("opened");
     for at in [None, Some(path("a"))] {
         let to = target.path().join("to");

@@ -1,0 +1,138 @@
+//! `ostrakon uploads`: the adds of this profile that were interrupted.
+
+use std::path::PathBuf;
+
+use ostrakon::{Added, Client, Error, ErrorKind, PublicProfile, Unfinished};
+use serde::Serialize;
+
+use super::{
+    Home,
+    add::{Several, complaint, words},
+};
+use crate::{
+    args::Uploads,
+    exit::failure,
+    output::{Output, Table, bytes_text},
+    progress::Progress,
+};
+
+/// What `uploads ls --json` prints.
+#[derive(Debug, Serialize)]
+struct ListObject {
+    unfinished: Vec<Unfinished>,
+    /// What is wrong with journals that cannot be used.
+    failed: Vec<String>,
+}
+
+/// What `uploads abort --json` prints.
+#[derive(Debug, Default, Serialize)]
+struct AbortObject {
+    aborted: Vec<PathBuf>,
+    #[serde(flatten)]
+    rest: Several,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The first failure, after the others were resumed or given up.
+pub(crate) async fn run(command: Uploads, home: &Home, out: &Output) -> anyhow::Result<()> {
+    let list = list(&home.public()?)?;
+    match command {
+        Uploads::Ls => print_list(&list, out),
+        Uploads::Resume { paths } => resume(&home.connect()?, &chosen(list, &paths, out)?, out).await,
+        Uploads::Abort { paths, .. } => abort(&home.connect()?, &chosen(list, &paths, out)?, out).await,
+    }
+}
+
+fn list(profile: &PublicProfile) -> anyhow::Result<ListObject> {
+    let (mut unfinished, mut failed) = (Vec::new(), Vec::new());
+    for one in profile.journals().list().map_err(Error::from)? {
+        match one {
+            Ok(one) => unfinished.push(one),
+            Err(error) => failed.push(error.to_string()),
+        }
+    }
+    Ok(ListObject { unfinished, failed })
+}
+
+fn print_list(list: &ListObject, out: &Output) -> anyhow::Result<()> {
+    if list.unfinished.is_empty() {
+        out.words("no add is unfinished");
+    }
+    list.failed.iter().for_each(|failed| out.words(failed));
+    out.answer(list, |paint| {
+        let mut table = Table::new(0);
+        for one in &list.unfinished {
+            let done = format!("{} of {} read", bytes_text(one.read_bytes), bytes_text(one.size));
+            table.plain([one.source.display().to_string(), done]);
+        }
+        table.render(paint)
+    })?;
+    Ok(())
+}
+
+/// Those of these paths; all of them when there are none.
+fn chosen(list: ListObject, paths: &[PathBuf], out: &Output) -> anyhow::Result<Vec<Unfinished>> {
+    if paths.is_empty() {
+        if list.unfinished.is_empty() {
+            out.words("no add is unfinished");
+        }
+        list.failed.iter().for_each(|failed| out.words(failed));
+        return Ok(list.unfinished);
+    }
+    let mut chosen = Vec::new();
+    for path in paths {
+        let source = std::fs::canonicalize(path).or_else(|_| std::path::absolute(path))?;
+        let before = chosen.len();
+        chosen.extend(list.unfinished.iter().filter(|one| one.source == source).cloned());
+        if chosen.len() == before {
+            return Err(failure(ErrorKind::NotFound, format!("no add of {} is unfinished", path.display())));
+        }
+    }
+    Ok(chosen)
+}
+
+async fn resume(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow::Result<()> {
+    let (mut all, mut complaints) = (Several::default(), Ok(()));
+    for one in chosen {
+        match resume_one(client, one, out).await {
+            Ok(added) => {
+                complaints = complaints.and(complaint(&added));
+                all.added.push(added);
+            }
+            Err(error) => all.fail(&one.source, &error),
+        }
+    }
+    out.answer(&all, |_| all.links())?;
+    all.verdict().and(complaints)
+}
+
+async fn resume_one(client: &Client, one: &Unfinished, out: &Output) -> anyhow::Result<Added> {
+    let progress = Progress::new("add", out);
+    let result = client.resume(one).on_event(progress.listener(out)).await;
+    drop(progress);
+    let added = result?;
+    out.words(&format!("{}: {}", one.source.display(), words(&added, &client.chain().pace())));
+    Ok(added)
+}
+
+async fn abort(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow::Result<()> {
+    let mut done = AbortObject::default();
+    for one in chosen {
+        match client.abort(one).await {
+            Ok(None) => {
+                out.words(&format!("gave up {}", one.source.display()));
+                done.aborted.push(one.source.clone());
+            }
+            Ok(Some(added)) => {
+                let (path, cid) = (one.source.display(), added.link.object);
+                out.words(&format!("{path} is stored and paid for already: to end that, `ostrakon rm {cid}`"));
+                done.rest.added.push(added);
+            }
+            Err(error) => done.rest.fail(&one.source, &error.into()),
+        }
+    }
+    out.answer(&done, |_| done.rest.links())?;
+    done.rest.verdict()
+}
