@@ -15,6 +15,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 const BLAKE3_CODE: u64 = 0x1e;
 /// Characters of a libp2p peer id at most: 38 bytes in base58 are 52.
 const PEER_ID_MAX: usize = 64;
+/// Characters of a text that an error repeats: those of a CID.
+const SHOWN: usize = 60;
 
 /// Text form of an id.
 #[derive(Clone, Copy, Debug)]
@@ -215,10 +217,17 @@ impl<K: IdKind> FromStr for Id<K> {
         };
         bytes.or_else(|| K::parse_foreign(text)).map(Self::new).ok_or_else(|| ParseIdError {
             kind: K::NAME,
-            text: text.chars().take(128).collect(),
+            text: shown(text),
             example: K::EXAMPLE,
         })
     }
+}
+
+/// As much of a text as an error repeats: a CID, and nothing of a link's key behind it.
+fn shown(text: &str) -> String {
+    let is_plain = |char: &char| char.is_ascii_alphanumeric() || ":/._-".contains(*char);
+    let shown: String = text.chars().take_while(is_plain).take(SHOWN).collect();
+    if shown.len() < text.len() { shown + ".." } else { shown }
 }
 
 /// Exactly CIDv1, this codec, BLAKE3-256, in base32: an id has one CID.
@@ -480,6 +489,11 @@ mod tests {
     fn errors_name_the_kind_the_text_and_what_was_expected() {
         let error = "nobody".parse::<NodeId>().expect_err("not an id");
         assert_eq!(error.to_string(), "invalid node id \"nobody\": expected ostnode1.. or 12D3Koo..");
+        let (cid, key) = (ObjectId::new([7; 32]).to_string(), "u".repeat(52));
+        for link in [format!("{cid}#{key}"), format!("{cid}%23{key}"), format!("{cid}{key}"), format!("{cid} {key}")] {
+            let error = link.parse::<ObjectId>().expect_err("not a CID").to_string();
+            assert!(!error.contains("uu"), "a part of the key is shown: {error}");
+        }
     }
 
     #[test]
