@@ -1,4 +1,4 @@
-//! chain/1: asks a node about the ledger, and submits to it. Any node answers, from its own verified copy.
+//! chain/1: queries about the ledger, and submission of transactions. Any node answers, from its own verified copy.
 //!
 //! Bodies carry what may be large: [`ChainRequest::Submit`]'s body is a canonical `Vec<`[`crate::ledger::tx::Tx`]`>`;
 //! [`ChainResponse::Verdicts`]'s body is a canonical `Vec<Result<(), Refusal>>`; [`ChainResponse::Blocks`]'s body a
@@ -22,18 +22,16 @@ use crate::{
     limits,
 };
 
-/// A request of chain/1.
-///
-/// Those that are answered by [`ChainResponse::Answer`] say from which height on the answer may be: a node that is not
-/// there yet waits for the block, for at most 10 seconds, and then answers as of its own tip.
+/// A request of chain/1. Those that are answered by [`ChainResponse::Answer`] name the lowest height of the answer: a
+/// node below it waits for the block, for at most 10 seconds, and then answers at its own tip.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ChainRequest {
-    /// The node's tip, by its word: [`ChainResponse::Head`].
+    /// The node's tip, unproven: [`ChainResponse::Head`].
     Head,
     /// Submits the transactions in the body, up to [`crate::limits::SUBMIT_COUNT`] in [`crate::limits::SUBMIT`] bytes,
     /// each by itself and in their order: [`ChainResponse::Verdicts`].
     Submit {
-        /// Who sends them.
+        /// Whether they were relayed by a node.
         relayed: Relayed,
     },
     /// Decided blocks from `from` on, as many as fit a body: [`ChainResponse::Blocks`]. Waits for the first, for at
@@ -54,15 +52,15 @@ pub enum ChainRequest {
         /// Bytes of their keys, at most [`crate::limits::PAGE`].
         keys: Vec<Vec<u8>>,
     },
-    /// Where a transaction is: [`ChainResponse::Answer`] of `Option<`[`crate::light::Inclusion`]`>`. That there is
-    /// none, is only the node's word.
+    /// Where a transaction is: [`ChainResponse::Answer`] of `Option<`[`crate::light::Inclusion`]`>`. That no block has
+    /// it is not proven.
     Transaction {
         /// The lowest height wanted of the tip.
         from: Height,
-        /// Which.
+        /// The transaction.
         id: TxId,
     },
-    /// A block of the past: [`ChainResponse::Answer`] of [`crate::light::PastBlock`].
+    /// An earlier block: [`ChainResponse::Answer`] of [`crate::light::PastBlock`].
     Block {
         /// The lowest height wanted of the tip.
         from: Height,
@@ -92,26 +90,27 @@ pub enum ChainRequest {
     },
     /// A row of the history: [`ChainResponse::Hints`] of its hashes.
     Past(HistoryRange),
-    /// The newest transactions that touch an account: [`ChainResponse::Answer`] of [`crate::light::Activity`]. That
-    /// nobody paid it more than those, is only the node's word.
+    /// The newest transactions of an account: [`ChainResponse::Answer`] of [`crate::light::Activity`]. That there are
+    /// no other payments to it is not proven.
     Activity {
         /// The lowest height wanted of the tip.
         from: Height,
-        /// Whose.
+        /// The account.
         account: AccountId,
-        /// Only those before this place.
+        /// Only transactions before this place.
         before: Option<TxPlace>,
-        /// How many at most; there are never more than [`crate::limits::ACTIVITY`] in one answer.
+        /// Number at most; one answer never has more than [`crate::limits::ACTIVITY`].
         limit: u32,
     },
 }
 
-/// Whose transactions a node is handed, which decides whether it brings them to a validator before it answers.
+/// Whether submitted transactions were relayed by a node, which decides whether the receiver forwards them to a
+/// validator before it answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Relayed {
-    /// A client's own: the node answers for it that a validator has them.
+    /// A client's own: the answer says that a validator has them.
     No,
-    /// Taken over from others by a node, which keeps them too: they are kept here, and no more is promised.
+    /// Relayed by a node, which has them too: the answer only says that they are pending here.
     Yes,
 }
 
@@ -120,14 +119,13 @@ pub enum Relayed {
 pub enum ChainResponse {
     /// The node's tip.
     Head(Head),
-    /// The body says of each transaction, in their order, that it waits for a block, on this node and on its way to the
-    /// proposer, or why not.
+    /// The body says of each transaction, in their order, that it is pending, or why not.
     Verdicts,
     /// The body has the blocks.
     Blocks,
     /// The body has the answer, with its proofs.
     Answer,
-    /// The body has what proves itself, or is to be asked about.
+    /// The body has items that prove themselves, or are hints that the client then queries.
     Hints,
     /// The body is a canonical [`crate::ledger::snapshot::SnapshotChunk`].
     Chunk,
@@ -254,10 +252,10 @@ pub struct Head {
     pub time_ms: u64,
     /// Root of the state tree.
     pub state: [u8; 32],
-    /// All money there is.
+    /// All money.
     pub minted: Amount,
-    /// Fees destroyed.
+    /// Fees and penalties burnt.
     pub burnt: Amount,
-    /// How many times the parameters' fees the next block asks for.
+    /// Multiple of the parameters' fees in the next block.
     pub fee_factor: FeeFactor,
 }

@@ -1,6 +1,6 @@
-//! consensus/1: what validators say to each other until a block is decided.
+//! consensus/1: messages between validators until a block is decided.
 //!
-//! Every message is signed by the vote key of who says it, so that it counts whoever brings it. The body of
+//! Every message is signed by its validator's vote key, so that it is valid whichever node relays it. The body of
 //! [`ConsensusRequest::Proposal`] and of [`ConsensusResponse::Block`] is the whole block, canonical. Decided blocks are
 //! [`super::chain`]'s.
 
@@ -25,28 +25,28 @@ pub enum ConsensusRequest {
     Vote(SignedVote),
     /// More than two thirds prevote for one block.
     Polka(Polka),
-    /// Why the sender is in a later round.
+    /// Votes that prove why the sender is in a later round.
     Round(RoundProof),
     /// The proposal of this block and the block itself, as [`ConsensusResponse::Block`].
     Block {
-        /// Of which height.
+        /// Height of the block.
         height: Height,
-        /// Which.
+        /// The block.
         block: BlockId,
     },
-    /// The newest that the node has heard of this validator, as [`ConsensusResponse::Seen`]. A validator that starts
-    /// asks so whether it has spoken since its memory ends, and whether another process begins to speak for it.
+    /// The newest messages that the node has received from this validator, as [`ConsensusResponse::Seen`]. A starting
+    /// validator detects with it messages that its sign state lacks, and other processes with its key.
     LastSeen(SignedClaim),
 }
 
 /// An answer of consensus/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum ConsensusResponse {
-    /// The message is taken, which is not to say that it is believed.
+    /// The message was received; it may still be invalid.
     Taken,
     /// How the block was proposed; the body is the block.
     Block(SignedProposal),
-    /// What was asked for.
+    /// The newest messages of the validator asked about.
     Seen(Seen),
 }
 
@@ -79,14 +79,14 @@ pub fn last_seen(claim: SignedClaim) -> Call<Seen> {
     })
 }
 
-/// The prevotes of more than two thirds for one block.
+/// A polka: prevotes of more than two thirds of the power for one block.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Polka {
-    /// Of which height.
+    /// Height of the votes.
     pub height: Height,
-    /// In which round they were cast.
+    /// Round of the votes.
     pub round: u32,
-    /// For which block.
+    /// The block voted for.
     pub block: BlockId,
     /// The prevotes' signatures.
     pub signatures: BTreeMap<VoteKey, Signature>,
@@ -100,23 +100,23 @@ impl Polka {
     }
 }
 
-/// Why a round is entered.
+/// Why a later round is entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum RoundReason {
     /// More than a third has voted in it.
     Skip,
-    /// More than two thirds precommit in the round before.
+    /// More than two thirds have precommitted in the round before.
     Precommits,
 }
 
-/// Votes because of which a later round is entered.
+/// Votes that prove that a later round may be entered.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct RoundProof {
-    /// Of which height.
+    /// Height of the votes.
     pub height: Height,
     /// The round of the votes.
     pub round: u32,
-    /// What they show.
+    /// Why the round is entered.
     pub reason: RoundReason,
     /// The votes, one of each validator.
     pub votes: Vec<SignedVote>,
@@ -126,36 +126,36 @@ pub struct RoundProof {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub struct Incarnation(pub [u8; 16]);
 
-/// A validator's process claims to be the one that speaks.
+/// A claim of a validator's process to be the only one that signs.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Claim {
-    /// For whom.
+    /// The validator's key.
     pub key: VoteKey,
-    /// Which validator is asked to grant it: nobody else can make use of it.
+    /// The validator that is asked to grant it, so that it cannot be replayed to others.
     pub asked: VoteKey,
     /// This process.
     pub incarnation: Incarnation,
-    /// The processes before it that the disk remembers, at most [`Claim::EARLIER`]: it follows them, while a copy of
-    /// the disk does not follow it.
+    /// Earlier processes on the same disk, at most [`Claim::EARLIER`]: this one follows them, while a process on a copy
+    /// of the disk does not follow this one.
     pub earlier: Vec<Incarnation>,
 }
 
 impl Claim {
-    /// Processes that one follows, at most.
+    /// Earlier processes in a claim at most.
     pub const EARLIER: usize = 8;
 }
 
 /// A claim with its validator's signature.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct SignedClaim {
-    /// What is claimed.
+    /// The claim.
     pub claim: Claim,
-    /// By the key that it is claimed for.
+    /// Signature by the key claimed.
     pub signature: Signature,
 }
 
 impl SignedClaim {
-    /// The claim, signed with the key that it is for.
+    /// Signs a claim with the validator's key.
     pub fn sign(claim: Claim, key: &Keypair, chain: &ChainId) -> Self {
         let signature = key.sign(Purpose::Claim, chain, &claim);
         Self { claim, signature }
@@ -170,16 +170,16 @@ impl SignedClaim {
     }
 }
 
-/// What a node has heard of a validator.
+/// The newest messages that a node has received from a validator.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Seen {
-    /// The height that the node decides now; all below are decided.
+    /// The height in progress at the node; all below are decided.
     pub height: Height,
     /// The newest proposal.
     pub proposal: Option<SignedProposal>,
     /// The newest vote.
     pub vote: Option<SignedVote>,
-    /// Whether the node grants what is claimed: no other process was granted the same a moment ago.
+    /// Whether the node grants the claim: it has not granted it to another process recently.
     pub grants: bool,
 }
 

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::{Call, Protocol, Request};
 use crate::id::ColumnId;
 
-/// What a reader shows to read a column: nothing for public objects.
+/// Read token: the capability to read one column of a private object.
 #[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ReadToken(pub [u8; 32]);
 
@@ -25,7 +25,7 @@ impl std::fmt::Debug for ReadToken {
 pub struct GetRequest {
     /// The column.
     pub column: ColumnId,
-    /// The capability: the token whose hash the manifest lists, if it lists one.
+    /// The token whose hash the manifest lists; `None` for public objects.
     pub token: Option<ReadToken>,
     /// First byte; a multiple of `length`.
     pub start: u64,

@@ -1,4 +1,4 @@
-//! manifest/1: an object's CID for its manifest, which is the answer's body; its head is empty.
+//! manifest/1: an object's manifest by its CID. The answer's body is the manifest; its head is empty.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;

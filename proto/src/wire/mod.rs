@@ -1,8 +1,7 @@
-//! What nodes say to each other: one file per protocol, and the frame they all travel in (ARCHITECTURE 6; SPEC,
-//! "Wire").
+//! Messages between nodes: one file per protocol, and the frame that carries them (ARCHITECTURE 6; SPEC, "Wire frame").
 //!
-//! A message is a [`Frame`]: a small borsh head, decoded canonically, and a body of raw bytes that is never copied to
-//! be understood. Both are bounded per protocol before a byte is read. An answer's head is `Result<Response, Refusal>`.
+//! A message is a [`Frame`]: a small borsh head, decoded canonically, and a body of raw bytes that is not copied to be
+//! decoded. Both are bounded per protocol before a byte is read. An answer's head is `Result<Response, Refusal>`.
 //!
 //! A [`Call`] is a request that knows its protocol, and how its answer is read: each protocol's file has a function for
 //! each of its questions. `ostrakon_net::ask` takes it to a node.
@@ -51,7 +50,7 @@ impl Protocol {
         format!("/ostrakon/{}/{name}", &chain.to_string()[..16])
     }
 
-    /// Bytes that a request's body may have.
+    /// Bytes of a request's body at most.
     pub const fn request_body_max(self) -> usize {
         match self {
             Self::Put => limits::MANIFEST,
@@ -61,7 +60,7 @@ impl Protocol {
         }
     }
 
-    /// Bytes that an answer's body may have.
+    /// Bytes of an answer's body at most.
     pub const fn response_body_max(self) -> usize {
         match self {
             Self::Put => 0,
@@ -177,46 +176,46 @@ pub enum InvalidAnswer {
     #[error(transparent)]
     Encoding(#[from] codec::DecodeError),
     /// It is a valid message that does not answer the request.
-    #[error("the answer does not match the request")]
+    #[error("invalid answer: it does not match the request")]
     Mismatch,
 }
 
-/// Why a node refuses: what the caller should do about it.
+/// Why a node refuses a request, by what the caller should do about it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 #[borsh(use_discriminant = true)]
 #[repr(u8)]
 pub enum RefusalCode {
-    /// The request breaks the protocol; do not repeat it.
+    /// The request violates the protocol: do not repeat it.
     BadRequest = 1,
-    /// Not here; ask another node.
+    /// The node does not have it: ask another node.
     NotFound = 2,
-    /// The capability or signature does not allow it.
+    /// Capability, draw or signature do not permit it.
     Denied = 3,
-    /// Too much at once; try again later or elsewhere.
+    /// The node is overloaded: retry later, or ask another node.
     Busy = 4,
-    /// No room; ask another node.
+    /// The disk is full: ask another node.
     Full = 5,
-    /// The account's credit does not cover it.
+    /// The account's credit is exceeded: add money, or store less at a time.
     NoCredit = 6,
     /// The bytes do not match their hash.
     Corrupt = 7,
-    /// The node's disk or state failed; ask another node.
+    /// The node's disk or state failed: ask another node.
     Internal = 8,
-    /// The ledger's rules refuse the transaction.
+    /// The ledger's rules reject the transaction.
     Invalid = 9,
-    /// The block is so old that it is not kept here: take a snapshot, or ask a node that keeps all.
+    /// The node has deleted the block: restore a snapshot, or ask a node that keeps all blocks.
     Pruned = 10,
-    /// Another transaction of the account has this nonce, or is missing before it: look again after the next block.
+    /// Another transaction of the account has this nonce, or one before it is missing: retry after the next block.
     Nonce = 11,
 }
 
-/// A refusal with its reason in words.
+/// A refusal with its reason.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, thiserror::Error)]
 #[error("{reason}")]
 pub struct Refusal {
     /// What to do about it.
     pub code: RefusalCode,
-    /// The reason, for people; at most 1 KiB is kept.
+    /// The reason, as a message; cut at 1 KiB.
     pub reason: String,
 }
 

@@ -1,8 +1,8 @@
 //! put/1: stores one column on one holder, for a receipt.
 //!
-//! [`PutRequest::Open`] asks for room; then [`PutRequest::Chunk`]s carry the column in order of offset, a few under way
-//! at once; [`PutRequest::Finish`] brings the manifest and takes the receipt away. Every request names its upload, so
-//! nothing depends on a connection. A column that no commitment names is temporary.
+//! [`PutRequest::Open`] reserves space; then [`PutRequest::Chunk`]s carry the column in order of offset, a few in
+//! flight at a time; [`PutRequest::Finish`] sends the manifest and returns the receipt. Every request names its upload,
+//! so nothing depends on a connection. A column that no commitment names is temporary.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
@@ -16,24 +16,24 @@ use crate::{
     sign::Signature,
 };
 
-/// The client's name of one column's upload: random.
+/// Id of one column's upload: random, chosen by the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub struct UploadId(pub [u8; 16]);
 
-/// What the account signs to ask for room, for [`crate::sign::Purpose::Put`].
+/// What the account signs to reserve space, for [`crate::sign::Purpose::Put`].
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Open {
     /// The upload.
     pub upload: UploadId,
-    /// The holder that is asked: the signature is worth nothing elsewhere.
+    /// The holder that is asked, so that the signature is invalid for others.
     pub holder: NodeId,
-    /// Who will pay.
+    /// The account that will pay.
     pub account: AccountId,
     /// The draw that chose the holder.
     pub draw: Draw,
-    /// Which extent.
+    /// Number of the extent.
     pub extent: u32,
-    /// Which column of it.
+    /// Index of the column.
     pub index: u8,
     /// The code.
     pub code: Code,
@@ -44,9 +44,10 @@ pub struct Open {
 /// A request of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum PutRequest {
-    /// Asks for room, or goes on where an earlier client of the account stopped; answered by [`PutResponse::Opened`].
+    /// Reserves space, or resumes the account's upload where an earlier client stopped; answered by
+    /// [`PutResponse::Opened`].
     Open {
-        /// What is asked.
+        /// The signed request.
         open: Open,
         /// The account's signature over it.
         signature: Signature,
@@ -64,19 +65,19 @@ pub enum PutRequest {
         /// The upload.
         upload: UploadId,
     },
-    /// Gives the upload up.
+    /// Aborts the upload.
     Abort {
         /// The upload.
         upload: UploadId,
     },
 }
 
-/// What a holder has of a column that is on its way.
+/// Progress of an upload: what the holder has of the column.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Taken {
-    /// The first byte that is still wanted: every one before it is taken.
+    /// The first byte that is missing; all before it were received.
     pub next: u64,
-    /// What came before its turn: bit i stands for the whole chunk that begins i times [`CHUNK`] after `next`.
+    /// Chunks received out of order: bit i is the whole chunk that starts i times [`CHUNK`] after `next`.
     pub early: u8,
 }
 
@@ -95,16 +96,16 @@ impl Taken {
 /// An answer of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum PutResponse {
-    /// Every byte before `next` is taken.
+    /// The chunk was received.
     Ready {
-        /// The first byte that is still wanted.
+        /// The first byte that is missing; all before it were received.
         next: u64,
     },
     /// The column is stored, hashed and synced: the signature is over [`crate::ledger::tx::Receipt`].
     Receipt(Signature),
-    /// The upload is forgotten.
+    /// The upload was aborted.
     Aborted,
-    /// There is room, and this much is taken already.
+    /// Space is reserved, and this much was received already.
     Opened(Taken),
 }
 
@@ -137,7 +138,7 @@ pub fn finish(upload: UploadId, manifest: Bytes) -> Call<Signature> {
     })
 }
 
-/// Gives the upload up.
+/// Aborts an upload.
 pub fn abort(upload: UploadId) -> Call<()> {
     Call::new(&PutRequest::Abort { upload }, Bytes::new(), |response, _| match response {
         PutResponse::Aborted => Ok(()),
