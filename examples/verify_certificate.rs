@@ -1,0 +1,33 @@
+//! Checks the proof that an object is stored, without any network: with the genesis of the network alone.
+//!
+//! ```text
+//! ostrakon certificate create CID -o proof.cert
+//! cargo run --release -p ostrakon-examples --example verify_certificate proof.cert genesis.toml
+//! ```
+
+#![expect(clippy::print_stdout, reason = "an example shows what it does")]
+
+use anyhow::{Context, Result};
+use ostrakon::{Certificate, Pace, read_genesis};
+
+fn main() -> Result<()> {
+    let mut args = std::env::args_os().skip(1);
+    let (proof, genesis) = args.next().zip(args.next()).context("usage: verify_certificate PROOF GENESIS")?;
+    let genesis = read_genesis(genesis)?;
+
+    // Whoever handed over the file need not be trusted: it is checked against the signatures of the validators, who are
+    // followed from genesis to the block that the file speaks of.
+    let committed = Certificate::from_bytes(&std::fs::read(proof)?)?.verify(&genesis)?;
+
+    println!("object  {}", committed.object);
+    println!("owner   {}", committed.owner);
+    println!("as of   block {}", committed.height);
+    for (number, extent) in committed.commitments.iter().enumerate() {
+        println!("extent {number} of code {}: {} columns live", extent.code, extent.live());
+    }
+    // Terms are counted in epochs; their dates follow from the pace of the blocks so far.
+    let end = committed.commitments.iter().map(|extent| extent.end).min().context("an object has an extent")?;
+    let pace = Pace::new(genesis.time_ms, (committed.height, committed.time_ms), genesis.params.epoch_blocks);
+    println!("paid until epoch {end}, about {} s after that block", (pace.starts_ms(end) - committed.time_ms) / 1_000);
+    Ok(())
+}
