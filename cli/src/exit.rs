@@ -35,27 +35,38 @@ pub(crate) enum Ending {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Signal {
     /// The terminal is gone.
-    Hangup = 1,
+    Hangup,
     /// Ctrl-C.
-    Interrupt = 2,
+    Interrupt,
     /// `kill`.
-    Terminate = 15,
+    Terminate,
 }
 
 impl Signal {
-    /// The first of them to come.
+    /// Catches them from now on; the future is the first to come.
     ///
     /// # Errors
     /// When the system does not let signals be caught.
-    pub(crate) async fn any() -> io::Result<Self> {
+    pub(crate) fn catch() -> io::Result<impl Future<Output = Self> + Send + 'static> {
         let [mut hangup, mut interrupt, mut terminate] =
             [signal(SignalKind::hangup())?, signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?];
-        Ok(tokio::select! {
-            biased;
-            _ = interrupt.recv() => Self::Interrupt,
-            _ = terminate.recv() => Self::Terminate,
-            _ = hangup.recv() => Self::Hangup,
+        Ok(async move {
+            tokio::select! {
+                biased;
+                _ = interrupt.recv() => Self::Interrupt,
+                _ = terminate.recv() => Self::Terminate,
+                _ = hangup.recv() => Self::Hangup,
+            }
         })
+    }
+
+    /// 128 and the signal's number, as shells do.
+    pub(crate) const fn exit_code(self) -> u8 {
+        match self {
+            Self::Hangup => 129,
+            Self::Interrupt => 130,
+            Self::Terminate => 143,
+        }
     }
 
     const fn name(self) -> &'static str {
@@ -76,9 +87,7 @@ impl Ending {
     fn number(&self) -> u8 {
         match self {
             Self::Failed(error) => code_number(kind(error)),
-            Self::Interrupted(Signal::Hangup) => 129,
-            Self::Interrupted(Signal::Interrupt) => 130,
-            Self::Interrupted(Signal::Terminate) => 143,
+            Self::Interrupted(signal) => signal.exit_code(),
         }
     }
 

@@ -7,9 +7,11 @@
 use std::{
     io::{self, IsTerminal},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind as ClapKind};
+use tokio::sync::oneshot;
 use tracing_subscriber::EnvFilter;
 
 mod args;
@@ -46,20 +48,34 @@ fn main() -> ExitCode {
     }
 }
 
+/// How long a command that does not react to a signal, because it waits for a person to type, may go on.
+const GRACE: Duration = Duration::from_millis(500);
+
 /// Runs the command until it ends or a signal ends it: then it is dropped, so that it cleans up.
 fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Ending::Failed(error.into()))?;
     let home = Home::new(&cli.global);
     let result = runtime.block_on(async {
+        let signal = Signal::catch().map_err(|error| Ending::Failed(error.into()))?;
+        let (send, receive) = oneshot::channel();
+        let listening = tokio::spawn(async move {
+            let signal = signal.await;
+            let _ = send.send(signal);
+            tokio::time::sleep(GRACE).await;
+            std::process::exit(i32::from(signal.exit_code()));
+        });
+        let mut command = Box::pin(cmd::run(cli.command, &home, out));
         let result = tokio::select! {
             biased;
-            signal = Signal::any() => match signal {
-                Ok(signal) => Err(Ending::Interrupted(signal)),
-                Err(error) => Err(Ending::Failed(error.into())),
-            },
-            done = Box::pin(cmd::run(cli.command, &home, out)) => done.map_err(Ending::Failed),
+            Ok(signal) = receive => {
+                // It reacts: cleaning up may take longer.
+                listening.abort();
+                Err(Ending::Interrupted(signal))
+            }
+            done = &mut command => done.map_err(Ending::Failed),
         };
+        drop(command);
         if result.is_err() {
             home.settle().await;
         }

@@ -32,7 +32,6 @@ use crate::{
             up::{self, Up},
         },
         get::GetObject,
-        interruptible,
     },
     exit::{answered, usage},
     output::{Output, bytes_text, rate_text},
@@ -107,7 +106,7 @@ pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
         story::title(paint, &format!("Ostrakon: one file, {} nodes, and then only {left}", shape.nodes))
     })?;
     let stage = Stage { scene: &scene, shape, out };
-    let report = interruptible(stage.play(&args)).await?;
+    let report = Box::pin(stage.play(&args)).await?;
     finish(scene, &args, &report, out)
 }
 

@@ -45,7 +45,7 @@ async fn bring_up(args: DevnetUp, out: &Output) -> anyhow::Result<()> {
         permissioned: args.permissioned,
     };
     out.words(&format!("starting {} nodes in {} domains in {}", shape.nodes, shape.domains, args.dir.dir.display()));
-    let Up { devnet, height, .. } = cmd::interruptible(up::up(&args.dir.dir, shape, out)).await?;
+    let Up { devnet, height, .. } = Box::pin(up::up(&args.dir.dir, shape, out)).await?;
     let status = status(&devnet, Some(height.0));
     out.answer(&status, |_| {
         let (profile, dir) = (devnet.profile(), devnet.dir.display());
@@ -85,7 +85,7 @@ async fn start(indexes: &[u16], dir: &DevnetDir, out: &Output) -> anyhow::Result
         _ => devnet.pick(indexes)?.into_iter().cloned().collect(),
     };
     let peers = cmd::peers(&devnet.genesis()?)?;
-    cmd::interruptible(up::start(&devnet, &nodes, &peers)).await?;
+    Box::pin(up::start(&devnet, &nodes, &peers)).await?;
     show(&devnet, out).await
 }
 
