@@ -112,9 +112,9 @@ impl Sealer {
     /// Seals in place: `buffer` is the plaintext and [`TAG`] spare bytes, and becomes the sealed piece.
     ///
     /// # Panics
-    /// When `buffer` has no room for the tag.
+    /// When `buffer` is shorter than the tag.
     pub fn seal(&self, piece: PieceId, buffer: &mut [u8]) {
-        let plain = buffer.len().checked_sub(TAG).expect("the buffer has room for the tag");
+        let plain = buffer.len().checked_sub(TAG).expect("the buffer ends with the tag");
         let (plain, spare) = buffer.split_at_mut(plain);
         let tag = self.key.seal_in_place_separate_tag(piece.nonce(), Aad::empty(), plain);
         spare.copy_from_slice(tag.expect("a piece is far below AES-GCM's length limit").as_ref());

@@ -74,8 +74,8 @@ mod tests {
         let seed = Seed::new([7; 32]);
         let text = seed.text();
         assert!(text.starts_with("ostsecret1"), "{}", text.len());
-        for good in [text.to_string(), format!(" {}\r\n", *text)] {
-            assert_eq!(good.parse(), Ok(seed.clone()));
+        for valid in [text.to_string(), format!(" {}\r\n", *text)] {
+            assert_eq!(valid.parse(), Ok(seed.clone()));
         }
         let account: AccountId = Keypair::from_seed(seed.bytes()).public();
         let mut changed = text.to_string();
