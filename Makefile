@@ -1,63 +1,97 @@
-# Everything a newcomer runs. Each target installs what is missing first, and says what it does.
+# Everything a newcomer runs. Each target installs what is missing first, and prints what it does.
 #
 #   make demo           a network of 14 real nodes on this machine: add a file, kill and wipe 8 nodes, get the file back
 #   make test           lints and the whole fast suite
-#   make test-long      what takes long: 1,000 simulated worlds of each kind, 700 kills, 4 GiB
+#   make test-long      the slow suite: 1,000 simulated worlds of each kind, 700 kills, 4 GiB; PART=1/4 runs a quarter of it
 #   make bench          what each stage costs (criterion)
-#   make bench-ledger   what a network of validators takes, from signature to disk: one table
-#   make bench-compare  the whole beside cp, and beside Tahoe-LAFS and Garage where they are installed
+#   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
+#   make bench-compare  add and get beside cp, and beside Tahoe-LAFS and Garage where they are installed
+#   make keep-baseline  keeps this build's commands in target/baseline-COMMIT, for ARGS='--against DIR' of the two above
 #   make check          formatting and lints alone
+#   make audit          licences, sources and banned crates (cargo-deny)
+#   make messages       every message of the shipped code, in target/messages.txt, to be read as a whole
+#   make lines          lines of shipped code outside tests, by crate
 #   make build          the two commands, in target/release
+#   make clean          deletes what was built, the compiled RocksDB too
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup build demo test test-long bench bench-ledger bench-compare check clean
+.PHONY: help setup rocksdb build programs demo test test-long bench bench-ledger bench-compare keep-baseline check audit \
+        messages lines clean
 
 CARGO ?= cargo
+export CARGO
 BIN := target/release
+# All packages are always selected, whichever of their programs are built: with fewer of them features differ, and most of
+# the dependencies would be compiled again.
+ALL := --locked --workspace
 
 help:
 	@sed -n 's/^#   //p' Makefile
 
-# RocksDB is compiled from source: a C++ compiler, and libclang to read its header. Nothing else comes from outside cargo.
+# A C++ compiler for RocksDB, and libclang to read its header. Nothing else comes from outside cargo.
 setup:
 	@.ci/setup
 
+rocksdb: setup
+	@.ci/rocksdb
+
 build: setup
-	@echo "==> building ostrakon and ostrakon-node (the first time about 12 minutes on 2 cores: RocksDB is most of it)"
-	$(CARGO) build --release --locked --workspace --bins
+	@echo "==> building ostrakon and ostrakon-node (the first time about COLD_MINUTES minutes on 2 cores)"
+	@.ci/build
+
+# What measures and checks, besides the commands.
+programs: build
+	$(CARGO) build --release $(ALL) --bins
 
 demo: build
 	@$(BIN)/ostrakon demo
 
-check: setup
+check: rocksdb
 	@echo "==> formatting and lints"
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --locked --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release $(ALL) --all-targets -- -D warnings
 
-test: check build
+test: build check
 	@echo "==> tests"
-	$(CARGO) test --release --locked --workspace
+	$(CARGO) test --release $(ALL)
 
+# In parts of at most 40 minutes on 2 cores: PART=1/4 to PART=4/4.
+PART ?=
 test-long: build
-	@echo "==> the long suite: every scenario at full size"
-	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 $(CARGO) test --release --locked --workspace -- --nocapture
+	@echo "==> the slow suite: every scenario at full size$(if $(PART), (part $(PART)))"
+	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 OSTRAKON_PART=$(PART) \
+	    $(CARGO) test --release $(ALL) $(if $(PART),--test sim --test consensus --test cluster --test faults) -- --nocapture
 
-# The whole workspace, although these are the benches of one crate: with fewer crates the features differ, and libp2p
-# is built again.
-bench: setup
-	$(CARGO) bench --locked --workspace --bench proto --bench store --bench net --bench ledger
+bench: rocksdb
+	$(CARGO) bench $(ALL) --bench proto --bench store --bench net --bench ledger
 
 # About ten minutes; for less: make bench-ledger ARGS='--transfers 100000 --seconds 10', and ARGS=--help.
-bench-ledger: build
-	$(CARGO) bench --locked --workspace --bench ledger -- ledger/
+bench-ledger: programs
+	$(CARGO) bench $(ALL) --bench ledger -- ledger/
 	@$(BIN)/bench-ledger $(ARGS)
 
 # About half an hour with both peers. Their installation is benches/compare/install-peers.sh; for less or other figures:
 # make bench-compare ARGS='--sizes 64MiB --rounds 1 --only ostrakon-4-12', and ARGS=--help.
-bench-compare: build
+bench-compare: programs
 	@$(BIN)/bench-compare $(ARGS)
+
+keep-baseline: programs
+	@place=target/baseline-$$(git rev-parse --short HEAD); mkdir -p "$$place"; \
+	    cp $(BIN)/ostrakon $(BIN)/ostrakon-node $(BIN)/bench-compare $(BIN)/bench-ledger "$$place"; \
+	    echo "kept in $$place: make bench-compare ARGS='--against $$place'"
+
+audit:
+	@.ci/audit
+
+messages: rocksdb
+	@$(CARGO) run --quiet --release $(ALL) --bin house -- messages > target/messages.txt
+	@echo "$$(wc -l < target/messages.txt) messages in target/messages.txt"
+
+lines: rocksdb
+	@$(CARGO) run --quiet --release $(ALL) --bin house -- lines
 
 clean:
 	$(CARGO) clean
+	rm -rf .cargo

@@ -19,8 +19,8 @@ use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
 
 /// Chunks that one round of the benchmark moves.
 const CHUNKS: usize = 64;
-/// How many calls are under way together: one alone, and as many as an upload keeps.
-const AT_ONCE: [usize; 2] = [1, 8];
+/// How many calls are in flight together: one alone, and as many as an upload keeps.
+const CONCURRENT: [usize; 2] = [1, 8];
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -80,21 +80,21 @@ impl<'a> Pair<'a> {
             0 => Throughput::Elements(count(CHUNKS)),
             _ => Throughput::Bytes(count(CHUNKS * bytes)),
         });
-        for at_once in AT_ONCE {
-            group.bench_function(format!("{size}/at_once={at_once}"), |bench| {
-                bench.iter(|| self.runtime.block_on(self.round(at_once, &request)));
+        for concurrent in CONCURRENT {
+            group.bench_function(format!("{size}/concurrent={concurrent}"), |bench| {
+                bench.iter(|| self.runtime.block_on(self.round(concurrent, &request)));
             });
         }
         group.finish();
     }
 
     /// Makes all calls of a round; every answer must be there and be no refusal.
-    async fn round(&self, at_once: usize, request: impl Fn() -> (Protocol, Frame)) {
+    async fn round(&self, concurrent: usize, request: impl Fn() -> (Protocol, Frame)) {
         let call = |_| {
             let (protocol, frame) = request();
             self.caller.call(self.id, protocol, frame)
         };
-        let answers = stream::iter(0..CHUNKS).map(call).buffer_unordered(at_once);
+        let answers = stream::iter(0..CHUNKS).map(call).buffer_unordered(concurrent);
         answers.for_each(|answer| async { drop(answer.expect("the node answers")) }).await;
     }
 

@@ -23,8 +23,8 @@ use ostrakon_proto::{
 const LARGE: usize = 4 << 20;
 /// A column in a pack.
 const SMALL: usize = 4 << 10;
-/// Small columns that arrive at once.
-const AT_ONCE: usize = 64;
+/// Small columns that arrive together.
+const CONCURRENT: usize = 64;
 
 fn main() {
     let mut criterion = Criterion::default().configure_from_args();
@@ -94,22 +94,22 @@ fn put(criterion: &mut Criterion, disk: &Disk) {
     group.sample_size(20);
     let mut numbers = 0..u64::MAX;
     let mut fresh = |len| Column::new(len, numbers.next().expect("there are enough numbers"));
-    for (id, len) in [("kib=4096", LARGE), ("kib=4/at_once=1", SMALL)] {
+    for (id, len) in [("kib=4096", LARGE), ("kib=4/concurrent=1", SMALL)] {
         group.throughput(Throughput::Bytes(count(len)));
         group.bench_function(id, |bench| {
-            bench.iter_custom(|times| (0..times).map(|_| put_at_once(disk, &[fresh(len)])).sum());
+            bench.iter_custom(|times| (0..times).map(|_| put_concurrent(disk, &[fresh(len)])).sum());
         });
     }
-    group.throughput(Throughput::Bytes(count(AT_ONCE * SMALL)));
-    group.bench_function(format!("kib=4/at_once={AT_ONCE}"), |bench| {
-        let mut together = || (0..AT_ONCE).map(|_| fresh(SMALL)).collect::<Vec<_>>();
-        bench.iter_custom(|times| (0..times).map(|_| put_at_once(disk, &together())).sum());
+    group.throughput(Throughput::Bytes(count(CONCURRENT * SMALL)));
+    group.bench_function(format!("kib=4/concurrent={CONCURRENT}"), |bench| {
+        let mut together = || (0..CONCURRENT).map(|_| fresh(SMALL)).collect::<Vec<_>>();
+        bench.iter_custom(|times| (0..times).map(|_| put_concurrent(disk, &together())).sum());
     });
     group.finish();
 }
 
 /// How long it takes until all are durable, each put by a thread of its own. The store then forgets them, uncounted.
-fn put_at_once(disk: &Disk, columns: &[Column]) -> Duration {
+fn put_concurrent(disk: &Disk, columns: &[Column]) -> Duration {
     let ready = &Barrier::new(columns.len() + 1);
     let took = thread::scope(|scope| {
         let put = |column: &Column| {

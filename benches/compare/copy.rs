@@ -40,8 +40,8 @@ fn shell(script: &str, from: &Path, to: &Path) -> Command {
 }
 
 impl System for Copy {
-    fn daemons(&self) -> Vec<u32> {
-        Vec::new()
+    fn daemons(&self) -> Result<Vec<u32>> {
+        Ok(Vec::new())
     }
 
     fn stores(&self) -> &Path {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ostrakon_benches::run::Cost;
+use ostrakon_benches::{against::median, run::Cost};
 use serde::Serialize;
 
 use crate::system::Which;
@@ -108,7 +108,7 @@ impl Figures {
 }
 
 fn row(Key { system, object_bytes, operation }: Key, samples: &[Sample]) -> Row {
-    let of = |value: &dyn Fn(&Sample) -> Option<f64>| median(samples.iter().filter_map(value).collect());
+    let of = |value: &dyn Fn(&Sample) -> Option<f64>| median(&samples.iter().filter_map(value).collect::<Vec<_>>());
     let cpu_seconds = of(&|sample| sample.cpu_seconds);
     let per_byte = |value: f64| value / float(object_bytes).max(1.0);
     Row {
@@ -125,14 +125,6 @@ fn row(Key { system, object_bytes, operation }: Key, samples: &[Sample]) -> Row 
     }
 }
 
-/// The value in the middle, or between the two in the middle.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().checked_sub(1)?;
-    let (low, high) = (values[last / 2], values[values.len() / 2]);
-    Some(f64::midpoint(low, high))
-}
-
 /// A count as a number to divide; exact below 2^53.
 pub(crate) fn float(count: u64) -> f64 {
     let half = |count: u64| f64::from(u32::try_from(count & u64::from(u32::MAX)).unwrap_or(u32::MAX));
@@ -142,16 +134,6 @@ pub(crate) fn float(count: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        let check = |values: &[f64], expect| assert_eq!(median(values.to_vec()), expect, "{values:?}");
-        check(&[], None);
-        check(&[3.0], Some(3.0));
-        check(&[9.0, 1.0], Some(5.0));
-        check(&[9.0, 1.0, 2.0], Some(2.0));
-        check(&[4.0, 1.0, 2.0, 100.0], Some(3.0));
-    }
 
     #[test]
     fn counts_keep_their_value() {

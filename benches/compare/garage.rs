@@ -11,10 +11,10 @@ use std::{
 
 use anyhow::{Context, Result};
 use ostrakon_benches::run;
+use ostrakon_tests::process::{Daemon, until};
 
 use crate::{
-    content,
-    daemon::{self, Daemon},
+    content, ports,
     system::{Object, Start, System},
 };
 
@@ -47,7 +47,7 @@ impl Garage {
             let absent = if rclone { program.display().to_string() } else { "rclone".to_owned() };
             return Ok(Start::Absent(format!("no {absent}: run benches/compare/install-peers.sh")));
         }
-        let (stores, ports, secret) = (dir.join("nodes"), daemon::free_ports(2 * NODES)?, content::secret()?);
+        let (stores, ports, secret) = (dir.join("nodes"), ports::free_ports(2 * NODES)?, content::secret()?);
         for number in 0..NODES {
             let home = node_dir(&stores, number);
             fs::create_dir_all(&home)?;
@@ -80,7 +80,7 @@ impl Garage {
     fn lay_out(&self) -> Result<()> {
         for number in 0..NODES {
             let status = || Ok(self.ask(number, &["status"]).is_ok());
-            daemon::until(&format!("Garage's node {number}"), PATIENCE, status)?;
+            until(&format!("Garage's node {number}"), PATIENCE, status)?;
         }
         for number in 0..NODES {
             let address = self.ask(number, &["node", "id", "-q"])?;
@@ -117,7 +117,7 @@ impl Garage {
     fn rclone(&self, verb: &str) -> Command {
         let (name, secret) = &self.key;
         let mut command = Command::new("rclone");
-        // The settings are those of this remote, named `peer`, and nobody's configuration. Of what users of other S3
+        // The settings are those of this remote, named `peer`, and no file's. Of what users of other S3
         // services may have set, rclone breaks on a certificate authority.
         command.env_remove("AWS_CA_BUNDLE").env("RCLONE_CONFIG", "/dev/null").env("RCLONE_CONFIG_PEER_TYPE", "s3");
         command.env("RCLONE_CONFIG_PEER_PROVIDER", "Other").env("RCLONE_CONFIG_PEER_REGION", "garage");
@@ -155,8 +155,8 @@ fn in_bucket(source: &Path) -> String {
 }
 
 impl System for Garage {
-    fn daemons(&self) -> Vec<u32> {
-        self.nodes.iter().flatten().map(Daemon::pid).collect()
+    fn daemons(&self) -> Result<Vec<u32>> {
+        Ok(self.nodes.iter().flatten().map(Daemon::pid).collect())
     }
 
     fn stores(&self) -> &Path {
@@ -209,7 +209,7 @@ impl System for Garage {
     fn recover(&mut self) -> Result<()> {
         self.start_nodes()?;
         let whole = || Ok(self.ask(0, &["health"]).is_ok_and(|text| text.contains("healthy")) && all_up(self));
-        daemon::until("all nodes of Garage", PATIENCE, whole)
+        until("all nodes of Garage", PATIENCE, whole)
     }
 }
 

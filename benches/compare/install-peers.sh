@@ -7,7 +7,7 @@
 #
 # usage: install-peers.sh [DIRECTORY]     (default: target/peers in this repository)
 #
-# What is there already in the version wanted is left alone, so it may be run again. A peer that can not be installed is
+# What is there already in the version wanted is kept, so it may be run again. A peer that cannot be installed is
 # said to be so and left out; the comparison then skips it, and this ends with 1.
 set -uo pipefail
 

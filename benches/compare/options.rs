@@ -1,10 +1,10 @@
 //! The command line: what to measure, how often, and where.
 
-use std::{fs, path::PathBuf};
+use std::{ffi::OsString, path::PathBuf};
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use ostrakon_benches::devnet::beside;
+use clap::{Parser, ValueEnum};
+use ostrakon_benches::beside;
 
 use crate::system::Which;
 
@@ -24,6 +24,9 @@ pub(crate) struct Options {
     /// Only this system; may be given more than once
     #[arg(long, value_name = "NAME", value_enum)]
     pub(crate) only: Vec<Which>,
+    /// Compare our commands with those of an earlier build, which `make keep-baseline` kept in this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    pub(crate) against: Option<PathBuf>,
     /// Write the figures to this file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -42,19 +45,26 @@ impl Options {
         Which::ALL.into_iter().filter(chosen).collect()
     }
 
+    /// The arguments of one round of our own systems, for another process.
+    pub(crate) fn of_one_round(&self) -> Vec<OsString> {
+        let sizes: Vec<String> = self.sizes.iter().map(u64::to_string).collect();
+        let mut arguments: Vec<OsString> =
+            vec!["--rounds".into(), "1".into(), "--sizes".into(), sizes.join(",").into()];
+        arguments.extend(["--files".into(), self.files.to_string().into()]);
+        for system in self.systems().into_iter().filter(|system| Which::OURS.contains(system)) {
+            let name = system.to_possible_value().map(|value| value.get_name().to_owned());
+            arguments.extend(name.into_iter().flat_map(|name| ["--only".into(), name.into()]));
+        }
+        arguments.extend(self.dir.iter().flat_map(|dir| ["--dir".into(), dir.clone().into_os_string()]));
+        arguments
+    }
+
     /// A directory for everything, gone when dropped.
     ///
     /// # Errors
     /// When it cannot be made.
     pub(crate) fn scratch(&self) -> Result<tempfile::TempDir> {
-        let above = match &self.dir {
-            Some(dir) => dir.clone(),
-            None => beside()?.join("scratch"),
-        };
-        fs::create_dir_all(&above).with_context(|| format!("cannot make {}", above.display()))?;
-        let above = fs::canonicalize(&above)?;
-        let made = tempfile::Builder::new().prefix("compare-").tempdir_in(&above);
-        made.with_context(|| format!("cannot make a directory in {}", above.display()))
+        ostrakon_benches::scratch(self.dir.as_deref())
     }
 
     /// Where the other systems are.
@@ -77,10 +87,10 @@ fn parse_size(text: &str) -> Result<u64, String> {
         "KiB" => 1 << 10,
         "MiB" => 1 << 20,
         "GiB" => 1 << 30,
-        _ => return Err(format!("{text:?} is no size: say 256MiB, 1GiB, or a number of bytes")),
+        _ => return Err(format!("invalid size {text:?}: use 256MiB, 1GiB, or a number of bytes")),
     };
     let size = digits.parse::<u64>().ok().and_then(|number| number.checked_mul(unit));
-    size.ok_or_else(|| format!("{text:?} is no size: it begins with a whole number"))
+    size.ok_or_else(|| format!("invalid size {text:?}: it must begin with a whole number"))
 }
 
 #[cfg(test)]

@@ -1,13 +1,18 @@
-//! Ours: a devnet of real nodes, and the command beside this program. Everything is learnt from what commands print.
+//! Ours: a devnet of real nodes, and the command beside this program. All it knows is what commands print.
 
-use std::{ops::Range, path::Path, process::Command};
+use std::{
+    ops::Range,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Context, Result};
-use ostrakon_benches::{
-    devnet::{self, Devnet, json},
-    run::Outcome,
+use ostrakon_benches::beside;
+use ostrakon_tests::{
+    devnet::{self, Devnet},
+    process::Outcome,
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::system::{Object, Start, System};
 
@@ -46,10 +51,16 @@ struct Fetched {
     fetched_bytes: Option<u64>,
 }
 
+/// The one JSON object that a command prints.
+fn json<T: DeserializeOwned>(text: &[u8]) -> Result<T> {
+    serde_json::from_slice(text).with_context(|| format!("unexpected output: {}", String::from_utf8_lossy(text)))
+}
+
 /// A devnet that runs.
 #[derive(Debug)]
 pub(crate) struct Ostrakon {
     net: Devnet,
+    profile: PathBuf,
     shape: &'static Shape,
 }
 
@@ -59,19 +70,21 @@ impl Ostrakon {
     /// # Errors
     /// When the commands are not built, or the devnet does not come up.
     pub(crate) fn start(dir: &Path, shape: &'static Shape) -> Result<Start> {
-        Ok(Start::Running(Box::new(Self { net: Devnet::start(dir.join("net"), shape.net)?, shape })))
+        let net = Devnet::start(&beside()?.join("ostrakon"), dir.join("net"), shape.net, &[])?;
+        let profile = net.status()?.profile;
+        Ok(Start::Running(Box::new(Self { net, profile, shape })))
     }
 
     fn command(&self, verb: &str) -> Command {
         let mut command = Command::new(self.net.client());
-        command.arg("--profile").arg(self.net.profile()).args(["--json", verb]);
+        command.arg("--profile").arg(&self.profile).args(["--json", verb]);
         command
     }
 }
 
 impl System for Ostrakon {
-    fn daemons(&self) -> Vec<u32> {
-        self.net.pids()
+    fn daemons(&self) -> Result<Vec<u32>> {
+        Ok(self.net.status()?.pids())
     }
 
     fn stores(&self) -> &Path {
@@ -119,17 +132,18 @@ impl System for Ostrakon {
     }
 
     fn lose(&mut self, object: &Object) -> Result<bool> {
+        let nodes = self.net.status()?.nodes;
         let number = |holder: &String| {
-            let node = self.net.nodes().iter().find(|node| node.provider == *holder);
-            node.map(|node| node.index).with_context(|| format!("{holder} is no node of this devnet"))
+            let node = nodes.iter().find(|node| node.provider == *holder);
+            node.map(|node| node.index).with_context(|| format!("{holder} is not a node of this devnet"))
         };
-        let lost: Vec<u32> = object.holders.iter().take(self.shape.spare).map(number).collect::<Result<_>>()?;
+        let lost: Vec<usize> = object.holders.iter().take(self.shape.spare).map(number).collect::<Result<_>>()?;
         self.net.kill(&lost)?;
         Ok(true)
     }
 
     fn recover(&mut self) -> Result<()> {
-        self.net.start_again()
+        self.net.revive(&[])
     }
 }
 

@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context, Result};
 use ostrakon_benches::run::{self, Failed, Idle};
+use ostrakon_tests::process::{Outcome, say};
 
 use crate::{
     content,
     figures::{Figures, Key, Operation, Sample},
     options::Options,
-    say,
     system::{Object, Start, System, Which},
     table::bytes_text,
 };
@@ -47,7 +47,7 @@ impl<'a> Rounds<'a> {
         Ok(Self { options, home })
     }
 
-    /// Measures a system: each size on a network of its own, then the directory. Says so when it is absent.
+    /// Measures a system: each size on a network of its own, then the directory. Prints that it is absent, if it is.
     ///
     /// # Errors
     /// When it does not start, a command fails, or bytes differ. What was measured before is kept.
@@ -155,8 +155,8 @@ impl Stage {
     }
 
     fn takes_none(&self, error: &anyhow::Error) -> bool {
-        let refused = error.downcast_ref::<Failed>().is_some_and(|failed| failed.status.code() == Some(USAGE));
-        refused && matches!(self.which, Which::Ostrakon12 | Which::Ostrakon6)
+        let refused = error.downcast_ref::<Failed>().is_some_and(|failed| failed.0.code == Some(USAGE));
+        refused && Which::OURS.contains(&self.which)
     }
 
     fn add(&self, source: &Path, operation: Operation, figures: &mut Figures) -> Result<Object> {
@@ -166,9 +166,9 @@ impl Stage {
         };
         let (daemons, idle) = self.calm()?;
         let before = content::allocated_bytes(self.system.stores())?;
-        let outcome = run::measure(command, &daemons, idle)?;
+        let (outcome, cost) = run::measure(command, &daemons, idle)?;
         let after = content::allocated_bytes(self.system.stores())?;
-        let sample = Sample { stored_bytes: Some(after.saturating_sub(before)), ..outcome.cost.into() };
+        let sample = Sample { stored_bytes: Some(after.saturating_sub(before)), ..cost.into() };
         self.keep(operation, sample, figures);
         self.system.added(source, &outcome.stdout)
     }
@@ -178,8 +178,8 @@ impl Stage {
         let is_directory = operation == Operation::GetDirectory;
         let command = if is_directory { self.system.get_directory(object, &to)? } else { self.system.get(object, &to) };
         let (daemons, idle) = self.calm()?;
-        let outcome = run::measure(command, &daemons, idle)?;
-        let sample = Sample { fetched_bytes: self.system.fetched_bytes(&outcome), ..outcome.cost.into() };
+        let (outcome, cost) = run::measure(command, &daemons, idle)?;
+        let sample = Sample { fetched_bytes: self.system.fetched_bytes(&outcome), ..cost.into() };
         self.keep(operation, sample, figures);
         if is_directory {
             content::expect_same_directory(source, &to)?;
@@ -211,10 +211,10 @@ impl Stage {
         Ok(())
     }
 
-    fn part(&self, command: Command, operation: Operation, figures: &mut Figures) -> Result<run::Outcome> {
+    fn part(&self, command: Command, operation: Operation, figures: &mut Figures) -> Result<Outcome> {
         let (daemons, idle) = self.calm()?;
-        let outcome = run::measure(command, &daemons, idle)?;
-        let sample = Sample { fetched_bytes: self.system.fetched_bytes(&outcome), ..outcome.cost.into() };
+        let (outcome, cost) = run::measure(command, &daemons, idle)?;
+        let sample = Sample { fetched_bytes: self.system.fetched_bytes(&outcome), ..cost.into() };
         self.keep(operation, sample, figures);
         Ok(outcome)
     }
@@ -222,7 +222,7 @@ impl Stage {
     /// Waits until nothing is left to do of what was before; returns the daemons, and how they are then.
     fn calm(&self) -> Result<(Vec<u32>, Idle)> {
         content::settle_disk();
-        let daemons = self.system.daemons();
+        let daemons = self.system.daemons()?;
         let idle = run::idle(&daemons)?;
         Ok((daemons, idle))
     }

@@ -5,7 +5,7 @@ use std::{fmt, ops::Range, path::Path, process::Command};
 
 use anyhow::Result;
 use clap::ValueEnum;
-use ostrakon_benches::run::Outcome;
+use ostrakon_tests::process::Outcome;
 use serde::Serialize;
 
 use crate::{copy::Copy, garage::Garage, options::Options, ostrakon::Ostrakon, tahoe::Tahoe};
@@ -33,6 +33,9 @@ pub(crate) enum Which {
 impl Which {
     /// All of them.
     pub(crate) const ALL: [Self; 5] = [Self::Copy, Self::Ostrakon12, Self::Ostrakon6, Self::Tahoe, Self::Garage];
+
+    /// Those of ours.
+    pub(crate) const OURS: [Self; 2] = [Self::Ostrakon12, Self::Ostrakon6];
 
     /// How many holders [`System::lose`] takes away, of how many.
     pub(crate) fn losses(self) -> &'static str {
@@ -72,7 +75,7 @@ impl fmt::Display for Which {
     }
 }
 
-/// What came of starting a system.
+/// The result of starting a system.
 pub(crate) enum Start {
     /// It runs and is warm enough to be asked.
     Running(Box<dyn System>),
@@ -85,14 +88,17 @@ pub(crate) enum Start {
 pub(crate) struct Object {
     /// By what it is fetched.
     pub(crate) link: String,
-    /// Its holders, those of the data before those of the parity, where the system says so.
+    /// Its holders, those of the data before those of the parity, where the system tells.
     pub(crate) holders: Vec<String>,
 }
 
 /// A system that runs.
 pub(crate) trait System {
-    /// The daemons that run now.
-    fn daemons(&self) -> Vec<u32>;
+    /// The processes of the daemons that run now.
+    ///
+    /// # Errors
+    /// When they cannot be listed.
+    fn daemons(&self) -> Result<Vec<u32>>;
 
     /// The directory in which all daemons together keep everything.
     fn stores(&self) -> &Path;
@@ -123,7 +129,7 @@ pub(crate) trait System {
         None
     }
 
-    /// The bytes that the network sent for a command, if it said so.
+    /// The bytes that the network sent for a command, if it told.
     fn fetched_bytes(&self, _outcome: &Outcome) -> Option<u64> {
         None
     }

@@ -10,16 +10,17 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_benches::run;
+use ostrakon_tests::process::{Daemon, until};
 
 use crate::{
-    daemon::{self, Daemon},
+    ports,
     system::{Object, Start, System},
 };
 
 const SERVERS: usize = 10;
 /// Servers that may be lost: any 3 of 10 shares restore a file, and each server has one.
 const SPARE: usize = 7;
-/// Python starts slowly, and twelve at once more so.
+/// Python starts slowly, and twelve together more so.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A grid that runs.
@@ -48,7 +49,7 @@ impl Tahoe {
         if !program.is_file() {
             return Ok(Start::Absent(format!("no {}: run benches/compare/install-peers.sh", program.display())));
         }
-        let ports = daemon::free_ports(SERVERS + 2)?;
+        let ports = ports::free_ports(SERVERS + 2)?;
         let (introducer_port, web, server_ports) = (ports[0], ports[1], &ports[2..]);
         let (home, stores) = (dir.to_owned(), dir.join("servers"));
         fs::create_dir(&stores)?;
@@ -56,7 +57,7 @@ impl Tahoe {
         create(&program, "create-introducer", &reachable(introducer_port), &introducer_dir)?;
         let introducer = start_node(&program, &introducer_dir)?;
         let furl = introducer_dir.join("private/introducer.furl");
-        daemon::until("the introducer's address", PATIENCE, || Ok(fs::read(&furl).is_ok_and(|text| !text.is_empty())))?;
+        until("the introducer's address", PATIENCE, || Ok(fs::read(&furl).is_ok_and(|text| !text.is_empty())))?;
         let furl = format!("--introducer={}", fs::read_to_string(&furl)?.trim());
         for (number, port) in server_ports.iter().enumerate() {
             let mut options = reachable(*port);
@@ -82,7 +83,7 @@ impl Tahoe {
 
     /// How many servers the client's node is connected to.
     fn connected(&self) -> usize {
-        let page = daemon::http_get(self.web, "/?t=json").unwrap_or_default();
+        let page = ports::http_get(self.web, "/?t=json").unwrap_or_default();
         page.matches(r#""connection_status": "connected""#).count()
     }
 }
@@ -115,9 +116,9 @@ fn text(stdout: Vec<u8>) -> Result<String> {
 }
 
 impl System for Tahoe {
-    fn daemons(&self) -> Vec<u32> {
+    fn daemons(&self) -> Result<Vec<u32>> {
         let all = self.servers.iter().flatten().chain(&self.client).chain([&self._introducer]);
-        all.map(Daemon::pid).collect()
+        Ok(all.map(Daemon::pid).collect())
     }
 
     fn stores(&self) -> &Path {
@@ -168,9 +169,9 @@ impl System for Tahoe {
         for (number, server) in self.servers.iter_mut().enumerate().filter(|(_, server)| server.is_none()) {
             *server = Some(start_node(&self.program, &server_dir(&self.stores, number))?);
         }
-        // Anew as well: one that has lost a server waits ever longer before it looks for it again.
+        // The client too is restarted: one that has lost a server waits ever longer before it tries it again.
         self.client = None;
         self.client = Some(start_node(&self.program, &self.home.join("client"))?);
-        daemon::until("all servers connected", PATIENCE, || Ok(self.connected() == SERVERS))
+        until("all servers connected", PATIENCE, || Ok(self.connected() == SERVERS))
     }
 }

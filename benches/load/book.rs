@@ -1,4 +1,4 @@
-//! What was sent and when, and when a block had it: written down while blocks come in, read when they are all there.
+//! What was sent and when, and when a block had it: recorded while blocks come in, read when they are all there.
 
 use std::{
     collections::HashMap,
@@ -7,11 +7,11 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use ostrakon_benches::interrupt;
 use ostrakon_proto::{
     id::{Height, TxId},
     ledger::tx::{DecidedBlock, Tx},
 };
+use ostrakon_tests::interrupt;
 use tokio::sync::Notify;
 
 use crate::network::Network;
@@ -19,7 +19,7 @@ use crate::network::Network;
 /// How long nothing may become of what is sent: much longer than anything that is waited for.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The book. Whoever sends and whoever follows write into it at once.
+/// The book. The task that sends and the task that follows write into it concurrently.
 #[derive(Debug, Default)]
 pub(crate) struct Book {
     pages: Mutex<Pages>,
@@ -43,7 +43,7 @@ pub(crate) struct Seen {
     pub(crate) at: Instant,
     /// In which round it was decided: the first is 0.
     pub(crate) round: u32,
-    /// How long each of its transactions was under way that this book knows, in seconds.
+    /// How long each of its transactions was in flight that this book knows, in seconds.
     pub(crate) latencies: Vec<f64>,
 }
 
@@ -52,7 +52,7 @@ impl Book {
         self.pages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes down that these are sent at `at`.
+    /// Records that these are sent at `at`.
     pub(crate) fn send(&self, ids: &[TxId], at: Instant) {
         let mut pages = self.pages();
         pages.sent += ids.len();
@@ -70,7 +70,7 @@ impl Book {
         self.bell.notify_waiters();
     }
 
-    /// Waits until fewer than `window` are under way.
+    /// Waits until fewer than `window` are in flight.
     pub(crate) async fn room(&self, window: usize) {
         loop {
             let rung = self.bell.notified();
@@ -92,10 +92,10 @@ impl Book {
         self.pages().blocks.clone()
     }
 
-    /// Writes down the blocks of node `index` from `next` on, until `over` says so.
+    /// Records the blocks of node `index` from `next` on, until `over` returns true.
     ///
     /// # Errors
-    /// When nothing becomes of what is sent for long, or the node gives a block that is not certified.
+    /// When no block includes what is sent for long, or the node sends a block that is not certified.
     pub(crate) async fn follow(
         &self,
         network: &Network,

@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 use ostrakon_benches::{
-    devnet::beside,
+    beside,
     live::{self, with_commitments},
     wanted::Wanted,
 };
@@ -20,7 +20,7 @@ const CODE: Code = Code { k: 4, n: 12 };
 /// Numbers of commitments that the benchmark has.
 const LIVE: [&str; 2] = ["1000", "1000000"];
 
-/// What criterion writes down.
+/// What criterion records.
 #[derive(Deserialize)]
 struct Estimates {
     median: Estimate,

@@ -1,10 +1,12 @@
 //! What was measured, beside what is wanted of it.
 
 use ostrakon_benches::{
+    against::{Better, Sample},
     table::{aligned, number},
     wanted::{Verdict, Wanted},
 };
 use serde::Serialize;
+use serde_json::Value;
 
 /// One figure.
 #[derive(Clone, Debug, Serialize)]
@@ -55,7 +57,21 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     aligned(&["", "", "measured", "wanted", ""], figures.iter().map(cells).collect())
 }
 
-/// The value below which `percent` of these lie; nothing of nothing.
+/// The figures of which something is wanted, in what one round wrote as JSON.
+pub(crate) fn read(written: &Value) -> Vec<Sample> {
+    let figures = written["figures"].as_array().map_or(&[][..], Vec::as_slice);
+    let sample = |figure: &Value| {
+        let better = match figure["wanted"].as_object()? {
+            wanted if wanted.contains_key("at-least") => Better::More,
+            _ => Better::Less,
+        };
+        let what = format!("{}: {}", figure["of"].as_str()?, figure["what"].as_str()?);
+        Some(Sample { what, value: figure["measured"].as_f64()?, better })
+    };
+    figures.iter().filter_map(sample).collect()
+}
+
+/// The value below which `percent` of these lie; `None` without values.
 pub(crate) fn percentile(values: &mut [f64], percent: usize) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let at = (values.len() * percent / 100).min(values.len().checked_sub(1)?);
@@ -84,6 +100,18 @@ mod tests {
         assert!(lines[0].ends_with("20000  >= 14657  ok"), "{text}");
         assert!(lines[1].trim_end().ends_with("0.25"), "{text}");
         assert!(lines[2].ends_with("not measured"), "{text}");
+    }
+
+    #[test]
+    fn what_was_written_is_read_with_its_direction() {
+        let mut figures = Vec::new();
+        let mut sheet = Sheet::new("net", &mut figures);
+        sheet.want("transfers a second", 20_000.0, Wanted::AtLeast(1.0));
+        sheet.want("CPU", 0.5, Wanted::AtMost(1.0));
+        sheet.add("median, s", 0.25);
+        let samples = read(&serde_json::json!({ "figures": figures }));
+        let seen: Vec<_> = samples.iter().map(|sample| (sample.what.as_str(), sample.value, sample.better)).collect();
+        assert_eq!(seen, [("net: transfers a second", 20_000.0, Better::More), ("net: CPU", 0.5, Better::Less)]);
     }
 
     #[test]

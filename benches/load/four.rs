@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use ostrakon_benches::{
+use ostrakon_benches::{beside, wanted::Wanted};
+use ostrakon_tests::{
     devnet::{Devnet, Shape},
     proc,
-    wanted::Wanted,
+    process::say,
 };
 use tokio::{runtime::Runtime, time::sleep};
 
@@ -16,12 +17,11 @@ use crate::{
     network::Network,
     one::{BATCH, put_sizes},
     options::Options,
-    say,
     wallet::Wallet,
 };
 
 /// Validators, and nodes.
-const COUNT: u32 = 4;
+const COUNT: usize = 4;
 /// How long idle nodes are watched.
 const IDLE: Duration = Duration::from_secs(20);
 /// What a full load is given before it counts.
@@ -29,23 +29,23 @@ const RAMP: Duration = Duration::from_secs(2);
 /// Transfers of one request when there are not many.
 const SMALL_BATCH: usize = 32;
 /// The node that is killed: not the one that is followed.
-const VICTIM: u32 = 3;
+const VICTIM: usize = 3;
 
 /// Starts the network, and measures.
 pub(crate) fn measure(options: &Options, figures: &mut Vec<Figure>) -> Result<()> {
     let (home, runtime) = (options.scratch()?, Runtime::new().context("no runtime")?);
     say("four validators: starting");
     let shape = Shape { nodes: COUNT, domains: COUNT, validators: COUNT };
-    let mut devnet = Devnet::start(home.path().join("net"), shape)?;
-    runtime.block_on(run(options, &mut devnet, Sheet::new("4 validators", figures)))
+    let devnet = Devnet::start(&beside()?.join("ostrakon"), home.path().join("net"), shape, &[])?;
+    runtime.block_on(run(options, &devnet, Sheet::new("4 validators", figures)))
 }
 
-async fn run(options: &Options, devnet: &mut Devnet, mut sheet: Sheet<'_>) -> Result<()> {
+async fn run(options: &Options, devnet: &Devnet, mut sheet: Sheet<'_>) -> Result<()> {
     put_idle(&mut sheet, devnet).await?;
     let network = Network::join(devnet)?;
     let wallet = Wallet::fund(&network, options.payees).await?;
     let (wallet, rate) = full(options, devnet, &network, wallet, &mut sheet).await?;
-    put_memory(&mut sheet, "after it", devnet, None);
+    put_memory(&mut sheet, "after it", devnet, None)?;
     let half = Load {
         nodes: (0..4).collect(),
         batch: SMALL_BATCH,
@@ -71,21 +71,24 @@ async fn put_idle(sheet: &mut Sheet<'_>, devnet: &Devnet) -> Result<()> {
     let cpu = Cpu::of(devnet)?;
     sleep(IDLE).await;
     let [nodes, _] = cpu.since(devnet)?;
-    let percent = nodes / IDLE.as_secs_f64() / f64::from(COUNT) * 100.0;
+    let percent = nodes / IDLE.as_secs_f64() / 4.0 * 100.0;
     sheet.want("idle: CPU of one node, % of a core", percent, Wanted::AtMost(1.0));
-    put_memory(sheet, "idle", devnet, Some(Wanted::AtMost(150.0)));
-    Ok(())
+    put_memory(sheet, "idle", devnet, Some(Wanted::AtMost(150.0)))
 }
 
 /// Memory of the node that has most.
-pub(crate) fn put_memory(sheet: &mut Sheet<'_>, when: &str, devnet: &Devnet, wanted: Option<Wanted>) {
+///
+/// # Errors
+/// When the nodes cannot be listed.
+pub(crate) fn put_memory(sheet: &mut Sheet<'_>, when: &str, devnet: &Devnet, wanted: Option<Wanted>) -> Result<()> {
     let mib = |bytes: u64| float(bytes >> 10) / 1024.0;
-    let most = devnet.pids().into_iter().filter_map(proc::resident_bytes).max().map(mib);
+    let most = devnet.status()?.pids().into_iter().filter_map(proc::resident_bytes).max().map(mib);
     let what = format!("{when}: memory of the largest node, MiB");
     match wanted {
         Some(wanted) => sheet.want(what, most, wanted),
         None => sheet.add(what, most),
     }
+    Ok(())
 }
 
 /// As much as they take; gives the wallet back, and how many a second that was.
@@ -141,7 +144,7 @@ impl Cpu {
     /// When one has ended.
     pub(crate) fn of(devnet: &Devnet) -> Result<Self> {
         let ticks = |pid| proc::ticks(pid).map(|ticks| ticks.own).with_context(|| format!("node {pid} has ended"));
-        let nodes = devnet.pids().into_iter().map(ticks).sum::<Result<u64>>()?;
+        let nodes = devnet.status()?.pids().into_iter().map(ticks).sum::<Result<u64>>()?;
         Ok(Self { nodes, client: ticks(std::process::id())? })
     }
 

@@ -9,8 +9,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
-use ostrakon_benches::interrupt;
 use ostrakon_proto::wire::RefusalCode;
+use ostrakon_tests::interrupt;
 use tokio::{
     sync::mpsc::Receiver,
     task::JoinSet,
@@ -26,8 +26,8 @@ use crate::{
 
 /// How long to wait for a node that is busy.
 const BUSY: Duration = Duration::from_millis(20);
-/// Requests under way to all nodes together.
-const AT_ONCE: usize = 32;
+/// Requests in flight to all nodes together.
+const CONCURRENT: usize = 32;
 
 /// How much is submitted, and where.
 #[derive(Clone, Debug)]
@@ -47,13 +47,13 @@ pub(crate) struct Load {
 /// When the next request is sent.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Pace {
-    /// When fewer than so many transfers are under way.
+    /// When fewer than so many transfers are in flight.
     Window(usize),
-    /// So that this many are sent a second, whatever comes of it.
+    /// So that this many are sent a second, whether or not they are included.
     Rate(f64),
 }
 
-/// What became of a load.
+/// The result of a load.
 #[derive(Debug)]
 pub(crate) struct Done {
     /// When it began.
@@ -95,15 +95,15 @@ impl Load {
         book: &Book,
         enough: &AtomicBool,
     ) -> Result<()> {
-        let (began, mut number, mut under_way) = (Instant::now(), 0, JoinSet::new());
+        let (began, mut number, mut in_flight) = (Instant::now(), 0, JoinSet::new());
         while let Some(batch) = batches.recv().await {
             interrupt::check()?;
             if began.elapsed() >= self.time {
                 // What is signed by now is still sent: a nonce that is missing would stop its account.
                 enough.store(true, Ordering::Relaxed);
             }
-            while under_way.len() >= AT_ONCE
-                && let Some(done) = under_way.join_next().await
+            while in_flight.len() >= CONCURRENT
+                && let Some(done) = in_flight.join_next().await
             {
                 done??;
             }
@@ -121,9 +121,9 @@ impl Load {
             number += u32::try_from(batch.ids.len())?;
             book.send(&batch.ids, at);
             let (network, node) = (network.clone(), self.nodes[batch.turn % self.nodes.len()]);
-            under_way.spawn(async move { submit(&network, node, &batch).await });
+            in_flight.spawn(async move { submit(&network, node, &batch).await });
         }
-        while let Some(done) = under_way.join_next().await {
+        while let Some(done) = in_flight.join_next().await {
             done??;
         }
         Ok(())
@@ -150,7 +150,7 @@ pub(crate) async fn submit(network: &Network, index: usize, batch: &Batch) -> Re
 }
 
 impl Done {
-    /// Seconds from the begin until so many were done.
+    /// Seconds from the start until so many were done.
     pub(crate) fn seconds_until(&self, count: usize) -> Option<f64> {
         let mut done = 0;
         let block = self.blocks.iter().find(|block| {
@@ -160,7 +160,7 @@ impl Done {
         block.map(|block| block.at.duration_since(self.began).as_secs_f64())
     }
 
-    /// Those of the blocks that were seen between these times after the begin.
+    /// Those of the blocks that were seen between these times after the start.
     pub(crate) fn between(&self, from: Duration, to: Duration) -> impl Iterator<Item = &Seen> {
         let window = self.began + from..self.began + to;
         self.blocks.iter().filter(move |block| window.contains(&block.at))

@@ -1,9 +1,9 @@
-//! `bench-ledger`: what a network of real nodes takes when many submit at once, from a client's signature to the block
-//! on every node's disk.
+//! `bench-ledger`: what a network of real nodes takes when many submit concurrently, from a client's signature to the
+//! block on every node's disk.
 //!
 //! [`one`] and [`four`] each start a network and say what they found, [`costs`] counts bytes and reads what the
-//! benchmarks measured. [`network`] speaks to the nodes as any client does, [`wallet`] signs, [`load`] submits, and
-//! [`book`] writes down what was sent and when a block had it. [`figures`] is the table.
+//! benchmarks measured. [`network`] talks to the nodes as any client does, [`wallet`] signs, [`load`] submits, and
+//! [`book`] records what was sent and when a block had it. [`figures`] is the table.
 //!
 //! Not here: what single stages cost (the benchmarks beside this directory), and any judgement that could fail a test:
 //! figures depend on the machine. Only what breaks, such as a transfer that is lost, makes the exit code 1.
@@ -20,12 +20,14 @@ mod wallet;
 
 use std::{
     io::{self, Write},
+    path::Path,
     process::ExitCode,
 };
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Parser;
-use ostrakon_benches::interrupt;
+use ostrakon_benches::against::Plan;
+use ostrakon_tests::{interrupt, process::say};
 
 use crate::{
     figures::Figure,
@@ -33,13 +35,34 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    match measure(&Options::parse()) {
+    let options = Options::parse();
+    let outcome = match &options.against {
+        Some(earlier) => beside_earlier(&options, earlier),
+        None => measure(&options),
+    };
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             say(&format!("error: {error:#}"));
             ExitCode::FAILURE
         }
     }
+}
+
+/// Measures this build and an earlier one; fails when a figure is worse.
+fn beside_earlier(options: &Options, earlier: &Path) -> Result<()> {
+    interrupt::watch()?;
+    let plan = Plan {
+        program: "bench-ledger",
+        against: earlier,
+        rounds: options.rounds,
+        arguments: options.of_one_round(),
+        read: figures::read,
+    };
+    let comparison = plan.run()?;
+    io::stdout().write_all(format!("{}\n", comparison.table()).as_bytes()).context("cannot print the table")?;
+    ensure!(comparison.worse().is_empty(), "worse than the earlier build: {}", comparison.worse().join("; "));
+    Ok(())
 }
 
 /// Measures what was chosen and prints the table; what was measured before something broke is printed too.
@@ -67,10 +90,4 @@ fn run(part: Part, options: &Options, figures: &mut Vec<Figure>) -> Result<()> {
         Part::Four => four::measure(options, figures),
         Part::Costs => costs::measure(figures),
     }
-}
-
-/// Says what happens, for whoever waits.
-fn say(text: &str) {
-    // Nobody may be listening, which is no reason to stop.
-    let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use ostrakon::Profile;
-use ostrakon_benches::devnet::Devnet;
 use ostrakon_net::{
     Peers, ask, identity,
     swarm::{Swarm, SwarmConfig},
@@ -25,6 +24,7 @@ use ostrakon_proto::{
         chain::{self, Head},
     },
 };
+use ostrakon_tests::devnet::Devnet;
 
 /// A network, joined.
 #[derive(Clone, Debug)]
@@ -43,7 +43,8 @@ impl Network {
     /// # Errors
     /// When its profile cannot be read, or no network is had.
     pub(crate) fn join(devnet: &Devnet) -> Result<Self> {
-        let profile = Profile::open(devnet.profile())?;
+        let info = devnet.status()?;
+        let profile = Profile::open(&info.profile)?;
         let genesis = profile.genesis();
         let mut seed = [0; 32];
         getrandom::fill(&mut seed).context("the system gives no randomness")?;
@@ -54,7 +55,7 @@ impl Network {
             peers.learn(node, &[address]);
             Ok(node)
         };
-        let nodes = devnet.api().iter().map(learn).collect::<Result<_>>()?;
+        let nodes = info.api.iter().map(learn).collect::<Result<_>>()?;
         let (set, rules, treasurer) = (genesis.validator_set(), Rules::from(genesis), profile.keypair().clone());
         Ok(Self { peers, nodes, set, rules, treasurer })
     }

@@ -3,11 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ostrakon_benches::{
-    devnet::{Devnet, Shape},
-    wanted::Wanted,
-};
+use ostrakon_benches::{beside, wanted::Wanted};
 use ostrakon_proto::{codec, id::Height};
+use ostrakon_tests::{
+    devnet::{Devnet, Shape},
+    process::say,
+};
 use tokio::runtime::Runtime;
 
 use crate::{
@@ -16,7 +17,6 @@ use crate::{
     load::{Done, Load, Pace},
     network::Network,
     options::Options,
-    say,
     wallet::Wallet,
 };
 
@@ -29,7 +29,7 @@ const LONGEST: Duration = Duration::from_secs(3600);
 pub(crate) fn measure(options: &Options, figures: &mut Vec<Figure>) -> Result<()> {
     let (home, runtime) = (options.scratch()?, Runtime::new().context("no runtime")?);
     say("one validator: starting");
-    let devnet = Devnet::start(home.path().join("net"), Shape { nodes: 1, domains: 1, validators: 1 })?;
+    let devnet = Devnet::start(&beside()?.join("ostrakon"), home.path().join("net"), Shape::new(1, 1), &[])?;
     runtime.block_on(run(options, &devnet, Sheet::new("1 validator", figures)))
 }
 
@@ -51,7 +51,7 @@ async fn run(options: &Options, devnet: &Devnet, mut sheet: Sheet<'_>) -> Result
     let count = float(options.transfers);
     sheet.add("CPU of the node, us a transfer", node / count * 1e6);
     sheet.add("CPU of the client (signs, submits, checks blocks), us a transfer", client / count * 1e6);
-    put_memory(&mut sheet, "after it", devnet, None);
+    put_memory(&mut sheet, "after it", devnet, None)?;
     let asking = Instant::now();
     let accounts = wallet.check(&network).await?;
     sheet.add("accounts asked for and proven, a second", float(accounts.try_into()?) / asking.elapsed().as_secs_f64());

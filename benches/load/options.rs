@@ -1,12 +1,11 @@
 //! The command line: what to measure, for how long, and where.
 
-use std::{fmt, fs, path::PathBuf};
+use std::{ffi::OsString, fmt, path::PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, ValueEnum};
-use ostrakon_benches::devnet::beside;
 
-/// Measures what a network of real nodes takes when many submit at once, and prints one table.
+/// Measures what a network of real nodes takes when many submit concurrently, and prints one table.
 #[derive(Debug, Parser)]
 #[command(name = "bench-ledger", max_term_width = 110)]
 pub(crate) struct Options {
@@ -19,12 +18,18 @@ pub(crate) struct Options {
     /// Accounts that are paid
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) payees: u32,
-    /// Transfers under way at once that count as full load: half a block of them, which makes fees no greater
+    /// Transfers in flight that count as full load: half a block of them, which makes fees no greater
     #[arg(long, value_name = "N", default_value_t = 2_816, value_parser = clap::value_parser!(u32).range(256..=16_384))]
     pub(crate) window: u32,
     /// Only this part; may be given more than once
     #[arg(long, value_name = "PART", value_enum)]
     pub(crate) only: Vec<Part>,
+    /// Compare with an earlier build, whose commands `make keep-baseline` kept in this directory
+    #[arg(long, value_name = "DIR", conflicts_with = "json")]
+    pub(crate) against: Option<PathBuf>,
+    /// Rounds of each build that are compared
+    #[arg(long, value_name = "R", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=99))]
+    pub(crate) rounds: u32,
     /// Write the figures to this file as well
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -61,19 +66,31 @@ impl Options {
         [Part::One, Part::Four, Part::Costs].into_iter().filter(chosen).collect()
     }
 
+    /// The arguments of one round, for another process.
+    pub(crate) fn of_one_round(&self) -> Vec<OsString> {
+        let numbers = [
+            ("--transfers", self.transfers),
+            ("--seconds", self.seconds),
+            ("--payees", self.payees.into()),
+            ("--window", self.window.into()),
+        ];
+        let mut arguments: Vec<OsString> =
+            numbers.iter().flat_map(|(flag, number)| [OsString::from(*flag), number.to_string().into()]).collect();
+        // What the criterion benchmarks found is read from a file of this build alone.
+        for part in self.parts().into_iter().filter(|part| *part != Part::Costs) {
+            let name = part.to_possible_value().map(|value| value.get_name().to_owned());
+            arguments.extend(name.into_iter().flat_map(|name| ["--only".into(), name.into()]));
+        }
+        arguments.extend(self.dir.iter().flat_map(|dir| ["--dir".into(), dir.clone().into_os_string()]));
+        arguments
+    }
+
     /// A directory for a network, gone when dropped.
     ///
     /// # Errors
     /// When it cannot be made.
     pub(crate) fn scratch(&self) -> Result<tempfile::TempDir> {
-        let above = match &self.dir {
-            Some(dir) => dir.clone(),
-            None => beside()?.join("scratch"),
-        };
-        fs::create_dir_all(&above).with_context(|| format!("cannot make {}", above.display()))?;
-        let above = fs::canonicalize(&above)?;
-        let made = tempfile::Builder::new().prefix("ledger-").tempdir_in(&above);
-        made.with_context(|| format!("cannot make a directory in {}", above.display()))
+        ostrakon_benches::scratch(self.dir.as_deref())
     }
 }
 

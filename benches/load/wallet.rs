@@ -29,7 +29,7 @@ use tokio::sync::mpsc;
 
 use crate::{book::Book, load, network::Network};
 
-/// Accounts that one account funds at once: as many transactions as a node lets it have waiting.
+/// Accounts that one account funds together: as many transactions as a node lets it have waiting.
 const FAN: usize = 64;
 /// What each account gets, in obols: enough for all that it may pay here.
 const FUNDS: u64 = 1_000;

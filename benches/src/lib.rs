@@ -1,20 +1,21 @@
 //! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes. Also what the
-//! programs that measure whole processes have in common: a [`devnet`], what [`run`] and [`proc`] tell of processes, and
-//! tables of what is [`wanted`].
+//! programs that measure whole processes have in common: what a command costs ([`run`]), tables of what is [`wanted`],
+//! and this build beside an earlier one ([`against`]). The devnets that they run are those of the tests.
 //!
 //! The benchmarks themselves are the files beside `src/`, one for each crate that is measured. They are named
 //! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure. What whole
 //! processes cost, and other systems beside ours, is measured by the program in `compare/`; what the ledger takes when
 //! many submit, by the one in `load/`.
 
-pub mod devnet;
-pub mod interrupt;
+pub mod against;
 pub mod live;
-pub mod proc;
 pub mod run;
 pub mod table;
 pub mod wanted;
 
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
 use bytes::Bytes;
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, NodeId},
@@ -29,6 +30,25 @@ use ostrakon_proto::{
 
 /// The codes that are measured: the default of a small network, and one with half its parity.
 pub const CODES: [Code; 2] = [Code { k: 4, n: 12 }, Code { k: 4, n: 6 }];
+
+/// The directory of this program, which holds the commands too.
+///
+/// # Errors
+/// When the path of this program cannot be found.
+pub fn beside() -> Result<PathBuf> {
+    let program = std::env::current_exe().context("cannot find the path of this program")?;
+    program.parent().map(Path::to_owned).context("a program lies in a directory")
+}
+
+/// A directory in `above`, or else beside this program, that is gone when dropped.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn scratch(above: Option<&Path>) -> Result<tempfile::TempDir> {
+    let above = above.map_or_else(|| Ok(beside()?.join("scratch")), |above| anyhow::Ok(above.to_owned()))?;
+    let made = std::fs::create_dir_all(&above).and_then(|()| tempfile::tempdir_in(std::fs::canonicalize(&above)?));
+    made.with_context(|| format!("cannot make a directory in {}", above.display()))
+}
 
 /// `len` bytes that do not compress.
 pub fn noise(len: usize) -> Vec<u8> {

@@ -7,19 +7,19 @@
 
 use std::{
     io::Read,
-    process::{Child, Command, ExitStatus, Stdio},
-    thread::{self, JoinHandle},
+    process::{Command, Stdio},
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-
-use crate::{interrupt, proc};
+use ostrakon_tests::{
+    interrupt, proc,
+    process::{self, Outcome, Running},
+};
 
 /// No command may take longer.
 const PATIENCE: Duration = Duration::from_secs(3600);
-/// How often a running command is looked at: the error of its time.
-const TICK: Duration = Duration::from_millis(1);
 /// How often memory is sampled.
 const SAMPLE: Duration = Duration::from_millis(50);
 /// Over what time daemons must be calm.
@@ -40,51 +40,38 @@ pub struct Cost {
     pub peak_bytes: u64,
 }
 
-/// What a command that succeeded left.
-#[derive(Debug)]
-pub struct Outcome {
-    /// What it wrote to stdout.
-    pub stdout: Vec<u8>,
-    /// What it wrote to stderr.
-    pub stderr: String,
-    /// What it cost.
-    pub cost: Cost,
-}
-
 /// A command that ended with an error.
 #[derive(Debug, thiserror::Error)]
-#[error("`{line}` ended with {status}: {said}")]
-pub struct Failed {
-    line: String,
-    /// How it ended.
-    pub status: ExitStatus,
-    said: String,
-}
+#[error("{0}")]
+pub struct Failed(pub Outcome);
 
 /// Runs a command that must succeed.
 ///
 /// # Errors
 /// [`Failed`] when it does not; or when it cannot be run, or a signal came.
 pub fn run(command: Command) -> Result<Outcome> {
-    measure(command, &[], idle(&[])?)
+    Ok(measure(command, &[], idle(&[])?)?.0)
 }
 
 /// As [`run`], with these daemons working for it, which were so before.
 ///
 /// # Errors
-/// As [`run`]; and when one of the daemons ends meanwhile.
-pub fn measure(command: Command, daemons: &[u32], before: Idle) -> Result<Outcome> {
+/// As [`run`]; and when one of the daemons ends before the command does.
+pub fn measure(command: Command, daemons: &[u32], before: Idle) -> Result<(Outcome, Cost)> {
     let (growth, before) = (before.growth, all_ticks(daemons)?);
-    let mut running = Running::start(command)?;
-    let (status, seconds, peak_bytes) = running.wait(daemons)?;
-    let (stdout, stderr) = running.streams()?;
-    if !status.success() {
-        let said = format!("{stderr}{}", String::from_utf8_lossy(&stdout));
-        return Err(Failed { line: running.line.clone(), status, said: said.trim().to_owned() }.into());
+    let running = Running::spawn(command, Stdio::null())?;
+    let (processes, mut peak_bytes) = ([daemons, &[running.pid()]].concat(), 0);
+    let sample = || {
+        let resident = processes.iter().copied().filter_map(proc::resident_bytes);
+        peak_bytes = peak_bytes.max(resident.sum());
+    };
+    let outcome = running.wait_sampling(PATIENCE, SAMPLE, sample)?;
+    if !outcome.status.success() {
+        return Err(Failed(outcome).into());
     }
-    let after = calm(daemons, growth)?.ticks;
-    let cost = Cost { seconds, cpu_seconds: proc::seconds(after.saturating_sub(before)), peak_bytes };
-    Ok(Outcome { stdout, stderr, cost })
+    let cpu_seconds = proc::seconds(calm(daemons, growth)?.ticks.saturating_sub(before));
+    let cost = Cost { seconds: outcome.took.as_secs_f64(), cpu_seconds, peak_bytes };
+    Ok((outcome, cost))
 }
 
 /// Runs a command until the first byte of its stdout is there; returns the seconds until then, and ends it.
@@ -92,14 +79,16 @@ pub fn measure(command: Command, daemons: &[u32], before: Idle) -> Result<Outcom
 /// # Errors
 /// When it writes nothing.
 pub fn first_byte(mut command: Command) -> Result<f64> {
-    let line = line(&command);
+    let line = process::line(&command);
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
     let since = Instant::now();
-    let mut running = Running::spawn(command)?;
-    let stdout = running.child.stdout.take();
-    let read = stdout.context("stdout is a pipe")?.read(&mut [0]).context("cannot read its output")?;
+    let mut child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
+    let read = child.stdout.take().context("stdout is a pipe")?.read(&mut [0]);
     let seconds = since.elapsed().as_secs_f64();
-    ensure!(read == 1, "`{line}` wrote nothing");
+    // It may have ended by itself, which is as well.
+    let _ = child.kill();
+    child.wait()?;
+    ensure!(read.context("cannot read its output")? == 1, "`{line}` wrote nothing");
     Ok(seconds)
 }
 
@@ -134,7 +123,7 @@ fn calm(daemons: &[u32], growth: u64) -> Result<Idle> {
         let now = all_ticks(daemons)?;
         let grown = now - before;
         if grown <= growth + CALM_TICKS || since.elapsed() > RESTLESS {
-            // Up to before the calm that was waited for, which is nobody's.
+            // Up to before the calm that was waited for, which belongs to no command.
             return Ok(Idle { ticks: before, growth: grown });
         }
         before = now;
@@ -148,77 +137,6 @@ fn all_ticks(daemons: &[u32]) -> Result<u64> {
     daemons.iter().try_fold(ours, |sum, pid| of(*pid).map(|ticks| sum + ticks.own + ticks.children))
 }
 
-/// A command that runs. Dropping it kills it.
-struct Running {
-    child: Child,
-    line: String,
-    since: Instant,
-    streams: Option<[JoinHandle<Vec<u8>>; 2]>,
-}
-
-impl Running {
-    fn spawn(mut command: Command) -> Result<Self> {
-        let line = line(&command);
-        let since = Instant::now();
-        let child = command.spawn().with_context(|| format!("cannot start `{line}`"))?;
-        Ok(Self { child, line, since, streams: None })
-    }
-
-    fn start(mut command: Command) -> Result<Self> {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut running = Self::spawn(command)?;
-        running.streams = Some([drain(running.child.stdout.take()), drain(running.child.stderr.take())]);
-        Ok(running)
-    }
-
-    /// Waits for its end; returns how it ended, after how many seconds, and the peak of memory.
-    fn wait(&mut self, daemons: &[u32]) -> Result<(ExitStatus, f64, u64)> {
-        let (mut peak, mut next_sample) = (0, self.since);
-        loop {
-            if let Some(status) = self.child.try_wait().context("a child can be waited for")? {
-                return Ok((status, self.since.elapsed().as_secs_f64(), peak));
-            }
-            if Instant::now() >= next_sample {
-                let processes = daemons.iter().copied().chain([self.child.id()]);
-                peak = peak.max(processes.filter_map(proc::resident_bytes).sum());
-                next_sample = Instant::now() + SAMPLE;
-            }
-            interrupt::check()?;
-            ensure!(self.since.elapsed() < PATIENCE, "`{}` did not end within {} s", self.line, PATIENCE.as_secs());
-            thread::sleep(TICK);
-        }
-    }
-
-    fn streams(&mut self) -> Result<(Vec<u8>, String)> {
-        let [stdout, stderr] = self.streams.take().context("the streams are read once")?;
-        let bytes = |stream: JoinHandle<Vec<u8>>| stream.join().ok().context("the reader of a stream never panics");
-        Ok((bytes(stdout)?, String::from_utf8_lossy(&bytes(stderr)?).into_owned()))
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as well.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-/// Reads a stream to its end beside the command, which would otherwise block when the pipe is full.
-fn drain(stream: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
-    thread::spawn(move || {
-        let mut bytes = Vec::new();
-        // What was read before an error is all there is to show.
-        let _ = stream.map(|mut stream| stream.read_to_end(&mut bytes));
-        bytes
-    })
-}
-
-fn line(command: &Command) -> String {
-    let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -230,18 +148,18 @@ mod tests {
     }
 
     #[test]
-    fn a_command_s_words_and_cost_are_kept() {
-        let outcome = run(shell("echo out; echo err >&2; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done"));
-        let outcome = outcome.expect("succeeds");
+    fn the_output_and_cost_of_a_command_are_measured() {
+        let script = "echo out; echo err >&2; i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+        let (outcome, cost) = measure(shell(script), &[], idle(&[]).expect("nothing runs")).expect("succeeds");
         assert_eq!((outcome.stdout.as_slice(), outcome.stderr.as_str()), (b"out\n".as_slice(), "err\n"));
-        assert!(outcome.cost.cpu_seconds > 0.0, "{:?}", outcome.cost);
-        assert!(outcome.cost.seconds > 0.0 && outcome.cost.peak_bytes > 0, "{:?}", outcome.cost);
+        assert!(cost.cpu_seconds > 0.0, "{cost:?}");
+        assert!(cost.seconds > 0.0 && cost.peak_bytes > 0, "{cost:?}");
     }
 
     #[test]
     fn a_command_that_fails_says_why() {
         let error = run(shell("echo no such thing >&2; exit 3")).expect_err("fails");
-        assert_eq!(error.downcast_ref::<Failed>().and_then(|failed| failed.status.code()), Some(3));
+        assert_eq!(error.downcast_ref::<Failed>().and_then(|failed| failed.0.code), Some(3));
         assert!(error.to_string().contains("no such thing"), "{error}");
     }
 

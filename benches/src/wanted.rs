@@ -14,7 +14,7 @@ pub enum Wanted {
     AtMost(f64),
 }
 
-/// One wish, and what became of it.
+/// One wish, and what was measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Verdict {
     /// The figure.
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_wish_that_nothing_was_measured_for_says_so() {
+    fn a_wish_without_a_measurement_is_marked() {
         let verdict = |measured| Verdict { what: "x".to_owned(), wanted: Wanted::AtLeast(2.0), measured };
         let text = table(&[verdict(Some(2.0)), verdict(Some(1.9)), verdict(None)]);
         let words: Vec<&str> = text.lines().skip(1).map(|line| line.rsplit("  ").next().unwrap_or("")).collect();

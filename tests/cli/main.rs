@@ -25,7 +25,7 @@ fn run(program: &Path, line: &str) -> Outcome {
 /// The last part of every refusal: it names what is wrong, in one place, and is no backtrace.
 fn assert_clear(outcome: &Outcome, names: &str) {
     assert!(outcome.said().contains(names), "the message does not name {names:?}: {outcome}");
-    assert!(!outcome.said().contains("panicked"), "a panic is no message: {outcome}");
+    assert!(!outcome.said().contains("panicked"), "a panic is not a message: {outcome}");
 }
 
 #[test]
@@ -52,7 +52,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("add x --code 6/4", "6/4"),
         ("add x --code 4/300", "4/300"),
         ("add x --epochs 0", "0"),
-        ("get ostrakon:nonsense", "not a link"),
+        ("get ostrakon:gibberish", "not a link"),
         ("get bafkreigh2akiscaildcqabsyg3dfr6chu3fgpregiymsck7e7aqa4s52zy", "not a link"),
         ("get bafyr4iaha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4 --range 5-1", "5-1"),
         ("wallet send ost1nonsense 5", "ost1nonsense"),

@@ -4,10 +4,11 @@
 use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::cluster::{Outcome, Running};
+use ostrakon_tests::{
+    cluster::{Outcome, Running},
+    scenarios::Stage,
+};
 use serde::Deserialize;
-
-use crate::Stage;
 
 const LIMIT: Duration = Duration::from_secs(60);
 

@@ -10,10 +10,9 @@ use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
     cluster::{Added, Outcome, is_long, until},
     content,
+    scenarios::Stage,
 };
 use serde::Deserialize;
-
-use crate::{Stage, below};
 
 const BYTES: u64 = 48 << 20;
 const CHUNK: u64 = 256 * 1024;
@@ -54,11 +53,11 @@ struct NodeStatus {
     repeated_bytes: u64,
 }
 
-/// What came of all kills.
+/// The result of all kills.
 #[derive(Default)]
 struct Tally {
     before_a_byte: usize,
-    went_on: usize,
+    resumed: usize,
     was_done: usize,
     held: u64,
     sent: u64,
@@ -70,14 +69,14 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let before = balance(stage)?;
     let whole = stage.cluster.run(&["add".as_ref(), file.as_os_str()])?;
     let (stored, price) = (whole.json::<Added>()?.stored_bytes, before.micro - balance(stage)?.micro);
-    let (mut chance, mut tally) = (stage.chance(), Tally::default());
+    let (mut rng, mut tally) = (stage.rng(), Tally::default());
     let repeated = repeated_bytes(stage)?;
     let kills = if is_long() { 50 } else { 4 };
     for seed in 0..kills {
         let hash = content::write_file(&file, 401 + seed, BYTES)?;
         let before = balance(stage)?;
         let limit = usize::try_from(whole.took.as_millis()).context("an add is short")?;
-        let killed = killed_after(stage, below(&mut chance, limit + limit / 10))?;
+        let killed = killed_after(stage, rng.index(limit + limit / 10))?;
         let printed = killed.stdout.ends_with(b"\n");
         // Once it was printed and its journal is gone, the command had ended: the same again is another add.
         let outcome = match printed && !has_journal(stage) {
@@ -95,7 +94,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         ensure!(paid.abs_diff(price) <= price / EPOCHS, "{paid} paid instead of {price}");
         let entries = stage.cluster.run(&["ls"])?.json::<Listing>()?.objects;
         let times = entries.iter().filter(|entry| entry.cid == added.cid).count();
-        ensure!(times == 1, "{} stands {times} times in the list", added.cid);
+        ensure!(times == 1, "{} is in the list {times} times", added.cid);
         ensure!(
             traffic.sent_bytes + traffic.held_bytes >= stored || traffic.sent_bytes == 0,
             "{traffic:?} of {stored}"
@@ -105,9 +104,9 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     fs::remove_file(&file)?;
     let repeated = repeated_bytes(stage)? - repeated;
     ensure!(repeated <= kills * 12 * CHUNK, "{repeated} bytes came twice, for {kills} kills");
-    let Tally { before_a_byte, went_on, was_done, held, sent } = tally;
+    let Tally { before_a_byte, resumed, was_done, held, sent } = tally;
     Ok(format!(
-        "{kills} kills of an add of {} MiB: {before_a_byte} before a byte was sent, {went_on} went on, {was_done} were \
+        "{kills} kills of an add of {} MiB: {before_a_byte} before a byte was sent, {resumed} resumed, {was_done} were \
          all there; each paid once. {} MiB were kept, {} MiB sent afterwards, and {repeated} bytes came twice",
         BYTES >> 20,
         held >> 20,
@@ -134,7 +133,7 @@ impl Tally {
         match traffic {
             Traffic { resumed: false, .. } => self.before_a_byte += 1,
             Traffic { sent_bytes: 0, .. } => self.was_done += 1,
-            _ => self.went_on += 1,
+            _ => self.resumed += 1,
         }
         if traffic.resumed {
             self.held += traffic.held_bytes;

@@ -4,10 +4,9 @@ use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
     cluster::is_long,
     content::{self, Size},
+    scenarios::{Setup, Stage},
 };
 use serde::Deserialize;
-
-use crate::{Stage, some_of};
 
 const MIB: u64 = 1024 * 1024;
 /// The code of the standard class among 14 providers.
@@ -35,10 +34,10 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let nodes = stage.cluster.status()?.nodes;
     let validator = nodes.iter().find(|node| node.validator).context("a network has a validator")?.index;
     let others: Vec<usize> = nodes.iter().map(|node| node.index).filter(|index| *index != validator).collect();
-    let mut chance = stage.chance();
+    let mut rng = stage.rng();
     let rounds = if is_long() { 50 } else { 4 };
     for round in 0..rounds {
-        let mut gone = some_of(&mut chance, &others, SPARE - 1);
+        let mut gone = rng.some_of(&others, SPARE - 1);
         gone.push(validator);
         stage.cluster.kill(&gone)?;
         for object in &stored {

@@ -7,9 +7,8 @@ use ostrakon_proto::{id::ObjectId, link::Link, seal::ObjectKey};
 use ostrakon_tests::{
     cluster::{Outcome, Running},
     content,
+    scenarios::Stage,
 };
-
-use crate::Stage;
 
 const USAGE: i32 = 2;
 const NOT_FOUND: i32 = 3;
@@ -92,7 +91,7 @@ fn stranger(stage: &Stage, cid: &str, link: &str, hash: &blake3::Hash) -> Result
         "a stranger ended another's commitment"
     );
 
-    // Whoever has the link can read.
+    // Anyone who has the link can read.
     let out = stage.cluster.files.join("strangers-copy");
     run(&["get".as_ref(), link.as_ref(), "-o".as_ref(), out.as_os_str()])?.expect_code(0)?;
     ensure!(content::hash_file(&out)? == *hash, "WRONG BYTES for a stranger");

@@ -3,12 +3,7 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{
-    cluster::{Added, peak_of},
-    content,
-};
-
-use crate::Stage;
+use ostrakon_tests::{cluster::Added, content, proc, scenarios::Stage};
 
 const MIB: u64 = 1024 * 1024;
 const CLIENT: u64 = 256 * MIB;
@@ -32,7 +27,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
 
     let mut peaks = Vec::new();
     for node in stage.cluster.status()?.nodes {
-        let peak = node.pid.and_then(peak_of).with_context(|| format!("node {} does not run", node.index))?;
+        let peak = node.pid.and_then(proc::peak_bytes).with_context(|| format!("node {} does not run", node.index))?;
         ensure!(peak < NODE, "node {} had {} MiB resident", node.index, peak / MIB);
         peaks.push(peak / MIB);
     }

@@ -7,10 +7,9 @@ use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
     cluster::{Added, until},
     content,
+    scenarios::Stage,
 };
 use serde::Deserialize;
-
-use crate::Stage;
 
 /// How often a client dies.
 const TIMES: u64 = 3;

@@ -17,10 +17,9 @@ use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
     cluster::{Outcome, is_long},
     content,
+    scenarios::Stage,
 };
 use serde::Deserialize;
-
-use crate::Stage;
 
 const FILE: usize = 4096;
 /// What a file of 4 KiB may cost to read alone: the cells it lies in, and the pages that lead to it.
@@ -140,7 +139,7 @@ fn entries(root: &Path) -> Result<Entries> {
             _ => blake3::hash(&fs::read(&path)?).as_bytes().to_vec(),
         };
         let relative = path.strip_prefix(root)?.to_owned();
-        // The directory itself is made anew, under another name.
+        // The directory itself is made again, under another name.
         if !relative.as_os_str().is_empty() {
             found.insert(relative, (meta.mode(), meta.mtime(), meta.mtime_nsec(), content));
         }

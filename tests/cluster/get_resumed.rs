@@ -12,10 +12,9 @@ use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
     cluster::{Added, is_long, until},
     content,
+    scenarios::Stage,
 };
 use serde::Deserialize;
-
-use crate::{Stage, below};
 
 const MIB: u64 = 1024 * 1024;
 /// Bytes of a checkpoint: how many bytes are there, and their hash.
@@ -37,10 +36,10 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     fs::remove_file(&file)?;
 
     let command = ["get".as_ref(), added.link.as_ref(), "-o".as_ref(), out.as_os_str()];
-    let (mut chance, mut kept) = (stage.chance(), 0);
+    let (mut rng, mut kept) = (stage.rng(), 0);
     // What is worth keeping is 16 MiB: from there to near the end, in order.
     let (first, last) = (usize::try_from(16 * MIB)?, usize::try_from(size - size / 8)?);
-    let mut moments: Vec<u64> = (0..kills).map(|_| (first + below(&mut chance, last - first)) as u64).collect();
+    let mut moments: Vec<u64> = (0..kills).map(|_| (first + rng.index(last - first)) as u64).collect();
     moments.sort_unstable();
     for moment in moments {
         let mut client = stage.cluster.begin(&command)?;
@@ -69,7 +68,7 @@ fn partials(directory: &Path) -> Result<Vec<PathBuf>> {
     Ok(entries.into_iter().filter(is_partial).collect())
 }
 
-/// Bytes on disk of the get under way: rows are written as they come, so the length says nothing.
+/// Bytes on disk of the get in progress: rows are written as they come, so the length says nothing.
 fn written(directory: &Path) -> Result<u64> {
     let file = partials(directory)?.into_iter().find(|path| path.extension().is_some_and(|end| end == "part"));
     Ok(file.map_or(Ok(0), |file| file.metadata().map(|metadata| metadata.blocks() * 512))?)

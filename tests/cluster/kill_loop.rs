@@ -3,15 +3,15 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ostrakon_tests::{cluster::is_long, content};
+use ostrakon_tests::{
+    scenarios::{Setup, Stage},
+    {cluster::is_long, content},
+};
 
-use crate::{Stage, below};
-
-/// What came of the adds.
+/// The result of the adds.
 #[derive(Default)]
 struct Load {
     acknowledged: Vec<Acknowledged>,
@@ -55,20 +55,15 @@ fn kills() -> usize {
 
 /// Kills any node, the validator too, at any instant; starts it again at any later one.
 fn kill_some(stage: &Stage) -> Result<()> {
-    let mut chance = stage.chance();
+    let mut rng = stage.rng();
     for _ in 0..kills() {
-        let victim = below(&mut chance, 14);
+        let victim = rng.index(14);
         stage.cluster.kill(&[victim])?;
-        pause(below(&mut chance, 200));
+        rng.pause(200);
         stage.cluster.revive(&[victim])?;
-        pause(below(&mut chance, 400));
+        rng.pause(400);
     }
     Ok(())
-}
-
-/// The instants of the kills are the random input of this scenario; nothing waits for anything here.
-fn pause(ms: usize) {
-    thread::sleep(Duration::from_millis(ms.try_into().unwrap_or(0)));
 }
 
 /// Adds one object after another. An add may fail while nodes are down; it may not lie, and it may not crash.

@@ -1,5 +1,5 @@
 //! A node that begins late takes a snapshot instead of all blocks, though a kill comes between; and one that was given
-//! the wrong checkpoint says so and stops.
+//! the wrong checkpoint reports it and stops.
 
 use std::{
     fs,
@@ -23,11 +23,10 @@ use ostrakon_proto::{
 };
 use ostrakon_tests::{
     cluster::{Binaries, Running, is_long, until},
-    made_chain::{self, Size},
+    made_chain::{self, Length},
+    scenarios::Stage,
 };
 use serde::Deserialize;
-
-use crate::Stage;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -58,9 +57,9 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let home = binaries.directory()?;
     let port = free_port()?;
     let size = match is_long() {
-        true => Size { blocks: 100_000, commitments: 100_000, snapshot_blocks: 10_000, keep_blocks: 0, port },
+        true => Length { blocks: 100_000, commitments: 100_000, snapshot_blocks: 10_000, keep_blocks: 0, port },
         // There are no blocks to begin with, so that a snapshot it must be.
-        false => Size { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 60, port },
+        false => Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 60, port },
     };
     let (making, old) = (Instant::now(), home.path().join("old"));
     let genesis = made_chain::make(&old, &size)?;
@@ -116,11 +115,11 @@ fn wrong_checkpoint(validator: &Late<'_>, home: &Path, height: u64) -> Result<()
     let (dir, other) = (home.join("misled"), "ab".repeat(32));
     init(validator.binaries, &dir, &validator.dir, &format!("{height}:{other}"))?;
     let mut process = Late::start(validator.binaries, dir)?.process;
-    until("a node that was misled says so", LIMIT, || Ok(process.has_ended()))?;
+    until("a node that was misled stops", LIMIT, || Ok(process.has_ended()))?;
     let outcome = process.wait(LIMIT)?;
     ensure!(outcome.code.is_some_and(|code| code != 0), "a wrong checkpoint was taken: {outcome}");
     ensure!(outcome.said().contains(&other), "the message does not name the checkpoint: {outcome}");
-    ensure!(!outcome.said().contains("panicked"), "a panic is no message: {outcome}");
+    ensure!(!outcome.said().contains("panicked"), "a panic is not a message: {outcome}");
     Ok(())
 }
 
@@ -155,7 +154,7 @@ impl<'a> Late<'a> {
     }
 
     /// The node proves the commitments that were made, to one who believes in nothing but the genesis.
-    fn answers(&self, trust: &Trust, size: &Size) -> Result<()> {
+    fn answers(&self, trust: &Trust, size: &Length) -> Result<()> {
         let status = self.status()?;
         let config = SwarmConfig::client(*trust.chain(), Keypair::from_seed(&[77; 32]));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;

@@ -13,18 +13,19 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use ostrakon::key_file;
 use ostrakon_proto::{id::AccountId, sign::Keypair};
-use ostrakon_tests::cluster::{Cluster, NodeInfo, Outcome, Running, Scale, until};
+use ostrakon_tests::{
+    cluster::{Cluster, NodeInfo, Outcome, Running, Shape, until},
+    scenarios::Stage,
+};
 use serde::Deserialize;
-
-use crate::Stage;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
 /// What a validator locks, in obols, and what it needs for that and for fees.
 const BOND: &str = "1000";
 const MONEY: &str = "2000";
-/// Blocks that must go on after a change.
-const GO_ON: u64 = 3;
+/// Blocks that must be decided after a change.
+const CONTINUES: u64 = 3;
 
 /// A validator, as `ledger validators` prints it.
 #[derive(Debug, Deserialize)]
@@ -57,8 +58,8 @@ struct Proposal {
 }
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let scale = Scale { nodes: 6, domains: 5 };
-    let network = Network(Cluster::start_as(scale, &["--validators", "4", "--permissioned"])?);
+    let shape = Shape { nodes: 6, domains: 5, validators: 4 };
+    let network = Network(Cluster::start_as(shape, &["--permissioned"])?);
     let nodes = network.0.status()?.nodes;
     let stranger = Stranger::start(&network, &stage.cluster.binaries.node)?;
     stranger.is_refused()?;
@@ -113,9 +114,9 @@ impl Network {
     }
 
     /// Waits for some blocks more.
-    fn goes_on(&self) -> Result<u64> {
-        let wanted = self.height()? + GO_ON;
-        until("blocks go on", LIMIT, || Ok(self.height()? >= wanted))?;
+    fn continues(&self) -> Result<u64> {
+        let wanted = self.height()? + CONTINUES;
+        until("blocks continue", LIMIT, || Ok(self.height()? >= wanted))?;
         Ok(wanted)
     }
 }
@@ -148,7 +149,7 @@ fn comes_and_goes(network: &Network, node: &NodeInfo) -> Result<u64> {
     network.decide(&["admit-validator", &key])?;
     let joined: serde_json::Value = network.operate(node, &join)?.json()?;
     let first = joined["votes_from"].as_u64().context("`validator join` prints from when on it votes")?;
-    ensure!(network.validators()?.contains(&key), "{key} has joined, and is no validator");
+    ensure!(network.validators()?.contains(&key), "{key} has joined, and is not a validator");
     let mut next = first;
     until("the fifth validator signs a block", LIMIT, || {
         if network.height()? < next {
@@ -163,7 +164,7 @@ fn comes_and_goes(network: &Network, node: &NodeInfo) -> Result<u64> {
 
     let left: serde_json::Value = network.operate(node, &["validator", "leave"])?.json()?;
     let last = left["votes_until"].as_u64().context("`validator leave` prints until when it votes")?;
-    let height = network.goes_on()?;
+    let height = network.continues()?;
     ensure!(height > last, "no block was decided after the fifth validator had left");
     ensure!(!network.block(height)?.signers.contains(&key), "{key} has left, and signed block {height}");
     ensure!(network.validators()?.len() == 4, "after one of five has left, there are not four");
@@ -178,7 +179,7 @@ fn too_large_a_share(network: &Network, node: &NodeInfo) -> Result<()> {
     network.pay(account(&node.data_dir)?, MONEY)?;
     network.decide(&["admit-validator", &vote_key(network, node)?])?;
     refused(&network.operate(node, &["validator", "join", "--bond", BOND])?, "would have 40 % of the votes")?;
-    network.goes_on().map(drop)
+    network.continues().map(drop)
 }
 
 /// A node that the genesis does not know, and that offers itself as a provider. Killed when dropped.
@@ -197,7 +198,8 @@ impl Stranger {
         let init = ["init", "--dir", &place, "--genesis", &genesis, "--listen", &address];
         let made: serde_json::Value = Running::start(program, &init)?.wait(LIMIT)?.json()?;
         let offer = format!(
-            "[provider]\nowner_key_file = \"node.key\"\naddresses = [\"{address}\"]\nprice_obols = \"0.001\"\ncapacity_bytes = 1000000\n\
+            "[provider]\nowner_key_file = \"node.key\"\naddresses = [\"{address}\"]\nprice_obols = \"0.001\"\n\
+             capacity_bytes = 1000000\n\
              [provider.domain]\noperator = \"stranger\"\ninfrastructure = \"elsewhere\"\nregion = \"far\"\n"
         );
         let settings = fs::read_to_string(dir.join("node.toml"))?;

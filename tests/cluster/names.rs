@@ -2,10 +2,8 @@
 //! use.
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::content;
+use ostrakon_tests::{content, scenarios::Stage};
 use serde::Deserialize;
-
-use crate::Stage;
 
 const OTHER: i32 = 1;
 const USAGE: i32 = 2;

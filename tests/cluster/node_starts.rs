@@ -1,4 +1,4 @@
-//! A node that cannot run says why at once; a node without room lets others take the columns.
+//! A node that cannot run says why immediately; with a full disk, other nodes store the columns.
 
 use std::{fs, path::Path, time::Duration};
 
@@ -6,9 +6,8 @@ use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
     cluster::{Added, NodeInfo, Outcome, Running},
     content,
+    scenarios::Stage,
 };
-
-use crate::Stage;
 
 const SOON: Duration = Duration::from_secs(20);
 
@@ -17,7 +16,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let last = nodes.last().context("a network has nodes")?;
     second_on_one_directory(stage, last)?;
     unknown_setting(stage, last)?;
-    no_room(stage, last)?;
+    full_disk(stage, last)?;
     Ok("second process on one directory, unknown setting, full disk".into())
 }
 
@@ -30,7 +29,7 @@ fn refused(outcome: &Outcome, names: &[&str]) -> Result<()> {
     for name in names {
         ensure!(outcome.said().contains(name), "the message does not name {name:?}: {outcome}");
     }
-    ensure!(!outcome.said().contains("panicked"), "a panic is no message: {outcome}");
+    ensure!(!outcome.said().contains("panicked"), "a panic is not a message: {outcome}");
     Ok(())
 }
 
@@ -57,7 +56,7 @@ fn unknown_setting(stage: &Stage, node: &NodeInfo) -> Result<()> {
 }
 
 /// A full disk takes nothing new; the other 13 nodes can carry 12 columns.
-fn no_room(stage: &Stage, node: &NodeInfo) -> Result<()> {
+fn full_disk(stage: &Stage, node: &NodeInfo) -> Result<()> {
     let settings = node.data_dir.join("node.toml");
     let before = fs::read_to_string(&settings)?;
     let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("disk_reserve_bytes")).collect();

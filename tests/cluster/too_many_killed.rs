@@ -1,11 +1,9 @@
-//! One holder more than n-k is gone: `get` says so, soon, and writes nothing.
+//! One holder more than n-k is gone: `get` reports it, soon, and writes nothing.
 
 use std::{fs, time::Duration};
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::content;
-
-use crate::{Stage, some_of};
+use ostrakon_tests::{content, scenarios::Stage};
 
 /// Exit code: the network does not answer, a retry may help.
 const NETWORK: i32 = 5;
@@ -17,7 +15,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let hash = content::write_file(&file, 100, 1_000_000)?;
     let added = stage.cluster.add(&file, &[])?;
     let holders = stage.cluster.holders(&added)?;
-    let gone = some_of(&mut stage.chance(), &holders, TOO_MANY);
+    let gone = stage.rng().some_of(&holders, TOO_MANY);
     stage.cluster.kill(&gone)?;
 
     let empty = stage.cluster.files.join("too-many");

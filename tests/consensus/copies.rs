@@ -1,16 +1,13 @@
-//! The home of a validator is copied: neither the copy nor an old image of it says what the validator has not said.
+//! The home of a validator is copied: neither the copy nor an old image of it makes the validator equivocate.
 
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Child,
     time::Duration,
 };
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::{cluster::until, validators::Validators};
-
-use crate::size;
+use ostrakon_tests::{cluster::until, scenarios::size, validators::Validators};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const SOON: Duration = Duration::from_secs(60);
@@ -30,7 +27,7 @@ pub(crate) fn run() -> Result<String> {
 
     same_place(&network, &image)?;
     beside(&network, &image, heights)?;
-    at_once(&mut network, heights)?;
+    together(&mut network, heights)?;
     back_in_time(&mut network, &image, heights)?;
     let history = network.audit(&ALL)?;
     let (blocks, heard) = (history.decided.len(), network.witness.statements());
@@ -38,43 +35,43 @@ pub(crate) fn run() -> Result<String> {
     Ok(format!("{what}: {blocks} blocks, {heard} statements"))
 }
 
-/// The copy as it is: the same address is taken, and the process says so.
+/// The copy as it is: the same address is taken, and the process reports it.
 fn same_place(network: &Validators, image: &Path) -> Result<()> {
     let home = network.files().join("same-place");
     copy(image, &home)?;
-    let mut process = Guard(network.spawn(&home)?);
-    until("the copy ends", SOON, || Ok(process.0.try_wait()?.is_some()))?;
+    let mut process = network.spawn(&home)?;
+    until("the copy ends", SOON, || Ok(process.has_ended()))?;
     let log = fs::read_to_string(home.join("node.log"))?;
     ensure!(log.contains("127.0.0.1") && !log.contains("panicked"), "the copy does not say why it ended:\n{log}");
     Ok(())
 }
 
-/// The copy on an address of its own: it runs beside the validator, says nothing to anyone, and why in its log.
+/// The copy on an address of its own: it runs beside the validator, sends nothing to anyone, and logs why.
 fn beside(network: &Validators, image: &Path, heights: u64) -> Result<()> {
     let home = elsewhere(network, image, "beside")?;
-    let mut process = Guard(network.spawn(&home)?);
+    let mut process = network.spawn(&home)?;
     let begun = network.top(&ALL);
     let log = || fs::read_to_string(home.join("node.log")).unwrap_or_default();
-    until("the copy says why it is silent", SOON, || Ok(log().contains("another process signs with its key")))?;
+    until("the copy logs why it does not sign", SOON, || Ok(log().contains("another process signs with its key")))?;
     network.reach(&[1, 2, 3], begun + heights, SOON * 10)?;
-    ensure!(process.0.try_wait()?.is_none(), "a silent validator still follows the chain:\n{}", log());
+    ensure!(!process.has_ended(), "a silent validator still follows the chain:\n{}", log());
     let contradictions = network.witness.contradictions();
-    ensure!(contradictions.is_empty(), "DOUBLE SIGNATURES of a copy: {contradictions:?}");
+    ensure!(contradictions.is_empty(), "EQUIVOCATION of a copy: {contradictions:?}");
     Ok(())
 }
 
 /// The validator and a copy of its newest disk start in the same moment.
-fn at_once(network: &mut Validators, heights: u64) -> Result<()> {
+fn together(network: &mut Validators, heights: u64) -> Result<()> {
     network.kill(0)?;
     let image = network.files().join("newest");
     copy(&network.all[0].home, &image)?;
-    let home = elsewhere(network, &image, "at-once")?;
-    let _copy = Guard(network.spawn(&home)?);
+    let home = elsewhere(network, &image, "together")?;
+    let _copy = network.spawn(&home)?;
     network.revive(0)?;
     let begun = network.top(&[1, 2, 3]);
     network.reach(&[1, 2, 3], begun + heights, SOON * 10)?;
     let contradictions = network.witness.contradictions();
-    ensure!(contradictions.is_empty(), "DOUBLE SIGNATURES of two that start at once: {contradictions:?}");
+    ensure!(contradictions.is_empty(), "EQUIVOCATION of two that start together: {contradictions:?}");
     Ok(())
 }
 
@@ -87,11 +84,11 @@ fn back_in_time(network: &mut Validators, image: &Path, heights: u64) -> Result<
     network.revive(0)?;
     let begun = network.top(&[1, 2, 3]);
     network.reach(&ALL, begun + heights, SOON * 10)?;
-    // Not before it has watched for a while that nobody speaks for it.
+    // Not before it has watched for some time that no other process signs with its key.
     let speaks = || Ok(network.heard(0).is_some_and(|heard| heard.0 > begun));
     until("the validator takes part again", SOON, speaks)?;
     let contradictions = network.witness.contradictions();
-    ensure!(contradictions.is_empty(), "DOUBLE SIGNATURES of an old image: {contradictions:?}");
+    ensure!(contradictions.is_empty(), "EQUIVOCATION of an old image: {contradictions:?}");
     Ok(())
 }
 
@@ -120,15 +117,4 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// A process that ends with the scenario.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        // It may have ended by itself, which is as well.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }

@@ -6,9 +6,7 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::validators::Validators;
-
-use crate::size;
+use ostrakon_tests::{scenarios::size, validators::Validators};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 

@@ -1,14 +1,12 @@
 //! What four validators cost while nothing happens, and how long the others wait for one that is dead.
 
 use std::{
-    fs, thread,
+    thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{cluster::peak_of, validators::Validators};
-
-use crate::size;
+use ostrakon_tests::{proc, scenarios::size, validators::Validators};
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 /// Resident memory that a validator may take.
@@ -19,7 +17,7 @@ const WAIT_MS: u64 = 1_500;
 pub(crate) fn run() -> Result<String> {
     let mut network = Validators::start(4, 1)?;
     let (cost, blocks) = cost(&network, size(Duration::from_secs(60), Duration::from_secs(5)))?;
-    let memory = peak_of(network.pid(0).context("it runs")?).context("it has memory")?;
+    let memory = proc::peak_bytes(network.pid(0).context("it runs")?).context("it has memory")?;
     ensure!(memory < MEMORY, "an idle validator takes {} MiB", memory >> 20);
     let (slowest, late) = with_one_dead(&mut network, size(120, 30))?;
     Ok(format!(
@@ -38,17 +36,13 @@ fn cost(network: &Validators, time: Duration) -> Result<(f64, f64)> {
     thread::sleep(time);
     let (after, blocks) = (ticks()?, network.top(&ALL) - height);
     let seconds = since.elapsed().as_secs_f64();
-    // Linux counts a hundred ticks a second.
-    let used = f64::from(u32::try_from(after - before)?) / 100.0 / 4.0;
+    let used = proc::seconds(after - before) / 4.0;
     Ok((used / seconds, f64::from(u32::try_from(blocks)?) / seconds))
 }
 
 /// Processor time that a process has taken.
 fn ticks_of(pid: u32) -> Result<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok()).context("a number of ticks");
-    Ok(number(11)? + number(12)?)
+    proc::ticks(pid).map(|ticks| ticks.own).context("it runs")
 }
 
 /// The longest time between two blocks after one died, in milliseconds, and how many were longer than they may be.

@@ -1,30 +1,33 @@
-//! Validators die at any instant, one or several at once: none signs two things, and each is back soon.
+//! Validators die at any instant, one or several together: none equivocates, and each is back soon.
 
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::validators::Validators;
+use ostrakon_tests::{
+    scenarios::{SeededRng, size},
+    validators::Validators,
+};
 
-use crate::{Chance, load::Load, size};
+use crate::load::Load;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const PAYERS: usize = 3;
 /// A validator that was killed takes part again within this.
 const BACK: Duration = Duration::from_secs(10);
 
-pub(crate) fn run() -> Result<String> {
+pub(crate) fn run(mut rng: SeededRng) -> Result<String> {
     let kills = size(500, 10);
-    let (mut chance, mut network) = (Chance::new(), Validators::start(4, PAYERS)?);
+    let mut network = Validators::start(4, PAYERS)?;
     let load = Load::start(&network, PAYERS)?;
     let (mut killed, mut slowest) = (0, Duration::ZERO);
     while killed < kills {
-        chance.pause(700);
-        let victims = victims(&mut chance);
+        rng.pause(700);
+        let victims = victims(&mut rng);
         for victim in &victims {
             network.kill(*victim)?;
         }
         killed += victims.len();
-        chance.pause(300);
+        rng.pause(300);
         let since = Instant::now();
         for victim in &victims {
             network.revive(*victim)?;
@@ -45,11 +48,11 @@ pub(crate) fn run() -> Result<String> {
 }
 
 /// Mostly one, sometimes two, rarely all.
-fn victims(chance: &mut Chance) -> Vec<usize> {
-    let first = chance.victim(4);
-    match chance.below(8) {
+fn victims(rng: &mut SeededRng) -> Vec<usize> {
+    let first = rng.index(4);
+    match rng.below(8) {
         0 => ALL.to_vec(),
-        1 | 2 => vec![first, (first + 1 + chance.victim(3)) % 4],
+        1 | 2 => vec![first, (first + 1 + rng.index(3)) % 4],
         _ => vec![first],
     }
 }

@@ -1,4 +1,4 @@
-//! Users who pay each other all the time, and write down what was acknowledged.
+//! Users who pay each other all the time, and record what was acknowledged.
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -11,14 +11,14 @@ use ostrakon_proto::id::{AccountId, Amount, Height};
 use ostrakon_tests::validators::{Validators, audit::History};
 use tokio::task::JoinHandle;
 
-/// Payments under way.
+/// Payments in flight.
 pub(crate) struct Load {
     stop: Arc<AtomicBool>,
     acknowledged: Arc<Mutex<Vec<Included>>>,
     payers: Vec<JoinHandle<Result<usize, Error>>>,
 }
 
-/// What came of the payments.
+/// The result of the payments.
 pub(crate) struct Paid {
     /// Those that were acknowledged.
     pub(crate) acknowledged: Vec<Included>,
@@ -45,7 +45,7 @@ impl Load {
         self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    /// Ends it. What is under way is waited for.
+    /// Ends it, after the payments in flight.
     pub(crate) fn end(self, network: &Validators) -> Result<Paid> {
         self.stop.store(true, Ordering::Relaxed);
         let mut failed = 0;

@@ -28,11 +28,10 @@ use ostrakon_proto::{
 };
 use ostrakon_tests::{
     cluster::{Binaries, until},
+    scenarios::size,
     validators::{Plan, Planned, audit, new_incarnation},
 };
 use tokio::{runtime::Runtime, sync::mpsc};
-
-use crate::size;
 
 const SOON: Duration = Duration::from_secs(30);
 /// How soon there are blocks when the halves hear each other again.

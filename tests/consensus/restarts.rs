@@ -6,9 +6,9 @@ use std::{
 };
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::validators::Validators;
+use ostrakon_tests::{scenarios::size, validators::Validators};
 
-use crate::{load::Load, size};
+use crate::load::Load;
 
 const ALL: [usize; 4] = [0, 1, 2, 3];
 const PAYERS: usize = 6;

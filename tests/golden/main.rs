@@ -138,6 +138,6 @@ fn consensus_is_spoken_like_this() {
 
 #[test]
 fn a_refusal_has_a_code_and_words() {
-    let refusal: Result<(), _> = Err(wire::Refusal::new(wire::RefusalCode::Full, "no room"));
-    assert_eq!(head(&refusal), "00".to_owned() + "05" + "07000000" + &hex::encode("no room"));
+    let refusal: Result<(), _> = Err(wire::Refusal::new(wire::RefusalCode::Full, "is full"));
+    assert_eq!(head(&refusal), "00".to_owned() + "05" + "07000000" + &hex::encode("is full"));
 }

@@ -1,13 +1,21 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
-//! validators and hears what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
-//! makes the bytes that they store, [`made_chain`] a chain of any length, [`lies`] what a node may say that is not so.
+//! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
+//! makes the bytes that they store, [`made_chain`] a chain of any length, [`lies`] the false claims that a node may
+//! make.
 //!
-//! The scenarios are the test targets beside `src/`, one module each: `cluster`, `consensus`, `sim`, `cli`, `golden`,
-//! `tidy`.
+//! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
+//! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
+//! for the tidy rules. The scenarios are the test targets beside `src/`, one module each.
 
 pub mod cluster;
 pub mod content;
+pub mod devnet;
+pub mod interrupt;
 pub mod lies;
 pub mod made_chain;
+pub mod proc;
+pub mod process;
+pub mod scenarios;
 pub mod sim;
+pub mod source;
 pub mod validators;

@@ -47,7 +47,7 @@ const BLOCK_MS: u64 = 1_000;
 
 /// How large a chain to make, and where its node listens.
 #[derive(Clone, Copy, Debug)]
-pub struct Size {
+pub struct Length {
     /// Blocks.
     pub blocks: u64,
     /// Commitments, of twelve slots each.
@@ -72,9 +72,9 @@ fn validator() -> ValidatorKeys {
     ValidatorKeys::from_seed(&[200; 32])
 }
 
-fn genesis(size: &Size) -> Result<Genesis> {
+fn genesis(length: &Length) -> Result<Genesis> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("it is after 1970")?;
-    let lasts_ms = size.blocks.saturating_add(60).saturating_mul(BLOCK_MS);
+    let lasts_ms = length.blocks.saturating_add(60).saturating_mul(BLOCK_MS);
     let time_ms = u64::try_from(now.as_millis())?.saturating_sub(lasts_ms);
     let owner: AccountId = owner().public();
     let domain = |index: u8| Domain {
@@ -82,8 +82,8 @@ fn genesis(size: &Size) -> Result<Genesis> {
         infrastructure: format!("cloud-{index}"),
         region: format!("region-{index}"),
     };
-    // Nobody listens at port 1: the others are not reached, at once.
-    let address = |index| format!("/ip4/127.0.0.1/tcp/{}", if index == 0 { size.port } else { 1 });
+    // Nobody listens at port 1: the others are unreachable, which shows immediately.
+    let address = |index| format!("/ip4/127.0.0.1/tcp/{}", if index == 0 { length.port } else { 1 });
     let provider = |index: u8| GenesisProvider {
         owner,
         node: node(index).public(),
@@ -127,14 +127,14 @@ pub fn commitment(number: u32) -> CommitmentId {
 ///
 /// # Errors
 /// When the disk fails, or the rules refuse what is made here.
-pub fn make(dir: &Path, size: &Size) -> Result<Genesis> {
-    let genesis = genesis(size)?;
+pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
+    let genesis = genesis(length)?;
     genesis.validate()?;
     fs::create_dir_all(dir)?;
     fs::write(dir.join(GENESIS_FILE), toml::to_string(&genesis)?)?;
     key_file::write(dir.join(NODE_KEY_FILE), &Seed::new([100; 32]))?;
     key_file::write(dir.join(VALIDATOR_KEY_FILE), &Seed::new([200; 32]))?;
-    let Size { snapshot_blocks, keep_blocks, port, .. } = size;
+    let Length { snapshot_blocks, keep_blocks, port, .. } = length;
     let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_interval_blocks = {snapshot_blocks}\n");
     fs::write(dir.join(CONFIG_FILE), format!("{config}keep_blocks = {keep_blocks}\n"))?;
     let keep = Pruning { snapshot_interval_blocks: *snapshot_blocks, keep_blocks: *keep_blocks };
@@ -142,13 +142,13 @@ pub fn make(dir: &Path, size: &Size) -> Result<Genesis> {
     let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
     let maker = Maker { rules: Rules::from(&genesis), keys: validator(), owner: owner(), nodes, ledger };
     let mut made: u32 = 0;
-    for height in 1..=size.blocks {
-        let end = if height > FIRST { made.saturating_add(BATCH).min(size.commitments) } else { made };
+    for height in 1..=length.blocks {
+        let end = if height > FIRST { made.saturating_add(BATCH).min(length.commitments) } else { made };
         maker.block((made..end).map(|number| maker.commit(number)).collect::<Result<_>>()?)?;
         made = end;
-        while height.is_multiple_of(size.snapshot_blocks) && maker.ledger.tend()? {}
+        while height.is_multiple_of(length.snapshot_blocks) && maker.ledger.tend()? {}
     }
-    ensure!(made == size.commitments, "{} blocks have room for {made} commitments", size.blocks);
+    ensure!(made == length.commitments, "{} blocks have room for {made} commitments", length.blocks);
     Ok(genesis)
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{
-    assert_clean,
-    source::{read, top},
-};
+use ostrakon_tests::source::{read, top};
+
+use crate::assert_clean;
 
 /// Of our own crates, what each may name.
 const MAP: [(&str, &[&str]); 5] = [

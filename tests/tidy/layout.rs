@@ -1,15 +1,15 @@
-//! How a file looks: its door sign, its length, the length of its functions and lines, and its name.
+//! How a file looks: its first line, its length, the length of its lines, what its functions take and its structs hold,
+//! and its name.
 
-use crate::{
-    assert_clean,
-    scan::{body_or_end, closing, is_word, line_of, words},
-    source::{self, Source},
+use ostrakon_tests::source::{
+    self, Source,
+    scan::{self, body_or_end, closing, is_word, words},
 };
+
+use crate::assert_clean;
 
 /// Lines a file may have before its tests.
 const FILE_LINES: usize = 600;
-/// Lines a function may have.
-const FUNCTION_LINES: usize = 70;
 /// Parameters a function may have, besides `self`.
 const PARAMETERS: usize = 5;
 /// Fields a struct may have.
@@ -21,7 +21,7 @@ const WORD: usize = 60;
 /// Names that say nothing of what is inside.
 const EMPTY_NAMES: [&str; 8] = ["util", "utils", "helper", "helpers", "manager", "common", "misc", "shared"];
 
-/// Every file says at its door what its room does.
+/// Every file says in its first line what its module does.
 fn opens_with_its_purpose(file: &Source) -> Vec<String> {
     let says = file.text.lines().next().is_some_and(|line| line.starts_with("//! ") && line.len() > 20);
     if says { vec![] } else { vec![format!("{}:1: does not open with `//!` and what it is for", file.path)] }
@@ -53,16 +53,6 @@ fn functions(file: &Source) -> impl Iterator<Item = (usize, String)> {
         let name: String = file.code[at + 3..].iter().take_while(|char| is_word(**char)).collect();
         (!name.is_empty()).then_some((at, name))
     })
-}
-
-fn short_functions(file: &Source) -> Vec<String> {
-    let long = |(at, name): (usize, String)| {
-        let end = closing(&file.code, body_or_end(&file.code, at)?)?;
-        let lines = 1 + line_of(&file.code, end) - line_of(&file.code, at);
-        let what = || file.breach(at, &format!("fn {name} has {lines} lines, over {FUNCTION_LINES}"));
-        (lines > FUNCTION_LINES).then(what)
-    };
-    functions(file).filter_map(long).collect()
 }
 
 fn few_parameters(file: &Source) -> Vec<String> {
@@ -130,7 +120,7 @@ fn says_what_it_is(file: &Source) -> Vec<String> {
         .filter(|part| EMPTY_NAMES.contains(part))
         .map(|part| format!("{}: `{part}` says nothing of what is inside", file.path))
         .collect();
-    for at in words(&file.code, "mod") {
+    for at in scan::words(&file.code, "mod") {
         let name: String = file.code[at + 3..].iter().skip(1).take_while(|char| is_word(**char)).collect();
         if EMPTY_NAMES.contains(&name.as_str()) {
             empty.push(file.breach(at, &format!("`mod {name}` says nothing of what is inside")));
@@ -160,13 +150,6 @@ fn files_are_short() {
     let (long, mut tested) = ("a();\n".repeat(FILE_LINES + 1), "a();\n".repeat(FILE_LINES - 10));
     tested += &format!("#[cfg(test)]\nmod tests {{\n{}}}\n", "a();\n".repeat(FILE_LINES));
     hold(short_enough, (PATH, &long), (PATH, &tested));
-}
-
-#[test]
-fn functions_are_short() {
-    let function =
-        |lines: usize| format!("impl X {{\n fn f<const N: usize>(a: [u8; 2])\n {{\n{}}}\n}}", "a();\n".repeat(lines));
-    hold(short_functions, (PATH, &function(FUNCTION_LINES)), (PATH, &function(FUNCTION_LINES - 3)));
 }
 
 #[test]

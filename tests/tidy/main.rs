@@ -2,16 +2,16 @@
 //!
 //! In comes the tree this package lies in; out goes one line for each breach, with its place. Every rule is a function
 //! from what it reads to the breaches in it, and its test holds twice: a bad sample must be caught, and the repository
-//! must be clean. Only the standard library is used, so that nothing but the tree itself can fail here.
+//! must be clean. What reads Rust is [`ostrakon_tests::source`].
 //!
 //! Not here: what rustfmt and clippy check already, and what only a reader can judge.
 
 mod dependencies;
+mod language;
 mod layout;
+mod names;
 mod purity;
 mod rust;
-mod scan;
-mod source;
 mod tree;
 
 /// Fails with every breach on a line of its own.

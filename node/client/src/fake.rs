@@ -1,7 +1,7 @@
 //! A network of fake nodes on a simulated network: one ledger that all of them share, columns in memory, and faults on
 //! demand. Only for the tests of this crate; what real nodes do is tested with real nodes.
 
-#![allow(clippy::unwrap_used)] // a test's fakes may stop the test
+#![allow(clippy::unwrap_used, reason = "the fakes of a test may stop the test")]
 
 use std::{
     collections::BTreeMap,

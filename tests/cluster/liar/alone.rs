@@ -1,4 +1,4 @@
-//! Commands where the liar is the only node that is left: they fail and name it, or say what is so; nothing false.
+//! Commands where the liar is the only node that is left: they fail and name it, or print what is true; nothing false.
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_proto::id::AccountId;
@@ -25,7 +25,7 @@ const HISTORY: &[&str] = &["wallet", "history"];
 const PROVIDERS: &[&str] = &["providers"];
 const VALIDATORS: &[&str] = &["ledger", "validators"];
 
-/// Exit codes of the manual: another reason, what came is not so, nobody answers whom one could believe.
+/// Exit codes of the manual: another reason, a contradicted claim, no node that can be trusted responds.
 const OTHER: i32 = 1;
 const INTEGRITY: i32 = 4;
 const NETWORK: i32 = 5;

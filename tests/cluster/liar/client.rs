@@ -1,4 +1,4 @@
-//! Clients among honest nodes and one that lies: each gets what is so, and knows who said what is not.
+//! Clients among honest nodes and one that lies: each gets what is true, and names the node that lied.
 
 use std::{
     collections::BTreeSet,
@@ -33,7 +33,7 @@ enum Ask {
 enum Found {
     /// That it lies: it is asked no more.
     Liar,
-    /// That its word was not so, or that it had no answer where others had: it may have been behind.
+    /// That its claim was contradicted, or that it had no answer where others had: it may have been behind.
     Doubt,
     /// That it sent wrong bytes, or did not do what it should with those it was sent.
     Holder,
@@ -99,7 +99,7 @@ const PAID: Amount = Amount(5);
 /// How often an add is tried until the liar is drawn.
 const DRAWS: usize = 30;
 
-/// What is so.
+/// What is true.
 struct Truth {
     payee: AccountId,
     balance: Amount,
@@ -130,8 +130,8 @@ pub(super) fn run(network: &Network) -> Result<usize> {
     }))
 }
 
-/// Clients that begin with the liar get what is so, and one of them at least knows the liar: where others were quicker,
-/// its answer is not looked at.
+/// Clients that begin with the liar get what is true, and one of them at least knows the liar: where others were
+/// quicker, its answer is not looked at.
 async fn one(network: &Network, truth: &mut Truth, (name, ask, found): (&str, Ask, Found)) -> Result<()> {
     let lie = named(name);
     let mut last = String::new();

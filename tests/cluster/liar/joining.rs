@@ -17,7 +17,7 @@ use ostrakon_proto::{id::NodeId, seed::Seed, sign::Keypair};
 use ostrakon_tests::{
     cluster::{Binaries, Running, until},
     lies::liar,
-    made_chain::{self, Size},
+    made_chain::{self, Length},
 };
 use serde::Deserialize;
 
@@ -77,7 +77,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<usize> {
         let told = scene.alone(name, warns, &checkpoint);
         last = Some(told.with_context(|| format!("a node that is told {name:?} and knows nobody else"))?);
     }
-    // The liar goes on, and an honest node is back.
+    // The liar continues, and an honest node is back.
     let (_validator, late) = (scene.validator()?, last.context("there are lies")?);
     scene.reaches(&late.dir, scene.size.blocks)?;
     Ok(names().count())
@@ -87,7 +87,7 @@ pub(super) fn run(binaries: &Binaries) -> Result<usize> {
 struct Scene<'a> {
     binaries: &'a Binaries,
     home: PathBuf,
-    size: Size,
+    size: Length,
     /// The liar's directory, its address and its name.
     liar: PathBuf,
     address: String,
@@ -112,7 +112,7 @@ impl<'a> Scene<'a> {
     fn make(binaries: &'a Binaries, home: &Path) -> Result<Self> {
         let port = || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
         let (mine, liars) = (port()?, port()?);
-        let size = Size { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 0, port: mine };
+        let size = Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 0, port: mine };
         made_chain::make(&home.join("validator"), &size)?;
         let liar = home.join("liar");
         copy(&home.join("validator"), &liar)?;

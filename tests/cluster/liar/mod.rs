@@ -1,9 +1,9 @@
-//! One node of a network lies, in each way that [`lies`] knows: whoever asks it finds out.
+//! One node of a network lies, in each way that [`lies`] knows: everyone who asks it finds out.
 //!
-//! A network of real processes of which one is a real node with a false tongue ([`lies::liar`]), and it is the first
-//! that everyone asks. A client gets from the others what is so, and knows whom not to believe ([`client`]); where the
-//! liar is the only node, the command fails and names it ([`alone`]). A node that begins late joins all the same
-//! ([`joining`]). That no lie is left out is checked first.
+//! A network of real processes of which one is a real node that makes false claims ([`lies::liar`]), and it is the
+//! first that everyone asks. A client gets from the others what is true, and knows whom not to believe ([`client`]);
+//! where the liar is the only node, the command fails and names it ([`alone`]). A node that begins late joins all the
+//! same ([`joining`]). That no lie is left out is checked first.
 
 mod alone;
 mod client;
@@ -13,9 +13,11 @@ mod network;
 use std::collections::BTreeSet;
 
 use anyhow::{Result, ensure};
-use ostrakon_tests::lies::{self, Lie};
+use ostrakon_tests::{
+    lies::{self, Lie},
+    scenarios::Stage,
+};
 
-use crate::Stage;
 use network::Network;
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {

@@ -22,7 +22,7 @@ use ostrakon_proto::{
     wire::{Frame, Protocol, chain::ChainRequest},
 };
 use ostrakon_tests::{
-    cluster::{Binaries, Cluster, NodeInfo, Running, Scale, until},
+    cluster::{Binaries, Cluster, NodeInfo, Running, Shape, until},
     lies::{Lie, liar},
 };
 use tokio::time::sleep;
@@ -86,7 +86,7 @@ pub(super) struct Network {
 
 impl Network {
     pub(super) fn start(binaries: &Binaries) -> Result<Self> {
-        let cluster = Cluster::start_as(Scale { nodes: 5, domains: 5 }, &["--validators", "5"])?;
+        let cluster = Cluster::start(Shape { nodes: 5, domains: 5, validators: 5 })?;
         let nodes = cluster.status()?.nodes;
         let liar_dir = nodes[LIAR].data_dir.clone();
         cluster.kill(&[LIAR])?;
@@ -149,7 +149,7 @@ impl Network {
         let count = Mutex::new(0_u64);
         let random = move |bytes: &mut [u8]| {
             let mut count = count.lock().unwrap_or_else(PoisonError::into_inner);
-            // The first chance of a client is with which node it begins: with the first, which lies.
+            // The first random choice of a client is with which node it begins: with the first, which lies.
             if *count == 0 {
                 bytes.fill(0);
             } else {

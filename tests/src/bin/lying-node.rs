@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Whoever closed our standard error does not want to know.
+            // A closed stderr is no reason to stop.
             let _closed = writeln!(io::stderr(), "error: {error:#}");
             ExitCode::FAILURE
         }
@@ -29,7 +29,7 @@ fn run() -> Result<()> {
     }
     writeln!(
         io::stderr(),
-        "WARNING: this node LIES to whoever asks it. It is for tests; never run it for anything else."
+        "WARNING: this node LIES to all who ask it. It is for tests; never run it for anything else."
     )?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(Box::pin(liar::run(Path::new(dir))))

@@ -1,8 +1,8 @@
-//! A real node with a false tongue: the node of a data directory, whole, whose answers to others pass by a [`Lie`].
+//! A real node that makes false claims: the node of a data directory, whole, whose answers to others pass by a [`Lie`].
 //!
 //! The lie is named in a file of the data directory, and can change while the node runs; without one it is honest.
-//! Whatever it tells is written down beside, so that a scenario knows that it was told. All between the sockets and the
-//! node's door: the node itself is the one that everybody runs, and knows nothing of it.
+//! Whatever it tells is recorded beside it, so that a scenario knows that it was told. All between the sockets and the
+//! node: the node itself is the one that everybody runs, and knows nothing of it.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -46,8 +46,8 @@ pub const LIE_FILE: &str = "lie";
 pub const TOLD_FILE: &str = "told";
 /// Questions that wait for the node.
 const QUEUE: usize = 64;
-/// Questions that are answered at once.
-const AT_ONCE: usize = 256;
+/// Questions that are answered concurrently.
+const CONCURRENT: usize = 256;
 
 /// Has the liar of this directory tell this lie from now on; without one it is honest.
 ///
@@ -83,7 +83,7 @@ pub async fn run(dir: &Path) -> Result<()> {
         limits: SwarmLimits::default(),
     };
     let (swarm, asked) = Swarm::start_here(swarm).await?;
-    let (door, inbound) = mpsc::channel(QUEUE);
+    let (to_node, inbound) = mpsc::channel(QUEUE);
     let parts = NodeParts {
         validator: validator(dir)?,
         peers: Arc::new(swarm),
@@ -98,8 +98,8 @@ pub async fn run(dir: &Path) -> Result<()> {
     };
     let mut node = Node::start(parts).await?;
     let told = OpenOptions::new().create(true).append(true).open(dir.join(TOLD_FILE))?;
-    let tongue = Tongue { chain: genesis.id(), lie: dir.join(LIE_FILE), told, memory: Memory::default() };
-    tokio::spawn(Arc::new(tongue).run(asked, door));
+    let liar = Liar { chain: genesis.id(), lie: dir.join(LIE_FILE), told, memory: Memory::default() };
+    tokio::spawn(Arc::new(liar).run(asked, to_node));
     Err(node.failed().await.into())
 }
 
@@ -132,41 +132,41 @@ fn system_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// What stands between the sockets and the node's door.
+/// What passes between the sockets and the node.
 #[derive(Debug)]
-struct Tongue {
+struct Liar {
     chain: ChainId,
     lie: PathBuf,
     told: File,
     memory: Memory,
 }
 
-impl Tongue {
-    async fn run(self: Arc<Self>, mut asked: mpsc::Receiver<Inbound>, door: mpsc::Sender<Inbound>) {
-        let turns = Arc::new(Semaphore::new(AT_ONCE));
+impl Liar {
+    async fn run(self: Arc<Self>, mut asked: mpsc::Receiver<Inbound>, to_node: mpsc::Sender<Inbound>) {
+        let turns = Arc::new(Semaphore::new(CONCURRENT));
         while let Some(inbound) = asked.recv().await {
             // Votes are no answers, and must not wait.
             if inbound.protocol == Protocol::Consensus {
-                let _closed = door.send(inbound).await;
+                let _closed = to_node.send(inbound).await;
                 continue;
             }
             let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
-            let (tongue, door) = (Arc::clone(&self), door.clone());
+            let (liar, to_node) = (Arc::clone(&self), to_node.clone());
             tokio::spawn(async move {
-                tongue.answer(inbound, door).await;
+                liar.answer(inbound, to_node).await;
                 drop(turn);
             });
         }
     }
 
     /// What the node says, or the lie instead.
-    async fn answer(&self, inbound: Inbound, door: mpsc::Sender<Inbound>) {
+    async fn answer(&self, inbound: Inbound, to_node: mpsc::Sender<Inbound>) {
         let Inbound { from, protocol, request, reply } = inbound;
         if let Some(lie) = self.lie(protocol, &request, None) {
             return reply.send(lie);
         }
         let (inner, answered) = Reply::pair(protocol);
-        if door.send(Inbound { from, protocol, request: request.clone(), reply: inner }).await.is_err() {
+        if to_node.send(Inbound { from, protocol, request: request.clone(), reply: inner }).await.is_err() {
             return;
         }
         // The node gave it up: so does the liar, and the asker hears of it.
@@ -181,7 +181,7 @@ impl Tongue {
     fn lie(&self, protocol: Protocol, request: &Frame, honest: Option<&Frame>) -> Option<Frame> {
         let lie = Lie::named(&fs::read_to_string(&self.lie).ok()?)?;
         let said = lie.tell(&Question { chain: &self.chain, protocol, request, honest, memory: &self.memory })?;
-        // A told lie that is not written down fails the scenario, which is as well.
+        // A told lie that is not recorded fails the scenario, which is as well.
         let _written = writeln!(&self.told, "{}", lie.name);
         Some(said)
     }

@@ -1,4 +1,4 @@
-//! What a node may answer that is not so: lies in each kind of answer, told by [`liar`] and by no node else.
+//! False claims that a node may make: lies in each kind of answer, told by [`liar`] and by no node else.
 //!
 //! In goes a [`Question`] with the honest answer of a real node, out comes the lie, where it can be told there. A kind
 //! of answer that has no table does not compile ([`about`], [`of`]). Not here: who finds them out; that is for the
@@ -36,7 +36,7 @@ use ostrakon_proto::{
     },
 };
 
-/// What is not so, said in answer to some questions.
+/// A false claim, in answer to some questions.
 #[derive(Clone, Copy)]
 pub struct Lie {
     /// What it is called.
@@ -127,7 +127,7 @@ pub fn of_put(kind: &put::PutResponse) -> &'static [Lie] {
         put::PutResponse::Opened(_) => &stored::OPENED,
         put::PutResponse::Ready { .. } => &stored::READY,
         put::PutResponse::Receipt(_) => &stored::RECEIPT,
-        // Whoever gives an upload up asks for nothing more.
+        // A client that gives an upload up asks for nothing more.
         put::PutResponse::Aborted => &[],
     }
 }

@@ -1,6 +1,6 @@
 //! What must hold in every world, whatever broke: the judges of the simulator.
 //!
-//! In comes a world that was mended and what its users were promised; out comes nothing, or what is [`Broken`].
+//! In comes a world that was healed and what its users were promised; out comes nothing, or what is [`Broken`].
 //! Durability is judged last and hardest: nodes are taken away until some object has lost all that it may lose.
 
 use std::collections::BTreeSet;
@@ -22,7 +22,7 @@ use super::{
     world::{Scale, World},
 };
 
-/// How often an object is tried to read before it counts as lost: some worlds lose messages for ever.
+/// How often an object is tried to read before it counts as lost: some worlds never stop losing messages.
 const TRIES: usize = 3;
 
 /// What must never happen.
@@ -37,7 +37,7 @@ pub enum Broken {
         reason: String,
     },
     /// A node does not catch up in a network that is whole again.
-    #[error("node {node} is at height {at}, others at {top}, ten minutes after everything was mended")]
+    #[error("node {node} is at height {at}, others at {top}, ten minutes after everything was healed")]
     Behind {
         /// Which machine.
         node: usize,
@@ -64,8 +64,8 @@ pub enum Broken {
         /// Why.
         error: BlockError,
     },
-    /// Everything is mended, and there are no new blocks.
-    #[error("no block comes after height {0}, though everything is mended")]
+    /// Everything is healed, and there are no new blocks.
+    #[error("no block comes after height {0}, though everything is healed")]
     Stuck(Height),
     /// Money came from nowhere, or went there.
     #[error("after block {height} there is {total} of {minted} money")]
@@ -232,7 +232,7 @@ pub async fn everything_reads_back(world: &World, users: &[User], reader: &Clien
     Ok(())
 }
 
-/// Reads as a patient user does, who tries again what the network may have spoilt.
+/// Reads as a patient user does, who tries again what the network may have prevented.
 async fn read_patiently(reader: &Client, stored: &Stored) -> Read {
     let mut last = read(reader, stored).await;
     for _ in 1..TRIES {
@@ -243,11 +243,11 @@ async fn read_patiently(reader: &Client, stored: &Stored) -> Read {
     last
 }
 
-/// Takes nodes away for good until no more can go without an object losing more than it may; then everything still
+/// Takes nodes away permanently until no more can go without an object losing more than it may; then everything still
 /// reads back. With one holder less an object is not read, rather than read wrongly.
 ///
 /// # Errors
-/// The first object for which that is not so.
+/// The first object for which that does not hold.
 pub async fn enough_is_enough(
     world: &mut World,
     users: &[User],
@@ -262,10 +262,13 @@ pub async fn enough_is_enough(
         }
     }
     everything_reads_back(world, users, reader).await?;
-    let on_the_edge = |stored: &&Stored| spare(world, stored) == 0 && all_differ(stored) && fills_columns(stored);
+    let on_the_edge = |stored: &&Stored| {
+        let has_k = there(world, stored).count() == usize::from(stored.code.k);
+        has_k && all_differ(stored) && fills_columns(stored)
+    };
     let Some(edge) = all(users).find(on_the_edge) else { return Ok(()) };
-    let last = (0..world.machines.len()).find(|node| holds(world, *node, edge));
-    world.crash(last.expect("an object on the edge has k holders left"));
+    let last = there(world, edge).next().expect("k is at least 1");
+    world.crash(last);
     match read(reader, edge).await {
         Read::Failed(_) => Ok(()),
         Read::Wrong => Err(Broken::WrongBytes(edge.link.to_string())),
@@ -301,6 +304,19 @@ fn lost(world: &World, stored: &Stored) -> usize {
     };
     let there = stored.slots.iter().filter(|slot| slot.stored && has(slot.provider, slot.column));
     usize::from(stored.code.n) - there.count()
+}
+
+/// The machines that run and have a column of an object on their disks, whether or not they promised to keep it: a
+/// holder that stored a column but whose receipt was lost, or that stored the same column for another object, serves it
+/// too.
+fn there<'a>(world: &'a World, stored: &'a Stored) -> impl Iterator<Item = usize> + 'a {
+    let has = |slot: &&ostrakon::AddedSlot| {
+        let node = world.machines.iter().position(|machine| machine.id() == slot.provider)?;
+        let machine = &world.machines[node];
+        let is_there = machine.runs() && machine.columns.column(&slot.column).is_ok_and(|info| info.is_some());
+        is_there.then_some(node)
+    };
+    stored.slots.iter().filter_map(move |slot| has(&slot))
 }
 
 /// Columns of an object that may still be lost.

@@ -30,7 +30,7 @@ pub enum Fault {
     Wipe(usize),
     /// These nodes are cut off from the others.
     Partition(Vec<usize>),
-    /// Every cut is mended.
+    /// Every cut is healed.
     Heal,
     /// One bit of one stored column flips; which one, by this number.
     Rot(usize, u64),

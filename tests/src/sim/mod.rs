@@ -18,7 +18,7 @@ use checker::Broken;
 use workload::User;
 use world::{Scale, World};
 
-/// What came of one world.
+/// The result of one world.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Report {
     /// Objects that were acknowledged, all of which read back.

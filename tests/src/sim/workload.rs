@@ -103,7 +103,7 @@ impl User {
     }
 }
 
-/// What came of a read.
+/// The result of a read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Read {
     /// The bytes that were stored.

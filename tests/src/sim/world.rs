@@ -1,6 +1,6 @@
 //! The machines of a simulated network: real nodes on memory disks, and the faults done to them.
 //!
-//! A disk outlives the process that used it: a machine that crashes loses what was under way and keeps what was
+//! A disk outlives the process that used it: a machine that crashes loses what was in flight and keeps what was
 //! promised. Nothing in here judges ([`super::checker`]) or chooses ([`super::faults`]).
 
 use std::{
@@ -278,7 +278,7 @@ impl World {
         self.network.crash(machine.id());
     }
 
-    /// Carries the faults out, each at its time. Never ends: whoever works meanwhile is what is waited for.
+    /// Carries the faults out, each at its time. Never ends: the caller waits for the work that goes with it.
     pub async fn suffer(&mut self, faults: &[Step]) {
         for step in faults {
             sleep_until(self.begin + step.at).await;
@@ -341,7 +341,7 @@ impl World {
         }
     }
 
-    /// Everything that can be mended is mended, and everyone has the time to notice.
+    /// Heals everything that can be healed, and gives every machine the time to notice.
     pub async fn recover(&mut self) {
         self.network.heal();
         for number in 0..self.machines.len() {
@@ -354,7 +354,7 @@ impl World {
         self.level().await;
     }
 
-    /// Whether a block comes that nobody has now, soon after all is mended. All are level again then.
+    /// Whether a block comes that nobody has now, soon after all is healed. All are level again then.
     pub async fn advances(&self) -> bool {
         let top = self.machines.iter().map(Machine::height).max().unwrap_or_default();
         let higher = async {
@@ -367,8 +367,7 @@ impl World {
         is_higher
     }
 
-    /// Waits until all have the same height. A node that does not catch up is found by the checker, which knows how to
-    /// say so.
+    /// Waits until all have the same height. A node that does not catch up is found by the checker, which names it.
     async fn level(&self) {
         let is_level = || {
             let top = self.machines.iter().map(Machine::height).max();

@@ -25,7 +25,7 @@ pub struct History {
 /// each the money adds up to what was minted at the beginning.
 ///
 /// # Errors
-/// The first height at which it is not so.
+/// The first height at which it does not hold.
 pub async fn audit(peers: Arc<dyn Peers>, genesis: &Genesis, nodes: &[NodeId]) -> Result<History> {
     let mut histories = Vec::new();
     for node in nodes {

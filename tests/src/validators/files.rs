@@ -1,4 +1,4 @@
-//! What a network of validators is to be, and its files: keys by chance, a genesis with a witness, free ports.
+//! What a network of validators is to be, and its files: random keys, a genesis with a witness, free ports.
 
 use std::{
     collections::hash_map::RandomState,

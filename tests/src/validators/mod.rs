@@ -10,9 +10,8 @@ mod files;
 mod witness;
 
 use std::{
-    fs::File,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::Command,
     sync::atomic::{AtomicU64, Ordering},
     time::Duration,
 };
@@ -31,12 +30,15 @@ use tokio::runtime::Runtime;
 pub use files::{Plan, Planned};
 pub use witness::{Place, Said, Witness};
 
-use crate::cluster::{Binaries, until};
+use crate::{
+    cluster::Binaries,
+    process::{self, Daemon, until},
+};
 
-/// How long processes may take for what they are waited for, unless a scenario says so.
+/// How long processes may take for what they are waited for, unless a scenario sets another limit.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A process that was never there before, for validators in this one.
+/// A new incarnation, for validators in this process.
 pub fn new_incarnation() -> Incarnation {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     Incarnation(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())
@@ -51,7 +53,7 @@ pub struct Validator {
     pub node: NodeId,
     /// What it votes with.
     pub key: VoteKey,
-    process: Option<Child>,
+    process: Option<Daemon>,
 }
 
 /// Validators, the witness of what they say, and money to move.
@@ -117,12 +119,10 @@ impl Validators {
     ///
     /// # Errors
     /// When the system refuses.
-    pub fn spawn(&self, home: &Path) -> Result<Child> {
-        let log = File::options().create(true).append(true).open(home.join("node.log"))?;
+    pub fn spawn(&self, home: &Path) -> Result<Daemon> {
         let mut command = Command::new(&self.binaries.node);
         command.args(["run".as_ref(), "--dir".as_ref(), home.as_os_str()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        command.spawn().context("cannot start a validator")
+        Daemon::start(command, &home.join("node.log")).context("cannot start a validator")
     }
 
     /// `kill -9`, and the process is gone.
@@ -131,39 +131,34 @@ impl Validators {
     /// When it had ended by itself.
     pub fn kill(&mut self, number: usize) -> Result<()> {
         let Some(mut process) = self.all[number].process.take() else { return Ok(()) };
-        let ended = process.try_wait()?;
-        ensure!(ended.is_none(), "validator {number} ended by itself: {}", self.last_words(number));
-        process.kill()?;
-        process.wait()?;
+        ensure!(!process.has_ended(), "validator {number} ended by itself: {}", self.last_words(number));
+        drop(process);
         Ok(())
     }
 
-    /// Stops a process without ending it: its connections stay, and nobody answers on them.
+    /// Stops a process without ending it: its connections stay open, and it does not respond on them.
     ///
     /// # Errors
     /// When it does not run.
     pub fn pause(&self, number: usize) -> Result<()> {
-        self.signal(number, "-STOP")
+        self.signal(number, "STOP")
     }
 
-    /// Lets a paused process go on.
+    /// Continues a paused process.
     ///
     /// # Errors
     /// When it does not run.
     pub fn resume(&self, number: usize) -> Result<()> {
-        self.signal(number, "-CONT")
+        self.signal(number, "CONT")
     }
 
     fn signal(&self, number: usize, signal: &str) -> Result<()> {
-        let pid = self.pid(number).context("a process that runs")?.to_string();
-        let sent = Command::new("kill").args([signal, &pid]).status()?;
-        ensure!(sent.success(), "kill {signal} {pid} failed");
-        Ok(())
+        process::signal(self.pid(number).context("a process that runs")?, signal)
     }
 
     /// The process id of a validator that runs.
     pub fn pid(&self, number: usize) -> Option<u32> {
-        self.all[number].process.as_ref().map(Child::id)
+        self.all[number].process.as_ref().map(Daemon::pid)
     }
 
     /// The end of what a validator logged.
@@ -237,7 +232,7 @@ impl Validators {
         let history = self.runtime.block_on(audit::audit(self.witness.peers(), &self.genesis, &nodes))?;
         history.decided.iter().for_each(|decided| self.witness.hear_certificate(&decided.certificate));
         let contradictions = self.witness.contradictions();
-        ensure!(contradictions.is_empty(), "DOUBLE SIGNATURES: {contradictions:?}");
+        ensure!(contradictions.is_empty(), "EQUIVOCATION: {contradictions:?}");
         Ok(history)
     }
 
@@ -249,15 +244,5 @@ impl Validators {
     /// The height of the newest message of a validator that the witness has heard.
     pub fn heard(&self, number: usize) -> Option<Height> {
         self.witness.newest(&self.all[number].key)
-    }
-}
-
-impl Drop for Validators {
-    fn drop(&mut self) {
-        for process in self.all.iter_mut().filter_map(|validator| validator.process.as_mut()) {
-            // It may have ended by itself, which is as well.
-            let _ = process.kill();
-            let _ = process.wait();
-        }
     }
 }

@@ -317,7 +317,7 @@ fn a_node_is_kept_in_few_bytes() {
 
 /// The crate `jmt` with our hashes: the same tree, written by others.
 mod jellyfish {
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     use jmt::{
         JellyfishMerkleTree, KeyHash, OwnedValue, SimpleHasher, Version,
@@ -361,7 +361,7 @@ mod jellyfish {
     }
 
     #[derive(Default)]
-    pub(super) struct Tree(HashMap<NodeKey, Node>);
+    pub(super) struct Tree(BTreeMap<NodeKey, Node>);
 
     impl TreeReader for Tree {
         fn get_node_option(&self, key: &NodeKey) -> anyhow::Result<Option<Node>> {

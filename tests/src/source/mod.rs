@@ -1,31 +1,33 @@
-//! One file of Rust, as the rules read it: its text, its code, its comments, and its code without the tests.
+//! One file of Rust, as programs that check or count the repository's own code read it: its text, its code, its
+//! comments, and its code without the tests.
 //!
-//! In comes a path and a text, or the repository; out comes a [`Source`], or all of them in the order of their paths.
+//! In comes a path and a text, or a repository; out comes a [`Source`], or all of them in the order of their paths.
+
+pub mod scan;
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::scan;
-
 /// A file of Rust.
-pub(crate) struct Source {
+#[derive(Clone, Debug)]
+pub struct Source {
     /// Its path from the repository's top, with `/`.
-    pub(crate) path: String,
+    pub path: String,
     /// All of it.
-    pub(crate) text: String,
+    pub text: String,
     /// What is no comment and no literal; the rest is blank.
-    pub(crate) code: Vec<char>,
+    pub code: Vec<char>,
     /// What is comment; the rest is blank.
-    pub(crate) comments: String,
+    pub comments: String,
     /// [`Source::code`] without the items that only tests compile, which are blank too.
-    pub(crate) shipped: Vec<char>,
+    pub shipped: Vec<char>,
 }
 
 impl Source {
     /// The file of this path with this text.
-    pub(crate) fn new(path: &str, text: &str) -> Self {
+    pub fn new(path: &str, text: &str) -> Self {
         let (code, comments) = scan::split(text);
         let code: Vec<char> = code.chars().collect();
         let mut shipped = code.clone();
@@ -39,17 +41,17 @@ impl Source {
     }
 
     /// The directory of its crate: what stands before `/src/`, or the first part of the path.
-    pub(crate) fn package(&self) -> &str {
+    pub fn package(&self) -> &str {
         self.path.split_once("/src/").or_else(|| self.path.split_once('/')).map_or("", |(package, _)| package)
     }
 
     /// A breach at this character.
-    pub(crate) fn breach(&self, at: usize, what: &str) -> String {
+    pub fn breach(&self, at: usize, what: &str) -> String {
         format!("{}:{}: {what}", self.path, scan::line_of(&self.code, at))
     }
 
     /// A breach wherever one of `words` stands alone in the shipped code.
-    pub(crate) fn ban(&self, words: &[&str], why: &str) -> Vec<String> {
+    pub fn ban(&self, words: &[&str], why: &str) -> Vec<String> {
         let each = |word: &&str| {
             let found = scan::words(&self.shipped, word);
             found.into_iter().map(|at| self.breach(at, &format!("`{word}`: {why}"))).collect::<Vec<_>>()
@@ -80,17 +82,30 @@ fn test_items(code: &[char]) -> Vec<(usize, usize)> {
     starts.map(|start| (start, end(start).unwrap_or(code.len()))).collect()
 }
 
-/// The repository's top.
-pub(crate) fn top() -> PathBuf {
+/// This repository's top.
+///
+/// # Panics
+/// Never: this package lies in it.
+pub fn top() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().expect("this package lies in the repository").to_path_buf()
 }
 
-/// Every file of Rust in the repository, in the order of paths.
-pub(crate) fn all() -> Vec<Source> {
-    let mut files: Vec<Source> = paths(&top(), &|name| name.ends_with(".rs"))
+/// Every file of Rust in this repository, in the order of paths.
+///
+/// # Panics
+/// When there is hardly any: then this is not the repository.
+pub fn all() -> Vec<Source> {
+    let files = all_in(&top());
+    assert!(files.len() > 20, "the walk of {} found only {} files of Rust", top().display(), files.len());
+    files
+}
+
+/// Every file of Rust in the repository at `top`, in the order of paths.
+pub fn all_in(top: &Path) -> Vec<Source> {
+    let mut files: Vec<Source> = paths(top, &|name| name.ends_with(".rs"))
         .into_iter()
-        .map(|path| Source::new(&relative(&path), &read(&path)))
+        .map(|path| Source::new(&below(top, &path), &read(&path)))
         .collect();
     let test_files: Vec<String> = files.iter().flat_map(test_modules).collect();
     for file in &mut files {
@@ -98,12 +113,14 @@ pub(crate) fn all() -> Vec<Source> {
             blank(&mut file.shipped);
         }
     }
-    assert!(files.len() > 20, "the walk of {} found only {} files of Rust", top().display(), files.len());
     files
 }
 
 /// The text of a file.
-pub(crate) fn read(path: &Path) -> String {
+///
+/// # Panics
+/// When it cannot be read.
+pub fn read(path: &Path) -> String {
     fs::read_to_string(path).unwrap_or_else(|error| panic!("cannot read {}: {error}", path.display()))
 }
 
@@ -124,12 +141,18 @@ fn is_of(path: &str, module: &str) -> bool {
     path.strip_prefix(module.trim_end_matches(".rs")).is_some_and(|rest| rest == ".rs" || rest.starts_with('/'))
 }
 
-/// Every file under `dir` whose name `wanted` likes, in order; without what is built and what git keeps.
-pub(crate) fn paths(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
+/// What git, cargo and the build put into the repository.
+pub const MADE: [&str; 3] = [".cargo", ".git", "target"];
+
+/// Every file under `dir` whose name `wanted` accepts, in order; without [`MADE`].
+pub fn paths(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for path in entries(dir) {
         let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        if path.is_dir() && !["target", ".git"].contains(&name.as_str()) {
+        if MADE.contains(&name.as_str()) {
+            continue;
+        }
+        if path.is_dir() {
             found.extend(paths(&path, wanted));
         } else if path.is_file() && wanted(&name) {
             found.push(path);
@@ -138,33 +161,45 @@ pub(crate) fn paths(dir: &Path, wanted: &dyn Fn(&str) -> bool) -> Vec<PathBuf> {
     found
 }
 
-/// What lies in `dir`, in order.
-pub(crate) fn entries(dir: &Path) -> Vec<PathBuf> {
+/// The entries of `dir`, in order.
+///
+/// # Panics
+/// When it cannot be listed.
+pub fn entries(dir: &Path) -> Vec<PathBuf> {
     let listing = fs::read_dir(dir).unwrap_or_else(|error| panic!("cannot list {}: {error}", dir.display()));
     let mut entries: Vec<PathBuf> = listing.map(|entry| entry.expect("an entry that was just listed").path()).collect();
     entries.sort();
     entries
 }
 
-/// The path from the repository's top, with `/`.
-pub(crate) fn relative(path: &Path) -> String {
-    let inside = path.strip_prefix(top()).expect("a path of this repository");
+/// The path from this repository's top, with `/`.
+pub fn relative(path: &Path) -> String {
+    below(&top(), path)
+}
+
+fn below(top: &Path, path: &Path) -> String {
+    let inside = path.strip_prefix(top).expect("a path in the repository");
     inside.components().map(|part| part.as_os_str().to_string_lossy()).collect::<Vec<_>>().join("/")
 }
 
-#[test]
-fn what_only_tests_compile_is_not_shipped() {
-    let check = |text: &str, shipped: &str| {
-        let got: String = Source::new("x/src/lib.rs", text).shipped.iter().collect();
-        assert_eq!(got.split_whitespace().collect::<Vec<_>>().join(" "), shipped, "{text}");
-    };
-    check("fn a() {} #[cfg(test)] mod tests { fn b() { { } } } fn c() {}", "fn a() {} fn c() {}");
-    check("#[cfg(test)] #[path = \"x\"] mod tests; fn c() {}", "fn c() {}");
-    check("#[cfg(test)]\n#[allow(x)]\nfn b(x: [u8; 2]) -> u8 { 1 }\nfn c() {}", "fn c() {}");
-    assert!(Source::new("x/tests/y.rs", "fn a() {}").shipped.iter().all(|char| *char == ' '));
-    let parent = Source::new("x/src/erasure.rs", "#[cfg(test)]\nmod reference;\n");
-    assert!(test_modules(&parent).contains(&"x/src/erasure/reference.rs".into()));
-    assert_eq!(parent.package(), "x");
-    let fake = |path| is_of(path, "x/src/fake.rs");
-    assert!(fake("x/src/fake.rs") && fake("x/src/fake/ledger.rs") && !fake("x/src/faker.rs"));
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_tests_compile_is_not_shipped() {
+        let check = |text: &str, shipped: &str| {
+            let got: String = Source::new("x/src/lib.rs", text).shipped.iter().collect();
+            assert_eq!(got.split_whitespace().collect::<Vec<_>>().join(" "), shipped, "{text}");
+        };
+        check("fn a() {} #[cfg(test)] mod tests { fn b() { { } } } fn c() {}", "fn a() {} fn c() {}");
+        check("#[cfg(test)] #[path = \"x\"] mod tests; fn c() {}", "fn c() {}");
+        check("#[cfg(test)]\n#[allow(x)]\nfn b(x: [u8; 2]) -> u8 { 1 }\nfn c() {}", "fn c() {}");
+        assert!(Source::new("x/tests/y.rs", "fn a() {}").shipped.iter().all(|char| *char == ' '));
+        let parent = Source::new("x/src/erasure.rs", "#[cfg(test)]\nmod reference;\n");
+        assert!(test_modules(&parent).contains(&"x/src/erasure/reference.rs".into()));
+        assert_eq!(parent.package(), "x");
+        let fake = |path| is_of(path, "x/src/fake.rs");
+        assert!(fake("x/src/fake.rs") && fake("x/src/fake/ledger.rs") && !fake("x/src/faker.rs"));
+    }
 }

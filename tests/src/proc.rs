@@ -22,7 +22,12 @@ pub fn ticks(pid: u32) -> Option<Ticks> {
 
 /// The bytes that a process has resident; nothing when it is gone.
 pub fn resident_bytes(pid: u32) -> Option<u64> {
-    parse_resident(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?)
+    parse_kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:")
+}
+
+/// The most bytes that a process has had resident so far; nothing when it is gone.
+pub fn peak_bytes(pid: u32) -> Option<u64> {
+    parse_kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
 }
 
 /// Ticks as seconds.
@@ -41,8 +46,9 @@ fn parse_stat(text: &str) -> Option<Ticks> {
     Some(Ticks { own: user + system, children: children_user + children_system })
 }
 
-fn parse_resident(text: &str) -> Option<u64> {
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+/// The bytes in the line of `/proc/PID/status` with this name.
+fn parse_kib(text: &str, name: &str) -> Option<u64> {
+    let line = text.lines().find_map(|line| line.strip_prefix(name))?;
     line.trim().strip_suffix(" kB")?.parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
@@ -66,8 +72,9 @@ mod tests {
 
     #[test]
     fn memory_is_found_among_the_rest() {
-        assert_eq!(parse_resident("Name:\tx\nVmHWM:\t  9 kB\nVmRSS:\t  2048 kB\nThreads:\t1\n"), Some(2 << 20));
-        assert_eq!(parse_resident("Name:\tkthreadd\n"), None);
+        let status = "Name:\tx\nVmHWM:\t  9 kB\nVmRSS:\t  2048 kB\nThreads:\t1\n";
+        assert_eq!((parse_kib(status, "VmRSS:"), parse_kib(status, "VmHWM:")), (Some(2 << 20), Some(9 << 10)));
+        assert_eq!(parse_kib("Name:\tkthreadd\n", "VmRSS:"), None);
     }
 
     #[test]

@@ -12,7 +12,7 @@ enum Kind {
 }
 
 /// `text` with all but code blank, and `text` with all but comments blank.
-pub(crate) fn split(text: &str) -> (String, String) {
+pub fn split(text: &str) -> (String, String) {
     let chars: Vec<char> = text.chars().collect();
     let mut kinds = vec![Kind::Code; chars.len()];
     let mut at = 0;
@@ -22,6 +22,19 @@ pub(crate) fn split(text: &str) -> (String, String) {
         at = end;
     }
     (keep(&chars, &kinds, Kind::Code), keep(&chars, &kinds, Kind::Comment))
+}
+
+/// Where the literals of a text begin and end.
+pub fn literals(chars: &[char]) -> Vec<(usize, usize)> {
+    let (mut found, mut at) = (Vec::new(), 0);
+    while at < chars.len() {
+        let (kind, end) = token(chars, at);
+        if kind == Kind::Literal {
+            found.push((at, end));
+        }
+        at = end;
+    }
+    found
 }
 
 fn keep(chars: &[char], kinds: &[Kind], kind: Kind) -> String {
@@ -47,7 +60,7 @@ fn token(chars: &[char], at: usize) -> (Kind, usize) {
 }
 
 /// Whether `char` can be inside a name.
-pub(crate) fn is_word(char: char) -> bool {
+pub fn is_word(char: char) -> bool {
     char.is_alphanumeric() || char == '_'
 }
 
@@ -92,7 +105,7 @@ fn quoted(chars: &[char], start: usize, quote: char) -> usize {
 }
 
 /// Where the bracket opened at `open` closes.
-pub(crate) fn closing(chars: &[char], open: usize) -> Option<usize> {
+pub fn closing(chars: &[char], open: usize) -> Option<usize> {
     let mut depth = 0usize;
     for (at, char) in chars.iter().enumerate().skip(open) {
         match char {
@@ -108,7 +121,7 @@ pub(crate) fn closing(chars: &[char], open: usize) -> Option<usize> {
 }
 
 /// From `from` on, where the item's body opens or the item ends without one: the first `{` or `;` outside of brackets.
-pub(crate) fn body_or_end(chars: &[char], from: usize) -> Option<usize> {
+pub fn body_or_end(chars: &[char], from: usize) -> Option<usize> {
     let mut at = from;
     while at < chars.len() {
         match chars[at] {
@@ -122,7 +135,7 @@ pub(crate) fn body_or_end(chars: &[char], from: usize) -> Option<usize> {
 }
 
 /// Every place where `word` stands in `code` as a word of its own, as an index of characters.
-pub(crate) fn words(code: &[char], word: &str) -> Vec<usize> {
+pub fn words(code: &[char], word: &str) -> Vec<usize> {
     let word: Vec<char> = word.chars().collect();
     let whole = |at: &usize| {
         let before = *at > 0 && is_word(code[at - 1]);
@@ -133,20 +146,25 @@ pub(crate) fn words(code: &[char], word: &str) -> Vec<usize> {
 }
 
 /// The line on which the character at `at` stands, counted from 1.
-pub(crate) fn line_of(chars: &[char], at: usize) -> usize {
+pub fn line_of(chars: &[char], at: usize) -> usize {
     1 + chars[..at].iter().filter(|char| **char == '\n').count()
 }
 
-#[test]
-fn code_and_comments_are_told_apart() {
-    let check = |text: &str, code: &str, comments: &str| {
-        let (got_code, got_comments) = split(text);
-        assert_eq!((got_code.trim(), got_comments.trim()), (code, comments), "{text}");
-    };
-    check("a // b \"c\"", "a", "// b \"c\"");
-    check("a /* b /* c */ d */ e", "a                   e", "/* b /* c */ d */");
-    check(r#"f("x // y \" z")"#, "f(             )", "");
-    check("f(r#\"a \" // b\"#) g", "f(             ) g", "");
-    check("f('\"') 'a: loop '\\'' x", "f(   ) 'a: loop      x", "");
-    check("b\"//\" br\"//\" x", "b            x", "");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn code_and_comments_are_told_apart() {
+        let check = |text: &str, code: &str, comments: &str| {
+            let (got_code, got_comments) = split(text);
+            assert_eq!((got_code.trim(), got_comments.trim()), (code, comments), "{text}");
+        };
+        check("a // b \"c\"", "a", "// b \"c\"");
+        check("a /* b /* c */ d */ e", "a                   e", "/* b /* c */ d */");
+        check(r#"f("x // y \" z")"#, "f(             )", "");
+        check("f(r#\"a \" // b\"#) g", "f(             ) g", "");
+        check("f('\"') 'a: loop '\\'' x", "f(   ) 'a: loop      x", "");
+        check("b\"//\" br\"//\" x", "b            x", "");
+    }
 }
