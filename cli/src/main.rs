@@ -63,6 +63,7 @@ fn run(cli: Cli, out: &Output) -> Result<(), Ending> {
             let signal = signal.await;
             let _ = send.send(signal);
             tokio::time::sleep(GRACE).await;
+            #[expect(clippy::exit, reason = "what does not react to a signal cannot be ended in any other way")]
             std::process::exit(i32::from(signal.exit_code()));
         });
         let mut command = Box::pin(cmd::run(cli.command, &home, out));
