@@ -6,22 +6,18 @@
 use std::time::Duration;
 
 use ostrakon_proto::{
-    id::{AccountId, Amount, Height, NodeId},
+    id::{AccountId, Amount, NodeId},
     ledger::{
-        state::{Account, Domain, Provider},
-        tx::{Action, Consent, Register, Tx, TxBody},
+        state::{Domain, Provider},
+        tx::{Action, Consent, Register},
     },
     sign::{Keypair, Purpose, Signature},
 };
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use crate::chain::{Chain, submit::SubmitError};
+use crate::chain::Chain;
 
-/// Blocks for which a register transaction is valid.
-const VALID_BLOCKS: u64 = 600;
-/// Blocks within which it should be included.
-const TAKEN_IN: u64 = 5;
 /// Pause after a failure: the owner's account may need money first.
 const AGAIN: Duration = Duration::from_secs(15);
 
@@ -68,14 +64,9 @@ pub async fn run(chain: Chain, keypair: Keypair, offer: ProviderOffer, stop: Can
             if provider.is_some_and(|provider| offer.matches(&provider)) {
                 return;
             }
-            match register(&chain, &offer, account, offer.action(node, consent)).await {
-                Ok(height) => {
-                    chain.wait(Height(height.0 + TAKEN_IN)).await;
-                }
-                Err(error) => {
-                    tracing::warn!(%node, account = %owner, %error, "cannot register this node as a provider; retrying");
-                    sleep(AGAIN).await;
-                }
+            if let Err(error) = chain.perform(&offer.owner, account.nonce, offer.action(node, consent)).await {
+                tracing::warn!(%node, account = %owner, %error, "cannot register this node as a provider; retrying");
+                sleep(AGAIN).await;
             }
         }
     };
@@ -90,19 +81,4 @@ async fn synced(chain: &Chain) {
     while !chain.is_synced() {
         heads.next().await;
     }
-}
-
-/// Submits the transaction; returns the height of the tip before.
-async fn register(
-    chain: &Chain,
-    offer: &ProviderOffer,
-    account: Account,
-    action: Action,
-) -> Result<Height, SubmitError> {
-    let (rules, height) = (chain.rules(), chain.head().height);
-    let valid_until = Height(height.0 + VALID_BLOCKS);
-    let mut body =
-        TxBody { account: offer.owner.public(), nonce: account.nonce, valid_until, fee: Amount::ZERO, action };
-    body.fee = rules.offer(&body);
-    chain.submit(Tx::sign(body, &offer.owner, &rules.chain)).await.map(|()| height)
 }

@@ -4,8 +4,6 @@
 //! certificate, and its content is proven against the header (`proto/light`). Not here: who asks, and how much at a time
 //! ([`crate::serve`]).
 
-use std::sync::Arc;
-
 use ostrakon_proto::{
     codec,
     id::{Height, TxId},
@@ -101,8 +99,7 @@ impl Chain {
         from: Height,
         mut fits: impl FnMut(&Handover) -> bool + Send + 'static,
     ) -> Result<Vec<Handover>, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        let read = move || {
+        let read = move |shared: &Shared| {
             let (mut all, mut from) = (Vec::new(), from);
             while let Some(handover) = shared.ledger.handover(from)?.filter(|handover| fits(handover)) {
                 from = handover.header.height.next();
@@ -110,7 +107,7 @@ impl Chain {
             }
             Ok(all)
         };
-        self.shared.workers.run(read).await
+        self.work(read).await
     }
 
     /// The result of `find`, as of one block.
@@ -118,14 +115,13 @@ impl Chain {
         &self,
         find: impl FnOnce(&Shared, &dyn Records, &Header) -> Result<T, AnswerError> + Send + 'static,
     ) -> Result<Answer<T>, AnswerError> {
-        let shared = Arc::clone(&self.shared);
-        let answer = move || {
+        let answer = move |shared: &Shared| {
             let view = shared.ledger.view();
             let tip = shared.certified(view.tip().height)?;
-            let said = find(&shared, &*view, &tip.header)?;
+            let said = find(shared, &*view, &tip.header)?;
             Ok(Answer { tip, said })
         };
-        self.shared.workers.run(answer).await
+        self.work(answer).await
     }
 }
 

@@ -7,11 +7,11 @@
 use std::time::Duration;
 
 use ostrakon_proto::{
-    id::{AccountId, Amount, Height, VoteKey},
+    id::{AccountId, Height, VoteKey},
     ledger::{
         Rules, TxError,
-        state::{Account, Key, Records, ValidatorStatus},
-        tx::{self, Action, Tx, TxBody},
+        state::{Key, Records, ValidatorStatus},
+        tx::{self, Action},
     },
     sign::Keypair,
 };
@@ -22,10 +22,6 @@ use super::{Chain, order::Equivocation, submit::SubmitError};
 
 /// Queued evidence: one piece for each validator is enough, and few equivocate at the same time.
 const WAITING: usize = 128;
-/// Blocks for which the transaction is valid.
-const VALID_BLOCKS: u64 = 600;
-/// Blocks within which it should be included.
-const TAKEN_IN: u64 = 5;
 /// Pause after a failure: the account may need money first.
 const AGAIN: Duration = Duration::from_secs(15);
 
@@ -90,10 +86,8 @@ async fn submit_until_settled(chain: &Chain, account: &Keypair, evidence: tx::Ev
         if !open {
             return;
         }
-        match submit(chain, account, from, evidence.clone()).await {
-            Ok(height) => {
-                chain.wait(Height(height.0 + TAKEN_IN)).await;
-            }
+        match chain.perform(account, from.nonce, Action::Evidence(evidence.clone())).await {
+            Ok(()) => {}
             Err(SubmitError::Rules(error)) if is_final(&error) => {
                 tracing::warn!(validator = %key, %error, "ledger rejected the evidence of equivocation");
                 return;
@@ -124,15 +118,6 @@ const fn is_final(error: &TxError) -> bool {
             | TxError::NoValidator { .. }
             | TxError::Barred { .. }
     )
-}
-
-/// Submits the transaction; returns the height of the tip before.
-async fn submit(chain: &Chain, key: &Keypair, from: Account, evidence: tx::Evidence) -> Result<Height, SubmitError> {
-    let (rules, height) = (chain.rules(), chain.head().height);
-    let (nonce, valid_until, action) = (from.nonce, Height(height.0 + VALID_BLOCKS), Action::Evidence(evidence));
-    let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
-    body.fee = rules.offer(&body);
-    chain.submit(Tx::sign(body, key, &rules.chain)).await.map(|()| height)
 }
 
 #[cfg(test)]

@@ -193,8 +193,7 @@ impl Chain {
 
     /// The result of `question` on the records of one height.
     pub async fn read<T: Send + 'static>(&self, question: impl FnOnce(&dyn Records) -> T + Send + 'static) -> T {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || question(&*shared.ledger.view())).await
+        self.work(move |shared| question(&*shared.ledger.view())).await
     }
 
     /// As [`Chain::read`], inside blocking work.
@@ -207,14 +206,18 @@ impl Chain {
     /// # Errors
     /// [`LedgerError`] when the disk failed.
     pub async fn block(&self, height: Height) -> Result<Option<DecidedBlock>, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || shared.ledger.block(height)).await
+        self.work(move |shared| shared.ledger.block(height)).await
     }
 
     /// Verifies a decided block from another node, and commits it with its changes.
     async fn accept(&self, decided: DecidedBlock) -> Result<(), AcceptError> {
+        self.work(move |shared| shared.accept(&decided)).await
+    }
+
+    /// Runs `work` on the workers.
+    async fn work<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
         let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || shared.accept(&decided)).await
+        self.shared.workers.run(move || work(&shared)).await
     }
 }
 

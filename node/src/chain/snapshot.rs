@@ -3,7 +3,7 @@
 //! In come queries of [`crate::serve`], out go offers and chunks; [`Chain::tend`] makes snapshots and prunes blocks in
 //! the background. Not here: joining late oneself ([`super::sync`]).
 
-use std::sync::{Arc, OnceLock, atomic::AtomicBool};
+use std::sync::{OnceLock, atomic::AtomicBool};
 
 use ostrakon_proto::{
     id::Height,
@@ -14,7 +14,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Chain,
+    Chain, Shared,
     store::LedgerError,
     sync::checkpoint::{Checkpoint, check},
 };
@@ -35,8 +35,7 @@ pub(super) struct SyncProgress {
 impl Chain {
     /// The snapshots that this node has, the newest last.
     pub async fn snapshots(&self) -> Vec<CertifiedHeader> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || shared.ledger.snapshots()).await
+        self.work(|shared| shared.ledger.snapshots()).await
     }
 
     /// The chunk of a snapshot that follows `after`; `None` when there is no such snapshot, or nothing follows.
@@ -44,8 +43,7 @@ impl Chain {
     /// # Errors
     /// [`LedgerError`] when the disk failed, or `after` is not a record of it.
     pub async fn chunk(&self, height: Height, after: Option<[u8; 32]>) -> Result<Option<SnapshotChunk>, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || shared.ledger.chunk(height, after)).await
+        self.work(move |shared| shared.ledger.chunk(height, after)).await
     }
 
     /// A row of the history; `None` when this node has not all of it.
@@ -53,8 +51,7 @@ impl Chain {
     /// # Errors
     /// [`LedgerError`] when the disk failed.
     pub async fn past(&self, row: HistoryRange) -> Result<Option<Vec<[u8; 32]>>, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        let read = move || {
+        let read = move |shared: &Shared| {
             let mut failed = None;
             let hashes = row.read(|at| {
                 shared.ledger.past(at).unwrap_or_else(|error| {
@@ -64,7 +61,7 @@ impl Chain {
             });
             failed.map_or(Ok(hashes), Err)
         };
-        self.shared.workers.run(read).await
+        self.work(read).await
     }
 
     /// The oldest block that is not pruned.
@@ -72,8 +69,7 @@ impl Chain {
     /// # Errors
     /// [`LedgerError`] when the disk failed.
     pub async fn first_block(&self) -> Result<Height, LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || shared.ledger.first_block()).await
+        self.work(|shared| shared.ledger.first_block()).await
     }
 
     /// The trusted checkpoint, if the operator set one.
@@ -86,9 +82,7 @@ impl Chain {
     /// # Errors
     /// [`LedgerError::Checkpoint`] when it has another already.
     pub async fn hold_to(&self, checkpoint: Checkpoint) -> Result<(), LedgerError> {
-        let shared = Arc::clone(&self.shared);
-        let known = self.shared.workers.run(move || shared.ledger.block(checkpoint.height)).await?;
-        if let Some(decided) = known {
+        if let Some(decided) = self.block(checkpoint.height).await? {
             check(checkpoint, checkpoint.height, decided.block.header.id())?;
         }
         self.shared.sync.checkpoint.get_or_init(|| checkpoint);
@@ -99,8 +93,7 @@ impl Chain {
     pub async fn tend(&self, stop: CancellationToken) {
         let mut heads = self.subscribe();
         while !stop.is_cancelled() {
-            let shared = Arc::clone(&self.shared);
-            match self.shared.workers.run(move || shared.ledger.tend()).await {
+            match self.work(|shared| shared.ledger.tend()).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(error) => {

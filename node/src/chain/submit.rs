@@ -11,8 +11,12 @@ use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration}
 use futures::future::join_all;
 use ostrakon_net::{AskError, Failure, ask};
 use ostrakon_proto::{
-    id::{AccountId, NodeId},
-    ledger::{CheckedTx, TxError, tx::Tx},
+    id::{AccountId, Amount, Height, NodeId},
+    ledger::{
+        CheckedTx, TxError,
+        tx::{Action, Tx, TxBody},
+    },
+    sign::Keypair,
     wire::{self, Refusal, RefusalCode, chain::Relayed},
 };
 use tokio::time::{Instant, sleep};
@@ -30,6 +34,10 @@ use super::{
 const RELAY_EVERY: Duration = Duration::from_secs(10);
 /// Transactions forwarded again each time.
 const RELAY_COUNT: usize = 1_000;
+/// Blocks for which a transaction of this node itself is valid.
+const VALID_BLOCKS: u64 = 600;
+/// Blocks within which it should be included.
+const INCLUDED_IN: u64 = 5;
 /// Transactions whose signatures one worker verifies as a batch.
 const CHECKED_AT_ONCE: usize = 256;
 
@@ -106,6 +114,20 @@ impl Chain {
     /// [`SubmitError`] says whether to sign it again, to wait, or to use another node.
     pub async fn submit(&self, tx: Tx) -> Result<(), SubmitError> {
         self.submit_many(vec![tx], Origin::Here).await.pop().expect("one verdict for one transaction")
+    }
+
+    /// Signs `action` for the account of `key` and submits it, then waits for the blocks that should include it.
+    ///
+    /// # Errors
+    /// As [`Chain::submit`].
+    pub(crate) async fn perform(&self, key: &Keypair, nonce: u64, action: Action) -> Result<(), SubmitError> {
+        let (rules, height) = (self.rules(), self.head().height);
+        let valid_until = Height(height.0 + VALID_BLOCKS);
+        let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
+        body.fee = rules.offer(&body);
+        self.submit(Tx::sign(body, key, &rules.chain)).await?;
+        self.wait(Height(height.0 + INCLUDED_IN)).await;
+        Ok(())
     }
 
     /// As [`Chain::submit`], for many, in their order.
@@ -264,11 +286,6 @@ impl Chain {
         }
         let parts = parts.into_iter().map(|part| self.work(move |shared| shared.check(part)));
         join_all(parts).await.into_iter().flatten().collect()
-    }
-
-    async fn work<T: Send + 'static>(&self, work: impl FnOnce(&Shared) -> T + Send + 'static) -> T {
-        let shared = Arc::clone(&self.shared);
-        self.shared.workers.run(move || work(&shared)).await
     }
 }
 

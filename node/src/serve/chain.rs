@@ -103,7 +103,7 @@ impl Serve {
 
     async fn blocks(&self, from: Height) -> Result<Frame, Refusal> {
         let (mut packed, mut height) = (Packed::default(), from.max(Height(1)));
-        while let Some(decided) = self.parts.chain.block(height).await.map_err(|error| refuse_ledger(&error))? {
+        while let Some(decided) = self.parts.chain.block(height).await.map_err(refuse_ledger)? {
             if !packed.add(&decided) {
                 break;
             }
@@ -115,7 +115,7 @@ impl Serve {
     async fn handovers(&self, from: Height) -> Result<Frame, Refusal> {
         let mut packed = Packed::default();
         let all = self.parts.chain.handovers(from, move |handover| packed.add(handover)).await;
-        Ok(answer(ChainResponse::Hints, pack(all.map_err(|error| refuse_ledger(&error))?)))
+        Ok(answer(ChainResponse::Hints, pack(all.map_err(refuse_ledger)?)))
     }
 
     async fn providers(&self, after: Option<NodeId>) -> Frame {
@@ -144,7 +144,7 @@ fn proven<T: BorshSerialize>(found: Result<Answer<T>, AnswerError>) -> Result<Fr
     let body = match found {
         Ok(found) => codec::encode(&found),
         Err(error @ AnswerError::NoBlock) => return Err(Refusal::new(RefusalCode::Busy, error)),
-        Err(AnswerError::Ledger(error)) => return Err(refuse_ledger(&error)),
+        Err(AnswerError::Ledger(error)) => return Err(refuse_ledger(error)),
         Err(error @ AnswerError::Pruned { .. }) => return Err(Refusal::new(RefusalCode::Pruned, error)),
         Err(error @ AnswerError::NotYet { .. }) => return Err(Refusal::new(RefusalCode::NotFound, error)),
     };
@@ -189,7 +189,7 @@ impl Packed {
     }
 }
 
-pub(super) fn refuse_ledger(error: &LedgerError) -> Refusal {
+pub(super) fn refuse_ledger(error: LedgerError) -> Refusal {
     tracing::error!(%error, "ledger failed; a request cannot be answered");
     Refusal::new(RefusalCode::Internal, "the node's ledger failed; use another node")
 }

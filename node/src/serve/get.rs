@@ -3,8 +3,6 @@
 //! In comes a column, a range and a read token; out go the bytes. The reader verifies them; this side only checks that
 //! it may have them.
 
-use std::sync::Arc;
-
 use ostrakon_proto::{
     limits, seal,
     wire::{
@@ -21,8 +19,7 @@ impl Serve {
         no_body(&frame)?;
         let request: GetRequest = decode(&frame)?;
         check_range(&request)?;
-        let columns = Arc::clone(&self.parts.columns);
-        let range = self.parts.workers.run(move || read(&*columns, &request)).await?;
+        let range = self.on_columns(move |columns| read(columns, &request)).await?;
         Ok(answer(GetResponse { siblings: range.siblings }, range.bytes))
     }
 }
@@ -45,15 +42,15 @@ fn check_range(request: &GetRequest) -> Result<(), Refusal> {
 
 fn read(columns: &dyn Columns, request: &GetRequest) -> Result<ProvenRange, Refusal> {
     let column = request.column;
-    let info = columns.column(&column).map_err(|error| refuse_store(&error))?;
-    let info = info.ok_or_else(|| refuse_store(&StoreError::NotFound { column }))?;
+    let info = columns.column(&column).map_err(refuse_store)?;
+    let info = info.ok_or_else(|| refuse_store(StoreError::NotFound { column }))?;
     if !admits(&info, request.token.as_ref()) {
         return Err(Refusal::new(RefusalCode::Denied, format!("column {column} is private: a read token is needed")));
     }
     if info.damaged {
-        return Err(refuse_store(&StoreError::Corrupt { column, reason: "its hash does not match" }));
+        return Err(refuse_store(StoreError::Corrupt { column, reason: "its hash does not match" }));
     }
-    columns.read(&column, request.start, request.length).map_err(|error| refuse_store(&error))
+    columns.read(&column, request.start, request.length).map_err(refuse_store)
 }
 
 /// Whether a place of the column is public, or has this token.

@@ -147,8 +147,13 @@ impl Serve {
             return;
         }
         stale.iter().for_each(|upload| self.parts.credit.release(upload));
+        self.on_columns(move |columns| stale.iter().for_each(|upload| columns.abort(*upload))).await;
+    }
+
+    /// Runs `work` with the stored columns, on the workers.
+    async fn on_columns<T: Send + 'static>(&self, work: impl FnOnce(&dyn Columns) -> T + Send + 'static) -> T {
         let columns = Arc::clone(&self.parts.columns);
-        self.parts.workers.run(move || stale.iter().for_each(|upload| columns.abort(*upload))).await;
+        self.parts.workers.run(move || work(&*columns)).await
     }
 
     /// Counts a waiting request of `node`, until the guard is dropped.
@@ -216,8 +221,8 @@ fn no_body(frame: &Frame) -> Result<(), Refusal> {
 }
 
 /// The refusal for an error of the store. Details of this machine's failures are for its operator, not for strangers.
-fn refuse_store(error: &StoreError) -> Refusal {
-    let code = match error {
+fn refuse_store(error: StoreError) -> Refusal {
+    let code = match &error {
         StoreError::Full { .. } => RefusalCode::Full,
         StoreError::UnknownUpload | StoreError::NotFound { .. } => RefusalCode::NotFound,
         StoreError::TooLong { .. } | StoreError::Range { .. } => RefusalCode::BadRequest,

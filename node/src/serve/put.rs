@@ -4,8 +4,6 @@
 //! receipt that the ledger will see. An upload is refused early if this node was not drawn for it, if no balance backs
 //! it, or if the column is not the manifest's.
 
-use std::sync::Arc;
-
 use bytes::Bytes;
 use ostrakon_net::lock;
 use ostrakon_proto::{
@@ -20,7 +18,8 @@ use ostrakon_proto::{
     placement::{self, DrawSeed},
     sign::{Purpose, Signature, verify},
     wire::{
-        Frame, Refusal, RefusalCode,
+        Frame, Refusal,
+        RefusalCode::{self, BadRequest, Busy, Denied, Full, NoCredit, NotFound},
         put::{Open, PutRequest, PutResponse, Taken, UploadId},
     },
 };
@@ -69,8 +68,7 @@ impl Serve {
         let idle = lock(&self.uploads).evict_idle(open, Instant::now());
         if let Some(idle) = idle {
             self.parts.credit.release(&idle);
-            let columns = Arc::clone(&self.parts.columns);
-            self.parts.workers.run(move || columns.abort(idle)).await;
+            self.on_columns(move |columns| columns.abort(idle)).await;
         }
     }
 
@@ -78,23 +76,21 @@ impl Serve {
         let (upload, reserve) = (open.upload, open.reserve);
         // The manifest that is stored with the column needs space too.
         let reserved = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);
-        reserved.map_err(|error: InsufficientCredit| Refusal::new(RefusalCode::NoCredit, error))?;
-        let columns = Arc::clone(&self.parts.columns);
-        self.parts.workers.run(move || columns.begin(upload, reserve)).await.map_err(|error| refuse_store(&error))
+        reserved.map_err(|error: InsufficientCredit| Refusal::new(NoCredit, error))?;
+        self.on_columns(move |columns| columns.begin(upload, reserve)).await.map_err(refuse_store)
     }
 
     async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<PutResponse, Refusal> {
         let upload = self.upload(&from, &id)?;
         if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
             let reason = format!("invalid chunk: need 1 to {} bytes at a multiple of that", limits::CHUNK);
-            return Err(Refusal::new(RefusalCode::BadRequest, reason));
+            return Err(Refusal::new(BadRequest, reason));
         }
         if let Some(finished) = upload.finished {
             return Ok(PutResponse::Ready { next: finished.column_len });
         }
-        let columns = Arc::clone(&self.parts.columns);
-        let next = self.parts.workers.run(move || columns.write(id, offset, body)).await;
-        next.map(|next| PutResponse::Ready { next }).map_err(|error| refuse_store(&error))
+        let next = self.on_columns(move |columns| columns.write(id, offset, body)).await;
+        next.map(|next| PutResponse::Ready { next }).map_err(refuse_store)
     }
 
     async fn finish(&self, from: NodeId, id: UploadId, manifest: Bytes) -> Result<PutResponse, Refusal> {
@@ -103,13 +99,12 @@ impl Serve {
             return Ok(PutResponse::Receipt(finished.receipt));
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
-        let (columns, storage_lock, open) =
-            (Arc::clone(&self.parts.columns), self.parts.storage_lock.clone(), upload.open.clone());
-        let stored = self.parts.workers.run(move || {
+        let (storage_lock, open) = (self.parts.storage_lock.clone(), upload.open.clone());
+        let stored = self.on_columns(move |columns| {
             let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;
             let size = place.column_len + bytes(manifest.len());
             let _storing = storage_lock.storing();
-            columns.finish(id, place, manifest).map_err(|error| refuse_store(&error))?;
+            columns.finish(id, place, manifest).map_err(refuse_store)?;
             Ok((place, size))
         });
         let (place, size) = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
@@ -129,14 +124,13 @@ impl Serve {
     async fn abort(&self, from: NodeId, id: UploadId) -> Result<PutResponse, Refusal> {
         self.upload(&from, &id)?;
         self.forget(&id);
-        let columns = Arc::clone(&self.parts.columns);
-        self.parts.workers.run(move || columns.abort(id)).await;
+        self.on_columns(move |columns| columns.abort(id)).await;
         Ok(PutResponse::Aborted)
     }
 
     fn upload(&self, from: &NodeId, id: &UploadId) -> Result<UploadSession, Refusal> {
         let upload = lock(&self.uploads).touch(id, from, Instant::now());
-        upload.ok_or_else(|| Refusal::new(RefusalCode::NotFound, "unknown upload, or not opened by you; open it again"))
+        upload.ok_or_else(|| Refusal::new(NotFound, "unknown upload, or not opened by you; open it again"))
     }
 
     fn forget(&self, id: &UploadId) {
@@ -148,24 +142,21 @@ impl Serve {
 /// Checks that need no state.
 fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
     let extents = u32::try_from(limits::EXTENTS).expect("a small constant");
-    let refuse = |code, reason: String| Err(Refusal::new(code, reason));
+    let refuse = |code: RefusalCode, reason: String| Err(Refusal::new(code, reason));
     match open {
         _ if open.holder != *node => {
-            refuse(RefusalCode::Denied, format!("the request is for node {}, but this is {node}", open.holder))
+            refuse(Denied, format!("the request is for node {}, but this is {node}", open.holder))
         }
-        _ if !open.code.is_valid() => {
-            refuse(RefusalCode::BadRequest, format!("invalid code {}: need 1 <= K < N", open.code))
-        }
+        _ if !open.code.is_valid() => refuse(BadRequest, format!("invalid code {}: need 1 <= K < N", open.code)),
         _ if open.index >= open.code.n => refuse(
-            RefusalCode::BadRequest,
+            BadRequest,
             format!("invalid column index {} for code {}: the index must be less than N", open.index, open.code),
         ),
-        _ if open.extent >= extents => refuse(
-            RefusalCode::BadRequest,
-            format!("invalid extent {}: the extent must be less than {extents}", open.extent),
-        ),
+        _ if open.extent >= extents => {
+            refuse(BadRequest, format!("invalid extent {}: the extent must be less than {extents}", open.extent))
+        }
         _ if open.reserve == 0 || open.reserve > limits::COLUMN => {
-            refuse(RefusalCode::BadRequest, format!("invalid size: a column has 1 to {} bytes", limits::COLUMN))
+            refuse(BadRequest, format!("invalid size: a column has 1 to {} bytes", limits::COLUMN))
         }
         _ => Ok(()),
     }
@@ -174,7 +165,7 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
 /// Checks that the account may store here by this draw; returns its credit in bytes.
 fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<u64, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
-        .map_err(|error| Refusal::new(RefusalCode::Denied, format!("the account's {error}")))?;
+        .map_err(|error| Refusal::new(Denied, format!("the account's {error}")))?;
     let account = records.account(&open.account);
     let distance = rules.params.draw_nonces;
     if open.draw.nonce.abs_diff(account.nonce) > distance {
@@ -182,7 +173,7 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
             "draw nonce {} is more than {distance} away from the account's nonce {}",
             open.draw.nonce, account.nonce
         );
-        return Err(Refusal::new(RefusalCode::Denied, reason));
+        return Err(Refusal::new(Denied, reason));
     }
     check_drawn(rules, records, open)?;
     check_capacity(records, open)?;
@@ -195,34 +186,28 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
     let record = records.epoch(given).filter(|_| oldest <= given && given <= now);
     let record = record.ok_or_else(|| {
-        Refusal::new(
-            RefusalCode::Denied,
-            format!("the draw of epoch {given} is stale: use one of epochs {oldest} to {now}"),
-        )
+        Refusal::new(Denied, format!("the draw of epoch {given} is stale: use one of epochs {oldest} to {now}"))
     })?;
     let seed = DrawSeed { beacon: record.beacon, account: open.account, draw: open.draw, extent: open.extent };
     let drawn = placement::draw(&record.roster, &seed, open.code, rules.params.min_domains);
-    let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(RefusalCode::Denied, error))?;
+    let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(Denied, error))?;
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {
         Ok(())
     } else {
-        Err(Refusal::new(
-            RefusalCode::Denied,
-            format!("node {} is not among the {} nodes drawn", open.holder, drawn.len()),
-        ))
+        Err(Refusal::new(Denied, format!("node {} is not among the {} nodes drawn", open.holder, drawn.len())))
     }
 }
 
 /// Checks that this node offers that much capacity, as the ledger will.
 fn check_capacity(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
-    let provider = provider.ok_or_else(|| Refusal::new(RefusalCode::Full, "this node accepts no new columns"))?;
+    let provider = provider.ok_or_else(|| Refusal::new(Full, "this node accepts no new columns"))?;
     let free = provider.capacity.saturating_sub(provider.used);
     if open.reserve <= free {
         Ok(())
     } else {
         Err(Refusal::new(
-            RefusalCode::Full,
+            Full,
             format!("not enough capacity: {} bytes are requested, and this node offers {free} more", open.reserve),
         ))
     }
@@ -235,7 +220,7 @@ fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
 
 /// The place of the uploaded column by the manifest.
 fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refusal> {
-    let wrong = |reason: String| Refusal::new(RefusalCode::BadRequest, reason);
+    let wrong = |reason: String| Refusal::new(BadRequest, reason);
     let object = Manifest::object_id(manifest);
     let manifest = Manifest::decode(manifest).map_err(|error| wrong(error.to_string()))?;
     if manifest.code != open.code {
@@ -268,6 +253,6 @@ fn bytes(count: usize) -> u64 {
 }
 
 fn refuse_upload(error: UploadSessionError) -> Refusal {
-    let code = if error == UploadSessionError::Taken { RefusalCode::Denied } else { RefusalCode::Busy };
+    let code = if error == UploadSessionError::Taken { Denied } else { Busy };
     Refusal::new(code, error)
 }

@@ -28,7 +28,7 @@ impl Serve {
         let _turn = self.chunks.try_acquire().map_err(|_| {
             Refusal::new(RefusalCode::Busy, "this node is busy sending another snapshot chunk; ask another node")
         })?;
-        let chunk = self.parts.chain.chunk(height, after).await.map_err(|error| refuse_ledger(&error))?;
+        let chunk = self.parts.chain.chunk(height, after).await.map_err(refuse_ledger)?;
         let none = || {
             Refusal::new(
                 RefusalCode::NotFound,
@@ -46,7 +46,7 @@ impl Serve {
         let _turn = self.chunks.try_acquire().map_err(|_| {
             Refusal::new(RefusalCode::Busy, "this node is busy with another request for history; ask another node")
         })?;
-        let hashes = self.parts.chain.past(row).await.map_err(|error| refuse_ledger(&error))?;
+        let hashes = self.parts.chain.past(row).await.map_err(refuse_ledger)?;
         let hashes = hashes.ok_or_else(|| {
             Refusal::new(RefusalCode::NotFound, "this node does not have all of this row of the history")
         })?;
@@ -55,7 +55,7 @@ impl Serve {
 
     /// Refuses pruned blocks, so that the client does not wait for them.
     pub(super) async fn check_not_pruned(&self, from: Height) -> Result<(), Refusal> {
-        let first = self.parts.chain.first_block().await.map_err(|error| refuse_ledger(&error))?;
+        let first = self.parts.chain.first_block().await.map_err(refuse_ledger)?;
         if from >= first {
             return Ok(());
         }

@@ -3,7 +3,7 @@
 //! In go signs that others are ahead, and time without a block; out come calls of [`Ledger::catch_up`], one at a time.
 //! After a node that had no blocks the next is asked, at growing intervals. Not here: whether the blocks are valid.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::future::BoxFuture;
 use ostrakon_proto::id::NodeId;
@@ -28,12 +28,6 @@ pub(super) struct CatchUp {
     due: Instant,
     pause: Duration,
     turn: usize,
-}
-
-impl fmt::Debug for CatchUp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CatchUp").field("ahead", &self.ahead).field("due", &self.due).finish_non_exhaustive()
-    }
 }
 
 impl CatchUp {

@@ -68,12 +68,6 @@ struct EffectHandler {
     refused: bool,
 }
 
-impl std::fmt::Debug for Core {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Core").field("height", &self.height()).field("round", &self.round()).finish_non_exhaustive()
-    }
-}
-
 impl Core {
     /// The engine of the validator with this key at this height; `signed` is what it signed last.
     pub(super) fn new(

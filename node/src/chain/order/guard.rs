@@ -29,7 +29,7 @@ use super::{
 };
 
 /// Whether this process may sign, and how that is found out.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Guard {
     status: SigningStatus,
     watch: Watch,

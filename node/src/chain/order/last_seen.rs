@@ -4,7 +4,7 @@
 //! does not answer is asked again; after [`FRESH`] the query starts over. Not here: what follows from the answers
 //! ([`super::signing_status`]).
 
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use ostrakon_net::{Peers, ask};
@@ -45,12 +45,6 @@ pub(super) struct LastSeenQuery {
     answers: BTreeMap<VoteKey, Seen>,
     /// When it ends, once enough have answered.
     until: Option<Instant>,
-}
-
-impl fmt::Debug for LastSeenQuery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LastSeenQuery").field("answers", &self.answers).finish_non_exhaustive()
-    }
 }
 
 impl LastSeenQuery {

@@ -28,7 +28,6 @@ use super::{
 };
 
 /// What this validator exchanges with the others.
-#[derive(Debug)]
 pub(super) struct Messages {
     me: VoteKey,
     chain: ChainId,

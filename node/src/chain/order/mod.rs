@@ -23,7 +23,7 @@
 //! # Time
 //! All time is tokio's and nothing is random: a simulated network replays exactly.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc, time::Duration};
 
 use ostrakon_net::{Inbound, Peers, Workers};
 use ostrakon_proto::{id::ChainId, sign::Keypair, wire::consensus::Incarnation};
@@ -112,7 +112,6 @@ pub enum OrderError {
 }
 
 /// The order's task.
-#[derive(Debug)]
 pub struct Order {
     ledger: Arc<dyn Ledger>,
     workers: Workers,
@@ -133,6 +132,12 @@ enum Ended {
     Watched,
     /// The node stops.
     Stopped,
+}
+
+impl fmt::Debug for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Order").field("key", &self.signer.me()).finish_non_exhaustive()
+    }
 }
 
 impl Order {

@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
-    fmt,
     sync::Arc,
     time::Duration,
 };
@@ -79,12 +78,6 @@ impl Letter {
     fn retry(self) -> Option<Self> {
         let tries = self.tries + 1;
         (self.is_proposal() && tries < TRIES).then_some(Self { tries, ..self })
-    }
-}
-
-impl fmt::Debug for Outbox {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Outbox").field("queues", &self.queues).finish_non_exhaustive()
     }
 }
 

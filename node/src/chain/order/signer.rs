@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fmt,
     sync::Arc,
 };
 
@@ -54,12 +53,6 @@ pub(super) struct Identity {
     pub(super) chain: ChainId,
     /// Its processes, this one last.
     pub(super) incarnations: Vec<Incarnation>,
-}
-
-impl fmt::Debug for Signer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer").field("key", &self.me()).field("record", &self.record).finish_non_exhaustive()
-    }
 }
 
 impl Signer {

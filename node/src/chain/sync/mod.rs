@@ -11,7 +11,7 @@
 //! that the node needs turn out to be pruned. Otherwise blocks are followed one by one ([`super::follow`]), which pauses
 //! while a snapshot is restored.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ostrakon_proto::{
     id::{Height, NodeId},
@@ -22,7 +22,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Chain,
+    Chain, Shared,
     follow::BlockSources,
     rocks::restore::{LedgerDirs, RestoreError, Restorer},
     store::{LedgerError, OpenLedgerError},
@@ -189,15 +189,15 @@ impl SnapshotSync {
     }
 
     async fn own_trust(&self) -> Result<Trust, AttemptError> {
-        let (shared, genesis) = (Arc::clone(&self.chain.shared), self.genesis.clone());
-        let trust = move || {
+        let genesis = self.genesis.clone();
+        let trust = move |shared: &Shared| {
             let records = shared.ledger.view();
             let (tip, set) = (records.tip(), records.validator_set());
             let newest = shared.ledger.block(tip.height)?.map(|decided| decided.block.header);
             let known = newest.and_then(|header| Trust::checkpoint(genesis.id(), tip.block, &header, set).ok());
             Ok(known.unwrap_or_else(|| Trust::genesis(&genesis)))
         };
-        let trust: Result<Trust, LedgerError> = self.chain.workers().run(trust).await;
+        let trust: Result<Trust, LedgerError> = self.chain.work(trust).await;
         Ok(trust.map_err(SyncError::Ledger)?)
     }
 

@@ -3,7 +3,7 @@
 //! In come rows of hashes from any node, each verified against a known node above it, from the peaks down; out goes a
 //! ledger that can prove any earlier block. Not here: what a row is (`ostrakon_proto`).
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use ostrakon_net::ask;
 use ostrakon_proto::{
@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::sources;
-use crate::chain::{Chain, store::LedgerError};
+use crate::chain::{Chain, Shared, store::LedgerError};
 
 /// Pause between two requests: other work is more urgent.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -41,8 +41,7 @@ async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
             let order = nodes.into_iter().cycle().skip(turn.checked_rem(count).unwrap_or(0)).take(count);
             turn = turn.wrapping_add(1);
             if let Some(written) = ask_all(chain, row, &root, order).await {
-                let shared = Arc::clone(&chain.shared);
-                chain.workers().run(move || shared.ledger.add_past(&written)).await?;
+                chain.work(move |shared| shared.ledger.add_past(&written)).await?;
                 break;
             }
             sleep(LONG_PAUSE).await;
@@ -54,14 +53,11 @@ async fn fill(chain: &Chain, known: &[NodeId]) -> Result<(), LedgerError> {
 
 /// The root of the row's tree, if the row is missing here.
 async fn missing(chain: &Chain, row: HistoryRange) -> Result<Option<[u8; 32]>, LedgerError> {
-    let shared = Arc::clone(&chain.shared);
-    let look = move || {
-        if shared.ledger.past(row.oldest())?.is_some() {
-            return Ok(None);
-        }
-        shared.ledger.past(row.root())
+    let look = move |shared: &Shared| match shared.ledger.past(row.oldest())? {
+        Some(_) => Ok(None),
+        None => shared.ledger.past(row.root()),
     };
-    chain.workers().run(look).await
+    chain.work(look).await
 }
 
 /// The row's nodes, from the first node that has them.
