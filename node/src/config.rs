@@ -99,17 +99,22 @@ pub struct ProviderConfig {
 }
 
 /// Values from flags and environment, which override the file.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args)]
 pub struct Overrides {
-    /// See [`Config::listen`].
+    /// Addresses to listen on, as /ip4/0.0.0.0/tcp/4001, separated by commas; port 0 takes a free one
+    #[arg(long, env = "OSTRAKON_LISTEN", value_delimiter = ',', value_name = "MULTIADDR")]
     pub listen: Vec<String>,
-    /// See [`Config::bootstrap`].
+    /// Nodes to connect to first, as addresses that end in /p2p/PEERID, separated by commas
+    #[arg(long, env = "OSTRAKON_BOOTSTRAP", value_delimiter = ',', value_name = "MULTIADDR")]
     pub bootstrap: Vec<String>,
-    /// See [`Config::block_interval_ms`].
+    /// The longest time between two blocks in milliseconds, on a validator
+    #[arg(long, env = "OSTRAKON_BLOCK_INTERVAL_MS", value_name = "MS")]
     pub block_interval_ms: Option<u64>,
-    /// See [`Config::worker_threads`].
+    /// Threads for disk and hashing
+    #[arg(long, env = "OSTRAKON_WORKER_THREADS", value_name = "COUNT")]
     pub worker_threads: Option<usize>,
-    /// See [`Config::log`].
+    /// Log filter, as info or info,ostrakon_node=debug
+    #[arg(long, env = "OSTRAKON_LOG", value_name = "FILTER")]
     pub log: Option<String>,
 }
 

@@ -233,18 +233,13 @@ impl Node {
             node.spawn_sync(genesis, sync);
         }
         node.spawn_following();
-        let retention =
-            Retention { chain: chain.clone(), node: keypair.public(), columns, workers, storage_lock, credit, clock };
-        let stop = node.stop.clone();
-        node.tasks.spawn(async move { Ok(retention.run(stop).await?) });
+        let retention = Retention { chain, node: keypair.public(), columns, workers, storage_lock, credit, clock };
+        node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
-        let (stop, of_evidence) = (node.stop.clone(), chain.clone());
-        node.spawn_quiet(async move { evidence.run(of_evidence, stop).await });
-        let (stop, of_directory) = (node.stop.clone(), chain.clone());
-        node.spawn_quiet(async move { directory::run(of_directory, peers, stop).await });
+        node.spawn_quiet(|chain, stop| evidence.run(chain, stop));
+        node.spawn_quiet(|chain, stop| directory::run(chain, peers, stop));
         if let Some(offer) = settings.offer {
-            let stop = node.stop.clone();
-            node.spawn_quiet(async move { register::run(chain, keypair, offer, stop).await });
+            node.spawn_quiet(|chain, stop| register::run(chain, keypair, offer, stop));
         }
         Ok(node)
     }
@@ -260,8 +255,8 @@ impl Node {
         if self.voting.inbox.get().is_some() {
             return;
         }
-        let (order, stop) = (self.voting.order(&self.chain, parts), self.stop.clone());
-        self.tasks.spawn(async move { Ok(order.run(stop).await?) });
+        let order = self.voting.order(&self.chain, parts);
+        self.spawn(|_, stop| order.run(stop));
     }
 
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.
@@ -294,36 +289,41 @@ impl Node {
 
     /// Restores a snapshot if the ledger is too old to be followed, and then the history before it.
     fn spawn_sync(&mut self, genesis: Genesis, settings: SyncSettings) {
-        let (chain, known) = (self.chain.clone(), self.voting.known.clone());
-        let (sync, stop) = (SnapshotSync::new(chain.clone(), genesis, known.clone(), settings), self.stop.clone());
-        self.tasks.spawn(async move { Ok(sync.run(stop).await?) });
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { Ok(past::run(chain, known, stop).await?) });
+        let known = self.voting.known.clone();
+        self.spawn(|chain, stop| SnapshotSync::new(chain, genesis, known, settings).run(stop));
+        let known = self.voting.known.clone();
+        self.spawn(|chain, stop| past::run(chain, known, stop));
     }
 
     /// Follows the validators, while this node is none.
     fn spawn_following(&mut self) {
-        let follow = BlockFollower::new(self.chain.clone(), self.voting.known.clone(), self.voting.inbox.clone());
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move { Ok(follow.run(stop).await?) });
+        let (known, inbox) = (self.voting.known.clone(), self.voting.inbox.clone());
+        self.spawn(|chain, stop| BlockFollower::new(chain, known, inbox).run(stop));
     }
 
     /// Sends transactions to validators: immediately, and again while they wait; and does background work.
     fn spawn_pushing(&mut self) {
-        let (chain, stop) = (self.chain.clone(), self.stop.clone());
-        self.spawn_quiet(async move {
-            stop.run_until_cancelled(chain.broadcast()).await;
-        });
-        let (chain, stop) = (self.chain.clone(), self.stop.clone());
-        self.spawn_quiet(async move {
-            stop.run_until_cancelled(chain.relay()).await;
-        });
-        let (chain, stop) = (self.chain.clone(), self.stop.clone());
-        self.spawn_quiet(async move { chain.tend(stop).await });
+        self.spawn_quiet(|chain, stop| async move { _ = stop.run_until_cancelled(chain.broadcast()).await });
+        self.spawn_quiet(|chain, stop| async move { _ = stop.run_until_cancelled(chain.relay()).await });
+        self.spawn_quiet(|chain, stop| async move { chain.tend(stop).await });
     }
 
-    /// Starts a task that may end.
-    fn spawn_quiet(&mut self, task: impl Future<Output = ()> + Send + 'static) {
+    /// Starts a task that runs until the node stops; if it fails, the node fails.
+    fn spawn<F, E>(&mut self, task: impl FnOnce(Chain, CancellationToken) -> F)
+    where
+        F: Future<Output = Result<(), E>> + Send + 'static,
+        NodeError: From<E>,
+    {
+        let task = task(self.chain.clone(), self.stop.clone());
+        self.tasks.spawn(async move { Ok(task.await?) });
+    }
+
+    /// As [`Node::spawn`], for a task that cannot fail.
+    fn spawn_quiet<F: Future<Output = ()> + Send + 'static>(
+        &mut self,
+        task: impl FnOnce(Chain, CancellationToken) -> F,
+    ) {
+        let task = task(self.chain.clone(), self.stop.clone());
         self.tasks.spawn(async move {
             task.await;
             Ok(())

@@ -330,7 +330,7 @@ fn in_order<K: Ord>(keys: impl Iterator<Item = K>) -> Vec<K> {
     keys
 }
 
-fn database(error: rocksdb::Error) -> LedgerError {
+fn database(error: impl std::fmt::Display) -> LedgerError {
     LedgerError::Database { reason: error.to_string() }
 }
 

@@ -76,37 +76,13 @@ struct DataDir {
 struct RunArgs {
     #[command(flatten)]
     data_dir: DataDir,
-    /// Addresses to listen on, as /ip4/0.0.0.0/tcp/4001, separated by commas; port 0 takes a free one
-    #[arg(long, env = "OSTRAKON_LISTEN", value_delimiter = ',', value_name = "MULTIADDR")]
-    listen: Vec<String>,
-    /// Nodes to connect to first, as addresses that end in /p2p/PEERID, separated by commas
-    #[arg(long, env = "OSTRAKON_BOOTSTRAP", value_delimiter = ',', value_name = "MULTIADDR")]
-    bootstrap: Vec<String>,
-    /// The longest time between two blocks in milliseconds, on a validator
-    #[arg(long, env = "OSTRAKON_BLOCK_INTERVAL_MS", value_name = "MS")]
-    block_interval_ms: Option<u64>,
-    /// Threads for disk and hashing
-    #[arg(long, env = "OSTRAKON_WORKER_THREADS", value_name = "COUNT")]
-    worker_threads: Option<usize>,
-    /// Log filter, as info or info,ostrakon_node=debug
-    #[arg(long, env = "OSTRAKON_LOG", value_name = "FILTER")]
-    log: Option<String>,
+    #[command(flatten)]
+    overrides: Overrides,
 }
 
 impl RunArgs {
-    fn overrides(&self) -> Overrides {
-        let Self { data_dir: _, listen, bootstrap, block_interval_ms, worker_threads, log } = self;
-        Overrides {
-            listen: listen.clone(),
-            bootstrap: bootstrap.clone(),
-            block_interval_ms: *block_interval_ms,
-            worker_threads: *worker_threads,
-            log: log.clone(),
-        }
-    }
-
     fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::load(&self.data_dir.dir, &self.overrides())?)
+        Ok(Config::load(&self.data_dir.dir, &self.overrides)?)
     }
 }
 

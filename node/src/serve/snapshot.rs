@@ -9,7 +9,11 @@ use ostrakon_proto::{
     id::Height,
     ledger::history::HistoryRange,
     limits,
-    wire::{Frame, Refusal, RefusalCode, chain::ChainResponse},
+    wire::{
+        Frame, Refusal,
+        RefusalCode::{BadRequest, Busy, NotFound, Pruned},
+        chain::ChainResponse,
+    },
 };
 
 use super::{Serve, answer, chain::refuse_ledger};
@@ -25,31 +29,24 @@ impl Serve {
     }
 
     pub(super) async fn chunk_of_snapshot(&self, height: Height, after: Option<[u8; 32]>) -> Result<Frame, Refusal> {
-        let _turn = self.chunks.try_acquire().map_err(|_| {
-            Refusal::new(RefusalCode::Busy, "this node is busy sending another snapshot chunk; ask another node")
-        })?;
+        let _turn = self
+            .chunks
+            .try_acquire()
+            .map_err(|_| Refusal::new(Busy, "busy with another snapshot chunk; ask another node"))?;
         let chunk = self.parts.chain.chunk(height, after).await.map_err(refuse_ledger)?;
-        let none = || {
-            Refusal::new(
-                RefusalCode::NotFound,
-                format!("no further chunk of a snapshot of height {height} on this node"),
-            )
-        };
+        let none = || Refusal::new(NotFound, format!("no more of a snapshot of height {height} here"));
         let body: Bytes = codec::encode(&chunk.ok_or_else(none)?).into();
         Ok(answer(ChainResponse::Chunk, body))
     }
 
     pub(super) async fn past(&self, row: HistoryRange) -> Result<Frame, Refusal> {
         if !row.is_valid() {
-            return Err(Refusal::new(RefusalCode::BadRequest, "invalid row of the history"));
+            return Err(Refusal::new(BadRequest, "invalid row of the history"));
         }
-        let _turn = self.chunks.try_acquire().map_err(|_| {
-            Refusal::new(RefusalCode::Busy, "this node is busy with another request for history; ask another node")
-        })?;
+        let _turn =
+            self.chunks.try_acquire().map_err(|_| Refusal::new(Busy, "busy with another request; ask another node"))?;
         let hashes = self.parts.chain.past(row).await.map_err(refuse_ledger)?;
-        let hashes = hashes.ok_or_else(|| {
-            Refusal::new(RefusalCode::NotFound, "this node does not have all of this row of the history")
-        })?;
+        let hashes = hashes.ok_or_else(|| Refusal::new(NotFound, "this node does not have all of this history"))?;
         Ok(answer(ChainResponse::Hints, codec::encode(&hashes).into()))
     }
 
@@ -61,6 +58,6 @@ impl Serve {
         }
         let newest = self.parts.chain.snapshots().await.pop().map(|offer| offer.header.height);
         let newest = newest.map_or_else(String::new, |height| format!(": restore the snapshot of block {height}"));
-        Err(Refusal::new(RefusalCode::Pruned, format!("blocks before {first} are pruned on this node{newest}")))
+        Err(Refusal::new(Pruned, format!("blocks before {first} are pruned on this node{newest}")))
     }
 }

@@ -132,6 +132,10 @@ pub struct ProvenRange {
     pub siblings: Vec<[u8; 32]>,
 }
 
+fn length_of(bytes: &[u8]) -> u64 {
+    u64::try_from(bytes.len()).expect("fits")
+}
+
 /// How full the store is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Usage {

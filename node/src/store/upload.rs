@@ -23,7 +23,7 @@ use ostrakon_proto::{
     wire::put::{Taken, UploadId},
 };
 
-use super::{Place, StoreError};
+use super::{Place, StoreError, length_of};
 
 /// Chunks that may wait for the one before them: twice what a client has in flight.
 const EARLY_CHUNKS: usize = 8;
@@ -294,7 +294,7 @@ impl Assembly {
     }
 
     fn held(&self) -> u64 {
-        self.early.values().map(length_of).sum()
+        self.early.values().map(|bytes| length_of(bytes)).sum()
     }
 
     /// Bytes received, in order or early.
@@ -311,10 +311,6 @@ impl Assembly {
         let early = (1..8u8).filter(|ahead| whole(self.next + u64::from(*ahead) * CHUNK));
         Taken { next: self.next, early: early.fold(0, |bits, ahead| bits | 1 << ahead) }
     }
-}
-
-fn length_of(bytes: &Bytes) -> u64 {
-    u64::try_from(bytes.len()).expect("fits")
 }
 
 #[cfg(test)]

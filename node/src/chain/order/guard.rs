@@ -122,7 +122,7 @@ impl Guard {
     /// As [`Guard::saw_own`], where it is known whether this process sent it. What an earlier process sent may come
     /// back; what neither sent, another process signs. Returns whether one does.
     pub(super) fn check_own(&mut self, statement: &Statement, is_own: bool, signer: &Signer) -> bool {
-        let is_foreign = !is_own && self.may_sign() && Some(statement.progress()) > signer.started_at();
+        let is_foreign = !is_own && self.may_sign() && Some(statement.progress()) > signer.started_at;
         if is_foreign {
             self.status = SigningStatus::Duplicate;
             tracing::error!(

@@ -224,7 +224,7 @@ impl Order {
         if !self.guard.needs_check(height, Instant::now()) {
             return Ok(None);
         }
-        let (key, chain) = (self.signer.me(), self.signer.chain());
+        let (key, chain) = (self.signer.me(), self.signer.chain);
         if set.is_quorum(set.power(&key).map_or(0, u128::from)) {
             return self.recover(committee, stop).await;
         }

@@ -66,7 +66,7 @@ impl<'a> Session<'a> {
         log: Vec<WalEntry>,
     ) -> Self {
         let SessionParts { committee, messages, signer, guard } = parts;
-        let keys = (signer.key().clone(), signer.chain());
+        let keys = (signer.key.clone(), signer.chain);
         let mut core = Core::new(keys, signer.signed(), committee.height, validators);
         if !guard.may_sign() {
             core.stop_signing();
@@ -301,7 +301,7 @@ impl<'a> Session<'a> {
         if proposal.height != self.height() || !is_near || turn != Some(signed.proposer) {
             return Ok(());
         }
-        if !self.proposals.blocks.accepts(&signed) || signed.verify(&self.signer.chain()).is_err() {
+        if !self.proposals.blocks.accepts(&signed) || signed.verify(&self.signer.chain).is_err() {
             return Ok(());
         }
         if signed.proposer == self.signer.me() {
@@ -324,7 +324,7 @@ impl<'a> Session<'a> {
     fn look_for_own(&mut self, votes: &[SignedVote]) {
         let (me, height) = (self.signer.me(), self.height());
         for signed in votes.iter().filter(|signed| signed.voter == me && signed.vote.height == height) {
-            if !self.core.has_signed(&signed.into()) && signed.verify(&self.signer.chain()).is_ok() {
+            if !self.core.has_signed(&signed.into()) && signed.verify(&self.signer.chain).is_ok() {
                 self.check_own(&signed.into());
             }
         }

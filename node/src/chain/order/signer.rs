@@ -28,8 +28,8 @@ const HEIGHTS: usize = 64;
 
 /// A validator's key, with what it signed.
 pub(super) struct Signer {
-    key: Keypair,
-    chain: ChainId,
+    pub(super) key: Keypair,
+    pub(super) chain: ChainId,
     incarnation: Incarnation,
     workers: Workers,
     wal: Arc<dyn Wal>,
@@ -37,7 +37,7 @@ pub(super) struct Signer {
     /// What the store holds.
     record: SignRecord,
     /// How far this validator had signed when the process started.
-    started_at: Option<Progress>,
+    pub(super) started_at: Option<Progress>,
     /// What this process signed at each of the last [`HEIGHTS`] heights.
     history: BTreeMap<Height, BTreeSet<Statement>>,
     /// Framed log entries that are not written yet.
@@ -156,16 +156,6 @@ impl Signer {
         self.key.public()
     }
 
-    /// The validator's key.
-    pub(super) fn key(&self) -> &Keypair {
-        &self.key
-    }
-
-    /// The network.
-    pub(super) fn chain(&self) -> ChainId {
-        self.chain
-    }
-
     /// Who signs, for the other validators.
     pub(super) fn identity(&self) -> Identity {
         Identity { key: self.key.clone(), chain: self.chain, incarnations: self.record.incarnations.clone() }
@@ -179,11 +169,6 @@ impl Signer {
     /// How far this validator has signed; `None` when it never did, or when that is not recorded.
     pub(super) fn progress(&self) -> Option<Progress> {
         self.record.progress()
-    }
-
-    /// How far this validator had signed when the process started.
-    pub(super) fn started_at(&self) -> Option<Progress> {
-        self.started_at
     }
 
     /// Whether this process has signed anything.

@@ -88,7 +88,7 @@ impl LedgerDirs {
     /// # Errors
     /// [`LedgerError::Database`] when the disk failed.
     pub fn give_up(&self) -> Result<(), LedgerError> {
-        remove(&self.new_chain()).map_err(|error| LedgerError::Database { reason: error.to_string() })
+        remove(&self.new_chain()).map_err(super::database)
     }
 
     /// The snapshot whose restoration was interrupted, if there is one.
@@ -195,7 +195,7 @@ impl Restorer {
         let moved = remove(&dirs.ready_chain())
             .and_then(|()| fs::rename(dirs.new_chain(), dirs.ready_chain()))
             .and_then(|()| File::open(&dirs.dir)?.sync_all());
-        Ok(moved.map_err(|error| LedgerError::Database { reason: error.to_string() })?)
+        Ok(moved.map_err(super::database)?)
     }
 }
 

@@ -13,7 +13,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -71,17 +71,17 @@ struct Frozen {
 impl Snapshots {
     /// The snapshots in `dir`, with one more every `every` blocks; none with 0.
     pub(super) fn open(dir: &Path, every: u64) -> Result<Self, LedgerError> {
-        fs::create_dir_all(dir).map_err(|error| disk(&error))?;
+        fs::create_dir_all(dir).map_err(database)?;
         let mut state = State::default();
-        for entry in fs::read_dir(dir).map_err(|error| disk(&error))? {
-            let path = entry.map_err(|error| disk(&error))?.path();
+        for entry in fs::read_dir(dir).map_err(database)? {
+            let path = entry.map_err(database)?.path();
             let height = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
             match height.map(Height) {
                 Some(height) => match Frozen::open(&path)? {
                     Some(frozen) => _ = state.ready.insert(height, Arc::new(frozen)),
                     None => _ = state.raw.insert(height),
                 },
-                None => fs::remove_dir_all(&path).map_err(|error| disk(&error))?,
+                None => fs::remove_dir_all(&path).map_err(database)?,
             }
         }
         Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
@@ -111,7 +111,7 @@ impl Snapshots {
                 Ok(frozen) => frozen,
                 Err(error) => {
                     // There will be others; a full disk is better off without it.
-                    fs::remove_dir_all(&path).map_err(|error| disk(&error))?;
+                    fs::remove_dir_all(&path).map_err(database)?;
                     return Err(error);
                 }
             };
@@ -124,7 +124,7 @@ impl Snapshots {
             (state.ready.len() > kept).then(|| state.ready.pop_first()).flatten()
         };
         let Some((height, _)) = old else { return Ok(false) };
-        fs::remove_dir_all(self.dir.join(height.to_string())).map_err(|error| disk(&error))?;
+        fs::remove_dir_all(self.dir.join(height.to_string())).map_err(database)?;
         Ok(true)
     }
 
@@ -220,10 +220,6 @@ fn open(path: &Path, read_only: bool) -> Result<DB, LedgerError> {
         false => DB::open_cf_descriptors(&options, path, families),
     };
     opened.map_err(database)
-}
-
-fn disk(error: &io::Error) -> LedgerError {
-    LedgerError::Database { reason: error.to_string() }
 }
 
 impl Frozen {

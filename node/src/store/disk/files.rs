@@ -19,7 +19,7 @@ use ostrakon_proto::{
 };
 
 use super::super::{
-    StoreError,
+    StoreError, length_of,
     upload::{Reservation, UploadBody},
 };
 use super::{
@@ -138,10 +138,6 @@ impl UploadBody for Staged {
             Staging::File(_) => 0,
         }
     }
-}
-
-fn length_of(record: &[u8]) -> u64 {
-    u64::try_from(record.len()).expect("fits")
 }
 
 impl Incoming {

@@ -9,7 +9,7 @@
 //! m object                                      -> manifest
 //! ```
 
-use std::{fs, io, path::Path, sync::Arc};
+use std::{path::Path, sync::Arc};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
@@ -23,7 +23,10 @@ use rocksdb::{
 };
 
 use super::super::{Place, PlaceKey, PlaceState, StoreError, StoredPlace};
-use super::{OpenError, volume::Volume};
+use super::{
+    OpenError,
+    volume::{Volume, remove_dir},
+};
 
 const VERSION: u8 = 1;
 const VERSION_KEY: &[u8] = b"v";
@@ -164,12 +167,7 @@ impl Index {
     /// Replaces the index by an empty one, which is incomplete until [`Self::complete`].
     pub(super) fn create(volume: &Arc<Volume>) -> Result<Self, OpenError> {
         let path = volume.path("index");
-        match fs::remove_dir_all(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(OpenError::Io { path, source: error });
-            }
-            _ => {}
-        }
+        remove_dir(&path).map_err(|source| OpenError::Io { path: path.clone(), source })?;
         let db = DB::open(&options(), &path).map_err(OpenError::Index)?;
         volume.sync_dir(&volume.path(""))?;
         Ok(Self { db, volume: Arc::clone(volume) })

@@ -16,7 +16,7 @@ use std::{
 use ostrakon_net::lock;
 use ostrakon_proto::{manifest::Manifest, tree::TreeBuilder};
 
-use super::super::StoreError;
+use super::super::{StoreError, length_of};
 use super::{
     files::FILE_MIN,
     index::{Batch, Durability, Index, Piece},
@@ -296,10 +296,6 @@ fn next_group(waiting: &mut Vec<Waiting>) -> Vec<Waiting> {
     });
     let count = ends.take_while(|end| *end <= GROUP_BYTES).count();
     waiting.drain(..count.max(1)).collect()
-}
-
-fn length_of(record: &[u8]) -> u64 {
-    u64::try_from(record.len()).expect("fits")
 }
 
 /// The file of a pack.

@@ -85,10 +85,7 @@ impl Volume {
     }
 
     fn lay_out(&self) -> io::Result<()> {
-        match fs::remove_dir_all(self.path("incoming")) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
+        remove_dir(&self.path("incoming"))?;
         ["incoming", "columns", "packs"].into_iter().try_for_each(|dir| fs::create_dir_all(self.path(dir)))?;
         (0..=u8::MAX).try_for_each(|byte| fs::create_dir_all(self.path("columns").join(format!("{byte:02x}"))))
     }
@@ -206,6 +203,14 @@ impl Volume {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { wanted, free: self.free() },
             _ => failed(path, source),
         }
+    }
+}
+
+/// Removes a directory that may be missing.
+pub(super) fn remove_dir(path: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
