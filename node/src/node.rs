@@ -125,19 +125,13 @@ pub enum StartError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// Add the validator's key.
-    #[error(
-        "node {node} is a validator in the genesis, but its data directory has no validator key: put it there as \
-         validator.key, or remove the validator from the genesis"
-    )]
+    #[error("node {node} is a validator in the genesis, but has no validator.key: add it to the data directory")]
     NoValidatorKey {
         /// The node.
         node: NodeId,
     },
     /// Use the key that the genesis has.
-    #[error(
-        "node {node} is a validator in the genesis with key {expected}, but its validator.key is {have}: use the right \
-         key"
-    )]
+    #[error("node {node} has validator key {have}, but the genesis has {expected}: use the right validator.key")]
     OtherValidatorKey {
         /// The node.
         node: NodeId,

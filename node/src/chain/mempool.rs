@@ -69,9 +69,7 @@ pub enum PoolError {
         next: u64,
     },
     /// Another transaction waits under this nonce: raise the fee by a tenth to replace it.
-    #[error(
-        "another transaction with nonce {nonce} is pending; to replace it, pay a fee of {need} micro-obols or more"
-    )]
+    #[error("another transaction with nonce {nonce} is pending; a fee of {need} micro-obols or more replaces it")]
     Underpriced {
         /// Its nonce.
         nonce: u64,

@@ -169,12 +169,8 @@ impl order::Ledger for OrderLedger {
         drop(records);
         // A quorum found it valid, so if this node does not, its own state is wrong.
         let changes = changes.map_err(|error| {
-            tracing::error!(
-                height = %block.header.height,
-                block = %block.header.id(),
-                %error,
-                "the other validators decided a block that is invalid by this node's state: its database is damaged"
-            );
+            let (height, block) = (block.header.height, block.header.id());
+            tracing::error!(%height, %block, %error, "decided block is invalid here: this node's database is damaged");
             outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state under a decided block" })
         })?;
         shared.commit(&DecidedBlock { block, certificate }, &changes)

@@ -131,10 +131,7 @@ pub enum LedgerError {
         reason: String,
     },
     /// The network is not the one that the operator means.
-    #[error(
-        "this chain has block {got} at height {height}, but the trusted checkpoint has {expected}: the node is on a \
-         different chain; check the checkpoint and the genesis"
-    )]
+    #[error("block {height} is {got}, but the trusted checkpoint has {expected}: the node is on another chain")]
     Checkpoint {
         /// The height of the checkpoint.
         height: Height,
@@ -144,19 +141,13 @@ pub enum LedgerError {
         got: BlockId,
     },
     /// What is on disk is not what was written.
-    #[error(
-        "ledger database is damaged: {what} cannot be read; delete the directory `chain` in the node's data directory \
-         to sync it again"
-    )]
+    #[error("ledger database is damaged: cannot read {what}; delete the node's directory `chain` to sync it again")]
     Damaged {
         /// The kind of record.
         what: &'static str,
     },
     /// The network uses rules that this program does not know: update it.
-    #[error(
-        "from height {height} on the network uses version {protocol} of the rules, which this program does not know: \
-         update it and restart the node"
-    )]
+    #[error("from height {height} on the network uses rules of version {protocol}: update this program")]
     Outdated {
         /// The version.
         protocol: u32,
@@ -180,11 +171,7 @@ pub enum OpenLedgerError {
         wanted: ChainId,
     },
     /// It was written by another version.
-    #[error(
-        "{} is in ledger format {found}, but this program reads format {known}: use the version that wrote it, or \
-         delete the directory to sync it again",
-        dir.display()
-    )]
+    #[error("{} has ledger format {found}, not {known}: use the version that wrote it, or delete it", dir.display())]
     Format {
         /// The directory.
         dir: PathBuf,

@@ -82,10 +82,7 @@ pub enum SubmitError {
         source: AskError,
     },
     /// The sender sent too many invalid ones: wait, or use another node.
-    #[error(
-        "this node ignores your transactions for {} seconds, because you sent too many invalid ones",
-        invalid_senders::IGNORED.as_secs()
-    )]
+    #[error("too many invalid transactions from you; all are ignored for {} s", invalid_senders::IGNORED.as_secs())]
     Ignored,
     /// This node's disk failed.
     #[error(transparent)]

@@ -35,7 +35,7 @@ pub(super) struct Status {
     #[serde(flatten)]
     ledger: LedgerStatus,
     #[serde(flatten)]
-    kept: StorageStatus,
+    usage: Usage,
 }
 
 /// The identity of the node.
@@ -56,17 +56,6 @@ struct LedgerStatus {
     synced: bool,
     /// Whether it is a validator of the next block.
     validator: bool,
-}
-
-/// The state of its store.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct StorageStatus {
-    columns: u64,
-    used_bytes: u64,
-    temporary_bytes: u64,
-    trash_bytes: u64,
-    free_bytes: u64,
-    repeated_bytes: u64,
 }
 
 /// The identity of the node made of `parts`.
@@ -111,7 +100,7 @@ impl Reporter {
             peers: self.swarm.connected().len(),
             vote_key: self.vote_key.get().copied(),
             ledger: LedgerStatus { height, block, epoch, block_time_ms, synced: self.chain.is_synced(), validator },
-            kept: StorageStatus::default(),
+            usage: Usage::default(),
         }
     }
 }
@@ -128,11 +117,7 @@ impl Status {
     }
 
     pub(super) fn with_usage(self, usage: Usage) -> Self {
-        let Usage { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes, .. } = usage;
-        Self {
-            kept: StorageStatus { columns, used_bytes, temporary_bytes, trash_bytes, free_bytes, repeated_bytes },
-            ..self
-        }
+        Self { usage, ..self }
     }
 }
 
@@ -191,7 +176,7 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, identity, listening, peers, ledger, kept, .. } = status;
+    let Status { pid, identity, listening, peers, ledger, usage, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
@@ -204,9 +189,9 @@ fn as_lines(status: &Status, running: bool) -> String {
         format!("peers     {peers}"),
         format!(
             "columns   {}, {} bytes, of which temporary {}, in the trash {}",
-            kept.columns, kept.used_bytes, kept.temporary_bytes, kept.trash_bytes
+            usage.columns, usage.used_bytes, usage.temporary_bytes, usage.trash_bytes
         ),
-        format!("free      {} bytes", kept.free_bytes),
+        format!("free      {} bytes", usage.free_bytes),
         String::new(),
     ]
     .join("\n")

@@ -161,10 +161,7 @@ impl Serve {
         let mut waiting = lock(&self.waiting);
         let all: usize = waiting.values().sum();
         if all >= WAITING || waiting.get(&node).is_some_and(|mine| *mine >= WAITING_PER_NODE) {
-            return Err(Refusal::new(
-                RefusalCode::Busy,
-                "too many requests wait for a block on this node; try again later",
-            ));
+            return Err(Refusal::new(RefusalCode::Busy, "too many requests wait for a block on this node"));
         }
         *waiting.entry(node).or_default() += 1;
         Ok(Waiting { serve: self, node })

@@ -137,7 +137,7 @@ fn length_of(bytes: &[u8]) -> u64 {
 }
 
 /// How full the store is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Usage {
     /// Columns stored.
     pub columns: u64,
@@ -184,10 +184,7 @@ impl Usage {
 #[non_exhaustive]
 pub enum StoreError {
     /// Refuse new columns; keep serving.
-    #[error(
-        "not enough disk space for {wanted} bytes: {free} bytes are free for columns; free some space or lower \
-         `disk_reserve_bytes`"
-    )]
+    #[error("not enough disk space for {wanted} bytes: {free} are free; free some or lower `disk_reserve_bytes`")]
     Full {
         /// Bytes asked for.
         wanted: u64,
@@ -267,10 +264,7 @@ pub enum StoreError {
         source: rocksdb::Error,
     },
     /// The index holds what no version of this program writes.
-    #[error(
-        "store index has an unreadable record: stop the node, delete the directory `store/index` in its data directory, \
-         and start it, which rebuilds the index"
-    )]
+    #[error("store index has an unreadable record: stop the node, delete `store/index`, and start it to rebuild it")]
     BadRecord,
 }
 
