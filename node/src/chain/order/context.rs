@@ -40,7 +40,7 @@ pub(super) struct BlockRef(pub(super) BlockId);
 
 /// A signature, ordered by its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct BftSignature(pub(super) Signature);
+pub(super) struct BftSig(pub(super) Signature);
 
 /// A vote with its voter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,13 +185,13 @@ impl malachite_types::Value for BlockRef {
     }
 }
 
-impl PartialOrd for BftSignature {
+impl PartialOrd for BftSig {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
 }
 
-impl Ord for BftSignature {
+impl Ord for BftSig {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.0.0.cmp(&other.0.0)
     }
@@ -312,17 +312,17 @@ impl Extension for NoExtension {
 /// The engine holds signatures and keys, and never reads or makes their bytes.
 impl SigningScheme for Ed25519 {
     type DecodingError = Infallible;
-    type Signature = BftSignature;
+    type Signature = BftSig;
     type PublicKey = VoteKey;
     type PrivateKey = ();
 
-    fn decode_signature(bytes: &[u8]) -> Result<BftSignature, Infallible> {
+    fn decode_signature(bytes: &[u8]) -> Result<BftSig, Infallible> {
         let mut signature = [0; 64];
         signature.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
-        Ok(BftSignature(Signature(signature)))
+        Ok(BftSig(Signature(signature)))
     }
 
-    fn encode_signature(signature: &BftSignature) -> Vec<u8> {
+    fn encode_signature(signature: &BftSig) -> Vec<u8> {
         signature.0.0.to_vec()
     }
 
@@ -373,7 +373,7 @@ pub(super) fn bft_vote(signed: &SignedVote) -> SignedMessage<Bft, BftVote> {
     };
     let block = vote.block.map_or(NilOrVal::Nil, NilOrVal::Val);
     let (voter, height, round) = (Address(voter), BftHeight(vote.height), Round::new(vote.round));
-    SignedMessage::new(BftVote { voter, height, round, kind, block }, BftSignature(signature))
+    SignedMessage::new(BftVote { voter, height, round, kind, block }, BftSig(signature))
 }
 
 /// The engine's proposal as the agreement's, which is what is signed.
@@ -399,7 +399,7 @@ pub(super) fn bft_proposal(signed: &SignedProposal) -> SignedMessage<Bft, BftPro
     let valid_round = valid_round.map_or(Round::Nil, Round::new);
     SignedMessage::new(
         BftProposal { proposer, height, round, valid_round, block: BlockRef(block) },
-        BftSignature(signed.signature),
+        BftSig(signed.signature),
     )
 }
 
@@ -420,8 +420,7 @@ pub(super) fn polka(certificate: &PolkaCertificate<Bft>) -> Polka {
 
 /// The agreement's proof of a polka as the engine's.
 pub(super) fn polka_certificate(polka: &Polka) -> PolkaCertificate<Bft> {
-    let signature =
-        |(key, signature): (&VoteKey, &Signature)| PolkaSignature::new(Address(*key), BftSignature(*signature));
+    let signature = |(key, signature): (&VoteKey, &Signature)| PolkaSignature::new(Address(*key), BftSig(*signature));
     PolkaCertificate {
         height: BftHeight(polka.height),
         round: Round::new(polka.round),

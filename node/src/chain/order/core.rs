@@ -22,7 +22,7 @@ use ostrakon_proto::{
 };
 
 use super::{
-    context::{self, Address, Bft, BftHeight, BftSignature, BftValidators, BlockRef},
+    context::{self, Address, Bft, BftHeight, BftSig, BftValidators, BlockRef},
     ledger::Equivocation,
     sign_state::{SignState, Statement},
     wal::{JudgedBlock, TimeoutStep, WalEntry},
@@ -368,13 +368,13 @@ impl EffectHandler {
     }
 
     /// An invalid signature marks what must not be signed: the engine drops it as it drops a forged one.
-    fn sign(&mut self, statement: Statement) -> BftSignature {
+    fn sign(&mut self, statement: Statement) -> BftSig {
         match self.signed.sign(statement, &self.key, &self.chain) {
-            Ok(signature) => BftSignature(signature),
+            Ok(signature) => BftSig(signature),
             Err(error) => {
                 tracing::error!(?statement, %error, "refused to sign; signing nothing at this height");
                 self.refused = true;
-                BftSignature(Signature([0; 64]))
+                BftSig(Signature([0; 64]))
             }
         }
     }

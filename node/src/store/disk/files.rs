@@ -23,7 +23,7 @@ use super::super::{
     upload::{Reservation, UploadBody},
 };
 use super::{
-    record::{FILE_DATA, HEADER, RecordHeader},
+    record::{FILE_DATA, HEADER, Header},
     volume::{Volume, failed},
 };
 
@@ -74,12 +74,7 @@ impl Staged {
     }
 
     /// Makes it a column's file with its name, durably. The caller has verified the header.
-    pub(super) fn into_file(
-        self,
-        header: &RecordHeader,
-        outboard: &Outboard,
-        manifest: &[u8],
-    ) -> Result<(), StoreError> {
+    pub(super) fn into_file(self, header: &Header, outboard: &Outboard, manifest: &[u8]) -> Result<(), StoreError> {
         let Self { volume, place, .. } = self;
         let incoming = match place {
             Staging::File(incoming) => incoming,
@@ -95,7 +90,7 @@ impl Staged {
     /// Makes it a pack's record, padded with zeros.
     pub(super) fn into_record(
         self,
-        header: &RecordHeader,
+        header: &Header,
         outboard: &Outboard,
         manifest: &[u8],
     ) -> Result<Vec<u8>, StoreError> {
@@ -165,7 +160,7 @@ impl Incoming {
     fn complete(
         self,
         volume: &Volume,
-        header: &RecordHeader,
+        header: &Header,
         outboard: &Outboard,
         manifest: &[u8],
     ) -> Result<(), StoreError> {
@@ -223,7 +218,7 @@ fn id_of(path: &Path) -> Option<ColumnId> {
 }
 
 /// The header and manifest of a column's file; `None` when they are of another column, or bytes are missing.
-pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(RecordHeader, Vec<u8>)>> {
+pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, Vec<u8>)>> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
     let mut bytes = [0; HEADER];
@@ -231,7 +226,7 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(RecordHe
         return Ok(None);
     }
     file.read_exact_at(&mut bytes, 0)?;
-    let Some(header) = RecordHeader::decode(&bytes).filter(|header| header.place.column == *id) else {
+    let Some(header) = Header::decode(&bytes).filter(|header| header.place.column == *id) else {
         return Ok(None);
     };
     if length < header.file_len() {
@@ -244,7 +239,7 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(RecordHe
 
 /// Rewrites a column's file in place and syncs it; whether its hash matches. The sync that was to make it durable may have
 /// failed in an earlier run, and another one proves nothing about pages that are clean.
-pub(super) fn refresh(volume: &Volume, path: &Path, header: &RecordHeader) -> Result<bool, StoreError> {
+pub(super) fn refresh(volume: &Volume, path: &Path, header: &Header) -> Result<bool, StoreError> {
     let io = |error| failed(path, error);
     let file = File::options().read(true).write(true).open(path).map_err(io)?;
     let (data, length) = (FILE_DATA..FILE_DATA + header.place.column_len, header.file_len());

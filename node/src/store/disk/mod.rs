@@ -118,18 +118,11 @@ impl Disk {
     /// [`OpenError::InUse`] while another process has it.
     pub fn open(dir: &Path, config: DiskConfig) -> Result<Self, OpenError> {
         let volume = Arc::new(Volume::open(dir, config.reserve_bytes)?);
-        let (index, inventory) = rebuild::recover(&volume)?;
+        let (index, tally) = rebuild::recover(&volume)?;
         let index = Arc::new(index);
-        let packs = Packs::open(&index, &volume, inventory.packs, config.pack_bytes)?;
+        let packs = Packs::open(&index, &volume, tally.packs, config.pack_bytes)?;
         let uploads = Uploads::new(UploadLimits { open: config.uploads, held_bytes: config.held_bytes });
-        Ok(Self {
-            volume,
-            index,
-            packs,
-            column_locks: ColumnLocks::default(),
-            uploads,
-            usage: Mutex::new(inventory.usage),
-        })
+        Ok(Self { volume, index, packs, column_locks: ColumnLocks::default(), uploads, usage: Mutex::new(tally.usage) })
     }
 }
 

@@ -20,7 +20,7 @@ use super::super::{StoreError, length_of};
 use super::{
     files::FILE_MIN,
     index::{Batch, Durability, Index, Piece},
-    record::{ALIGN, HEADER, PACK_DATA, RecordHeader, RecordKind},
+    record::{ALIGN, HEADER, Header, PACK_DATA, RecordKind},
     volume::{Volume, failed, next_data},
 };
 
@@ -323,7 +323,7 @@ pub(super) fn scan(
     volume: &Volume,
     number: u32,
     from: u64,
-    mut visit: impl FnMut(Piece, RecordHeader) -> Result<(), StoreError>,
+    mut visit: impl FnMut(Piece, Header) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let path = path_of(volume, number);
     let io = |error| failed(&path, error);
@@ -337,9 +337,9 @@ pub(super) fn scan(
         }
         let mut bytes = [0; HEADER];
         file.read_exact_at(&mut bytes, offset).map_err(io)?;
-        let small = |header: &RecordHeader| header.kind == RecordKind::Note || header.place.column_len < FILE_MIN;
-        let whole = |header: &RecordHeader| small(header) && offset + header.pack_len() <= length;
-        match RecordHeader::decode(&bytes).filter(whole) {
+        let small = |header: &Header| header.kind == RecordKind::Note || header.place.column_len < FILE_MIN;
+        let whole = |header: &Header| small(header) && offset + header.pack_len() <= length;
+        match Header::decode(&bytes).filter(whole) {
             Some(header) => {
                 let piece = Piece { pack: number, offset, length: header.pack_len() };
                 visit(piece, header)?;
@@ -352,7 +352,7 @@ pub(super) fn scan(
 }
 
 /// A record's manifest, if the whole record matches its header.
-pub(super) fn verify(volume: &Volume, piece: &Piece, header: &RecordHeader) -> Result<Option<Vec<u8>>, StoreError> {
+pub(super) fn verify(volume: &Volume, piece: &Piece, header: &Header) -> Result<Option<Vec<u8>>, StoreError> {
     let record = read(volume, piece)?;
     let stored = usize::try_from(header.stored_len()).expect("within the pack");
     let (stored, rest) = record[HEADER..].split_at(stored);
@@ -363,7 +363,7 @@ pub(super) fn verify(volume: &Volume, piece: &Piece, header: &RecordHeader) -> R
     Ok((Manifest::object_id(manifest) == header.place.object).then(|| manifest.to_vec()))
 }
 
-fn is_column(header: &RecordHeader, stored: &[u8]) -> bool {
+fn is_column(header: &Header, stored: &[u8]) -> bool {
     let (data, outboard) = stored.split_at(usize::try_from(header.place.column_len).expect("within the pack"));
     let mut tree = TreeBuilder::new();
     tree.update(data);

@@ -23,7 +23,7 @@ use super::{
     Disk, files,
     index::{Batch, ColumnRecord, Durability, Location},
     packs,
-    record::{FILE_DATA, HEADER, PACK_DATA, RecordHeader, RecordKind},
+    record::{FILE_DATA, HEADER, Header, PACK_DATA, RecordKind},
     volume::{Volume, failed},
 };
 
@@ -108,12 +108,12 @@ impl<'a> Opened<'a> {
         let opened = Self { id, file, path, data, column_len: record.column_len };
         let mut bytes = [0; HEADER];
         opened.fill(&mut bytes, start)?;
-        let its_own = |header: &RecordHeader| {
+        let its_own = |header: &Header| {
             header.kind == RecordKind::Column
                 && header.place.column == *id
                 && header.place.column_len == record.column_len
         };
-        match RecordHeader::decode(&bytes).is_some_and(|header| its_own(&header)) {
+        match Header::decode(&bytes).is_some_and(|header| its_own(&header)) {
             true => Ok(opened),
             false => Err(StoreError::Corrupt { column: *id, reason: "its header does not match" }),
         }

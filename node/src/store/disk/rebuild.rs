@@ -14,13 +14,13 @@ use super::{
     OpenError, files,
     index::{self, Batch, ColumnRecord, Durability, Index, Location, Piece, PlaceRecord},
     packs::{self, PackUse},
-    record::{RecordHeader, RecordKind},
+    record::{Header, RecordKind},
     volume::{Volume, failed},
 };
 
 /// What the index names.
 #[derive(Debug, Default)]
-pub(super) struct Inventory {
+pub(super) struct Tally {
     /// Columns and places, counted.
     pub(super) usage: Usage,
     /// The use of the packs.
@@ -45,11 +45,11 @@ struct Intake<'a> {
 }
 
 /// The complete index, and what it names.
-pub(super) fn recover(volume: &Arc<Volume>) -> Result<(Index, Inventory), OpenError> {
+pub(super) fn recover(volume: &Arc<Volume>) -> Result<(Index, Tally), OpenError> {
     let is_new = !index::exists(volume);
     if let Some(index) = Index::open(volume)? {
-        match take_inventory(&index) {
-            Ok(inventory) => return settle(volume, index, inventory, Strays::Unacknowledged),
+        match count(&index) {
+            Ok(tally) => return settle(volume, index, tally, Strays::Unacknowledged),
             Err(StoreError::Index { source }) if !index::is_loss(&source) => return Err(OpenError::Index(source)),
             Err(StoreError::Index { .. } | StoreError::BadRecord) => {}
             Err(error) => return Err(error.into()),
@@ -58,47 +58,42 @@ pub(super) fn recover(volume: &Arc<Volume>) -> Result<(Index, Inventory), OpenEr
     if !is_new {
         tracing::warn!("store index is lost; rebuilding it from the stored columns");
     }
-    settle(volume, Index::create(volume)?, Inventory::default(), Strays::Lost)
+    settle(volume, Index::create(volume)?, Tally::default(), Strays::Lost)
 }
 
 /// Adds what the index does not name, and marks it as complete.
-fn settle(
-    volume: &Volume,
-    index: Index,
-    inventory: Inventory,
-    strays: Strays,
-) -> Result<(Index, Inventory), OpenError> {
+fn settle(volume: &Volume, index: Index, tally: Tally, strays: Strays) -> Result<(Index, Tally), OpenError> {
     let mut intake = Intake { volume, index: &index, strays, found: 0 };
     intake.files()?;
-    intake.packs(&inventory)?;
+    intake.packs(&tally)?;
     let found = intake.found;
     index.complete()?;
-    let inventory = if found > 0 { take_inventory(&index)? } else { inventory };
+    let tally = if found > 0 { count(&index)? } else { tally };
     if found > 0 {
         tracing::info!(found, "indexed columns that the store index did not name");
     }
-    drop_empty_packs(volume, &inventory)?;
-    Ok((index, inventory))
+    drop_empty_packs(volume, &tally)?;
+    Ok((index, tally))
 }
 
-fn take_inventory(index: &Index) -> Result<Inventory, StoreError> {
-    let mut inventory = Inventory::default();
+fn count(index: &Index) -> Result<Tally, StoreError> {
+    let mut tally = Tally::default();
     for entry in index.columns() {
         let (_, record) = entry?;
-        inventory.usage.columns += 1;
-        inventory.usage.used_bytes += record.column_len;
+        tally.usage.columns += 1;
+        tally.usage.used_bytes += record.column_len;
         if let Location::Pack(piece) = record.location {
-            inventory.packs.entry(piece.pack).or_default().add(&piece);
+            tally.packs.entry(piece.pack).or_default().add(&piece);
         }
     }
     for entry in index.places(None) {
         let (key, record) = entry?;
-        inventory.usage.count_in(&record.stored(&key));
+        tally.usage.count_in(&record.stored(&key));
         if let Some(piece) = record.note {
-            inventory.packs.entry(piece.pack).or_default().add(&piece);
+            tally.packs.entry(piece.pack).or_default().add(&piece);
         }
     }
-    Ok(inventory)
+    Ok(tally)
 }
 
 impl Intake<'_> {
@@ -118,7 +113,7 @@ impl Intake<'_> {
         Ok(())
     }
 
-    fn whole_file(&self, id: &ColumnId, path: &Path) -> Result<Option<(RecordHeader, Vec<u8>)>, StoreError> {
+    fn whole_file(&self, id: &ColumnId, path: &Path) -> Result<Option<(Header, Vec<u8>)>, StoreError> {
         let Some((header, manifest)) = files::inspect(path, id).map_err(|error| failed(path, error))? else {
             return Ok(None);
         };
@@ -128,11 +123,11 @@ impl Intake<'_> {
     }
 
     /// Adds the records after the last one that the index names, and those of packs that it does not name.
-    fn packs(&mut self, inventory: &Inventory) -> Result<(), StoreError> {
-        let last = inventory.packs.last_key_value().map(|(number, _)| *number);
+    fn packs(&mut self, tally: &Tally) -> Result<(), StoreError> {
+        let last = tally.packs.last_key_value().map(|(number, _)| *number);
         let mut notes = Vec::new();
         for number in packs::numbers(self.volume).map_err(|error| failed(&self.volume.path("packs"), error))? {
-            let from = match inventory.packs.get(&number) {
+            let from = match tally.packs.get(&number) {
                 Some(used) if Some(number) == last => used.end,
                 Some(_) => continue,
                 None => 0,
@@ -147,12 +142,7 @@ impl Intake<'_> {
         notes.into_iter().try_for_each(|(header, piece)| self.note(&header, piece))
     }
 
-    fn record(
-        &mut self,
-        piece: &Piece,
-        header: RecordHeader,
-        notes: &mut Vec<(RecordHeader, Piece)>,
-    ) -> Result<(), StoreError> {
+    fn record(&mut self, piece: &Piece, header: Header, notes: &mut Vec<(Header, Piece)>) -> Result<(), StoreError> {
         let Some(manifest) = packs::verify(self.volume, piece, &header)? else { return Ok(()) };
         match header.kind {
             RecordKind::Column => self.column(&header, Location::Pack(*piece), &manifest),
@@ -163,7 +153,7 @@ impl Intake<'_> {
         }
     }
 
-    fn column(&mut self, header: &RecordHeader, location: Location, manifest: &[u8]) -> Result<(), StoreError> {
+    fn column(&mut self, header: &Header, location: Location, manifest: &[u8]) -> Result<(), StoreError> {
         let mut batch = Batch::default();
         // The first copy found is used; a second one is left over from a move or an interrupted deletion.
         if self.index.column(&header.place.column)?.is_none() {
@@ -173,7 +163,7 @@ impl Intake<'_> {
         self.place(batch, header, None, manifest)
     }
 
-    fn note(&mut self, header: &RecordHeader, piece: Piece) -> Result<(), StoreError> {
+    fn note(&mut self, header: &Header, piece: Piece) -> Result<(), StoreError> {
         match (packs::verify(self.volume, &piece, header)?, self.index.column(&header.place.column)?) {
             (Some(manifest), Some(_)) => self.place(Batch::default(), header, Some(piece), &manifest),
             _ => Ok(()),
@@ -184,7 +174,7 @@ impl Intake<'_> {
     fn place(
         &mut self,
         mut batch: Batch,
-        header: &RecordHeader,
+        header: &Header,
         note: Option<Piece>,
         manifest: &[u8],
     ) -> Result<(), StoreError> {
@@ -204,9 +194,9 @@ impl Intake<'_> {
     }
 }
 
-fn drop_empty_packs(volume: &Volume, inventory: &Inventory) -> Result<(), StoreError> {
+fn drop_empty_packs(volume: &Volume, tally: &Tally) -> Result<(), StoreError> {
     for number in packs::numbers(volume).map_err(|error| failed(&volume.path("packs"), error))? {
-        if !inventory.packs.contains_key(&number) {
+        if !tally.packs.contains_key(&number) {
             let path = packs::path_of(volume, number);
             fs::remove_file(&path).map_err(|error| failed(&path, error))?;
         }

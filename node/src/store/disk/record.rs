@@ -42,7 +42,7 @@ pub(super) enum RecordKind {
 
 /// The header of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct RecordHeader {
+pub(super) struct Header {
     /// The kind of the record.
     pub(super) kind: RecordKind,
     /// The place that it was stored for.
@@ -65,7 +65,7 @@ struct Written {
     manifest_len: u32,
 }
 
-impl RecordHeader {
+impl Header {
     /// Its 256 bytes.
     pub(super) fn encode(&self) -> [u8; HEADER] {
         let Place { object, extent, index, column, column_len, token, expires } = self.place;
@@ -128,25 +128,25 @@ mod tests {
     fn a_header_is_read_back_and_any_flipped_bit_is_seen() {
         for kind in [RecordKind::Column, RecordKind::Note] {
             for seed in [1, 2] {
-                let header = RecordHeader { kind, place: Sample::new(seed, 4096).place, manifest_len: 9 };
+                let header = Header { kind, place: Sample::new(seed, 4096).place, manifest_len: 9 };
                 let bytes = header.encode();
-                assert_eq!(RecordHeader::decode(&bytes), Some(header));
+                assert_eq!(Header::decode(&bytes), Some(header));
                 for bit in 0..HEADER * 8 {
                     let mut flipped = bytes;
                     flipped[bit / 8] ^= 1 << (bit % 8);
-                    assert_eq!(RecordHeader::decode(&flipped), None, "bit {bit}");
+                    assert_eq!(Header::decode(&flipped), None, "bit {bit}");
                 }
             }
         }
-        assert_eq!(RecordHeader::decode(&[0; HEADER]), None);
+        assert_eq!(Header::decode(&[0; HEADER]), None);
     }
 
     #[test]
     fn impossible_lengths_are_refused() {
         let place = Sample::new(1, 64).place;
         let check = |column_len, manifest_len, expect: bool| {
-            let header = RecordHeader { kind: RecordKind::Column, place: Place { column_len, ..place }, manifest_len };
-            assert_eq!(RecordHeader::decode(&header.encode()).is_some(), expect, "{column_len} {manifest_len}");
+            let header = Header { kind: RecordKind::Column, place: Place { column_len, ..place }, manifest_len };
+            assert_eq!(Header::decode(&header.encode()).is_some(), expect, "{column_len} {manifest_len}");
         };
         check(limits::COLUMN, 1 << 20, true);
         check(limits::COLUMN + 1, 9, false);
@@ -155,9 +155,9 @@ mod tests {
 
     #[test]
     fn records_fill_whole_pages() {
-        let header = RecordHeader { kind: RecordKind::Column, place: Sample::new(1, 64).place, manifest_len: 9 };
+        let header = Header { kind: RecordKind::Column, place: Sample::new(1, 64).place, manifest_len: 9 };
         assert_eq!((header.pack_len(), header.file_len()), (4096, 4096 + 64 + 9));
-        let note = RecordHeader { kind: RecordKind::Note, manifest_len: 4096, ..header };
+        let note = Header { kind: RecordKind::Note, manifest_len: 4096, ..header };
         assert_eq!(note.pack_len(), 8192);
     }
 }

@@ -8,7 +8,7 @@ use super::{
     Disk,
     index::{ColumnRecord, Location, Piece, PlaceRecord},
     packs::{self, IndexChange},
-    record::{RecordHeader, RecordKind},
+    record::{Header, RecordKind},
 };
 
 impl Disk {
@@ -30,7 +30,7 @@ impl Disk {
     }
 
     /// Moves one record, if it is alive.
-    fn carry_over(&self, old: Piece, header: &RecordHeader) -> Result<(), StoreError> {
+    fn carry_over(&self, old: Piece, header: &Header) -> Result<(), StoreError> {
         let key = header.place.key();
         let _lock = self.column_locks.take(&key.column, &key.object);
         let change: IndexChange = match header.kind {

@@ -12,7 +12,7 @@ use super::{
     Disk,
     files::{self, FILE_MIN, Staged},
     index::{Batch, ColumnRecord, Durability, Location, Piece, PlaceRecord},
-    record::{RecordHeader, RecordKind},
+    record::{Header, RecordKind},
 };
 
 /// A place that is being stored.
@@ -32,9 +32,9 @@ impl Arrival {
         self.stored.place.key()
     }
 
-    fn header(&self, kind: RecordKind) -> RecordHeader {
+    fn header(&self, kind: RecordKind) -> Header {
         let manifest_len = u32::try_from(self.manifest.len()).expect("bounded by the limit of manifests");
-        RecordHeader { kind, place: self.stored.place, manifest_len }
+        Header { kind, place: self.stored.place, manifest_len }
     }
 
     fn put(&self, batch: &mut Batch, note: Option<Piece>) {
