@@ -1,7 +1,7 @@
 //! A node's candidacy as a validator: the join action, with the consent of all its keys.
 //!
-//! In come the keys and the operator's settings, out goes the action for the owner to sign. Not here: whether the ledger
-//! accepts it, and voting itself, which starts when the ledger has the key ([`crate::node::Node::vote`]).
+//! In come the keys and the operator's settings, out goes the action for the owner to sign. Not here: whether the
+//! ledger accepts it, and voting itself, which starts when the ledger has the key ([`crate::node::Node::vote`]).
 
 use ostrakon_proto::{
     id::{AccountId, Amount, ChainId},

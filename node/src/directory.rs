@@ -1,5 +1,5 @@
-//! Addresses of the other nodes: read from the ledger at the start, at each new epoch and when the validators change, and
-//! passed to the network.
+//! Addresses of the other nodes: read from the ledger at the start, at each new epoch and when the validators change,
+//! and passed to the network.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,8 +1,8 @@
 //! The node: everything that touches disk, network, clock or randomness. The rules are `ostrakon-proto`'s.
 //!
 //! [`node::Node`] is the whole of it, started by the daemon and by the simulator alike: [`serve`] answers requests,
-//! [`store`] stores columns, [`chain`] stores the ledger and makes or follows its blocks, [`retention`] deletes columns by
-//! the ledger, [`register`] registers the node as a provider, [`candidacy`] as a validator, [`directory`] tracks the
+//! [`store`] stores columns, [`chain`] stores the ledger and makes or follows its blocks, [`retention`] deletes columns
+//! by the ledger, [`register`] registers the node as a provider, [`candidacy`] as a validator, [`directory`] tracks the
 //! addresses of other nodes. [`config`] is the operator's configuration.
 
 pub mod candidacy;

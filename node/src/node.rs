@@ -1,7 +1,8 @@
 //! The whole node: its tasks, started together and stopped together. The daemon and the simulator both start it here.
 //!
 //! In come the parts that differ between them (network, disk, clock, worker threads), out comes a running [`Node`]. All
-//! time is tokio's and the given clock's, all blocking work the given workers', so that a simulated node is the real one.
+//! time is tokio's and the given clock's, all blocking work the given workers', so that a simulated node is the real
+//! one.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -243,8 +244,8 @@ impl Node {
         &self.chain
     }
 
-    /// Votes on blocks with these keys from now on, whenever the ledger has them as a validator's. A node that votes with
-    /// other keys already continues with those until it is restarted.
+    /// Votes on blocks with these keys from now on, whenever the ledger has them as a validator's. A node that votes
+    /// with other keys already continues with those until it is restarted.
     pub fn vote(&mut self, parts: ValidatorParts) {
         if self.voting.inbox.get().is_some() {
             return;

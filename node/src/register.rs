@@ -1,7 +1,7 @@
 //! Registers this node with the ledger as a provider, and updates its record when the operator changes the offer.
 //!
-//! In come the offer and the owner's key, out goes a register transaction whenever the ledger's record differs. Not here:
-//! whether the ledger accepts the offer.
+//! In come the offer and the owner's key, out goes a register transaction whenever the ledger's record differs. Not
+//! here: whether the ledger accepts the offer.
 
 use std::time::Duration;
 

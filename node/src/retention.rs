@@ -212,7 +212,7 @@ impl Retention {
                 tracing::warn!(%column, %object, "column is missing: a commitment names this node as its holder");
             }
             Err(error) => {
-                tracing::error!(column = %key.column, %error, "cannot change the state of a stored place; trying again next epoch")
+                tracing::error!(column = %key.column, %error, "cannot update a stored place; retrying next epoch")
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Answers queries for an account's transactions, each with a proof of its position in the chain.
 //!
-//! In goes an account, out come its newest transactions as of the newest block. Bounded by the number asked for, as each
-//! may be in a block of its own that must be read, and by the bytes of an answer.
+//! In goes an account, out come its newest transactions as of the newest block. Bounded by the number asked for, as
+//! each may be in a block of its own that must be read, and by the bytes of an answer.
 
 use ostrakon_proto::{
     codec,

@@ -1,8 +1,8 @@
 //! Answers queries of the ledger, with proofs.
 //!
 //! In come keys, ids and heights, out come answers as of the newest block: each has that block's header and
-//! certificate, and its content is proven against the header (`proto/light`). Not here: who asks, and how much at a time
-//! ([`crate::serve`]).
+//! certificate, and its content is proven against the header (`proto/light`). Not here: who asks, and how much at a
+//! time ([`crate::serve`]).
 
 use ostrakon_proto::{
     codec,

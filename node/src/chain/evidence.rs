@@ -1,8 +1,8 @@
 //! Reports equivocation to the ledger, which slashes a validator for it once.
 //!
-//! In comes what the order saw; out goes a transaction with the evidence, from this node's own account, until the ledger
-//! has slashed the validator or rejects the evidence for good. What is queued when the node stops is lost: the other
-//! validators saw it too. Not here: what counts as evidence and what it costs, which are the ledger's rules.
+//! In comes what the order saw; out goes a transaction with the evidence, from this node's own account, until the
+//! ledger has slashed the validator or rejects the evidence for good. What is queued when the node stops is lost: the
+//! other validators saw it too. Not here: what counts as evidence and what it costs, which are the ledger's rules.
 
 use std::time::Duration;
 
@@ -93,7 +93,7 @@ async fn submit_until_settled(chain: &Chain, account: &Keypair, evidence: tx::Ev
                 return;
             }
             Err(error) => {
-                tracing::warn!(validator = %key, account = %sender, %error, "evidence of equivocation not submitted; retrying");
+                tracing::warn!(validator = %key, account = %sender, %error, "cannot report equivocation; retrying");
                 sleep(AGAIN).await;
             }
         }

@@ -1,16 +1,17 @@
-//! The mempool, transactions that wait for a block: pure, bounded, each account's in the order of nonces, best fee first.
+//! The mempool, transactions that wait for a block: pure, bounded, each account's in the order of nonces, best fee
+//! first.
 //!
 //! In come transactions that the chain has checked, out go those that the next block may include. What a transaction is
 //! worth to a block is the lowest fee rate of it and those of its account before it: a high fee behind a low one waits
 //! as long as the low one does, and a transaction behind a nonce gap is worth nothing. So a transaction that pays the
-//! going rate is evicted only by others that pay more, never by what merely looks expensive. Proofs have a lane of their
-//! own, with a reserved share of the pool and of each block; a proof behind an ordinary transaction of its own account
-//! waits in that one's lane.
+//! going rate is evicted only by others that pay more, never by what merely looks expensive. Proofs have a lane of
+//! their own, with a reserved share of the pool and of each block; a proof behind an ordinary transaction of its own
+//! account waits in that one's lane.
 //!
 //! Whether a transaction is valid is not decided here, and nothing here touches a clock or a lock. [`queue`] is one
 //! account's queue, [`take`] fills a block, [`evict`] frees space when the pool is full. Every operation but
-//! [`Mempool::drop_if`] takes time logarithmic in the size of the pool, and linear in the bounded number of one account's
-//! transactions.
+//! [`Mempool::drop_if`] takes time logarithmic in the size of the pool, and linear in the bounded number of one
+//! account's transactions.
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
@@ -203,8 +204,8 @@ impl Mempool {
         ids.filter_map(|(arrival, id)| Some((*arrival, Arc::clone(self.get(id)?)))).collect()
     }
 
-    /// Transactions for the next block, at most `max_bytes` of them. They stay in the pool until [`Mempool::advance`] or
-    /// [`Mempool::drop_tx`]: the block may not be decided.
+    /// Transactions for the next block, at most `max_bytes` of them. They stay in the pool until [`Mempool::advance`]
+    /// or [`Mempool::drop_tx`]: the block may not be decided.
     pub fn take(&self, max_bytes: usize) -> Vec<Arc<CheckedTx>> {
         take::take(self, max_bytes)
     }

@@ -1,7 +1,8 @@
 //! The ledger on disk: RocksDB, one column family for each kind of record.
 //!
 //! In comes one synced batch for each block, so that after any crash the ledger is that of one height; out go snapshots
-//! for the rules. Keys sort in the order that the rules use. Not here: what the records mean, and columns (the store's).
+//! for the rules. Keys sort in the order that the rules use. Not here: what the records mean, and columns (the
+//! store's).
 //!
 //! ```text
 //! meta     "format" "chain" "tip"    -> u32, chain id, Tip
@@ -14,8 +15,8 @@
 //! touches  account, place of a transaction (big-endian) -> nothing
 //! ```
 //!
-//! [`snapshots`] stores states for nodes that join late, [`restore`] makes a ledger of one, [`prune`] deletes old blocks,
-//! [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches.
+//! [`snapshots`] stores states for nodes that join late, [`restore`] makes a ledger of one, [`prune`] deletes old
+//! blocks, [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches.
 
 use std::{path::Path, sync::Mutex};
 

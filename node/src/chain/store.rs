@@ -85,8 +85,8 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
         Vec::new()
     }
 
-    /// The chunk of the snapshot of this height that follows the record whose key hashes to `after`, or the first chunk.
-    /// `None` when there is no such snapshot, or nothing follows.
+    /// The chunk of the snapshot of this height that follows the record whose key hashes to `after`, or the first
+    /// chunk. `None` when there is no such snapshot, or nothing follows.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged, or `after` is not a record.
@@ -102,8 +102,8 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
         Ok(())
     }
 
-    /// Does a part of the background work, beside commits: prepares snapshots, prunes old blocks. Returns whether there is
-    /// more to do.
+    /// Does a part of the background work, beside commits: prepares snapshots, prunes old blocks. Returns whether there
+    /// is more to do.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged; it may be tried again later.
@@ -161,7 +161,7 @@ pub enum LedgerError {
 #[non_exhaustive]
 pub enum OpenLedgerError {
     /// The directory holds another network's ledger.
-    #[error("{} has the ledger of network {found}, but the genesis is of {wanted}: use another directory", dir.display())]
+    #[error("{} has the ledger of network {found}, but the genesis is {wanted}: use another directory", dir.display())]
     OtherChain {
         /// The directory.
         dir: PathBuf,

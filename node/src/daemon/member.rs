@@ -168,7 +168,8 @@ impl Operator {
         Ok(())
     }
 
-    /// The given values, else those of [provider] in the configuration, else those of the node as a provider in the ledger.
+    /// The given values, else those of [provider] in the configuration, else those of the node as a provider in the
+    /// ledger.
     async fn whereabouts(&self, given: Vec<String>, domain: Option<Domain>) -> anyhow::Result<(Vec<String>, Domain)> {
         let offered = self.config.provider.as_ref().map(|offer| (offer.addresses.clone(), offer.domain.clone()));
         let known = match offered {

@@ -1,8 +1,8 @@
-//! The daemon's commands: [`init`] creates a data directory, [`run`] runs its node, [`status`] prints its status, and with
-//! [`member`] it joins and leaves the network.
+//! The daemon's commands: [`init`] creates a data directory, [`run`] runs its node, [`status`] prints its status, and
+//! with [`member`] it joins and leaves the network.
 //!
-//! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to standard
-//! output.
+//! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
+//! standard output.
 
 use std::{
     io::{self, Write},

@@ -1,8 +1,8 @@
 //! The space that columns use before they are paid for, account by account.
 //!
 //! An account may fill a holder with temporary columns up to its credit, which its balance backs (ARCHITECTURE 3).
-//! Charged from the opening of the upload until the ledger commits the column or it is dropped. In memory only: what was
-//! temporary before a restart is bounded by its time limit alone.
+//! Charged from the opening of the upload until the ledger commits the column or it is dropped. In memory only: what
+//! was temporary before a restart is bounded by its time limit alone.
 
 use std::{collections::BTreeMap, sync::Mutex};
 

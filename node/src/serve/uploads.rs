@@ -72,8 +72,8 @@ pub(super) struct UploadSessions {
 }
 
 impl UploadSessions {
-    /// Opens an upload for `from`, or hands it over: the account may return as another node. Returns its result if it is
-    /// finished already. Call [`UploadSessions::evict_idle`] before.
+    /// Opens an upload for `from`, or hands it over: the account may return as another node. Returns its result if it
+    /// is finished already. Call [`UploadSessions::evict_idle`] before.
     pub(super) fn open(
         &mut self,
         from: NodeId,

@@ -310,7 +310,8 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// `start` a multiple of it.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`], [`StoreError::Range`], or [`StoreError::Corrupt`] when the column is known to be damaged.
+    /// [`StoreError::NotFound`], [`StoreError::Range`], or [`StoreError::Corrupt`] when the column is known to be
+    /// damaged.
     fn read(&self, id: &ColumnId, start: u64, length: u32) -> Result<ProvenRange, StoreError>;
 
     /// The manifest of an object of which a column is stored.
@@ -331,8 +332,8 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// [`StoreError::NotFound`] when there is no such place.
     fn set_state(&self, place: &PlaceKey, state: PlaceState) -> Result<(), StoreError>;
 
-    /// Deletes a place; with its last place the column, with an object's last place the manifest. Succeeds when there is
-    /// no such place.
+    /// Deletes a place; with its last place the column, with an object's last place the manifest. Succeeds when there
+    /// is no such place.
     ///
     /// # Errors
     /// When the index fails.

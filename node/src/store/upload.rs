@@ -1,8 +1,8 @@
 //! Uploads in progress: chunks arrive in any order, bytes leave in order, hashed on the way.
 //!
-//! In come an upload's chunks; out go the bytes in order to a [`UploadBody`], which keeps them, and at the end the column's
-//! name and outboard. Everything a stranger can grow here is bounded: open uploads, chunks that wait for the one before
-//! them, and bytes held in memory over all uploads. No clock: the least recently used upload is evicted.
+//! In come an upload's chunks; out go the bytes in order to a [`UploadBody`], which keeps them, and at the end the
+//! column's name and outboard. Everything a stranger can grow here is bounded: open uploads, chunks that wait for the
+//! one before them, and bytes held in memory over all uploads. No clock: the least recently used upload is evicted.
 //!
 //! Not here: where a body is stored, and what happens to it when it is complete.
 

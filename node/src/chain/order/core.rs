@@ -144,7 +144,7 @@ impl Core {
             return;
         }
         if self.handler.set.len() == 1 {
-            tracing::warn!(height = %self.height(), "consensus write-ahead log is lost; building the block of this height again");
+            tracing::warn!(height = %self.height(), "consensus write-ahead log is lost; building the block again");
             self.handler.signed = SignState::default();
         } else {
             tracing::error!(

@@ -15,8 +15,8 @@
 //!   a validator with an old record signs nothing until it has seen the chain move on without a message of its key.
 //! - **Leases** ([`super::leases`]): of two processes that start at the same moment nobody has seen either. The others
 //!   let one process at a time sign with a key, and no two can have two thirds of the power.
-//! - **Own messages** ([`Guard::saw_own`]): a copy that starts to sign later shows itself by a message that this process
-//!   did not send. This process then stops to sign for good.
+//! - **Own messages** ([`Guard::saw_own`]): a copy that starts to sign later shows itself by a message that this
+//!   process did not send. This process then stops to sign for good.
 
 use ostrakon_proto::{id::Height, ledger::vote::ValidatorSet};
 use tokio::time::Instant;

@@ -68,8 +68,8 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// The validators of the height above the tip.
     fn committee(&self) -> Committee;
 
-    /// A new block of this validator for this round; `None` when the height is no longer the next. The order asks once for
-    /// each round: after a restart it has the block in its log.
+    /// A new block of this validator for this round; `None` when the height is no longer the next. The order asks once
+    /// for each round: after a restart it has the block in its log.
     ///
     /// # Errors
     /// [`LedgerError`] when the ledger cannot be read.

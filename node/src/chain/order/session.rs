@@ -208,8 +208,8 @@ impl<'a> Session<'a> {
                 };
                 let proposal = signed.proposal;
                 if !valid {
-                    let (height, round) = (proposal.height, proposal.round);
-                    tracing::warn!(%height, round, proposer = %signed.proposer, block = %proposal.block, "invalid proposal");
+                    let (height, block) = (proposal.height, proposal.block);
+                    tracing::warn!(%height, %block, proposer = %signed.proposer, "invalid block proposed");
                 }
                 self.proposals.blocks.judged(proposal.block, valid);
                 let outputs = self.core.judged(&JudgedBlock {

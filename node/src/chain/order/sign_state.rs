@@ -1,8 +1,8 @@
 //! The sign state: what this validator signed last, recorded before it is sent, so that it never equivocates.
 //!
 //! In goes what the engine wants signed, out comes a signature, or a [`SignError`]. [`SignState`] is pure; a
-//! [`SignStore`] stores it, in a file beside the vote key ([`SignFile`]) or in memory ([`SignMemory`]). Not here: what a
-//! validator does whose file is missing or old ([`super::guard`]).
+//! [`SignStore`] stores it, in a file beside the vote key ([`SignFile`]) or in memory ([`SignMemory`]). Not here: what
+//! a validator does whose file is missing or old ([`super::guard`]).
 //!
 //! Signatures only move forward: by height, then round, then proposal, prevote, precommit. The same content again gets
 //! the same signature; anything else that is not later is refused.

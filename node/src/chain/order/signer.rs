@@ -1,7 +1,7 @@
 //! What this validator signs with, and the durable record of what it signed.
 //!
-//! In go entries of the write-ahead log and the engine's sign state; both are on disk when [`Signer::sync`] returns, and
-//! no message may be sent before. [`super::wal`] and [`super::sign_state`] are the formats. Not here: whether this
+//! In go entries of the write-ahead log and the engine's sign state; both are on disk when [`Signer::sync`] returns,
+//! and no message may be sent before. [`super::wal`] and [`super::sign_state`] are the formats. Not here: whether this
 //! process may sign at all ([`super::guard`]).
 
 use std::{

@@ -1,5 +1,5 @@
-//! A cache of the newest nodes of the state tree: each block reads again most of what the last ones wrote, and reading a
-//! node from the database takes longer than the tree's work on it.
+//! A cache of the newest nodes of the state tree: each block reads again most of what the last ones wrote, and reading
+//! a node from the database takes longer than the tree's work on it.
 //!
 //! A node never changes under its key, which has the version that wrote it; at each path in the tree the newest one is
 //! cached. Bounded: the least recently used paths are evicted.

@@ -1,7 +1,7 @@
 //! Restores a ledger from a snapshot, in a directory beside the old ledger that replaces it when it is complete.
 //!
-//! In come chunks, out comes a directory that [`Rocks::open`] opens. Each chunk is one write, with the progress, so that
-//! a restart resumes where the last one ended. Not here: which nodes are asked.
+//! In come chunks, out comes a directory that [`Rocks::open`] opens. Each chunk is one write, with the progress, so
+//! that a restart resumes where the last one ended. Not here: which nodes are asked.
 //!
 //! ```text
 //! chain.new      being restored; meta "restoring" -> SnapshotRestore
@@ -68,8 +68,8 @@ impl LedgerDirs {
         self.dir.join("chain.ready")
     }
 
-    /// Replaces the old ledger by a restored one, if there is one. Call it before the ledger is opened; if interrupted, it
-    /// is done again.
+    /// Replaces the old ledger by a restored one, if there is one. Call it before the ledger is opened; if interrupted,
+    /// it is done again.
     ///
     /// # Errors
     /// [`io::Error`] when the disk failed.
@@ -171,8 +171,8 @@ impl Restorer {
         Ok(())
     }
 
-    /// Makes it the ledger that the node starts with next. `decided` is the block of the snapshot, `handovers` the known
-    /// ones before it.
+    /// Makes it the ledger that the node starts with next. `decided` is the block of the snapshot, `handovers` the
+    /// known ones before it.
     ///
     /// # Errors
     /// [`RestoreError`] when the state is incomplete, or the disk failed.

@@ -1,8 +1,8 @@
 //! Snapshots on disk: the state at regular heights, for nodes that join late.
 //!
 //! The commit of such a block is followed by a checkpoint of the database: hard links, so it costs a flush and no copy.
-//! Later, in the background, the checkpoint is prepared: what is not state is dropped from it, and records are listed by
-//! the hashes of their keys, in whose order they are served. After a crash in between, an unprepared checkpoint is
+//! Later, in the background, the checkpoint is prepared: what is not state is dropped from it, and records are listed
+//! by the hashes of their keys, in whose order they are served. After a crash in between, an unprepared checkpoint is
 //! prepared again, and an incomplete one is deleted. Not here: what a chunk is (`ostrakon_proto`).
 //!
 //! ```text
@@ -87,8 +87,8 @@ impl Snapshots {
         Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
     }
 
-    /// Makes a snapshot of `db`, which is at this height, if one is due. A failure is no reason to stop: other nodes have
-    /// snapshots, too.
+    /// Makes a snapshot of `db`, which is at this height, if one is due. A failure is no reason to stop: other nodes
+    /// have snapshots, too.
     pub(super) fn freeze(&self, db: &DB, height: Height) {
         let is_due = height.0.checked_rem(self.every) == Some(0) && height > Height(0);
         let mut state = lock(&self.state);

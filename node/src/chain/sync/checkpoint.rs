@@ -1,7 +1,7 @@
 //! Trusted checkpoints: a block that the operator trusts, which the node's chain must contain.
 //!
-//! A node that was offline for longer than the unbonding time cannot tell the chain from one that former validators made
-//! up (weak subjectivity). A checkpoint from a trusted source can.
+//! A node that was offline for longer than the unbonding time cannot tell the chain from one that former validators
+//! made up (weak subjectivity). A checkpoint from a trusted source can.
 
 use ostrakon_proto::id::{BlockId, Height};
 

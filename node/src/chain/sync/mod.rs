@@ -1,15 +1,15 @@
 //! Snapshot sync: how a node that is far behind restores a snapshot instead of replaying all blocks.
 //!
 //! In come offers and chunks of other nodes, none of them trusted: a header counts when the validators that this node
-//! trusts decided it ([`Trust`]), a chunk when the header's state root proves it. Out comes a ledger beside the one that
-//! the node runs on ([`Restorer`]); when it is complete the task ends with [`SyncError::Restored`], and the node must be
-//! started again. [`plan`] chooses, [`fetch`] asks, [`checkpoint`] is what the operator trusts, and [`past`] fetches the
-//! history afterwards.
+//! trusts decided it ([`Trust`]), a chunk when the header's state root proves it. Out comes a ledger beside the one
+//! that the node runs on ([`Restorer`]); when it is complete the task ends with [`SyncError::Restored`], and the node
+//! must be started again. [`plan`] chooses, [`fetch`] asks, [`checkpoint`] is what the operator trusts, and [`past`]
+//! fetches the history afterwards.
 //!
 //! # When
 //! Once at the start, as soon as a node answers, if there is a snapshot far enough ahead; and again whenever the blocks
-//! that the node needs turn out to be pruned. Otherwise blocks are followed one by one ([`super::follow`]), which pauses
-//! while a snapshot is restored.
+//! that the node needs turn out to be pruned. Otherwise blocks are followed one by one ([`super::follow`]), which
+//! pauses while a snapshot is restored.
 
 use std::time::Duration;
 

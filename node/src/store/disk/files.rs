@@ -1,8 +1,8 @@
 //! Columns of 1 MiB or more: one file each. And the bytes of any upload until it is whole.
 //!
-//! An upload starts in memory, laid out as a pack's record, and moves to a file in `incoming/` once it is too large for a
-//! pack or memory is short. A complete column's file gets its outboard and manifest, its header last, one sync, its name
-//! in `columns/`, and the sync of that directory: a file that has its name is complete.
+//! An upload starts in memory, laid out as a pack's record, and moves to a file in `incoming/` once it is too large for
+//! a pack or memory is short. A complete column's file gets its outboard and manifest, its header last, one sync, its
+//! name in `columns/`, and the sync of that directory: a file that has its name is complete.
 
 use std::{
     fs::{self, File},
@@ -237,8 +237,8 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, 
     Ok(Some((header, manifest)))
 }
 
-/// Rewrites a column's file in place and syncs it; whether its hash matches. The sync that was to make it durable may have
-/// failed in an earlier run, and another one proves nothing about pages that are clean.
+/// Rewrites a column's file in place and syncs it; whether its hash matches. The sync that was to make it durable may
+/// have failed in an earlier run, and another one proves nothing about pages that are clean.
 pub(super) fn refresh(volume: &Volume, path: &Path, header: &Header) -> Result<bool, StoreError> {
     let io = |error| failed(path, error);
     let file = File::options().read(true).write(true).open(path).map_err(io)?;

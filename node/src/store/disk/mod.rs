@@ -1,4 +1,5 @@
-//! Columns on disk, durable through power loss: write, sync, rename, sync, index, sync, then acknowledge (ARCHITECTURE 7).
+//! Columns on disk, durable through power loss: write, sync, rename, sync, index, sync, then acknowledge (ARCHITECTURE
+//! 7).
 //!
 //! ```text
 //! lock        one process at a time

@@ -1,9 +1,9 @@
 //! Packs: files that many small records share, so that many small columns cost one sync.
 //!
 //! Records that arrive while another group is being synced form the next group: one of their callers leads it, writes
-//! all of it, syncs the pack once, and commits one batch to the index; the others wait for it. Packs are preallocated in
-//! steps. Freed records become holes; a full pack without records is deleted. The index defines which records are alive;
-//! [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
+//! all of it, syncs the pack once, and commits one batch to the index; the others wait for it. Packs are preallocated
+//! in steps. Freed records become holes; a full pack without records is deleted. The index defines which records are
+//! alive; [`super::rewrite`] moves the last ones out of a pack that is mostly holes.
 
 use std::{
     collections::BTreeMap,
@@ -126,7 +126,7 @@ impl Packs {
                     state.active = Some(Arc::new(Active { number, file, path }));
                 }
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "pack is lost; its columns must be repaired from other holders")
+                    tracing::error!(path = %path.display(), %error, "pack is lost, and its columns with it")
                 }
             }
         }

@@ -1,8 +1,8 @@
 //! Reading without locks: the index says where, the file is opened, and for packs the index is read again afterwards.
 //!
-//! While a column is read its record may be moved or deleted, and its blocks reused. The index changes before the blocks
-//! do, so the bytes are the column's if the index says the same before and after. An open file has its bytes whatever
-//! happens to its name.
+//! While a column is read its record may be moved or deleted, and its blocks reused. The index changes before the
+//! blocks do, so the bytes are the column's if the index says the same before and after. An open file has its bytes
+//! whatever happens to its name.
 
 use std::{
     fs::File,

@@ -5,8 +5,8 @@
 //! pack   | header of 256 bytes     | data | outboard | manifest | zeros to the next 4 KiB |  next record ...
 //! note   | header of 256 bytes                       | manifest | zeros to the next 4 KiB |
 //! ```
-//! A note is another place of a stored column, or a renewed one. The header says where everything is, and has a checksum
-//! of its own, so that the index can be rebuilt from headers. The column's hash verifies the data.
+//! A note is another place of a stored column, or a renewed one. The header says where everything is, and has a
+//! checksum of its own, so that the index can be rebuilt from headers. The column's hash verifies the data.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ostrakon_proto::{

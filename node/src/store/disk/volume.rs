@@ -1,7 +1,7 @@
 //! The directory and the disk under it: one process at a time, a reserve of free space, no writes after a failed sync.
 //!
-//! In come files to preallocate, sync and punch holes into; out come errors that name the file. Not here: what the files
-//! contain.
+//! In come files to preallocate, sync and punch holes into; out come errors that name the file. Not here: what the
+//! files contain.
 
 use std::{
     fs::{self, File},
@@ -127,8 +127,8 @@ impl Volume {
         }
     }
 
-    /// Makes sure that the file has blocks for a range, and some more up to `limit` while there is space; returns the end
-    /// of its blocks.
+    /// Makes sure that the file has blocks for a range, and some more up to `limit` while there is space; returns the
+    /// end of its blocks.
     pub(super) fn preallocate(
         &self,
         file: &File,
@@ -169,7 +169,8 @@ impl Volume {
         self.trust(path, File::open(path).and_then(|dir| dir.sync_all()))
     }
 
-    /// After a failed sync the kernel may have dropped the dirty pages, so that another one that succeeds proves nothing.
+    /// After a failed sync the kernel may have dropped the dirty pages, so that another one that succeeds proves
+    /// nothing.
     fn trust(&self, path: &Path, synced: io::Result<()>) -> Result<(), StoreError> {
         #[cfg(test)]
         let synced = match self.faults.syncs.load(Ordering::Relaxed) {
@@ -188,7 +189,7 @@ impl Volume {
     /// No more writes until the process is restarted.
     pub(super) fn poison(&self) {
         if !self.poisoned.swap(true, Ordering::Relaxed) {
-            tracing::error!(store = %self.root.display(), "a write to disk failed; the store is read-only until the node is restarted");
+            tracing::error!(store = %self.root.display(), "write to disk failed; store is read-only until the restart");
         }
     }
 

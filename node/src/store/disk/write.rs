@@ -46,7 +46,8 @@ impl Arrival {
 }
 
 impl Disk {
-    /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: which takes locks itself.
+    /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: which takes locks
+    /// itself.
     pub(super) fn store(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<Option<u32>, StoreError> {
         if manifest.len() > limits::MANIFEST || Manifest::object_id(&manifest) != place.object {
             return Err(StoreError::WrongManifest { object: place.object });
