@@ -1,7 +1,7 @@
 //! Proofs on their way to the ledger, among validators in memory.
 
 use ostrakon_proto::{
-    id::{BlockId, Height},
+    id::{Amount, BlockId, Height},
     ledger::{
         state::ValidatorStatus,
         tx::Transfer,
@@ -25,7 +25,7 @@ async fn status(chain: &Chain, number: usize) -> Option<ValidatorStatus> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_signs_two_things_is_punished_and_that_is_said_once() {
+async fn a_validator_that_equivocates_is_slashed_once() {
     let world = World::voting(4, 4);
     let nodes = world.start_all().await;
     let chain = nodes[1].0.chain().clone();
