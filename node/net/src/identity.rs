@@ -37,7 +37,7 @@ pub fn parse_address(text: &str) -> Result<(NodeId, String), InvalidAddress> {
     let split = || {
         let (address, name) = text.rsplit_once("/p2p/")?;
         let address: Multiaddr = address.parse().ok()?;
-        let node = name.parse().ok().or_else(|| node_id(&name.parse().ok()?))?;
+        let node = name.parse().ok()?;
         (!address.is_empty()).then(|| (node, address.to_string()))
     };
     split().ok_or_else(|| InvalidAddress(text.chars().take(128).collect()))
