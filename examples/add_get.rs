@@ -25,7 +25,7 @@ async fn main() -> Result<()> {
     for slot in &added.slots {
         println!("  column {:2} on {} in {}", slot.index, slot.provider.short(), slot.domain);
     }
-    // The link has the key: whoever has the link can read, and nobody else.
+    // The link has the key: anyone who has the link can read, and nobody else.
     println!("link: {}", added.link);
 
     // Any sink will do as well. What arrives in it is proven, byte for byte.

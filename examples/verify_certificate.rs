@@ -15,8 +15,8 @@ fn main() -> Result<()> {
     let (proof, genesis) = args.next().zip(args.next()).context("usage: verify_certificate PROOF GENESIS")?;
     let genesis = read_genesis(genesis)?;
 
-    // Whoever handed over the file need not be trusted: it is checked against the signatures of the validators, who are
-    // followed from genesis to the block that the file speaks of.
+    // The one who handed over the file need not be trusted: it is checked against the signatures of the validators, who
+    // are followed from genesis to the block that the file speaks of.
     let committed = Certificate::from_bytes(&std::fs::read(proof)?)?.verify(&genesis)?;
 
     println!("object  {}", committed.object);

@@ -261,7 +261,7 @@ pub(crate) struct Ls {
 
 /// `A-B`, both included, or `A-`.
 fn parse_range(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || format!("{text:?} is no range: say A-B with A <= B, both included, or A- for all from A on");
+    let wrong = || format!("{text:?} is not a range: use A-B with A <= B, both included, or A- for all from A on");
     let (first, last) = text.split_once('-').ok_or_else(wrong)?;
     let first: u64 = first.parse().map_err(|_| wrong())?;
     let end = match last {
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn what_can_not_be_is_refused() {
+    fn what_cannot_be_is_refused() {
         for line in [
             "ostrakon",
             "ostrakon add",
@@ -319,9 +319,9 @@ mod tests {
             "ostrakon uploads",
             "ostrakon uploads abort",
             "ostrakon uploads abort x --all",
-            "ostrakon get nonsense",
-            "ostrakon get nonsense/path",
-            "ostrakon renew nonsense",
+            "ostrakon get gibberish",
+            "ostrakon get gibberish/path",
+            "ostrakon renew gibberish",
             "ostrakon governance vote 1 maybe",
             "ostrakon governance propose upgrade 2",
             "ostrakon governance propose admit-validator ostnode1x",

@@ -12,7 +12,7 @@ pub(crate) fn failure(kind: ErrorKind, message: impl Into<String>) -> anyhow::Er
     Error::new(kind, message.into()).into()
 }
 
-/// A failure of whoever typed the command.
+/// A failure of the user who typed the command.
 pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
     failure(ErrorKind::Usage, message)
 }

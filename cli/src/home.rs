@@ -1,8 +1,8 @@
 //! The profile that a command uses: where it is, and what unlocks it.
 //!
-//! In go the global flags and the environment, out comes the profile: without its secrets for whoever only reads, and
-//! unlocked for whoever signs or needs a key. Only then is a passphrase asked for, and once. What a profile is made of
-//! is the SDK's.
+//! In go the global flags and the environment, out comes the profile: without its secrets for a command that only
+//! reads, and unlocked for one that signs or needs a key. Only then is a passphrase asked for, and once. What a profile
+//! is made of is the SDK's.
 
 use std::{
     io::{self, IsTerminal},

@@ -1,8 +1,8 @@
 //! The command `ostrakon`. In comes the command line; out come data on stdout, messages on stderr and the exit code.
 //!
 //! [`args`] parses, [`cmd`] has one file per command, [`output`] and [`progress`] write to the terminal, [`exit`] turns
-//! a failure into its code and message, [`home`] finds and unlocks the profile, [`target`] reads links, [`redact`] hides
-//! their keys. Storing and fetching is the SDK's.
+//! a failure into its code and message, [`home`] finds and unlocks the profile, [`target`] reads links, [`redact`]
+//! hides their keys. Storing and fetching is the SDK's.
 
 use std::{
     io::{self, IsTerminal},
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// How long a command that does not react to a signal, because it waits for a person to type, may go on.
+/// How long a command that does not react to a signal, because it waits for a person to type, may continue.
 const GRACE: Duration = Duration::from_millis(500);
 
 /// Runs the command until it ends or a signal ends it: then it is dropped, so that it cleans up.

@@ -70,7 +70,7 @@ pub(crate) struct Output {
 /// Whose stdout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stdout {
-    /// The answer's, in words or as an object.
+    /// The answer's, as text or as an object.
     Answer,
     /// The bytes of an object: answers go to stderr.
     Bytes,
@@ -83,7 +83,7 @@ impl Output {
         Self { answered: Arc::default(), json, quiet, stdout, stdout_terminal, stderr_terminal }
     }
 
-    /// Whether a person watches stderr and wants to see what goes on.
+    /// Whether a person watches stderr and wants to see progress.
     pub(crate) fn shows_progress(&self) -> bool {
         let disturbs = self.stdout == Stdout::Bytes && self.stdout_terminal;
         self.stderr_terminal && !self.quiet && !self.json && !disturbs

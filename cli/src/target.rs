@@ -37,7 +37,7 @@ const NAME: &str = "name:";
 const SCHEME: &[u8] = b"ostrakon:";
 /// The environment variable with a link.
 pub(crate) const VARIABLE: &str = "OSTRAKON_LINK";
-/// What stands for that variable on the command line.
+/// What names that variable on the command line.
 pub(crate) const FROM_VARIABLE: &str = "env:OSTRAKON_LINK";
 /// Bytes of a link with a path at most.
 const MAX: usize = 64 * 1024;
@@ -322,7 +322,7 @@ mod tests {
         let (link, cid) = (private().to_string(), ObjectId::new([7; 32]));
         let key = link.split_once('#').expect("private").1;
         for text in [
-            "nonsense".to_owned(),
+            "gibberish".to_owned(),
             "/".to_owned(),
             key.to_owned(),
             format!("{cid}/../x"),

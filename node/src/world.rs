@@ -82,7 +82,7 @@ impl NodeDisk {
     }
 }
 
-/// A process that was never there before.
+/// A new incarnation.
 pub(crate) fn new_incarnation() -> Incarnation {
     static COUNT: AtomicU64 = AtomicU64::new(0);
     Incarnation(u128::from(COUNT.fetch_add(1, Ordering::Relaxed)).to_le_bytes())

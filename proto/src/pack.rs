@@ -23,7 +23,7 @@ pub use writer::{PackIndex, PackWriter};
 
 use crate::limits;
 
-/// Why bytes are no pack. Whoever added it made it so.
+/// Why bytes are no pack. The one who added it made it so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {

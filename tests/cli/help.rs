@@ -79,7 +79,7 @@ fn help_reads_well_at_any_width() {
 
 #[test]
 fn what_is_wrapped_twice_is_found() {
-    let good = "Text that goes on\nfor two lines.\n\n  -x, --long <VALUE>  One two\n                      three";
+    let good = "Text that continues\nfor two lines.\n\n  -x, --long <VALUE>  One two\n                      three";
     assert_eq!(wrong(good, 25), Vec::<String>::new());
     let hand = "A line that was\nwrapped by hand.";
     assert_eq!(wrong(hand, 60).len(), 1);

@@ -61,7 +61,7 @@ Copies of the profile and backups made before stay under the old passphrase.";
 /// `init`
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// The network's genesis file, from whoever runs it
+    /// The network's genesis file, from its operator
     #[arg(long, value_name = "FILE", env = "OSTRAKON_NETWORK")]
     pub(crate) network: Option<PathBuf>,
     /// Protect key and links by file permissions alone

@@ -23,7 +23,7 @@ Examples:
 
 Each transaction is proven to be in its block. No node can hide what the account sent, because nonces count it; \
 incoming payments are those that any of three nodes reports. Refunds at the end of a term or bond are not transactions \
-and are not listed. If nodes have deleted old blocks, the output says so.";
+and are not listed. If nodes have deleted old blocks, the output reports it.";
 
 /// `wallet`
 #[derive(Debug, Subcommand)]

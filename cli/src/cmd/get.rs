@@ -73,14 +73,14 @@ impl GetObject {
     pub(crate) fn text(&self) -> String {
         let size = bytes_text(self.size);
         let to = self.path.as_ref().map_or_else(String::new, |path| format!(" to {path}"));
-        let anew = if self.reconstructed { ", partly computed anew from parity columns" } else { "" };
+        let recomputed = if self.reconstructed { ", partly recomputed from parity columns" } else { "" };
         let rate = rate_text(self.size - self.resumed, self.seconds);
         let before = match self.resumed {
             0 => String::new(),
             resumed => format!(" ({} were here from an earlier attempt)", bytes_text(resumed)),
         };
         let fetched = bytes_text(self.fetched_bytes);
-        let done = format!("{size}{to}{before} in {:.1} s, {rate}, {fetched} fetched{anew}", self.seconds);
+        let done = format!("{size}{to}{before} in {:.1} s, {rate}, {fetched} fetched{recomputed}", self.seconds);
         [done, failures(&self.columns_failed)].join("\n").trim_end().to_owned()
     }
 
@@ -251,7 +251,7 @@ mod tests {
     #[test]
     fn people_learn_what_failed_on_the_way() {
         let text = object().text();
-        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.4 MiB/s, 3.8 MiB fetched, partly computed anew"), "{text}");
+        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.4 MiB/s, 3.8 MiB fetched, partly recomputed"), "{text}");
         assert!(text.ends_with("\ncolumn 1 failed: away"), "{text}");
     }
 

@@ -319,7 +319,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_can_not_be_meant_is_a_usage_error() {
+    fn a_file_that_cannot_be_meant_is_a_usage_error() {
         let dir = tempfile::tempdir().expect("a directory");
         let file = dir.path().join("changes.toml");
         let check = |text: &str, names: &str| {

@@ -51,7 +51,7 @@ pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Res
     Ok(())
 }
 
-/// What is lost for good.
+/// What is lost permanently.
 fn loss(cid: ObjectId, known: Option<&ObjectEntry>) -> String {
     let Some(entry) = known else {
         return format!("{cid} will be deleted from the network");

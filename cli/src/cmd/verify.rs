@@ -86,7 +86,7 @@ impl VerifyObject {
     fn verdict(&self, kind: ErrorKind) -> String {
         let bad = self.columns.len() - self.good();
         match (self.inconsistent, kind) {
-            (true, _) => "the columns are no codeword: whoever added the object broke it".to_owned(),
+            (true, _) => "the columns are not a codeword: the one who added the object broke it".to_owned(),
             (false, ErrorKind::Integrity) if bad == 0 => "some holders send a wrong manifest".to_owned(),
             (false, ErrorKind::Integrity) => format!("{bad} columns are not whole, and some holders send wrong bytes"),
             (false, _) => format!("{bad} columns cannot be read"),
@@ -140,6 +140,6 @@ mod tests {
     fn a_broken_codeword_is_the_adder_s_fault() {
         let object = object(vec![ColumnCheck::Ok], true);
         assert!(!object.ok);
-        assert!(object.verdict(ErrorKind::Integrity).contains("whoever added the object"));
+        assert!(object.verdict(ErrorKind::Integrity).contains("the one who added the object"));
     }
 }

@@ -1,8 +1,8 @@
 //! Nodes that did not respond lately: they are asked last, and waited for less.
 //!
 //! Remembered for ten minutes, or until they respond; also between processes, in a small file of the profile with one
-//! node and time a line. What is lost of it costs a few seconds of waiting, so that a file that cannot be read or written
-//! is no error.
+//! node and time a line. What is lost of it costs a few seconds of waiting, so that a file that cannot be read or
+//! written is not an error.
 
 use std::{
     collections::BTreeMap,
@@ -43,7 +43,7 @@ impl Backoff {
     }
 
     /// Whether the node did not respond lately.
-    pub(crate) fn is_silent(&self, node: &NodeId) -> bool {
+    pub(crate) fn is_unresponsive(&self, node: &NodeId) -> bool {
         lock(&self.silent_ms).contains_key(node)
     }
 
@@ -55,7 +55,7 @@ impl Backoff {
 
     /// The node responded.
     pub(crate) fn note_response(&self, node: &NodeId) {
-        if self.is_silent(node) {
+        if self.is_unresponsive(node) {
             self.change(|silent| silent.remove(node).is_some());
         }
     }
@@ -128,7 +128,7 @@ mod tests {
         let (first, other) = (open(), open());
         first.note_silent(one);
         other.note_silent(two);
-        assert!(open().is_silent(&one) && open().is_silent(&two));
+        assert!(open().is_unresponsive(&one) && open().is_unresponsive(&two));
         first.note_response(&one);
         assert_eq!(open().silent(), [two]);
         now.fetch_add(EXPIRY_MS, Ordering::Relaxed);

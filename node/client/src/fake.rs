@@ -51,9 +51,9 @@ pub(crate) enum Fault {
     Silent,
     /// Sends wrong bytes.
     Corrupt,
-    /// Stores columns, and never says so.
+    /// Stores columns, and never acknowledges it.
     KeepsReceipts,
-    /// Says of the ledger what is not so.
+    /// Makes a false claim about the ledger.
     Lies(Lie),
 }
 
@@ -101,7 +101,7 @@ pub(crate) fn account() -> Keypair {
 }
 
 impl World {
-    /// A network of this many nodes, two to an infrastructure, whose ledger decides each transaction at once.
+    /// A network of this many nodes, two to an infrastructure, whose ledger decides each transaction immediately.
     pub(crate) fn new(nodes: u8) -> Self {
         Self::with(nodes, SimConfig::default(), 7)
     }
@@ -226,7 +226,7 @@ impl World {
         lock(&self.shared).puts
     }
 
-    /// Every node forgets the uploads under way, as if it had been restarted.
+    /// Every node forgets the uploads in progress, as if it had been restarted.
     pub(crate) fn forget_uploads(&self) {
         lock(&self.shared).forgotten += 1;
     }

@@ -2,10 +2,10 @@
 //!
 //! In goes a link, a range and where the bytes go; out come bytes that were proven against the object's name, in order,
 //! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the
-//! k quickest columns and races whoever is late, [`short`] a few cells where those are enough, [`columns`] proves and
-//! remembers who failed. A few rows are under way at once, never more than a fixed number of bytes, also when a reader
-//! does other things between them ([`ahead`]). [`path`] writes to a file, whole or not at all, and
-//! [`partial`] lets the next attempt go on where one stopped.
+//! k quickest columns and races holders that are late, [`short`] a few cells where those are enough, [`columns`] proves
+//! and remembers who failed. A few rows are in flight at a time, never more than a fixed number of bytes, also when a
+//! reader does other things between them ([`ahead`]). [`path`] writes to a file, whole or not at all, and [`partial`]
+//! lets the next attempt continue where one stopped.
 
 use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
 
@@ -43,9 +43,9 @@ use open::Opened;
 use partial::Partial;
 use plan::Step;
 
-/// Bytes of rows under way at most, chunks and plaintext together.
+/// Bytes of rows in flight at most, chunks and plaintext together.
 const WINDOW_BYTES: usize = 64 * 1024 * 1024;
-/// Rows under way at most: each asks one chunk of a holder, and a holder is asked a few at once.
+/// Rows in flight at most: each asks one chunk of a holder, and a holder is asked a few at a time.
 const WINDOW_ROWS: usize = 8;
 
 /// How to get.
@@ -53,7 +53,7 @@ const WINDOW_ROWS: usize = 8;
 pub struct GetOptions {
     /// Which bytes, from the first up to before the last; all when not given. An end past the object's is the object's.
     pub range: Option<Range<u64>>,
-    /// What becomes of a file that is there already; only [`Client::get_to_path`] asks.
+    /// What to do with a file that exists already; only [`Client::get_to_path`] asks.
     pub overwrite: Overwrite,
     /// What the object must be; anything when not given.
     pub content: Option<Content>,
@@ -78,7 +78,7 @@ pub struct Fetched {
     pub columns_failed: Vec<FailedColumn>,
     /// Whether data had to be made from parity.
     pub reconstructed: bool,
-    /// Bytes of columns that were received for it: what it cost, rather than what came of it.
+    /// Bytes of columns that were received for it: what it cost, rather than its size.
     pub fetched_bytes: u64,
 }
 
@@ -103,7 +103,8 @@ pub enum GetError {
     /// Too many holders are away. What is away may come back.
     #[error(transparent)]
     NotEnoughColumns(#[from] NotEnoughColumns),
-    /// The columns are what the manifest lists, and still not what the key sealed: whoever added the object broke it.
+    /// The columns are what the manifest lists, and still not what the key sealed: the one who added the object broke
+    /// it.
     #[error("object {object} is inconsistent, and was so from the beginning: {error}")]
     Inconsistent {
         /// The object.
@@ -111,7 +112,7 @@ pub enum GetError {
         /// What is wrong.
         error: RowError,
     },
-    /// A public object's content is not what its manifest says: whoever added it broke it.
+    /// A public object's content is not what its manifest says: the one who added it broke it.
     #[error("the content of object {0} has not the hash that its manifest says: do not use it")]
     WrongHash(ObjectId),
     /// The object is a directory, and a file was asked for.
@@ -193,12 +194,12 @@ impl Client {
     }
 }
 
-/// One get under way.
+/// One get in progress.
 struct Reading {
     opened: Arc<Opened>,
     /// Bytes that are wanted, of the object.
     range: Range<u64>,
-    /// Bytes that were there before.
+    /// Bytes that an earlier attempt wrote.
     resumed: u64,
     /// Bytes that are done, those before among them.
     done: u64,
@@ -226,7 +227,7 @@ impl Reading {
         plan::steps(self.opened.layout, rest).take(if is_whole { 0 } else { usize::MAX })
     }
 
-    /// Reads what is left into the partial file: rows are written where they belong by whoever decodes them.
+    /// Reads what is left into the partial file: rows are written where they belong by the task that decodes them.
     async fn write_to(&mut self, mut partial: Partial, events: &Events) -> Result<Partial, GetError> {
         let (opened, steps, file) = (Arc::clone(&self.opened), self.steps(), partial.file());
         let start = self.range.start;
@@ -304,7 +305,7 @@ pub(crate) fn failed(opened: &Opened) -> Vec<FailedColumn> {
     opened.extents.iter().flat_map(|extent| extent.columns.failures()).collect()
 }
 
-/// How many rows are under way at once.
+/// How many rows are in flight at a time.
 pub(crate) fn window(layout: &Layout) -> usize {
     // A row's k chunks, and as much plaintext again.
     let row = 2 * usize::from(layout.code().k) * limits::CHUNK;
@@ -327,7 +328,7 @@ async fn read_step(opened: &Opened, step: Step, place: Option<(Arc<File>, u64)>)
         write(&bytes)?;
         return Ok(Plain { bytes, reconstructed: false });
     }
-    // One row is asked of the data columns at once; for more it pays to know first who is quick.
+    // One row is asked of the data columns concurrently; for more it pays to know first who is quick.
     let columns = if step.alone { &extent.columns } else { extent.measured().await };
     let chunks = columns.row(step.row, step.shape.chunk_len()).await?;
     let (object, layout, sealer) = (opened.object, opened.layout, opened.sealer.clone());

@@ -13,8 +13,8 @@
 /// A client of a network.
 ///
 /// A profile is a directory with an account key and the genesis of a network; `ostrakon init` creates one, and
-/// [`Profile::init`](crate::Profile::init) does too. [`Client::open_default`](crate::Client::open_default) opens the one
-/// that `OSTRAKON_PROFILE` names, or else the user's.
+/// [`Profile::init`](crate::Profile::init) does too. [`Client::open_default`](crate::Client::open_default) opens the
+/// one that `OSTRAKON_PROFILE` names, or else the user's.
 ///
 /// ```no_run
 /// # async fn page() -> Result<(), ostrakon::Error> {
@@ -52,7 +52,7 @@ pub mod open {}
 /// # }
 /// ```
 ///
-/// The link has the key that the object is encrypted with: whoever has it can read, and nobody else. Futures are
+/// The link has the key that the object is encrypted with: anyone who has it can read, and nobody else. Futures are
 /// `Send`. Dropping one cancels the add, and tells the holders; an add of a file or directory with a profile resumes
 /// when it is repeated.
 pub mod add {}

@@ -217,8 +217,8 @@ mod tests {
 
     #[test]
     fn words_are_what_fits_a_command_line_and_a_path() {
-        for good in ["photos", "a", "2026-06", "släktfoton", "a.b:c#d", &"x".repeat(64)] {
-            assert_eq!(good.parse::<Name>().map(|name| name.to_string()), Ok(good.to_owned()));
+        for valid in ["photos", "a", "2026-06", "släktfoton", "a.b:c#d", &"x".repeat(64)] {
+            assert_eq!(valid.parse::<Name>().map(|name| name.to_string()), Ok(valid.to_owned()));
         }
         for bad in ["", "a/b", "a@b", "a b", "a\n", "-x", "a\u{7f}", &"x".repeat(65)] {
             assert_eq!(bad.parse::<Name>(), Err(InvalidName), "{bad:?}");
@@ -270,7 +270,7 @@ mod tests {
 
     /// The ledger decides between two who found the same version.
     #[tokio::test(start_paused = true)]
-    async fn of_two_at_once_one_is_told_of_the_other() {
+    async fn of_two_concurrent_changes_one_is_told_of_the_other() {
         let world = World::new(4);
         let clients = [world.client_as(250), world.client_as(251)];
         let photos = name("photos");

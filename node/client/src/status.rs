@@ -80,7 +80,7 @@ pub struct StatusSlot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "state", content = "reason", rename_all = "snake_case")]
 pub enum StatusState {
-    /// The ledger says so, and so did the holder if it was probed.
+    /// The ledger lists it, and so did the holder if it was probed.
     Live,
     /// The ledger says that it is not.
     Missing,

@@ -222,7 +222,7 @@ async fn verify_and_status_find_what_is_wrong() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_is_refused_before_a_byte_is_sent() {
+async fn what_cannot_be_is_refused_before_a_byte_is_sent() {
     let world = World::new(14);
     let client = world.client();
     let kind = async |add: Add<'_>| add.await.expect_err("refused").kind();
@@ -270,7 +270,7 @@ async fn money_and_terms() {
 
 /// A rush makes fees greater while a transaction waits: it is signed again, once, with what is asked for by then.
 #[tokio::test(start_paused = true)]
-async fn what_a_rush_makes_too_cheap_is_paid_for_anew() {
+async fn what_a_rush_makes_too_cheap_is_paid_for_again() {
     let world = World::new(3);
     let client = world.client();
     let (before, to, amount) = (client.balance().await.expect("asked"), AccountId::new([9; 32]), Amount(1_000));
@@ -333,7 +333,7 @@ async fn lost_messages_and_crashes_cost_time_and_no_bytes() {
     }
 }
 
-/// Whatever one node says that is not so: the client says what is so, and names the node.
+/// Whatever one node claims falsely: the client returns what is true, and names the node.
 #[tokio::test(start_paused = true)]
 async fn every_lie_about_the_ledger_is_found_out() {
     for lie in Lie::REFUTED {
@@ -410,7 +410,7 @@ async fn an_account_s_transactions_come_in_pages_of_any_size() {
     assert_eq!((all.txs.len(), all.next), (2 * limits::ACTIVITY + 6, None));
 }
 
-/// Whatever one node adds, changes or leaves out: the client has what is so, and names the node.
+/// Whatever one node adds, changes or leaves out: the client has what is true, and names the node.
 #[tokio::test(start_paused = true)]
 async fn every_lie_about_an_account_s_transactions_is_found_out() {
     for lie in Lie::ABOUT_ACTIVITY {
@@ -421,7 +421,7 @@ async fn every_lie_about_an_account_s_transactions_is_found_out() {
         for number in 240..250 {
             let client = world.client_as(number);
             let chain = client.chain();
-            let all = chain.activity(account().public(), None, 100).await.expect("the others say what is so");
+            let all = chain.activity(account().public(), None, 100).await.expect("the others tell the truth");
             assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1], "{lie:?}");
             let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
             assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
@@ -450,9 +450,9 @@ async fn a_node_alone_can_leave_out_no_more_than_what_others_paid() {
     }
 }
 
-/// What a node is taken at its word for is asked of others too; whose word was not so is known.
+/// What a node is taken at its word for is asked of others too; the one whose claim was contradicted is known.
 #[tokio::test(start_paused = true)]
-async fn a_word_that_was_not_so_is_doubted() {
+async fn a_contradicted_claim_is_doubted() {
     for lie in [Lie::Unheard, Lie::NoProvider, Lie::Dropped] {
         let world = World::new(4);
         let to = AccountId::new([9; 32]);
@@ -476,7 +476,7 @@ async fn a_word_that_was_not_so_is_doubted() {
 
 /// Where nobody else says anything, one node's word that there is none is not taken.
 #[tokio::test(start_paused = true)]
-async fn one_node_s_word_is_not_believed_while_the_others_are_silent() {
+async fn one_node_s_word_is_not_believed_while_the_others_do_not_respond() {
     let world = World::new(4);
     let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5)).await.expect("paid");
     world.fault(world.nodes[0], Fault::Lies(Lie::Unheard));
@@ -530,7 +530,7 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
 async fn where_only_liars_answer_the_error_names_one() {
     let world = World::new(1);
     world.fault(world.nodes[0], Fault::Lies(Lie::Richer));
-    let error = world.client().balance().await.expect_err("nobody says what is so");
+    let error = world.client().balance().await.expect_err("no node tells the truth");
     let liar = world.nodes[0];
     let lied = |error: &ChainError| matches!(error, ChainError::InvalidProof { node, caught: 1, .. } if *node == liar);
     assert!(error.downcast_ref().is_some_and(lied), "{error}");
@@ -538,7 +538,7 @@ async fn where_only_liars_answer_the_error_names_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn proposals_are_listed_with_what_became_of_them() {
+async fn proposals_are_listed_with_their_outcome() {
     let world = World::new(3);
     let client = world.client();
     let none = client.chain().proposals().await.expect("proven");

@@ -1,4 +1,4 @@
-//! Verify: reads every byte of all n columns of an object, proves each, codes them anew and compares; and every
+//! Verify: reads every byte of all n columns of an object, proves each, codes them again and compares; and every
 //! holder's copy of the manifest.
 //!
 //! In goes a link; out comes, column by column, whether it is there and right. What a get never looks at is looked at
@@ -26,7 +26,7 @@ use crate::{
     },
 };
 
-/// Bytes of chunks under way at most.
+/// Bytes of chunks in flight at most.
 const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 
 /// What verifying found.
@@ -40,8 +40,8 @@ pub struct Verified {
     pub code: Code,
     /// Every column of every extent.
     pub columns: Vec<CheckedColumn>,
-    /// Whether all columns are what the manifest lists, and still no codeword: whoever added the object broke it, and
-    /// different columns give different bytes.
+    /// Whether all columns are what the manifest lists, and still not a codeword: the one who added the object broke
+    /// it, and different columns give different bytes.
     pub inconsistent: bool,
     /// Holders who send what is not the object's manifest; any other's will do.
     pub wrong_manifests: Vec<NodeId>,

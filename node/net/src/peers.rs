@@ -1,7 +1,7 @@
 //! The network as everyone above sees it: [`Peers`] to ask, [`Inbound`] to be asked.
 //!
 //! A call is one frame there and one frame back; [`crate::ask`] is the typed way to make one. In goes the node and the
-//! request; out comes the answer or an [`AskError`]. A refusal is an answer here, whose head says so. Not here: how a
+//! request; out comes the answer or an [`AskError`]. A refusal is an answer here, whose head tells. Not here: how a
 //! frame travels ([`crate::swarm`], [`crate::sim`]).
 
 use std::fmt;

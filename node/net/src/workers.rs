@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_pool_bounds_what_runs_at_once() {
+    async fn a_pool_bounds_what_runs_concurrently() {
         let workers = Workers::pool(2);
         let (now, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let runs = (0..32usize).map(|i| {

@@ -1,6 +1,6 @@
 //! The simulated network: equal seeds give equal runs, and faults do what they say.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot continue has failed")]
 
 use std::{sync::Arc, time::Duration};
 
@@ -113,7 +113,7 @@ async fn a_one_way_block_loses_the_answer_of_what_was_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_ends_calls_at_once_and_a_new_life_answers() {
+async fn a_crash_ends_calls_immediately_and_a_new_life_answers() {
     let network = SimNetwork::new(1, SimConfig::default());
     let (a, _requests_of_a) = network.join(node(1));
     let (old, mut requests) = network.join(node(2));

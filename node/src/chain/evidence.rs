@@ -1,8 +1,8 @@
 //! Reports equivocation to the ledger, which slashes a validator for it once.
 //!
 //! In comes what the order saw; out goes a transaction with the evidence, from this node's own account, until the
-//! ledger has slashed the validator or rejects the evidence for good. What is queued when the node stops is lost: the
-//! other validators saw it too. Not here: what counts as evidence and what it costs, which are the ledger's rules.
+//! ledger has slashed the validator or rejects the evidence permanently. What is queued when the node stops is lost:
+//! the other validators saw it too. Not here: what counts as evidence and what it costs, which are the ledger's rules.
 
 use std::time::Duration;
 

@@ -1,10 +1,10 @@
 //! How a transaction gets to the validators: checked here, forwarded, and pooled until a block includes it.
 //!
 //! In come signed transactions, out goes for each that it is pooled, or why not. Submitting is idempotent. A node
-//! checks by its own records, which may be a block behind: what they reject, a validator still decides. A node that is
-//! no validator forwards what its clients submit to one, and answers once that one has it; a validator broadcasts what
-//! it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`), checking by this
-//! node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
+//! checks by its own records, which may be a block behind: what they reject, a validator still decides. A node that
+//! does not validate forwards what its clients submit to one, and answers once that one has it; a validator broadcasts
+//! what it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`), checking by
+//! this node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -39,7 +39,7 @@ const VALID_BLOCKS: u64 = 600;
 /// Blocks within which it should be included.
 const INCLUDED_IN: u64 = 5;
 /// Transactions whose signatures one worker verifies as a batch.
-const CHECKED_AT_ONCE: usize = 256;
+const CHECKED_CONCURRENT: usize = 256;
 
 /// Where a transaction was submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -278,7 +278,7 @@ impl Chain {
     async fn check(&self, mut txs: Vec<Tx>) -> Vec<Result<Arc<CheckedTx>, TxError>> {
         let mut parts = Vec::new();
         while !txs.is_empty() {
-            let rest = txs.split_off(txs.len().min(CHECKED_AT_ONCE));
+            let rest = txs.split_off(txs.len().min(CHECKED_CONCURRENT));
             parts.push(std::mem::replace(&mut txs, rest));
         }
         let parts = parts.into_iter().map(|part| self.work(move |shared| shared.check(part)));

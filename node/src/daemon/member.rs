@@ -47,7 +47,7 @@ pub(super) enum ValidatorCommand {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum ProviderCommand {
-    /// Accept no new columns, for good; stored ones stay until their term ends
+    /// Accept no new columns, permanently; stored ones stay until their term ends
     Drain(OwnerArgs),
     /// Withdraw a drained provider that stores nothing any more; the bond is returned after the unbonding time
     Withdraw(OwnerArgs),

@@ -77,7 +77,7 @@ async fn a_network_agrees_and_late_nodes_catch_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn blocks_come_at_once_with_work_and_each_second_without() {
+async fn blocks_come_immediately_with_work_and_each_second_without() {
     let world = World::new(4);
     let nodes = world.start_all().await;
     let chain = nodes[0].0.chain();

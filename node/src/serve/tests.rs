@@ -101,7 +101,7 @@ async fn reads_are_refused_without_the_right_token_or_range() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn room_is_refused_to_whoever_must_not_have_it() {
+async fn space_is_refused_to_those_who_must_not_have_it() {
     let world = World::new(4);
     let _nodes = world.start_all().await;
     let (client, object) = (world.client(250), TestObject::new(1000, CODE));
@@ -316,7 +316,7 @@ async fn transactions_are_taken_once_and_found() {
 
 /// What is submitted together is judged each by itself, in order: by an entry node and by the validator alike.
 #[tokio::test(start_paused = true)]
-async fn many_are_submitted_at_once() {
+async fn many_are_submitted_together() {
     let world = World::new(4);
     let _nodes = world.start_all().await;
     let client = world.client(250);

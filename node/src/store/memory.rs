@@ -27,7 +27,7 @@ use super::{
     upload::{CompleteUpload, Reservation, UploadBody, UploadLimits, Uploads},
 };
 
-/// Uploads open at once, and bytes they hold: as on disk.
+/// Uploads open at a time, and bytes they hold: as on disk.
 const BOUNDS: UploadLimits = UploadLimits { open: 256, held_bytes: 64 << 20 };
 
 /// Whether reads work.

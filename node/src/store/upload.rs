@@ -35,7 +35,7 @@ const EARLY_BYTES: usize = EARLY_CHUNKS * limits::CHUNK;
 /// Limits of all uploads together.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct UploadLimits {
-    /// Uploads open at once.
+    /// Uploads open at a time.
     pub(super) open: usize,
     /// Bytes they hold in memory.
     pub(super) held_bytes: u64,
@@ -390,7 +390,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_resumes_learns_what_is_here_already() {
+    fn one_that_resumes_learns_what_is_here_already() {
         let uploads = uploads(4, 64 << 20);
         let taken = || uploads.begin(ID, at(5) + 100, || Ok(Plain::default())).expect("begun");
         assert_eq!(taken(), Taken::default());

@@ -1,7 +1,7 @@
 //! A page of a pack's index, and where it is.
 //!
 //! Paths are front-coded: each says how many bytes it shares with the one before it in the page, and the rest. So a
-//! page is decoded entry by entry; expanded all at once a page of deep paths would be a thousand times its size.
+//! page is decoded entry by entry; expanded as a whole a page of deep paths would be a thousand times its size.
 
 use std::vec;
 

@@ -7,7 +7,7 @@ use std::{cmp::Ordering, fmt};
 
 use crate::limits;
 
-/// Bytes that are compared at once.
+/// Bytes that are compared at a time.
 const BLOCK: usize = 64;
 
 /// A path in a pack: components joined by `/`, none of them empty, `.` or `..`, and no NUL.

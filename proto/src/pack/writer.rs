@@ -100,7 +100,7 @@ impl PackWriter {
         let mut root = self.levels.pop().expect("there is a level from the beginning");
         self.planned += count(root.planned);
         if root.count == 0 {
-            // Nothing is left: an empty leaf stands for all levels.
+            // Nothing is left: an empty leaf represents all levels.
             root = Level::new(true);
         }
         let root = self.write(&root);
@@ -184,7 +184,7 @@ impl Level {
         Self { is_leaf, count: 0, bytes, previous, first: None, planned_previous, planned: HEAD }
     }
 
-    /// Whether the path has no room on the page.
+    /// Whether the path does not fit on the page.
     fn is_full(&self, path: &PackPath, value: &Value) -> bool {
         self.first.is_some() && self.planned + self.cost(path, value) > limits::PACK_PAGE
     }

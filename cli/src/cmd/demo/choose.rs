@@ -6,7 +6,7 @@ use ostrakon_proto::{id::NodeId, params::Code};
 
 use crate::cmd::devnet::plan::NodeEntry;
 
-/// Why the demo would fail, in words, before it begins.
+/// Why the demo would fail, as text, before it begins.
 pub(crate) fn objection(code: Option<Code>, nodes: u16, kill: u16) -> Option<String> {
     let Some(code) = code else { return Some(format!("{nodes} nodes are too few for any code: use at least 3")) };
     let spare = u16::from(code.spare());
@@ -20,7 +20,7 @@ pub(crate) fn objection(code: Option<Code>, nodes: u16, kill: u16) -> Option<Str
 }
 
 /// The indexes of the nodes that die: a validator, then the holders of data columns, so that the file must truly be
-/// computed anew, then other holders, then the rest, and last the other validators, so that the ledger goes on where it
+/// recomputed, then other holders, then the rest, and last the other validators, so that the ledger continues where it
 /// can. `holders` are the providers by column index.
 pub(crate) fn victims(nodes: &[NodeEntry], holders: &[NodeId], kill: u16) -> Vec<u16> {
     let holding = holders.iter().filter_map(|holder| nodes.iter().find(|node| node.provider == *holder));
@@ -40,7 +40,7 @@ mod tests {
     use crate::cmd::devnet::plan::{Plan, Shape};
 
     #[test]
-    fn what_can_not_end_well_is_said_before() {
+    fn what_cannot_end_well_is_said_before() {
         let check = |nodes: u16, kill, good| {
             let code = Params::default().class(Class::Standard, usize::from(nodes)).map(|(code, _)| code);
             assert_eq!(objection(code, nodes, kill).is_none(), good, "{nodes} nodes, {kill} die");

@@ -250,11 +250,8 @@ impl Stage<'_> {
             let left = story::left(devnet.nodes.len() - victims.len());
             let head = story::step(paint, 4, &format!("Get it back from {left}"), &figures);
             let columns = story::sources(&devnet.nodes, &got.columns_used);
-            let how = if got.reconstructed {
-                "what was lost is computed anew from them"
-            } else {
-                "nothing had to be computed"
-            };
+            let how =
+                if got.reconstructed { "what was lost is recomputed from them" } else { "nothing had to be computed" };
             format!("{head}\n{}\n{}", story::line(&columns), story::line(how))
         })?;
         Ok(got)

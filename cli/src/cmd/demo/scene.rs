@@ -12,7 +12,7 @@ use anyhow::Context;
 
 use crate::cmd::{self, devnet::process};
 
-/// Bytes read or written at once.
+/// Bytes read or written at a time.
 const PIECE: usize = 1024 * 1024;
 
 /// The demo's directory. Dropping it kills the nodes in it and deletes it.

@@ -37,7 +37,7 @@ pub(crate) fn line(text: &str) -> String {
     format!("   {text}")
 }
 
-/// How many nodes are left, in words.
+/// How many nodes are left, as text.
 pub(crate) fn left(count: usize) -> String {
     if count == 1 { "the one node that is left".to_owned() } else { format!("the {count} nodes that are left") }
 }
@@ -114,7 +114,7 @@ pub(crate) fn sources(nodes: &[NodeEntry], used: &[UsedColumn]) -> String {
     format!("columns read: {}", texts.join(", "))
 }
 
-/// How to go on with a network that is kept.
+/// How to continue with a network that is kept.
 pub(crate) fn farewell(net: &Path) -> String {
     let net = net.display();
     let mut table = Table::new(2);

@@ -1,7 +1,7 @@
 //! A devnet on disk: `devnet.toml`, the nodes' data directories and the profile.
 //!
-//! Writes what [`super::plan`] planned, reads it back, and keeps two commands from changing one devnet at once. Which
-//! nodes run is asked of the system, never stored.
+//! Writes what [`super::plan`] planned, reads it back, and keeps two commands from changing one devnet concurrently.
+//! Which nodes run is asked of the system, never stored.
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},

@@ -54,7 +54,7 @@ impl Ports {
     }
 }
 
-/// The larger side of the range of `ip_local_port_range`, or [`USUAL`] where there is no room.
+/// The larger side of the range of `ip_local_port_range`, or [`USUAL`] where there is no space.
 fn outside_of(text: &str) -> Range<u16> {
     let mut numbers = text.split_whitespace().map(str::parse::<u16>);
     let (Some(Ok(first)), Some(Ok(last))) = (numbers.next(), numbers.next()) else { return USUAL };
@@ -73,7 +73,7 @@ mod tests {
         check("32768\t60999\n", 10_240..32_768);
         check("10000\t20000", 20_000..65_535);
         check("1024 65535", USUAL);
-        check("nonsense", USUAL);
+        check("gibberish", USUAL);
         check("", USUAL);
     }
 

@@ -114,7 +114,7 @@ fn wait_named(mut child: Child, data_dir: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Ends the nodes of these directories at once, as `kill -9` does, and waits until they are gone.
+/// Ends the nodes of these directories immediately, as `kill -9` does, and waits until they are gone.
 ///
 /// # Errors
 /// When one may not be signalled, or stays.
@@ -228,6 +228,6 @@ mod tests {
         assert!(running().contains_key(&data_dir));
         kill(std::slice::from_ref(&data_dir)).await.expect("is killed");
         assert!(!running().contains_key(&data_dir));
-        kill(&[data_dir]).await.expect("nothing to kill is no error");
+        kill(&[data_dir]).await.expect("nothing to kill is not an error");
     }
 }

@@ -33,7 +33,7 @@ pub(crate) enum Until {
     Advancing,
 }
 
-/// Asks these nodes at once; those that do not answer are left out.
+/// Asks these nodes concurrently; those that do not answer are left out.
 pub(crate) async fn heads(peers: &Arc<dyn Peers>, nodes: &[NodeEntry]) -> BTreeMap<u16, Head> {
     let mut asked = JoinSet::new();
     for node in nodes {

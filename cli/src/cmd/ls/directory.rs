@@ -12,7 +12,7 @@ use crate::{
     time,
 };
 
-/// Lines that are printed at once.
+/// Lines that are printed at a time.
 const LINES: usize = 512;
 
 /// What `ls LINK --json` prints.

@@ -20,7 +20,7 @@ use crate::{
 struct Listing {
     account: String,
     transactions: Vec<Row>,
-    /// What to say with `--before` to go on.
+    /// What to say with `--before` to continue.
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
     /// The oldest block that the nodes have.

@@ -62,8 +62,8 @@ impl Client {
     /// changes while it is read, is left out and named in [`Added::source`]. A file that changes while it is read is
     /// read again from the start, once; of one that only grows, what it had at first is stored.
     ///
-    /// With a journal, the same add resumes where an earlier one stopped, unless the source changed since. The profile's
-    /// journals are used unless [`Add::journals`] names others.
+    /// With a journal, the same add resumes where an earlier one stopped, unless the source changed since. The
+    /// profile's journals are used unless [`Add::journals`] names others.
     pub fn add(&self, path: impl AsRef<Path>) -> Add<'static> {
         Add { journals: self.journals.clone(), ..Add::new(self, Input::Path(path.as_ref().to_owned())) }
     }
@@ -95,7 +95,7 @@ impl<'a> Add<'a> {
         Self { client: client.clone(), input, options, journals, name, limit, events }
     }
 
-    /// Encrypts nothing: whoever has the object's CID can read it, every holder included.
+    /// Encrypts nothing: anyone who has the object's CID can read it, every holder included.
     pub fn public(mut self) -> Self {
         self.options.public = true;
         self
@@ -140,8 +140,8 @@ impl<'a> Add<'a> {
         self
     }
 
-    /// What the object is called in [`Added::name`] and in the list of unfinished adds: the last part of its path unless
-    /// this is called. The network never sees it.
+    /// What the object is called in [`Added::name`] and in the list of unfinished adds: the last part of its path
+    /// unless this is called. The network never sees it.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = Some(name.into());
         self

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::{AddError, job::Job, journal::Record, lanes::Upload, store::Listing, upload::Stored};
 
 /// Holders that finish concurrently: each is sent a manifest.
-const AT_ONCE: usize = 32;
+const CONCURRENT: usize = 32;
 /// How often a holder is asked again when it is busy or the connection breaks: finishing twice changes nothing.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
@@ -31,7 +31,7 @@ pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &List
     let finishing = work.into_iter().map(|(at, receipt, upload)| async move {
         (at, upload, finish_one(job, &upload, &receipt, &listing.bytes).await)
     });
-    let mut finishing = stream::iter(finishing).buffer_unordered(AT_ONCE);
+    let mut finishing = stream::iter(finishing).buffer_unordered(CONCURRENT);
     let mut results = Vec::new();
     while let Some((at, upload, result)) = finishing.next().await {
         if let Ok(signature) = result {

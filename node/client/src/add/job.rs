@@ -67,7 +67,7 @@ const OPEN_PAUSE: Duration = Duration::from_millis(300);
 /// How often idle uploads are kept alive: well before holders give them up.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
 /// Uploads that are kept alive concurrently.
-const KEEP_ALIVE_AT_ONCE: usize = 32;
+const KEEP_ALIVE_CONCURRENT: usize = 32;
 /// How long holders may take to be told that an upload is given up.
 const ABORT_WAIT: Duration = Duration::from_secs(2);
 
@@ -124,7 +124,7 @@ impl<'a> Job<'a> {
         Ok(Self { client, account, plan, events, key, sealer, way, journal: None, open, hash, held })
     }
 
-    /// The same, written down in a journal, from where that ends.
+    /// The same, recorded in a journal, from where that ends.
     pub(crate) fn with_journal(mut self, journal: Journal, layout: &Layout) -> Self {
         let mut open = Vec::new();
         for (extent, past) in &journal.past().extents {
@@ -146,7 +146,7 @@ impl<'a> Job<'a> {
         self.journal.take()
     }
 
-    /// Writes down what is about to be done, where that is wanted.
+    /// Records what is about to be done, where that is wanted.
     pub(crate) fn record(&self, record: impl FnOnce() -> Record) -> Result<(), AddError> {
         Ok(self.journal.as_ref().map_or(Ok(()), |journal| journal.record(&record()))?)
     }
@@ -222,8 +222,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Asks for space for these columns, each of its holder or, when that one refuses, of the next of the draw. A holder
-    /// where an earlier run of this add started an upload resumes it.
+    /// Asks for space for these columns, each of its holder or, when that one refuses, of the next of the draw. A
+    /// holder where an earlier run of this add started an upload resumes it.
     pub(crate) async fn open(
         &self,
         placing: &mut Placing,
@@ -254,7 +254,7 @@ impl<'a> Job<'a> {
         Ok(lanes)
     }
 
-    /// The upload that was started for this column at this holder, or a new one, written down before it is asked for.
+    /// The upload that was started for this column at this holder, or a new one, recorded before it is asked for.
     fn start(
         &self,
         placing: &Placing,
@@ -284,7 +284,7 @@ impl<'a> Job<'a> {
 
     async fn open_one(&self, started: Started, has_spare: bool) -> (Upload, Result<Taken, String>) {
         let provider = started.upload.provider;
-        let wait = if self.client.backoff.is_silent(&provider) { OPEN_WAIT_SILENT } else { OPEN_WAIT };
+        let wait = if self.client.backoff.is_unresponsive(&provider) { OPEN_WAIT_SILENT } else { OPEN_WAIT };
         let mut request = self.request(&started);
         request.limit = wait;
         let sane = |taken: Taken| match taken.next <= started.reserve {
@@ -329,7 +329,7 @@ impl<'a> Job<'a> {
                 ask(self.peers(), started.upload.provider, self.request(&started)).await
             };
             let calls: Vec<_> = open.into_iter().map(call).collect();
-            let mut calls = stream::iter(calls).buffer_unordered(KEEP_ALIVE_AT_ONCE);
+            let mut calls = stream::iter(calls).buffer_unordered(KEEP_ALIVE_CONCURRENT);
             while calls.next().await.is_some() {}
         }
     }
@@ -359,7 +359,7 @@ impl<'a> Job<'a> {
         self.client.background.spawn_on(told, &runtime);
     }
 
-    /// Too few holders for the extent: what stands in the way.
+    /// Too few holders for the extent: what prevents it.
     pub(crate) fn too_few(placing: &Placing, need: usize) -> AddError {
         AddError::TooFewHolders { extent: placing.extent, have: placing.held(), need, failed: placing.failures() }
     }

@@ -1,9 +1,9 @@
 //! Journals of adds: what an add was about to do, written before it is done, so that it can resume after a `kill -9`.
 //!
 //! One file per unfinished add, in one directory; its name follows from what is added, which version of it, and how, so
-//! that the same add finds it. The file has the object's key, and only its owner may read it. It is locked while its add
-//! runs. It is on disk before a byte is sent; later records are only written, since losing the last of them to a power
-//! cut costs nothing but doing their work again.
+//! that the same add finds it. The file has the object's key, and only its owner may read it. It is locked while its
+//! add runs. It is on disk before a byte is sent; later records are only written, since losing the last of them to a
+//! power cut costs nothing but doing their work again.
 //!
 //! * [`record`]: the bytes
 //! * [`past`]: what they say, put together
@@ -82,7 +82,7 @@ pub enum JournalError {
         version: u32,
     },
     /// Delete the file.
-    #[error("{0} is damaged from its start, or not the journal of an add: delete that file to add anew")]
+    #[error("{0} is damaged from its start, or not the journal of an add: delete that file to add again")]
     Malformed(PathBuf),
     /// Unlock the profile first.
     #[error("{0} has the key of its object under the profile's passphrase: unlock the profile first")]
@@ -377,7 +377,8 @@ impl Header {
     }
 }
 
-/// The journal of one add, locked. Dropping it leaves the file, for the add to resume from there, unless it is finished.
+/// The journal of one add, locked. Dropping it leaves the file, for the add to resume from there, unless it is
+/// finished.
 #[derive(Debug)]
 pub(crate) struct Journal {
     path: PathBuf,
@@ -458,7 +459,7 @@ impl Journal {
         self.key.clone()
     }
 
-    /// Writes down what is about to be done.
+    /// Records what is about to be done.
     pub(super) fn record(&self, record: &Record) -> Result<(), JournalError> {
         let bytes = frame(record);
         let mut tail = lock(&self.tail);

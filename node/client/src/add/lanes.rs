@@ -60,7 +60,7 @@ pub(crate) struct Upload {
     pub(crate) id: UploadId,
 }
 
-/// An upload whose holder has room, and what it has of the column already.
+/// An upload whose holder has space, and what it has of the column already.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lane {
     pub(crate) upload: Upload,

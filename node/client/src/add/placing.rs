@@ -39,8 +39,8 @@ impl Placing {
     }
 
     /// The same, where those that did not respond lately get a column only when no other provider can have it.
-    pub(crate) fn avoiding(mut self, is_silent: impl Fn(&NodeId) -> bool) -> Self {
-        let silent = self.order.iter().enumerate().filter(|(_, candidate)| is_silent(&candidate.provider));
+    pub(crate) fn avoiding(mut self, is_unresponsive: impl Fn(&NodeId) -> bool) -> Self {
+        let silent = self.order.iter().enumerate().filter(|(_, candidate)| is_unresponsive(&candidate.provider));
         self.last = silent.map(|(place, _)| place).collect();
         for slot in &mut self.slots {
             *slot = slot.filter(|place| !self.last.contains(place));

@@ -1,5 +1,5 @@
-//! The one path of every add: opens the source, finds what an earlier run of the same add did, does the rest, and starts
-//! over once when the source changed.
+//! The one path of every add: opens the source, finds what an earlier run of the same add did, does the rest, and
+//! starts over once when the source changed.
 //!
 //! A journal stays until the [`Added`] that its add returned is dropped: a process that is killed at any moment and
 //! repeats its add ends with one object, paid once. A source that changed since starts over under a new key, after what
@@ -82,7 +82,8 @@ pub(super) async fn run(mut add: Add<'_>) -> Result<Added, AddError> {
     Ok(added)
 }
 
-/// Writes the link into the profile's list. The object is stored whatever comes of that, so it is no failure of the add.
+/// Writes the link into the profile's list. The object is stored whether or not that succeeds, so it is not a failure
+/// of the add.
 fn remember(client: &Client, added: &Added) {
     let Some(objects) = &client.objects else { return };
     let (link, name) = (added.link.clone(), added.name.clone());

@@ -97,7 +97,7 @@ async fn place(job: &Job<'_>, extent: u32, past: Option<&PastExtent>) -> Result<
     {
         return Ok(placing);
     }
-    let placing = job.plan.place(extent)?.avoiding(|node| job.client.backoff.is_silent(node));
+    let placing = job.plan.place(extent)?.avoiding(|node| job.client.backoff.is_unresponsive(node));
     job.record(|| Record::Placed { extent, draw: placing.draw, beacon: job.plan.beacon() })?;
     Ok(placing)
 }

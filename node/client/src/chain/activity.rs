@@ -74,7 +74,7 @@ impl Chain {
 
     /// The next page, from several nodes.
     async fn activity_page(&self, wanted: &ActivityQuery, limit: usize) -> Result<Activity, ChainError> {
-        let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+        let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
         loop {
             let survey = self.survey(reach, |node| self.activity_of(node, *wanted, limit), |_| false).await;
             if survey.answers.is_empty() {

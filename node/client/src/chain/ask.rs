@@ -154,14 +154,14 @@ pub(super) struct Reply<T> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Reach {
     /// How many nodes are asked concurrently.
-    pub(super) at_once: usize,
+    pub(super) concurrent: usize,
     /// How many answers are wanted at most.
     pub(super) answers: usize,
 }
 
 impl Reach {
     /// Any one node answers.
-    pub(super) const ANY: Self = Self { at_once: 1, answers: 1 };
+    pub(super) const ANY: Self = Self { concurrent: 1, answers: 1 };
 }
 
 /// The answers of several nodes.
@@ -194,7 +194,7 @@ impl Chain {
     {
         let mut line = self.inner.nodes.line().into_iter();
         let mut waiting = FuturesUnordered::new();
-        waiting.extend(line.by_ref().take(reach.at_once).map(&ask));
+        waiting.extend(line.by_ref().take(reach.concurrent).map(&ask));
         let mut survey = Survey { answers: Vec::new(), failures: Vec::new() };
         while !waiting.is_empty() {
             tokio::select! { biased;

@@ -25,7 +25,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     Chain, ChainError, Silence,
     ask::{Reach, Reply},
-    trusted::AT_ONCE,
+    trusted::CONCURRENT,
 };
 
 /// A provider's addresses are asked for again after this time: it may have moved.
@@ -35,7 +35,7 @@ const PAGES_MAX: usize = 4096;
 /// Nodes that are asked for what comes without a proof.
 const WITNESSES: usize = 3;
 /// Nodes that are asked for their tips concurrently.
-const HEADS_AT_ONCE: usize = 32;
+const HEADS_CONCURRENT: usize = 32;
 /// How long it may take until new validators are proven, and the pause between two requests.
 const HANDOVER_WAIT: Duration = Duration::from_secs(10);
 const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
@@ -228,7 +228,7 @@ impl Chain {
     /// Nodes of providers, as several nodes list them: each could omit some. One that is in no roster, because it is
     /// full or leaving, is missing when all of them omit it.
     async fn provider_listings(&self) -> Result<Vec<Reply<BTreeSet<NodeId>>>, ChainError> {
-        let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+        let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
         let mut survey = self.survey(reach, |node| self.listed_by(node), |_| false).await;
         let listings = std::mem::take(&mut survey.answers);
         if listings.is_empty() { Err(self.unanswered(survey)) } else { Ok(listings) }
@@ -256,7 +256,7 @@ impl Chain {
     /// Any number of records, in the order of their keys.
     async fn many(&self, keys: &[Key]) -> Result<Vec<Option<Record>>, ChainError> {
         let mut all = Vec::with_capacity(keys.len());
-        for some in keys.chunks(AT_ONCE) {
+        for some in keys.chunks(CONCURRENT) {
             all.extend(self.records(some).await?.1);
         }
         Ok(all)
@@ -327,7 +327,7 @@ impl Chain {
         let count = usize::try_from(count).unwrap_or(usize::MAX).min(limits::EXTENTS);
         let (mut all, mut first, mut end) = (Vec::with_capacity(count), 0, limits::EXTENTS);
         while all.len() < count && first < end {
-            let last = end.min(first + AT_ONCE.min(count));
+            let last = end.min(first + CONCURRENT.min(count));
             let extents = (first..last).filter_map(|extent| u32::try_from(extent).ok());
             let keys: Vec<Key> =
                 extents.map(|extent| Key::Commitment(CommitmentId { object, extent, owner })).collect();
@@ -370,7 +370,7 @@ impl Chain {
     /// The answers of other nodes than `denier` about the transaction.
     async fn others_find(&self, denier: NodeId, tx: TxId) -> Vec<Reply<Option<Height>>> {
         self.inner.nodes.demote(denier);
-        let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+        let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
         let survey = self.survey(reach, |node| self.find_transaction_at(node, tx), Option::is_some).await;
         survey.answers.into_iter().filter(|said| said.node != denier).collect()
     }
@@ -398,7 +398,7 @@ impl Chain {
 
     /// The tips of all known nodes that respond, in the order of node ids.
     pub async fn heights(&self) -> Vec<(NodeId, Height)> {
-        let reach = Reach { at_once: HEADS_AT_ONCE, answers: usize::MAX };
+        let reach = Reach { concurrent: HEADS_CONCURRENT, answers: usize::MAX };
         let survey = self.survey(reach, |node| self.tip_of(node, Some(Height(0))), |_| false).await;
         let mut heights: Vec<_> = survey.answers.into_iter().map(|said| (said.node, said.value)).collect();
         heights.sort_unstable();

@@ -1,7 +1,8 @@
 //! Sends transactions: signs with the next nonce, submits, and waits until they are in a block.
 //!
 //! Transactions of one account are signed and submitted one batch after the other ([`super::nonce`]), then waited for
-//! concurrently. Another machine may use the same account: what the ledger would refuse to do twice is then signed anew.
+//! concurrently. Another machine may use the same account: what the ledger would refuse to do twice is then signed
+//! again.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -35,14 +36,14 @@ const SUBMIT_AGAIN: Duration = Duration::from_secs(2);
 const NONCE_WAIT: Duration = Duration::from_secs(3);
 /// How often the rules must refuse the next transaction of an account: who refuses first may be a block behind.
 const REFUSALS: usize = 2;
-/// Transactions submitted at once: as many as a node lets one account have waiting.
+/// Transactions submitted concurrently: as many as a node lets one account have waiting.
 const RUN: usize = 64;
-/// How often a batch is signed anew.
+/// How often a batch is signed again.
 const ROUNDS: usize = 16;
 /// How long the spreading of a block is waited for.
 const SPREAD_WAIT: Duration = Duration::from_secs(20);
-/// Holders that are asked for their height at once.
-const SPREAD_AT_ONCE: usize = 64;
+/// Holders that are asked for their height concurrently.
+const SPREAD_CONCURRENT: usize = 64;
 
 /// A transaction that the ledger has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,7 +57,7 @@ pub struct Included {
 /// What to do when another transaction took the nonce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Overtaken {
-    /// Sign it anew: the ledger would refuse to do it twice.
+    /// Sign it again: the ledger would refuse to do it twice.
     Repeat,
     /// Tell the caller.
     Report,
@@ -182,7 +183,7 @@ impl Chain {
         Ok(submitted)
     }
 
-    /// Hands consecutive transactions to any node at once; says how many of the first it took.
+    /// Hands consecutive transactions to any node concurrently; says how many of the first it took.
     async fn submit_run(&self, txs: &[Tx]) -> Result<usize, ChainError> {
         let call = wire::chain::submit(txs.iter(), Relayed::No);
         let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, call.clone()), |_| true).await;
@@ -290,8 +291,8 @@ impl Chain {
         }
     }
 
-    /// Where the transaction is whose nonce was taken, by it or another. That no block has it, is the word of who says
-    /// so, and not of one node alone.
+    /// Where the transaction is whose nonce was taken, by it or another. That no block has it is what several
+    /// nodes claim, not one alone.
     async fn find_spent(&self, node: NodeId, tx: TxId) -> Option<Fate> {
         let found = match self.find_transaction_at(node, tx).await.ok()?.value {
             Some(height) => Some(height),
@@ -303,12 +304,12 @@ impl Chain {
     /// Waits until enough of `holders` have the block of this height; says how many have.
     ///
     /// Under the solo order a new block is on one machine at first: an add is acknowledged when it is on so many that
-    /// whoever can still read the object can also find it.
+    /// those who can still read the object can also find it.
     pub(crate) async fn spread(&self, height: Height, holders: &[NodeId], wanted: usize) -> usize {
         let deadline = Instant::now() + SPREAD_WAIT;
         let mut reached = 0;
         let reports: Vec<_> = holders.iter().map(|node| self.has_reached(*node, height, deadline)).collect();
-        let mut reports = stream::iter(reports).buffer_unordered(SPREAD_AT_ONCE);
+        let mut reports = stream::iter(reports).buffer_unordered(SPREAD_CONCURRENT);
         while reached < wanted
             && let Some(has) = reports.next().await
         {

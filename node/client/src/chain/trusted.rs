@@ -43,7 +43,7 @@ const LOOK: Duration = Duration::from_secs(2);
 /// Requests for handovers to one node at most: each returns dozens.
 const HANDOVER_PAGES: usize = 1024;
 /// Records per request: with their proofs they fit an answer.
-pub(super) const AT_ONCE: usize = 128;
+pub(super) const CONCURRENT: usize = 128;
 
 /// What one client saves for the next.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -236,7 +236,7 @@ impl Chain {
 
     /// Asks several nodes for their tips, and trusts the newest valid one.
     pub(crate) async fn catch_up(&self) {
-        let reach = Reach { at_once: WITNESSES, answers: WITNESSES };
+        let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
         // Nodes that do not respond in time are not counted.
         let _slow = timeout(LOOK, self.survey(reach, |node| self.tip_of(node, None), |_| false)).await;
         let trusted = &self.inner.trusted;

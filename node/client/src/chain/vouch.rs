@@ -12,7 +12,7 @@ use ostrakon_proto::{
 
 use super::{
     Chain, ChainError, Included,
-    trusted::{AT_ONCE, records_request},
+    trusted::{CONCURRENT, records_request},
 };
 use crate::ErrorKind;
 
@@ -57,7 +57,7 @@ impl Chain {
         let owner = owners.max_by_key(|owner| end_of(*owner)).ok_or(ChainError::NoObject { object, height })?;
         let extents = commitments.iter().map(|commitment| commitment.extents).max().unwrap_or_default();
         let mut answers: Vec<Answer<Vec<ProvenRecord>>> = Vec::new();
-        for keys in Certificate::keys(object, owner, extents).chunks(AT_ONCE) {
+        for keys in Certificate::keys(object, owner, extents).chunks(CONCURRENT) {
             let whole = |said: Vec<ProvenRecord>, tip: &CertifiedHeader| Ok(Answer { tip: tip.clone(), said });
             answers.push(self.prove(&records_request(keys), whole).await?);
         }
@@ -83,7 +83,7 @@ impl Chain {
         Ok(proof)
     }
 
-    /// All handovers from genesis on that headers up to `newest` need. Whoever checks the proof checks these.
+    /// All handovers from genesis on that headers up to `newest` need. The verifier of the proof checks these.
     async fn handovers_until(&self, newest: Height) -> Result<Vec<Handover>, ChainError> {
         let mut all: Vec<Handover> = Vec::new();
         for _ in 0..PAGES_MAX {

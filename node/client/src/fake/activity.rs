@@ -1,4 +1,4 @@
-//! An account's transactions, as a fake node tells of them and lies about them.
+//! An account's transactions, as a fake node reports them and makes false claims about them.
 
 use bytes::Bytes;
 use ostrakon_proto::{
@@ -47,7 +47,7 @@ impl Shared {
 }
 
 impl Lie {
-    /// Lies that only this answer can have; all but the last are found out by whoever hears them.
+    /// Lies that only this answer can have; all but the last are found out by the client that receives them.
     pub(crate) const ABOUT_ACTIVITY: [Self; 6] =
         [Self::OtherAmount, Self::Others, Self::Turned, Self::Skipped, Self::Behind, Self::Unpaid];
 

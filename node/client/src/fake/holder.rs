@@ -76,8 +76,8 @@ impl Holder {
             (Some(Fault::Silent), _) => None,
             (Some(Fault::Lies(lie)), Protocol::Chain) => {
                 let (mut shared, request) = (lock(&self.shared), inbound.request.decode().unwrap());
-                let at_once = lie.tell_at_once(&request, &inbound.request.body);
-                Some(at_once.unwrap_or_else(|| match (request, shared.chain(&inbound.request)) {
+                let immediate = lie.tell_immediately(&request, &inbound.request.body);
+                Some(immediate.unwrap_or_else(|| match (request, shared.chain(&inbound.request)) {
                     (chain::ChainRequest::Activity { before: None, .. }, honest) => {
                         let others = shared.activity(crowd().public(), None, 1).txs;
                         lie.activity(honest, others)
@@ -104,7 +104,7 @@ impl Holder {
             self.uploads.clear();
         }
         match request.decode::<put::PutRequest>().unwrap() {
-            put::PutRequest::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no room")),
+            put::PutRequest::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no space")),
             put::PutRequest::Open { open, .. } => Some(self.open(from, open)),
             put::PutRequest::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
             put::PutRequest::Finish { upload } => {

@@ -1,4 +1,4 @@
-//! The ledger that all fake nodes share: every transaction that the rules allow is in a block at once.
+//! The ledger that all fake nodes share: every transaction that the rules allow is in a block immediately.
 
 use std::sync::Arc;
 
@@ -117,7 +117,7 @@ impl Shared {
         std::iter::once(first).chain((0..count).map(|_| sign())).collect()
     }
 
-    /// Makes a block of these, or of nothing when one of them is refused.
+    /// Makes a block of these, or none when one of them is refused.
     pub(super) fn decide(&mut self, txs: Vec<Tx>) -> Result<(), Refusal> {
         let keys = validator();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };

@@ -1,4 +1,4 @@
-//! What a node may say of the ledger that is not so: an honest answer goes in, the lie comes out.
+//! False claims that a node may make of the ledger: an honest answer goes in, the lie comes out.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
@@ -87,7 +87,7 @@ impl Lie {
     ];
 
     /// Says it before the ledger has heard of the request.
-    pub(super) fn tell_at_once(self, request: &chain::ChainRequest, body: &[u8]) -> Option<Frame> {
+    pub(super) fn tell_immediately(self, request: &chain::ChainRequest, body: &[u8]) -> Option<Frame> {
         let drops = self == Self::Dropped && matches!(request, chain::ChainRequest::Submit { .. });
         let txs: Vec<Tx> = drops.then(|| codec::decode(body, limits::SUBMIT).ok()).flatten()?;
         let verdicts = vec![Ok::<(), Refusal>(()); txs.len()];

@@ -1,8 +1,8 @@
 //! The columns of one extent, who holds them, and how well: one verified range at a time.
 //!
 //! In goes a column's index and a range; out come bytes that are proven to be the column's. A holder that sends wrong
-//! bytes, is silent or goes away is remembered with its reason and not asked again, and the column's next holder takes
-//! over. Which columns to ask is decided in [`super::rows`].
+//! bytes, does not respond or goes away is remembered with its reason and not asked again, and the column's next holder
+//! takes over. Which columns to ask is decided in [`super::rows`].
 
 use std::{
     collections::VecDeque,
@@ -24,11 +24,11 @@ use ostrakon_proto::{
 };
 use tokio::time::{Instant, sleep};
 
-/// A holder that gives no answer for this long is silent.
+/// A holder that gives no answer for this long counts as not responding.
 const SILENT: Duration = Duration::from_secs(12);
 /// How often one holder may go away or be busy before it is given up.
 const STRIKES: u32 = 4;
-/// How long a busy holder is left alone.
+/// How long to back off from a busy holder.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// Chunks over whose times the median is taken.
 const TIMES: usize = 64;
@@ -98,7 +98,7 @@ struct State {
     columns: Vec<ColumnState>,
     times: VecDeque<Duration>,
     failed: Vec<FailedColumn>,
-    /// Bytes of columns that came, whatever became of them.
+    /// Bytes of columns that came, used or not.
     fetched: u64,
 }
 
@@ -368,7 +368,7 @@ impl Fault {
         }
     }
 
-    /// The reason in words, and whether bytes were wrong.
+    /// The reason as text, and whether bytes were wrong.
     fn into_reason(self) -> (String, bool) {
         match self {
             Self::Passing(reason) | Self::Busy(reason) | Self::Lasting(reason) => (reason, false),

@@ -25,10 +25,10 @@ use super::{
 };
 use crate::{Client, ErrorKind, chain::ChainError};
 
-/// Holders that are asked for the manifest at once.
-const AT_ONCE: usize = 3;
-/// Holders whose copies are checked at once.
-const CHECKED_AT_ONCE: usize = 8;
+/// Holders that are asked for the manifest concurrently.
+const CONCURRENT: usize = 3;
+/// Holders whose copies are checked concurrently.
+const CHECKED_CONCURRENT: usize = 8;
 /// After this long without a manifest one more is asked.
 const LINGER: Duration = Duration::from_millis(300);
 
@@ -49,7 +49,7 @@ pub enum OpenError {
         /// Why the last did not.
         last: String,
     },
-    /// The manifest is the object's, and breaks the rules: whoever added it did.
+    /// The manifest is the object's, and breaks the rules: the one who added it did.
     #[error("object {object} is unusable: {error}")]
     BadManifest {
         /// The object.
@@ -152,7 +152,7 @@ impl Client {
     async fn manifest(&self, object: ObjectId, holders: &[NodeId]) -> Result<Manifest, OpenError> {
         let mut line = holders.iter().copied();
         let ask = |node| self.manifest_of(object, node);
-        let mut waiting: FuturesUnordered<_> = line.by_ref().take(AT_ONCE).map(ask).collect();
+        let mut waiting: FuturesUnordered<_> = line.by_ref().take(CONCURRENT).map(ask).collect();
         let (mut asked, mut last) = (0, "the ledger names no holder".to_owned());
         while !waiting.is_empty() {
             tokio::select! { biased;
@@ -180,7 +180,7 @@ impl Client {
             wrong.then_some(node)
         };
         stream::iter(opened.holders.iter().copied().map(ask))
-            .buffer_unordered(CHECKED_AT_ONCE)
+            .buffer_unordered(CHECKED_CONCURRENT)
             .filter_map(ready)
             .collect()
             .await

@@ -2,8 +2,8 @@
 //!
 //! Both lie beside the destination under a name that follows from it, the object and the range, so that the same get
 //! finds them again. A checkpoint is `u64 LE length ‖ BLAKE3 of so many bytes`, appended once they are written. Who
-//! resumes hashes the file and goes on behind the last checkpoint that holds: whatever a crash left, lost or tore, only
-//! right bytes are kept. Nothing is synced before the end, and nothing needs to be.
+//! resumes hashes the file and continues behind the last checkpoint that holds: whatever a crash left, lost or tore,
+//! only right bytes are kept. Nothing is synced before the end, and nothing needs to be.
 //!
 //! Not here: which bytes are right; they are proven before they come.
 
@@ -24,7 +24,7 @@ use super::path::Overwrite;
 const KEEP_MIN: u64 = 16 * 1024 * 1024;
 /// Bytes of a checkpoint.
 const CHECKPOINT: usize = 8 + 32;
-/// Bytes hashed at once.
+/// Bytes hashed at a time.
 const STEP: usize = 1024 * 1024;
 
 /// What a get writes.
@@ -171,7 +171,7 @@ fn check_room(file: &File, need: u64) -> io::Result<()> {
     if free == 0 || free >= need {
         return Ok(());
     }
-    let reason = format!("{need} bytes are still to be written, and the disk has room for {free}");
+    let reason = format!("{need} bytes are still to be written, and the disk has space for {free}");
     Err(io::Error::new(io::ErrorKind::StorageFull, reason))
 }
 
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_behind_the_last_checkpoint_that_holds() {
+    fn continues_behind_the_last_checkpoint_that_holds() {
         let check = |damage: &dyn Fn(&Path), expect: u64| {
             let directory = tempfile::tempdir().expect("a directory");
             damage(&attempt(directory.path()));
@@ -232,10 +232,10 @@ mod tests {
         let open = |path: &Path| File::options().write(true).open(path).expect("there");
         check(&|_| {}, 3 * one);
         check(&|path| open(path).set_len(3 * one - 1).expect("cut"), 2 * one);
-        check(&|path| open(path).write_all_at(&[9], one).expect("spoilt"), one);
+        check(&|path| open(path).write_all_at(&[9], one).expect("corrupted"), one);
         check(&|path| open(path).write_all_at(&[9], 3 * one).expect("more than noted"), 3 * one);
         check(&|path| open(&checkpoints(path)).set_len(2 * 40 + 39).expect("torn"), 2 * one);
-        check(&|path| open(&checkpoints(path)).write_all_at(&[9; 8], 40).expect("spoilt"), one);
+        check(&|path| open(&checkpoints(path)).write_all_at(&[9; 8], 40).expect("corrupted"), one);
         check(&|path| fs::remove_file(checkpoints(path)).expect("removed"), 0);
         check(&|path| fs::remove_file(path).expect("removed"), 0);
     }

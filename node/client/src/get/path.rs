@@ -1,4 +1,4 @@
-//! Get into a file: whole or not at all, and going on where an earlier attempt stopped.
+//! Get into a file: whole or not at all, and continuing where an earlier attempt stopped.
 //!
 //! The bytes go to a [`Partial`] beside the destination, which takes its place once they are all there and on disk.
 //! Whatever fails, or is cancelled, leaves the destination as it was, and what is worth it for the next attempt.

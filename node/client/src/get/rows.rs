@@ -1,4 +1,4 @@
-//! One row, from the k best columns: whoever fails is replaced, whoever is late is raced.
+//! One row, from the k best columns: a holder that fails is replaced, one that is late is raced.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -42,7 +42,7 @@ pub(crate) fn chunk_range(row: RowId, chunk_len: usize) -> Range {
     Range { start: row.offset(), length }
 }
 
-/// A row's chunks under way.
+/// A row's chunks in flight.
 #[derive(Default)]
 struct Race {
     chunks: BTreeMap<usize, Bytes>,
@@ -137,7 +137,7 @@ impl Race {
         first.unwrap_or_else(Instant::now) + late_after
     }
 
-    /// Whoever is late by now gets a rival, when the loop next looks for columns to ask.
+    /// A holder that is late by now gets a rival, when the loop next looks for columns to ask.
     fn mark_late(&mut self, columns: &Columns, late_after: Duration) {
         let now = Instant::now();
         let late: Vec<usize> =

@@ -17,8 +17,8 @@ use super::{
 
 /// What a guess of a passphrase costs.
 ///
-/// The default is 64 MiB of memory, 3 passes and 1 lane, as RFC 9106 recommends where memory is scarce: about 0.1 s on a
-/// processor of today, for a person who unlocks as for one who guesses.
+/// The default is 64 MiB of memory, 3 passes and 1 lane, as RFC 9106 recommends where memory is scarce: about 0.1 s on
+/// a processor of today, for a person who unlocks as for one who guesses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Cost {
     /// Memory, in KiB: 8 to 1,048,576.
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_cannot_ask_for_all_memory_or_for_ever() {
+    fn a_file_cannot_ask_for_all_memory_or_forever() {
         let check = |cost: Cost| {
             let sealed = DataKey::new([1; 32]).seal(Purpose::Wrapped, &[1; 32]).expect("sealed");
             let wrapped = Wrapped::Passphrase { cost, salt: [0; 16], key: sealed };

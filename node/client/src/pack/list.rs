@@ -9,7 +9,7 @@ use ostrakon_proto::{
 
 use super::read::{PackReadError, PackReader};
 
-/// Bytes of the index that are fetched at once by whoever reads all of it, and by whoever may skip most of it.
+/// Bytes of the index that are fetched at a time by a caller that reads all of it, and by one that may skip most of it.
 const AHEAD_ALL: u64 = 1024 * 1024;
 const AHEAD_SOME: u64 = 128 * 1024;
 
@@ -65,7 +65,7 @@ struct Leaf {
     upper: Option<PackPath>,
 }
 
-/// Where the listing goes on.
+/// Where the listing continues.
 #[derive(Clone, Debug)]
 enum Floor {
     /// At this path.
@@ -133,7 +133,7 @@ impl<'a> PackEntries<'a> {
         }
     }
 
-    /// What becomes of an entry.
+    /// What to do with an entry.
     fn take(&mut self, entry: Entry) -> Result<Taken, PackError> {
         if self.floor.as_ref().is_some_and(|floor| floor.is_above(&entry.path)) {
             return Ok(Taken::Passed);

@@ -41,7 +41,7 @@ pub(super) struct Part {
     gate: Gate,
 }
 
-/// Lets work go on that another thread does, and stops it.
+/// Lets work continue that another thread does, and stops it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Gate(Arc<Inner>);
 
@@ -52,7 +52,7 @@ struct Inner {
 }
 
 impl Gate {
-    /// Whoever works holds this.
+    /// The worker holds this.
     pub(super) fn enter(&self) -> MutexGuard<'_, ()> {
         lock(&self.0.busy)
     }
@@ -173,7 +173,7 @@ impl Placing {
     }
 }
 
-/// Removes a file, a symlink, or a directory of any depth; nothing is no error.
+/// Removes a file, a symlink, or a directory of any depth; nothing is not an error.
 pub(super) fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR | Errno::PERM) => {}
@@ -209,7 +209,7 @@ fn allow(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(parent, name, flags, Mode::empty())?;
     // Of a descriptor that only names it, the mode can be changed by its path alone. It matters to few, and if it
-    // fails, entering says so.
+    // fails, entering reports it.
     let _as_it_was = chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), Mode::RWXU);
     Ok(())
 }

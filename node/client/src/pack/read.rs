@@ -31,7 +31,7 @@ const SPANS: usize = 6;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackReadError {
-    /// The object cannot be read, or what came of it not be written.
+    /// The object cannot be read, or its content cannot be written.
     #[error(transparent)]
     Get(#[from] GetError),
     /// The object says that it is a directory, and is none.
@@ -64,7 +64,7 @@ pub enum PackReadError {
         /// Where it points to.
         target: Vec<u8>,
     },
-    /// A file is not what the index says: whoever added it made it so.
+    /// A file is not what the index says: the one who added it made it so.
     #[error("the content of {0} has not the hash that the directory lists: do not use it")]
     WrongHash(PackPath),
 }
@@ -249,7 +249,7 @@ impl PackReader {
         })
     }
 
-    /// A page of the index; `ahead` bytes behind it are fetched with it, for whoever goes on there.
+    /// A page of the index; `ahead` bytes behind it are fetched with it, for a caller that continues there.
     pub(super) async fn page(&self, at: PageRef, ahead: u64) -> Result<Page, PackReadError> {
         let end = at.end().filter(|end| *end <= self.opened.layout.size());
         let end = end.ok_or_else(|| self.broken(PackError::Place { offset: at.offset }))?;

@@ -27,10 +27,10 @@ mod write;
 
 use write::{Op, Writer, Written};
 
-/// Bytes and entries that are handed to a worker at once.
+/// Bytes and entries that are handed to a worker at a time.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const BATCH_OPS: usize = 1024;
-/// Contents that nobody wants are read over up to here: beyond, asking anew is cheaper.
+/// Contents that nobody wants are read over up to here: beyond, asking again is cheaper.
 const GAP: u64 = 4 * 1024 * 1024;
 
 /// What was restored.
@@ -193,7 +193,7 @@ impl<'a> Feed<'a> {
         Ok(Self { reader, first, entries, contents, plain, at, end: plan.end, left, reconstructed, events })
     }
 
-    /// What is written next, and what `write` gives: both go on at once, and the contents with them.
+    /// What is written next, and what `write` gives: both continue concurrently, and the contents with them.
     async fn batch_meanwhile<T>(
         &mut self,
         write: impl Future<Output = T> + Send,
@@ -240,7 +240,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// Goes on to where a file's bytes begin.
+    /// Continues to where a file's bytes begin.
     async fn seek(&mut self, offset: u64) -> Result<(), PackReadError> {
         if self.contents.is_none() || offset - self.at > GAP {
             self.contents = Some(Ahead::new(&self.reader.opened, offset..self.end));
@@ -252,7 +252,7 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// Bytes of the file that is under way.
+    /// Bytes of the file that is in progress.
     async fn content(&mut self) -> Result<Bytes, PackReadError> {
         let bytes = self.next_bytes(self.left).await?;
         self.left -= u64::try_from(bytes.len()).expect("a row is at most 64 MiB");

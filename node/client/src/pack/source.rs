@@ -195,7 +195,7 @@ impl Filler {
         Ok(buffer.into())
     }
 
-    /// Puts some bytes into a buffer of zeroes, or goes on to what comes next.
+    /// Puts some bytes into a buffer of zeroes, or continues to what comes next.
     fn step(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match &mut self.part {
             Part::Contents { file: Some(_), .. } => Ok(self.read(buffer)),
@@ -228,7 +228,7 @@ impl Filler {
         self.part = Part::Index { visit: Visit::default(), writer, ready: Bytes::new() };
     }
 
-    /// Bytes of the open file; at its end it is looked at once more.
+    /// Bytes of the open file; at its end it is looked at again.
     fn read(&mut self, buffer: &mut [u8]) -> usize {
         let Part::Contents { visit, file, .. } = &mut self.part else { return 0 };
         let Some(reading) = file else { return 0 };

@@ -181,7 +181,7 @@ async fn everything_that_can_be_in_a_directory_comes_back() {
 
 #[tokio::test(start_paused = true)]
 async fn one_worker_is_enough() {
-    // All answers come at once, so that whoever has one waits for the worker.
+    // All answers come together, so that a task that has one waits for the worker.
     let quick = SimConfig { latency: Duration::ZERO..=Duration::ZERO, ..SimConfig::default() };
     let (world, source, target) = (World::with(14, quick, 7), directory(), directory());
     for number in 0..20_000u64 {
@@ -376,7 +376,7 @@ async fn what_is_asked_for_wrongly_is_named() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_is_replaced_as_a_whole_or_left_alone() {
+async fn a_destination_is_replaced_as_a_whole_or_not_touched() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     fs::write(source.path().join("new"), "new").expect("written");
@@ -434,11 +434,11 @@ async fn what_is_cancelled_leaves_nothing_behind() {
             nothing_else_in(&target, &[]);
         }
     }
-    assert!(*lock(&seen) > 0, "some of it was under way");
+    assert!(*lock(&seen) > 0, "some of it was in progress");
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_stored_is_named_and_the_rest_is_stored() {
+async fn what_cannot_be_stored_is_named_and_the_rest_is_stored() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     fs::create_dir_all(source.path().join("a")).expect("made");

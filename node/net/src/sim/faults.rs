@@ -37,7 +37,7 @@ pub(super) struct Process {
     pub(super) crashed: CancellationToken,
 }
 
-/// What becomes of a message.
+/// The fate of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
     /// It arrives after this.
@@ -122,7 +122,7 @@ impl State {
         group(from) != group(to) || self.blocks.contains(&(from, to))
     }
 
-    /// Draws what becomes of a message. Always takes the same number of draws.
+    /// Draws the fate of a message. Always takes the same number of draws.
     pub(super) fn fate(&mut self, from: NodeId, to: NodeId) -> Fate {
         let (latency, loss) = match self.links.get(&(from, to)) {
             Some(link) => (link.latency.clone(), link.loss_per_mille),

@@ -13,7 +13,7 @@ use tokio::time::{self, Instant};
 use crate::nodes::{QUIC, TCP, config, head, introduce, refusal, serve, start, until, within};
 
 #[tokio::test]
-async fn a_refused_dial_fails_at_once_and_names_node_and_address() {
+async fn a_refused_dial_fails_immediately_and_names_node_and_address() {
     let (client, nobody) = (start(config(1, &[])).0, NodeId::new([5; 32]));
     let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let address = format!("/ip4/127.0.0.1/tcp/{closed}");
@@ -45,9 +45,9 @@ async fn a_silent_host_costs_five_seconds() {
 }
 
 #[tokio::test]
-async fn without_an_address_the_error_says_so() {
+async fn without_an_address_the_error_names_it() {
     let (client, nobody) = (start(config(1, &[])).0, NodeId::new([5; 32]));
-    client.learn(nobody, &["nonsense".to_string()]);
+    client.learn(nobody, &["gibberish".to_string()]);
     let error = within(5, client.call(nobody, Protocol::Get, head("hello"))).await.unwrap_err();
     assert!(error.to_string().contains("no address"), "{error}");
 }
@@ -145,12 +145,12 @@ async fn callee_stops(listen: &str) {
 }
 
 #[tokio::test]
-async fn a_callee_that_stops_fails_its_calls_at_once() {
+async fn a_callee_that_stops_fails_its_calls_immediately() {
     callee_stops(TCP).await;
 }
 
 #[tokio::test]
-async fn a_callee_that_stops_fails_its_calls_at_once_over_quic() {
+async fn a_callee_that_stops_fails_its_calls_immediately_over_quic() {
     callee_stops(QUIC).await;
 }
 
@@ -173,7 +173,7 @@ async fn dropped_calls_are_forgotten() {
     let (server, mut requests) = start(config(1, &[TCP]));
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
-    // More than may be under way at once, and than there are places: each place must come back.
+    // More than may be in flight at a time, and than there are places: each place must come back.
     for _ in 0..1500 {
         let call = client.call(server.local(), Protocol::Chain, head("dropped"));
         let _dropped = time::timeout(Duration::from_micros(50), call).await;

@@ -64,7 +64,7 @@ impl Raw {
         Self::drive(swarm, streams, peer, Vec::new())
     }
 
-    /// Listens; takes streams of whoever comes.
+    /// Listens; takes streams of anyone who connects.
     pub(crate) async fn listen(protocol: Protocol, address: &str) -> Self {
         let (mut swarm, streams) = swarm(protocol);
         swarm.listen_on(address.parse().unwrap()).unwrap();

@@ -31,13 +31,13 @@ struct Echo {
 }
 
 impl Echo {
-    /// Each answer waits until `at_once` requests wait for one; a stream has `each` answers.
-    async fn start(listen: &str, at_once: usize, each: usize) -> Self {
+    /// Each answer waits until `concurrent` requests wait for one; a stream has `each` answers.
+    async fn start(listen: &str, concurrent: usize, each: usize) -> Self {
         let raw = Raw::listen(Protocol::Chain, listen).await;
         let client = start(config(2, &[])).0;
         let (node, streams) = (raw.node, Arc::new(AtomicUsize::new(0)));
         client.learn(node, &raw.listening);
-        let (count, barrier) = (streams.clone(), Arc::new(Barrier::new(at_once)));
+        let (count, barrier) = (streams.clone(), Arc::new(Barrier::new(concurrent)));
         let mut server = JoinSet::new();
         server.spawn(async move {
             // All of it, not its streams alone.
@@ -92,7 +92,7 @@ async fn several_streams_over(listen: &str) {
         let calls = (0..8).map(|number| echo.call(round * 8 + number));
         assert!(future::join_all(calls).await.iter().all(Result::is_ok));
     }
-    assert_eq!(echo.streams.load(SeqCst), 8, "as many as calls at once");
+    assert_eq!(echo.streams.load(SeqCst), 8, "as many as concurrent calls");
     // More than a lane has streams: the rest take their turn.
     let calls = (0..40).map(|number| echo.call(number));
     assert!(future::join_all(calls).await.iter().all(Result::is_ok));
@@ -100,12 +100,12 @@ async fn several_streams_over(listen: &str) {
 }
 
 #[tokio::test]
-async fn calls_at_once_use_a_stream_each() {
+async fn concurrent_calls_use_a_stream_each() {
     several_streams_over(TCP).await;
 }
 
 #[tokio::test]
-async fn calls_at_once_use_a_stream_each_over_quic() {
+async fn concurrent_calls_use_a_stream_each_over_quic() {
     several_streams_over(QUIC).await;
 }
 

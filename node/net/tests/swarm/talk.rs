@@ -61,7 +61,7 @@ async fn every_protocol_is_its_own() {
 }
 
 #[tokio::test]
-async fn many_calls_at_once_all_get_their_answers() {
+async fn many_concurrent_calls_all_get_their_answers() {
     let (server, client) = (serve(config(1, &[TCP])), start(config(2, &[])).0);
     introduce(&client, &server.swarm);
     let calls = (0..2000u32).map(|number| {

@@ -105,7 +105,7 @@ impl Net {
 async fn every_validator_is_told_once_and_nobody_else() {
     let net = Net::new(6).await;
     let (client, txs) = (net.world.client(250), net.txs(40));
-    // By a node that is no validator: it has them, and each validator.
+    // By a node that is not a validator: it has them, and each validator.
     assert_eq!(client.submit_many(4, &txs[..30], Relayed::No).await, Ok(vec![Ok(()); 30]));
     until("all validators have them", async || net.waiting() == [30, 30, 30, 0, 30, 0]).await;
     // By a validator: the others have them too.
@@ -139,7 +139,7 @@ async fn what_was_lost_on_the_way_is_pushed_again() {
 }
 
 #[test]
-fn queues_forget_their_oldest_and_whoever_left() {
+fn queues_forget_their_oldest_and_those_who_left() {
     let world = World::new(1);
     let rules = Rules::from(&world.genesis);
     let pay = |nonce| {

@@ -43,7 +43,7 @@ async fn a_validator_that_equivocates_is_slashed_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_can_not_be_paid_yet_is_said_later() {
+async fn what_cannot_be_paid_yet_is_said_later() {
     let world = World::voting(4, 4);
     let nodes = world.start_all().await;
     let (chain, poor) = (nodes[0].0.chain().clone(), Keypair::from_seed(&[77; 32]));
@@ -55,7 +55,7 @@ async fn what_can_not_be_paid_yet_is_said_later() {
     assert_eq!(status(&chain, 2).await, Some(ValidatorStatus::Active));
     let gift = Action::Transfer(Transfer { to: poor.public(), amount: Amount(1_000_000) });
     chain.submit(world.tx(0, Height(1000), gift)).await.expect("taken");
-    until("it is said", async || matches!(status(&chain, 2).await, Some(ValidatorStatus::Removed { .. }))).await;
+    until("it is reported", async || matches!(status(&chain, 2).await, Some(ValidatorStatus::Removed { .. }))).await;
     running.await.expect("no panic");
 }
 

@@ -193,7 +193,7 @@ fn the_worst_of_a_full_pool_makes_room() {
     check(&mut pool, tx(4, 0, 101), Ok(()));
     check(&mut pool, tx(5, 0, 150), Ok(()));
     assert_eq!(short(&pool.run_of(&key(1).public(), 0)), [(1, 0, 300)]);
-    // Its own earlier ones are no room for an account.
+    // An account's own earlier ones make no space for it.
     check(&mut pool, tx(5, 1, 101), Err(PoolError::Full));
     check(&mut pool, tx(4, 0, 120), Ok(()));
     check(&mut pool, tx(2, 2, 150), Ok(()));

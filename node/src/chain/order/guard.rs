@@ -16,7 +16,7 @@
 //! - **Leases** ([`super::leases`]): of two processes that start at the same moment nobody has seen either. The others
 //!   let one process at a time sign with a key, and no two can have two thirds of the power.
 //! - **Own messages** ([`Guard::saw_own`]): a copy that starts to sign later shows itself by a message that this
-//!   process did not send. This process then stops to sign for good.
+//!   process did not send. This process then stops to sign permanently.
 
 use ostrakon_proto::{id::Height, ledger::vote::ValidatorSet};
 use tokio::time::Instant;

@@ -107,7 +107,7 @@ impl Arrivals {
         lock(&self.quotas).members = members.into_iter().collect();
     }
 
-    /// The next request; pending for ever once the inbox is dropped. Cancel-safe.
+    /// The next request; pending forever once the inbox is dropped. Cancel-safe.
     pub(super) async fn next(&mut self) -> Inbound {
         let Some((owner, inbound)) = self.queue.recv().await else { return std::future::pending().await };
         lock(&self.quotas).release(owner, inbound.request.body.len());

@@ -80,6 +80,6 @@ mod tests {
             assert_eq!(leases.grant(&claim, start + Duration::from_secs(second)), expect, "{desc}");
         }
         leases.retain(&ValidatorSet::new([(VoteKey::new([2; 32]), 1)]));
-        assert_eq!(leases.granted.len(), 1, "a key that is no validator's is dropped");
+        assert_eq!(leases.granted.len(), 1, "a key that is not a validator's is dropped");
     }
 }

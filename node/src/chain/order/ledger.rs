@@ -100,7 +100,7 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     fn work(&self) -> BoxFuture<'static, ()>;
 
     /// Fetches decided blocks above the tip from `node`, and commits them; waits up to ten seconds for the first. It is
-    /// no error if the node has none, or sends an invalid one.
+    /// not an error if the node has none, or sends an invalid one.
     ///
     /// # Errors
     /// [`LedgerError`] when a block cannot be stored.

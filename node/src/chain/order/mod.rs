@@ -15,7 +15,8 @@
 //!
 //! # What is promised
 //! - No two blocks of one height are decided while validators that break the rules have less than a third of the power.
-//! - This validator never signs two different things for one height, round and step, whatever instant it dies at; and
+//! - This validator never equivocates: it signs one value for a height, round and step, whatever instant it dies at;
+//! and
 //!   when its disk was restored to an earlier state, it signs nothing until it can no longer contradict itself.
 //! - When the write-ahead log or the sign state cannot be written, the order ends with an error: it never signs what it
 //!   has not recorded.
@@ -90,7 +91,7 @@ pub struct OrderParts {
     pub interval: Duration,
 }
 
-/// Why the order ended. Nothing was sent that is not recorded; restart the node when the cause is mended.
+/// Why the order ended. Nothing was sent that is not recorded; restart the node when the cause is repaired.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OrderError {
@@ -98,10 +99,10 @@ pub enum OrderError {
     #[error(transparent)]
     Ledger(#[from] LedgerError),
     /// The write-ahead log cannot be read or written.
-    #[error("consensus write-ahead log failed; stopping to avoid equivocation: mend the disk and restart the node")]
+    #[error("consensus write-ahead log failed; stopping to avoid equivocation: repair the disk and restart the node")]
     Wal(#[source] io::Error),
     /// The sign state cannot be read or written.
-    #[error("sign-state file failed; stopping to avoid equivocation: mend the disk and restart the node")]
+    #[error("sign-state file failed; stopping to avoid equivocation: repair the disk and restart the node")]
     SignState(#[source] io::Error),
     /// The sign state does not decode.
     #[error("sign-state file is damaged; stopping to avoid equivocation: move it away and restart the node")]
@@ -198,7 +199,7 @@ impl Order {
         Session::new(SessionParts { committee, messages, signer, guard }, &validators, proposals, log).run(stop).await
     }
 
-    /// A node that is no validator waits until the height is decided.
+    /// A node that is not a validator waits until the height is decided.
     async fn look_on(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Ended, OrderError> {
         let mut reached = self.ledger.reached(committee.height);
         loop {
@@ -256,7 +257,7 @@ impl Order {
     }
 
     /// A validator that decides alone has nobody to ask what it signed: it takes over the blocks of its own that other
-    /// nodes have, and resumes. To wait for a later height would be to wait for ever.
+    /// nodes have, and resumes. To wait for a later height would be to wait forever.
     async fn recover(&mut self, committee: &Committee, stop: &CancellationToken) -> Result<Option<Ended>, OrderError> {
         let (mut reached, mut recovered) = (self.ledger.reached(committee.height), self.ledger.recover());
         loop {

@@ -411,7 +411,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_key_begins_with_a_memory_of_nothing() {
+    fn a_new_key_begins_with_an_empty_memory() {
         let dir = tempfile::tempdir().expect("a directory");
         let path = dir.path().join("sign-state");
         begin(&path).expect("new");

@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn later_rounds_wait_longer_but_not_for_ever() {
+    fn later_rounds_wait_longer_but_not_forever() {
         assert_eq!(wait(Timeout::propose(Round::new(0))), PROPOSE);
         assert_eq!(wait(Timeout::propose(Round::new(2))), PROPOSE + 2 * PROPOSE_MORE);
         assert_eq!(wait(Timeout::precommit(Round::new(1))), VOTE + VOTE_MORE);

@@ -1,6 +1,6 @@
 //! Pruning of old blocks: their effects are in the state, and a node that needs them restores a snapshot instead.
 //!
-//! What stays for ever are the nodes of the history, by which any block is proven, and the handovers from one validator
+//! What stays forever are the nodes of the history, by which any block is proven, and the handovers from one validator
 //! set to the next, by which a light client follows the chain from genesis.
 
 use ostrakon_proto::{codec, id::Height, ledger::tx::DecidedBlock};

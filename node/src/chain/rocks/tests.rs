@@ -91,7 +91,7 @@ async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_ledger_made_of_a_snapshot_goes_on_like_the_old_one() {
+async fn a_ledger_made_of_a_snapshot_continues_like_the_old_one() {
     let (world, dir) = (large(), tempfile::tempdir().expect("a directory"));
     let (old_dir, place) = (dir.path().join("old"), LedgerDirs::new(dir.path()));
     let ledger = open(&old_dir, &world, KEEP);
@@ -100,7 +100,7 @@ async fn a_ledger_made_of_a_snapshot_goes_on_like_the_old_one() {
     let offer = ledger.snapshots().pop().expect("one");
     let mut parts = 0;
     loop {
-        // Opened anew for each part, as after a kill.
+        // Opened again for each part, as after a kill.
         let mut restorer = Restorer::open(&place, &world.genesis, &offer).expect("opens");
         assert!(!place.settle().expect("the disk is well"), "nothing is ready yet");
         if restorer.restoring().is_complete() {
@@ -188,5 +188,5 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     let archive = open(dir.path(), &world, Pruning { keep_blocks: 0, ..KEEP });
     grow(&archive, &world, 50);
     tend(&archive);
-    assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept for ever begins here");
+    assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept forever begins here");
 }

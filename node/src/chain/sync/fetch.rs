@@ -23,7 +23,7 @@ use super::{checkpoint::Checkpoint, plan::Holders};
 /// Pages of handovers that are requested from one node.
 const PAGES: usize = 64;
 /// Nodes asked for offers concurrently.
-const AT_ONCE: usize = 16;
+const CONCURRENT: usize = 16;
 /// Pause after a holder failed before the next is asked: all may be busy.
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -52,7 +52,7 @@ impl Fetch {
             let peers = Arc::clone(&self.peers);
             async move { (node, ask(&*peers, node, chain::snapshots()).await) }
         });
-        let answers: Vec<_> = stream::iter(asked).buffered(AT_ONCE).collect().await;
+        let answers: Vec<_> = stream::iter(asked).buffered(CONCURRENT).collect().await;
         answers.into_iter().filter_map(|(node, answer)| Some((node, answer.ok()?))).collect()
     }
 
@@ -60,7 +60,7 @@ impl Fetch {
     pub(super) async fn handovers(&self, from: Height) -> Vec<Vec<Handover>> {
         let asked = self.sources.iter().map(|node| all_handovers(Arc::clone(&self.peers), *node, from));
         let asked: Vec<_> = asked.collect();
-        stream::iter(asked).buffered(AT_ONCE).collect().await
+        stream::iter(asked).buffered(CONCURRENT).collect().await
     }
 
     /// The header of the checkpoint's block, from the first node that has it; else the blocks that nodes have instead.

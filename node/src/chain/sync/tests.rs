@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// What a peer does with its chunk of this number before it sends it, if it does.
-type Tongue = fn(usize, Vec<u8>) -> Option<Vec<u8>>;
+type Tamper = fn(usize, Vec<u8>) -> Option<Vec<u8>>;
 
 fn honest(_: usize, chunk: Vec<u8>) -> Option<Vec<u8>> {
     Some(chunk)
@@ -68,20 +68,20 @@ struct Peer {
 }
 
 /// Answers chain/1 from a ledger.
-fn peer(world: &World, number: usize, ledger: &Arc<Rocks>, tongue: Tongue) -> Peer {
+fn peer(world: &World, number: usize, ledger: &Arc<Rocks>, tamper: Tamper) -> Peer {
     let (_, inbound) = world.net.join(node_id(number));
     let (chunks, ledger) = (Arc::new(AtomicUsize::new(0)), Arc::clone(ledger));
     let counted = Arc::clone(&chunks);
-    Peer { chunks, _task: tokio::spawn(async move { serve(inbound, &ledger, tongue, &counted).await }) }
+    Peer { chunks, _task: tokio::spawn(async move { serve(inbound, &ledger, tamper, &counted).await }) }
 }
 
-async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tongue: Tongue, asked: &AtomicUsize) {
+async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tamper: Tamper, asked: &AtomicUsize) {
     while let Some(Inbound { request, reply, .. }) = inbound.recv().await {
         let refuse = |code| Err(Refusal::new(code, "no"));
         let answer = match request.decode().expect("canonical") {
             ChainRequest::Snapshots => Ok((ChainResponse::Hints, codec::encode(&ledger.snapshots()))),
             ChainRequest::Chunk { height, after } => match ledger.chunk(height, after).expect("read") {
-                Some(chunk) => match tongue(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&chunk)) {
+                Some(chunk) => match tamper(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&chunk)) {
                     Some(chunk) => Ok((ChainResponse::Chunk, chunk)),
                     None => refuse(RefusalCode::Busy),
                 },
@@ -90,7 +90,7 @@ async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tongue: Ton
             ChainRequest::Handovers { .. } => Ok((ChainResponse::Hints, codec::encode(&Vec::<Handover>::new()))),
             ChainRequest::Past(row) => {
                 let hashes = row.read(|at| ledger.past(at).expect("read")).expect("all is here");
-                match tongue(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&hashes)) {
+                match tamper(asked.fetch_add(1, Ordering::Relaxed), codec::encode(&hashes)) {
                     Some(hashes) => Ok((ChainResponse::Hints, hashes)),
                     None => refuse(RefusalCode::Busy),
                 }
@@ -164,7 +164,7 @@ async fn an_empty_node_takes_the_newest_snapshot_from_all_who_have_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_snapshot_that_is_not_far_ahead_is_left_alone_until_blocks_are_pruned() {
+async fn a_snapshot_that_is_not_far_ahead_is_not_fetched_until_blocks_are_pruned() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
     let (world, ledger) = old(old_dir.path());
     let _peer = peer(&world, 0, &ledger, honest);
@@ -188,13 +188,13 @@ async fn a_snapshot_that_is_not_far_ahead_is_left_alone_until_blocks_are_pruned(
 async fn who_lies_is_not_asked_again_and_who_dies_is_replaced() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
     let (world, ledger) = old(old_dir.path());
-    let tongues: [Tongue; 3] = [liar, thief, dying];
+    let tampers: [Tamper; 3] = [liar, thief, dying];
     let honest_peer = 0;
-    for tongue in tongues {
-        let dir = dir.path().join(format!("{:p}", tongue));
+    for tamper in tampers {
+        let dir = dir.path().join(format!("{:p}", tamper));
         std::fs::create_dir(&dir).expect("made");
         let good = peer(&world, honest_peer, &ledger, honest);
-        let bad = peer(&world, 1, &ledger, tongue);
+        let bad = peer(&world, 1, &ledger, tamper);
         let (chain, sync) = newcomer(&world, &dir, 9).await;
         assert!(matches!(sync.run(CancellationToken::new()).await, Err(SyncError::Restored)));
         drop(chain);
@@ -220,7 +220,7 @@ async fn with_liars_alone_nothing_is_taken_and_an_honest_one_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_is_killed_half_way_goes_on_where_it_was() {
+async fn one_that_is_killed_half_way_continues_where_it_was() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
     let (world, ledger) = old(old_dir.path());
     let first = peer(&world, 0, &ledger, dying);
@@ -243,7 +243,7 @@ async fn one_that_is_killed_half_way_goes_on_where_it_was() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_past_of_a_snapshot_is_fetched_afterwards_whoever_lies_of_it() {
+async fn the_past_of_a_snapshot_is_fetched_afterwards_whatever_node_lies() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
     let (world, ledger) = old(old_dir.path());
     let _peer = peer(&world, 0, &ledger, honest);

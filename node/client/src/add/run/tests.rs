@@ -332,7 +332,7 @@ async fn receipts_that_were_lost_are_given_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_extent_whose_draw_is_void_is_placed_anew() {
+async fn an_extent_whose_draw_is_void_is_placed_again() {
     let mut case = Case::on(World::hasty(10, 1, 2), 8 << 20, false);
     half_an_add(&mut case).await;
     let client = case.client();
@@ -425,7 +425,7 @@ async fn an_add_is_done_by_one_at_a_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn journals_that_are_not_ours_are_left_alone() {
+async fn journals_that_are_not_ours_are_not_touched() {
     let mut case = Case::new(8 << 20, false);
     half_an_add(&mut case).await;
     let path = case.journals().list().expect("listed").remove(0).expect("whole").journal;

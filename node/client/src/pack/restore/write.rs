@@ -1,6 +1,6 @@
 //! Writes entries to disk, in order, below a directory that nobody else can enter.
 //!
-//! Directories and files come first, every one made anew and none through a symlink; symlinks when all files are
+//! Directories and files come first, every one made again and none through a symlink; symlinks when all files are
 //! there; modes and times of directories last, from the deepest up, so that one without write permission can be filled.
 
 use std::{

@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn each_stream_that_can_not_be_had_fails_one_call() {
+    async fn each_stream_that_cannot_be_had_fails_one_call() {
         let calls = calls();
         let (mut pool, _answers) = calls.pool(2);
         assert!(pool.reserve() && pool.reserve());

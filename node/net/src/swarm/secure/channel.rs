@@ -342,7 +342,7 @@ mod tests {
         check("a flipped bit of the tag", &|bytes| bytes[20] ^= 128);
         check("the first one left out", &|bytes| drop(bytes.drain(..21)));
         check("the first one twice", &|bytes| bytes.copy_within(..21, 21));
-        check("a message of nothing", &|bytes| bytes[..2].copy_from_slice(&[0, 0]));
+        check("an empty message", &|bytes| bytes[..2].copy_from_slice(&[0, 0]));
     }
 
     #[tokio::test(start_paused = true)]

@@ -151,7 +151,7 @@ fn one_block(_: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> 
     if hides { Vec::new() } else { vec![(message.clone(), body.clone())] }
 }
 
-/// Sends nonsense besides: of far heights and rounds, of strangers, with wrong signatures and bodies.
+/// Sends invalid messages besides: of far heights and rounds, of strangers, with wrong signatures and bodies.
 fn garbage(liar: &Liar, _: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     let mut frames = vec![(message.clone(), body.clone())];
     let junk = Bytes::from_static(&[7; 1000]);

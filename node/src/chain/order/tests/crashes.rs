@@ -16,9 +16,9 @@ use crate::chain::order::{
 };
 
 /// Numbers that follow from a seed.
-pub(super) struct Chance(pub(super) u64);
+pub(super) struct SeededRng(pub(super) u64);
 
-impl Chance {
+impl SeededRng {
     pub(super) fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % end
@@ -105,9 +105,9 @@ impl SignStore for DyingSignatures {
 }
 
 #[test]
-fn whoever_dies_at_any_write_goes_on_without_contradiction() {
+fn one_that_dies_at_any_write_continues_without_contradiction() {
     seeds(0..12, async |seed| {
-        let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), Chance(seed));
+        let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), SeededRng(seed));
         let disks: Vec<Arc<Dying>> = (0..4).map(|_| Arc::default()).collect();
         for (machine, disk) in world.machines.iter_mut().zip(&disks) {
             (machine.wal, machine.signatures) = Dying::halves(disk);
@@ -135,9 +135,9 @@ fn whoever_dies_at_any_write_goes_on_without_contradiction() {
 }
 
 #[test]
-fn whoever_dies_at_any_instant_goes_on_without_contradiction() {
+fn one_that_dies_at_any_instant_continues_without_contradiction() {
     seeds(0..12, async |seed| {
-        let (mut world, mut chance) = (World::running(seed, 4), Chance(seed));
+        let (mut world, mut chance) = (World::running(seed, 4), SeededRng(seed));
         for _ in 0..20 {
             tokio::time::sleep(Duration::from_millis(chance.below(700))).await;
             let number = chance.index(4);
@@ -152,14 +152,14 @@ fn whoever_dies_at_any_instant_goes_on_without_contradiction() {
 }
 
 #[test]
-fn whoever_dies_again_and_again_at_one_height_still_knows_what_it_said() {
+fn one_that_dies_again_and_again_at_one_height_still_knows_what_it_said() {
     seeds(0..12, async |seed| {
-        let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), Chance(seed));
+        let (mut world, mut chance) = (World::new(seed, &[1; 4], SimConfig::default()), SeededRng(seed));
         let disks: Vec<Arc<Dying>> = (0..4).map(|_| Arc::default()).collect();
         for (machine, disk) in world.machines.iter_mut().zip(&disks) {
             (machine.wal, machine.signatures) = Dying::halves(disk);
         }
-        // One is dead, so that nothing goes on without any of the others.
+        // One is dead, so that nothing continues without any of the others.
         (0..3).for_each(|number| world.start(number));
         for _ in 0..30 {
             let number = chance.index(3);
@@ -176,9 +176,9 @@ fn whoever_dies_again_and_again_at_one_height_still_knows_what_it_said() {
 }
 
 #[test]
-fn all_killed_at_once_resume_at_once() {
+fn all_killed_together_resume_immediately() {
     seeds(0..12, async |seed| {
-        let (mut world, mut chance) = (World::running(seed, 4), Chance(seed));
+        let (mut world, mut chance) = (World::running(seed, 4), SeededRng(seed));
         for _ in 0..6 {
             tokio::time::sleep(Duration::from_millis(100 + chance.below(500))).await;
             (0..4).for_each(|number| world.crash(number));
@@ -192,9 +192,9 @@ fn all_killed_at_once_resume_at_once() {
 }
 
 #[test]
-fn whoever_is_alone_goes_on_too() {
+fn one_that_is_alone_continues_too() {
     seeds(0..6, async |seed| {
-        let (mut world, mut chance) = (World::running(seed, 1), Chance(seed));
+        let (mut world, mut chance) = (World::running(seed, 1), SeededRng(seed));
         for _ in 0..10 {
             tokio::time::sleep(Duration::from_millis(chance.below(400))).await;
             world.crash(0);

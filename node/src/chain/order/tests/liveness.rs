@@ -87,7 +87,7 @@ fn an_idle_chain_rests_and_work_of_anyone_wakes_it() {
         world.start_all();
         world.reach(0..4, 3).await;
         let rested = world.machines[0].ledger.waits();
-        // From the begin of one to the begin of the next; what a block takes to be decided is not always the same.
+        // From the start of one to the start of the next; what a block takes to be decided is not always the same.
         assert!(rested.iter().all(|wait| *wait >= Duration::from_secs(29)), "{rested:?}");
         for number in 0..4 {
             // Whether or not it is this one's turn.

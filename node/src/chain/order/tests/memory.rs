@@ -1,4 +1,4 @@
-//! Disks from the past, machines that were cloned: whoever may have forgotten what it said, is silent.
+//! Disks from the past, machines that were cloned: a validator that may have forgotten what it sent does not sign.
 
 use std::{sync::Arc, time::Duration};
 
@@ -75,7 +75,7 @@ fn a_very_old_image_says_nothing_of_what_is_decided() {
 }
 
 #[test]
-fn an_empty_disk_is_silent_at_first() {
+fn an_empty_disk_does_not_sign_at_first() {
     seeds(0..6, async |seed| {
         let mut world = World::running(seed, 4);
         world.reach(0..4, 10).await;
@@ -186,7 +186,7 @@ fn a_clone_of_one_that_is_always_late_never_speaks() {
 }
 
 #[test]
-fn whoever_was_silent_speaks_when_nothing_goes_on_without_it() {
+fn one_that_was_silent_speaks_when_nothing_continues_without_it() {
     seeds(0..6, async |seed| {
         let mut world = World::running(seed, 4);
         world.reach(0..4, 5).await;
@@ -204,7 +204,7 @@ fn whoever_was_silent_speaks_when_nothing_goes_on_without_it() {
 }
 
 #[test]
-fn whoever_never_spoke_may_begin_when_it_is_needed() {
+fn one_that_never_spoke_may_begin_when_it_is_needed() {
     seeds(0..3, async |seed| {
         let mut world = World::new(seed, &[1; 4], SimConfig::default());
         (0..3).for_each(|number| world.start(number));
@@ -233,7 +233,7 @@ async fn with_a_copy(seed: u64, powers: &[u64]) -> World {
 }
 
 #[test]
-fn of_two_that_start_at_once_one_speaks() {
+fn of_two_that_start_together_one_speaks() {
     let spoke = std::sync::atomic::AtomicUsize::new(0);
     seeds(0..24, async |seed| {
         let powers = vec![1; 4 + usize::from(seed % 2 == 0)];
@@ -247,11 +247,11 @@ fn of_two_that_start_at_once_one_speaks() {
         spoke
             .fetch_add(usize::from(world.judge.said_from(&key, height + 40) > 5), std::sync::atomic::Ordering::Relaxed);
     });
-    assert!(spoke.into_inner() > 12, "one of the two is let speak, mostly at once");
+    assert!(spoke.into_inner() > 12, "one of the two is let speak, mostly immediately");
 }
 
 #[test]
-fn whoever_was_let_speak_long_ago_asks_again() {
+fn one_that_was_let_speak_long_ago_asks_again() {
     seeds(0..4, async |seed| {
         let mut world = with_a_copy(seed, &[1; 4]).await;
         world.reach([0, 2, 3], 20).await;
@@ -280,7 +280,7 @@ fn of_two_with_one_life_the_one_that_hears_the_other_stops() {
         world.incarnations -= 1;
         [1, 0, 2, 3].into_iter().for_each(|number| world.start(number));
         world.reach(0..4, 30).await;
-        // The one that the others know hears what it never said, and stops; the other hears nothing and goes on.
+        // The one that the others know hears what it never said, and stops; the other receives nothing and continues.
         let last = |number: usize| world.judge.voted(&world.machines[number].node);
         assert!(last(1).is_none_or(|height| height < 10), "{:?}", last(1));
         assert!(last(4).is_some_and(|height| height >= 10) || last(1).is_some(), "{:?}", last(4));

@@ -1,5 +1,5 @@
-//! Everything at once, by chance: loss, delay, partitions, deaths in the middle of a write, and one who lies. Each seed
-//! is a world of its own.
+//! Everything together, at random: loss, delay, partitions, deaths in the middle of a write, and one who lies. Each
+//! seed is a world of its own.
 //!
 //! `OSTRAKON_SEEDS=1000` lives through that many worlds, `OSTRAKON_SEED=7` through that one.
 
@@ -14,7 +14,7 @@ use ostrakon_proto::{codec, id::BlockId, limits};
 
 use super::{
     byzantine::{self, LIES},
-    crashes::{Chance, Dying},
+    crashes::{Dying, SeededRng},
     fake::FakeBlock,
     world::{World, seeds},
 };
@@ -31,14 +31,14 @@ const LIAR: usize = 0;
 /// A world in which everything may happen.
 struct Storm {
     world: World,
-    chance: Chance,
+    chance: SeededRng,
     disks: Vec<Arc<Dying>>,
     lies: bool,
 }
 
 impl Storm {
     fn new(seed: u64) -> Self {
-        let mut chance = Chance(seed);
+        let mut chance = SeededRng(seed);
         let powers = SETS[chance.index(SETS.len())];
         let loss_per_mille = [0, 0, 20, 100][chance.index(4)];
         let latency = Duration::from_millis(1)..=Duration::from_millis([20, 20, 150][chance.index(3)]);
@@ -114,7 +114,7 @@ impl Storm {
         }
     }
 
-    /// All is mended, whoever is dead comes back: blocks must come.
+    /// All is healed, and the dead come back: blocks must come.
     async fn recover(&mut self) {
         self.world.net.heal();
         let nodes: Vec<_> = self.world.machines.iter().map(|machine| machine.node).collect();

@@ -139,7 +139,7 @@ impl World {
         machine.process = Some(process);
     }
 
-    /// The process dies at once.
+    /// The process dies immediately.
     pub(super) fn crash(&mut self, number: usize) {
         self.net.crash(self.machines[number].node);
         self.machines[number].process = None;

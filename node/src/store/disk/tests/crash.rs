@@ -43,7 +43,7 @@ fn after_each_step_what_was_acknowledged_is_there() {
             samples[..acknowledged].iter().for_each(|sample| sample.assert_stored(&store));
             samples[acknowledged..].iter().for_each(|sample| sample.assert_absent(&store));
             assert!(files_below(&copy.path().join("incoming")).is_empty());
-            // And it goes on working.
+            // And it continues to work.
             samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
             samples.iter().for_each(|sample| sample.assert_stored(&store));
         }
@@ -126,7 +126,7 @@ fn bytes_without_an_index_entry_are_taken_in_if_they_are_whole() {
     }
     let store = open(torn.path());
     small_and_large().iter().for_each(|sample| sample.assert_absent(&store));
-    small_and_large().iter().for_each(|sample| sample.put(&store).expect("stored anew"));
+    small_and_large().iter().for_each(|sample| sample.put(&store).expect("stored again"));
     small_and_large().iter().for_each(|sample| sample.assert_stored(&store));
 }
 
@@ -168,7 +168,7 @@ fn torn_records_are_not_served_and_the_others_are() {
 }
 
 #[test]
-fn garbage_is_left_alone() {
+fn garbage_is_not_touched() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = samples();
     let store = open(dir.path());

@@ -71,7 +71,7 @@ fn packs_are_appended_to_after_a_restart() {
 }
 
 #[test]
-fn writers_at_once_share_groups_and_all_is_stored() {
+fn concurrent_writers_share_groups_and_all_is_stored() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = open(dir.path());
     thread::scope(|scope| {
