@@ -59,6 +59,7 @@ async fn main() -> Result<()> {
 
     let chain = node.chain().clone();
     tokio::select! {
+        biased;
         error = node.failed() => return Err(error.into()),
         head = tokio::time::timeout(PATIENCE, chain.wait(Height(BLOCKS))) => {
             println!("followed the ledger to block {}", head.context("no blocks came")?.height);

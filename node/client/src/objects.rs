@@ -1,8 +1,8 @@
 //! The objects that were added with a profile, with the links that read them: `objects.jsonl`, one JSON object a line.
 //!
 //! Of a public object everything lies in the open. Of a private one the key and the name are sealed under the profile's
-//! data key; its CID, size and time are on the ledger for all to read anyway. So a list that is locked still tells which
-//! objects it has, and asks for a passphrase only where a key is needed.
+//! data key; its CID, size and time are on the ledger for all to read anyway. So a list that is locked still tells
+//! which objects it has, and asks for a passphrase only where a key is needed.
 //!
 //! Lines are appended whole and synced; a torn last line, of a crash, is skipped. Removing a line rewrites the file and
 //! replaces it. What the ledger says of these objects is not here.

@@ -269,7 +269,8 @@ mod tests {
     fn a_node_listens_where_the_genesis_says() {
         let plan = plan(2, 1);
         let text = node_toml(&plan.nodes[1].entry).expect("serialises");
-        let expect = "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nblock_interval_ms = 500\nworker_threads = 4\ndisk_reserve_bytes = 268435456\n";
+        let expect = "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nblock_interval_ms = 500\nworker_threads = 4\n\
+                      disk_reserve_bytes = 268435456\n";
         assert_eq!(text, expect);
     }
 

@@ -16,8 +16,8 @@ pub enum AddError {
     Chain(#[from] ChainError),
     /// The network is too small for any code.
     #[error(
-        "the network has {have} providers with free space, and the smallest code needs {need}: wait for more, or choose \
-         a smaller code"
+        "the network has {have} providers with free space, and the smallest code needs {need}: wait for more, or \
+         choose a smaller code"
     )]
     TooFewProviders {
         /// Providers there are.

@@ -40,8 +40,8 @@ pub(super) fn is_whole(commitments: &[Commitment], layout: &Layout) -> bool {
     (0..layout.extents()).all(|extent| have.contains(&extent))
 }
 
-/// The object as the ledger has it, all of whose extents `commitments` are. What this add committed itself is also waited
-/// for, until its blocks are where they cannot be lost.
+/// The object as the ledger has it, all of whose extents `commitments` are. What this add committed itself is also
+/// waited for, until its blocks are where they cannot be lost.
 pub(super) async fn found(
     job: &Job<'_>,
     (object, layout): (ObjectId, &Layout),

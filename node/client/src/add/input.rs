@@ -1,4 +1,5 @@
-//! What is added, opened: before a journal is made or a byte is sent, so that what cannot be read leaves nothing behind.
+//! What is added, opened: before a journal is made or a byte is sent, so that what cannot be read leaves nothing
+//! behind.
 
 use std::{
     fmt,

@@ -35,7 +35,8 @@ impl Default for CodeChoice {
     }
 }
 
-/// What an add would cost, and what the object would survive. Serialises to the JSON of `ostrakon add --dry-run --json`.
+/// What an add would cost, and what the object would survive. Serialises to the JSON of `ostrakon add --dry-run
+/// --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Quote {
     /// Bytes of the object.

@@ -34,7 +34,8 @@ impl Client {
         Profile::open_default()?.connect()
     }
 
-    /// As [`Profile::connect`], for an account whose key is stored elsewhere; what is verified of the chain is not stored.
+    /// As [`Profile::connect`], for an account whose key is stored elsewhere; what is verified of the chain is not
+    /// stored.
     ///
     /// # Errors
     /// [`ProfileError`] when the network cannot be started.
@@ -94,7 +95,7 @@ impl TrustStore for TrustFile {
             fs::rename(&draft, &self.0)
         })();
         if let Err(error) = written {
-            tracing::debug!(%error, "cannot store the trusted checkpoint: the next client starts from the previous one");
+            tracing::debug!(%error, "cannot store the trusted checkpoint: the next client starts from the one before");
         }
     }
 }

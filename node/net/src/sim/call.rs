@@ -89,7 +89,7 @@ async fn there_and_back(state: &Mutex<State>, route: Route, request: Frame) -> R
     let answer = tokio::select! {
         biased;
         () = callee_crashed.cancelled() => return Err(closed("the node crashed")),
-        answer = answered => answer.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "the node dropped the request")),
+        answer = answered => answer.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "request dropped")),
     };
     let (fate, give_up) = self::fate(state, to, from);
     match fate {

@@ -1,8 +1,8 @@
 //! Requests of other nodes that have no answer yet, and whether one more is admitted.
 //!
-//! In goes a request, out comes its answer. One that is not admitted is refused immediately as [`RefusalCode::Busy`]; none is
-//! dropped silently. Requests go straight to the holder of the receiver, without the actor. Not here: reading requests
-//! ([`super::codec`]).
+//! In goes a request, out comes its answer. One that is not admitted is refused immediately as [`RefusalCode::Busy`];
+//! none is dropped silently. Requests go straight to the holder of the receiver, without the actor. Not here: reading
+//! requests ([`super::codec`]).
 
 use std::{
     collections::BTreeMap,

@@ -16,8 +16,7 @@
 //! # What is promised
 //! - No two blocks of one height are decided while validators that break the rules have less than a third of the power.
 //! - This validator never equivocates: it signs one value for a height, round and step, whatever instant it dies at;
-//! and
-//!   when its disk was restored to an earlier state, it signs nothing until it can no longer contradict itself.
+//!   and when its disk was restored to an earlier state, it signs nothing until it can no longer contradict itself.
 //! - When the write-ahead log or the sign state cannot be written, the order ends with an error: it never signs what it
 //!   has not recorded.
 //!

@@ -1,7 +1,7 @@
 //! The bytes of a journal: a magic, a version, and records, each with its length and a checksum.
 //!
-//! The first record is the [`Header`]; what follows is appended as the add proceeds. A record that is cut off or damaged
-//! ends the journal: what it said is done again.
+//! The first record is the [`Header`]; what follows is appended as the add proceeds. A record that is cut off or
+//! damaged ends the journal: what it said is done again.
 
 use std::{fs::File, io, os::unix::fs::FileExt};
 
