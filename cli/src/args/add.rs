@@ -17,12 +17,12 @@ Examples:
   find . -name '*.jpg' | ostrakon add --files-from -
   ostrakon add disk.img --class economy --dry-run
 
-Each path becomes one object, a directory with its names, modes, times,
-symlinks and empty directories; owners and extended attributes are not stored.
-The code 4/12 means: any 4 of 12 columns restore the object. Without --for
+Each path becomes one object, a directory with its names, modes, times, \
+symlinks and empty directories; owners and extended attributes are not stored. \
+The code 4/12 means: any 4 of 12 columns restore the object. Without --for \
 or --epochs it is paid for 720 epochs, a month on most networks.
 
-An add that was interrupted resumes when the same command is run again, unless
+An add that was interrupted resumes when the same command is run again, unless \
 the file changed. Holders keep what they have for an hour. Stdin cannot resume.
 
 Exit code 7: stored, but some files of a directory could not be read.";

@@ -7,10 +7,10 @@ use clap::{Args, Subcommand};
 pub(super) const INIT_HELP: &str = "\
 Examples:
   ostrakon init --network genesis.toml
-  ostrakon init --network genesis.toml --no-passphrase         for a machine that starts by itself
+  ostrakon init --network genesis.toml --no-passphrase
   ostrakon init --network genesis.toml --passphrase-file FILE
 
-The passphrase seals the account's key and the links of all that is added. It cannot be recovered: keep a backup
+The passphrase seals the account's key and the links of all that is added. It cannot be recovered: keep a backup \
 (`ostrakon key backup`).";
 
 pub(super) const HELP: &str = "\
@@ -27,14 +27,14 @@ const BACKUP_HELP: &str = "\
 Example:
   ostrakon key backup /media/usb/ostrakon.backup
 
-An earlier backup of the same account is replaced. The file is under the profile's passphrase; for a profile that has
+An earlier backup of the same account is replaced. The file is under the profile's passphrase; for a profile that has \
 none, give one. What is added later is not in it: repeat it then.";
 
 const RESTORE_HELP: &str = "\
 Example:
   ostrakon --profile DIR key restore ostrakon.backup
 
-Makes the profile again, under the backup's passphrase, and compares it with the ledger. Exit code 7 when the account
+Makes the profile again, under the backup's passphrase, and compares it with the ledger. Exit code 7 when the account \
 pays for objects that were added after the backup, and whose links are therefore missing.";
 
 const CHECK_HELP: &str = "\
@@ -46,7 +46,7 @@ Exit code 7 when links are missing.";
 const EXPORT_HELP: &str = "\
 Examples:
   ostrakon key export --yes > account.key
-  ostrakon key export --output account.key      a file that only its owner can read
+  ostrakon key export --output account.key
 
 For the owner_key of a node's provider, and for programs. Links are not in it: `ostrakon key backup` has both.";
 
