@@ -11,7 +11,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::{Event, Events, GetOptions, Profile};
+use ostrakon::{Event, Profile};
 
 #[tokio::main]
 async fn main() -> Result<()> {
@@ -30,19 +30,17 @@ async fn main() -> Result<()> {
 
     // Any sink will do as well. What arrives in it is proven, byte for byte.
     let mut read = Vec::new();
-    let progress = Events::to(|event| {
+    let progress = |event| {
         if let Event::Progress { done, .. } = event {
             println!("  {done} bytes so far");
         }
-    });
-    let fetched = client.get(&added.link, &GetOptions::default(), &mut read, &progress).await?;
+    };
+    let fetched = client.get(&added.link).on_event(progress).write_to(&mut read).await?;
     ensure!(read == content, "other bytes came back");
     println!("read the same {} bytes from {} columns", fetched.size, fetched.columns_used.len());
 
     // Parts can be read without reading the rest.
-    let range = GetOptions { range: Some(9..32), ..GetOptions::default() };
-    let mut part = Vec::new();
-    client.get(&added.link, &range, &mut part, &Events::none()).await?;
+    let part = client.get(&added.link).range(9..32).bytes().await?;
     println!("bytes 9 to 31: {}", String::from_utf8_lossy(&part));
     Ok(())
 }

@@ -1,14 +1,11 @@
 //! The command line: every command, flag and default, with its help. In goes `argv`, out come plain values that are
 //! already parsed. What a command does is in [`crate::cmd`].
 
-use std::{
-    ops::Range,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::target::{ObjectArgs, TargetArgs};
+use crate::target::ObjectArgs;
 
 mod add;
 mod anchor;
@@ -16,11 +13,13 @@ mod certificate;
 mod demo;
 mod devnet;
 mod generate;
+mod get;
 mod governance;
 mod key;
 mod ledger;
 mod name;
 mod object;
+mod size;
 mod wallet;
 
 pub(crate) use add::{Add, Class, Uploads};
@@ -29,6 +28,7 @@ pub(crate) use certificate::{Certificate, CertificateCreate, CertificateVerify};
 pub(crate) use demo::Demo;
 pub(crate) use devnet::{Devnet, DevnetDir, DevnetNodes, DevnetUp};
 pub(crate) use generate::Generate;
+pub(crate) use get::{ByteRange, Cat, Get, Ls, Reading};
 pub(crate) use governance::{Governance, Proposed, Vote};
 pub(crate) use key::{Init, Key};
 pub(crate) use ledger::Ledger;
@@ -47,36 +47,13 @@ Exit codes:
     6  funds: the balance is too low
     7  partial: done, but not all of it
   130  interrupted by SIGINT (129 SIGHUP, 143 SIGTERM)
+  141  the reader of the output closed it
 
 Examples:
   ostrakon demo
   ostrakon devnet up --dir net
   ostrakon --profile net/profile add FILE
   ostrakon --profile net/profile get LINK";
-
-const GET_HELP: &str = "\
-Examples:
-  ostrakon get LINK -o report.pdf
-  ostrakon get LINK -o - --range 0-1023 | xxd
-  ostrakon get LINK -o photos                a directory, with modes, times and symlinks
-  ostrakon get LINK/2024/june -o june        a part of it; nothing else is fetched
-
-Without -o: the name it was added by on this profile, or else its CID, in this directory; for LINK/path, the path's last
-part. A directory is restored whole or not at all; set-user-id and set-group-id bits are dropped.";
-
-const CAT_HELP: &str = "\
-Examples:
-  ostrakon cat LINK | tar x
-  ostrakon cat LINK/notes/today.md           one file of a directory; nothing else is fetched";
-
-const LS_HELP: &str = "\
-Examples:
-  ostrakon ls
-  ostrakon ls --json | jq -r '.objects[].cid'
-  ostrakon ls LINK
-  ostrakon ls -lR CID/photos
-
-Without LINK: what was added with this profile. Names that cannot be printed are escaped; times are in UTC.";
 
 /// Store files on an Ostrakon network, where any K of N columns restore them
 #[derive(Debug, Parser)]
@@ -130,13 +107,13 @@ pub(crate) enum Command {
         command: Uploads,
     },
     /// Fetch an object, or a part of a directory, into a file or directory
-    #[command(after_help = GET_HELP)]
+    #[command(after_help = get::GET_HELP)]
     Get(Get),
     /// Write an object, or a file of a directory, to stdout
-    #[command(after_help = CAT_HELP)]
+    #[command(after_help = get::CAT_HELP)]
     Cat(Cat),
     /// List what was added with this profile, or what is in a directory
-    #[command(after_help = LS_HELP)]
+    #[command(after_help = get::LS_HELP)]
     Ls(Ls),
     /// Show where an object is stored, until when, and how many losses it survives
     #[command(after_help = object::STATUS_HELP)]
@@ -214,61 +191,10 @@ impl Command {
     pub(crate) fn writes_bytes(&self) -> bool {
         match self {
             Self::Cat(_) => true,
-            Self::Get(get) => get.output.as_deref() == Some(Path::new("-")),
+            Self::Get(get) => get.is_to_stdout(),
             _ => false,
         }
     }
-}
-
-/// `get`
-#[derive(Debug, Args)]
-pub(crate) struct Get {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-    /// Where to write it; - is stdout
-    #[arg(short, long, value_name = "OUT|-")]
-    pub(crate) output: Option<PathBuf>,
-    /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
-    #[arg(long, value_name = "A-B", value_parser = parse_range)]
-    pub(crate) range: Option<Range<u64>>,
-    /// Replace the file or directory if there is one
-    #[arg(long)]
-    pub(crate) force: bool,
-}
-
-/// `cat`
-#[derive(Debug, Args)]
-pub(crate) struct Cat {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-    /// Only bytes A to B, both included, counted from 0; `A-` is from A to the end
-    #[arg(long, value_name = "A-B", value_parser = parse_range)]
-    pub(crate) range: Option<Range<u64>>,
-}
-
-/// `ls`
-#[derive(Debug, Args)]
-pub(crate) struct Ls {
-    #[command(flatten)]
-    pub(crate) target: TargetArgs,
-    /// Show mode, size and time as well
-    #[arg(short, long)]
-    pub(crate) long: bool,
-    /// List what is in directories, too
-    #[arg(short = 'R', long)]
-    pub(crate) recursive: bool,
-}
-
-/// `A-B`, both included, or `A-`.
-fn parse_range(text: &str) -> Result<Range<u64>, String> {
-    let wrong = || format!("{text:?} is not a range: use A-B with A <= B, both included, or A- for all from A on");
-    let (first, last) = text.split_once('-').ok_or_else(wrong)?;
-    let first: u64 = first.parse().map_err(|_| wrong())?;
-    let end = match last {
-        "" => u64::MAX,
-        _ => last.parse::<u64>().ok().and_then(|last| last.checked_add(1)).ok_or_else(wrong)?,
-    };
-    if first < end { Ok(first..end) } else { Err(wrong()) }
 }
 
 #[cfg(test)]
@@ -346,20 +272,6 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
-    }
-
-    #[test]
-    fn ranges_include_both_ends() {
-        let check = |text, expect: Option<Range<u64>>| assert_eq!(parse_range(text).ok(), expect, "{text}");
-        check("0-0", Some(0..1));
-        check("5-9", Some(5..10));
-        check("7-", Some(7..u64::MAX));
-        check("9-5", None);
-        check("-5", None);
-        check("5", None);
-        check("a-b", None);
-        check("0-18446744073709551615", None);
-        check(&format!("{}-", u64::MAX), None);
     }
 
     #[test]

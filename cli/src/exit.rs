@@ -22,6 +22,9 @@ pub(crate) fn answered(kind: ErrorKind, message: impl Into<String>) -> anyhow::E
     failure(kind, message)
 }
 
+/// The exit code of a command whose output was closed, as a shell shows it of one that SIGPIPE ended.
+pub(crate) const CLOSED_PIPE: u8 = 141;
+
 /// How a command ended that did not do what was asked.
 #[derive(Debug)]
 pub(crate) enum Ending {
@@ -107,7 +110,7 @@ impl Ending {
         }
     }
 
-    /// Whether the reader of our output went away, as `head` does: no failure to speak of.
+    /// Whether the reader of our output closed it, as `head` does: nothing is printed then.
     pub(crate) fn is_closed_pipe(&self) -> bool {
         let Self::Failed(error) = self else { return false };
         let broken = |cause: &(dyn std::error::Error + 'static)| {
@@ -183,7 +186,7 @@ const fn hint_text(hint: Hint) -> Option<&'static str> {
              `ostrakon ledger trust HEIGHT:BLOCK`"
         }
         Hint::ChooseCode => "choose a smaller code with --code K/N",
-        Hint::Overwrite => "overwrite it with --force, or name another destination with -o",
+        Hint::Overwrite => "allow it with --overwrite, or name another destination with -o",
         _ => return None,
     })
 }

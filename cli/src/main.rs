@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     log(&cli.global);
     match run(cli, &out) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(ending) if ending.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(ending) if ending.is_closed_pipe() => ExitCode::from(exit::CLOSED_PIPE),
         Err(ending) => {
             out.failure(&ending);
             ending.code()

@@ -110,6 +110,17 @@ pub(crate) struct TargetArgs {
     link_file: Option<PathBuf>,
 }
 
+/// The objects of a command that takes several, or none.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TargetsArgs {
+    /// A directory's link or CID, or name:NAME; with /PATH, what is there in it; - reads a link from stdin
+    #[arg(value_name = "LINK[/PATH]|-", value_parser = GivenParser)]
+    given: Vec<Given>,
+    /// Read the link from a file: the command line is visible to others, and stays in the shell's history
+    #[arg(long, value_name = "FILE", conflicts_with = "given")]
+    link_file: Option<PathBuf>,
+}
+
 /// The object of a command that takes no path in it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ObjectArgs {
@@ -129,14 +140,16 @@ impl TargetArgs {
     pub(crate) fn target(&self) -> anyhow::Result<Target> {
         resolve(self.given.as_ref(), self.link_file.as_deref())
     }
+}
 
-    /// As [`TargetArgs::target`], for a command that does something else without an object: the environment is not
-    /// asked.
+impl TargetsArgs {
+    /// What they name; nothing of the environment.
     ///
     /// # Errors
     /// As [`TargetArgs::target`].
-    pub(crate) fn optional(&self) -> anyhow::Result<Option<Target>> {
-        if self.given.is_none() && self.link_file.is_none() { Ok(None) } else { self.target().map(Some) }
+    pub(crate) fn targets(&self) -> anyhow::Result<Vec<Target>> {
+        let file = self.link_file.iter().map(|file| resolve(None, Some(file)));
+        self.given.iter().map(|given| resolve(Some(given), None)).chain(file).collect()
     }
 }
 

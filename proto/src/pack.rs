@@ -15,7 +15,7 @@ mod path;
 mod writer;
 
 pub use check::EntryCheck;
-pub use entry::{Entry, FileContent, Kind, Stamp};
+pub use entry::{Entry, FileContent, Kind, Stamp, serialize_bytes};
 pub use footer::Footer;
 pub use page::{Child, Children, Entries, Page, PageRef};
 pub use path::{PackPath, PathError, escape};
@@ -23,18 +23,18 @@ pub use writer::{PackIndex, PackWriter};
 
 use crate::limits;
 
-/// Why bytes are no pack. The one who added it made it so.
+/// Why bytes are not a valid pack: it was added so.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PackError {
-    /// The last bytes are no footer, or that of a later version.
+    /// The last bytes are not a footer, or that of a later version.
     #[error("the footer is malformed, or of a later version than this program knows")]
     Footer,
     /// A page does not decode.
     #[error("a page of the index is malformed")]
     Page,
     /// A page lies outside the index, or not before the page that names it.
-    #[error("the index names a page at byte {offset}, where none can be")]
+    #[error("the index names a page at byte {offset}, outside of where pages may be")]
     Place {
         /// Where the page should be.
         offset: u64,
@@ -42,23 +42,23 @@ pub enum PackError {
     /// The tree is deeper than any that is needed.
     #[error("the index is more than {} pages deep", limits::PACK_DEPTH)]
     Depth,
-    /// A path that leads out of its directory, or is none.
-    #[error("the index has a path that cannot be: {0}")]
+    /// A path is invalid, or leads out of its directory.
+    #[error("the index has an invalid path: {0}")]
     Path(#[from] PathError),
     /// Paths are not in order, or one is there twice.
     #[error("the index is not in order, or has a path twice, at {0}")]
     Order(PackPath),
-    /// What an entry lies in is no directory of the pack.
-    #[error("the index has {0}, and what that lies in is no directory")]
+    /// What an entry lies in is not a directory of the pack.
+    #[error("the index has {0}, and what that lies in is not a directory")]
     Parent(PackPath),
-    /// A file's bytes are not where they can be.
-    #[error("the index has {0}, whose bytes lie outside of the contents or in those of another file")]
+    /// A file's bytes lie outside of the contents, or overlap another file's.
+    #[error("the index has {0}, whose bytes lie outside of the contents or overlap those of another file")]
     Bytes(PackPath),
     /// A mode, a time or a symlink's target is out of bounds.
-    #[error("the index has {0}, with a mode, time or target that cannot be")]
+    #[error("the index has {0}, with an invalid mode, time or target")]
     Value(PackPath),
-    /// More or fewer entries than the footer says, or than there may be.
-    #[error("the index has not the {want} entries that it says")]
+    /// More or fewer entries than the footer states, or more than are allowed.
+    #[error("the index does not have the {want} entries that its footer states")]
     Count {
         /// How many there should be.
         want: u64,

@@ -102,7 +102,7 @@ fn overwriting(stage: &Stage, link: &str) -> Result<()> {
     let out = stage.cluster.files.join("precious");
     fs::write(&out, "precious")?;
     let outcome = stage.cluster.run(&["get".as_ref(), link.as_ref(), "-o".as_ref(), out.as_os_str()])?;
-    expect(&outcome, USAGE, "--force")?;
-    ensure!(fs::read_to_string(&out)? == "precious", "a file was overwritten without --force");
+    expect(&outcome, USAGE, "--overwrite")?;
+    ensure!(fs::read_to_string(&out)? == "precious", "a file was overwritten without --overwrite");
     Ok(())
 }

@@ -204,7 +204,8 @@ impl Cluster {
     /// When the command fails, or the bytes are not those whose hash this is.
     pub fn expect_read(&self, link: &str, hash: &blake3::Hash) -> Result<Outcome> {
         let out = self.files.join("read-back");
-        let outcome = self.run(&[OsStr::new("get"), link.as_ref(), "--force".as_ref(), "-o".as_ref(), out.as_ref()])?;
+        let outcome =
+            self.run(&[OsStr::new("get"), link.as_ref(), "--overwrite".as_ref(), "-o".as_ref(), out.as_ref()])?;
         outcome.expect_code(0)?;
         let got = crate::content::hash_file(&out).with_context(|| format!("no output of {outcome}"))?;
         fs::remove_file(&out)?;

@@ -1,191 +1,106 @@
-//! `ostrakon get`: fetches an object into a file, or to stdout. The SDK proves every byte, and writes the file whole or
-//! not at all. Directories are in [`directory`].
+//! `ostrakon get` and `cat`: fetch an object, or what is at a path in it, to disk or stdout. In go the arguments, out
+//! comes what the SDK fetched; it verifies every byte, and writes files whole or not at all.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+};
 
-use ostrakon::{Client, Fetched, GetError, GetOptions, ObjectEntry, Overwrite};
-use ostrakon_proto::{link::Link, manifest::Content};
-use serde::Serialize;
-use tokio::time::Instant;
+use ostrakon::{Fetched, ObjectEntry};
+use ostrakon_proto::{
+    link::Link,
+    pack::{PackPath, escape},
+};
 
 use super::{Home, interruptible};
 use crate::{
-    args::Get,
+    args::{ByteRange, Get, Reading},
     exit::usage,
-    output::{Output, bytes_text, rate_text},
+    output::{Output, bytes_text, count_text, rate_text},
     progress::Progress,
 };
 
-pub(super) mod directory;
+/// From this many bytes and seconds on a rate says something.
+const RATE_BYTES: u64 = 1 << 20;
+const RATE_SECONDS: f64 = 0.5;
 
-/// What `get --json` prints: scripts rely on these fields.
-#[derive(Debug, Serialize)]
-pub(crate) struct GetObject {
-    cid: String,
-    pub(crate) size: u64,
-    pub(crate) blake3: String,
-    pub(crate) columns_used: Vec<UsedColumn>,
-    columns_failed: Vec<FailedColumn>,
-    pub(crate) reconstructed: bool,
-    fetched_bytes: u64,
-    /// Bytes that an earlier attempt had fetched.
-    resumed: u64,
-    pub(crate) seconds: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path: Option<String>,
-}
-
-/// A column that was read from.
-#[derive(Clone, Debug, Serialize)]
-pub(crate) struct UsedColumn {
-    pub(crate) extent: u32,
-    pub(crate) index: u8,
-    pub(crate) provider: String,
-}
-
-#[derive(Debug, Serialize)]
-struct FailedColumn {
-    extent: u32,
-    index: u8,
-    provider: Option<String>,
-    reason: String,
-    corrupt: bool,
-}
-
-impl GetObject {
-    /// The object of what was fetched in this time.
-    pub(crate) fn new(fetched: Fetched, seconds: f64, path: Option<&Path>) -> Self {
-        Self {
-            cid: fetched.object.to_string(),
-            size: fetched.size,
-            blake3: hex::encode(fetched.blake3),
-            columns_used: fetched.columns_used.into_iter().map(UsedColumn::from).collect(),
-            columns_failed: fetched.columns_failed.into_iter().map(FailedColumn::from).collect(),
-            reconstructed: fetched.reconstructed,
-            fetched_bytes: fetched.fetched_bytes,
-            resumed: fetched.resumed,
-            seconds,
-            path: path.map(|path| path.display().to_string()),
-        }
-    }
-
-    /// What a person wants to know: how much, how fast, and what was wrong on the way.
-    pub(crate) fn text(&self) -> String {
-        let size = bytes_text(self.size);
-        let to = self.path.as_ref().map_or_else(String::new, |path| format!(" to {path}"));
-        let recomputed = if self.reconstructed { ", partly recomputed from parity columns" } else { "" };
-        let rate = rate_text(self.size - self.resumed, self.seconds);
-        let before = match self.resumed {
-            0 => String::new(),
-            resumed => format!(" ({} were here from an earlier attempt)", bytes_text(resumed)),
-        };
-        let fetched = bytes_text(self.fetched_bytes);
-        let done = format!("{size}{to}{before} in {:.1} s, {rate}, {fetched} fetched{recomputed}", self.seconds);
-        [done, failures(&self.columns_failed)].join("\n").trim_end().to_owned()
-    }
-
-    /// What there is to say where the bytes themselves were printed.
-    fn after_bytes(&self) -> String {
-        let fetched = format!("{} of {} fetched", bytes_text(self.size), bytes_text(self.fetched_bytes));
-        [fetched, failures(&self.columns_failed)].join("\n").trim_end().to_owned()
-    }
-}
-
-/// The columns that failed, a line each.
-fn failures(columns: &[FailedColumn]) -> String {
-    // The reason names the node.
-    let line = |column: &FailedColumn| format!("column {} failed: {}", column.index, column.reason);
-    columns.iter().map(line).collect::<Vec<_>>().join("\n")
-}
-
-impl From<ostrakon::UsedColumn> for UsedColumn {
-    fn from(column: ostrakon::UsedColumn) -> Self {
-        Self { extent: column.extent, index: column.index, provider: column.provider.to_string() }
-    }
-}
-
-impl From<ostrakon::FailedColumn> for FailedColumn {
-    fn from(column: ostrakon::FailedColumn) -> Self {
-        let ostrakon::FailedColumn { extent, index, provider, reason, corrupt } = column;
-        Self { extent, index, provider: provider.map(|provider| provider.to_string()), reason, corrupt }
-    }
-}
-
-/// Runs the command.
+/// Runs `get`.
 ///
 /// # Errors
-/// As the SDK's `get`; and when the file is there already.
+/// As the SDK's `save`.
 pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<()> {
     let target = args.target.target()?;
     let link = home.complete(target.link(home).await?)?;
-    let overwrite = if args.force { Overwrite::Replace } else { Overwrite::Refuse };
-    let within = target.path.as_ref();
-    if within.is_some() && args.range.is_some() && !is_stdout(&args) {
-        return Err(usage("a part of a file in a directory goes to stdout: say -o -, or use `ostrakon cat`"));
+    if args.is_to_stdout() {
+        return to_stdout((&link, target.path), &args.reading, home, out).await;
     }
-    let options = GetOptions { range: args.range.clone(), overwrite, content: Some(Content::File) };
-    if is_stdout(&args) {
-        return match within {
-            Some(path) => directory::to_stdout(&home.reader()?, (&link, path), args.range, out).await,
-            None => to_stdout(&link, &options, &home.reader()?, out).await,
-        };
-    }
-    let named = args.output.clone().or_else(|| within.map(directory::usual_name));
-    let path = match named {
-        Some(path) => path,
-        None => usual_name(home.find(&link.object)?.as_ref(), &link),
-    };
-    refuse_existing(&path, overwrite)?;
-    let client = home.reader()?;
-    if within.is_some() {
-        return directory::restore(&client, (&link, within), (&path, overwrite), out).await;
-    }
-    let began = Instant::now();
+    let to = destination(args.output.as_deref(), || match &target.path {
+        Some(path) => Ok(OsStr::from_bytes(path.name()).into()),
+        None => Ok(usual_name(home.find(&link.object)?.as_ref(), &link)),
+    })?;
     let progress = Progress::new("get", out);
-    let events = progress.events(out);
-    let work = async {
-        let got = client.get_to_path(&link, &options, &path, &events).await;
-        got.map_err(|error| match error {
-            GetError::Exists(path) => exists(&path),
-            error => error.into(),
-        })
-    };
-    let fetched = match interruptible(work).await {
-        Err(error) if is_directory(&error) && args.range.is_none() => {
-            drop(progress);
-            return directory::restore(&client, (&link, None), (&path, overwrite), out).await;
-        }
-        fetched => fetched?,
-    };
+    let get = prepare((&link, target.path), &args.reading, home, (&progress, out))?;
+    let get = get.overwrite(args.overwrite()).exclude(args.exclude);
+    let fetched = interruptible(async { Ok(get.save(to).await?) }).await?;
     drop(progress);
-    let object = GetObject::new(fetched, began.elapsed().as_secs_f64(), Some(&path));
-    out.answer(&object, |_| object.text())?;
+    out.answer(&fetched, |_| text(&fetched))?;
     Ok(())
 }
 
-/// Writes the object's bytes to stdout, and what there is to say about it to stderr.
+/// Writes an object, or a file in it, to stdout; what failed meanwhile is reported on stderr.
 ///
 /// # Errors
-/// As the SDK's `get`.
-pub(crate) async fn to_stdout(link: &Link, options: &GetOptions, client: &Client, out: &Output) -> anyhow::Result<()> {
-    let began = Instant::now();
+/// As the SDK's `write_to`.
+pub(super) async fn to_stdout(
+    what: (&Link, Option<PackPath>),
+    reading: &Reading,
+    home: &Home,
+    out: &Output,
+) -> anyhow::Result<()> {
     let progress = Progress::new("get", out);
-    let fetched =
-        interruptible(async { Ok(client.get(link, options, tokio::io::stdout(), &progress.events(out)).await?) })
-            .await?;
+    let get = prepare(what, reading, home, (&progress, out))?;
+    let fetched = interruptible(async { Ok(get.write_to(tokio::io::stdout()).await?) }).await?;
     drop(progress);
-    let object = GetObject::new(fetched, began.elapsed().as_secs_f64(), None);
-    out.answer(&object, |_| object.after_bytes())?;
+    out.answer(&fetched, |_| failures(&fetched))?;
     Ok(())
 }
 
-fn is_stdout(args: &Get) -> bool {
-    args.output.as_deref() == Some(Path::new("-"))
+fn prepare(
+    (link, path): (&Link, Option<PackPath>),
+    reading: &Reading,
+    home: &Home,
+    (progress, out): (&Progress, &Output),
+) -> anyhow::Result<ostrakon::Get> {
+    let mut get = home.reader()?.get(link).on_event(progress.listener(out));
+    if let Some(path) = path {
+        get = get.path(path);
+    }
+    get = match reading.range {
+        None => get,
+        Some(ByteRange::From(first, None)) => get.range(first..),
+        Some(ByteRange::From(first, Some(end))) => get.range(first..end),
+        Some(ByteRange::Last(bytes)) => get.last(bytes),
+    };
+    if let Some(bytes_per_second) = reading.limit_download {
+        get = get.limit_download(bytes_per_second);
+    }
+    if let Some(rows) = reading.parallel {
+        get = get.parallel(rows);
+    }
+    Ok(get)
 }
 
-/// A file was asked for, and it is none: it is got in another way then.
-fn is_directory(error: &anyhow::Error) -> bool {
-    matches!(error.downcast_ref::<GetError>(), Some(GetError::IsDirectory(_)))
+/// Where to write it: `DIR/` is a directory that it is put into under its usual name.
+fn destination(output: Option<&Path>, usual: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<PathBuf> {
+    match output {
+        None => usual(),
+        Some(path) if path.as_os_str().is_empty() => Err(usage("-o names nothing: give it a file or directory")),
+        Some(path) if path.as_os_str().as_bytes().ends_with(b"/") || path.file_name().is_none() => {
+            Ok(path.join(usual()?))
+        }
+        Some(path) => Ok(path.to_owned()),
+    }
 }
 
 /// The name it was added by, without any directory, or else its CID.
@@ -194,65 +109,119 @@ fn usual_name(entry: Option<&ObjectEntry>, link: &Link) -> PathBuf {
     name.unwrap_or_else(|| PathBuf::from(link.object.to_string()))
 }
 
-/// Said before anything is fetched; the SDK looks again at the end.
-fn refuse_existing(path: &Path, overwrite: Overwrite) -> anyhow::Result<()> {
-    let there = overwrite == Overwrite::Refuse && path.symlink_metadata().is_ok();
-    if there { Err(exists(path)) } else { Ok(()) }
+/// How much was written to where, how fast, and what failed meanwhile.
+fn text(fetched: &Fetched) -> String {
+    let mut text = fetched
+        .entries
+        .filter(|entries| *entries != 1)
+        .map_or_else(String::new, |entries| format!("{}, ", count_text(entries, "entry", "entries")));
+    text += &bytes_text(fetched.size);
+    if let Some(path) = &fetched.path {
+        text += &format!(" to {}", escape(path.as_os_str().as_bytes()));
+    }
+    let (fresh, seconds) = (fetched.size - fetched.resumed, fetched.took.as_secs_f64());
+    if fresh >= RATE_BYTES && seconds >= RATE_SECONDS {
+        text += &format!(" in {seconds:.1} s, {}", rate_text(fresh, seconds));
+    }
+    if fetched.resumed > 0 {
+        text += &format!("; {} of it by an earlier attempt", bytes_text(fetched.resumed));
+    }
+    if fetched.reconstructed {
+        text += "; some of it decoded from parity";
+    }
+    if fetched.bits_dropped > 0 {
+        let entries = count_text(fetched.bits_dropped, "entry", "entries");
+        text += &format!("\nset-user-id and set-group-id bits of {entries} were not restored");
+    }
+    [text, failures(fetched)].join("\n").trim_end().to_owned()
 }
 
-fn exists(path: &Path) -> anyhow::Error {
-    usage(format!("{} exists already: overwrite it with --force, or name another file with -o", path.display()))
+/// The columns that failed, a line each.
+fn failures(fetched: &Fetched) -> String {
+    // What is displayed names the node.
+    let lines: Vec<String> = fetched.columns_failed.iter().map(|column| format!("failed: {column}")).collect();
+    lines.join("\n")
 }
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{
-        id::{NodeId, ObjectId},
-        manifest::Content,
-    };
+    use std::time::Duration;
+
+    use ostrakon::{FailedColumn, UsedColumn};
+    use ostrakon_proto::id::{NodeId, ObjectId};
 
     use super::*;
 
-    fn object() -> GetObject {
-        let (object, provider) = (ObjectId::new([1; 32]), NodeId::new([2; 32]));
-        let fetched = Fetched {
-            object,
-            content: Content::File,
+    fn fetched() -> Fetched {
+        let provider = NodeId::new([2; 32]);
+        let failed = FailedColumn {
+            extent: 0,
+            index: 1,
+            provider: Some(provider),
+            reason: "did not respond within 12 s".to_owned(),
+            corrupt: false,
+        };
+        Fetched {
+            object: ObjectId::new([1; 32]),
             size: 3_000_000,
-            blake3: [3; 32],
+            blake3: Some([3; 32]),
+            entries: None,
+            bits_dropped: 0,
             resumed: 0,
-            columns_used: vec![ostrakon::UsedColumn { extent: 0, index: 5, provider }],
-            columns_failed: vec![ostrakon::FailedColumn {
-                extent: 0,
-                index: 1,
-                provider: Some(provider),
-                reason: "away".to_owned(),
-                corrupt: false,
-            }],
+            columns_used: vec![UsedColumn { extent: 0, index: 5, provider }],
+            columns_failed: vec![failed],
             reconstructed: true,
             fetched_bytes: 4_000_000,
-        };
-        GetObject::new(fetched, 2.0, None)
+            took: Duration::from_secs(2),
+            path: Some("a\nb".into()),
+        }
     }
 
     #[test]
     fn the_object_has_the_fields_that_scripts_rely_on() {
-        let value = serde_json::to_value(object()).expect("serialises");
+        let value = serde_json::to_value(fetched()).expect("serialises");
         assert_eq!(value["cid"], ObjectId::new([1; 32]).to_string());
-        assert_eq!(value["size"], 3_000_000);
+        assert_eq!((value["size"].as_u64(), value["seconds"].as_f64()), (Some(3_000_000), Some(2.0)));
         assert_eq!(value["blake3"], "03".repeat(32));
-        assert_eq!(value["columns_used"][0]["index"], 5);
-        assert_eq!(value["columns_failed"][0]["reason"], "away");
-        assert_eq!(value["reconstructed"], true);
-        assert_eq!(value["seconds"], 2.0);
-        assert!(value.get("path").is_none());
+        assert_eq!(
+            (value["columns_used"][0]["index"].as_u64(), value["reconstructed"].as_bool()),
+            (Some(5), Some(true))
+        );
+        assert_eq!(value["columns_used"][0]["provider"], NodeId::new([2; 32]).to_string());
+        assert_eq!(value["columns_failed"][0]["reason"], "did not respond within 12 s");
+        assert_eq!((value["path"].as_str(), value.get("path_hex"), value.get("entries")), (Some("a\nb"), None, None));
+        let odd = Fetched { path: Some(OsStr::from_bytes(b"\xff").into()), blake3: None, ..fetched() };
+        let value = serde_json::to_value(odd).expect("serialises");
+        assert_eq!((value["path_hex"].as_str(), value.get("blake3")), (Some("ff"), None));
     }
 
     #[test]
-    fn people_learn_what_failed_on_the_way() {
-        let text = object().text();
-        assert!(text.starts_with("2.9 MiB in 2.0 s, 1.4 MiB/s, 3.8 MiB fetched, partly recomputed"), "{text}");
-        assert!(text.ends_with("\ncolumn 1 failed: away"), "{text}");
+    fn texts_are_short_and_right() {
+        let check = |fetched: Fetched, expect: &str| assert_eq!(text(&fetched), expect);
+        let failed = format!("failed: column 1 on {}: did not respond within 12 s", NodeId::new([2; 32]));
+        let head = "2.9 MiB to a\\nb in 2.0 s, 1.4 MiB/s; some of it decoded from parity";
+        check(fetched(), &format!("{head}\n{failed}"));
+        let small = Fetched { size: 3, reconstructed: false, columns_failed: Vec::new(), ..fetched() };
+        check(small.clone(), "3 B to a\\nb");
+        check(Fetched { entries: Some(1), ..small.clone() }, "3 B to a\\nb");
+        check(Fetched { entries: Some(2), ..small.clone() }, "2 entries, 3 B to a\\nb");
+        let resumed = Fetched { resumed: 2, bits_dropped: 1, ..small };
+        let bits = "set-user-id and set-group-id bits of 1 entry were not restored";
+        check(resumed, &format!("3 B to a\\nb; 2 B of it by an earlier attempt\n{bits}"));
+    }
+
+    #[test]
+    fn a_directory_is_written_into() {
+        let check = |output: Option<&str>, expect: Option<&str>| {
+            let to = destination(output.map(Path::new), || Ok("name".into()));
+            assert_eq!(to.ok(), expect.map(PathBuf::from), "{output:?}");
+        };
+        check(None, Some("name"));
+        check(Some("x"), Some("x"));
+        check(Some("dir/"), Some("dir/name"));
+        check(Some("."), Some("./name"));
+        check(Some("a/.."), Some("a/../name"));
+        check(Some(""), None);
     }
 
     #[test]

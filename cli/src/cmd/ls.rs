@@ -1,7 +1,8 @@
-//! `ostrakon ls`: what was added with this profile, from its own list. Whether it is still kept is `status`'s to say.
-//! With a link, what is in a directory.
+//! `ostrakon ls`: what was added with this profile, from its own list; with links, what is in those directories. Whether
+//! an object is still stored is `status`'s to report.
 
 use ostrakon::{Error, ObjectEntry, ObjectsError};
+use ostrakon_proto::pack::escape;
 use serde::Serialize;
 
 use super::Home;
@@ -9,10 +10,12 @@ use crate::{
     args::Ls,
     exit::usage,
     output::{Output, Table, bytes_text},
+    time,
 };
 
 mod directory;
 
+/// What `ls --json` prints.
 #[derive(Debug, Serialize)]
 struct Listing {
     objects: Vec<ObjectEntry>,
@@ -21,16 +24,16 @@ struct Listing {
 /// Runs the command.
 ///
 /// # Errors
-/// When the list, or the directory, cannot be read.
+/// When the list, or a directory, cannot be read.
 pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
-    match &args.target.optional()? {
-        Some(target) => directory::run(target, &args, home, out).await,
-        None if args.long || args.recursive => Err(usage("-l and -R list a directory: name its link")),
-        None => added(home, out),
+    match &args.targets.targets()?[..] {
+        [] if args.recursive => Err(usage("-R lists what is in a directory: name its link")),
+        [] => added(&args, home, out),
+        targets => directory::run(targets, &args, home, out).await,
     }
 }
 
-fn added(home: &Home, out: &Output) -> anyhow::Result<()> {
+fn added(args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
     let profile = home.public()?;
     let objects = match profile.objects().list() {
         Err(ObjectsError::Locked { .. }) => home.profile()?.objects().list(),
@@ -43,8 +46,12 @@ fn added(home: &Home, out: &Output) -> anyhow::Result<()> {
     out.answer(&listing, |paint| {
         let mut table = Table::new(0);
         for entry in &listing.objects {
-            let name = if entry.name.is_empty() { "-".to_owned() } else { entry.name.clone() };
-            table.plain([entry.link.object.to_string(), bytes_text(entry.size), name]);
+            let (cid, size) = (entry.link.object.to_string(), bytes_text(entry.size));
+            let name = if entry.name.is_empty() { "-".to_owned() } else { escape(entry.name.as_bytes()) };
+            match args.long {
+                true => table.plain([cid, size, time::of_ms(entry.time_ms), name]),
+                false => table.plain([cid, size, name]),
+            }
         }
         table.render(paint)
     })?;

@@ -1,145 +1,95 @@
-//! `ostrakon verify`: reads every byte of every column, parity too, and says which are not as they should be.
+//! `ostrakon verify`: reads every byte of every column, parity too, and reports which are missing or wrong.
 
 use ostrakon::{CheckedColumn, ColumnCheck, ErrorKind, Verified};
-use ostrakon_proto::params::Code;
-use serde::Serialize;
-use tokio::time::Instant;
 
 use super::{Home, interruptible};
 use crate::{
     exit::answered,
-    output::{Output, bytes_text},
+    output::{Output, bytes_text, count_text},
     progress::Progress,
     target::ObjectArgs,
 };
 
-/// What `verify --json` prints.
-#[derive(Debug, Serialize)]
-struct VerifyObject {
-    cid: String,
-    ok: bool,
-    size: u64,
-    code: Code,
-    inconsistent: bool,
-    columns: Vec<ColumnObject>,
-    /// Providers.
-    wrong_manifests: Vec<String>,
-    seconds: f64,
-}
-
-#[derive(Debug, Serialize)]
-struct ColumnObject {
-    extent: u32,
-    index: u8,
-    provider: Option<String>,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-}
-
 /// Runs the command.
 ///
 /// # Errors
-/// When the object cannot be opened; as an integrity failure when bytes are wrong, as partial when columns miss.
+/// When the object cannot be opened; as an integrity failure when bytes are wrong, as partial when columns are missing.
 pub(crate) async fn run(args: &ObjectArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
     let link = home.complete(args.link(home).await?)?;
     let client = home.reader()?;
-    let (began, progress) = (Instant::now(), Progress::new("verify", out));
+    let progress = Progress::new("verify", out);
     let verified = interruptible(async { Ok(client.verify(&link, &progress.events(out)).await?) }).await?;
     drop(progress);
-    let problem = verified.problem();
-    let object = VerifyObject::new(verified, began.elapsed().as_secs_f64());
-    out.answer(&object, |_| object.text())?;
-    match problem {
+    out.answer(&verified, |_| text(&verified))?;
+    match verified.problem() {
         None => Ok(()),
-        Some(kind) => Err(answered(kind, object.verdict(kind))),
+        Some(kind) => Err(answered(kind, verdict(&verified, kind))),
     }
 }
 
-impl VerifyObject {
-    fn new(verified: Verified, seconds: f64) -> Self {
-        Self {
-            cid: verified.object.to_string(),
-            ok: verified.problem().is_none(),
-            size: verified.size,
-            code: verified.code,
-            inconsistent: verified.inconsistent,
-            columns: verified.columns.into_iter().map(ColumnObject::new).collect(),
-            wrong_manifests: verified.wrong_manifests.iter().map(ToString::to_string).collect(),
-            seconds,
-        }
-    }
+fn whole(verified: &Verified) -> usize {
+    verified.columns.iter().filter(|column| column.state == ColumnCheck::Ok).count()
+}
 
-    fn good(&self) -> usize {
-        self.columns.iter().filter(|column| column.state == "ok").count()
-    }
+fn text(verified: &Verified) -> String {
+    let mut lines: Vec<String> = verified.columns.iter().filter_map(complaint).collect();
+    let wrong = |node| format!("{node} sent something other than the object's manifest");
+    lines.extend(verified.wrong_manifests.iter().map(wrong));
+    let (whole, all, size) = (whole(verified), verified.columns.len(), bytes_text(verified.size));
+    lines.push(format!("{whole} of {all} columns of {size} are whole ({:.1} s)", verified.took.as_secs_f64()));
+    lines.join("\n")
+}
 
-    fn text(&self) -> String {
-        let mut lines: Vec<String> = self.columns.iter().filter_map(ColumnObject::complaint).collect();
-        let wrong = |provider| format!("provider {provider} sends what is not the object's manifest");
-        lines.extend(self.wrong_manifests.iter().map(wrong));
-        let (good, all) = (self.good(), self.columns.len());
-        lines.push(format!("{good} of {all} columns of {} are whole ({:.1} s)", bytes_text(self.size), self.seconds));
-        lines.join("\n")
-    }
-
-    fn verdict(&self, kind: ErrorKind) -> String {
-        let bad = self.columns.len() - self.good();
-        match (self.inconsistent, kind) {
-            (true, _) => "the columns are not a codeword: the one who added the object broke it".to_owned(),
-            (false, ErrorKind::Integrity) if bad == 0 => "some holders send a wrong manifest".to_owned(),
-            (false, ErrorKind::Integrity) => format!("{bad} columns are not whole, and some holders send wrong bytes"),
-            (false, _) => format!("{bad} columns cannot be read"),
-        }
+fn complaint(column: &CheckedColumn) -> Option<String> {
+    // The reason names the holder.
+    match &column.state {
+        ColumnCheck::Ok => None,
+        ColumnCheck::Missing(reason) => Some(format!("column {} is missing: {reason}", column.index)),
+        ColumnCheck::Corrupt(reason) => Some(format!("column {} is corrupt: {reason}", column.index)),
     }
 }
 
-impl ColumnObject {
-    fn new(column: CheckedColumn) -> Self {
-        let (state, reason) = match column.state {
-            ColumnCheck::Ok => ("ok", None),
-            ColumnCheck::Missing(reason) => ("missing", Some(reason)),
-            ColumnCheck::Corrupt(reason) => ("corrupt", Some(reason)),
-        };
-        let provider = column.provider.map(|provider| provider.to_string());
-        Self { extent: column.extent, index: column.index, provider, state, reason }
-    }
-
-    fn complaint(&self) -> Option<String> {
-        // The reason names the holder.
-        let reason = self.reason.as_ref()?;
-        Some(format!("column {} is {}: {reason}", self.index, self.state))
+fn verdict(verified: &Verified, kind: ErrorKind) -> String {
+    let bad = verified.columns.len() - whole(verified);
+    let columns = count_text(u128::try_from(bad).unwrap_or(0), "column", "columns");
+    match (verified.inconsistent, kind) {
+        (true, _) => "the columns are not a codeword: the object was added inconsistent, do not use it".to_owned(),
+        (false, ErrorKind::Integrity) if bad == 0 => "some holders sent a wrong manifest".to_owned(),
+        (false, ErrorKind::Integrity) => format!("{columns} cannot be read, and some holders sent wrong bytes"),
+        (false, _) => format!("{columns} cannot be read"),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::id::ObjectId;
+    use std::time::Duration;
+
+    use ostrakon_proto::{id::ObjectId, params::Code};
 
     use super::*;
 
-    fn object(states: Vec<ColumnCheck>, inconsistent: bool) -> VerifyObject {
+    fn verified(states: Vec<ColumnCheck>, inconsistent: bool) -> Verified {
         let columns =
             (0u8..).zip(states).map(|(index, state)| CheckedColumn { extent: 0, index, provider: None, state });
-        let code = Code { k: 1, n: 3 };
-        let (object, columns) = (ObjectId::new([1; 32]), columns.collect());
-        let verified = Verified { object, size: 64, code, columns, inconsistent, wrong_manifests: Vec::new() };
-        VerifyObject::new(verified, 0.1)
+        let (object, code, took) = (ObjectId::new([1; 32]), Code { k: 1, n: 3 }, Duration::from_millis(100));
+        let columns = columns.collect();
+        Verified { object, size: 64, code, columns, inconsistent, wrong_manifests: Vec::new(), took }
     }
 
     #[test]
-    fn says_what_is_wrong_and_with_which_column() {
-        let object = object(vec![ColumnCheck::Ok, ColumnCheck::Missing("away".to_owned())], false);
-        assert_eq!(object.text(), "column 1 is missing: away\n1 of 2 columns of 64 B are whole (0.1 s)");
-        assert_eq!(object.verdict(ErrorKind::Partial), "1 columns cannot be read");
-        let value = serde_json::to_value(&object).expect("serialises");
+    fn names_what_is_wrong_with_which_column() {
+        let verified = verified(vec![ColumnCheck::Ok, ColumnCheck::Missing("away".to_owned())], false);
+        assert_eq!(text(&verified), "column 1 is missing: away\n1 of 2 columns of 64 B are whole (0.1 s)");
+        assert_eq!(verdict(&verified, ErrorKind::Partial), "1 column cannot be read");
+        let value = serde_json::to_value(&verified).expect("serialises");
         assert_eq!((value["ok"].as_bool(), value["columns"][1]["state"].as_str()), (Some(false), Some("missing")));
+        assert_eq!((value["columns"][1]["reason"].as_str(), value["columns"][0].get("reason")), (Some("away"), None));
     }
 
     #[test]
-    fn a_broken_codeword_is_the_adder_s_fault() {
-        let object = object(vec![ColumnCheck::Ok], true);
-        assert!(!object.ok);
-        assert!(object.verdict(ErrorKind::Integrity).contains("the one who added the object"));
+    fn an_inconsistent_object_is_not_to_be_used() {
+        let verified = verified(vec![ColumnCheck::Ok], true);
+        assert!(verified.problem().is_some());
+        assert!(verdict(&verified, ErrorKind::Integrity).contains("do not use it"));
     }
 }

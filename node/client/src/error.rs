@@ -160,7 +160,7 @@ fn of_open(error: &OpenError) -> (bool, Option<Hint>) {
 fn of_get(error: &GetError) -> (bool, Option<Hint>) {
     match error {
         GetError::Open(error) => of_open(error),
-        GetError::Exists(_) => (false, Some(Hint::Overwrite)),
+        GetError::Exists(_) | GetError::NotEmpty(_) => (false, Some(Hint::Overwrite)),
         other => (other.kind() == ErrorKind::Network, None),
     }
 }

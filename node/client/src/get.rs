@@ -1,295 +1,357 @@
 //! Get: from a link to the plaintext.
 //!
-//! In goes a link, a range and where the bytes go; out come bytes that were proven against the object's name, in order,
-//! or an error that names who failed. [`open`] finds the object, [`plan`] says which rows, [`rows`] reads each from the
-//! k quickest columns and races holders that are late, [`short`] a few cells where those are enough, [`columns`] proves
-//! and remembers who failed. A few rows are in flight at a time, never more than a fixed number of bytes, also when a
-//! reader does other things between them ([`ahead`]). [`path`] writes to a file, whole or not at all, and [`partial`]
-//! lets the next attempt continue where one stopped.
+//! In goes a link; out come bytes that were verified against the object's id, in order, or an error that names who
+//! failed. [`Get`] collects what is wanted, and each of its finishers reads: into memory, a writer or a stream here, at
+//! any position in [`reader`], to disk in [`save`]. [`open`] finds the object and [`target`] what is wanted of it;
+//! [`plan`] says which rows that takes, [`ahead`] keeps a few of them in flight, [`rows`] reads each from the k quickest
+//! columns and hedges against slow ones, [`short`] reads a few cells where those are enough, and [`columns`] verifies
+//! and records who failed.
 
-use std::{fs::File, ops::Range, os::unix::fs::FileExt, sync::Arc};
+use std::{
+    io,
+    num::NonZeroUsize,
+    ops::{Bound, Range, RangeBounds},
+    path::PathBuf,
+    time::Duration,
+};
 
-use bytes::Bytes;
-use futures::{StreamExt, stream};
+use bytes::{Bytes, BytesMut};
+use futures::{Stream, StreamExt, TryStreamExt, stream};
 use ostrakon_proto::{
     id::{NodeId, ObjectId},
-    layout::Layout,
-    limits,
     link::Link,
-    manifest::{Content, Protection},
-    row::{self, RowError},
+    pack::{PackPath, PathError},
 };
-use tokio::io::{AsyncWrite, AsyncWriteExt};
+use serde::Serialize;
+use tokio::{
+    io::{AsyncWrite, AsyncWriteExt},
+    time::Instant,
+};
 
-use crate::{Client, ErrorKind, Event, Events};
+use crate::{Client, Error, Event, Events, PackReader, rate::RateLimit};
 
-mod ahead;
+pub(crate) mod ahead;
 pub(crate) mod columns;
+mod error;
+mod json;
 pub(crate) mod open;
-mod partial;
-mod path;
+pub(crate) mod part_file;
 mod plan;
+mod reader;
 pub(crate) mod rows;
+pub(crate) mod save;
 mod short;
+pub(crate) mod staging;
+mod target;
 
 pub use columns::FailedColumn;
+pub use error::GetError;
 pub use open::OpenError;
-pub use path::Overwrite;
+pub use reader::Reader;
 pub use rows::NotEnoughColumns;
 
-pub(crate) use ahead::Ahead;
+use ahead::{ReadAhead, RowBytes};
 use columns::Columns;
-use open::Opened;
-use partial::Partial;
-use plan::Step;
+use open::{Opened, ReadLimits};
+use target::TargetFile;
 
-/// Bytes of rows in flight at most, chunks and plaintext together.
-const WINDOW_BYTES: usize = 64 * 1024 * 1024;
-/// Rows in flight at most: each asks one chunk of a holder, and a holder is asked a few at a time.
-const WINDOW_ROWS: usize = 8;
-
-/// How to get.
-#[derive(Clone, Debug, Default)]
-pub struct GetOptions {
-    /// Which bytes, from the first up to before the last; all when not given. An end past the object's is the object's.
-    pub range: Option<Range<u64>>,
-    /// What to do with a file that exists already; only [`Client::get_to_path`] asks.
-    pub overwrite: Overwrite,
-    /// What the object must be; anything when not given.
-    pub content: Option<Content>,
+/// What [`Get::save`] does with files that exist at the destination.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Keeps them, and fails. An empty directory is filled.
+    #[default]
+    Refuse,
+    /// Replaces a file, whole. A directory is merged into one that exists, file by file; nothing else in it changes.
+    Replace,
 }
 
-/// What was got.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Fetched {
     /// The object.
+    #[serde(rename = "cid")]
     pub object: ObjectId,
-    /// What the bytes are.
-    pub content: Content,
-    /// Bytes written.
+    /// Bytes of all files that were read.
     pub size: u64,
-    /// BLAKE3 of the bytes written.
-    pub blake3: [u8; 32],
-    /// Bytes of them that an earlier attempt had fetched already.
+    /// BLAKE3 of the bytes; `None` for a directory.
+    #[serde(serialize_with = "json::hash", skip_serializing_if = "Option::is_none")]
+    pub blake3: Option<[u8; 32]>,
+    /// Files, directories and symlinks that were written; `None` when one file was read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub entries: Option<u64>,
+    /// Entries whose set-user-id or set-group-id bit was dropped.
+    #[serde(skip_serializing_if = "json::is_zero")]
+    pub bits_dropped: u64,
+    /// Bytes of `size` that an earlier attempt had fetched.
     pub resumed: u64,
     /// Columns that were read from.
     pub columns_used: Vec<UsedColumn>,
-    /// Holders that failed on the way; the bytes are right nevertheless.
+    /// Holders that failed meanwhile; the bytes are right nevertheless.
     pub columns_failed: Vec<FailedColumn>,
-    /// Whether data had to be made from parity.
+    /// Whether data had to be decoded from parity.
     pub reconstructed: bool,
-    /// Bytes of columns that were received for it: what it cost, rather than its size.
+    /// Bytes of columns that were received.
     pub fetched_bytes: u64,
+    /// How long it took.
+    #[serde(rename = "seconds", serialize_with = "json::seconds")]
+    pub took: Duration,
+    /// Where it was saved.
+    #[serde(flatten, serialize_with = "json::path")]
+    pub path: Option<PathBuf>,
 }
 
 /// A column that was read from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct UsedColumn {
-    /// Of which extent.
+    /// The number of its extent, from 0.
     pub extent: u32,
-    /// Its index.
+    /// Its index in the extent, from 0; those from k on are parity.
     pub index: u8,
-    /// Who gave it.
+    /// The holder.
     pub provider: NodeId,
 }
 
-/// Why nothing, or not all, was got.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum GetError {
-    /// The object cannot be found or opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-    /// Too many holders are away. What is away may come back.
-    #[error(transparent)]
-    NotEnoughColumns(#[from] NotEnoughColumns),
-    /// The columns are what the manifest lists, and still not what the key sealed: the one who added the object broke
-    /// it.
-    #[error("object {object} is inconsistent, and was so from the beginning: {error}")]
-    Inconsistent {
-        /// The object.
-        object: ObjectId,
-        /// What is wrong.
-        error: RowError,
-    },
-    /// A public object's content is not what its manifest says: the one who added it broke it.
-    #[error("the content of object {0} has not the hash that its manifest says: do not use it")]
-    WrongHash(ObjectId),
-    /// The object is a directory, and a file was asked for.
-    #[error("object {0} is a directory: get it whole, or name a file in it as LINK/path")]
-    IsDirectory(ObjectId),
-    /// The object is a file, and a directory was asked for.
-    #[error("object {0} is a file, no directory: there is no path in it")]
-    IsFile(ObjectId),
-    /// The range begins past the end.
-    #[error("the object has {size} bytes, and the range begins at {start}")]
-    Range {
-        /// Where the range begins.
-        start: u64,
-        /// Bytes of the object.
-        size: u64,
-    },
-    /// There is a file already, and it may not be overwritten.
-    #[error("{0} exists already: choose another name, or allow overwriting")]
-    Exists(std::path::PathBuf),
-    /// The bytes could not be written.
-    #[error("cannot write {to}: {error}")]
-    Write {
-        /// Where to.
-        to: String,
-        /// The system's reason.
-        error: std::io::Error,
-    },
+/// A read that has not started: of an object, or of a file in one that is a directory.
+///
+/// Nothing is asked of the network before a finisher ([`Get::bytes`], [`Get::write_to`], [`Get::save`],
+/// [`Get::reader`], [`Get::stream`]) is polled. Their futures are [`Send`], and dropping one cancels cleanly: requests
+/// in flight are abandoned, a destination on disk stays as it was, and what was saved so far is kept for the next
+/// attempt if it is worth it.
+#[derive(Clone, Debug)]
+#[must_use = "nothing is read before one of its finishers is awaited"]
+pub struct Get {
+    source: Source,
+    path: Result<Option<PackPath>, PathError>,
+    range: ByteRange,
+    events: Events,
+    limits: ReadLimits,
+    overwrite: Overwrite,
+    exclude: Vec<String>,
 }
 
-impl GetError {
-    /// What it means for the caller.
-    pub const fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Open(error) => error.kind(),
-            Self::NotEnoughColumns(_) => ErrorKind::Network,
-            Self::Inconsistent { .. } | Self::WrongHash(_) => ErrorKind::Integrity,
-            Self::Range { .. } | Self::Exists(_) | Self::IsDirectory(_) | Self::IsFile(_) => ErrorKind::Usage,
-            Self::Write { .. } => ErrorKind::Other,
-        }
-    }
+/// Where the bytes come from.
+#[derive(Clone, Debug)]
+enum Source {
+    Link(Client, Link),
+    Directory(PackReader),
 }
 
-/// A row's plaintext, as far as wanted.
-pub(crate) struct Plain {
-    pub(crate) bytes: Bytes,
-    pub(crate) reconstructed: bool,
+/// Which bytes of a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum ByteRange {
+    All,
+    /// From the first up to before the second.
+    Within(u64, u64),
+    /// So many at the end.
+    Last(u64),
 }
 
 impl Client {
-    /// Reads an object, or a range of it, into `sink`. The sink is flushed at the end; on an error it may have a
-    /// beginning of the bytes, each of them right.
-    ///
-    /// # Errors
-    /// [`GetError`], which names who failed.
-    pub async fn get(
-        &self,
-        link: &Link,
-        options: &GetOptions,
-        mut sink: impl AsyncWrite + Unpin + Send,
-        events: &Events,
-    ) -> Result<Fetched, GetError> {
-        let mut reading = Reading::begin(self, link, options).await?;
-        let mut hasher = blake3::Hasher::new();
-        let (opened, steps) = (Arc::clone(&reading.opened), reading.steps());
-        let mut plains = stream::iter(steps)
-            .map(|step| Box::pin(read_step(&opened, step, None)))
-            .buffered(window(&reading.opened.layout));
-        while let Some(plain) = plains.next().await {
-            let plain = plain?;
-            hasher.update(&plain.bytes);
-            sink.write_all(&plain.bytes).await.map_err(sink_failed)?;
-            reading.advance(&plain, events);
-        }
-        drop(plains);
-        let blake3 = hasher.finalize().into();
-        reading.check_hash(blake3)?;
-        sink.flush().await.map_err(sink_failed)?;
-        Ok(reading.fetched(blake3))
+    /// Reads the object that the link names. How, and which part of it, is said on the [`Get`].
+    pub fn get(&self, link: &Link) -> Get {
+        Get::new(Source::Link(self.clone(), link.clone()))
     }
 }
 
-/// One get in progress.
+impl PackReader {
+    /// Reads the file, directory or symlink at this path. The directory is not opened again.
+    pub fn get(&self, path: &PackPath) -> Get {
+        Get { path: Ok(Some(path.clone())), ..Get::new(Source::Directory(self.clone())) }
+    }
+}
+
+impl Get {
+    fn new(source: Source) -> Self {
+        let (path, range, events, limits) = (Ok(None), ByteRange::All, Events::none(), ReadLimits::default());
+        Self { source, path, range, events, limits, overwrite: Overwrite::default(), exclude: Vec::new() }
+    }
+
+    /// Reads what is at this path in an object that is a directory: components joined by `/`, as bytes.
+    pub fn path(self, path: impl AsRef<[u8]>) -> Self {
+        Self { path: PackPath::new(path.as_ref()).map(Some), ..self }
+    }
+
+    /// Reads only these bytes, counted from 0. An end after that of the file is the file's; a range that starts there
+    /// or later is an error, as in HTTP.
+    pub fn range(self, range: impl RangeBounds<u64>) -> Self {
+        if let (Bound::Unbounded, Bound::Unbounded) = (range.start_bound(), range.end_bound()) {
+            return Self { range: ByteRange::All, ..self };
+        }
+        let start = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(before) => before.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(last) => last.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        Self { range: ByteRange::Within(start, end), ..self }
+    }
+
+    /// Reads only so many bytes at the end; all of a file that has fewer.
+    pub fn last(self, bytes: u64) -> Self {
+        Self { range: ByteRange::Last(bytes), ..self }
+    }
+
+    /// Calls `listener` with what happens meanwhile. It is called in the middle of the work, and must return quickly.
+    pub fn on_event(self, listener: impl Fn(Event) + Send + Sync + 'static) -> Self {
+        Self { events: Events::to(listener), ..self }
+    }
+
+    /// Receives no more than so many bytes per second. Clones of a limit share it.
+    pub fn limit_download(mut self, bytes_per_second: impl Into<RateLimit>) -> Self {
+        self.limits.rate = Some(bytes_per_second.into());
+        self
+    }
+
+    /// Keeps so many rows of about 1 MiB in flight, at most: more are quicker over long distances, and take memory. By
+    /// default as many as fit 64 MiB, and no more than 8.
+    pub fn parallel(mut self, rows: NonZeroUsize) -> Self {
+        self.limits.rows = Some(rows);
+        self
+    }
+
+    /// What [`Get::save`] does with files that exist.
+    pub fn overwrite(self, overwrite: Overwrite) -> Self {
+        Self { overwrite, ..self }
+    }
+
+    /// Leaves out of a directory what these globs match: the whole path in the object where a glob has a slash, else
+    /// any name in it. A directory that matches is left out with everything in it.
+    pub fn exclude<G: Into<String>>(mut self, globs: impl IntoIterator<Item = G>) -> Self {
+        self.exclude.extend(globs.into_iter().map(Into::into));
+        self
+    }
+
+    /// Reads into memory.
+    ///
+    /// # Errors
+    /// [`GetError`], or for a path in a directory [`PackReadError`](crate::PackReadError).
+    pub async fn bytes(self) -> Result<Bytes, Error> {
+        let mut reading = self.start().await?;
+        let mut all = BytesMut::new();
+        while let Some(bytes) = reading.next().await? {
+            all.extend_from_slice(&bytes);
+        }
+        Ok(all.freeze())
+    }
+
+    /// Reads into `sink`, which is flushed at the end.
+    ///
+    /// # Errors
+    /// As [`Get::bytes`], and when the sink fails. It may then have the first of the bytes, each of them right; whether
+    /// a whole file has its hash is known at its end.
+    pub async fn write_to(self, mut sink: impl AsyncWrite + Unpin + Send) -> Result<Fetched, Error> {
+        let mut reading = self.start().await?;
+        while let Some(bytes) = reading.next().await? {
+            reading.rows.meanwhile(sink.write_all(&bytes)).await.map_err(GetError::output)?;
+        }
+        sink.flush().await.map_err(GetError::output)?;
+        Ok(reading.finish())
+    }
+
+    /// Reads in order, as fast as the stream is polled and a few rows ahead of that. Dropping it cancels.
+    ///
+    /// # Errors
+    /// An item may be an [`io::Error`] with an [`Error`] inside; it is the last. Whether a whole file has its hash is
+    /// known at its end.
+    pub fn stream(self) -> impl Stream<Item = io::Result<Bytes>> + Send + use<> {
+        let rows = |mut reading: Reading| async move {
+            let bytes = reading.next().await?;
+            Ok::<_, Error>(bytes.map(|bytes| (bytes, reading)))
+        };
+        let started = async move { Ok::<_, Error>(stream::try_unfold(self.start().await?, rows)) };
+        stream::once(started).try_flatten().map_err(io::Error::other).boxed()
+    }
+
+    /// Opens the file for reading at any position.
+    ///
+    /// # Errors
+    /// As [`Get::bytes`].
+    pub async fn reader(self) -> Result<Reader, Error> {
+        let file = self.file().await?;
+        let range = self.range.within(file.size)?;
+        Ok(Reader::new(file, range))
+    }
+
+    /// Opens a file, and starts to read it from its first byte.
+    async fn start(&self) -> Result<Reading, Error> {
+        let since = Instant::now();
+        let file = Box::pin(self.file()).await?;
+        let range = self.range.within(file.size)?;
+        Ok(Reading::new(file, range, self.events.clone(), since))
+    }
+}
+
+impl ByteRange {
+    /// Which bytes of a file of this size.
+    fn within(&self, size: u64) -> Result<Range<u64>, GetError> {
+        match *self {
+            Self::All => Ok(0..size),
+            Self::Within(start, end) if start >= end && start <= size => Ok(start..start),
+            Self::Within(start, end) if start < size => Ok(start..end.min(size)),
+            Self::Within(start, _) => Err(GetError::Range { start, size }),
+            Self::Last(0) => Err(GetError::Range { start: size, size }),
+            Self::Last(bytes) => Ok(size.saturating_sub(bytes)..size),
+        }
+    }
+}
+
+/// A file that is being read in order.
 struct Reading {
-    opened: Arc<Opened>,
-    /// Bytes that are wanted, of the object.
+    file: TargetFile,
+    /// The wanted bytes of the file.
     range: Range<u64>,
-    /// Bytes that an earlier attempt wrote.
+    rows: ReadAhead,
+    hasher: blake3::Hasher,
+    /// Bytes that an earlier attempt had read.
     resumed: u64,
-    /// Bytes that are done, those before among them.
+    /// Bytes that are read, those included.
     done: u64,
     reconstructed: bool,
+    events: Events,
+    /// The file that rows are written to, if it is one.
+    to: Option<PathBuf>,
+    since: Instant,
 }
 
 impl Reading {
-    async fn begin(client: &Client, link: &Link, options: &GetOptions) -> Result<Self, GetError> {
-        let opened = Arc::new(client.open(link).await?);
-        opened.check_content(options.content)?;
-        let range = checked_range(options, opened.layout.size())?;
-        Ok(Self { opened, range, resumed: 0, done: 0, reconstructed: false })
+    fn new(file: TargetFile, range: Range<u64>, events: Events, since: Instant) -> Self {
+        let rows = file.rows(range.clone());
+        let hasher = blake3::Hasher::new();
+        Self { file, range, rows, hasher, resumed: 0, done: 0, reconstructed: false, events, to: None, since }
     }
 
-    /// The first bytes are there.
-    fn skip(&mut self, bytes: u64) {
-        (self.resumed, self.done) = (bytes, bytes);
-    }
-
-    /// What is left to read, in order.
-    fn steps(&self) -> impl Iterator<Item = Step> + use<> {
-        let rest = self.range.start + self.done..self.range.end;
-        // What is whole needs nothing more; an empty object's one row shows that the key opens it.
-        let is_whole = self.resumed > 0 && rest.is_empty();
-        plan::steps(self.opened.layout, rest).take(if is_whole { 0 } else { usize::MAX })
-    }
-
-    /// Reads what is left into the partial file: rows are written where they belong by the task that decodes them.
-    async fn write_to(&mut self, mut partial: Partial, events: &Events) -> Result<Partial, GetError> {
-        let (opened, steps, file) = (Arc::clone(&self.opened), self.steps(), partial.file());
-        let start = self.range.start;
-        let rows = stream::iter(steps).map(|step| {
-            let offset = (step.shape.plain.start + count(step.wanted.start)).saturating_sub(start);
-            Box::pin(read_step(&opened, step, Some((Arc::clone(&file), offset))))
-        });
-        let mut rows = rows.buffered(window(&opened.layout));
-        while let Some(plain) = rows.next().await {
-            let plain = plain?;
-            partial.note(&plain.bytes).map_err(sink_failed)?;
-            self.advance(&plain, events);
-        }
-        drop(rows);
-        Ok(partial)
-    }
-
-    fn advance(&mut self, plain: &Plain, events: &Events) {
-        self.reconstructed |= plain.reconstructed;
-        self.done += count(plain.bytes.len());
-        events.tell(Event::Progress { done: self.done, total: Some(self.range.end - self.range.start) });
-    }
-
-    /// A public object's content was read as a whole: is it what the manifest says?
-    fn check_hash(&self, hash: [u8; 32]) -> Result<(), GetError> {
-        match self.opened.manifest.protection {
-            Protection::Public { hash: listed, .. } if self.done == self.opened.layout.size() && hash != listed => {
-                Err(GetError::WrongHash(self.opened.object))
+    /// The next bytes; `None` after the last, when the hash of a whole file was right.
+    async fn next(&mut self) -> Result<Option<Bytes>, Error> {
+        while let Some(row) = self.rows.next().await {
+            let RowBytes { bytes, reconstructed } = row.map_err(|error| match &self.to {
+                Some(to) => error.at(to),
+                None => error,
+            })?;
+            self.hasher.update(&bytes);
+            self.reconstructed |= reconstructed;
+            self.done += u64::try_from(bytes.len()).expect("a row is at most 64 MiB");
+            self.events.tell(Event::Progress { done: self.done, total: Some(self.range.end - self.range.start) });
+            if !bytes.is_empty() {
+                return Ok(Some(bytes));
             }
-            _ => Ok(()),
         }
+        self.file.check_hash(&self.range, self.hash()).map(|()| None)
     }
 
-    fn fetched(&self, blake3: [u8; 32]) -> Fetched {
-        Fetched {
-            object: self.opened.object,
-            content: self.opened.content,
-            size: self.done,
-            blake3,
-            resumed: self.resumed,
-            columns_used: used(&self.opened),
-            columns_failed: failed(&self.opened),
-            reconstructed: self.reconstructed,
-            fetched_bytes: self.opened.fetched_bytes(),
-        }
+    fn hash(&self) -> [u8; 32] {
+        self.hasher.finalize().into()
     }
-}
 
-fn count(bytes: usize) -> u64 {
-    u64::try_from(bytes).expect("a length fits 64 bits")
-}
-
-pub(crate) fn sink_failed(error: std::io::Error) -> GetError {
-    GetError::Write { to: "the output".to_owned(), error }
-}
-
-fn checked_range(options: &GetOptions, size: u64) -> Result<Range<u64>, GetError> {
-    let Some(range) = &options.range else { return Ok(0..size) };
-    if range.start > size {
-        return Err(GetError::Range { start: range.start, size });
+    fn finish(self) -> Fetched {
+        let (size, hash, resumed) = (self.done, self.hash(), self.resumed);
+        let reads =
+            Fetched { size, blake3: Some(hash), resumed, reconstructed: self.reconstructed, ..self.file.reads() };
+        Fetched { took: self.since.elapsed(), ..reads }
     }
-    Ok(range.start..range.end.clamp(range.start, size))
 }
 
 pub(crate) fn used(opened: &Opened) -> Vec<UsedColumn> {
@@ -305,43 +367,26 @@ pub(crate) fn failed(opened: &Opened) -> Vec<FailedColumn> {
     opened.extents.iter().flat_map(|extent| extent.columns.failures()).collect()
 }
 
-/// How many rows are in flight at a time.
-pub(crate) fn window(layout: &Layout) -> usize {
-    // A row's k chunks, and as much plaintext again.
-    let row = 2 * usize::from(layout.code().k) * limits::CHUNK;
-    (WINDOW_BYTES / row).clamp(1, WINDOW_ROWS)
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// The wanted plaintext of one row; written to its place in a file, where one is given.
-async fn read_step(opened: &Opened, step: Step, place: Option<(Arc<File>, u64)>) -> Result<Plain, GetError> {
-    let extent = usize::try_from(step.row.extent).ok().and_then(|at| opened.extents.get(at));
-    let extent = extent.expect("a manifest lists its layout's extents");
-    let write = move |bytes: &[u8]| match place {
-        Some((file, offset)) => file.write_all_at(bytes, offset).map_err(sink_failed),
-        None => Ok(()),
-    };
-    let short = plan::short(&opened.layout, &step);
-    if let Some(short) = short
-        && let Some(bytes) = short::read(&extent.columns, opened.sealer.as_ref(), short).await
-    {
-        let bytes = bytes.map_err(|error| inconsistent(opened.object, error.into()))?;
-        write(&bytes)?;
-        return Ok(Plain { bytes, reconstructed: false });
+    #[test]
+    fn ranges_are_those_of_http() {
+        let check = |range: ByteRange, size, expect: Option<Range<u64>>| {
+            assert_eq!(range.within(size).ok(), expect, "{range:?} of {size}");
+        };
+        check(ByteRange::All, 0, Some(0..0));
+        check(ByteRange::Within(0, 4), 10, Some(0..4));
+        check(ByteRange::Within(4, u64::MAX), 10, Some(4..10));
+        check(ByteRange::Within(9, 10), 10, Some(9..10));
+        check(ByteRange::Within(10, 11), 10, None);
+        check(ByteRange::Within(11, u64::MAX), 10, None);
+        check(ByteRange::Within(0, u64::MAX), 0, None);
+        check(ByteRange::Within(10, 10), 10, Some(10..10));
+        check(ByteRange::Last(3), 10, Some(7..10));
+        check(ByteRange::Last(30), 10, Some(0..10));
+        check(ByteRange::Last(3), 0, Some(0..0));
+        check(ByteRange::Last(0), 10, None);
     }
-    // One row is asked of the data columns concurrently; for more it pays to know first who is quick.
-    let columns = if step.alone { &extent.columns } else { extent.measured().await };
-    let chunks = columns.row(step.row, step.shape.chunk_len()).await?;
-    let (object, layout, sealer) = (opened.object, opened.layout, opened.sealer.clone());
-    let reconstructed = chunks[..usize::from(layout.code().k)].iter().any(Option::is_none);
-    let decode = move || {
-        let plain = row::decode(&layout, step.row, &chunks, sealer.as_deref());
-        let bytes = plain.map_err(|error| inconsistent(object, error))?.slice(step.wanted);
-        write(&bytes).map(|()| bytes)
-    };
-    let bytes = columns.workers().run(decode).await?;
-    Ok(Plain { bytes, reconstructed })
-}
-
-fn inconsistent(object: ObjectId, error: RowError) -> GetError {
-    GetError::Inconsistent { object, error }
 }

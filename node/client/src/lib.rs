@@ -2,13 +2,11 @@
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
-//! use ostrakon::{Events, GetOptions, Profile};
+//! use ostrakon::Profile;
 //!
 //! let client = Profile::open("profile")?.connect()?;
 //! let added = client.add_bytes("hello").await?;
-//! let mut bytes = Vec::new();
-//! client.get(&added.link, &GetOptions::default(), &mut bytes, &Events::none()).await?;
-//! assert_eq!(bytes, b"hello");
+//! assert_eq!(client.get(&added.link).bytes().await?, "hello");
 //! # Ok(())
 //! # }
 //! ```
@@ -58,13 +56,13 @@ pub use client::{Client, ClientParts, Clock, Random};
 pub use error::{Error, ErrorKind, Hint};
 pub use events::{Event, Events};
 pub use genesis::read_genesis;
-pub use get::{FailedColumn, Fetched, GetError, GetOptions, NotEnoughColumns, OpenError, Overwrite, UsedColumn};
+pub use get::{FailedColumn, Fetched, Get, GetError, NotEnoughColumns, OpenError, Overwrite, Reader, UsedColumn};
 pub use key_file::KeyFileError;
 pub use keystore::{Cost, DataKey, KeystoreError, Passphrase, PassphraseError, Protection, UnlockError};
 pub use missing::{MissingObject, MissingObjects};
 pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
 pub use objects::{ObjectEntry, Objects, ObjectsError};
-pub use pack::{Listing, PackEntries, PackReadError, PackReader, Restored, Skipped, WalkError};
+pub use pack::{Listing, PackEntries, PackReadError, PackReader, Skipped, WalkError};
 pub use profile::{Profile, ProfileError, PublicProfile, system_clock};
 pub use rate::RateLimit;
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};

@@ -3,7 +3,7 @@
 //! In goes a directory and out comes a link, or the other way round. [`walk`] lists the directory and knows every
 //! length beforehand, [`source`] turns the list into the stream that an add reads, [`tree`] is the list, and [`cursor`]
 //! the one open directory that all of them move. [`read`] finds entries in an index page by page and [`list`] walks
-//! them; [`restore`] writes them beside the destination, and [`place`] puts that where it belongs.
+//! them; [`restore`] writes them to a hidden directory, and [`staged`] puts that where it belongs.
 //!
 //! Kept are names, contents, modes, times, symlinks and empty directories. Not kept are owners, extended attributes and
 //! access times; hard links become files of their own, and holes in files zeroes.
@@ -15,21 +15,25 @@ use std::path::PathBuf;
 use ostrakon_proto::pack::escape;
 use serde::{Serialize, Serializer};
 
+mod attributes;
 mod cursor;
 mod list;
-mod place;
 mod read;
+mod remove;
 mod restore;
 mod source;
+mod staged;
 mod tree;
 mod walk;
 
 pub use list::{Listing, PackEntries};
 pub use read::{PackReadError, PackReader};
-pub use restore::Restored;
 pub(crate) use source::PackSource;
 pub use walk::WalkError;
 pub(crate) use walk::walk;
+
+pub(crate) use attributes::{FILE_BITS, SET_ID_BITS, place_symlink, stamp_file};
+pub(crate) use restore::Restore;
 
 /// Something that was not stored, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

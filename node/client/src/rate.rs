@@ -5,9 +5,8 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
-
 use ostrakon_net::lock;
+use tokio::time::{Instant, sleep_until};
 
 /// No more than so many bytes a second. Clones share one limit.
 #[derive(Clone, Debug)]

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
+use futures::StreamExt;
 use ostrakon_net::{lock, sim::SimConfig};
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Height, NodeId},
@@ -20,10 +21,13 @@ use ostrakon_proto::{
     seal::ObjectKey,
     sign::Keypair,
 };
-use tokio::time::{Duration, Instant};
+use tokio::{
+    io::{AsyncReadExt, AsyncSeekExt},
+    time::{Duration, Instant},
+};
 
 use crate::{
-    Activity, Add, AddError, Added, Client, ColumnCheck, Error, ErrorKind, Event, Events, GetError, GetOptions, Hint,
+    Activity, Add, AddError, Added, Client, ColumnCheck, Error, ErrorKind, Event, Events, GetError, Hint,
     StatusOptions, StatusState,
     chain::ChainError,
     fake::{Fault, Lie, World, account, crowd},
@@ -51,9 +55,9 @@ async fn add(client: &Client, data: &[u8]) -> Added {
     adding(client, data).await.expect("added")
 }
 
-async fn get(client: &Client, link: &Link) -> Result<(Vec<u8>, crate::Fetched), GetError> {
+async fn get(client: &Client, link: &Link) -> Result<(Vec<u8>, crate::Fetched), Error> {
     let mut out = Vec::new();
-    let fetched = client.get(link, &GetOptions::default(), &mut out, &Events::none()).await?;
+    let fetched = client.get(link).write_to(&mut out).await?;
     Ok((out, fetched))
 }
 
@@ -91,7 +95,7 @@ async fn what_was_added_comes_back() {
                 );
                 let (got, fetched) = get(&client, &added.link).await.expect("got");
                 assert!(got == data, "{len} {public} {size:?}");
-                assert_eq!((fetched.blake3, fetched.reconstructed), (blake3::hash(&data).into(), false));
+                assert_eq!((fetched.blake3, fetched.reconstructed), (Some(blake3::hash(&data).into()), false));
             }
         }
     }
@@ -108,22 +112,76 @@ async fn ranges_read_what_they_need() {
         add.options.public = public;
         let added = add.await.expect("added");
         for (start, end) in
-            [(0, 0), (0, 1), (65_519, 65_537), (1_000_000, 1_100_000), (len - 1, len), (5, len), (len, len + 9)]
+            [(0, 0), (0, 1), (65_519, 65_537), (1_000_000, 1_100_000), (len - 1, len), (5, len), (len, len)]
         {
             world.take_reads();
-            let mut out = Vec::new();
-            let range = GetOptions { range: Some(start..end), ..GetOptions::default() };
-            client.get(&added.link, &range, &mut out, &Events::none()).await.expect("got");
+            let out = client.get(&added.link).range(start..end).bytes().await.expect("got");
             let at = |at: u64| usize::try_from(at.min(len)).expect("small");
             assert!(out == data[at(start)..at(end)], "{public} {start}..{end}");
             let read: usize = world.take_reads().iter().sum();
             let most = if end - start > 20 { usize::MAX } else { 2 * 65_536 };
             assert!(read <= most, "{public} {start}..{end}: {read} bytes");
         }
-        let past = GetOptions { range: Some(len + 1..len + 2), ..GetOptions::default() };
-        let error = client.get(&added.link, &past, &mut Vec::new(), &Events::none()).await.expect_err("past the end");
+        assert!(client.get(&added.link).last(5).bytes().await.expect("got") == data[data.len() - 5..]);
+        let error = client.get(&added.link).range(len..).bytes().await.expect_err("starts at the end");
         assert_eq!(error.kind(), ErrorKind::Usage);
     }
+}
+
+/// Of a reader, a stream, and all at once; what is limited takes its time.
+#[tokio::test(start_paused = true)]
+async fn bytes_come_in_every_way() {
+    let world = World::new(14);
+    let client = world.client();
+    let data = bytes(12 << 20);
+    let link = add(&client, &data).await.link;
+    let mut streamed = Vec::new();
+    let mut stream = client.get(&link).range(100..).stream();
+    while let Some(bytes) = stream.next().await {
+        streamed.extend(bytes.expect("read"));
+    }
+    assert!(streamed == data[100..]);
+    let mut reader = client.get(&link).range(1_000..11_000_000).reader().await.expect("opened");
+    assert_eq!(reader.size(), 10_999_000);
+    let mut all = Vec::new();
+    reader.read_to_end(&mut all).await.expect("read");
+    assert!(all == data[1_000..11_000_000]);
+    for (from, len) in [(0, 1), (9_000_000, 100_000), (70_000, 10), (70_010, 10), (70_100, 65_536), (10_998_999, 1)] {
+        world.take_reads();
+        reader.seek(std::io::SeekFrom::Start(from)).await.expect("there");
+        let mut part = vec![0; len];
+        reader.read_exact(&mut part).await.expect("read");
+        let start = 1_000 + usize::try_from(from).expect("small");
+        assert!(part == data[start..start + len], "{from} {len}");
+        let read: usize = world.take_reads().iter().sum();
+        assert!(read <= len + 3 * 65_536, "{from} {len}: {read} bytes");
+    }
+    assert_eq!(reader.read(&mut [0; 10]).await.expect("read"), 0);
+    assert!(reader.seek(std::io::SeekFrom::Current(-20_000_000)).await.is_err());
+    let since = Instant::now();
+    let few = client.get(&link).limit_download(1 << 20).parallel(std::num::NonZeroUsize::MIN);
+    assert!(few.bytes().await.expect("got") == data);
+    assert!(since.elapsed() > Duration::from_secs(10), "{:?}", since.elapsed());
+}
+
+/// A reader that has been open for long reads from whom the ledger lists by then.
+#[tokio::test(start_paused = true)]
+async fn a_reader_takes_up_holders_that_came_back() {
+    let world = World::new(14);
+    let client = world.client();
+    let data = bytes(3 << 20);
+    let added = add(&client, &data).await;
+    let mut reader = client.get(&added.link).reader().await.expect("opened");
+    let mut part = [0; 10];
+    reader.read_exact(&mut part).await.expect("read");
+    holders(&added)[..7].iter().for_each(|node| world.fault(*node, Fault::Silent));
+    reader.seek(std::io::SeekFrom::Start(2_000_000)).await.expect("there");
+    let error = reader.read_exact(&mut part).await.expect_err("two are left");
+    assert!(error.to_string().contains("are missing"), "{error}");
+    world.heal();
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    reader.read_exact(&mut part).await.expect("all are back");
+    assert_eq!(part, data[2_000_000..2_000_010]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -145,7 +203,8 @@ async fn any_k_columns_are_enough_and_failures_are_named() {
 
     world.network.crash(holders[8]);
     let began = Instant::now();
-    let Err(GetError::NotEnoughColumns(error)) = get(&client, &added.link).await else { panic!("three are left") };
+    let error = get(&client, &added.link).await.expect_err("three are left");
+    let Some(GetError::NotEnoughColumns(error)) = error.get_ref().downcast_ref() else { panic!("{error}") };
     assert_eq!((error.have, error.need, error.missing.len()), (3, 4, 6));
     assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
     world.heal();
@@ -305,10 +364,15 @@ async fn futures_can_be_spawned() {
     let world = World::new(14);
     let client = world.client();
     let none = Events::none();
-    let get_options = GetOptions::default();
     let added = is_send(client.add_bytes("bytes").into_future()).await.expect("added");
     let mut out = Vec::new();
-    is_send(client.get(&added.link, &get_options, &mut out, &none)).await.expect("got");
+    is_send(client.get(&added.link).write_to(&mut out)).await.expect("got");
+    assert_eq!(is_send(client.get(&added.link).bytes()).await.expect("got"), out);
+    assert!(is_send(client.get(&added.link).stream()).all(|bytes| std::future::ready(bytes.is_ok())).await);
+    let mut reader = is_send(client.get(&added.link).reader()).await.expect("opened");
+    assert_eq!(is_send(reader.read(&mut [0; 9])).await.expect("read"), 5);
+    let directory = tempfile::tempdir().expect("a directory");
+    is_send(client.get(&added.link).save(directory.path().join("x"))).await.expect("saved");
     is_send(client.verify(&added.link, &none)).await.expect("verified");
     is_send(client.status(&added.link, StatusOptions { probe: true })).await.expect("known");
     is_send(client.release(added.link.object).into_future()).await.expect("released");

@@ -1,10 +1,10 @@
-//! Verify: reads every byte of all n columns of an object, proves each, codes them again and compares; and every
+//! Verify: reads every byte of all n columns of an object, verifies each, encodes them again and compares; and every
 //! holder's copy of the manifest.
 //!
-//! In goes a link; out comes, column by column, whether it is there and right. What a get never looks at is looked at
-//! here: parity, and whether the columns are a codeword at all. Nothing is repaired.
+//! In goes a link; out comes, column by column, whether it is there and right. What a get never reads is read here:
+//! parity, and whether the columns are a codeword. Nothing is repaired.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use bytes::Bytes;
 use futures::{StreamExt, future::join_all, stream};
@@ -16,11 +16,13 @@ use ostrakon_proto::{
     params::Code,
     row,
 };
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use tokio::time::Instant;
 
 use crate::{
     Client, ErrorKind, Event, Events, OpenError,
     get::{
-        columns::{Columns, Outcome},
+        columns::{ColumnRead, Columns},
         open::Opened,
         rows::chunk_range,
     },
@@ -29,41 +31,45 @@ use crate::{
 /// Bytes of chunks in flight at most.
 const WINDOW_BYTES: usize = 64 * 1024 * 1024;
 
-/// What verifying found.
+/// What verifying found. Serialised, it has `ok` too: whether [`Verified::problem`] is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verified {
     /// The object.
     pub object: ObjectId,
-    /// Bytes of it.
+    /// Bytes of its plaintext.
     pub size: u64,
     /// Its code.
     pub code: Code,
     /// Every column of every extent.
     pub columns: Vec<CheckedColumn>,
-    /// Whether all columns are what the manifest lists, and still not a codeword: the one who added the object broke
-    /// it, and different columns give different bytes.
+    /// Whether all columns are those that the manifest lists, and still not a codeword: the object was added so, and
+    /// different columns decode to different bytes.
     pub inconsistent: bool,
-    /// Holders who send what is not the object's manifest; any other's will do.
+    /// Holders that sent something other than the object's manifest; a copy of any other holder is enough to read it.
     pub wrong_manifests: Vec<NodeId>,
+    /// How long it took.
+    pub took: Duration,
 }
 
 /// One column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CheckedColumn {
-    /// Of which extent.
+    /// The number of its extent, from 0.
     pub extent: u32,
-    /// Its index.
+    /// Its index in the extent, from 0; those from k on are parity.
     pub index: u8,
-    /// Who should have it; `None` where the ledger names nobody.
+    /// The holder that the ledger lists; `None` when it lists none.
     pub provider: Option<NodeId>,
-    /// What was found.
+    /// Whether it is there and right.
+    #[serde(flatten)]
     pub state: ColumnCheck,
 }
 
-/// What was found of a column.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Whether a column is there and right.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "state", content = "reason", rename_all = "lowercase")]
 pub enum ColumnCheck {
-    /// Every byte was read and proven.
+    /// Every byte was read and verified.
     Ok,
     /// It cannot be read, for this reason.
     Missing(String),
@@ -71,7 +77,7 @@ pub enum ColumnCheck {
     Corrupt(String),
 }
 
-/// Why nothing could be verified.
+/// Why an object could not be verified.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum VerifyError {
@@ -104,12 +110,28 @@ impl Verified {
     }
 }
 
+impl Serialize for Verified {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Verified", 8)?;
+        fields.serialize_field("cid", &self.object)?;
+        fields.serialize_field("ok", &self.problem().is_none())?;
+        fields.serialize_field("size", &self.size)?;
+        fields.serialize_field("code", &self.code)?;
+        fields.serialize_field("inconsistent", &self.inconsistent)?;
+        fields.serialize_field("columns", &self.columns)?;
+        fields.serialize_field("wrong_manifests", &self.wrong_manifests)?;
+        fields.serialize_field("seconds", &self.took.as_secs_f64())?;
+        fields.end()
+    }
+}
+
 impl Client {
     /// Reads and checks every column of the object, and every holder's manifest.
     ///
     /// # Errors
     /// [`VerifyError`] when the object cannot even be opened; missing and wrong columns are in the result.
     pub async fn verify(&self, link: &Link, events: &Events) -> Result<Verified, VerifyError> {
+        let since = Instant::now();
         let opened = self.open(link).await?;
         let (layout, size) = (opened.layout, opened.layout.size());
         let inconsistent = Mutex::new(false);
@@ -131,7 +153,8 @@ impl Client {
         let columns = opened.extents.iter().flat_map(|extent| report(&extent.columns)).collect();
         let inconsistent = *lock(&inconsistent);
         let wrong_manifests = self.wrong_manifests(&opened).await;
-        Ok(Verified { object: link.object, size, code: layout.code(), columns, inconsistent, wrong_manifests })
+        let (object, code, took) = (link.object, layout.code(), since.elapsed());
+        Ok(Verified { object, size, code, columns, inconsistent, wrong_manifests, took })
     }
 }
 
@@ -140,8 +163,8 @@ fn window(code: Code) -> usize {
     (WINDOW_BYTES / row).clamp(1, 4)
 }
 
-/// Reads one row of all columns; says whether what came is one codeword. What did not come is remembered by the
-/// columns.
+/// Reads one row of all columns; whether the chunks that could be read are of one codeword. The columns record those
+/// that could not.
 async fn check_row(opened: &Opened, row: RowId) -> bool {
     let extent = usize::try_from(row.extent).ok().and_then(|at| opened.extents.get(at));
     let columns = &extent.expect("a manifest lists its layout's extents").columns;
@@ -155,18 +178,18 @@ async fn check_row(opened: &Opened, row: RowId) -> bool {
     columns.workers().run(move || is_codeword(&layout, row, chunks)).await
 }
 
-/// A chunk of a column, of any holder that still has it.
+/// A chunk of a column, from any holder that still has it.
 async fn read_whole(columns: &Columns, index: usize, row: RowId, chunk_len: usize) -> Option<Bytes> {
     loop {
         match columns.read(index, chunk_range(row, chunk_len)).await {
-            Outcome::Bytes(bytes) => return Some(bytes),
-            Outcome::Gone => return None,
-            Outcome::Again => {}
+            ColumnRead::Bytes(bytes) => return Some(bytes),
+            ColumnRead::NoHolder => return None,
+            ColumnRead::Retry => {}
         }
     }
 }
 
-/// Whether the chunks that are there are what the first k of them give.
+/// Whether all chunks are what the first k of them encode to.
 fn is_codeword(layout: &Layout, row: RowId, chunks: Vec<Option<Bytes>>) -> bool {
     let mut left = usize::from(layout.code().k);
     let first: Vec<Option<Bytes>> = chunks

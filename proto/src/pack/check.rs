@@ -5,7 +5,7 @@ use super::{
     path::{common, compare},
 };
 
-/// What was seen so far, as much as the next entry is checked against.
+/// What the next entry is checked against.
 #[derive(Clone, Debug)]
 pub struct EntryCheck {
     /// Bytes of all contents, and how many of them belong to files seen.
@@ -25,7 +25,7 @@ impl EntryCheck {
         Self { content: footer.content, taken: 0, want: footer.entries, seen: 0, previous, directories }
     }
 
-    /// A check from the entry of this path on, where there is one. That its ancestors are directories is believed.
+    /// A check from the entry of this path on, if there is one. That its ancestors are directories is assumed.
     pub fn from(footer: &Footer, path: &PackPath) -> Self {
         let mut check = Self::new(footer);
         if let Some(parent) = path.parent() {
@@ -40,8 +40,8 @@ impl EntryCheck {
     /// Checks the next entry.
     ///
     /// # Errors
-    /// [`PackError`] when it is not behind the one before, lies in no directory that was seen, or its bytes are not
-    /// behind those of the files before it.
+    /// [`PackError`] when it is not after the one before, what it lies in was not a directory, or its bytes are not after
+    /// those of the files before it.
     pub fn check(&mut self, entry: &Entry) -> Result<(), PackError> {
         let path = entry.path.as_bytes();
         if !self.previous.is_empty() && compare(&self.previous, path).is_ge() {

@@ -5,10 +5,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use super::{PackError, PageRef, Stamp};
 use crate::{codec, limits};
 
-/// What a pack's footer begins with: the format and its version.
+/// The first bytes of a footer: the format and its version.
 const MAGIC: [u8; 16] = *b"ostrakon pack 1\0";
 
-/// What stands at a pack's end.
+/// The last bytes of a pack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Footer {
     /// Bytes of all contents; the index follows.

@@ -34,7 +34,7 @@ pub enum Page {
 /// A page below a branch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Child {
-    /// Behind all paths of the pages before it, and not behind the first of its own.
+    /// After all paths of the pages before it, and not after the first of its own.
     pub first: PackPath,
     /// Where it is.
     pub page: PageRef,
@@ -55,7 +55,7 @@ pub(super) enum PageBytes {
     Branch(Vec<Item<PageRef>>),
 }
 
-/// One front-coded path and what belongs to it.
+/// One front-coded path and its value.
 #[derive(Clone, Debug, BorshSerialize, BorshDeserialize)]
 pub(super) struct Item<T> {
     pub(super) shared: u16,
@@ -78,7 +78,7 @@ struct Items<T> {
 }
 
 impl PageRef {
-    /// Where it ends.
+    /// The byte after its last.
     pub fn end(self) -> Option<u64> {
         self.offset.checked_add(u64::from(self.length))
     }
@@ -89,10 +89,10 @@ impl PageRef {
 }
 
 impl Page {
-    /// The page of these bytes. What is in it is checked as it is taken out.
+    /// The page of these bytes. Its items are checked as they are read.
     ///
     /// # Errors
-    /// [`PackError::Page`] when they are none.
+    /// [`PackError::Page`] when they are not a page.
     pub fn decode(bytes: &[u8]) -> Result<Self, PackError> {
         match codec::decode(bytes, limits::PACK_PAGE).map_err(|_| PackError::Page)? {
             PageBytes::Leaf(items) => Ok(Self::Leaf(Entries(Items::new(items)))),

@@ -14,11 +14,11 @@ const BLOCK: usize = 64;
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct PackPath(Vec<u8>);
 
-/// The bytes are no path in a pack.
+/// Why bytes are not a path in a pack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum PathError {
-    /// There is nothing in it.
+    /// It is empty.
     #[error("a path is empty")]
     Empty,
     /// It is longer than a path may be.
@@ -37,7 +37,7 @@ pub enum PathError {
     #[error("the path {} has an empty part, or '.' or '..'", escape(.0))]
     Leads(Vec<u8>),
     /// It has a NUL, which ends names.
-    #[error("the path {} has a NUL", escape(.0))]
+    #[error("the path {} has a NUL byte", escape(.0))]
     Nul(Vec<u8>),
 }
 
@@ -45,7 +45,7 @@ impl PackPath {
     /// The path of these bytes.
     ///
     /// # Errors
-    /// [`PathError`] when they are none.
+    /// [`PathError`] when they are not a path.
     pub fn new(bytes: impl Into<Vec<u8>>) -> Result<Self, PathError> {
         let bytes = bytes.into();
         if bytes.is_empty() {
@@ -101,6 +101,12 @@ impl PackPath {
     }
 }
 
+impl AsRef<[u8]> for PackPath {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 impl Ord for PackPath {
     fn cmp(&self, other: &Self) -> Ordering {
         compare(&self.0, &other.0)
@@ -144,7 +150,8 @@ fn is_slash(byte: &u8) -> bool {
     *byte == b'/'
 }
 
-/// Bytes as text that fits one line and shows what they are: what cannot be printed is escaped.
+/// Bytes as text of one line that is safe to print: control characters, invisible ones and what is not UTF-8 are
+/// escaped.
 pub fn escape(bytes: &[u8]) -> String {
     let mut text = String::with_capacity(bytes.len());
     for chunk in bytes.utf8_chunks() {
@@ -160,7 +167,7 @@ pub fn escape(bytes: &[u8]) -> String {
     text
 }
 
-/// Marks that no one sees, and that make text look like another.
+/// Invisible characters that make one text look like another.
 fn turns_text(char: char) -> bool {
     matches!(char, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
@@ -178,7 +185,7 @@ mod tests {
         good(&[b'x'; 255]);
         good(&[&b"a/".repeat(15_999)[..], b"bb"].concat());
         let bad = |bytes: &[u8], expect: fn(&PathError) -> bool| {
-            let error = PackPath::new(bytes).expect_err("no path");
+            let error = PackPath::new(bytes).expect_err("not a path");
             assert!(expect(&error), "{error:?}");
         };
         bad(b"", |error| *error == PathError::Empty);

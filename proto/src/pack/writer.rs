@@ -1,6 +1,6 @@
 //! Writes a pack's index in one pass: entries in, pages out, and no more in memory than one page of each level.
 //!
-//! An index is announced before it is written, and an entry may have to be left out meanwhile. So a page ends where it
+//! An index is announced before it is written, and an entry may have to be left out after that. So a page ends where it
 //! would end with all entries in it: what is left out makes its page shorter and moves no other, and the index is never
 //! longer than with all of them (the paths of fewer entries, front-coded, are never longer together).
 
@@ -33,13 +33,13 @@ pub struct PackWriter {
 /// A written index.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackIndex {
-    /// The last pages, behind those taken before.
+    /// The last pages, after those taken before.
     pub pages: Vec<u8>,
     /// Where the root is.
     pub root: PageRef,
     /// How many entries there are.
     pub entries: u64,
-    /// How many bytes the whole index would have with nothing left out; it has at most so many.
+    /// How many bytes the whole index would have with nothing left out; it never has more.
     pub planned: u64,
 }
 
@@ -71,7 +71,7 @@ impl PackWriter {
     pub fn push(&mut self, entry: &Entry) -> Result<(), PackError> {
         self.check(entry)?;
         self.entries += 1;
-        self.put(0, &entry.path, Value::of(entry, Kept::Yes));
+        self.put(0, &entry.path, Value::of(entry, Inclusion::Included));
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl PackWriter {
     /// As [`Self::push`].
     pub fn leave_out(&mut self, entry: &Entry) -> Result<(), PackError> {
         self.check(entry)?;
-        self.put(0, &entry.path, Value::of(entry, Kept::No));
+        self.put(0, &entry.path, Value::of(entry, Inclusion::LeftOut));
         Ok(())
     }
 
@@ -97,7 +97,7 @@ impl PackWriter {
             self.close(level);
             level += 1;
         }
-        let mut root = self.levels.pop().expect("there is a level from the beginning");
+        let mut root = self.levels.pop().expect("a writer starts with one level");
         self.planned += count(root.planned);
         if root.count == 0 {
             // Nothing is left: an empty leaf represents all levels.
@@ -159,22 +159,22 @@ impl PackWriter {
 
 /// Whether an entry is in the index.
 #[derive(Clone, Copy)]
-enum Kept {
-    Yes,
-    No,
+enum Inclusion {
+    Included,
+    LeftOut,
 }
 
-/// What stands behind a path; without bytes it is left out, and takes its room in the plan only.
+/// The value of a path; without bytes it is left out, and counts in the planned length only.
 struct Value {
     bytes: Option<Vec<u8>>,
     length: usize,
 }
 
 impl Value {
-    fn of(entry: &Entry, kept: Kept) -> Self {
+    fn of(entry: &Entry, inclusion: Inclusion) -> Self {
         let bytes = codec::encode(&EntryBytes { stamp: entry.stamp, kind: entry.kind.clone() });
         let length = bytes.len();
-        Self { bytes: matches!(kept, Kept::Yes).then_some(bytes), length }
+        Self { bytes: matches!(inclusion, Inclusion::Included).then_some(bytes), length }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail, ensure};
-use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, GetOptions, Included};
+use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, Included};
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, ObjectId, TxId},
     link::Link,
@@ -240,8 +240,7 @@ impl Truth {
 
     /// Gets the object, and looks at all columns of it; whose were wrong.
     async fn fetch(&self, client: &Client) -> Result<Vec<NodeId>> {
-        let mut got = Vec::new();
-        client.get(&self.link, &GetOptions::default(), &mut got, &Events::none()).await?;
+        let got = client.get(&self.link).bytes().await?;
         ensure!(got == self.bytes, "WRONG BYTES");
         let verified = client.verify(&self.link, &Events::none()).await?;
         ensure!(!verified.inconsistent, "honest columns are called no codeword");
@@ -260,8 +259,7 @@ impl Truth {
                 }
             };
             let added = client.add_bytes(self.bytes.clone()).on_event(note).await?;
-            let mut got = Vec::new();
-            client.get(&added.link, &GetOptions::default(), &mut got, &Events::none()).await?;
+            let got = client.get(&added.link).bytes().await?;
             ensure!(got == self.bytes, "WRONG BYTES");
             let kept_by_liar = added.slots.iter().any(|slot| slot.provider == network.liar);
             ensure!(!kept_by_liar, "the liar is said to keep what it has not signed for");

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use ostrakon::{AddedSlot, Client, Events, GetOptions};
+use ostrakon::{AddedSlot, Client};
 use ostrakon_proto::{limits::PIECE, link::Link, params::Code};
 use rand_chacha::{
     ChaCha8Rng,
@@ -117,8 +117,7 @@ pub enum Read {
 /// Reads an object and compares.
 pub async fn read(client: &Client, stored: &Stored) -> Read {
     let mut bytes = Vec::new();
-    let options = GetOptions::default();
-    let outcome = Box::pin(client.get(&stored.link, &options, &mut bytes, &Events::none())).await;
+    let outcome = Box::pin(client.get(&stored.link).write_to(&mut bytes)).await;
     match outcome {
         Ok(_) if bytes == stored.content => Read::Right,
         Err(error) if stored.content.starts_with(&bytes) => Read::Failed(error.to_string()),

@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
-use ostrakon::{Added, Client, ErrorKind, GetOptions, Profile};
+use ostrakon::{Added, Client, ErrorKind, Fetched, Profile};
 use ostrakon_proto::{
     id::NodeId,
     link::Link,
@@ -24,14 +24,11 @@ use scene::Scene;
 
 use crate::{
     args::Demo,
-    cmd::{
-        devnet::{
-            files::Devnet,
-            plan::{self, NodeEntry, Shape},
-            process,
-            up::{self, Up},
-        },
-        get::GetObject,
+    cmd::devnet::{
+        files::Devnet,
+        plan::{self, NodeEntry, Shape},
+        process,
+        up::{self, Up},
     },
     exit::{answered, usage},
     output::{Output, bytes_text, rate_text},
@@ -54,7 +51,7 @@ struct Report {
     domains: u16,
     killed: Vec<Killed>,
     blake3: Hashes,
-    get: GetObject,
+    get: Fetched,
     seconds: Seconds,
 }
 
@@ -177,7 +174,12 @@ impl Stage<'_> {
             domains: self.shape.domains,
             killed: devnet.pick(&victims)?.into_iter().map(killed).collect(),
             blake3,
-            seconds: Seconds { up: up_seconds, add: added.traffic.seconds, kill: kill_seconds, get: got.seconds },
+            seconds: Seconds {
+                up: up_seconds,
+                add: added.traffic.seconds,
+                kill: kill_seconds,
+                get: got.took.as_secs_f64(),
+            },
             get: got,
         })
     }
@@ -236,17 +238,15 @@ impl Stage<'_> {
         Ok(seconds)
     }
 
-    async fn get(self, devnet: &Devnet, link: &str, victims: &[u16]) -> anyhow::Result<GetObject> {
+    async fn get(self, devnet: &Devnet, link: &str, victims: &[u16]) -> anyhow::Result<Fetched> {
         let link: Link = link.parse().context("add printed a link that is none")?;
         let client = connect(devnet)?;
-        let (began, path) = (Instant::now(), self.scene.returned());
         let progress = Progress::new("get", self.out);
-        let events = progress.events(self.out);
-        let fetched = client.get_to_path(&link, &GetOptions::default(), &path, &events).await?;
+        let got = client.get(&link).on_event(progress.listener(self.out)).save(self.scene.returned()).await?;
         drop(progress);
-        let got = GetObject::new(fetched, began.elapsed().as_secs_f64(), None);
         self.out.story(|paint| {
-            let figures = format!("{}  {}", story::seconds(got.seconds), rate_text(got.size, got.seconds));
+            let seconds = got.took.as_secs_f64();
+            let figures = format!("{}  {}", story::seconds(seconds), rate_text(got.size, seconds));
             let left = story::left(devnet.nodes.len() - victims.len());
             let head = story::step(paint, 4, &format!("Get it back from {left}"), &figures);
             let columns = story::sources(&devnet.nodes, &got.columns_used);

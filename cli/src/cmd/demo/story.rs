@@ -5,10 +5,11 @@ use std::{
     path::Path,
 };
 
+use ostrakon::UsedColumn;
 use ostrakon_proto::id::NodeId;
 
 use crate::{
-    cmd::{devnet::plan::NodeEntry, get::UsedColumn},
+    cmd::devnet::plan::NodeEntry,
     output::{Paint, Style, Table},
 };
 
@@ -102,7 +103,7 @@ impl Place {
 
 /// Which columns came from which nodes.
 pub(crate) fn sources(nodes: &[NodeEntry], used: &[UsedColumn]) -> String {
-    let node = |provider: &str| nodes.iter().find(|node| node.provider.to_string() == provider);
+    let node = |provider: &NodeId| nodes.iter().find(|node| node.provider == *provider);
     // An object of several extents has a column of one index at several nodes.
     let pairs: BTreeSet<(u8, u16)> =
         used.iter().filter_map(|column| Some((column.index, node(&column.provider)?.index))).collect();
@@ -187,8 +188,7 @@ mod tests {
     #[test]
     fn the_sources_are_named_by_node() {
         let nodes = nodes(3, 3);
-        let used =
-            |extent, index, node: usize| UsedColumn { extent, index, provider: nodes[node].provider.to_string() };
+        let used = |extent, index, node: usize| UsedColumn { extent, index, provider: nodes[node].provider };
         let text = sources(&nodes, &[used(0, 11, 2), used(0, 4, 1), used(1, 4, 1)]);
         assert_eq!(text, "columns read: 4 from node 01, 11 from node 02");
         let many: Vec<UsedColumn> = (0..6).map(|index| used(0, index, 0)).collect();

@@ -1,7 +1,10 @@
-//! `ostrakon ls LINK`: what is in a directory, a line each, without fetching any of it.
+//! `ostrakon ls LINK...`: what is in directories, a line each, without fetching any of it.
 
 use ostrakon::{Listing, PackReader};
-use ostrakon_proto::pack::{Entry, Kind, PackPath, escape};
+use ostrakon_proto::{
+    id::ObjectId,
+    pack::{Entry, Kind, escape},
+};
 use serde::Serialize;
 
 use crate::{
@@ -15,70 +18,67 @@ use crate::{
 /// Lines that are printed at a time.
 const LINES: usize = 512;
 
-/// What `ls LINK --json` prints.
+/// What `ls LINK --json` prints; of several links an array of these, as `directories`.
 #[derive(Debug, Serialize)]
-struct DirectoryObject {
-    cid: String,
+struct Directory {
+    cid: ObjectId,
     fetched_bytes: u64,
-    entries: Vec<EntryObject>,
+    entries: Vec<Entry>,
 }
 
-/// One entry. `path` is from the directory's top; where it is not UTF-8, `path_hex` has its bytes.
 #[derive(Debug, Serialize)]
-struct EntryObject {
-    path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    path_hex: Option<String>,
-    kind: &'static str,
-    mode: String,
-    mtime: i64,
-    mtime_nanos: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    size: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    blake3: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    target_hex: Option<String>,
+struct Directories {
+    directories: Vec<Directory>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// As the SDK's `list`.
-pub(super) async fn run(target: &Target, args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let link = home.complete(target.link(home).await?)?;
+pub(super) async fn run(targets: &[Target], args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
     let client = home.reader()?;
     interruptible(async {
-        let reader = client.open_pack(&link).await?;
-        let path = target.path.as_ref();
-        let mut lines = Lines { out, args, pending: Vec::new(), objects: Vec::new() };
-        each(&reader, path, args, |entry, base| lines.take(entry, base)).await?;
-        lines.end(&reader)
+        let mut directories = Vec::new();
+        for target in targets {
+            let link = home.complete(target.link(home).await?)?;
+            let reader = client.open_pack(&link).await?;
+            let title = (targets.len() > 1).then(|| title(target, link.object));
+            let mut lines = Lines { out, args, pending: title.into_iter().collect(), entries: Vec::new() };
+            each(&reader, target, &mut lines).await?;
+            let (cid, fetched_bytes, entries) = (link.object, reader.fetched_bytes(), lines.end()?);
+            directories.push(Directory { cid, fetched_bytes, entries });
+        }
+        if out.is_json() {
+            match directories.len() {
+                1 => out.answer(&directories[0], |_| String::new())?,
+                _ => out.answer(&Directories { directories }, |_| String::new())?,
+            }
+        }
+        Ok(())
     })
     .await
 }
 
-/// Takes each entry that is listed, with the bytes of its path that name the directory which is.
-async fn each(
-    reader: &PackReader,
-    path: Option<&PackPath>,
-    args: &Ls,
-    mut take: impl FnMut(&Entry, usize) -> anyhow::Result<()>,
-) -> anyhow::Result<()> {
-    let mut base = 0;
+/// The line before one of several directories: never the link, which has the key.
+fn title(target: &Target, object: ObjectId) -> String {
+    let path = target.path.as_ref().map_or_else(String::new, |path| format!("/{path}"));
+    format!("{object}{path}:")
+}
+
+/// Takes each entry that is listed, with the bytes of its path that name the directory that is.
+async fn each(reader: &PackReader, target: &Target, lines: &mut Lines<'_>) -> anyhow::Result<()> {
+    let (path, mut base) = (target.path.as_ref(), 0);
     if let Some(path) = path {
         let entry = reader.entry(path).await?;
         if entry.kind != Kind::Directory {
-            return take(&entry, path.as_bytes().len() - path.name().len());
+            return lines.take(entry, path.as_bytes().len() - path.name().len());
         }
         base = path.as_bytes().len() + 1;
     }
-    let listing = if args.recursive { Listing::Everything } else { Listing::Children };
+    let listing = if lines.args.recursive { Listing::Everything } else { Listing::Children };
     let mut entries = reader.list(path, listing).await?;
     while let Some(entry) = entries.next().await? {
-        take(&entry, base)?;
+        lines.take(entry, base)?;
     }
     Ok(())
 }
@@ -87,18 +87,18 @@ struct Lines<'a> {
     out: &'a Output,
     args: &'a Ls,
     pending: Vec<String>,
-    objects: Vec<EntryObject>,
+    entries: Vec<Entry>,
 }
 
 impl Lines<'_> {
-    fn take(&mut self, entry: &Entry, base: usize) -> anyhow::Result<()> {
+    fn take(&mut self, entry: Entry, base: usize) -> anyhow::Result<()> {
         if self.out.is_json() {
-            self.objects.push(EntryObject::new(entry));
+            self.entries.push(entry);
             return Ok(());
         }
         let name = escape(&entry.path.as_bytes()[base..]);
-        self.pending.push(if self.args.long { long(entry, &name) } else { name });
-        if self.pending.len() == LINES { self.print() } else { Ok(()) }
+        self.pending.push(if self.args.long { long(&entry, &name) } else { name });
+        if self.pending.len() >= LINES { self.print() } else { Ok(()) }
     }
 
     fn print(&mut self) -> anyhow::Result<()> {
@@ -106,13 +106,12 @@ impl Lines<'_> {
         Ok(self.out.raw(lines.as_bytes())?)
     }
 
-    fn end(mut self, reader: &PackReader) -> anyhow::Result<()> {
+    /// Prints the rest; the entries where they are printed as JSON.
+    fn end(mut self) -> anyhow::Result<Vec<Entry>> {
         if !self.out.is_json() {
-            return self.print();
+            self.print()?;
         }
-        let (cid, fetched_bytes) = (reader.object().to_string(), reader.fetched_bytes());
-        let object = DirectoryObject { cid, fetched_bytes, entries: self.objects };
-        Ok(self.out.answer(&object, |_| String::new())?)
+        Ok(self.entries)
     }
 }
 
@@ -140,71 +139,24 @@ fn mode_text(mode: u16) -> String {
     text.into_iter().collect()
 }
 
-impl EntryObject {
-    fn new(entry: &Entry) -> Self {
-        let (path, path_hex) = texts(entry.path.as_bytes());
-        let (kind, file, link) = match &entry.kind {
-            Kind::Directory => ("directory", None, None),
-            Kind::File(file) => ("file", Some(file), None),
-            Kind::Symlink { target } => ("symlink", None, Some(texts(target))),
-        };
-        let (target, target_hex) = link.map_or((None, None), |(target, hex)| (Some(target), hex));
-        Self {
-            path,
-            path_hex,
-            kind,
-            mode: format!("{:04o}", entry.stamp.mode),
-            mtime: entry.stamp.seconds,
-            mtime_nanos: entry.stamp.nanos,
-            size: file.map(|file| file.size),
-            blake3: file.map(|file| hex::encode(file.hash)),
-            target,
-            target_hex,
-        }
-    }
-}
-
-/// Bytes as text, and in hexadecimal where that loses some of them.
-fn texts(bytes: &[u8]) -> (String, Option<String>) {
-    match std::str::from_utf8(bytes) {
-        Ok(text) => (text.to_owned(), None),
-        Err(_) => (String::from_utf8_lossy(bytes).into_owned(), Some(hex::encode(bytes))),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::pack::{FileContent, Stamp};
+    use ostrakon_proto::pack::{FileContent, PackPath, Stamp};
 
     use super::*;
 
-    fn entry(path: &[u8], mode: u16, kind: Kind) -> Entry {
-        let path = PackPath::new(path).expect("a path");
-        Entry { path, stamp: Stamp { mode, seconds: 1_000_000_000, nanos: 5 }, kind }
-    }
-
     #[test]
-    fn long_lines_say_mode_size_time_and_name() {
-        let check = |mode, kind, expect: &str| assert_eq!(long(&entry(b"x", mode, kind), "x"), expect);
+    fn long_lines_have_mode_size_time_and_name() {
+        let entry = |mode, kind| {
+            let stamp = Stamp { mode, seconds: 1_000_000_000, nanos: 5 };
+            Entry { path: PackPath::new(&b"x"[..]).expect("a path"), stamp, kind }
+        };
+        let check = |mode, kind, expect: &str| assert_eq!(long(&entry(mode, kind), "x"), expect);
         let file = Kind::File(FileContent { offset: 0, size: 4_096, hash: [0; 32] });
         check(0o644, file, "-rw-r--r--         4096 2001-09-09 01:46:40 x");
         check(0o1777, Kind::Directory, "drwxrwxrwt            - 2001-09-09 01:46:40 x");
         let target = b"a\nb".to_vec();
         check(0o777, Kind::Symlink { target }, "lrwxrwxrwx            - 2001-09-09 01:46:40 x -> a\\nb");
         assert_eq!((mode_text(0o4755), mode_text(0o7000)), ("rwsr-xr-x".to_owned(), "--S--S--T".to_owned()));
-    }
-
-    #[test]
-    fn scripts_get_every_byte_of_a_name() {
-        let value = |entry: &Entry| serde_json::to_value(EntryObject::new(entry)).expect("serialises");
-        let plain = value(&entry(b"a/b\nc", 0o40, Kind::Directory));
-        assert_eq!((plain["path"].as_str(), plain["mode"].as_str()), (Some("a/b\nc"), Some("0040")));
-        assert_eq!(
-            (plain["mtime"].as_i64(), plain.get("path_hex"), plain.get("size")),
-            (Some(1_000_000_000), None, None)
-        );
-        let target = b"\xfe".to_vec();
-        let odd = value(&entry(b"\xff", 0, Kind::Symlink { target }));
-        assert_eq!((odd["path_hex"].as_str(), odd["target_hex"].as_str()), (Some("ff"), Some("fe")));
     }
 }

@@ -21,10 +21,10 @@ use super::{
 use crate::{
     Event,
     get::{
-        columns::{Columns, Holder, Shape},
+        ahead::window,
+        columns::{Columns, ExtentInfo, Holder},
         open::column_keys,
         rows::NotEnoughColumns,
-        window,
     },
 };
 
@@ -86,8 +86,8 @@ fn readable(job: &Job<'_>, stored: &Stored, manifest: &Manifest) -> Columns {
         let holder = receipt.and_then(|_| stored.placing.holder(index));
         holder.map(|candidate| Holder { provider: candidate.provider, live: true }).into_iter().collect()
     });
-    let shape = Shape { extent, code: manifest.code, column_len: stored.column_len };
-    Columns::new(shape, column_keys(job.key.as_ref(), extent, listed), holders.collect(), job.client.wires())
+    let info = ExtentInfo { extent, code: manifest.code, column_len: stored.column_len };
+    Columns::new(info, column_keys(job.key.as_ref(), extent, listed), holders.collect(), job.client.wires())
 }
 
 /// All chunks of one row.

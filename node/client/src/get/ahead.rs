@@ -1,48 +1,77 @@
-//! Rows of a range in order, fetched ahead of a reader that does other things between them.
+//! The rows of a range in order, fetched ahead of whoever takes them.
 //!
-//! A row in flight that nobody polls may hold a worker's turn that it does not use. A task that waits for anything else
-//! waits with [`Ahead::meanwhile`], so that rows in flight continue until they are there.
+//! A row in flight that is not polled may hold a worker that it does not use. So whoever waits for anything else does it
+//! in [`ReadAhead::meanwhile`], which polls the rows in flight too.
 
 use std::{
     collections::VecDeque,
+    fs::File,
     future::{Future, poll_fn},
     ops::Range,
+    os::unix::fs::FileExt,
     pin::pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
+use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
+use ostrakon_proto::{layout::Layout, limits, row};
 
-use super::{GetError, Plain, open::Opened, plan, plan::Step, read_step, window};
+use super::{
+    error::GetError,
+    open::Opened,
+    plan::{self, RowRead},
+    short,
+};
 
-/// Rows that are there, in flight, and to come.
-pub(crate) struct Ahead<'a> {
-    opened: &'a Opened,
-    steps: Box<dyn Iterator<Item = Step> + Send + 'a>,
-    in_flight: FuturesOrdered<BoxFuture<'a, Result<Plain, GetError>>>,
-    ready: VecDeque<Result<Plain, GetError>>,
+/// Bytes of rows in flight at most, chunks and plaintext together.
+const WINDOW_BYTES: usize = 64 * 1024 * 1024;
+/// Rows in flight at most: each asks one chunk of a holder, and a holder is sent a few requests concurrently.
+const WINDOW_ROWS: usize = 8;
+
+/// The wanted plaintext of one row.
+pub(crate) struct RowBytes {
+    pub(crate) bytes: Bytes,
+    pub(crate) reconstructed: bool,
 }
 
-impl<'a> Ahead<'a> {
+/// Rows that are ready, in flight, and to come.
+pub(crate) struct ReadAhead {
+    opened: Arc<Opened>,
+    reads: Box<dyn Iterator<Item = RowRead> + Send>,
+    in_flight: FuturesOrdered<BoxFuture<'static, Result<RowBytes, GetError>>>,
+    ready: VecDeque<Result<RowBytes, GetError>>,
+    to: Option<(Arc<File>, u64)>,
+}
+
+impl ReadAhead {
     /// The plaintext of a range that lies in the object.
-    pub(crate) fn new(opened: &'a Opened, range: Range<u64>) -> Self {
-        let steps = Box::new(plan::steps(opened.layout, range));
-        Self { opened, steps, in_flight: FuturesOrdered::new(), ready: VecDeque::new() }
+    pub(crate) fn new(opened: Arc<Opened>, range: Range<u64>) -> Self {
+        let reads = Box::new(plan::row_reads(opened.layout, range));
+        Self { opened, reads, in_flight: FuturesOrdered::new(), ready: VecDeque::new(), to: None }
     }
 
-    /// The next row; `None` behind the last. Cancel-safe.
-    pub(crate) async fn next(&mut self) -> Option<Result<Plain, GetError>> {
-        poll_fn(|context| {
-            self.poll(context);
-            match self.ready.pop_front() {
-                None if !self.in_flight.is_empty() => Poll::Pending,
-                plain => Poll::Ready(plain),
-            }
-        })
-        .await
+    /// The same, and rows are written to `file` by whoever decodes them: the object's byte `start` is the file's first.
+    pub(crate) fn into_file(self, file: Arc<File>, start: u64) -> Self {
+        Self { to: Some((file, start)), ..self }
     }
 
-    /// What `other` returns, while rows in flight continue.
+    /// The next row; `None` after the last. Cancel-safe.
+    pub(crate) async fn next(&mut self) -> Option<Result<RowBytes, GetError>> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    /// As [`Self::next`].
+    pub(crate) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<RowBytes, GetError>>> {
+        self.poll(context);
+        match self.ready.pop_front() {
+            None if !self.in_flight.is_empty() => Poll::Pending,
+            row => Poll::Ready(row),
+        }
+    }
+
+    /// The output of `other`, while rows in flight progress.
     pub(crate) async fn meanwhile<T>(&mut self, other: impl Future<Output = T>) -> T {
         let mut other = pin!(other);
         poll_fn(|context| {
@@ -52,17 +81,59 @@ impl<'a> Ahead<'a> {
         .await
     }
 
-    /// Continues with all rows in flight, and begins others as far as the window reaches.
+    /// Polls all rows in flight, and starts others as far as the window reaches.
     fn poll(&mut self, context: &mut Context<'_>) {
+        let window = self.opened.limits.rows.map_or_else(|| window(&self.opened.layout), usize::from);
         loop {
-            while self.in_flight.len() + self.ready.len() < window(&self.opened.layout) {
-                let Some(step) = self.steps.next() else { break };
-                self.in_flight.push_back(Box::pin(read_step(self.opened, step, None)));
+            while self.in_flight.len() + self.ready.len() < window {
+                let Some(read) = self.reads.next() else { break };
+                self.in_flight.push_back(Box::pin(read_row(Arc::clone(&self.opened), read, self.to.clone())));
             }
             match self.in_flight.poll_next_unpin(context) {
-                Poll::Ready(Some(plain)) => self.ready.push_back(plain),
+                Poll::Ready(Some(row)) => self.ready.push_back(row),
                 Poll::Ready(None) | Poll::Pending => return,
             }
         }
     }
+}
+
+/// How many rows are in flight at most.
+pub(crate) fn window(layout: &Layout) -> usize {
+    // A row's k chunks, and as much plaintext again.
+    let row = 2 * usize::from(layout.code().k) * limits::CHUNK;
+    (WINDOW_BYTES / row).clamp(1, WINDOW_ROWS)
+}
+
+/// The wanted plaintext of one row; written to its place in a file, if there is one.
+async fn read_row(opened: Arc<Opened>, read: RowRead, to: Option<(Arc<File>, u64)>) -> Result<RowBytes, GetError> {
+    let extent = usize::try_from(read.row.extent).ok().and_then(|at| opened.extents.get(at));
+    let extent = extent.expect("a manifest lists its layout's extents");
+    let at = read.shape.plain.start + u64::try_from(read.wanted.start).expect("a row is at most 64 MiB");
+    let write = move |bytes: &[u8]| match to {
+        Some((file, start)) => file.write_all_at(bytes, at - start).map_err(GetError::output),
+        None => Ok(()),
+    };
+    let (object, layout, sealer) = (opened.object, opened.layout, opened.sealer.clone());
+    let inconsistent = move |error| GetError::Inconsistent { object, error };
+    if let Some(short) = plan::short(&layout, &read) {
+        opened.wait_for_turn(short.bytes()).await;
+        if let Some(bytes) = short::read(&extent.columns, sealer.as_ref(), short).await {
+            let bytes = bytes.map_err(|error| inconsistent(error.into()))?;
+            write(&bytes)?;
+            return Ok(RowBytes { bytes, reconstructed: false });
+        }
+    }
+    let k = usize::from(layout.code().k);
+    opened.wait_for_turn(k * read.shape.chunk_len()).await;
+    // A single row is read from the data columns immediately; for more it pays to know first who is quick.
+    let columns = if read.alone { &extent.columns } else { extent.measured().await };
+    let chunks = opened.row(columns, read.row, read.shape.chunk_len()).await?;
+    let reconstructed = chunks[..k].iter().any(Option::is_none);
+    let decode = move || {
+        let plain = row::decode(&layout, read.row, &chunks, sealer.as_deref());
+        let bytes = plain.map_err(inconsistent)?.slice(read.wanted);
+        write(&bytes).map(|()| bytes)
+    };
+    let bytes = columns.workers().run(decode).await?;
+    Ok(RowBytes { bytes, reconstructed })
 }

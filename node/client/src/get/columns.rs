@@ -1,7 +1,7 @@
 //! The columns of one extent, who holds them, and how well: one verified range at a time.
 //!
 //! In goes a column's index and a range; out come bytes that are proven to be the column's. A holder that sends wrong
-//! bytes, does not respond or goes away is remembered with its reason and not asked again, and the column's next holder
+//! bytes, does not respond or disconnects is listed with the reason and not asked again, and the column's next holder
 //! takes over. Which columns to ask is decided in [`super::rows`].
 
 use std::{
@@ -22,14 +22,17 @@ use ostrakon_proto::{
         get::{GetRequest, ReadToken},
     },
 };
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-/// A holder that gives no answer for this long counts as not responding.
-const SILENT: Duration = Duration::from_secs(12);
-/// How often one holder may go away or be busy before it is given up.
+/// A holder that does not answer within this time has failed.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
+/// How often one holder may disconnect or be busy before it has failed.
 const STRIKES: u32 = 4;
 /// How long to back off from a busy holder.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
+/// A holder that failed is not asked again for this long, even if the ledger still lists it.
+const FAILED_PAUSE: Duration = Duration::from_secs(30);
 /// Chunks over whose times the median is taken.
 const TIMES: usize = 64;
 /// A chunk is late after this, however quick the others were.
@@ -37,14 +40,14 @@ const LATE_MIN: Duration = Duration::from_millis(250);
 /// From this many lost races on, a column is asked only after all others.
 const SLOW: u32 = 2;
 
-/// A column that a holder did not give or take, and why.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A column that could not be read from a holder, or stored on it, and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FailedColumn {
-    /// Of which extent.
+    /// The number of its extent, from 0.
     pub extent: u32,
-    /// Its index.
+    /// Its index in the extent, from 0; those from k on are parity.
     pub index: u8,
-    /// Who should have it; `None` where the ledger names nobody.
+    /// The holder that the ledger lists; `None` when it lists none.
     pub provider: Option<NodeId>,
     /// Why it could not be read.
     pub reason: String,
@@ -56,7 +59,7 @@ pub struct FailedColumn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Holder {
     pub(crate) provider: NodeId,
-    /// Whether the ledger lists its column as there; else it is asked when nobody else is left.
+    /// Whether the ledger lists its column as live; a missing one is asked last.
     pub(crate) live: bool,
 }
 
@@ -67,16 +70,16 @@ pub(crate) struct Wires {
     pub(crate) workers: Workers,
 }
 
-/// One column: its name, and what to show to read it.
+/// One column: its id, and the token that its holder asks for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ColumnKey {
     pub(crate) id: ColumnId,
     pub(crate) token: Option<ReadToken>,
 }
 
-/// Which extent, and how it is coded.
+/// An extent's number, code, and bytes of each of its columns.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Shape {
+pub(crate) struct ExtentInfo {
     pub(crate) extent: u32,
     pub(crate) code: Code,
     pub(crate) column_len: u64,
@@ -97,12 +100,13 @@ pub(crate) struct Columns {
 struct State {
     columns: Vec<ColumnState>,
     times: VecDeque<Duration>,
-    failed: Vec<FailedColumn>,
-    /// Bytes of columns that came, used or not.
+    /// Each holder that failed, and when; once only.
+    failed: Vec<(Instant, FailedColumn)>,
+    /// Bytes of columns that were received, right or wrong.
     fetched: u64,
 }
 
-/// One column's holders, best first, and what is known of the first.
+/// One column's holders, best first, and what was measured of the first.
 #[derive(Debug, Default)]
 struct ColumnState {
     holders: VecDeque<Holder>,
@@ -112,28 +116,28 @@ struct ColumnState {
     used: bool,
 }
 
-/// Why a holder did not give the bytes.
+/// Why a read from a holder failed.
 #[derive(Clone, Debug)]
 enum Fault {
-    /// It may be asked again.
+    /// It may be asked again immediately.
     Passing(String),
-    /// As passing, after a pause.
+    /// It may be asked again after a pause.
     Busy(String),
-    /// It is no use for this column.
+    /// It cannot serve this column.
     Lasting(String),
-    /// What it sent is wrong.
+    /// It sent wrong bytes.
     Corrupt(String),
 }
 
-/// How one question to a column ended.
+/// How one read of a column ended.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum ColumnRead {
     /// The proven bytes.
     Bytes(Bytes),
-    /// The holder failed; the column may be asked again, of this or of another.
-    Again,
-    /// Nobody is left that could have the column.
-    Gone,
+    /// The holder failed; the column may be read again, from this holder or the next.
+    Retry,
+    /// No holder is left.
+    NoHolder,
 }
 
 impl std::fmt::Display for FailedColumn {
@@ -152,8 +156,8 @@ pub(crate) fn list(failed: &[FailedColumn]) -> String {
 
 impl Columns {
     /// The columns with these keys and these holders, both by index.
-    pub(crate) fn new(shape: Shape, keys: Vec<ColumnKey>, holders: Vec<Vec<Holder>>, wires: Wires) -> Self {
-        let Shape { extent, code, column_len } = shape;
+    pub(crate) fn new(info: ExtentInfo, keys: Vec<ColumnKey>, holders: Vec<Vec<Holder>>, wires: Wires) -> Self {
+        let ExtentInfo { extent, code, column_len } = info;
         let columns = holders.into_iter().map(|holders| ColumnState { holders: holders.into(), ..Default::default() });
         let state = State { columns: columns.collect(), times: VecDeque::new(), failed: Vec::new(), fetched: 0 };
         Self { extent, code, column_len, keys, state: Mutex::new(state), wires }
@@ -164,13 +168,13 @@ impl Columns {
     }
 
     /// Reads a range of a column from its best holder, and proves it.
-    pub(crate) async fn read(&self, index: usize, range: Range) -> Outcome {
-        let Some(holder) = self.holder(index) else { return Outcome::Gone };
+    pub(crate) async fn read(&self, index: usize, range: Range) -> ColumnRead {
+        let Some(holder) = self.holder(index) else { return ColumnRead::NoHolder };
         let began = Instant::now();
         match self.read_from(holder.provider, index, range).await {
             Ok(bytes) => {
                 self.succeed(index, range, began.elapsed());
-                Outcome::Bytes(bytes)
+                ColumnRead::Bytes(bytes)
             }
             Err(fault) => {
                 if let Fault::Busy(_) = fault {
@@ -181,11 +185,11 @@ impl Columns {
         }
     }
 
-    /// Reads and proves; believes nothing.
+    /// Reads, and verifies against the column's id.
     async fn read_from(&self, provider: NodeId, index: usize, range: Range) -> Result<Bytes, Fault> {
         let ColumnKey { id: column, token } = self.keys[index];
         let request = GetRequest { column, token, start: range.start, length: range.length };
-        let call = wire::get::range(&request).within(SILENT);
+        let call = wire::get::range(&request).within(RESPONSE_TIMEOUT);
         let (response, bytes) = ask(self.wires.peers.as_ref(), provider, call).await.map_err(Fault::of)?;
         let column_len = self.column_len;
         lock(&self.state).fetched += u64::try_from(bytes.len()).expect("a body is at most 256 KiB");
@@ -193,11 +197,11 @@ impl Columns {
         self.wires.workers.run(check).await.map_err(|error| Fault::Corrupt(error.to_string()))
     }
 
-    /// Whether anybody answers for the column: the fault as text when not. Nothing is remembered of it.
+    /// Reads a few bytes from the column's best holder; the fault when that fails. Changes nothing.
     pub(crate) async fn probe(&self, index: usize) -> Result<NodeId, FailedColumn> {
         let Some(holder) = self.holder(index) else {
-            let failed = lock(&self.state).failed.iter().rfind(|failed| usize::from(failed.index) == index).cloned();
-            return Err(failed.unwrap_or_else(|| self.nobody(index)));
+            let failed = lock(&self.state).last_failure(index);
+            return Err(failed.unwrap_or_else(|| self.no_holder(index)));
         };
         let group = u32::try_from(limits::GROUP).expect("16 KiB");
         match self.read_from(holder.provider, index, Range { start: 0, length: group }).await {
@@ -216,19 +220,19 @@ impl Columns {
         FailedColumn { extent: self.extent, index, provider: Some(provider), reason, corrupt }
     }
 
-    fn nobody(&self, index: usize) -> FailedColumn {
+    fn no_holder(&self, index: usize) -> FailedColumn {
         let index = u8::try_from(index).expect("a code has at most 255 columns");
-        let reason = "the ledger names no holder".to_owned();
+        let reason = "the ledger lists no holder".to_owned();
         FailedColumn { extent: self.extent, index, provider: None, reason, corrupt: false }
     }
 
     /// The fault of a holder that did not answer in time.
     pub(crate) fn late(&self, index: usize, after: Duration) -> FailedColumn {
-        let silent = Fault::Lasting(format!("silent for {} s", after.as_secs()));
-        self.holder(index).map_or_else(|| self.nobody(index), |holder| self.failed(index, holder.provider, silent))
+        let late = Fault::no_response(after);
+        self.holder(index).map_or_else(|| self.no_holder(index), |holder| self.failed(index, holder.provider, late))
     }
 
-    /// Who has the column, as far as is known.
+    /// The holder that the column would be read from next.
     pub(crate) fn provider(&self, index: u8) -> Option<NodeId> {
         self.holder(usize::from(index)).map(|holder| holder.provider)
     }
@@ -247,27 +251,48 @@ impl Columns {
         column.strikes = 0;
     }
 
-    /// Remembers the fault; a holder that is no use makes way for the column's next.
-    fn fail(&self, index: usize, provider: NodeId, fault: Fault) -> Outcome {
+    /// Counts the fault; after a lasting one, or one too many, the column's next holder takes over.
+    fn fail(&self, index: usize, provider: NodeId, fault: Fault) -> ColumnRead {
         let mut state = lock(&self.state);
         let column = &mut state.columns[index];
         if column.holders.front().is_none_or(|holder| holder.provider != provider) {
-            // Another row found out before, and the next holder is in place.
-            return if column.holders.is_empty() { Outcome::Gone } else { Outcome::Again };
+            // Another row's read failed before, and the next holder has taken over.
+            return if column.holders.is_empty() { ColumnRead::NoHolder } else { ColumnRead::Retry };
         }
         let passing = matches!(fault, Fault::Passing(_) | Fault::Busy(_));
         column.strikes += 1;
         if passing && column.strikes < STRIKES {
-            return Outcome::Again;
+            return ColumnRead::Retry;
         }
         column.holders.pop_front();
         column.strikes = 0;
-        let outcome = if column.holders.is_empty() { Outcome::Gone } else { Outcome::Again };
+        let outcome = if column.holders.is_empty() { ColumnRead::NoHolder } else { ColumnRead::Retry };
         let failed = self.failed(index, provider, fault);
         let FailedColumn { extent, index, reason, .. } = &failed;
-        tracing::debug!(extent, index, %provider, reason, "column failed");
-        state.failed.push(failed);
+        tracing::debug!(extent, index, node = %provider, reason, "column failed");
+        state.failed.retain(|(_, old)| (old.index, old.provider) != (*index, Some(provider)));
+        state.failed.push((Instant::now(), failed));
         outcome
+    }
+
+    /// Takes up the holders that the ledger lists now, by index, except those that failed a moment ago. Whether a
+    /// column that had no holder has one again.
+    pub(crate) fn renew(&self, listed: Vec<Vec<Holder>>) -> bool {
+        let (mut state, now, mut found) = (lock(&self.state), Instant::now(), false);
+        for (index, holders) in listed.into_iter().enumerate() {
+            let paused = |holder: &Holder| {
+                let same = |failed: &FailedColumn| {
+                    (usize::from(failed.index), failed.provider) == (index, Some(holder.provider))
+                };
+                state.failed.iter().any(|(at, failed)| same(failed) && now - *at < FAILED_PAUSE)
+            };
+            let fresh: VecDeque<Holder> = holders.into_iter().filter(|holder| !paused(holder)).collect();
+            let column = &mut state.columns[index];
+            if column.holders.is_empty() && !fresh.is_empty() {
+                (column.holders, column.strikes, column.races_lost, found) = (fresh, 0, 0, true);
+            }
+        }
+        found
     }
 
     /// A hedge against this column's slowness was needed.
@@ -284,7 +309,7 @@ impl Columns {
         *lost = lost.saturating_sub(1);
     }
 
-    /// How the first small request went: quick ones are asked before others from now on.
+    /// How long the first small request took, `None` for no answer: quick columns are asked before others from now on.
     pub(crate) fn note_probe(&self, index: usize, time: Option<Duration>) {
         let mut state = lock(&self.state);
         let column = &mut state.columns[index];
@@ -294,7 +319,7 @@ impl Columns {
         }
     }
 
-    /// The best column that `taken` does not have: there for sure, quick, and data rather than parity.
+    /// The best column that `taken` does not have: live on the ledger, quick, and data rather than parity.
     pub(crate) fn best(&self, taken: impl Fn(usize) -> bool) -> Option<usize> {
         let state = lock(&self.state);
         let rank = |index: usize| {
@@ -319,32 +344,29 @@ impl Columns {
         (*median * 3).max(LATE_MIN)
     }
 
-    /// Columns that somebody may still have.
+    /// Columns that have a holder left.
     pub(crate) fn readable(&self) -> usize {
         lock(&self.state).columns.iter().filter(|column| !column.holders.is_empty()).count()
     }
 
-    /// Every column that nobody is left for, with the reason of the last who was.
+    /// Every column without a holder left, with the reason why the last one failed.
     pub(crate) fn missing(&self) -> Vec<FailedColumn> {
         let state = lock(&self.state);
-        let reason = |index: usize| {
-            let last = state.failed.iter().rfind(|failed| usize::from(failed.index) == index).cloned();
-            last.unwrap_or_else(|| self.nobody(index))
-        };
+        let reason = |index: usize| state.last_failure(index).unwrap_or_else(|| self.no_holder(index));
         (0..state.columns.len()).filter(|index| state.columns[*index].holders.is_empty()).map(reason).collect()
     }
 
     /// Every holder that failed so far.
     pub(crate) fn failures(&self) -> Vec<FailedColumn> {
-        lock(&self.state).failed.clone()
+        lock(&self.state).failed.iter().map(|(_, failed)| failed.clone()).collect()
     }
 
-    /// Bytes of columns that came so far, right or wrong.
+    /// Bytes of columns that were received so far, right or wrong.
     pub(crate) fn fetched_bytes(&self) -> u64 {
         lock(&self.state).fetched
     }
 
-    /// Columns that were read from, with who gave them.
+    /// Columns that were read from, with their holders.
     pub(crate) fn used(&self) -> Vec<(u8, NodeId)> {
         let state = lock(&self.state);
         let used = (0u8..).zip(&state.columns).filter(|(_, column)| column.used);
@@ -352,7 +374,19 @@ impl Columns {
     }
 }
 
+impl State {
+    /// Why the last holder of the column failed, if one did.
+    fn last_failure(&self, index: usize) -> Option<FailedColumn> {
+        let last = self.failed.iter().rfind(|(_, failed)| usize::from(failed.index) == index);
+        last.map(|(_, failed)| failed.clone())
+    }
+}
+
 impl Fault {
+    fn no_response(after: Duration) -> Self {
+        Self::Lasting(format!("did not respond within {} s", after.as_secs()))
+    }
+
     fn of(error: AskError) -> Self {
         // The column's line names the node already.
         let reason = error.failure.to_string();

@@ -1,6 +1,6 @@
 //! From a link to columns: finds the object on the ledger, gets its manifest from any holder, and checks the key.
 
-use std::{collections::BTreeSet, future::ready, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::ready, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{
@@ -10,58 +10,66 @@ use futures::{
 use ostrakon_net::{AskError, Failure, ask};
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
-    layout::Layout,
+    layout::{Layout, RowId},
     ledger::state::{Commitment, SlotState},
     link::Link,
     manifest::{Content, Extent, Manifest, ManifestError, Protection},
     seal::{ObjectKey, Sealer},
     wire,
 };
-use tokio::{sync::OnceCell, time::sleep};
+use tokio::{
+    sync::{Mutex, OnceCell},
+    time::sleep,
+};
 
 use super::{
     GetError,
-    columns::{ColumnKey, Columns, Holder, Shape, Wires},
+    columns::{ColumnKey, Columns, ExtentInfo, Holder, Wires},
 };
-use crate::{Client, ErrorKind, chain::ChainError};
+use crate::{Chain, Client, ErrorKind, chain::ChainError, rate::RateLimit};
 
-/// Holders that are asked for the manifest concurrently.
-const CONCURRENT: usize = 3;
+/// Holders that are asked for the manifest concurrently at first.
+const ASKED: usize = 3;
 /// Holders whose copies are checked concurrently.
-const CHECKED_CONCURRENT: usize = 8;
-/// After this long without a manifest one more is asked.
-const LINGER: Duration = Duration::from_millis(300);
+const CHECKED: usize = 8;
+/// After this long without a manifest one more holder is asked.
+const ASK_NEXT: Duration = Duration::from_millis(300);
+/// How often one row may have the ledger asked for other holders.
+const LOOKUPS: usize = 3;
+
+/// A row's chunks, by the index of their column.
+type RowChunks = Vec<Option<Bytes>>;
 
 /// Why an object cannot be read at all.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// The ledger could not be asked, or does not have the object.
+    /// The ledger cannot be reached, or does not list the object.
     #[error(transparent)]
     Chain(#[from] ChainError),
-    /// No holder gave the manifest.
-    #[error("no holder of object {object} gives its manifest ({asked} asked; the last: {last})")]
+    /// No holder sent the manifest.
+    #[error("none of the {asked} holders of object {object} sent its manifest (the last one: {last}): try again later")]
     NoManifest {
         /// The object.
         object: ObjectId,
         /// Holders that were asked.
         asked: usize,
-        /// Why the last did not.
+        /// Why the last one did not.
         last: String,
     },
-    /// The manifest is the object's, and breaks the rules: the one who added it did.
-    #[error("object {object} is unusable: {error}")]
+    /// The manifest is the object's and breaks the format's rules: its owner added it so.
+    #[error("the manifest of object {object} is invalid, and was added so: {error}")]
     BadManifest {
         /// The object.
         object: ObjectId,
-        /// The rule.
+        /// The rule that it breaks.
         error: ManifestError,
     },
     /// A private object was named without its key.
-    #[error("object {0} is private: give the whole link, ostrakon:<cid>#<key>")]
+    #[error("object {0} is private, and the link has no key: use the whole link, ostrakon:<cid>#<key>")]
     KeyMissing(ObjectId),
     /// The key is of another object.
-    #[error("the key in the link is not that of object {0}: was the link cut, or put together from two?")]
+    #[error("the key in the link does not open object {0}: check that the link is complete")]
     WrongKey(ObjectId),
 }
 
@@ -83,24 +91,67 @@ pub(crate) struct Opened {
     pub(crate) object: ObjectId,
     pub(crate) content: Content,
     pub(crate) manifest: Manifest,
-    /// Everyone who should have a copy of it.
+    /// The nodes that should have a copy of the manifest.
     holders: Vec<NodeId>,
     pub(crate) layout: Layout,
     pub(crate) sealer: Option<Arc<Sealer>>,
     pub(crate) extents: Vec<OpenExtent>,
+    pub(crate) limits: ReadLimits,
+    chain: Chain,
+    /// How often the holders were looked up again.
+    lookups: Mutex<u64>,
+}
+
+/// How fast an object is read.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReadLimits {
+    /// Rows in flight at most; the default when `None`.
+    pub(crate) rows: Option<NonZeroUsize>,
+    pub(crate) rate: Option<RateLimit>,
 }
 
 impl Opened {
-    /// Whether the object is what was asked for, if anything was.
-    pub(crate) fn check_content(&self, wanted: Option<Content>) -> Result<(), GetError> {
-        match (wanted, self.content) {
-            (Some(Content::File), Content::Pack) => Err(GetError::IsDirectory(self.object)),
-            (Some(Content::Pack), Content::File) => Err(GetError::IsFile(self.object)),
-            _ => Ok(()),
+    /// Waits until the download limit, if there is one, lets so many bytes of columns be requested.
+    pub(crate) async fn wait_for_turn(&self, bytes: usize) {
+        if let Some(rate) = &self.limits.rate {
+            rate.take(bytes).await;
         }
     }
 
-    /// Bytes of column data that were received for it so far, wrong ones too.
+    /// All wanted bytes of a row's chunks. When too few holders are left, the ledger is asked for those that repair
+    /// has added since, and the row is read again from them.
+    pub(crate) async fn row(&self, columns: &Columns, row: RowId, len: usize) -> Result<RowChunks, GetError> {
+        let mut lookups = *self.lookups.lock().await;
+        for _ in 0..LOOKUPS {
+            match columns.row(row, len).await {
+                Ok(chunks) => return Ok(chunks),
+                Err(error) if !self.look_up(&mut lookups).await => return Err(error.into()),
+                Err(_) => {}
+            }
+        }
+        Ok(columns.row(row, len).await?)
+    }
+
+    /// Asks the ledger for the holders again, unless another row has done so since `seen`. Whether any are new.
+    async fn look_up(&self, seen: &mut u64) -> bool {
+        let mut lookups = self.lookups.lock().await;
+        if *lookups != std::mem::replace(seen, *lookups) {
+            return true;
+        }
+        let Ok(commitments) = self.chain.object(self.object).await else { return false };
+        // Without new addresses the old ones may do.
+        let _known = self.chain.providers(&holders_of(&commitments)).await;
+        let renew = |(number, extent): (u32, &Extent)| {
+            let columns = self.extents.iter().map(|extent| &extent.columns).find(|columns| columns.extent == number);
+            columns.is_some_and(|columns| columns.renew(slots_of(&commitments, number, extent)))
+        };
+        let found = (0..).zip(&self.manifest.extents).map(renew).filter(|found| *found).count() > 0;
+        *lookups += u64::from(found);
+        *seen = *lookups;
+        found
+    }
+
+    /// Bytes of columns that were received so far, wrong ones too.
     pub(crate) fn fetched_bytes(&self) -> u64 {
         self.extents.iter().map(|extent| extent.columns.fetched_bytes()).sum()
     }
@@ -114,7 +165,7 @@ pub(crate) struct OpenExtent {
 }
 
 impl OpenExtent {
-    /// Its columns, after a look at who is quick.
+    /// Its columns, after each holder's response time was measured.
     pub(crate) async fn measured(&self) -> &Columns {
         self.measured.get_or_init(|| self.columns.measure()).await;
         &self.columns
@@ -135,25 +186,26 @@ impl Client {
         let columns = |(number, extent): (u32, &Extent)| {
             let column_len = layout.extent(number).expect("a manifest lists its layout's extents").column_len;
             let holders = slots_of(&commitments, number, extent);
-            let shape = Shape { extent: number, code: manifest.code, column_len };
-            let columns = Columns::new(shape, column_keys(key, number, extent), holders, wires.clone());
+            let info = ExtentInfo { extent: number, code: manifest.code, column_len };
+            let columns = Columns::new(info, column_keys(key, number, extent), holders, wires.clone());
             OpenExtent { columns, measured: OnceCell::new() }
         };
         let extents = (0..).zip(&manifest.extents).map(columns).collect();
         let sealer = key.map(|key| Arc::new(key.sealer()));
-        Ok(Opened { object, content, layout, sealer, extents, manifest, holders })
+        let (limits, chain, lookups) = (ReadLimits::default(), self.chain.clone(), Mutex::default());
+        Ok(Opened { object, content, layout, sealer, extents, manifest, holders, limits, chain, lookups })
     }
 
     pub(crate) fn wires(&self) -> Wires {
         Wires { peers: Arc::clone(&self.peers), workers: self.workers.clone() }
     }
 
-    /// The manifest, from whichever holder gives it first.
+    /// The manifest, from the first holder that sends it.
     async fn manifest(&self, object: ObjectId, holders: &[NodeId]) -> Result<Manifest, OpenError> {
         let mut line = holders.iter().copied();
         let ask = |node| self.manifest_of(object, node);
-        let mut waiting: FuturesUnordered<_> = line.by_ref().take(CONCURRENT).map(ask).collect();
-        let (mut asked, mut last) = (0, "the ledger names no holder".to_owned());
+        let mut waiting: FuturesUnordered<_> = line.by_ref().take(ASKED).map(ask).collect();
+        let (mut asked, mut last) = (0, "the ledger lists no holder".to_owned());
         while !waiting.is_empty() {
             tokio::select! { biased;
                 Some(result) = waiting.next() => match result {
@@ -166,13 +218,13 @@ impl Client {
                         waiting.extend(line.next().map(ask));
                     }
                 },
-                () = sleep(LINGER), if line.len() > 0 => waiting.extend(line.next().map(ask)),
+                () = sleep(ASK_NEXT), if line.len() > 0 => waiting.extend(line.next().map(ask)),
             }
         }
         Err(OpenError::NoManifest { object, asked, last })
     }
 
-    /// Those of the holders who send what is not the object's manifest.
+    /// Those of the holders that send something other than the object's manifest.
     pub(crate) async fn wrong_manifests(&self, opened: &Opened) -> Vec<NodeId> {
         let ask = |node: NodeId| async move {
             let manifest = self.manifest_of(opened.object, node).await;
@@ -180,7 +232,7 @@ impl Client {
             wrong.then_some(node)
         };
         stream::iter(opened.holders.iter().copied().map(ask))
-            .buffer_unordered(CHECKED_CONCURRENT)
+            .buffer_unordered(CHECKED)
             .filter_map(ready)
             .collect()
             .await
@@ -190,13 +242,13 @@ impl Client {
     async fn manifest_of(&self, object: ObjectId, node: NodeId) -> Result<Bytes, AskError> {
         let manifest = ask(self.peers.as_ref(), node, wire::manifest::manifest(object)).await;
         if let Err(AskError { failure: failure @ Failure::InvalidAnswer(_), .. }) = &manifest {
-            tracing::warn!(%node, %object, %failure, "a holder sent what is not the object's manifest");
+            tracing::warn!(%node, %object, %failure, "a holder sent something other than the object's manifest");
         }
         manifest
     }
 }
 
-/// Everyone that has something of the object, those whose columns are there first.
+/// Every node that has a column or the manifest of the object, those whose columns are live first.
 fn holders_of(commitments: &[Commitment]) -> Vec<NodeId> {
     let slots = || commitments.iter().flat_map(|commitment| &commitment.slots);
     let live = slots().filter(|slot| slot.state == SlotState::Live);
@@ -205,8 +257,7 @@ fn holders_of(commitments: &[Commitment]) -> Vec<NodeId> {
     live.chain(missing).map(|slot| slot.provider).filter(|node| seen.insert(*node)).collect()
 }
 
-/// The holders of each column of an extent, from all commitments, as far as they are of the columns that the manifest
-/// lists.
+/// The holders of each column of an extent, from all commitments to the columns that the manifest lists.
 fn slots_of(commitments: &[Commitment], number: u32, extent: &Extent) -> Vec<Vec<Holder>> {
     let mine = || commitments.iter().filter(|commitment| commitment.id.extent == number);
     let column = |(index, id): (usize, ColumnId)| {
@@ -223,13 +274,13 @@ fn slots_of(commitments: &[Commitment], number: u32, extent: &Extent) -> Vec<Vec
     extent.columns.iter().copied().enumerate().map(column).collect()
 }
 
-/// Each column's name, with what its holder wants to see.
+/// Each column's id, with the token that its holder asks for.
 pub(crate) fn column_keys(key: Option<&ObjectKey>, number: u32, extent: &Extent) -> Vec<ColumnKey> {
     let columns = (0u8..).zip(&extent.columns);
     columns.map(|(index, id)| ColumnKey { id: *id, token: key.map(|key| key.read_token(number, index)) }).collect()
 }
 
-/// The key that opens the object, none for a public one; and what the object is.
+/// The key that opens the object, none for a public one; and whether it is a file or a directory.
 fn check_key<'a>(manifest: &Manifest, link: &'a Link) -> Result<(Option<&'a ObjectKey>, Content), OpenError> {
     match (manifest.protection, &link.key) {
         (Protection::Public { content, .. }, _) => Ok((None, content)),

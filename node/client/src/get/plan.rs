@@ -13,25 +13,25 @@ use ostrakon_proto::{
     tree,
 };
 
-/// One step of a read: some plaintext of one row.
+/// What is read of one row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Step {
+pub(crate) struct RowRead {
     pub(crate) row: RowId,
     pub(crate) shape: RowLayout,
     /// Which bytes of the row's plaintext are wanted.
     pub(crate) wanted: Range<usize>,
-    /// Whether it is the only step.
+    /// Whether it is the only read.
     pub(crate) alone: bool,
 }
 
-/// A part of one cell that is wanted, and how to get it.
+/// What is read of one cell.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
-    /// In which column.
+pub(crate) struct CellRead {
+    /// The index of its column.
     pub(crate) column: usize,
-    /// What is read of it.
+    /// The range of the column.
     pub(crate) range: tree::Range,
-    /// The sealed piece, when it is one: its name and its bytes at the range's beginning.
+    /// The sealed piece at the start of the range, and its length; `None` in a public object.
     pub(crate) sealed: Option<(PieceId, usize)>,
     /// Which bytes of what was read, opened where sealed, are wanted.
     pub(crate) wanted: Range<usize>,
@@ -39,58 +39,67 @@ pub(crate) struct Part {
 
 /// A few cells that hold a short range.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Short {
-    pub(crate) parts: Vec<Part>,
-    /// What follows the parts.
-    pub(crate) tail: Option<Tail>,
+pub(crate) struct CellReads {
+    pub(crate) parts: Vec<CellRead>,
+    /// The bytes after those cells, if they lie in the short last stripe.
+    pub(crate) tail: Option<TailRead>,
+}
+
+impl CellReads {
+    /// Bytes of columns that are read.
+    pub(crate) fn bytes(&self) -> usize {
+        let parts = self.parts.iter().map(|part| part.range.length);
+        let tail = self.tail.iter().flat_map(|tail| tail.columns.clone().map(|_| tail.range.length));
+        parts.chain(tail).map(|length| usize::try_from(length).expect("at most a chunk")).sum()
+    }
 }
 
 /// Pieces at the object's end, in cells of its short last stripe.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Tail {
+pub(crate) struct TailRead {
     /// The cells' columns.
     pub(crate) columns: Range<usize>,
-    /// What is read of each.
+    /// The range of each column.
     pub(crate) range: tree::Range,
-    /// How much of that is the cell.
+    /// Bytes of it that are the cell.
     pub(crate) cell: usize,
     /// Bytes of the first cell that belong to the piece before.
     pub(crate) skip: usize,
-    /// The sealed pieces, when they are: each with its bytes.
+    /// The sealed pieces, each with its length; none in a public object.
     pub(crate) sealed: Vec<(PieceId, usize)>,
     /// Which bytes of the pieces, opened where sealed, are wanted.
     pub(crate) wanted: Range<usize>,
 }
 
-/// The steps of reading `range`, in order. An empty range has none, but that of an empty object.
-pub(crate) fn steps(layout: Layout, range: Range<u64>) -> impl Iterator<Item = Step> {
+/// What to read for `range`, row by row in order. An empty range needs no row, except that of an empty object.
+pub(crate) fn row_reads(layout: Layout, range: Range<u64>) -> impl Iterator<Item = RowRead> {
     let alone = layout.rows_of(range.clone()).nth(1).is_none();
     layout.rows_of(range.clone()).map(move |row| {
         let shape = layout.row(row).expect("a layout has the rows it names");
         let (start, end) = (range.start.max(shape.plain.start), range.end.min(shape.plain.end).max(shape.plain.start));
         let offset = |at: u64| usize::try_from(at - shape.plain.start).expect("a row is at most 64 MiB");
-        Step { row, wanted: offset(start)..offset(end), shape, alone }
+        RowRead { row, wanted: offset(start)..offset(end), shape, alone }
     })
 }
 
 /// The cells that hold a short range; `None` when whole chunks are the better way.
-pub(crate) fn short(layout: &Layout, step: &Step) -> Option<Short> {
+pub(crate) fn short(layout: &Layout, read: &RowRead) -> Option<CellReads> {
     let (k, piece) = (usize::from(layout.code().k), piece_bytes(layout));
-    let wanted = &step.wanted;
+    let wanted = &read.wanted;
     if wanted.is_empty() {
         return None;
     }
     let (first, past) = (wanted.start / piece, (wanted.end - 1) / piece + 1);
-    let stripes = step.shape.cells.len();
-    let is_short = step.shape.cells.last().is_some_and(|cell| *cell < limits::SEGMENT);
+    let stripes = read.shape.cells.len();
+    let is_short = read.shape.cells.last().is_some_and(|cell| *cell < limits::SEGMENT);
     let full = k * (stripes - usize::from(is_short));
-    let tail = (past > full).then(|| tail(layout, step, first.max(full)..past));
+    let tail = (past > full).then(|| tail(layout, read, first.max(full)..past));
     let parts = first..past.min(full).max(first);
     // From half of the row on, few whole chunks cost less than many parts.
     if 2 * (parts.len() + tail.as_ref().map_or(0, |tail| tail.columns.len())) > k * stripes {
         return None;
     }
-    Some(Short { parts: parts.map(|number| part(layout, step, number)).collect(), tail })
+    Some(CellReads { parts: parts.map(|number| part(layout, read, number)).collect(), tail })
 }
 
 /// Plaintext bytes of a full cell.
@@ -98,57 +107,57 @@ fn piece_bytes(layout: &Layout) -> usize {
     if layout.is_sealed() { limits::PIECE } else { limits::SEGMENT }
 }
 
-fn part(layout: &Layout, step: &Step, number: usize) -> Part {
+fn part(layout: &Layout, read: &RowRead, number: usize) -> CellRead {
     let (k, piece) = (usize::from(layout.code().k), piece_bytes(layout));
     let (stripe, column, begin) = (number / k, number % k, number * piece);
-    let inside = step.wanted.start.max(begin) - begin..step.wanted.end.min(begin + piece) - begin;
-    let cell = step.row.offset() + bytes(stripe * limits::SEGMENT);
+    let inside = read.wanted.start.max(begin) - begin..read.wanted.end.min(begin + piece) - begin;
+    let cell = read.row.offset() + bytes(stripe * limits::SEGMENT);
     if layout.is_sealed() {
-        return sealed_part(step, number, column, cell, inside);
+        return sealed_part(read, number, column, cell, inside);
     }
     let (range, skip) = cover(cell, &inside);
-    Part { column, range, sealed: None, wanted: inside.start - skip..inside.end - skip }
+    CellRead { column, range, sealed: None, wanted: inside.start - skip..inside.end - skip }
 }
 
 /// These pieces of the short last stripe.
-fn tail(layout: &Layout, step: &Step, pieces: Range<usize>) -> Tail {
+fn tail(layout: &Layout, read: &RowRead, pieces: Range<usize>) -> TailRead {
     let (k, piece) = (usize::from(layout.code().k), piece_bytes(layout));
-    let stripe = step.shape.cells.len() - 1;
-    let cell = step.shape.cells[stripe];
+    let stripe = read.shape.cells.len() - 1;
+    let cell = read.shape.cells[stripe];
     // The stripe's stream begins with a piece, and pieces follow each other in it without a gap.
     let begin = (pieces.start - stripe * k) * limits::SEGMENT;
     let sealed: Vec<_> =
-        if layout.is_sealed() { pieces.clone().map(|number| sealed(step, number)).collect() } else { vec![] };
-    let plain = step.wanted.end.min(pieces.end * piece);
+        if layout.is_sealed() { pieces.clone().map(|number| sealed(read, number)).collect() } else { vec![] };
+    let plain = read.wanted.end.min(pieces.end * piece);
     let end = match sealed.last() {
         Some((_, last)) => begin + (pieces.len() - 1) * limits::SEGMENT + last,
         None => begin + plain - pieces.start * piece,
     };
     let groups = cell.div_ceil(limits::GROUP).next_power_of_two();
-    Tail {
+    TailRead {
         columns: begin / cell..end.div_ceil(cell),
         range: tree::Range {
-            start: step.row.offset() + bytes(stripe * limits::SEGMENT),
+            start: read.row.offset() + bytes(stripe * limits::SEGMENT),
             length: length(groups * limits::GROUP),
         },
         cell,
         skip: begin % cell,
         sealed,
-        wanted: step.wanted.start.max(pieces.start * piece) - pieces.start * piece..plain - pieces.start * piece,
+        wanted: read.wanted.start.max(pieces.start * piece) - pieces.start * piece..plain - pieces.start * piece,
     }
 }
 
-fn sealed_part(step: &Step, number: usize, column: usize, cell: u64, inside: Range<usize>) -> Part {
+fn sealed_part(read: &RowRead, number: usize, column: usize, cell: u64, inside: Range<usize>) -> CellRead {
     let range = tree::Range { start: cell, length: length(limits::SEGMENT) };
-    Part { column, range, sealed: Some(sealed(step, number)), wanted: inside }
+    CellRead { column, range, sealed: Some(sealed(read, number)), wanted: inside }
 }
 
 /// The name of a piece of the row, and its bytes when sealed.
-fn sealed(step: &Step, number: usize) -> (PieceId, usize) {
-    let plain = usize::try_from(step.shape.plain.end - step.shape.plain.start).expect("a row is at most 64 MiB");
+fn sealed(read: &RowRead, number: usize) -> (PieceId, usize) {
+    let plain = usize::try_from(read.shape.plain.end - read.shape.plain.start).expect("a row is at most 64 MiB");
     let count = plain.div_ceil(limits::PIECE).max(1);
-    let counter = step.shape.first_piece + u32::try_from(number).expect("a row has at most 1,020 pieces");
-    let piece = PieceId { extent: step.row.extent, counter, last: step.shape.last && number + 1 == count };
+    let counter = read.shape.first_piece + u32::try_from(number).expect("a row has at most 1,020 pieces");
+    let piece = PieceId { extent: read.row.extent, counter, last: read.shape.last && number + 1 == count };
     (piece, limits::PIECE.min(plain - number * limits::PIECE) + limits::TAG)
 }
 
@@ -183,10 +192,10 @@ mod tests {
     }
 
     #[test]
-    fn steps_cover_the_range_and_nothing_else() {
+    fn rows_cover_the_range_and_nothing_else() {
         let check = |size, range: Range<u64>, expect: &[(u32, Range<usize>)]| {
             let got: Vec<_> =
-                steps(layout(size, true), range.clone()).map(|step| (step.row.row, step.wanted)).collect();
+                row_reads(layout(size, true), range.clone()).map(|read| (read.row.row, read.wanted)).collect();
             assert_eq!(got, expect, "{size} {range:?}");
         };
         check(0, 0..0, &[(0, 0..0)]);
@@ -202,10 +211,10 @@ mod tests {
         type Plain = (usize, u64, u32, Range<usize>);
         let check = |sealed, range: Range<u64>, expect: Option<Vec<Plain>>| {
             let layout = layout(2 * ROW + 5, sealed);
-            let step = steps(layout, range.clone()).next().expect("a step");
-            let got = short(&layout, &step).map(|short| {
+            let read = row_reads(layout, range.clone()).next().expect("a row");
+            let got = short(&layout, &read).map(|short| {
                 assert_eq!(short.tail, None);
-                let plain = |part: Part| (part.column, part.range.start, part.range.length, part.wanted);
+                let plain = |part: CellRead| (part.column, part.range.start, part.range.length, part.wanted);
                 short.parts.into_iter().map(plain).collect::<Vec<_>>()
             });
             assert_eq!(got, expect, "{sealed} {range:?}");
@@ -225,8 +234,8 @@ mod tests {
     #[test]
     fn sealed_parts_name_their_piece() {
         let layout = layout(2 * ROW, true);
-        let step = steps(layout, 2 * ROW - 1..2 * ROW).next().expect("a step");
-        let Short { parts, tail } = short(&layout, &step).expect("one cell");
+        let read = row_reads(layout, 2 * ROW - 1..2 * ROW).next().expect("a row");
+        let CellReads { parts, tail } = short(&layout, &read).expect("one cell");
         assert_eq!(tail, None);
         let piece = PieceId { extent: 0, counter: 31, last: true };
         assert_eq!((parts[0].column, parts[0].sealed), (3, Some((piece, 65_536))));
@@ -238,8 +247,8 @@ mod tests {
         let size = 2 * 4 * 65_520 + 100_000;
         let check = |range: Range<u64>, columns, skip, lens: &[usize], wanted| {
             let layout = layout(size, true);
-            let step = steps(layout, range.clone()).next().expect("a step");
-            let tail = short(&layout, &step).expect("few cells").tail.expect("in the short stripe");
+            let read = row_reads(layout, range.clone()).next().expect("a row");
+            let tail = short(&layout, &read).expect("few cells").tail.expect("in the short stripe");
             let lengths: Vec<usize> = tail.sealed.iter().map(|(_, len)| *len).collect();
             assert_eq!(
                 (tail.columns, tail.skip, &lengths[..], tail.wanted),
@@ -253,8 +262,8 @@ mod tests {
         check(size - 40_000..size, 0..4, 0, &[65_536, 34_496], 60_000..100_000);
         // Of a public object the bytes themselves; the piece before as a part.
         let layout = layout(2 * 4 * 65_536 + 100_000, false);
-        let step = steps(layout, layout.size() - 100_001..layout.size() - 99_900).next().expect("a step");
-        let Short { parts, tail } = short(&layout, &step).expect("few cells");
+        let read = row_reads(layout, layout.size() - 100_001..layout.size() - 99_900).next().expect("a row");
+        let CellReads { parts, tail } = short(&layout, &read).expect("few cells");
         let tail = tail.expect("in the short stripe");
         assert_eq!((parts.len(), parts[0].column, tail.columns, tail.skip, tail.wanted), (1, 3, 0..1, 0, 0..100));
         assert!(tail.sealed.is_empty());

@@ -10,7 +10,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_proto::{layout::RowId, limits, tree::Range};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::columns::{Columns, FailedColumn, Outcome, list};
+use super::columns::{ColumnRead, Columns, FailedColumn, list};
 
 /// How long the slower columns are waited for once k have answered the first small request.
 const PROBE_GRACE: Duration = Duration::from_millis(50);
@@ -79,10 +79,10 @@ impl Columns {
         }
     }
 
-    fn note(&self, race: &mut Race, index: usize, outcome: Outcome) {
+    fn note(&self, race: &mut Race, index: usize, outcome: ColumnRead) {
         race.asked.remove(&index);
         let late = race.late.remove(&index);
-        if let Outcome::Bytes(bytes) = outcome {
+        if let ColumnRead::Bytes(bytes) = outcome {
             if !late {
                 self.win_race(index);
             }
@@ -104,7 +104,7 @@ impl Columns {
         let mut probes: FuturesUnordered<_> = (0..usize::from(self.code.n)).map(probe).collect();
         let (need, mut answered, mut until) = (usize::from(self.code.k), BTreeSet::new(), began + PROBE_MAX);
         while let Ok(Some((index, outcome))) = timeout_at(until, probes.next()).await {
-            if let Outcome::Bytes(_) = outcome {
+            if let ColumnRead::Bytes(_) = outcome {
                 answered.insert(index);
                 self.note_probe(index, Some(began.elapsed()));
             }

@@ -8,24 +8,24 @@ use ostrakon_proto::seal::{OpenError, Sealer};
 use tokio::time::timeout;
 
 use super::{
-    columns::{Columns, Outcome},
-    plan::{Part, Short, Tail},
+    columns::{ColumnRead, Columns},
+    plan::{CellRead, CellReads, TailRead},
 };
 
-/// The wanted bytes; `None` when a data column is late or gone, and whole chunks are the way.
+/// The wanted bytes; `None` when a data column is late or has no holder: whole chunks are read instead.
 pub(super) async fn read(
     columns: &Columns,
     sealer: Option<&Arc<Sealer>>,
-    short: Short,
+    short: CellReads,
 ) -> Option<Result<Bytes, OpenError>> {
-    let Short { parts, tail } = short;
+    let CellReads { parts, tail } = short;
     let cells = parts.iter().map(|part| (part.column, part.range));
     let last = tail.iter().flat_map(|tail| tail.columns.clone().map(|column| (column, tail.range)));
     let reads = join_all(cells.chain(last).map(|(column, range)| columns.read(column, range)));
     let outcomes = timeout(2 * columns.late_after(), reads).await.ok()?;
     let read = |outcome| match outcome {
-        Outcome::Bytes(bytes) => Some(bytes),
-        Outcome::Again | Outcome::Gone => None,
+        ColumnRead::Bytes(bytes) => Some(bytes),
+        ColumnRead::Retry | ColumnRead::NoHolder => None,
     };
     let mut cells = outcomes.into_iter().map(read).collect::<Option<Vec<Bytes>>>()?;
     let sealer = sealer.cloned();
@@ -42,7 +42,7 @@ pub(super) async fn read(
     Some(columns.workers().run(cut).await)
 }
 
-fn cut_part(part: Part, cell: &Bytes, sealer: Option<&Sealer>, plain: &mut BytesMut) -> Result<(), OpenError> {
+fn cut_part(part: CellRead, cell: &Bytes, sealer: Option<&Sealer>, plain: &mut BytesMut) -> Result<(), OpenError> {
     match (part.sealed, sealer) {
         (Some((piece, len)), Some(sealer)) => {
             let mut opened = cell[..len].to_vec();
@@ -54,7 +54,7 @@ fn cut_part(part: Part, cell: &Bytes, sealer: Option<&Sealer>, plain: &mut Bytes
     Ok(())
 }
 
-fn cut_tail(tail: Tail, cells: &[Bytes], sealer: Option<&Sealer>, plain: &mut BytesMut) -> Result<(), OpenError> {
+fn cut_tail(tail: TailRead, cells: &[Bytes], sealer: Option<&Sealer>, plain: &mut BytesMut) -> Result<(), OpenError> {
     let mut stream: Vec<u8> = cells.iter().flat_map(|cell| &cell[..tail.cell]).copied().collect();
     let mut stream = &mut stream[tail.skip..];
     let Some(sealer) = sealer else {

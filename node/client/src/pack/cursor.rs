@@ -1,7 +1,7 @@
 //! One open directory that moves through a tree: down by name, up by `..`, and never through a symlink.
 //!
 //! A tree of any depth needs one descriptor, and no recursion. Where `..` leads is compared with where the cursor came
-//! from, so that a directory that is moved meanwhile does not lead elsewhere.
+//! from, so that a directory that was moved since does not lead elsewhere.
 
 use std::{
     io,
@@ -70,7 +70,7 @@ impl Cursor {
         Ok(())
     }
 
-    /// To the directory that this one is in; gives the one that it leaves, still open. On an error it is at the root.
+    /// To the directory that this one is in; returns the one that it leaves, still open. On an error it is at the root.
     ///
     /// # Panics
     /// At the root.
@@ -104,7 +104,7 @@ impl Cursor {
             let start = if level[0].end == 0 { 0 } else { level[0].end + 1 };
             at = openat(&at, &self.path[start..level[1].end], DIRECTORY, Mode::empty())?;
             if Id::of(&at)? != level[1].id {
-                return Err(io::Error::other("a directory was moved meanwhile"));
+                return Err(io::Error::other("a directory was moved while it was read"));
             }
         }
         Ok(at)

@@ -1,6 +1,6 @@
 //! The entries of a pack in order, a page at a time, each checked on its own and against those before it.
 //!
-//! Subtrees that nobody asked for are passed over where whole pages are in them.
+//! Subtrees that were not asked for are skipped where whole pages are in them.
 
 use ostrakon_proto::{
     limits,
@@ -9,20 +9,20 @@ use ostrakon_proto::{
 
 use super::read::{PackReadError, PackReader};
 
-/// Bytes of the index that are fetched at a time by a caller that reads all of it, and by one that may skip most of it.
+/// Bytes of the index that are fetched at a time by a listing of all of it, and by one that may skip most of it.
 const AHEAD_ALL: u64 = 1024 * 1024;
 const AHEAD_SOME: u64 = 128 * 1024;
 
 /// How deep a directory is listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Listing {
-    /// What is in it.
+    /// Only what is directly in it.
     Children,
-    /// And what is in that, at any depth.
+    /// Everything in it, at any depth.
     Everything,
 }
 
-/// Which entries.
+/// Which entries are listed.
 #[derive(Clone, Debug)]
 pub(super) enum Scope {
     /// Those of the pack.
@@ -38,12 +38,12 @@ pub(super) enum Scope {
 pub struct PackEntries<'a> {
     reader: &'a PackReader,
     scope: Scope,
-    /// The whole index, before the first page.
+    /// Before the first page.
     begins: bool,
     branches: Vec<Branch>,
     leaf: Option<Leaf>,
     floor: Option<Floor>,
-    /// Not when one entry is looked up: what stands before it is not known then.
+    /// None when one entry is looked up: what comes before it is not known then.
     check: Option<EntryCheck>,
 }
 
@@ -53,7 +53,7 @@ struct Branch {
     at: PageRef,
     children: Children,
     next: Option<Child>,
-    /// What all paths below are before.
+    /// All paths below are before this one.
     upper: Option<PackPath>,
 }
 
@@ -70,7 +70,7 @@ struct Leaf {
 enum Floor {
     /// At this path.
     At(PackPath),
-    /// Behind all that is in this directory.
+    /// After everything in this directory.
     Behind(PackPath),
 }
 
@@ -101,7 +101,7 @@ impl<'a> PackEntries<'a> {
         Self { reader, scope, begins: true, branches: Vec::new(), leaf: None, floor, check }
     }
 
-    /// The next entry; `None` behind the last.
+    /// The next entry; `None` after the last.
     ///
     /// # Errors
     /// [`PackReadError`]; the listing has then ended.
@@ -133,7 +133,7 @@ impl<'a> PackEntries<'a> {
         }
     }
 
-    /// What to do with an entry.
+    /// Whether an entry is listed.
     fn take(&mut self, entry: Entry) -> Result<Taken, PackError> {
         if self.floor.as_ref().is_some_and(|floor| floor.is_above(&entry.path)) {
             return Ok(Taken::Passed);
@@ -155,7 +155,7 @@ impl<'a> PackEntries<'a> {
         Ok(Taken::Wanted(entry))
     }
 
-    /// Opens the next leaf; whether there was one.
+    /// Opens the next leaf; whether there is one.
     async fn next_page(&mut self) -> Result<bool, PackReadError> {
         if std::mem::take(&mut self.begins) {
             let root = self.reader.footer.root;
@@ -213,7 +213,7 @@ enum Taken {
 }
 
 impl Leaf {
-    /// The next entry, if it is where lookups would look for it.
+    /// The next entry; an error when lookups would not find it there.
     fn next(&mut self) -> Result<Option<Entry>, PackError> {
         let Some(entry) = self.entries.next().transpose()? else { return Ok(None) };
         check_between(&entry.path, self.lower.take().as_ref(), self.upper.as_ref())?;
@@ -222,7 +222,7 @@ impl Leaf {
 }
 
 impl Branch {
-    /// The next child that is not beyond the floor, and what all in it is before.
+    /// The next child that may hold listed entries, and the path that everything in it is before.
     fn next(&mut self, floor: Option<&Floor>) -> Result<Option<(Child, Option<PackPath>)>, PackError> {
         while let Some(child) = self.next.take() {
             self.look(None)?;
@@ -236,7 +236,7 @@ impl Branch {
         Ok(None)
     }
 
-    /// Takes the next child out of the page.
+    /// Reads the next child of the page.
     fn look(&mut self, lower: Option<&PackPath>) -> Result<(), PackError> {
         self.next = self.children.next().transpose()?;
         match &self.next {

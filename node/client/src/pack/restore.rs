@@ -1,95 +1,73 @@
-//! From a pack to a directory on disk, whole or not at all.
+//! From a pack to a directory on disk.
 //!
-//! [`Feed`] reads entries and contents in order, the contents in one go however many files there are, and hands them
-//! out in batches; a worker writes one batch with [`write`] while the next is fetched. All is written beside the
-//! destination, where nobody else may enter, and takes its name when every file has its hash and lies on disk.
-//!
-//! Modes and times are restored, of directories when all is in them. Set-user-id and set-group-id bits are not: nobody
-//! should run a stranger's program as somebody else. Owners are not kept.
+//! [`Feed`] reads entries and contents in order, the contents in one go however many files there are, and returns them
+//! in batches; a worker writes one batch with [`write`] while the next is fetched. All is written to a hidden directory
+//! ([`super::staged`]), which takes its name, or is merged into a directory that exists, when every file has its hash
+//! and lies on disk. Where an earlier attempt left files, or others are in the way, is found out first by [`survey`].
 
-use std::path::{Path, PathBuf};
+use std::{collections::VecDeque, path::PathBuf};
 
 use bytes::Bytes;
 use futures::future::{Either, select};
-use ostrakon_proto::{
-    id::ObjectId,
-    pack::{Entry, Kind, PackPath},
-};
+use ostrakon_proto::pack::{Entry, Kind, PackPath};
 
 use super::{
     list::{Listing, PackEntries},
-    place::Part,
     read::{PackReadError, PackReader},
+    staged::Staged,
+    walk::Exclude,
 };
-use crate::{Event, Events, FailedColumn, GetError, Overwrite, UsedColumn, get::Ahead};
+use crate::{
+    Error, Event, Events, Fetched, GetError,
+    get::{
+        ahead::ReadAhead,
+        save::{Destination, Occupant},
+        staging::{StagingDirectory, StagingId},
+    },
+};
 
+mod survey;
 mod write;
 
+use survey::Survey;
+pub(super) use write::failing_at;
 use write::{Op, Writer, Written};
 
 /// Bytes and entries that are handed to a worker at a time.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
 const BATCH_OPS: usize = 1024;
-/// Contents that nobody wants are read over up to here: beyond, asking again is cheaper.
+/// Contents that are not wanted are read over up to here: beyond, a new read is cheaper.
 const GAP: u64 = 4 * 1024 * 1024;
 
-/// What was restored.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Restored {
-    /// The object it came from.
-    pub object: ObjectId,
-    /// Files, directories and symlinks, without the destination itself where that is a directory.
-    pub entries: u64,
-    /// Bytes of all files.
-    pub size: u64,
-    /// BLAKE3 of the content, when one file was restored.
-    pub blake3: Option<[u8; 32]>,
-    /// Entries whose set-user-id or set-group-id bit was dropped.
-    pub bits_dropped: u64,
-    /// Columns that were read from.
-    pub columns_used: Vec<UsedColumn>,
-    /// Holders that failed on the way; the bytes are right nevertheless.
-    pub columns_failed: Vec<FailedColumn>,
-    /// Whether data had to be made from parity.
-    pub reconstructed: bool,
-    /// Bytes of columns that were received for it.
-    pub fetched_bytes: u64,
+/// A directory that is to be written to disk.
+pub(crate) struct Restore {
+    reader: PackReader,
+    /// The directory in the pack; the pack itself when `None`.
+    base: Option<Entry>,
+    exclude: Vec<String>,
+    events: Events,
 }
 
-impl PackReader {
-    /// Writes the directory, or what is at `path` in it, to `to`: whole, or nothing. With [`Overwrite::Replace`] what
-    /// is there is replaced, and never mixed with what comes.
-    ///
-    /// # Errors
-    /// [`PackReadError`]; the destination is then as it was.
-    pub async fn restore(
-        &self,
-        path: Option<&PackPath>,
-        to: &Path,
-        overwrite: Overwrite,
-        events: &Events,
-    ) -> Result<Restored, PackReadError> {
-        if overwrite == Overwrite::Refuse && to.symlink_metadata().is_ok() {
-            return Err(GetError::Exists(to.to_owned()).into());
-        }
-        Box::pin(self.write_to(path, (to, overwrite), events)).await
+impl Restore {
+    pub(crate) fn new(reader: PackReader, base: Option<Entry>, exclude: Vec<String>, events: Events) -> Self {
+        Self { reader, base, exclude, events }
     }
 
-    async fn write_to(
-        &self,
-        path: Option<&PackPath>,
-        (to, overwrite): (&Path, Overwrite),
-        events: &Events,
-    ) -> Result<Restored, PackReadError> {
-        let failed = |error| GetError::Write { to: to.display().to_string(), error };
-        let plan = self.plan(path).await?;
-        let part = Part::new(to, u64::from_le_bytes(self.client.random())).map_err(failed)?;
-        let placing = part.placing(overwrite).map_err(failed)?;
-        let mut writer = Writer::new(&part, plan.base(), self.footer.top).map_err(failed)?;
-        let mut feed = Feed::new(self, plan, events).await?;
+    /// Writes it.
+    pub(crate) async fn run(self, to: &Destination) -> Result<Fetched, Error> {
+        let exclude = Exclude::new(&self.exclude).map_err(GetError::Glob)?;
+        let end = self.content_end().await?;
+        let mut staged = self.stage(to).map_err(|error| GetError::write(&to.path, error))?;
+        let mut have = VecDeque::new();
+        if staged.is_resumed || to.occupant == (Occupant::Directory { is_empty: false }) {
+            let survey = Survey::new(&staged, to).map_err(|error| GetError::write(&to.path, error))?;
+            have = self.survey(survey, &exclude).await.map_err(|error| error.at(to))?;
+        }
+        let mut writer = Writer::new(&staged, self.base_bytes()).map_err(|error| GetError::write(&to.path, error))?;
+        let mut feed = Feed::new(&self, self.selected(&exclude).await?, have, end);
         let mut batch = feed.batch().await?;
         while !batch.is_empty() {
-            let write = self.client.workers.run(move || {
+            let write = self.reader.client().workers.run(move || {
                 let written = writer.write(batch);
                 (writer, written)
             });
@@ -97,103 +75,128 @@ impl PackReader {
             written.map_err(|error| error.at(to))?;
             (writer, batch) = (back, next?);
         }
-        let placed = self.client.workers.run(move || writer.finish().and_then(|written| written.place(&placing))).await;
-        let written = placed.map_err(|error| error.at(to))?;
-        drop(part);
-        Ok(self.restored(written, feed.reconstructed))
-    }
-
-    fn restored(&self, written: Written, reconstructed: bool) -> Restored {
-        Restored {
-            object: self.object(),
-            entries: written.entries,
-            size: written.size,
-            blake3: written.hash,
-            bits_dropped: written.bits_dropped,
-            columns_used: self.columns_used(),
-            columns_failed: self.columns_failed(),
-            reconstructed,
-            fetched_bytes: self.fetched_bytes(),
-        }
-    }
-
-    /// What is to be restored, and how many bytes of content lie before its end.
-    async fn plan(&self, path: Option<&PackPath>) -> Result<Plan, PackReadError> {
-        let Some(path) = path else { return Ok(Plan { of: Of::Whole, end: self.footer.content }) };
-        let entry = self.entry(path).await?;
-        let mut end = 0;
-        if entry.kind == Kind::Directory {
-            let mut entries = self.list(Some(path), Listing::Everything).await?;
-            while let Some(entry) = entries.next().await? {
-                if let Kind::File(file) = entry.kind {
-                    end = file.offset + file.size;
-                }
+        let top = self.base.as_ref().map_or(self.reader.top(), |entry| entry.stamp);
+        let reconstructed = feed.reconstructed;
+        let (occupant, name) = (to.occupant, to.path.file_name().unwrap_or_default().to_owned());
+        let placed = self.reader.client().workers.run(move || {
+            let written = writer.finish()?;
+            match occupant {
+                Occupant::Directory { .. } => staged.merge()?,
+                _ => staged.place(&name, top).map_err(failing_at(b""))?,
             }
-            return Ok(Plan { of: Of::Directory(entry), end });
-        }
-        if let Kind::File(file) = &entry.kind {
-            end = file.offset.saturating_add(file.size);
-            if end > self.footer.content {
-                return Err(self.broken(ostrakon_proto::pack::PackError::Bytes(path.clone())));
+            Ok(written)
+        });
+        let Written { entries, size, resumed, bits_dropped } =
+            placed.await.map_err(|error: WriteError| error.at(to))?;
+        Ok(Fetched { entries: Some(entries), size, resumed, bits_dropped, reconstructed, ..self.reader.reads(0) })
+    }
+
+    /// Bytes of each path that name the directory itself.
+    fn base_bytes(&self) -> usize {
+        self.base.as_ref().map_or(0, |entry| entry.path.as_bytes().len())
+    }
+
+    /// A hidden directory: in the destination where that exists, else beside it.
+    fn stage(&self, to: &Destination) -> std::io::Result<Staged> {
+        let parent = match to.occupant {
+            Occupant::Directory { .. } => StagingDirectory::open(&to.path)?,
+            _ => to.beside()?.0,
+        };
+        let base = self.base.as_ref().map(|entry| &entry.path);
+        let id = StagingId::new(self.reader.object(), base, &(0..0), &to.path);
+        Staged::open(parent, &id, u64::from_le_bytes(self.reader.client().random()))
+    }
+
+    /// How many bytes of content lie before the end of what is wanted.
+    async fn content_end(&self) -> Result<u64, PackReadError> {
+        let Some(base) = &self.base else { return Ok(self.reader.content()) };
+        let (mut entries, mut end) = (self.reader.list(Some(&base.path), Listing::Everything).await?, 0);
+        while let Some(entry) = entries.next().await? {
+            if let Kind::File(file) = entry.kind {
+                end = file.offset + file.size;
             }
         }
-        Ok(Plan { of: Of::One(entry), end })
+        Ok(end)
+    }
+
+    async fn selected(&self, exclude: &Exclude) -> Result<Selected<'_>, PackReadError> {
+        let base = self.base.as_ref().map(|entry| &entry.path);
+        let entries = self.reader.list(base, Listing::Everything).await?;
+        Ok(Selected { entries, exclude: exclude.clone(), left_out: None })
+    }
+
+    /// Of each file in order, whether it is there already.
+    async fn survey(&self, mut survey: Survey, exclude: &Exclude) -> Result<VecDeque<bool>, SurveyError> {
+        let (mut entries, mut have) = (self.selected(exclude).await?, VecDeque::new());
+        survey.base = self.base_bytes();
+        loop {
+            let mut batch = Vec::new();
+            while batch.len() < BATCH_OPS
+                && let Some(entry) = entries.next().await?
+            {
+                batch.push(entry);
+            }
+            if batch.is_empty() {
+                return Ok(have);
+            }
+            let looked = self.reader.client().workers.run(move || {
+                let found = survey.look(&batch);
+                (survey, found)
+            });
+            let found;
+            (survey, found) = looked.await;
+            have.extend(found?);
+        }
     }
 }
 
-struct Plan {
-    of: Of,
-    /// Where the contents end that are wanted.
-    end: u64,
+/// The entries that are wanted.
+struct Selected<'a> {
+    entries: PackEntries<'a>,
+    exclude: Exclude,
+    /// The last directory that is left out.
+    left_out: Option<PackPath>,
 }
 
-enum Of {
-    Whole,
-    Directory(Entry),
-    /// A file or a symlink.
-    One(Entry),
-}
-
-impl Plan {
-    /// The path whose entry becomes the destination.
-    fn base(&self) -> Option<&Entry> {
-        match &self.of {
-            Of::Whole => None,
-            Of::Directory(entry) | Of::One(entry) => Some(entry),
+impl Selected<'_> {
+    async fn next(&mut self) -> Result<Option<Entry>, PackReadError> {
+        while let Some(entry) = self.entries.next().await? {
+            if self.left_out.as_ref().is_some_and(|directory| entry.path.is_in(directory)) {
+                continue;
+            }
+            if !self.exclude.matches(entry.path.as_bytes(), entry.path.name()) {
+                return Ok(Some(entry));
+            }
+            self.left_out = Some(entry.path);
         }
+        Ok(None)
     }
 }
 
 /// Entries and contents, in the order in which they are written.
 struct Feed<'a> {
-    reader: &'a PackReader,
-    /// What was listed before: the one entry, where there is only one.
-    first: Option<Entry>,
-    entries: Option<PackEntries<'a>>,
-    contents: Option<Ahead<'a>>,
-    /// Fetched, and not handed out yet: from `at` on.
+    restore: &'a Restore,
+    entries: Selected<'a>,
+    /// Of each file that is to come, whether it is there already.
+    have: VecDeque<bool>,
+    contents: Option<ReadAhead>,
+    /// Bytes that are fetched and not returned yet: from `at` on.
     plain: Bytes,
     at: u64,
     end: u64,
     /// Bytes of the last file that are still to come.
     left: u64,
     reconstructed: bool,
-    events: &'a Events,
 }
 
 impl<'a> Feed<'a> {
-    async fn new(reader: &'a PackReader, plan: Plan, events: &'a Events) -> Result<Self, PackReadError> {
-        let (first, entries) = match plan.of {
-            Of::Whole => (None, Some(reader.list(None, Listing::Everything).await?)),
-            Of::Directory(entry) => (None, Some(reader.list(Some(&entry.path), Listing::Everything).await?)),
-            Of::One(entry) => (Some(entry), None),
-        };
+    fn new(restore: &'a Restore, entries: Selected<'a>, have: VecDeque<bool>, end: u64) -> Self {
         let (contents, plain) = (None, Bytes::new());
         let (at, left, reconstructed) = (0, 0, false);
-        Ok(Self { reader, first, entries, contents, plain, at, end: plan.end, left, reconstructed, events })
+        Self { restore, entries, have, contents, plain, at, end, left, reconstructed }
     }
 
-    /// What is written next, and what `write` gives: both continue concurrently, and the contents with them.
+    /// What is written next, and the output of `write`: both progress concurrently, and the contents with them.
     async fn batch_meanwhile<T>(
         &mut self,
         write: impl Future<Output = T> + Send,
@@ -209,7 +212,7 @@ impl<'a> Feed<'a> {
         }
     }
 
-    /// What is written next; nothing behind the end.
+    /// What is written next; nothing after the end.
     async fn batch(&mut self) -> Result<Vec<Op>, PackReadError> {
         let (mut ops, mut bytes) = (Vec::new(), 0);
         while bytes < BATCH_BYTES && ops.len() < BATCH_OPS {
@@ -221,6 +224,10 @@ impl<'a> Feed<'a> {
             }
             let Some(entry) = self.entry().await? else { break };
             if let Kind::File(file) = &entry.kind {
+                if self.have.pop_front() == Some(true) {
+                    ops.push(Op::Have(Box::new(entry)));
+                    continue;
+                }
                 self.left = file.size;
                 if file.size > 0 {
                     self.seek(file.offset).await?;
@@ -228,22 +235,21 @@ impl<'a> Feed<'a> {
             }
             ops.push(Op::Entry(Box::new(entry)));
         }
-        self.events.tell(Event::Progress { done: self.at, total: Some(self.end) });
+        self.restore.events.tell(Event::Progress { done: self.at, total: Some(self.end) });
         Ok(ops)
     }
 
     async fn entry(&mut self) -> Result<Option<Entry>, PackReadError> {
-        match (&mut self.entries, &mut self.contents) {
-            (Some(entries), Some(contents)) => contents.meanwhile(entries.next()).await,
-            (Some(entries), None) => entries.next().await,
-            (None, _) => Ok(self.first.take()),
+        match &mut self.contents {
+            Some(contents) => contents.meanwhile(self.entries.next()).await,
+            None => self.entries.next().await,
         }
     }
 
-    /// Continues to where a file's bytes begin.
+    /// Moves on to where a file's bytes start.
     async fn seek(&mut self, offset: u64) -> Result<(), PackReadError> {
         if self.contents.is_none() || offset - self.at > GAP {
-            self.contents = Some(Ahead::new(&self.reader.opened, offset..self.end));
+            self.contents = Some(ReadAhead::new(self.restore.reader.opened(), offset..self.end));
             (self.plain, self.at) = (Bytes::new(), offset);
         }
         while self.at < offset {
@@ -252,7 +258,7 @@ impl<'a> Feed<'a> {
         Ok(())
     }
 
-    /// Bytes of the file that is in progress.
+    /// Bytes of the file that was sought.
     async fn content(&mut self) -> Result<Bytes, PackReadError> {
         let bytes = self.next_bytes(self.left).await?;
         self.left -= u64::try_from(bytes.len()).expect("a row is at most 64 MiB");
@@ -263,9 +269,9 @@ impl<'a> Feed<'a> {
     async fn next_bytes(&mut self, most: u64) -> Result<Bytes, PackReadError> {
         while self.plain.is_empty() {
             let contents = self.contents.as_mut().expect("contents are sought before they are read");
-            let plain = contents.next().await.expect("an index was checked to name bytes that are there")?;
-            self.reconstructed |= plain.reconstructed;
-            self.plain = plain.bytes;
+            let row = contents.next().await.expect("an index was checked to name bytes that are there")?;
+            self.reconstructed |= row.reconstructed;
+            self.plain = row.bytes;
         }
         let len = usize::try_from(most).map_or(self.plain.len(), |most| most.min(self.plain.len()));
         self.at += u64::try_from(len).expect("a row is at most 64 MiB");
@@ -275,24 +281,53 @@ impl<'a> Feed<'a> {
 
 /// Why nothing is in place.
 #[derive(Debug)]
-enum WriteError {
+pub(super) enum WriteError {
     Io(PathBuf, std::io::Error),
+    /// At this path there is something of another kind: what it is, and what it has to be.
+    Conflict(PathBuf, &'static str, &'static str),
     Hash(PackPath),
-    /// Nobody waits for it any more.
-    Stopped,
+    /// The get was dropped.
+    Cancelled,
 }
 
 impl WriteError {
-    fn at(self, to: &Path) -> PackReadError {
+    fn at(self, to: &Destination) -> Error {
         let (path, error) = match self {
-            Self::Hash(path) => return PackReadError::WrongHash(path),
+            Self::Hash(path) => return PackReadError::WrongHash(path).into(),
+            Self::Conflict(path, found, needed) => {
+                return GetError::Conflict { path: to.path.join(path), found, needed }.into();
+            }
             Self::Io(path, error) => (path, error),
-            Self::Stopped => (PathBuf::new(), std::io::ErrorKind::Interrupted.into()),
+            Self::Cancelled => (PathBuf::new(), std::io::ErrorKind::Interrupted.into()),
         };
-        if path.as_os_str().is_empty() && error.kind() == std::io::ErrorKind::AlreadyExists {
-            return GetError::Exists(to.to_owned()).into();
+        let path = if path.as_os_str().is_empty() { to.path.clone() } else { to.path.join(path) };
+        GetError::write(&path, error).into()
+    }
+}
+
+/// Why it is not known what is there.
+enum SurveyError {
+    Read(PackReadError),
+    Write(WriteError),
+}
+
+impl From<PackReadError> for SurveyError {
+    fn from(error: PackReadError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<WriteError> for SurveyError {
+    fn from(error: WriteError) -> Self {
+        Self::Write(error)
+    }
+}
+
+impl SurveyError {
+    fn at(self, to: &Destination) -> Error {
+        match self {
+            Self::Read(error) => error.into(),
+            Self::Write(error) => error.at(to),
         }
-        let to = if path.as_os_str().is_empty() { to.to_owned() } else { to.join(path) };
-        GetError::Write { to: to.display().to_string(), error }.into()
     }
 }

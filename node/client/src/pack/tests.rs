@@ -20,7 +20,7 @@ use tokio::io::AsyncReadExt;
 
 use super::*;
 use crate::{
-    Add, Added, AddedSource, Client, ErrorKind, Event, Events, GetError, GetOptions, Journals, Overwrite,
+    Add, Added, AddedSource, Client, Error, ErrorKind, Event, Fetched, GetError, Journals, Overwrite,
     fake::{World, account},
     keystore::DataKey,
 };
@@ -139,9 +139,8 @@ async fn add(client: &Client, at: &Path) -> Added {
     adding(client, at).await.expect("added")
 }
 
-async fn restore(client: &Client, link: &Link, to: &Path) -> Restored {
-    let reader = client.open_pack(link).await.expect("opened");
-    reader.restore(None, to, Overwrite::Refuse, &Events::none()).await.expect("restored")
+async fn restore(client: &Client, link: &Link, to: &Path) -> Fetched {
+    client.get(link).save(to).await.expect("saved")
 }
 
 async fn names(reader: &PackReader, directory: Option<&PackPath>, listing: Listing) -> Vec<String> {
@@ -164,7 +163,7 @@ async fn everything_that_can_be_in_a_directory_comes_back() {
         assert_eq!(outcome(&added), (28, vec![]));
         let to = target.path().join(if public { "public" } else { "private" });
         let restored = restore(&client, &added.link, &to).await;
-        assert_eq!((restored.entries, restored.bits_dropped, restored.blake3), (28, 0, None));
+        assert_eq!((restored.entries, restored.bits_dropped, restored.blake3), (Some(28), 0, None));
         assert_eq!(look(&to), look(&source.path().join("tree")));
         assert_eq!(
             walk(&to, &[]).expect("listed").fingerprint(),
@@ -284,7 +283,7 @@ async fn ten_thousand_levels_come_back() {
     // A directory of this depth is not what tempfile removes.
     for (parent, name) in [(source.path(), "d"), (target.path(), "to")] {
         let parent = open(parent, OFlags::DIRECTORY, Mode::empty()).expect("opened");
-        place::remove(parent.as_fd(), name.as_bytes()).expect("removed");
+        remove::remove(parent.as_fd(), name.as_bytes()).expect("removed");
     }
 }
 
@@ -311,15 +310,14 @@ async fn one_file_of_many_is_read_alone() {
     for number in [0, 4_217, 9_999u64] {
         let at = path(format!("{:02}/file {number:05}", number % 100));
         world.take_reads();
-        let reader = client.open_pack(&added.link).await.expect("opened");
         let mut out = Vec::new();
-        let fetched = reader.read(&at, None, &mut out, &Events::none()).await.expect("read");
+        let fetched = client.get(&added.link).path(&at).write_to(&mut out).await.expect("read");
         assert!(out == bytes(4_096, number));
         let read: usize = world.take_reads().iter().sum();
         assert_eq!(u64::try_from(read), Ok(fetched.fetched_bytes));
         assert!(read < 1 << 20, "{read} bytes for one file");
-        let mut middle = Vec::new();
-        reader.read(&at, Some(1_000..1_010), &mut middle, &Events::none()).await.expect("read");
+        let reader = client.open_pack(&added.link).await.expect("opened");
+        let middle = reader.get(&at).range(1_000..1_010).bytes().await.expect("read");
         assert_eq!(middle, bytes(4_096, number)[1_000..1_010]);
         let top = names(&reader, None, Listing::Children).await;
         assert_eq!((top.len(), top[42].as_str()), (100, "42"));
@@ -329,9 +327,8 @@ async fn one_file_of_many_is_read_alone() {
     assert_eq!(restore(&client, &added.link, &target.path().join("to")).await.size, user);
     assert_eq!(look(&target.path().join("to")), look(source.path()));
     let reader = client.open_pack(&added.link).await.expect("opened");
-    let part = reader.restore(Some(&path("42")), &target.path().join("42"), Overwrite::Refuse, &Events::none()).await;
-    let part = part.expect("restored");
-    assert_eq!((part.entries, part.size), (100, 100 * 4_096));
+    let part = reader.get(&path("42")).save(target.path().join("42")).await.expect("saved");
+    assert_eq!((part.entries, part.size), (Some(100), 100 * 4_096));
     assert!(part.fetched_bytes < 3 << 20, "{} bytes for a hundredth", part.fetched_bytes);
     assert_eq!(look(&target.path().join("42")), look(&source.path().join("42")));
 }
@@ -344,67 +341,139 @@ async fn what_is_asked_for_wrongly_is_named() {
     let link = add(&client, source.path()).await.link;
     let reader = client.open_pack(&link).await.expect("opened");
     let check = async |at: &str, kind: ErrorKind, says: &str| {
-        let error = reader.read(&path(at), None, &mut Vec::new(), &Events::none()).await.expect_err("is no file");
+        let error = reader.get(&path(at)).bytes().await.expect_err("is no file");
         assert_eq!(error.kind(), kind, "{at}: {error}");
         assert!(error.to_string().contains(says), "{at}: {error}");
     };
-    check("a/b/c/none", ErrorKind::NotFound, "a/b/c is there").await;
-    check("a/none/x/y/z", ErrorKind::NotFound, "no such path: a/none/x/y/z; a is there").await;
-    check("zzz", ErrorKind::NotFound, "nothing of it is there").await;
-    check("a/b/c/deep/er/still", ErrorKind::Usage, "a/b/c/deep is no directory").await;
-    check("a/in/deep", ErrorKind::Usage, "a/in is no directory").await;
+    check("a/b/c/none", ErrorKind::NotFound, "a/b/c exists").await;
+    check("a/none/x/y/z", ErrorKind::NotFound, "there is no a/none/x/y/z in the directory; a exists").await;
+    check("zzz", ErrorKind::NotFound, "there is no zzz in the directory").await;
+    check("a/b/c/deep/er/still", ErrorKind::Usage, "a/b/c/deep is not a directory").await;
+    check("a/in/deep", ErrorKind::Usage, "a/in is not a directory").await;
     check("a/b", ErrorKind::Usage, "a/b is a directory").await;
     check("out", ErrorKind::Usage, "symlink to /etc/passwd").await;
-    let past = reader.read(&path("a/b/c/deep"), Some(5..6), &mut Vec::new(), &Events::none()).await;
+    let past = reader.get(&path("a/b/c/deep")).range(5..6).bytes().await;
     assert_eq!(past.expect_err("past the end").kind(), ErrorKind::Usage);
 
-    let whole = GetOptions { content: Some(Content::File), ..GetOptions::default() };
-    let error = client.get(&link, &whole, &mut Vec::new(), &Events::none()).await.expect_err("is no file");
-    assert!(matches!(error, GetError::IsDirectory(_)), "{error}");
+    let error = client.get(&link).bytes().await.expect_err("is no file");
+    assert!(matches!(error.get_ref().downcast_ref(), Some(GetError::IsDirectory(_))), "{error}");
     let file = client.add_bytes("file").code(CODE).await.expect("added").link;
     let error = client.open_pack(&file).await.expect_err("is no directory");
-    assert_eq!((error.kind(), error.to_string().contains("no directory")), (ErrorKind::Usage, true));
+    assert_eq!((error.kind(), error.to_string().contains("not a directory")), (ErrorKind::Usage, true));
 
     let to = target.path().join("one");
-    let one = reader.restore(Some(&path("large")), &to, Overwrite::Refuse, &Events::none()).await.expect("restored");
-    assert_eq!((one.entries, one.blake3), (1, Some(blake3::hash(&bytes(3_000_001, 2)).into())));
+    let one = reader.get(&path("large")).save(&to).await.expect("saved");
+    assert_eq!((one.entries, one.blake3), (None, Some(blake3::hash(&bytes(3_000_001, 2)).into())));
     assert_eq!(look(&to), look(&source.path().join("large")));
     let to = target.path().join("link");
-    reader.restore(Some(&path("out")), &to, Overwrite::Refuse, &Events::none()).await.expect("restored");
+    client.get(&link).path("out").save(&to).await.expect("saved");
     assert_eq!(look(&to), look(&source.path().join("out")));
     nothing_else_in(&target, &["link", "one"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_destination_is_replaced_as_a_whole_or_not_touched() {
+async fn nothing_is_deleted_that_was_not_written() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
-    fs::write(source.path().join("new"), "new").expect("written");
-    let link = add(&client, source.path()).await.link;
-    let reader = client.open_pack(&link).await.expect("opened");
-    let to = target.path().join("to");
-    let restore = async |overwrite| reader.restore(None, &to, overwrite, &Events::none()).await;
-    for occupy in [
-        |to: &Path| fs::write(to, "a file").expect("written"),
-        |to: &Path| symlink("/", to).expect("linked"),
-        |to: &Path| {
-            fs::create_dir_all(to.join("old/directory")).expect("made");
-            set_mode(&to.join("old/directory"), 0);
-        },
-    ] {
-        occupy(&to);
-        let error = restore(Overwrite::Refuse).await.expect_err("something is there");
-        assert!(matches!(error, PackReadError::Get(GetError::Exists(_))), "{error}");
-        assert!(!to.join("new").exists());
-        restore(Overwrite::Replace).await.expect("replaced");
-        assert_eq!(look(&to), look(source.path()));
-        nothing_else_in(&target, &["to"]);
-        fs::remove_dir_all(&to).expect("removed");
+    let at = |name: &str| source.path().join(name);
+    fs::create_dir_all(at("both/new")).expect("made");
+    for name in ["new", "both/file", "both/new/file"] {
+        fs::write(at(name), name).expect("written");
     }
-    restore(Overwrite::Replace).await.expect("nothing is there");
+    symlink("new", at("link")).expect("linked");
+    let link = add(&client, source.path()).await.link;
+    let to = target.path().join("to");
+    let save = async |overwrite| client.get(&link).overwrite(overwrite).save(&to).await;
+    let fails = |error: Error, expect: fn(&GetError) -> bool| {
+        assert!(error.get_ref().downcast_ref().is_some_and(expect), "{error}");
+        assert_eq!(error.kind(), ErrorKind::Usage);
+    };
+    // An empty directory is filled, and stays the one that it is.
+    fs::create_dir(&to).expect("made");
+    let inode = fs::metadata(&to).expect("there").ino();
+    save(Overwrite::Refuse).await.expect("filled");
+    assert_eq!(fs::metadata(&to).expect("there").ino(), inode);
+    let but_top = |seen: Vec<String>| seen[1..].to_vec();
+    assert_eq!(but_top(look(&to)), but_top(look(source.path())));
+    // One with something in it is merged into, when asked for.
+    fails(save(Overwrite::Refuse).await.expect_err("not empty"), |error| matches!(error, GetError::NotEmpty(_)));
+    fs::write(to.join("both/file"), "old").expect("written");
+    fs::write(to.join("both/mine"), "mine").expect("written");
+    fs::remove_dir_all(to.join("both/new")).expect("removed");
+    fs::remove_file(to.join("link")).expect("removed");
+    fs::write(to.join("link"), "a file").expect("written");
+    save(Overwrite::Replace).await.expect("merged");
+    assert_eq!(fs::read(to.join("both/mine")).expect("kept"), b"mine");
+    fs::remove_file(to.join("both/mine")).expect("removed");
+    set_time(&to.join("both"), 1, 0);
+    set_time(&at("both"), 1, 0);
+    assert_eq!(but_top(look(&to)), but_top(look(source.path())));
+    // Something of another kind is in the way: nothing is fetched, nothing is changed.
+    fs::remove_file(to.join("new")).expect("removed");
+    fs::create_dir(to.join("new")).expect("made");
+    fs::write(to.join("both/file"), "old").expect("written");
+    fails(save(Overwrite::Replace).await.expect_err("in the way"), |error| matches!(error, GetError::Conflict { .. }));
+    fs::remove_dir(to.join("new")).expect("removed");
+    fs::remove_dir_all(to.join("both/new")).expect("removed");
+    symlink("/tmp", to.join("both/new")).expect("linked");
+    fails(save(Overwrite::Replace).await.expect_err("in the way"), |error| matches!(error, GetError::Conflict { .. }));
+    assert_eq!(fs::read(to.join("both/file")).expect("kept"), b"old");
+    assert_eq!(fs::read_dir(&to).expect("readable").count(), 2);
+    // A file or a symlink is not replaced by a directory, whatever is asked for.
+    fs::write(target.path().join("file"), "a file").expect("written");
+    for overwrite in [Overwrite::Refuse, Overwrite::Replace] {
+        let get = client.get(&link).overwrite(overwrite).save(target.path().join("file"));
+        fails(get.await.expect_err("a file"), |error| matches!(error, GetError::Exists(_) | GetError::Conflict { .. }));
+    }
+    let get = client.get(&link).path("new").overwrite(Overwrite::Replace).save(&to);
+    fails(get.await.expect_err("a directory"), |error| matches!(error, GetError::IsADirectory(_)));
+    let get = client.get(&link).save(target.path().join("no/such/place"));
+    fails(get.await.expect_err("no directory to be in"), |error| matches!(error, GetError::NotADirectory(_)));
+    nothing_else_in(&target, &["file", "to"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_excluded_is_left_out() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    fs::create_dir_all(source.path().join("a/cache")).expect("made");
+    for name in ["keep", "drop.tmp", "a/cache/x", "a/keep", "a/drop.tmp", "a/once"] {
+        fs::write(source.path().join(name), bytes(100, 3)).expect("written");
+    }
+    let link = add(&client, source.path()).await.link;
+    let globs = ["*.tmp", "cache", "a/once"];
+    let saved = client.get(&link).exclude(globs).save(target.path().join("to")).await.expect("saved");
+    assert_eq!((saved.entries, saved.size), (Some(3), 200));
+    let seen: Vec<String> = look(&target.path().join("to")).iter().map(|line| line[..8].to_owned()).collect();
+    assert_eq!(seen.len(), 4, "{seen:?}");
+    let error = client.get(&link).exclude(["["]).save(target.path().join("x")).await.expect_err("malformed");
+    assert_eq!(error.kind(), ErrorKind::Usage);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_directory_resumes_with_the_files_that_are_whole() {
+    let (world, source, target) = (World::new(14), directory(), directory());
+    let client = world.client();
+    nasty(source.path());
+    for number in 0..20 {
+        fs::write(source.path().join(format!("many {number}")), bytes(2 << 20, number)).expect("written");
+    }
+    let link = add(&client, source.path()).await.link;
+    let to = target.path().join("to");
+    let (mut limit, mut kept) = (Duration::from_millis(200), false);
+    let saved = loop {
+        match tokio::time::timeout(limit, client.get(&link).save(&to)).await {
+            Ok(saved) => break saved.expect("saved"),
+            Err(_) => limit += Duration::from_millis(100),
+        }
+        let left = fs::read_dir(target.path()).expect("readable").count();
+        assert!(left <= 1 && !to.exists(), "one hidden directory at most");
+        kept |= left == 1;
+    };
+    assert!(kept && saved.resumed >= 16 << 20, "{} bytes", saved.resumed);
+    assert!(saved.fetched_bytes < saved.size, "{} of {}", saved.fetched_bytes, saved.size);
     assert_eq!(look(&to), look(source.path()));
-    let nowhere = reader.restore(None, &target.path().join("no/such/place"), Overwrite::Refuse, &Events::none()).await;
-    assert_eq!(nowhere.expect_err("no directory to be in").kind(), ErrorKind::Other);
+    nothing_else_in(&target, &["to"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -420,15 +489,12 @@ async fn what_is_cancelled_leaves_nothing_behind() {
     for milliseconds in [1, 50, 100, 150, 200, 300] {
         let sees = std::sync::Arc::clone(&seen);
         let parts = target.path().to_owned();
-        let events = Events::to(move |event| {
+        let work = client.get(&link).on_event(move |event| {
             if let Event::Progress { .. } = event {
                 *lock(&sees) += fs::read_dir(&parts).expect("readable").count();
             }
         });
-        let work = async {
-            let reader = client.open_pack(&link).await.expect("opened");
-            reader.restore(None, &to, Overwrite::Refuse, &events).await
-        };
+        let work = work.save(&to);
         let ended = tokio::time::timeout(Duration::from_millis(milliseconds), work).await;
         if ended.is_err() {
             nothing_else_in(&target, &[]);
@@ -452,7 +518,7 @@ async fn what_cannot_be_stored_is_named_and_the_rest_is_stored() {
     assert_eq!(skipped, ["a/fifo", "socket"]);
     assert!(added.skipped()[0].reason.contains("a fifo"), "{:?}", added.skipped());
     let restored = restore(&client, &added.link, &target.path().join("to")).await;
-    assert_eq!((restored.entries, restored.bits_dropped), (3, 1));
+    assert_eq!((restored.entries, restored.bits_dropped), (Some(3), 1));
     assert_eq!(fs::metadata(target.path().join("to/set-id")).expect("there").mode() & 0o7777, 0o755);
 }
 
@@ -540,10 +606,9 @@ async fn directories_can_be_handled_by_spawned_tasks() {
     }
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
-    let none = Events::none();
     let link = is_send(adding(&client, source.path()).into_future()).await.expect("added").link;
     let reader = is_send(client.open_pack(&link)).await.expect("opened");
     let to = target.path().join("to");
-    is_send(reader.restore(None, &to, Overwrite::Refuse, &none)).await.expect("restored");
+    is_send(client.get(&link).save(&to)).await.expect("saved");
     is_send(reader.entry(&path("a"))).await.expect_err("is empty");
 }

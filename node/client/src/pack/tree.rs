@@ -1,11 +1,11 @@
 //! A directory's entries in the order of their paths, in few bytes each.
 //!
-//! An entry says how deep it is and how it is called; its path follows from those before it. So a hundred thousand
+//! An entry has its depth and its name; its path follows from those before it. So a hundred thousand
 //! entries are a few megabytes, and a chain of ten thousand directories is no more than ten thousand names.
 
 use ostrakon_proto::pack::Stamp;
 
-/// The entries, and nothing twice.
+/// The entries, each name once.
 #[derive(Debug, Default)]
 pub(super) struct Tree {
     nodes: Vec<Node>,
@@ -86,7 +86,7 @@ impl Tree {
 }
 
 impl Visit {
-    /// Goes to the next entry, the first at first.
+    /// Moves to the next entry, first to the first.
     pub(super) fn next(&mut self, tree: &Tree) -> Option<Node> {
         let node = *tree.nodes.get(self.next)?;
         let depth = usize::from(node.depth);

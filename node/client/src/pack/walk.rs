@@ -149,14 +149,15 @@ struct Walker {
     exclude: Exclude,
 }
 
-/// What is left out without a word, by globs: those with a slash match a whole path in the directory, others any name.
-struct Exclude {
+/// What is left out, by globs: those with a slash match a whole path in the directory, others any name.
+#[derive(Clone, Debug)]
+pub(super) struct Exclude {
     paths: GlobSet,
     names: GlobSet,
 }
 
 impl Exclude {
-    fn new(globs: &[String]) -> Result<Self, WalkError> {
+    pub(super) fn new(globs: &[String]) -> Result<Self, globset::Error> {
         let set = |with_slash: bool| {
             let mut set = GlobSetBuilder::new();
             for glob in
@@ -169,7 +170,7 @@ impl Exclude {
         Ok(Self { paths: set(true)?, names: set(false)? })
     }
 
-    fn matches(&self, path: &[u8], name: &[u8]) -> bool {
+    pub(super) fn matches(&self, path: &[u8], name: &[u8]) -> bool {
         let is_match = |set: &GlobSet, bytes| !set.is_empty() && set.is_match(Path::new(OsStr::from_bytes(bytes)));
         is_match(&self.names, name) || is_match(&self.paths, path)
     }

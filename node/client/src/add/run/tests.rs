@@ -15,8 +15,7 @@ use ostrakon_proto::{id::Amount, limits, link::Link, params::Code};
 
 use super::Journal;
 use crate::{
-    Add, AddError, Added, AddedSource, Client, Error, ErrorKind, Event, Events, GetOptions, JournalError, Journals,
-    Unfinished,
+    Add, AddError, Added, AddedSource, Client, Error, ErrorKind, Event, JournalError, Journals, Unfinished,
     fake::{Fault, World, account},
     keystore::DataKey,
 };
@@ -101,7 +100,7 @@ impl Case {
 
     async fn read(&mut self, link: &Link) -> Vec<u8> {
         let mut out = Vec::new();
-        self.client().get(link, &GetOptions::default(), &mut out, &Events::none()).await.expect("got");
+        self.client().get(link).write_to(&mut out).await.expect("got");
         out
     }
 
@@ -250,11 +249,7 @@ async fn rows_that_are_other_rows_are_noticed_before_they_are_sent() {
     let (listen, told) = listener();
     let added = case.adding().on_event(listen).await.expect("added");
     assert!(is_new(&told), "under a new key");
-    let reader = case.client().open_pack(&added.link).await.expect("opened");
-    let path = ostrakon_proto::pack::PackPath::new(b"file").expect("a path");
-    let mut out = Vec::new();
-    reader.read(&path, None, &mut out, &Events::none()).await.expect("read");
-    assert!(out == case.data);
+    assert!(case.client().get(&added.link).path("file").bytes().await.expect("read") == case.data);
 }
 
 /// Changes the file at every byte of progress up to the first million.
@@ -501,7 +496,7 @@ async fn an_object_of_which_a_part_is_paid_is_finished_or_released() {
         let hash =
             blake3::Hasher::new().update_reader(fs::File::open(&case.file).expect("open")).expect("read").finalize();
         let mut out = tokio::io::sink();
-        let fetched = case.client().get(&added.link, &GetOptions::default(), &mut out, &Events::none()).await;
-        assert_eq!(fetched.expect("got").blake3, *hash.as_bytes());
+        let fetched = case.client().get(&added.link).write_to(&mut out).await;
+        assert_eq!(fetched.expect("got").blake3, Some(*hash.as_bytes()));
     }
 }

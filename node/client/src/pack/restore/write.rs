@@ -1,45 +1,40 @@
 //! Writes entries to disk, in order, below a directory that nobody else can enter.
 //!
-//! Directories and files come first, every one made again and none through a symlink; symlinks when all files are
-//! there; modes and times of directories last, from the deepest up, so that one without write permission can be filled.
+//! Directories and files come first, every one created exclusively and none through a symlink; symlinks when all files
+//! are there; modes and times of directories last, from the deepest up, so that one without write permission can be
+//! filled.
 
 use std::{
     ffi::OsStr,
     fs::File,
     io::{self, Write},
-    os::{
-        fd::{AsFd, OwnedFd},
-        unix::ffi::OsStrExt,
-    },
+    os::unix::ffi::OsStrExt,
     path::PathBuf,
 };
 
 use bytes::Bytes;
 use ostrakon_proto::pack::{Entry, FileContent, Kind, PackPath, Stamp};
-use rustix::fs::{
-    AtFlags, Mode, OFlags, Timespec, Timestamps, UTIME_OMIT, fchmod, futimens, mkdirat, openat, symlinkat, syncfs,
-    utimensat,
+use rustix::{
+    fs::{AtFlags, Mode, OFlags, mkdirat, openat, syncfs, unlinkat},
+    io::Errno,
 };
 
-use super::{
-    super::{
-        cursor::Cursor,
-        place::{Gate, Part, Placing},
-        tree::{Tree, Visit, What},
-    },
-    WriteError,
+use super::{WriteError, survey::split};
+use crate::pack::{
+    attributes::{DIRECTORY_BITS, FILE_BITS, SET_ID_BITS, create_symlink, stamp_file},
+    cursor::Cursor,
+    remove::allow,
+    staged::{Staged, Work},
+    tree::{Tree, Visit, What},
 };
-
-/// The bits that are restored: none that make a program run as somebody else.
-const FILE_BITS: u16 = 0o777;
-const DIRECTORY_BITS: u16 = 0o1777;
-const SET_ID_BITS: u16 = 0o6000;
 
 /// One thing to write.
 #[derive(Debug)]
 pub(super) enum Op {
     /// An entry. Those of a file's content follow.
     Entry(Box<Entry>),
+    /// A file that an earlier attempt has left whole.
+    Have(Box<Entry>),
     /// The next bytes of the last file.
     Bytes(Bytes),
 }
@@ -49,40 +44,23 @@ pub(super) enum Op {
 pub(super) struct Written {
     pub(super) entries: u64,
     pub(super) size: u64,
-    pub(super) hash: Option<[u8; 32]>,
+    /// Bytes of that that were there before.
+    pub(super) resumed: u64,
     pub(super) bits_dropped: u64,
 }
 
-impl Written {
-    pub(super) fn place(self, placing: &Placing) -> Result<Self, WriteError> {
-        placing.place().map_err(|error| WriteError::Io(PathBuf::new(), error))?;
-        Ok(self)
-    }
-}
-
-/// Writes one tree, file or symlink.
+/// Writes one tree.
 pub(super) struct Writer {
-    gate: Gate,
-    root: Root,
-    /// Bytes of each path that name the destination itself.
+    work: Work,
+    cursor: Cursor,
+    /// Whether an earlier attempt may have left some of it.
+    is_resumed: bool,
+    /// Bytes of each path that name the directory itself.
     base: usize,
     file: Option<Open>,
     /// Directories and symlinks, in the order of their paths.
     later: Tree,
     written: Written,
-}
-
-/// What the destination becomes.
-enum Root {
-    Directory {
-        cursor: Cursor,
-        top: Stamp,
-    },
-    /// A file or a symlink of this name in this directory.
-    Single {
-        parent: OwnedFd,
-        name: Vec<u8>,
-    },
 }
 
 /// A file that is not whole yet.
@@ -96,132 +74,122 @@ struct Open {
 }
 
 impl Writer {
-    /// A writer below `part`, of all entries, or of `base` and what is in it.
-    pub(super) fn new(part: &Part, base: Option<&Entry>, top: Stamp) -> io::Result<Self> {
-        let (parent, name) = (part.parent()?, part.name().to_vec());
-        let root = match base {
-            Some(Entry { kind: Kind::File(_) | Kind::Symlink { .. }, .. }) => Root::Single { parent, name },
-            directory => {
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-                mkdirat(&parent, &name[..], Mode::RWXU)?;
-                let cursor = Cursor::new(openat(&parent, &name[..], flags, Mode::empty())?)?;
-                Root::Directory { cursor, top: directory.map_or(top, |entry| entry.stamp) }
-            }
-        };
-        let base = base.map_or(0, |entry| entry.path.as_bytes().len());
+    pub(super) fn new(staged: &Staged, base: usize) -> io::Result<Self> {
+        let (work, cursor, is_resumed) = (staged.work.clone(), staged.cursor()?, staged.is_resumed);
         let (file, later, written) = Default::default();
-        Ok(Self { gate: part.gate(), root, base, file, later, written })
+        Ok(Self { work, cursor, is_resumed, base, file, later, written })
     }
 
-    /// Writes these; ends early when nobody wants them any more.
+    /// Writes these; ends early when the get was dropped.
     pub(super) fn write(&mut self, ops: Vec<Op>) -> Result<(), WriteError> {
-        let gate = self.gate.clone();
-        let _working = gate.enter();
+        let work = self.work.clone();
+        let mut written = work.start();
         for op in ops {
-            if !gate.is_open() {
-                return Err(WriteError::Stopped);
+            if work.is_cancelled() {
+                return Err(WriteError::Cancelled);
             }
             match op {
                 Op::Entry(entry) => self.entry(*entry)?,
-                Op::Bytes(bytes) => self.bytes(&bytes)?,
+                Op::Have(entry) => self.have(&entry),
+                Op::Bytes(bytes) => {
+                    self.bytes(&bytes)?;
+                    *written += u64::try_from(bytes.len()).expect("a row is at most 64 MiB");
+                }
             }
         }
         Ok(())
     }
 
-    /// Symlinks, then modes and times of directories; then all of it on disk.
+    /// Symlinks, then modes and times of directories except the top; then all of it on disk.
     pub(super) fn finish(mut self) -> Result<Written, WriteError> {
-        let gate = self.gate.clone();
-        let _working = gate.enter();
-        let Root::Directory { cursor, top } = &mut self.root else { return Ok(self.written) };
-        cursor.go_to(b"").map_err(failing_at(b""))?;
+        let work = self.work.clone();
+        let _working = work.start();
+        self.cursor.go_to(b"").map_err(failing_at(b""))?;
         let mut links = Visit::default();
         // A directory's stamp waits until the walk has left it.
         let mut open: Vec<Stamp> = Vec::new();
         while let Some(node) = links.next(&self.later) {
-            if !gate.is_open() {
-                return Err(WriteError::Stopped);
+            if work.is_cancelled() {
+                return Err(WriteError::Cancelled);
             }
             let failed = failing_at(links.path());
             let depth = links.directory().split(|byte| *byte == b'/').filter(|name| !name.is_empty()).count();
             while open.len() > depth {
-                leave(cursor, open.pop()).map_err(&failed)?;
+                leave(&mut self.cursor, open.pop()).map_err(&failed)?;
             }
             match node.what {
                 What::Symlink { .. } => {
                     let (name, target) = (links.name(), links.target(&self.later, node));
-                    link(cursor, name, target, node.stamp).map_err(&failed)?;
+                    self.make_way(name).map_err(&failed)?;
+                    create_symlink(self.cursor.here(), name, target, node.stamp).map_err(&failed)?;
                 }
                 What::Directory | What::File { .. } => {
-                    cursor.enter(links.name()).map_err(&failed)?;
+                    self.cursor.enter(links.name()).map_err(&failed)?;
                     open.push(node.stamp);
                 }
             }
         }
         let failed = failing_at(b"");
         while let Some(stamp) = open.pop() {
-            leave(cursor, Some(stamp)).map_err(&failed)?;
+            leave(&mut self.cursor, Some(stamp)).map_err(&failed)?;
         }
-        set(cursor.here(), *top, DIRECTORY_BITS).map_err(&failed)?;
         // One sync of all is a hundred times as quick as one of each.
-        syncfs(cursor.here()).map_err(|error| failed(error.into()))?;
-        self.written.bits_dropped += u64::from(top.mode & SET_ID_BITS != 0);
+        syncfs(self.cursor.here()).map_err(|error| failed(error.into()))?;
         Ok(self.written)
     }
 
-    fn entry(&mut self, entry: Entry) -> Result<(), WriteError> {
+    fn count(&mut self, entry: &Entry) {
         self.written.entries += 1;
         self.written.bits_dropped += u64::from(entry.stamp.mode & SET_ID_BITS != 0);
-        let below = entry.path.as_bytes().get(self.base..).unwrap_or_default();
-        let below = below.strip_prefix(b"/").unwrap_or(below).to_vec();
-        let failed = failing_at(&below);
-        let depth = below.iter().filter(|byte| **byte == b'/').count();
-        let name = entry.path.name().to_vec();
+    }
+
+    fn have(&mut self, entry: &Entry) {
+        self.count(entry);
+        if let Kind::File(content) = &entry.kind {
+            self.written.size += content.size;
+            self.written.resumed += content.size;
+        }
+    }
+
+    fn entry(&mut self, entry: Entry) -> Result<(), WriteError> {
+        self.count(&entry);
+        let path = below(&entry, self.base).to_vec();
+        let (directory, name) = split(&path);
+        let failed = failing_at(&path);
+        let depth = path.iter().filter(|byte| **byte == b'/').count();
         match entry.kind {
             Kind::File(content) => {
-                let file = self.create(&below).map_err(&failed)?;
+                self.cursor.go_to(directory).and_then(|()| self.make_way(name)).map_err(&failed)?;
+                let file = create(&self.cursor, name).map_err(&failed)?;
                 let (path, stamp, hasher) = (entry.path, entry.stamp, blake3::Hasher::new());
                 self.file = Some(Open { file, path, stamp, content, left: content.size, hasher });
                 self.end_file().map_err(|error| error.or(&failed))?;
             }
             Kind::Directory => {
-                self.cursor(&below)
-                    .and_then(|cursor| Ok(mkdirat(cursor.here(), &name[..], Mode::RWXU)?))
-                    .map_err(&failed)?;
-                self.later.push(depth, &name, (entry.stamp, What::Directory), b"");
-            }
-            Kind::Symlink { target } => match &self.root {
-                Root::Single { parent, name } => link_at(parent, name, &target, entry.stamp).map_err(&failed)?,
-                Root::Directory { .. } => {
-                    let len = u16::try_from(target.len()).expect("a target is at most 4 KiB");
-                    self.later.push(depth, &name, (entry.stamp, What::Symlink { target: len }), &target);
+                self.cursor.go_to(directory).map_err(&failed)?;
+                match mkdirat(self.cursor.here(), name, Mode::RWXU) {
+                    Err(Errno::EXIST) if self.is_resumed => allow(self.cursor.here(), name).map_err(&failed)?,
+                    made => made.map_err(|error| failed(error.into()))?,
                 }
-            },
+                self.later.push(depth, name, (entry.stamp, What::Directory), b"");
+            }
+            Kind::Symlink { target } => {
+                let len = u16::try_from(target.len()).expect("a target is at most 4 KiB");
+                self.later.push(depth, name, (entry.stamp, What::Symlink { target: len }), &target);
+            }
         }
         Ok(())
     }
 
-    /// The directory that this path lies in.
-    fn cursor(&mut self, path: &[u8]) -> io::Result<&mut Cursor> {
-        let Root::Directory { cursor, .. } = &mut self.root else {
-            return Err(io::Error::other("a single file has no entries"));
-        };
-        let end = path.iter().rposition(|byte| *byte == b'/').unwrap_or(0);
-        cursor.go_to(&path[..end])?;
-        Ok(cursor)
-    }
-
-    fn create(&mut self, path: &[u8]) -> io::Result<File> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mode = Mode::RUSR | Mode::WUSR;
-        let file = match &self.root {
-            Root::Single { parent, name } => openat(parent, &name[..], flags, mode)?,
-            Root::Directory { .. } => {
-                let start = path.iter().rposition(|byte| *byte == b'/').map_or(0, |slash| slash + 1);
-                openat(self.cursor(path)?.here(), &path[start..], flags, mode)?
-            }
-        };
-        Ok(file.into())
+    /// Removes what an earlier attempt may have left under this name.
+    fn make_way(&self, name: &[u8]) -> io::Result<()> {
+        if !self.is_resumed {
+            return Ok(());
+        }
+        match unlinkat(self.cursor.here(), name, AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            unlinked => Ok(unlinked?),
+        }
     }
 
     fn bytes(&mut self, bytes: &Bytes) -> Result<(), WriteError> {
@@ -240,12 +208,8 @@ impl Writer {
         if hash != open.content.hash {
             return Err(Ending::Hash(open.path));
         }
-        set(&open.file, open.stamp, FILE_BITS).map_err(Ending::Io)?;
+        stamp_file(&open.file, open.stamp, FILE_BITS).map_err(Ending::Io)?;
         self.written.size += open.content.size;
-        if let Root::Single { .. } = &self.root {
-            open.file.sync_all().map_err(Ending::Io)?;
-            self.written.hash = Some(hash);
-        }
         Ok(())
     }
 }
@@ -265,34 +229,26 @@ impl Ending {
     }
 }
 
-fn failing_at(path: &[u8]) -> impl Fn(io::Error) -> WriteError + use<> {
+/// The error of an operation at this path, from the destination on.
+pub(in crate::pack) fn failing_at(path: &[u8]) -> impl Fn(io::Error) -> WriteError + use<> {
     let path = path.strip_prefix(b"/").unwrap_or(path);
     let path = PathBuf::from(OsStr::from_bytes(path));
     move |error| WriteError::Io(path.clone(), error)
 }
 
+/// An entry's path from the directory that is written on.
+pub(super) fn below(entry: &Entry, base: usize) -> &[u8] {
+    let path = entry.path.as_bytes().get(base..).unwrap_or_default();
+    path.strip_prefix(b"/").unwrap_or(path)
+}
+
+fn create(cursor: &Cursor, name: &[u8]) -> io::Result<File> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    Ok(openat(cursor.here(), name, flags, Mode::RUSR | Mode::WUSR)?.into())
+}
+
 /// Leaves a directory, and gives it its mode and time: from above, since it may not let us out again.
 fn leave(cursor: &mut Cursor, stamp: Option<Stamp>) -> io::Result<()> {
     let left = cursor.leave()?;
-    stamp.map_or(Ok(()), |stamp| set(&left, stamp, DIRECTORY_BITS))
-}
-
-fn set(file: impl AsFd, stamp: Stamp, bits: u16) -> io::Result<()> {
-    fchmod(&file, Mode::from_raw_mode(u32::from(stamp.mode & bits)))?;
-    Ok(futimens(&file, &times(stamp))?)
-}
-
-fn times(stamp: Stamp) -> Timestamps {
-    let last_access = Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT };
-    let last_modification = Timespec { tv_sec: stamp.seconds, tv_nsec: stamp.nanos.into() };
-    Timestamps { last_access, last_modification }
-}
-
-fn link(cursor: &Cursor, name: &[u8], target: &[u8], stamp: Stamp) -> io::Result<()> {
-    link_at(cursor.here(), name, target, stamp)
-}
-
-fn link_at(directory: impl AsFd, name: &[u8], target: &[u8], stamp: Stamp) -> io::Result<()> {
-    symlinkat(target, &directory, name)?;
-    Ok(utimensat(&directory, name, &times(stamp), AtFlags::SYMLINK_NOFOLLOW)?)
+    stamp.map_or(Ok(()), |stamp| stamp_file(&left, stamp, DIRECTORY_BITS))
 }
