@@ -112,7 +112,7 @@ impl Placing {
         places.find(|place| self.caps.admits(&chosen, &self.order[*place].domain))
     }
 
-    /// A provider for every column, as the ledger wants it: its holder, or for a vacant one another of the draw within
+    /// A provider for every column, as the ledger wants it: its holder, or another of the draw for a vacant one, within
     /// the domain rule. `None` when these slots cannot be filled so.
     pub(crate) fn with_names(&self) -> Option<Vec<&RosterEntry>> {
         let mut named = self.clone();

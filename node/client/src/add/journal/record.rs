@@ -24,7 +24,7 @@ pub(super) const VERSION: u32 = 2;
 /// Bytes before the first record: magic and version.
 pub(super) const START: u64 = 12;
 
-/// Bytes before a record: its length, and the beginning of its BLAKE3.
+/// Bytes before a record: its length, and the first bytes of its BLAKE3.
 const PREFIX: usize = 4 + CHECKSUM;
 const CHECKSUM: usize = 8;
 /// Bytes of a record at most: a path, or 510 hashes, with room.
