@@ -165,6 +165,12 @@ impl Added {
         }
     }
 
+    /// As if the process were killed before the link was safe: the journal stays, and its lock is gone.
+    #[cfg(test)]
+    pub(crate) fn killed(mut self) {
+        self._journal.take().and_then(Arc::into_inner).expect("a journal that nothing shares").unfinished();
+    }
+
     fn extents(&self) -> impl Iterator<Item = u32> {
         0..self.slots.last().map_or(0, |slot| slot.extent + 1)
     }

@@ -225,7 +225,7 @@ async fn an_add_of_a_directory_resumes_where_it_stopped() {
     // A client that is killed before the link is safe, and finds the directory changed, gets both.
     fs::write(at.join("another"), "one").expect("written");
     let link = added.link.clone();
-    std::mem::forget(added);
+    added.killed();
     let new = resumable().await.expect("added");
     assert_eq!((outcome(&new).0, new.earlier.len()), (30, 1));
     assert_eq!(new.earlier[0].link, link);

@@ -299,7 +299,7 @@ async fn of_a_file_that_grows_the_start_is_stored() {
             if also_changes {
                 let file = fs::File::options().write(true).open(path).expect("open");
                 let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("past").as_nanos();
-                std::os::unix::fs::FileExt::write_all_at(&file, &now.to_le_bytes(), 2 << 20).expect("written");
+                std::os::unix::fs::FileExt::write_all_at(&file, &now.to_le_bytes(), 100).expect("written");
             }
         });
         let added = case.adding().on_event(grow).await;
@@ -345,11 +345,11 @@ async fn what_was_acknowledged_is_given_again_even_if_the_source_changed() {
     let mut case = Case::new(1 << 20, false);
     let added = case.add().await.expect("added");
     let (link, price) = (added.link.clone(), added.term.price);
-    killed(added);
+    added.killed();
     let again = case.add().await.expect("added");
     assert_eq!((&again.link, again.term.price), (&link, price));
     assert_eq!((again.traffic.sent_bytes, case.world.transactions()), (0, 1));
-    killed(again);
+    again.killed();
 
     fs::write(&case.file, b"other").expect("written");
     let new = case.add().await.expect("added");
@@ -361,12 +361,6 @@ async fn what_was_acknowledged_is_given_again_even_if_the_source_changed() {
     assert!(case.journals().list().expect("listed").is_empty());
 }
 
-/// As if the process were killed before the link was safe: the journal stays, and its lock is gone.
-fn killed(mut added: Added) {
-    let journal = added._journal.take().and_then(std::sync::Arc::into_inner).expect("a journal");
-    journal.unfinished();
-}
-
 #[tokio::test(start_paused = true)]
 async fn an_add_can_be_given_up() {
     let mut case = Case::new(8 << 20, false);
@@ -375,7 +369,7 @@ async fn an_add_can_be_given_up() {
     assert!(case.journals().list().expect("listed").is_empty());
     let added = case.add().await.expect("added");
     assert_eq!(added.traffic.held_bytes, 0, "holders were told");
-    killed(added);
+    added.killed();
     assert!(case.abort().await.expect("looked").is_some(), "it is paid for");
     assert_eq!(case.world.transactions(), 1);
 }
