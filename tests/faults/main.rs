@@ -5,11 +5,22 @@
 mod add_messages;
 mod add_while_stopped;
 mod all_or_nothing;
+mod cat_into_head;
+mod get_destination_first;
+mod get_hidden_symlink;
+mod get_into_special_files;
+mod get_killed_thrice;
+mod get_over_home;
+mod get_while_stopped;
 mod growing_log;
 mod holders_paused;
+mod json_cat_fails;
 mod many_adds;
 mod node_behind;
+mod odd_names;
+mod range_at_end;
 mod several_paths;
+mod short_messages;
 mod unreadable_file;
 
 use std::process::ExitCode;
@@ -24,11 +35,22 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("add_messages", add_messages::run),
     scenario("add_while_stopped", add_while_stopped::run),
     scenario("all_or_nothing", all_or_nothing::run),
+    scenario("cat_into_head", cat_into_head::run),
+    scenario("get_destination_first", get_destination_first::run),
+    scenario("get_hidden_symlink", get_hidden_symlink::run),
+    scenario("get_into_special_files", get_into_special_files::run),
+    scenario("get_killed_thrice", get_killed_thrice::run),
+    scenario("get_over_home", get_over_home::run),
+    scenario("get_while_stopped", get_while_stopped::run),
     scenario("growing_log", growing_log::run),
     scenario("holders_paused", holders_paused::run),
+    scenario("json_cat_fails", json_cat_fails::run),
     scenario("many_adds", many_adds::run),
     scenario("node_behind", node_behind::run),
+    scenario("odd_names", odd_names::run),
+    scenario("range_at_end", range_at_end::run),
     scenario("several_paths", several_paths::run),
+    scenario("short_messages", short_messages::run),
     scenario("unreadable_file", unreadable_file::run),
 ];
 

@@ -7,10 +7,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{
-    cluster::Outcome,
-    scenarios::Stage,
-};
+use ostrakon_tests::{cluster::Outcome, scenarios::Stage};
 use serde_json::Value;
 
 const NAMES: [&[u8]; 4] = [b"red \x1b[31m", b"two\nlines", b"latin \xe9", b"plain"];
@@ -45,9 +42,8 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         got.expect_code(0)?;
         clean(&got, &[])?;
     }
-    let mut names: Vec<Vec<u8>> = fs::read_dir(&back)?
-        .map(|entry| Ok(entry?.file_name().into_vec()))
-        .collect::<Result<_>>()?;
+    let mut names: Vec<Vec<u8>> =
+        fs::read_dir(&back)?.map(|entry| Ok(entry?.file_name().into_vec())).collect::<Result<_>>()?;
     names.sort();
     ensure!(names == expect, "other names came back: {names:?}");
 

@@ -21,13 +21,13 @@ Examples:
   ostrakon get LINK -o photos --overwrite --exclude '*.tmp'
   ostrakon get LINK/2024/june -o june
 
-Without -o it is written to the working directory: under the name that it was added by on this profile, or else its CID; \
-of LINK/PATH under the last part of the path.
+Without -o it is written to the working directory: under the name that it was added by on this profile, or else its \
+CID; of LINK/PATH under the last part of the path.
 
 A file, and a directory that is new, appear whole or not at all; the same command run again resumes one that was \
 interrupted. A directory that exists has to be empty, or --overwrite merges into it file by file; nothing else in it \
 changes. Modes, times and symlinks are restored; set-user-id and set-group-id bits are dropped. A fifo or device is \
-written into. If whoever reads the output closes it, the exit code is 141, as for other commands.";
+written into. When the reader of the output closes it, the exit code is 141.";
 
 pub(super) const CAT_HELP: &str = "\
 Examples:
@@ -42,8 +42,8 @@ Examples:
   ostrakon ls --json | jq -r '.objects[].cid'
   ostrakon ls -lR LINK/photos
 
-Without LINK it lists what was added with this profile. Names are escaped where a terminal cannot show them; --json has \
-every byte. Times are in UTC.";
+Without LINK it lists what was added with this profile. Names are escaped where a terminal cannot show them; --json \
+has every byte. Times are in UTC.";
 
 /// `get`
 #[derive(Debug, Args)]
@@ -70,7 +70,7 @@ impl Get {
         self.output.as_deref().is_some_and(|path| names.iter().any(|name| path == Path::new(name)))
     }
 
-    /// What becomes of files that exist.
+    /// What is done with files that exist.
     pub(crate) fn overwrite(&self) -> Overwrite {
         if self.overwrite { Overwrite::Replace } else { Overwrite::Refuse }
     }

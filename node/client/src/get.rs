@@ -3,8 +3,8 @@
 //! In goes a link; out come bytes that were verified against the object's id, in order, or an error that names who
 //! failed. [`Get`] collects what is wanted, and each of its finishers reads: into memory, a writer or a stream here, at
 //! any position in [`reader`], to disk in [`save`]. [`open`] finds the object and [`target`] what is wanted of it;
-//! [`plan`] says which rows that takes, [`ahead`] keeps a few of them in flight, [`rows`] reads each from the k quickest
-//! columns and hedges against slow ones, [`short`] reads a few cells where those are enough, and [`columns`] verifies
+//! [`plan`] says which rows that takes, [`ahead`] keeps a few of them in flight, [`rows`] reads each from the k
+//! quickest columns and hedges against slow ones, [`short`] reads a few cells where those are enough, and [`columns`] verifies
 //! and records who failed.
 
 use std::{

@@ -40,7 +40,7 @@ pub enum GetError {
     #[error("object {0} is a directory: save it as a whole, or name a file in it")]
     IsDirectory(ObjectId),
     /// The object is a file, and a directory was asked for.
-    #[error("object {0} is a file, not a directory: there is no path in it")]
+    #[error("object {0} is a file, not a directory: nothing can be named in it")]
     IsFile(ObjectId),
     /// The path cannot be that of anything in a directory.
     #[error("invalid path in a directory: {0}")]
@@ -63,7 +63,7 @@ pub enum GetError {
     #[error("{} already exists: choose another destination, or allow overwriting", shown(.0))]
     Exists(PathBuf),
     /// The destination is a directory with something in it.
-    #[error("{} is a directory that is not empty: choose another destination, or allow overwriting files in it", shown(.0))]
+    #[error("{} is a directory and not empty: choose another destination, or allow overwriting", shown(.0))]
     NotEmpty(PathBuf),
     /// The destination, or what it lies in, is not a directory and has to be one.
     #[error("{} is not a directory, or does not exist: create it, or choose another destination", shown(.0))]
@@ -72,7 +72,7 @@ pub enum GetError {
     #[error("{} is a directory: name a file in it", shown(.0))]
     IsADirectory(PathBuf),
     /// A directory is merged into another, where something of another kind has the same name.
-    #[error("{} exists and is {found}, where {needed} is to be written: move it away, or choose another destination", shown(.path))]
+    #[error("{} is {found}, where {needed} is to be written: move it, or choose another destination", shown(.path))]
     Conflict {
         /// What is in the way.
         path: PathBuf,

@@ -1,8 +1,8 @@
 //! What is not whole yet lies beside its destination, or in it, under a hidden name.
 //!
 //! The name has a number that follows from what is fetched, so that the next attempt finds it, and one that is random,
-//! so that nobody can be there first. Everything is created exclusively and nothing is opened through a symlink; what an
-//! earlier attempt left is taken up only when it is the user's own and nobody else can have written to it.
+//! so that nobody can be there first. Everything is created exclusively and nothing is opened through a symlink; what
+//! an earlier attempt left is taken up only when it is the user's own and nobody else can have written to it.
 
 use std::{
     ffi::OsStr,
@@ -103,7 +103,7 @@ impl StagingDirectory {
         Ok(file)
     }
 
-    /// Gives what is staged its name, in one step and for good.
+    /// Gives what is staged its name, in one step and durably.
     pub(crate) fn place(&self, name: &[u8], to: &OsStr, overwrite: Overwrite) -> io::Result<()> {
         match overwrite {
             Overwrite::Replace => renameat(&self.0, name, &self.0, to.as_bytes())?,

@@ -1,4 +1,4 @@
-//! What is there before a directory is written: files of an earlier attempt that are whole, and what is in the way.
+//! What exists before a directory is written: files of an earlier attempt that are whole, and what is in the way.
 
 use std::{fs::File, io, path::PathBuf};
 
