@@ -82,7 +82,7 @@ pub use ostrakon_proto::{
         proof_file::{AnchorProof, Anchored, Certificate, Committed, ProofFileError},
     },
     link::{Link, LinkError},
-    pack::{Entry, PackPath},
+    pack::{Entry, Kind as EntryKind, PackPath},
     params::{Class, Code},
     sign::Keypair,
 };
