@@ -31,7 +31,7 @@ const MARKS: [(&str, &str); 14] = [
     ("help = ", "help"),
 ];
 /// Marks of a file whose documentation comments are help texts.
-const HELP: [&str; 4] = ["derive(Parser", "derive(Args", "derive(Subcommand", "ValueEnum"];
+const HELP: [&str; 2] = ["use clap", "clap::"];
 /// How far before a literal its mark may be.
 const REACH: usize = 120;
 
@@ -109,6 +109,9 @@ fn lines(files: &[Source]) -> String {
     let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
     for file in files.iter().filter(|file| is_shipped(file)) {
         let shipped: String = file.shipped.iter().collect();
+        if shipped.trim().is_empty() {
+            continue;
+        }
         let (code, all): (String, String) = (file.code.iter().collect(), file.text.clone());
         let [count, comments] = counts.entry(file.package()).or_default();
         for ((shipped, code), line) in shipped.lines().zip(code.lines()).zip(all.lines()) {
