@@ -117,7 +117,7 @@ fn an_interrupted_command_has_the_shell_s_exit_code() {
 }
 
 #[test]
-fn man_pages_are_made_for_every_command() {
+fn man_pages_are_made_forevery_command() {
     let dir = tempfile::tempdir().expect("a directory");
     let outcome = run(&binaries().client, &format!("generate man {}", dir.path().display()));
     assert_eq!(outcome.code, Some(0), "{outcome}");
@@ -127,7 +127,7 @@ fn man_pages_are_made_for_every_command() {
 }
 
 #[test]
-fn completions_are_made_for_every_shell() {
+fn completions_are_made_forevery_shell() {
     let client = binaries().client;
     for shell in ["bash", "zsh", "fish"] {
         let outcome = run(&client, &format!("generate completions {shell}"));

@@ -17,8 +17,8 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     refused.expect_code(USAGE)?;
     ensure!(refused.stderr.contains("--overwrite") && refused.stderr.contains("not empty"), "no way out: {refused}");
     try_it("ostrakon get \"$all\" -o home --force")?.expect_code(USAGE)?;
-    try_it("ostrakon get \"$all\" -o home --overwrite; [ $(cat home/shared) = new ] && [ -e home/sub/x ]")?
-        .expect_code(0)?;
+    let merged = "ostrakon get \"$all\" -o home --overwrite; [ $(cat home/shared) = new ] && [ -e home/sub/x ]";
+    try_it(merged)?.expect_code(0)?;
     try_it("ostrakon get \"$all\" -o home/; [ $(cat home/shared) = old ] && [ -e home/tree/sub/x ]")?.expect_code(0)?;
     try_it("mkdir home/new; ostrakon get \"$all\" -o home/new && [ -e home/new/sub/x ]")?.expect_code(0)?;
     try_it("cd home && ostrakon get \"$all\" -o . && cd .. && [ -e home/tree/sub/x ]")?.expect_code(0)?;
@@ -26,8 +26,8 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let in_the_way = try_it("rm home/shared; mkdir home/shared; ostrakon get \"$all\" -o home --overwrite")?;
     in_the_way.expect_code(USAGE)?;
     ensure!(in_the_way.stderr.contains("home/shared"), "what is in the way is not named: {in_the_way}");
-    let link =
-        try_it("ln -s mine home/sub; ostrakon get \"$all\" -o home --overwrite; code=$?; ls home/mine; exit $code")?;
+    let over_link = "ln -s mine home/sub; ostrakon get \"$all\" -o home --overwrite; code=$?; ls home/mine; exit $code";
+    let link = try_it(over_link)?;
     link.expect_code(USAGE)?;
     ensure!(String::from_utf8_lossy(&link.stdout).trim() == "diary", "written through a symlink: {link}");
     stage.cluster.shell("rm -rf home tree")?.expect_code(0)?;

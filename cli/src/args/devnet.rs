@@ -13,7 +13,7 @@ Examples:
 
 /// `devnet`
 #[derive(Debug, Subcommand)]
-pub(crate) enum Devnet {
+pub(crate) enum DevnetCommand {
     /// Create a network, start it, and print the profile to use
     Up(DevnetUp),
     /// Show which nodes run

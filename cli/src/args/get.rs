@@ -27,7 +27,7 @@ CID; of LINK/PATH under the last part of the path.
 A file, and a directory that is new, appear whole or not at all; the same command run again resumes one that was \
 interrupted. A directory that exists has to be empty, or --overwrite merges into it file by file; nothing else in it \
 changes. Modes, times and symlinks are restored; set-user-id and set-group-id bits are dropped. A fifo or device is \
-written into. When the reader of the output closes it, the exit code is 141.";
+written into. If anyone who reads the output closes it, the exit code is 141, as for other commands.";
 
 pub(super) const CAT_HELP: &str = "\
 Examples:
@@ -70,7 +70,7 @@ impl Get {
         self.output.as_deref().is_some_and(|path| names.iter().any(|name| path == Path::new(name)))
     }
 
-    /// What is done with files that exist.
+    /// What to do with files that exist.
     pub(crate) fn overwrite(&self) -> Overwrite {
         if self.overwrite { Overwrite::Replace } else { Overwrite::Refuse }
     }

@@ -4,8 +4,8 @@
 //! failed. [`Get`] collects what is wanted, and each of its finishers reads: into memory, a writer or a stream here, at
 //! any position in [`reader`], to disk in [`save`]. [`open`] finds the object and [`target`] what is wanted of it;
 //! [`plan`] says which rows that takes, [`ahead`] keeps a few of them in flight, [`rows`] reads each from the k
-//! quickest columns and hedges against slow ones, [`short`] reads a few cells where those are enough, and [`columns`] verifies
-//! and records who failed.
+//! quickest columns and hedges against slow ones, [`short`] reads a few cells where those are enough, and [`columns`]
+//! verifies and records who failed.
 
 use std::{
     io,

@@ -128,7 +128,7 @@ async fn ranges_read_what_they_need() {
     }
 }
 
-/// By a reader, as a stream, and in one piece; a rate limit takes its time.
+/// Of a reader, a stream, and all concurrently; what is limited takes its time.
 #[tokio::test(start_paused = true)]
 async fn bytes_come_in_every_way() {
     let world = World::new(14);

@@ -39,9 +39,8 @@ impl EntryCheck {
 
     /// Checks the next entry.
     ///
-    /// # Errors
-    /// [`PackError`] when it is not after the one before, what it lies in was not a directory, or its bytes are not
-    /// after those of the files before it.
+    /// # Errors [`PackError`] when it is not after the one before, what it lies in was not a directory, or its bytes
+    /// are not after those of the files before it.
     pub fn check(&mut self, entry: &Entry) -> Result<(), PackError> {
         let path = entry.path.as_bytes();
         if !self.previous.is_empty() && compare(&self.previous, path).is_ge() {

@@ -17,7 +17,7 @@ use plan::{NodeEntry, Shape};
 use up::Up;
 
 use crate::{
-    args::{Devnet as Command, DevnetDir, DevnetNodes, DevnetUp},
+    args::{DevnetCommand as Command, DevnetDir, DevnetNodes, DevnetUp},
     cmd,
     output::{Output, Paint, Style, Table},
 };
@@ -114,7 +114,7 @@ async fn show(devnet: &Devnet, out: &Output) -> anyhow::Result<()> {
 
 /// What `devnet status --json` prints: scripts rely on these fields.
 #[derive(Debug, Serialize)]
-pub(crate) struct Status {
+pub(crate) struct DevnetStatus {
     dir: String,
     profile: String,
     api: Vec<String>,
@@ -134,7 +134,7 @@ struct NodeStatus {
 }
 
 /// The devnet as it is now; its greatest height is the caller's to find.
-pub(crate) fn status(devnet: &Devnet, height: Option<u64>) -> Status {
+pub(crate) fn status(devnet: &Devnet, height: Option<u64>) -> DevnetStatus {
     let running = process::running();
     let node = |node: &NodeEntry| {
         let data_dir = node.data_dir(&devnet.dir);
@@ -149,7 +149,7 @@ pub(crate) fn status(devnet: &Devnet, height: Option<u64>) -> Status {
             data_dir: data_dir.display().to_string(),
         }
     };
-    Status {
+    DevnetStatus {
         dir: devnet.dir.display().to_string(),
         profile: devnet.profile().display().to_string(),
         api: devnet.nodes.iter().map(NodeEntry::dial).collect(),
@@ -158,7 +158,7 @@ pub(crate) fn status(devnet: &Devnet, height: Option<u64>) -> Status {
     }
 }
 
-impl Status {
+impl DevnetStatus {
     fn text(&self, paint: Paint) -> String {
         let mut table = Table::new(0).head(["node", "state", "process", "domain", ""]);
         for node in &self.nodes {

@@ -43,11 +43,11 @@ pub(super) enum Plaintext<'a> {
     /// Read by position.
     File(File, Origin),
     /// Read in order.
-    Stream(Reader<'a>),
+    Stream(InputReader<'a>),
 }
 
 /// A stream of plaintext.
-pub(crate) enum Reader<'a> {
+pub(crate) enum InputReader<'a> {
     /// A directory, packed as it is read.
     Pack(Box<PackSource>),
     /// Anything else.
@@ -80,7 +80,7 @@ impl<'a> Input<'a> {
         match self {
             Self::Path(path) => open_path(path, workers, options, name).await,
             Self::Reader(reader) => {
-                let bytes = Plaintext::Stream(Reader::Other(reader.take().expect("a reader is opened once")));
+                let bytes = Plaintext::Stream(InputReader::Other(reader.take().expect("a reader is opened once")));
                 Ok(Opened { origin: None, size: options.size, content: options.content, bytes })
             }
         }
@@ -102,7 +102,7 @@ async fn open_path(
         let walked = workers.run(move || walk(&at, &exclude)).await?;
         let (size, fingerprint) = (walked.size(), walked.fingerprint());
         let origin = Origin { path: whole, name, fingerprint: Fingerprint::Other { size, digest: fingerprint } };
-        let bytes = Plaintext::Stream(Reader::Pack(Box::new(PackSource::new(walked))));
+        let bytes = Plaintext::Stream(InputReader::Pack(Box::new(PackSource::new(walked))));
         return Ok(Opened { origin: Some(origin), size: Some(size), content: Content::Pack, bytes });
     }
     if !metadata.is_file() {
@@ -133,7 +133,7 @@ pub(super) fn fingerprint(metadata: &fs::Metadata) -> Fingerprint {
     }
 }
 
-impl Reader<'_> {
+impl InputReader<'_> {
     /// How many entries a directory's pack has, and what is not in it.
     pub(super) fn into_outcome(self) -> Option<(u64, Vec<Skipped>)> {
         match self {
@@ -143,7 +143,7 @@ impl Reader<'_> {
     }
 }
 
-impl AsyncRead for Reader<'_> {
+impl AsyncRead for InputReader<'_> {
     fn poll_read(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Pack(source) => Pin::new(source).poll_read(context, buffer),

@@ -1,7 +1,7 @@
-//! The rows of a range in order, fetched ahead of the reader.
+//! The rows of a range in order, fetched ahead of anyone who takes them.
 //!
-//! A row in flight that is not polled may hold a worker that it does not use. So a reader
-//! that waits for anything else does it in [`ReadAhead::meanwhile`], which polls the rows in flight too.
+//! A row in flight that is not polled may hold a worker that it does not use. So anyone who waits for anything else
+//! does it in [`ReadAhead::meanwhile`], which polls the rows in flight too.
 
 use std::{
     collections::VecDeque,
@@ -52,7 +52,8 @@ impl ReadAhead {
         Self { opened, reads, in_flight: FuturesOrdered::new(), ready: VecDeque::new(), to: None }
     }
 
-    /// The same, and each row is written to `file` when it is decoded: the object's byte `start` is the file's first.
+    /// The same, and rows are written to `file` by the task that decodes them: the object's byte `start` is the file's
+    /// first.
     pub(crate) fn into_file(self, file: Arc<File>, start: u64) -> Self {
         Self { to: Some((file, start)), ..self }
     }

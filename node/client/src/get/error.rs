@@ -63,7 +63,10 @@ pub enum GetError {
     #[error("{} already exists: choose another destination, or allow overwriting", shown(.0))]
     Exists(PathBuf),
     /// The destination is a directory with something in it.
-    #[error("{} is a directory and not empty: choose another destination, or allow overwriting", shown(.0))]
+    #[error(
+        "{} is a directory that is not empty: choose another destination, or allow overwriting files in it",
+        shown(.0)
+    )]
     NotEmpty(PathBuf),
     /// The destination, or what it lies in, is not a directory and has to be one.
     #[error("{} is not a directory, or does not exist: create it, or choose another destination", shown(.0))]
@@ -72,7 +75,10 @@ pub enum GetError {
     #[error("{} is a directory: name a file in it", shown(.0))]
     IsADirectory(PathBuf),
     /// A directory is merged into another, where something of another kind has the same name.
-    #[error("{} is {found}, where {needed} is to be written: move it, or choose another destination", shown(.path))]
+    #[error(
+        "{} exists and is {found}, where {needed} is to be written: move it away, or choose another destination",
+        shown(.path)
+    )]
     Conflict {
         /// What is in the way.
         path: PathBuf,

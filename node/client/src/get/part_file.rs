@@ -238,10 +238,10 @@ mod tests {
         let open = |path: &Path| File::options().write(true).open(path).expect("there");
         check(&|_| {}, 3 * one);
         check(&|path| open(path).set_len(3 * one - 1).expect("cut"), 2 * one);
-        check(&|path| open(path).write_all_at(&[9], one).expect("overwritten"), one);
+        check(&|path| open(path).write_all_at(&[9], one).expect("corrupted"), one);
         check(&|path| open(path).write_all_at(&[9], 3 * one).expect("more than noted"), 3 * one);
         check(&|path| open(&checkpoints(path)).set_len(2 * 40 + 39).expect("torn"), 2 * one);
-        check(&|path| open(&checkpoints(path)).write_all_at(&[9; 8], 40).expect("overwritten"), one);
+        check(&|path| open(&checkpoints(path)).write_all_at(&[9; 8], 40).expect("corrupted"), one);
         check(&|path| fs::remove_file(checkpoints(path)).expect("removed"), 0);
         check(&|path| fs::remove_file(path).expect("removed"), 0);
         // Others could have written these.

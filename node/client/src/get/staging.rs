@@ -103,7 +103,7 @@ impl StagingDirectory {
         Ok(file)
     }
 
-    /// Gives what is staged its name, in one step and durably.
+    /// Gives what is staged its name, in one step and permanently.
     pub(crate) fn place(&self, name: &[u8], to: &OsStr, overwrite: Overwrite) -> io::Result<()> {
         match overwrite {
             Overwrite::Replace => renameat(&self.0, name, &self.0, to.as_bytes())?,

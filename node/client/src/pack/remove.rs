@@ -12,7 +12,7 @@ use rustix::{
 
 use super::cursor::Cursor;
 
-/// Removes a file, a symlink, or a directory of any depth; if there is nothing, that is fine.
+/// Removes a file, a symlink, or a directory of any depth; nothing is not an error.
 pub(super) fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     match unlinkat(parent, name, AtFlags::empty()) {
         Err(Errno::ISDIR | Errno::PERM) => {}
@@ -47,8 +47,8 @@ pub(super) fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
 pub(super) fn allow(parent: BorrowedFd<'_>, name: &[u8]) -> io::Result<()> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let directory = openat(parent, name, flags, Mode::empty())?;
-    // Of a descriptor that only names it, the mode can be changed by its path alone. If that fails, entering
-    // reports it.
+    // Of a descriptor that only names it, the mode can be changed by its path alone. If that fails, entering reports
+    // it.
     let _as_it_was = chmod(format!("/proc/self/fd/{}", directory.as_raw_fd()), Mode::RWXU);
     Ok(())
 }

@@ -12,7 +12,7 @@ use ostrakon_proto::{
 };
 use tokio::io::AsyncReadExt;
 
-use super::{super::input::Reader, Content, PlainRow, RowFilter, SourceError, after};
+use super::{super::input::InputReader, Content, PlainRow, RowFilter, SourceError, after};
 use crate::pack::Skipped;
 
 /// How much of a stream of unknown length is read before it counts as long.
@@ -20,7 +20,7 @@ const AHEAD: usize = 16 * 1024 * 1024;
 
 /// A reader, cut into rows.
 pub(crate) struct StreamSource<'a> {
-    reader: Reader<'a>,
+    reader: InputReader<'a>,
     layout: Layout,
     /// Whether `layout` is the object's.
     known: bool,
@@ -34,7 +34,7 @@ pub(crate) struct StreamSource<'a> {
 impl<'a> StreamSource<'a> {
     /// The source of an object.
     pub(super) async fn new(
-        reader: Reader<'a>,
+        reader: InputReader<'a>,
         size: Option<u64>,
         code: Code,
         sealed: bool,
@@ -138,7 +138,7 @@ mod tests {
     const ROW: usize = 2 * 4 * 65_520;
 
     async fn rows(data: &[u8], size: Option<u64>) -> Result<(Vec<usize>, Layout), SourceError> {
-        let reader = Reader::Other(Box::pin(data));
+        let reader = InputReader::Other(Box::pin(data));
         let mut source = StreamSource::new(reader, size, Code { k: 2, n: 4 }, true).await?;
         let mut rows = Vec::new();
         while let Some(row) = source.next_row(&|_, _| true).await? {

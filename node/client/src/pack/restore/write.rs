@@ -44,7 +44,7 @@ pub(super) enum Op {
 pub(super) struct Written {
     pub(super) entries: u64,
     pub(super) size: u64,
-    /// Bytes of `size` that an earlier attempt had written.
+    /// Bytes of it that an earlier attempt wrote.
     pub(super) resumed: u64,
     pub(super) bits_dropped: u64,
 }
