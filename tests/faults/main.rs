@@ -15,10 +15,12 @@ mod get_while_stopped;
 mod growing_log;
 mod holders_paused;
 mod json_cat_fails;
+mod links;
 mod many_adds;
 mod node_behind;
 mod odd_names;
 mod range_at_end;
+mod secrets;
 mod several_paths;
 mod short_messages;
 mod unreadable_file;
@@ -45,10 +47,12 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("growing_log", growing_log::run),
     scenario("holders_paused", holders_paused::run),
     scenario("json_cat_fails", json_cat_fails::run),
+    scenario("links", links::run),
     scenario("many_adds", many_adds::run),
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),
     scenario("range_at_end", range_at_end::run),
+    scenario("secrets", secrets::run),
     scenario("several_paths", several_paths::run),
     scenario("short_messages", short_messages::run),
     scenario("unreadable_file", unreadable_file::run),
