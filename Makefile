@@ -38,7 +38,7 @@ rocksdb: setup
 	@.ci/rocksdb
 
 build: setup
-	@echo "==> building ostrakon and ostrakon-node (the first time about COLD_MINUTES minutes on 2 cores)"
+	@echo "==> building ostrakon and ostrakon-node (RocksDB and all dependencies too, the first time)"
 	@.ci/build
 
 # What measures and checks, besides the commands.
