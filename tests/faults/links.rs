@@ -1,5 +1,6 @@
 //! A link as it arrives: with a blank, a carriage return, `<...>`, upper case, `ostrakon://` or `%23`. It is read where
-//! that is harmless; and where it is not a link, or reading fails, no message, log or process list has a part of its key.
+//! that is harmless; and where it is not a link, or reading fails, no message, log or process list has a part of its
+//! key.
 
 use std::{
     fs,

@@ -1,6 +1,6 @@
-//! A profile under a passphrase: no file of it has the account's key or a link's key in any encoding; a wrong passphrase
-//! exits with 1 and writes nothing; what needs no secret asks for none. Deleted and restored from its backup elsewhere,
-//! it reads everything; a backup from before the last add says which object is missing.
+//! A profile under a passphrase: no file of it has the account's key or a link's key in any encoding; a wrong
+//! passphrase exits with 1 and writes nothing; what needs no secret asks for none. Deleted and restored from its backup
+//! elsewhere, it reads everything; a backup from before the last add says which object is missing.
 
 use std::{
     collections::BTreeMap,
