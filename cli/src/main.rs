@@ -30,7 +30,7 @@ use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
 
 fn main() -> ExitCode {
-    redact::hide_link();
+    redact::hide_links();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return refuse(&error),

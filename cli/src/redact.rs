@@ -11,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use crate::target::{FROM_VARIABLE, Target, VARIABLE};
+use crate::target::{self, FROM, Target};
 
 /// The program that runs, also when its file was replaced meanwhile.
 const THIS_PROGRAM: &str = "/proc/self/exe";
@@ -22,14 +22,21 @@ const SUSPICIOUS: usize = 8;
 /// Characters of a key, give or take what a slip of the mouse adds or loses. A CID has more.
 const KEY: RangeInclusive<usize> = 50..=54;
 
-/// Runs this command again with the link in the environment, where its key is on the command line; else does nothing.
-pub(crate) fn hide_link() {
+/// Runs this command again with its links in the environment, where keys are on the command line; else does nothing.
+pub(crate) fn hide_links() {
     let mut args: Vec<OsString> = env::args_os().collect();
-    let has_key = |arg: &OsString| Target::parse(arg.as_bytes()).is_ok_and(|target| target.has_key());
-    let Some(at) = args.iter().skip(1).position(has_key) else { return };
-    let link = std::mem::replace(&mut args[at + 1], FROM_VARIABLE.into());
-    // Returns only where the system does not allow it; then the command runs as it was typed.
-    let _ = Command::new(THIS_PROGRAM).arg0(&args[0]).args(&args[1..]).env(VARIABLE, link).exec();
+    let has_key = |arg: &&mut OsString| Target::parse(arg.as_bytes()).is_ok_and(|target| target.has_key());
+    let (mut command, mut hidden) = (Command::new(THIS_PROGRAM), 0);
+    for arg in args.iter_mut().skip(1).filter(has_key) {
+        let variable = target::variable(hidden);
+        let from = format!("{FROM}{variable}").into();
+        command.env(variable, std::mem::replace(arg, from));
+        hidden += 1;
+    }
+    if hidden > 0 {
+        // Returns only where the system does not allow it; then the command runs as it was typed.
+        let _ = command.arg0(&args[0]).args(&args[1..]).exec();
+    }
 }
 
 /// `text` without what in these arguments may be a secret.

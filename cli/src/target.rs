@@ -36,9 +36,9 @@ const NAME: &str = "name:";
 /// How a link begins that comes with its scheme.
 const SCHEME: &[u8] = b"ostrakon:";
 /// The environment variable with a link.
-pub(crate) const VARIABLE: &str = "OSTRAKON_LINK";
-/// What names that variable on the command line.
-pub(crate) const FROM_VARIABLE: &str = "env:OSTRAKON_LINK";
+const VARIABLE: &str = "OSTRAKON_LINK";
+/// What stands before the name of such a variable on the command line.
+pub(crate) const FROM: &str = "env:";
 /// Bytes of a link with a path at most.
 const MAX: usize = 64 * 1024;
 
@@ -95,7 +95,7 @@ pub(crate) enum TargetError {
 enum Given {
     Target(Target),
     Stdin,
-    Environment,
+    Environment(String),
 }
 
 /// The object of a command that takes a path in it as well.
@@ -175,12 +175,15 @@ fn resolve(given: Option<&Given>, file: Option<&Path>) -> anyhow::Result<Target>
             let file = File::open(path).map_err(|error| usage(format!("cannot read {}: {error}", path.display())))?;
             first_line(file, &path.display().to_string())?
         }
-        (Some(Given::Environment), _) | (None, None) => {
-            let none = || usage(format!("which object? name its link or CID, --link-file FILE, or set {VARIABLE}"));
-            Zeroizing::new(std::env::var_os(VARIABLE).ok_or_else(none)?.as_bytes().to_vec())
-        }
+        (Some(Given::Environment(variable)), _) => from_environment(variable)?,
+        (None, None) => from_environment(VARIABLE)?,
     };
     Target::parse(&text).map_err(|error| usage(error.to_string()))
+}
+
+fn from_environment(variable: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+    let none = || usage(format!("which object? name its link or CID, --link-file FILE, or set {variable}"));
+    Ok(Zeroizing::new(std::env::var_os(variable).ok_or_else(none)?.as_bytes().to_vec()))
 }
 
 /// The first line, without its end.
@@ -204,18 +207,29 @@ impl TypedValueParser for GivenParser {
     type Value = Given;
 
     fn parse_ref(&self, command: &Command, _: Option<&clap::Arg>, text: &OsStr) -> Result<Given, ClapError> {
-        match text.as_bytes() {
-            b"-" => Ok(Given::Stdin),
-            FROM => Ok(Given::Environment),
-            text => Target::parse(text)
+        let text = text.as_bytes();
+        match (text, variable_of(text)) {
+            (b"-", _) => Ok(Given::Stdin),
+            (_, Some(variable)) => Ok(Given::Environment(variable)),
+            (_, None) => Target::parse(text)
                 .map(Given::Target)
                 .map_err(|error| ClapError::raw(ClapKind::ValueValidation, error).with_cmd(command)),
         }
     }
 }
 
-/// [`FROM_VARIABLE`], as bytes.
-const FROM: &[u8] = FROM_VARIABLE.as_bytes();
+/// The environment variable with the link of this number.
+pub(crate) fn variable(number: usize) -> String {
+    if number == 0 { VARIABLE.to_owned() } else { format!("{VARIABLE}_{number}") }
+}
+
+/// The variable that an argument names, if it names one with a link.
+fn variable_of(text: &[u8]) -> Option<String> {
+    let name = std::str::from_utf8(text.strip_prefix(FROM.as_bytes())?).ok()?;
+    let number = name.strip_prefix(VARIABLE)?;
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    (number.is_empty() || number.strip_prefix('_').is_some_and(is_number)).then(|| name.to_owned())
+}
 
 impl Target {
     /// The link; of a name, that of the object it points to now, which the network is asked for.

@@ -160,7 +160,7 @@ fn comes_and_goes(network: &Network, node: &NodeInfo) -> Result<u64> {
         next += 1;
         Ok(signers.contains(&key))
     })?;
-    refused(&network.operate(node, &join)?, "each has its own")?;
+    refused(&network.operate(node, &join)?, "each validator needs its own")?;
 
     let left: serde_json::Value = network.operate(node, &["validator", "leave"])?.json()?;
     let last = left["votes_until"].as_u64().context("`validator leave` prints until when it votes")?;

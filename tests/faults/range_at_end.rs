@@ -7,8 +7,8 @@ use ostrakon_tests::scenarios::Stage;
 const USAGE: i32 = 2;
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let script = "mkdir -p tree && printf 0123456789 > tree/ten && : > tree/none
-        ostrakon -q add tree/ten; ostrakon -q add tree";
+    let script = "mkdir -p ranges && printf 0123456789 > ranges/ten && : > ranges/none
+        ostrakon -q add ranges/ten; ostrakon -q add ranges";
     let added = stage.cluster.shell(script)?;
     let links = String::from_utf8_lossy(&added.expect_code(0)?.stdout).into_owned();
     let links: Vec<&str> = links.lines().collect();
@@ -35,17 +35,20 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     }
     check(stage, &empty, "-5", Some(""))?;
     check(stage, &empty, "0-", None)?;
-    stage.cluster.shell("rm -r tree")?.expect_code(0)?;
+    stage.cluster.shell("rm -r ranges")?.expect_code(0)?;
     Ok(format!("{} ranges, of a file and of one in a directory", cases.len() + 2))
 }
 
 fn check(stage: &Stage, link: &str, range: &str, expect: Option<&str>) -> Result<()> {
-    let commands =
-        ["cat '{}' --range={}", "get '{}' -o - --range={}", "get '{}' -o part --overwrite --range={} && cat part"];
+    let commands = [
+        "cat '{}' --range={}",
+        "get '{}' -o - --range={}",
+        "get '{}' -o range-part --overwrite --range={} && cat range-part",
+    ];
     for command in commands {
         let command = command.replacen("{}", link, 1).replacen("{}", range, 1);
-        let quiet = if command.contains("part") { "-q" } else { "" };
-        let script = format!("rm -f part; ostrakon {quiet} {command}; code=$?; rm -f part; exit $code");
+        let quiet = if command.contains("range-part") { "-q" } else { "" };
+        let script = format!("rm -f range-part; ostrakon {quiet} {command}; code=$?; rm -f range-part; exit $code");
         let outcome = stage.cluster.shell(&script)?;
         match expect {
             Some(bytes) => {

@@ -6,8 +6,8 @@ use ostrakon_tests::scenarios::Stage;
 pub(crate) fn run(stage: &Stage) -> Result<String> {
     let script = r#"
         set -e
-        mkdir -p one two && printf abc > one/a && printf abc > two/a && printf abc > two/b
-        ostrakon -q add one; ostrakon -q add two; ostrakon -q add one/a
+        mkdir -p short1 short2 && printf abc > short1/a && printf abc > short2/a && printf abc > short2/b
+        ostrakon -q add short1; ostrakon -q add short2; ostrakon -q add short1/a
     "#;
     let added = stage.cluster.shell(script)?;
     let links = String::from_utf8_lossy(&added.expect_code(0)?.stdout).into_owned();
@@ -28,6 +28,6 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     ensure!(!several.said().contains('#'), "a key is printed: {several}");
     let long = stage.cluster.shell("ostrakon ls -l")?;
     ensure!(long.expect_code(0)?.said().contains("UTC"), "no times: {long}");
-    stage.cluster.shell("rm -r one two")?.expect_code(0)?;
+    stage.cluster.shell("rm -r short1 short2")?.expect_code(0)?;
     Ok("one and two entries, a file; ls of two, ls -l".to_owned())
 }

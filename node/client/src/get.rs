@@ -243,13 +243,8 @@ impl Get {
     /// # Errors
     /// As [`Get::bytes`], and when the sink fails. It may then have the first of the bytes, each of them right; whether
     /// a whole file has its hash is known at its end.
-    pub async fn write_to(self, mut sink: impl AsyncWrite + Unpin + Send) -> Result<Fetched, Error> {
-        let mut reading = self.start().await?;
-        while let Some(bytes) = reading.next().await? {
-            reading.rows.meanwhile(sink.write_all(&bytes)).await.map_err(GetError::output)?;
-        }
-        sink.flush().await.map_err(GetError::output)?;
-        Ok(reading.finish())
+    pub async fn write_to(self, sink: impl AsyncWrite + Unpin + Send) -> Result<Fetched, Error> {
+        self.start().await?.write_to(sink).await
     }
 
     /// Reads in order, as fast as the stream is polled and a few rows ahead of that. Dropping it cancels.
@@ -322,6 +317,15 @@ impl Reading {
         let rows = file.rows(range.clone());
         let hasher = blake3::Hasher::new();
         Self { file, range, rows, hasher, resumed: 0, done: 0, reconstructed: false, events, to: None, since }
+    }
+
+    /// Writes all of it to `sink`.
+    async fn write_to(mut self, mut sink: impl AsyncWrite + Unpin + Send) -> Result<Fetched, Error> {
+        while let Some(bytes) = self.next().await? {
+            self.rows.meanwhile(sink.write_all(&bytes)).await.map_err(GetError::output)?;
+        }
+        sink.flush().await.map_err(GetError::output)?;
+        Ok(self.finish())
     }
 
     /// The next bytes; `None` after the last, when the hash of a whole file was right.

@@ -66,8 +66,11 @@ impl Get {
 
     async fn save_to(self, to: &Destination, since: Instant) -> Result<Fetched, Error> {
         if to.occupant == Occupant::Special {
-            let special = tokio::fs::OpenOptions::new().append(true).open(&to.path).await;
-            return self.write_to(special.map_err(|error| GetError::write(&to.path, error))?).await;
+            // A fifo opens when somebody reads it: what cannot be written into one is refused before.
+            let mut reading = self.start().await?;
+            let mut append = tokio::fs::OpenOptions::new();
+            let special = reading.rows.meanwhile(append.append(true).open(&to.path)).await;
+            return reading.write_to(special.map_err(|error| GetError::write(&to.path, error))?).await;
         }
         match self.target().await? {
             Target::File(file) => {
