@@ -178,7 +178,7 @@ fn too_large_a_share(network: &Network, node: &NodeInfo) -> Result<()> {
     network.decide(&["params", &changes.to_string_lossy()])?;
     network.pay(account(&node.data_dir)?, MONEY)?;
     network.decide(&["admit-validator", &vote_key(network, node)?])?;
-    refused(&network.operate(node, &["validator", "join", "--bond", BOND])?, "would have 40 % of the votes")?;
+    refused(&network.operate(node, &["validator", "join", "--bond", BOND])?, "would have 40 % of the voting power")?;
     network.continues().map(drop)
 }
 

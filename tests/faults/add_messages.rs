@@ -8,7 +8,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         ostrakon add tiny > link; ostrakon add one >> link";
     let outcome = stage.cluster.shell(script)?;
     outcome.expect_code(0)?;
-    // Until there is a backup, every add ends with a line that says so.
+    // Until there is a backup, every add ends with a line about that.
     let lines: Vec<&str> = outcome.stderr.lines().filter(|line| !line.starts_with("no backup yet")).collect();
     ensure!(lines.len() == 2 && lines.iter().all(|line| line.len() <= 130), "{outcome}");
     ensure!(lines[0].starts_with("5 B in ") && lines[1].starts_with("1 entry, "), "{outcome}");
