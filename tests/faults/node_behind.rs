@@ -1,15 +1,30 @@
-//! Nodes that were down while the account was busy, and start again: `add --all` waits until they caught up.
+//! Nodes that were down while the account was busy, and start again: an add of all columns begins while they start, and
+//! is never refused since they do not know its draw yet.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use ostrakon_tests::scenarios::Stage;
 
+/// The network does not answer: what a client says of nodes that do not listen yet.
+const NETWORK: i32 = 5;
+/// Transactions that the nodes lack: what was refused at first were draws of more than 16.
+const BUSY: usize = 90;
+
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let down: Vec<usize> =
-        stage.cluster.status()?.nodes.iter().filter(|node| !node.validator).map(|node| node.index).take(3).collect();
+    let nodes = stage.cluster.status()?.nodes;
+    let down: Vec<usize> = nodes.iter().filter(|node| !node.validator).map(|node| node.index).take(3).collect();
     stage.cluster.kill(&down)?;
-    let script = "for i in $(seq 20); do echo $i > busy-$i; done; ostrakon -q add busy-* --parallel 8 > links";
-    stage.cluster.shell(script)?.expect_code(0)?;
-    stage.cluster.revive(&down)?;
-    stage.cluster.shell("echo all > whole; ostrakon add --all whole")?.expect_code(0)?;
-    Ok("three of fourteen nodes were 20 transactions behind".to_owned())
+    let busy = format!("for i in $(seq {BUSY}); do echo $i > busy-$i; done");
+    let script = format!("{busy}; ostrakon -q add busy-* --code 1/6 --parallel 16 > links");
+    stage.cluster.shell(&script)?.expect_code(0)?;
+    let starting = down.iter().map(|index| format!(" {index}")).collect::<String>();
+    let net = stage.cluster.directory().display().to_string();
+    let start = format!("ostrakon devnet start{starting} --dir '{net}' & ");
+    let add =
+        "for try in $(seq 50); do ostrakon add --all whole; code=$?; [ $code = 5 ] || exit $code; done; exit $code";
+    let added = stage.cluster.shell(&format!("echo all > whole; {start}{add}"))?;
+    stage.cluster.revive(&[])?;
+    ensure!(added.code != Some(NETWORK), "nodes that run again were not reached: {added}");
+    added.expect_code(0)?;
+    ensure!(!added.stderr.contains("draw nonce"), "a draw was refused that the nodes will know: {added}");
+    Ok(format!("three of fourteen nodes were {BUSY} transactions behind, and had just started"))
 }

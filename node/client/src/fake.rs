@@ -45,6 +45,8 @@ pub(crate) use lies::Lie;
 pub(crate) enum Fault {
     /// Refuses to store.
     Full,
+    /// Is behind the ledger, so that it cannot verify a draw yet.
+    Behind,
     /// Takes this many chunks of each upload, and then no more.
     StallsAfter(u64),
     /// Never answers anything.

@@ -83,7 +83,10 @@ impl Serve {
     async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<PutResponse, Refusal> {
         let upload = self.upload(&from, &id)?;
         if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
-            let reason = format!("invalid chunk: need 1 to {} bytes at a multiple of that", limits::CHUNK);
+            let reason = format!(
+                "invalid chunk: need 1 to {} bytes, at an offset that is a multiple of that size",
+                limits::CHUNK
+            );
             return Err(Refusal::new(BadRequest, reason));
         }
         if let Some(finished) = upload.finished {
@@ -130,7 +133,7 @@ impl Serve {
 
     fn upload(&self, from: &NodeId, id: &UploadId) -> Result<UploadSession, Refusal> {
         let upload = lock(&self.uploads).touch(id, from, Instant::now());
-        upload.ok_or_else(|| Refusal::new(NotFound, "unknown upload, or not opened by you; open it again"))
+        upload.ok_or_else(|| Refusal::new(NotFound, "unknown upload, or one that another node opened; open it again"))
     }
 
     fn forget(&self, id: &UploadId) {
@@ -165,27 +168,40 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
 /// Checks that the account may store here by this draw; returns its credit in bytes.
 fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<u64, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
-        .map_err(|error| Refusal::new(Denied, format!("the account's {error}")))?;
+        .map_err(|error| Refusal::new(Denied, format!("the request of account {}: {error}", open.account)))?;
     let account = records.account(&open.account);
-    let distance = rules.params.draw_nonces;
-    if open.draw.nonce.abs_diff(account.nonce) > distance {
-        let reason = format!(
-            "draw nonce {} is more than {distance} away from the account's nonce {}",
-            open.draw.nonce, account.nonce
-        );
-        return Err(Refusal::new(Denied, reason));
-    }
+    check_nonce(account.nonce, open.draw.nonce, rules.params.draw_nonces)?;
     check_drawn(rules, records, open)?;
     check_capacity(records, open)?;
     Ok(credit::limit(account.balance, rules.params.credit_bytes))
+}
+
+/// Checks the draw's distance from the account's nonce, as the ledger will.
+fn check_nonce(account: u64, drawn: u64, reach: u64) -> Result<(), Refusal> {
+    if drawn > account.saturating_add(reach) {
+        let reason = format!(
+            "draw nonce {drawn} is more than {reach} ahead of the account's nonce {account} as this node knows it, which \
+             may be behind the ledger; retry later"
+        );
+        return Err(Refusal::new(Busy, reason));
+    }
+    if account > drawn.saturating_add(reach) {
+        let reason =
+            format!("draw nonce {drawn} is stale: it is more than {reach} behind the account's nonce {account}");
+        return Err(Refusal::new(Denied, reason));
+    }
+    Ok(())
 }
 
 /// Checks that this node is among those drawn, as the ledger will.
 fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     let now = records.tip().running.epoch;
     let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
-    let record = records.epoch(given).filter(|_| oldest <= given && given <= now);
-    let record = record.ok_or_else(|| {
+    if given > now {
+        let reason = format!("the draw is of epoch {given}, and this node's ledger is in epoch {now}; retry later");
+        return Err(Refusal::new(Busy, reason));
+    }
+    let record = records.epoch(given).filter(|_| oldest <= given).ok_or_else(|| {
         Refusal::new(Denied, format!("the draw of epoch {given} is stale: use one of epochs {oldest} to {now}"))
     })?;
     let seed = DrawSeed { beacon: record.beacon, account: open.account, draw: open.draw, extent: open.extent };
@@ -194,7 +210,10 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {
         Ok(())
     } else {
-        Err(Refusal::new(Denied, format!("node {} is not among the {} nodes drawn", open.holder, drawn.len())))
+        Err(Refusal::new(
+            Denied,
+            format!("node {} is not among the {} nodes drawn; use another node", open.holder, drawn.len()),
+        ))
     }
 }
 
@@ -208,7 +227,10 @@ fn check_capacity(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     } else {
         Err(Refusal::new(
             Full,
-            format!("not enough capacity: {} bytes are requested, and this node offers {free} more", open.reserve),
+            format!(
+                "not enough capacity: {} bytes are requested, and this node has {free} left; use another node",
+                open.reserve
+            ),
         ))
     }
 }

@@ -122,9 +122,8 @@ async fn space_is_refused_to_those_who_must_not_have_it() {
     check(put::Open { extent: 5000, ..good.clone() }, RefusalCode::BadRequest, "extent").await;
     check(put::Open { reserve: 0, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
     check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
-    check(put::Open { draw: Draw { epoch: Epoch(9), nonce: 0 }, ..good.clone() }, RefusalCode::Denied, "epoch 9").await;
-    check(put::Open { draw: Draw { epoch: Epoch(0), nonce: 17 }, ..good.clone() }, RefusalCode::Denied, "nonce 17")
-        .await;
+    check(put::Open { draw: Draw { epoch: Epoch(9), nonce: 0 }, ..good.clone() }, RefusalCode::Busy, "epoch 9").await;
+    check(put::Open { draw: Draw { epoch: Epoch(0), nonce: 17 }, ..good.clone() }, RefusalCode::Busy, "nonce 17").await;
 
     let mut request = world.sign(&good);
     if let put::PutRequest::Open { signature: Signature(bytes), .. } = &mut request {

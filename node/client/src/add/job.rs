@@ -1,7 +1,7 @@
 //! One running add: what it needs everywhere, and what it must clean up however it ends.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     sync::{
         Arc, Mutex,
@@ -15,7 +15,7 @@ use futures::{
     future::join_all,
     stream::{self, FuturesUnordered},
 };
-use ostrakon_net::{Failure, Peers, Workers, ask, awake, lock};
+use ostrakon_net::{AskError, Failure, Peers, Workers, ask, awake, lock};
 use ostrakon_proto::{
     id::{NodeId, ObjectId},
     layout::Layout,
@@ -59,7 +59,7 @@ pub(crate) fn row_memory() -> Arc<Semaphore> {
 const OPEN_WAIT: Duration = Duration::from_secs(5);
 /// The same, of a holder that did not respond lately.
 const OPEN_WAIT_SILENT: Duration = Duration::from_secs(1);
-/// How long a holder is asked again that is busy, or so far behind the ledger that it cannot verify the draw yet.
+/// How long a holder is asked again that is busy, for example since it is behind the ledger and cannot verify the draw.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// The same, when no other provider can take its place: a restarted node catches up within this.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(20);
@@ -98,6 +98,14 @@ struct Started {
     reserve: u64,
     /// Whether this client started it, or took it over: else its holder refuses what we ask of it.
     ours: bool,
+}
+
+/// A holder did not start an upload.
+#[derive(Debug)]
+struct Unopened {
+    reason: String,
+    /// It may do so later.
+    busy: bool,
 }
 
 /// What is asked of holders.
@@ -230,22 +238,26 @@ impl<'a> Job<'a> {
         indexes: &[u8],
         reservation: &Reservation,
     ) -> Result<Vec<Lane>, AddError> {
-        let mut lanes = Vec::new();
+        let (mut lanes, mut patient) = (Vec::new(), BTreeSet::new());
         let mut waiting = FuturesUnordered::new();
         for index in indexes {
             let holder = placing.holder(*index).map(|candidate| candidate.provider);
             if let Some(provider) = holder.or_else(|| placing.replace(*index)) {
-                waiting.push(self.open_one(self.start(placing, (*index, provider), reservation)?, placing.has_spare()));
+                waiting.push(self.open_one(self.start(placing, (*index, provider), reservation)?, RETRY_WAIT));
             }
         }
-        while let Some((upload, result)) = waiting.next().await {
+        while let Some((started, result)) = waiting.next().await {
+            let upload = started.upload;
             match result {
                 Ok(taken) => lanes.push(Lane { upload, taken }),
-                Err(reason) => {
-                    self.lose(placing, upload.index, reason);
+                Err(lost) if lost.busy && !placing.has_spare() && patient.insert(upload.index) => {
+                    waiting.push(self.open_one(started, CATCH_UP_WAIT));
+                }
+                Err(lost) => {
+                    self.lose(placing, upload.index, lost.reason);
                     if let Some(provider) = placing.replace(upload.index) {
                         let started = self.start(placing, (upload.index, provider), reservation)?;
-                        waiting.push(self.open_one(started, placing.has_spare()));
+                        waiting.push(self.open_one(started, RETRY_WAIT));
                     }
                 }
             }
@@ -282,36 +294,36 @@ impl<'a> Job<'a> {
         put::open(open, signature)
     }
 
-    async fn open_one(&self, started: Started, has_spare: bool) -> (Upload, Result<Taken, String>) {
+    /// Asks for one upload; a holder that is busy, again for `patience`.
+    async fn open_one(&self, started: Started, patience: Duration) -> (Started, Result<Taken, Unopened>) {
         let provider = started.upload.provider;
         let wait = if self.client.backoff.is_unresponsive(&provider) { OPEN_WAIT_SILENT } else { OPEN_WAIT };
         let mut request = self.request(&started);
         request.limit = wait;
-        let sane = |taken: Taken| match taken.next <= started.reserve {
-            true => Ok(taken),
-            false => Err(format!("claims to have {} of {} bytes", taken.next, started.reserve)),
-        };
-        let retry_until = awake::now() + if has_spare { RETRY_WAIT } else { CATCH_UP_WAIT };
-        let may_allow = |code| matches!(code, RefusalCode::Busy | RefusalCode::Denied);
+        let retry_until = awake::now() + patience;
         let result = loop {
-            let error = match ask(self.peers(), provider, request.clone()).await {
-                Ok(taken) => break sane(taken),
-                Err(error) => error,
-            };
-            match &error.failure {
-                Failure::Refused(refusal) if may_allow(refusal.code) && awake::now() < retry_until => {
-                    sleep(OPEN_PAUSE).await;
-                    continue;
+            match ask(self.peers(), provider, request.clone()).await {
+                Ok(taken) if taken.next > started.reserve => {
+                    let reason = format!("claims to have stored {} of {} bytes", taken.next, started.reserve);
+                    break Err(Unopened { reason, busy: false });
                 }
-                Failure::Timeout(_) => self.client.backoff.note_silent(provider),
-                _ => {}
+                Err(error) if error.is_refused_as(RefusalCode::Busy) && awake::now() < retry_until => {
+                    sleep(OPEN_PAUSE).await;
+                }
+                answer => break answer.map_err(|error| self.unopened(error)),
             }
-            break Err(error.failure.to_string());
         };
         if result.is_ok() {
             self.client.backoff.note_response(&provider);
         }
-        (started.upload, result)
+        (started, result)
+    }
+
+    fn unopened(&self, error: AskError) -> Unopened {
+        if matches!(error.failure, Failure::Timeout(_) | Failure::Unreachable(_)) {
+            self.client.backoff.note_silent(error.node);
+        }
+        Unopened { busy: error.is_refused_as(RefusalCode::Busy), reason: error.failure.to_string() }
     }
 
     /// The upload became a column with a receipt.

@@ -105,6 +105,7 @@ impl Holder {
         }
         match request.decode::<put::PutRequest>().unwrap() {
             put::PutRequest::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no space")),
+            put::PutRequest::Open { .. } if fault == Some(Fault::Behind) => Some(refuse(RefusalCode::Busy, "behind")),
             put::PutRequest::Open { open, .. } => Some(self.open(from, open)),
             put::PutRequest::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
             put::PutRequest::Finish { upload } => {

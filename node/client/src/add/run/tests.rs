@@ -327,6 +327,18 @@ async fn receipts_that_were_lost_are_given_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn holders_that_are_behind_the_ledger_get_time_to_catch_up() {
+    let mut case = Case::new(1 << 20, false);
+    let nodes = case.world.nodes.clone();
+    nodes.iter().for_each(|node| case.world.fault(*node, Fault::Behind));
+    let (added, ()) = tokio::join!(case.adding().all().into_future(), async {
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        case.world.heal();
+    });
+    case.check(added.expect("added")).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_extent_whose_draw_is_void_is_placed_again() {
     let mut case = Case::on(World::hasty(10, 1, 2), 8 << 20, false);
     half_an_add(&mut case).await;
