@@ -100,7 +100,7 @@ pub(crate) enum Command {
     /// Store files, directories, or stdin, and print their links
     #[command(after_help = add::HELP)]
     Add(Add),
-    /// List, resume or give up adds that were interrupted
+    /// List, resume or abort adds that were interrupted
     #[command(after_help = add::UPLOADS_HELP)]
     Uploads {
         #[command(subcommand)]

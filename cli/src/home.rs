@@ -176,7 +176,7 @@ impl Home {
 /// When there is no terminal, or the two differ.
 pub(crate) fn prompt_twice(what: &str) -> anyhow::Result<Passphrase> {
     let first = prompt(&format!("New passphrase for {what}: "), what)?;
-    let second = prompt("The same again: ", what)?;
+    let second = prompt("Repeat the passphrase: ", what)?;
     if first == second { Ok(first) } else { Err(usage("the two passphrases differ: nothing was changed")) }
 }
 

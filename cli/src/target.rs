@@ -56,8 +56,7 @@ impl FromStr for NameOf {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (word, owner) = text.split_once('@').map_or((text, None), |(word, owner)| (word, Some(owner)));
-        let owner =
-            owner.map(str::parse).transpose().map_err(|error| format!("invalid account behind '@': {error}"))?;
+        let owner = owner.map(str::parse).transpose().map_err(|error| format!("invalid account after '@': {error}"))?;
         Ok(Self { word: word.parse().map_err(|error: ostrakon::InvalidName| error.to_string())?, owner })
     }
 }
@@ -80,13 +79,13 @@ pub(crate) struct Target {
 /// Why a text names nothing. The text itself is never in it.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TargetError {
-    #[error("a link is plain text")]
+    #[error("invalid link: it is not UTF-8 text")]
     NotText,
     #[error(transparent)]
     Link(#[from] LinkError),
     #[error("{0}")]
     Name(String),
-    #[error("the path behind the link has an empty part, '.', '..', a NUL byte, or too many bytes")]
+    #[error("invalid path after the link: it has an empty part, '.', '..' or a NUL byte, or is too long")]
     Path,
 }
 
@@ -101,8 +100,8 @@ enum Given {
 /// The object of a command that takes a path in it as well.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetArgs {
-    /// Its link, or the CID of a public object or of one in `ls`, or name:NAME; with /PATH, what is there in it;
-    /// - reads one from stdin
+    /// Link, CID (of an object that is public or listed by `ostrakon ls`), or name:NAME; with /PATH, an entry of a
+    /// directory; - reads the link from stdin
     #[arg(value_name = "LINK[/PATH]|-", value_parser = GivenParser)]
     given: Option<Given>,
     /// Read the link from a file: the command line is visible to others, and stays in the shell's history
@@ -113,7 +112,7 @@ pub(crate) struct TargetArgs {
 /// The objects of a command that takes several, or none.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TargetsArgs {
-    /// A directory's link or CID, or name:NAME; with /PATH, what is there in it; - reads a link from stdin
+    /// A directory's link, CID or name:NAME; with /PATH, a subdirectory or file; - reads the link from stdin
     #[arg(value_name = "LINK[/PATH]|-", value_parser = GivenParser)]
     given: Vec<Given>,
     /// Read the link from a file: the command line is visible to others, and stays in the shell's history
@@ -124,7 +123,7 @@ pub(crate) struct TargetsArgs {
 /// The object of a command that takes no path in it.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ObjectArgs {
-    /// Its CID or link, or name:NAME; - reads one from stdin
+    /// CID or link of the object, or name:NAME; - reads it from stdin
     #[arg(value_name = "CID|LINK|-", value_parser = GivenParser)]
     given: Option<Given>,
     /// Read the link from a file: the command line is visible to others, and stays in the shell's history
@@ -162,7 +161,7 @@ impl ObjectArgs {
         let target = resolve(self.given.as_ref(), self.link_file.as_deref())?;
         match target.path {
             None => target.link(home).await,
-            Some(_) => Err(usage("this command is about a whole object: leave out the path behind its link")),
+            Some(_) => Err(usage("this command takes a whole object: leave out the path after the link")),
         }
     }
 }

@@ -180,7 +180,7 @@ impl Retention {
     fn check_page(&self, after: Option<PlaceKey>) -> Option<PlaceKey> {
         let page = self.columns.places(after, PAGE);
         let page = page
-            .inspect_err(|error| tracing::error!(%error, "cannot read stored places; trying again next epoch"))
+            .inspect_err(|error| tracing::error!(%error, "cannot read the list of stored columns; retrying next epoch"))
             .ok()?;
         self.chain.look(|records| {
             let trash_epochs = self.chain.rules().params.trash_epochs;
@@ -205,14 +205,14 @@ impl Retention {
         match applied {
             Ok(()) => {
                 self.credit.settle(key);
-                tracing::debug!(column = %key.column, object = %key.object, ?change, "place changed by the ledger");
+                tracing::debug!(column = %key.column, object = %key.object, ?change, "ledger changed a stored column");
             }
             Err(StoreError::NotFound { .. }) if change == PlaceChange::Commit => {
                 let (column, object) = (key.column, key.object);
                 tracing::warn!(%column, %object, "column is missing: a commitment names this node as its holder");
             }
             Err(error) => {
-                tracing::error!(column = %key.column, %error, "cannot update a stored place; retrying next epoch")
+                tracing::error!(column = %key.column, %error, "cannot update a stored column; retrying next epoch")
             }
         }
     }

@@ -120,8 +120,8 @@ pub enum TrustError {
     Undecided(#[from] BlockError),
     /// The trusted block is so old that later ones may be forged: use a checkpoint.
     #[error(
-        "trust expired: the newest trusted block is of {have} ms Unix time, older than the limit of {oldest} ms; \
-         a checkpoint is needed"
+        "trust expired: the newest trusted block is {} hours older than is safe; a recent checkpoint is needed",
+        oldest.saturating_sub(*have).div_ceil(3_600_000)
     )]
     Expired {
         /// Timestamp of the trusted block.

@@ -34,7 +34,7 @@ pub enum PackError {
     #[error("a page of the index is malformed")]
     Page,
     /// A page lies outside the index, or not before the page that names it.
-    #[error("the index names a page at byte {offset}, outside of where pages may be")]
+    #[error("the index refers to a page at byte {offset}, where no page can be")]
     Place {
         /// Where the page should be.
         offset: u64,
@@ -49,7 +49,7 @@ pub enum PackError {
     #[error("the index is not in order, or has a path twice, at {0}")]
     Order(PackPath),
     /// What an entry lies in is not a directory of the pack.
-    #[error("the index has {0}, and what that lies in is not a directory")]
+    #[error("the index has {0}, whose parent is not a directory")]
     Parent(PackPath),
     /// A file's bytes lie outside of the contents, or overlap another file's.
     #[error("the index has {0}, whose bytes lie outside of the contents or overlap those of another file")]

@@ -11,7 +11,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     failed.expect_code(2)?;
     ensure!(failed.stderr.contains(UNREADABLE) && !failed.said().contains("resume"), "{failed}");
     let listed = stage.cluster.shell("ostrakon uploads ls")?;
-    ensure!(listed.stderr.contains("no add is unfinished"), "{listed}");
+    ensure!(listed.stderr.contains("there are no unfinished adds"), "{listed}");
     for command in ["ostrakon ls", "echo x > fine; ostrakon add fine"] {
         let outcome = stage.cluster.shell(command)?;
         outcome.expect_code(0)?;

@@ -23,7 +23,7 @@ The code 4/12 means: any 4 of 12 columns restore the object. Without --for \
 or --epochs it is paid for 720 epochs, a month on most networks.
 
 An add that was interrupted resumes when the same command is run again, unless \
-the file changed. Holders keep what they have for an hour. Stdin cannot resume.
+the file changed. Holders keep what they received for an hour. An add of stdin cannot resume.
 
 Exit code 7: stored, but some files of a directory could not be read.";
 
@@ -38,7 +38,7 @@ Examples:
 pub(crate) enum Class {
     /// As many parity columns as the network recommends
     Standard,
-    /// Fewer parity columns: cheaper, and survives less
+    /// Fewer parity columns: cheaper, and survives fewer losses
     Economy,
 }
 
@@ -51,16 +51,16 @@ pub(crate) struct Add {
     /// Also add the paths in this file, one a line; - is stdin
     #[arg(long, value_name = "FILE|-")]
     pub(crate) files_from: Option<PathBuf>,
-    /// Leave matching names out of directories; with a slash, matching paths
+    /// Exclude entries of directories: by name, or by path if the pattern has a /; can be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
-    /// Encrypt nothing: everyone who has the CID can read it
+    /// Do not encrypt: anyone who has the CID can read the object
     #[arg(long)]
     pub(crate) public: bool,
     /// Durability class
     #[arg(long, value_enum, default_value = "standard", conflicts_with = "code")]
     pub(crate) class: Class,
-    /// Code: any K of N columns restore the object
+    /// Erasure code: any K of N columns restore the object
     #[arg(long, value_name = "K/N")]
     pub(crate) code: Option<Code>,
     #[command(flatten)]
@@ -71,10 +71,10 @@ pub(crate) struct Add {
     /// Print the price, and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Name in `ostrakon ls` [default: the file's]
+    /// Name to list it by in `ostrakon ls` [default: the file's name]
     #[arg(long)]
     pub(crate) name: Option<String>,
-    /// Most bytes to send a second, such as 500K or 2M
+    /// Upload limit in bytes per second, such as 500K or 2M
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(crate) limit_upload: Option<RateLimit>,
     /// Objects to add concurrently
@@ -87,18 +87,18 @@ pub(crate) struct Add {
 pub(crate) enum Uploads {
     /// List the adds that were interrupted
     Ls,
-    /// Finish them, or only those of PATH
+    /// Resume interrupted adds: all, or only those of PATH
     Resume {
-        /// What was being added
+        /// File or directory that was being added
         #[arg(value_name = "PATH")]
         paths: Vec<PathBuf>,
     },
-    /// Give them up: holders forget what they have of them
+    /// Abort interrupted adds: holders delete what they received
     Abort {
-        /// What was being added
+        /// File or directory that was being added
         #[arg(value_name = "PATH", required_unless_present = "all")]
         paths: Vec<PathBuf>,
-        /// Give all of them up
+        /// Abort all interrupted adds
         #[arg(long, conflicts_with = "paths")]
         all: bool,
     },
@@ -118,7 +118,7 @@ fn rate(text: &str) -> Result<RateLimit, String> {
     let bytes = number.parse::<u64>().ok().and_then(|number| number.checked_mul(1u64.checked_shl(shift)?));
     match bytes.filter(|bytes| *bytes > 0) {
         Some(bytes) => Ok(RateLimit::new(bytes)),
-        None => Err("need bytes a second, such as 500K or 2M".to_owned()),
+        None => Err("need bytes per second, such as 500K or 2M".to_owned()),
     }
 }
 

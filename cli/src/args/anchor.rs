@@ -15,9 +15,9 @@ for the file.";
 /// `anchor`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Anchor {
-    /// Write the file's hash to the ledger, and the proof of it to a file
+    /// Record the file's hash in the ledger, and write a proof of it to a file
     Create(AnchorCreate),
-    /// Check a proof, and show since when the file is known
+    /// Verify a proof, and show when the file was timestamped
     Verify(AnchorVerify),
 }
 

@@ -19,7 +19,7 @@ that it is not valid.";
 pub(crate) enum Certificate {
     /// Write a proof that an object is stored, by whom and until when
     Create(CertificateCreate),
-    /// Check a proof, and show what it says
+    /// Verify a proof, and show what it proves
     Verify(CertificateVerify),
 }
 

@@ -16,11 +16,11 @@ Examples:
 pub(crate) enum DevnetCommand {
     /// Create a network, start it, and print the profile to use
     Up(DevnetUp),
-    /// Show which nodes run
+    /// Show which nodes are running
     Status(DevnetDir),
-    /// Kill nodes as by kill -9
+    /// Kill nodes with SIGKILL, as `kill -9` does
     Kill(DevnetNodes),
-    /// Start nodes again; without indexes, all that do not run
+    /// Start stopped nodes again: those with these indexes, or all
     Start {
         /// Indexes of the nodes
         #[arg(value_name = "INDEX")]
@@ -66,7 +66,7 @@ pub(crate) struct DevnetUp {
     /// Number of validators among the nodes; of 4, one may fail
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) validators: u16,
-    /// Let the profile's account decide who may join, see `ostrakon governance`
+    /// Permissioned network: the profile's account decides who may join, see `ostrakon governance`
     #[arg(long)]
     pub(crate) permissioned: bool,
 }

@@ -21,13 +21,13 @@ Examples:
   ostrakon get LINK -o photos --overwrite --exclude '*.tmp'
   ostrakon get LINK/2024/june -o june
 
-Without -o it is written to the working directory: under the name that it was added by on this profile, or else its \
-CID; of LINK/PATH under the last part of the path.
+Without -o, LINK is written to the working directory under the name that this profile added it by, or else its CID; \
+LINK/PATH under the last part of the path.
 
-A file, and a directory that is new, appear whole or not at all; the same command run again resumes one that was \
-interrupted. A directory that exists has to be empty, or --overwrite merges into it file by file; nothing else in it \
-changes. Modes, times and symlinks are restored; set-user-id and set-group-id bits are dropped. A fifo or device is \
-written into. If anyone who reads the output closes it, the exit code is 141, as for other commands.";
+A file or a new directory appears whole or not at all; run the same command again to resume an interrupted one. An \
+existing directory must be empty, or --overwrite merges into it file by file and leaves its other files unchanged. \
+Modes, times and symlinks are restored; set-user-id and set-group-id bits are dropped. A FIFO or device is written to \
+in place. If the reader of the output closes it, the exit code is 141, as for other commands.";
 
 pub(super) const CAT_HELP: &str = "\
 Examples:
@@ -58,7 +58,7 @@ pub(crate) struct Get {
     /// Replace a file that exists; merge a directory into one that exists, file by file
     #[arg(long)]
     pub(crate) overwrite: bool,
-    /// Leave out of a directory what matches, a name or with a / a whole path; can be repeated
+    /// Exclude entries of a directory: by name, or by path if the pattern has a /; can be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
 }
@@ -91,10 +91,10 @@ pub(crate) struct Reading {
     /// Read only bytes FIRST to LAST, counted from 0: FIRST-LAST, FIRST- to the end, or -COUNT at the end
     #[arg(long, value_name = "FIRST-LAST", value_parser = range, allow_hyphen_values = true)]
     pub(crate) range: Option<ByteRange>,
-    /// Receive at most this much a second, as 500K or 10M
+    /// Download limit in bytes per second, such as 500K or 10M
     #[arg(long, value_name = "BYTES", value_parser = size::bytes)]
     pub(crate) limit_download: Option<u64>,
-    /// Rows of about 1 MiB that are in flight at most [default: as many as fit 64 MiB, up to 8]
+    /// Maximum number of rows to fetch concurrently, each of about 1 MiB [default: as many as fit in 64 MiB, up to 8]
     #[arg(long, value_name = "ROWS")]
     pub(crate) parallel: Option<NonZeroUsize>,
 }
@@ -104,10 +104,10 @@ pub(crate) struct Reading {
 pub(crate) struct Ls {
     #[command(flatten)]
     pub(crate) targets: TargetsArgs,
-    /// Show mode, size and time; of what was added, size, time and CID
+    /// Long format: mode, size and time; without LINK, size, time and CID
     #[arg(short, long)]
     pub(crate) long: bool,
-    /// List what is in directories too
+    /// List subdirectories recursively
     #[arg(short = 'R', long)]
     pub(crate) recursive: bool,
 }

@@ -71,11 +71,11 @@ pub(crate) enum Proposed {
         /// Its voting key
         key: VoteKey,
     },
-    /// Activate another version of the rules
+    /// Activate another version of the protocol
     Upgrade {
-        /// The version
+        /// Number of the protocol version
         version: u32,
-        /// The first block under it
+        /// Height of the first block under the new version
         #[arg(long, value_name = "HEIGHT")]
         height: u64,
     },

@@ -10,8 +10,8 @@ Examples:
   ostrakon init --network genesis.toml --no-passphrase
   ostrakon init --network genesis.toml --passphrase-file FILE
 
-The passphrase seals the account's key and the links of all that is added. It cannot be recovered: keep a backup \
-(`ostrakon key backup`).";
+The passphrase encrypts the account's key and the links of everything that is added. A forgotten passphrase cannot be \
+recovered. Keep a backup of the key and the links too (`ostrakon key backup`).";
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -21,21 +21,22 @@ Examples:
   ostrakon key export --yes > account.key
   ostrakon key passphrase
 
-Who has the key spends the account's money; who has a link reads its object. Nobody can replace either.";
+Anyone who has the key can spend the account's money; anyone who has a link can read its object. If lost, neither can \
+be recovered.";
 
 const BACKUP_HELP: &str = "\
 Example:
   ostrakon key backup /media/usb/ostrakon.backup
 
-An earlier backup of the same account is replaced. The file is under the profile's passphrase; for a profile that has \
-none, give one. What is added later is not in it: repeat it then.";
+An earlier backup of the same account is replaced. The file is encrypted with the profile's passphrase; a profile \
+without one asks for one. Links of later adds are not in it: repeat the backup then.";
 
 const RESTORE_HELP: &str = "\
 Example:
   ostrakon --profile DIR key restore ostrakon.backup
 
-Makes the profile again, under the backup's passphrase, and compares it with the ledger. Exit code 7 when the account \
-pays for objects that were added after the backup, and whose links are therefore missing.";
+Restores the profile, protected by the backup's passphrase, and compares it with the ledger. Exit code 7 when the \
+account pays for objects that were added after the backup, and whose links are therefore missing.";
 
 const CHECK_HELP: &str = "\
 Example:
@@ -48,7 +49,8 @@ Examples:
   ostrakon key export --yes > account.key
   ostrakon key export --output account.key
 
-For the owner_key of a node's provider, and for programs. Links are not in it: `ostrakon key backup` has both.";
+The key is for programs, and for `owner_key_file` of a node that is a provider. It is without links: `ostrakon key \
+backup` saves both.";
 
 const PASSPHRASE_HELP: &str = "\
 Examples:
@@ -56,7 +58,7 @@ Examples:
   ostrakon key passphrase --new-passphrase-file FILE
   ostrakon key passphrase --no-passphrase
 
-Copies of the profile and backups made before stay under the old passphrase.";
+Earlier backups and copies of the profile remain encrypted with the old passphrase.";
 
 /// `init`
 #[derive(Debug, Args)]
@@ -64,7 +66,7 @@ pub(crate) struct Init {
     /// The network's genesis file, from its operator
     #[arg(long, value_name = "FILE", env = "OSTRAKON_NETWORK")]
     pub(crate) network: Option<PathBuf>,
-    /// Protect key and links by file permissions alone
+    /// Do not encrypt: protect the key and links by file permissions only
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(crate) no_passphrase: bool,
     /// Use the account key in this file, as `key export` writes it, instead of a new one
@@ -78,15 +80,15 @@ pub(crate) enum Key {
     /// Write the account's key and every link into one encrypted file
     #[command(after_help = BACKUP_HELP)]
     Backup {
-        /// The backup
+        /// Backup file to write
         file: PathBuf,
     },
-    /// Make the profile again from a backup
+    /// Restore the profile from a backup
     #[command(after_help = RESTORE_HELP)]
     Restore {
-        /// The backup
+        /// Backup file to read
         file: PathBuf,
-        /// Protect the restored profile by file permissions alone
+        /// Do not encrypt the restored profile: protect it by file permissions only
         #[arg(long)]
         no_passphrase: bool,
     },
@@ -96,20 +98,20 @@ pub(crate) enum Key {
     /// Print the account's secret key
     #[command(after_help = EXPORT_HELP)]
     Export {
-        /// Write it into a new file instead
+        /// Write it to a new file instead of stdout
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
-        /// Do not ask
+        /// Do not ask for confirmation
         #[arg(long)]
         yes: bool,
     },
     /// Change the passphrase
     #[command(after_help = PASSPHRASE_HELP)]
     Passphrase {
-        /// A file with the new one, on its first line
+        /// File with the new passphrase on its first line
         #[arg(long, value_name = "FILE")]
         new_passphrase_file: Option<PathBuf>,
-        /// Protect the profile by file permissions alone from now on
+        /// Do not encrypt the profile any more: protect it by file permissions only
         #[arg(long, conflicts_with = "new_passphrase_file")]
         no_passphrase: bool,
     },

@@ -15,8 +15,8 @@ const TRUST_HELP: &str = "\
 Example:
   ostrakon ledger trust 120000:c0ff...
 
-A client that was offline for longer than validators' bonds are locked cannot tell the network from a forgery. Get a \
-recent block from someone who runs a node: `ostrakon-node status` prints it.";
+A client that was offline for longer than the unbonding period cannot tell the chain from a forged one (a long-range \
+attack). Get a recent block from someone who runs a node and whom you trust: `ostrakon-node status` prints it.";
 
 /// `ledger`
 #[derive(Debug, Subcommand)]
@@ -37,10 +37,10 @@ pub(crate) enum Ledger {
     Validators,
     /// Show the parameters in force, as in a genesis file
     Params,
-    /// Trust a checkpoint, after the client was offline for weeks
+    /// Trust a recent block as a checkpoint, after the client was offline for weeks
     #[command(after_help = TRUST_HELP)]
     Trust {
-        /// A recent block
+        /// The block, as `ostrakon-node status` prints it
         #[arg(value_name = "HEIGHT:BLOCK")]
         checkpoint: Checkpoint,
     },

@@ -42,7 +42,7 @@ pub(crate) struct Status {
 pub(crate) struct Remove {
     #[command(flatten)]
     pub(crate) object: ObjectArgs,
-    /// Do not ask
+    /// Do not ask for confirmation
     #[arg(short, long)]
     pub(crate) yes: bool,
 }

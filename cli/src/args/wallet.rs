@@ -23,7 +23,7 @@ Examples:
 
 Each transaction is proven to be in its block. No node can hide what the account sent, because nonces count it; \
 incoming payments are those that any of three nodes reports. Refunds at the end of a term or bond are not transactions \
-and are not listed. If nodes have deleted old blocks, the output reports it.";
+and are not listed. If nodes have pruned old blocks, the output reports it.";
 
 /// `wallet`
 #[derive(Debug, Subcommand)]
@@ -51,10 +51,10 @@ pub(crate) struct History {
     /// Address of the account [default: the profile's]
     #[arg(value_name = "ADDRESS")]
     pub(crate) account: Option<AccountId>,
-    /// Most transactions to list
+    /// Maximum number of transactions to list
     #[arg(long, value_name = "COUNT", default_value_t = 20, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub(crate) limit: u16,
-    /// List only what is before this block, or before this place in it
+    /// List only transactions before this block, or before this index in it
     #[arg(long, value_name = "HEIGHT[/INDEX]")]
     pub(crate) before: Option<Before>,
 }
@@ -67,7 +67,7 @@ impl FromStr for Before {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("invalid place {text:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3");
+        let wrong = || format!("invalid position {text:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3");
         let (height, index) = text.split_once('/').unwrap_or((text, "0"));
         let (height, index) = (height.parse().map_err(|_| wrong())?, index.parse().map_err(|_| wrong())?);
         Ok(Self(TxPlace { height: Height(height), index }))

@@ -48,7 +48,7 @@ pub(crate) async fn run(args: args::Add, home: &Home, out: &Output) -> anyhow::R
     let paths = paths(&args)?;
     let adds = Adds::new(home.connect()?, &args).await?;
     let result = match paths.as_slice() {
-        [] => Err(usage("no path to add")),
+        [] => Err(usage("no path to add: name files or directories, or - for stdin")),
         [_, _, ..] if args.name.is_some() => Err(usage("--name needs a single path")),
         [path] if args.dry_run => quote(adds.of(path)?, out).await,
         _ if args.dry_run => Err(usage("--dry-run needs a single path")),
@@ -203,7 +203,7 @@ fn remark(client: &Client, path: &Path, out: &Output) {
     let is_it = |source: &Path| fs::canonicalize(path).is_ok_and(|whole| whole == source);
     let list = client.unfinished().unwrap_or_default();
     if list.iter().flatten().any(|unfinished| is_it(&unfinished.source)) {
-        out.words("what was sent so far is kept for an hour: the same command resumes");
+        out.words("what was sent so far is kept for an hour: run the same command again to resume");
     }
 }
 
@@ -215,23 +215,23 @@ pub(super) fn words(added: &Added, pace: &Pace) -> String {
         AddedSource::File { .. } => String::new(),
     };
     let price = match added.term.existing {
-        true => "stored and paid for before".to_owned(),
+        true => "already stored and paid for".to_owned(),
         false => format!("{} obols until {}", added.term.price, time::of_epoch(added.term.end, pace)),
     };
     let mut lines =
         vec![format!("{entries}{size} in {:.1} s, {price}; survives {}", added.traffic.seconds, added.survives)];
     let (stored, n) = (added.stored(), added.code.n);
     if stored < usize::from(n) {
-        lines.push(format!("{stored} of {n} columns are stored; the others wait for repair"));
+        lines.push(format!("{stored} of {n} columns are stored; the network will repair the others"));
     }
     match &added.source {
         AddedSource::File { grew: true } => {
             lines.push(format!(
-                "the file grew while it was added: its first {size} are stored, as they were at the start"
+                "the file grew while it was added: only its first {size} are stored; add it again to store all of it"
             ));
         }
         AddedSource::File { .. } if added.size == 0 => {
-            lines.push("there was nothing to read: the object is empty".to_owned())
+            lines.push("the input was empty, and so is the object".to_owned())
         }
         _ => {}
     }

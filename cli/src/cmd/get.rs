@@ -95,7 +95,7 @@ fn prepare(
 fn destination(output: Option<&Path>, usual: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<PathBuf> {
     match output {
         None => usual(),
-        Some(path) if path.as_os_str().is_empty() => Err(usage("-o names nothing: give it a file or directory")),
+        Some(path) if path.as_os_str().is_empty() => Err(usage("-o is empty: name a file or directory to write to")),
         Some(path) if path.as_os_str().as_bytes().ends_with(b"/") || path.file_name().is_none() => {
             Ok(path.join(usual()?))
         }

@@ -95,7 +95,7 @@ async fn propose(client: &Client, proposed: Proposed, out: &Output) -> anyhow::R
     let change = change(proposed, &rules.params)?;
     check_deposit(client.balance().await?, rules.params.bonds.proposal)?;
     let included = perform(client, Action::Propose(Propose { change: change.clone() }), out).await?;
-    let proposer = client.account().context("who signed has an account")?;
+    let proposer = client.account().context("the profile has no account")?;
     let proposal = shown(chain, |proposal| proposal.proposer == proposer && proposal.change == change).await?;
     let said = Said::new(included, &proposal);
     out.answer(&said, |_| {
@@ -117,7 +117,7 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
         return Err(failure(ErrorKind::NotFound, words));
     }
     let included = perform(client, Action::Vote(Ballot { proposal: number, yes }), out).await?;
-    let voter = client.account().context("who signed has an account")?;
+    let voter = client.account().context("the profile has no account")?;
     let counted = |proposal: &Proposal| proposal.number == number && proposal.votes.get(&voter) == Some(&yes);
     let proposal = shown(chain, counted).await?;
     let said = Said::new(included, &proposal);
@@ -129,7 +129,7 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
                 said.height
             )
         }
-        ProposalOutcome::Passed(height) => format!("proposal {number} was carried out in block {height}"),
+        ProposalOutcome::Passed(height) => format!("proposal {number} passed and took effect in block {height}"),
         ProposalOutcome::Superseded(height) => {
             format!("proposal {number} is obsolete: other parameters passed in block {height}; propose it again")
         }

@@ -31,7 +31,7 @@ pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> anyhow::Result<()> 
     let key = args.key_file.as_ref().map(key_file::read).transpose();
     let key = key.map_err(Error::from)?;
     let passphrase =
-        (!args.no_passphrase).then(|| home.new_passphrase("the new profile (or say --no-passphrase)")).transpose()?;
+        (!args.no_passphrase).then(|| home.new_passphrase("the new profile (or use --no-passphrase)")).transpose()?;
     let protection =
         passphrase.as_ref().map_or(Protection::None, |given| Protection::Passphrase(given, Cost::default()));
     let profile = match key {

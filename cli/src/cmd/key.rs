@@ -83,7 +83,10 @@ pub(crate) async fn run(command: Key, home: &Home, out: &Output) -> anyhow::Resu
 pub(crate) fn backup_remark(profile: &Profile) -> String {
     match profile.last_backup_ms() {
         Some(_) => String::new(),
-        None => "no backup yet: the key and the links are on this machine only (`ostrakon key backup FILE`)".to_owned(),
+        None => {
+            "no backup yet: the key and the links are on this machine only; make one with `ostrakon key backup FILE`"
+                .to_owned()
+        }
     }
 }
 
@@ -117,7 +120,9 @@ async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) ->
         Ok(ledger) => Some(ledger),
         Err(error) => {
             let message = exit::message(&error);
-            out.words(&format!("cannot compare it with the ledger now (`ostrakon key check` does later): {message}"));
+            out.words(&format!(
+                "cannot compare the profile with the ledger now: {message}; run `ostrakon key check` later"
+            ));
             None
         }
     };
@@ -172,10 +177,10 @@ impl CheckObject {
         let mut lines: Vec<String> = Vec::new();
         for object in &ledger.missing {
             let time = time::of_ms(object.time_ms);
-            lines.push(format!("{}  added in block {} at {time}: its link is not here", object.cid, object.height));
+            lines.push(format!("{}  added in block {} at {time}: its link is missing here", object.cid, object.height));
         }
         if ledger.missing.is_empty() {
-            lines.push(format!("{}: all objects that {} pays for", links(self.objects), self.address));
+            lines.push(format!("{}, of all objects that {} pays for", links(self.objects), self.address));
         }
         if ledger.not_looked_at > 0 {
             lines.push(format!(
@@ -198,10 +203,11 @@ fn export(output: Option<&Path>, yes: bool, home: &Home, out: &Output) -> anyhow
         out.answer(&object, |_| format!("the secret key of {} is in {}", object.address, path.display()))?;
         return Ok(());
     }
-    if !yes && !confirmed(&format!("Who sees the secret key of {address} can spend all of its money. Show it?"))? {
-        return Err(usage("nothing was shown; say --yes, or write it into a file with --output FILE"));
+    if !yes && !confirmed(&format!("Anyone who sees the secret key of {address} can spend all of its money. Show it?"))?
+    {
+        return Err(usage("nothing was shown: confirm with --yes, or write the key to a file with --output FILE"));
     }
-    out.words(&format!("this is the secret key of {address}: who has it can spend all of its money"));
+    out.words(&format!("this is the secret key of {address}: anyone who has it can spend all of its money"));
     let text = seed.text();
     let object = ExportObject { address, file: None, secret_key: Some(text.as_str()) };
     out.answer(&object, |_| text.to_string())?;
@@ -213,8 +219,11 @@ fn passphrase(new: Option<&Passphrase>, home: &Home, out: &Output) -> anyhow::Re
     profile.protect(&new.map_or(Protection::None, |new| Protection::Passphrase(new, Cost::default())))?;
     let object = PassphraseObject { profile: profile.directory().display().to_string(), passphrase: new.is_some() };
     out.answer(&object, |_| match new {
-        Some(_) => format!("the profile {} is under the new passphrase", object.profile),
-        None => format!("the profile {} is protected by file permissions alone", object.profile),
+        Some(_) => format!("the profile {} is protected by the new passphrase", object.profile),
+        None => format!(
+            "the profile {} is not encrypted any more: it is protected by file permissions only",
+            object.profile
+        ),
     })?;
     Ok(())
 }

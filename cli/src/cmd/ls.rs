@@ -27,7 +27,7 @@ struct Listing {
 /// When the list, or a directory, cannot be read.
 pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
     match &args.targets.targets()?[..] {
-        [] if args.recursive => Err(usage("-R lists what is in a directory: name its link")),
+        [] if args.recursive => Err(usage("-R needs a directory: give its link or CID")),
         [] => added(&args, home, out),
         targets => directory::run(targets, &args, home, out).await,
     }

@@ -78,7 +78,7 @@ pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> anyhow::
 /// When the system has no sockets or threads left.
 pub(crate) fn peers(genesis: &Genesis) -> anyhow::Result<Arc<dyn Peers>> {
     let config = SwarmConfig::client(genesis.id(), Keypair::from_seed(&random()));
-    let (swarm, _nobody_asks) = Swarm::start(config).context("cannot start the network")?;
+    let (swarm, _nobody_asks) = Swarm::start(config).context("cannot start the network client")?;
     Ok(Arc::new(swarm))
 }
 

@@ -118,7 +118,7 @@ async fn change(
     expect: Expect,
     out: &Output,
 ) -> anyhow::Result<()> {
-    let owner = client.account().context("a profile has an account")?;
+    let owner = client.account().context("the profile has no account")?;
     let progress = Progress::waiting("naming", out);
     let NameSet { included, before } = client.set_name(name, object, expect).on_event(progress.listener(out)).await?;
     drop(progress);
@@ -139,7 +139,7 @@ async fn change(
 
 /// Checked before anything is signed, and by the ledger again. A name that is set already has its deposit.
 async fn check_funds(client: &Client, name: &Name, object: ObjectId) -> anyhow::Result<()> {
-    let (chain, account) = (client.chain(), client.account().context("a profile has an account")?);
+    let (chain, account) = (client.chain(), client.account().context("the profile has no account")?);
     let is_new = chain.name(account, name).await?.1.is_none();
     chain.head().await?;
     let (rules, balance) = (chain.rules(), client.balance().await?);

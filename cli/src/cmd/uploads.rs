@@ -58,7 +58,7 @@ fn list(profile: &PublicProfile) -> anyhow::Result<ListObject> {
 
 fn print_list(list: &ListObject, out: &Output) -> anyhow::Result<()> {
     if list.unfinished.is_empty() {
-        out.words("no add is unfinished");
+        out.words("there are no unfinished adds");
     }
     list.failed.iter().for_each(|failed| out.words(failed));
     out.answer(list, |paint| {
@@ -76,7 +76,7 @@ fn print_list(list: &ListObject, out: &Output) -> anyhow::Result<()> {
 fn chosen(list: ListObject, paths: &[PathBuf], out: &Output) -> anyhow::Result<Vec<Unfinished>> {
     if paths.is_empty() {
         if list.unfinished.is_empty() {
-            out.words("no add is unfinished");
+            out.words("there are no unfinished adds");
         }
         list.failed.iter().for_each(|failed| out.words(failed));
         return Ok(list.unfinished);
@@ -87,7 +87,10 @@ fn chosen(list: ListObject, paths: &[PathBuf], out: &Output) -> anyhow::Result<V
         let before = chosen.len();
         chosen.extend(list.unfinished.iter().filter(|one| one.source == source).cloned());
         if chosen.len() == before {
-            return Err(failure(ErrorKind::NotFound, format!("no add of {} is unfinished", path.display())));
+            return Err(failure(
+                ErrorKind::NotFound,
+                format!("there is no unfinished add of {}: `ostrakon uploads ls` lists them", path.display()),
+            ));
         }
     }
     Ok(chosen)
@@ -122,12 +125,12 @@ async fn abort(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow::
     for one in chosen {
         match client.abort(one).await {
             Ok(None) => {
-                out.words(&format!("gave up {}", one.source.display()));
+                out.words(&format!("aborted the add of {}", one.source.display()));
                 done.aborted.push(one.source.clone());
             }
             Ok(Some(added)) => {
                 let (path, cid) = (one.source.display(), added.link.object);
-                out.words(&format!("{path} is stored and paid for already: to end that, `ostrakon rm {cid}`"));
+                out.words(&format!("{path} is already stored and paid for: remove it with `ostrakon rm {cid}`"));
                 done.rest.added.push(added);
             }
             Err(error) => done.rest.fail(&one.source, &error.into()),

@@ -36,7 +36,7 @@ fn text(verified: &Verified) -> String {
     let wrong = |node| format!("{node} sent something other than the object's manifest");
     lines.extend(verified.wrong_manifests.iter().map(wrong));
     let (whole, all, size) = (whole(verified), verified.columns.len(), bytes_text(verified.size));
-    lines.push(format!("{whole} of {all} columns of {size} are whole ({:.1} s)", verified.took.as_secs_f64()));
+    lines.push(format!("{whole} of {all} columns of {size} are intact ({:.1} s)", verified.took.as_secs_f64()));
     lines.join("\n")
 }
 
@@ -53,7 +53,10 @@ fn verdict(verified: &Verified, kind: ErrorKind) -> String {
     let bad = verified.columns.len() - whole(verified);
     let columns = count_text(u128::try_from(bad).unwrap_or(0), "column", "columns");
     match (verified.inconsistent, kind) {
-        (true, _) => "the columns are not a codeword: the object was added inconsistent, do not use it".to_owned(),
+        (true, _) => {
+            "the columns do not belong to one codeword: they were inconsistent when the object was added; do not use it"
+                .to_owned()
+        }
         (false, ErrorKind::Integrity) if bad == 0 => "some holders sent a wrong manifest".to_owned(),
         (false, ErrorKind::Integrity) => format!("{columns} cannot be read, and some holders sent wrong bytes"),
         (false, _) => format!("{columns} cannot be read"),
@@ -79,7 +82,7 @@ mod tests {
     #[test]
     fn names_what_is_wrong_with_which_column() {
         let verified = verified(vec![ColumnCheck::Ok, ColumnCheck::Missing("away".to_owned())], false);
-        assert_eq!(text(&verified), "column 1 is missing: away\n1 of 2 columns of 64 B are whole (0.1 s)");
+        assert_eq!(text(&verified), "column 1 is missing: away\n1 of 2 columns of 64 B are intact (0.1 s)");
         assert_eq!(verdict(&verified, ErrorKind::Partial), "1 column cannot be read");
         let value = serde_json::to_value(&verified).expect("serialises");
         assert_eq!((value["ok"].as_bool(), value["columns"][1]["state"].as_str()), (Some(false), Some("missing")));

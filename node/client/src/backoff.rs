@@ -70,7 +70,7 @@ impl Backoff {
         change(&mut there);
         self.prune(&mut there);
         if let Err(error) = write(path, &there) {
-            tracing::debug!(%error, path = %path.display(), "cannot remember which nodes did not respond");
+            tracing::debug!(%error, path = %path.display(), "cannot save the list of nodes that did not respond");
         }
     }
 

@@ -97,7 +97,7 @@ pub enum ChainError {
         caught: usize,
     },
     /// The newest verified block is too old to tell the chain from one that former validators forged.
-    #[error("{0}: trust a recent block that the operator of a node names to you")]
+    #[error("{0}: get a recent block from the operator of a node, and trust it as a checkpoint")]
     Expired(TrustError),
     /// Nodes responded, and refused.
     #[error("node {node} refused: {refusal}")]

@@ -55,7 +55,7 @@ pub enum KeystoreError {
     #[error(transparent)]
     NotAuthentic(#[from] NotAuthentic),
     /// The system has no random bytes.
-    #[error("the system has no random bytes: {0}")]
+    #[error("cannot get random bytes from the system: {0}")]
     Random(#[from] getrandom::Error),
 }
 

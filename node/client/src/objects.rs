@@ -61,7 +61,7 @@ impl Serialize for ObjectEntry {
 #[non_exhaustive]
 pub enum ObjectsError {
     /// Unlock the profile, and ask again.
-    #[error("{path} has keys under the profile's passphrase: unlock the profile first")]
+    #[error("the keys in {path} are encrypted with the profile's passphrase: unlock the profile first")]
     Locked {
         /// The list.
         path: PathBuf,

@@ -119,7 +119,7 @@ pub enum ProfileError {
     #[error(transparent)]
     Passphrase(#[from] PassphraseError),
     /// The system has no random bytes.
-    #[error("the system has no random bytes: {0}")]
+    #[error("cannot get random bytes from the system: {0}")]
     Random(getrandom::Error),
     /// The network cannot be started.
     #[error(transparent)]

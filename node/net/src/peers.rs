@@ -68,7 +68,10 @@ impl Reply {
     pub fn send(self, answer: Frame) {
         let answer = match Bounds::response(self.protocol).admit_frame(&answer) {
             Ok(()) => answer,
-            Err(over) => refusal(RefusalCode::Internal, format!("the node's answer broke its own limits: {over}")),
+            Err(over) => refusal(
+                RefusalCode::Internal,
+                format!("the node's answer is over the protocol's limit, which is a bug: {over}"),
+            ),
         };
         // Before the answer is sent, so that the next request of the same node is admitted.
         drop(self.held);

@@ -241,7 +241,7 @@ pub(crate) async fn pull(chain: &Chain, node: NodeId) -> Result<(), LedgerError>
             if error.is_pruned() {
                 chain.shared.sync.pruned.notify_one();
             }
-            tracing::debug!(%node, %error, "no missed blocks from this node");
+            tracing::debug!(%node, %error, "cannot get the missed blocks from this node");
             Ok(())
         }
         Ok(()) => Ok(()),
@@ -279,7 +279,7 @@ async fn head_of(chain: &Chain, node: NodeId) -> (NodeId, Head) {
     loop {
         match ask(&*chain.shared.peers, node, wire::chain::head()).await {
             Ok(head) => return (node, head),
-            Err(error) => tracing::debug!(%node, %error, "no answer; asking again soon"),
+            Err(error) => tracing::debug!(%node, %error, "node did not report its newest block; asking again soon"),
         }
         sleep(ASK_PAUSE).await;
     }

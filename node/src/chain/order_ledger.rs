@@ -171,7 +171,7 @@ impl order::Ledger for OrderLedger {
         let changes = changes.map_err(|error| {
             let (height, block) = (block.header.height, block.header.id());
             tracing::error!(%height, %block, %error, "decided block is invalid here: this node's database is damaged");
-            outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state under a decided block" })
+            outdated(&error).unwrap_or(LedgerError::Damaged { what: "the state before a decided block" })
         })?;
         shared.commit(&DecidedBlock { block, certificate }, &changes)
     }

@@ -371,11 +371,13 @@ impl View<'_> {
 
 /// The rules cannot continue without their records, and a wrong answer would be worse: the node stops.
 fn unreadable(error: &rocksdb::Error) -> ! {
-    panic!("invariant: the ledger's database can be read; it failed: {error}")
+    panic!("cannot read the ledger database: {error}; repair the disk and restart the node")
 }
 
 fn decoded<T: BorshDeserialize>(family: &str, bytes: &[u8]) -> T {
-    T::try_from_slice(bytes).unwrap_or_else(|_| panic!("invariant: what {family} has is what was written"))
+    T::try_from_slice(bytes).unwrap_or_else(|_| {
+        panic!("ledger database is damaged: malformed {family}; delete the node's directory `chain` to sync it again")
+    })
 }
 
 impl Nodes for View<'_> {

@@ -125,7 +125,7 @@ pub enum LedgerError {
         tip: Height,
     },
     /// The disk failed: repair it and restart the node.
-    #[error("ledger database failed: {reason}; nothing is written until the node is restarted")]
+    #[error("ledger database failed: {reason}; nothing more is written: repair the disk and restart the node")]
     Database {
         /// The database's error.
         reason: String,

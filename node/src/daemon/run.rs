@@ -91,8 +91,8 @@ fn is_restored(error: &anyhow::Error) -> bool {
 
 /// Logs to standard error, with colours on a terminal only.
 fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter =
-        EnvFilter::try_new(format!("{QUIET},{filter}")).with_context(|| format!("invalid log filter {filter:?}"))?;
+    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
+        .with_context(|| format!("invalid log filter {filter:?}: need one such as info or info,ostrakon_node=debug"))?;
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     log.with_ansi(io::stderr().is_terminal()).init();
     Ok(())

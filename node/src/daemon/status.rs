@@ -153,7 +153,9 @@ pub(super) fn of_running(dir: &Path) -> anyhow::Result<Option<Status>> {
 fn read(dir: &Path) -> anyhow::Result<Status> {
     let path = status_path(dir);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => anyhow::anyhow!("no node has been run in {} yet", dir.display()),
+        ErrorKind::NotFound => {
+            anyhow::anyhow!("no node has been run in {} yet: start it with `ostrakon-node run`", dir.display())
+        }
         _ => anyhow::Error::from(error).context(path.display().to_string()),
     })?;
     serde_json::from_str(&text).with_context(|| path.display().to_string())

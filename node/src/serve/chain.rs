@@ -137,7 +137,7 @@ fn parse_keys(keys: &[Vec<u8>]) -> Result<Vec<Key>, Refusal> {
     }
     let key = |bytes: &Vec<u8>| Key::from_bytes(bytes).filter(Key::is_proven);
     let keys: Option<Vec<Key>> = keys.iter().map(key).collect();
-    keys.ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "a key is not one of the state tree"))
+    keys.ok_or_else(|| Refusal::new(RefusalCode::BadRequest, "a requested key is not a key of the state tree"))
 }
 
 fn proven<T: BorshSerialize>(found: Result<Answer<T>, AnswerError>) -> Result<Frame, Refusal> {

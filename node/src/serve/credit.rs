@@ -26,7 +26,8 @@ pub fn limit(balance: Amount, credit_bytes: u64) -> u64 {
 /// The account's credit does not cover an upload: wait for commits, fund the account, or store less at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{wanted} more bytes exceed the account's credit on this node: uncommitted columns use {used} of {limit} bytes"
+    "{wanted} more bytes exceed the account's credit on this node: uncommitted columns use {used} of {limit} bytes; \
+     fund the account, or store less at a time"
 )]
 pub struct InsufficientCredit {
     /// Bytes asked for.

@@ -214,7 +214,11 @@ fn answer<T: BorshSerialize>(head: T, body: Bytes) -> Frame {
 }
 
 fn no_body(frame: &Frame) -> Result<(), Refusal> {
-    if frame.body.is_empty() { Ok(()) } else { Err(Refusal::new(RefusalCode::BadRequest, "this request has no body")) }
+    if frame.body.is_empty() {
+        Ok(())
+    } else {
+        Err(Refusal::new(RefusalCode::BadRequest, "this request must have an empty body"))
+    }
 }
 
 /// The refusal for an error of the store. Details of this machine's failures are for its operator, not for strangers.

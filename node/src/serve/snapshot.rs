@@ -34,19 +34,26 @@ impl Serve {
             .try_acquire()
             .map_err(|_| Refusal::new(Busy, "busy with another snapshot chunk; ask another node"))?;
         let chunk = self.parts.chain.chunk(height, after).await.map_err(refuse_ledger)?;
-        let none = || Refusal::new(NotFound, format!("no more of a snapshot of height {height} here"));
+        let none = || {
+            Refusal::new(
+                NotFound,
+                format!("this node does not have this part of the snapshot of block {height}; ask another node"),
+            )
+        };
         let body: Bytes = codec::encode(&chunk.ok_or_else(none)?).into();
         Ok(answer(ChainResponse::Chunk, body))
     }
 
     pub(super) async fn past(&self, row: HistoryRange) -> Result<Frame, Refusal> {
         if !row.is_valid() {
-            return Err(Refusal::new(BadRequest, "invalid row of the history"));
+            return Err(Refusal::new(BadRequest, "invalid range of block hashes"));
         }
         let _turn =
             self.chunks.try_acquire().map_err(|_| Refusal::new(Busy, "busy with another request; ask another node"))?;
         let hashes = self.parts.chain.past(row).await.map_err(refuse_ledger)?;
-        let hashes = hashes.ok_or_else(|| Refusal::new(NotFound, "this node does not have all of this history"))?;
+        let hashes = hashes.ok_or_else(|| {
+            Refusal::new(NotFound, "this node does not have all block hashes of this range; ask another node")
+        })?;
         Ok(answer(ChainResponse::Hints, codec::encode(&hashes).into()))
     }
 

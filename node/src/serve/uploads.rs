@@ -59,7 +59,7 @@ pub(super) enum UploadSessionError {
     #[error("the account has {PER_ACCOUNT} uploads in progress on this node, the most it allows; finish some first")]
     AccountFull,
     /// Choose another id.
-    #[error("the upload's id is used by another upload")]
+    #[error("the upload's id is in use by another upload; choose another id")]
     Taken,
 }
 

@@ -46,7 +46,7 @@ pub enum TxError {
         latest: Height,
     },
     /// Sign it again with the fee `need`.
-    #[error("fee of {given} obol is too low: at least {need} obol is needed")]
+    #[error("fee of {given} obols is too low: at least {need} obols are needed")]
     FeeTooLow {
         /// The least fee.
         need: Amount,
@@ -54,7 +54,7 @@ pub enum TxError {
         given: Amount,
     },
     /// Add funds, or ask for less. Both amounts include the fee.
-    #[error("insufficient funds: {need} obol are needed with the fee, the account has {have}")]
+    #[error("insufficient funds: {need} obols are needed with the fee, the account has {have}")]
     Funds {
         /// Cost, with the fee.
         need: Amount,
@@ -90,7 +90,7 @@ pub enum TxError {
     #[error("invalid beacon key: not a point of the BLS12-381 G2 group")]
     BeaconKey,
     /// Bond more.
-    #[error("bond of {bond} obol is too low: a validator bonds at least {least} obol")]
+    #[error("bond of {bond} obols is too low: a validator bonds at least {least} obols")]
     BondTooLow {
         /// The least bond.
         least: Amount,

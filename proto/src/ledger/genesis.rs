@@ -165,7 +165,7 @@ pub enum GenesisError {
         error: TxError,
     },
     /// Mint less.
-    #[error("too much money: balances and bonds together are over {} obol", Amount(u64::MAX))]
+    #[error("too much money: balances and bonds together are over {} obols", Amount(u64::MAX))]
     TooMuchMoney,
 }
 

@@ -70,7 +70,7 @@ pub struct Stale {
 #[non_exhaustive]
 pub enum TreeError {
     /// A node is missing: the version never existed, or was pruned.
-    #[error("state tree of version {version} is missing or pruned: no node {depth} half bytes down")]
+    #[error("state tree of version {version} is missing or pruned: no node at depth {depth}")]
     Missing {
         /// The version that wrote the node.
         version: u64,
@@ -78,9 +78,7 @@ pub enum TreeError {
         depth: usize,
     },
     /// A node is malformed. The store is damaged: restore it from a snapshot.
-    #[error(
-        "state tree is damaged: malformed node of version {version}, {depth} half bytes down; restore from a snapshot"
-    )]
+    #[error("state tree is damaged: malformed node of version {version} at depth {depth}; restore from a snapshot")]
     Malformed {
         /// The version that wrote the node.
         version: u64,

@@ -66,7 +66,9 @@ pub enum ProofFileError {
     #[error("the proof file is of another kind, or of a version that this program does not support")]
     Format,
     /// It is of another network.
-    #[error("the proof file is of chain {found}, the genesis is of chain {wanted}")]
+    #[error(
+        "the proof file is of chain {found}, but the genesis is of chain {wanted}: use the genesis of that network"
+    )]
     OtherChain {
         /// Chain of the file.
         found: ChainId,
@@ -77,7 +79,7 @@ pub enum ProofFileError {
     #[error(transparent)]
     Answer(#[from] BadAnswer),
     /// It proves something else than asked for.
-    #[error("the proof file is valid, but for something else")]
+    #[error("the proof file is valid, but proves something else than was asked for: check that it is the right one")]
     Other,
     /// It lacks commitments, or has too many.
     #[error("the proof file does not have exactly one commitment for each extent of the object")]

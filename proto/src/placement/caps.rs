@@ -285,7 +285,7 @@ impl std::fmt::Display for Tolerance {
             Self::Nodes => "it survives the loss of single nodes, but not of any whole domain",
             Self::Domain => "it survives the loss of any one whole domain",
             Self::DomainAndNode => "it survives the loss of any one whole domain and one more node before repair",
-            Self::Disasters => "it survives the loss of three times a whole domain's columns before repair",
+            Self::Disasters => "it survives the loss of three times as many columns as one domain has, before repair",
         })
     }
 }

@@ -34,8 +34,8 @@ const JOINED: &str = "snapshot restored and proven by its block";
 const AT_START: [(&str, &str); 1] = [("head-far-ahead", "cannot catch up from a node that claims to be ahead")];
 /// Lies to a node that takes a snapshot while others have it too, and what it says of who told them.
 const WITH_OTHERS: [(&str, &str); 8] = [
-    ("snapshot-invented", "node offers a snapshot that trusted validators did not decide"),
-    ("snapshot-of-usurpers", "node offers a snapshot that trusted validators did not decide"),
+    ("snapshot-invented", "node offers a snapshot that trusted validators did not certify"),
+    ("snapshot-of-usurpers", "node offers a snapshot that trusted validators did not certify"),
     ("chunk-altered", "node sent an invalid snapshot chunk"),
     ("chunk-lacks-a-record", "node sent an invalid snapshot chunk"),
     ("chunk-has-a-record-twice", "node sent an invalid snapshot chunk"),

@@ -94,7 +94,7 @@ pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
         return Err(usage(objection));
     }
     if let Some(file) = args.file.as_ref().filter(|file| !file.is_file()) {
-        return Err(usage(format!("{} is no file", file.display())));
+        return Err(usage(format!("{} is not a file", file.display())));
     }
     process::node_program()?;
     let scene = Scene::new()?;
@@ -239,7 +239,7 @@ impl Stage<'_> {
     }
 
     async fn get(self, devnet: &Devnet, link: &str, victims: &[u16]) -> anyhow::Result<Fetched> {
-        let link: Link = link.parse().context("add printed a link that is none")?;
+        let link: Link = link.parse().context("`ostrakon add` printed an invalid link")?;
         let client = connect(devnet)?;
         let progress = Progress::new("get", self.out);
         let got = client.get(&link).on_event(progress.listener(self.out)).save(self.scene.returned()).await?;

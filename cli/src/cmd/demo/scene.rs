@@ -30,7 +30,7 @@ impl Scene {
     pub(crate) fn new() -> anyhow::Result<Self> {
         let dir = std::env::temp_dir().join(format!("ostrakon-demo-{}", hex::encode(cmd::random::<6>())));
         let made = DirBuilder::new().mode(0o700).create(&dir).and_then(|()| fs::canonicalize(&dir));
-        Ok(Self { dir: made.with_context(|| format!("cannot make {}", dir.display()))?, kept: false })
+        Ok(Self { dir: made.with_context(|| format!("cannot create {}", dir.display()))?, kept: false })
     }
 
     /// Where the devnet goes.

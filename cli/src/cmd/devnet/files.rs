@@ -83,7 +83,9 @@ impl Devnet {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
             read => read.with_context(|| format!("cannot read {}", path.display()))?,
         };
-        let state: State = toml::from_str(&text).with_context(|| format!("{} is damaged", path.display()))?;
+        let state: State = toml::from_str(&text).with_context(|| {
+            format!("{} is damaged: delete its directory and create the devnet again", path.display())
+        })?;
         Ok(Self { dir, nodes: state.nodes })
     }
 
@@ -141,7 +143,7 @@ impl Devnet {
 /// When it is not empty.
 pub(crate) fn claim(dir: &Path, out: &Output) -> anyhow::Result<(PathBuf, Held)> {
     private_dir(dir)?;
-    let dir = fs::canonicalize(dir).with_context(|| format!("cannot use {}", dir.display()))?;
+    let dir = fs::canonicalize(dir).with_context(|| format!("cannot resolve the path {}", dir.display()))?;
     let held = hold(&dir, out)?;
     let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
     let used = entries.flatten().any(|entry| entry.file_name() != LOCK);

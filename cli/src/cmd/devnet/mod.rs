@@ -50,7 +50,7 @@ async fn bring_up(args: DevnetUp, out: &Output) -> anyhow::Result<()> {
     out.answer(&status, |_| {
         let (profile, dir) = (devnet.profile(), devnet.dir.display());
         format!(
-            "{} nodes run, at block {height}. Use them with\n\n  export OSTRAKON_PROFILE={}\n\n\
+            "{} nodes are running, at block {height}. Use them with\n\n  export OSTRAKON_PROFILE={}\n\n\
              and stop them with `ostrakon devnet down --dir {dir}`",
             devnet.nodes.len(),
             profile.display()

@@ -38,9 +38,9 @@ impl Ports {
             }
         }
         let enough = held.len() == usize::from(count);
-        enough
-            .then_some(Self { held })
-            .with_context(|| format!("found no {count} free ports on 127.0.0.1 in {range:?}"))
+        enough.then_some(Self { held }).with_context(|| {
+            format!("cannot find {count} free ports on 127.0.0.1 in {range:?}: stop other devnets, or use fewer nodes")
+        })
     }
 
     /// The ports.

@@ -52,7 +52,7 @@ fn node_dir(command_line: &[u8]) -> Option<PathBuf> {
 pub(crate) fn node_program() -> anyhow::Result<PathBuf> {
     if let Some(named) = std::env::var_os("OSTRAKON_NODE_BIN").map(PathBuf::from) {
         let named = fs::canonicalize(&named)
-            .with_context(|| format!("OSTRAKON_NODE_BIN names {}, which is not there", named.display()))?;
+            .with_context(|| format!("OSTRAKON_NODE_BIN is set to {}, which cannot be used", named.display()))?;
         return Ok(named);
     }
     let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name("ostrakon-node"));
@@ -78,7 +78,7 @@ pub(crate) fn note_new_validator(program: &Path, data_dir: &Path) -> anyhow::Res
     command.args(["init", "--validator", "--never-voted", "--dir"]).arg(data_dir);
     let done = without_settings(&mut command).output().with_context(|| format!("cannot run {}", program.display()))?;
     let said = String::from_utf8_lossy(&done.stderr);
-    anyhow::ensure!(done.status.success(), "{} init: {}", program.display(), said.trim_end());
+    anyhow::ensure!(done.status.success(), "`{} init` failed: {}", program.display(), said.trim_end());
     Ok(())
 }
 
@@ -121,7 +121,7 @@ fn wait_named(mut child: Child, data_dir: &Path) -> anyhow::Result<()> {
 pub(crate) async fn kill(data_dirs: &[PathBuf]) -> anyhow::Result<()> {
     let pids = signal(data_dirs, Signal::KILL)?;
     let left = wait_gone(pids, DEATH).await;
-    anyhow::ensure!(left.is_empty(), "killed, but still there after {} s: {}", DEATH.as_secs(), list(&left));
+    anyhow::ensure!(left.is_empty(), "still running {} s after SIGKILL: {}", DEATH.as_secs(), list(&left));
     Ok(())
 }
 

@@ -60,7 +60,7 @@ pub(crate) async fn wait(
     loop {
         if let Some(dead) = died(devnet, nodes) {
             let log = dead.data_dir(&devnet.dir).join("node.log");
-            let text = format!("node {} ended; the end of {}:\n{}", dead.index, log.display(), tail(&log));
+            let text = format!("node {} exited; the last lines of {}:\n{}", dead.index, log.display(), tail(&log));
             return Err(failure(ErrorKind::Other, text));
         }
         if seen.take(&heads(peers, nodes).await) {

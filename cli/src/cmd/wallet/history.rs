@@ -107,12 +107,13 @@ impl Listing {
             remarks.push(format!("no transaction of {} is in a block that the nodes have", self.account));
         }
         if let Some(next) = &self.next {
-            remarks.push(format!("older ones: --before {next}"));
+            remarks.push(format!("list older transactions with --before {next}"));
         } else if self.first_block > 1 {
             remarks.push(pruned(self.first_block, self.sent_before));
         }
         if self.witnesses == 1 {
-            remarks.push("only one node answered: it could leave out what others paid".to_owned());
+            remarks
+                .push("only one node responded, and it could hide incoming payments: run this again later".to_owned());
         }
         remarks
     }
@@ -161,7 +162,7 @@ fn pruned(first: u64, sent_before: Option<u64>) -> String {
         Some(1) => "1 transaction that the account sent, and what it was paid in them, are".to_owned(),
         Some(sent) => format!("{sent} transactions that the account sent, and what it was paid in them, are"),
     };
-    format!("the nodes have deleted the blocks below {first}: {missing} not listed")
+    format!("the nodes have pruned the blocks below {first}: {missing} not listed")
 }
 
 /// Which way it goes, and who is on the other side.
@@ -253,7 +254,7 @@ mod tests {
         assert!(deleted.contains("blocks below 6: 4 transactions that the account sent"), "{deleted}");
         assert_eq!(remarks(Activity { first: Height(1), sent_before: Some(0), ..activity() }), "");
         let next = Some(TxPlace { height: Height(6), index: 1 });
-        assert_eq!(remarks(Activity { next, ..activity() }), "older ones: --before 6/1");
+        assert_eq!(remarks(Activity { next, ..activity() }), "list older transactions with --before 6/1");
         assert!(remarks(Activity { witnesses: 1, ..activity() }).contains("only one node"));
         assert!(remarks(Activity { txs: Vec::new(), ..activity() }).contains("no transaction of ost1"));
     }

@@ -30,7 +30,8 @@ pub enum AddError {
     Placement(#[from] PlacementError),
     /// The account cannot pay.
     #[error(
-        "storing this costs {need} obols with fees, and the account has {have}: add money, or store it for fewer epochs"
+        "storing this costs {need} obols with fees, and the account has {have}: fund the account, or store it for \
+         fewer epochs"
     )]
     Funds {
         /// What it costs.
@@ -39,12 +40,12 @@ pub enum AddError {
         have: Amount,
     },
     /// It costs more than there is money.
-    #[error("the price is beyond all money there is: store it for fewer epochs, or in smaller parts")]
+    #[error("the price exceeds the total money supply: store it for fewer epochs, or in smaller parts")]
     Price,
     /// The account's balance is no credit for so many bytes in flight.
     #[error(
-        "{need} bytes would be in flight before they are paid, and the account's balance covers {have}: add money, or \
-         add less at a time"
+        "{need} bytes would be in flight before they are paid, and the account's balance covers {have}: fund the \
+         account, or store less at a time"
     )]
     Credit {
         /// Bytes in flight.
@@ -64,7 +65,7 @@ pub enum AddError {
     #[error(transparent)]
     TooLarge(#[from] LayoutError),
     /// Only a source of known length has a price beforehand.
-    #[error("the price of a stream is known only at its end: say how long it is")]
+    #[error("the price of a stream is known only at its end: give its length")]
     UnknownSize,
     /// There is no such file, or it cannot be opened.
     #[error("cannot read {path}: {error}")]
@@ -90,7 +91,10 @@ pub enum AddError {
     #[error(transparent)]
     Journal(#[from] JournalError),
     /// Too few holders stored their column.
-    #[error("{have} holders stored their column of extent {extent}, and {need} are needed{}", list(failed))]
+    #[error(
+        "only {have} holders stored their column of extent {extent}, and {need} are needed; try again later{}",
+        list(failed)
+    )]
     TooFewHolders {
         /// Which extent.
         extent: u32,
@@ -102,7 +106,12 @@ pub enum AddError {
         failed: Vec<FailedColumn>,
     },
     /// Not all columns are stored, and all were asked for. Nothing was committed or paid.
-    #[error("nothing was stored: {} columns have no holder, and all were asked for{}", missing.len(), list(missing))]
+    #[error(
+        "nothing was stored: all columns were required, and {} have no holder; try again later, or do not require \
+         all{}",
+        missing.len(),
+        list(missing)
+    )]
     Partial {
         /// The columns.
         missing: Vec<FailedColumn>,

@@ -80,6 +80,6 @@ async fn finish_one(job: &Job<'_>, upload: &Upload, receipt: &Receipt, manifest:
     };
     let (chain, provider, receipt) = (job.plan.rules.chain, upload.provider, *receipt);
     let check = move || verify(&provider, &signature, Purpose::Receipt, &chain, &receipt);
-    job.workers().run(check).await.map_err(|_| "its receipt does not verify".to_owned())?;
+    job.workers().run(check).await.map_err(|_| "the signature of its receipt is invalid".to_owned())?;
     Ok(signature)
 }

@@ -85,7 +85,7 @@ pub enum JournalError {
     #[error("{0} is damaged from its start, or not the journal of an add: delete that file to add again")]
     Malformed(PathBuf),
     /// Unlock the profile first.
-    #[error("{0} has the key of its object under the profile's passphrase: unlock the profile first")]
+    #[error("the key in {0} is encrypted with the profile's passphrase: unlock the profile first")]
     Locked(PathBuf),
 }
 

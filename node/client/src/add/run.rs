@@ -89,7 +89,7 @@ fn remember(client: &Client, added: &Added) {
     let (link, name) = (added.link.clone(), added.name.clone());
     let entry = ObjectEntry { link, name, size: added.size, time_ms: now_ms() };
     if let Err(error) = objects.remember(&entry) {
-        tracing::warn!(%error, cid = %added.link.object, "the link is not in the profile's list: store it elsewhere");
+        tracing::warn!(%error, cid = %added.link.object, "cannot record the link in the profile: save it yourself");
     }
 }
 

@@ -69,7 +69,7 @@ impl Chain {
                 return Ok(Activity { txs: all, sent_before: wanted.nonce, ..page });
             }
         }
-        Err(ChainError::Unknown { what: "end of the account's transactions" })
+        Err(ChainError::Unknown { what: "rest of the account's transactions (ask for fewer)" })
     }
 
     /// The next page, from several nodes.

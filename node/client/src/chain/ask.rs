@@ -260,7 +260,7 @@ impl<T> Survey<T> {
         let Some(said) = self.answers.first() else { return };
         for (node, silence) in &self.failures {
             if let Some(refusal) = silence.refusal().filter(|refusal| refusal.code == RefusalCode::NotFound) {
-                nodes.contradict(*node, format!("it refused what node {} answered: {refusal}", said.node));
+                nodes.contradict(*node, format!("it refused a request that node {} answered: {refusal}", said.node));
             }
         }
     }

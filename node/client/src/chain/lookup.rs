@@ -95,7 +95,7 @@ impl Chain {
     pub async fn head(&self) -> Result<Head, ChainError> {
         let (header, found) = self.records(&[Key::Running, Key::Params]).await?;
         let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
-            return Err(ChainError::Unknown { what: "running values" });
+            return Err(ChainError::Unknown { what: "record of the chain's current state" });
         };
         self.adopt(Rules { chain: self.rules().chain, params: params.clone(), fee_factor: running.fee_factor });
         Ok(Head {
@@ -143,7 +143,9 @@ impl Chain {
         let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
         let [Some(Record::Epoch(EpochRecord { epoch, beacon, roster }))] = <[_; 1]>::try_from(found).unwrap_or([None])
         else {
-            return Err(ChainError::Unknown { what: "roster of this epoch" });
+            return Err(ChainError::Unknown {
+                what: "list of providers of this epoch (it is too old, or has not begun)",
+            });
         };
         let roster = Arc::new(Roster { epoch, beacon, candidates: roster });
         let mut rosters = lock(&self.inner.rosters);
@@ -167,7 +169,7 @@ impl Chain {
                 break set.iter().map(|(key, _)| Key::Validator(key)).collect();
             }
             if Instant::now() > deadline {
-                return Err(ChainError::Unknown { what: "validators' handover" });
+                return Err(ChainError::Unknown { what: "block after the last change of validators yet: try again" });
             }
             sleep(HANDOVER_PAUSE).await;
         };

@@ -52,7 +52,10 @@ impl Nonces {
         let file = match locked {
             Ok(Ok(Ok(file))) => Some(file),
             failed => {
-                tracing::warn!(?failed, "cannot lock the profile's nonces: adds of other processes may collide");
+                tracing::warn!(
+                    ?failed,
+                    "cannot lock the profile's nonce file: transactions of other processes may take the same nonce"
+                );
                 None
             }
         };
@@ -89,7 +92,7 @@ impl Turn<'_> {
         let Some(file) = &mut self.file else { return };
         let written = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| file.write_all(text.as_bytes()));
         if let Err(error) = written {
-            tracing::debug!(%error, "cannot remember the next nonce");
+            tracing::debug!(%error, "cannot save the next nonce");
         }
     }
 }

@@ -27,7 +27,7 @@ pub enum VouchError {
     #[error(transparent)]
     Chain(#[from] ChainError),
     /// The nodes' answers are of different blocks: a block was decided between two of them.
-    #[error("the nodes' answers do not make a proof yet ({0}): try again")]
+    #[error("the nodes' answers do not form one proof, as when a block was decided between them ({0}): try again")]
     Voucher(#[from] ProofFileError),
 }
 

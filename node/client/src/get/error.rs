@@ -26,7 +26,7 @@ pub enum GetError {
     #[error(transparent)]
     NotEnoughColumns(#[from] NotEnoughColumns),
     /// The columns are those that the manifest lists, and do not decode to what the key sealed: it was added so.
-    #[error("object {object} was added inconsistent, and its content cannot be trusted: {error}")]
+    #[error("object {object} was inconsistent when it was added, do not use it: {error}")]
     Inconsistent {
         /// The object.
         object: ObjectId,
@@ -34,13 +34,13 @@ pub enum GetError {
         error: RowError,
     },
     /// A public object's content does not have the hash in its manifest: it was added so.
-    #[error("the content of object {0} does not have the hash in its manifest: do not use it")]
+    #[error("the content of object {0} does not match the hash in its manifest: do not use it")]
     WrongHash(ObjectId),
     /// The object is a directory, and a file was asked for.
     #[error("object {0} is a directory: save it as a whole, or name a file in it")]
     IsDirectory(ObjectId),
     /// The object is a file, and a directory was asked for.
-    #[error("object {0} is a file, not a directory: nothing can be named in it")]
+    #[error("object {0} is a file, not a directory: leave out the path after its link")]
     IsFile(ObjectId),
     /// The path cannot be that of anything in a directory.
     #[error("invalid path in a directory: {0}")]
@@ -57,7 +57,7 @@ pub enum GetError {
         size: u64,
     },
     /// A range of bytes was asked for, of a directory.
-    #[error("object {0} is a directory, and a range is one of bytes: name a file in it")]
+    #[error("object {0} is a directory, and only a file has a range of bytes: name a file in it")]
     RangeOfDirectory(ObjectId),
     /// There is something at the destination, and it may not be overwritten.
     #[error("{} already exists: choose another destination, or allow overwriting", shown(.0))]

@@ -58,7 +58,7 @@ pub enum OpenError {
         last: String,
     },
     /// The manifest is the object's and breaks the format's rules: its owner added it so.
-    #[error("the manifest of object {object} is invalid, and was added so: {error}")]
+    #[error("the manifest of object {object} was invalid when it was added, and cannot be read: {error}")]
     BadManifest {
         /// The object.
         object: ObjectId,
@@ -69,7 +69,7 @@ pub enum OpenError {
     #[error("object {0} is private, and the link has no key: use the whole link, ostrakon:<cid>#<key>")]
     KeyMissing(ObjectId),
     /// The key is of another object.
-    #[error("the key in the link does not open object {0}: check that the link is complete")]
+    #[error("the key in the link does not decrypt object {0}: check that the link is complete and unchanged")]
     WrongKey(ObjectId),
 }
 

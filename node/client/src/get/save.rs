@@ -187,7 +187,8 @@ impl Destination {
 
     /// The directory that it lies in, and its name there.
     pub(crate) fn beside(&self) -> io::Result<(StagingDirectory, OsString)> {
-        let name = self.path.file_name().ok_or_else(|| io::Error::new(IoKind::InvalidInput, "it names no file"))?;
+        let name =
+            self.path.file_name().ok_or_else(|| io::Error::new(IoKind::InvalidInput, "the path has no file name"))?;
         Ok((StagingDirectory::open(parent_of(&self.path))?, name.to_owned()))
     }
 }

@@ -47,7 +47,7 @@ pub(crate) enum Purpose {
 
 /// The record is not what was sealed under this key for this purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a sealed record is damaged, or belongs to another profile")]
+#[error("an encrypted record is damaged, or belongs to another profile")]
 pub struct NotAuthentic;
 
 impl DataKey {

@@ -38,7 +38,7 @@ pub enum PackReadError {
     #[error(transparent)]
     Get(#[from] GetError),
     /// The object is marked as a directory, and its index is invalid: it was added so.
-    #[error("directory {object} has an invalid index, and was added so: {error}")]
+    #[error("the index of directory {object} was invalid when it was added, and cannot be read: {error}")]
     Broken {
         /// The object.
         object: ObjectId,
@@ -68,7 +68,7 @@ pub enum PackReadError {
         target: Vec<u8>,
     },
     /// A file's content does not have the hash in the index: it was added so.
-    #[error("the content of {0} does not have the hash that the directory lists: do not use it")]
+    #[error("the content of {0} does not match the hash in the directory: do not use it")]
     WrongHash(PackPath),
 }
 

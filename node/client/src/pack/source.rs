@@ -104,7 +104,7 @@ impl PackSource {
                         self.ahead.push_back(filled?);
                     }
                 },
-                State::Failed => return Err(io::Error::other("reading the directory failed before")),
+                State::Failed => return Err(io::Error::other("reading the directory has already failed")),
             }
         }
         Ok(())

@@ -40,7 +40,10 @@ pub enum WalkError {
     #[error(transparent)]
     Glob(#[from] globset::Error),
     /// There is more in it than one pack can hold.
-    #[error("{path} has more than the {} entries of one pack: add parts of it", limits::PACK_ENTRIES)]
+    #[error(
+        "{path} has more than {} entries, the most that one object can have: add its subdirectories separately",
+        limits::PACK_ENTRIES
+    )]
     TooMany {
         /// The directory.
         path: PathBuf,
@@ -218,7 +221,7 @@ impl Walker {
     fn note(&mut self, name: &[u8]) -> Result<What, String> {
         if self.path.len() > limits::PACK_PATH || name.len() > limits::PACK_NAME {
             return Err(format!(
-                "its path or name is longer than {} and {} bytes",
+                "its path is longer than {} bytes, or its name longer than {}",
                 limits::PACK_PATH,
                 limits::PACK_NAME
             ));
@@ -235,7 +238,9 @@ impl Walker {
             FileType::Symlink => {
                 target = readlinkat(here, name, Vec::new()).map_err(text)?.into_bytes();
                 let len = u16::try_from(target.len()).ok().filter(|len| usize::from(*len) <= limits::PACK_TARGET);
-                What::Symlink { target: len.ok_or_else(|| "points to too long a path".to_owned())? }
+                What::Symlink {
+                    target: len.ok_or_else(|| format!("its target is longer than {} bytes", limits::PACK_TARGET))?,
+                }
             }
             other => return Err(format!("is {}, and only files, directories and symlinks are stored", special(other))),
         };
@@ -266,7 +271,7 @@ impl Walker {
         let mut left = self.cursor.leave().map(drop);
         // Directories above were moved: what they still have is not found any more. The top always is.
         while let Err(error) = left {
-            self.skip(format!("is gone, and what was not listed of it is not stored: {error}"));
+            self.skip(format!("was moved or deleted while it was read, and the rest of it is not stored: {error}"));
             self.levels.pop();
             self.ascend();
             left = self.cursor.go_to(&self.path);
@@ -307,7 +312,7 @@ fn special(kind: FileType) -> &'static str {
         FileType::Fifo => "a fifo",
         FileType::Socket => "a socket",
         FileType::CharacterDevice | FileType::BlockDevice => "a device",
-        _ => "something else",
+        _ => "of an unknown type",
     }
 }
 

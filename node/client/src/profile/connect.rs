@@ -95,7 +95,7 @@ impl TrustStore for TrustFile {
             fs::rename(&draft, &self.0)
         })();
         if let Err(error) = written {
-            tracing::debug!(%error, "cannot store the trusted checkpoint: the next client starts from the one before");
+            tracing::debug!(%error, "cannot save the trusted checkpoint; the next command starts from the last one");
         }
     }
 }

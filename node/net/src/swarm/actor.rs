@@ -97,7 +97,7 @@ impl Actor {
             }
         }
         if self.swarm.behaviour_mut().kad.bootstrap().is_err() {
-            tracing::debug!("no bootstrap node has an address");
+            tracing::debug!("no address of a bootstrap node is known: waiting for other nodes to connect");
         }
     }
 
@@ -149,7 +149,11 @@ impl Actor {
             SwarmEvent::NewListenAddr { address, .. } => self.shared.set_listening(address, true),
             SwarmEvent::ExpiredListenAddr { address, .. } => self.shared.set_listening(address, false),
             SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                tracing::error!(?addresses, ?reason, "no longer listening");
+                tracing::error!(
+                    ?addresses,
+                    ?reason,
+                    "no longer listening on these addresses: other nodes cannot connect to them"
+                );
                 for address in addresses {
                     self.shared.set_listening(address, false);
                 }

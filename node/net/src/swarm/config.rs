@@ -78,7 +78,7 @@ pub enum StartError {
         reason: String,
     },
     /// Correct the list of first nodes.
-    #[error("bootstrap list: {0}")]
+    #[error("invalid list of bootstrap nodes: {0}")]
     Bootstrap(#[from] InvalidAddress),
     /// The system did not start a thread or runtime.
     #[error("cannot start the network thread: {0}")]

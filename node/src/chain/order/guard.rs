@@ -90,8 +90,9 @@ impl Guard {
         match self.status {
             SigningStatus::Paused { from, recheck: true } => tracing::error!(
                 height = %from,
-                "other validators have newer messages of this validator than its sign state records, so its disk was \
-                 restored or another process signs with its key; it signs nothing below this height"
+                "other validators have newer messages of this validator than its sign-state file: its disk was \
+                 restored from a backup, or another process signs with its key, which must be stopped; signing nothing \
+                 below this height"
             ),
             status => {
                 tracing::info!(?before, ?status, "asked the other validators for their last messages of this one")

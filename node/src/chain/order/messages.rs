@@ -98,7 +98,9 @@ impl Messages {
             },
             ConsensusRequest::Block { .. } => match find(&message) {
                 Some(frame) => reply.send(frame),
-                None => reply.refuse(&Refusal::new(RefusalCode::NotFound, "this block is not proposed here")),
+                None => {
+                    reply.refuse(&Refusal::new(RefusalCode::NotFound, "this node does not have this proposed block"))
+                }
             },
             ConsensusRequest::Proposal(_)
             | ConsensusRequest::Vote(_)

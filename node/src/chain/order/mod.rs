@@ -104,7 +104,7 @@ pub enum OrderError {
     #[error("sign-state file failed; stopping to avoid equivocation: repair the disk and restart the node")]
     SignState(#[source] io::Error),
     /// The sign state does not decode.
-    #[error("sign-state file is damaged; stopping to avoid equivocation: move it away and restart the node")]
+    #[error("sign-state file is damaged; stopping to avoid equivocation: move the file away and restart the node")]
     Damaged,
 }
 

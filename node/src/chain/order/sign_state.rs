@@ -64,10 +64,10 @@ impl From<&SignedProposal> for Statement {
 #[non_exhaustive]
 pub(super) enum SignError {
     /// Something else was signed for this height, round and step: to sign this, too, would be equivocation.
-    #[error("equivocation: something else is signed for this height, round and step already")]
+    #[error("this would be equivocation: another message was already signed for this height, round and step")]
     Conflict,
     /// A later height, round or step was signed.
-    #[error("a later height, round or step is signed already")]
+    #[error("a message of a later height, round or step was already signed")]
     Backwards,
 }
 

@@ -150,7 +150,12 @@ impl SnapshotSync {
             Ok(_) => true,
             Err(error) => {
                 let height = offer.header.height;
-                tracing::warn!(%node, %height, %error, "node offers a snapshot that trusted validators did not decide");
+                tracing::warn!(
+                    %node,
+                    %height,
+                    %error,
+                    "node offers a snapshot that trusted validators did not certify"
+                );
                 false
             }
         };

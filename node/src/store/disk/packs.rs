@@ -126,7 +126,7 @@ impl Packs {
                     state.active = Some(Arc::new(Active { number, file, path }));
                 }
                 Err(error) => {
-                    tracing::error!(path = %path.display(), %error, "pack is lost, and its columns with it")
+                    tracing::error!(path = %path.display(), %error, "cannot open pack; its columns cannot be read")
                 }
             }
         }
@@ -273,7 +273,7 @@ impl Packs {
         let path = path_of(&self.volume, piece.pack);
         let opened = File::options().write(true).open(&path);
         if let Err(error) = opened.and_then(|file| self.volume.punch(&file, piece.offset, piece.length)) {
-            tracing::warn!(path = %path.display(), %error, "cannot release the blocks of a deleted record");
+            tracing::warn!(path = %path.display(), %error, "cannot free the disk space of a deleted record");
         }
         sparse.then_some(piece.pack)
     }

@@ -16,7 +16,7 @@ impl Disk {
     pub(super) fn tidy(&self, sparse: Option<u32>) {
         let Some(number) = sparse else { return };
         if let Err(error) = self.rewrite(number) {
-            tracing::warn!(pack = number, %error, "cannot rewrite a pack that is mostly holes; retrying after restart");
+            tracing::warn!(pack = number, %error, "cannot compact a sparse pack; retrying after restart");
         }
     }
 

@@ -76,7 +76,7 @@ impl FileSource {
     pub(super) fn change(&self) -> Result<Change, SourceError> {
         let changed = |what| Err(SourceError::Changed { path: self.path.clone(), what });
         let there = match fs::metadata(&self.path) {
-            Err(error) if error.kind() == IoKind::NotFound => return changed("is gone"),
+            Err(error) if error.kind() == IoKind::NotFound => return changed("no longer exists"),
             there => fingerprint(&there?),
         };
         match (there, self.began_as) {
