@@ -66,8 +66,8 @@ fn live_in(scale: Scale, count: u64, what: &str) {
 }
 
 /// A world in which two objects share a column, one of whose holders was wiped; a council in which a block came while
-/// it was looked whether all have the last, one of whose validators died before it had ever voted, and one with a holder
-/// that stored a column and lost its receipt.
+/// it was looked whether all have the last; one of whose validators died before it had ever voted; and one with a
+/// holder that stored a column and lost its receipt.
 #[test]
 fn what_went_wrong_once_goes_well() {
     let councils = [335, 389, 670].map(|seed| (seed, Scale::council()));

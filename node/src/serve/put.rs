@@ -180,8 +180,8 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
 fn check_nonce(account: u64, drawn: u64, reach: u64) -> Result<(), Refusal> {
     if drawn > account.saturating_add(reach) {
         let reason = format!(
-            "draw nonce {drawn} is more than {reach} ahead of the account's nonce {account} as this node knows it, which \
-             may be behind the ledger; retry later"
+            "draw nonce {drawn} is more than {reach} ahead of the account's nonce {account} on this node, which may be \
+             behind the ledger; retry later"
         );
         return Err(Refusal::new(Busy, reason));
     }

@@ -74,7 +74,7 @@ fn hostile() -> Vec<(&'static str, Vec<u8>)> {
         ("outside of the contents", pack(b"x", &[leaf(&[(b"a", file(1, b"x"))])], 1)),
         ("entries", pack(b"x", &[leaf(&[(b"a", file(0, b"x"))])], 2)),
         ("entries", pack(b"x", &[leaf(&[(b"a", file(0, b"x")), (b"b", file(1, b""))])], 1)),
-        ("does not have the hash", pack(b"x", &[leaf(&[(b"a", file(0, b"y"))])], 1)),
+        ("does not match the hash", pack(b"x", &[leaf(&[(b"a", file(0, b"y"))])], 1)),
         ("no such place", pack(b"x", &[branch(&[(b"a", itself)])], 1)),
         ("not in order", pack(b"x", &[inner.clone(), branch(&[(b"b", inner_at)])], 1)),
         ("not in order", pack(b"x", &[inner, branch(&[(b"a", inner_at), (b"b", inner_at)])], 2)),
