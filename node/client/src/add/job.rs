@@ -61,7 +61,7 @@ const OPEN_WAIT: Duration = Duration::from_secs(5);
 const OPEN_WAIT_SILENT: Duration = Duration::from_secs(1);
 /// How long a holder is asked again that is busy, for example since it is behind the ledger and cannot verify the draw.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
-/// The same, when no other provider can take its place: a restarted node catches up within this.
+/// The same, when no other provider is left: a restarted node catches up within this.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(20);
 const OPEN_PAUSE: Duration = Duration::from_millis(300);
 /// How often idle uploads are kept alive: well before holders give them up.
@@ -238,7 +238,7 @@ impl<'a> Job<'a> {
         indexes: &[u8],
         reservation: &Reservation,
     ) -> Result<Vec<Lane>, AddError> {
-        let (mut lanes, mut patient) = (Vec::new(), BTreeSet::new());
+        let (mut lanes, mut busy) = (Vec::new(), BTreeSet::new());
         let mut waiting = FuturesUnordered::new();
         for index in indexes {
             let holder = placing.holder(*index).map(|candidate| candidate.provider);
@@ -246,20 +246,18 @@ impl<'a> Job<'a> {
                 waiting.push(self.open_one(self.start(placing, (*index, provider), reservation)?, RETRY_WAIT));
             }
         }
-        while let Some((started, result)) = waiting.next().await {
-            let upload = started.upload;
+        while let Some((Upload { index, provider, .. }, result)) = waiting.next().await {
             match result {
-                Ok(taken) => lanes.push(Lane { upload, taken }),
-                Err(lost) if lost.busy && !placing.has_spare() && patient.insert(upload.index) => {
-                    waiting.push(self.open_one(started, CATCH_UP_WAIT));
+                Ok(lane) => {
+                    lanes.push(lane);
+                    continue;
                 }
-                Err(lost) => {
-                    self.lose(placing, upload.index, lost.reason);
-                    if let Some(provider) = placing.replace(upload.index) {
-                        let started = self.start(placing, (upload.index, provider), reservation)?;
-                        waiting.push(self.open_one(started, RETRY_WAIT));
-                    }
-                }
+                Err(lost) if lost.busy && busy.insert(provider) => placing.defer(index),
+                Err(lost) => self.lose(placing, index, lost.reason),
+            }
+            if let Some(provider) = placing.replace(index) {
+                let patience = if busy.contains(&provider) { CATCH_UP_WAIT } else { RETRY_WAIT };
+                waiting.push(self.open_one(self.start(placing, (index, provider), reservation)?, patience));
             }
         }
         lanes.sort_by_key(|lane| lane.upload.index);
@@ -295,7 +293,7 @@ impl<'a> Job<'a> {
     }
 
     /// Asks for one upload; a holder that is busy, again for `patience`.
-    async fn open_one(&self, started: Started, patience: Duration) -> (Started, Result<Taken, Unopened>) {
+    async fn open_one(&self, started: Started, patience: Duration) -> (Upload, Result<Lane, Unopened>) {
         let provider = started.upload.provider;
         let wait = if self.client.backoff.is_unresponsive(&provider) { OPEN_WAIT_SILENT } else { OPEN_WAIT };
         let mut request = self.request(&started);
@@ -316,7 +314,8 @@ impl<'a> Job<'a> {
         if result.is_ok() {
             self.client.backoff.note_response(&provider);
         }
-        (started, result)
+        let upload = started.upload;
+        (upload, result.map(|taken| Lane { upload, taken }))
     }
 
     fn unopened(&self, error: AskError) -> Unopened {

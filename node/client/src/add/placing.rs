@@ -1,7 +1,7 @@
 //! Which provider of the draw gets which column of an extent: pure.
 //!
 //! The first n of the order get one column each. One that fails is never asked again, and is replaced by the first of
-//! the order that is unused and satisfies the domain rule; those that did not respond lately come last.
+//! the order that is unused and satisfies the domain rule; those that are busy or did not respond lately come last.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -27,7 +27,7 @@ pub(crate) struct Placing {
     slots: Vec<Option<usize>>,
     /// By place in the order: the column that was lost there, and why.
     failed: BTreeMap<usize, (u8, String)>,
-    /// Places in the order of those that are chosen only when no other is left.
+    /// Places in the order of those that are chosen only when no other is left: they are busy, or did not respond lately.
     last: BTreeSet<usize>,
 }
 
@@ -92,9 +92,9 @@ impl Placing {
         Some(self.order[place].provider)
     }
 
-    /// Whether another provider could replace a holder.
-    pub(crate) fn has_spare(&self) -> bool {
-        self.next(|place| !self.failed.contains_key(&place)).is_some()
+    /// The column's holder is busy: it may get one when no other provider is left.
+    pub(crate) fn defer(&mut self, index: u8) {
+        self.last.extend(self.slots[usize::from(index)].take());
     }
 
     /// The next provider that satisfies the domain rule gets the vacant column; `None` when none is left.
@@ -196,6 +196,18 @@ mod tests {
         assert_eq!(placing.vacant(), [7]);
         let named = placing.with_names().expect("a failed one will do");
         assert_eq!(named.iter().map(|named| named.provider).collect::<BTreeSet<_>>().len(), 9);
+    }
+
+    #[test]
+    fn a_busy_holder_comes_back_when_no_other_is_left() {
+        let mut placing = placing(10, Code { k: 4, n: 9 });
+        let busy = placing.holder(2).expect("held").provider;
+        placing.defer(2);
+        assert_ne!(placing.replace(2).expect("the tenth"), busy);
+        placing.give_up(2, "refused".to_owned());
+        assert_eq!(placing.replace(2), Some(busy));
+        placing.defer(2);
+        assert_eq!(placing.replace(2), Some(busy), "no other is left");
     }
 
     #[test]
