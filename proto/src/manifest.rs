@@ -5,6 +5,7 @@
 //!
 //! Not here: whether a column's bytes match its name ([`crate::tree`]) or its index ([`crate::row`]).
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use cid::Cid;
 use multihash::Multihash;
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use crate::{
     id::{ColumnId, ObjectId},
     layout::{Layout, LayoutError},
     limits,
+    pack::Stamp,
     params::Code,
 };
 
@@ -36,13 +38,26 @@ pub struct Manifest {
 }
 
 /// What an object's plaintext is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
 pub enum Content {
-    /// One file; its name is not recorded.
+    /// One file; neither its name nor anything else about it is recorded.
     #[default]
     File,
     /// A directory, as a pack ([`crate::pack`]).
     Pack,
+    /// One file, and after its bytes its mode and time, as a [`Stamp`]. Of private objects only, so that nobody without
+    /// the key can read them.
+    StampedFile,
+}
+
+impl Content {
+    /// Plaintext bytes after those of the file.
+    pub fn trailer(self) -> u64 {
+        match self {
+            Self::File | Self::Pack => 0,
+            Self::StampedFile => u64::try_from(Stamp::LEN).expect("a few bytes"),
+        }
+    }
 }
 
 /// How an object's content is protected.
@@ -141,6 +156,9 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] that names the broken rule.
     pub fn check(&self) -> Result<(), ManifestError> {
+        if let Protection::Public { content: Content::StampedFile, .. } = self.protection {
+            return Err(ManifestError::Malformed);
+        }
         let layout = Layout::new(self.size, self.code, self.is_sealed())?;
         let (have, want) = (self.extents.len(), layout.extents());
         if u32::try_from(have) != Ok(want) {
@@ -338,6 +356,9 @@ mod tests {
         check(|manifest| manifest.extents[0].tokens.truncate(3), columns);
         check(|manifest| manifest.extents[0].tokens.clear(), columns);
         check(|manifest| manifest.protection = Protection::Public { hash: [0; 32], content: Content::File }, columns);
+        let stamped = Protection::Public { hash: [0; 32], content: Content::StampedFile };
+        let public = Manifest { protection: stamped, ..small(false) };
+        assert_eq!(public.check(), Err(ManifestError::Malformed));
         let none = Code { k: 4, n: 4 };
         check(|manifest| manifest.code.k = 4, ManifestError::Layout(LayoutError::Code(none)));
         let mut huge = small(true);

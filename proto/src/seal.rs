@@ -14,6 +14,7 @@ use crate::{limits::TAG, manifest::Content, wire::get::ReadToken};
 const SEAL: &str = "ostrakon object key seal 1";
 const COMMIT: &str = "ostrakon object key commitment 1";
 const COMMIT_PACK: &str = "ostrakon object key commitment of a pack 1";
+const COMMIT_STAMPED: &str = "ostrakon object key commitment of a stamped file 1";
 const READ: &str = "ostrakon object key read 1";
 const TOKEN: &str = "ostrakon read token 1";
 
@@ -44,6 +45,7 @@ impl ObjectKey {
         let context = match content {
             Content::File => COMMIT,
             Content::Pack => COMMIT_PACK,
+            Content::StampedFile => COMMIT_STAMPED,
         };
         blake3::derive_key(context, &self.0)
     }
@@ -186,7 +188,7 @@ mod tests {
     fn what_comes_from_a_key_differs() {
         let mut all = vec![*key(1).bytes()];
         for key in [key(1), key(2)] {
-            all.extend([Content::File, Content::Pack].map(|content| key.commitment(content)));
+            all.extend([Content::File, Content::Pack, Content::StampedFile].map(|content| key.commitment(content)));
         }
         for (extent, index) in [(0, 0), (0, 1), (1, 0), (256, 0)] {
             let token = key(1).read_token(extent, index);

@@ -12,6 +12,7 @@ use ostrakon_proto::{
     layout::Layout,
     link::Link,
     manifest::{Content, Extent, Manifest, Protection},
+    pack::Stamp,
     params::Code,
     row,
     seal::{ObjectKey, token_hash},
@@ -33,9 +34,10 @@ fn code() -> Code {
 }
 
 /// The whole columns of an object of one extent.
-fn columns(size: u64, sealed: bool) -> Vec<Vec<u8>> {
+fn columns(plain: &[u8], sealed: bool) -> Vec<Vec<u8>> {
+    let size = u64::try_from(plain.len()).unwrap();
     let layout = Layout::new(size, code(), sealed).unwrap();
-    let (plain, sealer) = (content(size), sealed.then(|| key().sealer()));
+    let sealer = sealed.then(|| key().sealer());
     let mut columns = vec![Vec::new(); 4];
     for id in layout.rows_of(0..size) {
         let range = layout.row(id).unwrap().plain;
@@ -60,7 +62,7 @@ fn manifest(size: u64, sealed: bool) -> Manifest {
         size,
         code: code(),
         protection,
-        extents: vec![Extent { columns: names(&columns(size, sealed)), tokens }],
+        extents: vec![Extent { columns: names(&columns(&content(size), sealed)), tokens }],
     }
 }
 
@@ -77,7 +79,7 @@ fn check(name: &str, vectors: &str, lines: &[String]) {
 fn columns_of_fixed_objects() {
     let sizes = [0, 1, 100, 65_520, 65_521, 131_040, 524_161, 1_200_000];
     let line = |(size, sealed): (u64, bool)| {
-        let columns = columns(size, sealed);
+        let columns = columns(&content(size), sealed);
         let names: Vec<String> = names(&columns).iter().map(ColumnId::to_string).collect();
         format!("{} {size} {} {}", if sealed { "private" } else { "public" }, columns[0].len(), names.join(" "))
     };
@@ -108,6 +110,25 @@ fn key_and_links_of_a_fixed_object() {
         Link { object, key: None }.to_string(),
     ];
     check("links", include_str!("../golden/links.txt"), &lines);
+}
+
+#[test]
+fn a_stamped_file() {
+    let stamp = Stamp { mode: 0o640, seconds: 1_700_000_000, nanos: 123_456_789 };
+    let plain = [b"hello", &stamp.encode()[..]].concat();
+    let size = u64::try_from(plain.len()).unwrap();
+    assert_eq!(size, 5 + Content::StampedFile.trailer());
+    let (commitment, columns) = (key().commitment(Content::StampedFile), names(&columns(&plain, true)));
+    let tokens = manifest(size, true).extents.remove(0).tokens;
+    let (protection, extents) = (Protection::Sealed { commitment }, vec![Extent { columns, tokens }]);
+    let stamped = Manifest { size, code: code(), protection, extents };
+    let lines = [
+        format!("plaintext {}", hex::encode(plain)),
+        format!("commitment {}", hex::encode(commitment)),
+        stamped.extents[0].columns[0].to_string(),
+        Manifest::object_id(&stamped.encode()).to_string(),
+    ];
+    check("stamped", include_str!("../golden/stamped.txt"), &lines);
 }
 
 #[test]

@@ -23,6 +23,7 @@ mod range_at_end;
 mod secrets;
 mod several_paths;
 mod short_messages;
+mod single_file_metadata;
 mod unreadable_file;
 
 use std::process::ExitCode;
@@ -55,6 +56,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("secrets", secrets::run),
     scenario("several_paths", several_paths::run),
     scenario("short_messages", short_messages::run),
+    scenario("single_file_metadata", single_file_metadata::run),
     scenario("unreadable_file", unreadable_file::run),
 ];
 

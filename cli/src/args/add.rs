@@ -17,8 +17,9 @@ Examples:
   find . -name '*.jpg' | ostrakon add --files-from -
   ostrakon add disk.img --class economy --dry-run
 
-Each path becomes one object, a directory with its names, modes, times, \
-symlinks and empty directories; owners and extended attributes are not stored. \
+Each path becomes one object: a file with its mode and time, a directory with \
+its names, modes, times, symlinks and empty directories. Owners and extended \
+attributes are not stored, and holes of sparse files are stored as zeroes. \
 The code 4/12 means: any 4 of 12 columns restore the object. Without --for \
 or --epochs it is paid for 720 epochs, a month on most networks.
 
@@ -54,9 +55,12 @@ pub(crate) struct Add {
     /// Exclude entries of directories: by name, or by path if the pattern has a /; can be repeated
     #[arg(long, value_name = "GLOB")]
     pub(crate) exclude: Vec<String>,
-    /// Do not encrypt: anyone who has the CID can read the object
+    /// Do not encrypt: anyone who has the CID can read the object; a file's mode and time are not stored
     #[arg(long)]
     pub(crate) public: bool,
+    /// Do not store a file's mode and time; those in a directory are always stored
+    #[arg(long)]
+    pub(crate) no_preserve: bool,
     /// Durability class
     #[arg(long, value_enum, default_value = "standard", conflicts_with = "code")]
     pub(crate) class: Class,

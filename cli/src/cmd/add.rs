@@ -123,6 +123,9 @@ impl<'a> Adds<'a> {
         if args.public {
             add = add.public();
         }
+        if args.no_preserve {
+            add = add.no_preserve();
+        }
         if args.all {
             add = add.all();
         }
@@ -224,8 +227,13 @@ pub(super) fn words(added: &Added, pace: &Pace) -> String {
     if stored < usize::from(n) {
         lines.push(format!("{stored} of {n} columns are stored; the network will repair the others"));
     }
+    let (AddedSource::File { holes, .. } | AddedSource::Directory { holes, .. }) = added.source;
+    if holes > 0 {
+        let holes = bytes_text(holes);
+        lines.push(format!("sparse: {holes} of {size} are holes, which are stored and paid for in full, as zeroes"));
+    }
     match &added.source {
-        AddedSource::File { grew: true } => {
+        AddedSource::File { grew: true, .. } => {
             lines.push(format!(
                 "the file grew while it was added: only its first {size} are stored; add it again to store all of it"
             ));

@@ -57,7 +57,7 @@ pub struct Added {
     pub link: Link,
     /// What the source is called.
     pub name: String,
-    /// Bytes of the object.
+    /// Bytes of the file, or of the directory's pack.
     pub size: u64,
     /// Bytes of all columns together.
     pub stored_bytes: u64,
@@ -109,6 +109,8 @@ pub enum AddedSource {
     File {
         /// Whether it grew while it was added: the object is what it had at first.
         grew: bool,
+        /// Bytes of it that take no space on disk: they are stored and paid for as the others are.
+        holes: u64,
     },
     /// A directory.
     Directory {
@@ -116,7 +118,15 @@ pub enum AddedSource {
         entries: u64,
         /// What is not in it.
         skipped: Vec<Skipped>,
+        /// Bytes of its files that take no space on disk: they are stored and paid for as the others are.
+        holes: u64,
     },
+}
+
+impl Default for AddedSource {
+    fn default() -> Self {
+        Self::File { grew: false, holes: 0 }
+    }
 }
 
 /// What an add sent, what it did not have to send, and how long it took.

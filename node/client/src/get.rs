@@ -305,6 +305,8 @@ struct Reading {
     resumed: u64,
     /// Bytes that are read, those included.
     done: u64,
+    /// What was read after them: the stamp, where that is read and stored behind the file.
+    behind: Vec<u8>,
     reconstructed: bool,
     events: Events,
     /// The file that rows are written to, if it is one.
@@ -315,8 +317,8 @@ struct Reading {
 impl Reading {
     fn new(file: TargetFile, range: Range<u64>, events: Events, since: Instant) -> Self {
         let rows = file.rows(range.clone());
-        let hasher = blake3::Hasher::new();
-        Self { file, range, rows, hasher, resumed: 0, done: 0, reconstructed: false, events, to: None, since }
+        let (hasher, behind) = Default::default();
+        Self { file, range, rows, hasher, resumed: 0, done: 0, behind, reconstructed: false, events, to: None, since }
     }
 
     /// Writes all of it to `sink`.
@@ -331,14 +333,17 @@ impl Reading {
     /// The next bytes; `None` after the last, when the hash of a whole file was right.
     async fn next(&mut self) -> Result<Option<Bytes>, Error> {
         while let Some(row) = self.rows.next().await {
-            let RowBytes { bytes, reconstructed } = row.map_err(|error| match &self.to {
+            let RowBytes { mut bytes, reconstructed } = row.map_err(|error| match &self.to {
                 Some(to) => error.at(to),
                 None => error,
             })?;
+            let total = self.range.end - self.range.start;
+            let left = usize::try_from(total - self.done).map_or(bytes.len(), |left| left.min(bytes.len()));
+            self.behind.extend_from_slice(&bytes.split_off(left));
             self.hasher.update(&bytes);
             self.reconstructed |= reconstructed;
             self.done += u64::try_from(bytes.len()).expect("a row is at most 64 MiB");
-            self.events.tell(Event::Progress { done: self.done, total: Some(self.range.end - self.range.start) });
+            self.events.tell(Event::Progress { done: self.done, total: Some(total) });
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }

@@ -6,7 +6,8 @@
 //! them; [`restore`] writes them to a hidden directory, and [`staged`] puts that where it belongs.
 //!
 //! Kept are names, contents, modes, times, symlinks and empty directories. Not kept are owners, extended attributes and
-//! access times; hard links become files of their own, and holes in files zeroes.
+//! access times; hard links become files of their own, and holes in files zeroes. The modes and times of files that are
+//! objects of their own are read and set here too.
 //!
 //! Not here: the format ([`ostrakon_proto::pack`]), and how bytes are stored and fetched.
 
@@ -32,7 +33,7 @@ pub(crate) use source::PackSource;
 pub use walk::WalkError;
 pub(crate) use walk::walk;
 
-pub(crate) use attributes::{FILE_BITS, SET_ID_BITS, place_symlink, stamp_file};
+pub(crate) use attributes::{FILE_BITS, SET_ID_BITS, holes, place_symlink, stamp, stamp_file};
 pub(crate) use restore::Restore;
 
 /// Something that was not stored, and why.

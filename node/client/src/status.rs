@@ -7,6 +7,7 @@ use ostrakon_proto::{
     id::{AccountId, Epoch, NodeId, ObjectId},
     ledger::state::{Commitment, Domain, Provider, SlotState},
     link::Link,
+    manifest::Content,
     params::Code,
 };
 use serde::{Serialize, Serializer};
@@ -37,7 +38,8 @@ pub struct Status {
     /// The object.
     #[serde(rename = "cid")]
     pub object: ObjectId,
-    /// Bytes of it.
+    /// Bytes of the file, or of the directory's pack. A link without its key does not tell whether a private file's
+    /// mode and time are stored, nor does one of which no holder responds: then these 14 bytes count.
     pub size: u64,
     /// Its code.
     pub code: Code,
@@ -105,6 +107,7 @@ impl Client {
         let holders: Vec<NodeId> = slots_of(&commitments).map(|slot| slot.2.provider).collect();
         let providers = self.chain.providers(&holders).await?;
         let failed = if options.probe { self.probe(link).await? } else { BTreeMap::new() };
+        let content = timeout(PROBE_PATIENCE, self.content(link, &holders)).await.ok().flatten();
         let slots: Vec<StatusSlot> = slots_of(&commitments)
             .map(|(extent, index, slot)| {
                 let state = match (slot.state, failed.get(&(extent, index))) {
@@ -116,7 +119,8 @@ impl Client {
                 StatusSlot { extent, index, provider: slot.provider, domain, state }
             })
             .collect();
-        Ok(self.summary(link.object, &commitments, slots))
+        let status = self.summary(link.object, &commitments, slots);
+        Ok(Status { size: status.size.saturating_sub(content.map_or(0, Content::trailer)), ..status })
     }
 
     fn summary(&self, object: ObjectId, commitments: &[Commitment], slots: Vec<StatusSlot>) -> Status {

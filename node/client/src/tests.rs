@@ -33,6 +33,8 @@ use crate::{
     fake::{Fault, Lie, World, account, crowd},
 };
 
+mod single_files;
+
 const CODE: Code = Code { k: 4, n: 9 };
 
 /// An add of these bytes, whose length is announced.

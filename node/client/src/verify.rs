@@ -133,9 +133,9 @@ impl Client {
     pub async fn verify(&self, link: &Link, events: &Events) -> Result<Verified, VerifyError> {
         let since = Instant::now();
         let opened = self.open(link).await?;
-        let (layout, size) = (opened.layout, opened.layout.size());
+        let (layout, size) = (opened.layout, opened.size());
         let inconsistent = Mutex::new(false);
-        let rows = layout.rows_of(0..size).map(|row| {
+        let rows = layout.rows_of(0..layout.size()).map(|row| {
             let (opened, inconsistent) = (&opened, &inconsistent);
             async move {
                 if !check_row(opened, row).await {
@@ -146,7 +146,7 @@ impl Client {
         });
         let mut checked = stream::iter(rows).buffered(window(layout.code()));
         while let Some(row) = checked.next().await {
-            let done = layout.row(row).map_or(0, |shape| shape.plain.end);
+            let done = layout.row(row).map_or(0, |shape| shape.plain.end.min(size));
             events.tell(Event::Progress { done, total: Some(size) });
         }
         drop(checked);

@@ -4,7 +4,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Serialize, Serializer, ser::SerializeMap};
 
 use super::{PackError, PackPath};
-use crate::limits;
+use crate::{codec, limits};
 
 /// Permission bits, set-user-id, set-group-id and sticky among them.
 const MODE_MAX: u16 = 0o7777;
@@ -59,6 +59,19 @@ pub struct FileContent {
 }
 
 impl Stamp {
+    /// Bytes of its encoding.
+    pub const LEN: usize = 14;
+
+    /// Its canonical bytes.
+    pub fn encode(&self) -> [u8; Self::LEN] {
+        codec::encode(self).try_into().expect("three numbers of fixed length")
+    }
+
+    /// The stamp whose canonical bytes these are, if it is within bounds.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        codec::decode(bytes, Self::LEN).ok().filter(Self::is_valid)
+    }
+
     /// Whether it is within bounds.
     pub fn is_valid(&self) -> bool {
         self.mode <= MODE_MAX && self.nanos < NANOS

@@ -292,7 +292,36 @@ fn values_out_of_bounds_are_refused_on_both_sides() {
     assert_eq!(entries.next(), None);
 }
 
+#[test]
+fn stamps_are_fourteen_bytes_within_bounds() {
+    let check = |mode, nanos, is_valid: bool| {
+        let stamp = Stamp { mode, seconds: -1, nanos };
+        assert_eq!(Stamp::decode(&stamp.encode()), is_valid.then_some(stamp), "{mode:o} {nanos}");
+    };
+    check(0o7777, 999_999_999, true);
+    check(0o10000, 0, false);
+    check(0o644, 1_000_000_000, false);
+    check(u16::MAX, u32::MAX, false);
+    let bytes = Stamp::default().encode();
+    assert_eq!((Stamp::decode(&bytes[1..]), Stamp::decode(&[&bytes[..], &[0]].concat())), (None, None));
+    assert_eq!(Stamp::decode(&[]), None);
+}
+
 proptest! {
+    #[test]
+    fn what_decodes_as_a_stamp_is_its_encoding(bytes: [u8; Stamp::LEN]) {
+        match Stamp::decode(&bytes) {
+            Some(stamp) => prop_assert_eq!(stamp.encode(), bytes),
+            None => prop_assert!(bytes[1] >= 0x10 || bytes[10..] != [0; 4]),
+        }
+    }
+
+    #[test]
+    fn stamps_round_trip(mode in 0..0o10000u16, seconds: i64, nanos in 0..1_000_000_000u32) {
+        let stamp = Stamp { mode, seconds, nanos };
+        prop_assert_eq!(Stamp::decode(&stamp.encode()), Some(stamp));
+    }
+
     #[test]
     fn what_is_written_is_read(names in names(400)) {
         let (content, entries) = tree(names);

@@ -37,7 +37,7 @@ pub struct Add<'a> {
 pub(crate) struct AddOptions {
     /// Bytes of the source, where they are known.
     pub(crate) size: Option<u64>,
-    /// What the source's bytes are.
+    /// What the object is; before a path is opened, what it is if that is a private file.
     pub(crate) content: Content,
     pub(crate) public: bool,
     pub(crate) code: CodeChoice,
@@ -55,17 +55,31 @@ impl Default for AddOptions {
     }
 }
 
+impl AddOptions {
+    /// What a file at a path becomes.
+    pub(super) fn file_content(&self) -> Content {
+        match self.content {
+            Content::StampedFile if !self.public => Content::StampedFile,
+            _ => Content::File,
+        }
+    }
+}
+
 impl Client {
     /// Adds the file or directory at this path.
     ///
-    /// A directory becomes one object with names, modes, times, symlinks and empty directories; what cannot be read, or
-    /// changes while it is read, is left out and named in [`Added::source`]. A file that changes while it is read is
-    /// read again from the start, once; of one that only grows, what it had at first is stored.
+    /// A file's mode and time are stored with it, encrypted as its bytes are, unless [`Add::public`] or
+    /// [`Add::no_preserve`] is called. One that changes while it is read is read again from the start, once; of one
+    /// that only grows, what it had at first is stored. A directory becomes one object with names, modes, times,
+    /// symlinks and empty directories; what cannot be read, or changes while it is read, is left out and named in
+    /// [`Added::source`].
     ///
     /// With a journal, the same add resumes where an earlier one stopped, unless the source changed since. The
     /// profile's journals are used unless [`Add::journals`] names others.
     pub fn add(&self, path: impl AsRef<Path>) -> Add<'static> {
-        Add { journals: self.journals.clone(), ..Add::new(self, Input::Path(path.as_ref().to_owned())) }
+        let add = Add::new(self, Input::Path(path.as_ref().to_owned()));
+        let options = AddOptions { content: Content::StampedFile, ..add.options };
+        Add { journals: self.journals.clone(), options, ..add }
     }
 
     /// Adds these bytes, as one file without a name.
@@ -95,9 +109,16 @@ impl<'a> Add<'a> {
         Self { client: client.clone(), input, options, journals, name, limit, events }
     }
 
-    /// Encrypts nothing: anyone who has the object's CID can read it, every holder included.
+    /// Encrypts nothing: anyone who has the object's CID can read it, every holder included. Of a file nothing but its
+    /// bytes is stored then.
     pub fn public(mut self) -> Self {
         self.options.public = true;
+        self
+    }
+
+    /// Stores neither mode nor time of a file, only its bytes. Those of what is in a directory are stored always.
+    pub fn no_preserve(mut self) -> Self {
+        self.options.content = Content::File;
         self
     }
 

@@ -12,11 +12,12 @@ use std::{
 };
 
 use ostrakon_net::Workers;
-use ostrakon_proto::manifest::Content;
+use ostrakon_proto::{manifest::Content, pack::Stamp};
+use rustix::fs::fstat;
 use tokio::io::{AsyncRead, ReadBuf};
 
-use super::{AddError, builder::AddOptions, journal::Fingerprint};
-use crate::pack::{PackSource, Skipped, walk};
+use super::{AddError, AddedSource, builder::AddOptions, journal::Fingerprint};
+use crate::pack::{PackSource, holes, stamp, walk};
 
 /// What is added.
 pub(super) enum Input<'a> {
@@ -41,9 +42,18 @@ pub(super) struct Opened<'a> {
 /// Where an opened source's bytes are.
 pub(super) enum Plaintext<'a> {
     /// Read by position.
-    File(File, Origin),
+    File(FileInput, Origin),
     /// Read in order.
     Stream(InputReader<'a>),
+}
+
+/// A file, with what is known of it besides its bytes.
+pub(super) struct FileInput {
+    pub(super) file: File,
+    /// Mode and time, where they are stored.
+    pub(super) stamp: Option<Stamp>,
+    /// Bytes that are holes.
+    pub(super) holes: u64,
 }
 
 /// A stream of plaintext.
@@ -112,8 +122,13 @@ async fn open_path(
     let fingerprint = fingerprint(&file.metadata().map_err(unreadable)?);
     let size = Some(fingerprint.size());
     let origin = Origin { path: whole, name, fingerprint };
-    let bytes = Plaintext::File(file, origin.clone());
-    Ok(Opened { origin: Some(origin), size, content: Content::File, bytes })
+    // After the fingerprint: a mode that changes between them shows at the end.
+    let stat = fstat(&file).map_err(|error| unreadable(error.into()))?;
+    let content = options.file_content();
+    let stamp = (content == Content::StampedFile).then(|| stamp(&stat));
+    let input = FileInput { holes: holes(&file, &stat), file, stamp };
+    let bytes = Plaintext::File(input, origin.clone());
+    Ok(Opened { origin: Some(origin), size, content, bytes })
 }
 
 /// The last part of the path; "." and ".." have none of their own.
@@ -134,11 +149,11 @@ pub(super) fn fingerprint(metadata: &fs::Metadata) -> Fingerprint {
 }
 
 impl InputReader<'_> {
-    /// How many entries a directory's pack has, and what is not in it.
-    pub(super) fn into_outcome(self) -> Option<(u64, Vec<Skipped>)> {
+    /// What of it is in the object.
+    pub(super) fn into_outcome(self) -> AddedSource {
         match self {
-            Self::Pack(source) => Some(source.into_outcome()),
-            Self::Other(_) => None,
+            Self::Pack(source) => source.into_outcome(),
+            Self::Other(_) => AddedSource::default(),
         }
     }
 }

@@ -26,7 +26,6 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId},
     layout::{Layout, RowId},
-    manifest::Content,
     params::{Class, Code},
     seal::ObjectKey,
 };
@@ -333,9 +332,8 @@ impl Terms {
             CodeChoice::Class(Class::Economy) => Asked::Economy,
             CodeChoice::Code(code) => Asked::Code(code),
         };
-        let pack = options.content == Content::Pack;
-        let exclude = options.exclude.clone();
-        Self { pack, public: options.public, asked, epochs: options.epochs, all: options.all, exclude }
+        let (content, exclude) = (options.content, options.exclude.clone());
+        Self { content, public: options.public, asked, epochs: options.epochs, all: options.all, exclude }
     }
 
     fn options(&self, size: u64) -> AddOptions {
@@ -344,8 +342,7 @@ impl Terms {
             Asked::Economy => CodeChoice::Class(Class::Economy),
             Asked::Code(code) => CodeChoice::Code(code),
         };
-        let Self { public, epochs, all, .. } = *self;
-        let content = if self.pack { Content::Pack } else { Content::File };
+        let Self { content, public, epochs, all, .. } = *self;
         AddOptions { size: Some(size), content, public, code, epochs, all, exclude: self.exclude.clone() }
     }
 }
@@ -371,9 +368,11 @@ impl Header {
 
     /// Bytes of the source in the rows that are known.
     fn read_bytes(&self, past: &Past) -> Option<u64> {
-        let layout = Layout::new(self.fingerprint.size(), self.code, !self.terms.public).ok()?;
+        let size = self.fingerprint.size();
+        let layout =
+            Layout::new(size.saturating_add(self.terms.content.trailer()), self.code, !self.terms.public).ok()?;
         let (extent, known) = past.extents.iter().rev().find(|(_, extent)| extent.rows > 0)?;
-        Some(layout.row(RowId { extent: *extent, row: known.rows - 1 })?.plain.end)
+        Some(layout.row(RowId { extent: *extent, row: known.rows - 1 })?.plain.end.min(size))
     }
 }
 

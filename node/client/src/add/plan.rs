@@ -39,7 +39,7 @@ impl Default for CodeChoice {
 /// --json`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Quote {
-    /// Bytes of the object.
+    /// Bytes of the file, or of the directory's pack.
     pub size: u64,
     /// Its code.
     pub code: Code,
@@ -100,8 +100,9 @@ fn too_few(have: usize, rules: &Rules) -> AddError {
 }
 
 impl Plan {
+    /// How a source of so many bytes is spread over columns.
     pub(crate) fn layout(&self, size: u64, options: &AddOptions) -> Result<Layout, AddError> {
-        Ok(Layout::new(size, self.code, !options.public)?)
+        Ok(Layout::new(size.saturating_add(options.content.trailer()), self.code, !options.public)?)
     }
 
     /// The beacon of the newest epoch.

@@ -97,7 +97,9 @@ fn remember(client: &Client, added: &Added) {
 pub(super) async fn quote(mut add: Add<'_>) -> Result<Quote, AddError> {
     let opened = add.input.open(&add.client.workers, &add.options, None).await?;
     let plan = add.client.plan(&add.options).await?;
-    plan.quote(&plan.layout(opened.size.ok_or(AddError::UnknownSize)?, &add.options)?)
+    let (size, options) = (opened.size.ok_or(AddError::UnknownSize)?, add.options);
+    let quote = plan.quote(&plan.layout(size, &AddOptions { content: opened.content, ..options })?)?;
+    Ok(Quote { size, ..quote })
 }
 
 async fn run_once(add: &mut Add<'_>, earlier: &mut Option<Vec<Added>>) -> Result<Added, AddError> {
@@ -150,7 +152,8 @@ async fn run_once(add: &mut Add<'_>, earlier: &mut Option<Vec<Added>>) -> Result
     match result {
         Ok(added) => {
             let journal = journal.map(|journal| Arc::new(journal.finished()));
-            Ok(Added { name: name.unwrap_or_default(), _journal: journal, ..added })
+            let size = options.size.unwrap_or(added.size);
+            Ok(Added { name: name.unwrap_or_default(), size, _journal: journal, ..added })
         }
         Err(error) => {
             // Its key has sealed the old content.
@@ -191,8 +194,8 @@ async fn give_up_outdated(
 /// Takes back what a journal says was done, and deletes it; or the object, when all of it is done.
 async fn give_up(client: &Client, journal: Journal, events: &Events) -> Result<Option<Added>, AddError> {
     let (options, key, name) = (journal.options(), journal.key(), journal.name().to_owned());
-    let plan = client.plan(&options).await?;
-    let layout = plan.layout(journal.size(), &options)?;
+    let (plan, size) = (client.plan(&options).await?, journal.size());
+    let layout = plan.layout(size, &options)?;
     let mut job = Job::new(client, plan, key, events)?.with_journal(journal, &layout);
     if let Some(object) = job.past_object() {
         let mut commitments = own_commitments(&job, object).await?;
@@ -207,7 +210,7 @@ async fn give_up(client: &Client, journal: Journal, events: &Events) -> Result<O
         if is_whole(&commitments, &layout) {
             let added = found(&job, (object, &layout), &commitments, Earlier::Run).await?;
             let journal = job.take_journal().map(|journal| Arc::new(journal.finished()));
-            return Ok(Some(Added { name, _journal: journal, ..added }));
+            return Ok(Some(Added { name, size, _journal: journal, ..added }));
         }
         let release = |extent| Action::Release(Release { object, extent });
         let releases = commitments.iter().map(|commitment| release(commitment.id.extent)).collect();

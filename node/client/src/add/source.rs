@@ -4,7 +4,7 @@
 //! ([`stream`]). Rows that are not wanted any more are passed over: a file's are not read, a stream's are read and
 //! dropped.
 
-use std::{fs::File, io, path::PathBuf, sync::Arc};
+use std::{io, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
 use ostrakon_proto::{
@@ -13,13 +13,15 @@ use ostrakon_proto::{
     row::RowError,
 };
 
-use super::input::{Opened, Plaintext};
-use crate::pack::Skipped;
+use super::{
+    AddedSource,
+    input::{Opened, Plaintext},
+};
 
 mod file;
 mod stream;
 
-pub(crate) use file::{FileSource, read_at};
+pub(crate) use file::{FilePlaintext, FileSource};
 pub(crate) use stream::StreamSource;
 
 /// Why the plaintext could not be read as announced.
@@ -48,7 +50,7 @@ pub(crate) struct PlainRow {
     /// A layout that has the row: the object's, or that of the longest while its end is unknown.
     pub(crate) layout: Layout,
     pub(crate) content: Content,
-    /// Bytes of the object up to here.
+    /// Bytes of the source up to here.
     pub(crate) done: u64,
     /// Whether no more rows of this extent follow.
     pub(crate) ends_extent: bool,
@@ -60,7 +62,7 @@ pub(crate) enum Content {
     /// Here.
     Bytes(Bytes),
     /// In the file, from there on.
-    At { file: Arc<File>, start: u64 },
+    At { plain: Arc<FilePlaintext>, start: u64 },
     /// Not wanted.
     PassedOver,
 }
@@ -99,10 +101,10 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Bytes of the object, where they are known.
+    /// Bytes of the source, where they are known.
     pub(crate) fn size(&self) -> Option<u64> {
         match self {
-            Self::File(file) => Some(file.layout().size()),
+            Self::File(file) => Some(file.size()),
             Self::Stream(stream) => stream.size(),
         }
     }
@@ -110,7 +112,7 @@ impl<'a> Source<'a> {
     /// Bytes that are certain to come: all, or what was read so far.
     pub(crate) fn least(&self) -> u64 {
         match self {
-            Self::File(file) => file.layout().size(),
+            Self::File(file) => file.size(),
             Self::Stream(stream) => stream.least(),
         }
     }
@@ -150,10 +152,10 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// How many entries a directory's pack has, and what is not in it.
-    pub(crate) fn into_outcome(self) -> Option<(u64, Vec<Skipped>)> {
+    /// What of it is in the object.
+    pub(crate) fn into_outcome(self, grew: bool) -> AddedSource {
         match self {
-            Self::File(_) => None,
+            Self::File(file) => AddedSource::File { grew, holes: file.holes() },
             Self::Stream(stream) => stream.into_outcome(),
         }
     }

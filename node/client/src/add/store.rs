@@ -46,10 +46,7 @@ impl Listing {
 pub(super) async fn store(job: &Job<'_>, mut source: Source<'_>, options: &AddOptions) -> Result<Added, AddError> {
     let mut grew = false;
     let mut added = store_and_commit(job, &mut source, options, &mut grew).await?;
-    added.source = match source.into_outcome() {
-        Some((entries, skipped)) => AddedSource::Directory { entries, skipped },
-        None => AddedSource::File { grew },
-    };
+    added.source = source.into_outcome(grew);
     Ok(added)
 }
 
@@ -208,7 +205,7 @@ pub(super) fn added(
         survives: survives(code, &slots),
         slots,
         term,
-        source: AddedSource::File { grew: false },
+        source: AddedSource::default(),
         traffic: job.traffic(),
         earlier: Vec::new(),
         _journal: None,

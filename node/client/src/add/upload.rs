@@ -25,7 +25,7 @@ use super::{
     journal::{Record, past::PastExtent},
     lanes::{self, Lane, RowOut, Upload},
     placing::Placing,
-    source::{Content, FileSource, PlainRow, Source, SourceError, read_at},
+    source::{Content, FileSource, PlainRow, Source, SourceError},
 };
 use crate::{Event, chain::ChainError};
 
@@ -263,9 +263,8 @@ async fn encode(job: &Job<'_>, row: PlainRow, permit: Option<OwnedSemaphorePermi
         let read = |at: usize, out: &mut [u8]| {
             match &content {
                 Content::Bytes(plain) => out.copy_from_slice(&plain[at..at + out.len()]),
-                Content::At { file, start } => {
-                    let at = start + u64::try_from(at).expect("within a row");
-                    read_at(file, out, at, layout.size())?;
+                Content::At { plain, start } => {
+                    plain.read_at(out, start + u64::try_from(at).expect("within a row"))?;
                 }
                 Content::PassedOver => {}
             }

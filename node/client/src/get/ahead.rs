@@ -42,7 +42,7 @@ pub(crate) struct ReadAhead {
     reads: Box<dyn Iterator<Item = RowRead> + Send>,
     in_flight: FuturesOrdered<BoxFuture<'static, Result<RowBytes, GetError>>>,
     ready: VecDeque<Result<RowBytes, GetError>>,
-    to: Option<(Arc<File>, u64)>,
+    to: Option<(Arc<File>, Range<u64>)>,
 }
 
 impl ReadAhead {
@@ -52,10 +52,16 @@ impl ReadAhead {
         Self { opened, reads, in_flight: FuturesOrdered::new(), ready: VecDeque::new(), to: None }
     }
 
-    /// The same, and rows are written to `file` by the task that decodes them: the object's byte `start` is the file's
-    /// first.
-    pub(crate) fn into_file(self, file: Arc<File>, start: u64) -> Self {
-        Self { to: Some((file, start)), ..self }
+    /// The same, and then this range.
+    pub(crate) fn then(self, range: Range<u64>) -> Self {
+        let reads = Box::new(self.reads.chain(plan::row_reads(self.opened.layout, range)));
+        Self { reads, ..self }
+    }
+
+    /// The same, and rows are written to `file` by the task that decodes them, as far as they lie in `range`: the
+    /// file's bytes are that range of the object.
+    pub(crate) fn into_file(self, file: Arc<File>, range: Range<u64>) -> Self {
+        Self { to: Some((file, range)), ..self }
     }
 
     /// The next row; `None` after the last. Cancel-safe.
@@ -106,13 +112,20 @@ pub(crate) fn window(layout: &Layout) -> usize {
 }
 
 /// The wanted plaintext of one row; written to its place in a file, if there is one.
-async fn read_row(opened: Arc<Opened>, read: RowRead, to: Option<(Arc<File>, u64)>) -> Result<RowBytes, GetError> {
+async fn read_row(
+    opened: Arc<Opened>,
+    read: RowRead,
+    to: Option<(Arc<File>, Range<u64>)>,
+) -> Result<RowBytes, GetError> {
     let extent = usize::try_from(read.row.extent).ok().and_then(|at| opened.extents.get(at));
     let extent = extent.expect("a manifest lists its layout's extents");
     let at = read.shape.plain.start + u64::try_from(read.wanted.start).expect("a row is at most 64 MiB");
     let write = move |bytes: &[u8]| match to {
-        Some((file, start)) => file.write_all_at(bytes, at - start).map_err(GetError::output),
-        None => Ok(()),
+        Some((file, range)) if at < range.end => {
+            let len = usize::try_from(range.end - at).map_or(bytes.len(), |len| len.min(bytes.len()));
+            file.write_all_at(&bytes[..len], at - range.start).map_err(GetError::output)
+        }
+        _ => Ok(()),
     };
     let (object, layout, sealer) = (opened.object, opened.layout, opened.sealer.clone());
     let inconsistent = move |error| GetError::Inconsistent { object, error };

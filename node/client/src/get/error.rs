@@ -36,6 +36,11 @@ pub enum GetError {
     /// A public object's content does not have the hash in its manifest: it was added so.
     #[error("the content of object {0} does not match the hash in its manifest: do not use it")]
     WrongHash(ObjectId),
+    /// The mode and time that are stored behind a file's bytes are impossible: it was added so.
+    #[error(
+        "the mode and time of object {0} are invalid, and were added so: read its bytes alone, into memory or a pipe"
+    )]
+    InvalidStamp(ObjectId),
     /// The object is a directory, and a file was asked for.
     #[error("object {0} is a directory: save it as a whole, or name a file in it")]
     IsDirectory(ObjectId),
@@ -104,7 +109,7 @@ impl GetError {
         match self {
             Self::Open(error) => error.kind(),
             Self::NotEnoughColumns(_) => ErrorKind::Network,
-            Self::Inconsistent { .. } | Self::WrongHash(_) => ErrorKind::Integrity,
+            Self::Inconsistent { .. } | Self::WrongHash(_) | Self::InvalidStamp(_) => ErrorKind::Integrity,
             Self::Write { .. } => ErrorKind::Other,
             Self::IsDirectory(_)
             | Self::IsFile(_)

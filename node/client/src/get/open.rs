@@ -151,6 +151,11 @@ impl Opened {
         found
     }
 
+    /// Bytes of the file, without its stamp, or of the directory's pack.
+    pub(crate) fn size(&self) -> u64 {
+        self.layout.size().saturating_sub(self.content.trailer())
+    }
+
     /// Bytes of columns that were received so far, wrong ones too.
     pub(crate) fn fetched_bytes(&self) -> u64 {
         self.extents.iter().map(|extent| extent.columns.fetched_bytes()).sum()
@@ -194,6 +199,13 @@ impl Client {
         let sealer = key.map(|key| Arc::new(key.sealer()));
         let (limits, chain, lookups) = (ReadLimits::default(), self.chain.clone(), Mutex::default());
         Ok(Opened { object, content, layout, sealer, extents, manifest, holders, limits, chain, lookups })
+    }
+
+    /// What the object is, where the link has its key and a holder sends its manifest.
+    pub(crate) async fn content(&self, link: &Link, holders: &[NodeId]) -> Option<Content> {
+        link.key.as_ref()?;
+        let manifest = self.manifest(link.object, holders).await.ok()?;
+        check_key(&manifest, link).ok().map(|(_, content)| content)
     }
 
     pub(crate) fn wires(&self) -> Wires {
@@ -280,13 +292,14 @@ pub(crate) fn column_keys(key: Option<&ObjectKey>, number: u32, extent: &Extent)
     columns.map(|(index, id)| ColumnKey { id: *id, token: key.map(|key| key.read_token(number, index)) }).collect()
 }
 
-/// The key that opens the object, none for a public one; and whether it is a file or a directory.
+/// The key that opens the object, none for a public one; and what the object is.
 fn check_key<'a>(manifest: &Manifest, link: &'a Link) -> Result<(Option<&'a ObjectKey>, Content), OpenError> {
     match (manifest.protection, &link.key) {
         (Protection::Public { content, .. }, _) => Ok((None, content)),
         (Protection::Sealed { .. }, None) => Err(OpenError::KeyMissing(link.object)),
         (Protection::Sealed { commitment }, Some(key)) => {
-            let content = [Content::File, Content::Pack].into_iter().find(|kind| key.commitment(*kind) == commitment);
+            let mut kinds = [Content::StampedFile, Content::Pack, Content::File].into_iter();
+            let content = kinds.find(|kind| key.commitment(*kind) == commitment);
             content.map(|content| (Some(key), content)).ok_or(OpenError::WrongKey(link.object))
         }
     }

@@ -53,7 +53,8 @@ impl Get {
     ///
     /// A file, and a directory that is new, appear whole or not at all; one that exists is filled, or merged into, when
     /// all files are there ([`Get::overwrite`]), and what else is in it stays as it is. What an earlier attempt fetched
-    /// is not fetched again. Set-user-id and set-group-id bits are dropped. A fifo or a device is written into.
+    /// is not fetched again. A file that was added without its mode and time gets the usual mode. Set-user-id and
+    /// set-group-id bits are dropped. A fifo or a device is written into.
     ///
     /// # Errors
     /// As [`Get::bytes`], and [`GetError`] for what is wrong with the destination.
@@ -110,26 +111,30 @@ impl Get {
 async fn save_file(client: Client, mut reading: Reading, to: &Destination) -> Result<Fetched, Error> {
     let failed = |error: io::Error| GetError::write(&to.path, error);
     let (directory, name) = to.beside().map_err(failed)?;
-    let (entry, range) = (reading.file.entry.clone(), reading.range.clone());
-    let path = entry.as_ref().map(|(path, _)| path);
+    let (path, range) = (reading.file.entry.as_ref().map(|(path, _)| path), reading.range.clone());
     let id = StagingId::new(reading.file.opened.object, path, &range, &to.path);
     let (total, number) = (range.end - range.start, u64::from_le_bytes(client.random()));
     let opened = client.workers.run(move || PartFile::open(directory, &id, total, number)).await;
     let mut part = opened.map_err(failed)?;
     reading.resume(&part, &to.path);
-    loop {
-        match reading.next().await {
-            Ok(Some(_)) => part.note(reading.done, &reading.hasher).map_err(failed)?,
-            Ok(None) => break,
-            Err(error) => {
-                if error.kind() == ErrorKind::Integrity {
-                    part.discard();
-                }
+    let stamp = loop {
+        let stamp = match reading.next().await {
+            Ok(Some(_)) => {
+                part.note(reading.done, &reading.hasher).map_err(failed)?;
+                continue;
+            }
+            Ok(None) => reading.file.stamp(&reading.behind).map_err(Error::from),
+            Err(error) => Err(error),
+        };
+        match stamp {
+            Err(error) if error.kind() == ErrorKind::Integrity => {
+                part.discard();
                 return Err(error);
             }
+            stamp => break stamp?,
         }
-    }
-    let (overwrite, stamp) = (to.overwrite, entry.map(|(_, stamp)| stamp));
+    };
+    let overwrite = to.overwrite;
     client.workers.run(move || part.place(&name, overwrite, stamp)).await.map_err(failed)?;
     let bits_dropped = u64::from(stamp.is_some_and(|stamp| stamp.mode & SET_ID_BITS != 0));
     Ok(Fetched { bits_dropped, ..reading.finish() })
@@ -140,8 +145,9 @@ impl Reading {
     fn resume(&mut self, part: &PartFile, to: &Path) {
         let (done, hasher) = part.done();
         (self.done, self.resumed, self.hasher, self.to) = (done, done, hasher, Some(to.to_owned()));
-        let rows = self.file.rows(self.range.start + done..self.range.end);
-        self.rows = rows.into_file(part.file(), self.file.position(self.range.start));
+        let rows = self.file.rows_and_stamp(self.range.start + done..self.range.end);
+        let position = |byte| self.file.position(byte);
+        self.rows = rows.into_file(part.file(), position(self.range.start)..position(self.range.end));
     }
 }
 

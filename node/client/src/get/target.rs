@@ -44,9 +44,9 @@ impl Get {
                 let mut opened = client.open(link).await.map_err(GetError::Open)?;
                 opened.limits = self.limits.clone();
                 match (opened.content, &path) {
-                    (Content::File, None) => return Ok(Target::File(TargetFile::whole(Arc::new(opened)))),
-                    (Content::File, Some(_)) => return Err(GetError::IsFile(opened.object).into()),
                     (Content::Pack, _) => PackReader::open(client.clone(), Arc::new(opened)).await?,
+                    (_, None) => return Ok(Target::File(TargetFile::whole(Arc::new(opened)))),
+                    (_, Some(_)) => return Err(GetError::IsFile(opened.object).into()),
                 }
             }
         };
@@ -83,7 +83,7 @@ impl TargetFile {
             Protection::Public { hash, .. } => Some(hash),
             Protection::Sealed { .. } => None,
         };
-        let size = opened.layout.size();
+        let size = opened.size();
         Self { opened, offset: 0, size, hash, entry: None, fetched_before: 0 }
     }
 
@@ -99,6 +99,28 @@ impl TargetFile {
     /// The rows of a range of the file.
     pub(super) fn rows(&self, range: Range<u64>) -> ReadAhead {
         ReadAhead::new(Arc::clone(&self.opened), self.position(range.start)..self.position(range.end))
+    }
+
+    /// The same, and then the stamp where that is stored behind the file.
+    pub(super) fn rows_and_stamp(&self, range: Range<u64>) -> ReadAhead {
+        let (size, end) = (self.size, self.opened.layout.size());
+        match self.opened.content {
+            Content::StampedFile if range.end == size => ReadAhead::new(Arc::clone(&self.opened), range.start..end),
+            Content::StampedFile => self.rows(range).then(size..end),
+            Content::File | Content::Pack => self.rows(range),
+        }
+    }
+
+    /// Mode and time: of a file in a directory those that the directory lists, of another those in these bytes, which
+    /// were stored behind it.
+    pub(super) fn stamp(&self, stored: &[u8]) -> Result<Option<Stamp>, GetError> {
+        match (&self.entry, self.opened.content) {
+            (Some((_, stamp)), _) => Ok(Some(*stamp)),
+            (None, Content::StampedFile) => {
+                Stamp::decode(stored).map(Some).ok_or(GetError::InvalidStamp(self.opened.object))
+            }
+            (None, _) => Ok(None),
+        }
     }
 
     /// Where a byte of the file is in the object's plaintext.

@@ -110,7 +110,7 @@ impl Client {
         let opened = self.open(link).await.map_err(GetError::from)?;
         match opened.content {
             Content::Pack => PackReader::open(self.clone(), Arc::new(opened)).await,
-            Content::File => Err(GetError::IsFile(opened.object).into()),
+            Content::File | Content::StampedFile => Err(GetError::IsFile(opened.object).into()),
         }
     }
 }

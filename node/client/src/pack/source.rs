@@ -18,15 +18,17 @@ use bytes::{Buf, Bytes};
 use futures::{FutureExt, future::BoxFuture};
 use ostrakon_net::Workers;
 use ostrakon_proto::pack::{Entry, FileContent, Footer, PackWriter};
-use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
+use rustix::fs::{FileType, Mode, OFlags, Stat, fstat, openat};
 use tokio::io::{AsyncRead, ReadBuf};
 
 use super::{
     Skipped,
+    attributes::{holes, stamp},
     cursor::Cursor,
     tree::{Node, Visit, What},
-    walk::{Walked, stamp},
+    walk::Walked,
 };
+use crate::AddedSource;
 
 /// Bytes that a worker reads at a time.
 const BUFFER: usize = 1024 * 1024;
@@ -70,12 +72,12 @@ impl PackSource {
 
     /// How many entries are in the index, and what is not: as far as the stream was read, and of the rest as it was
     /// listed.
-    pub(crate) fn into_outcome(self) -> (u64, Vec<Skipped>) {
-        let State::Resting(filler) = self.state else { return (0, Vec::new()) };
+    pub(crate) fn into_outcome(self) -> AddedSource {
+        let State::Resting(filler) = self.state else { return AddedSource::default() };
         let entries = if filler.is_done() { filler.entries } else { filler.walked.entries() };
-        let mut skipped = filler.walked.skipped;
+        let Filler { walked: Walked { mut skipped, .. }, holes, .. } = *filler;
         skipped.sort_by(|left, right| left.path.cmp(&right.path));
-        (entries, skipped)
+        AddedSource::Directory { entries, skipped, holes }
     }
 
     /// Fills buffers as far as workers have come.
@@ -141,6 +143,8 @@ struct Filler {
     /// By number of the entry: the hash of each file that is whole.
     hashes: Vec<Option<[u8; 32]>>,
     entries: u64,
+    /// Bytes of files that take no space on disk.
+    holes: u64,
 }
 
 /// What comes next in the stream.
@@ -177,7 +181,7 @@ impl Filler {
         let cursor = walked.root.try_clone().and_then(Cursor::new).ok();
         let hashes = vec![None; walked.tree.len()];
         let part = Part::Contents { visit: Visit::default(), cursor, file: None };
-        Self { walked, part, offset: 0, hashes, entries: 0 }
+        Self { walked, part, offset: 0, hashes, entries: 0, holes: 0 }
     }
 
     fn is_done(&self) -> bool {
@@ -215,7 +219,10 @@ impl Filler {
         while let Some(node) = visit.next(&self.walked.tree) {
             let What::File { size } = node.what else { continue };
             let state = match open(cursor, visit, node) {
-                Ok(file) => FileState::Open(file, Box::default()),
+                Ok((file, holes)) => {
+                    self.holes += holes;
+                    FileState::Open(file, Box::default())
+                }
                 Err(reason) => {
                     self.walked.skipped.push(skipped(visit.path(), reason));
                     FileState::Lost
@@ -250,7 +257,7 @@ impl Filler {
         if reading.left == 0 {
             if let FileState::Open(file, hasher) = &reading.state {
                 match check(file, self.walked.tree.node(reading.number)) {
-                    Ok(()) => self.hashes[reading.number] = Some(hasher.finalize().into()),
+                    Ok(_) => self.hashes[reading.number] = Some(hasher.finalize().into()),
                     Err(reason) => self.walked.skipped.push(skipped(visit.path(), reason)),
                 }
             }
@@ -306,24 +313,27 @@ fn hand_out(from: &mut Bytes, buffer: &mut [u8]) -> usize {
     len
 }
 
-/// The file that the visit is at, if it is still what the list says. A fifo in its place does not stop us.
-fn open(cursor: &mut Option<Cursor>, visit: &Visit, node: Node) -> Result<File, String> {
+/// The file that the visit is at, if it is still what the list says, and how many of its bytes are holes. A fifo in its
+/// place does not stop us.
+fn open(cursor: &mut Option<Cursor>, visit: &Visit, node: Node) -> Result<(File, u64), String> {
     let cursor = cursor.as_mut().ok_or_else(|| "the directory cannot be opened again".to_owned())?;
     let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
     cursor.go_to(visit.directory()).map_err(|error| changed(&error))?;
     let file = openat(cursor.here(), visit.name(), flags, Mode::empty()).map_err(|error| changed(&error.into()))?;
     let file = File::from(file);
-    check(&file, node).map(|()| file)
+    let stat = check(&file, node)?;
+    let holes = holes(&file, &stat);
+    Ok((file, holes))
 }
 
-fn check(file: &File, node: Node) -> Result<(), String> {
+fn check(file: &File, node: Node) -> Result<Stat, String> {
     let stat = fstat(file).map_err(|error| changed(&error.into()))?;
     let What::File { size } = node.what else { return Err("changed while it was read".to_owned()) };
     let is_file = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
     let now = stamp(&stat);
     let same_time = (now.seconds, now.nanos) == (node.stamp.seconds, node.stamp.nanos);
     match is_file && u64::try_from(stat.st_size) == Ok(size) && same_time {
-        true => Ok(()),
+        true => Ok(stat),
         false => Err("changed while it was read".to_owned()),
     }
 }

@@ -21,11 +21,10 @@ use rustix::{
 };
 
 use super::{
-    attributes::{DIRECTORY_BITS, stamp_file},
+    attributes::{DIRECTORY_BITS, stamp, stamp_file},
     cursor::Cursor,
     remove::{allow, remove},
     restore::{WriteError, failing_at},
-    walk::stamp,
 };
 use crate::{
     Overwrite,

@@ -35,9 +35,9 @@ fn adding(client: &Client, at: &Path) -> Add<'static> {
 }
 
 /// How many entries were stored, and what was not.
-fn outcome(added: &Added) -> (u64, Vec<Skipped>) {
-    let AddedSource::Directory { entries, skipped } = &added.source else { panic!("not a directory") };
-    (*entries, skipped.clone())
+fn outcome(source: AddedSource) -> (u64, Vec<Skipped>) {
+    let AddedSource::Directory { entries, skipped, .. } = source else { panic!("not a directory") };
+    (entries, skipped)
 }
 
 fn directory() -> TempDir {
@@ -160,7 +160,7 @@ async fn everything_that_can_be_in_a_directory_comes_back() {
         let mut add = adding(&client, &source.path().join("tree"));
         add.options.public = public;
         let added = add.await.expect("added");
-        assert_eq!(outcome(&added), (28, vec![]));
+        assert_eq!(outcome(added.source.clone()), (28, vec![]));
         let to = target.path().join(if public { "public" } else { "private" });
         let restored = restore(&client, &added.link, &to).await;
         assert_eq!((restored.entries, restored.bits_dropped, restored.blake3), (Some(28), 0, None));
@@ -173,7 +173,7 @@ async fn everything_that_can_be_in_a_directory_comes_back() {
     nothing_else_in(&target, &["private", "public"]);
     // What is given may be a symlink to the directory; what is in it may not.
     symlink("tree", source.path().join("link")).expect("linked");
-    assert_eq!(outcome(&add(&client, &source.path().join("link")).await).0, 28);
+    assert_eq!(outcome(add(&client, &source.path().join("link")).await.source).0, 28);
     let nothing = adding(&client, &source.path().join("none")).await;
     assert_eq!(nothing.expect_err("is not there").kind(), ErrorKind::Usage);
 }
@@ -218,7 +218,7 @@ async fn an_add_of_a_directory_resumes_where_it_stopped() {
     };
     assert!(runs > 1 && before > 0 && added.traffic.resumed, "{runs} runs, {before} bytes");
     assert!(added.traffic.sent_bytes < added.stored_bytes, "{:?}", added.traffic);
-    assert_eq!((outcome(&added), added.earlier.len()), ((29, vec![]), 0));
+    assert_eq!((outcome(added.source.clone()), added.earlier.len()), ((29, vec![]), 0));
     let to = target.path().join("to");
     restore(&client, &added.link, &to).await;
     assert_eq!(look(&to), look(&at));
@@ -227,7 +227,7 @@ async fn an_add_of_a_directory_resumes_where_it_stopped() {
     let link = added.link.clone();
     added.killed();
     let new = resumable().await.expect("added");
-    assert_eq!((outcome(&new).0, new.earlier.len()), (30, 1));
+    assert_eq!((outcome(new.source.clone()).0, new.earlier.len()), (30, 1));
     assert_eq!(new.earlier[0].link, link);
     drop(new);
     assert!(journals.list().expect("listed").is_empty());
@@ -243,7 +243,7 @@ async fn what_is_excluded_is_left_out_without_a_word() {
         fs::write(at, name).expect("written");
     }
     let added = adding(&client, source.path()).exclude(["*.log", "sub/target/", "*/keep.*"]).await.expect("added");
-    assert_eq!(outcome(&added), (4, vec![]));
+    assert_eq!(outcome(added.source.clone()), (4, vec![]));
     let reader = client.open_pack(&added.link).await.expect("opened");
     assert_eq!(names(&reader, None, Listing::Everything).await, ["keep", "sub", "target", "target/y"]);
     let wrong = adding(&client, source.path()).exclude(["a[b"]).await.expect_err("refused");
@@ -255,7 +255,7 @@ async fn an_empty_directory_comes_back() {
     let (world, source, target) = (World::new(14), directory(), directory());
     let client = world.client();
     let added = add(&client, source.path()).await;
-    assert_eq!((outcome(&added).0, added.size), (0, 5 + 58));
+    assert_eq!((outcome(added.source.clone()).0, added.size), (0, 5 + 58));
     restore(&client, &added.link, &target.path().join("to")).await;
     assert_eq!(look(&target.path().join("to")), look(source.path()));
 }
@@ -303,7 +303,7 @@ async fn one_file_of_many_is_read_alone() {
         fs::write(at.join(format!("file {number:05}")), bytes(4_096, number)).expect("written");
     }
     let added = add(&client, source.path()).await;
-    assert_eq!(outcome(&added).0, 10_100);
+    assert_eq!(outcome(added.source.clone()).0, 10_100);
     // The index and what the code adds to the last row.
     let user = 10_000 * 4_096;
     assert!(added.stored_bytes * 100 / (user * 9 / 4) < 104, "{} stored", added.stored_bytes);
@@ -552,7 +552,7 @@ async fn what_changes_meanwhile_is_left_out_and_nothing_else() {
     let mut stream = PackSource::new(walked);
     let packed = client.add_reader(&mut stream).code(CODE).size(size).content(Content::Pack);
     let added = packed.await.expect("as long as announced");
-    let (entries, skipped) = stream.into_outcome();
+    let (entries, skipped) = outcome(stream.into_outcome());
     let mut expect: Vec<_> = changing.map(PathBuf::from).to_vec();
     expect.sort();
     assert_eq!(skipped.iter().map(|skipped| skipped.path.clone()).collect::<Vec<_>>(), expect);
@@ -592,7 +592,7 @@ async fn a_file_that_changes_under_the_reader_is_left_out() {
         let mut rest = Vec::new();
         stream.read_to_end(&mut rest).await.expect("read");
         assert_eq!(u64::try_from(100 + rest.len()), Ok(size));
-        let (entries, skipped) = stream.into_outcome();
+        let (entries, skipped) = outcome(stream.into_outcome());
         // A file that is only removed can be read to its end: nothing of it changed.
         let expect = if number == 2 { (1, 0) } else { (0, 1) };
         assert_eq!((entries, skipped.len()), expect, "{skipped:?}");

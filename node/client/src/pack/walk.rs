@@ -16,10 +16,11 @@ use ostrakon_proto::{
     limits,
     pack::{Entry, FileContent, Footer, Kind, PackPath, PackWriter, Stamp},
 };
-use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, Stat, accessat, fstat, open, readlinkat, statat};
+use rustix::fs::{Access, AtFlags, Dir, FileType, Mode, OFlags, accessat, fstat, open, readlinkat, statat};
 
 use super::{
     Skipped,
+    attributes::stamp,
     cursor::Cursor,
     tree::{Node, Tree, Visit, What},
 };
@@ -299,12 +300,6 @@ fn names(cursor: &Cursor) -> io::Result<Names> {
     }
     names.sort_unstable();
     Ok(names.into_iter())
-}
-
-pub(super) fn stamp(stat: &Stat) -> Stamp {
-    let mode = u16::try_from(stat.st_mode & 0o7777).expect("twelve bits");
-    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
-    Stamp { mode, seconds: stat.st_mtime, nanos }
 }
 
 fn special(kind: FileType) -> &'static str {

@@ -11,6 +11,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId, ColumnId, NodeId, ObjectId},
+    manifest::Content,
     params::Code,
     placement::Draw,
     sign::Signature,
@@ -52,8 +53,8 @@ pub(super) struct Header {
 /// How it is added.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(super) struct Terms {
-    /// Whether it is a directory.
-    pub(super) pack: bool,
+    /// What the object is.
+    pub(super) content: Content,
     pub(super) public: bool,
     pub(super) asked: Asked,
     pub(super) epochs: u64,

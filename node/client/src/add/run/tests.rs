@@ -3,6 +3,7 @@
 use std::{
     fs,
     future::{Future, IntoFuture, poll_fn},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     pin::pin,
     sync::{Arc, Mutex},
@@ -230,6 +231,19 @@ async fn a_source_that_changed_starts_over_under_a_new_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_mode_that_changed_starts_over_under_a_new_key() {
+    let mut case = Case::new(8 << 20, false);
+    half_an_add(&mut case).await;
+    fs::set_permissions(&case.file, fs::Permissions::from_mode(0o751)).expect("set");
+    let added = case.add().await.expect("added");
+    assert!(!added.traffic.resumed);
+    let back = case.directory.path().join("back");
+    case.client().get(&added.link).save(&back).await.expect("saved");
+    assert_eq!(fs::metadata(&back).expect("there").permissions().mode() & 0o7777, 0o751);
+    case.check(added).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_that_are_other_rows_are_noticed_before_they_are_sent() {
     // A file in a directory that has its old time and length, and other bytes: the fake holders would see one key seal
     // two contents.
@@ -308,7 +322,7 @@ async fn of_a_file_that_grows_the_start_is_stored() {
             continue;
         }
         let added = added.expect("added");
-        assert_eq!(added.source, AddedSource::File { grew: true });
+        assert_eq!(added.source, AddedSource::File { grew: true, holes: 0 });
         case.check(added).await;
     }
 }

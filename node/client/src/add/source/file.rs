@@ -1,4 +1,5 @@
-//! A plain file, read by position: rows are handed out as places in it, and read where they are encoded.
+//! A plain file, read by position: rows are handed out as places in it, and read where they are encoded. Where its mode
+//! and time are stored, they follow its bytes.
 //!
 //! Whether all rows are of one version is known at the end: the file at the path is then still the one that was opened,
 //! and the system says that nothing was written to it, or only that it grew.
@@ -13,12 +14,14 @@ use std::{
 
 use ostrakon_proto::{
     layout::{Layout, RowId},
+    manifest,
+    pack::Stamp,
     params::Code,
 };
 
 use super::{
     super::{
-        input::{Origin, fingerprint},
+        input::{FileInput, Origin, fingerprint},
         journal::Fingerprint,
     },
     Change, Content, PlainRow, RowFilter, SourceError, after,
@@ -26,10 +29,20 @@ use super::{
 
 const FIRST: RowId = RowId { extent: 0, row: 0 };
 
+/// A file's bytes and then its stamp, read at any position.
+#[derive(Debug)]
+pub(crate) struct FilePlaintext {
+    file: File,
+    /// Bytes that the file had at first.
+    size: u64,
+    stamp: Option<Stamp>,
+    holes: u64,
+}
+
 /// A file, cut into rows.
 #[derive(Debug)]
 pub(crate) struct FileSource {
-    file: Arc<File>,
+    plain: Arc<FilePlaintext>,
     path: PathBuf,
     began_as: Fingerprint,
     layout: Layout,
@@ -38,17 +51,30 @@ pub(crate) struct FileSource {
 
 impl FileSource {
     /// The source of an object: the version of the file that `origin` is.
-    pub(super) fn new(file: File, origin: Origin, code: Code, sealed: bool) -> Result<Self, SourceError> {
-        let layout = Layout::new(origin.fingerprint.size(), code, sealed)?;
+    pub(super) fn new(input: FileInput, origin: Origin, code: Code, sealed: bool) -> Result<Self, SourceError> {
+        let FileInput { file, stamp, holes } = input;
         let Origin { path, fingerprint: began_as, .. } = origin;
-        Ok(Self { file: Arc::new(file), path, began_as, layout, next: Some(FIRST) })
+        let (size, trailer) = (began_as.size(), stamp.map_or(0, |_| manifest::Content::StampedFile.trailer()));
+        let layout = Layout::new(size.saturating_add(trailer), code, sealed)?;
+        let plain = Arc::new(FilePlaintext { file, size, stamp, holes });
+        Ok(Self { plain, path, began_as, layout, next: Some(FIRST) })
     }
 
     /// The same from its first row on.
     pub(crate) fn again(&self) -> Self {
         let Self { path, began_as, layout, .. } = self;
-        let (file, path) = (Arc::clone(&self.file), path.clone());
-        Self { file, path, began_as: *began_as, layout: *layout, next: Some(FIRST) }
+        let (plain, path) = (Arc::clone(&self.plain), path.clone());
+        Self { plain, path, began_as: *began_as, layout: *layout, next: Some(FIRST) }
+    }
+
+    /// Bytes of the file.
+    pub(super) fn size(&self) -> u64 {
+        self.plain.size
+    }
+
+    /// Bytes of it that are holes.
+    pub(super) fn holes(&self) -> u64 {
+        self.plain.holes
     }
 
     pub(crate) fn layout(&self) -> Layout {
@@ -64,12 +90,13 @@ impl FileSource {
         let row = self.next?;
         let shape = self.layout.row(row).expect("a row of the layout");
         let content = match wanted(row, &shape) {
-            true => Content::At { file: Arc::clone(&self.file), start: shape.plain.start },
+            true => Content::At { plain: Arc::clone(&self.plain), start: shape.plain.start },
             false => Content::PassedOver,
         };
         let (ends_extent, next) = after(&self.layout, row, &shape);
         self.next = next;
-        Some(PlainRow { row, layout: self.layout, content, done: shape.plain.end, ends_extent })
+        let done = shape.plain.end.min(self.size());
+        Some(PlainRow { row, layout: self.layout, content, done, ends_extent })
     }
 
     /// Whether the file at the path is the one that was opened, as it was then.
@@ -94,15 +121,24 @@ impl FileSource {
     }
 }
 
-/// Fills `out` with the file's bytes from `start` on; `announced` is how many the file had.
-pub(crate) fn read_at(file: &File, out: &mut [u8], start: u64, announced: u64) -> Result<(), SourceError> {
-    match file.read_exact_at(out, start) {
-        Err(error) if error.kind() == IoKind::UnexpectedEof => Err(shorter(file, announced)),
-        read => read.map_err(SourceError::from),
+impl FilePlaintext {
+    /// Fills `out` with what is there from `start` on.
+    pub(crate) fn read_at(&self, out: &mut [u8], start: u64) -> Result<(), SourceError> {
+        let left = usize::try_from(self.size.saturating_sub(start)).unwrap_or(usize::MAX);
+        let (of_file, of_stamp) = out.split_at_mut(left.min(out.len()));
+        match self.file.read_exact_at(of_file, start) {
+            Err(error) if error.kind() == IoKind::UnexpectedEof => return Err(self.shorter()),
+            read => read?,
+        }
+        if let Some(stamp) = self.stamp.filter(|_| !of_stamp.is_empty()) {
+            let skip = usize::try_from(start.saturating_sub(self.size)).expect("a layout ends with the stamp");
+            of_stamp.copy_from_slice(&stamp.encode()[skip..][..of_stamp.len()]);
+        }
+        Ok(())
     }
-}
 
-fn shorter(file: &File, announced: u64) -> SourceError {
-    let read: io::Result<u64> = file.metadata().map(|metadata| metadata.len());
-    read.map_or_else(SourceError::from, |read| SourceError::Length { announced, read })
+    fn shorter(&self) -> SourceError {
+        let read: io::Result<u64> = self.file.metadata().map(|metadata| metadata.len());
+        read.map_or_else(SourceError::from, |read| SourceError::Length { announced: self.size, read })
+    }
 }

@@ -12,8 +12,10 @@ use ostrakon_proto::{
 };
 use tokio::io::AsyncReadExt;
 
-use super::{super::input::InputReader, Content, PlainRow, RowFilter, SourceError, after};
-use crate::pack::Skipped;
+use super::{
+    super::{AddedSource, input::InputReader},
+    Content, PlainRow, RowFilter, SourceError, after,
+};
 
 /// How much of a stream of unknown length is read before it counts as long.
 const AHEAD: usize = 16 * 1024 * 1024;
@@ -89,7 +91,7 @@ impl<'a> StreamSource<'a> {
         Ok(Some(PlainRow { row, layout: self.layout, content, done: self.done, ends_extent }))
     }
 
-    pub(super) fn into_outcome(self) -> Option<(u64, Vec<Skipped>)> {
+    pub(super) fn into_outcome(self) -> AddedSource {
         self.reader.into_outcome()
     }
 
