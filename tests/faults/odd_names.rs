@@ -47,11 +47,17 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     names.sort();
     ensure!(names == expect, "other names came back: {names:?}");
 
-    // A single file's name is kept in the list of what was added.
-    let one = files.join(OsStr::from_bytes(b"one\x1b[32m"));
+    // A single file's name is kept in the list of what was added, and is what it is saved under.
+    let one = files.join(OsStr::from_bytes(b"one\x1b[32m\xe9"));
     fs::write(&one, "one")?;
-    stage.cluster.run(&["add".as_ref(), one.as_os_str()])?.expect_code(0)?;
-    clean(&stage.cluster.shell("ostrakon ls; ostrakon ls -l")?, &["one\\u{1b}[32m"])?;
+    for flags in [&[][..], &["--public"]] {
+        let added = stage.cluster.add(&one, flags)?;
+        clean(&stage.cluster.shell("ostrakon ls; ostrakon ls -l")?, &["one\\u{1b}[32m\\xe9"])?;
+        let script =
+            format!("mkdir -p one && cd one && ostrakon -q get '{}' && cmp ../one?* one?* && rm one?*", added.link);
+        stage.cluster.shell(&script)?.expect_code(0)?;
+    }
+    fs::remove_dir(files.join("one"))?;
     fs::remove_dir_all(tree)?;
     fs::remove_dir_all(back)?;
     fs::remove_file(one)?;

@@ -1,6 +1,6 @@
 //! `add`, and `uploads`: the adds that were interrupted.
 
-use std::{num::NonZeroUsize, path::PathBuf};
+use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use ostrakon::RateLimit;
@@ -77,7 +77,7 @@ pub(crate) struct Add {
     pub(crate) dry_run: bool,
     /// Name to list it by in `ostrakon ls` [default: the file's name]
     #[arg(long)]
-    pub(crate) name: Option<String>,
+    pub(crate) name: Option<OsString>,
     /// Upload limit in bytes per second, such as 500K or 2M
     #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(crate) limit_upload: Option<RateLimit>,

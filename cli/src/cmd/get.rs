@@ -228,7 +228,7 @@ mod tests {
     fn the_usual_name_never_leads_out_of_the_directory() {
         let link = Link { object: ObjectId::new([1; 32]), key: None };
         let check = |name: &str, expect: Option<&str>| {
-            let entry = ObjectEntry { link: link.clone(), name: name.to_owned(), size: 1, time_ms: 1 };
+            let entry = ObjectEntry { link: link.clone(), name: name.into(), size: 1, time_ms: 1 };
             let expect = expect.map_or_else(|| link.object.to_string(), str::to_owned);
             assert_eq!(usual_name(Some(&entry), &link), PathBuf::from(expect), "{name}");
         };

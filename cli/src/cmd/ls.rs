@@ -1,6 +1,8 @@
 //! `ostrakon ls`: what was added with this profile, from its own list; with links, what is in those directories.
 //! Whether an object is still stored is `status`'s to report.
 
+use std::os::unix::ffi::OsStrExt;
+
 use ostrakon::{Error, ObjectEntry, ObjectsError};
 use ostrakon_proto::pack::escape;
 use serde::Serialize;

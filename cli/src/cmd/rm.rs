@@ -85,8 +85,7 @@ mod tests {
     #[test]
     fn the_loss_names_what_is_lost() {
         let cid = ObjectId::new([1; 32]);
-        let entry =
-            |key| ObjectEntry { link: Link { object: cid, key }, name: "a\nb".to_owned(), size: 2048, time_ms: 1 };
+        let entry = |key| ObjectEntry { link: Link { object: cid, key }, name: "a\nb".into(), size: 2048, time_ms: 1 };
         let private = loss(cid, Some(&entry(Some(ObjectKey::from_bytes([2; 32])))));
         assert!(private.contains("2.0 KiB") && private.contains("key is destroyed"), "{private}");
         assert!(!private.contains('\n') && !private.contains('#'), "{private}");

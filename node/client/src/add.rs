@@ -10,7 +10,7 @@
 //!
 //! However an add ends, also when its future is dropped, its [`job`] tells holders what they may forget.
 
-use std::sync::Arc;
+use std::{ffi::OsString, sync::Arc};
 
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
@@ -20,7 +20,7 @@ use ostrakon_proto::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::{Survives, pack::Skipped};
+use crate::{Survives, get::json, pack::Skipped};
 
 mod builder;
 mod commit;
@@ -56,7 +56,8 @@ pub struct Added {
     #[serde(flatten, serialize_with = "cid_and_link")]
     pub link: Link,
     /// What the source is called.
-    pub name: String,
+    #[serde(flatten, serialize_with = "json::name")]
+    pub name: OsString,
     /// Bytes of the file, or of the directory's pack.
     pub size: u64,
     /// Bytes of all columns together.

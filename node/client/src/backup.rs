@@ -7,7 +7,9 @@
 //! the ledger. Not in it: unfinished adds, and anything of the objects but their links.
 
 use std::{
+    ffi::OsString,
     io,
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
@@ -72,7 +74,7 @@ struct Contents {
 struct Object {
     id: ObjectId,
     key: Option<Secret>,
-    name: String,
+    name: Vec<u8>,
     size: u64,
     time_ms: u64,
 }
@@ -196,12 +198,13 @@ impl Object {
     fn from_entry(entry: &ObjectEntry) -> Self {
         let ObjectEntry { link, name, size, time_ms } = entry;
         let key = link.key.as_ref().map(|key| Secret(*key.bytes()));
-        Self { id: link.object, key, name: name.clone(), size: *size, time_ms: *time_ms }
+        Self { id: link.object, key, name: name.as_bytes().to_vec(), size: *size, time_ms: *time_ms }
     }
 
     fn into_entry(self) -> ObjectEntry {
         let Self { id: object, key, name, size, time_ms } = self;
         let key = key.map(|key| ObjectKey::from_bytes(key.0));
+        let name = OsString::from_vec(name);
         ObjectEntry { link: Link { object, key }, name, size, time_ms }
     }
 }
@@ -220,7 +223,7 @@ mod tests {
 
     fn entry(byte: u8) -> ObjectEntry {
         let link = Link { object: ObjectId::new([byte; 32]), key: Some(ObjectKey::from_bytes([byte; 32])) };
-        ObjectEntry { link, name: format!("{byte}.txt"), size: 7, time_ms: 1 }
+        ObjectEntry { link, name: format!("{byte}.txt").into(), size: 7, time_ms: 1 }
     }
 
     #[tokio::test(start_paused = true)]

@@ -33,7 +33,7 @@ use crate::{Client, Error, Event, Events, PackReader, rate::RateLimit};
 pub(crate) mod ahead;
 pub(crate) mod columns;
 mod error;
-mod json;
+pub(crate) mod json;
 pub(crate) mod open;
 pub(crate) mod part_file;
 mod plan;

@@ -8,13 +8,15 @@
 //! replaces it. What the ledger says of these objects is not here.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io::{self, Write},
+    os::unix::ffi::{OsStrExt, OsStringExt},
     path::{Path, PathBuf},
 };
 
-use ostrakon_proto::{codec, id::ObjectId, link::Link, seal::ObjectKey};
-use serde::{Deserialize, Serialize, Serializer, ser::SerializeStruct};
+use ostrakon_proto::{codec, id::ObjectId, link::Link, pack::serialize_bytes, seal::ObjectKey};
+use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -37,7 +39,7 @@ pub struct ObjectEntry {
     /// What reads it.
     pub link: Link,
     /// The name it was added by; empty where it had none.
-    pub name: String,
+    pub name: OsString,
     /// Bytes of it.
     pub size: u64,
     /// When it was added, in milliseconds of Unix time.
@@ -46,12 +48,12 @@ pub struct ObjectEntry {
 
 impl Serialize for ObjectEntry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut entry = serializer.serialize_struct("ObjectEntry", 5)?;
-        entry.serialize_field("cid", &self.link.object)?;
-        entry.serialize_field("link", &self.link)?;
-        entry.serialize_field("name", &self.name)?;
-        entry.serialize_field("size", &self.size)?;
-        entry.serialize_field("time_ms", &self.time_ms)?;
+        let mut entry = serializer.serialize_map(None)?;
+        entry.serialize_entry("cid", &self.link.object)?;
+        entry.serialize_entry("link", &self.link)?;
+        serialize_bytes(&mut entry, "name", self.name.as_bytes())?;
+        entry.serialize_entry("size", &self.size)?;
+        entry.serialize_entry("time_ms", &self.time_ms)?;
         entry.end()
     }
 }
@@ -110,6 +112,9 @@ enum Rest {
     /// The name of a public object.
     #[serde(rename = "name")]
     Public(String),
+    /// The same in hexadecimal, where it is not UTF-8.
+    #[serde(rename = "name_hex")]
+    PublicBytes(String),
     /// Key and name of a private one.
     #[serde(rename = "sealed")]
     Private(Sealed),
@@ -229,24 +234,28 @@ impl Objects {
 
     fn open(&self, line: Line) -> Result<ObjectEntry, ObjectsError> {
         let Line { cid: object, size, time_ms, rest } = line;
+        let damaged = || ObjectsError::Damaged { path: self.file.clone(), object };
         let (key, name) = match rest {
-            Rest::Public(name) => (None, name),
+            Rest::Public(name) => (None, name.into_bytes()),
+            Rest::PublicBytes(name) => (None, hex::decode(name).map_err(|_| damaged())?),
             Rest::Private(sealed) => {
-                let damaged = || ObjectsError::Damaged { path: self.file.clone(), object };
                 let plain = self.key()?.open(Purpose::Object(object), &sealed).map_err(|_| damaged())?;
-                let (key, name): ([u8; 32], String) = codec::decode(&plain, NAME + 64).map_err(|_| damaged())?;
+                let (key, name): ([u8; 32], Vec<u8>) = codec::decode(&plain, NAME + 64).map_err(|_| damaged())?;
                 (Some(ObjectKey::from_bytes(key)), name)
             }
         };
-        Ok(ObjectEntry { link: Link { object, key }, name, size, time_ms })
+        Ok(ObjectEntry { link: Link { object, key }, name: OsString::from_vec(name), size, time_ms })
     }
 
     fn line(&self, entry: &ObjectEntry) -> Result<Vec<u8>, ObjectsError> {
         let Link { object, key } = &entry.link;
         let rest = match key {
-            None => Rest::Public(entry.name.clone()),
+            None => match entry.name.to_str() {
+                Some(name) => Rest::Public(name.to_owned()),
+                None => Rest::PublicBytes(hex::encode(entry.name.as_bytes())),
+            },
             Some(key) => {
-                let name: String = entry.name.chars().take(NAME / 4).collect();
+                let name: Vec<u8> = entry.name.as_bytes().iter().copied().take(NAME).collect();
                 let plain = Zeroizing::new(codec::encode(&(key.bytes(), name)));
                 let sealed = self.key()?.seal(Purpose::Object(*object), &plain);
                 Rest::Private(sealed.map_err(|error| file_error(&self.file, io::Error::other(error)))?)
@@ -281,7 +290,7 @@ mod tests {
 
     fn public(byte: u8) -> ObjectEntry {
         let link = Link { object: ObjectId::new([byte; 32]), key: None };
-        ObjectEntry { link, name: format!("{byte}.txt"), size: 7, time_ms: 1 }
+        ObjectEntry { link, name: format!("{byte}.txt").into(), size: 7, time_ms: 1 }
     }
 
     fn private(byte: u8) -> ObjectEntry {
@@ -323,6 +332,19 @@ mod tests {
         let bare = Link { key: None, ..private(3).link };
         assert_eq!(objects.complete(&bare).expect("reads"), private(3).link);
         assert_eq!(objects.complete(&public(9).link).expect("reads"), public(9).link);
+    }
+
+    #[test]
+    fn names_keep_their_bytes() {
+        let case = Case::new();
+        let name = OsString::from_vec(b"latin \xe9".to_vec());
+        let entries = [private(1), public(2)].map(|entry| ObjectEntry { name: name.clone(), ..entry });
+        for entry in &entries {
+            case.objects.remember(entry).expect("remembers");
+            let value = serde_json::to_value(entry).expect("serialises");
+            assert_eq!(value["name_hex"], "6c6174696e20e9");
+        }
+        assert_eq!(case.objects.list().expect("reads"), entries);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What an application says of an add before it awaits it: how it is coded, for how long it is paid, who is told.
 
-use std::{fmt, future::IntoFuture, path::Path};
+use std::{ffi::OsString, fmt, future::IntoFuture, path::Path};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -27,7 +27,7 @@ pub struct Add<'a> {
     pub(super) input: Input<'a>,
     pub(crate) options: AddOptions,
     pub(super) journals: Option<Journals>,
-    pub(super) name: Option<String>,
+    pub(super) name: Option<OsString>,
     pub(super) limit: Option<RateLimit>,
     pub(super) events: Events,
 }
@@ -163,7 +163,7 @@ impl<'a> Add<'a> {
 
     /// What the object is called in [`Added::name`] and in the list of unfinished adds: the last part of its path
     /// unless this is called. The network never sees it.
-    pub fn name(mut self, name: impl Into<String>) -> Self {
+    pub fn name(mut self, name: impl Into<OsString>) -> Self {
         self.name = Some(name.into());
         self
     }

@@ -2,6 +2,7 @@
 //! behind.
 
 use std::{
+    ffi::{OsStr, OsString},
     fmt,
     fs::{self, File},
     io,
@@ -70,7 +71,7 @@ pub(crate) struct Origin {
     /// Absolute, with symlinks resolved.
     pub(super) path: PathBuf,
     /// What the user calls it.
-    pub(super) name: String,
+    pub(super) name: OsString,
     pub(super) fingerprint: Fingerprint,
 }
 
@@ -85,7 +86,7 @@ impl<'a> Input<'a> {
         &mut self,
         workers: &Workers,
         options: &AddOptions,
-        name: Option<&String>,
+        name: Option<&OsString>,
     ) -> Result<Opened<'a>, AddError> {
         match self {
             Self::Path(path) => open_path(path, workers, options, name).await,
@@ -101,7 +102,7 @@ async fn open_path(
     path: &Path,
     workers: &Workers,
     options: &AddOptions,
-    name: Option<&String>,
+    name: Option<&OsString>,
 ) -> Result<Opened<'static>, AddError> {
     let unreadable = |error: io::Error| AddError::Unreadable { path: path.to_owned(), error };
     let whole = fs::canonicalize(path).map_err(unreadable)?;
@@ -132,9 +133,8 @@ async fn open_path(
 }
 
 /// The last part of the path; "." and ".." have none of their own.
-fn usual_name(path: &Path, whole: &Path) -> String {
-    let name = path.file_name().or_else(|| whole.file_name());
-    name.map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+fn usual_name(path: &Path, whole: &Path) -> OsString {
+    path.file_name().or_else(|| whole.file_name()).map(OsStr::to_owned).unwrap_or_default()
 }
 
 /// The version of a file, by what the system says of it.

@@ -11,6 +11,7 @@
 //! A journal of another network, account or version, or one that is damaged, is never touched.
 
 use std::{
+    ffi::OsString,
     fs::{self, File, TryLockError},
     io::{self, ErrorKind as IoKind, Write},
     os::unix::{
@@ -34,6 +35,7 @@ use serde::Serialize;
 use super::{CodeChoice, builder::AddOptions, hash::Node, input::Origin};
 use crate::{
     ErrorKind,
+    get::json,
     keystore::{
         DataKey,
         data_key::{Purpose, Sealed},
@@ -104,7 +106,8 @@ pub struct Unfinished {
     #[serde(rename = "path")]
     pub source: PathBuf,
     /// What it is called.
-    pub name: String,
+    #[serde(flatten, serialize_with = "json::name")]
+    pub name: OsString,
     /// Bytes of the source.
     pub size: u64,
     /// Bytes of the source that were read before the add ended.
@@ -231,7 +234,7 @@ impl Journals {
             chain: self.chain,
             account: self.account,
             path: origin.path.as_os_str().as_bytes().to_vec(),
-            name: origin.name.clone(),
+            name: origin.name.as_bytes().to_vec(),
             fingerprint: origin.fingerprint,
             terms,
             code,
@@ -358,8 +361,8 @@ impl Header {
         let size = self.fingerprint.size();
         Unfinished {
             journal: path.to_owned(),
-            source: std::ffi::OsString::from_vec(self.path.clone()).into(),
-            name: self.name.clone(),
+            source: OsString::from_vec(self.path.clone()).into(),
+            name: OsString::from_vec(self.name.clone()),
             size,
             read_bytes: self.read_bytes(past).unwrap_or(0),
             options: self.terms.options(size),
@@ -444,8 +447,8 @@ impl Journal {
     }
 
     /// What the source is called.
-    pub(super) fn name(&self) -> &str {
-        &self.header.name
+    pub(super) fn name(&self) -> OsString {
+        OsString::from_vec(self.header.name.clone())
     }
 
     /// How the add was started, with the code that was chosen then.

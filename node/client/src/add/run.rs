@@ -193,7 +193,7 @@ async fn give_up_outdated(
 
 /// Takes back what a journal says was done, and deletes it; or the object, when all of it is done.
 async fn give_up(client: &Client, journal: Journal, events: &Events) -> Result<Option<Added>, AddError> {
-    let (options, key, name) = (journal.options(), journal.key(), journal.name().to_owned());
+    let (options, key, name) = (journal.options(), journal.key(), journal.name());
     let (plan, size) = (client.plan(&options).await?, journal.size());
     let layout = plan.layout(size, &options)?;
     let mut job = Job::new(client, plan, key, events)?.with_journal(journal, &layout);

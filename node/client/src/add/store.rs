@@ -1,6 +1,6 @@
 //! The straight line of one add, from an open source to the ledger.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, ffi::OsString};
 
 use bytes::Bytes;
 use ostrakon_proto::{
@@ -198,7 +198,7 @@ pub(super) fn added(
     let code = layout.code();
     Added {
         link: Link { object, key: job.key.clone() },
-        name: String::new(),
+        name: OsString::new(),
         size: layout.size(),
         stored_bytes: layout.stored_bytes(),
         code,

@@ -1,7 +1,12 @@
 //! How results of reads are serialised, where that is not how their types are: hashes in hexadecimal, times in seconds,
 //! and paths as text, with their bytes where those are not text.
 
-use std::{os::unix::ffi::OsStrExt, path::PathBuf, time::Duration};
+use std::{
+    ffi::{OsStr, OsString},
+    os::unix::ffi::OsStrExt,
+    path::PathBuf,
+    time::Duration,
+};
 
 use ostrakon_proto::pack::serialize_bytes;
 use serde::{Serialize, Serializer, ser::SerializeMap};
@@ -20,9 +25,18 @@ pub(crate) fn seconds<S: Serializer>(time: &Duration, serializer: S) -> Result<S
 
 /// `path`, and `path_hex` where the path is not UTF-8.
 pub(crate) fn path<S: Serializer>(path: &Option<PathBuf>, serializer: S) -> Result<S::Ok, S::Error> {
+    named("path", path.as_ref().map(|path| path.as_os_str()), serializer)
+}
+
+/// `name`, and `name_hex` where the name is not UTF-8.
+pub(crate) fn name<S: Serializer>(name: &OsString, serializer: S) -> Result<S::Ok, S::Error> {
+    named("name", Some(name), serializer)
+}
+
+fn named<S: Serializer>(field: &str, text: Option<&OsStr>, serializer: S) -> Result<S::Ok, S::Error> {
     let mut map = serializer.serialize_map(None)?;
-    if let Some(path) = path {
-        serialize_bytes(&mut map, "path", path.as_os_str().as_bytes())?;
+    if let Some(text) = text {
+        serialize_bytes(&mut map, field, text.as_bytes())?;
     }
     map.end()
 }

@@ -40,8 +40,8 @@ pub(super) struct Header {
     pub(super) account: AccountId,
     /// Where the source is: the bytes of an absolute path.
     pub(super) path: Vec<u8>,
-    /// What the user calls it.
-    pub(super) name: String,
+    /// What the user calls it: bytes.
+    pub(super) name: Vec<u8>,
     pub(super) fingerprint: Fingerprint,
     pub(super) terms: Terms,
     /// The code that the terms came to.
