@@ -13,7 +13,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     id::{ChainId, Height, parse_hex},
-    limits,
+    json, limits,
     sign::BadSignature,
 };
 
@@ -27,8 +27,8 @@ const PROOF_TAG: &[u8] = b"OSTRAKON_SEAT_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 pub struct BeaconKey(pub [u8; 96]);
 
 /// A proposer's signature over one height: a compressed point of G1.
-#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct BeaconSignature(pub [u8; 48]);
+#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct BeaconSignature(#[serde(serialize_with = "json::hex")] pub [u8; 48]);
 
 /// A validator's secret beacon key.
 pub struct BeaconSecret(SecretKey);

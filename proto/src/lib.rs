@@ -12,6 +12,7 @@ pub mod beacon;
 pub mod codec;
 pub mod erasure;
 pub mod id;
+pub mod json;
 pub mod layout;
 pub mod ledger;
 pub mod light;

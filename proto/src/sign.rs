@@ -8,11 +8,13 @@ use std::convert::Infallible;
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
 use rand_core::{TryCryptoRng, TryRng};
+use serde::Serialize;
 use zeroize::Zeroizing;
 
 use crate::{
     codec,
     id::{ChainId, Id},
+    json,
 };
 
 /// What a signature is for: the first bytes of what is signed.
@@ -59,8 +61,8 @@ impl Purpose {
 const BATCH: usize = 128;
 
 /// An ed25519 signature.
-#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Signature(pub [u8; 64]);
+#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Signature(#[serde(serialize_with = "json::hex")] pub [u8; 64]);
 
 impl std::fmt::Debug for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -11,7 +11,7 @@ use ostrakon_proto::light::proof_file::ProofFileError;
 
 use crate::{
     AddError, ChainError, GetError, JournalError, KeyFileError, NameError, ObjectsError, OpenError, PackReadError,
-    PassphraseError, ProfileError, VerifyError, VouchError,
+    PassphraseError, ProfileError, TooPoor, VerifyError, VouchError,
 };
 
 /// What an error means for the caller.
@@ -97,6 +97,13 @@ impl Error {
     /// The operation's own error.
     pub fn get_ref(&self) -> &(dyn StdError + Send + Sync + 'static) {
         self.0.cause.as_ref()
+    }
+
+    /// What the system said, where that is the cause.
+    pub fn io_kind(&self) -> Option<io::ErrorKind> {
+        let own: &(dyn StdError + 'static) = self.0.cause.as_ref();
+        let mut causes = std::iter::successors(Some(own), |error| (*error).source());
+        causes.find_map(|cause| cause.downcast_ref()).map(io::Error::kind)
     }
 
     /// The operation's own error where it is a `T`: for callers to whom the variant matters.
@@ -277,6 +284,12 @@ impl From<KeyFileError> for Error {
     }
 }
 
+impl From<TooPoor> for Error {
+    fn from(error: TooPoor) -> Self {
+        Self::of(ErrorKind::Funds, false, None, error)
+    }
+}
+
 impl From<io::Error> for Error {
     fn from(error: io::Error) -> Self {
         Self::of(ErrorKind::Other, error.kind() == io::ErrorKind::Interrupted, None, error)
@@ -323,6 +336,8 @@ mod tests {
         let error = error.context("report.pdf").context("adding");
         assert_eq!((error.kind(), error.to_string()), (ErrorKind::Other, format!("adding: report.pdf: {text}")));
         assert!(matches!(error.downcast_ref(), Some(AddError::Source(_))));
+        let broken = Error::from(io::Error::from(io::ErrorKind::BrokenPipe)).context("writing");
+        assert_eq!((broken.io_kind(), Error::from(AddError::Price).io_kind()), (Some(io::ErrorKind::BrokenPipe), None));
     }
 
     #[test]

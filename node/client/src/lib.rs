@@ -34,6 +34,7 @@ pub mod guide;
 pub mod key_file;
 pub mod keystore;
 mod lease;
+pub mod ledger;
 mod missing;
 pub mod name;
 pub mod objects;
@@ -69,8 +70,10 @@ pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use submit::Submit;
 pub use survival::Survives;
 pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
+pub use wallet::TooPoor;
 
 pub use ostrakon_proto::{
+    erasure::cpu_supported,
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
         Genesis,
@@ -79,11 +82,13 @@ pub use ostrakon_proto::{
     },
     light::{
         Checkpoint, TxPlace,
-        proof_file::{AnchorProof, Anchored, Certificate, Committed, ProofFileError},
+        proof_file::{AnchorProof, Anchored, Certificate, Committed, PROOF_FILE_MAX, ProofFileError},
     },
     link::{Link, LinkError},
-    pack::{Entry, Kind as EntryKind, PackPath},
+    pack::{Entry, FileContent, Kind as EntryKind, PackPath, Stamp, escape},
     params::{Class, Code},
+    seal::ObjectKey,
+    seed::Seed,
     sign::Keypair,
 };
 

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, time::Duration};
 use futures::{StreamExt, stream};
 use ostrakon_proto::{
     id::{AccountId, Epoch, NodeId, ObjectId},
+    json,
     ledger::state::{Commitment, Domain, Provider, SlotState},
     link::Link,
     manifest::Content,
     params::Code,
 };
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use tokio::time::timeout;
 
 use crate::{
@@ -71,7 +72,7 @@ pub struct StatusSlot {
     /// The node that holds it.
     pub provider: NodeId,
     /// What that node fails together with; `None` when the ledger does not have the provider any more.
-    #[serde(serialize_with = "domain_text")]
+    #[serde(serialize_with = "json::text_of")]
     pub domain: Option<Domain>,
     /// Whether its column is there.
     #[serde(flatten)]
@@ -88,13 +89,6 @@ pub enum StatusState {
     Missing,
     /// The ledger says that it is there, and the holder did not send it when it was probed, for this reason.
     Unreachable(String),
-}
-
-fn domain_text<S: Serializer>(domain: &Option<Domain>, serializer: S) -> Result<S::Ok, S::Error> {
-    match domain {
-        Some(domain) => serializer.collect_str(domain),
-        None => serializer.serialize_none(),
-    }
 }
 
 impl Client {

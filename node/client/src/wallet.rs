@@ -1,14 +1,26 @@
 //! The account: its balance, payments to others, and any other action that it submits to the ledger.
 
 use ostrakon_proto::{
-    id::{AccountId, Amount},
-    ledger::tx::{Action, Anchor, Transfer},
+    id::{AccountId, Amount, Height},
+    ledger::tx::{Action, Anchor, Transfer, TxBody},
 };
 
 use crate::{
     Client, Error, Events, Submit,
     chain::{Included, Overtaken},
 };
+
+/// The account cannot pay for an action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the account's balance of {balance} obols does not cover {amount} and a fee of {fee}")]
+pub struct TooPoor {
+    /// What the account has.
+    pub balance: Amount,
+    /// What the action moves or locks.
+    pub amount: Amount,
+    /// What it costs besides.
+    pub fee: Amount,
+}
 
 impl Client {
     /// What this client's account has.
@@ -18,6 +30,22 @@ impl Client {
     pub async fn balance(&self) -> Result<Amount, Error> {
         let account = self.key()?.public();
         Ok(self.chain.account(account).await?.balance)
+    }
+
+    /// Checks that the account can pay `amount` and the fee of the action, before anything is signed; the ledger checks
+    /// again.
+    ///
+    /// # Errors
+    /// [`Error`] with [`TooPoor`] when it cannot; others when there is no account or no node responds.
+    pub async fn check_funds(&self, action: &Action, amount: Amount) -> Result<(), Error> {
+        self.chain.head().await?;
+        let (account, balance) = (self.key()?.public(), self.balance().await?);
+        let body = TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action: action.clone() };
+        let fee = self.rules().offer(&body);
+        match amount.plus(fee) {
+            Some(need) if need <= balance => Ok(()),
+            _ => Err(TooPoor { balance, amount, fee }.into()),
+        }
     }
 
     /// Pays another account, once: when another transaction of this account comes first, it is not repeated.
@@ -47,5 +75,25 @@ impl Client {
     ) -> Result<Included, Error> {
         let included = self.chain.send(self.key()?, vec![action], overtaken, events).await?;
         Ok(included.into_iter().next().expect("one transaction was sent"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ErrorKind, fake::World};
+
+    #[tokio::test(start_paused = true)]
+    async fn a_payment_needs_its_fee_as_well() {
+        let client = World::new(1).client();
+        let balance = client.balance().await.expect("answered");
+        let pay = |amount| Action::Transfer(Transfer { to: AccountId::new([1; 32]), amount });
+        let check = async |amount| client.check_funds(&pay(amount), amount).await.err();
+        let poor = check(balance).await.expect("nothing is left for the fee");
+        let Some(TooPoor { fee, .. }) = poor.downcast_ref() else { panic!("{poor}") };
+        let most = balance.minus(*fee).expect("less than all");
+        assert!(poor.kind() == ErrorKind::Funds && *fee > Amount::ZERO);
+        assert!(check(most).await.is_none(), "the fee is the same for every amount");
+        assert!(check(Amount(most.0 + 1)).await.is_some() && check(Amount(u64::MAX)).await.is_some());
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     beacon::BeaconKey,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
+    json,
     ledger::{history::HistoryNode, tree::Patch, vote::ValidatorSet},
     params::Code,
 };
@@ -24,7 +25,7 @@ pub use membership::{Charter, Membership, Proposal, ProposalOutcome, ProposedCha
 pub use records::{Record, Records, Running, Tip};
 
 /// An account: its balance and its nonce.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Account {
     /// Spendable money.
     pub balance: Amount,
@@ -53,7 +54,8 @@ impl std::fmt::Display for Domain {
 }
 
 /// Status of a provider.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
 pub enum ProviderStatus {
     /// Accepts new slots.
     Active,
@@ -69,15 +71,17 @@ pub enum ProviderStatus {
 }
 
 /// A registered, bonded identity that stores columns.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Provider {
     /// The account that bonded and is paid.
     pub owner: AccountId,
     /// Its node: its identity on the network, and the signer of its receipts.
+    #[serde(rename = "provider")]
     pub node: NodeId,
     /// libp2p addresses without the peer id, such as `/ip4/127.0.0.1/tcp/4001`.
     pub addresses: Vec<String>,
     /// Its failure domain.
+    #[serde(serialize_with = "json::text")]
     pub domain: Domain,
     /// Price of one GiB for one epoch.
     pub price: Amount,
@@ -88,11 +92,12 @@ pub struct Provider {
     /// Money locked.
     pub bond: Amount,
     /// Its status.
+    #[serde(flatten)]
     pub status: ProviderStatus,
 }
 
 /// A commitment's key. One owner commits one extent of one object once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct CommitmentId {
     /// The object.
     pub object: ObjectId,
@@ -122,7 +127,8 @@ pub struct ObjectRecord {
 }
 
 /// Whether a slot's column is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum SlotState {
     /// The provider signed that it has the column.
     Live,
@@ -131,7 +137,7 @@ pub enum SlotState {
 }
 
 /// One column's place in a commitment; its index in the commitment is the column's index in the code.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Slot {
     /// The provider that stores it.
     pub provider: NodeId,
@@ -144,9 +150,10 @@ pub struct Slot {
 }
 
 /// A commitment: n providers store the n columns of one extent until an epoch, for a price.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Commitment {
     /// Its key.
+    #[serde(flatten)]
     pub id: CommitmentId,
     /// Bytes of the whole object, for display; the manifest is binding.
     pub size: u64,
@@ -176,7 +183,8 @@ impl Commitment {
 }
 
 /// Status of a validator.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(tag = "state", rename_all = "lowercase")]
 pub enum ValidatorStatus {
     /// Votes.
     Active,
@@ -196,7 +204,7 @@ pub enum ValidatorStatus {
 }
 
 /// A validator: who proposes blocks and votes on them.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Validator {
     /// The account that owns it and bonded.
     pub owner: AccountId,
@@ -209,12 +217,14 @@ pub struct Validator {
     /// Its BLS key, which signs the beacon.
     pub beacon_key: BeaconKey,
     /// Its failure domain.
+    #[serde(serialize_with = "json::text")]
     pub domain: Domain,
     /// Money locked.
     pub bond: Amount,
     /// Its voting power while it votes.
     pub power: u64,
     /// Its status.
+    #[serde(flatten)]
     pub status: ValidatorStatus,
     /// Turns to propose that it missed in a row.
     pub missed: u32,
@@ -242,9 +252,10 @@ pub struct Infrastructure {
 }
 
 /// A name of an account: a value with compare-and-swap by version.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct NameRecord {
     /// Its value: at most [`crate::limits::NAME_VALUE`] bytes.
+    #[serde(rename = "value_hex", serialize_with = "json::hex")]
     pub value: Vec<u8>,
     /// Nonce of the transaction that set it, plus one. Versions are not reused.
     pub version: u64,

@@ -1,11 +1,13 @@
 //! Transactions and blocks: what they contain, and what is signed (ARCHITECTURE 5.3; SPEC, "Ledger").
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::{Serialize, Serializer};
 
 use crate::{
     beacon::{BeaconKey, BeaconSignature},
     codec,
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
+    json,
     ledger::{
         state::{Domain, ProposedChange},
         vote::{QuorumCertificate, SignedProposal, SignedVote},
@@ -18,7 +20,8 @@ use crate::{
 pub use super::inclusion::{TxProof, tx_proof, tx_root};
 
 /// Action of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
 pub enum Action {
     /// Pays another account.
     Transfer(Transfer),
@@ -53,7 +56,7 @@ pub enum Action {
 }
 
 /// Pays `amount` to `to`.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Transfer {
     /// The receiver.
     pub to: AccountId,
@@ -62,7 +65,7 @@ pub struct Transfer {
 }
 
 /// Registers `node` as a provider of the sender, or updates it if it is the sender's already.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Register {
     /// The node.
     pub node: NodeId,
@@ -88,7 +91,7 @@ pub struct Consent {
 }
 
 /// One slot of a commitment: a provider and its receipt for one column.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct SlotClaim {
     /// The drawn provider.
     pub provider: NodeId,
@@ -99,7 +102,7 @@ pub struct SlotClaim {
 }
 
 /// Commits one extent. The slots are in the order of column indexes.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Commit {
     /// The object.
     pub object: ObjectId,
@@ -122,7 +125,7 @@ pub struct Commit {
 }
 
 /// Pays for the epochs until `end`.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Extend {
     /// The object.
     pub object: ObjectId,
@@ -133,7 +136,7 @@ pub struct Extend {
 }
 
 /// Ends the sender's commitment of this extent.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Release {
     /// The object.
     pub object: ObjectId,
@@ -142,7 +145,7 @@ pub struct Release {
 }
 
 /// Joins a validator that the sender owns. Its three keys must consent: by signatures over [`Seat`].
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Join {
     /// Key of its votes.
     pub key: VoteKey,
@@ -185,7 +188,7 @@ impl Seat {
 }
 
 /// Adds to the bond of the sender's validator.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Bond {
     /// The validator.
     pub key: VoteKey,
@@ -194,21 +197,21 @@ pub struct Bond {
 }
 
 /// Ends the sender's validator: it does not vote from the next block on.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Leave {
     /// The validator.
     pub key: VoteKey,
 }
 
 /// Drains the sender's provider: it accepts nothing new, permanently.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Drain {
     /// The provider's node.
     pub node: NodeId,
 }
 
 /// Withdraws the sender's provider, which is draining and stores nothing.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Withdraw {
     /// The provider's node.
     pub node: NodeId,
@@ -242,15 +245,27 @@ impl Evidence {
     }
 }
 
+/// Who is accused of what; not the signatures that prove it.
+impl Serialize for Evidence {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown {
+            accused: VoteKey,
+            accused_height: Height,
+        }
+        Shown { accused: self.accused(), accused_height: self.height() }.serialize(serializer)
+    }
+}
+
 /// Proposes a change for a vote.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Propose {
     /// The change.
     pub change: ProposedChange,
 }
 
 /// A vote on a proposal; it may be changed while the proposal is open.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Ballot {
     /// The proposal's number.
     pub proposal: u64,
@@ -259,20 +274,23 @@ pub struct Ballot {
 }
 
 /// Sets or removes a name of the sender, if its version is still the one given.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct SetName {
     /// Hash of the name, so that names themselves are not public.
+    #[serde(serialize_with = "json::hex")]
     pub name: [u8; 32],
     /// Its current version; 0 when it does not exist.
     pub version: u64,
     /// Its new value, at most [`crate::limits::NAME_VALUE`] bytes; `None` removes it.
+    #[serde(serialize_with = "json::hex_of")]
     pub value: Option<Vec<u8>>,
 }
 
 /// Records a hash. The state does not change: a [`TxProof`] shows that the hash is in a block.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Anchor {
     /// The hash.
+    #[serde(serialize_with = "json::hex")]
     pub hash: [u8; 32],
 }
 
@@ -296,7 +314,7 @@ pub struct Receipt {
 }
 
 /// The signed part of a transaction.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct TxBody {
     /// The sender, who pays the fee.
     pub account: AccountId,
@@ -307,6 +325,7 @@ pub struct TxBody {
     /// Its fee; at least [`crate::ledger::Rules::fee`].
     pub fee: Amount,
     /// Its action.
+    #[serde(flatten)]
     pub action: Action,
 }
 
@@ -340,8 +359,21 @@ impl Tx {
     }
 }
 
+/// Its id, and the fields of its body and action.
+impl Serialize for Tx {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            tx: TxId,
+            #[serde(flatten)]
+            body: &'a TxBody,
+        }
+        Shown { tx: self.id(), body: &self.body }.serialize(serializer)
+    }
+}
+
 /// Header of a block; its hash is the block's id.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Header {
     /// Its height.
     pub height: Height,
@@ -352,14 +384,19 @@ pub struct Header {
     /// Timestamp, in milliseconds of Unix time; later than the parent's.
     pub time_ms: u64,
     /// Root of the tree over the ids of its transactions: [`tx_root`].
+    #[serde(serialize_with = "json::hex")]
     pub txs: [u8; 32],
     /// Root of the state tree after the block ([`crate::ledger::tree`]).
+    #[serde(serialize_with = "json::hex")]
     pub state: [u8; 32],
     /// Root of the history: of all blocks before this one ([`crate::ledger::history`]).
+    #[serde(serialize_with = "json::hex")]
     pub history: [u8; 32],
     /// Hash of the validator set that decides this block.
+    #[serde(serialize_with = "json::hex")]
     pub validators: [u8; 32],
     /// Hash of the validator set that decides the next block.
+    #[serde(serialize_with = "json::hex")]
     pub next_validators: [u8; 32],
     /// Its proposer.
     pub proposer: VoteKey,
@@ -390,4 +427,22 @@ pub struct DecidedBlock {
     pub block: Block,
     /// The precommits that decided it.
     pub certificate: QuorumCertificate,
+}
+
+/// Its id, the fields of its header, who signed it, and its transactions.
+impl Serialize for DecidedBlock {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct Shown<'a> {
+            block: BlockId,
+            #[serde(flatten)]
+            header: &'a Header,
+            signatures: usize,
+            signers: Vec<&'a VoteKey>,
+            transactions: &'a [Tx],
+        }
+        let (Block { header, txs }, signatures) = (&self.block, &self.certificate.signatures);
+        let (block, signers) = (header.id(), signatures.keys().collect());
+        Shown { block, header, signatures: signatures.len(), signers, transactions: txs }.serialize(serializer)
+    }
 }

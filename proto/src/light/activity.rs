@@ -5,7 +5,10 @@
 //! account's record is proven too, and its transactions have consecutive nonces. For payments from others there is no
 //! such count: several nodes are asked, and [`ProvenActivity::left_out`] compares their answers.
 
+use std::{fmt, str::FromStr};
+
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::{BadAnswer, Inclusion, ProvenRecord, records};
 use crate::{
@@ -16,8 +19,8 @@ use crate::{
     },
 };
 
-/// Place of a transaction; places sort in chain order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+/// Place of a transaction, written `HEIGHT` or `HEIGHT/INDEX`; places sort in chain order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct TxPlace {
     /// Height of the block.
     pub height: Height,
@@ -29,6 +32,32 @@ impl TxPlace {
     /// The place before all transactions of the block at this height.
     pub const fn start_of(height: Height) -> Self {
         Self { height, index: 0 }
+    }
+}
+
+/// The text is not a place.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid place {0:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3")]
+pub struct InvalidPlace(String);
+
+impl fmt::Display for TxPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { height, index: 0 } => write!(f, "{height}"),
+            Self { height, index } => write!(f, "{height}/{index}"),
+        }
+    }
+}
+
+impl FromStr for TxPlace {
+    type Err = InvalidPlace;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
+        let (height, index) = text.split_once('/').unwrap_or((text, "0"));
+        match (height.parse(), index.parse()) {
+            (Ok(height), Ok(index)) => Ok(Self { height: Height(height), index }),
+            _ => Err(InvalidPlace(text.chars().take(64).collect())),
+        }
     }
 }
 
@@ -67,14 +96,47 @@ pub struct ActivityQuery {
 }
 
 /// A verified transaction of an account.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AccountTx {
     /// Its place.
+    #[serde(flatten)]
     pub place: TxPlace,
     /// Timestamp of the block, in milliseconds of Unix time.
     pub time_ms: u64,
+    /// Which way it goes.
+    pub direction: Direction,
+    /// The other account of a payment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counterparty: Option<AccountId>,
     /// The transaction.
+    #[serde(flatten)]
     pub tx: Tx,
+}
+
+/// Which way a transaction goes, seen from one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Direction {
+    /// The account sent it.
+    Sent,
+    /// It pays the account.
+    Received,
+    /// The account pays itself.
+    #[serde(rename = "self")]
+    Itself,
+}
+
+impl AccountTx {
+    /// The transaction at this place, as `account` sees it.
+    pub fn new(account: AccountId, place: TxPlace, time_ms: u64, tx: Tx) -> Self {
+        let (direction, counterparty) = match &tx.body.action {
+            Action::Transfer(_) if tx.body.account != account => (Direction::Received, Some(tx.body.account)),
+            Action::Transfer(transfer) if transfer.to == account => (Direction::Itself, None),
+            Action::Transfer(transfer) => (Direction::Sent, Some(transfer.to)),
+            _ => (Direction::Sent, None),
+        };
+        Self { place, time_ms, direction, counterparty, tx }
+    }
 }
 
 /// A verified answer.
@@ -125,7 +187,7 @@ impl Activity {
                 return Err(BadAnswer::Disorder { tx: id });
             }
             bound = Some(place);
-            txs.push(AccountTx { place, time_ms: inclusion.block.header.time_ms, tx });
+            txs.push(AccountTx::new(query.account, place, inclusion.block.header.time_ms, tx));
         }
         let proven = ProvenActivity { tip: tip.height, account, first: self.first, more: self.more, txs };
         proven.check_nonces(query)?;
@@ -256,6 +318,16 @@ mod tests {
 
     /// All that touch account 1, the newest first.
     const ALL: [usize; 6] = [6, 5, 3, 2, 1, 0];
+
+    #[test]
+    fn places_are_read_as_they_are_printed() {
+        for text in ["0", "812", "812/3", "18446744073709551615/4294967295"] {
+            assert_eq!(text.parse::<TxPlace>().map(|place| place.to_string()), Ok(text.to_owned()));
+        }
+        for text in ["", "/", "/3", "3/", "-1", "1/2/3", "1/4294967296", "x"] {
+            assert!(text.parse::<TxPlace>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn what_a_transaction_touches() {

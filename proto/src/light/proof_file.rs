@@ -5,6 +5,7 @@
 //! [`Certificate`] proves that an object is committed, [`AnchorProof`] that a hash was known at a certain time.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 mod anchor;
 
@@ -41,9 +42,10 @@ pub struct Certificate {
 }
 
 /// The content of a verified certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Committed {
     /// The object.
+    #[serde(rename = "cid")]
     pub object: ObjectId,
     /// The account that pays for it.
     pub owner: AccountId,

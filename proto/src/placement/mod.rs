@@ -6,6 +6,7 @@
 //! valid, which the ledger decides.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use crate::{
     id::{AccountId, Epoch},
@@ -24,7 +25,7 @@ use sampling::{RandomStream, WeightedSampler};
 const EXCHANGE_TRIALS: usize = 65_536;
 
 /// A draw: the epoch whose beacon and roster it uses, and a number near the account's nonce.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Draw {
     /// Its epoch.
     pub epoch: Epoch,

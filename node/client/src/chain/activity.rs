@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ostrakon_proto::{
     id::{AccountId, Height, NodeId},
+    json,
     ledger::state::Account,
     light::{
         self, BadAnswer, CertifiedHeader, TxPlace,
@@ -15,6 +16,7 @@ use ostrakon_proto::{
     },
     limits, wire,
 };
+use serde::Serialize;
 
 use super::{
     Chain, ChainError, Silence,
@@ -29,17 +31,22 @@ const WAIT: Duration = Duration::from_secs(5);
 const PAGES_MAX: usize = 4_096;
 
 /// Outgoing and incoming transactions of an account.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Activity {
     /// The account, as of the newest block.
+    #[serde(flatten)]
     pub account: Account,
     /// The transactions, newest first.
+    #[serde(rename = "transactions")]
     pub txs: Vec<AccountTx>,
     /// The place to continue from; `None` when the nodes have no more.
+    #[serde(serialize_with = "json::text_of", skip_serializing_if = "Option::is_none")]
     pub next: Option<TxPlace>,
     /// How many transactions the account sent before all of these; `None` where that is not known.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub sent_before: Option<u64>,
     /// The oldest block that any of the nodes has: transactions in older blocks are not listed.
+    #[serde(rename = "first_block")]
     pub first: Height,
     /// How many nodes agree on the last page.
     pub witnesses: usize,

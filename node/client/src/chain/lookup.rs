@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use ostrakon_net::{AskError, Failure, lock};
+use futures::future::join_all;
+use ostrakon_net::{AskError, Failure, ask, lock};
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
@@ -15,11 +16,13 @@ use ostrakon_proto::{
             Account, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Proposal, Provider, Record,
             RosterEntry, Validator,
         },
-        tx::DecidedBlock,
+        tx::{DecidedBlock, Tx},
     },
+    json,
     light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock},
     limits, wire,
 };
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -45,7 +48,7 @@ const ROSTERS_MAX: usize = 4;
 const PROPOSALS_GAP: u64 = 128;
 
 /// The ledger after its newest block.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize)]
 pub struct Head {
     /// Height of the block.
     pub height: Height,
@@ -56,6 +59,7 @@ pub struct Head {
     /// Time of the block, in milliseconds of Unix time.
     pub time_ms: u64,
     /// Root of the state tree.
+    #[serde(serialize_with = "json::hex")]
     pub state: [u8; 32],
     /// All money in existence.
     pub minted: Amount,
@@ -66,6 +70,7 @@ pub struct Head {
     /// Fees destroyed.
     pub burnt: Amount,
     /// The factor by which the next block's fees exceed those of the parameters.
+    #[serde(serialize_with = "json::text")]
     pub fee_factor: FeeFactor,
 }
 
@@ -396,6 +401,28 @@ impl Chain {
         let request = |from| wire::chain::block(from, height);
         let read = |block: PastBlock, tip: &CertifiedHeader| block.verify(&tip.header, height);
         Ok(Some(self.prove(&request, read).await?))
+    }
+
+    /// The transaction, and the height of its block; `None` as [`Chain::inclusion`].
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node responds with a valid proof.
+    pub async fn transaction(&self, tx: TxId) -> Result<Option<(Height, Tx)>, ChainError> {
+        let Some(height) = self.inclusion(tx).await? else { return Ok(None) };
+        let decided = self.block(height).await?;
+        let found = decided.and_then(|decided| decided.block.txs.into_iter().find(|one| one.id() == tx));
+        Ok(found.map(|tx| (height, tx)))
+    }
+
+    /// The newest block that each of these nodes claims to have, without a proof; those that do not respond within
+    /// `patience` are left out.
+    pub async fn claimed_heights(&self, nodes: &[NodeId], patience: Duration) -> BTreeMap<NodeId, Height> {
+        let peers = self.inner.peers.as_ref();
+        let claim = |node: NodeId| async move {
+            let head = ask(peers, node, wire::chain::head().within(patience)).await.ok()?;
+            Some((node, head.height))
+        };
+        join_all(nodes.iter().copied().map(claim)).await.into_iter().flatten().collect()
     }
 
     /// The tips of all known nodes that respond, in the order of node ids.

@@ -16,6 +16,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{self, chain::Relayed},
 };
+use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -46,7 +47,7 @@ const SPREAD_WAIT: Duration = Duration::from_secs(20);
 const SPREAD_CONCURRENT: usize = 64;
 
 /// A transaction that the ledger has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Included {
     /// The transaction.
     pub tx: TxId,

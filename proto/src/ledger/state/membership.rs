@@ -46,20 +46,23 @@ impl Membership {
 }
 
 /// Membership and protocol version: what is decided besides the parameter table.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Charter {
     /// Who admits members and decides.
+    #[serde(flatten)]
     pub membership: Membership,
     /// Protocol version in force.
     pub protocol: u32,
     /// Scheduled upgrade, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Upgrade>,
     /// Number of the next proposal.
+    #[serde(rename = "next_proposal")]
     pub proposals: u64,
 }
 
 /// A scheduled change of the protocol version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Upgrade {
     /// The new version.
     pub protocol: u32,
@@ -68,7 +71,8 @@ pub struct Upgrade {
 }
 
 /// What a proposal would change.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProposedChange {
     /// The whole parameter table.
     Params(Box<Params>),
@@ -86,7 +90,7 @@ pub enum ProposedChange {
 
 /// A proposed change and its votes. It stays in the state until its last epoch is over, decided or not; one that has
 /// passed may be removed earlier to make room for another.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Proposal {
     /// Its number; numbers are not reused.
     pub number: u64,
@@ -97,15 +101,18 @@ pub struct Proposal {
     /// Deposit of its proposer; zero once it has passed.
     pub deposit: Amount,
     /// The epoch at whose begin it is removed.
+    #[serde(rename = "until_epoch")]
     pub until: Epoch,
     /// Votes by account: whether in favour. Votes of accounts that lost their vote are dropped when votes are counted.
     pub votes: BTreeMap<AccountId, bool>,
     /// Its outcome.
+    #[serde(flatten)]
     pub outcome: ProposalOutcome,
 }
 
 /// Outcome of a proposal. One that is not decided in time is removed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[serde(tag = "state", content = "decided_at", rename_all = "lowercase")]
 pub enum ProposalOutcome {
     /// Can be voted on.
     Open,

@@ -1,11 +1,13 @@
 //! Anchor proofs: that a hash was known when a block was made, as `ostrakon anchor` writes them.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
 
 use super::{Answer, BadAnswer, Handover, PROOF_FILE_MAX, ProofFileError, accept, follow};
 use crate::{
     codec,
     id::{AccountId, ChainId, Height, TxId},
+    json,
     ledger::{
         Genesis,
         tx::{Action, Tx, TxProof, tx_proof},
@@ -27,9 +29,10 @@ pub struct AnchorProof {
 }
 
 /// The content of a verified anchor proof.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct Anchored {
     /// The hash.
+    #[serde(serialize_with = "json::hex")]
     pub hash: [u8; 32],
     /// The account that recorded it.
     pub account: AccountId,

@@ -1,0 +1,18 @@
+//! The ledger's own types, for applications that read blocks and records, submit actions of their own, or make a
+//! network: what [`Chain`](crate::Chain) returns, and what [`Client::perform`](crate::Client::perform) takes. What they
+//! mean is said where they are.
+
+pub use ostrakon_proto::{
+    id::VoteKey,
+    ledger::{
+        GenesisAccount, GenesisProvider, GenesisValidator,
+        state::{
+            Account, Charter, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, ProviderStatus, Slot,
+            SlotState, Upgrade, Validator, ValidatorStatus,
+        },
+        tx::{Anchor, Ballot, Commit, DecidedBlock, Propose, SetName, Transfer, Tx, TxBody},
+        vote::ValidatorKeys,
+    },
+    light::activity::{AccountTx, Direction},
+    params::{Bonds, Governance, Params},
+};
