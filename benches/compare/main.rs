@@ -22,56 +22,29 @@ mod table;
 mod tahoe;
 mod wanted;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
-use ostrakon_benches::{against::Plan, wanted::table as verdict_table};
+use ostrakon_benches::{against::Plan, program, wanted::table as verdict_table};
 use ostrakon_tests::{interrupt, process::say};
 
 use crate::{figures::Figures, options::Options, rounds::Rounds};
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = match &options.against {
-        Some(earlier) => beside_earlier(&options, earlier),
-        None => compare(&options),
-    };
-    match outcome {
-        Ok(broken) if broken.is_empty() => ExitCode::SUCCESS,
-        Ok(broken) => {
-            broken.iter().for_each(|what| say(&format!("BROKEN: {what}")));
-            ExitCode::FAILURE
-        }
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Measures our own commands of this build and of an earlier one; returns the figures that are worse.
-fn beside_earlier(options: &Options, earlier: &Path) -> Result<Vec<String>> {
-    interrupt::watch()?;
-    let plan = Plan {
+    let plan = options.against.as_deref().map(|earlier| Plan {
         program: "bench-compare",
         against: earlier,
         rounds: options.rounds,
         arguments: options.of_one_round(),
         read: against::figures,
-    };
-    let comparison = plan.run()?;
-    io::stdout().write_all(format!("{}\n", comparison.table()).as_bytes()).context("cannot print the table")?;
-    Ok(comparison.worse().into_iter().map(|what| format!("{what} is worse")).collect())
+    });
+    program::run(plan, || compare(&options))
 }
 
 /// Measures every system that was chosen and prints the tables; returns what broke on the way.
 fn compare(options: &Options) -> Result<Vec<String>> {
-    interrupt::watch()?;
     let home = options.scratch()?;
     let rounds = Rounds::new(options, home.path())?;
     let (mut figures, mut broken) = (Figures::default(), Vec::new());
@@ -86,11 +59,8 @@ fn compare(options: &Options) -> Result<Vec<String>> {
     }
     let rows = figures.rows();
     let verdicts = wanted::verdicts(&rows);
-    let text = format!("{}\n\n{}\n", table::figures(&rows), verdict_table(&verdicts));
-    io::stdout().write_all(text.as_bytes()).context("cannot print the tables")?;
-    if let Some(path) = &options.json {
-        let object = serde_json::json!({ "rounds": options.rounds, "rows": rows, "wanted": verdicts });
-        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let object = || serde_json::json!({ "rounds": options.rounds, "rows": rows, "wanted": verdicts });
+    let text = format!("{}\n\n{}", table::figures(&rows), verdict_table(&verdicts));
+    program::write(&text, options.json.as_deref().map(|path| (path, object())))?;
     Ok(broken)
 }

@@ -18,16 +18,11 @@ mod one;
 mod options;
 mod wallet;
 
-use std::{
-    io::{self, Write},
-    path::Path,
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use clap::Parser;
-use ostrakon_benches::against::Plan;
-use ostrakon_tests::{interrupt, process::say};
+use ostrakon_benches::{against::Plan, program};
 
 use crate::{
     figures::Figure,
@@ -36,38 +31,18 @@ use crate::{
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    let outcome = match &options.against {
-        Some(earlier) => beside_earlier(&options, earlier),
-        None => measure(&options),
-    };
-    match outcome {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            say(&format!("error: {error:#}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Measures this build and an earlier one; fails when a figure is worse.
-fn beside_earlier(options: &Options, earlier: &Path) -> Result<()> {
-    interrupt::watch()?;
-    let plan = Plan {
+    let plan = options.against.as_deref().map(|earlier| Plan {
         program: "bench-ledger",
         against: earlier,
         rounds: options.rounds,
         arguments: options.of_one_round(),
         read: figures::read,
-    };
-    let comparison = plan.run()?;
-    io::stdout().write_all(format!("{}\n", comparison.table()).as_bytes()).context("cannot print the table")?;
-    ensure!(comparison.worse().is_empty(), "worse than the earlier build: {}", comparison.worse().join("; "));
-    Ok(())
+    });
+    program::run(plan, || measure(&options).map(|()| Vec::new()))
 }
 
 /// Measures what was chosen and prints the table; what was measured before something broke is printed too.
 fn measure(options: &Options) -> Result<()> {
-    interrupt::watch()?;
     let (mut figures, mut outcome) = (Vec::new(), Ok(()));
     for part in options.parts() {
         outcome = run(part, options, &mut figures).with_context(|| format!("{part}"));
@@ -75,12 +50,8 @@ fn measure(options: &Options) -> Result<()> {
             break;
         }
     }
-    let text = format!("{}\n", figures::table(&figures));
-    io::stdout().write_all(text.as_bytes()).context("cannot print the table")?;
-    if let Some(path) = &options.json {
-        let object = serde_json::json!({ "figures": figures });
-        std::fs::write(path, format!("{object:#}\n")).with_context(|| format!("cannot write {}", path.display()))?;
-    }
+    let json = options.json.as_deref().map(|path| (path, serde_json::json!({ "figures": figures })));
+    program::write(&figures::table(&figures), json)?;
     outcome
 }
 

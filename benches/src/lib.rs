@@ -1,6 +1,7 @@
 //! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes. Also what the
 //! programs that measure whole processes have in common: what a command costs ([`run`]), tables of what is [`wanted`],
-//! and this build beside an earlier one ([`against`]). The devnets that they run are those of the tests.
+//! this build beside an earlier one
+//! ([`against`]), and how such a program begins and ends ([`program`]). The devnets that they run are those of the tests.
 //!
 //! The benchmarks themselves are the files beside `src/`, one for each crate that is measured. They are named
 //! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure. What whole
@@ -9,6 +10,7 @@
 
 pub mod against;
 pub mod live;
+pub mod program;
 pub mod run;
 pub mod table;
 pub mod wanted;

@@ -34,7 +34,7 @@ pub(crate) use key::{Init, Key};
 pub(crate) use ledger::Ledger;
 pub(crate) use name::{NameCommand, NameSetArgs};
 pub(crate) use object::{Remove, Renew, Status};
-pub(crate) use wallet::{Before, History, Wallet};
+pub(crate) use wallet::{History, Wallet};
 
 const EXIT_CODES: &str = "\
 Exit codes:

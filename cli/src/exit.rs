@@ -1,25 +1,33 @@
 //! What a failure means to a script and to a person: the exit code, the error object of `--json`, the sentence and the
 //! hint on stderr. In goes an error of the SDK or of a command, out come its code and texts.
 
-use std::{fmt, io, process::ExitCode};
+use std::{error::Error as StdError, fmt, io, iter, process::ExitCode};
 
 use ostrakon::{Error, ErrorKind, Hint};
 use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// A failure of this kind; the message says what happened, to what, and what to do.
-pub(crate) fn failure(kind: ErrorKind, message: impl Into<String>) -> anyhow::Error {
-    Error::new(kind, message.into()).into()
-}
-
 /// A failure of the user who typed the command.
-pub(crate) fn usage(message: impl Into<String>) -> anyhow::Error {
-    failure(ErrorKind::Usage, message)
+pub(crate) fn usage(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Usage, message.into())
 }
 
-/// A failure that the command's answer shows already: [`crate::output`] prints no second object after it.
-pub(crate) fn answered(kind: ErrorKind, message: impl Into<String>) -> anyhow::Error {
-    failure(kind, message)
+/// A failure that is of no kind.
+pub(crate) fn other(error: impl Into<Box<dyn StdError + Send + Sync>>) -> Error {
+    Error::new(ErrorKind::Other, error)
+}
+
+/// Says what was being done, before an error's text.
+pub(crate) trait Context<T> {
+    /// # Errors
+    /// The same, with what was being done before its text.
+    fn context(self, doing: impl fmt::Display) -> crate::Result<T>;
+}
+
+impl<T, E: Into<Error>> Context<T> for Result<T, E> {
+    fn context(self, doing: impl fmt::Display) -> crate::Result<T> {
+        self.map_err(|error| error.into().context(doing))
+    }
 }
 
 /// The exit code of a command whose output was closed, as a shell shows it of one that SIGPIPE ended.
@@ -29,7 +37,7 @@ pub(crate) const CLOSED_PIPE: u8 = 141;
 #[derive(Debug)]
 pub(crate) enum Ending {
     /// It failed.
-    Failed(anyhow::Error),
+    Failed(Error),
     /// A signal ended it.
     Interrupted(Signal),
 }
@@ -89,7 +97,7 @@ impl Ending {
 
     fn number(&self) -> u8 {
         match self {
-            Self::Failed(error) => code_number(kind(error)),
+            Self::Failed(error) => code_number(error.kind()),
             Self::Interrupted(signal) => signal.exit_code(),
         }
     }
@@ -105,25 +113,20 @@ impl Ending {
     /// The command or flag that helps, where there is one.
     pub(crate) fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::Failed(error) => sdk_error(error).and_then(Error::hint).and_then(hint_text),
+            Self::Failed(error) => error.hint().and_then(hint_text),
             Self::Interrupted(_) => None,
         }
     }
 
     /// Whether the reader of our output closed it, as `head` does: nothing is printed then.
     pub(crate) fn is_closed_pipe(&self) -> bool {
-        let Self::Failed(error) = self else { return false };
-        let broken = |cause: &(dyn std::error::Error + 'static)| {
-            cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-        };
-        let within = |error: &Error| broken(error.get_ref());
-        error.chain().any(broken) || sdk_error(error).is_some_and(within)
+        matches!(self, Self::Failed(error) if error.io_kind() == Some(io::ErrorKind::BrokenPipe))
     }
 
     /// What `--json` prints.
     pub(crate) fn object(&self) -> ErrorObject {
         let name = match self {
-            Self::Failed(error) => kind_name(kind(error)),
+            Self::Failed(error) => kind_name(error.kind()),
             Self::Interrupted(_) => "interrupted",
         };
         ErrorObject { error: ErrorBody { code: self.number(), kind: name, message: self.message(), hint: self.hint() } }
@@ -191,32 +194,12 @@ const fn hint_text(hint: Hint) -> Option<&'static str> {
     })
 }
 
-fn sdk_error(error: &anyhow::Error) -> Option<&Error> {
-    error.chain().find_map(|cause| cause.downcast_ref())
-}
-
-/// The kind of an error: that of the SDK's error in its chain.
-pub(crate) fn kind(error: &anyhow::Error) -> ErrorKind {
-    let of_operation = || error.chain().find_map(kind_of_operation).unwrap_or(ErrorKind::Other);
-    sdk_error(error).map_or_else(of_operation, Error::kind)
-}
-
-/// Of what is not an [`Error`] yet.
-fn kind_of_operation(error: &(dyn std::error::Error + 'static)) -> Option<ErrorKind> {
-    let chain = || error.downcast_ref().map(ostrakon::ChainError::kind);
-    let get = || error.downcast_ref().map(ostrakon::GetError::kind);
-    let pack = || error.downcast_ref().map(ostrakon::PackReadError::kind);
-    let profile = || error.downcast_ref().map(ostrakon::ProfileError::kind);
-    let verify = || error.downcast_ref().map(ostrakon::VerifyError::kind);
-    chain().or_else(get).or_else(pack).or_else(profile).or_else(verify)
-}
-
 /// An error's text: each cause that says more than the one before it.
-pub(crate) fn message(error: &anyhow::Error) -> String {
-    let mut message = String::new();
-    for cause in error.chain().map(ToString::to_string) {
+pub(crate) fn message(error: &Error) -> String {
+    let mut message = error.to_string();
+    for cause in iter::successors(error.source(), |cause| (*cause).source()).map(ToString::to_string) {
         if !message.contains(&cause) {
-            message = if message.is_empty() { cause } else { format!("{message}: {cause}") };
+            message = format!("{message}: {cause}");
         }
     }
     message
@@ -224,19 +207,18 @@ pub(crate) fn message(error: &anyhow::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use anyhow::Context;
     use ostrakon::{ChainError, ProfileError};
 
     use super::*;
 
-    fn failed(error: impl Into<anyhow::Error>) -> Ending {
+    fn failed(error: impl Into<Error>) -> Ending {
         Ending::Failed(error.into())
     }
 
     #[test]
     fn codes_are_those_of_the_manual() {
         let check = |kind, number, name| {
-            let ending = failed(failure(kind, "no"));
+            let ending = failed(Error::new(kind, "no"));
             let object = serde_json::to_value(ending.object()).expect("serialises");
             assert_eq!(object, serde_json::json!({"error": {"code": number, "kind": name, "message": "no"}}),);
         };
@@ -263,32 +245,39 @@ mod tests {
     fn the_kind_survives_context() {
         let error = Err::<(), _>(usage("no")).context("while trying").expect_err("is an error");
         assert_eq!(failed(error).number(), 2);
-        assert_eq!(failed(anyhow::anyhow!("plain")).number(), 1);
+        assert_eq!(failed(other("plain")).number(), 1);
     }
 
     #[test]
     fn what_the_sdk_hints_at_is_a_command_or_a_flag() {
-        let none = failed(Error::from(ProfileError::None("x".into())));
+        let none = failed(ProfileError::None("x".into()));
         assert!(none.hint().is_some_and(|hint| hint.contains("ostrakon init")));
         assert!(none.to_string().contains("\nhint: create a profile"), "{none}");
         let object = serde_json::to_value(none.object()).expect("serialises");
         assert_eq!(object["error"]["hint"].as_str(), none.hint());
-        assert_eq!(failed(Error::from(ChainError::NoKey)).hint(), none.hint());
+        assert_eq!(failed(ChainError::NoKey).hint(), none.hint());
         assert_eq!(failed(usage("no")).hint(), None);
     }
 
     #[test]
     fn causes_are_not_said_twice() {
-        let error = anyhow::anyhow!("disk full").context("cannot write: disk full").context("add failed");
-        assert_eq!(failed(error).message(), "add failed: cannot write: disk full");
+        #[derive(Debug, thiserror::Error)]
+        #[error("{0}")]
+        struct Outer(&'static str, #[source] io::Error);
+        let check = |text, expect: &str| {
+            let error = other(Outer(text, io::Error::other("disk full"))).context("add failed");
+            assert_eq!(failed(error).message(), expect);
+        };
+        check("cannot write: disk full", "add failed: cannot write: disk full");
+        check("cannot write", "add failed: cannot write: disk full");
     }
 
     #[test]
     fn a_closed_pipe_is_told_apart() {
         let broken = || io::Error::from(io::ErrorKind::BrokenPipe);
-        assert!(failed(anyhow::Error::from(broken()).context("writing")).is_closed_pipe());
-        assert!(failed(Error::from(broken())).is_closed_pipe());
-        assert!(!failed(anyhow::anyhow!("BrokenPipe")).is_closed_pipe());
+        assert!(failed(Error::from(broken()).context("writing")).is_closed_pipe());
+        assert!(failed(broken()).is_closed_pipe());
+        assert!(!failed(other("BrokenPipe")).is_closed_pipe());
         assert!(!Ending::Interrupted(Signal::Interrupt).is_closed_pipe());
     }
 }

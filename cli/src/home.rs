@@ -10,11 +10,12 @@ use std::{
     sync::OnceLock,
 };
 
-use anyhow::Context;
-use ostrakon::{Client, Error, ObjectEntry, ObjectsError, Passphrase, Profile, PublicProfile};
-use ostrakon_proto::{id::ObjectId, link::Link};
+use ostrakon::{Client, Link, Objects, ObjectsError, Passphrase, Profile, PublicProfile};
 
-use crate::{args::Global, exit::usage};
+use crate::{
+    args::Global,
+    exit::{Context, usage},
+};
 
 /// Where the profile is, and what is known of it so far.
 #[derive(Debug)]
@@ -47,7 +48,7 @@ impl Home {
     ///
     /// # Errors
     /// When none is named and there is no home directory either.
-    pub(crate) fn dir(&self) -> anyhow::Result<PathBuf> {
+    pub(crate) fn dir(&self) -> crate::Result<PathBuf> {
         let usual = || {
             let none =
                 |_| usage("HOME is not set: name the profile's directory with --profile DIR or OSTRAKON_PROFILE");
@@ -60,15 +61,15 @@ impl Home {
     ///
     /// # Errors
     /// When there is none, or it cannot be read.
-    pub(crate) fn public(&self) -> anyhow::Result<PublicProfile> {
-        Ok(PublicProfile::open(self.dir()?).map_err(Error::from)?)
+    pub(crate) fn public(&self) -> crate::Result<PublicProfile> {
+        Ok(PublicProfile::open(self.dir()?)?)
     }
 
     /// The profile, unlocked.
     ///
     /// # Errors
     /// As [`Home::public`], and when its passphrase is missing or wrong.
-    pub(crate) fn profile(&self) -> anyhow::Result<Profile> {
+    pub(crate) fn profile(&self) -> crate::Result<Profile> {
         Ok(self.unlocked()?.profile.clone())
     }
 
@@ -76,19 +77,19 @@ impl Home {
     ///
     /// # Errors
     /// As [`Home::public`], and when the network cannot be started.
-    pub(crate) fn reader(&self) -> anyhow::Result<Client> {
-        Ok(self.public()?.connect().map_err(Error::from)?)
+    pub(crate) fn reader(&self) -> crate::Result<Client> {
+        Ok(self.public()?.connect()?)
     }
 
     /// A client of the profile's network that signs as its account.
     ///
     /// # Errors
     /// As [`Home::profile`], and when the network cannot be started.
-    pub(crate) fn connect(&self) -> anyhow::Result<Client> {
+    pub(crate) fn connect(&self) -> crate::Result<Client> {
         if let Some(client) = self.client.get() {
             return Ok(client.clone());
         }
-        let client = self.profile()?.connect().map_err(Error::from)?;
+        let client = self.profile()?.connect()?;
         Ok(self.client.get_or_init(|| client).clone())
     }
 
@@ -99,33 +100,30 @@ impl Home {
         }
     }
 
-    /// The newest entry of this object in the profile's list. It is unlocked only if the entry's key needs it.
+    /// What the profile's list of objects says. It is unlocked only if that needs it.
     ///
     /// # Errors
     /// As [`Home::profile`], and when the list cannot be read.
-    pub(crate) fn find(&self, object: &ObjectId) -> anyhow::Result<Option<ObjectEntry>> {
-        match self.public()?.objects().find(object) {
-            Err(ObjectsError::Locked { .. }) => Ok(self.profile()?.objects().find(object).map_err(Error::from)?),
-            found => Ok(found.map_err(Error::from)?),
+    pub(crate) fn listed<T>(&self, ask: impl Fn(&Objects) -> crate::Result<T, ObjectsError>) -> crate::Result<T> {
+        match ask(&self.public()?.objects()) {
+            Err(ObjectsError::Locked { .. }) => Ok(ask(&self.profile()?.objects())?),
+            said => Ok(said?),
         }
     }
 
     /// `link`, with the key that the profile's list has for it where it has none itself.
     ///
     /// # Errors
-    /// As [`Home::find`].
-    pub(crate) fn complete(&self, link: Link) -> anyhow::Result<Link> {
-        if link.key.is_some() {
-            return Ok(link);
-        }
-        Ok(self.find(&link.object)?.map_or(link, |entry| entry.link))
+    /// As [`Home::listed`].
+    pub(crate) fn complete(&self, link: Link) -> crate::Result<Link> {
+        if link.key.is_some() { Ok(link) } else { self.listed(|objects| objects.complete(&link)) }
     }
 
     /// The passphrase that unlocked the profile; `None` when it is under none.
     ///
     /// # Errors
     /// As [`Home::profile`].
-    pub(crate) fn passphrase(&self) -> anyhow::Result<Option<Passphrase>> {
+    pub(crate) fn passphrase(&self) -> crate::Result<Option<Passphrase>> {
         Ok(self.unlocked()?.passphrase.clone())
     }
 
@@ -133,7 +131,7 @@ impl Home {
     ///
     /// # Errors
     /// When there is none, or it is not a passphrase.
-    pub(crate) fn ask_passphrase(&self, what: &str) -> anyhow::Result<Passphrase> {
+    pub(crate) fn ask_passphrase(&self, what: &str) -> crate::Result<Passphrase> {
         match self.given_passphrase()? {
             Some(passphrase) => Ok(passphrase),
             None => prompt(&format!("Passphrase of {what}: "), what),
@@ -144,28 +142,28 @@ impl Home {
     ///
     /// # Errors
     /// As [`Home::ask_passphrase`], and when the two differ.
-    pub(crate) fn new_passphrase(&self, what: &str) -> anyhow::Result<Passphrase> {
+    pub(crate) fn new_passphrase(&self, what: &str) -> crate::Result<Passphrase> {
         match self.given_passphrase()? {
             Some(passphrase) => Ok(passphrase),
             None => prompt_twice(what),
         }
     }
 
-    fn unlocked(&self) -> anyhow::Result<&Unlocked> {
+    fn unlocked(&self) -> crate::Result<&Unlocked> {
         if let Some(unlocked) = self.unlocked.get() {
             return Ok(unlocked);
         }
         let public = self.public()?;
         let what = || format!("the profile in {}", public.directory().display());
         let passphrase = public.needs_passphrase().then(|| self.ask_passphrase(&what())).transpose()?;
-        let profile = public.unlock(passphrase.as_ref()).map_err(Error::from)?;
+        let profile = public.unlock(passphrase.as_ref())?;
         Ok(self.unlocked.get_or_init(|| Unlocked { profile, passphrase }))
     }
 
-    fn given_passphrase(&self) -> anyhow::Result<Option<Passphrase>> {
+    fn given_passphrase(&self) -> crate::Result<Option<Passphrase>> {
         match &self.passphrase_file {
-            Some(path) => Ok(Some(Passphrase::read(path).map_err(Error::from)?)),
-            None => Ok(Passphrase::from_environment().map_err(Error::from)?),
+            Some(path) => Ok(Some(Passphrase::read(path)?)),
+            None => Ok(Passphrase::from_environment()?),
         }
     }
 }
@@ -174,13 +172,13 @@ impl Home {
 ///
 /// # Errors
 /// When there is no terminal, or the two differ.
-pub(crate) fn prompt_twice(what: &str) -> anyhow::Result<Passphrase> {
+pub(crate) fn prompt_twice(what: &str) -> crate::Result<Passphrase> {
     let first = prompt(&format!("New passphrase for {what}: "), what)?;
     let second = prompt("Repeat the passphrase: ", what)?;
     if first == second { Ok(first) } else { Err(usage("the two passphrases differ: nothing was changed")) }
 }
 
-fn prompt(text: &str, what: &str) -> anyhow::Result<Passphrase> {
+fn prompt(text: &str, what: &str) -> crate::Result<Passphrase> {
     // A script that is started from a terminal must fail, and not wait for somebody to type.
     if !io::stdin().is_terminal() && !io::stderr().is_terminal() {
         return Err(usage(format!(
@@ -189,5 +187,5 @@ fn prompt(text: &str, what: &str) -> anyhow::Result<Passphrase> {
         )));
     }
     let typed = rpassword::prompt_password(text).context("cannot read a passphrase from the terminal")?;
-    Ok(Passphrase::new(typed).map_err(Error::from)?)
+    Ok(Passphrase::new(typed)?)
 }

@@ -29,6 +29,9 @@ use cmd::Home;
 use exit::{Ending, Signal, usage};
 use output::{Output, Stdout};
 
+/// What a command comes to: the SDK's error is the command's.
+type Result<T, E = ostrakon::Error> = std::result::Result<T, E>;
+
 fn main() -> ExitCode {
     redact::hide_links();
     let cli = match Cli::try_parse() {

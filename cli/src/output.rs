@@ -137,10 +137,20 @@ impl Output {
         }
     }
 
-    /// A question to the person at the terminal, whatever the flags.
-    pub(crate) fn ask(&self, question: &str) {
+    /// Whether the person at the terminal agrees; `None` where nobody can be asked.
+    ///
+    /// # Errors
+    /// When the terminal is gone.
+    pub(crate) fn confirmed(&self, question: &str) -> io::Result<Option<bool>> {
+        if self.json || !self.stderr_terminal || !io::stdin().is_terminal() {
+            return Ok(None);
+        }
         let mut stderr = io::stderr().lock();
-        let _ = write!(stderr, "{question} ").and_then(|()| stderr.flush());
+        write!(stderr, "{question} [y/N] ")?;
+        stderr.flush()?;
+        let mut reply = String::new();
+        io::stdin().read_line(&mut reply)?;
+        Ok(Some(matches!(reply.trim(), "y" | "Y" | "yes")))
     }
 
     /// A part of a longer report that is itself the command's answer for people; under `--json` only the object is.
@@ -187,6 +197,13 @@ impl Table {
     /// An empty table.
     pub(crate) fn new(indent: usize) -> Self {
         Self { indent, rows: Vec::new() }
+    }
+
+    /// A table of names and their values.
+    pub(crate) fn of<'a>(rows: impl IntoIterator<Item = (&'a str, String)>) -> Self {
+        let mut table = Self::new(0);
+        rows.into_iter().for_each(|(name, value)| table.plain([name.to_owned(), value]));
+        table
     }
 
     /// Adds a heading.

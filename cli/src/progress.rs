@@ -114,7 +114,7 @@ fn closed_style() -> ProgressStyle {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::id::{Height, NodeId, TxId};
+    use ostrakon::{Height, NodeId, TxId};
 
     use super::*;
 

@@ -18,12 +18,7 @@ use clap::{
     builder::TypedValueParser,
     error::{Error as ClapError, ErrorKind as ClapKind},
 };
-use ostrakon::Name;
-use ostrakon_proto::{
-    id::AccountId,
-    link::{Link, LinkError},
-    pack::PackPath,
-};
+use ostrakon::{AccountId, Link, LinkError, Name, PackPath};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -136,7 +131,7 @@ impl TargetArgs {
     ///
     /// # Errors
     /// When nothing is named, or what is named is not an object.
-    pub(crate) fn target(&self) -> anyhow::Result<Target> {
+    pub(crate) fn target(&self) -> crate::Result<Target> {
         resolve(self.given.as_ref(), self.link_file.as_deref())
     }
 }
@@ -146,7 +141,7 @@ impl TargetsArgs {
     ///
     /// # Errors
     /// As [`TargetArgs::target`].
-    pub(crate) fn targets(&self) -> anyhow::Result<Vec<Target>> {
+    pub(crate) fn targets(&self) -> crate::Result<Vec<Target>> {
         let file = self.link_file.iter().map(|file| resolve(None, Some(file)));
         self.given.iter().map(|given| resolve(Some(given), None)).chain(file).collect()
     }
@@ -157,7 +152,7 @@ impl ObjectArgs {
     ///
     /// # Errors
     /// When nothing is named, what is named is not an object, or a name cannot be looked up.
-    pub(crate) async fn link(&self, home: &Home) -> anyhow::Result<Link> {
+    pub(crate) async fn link(&self, home: &Home) -> crate::Result<Link> {
         let target = resolve(self.given.as_ref(), self.link_file.as_deref())?;
         match target.path {
             None => target.link(home).await,
@@ -166,7 +161,7 @@ impl ObjectArgs {
     }
 }
 
-fn resolve(given: Option<&Given>, file: Option<&Path>) -> anyhow::Result<Target> {
+fn resolve(given: Option<&Given>, file: Option<&Path>) -> crate::Result<Target> {
     let text = match (given, file) {
         (Some(Given::Target(target)), _) => return Ok(target.clone()),
         (Some(Given::Stdin), _) => first_line(io::stdin().lock(), "stdin")?,
@@ -180,13 +175,13 @@ fn resolve(given: Option<&Given>, file: Option<&Path>) -> anyhow::Result<Target>
     Target::parse(&text).map_err(|error| usage(error.to_string()))
 }
 
-fn from_environment(variable: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn from_environment(variable: &str) -> crate::Result<Zeroizing<Vec<u8>>> {
     let none = || usage(format!("which object? name its link or CID, --link-file FILE, or set {variable}"));
     Ok(Zeroizing::new(std::env::var_os(variable).ok_or_else(none)?.as_bytes().to_vec()))
 }
 
 /// The first line, without its end.
-fn first_line(from: impl Read, name: &str) -> anyhow::Result<Zeroizing<Vec<u8>>> {
+fn first_line(from: impl Read, name: &str) -> crate::Result<Zeroizing<Vec<u8>>> {
     let (mut text, limit) = (Zeroizing::new(Vec::with_capacity(MAX)), u64::try_from(MAX).unwrap_or(u64::MAX));
     let read = from.take(limit).read_to_end(&mut text);
     read.map_err(|error| usage(format!("cannot read a link from {name}: {error}")))?;
@@ -235,7 +230,7 @@ impl Target {
     ///
     /// # Errors
     /// When the name does not point to an object, or no node answers with a proof.
-    pub(crate) async fn link(&self, home: &Home) -> anyhow::Result<Link> {
+    pub(crate) async fn link(&self, home: &Home) -> crate::Result<Link> {
         match &self.object {
             Object::Link(link) => Ok(link.clone()),
             Object::Name(of) => Ok(Link { object: name::object(of, home).await?, key: None }),
@@ -287,7 +282,7 @@ fn is_private(text: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{id::ObjectId, seal::ObjectKey};
+    use ostrakon::{ObjectId, ObjectKey};
 
     use super::*;
 

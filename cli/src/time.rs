@@ -4,8 +4,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use ostrakon::Pace;
-use ostrakon_proto::id::Epoch;
+use ostrakon::{Epoch, Pace};
 
 const DAY: i64 = 86_400;
 
@@ -78,7 +77,7 @@ fn day_text(day: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::id::Height;
+    use ostrakon::Height;
 
     use super::*;
 

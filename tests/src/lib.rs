@@ -1,7 +1,7 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
-//! makes the bytes that they store, [`made_chain`] a chain of any length, [`lies`] the false claims that a node may
-//! make.
+//! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
+//! claims in [`lies`].
 //!
 //! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
 //! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
@@ -11,7 +11,7 @@ pub mod cluster;
 pub mod content;
 pub mod devnet;
 pub mod interrupt;
-pub mod lies;
+pub mod liar;
 pub mod made_chain;
 pub mod proc;
 pub mod process;
@@ -19,3 +19,5 @@ pub mod scenarios;
 pub mod sim;
 pub mod source;
 pub mod validators;
+
+pub use ostrakon_lies as lies;

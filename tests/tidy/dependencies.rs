@@ -2,17 +2,30 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ostrakon_tests::source::{read, top};
+use ostrakon_tests::source::{
+    self, Source, read,
+    scan::{is_word, words},
+    top,
+};
 
 use crate::assert_clean;
 
 /// Of our own crates, what each may name.
-const MAP: [(&str, &[&str]); 5] = [
+const MAP: [(&str, &[&str]); 6] = [
     ("proto", &[]),
     ("node/net", &["ostrakon-proto"]),
     ("node/client", &["ostrakon-proto", "ostrakon-net"]),
     ("node", &["ostrakon-proto", "ostrakon-net", "ostrakon"]),
-    ("cli", &["ostrakon-proto", "ostrakon-net", "ostrakon"]),
+    ("cli", &["ostrakon"]),
+    ("tests/lies", &["ostrakon-proto"]),
+];
+
+/// Where the node names the SDK, and what of it: the format of key files, and the light client of who owns a node.
+const SDK_IN_NODE: [(&str, &[&str]); 4] = [
+    ("node/src/config.rs", &["KeyFileError", "key_file"]),
+    ("node/src/daemon/init.rs", &["key_file"]),
+    ("node/src/daemon/member.rs", &["Client", "key_file"]),
+    ("node/src/daemon/run.rs", &["key_file"]),
 ];
 
 /// What a crate must never name, whatever for.
@@ -56,6 +69,22 @@ fn keeps_to_the_map(package: &str, manifest: &str) -> Vec<String> {
         banned.contains(&name) || allowed.is_some_and(|allowed| ours(name) && !allowed.contains(&name))
     };
     named(manifest).iter().filter(wrong).map(|name| format!("{package}/Cargo.toml: may not know {name}")).collect()
+}
+
+/// Names of the SDK in the node's code, where they are not those of [`SDK_IN_NODE`].
+fn node_is_no_client(file: &Source) -> Vec<String> {
+    if file.package() != "node" {
+        return vec![];
+    }
+    let allowed = SDK_IN_NODE.iter().find(|row| row.0 == file.path).map_or(&[][..], |row| row.1);
+    let each = |at: usize| {
+        let rest: String = file.shipped[at..].iter().take_while(|char| !";=".contains(**char)).collect();
+        let path = rest.strip_prefix("ostrakon")?.strip_prefix("::")?;
+        let mut names = path.split(|char| !is_word(char)).filter(|name| !name.is_empty());
+        let other = names.find(|name| !allowed.contains(name))?;
+        Some(file.breach(at, &format!("the node may not know `{other}` of the SDK here")))
+    };
+    words(&file.shipped, "ostrakon").into_iter().filter_map(each).collect()
 }
 
 /// One package of the lock file.
@@ -129,10 +158,25 @@ fn crates_keep_to_the_map() {
     check("proto", "[target.'cfg(unix)'.dependencies]\nrand = { version = \"1\" }\n", 1);
     check("node/client", "[dependencies.rocksdb]\nversion = \"1\"\n", 1);
     check("cli", "[dependencies]\nostrakon.workspace = true\nostrakon-node.workspace = true\n", 1);
+    check("cli", "[dependencies]\nostrakon.workspace = true\nostrakon-proto.workspace = true\n", 1);
+    check("tests/lies", "[dependencies]\nostrakon-net.workspace = true\n", 1);
     check("node/net", "[dependencies]\nostrakon = { path = \"../client\" }\n", 1);
     for (package, _) in MAP {
         assert_clean(&keeps_to_the_map(package, &read(&top().join(package).join("Cargo.toml"))));
     }
+}
+
+#[test]
+fn the_node_is_no_client() {
+    let check = |path: &str, text: &str, breaches: usize| {
+        assert_eq!(node_is_no_client(&Source::new(path, text)).len(), breaches, "{path}: {text}");
+    };
+    check("node/src/daemon/member.rs", "use ostrakon::{Client, key_file};", 0);
+    check("node/src/daemon/member.rs", "use ostrakon::{Client, Profile};", 1);
+    check("node/src/node.rs", "use ostrakon::key_file;", 1);
+    check("node/src/node.rs", "let client = ostrakon::Client::connect();", 1);
+    check("cli/src/main.rs", "use ostrakon::Client;", 0);
+    assert_clean(&source::all().iter().flat_map(node_is_no_client).collect::<Vec<_>>());
 }
 
 #[test]

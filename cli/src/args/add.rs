@@ -3,8 +3,7 @@
 use std::{ffi::OsString, num::NonZeroUsize, path::PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
-use ostrakon::RateLimit;
-use ostrakon_proto::params::Code;
+use ostrakon::{Code, RateLimit};
 
 use crate::time::Term;
 

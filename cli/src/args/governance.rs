@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Subcommand, ValueEnum};
-use ostrakon_proto::id::{NodeId, VoteKey};
+use ostrakon::{NodeId, ledger::VoteKey};
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -1,7 +1,7 @@
 //! `ostrakon ledger` on the command line.
 
 use clap::Subcommand;
-use ostrakon_proto::{id::TxId, light::Checkpoint};
+use ostrakon::{Checkpoint, TxId};
 
 pub(super) const HELP: &str = "\
 Examples:

@@ -1,12 +1,7 @@
 //! `ostrakon wallet` on the command line.
 
-use std::str::FromStr;
-
 use clap::{Args, Subcommand};
-use ostrakon_proto::{
-    id::{AccountId, Amount, Height},
-    light::TxPlace,
-};
+use ostrakon::{AccountId, Amount, TxPlace};
 
 pub(super) const HELP: &str = "\
 Examples:
@@ -56,44 +51,5 @@ pub(crate) struct History {
     pub(crate) limit: u16,
     /// List only transactions before this block, or before this index in it
     #[arg(long, value_name = "HEIGHT[/INDEX]")]
-    pub(crate) before: Option<Before>,
-}
-
-/// A place in the ledger, as `history` prints it to continue from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Before(pub(crate) TxPlace);
-
-impl FromStr for Before {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("invalid position {text:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3");
-        let (height, index) = text.split_once('/').unwrap_or((text, "0"));
-        let (height, index) = (height.parse().map_err(|_| wrong())?, index.parse().map_err(|_| wrong())?);
-        Ok(Self(TxPlace { height: Height(height), index }))
-    }
-}
-
-impl std::fmt::Display for Before {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            TxPlace { height, index: 0 } => write!(f, "{height}"),
-            TxPlace { height, index } => write!(f, "{height}/{index}"),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn places_are_read_as_they_are_printed() {
-        for text in ["0", "812", "812/3", "18446744073709551615/4294967295"] {
-            assert_eq!(text.parse::<Before>().map(|before| before.to_string()), Ok(text.to_owned()));
-        }
-        for text in ["", "/", "/3", "3/", "-1", "1/2/3", "1/4294967296", "x"] {
-            assert!(text.parse::<Before>().is_err(), "{text}");
-        }
-    }
+    pub(crate) before: Option<TxPlace>,
 }

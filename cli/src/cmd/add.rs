@@ -11,14 +11,13 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use ostrakon::{Add, Added, AddedSource, Client, ErrorKind, Pace, Quote};
-use ostrakon_proto::params::{self, Code};
+use ostrakon::{Add, Added, AddedSource, Client, Code, Error, ErrorKind, Pace, Quote, escape};
 use serde::Serialize;
 
 use super::{Home, key::backup_remark};
 use crate::{
     args::{self, Class},
-    exit::{answered, kind, message, usage},
+    exit::{message, other, usage},
     output::{Output, Paint, Table, bytes_text, count_text},
     progress::Progress,
     time,
@@ -44,7 +43,7 @@ pub(super) struct FailedObject {
 ///
 /// # Errors
 /// As the SDK's `add`; of several paths the first failure, after the others were added.
-pub(crate) async fn run(args: args::Add, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: args::Add, home: &Home, out: &Output) -> crate::Result<()> {
     let paths = paths(&args)?;
     let adds = Adds::new(home.connect()?, &args).await?;
     let result = match paths.as_slice() {
@@ -62,7 +61,7 @@ pub(crate) async fn run(args: args::Add, home: &Home, out: &Output) -> anyhow::R
 }
 
 /// The paths on the command line, then those in `--files-from`.
-fn paths(args: &args::Add) -> anyhow::Result<Vec<PathBuf>> {
+fn paths(args: &args::Add) -> crate::Result<Vec<PathBuf>> {
     let mut paths = args.paths.clone();
     if let Some(file) = &args.files_from {
         let mut text = Vec::new();
@@ -93,7 +92,7 @@ struct Adds<'a> {
 }
 
 impl<'a> Adds<'a> {
-    async fn new(client: Client, args: &'a args::Add) -> anyhow::Result<Self> {
+    async fn new(client: Client, args: &'a args::Add) -> crate::Result<Self> {
         // How long an epoch takes is known from the newest block.
         if args.term.duration.is_some() {
             client.chain().head().await?;
@@ -103,7 +102,7 @@ impl<'a> Adds<'a> {
     }
 
     /// The add of one path.
-    fn of(&self, path: &Path) -> anyhow::Result<Add<'static>> {
+    fn of(&self, path: &Path) -> crate::Result<Add<'static>> {
         let Self { client, args, epochs } = self;
         if is_stdin(path) && args.dry_run {
             return Err(usage("the price of stdin is known only at its end: --dry-run needs a file"));
@@ -114,8 +113,8 @@ impl<'a> Adds<'a> {
         };
         add = match (args.code, args.class) {
             (Some(code), _) => add.code(code),
-            (None, Class::Standard) => add.class(params::Class::Standard),
-            (None, Class::Economy) => add.class(params::Class::Economy),
+            (None, Class::Standard) => add.class(ostrakon::Class::Standard),
+            (None, Class::Economy) => add.class(ostrakon::Class::Economy),
         };
         if let Some(epochs) = epochs {
             add = add.epochs(*epochs);
@@ -145,7 +144,7 @@ impl<'a> Adds<'a> {
 }
 
 /// Adds one path, with a progress bar.
-async fn one(adds: &Adds<'_>, path: &Path, out: &Output) -> anyhow::Result<()> {
+async fn one(adds: &Adds<'_>, path: &Path, out: &Output) -> crate::Result<()> {
     let progress = Progress::new("add", out);
     let result = adds.of(path)?.on_event(progress.listener(out)).await;
     drop(progress);
@@ -156,10 +155,10 @@ async fn one(adds: &Adds<'_>, path: &Path, out: &Output) -> anyhow::Result<()> {
 }
 
 /// Adds several paths, a few concurrently.
-async fn several(adds: &Adds<'_>, paths: &[PathBuf], out: &Output) -> anyhow::Result<()> {
+async fn several(adds: &Adds<'_>, paths: &[PathBuf], out: &Output) -> crate::Result<()> {
     let progress = &Progress::waiting("add", out);
     let running = paths.iter().map(|path| async move {
-        let result = async { anyhow::Ok(adds.of(path)?.on_event(progress.listener(out)).await?) };
+        let result = async { adds.of(path)?.on_event(progress.listener(out)).await };
         (path, result.await)
     });
     let mut results = stream::iter(running).buffered(adds.args.parallel.get());
@@ -182,9 +181,9 @@ async fn several(adds: &Adds<'_>, paths: &[PathBuf], out: &Output) -> anyhow::Re
 }
 
 impl Several {
-    pub(super) fn fail(&mut self, path: &Path, error: &anyhow::Error) {
+    pub(super) fn fail(&mut self, path: &Path, error: &Error) {
         let message = format!("{}: {}", path.display(), message(error));
-        self.failed.push(FailedObject { path: path.to_owned(), message, kind: kind(error) });
+        self.failed.push(FailedObject { path: path.to_owned(), message, kind: error.kind() });
     }
 
     /// The links of what was added, one a line.
@@ -194,10 +193,10 @@ impl Several {
     }
 
     /// The first failure's kind, and what all of them say.
-    pub(super) fn verdict(&self) -> anyhow::Result<()> {
+    pub(super) fn verdict(&self) -> crate::Result<()> {
         let Some(first) = self.failed.first() else { return Ok(()) };
         let messages: Vec<&str> = self.failed.iter().map(|failed| failed.message.as_str()).collect();
-        Err(answered(first.kind, messages.join("\n")))
+        Err(Error::new(first.kind, messages.join("\n")))
     }
 }
 
@@ -251,21 +250,22 @@ pub(super) fn words(added: &Added, pace: &Pace) -> String {
 }
 
 /// A failure that names what is not stored, once the link was printed.
-pub(super) fn complaint(added: &Added) -> anyhow::Result<()> {
+pub(super) fn complaint(added: &Added) -> crate::Result<()> {
     let skipped = added.skipped();
     if skipped.is_empty() {
         return Ok(());
     }
     let line = |skipped: &ostrakon::Skipped| {
-        let path = ostrakon_proto::pack::escape(skipped.path.as_os_str().as_bytes());
+        let path = escape(skipped.path.as_os_str().as_bytes());
         format!("\n  {path}: {}", skipped.reason)
     };
-    let (count, lines) = (count_text(u128::try_from(skipped.len())?, "entry", "entries"), skipped.iter().map(line));
+    let (count, lines) =
+        (count_text(u128::try_from(skipped.len()).map_err(other)?, "entry", "entries"), skipped.iter().map(line));
     let text = format!("{count} could not be stored, everything else is:{}", lines.collect::<String>());
-    Err(answered(ErrorKind::Partial, text))
+    Err(Error::new(ErrorKind::Partial, text))
 }
 
-async fn quote(add: Add<'_>, out: &Output) -> anyhow::Result<()> {
+async fn quote(add: Add<'_>, out: &Output) -> crate::Result<()> {
     let quote = add.quote().await?;
     out.answer(&quote, |paint| quote_text(&quote, paint))?;
     Ok(())

@@ -7,7 +7,7 @@ use crate::{args::Cat, output::Output};
 ///
 /// # Errors
 /// As the SDK's `write_to`.
-pub(crate) async fn run(args: Cat, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Cat, home: &Home, out: &Output) -> crate::Result<()> {
     let target = args.target.target()?;
     let link = home.complete(target.link(home).await?)?;
     get::to_stdout((&link, target.path), &args.reading, home, out).await

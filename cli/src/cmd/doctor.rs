@@ -3,14 +3,13 @@
 
 use std::{os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use ostrakon::{Client, ErrorKind, Head, PublicProfile};
-use ostrakon_proto::erasure;
+use ostrakon::{Client, Error, ErrorKind, Head, PublicProfile, cpu_supported};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{Home, unix_ms};
 use crate::{
-    exit::{self, answered},
+    exit,
     output::{Output, Paint, Style, Table},
 };
 
@@ -45,7 +44,7 @@ impl Check {
 ///
 /// # Errors
 /// When a check fails: as a network failure when only the network is at fault.
-pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(home: &Home, out: &Output) -> crate::Result<()> {
     let mut checks = vec![Check::new("processor", processor())];
     let dir = home.dir()?;
     let client = home.reader().map_err(|error| exit::message(&error));
@@ -62,7 +61,7 @@ pub(crate) async fn run(home: &Home, out: &Output) -> anyhow::Result<()> {
 }
 
 fn processor() -> Result<String, String> {
-    erasure::cpu_supported().map(|()| "supports the erasure code".to_owned()).map_err(|error| error.to_string())
+    cpu_supported().map(|()| "supports the erasure code".to_owned()).map_err(|error| error.to_string())
 }
 
 fn key_file(path: &Path) -> Result<String, String> {
@@ -140,14 +139,14 @@ impl Diagnosis {
         table.render(paint)
     }
 
-    fn verdict(&self) -> anyhow::Result<()> {
+    fn verdict(&self) -> crate::Result<()> {
         let bad: Vec<&str> = self.checks.iter().filter(|check| !check.ok).map(|check| check.name).collect();
         let kind = match bad.as_slice() {
             [] => return Ok(()),
             ["network" | "blocks"] => ErrorKind::Network,
             _ => ErrorKind::Other,
         };
-        Err(answered(kind, format!("not healthy: {}", bad.join(", "))))
+        Err(Error::new(kind, format!("not healthy: {}", bad.join(", "))))
     }
 }
 
@@ -175,7 +174,7 @@ mod tests {
         let check = |bad: &[&'static str], expect: Option<ErrorKind>| {
             let checks = bad.iter().map(|name| Check::new(name, Err("x".to_owned()))).collect();
             let verdict = Diagnosis { healthy: bad.is_empty(), checks }.verdict();
-            assert_eq!(verdict.err().map(|error| exit::kind(&error)), expect, "{bad:?}");
+            assert_eq!(verdict.err().map(|error| error.kind()), expect, "{bad:?}");
         };
         check(&[], None);
         check(&["network"], Some(ErrorKind::Network));

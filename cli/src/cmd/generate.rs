@@ -4,12 +4,11 @@ use std::{fs, io, path::Path};
 
 use clap::CommandFactory;
 use clap_mangen::Man;
-use ostrakon::ErrorKind;
 use serde::Serialize;
 
 use crate::{
     args::{Cli, Generate},
-    exit::failure,
+    exit::other,
     output::{Output, count_text},
 };
 
@@ -23,7 +22,7 @@ struct Pages {
 ///
 /// # Errors
 /// When stdout is closed, or the directory cannot be written.
-pub(crate) fn run(command: Generate, out: &Output) -> anyhow::Result<()> {
+pub(crate) fn run(command: Generate, out: &Output) -> crate::Result<()> {
     match command {
         Generate::Completions { shell } => {
             let mut script = Vec::new();
@@ -31,7 +30,7 @@ pub(crate) fn run(command: Generate, out: &Output) -> anyhow::Result<()> {
             Ok(out.raw(&script)?)
         }
         Generate::Man { dir } => {
-            let failed = |error| failure(ErrorKind::Other, format!("cannot write {}: {error}", dir.display()));
+            let failed = |error| other(format!("cannot write {}: {error}", dir.display()));
             let mut pages = Vec::new();
             let mut root = Cli::command().disable_help_subcommand(true);
             root.build();

@@ -7,13 +7,9 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ostrakon::{Fetched, ObjectEntry};
-use ostrakon_proto::{
-    link::Link,
-    pack::{PackPath, escape},
-};
+use ostrakon::{Fetched, Link, ObjectEntry, PackPath, escape};
 
-use super::{Home, interruptible};
+use super::Home;
 use crate::{
     args::{ByteRange, Get, Reading},
     exit::usage,
@@ -29,7 +25,7 @@ const RATE_SECONDS: f64 = 0.5;
 ///
 /// # Errors
 /// As the SDK's `save`.
-pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> crate::Result<()> {
     let target = args.target.target()?;
     let link = home.complete(target.link(home).await?)?;
     if args.is_to_stdout() {
@@ -37,12 +33,12 @@ pub(crate) async fn run(args: Get, home: &Home, out: &Output) -> anyhow::Result<
     }
     let to = destination(args.output.as_deref(), || match &target.path {
         Some(path) => Ok(OsStr::from_bytes(path.name()).into()),
-        None => Ok(usual_name(home.find(&link.object)?.as_ref(), &link)),
+        None => Ok(usual_name(home.listed(|objects| objects.find(&link.object))?.as_ref(), &link)),
     })?;
     let progress = Progress::new("get", out);
     let get = prepare((&link, target.path), &args.reading, home, (&progress, out))?;
     let get = get.overwrite(args.overwrite()).exclude(args.exclude);
-    let fetched = interruptible(async { Ok(get.save(to).await?) }).await?;
+    let fetched = get.save(to).await?;
     drop(progress);
     out.answer(&fetched, |_| text(&fetched))?;
     Ok(())
@@ -57,10 +53,10 @@ pub(super) async fn to_stdout(
     reading: &Reading,
     home: &Home,
     out: &Output,
-) -> anyhow::Result<()> {
+) -> crate::Result<()> {
     let progress = Progress::new("get", out);
     let get = prepare(what, reading, home, (&progress, out))?;
-    let fetched = interruptible(async { Ok(get.write_to(tokio::io::stdout()).await?) }).await?;
+    let fetched = get.write_to(tokio::io::stdout()).await?;
     drop(progress);
     out.answer(&fetched, |_| failures(&fetched))?;
     Ok(())
@@ -71,7 +67,7 @@ fn prepare(
     reading: &Reading,
     home: &Home,
     (progress, out): (&Progress, &Output),
-) -> anyhow::Result<ostrakon::Get> {
+) -> crate::Result<ostrakon::Get> {
     let mut get = home.reader()?.get(link).on_event(progress.listener(out));
     if let Some(path) = path {
         get = get.path(path);
@@ -92,7 +88,7 @@ fn prepare(
 }
 
 /// Where to write it: `DIR/` is a directory that it is put into under its usual name.
-fn destination(output: Option<&Path>, usual: impl FnOnce() -> anyhow::Result<PathBuf>) -> anyhow::Result<PathBuf> {
+fn destination(output: Option<&Path>, usual: impl FnOnce() -> crate::Result<PathBuf>) -> crate::Result<PathBuf> {
     match output {
         None => usual(),
         Some(path) if path.as_os_str().is_empty() => Err(usage("-o is empty: name a file or directory to write to")),
@@ -147,8 +143,7 @@ fn failures(fetched: &Fetched) -> String {
 mod tests {
     use std::time::Duration;
 
-    use ostrakon::{FailedColumn, UsedColumn};
-    use ostrakon_proto::id::{NodeId, ObjectId};
+    use ostrakon::{FailedColumn, NodeId, ObjectId, UsedColumn};
 
     use super::*;
 

@@ -3,15 +3,9 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use anyhow::Context;
-use ostrakon::{Chain, Client, ErrorKind, Included};
-use ostrakon_proto::{
-    id::{AccountId, Amount, Height},
-    ledger::{
-        state::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade},
-        tx::{Action, Ballot, Propose},
-    },
-    params::Params,
+use ostrakon::{
+    AccountId, Action, Chain, ChainError, Client, Error, ErrorKind, Height, Included,
+    ledger::{Ballot, Charter, Membership, Params, Proposal, ProposalOutcome, Propose, ProposedChange, Upgrade},
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -19,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::{Home, ledger::changed};
 use crate::{
     args::{Governance, Proposed, Vote},
-    exit::{failure, usage},
+    exit::usage,
     output::{Output, Paint, Table},
     progress::Progress,
     time,
@@ -32,54 +26,30 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, Serialize)]
 struct Listing {
     #[serde(flatten)]
-    membership: Membership,
-    protocol: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upgrade: Option<UpgradeObject>,
-    proposals: Vec<ProposalObject>,
-}
-
-#[derive(Debug, Serialize)]
-struct UpgradeObject {
-    protocol: u32,
-    height: u64,
-}
-
-#[derive(Debug, Serialize)]
-struct ProposalObject {
-    number: u64,
-    kind: &'static str,
-    change: String,
-    proposer: String,
-    deposit: String,
-    until_epoch: u64,
-    yes: usize,
-    no: usize,
-    state: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    passed_at: Option<u64>,
+    charter: Charter,
+    proposals: Vec<Proposal>,
 }
 
 /// A proposal, and the transaction that proposed it or voted on it.
 #[derive(Debug, Serialize)]
 struct Said {
-    tx: String,
-    height: u64,
     #[serde(flatten)]
-    proposal: ProposalObject,
+    included: Included,
+    #[serde(flatten)]
+    proposal: Proposal,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When no node responds with a proof, there is no such proposal, or the ledger refuses the transaction.
-pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> crate::Result<()> {
     // The list needs no signature, and so no passphrase.
     let client = if matches!(command, Governance::List) { home.reader()? } else { home.connect()? };
     match command {
         Governance::List => {
             let (charter, proposals) = client.chain().proposals().await?;
-            let listing = Listing::new(charter, &proposals);
+            let listing = Listing { charter, proposals };
             out.answer(&listing, |paint| listing.text(paint))?;
             Ok(())
         }
@@ -88,46 +58,43 @@ pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> anyho
     }
 }
 
-async fn propose(client: &Client, proposed: Proposed, out: &Output) -> anyhow::Result<()> {
+async fn propose(client: &Client, proposed: Proposed, out: &Output) -> crate::Result<()> {
     let chain = client.chain();
     chain.head().await?;
-    let rules = chain.rules();
-    let change = change(proposed, &rules.params)?;
-    check_deposit(client.balance().await?, rules.params.bonds.proposal)?;
-    let included = perform(client, Action::Propose(Propose { change: change.clone() }), out).await?;
-    let proposer = client.account().context("the profile has no account")?;
+    let change = change(proposed, &chain.rules().params)?;
+    let action = Action::Propose(Propose { change: change.clone() });
+    client.check_funds(&action).await?;
+    let included = perform(client, action, out).await?;
+    let proposer = client.account().ok_or(ChainError::NoKey)?;
     let proposal = shown(chain, |proposal| proposal.proposer == proposer && proposal.change == change).await?;
-    let said = Said::new(included, &proposal);
+    let said = Said { included, proposal };
     out.answer(&said, |_| {
-        let Proposal { number, until, .. } = proposal;
+        let Proposal { number, until, change, .. } = &said.proposal;
         format!(
             "proposal {number} is open until {}: {}\nvote on it with `ostrakon governance vote {number} yes`",
-            time::of_epoch(until, &chain.pace()),
-            said.proposal.change
+            time::of_epoch(*until, &chain.pace()),
+            changed(change)
         )
     })?;
     Ok(())
 }
 
-async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::Result<()> {
+async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> crate::Result<()> {
     let chain = client.chain();
     let known = chain.proposals().await?.1.iter().any(|proposal| proposal.number == number);
     if !known {
         let words = format!("proposal {number} does not exist: see `ostrakon governance list`");
-        return Err(failure(ErrorKind::NotFound, words));
+        return Err(Error::new(ErrorKind::NotFound, words));
     }
     let included = perform(client, Action::Vote(Ballot { proposal: number, yes }), out).await?;
-    let voter = client.account().context("the profile has no account")?;
+    let voter = client.account().ok_or(ChainError::NoKey)?;
     let counted = |proposal: &Proposal| proposal.number == number && proposal.votes.get(&voter) == Some(&yes);
     let proposal = shown(chain, counted).await?;
-    let said = Said::new(included, &proposal);
-    out.answer(&said, |_| match proposal.outcome {
+    let said = Said { included, proposal };
+    out.answer(&said, |_| match said.proposal.outcome {
         ProposalOutcome::Open => {
-            let ProposalObject { yes, no, .. } = said.proposal;
-            format!(
-                "voted in block {}; proposal {number} is still open, with {yes} for it and {no} against it",
-                said.height
-            )
+            let ((yes, no), height) = (votes(&said.proposal), said.included.height);
+            format!("voted in block {height}; proposal {number} is still open, with {yes} for it and {no} against it")
         }
         ProposalOutcome::Passed(height) => format!("proposal {number} passed and took effect in block {height}"),
         ProposalOutcome::Superseded(height) => {
@@ -137,7 +104,7 @@ async fn cast(client: &Client, number: u64, yes: bool, out: &Output) -> anyhow::
     Ok(())
 }
 
-async fn perform(client: &Client, action: Action, out: &Output) -> anyhow::Result<Included> {
+async fn perform(client: &Client, action: Action, out: &Output) -> crate::Result<Included> {
     let progress = Progress::waiting("submitting", out);
     let included = client.perform(action).on_event(progress.listener(out)).await?;
     drop(progress);
@@ -145,7 +112,7 @@ async fn perform(client: &Client, action: Action, out: &Output) -> anyhow::Resul
 }
 
 /// The newest proposal that matches, as soon as the nodes that are asked have the block.
-async fn shown(chain: &Chain, wanted: impl Fn(&Proposal) -> bool) -> anyhow::Result<Proposal> {
+async fn shown(chain: &Chain, wanted: impl Fn(&Proposal) -> bool) -> crate::Result<Proposal> {
     let deadline = Instant::now() + SHOWN_IN;
     loop {
         let (_, proposals) = chain.proposals().await?;
@@ -154,19 +121,13 @@ async fn shown(chain: &Chain, wanted: impl Fn(&Proposal) -> bool) -> anyhow::Res
         }
         if Instant::now() > deadline {
             let words = "the transaction is in a block that no node serves yet: see `ostrakon governance list` later";
-            return Err(failure(ErrorKind::Network, words));
+            return Err(Error::new(ErrorKind::Network, words));
         }
         sleep(LOOK_EVERY).await;
     }
 }
 
-/// Checked before anything is signed, and by the ledger again.
-fn check_deposit(balance: Amount, deposit: Amount) -> anyhow::Result<()> {
-    let poor = || format!("the account's balance of {balance} obols does not cover a deposit of {deposit} and the fee");
-    if deposit < balance { Ok(()) } else { Err(failure(ErrorKind::Funds, poor())) }
-}
-
-fn change(proposed: Proposed, current: &Params) -> anyhow::Result<ProposedChange> {
+fn change(proposed: Proposed, current: &Params) -> crate::Result<ProposedChange> {
     Ok(match proposed {
         Proposed::Params { file } => ProposedChange::Params(Box::new(read_params(&file, current)?)),
         Proposed::AdmitProvider { node } => ProposedChange::AdmitProvider(node),
@@ -179,7 +140,7 @@ fn change(proposed: Proposed, current: &Params) -> anyhow::Result<ProposedChange
     })
 }
 
-fn read_params(file: &Path, current: &Params) -> anyhow::Result<Params> {
+fn read_params(file: &Path, current: &Params) -> crate::Result<Params> {
     let wrong = |reason: &dyn std::fmt::Display| usage(format!("{}: {reason}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| wrong(&error))?;
     let params = amended(current, &text).map_err(|error| wrong(&error))?;
@@ -204,15 +165,9 @@ fn amend(table: &mut toml::Table, changes: toml::Table) {
 }
 
 impl Listing {
-    fn new(charter: Charter, proposals: &[Proposal]) -> Self {
-        let Charter { membership, protocol, upgrade, .. } = charter;
-        let upgrade = upgrade.map(|Upgrade { protocol, height }| UpgradeObject { protocol, height: height.0 });
-        Self { membership, protocol, upgrade, proposals: proposals.iter().map(ProposalObject::new).collect() }
-    }
-
     fn text(&self, paint: Paint) -> String {
-        let mut lines = vec![deciders(&self.membership)];
-        if let Some(UpgradeObject { protocol, height }) = &self.upgrade {
+        let mut lines = vec![deciders(&self.charter.membership)];
+        if let Some(Upgrade { protocol, height }) = &self.charter.upgrade {
             lines.push(format!("version {protocol} of the rules takes effect at block {height}"));
         }
         if self.proposals.is_empty() {
@@ -221,18 +176,24 @@ impl Listing {
         }
         let mut table = Table::new(0).head(["proposal", "change", "until epoch", "yes", "no", "state"]);
         for row in &self.proposals {
-            table.plain([
-                row.number.to_string(),
-                row.change.clone(),
-                row.until_epoch.to_string(),
-                row.yes.to_string(),
-                row.no.to_string(),
-                row.passed_at.map_or_else(|| row.state.to_owned(), |height| format!("{} in block {height}", row.state)),
-            ]);
+            let (yes, no) = votes(row);
+            let state = match row.outcome {
+                ProposalOutcome::Open => "open".to_owned(),
+                ProposalOutcome::Passed(height) => format!("passed in block {height}"),
+                ProposalOutcome::Superseded(height) => format!("superseded in block {height}"),
+            };
+            let (number, until) = (row.number.to_string(), row.until.to_string());
+            table.plain([number, changed(&row.change), until, yes.to_string(), no.to_string(), state]);
         }
         lines.push(table.render(paint));
         lines.join("\n")
     }
+}
+
+/// How many are for it, and how many against.
+fn votes(proposal: &Proposal) -> (usize, usize) {
+    let yes = proposal.votes.values().filter(|yes| **yes).count();
+    (yes, proposal.votes.len() - yes)
 }
 
 /// Who can vote.
@@ -256,52 +217,11 @@ fn deciders(membership: &Membership) -> String {
     }
 }
 
-impl ProposalObject {
-    fn new(proposal: &Proposal) -> Self {
-        let (state, passed_at) = match proposal.outcome {
-            ProposalOutcome::Open => ("open", None),
-            ProposalOutcome::Passed(height) => ("passed", Some(height.0)),
-            ProposalOutcome::Superseded(_) => ("superseded", None),
-        };
-        let yes = proposal.votes.values().filter(|yes| **yes).count();
-        Self {
-            number: proposal.number,
-            kind: kind(&proposal.change),
-            change: changed(&proposal.change),
-            proposer: proposal.proposer.to_string(),
-            deposit: proposal.deposit.to_string(),
-            until_epoch: proposal.until.0,
-            yes,
-            no: proposal.votes.len() - yes,
-            state,
-            passed_at,
-        }
-    }
-}
-
-/// The subcommand by which it is proposed.
-const fn kind(change: &ProposedChange) -> &'static str {
-    match change {
-        ProposedChange::Params(_) => "params",
-        ProposedChange::AdmitProvider(_) => "admit-provider",
-        ProposedChange::ExpelProvider(_) => "expel-provider",
-        ProposedChange::AdmitValidator(_) => "admit-validator",
-        ProposedChange::ExpelValidator(_) => "expel-validator",
-        ProposedChange::Upgrade(_) => "upgrade",
-    }
-}
-
-impl Said {
-    fn new(included: Included, proposal: &Proposal) -> Self {
-        Self { tx: included.tx.to_string(), height: included.height.0, proposal: ProposalObject::new(proposal) }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use ostrakon_proto::id::{Epoch, NodeId};
+    use ostrakon::{Amount, Epoch, NodeId};
 
     use super::*;
     use crate::exit;
@@ -325,7 +245,7 @@ mod tests {
         let check = |text: &str, names: &str| {
             fs::write(&file, text).expect("written");
             let error = read_params(&file, &Params::default()).expect_err("refused");
-            assert_eq!(exit::kind(&error), ErrorKind::Usage);
+            assert_eq!(error.kind(), ErrorKind::Usage);
             assert!(exit::message(&error).contains(names), "{error}");
         };
         check("", "already");
@@ -333,13 +253,6 @@ mod tests {
         check("[governance]\nmax_power_share = 101", "max_power_share");
         let missing = read_params(&dir.path().join("none.toml"), &Params::default()).expect_err("not there");
         assert!(exit::message(&missing).contains("none.toml"));
-    }
-
-    #[test]
-    fn a_deposit_needs_its_fee_as_well() {
-        assert!(check_deposit(Amount(11), Amount(10)).is_ok());
-        let poor = check_deposit(Amount(10), Amount(10)).expect_err("too poor");
-        assert_eq!(exit::kind(&poor), ErrorKind::Funds);
     }
 
     #[test]
@@ -356,14 +269,18 @@ mod tests {
         };
         let membership = Membership::Single { operator: account(1) };
         let charter = Charter { membership, protocol: 1, upgrade: None, proposals: 4 };
-        let listing = Listing::new(charter, &[proposal]);
+        let listing = Listing { charter, proposals: vec![proposal] };
         let object = serde_json::to_value(&listing).expect("serialises");
         assert_eq!(object["rule"], "single");
         let row = &object["proposals"][0];
-        assert_eq!((row["number"].as_u64(), row["yes"].as_u64(), row["no"].as_u64()), (Some(3), Some(2), Some(1)));
-        assert_eq!((row["kind"].as_str(), row["passed_at"].as_u64()), (Some("admit-provider"), Some(40)));
+        assert_eq!((row["number"].as_u64(), row["state"].as_str()), (Some(3), Some("passed")));
+        assert_eq!(
+            (row["decided_at"].as_u64(), row["votes"][account(2).to_string()].as_bool()),
+            (Some(40), Some(false))
+        );
+        assert_eq!(row["change"]["admit-provider"], NodeId::new([9; 32]).to_string());
         let text = listing.text(Paint::PLAIN);
-        assert!(text.contains("passed in block 40"), "{text}");
+        assert!(text.contains("8            2    1   passed in block 40"), "{text}");
         assert!(text.contains(&account(1).to_string()), "{text}");
     }
 }

@@ -1,7 +1,6 @@
 //! `ostrakon init`: a new profile: the network it is for, and an account key, under a passphrase.
 
-use ostrakon::{Cost, Error, Profile, Protection, key_file, read_genesis};
-use ostrakon_proto::sign::Keypair;
+use ostrakon::{AccountId, ChainId, Cost, Keypair, Profile, Protection, key_file, read_genesis};
 use serde::Serialize;
 
 use super::Home;
@@ -11,8 +10,8 @@ use crate::{args::Init, exit::usage, output::Output};
 struct Made {
     profile: String,
     network: String,
-    chain: String,
-    address: String,
+    chain: ChainId,
+    address: AccountId,
     passphrase: bool,
 }
 
@@ -20,7 +19,7 @@ struct Made {
 ///
 /// # Errors
 /// When no network is named, its file is wrong, there is a profile already, or no passphrase is given.
-pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> crate::Result<()> {
     let Some(path) = &args.network else {
         return Err(usage(
             "which network? name its genesis file with --network FILE; to try things on this machine, \
@@ -28,8 +27,7 @@ pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> anyhow::Result<()> 
         ));
     };
     let (dir, genesis) = (home.dir()?, read_genesis(path)?);
-    let key = args.key_file.as_ref().map(key_file::read).transpose();
-    let key = key.map_err(Error::from)?;
+    let key = args.key_file.as_ref().map(key_file::read).transpose()?;
     let passphrase =
         (!args.no_passphrase).then(|| home.new_passphrase("the new profile (or use --no-passphrase)")).transpose()?;
     let protection =
@@ -41,8 +39,8 @@ pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> anyhow::Result<()> 
     let made = Made {
         profile: dir.display().to_string(),
         network: profile.genesis().name.clone(),
-        chain: profile.genesis().id().to_string(),
-        address: profile.account().to_string(),
+        chain: profile.genesis().id(),
+        address: profile.account(),
         passphrase: passphrase.is_some(),
     };
     out.answer(&made, |_| format!("profile {} for {:?}\naddress {}", made.profile, made.network, made.address))?;

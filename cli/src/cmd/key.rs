@@ -1,19 +1,18 @@
 //! `ostrakon key`: the account's key and the links: backup, restore, export, passphrase, and what a restored profile
 //! misses.
 
-use std::{
-    io::{self, BufRead, IsTerminal, Write},
-    path::Path,
-};
+use std::path::Path;
 
-use ostrakon::{Backup, Client, Cost, Error, ErrorKind, MissingObjects, Passphrase, Profile, Protection, key_file};
-use ostrakon_proto::seed::Seed;
+use ostrakon::{
+    AccountId, Backup, Cost, Error, ErrorKind, MissingObjects, Passphrase, Profile, Protection, PublicProfile, Seed,
+    key_file,
+};
 use serde::Serialize;
 
-use super::{Home, interruptible};
+use super::Home;
 use crate::{
     args::Key,
-    exit::{self, answered, usage},
+    exit::{self, usage},
     home::prompt_twice,
     output::Output,
     time,
@@ -23,7 +22,7 @@ use crate::{
 #[derive(Debug, Serialize)]
 struct BackupObject {
     file: String,
-    address: String,
+    address: AccountId,
     objects: usize,
 }
 
@@ -31,7 +30,7 @@ struct BackupObject {
 #[derive(Debug, Serialize)]
 struct CheckObject {
     profile: String,
-    address: String,
+    address: AccountId,
     /// Links in the profile.
     objects: usize,
     /// When the backup was made, where one was restored, in milliseconds of Unix time.
@@ -44,7 +43,7 @@ struct CheckObject {
 
 #[derive(Serialize)]
 struct ExportObject<'a> {
-    address: String,
+    address: AccountId,
     #[serde(skip_serializing_if = "Option::is_none")]
     file: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -62,7 +61,7 @@ struct PassphraseObject {
 /// # Errors
 /// When there is no profile or backup, a passphrase is missing or wrong, or a file cannot be written; as partial when
 /// links are missing.
-pub(crate) async fn run(command: Key, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: Key, home: &Home, out: &Output) -> crate::Result<()> {
     match command {
         Key::Backup { file } => backup(&file, home, out),
         Key::Restore { file, no_passphrase } => restore(&file, no_passphrase, home, out).await,
@@ -71,7 +70,7 @@ pub(crate) async fn run(command: Key, home: &Home, out: &Output) -> anyhow::Resu
         Key::Passphrase { new_passphrase_file, no_passphrase } => {
             let new = match new_passphrase_file {
                 _ if no_passphrase => None,
-                Some(file) => Some(Passphrase::read(file).map_err(Error::from)?),
+                Some(file) => Some(Passphrase::read(file)?),
                 None => Some(prompt_twice("the profile")?),
             };
             passphrase(new.as_ref(), home, out)
@@ -90,22 +89,21 @@ pub(crate) fn backup_remark(profile: &Profile) -> String {
     }
 }
 
-fn backup(file: &Path, home: &Home, out: &Output) -> anyhow::Result<()> {
+fn backup(file: &Path, home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.profile()?;
     let passphrase = match home.passphrase()? {
         Some(passphrase) => passphrase,
         None => home.new_passphrase("the backup")?,
     };
     let objects = profile.backup(file, &passphrase, Cost::default())?;
-    let (file, address) = (file.display().to_string(), profile.account().to_string());
-    let object = BackupObject { file, address, objects };
+    let object = BackupObject { file: file.display().to_string(), address: profile.account(), objects };
     out.answer(&object, |_| {
         format!("the key of {} and {} are in {}", object.address, links(object.objects), object.file)
     })?;
     Ok(())
 }
 
-async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) -> anyhow::Result<()> {
+async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) -> crate::Result<()> {
     let dir = home.dir()?;
     let passphrase = home.ask_passphrase(&format!("the backup {}", file.display()))?;
     let backup = Backup::open(file, &passphrase)?;
@@ -116,7 +114,7 @@ async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) ->
     let profile = backup.restore(&dir, &protection)?;
     let made = time::of_ms(backup.time_ms());
     out.words(&format!("restored the profile {} with {}, as of {made}", dir.display(), links(backup.objects().len())));
-    let ledger = match interruptible(missing(&profile, &profile.public().connect()?)).await {
+    let ledger = match missing(profile.public()).await {
         Ok(ledger) => Some(ledger),
         Err(error) => {
             let message = exit::message(&error);
@@ -126,48 +124,35 @@ async fn restore(file: &Path, no_passphrase: bool, home: &Home, out: &Output) ->
             None
         }
     };
-    let object = CheckObject::new(&profile, backup.objects().len(), ledger);
-    CheckObject { backup_time_ms: Some(backup.time_ms()), ..object }.answer(out)
+    let backup_time_ms = Some(backup.time_ms());
+    CheckObject { backup_time_ms, ..CheckObject::new(profile.public(), backup.objects().len(), ledger) }.answer(out)
 }
 
-async fn check(home: &Home, out: &Output) -> anyhow::Result<()> {
+async fn check(home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.public()?;
-    let known = profile.objects().ids().map_err(Error::from)?;
-    let client = profile.connect()?;
-    let ledger = interruptible(async { Ok(client.missing_objects(profile.account(), &known).await?) }).await?;
-    let object = CheckObject {
-        profile: profile.directory().display().to_string(),
-        address: profile.account().to_string(),
-        objects: known.len(),
-        backup_time_ms: None,
-        ledger: Some(ledger),
-    };
-    object.answer(out)
+    let ledger = missing(&profile).await?;
+    CheckObject::new(&profile, profile.objects().ids()?.len(), Some(ledger)).answer(out)
 }
 
-async fn missing(profile: &Profile, client: &Client) -> anyhow::Result<MissingObjects> {
-    Ok(client.missing_objects(profile.account(), &profile.objects().ids().map_err(Error::from)?).await?)
+async fn missing(profile: &PublicProfile) -> crate::Result<MissingObjects> {
+    let (client, known) = (profile.connect()?, profile.objects().ids()?);
+    Ok(client.missing_objects(profile.account(), &known).await?)
 }
 
 impl CheckObject {
-    fn new(profile: &Profile, objects: usize, ledger: Option<MissingObjects>) -> Self {
-        Self {
-            profile: profile.directory().display().to_string(),
-            address: profile.account().to_string(),
-            objects,
-            backup_time_ms: None,
-            ledger,
-        }
+    fn new(profile: &PublicProfile, objects: usize, ledger: Option<MissingObjects>) -> Self {
+        let (profile, address) = (profile.directory().display().to_string(), profile.account());
+        Self { profile, address, objects, backup_time_ms: None, ledger }
     }
 
-    fn answer(&self, out: &Output) -> anyhow::Result<()> {
+    fn answer(&self, out: &Output) -> crate::Result<()> {
         out.answer(self, |_| self.text())?;
         match self.ledger.as_ref().map_or(0, |ledger| ledger.missing.len()) {
             0 => Ok(()),
-            1 => Err(answered(ErrorKind::Partial, "the link of 1 object that the account pays for is missing")),
+            1 => Err(Error::new(ErrorKind::Partial, "the link of 1 object that the account pays for is missing")),
             count => {
                 let message = format!("the links of {count} objects that the account pays for are missing");
-                Err(answered(ErrorKind::Partial, message))
+                Err(Error::new(ErrorKind::Partial, message))
             }
         }
     }
@@ -193,18 +178,18 @@ impl CheckObject {
     }
 }
 
-fn export(output: Option<&Path>, yes: bool, home: &Home, out: &Output) -> anyhow::Result<()> {
+fn export(output: Option<&Path>, yes: bool, home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.profile()?;
     let seed = Seed::from(profile.keypair().seed());
-    let address = profile.account().to_string();
+    let address = profile.account();
     if let Some(path) = output {
-        key_file::write(path, &seed).map_err(Error::from)?;
+        key_file::write(path, &seed)?;
         let object = ExportObject { address, file: Some(path.display().to_string()), secret_key: None };
         out.answer(&object, |_| format!("the secret key of {} is in {}", object.address, path.display()))?;
         return Ok(());
     }
-    if !yes && !confirmed(&format!("Anyone who sees the secret key of {address} can spend all of its money. Show it?"))?
-    {
+    let question = format!("Anyone who sees the secret key of {address} can spend all of its money. Show it?");
+    if !yes && out.confirmed(&question)? != Some(true) {
         return Err(usage("nothing was shown: confirm with --yes, or write the key to a file with --output FILE"));
     }
     out.words(&format!("this is the secret key of {address}: anyone who has it can spend all of its money"));
@@ -214,7 +199,7 @@ fn export(output: Option<&Path>, yes: bool, home: &Home, out: &Output) -> anyhow
     Ok(())
 }
 
-fn passphrase(new: Option<&Passphrase>, home: &Home, out: &Output) -> anyhow::Result<()> {
+fn passphrase(new: Option<&Passphrase>, home: &Home, out: &Output) -> crate::Result<()> {
     let mut profile = home.profile()?;
     profile.protect(&new.map_or(Protection::None, |new| Protection::Passphrase(new, Cost::default())))?;
     let object = PassphraseObject { profile: profile.directory().display().to_string(), passphrase: new.is_some() };
@@ -226,19 +211,6 @@ fn passphrase(new: Option<&Passphrase>, home: &Home, out: &Output) -> anyhow::Re
         ),
     })?;
     Ok(())
-}
-
-/// Asks a person; without a terminal the answer is no.
-fn confirmed(question: &str) -> anyhow::Result<bool> {
-    if !io::stdin().is_terminal() || !io::stderr().is_terminal() {
-        return Ok(false);
-    }
-    let mut stderr = io::stderr().lock();
-    write!(stderr, "{question} [y/N] ")?;
-    stderr.flush()?;
-    let mut line = String::new();
-    io::stdin().lock().read_line(&mut line)?;
-    Ok(matches!(line.trim(), "y" | "Y" | "yes"))
 }
 
 fn links(count: usize) -> String {

@@ -3,8 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use ostrakon::{Error, ObjectEntry, ObjectsError};
-use ostrakon_proto::pack::escape;
+use ostrakon::{ObjectEntry, Objects, escape};
 use serde::Serialize;
 
 use super::Home;
@@ -27,7 +26,7 @@ struct Listing {
 ///
 /// # Errors
 /// When the list, or a directory, cannot be read.
-pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> crate::Result<()> {
     match &args.targets.targets()?[..] {
         [] if args.recursive => Err(usage("-R needs a directory: give its link or CID")),
         [] => added(&args, home, out),
@@ -35,13 +34,8 @@ pub(crate) async fn run(args: Ls, home: &Home, out: &Output) -> anyhow::Result<(
     }
 }
 
-fn added(args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
-    let profile = home.public()?;
-    let objects = match profile.objects().list() {
-        Err(ObjectsError::Locked { .. }) => home.profile()?.objects().list(),
-        list => list,
-    };
-    let listing = Listing { objects: objects.map_err(Error::from)? };
+fn added(args: &Ls, home: &Home, out: &Output) -> crate::Result<()> {
+    let listing = Listing { objects: home.listed(Objects::list)? };
     if listing.objects.is_empty() {
         out.words("nothing was added with this profile");
     }

@@ -1,18 +1,6 @@
-//! The commands, one file each, and what several of them need: the profile, the network, randomness and the clock.
+//! The commands, one file each, and what several of them need: the profile, randomness and the clock.
 
-use std::{
-    future::Future,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
-
-use anyhow::Context;
-use ostrakon_net::{
-    Peers,
-    swarm::{Swarm, SwarmConfig},
-};
-use ostrakon_proto::{ledger::Genesis, sign::Keypair};
-use tokio::signal::unix::{SignalKind, signal};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::{args::Command, output::Output};
 
@@ -45,7 +33,7 @@ mod wallet;
 ///
 /// # Errors
 /// As the command's file says.
-pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> crate::Result<()> {
     match command {
         Command::Init(args) => init::run(&args, home, out),
         Command::Key { command } => key::run(command, home, out).await,
@@ -72,16 +60,6 @@ pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> anyhow::
     }
 }
 
-/// The network of `genesis`, as a client with a key of its own.
-///
-/// # Errors
-/// When the system has no sockets or threads left.
-pub(crate) fn peers(genesis: &Genesis) -> anyhow::Result<Arc<dyn Peers>> {
-    let config = SwarmConfig::client(genesis.id(), Keypair::from_seed(&random()));
-    let (swarm, _nobody_asks) = Swarm::start(config).context("cannot start the network client")?;
-    Ok(Arc::new(swarm))
-}
-
 /// Random bytes of the operating system.
 pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
@@ -93,20 +71,4 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
 pub(crate) fn unix_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Runs `work` until it ends or somebody interrupts it; then it is dropped, so that it cleans up behind itself.
-///
-/// # Errors
-/// Those of `work`, or that it was interrupted.
-pub(crate) async fn interruptible<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
-    let [mut interrupt, mut terminate, mut hangup] =
-        [signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?, signal(SignalKind::hangup())?];
-    tokio::select! {
-        biased;
-        _ = interrupt.recv() => Err(anyhow::anyhow!("interrupted")),
-        _ = terminate.recv() => Err(anyhow::anyhow!("interrupted")),
-        _ = hangup.recv() => Err(anyhow::anyhow!("interrupted")),
-        result = Box::pin(work) => result,
-    }
 }

@@ -1,6 +1,6 @@
 //! `ostrakon renew`: extends the time that an object is paid for.
 
-use ostrakon_proto::id::{Epoch, ObjectId};
+use ostrakon::{Epoch, ObjectId};
 use serde::Serialize;
 
 use super::Home;
@@ -10,14 +10,14 @@ use crate::{args::Renew, exit::usage, output::Output, progress::Progress, time};
 struct Renewed {
     cid: ObjectId,
     expires_epoch: Epoch,
-    expires: String,
+    expires_ms: u64,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When the ledger has no such object, another account owns it, or the account cannot pay.
-pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> crate::Result<()> {
     let cid = args.object.link(home).await?.object;
     let client = home.connect()?;
     client.chain().head().await?;
@@ -28,7 +28,7 @@ pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> anyhow::Resu
     let expires_epoch = client.extend(cid, epochs).on_event(progress.listener(out)).await?;
     drop(progress);
     let pace = client.chain().pace();
-    let renewed = Renewed { cid, expires_epoch, expires: time::of_ms(pace.starts_ms(expires_epoch)) };
+    let renewed = Renewed { cid, expires_epoch, expires_ms: pace.starts_ms(expires_epoch) };
     out.answer(&renewed, |_| format!("{cid} is paid until {}", time::of_epoch(expires_epoch, &pace)))?;
     Ok(())
 }

@@ -1,16 +1,13 @@
 //! `ostrakon rm`: destroys the key first, then ends the commitment; so a private object is unreadable from the first
 //! moment on, whatever the network does. Both cannot be undone, so it asks.
 
-use std::io::{self, IsTerminal};
-
-use ostrakon::{Error, ErrorKind, ObjectEntry};
-use ostrakon_proto::id::ObjectId;
+use ostrakon::{Error, ErrorKind, Height, ObjectEntry, ObjectId};
 use serde::Serialize;
 
 use super::Home;
 use crate::{
     args::Remove,
-    exit::{failure, usage},
+    exit::usage,
     output::{Output, bytes_text},
     progress::Progress,
 };
@@ -20,22 +17,22 @@ struct Removed {
     cid: ObjectId,
     key_destroyed: bool,
     extents: usize,
-    height: Option<u64>,
+    height: Option<Height>,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When it is not confirmed, the profile cannot be changed, the ledger has no such object, or another account owns it.
-pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.profile()?;
     let (cid, objects) = (args.object.link(home).await?.object, profile.objects());
-    let known = objects.find(&cid).map_err(Error::from)?;
+    let known = objects.find(&cid)?;
     let loss = loss(cid, known.as_ref());
     if !args.yes {
         confirm(&loss, out)?;
     }
-    let key_destroyed = objects.forget(&cid).map_err(Error::from)?;
+    let key_destroyed = objects.forget(&cid)?;
     let progress = Progress::waiting("releasing", out);
     let released = profile.connect()?.release(cid).on_event(progress.listener(out)).await;
     drop(progress);
@@ -45,7 +42,7 @@ pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> anyhow::Res
         )),
         false => error,
     })?;
-    let height = released.iter().map(|included| included.height.0).max();
+    let height = released.iter().map(|included| included.height).max();
     let removed = Removed { cid, key_destroyed, extents: released.len(), height };
     out.answer(&removed, |_| format!("removed {cid} and refunded the unused escrow"))?;
     Ok(())
@@ -63,22 +60,17 @@ fn loss(cid: ObjectId, known: Option<&ObjectEntry>) -> String {
 }
 
 /// Asks on the terminal. Where nobody can be asked, `--yes` is needed.
-fn confirm(loss: &str, out: &Output) -> anyhow::Result<()> {
-    if out.is_json() || !io::stdin().is_terminal() {
-        return Err(usage(format!("{loss}: confirm with --yes")));
-    }
-    out.ask(&format!("{loss}. Continue? [y/N]"));
-    let mut reply = String::new();
-    io::stdin().read_line(&mut reply)?;
-    match reply.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => Err(failure(ErrorKind::Other, "not confirmed: nothing was removed")),
+fn confirm(loss: &str, out: &Output) -> crate::Result<()> {
+    match out.confirmed(&format!("{loss}. Continue?"))? {
+        None => Err(usage(format!("{loss}: confirm with --yes"))),
+        Some(true) => Ok(()),
+        Some(false) => Err(Error::new(ErrorKind::Other, "not confirmed: nothing was removed")),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{link::Link, seal::ObjectKey};
+    use ostrakon::{Link, ObjectKey};
 
     use super::*;
 

@@ -1,8 +1,6 @@
 //! `ostrakon status`: where an object is stored, until when, and what it survives.
 
-use ostrakon::{Status, StatusOptions, StatusState};
-use ostrakon_proto::params::Code;
-use serde::Serialize;
+use ostrakon::{Code, Status, StatusOptions, StatusState};
 
 use super::Home;
 use crate::{
@@ -11,78 +9,60 @@ use crate::{
     time,
 };
 
-/// What `status --json` prints: scripts rely on these fields.
-#[derive(Debug, Serialize)]
-struct StatusObject {
-    #[serde(flatten)]
-    status: Status,
-    expires: String,
-}
-
 /// Runs the command.
 ///
 /// # Errors
 /// When the ledger has no such object, or no node responds.
-pub(crate) async fn run(args: &args::Status, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &args::Status, home: &Home, out: &Output) -> crate::Result<()> {
     let link = home.complete(args.object.link(home).await?)?;
     let status = home.reader()?.status(&link, StatusOptions { probe: args.probe }).await?;
-    let object = StatusObject::new(status);
-    out.answer(&object, |paint| object.text(paint))?;
+    out.answer(&status, |paint| text(&status, paint))?;
     Ok(())
 }
 
-impl StatusObject {
-    fn new(status: Status) -> Self {
-        Self { expires: time::of_ms(status.expires_ms), status }
+fn text(status: &Status, paint: Paint) -> String {
+    let Code { k, n } = status.code;
+    let mut table = Table::new(0).head(["column", "provider", "domain", "state", ""]);
+    for slot in &status.slots {
+        let (style, state, reason) = match &slot.state {
+            StatusState::Live => (Style::Green, "live", ""),
+            StatusState::Missing => (Style::Red, "missing", ""),
+            StatusState::Unreachable(reason) => (Style::Red, "unreachable", reason.as_str()),
+        };
+        let column = if slot.extent == 0 { slot.index.to_string() } else { format!("{}.{}", slot.extent, slot.index) };
+        table.row(vec![
+            (Style::Plain, column),
+            (Style::Plain, slot.provider.to_string()),
+            (Style::Plain, slot.domain.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
+            (style, state.to_owned()),
+            (Style::Dim, reason.to_owned()),
+        ]);
     }
-
-    fn text(&self, paint: Paint) -> String {
-        let status = &self.status;
-        let Code { k, n } = status.code;
-        let mut table = Table::new(0).head(["column", "provider", "domain", "state", ""]);
-        for slot in &status.slots {
-            let (style, state, reason) = match &slot.state {
-                StatusState::Live => (Style::Green, "live", ""),
-                StatusState::Missing => (Style::Red, "missing", ""),
-                StatusState::Unreachable(reason) => (Style::Red, "unreachable", reason.as_str()),
-            };
-            let column =
-                if slot.extent == 0 { slot.index.to_string() } else { format!("{}.{}", slot.extent, slot.index) };
-            table.row(vec![
-                (Style::Plain, column),
-                (Style::Plain, slot.provider.to_string()),
-                (Style::Plain, slot.domain.as_ref().map_or_else(|| "-".to_owned(), ToString::to_string)),
-                (style, state.to_owned()),
-                (Style::Dim, reason.to_owned()),
-            ]);
-        }
-        format!(
-            "{}, {}: any {k} of {n} columns restore it\n\
-             {} of {n} live: it survives {}; repair starts at {}\n\
-             paid until {} (epoch {})\n\n{}",
-            status.object,
-            bytes_text(status.size),
-            status.live,
-            status.survives,
-            count_text(status.repair_threshold, "column", "columns"),
-            self.expires,
-            status.expires_epoch,
-            table.render(paint)
-        )
-    }
+    format!(
+        "{}, {}: any {k} of {n} columns restore it\n\
+         {} of {n} live: it survives {}; repair starts at {}\n\
+         paid until {} (epoch {})\n\n{}",
+        status.object,
+        bytes_text(status.size),
+        status.live,
+        status.survives,
+        count_text(status.repair_threshold, "column", "columns"),
+        time::of_ms(status.expires_ms),
+        status.expires_epoch,
+        table.render(paint)
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use ostrakon::{StatusSlot, Survives};
-    use ostrakon_proto::id::{AccountId, Epoch, NodeId, ObjectId};
+    use ostrakon::{AccountId, Epoch, NodeId, ObjectId, StatusSlot, Survives};
 
     use super::*;
 
-    fn object() -> StatusObject {
+    fn object() -> Status {
         let slot =
             |index, state| StatusSlot { extent: 0, index, provider: NodeId::new([index; 32]), domain: None, state };
-        StatusObject::new(Status {
+        Status {
             object: ObjectId::new([1; 32]),
             size: 2048,
             code: Code { k: 1, n: 3 },
@@ -98,7 +78,7 @@ mod tests {
                 slot(1, StatusState::Missing),
                 slot(2, StatusState::Unreachable("away".to_owned())),
             ],
-        })
+        }
     }
 
     #[test]
@@ -115,12 +95,13 @@ mod tests {
         assert_eq!(states, ["live", "missing", "unreachable"]);
         assert_eq!(value["slots"][2]["reason"], "away");
         assert_eq!(value["slots"][2]["index"], 2);
-        assert_eq!(value["expires"], "2000-02-29 00:00:00 UTC");
+        assert_eq!(value["expires_ms"], 951_782_400_000_u64);
     }
 
     #[test]
     fn people_see_what_is_left_first() {
-        let text = object().text(Paint::PLAIN);
+        let text = text(&object(), Paint::PLAIN);
+        assert!(text.contains("paid until 2000-02-29 00:00:00 UTC (epoch 9)\n"), "{text}");
         assert!(
             text.contains(
                 "any 1 of 3 columns restore it\n1 of 3 live: it survives no loss; repair starts at 2 columns\n"

@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     args::Uploads,
-    exit::failure,
     output::{Output, Table, bytes_text},
     progress::Progress,
 };
@@ -36,7 +35,7 @@ struct AbortObject {
 ///
 /// # Errors
 /// The first failure, after the others were resumed or given up.
-pub(crate) async fn run(command: Uploads, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: Uploads, home: &Home, out: &Output) -> crate::Result<()> {
     let list = list(&home.public()?)?;
     match command {
         Uploads::Ls => print_list(&list, out),
@@ -45,9 +44,9 @@ pub(crate) async fn run(command: Uploads, home: &Home, out: &Output) -> anyhow::
     }
 }
 
-fn list(profile: &PublicProfile) -> anyhow::Result<ListObject> {
+fn list(profile: &PublicProfile) -> crate::Result<ListObject> {
     let (mut unfinished, mut failed) = (Vec::new(), Vec::new());
-    for one in profile.journals().list().map_err(Error::from)? {
+    for one in profile.journals().list()? {
         match one {
             Ok(one) => unfinished.push(one),
             Err(error) => failed.push(error.to_string()),
@@ -56,7 +55,7 @@ fn list(profile: &PublicProfile) -> anyhow::Result<ListObject> {
     Ok(ListObject { unfinished, failed })
 }
 
-fn print_list(list: &ListObject, out: &Output) -> anyhow::Result<()> {
+fn print_list(list: &ListObject, out: &Output) -> crate::Result<()> {
     if list.unfinished.is_empty() {
         out.words("there are no unfinished adds");
     }
@@ -73,7 +72,7 @@ fn print_list(list: &ListObject, out: &Output) -> anyhow::Result<()> {
 }
 
 /// Those of these paths; all of them when there are none.
-fn chosen(list: ListObject, paths: &[PathBuf], out: &Output) -> anyhow::Result<Vec<Unfinished>> {
+fn chosen(list: ListObject, paths: &[PathBuf], out: &Output) -> crate::Result<Vec<Unfinished>> {
     if paths.is_empty() {
         if list.unfinished.is_empty() {
             out.words("there are no unfinished adds");
@@ -87,16 +86,14 @@ fn chosen(list: ListObject, paths: &[PathBuf], out: &Output) -> anyhow::Result<V
         let before = chosen.len();
         chosen.extend(list.unfinished.iter().filter(|one| one.source == source).cloned());
         if chosen.len() == before {
-            return Err(failure(
-                ErrorKind::NotFound,
-                format!("there is no unfinished add of {}: `ostrakon uploads ls` lists them", path.display()),
-            ));
+            let text = format!("there is no unfinished add of {}: `ostrakon uploads ls` lists them", path.display());
+            return Err(Error::new(ErrorKind::NotFound, text));
         }
     }
     Ok(chosen)
 }
 
-async fn resume(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow::Result<()> {
+async fn resume(client: &Client, chosen: &[Unfinished], out: &Output) -> crate::Result<()> {
     let (mut all, mut complaints) = (Several::default(), Ok(()));
     for one in chosen {
         match resume_one(client, one, out).await {
@@ -111,7 +108,7 @@ async fn resume(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow:
     all.verdict().and(complaints)
 }
 
-async fn resume_one(client: &Client, one: &Unfinished, out: &Output) -> anyhow::Result<Added> {
+async fn resume_one(client: &Client, one: &Unfinished, out: &Output) -> crate::Result<Added> {
     let progress = Progress::new("add", out);
     let result = client.resume(one).on_event(progress.listener(out)).await;
     drop(progress);
@@ -120,7 +117,7 @@ async fn resume_one(client: &Client, one: &Unfinished, out: &Output) -> anyhow::
     Ok(added)
 }
 
-async fn abort(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow::Result<()> {
+async fn abort(client: &Client, chosen: &[Unfinished], out: &Output) -> crate::Result<()> {
     let mut done = AbortObject::default();
     for one in chosen {
         match client.abort(one).await {
@@ -133,7 +130,7 @@ async fn abort(client: &Client, chosen: &[Unfinished], out: &Output) -> anyhow::
                 out.words(&format!("{path} is already stored and paid for: remove it with `ostrakon rm {cid}`"));
                 done.rest.added.push(added);
             }
-            Err(error) => done.rest.fail(&one.source, &error.into()),
+            Err(error) => done.rest.fail(&one.source, &error),
         }
     }
     out.answer(&done, |_| done.rest.links())?;

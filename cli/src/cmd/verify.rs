@@ -1,10 +1,9 @@
 //! `ostrakon verify`: reads every byte of every column, parity too, and reports which are missing or wrong.
 
-use ostrakon::{CheckedColumn, ColumnCheck, ErrorKind, Verified};
+use ostrakon::{CheckedColumn, ColumnCheck, Error, ErrorKind, Verified};
 
-use super::{Home, interruptible};
+use super::Home;
 use crate::{
-    exit::answered,
     output::{Output, bytes_text, count_text},
     progress::Progress,
     target::ObjectArgs,
@@ -14,16 +13,16 @@ use crate::{
 ///
 /// # Errors
 /// When the object cannot be opened; as an integrity failure when bytes are wrong, as partial when columns are missing.
-pub(crate) async fn run(args: &ObjectArgs, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &ObjectArgs, home: &Home, out: &Output) -> crate::Result<()> {
     let link = home.complete(args.link(home).await?)?;
     let client = home.reader()?;
     let progress = Progress::new("verify", out);
-    let verified = interruptible(async { Ok(client.verify(&link, &progress.events(out)).await?) }).await?;
+    let verified = client.verify(&link, &progress.events(out)).await?;
     drop(progress);
     out.answer(&verified, |_| text(&verified))?;
     match verified.problem() {
         None => Ok(()),
-        Some(kind) => Err(answered(kind, verdict(&verified, kind))),
+        Some(kind) => Err(Error::new(kind, verdict(&verified, kind))),
     }
 }
 
@@ -67,7 +66,7 @@ fn verdict(verified: &Verified, kind: ErrorKind) -> String {
 mod tests {
     use std::time::Duration;
 
-    use ostrakon_proto::{id::ObjectId, params::Code};
+    use ostrakon::{Code, ObjectId};
 
     use super::*;
 

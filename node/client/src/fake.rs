@@ -12,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ostrakon_lies::Lie;
 use ostrakon_net::{
     Workers, lock,
     sim::{SimConfig, SimNetwork},
@@ -35,10 +36,8 @@ use crate::{Client, ClientParts, Clock};
 mod activity;
 mod holder;
 mod ledger;
-mod lies;
 
 use holder::Holder;
-pub(crate) use lies::Lie;
 
 /// What a node does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,7 +54,7 @@ pub(crate) enum Fault {
     Corrupt,
     /// Stores columns, and never acknowledges it.
     KeepsReceipts,
-    /// Makes a false claim about the ledger.
+    /// Makes a false claim.
     Lies(Lie),
 }
 

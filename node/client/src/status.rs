@@ -6,7 +6,7 @@ use futures::{StreamExt, stream};
 use ostrakon_proto::{
     id::{AccountId, Epoch, NodeId, ObjectId},
     json,
-    ledger::state::{Commitment, Domain, Provider, SlotState},
+    ledger::state::{Commitment, Domain, SlotState},
     link::Link,
     manifest::Content,
     params::Code,
@@ -181,14 +181,4 @@ fn slots_of(commitments: &[Commitment]) -> impl Iterator<Item = (u32, u8, &ostra
     commitments
         .iter()
         .flat_map(|commitment| (0u8..).zip(&commitment.slots).map(|(index, slot)| (commitment.id.extent, index, slot)))
-}
-
-impl Client {
-    /// All providers of the network, in the order of node ids.
-    ///
-    /// # Errors
-    /// [`Error`] when no node responds.
-    pub async fn providers(&self) -> Result<Vec<Provider>, Error> {
-        Ok(self.chain.all_providers().await?)
-    }
 }

@@ -2,7 +2,7 @@
 
 use ostrakon_proto::{
     id::{AccountId, Amount, Height},
-    ledger::tx::{Action, Anchor, Transfer, TxBody},
+    ledger::tx::{Action, Anchor, SetName, Transfer, TxBody},
 };
 
 use crate::{
@@ -32,16 +32,24 @@ impl Client {
         Ok(self.chain.account(account).await?.balance)
     }
 
-    /// Checks that the account can pay `amount` and the fee of the action, before anything is signed; the ledger checks
-    /// again.
+    /// Checks that the account can pay the fee of the action and what it moves or locks, before anything is signed; the
+    /// ledger checks again. What storing costs is not looked at: an add has a [quote](crate::Add::quote).
     ///
     /// # Errors
     /// [`Error`] with [`TooPoor`] when it cannot; others when there is no account or no node responds.
-    pub async fn check_funds(&self, action: &Action, amount: Amount) -> Result<(), Error> {
+    pub async fn check_funds(&self, action: &Action) -> Result<(), Error> {
         self.chain.head().await?;
-        let (account, balance) = (self.key()?.public(), self.balance().await?);
+        let (account, balance, rules) = (self.key()?.public(), self.balance().await?, self.rules());
+        let amount = match action {
+            Action::Transfer(transfer) => transfer.amount,
+            Action::Join(join) => join.bond,
+            Action::Bond(bond) => bond.amount,
+            Action::Propose(_) => rules.params.bonds.proposal,
+            Action::SetName(SetName { version: 0, value: Some(_), .. }) => rules.params.bonds.name,
+            _ => Amount::ZERO,
+        };
         let body = TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action: action.clone() };
-        let fee = self.rules().offer(&body);
+        let fee = rules.offer(&body);
         match amount.plus(fee) {
             Some(need) if need <= balance => Ok(()),
             _ => Err(TooPoor { balance, amount, fee }.into()),
@@ -88,7 +96,7 @@ mod tests {
         let client = World::new(1).client();
         let balance = client.balance().await.expect("answered");
         let pay = |amount| Action::Transfer(Transfer { to: AccountId::new([1; 32]), amount });
-        let check = async |amount| client.check_funds(&pay(amount), amount).await.err();
+        let check = async |amount| client.check_funds(&pay(amount)).await.err();
         let poor = check(balance).await.expect("nothing is left for the fee");
         let Some(TooPoor { fee, .. }) = poor.downcast_ref() else { panic!("{poor}") };
         let most = balance.minus(*fee).expect("less than all");

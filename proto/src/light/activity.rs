@@ -37,7 +37,7 @@ impl TxPlace {
 
 /// The text is not a place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid place {0:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3")]
+#[error("invalid position {0:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3")]
 pub struct InvalidPlace(String);
 
 impl fmt::Display for TxPlace {

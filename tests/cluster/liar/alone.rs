@@ -31,7 +31,7 @@ const INTEGRITY: i32 = 4;
 const NETWORK: i32 = 5;
 
 /// Lies, what is asked meanwhile, and how that ends.
-const CASES: [(&str, &[&str], End); 30] = [
+const CASES: [(&str, &[&str], End); 32] = [
     ("header-altered", HEAD, Names(INTEGRITY)),
     ("unsigned", HEAD, Names(INTEGRITY)),
     ("too-few-signatures", HEAD, Names(INTEGRITY)),
@@ -58,6 +58,8 @@ const CASES: [(&str, &[&str], End); 30] = [
     ("handover-altered", VALIDATORS, Names(INTEGRITY)),
     ("handovers-withheld", VALIDATORS, Names(INTEGRITY)),
     ("payment-altered", HISTORY, Names(INTEGRITY)),
+    ("others-as-own", HISTORY, Names(INTEGRITY)),
+    ("older-transaction-left-out", HISTORY, Names(INTEGRITY)),
     ("own-transaction-left-out", HISTORY, Names(INTEGRITY)),
     ("oldest-first", HISTORY, Names(INTEGRITY)),
     ("provider-left-out", PROVIDERS, True),

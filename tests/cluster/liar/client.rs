@@ -43,7 +43,7 @@ use Ask::{Fetch, Ledger, Pay, Store};
 use Found::{Doubt, Holder, Liar};
 
 /// The lies that clients can be told.
-const CASES: [(&str, Ask, Found); 45] = [
+const CASES: [(&str, Ask, Found); 47] = [
     ("header-altered", Ledger, Liar),
     ("unsigned", Ledger, Liar),
     ("too-few-signatures", Ledger, Liar),
@@ -76,6 +76,8 @@ const CASES: [(&str, Ask, Found); 45] = [
     ("providers-all-hidden", Ledger, Doubt),
     ("providers-in-circles", Ledger, Liar),
     ("payment-altered", Ledger, Liar),
+    ("others-as-own", Ledger, Liar),
+    ("older-transaction-left-out", Ledger, Liar),
     ("own-transaction-left-out", Ledger, Liar),
     ("payment-left-out", Ledger, Liar),
     ("oldest-first", Ledger, Liar),

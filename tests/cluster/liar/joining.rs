@@ -16,7 +16,7 @@ use ostrakon::key_file;
 use ostrakon_proto::{id::NodeId, seed::Seed, sign::Keypair};
 use ostrakon_tests::{
     cluster::{Binaries, Running, until},
-    lies::liar,
+    liar,
     made_chain::{self, Length},
 };
 use serde::Deserialize;

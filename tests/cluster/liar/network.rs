@@ -23,7 +23,8 @@ use ostrakon_proto::{
 };
 use ostrakon_tests::{
     cluster::{Binaries, Cluster, NodeInfo, Running, Shape, until},
-    lies::{Lie, liar},
+    liar,
+    lies::Lie,
 };
 use tokio::time::sleep;
 

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Result, bail};
-use ostrakon_tests::lies::liar;
+use ostrakon_tests::liar;
 
 fn main() -> ExitCode {
     match run() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use ostrakon_proto::{id::NodeId, params::Code};
+use ostrakon::{Code, NodeId};
 
 use crate::cmd::devnet::plan::NodeEntry;
 
@@ -34,7 +34,7 @@ pub(crate) fn victims(nodes: &[NodeEntry], holders: &[NodeId], kill: u16) -> Vec
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::params::{Class, Params};
+    use ostrakon::{Class, ledger::Params};
 
     use super::*;
     use crate::cmd::devnet::plan::{Plan, Shape};

@@ -6,13 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-use ostrakon::{Added, Client, ErrorKind, Fetched, Profile};
-use ostrakon_proto::{
-    id::NodeId,
-    link::Link,
-    params::{Class, Code},
-};
+use ostrakon::{Added, Class, Client, Code, Error, ErrorKind, Fetched, Link, NodeId, ObjectId, Profile};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -30,7 +24,7 @@ use crate::{
         process,
         up::{self, Up},
     },
-    exit::{answered, usage},
+    exit::{other, usage},
     output::{Output, bytes_text, rate_text},
     progress::Progress,
 };
@@ -42,8 +36,8 @@ const SIZE: usize = 64 * 1024 * 1024;
 #[derive(Debug, Serialize)]
 struct Report {
     identical: bool,
-    cid: String,
-    link: String,
+    cid: ObjectId,
+    link: Link,
     size: u64,
     stored_bytes: u64,
     code: Code,
@@ -58,7 +52,7 @@ struct Report {
 #[derive(Debug, Serialize)]
 struct Killed {
     index: u16,
-    provider: String,
+    provider: NodeId,
     domain: String,
     validator: bool,
     column: Option<usize>,
@@ -82,7 +76,7 @@ struct Seconds {
 ///
 /// # Errors
 /// When the file cannot survive what is asked for, when any step fails, and when the bytes are not the same.
-pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Demo, out: &Output) -> crate::Result<()> {
     let shape = Shape {
         nodes: args.nodes,
         domains: args.domains.min(args.nodes),
@@ -108,7 +102,7 @@ pub(crate) async fn run(args: Demo, out: &Output) -> anyhow::Result<()> {
 }
 
 /// The last words, and the end of the scene.
-fn finish(scene: Scene, args: &Demo, report: &Report, out: &Output) -> anyhow::Result<()> {
+fn finish(scene: Scene, args: &Demo, report: &Report, out: &Output) -> crate::Result<()> {
     if args.keep {
         let net = scene.net();
         out.words(&story::farewell(&net));
@@ -120,7 +114,7 @@ fn finish(scene: Scene, args: &Demo, report: &Report, out: &Output) -> anyhow::R
     if report.identical {
         return Ok(());
     }
-    Err(answered(ErrorKind::Integrity, "the file that came back is not the file that was added"))
+    Err(Error::new(ErrorKind::Integrity, "the file that came back is not the file that was added"))
 }
 
 /// Where and with whom the story is played.
@@ -138,7 +132,7 @@ fn holders(added: &Added) -> Vec<NodeId> {
 }
 
 impl Stage<'_> {
-    async fn play(self, args: &Demo) -> anyhow::Result<Report> {
+    async fn play(self, args: &Demo) -> crate::Result<Report> {
         let (devnet, up_seconds) = self.start().await?;
         let file = match &args.file {
             Some(file) => file.clone(),
@@ -148,9 +142,9 @@ impl Stage<'_> {
         let holders = holders(&added);
         let victims = choose::victims(&devnet.nodes, &holders, args.kill);
         let kill_seconds = self.destroy(&devnet, &victims, &holders).await?;
-        let got = self.get(&devnet, &added.link.to_string(), &victims).await?;
+        let got = self.get(&devnet, &added.link, &victims).await?;
         let (left, right) = (file, self.scene.returned());
-        let comparison = tokio::task::spawn_blocking(move || scene::compare(&left, &right)).await??;
+        let comparison = tokio::task::spawn_blocking(move || scene::compare(&left, &right)).await.map_err(other)??;
         let blake3 = Hashes { added: comparison.left.to_string(), got: comparison.right.to_string() };
         self.out.story(|paint| {
             let head = story::step(paint, 5, "Compare", "");
@@ -158,15 +152,15 @@ impl Stage<'_> {
         })?;
         let killed = |node: &NodeEntry| Killed {
             index: node.index,
-            provider: node.provider.to_string(),
+            provider: node.provider,
             domain: node.domain.to_string(),
             validator: node.validator,
             column: holders.iter().position(|holder| *holder == node.provider),
         };
         Ok(Report {
             identical: comparison.identical,
-            cid: added.link.object.to_string(),
-            link: added.link.to_string(),
+            cid: added.link.object,
+            link: added.link,
             size: added.size,
             stored_bytes: added.stored_bytes,
             code: added.code,
@@ -184,7 +178,7 @@ impl Stage<'_> {
         })
     }
 
-    async fn start(self) -> anyhow::Result<(Devnet, f64)> {
+    async fn start(self) -> crate::Result<(Devnet, f64)> {
         let began = Instant::now();
         let waiting = Progress::waiting("starting the nodes", self.out);
         let Up { devnet, height, .. } = up::up(&self.scene.net(), self.shape, self.out).await?;
@@ -200,7 +194,7 @@ impl Stage<'_> {
         Ok((devnet, seconds))
     }
 
-    async fn add(self, devnet: &Devnet, args: &Demo, file: &Path) -> anyhow::Result<Added> {
+    async fn add(self, devnet: &Devnet, args: &Demo, file: &Path) -> crate::Result<Added> {
         let client = connect(devnet)?;
         let progress = Progress::new("add", self.out);
         let added = client.add(file).all().on_event(progress.listener(self.out)).await?;
@@ -223,7 +217,7 @@ impl Stage<'_> {
         Ok(added)
     }
 
-    async fn destroy(self, devnet: &Devnet, victims: &[u16], holders: &[NodeId]) -> anyhow::Result<f64> {
+    async fn destroy(self, devnet: &Devnet, victims: &[u16], holders: &[NodeId]) -> crate::Result<f64> {
         let began = Instant::now();
         let data_dirs: Vec<PathBuf> =
             devnet.pick(victims)?.into_iter().map(|node| node.data_dir(&devnet.dir)).collect();
@@ -238,11 +232,10 @@ impl Stage<'_> {
         Ok(seconds)
     }
 
-    async fn get(self, devnet: &Devnet, link: &str, victims: &[u16]) -> anyhow::Result<Fetched> {
-        let link: Link = link.parse().context("`ostrakon add` printed an invalid link")?;
+    async fn get(self, devnet: &Devnet, link: &Link, victims: &[u16]) -> crate::Result<Fetched> {
         let client = connect(devnet)?;
         let progress = Progress::new("get", self.out);
-        let got = client.get(&link).on_event(progress.listener(self.out)).save(self.scene.returned()).await?;
+        let got = client.get(link).on_event(progress.listener(self.out)).save(self.scene.returned()).await?;
         drop(progress);
         self.out.story(|paint| {
             let seconds = got.took.as_secs_f64();
@@ -259,6 +252,6 @@ impl Stage<'_> {
 }
 
 /// A client that knows the network's genesis and nothing else.
-fn connect(devnet: &Devnet) -> anyhow::Result<Client> {
+fn connect(devnet: &Devnet) -> crate::Result<Client> {
     Ok(Profile::open(devnet.profile())?.connect()?)
 }

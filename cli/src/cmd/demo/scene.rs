@@ -8,9 +8,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
-
-use crate::cmd::{self, devnet::process};
+use crate::{
+    cmd::{self, devnet::process},
+    exit::{Context, other},
+};
 
 /// Bytes read or written at a time.
 const PIECE: usize = 1024 * 1024;
@@ -27,10 +28,10 @@ impl Scene {
     ///
     /// # Errors
     /// When it cannot be made.
-    pub(crate) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> crate::Result<Self> {
         let dir = std::env::temp_dir().join(format!("ostrakon-demo-{}", hex::encode(cmd::random::<6>())));
         let made = DirBuilder::new().mode(0o700).create(&dir).and_then(|()| fs::canonicalize(&dir));
-        Ok(Self { dir: made.with_context(|| format!("cannot create {}", dir.display()))?, kept: false })
+        Ok(Self { dir: made.context(format_args!("cannot create {}", dir.display()))?, kept: false })
     }
 
     /// Where the devnet goes.
@@ -47,7 +48,7 @@ impl Scene {
     ///
     /// # Errors
     /// When it cannot be written.
-    pub(crate) fn random_file(&self, size: usize) -> anyhow::Result<PathBuf> {
+    pub(crate) fn random_file(&self, size: usize) -> crate::Result<PathBuf> {
         let path = self.dir.join("random.bin");
         let mut chance = blake3::Hasher::new_keyed(&cmd::random()).finalize_xof();
         let mut piece = vec![0; PIECE];
@@ -60,7 +61,7 @@ impl Scene {
             }
             Ok::<_, std::io::Error>(())
         };
-        write().with_context(|| format!("cannot write {}", path.display()))?;
+        write().context(format_args!("cannot write {}", path.display()))?;
         Ok(path)
     }
 
@@ -95,16 +96,16 @@ pub(crate) struct Comparison {
 ///
 /// # Errors
 /// When one cannot be read.
-pub(crate) fn compare(left: &Path, right: &Path) -> anyhow::Result<Comparison> {
+pub(crate) fn compare(left: &Path, right: &Path) -> crate::Result<Comparison> {
     let open =
-        |path: &Path| File::open(path).map(BufReader::new).with_context(|| format!("cannot read {}", path.display()));
+        |path: &Path| File::open(path).map(BufReader::new).context(format_args!("cannot read {}", path.display()));
     let (mut files, mut hashers) = ([open(left)?, open(right)?], [blake3::Hasher::new(), blake3::Hasher::new()]);
     let mut pieces = [Vec::new(), Vec::new()];
     let mut identical = true;
     loop {
         for ((file, hasher), piece) in files.iter_mut().zip(&mut hashers).zip(&mut pieces) {
             piece.clear();
-            file.take(PIECE.try_into()?).read_to_end(piece)?;
+            file.take(PIECE.try_into().map_err(other)?).read_to_end(piece)?;
             hasher.update(piece);
         }
         identical &= pieces[0] == pieces[1];

@@ -5,8 +5,7 @@ use std::{
     path::Path,
 };
 
-use ostrakon::UsedColumn;
-use ostrakon_proto::id::NodeId;
+use ostrakon::{NodeId, UsedColumn};
 
 use crate::{
     cmd::devnet::plan::NodeEntry,

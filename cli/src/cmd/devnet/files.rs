@@ -10,14 +10,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use anyhow::Context;
-use ostrakon::{ErrorKind, Profile, Protection, PublicProfile, key_file};
-use ostrakon_proto::{ledger::Genesis, seed::Seed};
+use ostrakon::{Client, Error, ErrorKind, Genesis, Profile, Protection, PublicProfile, Seed, key_file};
 use serde::{Deserialize, Serialize};
 
 use super::plan::{NodeEntry, Plan, PlannedNode};
 use crate::{
-    exit::{failure, usage},
+    exit::{Context, other, usage},
     output::Output,
 };
 
@@ -51,8 +49,8 @@ impl Devnet {
     ///
     /// # Errors
     /// When something cannot be written.
-    pub(crate) fn create(dir: &Path, plan: &Plan, genesis: &Genesis) -> anyhow::Result<Self> {
-        let genesis_text = toml::to_string(genesis)?;
+    pub(crate) fn create(dir: &Path, plan: &Plan, genesis: &Genesis) -> crate::Result<Self> {
+        let genesis_text = toml::to_string(genesis).map_err(other)?;
         for node in &plan.nodes {
             write_node(&node.entry.data_dir(dir), node, &genesis_text)?;
         }
@@ -61,7 +59,7 @@ impl Devnet {
         let nodes: Vec<NodeEntry> = plan.nodes.iter().map(|node| node.entry.clone()).collect();
         let state = State { nodes };
         // Last: a directory with this file is a whole devnet.
-        write_file(&dir.join(STATE), &toml::to_string(&state)?)?;
+        write_file(&dir.join(STATE), &toml::to_string(&state).map_err(other)?)?;
         Ok(Self { dir: dir.to_owned(), nodes: state.nodes })
     }
 
@@ -69,10 +67,10 @@ impl Devnet {
     ///
     /// # Errors
     /// When there is none.
-    pub(crate) fn open(dir: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn open(dir: &Path) -> crate::Result<Self> {
         let none = || {
             let dir = dir.display();
-            failure(
+            Error::new(
                 ErrorKind::NotFound,
                 format!("{dir} has no devnet: create one with `ostrakon devnet up --dir {dir}`"),
             )
@@ -81,11 +79,10 @@ impl Devnet {
         let path = dir.join(STATE);
         let text = match fs::read_to_string(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(none()),
-            read => read.with_context(|| format!("cannot read {}", path.display()))?,
+            read => read.context(format_args!("cannot read {}", path.display()))?,
         };
-        let state: State = toml::from_str(&text).with_context(|| {
-            format!("{} is damaged: delete its directory and create the devnet again", path.display())
-        })?;
+        let damaged = format!("{} is damaged: delete its directory and create the devnet again", path.display());
+        let state: State = toml::from_str(&text).map_err(other).context(damaged)?;
         Ok(Self { dir, nodes: state.nodes })
     }
 
@@ -94,12 +91,12 @@ impl Devnet {
         self.dir.join("profile")
     }
 
-    /// Its genesis.
+    /// A client of it that only reads.
     ///
     /// # Errors
-    /// When the file cannot be read.
-    pub(crate) fn genesis(&self) -> anyhow::Result<Genesis> {
-        Ok(PublicProfile::open(self.profile())?.genesis().clone())
+    /// When the profile cannot be read, or the network cannot be started.
+    pub(crate) fn client(&self) -> crate::Result<Client> {
+        Ok(PublicProfile::open(self.profile())?.connect()?)
     }
 
     /// The data directories of all nodes.
@@ -111,7 +108,7 @@ impl Devnet {
     ///
     /// # Errors
     /// When an index is too high.
-    pub(crate) fn pick(&self, indexes: &[u16]) -> anyhow::Result<Vec<&NodeEntry>> {
+    pub(crate) fn pick(&self, indexes: &[u16]) -> crate::Result<Vec<&NodeEntry>> {
         if let Some(wrong) = indexes.iter().find(|index| usize::from(**index) >= self.nodes.len()) {
             let last = self.nodes.len().saturating_sub(1);
             return Err(usage(format!("node {wrong} does not exist: this devnet has nodes 0 to {last}")));
@@ -123,12 +120,12 @@ impl Devnet {
     ///
     /// # Errors
     /// When something cannot be deleted.
-    pub(crate) fn wipe(data_dir: &Path) -> anyhow::Result<()> {
+    pub(crate) fn wipe(data_dir: &Path) -> crate::Result<()> {
         for part in ["store", "chain"] {
             let path = data_dir.join(part);
             match fs::remove_dir_all(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(error).with_context(|| format!("cannot delete {}", path.display()));
+                    return Err(error).context(format_args!("cannot delete {}", path.display()));
                 }
                 _ => {}
             }
@@ -141,11 +138,11 @@ impl Devnet {
 ///
 /// # Errors
 /// When it is not empty.
-pub(crate) fn claim(dir: &Path, out: &Output) -> anyhow::Result<(PathBuf, Held)> {
+pub(crate) fn claim(dir: &Path, out: &Output) -> crate::Result<(PathBuf, Held)> {
     private_dir(dir)?;
-    let dir = fs::canonicalize(dir).with_context(|| format!("cannot resolve the path {}", dir.display()))?;
+    let dir = fs::canonicalize(dir).context(format_args!("cannot resolve the path {}", dir.display()))?;
     let held = hold(&dir, out)?;
-    let entries = fs::read_dir(&dir).with_context(|| format!("cannot read {}", dir.display()))?;
+    let entries = fs::read_dir(&dir).context(format_args!("cannot read {}", dir.display()))?;
     let used = entries.flatten().any(|entry| entry.file_name() != LOCK);
     match (used, dir.join(STATE).is_file()) {
         (false, _) => Ok((dir, held)),
@@ -162,25 +159,25 @@ pub(crate) fn claim(dir: &Path, out: &Output) -> anyhow::Result<(PathBuf, Held)>
 ///
 /// # Errors
 /// When the lock file cannot be made.
-pub(crate) fn hold(dir: &Path, out: &Output) -> anyhow::Result<Held> {
+pub(crate) fn hold(dir: &Path, out: &Output) -> crate::Result<Held> {
     let path = dir.join(LOCK);
     let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&path);
-    let file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    let file = file.context(format_args!("cannot open {}", path.display()))?;
     match file.try_lock() {
         Ok(()) => return Ok(Held { _lock: file }),
         Err(TryLockError::WouldBlock) => out.words("waiting for another command on this devnet to finish"),
         Err(TryLockError::Error(error)) => {
-            return Err(error).with_context(|| format!("cannot lock {}", path.display()));
+            return Err(error).context(format_args!("cannot lock {}", path.display()));
         }
     }
-    file.lock().with_context(|| format!("cannot lock {}", path.display()))?;
+    file.lock().context(format_args!("cannot lock {}", path.display()))?;
     Ok(Held { _lock: file })
 }
 
 /// One node's data directory, as `ostrakon-node run --dir` wants it.
-fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> anyhow::Result<()> {
+fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> crate::Result<()> {
     private_dir(dir)?;
-    write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry)?)?;
+    write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry).map_err(other)?)?;
     write_file(&dir.join("genesis.toml"), genesis)?;
     key_file::write(dir.join("node.key"), &Seed::from(node.key.seed()))?;
     if let Some(seed) = &node.validator {
@@ -189,11 +186,11 @@ fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> anyhow::Result<(
     Ok(())
 }
 
-fn private_dir(path: &Path) -> anyhow::Result<()> {
+fn private_dir(path: &Path) -> crate::Result<()> {
     let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
-    made.with_context(|| format!("cannot create the directory {}", path.display()))
+    made.context(format_args!("cannot create the directory {}", path.display()))
 }
 
-fn write_file(path: &Path, text: &str) -> anyhow::Result<()> {
-    fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
+fn write_file(path: &Path, text: &str) -> crate::Result<()> {
+    fs::write(path, text).context(format_args!("cannot write {}", path.display()))
 }

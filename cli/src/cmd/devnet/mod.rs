@@ -18,7 +18,6 @@ use up::Up;
 
 use crate::{
     args::{DevnetCommand as Command, DevnetDir, DevnetNodes, DevnetUp},
-    cmd,
     output::{Output, Paint, Style, Table},
 };
 
@@ -26,7 +25,7 @@ use crate::{
 ///
 /// # Errors
 /// As the devnet's parts say.
-pub(crate) async fn run(command: Command, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(command: Command, out: &Output) -> crate::Result<()> {
     match command {
         Command::Up(args) => bring_up(args, out).await,
         Command::Status(DevnetDir { dir }) => show(&Devnet::open(&dir)?, out).await,
@@ -37,7 +36,7 @@ pub(crate) async fn run(command: Command, out: &Output) -> anyhow::Result<()> {
     }
 }
 
-async fn bring_up(args: DevnetUp, out: &Output) -> anyhow::Result<()> {
+async fn bring_up(args: DevnetUp, out: &Output) -> crate::Result<()> {
     let shape = Shape {
         nodes: args.nodes,
         domains: args.domains.min(args.nodes),
@@ -66,7 +65,7 @@ enum Ending {
     Wipe,
 }
 
-async fn end(args: DevnetNodes, ending: Ending, out: &Output) -> anyhow::Result<()> {
+async fn end(args: DevnetNodes, ending: Ending, out: &Output) -> crate::Result<()> {
     let devnet = Devnet::open(&args.dir.dir)?;
     let _held = files::hold(&devnet.dir, out)?;
     let data_dirs: Vec<_> = devnet.pick(&args.nodes)?.into_iter().map(|node| node.data_dir(&devnet.dir)).collect();
@@ -77,34 +76,33 @@ async fn end(args: DevnetNodes, ending: Ending, out: &Output) -> anyhow::Result<
     show(&devnet, out).await
 }
 
-async fn start(indexes: &[u16], dir: &DevnetDir, out: &Output) -> anyhow::Result<()> {
+async fn start(indexes: &[u16], dir: &DevnetDir, out: &Output) -> crate::Result<()> {
     let devnet = Devnet::open(&dir.dir)?;
     let _held = files::hold(&devnet.dir, out)?;
     let nodes: Vec<NodeEntry> = match indexes {
         [] => devnet.nodes.clone(),
         _ => devnet.pick(indexes)?.into_iter().cloned().collect(),
     };
-    let peers = cmd::peers(&devnet.genesis()?)?;
-    Box::pin(up::start(&devnet, &nodes, &peers)).await?;
+    Box::pin(up::start(&devnet, &nodes, &devnet.client()?)).await?;
     show(&devnet, out).await
 }
 
-async fn down(devnet: &Devnet, out: &Output) -> anyhow::Result<()> {
+async fn down(devnet: &Devnet, out: &Output) -> crate::Result<()> {
     let _held = files::hold(&devnet.dir, out)?;
     process::stop(&devnet.data_dirs()).await?;
     out.answer(&status(devnet, None), |_| format!("all nodes of {} are stopped", devnet.dir.display()))?;
     Ok(())
 }
 
-async fn show(devnet: &Devnet, out: &Output) -> anyhow::Result<()> {
+async fn show(devnet: &Devnet, out: &Output) -> crate::Result<()> {
     let running =
         status(devnet, None).nodes.iter().filter(|node| node.running).map(|node| node.index).collect::<Vec<_>>();
     let nodes: Vec<NodeEntry> = devnet.pick(&running)?.into_iter().cloned().collect();
     let height = match nodes.is_empty() {
         true => None,
         false => {
-            let heads = watch::heads(&cmd::peers(&devnet.genesis()?)?, &nodes).await;
-            heads.values().map(|head| head.height.0).max()
+            let heights = watch::heights(&devnet.client()?, &nodes).await;
+            heights.values().map(|height| height.0).max()
         }
     };
     let status = status(devnet, height);

@@ -3,15 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ostrakon_proto::{
-    id::{Amount, NodeId},
-    ledger::{
-        Genesis, GenesisAccount, GenesisProvider, GenesisValidator,
-        state::{Domain, Membership},
-        vote::ValidatorKeys,
-    },
-    params::{Bonds, Governance, Params},
-    sign::Keypair,
+use ostrakon::{
+    Amount, Domain, Genesis, Keypair, NodeId,
+    ledger::{Bonds, GenesisAccount, GenesisProvider, GenesisValidator, Governance, Membership, Params, ValidatorKeys},
 };
 use serde::{Deserialize, Serialize};
 

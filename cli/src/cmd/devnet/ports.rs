@@ -7,7 +7,7 @@ use std::{
     ops::Range,
 };
 
-use anyhow::Context;
+use crate::exit::other;
 
 /// Where to look when the system does not say which ports it gives to connections.
 const USUAL: Range<u16> = 10_240..32_768;
@@ -23,7 +23,7 @@ impl Ports {
     ///
     /// # Errors
     /// When there are too few.
-    pub(crate) fn take(count: u16, mut random: impl FnMut() -> u64) -> anyhow::Result<Self> {
+    pub(crate) fn take(count: u16, mut random: impl FnMut() -> u64) -> crate::Result<Self> {
         let range =
             std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").map_or(USUAL, |text| outside_of(&text));
         let span = u64::from(range.end - range.start);
@@ -37,10 +37,12 @@ impl Ports {
                 held.insert(port, listener);
             }
         }
-        let enough = held.len() == usize::from(count);
-        enough.then_some(Self { held }).with_context(|| {
-            format!("cannot find {count} free ports on 127.0.0.1 in {range:?}: stop other devnets, or use fewer nodes")
-        })
+        match held.len() == usize::from(count) {
+            true => Ok(Self { held }),
+            false => Err(other(format!(
+                "cannot find {count} free ports on 127.0.0.1 in {range:?}: stop other devnets, or use fewer nodes"
+            ))),
+        }
     }
 
     /// The ports.

@@ -11,9 +11,10 @@ use std::{
     time::Duration,
 };
 
-use anyhow::Context;
 use rustix::process::{Pid, PidfdFlags, Signal, WaitOptions, pidfd_open, pidfd_send_signal, waitpid};
 use tokio::time::{Instant, sleep};
+
+use crate::exit::{Context, other};
 
 /// How often a process that is to end is looked at.
 const LOOK: Duration = Duration::from_millis(10);
@@ -49,22 +50,22 @@ fn node_dir(command_line: &[u8]) -> Option<PathBuf> {
 ///
 /// # Errors
 /// When there is none, with where it was looked for.
-pub(crate) fn node_program() -> anyhow::Result<PathBuf> {
+pub(crate) fn node_program() -> crate::Result<PathBuf> {
     if let Some(named) = std::env::var_os("OSTRAKON_NODE_BIN").map(PathBuf::from) {
         let named = fs::canonicalize(&named)
-            .with_context(|| format!("OSTRAKON_NODE_BIN is set to {}, which cannot be used", named.display()))?;
+            .context(format_args!("OSTRAKON_NODE_BIN is set to {}, which cannot be used", named.display()))?;
         return Ok(named);
     }
     let beside = std::env::current_exe().ok().map(|exe| exe.with_file_name("ostrakon-node"));
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|dir| dir.join("ostrakon-node"));
     let found = beside.iter().cloned().chain(on_path).find(|candidate| candidate.is_file());
-    found.with_context(|| {
+    found.ok_or_else(|| {
         let beside = beside.map_or_else(String::new, |path| format!("at {}, nor ", path.display()));
-        format!(
+        other(format!(
             "found no ostrakon-node {beside}on PATH; build it with `cargo build --release -p ostrakon-node`, \
              or set OSTRAKON_NODE_BIN to it"
-        )
+        ))
     })
 }
 
@@ -73,27 +74,29 @@ pub(crate) fn node_program() -> anyhow::Result<PathBuf> {
 ///
 /// # Errors
 /// When the node's program cannot.
-pub(crate) fn note_new_validator(program: &Path, data_dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn note_new_validator(program: &Path, data_dir: &Path) -> crate::Result<()> {
     let mut command = Command::new(program);
     command.args(["init", "--validator", "--never-voted", "--dir"]).arg(data_dir);
-    let done = without_settings(&mut command).output().with_context(|| format!("cannot run {}", program.display()))?;
+    let done = without_settings(&mut command).output().context(format_args!("cannot run {}", program.display()))?;
     let said = String::from_utf8_lossy(&done.stderr);
-    anyhow::ensure!(done.status.success(), "`{} init` failed: {}", program.display(), said.trim_end());
-    Ok(())
+    match done.status.success() {
+        true => Ok(()),
+        false => Err(other(format!("`{} init` failed: {}", program.display(), said.trim_end()))),
+    }
 }
 
 /// Starts the node of `data_dir` in a process group of its own, with its words going to `node.log` there.
 ///
 /// # Errors
 /// When it cannot be started.
-pub(crate) fn start(program: &Path, data_dir: &Path) -> anyhow::Result<()> {
+pub(crate) fn start(program: &Path, data_dir: &Path) -> crate::Result<()> {
     let log_path = data_dir.join("node.log");
     let log = OpenOptions::new().create(true).append(true).open(&log_path);
-    let log = log.with_context(|| format!("cannot write {}", log_path.display()))?;
+    let log = log.context(format_args!("cannot write {}", log_path.display()))?;
     let mut command = Command::new(program);
     command.arg("run").arg("--dir").arg(data_dir).stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     let child = without_settings(&mut command).process_group(0).spawn();
-    wait_named(child.with_context(|| format!("cannot start {}", program.display()))?, data_dir)
+    wait_named(child.context(format_args!("cannot start {}", program.display()))?, data_dir)
 }
 
 /// Settings for the one who calls us are not for the nodes: they have their files.
@@ -106,7 +109,7 @@ fn without_settings(command: &mut Command) -> &mut Command {
 
 /// Waits the moment until the system shows the new process under its name: before, nobody could find it to end it. One
 /// that has ended already is somebody else's finding.
-fn wait_named(mut child: Child, data_dir: &Path) -> anyhow::Result<()> {
+fn wait_named(mut child: Child, data_dir: &Path) -> crate::Result<()> {
     let pid = Pid::from_child(&child);
     while node_dir(&command_line(pid)).is_none_or(|found| found != data_dir) && child.try_wait()?.is_none() {
         std::thread::sleep(Duration::from_millis(1));
@@ -118,18 +121,20 @@ fn wait_named(mut child: Child, data_dir: &Path) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When one may not be signalled, or stays.
-pub(crate) async fn kill(data_dirs: &[PathBuf]) -> anyhow::Result<()> {
+pub(crate) async fn kill(data_dirs: &[PathBuf]) -> crate::Result<()> {
     let pids = signal(data_dirs, Signal::KILL)?;
     let left = wait_gone(pids, DEATH).await;
-    anyhow::ensure!(left.is_empty(), "still running {} s after SIGKILL: {}", DEATH.as_secs(), list(&left));
-    Ok(())
+    match left.is_empty() {
+        true => Ok(()),
+        false => Err(other(format!("still running {} s after SIGKILL: {}", DEATH.as_secs(), list(&left)))),
+    }
 }
 
 /// Asks the nodes of these directories to end, waits, and kills those that do not.
 ///
 /// # Errors
 /// As [`kill`].
-pub(crate) async fn stop(data_dirs: &[PathBuf]) -> anyhow::Result<()> {
+pub(crate) async fn stop(data_dirs: &[PathBuf]) -> crate::Result<()> {
     let pids = signal(data_dirs, Signal::TERM)?;
     let left = wait_gone(pids, GRACE).await;
     if left.is_empty() { Ok(()) } else { kill(&left.into_keys().collect::<Vec<_>>()).await }
@@ -146,12 +151,12 @@ pub(crate) fn kill_quietly(data_dirs: &[PathBuf]) {
 }
 
 /// Signals the nodes of these directories that run, and returns those.
-fn signal(data_dirs: &[PathBuf], signal: Signal) -> anyhow::Result<BTreeMap<PathBuf, Pid>> {
+fn signal(data_dirs: &[PathBuf], signal: Signal) -> crate::Result<BTreeMap<PathBuf, Pid>> {
     let mut targets = running();
     targets.retain(|dir, _| data_dirs.contains(dir));
     for (dir, pid) in &targets {
         let sent = signal_one(dir, *pid, signal);
-        sent.with_context(|| format!("cannot signal process {} of {}", pid.as_raw_pid(), dir.display()))?;
+        sent.context(format_args!("cannot signal process {} of {}", pid.as_raw_pid(), dir.display()))?;
     }
     Ok(targets)
 }

@@ -1,10 +1,8 @@
 //! `devnet up`: plans a network, writes it, starts its nodes and waits until they agree. Also how the demo gets one.
 
-use std::{path::Path, sync::Arc};
+use std::path::Path;
 
-use anyhow::Context;
-use ostrakon_net::Peers;
-use ostrakon_proto::id::Height;
+use ostrakon::{Client, Height};
 
 use super::{
     files::{self, Devnet, Held},
@@ -13,7 +11,7 @@ use super::{
     process,
     watch::{self, Until},
 };
-use crate::{cmd, output::Output};
+use crate::{cmd, exit::Context, output::Output};
 
 /// A devnet that runs.
 #[derive(Debug)]
@@ -30,7 +28,7 @@ pub(crate) struct Up {
 ///
 /// # Errors
 /// When the directory is in use, no ports are free, or a node does not come up.
-pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> anyhow::Result<Up> {
+pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> crate::Result<Up> {
     let program = process::node_program()?;
     let (dir, held) = files::claim(dir, out)?;
     let mut ports = Ports::take(shape.nodes, || u64::from_le_bytes(cmd::random()))?;
@@ -41,13 +39,13 @@ pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> anyhow::Result
     for node in devnet.nodes.iter().filter(|node| node.validator) {
         process::note_new_validator(&program, &node.data_dir(&devnet.dir))?;
     }
-    let peers = cmd::peers(&genesis)?;
+    let client = devnet.client()?;
     let mut fallen = KillUnless { devnet: &devnet, came_up: false };
     for node in &devnet.nodes {
         ports.release(node.port);
         process::start(&program, &node.data_dir(&devnet.dir))?;
     }
-    let height = watch::wait(&peers, &devnet, &devnet.nodes, Until::Advancing).await?;
+    let height = watch::wait(&client, &devnet, &devnet.nodes, Until::Advancing).await?;
     fallen.came_up = true;
     drop(fallen);
     Ok(Up { devnet, height, _held: held })
@@ -57,13 +55,13 @@ pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> anyhow::Result
 ///
 /// # Errors
 /// When one does not come up.
-pub(crate) async fn start(devnet: &Devnet, nodes: &[NodeEntry], peers: &Arc<dyn Peers>) -> anyhow::Result<()> {
+pub(crate) async fn start(devnet: &Devnet, nodes: &[NodeEntry], client: &Client) -> crate::Result<()> {
     let program = process::node_program()?;
     let running = process::running();
     for data_dir in nodes.iter().map(|node| node.data_dir(&devnet.dir)).filter(|dir| !running.contains_key(dir)) {
         process::start(&program, &data_dir)?;
     }
-    watch::wait(peers, devnet, nodes, Until::Answering).await?;
+    watch::wait(client, devnet, nodes, Until::Answering).await?;
     Ok(())
 }
 

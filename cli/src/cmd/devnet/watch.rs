@@ -1,21 +1,13 @@
 //! Asks each node of a devnet by itself where it is, over the network as any client would. What to make of the answers
 //! is decided here too: when a devnet is up, and when it is stuck.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
-use ostrakon::ErrorKind;
-use ostrakon_net::{Peers, ask};
-use ostrakon_proto::{
-    id::Height,
-    wire::chain::{self, Head},
-};
-use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep},
-};
+use ostrakon::{Client, Error, ErrorKind, Height, NodeId};
+use tokio::time::{Instant, sleep};
 
 use super::{files::Devnet, plan::NodeEntry, process};
-use crate::exit::failure;
+use crate::exit::other;
 
 /// How long one node may take to say where it is.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -33,44 +25,34 @@ pub(crate) enum Until {
     Advancing,
 }
 
-/// Asks these nodes concurrently; those that do not answer are left out.
-pub(crate) async fn heads(peers: &Arc<dyn Peers>, nodes: &[NodeEntry]) -> BTreeMap<u16, Head> {
-    let mut asked = JoinSet::new();
-    for node in nodes {
-        peers.learn(node.provider, &[node.address()]);
-        let (peers, index, provider) = (Arc::clone(peers), node.index, node.provider);
-        let call = chain::head().within(ANSWER);
-        asked.spawn(async move { Some((index, ask(peers.as_ref(), provider, call).await.ok()?)) });
-    }
-    asked.join_all().await.into_iter().flatten().collect()
+/// How far each of these nodes says it is; those that do not answer are left out.
+pub(crate) async fn heights(client: &Client, nodes: &[NodeEntry]) -> BTreeMap<u16, Height> {
+    let ids: Vec<NodeId> = nodes.iter().map(|node| node.provider).collect();
+    let heights = client.chain().claimed_heights(&ids, ANSWER).await;
+    nodes.iter().filter_map(|node| Some((node.index, *heights.get(&node.provider)?))).collect()
 }
 
 /// Waits until these nodes are where `until` says; returns the greatest height.
 ///
 /// # Errors
 /// When one of them dies, with the end of its log; or when nothing new happens for a minute.
-pub(crate) async fn wait(
-    peers: &Arc<dyn Peers>,
-    devnet: &Devnet,
-    nodes: &[NodeEntry],
-    until: Until,
-) -> anyhow::Result<Height> {
+pub(crate) async fn wait(client: &Client, devnet: &Devnet, nodes: &[NodeEntry], until: Until) -> crate::Result<Height> {
     let mut seen = Seen::default();
     let mut deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(dead) = died(devnet, nodes) {
             let log = dead.data_dir(&devnet.dir).join("node.log");
             let text = format!("node {} exited; the last lines of {}:\n{}", dead.index, log.display(), tail(&log));
-            return Err(failure(ErrorKind::Other, text));
+            return Err(other(text));
         }
-        if seen.take(&heads(peers, nodes).await) {
+        if seen.take(&heights(client, nodes).await) {
             deadline = Instant::now() + PATIENCE;
         }
         if seen.reached(nodes.len(), until) {
             return Ok(seen.top());
         }
         if Instant::now() > deadline {
-            return Err(failure(ErrorKind::Network, seen.stuck(nodes, &devnet.dir)));
+            return Err(Error::new(ErrorKind::Network, seen.stuck(nodes, &devnet.dir)));
         }
         sleep(ROUND).await;
     }
@@ -91,9 +73,9 @@ struct Seen {
 
 impl Seen {
     /// Takes a round of answers in; says whether there was anything new.
-    fn take(&mut self, heads: &BTreeMap<u16, Head>) -> bool {
+    fn take(&mut self, heights: &BTreeMap<u16, Height>) -> bool {
         let before = self.heights.clone();
-        self.heights.extend(heads.iter().map(|(index, head)| (*index, head.height)));
+        self.heights.extend(heights);
         before != self.heights
     }
 
@@ -137,26 +119,10 @@ fn tail(path: &Path) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{
-        id::{Amount, BlockId, Epoch},
-        ledger::FeeFactor,
-    };
-
     use super::*;
 
-    fn round(heights: &[(u16, u64)]) -> BTreeMap<u16, Head> {
-        let head = |height| Head {
-            height: Height(height),
-            block: BlockId::new([0; 32]),
-            epoch: Epoch(0),
-            beacon: [0; 32],
-            time_ms: 0,
-            state: [0; 32],
-            minted: Amount::ZERO,
-            burnt: Amount::ZERO,
-            fee_factor: FeeFactor::ONE,
-        };
-        heights.iter().map(|(index, height)| (*index, head(*height))).collect()
+    fn round(heights: &[(u16, u64)]) -> BTreeMap<u16, Height> {
+        heights.iter().map(|(index, height)| (*index, Height(*height))).collect()
     }
 
     #[test]

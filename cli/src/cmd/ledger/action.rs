@@ -1,8 +1,8 @@
 //! What a transaction does, in one line of text.
 
-use ostrakon_proto::ledger::{
-    state::ProposedChange,
-    tx::{Action, Commit},
+use ostrakon::{
+    Action,
+    ledger::{Commit, ProposedChange},
 };
 
 /// Its kind and its details.

@@ -1,19 +1,9 @@
 //! `ostrakon ls LINK...`: what is in directories, a line each, without fetching any of it.
 
-use ostrakon::{Listing, PackReader};
-use ostrakon_proto::{
-    id::ObjectId,
-    pack::{Entry, Kind, escape},
-};
+use ostrakon::{Entry, EntryKind as Kind, Listing, ObjectId, PackReader, escape};
 use serde::Serialize;
 
-use crate::{
-    args::Ls,
-    cmd::{Home, interruptible},
-    output::Output,
-    target::Target,
-    time,
-};
+use crate::{args::Ls, cmd::Home, output::Output, target::Target, time};
 
 /// Lines that are printed at a time.
 const LINES: usize = 512;
@@ -35,28 +25,25 @@ struct Directories {
 ///
 /// # Errors
 /// As the SDK's `list`.
-pub(super) async fn run(targets: &[Target], args: &Ls, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(super) async fn run(targets: &[Target], args: &Ls, home: &Home, out: &Output) -> crate::Result<()> {
     let client = home.reader()?;
-    interruptible(async {
-        let mut directories = Vec::new();
-        for target in targets {
-            let link = home.complete(target.link(home).await?)?;
-            let reader = client.open_pack(&link).await?;
-            let title = (targets.len() > 1).then(|| title(target, link.object));
-            let mut lines = Lines { out, args, pending: title.into_iter().collect(), entries: Vec::new() };
-            each(&reader, target, &mut lines).await?;
-            let (cid, fetched_bytes, entries) = (link.object, reader.fetched_bytes(), lines.end()?);
-            directories.push(Directory { cid, fetched_bytes, entries });
+    let mut directories = Vec::new();
+    for target in targets {
+        let link = home.complete(target.link(home).await?)?;
+        let reader = client.open_pack(&link).await?;
+        let title = (targets.len() > 1).then(|| title(target, link.object));
+        let mut lines = Lines { out, args, pending: title.into_iter().collect(), entries: Vec::new() };
+        each(&reader, target, &mut lines).await?;
+        let (cid, fetched_bytes, entries) = (link.object, reader.fetched_bytes(), lines.end()?);
+        directories.push(Directory { cid, fetched_bytes, entries });
+    }
+    if out.is_json() {
+        match directories.len() {
+            1 => out.answer(&directories[0], |_| String::new())?,
+            _ => out.answer(&Directories { directories }, |_| String::new())?,
         }
-        if out.is_json() {
-            match directories.len() {
-                1 => out.answer(&directories[0], |_| String::new())?,
-                _ => out.answer(&Directories { directories }, |_| String::new())?,
-            }
-        }
-        Ok(())
-    })
-    .await
+    }
+    Ok(())
 }
 
 /// The line before one of several directories: never the link, which has the key.
@@ -66,7 +53,7 @@ fn title(target: &Target, object: ObjectId) -> String {
 }
 
 /// Takes each entry that is listed, with the bytes of its path that name the directory that is.
-async fn each(reader: &PackReader, target: &Target, lines: &mut Lines<'_>) -> anyhow::Result<()> {
+async fn each(reader: &PackReader, target: &Target, lines: &mut Lines<'_>) -> crate::Result<()> {
     let (path, mut base) = (target.path.as_ref(), 0);
     if let Some(path) = path {
         let entry = reader.entry(path).await?;
@@ -91,7 +78,7 @@ struct Lines<'a> {
 }
 
 impl Lines<'_> {
-    fn take(&mut self, entry: Entry, base: usize) -> anyhow::Result<()> {
+    fn take(&mut self, entry: Entry, base: usize) -> crate::Result<()> {
         if self.out.is_json() {
             self.entries.push(entry);
             return Ok(());
@@ -101,13 +88,13 @@ impl Lines<'_> {
         if self.pending.len() >= LINES { self.print() } else { Ok(()) }
     }
 
-    fn print(&mut self) -> anyhow::Result<()> {
+    fn print(&mut self) -> crate::Result<()> {
         let lines: String = self.pending.drain(..).map(|line| line + "\n").collect();
         Ok(self.out.raw(lines.as_bytes())?)
     }
 
     /// Prints the rest; the entries where they are printed as JSON.
-    fn end(mut self) -> anyhow::Result<Vec<Entry>> {
+    fn end(mut self) -> crate::Result<Vec<Entry>> {
         if !self.out.is_json() {
             self.print()?;
         }
@@ -141,7 +128,7 @@ fn mode_text(mode: u16) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::pack::{FileContent, PackPath, Stamp};
+    use ostrakon::{FileContent, PackPath, Stamp};
 
     use super::*;
 

@@ -1,117 +1,64 @@
 //! `ostrakon wallet history`: what an account sent and what was paid to it, each line of it proven.
 
-use ostrakon::Activity;
-use ostrakon_proto::{
-    id::{AccountId, Amount},
-    ledger::tx::{Action, Tx},
-    light::activity::AccountTx,
+use ostrakon::{
+    AccountId, Action, Activity, Amount,
+    ledger::{AccountTx, Direction},
 };
 use serde::Serialize;
 
 use crate::{
-    args::{Before, History},
+    args::History,
     cmd::{Home, ledger::words},
     output::{Output, Paint, Table},
     time,
 };
 
-/// What `--json` prints: scripts rely on these fields.
+/// An account, and what it did and was paid.
 #[derive(Debug, Serialize)]
 struct Listing {
-    account: String,
-    transactions: Vec<Row>,
-    /// What to say with `--before` to continue.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    /// The oldest block that the nodes have.
-    first_block: u64,
-    /// How many transactions the account sent before all of these; nothing where that is not known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    sent_before: Option<u64>,
-    witnesses: usize,
-}
-
-#[derive(Debug, Serialize)]
-struct Row {
-    tx: String,
-    height: u64,
-    index: u32,
-    time_ms: u64,
-    /// `sent`, `received`, or `self` of who pays itself.
-    direction: &'static str,
-    kind: &'static str,
-    nonce: u64,
-    /// What moves between the account and another, or into a bond; escrow is not said by the transaction.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    amount: Option<String>,
-    fee: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    counterparty: Option<String>,
-    details: String,
-    /// Always: what the rules refuse comes into no block.
-    applied: bool,
+    account: AccountId,
+    #[serde(flatten)]
+    activity: Activity,
 }
 
 /// Runs the command.
 ///
 /// # Errors
 /// When there is no profile, or no node answers with proofs.
-pub(crate) async fn run(args: History, home: &Home, out: &Output) -> anyhow::Result<()> {
+pub(crate) async fn run(args: History, home: &Home, out: &Output) -> crate::Result<()> {
     let profile = home.public()?;
     let account = args.account.unwrap_or_else(|| profile.account());
     let client = profile.connect()?;
-    let before = args.before.map(|Before(place)| place);
-    let activity = client.chain().activity(account, before, usize::from(args.limit)).await?;
-    let listing = Listing::new(account, &activity);
+    let activity = client.chain().activity(account, args.before, usize::from(args.limit)).await?;
+    let listing = Listing { account, activity };
     out.answer(&listing, |paint| listing.table(paint))?;
     out.words(&listing.remarks().join("\n"));
     Ok(())
 }
 
 impl Listing {
-    fn new(account: AccountId, activity: &Activity) -> Self {
-        Self {
-            account: account.to_string(),
-            transactions: activity.txs.iter().map(|entry| Row::new(account, entry)).collect(),
-            next: activity.next.map(|place| Before(place).to_string()),
-            first_block: activity.first.0,
-            sent_before: activity.sent_before,
-            witnesses: activity.witnesses,
-        }
-    }
-
     fn table(&self, paint: Paint) -> String {
-        if self.transactions.is_empty() {
+        if self.activity.txs.is_empty() {
             return String::new();
         }
         let mut table = Table::new(0).head(["time (UTC)", "block", "what", "amount", "fee", "transaction", "details"]);
-        for row in &self.transactions {
-            let own_fee = if row.direction == "received" { "" } else { &row.fee };
-            table.plain([
-                time::text(i64::try_from(row.time_ms / 1_000).unwrap_or(i64::MAX)),
-                row.height.to_string(),
-                if row.direction == "received" { "received".to_owned() } else { row.kind.to_owned() },
-                row.signed_amount(),
-                own_fee.to_owned(),
-                row.tx.clone(),
-                row.details.clone(),
-            ]);
-        }
+        self.activity.txs.iter().for_each(|entry| table.plain(row(entry)));
         table.render(paint)
     }
 
     /// What a person should know besides.
     fn remarks(&self) -> Vec<String> {
+        let Activity { txs, next, sent_before, first, witnesses, .. } = &self.activity;
         let mut remarks = Vec::new();
-        if self.transactions.is_empty() {
+        if txs.is_empty() {
             remarks.push(format!("no transaction of {} is in a block that the nodes have", self.account));
         }
-        if let Some(next) = &self.next {
+        if let Some(next) = next {
             remarks.push(format!("list older transactions with --before {next}"));
-        } else if self.first_block > 1 {
-            remarks.push(pruned(self.first_block, self.sent_before));
+        } else if first.0 > 1 {
+            remarks.push(pruned(first.0, *sent_before));
         }
-        if self.witnesses == 1 {
+        if *witnesses == 1 {
             remarks
                 .push("only one node responded, and it could hide incoming payments: run this again later".to_owned());
         }
@@ -119,39 +66,17 @@ impl Listing {
     }
 }
 
-impl Row {
-    fn new(account: AccountId, entry: &AccountTx) -> Self {
-        let Tx { body, .. } = &entry.tx;
-        let (kind, details) = words(&body.action);
-        let (direction, counterparty) = direction(account, &entry.tx);
-        let details = match direction {
-            "received" => format!("from {}", body.account),
-            _ => details,
-        };
-        Self {
-            tx: entry.tx.id().to_string(),
-            height: entry.place.height.0,
-            index: entry.place.index,
-            time_ms: entry.time_ms,
-            direction,
-            kind,
-            nonce: body.nonce,
-            amount: amount(&body.action).map(|amount| amount.to_string()),
-            fee: body.fee.to_string(),
-            counterparty: counterparty.map(|other| other.to_string()),
-            details,
-            applied: true,
-        }
-    }
-
-    fn signed_amount(&self) -> String {
-        let Some(amount) = &self.amount else { return String::new() };
-        match self.direction {
-            "received" => format!("+{amount}"),
-            "self" => amount.clone(),
-            _ => format!("-{amount}"),
-        }
-    }
+fn row(entry: &AccountTx) -> [String; 7] {
+    let (body, (kind, details)) = (&entry.tx.body, words(&entry.tx.body.action));
+    let amount = amount(&body.action).map_or_else(String::new, |amount| amount.to_string());
+    let (what, amount, fee, details) = match entry.direction {
+        Direction::Received => ("received", format!("+{amount}"), String::new(), format!("from {}", body.account)),
+        Direction::Itself => (kind, amount, body.fee.to_string(), details),
+        Direction::Sent if amount.is_empty() => (kind, amount, body.fee.to_string(), details),
+        Direction::Sent => (kind, format!("-{amount}"), body.fee.to_string(), details),
+    };
+    let time = time::text(i64::try_from(entry.time_ms / 1_000).unwrap_or(i64::MAX));
+    [time, entry.place.height.to_string(), what.to_owned(), amount, fee, entry.tx.id().to_string(), details]
 }
 
 /// What is not listed because the nodes have deleted the blocks below `first`.
@@ -165,16 +90,7 @@ fn pruned(first: u64, sent_before: Option<u64>) -> String {
     format!("the nodes have pruned the blocks below {first}: {missing} not listed")
 }
 
-/// Which way it goes, and who is on the other side.
-fn direction(account: AccountId, tx: &Tx) -> (&'static str, Option<AccountId>) {
-    match &tx.body.action {
-        Action::Transfer(_) if tx.body.account != account => ("received", Some(tx.body.account)),
-        Action::Transfer(transfer) if transfer.to == account => ("self", None),
-        Action::Transfer(transfer) => ("sent", Some(transfer.to)),
-        _ => ("sent", None),
-    }
-}
-
+/// What moves between the account and another, or into a bond; escrow is not said by the transaction.
 const fn amount(action: &Action) -> Option<Amount> {
     match action {
         Action::Transfer(transfer) => Some(transfer.amount),
@@ -186,14 +102,9 @@ const fn amount(action: &Action) -> Option<Amount> {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{
-        id::{ChainId, Height},
-        ledger::{
-            state::Account,
-            tx::{Anchor, Transfer, TxBody},
-        },
-        light::TxPlace,
-        sign::Keypair,
+    use ostrakon::{
+        ChainId, Height, Keypair, TxPlace,
+        ledger::{Account, Anchor, Transfer, Tx, TxBody},
     };
 
     use super::*;
@@ -209,7 +120,7 @@ mod tests {
             let (account, valid_until) = (key(from).public(), Height(99));
             let body = TxBody { account, nonce, valid_until, fee: Amount(10), action };
             let tx = Tx::sign(body, &key(from), &ChainId::new([1; 32]));
-            AccountTx { place: TxPlace { height: Height(height), index: 1 }, time_ms: 951_782_400_999, tx }
+            AccountTx::new(key(1).public(), TxPlace { height: Height(height), index: 1 }, 951_782_400_999, tx)
         };
         let anchor = Action::Anchor(Anchor { hash: [1; 32] });
         let txs = vec![entry(9, 1, 6, pay(1)), entry(8, 1, 5, anchor), entry(7, 2, 0, pay(1)), entry(6, 1, 4, pay(2))];
@@ -217,13 +128,13 @@ mod tests {
         Activity { account, txs, next: None, sent_before: Some(4), first: Height(6), witnesses: 3 }
     }
 
-    fn listing(activity: &Activity) -> Listing {
-        Listing::new(key(1).public(), activity)
+    fn listing(activity: Activity) -> Listing {
+        Listing { account: key(1).public(), activity }
     }
 
     #[test]
     fn the_object_has_the_fields_that_scripts_rely_on() {
-        let value = serde_json::to_value(listing(&activity())).expect("serialises");
+        let value = serde_json::to_value(listing(activity())).expect("serialises");
         let column = |name: &str| -> Vec<serde_json::Value> {
             value["transactions"].as_array().expect("a list").iter().map(|row| row[name].clone()).collect()
         };
@@ -234,14 +145,14 @@ mod tests {
         let other: AccountId = key(2).public();
         let (none, other) = (serde_json::Value::Null, other.to_string());
         assert_eq!(column("counterparty"), [none.clone(), none, other.clone().into(), other.clone().into()]);
-        assert_eq!(column("details")[2], format!("from {other}"));
+        assert_eq!(column("amount")[3], "2.5");
         assert_eq!((&value["first_block"], &value["sent_before"]), (&6.into(), &4.into()));
         assert!(value.get("next").is_none());
     }
 
     #[test]
     fn people_see_which_way_money_went_and_when() {
-        let text = listing(&activity()).table(Paint::PLAIN);
+        let text = listing(activity()).table(Paint::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].starts_with("2000-02-29 00:00:00  9      transfer  2.5"), "{text}");
         assert!(lines[3].contains("received  +2.5") && lines[4].contains("transfer  -2.5"), "{text}");
@@ -249,7 +160,7 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_said() {
-        let remarks = |activity: Activity| listing(&activity).remarks().join("\n");
+        let remarks = |activity: Activity| listing(activity).remarks().join("\n");
         let deleted = remarks(activity());
         assert!(deleted.contains("blocks below 6: 4 transactions that the account sent"), "{deleted}");
         assert_eq!(remarks(Activity { first: Height(1), sent_before: Some(0), ..activity() }), "");

@@ -10,6 +10,7 @@ use futures::future::join_all;
 use ostrakon_net::{AskError, Failure, ask, lock};
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
+    json,
     ledger::{
         FeeFactor, Rules,
         state::{
@@ -18,7 +19,6 @@ use ostrakon_proto::{
         },
         tx::{DecidedBlock, Tx},
     },
-    json,
     light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock},
     limits, wire,
 };

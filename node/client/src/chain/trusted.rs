@@ -249,11 +249,11 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError`] when no node has the block.
-    pub async fn trust_checkpoint(&self, checkpoint: Checkpoint) -> Result<Trust, ChainError> {
+    pub async fn trust_checkpoint(&self, checkpoint: Checkpoint) -> Result<(), ChainError> {
         let Checkpoint { height, block } = checkpoint;
         let trust = self.any(|node| self.checkpoint_of(node, height, block)).await?.value;
-        self.inner.trusted.trust_checkpoint(trust.clone());
-        Ok(trust)
+        self.inner.trusted.trust_checkpoint(trust);
+        Ok(())
     }
 
     /// Trust in this block, as this node proves it.

@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use ostrakon_lies::{Lie, Memory, Question};
 use ostrakon_net::{Inbound, lock};
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
@@ -14,10 +15,10 @@ use ostrakon_proto::{
     manifest::Manifest,
     sign::{Keypair, Purpose, Signature},
     tree::{Outboard, TreeBuilder, prove_range},
-    wire::{Frame, Protocol, RefusalCode, chain, get, manifest, put},
+    wire::{Frame, Protocol, RefusalCode, get, manifest, put},
 };
 
-use super::{Fault, Shared, crowd, ok, refuse};
+use super::{Fault, Shared, ok, refuse};
 
 /// One node's columns.
 pub(super) struct Holder {
@@ -29,6 +30,8 @@ pub(super) struct Holder {
     manifests: BTreeMap<ObjectId, Bytes>,
     /// Requests that are never answered.
     ignored: Vec<Inbound>,
+    /// What it said, for lies.
+    memory: Memory,
 }
 
 /// A column on its way.
@@ -64,37 +67,50 @@ fn len(bytes: &Bytes) -> u64 {
 impl Holder {
     /// A node that keeps nothing yet.
     pub(super) fn new(key: Keypair, shared: Arc<Mutex<Shared>>) -> Self {
-        let (uploads, columns, manifests, ignored) = Default::default();
-        Self { key, shared, uploads, forgotten: 0, columns, manifests, ignored }
+        let (uploads, columns, manifests, ignored, memory) = Default::default();
+        Self { key, shared, uploads, forgotten: 0, columns, manifests, ignored, memory }
     }
 
     /// Answers a request, or never does.
     pub(super) fn handle(&mut self, inbound: Inbound) {
         let node: NodeId = self.key.public();
         let fault = lock(&self.shared).faults.get(&node).copied();
-        let answer = match (fault, inbound.protocol) {
-            (Some(Fault::Silent), _) => None,
-            (Some(Fault::Lies(lie)), Protocol::Chain) => {
-                let (mut shared, request) = (lock(&self.shared), inbound.request.decode().unwrap());
-                let immediate = lie.tell_immediately(&request, &inbound.request.body);
-                Some(immediate.unwrap_or_else(|| match (request, shared.chain(&inbound.request)) {
-                    (chain::ChainRequest::Activity { before: None, .. }, honest) => {
-                        let others = shared.activity(crowd().public(), None, 1).txs;
-                        lie.activity(honest, others)
-                    }
-                    (request, honest) => lie.tell(&shared.rules.chain, &request, honest),
-                }))
-            }
-            (_, Protocol::Chain) => Some(lock(&self.shared).chain(&inbound.request)),
-            (_, Protocol::Put) => self.put(inbound.from, &inbound.request, fault),
-            (_, Protocol::Get) => Some(self.get(&inbound.request, fault)),
-            (_, Protocol::Manifest) => Some(self.manifest(&inbound.request)),
-            (_, Protocol::Consensus) => None,
+        let answer = match fault {
+            Some(Fault::Lies(lie)) => self.lying(lie, &inbound),
+            _ => self.answer(&inbound, fault),
         };
         match answer {
             Some(answer) => inbound.reply.send(answer),
             None => self.ignored.push(inbound),
         }
+    }
+
+    fn answer(&mut self, inbound: &Inbound, fault: Option<Fault>) -> Option<Frame> {
+        match inbound.protocol {
+            _ if fault == Some(Fault::Silent) => None,
+            Protocol::Chain => Some(lock(&self.shared).chain(&inbound.request)),
+            Protocol::Put => self.put(inbound.from, &inbound.request, fault),
+            Protocol::Get => Some(self.get(&inbound.request, fault)),
+            Protocol::Manifest => Some(self.manifest(&inbound.request)),
+            Protocol::Consensus => None,
+        }
+    }
+
+    /// The lie, where it can be told in answer to this; or else the truth.
+    fn lying(&mut self, lie: Lie, inbound: &Inbound) -> Option<Frame> {
+        let Inbound { protocol, request, .. } = inbound;
+        let chain = lock(&self.shared).rules.chain;
+        let tell = |memory: &Memory, honest: Option<&Frame>| {
+            lie.tell(&Question { chain: &chain, protocol: *protocol, request, honest, memory })
+        };
+        // What is told before the node has heard the question, it never hears.
+        tell(&self.memory, None).or_else(|| {
+            let honest = self.answer(inbound, None)?;
+            if *protocol == Protocol::Chain {
+                self.memory.keep(&request.decode().unwrap(), &honest);
+            }
+            Some(tell(&self.memory, Some(&honest)).unwrap_or(honest))
+        })
     }
 
     fn put(&mut self, from: NodeId, request: &Frame, fault: Option<Fault>) -> Option<Frame> {

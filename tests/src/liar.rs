@@ -38,7 +38,7 @@ use ostrakon_proto::{
 };
 use tokio::sync::{Semaphore, mpsc};
 
-use super::{Lie, Memory, Question};
+use crate::lies::{Lie, Memory, Question};
 
 /// The file that names the lie.
 pub const LIE_FILE: &str = "lie";

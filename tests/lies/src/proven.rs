@@ -5,7 +5,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount},
     ledger::{
         state::{Account, Key, Record},
-        tx::Action,
+        tx::{Action, Anchor},
     },
     light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, activity::ProvenTx},
     wire::{
@@ -14,10 +14,10 @@ use ostrakon_proto::{
     },
 };
 
-use super::{Lie, Question, forge, hints, refuse, say, say_of};
+use crate::{Lie, Question, forge, hints, refuse, say, say_of};
 
 /// In any of them.
-pub(super) const ANY: [Lie; 10] = [
+pub const ANY: [Lie; 10] = [
     Lie::new("header-altered", |question| {
         tip(question, |_, mut tip| {
             tip.header.state[0] ^= 1;
@@ -64,7 +64,7 @@ pub(super) const ANY: [Lie; 10] = [
 ];
 
 /// In records.
-pub(super) const RECORDS: [Lie; 8] = [
+pub const RECORDS: [Lie; 8] = [
     Lie::new("richer", |question| account(question, |known| known.balance = Amount(u64::MAX))),
     Lie::new("nonce-ahead", |question| account(question, |known| known.nonce += 7)),
     Lie::new("fees-altered", |question| {
@@ -101,7 +101,7 @@ pub(super) const RECORDS: [Lie; 8] = [
 ];
 
 /// In where a transaction is.
-pub(super) const TRANSACTION: [Lie; 3] = [
+pub const TRANSACTION: [Lie; 3] = [
     Lie::new("no-such-transaction", |question| found(question, |_| None)),
     Lie::new("at-another-place", |question| {
         found(question, |mut inclusion| {
@@ -119,7 +119,7 @@ pub(super) const TRANSACTION: [Lie; 3] = [
 ];
 
 /// In a block of the past.
-pub(super) const BLOCK: [Lie; 3] = [
+pub const BLOCK: [Lie; 3] = [
     Lie::new("block-without-transaction", |question| block(question, |block| _ = block.txs.pop())),
     Lie::new("block-of-another-time", |question| block(question, |block| block.block.header.time_ms += 1)),
     Lie::new("block-of-another-height", |question| {
@@ -130,7 +130,7 @@ pub(super) const BLOCK: [Lie; 3] = [
 ];
 
 /// In what an account did and was paid.
-pub(super) const ACTIVITY: [Lie; 4] = [
+pub const ACTIVITY: [Lie; 6] = [
     Lie::new("payment-altered", |question| {
         activity(question, |_, txs| {
             for entry in txs {
@@ -138,6 +138,20 @@ pub(super) const ACTIVITY: [Lie; 4] = [
                     transfer.amount = Amount(transfer.amount.0 + 1);
                 }
             }
+        })
+    }),
+    Lie::new("others-as-own", |question| {
+        activity(question, |_, txs| {
+            for entry in txs.iter_mut().take(1) {
+                entry.tx.body.account = AccountId::GREATEST;
+                entry.tx.body.action = Action::Anchor(Anchor { hash: [0; 32] });
+            }
+        })
+    }),
+    Lie::new("older-transaction-left-out", |question| {
+        activity(question, |account, txs| {
+            let own = txs.iter().enumerate().filter(|(_, entry)| entry.tx.body.account == account).nth(1);
+            own.map(|(at, _)| at).map(|at| txs.remove(at));
         })
     }),
     Lie::new("own-transaction-left-out", |question| {

@@ -1,8 +1,8 @@
-//! False claims that a node may make: lies in each kind of answer, told by [`liar`] and by no node else.
+//! False claims that a node may make: lies in each kind of answer. The SDK's tests have fake nodes tell them, the
+//! scenarios a real one.
 //!
-//! In goes a [`Question`] with the honest answer of a real node, out comes the lie, where it can be told there. A kind
-//! of answer that has no table does not compile ([`about`], [`of`]). Not here: who finds them out; that is for the
-//! scenarios to show.
+//! In goes a [`Question`] with the honest answer, out comes the lie, where it can be told there. A kind of answer that
+//! has no table does not compile ([`about`], [`of`]). Not here: who finds them out; that is for the tests to show.
 //!
 //! * [`proven`]: what comes with a proof: the tip, records, transactions, blocks of the past
 //! * [`hints`]: what is asked about further: handovers, providers, snapshots, the history; and parts of snapshots
@@ -11,11 +11,10 @@
 //! * [`forge`]: what lies are made of
 
 mod forge;
-mod hints;
-pub mod liar;
-mod proven;
-mod stored;
-mod word;
+pub mod hints;
+pub mod proven;
+pub mod stored;
+pub mod word;
 
 use std::{
     collections::BTreeMap,
@@ -63,6 +62,14 @@ pub struct Question<'a> {
 /// The first honest answer to each question, whatever block it was asked for.
 #[derive(Debug, Default)]
 pub struct Memory(Mutex<BTreeMap<String, Frame>>);
+
+impl PartialEq for Lie {
+    fn eq(&self, other: &Self) -> bool {
+        self.name == other.name
+    }
+}
+
+impl Eq for Lie {}
 
 impl fmt::Debug for Lie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

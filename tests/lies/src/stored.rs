@@ -2,10 +2,10 @@
 
 use ostrakon_proto::wire::{Frame, Protocol, get, put};
 
-use super::{Lie, Question, say};
+use crate::{Lie, Question, say};
 
 /// In bytes of a column.
-pub(super) const BYTES: [Lie; 3] = [
+pub const BYTES: [Lie; 3] = [
     Lie::new("bytes-altered", |question| {
         bytes(question, |_, bytes| bytes.iter_mut().last().into_iter().for_each(|byte| *byte ^= 1))
     }),
@@ -14,7 +14,7 @@ pub(super) const BYTES: [Lie; 3] = [
 ];
 
 /// In a manifest.
-pub(super) const MANIFEST: [Lie; 1] = [Lie::new("manifest-altered", |question| {
+pub const MANIFEST: [Lie; 1] = [Lie::new("manifest-altered", |question| {
     let ((), body) = question.answer().filter(|_| question.protocol == Protocol::Manifest)?;
     let mut bytes = body.to_vec();
     *bytes.last_mut()? ^= 1;
@@ -22,20 +22,20 @@ pub(super) const MANIFEST: [Lie; 1] = [Lie::new("manifest-altered", |question| {
 })];
 
 /// In what is taken of an upload already.
-pub(super) const OPENED: [Lie; 1] = [Lie::new("all-is-here-already", |question| {
+pub const OPENED: [Lie; 1] = [Lie::new("all-is-here-already", |question| {
     let (put::PutResponse::Opened(mut taken), body) = answer(question)? else { return None };
     taken.next = u64::MAX;
     Some(say(put::PutResponse::Opened(taken), body))
 })];
 
 /// In what has come.
-pub(super) const READY: [Lie; 1] = [Lie::new("more-came-than-was-sent", |question| {
+pub const READY: [Lie; 1] = [Lie::new("more-came-than-was-sent", |question| {
     let (put::PutResponse::Ready { next }, body) = answer(question)? else { return None };
     Some(say(put::PutResponse::Ready { next: next.saturating_add(1 << 40) }, body))
 })];
 
 /// In what is signed for.
-pub(super) const RECEIPT: [Lie; 1] = [Lie::new("receipt-forged", |question| {
+pub const RECEIPT: [Lie; 1] = [Lie::new("receipt-forged", |question| {
     let (put::PutResponse::Receipt(mut signature), body) = answer(question)? else { return None };
     signature.0[0] ^= 1;
     Some(say(put::PutResponse::Receipt(signature), body))

@@ -11,13 +11,13 @@ use ostrakon_proto::{
     },
 };
 
-use super::{Lie, Question, forge, say, say_of};
+use crate::{Lie, Question, forge, say, say_of};
 
 /// Blocks that a node has not and says it has.
 const AHEAD: u64 = 1_000;
 
 /// In how far the node is.
-pub(super) const HEAD: [Lie; 1] = [Lie::new("head-far-ahead", |question| match question.chain()? {
+pub const HEAD: [Lie; 1] = [Lie::new("head-far-ahead", |question| match question.chain()? {
     ChainRequest::Head => {
         let (ChainResponse::Head(mut head), _) = question.answer()? else { return None };
         head.height = Height(head.height.0 + AHEAD);
@@ -29,7 +29,7 @@ pub(super) const HEAD: [Lie; 1] = [Lie::new("head-far-ahead", |question| match q
 })];
 
 /// In which transactions are taken: by a client, or by a node that brings them on.
-pub(super) const VERDICTS: [Lie; 3] = [
+pub const VERDICTS: [Lie; 3] = [
     Lie::new("taken-and-dropped", |question| verdicts(question, |count| vec![Ok(()); count])),
     Lie::new("called-invalid", |question| {
         verdicts(question, |count| vec![Err(Refusal::new(RefusalCode::Invalid, "the ledger's rules forbid it")); count])
@@ -38,7 +38,7 @@ pub(super) const VERDICTS: [Lie; 3] = [
 ];
 
 /// In the blocks that follow.
-pub(super) const BLOCKS: [Lie; 5] = [
+pub const BLOCKS: [Lie; 5] = [
     Lie::new("sent-block-altered", |question| blocks(question, |_, decided| decided.block.header.state[0] ^= 1)),
     Lie::new("sent-block-lacks-transactions", |question| blocks(question, |_, decided| decided.block.txs.clear())),
     Lie::new("sent-block-unsigned", |question| blocks(question, |_, decided| decided.certificate.signatures.clear())),

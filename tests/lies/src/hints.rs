@@ -12,13 +12,13 @@ use ostrakon_proto::{
     },
 };
 
-use super::{Lie, Question, forge, refuse, say, say_of};
+use crate::{Lie, Question, forge, refuse, say, say_of};
 
 /// The bytes of a key and of its record.
 type Pair = (Vec<u8>, Vec<u8>);
 
 /// In who hands over to whom.
-pub(super) const HANDOVERS: [Lie; 3] = [
+pub const HANDOVERS: [Lie; 3] = [
     Lie::new("handover-to-strangers", |question| {
         let mut handovers: Vec<Handover> =
             hints(question, |request| matches!(request, ChainRequest::Handovers { .. }))?;
@@ -41,7 +41,7 @@ pub(super) const HANDOVERS: [Lie; 3] = [
 ];
 
 /// In which providers there are.
-pub(super) const PROVIDERS: [Lie; 4] = [
+pub const PROVIDERS: [Lie; 4] = [
     Lie::new("provider-left-out", |question| providers(question, |nodes| _ = nodes.pop())),
     Lie::new("provider-invented", |question| providers(question, |nodes| nodes.push(NodeId::GREATEST))),
     Lie::new("providers-all-hidden", |question| providers(question, Vec::clear)),
@@ -55,7 +55,7 @@ pub(super) const PROVIDERS: [Lie; 4] = [
 ];
 
 /// In which snapshots there are.
-pub(super) const SNAPSHOTS: [Lie; 2] = [
+pub const SNAPSHOTS: [Lie; 2] = [
     Lie::new("snapshot-invented", |question| {
         let mut offers: Vec<CertifiedHeader> = hints(question, |request| matches!(request, ChainRequest::Snapshots))?;
         for offer in &mut offers {
@@ -72,7 +72,7 @@ pub(super) const SNAPSHOTS: [Lie; 2] = [
 ];
 
 /// In the history.
-pub(super) const PAST: [Lie; 2] = [
+pub const PAST: [Lie; 2] = [
     Lie::new("history-altered", |question| {
         let mut hashes: Vec<[u8; 32]> = hints(question, |request| matches!(request, ChainRequest::Past(_)))?;
         hashes.first_mut()?[0] ^= 1;
@@ -84,7 +84,7 @@ pub(super) const PAST: [Lie; 2] = [
 ];
 
 /// In a part of a snapshot.
-pub(super) const CHUNK: [Lie; 4] = [
+pub const CHUNK: [Lie; 4] = [
     Lie::new("chunk-altered", |question| {
         chunk(question, |records| {
             if let Some((_, value)) = records.last_mut() {

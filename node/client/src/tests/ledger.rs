@@ -1,0 +1,144 @@
+//! The ledger against fake nodes: payments and terms, nonces and fees, pages of transactions, checkpoints, proposals.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn money_and_terms() {
+    let world = World::new(14);
+    let client = world.client();
+    let to = NodeId::new([9; 32]);
+    let to = ostrakon_proto::id::AccountId::new(*to.bytes());
+    client.transfer(to, Amount(5)).await.expect("paid");
+    assert_eq!(client.chain().account(to).await.expect("known").balance, Amount(5));
+    let too_much = client.transfer(to, Amount(u64::MAX)).await.expect_err("not that rich");
+    assert!(matches!(too_much.downcast_ref(), Some(ChainError::Refused { .. })), "{too_much}");
+
+    let added = add(&client, &bytes(1 << 20)).await;
+    let object = added.link.object;
+    assert_eq!(client.extend(object, 5).await.expect("extended"), added.term.end.after(5));
+    let before = client.balance().await.expect("known");
+    client.release(object).await.expect("released");
+    assert!(client.balance().await.expect("known") > before, "the escrow comes back");
+    assert_eq!(client.release(object).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    assert_eq!(client.account(), Some(account().public()));
+}
+
+/// A rush makes fees greater while a transaction waits: it is signed again, once, with what is asked for by then.
+#[tokio::test(start_paused = true)]
+async fn what_a_rush_makes_too_cheap_is_paid_for_again() {
+    let world = World::new(3);
+    let client = world.client();
+    let (before, to, amount) = (client.balance().await.expect("asked"), AccountId::new([9; 32]), Amount(1_000));
+    world.rush_next();
+    client.transfer(to, amount).await.expect("paid in the end");
+    assert_eq!(client.chain().account(to).await.expect("asked").balance, amount, "and paid once");
+    let paid = before.0 - client.balance().await.expect("asked").0 - amount.0;
+    let least = client.chain().rules().params.fee_base.0;
+    assert!(paid > 2 * least, "enough for some more full blocks: {paid}");
+    assert_eq!(client.chain().account(account().public()).await.expect("asked").nonce, 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_clients_of_one_account_do_not_disturb_each_other() {
+    let world = World::new(14);
+    let clients = [world.client_as(250), world.client_as(251)];
+    let adds = (0..8u8).map(|number| {
+        let client = clients[usize::from(number % 2)].clone();
+        async move { add(&client, &[number; 100]).await.link }
+    });
+    let links = futures::future::join_all(adds).await;
+    for (number, link) in (0u8..).zip(links) {
+        assert_eq!(get(&clients[0], &link).await.expect("got").0, [number; 100]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_s_transactions_come_in_pages_of_any_size() {
+    let world = busy();
+    let client = world.client();
+    let (chain, own) = (client.chain(), account().public());
+    let all = chain.activity(own, None, 100).await.expect("proven");
+    assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1]);
+    assert_eq!((all.next, all.first, all.witnesses, all.account.nonce), (None, Height(1), 3, 4));
+    for limit in 1..=6 {
+        let (mut got, mut before) = (Vec::new(), None);
+        loop {
+            let page = chain.activity(own, before, limit).await.expect("proven");
+            got.extend(amounts(&page));
+            match page.next {
+                Some(next) => before = Some(next),
+                None => break,
+            }
+        }
+        assert_eq!(got, [5, 4, 3, 0, 2, 1], "{limit} at a time");
+    }
+    let stranger = chain.activity(AccountId::new([77; 32]), None, 5).await.expect("proven");
+    assert_eq!((stranger.txs.len(), stranger.next), (0, None));
+    let own = account();
+    let many = vec![(&own, Action::Anchor(Anchor { hash: [1; 32] })); 2 * limits::ACTIVITY];
+    world.act(&many);
+    let all = client.chain().activity(own.public(), None, 1_000).await.expect("more than one answer has");
+    assert_eq!((all.txs.len(), all.next), (2 * limits::ACTIVITY + 6, None));
+}
+
+/// Who was away for so long that former validators could have made a chain up says where to begin.
+#[tokio::test(start_paused = true)]
+async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
+    let (world, to) = (World::new(4), AccountId::new([9; 32]));
+    let keeps = light::trust_period_ms(&world.genesis.params);
+    let client = world.client();
+    let paid = client.transfer(to, Amount(5)).await.expect("paid");
+    let newest = client.chain().head().await.expect("known");
+    world.set_clock(newest.time_ms + keeps);
+    assert_eq!(client.chain().account(to).await.expect("it is just young enough").balance, Amount(5));
+    world.set_clock(newest.time_ms + keeps + 1);
+    let chain = client.chain();
+    let expired = |error: Error| {
+        assert!(matches!(error.downcast_ref(), Some(ChainError::Expired(_))), "{error}");
+        assert_eq!((error.kind(), error.hint()), (ErrorKind::Usage, Some(Hint::TrustCheckpoint)));
+    };
+    expired(chain.account(to).await.expect_err("too old").into());
+    expired(chain.inclusion(paid.tx).await.expect_err("too old").into());
+    expired(client.transfer(to, Amount(5)).await.expect_err("too old"));
+    expired(world.client_as(249).chain().head().await.expect_err("genesis is older still").into());
+    assert!(chain.invalid_proofs().is_empty() && chain.heights().await.is_empty());
+
+    let checkpoint = Checkpoint { height: newest.height, block: newest.block };
+    let forged = Checkpoint { block: BlockId::new([7; 32]), ..checkpoint };
+    let other = chain.trust_checkpoint(forged).await.expect_err("nobody has it");
+    assert!(matches!(other, ChainError::Refused { .. }), "{other}");
+    expired(chain.account(to).await.expect_err("still too old").into());
+    chain.trust_checkpoint(checkpoint).await.expect("all have it");
+    expired(chain.account(to).await.expect_err("the block is as old").into());
+    world.set_clock(newest.time_ms + keeps);
+    assert_eq!(chain.account(to).await.expect("young").balance, Amount(5));
+    let young = world.client_as(248);
+    young.chain().trust_checkpoint(checkpoint).await.expect("all have it");
+    assert_eq!(young.chain().account(to).await.expect("proven").balance, Amount(5));
+}
+
+#[tokio::test(start_paused = true)]
+async fn proposals_are_listed_with_their_outcome() {
+    let world = World::new(3);
+    let client = world.client();
+    let none = client.chain().proposals().await.expect("proven");
+    assert_eq!((none.0.proposals, none.1), (0, Vec::new()));
+    for share in [25, 30, 35] {
+        let mut params = world.genesis.params.clone();
+        params.governance.max_power_share = share;
+        let change = ProposedChange::Params(Box::new(params));
+        client.perform(Action::Propose(Propose { change })).await.expect("proposed");
+    }
+    let vote = Action::Vote(Ballot { proposal: 1, yes: true });
+    client.perform(vote).await.expect("voted");
+    let (charter, proposals) = client.chain().proposals().await.expect("proven");
+    let [first, second, third] = proposals.as_slice() else { panic!("three were made: {proposals:?}") };
+    assert_eq!((charter.proposals, [first.number, second.number, third.number]), (3, [0, 1, 2]));
+    let ProposalOutcome::Passed(height) = second.outcome else { panic!("it was voted for: {second:?}") };
+    assert_eq!(
+        (first.outcome, third.outcome),
+        (ProposalOutcome::Superseded(height), ProposalOutcome::Superseded(height))
+    );
+    client.chain().head().await.expect("proven");
+    assert_eq!(client.chain().rules().params.governance.max_power_share, 30);
+}

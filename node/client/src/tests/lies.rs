@@ -1,0 +1,131 @@
+//! Fake nodes that make false claims ([`ostrakon_lies`]): the client has what is true, and names the node.
+
+use super::*;
+
+/// Whether the answer itself shows that it is false; of the others, only other nodes' answers do.
+fn is_refuted(lie: &Lie) -> bool {
+    !["old-as-new", "withheld", "no-such-transaction", "payment-left-out"].contains(&lie.name)
+}
+
+fn lie(name: &str) -> Fault {
+    Fault::Lies(Lie::named(name).expect("there is such a lie"))
+}
+
+/// Whatever one node claims falsely: the client returns what is true, and names the node.
+#[tokio::test(start_paused = true)]
+async fn every_lie_about_the_ledger_is_found_out() {
+    let tables = [&proven::ANY[..], &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK];
+    for lie in tables.concat().into_iter().filter(is_refuted) {
+        let world = World::new(4);
+        let (to, nobody) = (AccountId::new([9; 32]), ostrakon_proto::id::ObjectId::new([1; 32]));
+        let paid = world.client().transfer(to, Amount(5)).await.expect("paid");
+        world.fault(world.nodes[0], Fault::Lies(lie));
+        // Each begins with another node.
+        let mut caught = false;
+        for number in 240..250 {
+            let client = world.client_as(number);
+            let chain = client.chain();
+            assert_eq!(chain.account(to).await.expect("known").balance, Amount(5), "{lie:?}");
+            let absent = chain.object(nobody).await.expect_err("never added");
+            assert!(matches!(absent, ChainError::NoObject { .. }), "{lie:?}: {absent}");
+            assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
+            let block = chain.block(paid.height).await.expect("known").expect("it is past");
+            assert_eq!(block.block.txs.len(), 1, "{lie:?}");
+            let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
+            assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
+            caught |= !liars.is_empty();
+        }
+        assert!(caught, "{lie:?} is never found out");
+    }
+}
+
+/// Whatever one node adds, changes or leaves out: the client has what is true, and names the node.
+#[tokio::test(start_paused = true)]
+async fn every_lie_about_an_account_s_transactions_is_found_out() {
+    for lie in proven::ACTIVITY {
+        let world = busy();
+        world.fault(world.nodes[0], Fault::Lies(lie));
+        // Each begins with another node.
+        let mut caught = false;
+        for number in 240..250 {
+            let client = world.client_as(number);
+            let chain = client.chain();
+            let all = chain.activity(account().public(), None, 100).await.expect("the others tell the truth");
+            assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1], "{lie:?}");
+            let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
+            assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
+            caught |= !liars.is_empty();
+        }
+        assert!(caught, "{lie:?} is never found out");
+    }
+}
+
+/// What the account's record proves needs no second node; what others paid to it does.
+#[tokio::test(start_paused = true)]
+async fn a_node_alone_can_leave_out_no_more_than_what_others_paid() {
+    for lie in proven::ACTIVITY {
+        let world = busy();
+        for node in &world.nodes {
+            world.fault(*node, Fault::Lies(lie));
+        }
+        let client = world.client();
+        match client.chain().activity(account().public(), None, 100).await {
+            Ok(all) => assert_eq!((is_refuted(&lie), amounts(&all)), (false, vec![5, 3, 0, 1]), "{lie:?}"),
+            Err(error) => {
+                assert!(is_refuted(&lie) && matches!(error, ChainError::InvalidProof { .. }), "{lie:?}: {error}");
+                assert_eq!(client.chain().invalid_proofs().len(), 4, "{lie:?}");
+            }
+        }
+    }
+}
+
+/// What a node is taken at its word for is asked of others too; the one whose claim was contradicted is known.
+#[tokio::test(start_paused = true)]
+async fn a_contradicted_claim_is_doubted() {
+    for name in ["no-such-transaction", "providers-all-hidden", "taken-and-dropped"] {
+        let world = World::new(4);
+        let to = AccountId::new([9; 32]);
+        let mut paid = world.client().transfer(to, Amount(5)).await.expect("paid");
+        world.fault(world.nodes[0], lie(name));
+        let mut doubted = false;
+        for number in 240..250 {
+            let client = world.client_as(number);
+            let chain = client.chain();
+            assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{name}");
+            assert_eq!(chain.all_providers().await.expect("known").len(), 4, "{name}");
+            paid = client.transfer(to, Amount(5)).await.expect("paid");
+            assert!(chain.invalid_proofs().is_empty(), "{name}: a word is no proof");
+            let doubts: Vec<NodeId> = chain.contradicted().into_keys().collect();
+            assert!(doubts.is_empty() || doubts == world.nodes[..1], "{name}");
+            doubted |= !doubts.is_empty();
+        }
+        assert!(doubted, "{name} is never doubted");
+    }
+}
+
+/// Where nobody else says anything, one node's word that there is none is not taken.
+#[tokio::test(start_paused = true)]
+async fn one_node_s_word_is_not_believed_while_the_others_do_not_respond() {
+    let world = World::new(4);
+    let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5)).await.expect("paid");
+    world.fault(world.nodes[0], lie("no-such-transaction"));
+    world.nodes[1..].iter().for_each(|node| world.fault(*node, Fault::Silent));
+    let client = world.client();
+    let error = client.chain().inclusion(paid.tx).await.expect_err("nobody else answers");
+    assert!(
+        matches!(error, ChainError::Unconfirmed { node, tx } if node == world.nodes[0] && tx == paid.tx),
+        "{error}"
+    );
+    assert_eq!(error.kind(), ErrorKind::Network);
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_only_liars_answer_the_error_names_one() {
+    let world = World::new(1);
+    world.fault(world.nodes[0], lie("richer"));
+    let error = world.client().balance().await.expect_err("no node tells the truth");
+    let liar = world.nodes[0];
+    let lied = |error: &ChainError| matches!(error, ChainError::InvalidProof { node, caught: 1, .. } if *node == liar);
+    assert!(error.downcast_ref().is_some_and(lied), "{error}");
+    assert_eq!(error.kind(), ErrorKind::Integrity);
+}
