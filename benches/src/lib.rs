@@ -1,7 +1,7 @@
 //! Inputs of the benchmarks: the same on every run, and nothing about them is random but the bytes. Also what the
 //! programs that measure whole processes have in common: what a command costs ([`run`]), tables of what is [`wanted`],
-//! this build beside an earlier one
-//! ([`against`]), and how such a program begins and ends ([`program`]). The devnets that they run are those of the tests.
+//! this build beside an earlier one ([`against`]), and how such a program begins and ends ([`program`]). The devnets
+//! that they run are those of the tests.
 //!
 //! The benchmarks themselves are the files beside `src/`, one for each crate that is measured. They are named
 //! `module::operation/key=value`, so that a figure can be found from its code and its code from the figure. What whole

@@ -11,7 +11,7 @@ use ostrakon_proto::light::proof_file::ProofFileError;
 
 use crate::{
     AddError, ChainError, GetError, JournalError, KeyFileError, NameError, ObjectsError, OpenError, PackReadError,
-    PassphraseError, ProfileError, TooPoor, VerifyError, VouchError,
+    PassphraseError, ProfileError, TooPoor, VouchError,
 };
 
 /// What an error means for the caller.
@@ -222,14 +222,6 @@ impl From<AddError> for Error {
 impl From<JournalError> for Error {
     fn from(error: JournalError) -> Self {
         Self::of(error.kind(), matches!(error, JournalError::InUse(_)), None, error)
-    }
-}
-
-impl From<VerifyError> for Error {
-    fn from(error: VerifyError) -> Self {
-        let VerifyError::Open(cause) = &error;
-        let (retryable, hint) = of_open(cause);
-        Self::of(error.kind(), retryable, hint, error)
     }
 }
 

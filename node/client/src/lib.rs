@@ -69,7 +69,7 @@ pub use rate::RateLimit;
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use submit::Submit;
 pub use survival::Survives;
-pub use verify::{CheckedColumn, ColumnCheck, Verified, VerifyError};
+pub use verify::{CheckedColumn, ColumnCheck, Verified};
 pub use wallet::TooPoor;
 
 pub use ostrakon_proto::{

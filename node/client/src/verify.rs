@@ -20,7 +20,7 @@ use serde::{Serialize, Serializer, ser::SerializeStruct};
 use tokio::time::Instant;
 
 use crate::{
-    Client, ErrorKind, Event, Events, OpenError,
+    Client, Error, ErrorKind, Event, Events,
     get::{
         columns::{ColumnRead, Columns},
         open::Opened,
@@ -77,24 +77,6 @@ pub enum ColumnCheck {
     Corrupt(String),
 }
 
-/// Why an object could not be verified.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum VerifyError {
-    /// The object cannot be found or opened.
-    #[error(transparent)]
-    Open(#[from] OpenError),
-}
-
-impl VerifyError {
-    /// What it means for the caller.
-    pub const fn kind(&self) -> ErrorKind {
-        match self {
-            Self::Open(error) => error.kind(),
-        }
-    }
-}
-
 impl Verified {
     /// What is wrong, if anything is: [`ErrorKind::Integrity`] for wrong bytes, [`ErrorKind::Partial`] for missing
     /// ones.
@@ -129,8 +111,8 @@ impl Client {
     /// Reads and checks every column of the object, and every holder's manifest.
     ///
     /// # Errors
-    /// [`VerifyError`] when the object cannot even be opened; missing and wrong columns are in the result.
-    pub async fn verify(&self, link: &Link, events: &Events) -> Result<Verified, VerifyError> {
+    /// [`Error`] when the object cannot even be opened; missing and wrong columns are in the result.
+    pub async fn verify(&self, link: &Link, events: &Events) -> Result<Verified, Error> {
         let since = Instant::now();
         let opened = self.open(link).await?;
         let (layout, size) = (opened.layout, opened.size());

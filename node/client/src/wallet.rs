@@ -93,7 +93,8 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_payment_needs_its_fee_as_well() {
-        let client = World::new(1).client();
+        let world = World::new(1);
+        let client = world.client();
         let balance = client.balance().await.expect("answered");
         let pay = |amount| Action::Transfer(Transfer { to: AccountId::new([1; 32]), amount });
         let check = async |amount| client.check_funds(&pay(amount)).await.err();

@@ -1,4 +1,4 @@
-//! Adds against fake nodes: holders that fail in every way, lost messages, and what is refused at once.
+//! Adds against fake nodes: holders that fail in every way, lost messages, and what is refused before a byte is sent.
 
 use super::*;
 
