@@ -14,8 +14,9 @@
 //! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`],
 //! [`mod@status`], [`mod@name`], `lease` (extend, release), `wallet` (balance, transfer). Below them [`chain`] asks and
 //! tells the ledger, [`events`] says what happens meanwhile, [`profile`] is a directory with key and network,
-//! [`objects`] the links in it, [`keystore`] how secrets are sealed there, and [`backup`] what brings it back. Each
-//! verb has its own error, and every error an [`ErrorKind`].
+//! [`objects`] the links in it, [`keystore`] how secrets are sealed there, and [`backup`] what brings it back.
+//! [`ledger`] names what blocks and actions are made of. Results serialise as the command's `--json` shows them. A verb
+//! has its own error where callers can act on it, and every error an [`ErrorKind`].
 //!
 //! The client believes nobody: columns and manifests verify against the object's name, and blocks against the
 //! validator's signature. Not here: formats and rules (`ostrakon_proto`), sockets (`ostrakon_net`), and anything a node
