@@ -27,7 +27,7 @@ pub(crate) struct Placing {
     slots: Vec<Option<usize>>,
     /// By place in the order: the column that was lost there, and why.
     failed: BTreeMap<usize, (u8, String)>,
-    /// Places in the order of those that are chosen only when no other is left: they are busy, or did not respond lately.
+    /// Places in the order of those that are chosen only when no other is left: busy, or without a response lately.
     last: BTreeSet<usize>,
 }
 
