@@ -60,12 +60,8 @@ pub(crate) struct Add {
     /// Do not store a file's mode and time; those in a directory are always stored
     #[arg(long)]
     pub(crate) no_preserve: bool,
-    /// Durability class
-    #[arg(long, value_enum, default_value = "standard", conflicts_with = "code")]
-    pub(crate) class: Class,
-    /// Erasure code: any K of N columns restore the object
-    #[arg(long, value_name = "K/N")]
-    pub(crate) code: Option<Code>,
+    #[command(flatten)]
+    pub(crate) durability: Durability,
     #[command(flatten)]
     pub(crate) term: Term,
     /// Fail unless all N columns are stored
@@ -83,6 +79,17 @@ pub(crate) struct Add {
     /// Objects to add concurrently
     #[arg(long, value_name = "COUNT", default_value = "4")]
     pub(crate) parallel: NonZeroUsize,
+}
+
+/// What an object shall survive.
+#[derive(Debug, Args)]
+pub(crate) struct Durability {
+    /// Durability class
+    #[arg(long, value_enum, default_value = "standard", conflicts_with = "code")]
+    pub(crate) class: Class,
+    /// Erasure code: any K of N columns restore the object
+    #[arg(long, value_name = "K/N")]
+    pub(crate) code: Option<Code>,
 }
 
 /// `uploads`

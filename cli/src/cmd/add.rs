@@ -111,7 +111,7 @@ impl<'a> Adds<'a> {
             true => client.add_reader(tokio::io::stdin()),
             false => client.add(path).exclude(&args.exclude),
         };
-        add = match (args.code, args.class) {
+        add = match (args.durability.code, args.durability.class) {
             (Some(code), _) => add.code(code),
             (None, Class::Standard) => add.class(ostrakon::Class::Standard),
             (None, Class::Economy) => add.class(ostrakon::Class::Economy),
