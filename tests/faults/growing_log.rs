@@ -16,6 +16,6 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     ensure!(grown.stderr.contains("grew while it was added"), "{grown}");
     let empty = stage.cluster.shell("ostrakon add - < /dev/null > empty; ostrakon -q cat $(cat empty)")?;
     empty.expect_code(0)?;
-    ensure!(empty.stdout.is_empty() && empty.stderr.contains("the object is empty"), "{empty}");
+    ensure!(empty.stdout.is_empty() && empty.stderr.contains("the input was empty"), "{empty}");
     Ok("a log that grew 50 times a second; stdin without a byte".to_owned())
 }

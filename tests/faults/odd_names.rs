@@ -53,11 +53,13 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     for flags in [&[][..], &["--public"]] {
         let added = stage.cluster.add(&one, flags)?;
         clean(&stage.cluster.shell("ostrakon ls; ostrakon ls -l")?, &["one\\u{1b}[32m\\xe9"])?;
-        let script =
-            format!("mkdir -p one && cd one && ostrakon -q get '{}' && cmp ../one?* one?* && rm one?*", added.link);
+        let script = format!(
+            "mkdir -p odd-one && cd odd-one && ostrakon -q get '{}' && cmp ../one?* one?* && rm one?*",
+            added.link
+        );
         stage.cluster.shell(&script)?.expect_code(0)?;
     }
-    fs::remove_dir(files.join("one"))?;
+    fs::remove_dir(files.join("odd-one"))?;
     fs::remove_dir_all(tree)?;
     fs::remove_dir_all(back)?;
     fs::remove_file(one)?;
