@@ -8,7 +8,10 @@ use ostrakon_proto::{
         tx::{Action, DecidedBlock, Receipt, Transfer, Tx},
         verify_header,
     },
-    light::{Activity, Handover, Inclusion, PastBlock, activity::ActivityQuery},
+    light::{
+        Activity, Handover, Inclusion, PastBlock,
+        activity::{AccountTx, ActivityQuery},
+    },
     limits,
     placement::{Draw, DrawSeed, draw},
     seal::ObjectKey,
@@ -284,8 +287,8 @@ async fn transactions_are_taken_once_and_found() {
     for limit in [0, 1, u32::MAX] {
         let sent = activity(world.payer(), None, limit).await;
         assert_eq!((&sent.txs[0].tx, sent.txs.len(), sent.first, sent.more), (&tx, 1, Height(1), false));
-        assert_eq!(activity(paid, None, limit).await.txs, sent.txs);
-        let before = Some(sent.txs[0].place);
+        let (received, before) = (activity(paid, None, limit).await.txs, Some(sent.txs[0].place));
+        assert_eq!(received, [AccountTx::new(paid, sent.txs[0].place, sent.txs[0].time_ms, tx.clone())]);
         assert_eq!(activity(paid, before, limit).await.txs, []);
     }
     assert_eq!(activity(other, None, 5).await.txs, []);
