@@ -6,7 +6,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
     time::Duration,
 };
 
@@ -157,15 +157,21 @@ impl Devnet {
     }
 
     fn run(&self, verb: &str, args: &[&str]) -> Result<Outcome> {
-        let mut command = Command::new(&self.client);
-        command.args(["--json", "devnet", verb]).args(args).arg("--dir").arg(&self.net);
-        Running::spawn(command, std::process::Stdio::null())?.wait(PATIENCE)
+        Running::spawn(self.command(verb, args), Stdio::null())?.wait(PATIENCE)
     }
 
+    fn command(&self, verb: &str, args: &[&str]) -> Command {
+        let mut command = Command::new(&self.client);
+        command.args(["--json", "devnet", verb]).args(args).arg("--dir").arg(&self.net);
+        command
+    }
+
+    /// Not by [`Running`], whose waiting ends when this program is interrupted: then above all the nodes must go.
     fn down(&self) -> Result<()> {
-        self.run("down", &[])?.expect_code(0)?;
-        let left = self.status()?.pids();
-        ensure!(left.is_empty(), "still running after `devnet down`: {left:?}");
+        let down = self.command("down", &[]).output()?;
+        ensure!(down.status.success(), "`devnet down` failed: {}", String::from_utf8_lossy(&down.stderr));
+        let left: NetworkInfo = serde_json::from_slice(&self.command("status", &[]).output()?.stdout)?;
+        ensure!(left.pids().is_empty(), "still running after `devnet down`: {:?}", left.pids());
         Ok(())
     }
 }
