@@ -92,7 +92,7 @@ pub enum AddError {
     Journal(#[from] JournalError),
     /// Too few holders stored their column.
     #[error(
-        "only {have} holders stored their column of extent {extent}, and {need} are needed; try again later{}",
+        "only {have} of the {need} holders needed stored their column of extent {extent}; try again later{}",
         list(failed)
     )]
     TooFewHolders {
