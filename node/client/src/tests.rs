@@ -30,7 +30,7 @@ use tokio::{
 use crate::{
     Activity, Add, AddError, Added, Client, ColumnCheck, Error, ErrorKind, Event, Events, GetError, Hint,
     StatusOptions, StatusState,
-    chain::ChainError,
+    chain::{Chain, ChainError},
     fake::{Fault, World, account, crowd},
 };
 

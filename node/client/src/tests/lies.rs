@@ -11,6 +11,19 @@ fn lie(name: &str) -> Fault {
     Fault::Lies(Lie::named(name).expect("there is such a lie"))
 }
 
+/// Clients that each begin with another node all get the truth, some find the first node out, and none blames another.
+async fn first_is_caught(world: &World, lie: &Lie, truth: impl AsyncFn(&Chain)) {
+    let mut caught = false;
+    for number in 240..250 {
+        let client = world.client_as(number);
+        truth(client.chain()).await;
+        let liars: Vec<NodeId> = client.chain().invalid_proofs().into_keys().collect();
+        assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
+        caught |= !liars.is_empty();
+    }
+    assert!(caught, "{lie:?} is never found out");
+}
+
 /// Whatever one node claims falsely: the client returns what is true, and names the node.
 #[tokio::test(start_paused = true)]
 async fn every_lie_about_the_ledger_is_found_out() {
@@ -22,22 +35,15 @@ async fn every_lie_about_the_ledger_is_found_out() {
         let (to, nobody) = (AccountId::new([9; 32]), ostrakon_proto::id::ObjectId::new([1; 32]));
         let paid = world.client().transfer(to, Amount(5)).await.expect("paid");
         world.fault(world.nodes[0], Fault::Lies(lie));
-        // Each begins with another node.
-        let mut caught = false;
-        for number in 240..250 {
-            let client = world.client_as(number);
-            let chain = client.chain();
+        let truth = async |chain: &Chain| {
             assert_eq!(chain.account(to).await.expect("known").balance, Amount(5), "{lie:?}");
             let absent = chain.object(nobody).await.expect_err("never added");
             assert!(matches!(absent, ChainError::NoObject { .. }), "{lie:?}: {absent}");
             assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
             let block = chain.block(paid.height).await.expect("known").expect("it is past");
             assert_eq!(block.block.txs.len(), 1, "{lie:?}");
-            let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
-            assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
-            caught |= !liars.is_empty();
-        }
-        assert!(caught, "{lie:?} is never found out");
+        };
+        first_is_caught(&world, &lie, truth).await;
     }
 }
 
@@ -47,18 +53,11 @@ async fn every_lie_about_an_account_s_transactions_is_found_out() {
     for lie in proven::ACTIVITY {
         let world = busy();
         world.fault(world.nodes[0], Fault::Lies(lie));
-        // Each begins with another node.
-        let mut caught = false;
-        for number in 240..250 {
-            let client = world.client_as(number);
-            let chain = client.chain();
+        let truth = async |chain: &Chain| {
             let all = chain.activity(account().public(), None, 100).await.expect("the others tell the truth");
             assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1], "{lie:?}");
-            let liars: Vec<NodeId> = chain.invalid_proofs().into_keys().collect();
-            assert!(liars.is_empty() || liars == world.nodes[..1], "{lie:?}");
-            caught |= !liars.is_empty();
-        }
-        assert!(caught, "{lie:?} is never found out");
+        };
+        first_is_caught(&world, &lie, truth).await;
     }
 }
 
