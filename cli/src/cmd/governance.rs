@@ -4,7 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use ostrakon::{
-    AccountId, Action, Chain, ChainError, Client, Error, ErrorKind, Height, Included,
+    AccountId, Action, Chain, ChainError, Client, Error, ErrorKind, Height, Included, Pace,
     ledger::{Ballot, Charter, Membership, Params, Proposal, ProposalOutcome, Propose, ProposedChange, Upgrade},
 };
 use serde::Serialize;
@@ -50,7 +50,7 @@ pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> crate
         Governance::List => {
             let (charter, proposals) = client.chain().proposals().await?;
             let listing = Listing { charter, proposals };
-            out.answer(&listing, |paint| listing.text(paint))?;
+            out.answer(&listing, |paint| listing.text(&client.chain().pace(), paint))?;
             Ok(())
         }
         Governance::Propose { change } => propose(&client, change, out).await,
@@ -165,7 +165,7 @@ fn amend(table: &mut toml::Table, changes: toml::Table) {
 }
 
 impl Listing {
-    fn text(&self, paint: Paint) -> String {
+    fn text(&self, pace: &Pace, paint: Paint) -> String {
         let mut lines = vec![deciders(&self.charter.membership)];
         if let Some(Upgrade { protocol, height }) = &self.charter.upgrade {
             lines.push(format!("version {protocol} of the rules takes effect at block {height}"));
@@ -174,7 +174,7 @@ impl Listing {
             lines.push("there are no proposals".to_owned());
             return lines.join("\n");
         }
-        let mut table = Table::new(0).head(["proposal", "change", "until epoch", "yes", "no", "state"]);
+        let mut table = Table::new(0).head(["proposal", "change", "until", "yes", "no", "state"]);
         for row in &self.proposals {
             let (yes, no) = votes(row);
             let state = match row.outcome {
@@ -182,7 +182,7 @@ impl Listing {
                 ProposalOutcome::Passed(height) => format!("passed in block {height}"),
                 ProposalOutcome::Superseded(height) => format!("superseded in block {height}"),
             };
-            let (number, until) = (row.number.to_string(), row.until.to_string());
+            let (number, until) = (row.number.to_string(), time::of_epoch(row.until, pace));
             table.plain([number, changed(&row.change), until, yes.to_string(), no.to_string(), state]);
         }
         lines.push(table.render(paint));
@@ -279,8 +279,8 @@ mod tests {
             (Some(40), Some(false))
         );
         assert_eq!(row["change"]["admit-provider"], NodeId::new([9; 32]).to_string());
-        let text = listing.text(Paint::PLAIN);
-        assert!(text.contains("8            2    1   passed in block 40"), "{text}");
+        let text = listing.text(&Pace::new(0, (Height(3_600), 3_600_000), 3_600), Paint::PLAIN);
+        assert!(text.contains("epoch 8 (1970-01-01 08:00 UTC)  2    1   passed in block 40"), "{text}");
         assert!(text.contains(&account(1).to_string()), "{text}");
     }
 }

@@ -1,7 +1,7 @@
 //! `ostrakon ledger`: the newest block, a block, a transaction, the validators and the parameters, each proven.
 
 use ostrakon::{
-    ChainId, Checkpoint, Error, ErrorKind, Head, Height,
+    ChainId, Checkpoint, Error, ErrorKind, Head, Height, Pace,
     ledger::{DecidedBlock, Tx, Validator, ValidatorStatus},
 };
 use serde::Serialize;
@@ -51,14 +51,14 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Re
         Ledger::Block { height } => {
             let missing = || Error::new(ErrorKind::NotFound, format!("block {height} does not exist yet"));
             let decided = chain.block(Height(height)).await?.ok_or_else(missing)?;
-            out.answer(&decided, |paint| block_text(&decided, paint))?;
+            out.answer(&decided, |paint| block_text(&decided, &chain.pace(), paint))?;
         }
         Ledger::Tx { id } => {
             let text = || format!("transaction {id} is in no block that the nodes have");
             let found = chain.transaction(id).await?;
             let (height, tx) = found.ok_or_else(|| Error::new(ErrorKind::NotFound, text()))?;
             let placed = Placed { height, tx };
-            out.answer(&placed, |paint| placed.text(paint))?;
+            out.answer(&placed, |paint| placed.text(&chain.pace(), paint))?;
         }
         Ledger::Validators => {
             let listing = Validators { validators: chain.validators().await? };
@@ -96,7 +96,7 @@ fn head_text(head: &Head, chain: &ChainId, paint: Paint) -> String {
     table.render(paint)
 }
 
-fn block_text(decided: &DecidedBlock, paint: Paint) -> String {
+fn block_text(decided: &DecidedBlock, pace: &Pace, paint: Paint) -> String {
     let (header, txs) = (&decided.block.header, &decided.block.txs);
     let table = Table::of([
         ("height", header.height.to_string()),
@@ -111,15 +111,15 @@ fn block_text(decided: &DecidedBlock, paint: Paint) -> String {
     ]);
     let mut listing = Table::new(2);
     for tx in txs {
-        let (kind, details) = words(&tx.body.action);
+        let (kind, details) = words(&tx.body.action, pace);
         listing.plain([tx.id().to_string(), kind.to_owned(), details]);
     }
     [table.render(paint), listing.render(paint)].join("\n").trim_end().to_owned()
 }
 
 impl Placed {
-    fn text(&self, paint: Paint) -> String {
-        let (body, (kind, details)) = (&self.tx.body, words(&self.tx.body.action));
+    fn text(&self, pace: &Pace, paint: Paint) -> String {
+        let (body, (kind, details)) = (&self.tx.body, words(&self.tx.body.action, pace));
         let table = Table::of([
             ("transaction", self.tx.id().to_string()),
             ("block", self.height.to_string()),

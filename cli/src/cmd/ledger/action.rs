@@ -1,18 +1,21 @@
 //! What a transaction does, in one line of text.
 
 use ostrakon::{
-    Action,
+    Action, Pace,
     ledger::{Commit, ProposedChange},
 };
 
-/// Its kind and its details.
-pub(in crate::cmd) fn words(action: &Action) -> (&'static str, String) {
+use crate::time;
+
+/// Its kind and its details, with the dates of epochs at this pace.
+pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, String) {
     match action {
         Action::Transfer(transfer) => ("transfer", format!("{} obols to {}", transfer.amount, transfer.to)),
         Action::Register(register) => ("register", format!("provider {}", register.node)),
-        Action::Commit(commit) => ("commit", committed(commit)),
+        Action::Commit(commit) => ("commit", committed(commit, pace)),
         Action::Extend(extend) => {
-            ("extend", format!("extent {} of {} until epoch {}", extend.extent, extend.object, extend.end))
+            let until = time::of_epoch(extend.end, pace);
+            ("extend", format!("extent {} of {} until {until}", extend.extent, extend.object))
         }
         Action::Release(release) => ("release", format!("extent {} of {}", release.extent, release.object)),
         Action::Join(join) => ("join", format!("validator {} with {} obols", join.key, join.bond)),
@@ -35,9 +38,9 @@ pub(in crate::cmd) fn words(action: &Action) -> (&'static str, String) {
     }
 }
 
-fn committed(commit: &Commit) -> String {
+fn committed(commit: &Commit, pace: &Pace) -> String {
     let Commit { object, extent, code, end, .. } = commit;
-    format!("extent {extent} of {object} as {code} until epoch {end}")
+    format!("extent {extent} of {object} as {code} until {}", time::of_epoch(*end, pace))
 }
 
 /// What a proposal would change.

@@ -1,7 +1,7 @@
 //! `ostrakon wallet history`: what an account sent and what was paid to it, each line of it proven.
 
 use ostrakon::{
-    AccountId, Action, Activity, Amount,
+    AccountId, Action, Activity, Amount, Pace,
     ledger::{AccountTx, Direction},
 };
 use serde::Serialize;
@@ -31,18 +31,18 @@ pub(crate) async fn run(args: History, home: &Home, out: &Output) -> crate::Resu
     let client = profile.connect()?;
     let activity = client.chain().activity(account, args.before, usize::from(args.limit)).await?;
     let listing = Listing { account, activity };
-    out.answer(&listing, |paint| listing.table(paint))?;
+    out.answer(&listing, |paint| listing.table(&client.chain().pace(), paint))?;
     out.words(&listing.remarks().join("\n"));
     Ok(())
 }
 
 impl Listing {
-    fn table(&self, paint: Paint) -> String {
+    fn table(&self, pace: &Pace, paint: Paint) -> String {
         if self.activity.txs.is_empty() {
             return String::new();
         }
         let mut table = Table::new(0).head(["time (UTC)", "block", "what", "amount", "fee", "transaction", "details"]);
-        self.activity.txs.iter().for_each(|entry| table.plain(row(entry)));
+        self.activity.txs.iter().for_each(|entry| table.plain(row(entry, pace)));
         table.render(paint)
     }
 
@@ -66,8 +66,8 @@ impl Listing {
     }
 }
 
-fn row(entry: &AccountTx) -> [String; 7] {
-    let (body, (kind, details)) = (&entry.tx.body, words(&entry.tx.body.action));
+fn row(entry: &AccountTx, pace: &Pace) -> [String; 7] {
+    let (body, (kind, details)) = (&entry.tx.body, words(&entry.tx.body.action, pace));
     let amount = amount(&body.action).map_or_else(String::new, |amount| amount.to_string());
     let (what, amount, fee, details) = match entry.direction {
         Direction::Received => ("received", format!("+{amount}"), String::new(), format!("from {}", body.account)),
@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn people_see_which_way_money_went_and_when() {
-        let text = listing(activity()).table(Paint::PLAIN);
+        let text = listing(activity()).table(&Pace::new(0, (Height(1), 1), 1), Paint::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].starts_with("2000-02-29 00:00:00  9      transfer  2.5"), "{text}");
         assert!(lines[3].contains("received  +2.5") && lines[4].contains("transfer  -2.5"), "{text}");
