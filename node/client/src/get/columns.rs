@@ -111,6 +111,8 @@ struct State {
 struct ColumnState {
     holders: VecDeque<Holder>,
     strikes: u32,
+    /// When the last strike was counted.
+    struck: Option<Instant>,
     races_lost: u32,
     probed: Option<Duration>,
     used: bool,
@@ -180,7 +182,7 @@ impl Columns {
                 if let Fault::Busy(_) = fault {
                     sleep(BUSY_PAUSE).await;
                 }
-                self.fail(index, holder.provider, fault)
+                self.fail(index, (holder.provider, began), fault)
             }
         }
     }
@@ -251,8 +253,9 @@ impl Columns {
         column.strikes = 0;
     }
 
-    /// Counts the fault; after a lasting one, or one too many, the column's next holder takes over.
-    fn fail(&self, index: usize, provider: NodeId, fault: Fault) -> ColumnRead {
+    /// Counts the fault of a read from `provider` that began then; after a lasting one, or one too many, the column's
+    /// next holder takes over. All reads that one lost connection ends are one strike.
+    fn fail(&self, index: usize, (provider, began): (NodeId, Instant), fault: Fault) -> ColumnRead {
         let mut state = lock(&self.state);
         let column = &mut state.columns[index];
         if column.holders.front().is_none_or(|holder| holder.provider != provider) {
@@ -260,12 +263,16 @@ impl Columns {
             return if column.holders.is_empty() { ColumnRead::NoHolder } else { ColumnRead::Retry };
         }
         let passing = matches!(fault, Fault::Passing(_) | Fault::Busy(_));
+        if passing && column.struck.is_some_and(|struck| began <= struck) {
+            return ColumnRead::Retry;
+        }
         column.strikes += 1;
+        column.struck = Some(Instant::now());
         if passing && column.strikes < STRIKES {
             return ColumnRead::Retry;
         }
         column.holders.pop_front();
-        column.strikes = 0;
+        (column.strikes, column.struck) = (0, None);
         let outcome = if column.holders.is_empty() { ColumnRead::NoHolder } else { ColumnRead::Retry };
         let failed = self.failed(index, provider, fault);
         let FailedColumn { extent, index, reason, .. } = &failed;
@@ -408,5 +415,31 @@ impl Fault {
             Self::Passing(reason) | Self::Busy(reason) | Self::Lasting(reason) => (reason, false),
             Self::Corrupt(reason) => (format!("wrong bytes: {reason}"), true),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ostrakon_net::sim::{SimConfig, SimNetwork};
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_one_lost_connection_ends_is_one_strike() {
+        let holder = Holder { provider: NodeId::new([1; 32]), live: true };
+        let info = ExtentInfo { extent: 0, code: Code { k: 1, n: 1 }, column_len: 64 };
+        let (peers, _requests) = SimNetwork::new(1, SimConfig::default()).join(NodeId::new([9; 32]));
+        let wires = Wires { peers, workers: Workers::inline() };
+        let columns = Columns::new(info, Vec::new(), vec![vec![holder]], wires);
+        for lost in 1..=STRIKES {
+            let began = Instant::now();
+            tokio::time::advance(Duration::from_secs(1)).await;
+            for _ in 0..16 {
+                let outcome = columns.fail(0, (holder.provider, began), Fault::Passing("closed".to_owned()));
+                assert_eq!(matches!(outcome, ColumnRead::Retry), lost < STRIKES, "connection {lost}");
+            }
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        assert_eq!((columns.readable(), columns.failures().len()), (0, 1));
     }
 }
