@@ -48,7 +48,7 @@ pub enum LinkError {
     )]
     Object,
     /// The part behind `#` is not a key.
-    #[error("the key of the link, behind '#', is not {KEY_LEN} characters of base32: was it cut or changed?")]
+    #[error("the key of the link, behind '#', is not {KEY_LEN} characters of base32: copy the whole link again")]
     Key,
 }
 
