@@ -6,7 +6,7 @@ use criterion::{Criterion, Throughput};
 use futures::{StreamExt, stream};
 use ostrakon_benches::{count, noise};
 use ostrakon_net::{
-    Inbound, Peers,
+    Inbound, Peers, Requests,
     swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
@@ -15,7 +15,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{Frame, Protocol, Refusal, get, put},
 };
-use tokio::{runtime::Runtime, sync::mpsc, task::JoinHandle};
+use tokio::{runtime::Runtime, task::JoinHandle};
 
 /// Chunks that one round of the benchmark moves.
 const CHUNKS: usize = 64;
@@ -108,10 +108,10 @@ impl<'a> Pair<'a> {
 }
 
 /// Answers every put as taken and every get with `body`, until the swarm stops.
-async fn answer(mut inbound: mpsc::Receiver<Inbound>, body: Bytes) {
+async fn answer(inbound: Requests, body: Bytes) {
     let taken = Frame::new(&Ok::<_, Refusal>(put::PutResponse::Ready { next: 0 }), Bytes::new());
     let range = Frame::new(&Ok::<_, Refusal>(get::GetResponse { siblings: vec![[7; 32]; 12] }), body);
-    while let Some(Inbound { protocol, reply, .. }) = inbound.recv().await {
+    while let Some(Inbound { protocol, reply, .. }) = inbound.next_of_any().await {
         reply.send(if protocol == Protocol::Get { range.clone() } else { taken.clone() });
     }
 }

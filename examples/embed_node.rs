@@ -35,7 +35,7 @@ async fn main() -> Result<()> {
     let dir = tempfile::tempdir()?;
 
     // Everything that touches the machine is passed in: the network, the disk, threads and the clock.
-    let (swarm, inbound) = Swarm::start(SwarmConfig {
+    let (swarm, requests) = Swarm::start(SwarmConfig {
         chain: genesis.id(),
         keypair: keypair.clone(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
@@ -53,7 +53,7 @@ async fn main() -> Result<()> {
         settings: Settings::default(),
         genesis,
         keypair,
-        inbound,
+        requests,
     })
     .await?;
 

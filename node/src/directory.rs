@@ -56,8 +56,9 @@ fn merge(all: impl Iterator<Item = (NodeId, Vec<String>)>) -> Listed {
     listed
 }
 
-/// Passes those of `listed` that differ from `told`.
+/// Passes those of `listed` that differ from `told`; all of `listed` are members of the network.
 fn tell(peers: &dyn Peers, listed: &Listed, told: &Listed) {
+    peers.recognise(listed.keys().copied().collect());
     for (node, addresses) in listed.iter().filter(|(node, _)| **node != peers.local()) {
         if told.get(node) != Some(addresses) {
             peers.learn(*node, addresses);

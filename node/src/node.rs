@@ -6,17 +6,14 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use ostrakon_net::{Inbound, Peers, Workers, identity::parse_address};
+use ostrakon_net::{Peers, Requests, Workers, identity::parse_address};
 use ostrakon_proto::{
     id::{NodeId, VoteKey},
     ledger::{Genesis, GenesisError, vote::ValidatorKeys},
     sign::Keypair,
     wire::consensus::Incarnation,
 };
-use tokio::{
-    sync::mpsc,
-    task::{JoinError, JoinSet},
-};
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -24,7 +21,7 @@ use crate::{
         Chain, ChainParts,
         evidence::{EvidenceReporter, reporting},
         follow::BlockFollower,
-        order::{InboxCell, Order, OrderError, OrderParts, sign_state::SignStore, wal::Wal},
+        order::{Order, OrderError, OrderParts, sign_state::SignStore, wal::Wal},
         order_ledger::OrderLedger,
         store::{LedgerError, LedgerStore},
         sync::{SnapshotSync, SyncError, SyncSettings, checkpoint::Checkpoint, past},
@@ -32,9 +29,14 @@ use crate::{
     directory,
     register::{self, ProviderOffer},
     retention::{Retention, StorageLock},
-    serve::{Serve, ServeParts, credit::Credit},
+    serve::{Serve, ServeParts, credit::Credit, refuse_votes},
     store::Columns,
 };
+
+/// Threads that read and write the ledger for others, and for this node's followers.
+const CHAIN_THREADS: usize = 4;
+/// Threads that build, validate and log blocks for the order.
+const ORDER_THREADS: usize = 2;
 
 /// The time of day, used only for block times and the age of the newest block.
 #[derive(Clone)]
@@ -70,12 +72,12 @@ pub struct NodeParts {
     /// The network's other nodes.
     pub peers: Arc<dyn Peers>,
     /// Requests of other nodes.
-    pub inbound: mpsc::Receiver<Inbound>,
+    pub requests: Requests,
     /// Its stored columns.
     pub columns: Arc<dyn Columns>,
     /// Its ledger's storage.
     pub ledger: Arc<dyn LedgerStore>,
-    /// Threads for its blocking work.
+    /// Threads for its columns; the ledger and the order get others.
     pub workers: Workers,
     /// Its clock.
     pub clock: Clock,
@@ -181,7 +183,9 @@ struct VotingSetup {
     reporter: EvidenceReporter,
     clock: Clock,
     interval: Duration,
-    inbox: InboxCell,
+    requests: Requests,
+    /// Cancelled when this node takes part in the order.
+    voting: CancellationToken,
 }
 
 impl Node {
@@ -190,25 +194,26 @@ impl Node {
     /// # Errors
     /// [`StartError`] when genesis and keys do not match.
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings } =
+        let NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings } =
             parts;
         genesis.validate()?;
         check_keys(&genesis, keypair.public(), validator.as_ref())?;
         directory::learn_genesis(&*peers, &genesis);
         let (id, peers_too) = (genesis.id(), Arc::clone(&peers));
-        let chain = Chain::open(ChainParts { id, ledger, workers: workers.clone(), peers: peers_too }).await;
+        let chain_workers = workers.another(CHAIN_THREADS);
+        let chain = Chain::open(ChainParts { id, ledger, workers: chain_workers, peers: peers_too }).await;
         if let Some(checkpoint) = settings.checkpoint {
             chain.hold_to(checkpoint).await?;
         }
         let (storage_lock, credit) = (StorageLock::default(), Arc::new(Credit::default()));
         let (known, (reporter, evidence)) = (known_nodes(&genesis, &peers.local()), reporting(keypair.clone()));
-        let inbox = InboxCell::default();
         let voting = VotingSetup {
             known,
             reporter,
             clock: clock.clone(),
             interval: settings.block_interval,
-            inbox: inbox.clone(),
+            requests: requests.clone(),
+            voting: CancellationToken::new(),
         };
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), voting };
         if let Some(parts) = validator {
@@ -221,9 +226,8 @@ impl Node {
             workers: workers.clone(),
             storage_lock: storage_lock.clone(),
             credit: Arc::clone(&credit),
-            inbox,
         };
-        node.spawn_serve(Serve::new(serving), inbound);
+        node.spawn_serve(Serve::new(serving), requests);
         if let Some(sync) = settings.sync {
             node.spawn_sync(genesis, sync);
         }
@@ -247,11 +251,15 @@ impl Node {
     /// Votes on blocks with these keys from now on, whenever the ledger has them as a validator's. A node that votes
     /// with other keys already continues with those until it is restarted.
     pub fn vote(&mut self, parts: ValidatorParts) {
-        if self.voting.inbox.get().is_some() {
+        if self.voting.voting.is_cancelled() {
             return;
         }
+        self.voting.voting.cancel();
         let order = self.voting.order(&self.chain, parts);
-        self.spawn(|_, stop| order.run(stop));
+        let inline = self.chain.workers().is_inline();
+        self.spawn(move |_, stop| async move {
+            if inline { order.run(stop).await } else { order_thread::run(order, stop).await }
+        });
     }
 
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.
@@ -274,10 +282,11 @@ impl Node {
         }
     }
 
-    fn spawn_serve(&mut self, serve: Serve, inbound: mpsc::Receiver<Inbound>) {
-        let stop = self.stop.clone();
+    fn spawn_serve(&mut self, serve: Serve, requests: Requests) {
+        let (stop, voting, votes) = (self.stop.clone(), self.voting.voting.clone(), requests.clone());
+        self.spawn_quiet(|_, stop| async move { _ = stop.run_until_cancelled(refuse_votes(votes, voting)).await });
         self.tasks.spawn(async move {
-            serve.run(inbound, stop.clone()).await;
+            serve.run(requests, stop.clone()).await;
             if stop.is_cancelled() { Ok(()) } else { Err(NodeError::Network) }
         });
     }
@@ -292,8 +301,8 @@ impl Node {
 
     /// Follows the validators, while this node is none.
     fn spawn_following(&mut self) {
-        let (known, inbox) = (self.voting.known.clone(), self.voting.inbox.clone());
-        self.spawn(|chain, stop| BlockFollower::new(chain, known, inbox).run(stop));
+        let (known, voting) = (self.voting.known.clone(), self.voting.voting.clone());
+        self.spawn(|chain, stop| BlockFollower::new(chain, known, voting).run(stop));
     }
 
     /// Sends transactions to validators: immediately, and again while they wait; and does background work.
@@ -337,23 +346,22 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
 impl VotingSetup {
     /// The order of this node; from now on consensus messages go there.
     fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
-        let Self { known, reporter, clock, interval, inbox } = self;
+        let Self { known, reporter, clock, interval, requests, .. } = self;
         let ValidatorParts { keys, wal, signatures, incarnation } = parts;
         let (key, keys) = (keys.vote.clone(), Arc::new(keys));
         let ledger = OrderLedger::new(chain.clone(), keys, clock.clone(), (known.clone(), reporter.clone()));
-        let (order, opened) = Order::new(OrderParts {
+        Order::new(OrderParts {
             chain: chain.rules().chain,
             key,
             ledger: Arc::new(ledger),
             peers: chain.peers(),
-            workers: chain.workers(),
+            requests: requests.clone(),
+            workers: chain.workers().another(ORDER_THREADS),
             wal,
             signatures,
             incarnation,
             interval: *interval,
-        });
-        inbox.set(opened);
-        order
+        })
     }
 }
 
@@ -383,6 +391,8 @@ fn known_nodes(genesis: &Genesis, local: &NodeId) -> Vec<NodeId> {
     known.retain(|node| node != local);
     known
 }
+
+mod order_thread;
 
 #[cfg(test)]
 mod tests;

@@ -173,7 +173,7 @@ impl World {
     }
 
     pub(crate) async fn start_with(&self, number: usize, disk: &NodeDisk, settings: Settings) -> Node {
-        let (peers, inbound) = self.net.join(node_id(number));
+        let (peers, requests) = self.net.join(node_id(number));
         let began = self.began;
         let elapsed = move || u64::try_from(began.elapsed().as_millis()).expect("tests are short");
         let parts = NodeParts {
@@ -181,7 +181,7 @@ impl World {
             keypair: node_key(number),
             validator: disk.validator(number, &self.genesis),
             peers,
-            inbound,
+            requests,
             columns: disk.columns.clone(),
             ledger: disk.ledger.clone(),
             workers: Workers::inline(),

@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use futures::{FutureExt, future::BoxFuture};
 use ostrakon_net::{
-    AskError, Inbound, Peers, Workers,
+    AskError, Peers, Requests, Workers, request_queues,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_node::{
@@ -31,7 +31,7 @@ use ostrakon_tests::{
     scenarios::size,
     validators::{Plan, Planned, audit, new_incarnation},
 };
-use tokio::{runtime::Runtime, sync::mpsc};
+use tokio::runtime::Runtime;
 
 const SOON: Duration = Duration::from_secs(30);
 /// How soon there are blocks when the halves hear each other again.
@@ -66,6 +66,10 @@ impl Peers for Half {
 
     fn learn(&self, node: NodeId, addresses: &[String]) {
         self.swarm.learn(node, addresses);
+    }
+
+    fn recognise(&self, members: BTreeSet<NodeId>) {
+        self.swarm.recognise(members);
     }
 
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
@@ -150,7 +154,7 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
         keypair: keypair.clone(),
         validator: Some(validator),
         peers: Arc::new(Half { swarm: swarm.clone(), cut: cut.clone() }),
-        inbound: heard(inbound, keypair.public(), cut.clone()),
+        requests: heard(inbound, keypair.public(), cut.clone()),
         columns: Arc::new(Memory::new(1 << 30)),
         ledger: Arc::new(Rocks::open(&home.join("chain"), &genesis)?),
         workers: Workers::pool(2),
@@ -162,12 +166,12 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
 }
 
 /// What is heard of requests: those of the other side are not.
-fn heard(mut inbound: mpsc::Receiver<Inbound>, local: NodeId, cut: Cut) -> mpsc::Receiver<Inbound> {
-    let (sender, rest) = mpsc::channel(inbound.max_capacity());
+fn heard(inbound: Requests, local: NodeId, cut: Cut) -> Requests {
+    let (intake, rest) = request_queues();
     tokio::spawn(async move {
-        while let Some(request) = inbound.recv().await {
-            if !cut.divides(request.from, local) && sender.send(request).await.is_err() {
-                break;
+        while let Some(request) = inbound.next_of_any().await {
+            if !cut.divides(request.from, local) {
+                intake.forward(request);
             }
         }
     });

@@ -15,7 +15,7 @@ use std::{
 use anyhow::{Context, Result};
 use ostrakon::key_file;
 use ostrakon_net::{
-    Inbound, Reply, Workers,
+    Inbound, Intake, Reply, Requests, Workers, request_queues,
     swarm::{Swarm, SwarmConfig, SwarmLimits},
 };
 use ostrakon_node::{
@@ -36,7 +36,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{Frame, Protocol, consensus::Incarnation},
 };
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 
 use crate::lies::{Lie, Memory, Question};
 
@@ -44,8 +44,6 @@ use crate::lies::{Lie, Memory, Question};
 pub const LIE_FILE: &str = "lie";
 /// The file that has a line for each time that a lie was told.
 pub const TOLD_FILE: &str = "told";
-/// Questions that wait for the node.
-const QUEUE: usize = 64;
 /// Questions that are answered concurrently.
 const CONCURRENT: usize = 256;
 
@@ -83,11 +81,11 @@ pub async fn run(dir: &Path) -> Result<()> {
         limits: SwarmLimits::default(),
     };
     let (swarm, asked) = Swarm::start_here(swarm).await?;
-    let (to_node, inbound) = mpsc::channel(QUEUE);
+    let (to_node, requests) = request_queues();
     let parts = NodeParts {
         validator: validator(dir)?,
         peers: Arc::new(swarm),
-        inbound,
+        requests,
         columns: Arc::new(Disk::open(&dir.join("store"), kept(&config))?),
         ledger: ledger(dir, &config, &genesis)?,
         workers: Workers::pool(config.worker_threads),
@@ -142,12 +140,12 @@ struct Liar {
 }
 
 impl Liar {
-    async fn run(self: Arc<Self>, mut asked: mpsc::Receiver<Inbound>, to_node: mpsc::Sender<Inbound>) {
+    async fn run(self: Arc<Self>, asked: Requests, to_node: Intake) {
         let turns = Arc::new(Semaphore::new(CONCURRENT));
-        while let Some(inbound) = asked.recv().await {
+        while let Some(inbound) = asked.next_of_any().await {
             // Votes are no answers, and must not wait.
             if inbound.protocol == Protocol::Consensus {
-                let _closed = to_node.send(inbound).await;
+                to_node.forward(inbound);
                 continue;
             }
             let Ok(turn) = Arc::clone(&turns).acquire_owned().await else { return };
@@ -160,15 +158,13 @@ impl Liar {
     }
 
     /// What the node says, or the lie instead.
-    async fn answer(&self, inbound: Inbound, to_node: mpsc::Sender<Inbound>) {
-        let Inbound { from, protocol, request, reply } = inbound;
+    async fn answer(&self, inbound: Inbound, to_node: Intake) {
+        let Inbound { from, source, protocol, request, reply } = inbound;
         if let Some(lie) = self.lie(protocol, &request, None) {
             return reply.send(lie);
         }
         let (inner, answered) = Reply::pair(protocol);
-        if to_node.send(Inbound { from, protocol, request: request.clone(), reply: inner }).await.is_err() {
-            return;
-        }
+        to_node.forward(Inbound { from, source, protocol, request: request.clone(), reply: inner });
         // The node gave it up: so does the liar, and the asker hears of it.
         let Ok(honest) = answered.await else { return };
         if let (Protocol::Chain, Ok(question)) = (protocol, request.decode()) {

@@ -167,11 +167,11 @@ impl World {
         lock(&shared).decide(Vec::new()).unwrap();
         let mut tasks = JoinSet::new();
         for number in 0..nodes {
-            let (_, mut requests) = network.join(key(number).public());
+            let (_, requests) = network.join(key(number).public());
             let shared = Arc::clone(&shared);
             let mut holder = Holder::new(key(number), shared);
             tasks.spawn(async move {
-                while let Some(inbound) = requests.recv().await {
+                while let Some(inbound) = requests.next_of_any().await {
                     holder.handle(inbound);
                 }
             });

@@ -4,7 +4,7 @@
 //! request; out comes the answer or an [`AskError`]. A refusal is an answer here, whose head tells. Not here: how a
 //! frame travels ([`crate::swarm`], [`crate::sim`]).
 
-use std::fmt;
+use std::{collections::BTreeSet, fmt};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -15,7 +15,10 @@ use ostrakon_proto::{
 };
 use tokio::sync::oneshot;
 
-use crate::AskError;
+use crate::{
+    AskError,
+    admission::{Held, Source, requests::Charge},
+};
 
 /// A network that this node is part of.
 pub trait Peers: Send + Sync + fmt::Debug + 'static {
@@ -24,6 +27,10 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
 
     /// Stores where a node can be dialed, as multiaddresses. They replace those stored before.
     fn learn(&self, node: NodeId, addresses: &[String]);
+
+    /// From now on these nodes are the members of the network, which have a share of their own of what this node does
+    /// for others. A network that does not share anything out ignores it.
+    fn recognise(&self, _members: BTreeSet<NodeId>) {}
 
     /// Sends `request` to `to`, and returns its answer within [`limits::STALL_SECONDS`]. Nothing happens before the
     /// future is polled; dropping it forgets the call, which may still be carried out. A node may call itself.
@@ -35,6 +42,8 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
 pub struct Inbound {
     /// The node that asks, authenticated by the connection's handshake.
     pub from: NodeId,
+    /// With whom it shares what this node does for others.
+    pub source: Source,
     /// The protocol of the request.
     pub protocol: Protocol,
     /// Within the protocol's limits, otherwise unchecked.
@@ -48,20 +57,27 @@ pub struct Inbound {
 pub struct Reply {
     protocol: Protocol,
     answer: oneshot::Sender<Frame>,
-    /// What the request holds until it is answered.
-    held: Option<Box<dyn fmt::Debug + Send + Sync>>,
+    /// Memory that the request holds until it is answered.
+    held: Option<Held>,
+    /// Tells the queue that the request came from what the answer cost.
+    charge: Option<Charge>,
 }
 
 impl Reply {
     /// A reply to a request of `protocol`, and where its answer arrives.
     pub fn pair(protocol: Protocol) -> (Self, oneshot::Receiver<Frame>) {
         let (answer, answered) = oneshot::channel();
-        (Self { protocol, answer, held: None }, answered)
+        (Self { protocol, answer, held: None, charge: None }, answered)
     }
 
     /// Holds this until the request is answered or dropped.
-    pub(crate) fn holding(self, held: impl fmt::Debug + Send + Sync + 'static) -> Self {
-        Self { held: Some(Box::new(held)), ..self }
+    pub(crate) fn holding(self, held: Option<Held>) -> Self {
+        Self { held, ..self }
+    }
+
+    /// Charges this when the request is answered.
+    pub(crate) fn charging(self, charge: Charge) -> Self {
+        Self { charge: Some(charge), ..self }
     }
 
     /// Answers. An answer over the protocol's limits is replaced by a refusal.
@@ -75,6 +91,9 @@ impl Reply {
         };
         // Before the answer is sent, so that the next request of the same node is admitted.
         drop(self.held);
+        if let Some(charge) = self.charge {
+            charge.answered(&answer);
+        }
         // The node that asked may be gone.
         let _gone = self.answer.send(answer);
     }

@@ -20,6 +20,18 @@ impl Workers {
         Self { turns: Some(Arc::new(Semaphore::new(threads.max(1)))) }
     }
 
+    /// Another pool of `threads`, so that the one's work does not wait for the other's; on the calling thread where
+    /// this one runs there.
+    #[must_use]
+    pub fn another(&self, threads: usize) -> Self {
+        if self.turns.is_some() { Self::pool(threads) } else { Self::inline() }
+    }
+
+    /// Whether it runs closures on the calling thread.
+    pub const fn is_inline(&self) -> bool {
+        self.turns.is_none()
+    }
+
     /// Runs each closure immediately on the thread that awaits it.
     pub const fn inline() -> Self {
         Self { turns: None }

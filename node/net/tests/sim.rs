@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use futures::future;
 use ostrakon_net::{
-    AskError, Failure, Inbound, Peers,
+    AskError, Failure, Peers,
     sim::{LinkConditions, SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
@@ -15,7 +15,7 @@ use ostrakon_proto::{
     limits,
     wire::{Frame, Protocol, Refusal, RefusalCode},
 };
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 
 fn node(number: u8) -> NodeId {
     NodeId::new([number; 32])
@@ -27,9 +27,9 @@ fn head(text: &str) -> Frame {
 
 /// Joins a node that gives requests back.
 fn echo(network: &SimNetwork, number: u8, servers: &mut JoinSet<()>) -> Arc<dyn Peers> {
-    let (peers, mut requests) = network.join(node(number));
+    let (peers, requests) = network.join(node(number));
     servers.spawn(async move {
-        while let Some(inbound) = requests.recv().await {
+        while let Some(inbound) = requests.next_of_any().await {
             let answer = inbound.request.clone();
             inbound.reply.send(answer);
         }
@@ -100,10 +100,10 @@ async fn a_partition_cuts_and_heals() {
 async fn a_one_way_block_loses_the_answer_of_what_was_done() {
     let network = SimNetwork::new(1, SimConfig::default());
     let (a, _requests_of_a) = network.join(node(1));
-    let (b, mut requests) = network.join(node(2));
+    let (b, requests) = network.join(node(2));
     network.block(node(2), node(1));
     let serve = async {
-        let inbound = requests.recv().await.unwrap();
+        let inbound = requests.next_of_any().await.unwrap();
         inbound.reply.send(head("done"));
     };
     let (outcome, ()) = future::join(a.call(node(2), Protocol::Put, head("do")), serve).await;
@@ -116,11 +116,11 @@ async fn a_one_way_block_loses_the_answer_of_what_was_done() {
 async fn a_crash_ends_calls_immediately_and_a_new_life_answers() {
     let network = SimNetwork::new(1, SimConfig::default());
     let (a, _requests_of_a) = network.join(node(1));
-    let (old, mut requests) = network.join(node(2));
+    let (old, requests) = network.join(node(2));
     let crash = async {
-        let _held = requests.recv().await.unwrap();
+        let _held = requests.next_of_any().await.unwrap();
         network.crash(node(2));
-        assert!(requests.recv().await.is_none());
+        assert!(requests.next_of_any().await.is_none());
     };
     let begin = Instant::now();
     let (outcome, ()) = future::join(a.call(node(2), Protocol::Chain, head("hello")), crash).await;
@@ -151,10 +151,13 @@ async fn a_node_that_never_answers_costs_the_stall_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_full_queue_refuses_and_a_closed_one_is_unreachable() {
-    let network = SimNetwork::new(1, SimConfig { inbound_queue: 1, ..SimConfig::default() });
+    let network = SimNetwork::new(1, SimConfig::default());
     let (a, _requests_of_a) = network.join(node(1));
-    let (_b, requests): (_, mpsc::Receiver<Inbound>) = network.join(node(2));
+    let (_b, requests) = network.join(node(2));
     let waits = tokio::spawn(a.call(node(2), Protocol::Chain, head("first")));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut others = JoinSet::new();
+    (0..100).for_each(|_| _ = others.spawn(a.call(node(2), Protocol::Chain, head("more"))));
     tokio::time::sleep(Duration::from_secs(1)).await;
     let refused = a.call(node(2), Protocol::Chain, head("second")).await.unwrap();
     assert_eq!(refused.decode::<Result<(), Refusal>>().unwrap().unwrap_err().code, RefusalCode::Busy);

@@ -17,7 +17,7 @@ use ostrakon_proto::{
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{AcceptError, Chain, order::InboxCell, store::LedgerError};
+use super::{AcceptError, Chain, store::LedgerError};
 
 /// The first pause after a source failed; each further failure doubles it.
 const BACKOFF: Duration = Duration::from_secs(1);
@@ -120,14 +120,14 @@ pub struct BlockFollower {
     chain: Chain,
     /// Nodes of the genesis: the only ones known before the first block.
     known: Vec<NodeId>,
-    /// Set when an order runs, which fetches blocks itself while this node is a validator.
-    inbox: InboxCell,
+    /// Cancelled when an order runs, which fetches blocks itself while this node is a validator.
+    voting: CancellationToken,
 }
 
 impl BlockFollower {
     /// Follows `chain`, from its validators, else from `known` and the ledger's providers.
-    pub fn new(chain: Chain, known: Vec<NodeId>, inbox: InboxCell) -> Self {
-        Self { chain, known, inbox }
+    pub fn new(chain: Chain, known: Vec<NodeId>, voting: CancellationToken) -> Self {
+        Self { chain, known, voting }
     }
 
     /// Follows until `stop`.
@@ -137,7 +137,7 @@ impl BlockFollower {
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
         let mut sources = self.sources().await;
         while !stop.is_cancelled() {
-            if self.inbox.get().is_some() && self.chain.validators().contains(&self.chain.shared.peers.local()) {
+            if self.voting.is_cancelled() && self.chain.validators().contains(&self.chain.shared.peers.local()) {
                 // The order fetches blocks while this node has a vote.
                 let height = self.chain.head().height.next();
                 stop.run_until_cancelled(self.chain.wait(height)).await;

@@ -35,6 +35,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::consensus::Incarnation,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -57,6 +58,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     start_log(&config.log)?;
     erasure::cpu_supported()?;
+    raise_file_limit();
     let _lock = lock(dir)?;
     let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
     let keypair = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
@@ -82,6 +84,15 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
             }
         }
     })
+}
+
+/// As many open files as the system allows: each connection is one, and most systems allow 1,024 unless they are asked.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, ..limit };
+    if let Err(error) = setrlimit(Resource::Nofile, raised) {
+        tracing::warn!(%error, limit = ?limit.current, "cannot raise the limit of open files: fewer connections fit");
+    }
 }
 
 /// Whether the node ended to start again with a restored ledger.
@@ -132,7 +143,7 @@ async fn open(
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
     let columns = Arc::new(Disk::open(&dir.join("store"), settings_of_store)?);
-    let (swarm, inbound) = Swarm::start_here(SwarmConfig {
+    let (swarm, requests) = Swarm::start_here(SwarmConfig {
         chain: genesis.id(),
         keypair: keypair.clone(),
         listen: config.listen.clone(),
@@ -142,7 +153,7 @@ async fn open(
     .await?;
     let (workers, clock) = (Workers::pool(config.worker_threads), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
-    Ok((NodeParts { genesis, keypair, validator, peers, inbound, columns, ledger, workers, clock, settings }, swarm))
+    Ok((NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings }, swarm))
 }
 
 /// A validator's keys, and the files that record what it signs.

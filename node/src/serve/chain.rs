@@ -2,10 +2,11 @@
 //!
 //! In come queries, out go answers with proofs ([`crate::chain`]), and hints that the client verifies itself.
 
-use std::{fmt::Display, time::Duration};
+use std::{fmt::Display, sync::Arc, time::Duration};
 
 use borsh::BorshSerialize;
 use bytes::Bytes;
+use ostrakon_net::admission::Source;
 use ostrakon_proto::{
     codec,
     id::{Height, NodeId},
@@ -28,45 +29,60 @@ use crate::chain::{ActivityPage, AnswerError, store::LedgerError, submit::Origin
 /// How long a request may wait for a block.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// A request that may wait for a block: whose it is, and what it holds meanwhile.
+#[derive(Clone, Copy)]
+struct WaitsFor {
+    source: Source,
+    bytes: usize,
+}
+
 impl Serve {
-    /// Releases `turn` while the request waits for a block: waiting requests must not keep others from being served.
-    pub(super) async fn chain(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
+    /// Gives `turn` up while the request waits for a block: waiting requests must not keep others from being served.
+    pub(super) async fn chain(
+        &self,
+        source: Source,
+        frame: Frame,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<Frame, Refusal> {
         let request = decode(&frame)?;
         if !matches!(request, ChainRequest::Submit { .. }) {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
+        let waits = WaitsFor { source, bytes: frame.head.len() };
         match request {
             ChainRequest::Head => Ok(self.head()),
-            ChainRequest::Submit { relayed } => self.submit(Origin::Node { from, relayed }, &frame.body).await,
+            ChainRequest::Submit { relayed } => {
+                self.submit(Origin::Node { from: source.node, relayed }, &frame.body).await
+            }
             ChainRequest::Snapshots => Ok(self.snapshots().await),
             ChainRequest::Chunk { height, after } => self.chunk_of_snapshot(height, after).await,
             ChainRequest::Past(row) => self.past(row).await,
             ChainRequest::Blocks { from: first } => {
                 self.check_not_pruned(first.max(Height(1))).await?;
-                self.wait(from, first, turn).await?;
+                let _turn = self.wait(waits, first, turn).await?;
                 self.blocks(first).await
             }
             ChainRequest::Tip { from: height } => {
-                self.wait(from, height, turn).await?;
+                let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.tip().await)
             }
             ChainRequest::Records { from: height, keys } => {
                 let keys = parse_keys(&keys)?;
-                self.wait(from, height, turn).await?;
+                let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.items(keys).await)
             }
             ChainRequest::Transaction { from: height, id } => {
-                self.wait(from, height, turn).await?;
+                let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.inclusion(id).await)
             }
             ChainRequest::Block { from: lowest, height } => {
-                self.wait(from, lowest, turn).await?;
+                let _turn = self.wait(waits, lowest, turn).await?;
                 proven(chain.past_block(height).await)
             }
             ChainRequest::Activity { from: height, account, before, limit } => {
                 let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, limits::ACTIVITY);
-                self.wait(from, height, turn).await?;
+                let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.activity(ActivityPage { account, before, limit }).await)
             }
             ChainRequest::Handovers { from: height } => self.handovers(height).await,
@@ -89,16 +105,24 @@ impl Serve {
         Ok(answer(ChainResponse::Verdicts, codec::encode(&verdicts).into()))
     }
 
-    /// Waits until the ledger has `height`, up to [`WAIT`].
-    async fn wait(&self, from: NodeId, height: Height, turn: OwnedSemaphorePermit) -> Result<(), Refusal> {
+    /// Waits until the ledger has `height`, up to [`WAIT`], without a turn; returns with one.
+    async fn wait(
+        &self,
+        waits: WaitsFor,
+        height: Height,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<OwnedSemaphorePermit, Refusal> {
         if self.parts.chain.head().height >= height {
-            return Ok(());
+            return Ok(turn);
         }
+        let turns = Arc::clone(turn.semaphore());
         drop(turn);
-        let _waiting = self.wait_turn(from)?;
+        let held = self.waiting.hold(waits.source, 1 + waits.bytes / 1024);
+        let held = held.map_err(|exceeded| Refusal::new(RefusalCode::Busy, format!("cannot wait here: {exceeded}")))?;
         // Timed out or not: the answer is what there is by then.
         let _late = timeout(WAIT, self.parts.chain.wait(height)).await;
-        Ok(())
+        drop(held);
+        Ok(turns.acquire_owned().await.expect("the semaphore is never closed"))
     }
 
     async fn blocks(&self, from: Height) -> Result<Frame, Refusal> {

@@ -1,32 +1,37 @@
 //! The server: each request of another node is decoded, validated, acted on and answered, in a straight line.
 //!
 //! In come [`Inbound`] requests, none of them trusted; out go answers and refusals. [`put`], [`get`], [`manifest`] and
-//! [`chain`] are the four protocols; [`uploads`] and [`credit`] are the state of put. What strangers can use up is
-//! bounded here: concurrent requests, the bytes they hold, and requests that wait for a block.
+//! [`chain`] are the four protocols; [`uploads`] and [`credit`] are the state of put. Each class of requests has its
+//! own queue and turns (ARCHITECTURE 6, "Admission"): what is slow in one delays no other. A request that waits for a
+//! block has no turn meanwhile. Not here: the order in which sources get their turns (`ostrakon_net::admission`), and
+//! votes, which are the order's.
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, Mutex},
     time::Duration,
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
-use ostrakon_net::{Inbound, Workers, lock};
+use ostrakon_net::{
+    Inbound, Requests, Workers,
+    admission::{Limits, Quota},
+    lock,
+};
 use ostrakon_proto::{
     id::NodeId,
     sign::Keypair,
-    wire::{Frame, Protocol, Refusal, RefusalCode},
+    wire::{Frame, Protocol, Refusal, RefusalCode, RequestClass},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    chain::{Chain, order::InboxCell},
+    chain::Chain,
     retention::StorageLock,
     store::{Columns, StoreError},
 };
@@ -42,13 +47,8 @@ mod uploads;
 use credit::Credit;
 use uploads::UploadSessions;
 
-/// Concurrent requests; the network layer queues or refuses more.
-const TURNS: usize = 64;
-/// Bytes of concurrent requests and their answers.
-const BYTES: usize = 48 * 1024 * 1024;
-/// Requests that wait for a block, of all nodes and of one.
-const WAITING: usize = 1024;
-const WAITING_PER_NODE: usize = 16;
+/// KiB of requests that wait for a block: of all, of strangers, of those of one network, and of one node.
+const WAITING: Limits = Limits { all: 8192, strangers: 6144, prefix: 512, node: 64 };
 /// How often idle uploads are dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
 
@@ -67,8 +67,17 @@ pub struct ServeParts {
     pub storage_lock: StorageLock,
     /// Shared with retention.
     pub credit: Arc<Credit>,
-    /// The order's inbox for consensus messages, once this node may vote.
-    pub inbox: InboxCell,
+}
+
+/// Requests of a class that are acted on concurrently.
+const fn turns(class: RequestClass) -> usize {
+    match class {
+        RequestClass::Consensus => 1,
+        RequestClass::Chain => 16,
+        RequestClass::Bulk => 32,
+        // Each may read a mebibyte from everywhere on the disk.
+        RequestClass::Background => 2,
+    }
 }
 
 /// The server.
@@ -77,59 +86,61 @@ pub struct Serve {
     parts: ServeParts,
     node: NodeId,
     uploads: Mutex<UploadSessions>,
-    waiting: Mutex<BTreeMap<NodeId, usize>>,
-    /// Permits to read a chunk of a snapshot.
-    chunks: Semaphore,
+    waiting: Quota,
 }
 
 impl Serve {
     /// The server of the node with `parts.keypair`.
     pub fn new(parts: ServeParts) -> Self {
-        Self {
-            node: parts.keypair.public(),
-            parts,
-            uploads: Mutex::default(),
-            waiting: Mutex::default(),
-            chunks: Semaphore::new(snapshot::CHUNKS),
+        Self { node: parts.keypair.public(), parts, uploads: Mutex::default(), waiting: Quota::new(WAITING) }
+    }
+
+    /// Answers `requests`, except consensus messages, until `stop` or until the network ends.
+    pub async fn run(self, requests: Requests, stop: CancellationToken) {
+        let (serve, mut classes) = (Arc::new(self), JoinSet::new());
+        for class in RequestClass::ALL.into_iter().filter(|class| *class != RequestClass::Consensus) {
+            classes.spawn(serve.clone().serve(class, requests.clone(), stop.clone()));
+        }
+        drop(requests);
+        let mut sweep = interval(SWEEP_EVERY);
+        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                done = classes.join_next() => match done {
+                    Some(done) => log_panic(done),
+                    None => break,
+                },
+                _ = sweep.tick() => serve.sweep().await,
+            }
         }
     }
 
-    /// Answers what arrives at `inbound`, until `stop` or until the network ends.
-    pub async fn run(self, mut inbound: mpsc::Receiver<Inbound>, stop: CancellationToken) {
-        let (serve, turns, bytes) = (Arc::new(self), Arc::new(Semaphore::new(TURNS)), Arc::new(Semaphore::new(BYTES)));
-        let (mut tasks, mut sweep) = (JoinSet::new(), interval(SWEEP_EVERY));
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Answers the requests of one class.
+    async fn serve(self: Arc<Self>, class: RequestClass, requests: Requests, stop: CancellationToken) {
+        let (turns, mut tasks) = (Arc::new(Semaphore::new(turns(class))), JoinSet::new());
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(done) = tasks.join_next() => log_panic(done),
-                _ = sweep.tick() => serve.sweep().await,
-                next = next(&mut inbound, &turns) => {
+                next = next(&requests, class, &turns) => {
                     let Some((request, turn)) = next else { break };
-                    if let (Protocol::Consensus, Some(order)) = (request.protocol, serve.parts.inbox.get()) {
-                        order.put(request);
-                        continue;
-                    }
-                    tasks.spawn(serve.clone().answer(request, turn, bytes.clone()));
+                    tasks.spawn(self.clone().answer(request, turn));
                 }
             }
         }
         tasks.shutdown().await;
     }
 
-    async fn answer(self: Arc<Self>, inbound: Inbound, turn: OwnedSemaphorePermit, bytes: Arc<Semaphore>) {
-        let Inbound { from, protocol, request, reply } = inbound;
-        let held = request.head.len() + request.body.len() + protocol.response_body_max();
-        let held = u32::try_from(held).expect("the network bounds frames to a few MiB");
-        let _held = bytes.acquire_many_owned(held).await.expect("the semaphore is never closed");
+    async fn answer(self: Arc<Self>, inbound: Inbound, turn: OwnedSemaphorePermit) {
+        let Inbound { from, source, protocol, request, reply } = inbound;
         let answer = match protocol {
             Protocol::Put => self.put(from, request).await,
             Protocol::Get => self.get(request).await,
             Protocol::Manifest => self.manifest(request).await,
-            Protocol::Chain => self.chain(from, request, turn).await,
-            // Those for a validator are passed to its order before.
-            Protocol::Consensus => Err(Refusal::new(RefusalCode::NotFound, "this node is not a validator")),
+            Protocol::Chain => self.chain(source, request, turn).await,
+            Protocol::Consensus => Err(not_a_validator()),
         };
         match answer {
             Ok(frame) => reply.send(frame),
@@ -155,51 +166,34 @@ impl Serve {
         let columns = Arc::clone(&self.parts.columns);
         self.parts.workers.run(move || work(&*columns)).await
     }
+}
 
-    /// Counts a waiting request of `node`, until the guard is dropped.
-    fn wait_turn(&self, node: NodeId) -> Result<Waiting<'_>, Refusal> {
-        let mut waiting = lock(&self.waiting);
-        let all: usize = waiting.values().sum();
-        if all >= WAITING || waiting.get(&node).is_some_and(|mine| *mine >= WAITING_PER_NODE) {
-            return Err(Refusal::new(RefusalCode::Busy, "too many requests wait for a block on this node"));
-        }
-        *waiting.entry(node).or_default() += 1;
-        Ok(Waiting { serve: self, node })
+/// Refuses consensus messages until this node takes part in the order.
+pub async fn refuse_votes(requests: Requests, voting: CancellationToken) {
+    while let Some(Some(inbound)) = voting.run_until_cancelled(requests.next(RequestClass::Consensus)).await {
+        inbound.reply.refuse(&not_a_validator());
     }
 }
 
-/// The next request, once there is a permit for it.
+fn not_a_validator() -> Refusal {
+    Refusal::new(RefusalCode::NotFound, "this node is not a validator")
+}
+
+/// The next request, once there is a turn for it.
 async fn next(
-    inbound: &mut mpsc::Receiver<Inbound>,
+    requests: &Requests,
+    class: RequestClass,
     turns: &Arc<Semaphore>,
 ) -> Option<(Inbound, OwnedSemaphorePermit)> {
     let turn = Arc::clone(turns).acquire_owned().await.expect("the semaphore is never closed");
     // Cancel-safe: the permit is released, and a request is only received with one.
-    inbound.recv().await.map(|request| (request, turn))
+    requests.next(class).await.map(|request| (request, turn))
 }
 
 /// A request must not stop the node: the client is refused, and the operator told.
 fn log_panic(done: Result<(), JoinError>) {
     if let Err(error) = done {
         tracing::error!(%error, "request handler panicked; this is a bug");
-    }
-}
-
-/// A request that waits.
-struct Waiting<'a> {
-    serve: &'a Serve,
-    node: NodeId,
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        let mut waiting = lock(&self.serve.waiting);
-        if let Some(count) = waiting.get_mut(&self.node) {
-            *count -= 1;
-            if *count == 0 {
-                waiting.remove(&self.node);
-            }
-        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! chain/1 for nodes that join late: the snapshots of this node, and their chunks.
 //!
-//! A chunk is read from disk and proven when it is requested, which takes longer than other answers: one at a time, so
-//! that strangers do not use the whole machine; other requests are refused as busy.
+//! A chunk is read from disk and proven when it is requested, which takes longer than other answers: such requests are
+//! a class of their own, with few turns.
 
 use bytes::Bytes;
 use ostrakon_proto::{
@@ -11,15 +11,12 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Refusal,
-        RefusalCode::{BadRequest, Busy, NotFound, Pruned},
+        RefusalCode::{BadRequest, NotFound, Pruned},
         chain::ChainResponse,
     },
 };
 
 use super::{Serve, answer, chain::refuse_ledger};
-
-/// Chunks that are read concurrently.
-pub(super) const CHUNKS: usize = 1;
 
 impl Serve {
     pub(super) async fn snapshots(&self) -> Frame {
@@ -29,10 +26,6 @@ impl Serve {
     }
 
     pub(super) async fn chunk_of_snapshot(&self, height: Height, after: Option<[u8; 32]>) -> Result<Frame, Refusal> {
-        let _turn = self
-            .chunks
-            .try_acquire()
-            .map_err(|_| Refusal::new(Busy, "busy with another snapshot chunk; ask another node"))?;
         let chunk = self.parts.chain.chunk(height, after).await.map_err(refuse_ledger)?;
         let none = || {
             Refusal::new(
@@ -48,8 +41,6 @@ impl Serve {
         if !row.is_valid() {
             return Err(Refusal::new(BadRequest, "invalid range of block hashes"));
         }
-        let _turn =
-            self.chunks.try_acquire().map_err(|_| Refusal::new(Busy, "busy with another request; ask another node"))?;
         let hashes = self.parts.chain.past(row).await.map_err(refuse_ledger)?;
         let hashes = hashes.ok_or_else(|| {
             Refusal::new(NotFound, "this node does not have all block hashes of this range; ask another node")

@@ -385,11 +385,11 @@ async fn waiting_is_bounded() {
     let _nodes = world.start_all().await;
     let client: &Client = &world.client(250);
     let far = chain::ChainRequest::Tip { from: Height(1_000_000) };
-    let waits = (0..40).map(|_| client.chain(1, &far));
+    let waits = (0..80).map(|_| client.chain(1, &far));
     let heads = futures::future::join(futures::future::join_all(waits), client.chain(1, &chain::ChainRequest::Head));
     let (waited, head) = heads.await;
     let busy =
         waited.iter().filter(|answer| answer.as_ref().is_err_and(|refusal| refusal.code == RefusalCode::Busy)).count();
-    assert_eq!(busy, 40 - super::WAITING_PER_NODE);
+    assert_eq!(busy, 80 - super::WAITING.node);
     assert!(head.is_ok());
 }

@@ -14,10 +14,13 @@ use bytes::Bytes;
 use crate::{codec, id::ChainId, limits};
 
 pub mod chain;
+mod class;
 pub mod consensus;
 pub mod get;
 pub mod manifest;
 pub mod put;
+
+pub use class::RequestClass;
 
 /// The protocols, each with its version in its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -14,7 +14,7 @@ use std::{
 
 use ostrakon::{Client, ClientParts};
 use ostrakon_net::{
-    Inbound, Workers,
+    Requests, Workers, request_queues,
     sim::{LinkConditions, SimConfig, SimNetwork},
 };
 use ostrakon_node::{
@@ -50,10 +50,7 @@ use rand_chacha::{
     ChaCha8Rng,
     rand_core::{Rng, SeedableRng},
 };
-use tokio::{
-    sync::mpsc,
-    time::{Instant, sleep, sleep_until, timeout},
-};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::faults::{Fault, Step};
 use crate::validators::new_incarnation;
@@ -247,8 +244,8 @@ impl World {
         if machine.process.is_some() {
             return;
         }
-        let (peers, inbound) = self.network.join(machine.id());
-        let inbound = if machine.censors { censored(inbound) } else { inbound };
+        let (peers, requests) = self.network.join(machine.id());
+        let requests = if machine.censors { censored(requests) } else { requests };
         let (begin, skew_ms) = (self.begin, Arc::clone(&machine.skew_ms));
         let now_ms = move || {
             let now_ms = BEGIN_MS + u64::try_from(begin.elapsed().as_millis()).expect("a simulation is short");
@@ -260,7 +257,7 @@ impl World {
             keypair: machine.key.clone(),
             validator: machine.validator.as_ref().map(Voter::parts),
             peers,
-            inbound,
+            requests,
             columns: machine.columns.clone(),
             ledger: machine.ledger.clone(),
             workers: Workers::inline(),
@@ -383,10 +380,10 @@ impl World {
 }
 
 /// Requests but for transactions, which are said to be taken and forgotten.
-fn censored(mut inbound: mpsc::Receiver<Inbound>) -> mpsc::Receiver<Inbound> {
-    let (sender, rest) = mpsc::channel(inbound.max_capacity());
+fn censored(inbound: Requests) -> Requests {
+    let (intake, rest) = request_queues();
     tokio::spawn(async move {
-        while let Some(request) = inbound.recv().await {
+        while let Some(request) = inbound.next_of_any().await {
             let asks = request.request.decode().ok().filter(|_| request.protocol == Protocol::Chain);
             let handed = match asks {
                 Some(ChainRequest::Submit { relayed: Relayed::No }) => {
@@ -400,8 +397,7 @@ fn censored(mut inbound: mpsc::Receiver<Inbound>) -> mpsc::Receiver<Inbound> {
                     let said = Ok::<_, Refusal>(ChainResponse::Verdicts);
                     request.reply.send(Frame::new(&said, codec::encode(&taken).into()));
                 }
-                // Who is gone needs no answer.
-                None => _ = sender.send(request).await,
+                None => intake.forward(request),
             }
         }
     });

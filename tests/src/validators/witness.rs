@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context, Result};
 use bytes::Bytes;
 use ostrakon_net::{
-    Inbound, Peers,
+    Inbound, Peers, Requests,
     swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
 };
 use ostrakon_proto::{
@@ -22,7 +22,6 @@ use ostrakon_proto::{
         consensus::{ConsensusRequest, ConsensusResponse, Seen},
     },
 };
-use tokio::sync::mpsc;
 
 use super::Plan;
 
@@ -73,6 +72,7 @@ impl Witness {
         for provider in &plan.genesis.providers {
             handle.learn(provider.node, &provider.addresses);
         }
+        handle.recognise(plan.genesis.validators.iter().map(|validator| validator.node).collect());
         let memory = Arc::new(Memory { chain, statements: Mutex::default() });
         tokio::spawn(listen(inbound, Arc::clone(&memory)));
         Ok(Self { handle, node: plan.witness.node.public(), memory })
@@ -123,8 +123,8 @@ impl Witness {
     }
 }
 
-async fn listen(mut inbound: mpsc::Receiver<Inbound>, memory: Arc<Memory>) {
-    while let Some(Inbound { from, protocol, request, reply }) = inbound.recv().await {
+async fn listen(inbound: Requests, memory: Arc<Memory>) {
+    while let Some(Inbound { from, protocol, request, reply, .. }) = inbound.next_of_any().await {
         let message = request.decode::<ConsensusRequest>().ok().filter(|_| protocol == Protocol::Consensus);
         match message {
             // It helps nobody to remember: that is what is tried.

@@ -11,12 +11,9 @@ use std::{
 
 use ostrakon_proto::{
     id::NodeId,
-    wire::{Frame, Protocol, RefusalCode},
+    wire::{Frame, Protocol},
 };
-use tokio::{
-    sync::{mpsc::error::TrySendError, oneshot},
-    time,
-};
+use tokio::{sync::oneshot, time};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -25,9 +22,10 @@ use super::{
 };
 use crate::{
     AskError, Failure,
+    admission::{Prefix, Source, requests},
     ask::STALL,
     lock,
-    peers::{self, Bounds, Inbound, Reply},
+    peers::Bounds,
 };
 
 /// Between whom a call is.
@@ -89,7 +87,7 @@ async fn there_and_back(state: &Mutex<State>, route: Route, request: Frame) -> R
     let answer = tokio::select! {
         biased;
         () = callee_crashed.cancelled() => return Err(closed("the node crashed")),
-        answer = answered => answer.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "request dropped")),
+        answer = requests::answer(answered) => answer,
     };
     let (fate, give_up) = self::fate(state, to, from);
     match fate {
@@ -115,14 +113,12 @@ fn deliver(state: &Mutex<State>, route: Route, request: Frame) -> Result<Deliver
     let mut state = lock(state);
     let refused = || AskError::new(to, Failure::Unreachable("connection refused".to_string()));
     let process = state.process(to).cloned().ok_or_else(refused)?;
-    let (reply, answered) = Reply::pair(protocol);
-    let event_frame = request.clone();
-    match process.inbound.try_send(Inbound { from, protocol, request, reply }) {
-        Ok(()) => state.trace.add(from, to, protocol, &Event::Delivered(&event_frame)),
-        Err(TrySendError::Full(inbound)) => {
-            inbound.reply.send(peers::refusal(RefusalCode::Busy, "too many requests wait at the node"));
-        }
-        Err(TrySendError::Closed(_)) => return Err(refused()),
+    if process.intake.is_stopped() {
+        return Err(refused());
     }
+    state.trace.add(from, to, protocol, &Event::Delivered(&request));
+    let member = process.members.contains(&from);
+    let source = if member { Source::member(from) } else { Source::stranger(from, Prefix::of_node(&from)) };
+    let answered = process.intake.put(source, protocol, request, None);
     Ok(Delivered { answered, callee_crashed: process.crashed })
 }

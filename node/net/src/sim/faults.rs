@@ -13,11 +13,10 @@ use std::{
 use ostrakon_proto::id::NodeId;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{SimConfig, trace::Trace};
-use crate::peers::Inbound;
+use crate::{Intake, Members, Requests, request_queues};
 
 /// Delays and losses of messages from one node to another.
 #[derive(Clone, Debug)]
@@ -32,7 +31,9 @@ pub struct LinkConditions {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) incarnation: u64,
-    pub(super) inbound: mpsc::Sender<Inbound>,
+    pub(super) intake: Intake,
+    /// The members of the network, as this node knows them.
+    pub(super) members: Members,
     /// Cancelled when it crashes.
     pub(super) crashed: CancellationToken,
 }
@@ -76,11 +77,12 @@ impl State {
         }
     }
 
-    pub(super) fn join(&mut self, node: NodeId) -> (u64, mpsc::Receiver<Inbound>) {
+    pub(super) fn join(&mut self, node: NodeId) -> (u64, Requests) {
         self.crash(node);
         self.joined += 1;
-        let (inbound, requests) = mpsc::channel(self.config.inbound_queue.max(1));
-        self.processes.insert(node, Process { incarnation: self.joined, inbound, crashed: CancellationToken::new() });
+        let (intake, requests) = request_queues();
+        let (members, crashed) = (Members::default(), CancellationToken::new());
+        self.processes.insert(node, Process { incarnation: self.joined, intake, members, crashed });
         (self.joined, requests)
     }
 

@@ -10,6 +10,7 @@ mod faults;
 mod trace;
 
 use std::{
+    collections::BTreeSet,
     fmt,
     ops::RangeInclusive,
     sync::{Arc, Mutex, MutexGuard},
@@ -21,10 +22,9 @@ use ostrakon_proto::{
     id::NodeId,
     wire::{Frame, Protocol},
 };
-use tokio::sync::mpsc;
 
 use self::faults::State;
-use crate::{AskError, Inbound, Peers, lock};
+use crate::{AskError, Peers, Requests, lock};
 
 pub use self::faults::LinkConditions;
 
@@ -37,8 +37,6 @@ pub struct SimConfig {
     pub loss_per_mille: u16,
     /// A caller is told after this that a message was lost, or that a dial failed.
     pub give_up: Duration,
-    /// Requests that may wait at a node; more are refused as busy.
-    pub inbound_queue: usize,
 }
 
 impl Default for SimConfig {
@@ -48,7 +46,6 @@ impl Default for SimConfig {
             latency: Duration::from_millis(1)..=Duration::from_millis(20),
             loss_per_mille: 0,
             give_up: Duration::from_secs(5),
-            inbound_queue: 256,
         }
     }
 }
@@ -73,7 +70,7 @@ impl SimNetwork {
 
     /// Adds a node, or brings one back after [`SimNetwork::crash`]; a node that joins again is a new incarnation, and
     /// the receiver of the one before ends.
-    pub fn join(&self, node: NodeId) -> (Arc<dyn Peers>, mpsc::Receiver<Inbound>) {
+    pub fn join(&self, node: NodeId) -> (Arc<dyn Peers>, Requests) {
         let (incarnation, requests) = self.lock().join(node);
         (Arc::new(SimPeers { local: node, incarnation, state: self.state.clone() }), requests)
     }
@@ -139,6 +136,14 @@ impl Peers for SimPeers {
 
     /// Every node of a simulated network can be found.
     fn learn(&self, _: NodeId, _: &[String]) {}
+
+    fn recognise(&self, members: BTreeSet<NodeId>) {
+        let state = lock(&self.state);
+        let process = state.process(self.local).filter(|process| process.incarnation == self.incarnation);
+        if let Some(process) = process {
+            process.members.set(members);
+        }
+    }
 
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let route = call::Route { from: self.local, incarnation: self.incarnation, to, protocol };

@@ -12,17 +12,16 @@ use libp2p::{
     tcp,
 };
 use ostrakon_proto::{id::ChainId, sign::Keypair, wire::Protocol};
-use tokio::sync::mpsc;
 
 use super::{
     calls::IN_FLIGHT,
-    codec::MemoryBudget,
     config::{StartError, SwarmConfig},
-    dispatch::Dispatch,
-    exchange::{self, Intake},
-    muxer, secure,
+    exchange::{self, Service},
+    muxer,
+    places::Places,
+    secure,
 };
-use crate::peers::Inbound;
+use crate::{Intake, Members};
 
 /// A connection that is not established by then has failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +33,7 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A search for a node's addresses is given up after this.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
-/// Connections that are being made, each way.
+/// Connections that this node is making.
 const PENDING: u32 = 256;
 /// Streams that the other side may have on one connection and protocol: those of an honest node, and some that it has
 /// closed and that have not ended here yet.
@@ -47,6 +46,7 @@ const NEGOTIATING: usize = 32;
 /// libp2p's parts. The limits come first: no other part must see a connection that they refuse.
 #[derive(NetworkBehaviour)]
 pub(super) struct Behaviour {
+    places: Places,
     connections: connection_limits::Behaviour,
     memory: memory_connection_limits::Behaviour,
     pub(super) identify: identify::Behaviour,
@@ -56,10 +56,12 @@ pub(super) struct Behaviour {
 }
 
 impl Behaviour {
-    fn new(config: &SwarmConfig, key: &identity::Keypair, inbound: mpsc::Sender<Inbound>) -> Self {
-        let budget = MemoryBudget::new(config.limits.inbound_bytes);
-        let intake = (!config.listen.is_empty()).then(|| Intake { dispatch: Dispatch::new(inbound), budget });
+    fn new(config: &SwarmConfig, key: &identity::Keypair, intake: Intake, members: Members) -> Self {
+        let limits = &config.limits;
+        let places = Places::new(members.clone(), limits.connections_in, limits.connections_per_node);
+        let service = (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes));
         Self {
+            places,
             connections: connection_limits::Behaviour::new(connection_limits(config)),
             memory: memory_connection_limits::Behaviour::with_max_percentage(
                 f64::from(config.limits.memory_percent.min(100)) / 100.0,
@@ -72,7 +74,7 @@ impl Behaviour {
             ),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(PING_INTERVAL).with_timeout(PING_TIMEOUT)),
             kad: kademlia(config, key),
-            exchange: exchange::Behaviour::new(&config.chain, intake),
+            exchange: exchange::Behaviour::new(&config.chain, service),
         }
     }
 }
@@ -93,11 +95,9 @@ fn stream_protocol(name: String) -> StreamProtocol {
 
 fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
-        .with_max_pending_incoming(Some(PENDING))
         .with_max_pending_outgoing(Some(PENDING))
-        .with_max_established_incoming(Some(config.limits.connections_in))
         .with_max_established_outgoing(Some(config.limits.connections_out))
-        .with_max_established_per_peer(Some(config.limits.connections_per_node))
+        .with_max_established_per_peer(u32::try_from(config.limits.connections_per_node).ok())
 }
 
 fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad::store::MemoryStore> {
@@ -137,7 +137,8 @@ pub fn tcp_transport(
 /// A swarm that listens nowhere yet. Must be called on the runtime that will drive it.
 pub(super) fn build(
     config: &SwarmConfig,
-    inbound: mpsc::Sender<Inbound>,
+    intake: Intake,
+    members: Members,
 ) -> Result<libp2p::Swarm<Behaviour>, StartError> {
     let key = identity::Keypair::ed25519_from_bytes(config.keypair.seed().as_mut_slice())
         .map_err(|error| StartError::Transport(error.to_string()))?;
@@ -151,7 +152,7 @@ pub(super) fn build(
         })
         .with_other_transport(|_| tcp)
         .unwrap_or_else(|never| match never {})
-        .with_behaviour(|key| Behaviour::new(config, key, inbound))
+        .with_behaviour(|key| Behaviour::new(config, key, intake, members))
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm

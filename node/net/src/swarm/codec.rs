@@ -1,17 +1,19 @@
 //! The frame on a stream: `u32 LE head length ‖ u32 LE body length ‖ head ‖ body` (SPEC, "Wire").
 //!
 //! In goes a stream, out comes a [`Frame`] whose parts are within the protocol's limits. Lengths are checked before
-//! anything is allocated, buffers grow with what has arrived, and requests of other nodes count against one
-//! [`MemoryBudget`]: a false length costs its sender, not us. Not here: what a frame means.
+//! anything is allocated, buffers grow with what has arrived, and requests of other nodes hold memory of a quota
+//! ([`crate::admission::quota`]): a false length costs its sender, not us. Not here: what a frame means.
 
-use std::{io, sync::Arc};
+use std::{convert::Infallible, io};
 
 use bytes::Bytes;
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use ostrakon_proto::wire::Frame;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::peers::Bounds;
+use crate::{
+    admission::{Exceeded, Held},
+    peers::Bounds,
+};
 
 /// Bytes of a buffer before the first byte has arrived.
 const FIRST: usize = 64 * 1024;
@@ -22,42 +24,6 @@ const STEP: usize = 16 * 1024;
 /// A body up to this size is sent in one piece with its head.
 const SMALL: usize = 16 * 1024;
 
-/// Memory for the bodies of requests that are not answered yet, of all other nodes together.
-#[derive(Clone, Debug)]
-pub(super) struct MemoryBudget(Arc<Semaphore>);
-
-impl MemoryBudget {
-    pub(super) fn new(bytes: usize) -> Self {
-        Self(Arc::new(Semaphore::new(bytes)))
-    }
-
-    /// Bytes that are free.
-    #[cfg(test)]
-    pub(super) fn free(&self) -> usize {
-        self.0.available_permits()
-    }
-
-    /// Reserves `bytes` more into `held`; false when the budget is spent.
-    fn reserve(&self, held: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
-        let Ok(count) = u32::try_from(bytes) else { return false };
-        let Ok(more) = self.0.clone().try_acquire_many_owned(count) else { return false };
-        match held {
-            Some(held) => held.merge(more),
-            None => *held = Some(more),
-        }
-        true
-    }
-}
-
-/// A request as it arrives.
-#[derive(Debug)]
-pub(super) enum Received {
-    /// The request, with the memory that is reserved for its body.
-    Frame(Frame, Option<OwnedSemaphorePermit>),
-    /// The budget was spent: its body was read and dropped.
-    OverBudget,
-}
-
 /// How long the parts of a frame are: within its bounds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Lengths {
@@ -65,27 +31,29 @@ pub(super) struct Lengths {
     body: usize,
 }
 
-/// A request of another node, whose lengths have been read: its body counts against the budget.
+/// A request of another node, whose lengths have been read. `memory` grows by what it takes; when it cannot, the rest
+/// is read and dropped.
 pub(super) async fn read_request<T: AsyncRead + Unpin>(
     io: &mut T,
     lengths: Lengths,
-    budget: &MemoryBudget,
-) -> io::Result<Received> {
-    let head = read_part(io, lengths.head, FIRST, |_| true).await?;
-    let mut held = None;
-    let body = read_part(io, lengths.body, FIRST, |bytes| budget.reserve(&mut held, bytes)).await?;
-    Ok(match (head, body) {
-        (Some(head), Some(body)) => Received::Frame(Frame { head, body }, held),
-        _ => Received::OverBudget,
+    memory: &mut Held,
+) -> io::Result<Result<Frame, Exceeded>> {
+    let head = read_part(io, lengths.head, FIRST, |bytes| memory.grow(bytes)).await?;
+    let body = read_part(io, lengths.body, FIRST, |bytes| match &head {
+        Ok(_) => memory.grow(bytes),
+        Err(exceeded) => Err(*exceeded),
     })
+    .await?;
+    Ok(head.and_then(|head| body.map(|body| Frame { head, body })))
 }
 
 /// An answer to a request of ours, which counts against no budget.
 pub(super) async fn read_response<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds) -> io::Result<Frame> {
     let Lengths { head, body } = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-    let head = read_part(io, head, FIRST, |_| true).await?.unwrap_or_default();
+    let free = |read: Result<Bytes, Infallible>| read.unwrap_or_else(|never| match never {});
+    let head = free(read_part(io, head, FIRST, |_| Ok(())).await?);
     // Asked for, and as long as we asked: one buffer, and no copy into a larger one.
-    let body = read_part(io, body, body, |_| true).await?.unwrap_or_default();
+    let body = free(read_part(io, body, body, |_| Ok(())).await?);
     Ok(Frame { head, body })
 }
 
@@ -107,19 +75,19 @@ pub(super) async fn read_lengths<T: AsyncRead + Unpin>(io: &mut T, bounds: Bound
 /// Reads `len` bytes into one buffer of exactly that size, which begins with `first` and grows with what comes. Asks
 /// `take` before each growth by how much; once refused, the rest is read and dropped, so that the sender can still be
 /// told.
-async fn read_part<T: AsyncRead + Unpin>(
+async fn read_part<T: AsyncRead + Unpin, E>(
     io: &mut T,
     len: usize,
     first: usize,
-    mut take: impl FnMut(usize) -> bool,
-) -> io::Result<Option<Bytes>> {
+    mut take: impl FnMut(usize) -> Result<(), E>,
+) -> io::Result<Result<Bytes, E>> {
     let mut buffer = Vec::new();
     while buffer.len() < len {
         if buffer.len() == buffer.capacity() {
             let capacity = len.min(first.max(buffer.len() * GROWTH));
-            if !take(capacity - buffer.len()) {
+            if let Err(refused) = take(capacity - buffer.len()) {
                 skip(io, len - buffer.len()).await?;
-                return Ok(None);
+                return Ok(Err(refused));
             }
             buffer.reserve_exact(capacity - buffer.len());
         }
@@ -131,7 +99,7 @@ async fn read_part<T: AsyncRead + Unpin>(
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    Ok(Some(buffer.into()))
+    Ok(Ok(buffer.into()))
 }
 
 async fn skip<T: AsyncRead + Unpin>(io: &mut T, mut len: usize) -> io::Result<()> {
@@ -171,10 +139,11 @@ mod tests {
     };
 
     use futures::{executor::block_on, io::Cursor};
-    use ostrakon_proto::{limits, wire::Protocol};
+    use ostrakon_proto::{id::NodeId, limits, wire::Protocol};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::admission::{Limits, Quota, Source};
 
     /// A stream that gives at most `step` bytes a read.
     struct Slow<'a> {
@@ -207,9 +176,19 @@ mod tests {
     }
 
     /// A request with its lengths.
-    async fn request<T: AsyncRead + Unpin>(io: &mut T, bounds: Bounds, budget: &MemoryBudget) -> io::Result<Received> {
+    async fn request<T: AsyncRead + Unpin>(
+        io: &mut T,
+        bounds: Bounds,
+        budget: &Quota,
+    ) -> io::Result<(Held, Result<Frame, Exceeded>)> {
         let lengths = read_lengths(io, bounds).await?.ok_or(io::ErrorKind::UnexpectedEof)?;
-        read_request(io, lengths, budget).await
+        let mut held = budget.hold(Source::member(NodeId::new([1; 32])), 0).expect("nothing is always free");
+        let read = read_request(io, lengths, &mut held).await?;
+        Ok((held, read))
+    }
+
+    fn budget(bytes: usize) -> Quota {
+        Quota::new(Limits::shared(bytes, bytes))
     }
 
     #[test]
@@ -234,9 +213,9 @@ mod tests {
             let mut io = &bytes[..cut];
             let error = block_on(read_response(&mut io, bounds)).expect_err("truncated");
             assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "cut at {cut}");
-            let (mut io, budget) = (&bytes[..cut], MemoryBudget::new(1 << 20));
+            let (mut io, budget) = (&bytes[..cut], budget(1 << 20));
             block_on(request(&mut io, bounds, &budget)).expect_err("truncated");
-            assert_eq!(budget.free(), 1 << 20, "budget is given back at {cut}");
+            assert_eq!(budget.used(), 0, "memory is given back at {cut}");
         }
     }
 
@@ -260,7 +239,7 @@ mod tests {
         let bounds = Bounds::request(Protocol::Put);
         let mut bytes = lengths(0, u32::try_from(limits::MANIFEST).expect("u32"));
         bytes.extend_from_slice(&[1; 100]);
-        let budget = MemoryBudget::new(FIRST);
+        let budget = budget(FIRST);
         let error = block_on(request(&mut &bytes[..], bounds, &budget)).expect_err("truncated");
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "the budget of one first step was enough");
     }
@@ -269,23 +248,25 @@ mod tests {
     fn without_room_the_body_is_skipped_and_the_room_kept() {
         let bounds = Bounds::request(Protocol::Put);
         let bytes = written(bounds, &frame(3, limits::CHUNK)).expect("within the limits");
-        let budget = MemoryBudget::new(limits::CHUNK - 1);
-        let mut io = &bytes[..];
-        assert!(matches!(block_on(request(&mut io, bounds, &budget)), Ok(Received::OverBudget)));
-        assert!(io.is_empty());
-        assert_eq!(budget.free(), limits::CHUNK - 1);
-        let budget = MemoryBudget::new(limits::CHUNK);
-        let read = block_on(request(&mut &bytes[..], bounds, &budget)).expect("whole");
-        assert_eq!(budget.free(), 0);
-        drop(read);
-        assert_eq!(budget.free(), limits::CHUNK);
+        for short in [2, limits::CHUNK + 2] {
+            let (mut io, budget) = (&bytes[..], budget(short));
+            let (held, read) = block_on(request(&mut io, bounds, &budget)).expect("read to its end");
+            assert!(read == Err(Exceeded::All) && io.is_empty(), "{short}");
+            drop(held);
+            assert_eq!(budget.used(), 0);
+        }
+        let budget = budget(limits::CHUNK + 3);
+        let (held, read) = block_on(request(&mut &bytes[..], bounds, &budget)).expect("whole");
+        assert!(read.is_ok() && budget.used() == limits::CHUNK + 3);
+        drop(held);
+        assert_eq!(budget.used(), 0);
     }
 
     proptest! {
         #[test]
         fn random_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64), step in 1usize..9) {
             let mut io = Slow { bytes: &bytes, step };
-            let _ = block_on(request(&mut io, Bounds::request(Protocol::Chain), &MemoryBudget::new(1 << 16)));
+            let _ = block_on(request(&mut io, Bounds::request(Protocol::Chain), &budget(1 << 16)));
         }
     }
 }

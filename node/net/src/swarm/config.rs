@@ -32,28 +32,26 @@ impl SwarmConfig {
 /// Bounds on what others can use up.
 #[derive(Clone, Debug)]
 pub struct SwarmLimits {
-    /// Connections that others opened.
-    pub connections_in: u32,
+    /// Connections that others opened: a quarter of them for members of the network, an eighth at most from one network
+    /// of addresses.
+    pub connections_in: usize,
     /// Connections that this node opened.
     pub connections_out: u32,
     /// Connections with one node: two may cross, and dead ones take a while to be noticed.
-    pub connections_per_node: u32,
+    pub connections_per_node: usize,
     /// Share of the machine's memory, in percent, above which the process takes no more connections.
     pub memory_percent: u8,
-    /// Requests that wait in the receiver; more are refused as busy.
-    pub inbound_queue: usize,
-    /// Bytes of requests' bodies that are not answered yet; more are refused as busy.
+    /// Bytes of requests that are not answered yet; more are refused as busy.
     pub inbound_bytes: usize,
 }
 
 impl Default for SwarmLimits {
     fn default() -> Self {
         Self {
-            connections_in: 512,
+            connections_in: 2048,
             connections_out: 512,
             connections_per_node: 4,
             memory_percent: 70,
-            inbound_queue: 256,
             inbound_bytes: 64 * 1024 * 1024,
         }
     }

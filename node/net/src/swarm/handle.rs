@@ -17,15 +17,16 @@ use ostrakon_proto::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    calls::{Call, Caller},
-    dispatch,
-};
+use super::calls::{Call, Caller};
 use crate::{
-    AskError, Failure,
+    AskError, Failure, Members,
+    admission::{
+        Source,
+        requests::{self, WeakIntake},
+    },
     ask::STALL,
     awake, identity, lock,
-    peers::{Bounds, Inbound, Peers},
+    peers::{Bounds, Peers},
 };
 
 /// Calls in progress, to all nodes; more wait before they start.
@@ -39,13 +40,14 @@ pub struct SwarmHandle {
     shared: Arc<Shared>,
     calls: mpsc::Sender<Call>,
     /// For what the node asks itself. Weak, so that the receiver ends when the network has stopped.
-    inbound: mpsc::WeakSender<Inbound>,
+    intake: WeakIntake,
 }
 
 /// What handles and actor share.
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) local: NodeId,
+    pub(super) members: Members,
     pub(super) permits: Arc<Semaphore>,
     book: Mutex<BTreeMap<PeerId, Vec<Multiaddr>>>,
     listening: Mutex<BTreeSet<Multiaddr>>,
@@ -61,6 +63,7 @@ impl Shared {
     pub(super) fn new(local: NodeId) -> Self {
         Self {
             local,
+            members: Members::default(),
             permits: Arc::new(Semaphore::new(CALLS)),
             book: Mutex::default(),
             listening: Mutex::default(),
@@ -116,12 +119,8 @@ impl Shared {
 }
 
 impl SwarmHandle {
-    pub(super) const fn new(
-        shared: Arc<Shared>,
-        calls: mpsc::Sender<Call>,
-        inbound: mpsc::WeakSender<Inbound>,
-    ) -> Self {
-        Self { shared, calls, inbound }
+    pub(super) const fn new(shared: Arc<Shared>, calls: mpsc::Sender<Call>, intake: WeakIntake) -> Self {
+        Self { shared, calls, intake }
     }
 
     pub(super) fn shared(&self) -> Arc<Shared> {
@@ -172,6 +171,10 @@ impl Peers for SwarmHandle {
         self.shared.learn(node, addresses);
     }
 
+    fn recognise(&self, members: BTreeSet<NodeId>) {
+        self.shared.members.set(members);
+    }
+
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
         let this = self.clone();
         Box::pin(async move {
@@ -182,8 +185,11 @@ impl Peers for SwarmHandle {
             let exchange = async {
                 let permit = this.shared.permits.clone().acquire_owned().await.map_err(|_| shut_down())?;
                 if to == this.shared.local {
-                    let inbound = this.inbound.upgrade().filter(|_| !this.is_stopping()).ok_or_else(shut_down)?;
-                    return Ok(dispatch::ask_oneself(inbound, to, protocol, request).await);
+                    let intake = this.intake.upgrade().filter(|_| !this.is_stopping()).ok_or_else(shut_down)?;
+                    let answered = intake.put(Source::member(to), protocol, request, None);
+                    // The requests must end when the network has stopped.
+                    drop(intake);
+                    return Ok(requests::answer(answered).await);
                 }
                 let (answer, answered) = oneshot::channel();
                 let call = Call { to, protocol, request, caller: Caller::new(to, answer, permit) };

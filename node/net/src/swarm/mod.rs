@@ -2,9 +2,9 @@
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
-//! (connections being made). `exchange` carries requests and answers, both ways, and `dispatch` admits those of
-//! other nodes. `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections.
-//! Not here: what is asked.
+//! (connections being made). `exchange` carries requests and answers, both ways; those of other nodes go to the queues
+//! of [`crate::admission`], and `places` says which connections they may have. `behaviour` bounds libp2p's parts,
+//! `codec` the frames; `secure` and `muxer` are its TCP connections. Not here: what is asked.
 
 mod actor;
 mod behaviour;
@@ -12,10 +12,11 @@ mod calls;
 mod codec;
 mod config;
 mod dials;
-mod dispatch;
 mod exchange;
 mod handle;
 mod muxer;
+mod places;
+mod rate;
 mod secure;
 
 use std::{
@@ -32,7 +33,7 @@ use libp2p::{Multiaddr, core::transport::ListenerId, multiaddr, swarm::SwarmEven
 use tokio::{runtime, sync::mpsc, time};
 
 use self::{actor::Actor, behaviour::Behaviour, calls::Call, handle::Shared};
-use crate::{identity, peers::Inbound};
+use crate::{Intake, Requests, admission::request_queues, identity};
 
 pub use self::{
     behaviour::tcp_transport,
@@ -55,8 +56,8 @@ impl Swarm {
     ///
     /// # Errors
     /// [`StartError`] when the configuration is wrong, an address is taken, or the system refuses.
-    pub fn start(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let Unstarted { commands, inbound, bootstrap, handle, requests } = Unstarted::new(&config)?;
+    pub fn start(config: SwarmConfig) -> Result<(SwarmHandle, Requests), StartError> {
+        let Unstarted { commands, intake, bootstrap, handle, requests } = Unstarted::new(&config)?;
         let (ready, started) = std::sync::mpsc::sync_channel(1);
         let shared = handle.shared();
         let thread = thread::Builder::new().name("ostrakon-swarm".to_string()).spawn(move || {
@@ -64,7 +65,7 @@ impl Swarm {
             let _stopped = shared.stopped.clone().drop_guard();
             let begun = runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::from);
             match begun
-                .and_then(|runtime| runtime.block_on(listen(&config, &shared, inbound)).map(|swarm| (runtime, swarm)))
+                .and_then(|runtime| runtime.block_on(listen(&config, &shared, intake)).map(|swarm| (runtime, swarm)))
             {
                 Ok((runtime, swarm)) => {
                     let _gone = ready.send(Ok(()));
@@ -86,10 +87,10 @@ impl Swarm {
     ///
     /// # Errors
     /// As [`Swarm::start`].
-    pub async fn start_here(config: SwarmConfig) -> Result<(SwarmHandle, mpsc::Receiver<Inbound>), StartError> {
-        let Unstarted { commands, inbound, bootstrap, handle, requests } = Unstarted::new(&config)?;
+    pub async fn start_here(config: SwarmConfig) -> Result<(SwarmHandle, Requests), StartError> {
+        let Unstarted { commands, intake, bootstrap, handle, requests } = Unstarted::new(&config)?;
         let shared = handle.shared();
-        let swarm = listen(&config, &shared, inbound).await?;
+        let swarm = listen(&config, &shared, intake).await?;
         let actor = Actor::new(swarm, &config, Arc::clone(&shared), commands);
         tokio::spawn(async move {
             let _stopped = shared.stopped.clone().drop_guard();
@@ -102,10 +103,10 @@ impl Swarm {
 /// A swarm that is not started yet, and the channels to it.
 struct Unstarted {
     commands: mpsc::Receiver<Call>,
-    inbound: mpsc::Sender<Inbound>,
+    intake: Intake,
     bootstrap: Vec<libp2p::PeerId>,
     handle: SwarmHandle,
-    requests: mpsc::Receiver<Inbound>,
+    requests: Requests,
 }
 
 impl Unstarted {
@@ -113,9 +114,9 @@ impl Unstarted {
         let shared = Arc::new(Shared::new(config.keypair.public()));
         let bootstrap = learn_bootstrap(config, &shared)?;
         let (calls, commands) = mpsc::channel(COMMANDS);
-        let (inbound, requests) = mpsc::channel(config.limits.inbound_queue.max(1));
-        let handle = SwarmHandle::new(shared, calls, inbound.downgrade());
-        Ok(Self { commands, inbound, bootstrap, handle, requests })
+        let (intake, requests) = request_queues();
+        let handle = SwarmHandle::new(shared, calls, intake.downgrade());
+        Ok(Self { commands, intake, bootstrap, handle, requests })
     }
 }
 
@@ -134,12 +135,8 @@ fn learn_bootstrap(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::
 }
 
 /// A swarm that listens on all its addresses.
-async fn listen(
-    config: &SwarmConfig,
-    shared: &Shared,
-    inbound: mpsc::Sender<Inbound>,
-) -> Result<libp2p::Swarm<Behaviour>, StartError> {
-    let mut swarm = behaviour::build(config, inbound)?;
+async fn listen(config: &SwarmConfig, shared: &Shared, intake: Intake) -> Result<libp2p::Swarm<Behaviour>, StartError> {
+    let mut swarm = behaviour::build(config, intake, shared.members.clone())?;
     for text in &config.listen {
         let address: Multiaddr = text.parse().map_err(|_| StartError::Address { address: text.clone() })?;
         let fail = |reason: String| StartError::Listen { address: text.clone(), reason };

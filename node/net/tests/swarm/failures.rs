@@ -83,11 +83,11 @@ async fn a_node_of_another_network_is_never_met() {
 
 #[tokio::test]
 async fn a_request_that_is_given_up_or_not_taken_is_refused() {
-    let (server, mut requests) = start(config(1, &[TCP]));
+    let (server, requests) = start(config(1, &[TCP]));
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
     let call = client.call(server.local(), Protocol::Chain, head("hello"));
-    let drop_request = async { drop(requests.recv().await) };
+    let drop_request = async { drop(requests.next_of_any().await) };
     assert_eq!(refusal(&within(5, future::join(call, drop_request)).await.0.unwrap()).code, RefusalCode::Internal);
     drop(requests);
     let call = client.call(server.local(), Protocol::Chain, head("hello"));
@@ -96,45 +96,47 @@ async fn a_request_that_is_given_up_or_not_taken_is_refused() {
 
 #[tokio::test]
 async fn a_full_queue_refuses() {
-    let mut small = config(1, &[TCP]);
-    small.limits.inbound_queue = 2;
-    let (server, _requests) = start(small);
+    // A node has at most sixteen requests of a protocol in progress, so three protocols fill its part of the queue.
+    let (server, _requests) = start(config(1, &[TCP]));
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
-    let calls = (0..4).map(|_| client.call(server.local(), Protocol::Chain, head("hello")));
+    let protocols = [Protocol::Put, Protocol::Get, Protocol::Manifest];
+    let calls = protocols.into_iter().flat_map(|protocol| {
+        let (client, to) = (client.clone(), server.local());
+        (0..40).map(move |_| client.call(to, protocol, Frame::default()))
+    });
     let mut answers = futures::stream::FuturesUnordered::from_iter(calls);
-    for _ in 0..2 {
-        let answer = within(5, futures::StreamExt::next(&mut answers)).await.unwrap().unwrap();
-        assert_eq!(refusal(&answer).code, RefusalCode::Busy);
-    }
+    let answer = within(5, futures::StreamExt::next(&mut answers)).await.unwrap().unwrap();
+    assert_eq!(refusal(&answer).code, RefusalCode::Busy);
 }
 
 #[tokio::test]
 async fn without_room_for_its_body_a_request_is_refused() {
     let mut small = config(1, &[TCP]);
     small.limits.inbound_bytes = 300 * 1024;
-    let (server, mut requests) = start(small);
+    let (server, requests) = start(small);
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
+    server.recognise([client.local()].into());
     let chunk = || Frame { head: bytes::Bytes::new(), body: crate::nodes::pattern(256 * 1024) };
     let first = tokio::spawn(client.call(server.local(), Protocol::Put, chunk()));
-    let taken = within(5, requests.recv()).await.unwrap();
+    let taken = within(5, requests.next_of_any()).await.unwrap();
     let second = within(5, client.call(server.local(), Protocol::Put, chunk())).await.unwrap();
     assert_eq!(refusal(&second).code, RefusalCode::Busy);
     taken.reply.send(head("done"));
     within(5, first).await.unwrap().unwrap();
     let third = tokio::spawn(client.call(server.local(), Protocol::Put, chunk()));
-    within(5, requests.recv()).await.unwrap().reply.send(head("done"));
+    within(5, requests.next_of_any()).await.unwrap().reply.send(head("done"));
     assert_eq!(within(5, third).await.unwrap().unwrap(), head("done"));
 }
 
 async fn callee_stops(listen: &str) {
-    let (server, mut requests) = start(config(1, &[listen]));
+    let (server, requests) = start(config(1, &[listen]));
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
     let calls = (0..40).map(|_| client.call(server.local(), Protocol::Chain, head("hello")));
     let stop = async {
-        let _held = requests.recv().await.unwrap();
+        let _held = requests.next_of_any().await.unwrap();
         server.shutdown().await;
     };
     let (outcomes, ()) = within(5, future::join(future::join_all(calls), stop)).await;
@@ -170,7 +172,7 @@ async fn a_node_that_restarts_is_reached_again() {
 
 #[tokio::test]
 async fn dropped_calls_are_forgotten() {
-    let (server, mut requests) = start(config(1, &[TCP]));
+    let (server, requests) = start(config(1, &[TCP]));
     let client = start(config(2, &[])).0;
     introduce(&client, &server);
     // More than may be in flight at a time, and than there are places: each place must come back.
@@ -181,7 +183,7 @@ async fn dropped_calls_are_forgotten() {
     let call = client.call(server.local(), Protocol::Chain, head("kept"));
     let answer_all = async {
         loop {
-            let inbound = requests.recv().await.unwrap();
+            let inbound = requests.next_of_any().await.unwrap();
             let is_kept = inbound.request == head("kept");
             inbound.reply.send(head("answer"));
             if is_kept {
@@ -210,7 +212,8 @@ async fn after_shutdown_calls_end_as_stopped() {
 #[tokio::test]
 async fn connections_over_the_limit_are_closed_and_others_kept() {
     let mut small = config(1, &[TCP]);
-    small.limits.connections_in = 1;
+    // Of eight, one for the strangers of each network.
+    small.limits.connections_in = 8;
     let server = serve(small);
     let (first, second) = (start(config(2, &[])).0, start(config(3, &[])).0);
     introduce(&first, &server.swarm);

@@ -87,7 +87,7 @@ async fn garbage_ends_its_own_stream_alone_over_quic() {
 
 #[tokio::test]
 async fn a_flood_is_bounded_and_leaves_room_for_others() {
-    let (server, mut requests) = start(config(1, &[TCP]));
+    let (server, requests) = start(config(1, &[TCP]));
     let attacker = Raw::dial(Protocol::Chain, &server).await;
     let attack =
         tokio::spawn(async move { future::join_all((0..400).map(|_| attacker.send(encoded(&head("flood"))))).await });
@@ -97,7 +97,7 @@ async fn a_flood_is_bounded_and_leaves_room_for_others() {
     let mut held = Vec::new();
     let serve = async {
         loop {
-            let inbound = requests.recv().await.unwrap();
+            let inbound = requests.next_of_any().await.unwrap();
             if inbound.from == client.local() { inbound.reply.send(head("you")) } else { held.push(inbound) }
         }
     };

@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use bytes::Bytes;
 use ostrakon_net::{
-    Inbound, Peers,
+    Inbound, Peers, Requests,
     swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
@@ -12,7 +12,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{Frame, Protocol, Refusal},
 };
-use tokio::{sync::mpsc, task::JoinSet, time};
+use tokio::{task::JoinSet, time};
 
 pub(crate) const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub(crate) const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
@@ -35,16 +35,16 @@ pub(crate) fn config(seed: u8, listen: &[&str]) -> SwarmConfig {
     SwarmConfig { listen, ..SwarmConfig::client(CHAIN, Keypair::from_seed(&[seed; 32])) }
 }
 
-pub(crate) fn start(config: SwarmConfig) -> (SwarmHandle, mpsc::Receiver<Inbound>) {
+pub(crate) fn start(config: SwarmConfig) -> (SwarmHandle, Requests) {
     Swarm::start(config).expect("the swarm starts")
 }
 
 /// A node that answers each request by [`answer`].
 pub(crate) fn serve(config: SwarmConfig) -> Node {
-    let (swarm, mut requests) = start(config);
+    let (swarm, requests) = start(config);
     let mut server = JoinSet::new();
     server.spawn(async move {
-        while let Some(Inbound { protocol, request, reply, .. }) = requests.recv().await {
+        while let Some(Inbound { protocol, request, reply, .. }) = requests.next_of_any().await {
             reply.send(answer(protocol, &request));
         }
     });

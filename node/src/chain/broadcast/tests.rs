@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::{
-    chain::{ChainParts, memory::MemoryLedger, order::InboxCell},
+    chain::{ChainParts, memory::MemoryLedger},
     retention::StorageLock,
     serve::{Serve, ServeParts, credit::Credit},
     store::Memory,
@@ -79,7 +79,6 @@ impl Net {
                 workers,
                 storage_lock: StorageLock::default(),
                 credit: Arc::new(Credit::default()),
-                inbox: InboxCell::default(),
             };
             tasks.spawn(Serve::new(serving).run(inbound, CancellationToken::new()));
             let of = chain.clone();

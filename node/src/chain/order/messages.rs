@@ -1,6 +1,6 @@
 //! The exchange with the other validators: requests are read and answered, messages sent, received and buffered.
 //!
-//! In come requests of consensus/1 ([`super::inbox`]), out go answers and this validator's messages
+//! In come requests of consensus/1 ([`Arrivals`]), out go answers and this validator's messages
 //! ([`super::outbox`]). What is signed by a validator and not of the height in progress is buffered
 //! ([`super::received`]); what shows that others are ahead starts catching up ([`super::catch_up`]). Not here: messages
 //! of the height in progress, which are the engine's ([`super::session`]).
@@ -8,11 +8,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ostrakon_net::{Inbound, Peers};
+use ostrakon_net::{Inbound, Peers, Requests};
 use ostrakon_proto::{
     id::{ChainId, Height, NodeId, VoteKey},
     wire::{
-        Frame, Refusal, RefusalCode,
+        Frame, Refusal, RefusalCode, RequestClass,
         consensus::{Claim, ConsensusRequest, ConsensusResponse, SignedClaim},
     },
 };
@@ -21,7 +21,6 @@ use tokio::time::Instant;
 use super::{
     Committee, Ledger,
     catch_up::CatchUp,
-    inbox::Arrivals,
     outbox::Outbox,
     received::{Message, Received},
     sign_state::Statement,
@@ -36,6 +35,25 @@ pub(super) struct Messages {
     pub(super) outbox: Outbox,
     pub(super) received: Received,
     pub(super) catch_up: CatchUp,
+}
+
+/// Requests of consensus/1, in a fair order of the validators' nodes.
+#[derive(Debug)]
+pub(super) struct Arrivals(Requests);
+
+impl Arrivals {
+    /// Those of `requests`.
+    pub(super) const fn new(requests: Requests) -> Self {
+        Self(requests)
+    }
+
+    /// The next request; pending forever once the network has ended. Cancel-safe.
+    pub(super) async fn next(&mut self) -> Inbound {
+        match self.0.next(RequestClass::Consensus).await {
+            Some(inbound) => inbound,
+            None => std::future::pending().await,
+        }
+    }
 }
 
 /// A message as it arrived: the node that delivered it, its head, and the block's bytes if it is a proposal.
@@ -55,7 +73,6 @@ impl Messages {
 
     /// The height of `committee` starts, and these are its validators.
     pub(super) fn start_height(&mut self, committee: &Committee) {
-        self.arrivals.expect(committee.nodes.values().copied());
         self.outbox.start_height(committee.nodes.values().copied());
         self.received.start_height(committee.height, &committee.rotation);
         self.catch_up.start_height(Instant::now());

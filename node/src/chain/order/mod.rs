@@ -1,12 +1,12 @@
 //! The order: validators agree on the next block by Tendermint consensus, and each signs what was decided.
 //!
-//! In come blocks to build on ([`Ledger`]) and messages of other validators ([`Inbox`]); out go messages, decided
+//! In come blocks to build on ([`Ledger`]) and messages of other validators ([`Requests`]); out go messages, decided
 //! blocks with their certificates, and evidence of equivocation. [`Order`] runs one height after the other from parts
 //! that each own one idea:
 //!
 //! - [`core`] is the consensus engine, [`session`] runs it for one height, with that height's [`proposals`]
 //!   ([`blocks`]) and [`timers`]; [`pace`] says when the next height starts.
-//! - [`messages`] is the exchange with the other validators: [`inbox`], [`outbox`], [`received`], and [`catch_up`] for
+//! - [`messages`] is the exchange with the other validators: [`outbox`], [`received`], and [`catch_up`] for
 //!   decided blocks that this validator missed.
 //! - [`signer`] is what survives a crash: the write-ahead log ([`wal`]) and the sign state ([`sign_state`]).
 //! - [`guard`] keeps two processes with one key from both signing: [`signing_status`], [`last_seen`], [`leases`].
@@ -25,7 +25,7 @@
 
 use std::{fmt, io, sync::Arc, time::Duration};
 
-use ostrakon_net::{Inbound, Peers, Workers};
+use ostrakon_net::{Inbound, Peers, Requests, Workers};
 use ostrakon_proto::{id::ChainId, sign::Keypair, wire::consensus::Incarnation};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,6 @@ mod catch_up;
 mod context;
 mod core;
 mod guard;
-pub mod inbox;
 mod last_seen;
 mod leases;
 pub mod ledger;
@@ -53,13 +52,12 @@ mod signing_status;
 mod timers;
 pub mod wal;
 
-pub use inbox::{Inbox, InboxCell};
 pub use ledger::{BlockVerdict, Committee, EncodedBlock, Equivocation, Ledger};
 
 use context::BftValidators;
 use guard::Guard;
 use last_seen::QueryContext;
-use messages::Messages;
+use messages::{Arrivals, Messages};
 use proposals::Proposals;
 use session::{Session, SessionParts};
 use sign_state::SignStore;
@@ -78,6 +76,8 @@ pub struct OrderParts {
     pub ledger: Arc<dyn Ledger>,
     /// The network's other nodes.
     pub peers: Arc<dyn Peers>,
+    /// Their requests, of which those of consensus/1 are taken.
+    pub requests: Requests,
     /// Threads on which blocks are built and validated, and files written.
     pub workers: Workers,
     /// The consensus write-ahead log, in the chain's directory.
@@ -103,6 +103,9 @@ pub enum OrderError {
     /// The sign state cannot be read or written.
     #[error("sign-state file failed; stopping to avoid equivocation: repair the disk and restart the node")]
     SignState(#[source] io::Error),
+    /// The system gave no thread.
+    #[error("cannot start the consensus thread: {0}")]
+    Thread(#[source] io::Error),
     /// The sign state does not decode.
     #[error("sign-state file is damaged; stopping to avoid equivocation: move the file away and restart the node")]
     Damaged,
@@ -138,14 +141,12 @@ impl fmt::Debug for Order {
 }
 
 impl Order {
-    /// The order of the validator with `parts.key`, and where its messages are put.
-    pub fn new(parts: OrderParts) -> (Self, Inbox) {
-        let OrderParts { chain, key, ledger, peers, workers, wal, signatures, incarnation, interval } = parts;
-        let (inbox, arrivals) = inbox::inbox();
-        let messages = Messages::new((key.public(), chain), peers, arrivals, &ledger);
+    /// The order of the validator with `parts.key`.
+    pub fn new(parts: OrderParts) -> Self {
+        let OrderParts { chain, key, ledger, peers, requests, workers, wal, signatures, incarnation, interval } = parts;
+        let messages = Messages::new((key.public(), chain), peers, Arrivals::new(requests), &ledger);
         let signer = Signer::new((key, chain), incarnation, workers.clone(), wal, signatures);
-        let order = Self { ledger, workers, interval, messages, signer, guard: Guard::default(), last_start: None };
-        (order, inbox)
+        Self { ledger, workers, interval, messages, signer, guard: Guard::default(), last_start: None }
     }
 
     /// Decides one height after the other until `stop`.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use borsh::BorshDeserialize;
-use ostrakon_net::{Inbound, Workers};
+use ostrakon_net::{Inbound, Requests, Workers};
 use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height},
@@ -20,7 +20,7 @@ use ostrakon_proto::{
         chain::{ChainRequest, ChainResponse},
     },
 };
-use tokio::{sync::mpsc, task::JoinHandle};
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::{
@@ -75,8 +75,8 @@ fn peer(world: &World, number: usize, ledger: &Arc<Rocks>, tamper: Tamper) -> Pe
     Peer { chunks, _task: tokio::spawn(async move { serve(inbound, &ledger, tamper, &counted).await }) }
 }
 
-async fn serve(mut inbound: mpsc::Receiver<Inbound>, ledger: &Rocks, tamper: Tamper, asked: &AtomicUsize) {
-    while let Some(Inbound { request, reply, .. }) = inbound.recv().await {
+async fn serve(inbound: Requests, ledger: &Rocks, tamper: Tamper, asked: &AtomicUsize) {
+    while let Some(Inbound { request, reply, .. }) = inbound.next_of_any().await {
         let refuse = |code| Err(Refusal::new(code, "no"));
         let answer = match request.decode().expect("canonical") {
             ChainRequest::Snapshots => Ok((ChainResponse::Hints, codec::encode(&ledger.snapshots()))),
@@ -174,8 +174,7 @@ async fn a_snapshot_that_is_not_far_ahead_is_not_fetched_until_blocks_are_pruned
     assert!(waited.is_err(), "ten blocks ahead is not more than ten");
     // The follower asks for block 1, which is not kept.
     let stop = CancellationToken::new();
-    let follow =
-        crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), crate::chain::order::InboxCell::default());
+    let follow = crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), CancellationToken::new());
     let following = tokio::spawn(follow.run(stop.clone()));
     assert!(matches!(task.await.expect("no panic"), Err(SyncError::Restored)));
     stop.cancel();
@@ -295,8 +294,7 @@ async fn a_chain_that_has_another_block_than_the_checkpoint_stops_the_node() {
     let block = |height| ledger.block(Height(height)).expect("read").expect("kept").block.header.id();
     let (chain, _sync) = newcomer(&world, dir.path(), 1).await;
     chain.hold_to(Checkpoint { height: Height(6), block: block(5) }).await.expect("nothing is known yet");
-    let follow =
-        crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), crate::chain::order::InboxCell::default());
+    let follow = crate::chain::follow::BlockFollower::new(chain.clone(), Vec::new(), CancellationToken::new());
     let refused = LedgerError::Checkpoint { height: Height(6), expected: block(5), got: block(6) };
     assert!(refused.to_string().contains("another chain"));
     assert_eq!(follow.run(CancellationToken::new()).await, Err(refused.clone()));

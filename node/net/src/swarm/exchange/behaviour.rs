@@ -17,24 +17,28 @@ use libp2p::{
 };
 use ostrakon_proto::id::ChainId;
 
-use super::{handler::Handler, inbound::Intake, negotiate::ProtocolNames};
-use crate::{identity, swarm::calls::Call};
+use super::{
+    handler::Handler,
+    inbound::{Remote, Service},
+    negotiate::ProtocolNames,
+};
+use crate::{admission::Prefix, identity, swarm::calls::Call};
 
 /// Requests and answers of all protocols.
 pub(in crate::swarm) struct Behaviour {
     names: Arc<ProtocolNames>,
     /// `None` for a client, which is not asked.
-    intake: Option<Arc<Intake>>,
+    service: Option<Arc<Service>>,
     connections: BTreeMap<PeerId, Vec<ConnectionId>>,
     calls: VecDeque<ToSwarm<Infallible, Call>>,
 }
 
 impl Behaviour {
-    /// Requests of other nodes go through the intake; without one their streams are refused.
-    pub(in crate::swarm) fn new(chain: &ChainId, intake: Option<Intake>) -> Self {
+    /// Requests of other nodes go to `service`; without one their streams are refused.
+    pub(in crate::swarm) fn new(chain: &ChainId, service: Option<Service>) -> Self {
         Self {
             names: Arc::new(ProtocolNames::new(chain)),
-            intake: intake.map(Arc::new),
+            service: service.map(Arc::new),
             connections: BTreeMap::new(),
             calls: VecDeque::new(),
         }
@@ -49,8 +53,12 @@ impl Behaviour {
     }
 
     /// A node whose key is not ed25519 is not of this network, and is not answered.
-    fn handler(&self, peer: &PeerId) -> Handler {
-        Handler::new(self.names.clone(), identity::node_id(peer).zip(self.intake.clone()))
+    fn handler(&self, peer: &PeerId, address: &Multiaddr) -> Handler {
+        let remote = identity::node_id(peer).map(|node| {
+            let prefix = Prefix::of_address(address).unwrap_or_else(|| Prefix::of_node(&node));
+            Remote { node, prefix }
+        });
+        Handler::new(self.names.clone(), remote.zip(self.service.clone()))
     }
 }
 
@@ -63,20 +71,20 @@ impl NetworkBehaviour for Behaviour {
         _: ConnectionId,
         peer: PeerId,
         _: &Multiaddr,
-        _: &Multiaddr,
+        remote: &Multiaddr,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(self.handler(&peer))
+        Ok(self.handler(&peer, remote))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
         _: ConnectionId,
         peer: PeerId,
-        _: &Multiaddr,
+        remote: &Multiaddr,
         _: Endpoint,
         _: PortUse,
     ) -> Result<Handler, ConnectionDenied> {
-        Ok(self.handler(&peer))
+        Ok(self.handler(&peer, remote))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {

@@ -22,11 +22,11 @@ use libp2p::{
         handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound},
     },
 };
-use ostrakon_proto::{id::NodeId, wire::Protocol};
+use ostrakon_proto::wire::Protocol;
 use tokio::time::{self, Instant};
 
 use super::{
-    inbound::{InboundStream, Intake},
+    inbound::{InboundStream, Remote, Service},
     negotiate::{AcceptUpgrade, OpenUpgrade, ProtocolNames},
     outbound::OutboundStream,
     pool::StreamPool,
@@ -55,7 +55,7 @@ enum Done {
 pub(in crate::swarm) struct Handler {
     names: Arc<ProtocolNames>,
     /// The other side, and where its requests are admitted; `None` when they are not.
-    intake: Option<(NodeId, Arc<Intake>)>,
+    service: Option<(Remote, Arc<Service>)>,
     pools: BTreeMap<Protocol, StreamPool<OutboundStream<Stream>>>,
     /// Streams to be opened.
     to_open: VecDeque<Protocol>,
@@ -72,11 +72,11 @@ pub(in crate::swarm) struct Handler {
 }
 
 impl Handler {
-    /// The streams of a new connection; requests of the other side come from this node, through the intake.
-    pub(super) fn new(names: Arc<ProtocolNames>, intake: Option<(NodeId, Arc<Intake>)>) -> Self {
+    /// The streams of a new connection; requests of the other side are admitted as this node's.
+    pub(super) fn new(names: Arc<ProtocolNames>, service: Option<(Remote, Arc<Service>)>) -> Self {
         Self {
             names,
-            intake,
+            service,
             pools: BTreeMap::new(),
             to_open: VecDeque::new(),
             inbound: BTreeMap::new(),
@@ -143,14 +143,15 @@ impl Handler {
 
     /// Serves a stream of the other side; over the limit it is dropped, which the other side sees.
     fn serve(&mut self, protocol: Protocol, stream: Stream) {
-        let Some((from, intake)) = &self.intake else { return };
+        let Some((from, service)) = &self.service else { return };
         let count = self.inbound.entry(protocol).or_default();
         if *count >= STREAMS_PER_PROTOCOL {
-            tracing::debug!(node = %from, ?protocol, "too many streams on one connection: dropping one");
+            tracing::debug!(node = %from.node, ?protocol, "too many streams on one connection: dropping one");
             return;
         }
         *count += 1;
-        let inbound = InboundStream { from: *from, protocol, intake: intake.clone(), activity: self.activity.clone() };
+        let (service, activity) = (Arc::clone(service), self.activity.clone());
+        let inbound = InboundStream { from: *from, protocol, service, activity };
         self.tasks.push(inbound.serve(stream).map(move |()| Done::Served(protocol)).boxed());
         self.schedule_check();
     }
@@ -184,7 +185,7 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = Protocol;
 
     fn listen_protocol(&self) -> SubstreamProtocol<AcceptUpgrade> {
-        SubstreamProtocol::new(AcceptUpgrade(self.intake.is_some().then(|| self.names.clone())), ())
+        SubstreamProtocol::new(AcceptUpgrade(self.service.is_some().then(|| self.names.clone())), ())
     }
 
     fn connection_keep_alive(&self) -> bool {

@@ -2,39 +2,72 @@
 //!
 //! No request takes longer than a deadline, from its first bytes to the end of its answer, and no pause between two.
 //! A violation of the protocol ends the stream and releases what it held. Not here: whether a request is admitted
-//! ([`crate::swarm::dispatch`]), and how many streams there may be ([`super::handler`]).
+//! ([`crate::admission`]), and how many streams there may be ([`super::handler`]).
 
 use std::{io, sync::Arc};
 
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use ostrakon_proto::{id::NodeId, wire::Protocol};
+use ostrakon_proto::{
+    id::NodeId,
+    wire::{Frame, Protocol, RefusalCode},
+};
 
 use super::handler::Activity;
 use crate::{
+    Members,
+    admission::{Intake, Limits, Prefix, Quota, Source, requests},
     ask::STALL,
     awake::Deadline,
-    peers::Bounds,
-    swarm::{
-        codec::{self, Lengths, MemoryBudget},
-        dispatch::Dispatch,
-    },
+    peers::{self, Bounds},
+    swarm::codec::{self, Lengths},
 };
 
-/// Where the requests of other nodes are admitted.
+/// Bytes of requests and answers that one node may have in progress: all that an honest one asks for concurrently.
+const NODE_BYTES: usize = 8 * 1024 * 1024;
+/// Bytes of answers that are not sent yet: those of a node that does not read are held until its stream ends.
+const ANSWER_BYTES: usize = 128 * 1024 * 1024;
+/// Bytes of consensus messages that are not handled yet. Strangers send none with a body.
+const CONSENSUS_BYTES: Limits =
+    Limits { all: 32 * 1024 * 1024, strangers: 1024 * 1024, prefix: 256 * 1024, node: 4 * 1024 * 1024 };
+
+/// What all streams of other nodes share.
 #[derive(Debug)]
-pub(in crate::swarm) struct Intake {
-    /// Passes them on to be answered.
-    pub(in crate::swarm) dispatch: Dispatch,
-    /// Memory for those that are not answered yet.
-    pub(in crate::swarm) budget: MemoryBudget,
+pub(in crate::swarm) struct Service {
+    intake: Intake,
+    members: Members,
+    requests: Quota,
+    consensus: Quota,
+    answers: Quota,
+}
+
+impl Service {
+    /// Requests go to `intake`, and hold at most `bytes` together until they are answered.
+    pub(in crate::swarm) fn new(intake: Intake, members: Members, bytes: usize) -> Self {
+        let requests = Quota::new(Limits::shared(bytes, NODE_BYTES));
+        let answers = Quota::new(Limits::shared(ANSWER_BYTES, NODE_BYTES));
+        Self { intake, members, requests, consensus: Quota::new(CONSENSUS_BYTES), answers }
+    }
+
+    /// Bytes of requests that are not answered yet.
+    fn memory(&self, protocol: Protocol) -> &Quota {
+        if protocol == Protocol::Consensus { &self.consensus } else { &self.requests }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Remote {
+    pub(super) node: NodeId,
+    /// The network that it connects from.
+    pub(super) prefix: Prefix,
 }
 
 /// A stream of another node, for one protocol.
 #[derive(Clone, Debug)]
 pub(super) struct InboundStream {
-    pub(super) from: NodeId,
+    pub(super) from: Remote,
     pub(super) protocol: Protocol,
-    pub(super) intake: Arc<Intake>,
+    pub(super) service: Arc<Service>,
     pub(super) activity: Activity,
 }
 
@@ -44,7 +77,7 @@ impl InboundStream {
         let mut deadline = Deadline::new(STALL);
         while let Some(outcome) = self.serve_one(&mut io, &mut deadline).await {
             if let Err(error) = outcome {
-                tracing::debug!(node = %self.from, protocol = ?self.protocol, %error, "request not answered");
+                tracing::debug!(node = %self.from.node, protocol = ?self.protocol, %error, "request not answered");
                 return;
             }
         }
@@ -65,37 +98,70 @@ impl InboundStream {
     }
 
     async fn answer<T: AsyncRead + AsyncWrite + Unpin>(&self, io: &mut T, lengths: Lengths) -> io::Result<()> {
-        let request = codec::read_request(io, lengths, &self.intake.budget).await?;
-        let answer = self.intake.dispatch.ask(self.from, self.protocol, request).await;
+        let (source, service) = (self.source(), &self.service);
+        let answer = self.ask(source, io, lengths).await?;
+        // Held until it is sent, which a node that does not read delays.
+        let (answer, _unsent) = match service.answers.hold(source, answer.head.len() + answer.body.len()) {
+            Ok(unsent) => (answer, Some(unsent)),
+            Err(exceeded) => (self.refuse(format_args!("cannot send more answers now: {exceeded}")), None),
+        };
         codec::write(io, Bounds::response(self.protocol), &answer).await?;
         io.flush().await
+    }
+
+    /// Reads a request, and returns its answer or a refusal.
+    async fn ask<T: AsyncRead + Unpin>(&self, source: Source, io: &mut T, lengths: Lengths) -> io::Result<Frame> {
+        let nothing = self.service.memory(self.protocol).hold(source, 0);
+        let mut held = nothing.expect("invariant: nothing exceeds no limit");
+        match codec::read_request(io, lengths, &mut held).await? {
+            Ok(request) => {
+                let answered = self.service.intake.put(source, self.protocol, request, Some(held));
+                Ok(requests::answer(answered).await)
+            }
+            Err(exceeded) => Ok(self.refuse(exceeded)),
+        }
+    }
+
+    fn refuse(&self, reason: impl std::fmt::Display) -> Frame {
+        tracing::debug!(node = %self.from.node, protocol = ?self.protocol, %reason, "request refused: busy");
+        peers::refusal(RefusalCode::Busy, reason)
+    }
+
+    fn source(&self) -> Source {
+        let Remote { node, prefix } = self.from;
+        if self.service.members.contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use futures::AsyncReadExt;
-    use ostrakon_proto::{limits, wire::Frame};
-    use tokio::{io::DuplexStream, sync::mpsc, task::JoinHandle, time};
+    use ostrakon_proto::limits;
+    use tokio::{io::DuplexStream, task::JoinHandle, time};
     use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
     use super::*;
-    use crate::peers::Inbound;
+    use crate::{
+        admission::{Requests, request_queues},
+        peers::Inbound,
+    };
 
     const BUDGET: usize = 1 << 20;
 
     struct Server {
         near: Compat<DuplexStream>,
-        requests: mpsc::Receiver<Inbound>,
+        requests: Requests,
         stream: InboundStream,
         serving: JoinHandle<()>,
     }
 
     fn server(protocol: Protocol) -> Server {
-        let (inbound, requests) = mpsc::channel(16);
-        let intake = Arc::new(Intake { dispatch: Dispatch::new(inbound), budget: MemoryBudget::new(BUDGET) });
-        let from = NodeId::new([1; 32]);
-        let stream = InboundStream { from, protocol, intake, activity: Activity::default() };
+        let (intake, requests) = request_queues();
+        let (node, members) = (NodeId::new([1; 32]), Members::default());
+        members.set([node].into());
+        let service = Arc::new(Service::new(intake, members, BUDGET));
+        let from = Remote { node, prefix: Prefix::of_node(&node) };
+        let stream = InboundStream { from, protocol, service, activity: Activity::default() };
         let (near, far) = tokio::io::duplex(1 << 20);
         let serving = tokio::spawn(stream.clone().serve(far.compat()));
         Server { near: near.compat(), requests, stream, serving }
@@ -112,12 +178,13 @@ mod tests {
 
         /// Dispatch the next request with itself.
         async fn echo(&mut self) {
-            let Inbound { request, reply, .. } = self.requests.recv().await.expect("a request");
+            let Inbound { request, reply, .. } = self.requests.next_of_any().await.expect("a request");
             reply.send(request);
         }
 
-        fn budget(&self) -> usize {
-            self.stream.intake.budget.free()
+        /// Bytes that are held.
+        fn held(&self) -> usize {
+            self.stream.service.requests.used()
         }
     }
 
@@ -147,11 +214,11 @@ mod tests {
         half.extend_from_slice(&[7; 1000]);
         server.near.write_all(&half).await.expect("written");
         time::sleep(STALL / 2).await;
-        assert!(server.stream.activity.is_active() && server.budget() < BUDGET);
+        assert!(server.stream.activity.is_active() && server.held() > 0);
         // A few bytes more do not prolong it.
         server.near.write_all(&[7; 10]).await.expect("written");
         time::sleep(STALL / 2 + STALL / 100).await;
-        assert!(server.serving.is_finished() && server.budget() == BUDGET);
+        assert!(server.serving.is_finished() && server.held() == 0);
         assert!(!server.stream.activity.is_active());
         assert_eq!(server.answer().await.expect_err("ended").kind(), io::ErrorKind::UnexpectedEof);
     }
@@ -175,18 +242,18 @@ mod tests {
         assert_eq!(server.answer().await.expect("an answer"), frame(9));
         assert_eq!(server.near.read(&mut [0]).await.expect("an end"), 0);
         server.serving.await.expect("a normal end");
-        assert!(server.requests.try_recv().is_err(), "garbage is no request");
+        assert!(server.requests.try_next().is_none(), "garbage is no request");
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_an_asker_that_went_away_holds_is_held_until_it_is_answered() {
         let mut server = server(Protocol::Put);
         server.send(&frame(limits::CHUNK)).await;
-        let held = server.requests.recv().await.expect("a request");
+        let held = server.requests.next_of_any().await.expect("a request");
         server.serving.abort();
-        assert!(server.serving.await.expect_err("aborted").is_cancelled());
-        assert_eq!(server.stream.intake.budget.free(), BUDGET - limits::CHUNK);
+        assert!((&mut server.serving).await.expect_err("aborted").is_cancelled());
+        assert_eq!(server.held(), 3 + limits::CHUNK);
         drop(held);
-        assert_eq!(server.stream.intake.budget.free(), BUDGET);
+        assert_eq!(server.held(), 0);
     }
 }

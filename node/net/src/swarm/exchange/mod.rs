@@ -7,7 +7,7 @@
 //! `behaviour` knows the connections; each has a `handler`, which moves its streams and knows whether they are in use.
 //! Ours are in a `pool` and carry one call each as `outbound` says; those of others are served by `inbound` until they
 //! end. `negotiate` names the protocols. Callers are told from here, without the actor. Not here: frames
-//! ([`super::codec`]), who may ask ([`super::dispatch`]), connecting ([`super::actor`]).
+//! ([`super::codec`]), who is served when ([`crate::admission`]), connecting ([`super::actor`]).
 
 mod behaviour;
 mod handler;
@@ -16,4 +16,4 @@ mod negotiate;
 mod outbound;
 mod pool;
 
-pub(super) use self::{behaviour::Behaviour, inbound::Intake};
+pub(super) use self::{behaviour::Behaviour, inbound::Service};

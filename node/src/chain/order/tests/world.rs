@@ -8,7 +8,7 @@ use std::{
 };
 
 use ostrakon_net::{
-    Inbound, Peers, Workers,
+    Intake, Peers, Requests, Workers, request_queues,
     sim::{SimConfig, SimNetwork},
 };
 use ostrakon_proto::{
@@ -17,7 +17,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{Protocol, consensus::Incarnation},
 };
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{task::JoinSet, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
@@ -26,7 +26,7 @@ use super::{
     judge::{Judge, Tapped},
 };
 use crate::chain::order::{
-    Inbox, Order, OrderError, OrderParts,
+    Order, OrderError, OrderParts,
     sign_state::{SignMemory, SignRecord, SignStore},
     wal::{Wal, WalMemory},
 };
@@ -113,14 +113,17 @@ impl World {
         self.incarnations += 1;
         let machine = &mut self.machines[number];
         let (peers, inbound) = self.net.join(machine.node);
+        peers.recognise(self.network.nodes.values().copied().collect());
+        let (intake, requests) = request_queues();
         let peers: Arc<dyn Peers> = machine.wrap.as_ref().map_or_else(|| peers.clone(), |wrap| wrap(peers.clone()));
         let peers: Arc<dyn Peers> = Arc::new(Tapped { inner: peers, judge: Arc::clone(&self.judge) });
         machine.ledger.connect(Arc::clone(&peers));
-        let (order, inbox) = Order::new(OrderParts {
+        let order = Order::new(OrderParts {
             chain: self.network.chain,
             key: machine.key.clone(),
             ledger: Arc::new(Handle(Arc::clone(&machine.ledger))),
             peers,
+            requests,
             workers: Workers::inline(),
             wal: Arc::clone(&machine.wal),
             signatures: Arc::clone(&machine.signatures),
@@ -130,7 +133,7 @@ impl World {
         machine.ended = Arc::default();
         let (ended, mut process) = (Arc::clone(&machine.ended), JoinSet::new());
         let (ledger, delivered) = (Arc::clone(&machine.ledger), Arc::clone(&self.delivered));
-        process.spawn(serve(inbound, (inbox, delivered), ledger, machine.withholds));
+        process.spawn(serve(inbound, (intake, delivered), ledger, machine.withholds));
         process.spawn(async move {
             let span = tracing::info_span!("machine", number);
             let result = order.run(CancellationToken::new()).instrument(span).await;
@@ -191,20 +194,15 @@ pub(super) fn machine(network: &Network, key: Keypair, node: NodeId) -> Machine 
     }
 }
 
-async fn serve(
-    mut inbound: mpsc::Receiver<Inbound>,
-    (inbox, delivered): (Inbox, Arc<Judge>),
-    ledger: Arc<FakeLedger>,
-    withholds: bool,
-) {
+async fn serve(inbound: Requests, (intake, delivered): (Intake, Arc<Judge>), ledger: Arc<FakeLedger>, withholds: bool) {
     use ostrakon_proto::wire::consensus::ConsensusRequest;
-    while let Some(request) = inbound.recv().await {
+    while let Some(request) = inbound.next_of_any().await {
         let asks = matches!(request.request.decode::<ConsensusRequest>(), Ok(ConsensusRequest::Block { .. }));
         match request.protocol {
             Protocol::Consensus if asks && withholds => {}
             Protocol::Consensus => {
                 delivered.listen(request.from, &request.request);
-                inbox.put(request);
+                intake.forward(request);
             }
             _ => {
                 let answer = ledger.answer(&request.request);

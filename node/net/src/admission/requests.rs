@@ -1,0 +1,326 @@
+//! Requests of other nodes between the network and who serves them: one queue for each class, fair in each.
+//!
+//! Into an [`Intake`] goes each request as it arrives; it is queued, or refused immediately as
+//! [`RefusalCode::Busy`], and none is dropped silently. Out of [`Requests`] they come, class by class. Not here: turns
+//! and workers, which are the server's, and memory ([`super::quota`]).
+
+use std::sync::{
+    Arc, Mutex, Weak,
+    atomic::{AtomicBool, Ordering},
+};
+
+use futures::future::select_all;
+use ostrakon_proto::wire::{Frame, Protocol, RefusalCode, RequestClass};
+use tokio::sync::{Notify, oneshot};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::{fair::FairQueue, quota::Held, source::Source};
+use crate::{
+    lock,
+    peers::{self, Inbound, Reply},
+};
+
+/// Requests of one class that wait.
+const WAITING: usize = 1024;
+/// Those of one node: an honest one has sixteen of a protocol in progress, and seldom uses several at a time.
+const WAITING_OF_NODE: usize = 32;
+/// Those of one validator: some rounds of votes of each other validator, which it may relay.
+const VOTES_OF_NODE: usize = 128;
+/// Bytes of a consensus message of a stranger: a validator that is not on the ledger yet, or not any more, may claim
+/// its key, and votes of others are not a stranger's to bring.
+const CLAIM: u64 = 1024;
+/// What a request costs besides its bytes, in bytes that take as long: decoding it and looking for the answer.
+const REQUEST_COST: u64 = 16 * 1024;
+
+/// Requests go in here. Clones share it; when the last one is dropped, the network has ended.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    queues: Arc<Queues>,
+    alive: Arc<DropGuard>,
+}
+
+/// An intake that does not keep the network from ending.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakIntake {
+    queues: Arc<Queues>,
+    alive: Weak<DropGuard>,
+}
+
+/// Requests come out here. Clones share it; when the last one is dropped, the server has stopped.
+#[derive(Clone, Debug)]
+pub struct Requests {
+    serving: Arc<Serving>,
+}
+
+/// Refuses what waits when nobody serves any more.
+#[derive(Debug)]
+struct Serving(Arc<Queues>);
+
+#[derive(Debug)]
+struct Queues {
+    classes: [ClassQueue; RequestClass::ALL.len()],
+    /// No request comes any more.
+    ended: CancellationToken,
+    /// Nobody serves any more.
+    stopped: AtomicBool,
+}
+
+#[derive(Debug)]
+struct ClassQueue {
+    requests: Mutex<FairQueue<Inbound>>,
+    arrived: Notify,
+}
+
+/// Charges the source of a request for what serving it took, once it is answered.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    queues: Weak<Queues>,
+    class: RequestClass,
+    source: Source,
+}
+
+impl Charge {
+    pub(crate) fn answered(self, answer: &Frame) {
+        if let Some(queues) = self.queues.upgrade() {
+            lock(&queues.of(self.class).requests).charge(&self.source, bytes(answer));
+        }
+    }
+}
+
+/// Queues for the requests of other nodes.
+pub fn request_queues() -> (Intake, Requests) {
+    let ended = CancellationToken::new();
+    let classes = RequestClass::ALL.map(|class| {
+        let of_node = if class == RequestClass::Consensus { VOTES_OF_NODE } else { WAITING_OF_NODE };
+        ClassQueue { requests: Mutex::new(FairQueue::new(WAITING, of_node)), arrived: Notify::new() }
+    });
+    let alive = Arc::new(ended.clone().drop_guard());
+    let queues = Arc::new(Queues { classes, ended, stopped: AtomicBool::new(false) });
+    let serving = Arc::new(Serving(Arc::clone(&queues)));
+    (Intake { queues, alive }, Requests { serving })
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.stopped.store(true, Ordering::SeqCst);
+        for queue in &self.0.classes {
+            while lock(&queue.requests).pop().is_some() {}
+        }
+    }
+}
+
+impl Queues {
+    fn of(&self, class: RequestClass) -> &ClassQueue {
+        let place = RequestClass::ALL.iter().position(|other| *other == class);
+        &self.classes[place.expect("invariant: RequestClass::ALL has all classes")]
+    }
+}
+
+impl Intake {
+    /// The answer to a request, or a refusal.
+    pub async fn ask(&self, source: Source, protocol: Protocol, request: Frame) -> Frame {
+        answer(self.put(source, protocol, request, None)).await
+    }
+
+    /// Queues a request, which holds this memory until it is answered, and returns where its answer arrives: also when
+    /// that is a refusal.
+    pub(crate) fn put(
+        &self,
+        source: Source,
+        protocol: Protocol,
+        request: Frame,
+        held: Option<Held>,
+    ) -> oneshot::Receiver<Frame> {
+        let (reply, answered) = Reply::pair(protocol);
+        self.forward(Inbound { from: source.node, source, protocol, request, reply: reply.holding(held) });
+        answered
+    }
+
+    /// Queues a request that came out of other queues: its answer goes where it was to go.
+    pub fn forward(&self, inbound: Inbound) {
+        let refuse = |inbound: Inbound, reason: &str| {
+            tracing::debug!(node = %inbound.from, protocol = ?inbound.protocol, reason, "request refused: busy");
+            inbound.reply.send(peers::refusal(RefusalCode::Busy, reason));
+        };
+        let (class, source) = (RequestClass::of(inbound.protocol, &inbound.request), inbound.source);
+        if class == RequestClass::Consensus && !source.is_member() && bytes(&inbound.request) > CLAIM {
+            let reason = "only nodes of validators may send this";
+            return inbound.reply.send(peers::refusal(RefusalCode::Denied, reason));
+        }
+        let charge = Charge { queues: Arc::downgrade(&self.queues), class, source };
+        let cost = REQUEST_COST.saturating_add(bytes(&inbound.request));
+        let inbound = Inbound { reply: inbound.reply.charging(charge), ..inbound };
+        let queue = self.queues.of(class);
+        let mut waiting = lock(&queue.requests);
+        // With the lock: what is queued before nobody serves is refused then.
+        if self.is_stopped() {
+            drop(waiting);
+            return refuse(inbound, "the node is shutting down");
+        }
+        let dropped = waiting.push(&source, cost, inbound);
+        drop(waiting);
+        queue.arrived.notify_one();
+        if let Some(dropped) = dropped {
+            refuse(dropped, "too many requests wait at the node");
+        }
+    }
+
+    /// Whether nobody serves any more.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.queues.stopped.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakIntake {
+        WeakIntake { queues: Arc::clone(&self.queues), alive: Arc::downgrade(&self.alive) }
+    }
+}
+
+impl WeakIntake {
+    /// The intake, while the network lasts.
+    pub(crate) fn upgrade(&self) -> Option<Intake> {
+        self.alive.upgrade().map(|alive| Intake { queues: Arc::clone(&self.queues), alive })
+    }
+}
+
+impl Requests {
+    /// The next request of this class; `None` once the network has ended. Cancel-safe.
+    pub async fn next(&self, class: RequestClass) -> Option<Inbound> {
+        let queue = self.serving.0.of(class);
+        loop {
+            if let Some(inbound) = lock(&queue.requests).pop() {
+                return Some(inbound);
+            }
+            tokio::select! {
+                biased;
+                () = queue.arrived.notified() => {}
+                () = self.serving.0.ended.cancelled() => return lock(&queue.requests).pop(),
+            }
+        }
+    }
+
+    /// The next request of any class, the most urgent first; `None` once the network has ended. Cancel-safe.
+    pub async fn next_of_any(&self) -> Option<Inbound> {
+        loop {
+            if let Some(inbound) = self.try_next() {
+                return Some(inbound);
+            }
+            let arrived = select_all(self.serving.0.classes.iter().map(|queue| Box::pin(queue.arrived.notified())));
+            tokio::select! {
+                biased;
+                _ = arrived => {}
+                () = self.serving.0.ended.cancelled() => return self.try_next(),
+            }
+        }
+    }
+
+    /// A request of any class that waits, the most urgent first.
+    pub fn try_next(&self) -> Option<Inbound> {
+        self.serving.0.classes.iter().find_map(|queue| lock(&queue.requests).pop())
+    }
+
+    /// How many requests of this class wait.
+    pub fn waiting(&self, class: RequestClass) -> usize {
+        lock(&self.serving.0.of(class).requests).len()
+    }
+}
+
+/// What was answered, where who serves may have dropped the request.
+pub(crate) async fn answer(answered: oneshot::Receiver<Frame>) -> Frame {
+    answered.await.unwrap_or_else(|_| peers::refusal(RefusalCode::Internal, "the node dropped the request"))
+}
+
+fn bytes(frame: &Frame) -> u64 {
+    u64::try_from(frame.head.len().saturating_add(frame.body.len())).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use bytes::Bytes;
+    use futures::FutureExt;
+    use ostrakon_proto::{
+        id::NodeId,
+        wire::{Refusal, chain::ChainRequest},
+    };
+
+    use super::*;
+    use crate::admission::source::Prefix;
+
+    fn stranger(number: u8) -> Source {
+        Source::stranger(NodeId::new([number; 32]), Prefix::of_ip([10, 0, number, 1].into()))
+    }
+
+    fn refusal(frame: Frame) -> Refusal {
+        frame.decode::<Result<(), Refusal>>().expect("canonical").expect_err("refused")
+    }
+
+    #[tokio::test]
+    async fn classes_do_not_wait_for_each_other() {
+        let (intake, requests) = request_queues();
+        let chunk = ChainRequest::Chunk { height: ostrakon_proto::id::Height(1), after: None };
+        let _answers = [
+            intake.put(stranger(1), Protocol::Chain, Frame::new(&chunk, Bytes::new()), None),
+            intake.put(stranger(1), Protocol::Get, Frame::default(), None),
+            intake.put(stranger(1), Protocol::Chain, Frame::new(&ChainRequest::Head, Bytes::new()), None),
+            intake.put(stranger(1), Protocol::Consensus, Frame::default(), None),
+        ];
+        let waiting = RequestClass::ALL.map(|class| requests.waiting(class));
+        assert_eq!(waiting, [1; 4]);
+        let next = requests.next(RequestClass::Bulk).await.expect("a request");
+        assert_eq!(next.protocol, Protocol::Get);
+        let order: Vec<Protocol> = std::iter::from_fn(|| requests.try_next()).map(|next| next.protocol).collect();
+        assert_eq!(order, [Protocol::Consensus, Protocol::Chain, Protocol::Chain]);
+        assert!(requests.next_of_any().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn a_flood_is_refused_and_others_are_not() {
+        let (intake, requests) = request_queues();
+        let flood: Vec<_> = (0..100).map(|_| intake.put(stranger(1), Protocol::Get, Frame::default(), None)).collect();
+        let modest = intake.put(stranger(2), Protocol::Get, Frame::default(), None);
+        let refused: Vec<_> = flood.into_iter().filter_map(|answer| answer.now_or_never()).collect();
+        assert_eq!(refused.len(), 100 - WAITING_OF_NODE);
+        for answer in refused {
+            assert_eq!(refusal(answer.expect("answered")).code, RefusalCode::Busy);
+        }
+        let served: BTreeSet<NodeId> = (0..2).filter_map(|_| requests.try_next()).map(|next| next.from).collect();
+        assert_eq!(served, [stranger(1).node, stranger(2).node].into());
+        assert_eq!(refusal(answer(modest).await).code, RefusalCode::Internal, "it was dropped");
+    }
+
+    #[tokio::test]
+    async fn long_answers_cost_their_source_its_turns() {
+        let (intake, requests) = request_queues();
+        let mut answers = Vec::new();
+        for _ in 0..10 {
+            answers.push(intake.put(stranger(1), Protocol::Get, Frame::default(), None));
+            answers.push(intake.put(stranger(2), Protocol::Get, Frame::default(), None));
+        }
+        let first = requests.try_next().expect("a request");
+        assert_eq!(first.from, stranger(1).node);
+        first.reply.send(Frame { head: Bytes::new(), body: vec![0; 256 * 1024].into() });
+        let next: Vec<NodeId> = (0..10).filter_map(|_| requests.try_next()).map(|next| next.from).collect();
+        assert_eq!(next, [stranger(2).node; 10]);
+    }
+
+    #[tokio::test]
+    async fn both_ends_see_the_other_go() {
+        let (intake, requests) = request_queues();
+        let weak = intake.downgrade();
+        let one = weak.upgrade().expect("alive").put(stranger(1), Protocol::Get, Frame::default(), None);
+        drop(intake);
+        assert!(weak.upgrade().is_none());
+        let left = requests.next(RequestClass::Bulk).await.expect("what had arrived");
+        assert!(requests.next(RequestClass::Bulk).await.is_none() && requests.next_of_any().await.is_none());
+        left.reply.send(Frame::default());
+        one.await.expect("answered");
+
+        let (intake, requests) = request_queues();
+        let waits = intake.put(stranger(1), Protocol::Get, Frame::default(), None);
+        drop(requests);
+        assert_eq!(refusal(answer(waits).await).code, RefusalCode::Internal);
+        let answer = intake.ask(stranger(1), Protocol::Get, Frame::default()).await;
+        assert!(refusal(answer).reason.contains("shutting down"));
+    }
+}

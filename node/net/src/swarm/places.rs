@@ -1,0 +1,222 @@
+//! Places for connections that others open: bounded by network before the handshake, and by node after it.
+//!
+//! A libp2p behaviour that only says yes or no: [`Places`] counts who has a place, and a connection that has none is
+//! closed before anything is spent on it. Members of the network (validators and providers) have places of their own
+//! that strangers cannot take. The limits hold for every address, this machine's too. Not here: what a connection may
+//! buffer and ask.
+
+use std::{
+    collections::BTreeMap,
+    convert::Infallible,
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour, ToSwarm, dummy,
+    },
+};
+use ostrakon_proto::id::NodeId;
+use tokio::time::Instant;
+
+use super::rate::RateLimit;
+use crate::{
+    Members,
+    admission::{Exceeded, Held, Limits, Prefix, Quota, Source},
+    identity,
+};
+
+/// Connections that are being made: each holds a socket until its handshake is over or five seconds have passed.
+const HANDSHAKES: Limits = Limits { all: 384, strangers: 256, prefix: 64, node: 384 };
+/// Handshakes of one network at a time, and each second from then on: what a script with a process for each file needs.
+/// Each costs a fifth of a millisecond.
+const BURST: u32 = 512;
+const PER_SECOND: u32 = 128;
+
+/// A connection is refused.
+#[derive(Debug, thiserror::Error)]
+enum Refused {
+    /// Its network makes too many.
+    #[error("too many connections from {0} in a short time")]
+    Rate(Prefix),
+    /// There is no place.
+    #[error("no place for a connection from {0}: {1}")]
+    Place(Prefix, Exceeded),
+    /// The address has no IP, or the node no key of our kind.
+    #[error("not a connection of this network")]
+    Foreign,
+}
+
+/// The places of a node.
+pub(super) struct Places {
+    members: Members,
+    rate: RateLimit<Prefix>,
+    handshakes: Quota,
+    established: Quota,
+    pending: BTreeMap<ConnectionId, Held>,
+    open: BTreeMap<ConnectionId, Held>,
+}
+
+impl Places {
+    /// `connections` places in all, of which each node may have `per_node`.
+    pub(super) fn new(members: Members, connections: usize, per_node: usize) -> Self {
+        Self {
+            members,
+            rate: RateLimit::new(BURST, PER_SECOND),
+            handshakes: Quota::new(HANDSHAKES),
+            established: Quota::new(Limits::shared(connections, per_node)),
+            pending: BTreeMap::new(),
+            open: BTreeMap::new(),
+        }
+    }
+
+    /// Before the handshake, when nothing is known but the address.
+    fn begin(&mut self, id: ConnectionId, remote: &Multiaddr) -> Result<(), Refused> {
+        let prefix = Prefix::of_address(remote).ok_or(Refused::Foreign)?;
+        if !self.rate.take(prefix, Instant::now()) {
+            return Err(Refused::Rate(prefix));
+        }
+        let held = self.handshakes.hold(Source::stranger(NodeId::new([0; 32]), prefix), 1);
+        self.pending.insert(id, held.map_err(|exceeded| Refused::Place(prefix, exceeded))?);
+        Ok(())
+    }
+
+    /// After it.
+    fn establish(&mut self, id: ConnectionId, peer: &PeerId, remote: &Multiaddr) -> Result<(), Refused> {
+        self.pending.remove(&id);
+        let node = identity::node_id(peer).ok_or(Refused::Foreign)?;
+        let prefix = Prefix::of_address(remote).ok_or(Refused::Foreign)?;
+        let source = if self.members.contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) };
+        let held = self.established.hold(source, 1).map_err(|exceeded| Refused::Place(prefix, exceeded))?;
+        self.open.insert(id, held);
+        Ok(())
+    }
+}
+
+fn deny(refused: Refused) -> ConnectionDenied {
+    tracing::debug!(reason = %refused, "connection refused");
+    ConnectionDenied::new(refused)
+}
+
+impl NetworkBehaviour for Places {
+    type ConnectionHandler = dummy::ConnectionHandler;
+    type ToSwarm = Infallible;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.begin(id, remote).map_err(deny)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        _: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
+        self.establish(id, &peer, remote).map(|()| dummy::ConnectionHandler).map_err(deny)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        _: ConnectionId,
+        _: PeerId,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
+    ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
+        Ok(dummy::ConnectionHandler)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::ListenFailure(ListenFailure { connection_id, .. }) => {
+                // Another part may have refused what has a place here already.
+                self.pending.remove(&connection_id);
+                self.open.remove(&connection_id);
+            }
+            FromSwarm::ConnectionClosed(ConnectionClosed { connection_id, .. }) => {
+                self.open.remove(&connection_id);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: Infallible) {
+        match event {}
+    }
+
+    fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Infallible, Infallible>> {
+        Poll::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn address(text: &str) -> Multiaddr {
+        format!("/ip4/{text}/tcp/1").parse().expect("an address")
+    }
+
+    fn peer(number: u8) -> PeerId {
+        identity::peer_id(&NodeId::new([number; 32]))
+    }
+
+    fn id(number: usize) -> ConnectionId {
+        ConnectionId::new_unchecked(number)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_network_does_not_take_the_handshakes_of_others() {
+        let mut places = Places::new(Members::default(), 64, 4);
+        let half_open = |places: &mut Places, from: &str, count: usize, first: usize| {
+            (0..count).filter(|number| places.begin(id(first + number), &address(from)).is_ok()).count()
+        };
+        assert_eq!(half_open(&mut places, "10.0.0.1", 511, 0), HANDSHAKES.prefix);
+        assert_eq!(half_open(&mut places, "10.0.0.200", 1, 511), 0, "the same network");
+        assert_eq!(half_open(&mut places, "10.0.1.1", 10, 600), 10);
+        (0..512).for_each(|number| {
+            let failure = libp2p::swarm::ListenError::Aborted;
+            let (local, remote) = (address("10.9.9.9"), address("10.0.0.1"));
+            places.on_swarm_event(FromSwarm::ListenFailure(ListenFailure {
+                local_addr: &local,
+                send_back_addr: &remote,
+                error: &failure,
+                connection_id: id(number),
+                peer_id: None,
+            }));
+        });
+        assert_eq!(half_open(&mut places, "10.0.0.1", 10, 700), 0, "its rate is spent");
+        tokio::time::advance(std::time::Duration::from_secs(1)).await;
+        assert_eq!(half_open(&mut places, "10.0.0.1", 100, 800), HANDSHAKES.prefix, "some may again");
+        assert!(places.begin(id(999), &"/memory/1".parse().expect("an address")).is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn strangers_leave_places_to_members() {
+        let members = Members::default();
+        members.set([NodeId::new([200; 32])].into());
+        let mut places = Places::new(members, 64, 4);
+        let taken: Vec<usize> = (0..10_u8)
+            .map(|network| {
+                let from = address(&format!("10.0.{network}.1"));
+                let open = |node: &u8| {
+                    let (number, node) = (usize::from(network) * 20 + usize::from(*node), network * 20 + node);
+                    places.establish(id(number), &peer(node), &from).is_ok()
+                };
+                (0..20_u8).filter(open).count()
+            })
+            .collect();
+        assert_eq!(taken, [8, 8, 8, 8, 8, 8, 0, 0, 0, 0]);
+        let again: Vec<bool> =
+            (0..6).map(|number| places.establish(id(500 + number), &peer(200), &address("10.0.0.1")).is_ok()).collect();
+        assert_eq!(again, [true, true, true, true, false, false], "a member, from a full network");
+    }
+}
