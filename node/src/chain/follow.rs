@@ -179,25 +179,28 @@ impl BlockFollower {
         let question = ask(&*self.chain.shared.peers, node, wire::chain::blocks(from));
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
         let Some(Ok(answer)) = stop.run_until_cancelled(timeout_at(until, question)).await else { return Ok(()) };
-        let blocks = answer?;
-        let got = blocks.len();
-        take(&self.chain, node, blocks).await?;
-        // A node that waited for the next block gets one; more than one means that it was behind.
-        self.chain.set_synced(got == 1);
-        Ok(())
+        take(&self.chain, node, answer?).await
     }
 }
 
-/// Commits what `node` sent, block by block.
+/// Commits what `node` sent, block by block. A node that waited for the next block gets one; more than one means that
+/// it was behind.
 async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<(), PullError> {
     if blocks.is_empty() {
         return Err(PullError::Nothing(node));
+    }
+    let is_next = blocks.len() == 1;
+    if !is_next {
+        chain.set_synced(false);
     }
     for decided in blocks {
         chain.accept(decided).await.map_err(|error| match error {
             AcceptError::Ledger(error) => PullError::Ledger(error),
             source => PullError::Bad { node, source },
         })?;
+    }
+    if is_next {
+        chain.set_synced(true);
     }
     Ok(())
 }

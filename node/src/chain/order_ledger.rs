@@ -176,6 +176,10 @@ impl order::Ledger for OrderLedger {
         shared.commit(&DecidedBlock { block, certificate }, &changes)
     }
 
+    fn note_synced(&self, is_synced: bool) {
+        self.chain.set_synced(is_synced);
+    }
+
     fn report(&self, evidence: Vec<Equivocation>) {
         evidence.into_iter().for_each(|found| self.reporter.report(found));
     }

@@ -6,7 +6,7 @@ use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
         PROTOCOL, TxError,
-        state::{Membership, ProposedChange, ProviderStatus, Upgrade},
+        state::{Membership, ProposedChange, Provider, ProviderStatus, Upgrade},
         tx::{Action, Ballot, Commit, Extend, Leave, Propose, Release, SlotClaim, Transfer},
     },
     placement::Draw,
@@ -237,6 +237,50 @@ async fn released_and_abandoned_columns_go() {
     until("the abandoned column is purged", async || states(&nodes[1].1).len() == 1).await;
     assert_eq!(nodes[1].0.chain().head().epoch, Epoch(3));
     until("all is purged", async || nodes.iter().all(|(_, disk)| states(disk).is_empty())).await;
+}
+
+/// Nodes that vote decide blocks themselves instead of following others.
+#[tokio::test(start_paused = true)]
+async fn voting_nodes_delete_what_is_released_and_register_a_changed_offer() {
+    let world = World::voting(4, 4);
+    let mut nodes = world.start_all().await;
+    let (object, client) = (TestObject::new(1000, CODE), world.client(250));
+    commit(&world, &object, 0, 100).await;
+    let all = async |expect: &[PlaceState]| nodes.iter().all(|(_, disk)| states(disk) == expect);
+    until("the columns are committed", async || all(&[PlaceState::Committed]).await).await;
+    assert!(nodes.iter().all(|(node, _)| node.chain().is_synced()), "nodes that vote have all blocks");
+    let release = Action::Release(Release { object: object.id, extent: 0 });
+    client.submit(3, &world.tx(1, Height(1000), release)).await.expect("taken");
+    until("the columns are purged", async || all(&[]).await).await;
+
+    let (node, disk) = nodes.pop().expect("four");
+    node.shutdown().await;
+    let recorded = async || disk.ledger.view().provider(&node_id(3)).expect("of the genesis");
+    let Provider { addresses, domain, price, .. } = recorded().await;
+    let offer = ProviderOffer { owner: world.account.clone(), addresses, domain, price, capacity: 1 << 20 };
+    let settings = Settings { offer: Some(offer.clone()), ..Settings::default() };
+    let restarted = tokio::time::Instant::now();
+    let _node = world.start_with(3, &disk, settings).await;
+    until("the new offer is recorded", async || offer.matches(&recorded().await)).await;
+    assert!(restarted.elapsed() < Duration::from_secs(10), "{:?}", restarted.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_validator_that_was_away_is_behind_until_it_votes_again() {
+    let world = World::voting(4, 4);
+    let mut nodes = world.start_all().await;
+    until("all have voted", async || nodes.iter().all(|(node, _)| node.chain().is_synced())).await;
+    let (node, disk) = nodes.pop().expect("four");
+    node.shutdown().await;
+    world.net.crash(node_id(3));
+    nodes[0].0.chain().wait(Height(100)).await;
+    let node = world.start(3, &disk).await;
+    until("it has all blocks", async || {
+        let (synced, height) = (node.chain().is_synced(), node.chain().head().height);
+        assert!(!synced || height >= Height(99), "synced at {height}");
+        synced
+    })
+    .await;
 }
 
 /// A node whose ledger was lost must not take the missing blocks for a decision.

@@ -90,6 +90,10 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// [`LedgerError`] when it cannot be stored: the node stops.
     fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError>;
 
+    /// Whether this node has all blocks, as far as the validators' signatures show: it decided the newest block itself,
+    /// or they decided some that it lacks.
+    fn note_synced(&self, is_synced: bool);
+
     /// Takes evidence that validators equivocated.
     fn report(&self, evidence: Vec<Equivocation>);
 

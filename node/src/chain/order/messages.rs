@@ -30,6 +30,7 @@ use super::{
 pub(super) struct Messages {
     me: VoteKey,
     chain: ChainId,
+    ledger: Arc<dyn Ledger>,
     pub(super) peers: Arc<dyn Peers>,
     pub(super) arrivals: Arrivals,
     pub(super) outbox: Outbox,
@@ -68,7 +69,7 @@ impl Messages {
         ledger: &Arc<dyn Ledger>,
     ) -> Self {
         let (outbox, catch_up) = (Outbox::new(Arc::clone(&peers)), CatchUp::new(Arc::clone(ledger)));
-        Self { me, chain, peers, arrivals, outbox, received: Received::default(), catch_up }
+        Self { me, chain, ledger: Arc::clone(ledger), peers, arrivals, outbox, received: Received::default(), catch_up }
     }
 
     /// The height of `committee` starts, and these are its validators.
@@ -169,8 +170,23 @@ impl Messages {
             self.catch_up.saw_ahead(from, height.0 - committee.height.0, Instant::now());
         }
         self.received.note(&message);
+        if self.is_behind(committee, committee.height) {
+            self.ledger.note_synced(false);
+        }
         self.received.buffer(message, now);
         None
+    }
+
+    /// This validator has decided the height of `committee` itself: it has all blocks, unless others are further.
+    pub(super) fn note_decided(&self, committee: &Committee) {
+        self.ledger.note_synced(!self.is_behind(committee, committee.height.next()));
+    }
+
+    /// Whether the others are more than one height ahead of this validator, which works on `height`. They are one ahead
+    /// each time that this one hears the last vote later than they.
+    fn is_behind(&self, committee: &Committee, height: Height) -> bool {
+        let signed = self.received.signed_by_honest(committee.rotation.set());
+        signed.is_some_and(|signed| signed > height.next())
     }
 }
 

@@ -4,14 +4,14 @@
 //! key and for a lease to sign, and a height's buffered messages when it starts. Bounded for each validator. Not here:
 //! messages of the height in progress.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use bytes::Bytes;
 use ostrakon_proto::{
     id::{ChainId, Height, VoteKey},
     ledger::{
         Rotation,
-        vote::{SignedProposal, SignedVote},
+        vote::{SignedProposal, SignedVote, ValidatorSet},
     },
     wire::consensus::{Claim, Seen},
 };
@@ -107,6 +107,24 @@ impl Received {
         }
     }
 
+    /// The height at which or above which validators with more than a third of the power have signed, of whom one is
+    /// honest; `None` while fewer were heard.
+    pub(super) fn signed_by_honest(&self, set: &ValidatorSet) -> Option<Height> {
+        let mut heights: Vec<(Height, u128)> = Vec::new();
+        for (key, (proposal, vote)) in &self.newest {
+            let signed = [proposal.as_ref().map(Statement::from), vote.as_ref().map(Statement::from)];
+            let newest = signed.into_iter().flatten().map(|statement| statement.progress().0).max();
+            heights.extend(newest.zip(set.power(key).map(u128::from)));
+        }
+        heights.sort_by_key(|(height, _)| Reverse(*height));
+        let mut power = 0;
+        let has_honest = |(_, more): &(Height, u128)| {
+            power += more;
+            power * 3 > set.total()
+        };
+        heights.into_iter().find(has_honest).map(|(height, _)| height)
+    }
+
     /// As [`Received::note`], for an entry of the log.
     pub(super) fn record(&mut self, entry: &WalEntry) {
         match entry {
@@ -186,6 +204,18 @@ mod tests {
         assert_eq!(received.seen(&claim(1), Height(6), Instant::now()).vote, Some(vote(1, 5, 2)));
         let nothing = Seen { height: Height(6), grants: true, ..Seen::default() };
         assert_eq!(received.seen(&claim(3), Height(6), Instant::now()), nothing);
+    }
+
+    #[test]
+    fn one_validator_alone_does_not_show_how_far_the_others_are() {
+        let key = |seed| vote(seed, 0, 0).voter;
+        let set = ValidatorSet::new([(key(1), 1), (key(2), 1), (key(3), 1), (key(4), 1)]);
+        let steps = [(1, 1000, None), (2, 7, Some(7)), (2, 6, Some(7)), (3, 9, Some(9)), (9, 2000, Some(9))];
+        let mut received = Received::default();
+        for (seed, height, expect) in steps {
+            received.note(&Message::Vote(vote(seed, height, 0)));
+            assert_eq!(received.signed_by_honest(&set), expect.map(Height), "{seed} at {height}");
+        }
     }
 
     #[test]

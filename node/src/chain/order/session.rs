@@ -105,6 +105,7 @@ impl<'a> Session<'a> {
         loop {
             if let Some(certificate) = self.decided.take() {
                 self.proposals.commit(certificate).await?;
+                self.messages.note_decided(self.committee);
                 return Ok(Ended::Decided);
             }
             let due = self.due();

@@ -80,6 +80,8 @@ pub(super) struct FakeLedger {
     work: Arc<Notify>,
     /// Whether it builds blocks that are not valid.
     pub(super) builds_invalid: AtomicBool,
+    /// Whether the order said last that it has all blocks.
+    pub(super) is_synced: AtomicBool,
 }
 
 impl FakeLedger {
@@ -93,6 +95,7 @@ impl FakeLedger {
             has_work: AtomicBool::new(true),
             work: Arc::default(),
             builds_invalid: AtomicBool::new(false),
+            is_synced: AtomicBool::new(false),
         }
     }
 
@@ -217,6 +220,10 @@ impl Ledger for Handle {
 
     fn commit(&self, block: &Bytes, certificate: QuorumCertificate) -> Result<(), LedgerError> {
         self.0.commit(block, certificate)
+    }
+
+    fn note_synced(&self, is_synced: bool) {
+        self.0.is_synced.store(is_synced, Ordering::Relaxed);
     }
 
     fn report(&self, evidence: Vec<Equivocation>) {
