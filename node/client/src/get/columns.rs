@@ -29,6 +29,8 @@ use tokio::time::{Instant, sleep};
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// How often one holder may disconnect or be busy before it has failed.
 const STRIKES: u32 = 4;
+/// How long after a lost connection the holder is asked again: until then a call may be handed to what is left of it.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(100);
 /// How long to back off from a busy holder.
 const BUSY_PAUSE: Duration = Duration::from_millis(200);
 /// A holder that failed is not asked again for this long, even if the ledger still lists it.
@@ -121,7 +123,7 @@ struct ColumnState {
 /// Why a read from a holder failed.
 #[derive(Clone, Debug)]
 enum Fault {
-    /// It may be asked again immediately.
+    /// It may be asked again when there is a new connection.
     Passing(String),
     /// It may be asked again after a pause.
     Busy(String),
@@ -179,8 +181,10 @@ impl Columns {
                 ColumnRead::Bytes(bytes)
             }
             Err(fault) => {
-                if let Fault::Busy(_) = fault {
-                    sleep(BUSY_PAUSE).await;
+                match fault {
+                    Fault::Passing(_) => sleep(RECONNECT_PAUSE).await,
+                    Fault::Busy(_) => sleep(BUSY_PAUSE).await,
+                    Fault::Lasting(_) | Fault::Corrupt(_) => {}
                 }
                 self.fail(index, (holder.provider, began), fault)
             }
