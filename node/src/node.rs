@@ -185,7 +185,7 @@ struct VotingSetup {
     interval: Duration,
     requests: Requests,
     /// Cancelled when this node takes part in the order.
-    voting: CancellationToken,
+    started: CancellationToken,
 }
 
 impl Node {
@@ -213,7 +213,7 @@ impl Node {
             clock: clock.clone(),
             interval: settings.block_interval,
             requests: requests.clone(),
-            voting: CancellationToken::new(),
+            started: CancellationToken::new(),
         };
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), voting };
         if let Some(parts) = validator {
@@ -251,10 +251,10 @@ impl Node {
     /// Votes on blocks with these keys from now on, whenever the ledger has them as a validator's. A node that votes
     /// with other keys already continues with those until it is restarted.
     pub fn vote(&mut self, parts: ValidatorParts) {
-        if self.voting.voting.is_cancelled() {
+        if self.voting.started.is_cancelled() {
             return;
         }
-        self.voting.voting.cancel();
+        self.voting.started.cancel();
         let order = self.voting.order(&self.chain, parts);
         let inline = self.chain.workers().is_inline();
         self.spawn(move |_, stop| async move {
@@ -283,7 +283,7 @@ impl Node {
     }
 
     fn spawn_serve(&mut self, serve: Serve, requests: Requests) {
-        let (stop, voting, votes) = (self.stop.clone(), self.voting.voting.clone(), requests.clone());
+        let (stop, voting, votes) = (self.stop.clone(), self.voting.started.clone(), requests.clone());
         self.spawn_quiet(|_, stop| async move { _ = stop.run_until_cancelled(refuse_votes(votes, voting)).await });
         self.tasks.spawn(async move {
             serve.run(requests, stop.clone()).await;
@@ -301,7 +301,7 @@ impl Node {
 
     /// Follows the validators, while this node is none.
     fn spawn_following(&mut self) {
-        let (known, voting) = (self.voting.known.clone(), self.voting.voting.clone());
+        let (known, voting) = (self.voting.known.clone(), self.voting.started.clone());
         self.spawn(|chain, stop| BlockFollower::new(chain, known, voting).run(stop));
     }
 

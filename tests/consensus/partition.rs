@@ -170,7 +170,7 @@ fn heard(inbound: Requests, local: NodeId, cut: Cut) -> Requests {
     let (intake, rest) = request_queues();
     tokio::spawn(async move {
         while let Some(request) = inbound.next_of_any().await {
-            if !cut.divides(request.from, local) {
+            if !cut.divides(request.source.node, local) {
                 intake.forward(request);
             }
         }

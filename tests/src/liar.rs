@@ -159,12 +159,12 @@ impl Liar {
 
     /// What the node says, or the lie instead.
     async fn answer(&self, inbound: Inbound, to_node: Intake) {
-        let Inbound { from, source, protocol, request, reply } = inbound;
+        let Inbound { source, protocol, request, reply } = inbound;
         if let Some(lie) = self.lie(protocol, &request, None) {
             return reply.send(lie);
         }
         let (inner, answered) = Reply::pair(protocol);
-        to_node.forward(Inbound { from, source, protocol, request: request.clone(), reply: inner });
+        to_node.forward(Inbound { source, protocol, request: request.clone(), reply: inner });
         // The node gave it up: so does the liar, and the asker hears of it.
         let Ok(honest) = answered.await else { return };
         if let (Protocol::Chain, Ok(question)) = (protocol, request.decode()) {

@@ -10,7 +10,10 @@ use std::{
 
 use ostrakon_proto::id::NodeId;
 
-use crate::lock;
+use crate::{
+    admission::{Prefix, Source},
+    lock,
+};
 
 /// The nodes that are members. Clones share the set.
 #[derive(Clone, Debug, Default)]
@@ -22,9 +25,9 @@ impl Members {
         *lock(&self.0) = nodes;
     }
 
-    /// Whether this node is a member.
-    pub fn contains(&self, node: &NodeId) -> bool {
-        lock(&self.0).contains(node)
+    /// As whom this node uses something up when it connects from `prefix`.
+    pub fn source(&self, node: NodeId, prefix: Prefix) -> Source {
+        if lock(&self.0).contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) }
     }
 }
 
@@ -38,7 +41,8 @@ mod tests {
         let shared = members.clone();
         let check = |set: &[u8], expect: [bool; 2]| {
             members.set(set.iter().map(|byte| NodeId::new([*byte; 32])).collect());
-            let are = [1, 2].map(|byte| shared.contains(&NodeId::new([byte; 32])));
+            let source = |node: NodeId| shared.source(node, Prefix::of_node(&node));
+            let are = [1, 2].map(|byte| source(NodeId::new([byte; 32])).is_member());
             assert_eq!(are, expect, "{set:?}");
         };
         check(&[], [false, false]);

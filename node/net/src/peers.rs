@@ -40,9 +40,7 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
 /// A request from another node.
 #[derive(Debug)]
 pub struct Inbound {
-    /// The node that asks, authenticated by the connection's handshake.
-    pub from: NodeId,
-    /// With whom it shares what this node does for others.
+    /// The node that asks, and with whom it shares what this node does for others.
     pub source: Source,
     /// The protocol of the request.
     pub protocol: Protocol,

@@ -134,9 +134,9 @@ impl Serve {
     }
 
     async fn answer(self: Arc<Self>, inbound: Inbound, turn: OwnedSemaphorePermit) {
-        let Inbound { from, source, protocol, request, reply } = inbound;
+        let Inbound { source, protocol, request, reply } = inbound;
         let answer = match protocol {
-            Protocol::Put => self.put(from, request).await,
+            Protocol::Put => self.put(source.node, request).await,
             Protocol::Get => self.get(request).await,
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(source, request, turn).await,
@@ -145,7 +145,7 @@ impl Serve {
         match answer {
             Ok(frame) => reply.send(frame),
             Err(refusal) => {
-                tracing::debug!(node = %from, ?protocol, %refusal, "request refused");
+                tracing::debug!(node = %source.node, ?protocol, %refusal, "request refused");
                 reply.refuse(&refusal);
             }
         }

@@ -6,7 +6,7 @@
 
 use super::{Frame, Protocol, chain::ChainRequest};
 
-/// What a request is for. Each class has its own queue, turns and workers at a node.
+/// What a request is for. Each class has its own queue and turns at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RequestClass {
     /// What validators send each other to decide the next block: nothing may delay it.
@@ -34,16 +34,6 @@ impl RequestClass {
                 }
                 _ => Self::Chain,
             },
-        }
-    }
-
-    /// Its name in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Consensus => "consensus",
-            Self::Chain => "chain",
-            Self::Bulk => "bulk",
-            Self::Background => "background",
         }
     }
 }

@@ -124,7 +124,7 @@ impl Witness {
 }
 
 async fn listen(inbound: Requests, memory: Arc<Memory>) {
-    while let Some(Inbound { from, protocol, request, reply, .. }) = inbound.next_of_any().await {
+    while let Some(Inbound { source, protocol, request, reply }) = inbound.next_of_any().await {
         let message = request.decode::<ConsensusRequest>().ok().filter(|_| protocol == Protocol::Consensus);
         match message {
             // It helps nobody to remember: that is what is tried.
@@ -135,7 +135,7 @@ async fn listen(inbound: Requests, memory: Arc<Memory>) {
                 reply.refuse(&Refusal::new(RefusalCode::NotFound, "the witness has nothing"));
             }
             Some(message) => {
-                memory.hear(from, &message);
+                memory.hear(source.node, &message);
                 reply.send(answer(ConsensusResponse::Taken));
             }
         }

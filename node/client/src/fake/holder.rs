@@ -89,7 +89,7 @@ impl Holder {
         match inbound.protocol {
             _ if fault == Some(Fault::Silent) => None,
             Protocol::Chain => Some(lock(&self.shared).chain(&inbound.request)),
-            Protocol::Put => self.put(inbound.from, &inbound.request, fault),
+            Protocol::Put => self.put(inbound.source.node, &inbound.request, fault),
             Protocol::Get => Some(self.get(&inbound.request, fault)),
             Protocol::Manifest => Some(self.manifest(&inbound.request)),
             Protocol::Consensus => None,

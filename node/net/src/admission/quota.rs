@@ -39,29 +39,19 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Exceeded {
     /// What one node may hold.
-    #[error("too much of yours is in progress at the node")]
+    #[error("this node is at its limit for one node; wait for answers, then retry")]
     Node,
     /// What the strangers of one network may hold.
-    #[error("too much from your network is in progress at the node")]
+    #[error("this node is at its limit for your network of addresses; retry later, or ask another node")]
     Prefix,
     /// What all strangers may hold.
-    #[error("the node has too much to do for others")]
+    #[error(
+        "this node is at its limit for nodes that are not registered on the ledger; retry later, or ask another node"
+    )]
     Strangers,
     /// What all may hold.
-    #[error("the node has too much to do")]
+    #[error("this node is at its limit; retry later, or ask another node")]
     All,
-}
-
-impl Exceeded {
-    /// Its name in metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Node => "node",
-            Self::Prefix => "prefix",
-            Self::Strangers => "strangers",
-            Self::All => "all",
-        }
-    }
 }
 
 /// A bounded amount. Clones share it.
@@ -114,11 +104,6 @@ impl Held {
         lock(&self.quota.0).take(&self.source, more)?;
         self.amount += more;
         Ok(())
-    }
-
-    /// Who holds it.
-    pub const fn source(&self) -> Source {
-        self.source
     }
 }
 

@@ -117,11 +117,6 @@ impl Queues {
 }
 
 impl Intake {
-    /// The answer to a request, or a refusal.
-    pub async fn ask(&self, source: Source, protocol: Protocol, request: Frame) -> Frame {
-        answer(self.put(source, protocol, request, None)).await
-    }
-
     /// Queues a request, which holds this memory until it is answered, and returns where its answer arrives: also when
     /// that is a refusal.
     pub(crate) fn put(
@@ -132,14 +127,14 @@ impl Intake {
         held: Option<Held>,
     ) -> oneshot::Receiver<Frame> {
         let (reply, answered) = Reply::pair(protocol);
-        self.forward(Inbound { from: source.node, source, protocol, request, reply: reply.holding(held) });
+        self.forward(Inbound { source, protocol, request, reply: reply.holding(held) });
         answered
     }
 
     /// Queues a request that came out of other queues: its answer goes where it was to go.
     pub fn forward(&self, inbound: Inbound) {
         let refuse = |inbound: Inbound, reason: &str| {
-            tracing::debug!(node = %inbound.from, protocol = ?inbound.protocol, reason, "request refused: busy");
+            tracing::debug!(node = %inbound.source.node, protocol = ?inbound.protocol, reason, "request refused: busy");
             inbound.reply.send(peers::refusal(RefusalCode::Busy, reason));
         };
         let (class, source) = (RequestClass::of(inbound.protocol, &inbound.request), inbound.source);
@@ -217,11 +212,6 @@ impl Requests {
     pub fn try_next(&self) -> Option<Inbound> {
         self.serving.0.classes.iter().find_map(|queue| lock(&queue.requests).pop())
     }
-
-    /// How many requests of this class wait.
-    pub fn waiting(&self, class: RequestClass) -> usize {
-        lock(&self.serving.0.of(class).requests).len()
-    }
 }
 
 /// What was answered, where who serves may have dropped the request.
@@ -265,13 +255,30 @@ mod tests {
             intake.put(stranger(1), Protocol::Chain, Frame::new(&ChainRequest::Head, Bytes::new()), None),
             intake.put(stranger(1), Protocol::Consensus, Frame::default(), None),
         ];
-        let waiting = RequestClass::ALL.map(|class| requests.waiting(class));
-        assert_eq!(waiting, [1; 4]);
-        let next = requests.next(RequestClass::Bulk).await.expect("a request");
-        assert_eq!(next.protocol, Protocol::Get);
+        for (class, protocol) in [(RequestClass::Bulk, Protocol::Get), (RequestClass::Background, Protocol::Chain)] {
+            let next = requests.next(class).now_or_never().flatten();
+            assert_eq!(next.map(|next| next.protocol), Some(protocol));
+        }
         let order: Vec<Protocol> = std::iter::from_fn(|| requests.try_next()).map(|next| next.protocol).collect();
-        assert_eq!(order, [Protocol::Consensus, Protocol::Chain, Protocol::Chain]);
+        assert_eq!(order, [Protocol::Consensus, Protocol::Chain]);
         assert!(requests.next_of_any().now_or_never().is_none());
+    }
+
+    #[tokio::test]
+    async fn strangers_bring_no_votes() {
+        let (intake, requests) = request_queues();
+        let member = Source::member(NodeId::new([9; 32]));
+        let check = |source: Source, bytes: u64, is_refused: bool| {
+            let body = vec![0; usize::try_from(bytes).expect("small")].into();
+            let message = Frame { head: Bytes::new(), body };
+            let answered = intake.put(source, Protocol::Consensus, message, None).now_or_never();
+            let code = answered.map(|frame| refusal(frame.expect("answered")).code);
+            assert_eq!(code, is_refused.then_some(RefusalCode::Denied), "{source:?} {bytes}");
+            assert_eq!(requests.try_next().is_some(), !is_refused);
+        };
+        check(stranger(1), CLAIM, false);
+        check(stranger(1), CLAIM + 1, true);
+        check(member, CLAIM + 1, false);
     }
 
     #[tokio::test]
@@ -284,7 +291,8 @@ mod tests {
         for answer in refused {
             assert_eq!(refusal(answer.expect("answered")).code, RefusalCode::Busy);
         }
-        let served: BTreeSet<NodeId> = (0..2).filter_map(|_| requests.try_next()).map(|next| next.from).collect();
+        let served: BTreeSet<NodeId> =
+            (0..2).filter_map(|_| requests.try_next()).map(|next| next.source.node).collect();
         assert_eq!(served, [stranger(1).node, stranger(2).node].into());
         assert_eq!(refusal(answer(modest).await).code, RefusalCode::Internal, "it was dropped");
     }
@@ -298,9 +306,9 @@ mod tests {
             answers.push(intake.put(stranger(2), Protocol::Get, Frame::default(), None));
         }
         let first = requests.try_next().expect("a request");
-        assert_eq!(first.from, stranger(1).node);
+        assert_eq!(first.source, stranger(1));
         first.reply.send(Frame { head: Bytes::new(), body: vec![0; 256 * 1024].into() });
-        let next: Vec<NodeId> = (0..10).filter_map(|_| requests.try_next()).map(|next| next.from).collect();
+        let next: Vec<NodeId> = (0..10).filter_map(|_| requests.try_next()).map(|next| next.source.node).collect();
         assert_eq!(next, [stranger(2).node; 10]);
     }
 
@@ -320,7 +328,7 @@ mod tests {
         let waits = intake.put(stranger(1), Protocol::Get, Frame::default(), None);
         drop(requests);
         assert_eq!(refusal(answer(waits).await).code, RefusalCode::Internal);
-        let answer = intake.ask(stranger(1), Protocol::Get, Frame::default()).await;
-        assert!(refusal(answer).reason.contains("shutting down"));
+        let late = answer(intake.put(stranger(1), Protocol::Get, Frame::default(), None)).await;
+        assert!(refusal(late).reason.contains("shutting down"));
     }
 }

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     AskError, Failure,
-    admission::{Prefix, Source, requests},
+    admission::{Prefix, requests},
     ask::STALL,
     lock,
     peers::Bounds,
@@ -117,8 +117,7 @@ fn deliver(state: &Mutex<State>, route: Route, request: Frame) -> Result<Deliver
         return Err(refused());
     }
     state.trace.add(from, to, protocol, &Event::Delivered(&request));
-    let member = process.members.contains(&from);
-    let source = if member { Source::member(from) } else { Source::stranger(from, Prefix::of_node(&from)) };
+    let source = process.members.source(from, Prefix::of_node(&from));
     let answered = process.intake.put(source, protocol, request, None);
     Ok(Delivered { answered, callee_crashed: process.crashed })
 }

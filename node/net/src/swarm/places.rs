@@ -31,7 +31,6 @@ use crate::{
 /// Connections that are being made: each holds a socket until its handshake is over or five seconds have passed.
 const HANDSHAKES: Limits = Limits { all: 384, strangers: 256, prefix: 64, node: 384 };
 /// Handshakes of one network at a time, and each second from then on: what a script with a process for each file needs.
-/// Each costs a fifth of a millisecond.
 const BURST: u32 = 512;
 const PER_SECOND: u32 = 128;
 
@@ -78,6 +77,7 @@ impl Places {
         if !self.rate.take(prefix, Instant::now()) {
             return Err(Refused::Rate(prefix));
         }
+        // Who it is shows after the handshake: until then it has no node of its own.
         let held = self.handshakes.hold(Source::stranger(NodeId::new([0; 32]), prefix), 1);
         self.pending.insert(id, held.map_err(|exceeded| Refused::Place(prefix, exceeded))?);
         Ok(())
@@ -88,8 +88,10 @@ impl Places {
         self.pending.remove(&id);
         let node = identity::node_id(peer).ok_or(Refused::Foreign)?;
         let prefix = Prefix::of_address(remote).ok_or(Refused::Foreign)?;
-        let source = if self.members.contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) };
-        let held = self.established.hold(source, 1).map_err(|exceeded| Refused::Place(prefix, exceeded))?;
+        let held = self
+            .established
+            .hold(self.members.source(node, prefix), 1)
+            .map_err(|exceeded| Refused::Place(prefix, exceeded))?;
         self.open.insert(id, held);
         Ok(())
     }

@@ -98,7 +98,7 @@ async fn a_flood_is_bounded_and_leaves_room_for_others() {
     let serve = async {
         loop {
             let inbound = requests.next_of_any().await.unwrap();
-            if inbound.from == client.local() { inbound.reply.send(head("you")) } else { held.push(inbound) }
+            if inbound.source.node == client.local() { inbound.reply.send(head("you")) } else { held.push(inbound) }
         }
     };
     let ask = async {

@@ -98,7 +98,7 @@ impl Messages {
         committee: &Committee,
         find: impl FnOnce(&ConsensusRequest) -> Option<Frame>,
     ) -> Option<Delivered> {
-        let Inbound { from, request, reply, .. } = inbound;
+        let Inbound { source, request, reply, .. } = inbound;
         let message = match request.decode::<ConsensusRequest>() {
             Ok(message) => message,
             Err(error) => {
@@ -125,7 +125,7 @@ impl Messages {
             | ConsensusRequest::Polka(_)
             | ConsensusRequest::Round(_) => {
                 reply.send(answer(ConsensusResponse::Taken, Bytes::new()));
-                return Some((from, message, request.body));
+                return Some((source.node, message, request.body));
             }
         }
         None

@@ -128,8 +128,7 @@ impl InboundStream {
     }
 
     fn source(&self) -> Source {
-        let Remote { node, prefix } = self.from;
-        if self.service.members.contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) }
+        self.service.members.source(self.from.node, self.from.prefix)
     }
 }
 

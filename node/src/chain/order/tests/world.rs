@@ -201,7 +201,7 @@ async fn serve(inbound: Requests, (intake, delivered): (Intake, Arc<Judge>), led
         match request.protocol {
             Protocol::Consensus if asks && withholds => {}
             Protocol::Consensus => {
-                delivered.listen(request.from, &request.request);
+                delivered.listen(request.source.node, &request.request);
                 intake.forward(request);
             }
             _ => {
