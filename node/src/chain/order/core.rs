@@ -25,6 +25,7 @@ use super::{
     context::{self, Address, Bft, BftHeight, BftSig, BftValidators, BlockRef},
     ledger::Equivocation,
     sign_state::{SignState, Statement},
+    signatures::Signatures,
     wal::{JudgedBlock, TimeoutStep, WalEntry},
 };
 
@@ -61,6 +62,7 @@ struct EffectHandler {
     chain: ChainId,
     signed: SignState,
     set: ValidatorSet,
+    signatures: Signatures,
     /// What this validator signed at this height.
     own: BTreeSet<Statement>,
     outputs: Vec<Output>,
@@ -84,8 +86,9 @@ impl Core {
             enabled: true,
         };
         let state = State::new(Bft, BftHeight(height), members.clone(), params, 1, 1);
-        let handler =
-            EffectHandler { key, chain, signed, set, own: BTreeSet::new(), outputs: Vec::new(), refused: false };
+        let signatures = Signatures::new(chain, set.clone());
+        let (own, outputs) = (BTreeSet::new(), Vec::new());
+        let handler = EffectHandler { key, chain, signed, set, signatures, own, outputs, refused: false };
         Self { state, handler }
     }
 
@@ -197,12 +200,22 @@ impl Core {
 
     /// A polka (a quorum of prevotes) arrived.
     pub(super) fn polka(&mut self, polka: &Polka) -> Vec<Output> {
-        self.step(Input::PolkaCertificate(context::polka_certificate(polka)))
+        let votes = polka.votes().map(|signed| self.handler.signatures.as_verified(signed));
+        let signatures = votes.map(|signed| (signed.voter, signed.signature)).collect();
+        let polka = Polka { signatures, ..*polka };
+        self.step(Input::PolkaCertificate(context::polka_certificate(&polka)))
     }
 
     /// A proof arrived that another validator is in a later round.
     pub(super) fn round_proof(&mut self, proof: &RoundProof) -> Vec<Output> {
-        context::round_certificate(proof).map_or_else(Vec::new, |proof| self.step(Input::RoundCertificate(proof)))
+        let votes = proof.votes.iter().map(|signed| self.handler.signatures.as_verified(*signed)).collect();
+        let proof = RoundProof { votes, ..*proof };
+        context::round_certificate(&proof).map_or_else(Vec::new, |proof| self.step(Input::RoundCertificate(proof)))
+    }
+
+    /// What is known of this height's signatures.
+    pub(super) fn signatures(&mut self) -> &mut Signatures {
+        &mut self.handler.signatures
     }
 
     /// A block was validated.
@@ -379,26 +392,23 @@ impl EffectHandler {
         }
     }
 
-    fn verify(&self, message: SignedMessage<Bft, malachite_consensus::ConsensusMsg<Bft>>) -> bool {
+    fn verify(&mut self, message: SignedMessage<Bft, malachite_consensus::ConsensusMsg<Bft>>) -> bool {
         use malachite_consensus::ConsensusMsg::{Proposal, Vote};
         let signature = message.signature;
         match message.message {
-            Vote(vote) => context::signed_vote(&SignedMessage::new(vote, signature)).verify(&self.chain).is_ok(),
+            Vote(vote) => self.signatures.verifies(&context::signed_vote(&SignedMessage::new(vote, signature))),
             Proposal(offer) => {
-                context::signed_proposal(&SignedMessage::new(offer, signature)).verify(&self.chain).is_ok()
+                self.signatures.verifies_proposal(&context::signed_proposal(&SignedMessage::new(offer, signature)))
             }
         }
     }
 
     /// Whether these votes are of different validators with enough power together, and all signatures verify.
-    fn proves(&self, votes: &[SignedVote], enough: fn(&Self, u128) -> bool) -> bool {
-        let voters: BTreeSet<VoteKey> = votes.iter().map(|signed| signed.voter).collect();
-        let powers: Option<Vec<u64>> = voters.iter().map(|voter| self.set.power(voter)).collect();
-        let power = powers.map(|powers| powers.into_iter().map(u128::from).sum());
-        let differ = voters.len() == votes.len();
-        differ
-            && power.is_some_and(|power| enough(self, power))
-            && votes.iter().all(|signed| signed.verify(&self.chain).is_ok())
+    fn proves(&mut self, votes: &[SignedVote], enough: fn(&Self, u128) -> bool) -> bool {
+        let power = votes.iter().filter_map(|signed| self.set.power(&signed.voter)).map(u128::from).sum();
+        self.signatures.can_prove(votes.iter())
+            && enough(self, power)
+            && votes.iter().all(|signed| self.signatures.verifies(signed))
     }
 
     fn quorum(&self, power: u128) -> bool {
@@ -417,6 +427,9 @@ impl EffectHandler {
     /// What the log has and the sign state has not was never sent. It must be sent as logged, so it is signed before
     /// anything later. What is older than the sign state is refused, and not needed.
     fn recall(&mut self, entry: &WalEntry) {
+        if let WalEntry::Vote(signed) = entry {
+            self.signatures.trust(signed);
+        }
         if let Some(statement) = self.own_statement(entry) {
             self.own.insert(statement);
             let _older = self.signed.sign(statement, &self.key, &self.chain);

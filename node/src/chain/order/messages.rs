@@ -24,6 +24,7 @@ use super::{
     outbox::Outbox,
     received::{Message, Received},
     sign_state::Statement,
+    signatures::Forgers,
 };
 
 /// What this validator exchanges with the others.
@@ -36,6 +37,7 @@ pub(super) struct Messages {
     pub(super) outbox: Outbox,
     pub(super) received: Received,
     pub(super) catch_up: CatchUp,
+    pub(super) forgers: Forgers,
 }
 
 /// Requests of consensus/1, in a fair order of the validators' nodes.
@@ -69,13 +71,16 @@ impl Messages {
         ledger: &Arc<dyn Ledger>,
     ) -> Self {
         let (outbox, catch_up) = (Outbox::new(Arc::clone(&peers)), CatchUp::new(Arc::clone(ledger)));
-        Self { me, chain, ledger: Arc::clone(ledger), peers, arrivals, outbox, received: Received::default(), catch_up }
+        let (received, forgers) = (Received::default(), Forgers::default());
+        let ledger = Arc::clone(ledger);
+        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers }
     }
 
     /// The height of `committee` starts, and these are its validators.
     pub(super) fn start_height(&mut self, committee: &Committee) {
         self.outbox.start_height(committee.nodes.values().copied());
         self.received.start_height(committee.height, &committee.rotation);
+        self.forgers.start_height();
         self.catch_up.start_height(Instant::now());
     }
 
@@ -125,7 +130,8 @@ impl Messages {
             | ConsensusRequest::Polka(_)
             | ConsensusRequest::Round(_) => {
                 reply.send(answer(ConsensusResponse::Taken, Bytes::new()));
-                return Some((source.node, message, request.body));
+                let is_heard = !self.forgers.is_excluded(&source.node);
+                return is_heard.then_some((source.node, message, request.body));
             }
         }
         None
@@ -158,9 +164,14 @@ impl Messages {
         let (signer, statement) = (message.signer(), message.statement());
         let height = statement.progress().0;
         let is_own = signer == self.me && height != committee.height;
-        let is_wanted = height >= now || is_own || self.received.is_new(&message);
+        let is_verified = self.received.is_newest(&message);
+        let is_new = self.received.is_new(&message) || self.received.takes(&message, now);
         let is_validator = committee.rotation.set().power(&signer).is_some();
-        if !is_wanted || !is_validator || !message.verifies(&self.chain) {
+        if !is_validator || !(is_own || is_verified || is_new) {
+            return None;
+        }
+        if !is_verified && !message.verifies(&self.chain) {
+            self.forgers.note(from, 1);
             return None;
         }
         if is_own {

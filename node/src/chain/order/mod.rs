@@ -6,8 +6,8 @@
 //!
 //! - [`core`] is the consensus engine, [`session`] runs it for one height, with that height's [`proposals`]
 //!   ([`blocks`]) and [`timers`]; [`pace`] says when the next height starts.
-//! - [`messages`] is the exchange with the other validators: [`outbox`], [`received`], and [`catch_up`] for
-//!   decided blocks that this validator missed.
+//! - [`messages`] is the exchange with the other validators: [`outbox`], [`received`], and [`catch_up`] for decided
+//!   blocks that this validator missed. [`signatures`] bounds what it costs to check them.
 //! - [`signer`] is what survives a crash: the write-ahead log ([`wal`]) and the sign state ([`sign_state`]).
 //! - [`guard`] keeps two processes with one key from both signing: [`signing_status`], [`last_seen`], [`leases`].
 //!
@@ -47,6 +47,7 @@ mod proposals;
 mod received;
 mod session;
 pub mod sign_state;
+mod signatures;
 mod signer;
 mod signing_status;
 mod timers;

@@ -96,6 +96,15 @@ impl Received {
         last.is_none_or(|last| last.progress() < message.statement().progress())
     }
 
+    /// Whether it is its signer's newest, and so was verified.
+    pub(super) fn is_newest(&self, message: &Message) -> bool {
+        let (proposal, vote) = self.newest.get(&message.signer()).copied().unwrap_or_default();
+        match message {
+            Message::Proposal(signed, _) => proposal == Some(*signed),
+            Message::Vote(signed) => vote == Some(*signed),
+        }
+    }
+
     /// Remembers it as its signer's newest, if it is.
     pub(super) fn note(&mut self, message: &Message) {
         if self.is_new(message) {
@@ -141,25 +150,31 @@ impl Received {
         Seen { height, proposal, vote, grants: self.leases.grant(claim, now) }
     }
 
-    /// Buffers a message of a height from `now` on, within bounds.
-    pub(super) fn buffer(&mut self, message: Message, now: Height) {
+    /// Whether the message is one to buffer: of a height from `now` on, within bounds, and not buffered yet.
+    pub(super) fn takes(&self, message: &Message, now: Height) -> bool {
         let height = message.statement().progress().0;
         if height < now || height.0 > now.0.saturating_add(HEIGHTS) {
+            return false;
+        }
+        self.early.get(&height).is_none_or(|early| match message {
+            Message::Vote(signed) => {
+                early.votes.get(&signed.voter).is_none_or(|votes| votes.len() < VOTES && !votes.contains(signed))
+            }
+            Message::Proposal(signed, _) => {
+                early.proposals.len() < PROPOSALS && !early.proposals.contains_key(&signed.proposer)
+            }
+        })
+    }
+
+    /// Buffers a message that was verified, if it is one to buffer.
+    pub(super) fn buffer(&mut self, message: Message, now: Height) {
+        if !self.takes(&message, now) {
             return;
         }
-        let early = self.early.entry(height).or_default();
+        let early = self.early.entry(message.statement().progress().0).or_default();
         match message {
-            Message::Vote(signed) => {
-                let votes = early.votes.entry(signed.voter).or_default();
-                if votes.len() < VOTES && !votes.contains(&signed) {
-                    votes.push(signed);
-                }
-            }
-            Message::Proposal(signed, block) => {
-                if early.proposals.len() < PROPOSALS {
-                    early.proposals.entry(signed.proposer).or_insert((signed, block));
-                }
-            }
+            Message::Vote(signed) => early.votes.entry(signed.voter).or_default().push(signed),
+            Message::Proposal(signed, block) => _ = early.proposals.insert(signed.proposer, (signed, block)),
         }
     }
 

@@ -21,7 +21,7 @@ use super::{
     context::BftValidators,
     core::{Core, Output},
     guard::Guard,
-    messages::{Messages, answer},
+    messages::{Delivered, Messages, answer},
     proposals::{Done, Proposals},
     received::Message,
     sign_state::Statement,
@@ -96,7 +96,10 @@ impl<'a> Session<'a> {
         self.carry_out(outputs).await?;
         for message in self.messages.received.drain(self.height()) {
             match message {
-                Message::Vote(signed) => self.receive_vote(&signed).await?,
+                Message::Vote(signed) => {
+                    self.core.signatures().trust(&signed);
+                    self.receive_vote(&signed).await?;
+                }
                 Message::Proposal(signed, block) => self.receive_proposal(signed, block).await?,
             }
         }
@@ -255,7 +258,16 @@ impl<'a> Session<'a> {
             }
             _ => None,
         };
-        let Some((from, message, body)) = self.messages.open(inbound, self.committee, find) else { return Ok(()) };
+        let Some(delivered) = self.messages.open(inbound, self.committee, find) else { return Ok(()) };
+        let (node, before) = (delivered.0, self.core.signatures().forged());
+        let handled = self.handle(delivered).await;
+        let forged = self.core.signatures().forged() - before;
+        self.messages.forgers.note(node, forged);
+        handled
+    }
+
+    async fn handle(&mut self, (from, message, body): Delivered) -> Result<(), OrderError> {
+        let height = self.height();
         match message {
             ConsensusRequest::Vote(signed) if signed.vote.height == height => self.receive_vote(&signed).await,
             ConsensusRequest::Proposal(signed) if signed.proposal.height == height => {
@@ -263,11 +275,17 @@ impl<'a> Session<'a> {
             }
             ConsensusRequest::Polka(polka) if polka.height == height => {
                 let votes: Vec<SignedVote> = polka.votes().collect();
+                if !self.core.signatures().can_prove(votes.iter()) {
+                    return Ok(());
+                }
                 self.look_for_own(&votes);
                 let outputs = self.core.polka(&polka);
                 self.carry_out(outputs).await
             }
             ConsensusRequest::Round(proof) if proof.height == height => {
+                if !self.core.signatures().can_prove(proof.votes.iter()) {
+                    return Ok(());
+                }
                 self.look_for_own(&proof.votes);
                 let outputs = self.core.round_proof(&proof);
                 self.carry_out(outputs).await
@@ -302,7 +320,7 @@ impl<'a> Session<'a> {
         if proposal.height != self.height() || !is_near || turn != Some(signed.proposer) {
             return Ok(());
         }
-        if !self.proposals.blocks.accepts(&signed) || signed.verify(&self.signer.chain).is_err() {
+        if !self.proposals.blocks.accepts(&signed) || !self.core.signatures().verifies_proposal(&signed) {
             return Ok(());
         }
         if signed.proposer == self.signer.me() {
@@ -325,7 +343,7 @@ impl<'a> Session<'a> {
     fn look_for_own(&mut self, votes: &[SignedVote]) {
         let (me, height) = (self.signer.me(), self.height());
         for signed in votes.iter().filter(|signed| signed.voter == me && signed.vote.height == height) {
-            if !self.core.has_signed(&signed.into()) && signed.verify(&self.signer.chain).is_ok() {
+            if !self.core.has_signed(&signed.into()) && self.core.signatures().verifies(signed) {
                 self.check_own(&signed.into());
             }
         }

@@ -14,7 +14,10 @@ use ostrakon_proto::{
     ledger::vote::{BlockProposal, SignedProposal, SignedVote, Vote},
     limits,
     sign::Keypair,
-    wire::{Frame, Protocol, consensus::ConsensusRequest},
+    wire::{
+        Frame, Protocol,
+        consensus::{ConsensusRequest, Polka, RoundProof, RoundReason},
+    },
 };
 
 use super::{
@@ -29,7 +32,7 @@ const LIAR: usize = 1;
 pub(super) type Lie = fn(&Liar, NodeId, &ConsensusRequest, &Bytes) -> Vec<(ConsensusRequest, Bytes)>;
 
 /// All lies.
-pub(super) const LIES: [Lie; 7] = [two_votes, two_faces, two_blocks, no_block, one_block, garbage, anything];
+pub(super) const LIES: [Lie; 8] = [two_votes, two_faces, two_blocks, no_block, one_block, garbage, forgery, anything];
 
 /// The network as a liar has it.
 pub(super) struct Liar {
@@ -180,6 +183,23 @@ fn garbage(liar: &Liar, _: NodeId, message: &ConsensusRequest, body: &Bytes) -> 
     frames
 }
 
+/// Sends besides hundreds of votes in the name of another, which it did not cast.
+fn forgery(_: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
+    let mut frames = vec![(message.clone(), body.clone())];
+    let ConsensusRequest::Vote(signed) = message else { return frames };
+    let victim = (0..4).map(|number| (node_id(number), vote_key(number).public())).find(|(node, _)| *node == to);
+    let Some((_, victim)) = victim else { return frames };
+    let of_round = |round| SignedVote { voter: victim, vote: Vote { round, ..signed.vote }, ..*signed };
+    let (height, votes) = (signed.vote.height, (0..590).map(of_round).collect());
+    let proof = RoundProof { height, round: signed.vote.round + 1, reason: RoundReason::Skip, votes };
+    frames.push((ConsensusRequest::Round(proof), Bytes::new()));
+    let block = blake3::hash(b"no such block").into();
+    let signatures = (0..4).map(|number| (vote_key(number).public(), signed.signature)).collect();
+    frames.push((ConsensusRequest::Polka(Polka { height, round: 0, block, signatures }), Bytes::new()));
+    frames.extend((0..20).map(|round| (ConsensusRequest::Vote(of_round(round)), Bytes::new())));
+    frames
+}
+
 /// Any of the other lies, or nothing at all, to each as chance has it.
 fn anything(liar: &Liar, to: NodeId, message: &ConsensusRequest, body: &Bytes) -> Vec<(ConsensusRequest, Bytes)> {
     let chance = blake3::hash(&[to.bytes().as_slice(), &codec::encode(message)].concat());
@@ -309,5 +329,22 @@ fn garbage_stops_nobody() {
             Equivocation::Proposals(a, b) => (a.proposer, b.proposer) == (liar, liar),
         });
         assert!(accused);
+    });
+}
+
+#[test]
+fn forged_votes_cost_only_the_forger() {
+    seeds(0..4, async |seed| {
+        let mut world = lying(seed, forgery);
+        world.start_all();
+        honest_agree(&world, 25).await;
+        assert_eq!(evidence(&world), [], "nobody is accused of what another forged");
+        let waits = world.machines[0].ledger.waits();
+        let slowest = waits.into_iter().max().expect("blocks");
+        assert!(slowest < std::time::Duration::from_millis(1500), "{slowest:?}");
+        for number in [0, 2, 3] {
+            let key = world.machines[number].voter();
+            assert!(world.judge.said_from(&key, 20) > 0, "{number} still votes: it is not taken for a copy of itself");
+        }
     });
 }

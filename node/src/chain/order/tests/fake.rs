@@ -80,8 +80,7 @@ pub(super) struct FakeLedger {
     work: Arc<Notify>,
     /// Whether it builds blocks that are not valid.
     pub(super) builds_invalid: AtomicBool,
-    /// Whether the order said last that it has all blocks.
-    pub(super) is_synced: AtomicBool,
+    is_synced: AtomicBool,
 }
 
 impl FakeLedger {
@@ -115,6 +114,11 @@ impl FakeLedger {
 
     pub(super) fn height(&self) -> u64 {
         u64::try_from(self.decided().blocks.len()).expect("few")
+    }
+
+    /// Whether the order said last that it has all blocks.
+    pub(super) fn is_synced(&self) -> bool {
+        self.is_synced.load(Ordering::Relaxed)
     }
 
     /// The ids of all blocks, in order.

@@ -124,6 +124,16 @@ fn two_of_four_decide_nothing_and_resume_when_a_third_is_back() {
 }
 
 #[test]
+fn a_validator_that_votes_is_synced() {
+    seeds(0..2, async |seed| {
+        let world = World::running(seed, 4);
+        assert!(world.machines.iter().all(|machine| !machine.ledger.is_synced()), "nothing is decided yet");
+        world.reach(0..4, 5).await;
+        assert!(world.machines.iter().all(|machine| machine.ledger.is_synced()));
+    });
+}
+
+#[test]
 fn a_partition_decides_nothing_and_heals() {
     seeds(0..3, async |seed| {
         let world = World::running(seed, 4);
