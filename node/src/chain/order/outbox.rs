@@ -1,8 +1,9 @@
 //! The outbox: every message goes directly to the node of every other validator.
 //!
 //! In go messages, out go calls: a few at a time to each node, of which a slow one loses the oldest. A node that does
-//! not respond does not delay the others. Lost votes are sent again when the engine repeats them; it does not repeat
-//! proposals, so those are retried here. Not here: answers, which carry nothing.
+//! not respond does not delay the others. What a busy node refuses is sent again after a pause. Lost votes are sent
+//! again when the engine repeats them; it does not repeat proposals, so those are retried here. [`Letter::retry`] is
+//! the rule, pure. Not here: answers, which carry nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -16,7 +17,7 @@ use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
     id::NodeId,
     wire::{
-        Call,
+        Call, RefusalCode,
         consensus::{self, ConsensusRequest},
     },
 };
@@ -31,16 +32,18 @@ const VOTE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How long a call with a block may take.
 const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Attempts to send a proposal.
+/// Attempts to send a proposal that is lost.
 const TRIES: u32 = 4;
-/// Pause after a failed attempt.
+/// Attempts to send a message that the node is too busy for: over five seconds.
+const BUSY_TRIES: u32 = 10;
+/// Pause after the first failed attempt; each further one adds as much, for a busy node is not helped by more.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Messages on their way out.
 pub(super) struct Outbox {
     peers: Arc<dyn Peers>,
     queues: BTreeMap<NodeId, Queue>,
-    calls: FuturesUnordered<BoxFuture<'static, (NodeId, Option<Letter>)>>,
+    calls: FuturesUnordered<BoxFuture<'static, (NodeId, Letter, Delivery)>>,
     /// Heights started so far.
     heights: u64,
 }
@@ -49,6 +52,19 @@ pub(super) struct Outbox {
 struct Queue {
     waiting: VecDeque<Letter>,
     calls: usize,
+}
+
+/// The outcome of an attempt to deliver a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Delivery {
+    /// The node has it.
+    Taken,
+    /// The node is overloaded, and did not look at it.
+    Busy,
+    /// The node does not want it: it would not want it again.
+    Refused,
+    /// There was no answer: it may have arrived.
+    Lost,
 }
 
 /// A message for one node.
@@ -65,19 +81,28 @@ impl Letter {
         !self.call.request.body.is_empty()
     }
 
-    /// Sends it; whether the node has it now.
-    async fn deliver(&self, peers: Arc<dyn Peers>, node: NodeId) -> bool {
+    /// Sends it, after a pause if it was sent before.
+    async fn deliver(&self, peers: Arc<dyn Peers>, node: NodeId) -> Delivery {
         if self.tries > 0 {
-            sleep(PAUSE).await;
+            sleep(PAUSE * self.tries).await;
         }
-        // One that is refused has arrived.
-        ask(&*peers, node, self.call.clone()).await.map_or_else(|error| error.refusal().is_some(), |()| true)
+        match ask(&*peers, node, self.call.clone()).await {
+            Ok(()) => Delivery::Taken,
+            Err(error) if error.is_refused_as(RefusalCode::Busy) => Delivery::Busy,
+            Err(error) if error.refusal().is_some() => Delivery::Refused,
+            Err(_) => Delivery::Lost,
+        }
     }
 
     /// The next attempt, if there is one.
-    fn retry(self) -> Option<Self> {
+    fn retry(self, delivery: Delivery) -> Option<Self> {
+        let most = match delivery {
+            Delivery::Busy => BUSY_TRIES,
+            Delivery::Lost if self.is_proposal() => TRIES,
+            Delivery::Lost | Delivery::Taken | Delivery::Refused => 0,
+        };
         let tries = self.tries + 1;
-        (self.is_proposal() && tries < TRIES).then_some(Self { tries, ..self })
+        (tries < most).then_some(Self { tries, ..self })
     }
 }
 
@@ -117,10 +142,13 @@ impl Outbox {
 
     /// Drives the calls in flight until one ends; pending when there are none. Cancel-safe.
     pub(super) async fn drive(&mut self) {
-        let Some((node, lost)) = self.calls.next().await else { return std::future::pending().await };
+        let Some((node, letter, delivery)) = self.calls.next().await else { return std::future::pending().await };
+        if delivery != Delivery::Taken {
+            tracing::debug!(%node, tries = letter.tries, ?delivery, "consensus message was not delivered");
+        }
         if let Some(queue) = self.queues.get_mut(&node) {
             queue.calls = queue.calls.saturating_sub(1);
-            let retry = lost.and_then(Letter::retry).filter(|letter| letter.height == self.heights);
+            let retry = letter.retry(delivery).filter(|letter| letter.height == self.heights);
             queue.waiting.extend(retry.filter(|_| queue.waiting.len() < WAITING));
         }
         self.fill(node);
@@ -134,11 +162,8 @@ impl Outbox {
             queue.calls += 1;
             let peers = Arc::clone(&self.peers);
             self.calls.push(Box::pin(async move {
-                if letter.deliver(peers, node).await {
-                    return (node, None);
-                }
-                tracing::debug!(%node, tries = letter.tries, "consensus message may be lost");
-                (node, Some(letter))
+                let delivery = letter.deliver(peers, node).await;
+                (node, letter, delivery)
             }));
         }
     }
@@ -151,7 +176,7 @@ mod tests {
     use ostrakon_net::{AskError, Failure};
     use ostrakon_proto::{
         id::{BlockId, Height},
-        wire::{Frame, Protocol},
+        wire::{Frame, Protocol, Refusal},
     };
     use tokio::time::{Instant, timeout};
 
@@ -159,9 +184,12 @@ mod tests {
 
     const OTHER: NodeId = NodeId::new([2; 32]);
 
-    /// A network in which nothing arrives; counts what was tried.
-    #[derive(Debug, Default)]
-    struct Deaf(AtomicU32);
+    /// A network in which every call fails in the same way; counts them.
+    #[derive(Debug)]
+    struct Deaf {
+        calls: AtomicU32,
+        failure: Failure,
+    }
 
     impl Peers for Deaf {
         fn local(&self) -> NodeId {
@@ -171,14 +199,15 @@ mod tests {
         fn learn(&self, _: NodeId, _: &[String]) {}
 
         fn call(&self, node: NodeId, _: Protocol, _: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {
-            self.0.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async move { Err(AskError::new(node, Failure::Closed("nobody listens".to_owned()))) })
+            self.calls.fetch_add(1, Ordering::Relaxed);
+            let error = AskError::new(node, self.failure.clone());
+            Box::pin(async move { Err(error) })
         }
     }
 
-    /// How often `body` was tried, where the height is over after `over`.
-    async fn tries(body: &'static [u8], over: Duration) -> u32 {
-        let deaf = Arc::new(Deaf::default());
+    /// How often `body` was tried, where every call fails like this and the height is over after `over`.
+    async fn tries(failure: Failure, body: &'static [u8], over: Duration) -> u32 {
+        let deaf = Arc::new(Deaf { calls: AtomicU32::new(0), failure });
         let mut outbox = Outbox::new(deaf.clone());
         outbox.start_height([OTHER]);
         let message = ConsensusRequest::Block { height: Height(1), block: BlockId::new([0; 32]) };
@@ -188,13 +217,21 @@ mod tests {
             while timeout(until.saturating_sub(began.elapsed()), outbox.drive()).await.is_ok() {}
             outbox.start_height([OTHER]);
         }
-        deaf.0.load(Ordering::Relaxed)
+        deaf.calls.load(Ordering::Relaxed)
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_proposal_is_tried_again_while_its_height_lasts_and_a_vote_is_not() {
-        let minute = Duration::from_secs(60);
-        assert_eq!((tries(b"a block", minute).await, tries(b"", minute).await), (TRIES, 1));
-        assert_eq!(tries(b"a block", PAUSE * 3 / 2).await, 3, "the one that waits for its turn is the last");
+    async fn what_is_lost_or_refused_by_a_busy_node_is_tried_again_while_its_height_lasts() {
+        let lost = || Failure::Closed("nobody listens".to_owned());
+        let refused = |code| Failure::Refused(Refusal::new(code, "no"));
+        let (busy, denied) = (|| refused(RefusalCode::Busy), || refused(RefusalCode::Denied));
+        let (minute, soon) = (Duration::from_secs(60), PAUSE * 2);
+        assert_eq!(tries(lost(), b"a block", minute).await, TRIES);
+        assert_eq!(tries(lost(), b"", minute).await, 1, "the engine repeats votes");
+        assert_eq!(tries(lost(), b"a block", soon).await, 3, "the one that waits for its turn is the last");
+        assert_eq!(tries(busy(), b"a block", minute).await, BUSY_TRIES);
+        assert_eq!(tries(busy(), b"", minute).await, BUSY_TRIES);
+        assert_eq!(tries(busy(), b"", soon).await, 3);
+        assert_eq!(tries(denied(), b"a block", minute).await, 1);
     }
 }
