@@ -88,7 +88,7 @@ pub(super) struct NoExtension;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Ed25519;
 
-/// The timeouts of the steps of a round.
+/// The timeouts of the steps of a round. The engine names them; how long they are, [`super::timers`] decides.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct RoundTimeouts;
 
@@ -339,7 +339,7 @@ impl SigningScheme for Ed25519 {
 
 impl malachite_types::Timeouts<Bft> for RoundTimeouts {
     fn duration_for(&self, timeout: Timeout) -> Duration {
-        super::timers::wait(timeout)
+        super::timers::wait(timeout, super::delays::Factor::default())
     }
 }
 

@@ -21,6 +21,7 @@ use tokio::time::Instant;
 use super::{
     Committee, Ledger,
     catch_up::CatchUp,
+    delays::Delays,
     outbox::Outbox,
     received::{Message, Received},
     sign_state::Statement,
@@ -38,6 +39,7 @@ pub(super) struct Messages {
     pub(super) received: Received,
     pub(super) catch_up: CatchUp,
     pub(super) forgers: Forgers,
+    pub(super) delays: Delays,
 }
 
 /// Requests of consensus/1, in a fair order of the validators' nodes.
@@ -71,9 +73,9 @@ impl Messages {
         ledger: &Arc<dyn Ledger>,
     ) -> Self {
         let (outbox, catch_up) = (Outbox::new(Arc::clone(&peers)), CatchUp::new(Arc::clone(ledger)));
-        let (received, forgers) = (Received::default(), Forgers::default());
+        let (received, forgers, delays) = (Received::default(), Forgers::default(), Delays::default());
         let ledger = Arc::clone(ledger);
-        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers }
+        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers, delays }
     }
 
     /// The height of `committee` starts, and these are its validators.
@@ -81,6 +83,7 @@ impl Messages {
         self.outbox.start_height(committee.nodes.values().copied());
         self.received.start_height(committee.height, &committee.rotation);
         self.forgers.start_height();
+        self.delays.retain(committee.rotation.set());
         self.catch_up.start_height(Instant::now());
     }
 

@@ -5,7 +5,7 @@
 //! that each own one idea:
 //!
 //! - [`core`] is the consensus engine, [`session`] runs it for one height, with that height's [`proposals`]
-//!   ([`blocks`]) and [`timers`]; [`pace`] says when the next height starts.
+//!   ([`blocks`]) and [`timers`] ([`delays`]); [`pace`] says when the next height starts.
 //! - [`messages`] is the exchange with the other validators: [`outbox`], [`received`], and [`catch_up`] for decided
 //!   blocks that this validator missed. [`signatures`] bounds what it costs to check them.
 //! - [`signer`] is what survives a crash: the write-ahead log ([`wal`]) and the sign state ([`sign_state`]).
@@ -36,6 +36,7 @@ mod blocks;
 mod catch_up;
 mod context;
 mod core;
+mod delays;
 mod guard;
 mod last_seen;
 mod leases;

@@ -4,12 +4,12 @@
 //! and at last a decided block. Whatever led to a message is on disk before the message is sent. Not here: what to do
 //! ([`super::core`]).
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
 use ostrakon_net::Inbound;
 use ostrakon_proto::{
-    id::Height,
+    id::{Height, VoteKey},
     ledger::vote::{QuorumCertificate, SignedProposal, SignedVote},
     wire::consensus::{ConsensusRequest, ConsensusResponse},
 };
@@ -54,6 +54,8 @@ pub(super) struct Session<'a> {
     /// What the log had when the session started.
     log: Vec<WalEntry>,
     evidence: Vec<Equivocation>,
+    /// How long the proposals took.
+    delays: Vec<(VoteKey, Duration)>,
     decided: Option<QuorumCertificate>,
 }
 
@@ -71,8 +73,9 @@ impl<'a> Session<'a> {
         if !guard.may_sign() {
             core.stop_signing();
         }
-        let (timers, evidence) = (Timers::default(), Vec::new());
-        Self { committee, messages, signer, guard, proposals, core, timers, log, evidence, decided: None }
+        let factor = messages.delays.factor(&signer.me(), committee.rotation.set());
+        let (timers, evidence, delays) = (Timers::new(factor), Vec::new(), Vec::new());
+        Self { committee, messages, signer, guard, proposals, core, timers, log, evidence, delays, decided: None }
     }
 
     /// Runs the height until it is over.
@@ -80,6 +83,7 @@ impl<'a> Session<'a> {
         let ended = self.decide(stop).await;
         self.evidence.extend(self.core.evidence());
         self.signer.remember(self.height(), self.core.own().clone());
+        self.learn_delays();
         if !self.evidence.is_empty() {
             tracing::warn!(height = %self.height(), count = self.evidence.len(), "validators equivocated");
             self.proposals.ledger().report(std::mem::take(&mut self.evidence));
@@ -132,6 +136,15 @@ impl<'a> Session<'a> {
 
     fn height(&self) -> Height {
         self.committee.height
+    }
+
+    /// A proposal that was late and decided all the same proves no timeout too short: on an idle chain its proposer
+    /// begins only when another validator, which had work, has waited for it in vain.
+    fn learn_delays(&mut self) {
+        let (patience, needed_more) = (self.timers.patience(), self.core.round() > 0);
+        for (proposer, took) in self.delays.drain(..).filter(|(_, took)| needed_more || *took <= patience) {
+            self.messages.delays.measured(proposer, took);
+        }
     }
 
     /// When the next timeout, fetch or catching up is due.
@@ -211,6 +224,9 @@ impl<'a> Session<'a> {
                     BlockVerdict::Late => return Ok(()),
                 };
                 let proposal = signed.proposal;
+                if let Some(took) = self.timers.waited(proposal.round, Instant::now()) {
+                    self.delays.push((signed.proposer, took));
+                }
                 if !valid {
                     let (height, block) = (proposal.height, proposal.block);
                     tracing::warn!(%height, %block, proposer = %signed.proposer, "invalid block proposed");

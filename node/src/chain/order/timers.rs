@@ -1,13 +1,16 @@
 //! The timeouts of the steps of a round, and those that run now.
 //!
-//! In go the timeouts that the engine starts and cancels, out comes the next that is due. All time is tokio's.
+//! In go the timeouts that the engine starts and cancels, out comes the next that is due. What delays proposals delays
+//! the votes on them, so their timeouts are longer by one measured factor ([`super::delays`]). All time is tokio's.
 
 use std::{collections::BTreeMap, time::Duration};
 
-use malachite_types::{Round, Timeout, TimeoutKind};
+use malachite_types::{Timeout, TimeoutKind};
 use tokio::time::Instant;
 
-/// Timeout of the proposal in round 0: a whole block is validated and sent around the world in it.
+use super::{delays::Factor, signing_status::WATCH};
+
+/// Timeout of the proposal in round 0, where proposals come quickly: twice what one may take then.
 const PROPOSE: Duration = Duration::from_millis(500);
 /// Timeout of the remaining votes once two thirds have voted without agreement: one trip around the world.
 const VOTE: Duration = Duration::from_millis(250);
@@ -22,21 +25,34 @@ const REPEAT_MORE: Duration = Duration::from_millis(250);
 /// The longest timeout, in whatever round.
 const MAX: Duration = Duration::from_secs(10);
 
+/// A running validator signs at a height when its first proposal is overdue, and then repeats that: several times
+/// within [`WATCH`], after which a copy of it may believe that it is not running.
+const _: () = assert!(4 * PROPOSE.as_millis() * Factor::MAX / 100 <= WATCH.as_millis());
+
+/// Rounds of a height of which it is known when they began.
+const ROUNDS: usize = 16;
+
 /// How long `timeout` takes.
-pub(super) fn wait(timeout: Timeout) -> Duration {
+pub(super) fn wait(timeout: Timeout, factor: Factor) -> Duration {
     let (first, more) = match timeout.kind {
         TimeoutKind::Propose => (PROPOSE, PROPOSE_MORE),
         TimeoutKind::Prevote | TimeoutKind::Precommit => (VOTE, VOTE_MORE),
         TimeoutKind::Rebroadcast => (REPEAT, REPEAT_MORE),
         TimeoutKind::FinalizeHeight(_) => (Duration::ZERO, Duration::ZERO),
     };
-    first.saturating_add(more.saturating_mul(timeout.round.as_u32().unwrap_or(0))).min(MAX)
+    let least = first.saturating_add(more.saturating_mul(timeout.round.as_u32().unwrap_or(0)));
+    // What is lost is lost on slow lines as on fast ones.
+    let factor = if timeout.kind == TimeoutKind::Rebroadcast { Factor::default() } else { factor };
+    factor.stretch(least).min(MAX)
 }
 
 /// The timeouts that run.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
+    factor: Factor,
     due: BTreeMap<(u8, u32), (Instant, Timeout)>,
+    /// When this validator began to wait for the proposal of each of the last rounds.
+    began: BTreeMap<u32, Instant>,
 }
 
 fn key(timeout: &Timeout) -> (u8, u32) {
@@ -51,11 +67,31 @@ fn key(timeout: &Timeout) -> (u8, u32) {
 }
 
 impl Timers {
+    /// No timeouts yet; each will be longer by this.
+    pub(super) fn new(factor: Factor) -> Self {
+        Self { factor, ..Self::default() }
+    }
+
+    /// How long the first round waits for its proposal.
+    pub(super) fn patience(&self) -> Duration {
+        self.factor.stretch(PROPOSE).min(MAX)
+    }
+
+    /// How long this validator has waited for the proposal of `round`, or did until it came; `None` when it did not.
+    pub(super) fn waited(&self, round: u32, now: Instant) -> Option<Duration> {
+        self.began.get(&round).map(|began| now.duration_since(*began))
+    }
+
     /// Starts `timeout` at `now`; one of the same kind and round that runs is replaced.
     pub(super) fn start(&mut self, timeout: Timeout, now: Instant) {
-        if timeout.round != Round::Nil {
-            self.due.insert(key(&timeout), (now + wait(timeout), timeout));
+        let Some(round) = timeout.round.as_u32() else { return };
+        if timeout.kind == TimeoutKind::Propose {
+            self.began.entry(round).or_insert(now);
+            if self.began.len() > ROUNDS {
+                self.began.pop_first();
+            }
         }
+        self.due.insert(key(&timeout), (now + wait(timeout, self.factor), timeout));
     }
 
     /// Cancels it.
@@ -83,6 +119,8 @@ impl Timers {
 
 #[cfg(test)]
 mod tests {
+    use malachite_types::Round;
+
     use super::*;
 
     #[test]
@@ -102,10 +140,27 @@ mod tests {
     }
 
     #[test]
-    fn later_rounds_wait_longer_but_not_forever() {
-        assert_eq!(wait(Timeout::propose(Round::new(0))), PROPOSE);
-        assert_eq!(wait(Timeout::propose(Round::new(2))), PROPOSE + 2 * PROPOSE_MORE);
-        assert_eq!(wait(Timeout::precommit(Round::new(1))), VOTE + VOTE_MORE);
-        assert_eq!(wait(Timeout::prevote(Round::new(u32::MAX))), MAX);
+    fn later_rounds_and_slow_networks_wait_longer_but_not_forever() {
+        let usual = |timeout| wait(timeout, Factor::default());
+        assert_eq!(usual(Timeout::propose(Round::new(0))), PROPOSE);
+        assert_eq!(usual(Timeout::propose(Round::new(2))), PROPOSE + 2 * PROPOSE_MORE);
+        assert_eq!(usual(Timeout::precommit(Round::new(1))), VOTE + VOTE_MORE);
+        assert_eq!(usual(Timeout::prevote(Round::new(u32::MAX))), MAX);
+        let slow = |timeout| wait(timeout, Factor::hundredths(300));
+        assert_eq!(slow(Timeout::propose(Round::new(0))), 3 * PROPOSE);
+        assert_eq!(slow(Timeout::propose(Round::new(1000))), MAX);
+        assert_eq!(slow(Timeout::rebroadcast(Round::new(0))), REPEAT);
+    }
+
+    #[test]
+    fn it_is_known_how_long_each_round_waited() {
+        let (mut timers, now) = (Timers::default(), Instant::now());
+        timers.start(Timeout::propose(Round::new(0)), now);
+        timers.start(Timeout::prevote(Round::new(1)), now);
+        timers.cancel_all();
+        assert_eq!(timers.waited(0, now + VOTE), Some(VOTE));
+        assert_eq!(timers.waited(1, now + VOTE), None, "it did not wait for a proposal");
+        (0..1000).for_each(|round| timers.start(Timeout::propose(Round::new(round)), now));
+        assert_eq!(timers.began.len(), ROUNDS);
     }
 }

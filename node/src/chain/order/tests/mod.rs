@@ -4,6 +4,7 @@ mod byzantine;
 mod crashes;
 mod fake;
 mod judge;
+mod lines;
 mod liveness;
 mod memory;
 mod storm;
