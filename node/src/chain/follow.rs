@@ -1,7 +1,8 @@
 //! Following: a node that does not vote fetches decided blocks, from a validator first, else from any node.
 //!
 //! In come decided blocks, each verified against the rules before it is committed; out goes a ledger that grows. A
-//! source that failed or sent an invalid block is logged and backed off from ([`BlockSources`], pure). [`catch_up`] is
+//! source that failed or sent an invalid block is logged and backed off from ([`BlockSources`], pure), and so is one
+//! that stays behind other nodes ([`super::lag`]). [`catch_up`] is
 //! for a validator that decides alone: at its start it fetches blocks that its disk has lost. [`pull`] is for a
 //! validator that missed some.
 
@@ -17,12 +18,14 @@ use ostrakon_proto::{
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use super::{AcceptError, Chain, store::LedgerError};
+use super::{AcceptError, Chain, lag::Comparison, store::LedgerError};
 
 /// The first pause after a source failed; each further failure doubles it.
 const BACKOFF: Duration = Duration::from_secs(1);
 /// The longest pause.
 const BACKOFF_MAX: Duration = Duration::from_secs(30);
+/// The pause after a source that was behind other nodes.
+const BACKOFF_LAG: Duration = Duration::from_secs(300);
 /// How long a validator without blocks asks for blocks that it may have lost, before it proposes block 1.
 const ASK_EMPTY: Duration = Duration::from_secs(20);
 /// How long a validator with blocks asks: most restarts lost nothing.
@@ -88,6 +91,16 @@ impl BlockSources {
         self.backoffs.insert(node, Backoff { until: now + length, length });
     }
 
+    /// `node` sends valid blocks, and is behind other nodes.
+    pub fn lagged(&mut self, node: NodeId, now: Instant) {
+        self.backoffs.insert(node, Backoff { until: now + BACKOFF_LAG, length: BACKOFF_MAX });
+    }
+
+    /// The nodes other than `node`.
+    fn without(&self, node: &NodeId) -> Vec<NodeId> {
+        self.order.iter().copied().filter(|other| other != node).collect()
+    }
+
     /// `node` sent valid blocks.
     pub fn served(&mut self, node: &NodeId) {
         self.backoffs.remove(node);
@@ -101,6 +114,8 @@ enum PullError {
     Ask(#[from] AskError),
     #[error("node {0} has no new blocks")]
     Nothing(NodeId),
+    #[error("node {0} stays behind other nodes")]
+    Lags(NodeId),
     #[error("node {node} sent an invalid block: {source}")]
     Bad { node: NodeId, source: AcceptError },
     #[error(transparent)]
@@ -135,7 +150,7 @@ impl BlockFollower {
     /// # Errors
     /// [`LedgerError`] when a block cannot be stored.
     pub async fn run(self, stop: CancellationToken) -> Result<(), LedgerError> {
-        let mut sources = self.sources().await;
+        let (mut sources, mut comparison) = (self.sources().await, Comparison::default());
         while !stop.is_cancelled() {
             if self.voting.is_cancelled() && self.chain.validators().contains(&self.chain.shared.peers.local()) {
                 // The order fetches blocks while this node has a vote.
@@ -150,7 +165,8 @@ impl BlockFollower {
             if stop.run_until_cancelled(sleep_until(from)).await.is_none() {
                 break;
             }
-            match self.round(node, sources.better_at(&node), &stop).await {
+            comparison.of(node, sources.without(&node));
+            match self.round(node, (sources.better_at(&node), &mut comparison), &stop).await {
                 Ok(()) => sources.served(&node),
                 Err(PullError::Ledger(error)) => return Err(error),
                 Err(error) => {
@@ -158,7 +174,10 @@ impl BlockFollower {
                         self.chain.shared.sync.pruned.notify_one();
                     }
                     tracing::warn!(%node, %error, "backing off from block source");
-                    sources.failed(node, Instant::now());
+                    match error {
+                        PullError::Lags(_) => sources.lagged(node, Instant::now()),
+                        _ => sources.failed(node, Instant::now()),
+                    }
                     sources = self.sources().await.backing_off_as(&sources);
                 }
             }
@@ -172,13 +191,27 @@ impl BlockFollower {
         BlockSources::new(&self.chain.shared.peers.local(), &self.chain.validators(), others)
     }
 
-    /// Fetches blocks from `node` once; gives up when a preferred source is ready again at `until`.
-    async fn round(&self, node: NodeId, until: Option<Instant>, stop: &CancellationToken) -> Result<(), PullError> {
+    /// Fetches blocks from `node` once; gives up when a preferred source is ready again at `until`, and when `node` is
+    /// found to be behind others.
+    async fn round(
+        &self,
+        node: NodeId,
+        (until, comparison): (Option<Instant>, &mut Comparison),
+        stop: &CancellationToken,
+    ) -> Result<(), PullError> {
         let Some(_turn) = stop.run_until_cancelled(self.chain.shared.sync.pulling.lock()).await else { return Ok(()) };
         let from = self.chain.head().height.next();
         let question = ask(&*self.chain.shared.peers, node, wire::chain::blocks(from));
         let until = until.unwrap_or_else(|| Instant::now() + Duration::from_secs(3600));
-        let Some(Ok(answer)) = stop.run_until_cancelled(timeout_at(until, question)).await else { return Ok(()) };
+        let question = async {
+            tokio::select! {
+                biased;
+                answer = timeout_at(until, question) => Ok(answer.ok()),
+                () = comparison.until_lagging(&self.chain) => Err(PullError::Lags(node)),
+            }
+        };
+        let Some(outcome) = stop.run_until_cancelled(question).await else { return Ok(()) };
+        let Some(answer) = outcome? else { return Ok(()) };
         take(&self.chain, node, answer?).await
     }
 }
@@ -319,6 +352,9 @@ mod tests {
 
         sources.served(&node(9));
         assert_eq!(sources.pick(at(1)), Some((node(9), at(1))));
+        sources.lagged(node(9), at(1));
+        assert_eq!(sources.pick(at(60)), Some((node(1), at(60))), "it is left for a while");
+        assert_eq!(sources.without(&node(9)), [node(1), node(2)]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub mod follow;
 mod heads;
 mod invalid_senders;
 mod judge;
+mod lag;
 pub mod memory;
 pub mod mempool;
 pub mod order;
