@@ -11,7 +11,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
 };
 
-use ostrakon_net::{Peers, Workers};
+use ostrakon_net::{Peers, Workers, lock};
 use ostrakon_proto::{
     id::{ChainId, Height, NodeId, TxId},
     ledger::{
@@ -47,6 +47,7 @@ mod verified;
 pub use activity::ActivityPage;
 pub use answers::AnswerError;
 pub use heads::HeadWatcher;
+pub use snapshot::WaitingFor;
 
 use broadcast::TxBroadcast;
 use heads::Heads;
@@ -190,6 +191,15 @@ impl Chain {
 
     fn set_synced(&self, synced: bool) {
         self.shared.sync.synced.store(synced, Ordering::Relaxed);
+    }
+
+    /// What the next block waits for, when it takes long and this node votes on it.
+    pub fn waiting_for(&self) -> Option<WaitingFor> {
+        lock(&self.shared.sync.waiting_for).clone()
+    }
+
+    fn set_waiting_for(&self, waiting_for: Option<WaitingFor>) {
+        *lock(&self.shared.sync.waiting_for) = waiting_for;
     }
 
     /// The result of `question` on the records of one height.

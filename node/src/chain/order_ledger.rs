@@ -25,10 +25,10 @@ use ostrakon_proto::{
 };
 
 use super::{
-    Chain, Shared,
+    Chain, Shared, WaitingFor,
     evidence::EvidenceReporter,
     follow,
-    order::{self, BlockVerdict, Committee, EncodedBlock, Equivocation},
+    order::{self, BlockVerdict, Committee, EncodedBlock, Equivocation, HaltReport},
     outdated,
     store::LedgerError,
 };
@@ -180,6 +180,25 @@ impl order::Ledger for OrderLedger {
         self.chain.set_synced(is_synced);
     }
 
+    fn note_halt(&self, halt: Option<HaltReport>) {
+        let before = self.chain.waiting_for();
+        match (&before, &halt) {
+            (None, Some(HaltReport { height, elapsed, missing })) => tracing::warn!(
+                %height, seconds = elapsed.as_secs(), nodes = names(missing),
+                "the chain is halted: its next block waits for the votes of these validators' nodes"
+            ),
+            (Some(WaitingFor { height, since_ms, .. }), None) => {
+                let seconds = self.clock.now_ms().saturating_sub(*since_ms) / 1000;
+                tracing::info!(%height, seconds, "the chain continues: the block that it waited for is decided");
+            }
+            _ => {}
+        }
+        self.chain.set_waiting_for(halt.map(|HaltReport { height, elapsed, missing: validators }| {
+            let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+            WaitingFor { height, since_ms: self.clock.now_ms().saturating_sub(elapsed_ms), validators }
+        }));
+    }
+
     fn report(&self, evidence: Vec<Equivocation>) {
         evidence.into_iter().for_each(|found| self.reporter.report(found));
     }
@@ -225,6 +244,11 @@ impl Shared {
             pool.drop_tx(id);
         }
     }
+}
+
+/// The names of nodes, as one text.
+fn names(nodes: &[NodeId]) -> String {
+    nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn decode(block: &[u8]) -> Option<Block> {

@@ -6,10 +6,11 @@
 use std::sync::{OnceLock, atomic::AtomicBool};
 
 use ostrakon_proto::{
-    id::Height,
+    id::{Height, NodeId},
     ledger::{history::HistoryRange, snapshot::SnapshotChunk},
     light::CertifiedHeader,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
@@ -19,11 +20,24 @@ use super::{
     sync::checkpoint::{Checkpoint, check},
 };
 
+/// What a block waits for that is not decided for long.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingFor {
+    /// Height of the block.
+    pub height: Height,
+    /// Since when this node has worked on it, in milliseconds of Unix time.
+    pub since_ms: u64,
+    /// The nodes of the validators whose votes are missing.
+    pub validators: Vec<NodeId>,
+}
+
 /// Whether this node is behind the others, and how it catches up.
 #[derive(Debug, Default)]
 pub(super) struct SyncProgress {
     /// Whether it had all blocks of the nodes it asked.
     pub(super) synced: AtomicBool,
+    /// What the next block waits for.
+    pub(super) waiting_for: std::sync::Mutex<Option<WaitingFor>>,
     /// Held while blocks are fetched, or a snapshot is restored instead.
     pub(super) pulling: Mutex<()>,
     /// Notified when a node that was asked has pruned the blocks that this one needs.

@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::Context;
 use ostrakon_net::swarm::SwarmHandle;
-use ostrakon_node::{chain::Chain, node::NodeParts, store::Usage};
+use ostrakon_node::{
+    chain::{Chain, WaitingFor},
+    node::NodeParts,
+    store::Usage,
+};
 use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +60,9 @@ struct LedgerStatus {
     synced: bool,
     /// Whether it is a validator of the next block.
     validator: bool,
+    /// What the next block waits for, when it takes long and this node votes on it.
+    #[serde(default)]
+    waiting_for: Option<WaitingFor>,
 }
 
 /// The identity of the node made of `parts`.
@@ -92,6 +99,7 @@ impl Reporter {
         let head = self.chain.head();
         let validator = self.chain.validators().contains(&self.identity.node);
         let (height, block, epoch, block_time_ms) = (head.height, head.block, head.epoch, head.time_ms);
+        let (synced, waiting_for) = (self.chain.is_synced(), self.chain.waiting_for());
         Status {
             pid: std::process::id(),
             updated_ms,
@@ -99,7 +107,7 @@ impl Reporter {
             listening: self.swarm.listening(),
             peers: self.swarm.connected().len(),
             vote_key: self.vote_key.get().copied(),
-            ledger: LedgerStatus { height, block, epoch, block_time_ms, synced: self.chain.is_synced(), validator },
+            ledger: LedgerStatus { height, block, epoch, block_time_ms, synced, validator, waiting_for },
             usage: Usage::default(),
         }
     }
@@ -178,7 +186,7 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, identity, listening, peers, ledger, usage, .. } = status;
+    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
@@ -194,7 +202,34 @@ fn as_lines(status: &Status, running: bool) -> String {
             usage.columns, usage.used_bytes, usage.temporary_bytes, usage.trash_bytes
         ),
         format!("free      {} bytes", usage.free_bytes),
-        String::new(),
     ]
-    .join("\n")
+    .into_iter()
+    .chain(ledger.waiting_for.as_ref().map(|waiting_for| waiting_line(waiting_for, *updated_ms)))
+    .map(|line| line + "\n")
+    .collect()
+}
+
+/// What the next block waits for.
+fn waiting_line(WaitingFor { height, since_ms, validators }: &WaitingFor, now_ms: u64) -> String {
+    let seconds = now_ms.saturating_sub(*since_ms) / 1000;
+    let nodes: Vec<String> = validators.iter().map(ToString::to_string).collect();
+    let votes =
+        if nodes.is_empty() { "all have voted".to_owned() } else { format!("missing votes of {}", nodes.join(", ")) };
+    format!("waiting   {seconds} s for block {height}: {votes}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_halted_chain_names_whom_it_waits_for() {
+        let node = NodeId::new([7; 32]);
+        let check = |validators: Vec<NodeId>, expect: &str| {
+            let waiting_for = WaitingFor { height: Height(812), since_ms: 1_000, validators };
+            assert_eq!(waiting_line(&waiting_for, 38_999), format!("waiting   37 s for block 812: {expect}"));
+        };
+        check(vec![node, node], &format!("missing votes of {node}, {node}"));
+        check(Vec::new(), "all have voted");
+    }
 }

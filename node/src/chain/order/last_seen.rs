@@ -92,6 +92,13 @@ impl LastSeenQuery {
         &self.answers
     }
 
+    /// The other validators that have not answered.
+    pub(super) fn missing(&self) -> Vec<VoteKey> {
+        let own = self.context.signer.key.public();
+        let all = self.context.set.iter().map(|(key, _)| key);
+        all.filter(|key| *key != own && !self.answers.contains_key(key)).collect()
+    }
+
     /// The power that has answered, this validator's own included.
     fn power(&self) -> u128 {
         let own = self.context.signer.key.public();

@@ -12,6 +12,7 @@ use ostrakon_proto::{
     },
 };
 
+use super::halt::HaltReport;
 use crate::chain::store::LedgerError;
 
 /// A block as the order sends and stores it.
@@ -93,6 +94,9 @@ pub trait Ledger: Send + Sync + fmt::Debug + 'static {
     /// Whether this node has all blocks, as far as the validators' signatures show: it decided the newest block itself,
     /// or they decided some that it lacks.
     fn note_synced(&self, is_synced: bool);
+
+    /// Takes what the height in progress waits for, again and again while it takes long; `None` when it is over.
+    fn note_halt(&self, halt: Option<HaltReport>);
 
     /// Takes evidence that validators equivocated.
     fn report(&self, evidence: Vec<Equivocation>);

@@ -22,6 +22,7 @@ use super::{
     Committee, Ledger,
     catch_up::CatchUp,
     delays::Delays,
+    halt::{Halt, HaltReport},
     outbox::Outbox,
     received::{Message, Received},
     sign_state::Statement,
@@ -40,6 +41,7 @@ pub(super) struct Messages {
     pub(super) catch_up: CatchUp,
     pub(super) forgers: Forgers,
     pub(super) delays: Delays,
+    pub(super) halt: Halt,
 }
 
 /// Requests of consensus/1, in a fair order of the validators' nodes.
@@ -74,8 +76,8 @@ impl Messages {
     ) -> Self {
         let (outbox, catch_up) = (Outbox::new(Arc::clone(&peers)), CatchUp::new(Arc::clone(ledger)));
         let (received, forgers, delays) = (Received::default(), Forgers::default(), Delays::default());
-        let ledger = Arc::clone(ledger);
-        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers, delays }
+        let (ledger, halt) = (Arc::clone(ledger), Halt::default());
+        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers, delays, halt }
     }
 
     /// The height of `committee` starts, and these are its validators.
@@ -85,6 +87,18 @@ impl Messages {
         self.forgers.start_height();
         self.delays.retain(committee.rotation.set());
         self.catch_up.start_height(Instant::now());
+        if self.halt.start_height(committee.height) {
+            self.ledger.note_halt(None);
+        }
+    }
+
+    /// Reports, when it is time, that the height waits for these validators. This one is not missing: it may have been
+    /// told not to sign, of which the log has more.
+    pub(super) fn report_halt(&mut self, committee: &Committee, missing: Vec<VoteKey>) {
+        let Some(elapsed) = self.halt.report(Instant::now()) else { return };
+        let others = missing.into_iter().filter(|key| *key != self.me);
+        let missing = others.filter_map(|key| committee.nodes.get(&key).copied()).collect();
+        self.ledger.note_halt(Some(HaltReport { height: committee.height, elapsed, missing }));
     }
 
     /// The nodes of the other validators.

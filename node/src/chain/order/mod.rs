@@ -6,6 +6,7 @@
 //!
 //! - [`core`] is the consensus engine, [`session`] runs it for one height, with that height's [`proposals`]
 //!   ([`blocks`]) and [`timers`] ([`delays`]); [`pace`] says when the next height starts.
+//! - [`halt`] reports whose votes a height waits for that takes long.
 //! - [`messages`] is the exchange with the other validators: [`outbox`], [`received`], and [`catch_up`] for decided
 //!   blocks that this validator missed. [`signatures`] bounds what it costs to check them.
 //! - [`signer`] is what survives a crash: the write-ahead log ([`wal`]) and the sign state ([`sign_state`]).
@@ -27,7 +28,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use ostrakon_net::{Inbound, Peers, Requests, Workers};
 use ostrakon_proto::{id::ChainId, sign::Keypair, wire::consensus::Incarnation};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::store::LedgerError;
@@ -38,6 +39,7 @@ mod context;
 mod core;
 mod delays;
 mod guard;
+mod halt;
 mod last_seen;
 mod leases;
 pub mod ledger;
@@ -54,6 +56,7 @@ mod signing_status;
 mod timers;
 pub mod wal;
 
+pub use halt::HaltReport;
 pub use ledger::{BlockVerdict, Committee, EncodedBlock, Equivocation, Ledger};
 
 use context::BftValidators;
@@ -229,6 +232,7 @@ impl Order {
             return self.recover(committee, stop).await;
         }
         let mut reached = self.ledger.reached(height);
+        self.messages.halt.begin(Instant::now());
         let mut query = self.guard.open_query(set, || QueryContext {
             peers: Arc::clone(&self.messages.peers),
             signer: self.signer.identity(),
@@ -236,9 +240,11 @@ impl Order {
             nodes: committee.nodes.clone(),
         });
         loop {
+            let late = self.messages.halt.due().unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
+                () = sleep_until(late) => self.messages.report_halt(committee, query.missing()),
                 () = &mut reached => {
                     // The query stays open: on a busy chain it would otherwise never be answered.
                     self.guard.keep_query(query);

@@ -11,7 +11,7 @@ use ostrakon_proto::{
     id::{ChainId, Height, VoteKey},
     ledger::{
         Rotation,
-        vote::{SignedProposal, SignedVote, ValidatorSet},
+        vote::{SignedProposal, SignedVote, ValidatorSet, VoteKind},
     },
     wire::consensus::{Claim, Seen},
 };
@@ -116,6 +116,16 @@ impl Received {
         }
     }
 
+    /// The validators that have not voted in this round, or not as far as `me`: the first time, and not the second.
+    pub(super) fn missing(&self, set: &ValidatorSet, me: &VoteKey, (height, round): (Height, u32)) -> Vec<VoteKey> {
+        let newest = |key: &VoteKey| {
+            let (_, vote) = self.newest.get(key)?;
+            vote.map(|signed| (signed.vote.height, signed.vote.round, signed.vote.kind))
+        };
+        let wanted = newest(me).max(Some((height, round, VoteKind::Prevote)));
+        set.iter().map(|(key, _)| key).filter(|key| newest(key) < wanted).collect()
+    }
+
     /// The height at which or above which validators with more than a third of the power have signed, of whom one is
     /// honest; `None` while fewer were heard.
     pub(super) fn signed_by_honest(&self, set: &ValidatorSet) -> Option<Height> {
@@ -193,11 +203,7 @@ impl Received {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{
-        ledger::vote::{Vote, VoteKind},
-        sign::Keypair,
-        wire::consensus::Incarnation,
-    };
+    use ostrakon_proto::{ledger::vote::Vote, sign::Keypair, wire::consensus::Incarnation};
 
     use super::*;
 
@@ -219,6 +225,25 @@ mod tests {
         assert_eq!(received.seen(&claim(1), Height(6), Instant::now()).vote, Some(vote(1, 5, 2)));
         let nothing = Seen { height: Height(6), grants: true, ..Seen::default() };
         assert_eq!(received.seen(&claim(3), Height(6), Instant::now()), nothing);
+    }
+
+    #[test]
+    fn who_has_not_voted_in_a_round_is_missing() {
+        let key = |seed| vote(seed, 0, 0).voter;
+        let set = ValidatorSet::new([1, 2, 3, 4].map(|seed| (key(seed), 1)));
+        let mut received = Received::default();
+        for signed in [vote(1, 5, 2), vote(2, 5, 1), vote(3, 6, 0)] {
+            received.note(&Message::Vote(signed));
+        }
+        let missing = |received: &Received| received.missing(&set, &key(1), (Height(5), 2));
+        let among =
+            |keys: &[VoteKey]| set.iter().map(|(key, _)| key).filter(|key| keys.contains(key)).collect::<Vec<_>>();
+        assert_eq!(missing(&received), among(&[key(2), key(4)]));
+        received.note(&Message::Vote(vote(4, 5, 2)));
+        assert_eq!(missing(&received), among(&[key(2)]));
+        let second = Vote { kind: VoteKind::Precommit, ..vote(1, 5, 2).vote };
+        received.note(&Message::Vote(SignedVote { vote: second, ..vote(1, 5, 2) }));
+        assert_eq!(missing(&received), among(&[key(2), key(4)]), "the fourth has not cast its second vote");
     }
 
     #[test]

@@ -96,6 +96,7 @@ impl<'a> Session<'a> {
         if !log.is_empty() {
             tracing::info!(height = %self.height(), entries = log.len(), "resuming from the consensus write-ahead log");
         }
+        self.messages.halt.begin(Instant::now());
         let outputs = self.core.begin(&log);
         self.carry_out(outputs).await?;
         for message in self.messages.received.drain(self.height()) {
@@ -147,10 +148,10 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// When the next timeout, fetch or catching up is due.
+    /// When the next timeout, fetch, catching up or report is due.
     fn due(&self) -> Instant {
         let engine = self.timers.next().into_iter().chain(self.proposals.blocks.next_question());
-        engine.fold(self.messages.catch_up.due(), Instant::min)
+        engine.chain(self.messages.halt.due()).fold(self.messages.catch_up.due(), Instant::min)
     }
 
     /// Does what the engine wants. Messages are sent only after the log and the sign state are synced.
@@ -262,6 +263,9 @@ impl<'a> Session<'a> {
         }
         self.proposals.fetch_missing(now);
         self.messages.ask_for_blocks(self.committee, now);
+        let round = (self.height(), self.core.round());
+        let missing = self.messages.received.missing(self.committee.rotation.set(), &self.signer.me(), round);
+        self.messages.report_halt(self.committee, missing);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ use tokio::{
 };
 
 use crate::chain::{
-    order::{BlockVerdict, Committee, EncodedBlock, Equivocation, Ledger},
+    order::{BlockVerdict, Committee, EncodedBlock, Equivocation, HaltReport, Ledger},
     store::LedgerError,
 };
 
@@ -81,6 +81,7 @@ pub(super) struct FakeLedger {
     /// Whether it builds blocks that are not valid.
     pub(super) builds_invalid: AtomicBool,
     is_synced: AtomicBool,
+    halt: Mutex<Option<HaltReport>>,
 }
 
 impl FakeLedger {
@@ -95,6 +96,7 @@ impl FakeLedger {
             work: Arc::default(),
             builds_invalid: AtomicBool::new(false),
             is_synced: AtomicBool::new(false),
+            halt: Mutex::default(),
         }
     }
 
@@ -119,6 +121,11 @@ impl FakeLedger {
     /// Whether the order said last that it has all blocks.
     pub(super) fn is_synced(&self) -> bool {
         self.is_synced.load(Ordering::Relaxed)
+    }
+
+    /// What the order said last that its height waits for.
+    pub(super) fn halt(&self) -> Option<HaltReport> {
+        self.halt.lock().expect("no holder panics").clone()
     }
 
     /// The ids of all blocks, in order.
@@ -228,6 +235,10 @@ impl Ledger for Handle {
 
     fn note_synced(&self, is_synced: bool) {
         self.0.is_synced.store(is_synced, Ordering::Relaxed);
+    }
+
+    fn note_halt(&self, halt: Option<HaltReport>) {
+        *self.0.halt.lock().expect("no holder panics") = halt;
     }
 
     fn report(&self, evidence: Vec<Equivocation>) {

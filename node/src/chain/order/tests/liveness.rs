@@ -124,6 +124,27 @@ fn two_of_four_decide_nothing_and_resume_when_a_third_is_back() {
 }
 
 #[test]
+fn a_halted_chain_reports_whom_it_waits_for() {
+    seeds(0..2, async |seed| {
+        let mut world = World::running(seed, 4);
+        world.reach(0..4, 5).await;
+        world.crash(0);
+        world.crash(1);
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        let halt = |world: &World, number: usize| world.machines[number].ledger.halt();
+        let found = halt(&world, 2).expect("a halt");
+        assert_eq!(found.height.0, world.height(2) + 1);
+        assert!(found.elapsed >= Duration::from_secs(10), "{found:?}");
+        let away = [world.machines[0].node, world.machines[1].node];
+        assert!(away.iter().all(|node| found.missing.contains(node)), "{found:?}");
+        assert!(!found.missing.contains(&world.machines[2].node), "{found:?}");
+        world.start(0);
+        world.reach([0, 2, 3], found.height.0 + 3).await;
+        assert_eq!((halt(&world, 2), halt(&world, 3)), (None, None));
+    });
+}
+
+#[test]
 fn a_validator_that_votes_is_synced() {
     seeds(0..2, async |seed| {
         let world = World::running(seed, 4);
