@@ -27,6 +27,7 @@ use tokio::sync::Notify;
 mod activity;
 mod answers;
 mod broadcast;
+mod clocks;
 pub mod evidence;
 pub mod follow;
 mod heads;

@@ -18,7 +18,7 @@ use ostrakon_proto::{
     ledger::{
         BlockError, ProposedBlock, Proposer, TxError, judge_knowing, propose, rotation,
         state::{Changes, Records},
-        tx::{Block, DecidedBlock},
+        tx::{Block, DecidedBlock, Header},
         vote::{BlockProposal, QuorumCertificate, ValidatorKeys},
     },
     limits,
@@ -26,6 +26,7 @@ use ostrakon_proto::{
 
 use super::{
     Chain, Shared, WaitingFor,
+    clocks::Clocks,
     evidence::EvidenceReporter,
     follow,
     order::{self, BlockVerdict, Committee, EncodedBlock, Equivocation, HaltReport},
@@ -34,8 +35,6 @@ use super::{
 };
 use crate::node::Clock;
 
-/// How far a block's timestamp may be ahead of this node's clock, in milliseconds.
-const AHEAD_MS: u64 = 10_000;
 /// Valid blocks of one height that are held: one for each round that a height may reasonably take.
 const REMEMBERED: usize = 16;
 
@@ -43,7 +42,7 @@ const REMEMBERED: usize = 16;
 pub struct OrderLedger {
     chain: Chain,
     keys: Arc<ValidatorKeys>,
-    clock: Clock,
+    clocks: Clocks,
     /// Nodes of the genesis, which may have blocks that this one lost.
     known: Vec<NodeId>,
     reporter: EvidenceReporter,
@@ -70,7 +69,7 @@ impl OrderLedger {
         clock: Clock,
         (known, reporter): (Vec<NodeId>, EvidenceReporter),
     ) -> Self {
-        Self { chain, keys, clock, known, reporter, valid: Mutex::default() }
+        Self { chain, keys, clocks: Clocks::new(clock), known, reporter, valid: Mutex::default() }
     }
 
     fn shared(&self) -> &Shared {
@@ -90,13 +89,18 @@ impl OrderLedger {
     /// Whether the block may be decided, if it is proposed like this.
     fn validate(&self, proposal: &BlockProposal, block: Block) -> Result<BlockVerdict, LedgerError> {
         let header = &block.header;
-        let in_time = header.time_ms <= self.clock.now_ms().saturating_add(AHEAD_MS);
-        if header.id() != proposal.block || header.round > proposal.round || !in_time {
+        let (height, proposer) = (header.height, header.proposer);
+        if header.id() != proposal.block || header.round > proposal.round {
+            tracing::warn!(%height, %proposer, "a proposed block is rejected: it is not the one that is proposed");
             return Ok(BlockVerdict::Invalid);
         }
         let records = self.shared().ledger.view();
-        if records.tip().height.next() != header.height {
+        let tip = records.tip();
+        if tip.height.next() != height {
             return Ok(BlockVerdict::Late);
+        }
+        if !self.clocks.accept(header.time_ms, tip.running.time_ms, (height, proposer)) {
+            return Ok(BlockVerdict::Invalid);
         }
         match self.shared().judge_block(&*records, &block) {
             Ok(changes) => {
@@ -107,7 +111,7 @@ impl OrderLedger {
                 if let Some(outdated) = outdated(&error) {
                     return Err(outdated);
                 }
-                tracing::warn!(height = %header.height, proposer = %header.proposer, %error, "invalid block proposed");
+                tracing::warn!(%height, %proposer, %error, "a proposed block is rejected: it is invalid");
                 Ok(BlockVerdict::Invalid)
             }
         }
@@ -123,7 +127,7 @@ impl order::Ledger for OrderLedger {
     }
 
     fn build(&self, height: Height, round: u32) -> Result<Option<EncodedBlock>, LedgerError> {
-        let (shared, now_ms) = (self.shared(), self.clock.now_ms());
+        let (shared, now_ms) = (self.shared(), self.clocks.now_ms());
         let records = shared.ledger.view();
         if records.tip().height.next() != height {
             return Ok(None);
@@ -156,6 +160,10 @@ impl order::Ledger for OrderLedger {
         let shared = self.shared();
         let known = lock(&self.valid).remove(&certificate.block);
         if let Some(ValidBlock { block, changes }) = known {
+            let Header { height, proposer, time_ms, .. } = block.header;
+            if proposer != self.keys.vote.public() {
+                self.clocks.decided(time_ms, (height, proposer));
+            }
             return shared.commit(&DecidedBlock { block, certificate }, &changes);
         }
         let Some(block) = decode(block) else {
@@ -188,14 +196,14 @@ impl order::Ledger for OrderLedger {
                 "the chain is halted: its next block waits for the votes of these validators' nodes"
             ),
             (Some(WaitingFor { height, since_ms, .. }), None) => {
-                let seconds = self.clock.now_ms().saturating_sub(*since_ms) / 1000;
+                let seconds = self.clocks.now_ms().saturating_sub(*since_ms) / 1000;
                 tracing::info!(%height, seconds, "the chain continues: the block that it waited for is decided");
             }
             _ => {}
         }
         self.chain.set_waiting_for(halt.map(|HaltReport { height, elapsed, missing: validators }| {
             let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-            WaitingFor { height, since_ms: self.clock.now_ms().saturating_sub(elapsed_ms), validators }
+            WaitingFor { height, since_ms: self.clocks.now_ms().saturating_sub(elapsed_ms), validators }
         }));
     }
 

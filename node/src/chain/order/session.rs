@@ -228,10 +228,6 @@ impl<'a> Session<'a> {
                 if let Some(took) = self.timers.waited(proposal.round, Instant::now()) {
                     self.delays.push((signed.proposer, took));
                 }
-                if !valid {
-                    let (height, block) = (proposal.height, proposal.block);
-                    tracing::warn!(%height, %block, proposer = %signed.proposer, "invalid block proposed");
-                }
                 self.proposals.blocks.judged(proposal.block, valid);
                 let outputs = self.core.judged(&JudgedBlock {
                     round: proposal.round,
