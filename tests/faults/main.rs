@@ -13,6 +13,7 @@ mod get_killed_thrice;
 mod get_over_home;
 mod get_while_stopped;
 mod growing_log;
+mod halted_chain;
 mod holders_paused;
 mod json_cat_fails;
 mod links;
@@ -25,6 +26,7 @@ mod several_paths;
 mod short_messages;
 mod single_file_metadata;
 mod unreadable_file;
+mod voting_nodes;
 
 use std::process::ExitCode;
 
@@ -46,6 +48,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("get_over_home", get_over_home::run),
     scenario("get_while_stopped", get_while_stopped::run),
     scenario("growing_log", growing_log::run),
+    scenario("halted_chain", halted_chain::run),
     scenario("holders_paused", holders_paused::run),
     scenario("json_cat_fails", json_cat_fails::run),
     scenario("links", links::run),
@@ -58,6 +61,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("short_messages", short_messages::run),
     scenario("single_file_metadata", single_file_metadata::run),
     scenario("unreadable_file", unreadable_file::run),
+    scenario("voting_nodes", voting_nodes::run),
 ];
 
 fn main() -> ExitCode {

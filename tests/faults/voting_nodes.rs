@@ -1,0 +1,109 @@
+//! A network in which four nodes vote, and so decide blocks instead of following others: what is removed is deleted on
+//! every node, a changed offer reaches the ledger, and every node reports that it is synced.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon::key_file;
+use ostrakon_proto::{id::AccountId, sign::Keypair};
+use ostrakon_tests::{
+    cluster::{Cluster, NodeInfo, Running, Shape, until},
+    scenarios::Stage,
+};
+use serde::Deserialize;
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Epochs that columns stay in the trash of this network, and those in which they must be deleted.
+const TRASH: u64 = 2;
+const GONE_AFTER: u64 = TRASH + 2;
+/// Blocks of ten seconds.
+const SOON: u64 = 20;
+/// What the changed offer has, and no other.
+const CAPACITY: u64 = 123_000_000;
+
+/// What `ostrakon-node status` prints.
+#[derive(Debug, Deserialize)]
+struct Status {
+    height: u64,
+    epoch: u64,
+    synced: bool,
+    columns: u64,
+    trash_bytes: u64,
+}
+
+pub(crate) fn run(stage: &Stage) -> Result<String> {
+    let network = Cluster::start_as(Shape { nodes: 6, domains: 6, validators: 4 }, &["--permissioned"])?;
+    let nodes = network.status()?.nodes;
+    let status = |node: &NodeInfo| -> Result<Status> {
+        let dir = node.data_dir.to_string_lossy();
+        Running::start(&stage.cluster.binaries.node, &["status", "--json", "--dir", &dir])?.wait(LIMIT)?.json()
+    };
+    let all = |test: &dyn Fn(&Status) -> bool| -> Result<bool> {
+        nodes.iter().map(status).try_fold(true, |so_far, status| Ok(so_far && test(&status?)))
+    };
+    until("every node is synced", LIMIT, || all(&|status| status.synced))?;
+    change_trash(&network)?;
+
+    network.shell("head -c 3000000 /dev/urandom > file && ostrakon -q add file > link")?.expect_code(0)?;
+    until("some node stores a column", LIMIT, || Ok(!all(&|status| status.columns == 0)?))?;
+    network.shell("ostrakon rm $(cat link) --yes")?.expect_code(0)?;
+    let removed = status(&nodes[0])?.epoch;
+    until("the columns are deleted on every node", LIMIT, || {
+        all(&|status| status.columns == 0 && status.trash_bytes == 0)
+    })?;
+    let gone = status(&nodes[0])?.epoch;
+    ensure!(gone <= removed + GONE_AFTER, "the columns were removed in epoch {removed}, and deleted only in {gone}");
+
+    let took = change_offer(&network, &nodes[0], || status(&nodes[0]))?;
+    until("every node is synced again", LIMIT, || all(&|status| status.synced))?;
+    Ok(format!(
+        "columns were deleted {} epochs after `rm`, a new offer was registered after {took} blocks",
+        gone - removed
+    ))
+}
+
+/// The network's account decides alone that trash is kept for a short time.
+fn change_trash(network: &Cluster) -> Result<()> {
+    let changes = network.files.join("changes.toml");
+    fs::write(&changes, format!("draw_epochs = {TRASH}\ntrash_epochs = {TRASH}\n"))?;
+    let proposed = network.run(&["governance", "propose", "params", &changes.to_string_lossy()])?;
+    let proposed: serde_json::Value = proposed.json()?;
+    let number = proposed["number"].as_u64().context("`governance propose` prints the number")?;
+    network.run(&["governance", "vote", &number.to_string(), "yes"])?.expect_code(0).map(drop)
+}
+
+/// Restarts a validator with another offer; how many blocks later the ledger has it.
+fn change_offer(network: &Cluster, node: &NodeInfo, status: impl Fn() -> Result<Status>) -> Result<u64> {
+    let account: AccountId = Keypair::from_seed(key_file::read(node.data_dir.join("node.key"))?.bytes()).public();
+    network.run(&["wallet", "send", &account.to_string(), "10"])?.expect_code(0)?;
+    let recorded = || -> Result<serde_json::Value> {
+        let listed: serde_json::Value = network.run(&["providers"])?.json()?;
+        let providers = listed["providers"].as_array().context("`providers` prints a list")?;
+        let of_node = providers.iter().find(|provider| provider["provider"] == node.provider.as_str());
+        of_node.cloned().context("the node is a provider")
+    };
+    let before = recorded()?;
+    let (addresses, domain) = (&before["addresses"], node.domain.split('/').collect::<Vec<_>>());
+    let [operator, infrastructure, region] = domain[..] else {
+        anyhow::bail!("a domain has three parts: {}", node.domain)
+    };
+    let offer = format!(
+        "\n[provider]\nowner_key_file = \"node.key\"\naddresses = {addresses}\nprice_obols = \"0.001\"\n\
+         capacity_bytes = {CAPACITY}\n\
+         [provider.domain]\noperator = \"{operator}\"\ninfrastructure = \"{infrastructure}\"\nregion = \"{region}\"\n"
+    );
+    network.kill(&[node.index])?;
+    let mut settings = OpenOptions::new().append(true).open(node.data_dir.join("node.toml"))?;
+    settings.write_all(offer.as_bytes())?;
+    network.revive(&[node.index])?;
+    let restarted = status()?.height;
+    until("the ledger has the new offer", LIMIT, || Ok(recorded()?["capacity"] == CAPACITY))?;
+    let took = status()?.height.saturating_sub(restarted);
+    ensure!(took <= SOON, "the ledger had the new offer {took} blocks after the restart");
+    Ok(took)
+}
