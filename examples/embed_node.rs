@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use ostrakon::{Height, Keypair, read_genesis, system_clock};
 use ostrakon_net::{
     Workers,
-    swarm::{Swarm, SwarmConfig, SwarmLimits},
+    swarm::{Swarm, SwarmConfig},
 };
 use ostrakon_node::{
     chain::rocks::Rocks,
@@ -36,11 +36,9 @@ async fn main() -> Result<()> {
 
     // Everything that touches the machine is passed in: the network, the disk, threads and the clock.
     let (swarm, requests) = Swarm::start(SwarmConfig {
-        chain: genesis.id(),
-        keypair: keypair.clone(),
         listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
         bootstrap: genesis.bootstrap.clone(),
-        limits: SwarmLimits::default(),
+        ..SwarmConfig::client(genesis.id(), keypair.clone())
     })?;
     let clock = system_clock();
     let mut node = Node::start(NodeParts {

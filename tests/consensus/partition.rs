@@ -12,7 +12,7 @@ use anyhow::{Context, Result, ensure};
 use futures::{FutureExt, future::BoxFuture};
 use ostrakon_net::{
     AskError, Peers, Requests, Workers, request_queues,
-    swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
+    swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_node::{
     chain::{
@@ -137,11 +137,8 @@ fn compare(runtime: &Runtime, plan: &Plan, nodes: &[(Node, SwarmHandle)]) -> Res
 async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result<(Node, SwarmHandle)> {
     let (genesis, keypair) = (plan.genesis.clone(), planned.node.clone());
     let (swarm, inbound) = Swarm::start_here(SwarmConfig {
-        chain: genesis.id(),
-        keypair: keypair.clone(),
         listen: vec![planned.address()],
-        bootstrap: vec![],
-        limits: SwarmLimits::default(),
+        ..SwarmConfig::client(genesis.id(), keypair.clone())
     })
     .await?;
     let validator = ValidatorParts {

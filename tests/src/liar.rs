@@ -16,7 +16,7 @@ use anyhow::{Context, Result};
 use ostrakon::key_file;
 use ostrakon_net::{
     Inbound, Intake, Reply, Requests, Workers, request_queues,
-    swarm::{Swarm, SwarmConfig, SwarmLimits},
+    swarm::{Swarm, SwarmConfig},
 };
 use ostrakon_node::{
     chain::{
@@ -74,11 +74,9 @@ pub async fn run(dir: &Path) -> Result<()> {
     genesis.bootstrap.extend_from_slice(&config.bootstrap);
     let keypair = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
     let swarm = SwarmConfig {
-        chain: genesis.id(),
-        keypair: keypair.clone(),
         listen: config.listen.clone(),
         bootstrap: genesis.bootstrap.clone(),
-        limits: SwarmLimits::default(),
+        ..SwarmConfig::client(genesis.id(), keypair.clone())
     };
     let (swarm, asked) = Swarm::start_here(swarm).await?;
     let (to_node, requests) = request_queues();

@@ -6,7 +6,8 @@
 //! [`ask()`] is how everyone above asks, over the trait [`Peers`], which has two implementations: [`swarm`] is libp2p
 //! on a thread of its own; [`sim`] is a seeded network in memory, on virtual time. [`identity`] turns node ids into
 //! libp2p's peer ids and back; [`awake`] is the time in which this process ran; [`workers`] keeps blocking work off the
-//! threads that talk. Not here: what frames mean (`ostrakon_proto::wire`), and who holds what (the ledger).
+//! threads that talk; [`metrics`] is what is counted. Not here: what frames mean (`ostrakon_proto::wire`), and who has
+//! what (the ledger).
 
 pub mod admission;
 mod ask;
@@ -14,6 +15,7 @@ pub mod awake;
 pub mod identity;
 mod lock;
 pub mod members;
+pub mod metrics;
 pub mod peers;
 pub mod sim;
 pub mod swarm;

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use ostrakon::key_file;
 use ostrakon_net::{
     Workers,
-    swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
+    swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_node::{
     chain::{
@@ -144,11 +144,9 @@ async fn open(
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
     let columns = Arc::new(Disk::open(&dir.join("store"), settings_of_store)?);
     let (swarm, requests) = Swarm::start_here(SwarmConfig {
-        chain: genesis.id(),
-        keypair: keypair.clone(),
         listen: config.listen.clone(),
         bootstrap: genesis.bootstrap.clone(),
-        limits: SwarmLimits::default(),
+        ..SwarmConfig::client(genesis.id(), keypair.clone())
     })
     .await?;
     let (workers, clock) = (Workers::pool(config.worker_threads), Clock::new(system_ms));

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use bytes::Bytes;
 use ostrakon_net::{
     Inbound, Peers, Requests,
-    swarm::{Swarm, SwarmConfig, SwarmHandle, SwarmLimits},
+    swarm::{Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
     id::{BlockId, ChainId, Height, NodeId, VoteKey},
@@ -62,11 +62,8 @@ impl Witness {
     pub(super) async fn start(plan: &Plan) -> Result<Self> {
         let chain = plan.genesis.id();
         let config = SwarmConfig {
-            chain,
-            keypair: plan.witness.node.clone(),
             listen: vec!["/ip4/127.0.0.1/tcp/0".to_owned()],
-            bootstrap: vec![],
-            limits: SwarmLimits::default(),
+            ..SwarmConfig::client(chain, plan.witness.node.clone())
         };
         let (handle, inbound) = Swarm::start_here(config).await?;
         for provider in &plan.genesis.providers {

@@ -26,8 +26,9 @@ use super::{
     config::SwarmConfig,
     dials::{Dials, Failed, is_tcp},
     handle::Shared,
+    recorder,
 };
-use crate::{AskError, Failure, awake, identity};
+use crate::{AskError, Failure, awake, identity, metrics::NetMetrics};
 
 /// How often attempts to connect are advanced, and the clock is observed.
 const TICK: Duration = Duration::from_millis(250);
@@ -45,6 +46,7 @@ pub(super) struct Actor {
     commands: mpsc::Receiver<Call>,
     calls: Calls,
     dials: Dials,
+    metrics: NetMetrics,
 }
 
 impl Actor {
@@ -62,6 +64,7 @@ impl Actor {
             commands,
             calls: Calls::default(),
             dials: Dials::default(),
+            metrics: config.metrics.clone(),
         }
     }
 
@@ -137,6 +140,7 @@ impl Actor {
     }
 
     fn on_event(&mut self, event: SwarmEvent<BehaviourEvent>) {
+        recorder::record(&self.metrics, &event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, .. } => self.on_connected(peer_id),

@@ -59,7 +59,8 @@ impl Behaviour {
     fn new(config: &SwarmConfig, key: &identity::Keypair, intake: Intake, members: Members) -> Self {
         let limits = &config.limits;
         let places = Places::new(members.clone(), limits.connections_in, limits.connections_per_node);
-        let service = (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes));
+        let metrics = config.metrics.requests.clone();
+        let service = (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes, metrics));
         Self {
             places,
             connections: connection_limits::Behaviour::new(connection_limits(config)),

@@ -4,7 +4,7 @@ use std::io;
 
 use ostrakon_proto::{id::ChainId, sign::Keypair};
 
-use crate::identity::InvalidAddress;
+use crate::{identity::InvalidAddress, metrics::NetMetrics};
 
 /// What a swarm is started with.
 #[derive(Clone, Debug)]
@@ -20,12 +20,21 @@ pub struct SwarmConfig {
     pub bootstrap: Vec<String>,
     /// Bounds on what others can use up.
     pub limits: SwarmLimits,
+    /// What the network counts. It counts also when nobody reads it.
+    pub metrics: NetMetrics,
 }
 
 impl SwarmConfig {
     /// A client of the network: it listens nowhere and knows no other node yet.
     pub fn client(chain: ChainId, keypair: Keypair) -> Self {
-        Self { chain, keypair, listen: Vec::new(), bootstrap: Vec::new(), limits: SwarmLimits::default() }
+        Self {
+            chain,
+            keypair,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            limits: SwarmLimits::default(),
+            metrics: NetMetrics::default(),
+        }
     }
 }
 

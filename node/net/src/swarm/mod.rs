@@ -4,7 +4,8 @@
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
 //! (connections being made). `exchange` carries requests and answers, both ways; those of other nodes go to the queues
 //! of [`crate::admission`], and `places` says which connections they may have. `behaviour` bounds libp2p's parts,
-//! `codec` the frames; `secure` and `muxer` are its TCP connections. Not here: what is asked.
+//! `codec` the frames; `secure` and `muxer` are its TCP connections; `recorder` counts its events. Not here: what is
+//! asked.
 
 mod actor;
 mod behaviour;
@@ -17,6 +18,7 @@ mod handle;
 mod muxer;
 mod places;
 mod rate;
+mod recorder;
 mod secure;
 
 use std::{

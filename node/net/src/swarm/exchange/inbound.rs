@@ -11,6 +11,7 @@ use ostrakon_proto::{
     id::NodeId,
     wire::{Frame, Protocol, RefusalCode},
 };
+use tokio::time::Instant;
 
 use super::handler::Activity;
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     admission::{Intake, Limits, Prefix, Quota, Source, requests},
     ask::STALL,
     awake::Deadline,
+    metrics::RequestMetrics,
     peers::{self, Bounds},
     swarm::codec::{self, Lengths},
 };
@@ -38,14 +40,15 @@ pub(in crate::swarm) struct Service {
     requests: Quota,
     consensus: Quota,
     answers: Quota,
+    metrics: RequestMetrics,
 }
 
 impl Service {
     /// Requests go to `intake`, and hold at most `bytes` together until they are answered.
-    pub(in crate::swarm) fn new(intake: Intake, members: Members, bytes: usize) -> Self {
+    pub(in crate::swarm) fn new(intake: Intake, members: Members, bytes: usize, metrics: RequestMetrics) -> Self {
         let requests = Quota::new(Limits::shared(bytes, NODE_BYTES));
         let answers = Quota::new(Limits::shared(ANSWER_BYTES, NODE_BYTES));
-        Self { intake, members, requests, consensus: Quota::new(CONSENSUS_BYTES), answers }
+        Self { intake, members, requests, consensus: Quota::new(CONSENSUS_BYTES), answers, metrics }
     }
 
     /// Bytes of requests that are not answered yet.
@@ -99,12 +102,15 @@ impl InboundStream {
 
     async fn answer<T: AsyncRead + AsyncWrite + Unpin>(&self, io: &mut T, lengths: Lengths) -> io::Result<()> {
         let (source, service) = (self.source(), &self.service);
+        let begun = Instant::now();
+        service.metrics.received(self.protocol);
         let answer = self.ask(source, io, lengths).await?;
         // Held until it is sent, which a node that does not read delays.
         let (answer, _unsent) = match service.answers.hold(source, answer.head.len() + answer.body.len()) {
             Ok(unsent) => (answer, Some(unsent)),
             Err(exceeded) => (self.refuse(format_args!("cannot send more answers now: {exceeded}")), None),
         };
+        service.metrics.answered(self.protocol, &answer, begun.elapsed());
         codec::write(io, Bounds::response(self.protocol), &answer).await?;
         io.flush().await
     }
@@ -158,7 +164,7 @@ mod tests {
         let (intake, requests) = request_queues();
         let (node, members) = (NodeId::new([1; 32]), Members::default());
         members.set([node].into());
-        let service = Arc::new(Service::new(intake, members, BUDGET));
+        let service = Arc::new(Service::new(intake, members, BUDGET, RequestMetrics::default()));
         let from = Remote { node, prefix: Prefix::of_node(&node) };
         let stream = InboundStream { from, protocol, service, activity: Activity::default() };
         let (near, far) = tokio::io::duplex(1 << 20);
