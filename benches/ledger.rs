@@ -15,11 +15,14 @@ use ostrakon_net::{
     Workers,
     sim::{SimConfig, SimNetwork},
 };
-use ostrakon_node::chain::{
-    Chain, ChainParts,
-    memory::MemoryLedger,
-    mempool::{Mempool, PoolLimits},
-    submit::Origin,
+use ostrakon_node::{
+    chain::{
+        Chain, ChainParts,
+        memory::MemoryLedger,
+        mempool::{Mempool, PoolLimits},
+        submit::Origin,
+    },
+    metrics::ChainMetrics,
 };
 use ostrakon_proto::{
     codec,
@@ -87,7 +90,8 @@ impl World {
     fn chain(&self, ledger: &Arc<MemoryLedger>) -> Chain {
         let node: NodeId = live::node().public();
         let (peers, _nobody_asks) = SimNetwork::new(1, SimConfig::default()).join(node);
-        let parts = ChainParts { id: self.rules.chain, ledger: ledger.clone(), workers: Workers::inline(), peers };
+        let (workers, metrics) = (Workers::inline(), ChainMetrics::default());
+        let parts = ChainParts { id: self.rules.chain, ledger: ledger.clone(), workers, peers, metrics };
         self.runtime.block_on(Chain::open(parts))
     }
 }

@@ -19,6 +19,7 @@ use ostrakon_net::{
 };
 use ostrakon_node::{
     chain::rocks::Rocks,
+    metrics::NodeMetrics,
     node::{Clock, Node, NodeParts, Settings},
     store::{Disk, DiskConfig},
 };
@@ -49,6 +50,7 @@ async fn main() -> Result<()> {
         clock: Clock::new(move || clock()),
         validator: None,
         settings: Settings::default(),
+        metrics: NodeMetrics::default(),
         genesis,
         keypair,
         requests,

@@ -18,6 +18,7 @@
 
 use std::{
     fs, io,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -67,6 +68,9 @@ pub struct Config {
     pub disk_reserve_bytes: Option<u64>,
     /// The log filter, as `info` or `info,ostrakon_node=debug`.
     pub log: String,
+    /// Where metrics are served, as `127.0.0.1:9464`; nowhere without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<SocketAddr>,
     /// The newest blocks that are not pruned; 0 prunes nothing.
     pub keep_blocks: u64,
     /// Blocks between two snapshots of the ledger; 0 makes none, and then nothing is pruned.
@@ -116,6 +120,9 @@ pub struct Overrides {
     /// Log filter, as info or info,ostrakon_node=debug
     #[arg(long, env = "OSTRAKON_LOG", value_name = "FILTER")]
     pub log: Option<String>,
+    /// Serve metrics at http://ADDR/metrics for Prometheus, as 127.0.0.1:9464
+    #[arg(long, env = "OSTRAKON_METRICS", value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
 }
 
 /// An error in a data directory's files.
@@ -174,6 +181,7 @@ impl Default for Config {
             worker_threads: 8,
             disk_reserve_bytes: None,
             log: "info".to_owned(),
+            metrics: None,
             keep_blocks: 100_000,
             snapshot_interval_blocks: 10_000,
             snapshot_lead_blocks: 1_000,
@@ -224,7 +232,7 @@ impl Config {
     }
 
     fn under(mut self, overrides: &Overrides) -> Self {
-        let Overrides { listen, bootstrap, block_interval_ms, worker_threads, log } = overrides.clone();
+        let Overrides { listen, bootstrap, block_interval_ms, worker_threads, log, metrics } = overrides.clone();
         if !listen.is_empty() {
             self.listen = listen;
         }
@@ -234,6 +242,7 @@ impl Config {
         self.block_interval_ms = block_interval_ms.unwrap_or(self.block_interval_ms);
         self.worker_threads = worker_threads.unwrap_or(self.worker_threads);
         self.log = log.unwrap_or(self.log);
+        self.metrics = metrics.or(self.metrics);
         self
     }
 
@@ -305,6 +314,7 @@ mod tests {
         check("listen = []", &["node.toml", "listen"]);
         check("block_interval_ms = 1", &["node.toml", "block_interval_ms"]);
         check("worker_threads = 0", &["node.toml", "worker_threads"]);
+        check("metrics = \"9464\"", &["node.toml", "metrics"]);
         check("[provider]\nprice_obols = \"1\"\n", &["node.toml", "addresses"]);
         check("[provider]\nprices = \"1\"\n", &["node.toml", "prices"]);
     }

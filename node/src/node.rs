@@ -27,6 +27,7 @@ use crate::{
         sync::{SnapshotSync, SyncError, SyncSettings, checkpoint::Checkpoint, past},
     },
     directory,
+    metrics::{NodeMetrics, OrderMetrics},
     register::{self, ProviderOffer},
     retention::{Retention, StorageLock},
     serve::{Serve, ServeParts, credit::Credit, refuse_votes},
@@ -83,6 +84,8 @@ pub struct NodeParts {
     pub clock: Clock,
     /// Its operator's settings.
     pub settings: Settings,
+    /// What it counts.
+    pub metrics: NodeMetrics,
 }
 
 /// A validator's keys, and the records that keep it from equivocating.
@@ -186,6 +189,7 @@ struct VotingSetup {
     requests: Requests,
     /// Cancelled when this node takes part in the order.
     started: CancellationToken,
+    metrics: OrderMetrics,
 }
 
 impl Node {
@@ -194,14 +198,26 @@ impl Node {
     /// # Errors
     /// [`StartError`] when genesis and keys do not match.
     pub async fn start(parts: NodeParts) -> Result<Self, StartError> {
-        let NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings } =
-            parts;
+        let NodeParts {
+            genesis,
+            keypair,
+            validator,
+            peers,
+            requests,
+            columns,
+            ledger,
+            workers,
+            clock,
+            settings,
+            metrics,
+        } = parts;
         genesis.validate()?;
         check_keys(&genesis, keypair.public(), validator.as_ref())?;
         directory::learn_genesis(&*peers, &genesis);
         let (id, peers_too) = (genesis.id(), Arc::clone(&peers));
         let chain_workers = workers.another(CHAIN_THREADS);
-        let chain = Chain::open(ChainParts { id, ledger, workers: chain_workers, peers: peers_too }).await;
+        let of_chain = ChainParts { id, ledger, workers: chain_workers, peers: peers_too, metrics: metrics.chain };
+        let chain = Chain::open(of_chain).await;
         if let Some(checkpoint) = settings.checkpoint {
             chain.hold_to(checkpoint).await?;
         }
@@ -214,6 +230,7 @@ impl Node {
             interval: settings.block_interval,
             requests: requests.clone(),
             started: CancellationToken::new(),
+            metrics: metrics.order,
         };
         let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), voting };
         if let Some(parts) = validator {
@@ -226,13 +243,15 @@ impl Node {
             workers: workers.clone(),
             storage_lock: storage_lock.clone(),
             credit: Arc::clone(&credit),
+            metrics: metrics.uploads,
         };
         node.spawn_serve(Serve::new(serving), requests);
         if let Some(sync) = settings.sync {
             node.spawn_sync(genesis, sync);
         }
         node.spawn_following();
-        let retention = Retention { chain, node: keypair.public(), columns, workers, storage_lock, credit, clock };
+        let (own, metrics) = (keypair.public(), metrics.retention);
+        let retention = Retention { chain, node: own, columns, workers, storage_lock, credit, clock, metrics };
         node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
         node.spawn_quiet(|chain, stop| evidence.run(chain, stop));
@@ -346,7 +365,7 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
 impl VotingSetup {
     /// The order of this node; from now on consensus messages go there.
     fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
-        let Self { known, reporter, clock, interval, requests, .. } = self;
+        let Self { known, reporter, clock, interval, requests, metrics, .. } = self;
         let ValidatorParts { keys, wal, signatures, incarnation } = parts;
         let (key, keys) = (keys.vote.clone(), Arc::new(keys));
         let ledger = OrderLedger::new(chain.clone(), keys, clock.clone(), (known.clone(), reporter.clone()));
@@ -361,6 +380,7 @@ impl VotingSetup {
             signatures,
             incarnation,
             interval: *interval,
+            metrics: metrics.clone(),
         })
     }
 }

@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chain::{Chain, store::LedgerError},
+    metrics::RetentionMetrics,
     node::Clock,
     serve::credit::Credit,
     store::{Columns, Place, PlaceKey, PlaceState, StoreError, StoredPlace},
@@ -99,6 +100,8 @@ pub struct Retention {
     pub credit: Arc<Credit>,
     /// The clock for the age of the newest block.
     pub clock: Clock,
+    /// What is counted of its changes.
+    pub metrics: RetentionMetrics,
 }
 
 /// How far retention has followed the chain.
@@ -205,6 +208,7 @@ impl Retention {
         match applied {
             Ok(()) => {
                 self.credit.settle(key);
+                self.metrics.changed(change);
                 tracing::debug!(column = %key.column, object = %key.object, ?change, "ledger changed a stored column");
             }
             Err(StoreError::NotFound { .. }) if change == PlaceChange::Commit => {

@@ -47,6 +47,7 @@ use crate::{
         memory::MemoryLedger,
         order::{sign_state::SignMemory, wal::WalMemory},
     },
+    metrics::NodeMetrics,
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::Memory,
 };
@@ -187,6 +188,7 @@ impl World {
             workers: Workers::inline(),
             clock: Clock::new(move || BEGAN_MS + elapsed()),
             settings,
+            metrics: NodeMetrics::default(),
         };
         Node::start(parts).await.expect("genesis and keys fit together")
     }

@@ -19,6 +19,7 @@ use ostrakon_node::{
         order::{sign_state::SignFile, wal::WalFile},
         rocks::Rocks,
     },
+    metrics::NodeMetrics,
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::Memory,
 };
@@ -157,6 +158,7 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
         workers: Workers::pool(2),
         clock: Clock::new(now_ms),
         settings: Settings { block_interval: Duration::from_millis(500), ..Settings::default() },
+        metrics: NodeMetrics::default(),
         genesis,
     });
     Ok((node.await?, swarm))

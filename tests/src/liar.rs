@@ -27,6 +27,7 @@ use ostrakon_node::{
         CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE,
         read_genesis,
     },
+    metrics::NodeMetrics,
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::{self, Disk},
 };
@@ -89,6 +90,7 @@ pub async fn run(dir: &Path) -> Result<()> {
         workers: Workers::pool(config.worker_threads),
         clock: Clock::new(system_ms),
         settings: Settings { block_interval: config.block_interval(), ..Settings::default() },
+        metrics: NodeMetrics::default(),
         keypair,
         genesis: genesis.clone(),
     };

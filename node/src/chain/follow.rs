@@ -178,6 +178,7 @@ impl BlockFollower {
                         PullError::Lags(_) => sources.lagged(node, Instant::now()),
                         _ => sources.failed(node, Instant::now()),
                     }
+                    self.chain.shared.sync.metrics.backoffs.inc();
                     sources = self.sources().await.backing_off_as(&sources);
                 }
             }
@@ -231,6 +232,7 @@ async fn take(chain: &Chain, node: NodeId, blocks: Vec<DecidedBlock>) -> Result<
             AcceptError::Ledger(error) => PullError::Ledger(error),
             source => PullError::Bad { node, source },
         })?;
+        chain.shared.sync.metrics.blocks.inc();
     }
     if is_next {
         chain.set_synced(true);

@@ -24,6 +24,8 @@ use ostrakon_proto::{
     },
 };
 
+use crate::metrics::PoolMetrics;
+
 mod evict;
 mod queue;
 mod take;
@@ -104,6 +106,7 @@ pub struct Mempool {
     expiries: BTreeMap<(Height, u64), TxId>,
     lanes: Lanes,
     arrived: u64,
+    metrics: PoolMetrics,
 }
 
 /// The index of each lane.
@@ -160,7 +163,14 @@ impl Mempool {
             expiries: BTreeMap::new(),
             lanes: Lanes::default(),
             arrived: 0,
+            metrics: PoolMetrics::default(),
         }
+    }
+
+    /// Counts in `metrics` from now on.
+    #[must_use]
+    pub fn counting(self, metrics: PoolMetrics) -> Self {
+        Self { metrics, ..self }
     }
 
     /// Transactions in the pool.
@@ -215,6 +225,12 @@ impl Mempool {
     /// # Errors
     /// [`PoolError`] says why not; the pool is then unchanged, except that used nonces are dropped.
     pub fn insert(&mut self, tx: Arc<CheckedTx>, next: u64) -> Result<(), PoolError> {
+        let inserted = self.try_insert(tx, next);
+        self.metrics.set_len(self.len());
+        inserted.inspect_err(|error| self.metrics.refuse(error))
+    }
+
+    fn try_insert(&mut self, tx: Arc<CheckedTx>, next: u64) -> Result<(), PoolError> {
         if self.contains(&tx.id()) {
             return Ok(());
         }
@@ -303,6 +319,7 @@ impl Mempool {
         self.ids.remove(&pooled.tx.id());
         self.arrivals.remove(&pooled.arrival);
         self.expiries.remove(&(pooled.tx.tx().body.valid_until, pooled.arrival));
+        self.metrics.set_len(self.len());
     }
 
     /// Takes the account's queue out of all indexes, to be changed.

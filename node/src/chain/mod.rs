@@ -58,6 +58,8 @@ use snapshot::SyncProgress;
 use store::{LedgerError, LedgerStore};
 use verified::Verified;
 
+use crate::metrics::ChainMetrics;
+
 /// A handle to the ledger; clones share it.
 #[derive(Clone)]
 pub struct Chain {
@@ -75,6 +77,8 @@ pub struct ChainParts {
     pub workers: Workers,
     /// The network's other nodes.
     pub peers: Arc<dyn Peers>,
+    /// What it counts.
+    pub metrics: ChainMetrics,
 }
 
 struct Shared {
@@ -129,7 +133,7 @@ impl Chain {
     /// The chain that `parts.ledger` stores.
     pub async fn open(parts: ChainParts) -> Self {
         let view = Arc::clone(&parts.ledger);
-        let ChainParts { id, ledger, workers, peers } = parts;
+        let ChainParts { id, ledger, workers, peers, metrics } = parts;
         let of_tip = move |records: &dyn Records| (head_of(records), validators_of(records), Rules::at(id, records));
         let (head, validators, rules) = workers.run(move || of_tip(&*view.view())).await;
         let shared = Shared {
@@ -137,14 +141,14 @@ impl Chain {
             ledger,
             workers,
             peers,
-            pool: Mutex::default(),
+            pool: Mutex::new(Mempool::default().counting(metrics.pool)),
             verified: Mutex::default(),
             invalid_senders: Mutex::default(),
             broadcast: TxBroadcast::default(),
             work: Notify::new(),
             heads: Heads::new(head),
             newest: Mutex::new(Newest { certified: None, validators }),
-            sync: SyncProgress::default(),
+            sync: SyncProgress::new(metrics.sync),
         };
         Self { shared: Arc::new(shared) }
     }

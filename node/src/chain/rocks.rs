@@ -21,7 +21,7 @@
 use std::{path::Path, sync::Mutex};
 
 use borsh::BorshDeserialize;
-use ostrakon_net::lock;
+use ostrakon_net::{lock, metrics::Seconds};
 use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId, Height, TxId},
@@ -39,6 +39,7 @@ use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, Snapshot,
     WriteBatch, WriteOptions,
 };
+use tokio::time::Instant;
 
 use super::store::{LedgerError, LedgerStore, OpenLedgerError, handover_of};
 
@@ -90,6 +91,7 @@ pub struct Rocks {
     snapshots: Option<Snapshots>,
     recent: RecentAccounts,
     recent_nodes: RecentNodes,
+    commit: Seconds,
 }
 
 impl std::fmt::Debug for Rocks {
@@ -123,6 +125,12 @@ impl Rocks {
         Ok(self)
     }
 
+    /// Counts in `commit` how long it takes to write a block.
+    #[must_use]
+    pub fn timed(self, commit: Seconds) -> Self {
+        Self { commit, ..self }
+    }
+
     /// A database with all families, whatever its content.
     fn open_raw(dir: &Path) -> Result<Self, OpenLedgerError> {
         let failed =
@@ -143,6 +151,7 @@ impl Rocks {
             snapshots: None,
             recent: RecentAccounts::default(),
             recent_nodes: RecentNodes::default(),
+            commit: Seconds::default(),
         })
     }
 
@@ -226,7 +235,9 @@ impl Rocks {
         }
         self.stage(&mut batch, changes);
         self.recent.begin();
+        let begun = Instant::now();
         self.write(batch)?;
+        self.commit.observe(begun.elapsed());
         self.recent.finish(changes);
         self.recent_nodes.written(&changes.tree);
         if let Some(snapshots) = &self.snapshots {

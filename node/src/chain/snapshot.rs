@@ -19,6 +19,7 @@ use super::{
     store::LedgerError,
     sync::checkpoint::{Checkpoint, check},
 };
+use crate::metrics::SyncMetrics;
 
 /// What a block waits for that is not decided for long.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,7 +33,7 @@ pub struct WaitingFor {
 }
 
 /// Whether this node is behind the others, and how it catches up.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SyncProgress {
     /// Whether it had all blocks of the nodes it asked.
     pub(super) synced: AtomicBool,
@@ -44,6 +45,21 @@ pub(super) struct SyncProgress {
     pub(super) pruned: Notify,
     /// The trusted checkpoint that the chain must contain.
     pub(super) checkpoint: OnceLock<Checkpoint>,
+    /// What others sent.
+    pub(super) metrics: SyncMetrics,
+}
+
+impl SyncProgress {
+    pub(super) fn new(metrics: SyncMetrics) -> Self {
+        Self {
+            synced: AtomicBool::new(false),
+            waiting_for: std::sync::Mutex::default(),
+            pulling: Mutex::default(),
+            pruned: Notify::new(),
+            checkpoint: OnceLock::new(),
+            metrics,
+        }
+    }
 }
 
 impl Chain {

@@ -41,7 +41,9 @@ mod tests {
             domain: crate::world::domain(1),
         };
         let checkpoint = format!("9:{}", "ab".repeat(32)).parse().ok();
-        let full = Config { disk_reserve_bytes: Some(0), checkpoint, provider: Some(provider), ..Config::default() };
+        let metrics = "[::1]:9464".parse().ok();
+        let full =
+            Config { disk_reserve_bytes: Some(0), checkpoint, metrics, provider: Some(provider), ..Config::default() };
         for config in [Config::default(), full] {
             let text = text(&config);
             assert_eq!(toml::from_str::<Config>(&text), Ok(config), "{text}");
@@ -54,6 +56,7 @@ mod tests {
         let all: Vec<&str> = commented.map(|line| line.trim_start_matches("# ")).collect();
         let config: Config = toml::from_str(&all.join("\n")).expect("the examples are a configuration");
         assert!(config.checkpoint.is_some() && config.disk_reserve_bytes.is_some() && config.provider.is_some());
+        assert!(config.metrics.is_some());
         let keys = toml::Table::try_from(&config).expect("serialises");
         assert!(keys.keys().all(|key| all.iter().any(|line| line.contains(key.as_str()))), "{keys:?}");
     }

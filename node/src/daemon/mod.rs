@@ -1,5 +1,5 @@
 //! The daemon's commands: [`init`] creates a data directory, [`run`] runs its node, [`status`] prints its status, and
-//! with [`member`] it joins and leaves the network.
+//! with [`member`] it joins and leaves the network; [`scrapes`] serves its metrics.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -16,6 +16,7 @@ use ostrakon_node::config::{Config, Overrides, read_genesis};
 mod init;
 mod member;
 mod run;
+mod scrapes;
 mod status;
 
 /// Node of an Ostrakon network: stores columns for others and maintains the ledger
@@ -31,6 +32,7 @@ enum Command {
     /// Create a data directory with keys and configuration, and print the node's identity
     Init(init::InitArgs),
     /// Run the node until SIGTERM or SIGINT
+    #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Show the status of the node of a data directory
     Status {
@@ -56,6 +58,10 @@ enum Command {
         command: ConfigCommand,
     },
 }
+
+const RUN_EXAMPLES: &str = "Example, with metrics for Prometheus:
+  ostrakon-node run --dir DIR --metrics 127.0.0.1:9464
+  curl -s 127.0.0.1:9464/metrics";
 
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {

@@ -24,6 +24,7 @@ use ostrakon_node::{
     config::{
         CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis,
     },
+    metrics::{NodeMetrics, OrderMetrics},
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
     store::{Columns, Disk, DiskConfig},
 };
@@ -43,7 +44,10 @@ use tokio::{
 };
 use tracing_subscriber::EnvFilter;
 
-use super::status::{self, Reporter};
+use super::{
+    scrapes::ScrapeServer,
+    status::{self, Reporter},
+};
 
 /// How often it is checked whether the old ledger is still in use.
 const RELEASE: Duration = Duration::from_millis(10);
@@ -63,12 +67,14 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
     let keypair = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    let metrics = NodeMetrics::default();
+    let _scrapes = config.metrics.map(|address| ScrapeServer::start(address, &metrics)).transpose()?;
     // Before anything is opened: an early signal must end the node, not be missed.
     let signals = runtime.block_on(async { Signals::listen() })?;
     runtime.block_on(async {
         let mut signals = signals;
         loop {
-            let (parts, swarm) = open(dir, config, genesis.clone(), keypair.clone()).await?;
+            let (parts, swarm) = open(dir, config, genesis.clone(), keypair.clone(), metrics.clone()).await?;
             let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
             tracing::info!(%node, network = %chain, listening = ?swarm.listening(), "starting");
             let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
@@ -128,51 +134,57 @@ async fn open(
     config: &Config,
     mut genesis: Genesis,
     keypair: Keypair,
+    metrics: NodeMetrics,
 ) -> anyhow::Result<(NodeParts, SwarmHandle)> {
     genesis.bootstrap.extend_from_slice(&config.bootstrap);
     let path = dir.join(VALIDATOR_KEY_FILE);
     let dirs = LedgerDirs::new(dir);
     dirs.settle().with_context(|| dir.display().to_string())?;
-    let ledger = Arc::new(Rocks::open(&dirs.chain(), &genesis)?.with_pruning(config.pruning())?);
+    let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(config.pruning())?;
+    let ledger = Arc::new(ledger.timed(metrics.ledger.commit.clone()));
     let settings = Settings {
         block_interval: config.block_interval(),
         offer: config.offer(dir)?,
         sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
         checkpoint: config.checkpoint,
     };
-    let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?)?) } else { None };
+    let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
-    let columns = Arc::new(Disk::open(&dir.join("store"), settings_of_store)?);
+    let columns = Arc::new(Disk::open_counting(&dir.join("store"), settings_of_store, metrics.store.clone())?);
     let (swarm, requests) = Swarm::start_here(SwarmConfig {
         listen: config.listen.clone(),
         bootstrap: genesis.bootstrap.clone(),
+        metrics: metrics.net.clone(),
         ..SwarmConfig::client(genesis.id(), keypair.clone())
     })
     .await?;
     let (workers, clock) = (Workers::pool(config.worker_threads), Clock::new(system_ms));
     let peers = Arc::new(swarm.clone());
-    Ok((NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings }, swarm))
+    let parts =
+        NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings, metrics };
+    Ok((parts, swarm))
 }
 
 /// A validator's keys, and the files that record what it signs.
-fn validator(dir: &Path, seed: &Seed) -> anyhow::Result<ValidatorParts> {
+fn validator(dir: &Path, seed: &Seed, metrics: &OrderMetrics) -> anyhow::Result<ValidatorParts> {
     let (keys, path) = (ValidatorKeys::from_seed(seed.bytes()), dir.join(CONSENSUS_LOG_FILE));
     let wal = WalFile::open(&path).with_context(|| path.display().to_string())?;
-    let signatures = SignFile::open(&dir.join(SIGN_STATE_FILE))?;
+    let (wal, signatures) = (wal.timed(metrics.log_sync.clone()), SignFile::open(&dir.join(SIGN_STATE_FILE))?);
+    let signatures = signatures.timed(metrics.sign_state_sync.clone());
     let mut incarnation = Incarnation([0; 16]);
     getrandom::fill(&mut incarnation.0).context("cannot get random bytes from the system to identify this process")?;
     Ok(ValidatorParts { keys, wal: Arc::new(wal), signatures: Arc::new(signatures), incarnation })
 }
 
 /// The validator keys of a node that had none when it started, as soon as they exist.
-async fn new_validator(dir: &Path) -> ValidatorParts {
+async fn new_validator(dir: &Path, metrics: &OrderMetrics) -> ValidatorParts {
     let (path, mut ticks) = (dir.join(VALIDATOR_KEY_FILE), interval(KEY_EVERY));
     loop {
         ticks.tick().await;
         if !path.exists() {
             continue;
         }
-        match key_file::read(&path).map_err(anyhow::Error::from).and_then(|seed| validator(dir, &seed)) {
+        match key_file::read(&path).map_err(anyhow::Error::from).and_then(|seed| validator(dir, &seed, metrics)) {
             Ok(parts) => {
                 let key: VoteKey = parts.keys.vote.public();
                 tracing::info!(validator = %key, "found a validator key");
@@ -210,14 +222,14 @@ impl Signals {
 }
 
 async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals: &mut Signals) -> anyhow::Result<()> {
-    let (columns, workers) = (Arc::clone(&parts.columns), parts.workers.clone());
+    let (columns, workers, metrics) = (Arc::clone(&parts.columns), parts.workers.clone(), parts.metrics.clone());
     let identity = status::identity(&parts);
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     let reporter = Reporter::new(dir, identity, node.chain().clone(), swarm.clone());
     key.into_iter().for_each(|key| reporter.votes_with(key));
-    let mut reporting = pin!(report(&reporter, &columns, &workers));
-    let mut looking = pin!(new_validator(dir));
+    let mut reporting = pin!(report(&reporter, &columns, &workers, &metrics));
+    let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();
     let outcome = loop {
         tokio::select! {
@@ -241,13 +253,20 @@ async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals
     Ok(outcome?)
 }
 
-/// Writes the status file every [`REPORT_EVERY`]. Never returns.
-async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Workers) {
+/// Writes the status file every [`REPORT_EVERY`], and sets the gauges. Never returns.
+async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Workers, metrics: &NodeMetrics) {
     let mut ticks = interval(REPORT_EVERY);
     loop {
         ticks.tick().await;
+        reporter.count(&metrics.ledger);
         let (status, columns, path) = (reporter.status(system_ms()), Arc::clone(columns), reporter.path());
-        let written = workers.run(move || status::write(&path, status.with_usage(columns.usage()))).await;
+        let store = metrics.store.clone();
+        let write = move || {
+            let usage = columns.usage();
+            store.set_usage(&usage);
+            status::write(&path, status.with_usage(usage))
+        };
+        let written = workers.run(write).await;
         written.unwrap_or_else(|error| tracing::warn!(%error, "cannot write the status file"));
     }
 }

@@ -12,6 +12,7 @@ use anyhow::Context;
 use ostrakon_net::swarm::SwarmHandle;
 use ostrakon_node::{
     chain::{Chain, WaitingFor},
+    metrics::LedgerMetrics,
     node::NodeParts,
     store::Usage,
 };
@@ -93,6 +94,12 @@ impl Reporter {
 
     pub(super) fn path(&self) -> PathBuf {
         self.path.clone()
+    }
+
+    /// Sets the gauges of the ledger.
+    pub(super) fn count(&self, metrics: &LedgerMetrics) {
+        let head = self.chain.head();
+        metrics.set(head.height, head.epoch, self.chain.is_synced(), self.swarm.connected().len());
     }
 
     pub(super) fn status(&self, updated_ms: u64) -> Status {

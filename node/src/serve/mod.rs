@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chain::Chain,
+    metrics::UploadMetrics,
     retention::StorageLock,
     store::{Columns, StoreError},
 };
@@ -67,6 +68,8 @@ pub struct ServeParts {
     pub storage_lock: StorageLock,
     /// Shared with retention.
     pub credit: Arc<Credit>,
+    /// What is counted of uploads.
+    pub metrics: UploadMetrics,
 }
 
 /// Requests of a class that are acted on concurrently.

@@ -35,6 +35,7 @@ use crate::store::Place;
 
 impl Serve {
     pub(super) async fn put(&self, from: NodeId, frame: Frame) -> Result<Frame, Refusal> {
+        let received = frame.body.len();
         let response = match decode(&frame)? {
             PutRequest::Open { open, signature } => {
                 no_body(&frame)?;
@@ -47,6 +48,7 @@ impl Serve {
                 self.abort(from, upload).await?
             }
         };
+        self.parts.metrics.answered(&response, received);
         Ok(answer(response, Bytes::new()))
     }
 

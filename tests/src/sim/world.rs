@@ -26,6 +26,7 @@ use ostrakon_node::{
         },
         store::LedgerStore,
     },
+    metrics::NodeMetrics,
     node::{Clock, Node, NodeParts, Settings, ValidatorParts},
     store::{Columns, Memory, Reads},
 };
@@ -263,6 +264,7 @@ impl World {
             workers: Workers::inline(),
             clock: Clock::new(now_ms),
             settings: Settings { block_interval, ..Settings::default() },
+            metrics: NodeMetrics::default(),
         };
         machine.process = Some(Node::start(parts).await.expect("a world's genesis and keys fit together"));
     }

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::{
     chain::{ChainParts, memory::MemoryLedger},
+    metrics::{ChainMetrics, UploadMetrics},
     retention::StorageLock,
     serve::{Serve, ServeParts, credit::Credit},
     store::Memory,
@@ -70,7 +71,8 @@ impl Net {
             let (peers, inbound) = world.net.join(node_id(number));
             let peers = Arc::new(Counting { peers, sent: Arc::clone(&sent) });
             let (ledger, workers) = (Arc::new(MemoryLedger::new(&world.genesis)), Workers::inline());
-            let parts = ChainParts { id: rules.chain, ledger, workers: workers.clone(), peers };
+            let metrics = ChainMetrics::default();
+            let parts = ChainParts { id: rules.chain, ledger, workers: workers.clone(), peers, metrics };
             let chain = Chain::open(parts).await;
             let serving = ServeParts {
                 keypair: node_key(number),
@@ -79,6 +81,7 @@ impl Net {
                 workers,
                 storage_lock: StorageLock::default(),
                 credit: Arc::new(Credit::default()),
+                metrics: UploadMetrics::default(),
             };
             tasks.spawn(Serve::new(serving).run(inbound, CancellationToken::new()));
             let of = chain.clone();

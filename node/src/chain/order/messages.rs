@@ -28,6 +28,7 @@ use super::{
     sign_state::Statement,
     signatures::Forgers,
 };
+use crate::metrics::OrderMetrics;
 
 /// What this validator exchanges with the others.
 pub(super) struct Messages {
@@ -42,6 +43,7 @@ pub(super) struct Messages {
     pub(super) forgers: Forgers,
     pub(super) delays: Delays,
     pub(super) halt: Halt,
+    pub(super) metrics: OrderMetrics,
 }
 
 /// Requests of consensus/1, in a fair order of the validators' nodes.
@@ -73,11 +75,12 @@ impl Messages {
         peers: Arc<dyn Peers>,
         arrivals: Arrivals,
         ledger: &Arc<dyn Ledger>,
+        metrics: OrderMetrics,
     ) -> Self {
         let (outbox, catch_up) = (Outbox::new(Arc::clone(&peers)), CatchUp::new(Arc::clone(ledger)));
         let (received, forgers, delays) = (Received::default(), Forgers::default(), Delays::default());
         let (ledger, halt) = (Arc::clone(ledger), Halt::default());
-        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers, delays, halt }
+        Self { me, chain, ledger, peers, arrivals, outbox, received, catch_up, forgers, delays, halt, metrics }
     }
 
     /// The height of `committee` starts, and these are its validators.
@@ -124,10 +127,12 @@ impl Messages {
         let message = match request.decode::<ConsensusRequest>() {
             Ok(message) => message,
             Err(error) => {
+                self.metrics.refuse("malformed");
                 reply.refuse(&Refusal::new(RefusalCode::BadRequest, error));
                 return None;
             }
         };
+        self.metrics.received(&message);
         match &message {
             ConsensusRequest::LastSeen(signed) => match self.check_claim(signed, committee) {
                 Ok(claim) => {
@@ -189,6 +194,7 @@ impl Messages {
         }
         if !is_verified && !message.verifies(&self.chain) {
             self.forgers.note(from, 1);
+            self.metrics.refuse("signature");
             return None;
         }
         if is_own {

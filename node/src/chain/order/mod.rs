@@ -32,6 +32,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::store::LedgerError;
+use crate::metrics::OrderMetrics;
 
 mod blocks;
 mod catch_up;
@@ -93,6 +94,8 @@ pub struct OrderParts {
     pub incarnation: Incarnation,
     /// The longest time between two blocks, when there is nothing to put into one.
     pub interval: Duration,
+    /// What it counts.
+    pub metrics: OrderMetrics,
 }
 
 /// Why the order ended. Nothing was sent that is not recorded; restart the node when the cause is repaired.
@@ -148,8 +151,20 @@ impl fmt::Debug for Order {
 impl Order {
     /// The order of the validator with `parts.key`.
     pub fn new(parts: OrderParts) -> Self {
-        let OrderParts { chain, key, ledger, peers, requests, workers, wal, signatures, incarnation, interval } = parts;
-        let messages = Messages::new((key.public(), chain), peers, Arrivals::new(requests), &ledger);
+        let OrderParts {
+            chain,
+            key,
+            ledger,
+            peers,
+            requests,
+            workers,
+            wal,
+            signatures,
+            incarnation,
+            interval,
+            metrics,
+        } = parts;
+        let messages = Messages::new((key.public(), chain), peers, Arrivals::new(requests), &ledger, metrics);
         let signer = Signer::new((key, chain), incarnation, workers.clone(), wal, signatures);
         Self { ledger, workers, interval, messages, signer, guard: Guard::default(), last_start: None }
     }

@@ -92,6 +92,7 @@ impl<'a> Session<'a> {
     }
 
     async fn decide(&mut self, stop: &CancellationToken) -> Result<Ended, OrderError> {
+        let began = Instant::now();
         let log = std::mem::take(&mut self.log);
         if !log.is_empty() {
             tracing::info!(height = %self.height(), entries = log.len(), "resuming from the consensus write-ahead log");
@@ -112,6 +113,7 @@ impl<'a> Session<'a> {
         let watched = self.guard.watches(self.height()).then(|| Instant::now() + WATCH);
         loop {
             if let Some(certificate) = self.decided.take() {
+                self.messages.metrics.decided(certificate.round, began.elapsed());
                 self.proposals.commit(certificate).await?;
                 self.messages.note_decided(self.committee);
                 return Ok(Ended::Decided);
@@ -336,7 +338,11 @@ impl<'a> Session<'a> {
         if proposal.height != self.height() || !is_near || turn != Some(signed.proposer) {
             return Ok(());
         }
-        if !self.proposals.blocks.accepts(&signed) || !self.core.signatures().verifies_proposal(&signed) {
+        if !self.proposals.blocks.accepts(&signed) {
+            return Ok(());
+        }
+        if !self.core.signatures().verifies_proposal(&signed) {
+            self.messages.metrics.refuse("signature");
             return Ok(());
         }
         if signed.proposer == self.signer.me() {

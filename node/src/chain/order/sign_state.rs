@@ -16,6 +16,7 @@ use std::{
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use ostrakon_net::metrics::Seconds;
 use ostrakon_proto::{
     codec,
     id::{ChainId, Height},
@@ -23,6 +24,7 @@ use ostrakon_proto::{
     sign::{Keypair, Purpose, Signature},
     wire::consensus::{Claim, Incarnation},
 };
+use tokio::time::Instant;
 
 /// How far a validator has signed: height, round, and step within the round (0 proposal, 1 prevote, 2 precommit).
 pub(super) type Progress = (Height, u32, u8);
@@ -226,6 +228,7 @@ pub struct SignFile {
     file: File,
     /// The number of the newest slot.
     newest: Mutex<u64>,
+    sync: Seconds,
 }
 
 /// Why a sign-state file is not opened.
@@ -266,7 +269,13 @@ impl SignFile {
             File::open(dir).and_then(|dir| dir.sync_all()).map_err(disk)?;
         }
         let newest = slots(&file).map_err(disk)?.map_or(0, |(number, _)| number);
-        Ok(Self { file, newest: Mutex::new(newest) })
+        Ok(Self { file, newest: Mutex::new(newest), sync: Seconds::default() })
+    }
+
+    /// Counts in `sync` how long its syncs take.
+    #[must_use]
+    pub fn timed(self, sync: Seconds) -> Self {
+        Self { sync, ..self }
     }
 }
 
@@ -288,7 +297,9 @@ impl SignStore for SignFile {
         slot.extend_from_slice(bytes);
         slot.resize(SLOT, 0);
         self.file.write_all_at(&slot, offset(number))?;
+        let begun = Instant::now();
         self.file.sync_data()?;
+        self.sync.observe(begun.elapsed());
         *newest = number;
         Ok(())
     }

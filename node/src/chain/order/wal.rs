@@ -13,6 +13,7 @@ use std::{
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use ostrakon_net::metrics::Seconds;
 use ostrakon_proto::{
     codec,
     id::{BlockId, ChainId, Height, VoteKey},
@@ -20,6 +21,7 @@ use ostrakon_proto::{
     limits,
     wire::consensus::Polka,
 };
+use tokio::time::Instant;
 
 /// Bytes of one entry at most: a whole block and its fields.
 const ENTRY: usize = limits::CONSENSUS_BODY + 4096;
@@ -151,6 +153,7 @@ pub trait Wal: Send + Sync + std::fmt::Debug + 'static {
 #[derive(Debug)]
 pub struct WalFile {
     file: Mutex<File>,
+    sync: Seconds,
 }
 
 impl WalFile {
@@ -163,7 +166,13 @@ impl WalFile {
         if let Some(dir) = path.parent() {
             File::open(dir)?.sync_all()?;
         }
-        Ok(Self { file: Mutex::new(file) })
+        Ok(Self { file: Mutex::new(file), sync: Seconds::default() })
+    }
+
+    /// Counts in `sync` how long its syncs take.
+    #[must_use]
+    pub fn timed(self, sync: Seconds) -> Self {
+        Self { sync, ..self }
     }
 
     fn file(&self) -> MutexGuard<'_, File> {
@@ -187,7 +196,10 @@ impl Wal for WalFile {
         let mut file = self.file();
         file.seek(SeekFrom::End(0))?;
         file.write_all(bytes)?;
-        file.sync_data()
+        let begun = Instant::now();
+        file.sync_data()?;
+        self.sync.observe(begun.elapsed());
+        Ok(())
     }
 }
 

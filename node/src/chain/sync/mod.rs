@@ -237,7 +237,10 @@ impl SnapshotSync {
             let ((taking, taken), following) = tokio::join!(take, chunks.try_next(last));
             restorer = taking;
             match taken {
-                Ok(()) => chunk = following,
+                Ok(()) => {
+                    self.chain.shared.sync.metrics.chunks.inc();
+                    chunk = following;
+                }
                 Err(RestoreError::Bad(BadSnapshot::Chunk(error))) => {
                     tracing::warn!(%node, %error, "node sent an invalid snapshot chunk");
                     chunks.sent_invalid(node);

@@ -30,6 +30,7 @@ use crate::{
         store::LedgerStore,
         tests::{next_block, transfer},
     },
+    metrics::ChainMetrics,
     world::{World, node_id},
 };
 
@@ -139,7 +140,8 @@ async fn newcomer(world: &World, dir: &Path, lead_blocks: u64) -> (Chain, Snapsh
     dirs.settle().expect("the disk is well");
     let ledger = Arc::new(Rocks::open(&dirs.chain(), &world.genesis).expect("opens"));
     let (peers, _inbound) = world.net.join(node_id(3));
-    let chain = Chain::open(ChainParts { id: world.genesis.id(), ledger, workers: Workers::inline(), peers }).await;
+    let (id, metrics) = (world.genesis.id(), ChainMetrics::default());
+    let chain = Chain::open(ChainParts { id, ledger, workers: Workers::inline(), peers, metrics }).await;
     let sync = SnapshotSync::new(chain.clone(), world.genesis.clone(), Vec::new(), SyncSettings { dirs, lead_blocks });
     (chain, sync)
 }

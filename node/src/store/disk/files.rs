@@ -154,7 +154,9 @@ impl Incoming {
 
     fn write(&self, volume: &Volume, offset: u64, bytes: &[u8]) -> Result<(), StoreError> {
         let wanted = u64::try_from(bytes.len()).expect("fits");
-        self.file.write_all_at(bytes, offset).map_err(|error| volume.failed(&self.path, wanted, error))
+        self.file.write_all_at(bytes, offset).map_err(|error| volume.failed(&self.path, wanted, error))?;
+        volume.metrics.wrote(wanted);
+        Ok(())
     }
 
     fn complete(

@@ -21,12 +21,14 @@ use rocksdb::{
     BlockBasedOptions, Cache, DB, DBCompressionType, DBRecoveryMode, Direction, IteratorMode, LogLevel, Options,
     ReadOptions, WriteBatch, WriteOptions,
 };
+use tokio::time::Instant;
 
 use super::super::{Place, PlaceKey, PlaceState, StoreError, StoredPlace};
 use super::{
     OpenError,
     volume::{Volume, remove_dir},
 };
+use crate::metrics::Synced;
 
 const VERSION: u8 = 1;
 const VERSION_KEY: &[u8] = b"v";
@@ -186,7 +188,12 @@ impl Index {
         self.volume.writable()?;
         let mut options = WriteOptions::default();
         options.set_sync(durability == Durability::Synced);
-        self.db.write_opt(batch.0, &options).map_err(|error| {
+        let begun = Instant::now();
+        let written = self.db.write_opt(batch.0, &options);
+        if durability == Durability::Synced {
+            self.volume.metrics.synced(Synced::Index, begun.elapsed());
+        }
+        written.map_err(|error| {
             self.volume.poison();
             error.into()
         })

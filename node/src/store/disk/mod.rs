@@ -35,6 +35,7 @@ use super::{
     ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError, StoredPlace, Usage,
     upload::{UploadLimits, Uploads},
 };
+use crate::metrics::StoreMetrics;
 
 mod column_locks;
 mod files;
@@ -118,7 +119,15 @@ impl Disk {
     /// # Errors
     /// [`OpenError::InUse`] while another process has it.
     pub fn open(dir: &Path, config: DiskConfig) -> Result<Self, OpenError> {
-        let volume = Arc::new(Volume::open(dir, config.reserve_bytes)?);
+        Self::open_counting(dir, config, StoreMetrics::default())
+    }
+
+    /// As [`Disk::open`], with these metrics.
+    ///
+    /// # Errors
+    /// As [`Disk::open`].
+    pub fn open_counting(dir: &Path, config: DiskConfig, metrics: StoreMetrics) -> Result<Self, OpenError> {
+        let volume = Arc::new(Volume::open(dir, config.reserve_bytes, metrics)?);
         let (index, tally) = rebuild::recover(&volume)?;
         let index = Arc::new(index);
         let packs = Packs::open(&index, &volume, tally.packs, config.pack_bytes)?;

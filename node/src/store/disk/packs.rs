@@ -115,6 +115,7 @@ impl Packs {
     ) -> Result<Self, StoreError> {
         let next = packs.last_key_value().map_or(0, |(number, _)| number + 1);
         let mut state = State { packs, next, ..State::default() };
+        volume.metrics.set_packs(state.packs.len());
         let last = state.packs.last_key_value().map(|(number, last)| (*number, last.end));
         if let Some((number, end)) = last.filter(|(_, end)| *end < pack_bytes) {
             let path = path_of(volume, number);
@@ -178,6 +179,7 @@ impl Packs {
             let length = length_of(&record);
             let written = active.file.write_all_at(&record, offset);
             written.map_err(|error| self.volume.failed(&active.path, length, error))?;
+            self.volume.metrics.wrote(length);
             let piece = Piece { pack: active.number, offset, length };
             change(&mut batch, piece);
             pieces.push(piece);
@@ -242,6 +244,7 @@ impl Packs {
         let allocated = self.allocate(&active, 0, total)?;
         let mut state = lock(&self.state);
         state.packs.insert(number, PackUse::default());
+        self.volume.metrics.set_packs(state.packs.len());
         state.allocated = allocated;
         state.active = Some(Arc::clone(&active));
         Ok((active, 0))
@@ -280,7 +283,10 @@ impl Packs {
 
     /// Deletes a pack without records. One that cannot be deleted is scanned again at the next start.
     fn delete(&self, number: u32) {
-        lock(&self.state).packs.remove(&number);
+        let mut state = lock(&self.state);
+        state.packs.remove(&number);
+        self.volume.metrics.set_packs(state.packs.len());
+        drop(state);
         let path = path_of(&self.volume, number);
         if let Err(error) = fs::remove_file(&path) {
             tracing::warn!(path = %path.display(), %error, "cannot remove an empty pack");

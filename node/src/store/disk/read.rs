@@ -52,6 +52,7 @@ impl Disk {
             let cut = u64::from(length).min(record.column_len - start);
             let bytes = opened.read(start, cut)?.into();
             let siblings = offsets.into_iter().map(|offset| opened.sibling(offset)).collect::<Result<_, _>>()?;
+            self.volume.metrics.read(cut);
             Ok(ProvenRange { bytes, siblings })
         })
     }

@@ -20,8 +20,11 @@ use rustix::{
     io::Errno,
 };
 
+use tokio::time::Instant;
+
 use super::super::{StoreError, upload::Reservation};
 use super::OpenError;
+use crate::metrics::{StoreMetrics, Synced};
 
 /// The largest default reserve: enough for logs and the ledger to grow.
 const RESERVE_MAX: u64 = 10 << 30;
@@ -40,6 +43,7 @@ pub(super) struct Volume {
     promised: Arc<AtomicU64>,
     poisoned: AtomicBool,
     incoming: AtomicU64,
+    pub(super) metrics: StoreMetrics,
     #[cfg(test)]
     pub(super) faults: Faults,
 }
@@ -56,7 +60,7 @@ pub(super) struct Faults {
 
 impl Volume {
     /// Locks the directory, creates what is missing in it, and removes unfinished uploads.
-    pub(super) fn open(root: &Path, reserve_bytes: Option<u64>) -> Result<Self, OpenError> {
+    pub(super) fn open(root: &Path, reserve_bytes: Option<u64>, metrics: StoreMetrics) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: root.to_owned(), source };
         fs::create_dir_all(root).map_err(io)?;
         let root = root.canonicalize().map_err(io)?;
@@ -72,6 +76,7 @@ impl Volume {
             promised: Arc::default(),
             poisoned: AtomicBool::new(false),
             incoming: AtomicU64::new(0),
+            metrics,
             #[cfg(test)]
             faults: Faults { syncs: AtomicU64::new(u64::MAX), free: std::sync::Mutex::new(None) },
         };
@@ -160,13 +165,19 @@ impl Volume {
     /// Makes a file's bytes durable.
     pub(super) fn sync(&self, file: &File, path: &Path) -> Result<(), StoreError> {
         self.writable()?;
-        self.trust(path, file.sync_data())
+        let begun = Instant::now();
+        let synced = file.sync_data();
+        self.metrics.synced(Synced::Data, begun.elapsed());
+        self.trust(path, synced)
     }
 
     /// Makes a directory's names durable.
     pub(super) fn sync_dir(&self, path: &Path) -> Result<(), StoreError> {
         self.writable()?;
-        self.trust(path, File::open(path).and_then(|dir| dir.sync_all()))
+        let begun = Instant::now();
+        let synced = File::open(path).and_then(|dir| dir.sync_all());
+        self.metrics.synced(Synced::Directory, begun.elapsed());
+        self.trust(path, synced)
     }
 
     /// After a failed sync the kernel may have dropped the dirty pages, so that another one that succeeds proves

@@ -25,10 +25,13 @@ use super::{
     fake::{FakeLedger, Handle, Network},
     judge::{Judge, Tapped},
 };
-use crate::chain::order::{
-    Order, OrderError, OrderParts,
-    sign_state::{SignMemory, SignRecord, SignStore},
-    wal::{Wal, WalMemory},
+use crate::{
+    chain::order::{
+        Order, OrderError, OrderParts,
+        sign_state::{SignMemory, SignRecord, SignStore},
+        wal::{Wal, WalMemory},
+    },
+    metrics::OrderMetrics,
 };
 
 /// How long anything may take. Where messages are lost, or one lies and all others are needed, it may be many rounds.
@@ -129,6 +132,7 @@ impl World {
             signatures: Arc::clone(&machine.signatures),
             incarnation: Incarnation(u128::from(self.incarnations).to_le_bytes()),
             interval: self.interval,
+            metrics: OrderMetrics::default(),
         });
         machine.ended = Arc::default();
         let (ended, mut process) = (Arc::clone(&machine.ended), JoinSet::new());
