@@ -16,6 +16,7 @@ mod kill_loop;
 mod late_node;
 mod liar;
 mod members;
+mod metrics;
 mod names;
 mod node_starts;
 mod too_many_killed;
@@ -27,11 +28,12 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 17] = [
+const SCENARIOS: [Scenario<Stage>; 18] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
     scenario("account", account::run),
+    scenario("metrics", metrics::run),
     scenario("names", names::run),
     scenario("any_n_minus_k", any_n_minus_k::run),
     scenario("too_many_killed", too_many_killed::run),

@@ -1,7 +1,7 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
-//! claims in [`lies`].
+//! claims in [`lies`]. [`scrape`] reads what a node counts.
 //!
 //! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
 //! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
@@ -16,6 +16,7 @@ pub mod made_chain;
 pub mod proc;
 pub mod process;
 pub mod scenarios;
+pub mod scrape;
 pub mod sim;
 pub mod source;
 pub mod validators;
