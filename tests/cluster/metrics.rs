@@ -68,6 +68,7 @@ fn still(before: &Scrape, now: &Scrape) -> Vec<&'static str> {
         "ostrakon_order_height_seconds_count",
         "ostrakon_requests_received_total",
         "ostrakon_requests_duration_seconds_count",
+        "ostrakon_admission_queue_wait_seconds_count",
         "ostrakon_uploads_opened_total",
         "ostrakon_uploads_received_bytes_total",
         "libp2p_swarm_connections_established_total",

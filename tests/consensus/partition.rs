@@ -166,7 +166,7 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
 
 /// What is heard of requests: those of the other side are not.
 fn heard(inbound: Requests, local: NodeId, cut: Cut) -> Requests {
-    let (intake, rest) = request_queues();
+    let (intake, rest) = request_queues(&Default::default());
     tokio::spawn(async move {
         while let Some(request) = inbound.next_of_any().await {
             if !cut.divides(request.source.node, local) {

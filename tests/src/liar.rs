@@ -80,7 +80,7 @@ pub async fn run(dir: &Path) -> Result<()> {
         ..SwarmConfig::client(genesis.id(), keypair.clone())
     };
     let (swarm, asked) = Swarm::start_here(swarm).await?;
-    let (to_node, requests) = request_queues();
+    let (to_node, requests) = request_queues(&Default::default());
     let parts = NodeParts {
         validator: validator(dir)?,
         peers: Arc::new(swarm),

@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use ostrakon_proto::wire::{Frame, Protocol, Refusal, RefusalCode};
+use ostrakon_proto::wire::{Frame, Protocol, Refusal, RefusalCode, RequestClass};
 use prometheus_client::{
     encoding::{EncodeMetric, MetricEncoder},
     metrics::{MetricType, TypedMetric, counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -57,7 +57,7 @@ impl EncodeMetric for Seconds {
 /// The labels of a count: each a key with one of a fixed set of words.
 pub type Labels<const N: usize> = [(&'static str, &'static str); N];
 
-/// What admission counts, by class of work.
+/// What admission counts: requests by class, and what is refused before it is one.
 #[derive(Clone, Debug, Default)]
 pub struct AdmissionMetrics {
     refused: Family<Labels<2>, Counter>,
@@ -65,28 +65,40 @@ pub struct AdmissionMetrics {
     queued: Family<Labels<1>, Gauge>,
 }
 
+/// What the queue of one class counts.
+#[derive(Clone, Debug)]
+pub(crate) struct QueueMetrics {
+    /// How long a request waited for its turn.
+    pub(crate) wait: Seconds,
+    /// Requests that wait now.
+    pub(crate) queued: Gauge,
+}
+
 impl AdmissionMetrics {
-    /// Counts work of this class that was refused, with the reason in a word or two.
+    /// Counts something of this class that was refused, with the reason in a word or two.
     pub fn refuse(&self, class: &'static str, reason: &'static str) {
         self.refused.get_or_create(&[("class", class), ("reason", reason)]).inc();
     }
 
-    /// Counts work of this class that was admitted, and waited this long for its turn.
-    pub fn waited(&self, class: &'static str, duration: Duration) {
-        self.queue_wait.get_or_create(&[("class", class)]).observe(duration);
-    }
-
-    /// How much work of this class waits for its turn: to be kept by the queue, or set.
-    pub fn queued(&self, class: &'static str) -> Gauge {
-        self.queued.get_or_create_owned(&[("class", class)])
+    /// What the queue of this class counts.
+    pub(crate) fn queue(&self, class: RequestClass) -> QueueMetrics {
+        let labels = [("class", class_word(class))];
+        QueueMetrics {
+            wait: self.queue_wait.get_or_create_owned(&labels),
+            queued: self.queued.get_or_create_owned(&labels),
+        }
     }
 
     fn register(&self, registry: &mut Registry) {
         let part = registry.sub_registry_with_prefix("admission");
-        part.register("refused", "Work that was refused, by class and reason", self.refused.clone());
-        let help = "How long admitted work waited for its turn, by class";
+        part.register(
+            "refused",
+            "Requests, handshakes and connections that were refused, by class and reason",
+            self.refused.clone(),
+        );
+        let help = "How long requests waited for their turn, by class";
         part.register_with_unit("queue_wait", help, Unit::Seconds, self.queue_wait.clone());
-        part.register("queued", "Work that waits for its turn now, by class", self.queued.clone());
+        part.register("queued", "Requests that wait for their turn now, by class", self.queued.clone());
     }
 }
 
@@ -167,6 +179,16 @@ fn refusal_code(answer: &Frame) -> Option<RefusalCode> {
     refused.err().map(|refusal| refusal.code)
 }
 
+/// The label of a class.
+pub(crate) const fn class_word(class: RequestClass) -> &'static str {
+    match class {
+        RequestClass::Consensus => "consensus",
+        RequestClass::Chain => "chain",
+        RequestClass::Bulk => "bulk",
+        RequestClass::Background => "background",
+    }
+}
+
 /// The label of a protocol.
 pub const fn protocol_word(protocol: Protocol) -> &'static str {
     match protocol {
@@ -215,8 +237,9 @@ mod tests {
         let metrics = NetMetrics::default();
         let clone = metrics.clone();
         clone.admission.refuse("bulk", "queue_full");
-        clone.admission.waited("chain", Duration::from_millis(3));
-        clone.admission.queued("chain").set(2);
+        let queue = clone.admission.queue(RequestClass::Chain);
+        queue.wait.observe(Duration::from_millis(3));
+        queue.queued.set(2);
         let text = text_of(&metrics);
         for line in [
             "ostrakon_admission_refused_total{class=\"bulk\",reason=\"queue_full\"} 1",

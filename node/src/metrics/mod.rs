@@ -114,9 +114,8 @@ mod tests {
         let refusal = Frame::new(&Err::<(), _>(Refusal::new(RefusalCode::Busy, "later")), bytes::Bytes::new());
         metrics.net.requests.received(Protocol::Get);
         metrics.net.requests.answered(Protocol::Get, &refusal, short);
-        metrics.net.admission.refuse("bulk", "full");
-        metrics.net.admission.waited("bulk", short);
-        metrics.net.admission.queued("bulk").set(1);
+        metrics.net.admission.refuse("bulk", "queue_full");
+        let _queues = ostrakon_net::request_queues(&metrics.net.admission);
         metrics.store.synced(Synced::Data, short);
         metrics.store.set_usage(&Usage::default());
         metrics.ledger.set(Height(7), Epoch(1), true, 3);

@@ -383,7 +383,7 @@ impl World {
 
 /// Requests but for transactions, which are said to be taken and forgotten.
 fn censored(inbound: Requests) -> Requests {
-    let (intake, rest) = request_queues();
+    let (intake, rest) = request_queues(&Default::default());
     tokio::spawn(async move {
         while let Some(request) = inbound.next_of_any().await {
             let asks = request.request.decode().ok().filter(|_| request.protocol == Protocol::Chain);

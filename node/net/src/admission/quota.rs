@@ -54,6 +54,18 @@ pub enum Exceeded {
     All,
 }
 
+impl Exceeded {
+    /// The limit in a word, for metrics.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::Node => "node_limit",
+            Self::Prefix => "network_limit",
+            Self::Strangers => "strangers_limit",
+            Self::All => "limit",
+        }
+    }
+}
+
 /// A bounded amount. Clones share it.
 #[derive(Clone)]
 pub struct Quota(Arc<Mutex<Shares>>);

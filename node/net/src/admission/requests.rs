@@ -11,12 +11,16 @@ use std::sync::{
 
 use futures::future::select_all;
 use ostrakon_proto::wire::{Frame, Protocol, RefusalCode, RequestClass};
-use tokio::sync::{Notify, oneshot};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::Instant,
+};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{fair::FairQueue, quota::Held, source::Source};
 use crate::{
     lock,
+    metrics::{AdmissionMetrics, QueueMetrics, class_word},
     peers::{self, Inbound, Reply},
 };
 
@@ -29,6 +33,8 @@ const VOTES_OF_NODE: usize = 128;
 /// Bytes of a consensus message of a stranger: a validator that is not on the ledger yet, or not any more, may claim
 /// its key, and votes of others are not a stranger's to bring.
 const CLAIM: u64 = 1024;
+/// Why a stranger's message is refused, in a word.
+const STRANGER: &str = "not_a_validator";
 /// What a request costs besides its bytes, in bytes that take as long: decoding it and looking for the answer.
 const REQUEST_COST: u64 = 16 * 1024;
 
@@ -63,12 +69,15 @@ struct Queues {
     ended: CancellationToken,
     /// Nobody serves any more.
     stopped: AtomicBool,
+    metrics: AdmissionMetrics,
 }
 
 #[derive(Debug)]
 struct ClassQueue {
-    requests: Mutex<FairQueue<Inbound>>,
+    /// Each with the time when it came.
+    requests: Mutex<FairQueue<(Instant, Inbound)>>,
     arrived: Notify,
+    metrics: QueueMetrics,
 }
 
 /// Charges the source of a request for what serving it took, once it is answered.
@@ -88,14 +97,15 @@ impl Charge {
 }
 
 /// Queues for the requests of other nodes.
-pub fn request_queues() -> (Intake, Requests) {
+pub fn request_queues(metrics: &AdmissionMetrics) -> (Intake, Requests) {
     let ended = CancellationToken::new();
     let classes = RequestClass::ALL.map(|class| {
         let of_node = if class == RequestClass::Consensus { VOTES_OF_NODE } else { WAITING_OF_NODE };
-        ClassQueue { requests: Mutex::new(FairQueue::new(WAITING, of_node)), arrived: Notify::new() }
+        let (requests, arrived) = (Mutex::new(FairQueue::new(WAITING, of_node)), Notify::new());
+        ClassQueue { requests, arrived, metrics: metrics.queue(class) }
     });
     let alive = Arc::new(ended.clone().drop_guard());
-    let queues = Arc::new(Queues { classes, ended, stopped: AtomicBool::new(false) });
+    let queues = Arc::new(Queues { classes, ended, stopped: AtomicBool::new(false), metrics: metrics.clone() });
     let serving = Arc::new(Serving(Arc::clone(&queues)));
     (Intake { queues, alive }, Requests { serving })
 }
@@ -104,8 +114,17 @@ impl Drop for Serving {
     fn drop(&mut self) {
         self.0.stopped.store(true, Ordering::SeqCst);
         for queue in &self.0.classes {
-            while lock(&queue.requests).pop().is_some() {}
+            while queue.pop().is_some() {}
         }
+    }
+}
+
+impl ClassQueue {
+    fn pop(&self) -> Option<Inbound> {
+        let (since, inbound) = lock(&self.requests).pop()?;
+        self.metrics.queued.dec();
+        self.metrics.wait.observe(since.elapsed());
+        Some(inbound)
     }
 }
 
@@ -133,14 +152,15 @@ impl Intake {
 
     /// Queues a request that came out of other queues: its answer goes where it was to go.
     pub fn forward(&self, inbound: Inbound) {
-        let refuse = |inbound: Inbound, reason: &str| {
-            tracing::debug!(node = %inbound.source.node, protocol = ?inbound.protocol, reason, "request refused: busy");
-            inbound.reply.send(peers::refusal(RefusalCode::Busy, reason));
-        };
         let (class, source) = (RequestClass::of(inbound.protocol, &inbound.request), inbound.source);
+        let refuse = |inbound: Inbound, word: &'static str, reason: &str| {
+            self.queues.metrics.refuse(class_word(class), word);
+            tracing::debug!(node = %inbound.source.node, protocol = ?inbound.protocol, reason, "request refused");
+            let code = if word == STRANGER { RefusalCode::Denied } else { RefusalCode::Busy };
+            inbound.reply.send(peers::refusal(code, reason));
+        };
         if class == RequestClass::Consensus && !source.is_member() && bytes(&inbound.request) > CLAIM {
-            let reason = "only nodes of validators may send this";
-            return inbound.reply.send(peers::refusal(RefusalCode::Denied, reason));
+            return refuse(inbound, STRANGER, "only nodes of validators may send this");
         }
         let charge = Charge { queues: Arc::downgrade(&self.queues), class, source };
         let cost = REQUEST_COST.saturating_add(bytes(&inbound.request));
@@ -150,13 +170,15 @@ impl Intake {
         // With the lock: what is queued before nobody serves is refused then.
         if self.is_stopped() {
             drop(waiting);
-            return refuse(inbound, "the node is shutting down");
+            return refuse(inbound, "stopping", "the node is shutting down");
         }
-        let dropped = waiting.push(&source, cost, inbound);
+        queue.metrics.queued.inc();
+        let dropped = waiting.push(&source, cost, (Instant::now(), inbound));
         drop(waiting);
         queue.arrived.notify_one();
-        if let Some(dropped) = dropped {
-            refuse(dropped, "too many requests wait at the node");
+        if let Some((_, dropped)) = dropped {
+            queue.metrics.queued.dec();
+            refuse(dropped, "queue_full", "too many requests wait at the node");
         }
     }
 
@@ -182,13 +204,13 @@ impl Requests {
     pub async fn next(&self, class: RequestClass) -> Option<Inbound> {
         let queue = self.serving.0.of(class);
         loop {
-            if let Some(inbound) = lock(&queue.requests).pop() {
+            if let Some(inbound) = queue.pop() {
                 return Some(inbound);
             }
             tokio::select! {
                 biased;
                 () = queue.arrived.notified() => {}
-                () = self.serving.0.ended.cancelled() => return lock(&queue.requests).pop(),
+                () = self.serving.0.ended.cancelled() => return queue.pop(),
             }
         }
     }
@@ -210,7 +232,7 @@ impl Requests {
 
     /// A request of any class that waits, the most urgent first.
     pub fn try_next(&self) -> Option<Inbound> {
-        self.serving.0.classes.iter().find_map(|queue| lock(&queue.requests).pop())
+        self.serving.0.classes.iter().find_map(ClassQueue::pop)
     }
 }
 
@@ -247,7 +269,7 @@ mod tests {
 
     #[tokio::test]
     async fn classes_do_not_wait_for_each_other() {
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let chunk = ChainRequest::Chunk { height: ostrakon_proto::id::Height(1), after: None };
         let _answers = [
             intake.put(stranger(1), Protocol::Chain, Frame::new(&chunk, Bytes::new()), None),
@@ -266,7 +288,7 @@ mod tests {
 
     #[tokio::test]
     async fn strangers_bring_no_votes() {
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let member = Source::member(NodeId::new([9; 32]));
         let check = |source: Source, bytes: u64, is_refused: bool| {
             let body = vec![0; usize::try_from(bytes).expect("small")].into();
@@ -283,7 +305,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_is_refused_and_others_are_not() {
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let flood: Vec<_> = (0..100).map(|_| intake.put(stranger(1), Protocol::Get, Frame::default(), None)).collect();
         let modest = intake.put(stranger(2), Protocol::Get, Frame::default(), None);
         let refused: Vec<_> = flood.into_iter().filter_map(|answer| answer.now_or_never()).collect();
@@ -299,7 +321,7 @@ mod tests {
 
     #[tokio::test]
     async fn long_answers_cost_their_source_its_turns() {
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let mut answers = Vec::new();
         for _ in 0..10 {
             answers.push(intake.put(stranger(1), Protocol::Get, Frame::default(), None));
@@ -314,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn both_ends_see_the_other_go() {
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let weak = intake.downgrade();
         let one = weak.upgrade().expect("alive").put(stranger(1), Protocol::Get, Frame::default(), None);
         drop(intake);
@@ -324,7 +346,7 @@ mod tests {
         left.reply.send(Frame::default());
         one.await.expect("answered");
 
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let waits = intake.put(stranger(1), Protocol::Get, Frame::default(), None);
         drop(requests);
         assert_eq!(refusal(answer(waits).await).code, RefusalCode::Internal);

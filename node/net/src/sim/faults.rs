@@ -80,7 +80,7 @@ impl State {
     pub(super) fn join(&mut self, node: NodeId) -> (u64, Requests) {
         self.crash(node);
         self.joined += 1;
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let (members, crashed) = (Members::default(), CancellationToken::new());
         self.processes.insert(node, Process { incarnation: self.joined, intake, members, crashed });
         (self.joined, requests)

@@ -58,8 +58,9 @@ pub(super) struct Behaviour {
 impl Behaviour {
     fn new(config: &SwarmConfig, key: &identity::Keypair, intake: Intake, members: Members) -> Self {
         let limits = &config.limits;
-        let places = Places::new(members.clone(), limits.connections_in, limits.connections_per_node);
-        let metrics = config.metrics.requests.clone();
+        let metrics = config.metrics.clone();
+        let connections = (limits.connections_in, limits.connections_per_node);
+        let places = Places::new(members.clone(), connections, metrics.admission.clone());
         let service = (!config.listen.is_empty()).then(|| Service::new(intake, members, limits.inbound_bytes, metrics));
         Self {
             places,

@@ -116,7 +116,7 @@ impl Unstarted {
         let shared = Arc::new(Shared::new(config.keypair.public()));
         let bootstrap = learn_bootstrap(config, &shared)?;
         let (calls, commands) = mpsc::channel(COMMANDS);
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&config.metrics.admission);
         let handle = SwarmHandle::new(shared, calls, intake.downgrade());
         Ok(Self { commands, intake, bootstrap, handle, requests })
     }

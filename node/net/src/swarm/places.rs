@@ -26,6 +26,7 @@ use crate::{
     Members,
     admission::{Exceeded, Held, Limits, Prefix, Quota, Source},
     identity,
+    metrics::AdmissionMetrics,
 };
 
 /// Connections that are being made: each holds a socket until its handshake is over or five seconds have passed.
@@ -48,6 +49,17 @@ enum Refused {
     Foreign,
 }
 
+impl Refused {
+    /// The reason in a word, for metrics.
+    const fn word(&self) -> &'static str {
+        match self {
+            Self::Rate(_) => "rate",
+            Self::Place(_, exceeded) => exceeded.word(),
+            Self::Foreign => "foreign",
+        }
+    }
+}
+
 /// The places of a node.
 pub(super) struct Places {
     members: Members,
@@ -56,11 +68,12 @@ pub(super) struct Places {
     established: Quota,
     pending: BTreeMap<ConnectionId, Held>,
     open: BTreeMap<ConnectionId, Held>,
+    metrics: AdmissionMetrics,
 }
 
 impl Places {
     /// `connections` places in all, of which each node may have `per_node`.
-    pub(super) fn new(members: Members, connections: usize, per_node: usize) -> Self {
+    pub(super) fn new(members: Members, (connections, per_node): (usize, usize), metrics: AdmissionMetrics) -> Self {
         Self {
             members,
             rate: RateLimit::new(BURST, PER_SECOND),
@@ -68,6 +81,7 @@ impl Places {
             established: Quota::new(Limits::shared(connections, per_node)),
             pending: BTreeMap::new(),
             open: BTreeMap::new(),
+            metrics,
         }
     }
 
@@ -95,11 +109,13 @@ impl Places {
         self.open.insert(id, held);
         Ok(())
     }
-}
 
-fn deny(refused: Refused) -> ConnectionDenied {
-    tracing::debug!(reason = %refused, "connection refused");
-    ConnectionDenied::new(refused)
+    /// Counts a connection that is refused, before or after its handshake.
+    fn deny(&self, class: &'static str, refused: Refused) -> ConnectionDenied {
+        self.metrics.refuse(class, refused.word());
+        tracing::debug!(reason = %refused, class, "connection refused");
+        ConnectionDenied::new(refused)
+    }
 }
 
 impl NetworkBehaviour for Places {
@@ -112,7 +128,7 @@ impl NetworkBehaviour for Places {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.begin(id, remote).map_err(deny)
+        self.begin(id, remote).map_err(|refused| self.deny("handshake", refused))
     }
 
     fn handle_established_inbound_connection(
@@ -122,7 +138,8 @@ impl NetworkBehaviour for Places {
         _: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<dummy::ConnectionHandler, ConnectionDenied> {
-        self.establish(id, &peer, remote).map(|()| dummy::ConnectionHandler).map_err(deny)
+        let placed = self.establish(id, &peer, remote);
+        placed.map(|()| dummy::ConnectionHandler).map_err(|refused| self.deny("connection", refused))
     }
 
     fn handle_established_outbound_connection(
@@ -177,7 +194,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn one_network_does_not_take_the_handshakes_of_others() {
-        let mut places = Places::new(Members::default(), 64, 4);
+        let mut places = Places::new(Members::default(), (64, 4), AdmissionMetrics::default());
         let half_open = |places: &mut Places, from: &str, count: usize, first: usize| {
             (0..count).filter(|number| places.begin(id(first + number), &address(from)).is_ok()).count()
         };
@@ -205,7 +222,7 @@ mod tests {
     async fn strangers_leave_places_to_members() {
         let members = Members::default();
         members.set([NodeId::new([200; 32])].into());
-        let mut places = Places::new(members, 64, 4);
+        let mut places = Places::new(members, (64, 4), AdmissionMetrics::default());
         let taken: Vec<usize> = (0..10_u8)
             .map(|network| {
                 let from = address(&format!("10.0.{network}.1"));

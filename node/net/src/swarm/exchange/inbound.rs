@@ -9,7 +9,7 @@ use std::{io, sync::Arc};
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use ostrakon_proto::{
     id::NodeId,
-    wire::{Frame, Protocol, RefusalCode},
+    wire::{Frame, Protocol, RefusalCode, RequestClass},
 };
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ use crate::{
     admission::{Intake, Limits, Prefix, Quota, Source, requests},
     ask::STALL,
     awake::Deadline,
-    metrics::RequestMetrics,
+    metrics::{NetMetrics, class_word},
     peers::{self, Bounds},
     swarm::codec::{self, Lengths},
 };
@@ -40,12 +40,12 @@ pub(in crate::swarm) struct Service {
     requests: Quota,
     consensus: Quota,
     answers: Quota,
-    metrics: RequestMetrics,
+    metrics: NetMetrics,
 }
 
 impl Service {
     /// Requests go to `intake`, and hold at most `bytes` together until they are answered.
-    pub(in crate::swarm) fn new(intake: Intake, members: Members, bytes: usize, metrics: RequestMetrics) -> Self {
+    pub(in crate::swarm) fn new(intake: Intake, members: Members, bytes: usize, metrics: NetMetrics) -> Self {
         let requests = Quota::new(Limits::shared(bytes, NODE_BYTES));
         let answers = Quota::new(Limits::shared(ANSWER_BYTES, NODE_BYTES));
         Self { intake, members, requests, consensus: Quota::new(CONSENSUS_BYTES), answers, metrics }
@@ -103,14 +103,17 @@ impl InboundStream {
     async fn answer<T: AsyncRead + AsyncWrite + Unpin>(&self, io: &mut T, lengths: Lengths) -> io::Result<()> {
         let (source, service) = (self.source(), &self.service);
         let begun = Instant::now();
-        service.metrics.received(self.protocol);
+        service.metrics.requests.received(self.protocol);
         let answer = self.ask(source, io, lengths).await?;
         // Held until it is sent, which a node that does not read delays.
         let (answer, _unsent) = match service.answers.hold(source, answer.head.len() + answer.body.len()) {
             Ok(unsent) => (answer, Some(unsent)),
-            Err(exceeded) => (self.refuse(format_args!("cannot send more answers now: {exceeded}")), None),
+            Err(exceeded) => {
+                let reason = format_args!("cannot send more answers now: {exceeded}");
+                (self.refuse("unread_answers", reason), None)
+            }
         };
-        service.metrics.answered(self.protocol, &answer, begun.elapsed());
+        service.metrics.requests.answered(self.protocol, &answer, begun.elapsed());
         codec::write(io, Bounds::response(self.protocol), &answer).await?;
         io.flush().await
     }
@@ -124,11 +127,13 @@ impl InboundStream {
                 let answered = self.service.intake.put(source, self.protocol, request, Some(held));
                 Ok(requests::answer(answered).await)
             }
-            Err(exceeded) => Ok(self.refuse(exceeded)),
+            Err(exceeded) => Ok(self.refuse(exceeded.word(), exceeded)),
         }
     }
 
-    fn refuse(&self, reason: impl std::fmt::Display) -> Frame {
+    fn refuse(&self, word: &'static str, reason: impl std::fmt::Display) -> Frame {
+        let class = RequestClass::of(self.protocol, &Frame::default());
+        self.service.metrics.admission.refuse(class_word(class), word);
         tracing::debug!(node = %self.from.node, protocol = ?self.protocol, %reason, "request refused: busy");
         peers::refusal(RefusalCode::Busy, reason)
     }
@@ -161,10 +166,10 @@ mod tests {
     }
 
     fn server(protocol: Protocol) -> Server {
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let (node, members) = (NodeId::new([1; 32]), Members::default());
         members.set([node].into());
-        let service = Arc::new(Service::new(intake, members, BUDGET, RequestMetrics::default()));
+        let service = Arc::new(Service::new(intake, members, BUDGET, NetMetrics::default()));
         let from = Remote { node, prefix: Prefix::of_node(&node) };
         let stream = InboundStream { from, protocol, service, activity: Activity::default() };
         let (near, far) = tokio::io::duplex(1 << 20);

@@ -117,7 +117,7 @@ impl World {
         let machine = &mut self.machines[number];
         let (peers, inbound) = self.net.join(machine.node);
         peers.recognise(self.network.nodes.values().copied().collect());
-        let (intake, requests) = request_queues();
+        let (intake, requests) = request_queues(&Default::default());
         let peers: Arc<dyn Peers> = machine.wrap.as_ref().map_or_else(|| peers.clone(), |wrap| wrap(peers.clone()));
         let peers: Arc<dyn Peers> = Arc::new(Tapped { inner: peers, judge: Arc::clone(&self.judge) });
         machine.ledger.connect(Arc::clone(&peers));
