@@ -32,6 +32,10 @@ pub trait Peers: Send + Sync + fmt::Debug + 'static {
     /// for others. A network that does not share anything out ignores it.
     fn recognise(&self, _members: BTreeSet<NodeId>) {}
 
+    /// Closes the connections to a node, which deliver nothing any more: the next call makes a new one. A network
+    /// without connections ignores it.
+    fn reconnect(&self, _node: NodeId) {}
+
     /// Sends `request` to `to`, and returns its answer within [`limits::STALL_SECONDS`]. Nothing happens before the
     /// future is polled; dropping it forgets the call, which may still be carried out. A node may call itself.
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>>;

@@ -134,6 +134,11 @@ impl Actor {
     fn on_tick(&mut self) {
         awake::asleep();
         self.calls.forget_abandoned();
+        for peer in self.shared.take_stale() {
+            tracing::debug!(node = identity::node_id(&peer).map(tracing::field::display), "closing stale connections");
+            // Only fails when there is none.
+            let _gone = self.swarm.disconnect_peer_id(peer);
+        }
         for peer in self.dials.peers() {
             self.advance(peer);
         }

@@ -52,6 +52,8 @@ pub(super) struct Shared {
     book: Mutex<BTreeMap<PeerId, Vec<Multiaddr>>>,
     listening: Mutex<BTreeSet<Multiaddr>>,
     connected: Mutex<BTreeSet<NodeId>>,
+    /// Nodes whose connections are to be closed.
+    stale: Mutex<BTreeSet<PeerId>>,
     /// Asks the actor to stop.
     pub(super) stop: CancellationToken,
     /// Cancelled when the actor has stopped.
@@ -68,6 +70,7 @@ impl Shared {
             book: Mutex::default(),
             listening: Mutex::default(),
             connected: Mutex::default(),
+            stale: Mutex::default(),
             stop: CancellationToken::new(),
             stopped: CancellationToken::new(),
             thread: Mutex::default(),
@@ -105,6 +108,11 @@ impl Shared {
         } else {
             listening.remove(&address)
         };
+    }
+
+    /// Takes the nodes whose connections are to be closed.
+    pub(super) fn take_stale(&self) -> BTreeSet<PeerId> {
+        std::mem::take(&mut lock(&self.stale))
     }
 
     pub(super) fn set_connected(&self, peer: PeerId, connected: bool) {
@@ -173,6 +181,10 @@ impl Peers for SwarmHandle {
 
     fn recognise(&self, members: BTreeSet<NodeId>) {
         self.shared.members.set(members);
+    }
+
+    fn reconnect(&self, node: NodeId) {
+        lock(&self.shared.stale).insert(identity::peer_id(&node));
     }
 
     fn call(&self, to: NodeId, protocol: Protocol, request: Frame) -> BoxFuture<'static, Result<Frame, AskError>> {

@@ -133,6 +133,7 @@ impl Messages {
             }
         };
         self.metrics.received(&message);
+        self.outbox.heard(&source.node);
         match &message {
             ConsensusRequest::LastSeen(signed) => match self.check_claim(signed, committee) {
                 Ok(claim) => {

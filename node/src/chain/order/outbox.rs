@@ -3,7 +3,8 @@
 //! In go messages, out go calls: a few at a time to each node, of which a slow one loses the oldest. A node that does
 //! not respond does not delay the others. What a busy node refuses is sent again after a pause. Lost votes are sent
 //! again when the engine repeats them; it does not repeat proposals, so those are retried here. [`Letter::retry`] is
-//! the rule, pure. Not here: answers, which carry nothing.
+//! the rule, pure. To a node that answers nothing for [`UNANSWERED`] a new connection is made: after an outage TCP
+//! waits about as long again as the outage took before it retransmits. Not here: answers, which carry nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
@@ -21,7 +22,7 @@ use ostrakon_proto::{
         consensus::{self, ConsensusRequest},
     },
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 /// Messages queued for one node; older ones are dropped. Two rounds of a node's own, repeated.
 const WAITING: usize = 32;
@@ -39,6 +40,9 @@ const BUSY_TRIES: u32 = 10;
 /// Pause after the first failed attempt; each further one adds as much, for a busy node is not helped by more.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long all messages to a node may be lost, without one that comes from it, before its connections are closed.
+const UNANSWERED: Duration = Duration::from_secs(2);
+
 /// Messages on their way out.
 pub(super) struct Outbox {
     peers: Arc<dyn Peers>,
@@ -52,6 +56,18 @@ pub(super) struct Outbox {
 struct Queue {
     waiting: VecDeque<Letter>,
     calls: usize,
+    /// When the first of the messages was lost that were all lost.
+    lost_since: Option<Instant>,
+}
+
+impl Queue {
+    /// Notes the outcome of an attempt. Returns whether all have been lost for too long; then the time starts again.
+    fn is_stalled(&mut self, delivery: Delivery, now: Instant) -> bool {
+        let since = (delivery == Delivery::Lost).then(|| self.lost_since.unwrap_or(now));
+        let is_stalled = since.is_some_and(|since| now >= since + UNANSWERED);
+        self.lost_since = since.filter(|_| !is_stalled);
+        is_stalled
+    }
 }
 
 /// The outcome of an attempt to deliver a message.
@@ -125,6 +141,13 @@ impl Outbox {
         }
     }
 
+    /// A message of the node arrived: it is there, though a slow line may delay what goes to it.
+    pub(super) fn heard(&mut self, node: &NodeId) {
+        if let Some(queue) = self.queues.get_mut(node) {
+            queue.lost_since = None;
+        }
+    }
+
     /// Sends a message to all.
     pub(super) fn send(&mut self, message: &ConsensusRequest, body: &Bytes) {
         let limit = if body.is_empty() { VOTE_TIMEOUT } else { BLOCK_TIMEOUT };
@@ -150,6 +173,10 @@ impl Outbox {
             queue.calls = queue.calls.saturating_sub(1);
             let retry = letter.retry(delivery).filter(|letter| letter.height == self.heights);
             queue.waiting.extend(retry.filter(|_| queue.waiting.len() < WAITING));
+            if queue.is_stalled(delivery, Instant::now()) {
+                tracing::debug!(%node, "validator has not answered for a while: reconnecting");
+                self.peers.reconnect(node);
+            }
         }
         self.fill(node);
     }
@@ -178,11 +205,30 @@ mod tests {
         id::{BlockId, Height},
         wire::{Frame, Protocol, Refusal},
     };
-    use tokio::time::{Instant, timeout};
+    use tokio::time::timeout;
 
     use super::*;
 
     const OTHER: NodeId = NodeId::new([2; 32]);
+
+    #[test]
+    fn a_connection_that_delivers_nothing_is_replaced() {
+        let (mut queue, start) = (Queue::default(), Instant::now());
+        for (second, delivery, expect) in [
+            (0, Delivery::Lost, false),
+            (1, Delivery::Lost, false),
+            (1, Delivery::Busy, false),
+            (3, Delivery::Lost, false),
+            (4, Delivery::Lost, false),
+            (5, Delivery::Lost, true),
+            (6, Delivery::Lost, false),
+            (8, Delivery::Lost, true),
+            (9, Delivery::Taken, false),
+        ] {
+            let now = start + Duration::from_secs(second);
+            assert_eq!(queue.is_stalled(delivery, now), expect, "{second} s");
+        }
+    }
 
     /// A network in which every call fails in the same way; counts them.
     #[derive(Debug)]
