@@ -11,4 +11,5 @@ pub mod source;
 
 pub use quota::{Exceeded, Held, Limits, Quota};
 pub use requests::{Intake, Requests, request_queues};
+pub(crate) use source::ip_of;
 pub use source::{Prefix, Source, Standing};

@@ -4,7 +4,11 @@
 //! work is finished before remote work is accepted. Not here: calls once they are sent, and requests of other nodes
 //! ([`super::exchange`]).
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::StreamExt;
 use libp2p::{
@@ -24,11 +28,11 @@ use super::{
     behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, kad_name},
     calls::{Call, Calls},
     config::SwarmConfig,
-    dials::{Dials, Failed, is_tcp},
+    dials::{Dials, Failed},
     handle::Shared,
-    recorder,
+    recorder, table,
 };
-use crate::{AskError, Failure, awake, identity, metrics::NetMetrics};
+use crate::{AskError, Failure, admission::Prefix, awake, identity, metrics::NetMetrics};
 
 /// How often attempts to connect are advanced, and the clock is observed.
 const TICK: Duration = Duration::from_millis(250);
@@ -46,6 +50,8 @@ pub(super) struct Actor {
     commands: mpsc::Receiver<Call>,
     calls: Calls,
     dials: Dials,
+    /// The other end of each connection.
+    remotes: BTreeMap<ConnectionId, Multiaddr>,
     metrics: NetMetrics,
 }
 
@@ -64,6 +70,7 @@ impl Actor {
             commands,
             calls: Calls::default(),
             dials: Dials::default(),
+            remotes: BTreeMap::new(),
             metrics: config.metrics.clone(),
         }
     }
@@ -148,9 +155,15 @@ impl Actor {
         recorder::record(&self.metrics, &event);
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.on_connected(peer_id),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
-                self.shared.set_connected(peer_id, false);
+            SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
+                self.remotes.insert(connection_id, endpoint.get_remote_address().clone());
+                self.on_connected(peer_id);
+            }
+            SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
+                self.remotes.remove(&connection_id);
+                if num_established == 0 {
+                    self.shared.set_connected(peer_id, false);
+                }
             }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), connection_id, error } => {
                 self.on_dial_failed(peer, connection_id, &error);
@@ -173,8 +186,8 @@ impl Actor {
 
     fn on_behaviour(&mut self, event: BehaviourEvent) {
         match event {
-            BehaviourEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
-                self.on_identified(peer_id, &info)
+            BehaviourEvent::Identify(identify::Event::Received { peer_id, connection_id, info }) => {
+                self.on_identified(peer_id, connection_id, &info)
             }
             BehaviourEvent::Ping(ping::Event { peer, connection, result: Err(failure) })
                 // While this process was stopped, no node failed to answer.
@@ -194,25 +207,44 @@ impl Actor {
     }
 
     /// A node of this network announced where it listens: others may ask for it.
-    fn on_identified(&mut self, peer: PeerId, info: &identify::Info) {
+    fn on_identified(&mut self, peer: PeerId, connection: ConnectionId, info: &identify::Info) {
         // A client answers no queries, and searches too seldom to maintain a table.
         if self.is_client || !info.protocols.contains(&self.kad_name) {
             return;
         }
-        let announced: BTreeSet<Multiaddr> = info.listen_addrs.iter().take(limits::ADDRESSES).cloned().collect();
-        // Kademlia dials all addresses concurrently, so it gets TCP alone where there is any.
-        let has_tcp = announced.iter().any(is_tcp);
-        let announced: BTreeSet<Multiaddr> =
-            announced.into_iter().filter(|address| is_tcp(address) || !has_tcp).collect();
-        if self.table_addresses(peer).into_iter().collect::<BTreeSet<_>>() == announced {
+        let Some(remote) = self.remotes.get(&connection).cloned() else { return };
+        let announced = &info.listen_addrs[..info.listen_addrs.len().min(limits::ADDRESSES)];
+        let confirmed = table::confirmed(announced, &remote);
+        let known = self.table_addresses(peer);
+        if confirmed.is_empty() || known.iter().cloned().collect::<BTreeSet<_>>() == confirmed {
+            return;
+        }
+        if known.is_empty() && !self.has_place(peer, &remote) {
+            tracing::debug!(%peer, %remote, "not entered into the table: it has enough nodes of this network");
             return;
         }
         let kad = &mut self.swarm.behaviour_mut().kad;
         // Its new addresses replace the old ones, so that no node makes the table grow.
         kad.remove_peer(&peer);
-        for address in announced {
+        for address in confirmed {
             kad.add_address(&peer, address);
         }
+    }
+
+    /// Whether the node may join its bucket of Kademlia's table.
+    fn has_place(&mut self, peer: PeerId, remote: &Multiaddr) -> bool {
+        let (Some(node), Some(network)) = (identity::node_id(&peer), Prefix::of_address(remote)) else { return false };
+        if self.shared.members.source(node, network).is_member() {
+            return true;
+        }
+        let members = self.shared.members.clone();
+        let Some(bucket) = self.swarm.behaviour_mut().kad.kbucket(peer) else { return false };
+        let networks = bucket.iter().filter_map(|entry| {
+            let network = Prefix::of_address(entry.node.value.first())?;
+            let source = members.source(identity::node_id(entry.node.key.preimage())?, network);
+            (!source.is_member()).then_some(network)
+        });
+        table::has_place(network, networks.collect::<Vec<_>>())
     }
 
     // Connections.

@@ -3,9 +3,9 @@
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
 //! (connections being made). `exchange` carries requests and answers, both ways; those of other nodes go to the queues
-//! of [`crate::admission`], and `places` says which connections they may have. `behaviour` bounds libp2p's parts,
-//! `codec` the frames; `secure` and `muxer` are its TCP connections; `recorder` counts its events. Not here: what is
-//! asked.
+//! of [`crate::admission`]. `places` says which connections others may have, `table` which addresses Kademlia keeps.
+//! `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections; `recorder`
+//! counts its events. Not here: what is asked.
 
 mod actor;
 mod behaviour;
@@ -20,6 +20,7 @@ mod places;
 mod rate;
 mod recorder;
 mod secure;
+mod table;
 
 use std::{
     collections::BTreeMap,
