@@ -3,7 +3,10 @@
 //! In goes a closure, out comes its result. A pool runs a bounded number concurrently, and callers wait for their turn;
 //! the simulator runs closures on the calling thread, so that the order of events never depends on threads.
 
-use std::{panic, sync::Arc};
+use std::{
+    panic,
+    sync::{Arc, Once},
+};
 
 use tokio::{sync::Semaphore, task};
 
@@ -60,10 +63,12 @@ impl Workers {
 
 /// glibc gives large buffers back to the system when they are freed, and the next ones of the same size fault in page
 /// by page: rows of 1 MiB are then coded at a third of their speed. Once a block was freed that is nearly as large as
-/// its limit allows, it reuses blocks up to that size. Other allocators are not affected.
+/// its limit allows, it reuses blocks up to that size. Other allocators are not affected. Once, for a second such block
+/// would stay.
 fn keep_freed_memory() {
     const LIMIT: usize = 32 * 1024 * 1024;
-    drop(std::hint::black_box(vec![0_u8; LIMIT - 64 * 1024]));
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| drop(std::hint::black_box(vec![0_u8; LIMIT - 64 * 1024])));
 }
 
 #[cfg(test)]
