@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
 };
 
 use ostrakon_proto::id::NodeId;
@@ -17,17 +20,37 @@ use crate::{
 
 /// The nodes that are members. Clones share the set.
 #[derive(Clone, Debug, Default)]
-pub struct Members(Arc<Mutex<BTreeSet<NodeId>>>);
+pub struct Members(Arc<Shared>);
+
+#[derive(Debug, Default)]
+struct Shared {
+    nodes: Mutex<BTreeSet<NodeId>>,
+    changes: AtomicU64,
+}
 
 impl Members {
     /// From now on these nodes are the members, and no others.
     pub fn set(&self, nodes: BTreeSet<NodeId>) {
-        *lock(&self.0) = nodes;
+        let mut current = lock(&self.0.nodes);
+        if *current != nodes {
+            *current = nodes;
+            self.0.changes.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Whether this node is a member.
+    pub(crate) fn contains(&self, node: &NodeId) -> bool {
+        lock(&self.0.nodes).contains(node)
     }
 
     /// As whom this node uses something up when it connects from `prefix`.
     pub fn source(&self, node: NodeId, prefix: Prefix) -> Source {
-        if lock(&self.0).contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) }
+        if self.contains(&node) { Source::member(node) } else { Source::stranger(node, prefix) }
+    }
+
+    /// How often the set has changed, for those who remember what [`Members::contains`] returned.
+    pub(crate) fn changes(&self) -> u64 {
+        self.0.changes.load(Relaxed)
     }
 }
 
@@ -39,16 +62,16 @@ mod tests {
     fn members_are_those_last_set() {
         let members = Members::default();
         let shared = members.clone();
-        let check = |set: &[u8], expect: [bool; 2]| {
+        let check = |set: &[u8], expect: [bool; 2], changes| {
             members.set(set.iter().map(|byte| NodeId::new([*byte; 32])).collect());
             let source = |node: NodeId| shared.source(node, Prefix::of_node(&node));
             let are = [1, 2].map(|byte| source(NodeId::new([byte; 32])).is_member());
-            assert_eq!(are, expect, "{set:?}");
+            assert_eq!((are, shared.changes()), (expect, changes), "{set:?}");
         };
-        check(&[], [false, false]);
-        check(&[1], [true, false]);
-        check(&[1], [true, false]);
-        check(&[2], [false, true]);
-        check(&[], [false, false]);
+        check(&[], [false, false], 0);
+        check(&[1], [true, false], 1);
+        check(&[1], [true, false], 1);
+        check(&[2], [false, true], 2);
+        check(&[], [false, false], 3);
     }
 }

@@ -25,10 +25,10 @@ use tokio::{
 };
 
 use super::{
-    behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, kad_name},
+    behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, kad_name, network_name},
     calls::{Call, Calls},
     config::SwarmConfig,
-    dials::{Dials, Failed},
+    dials::{Dials, Failed, is_tcp},
     handle::Shared,
     recorder, table,
 };
@@ -46,6 +46,8 @@ pub(super) struct Actor {
     swarm: libp2p::Swarm<Behaviour>,
     shared: Arc<Shared>,
     kad_name: StreamProtocol,
+    /// What identify calls this network.
+    network: String,
     is_client: bool,
     commands: mpsc::Receiver<Call>,
     calls: Calls,
@@ -66,6 +68,7 @@ impl Actor {
             swarm,
             shared,
             kad_name: kad_name(&config.chain),
+            network: network_name(&config.chain),
             is_client: config.listen.is_empty(),
             commands,
             calls: Calls::default(),
@@ -156,7 +159,12 @@ impl Actor {
         match event {
             SwarmEvent::Behaviour(event) => self.on_behaviour(event),
             SwarmEvent::ConnectionEstablished { peer_id, connection_id, endpoint, .. } => {
-                self.remotes.insert(connection_id, endpoint.get_remote_address().clone());
+                let remote = endpoint.get_remote_address();
+                // A handshake over TCP proves the network; over QUIC the node must say it first.
+                if is_tcp(remote) {
+                    self.shared.set_connected(peer_id, true);
+                }
+                self.remotes.insert(connection_id, remote.clone());
                 self.on_connected(peer_id);
             }
             SwarmEvent::ConnectionClosed { peer_id, connection_id, num_established, .. } => {
@@ -206,8 +214,15 @@ impl Actor {
         }
     }
 
-    /// A node of this network announced where it listens: others may ask for it.
+    /// A node says of which network it is, and where it listens: others of the same may ask for it.
     fn on_identified(&mut self, peer: PeerId, connection: ConnectionId, info: &identify::Info) {
+        if info.protocol_version != self.network {
+            self.shared.foreign.met(identity::node_id(&peer), &info.protocol_version);
+            // Only fails when the connection is gone already.
+            let _gone = self.swarm.disconnect_peer_id(peer);
+            return;
+        }
+        self.shared.set_connected(peer, self.swarm.is_connected(&peer));
         // A client answers no queries, and searches too seldom to maintain a table.
         if self.is_client || !info.protocols.contains(&self.kad_name) {
             return;
@@ -250,7 +265,6 @@ impl Actor {
     // Connections.
 
     fn on_connected(&mut self, peer: PeerId) {
-        self.shared.set_connected(peer, true);
         self.dials.connected(peer);
         for call in self.calls.take(peer) {
             self.swarm.behaviour_mut().exchange.send(peer, call);

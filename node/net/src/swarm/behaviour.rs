@@ -5,26 +5,22 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    PeerId, StreamProtocol, Transport, connection_limits,
-    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    identify, identity, kad, memory_connection_limits, ping,
-    swarm::NetworkBehaviour,
-    tcp,
+    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, ping, swarm::NetworkBehaviour,
 };
-use ostrakon_proto::{id::ChainId, sign::Keypair, wire::Protocol};
+use ostrakon_proto::{id::ChainId, wire::Protocol};
 
 use super::{
     calls::IN_FLIGHT,
     config::{StartError, SwarmConfig},
     exchange::{self, Service},
-    muxer,
+    handle::Shared,
     places::Places,
-    secure,
+    transport,
 };
 use crate::{Intake, Members};
 
 /// A connection that is not established by then has failed.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// An idle connection is closed after this.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Between two pings; one that is not answered in [`PING_TIMEOUT`] closes the connection.
@@ -39,7 +35,7 @@ const PENDING: u32 = 256;
 /// closed and that have not ended here yet.
 pub(super) const STREAMS_PER_PROTOCOL: usize = 2 * IN_FLIGHT;
 /// Streams of a connection: those of both sides on all protocols, and some for libp2p's own.
-const STREAMS: usize = Protocol::ALL.len() * (STREAMS_PER_PROTOCOL + IN_FLIGHT) + 64;
+pub(super) const STREAMS: usize = Protocol::ALL.len() * (STREAMS_PER_PROTOCOL + IN_FLIGHT) + 64;
 /// Streams whose protocol is not negotiated yet, on one connection.
 const NEGOTIATING: usize = 32;
 
@@ -82,7 +78,7 @@ impl Behaviour {
 }
 
 /// What identify calls the network.
-fn network_name(chain: &ChainId) -> String {
+pub(super) fn network_name(chain: &ChainId) -> String {
     format!("/ostrakon/{}/1", &chain.to_string()[..16])
 }
 
@@ -121,40 +117,20 @@ fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad
     kad
 }
 
-/// The TCP transport of this network, for the node with this key; a connection has at most `streams` streams
-/// at a time, up to 4,096. Public for libp2p nodes other than ours, such as those that attack in tests.
-///
-/// # Errors
-/// [`StartError::Transport`] when the system provides no randomness.
-pub fn tcp_transport(
-    chain: ChainId,
-    keypair: Keypair,
-    streams: usize,
-) -> Result<Boxed<(PeerId, StreamMuxerBox)>, StartError> {
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
-    let secure = secure::Config::new(chain, keypair).map_err(|error| StartError::Transport(error.to_string()))?;
-    Ok(tcp.upgrade(Version::V1Lazy).authenticate(secure).multiplex(muxer::Config::new(streams)).boxed())
-}
-
 /// A swarm that listens nowhere yet. Must be called on the runtime that will drive it.
 pub(super) fn build(
     config: &SwarmConfig,
+    shared: &Shared,
     intake: Intake,
-    members: Members,
 ) -> Result<libp2p::Swarm<Behaviour>, StartError> {
     let key = identity::Keypair::ed25519_from_bytes(config.keypair.seed().as_mut_slice())
         .map_err(|error| StartError::Transport(error.to_string()))?;
-    let tcp = tcp_transport(config.chain, config.keypair.clone(), STREAMS)?;
+    let connections = transport::new(config, &key, &shared.budget, shared.foreign.clone())?;
     let built = libp2p::SwarmBuilder::with_existing_identity(key)
         .with_tokio()
-        .with_quic_config(|mut quic| {
-            quic.max_concurrent_stream_limit = u32::try_from(STREAMS).expect("a few hundred");
-            quic.handshake_timeout = CONNECT_TIMEOUT;
-            quic
-        })
-        .with_other_transport(|_| tcp)
+        .with_other_transport(|_| connections)
         .unwrap_or_else(|never| match never {})
-        .with_behaviour(|key| Behaviour::new(config, key, intake, members))
+        .with_behaviour(|key| Behaviour::new(config, key, intake, shared.members.clone()))
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm

@@ -52,7 +52,13 @@ pub struct SwarmLimits {
     pub memory_percent: u8,
     /// Bytes of requests that are not answered yet; more are refused as busy.
     pub inbound_bytes: usize,
+    /// Bytes of memory that all connections may buffer: half of them for members, half for strangers. At most one
+    /// connection for each 64 KiB of a half is made.
+    pub buffer_bytes: usize,
 }
+
+/// The default of [`SwarmLimits::buffer_bytes`].
+pub(super) const BUFFER_BYTES: usize = 256 * 1024 * 1024;
 
 impl Default for SwarmLimits {
     fn default() -> Self {
@@ -62,6 +68,7 @@ impl Default for SwarmLimits {
             connections_per_node: 4,
             memory_percent: 70,
             inbound_bytes: 64 * 1024 * 1024,
+            buffer_bytes: BUFFER_BYTES,
         }
     }
 }

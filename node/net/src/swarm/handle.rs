@@ -17,7 +17,11 @@ use ostrakon_proto::{
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::calls::{Call, Caller};
+use super::{
+    calls::{Call, Caller},
+    foreign::Foreign,
+    memory::{Budget, Buffered},
+};
 use crate::{
     AskError, Failure, Members,
     admission::{
@@ -54,6 +58,10 @@ pub(super) struct Shared {
     connected: Mutex<BTreeSet<NodeId>>,
     /// Nodes whose connections are to be closed.
     stale: Mutex<BTreeSet<PeerId>>,
+    /// Memory for what connections buffer.
+    pub(super) budget: Budget,
+    /// Nodes of other networks that were met.
+    pub(super) foreign: Foreign,
     /// Asks the actor to stop.
     pub(super) stop: CancellationToken,
     /// Cancelled when the actor has stopped.
@@ -62,10 +70,14 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(local: NodeId) -> Self {
+    /// What a swarm starts with that buffers at most so many bytes.
+    pub(super) fn new(local: NodeId, buffer_bytes: usize) -> Self {
+        let members = Members::default();
         Self {
             local,
-            members: Members::default(),
+            budget: Budget::new(buffer_bytes, members.clone()),
+            foreign: Foreign::default(),
+            members,
             permits: Arc::new(Semaphore::new(CALLS)),
             book: Mutex::default(),
             listening: Mutex::default(),
@@ -148,6 +160,11 @@ impl SwarmHandle {
     /// The nodes with which there is a connection.
     pub fn connected(&self) -> Vec<NodeId> {
         lock(&self.shared.connected).iter().copied().collect()
+    }
+
+    /// Bytes of memory in which connections hold what is not read or not sent yet.
+    pub fn buffered(&self) -> Buffered {
+        self.shared.budget.held()
     }
 
     /// Waits until the swarm has stopped: after [`SwarmHandle::shutdown`], or because its thread failed.

@@ -4,8 +4,9 @@
 //! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
 //! (connections being made). `exchange` carries requests and answers, both ways; those of other nodes go to the queues
 //! of [`crate::admission`]. `places` says which connections others may have, `table` which addresses Kademlia keeps.
-//! `behaviour` bounds libp2p's parts, `codec` the frames; `secure` and `muxer` are its TCP connections; `recorder`
-//! counts its events. Not here: what is asked.
+//! `behaviour` bounds libp2p's parts, `codec` the frames. `transport` makes connections: `secure`, `meter` and `muxer`
+//! are the layers of one over TCP, and `memory` is the budget of what all of them buffer. `recorder` counts libp2p's
+//! events. Not here: what is asked.
 
 mod actor;
 mod behaviour;
@@ -14,13 +15,17 @@ mod codec;
 mod config;
 mod dials;
 mod exchange;
+mod foreign;
 mod handle;
+mod memory;
+mod meter;
 mod muxer;
 mod places;
 mod rate;
 mod recorder;
 mod secure;
 mod table;
+mod transport;
 
 use std::{
     collections::BTreeMap,
@@ -39,9 +44,10 @@ use self::{actor::Actor, behaviour::Behaviour, calls::Call, handle::Shared};
 use crate::{Intake, Requests, admission::request_queues, identity};
 
 pub use self::{
-    behaviour::tcp_transport,
     config::{StartError, SwarmConfig, SwarmLimits},
     handle::SwarmHandle,
+    memory::Buffered,
+    transport::tcp_transport,
 };
 
 /// Calls on their way to the actor.
@@ -114,7 +120,7 @@ struct Unstarted {
 
 impl Unstarted {
     fn new(config: &SwarmConfig) -> Result<Self, StartError> {
-        let shared = Arc::new(Shared::new(config.keypair.public()));
+        let shared = Arc::new(Shared::new(config.keypair.public(), config.limits.buffer_bytes));
         let bootstrap = learn_bootstrap(config, &shared)?;
         let (calls, commands) = mpsc::channel(COMMANDS);
         let (intake, requests) = request_queues(&config.metrics.admission);
@@ -139,7 +145,7 @@ fn learn_bootstrap(config: &SwarmConfig, shared: &Shared) -> Result<Vec<libp2p::
 
 /// A swarm that listens on all its addresses.
 async fn listen(config: &SwarmConfig, shared: &Shared, intake: Intake) -> Result<libp2p::Swarm<Behaviour>, StartError> {
-    let mut swarm = behaviour::build(config, intake, shared.members.clone())?;
+    let mut swarm = behaviour::build(config, shared, intake)?;
     for text in &config.listen {
         let address: Multiaddr = text.parse().map_err(|_| StartError::Address { address: text.clone() })?;
         let fail = |reason: String| StartError::Listen { address: text.clone(), reason };

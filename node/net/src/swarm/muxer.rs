@@ -1,95 +1,87 @@
 //! Many streams over one connection: the crate `yamux` as libp2p's stream muxer.
 //!
 //! As libp2p's own adapter, but with frames as large as a Noise message holds: every frame costs both sides a fixed
-//! amount, and bulk data has no use for small ones. Not here: the protocol, which is the crate's.
+//! amount, and bulk data has no use for small ones. And all that a connection holds in memory is on its [`Account`]:
+//! frames from the time they arrive until they are read, and from the time they are written until the channel takes
+//! them. Not here: the protocol, which is the crate's, and how much may be held, which is [`super::memory`]'s.
+//!
+//! # Windows
+//! Yamux lets a stream's sender be ahead by a window that begins with 256 KiB and doubles while the other side uses it
+//! up within two round trips. The round trip is what the other side's pong says, so it may be false; but a window is a
+//! permission to send, and not memory: what comes is held as far as the account allows, and waits in the sockets
+//! beyond that. So windows may grow to what a long and fast line needs, for strangers too: a false pong gains nothing.
 
 use std::{
     collections::VecDeque,
-    future::{Ready, ready},
-    io, iter,
+    io,
     pin::Pin,
-    task::{Context, Poll, Waker},
+    sync::Arc,
+    task::{Context, Poll, Waker, ready},
 };
 
-use futures::{AsyncRead, AsyncWrite};
-use libp2p::core::{
-    muxing::{StreamMuxer, StreamMuxerEvent},
-    upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo},
-};
-use yamux::{Connection, ConnectionError, Mode, Stream};
+use futures::{AsyncRead, AsyncWrite, Stream as _};
+use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
+use yamux::{Connection, ConnectionError, Mode, Packet, Stream};
 
-/// Bytes of data in a frame: with the frame's header within one Noise message.
-const FRAME: usize = 60 * 1024;
+use super::{memory::Account, meter::Meter};
+
+/// Bytes of data in a frame at most: with the frame's header within one Noise message.
+pub(super) const FRAME: usize = 60 * 1024;
 /// Streams that the other side opened and that are not accepted yet; an honest node does not open more.
 const WAITING: usize = 256;
+/// What the windows of a connection's streams may grow by together: bandwidth x delay of 400 Mbit/s and 300 ms.
+const WINDOWS: usize = 16 * 1024 * 1024;
 
-/// Makes muxers.
+/// How many streams a connection may have, and how far they may be ahead.
 #[derive(Clone, Debug)]
 pub(super) struct Config(yamux::Config);
 
 impl Config {
     /// Muxers of at most `streams` streams.
     pub(super) fn new(streams: usize) -> Self {
+        let window = usize::try_from(yamux::DEFAULT_CREDIT).unwrap_or(usize::MAX);
         let mut config = yamux::Config::default();
+        // Without a limit first: each setter asserts that the two agree.
+        config.set_max_connection_receive_window(None);
         config.set_max_num_streams(streams);
+        config.set_max_connection_receive_window(Some(streams * window + WINDOWS));
         config.set_split_send_size(FRAME);
         Self(config)
-    }
-}
-
-impl UpgradeInfo for Config {
-    type Info = &'static str;
-    type InfoIter = iter::Once<&'static str>;
-
-    fn protocol_info(&self) -> Self::InfoIter {
-        iter::once("/yamux/1.0.0")
-    }
-}
-
-impl<C: AsyncRead + AsyncWrite + Unpin> InboundConnectionUpgrade<C> for Config {
-    type Output = Muxer<C>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<Muxer<C>>>;
-
-    fn upgrade_inbound(self, io: C, _: Self::Info) -> Self::Future {
-        ready(Ok(Muxer::new(Connection::new(io, self.0, Mode::Server))))
-    }
-}
-
-impl<C: AsyncRead + AsyncWrite + Unpin> OutboundConnectionUpgrade<C> for Config {
-    type Output = Muxer<C>;
-    type Error = io::Error;
-    type Future = Ready<io::Result<Muxer<C>>>;
-
-    fn upgrade_outbound(self, io: C, _: Self::Info) -> Self::Future {
-        ready(Ok(Muxer::new(Connection::new(io, self.0, Mode::Client))))
     }
 }
 
 /// A connection of many streams.
 #[derive(Debug)]
 pub(super) struct Muxer<C> {
-    connection: Connection<C>,
+    connection: Connection<Meter<C>>,
+    account: Arc<Account>,
     /// Streams that came before libp2p asked for one: the connection moves only when it is asked for the next.
-    waiting: VecDeque<Stream>,
+    waiting: VecDeque<Substream>,
     asking: Option<Waker>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
-    fn new(connection: Connection<C>) -> Self {
-        Self { connection, waiting: VecDeque::new(), asking: None }
+    /// The streams of a connection whose memory is on this account.
+    pub(super) fn new(io: C, config: Config, mode: Mode, account: Arc<Account>) -> Self {
+        let connection = Connection::new(Meter::new(io, account.clone()), config.0, mode);
+        Self { connection, account, waiting: VecDeque::new(), asking: None }
     }
 
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Stream, ConnectionError>> {
-        self.connection.poll_next_inbound(cx).map(|next| next.unwrap_or(Err(ConnectionError::Closed)))
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Substream, ConnectionError>> {
+        let next = self.connection.poll_next_inbound(cx);
+        if next.is_pending() {
+            self.account.swept();
+        }
+        let stream = ready!(next).unwrap_or(Err(ConnectionError::Closed))?;
+        Poll::Ready(Ok(Substream::new(stream, self.account.clone())))
     }
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
-    type Substream = Stream;
+    type Substream = Substream;
     type Error = ConnectionError;
 
-    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Stream, ConnectionError>> {
+    fn poll_inbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Substream, ConnectionError>> {
         if let Some(stream) = self.waiting.pop_front() {
             return Poll::Ready(Ok(stream));
         }
@@ -100,8 +92,10 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
         next
     }
 
-    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Stream, ConnectionError>> {
-        self.connection.poll_new_outbound(cx)
+    fn poll_outbound(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<Substream, ConnectionError>> {
+        let stream = ready!(self.connection.poll_new_outbound(cx))?;
+        self.account.opened(stream.id().val());
+        Poll::Ready(Ok(Substream::new(stream, self.account.clone())))
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
@@ -116,10 +110,85 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
             this.waiting.push_back(stream);
             this.asking.take().into_iter().for_each(Waker::wake);
         } else {
-            tracing::warn!(%stream, "a node opens streams faster than they are accepted: dropping one");
+            tracing::warn!(stream = %stream.stream, "a node opens streams faster than they are accepted: dropping one");
         }
         // There may be more; others get their turn first.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+/// One stream: what it has not read or written yet is on the connection's account.
+#[derive(Debug)]
+pub(super) struct Substream {
+    stream: Stream,
+    account: Arc<Account>,
+    /// The frame that is being read, and how far it is.
+    frame: Option<(Packet, usize)>,
+}
+
+impl Substream {
+    const fn new(stream: Stream, account: Arc<Account>) -> Self {
+        Self { stream, account, frame: None }
+    }
+
+    /// Copies what it can of the frame at hand, which is given back when it is empty.
+    fn copy(&mut self, out: &mut [u8]) -> usize {
+        let Some((packet, at)) = &mut self.frame else { return 0 };
+        let bytes = packet.as_ref();
+        let count = out.len().min(bytes.len() - *at);
+        out[..count].copy_from_slice(&bytes[*at..*at + count]);
+        *at += count;
+        if *at == bytes.len() {
+            let len = bytes.len();
+            self.frame = None;
+            self.account.read(self.stream.id().val(), len);
+        }
+        count
+    }
+}
+
+impl AsyncRead for Substream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let mut filled = this.copy(out);
+        while filled < out.len() {
+            match Pin::new(&mut this.stream).poll_next(cx) {
+                Poll::Ready(Some(Ok(packet))) => this.frame = Some((packet, 0)),
+                Poll::Ready(Some(Err(error))) if filled == 0 => return Poll::Ready(Err(error)),
+                Poll::Pending if filled == 0 => return Poll::Pending,
+                _ => break,
+            }
+            filled += this.copy(&mut out[filled..]);
+        }
+        Poll::Ready(Ok(filled))
+    }
+}
+
+impl AsyncWrite for Substream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let frame = &bytes[..bytes.len().min(FRAME)];
+        if frame.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(this.account.poll_queue(cx, frame.len()));
+        let count = ready!(Pin::new(&mut this.stream).poll_write(cx, frame))?;
+        this.account.queued(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_close(cx)
+    }
+}
+
+impl Drop for Substream {
+    fn drop(&mut self) {
+        self.account.closed(self.stream.id().val());
     }
 }

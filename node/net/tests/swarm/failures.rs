@@ -78,7 +78,19 @@ async fn a_node_of_another_network_is_never_met() {
     let client = start(other).0;
     introduce(&client, &server.swarm);
     let error = within(5, client.call(server.id(), Protocol::Get, head("hello"))).await.unwrap_err();
-    assert!(matches!(&error.failure, Failure::Unreachable(reason) if reason.contains("wrong network")), "{error}");
+    assert!(matches!(&error.failure, Failure::Unreachable(reason) if reason.contains("another network")), "{error}");
+}
+
+#[tokio::test]
+async fn a_node_of_another_network_is_not_counted_over_quic() {
+    let (server, mut other) = (serve(config(1, &[QUIC])), config(2, &[QUIC]));
+    other.chain = ChainId::new([0xcd; 32]);
+    let other = start(other).0;
+    introduce(&other, &server.swarm);
+    for _ in 0..3 {
+        within(5, other.call(server.id(), Protocol::Get, head("hello"))).await.unwrap_err();
+        assert!(other.connected().is_empty() && server.swarm.connected().is_empty());
+    }
 }
 
 #[tokio::test]

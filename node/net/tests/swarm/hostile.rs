@@ -163,11 +163,12 @@ async fn garbage_on_plain_sockets_changes_nothing() {
         libp2p::multiaddr::Protocol::Tcp(port) => Some(port),
         _ => None,
     });
-    let sockets: Vec<TcpStream> = (0..100u8)
+    // Fewer than may be past no handshake from one network, which the client is in too.
+    let sockets: Vec<TcpStream> = (0..60u8)
         .map(|number| {
             let mut socket = TcpStream::connect(("127.0.0.1", port.unwrap())).unwrap();
             // The server may close first; that is its right.
-            let _closed = socket.write_all(&vec![number; usize::from(number) * 50]);
+            let _closed = socket.write_all(&vec![number; usize::from(number) * 80]);
             socket
         })
         .collect();

@@ -3,14 +3,19 @@
 //! On the socket: `u16 BE length ‖ message` again and again, each message sealed with its number as the nonce, so that
 //! none can be changed, dropped, repeated or swapped. A system call costs more than the bytes it moves, so the socket
 //! is read in large pieces, and a flush only marks what was written as due: it is sent once it is much, or when the
-//! layer above next reads, which ends its turn.
+//! layer above next reads, which ends its turn. Each direction has a new key after [`REKEY`] messages.
 //!
-//! # The contract A caller that flushes must read afterwards, or close. Handshakes do, since they await an answer; a
-//! Yamux connection reads at the end of each turn. Buffers live only while there is traffic.
+//! # The contract
+//! A caller that flushes must read afterwards, or close. A Yamux connection reads at the end of each turn.
+//!
+//! # Memory
+//! Buffers live only while there is traffic, and are on the connection's [`Account`]. Where that is tight, each is no
+//! larger than the message in it, and gone with it; nothing is sealed before the last message was sent.
 
 use std::{
     fmt, io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -19,6 +24,8 @@ use futures::{AsyncRead, AsyncWrite};
 use snow::TransportState;
 use tokio::time::Instant;
 
+use crate::swarm::memory::Account;
+
 /// Bytes of a message at most, and of its tag.
 const MESSAGE: usize = 65_535;
 const TAG: usize = 16;
@@ -26,15 +33,24 @@ const TAG: usize = 16;
 const PLAIN: usize = MESSAGE - TAG;
 /// Bytes asked of the socket in one read: more than a message with its length.
 const READ: usize = 128 * 1024;
+/// The same where memory is tight and the length of the next message is not known.
+const READ_TIGHT: usize = 4 * 1024;
 /// Sealed bytes that may wait to be sent; from here on they are sent immediately.
 const SEND: usize = 128 * 1024;
 /// After this long without traffic a connection releases its buffers.
 const QUIET: Duration = Duration::from_secs(5);
+/// Messages under one key, in one direction: 4 GiB at most.
+const REKEY: u64 = 65_536;
+/// A message with less than a frame's header of the muxer is tiny. All cost the same to open, so that those who send
+/// this many more tiny ones than others are cut off; an honest node sends hardly any.
+const TINY: usize = 12;
+const TINY_MOST: u32 = 64;
 
 /// An encrypted connection.
 pub(in crate::swarm) struct Channel<T> {
     socket: T,
     noise: TransportState,
+    account: Arc<Account>,
     /// From the socket, not opened yet.
     received: Buffer,
     /// What is left of the open message.
@@ -45,6 +61,18 @@ pub(in crate::swarm) struct Channel<T> {
     sealed: Buffer,
     is_due: bool,
     active: Instant,
+    counts: Counts,
+}
+
+/// What has passed.
+#[derive(Debug, Default)]
+struct Counts {
+    opened: u64,
+    sealed: u64,
+    /// Tiny messages that were opened, less the others since.
+    tiny: u32,
+    /// Bytes of buffers, and of those not sent, as the account has them.
+    held: (usize, usize),
 }
 
 /// Bytes in the middle of a longer buffer, which keeps its length: nothing is filled with zeros twice.
@@ -64,9 +92,12 @@ impl Buffer {
         &self.bytes[self.start..self.end]
     }
 
-    /// The free part behind what is filled, once the buffer has `len` bytes.
+    /// The free part behind what is filled, once the buffer has at least `len` bytes.
     fn room(&mut self, len: usize) -> &mut [u8] {
-        self.bytes.resize(len, 0);
+        if self.bytes.len() < len {
+            self.bytes.reserve_exact(len - self.bytes.len());
+            self.bytes.resize(len, 0);
+        }
         &mut self.bytes[self.end..]
     }
 
@@ -74,6 +105,13 @@ impl Buffer {
     fn compact(&mut self) {
         self.bytes.copy_within(self.start..self.end, 0);
         (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    /// Releases the memory when nothing is in it.
+    fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
     }
 }
 
@@ -84,33 +122,58 @@ impl<T> fmt::Debug for Channel<T> {
 }
 
 impl<T> Channel<T> {
-    pub(super) fn new(socket: T, noise: TransportState) -> Self {
-        let (received, plain, sealed) = Default::default();
+    pub(super) fn new(socket: T, noise: TransportState, account: Arc<Account>) -> Self {
+        let (received, plain, sealed, counts) = Default::default();
         let (written, is_due, active) = (Vec::new(), false, Instant::now());
-        Self { socket, noise, received, plain, written, sealed, is_due, active }
+        Self { socket, noise, account, received, plain, written, sealed, is_due, active, counts }
     }
 
     /// Seals what was written since the last message.
     fn seal(&mut self) -> io::Result<()> {
         let prefix = u16::try_from(self.written.len() + TAG).expect("a message's plaintext is bounded");
-        let room = self.sealed.room(SEND + 2 * (2 + MESSAGE));
+        let room = self.sealed.room(self.sealed.end + 2 + self.written.len() + TAG);
         room[..2].copy_from_slice(&prefix.to_be_bytes());
         let len = self.noise.write_message(&self.written, &mut room[2..]).map_err(io::Error::other)?;
         self.sealed.end += 2 + len;
         self.written.clear();
+        self.counts.sealed += 1;
+        if self.counts.sealed.is_multiple_of(REKEY) {
+            self.noise.rekey_outgoing();
+        }
         Ok(())
+    }
+
+    /// Whether one more message may be sealed before what is sealed is sent.
+    fn may_seal(&self) -> bool {
+        self.sealed.is_empty() || (self.sealed.end < SEND && !self.account.is_tight())
+    }
+
+    /// Bytes of the next message with its length, as soon as that is here.
+    fn next_len(&self) -> Option<usize> {
+        let (prefix, _) = self.received.filled().split_first_chunk()?;
+        Some(2 + usize::from(u16::from_be_bytes(*prefix)))
     }
 
     /// Opens the next message, when all of it is here.
     fn open(&mut self) -> io::Result<bool> {
-        let Some((prefix, rest)) = self.received.filled().split_first_chunk() else { return Ok(false) };
-        let len = usize::from(u16::from_be_bytes(*prefix));
-        let Some(message) = rest.get(..len) else { return Ok(false) };
+        let refuse = |reason: &str| io::Error::new(io::ErrorKind::InvalidData, reason);
+        let Some(len) = self.next_len() else { return Ok(false) };
+        let Some(message) = self.received.filled().get(2..len) else { return Ok(false) };
         (self.plain.start, self.plain.end) = (0, 0);
-        let opened = self.noise.read_message(message, self.plain.room(PLAIN));
+        let Some(text) = message.len().checked_sub(TAG) else { return Err(refuse("a message without a tag")) };
+        let opened = self.noise.read_message(message, self.plain.room(text));
         self.plain.end = opened.map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))?;
-        self.received.start += 2 + len;
-        Ok(true)
+        self.received.start += len;
+        self.counts.opened += 1;
+        if self.counts.opened.is_multiple_of(REKEY) {
+            self.noise.rekey_incoming();
+        }
+        self.counts.tiny = if text < TINY { self.counts.tiny + 1 } else { self.counts.tiny.saturating_sub(1) };
+        match text {
+            0 => Err(refuse("an empty message")),
+            _ if self.counts.tiny > TINY_MOST => Err(refuse("too many messages of less than 12 bytes")),
+            _ => Ok(true),
+        }
     }
 
     /// Releases the memory when nothing has arrived or waited for [`QUIET`].
@@ -121,6 +184,25 @@ impl<T> Channel<T> {
         (self.received, self.plain) = Default::default();
         if self.written.is_empty() && self.sealed.is_empty() {
             (self.written, self.sealed) = Default::default();
+        }
+    }
+
+    /// Brings the account up to date, and releases what is empty where memory is tight.
+    fn settle(&mut self) {
+        if (self.received.is_empty() || self.plain.is_empty() || self.sealed.is_empty()) && self.account.is_tight() {
+            self.received.release();
+            self.plain.release();
+            self.sealed.release();
+            if self.written.is_empty() {
+                self.written = Vec::new();
+            }
+        }
+        let buffers = [&self.received, &self.plain, &self.sealed].map(|buffer| buffer.bytes.capacity());
+        let held = buffers.iter().sum::<usize>() + self.written.capacity();
+        let held = (held, self.written.len() + self.sealed.filled().len());
+        if held != self.counts.held {
+            self.counts.held = held;
+            self.account.set_buffers(held.0, held.1);
         }
     }
 }
@@ -137,16 +219,51 @@ impl<T: AsyncWrite + Unpin> Channel<T> {
         (self.sealed.start, self.sealed.end, self.is_due) = (0, 0, false);
         Poll::Ready(Ok(()))
     }
+
+    /// Seals and sends everything that was written.
+    fn poll_send_all(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if !self.written.is_empty() && self.may_seal() {
+                self.seal()?;
+            }
+            ready!(self.poll_send(cx))?;
+            if self.written.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+
+    fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.sealed.end >= SEND {
+            ready!(self.poll_send(cx))?;
+        }
+        // A frame with its header is one message rather than one and a little.
+        if !self.written.is_empty() && self.written.len() + bytes.len() > PLAIN {
+            if !self.may_seal() {
+                ready!(self.poll_send(cx))?;
+            }
+            self.seal()?;
+        }
+        let count = bytes.len().min(PLAIN - self.written.len());
+        self.written.extend_from_slice(&bytes[..count]);
+        Poll::Ready(Ok(count))
+    }
 }
 
 impl<T: AsyncRead + Unpin> Channel<T> {
     /// Receives more; false at the end of the connection.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         // A partial message moves to the front only when the rest would not fit behind it.
-        if self.received.is_empty() || READ - self.received.start < 2 + MESSAGE {
+        let len = if self.received.bytes.len() >= READ || !self.account.is_tight() {
+            if self.received.is_empty() || READ - self.received.start < 2 + MESSAGE {
+                self.received.compact();
+            }
+            READ
+        } else {
             self.received.compact();
-        }
-        let received = ready!(Pin::new(&mut self.socket).poll_read(cx, self.received.room(READ)))?;
+            self.next_len().unwrap_or_default().max(READ_TIGHT)
+        };
+        let received = ready!(Pin::new(&mut self.socket).poll_read(cx, self.received.room(len)))?;
         self.received.end += received;
         self.active = Instant::now();
         match received {
@@ -157,31 +274,46 @@ impl<T: AsyncRead + Unpin> Channel<T> {
     }
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        while this.plain.is_empty() {
-            if this.open()? {
+impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
+    /// Waits until something of a message is open; false at the end of the connection.
+    fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        while self.plain.is_empty() {
+            if self.open()? {
                 continue;
             }
-            if this.is_due
-                && let Poll::Ready(Err(error)) = this.poll_send(cx)
+            if self.is_due
+                && let Poll::Ready(Err(error)) = self.poll_send_all(cx)
             {
                 return Poll::Ready(Err(error));
             }
-            match this.poll_receive(cx)? {
+            match self.poll_receive(cx)? {
                 Poll::Pending => {
-                    this.rest();
+                    self.rest();
                     return Poll::Pending;
                 }
-                Poll::Ready(false) => return Poll::Ready(Ok(0)),
+                Poll::Ready(false) => return Poll::Ready(Ok(false)),
                 Poll::Ready(true) => {}
             }
+        }
+        Poll::Ready(Ok(true))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let opened = this.poll_open(cx);
+        if !matches!(opened, Poll::Ready(Ok(true))) {
+            this.settle();
+            return opened.map_ok(|_| 0);
         }
         let plain = this.plain.filled();
         let count = out.len().min(plain.len());
         out[..count].copy_from_slice(&plain[..count]);
         this.plain.start += count;
+        if this.plain.is_empty() {
+            this.settle();
+        }
         Poll::Ready(Ok(count))
     }
 }
@@ -189,33 +321,24 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        if this.sealed.end >= SEND {
-            ready!(this.poll_send(cx))?;
-        }
-        // A frame with its header is one message rather than one and a little.
-        if !this.written.is_empty() && this.written.len() + bytes.len() > PLAIN {
-            this.seal()?;
-        }
-        let count = bytes.len().min(PLAIN - this.written.len());
-        this.written.extend_from_slice(&bytes[..count]);
-        Poll::Ready(Ok(count))
+        let taken = this.poll_take(cx, bytes);
+        this.settle();
+        taken
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.written.is_empty() {
+        if !this.written.is_empty() && this.may_seal() {
             this.seal()?;
+            this.settle();
         }
-        this.is_due = !this.sealed.is_empty();
+        this.is_due = !this.sealed.is_empty() || !this.written.is_empty();
         Poll::Ready(Ok(()))
     }
 
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if !this.written.is_empty() {
-            this.seal()?;
-        }
-        ready!(this.poll_send(cx))?;
+        ready!(this.poll_send_all(cx))?;
         Pin::new(&mut this.socket).poll_close(cx)
     }
 }
@@ -227,6 +350,7 @@ mod tests {
     use futures::{AsyncReadExt, AsyncWriteExt, executor::block_on};
 
     use super::*;
+    use crate::{Members, identity, swarm::memory::Budget};
 
     /// One direction of a wire, and how often it was used.
     #[derive(Clone, Default)]
@@ -240,6 +364,8 @@ mod tests {
         inward: Wire,
         outward: Wire,
         step: usize,
+        /// It takes nothing.
+        is_full: bool,
     }
 
     impl AsyncRead for Socket {
@@ -256,6 +382,9 @@ mod tests {
     impl AsyncWrite for Socket {
         fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
             *self.outward.calls.lock().expect("whole") += 1;
+            if self.is_full {
+                return Poll::Pending;
+            }
             let count = bytes.len().min(self.step);
             self.outward.bytes.lock().expect("whole").extend_from_slice(&bytes[..count]);
             Poll::Ready(Ok(count))
@@ -280,12 +409,29 @@ mod tests {
         (one.into_transport_mode().expect("done"), other.into_transport_mode().expect("done"))
     }
 
+    /// Two ends, of which each has a budget of its own.
     fn pair(step: usize) -> (Channel<Socket>, Channel<Socket>) {
+        let account = || account(&Budget::new(256 << 20, Members::default()));
+        pair_with(step, account(), account())
+    }
+
+    fn account(budget: &Budget) -> Arc<Account> {
+        budget.open(&identity::peer_id(&ostrakon_proto::id::NodeId::new([1; 32]))).expect("a place")
+    }
+
+    /// An account whose budget is spent.
+    fn tight(budget: &Budget) -> (Arc<Account>, Arc<Account>) {
+        let other = account(budget);
+        other.set_buffers(10 << 20, 0);
+        (account(budget), other)
+    }
+
+    fn pair_with(step: usize, here: Arc<Account>, remote: Arc<Account>) -> (Channel<Socket>, Channel<Socket>) {
         let (there, back) = (Wire::default(), Wire::default());
         let (one, other) = sessions();
-        let near = Socket { inward: back.clone(), outward: there.clone(), step };
-        let far = Socket { inward: there, outward: back, step };
-        (Channel::new(near, one), Channel::new(far, other))
+        let near = Socket { inward: back.clone(), outward: there.clone(), step, is_full: false };
+        let far = Socket { inward: there, outward: back, step, is_full: false };
+        (Channel::new(near, one, here), Channel::new(far, other, remote))
     }
 
     fn noise(len: usize) -> Vec<u8> {
@@ -304,7 +450,7 @@ mod tests {
 
     #[test]
     fn bytes_arrive_whatever_the_pieces() {
-        for (len, piece, step) in [(1, 1, 1), (5_000, 7, 1000), (PLAIN, PLAIN, 5_000), (1 << 20, 70_000, usize::MAX)] {
+        for (len, piece, step) in [(1, 1, 1), (5_000, 17, 1000), (PLAIN, PLAIN, 5_000), (1 << 20, 70_000, usize::MAX)] {
             let (mut near, mut far) = pair(step);
             let bytes = noise(len);
             bytes.chunks(piece).for_each(|piece| write(&mut near, piece));
@@ -343,6 +489,84 @@ mod tests {
         check("the first one left out", &|bytes| drop(bytes.drain(..21)));
         check("the first one twice", &|bytes| bytes.copy_within(..21, 21));
         check("an empty message", &|bytes| bytes[..2].copy_from_slice(&[0, 0]));
+    }
+
+    #[test]
+    fn bytes_arrive_where_memory_is_tight_and_take_little_of_it() {
+        for (len, piece, step) in [(5_000, 17, 1000), (PLAIN, PLAIN, 5_000), (1 << 20, 60_000, usize::MAX)] {
+            let budget = Budget::new(8 << 20, Members::default());
+            let ((here, _spent), remote) = (tight(&budget), account(&budget));
+            let (mut near, mut far) = pair_with(step, here, remote);
+            let (bytes, mut read, mut at) = (noise(len), vec![0; len], 0);
+            for piece in bytes.chunks(piece) {
+                write(&mut near, piece);
+                assert!(turn(&mut near).is_pending());
+                block_on(far.read_exact(&mut read[at..at + piece.len()])).expect("read");
+                at += piece.len();
+                let held = budget.held().strangers - (10 << 20);
+                assert!(held <= READ_TIGHT, "{held} bytes while nothing is on its way");
+            }
+            assert!(read == bytes, "{len} {piece} {step}");
+        }
+    }
+
+    #[test]
+    fn where_memory_is_tight_one_message_waits_to_be_sent() {
+        let budget = Budget::new(8 << 20, Members::default());
+        let ((here, _spent), remote) = (tight(&budget), account(&budget));
+        // The socket takes nothing.
+        let (mut near, _far) = pair_with(0, here, remote);
+        near.socket.is_full = true;
+        let mut taken = 0;
+        let cx = &mut Context::from_waker(std::task::Waker::noop());
+        while let Poll::Ready(count) = Pin::new(&mut near).poll_write(cx, &noise(60_000)) {
+            taken += count.expect("written");
+            assert!(Pin::new(&mut near).poll_flush(cx).is_ready());
+        }
+        assert!(taken <= 2 * PLAIN, "{taken} bytes were taken");
+        assert!(budget.held().strangers - (10 << 20) <= 2 * (PLAIN + 100));
+    }
+
+    #[test]
+    fn both_change_their_keys_after_the_same_message() {
+        let (mut near, mut far) = pair(usize::MAX);
+        for number in 0..REKEY + 10 {
+            let text = number.to_be_bytes().repeat(2);
+            write(&mut near, &text);
+            assert!(turn(&mut near).is_pending());
+            let mut read = [0; 16];
+            block_on(far.read_exact(&mut read)).expect("read");
+            assert_eq!(read, text[..], "{number}");
+        }
+        // Without the change, what follows is not opened.
+        far.noise.rekey_incoming();
+        write(&mut near, &[1; 16]);
+        assert!(turn(&mut near).is_pending());
+        block_on(far.read_exact(&mut [0; 16])).expect_err("another key");
+    }
+
+    #[test]
+    fn empty_messages_and_many_tiny_ones_are_refused() {
+        let send = |far: &mut Channel<Socket>, near: &mut Channel<Socket>, text: &[u8]| {
+            near.written.extend_from_slice(text);
+            near.seal().expect("sealed");
+            near.is_due = true;
+            assert!(turn(near).is_pending());
+            turn(far)
+        };
+        let refused = |outcome: Poll<io::Result<usize>>| match outcome {
+            Poll::Ready(Err(error)) => error.kind() == io::ErrorKind::InvalidData,
+            _ => false,
+        };
+        let (mut near, mut far) = pair(usize::MAX);
+        assert!(refused(send(&mut far, &mut near, b"")));
+        for (text, most) in [(&[1; TINY - 1][..], TINY_MOST), (&[1; TINY], 1000)] {
+            let (mut near, mut far) = pair(usize::MAX);
+            for number in 0..most {
+                assert!(!refused(send(&mut far, &mut near, text)), "{number}");
+            }
+            assert_eq!(refused(send(&mut far, &mut near, text)), text.len() < TINY);
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -2,7 +2,8 @@
 //!
 //! A process has one Noise key, made at its start. The node's key signs it for this network, and that signature, with
 //! the node's id, is the payload of the message that carries the Noise key: encrypted, and read only after the key is
-//! proven. The network's id is part of every handshake, so that nodes of different networks cannot connect.
+//! proven. The network's id is part of every handshake, so that nodes of different networks cannot connect; it is also
+//! the first message's payload, and the answer to one with another id, so that both can say why.
 
 use std::fmt;
 
@@ -14,15 +15,16 @@ use ostrakon_proto::{
     id::{ChainId, NodeId},
     sign::{self, BadSignature, Keypair, Purpose, Signature},
 };
-use snow::HandshakeState;
+use snow::{HandshakeState, TransportState};
 use zeroize::Zeroizing;
 
-use super::channel::Channel;
 use crate::identity;
 
 const PATTERN: &str = "Noise_XX_25519_AESGCM_SHA256";
 /// Bytes of a handshake message at most: two keys, two tags and a payload.
 const MESSAGE: usize = 256;
+/// Bytes of the answer to a node of another network: shorter than any message of the handshake.
+const CHAIN: usize = 32;
 
 /// Why a handshake failed.
 #[derive(Debug, thiserror::Error)]
@@ -31,8 +33,14 @@ pub(in crate::swarm) enum SecureError {
     /// The connection ended or failed.
     #[error(transparent)]
     Io(#[from] std::io::Error),
+    /// The other side is a node of this network.
+    #[error("the node is of another network, {0}")]
+    OtherNetwork(ChainId),
+    /// As many connections are open as this process has memory for.
+    #[error("as many connections are open as there is memory for")]
+    Full,
     /// The message is not a handshake of this network.
-    #[error("Noise handshake failed (wrong network or not an Ostrakon node): {0}")]
+    #[error("Noise handshake failed (not an Ostrakon node?): {0}")]
     Noise(snow::Error),
     /// The message is longer than any message of the handshake.
     #[error("handshake message of {0} bytes is over the limit of {max} (not an Ostrakon node?)", max = MESSAGE)]
@@ -54,7 +62,7 @@ impl From<snow::Error> for SecureError {
 
 /// Which side sends first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Role {
+pub(in crate::swarm) enum Role {
     Initiator,
     Responder,
 }
@@ -103,28 +111,39 @@ fn pattern() -> snow::params::NoiseParams {
 }
 
 /// Performs the handshake over a socket. Cancel-safe in that nothing but the socket is lost.
-pub(super) async fn run<T: AsyncRead + AsyncWrite + Unpin>(
+pub(super) async fn run(
     identity: &Identity,
-    mut socket: T,
+    socket: &mut (impl AsyncRead + AsyncWrite + Unpin),
     role: Role,
-) -> Result<(PeerId, Channel<T>), SecureError> {
+) -> Result<(PeerId, TransportState), SecureError> {
     let mut noise = identity.begin(role)?;
     let peer = match role {
         Role::Initiator => {
-            send(&mut noise, &mut socket, &[]).await?;
-            let payload = receive(&mut noise, &mut socket).await?;
+            send(&mut noise, socket, identity.chain.bytes()).await?;
+            let message = receive(socket).await?;
+            if let Ok(chain) = <[u8; CHAIN]>::try_from(&message[..]) {
+                return Err(SecureError::OtherNetwork(ChainId::new(chain)));
+            }
+            let payload = open(&mut noise, &message)?;
             let peer = authenticate(identity, &noise, &payload)?;
-            send(&mut noise, &mut socket, &identity.payload).await?;
+            send(&mut noise, socket, &identity.payload).await?;
             peer
         }
         Role::Responder => {
-            receive(&mut noise, &mut socket).await?;
-            send(&mut noise, &mut socket, &identity.payload).await?;
-            let payload = receive(&mut noise, &mut socket).await?;
+            let message = receive(socket).await?;
+            let payload = open(&mut noise, &message)?;
+            let chain = <[u8; CHAIN]>::try_from(&payload[..]).map_err(|_| SecureError::Payload)?;
+            if chain != *identity.chain.bytes() {
+                write(socket, identity.chain.bytes()).await?;
+                return Err(SecureError::OtherNetwork(ChainId::new(chain)));
+            }
+            send(&mut noise, socket, &identity.payload).await?;
+            let message = receive(socket).await?;
+            let payload = open(&mut noise, &message)?;
             authenticate(identity, &noise, &payload)?
         }
     };
-    Ok((peer, Channel::new(socket, noise.into_transport_mode()?)))
+    Ok((peer, noise.into_transport_mode()?))
 }
 
 async fn send(
@@ -132,25 +151,34 @@ async fn send(
     socket: &mut (impl AsyncWrite + Unpin),
     payload: &[u8],
 ) -> Result<(), SecureError> {
-    let mut message = [0; 2 + MESSAGE];
-    let len = noise.write_message(payload, &mut message[2..])?;
-    let prefix = u16::try_from(len).map_err(|_| SecureError::Length(len))?;
-    message[..2].copy_from_slice(&prefix.to_be_bytes());
-    socket.write_all(&message[..2 + len]).await?;
+    let mut message = [0; MESSAGE];
+    let len = noise.write_message(payload, &mut message)?;
+    write(socket, &message[..len]).await
+}
+
+async fn write(socket: &mut (impl AsyncWrite + Unpin), message: &[u8]) -> Result<(), SecureError> {
+    let prefix = u16::try_from(message.len()).map_err(|_| SecureError::Length(message.len()))?;
+    socket.write_all(&[&prefix.to_be_bytes(), message].concat()).await?;
     Ok(socket.flush().await?)
 }
 
-/// The next message's payload.
-async fn receive(noise: &mut HandshakeState, socket: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, SecureError> {
+/// The next message, not opened yet.
+async fn receive(socket: &mut (impl AsyncRead + Unpin)) -> Result<Vec<u8>, SecureError> {
     let mut prefix = [0; 2];
     socket.read_exact(&mut prefix).await?;
     let len = usize::from(u16::from_be_bytes(prefix));
     if len > MESSAGE {
         return Err(SecureError::Length(len));
     }
-    let (mut message, mut payload) = ([0; MESSAGE], vec![0; MESSAGE]);
-    socket.read_exact(&mut message[..len]).await?;
-    let len = noise.read_message(&message[..len], &mut payload)?;
+    let mut message = vec![0; len];
+    socket.read_exact(&mut message).await?;
+    Ok(message)
+}
+
+/// The payload of a message.
+fn open(noise: &mut HandshakeState, message: &[u8]) -> Result<Vec<u8>, SecureError> {
+    let mut payload = vec![0; MESSAGE];
+    let len = noise.read_message(message, &mut payload)?;
     payload.truncate(len);
     Ok(payload)
 }
@@ -170,9 +198,16 @@ mod tests {
     use tokio::io::DuplexStream;
     use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-    use super::*;
+    use super::{super::channel::Channel, *};
+    use crate::{Members, swarm::memory::Budget};
 
     type Outcome = Result<(PeerId, Channel<Compat<DuplexStream>>), SecureError>;
+
+    async fn connect(identity: &Identity, mut socket: Compat<DuplexStream>, role: Role) -> Outcome {
+        let (peer, noise) = run(identity, &mut socket, role).await?;
+        let account = Budget::new(1 << 20, Members::default()).open(&peer).expect("a place");
+        Ok((peer, Channel::new(socket, noise, account)))
+    }
 
     fn identity_of(chain: u8, seed: u8) -> Identity {
         Identity::new(ChainId::new([chain; 32]), Keypair::from_seed(&[seed; 32])).expect("a key")
@@ -184,7 +219,7 @@ mod tests {
 
     fn meet(one: &Identity, other: &Identity) -> (Outcome, Outcome) {
         let (near, far) = tokio::io::duplex(1 << 20);
-        block_on(join(run(one, near.compat(), Role::Initiator), run(other, far.compat(), Role::Responder)))
+        block_on(join(connect(one, near.compat(), Role::Initiator), connect(other, far.compat(), Role::Responder)))
     }
 
     #[test]
@@ -206,8 +241,12 @@ mod tests {
     #[test]
     fn different_networks_cannot_connect() {
         let (near, far) = meet(&identity_of(1, 1), &identity_of(2, 2));
-        assert!(matches!(near, Err(SecureError::Noise(_))), "{near:?}");
-        assert!(far.is_err(), "{far:?}");
+        let other = |outcome: &Outcome| match outcome {
+            Err(SecureError::OtherNetwork(chain)) => Some(*chain),
+            _ => None,
+        };
+        let expect = [2, 1].map(|chain| Some(ChainId::new([chain; 32])));
+        assert_eq!([other(&near), other(&far)], expect, "{near:?} {far:?}");
     }
 
     #[test]
@@ -229,8 +268,8 @@ mod tests {
     #[test]
     fn garbage_is_refused() {
         let check = |bytes: &'static [u8], expect: fn(&SecureError) -> bool| {
-            let socket = futures::io::AllowStdIo::new(std::io::Cursor::new(bytes.to_vec()));
-            let error = block_on(run(&identity_of(1, 1), socket, Role::Responder)).expect_err("refused");
+            let mut socket = futures::io::AllowStdIo::new(std::io::Cursor::new(bytes.to_vec()));
+            let error = block_on(run(&identity_of(1, 1), &mut socket, Role::Responder)).expect_err("refused");
             assert!(expect(&error), "{bytes:?}: {error:?}");
         };
         check(b"", |error| matches!(error, SecureError::Io(_)));
