@@ -3,6 +3,8 @@
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
 //! claims in [`lies`]. [`scrape`] reads what a node counts.
 //!
+//! [`router`] joins network namespaces by lines that are slow, lossy or cut.
+//!
 //! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
 //! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
 //! for the tidy rules. The scenarios are the test targets beside `src/`, one module each.
@@ -15,6 +17,7 @@ pub mod liar;
 pub mod made_chain;
 pub mod proc;
 pub mod process;
+pub mod router;
 pub mod scenarios;
 pub mod scrape;
 pub mod sim;
