@@ -3,6 +3,7 @@
 #   make demo           a network of 14 real nodes on this machine: add a file, kill and wipe 8 nodes, get the file back
 #   make test           lints and the whole fast suite
 #   make test-long      the slow suite: 1,000 simulated worlds of each kind, 700 kills, 4 GiB; PART=1/4 runs a quarter of it
+#   make test-hostile   a real network under attack by a program of ours: every way, some seconds each, in one table
 #   make bench          what each stage costs (criterion)
 #   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
 #   make bench-compare  add and get beside cp, and beside Tahoe-LAFS and Garage where they are installed
@@ -17,8 +18,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rocksdb build programs demo test test-long bench bench-ledger bench-compare keep-baseline check audit \
-        messages lines clean
+.PHONY: help setup rocksdb build programs demo test test-long test-hostile bench bench-ledger bench-compare \
+        keep-baseline check audit messages lines clean
 
 CARGO ?= cargo
 export CARGO
@@ -62,7 +63,11 @@ PART ?=
 test-long: build
 	@echo "==> the slow suite: every scenario at full size$(if $(PART), (part $(PART)))"
 	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 OSTRAKON_PART=$(PART) \
-	    $(CARGO) test --release $(ALL) $(if $(PART),--test sim --test consensus --test cluster --test faults) -- --nocapture
+	    $(CARGO) test --release $(ALL) $(if $(PART),--test sim --test consensus --test cluster --test faults --test wan) -- --nocapture
+
+# A minute each, and judged strictly: OSTRAKON_LONG=1 make test-hostile. One attack: make test-hostile ARGS=long-polls.
+test-hostile: programs
+	$(CARGO) test --release $(ALL) --test hostile -- $(ARGS)
 
 bench: rocksdb
 	$(CARGO) bench $(ALL) --bench proto --bench store --bench net --bench ledger

@@ -3,12 +3,14 @@
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
 //! claims in [`lies`]. [`scrape`] reads what a node counts.
 //!
-//! [`router`] joins network namespaces by lines that are slow, lossy or cut.
+//! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`router`] joins
+//! network namespaces by lines that are slow, lossy or cut.
 //!
 //! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
 //! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
 //! for the tidy rules. The scenarios are the test targets beside `src/`, one module each.
 
+pub mod attack;
 pub mod cluster;
 pub mod content;
 pub mod devnet;

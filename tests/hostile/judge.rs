@@ -1,0 +1,138 @@
+//! What an attack did, against what the same network does beside a busy loop: the table, and whether it holds.
+//!
+//! Pure: measurements come in, lines and breaches go out.
+
+use std::time::Duration;
+
+use ostrakon_tests::attack::AttackReport;
+
+/// What was measured while one attack ran, and after it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Measured {
+    /// The attack.
+    pub(crate) name: String,
+    /// Heights a second.
+    pub(crate) pace: f64,
+    /// How long each add took; nothing for one that failed.
+    pub(crate) adds: Vec<Option<Duration>>,
+    /// How long each get took; nothing for one that failed.
+    pub(crate) gets: Vec<Option<Duration>>,
+    /// Bytes that the largest node had resident at most.
+    pub(crate) peak: u64,
+    /// Bytes that the largest node has resident some time after.
+    pub(crate) after: u64,
+    /// Why the network is not well 5 s after, if it is not.
+    pub(crate) unwell: Option<String>,
+    /// What the attacker says.
+    pub(crate) report: AttackReport,
+}
+
+/// What is asked of a network under attack.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Heights a second, as a part of those without attack.
+    pub(crate) pace: f64,
+    /// An add or get may take this many times as long, and so much longer.
+    pub(crate) times: u32,
+    pub(crate) longer: Duration,
+    /// Bytes resident during an attack.
+    pub(crate) peak: u64,
+    /// Bytes resident after it: so many tenths of those without attack, and so many more.
+    pub(crate) after_tenths: u64,
+    pub(crate) after_more: u64,
+}
+
+const MIB: u64 = 1 << 20;
+
+/// What is asked where every attack has a minute.
+pub(crate) const LONG: Bounds = Bounds {
+    pace: 0.9,
+    times: 2,
+    longer: Duration::from_millis(500),
+    peak: 512 * MIB,
+    after_tenths: 15,
+    after_more: 32 * MIB,
+};
+
+/// What is asked where it has some seconds: only what breaks plainly is a breach.
+pub(crate) const SHORT: Bounds = Bounds {
+    pace: 0.5,
+    times: 4,
+    longer: Duration::from_secs(2),
+    peak: 512 * MIB,
+    after_tenths: 20,
+    after_more: 64 * MIB,
+};
+
+impl Bounds {
+    /// What does not hold, against the measurement without attack.
+    pub(crate) fn breaches(&self, quiet: &Measured, under: &Measured) -> Vec<String> {
+        let mut breaches = Vec::new();
+        let ratio = under.pace / quiet.pace.max(0.001);
+        if ratio < self.pace {
+            breaches.push(format!("{ratio:.2} x the heights a second, under {}", self.pace));
+        }
+        for (what, before, now) in [("add", &quiet.adds, &under.adds), ("get", &quiet.gets, &under.gets)] {
+            let failed = now.iter().filter(|took| took.is_none()).count();
+            if failed > 0 {
+                breaches.push(format!("{failed} of {} {what}s failed", now.len()));
+            }
+            let most = self.most(median(before));
+            if let Some(took) = median(now).filter(|took| *took > most) {
+                breaches.push(format!("{what} takes {:.2} s, over {:.2} s", took.as_secs_f64(), most.as_secs_f64()));
+            }
+        }
+        if under.peak > self.peak {
+            breaches.push(format!("{} MiB resident, over {}", under.peak / MIB, self.peak / MIB));
+        }
+        let after = quiet.after / 10 * self.after_tenths + self.after_more;
+        if under.after > after {
+            breaches.push(format!("{} MiB resident after it, over {}", under.after / MIB, after / MIB));
+        }
+        breaches.extend(under.unwell.as_ref().map(|why| format!("5 s after it: {why}")));
+        if under.report.connected == 0 && under.report.requests == 0 {
+            breaches.push("the attack reached no node, so nothing is shown".to_owned());
+        }
+        breaches
+    }
+
+    /// How long an add or get may take whose median without attack is this.
+    pub(crate) fn most(&self, quiet: Option<Duration>) -> Duration {
+        quiet.unwrap_or_default() * self.times + self.longer
+    }
+}
+
+/// The median of those that did not fail.
+pub(crate) fn median(took: &[Option<Duration>]) -> Option<Duration> {
+    let mut all: Vec<Duration> = took.iter().copied().flatten().collect();
+    all.sort_unstable();
+    all.get(all.len() / 2).copied()
+}
+
+/// The columns of the table.
+pub(crate) fn heading() -> String {
+    format!(
+        "{:<20} {:>7} {:>7} {:>7} {:>9} {:>8} {:>8}  {}",
+        "attack", "heights", "add", "get", "failures", "peak MiB", "after", "verdict"
+    )
+}
+
+/// One line of the table.
+pub(crate) fn line(quiet: &Measured, under: &Measured, breaches: &[String]) -> String {
+    let seconds = |took: &[Option<Duration>]| {
+        median(took).map_or_else(|| "-".to_owned(), |took| format!("{:.2} s", took.as_secs_f64()))
+    };
+    let failures = under.adds.iter().chain(&under.gets).filter(|took| took.is_none()).count();
+    let tried = under.adds.len() + under.gets.len();
+    format!(
+        "{:<20} {:>5.2} x {:>7} {:>7} {:>9} {:>8} {:>8}  {}",
+        under.name,
+        under.pace / quiet.pace.max(0.001),
+        seconds(&under.adds),
+        seconds(&under.gets),
+        format!("{failures} of {tried}"),
+        under.peak / MIB,
+        under.after / MIB,
+        if breaches.is_empty() { "ok".to_owned() } else { format!("FAILED: {}", breaches.join("; ")) },
+    )
+}

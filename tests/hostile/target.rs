@@ -1,0 +1,166 @@
+//! The network under attack, and the attacker as a process of its own.
+//!
+//! Out come a devnet that listens with TCP and QUIC, and attacks that run until they are told to end.
+
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddrV4},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_node::config::read_genesis;
+use ostrakon_proto::{
+    id::{AccountId, NodeId},
+    ledger::Genesis,
+};
+use ostrakon_tests::{
+    attack::{AttackPlan, AttackReport, Victim},
+    cluster::{Cluster, Shape},
+    process::{Running, until},
+};
+
+use crate::quota::Quota;
+
+/// Nodes of the network, of which some validate.
+const SHAPE: Shape = Shape { nodes: 6, domains: 6, validators: 4 };
+/// What each of the attacker's accounts has, in obols.
+const MONEY: [&str; 3] = ["0.0002", "0.0002", "0.001"];
+/// The host that attacks; others are its neighbours.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 66, 0, 1);
+/// An attacker that was told to end and does not within this is killed.
+const END: Duration = Duration::from_secs(10);
+
+/// A network, with what an attacker knows of it.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) cluster: Cluster,
+    pub(crate) plan: AttackPlan,
+    plan_file: PathBuf,
+    quota: Option<Quota>,
+}
+
+/// An attack that runs.
+#[derive(Debug)]
+pub(crate) struct Assault {
+    running: Running,
+}
+
+impl Target {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When the network does not come up.
+    pub(crate) fn start(seed: u64, credit_bytes: u64, quota: Option<Quota>) -> Result<Self> {
+        let cluster = Cluster::start(SHAPE)?;
+        let nodes = cluster.status()?.nodes;
+        let genesis = read_genesis(&nodes.first().context("a network has nodes")?.data_dir.join("genesis.toml"))?;
+        let plan = AttackPlan {
+            chain: genesis.id(),
+            nodes: genesis.providers.iter().map(|node| victim(&genesis, &node.node)).collect::<Result<_>>()?,
+            busy_account: richest(&genesis).context("a network has accounts")?,
+            seed,
+            source: SOURCE,
+            credit_bytes,
+        };
+        let plan_file = cluster.files.join("plan.json");
+        fs::write(&plan_file, serde_json::to_string(&plan)?)?;
+        let target = Self { cluster, plan, plan_file, quota };
+        target.listen_with_quic()?;
+        target.fund()?;
+        Ok(target)
+    }
+
+    /// A devnet listens with TCP alone: its nodes are started again with one address more.
+    fn listen_with_quic(&self) -> Result<()> {
+        for node in self.cluster.status()?.nodes {
+            let path = node.data_dir.join("node.toml");
+            let mut settings: toml::Table = fs::read_to_string(&path)?.parse()?;
+            let listen = settings.get_mut("listen").and_then(toml::Value::as_array_mut);
+            let listen = listen.context("a node of a devnet listens")?;
+            let tcp = listen.first().and_then(toml::Value::as_str).context("its first address is a text")?;
+            let quic = tcp.replace("/tcp/", "/udp/") + "/quic-v1";
+            listen.push(quic.into());
+            fs::write(&path, toml::to_string(&settings)?)?;
+        }
+        self.restart()
+    }
+
+    /// Gives the attacker its little money.
+    fn fund(&self) -> Result<()> {
+        for (number, obols) in (0..).zip(MONEY) {
+            let account: AccountId = self.plan.account(number).public();
+            self.cluster.run(&["wallet", "send", &account.to_string(), obols])?.expect_code(0)?;
+        }
+        Ok(())
+    }
+
+    /// Ends all nodes, as `kill -9` does, and starts them again.
+    ///
+    /// # Errors
+    /// When the network does not come back.
+    pub(crate) fn restart(&self) -> Result<()> {
+        let all: Vec<usize> = (0..SHAPE.nodes).collect();
+        let running: Vec<usize> =
+            self.cluster.status()?.nodes.iter().filter(|node| node.running).map(|node| node.index).collect();
+        if !running.is_empty() {
+            self.cluster.kill(&running)?;
+        }
+        self.cluster.revive(&all)?;
+        until("every node runs and the ledger responds", Duration::from_secs(60), || {
+            let network = self.cluster.status()?;
+            Ok(network.height.is_some() && network.nodes.iter().all(|node| node.running))
+        })
+    }
+
+    /// Begins this attack.
+    ///
+    /// # Errors
+    /// When the attacker cannot be started.
+    pub(crate) fn attack(&self, name: &str) -> Result<Assault> {
+        let attacker = self.cluster.binaries.client.with_file_name("attacker");
+        ensure!(attacker.is_file(), "{} is missing: run `make programs` first", attacker.display());
+        let mut command = match &self.quota {
+            Some(_) => Command::new(&attacker),
+            None => {
+                let mut command = Command::new("nice");
+                command.args(["-n", "19"]).arg(&attacker);
+                command
+            }
+        };
+        command.arg(name).arg(&self.plan_file);
+        let running = Running::spawn(command, Stdio::piped())?;
+        if let Some(quota) = &self.quota {
+            quota.take(running.pid())?;
+        }
+        Ok(Assault { running })
+    }
+}
+
+impl Assault {
+    /// Ends it: what it says that it did.
+    ///
+    /// # Errors
+    /// When it has failed.
+    pub(crate) fn end(mut self) -> Result<AttackReport> {
+        // The end of its stdin tells it to end.
+        drop(self.running.stdin());
+        self.running.wait(END)?.json()
+    }
+}
+
+fn victim(genesis: &Genesis, node: &NodeId) -> Result<Victim> {
+    let provider = genesis.providers.iter().find(|provider| provider.node == *node).context("a node of the genesis")?;
+    let address = provider.addresses.first().context("a provider has an address")?;
+    let port = address.rsplit('/').next().unwrap_or_default().parse().with_context(|| address.clone())?;
+    let place = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+    let validator = genesis.validators.iter().find(|validator| validator.node == *node);
+    Ok(Victim { node: *node, tcp: place, quic: place, vote_key: validator.map(|validator| validator.key) })
+}
+
+/// The account with the most money: the profile's, which pays for everything.
+fn richest(genesis: &Genesis) -> Option<AccountId> {
+    genesis.accounts.iter().max_by_key(|account| account.balance).map(|account| account.account)
+}

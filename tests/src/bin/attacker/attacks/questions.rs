@@ -1,0 +1,186 @@
+//! Requests of chain/1, get/1 and manifest/1 that cost a node more than who asks: held back, heavy, or invalid.
+
+use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use ostrakon_proto::{
+    codec,
+    id::{AccountId, Amount, ColumnId, Height, ObjectId, TxId},
+    ledger::{
+        state::Key,
+        tx::{Action, Transfer, Tx, TxBody},
+    },
+    light::CertifiedHeader,
+    limits,
+    wire::{
+        Frame, Protocol, Refusal,
+        chain::{ChainRequest, ChainResponse, Relayed},
+        get::GetRequest,
+        manifest::ManifestRequest,
+    },
+};
+use ostrakon_tests::attack::Victim;
+use tokio::time;
+
+use crate::{
+    mux::{Habits, Lane},
+    outsider::{AGAIN, Outsider, crowd, on_lanes},
+    tally::TALLY,
+};
+
+/// Requests in flight on one connection and protocol, as the node allows.
+const IN_FLIGHT: usize = 16;
+/// Identities of the floods of requests.
+const IDENTITIES: usize = 4;
+/// Identities that poll each of the validators.
+const POLLING: usize = 8;
+/// Prefixes that polls come from.
+const PREFIXES: usize = 64;
+/// Transactions in one request.
+const TXS: u64 = 200;
+
+/// A request for the certified tip, which is answered only after a while.
+pub(super) fn poll() -> Frame {
+    Frame::new(&ChainRequest::Tip { from: Height(u64::MAX) }, Bytes::new())
+}
+
+/// Sends one request again and again.
+async fn repeat(mut lane: Lane, request: Frame) -> io::Result<()> {
+    loop {
+        let answer = lane.ask(&request).await?;
+        if answer.head.first() != Some(&1) {
+            time::sleep(AGAIN).await;
+        }
+    }
+}
+
+/// One identity that sends this request on all its streams.
+async fn flood(
+    outsider: Arc<Outsider>,
+    source: Ipv4Addr,
+    victim: Victim,
+    (protocol, request): (Protocol, Frame),
+) -> io::Result<()> {
+    let mut connection = outsider.connect_from(source, &victim, Habits::default()).await?;
+    let each = |lane| repeat(lane, request.clone());
+    on_lanes(&outsider, &mut connection, protocol, IN_FLIGHT, each).await
+}
+
+/// 8 identities of one host poll each of two validators.
+pub(super) async fn long_polls(outsider: Arc<Outsider>) {
+    let victims: Vec<Victim> = outsider.validators().into_iter().take(2).collect();
+    crowd(POLLING * victims.len(), |number| {
+        let victim = victims[number % victims.len()].clone();
+        let source = outsider.plan.source;
+        flood(Arc::clone(&outsider), source, victim, (Protocol::Chain, poll()))
+    })
+    .await;
+}
+
+/// One identity of each of 64 prefixes polls a validator.
+pub(super) async fn long_polls_spread(outsider: Arc<Outsider>) {
+    let victims = outsider.validators();
+    crowd(PREFIXES, |number| {
+        let victim = victims[number % victims.len()].clone();
+        let source = outsider.elsewhere(number);
+        flood(Arc::clone(&outsider), source, victim, (Protocol::Chain, poll()))
+    })
+    .await;
+}
+
+/// Four identities that flood the nodes in turn with this request.
+async fn flood_all(outsider: Arc<Outsider>, protocol: Protocol, request: Frame) {
+    crowd(IDENTITIES, |number| {
+        let victim = outsider.plan.nodes[number % outsider.plan.nodes.len()].clone();
+        let source = outsider.plan.source;
+        flood(Arc::clone(&outsider), source, victim, (protocol, request.clone()))
+    })
+    .await;
+}
+
+/// The newest transactions of an account that has many: the node re-hashes a block for each.
+pub(super) async fn activity(outsider: Arc<Outsider>) {
+    let limit = u32::try_from(limits::ACTIVITY).expect("small");
+    let account = outsider.plan.busy_account;
+    let request = ChainRequest::Activity { from: Height(0), account, before: None, limit };
+    flood_all(outsider, Protocol::Chain, Frame::new(&request, Bytes::new())).await;
+}
+
+/// Proofs that a page of accounts does not exist.
+pub(super) async fn records(outsider: Arc<Outsider>) {
+    let key = |number: usize| {
+        let account = AccountId::from(blake3::hash(&number.to_le_bytes()));
+        Key::Account(account).to_bytes()
+    };
+    let keys = (0..limits::PAGE).map(key).collect();
+    let request = ChainRequest::Records { from: Height(0), keys };
+    flood_all(outsider, Protocol::Chain, Frame::new(&request, Bytes::new())).await;
+}
+
+/// Transactions whose signatures do not verify.
+pub(super) async fn submit(outsider: Arc<Outsider>) {
+    let tx = |number: u64| {
+        let key = outsider.plan.identity(u64::MAX - number);
+        let action = Action::Transfer(Transfer { to: outsider.plan.busy_account, amount: Amount(1) });
+        let body =
+            TxBody { account: key.public(), nonce: 0, valid_until: Height(1_000_000), fee: Amount(1_000), action };
+        let signed = Tx::sign(body.clone(), &key, &outsider.plan.chain);
+        // The signature of another one: it has the right form.
+        Tx { body: TxBody { nonce: 1, ..body }, ..signed }
+    };
+    let txs: Vec<Tx> = (0..TXS).map(tx).collect();
+    let request = Frame::new(&ChainRequest::Submit { relayed: Relayed::No }, codec::encode(&txs).into());
+    flood_all(outsider, Protocol::Chain, request).await;
+}
+
+/// Ranges of columns and manifests of objects that nobody has.
+pub(super) async fn missing(outsider: Arc<Outsider>) {
+    let length = u32::try_from(limits::CHUNK).expect("256 KiB");
+    let range = GetRequest { column: ColumnId::new([7; 32]), token: None, start: 0, length };
+    let range = Frame::new(&range, Bytes::new());
+    let manifest = Frame::new(&ManifestRequest { object: ObjectId::new([7; 32]) }, Bytes::new());
+    let second = flood_all(Arc::clone(&outsider), Protocol::Manifest, manifest);
+    futures::future::join(flood_all(outsider, Protocol::Get, range), second).await;
+}
+
+/// All chunks of all snapshots, and past blocks where there are none.
+pub(super) async fn snapshots(outsider: Arc<Outsider>) {
+    crowd(IDENTITIES, |number| {
+        let outsider = Arc::clone(&outsider);
+        async move {
+            let victim = &outsider.plan.nodes[number % outsider.plan.nodes.len()];
+            let mut connection = outsider.connect(victim, Habits::default()).await?;
+            on_lanes(&outsider, &mut connection, Protocol::Chain, IN_FLIGHT / 2, fetch_snapshots).await
+        }
+    })
+    .await;
+}
+
+async fn fetch_snapshots(mut lane: Lane) -> io::Result<()> {
+    loop {
+        let listed = lane.ask(&Frame::new(&ChainRequest::Snapshots, Bytes::new())).await?;
+        let offered: Vec<CertifiedHeader> = codec::decode(&listed.body, limits::CHAIN_BODY).unwrap_or_default();
+        let mut heights: Vec<Height> = offered.iter().map(|certified| certified.header.height).collect();
+        heights.push(Height(1));
+        for height in heights {
+            let chunk = ChainRequest::Chunk { height, after: None };
+            lane.ask(&Frame::new(&chunk, Bytes::new())).await?;
+            let past = ChainRequest::Transaction { from: Height(0), id: TxId::new([9; 32]) };
+            if lane.ask(&Frame::new(&past, Bytes::new())).await?.head.first() != Some(&1) {
+                time::sleep(Duration::from_millis(20)).await;
+            }
+        }
+    }
+}
+
+/// Where a chain stands at a node.
+pub(super) async fn height(lane: &mut Lane) -> io::Result<Height> {
+    let answer = lane.ask(&Frame::new(&ChainRequest::Head, Bytes::new())).await?;
+    match answer.decode::<Result<ChainResponse, Refusal>>() {
+        Ok(Ok(ChainResponse::Head(head))) => Ok(head.height),
+        _ => {
+            TALLY.failed();
+            Err(io::Error::other("the node does not say where its chain stands"))
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! Counts what the attacker does and what is answered, so that the test can show that the attack reached the nodes.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use ostrakon_proto::wire::{Frame, RefusalCode};
+use ostrakon_tests::attack::AttackReport;
+
+/// The one tally of the process.
+pub(crate) static TALLY: Tally = Tally {
+    connected: AtomicU64::new(0),
+    failed: AtomicU64::new(0),
+    ended: AtomicU64::new(0),
+    requests: AtomicU64::new(0),
+    answered: AtomicU64::new(0),
+    busy: AtomicU64::new(0),
+    refused: AtomicU64::new(0),
+    bytes: AtomicU64::new(0),
+};
+
+/// What was counted so far.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    connected: AtomicU64,
+    failed: AtomicU64,
+    ended: AtomicU64,
+    requests: AtomicU64,
+    answered: AtomicU64,
+    busy: AtomicU64,
+    refused: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Tally {
+    pub(crate) fn connected(&self) {
+        self.connected.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn failed(&self) {
+        self.failed.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn ended(&self) {
+        self.ended.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn requested(&self, count: u64) {
+        self.requests.fetch_add(count, Relaxed);
+    }
+
+    pub(crate) fn sent(&self, bytes: usize) {
+        self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    /// The node answered with this; whether it is no refusal.
+    pub(crate) fn answered(&self, answer: &Frame) -> bool {
+        let counter = match answer.head.as_ref() {
+            [1, ..] => &self.answered,
+            [0, code, ..] if *code == RefusalCode::Busy as u8 => &self.busy,
+            _ => &self.refused,
+        };
+        counter.fetch_add(1, Relaxed);
+        answer.head.first() == Some(&1)
+    }
+
+    pub(crate) fn report(&self) -> AttackReport {
+        let [connected, failed, ended, requests] =
+            [&self.connected, &self.failed, &self.ended, &self.requests].map(|counter| counter.load(Relaxed));
+        let [answered, busy, refused, bytes] =
+            [&self.answered, &self.busy, &self.refused, &self.bytes].map(|counter| counter.load(Relaxed));
+        AttackReport { connected, failed, ended, requests, answered, busy, refused, bytes }
+    }
+}

@@ -1,0 +1,31 @@
+//! Consensus over lines that are long: validators in places of their own, joined by a router in this process
+//! ([`ostrakon_tests::router`]), with delay and a rate between them, and lines that are cut.
+//!
+//! It needs the right to make network namespaces; without it each scenario reports that it was skipped. How they are
+//! chosen and repeated: [`ostrakon_tests::scenarios`].
+
+mod cut_off;
+mod full_blocks;
+mod load;
+mod network;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ostrakon_tests::scenarios::{self, Scenario, Setup, long_scenario, scenario};
+
+/// The seed of all random choices.
+struct Seed(u64);
+
+impl Setup for Seed {
+    fn heal(&self) -> Result<()> {
+        Ok(())
+    }
+}
+
+const SCENARIOS: [Scenario<Seed>; 2] =
+    [scenario("cut_off", |_| cut_off::run()), long_scenario("full_blocks", |seed| full_blocks::run(seed.0))];
+
+fn main() -> ExitCode {
+    scenarios::main("wan", &SCENARIOS, |seed| Ok(Seed(seed)))
+}

@@ -1,0 +1,237 @@
+//! Validators, each in a place of its own, and one place more from which they are watched.
+
+use std::{
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use anyhow::{Context, Result};
+use ostrakon::key_file;
+use ostrakon_net::{
+    Peers, ask,
+    swarm::{Swarm, SwarmConfig},
+};
+use ostrakon_node::chain::order::sign_state;
+use ostrakon_proto::{
+    id::{Amount, Height, NodeId},
+    ledger::{
+        Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, tx::DecidedBlock,
+        vote::ValidatorKeys,
+    },
+    params::{Governance, Params},
+    seed::Seed,
+    sign::Keypair,
+    wire::chain,
+};
+use ostrakon_tests::{
+    cluster::Binaries,
+    process::{Daemon, until},
+    router::{Link, Router, Site},
+};
+use tokio::runtime::Runtime;
+
+/// Where every validator listens, in its own place.
+const PORT: u16 = 4_001;
+/// The longest time between two blocks, in milliseconds.
+const INTERVAL_MS: u64 = 500;
+/// How long the network may take to begin.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The network.
+pub(crate) struct Network {
+    pub(crate) router: Router,
+    pub(crate) places: Vec<Site>,
+    pub(crate) nodes: Vec<NodeId>,
+    pub(crate) genesis: Genesis,
+    pub(crate) peers: Arc<dyn Peers>,
+    pub(crate) runtime: Runtime,
+    logs: Vec<PathBuf>,
+    // Ended before their directory is deleted.
+    _processes: Vec<Daemon>,
+    _directory: tempfile::TempDir,
+}
+
+/// Places for validators, joined by a router, and one place more.
+pub(crate) struct Places {
+    router: Router,
+    places: Vec<Site>,
+    watching: Site,
+}
+
+impl Places {
+    /// So many places.
+    ///
+    /// # Errors
+    /// When this machine does not permit network namespaces, or lacks what makes them.
+    pub(crate) fn new(validators: u8) -> Result<Self> {
+        let mut router = Router::new("ost-wan", 77)?;
+        let places = (0..validators).map(|number| router.place(&format!("v{number}"))).collect::<Result<_>>()?;
+        let watching = router.here()?;
+        Ok(Self { router, places, watching })
+    }
+}
+
+impl Network {
+    /// A validator in each place, all of equal power, with these accounts, all with this link. All run and have decided
+    /// a block.
+    ///
+    /// # Errors
+    /// When one does not come up.
+    pub(crate) fn start(on: Places, accounts: &[Keypair], link: Link) -> Result<Self> {
+        let Places { router, places, watching } = on;
+        let binaries = Binaries::find()?;
+        let directory = binaries.directory()?;
+        let validators = u8::try_from(places.len()).context("too many validators")?;
+        let keys: Vec<Keypair> = (0..validators).map(|number| key("node", number)).collect();
+        let genesis = genesis(&keys, &places, accounts)?;
+        let (mut processes, mut logs) = (Vec::new(), Vec::new());
+        for (number, place) in (0..).zip(&places) {
+            let home = directory.path().join(format!("validator-{number}"));
+            write(&home, &keys[usize::from(number)], number, &genesis)?;
+            let mut command = place.command(&binaries.node);
+            command.args(["run".as_ref(), "--dir".as_ref(), home.as_os_str()]);
+            logs.push(home.join("node.log"));
+            processes.push(Daemon::start(command, &home.join("node.log"))?);
+            router.set(place, link);
+        }
+        router.set(&watching, Link { delay: Duration::ZERO, ..link });
+        let config = SwarmConfig::client(genesis.id(), key("watch", 0));
+        let (swarm, _) = Swarm::start(config)?;
+        let nodes: Vec<NodeId> = keys.iter().map(Keypair::public).collect();
+        for (node, place) in nodes.iter().zip(&places) {
+            swarm.learn(*node, &[address(place)]);
+        }
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+        let peers: Arc<dyn Peers> = Arc::new(swarm);
+        let network =
+            Self { router, places, nodes, genesis, peers, runtime, logs, _processes: processes, _directory: directory };
+        network.reach(1, PATIENCE)?;
+        Ok(network)
+    }
+
+    /// The height of a validator; nothing when it does not answer.
+    pub(crate) fn height(&self, number: usize) -> Option<u64> {
+        let head = ask(self.peers.as_ref(), self.nodes[number], chain::head());
+        self.runtime.block_on(head).ok().map(|head| head.height.0)
+    }
+
+    /// The greatest height of any.
+    pub(crate) fn top(&self) -> u64 {
+        (0..self.nodes.len()).filter_map(|number| self.height(number)).max().unwrap_or(0)
+    }
+
+    /// Waits until all validators have a block of this height.
+    pub(crate) fn reach(&self, height: u64, limit: Duration) -> Result<()> {
+        let all = || Ok((0..self.nodes.len()).all(|number| self.height(number) >= Some(height)));
+        until(&format!("all validators at height {height}"), limit, all).with_context(|| {
+            let heights: Vec<_> = (0..self.nodes.len()).map(|number| self.height(number)).collect();
+            format!("heights {heights:?}, {} packets dropped\n{}", self.router.dropped(), self.last_words())
+        })
+    }
+
+    /// The end of what each validator logged.
+    pub(crate) fn last_words(&self) -> String {
+        let words = self.logs.iter().map(|path| {
+            let log = std::fs::read_to_string(path).unwrap_or_default();
+            let lines: Vec<&str> = log.lines().collect();
+            format!("{}\n{}", path.display(), lines[lines.len().saturating_sub(8)..].join("\n"))
+        });
+        words.collect::<Vec<_>>().join("\n")
+    }
+
+    /// The decided blocks from `from` to `to`, as one validator has them.
+    pub(crate) fn blocks(&self, from: u64, to: u64) -> Result<Vec<DecidedBlock>> {
+        let mut blocks: Vec<DecidedBlock> = Vec::new();
+        let mut next = from;
+        while next <= to {
+            let more = ask(self.peers.as_ref(), self.nodes[0], chain::blocks(Height(next)));
+            blocks.extend(self.runtime.block_on(more)?);
+            next = blocks.last().context("no blocks in an answer")?.block.header.height.0 + 1;
+        }
+        blocks.retain(|decided| decided.block.header.height.0 <= to);
+        Ok(blocks)
+    }
+}
+
+/// The key of this kind and number: namespaces are of this machine alone, so that it need not be secret.
+pub(crate) fn key(kind: &str, number: u8) -> Keypair {
+    Keypair::from_seed(blake3::hash(format!("{kind} {number}").as_bytes()).as_bytes())
+}
+
+fn vote_seed(number: u8) -> [u8; 32] {
+    *blake3::hash(format!("vote {number}").as_bytes()).as_bytes()
+}
+
+fn address(place: &Site) -> String {
+    format!("/ip4/{}/tcp/{PORT}", place.address)
+}
+
+/// Writes the data directory of a validator.
+fn write(home: &std::path::Path, node: &Keypair, number: u8, genesis: &Genesis) -> Result<()> {
+    std::fs::create_dir_all(home)?;
+    let settings = format!(
+        "listen = [\"/ip4/0.0.0.0/tcp/{PORT}\"]\nblock_interval_ms = {INTERVAL_MS}\nworker_threads = 2\n\
+         disk_reserve_bytes = 1\n"
+    );
+    std::fs::write(home.join("node.toml"), settings)?;
+    std::fs::write(home.join("genesis.toml"), toml::to_string(genesis)?)?;
+    key_file::write(home.join("node.key"), &Seed::from(node.seed()))?;
+    sign_state::begin(&home.join("sign-state"))?;
+    key_file::write(home.join("validator.key"), &Seed::new(vote_seed(number)))?;
+    Ok(())
+}
+
+/// Transactions are free: a load of full blocks would otherwise raise fees until nobody can pay.
+fn genesis(keys: &[Keypair], places: &[Site], accounts: &[Keypair]) -> Result<Genesis> {
+    let obols = |count| Amount::obols(count).context("a constant that fits");
+    let (bond, balance) = (obols(100_000)?, obols(1_000)?);
+    let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
+    let domain = |number: usize| Domain {
+        operator: format!("operator-{number}"),
+        infrastructure: format!("infrastructure-{number}"),
+        region: format!("region-{number}"),
+    };
+    let mut numbers = 0..;
+    let validator = |(number, (node, place)): (usize, (&Keypair, &Site))| {
+        let keys = ValidatorKeys::from_seed(&vote_seed(numbers.next().unwrap_or_default()));
+        GenesisValidator {
+            owner: node.public(),
+            key: keys.vote.public(),
+            node: node.public(),
+            addresses: vec![address(place)],
+            beacon_key: keys.beacon.public(),
+            bond,
+            domain: domain(number),
+        }
+    };
+    let provider = |(number, (node, place)): (usize, (&Keypair, &Site))| GenesisProvider {
+        owner: node.public(),
+        node: node.public(),
+        addresses: vec![address(place)],
+        domain: domain(number),
+        price: Amount(1_000),
+        capacity: 1 << 30,
+    };
+    let bootstrap = keys.iter().zip(places).map(|(node, place)| {
+        let id: NodeId = node.public();
+        format!("{}/p2p/{id}", address(place))
+    });
+    Ok(Genesis {
+        name: "validators far from each other".to_owned(),
+        time_ms: u64::try_from(since.as_millis())?,
+        bootstrap: bootstrap.collect(),
+        membership: Default::default(),
+        params: Params {
+            epoch_blocks: 20,
+            min_domains: 1,
+            fee_base: Amount::ZERO,
+            fee_byte: Amount::ZERO,
+            governance: Governance { max_power_share: 100, ..Governance::default() },
+            ..Params::default()
+        },
+        accounts: accounts.iter().map(|key| GenesisAccount { account: key.public(), balance }).collect(),
+        validators: keys.iter().zip(places).enumerate().map(validator).collect(),
+        providers: keys.iter().zip(places).enumerate().map(provider).collect(),
+    })
+}
