@@ -113,18 +113,12 @@ pub(crate) fn encoded(frame: &Frame) -> Vec<u8> {
 }
 
 impl Muxed {
-    /// Negotiates Yamux over an encrypted connection.
-    ///
-    /// # Errors
-    /// When the node does not go along.
-    pub(crate) async fn start((mut out, mut inward): (SealedOut, SealedIn), habits: Habits) -> io::Result<Self> {
-        let offered = offer("/yamux/1.0.0");
-        out.send(&offered).await?;
-        inward.expect(&offered).await?;
+    /// Yamux over an encrypted connection.
+    pub(crate) fn start((out, inward): (SealedOut, SealedIn), habits: Habits) -> Self {
         let inner = Inner { out: AsyncMutex::new(out), ends: Mutex::default(), next: AtomicU32::new(1), habits };
         let inner = Arc::new(inner);
         let reader = tokio::spawn(read(Arc::clone(&inner), inward));
-        Ok(Self { inner, reader })
+        Self { inner, reader }
     }
 
     /// Returns once the connection has ended.

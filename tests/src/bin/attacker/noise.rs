@@ -4,7 +4,10 @@
 //! In goes a socket with the key of an identity; out come two halves that carry plain bytes. Nothing here is the
 //! node's code: an attacker does not keep to it.
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use borsh::BorshSerialize;
 use ostrakon_proto::{
@@ -12,7 +15,7 @@ use ostrakon_proto::{
     id::{ChainId, NodeId},
     sign::{Keypair, Purpose, Signature},
 };
-use snow::StatelessTransportState;
+use snow::TransportState;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::{
@@ -24,24 +27,25 @@ use tokio::{
 use crate::tally::TALLY;
 
 const PATTERN: &str = "Noise_XX_25519_AESGCM_SHA256";
-const UPGRADE: &str = "/ostrakon/noise/1";
 const TAG: usize = 16;
 const PLAIN: usize = 65_535 - TAG;
+/// Messages under one key, in one direction.
+const REKEY: u64 = 65_536;
 
 /// The half that sends.
 #[derive(Debug)]
 pub(crate) struct SealedOut {
     half: OwnedWriteHalf,
-    noise: Arc<StatelessTransportState>,
-    nonce: u64,
+    noise: Arc<Mutex<TransportState>>,
+    count: u64,
 }
 
 /// The half that receives.
 #[derive(Debug)]
 pub(crate) struct SealedIn {
     half: BufReader<OwnedReadHalf>,
-    noise: Arc<StatelessTransportState>,
-    nonce: u64,
+    noise: Arc<Mutex<TransportState>>,
+    count: u64,
     plain: Vec<u8>,
     at: usize,
 }
@@ -88,13 +92,6 @@ pub(crate) async fn handshake(
     who: &Keypair,
     chain: &ChainId,
 ) -> io::Result<(SealedOut, SealedIn)> {
-    let expected = offer(UPGRADE);
-    socket.write_all(&expected).await?;
-    let mut answer = vec![0; expected.len()];
-    socket.read_exact(&mut answer).await?;
-    if answer != expected {
-        return Err(io::Error::other("the node does not speak this network's Noise"));
-    }
     let builder = || snow::Builder::new(PATTERN.parse().expect("a pattern of the Noise specification"));
     let key = builder().generate_keypair().map_err(io::Error::other)?;
     let public: [u8; 32] = key.public.clone().try_into().map_err(|_| io::Error::other("a key of another length"))?;
@@ -104,12 +101,11 @@ pub(crate) async fn handshake(
         .and_then(|builder| builder.local_private_key(&key.private)?.build_initiator())
         .map_err(io::Error::other)?;
     let mut message = [0; 512];
-    for payload in [None, Some(codec::encode(&payload))] {
-        let len =
-            noise.write_message(payload.as_deref().unwrap_or_default(), &mut message).map_err(io::Error::other)?;
+    for (payload, is_first) in [(chain.bytes().to_vec(), true), (codec::encode(&payload), false)] {
+        let len = noise.write_message(&payload, &mut message).map_err(io::Error::other)?;
         let prefix = u16::try_from(len).expect("a short message").to_be_bytes();
         socket.write_all(&[&prefix, &message[..len]].concat()).await?;
-        if payload.is_none() {
+        if is_first {
             let mut prefix = [0; 2];
             socket.read_exact(&mut prefix).await?;
             let mut answer = vec![0; usize::from(u16::from_be_bytes(prefix))];
@@ -117,16 +113,16 @@ pub(crate) async fn handshake(
             noise.read_message(&answer, &mut message).map_err(io::Error::other)?;
         }
     }
-    let noise = Arc::new(noise.into_stateless_transport_mode().map_err(io::Error::other)?);
+    let noise = Arc::new(Mutex::new(noise.into_transport_mode().map_err(io::Error::other)?));
     let (read, write) = socket.into_split();
     let receive = SealedIn {
         half: BufReader::with_capacity(128 * 1024, read),
         noise: Arc::clone(&noise),
-        nonce: 0,
+        count: 0,
         plain: Vec::new(),
         at: 0,
     };
-    Ok((SealedOut { half: write, noise, nonce: 0 }, receive))
+    Ok((SealedOut { half: write, noise, count: 0 }, receive))
 }
 
 impl SealedOut {
@@ -157,10 +153,14 @@ impl SealedOut {
     fn seal(&mut self, piece: &[u8], sealed: &mut Vec<u8>) -> io::Result<()> {
         let start = sealed.len();
         sealed.resize(start + 2 + piece.len() + TAG, 0);
-        let len = self.noise.write_message(self.nonce, piece, &mut sealed[start + 2..]).map_err(io::Error::other)?;
+        let mut noise = self.noise.lock().unwrap_or_else(PoisonError::into_inner);
+        let len = noise.write_message(piece, &mut sealed[start + 2..]).map_err(io::Error::other)?;
         let prefix = u16::try_from(len).expect("a piece is short enough").to_be_bytes();
         sealed[start..start + 2].copy_from_slice(&prefix);
-        self.nonce += 1;
+        self.count += 1;
+        if self.count.is_multiple_of(REKEY) {
+            noise.rekey_outgoing();
+        }
         Ok(())
     }
 
@@ -186,21 +186,16 @@ impl SealedIn {
             self.half.read_exact(&mut sealed).await?;
             let start = self.plain.len();
             self.plain.resize(start + sealed.len(), 0);
-            let opened = self.noise.read_message(self.nonce, &sealed, &mut self.plain[start..]);
+            let mut noise = self.noise.lock().unwrap_or_else(PoisonError::into_inner);
+            let opened = noise.read_message(&sealed, &mut self.plain[start..]);
             self.plain.truncate(start + opened.map_err(io::Error::other)?);
-            self.nonce += 1;
+            self.count += 1;
+            if self.count.is_multiple_of(REKEY) {
+                noise.rekey_incoming();
+            }
         }
         let bytes = self.plain[self.at..self.at + count].to_vec();
         self.at += count;
         Ok(bytes)
-    }
-
-    /// Reads the answer to an offer that was accepted.
-    ///
-    /// # Errors
-    /// When it was not.
-    pub(crate) async fn expect(&mut self, offered: &[u8]) -> io::Result<()> {
-        let answer = self.read(offered.len()).await?;
-        if answer == offered { Ok(()) } else { Err(io::Error::other("the node does not speak the protocol offered")) }
     }
 }

@@ -96,7 +96,7 @@ impl Outsider {
         habits: Habits,
     ) -> io::Result<Muxed> {
         let socket = self.socket_from(source, victim.tcp).await?;
-        let handshake = async { Muxed::start(noise::handshake(socket, who, &self.plan.chain).await?, habits).await };
+        let handshake = async { Ok(Muxed::start(noise::handshake(socket, who, &self.plan.chain).await?, habits)) };
         let made = time::timeout(PATIENCE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         made.inspect_err(|_| TALLY.ended())
     }

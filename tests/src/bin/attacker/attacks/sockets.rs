@@ -10,7 +10,6 @@ use tokio::{
 };
 
 use crate::{
-    noise::offer,
     outsider::{Outsider, crowd},
     tally::TALLY,
 };
@@ -74,7 +73,7 @@ pub(super) async fn drip(outsider: Arc<Outsider>) {
         async move {
             let node = &outsider.plan.nodes[number % outsider.plan.nodes.len()];
             let mut socket = outsider.socket(node.tcp).await?;
-            for byte in offer("/ostrakon/noise/1") {
+            for byte in [&32_u16.to_be_bytes()[..], &[7; 32]].concat() {
                 socket.write_all(&[byte]).await.inspect_err(|_| TALLY.ended())?;
                 time::sleep(Duration::from_secs(1)).await;
             }
