@@ -7,7 +7,7 @@
 use bytes::Bytes;
 use ostrakon_net::lock;
 use ostrakon_proto::{
-    id::{Epoch, NodeId},
+    id::{AccountId, Epoch, NodeId},
     ledger::{
         Rules,
         state::{ProviderStatus, Records, RosterEntry},
@@ -29,7 +29,7 @@ use super::{
     Serve, answer,
     credit::{self, InsufficientCredit},
     decode, no_body, refuse_store,
-    uploads::{Finished, UploadSession, UploadSessionError},
+    uploads::{Finished, Opened, Opener, UploadSession, UploadSessionError},
 };
 use crate::store::Place;
 
@@ -54,24 +54,42 @@ impl Serve {
 
     async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<PutResponse, Refusal> {
         check_form(&open, &self.node)?;
-        let (chain, asked) = (self.parts.chain.clone(), open.clone());
-        let judge = move |records: &dyn Records| judge(&chain.rules(), records, &asked, &signature);
-        let limit = self.parts.chain.read(judge).await?;
-        self.evict_idle(&open).await;
-        if let Some(finished) = lock(&self.uploads).open(from, open.clone(), Instant::now()).map_err(refuse_upload)? {
-            return Ok(PutResponse::Opened(Taken { next: finished.column_len, early: 0 }));
+        let credit = self.judge(&open, signature).await?;
+        let opened = lock(&self.uploads).open(Opener { from, credit }, open.clone(), Instant::now());
+        match opened.map_err(refuse_upload)? {
+            Opened::Finished(finished) => {
+                return Ok(PutResponse::Opened(Taken { next: finished.column_len, early: 0 }));
+            }
+            Opened::Open { yielded: Some(other) } => self.drop_upload(other).await,
+            Opened::Open { yielded: None } => {}
         }
-        let begun = self.begin(&open, limit).await;
-        begun.inspect_err(|_| self.forget(&open.upload)).map(PutResponse::Opened)
+        let begun = self.begin(&open, credit).await;
+        if begun.is_err() {
+            self.drop_upload(open.upload).await;
+        }
+        begun.map(PutResponse::Opened)
     }
 
-    /// Drops an idle upload, if a new one needs its slot.
-    async fn evict_idle(&self, open: &Open) {
-        let idle = lock(&self.uploads).evict_idle(open, Instant::now());
-        if let Some(idle) = idle {
-            self.parts.credit.release(&idle);
-            self.on_columns(move |columns| columns.abort(idle)).await;
-        }
+    /// Checks by the ledger that the account may store here; returns its credit in bytes.
+    async fn judge(&self, open: &Open, signature: Signature) -> Result<u64, Refusal> {
+        let height = self.parts.chain.head().height;
+        let crowd = lock(&self.uploads).to_weigh(height);
+        let (chain, asked) = (self.parts.chain.clone(), open.clone());
+        let judge = move |records: &dyn Records| -> Result<(u64, Vec<(AccountId, u64)>), Refusal> {
+            let rules = chain.rules();
+            let credit = judge(&rules, records, &asked, &signature)?;
+            let credits = crowd.into_iter().map(|account| (account, credit_of(&rules, records, &account)));
+            Ok((credit, credits.collect()))
+        };
+        let (credit, credits) = self.parts.chain.read(judge).await?;
+        lock(&self.uploads).weigh(height, credits);
+        Ok(credit)
+    }
+
+    /// Drops an upload with all that it holds.
+    async fn drop_upload(&self, upload: UploadId) {
+        self.forget(&upload);
+        self.on_columns(move |columns| columns.abort(upload)).await;
     }
 
     async fn begin(&self, open: &Open, limit: u64) -> Result<Taken, Refusal> {
@@ -94,8 +112,9 @@ impl Serve {
         if let Some(finished) = upload.finished {
             return Ok(PutResponse::Ready { next: finished.column_len });
         }
-        let next = self.on_columns(move |columns| columns.write(id, offset, body)).await;
-        next.map(|next| PutResponse::Ready { next }).map_err(refuse_store)
+        let next = self.on_columns(move |columns| columns.write(id, offset, body)).await.map_err(refuse_store)?;
+        lock(&self.uploads).advance(&id, next);
+        Ok(PutResponse::Ready { next })
     }
 
     async fn finish(&self, from: NodeId, id: UploadId, manifest: Bytes) -> Result<PutResponse, Refusal> {
@@ -128,8 +147,7 @@ impl Serve {
 
     async fn abort(&self, from: NodeId, id: UploadId) -> Result<PutResponse, Refusal> {
         self.upload(&from, &id)?;
-        self.forget(&id);
-        self.on_columns(move |columns| columns.abort(id)).await;
+        self.drop_upload(id).await;
         Ok(PutResponse::Aborted)
     }
 
@@ -175,7 +193,12 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
     check_nonce(account.nonce, open.draw.nonce, rules.params.draw_nonces)?;
     check_drawn(rules, records, open)?;
     check_capacity(records, open)?;
-    Ok(credit::limit(account.balance, rules.params.credit_bytes))
+    Ok(credit_of(rules, records, &open.account))
+}
+
+/// The account's credit in bytes.
+fn credit_of(rules: &Rules, records: &dyn Records, account: &AccountId) -> u64 {
+    credit::limit(records.account(account).balance, rules.params.credit_bytes)
 }
 
 /// Checks the draw's distance from the account's nonce, as the ledger will.

@@ -1,28 +1,47 @@
-//! The upload sessions of this node: which node may add to each, and which are idle for too long. Pure.
+//! The upload sessions of this node: which node may add to each, and which has to yield when there are too many. Pure.
 //!
-//! In come opened uploads and the time, out goes the session that a request names, if it is the client's. The bytes are
-//! in the store; the session has what the receipt will say.
+//! In come opened uploads, their progress, what backs each account, and the time; out goes the session that a request
+//! names, if it is the client's. The bytes are in the store; the session has what the receipt will say.
+//!
+//! # Sharing
+//! An upload's standing is its account's credit, divided by the account's uploads here; a slow one has a small part of
+//! that. When all places are taken, a new upload takes the one of least standing, if its own is at least twice as much.
+//! So accounts share the places in proportion to the money behind them, over however many accounts it is spread, and an
+//! upload that does not move is no obstacle. Some places are reserved for accounts with few uploads, so that no upload
+//! has to yield to them.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use ostrakon_proto::{
-    id::{AccountId, NodeId, ObjectId},
+    id::{AccountId, Height, NodeId, ObjectId},
     sign::Signature,
     wire::put::{Open, UploadId},
 };
 use tokio::time::Instant;
 
-/// The most uploads: as many as the store holds open, so that none is evicted for a stranger's.
-const COUNT: usize = 256;
-/// The most uploads of one account.
-const PER_ACCOUNT: usize = 128;
+/// The most uploads: some fewer than the store holds open, since it drops those that yielded a moment later.
+const PLACES: usize = 240;
+/// The places that only an account with fewer than [`FEW`] uploads gets.
+const RESERVED: usize = 64;
+/// The most uploads with which an account gets a reserved place.
+const FEW: usize = 4;
+/// The most uploads of one account, even while there are places.
+const PER_ACCOUNT: usize = 64;
 /// The most finished uploads that are remembered.
 const FINISHED: usize = 4096;
+/// Bytes a second, since it began, below which an upload is slow: a line of 1 Mbit/s to twelve holders brings ten times
+/// that to each.
+const SLOW_RATE: u64 = 1024;
+/// No upload is slow before: a client sends its first byte once all holders have answered.
+const GRACE: Duration = Duration::from_secs(30);
+/// A slow upload has one part in this many of its standing.
+const SLOW_PART: u64 = 64;
+/// A new upload needs this many times the standing of the one that yields to it: two equal accounts do not evict each
+/// other's uploads in turn.
+const LEAD: u64 = 2;
 /// Idle time after which an upload is dropped: long enough for a client that crashed or lost its network to resume. The
 /// account's credit bounds what waits so long.
 const IDLE: Duration = Duration::from_secs(3600);
-/// Idle time after which an upload may be evicted by a new one, when there are too many.
-const YIELDING: Duration = Duration::from_secs(600);
 /// How long a finished upload is answered again: the first answer may be lost, or the client restarted.
 const REPEAT: Duration = Duration::from_secs(3600);
 
@@ -35,6 +54,9 @@ pub(super) struct UploadSession {
     pub(super) open: Open,
     /// Its result, once it is finished.
     pub(super) finished: Option<Finished>,
+    /// Bytes received so far, in order.
+    received: u64,
+    began: Instant,
     touched: Instant,
 }
 
@@ -49,11 +71,32 @@ pub(super) struct Finished {
     pub(super) receipt: Signature,
 }
 
+/// The outcome of a request to open an upload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opened {
+    /// It is open. The upload that yielded its place to it, if one had to, is to be dropped.
+    Open {
+        /// That upload.
+        yielded: Option<UploadId>,
+    },
+    /// It is finished already.
+    Finished(Finished),
+}
+
+/// Who opens an upload, and what backs it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Opener {
+    /// The node that asks.
+    pub(super) from: NodeId,
+    /// Credit of the account in bytes, as of now.
+    pub(super) credit: u64,
+}
+
 /// Why an upload cannot be opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum UploadSessionError {
     /// Try again later.
-    #[error("the node has {COUNT} uploads in progress, the most it allows; try again later")]
+    #[error("all {PLACES} uploads in progress on this node have more credit behind them; try again later")]
     Full,
     /// Finish some first.
     #[error("the account has {PER_ACCOUNT} uploads in progress on this node, the most it allows; finish some first")]
@@ -68,51 +111,99 @@ pub(super) enum UploadSessionError {
 pub(super) struct UploadSessions {
     open: BTreeMap<UploadId, UploadSession>,
     finished: BTreeMap<UploadId, UploadSession>,
-    of_account: BTreeMap<AccountId, usize>,
+    accounts: BTreeMap<AccountId, Share>,
+    /// The block as of which all accounts' credit was read last.
+    weighed: Height,
+}
+
+/// An account with uploads in progress.
+#[derive(Clone, Copy, Debug, Default)]
+struct Share {
+    uploads: usize,
+    credit: u64,
+}
+
+impl Share {
+    /// The standing of each of its uploads.
+    fn standing(self) -> u64 {
+        self.credit / u64::try_from(self.uploads.max(1)).expect("a count of uploads fits")
+    }
 }
 
 impl UploadSessions {
-    /// Opens an upload for `from`, or hands it over: the account may return as another node. Returns its result if it
-    /// is finished already. Call [`UploadSessions::evict_idle`] before.
-    pub(super) fn open(
-        &mut self,
-        from: NodeId,
-        open: Open,
-        now: Instant,
-    ) -> Result<Option<Finished>, UploadSessionError> {
+    /// Opens an upload, or hands it over: the account may return as another node.
+    pub(super) fn open(&mut self, by: Opener, open: Open, now: Instant) -> Result<Opened, UploadSessionError> {
         if let Some(before) = self.get_mut(&open.upload) {
             if before.open != open {
                 return Err(UploadSessionError::Taken);
             }
-            (before.from, before.touched) = (from, now);
-            return Ok(before.finished);
+            (before.from, before.touched) = (by.from, now);
+            return Ok(before.finished.map_or(Opened::Open { yielded: None }, Opened::Finished));
         }
-        if self.of_account.get(&open.account).is_some_and(|count| *count >= PER_ACCOUNT) {
-            return Err(UploadSessionError::AccountFull);
-        }
-        if self.open.len() >= COUNT {
-            return Err(UploadSessionError::Full);
-        }
-        *self.of_account.entry(open.account).or_default() += 1;
-        self.open.insert(open.upload, UploadSession { from, open, finished: None, touched: now });
-        Ok(None)
+        let yielded = self.make_room(open.account, by.credit, now)?;
+        let share = self.accounts.entry(open.account).or_default();
+        *share = Share { uploads: share.uploads + 1, credit: by.credit };
+        let session = UploadSession { from: by.from, open, finished: None, received: 0, began: now, touched: now };
+        self.open.insert(session.open.upload, session);
+        Ok(Opened::Open { yielded })
     }
 
-    /// Drops the longest idle upload whose slot a new one of this account needs, if it is idle for long enough.
-    pub(super) fn evict_idle(&mut self, open: &Open, now: Instant) -> Option<UploadId> {
-        if self.get_mut(&open.upload).is_some() {
+    /// Accounts whose credit must be read before an upload is opened, as of the block at `height`: none while there are
+    /// places for all. Money that has moved on must not back uploads twice.
+    pub(super) fn to_weigh(&self, height: Height) -> Vec<AccountId> {
+        let crowded = self.open.len() >= PLACES && height != self.weighed;
+        self.accounts.keys().filter(|_| crowded).copied().collect()
+    }
+
+    /// The credit of accounts, as of the block at `height`.
+    pub(super) fn weigh(&mut self, height: Height, credits: Vec<(AccountId, u64)>) {
+        if credits.is_empty() {
+            return;
+        }
+        self.weighed = height;
+        for (account, credit) in credits {
+            self.accounts.entry(account).and_modify(|share| share.credit = credit);
+        }
+    }
+
+    /// Removes the upload that has to yield to a new one of this account, if one has to.
+    fn make_room(
+        &mut self,
+        account: AccountId,
+        credit: u64,
+        now: Instant,
+    ) -> Result<Option<UploadId>, UploadSessionError> {
+        let own = self.accounts.get(&account).map_or(0, |share| share.uploads);
+        if own >= PER_ACCOUNT {
+            let slow = self.open.values().filter(|upload| upload.open.account == account && upload.is_slow(now));
+            let slow = slow.min_by_key(|upload| upload.touched).map(|upload| upload.open.upload);
+            let slow = slow.ok_or(UploadSessionError::AccountFull)?;
+            self.remove(&slow);
+            return Ok(Some(slow));
+        }
+        let places = if own < FEW { PLACES } else { PLACES - RESERVED };
+        if self.open.len() < places {
+            return Ok(None);
+        }
+        self.take_weakest(account, credit, now).map(Some).ok_or(UploadSessionError::Full)
+    }
+
+    /// Removes the upload with the least standing, if a new one of this account has enough to take its place.
+    pub(super) fn take_weakest(&mut self, account: AccountId, credit: u64, now: Instant) -> Option<UploadId> {
+        let own = self.accounts.get(&account).map_or(0, |share| share.uploads);
+        let standing = Share { uploads: own + 1, credit }.standing();
+        let all = self.open.iter().map(|(id, upload)| (self.standing(upload, now), upload.touched, *id));
+        let (least, _, id) = all.min()?;
+        if standing == 0 || least.saturating_mul(LEAD) > standing {
             return None;
         }
-        let crowded = self.of_account.get(&open.account).is_some_and(|count| *count >= PER_ACCOUNT);
-        if !crowded && self.open.len() < COUNT {
-            return None;
-        }
-        let in_the_way = |upload: &UploadSession| !crowded || upload.open.account == open.account;
-        let candidates = self.open.iter().filter(|(_, upload)| in_the_way(upload));
-        let (id, longest) = candidates.min_by_key(|(_, upload)| upload.touched)?;
-        let id = (now.saturating_duration_since(longest.touched) >= YIELDING).then_some(*id)?;
         self.remove(&id);
         Some(id)
+    }
+
+    fn standing(&self, upload: &UploadSession, now: Instant) -> u64 {
+        let standing = self.accounts.get(&upload.open.account).map_or(0, |share| share.standing());
+        if upload.is_slow(now) { standing / SLOW_PART } else { standing }
     }
 
     /// The upload, if it belongs to `from`; counts as activity.
@@ -120,6 +211,13 @@ impl UploadSessions {
         let upload = self.get_mut(id).filter(|upload| upload.from == *from)?;
         upload.touched = now;
         Some(upload.clone())
+    }
+
+    /// Bytes up to `next` were received.
+    pub(super) fn advance(&mut self, id: &UploadId, next: u64) {
+        if let Some(upload) = self.open.get_mut(id) {
+            upload.received = upload.received.max(next);
+        }
     }
 
     /// The upload is a stored column now.
@@ -135,10 +233,10 @@ impl UploadSessions {
     /// Drops an upload in progress.
     pub(super) fn remove(&mut self, id: &UploadId) -> Option<UploadSession> {
         let upload = self.open.remove(id)?;
-        if let Some(count) = self.of_account.get_mut(&upload.open.account) {
-            *count -= 1;
-            if *count == 0 {
-                self.of_account.remove(&upload.open.account);
+        if let Some(share) = self.accounts.get_mut(&upload.open.account) {
+            share.uploads -= 1;
+            if share.uploads == 0 {
+                self.accounts.remove(&upload.open.account);
             }
         }
         Some(upload)
@@ -161,14 +259,23 @@ impl UploadSessions {
     }
 }
 
+impl UploadSession {
+    fn is_slow(&self, now: Instant) -> bool {
+        let age = now.saturating_duration_since(self.began);
+        age >= GRACE && self.received < age.as_secs().saturating_mul(SLOW_RATE)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use ostrakon_proto::{id::Epoch, params::Code, placement::Draw};
 
     use super::*;
 
+    const NODE: NodeId = NodeId::new([1; 32]);
+
     fn open(number: u16, account: u8) -> Open {
-        let mut upload = UploadId([0; 16]);
+        let mut upload = UploadId([account; 16]);
         upload.0[..2].copy_from_slice(&number.to_le_bytes());
         Open {
             upload,
@@ -182,56 +289,135 @@ mod tests {
         }
     }
 
+    /// Opens uploads of one account until one is refused, at most `most`; how many were opened.
+    fn fill(uploads: &mut UploadSessions, account: u8, credit: u64, (most, now): (u16, Instant)) -> usize {
+        let mut opened = |number: &u16| uploads.open(by(credit), open(*number, account), now).is_ok();
+        (0..most).take_while(|number| opened(number)).count()
+    }
+
+    fn by(credit: u64) -> Opener {
+        Opener { from: NODE, credit }
+    }
+
+    fn of(uploads: &UploadSessions, account: u8) -> usize {
+        uploads.accounts.get(&AccountId::new([account; 32])).map_or(0, |share| share.uploads)
+    }
+
+    const NEW: Result<Opened, UploadSessionError> = Ok(Opened::Open { yielded: None });
+
     #[test]
     fn uploads_belong_to_who_opened_them_last() {
         let (mut uploads, now) = (UploadSessions::default(), Instant::now());
-        let (one, two) = (NodeId::new([1; 32]), NodeId::new([2; 32]));
-        assert_eq!(uploads.open(one, open(1, 1), now), Ok(None));
-        assert_eq!(uploads.open(one, open(1, 2), now), Err(UploadSessionError::Taken));
+        let (one, two) = (NODE, NodeId::new([2; 32]));
+        assert_eq!(uploads.open(by(1), open(1, 1), now), NEW);
+        let same = Open { account: AccountId::new([2; 32]), ..open(1, 1) };
+        assert_eq!(uploads.open(by(1), same, now), Err(UploadSessionError::Taken));
         assert!(uploads.touch(&open(1, 1).upload, &one, now).is_some());
         assert!(uploads.touch(&open(1, 1).upload, &two, now).is_none());
-        assert_eq!(uploads.open(two, open(1, 1), now), Ok(None));
+        assert_eq!(uploads.open(Opener { from: two, credit: 1 }, open(1, 1), now), NEW);
         assert!(uploads.touch(&open(1, 1).upload, &one, now).is_none());
         assert!(uploads.touch(&open(1, 1).upload, &two, now).is_some());
     }
 
     #[test]
-    fn uploads_are_bounded() {
-        let (mut uploads, now, node) = (UploadSessions::default(), Instant::now(), NodeId::new([1; 32]));
-        let bound = u16::try_from(PER_ACCOUNT).expect("small");
-        for number in 0..bound {
-            assert_eq!(uploads.open(node, open(number, 1), now), Ok(None));
+    fn an_account_has_a_share_and_few_more_accounts_leave_places() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        assert_eq!(fill(&mut uploads, 1, 200, (u16::MAX, now)), PER_ACCOUNT);
+        assert_eq!(uploads.open(by(200), open(999, 1), now), Err(UploadSessionError::AccountFull));
+        assert_eq!(fill(&mut uploads, 2, 200, (u16::MAX, now)), PER_ACCOUNT);
+        assert_eq!(fill(&mut uploads, 3, 200, (u16::MAX, now)), PLACES - RESERVED - 2 * PER_ACCOUNT, "no more for it");
+        assert_eq!(fill(&mut uploads, 4, 1, (u16::MAX, now)), FEW, "a poor one has some");
+        assert_eq!(uploads.open(by(1), open(999, 4), now), Err(UploadSessionError::Full));
+    }
+
+    #[test]
+    fn money_decides_who_yields_not_the_number_of_accounts() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        // 10,000 bytes of credit on 200 accounts, and none of them slow yet.
+        let opened: usize = (1..=200).map(|account| fill(&mut uploads, account, 50, (4, now))).sum();
+        assert!(opened >= PLACES, "{opened}");
+        assert_eq!(uploads.open.len(), PLACES);
+        let refused = uploads.open(by(10), open(0, 250), now);
+        assert_eq!(refused, Err(UploadSessionError::Full), "less money than any of theirs");
+        // As much money as all of them together, in one account.
+        let mine = fill(&mut uploads, 250, 10_000, (u16::MAX, now));
+        assert_eq!((mine, uploads.open.len()), (PER_ACCOUNT, PLACES));
+        assert_eq!(fill(&mut uploads, 251, 10_000, (u16::MAX, now)), PER_ACCOUNT);
+        assert_eq!((of(&uploads, 250), of(&uploads, 251)), (PER_ACCOUNT, PER_ACCOUNT), "nor do they evict each other");
+    }
+
+    #[test]
+    fn what_does_not_move_yields_even_to_less() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        for account in 1..=60 {
+            fill(&mut uploads, account, 1_000, (4, now));
         }
-        assert_eq!(uploads.open(node, open(bound, 1), now), Err(UploadSessionError::AccountFull));
-        for number in bound..u16::try_from(COUNT).expect("small") {
-            let account = u8::try_from(number / bound + 1).expect("small");
-            assert_eq!(uploads.open(node, open(number, account), now), Ok(None));
+        assert_eq!(uploads.open(by(100), open(0, 250), now), Err(UploadSessionError::Full));
+        let later = now + 2 * GRACE;
+        let all: Vec<UploadId> = uploads.open.keys().copied().collect();
+        for id in &all {
+            uploads.touch(id, &NODE, later).expect("theirs");
+            uploads.advance(id, SLOW_RATE * 60);
         }
-        assert_eq!(uploads.open(node, open(u16::MAX, 99), now), Err(UploadSessionError::Full));
-        let later = now + YIELDING;
-        assert_eq!(uploads.evict_idle(&open(0, 1), later), None, "it is open already");
-        assert_eq!(uploads.evict_idle(&open(u16::MAX, 99), now), None, "none is idle for long enough");
-        uploads.touch(&open(0, 1).upload, &node, later).expect("open");
-        assert_eq!(uploads.evict_idle(&open(999, 1), later), Some(open(1, 1).upload), "its own, longest idle");
-        assert_eq!(uploads.evict_idle(&open(u16::MAX, 99), later), None, "there is room now");
-        assert_eq!(uploads.open(node, open(u16::MAX, 99), later), Ok(None));
-        assert!(uploads.evict_idle(&open(u16::MAX - 1, 99), later).is_some());
-        assert_eq!(uploads.open(node, open(u16::MAX - 1, 99), later), Ok(None));
-        assert_eq!(uploads.expire(later + IDLE).len(), COUNT);
-        assert!(uploads.open.is_empty() && uploads.of_account.is_empty());
+        assert_eq!(uploads.open(by(100), open(0, 250), later), Err(UploadSessionError::Full), "all of them move");
+        let last = later + GRACE;
+        for id in &all[1..] {
+            uploads.advance(id, SLOW_RATE * 90);
+        }
+        assert_eq!(uploads.open(by(100), open(0, 250), last), Ok(Opened::Open { yielded: Some(all[0]) }));
+        assert_eq!(uploads.open(by(100), open(1, 250), last), Err(UploadSessionError::Full), "the others move");
+    }
+
+    #[test]
+    fn an_account_that_has_all_it_may_yields_to_itself() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        fill(&mut uploads, 1, 200, (u16::MAX, now));
+        let later = now + GRACE;
+        uploads.touch(&open(0, 1).upload, &NODE, later).expect("open");
+        assert_eq!(uploads.open(by(200), open(0, 1), later), NEW, "it is open already");
+        let yielded = Some(open(1, 1).upload);
+        assert_eq!(uploads.open(by(200), open(999, 1), later), Ok(Opened::Open { yielded }), "the longest idle");
+        assert_eq!(of(&uploads, 1), PER_ACCOUNT);
+    }
+
+    #[test]
+    fn credit_is_read_again_when_places_are_short() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        assert_eq!(uploads.to_weigh(Height(7)), []);
+        for account in 1..=60 {
+            fill(&mut uploads, account, 1_000, (4, now));
+        }
+        let accounts = uploads.to_weigh(Height(7));
+        assert_eq!(accounts.len(), 60);
+        // The money of all but one has moved on.
+        uploads.weigh(Height(7), accounts.iter().map(|account| (*account, 0)).collect());
+        uploads.weigh(Height(7), vec![(accounts[3], 1_000)]);
+        assert_eq!(uploads.to_weigh(Height(7)), [], "once a block");
+        assert_eq!(fill(&mut uploads, 250, 300, (u16::MAX, now)), PER_ACCOUNT);
+        assert_eq!(of(&uploads, 4), FEW);
+    }
+
+    #[test]
+    fn idle_ones_expire() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        fill(&mut uploads, 1, 200, (10, now));
+        uploads.touch(&open(0, 1).upload, &NODE, now + GRACE).expect("open");
+        assert_eq!(uploads.expire(now + IDLE).len(), 9);
+        assert_eq!(uploads.expire(now + IDLE + GRACE), [open(0, 1).upload]);
+        assert!(uploads.open.is_empty() && uploads.accounts.is_empty());
     }
 
     #[test]
     fn finished_uploads_answer_for_a_while_and_count_no_more() {
-        let (mut uploads, now, node) = (UploadSessions::default(), Instant::now(), NodeId::new([1; 32]));
-        uploads.open(node, open(1, 1), now).expect("room");
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        uploads.open(by(1), open(1, 1), now).expect("room");
         let finished = Finished { object: ObjectId::new([7; 32]), column_len: 64, receipt: Signature([8; 64]) };
         uploads.finish(&open(1, 1).upload, finished);
-        let found = uploads.touch(&open(1, 1).upload, &node, now).expect("kept");
+        let found = uploads.touch(&open(1, 1).upload, &NODE, now).expect("kept");
         assert_eq!(found.finished, Some(finished));
-        assert_eq!(uploads.open(node, open(1, 1), now), Ok(Some(finished)));
-        assert!(uploads.open.is_empty() && uploads.of_account.is_empty());
+        assert_eq!(uploads.open(by(1), open(1, 1), now), Ok(Opened::Finished(finished)));
+        assert!(uploads.open.is_empty() && uploads.accounts.is_empty());
         assert_eq!(uploads.expire(now + REPEAT), []);
-        assert!(uploads.touch(&open(1, 1).upload, &node, now).is_none());
+        assert!(uploads.touch(&open(1, 1).upload, &NODE, now).is_none());
     }
 }
