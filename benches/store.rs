@@ -60,6 +60,7 @@ impl Column {
             index: 0,
             column: tree.finish().0,
             column_len: count(len),
+            manifest_len: u32::try_from(manifest.len()).expect("short"),
             token: None,
             expires: Epoch(10),
         };

@@ -205,7 +205,7 @@ fn as_lines(status: &Status, running: bool) -> String {
         format!("listening {}", listening.join(" ")),
         format!("peers     {peers}"),
         format!(
-            "columns   {}, {} bytes, of which temporary {}, in the trash {}",
+            "columns   {}, {} bytes; temporary and in upload {} bytes, in the trash {}",
             usage.columns, usage.used_bytes, usage.temporary_bytes, usage.trash_bytes
         ),
         format!("free      {} bytes", usage.free_bytes),

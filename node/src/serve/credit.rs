@@ -1,21 +1,29 @@
-//! The space that columns use before they are paid for, account by account.
+//! The space that columns use before they are paid for: how much together, and how much of it each account.
 //!
-//! An account may fill a holder with temporary columns up to its credit, which its balance backs (ARCHITECTURE 3).
-//! Charged from the opening of the upload until the ledger commits the column or it is dropped. In memory only: what
-//! was temporary before a restart is bounded by its time limit alone.
+//! Temporary columns and open uploads may use a tenth of what the node offers. An account gets as much of it as its
+//! balance backs (ARCHITECTURE 3), and at most a third of what it leaves to others: a quarter while it is alone. So the
+//! space is never used up by one account, and by many only bit by bit.
+//!
+//! Charged from the opening of the upload until the ledger commits the column or it is dropped. Who stored what is in
+//! memory only: what was temporary before a restart counts against the whole, and against no account.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
 use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{AccountId, Amount},
+    limits,
     wire::put::UploadId,
 };
 
-use crate::store::PlaceKey;
+use crate::store::{PlaceKey, Usage};
 
 /// Micro-obols in one obol, which `credit_bytes` is for.
 const MICRO: u128 = 1_000_000;
+/// Temporary columns and open uploads use one part in this many of what the node offers, and of its disk.
+const TEMPORARY_PART: u64 = 10;
+/// An account uses one part in this many of what it leaves to others.
+const SHARE: u64 = 3;
 
 /// Bytes of credit that a balance gives.
 pub fn limit(balance: Amount, credit_bytes: u64) -> u64 {
@@ -23,19 +31,78 @@ pub fn limit(balance: Amount, credit_bytes: u64) -> u64 {
     u64::try_from(bytes).unwrap_or(u64::MAX)
 }
 
-/// The account's credit does not cover an upload: wait for commits, fund the account, or store less at a time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "{wanted} more bytes exceed the account's credit on this node: uncommitted columns use {used} of {limit} bytes; \
-     fund the account, or store less at a time"
-)]
-pub struct InsufficientCredit {
-    /// Bytes asked for.
-    pub wanted: u64,
-    /// Bytes in use.
+/// What the ledger has of this node's offer, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its capacity.
+    pub capacity: u64,
+    /// What is committed of it.
     pub used: u64,
-    /// Bytes of credit.
-    pub limit: u64,
+}
+
+/// What a reservation is measured against, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Room {
+    /// Credit of the account.
+    credit: u64,
+    /// What temporary columns use, of all accounts.
+    stored: u64,
+    /// What temporary columns and open uploads may use together.
+    most: u64,
+    /// What is offered and not committed yet.
+    offered: u64,
+}
+
+impl Room {
+    /// Of a store with this usage.
+    pub fn new(credit: u64, offer: Offer, usage: &Usage) -> Self {
+        Self {
+            credit,
+            stored: usage.temporary_bytes.saturating_sub(usage.upload_bytes),
+            most: offer.capacity.min(usage.disk_bytes) / TEMPORARY_PART,
+            offered: offer.capacity.saturating_sub(offer.used),
+        }
+    }
+}
+
+/// Why an upload gets no space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReserveError {
+    /// Wait for commits, fund the account, or store less at a time.
+    #[error(
+        "{wanted} more bytes exceed the account's credit on this node: uncommitted columns use {used} of {limit} \
+         bytes; fund the account, or store less at a time"
+    )]
+    Credit {
+        /// Bytes asked for.
+        wanted: u64,
+        /// Bytes in use.
+        used: u64,
+        /// Bytes of credit.
+        limit: u64,
+    },
+    /// Wait for commits, or use another node. So many bytes of others' uploads are too many.
+    #[error(
+        "not enough space for uncommitted columns: {wanted} more bytes are requested, {used} are the account's, and \
+         {left} of {most} are free for all; use another node, or store less at a time"
+    )]
+    Space {
+        /// Bytes asked for.
+        wanted: u64,
+        /// Bytes in use by the account.
+        used: u64,
+        /// Bytes free for all.
+        left: u64,
+        /// Bytes for all.
+        most: u64,
+        /// Bytes that must become free.
+        short: u64,
+    },
+}
+
+/// Bytes that an upload is charged: its column at most, and the manifest that is stored with it.
+pub fn upload_bytes(reserve: u64) -> u64 {
+    reserve + u64::try_from(limits::MANIFEST).expect("1 MiB")
 }
 
 /// What is charged.
@@ -55,28 +122,21 @@ pub struct Credit {
 struct Charges {
     all: BTreeMap<Charge, (AccountId, u64)>,
     used: BTreeMap<AccountId, u64>,
+    /// Bytes of all open uploads.
+    uploads: u64,
 }
 
 impl Credit {
-    /// Charges `bytes` for an upload; one that is opened again is charged once.
+    /// Charges `bytes` for an upload; one that is opened again keeps what it has.
     ///
     /// # Errors
-    /// [`InsufficientCredit`] when the account would then charge more than `limit`.
-    pub fn reserve(
-        &self,
-        account: AccountId,
-        upload: UploadId,
-        bytes: u64,
-        limit: u64,
-    ) -> Result<(), InsufficientCredit> {
+    /// [`ReserveError`] when the account would then use more than it may of the room.
+    pub fn reserve(&self, account: AccountId, upload: UploadId, bytes: u64, room: Room) -> Result<(), ReserveError> {
         let mut charges = lock(&self.charges);
-        let before = charges.remove(&Charge::Upload(upload));
-        let used = charges.used.get(&account).copied().unwrap_or(0);
-        if used.saturating_add(bytes) > limit {
-            before.into_iter().for_each(|(account, bytes)| charges.add(Charge::Upload(upload), account, bytes));
-            return Err(InsufficientCredit { wanted: bytes, used, limit });
+        if !charges.all.contains_key(&Charge::Upload(upload)) {
+            charges.check(&account, bytes, room)?;
+            charges.add(Charge::Upload(upload), account, bytes);
         }
-        charges.add(Charge::Upload(upload), account, bytes);
         Ok(())
     }
 
@@ -101,14 +161,37 @@ impl Credit {
 }
 
 impl Charges {
+    fn check(&self, account: &AccountId, wanted: u64, room: Room) -> Result<(), ReserveError> {
+        let Room { credit, stored, most, offered } = room;
+        let used = self.used.get(account).copied().unwrap_or(0);
+        let mine = used.saturating_add(wanted);
+        if mine > credit {
+            return Err(ReserveError::Credit { wanted, used, limit: credit });
+        }
+        let all = stored.saturating_add(self.uploads).saturating_add(wanted);
+        let shared = all.saturating_add(mine.saturating_mul(SHARE));
+        let short = shared.saturating_sub(most).max(all.saturating_sub(offered));
+        if short > 0 {
+            let left = most.min(offered).saturating_sub(all - wanted);
+            return Err(ReserveError::Space { wanted, used, left, most, short });
+        }
+        Ok(())
+    }
+
     fn add(&mut self, charge: Charge, account: AccountId, bytes: u64) {
         self.all.insert(charge, (account, bytes));
+        if let Charge::Upload(_) = charge {
+            self.uploads = self.uploads.saturating_add(bytes);
+        }
         let used = self.used.entry(account).or_default();
         *used = used.saturating_add(bytes);
     }
 
     fn remove(&mut self, charge: &Charge) -> Option<(AccountId, u64)> {
         let (account, bytes) = self.all.remove(charge)?;
+        if let Charge::Upload(_) = charge {
+            self.uploads = self.uploads.saturating_sub(bytes);
+        }
         if let Some(used) = self.used.get_mut(&account) {
             *used = used.saturating_sub(bytes);
             if *used == 0 {
@@ -134,35 +217,71 @@ mod tests {
         check(u64::MAX, u64::MAX, u64::MAX);
     }
 
+    fn account(number: u8) -> AccountId {
+        AccountId::new([number; 32])
+    }
+
+    fn upload(number: u8) -> UploadId {
+        UploadId([number; 16])
+    }
+
+    fn room(credit: u64) -> Room {
+        Room { credit, stored: 0, most: u64::MAX, offered: u64::MAX }
+    }
+
     #[test]
     fn charges_count_until_settled() {
-        let (account, other) = (AccountId::new([1; 32]), AccountId::new([2; 32]));
-        let upload = |byte| UploadId([byte; 16]);
         let place = PlaceKey { column: ColumnId::new([3; 32]), object: ObjectId::new([4; 32]), extent: 0, index: 1 };
         let credit = Credit::default();
-        assert_eq!(credit.reserve(account, upload(1), 60, 100), Ok(()));
-        assert_eq!(credit.reserve(account, upload(1), 60, 100), Ok(()), "opened again");
-        assert_eq!(
-            credit.reserve(account, upload(2), 41, 100),
-            Err(InsufficientCredit { wanted: 41, used: 60, limit: 100 })
-        );
-        assert_eq!(credit.reserve(other, upload(3), 100, 100), Ok(()));
+        let reserve = |by, number, bytes| credit.reserve(account(by), upload(number), bytes, room(100));
+        let refused = |wanted, used| Err(ReserveError::Credit { wanted, used, limit: 100 });
+        assert_eq!(reserve(1, 1, 60), Ok(()));
+        let full = Room { most: 0, ..room(0) };
+        assert_eq!(credit.reserve(account(1), upload(1), 60, full), Ok(()), "opened again");
+        assert_eq!(reserve(1, 2, 41), refused(41, 60));
+        assert_eq!(reserve(2, 3, 100), Ok(()));
         credit.stored(&upload(1), place, 10);
-        assert_eq!(credit.reserve(account, upload(2), 90, 100), Ok(()));
-        assert_eq!(
-            credit.reserve(account, upload(2), 91, 100),
-            Err(InsufficientCredit { wanted: 91, used: 10, limit: 100 })
-        );
-        assert_eq!(
-            credit.reserve(account, upload(4), 1, 100),
-            Err(InsufficientCredit { wanted: 1, used: 100, limit: 100 })
-        );
+        assert_eq!(reserve(1, 2, 91), refused(91, 10));
+        assert_eq!(reserve(1, 2, 90), Ok(()));
+        assert_eq!(reserve(1, 4, 1), refused(1, 100));
         credit.release(&upload(2));
         credit.settle(&place);
         credit.settle(&place);
-        assert_eq!(credit.reserve(account, upload(4), 100, 100), Ok(()));
+        assert_eq!(reserve(1, 4, 100), Ok(()));
         credit.release(&upload(4));
         credit.release(&upload(3));
-        assert!(lock(&credit.charges).all.is_empty() && lock(&credit.charges).used.is_empty());
+        let charges = lock(&credit.charges);
+        assert!(charges.all.is_empty() && charges.used.is_empty() && charges.uploads == 0);
+    }
+
+    #[test]
+    fn a_tenth_of_offer_and_disk_is_for_what_is_not_paid_for() {
+        let usage = Usage { temporary_bytes: 70, upload_bytes: 30, disk_bytes: 2_000, ..Usage::default() };
+        let check = |capacity, used, expect| assert_eq!(Room::new(9, Offer { capacity, used }, &usage), expect);
+        check(1_000, 300, Room { credit: 9, stored: 40, most: 100, offered: 700 });
+        check(9_000, 9_500, Room { credit: 9, stored: 40, most: 200, offered: 0 });
+    }
+
+    #[test]
+    fn an_account_leaves_three_times_as_much_to_others() {
+        let credit = Credit::default();
+        let reserve = |by, bytes, (stored, offered)| {
+            let room = Room { credit: u64::MAX, stored, most: 1_000, offered };
+            credit.reserve(account(by), upload(by), bytes, room)
+        };
+        let space = |wanted, left, short| Err(ReserveError::Space { wanted, used: 0, left, most: 1_000, short });
+        assert_eq!(reserve(1, 251, (0, 900)), space(251, 900, 4));
+        assert_eq!(reserve(1, 250, (0, 900)), Ok(()));
+        assert_eq!(reserve(2, 188, (0, 900)), space(188, 650, 2), "a quarter of the rest is less");
+        assert_eq!(reserve(2, 187, (0, 900)), Ok(()));
+        for number in 3..15 {
+            let left = 1_000 - lock(&credit.charges).uploads;
+            assert!(left >= 16, "account {number} finds {left} bytes");
+            assert_eq!(reserve(number, left / 4, (0, 2_000)), Ok(()));
+        }
+        (1..15).for_each(|number| credit.release(&upload(number)));
+        assert_eq!(reserve(20, 101, (600, 2_000)), space(101, 400, 4), "what is stored counts");
+        assert_eq!(reserve(20, 100, (600, 2_000)), Ok(()));
+        assert_eq!(reserve(21, 10, (0, 105)), space(10, 5, 5), "no more than is offered");
     }
 }

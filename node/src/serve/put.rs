@@ -4,6 +4,8 @@
 //! receipt that the ledger will see. An upload is refused early if this node was not drawn for it, if no balance backs
 //! it, or if the column is not the manifest's.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use ostrakon_net::lock;
 use ostrakon_proto::{
@@ -27,11 +29,48 @@ use tokio::time::Instant;
 
 use super::{
     Serve, answer,
-    credit::{self, InsufficientCredit},
+    credit::{self, Offer, ReserveError, Room},
     decode, no_body, refuse_store,
     uploads::{Finished, Opened, Opener, UploadSession, UploadSessionError},
 };
-use crate::store::Place;
+use crate::store::{Columns, Place};
+
+/// What the ledger lets an account store here.
+#[derive(Clone, Copy)]
+struct Grant {
+    /// Credit of the account in bytes.
+    credit: u64,
+    /// The node's offer.
+    offer: Offer,
+}
+
+/// Why the store did not begin an upload.
+enum NotBegun {
+    /// Others' uploads are in the way.
+    Space {
+        /// Bytes that they would have to give back.
+        short: u64,
+        refusal: Refusal,
+    },
+    Refused(Refusal),
+}
+
+impl From<ReserveError> for NotBegun {
+    fn from(error: ReserveError) -> Self {
+        match error {
+            ReserveError::Credit { .. } => Self::Refused(Refusal::new(NoCredit, error)),
+            ReserveError::Space { short, .. } => Self::Space { short, refusal: Refusal::new(Full, error) },
+        }
+    }
+}
+
+impl From<NotBegun> for Refusal {
+    fn from(not_begun: NotBegun) -> Self {
+        match not_begun {
+            NotBegun::Space { refusal, .. } | NotBegun::Refused(refusal) => refusal,
+        }
+    }
+}
 
 impl Serve {
     pub(super) async fn put(&self, from: NodeId, frame: Frame) -> Result<Frame, Refusal> {
@@ -54,8 +93,9 @@ impl Serve {
 
     async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<PutResponse, Refusal> {
         check_form(&open, &self.node)?;
-        let credit = self.judge(&open, signature).await?;
-        let opened = lock(&self.uploads).open(Opener { from, credit }, open.clone(), Instant::now());
+        let grant = self.judge(&open, signature).await?;
+        let opener = Opener { from, credit: grant.credit };
+        let opened = lock(&self.uploads).open(opener, open.clone(), Instant::now());
         match opened.map_err(refuse_upload)? {
             Opened::Finished(finished) => {
                 return Ok(PutResponse::Opened(Taken { next: finished.column_len, early: 0 }));
@@ -63,27 +103,34 @@ impl Serve {
             Opened::Open { yielded: Some(other) } => self.drop_upload(other).await,
             Opened::Open { yielded: None } => {}
         }
-        let begun = self.begin(&open, credit).await;
+        let mut begun = self.begin(&open, grant).await;
+        if let Err(NotBegun::Space { short, .. }) = begun {
+            let yielding = lock(&self.uploads).make_space(&open, grant.credit, short, Instant::now());
+            for other in yielding {
+                self.drop_upload(other).await;
+            }
+            begun = self.begin(&open, grant).await;
+        }
         if begun.is_err() {
             self.drop_upload(open.upload).await;
         }
-        begun.map(PutResponse::Opened)
+        begun.map(PutResponse::Opened).map_err(Refusal::from)
     }
 
-    /// Checks by the ledger that the account may store here; returns its credit in bytes.
-    async fn judge(&self, open: &Open, signature: Signature) -> Result<u64, Refusal> {
+    /// Checks by the ledger that the account may store here.
+    async fn judge(&self, open: &Open, signature: Signature) -> Result<Grant, Refusal> {
         let height = self.parts.chain.head().height;
         let crowd = lock(&self.uploads).to_weigh(height);
         let (chain, asked) = (self.parts.chain.clone(), open.clone());
-        let judge = move |records: &dyn Records| -> Result<(u64, Vec<(AccountId, u64)>), Refusal> {
+        let judge = move |records: &dyn Records| -> Result<(Grant, Vec<(AccountId, u64)>), Refusal> {
             let rules = chain.rules();
-            let credit = judge(&rules, records, &asked, &signature)?;
+            let grant = judge(&rules, records, &asked, &signature)?;
             let credits = crowd.into_iter().map(|account| (account, credit_of(&rules, records, &account)));
-            Ok((credit, credits.collect()))
+            Ok((grant, credits.collect()))
         };
-        let (credit, credits) = self.parts.chain.read(judge).await?;
+        let (grant, credits) = self.parts.chain.read(judge).await?;
         lock(&self.uploads).weigh(height, credits);
-        Ok(credit)
+        Ok(grant)
     }
 
     /// Drops an upload with all that it holds.
@@ -92,12 +139,15 @@ impl Serve {
         self.on_columns(move |columns| columns.abort(upload)).await;
     }
 
-    async fn begin(&self, open: &Open, limit: u64) -> Result<Taken, Refusal> {
-        let (upload, reserve) = (open.upload, open.reserve);
-        // The manifest that is stored with the column needs space too.
-        let reserved = self.parts.credit.reserve(open.account, upload, reserve + bytes(limits::MANIFEST), limit);
-        reserved.map_err(|error: InsufficientCredit| Refusal::new(NoCredit, error))?;
-        self.on_columns(move |columns| columns.begin(upload, reserve)).await.map_err(refuse_store)
+    async fn begin(&self, open: &Open, grant: Grant) -> Result<Taken, NotBegun> {
+        let (charges, account, upload, reserve) =
+            (Arc::clone(&self.parts.credit), open.account, open.upload, open.reserve);
+        let begin = move |columns: &dyn Columns| {
+            let room = Room::new(grant.credit, grant.offer, &columns.usage());
+            charges.reserve(account, upload, credit::upload_bytes(reserve), room)?;
+            columns.begin(upload, reserve).map_err(|error| NotBegun::Refused(refuse_store(error)))
+        };
+        self.on_columns(begin).await
     }
 
     async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<PutResponse, Refusal> {
@@ -126,13 +176,12 @@ impl Serve {
         let (storage_lock, open) = (self.parts.storage_lock.clone(), upload.open.clone());
         let stored = self.on_columns(move |columns| {
             let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;
-            let size = place.column_len + bytes(manifest.len());
             let _storing = storage_lock.storing();
             columns.finish(id, place, manifest).map_err(refuse_store)?;
-            Ok((place, size))
+            Ok(place)
         });
-        let (place, size) = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
-        self.parts.credit.stored(&id, place.key(), size);
+        let place = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
+        self.parts.credit.stored(&id, place.key(), place.disk_bytes());
         Ok(PutResponse::Receipt(self.receipt(&id, &upload.open, &place)))
     }
 
@@ -185,15 +234,15 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
     }
 }
 
-/// Checks that the account may store here by this draw; returns its credit in bytes.
-fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<u64, Refusal> {
+/// Checks that the account may store here by this draw.
+fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<Grant, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
         .map_err(|error| Refusal::new(Denied, format!("the request of account {}: {error}", open.account)))?;
     let account = records.account(&open.account);
     check_nonce(account.nonce, open.draw.nonce, rules.params.draw_nonces)?;
     check_drawn(rules, records, open)?;
-    check_capacity(records, open)?;
-    Ok(credit_of(rules, records, &open.account))
+    let offer = check_capacity(records, open)?;
+    Ok(Grant { credit: credit_of(rules, records, &open.account), offer })
 }
 
 /// The account's credit in bytes.
@@ -243,12 +292,12 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
 }
 
 /// Checks that this node offers that much capacity, as the ledger will.
-fn check_capacity(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
+fn check_capacity(records: &dyn Records, open: &Open) -> Result<Offer, Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
     let provider = provider.ok_or_else(|| Refusal::new(Full, "this node accepts no new columns"))?;
     let free = provider.capacity.saturating_sub(provider.used);
     if open.reserve <= free {
-        Ok(())
+        Ok(Offer { capacity: provider.capacity, used: provider.used })
     } else {
         Err(Refusal::new(
             Full,
@@ -269,6 +318,7 @@ fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
 fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refusal> {
     let wrong = |reason: String| Refusal::new(BadRequest, reason);
     let object = Manifest::object_id(manifest);
+    let manifest_len = u32::try_from(manifest.len()).map_err(|_| wrong("the manifest is too long".to_owned()))?;
     let manifest = Manifest::decode(manifest).map_err(|error| wrong(error.to_string()))?;
     if manifest.code != open.code {
         return Err(wrong(format!("the manifest's code is {}, but the upload's is {}", manifest.code, open.code)));
@@ -290,6 +340,7 @@ fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refu
         index: open.index,
         column,
         column_len: layout.column_len,
+        manifest_len,
         token: extent.tokens.get(index).copied(),
         expires,
     })

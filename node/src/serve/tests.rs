@@ -15,12 +15,15 @@ use ostrakon_proto::{
     limits,
     placement::{Draw, DrawSeed, draw},
     seal::ObjectKey,
-    sign::{Purpose, Signature, verify},
+    sign::{Keypair, Purpose, Signature, verify},
     tree::verify_range,
     wire::{Protocol, Refusal, RefusalCode, chain, get, manifest, put},
 };
 
-use crate::world::{CODE, Client, TestObject, World, node_id};
+use crate::{
+    store::Columns,
+    world::{CODE, Client, TestObject, World, node_id},
+};
 
 fn code<T: std::fmt::Debug>(answer: Result<T, Refusal>) -> RefusalCode {
     answer.expect_err("refused").code
@@ -142,6 +145,61 @@ async fn space_is_refused_to_those_who_must_not_have_it() {
     );
     let opened = Ok(put::PutResponse::Opened(put::Taken::default()));
     assert_eq!(client.put(1, &world.sign(&good), Bytes::new()).await, opened);
+}
+
+/// Accounts fill the space for what is not paid for bit by bit, and an account with more money gets some all the same.
+#[tokio::test(start_paused = true)]
+async fn space_for_what_is_not_paid_for_is_shared() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let (client, object) = (world.client(250), TestObject::new(1000, CODE));
+    let poor: Vec<Keypair> = (41..=44).map(|number| Keypair::from_seed(&[number; 32])).collect();
+    for (nonce, key) in (0..).zip(&poor) {
+        let pay = Action::Transfer(Transfer { to: key.public(), amount: Amount(200) });
+        client.submit(1, &world.tx(nonce, Height(100), pay)).await.expect("taken");
+    }
+    let paid = async || client.account(&world, 1, world.payer()).await.nonce == 4;
+    crate::world::until("all have money", paid).await;
+
+    let upload = |who: usize, number: u8| {
+        let mut upload = put::UploadId([number; 16]);
+        upload.0[0] = u8::try_from(who).expect("few");
+        upload
+    };
+    let open = |key: &Keypair, upload, reserve| {
+        let open = put::Open { account: key.public(), upload, reserve, ..world.open(1, &object, 2) };
+        let signature = key.sign(Purpose::Put, &world.genesis.id(), &open);
+        put::PutRequest::Open { open, signature }
+    };
+    let mut opened = Vec::new();
+    for (who, key) in poor.iter().enumerate() {
+        let mut number = 0;
+        let refused = loop {
+            match client.put(1, &open(key, upload(who, number), 1), Bytes::new()).await {
+                Ok(_) => number += 1,
+                Err(refusal) => break refusal,
+            }
+        };
+        assert_eq!(refused.code, RefusalCode::Full, "{refused}");
+        opened.push(number);
+    }
+    // A tenth of a gibibyte has 102 of these, each charged with a manifest; a third of what is left is the most. The
+    // twelfth of the last account has twice the standing of the first one's, and needs the space of four of them.
+    assert_eq!(opened, [25, 19, 14, 12]);
+    let left = 25 - 4 + 19 + 14 + 12;
+    assert_eq!(nodes[1].1.columns.usage().temporary_bytes, left);
+
+    let large = open(&world.account, upload(9, 9), 9 << 20);
+    assert_eq!(client.put(1, &large, Bytes::new()).await, Ok(put::PutResponse::Opened(put::Taken::default())));
+    let send = async |number| {
+        let chunk = put::PutRequest::Chunk { upload: upload(0, number), offset: 0 };
+        client.put(1, &chunk, Bytes::from_static(b"x")).await.map_err(|refusal| refusal.code)
+    };
+    for number in 0..8 {
+        assert_eq!(send(number).await, Err(RefusalCode::NotFound), "four more had to yield");
+    }
+    assert_eq!(send(8).await, Ok(put::PutResponse::Ready { next: 1 }));
+    assert_eq!(nodes[1].1.columns.usage().upload_bytes, left - 4 + (9 << 20));
 }
 
 #[tokio::test(start_paused = true)]

@@ -19,6 +19,8 @@ use ostrakon_proto::{
 };
 use tokio::time::Instant;
 
+use super::credit::upload_bytes;
+
 /// The most uploads: some fewer than the store holds open, since it drops those that yielded a moment later.
 const PLACES: usize = 240;
 /// The places that only an account with fewer than [`FEW`] uploads gets.
@@ -185,20 +187,38 @@ impl UploadSessions {
         if self.open.len() < places {
             return Ok(None);
         }
-        self.take_weakest(account, credit, now).map(Some).ok_or(UploadSessionError::Full)
+        let weakest = self.weaker(Share { uploads: own + 1, credit }, now).first().copied();
+        weakest.map(|id| self.remove(&id).map(|_| id)).ok_or(UploadSessionError::Full)
     }
 
-    /// Removes the upload with the least standing, if a new one of this account has enough to take its place.
-    pub(super) fn take_weakest(&mut self, account: AccountId, credit: u64, now: Instant) -> Option<UploadId> {
-        let own = self.accounts.get(&account).map_or(0, |share| share.uploads);
-        let standing = Share { uploads: own + 1, credit }.standing();
-        let all = self.open.iter().map(|(id, upload)| (self.standing(upload, now), upload.touched, *id));
-        let (least, _, id) = all.min()?;
-        if standing == 0 || least.saturating_mul(LEAD) > standing {
-            return None;
+    /// Removes uploads until so many bytes of disk are free that were reserved for them, if those that would have to
+    /// yield to this one, which is open, have so many. Returns what is to be dropped.
+    pub(super) fn make_space(&mut self, by: &Open, credit: u64, bytes: u64, now: Instant) -> Vec<UploadId> {
+        let uploads = self.accounts.get(&by.account).map_or(1, |share| share.uploads);
+        let (mut yielding, mut freed) = (Vec::new(), 0);
+        for id in self.weaker(Share { uploads, credit }, now) {
+            if freed >= bytes {
+                break;
+            }
+            if id != by.upload {
+                freed += self.open.get(&id).map_or(0, |upload| upload_bytes(upload.open.reserve));
+                yielding.push(id);
+            }
         }
-        self.remove(&id);
-        Some(id)
+        if freed < bytes {
+            return Vec::new();
+        }
+        yielding.iter().for_each(|id| _ = self.remove(id));
+        yielding
+    }
+
+    /// The uploads that yield to one of an account with this share, the first to do so first.
+    fn weaker(&self, share: Share, now: Instant) -> Vec<UploadId> {
+        let all = self.open.iter().map(|(id, upload)| (self.standing(upload, now), upload.touched, *id));
+        let yields = |standing: u64| share.standing() > 0 && standing.saturating_mul(LEAD) <= share.standing();
+        let mut weaker: Vec<_> = all.filter(|(standing, ..)| yields(*standing)).collect();
+        weaker.sort_unstable();
+        weaker.into_iter().map(|(_, _, id)| id).collect()
     }
 
     fn standing(&self, upload: &UploadSession, now: Instant) -> u64 {
@@ -378,6 +398,21 @@ mod tests {
         let yielded = Some(open(1, 1).upload);
         assert_eq!(uploads.open(by(200), open(999, 1), later), Ok(Opened::Open { yielded }), "the longest idle");
         assert_eq!(of(&uploads, 1), PER_ACCOUNT);
+    }
+
+    #[test]
+    fn space_is_made_only_if_enough_of_it_can_be() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        let each = upload_bytes(64);
+        fill(&mut uploads, 1, 100, (3, now));
+        fill(&mut uploads, 2, 10_000, (3, now));
+        let mine = open(0, 3);
+        uploads.open(by(1_000), mine.clone(), now).expect("room");
+        let mut make = |credit, bytes| uploads.make_space(&mine, credit, bytes, now);
+        assert_eq!(make(1_000, 3 * each + 1), [], "three are weaker");
+        assert_eq!(make(10, 1), [], "none is weaker");
+        assert_eq!(make(1_000, each + 1), [open(0, 1).upload, open(1, 1).upload]);
+        assert_eq!((of(&uploads, 1), of(&uploads, 2), of(&uploads, 3)), (1, 3, 1));
     }
 
     #[test]

@@ -16,8 +16,6 @@ use bytes::Bytes;
 use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{ColumnId, ObjectId},
-    limits,
-    manifest::Manifest,
     tree::{self, Outboard, TreeBuilder, prove_range},
     wire::put::{Taken, UploadId},
 };
@@ -203,7 +201,7 @@ impl Columns for Memory {
     }
 
     fn finish(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<(), StoreError> {
-        if manifest.len() > limits::MANIFEST || Manifest::object_id(&manifest) != place.object {
+        if !place.is_listed_by(&manifest) {
             self.uploads.abort(upload);
             return Err(StoreError::WrongManifest { object: place.object });
         }
@@ -290,16 +288,20 @@ impl Columns for Memory {
     fn usage(&self) -> Usage {
         let contents = lock(&self.contents);
         let in_state = |wanted: fn(&PlaceState) -> bool| {
-            contents.places.values().filter(|stored| wanted(&stored.state)).map(|stored| stored.place.column_len).sum()
+            contents.places.values().filter(move |stored| wanted(&stored.state)).map(|stored| stored.place.disk_bytes())
         };
         let (used, promised) = (contents.used, self.promised.load(Ordering::Relaxed));
+        let temporary = in_state(|state| matches!(state, PlaceState::Temporary { .. }));
+        let uploads = self.uploads.reserved_bytes();
         Usage {
             columns: u64::try_from(contents.columns.len()).expect("fits"),
             used_bytes: used,
-            temporary_bytes: in_state(|state| matches!(state, PlaceState::Temporary { .. })),
-            trash_bytes: in_state(|state| matches!(state, PlaceState::Trash { .. })),
+            temporary_bytes: temporary.sum::<u64>() + uploads,
+            upload_bytes: uploads,
+            trash_bytes: in_state(|state| matches!(state, PlaceState::Trash { .. })).sum(),
             promised_bytes: promised,
             free_bytes: contents.capacity.saturating_sub(used + promised),
+            disk_bytes: contents.capacity,
             repeated_bytes: self.uploads.repeated_bytes(),
         }
     }
@@ -322,7 +324,7 @@ mod tests {
         samples.iter().for_each(|sample| sample.assert_stored(&store));
         samples.iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
         samples.iter().for_each(|sample| sample.assert_absent(&store));
-        assert_eq!(store.usage(), Usage { free_bytes: 1 << 30, ..Usage::default() });
+        assert_eq!(store.usage(), Usage { free_bytes: 1 << 30, disk_bytes: 1 << 30, ..Usage::default() });
     }
 
     #[test]

@@ -13,7 +13,8 @@ use bytes::Bytes;
 use ostrakon_proto::{
     id::{ColumnId, Epoch, ObjectId},
     limits,
-    tree::RangeError,
+    manifest::Manifest,
+    tree::{Outboard, RangeError},
     wire::put::{Taken, UploadId},
 };
 
@@ -52,6 +53,8 @@ pub struct Place {
     pub column: ColumnId,
     /// The column's length in bytes.
     pub column_len: u64,
+    /// Bytes of the object's manifest, which is stored with the column.
+    pub manifest_len: u32,
     /// Hash of the token that readers must show, if the object is private.
     pub token: Option<[u8; 32]>,
     /// The last epoch in which a commit may still use the draw it was stored for.
@@ -62,6 +65,20 @@ impl Place {
     /// Its key.
     pub fn key(&self) -> PlaceKey {
         PlaceKey { column: self.column, object: self.object, extent: self.extent, index: self.index }
+    }
+
+    /// Whether these bytes are the manifest of its object.
+    fn is_listed_by(&self, manifest: &[u8]) -> bool {
+        let fits = manifest.len() <= limits::MANIFEST && u64::from(self.manifest_len) == length_of(manifest);
+        fits && Manifest::object_id(manifest) == self.object
+    }
+
+    /// Bytes of disk that it uses at most: a record of whole pages with column, hashes and manifest, and the manifest
+    /// in the index.
+    pub fn disk_bytes(&self) -> u64 {
+        let (page, manifest) = (4096, u64::from(self.manifest_len));
+        let record = page + self.column_len + Outboard::len_of(self.column_len) + manifest;
+        record.next_multiple_of(page) + manifest
     }
 }
 
@@ -143,14 +160,18 @@ pub struct Usage {
     pub columns: u64,
     /// Their bytes, each column once.
     pub used_bytes: u64,
-    /// Bytes of columns in temporary places, once for each place.
+    /// Bytes of disk that temporary places use, each with its column, and open uploads may use.
     pub temporary_bytes: u64,
-    /// Bytes of columns in trashed places, once for each place.
+    /// Bytes of these that are for open uploads: the most that they may have.
+    pub upload_bytes: u64,
+    /// Bytes of disk that trashed places use, each with its column.
     pub trash_bytes: u64,
     /// Bytes reserved for open uploads and not yet written.
     pub promised_bytes: u64,
     /// Bytes free for new columns.
     pub free_bytes: u64,
+    /// Size of the disk in bytes, whatever is on it.
+    pub disk_bytes: u64,
     /// Bytes of uploads that were received more than once, since the store was opened.
     pub repeated_bytes: u64,
 }
@@ -159,14 +180,14 @@ impl Usage {
     /// Counts a place.
     fn count_in(&mut self, stored: &StoredPlace) {
         if let Some(bytes) = self.bytes_in(stored.state) {
-            *bytes += stored.place.column_len;
+            *bytes += stored.place.disk_bytes();
         }
     }
 
     /// Removes a place from the counts.
     fn count_out(&mut self, stored: &StoredPlace) {
         if let Some(bytes) = self.bytes_in(stored.state) {
-            *bytes -= stored.place.column_len;
+            *bytes -= stored.place.disk_bytes();
         }
     }
 

@@ -39,6 +39,7 @@ impl Sample {
             index: seed,
             column: hash(&bytes),
             column_len: u64::try_from(length).expect("fits"),
+            manifest_len: u32::try_from(manifest.len()).expect("fits"),
             token: seed.is_multiple_of(2).then_some([seed; 32]),
             expires: Epoch(10),
         };
@@ -48,7 +49,8 @@ impl Sample {
     /// The same column in another object.
     pub(super) fn in_object(&self, number: u32) -> Self {
         let manifest = Bytes::from(format!("other manifest {number}").into_bytes());
-        let place = Place { object: Manifest::object_id(&manifest), ..self.place };
+        let (object, manifest_len) = (Manifest::object_id(&manifest), u32::try_from(manifest.len()).expect("fits"));
+        let place = Place { object, manifest_len, ..self.place };
         Self { place, manifest, ..self.clone() }
     }
 

@@ -61,6 +61,7 @@ pub(super) struct CompleteUpload<B> {
 pub(super) struct Uploads<B> {
     table: Mutex<Table<B>>,
     held: Arc<AtomicU64>,
+    reserved: Arc<AtomicU64>,
     repeated: AtomicU64,
     bounds: UploadLimits,
 }
@@ -89,12 +90,17 @@ impl<B: UploadBody> Uploads<B> {
     /// No uploads, under these limits.
     pub(super) fn new(bounds: UploadLimits) -> Self {
         let table = Mutex::new(Table { open: BTreeMap::new(), touches: 0 });
-        Self { table, held: Arc::default(), repeated: AtomicU64::new(0), bounds }
+        Self { table, held: Arc::default(), reserved: Arc::default(), repeated: AtomicU64::new(0), bounds }
     }
 
     /// Bytes that were received more than once.
     pub(super) fn repeated_bytes(&self) -> u64 {
         self.repeated.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that all open uploads may have together.
+    pub(super) fn reserved_bytes(&self) -> u64 {
+        self.reserved.load(Ordering::Relaxed)
     }
 
     /// What was received of the upload already; opens it with a body from `make` if it is not open.
@@ -112,7 +118,9 @@ impl<B: UploadBody> Uploads<B> {
         {
             return Ok(upload.assembly.taken());
         }
-        let upload = Upload { assembly: Assembly::new(reserve), body: make()?, held: Reservation::of(&self.held) };
+        let (body, held, mut reserved) = (make()?, Reservation::of(&self.held), Reservation::of(&self.reserved));
+        reserved.set(reserve);
+        let upload = Upload { assembly: Assembly::new(reserve), body, held, _reserved: reserved };
         let evicted = self.insert(id, upload);
         drop(evicted);
         Ok(Taken::default())
@@ -201,6 +209,7 @@ struct Upload<B> {
     assembly: Assembly,
     body: B,
     held: Reservation,
+    _reserved: Reservation,
 }
 
 /// One upload's part of a total over all uploads; released when dropped.
@@ -350,7 +359,8 @@ mod tests {
 
     fn place(bytes: &[u8]) -> Place {
         let (object, column_len) = (Manifest::object_id(b""), u64::try_from(bytes.len()).expect("fits"));
-        Place { object, extent: 0, index: 0, column: hash(bytes), column_len, token: None, expires: Epoch(0) }
+        let column = hash(bytes);
+        Place { object, extent: 0, index: 0, column, column_len, manifest_len: 0, token: None, expires: Epoch(0) }
     }
 
     /// The number's chunk of the test column.

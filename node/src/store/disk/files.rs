@@ -234,7 +234,7 @@ pub(super) fn inspect(path: &Path, id: &ColumnId) -> io::Result<Option<(Header, 
     if length < header.file_len() {
         return Ok(None);
     }
-    let mut manifest = vec![0; usize::try_from(header.manifest_len).expect("checked when decoded")];
+    let mut manifest = vec![0; usize::try_from(header.place.manifest_len).expect("checked when decoded")];
     file.read_exact_at(&mut manifest, FILE_DATA + header.stored_len())?;
     Ok(Some((header, manifest)))
 }

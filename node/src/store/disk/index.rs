@@ -30,7 +30,7 @@ use super::{
 };
 use crate::metrics::Synced;
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const VERSION_KEY: &[u8] = b"v";
 /// The most bytes of a record: all are far smaller.
 const RECORD_MAX: usize = 512;
@@ -71,6 +71,8 @@ pub(super) struct ColumnRecord {
 pub(super) struct PlaceRecord {
     /// The column's length in bytes.
     pub(super) column_len: u64,
+    /// Bytes of the object's manifest.
+    pub(super) manifest_len: u32,
     /// Hash of the token that readers must show.
     pub(super) token: Option<[u8; 32]>,
     /// The latest of all uploads of it.
@@ -84,15 +86,16 @@ pub(super) struct PlaceRecord {
 impl PlaceRecord {
     /// The record of a place.
     pub(super) fn new(stored: &StoredPlace, note: Option<Piece>) -> Self {
-        let Place { column_len, token, expires, .. } = stored.place;
-        Self { column_len, token, expires, state: stored.state, note }
+        let Place { column_len, manifest_len, token, expires, .. } = stored.place;
+        Self { column_len, manifest_len, token, expires, state: stored.state, note }
     }
 
     /// The place of this record.
     pub(super) fn stored(&self, key: &PlaceKey) -> StoredPlace {
         let PlaceKey { column, object, extent, index } = *key;
-        let Self { column_len, token, expires, state, .. } = *self;
-        StoredPlace { place: Place { object, extent, index, column, column_len, token, expires }, state }
+        let Self { column_len, manifest_len, token, expires, state, .. } = *self;
+        let place = Place { object, extent, index, column, column_len, manifest_len, token, expires };
+        StoredPlace { place, state }
     }
 }
 

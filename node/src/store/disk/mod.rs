@@ -194,7 +194,16 @@ impl Columns for Disk {
 
     fn usage(&self) -> Usage {
         let (counted, promised) = (*lock(&self.usage), self.volume.promised());
-        let free_bytes = self.volume.free().saturating_sub(promised);
-        Usage { promised_bytes: promised, free_bytes, repeated_bytes: self.uploads.repeated_bytes(), ..counted }
+        let (size, free) = self.volume.size_and_free();
+        let uploads = self.uploads.reserved_bytes();
+        Usage {
+            temporary_bytes: counted.temporary_bytes + uploads,
+            upload_bytes: uploads,
+            promised_bytes: promised,
+            free_bytes: free.saturating_sub(promised),
+            disk_bytes: size,
+            repeated_bytes: self.uploads.repeated_bytes(),
+            ..counted
+        }
     }
 }

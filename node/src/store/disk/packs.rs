@@ -362,7 +362,7 @@ pub(super) fn verify(volume: &Volume, piece: &Piece, header: &Header) -> Result<
     let record = read(volume, piece)?;
     let stored = usize::try_from(header.stored_len()).expect("within the pack");
     let (stored, rest) = record[HEADER..].split_at(stored);
-    let manifest = &rest[..usize::try_from(header.manifest_len).expect("checked when decoded")];
+    let manifest = &rest[..usize::try_from(header.place.manifest_len).expect("checked when decoded")];
     if header.kind == RecordKind::Column && !is_column(header, stored) {
         return Ok(None);
     }

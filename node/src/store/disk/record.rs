@@ -47,8 +47,6 @@ pub(super) struct Header {
     pub(super) kind: RecordKind,
     /// The place that it was stored for.
     pub(super) place: Place,
-    /// Bytes of the manifest.
-    pub(super) manifest_len: u32,
 }
 
 /// A header's fields in the order of their encoding.
@@ -68,8 +66,8 @@ struct Written {
 impl Header {
     /// Its 256 bytes.
     pub(super) fn encode(&self) -> [u8; HEADER] {
-        let Place { object, extent, index, column, column_len, token, expires } = self.place;
-        let (kind, manifest_len) = (self.kind, self.manifest_len);
+        let Place { object, extent, index, column, column_len, manifest_len, token, expires } = self.place;
+        let kind = self.kind;
         let written = Written { kind, column, column_len, object, extent, index, token, expires, manifest_len };
         let fields = codec::encode(&written);
         let mut bytes = [0; HEADER];
@@ -90,8 +88,8 @@ impl Header {
             Written::deserialize(&mut fields).ok()?;
         let possible = column_len <= limits::COLUMN
             && usize::try_from(manifest_len).is_ok_and(|length| length <= limits::MANIFEST);
-        let place = Place { object, extent, index, column, column_len, token, expires };
-        possible.then_some(Self { kind, place, manifest_len })
+        let place = Place { object, extent, index, column, column_len, manifest_len, token, expires };
+        possible.then_some(Self { kind, place })
     }
 
     /// Bytes of data and outboard that follow the header.
@@ -104,12 +102,12 @@ impl Header {
 
     /// Bytes of a file with this record.
     pub(super) fn file_len(&self) -> u64 {
-        FILE_DATA + self.stored_len() + u64::from(self.manifest_len)
+        FILE_DATA + self.stored_len() + u64::from(self.place.manifest_len)
     }
 
     /// Bytes of this record in a pack.
     pub(super) fn pack_len(&self) -> u64 {
-        (PACK_DATA + self.stored_len() + u64::from(self.manifest_len)).next_multiple_of(ALIGN)
+        (PACK_DATA + self.stored_len() + u64::from(self.place.manifest_len)).next_multiple_of(ALIGN)
     }
 }
 
@@ -128,7 +126,7 @@ mod tests {
     fn a_header_is_read_back_and_any_flipped_bit_is_seen() {
         for kind in [RecordKind::Column, RecordKind::Note] {
             for seed in [1, 2] {
-                let header = Header { kind, place: Sample::new(seed, 4096).place, manifest_len: 9 };
+                let header = Header { kind, place: Sample::new(seed, 4096).place };
                 let bytes = header.encode();
                 assert_eq!(Header::decode(&bytes), Some(header));
                 for bit in 0..HEADER * 8 {
@@ -145,7 +143,7 @@ mod tests {
     fn impossible_lengths_are_refused() {
         let place = Sample::new(1, 64).place;
         let check = |column_len, manifest_len, expect: bool| {
-            let header = Header { kind: RecordKind::Column, place: Place { column_len, ..place }, manifest_len };
+            let header = Header { kind: RecordKind::Column, place: Place { column_len, manifest_len, ..place } };
             assert_eq!(Header::decode(&header.encode()).is_some(), expect, "{column_len} {manifest_len}");
         };
         check(limits::COLUMN, 1 << 20, true);
@@ -155,9 +153,11 @@ mod tests {
 
     #[test]
     fn records_fill_whole_pages() {
-        let header = Header { kind: RecordKind::Column, place: Sample::new(1, 64).place, manifest_len: 9 };
+        let place = Place { manifest_len: 9, ..Sample::new(1, 64).place };
+        let header = Header { kind: RecordKind::Column, place };
         assert_eq!((header.pack_len(), header.file_len()), (4096, 4096 + 64 + 9));
-        let note = Header { kind: RecordKind::Note, manifest_len: 4096, ..header };
+        assert_eq!(place.disk_bytes(), 8192 + 9, "as a file, and the manifest in the index");
+        let note = Header { kind: RecordKind::Note, place: Place { manifest_len: 4096, ..place } };
         assert_eq!(note.pack_len(), 8192);
     }
 }

@@ -107,13 +107,17 @@ impl Volume {
 
     /// Bytes free for columns, including those that are reserved for uploads.
     pub(super) fn free(&self) -> u64 {
-        #[cfg(test)]
-        if let Some(free) = *ostrakon_net::lock(&self.faults.free) {
-            return free;
-        }
-        let Ok(disk) = statvfs(&self.root) else { return 0 };
+        self.size_and_free().1
+    }
+
+    /// Bytes of the disk, and those of them that are free for columns.
+    pub(super) fn size_and_free(&self) -> (u64, u64) {
+        let Ok(disk) = statvfs(&self.root) else { return (0, 0) };
         let available = disk.f_bavail.saturating_mul(disk.f_frsize);
-        available.saturating_sub(self.reserve_bytes.unwrap_or_else(|| default_reserve(&disk)))
+        let free = available.saturating_sub(self.reserve_bytes.unwrap_or_else(|| default_reserve(&disk)));
+        #[cfg(test)]
+        let free = ostrakon_net::lock(&self.faults.free).unwrap_or(free);
+        (disk.f_blocks.saturating_mul(disk.f_frsize), free)
     }
 
     /// Bytes reserved for uploads and not yet used.

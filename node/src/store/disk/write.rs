@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use ostrakon_net::lock;
-use ostrakon_proto::{limits, manifest::Manifest, wire::put::UploadId};
+use ostrakon_proto::wire::put::UploadId;
 
 use super::super::{Place, PlaceKey, PlaceState, StoreError, StoredPlace, upload::CompleteUpload};
 use super::{
@@ -33,8 +33,7 @@ impl Arrival {
     }
 
     fn header(&self, kind: RecordKind) -> Header {
-        let manifest_len = u32::try_from(self.manifest.len()).expect("bounded by the limit of manifests");
-        Header { kind, place: self.stored.place, manifest_len }
+        Header { kind, place: self.stored.place }
     }
 
     fn put(&self, batch: &mut Batch, note: Option<Piece>) {
@@ -49,7 +48,7 @@ impl Disk {
     /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: which takes locks
     /// itself.
     pub(super) fn store(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<Option<u32>, StoreError> {
-        if manifest.len() > limits::MANIFEST || Manifest::object_id(&manifest) != place.object {
+        if !place.is_listed_by(&manifest) {
             return Err(StoreError::WrongManifest { object: place.object });
         }
         self.volume.writable()?;

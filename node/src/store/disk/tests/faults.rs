@@ -49,14 +49,16 @@ fn every_length_is_stored_read_in_every_range_and_purged() {
         sample.finish(&store).expect("once more");
     }
     let used: u64 = samples.iter().map(|sample| sample.place.column_len).sum();
+    let on_disk: u64 = samples.iter().map(|sample| sample.place.disk_bytes()).sum();
     let usage = store.usage();
-    assert_eq!((usage.columns, usage.used_bytes, usage.temporary_bytes, usage.promised_bytes), (8, used, used, 0));
+    assert_eq!((usage.columns, usage.used_bytes, usage.promised_bytes), (8, used, 0));
+    assert_eq!((usage.temporary_bytes, usage.upload_bytes), (on_disk, 0), "manifests and hashes count, too");
     for sample in &samples {
         store.purge(&sample.place.key()).expect("purged");
         sample.assert_absent(&store);
         store.purge(&sample.place.key()).expect("nothing to do");
     }
-    assert_eq!(store.usage().used_bytes, 0);
+    assert_eq!((store.usage().used_bytes, store.usage().temporary_bytes), (0, 0));
     assert!(super::files_below(&dir.path().join("columns")).is_empty());
 }
 
@@ -144,6 +146,21 @@ fn storing_again_lengthens_and_revives() {
     let rebuilt = open(dir.path());
     sample.expiring(30).assert_stored(&rebuilt);
     assert_eq!(rebuilt.places(None, 9).expect("index works").len(), 1);
+}
+
+#[test]
+fn what_is_being_sent_is_temporary() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, sample) = (open(dir.path()), Sample::new(1, 4096));
+    let unpaid = || (store.usage().temporary_bytes, store.usage().upload_bytes);
+    store.begin(sample.upload(), 1 << 20).expect("room");
+    assert_eq!(unpaid(), (1 << 20, 1 << 20), "all that it may have");
+    store.abort(sample.upload());
+    assert_eq!(unpaid(), (0, 0));
+    sample.put(&store).expect("stored");
+    assert_eq!(unpaid(), (sample.place.disk_bytes(), 0));
+    store.set_state(&sample.place.key(), PlaceState::Committed).expect("known");
+    assert_eq!(unpaid(), (0, 0));
 }
 
 #[test]
