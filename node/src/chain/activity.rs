@@ -1,14 +1,15 @@
 //! Answers queries for an account's transactions, each with a proof of its position in the chain.
 //!
-//! In goes an account, out come its newest transactions as of the newest block. Bounded by the number asked for, as
-//! each may be in a block of its own that must be read, and by the bytes of an answer.
+//! In goes an account, out come its newest transactions as of the newest block. Bounded by the number asked for, by the
+//! bytes of an answer, and by those of the blocks that are read for it: each transaction may be in a block of its own.
+//! Who wants more asks again, for those before.
 
 use ostrakon_proto::{
     codec,
-    id::{AccountId, Height, TxId},
+    id::{AccountId, Height},
     ledger::{
         state::{Key, Records},
-        tx::{Header, Tx, tx_proof},
+        tx::{Header, Tx, TxTree},
     },
     light::{Activity, Answer, Inclusion, PastBlock, PastHeader, TxPlace, activity::ProvenTx},
     limits,
@@ -19,6 +20,10 @@ use super::{AnswerError, Chain, Shared, answers::item, store::LedgerError};
 /// Bytes of the transactions in an answer, with their proofs; the rest is for a header with its certificate and the
 /// account's record.
 const TXS_BYTES: usize = limits::CHAIN_BODY - 2 * limits::TX;
+
+/// Bytes of the blocks that are read for one answer, but for the last of them: no answer costs more than two full
+/// blocks to read and to hash.
+const READ_BYTES: usize = limits::BLOCK;
 
 /// The transactions of an account to return.
 #[derive(Clone, Copy, Debug)]
@@ -35,7 +40,9 @@ pub struct ActivityPage {
 struct Source {
     block: PastHeader,
     txs: Vec<Tx>,
-    ids: Vec<TxId>,
+    tree: TxTree,
+    /// Bytes of its transactions.
+    bytes: usize,
 }
 
 impl Chain {
@@ -56,13 +63,20 @@ impl Shared {
         let before = query.before.map_or(end, |before| before.min(end));
         let places = self.ledger.touching(&query.account, before, query.limit.saturating_add(1))?;
         let mut more = places.len() > query.limit;
-        let (mut txs, mut left) = (Vec::new(), TXS_BYTES);
+        let (mut txs, mut left, mut read) = (Vec::new(), TXS_BYTES, 0);
         let mut source: Option<(Height, Source)> = None;
         for place in places.into_iter().take(query.limit) {
             let block = match source.take() {
                 Some((height, block)) if height == place.height => block,
+                _ if read >= READ_BYTES => {
+                    more = true;
+                    break;
+                }
                 _ => match self.source(tip, place.height)? {
-                    Some(block) => block,
+                    Some(block) => {
+                        read += block.bytes;
+                        block
+                    }
                     // It was pruned while the answer was made, and so were all before it.
                     None => break,
                 },
@@ -87,8 +101,9 @@ impl Shared {
     fn source(&self, tip: &Header, height: Height) -> Result<Option<Source>, AnswerError> {
         match self.past_block(tip, height) {
             Ok(PastBlock { block, txs, .. }) => {
-                let ids = txs.iter().map(Tx::id).collect();
-                Ok(Some(Source { block, txs, ids }))
+                let ids: Vec<_> = txs.iter().map(Tx::id).collect();
+                let bytes = txs.iter().map(|tx| codec::encode(tx).len()).sum();
+                Ok(Some(Source { block, txs, tree: TxTree::new(&ids), bytes }))
             }
             Err(AnswerError::Pruned { .. }) if height < self.ledger.first_block()? => Ok(None),
             Err(error) => Err(error),
@@ -99,7 +114,7 @@ impl Shared {
 impl Source {
     fn entry(&self, place: TxPlace) -> Option<ProvenTx> {
         let index = usize::try_from(place.index).ok()?;
-        let (tx, proof) = (self.txs.get(index)?.clone(), tx_proof(&self.ids, index)?);
+        let (tx, proof) = (self.txs.get(index)?.clone(), self.tree.proof(index)?);
         Some(ProvenTx { tx, inclusion: Inclusion { block: self.block.clone(), proof } })
     }
 }

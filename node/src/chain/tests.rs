@@ -2,7 +2,9 @@
 
 use std::{path::Path, sync::Arc};
 
+use ostrakon_net::Workers;
 use ostrakon_proto::{
+    codec,
     id::{AccountId, Amount, Epoch, Height},
     ledger::{
         CheckedTx, Genesis, ProposedBlock, Proposer, Rules, propose,
@@ -10,15 +12,21 @@ use ostrakon_proto::{
         tx::{Action, DecidedBlock, Transfer, Tx},
     },
     light::TxPlace,
+    limits,
     sign::Keypair,
 };
 
 use super::{
+    Chain, ChainParts,
+    activity::ActivityPage,
     memory::MemoryLedger,
     rocks::Rocks,
     store::{LedgerError, LedgerStore, OpenLedgerError},
 };
-use crate::world::{World, decide, genesis, node_id, validator_keys};
+use crate::{
+    metrics::ChainMetrics,
+    world::{World, decide, genesis, node_id, validator_keys},
+};
 
 pub(super) fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<Tx>) -> (DecidedBlock, Changes) {
     let (keys, rules) = (validator_keys(0), Rules::from(genesis));
@@ -185,4 +193,38 @@ async fn a_restart_keeps_the_tip_and_another_chain_is_refused() {
     for part in [world.genesis.id().to_string(), other.id().to_string(), dir.path().display().to_string()] {
         assert!(error.contains(&part), "{error}");
     }
+}
+
+/// However many transactions are asked for, the node reads two full blocks at most, and says that there is more.
+#[tokio::test(start_paused = true)]
+async fn an_answer_about_an_account_is_bounded_by_what_is_read_for_it() {
+    let world = World::new(1);
+    let (ledger, blocks) = (Arc::new(MemoryLedger::new(&world.genesis)), 5);
+    let each = codec::encode(&transfer(&world, 0, 51)).len();
+    // Three such blocks have as many bytes as a full one.
+    let count = u64::try_from(limits::BLOCK / 3 / each + 1).expect("some thousand");
+    for block in 0..blocks {
+        // The last one in each block is the one that is asked for.
+        let to = |number| if number + 1 == count { 51 } else { 50 };
+        let txs = (0..count).map(|number| transfer(&world, block * count + number, to(number)));
+        let (decided, changes) = next_block(&*ledger, &world.genesis, txs.collect());
+        ledger.commit(&decided, &changes).expect("committed");
+    }
+    let (peers, _inbound) = world.net.join(node_id(0));
+    let (id, workers, metrics) = (world.genesis.id(), Workers::inline(), ChainMetrics::default());
+    let chain = Chain::open(ChainParts { id, ledger, workers, peers, metrics }).await;
+    let mut before = None;
+    let mut found = Vec::new();
+    loop {
+        let page = ActivityPage { account: receiver(51), before, limit: limits::ACTIVITY };
+        let said = chain.activity(page).await.expect("answered").said;
+        let places = said.txs.iter().map(|tx| tx.inclusion.block.header.height.0);
+        found.push(places.collect::<Vec<_>>());
+        if !said.more {
+            break;
+        }
+        let last = said.txs.last().expect("an answer that is not the last has some");
+        before = Some(TxPlace { height: last.inclusion.block.header.height, index: last.inclusion.proof.index });
+    }
+    assert_eq!(found, [vec![5, 4, 3], vec![2, 1]]);
 }

@@ -27,30 +27,56 @@ pub struct TxProof {
 #[error("invalid inclusion proof: it does not show the transaction in the block; ask another node")]
 pub struct NotIncluded;
 
+/// The tree over a block's transaction ids: any number of proofs for the hashing of one.
+#[derive(Clone, Debug)]
+pub struct TxTree {
+    /// The nodes of each level, leaves first. One that has no other beside it is on the next level, too.
+    levels: Vec<Vec<[u8; 32]>>,
+}
+
+impl TxTree {
+    /// The tree over these ids, in block order.
+    pub fn new(ids: &[TxId]) -> Self {
+        let mut levels = Vec::new();
+        let mut level: Vec<_> = ids.iter().map(leaf).collect();
+        while level.len() > 1 {
+            let above = level.chunks(2).map(|pair| match pair {
+                [left, right] => node(left, right),
+                alone => alone.first().copied().unwrap_or_default(),
+            });
+            let above = above.collect();
+            levels.push(std::mem::replace(&mut level, above));
+        }
+        levels.push(level);
+        Self { levels }
+    }
+
+    /// The proof for the id at `index`; `None` past the last.
+    pub fn proof(&self, index: usize) -> Option<TxProof> {
+        let count = self.levels.first().map_or(0, Vec::len);
+        if index >= count {
+            return None;
+        }
+        let levels = self.levels.iter().enumerate();
+        let path = levels.filter_map(|(height, level)| level.get((index >> height) ^ 1)).copied().collect();
+        Some(TxProof { index: u32::try_from(index).ok()?, count: u32::try_from(count).ok()?, path })
+    }
+
+    fn root(&self) -> [u8; 32] {
+        let count = self.levels.first().map_or(0, Vec::len);
+        let top = self.levels.last().and_then(|top| top.first()).copied().unwrap_or_default();
+        root(u32::try_from(count).unwrap_or(u32::MAX), &top)
+    }
+}
+
 /// The root of the tree over transaction ids, in block order.
 pub fn tx_root(ids: &[TxId]) -> [u8; 32] {
-    root(u32::try_from(ids.len()).unwrap_or(u32::MAX), &subtree(ids))
+    TxTree::new(ids).root()
 }
 
 /// The proof for the id at `index`; `None` past the last.
 pub fn tx_proof(ids: &[TxId], index: usize) -> Option<TxProof> {
-    let mut path = Vec::new();
-    let (mut range, mut at) = (ids, index);
-    if at >= range.len() {
-        return None;
-    }
-    while range.len() > 1 {
-        let (left, right) = range.split_at(half(range.len()));
-        if let Some(behind) = at.checked_sub(left.len()) {
-            path.push(subtree(left));
-            (range, at) = (right, behind);
-        } else {
-            path.push(subtree(right));
-            range = left;
-        }
-    }
-    path.reverse();
-    Some(TxProof { index: u32::try_from(index).ok()?, count: u32::try_from(ids.len()).ok()?, path })
+    TxTree::new(ids).proof(index)
 }
 
 impl TxProof {
@@ -98,22 +124,6 @@ fn sides(index: u32, count: u32) -> Vec<Side> {
     sides
 }
 
-/// The largest power of two below `len`, which is at least 2.
-fn half(len: usize) -> usize {
-    1 << (len - 1).ilog2()
-}
-
-fn subtree(ids: &[TxId]) -> [u8; 32] {
-    match ids {
-        [] => [0; 32],
-        [id] => leaf(id),
-        _ => {
-            let (left, right) = ids.split_at(half(ids.len()));
-            node(&subtree(left), &subtree(right))
-        }
-    }
-}
-
 fn leaf(id: &TxId) -> [u8; 32] {
     blake3::derive_key("ostrakon tx leaf 1", id.bytes())
 }
@@ -151,6 +161,24 @@ mod tests {
             assert_eq!(tx_proof(&ids, count), None);
         }
         assert_eq!(tx_proof(&[], 0), None);
+    }
+
+    #[test]
+    fn the_left_half_has_the_largest_power_of_two() {
+        fn top(ids: &[TxId]) -> [u8; 32] {
+            match ids {
+                [] => [0; 32],
+                [id] => leaf(id),
+                _ => {
+                    let (left, right) = ids.split_at(1 << (ids.len() - 1).ilog2());
+                    node(&top(left), &top(right))
+                }
+            }
+        }
+        for count in 0..70 {
+            let ids = ids(usize::try_from(count).expect("small"));
+            assert_eq!(tx_root(&ids), root(count, &top(&ids)), "{count}");
+        }
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::{
     sign::{BadSignature, Keypair, Purpose, Signature, verify},
 };
 
-pub use super::inclusion::{TxProof, tx_proof, tx_root};
+pub use super::inclusion::{TxProof, TxTree, tx_proof, tx_root};
 
 /// Action of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
