@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use criterion::{Criterion, Throughput};
 use ostrakon_benches::{count, noise};
-use ostrakon_node::store::{Columns, Disk, DiskConfig, Place, PlaceKey};
+use ostrakon_node::store::{Columns, Disk, DiskConfig, Place, PlaceState};
 use ostrakon_proto::{
     id::Epoch,
     limits::{CHUNK, GROUP},
@@ -85,8 +85,9 @@ impl Column {
         starts.map(|start| read(start).bytes.len()).sum()
     }
 
-    fn key(&self) -> PlaceKey {
-        self.place.key()
+    fn purge(&self, disk: &Disk) {
+        let state = PlaceState::Temporary { expires: self.place.expires };
+        assert!(disk.purge(&self.place.key(), state).expect("the index works"), "it is as it was stored");
     }
 }
 
@@ -124,7 +125,7 @@ fn put_concurrent(disk: &Disk, columns: &[Column]) -> Duration {
         threads.into_iter().for_each(|thread| thread.join().expect("a put does not panic"));
         since.elapsed()
     });
-    columns.iter().for_each(|column| disk.purge(&column.key()).expect("the index works"));
+    columns.iter().for_each(|column| column.purge(disk));
     took
 }
 
@@ -136,7 +137,7 @@ fn get(criterion: &mut Criterion, disk: &Disk) {
         column.put(disk);
         group.throughput(Throughput::Bytes(count(len)));
         group.bench_function(id, |bench| bench.iter(|| column.read(disk, length)));
-        disk.purge(&column.key()).expect("the index works");
+        column.purge(disk);
     }
     group.finish();
 }

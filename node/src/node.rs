@@ -29,7 +29,7 @@ use crate::{
     directory,
     metrics::{NodeMetrics, OrderMetrics},
     register::{self, ProviderOffer},
-    retention::{Retention, StorageLock},
+    retention::Retention,
     serve::{Serve, ServeParts, credit::Credit, refuse_votes},
     store::Columns,
 };
@@ -221,7 +221,7 @@ impl Node {
         if let Some(checkpoint) = settings.checkpoint {
             chain.hold_to(checkpoint).await?;
         }
-        let (storage_lock, credit) = (StorageLock::default(), Arc::new(Credit::default()));
+        let credit = Arc::new(Credit::default());
         let (known, (reporter, evidence)) = (known_nodes(&genesis, &peers.local()), reporting(keypair.clone()));
         let voting = VotingSetup {
             known,
@@ -241,7 +241,6 @@ impl Node {
             chain: chain.clone(),
             columns: Arc::clone(&columns),
             workers: workers.clone(),
-            storage_lock: storage_lock.clone(),
             credit: Arc::clone(&credit),
             metrics: metrics.uploads,
         };
@@ -251,7 +250,7 @@ impl Node {
         }
         node.spawn_following();
         let (own, metrics) = (keypair.public(), metrics.retention);
-        let retention = Retention { chain, node: own, columns, workers, storage_lock, credit, clock, metrics };
+        let retention = Retention { chain, node: own, columns, workers, credit, clock, metrics };
         node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
         node.spawn_quiet(|chain, stop| evidence.run(chain, stop));

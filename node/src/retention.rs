@@ -7,7 +7,7 @@
 //! A node that has lost blocks, or is still fetching them, does not know all commitments. So nothing is deleted unless
 //! the node had every block when it last asked, and its newest block is recent by its own clock.
 
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 
 use ostrakon_net::Workers;
 use ostrakon_proto::{
@@ -28,7 +28,7 @@ use crate::{
     store::{Columns, Place, PlaceKey, PlaceState, StoreError, StoredPlace},
 };
 
-/// Places checked at a time; uploads wait until a page is done.
+/// Places checked at a time.
 const PAGE: usize = 64;
 /// The greatest age of the newest block at which anything is deleted, in milliseconds.
 const RECENT_MS: u64 = 30_000;
@@ -51,8 +51,8 @@ pub enum PlaceChange {
     Commit,
     /// No commitment pays for it since this epoch: it moves to the trash.
     Trash(Epoch),
-    /// It is deleted.
-    Delete,
+    /// It is deleted, if it still is in this state: one that was stored again meanwhile has a new receipt.
+    Delete(PlaceState),
 }
 
 /// The change that a place needs, if any.
@@ -61,25 +61,10 @@ pub fn plan(state: PlaceState, facts: Facts) -> Option<PlaceChange> {
         PlaceState::Committed if facts.committed => None,
         PlaceState::Committed => Some(PlaceChange::Trash(facts.now)),
         PlaceState::Temporary { .. } | PlaceState::Trash { .. } if facts.committed => Some(PlaceChange::Commit),
-        PlaceState::Temporary { expires } => (facts.now > expires).then_some(PlaceChange::Delete),
-        PlaceState::Trash { since } => (facts.now > since.after(facts.trash_epochs)).then_some(PlaceChange::Delete),
-    }
-}
-
-/// Keeps storing a column and checking places apart: a place that is checked while it is stored again would be deleted
-/// after its receipt was signed. Held inside blocking work only.
-#[derive(Clone, Debug, Default)]
-pub struct StorageLock(Arc<RwLock<()>>);
-
-impl StorageLock {
-    /// Held while a column is stored.
-    pub fn storing(&self) -> RwLockReadGuard<'_, ()> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn checking<T>(&self, work: impl FnOnce() -> T) -> T {
-        let _alone = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        work()
+        PlaceState::Temporary { expires } => (facts.now > expires).then_some(PlaceChange::Delete(state)),
+        PlaceState::Trash { since } => {
+            (facts.now > since.after(facts.trash_epochs)).then_some(PlaceChange::Delete(state))
+        }
     }
 }
 
@@ -94,8 +79,6 @@ pub struct Retention {
     pub columns: Arc<dyn Columns>,
     /// Threads for the disk.
     pub workers: Workers,
-    /// Shared with the server, which stores columns.
-    pub storage_lock: StorageLock,
     /// Released for what is no longer temporary.
     pub credit: Arc<Credit>,
     /// The clock for the age of the newest block.
@@ -109,6 +92,13 @@ pub struct Retention {
 struct Followed {
     height: Height,
     epoch: Epoch,
+}
+
+/// Some places, checked.
+#[derive(Debug)]
+struct Page {
+    last: PlaceKey,
+    changes: Vec<(PlaceKey, PlaceChange)>,
 }
 
 impl Retention {
@@ -166,12 +156,14 @@ impl Retention {
     async fn check_all(&self) {
         let mut after = None;
         loop {
-            let page = self.on_store(move |on| on.storage_lock.checking(|| on.check_page(after))).await;
-            match page {
-                Some(last) => after = Some(last),
-                None => return,
+            let Some(page) = self.on_store(move |on| on.check_page(after)).await else { break };
+            after = Some(page.last);
+            // One by one: each may wait for the disk, and others need the workers, too.
+            for (key, change) in page.changes {
+                self.on_store(move |on| on.apply(&key, change)).await;
             }
         }
+        while self.on_store(|on| on.columns.compact()).await {}
     }
 
     async fn on_store<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {
@@ -179,34 +171,32 @@ impl Retention {
         self.workers.run(move || work(&on)).await
     }
 
-    /// Checks one page of places; returns the last, or `None` at the end.
-    fn check_page(&self, after: Option<PlaceKey>) -> Option<PlaceKey> {
+    /// Checks one page of places; `None` at the end.
+    fn check_page(&self, after: Option<PlaceKey>) -> Option<Page> {
         let page = self.columns.places(after, PAGE);
         let page = page
             .inspect_err(|error| tracing::error!(%error, "cannot read the list of stored columns; retrying next epoch"))
             .ok()?;
-        self.chain.look(|records| {
-            let trash_epochs = self.chain.rules().params.trash_epochs;
-            for StoredPlace { place, state } in &page {
-                let facts = Facts {
-                    now: records.tip().running.epoch,
-                    committed: is_committed(records, &self.node, place),
-                    trash_epochs,
-                };
-                plan(*state, facts).into_iter().for_each(|change| self.apply(&place.key(), change));
-            }
+        let trash_epochs = self.chain.rules().params.trash_epochs;
+        let changes = self.chain.look(|records| {
+            let change = |StoredPlace { place, state }: &StoredPlace| {
+                let (now, committed) = (records.tip().running.epoch, is_committed(records, &self.node, place));
+                Some((place.key(), plan(*state, Facts { now, committed, trash_epochs })?))
+            };
+            page.iter().filter_map(change).collect()
         });
-        page.last().map(|stored| stored.place.key())
+        Some(Page { last: page.last()?.place.key(), changes })
     }
 
     fn apply(&self, key: &PlaceKey, change: PlaceChange) {
         let applied = match change {
-            PlaceChange::Commit => self.columns.set_state(key, PlaceState::Committed),
-            PlaceChange::Trash(since) => self.columns.set_state(key, PlaceState::Trash { since }),
-            PlaceChange::Delete => self.columns.purge(key),
+            PlaceChange::Commit => self.columns.set_state(key, PlaceState::Committed).map(|()| true),
+            PlaceChange::Trash(since) => self.columns.set_state(key, PlaceState::Trash { since }).map(|()| true),
+            PlaceChange::Delete(state) => self.columns.purge(key, state),
         };
         match applied {
-            Ok(()) => {
+            Ok(false) => tracing::debug!(column = %key.column, "column was stored again, so it is not deleted"),
+            Ok(true) => {
                 self.credit.settle(key);
                 self.metrics.changed(change);
                 tracing::debug!(column = %key.column, object = %key.object, ?change, "ledger changed a stored column");
@@ -256,7 +246,7 @@ mod tests {
         let temporary = PlaceState::Temporary { expires: Epoch(5) };
         check(temporary, 0, false, None);
         check(temporary, 5, false, None);
-        check(temporary, 6, false, Some(PlaceChange::Delete));
+        check(temporary, 6, false, Some(PlaceChange::Delete(temporary)));
         check(temporary, 5, true, Some(PlaceChange::Commit));
         check(temporary, 6, true, Some(PlaceChange::Commit));
 
@@ -266,7 +256,7 @@ mod tests {
         let trash = PlaceState::Trash { since: Epoch(9) };
         check(trash, 9, false, None);
         check(trash, 12, false, None);
-        check(trash, 13, false, Some(PlaceChange::Delete));
+        check(trash, 13, false, Some(PlaceChange::Delete(trash)));
         check(trash, 12, true, Some(PlaceChange::Commit));
         check(trash, 99, true, Some(PlaceChange::Commit));
         check(trash, 1, false, None);

@@ -278,7 +278,7 @@ impl RetentionMetrics {
         let word = match change {
             PlaceChange::Commit => "commit",
             PlaceChange::Trash(_) => "trash",
-            PlaceChange::Delete => "delete",
+            PlaceChange::Delete(_) => "delete",
         };
         self.changes.get_or_create(&[("change", word)]).inc();
     }

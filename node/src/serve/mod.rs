@@ -33,7 +33,6 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::Chain,
     metrics::UploadMetrics,
-    retention::StorageLock,
     store::{Columns, StoreError},
 };
 
@@ -64,8 +63,6 @@ pub struct ServeParts {
     pub columns: Arc<dyn Columns>,
     /// Threads for disk and hashing.
     pub workers: Workers,
-    /// Shared with retention.
-    pub storage_lock: StorageLock,
     /// Shared with retention.
     pub credit: Arc<Credit>,
     /// What is counted of uploads.

@@ -173,10 +173,9 @@ impl Serve {
             return Ok(PutResponse::Receipt(finished.receipt));
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
-        let (storage_lock, open) = (self.parts.storage_lock.clone(), upload.open.clone());
+        let open = upload.open.clone();
         let stored = self.on_columns(move |columns| {
             let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;
-            let _storing = storage_lock.storing();
             columns.finish(id, place, manifest).map_err(refuse_store)?;
             Ok(place)
         });

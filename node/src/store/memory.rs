@@ -160,10 +160,13 @@ impl Contents {
         self.manifests.entry(place.object).or_insert(Shared { manifest, places: 0 }).places += 1;
     }
 
-    fn forget(&mut self, key: &PlaceKey) {
-        if self.places.remove(key).is_none() {
-            return;
+    /// Whether the place is gone.
+    fn forget(&mut self, key: &PlaceKey, state: PlaceState) -> bool {
+        let Some(stored) = self.places.get(key) else { return true };
+        if stored.state != state {
+            return false;
         }
+        self.places.remove(key);
         if self.places_of(&key.column).next().is_none() {
             self.used -= self.columns.remove(&key.column).map_or(0, |column| column.len());
         }
@@ -172,6 +175,7 @@ impl Contents {
         if shared.places == 0 {
             self.manifests.remove(&key.object);
         }
+        true
     }
 }
 
@@ -267,9 +271,12 @@ impl Columns for Memory {
         Ok(())
     }
 
-    fn purge(&self, place: &PlaceKey) -> Result<(), StoreError> {
-        lock(&self.contents).forget(place);
-        Ok(())
+    fn purge(&self, place: &PlaceKey, state: PlaceState) -> Result<bool, StoreError> {
+        Ok(lock(&self.contents).forget(place, state))
+    }
+
+    fn compact(&self) -> bool {
+        false
     }
 
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError> {
@@ -322,7 +329,7 @@ mod tests {
         let samples: Vec<_> = LENGTHS.iter().zip(0..).map(|(length, seed)| Sample::new(seed, *length)).collect();
         samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
         samples.iter().for_each(|sample| sample.assert_stored(&store));
-        samples.iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
+        samples.iter().for_each(|sample| sample.purge(&store).expect("purged"));
         samples.iter().for_each(|sample| sample.assert_absent(&store));
         assert_eq!(store.usage(), Usage { free_bytes: 1 << 30, disk_bytes: 1 << 30, ..Usage::default() });
     }

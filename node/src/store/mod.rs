@@ -266,6 +266,9 @@ pub enum StoreError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// The caller that wrote this with others' columns panicked, which is a bug: upload it again.
+    #[error("a write to disk was interrupted by a bug; upload the column again")]
+    Interrupted,
     /// A write was not made durable: nothing is written until the node is restarted; reads continue.
     #[error("a write to disk failed, so the store is read-only; repair the disk and restart the node")]
     Poisoned,
@@ -353,12 +356,15 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// [`StoreError::NotFound`] when there is no such place.
     fn set_state(&self, place: &PlaceKey, state: PlaceState) -> Result<(), StoreError>;
 
-    /// Deletes a place; with its last place the column, with an object's last place the manifest. Succeeds when there
-    /// is no such place.
+    /// Deletes a place if it is in this state: with its last place the column, with an object's last the manifest.
+    /// Whether there is no such place any more: one that was stored again meanwhile stays.
     ///
     /// # Errors
     /// When the index fails.
-    fn purge(&self, place: &PlaceKey) -> Result<(), StoreError>;
+    fn purge(&self, place: &PlaceKey, state: PlaceState) -> Result<bool, StoreError>;
+
+    /// Does a part of the work that gives back what is left of deleted columns; whether there is more to do.
+    fn compact(&self) -> bool;
 
     /// Reads and hashes a whole column; records whether it is damaged.
     ///

@@ -82,6 +82,13 @@ impl Sample {
         self.finish(store)
     }
 
+    /// Deletes its place, whatever its state.
+    pub(super) fn purge(&self, store: &dyn Columns) -> Result<(), StoreError> {
+        let places = store.places(None, usize::MAX)?;
+        let stored = places.iter().find(|stored| stored.place.key() == self.place.key());
+        stored.map_or(Ok(()), |stored| store.purge(&stored.place.key(), stored.state).map(|gone| assert!(gone)))
+    }
+
     pub(super) fn chunks(&self) -> impl Iterator<Item = (u64, Bytes)> {
         (0..self.bytes.len()).step_by(CHUNK).map(|start| {
             let end = self.bytes.len().min(start + CHUNK);

@@ -22,7 +22,6 @@ use super::*;
 use crate::{
     chain::{ChainParts, memory::MemoryLedger},
     metrics::{ChainMetrics, UploadMetrics},
-    retention::StorageLock,
     serve::{Serve, ServeParts, credit::Credit},
     store::Memory,
     world::{World, node_id, node_key, until},
@@ -79,7 +78,6 @@ impl Net {
                 chain: chain.clone(),
                 columns: Arc::new(Memory::new(1 << 20)),
                 workers,
-                storage_lock: StorageLock::default(),
                 credit: Arc::new(Credit::default()),
                 metrics: UploadMetrics::default(),
             };

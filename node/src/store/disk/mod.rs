@@ -149,8 +149,7 @@ impl Columns for Disk {
     fn finish(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<(), StoreError> {
         let stored = self.store(upload, place, manifest);
         self.uploads.abort(upload);
-        self.tidy(stored?);
-        Ok(())
+        stored
     }
 
     fn abort(&self, upload: UploadId) {
@@ -182,10 +181,12 @@ impl Columns for Disk {
         self.change_state(place, state)
     }
 
-    fn purge(&self, place: &PlaceKey) -> Result<(), StoreError> {
-        let sparse = self.forget(place)?;
-        self.tidy(sparse);
-        Ok(())
+    fn purge(&self, place: &PlaceKey, state: PlaceState) -> Result<bool, StoreError> {
+        self.forget(place, state)
+    }
+
+    fn compact(&self) -> bool {
+        self.rewrite_some()
     }
 
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError> {

@@ -11,6 +11,7 @@ use std::{
     os::unix::fs::FileExt,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError},
+    thread,
 };
 
 use ostrakon_net::lock;
@@ -62,6 +63,8 @@ struct Waiting {
 #[derive(Default)]
 struct State {
     packs: BTreeMap<u32, PackUse>,
+    /// Packs that are to be rewritten, and from where on.
+    sparse: BTreeMap<u32, u64>,
     /// The number of the next new pack: none is reused in a run, since an old pack with it may be about to be deleted.
     next: u32,
     active: Option<Arc<Active>>,
@@ -97,6 +100,29 @@ struct Active {
     number: u32,
     file: File,
     path: PathBuf,
+}
+
+/// A group that is being written. When this is dropped the next group may be led, and all of this one have an answer,
+/// even if writing it panicked.
+struct Led<'a> {
+    packs: &'a Packs,
+    /// Who leads, and takes no answer any more if it panics.
+    leader: u64,
+    answers: Vec<(u64, Result<Piece, StoreError>)>,
+}
+
+impl Drop for Led<'_> {
+    fn drop(&mut self) {
+        let mut queue = lock(&self.packs.queue);
+        if thread::panicking() {
+            queue.waiting.retain(|waiting| waiting.ticket != self.leader);
+            self.answers.retain(|(ticket, _)| *ticket != self.leader);
+        }
+        queue.leading = false;
+        queue.answers.extend(std::mem::take(&mut self.answers));
+        drop(queue);
+        self.packs.done.notify_all();
+    }
 }
 
 impl std::fmt::Debug for Packs {
@@ -152,20 +178,21 @@ impl Packs {
             queue.leading = true;
             let group = next_group(&mut queue.waiting);
             drop(queue);
-            let answers = self.lead(group);
+            self.lead(ticket, group);
             queue = lock(&self.queue);
-            queue.leading = false;
-            queue.answers.extend(answers);
-            self.done.notify_all();
         }
     }
 
     /// Writes a group; all of it succeeds or fails.
-    fn lead(&self, group: Vec<Waiting>) -> Vec<(u64, Result<Piece, StoreError>)> {
-        let tickets: Vec<u64> = group.iter().map(|waiting| waiting.ticket).collect();
-        match self.write(group) {
-            Ok(pieces) => tickets.into_iter().zip(pieces.into_iter().map(Ok)).collect(),
-            Err(error) => tickets.into_iter().map(|ticket| (ticket, Err(error.clone()))).collect(),
+    fn lead(&self, leader: u64, group: Vec<Waiting>) {
+        let answers = group.iter().map(|waiting| (waiting.ticket, Err(StoreError::Interrupted))).collect();
+        let mut led = Led { packs: self, leader, answers };
+        let written = self.write(group);
+        for (place, (_, answer)) in led.answers.iter_mut().enumerate() {
+            *answer = match &written {
+                Ok(pieces) => Ok(pieces[place]),
+                Err(error) => Err(error.clone()),
+            };
         }
     }
 
@@ -186,11 +213,16 @@ impl Packs {
             offset += length;
         }
         self.volume.sync(&active.file, &active.path)?;
+        // First, so that nothing is ever written over what the index names.
+        self.count(active.number, &pieces);
         self.index.commit(batch, Durability::Synced)?;
-        let mut state = lock(&self.state);
-        let used = state.packs.entry(active.number).or_default();
-        pieces.iter().for_each(|piece| used.add(piece));
         Ok(pieces)
+    }
+
+    fn count(&self, pack: u32, pieces: &[Piece]) {
+        let mut state = lock(&self.state);
+        let used = state.packs.entry(pack).or_default();
+        pieces.iter().for_each(|piece| used.add(piece));
     }
 
     /// The pack to append to, with blocks for `total` more bytes, and the offset to write at.
@@ -257,34 +289,55 @@ impl Packs {
         self.volume.preallocate(&active.file, &active.path, allocated..end, limit)
     }
 
-    /// Releases the blocks of a record that the index no longer names. Returns the pack's number if it should be
-    /// rewritten.
-    pub(super) fn free(&self, piece: &Piece) -> Option<u32> {
-        let (empty, sparse) = {
-            let mut state = lock(&self.state);
-            let sealed = state.active.as_ref().is_none_or(|active| active.number != piece.pack);
-            let used = state.packs.get_mut(&piece.pack)?;
-            used.live = used.live.saturating_sub(piece.length);
-            let sparse = sealed && used.is_sparse() && !used.rewriting;
-            used.rewriting |= sparse;
-            (sealed && used.live == 0, sparse)
-        };
-        if empty {
-            self.delete(piece.pack);
-            return None;
+    /// Releases the blocks of a record that the index no longer names.
+    pub(super) fn free(&self, piece: &Piece) {
+        if self.uncount(piece) {
+            return self.delete(piece.pack);
         }
         let path = path_of(&self.volume, piece.pack);
         let opened = File::options().write(true).open(&path);
         if let Err(error) = opened.and_then(|file| self.volume.punch(&file, piece.offset, piece.length)) {
             tracing::warn!(path = %path.display(), %error, "cannot free the disk space of a deleted record");
         }
-        sparse.then_some(piece.pack)
+    }
+
+    /// Whether the pack is empty without the record. A pack that is mostly holes is to be rewritten.
+    fn uncount(&self, piece: &Piece) -> bool {
+        let mut state = lock(&self.state);
+        let sealed = state.active.as_ref().is_none_or(|active| active.number != piece.pack);
+        let Some(used) = state.packs.get_mut(&piece.pack) else { return false };
+        used.live = used.live.saturating_sub(piece.length);
+        let (empty, sparse) = (sealed && used.live == 0, sealed && used.is_sparse() && !used.rewriting);
+        used.rewriting |= sparse;
+        if sparse {
+            state.sparse.insert(piece.pack, 0);
+        }
+        empty
+    }
+
+    /// Takes a pack that is to be rewritten, and the offset to do it from.
+    pub(super) fn take_sparse(&self) -> Option<(u32, u64)> {
+        lock(&self.state).sparse.pop_first()
+    }
+
+    /// The pack is to be rewritten from here on, if it is still there.
+    pub(super) fn put_back_sparse(&self, pack: u32, from: u64) {
+        let mut state = lock(&self.state);
+        if state.packs.contains_key(&pack) {
+            state.sparse.insert(pack, from);
+        }
+    }
+
+    /// Whether a pack is to be rewritten.
+    pub(super) fn has_sparse(&self) -> bool {
+        !lock(&self.state).sparse.is_empty()
     }
 
     /// Deletes a pack without records. One that cannot be deleted is scanned again at the next start.
     fn delete(&self, number: u32) {
         let mut state = lock(&self.state);
         state.packs.remove(&number);
+        state.sparse.remove(&number);
         self.volume.metrics.set_packs(state.packs.len());
         drop(state);
         let path = path_of(&self.volume, number);

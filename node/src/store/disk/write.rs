@@ -45,9 +45,8 @@ impl Arrival {
 }
 
 impl Disk {
-    /// Stores what an upload brought, in a place. Tells of a pack that is worth rewriting since: which takes locks
-    /// itself.
-    pub(super) fn store(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<Option<u32>, StoreError> {
+    /// Stores what an upload brought, in a place.
+    pub(super) fn store(&self, upload: UploadId, place: Place, manifest: Bytes) -> Result<(), StoreError> {
         if !place.is_listed_by(&manifest) {
             return Err(StoreError::WrongManifest { object: place.object });
         }
@@ -76,7 +75,7 @@ impl Disk {
         arrival: Arrival,
         whole: CompleteUpload<Staged>,
         damaged: Option<ColumnRecord>,
-    ) -> Result<Option<u32>, StoreError> {
+    ) -> Result<(), StoreError> {
         let place = arrival.stored.place;
         let header = arrival.header(RecordKind::Column);
         let note = arrival.known.and_then(|known| known.note);
@@ -99,18 +98,18 @@ impl Disk {
         }
         self.recount(&arrival);
         match damaged.map(|damaged| damaged.location) {
-            Some(Location::Pack(piece)) => return Ok(self.packs.free(&piece)),
+            Some(Location::Pack(piece)) => self.packs.free(&piece),
             Some(Location::File) => {}
             None => self.count_column(place.column_len),
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Stores a known place again. Without a note a later `expires` would be lost with the index.
-    fn renew(&self, arrival: Arrival, known: PlaceRecord) -> Result<Option<u32>, StoreError> {
+    fn renew(&self, arrival: Arrival, known: PlaceRecord) -> Result<(), StoreError> {
         let before = known.stored(&arrival.key());
         if arrival.stored == before {
-            return Ok(None);
+            return Ok(());
         }
         if arrival.stored.place.expires > before.place.expires {
             return self.add_note(arrival);
@@ -119,11 +118,11 @@ impl Disk {
         arrival.put(&mut batch, known.note);
         self.index.commit(batch, Durability::Synced)?;
         self.recount(&arrival);
-        Ok(None)
+        Ok(())
     }
 
     /// Stores another place of a stored column, or renews one.
-    fn add_note(&self, arrival: Arrival) -> Result<Option<u32>, StoreError> {
+    fn add_note(&self, arrival: Arrival) -> Result<(), StoreError> {
         let header = arrival.header(RecordKind::Note);
         let mut record = header.encode().to_vec();
         record.extend_from_slice(&arrival.manifest);
@@ -131,8 +130,10 @@ impl Disk {
         let arriving = arrival.clone();
         self.packs.append(record, Box::new(move |batch, piece| arriving.put(batch, Some(piece))))?;
         self.recount(&arrival);
-        let old = arrival.known.and_then(|known| known.note);
-        Ok(old.and_then(|old| self.packs.free(&old)))
+        if let Some(old) = arrival.known.and_then(|known| known.note) {
+            self.packs.free(&old);
+        }
+        Ok(())
     }
 
     /// Changes a place's state. Not synced: the ledger determines it again.
@@ -150,10 +151,13 @@ impl Disk {
         Ok(())
     }
 
-    /// Deletes a place, and what nothing else needs. Returns a pack that should be rewritten.
-    pub(super) fn forget(&self, key: &PlaceKey) -> Result<Option<u32>, StoreError> {
+    /// Deletes a place that is in this state, and what nothing else needs; whether it is gone.
+    pub(super) fn forget(&self, key: &PlaceKey, state: PlaceState) -> Result<bool, StoreError> {
         let _lock = self.column_locks.take(&key.column, &key.object);
-        let Some(place) = self.index.place(key)? else { return Ok(None) };
+        let Some(place) = self.index.place(key)? else { return Ok(true) };
+        if place.state != state {
+            return Ok(false);
+        }
         let places: Vec<_> = self.index.places_of(&key.column).take(2).collect::<Result<_, _>>()?;
         let is_last_of_column = places.len() == 1;
         let column = self.index.column(&key.column)?.filter(|_| is_last_of_column);
@@ -167,17 +171,15 @@ impl Disk {
         }
         self.index.commit(batch, Durability::Synced)?;
         self.uncount(&place.stored(key), column);
-        let note = place.note.and_then(|piece| self.packs.free(&piece));
-        let record = match column.map(|column| column.location) {
+        if let Some(piece) = place.note {
+            self.packs.free(&piece);
+        }
+        match column.map(|column| column.location) {
             Some(Location::Pack(piece)) => self.packs.free(&piece),
-            Some(Location::File) => {
-                files::remove(&self.volume, &key.column);
-                None
-            }
-            None => None,
-        };
-        // If there are two, the other one is rewritten after the next start.
-        Ok(note.or(record))
+            Some(Location::File) => files::remove(&self.volume, &key.column),
+            None => {}
+        }
+        Ok(true)
     }
 
     /// Counts a place that was stored.

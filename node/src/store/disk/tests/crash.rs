@@ -203,7 +203,7 @@ fn a_purge_that_was_cut_short_leaves_nothing_broken() {
     let store = open(dir.path());
     small_and_large().iter().for_each(|sample| sample.put(&store).expect("stored"));
     let before = died(dir.path());
-    small_and_large().iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
+    small_and_large().iter().for_each(|sample| sample.purge(&store).expect("purged"));
     drop(store);
     // The index forgot them; their bytes are still there.
     for part in ["columns", "packs"] {
@@ -213,7 +213,7 @@ fn a_purge_that_was_cut_short_leaves_nothing_broken() {
     let store = open(dir.path());
     for sample in small_and_large() {
         sample.read(&store, 16_384).expect("taken in again, as temporary: retention purges it again");
-        store.purge(&sample.place.key()).expect("purged");
+        sample.purge(&store).expect("purged");
         sample.assert_absent(&store);
     }
 }

@@ -54,9 +54,9 @@ fn every_length_is_stored_read_in_every_range_and_purged() {
     assert_eq!((usage.columns, usage.used_bytes, usage.promised_bytes), (8, used, 0));
     assert_eq!((usage.temporary_bytes, usage.upload_bytes), (on_disk, 0), "manifests and hashes count, too");
     for sample in &samples {
-        store.purge(&sample.place.key()).expect("purged");
+        sample.purge(&store).expect("purged");
         sample.assert_absent(&store);
-        store.purge(&sample.place.key()).expect("nothing to do");
+        sample.purge(&store).expect("nothing to do");
     }
     assert_eq!((store.usage().used_bytes, store.usage().temporary_bytes), (0, 0));
     assert!(super::files_below(&dir.path().join("columns")).is_empty());
@@ -112,12 +112,12 @@ fn one_column_in_several_places_goes_with_the_last() {
         assert!(matches!(stranger, Err(StoreError::UnknownUpload)), "only who has the bytes gets a receipt");
         others.iter().for_each(|other| other.put(&store).expect("stored"));
         assert_eq!(store.usage().columns, 1);
-        store.purge(&first.place.key()).expect("purged");
+        first.purge(&store).expect("purged");
         assert_eq!(store.manifest(&first.place.object).expect("index works"), None);
         drop(store);
         let store = open(dir.path());
         others.iter().for_each(|other| other.assert_stored(&store));
-        others.iter().for_each(|other| store.purge(&other.place.key()).expect("purged"));
+        others.iter().for_each(|other| other.purge(&store).expect("purged"));
         first.assert_absent(&store);
     }
 }
@@ -174,7 +174,7 @@ fn a_full_disk_refuses_and_serves() {
     }
     small.assert_stored(&store);
     assert_eq!(store.usage().free_bytes, 0);
-    store.purge(&small.place.key()).expect("purged");
+    small.purge(&store).expect("purged");
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn any_failed_sync_is_no_acknowledgement_and_poisons_until_restart() {
             drop(store);
             // What was whole all the same is taken in at the start, and must not be in the way.
             let store = open(dir.path());
-            store.purge(&first.place.key()).expect("purged");
+            first.purge(&store).expect("purged");
             drop(store);
             ["columns", "packs"].iter().for_each(|part| fs::remove_dir_all(dir.path().join(part)).expect("removed"));
         }
@@ -223,7 +223,7 @@ fn any_failed_sync_is_no_acknowledgement_and_poisons_until_restart() {
         stored.put(&store).expect("these are all the syncs there are");
         store.volume.faults.syncs.store(0, Ordering::Relaxed);
         assert!(matches!(second.put(&store), Err(StoreError::Io { .. })));
-        assert!(matches!(store.purge(&stored.place.key()), Err(StoreError::Poisoned)));
+        assert!(matches!(stored.purge(&store), Err(StoreError::Poisoned)));
         stored.assert_stored(&store);
         drop(store);
         let store = open(dir.path());
@@ -249,7 +249,7 @@ fn scrubbing_finds_damage_and_a_good_upload_heals_it() {
         sample.put(&store).expect("healed");
         sample.assert_stored(&store);
         assert_eq!(store.usage().columns, 1);
-        store.purge(&sample.place.key()).expect("purged");
+        sample.purge(&store).expect("purged");
     }
 }
 
@@ -271,7 +271,7 @@ fn what_is_missing_cut_or_foreign_is_corrupt() {
         assert!(matches!(read, Err(StoreError::Corrupt { .. })), "{read:?}");
         fs::remove_file(&path).expect("removed");
         assert!(matches!(store.read(&sample.place.column, 0, 16_384), Err(StoreError::Corrupt { .. })));
-        store.purge(&sample.place.key()).expect("purged all the same");
+        sample.purge(&store).expect("purged all the same");
     }
 }
 

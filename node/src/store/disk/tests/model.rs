@@ -23,6 +23,8 @@ enum Step {
     Finish { sample: usize },
     State { sample: usize, state: PlaceState },
     Purge { sample: usize },
+    PurgeIn { sample: usize, state: PlaceState },
+    Compact,
     Damage { sample: usize },
     Scrub { sample: usize },
     Reopen,
@@ -48,7 +50,9 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (sample.clone(), 5..20u64).prop_map(|(sample, expires)| Step::Put { sample, expires }),
         1 => sample.clone().prop_map(|sample| Step::PutWrong { sample }),
         1 => sample.clone().prop_map(|sample| Step::Finish { sample }),
-        2 => (sample.clone(), state).prop_map(|(sample, state)| Step::State { sample, state }),
+        2 => (sample.clone(), state.clone()).prop_map(|(sample, state)| Step::State { sample, state }),
+        1 => (sample.clone(), state).prop_map(|(sample, state)| Step::PurgeIn { sample, state }),
+        1 => Just(Step::Compact),
         4 => sample.clone().prop_map(|sample| Step::Purge { sample }),
         1 => sample.clone().prop_map(|sample| Step::Damage { sample }),
         1 => sample.prop_map(|sample| Step::Scrub { sample }),
@@ -72,8 +76,14 @@ fn apply(store: &dyn Columns, samples: &[Sample], step: Step) -> Verdict {
         }
         Step::Finish { sample } => samples[sample].finish(store),
         Step::State { sample, state } => store.set_state(&samples[sample].place.key(), state),
-        Step::Purge { sample } => store.purge(&samples[sample].place.key()),
+        Step::Purge { sample } => samples[sample].purge(store),
         Step::Scrub { sample } => store.scrub_column(&samples[sample].place.column),
+        // What is in another state stays, which the view shows.
+        Step::PurgeIn { sample, state } => store.purge(&samples[sample].place.key(), state).map(drop),
+        Step::Compact => {
+            while store.compact() {}
+            Ok(())
+        }
         Step::Damage { .. } | Step::Reopen => Ok(()),
     };
     done.map_err(|error| discriminant(&error))

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     super::super::{Columns, StoreError, samples::Sample},
-    files_below, open,
+    CONFIG, Disk, DiskConfig, copy, files_below, open,
 };
 
 fn blocks(dir: &Path) -> u64 {
@@ -28,7 +28,7 @@ fn purging_gives_blocks_back() {
     let samples = samples(0..4, 400_000);
     samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
     let full = blocks(dir.path());
-    samples[1..3].iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
+    samples[1..3].iter().for_each(|sample| sample.purge(&store).expect("purged"));
     let holed = blocks(dir.path());
     assert!(holed + 780_000 <= full, "{holed} of {full} bytes are still there");
     samples[0].assert_stored(&store);
@@ -45,7 +45,8 @@ fn empty_packs_are_deleted_and_sparse_ones_rewritten() {
     let packs = files_below(&dir.path().join("packs")).len();
     assert!(packs >= 3, "{packs} packs");
     // All but the very first: its pack becomes sparse.
-    samples[1..].iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
+    samples[1..].iter().for_each(|sample| sample.purge(&store).expect("purged"));
+    while store.compact() {}
     assert_eq!(files_below(&dir.path().join("packs")).len(), 1, "what is left moved to the active pack");
     samples[0].assert_stored(&store);
     samples[0].in_object(1).assert_stored(&store);
@@ -119,9 +120,68 @@ fn readers_never_see_another_column_while_packs_move() {
         for _ in 0..3 {
             kept.iter().for_each(|sample| sample.put(&store).expect("stored"));
             churned.iter().for_each(|sample| sample.put(&store).expect("stored"));
-            churned.iter().for_each(|sample| store.purge(&sample.place.key()).expect("purged"));
+            churned.iter().for_each(|sample| sample.purge(&store).expect("purged"));
+            while store.compact() {}
         }
         over.store(true, Ordering::Relaxed);
     });
+    kept.iter().for_each(|sample| sample.assert_stored(&store));
+}
+
+/// Who leads a group and panics takes nobody along: those who wait have an answer, and the next ones a leader.
+#[test]
+fn a_leader_that_panics_hands_over() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let samples = samples(0..8, 5_000);
+    samples[0].put(&store).expect("stored");
+    for round in 0..3 {
+        thread::scope(|scope| {
+            let packs = &store.packs;
+            let broken = scope.spawn(|| packs.append(vec![0; 4096], Box::new(|_, _| panic!("injected"))));
+            let others: Vec<_> =
+                samples[1..].iter().map(|sample| scope.spawn(|| sample.in_object(round).put(&store))).collect();
+            assert!(!matches!(broken.join(), Ok(Ok(_))), "the broken change is no success");
+            for other in others {
+                // Some were in its group, or led it.
+                match other.join() {
+                    Ok(Ok(()) | Err(StoreError::Interrupted)) | Err(_) => {}
+                    Ok(Err(error)) => panic!("{error}"),
+                }
+            }
+        });
+        samples.iter().for_each(|sample| sample.in_object(round).put(&store).expect("stored"));
+        samples.iter().for_each(|sample| sample.in_object(round).assert_stored(&store));
+    }
+    drop(store);
+    let store = open(dir.path());
+    samples.iter().for_each(|sample| sample.in_object(2).assert_stored(&store));
+}
+
+/// Moving records is done in steps, and a crash between any two of them loses and doubles nothing.
+#[test]
+fn compaction_survives_a_crash_after_each_step() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Disk::open(dir.path(), DiskConfig { pack_bytes: 100 << 20, ..CONFIG }).expect("opens");
+    let samples: Vec<_> = (0..130).map(|seed| Sample::new(seed, 1_000_000)).collect();
+    samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+    // The first pack has 104 of them. Nine in it are left: more than a step moves.
+    let kept: Vec<&Sample> = samples.iter().take(104).step_by(12).chain(&samples[104..]).collect();
+    let gone = samples.iter().filter(|sample| !kept.iter().any(|kept| kept.place == sample.place));
+    gone.for_each(|sample| sample.purge(&store).expect("purged"));
+    let mut steps = 0;
+    loop {
+        let more = store.compact();
+        steps += 1;
+        let copy = copy(dir.path());
+        let crashed = Disk::open(copy.path(), DiskConfig { pack_bytes: 100 << 20, ..CONFIG }).expect("opens");
+        kept.iter().for_each(|sample| sample.assert_stored(&crashed));
+        assert_eq!(crashed.usage().columns, store.usage().columns);
+        if !more {
+            break;
+        }
+    }
+    assert!(steps >= 2, "{steps} steps");
+    assert_eq!(files_below(&dir.path().join("packs")).len(), 1);
     kept.iter().for_each(|sample| sample.assert_stored(&store));
 }
