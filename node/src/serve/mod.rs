@@ -3,8 +3,8 @@
 //! In come [`Inbound`] requests, none of them trusted; out go answers and refusals. [`put`], [`get`], [`manifest`] and
 //! [`chain`] are the four protocols; [`uploads`] and [`credit`] are the state of put. Each class of requests has its
 //! own queue and turns (ARCHITECTURE 6, "Admission"): what is slow in one delays no other. A request that waits for a
-//! block has no turn meanwhile. Not here: the order in which sources get their turns (`ostrakon_net::admission`), and
-//! votes, which are the order's.
+//! block, or for another one's finish, has no turn meanwhile. Not here: the order in which sources get their turns
+//! (`ostrakon_net::admission`), and votes, which are the order's.
 
 use std::{
     sync::{Arc, Mutex},
@@ -40,11 +40,13 @@ mod chain;
 pub mod credit;
 mod get;
 mod manifest;
+mod place_locks;
 mod put;
 mod snapshot;
 mod uploads;
 
 use credit::Credit;
+use place_locks::PlaceLocks;
 use uploads::UploadSessions;
 
 /// KiB of requests that wait for a block: of all, of strangers, of those of one network, and of one node.
@@ -87,12 +89,19 @@ pub struct Serve {
     node: NodeId,
     uploads: Mutex<UploadSessions>,
     waiting: Quota,
+    finishing: PlaceLocks,
 }
 
 impl Serve {
     /// The server of the node with `parts.keypair`.
     pub fn new(parts: ServeParts) -> Self {
-        Self { node: parts.keypair.public(), parts, uploads: Mutex::default(), waiting: Quota::new(WAITING) }
+        Self {
+            node: parts.keypair.public(),
+            parts,
+            uploads: Mutex::default(),
+            waiting: Quota::new(WAITING),
+            finishing: PlaceLocks::default(),
+        }
     }
 
     /// Answers `requests`, except consensus messages, until `stop` or until the network ends.
@@ -136,7 +145,7 @@ impl Serve {
     async fn answer(self: Arc<Self>, inbound: Inbound, turn: OwnedSemaphorePermit) {
         let Inbound { source, protocol, request, reply } = inbound;
         let answer = match protocol {
-            Protocol::Put => self.put(source.node, request).await,
+            Protocol::Put => self.put(source.node, request, turn).await,
             Protocol::Get => self.get(request).await,
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(source, request, turn).await,

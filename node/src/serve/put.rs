@@ -25,7 +25,7 @@ use ostrakon_proto::{
         put::{Open, PutRequest, PutResponse, Taken, UploadId},
     },
 };
-use tokio::time::Instant;
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Serve, answer,
@@ -73,7 +73,8 @@ impl From<NotBegun> for Refusal {
 }
 
 impl Serve {
-    pub(super) async fn put(&self, from: NodeId, frame: Frame) -> Result<Frame, Refusal> {
+    /// Gives `turn` up while a finish waits for another.
+    pub(super) async fn put(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
         let received = frame.body.len();
         let response = match decode(&frame)? {
             PutRequest::Open { open, signature } => {
@@ -81,7 +82,7 @@ impl Serve {
                 self.open(from, open, signature).await?
             }
             PutRequest::Chunk { upload, offset } => self.chunk(from, upload, offset, frame.body).await?,
-            PutRequest::Finish { upload } => self.finish(from, upload, frame.body).await?,
+            PutRequest::Finish { upload } => self.finish((from, upload), frame.body, turn).await?,
             PutRequest::Abort { upload } => {
                 no_body(&frame)?;
                 self.abort(from, upload).await?
@@ -167,19 +168,28 @@ impl Serve {
         Ok(PutResponse::Ready { next })
     }
 
-    async fn finish(&self, from: NodeId, id: UploadId, manifest: Bytes) -> Result<PutResponse, Refusal> {
+    async fn finish(
+        &self,
+        (from, id): (NodeId, UploadId),
+        manifest: Bytes,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<PutResponse, Refusal> {
         let upload = self.upload(&from, &id)?;
         if let Some(finished) = upload.finished.filter(|done| done.object == Manifest::object_id(&manifest)) {
             return Ok(PutResponse::Receipt(finished.receipt));
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
-        let open = upload.open.clone();
-        let stored = self.on_columns(move |columns| {
-            let place = place_of(&manifest, &open, expires).inspect_err(|_| columns.abort(id))?;
-            columns.finish(id, place, manifest).map_err(refuse_store)?;
-            Ok(place)
-        });
-        let place = stored.await.inspect_err(|_: &Refusal| self.forget(&id))?;
+        let (listed, open) = (manifest.clone(), upload.open.clone());
+        let place = match self.parts.workers.run(move || place_of(&listed, &open, expires)).await {
+            Ok(place) => place,
+            Err(refusal) => {
+                self.drop_upload(id).await;
+                return Err(refusal);
+            }
+        };
+        let _alone = self.finishing.take(place.key(), turn).await;
+        let stored = self.on_columns(move |columns| columns.finish(id, place, manifest)).await;
+        stored.map_err(refuse_store).inspect_err(|_| self.forget(&id))?;
         self.parts.credit.stored(&id, place.key(), place.disk_bytes());
         Ok(PutResponse::Receipt(self.receipt(&id, &upload.open, &place)))
     }
