@@ -20,11 +20,15 @@ mod links;
 mod many_adds;
 mod node_behind;
 mod odd_names;
+mod open_uploads;
 mod range_at_end;
 mod secrets;
 mod several_paths;
 mod short_messages;
 mod single_file_metadata;
+mod slow_disk;
+mod snapshot_parts;
+mod unpaid_bytes;
 mod unreadable_file;
 mod voting_nodes;
 
@@ -55,11 +59,15 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("many_adds", many_adds::run),
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),
+    scenario("open_uploads", open_uploads::run),
     scenario("range_at_end", range_at_end::run),
     scenario("secrets", secrets::run),
     scenario("several_paths", several_paths::run),
     scenario("short_messages", short_messages::run),
     scenario("single_file_metadata", single_file_metadata::run),
+    scenario("slow_disk", slow_disk::run),
+    scenario("snapshot_parts", snapshot_parts::run),
+    scenario("unpaid_bytes", unpaid_bytes::run),
     scenario("unreadable_file", unreadable_file::run),
     scenario("voting_nodes", voting_nodes::run),
 ];

@@ -1,7 +1,7 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
-//! claims in [`lies`]. [`scrape`] reads what a node counts.
+//! claims in [`lies`]; [`stranger`] sends nodes what an outsider may, and [`scrape`] reads what a node counts.
 //!
 //! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`router`] joins
 //! network namespaces by lines that are slow, lossy or cut.
@@ -24,6 +24,7 @@ pub mod scenarios;
 pub mod scrape;
 pub mod sim;
 pub mod source;
+pub mod stranger;
 pub mod validators;
 
 pub use ostrakon_lies as lies;
