@@ -25,6 +25,8 @@ pub(crate) struct Measured {
     pub(crate) unwell: Option<String>,
     /// What the attacker says.
     pub(crate) report: AttackReport,
+    /// What the nodes' metrics say that they refused, by class and reason.
+    pub(crate) refused: Vec<(String, f64)>,
 }
 
 /// What is asked of a network under attack.
@@ -43,6 +45,10 @@ pub(crate) struct Bounds {
 }
 
 const MIB: u64 = 1 << 20;
+
+/// Attacks that exceed a limit, and the class that must be refused in the metrics: the operator looks there.
+const VISIBLE: [(&str, &str); 4] =
+    [("silent", "handshake"), ("half-open", "handshake"), ("connections", "connection"), ("votes", "consensus")];
 
 /// What is asked where every attack has a minute.
 pub(crate) const LONG: Bounds = Bounds {
@@ -90,6 +96,11 @@ impl Bounds {
             breaches.push(format!("{} MiB resident after it, over {}", under.after / MIB, after / MIB));
         }
         breaches.extend(under.unwell.as_ref().map(|why| format!("5 s after it: {why}")));
+        if let Some((_, class)) = VISIBLE.iter().find(|(name, _)| *name == under.name)
+            && !under.refused.iter().any(|(labels, _)| labels.contains(class))
+        {
+            breaches.push(format!("no metric shows that a {class} was refused"));
+        }
         if under.report.connected == 0 && under.report.requests == 0 {
             breaches.push("the attack reached no node, so nothing is shown".to_owned());
         }
@@ -100,6 +111,13 @@ impl Bounds {
     pub(crate) fn most(&self, quiet: Option<Duration>) -> Duration {
         quiet.unwrap_or_default() * self.times + self.longer
     }
+}
+
+/// What the nodes say that they refused, in one line.
+pub(crate) fn refusals(under: &Measured) -> String {
+    let each = under.refused.iter().map(|(labels, count)| format!("{count} {labels}"));
+    let all = each.collect::<Vec<_>>().join(", ");
+    format!("refused by the metrics: {}", if all.is_empty() { "nothing" } else { &all })
 }
 
 /// The median of those that did not fail.

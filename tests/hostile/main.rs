@@ -101,7 +101,7 @@ fn attack(name: &str, honest: &mut Honest<'_>, quiet: &Measured, bounds: &Bounds
     honest.after(&mut under, quiet, bounds)?;
     let breaches = bounds.breaches(quiet, &under);
     show(&judge::line(quiet, &under, &breaches));
-    show(&format!("    {}", under.report));
+    show(&format!("    {}; {}", under.report, judge::refusals(&under)));
     if !breaches.is_empty() {
         // So that the next attack meets a network that is well.
         honest.target.restart()?;

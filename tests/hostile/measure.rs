@@ -179,6 +179,7 @@ impl<'a> Honest<'a> {
     pub(crate) fn under(&mut self, name: &str) -> Result<Measured> {
         let mut measured = Measured { name: name.to_owned(), ..Measured::default() };
         let before = self.watch.height()?;
+        let refused = self.target.refused()?;
         self.watch.take_peak();
         let (assault, since) = (self.target.attack(name)?, Instant::now());
         let between = self.effort.attack / self.effort.rounds;
@@ -199,6 +200,10 @@ impl<'a> Honest<'a> {
             AttackReport::default()
         });
         measured.peak = self.watch.take_peak();
+        let since = |labels: &String| refused.get(labels).copied().unwrap_or_default();
+        let now = self.target.refused()?.into_iter();
+        measured.refused = now.map(|(labels, count)| (labels.clone(), count - since(&labels))).collect();
+        measured.refused.retain(|(_, count)| *count > 0.0);
         Ok(measured)
     }
 

@@ -3,6 +3,7 @@
 //! Out come a devnet that listens with TCP and QUIC, and attacks that run until they are told to end.
 
 use std::{
+    collections::BTreeMap,
     fs,
     net::{Ipv4Addr, SocketAddrV4},
     path::PathBuf,
@@ -20,6 +21,7 @@ use ostrakon_tests::{
     attack::{AttackPlan, AttackReport, Victim},
     cluster::{Cluster, Shape},
     process::{Running, until},
+    scrape::{self, Scrape},
 };
 
 use crate::quota::Quota;
@@ -73,7 +75,7 @@ impl Target {
         Ok(target)
     }
 
-    /// A devnet listens with TCP alone: its nodes are started again with one address more.
+    /// A devnet listens with TCP alone and serves no metrics: its nodes are started again with both.
     fn listen_with_quic(&self) -> Result<()> {
         for node in self.cluster.status()?.nodes {
             let path = node.data_dir.join("node.toml");
@@ -83,6 +85,7 @@ impl Target {
             let tcp = listen.first().and_then(toml::Value::as_str).context("its first address is a text")?;
             let quic = tcp.replace("/tcp/", "/udp/") + "/quic-v1";
             listen.push(quic.into());
+            settings.insert("metrics".into(), "127.0.0.1:0".into());
             fs::write(&path, toml::to_string(&settings)?)?;
         }
         self.restart()
@@ -113,6 +116,22 @@ impl Target {
             let network = self.cluster.status()?;
             Ok(network.height.is_some() && network.nodes.iter().all(|node| node.running))
         })
+    }
+
+    /// What all nodes together have refused since they started, by class and reason as their metrics have it.
+    ///
+    /// # Errors
+    /// When a node's metrics cannot be read.
+    pub(crate) fn refused(&self) -> Result<BTreeMap<String, f64>> {
+        let mut refused = BTreeMap::new();
+        for node in self.cluster.status()?.nodes {
+            let log = fs::read_to_string(node.data_dir.join("node.log"))?;
+            let address = scrape::address(&log).context("the log does not say where metrics are served")?;
+            for (labels, count) in Scrape::fetch(address)?.by_labels("ostrakon_admission_refused_total") {
+                *refused.entry(labels.to_owned()).or_default() += count;
+            }
+        }
+        Ok(refused)
     }
 
     /// Begins this attack.

@@ -42,6 +42,14 @@ impl Scrape {
         self.0.iter().filter(|(key, _)| of(key)).map(|(_, value)| value).sum()
     }
 
+    /// The values under this name, by their labels as they are written.
+    pub fn by_labels<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.0.iter().filter_map(move |(key, value)| {
+            let labels = key.strip_prefix(name)?.strip_prefix('{')?.strip_suffix('}')?;
+            Some((labels, *value))
+        })
+    }
+
     /// The value under this name and these labels, as they are written. Zero when nothing was counted yet.
     pub fn of(&self, name: &str) -> f64 {
         self.0.get(name).copied().unwrap_or_default()
