@@ -21,6 +21,7 @@ mod many_adds;
 mod node_behind;
 mod odd_names;
 mod open_uploads;
+mod other_network;
 mod range_at_end;
 mod secrets;
 mod several_paths;
@@ -31,6 +32,7 @@ mod snapshot_parts;
 mod unpaid_bytes;
 mod unreadable_file;
 mod voting_nodes;
+mod wrong_clock;
 
 use std::process::ExitCode;
 
@@ -60,6 +62,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),
     scenario("open_uploads", open_uploads::run),
+    scenario("other_network", other_network::run),
     scenario("range_at_end", range_at_end::run),
     scenario("secrets", secrets::run),
     scenario("several_paths", several_paths::run),
@@ -70,6 +73,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("unpaid_bytes", unpaid_bytes::run),
     scenario("unreadable_file", unreadable_file::run),
     scenario("voting_nodes", voting_nodes::run),
+    scenario("wrong_clock", wrong_clock::run),
 ];
 
 fn main() -> ExitCode {

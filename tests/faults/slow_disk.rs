@@ -1,13 +1,7 @@
 //! A validator on a disk that takes 10 ms a sync, where seven columns are finished concurrently: it misses no round. At
 //! full size the columns have 1 GiB, and 100 blocks are looked at.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Stdio},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_proto::{
@@ -16,14 +10,14 @@ use ostrakon_proto::{
     wire::chain,
 };
 use ostrakon_tests::{
-    cluster::{Cluster, NodeInfo, Running, Shape, until},
+    cluster::{Cluster, NodeInfo, Shape, until},
+    preload,
     scenarios::{Stage, size},
     stranger::{Column, Stranger, id_of},
 };
 
-const SHIM: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/slow_disk/shim.c");
 /// Microseconds that each sync takes longer.
-const DELAY: &str = "10000";
+const DELAY_US: i64 = 10_000;
 /// What any of six nodes is drawn for.
 const CODE: Code = Code { k: 1, n: 3 };
 const COLUMNS: u8 = 7;
@@ -35,7 +29,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let nodes = cluster.status()?.nodes;
     let mut validators = nodes.iter().filter(|node| node.validator);
     let (slow, other) = validators.next().zip(validators.next()).context("there are four validators")?;
-    slow_down(&cluster, slow)?;
+    preload::restart(&cluster, slow.index, preload::SLOW_DISK, DELAY_US)?;
 
     let (bytes, blocks) = (size(1023 * MIB, 16 * MIB), size(100, 20));
     let uploads: Vec<(Stranger, Column)> =
@@ -63,29 +57,6 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
         "{COLUMNS} finishes of {} MiB, done at block {finished}; {first} to {last} in one round each",
         bytes / MIB
     ))
-}
-
-/// Starts a node again, with a slow disk.
-fn slow_down(cluster: &Cluster, node: &NodeInfo) -> Result<()> {
-    let shim = compile(&cluster.files)?;
-    cluster.kill(&[node.index])?;
-    let mut command = Command::new(cluster.client());
-    command.args(["--json", "devnet", "start", &node.index.to_string(), "--dir"]).arg(cluster.directory());
-    command.env("LD_PRELOAD", &shim).env("SLOW_DISK_US", DELAY);
-    Running::spawn(command, Stdio::null())?.wait(PATIENCE)?.expect_code(0)?;
-    let now = cluster.status()?.nodes.into_iter().find(|other| other.index == node.index);
-    let pid = now.and_then(|node| node.pid).context("the node runs again")?;
-    let maps = fs::read_to_string(format!("/proc/{pid}/maps"))?;
-    ensure!(maps.contains("slow-disk.so"), "the slow disk was not preloaded into process {pid}");
-    Ok(())
-}
-
-fn compile(dir: &Path) -> Result<PathBuf> {
-    let shim = dir.join("slow-disk.so");
-    let mut command = Command::new("cc");
-    command.args(["-shared", "-fPIC", "-O2", "-o"]).arg(&shim).args([SHIM, "-ldl"]);
-    Running::spawn(command, Stdio::null())?.wait(PATIENCE)?.expect_code(0)?;
-    Ok(shim)
 }
 
 /// Has a stranger with an account of its own send a column, all but its end.

@@ -27,6 +27,8 @@ pub(crate) struct Measured {
     pub(crate) report: AttackReport,
     /// What the nodes' metrics say that they refused, by class and reason.
     pub(crate) refused: Vec<(String, f64)>,
+    /// How often a validator decided a block after its first round.
+    pub(crate) late: f64,
 }
 
 /// What is asked of a network under attack.
@@ -49,6 +51,9 @@ const MIB: u64 = 1 << 20;
 /// Attacks that exceed a limit, and the class that must be refused in the metrics: the operator looks there.
 const VISIBLE: [(&str, &str); 4] =
     [("silent", "handshake"), ("half-open", "handshake"), ("connections", "connection"), ("votes", "consensus")];
+
+/// This is no attack: with these clients every block takes one round, as without them.
+const HONEST: &str = "waiting-clients";
 
 /// What is asked where every attack has a minute.
 pub(crate) const LONG: Bounds = Bounds {
@@ -101,6 +106,9 @@ impl Bounds {
         {
             breaches.push(format!("no metric shows that a {class} was refused"));
         }
+        if under.name == HONEST && under.late > 0.0 {
+            breaches.push(format!("{} blocks were decided after their first round", under.late));
+        }
         if under.report.connected == 0 && under.report.requests == 0 {
             breaches.push("the attack reached no node, so nothing is shown".to_owned());
         }
@@ -117,7 +125,8 @@ impl Bounds {
 pub(crate) fn refusals(under: &Measured) -> String {
     let each = under.refused.iter().map(|(labels, count)| format!("{count} {labels}"));
     let all = each.collect::<Vec<_>>().join(", ");
-    format!("refused by the metrics: {}", if all.is_empty() { "nothing" } else { &all })
+    let refused = if all.is_empty() { "nothing" } else { &all };
+    format!("by the metrics {} blocks took a second round, and refused: {refused}", under.late)
 }
 
 /// The median of those that did not fail.

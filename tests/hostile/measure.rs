@@ -179,7 +179,7 @@ impl<'a> Honest<'a> {
     pub(crate) fn under(&mut self, name: &str) -> Result<Measured> {
         let mut measured = Measured { name: name.to_owned(), ..Measured::default() };
         let before = self.watch.height()?;
-        let refused = self.target.refused()?;
+        let (refused, late) = (self.target.refused()?, self.target.late_blocks()?);
         self.watch.take_peak();
         let (assault, since) = (self.target.attack(name)?, Instant::now());
         let between = self.effort.attack / self.effort.rounds;
@@ -203,6 +203,7 @@ impl<'a> Honest<'a> {
         let since = |labels: &String| refused.get(labels).copied().unwrap_or_default();
         let now = self.target.refused()?.into_iter();
         measured.refused = now.map(|(labels, count)| (labels.clone(), count - since(&labels))).collect();
+        measured.late = self.target.late_blocks()? - late;
         measured.refused.retain(|(_, count)| *count > 0.0);
         Ok(measured)
     }

@@ -123,15 +123,29 @@ impl Target {
     /// # Errors
     /// When a node's metrics cannot be read.
     pub(crate) fn refused(&self) -> Result<BTreeMap<String, f64>> {
-        let mut refused = BTreeMap::new();
+        self.counts("ostrakon_admission_refused_total")
+    }
+
+    /// Blocks that validators decided after their first round, since they started.
+    ///
+    /// # Errors
+    /// When a node's metrics cannot be read.
+    pub(crate) fn late_blocks(&self) -> Result<f64> {
+        let rounds = self.counts("ostrakon_order_decided_total")?;
+        Ok(rounds.iter().filter(|(labels, _)| *labels != "round=\"0\"").map(|(_, count)| count).sum())
+    }
+
+    /// What all nodes together have counted under this name, by labels.
+    fn counts(&self, name: &str) -> Result<BTreeMap<String, f64>> {
+        let mut counts = BTreeMap::new();
         for node in self.cluster.status()?.nodes {
             let log = fs::read_to_string(node.data_dir.join("node.log"))?;
             let address = scrape::address(&log).context("the log does not say where metrics are served")?;
-            for (labels, count) in Scrape::fetch(address)?.by_labels("ostrakon_admission_refused_total") {
-                *refused.entry(labels.to_owned()).or_default() += count;
+            for (labels, count) in Scrape::fetch(address)?.by_labels(name) {
+                *counts.entry(labels.to_owned()).or_default() += count;
             }
         }
-        Ok(refused)
+        Ok(counts)
     }
 
     /// Begins this attack.

@@ -30,6 +30,10 @@ const fn kind(name: &'static str, what: &'static str) -> AttackKind {
 pub const ATTACKS: &[AttackKind] = &[
     kind("long-polls", "8 identities x 16 long-polls, from the largest height, to 2 of the validators"),
     kind("long-polls-spread", "the same to all validators, from 64 prefixes with one identity each"),
+    kind(
+        "waiting-clients",
+        "no attack: 1,000 clients from 64 prefixes and 200 from one address wait for blocks at one validator",
+    ),
     kind("silent", "256 silent TCP connections from one address to each of 4 nodes"),
     kind("half-open", "400 half-open sockets a second"),
     kind("connections", "506 connections from one host to one node"),

@@ -1,7 +1,8 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
-//! claims in [`lies`]; [`stranger`] sends nodes what an outsider may, and [`scrape`] reads what a node counts.
+//! claims in [`lies`]; [`stranger`] sends nodes what an outsider may, [`scrape`] reads what a node counts,
+//! and [`preload`] gives a node a slow disk or a wrong clock.
 //!
 //! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`router`] joins
 //! network namespaces by lines that are slow, lossy or cut.
@@ -17,6 +18,7 @@ pub mod devnet;
 pub mod interrupt;
 pub mod liar;
 pub mod made_chain;
+pub mod preload;
 pub mod proc;
 pub mod process;
 pub mod router;

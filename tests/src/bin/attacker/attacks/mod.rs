@@ -45,6 +45,7 @@ fn attack(name: &str, outsider: Arc<Outsider>) -> Option<BoxFuture<'static, ()>>
         "empty-noise" => connections::empty_noise(outsider).boxed(),
         "long-polls" => questions::long_polls(outsider).boxed(),
         "long-polls-spread" => questions::long_polls_spread(outsider).boxed(),
+        "waiting-clients" => questions::waiting_clients(outsider).boxed(),
         "snapshots" => questions::snapshots(outsider).boxed(),
         "activity" => questions::activity(outsider).boxed(),
         "records" => questions::records(outsider).boxed(),

@@ -10,7 +10,7 @@ use ostrakon_proto::{
         state::Key,
         tx::{Action, Transfer, Tx, TxBody},
     },
-    light::CertifiedHeader,
+    light::{Answer, CertifiedHeader},
     limits,
     wire::{
         Frame, Protocol, Refusal,
@@ -36,6 +36,9 @@ const IDENTITIES: usize = 4;
 const POLLING: usize = 8;
 /// Prefixes that polls come from.
 const PREFIXES: usize = 64;
+/// Clients that wait for blocks from those prefixes, and those that do from one address.
+const CLIENTS: usize = 1000;
+const NEIGHBOURS: usize = 200;
 /// Transactions in one request.
 const TXS: u64 = 200;
 
@@ -86,6 +89,30 @@ pub(super) async fn long_polls_spread(outsider: Arc<Outsider>) {
         flood(Arc::clone(&outsider), source, victim, (Protocol::Chain, poll()))
     })
     .await;
+}
+
+/// Honest clients, which wait for one block after the other at one validator.
+pub(super) async fn waiting_clients(outsider: Arc<Outsider>) {
+    let victim = outsider.validators().into_iter().next();
+    crowd(CLIENTS + NEIGHBOURS, |number| {
+        let source = if number < CLIENTS { outsider.elsewhere(number % PREFIXES) } else { outsider.plan.source };
+        wait_for_blocks(Arc::clone(&outsider), source, victim.clone())
+    })
+    .await;
+}
+
+async fn wait_for_blocks(outsider: Arc<Outsider>, source: Ipv4Addr, victim: Option<Victim>) -> io::Result<()> {
+    let victim = victim.ok_or(io::ErrorKind::NotFound)?;
+    let connection = outsider.connect_from(source, &victim, Habits::default()).await?;
+    let mut lane = outsider.open(&connection, Protocol::Chain).await?;
+    let mut from = Height(1);
+    loop {
+        let answer = lane.ask(&Frame::new(&ChainRequest::Tip { from }, Bytes::new())).await?;
+        match codec::decode::<Answer<()>>(&answer.body, limits::CHAIN_BODY) {
+            Ok(Answer { tip, .. }) => from = tip.header.height.next(),
+            Err(_) => time::sleep(AGAIN).await,
+        }
+    }
 }
 
 /// Four identities that flood the nodes in turn with this request.
