@@ -37,7 +37,7 @@ use crate::{
 
 /// Requests in flight: what one connection may have.
 const IN_FLIGHT: usize = 16;
-/// No status is older.
+/// How long a node may take to write its status, or to know of a payment.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client that talks to nodes directly.
@@ -91,7 +91,13 @@ impl Stranger {
         for provider in &genesis.providers {
             peers.learn(provider.node, &provider.addresses);
         }
-        Ok(Self { runtime, peers, account, chain: genesis.id() })
+        let stranger = Self { runtime, peers, account, chain: genesis.id() };
+        let paid = cluster.status()?.height.unwrap_or(0);
+        for provider in &genesis.providers {
+            let knows = || Ok(stranger.ask(provider.node, chain::head()).is_ok_and(|head| head.height.0 >= paid));
+            until("each node knows of the payment", PATIENCE, knows)?;
+        }
+        Ok(stranger)
     }
 
     /// Asks a node.

@@ -367,6 +367,19 @@ mod tests {
     }
 
     #[test]
+    fn many_uploads_of_one_account_yield_to_few_with_less_money() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        for account in 1..=19 {
+            let most = if account <= 3 { u16::MAX } else { 4 };
+            fill(&mut uploads, account, 1_000, (most, now));
+        }
+        assert_eq!((uploads.open.len(), of(&uploads, 1)), (PLACES, PER_ACCOUNT));
+        assert_eq!(uploads.open(by(29), open(0, 250), now), Err(UploadSessionError::Full), "15 is more than half");
+        let yielded = Some(open(0, 1).upload);
+        assert_eq!(uploads.open(by(30), open(0, 250), now), Ok(Opened::Open { yielded }));
+    }
+
+    #[test]
     fn what_does_not_move_yields_even_to_less() {
         let (mut uploads, now) = (UploadSessions::default(), Instant::now());
         for account in 1..=60 {

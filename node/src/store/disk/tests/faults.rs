@@ -149,6 +149,20 @@ fn storing_again_lengthens_and_revives() {
 }
 
 #[test]
+fn what_was_stored_again_is_not_purged() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (store, sample) = (open(dir.path()), Sample::new(1, 4096));
+    let (key, trash) = (sample.place.key(), PlaceState::Trash { since: Epoch(9) });
+    sample.put(&store).expect("stored");
+    store.set_state(&key, trash).expect("known");
+    sample.finish(&store).expect("revived");
+    assert!(!store.purge(&key, trash).expect("index works"), "it has a new receipt");
+    sample.assert_stored(&store);
+    assert!(store.purge(&key, PlaceState::Temporary { expires: sample.place.expires }).expect("index works"));
+    sample.assert_absent(&store);
+}
+
+#[test]
 fn what_is_being_sent_is_temporary() {
     let dir = tempfile::tempdir().expect("a directory");
     let (store, sample) = (open(dir.path()), Sample::new(1, 4096));
