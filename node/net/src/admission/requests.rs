@@ -24,8 +24,8 @@ use crate::{
     peers::{self, Inbound, Reply},
 };
 
-/// Requests of one class that wait.
-const WAITING: usize = 1024;
+/// Requests of one class that wait: one of each connection that may be open.
+const WAITING: usize = 2048;
 /// Those of one node: an honest one has sixteen of a protocol in progress, and seldom uses several at a time.
 const WAITING_OF_NODE: usize = 32;
 /// Those of one validator: some rounds of votes of each other validator, which it may relay.

@@ -2,7 +2,8 @@
 //!
 //! Both ways, bytes pass unchanged; of each frame the header is read, and nothing else. In: a data frame, or one that
 //! opens a stream, waits until the connection's [`Account`] permits it. While it waits, nothing behind it is read, and
-//! soon the socket is not either: the other side feels it as a slow line. Out: a frame of data that has passed is no
+//! soon the socket is not either: the other side feels it as a slow line. One that opens streams without end is
+//! disconnected. Out: a frame of data that has passed is no
 //! longer queued. Not here: how much may be held ([`super::memory`]), and the protocol, which is the crate `yamux`'s.
 
 use std::{
@@ -13,12 +14,17 @@ use std::{
 };
 
 use futures::{AsyncRead, AsyncWrite};
+use tokio::time::Instant;
 
 use super::{
     memory::{Account, Arrival},
     muxer::FRAME,
+    rate::{Bucket, Rate},
 };
 
+/// How often the other side may open a stream, each of which costs this side a task: honest nodes have one for many
+/// requests, and open all that they may have at the beginning at most.
+const OPENS: Rate = Rate { burst: 512, per_second: 64 };
 /// Bytes of a frame's header: version, type, flags (u16 BE), stream (u32 BE), length (u32 BE).
 const HEADER: usize = 12;
 
@@ -65,6 +71,7 @@ pub(super) struct Meter<C> {
     /// Bytes of the inward header that were passed on; none before the frame is permitted.
     passed: usize,
     is_permitted: bool,
+    opens: Bucket,
     outward: Position,
     /// Bytes of data in the outward frame.
     sending: usize,
@@ -73,7 +80,8 @@ pub(super) struct Meter<C> {
 impl<C> Meter<C> {
     pub(super) fn new(io: C, account: Arc<Account>) -> Self {
         let (inward, outward) = Default::default();
-        Self { io, account, inward, passed: 0, is_permitted: false, outward, sending: 0 }
+        let opens = Bucket::new(OPENS, Instant::now());
+        Self { io, account, inward, passed: 0, is_permitted: false, opens, outward, sending: 0 }
     }
 
     /// Bytes that the channel has taken of what Yamux writes.
@@ -128,6 +136,10 @@ impl<C: AsyncRead + Unpin> Meter<C> {
             if let Err(sparse) = ready!(self.account.poll_arrive(cx, arrival)) {
                 return refuse(sparse.to_string());
             }
+        }
+        if opens && !self.opens.take(Instant::now()) {
+            let Rate { burst, per_second } = OPENS;
+            return refuse(format!("over {burst} streams are opened, and over {per_second} a second from then on"));
         }
         (self.inward.body, self.is_permitted) = (bytes, true);
         Poll::Ready(Ok(()))
@@ -223,6 +235,30 @@ mod tests {
             }
         }
         Ok(all)
+    }
+
+    #[test]
+    fn streams_without_end_end_the_connection() {
+        let opening = |id: u32| {
+            let mut frame = frame(WINDOW, SYN, 0, 0);
+            frame[4..8].copy_from_slice(&id.to_be_bytes());
+            frame
+        };
+        let (_budget, account) = account(64 << 20);
+        let frames = (1..=2 * OPENS.burst).flat_map(|number| opening(2 * number));
+        let mut meter = Meter::new(Cursor::new(frames.collect::<Vec<u8>>()), account.clone());
+        let (mut passed, mut piece) = (0, [0; HEADER]);
+        let error = loop {
+            match meter.read(&mut piece).now_or_never().expect("nothing to wait for") {
+                Ok(read) => passed += read,
+                Err(error) => break error,
+            }
+            // As the other side resets it.
+            account.closed(2 * u32::try_from(passed / HEADER).expect("few"));
+            account.swept();
+        };
+        assert!(error.to_string().contains("streams are opened"), "{error}");
+        assert!(passed / HEADER >= usize::try_from(OPENS.burst).expect("few"), "{passed}");
     }
 
     #[test]

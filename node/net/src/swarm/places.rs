@@ -21,7 +21,7 @@ use libp2p::{
 use ostrakon_proto::id::NodeId;
 use tokio::time::Instant;
 
-use super::rate::RateLimit;
+use super::rate::{Rate, RateLimit};
 use crate::{
     Members,
     admission::{Exceeded, Held, Limits, Prefix, Quota, Source},
@@ -29,11 +29,11 @@ use crate::{
     metrics::AdmissionMetrics,
 };
 
-/// Connections that are being made: each holds a socket until its handshake is over or five seconds have passed.
-const HANDSHAKES: Limits = Limits { all: 384, strangers: 256, prefix: 64, node: 384 };
-/// Handshakes of one network at a time, and each second from then on: what a script with a process for each file needs.
-const BURST: u32 = 512;
-const PER_SECOND: u32 = 128;
+/// Connections that are being made: each holds a socket until its handshake is over or five seconds have passed. A
+/// thousand clients may come back together.
+const HANDSHAKES: Limits = Limits { all: 1536, strangers: 1280, prefix: 128, node: 1536 };
+/// Handshakes of one network: what a script with a process for each file needs.
+const RATE: Rate = Rate { burst: 512, per_second: 128 };
 
 /// A connection is refused.
 #[derive(Debug, thiserror::Error)]
@@ -76,7 +76,7 @@ impl Places {
     pub(super) fn new(members: Members, (connections, per_node): (usize, usize), metrics: AdmissionMetrics) -> Self {
         Self {
             members,
-            rate: RateLimit::new(BURST, PER_SECOND),
+            rate: RateLimit::new(RATE),
             handshakes: Quota::new(HANDSHAKES),
             established: Quota::new(Limits::shared(connections, per_node)),
             pending: BTreeMap::new(),
@@ -214,7 +214,7 @@ mod tests {
         });
         assert_eq!(half_open(&mut places, "10.0.0.1", 10, 700), 0, "its rate is spent");
         tokio::time::advance(std::time::Duration::from_secs(1)).await;
-        assert_eq!(half_open(&mut places, "10.0.0.1", 100, 800), HANDSHAKES.prefix, "some may again");
+        assert_eq!(half_open(&mut places, "10.0.0.1", 200, 800), HANDSHAKES.prefix, "some may again");
         assert!(places.begin(id(999), &"/memory/1".parse().expect("an address")).is_err());
     }
 
