@@ -311,7 +311,7 @@ impl Actor {
     }
 
     fn on_dial_failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) {
-        if self.dials.failed(peer, connection, error) {
+        if self.dials.failed(peer, connection, error, Instant::now()) {
             self.advance(peer);
         }
     }

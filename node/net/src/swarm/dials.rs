@@ -17,10 +17,15 @@ use libp2p::{
 };
 use tokio::time::Instant;
 
+use super::secure::SecureError;
 use crate::identity;
 
 /// How long TCP alone is tried.
 const HEAD_START: Duration = Duration::from_millis(500);
+/// How often an address is dialed again whose node closes the connection: it is there, and at a limit of its own.
+const TRIES: u32 = 4;
+/// Before the first time; twice as long before each further one.
+const PAUSE: Duration = Duration::from_millis(250);
 /// Addresses of one node that are tried at most.
 const ADDRESSES: usize = 16;
 /// Searches for nodes in progress at most.
@@ -38,6 +43,10 @@ pub(super) struct Attempt {
     next_at: Instant,
     in_progress: BTreeSet<ConnectionId>,
     failures: Vec<String>,
+    /// Addresses to dial again, when it is time.
+    again: Vec<Multiaddr>,
+    again_at: Instant,
+    tries: u32,
     /// Whether the attempt waits for a search, because no address was known.
     searching: bool,
 }
@@ -53,7 +62,9 @@ impl Attempt {
         }
         let (tcp, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(is_tcp);
         let batches = [tcp, others].into_iter().filter(|batch| !batch.is_empty()).collect();
-        Self { batches, began: now, next_at: now, in_progress: BTreeSet::new(), failures: Vec::new(), searching: false }
+        let (in_progress, failures, again) = Default::default();
+        let (began, next_at, again_at) = (now, now, now);
+        Self { batches, began, next_at, in_progress, failures, again, again_at, tries: 0, searching: false }
     }
 
     /// An attempt that starts with a search.
@@ -63,6 +74,9 @@ impl Attempt {
 
     /// The addresses to dial now, if it is time.
     fn next_batch(&mut self, now: Instant) -> Option<Vec<Multiaddr>> {
+        if !self.again.is_empty() && now >= self.again_at {
+            return Some(std::mem::take(&mut self.again));
+        }
         if !self.in_progress.is_empty() && now < self.next_at {
             return None;
         }
@@ -70,8 +84,17 @@ impl Attempt {
         self.batches.pop_front()
     }
 
+    /// These addresses are dialed again, after a pause, unless that has been tried often enough.
+    fn dial_again(&mut self, addresses: Vec<Multiaddr>, now: Instant) {
+        if !addresses.is_empty() && self.tries < TRIES {
+            self.again_at = now + PAUSE * 2_u32.pow(self.tries);
+            self.tries += 1;
+            self.again.extend(addresses);
+        }
+    }
+
     fn has_failed(&self) -> bool {
-        self.in_progress.is_empty() && self.batches.is_empty() && !self.searching
+        self.in_progress.is_empty() && self.batches.is_empty() && self.again.is_empty() && !self.searching
     }
 }
 
@@ -131,11 +154,12 @@ impl Dials {
     }
 
     /// Notes that a dial has failed; false when it was not ours.
-    pub(super) fn failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError) -> bool {
+    pub(super) fn failed(&mut self, peer: PeerId, connection: ConnectionId, error: &DialError, now: Instant) -> bool {
         let Some(attempt) = self.attempts.get_mut(&peer) else { return false };
         let ours = attempt.in_progress.remove(&connection);
         if ours {
             attempt.failures.extend(describe(error));
+            attempt.dial_again(closed_early(error), now);
         }
         ours
     }
@@ -193,6 +217,14 @@ impl Dials {
     }
 }
 
+/// The addresses whose node has closed the connection during the handshake. libp2p's layers hide the error's type, but
+/// not its words.
+fn closed_early(error: &DialError) -> Vec<Multiaddr> {
+    let DialError::Transport(errors) = error else { return Vec::new() };
+    let words = SecureError::Closed.to_string();
+    errors.iter().filter(|(_, error)| cause(error) == words).map(|(address, _)| address.clone()).collect()
+}
+
 /// Each address with what happened.
 fn describe(error: &DialError) -> Vec<String> {
     match error {
@@ -243,10 +275,10 @@ mod tests {
         assert_eq!(dials.next_batch(peer, now + HEAD_START / 2), None);
         assert_eq!(dials.next_batch(peer, now + HEAD_START), Some(addresses(&[quic])));
         dials.dialing(peer, ConnectionId::new_unchecked(2));
-        assert!(dials.failed(peer, first, &DialError::Aborted));
-        assert!(!dials.failed(peer, first, &DialError::Aborted), "each failure counts once");
+        assert!(dials.failed(peer, first, &DialError::Aborted, now));
+        assert!(!dials.failed(peer, first, &DialError::Aborted, now), "each failure counts once");
         assert_eq!(dials.end_if_failed(peer, now), None, "QUIC is still in progress");
-        dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted);
+        dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted, now);
         assert!(dials.end_if_failed(peer, now).is_some());
         assert!(!dials.has(peer));
     }

@@ -44,6 +44,28 @@ async fn a_silent_host_costs_five_seconds() {
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}: {error}", begin.elapsed());
 }
 
+/// A node at its limit closes connections before the handshake: it is dialed again until it has a place.
+#[tokio::test]
+async fn a_node_that_closes_the_first_connections_is_dialed_again() {
+    let (server, client) = (serve(config(1, &[TCP])), start(config(2, &[])).0);
+    let port = server.swarm.listening()[0].rsplit('/').next().unwrap().parse::<u16>().unwrap();
+    let front = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    client.learn(server.id(), &[format!("/ip4/127.0.0.1/tcp/{}", front.local_addr().unwrap().port())]);
+    let forwarding = async {
+        for _ in 0..3 {
+            drop(front.accept().await.unwrap());
+        }
+        let mut near = front.accept().await.unwrap().0;
+        let mut far = tokio::net::TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        tokio::io::copy_bidirectional(&mut near, &mut far).await.unwrap()
+    };
+    tokio::select! {
+        biased;
+        answer = within(10, client.call(server.id(), Protocol::Chain, head("hello"))) => answer.unwrap(),
+        _ = forwarding => panic!("the connection ended"),
+    };
+}
+
 #[tokio::test]
 async fn without_an_address_the_error_names_it() {
     let (client, nobody) = (start(config(1, &[])).0, NodeId::new([5; 32]));

@@ -5,7 +5,10 @@
 //! proven. The network's id is part of every handshake, so that nodes of different networks cannot connect; it is also
 //! the first message's payload, and the answer to one with another id, so that both can say why.
 
-use std::fmt;
+use std::{
+    fmt,
+    io::{self, ErrorKind},
+};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use futures::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -30,9 +33,12 @@ const CHAIN: usize = 32;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(in crate::swarm) enum SecureError {
-    /// The connection ended or failed.
+    /// The connection failed.
     #[error(transparent)]
-    Io(#[from] std::io::Error),
+    Io(io::Error),
+    /// The other side closed the connection.
+    #[error("the node closed the connection during the handshake: it may have as many as it allows; retry later")]
+    Closed,
     /// The other side is a node of this network.
     #[error("the node is of another network, {0}")]
     OtherNetwork(ChainId),
@@ -51,6 +57,15 @@ pub(in crate::swarm) enum SecureError {
     /// The signature is not of the node that the other side claims to be.
     #[error("the other side sent an invalid handshake signature: {0}")]
     Signature(#[from] BadSignature),
+}
+
+impl From<io::Error> for SecureError {
+    fn from(error: io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::UnexpectedEof | ErrorKind::ConnectionReset | ErrorKind::BrokenPipe => Self::Closed,
+            _ => Self::Io(error),
+        }
+    }
 }
 
 // Not by derive: snow's message would be shown instead of ours.
@@ -272,8 +287,8 @@ mod tests {
             let error = block_on(run(&identity_of(1, 1), &mut socket, Role::Responder)).expect_err("refused");
             assert!(expect(&error), "{bytes:?}: {error:?}");
         };
-        check(b"", |error| matches!(error, SecureError::Io(_)));
-        check(&[0, 32, 1, 2], |error| matches!(error, SecureError::Io(_)));
+        check(b"", |error| matches!(error, SecureError::Closed));
+        check(&[0, 32, 1, 2], |error| matches!(error, SecureError::Closed));
         check(&[0, 1, 7], |error| matches!(error, SecureError::Noise(_)));
         check(b"GET / HTTP/1.1\r\n", |error| matches!(error, SecureError::Length(_)));
     }
