@@ -9,6 +9,10 @@ use clap::Parser;
 
 mod daemon;
 
+/// Returns what is not used for ten seconds to the system. glibc keeps what an attack made it take.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 fn main() -> ExitCode {
     match daemon::Args::parse().perform() {
         Ok(()) => ExitCode::SUCCESS,
