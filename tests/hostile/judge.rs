@@ -65,7 +65,7 @@ pub(crate) const LONG: Bounds = Bounds {
     after_more: 32 * MIB,
 };
 
-/// What is asked where it has some seconds: only what breaks plainly is a breach.
+/// What is asked where it has less: only what breaks plainly is a breach.
 pub(crate) const SHORT: Bounds = Bounds {
     pace: 0.5,
     times: 4,
@@ -74,6 +74,14 @@ pub(crate) const SHORT: Bounds = Bounds {
     after_tenths: 20,
     after_more: 64 * MIB,
 };
+
+impl Measured {
+    /// Whether blocks were decided and no add or get failed, so that others can be measured against it.
+    pub(crate) fn is_sound(&self) -> bool {
+        let mut all = self.adds.iter().chain(&self.gets);
+        self.pace > 0.0 && !self.adds.is_empty() && all.all(Option::is_some)
+    }
+}
 
 impl Bounds {
     /// What does not hold, against the measurement without attack.

@@ -1,14 +1,15 @@
 //! A real devnet under attack by an outsider with fresh identities and little money, in one way after the other and
 //! then in all of them, beside honest clients: `make test-hostile`.
 //!
-//! Arguments are parts of attacks' names; `--list` lists them. Each attack runs for some seconds, and for a minute with
-//! `OSTRAKON_LONG=1`, which judges strictly; the short run fails only for what breaks plainly. One table is printed,
-//! each figure against those of the same network beside a busy loop with the attacker's share of the processor. The
-//! attacks are the program `attacker`'s, which is started here with half a core and an address of its own.
-//! `OSTRAKON_SEED` repeats its identities and garbage.
+//! Arguments are parts of attacks' names, and `OSTRAKON_ATTACKS=name,name` has whole names; `--list` lists them. Each
+//! attack runs for a minute, or for `OSTRAKON_ATTACK_SECONDS`; with fewer than 60 only what breaks plainly fails. One
+//! table is printed, each figure against those of the same network beside a busy loop with the attacker's share of the
+//! processor. The attacks are the program `attacker`'s, which is started here with half a core and an address of its
+//! own. `OSTRAKON_SEED` repeats its identities and garbage.
 
 #![expect(clippy::print_stdout, reason = "this is the main function of a test harness")]
 
+mod choice;
 mod judge;
 mod measure;
 mod quota;
@@ -16,32 +17,31 @@ mod target;
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::{Context, Result};
-use ostrakon_tests::{
-    attack::{ATTACKS, EVERYTHING, IDLE},
-    interrupt,
-    scenarios::{Part, is_long, size},
-};
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{attack::IDLE, interrupt};
 
 use crate::{
     judge::{Bounds, Measured},
-    measure::{Effort, Honest, Watch},
+    measure::{Honest, Watch},
     quota::Quota,
     target::Target,
 };
 
+/// What an attack takes besides its own time and that after it.
+const OVERHEAD: Duration = Duration::from_secs(2);
+
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let filters: Vec<&String> = arguments.iter().filter(|argument| !argument.starts_with('-')).collect();
-    let wanted = |name: &&str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
-    let part = Part::chosen();
-    let names = ATTACKS.iter().map(|attack| attack.name).chain([EVERYTHING]).filter(wanted).enumerate();
-    let chosen: Vec<&str> = names.filter(|(number, _)| part.has(*number)).map(|(_, name)| name).collect();
-    if arguments.iter().any(|argument| argument == "--list") {
-        chosen.iter().for_each(|name| show(&format!("{name}: test")));
-        return ExitCode::SUCCESS;
-    }
-    match run(&chosen) {
+    let (options, filters): (Vec<String>, Vec<String>) =
+        arguments.into_iter().partition(|argument| argument.starts_with('-'));
+    let done = choice::names(&filters).and_then(|chosen| {
+        if options.iter().any(|option| option == "--list") {
+            chosen.iter().for_each(|name| show(&format!("{name}: test")));
+            return Ok(Vec::new());
+        }
+        run(&chosen)
+    });
+    match done {
         Ok(breached) if breached.is_empty() => ExitCode::SUCCESS,
         Ok(breached) => {
             show(&format!("\nFAILED: {}", breached.join(", ")));
@@ -64,27 +64,28 @@ fn run(chosen: &[&str]) -> Result<Vec<String>> {
         Ok(text) => text.parse().context("OSTRAKON_SEED is not a number")?,
         Err(_) => 1,
     };
-    let effort = Effort {
-        attack: size(Duration::from_secs(60), Duration::from_secs(8)),
-        rounds: size(20, 5),
-        patience: size(Duration::from_secs(60), Duration::from_secs(15)),
-        after: size(Duration::from_secs(60), Duration::from_secs(8)),
-    };
-    let bounds = if is_long() { judge::LONG } else { judge::SHORT };
-    show(&format!("\nrunning {} attacks of {} s each, OSTRAKON_SEED={seed}", chosen.len(), effort.attack.as_secs()));
+    let (effort, bounds) = choice::effort()?;
+    let runs = u32::try_from(chosen.len() + 1).context("a table that fits")?;
+    let minutes = ((effort.attack + effort.after + OVERHEAD) * runs).as_secs().div_ceil(60);
+    let (count, seconds) = (chosen.len(), effort.attack.as_secs());
+    show(&format!("\nrunning {count} attacks of {seconds} s each, about {minutes} minutes, OSTRAKON_SEED={seed}"));
     let quota = Quota::new().inspect_err(|error| {
         show(&format!("the attacker runs with the lowest priority instead of with half a core: {error:#}"));
+        show("half a core needs root and the cpu controller of cgroups, of either version");
     });
-    let target = Target::start(seed, size(1 << 30, 1 << 28), quota.ok())?;
+    let target = Target::start(seed, effort.credit_bytes, quota.ok())?;
     let watch = Watch::start(&target)?;
     let mut honest = Honest::new(&target, &watch, effort);
     let mut quiet = honest.under(IDLE)?;
+    ensure!(quiet.unwell.is_none(), "beside the busy loop: {}", quiet.unwell.unwrap_or_default());
     let free = Measured { name: IDLE.to_owned(), pace: quiet.pace, ..quiet.clone() };
     honest.after(&mut quiet, &free, &bounds)?;
     quiet.unwell = None;
     show(&judge::heading());
     show(&judge::line(&quiet, &quiet, &[]));
     show(&format!("    {:.2} heights a second", quiet.pace));
+    // Any figure is good enough beside those of a network that does not work.
+    ensure!(quiet.is_sound(), "without an attack, adds or gets fail or no block is decided");
     let mut breached = Vec::new();
     for name in chosen {
         let breaches = attack(name, &mut honest, &quiet, &bounds)?;

@@ -40,6 +40,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const ANSWER: Duration = Duration::from_secs(2);
 /// Without an answer to this, a stretch ends without its last height.
 const LAST: Duration = Duration::from_secs(15);
+/// The stretch after an attack in which heights are counted again.
+const LATER: Duration = Duration::from_secs(3);
 
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
@@ -52,6 +54,8 @@ pub(crate) struct Effort {
     pub(crate) patience: Duration,
     /// When memory is looked at after an attack.
     pub(crate) after: Duration,
+    /// Bytes that an attack may have one node take on credit.
+    pub(crate) credit_bytes: u64,
 }
 
 /// Watches heights and memory from a thread of its own.
@@ -190,7 +194,10 @@ impl<'a> Honest<'a> {
             }
             let (add, get) = self.round()?;
             measured.adds.push(add);
-            measured.gets.push(get);
+            // Without an add there is nothing to get.
+            if add.is_some() {
+                measured.gets.push(get);
+            }
         }
         wait_until(since + self.effort.attack)?;
         let last = self.watch.height()?;
@@ -200,11 +207,18 @@ impl<'a> Honest<'a> {
             AttackReport::default()
         });
         measured.peak = self.watch.take_peak();
-        let since = |labels: &String| refused.get(labels).copied().unwrap_or_default();
-        let now = self.target.refused()?.into_iter();
-        measured.refused = now.map(|(labels, count)| (labels.clone(), count - since(&labels))).collect();
-        measured.late = self.target.late_blocks()? - late;
-        measured.refused.retain(|(_, count)| *count > 0.0);
+        match self.target.refused().and_then(|now| Ok((now, self.target.late_blocks()?))) {
+            Ok((now, all_late)) => {
+                let since = |labels: &String| refused.get(labels).copied().unwrap_or_default();
+                let each = now.into_iter().map(|(labels, count)| (labels.clone(), count - since(&labels)));
+                measured.refused = each.filter(|(_, count)| *count > 0.0).collect();
+                measured.late = all_late - late;
+            }
+            // A node that the attack has ended: a breach, and the next attack is to be run all the same.
+            Err(error) => {
+                measured.unwell.get_or_insert(format!("metrics cannot be read: {error:#}"));
+            }
+        }
         Ok(measured)
     }
 
@@ -217,7 +231,7 @@ impl<'a> Honest<'a> {
         wait_until(since + Duration::from_secs(5))?;
         let before = self.watch.height()?;
         let (add, get) = self.round()?;
-        wait_until(since + Duration::from_secs(8))?;
+        wait_until(since + Duration::from_secs(5) + LATER)?;
         let pace = pace(before, self.watch.height()?);
         let late = |what: &str, took: Option<Duration>, usual: &[Option<Duration>]| match took {
             None => Some(format!("{what} fails")),
@@ -226,8 +240,12 @@ impl<'a> Honest<'a> {
             }
             Some(_) => None,
         };
-        let slow = (pace < bounds.pace * quiet.pace).then(|| format!("{pace:.2} heights a second"));
-        let unwell = [late("add", add, &quiet.adds), late("get", get, &quiet.gets), slow];
+        // One height more or less is a matter of when the stretch began.
+        let most = pace + LATER.as_secs_f64().recip();
+        let slow = (most < bounds.pace * quiet.pace).then(|| format!("{pace:.2} heights a second"));
+        let dead = self.target.dead()?;
+        let dead = (!dead.is_empty()).then(|| format!("nodes {dead:?} have ended"));
+        let unwell = [late("add", add, &quiet.adds), late("get", get, &quiet.gets), slow, dead];
         let unwell: Vec<String> = unwell.into_iter().chain([measured.unwell.take()]).flatten().collect();
         measured.unwell = (!unwell.is_empty()).then(|| unwell.join(", "));
         wait_until(since + self.effort.after)?;
@@ -270,11 +288,11 @@ impl<'a> Honest<'a> {
     }
 }
 
-/// What is worth showing of a failed command.
+/// What is worth showing of a failed command: the reason, which stands after the paths of the command.
 fn first_lines(text: &str) -> String {
     let worth = |line: &&str| !line.is_empty() && !line.starts_with("---") && *line != "{}";
     let lines: Vec<&str> = text.lines().filter(worth).collect();
-    lines.join(" | ").chars().take(400).collect()
+    lines.join(" | ").chars().take(1_500).collect()
 }
 
 /// Heights a second between two looks.

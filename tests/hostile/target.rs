@@ -8,7 +8,7 @@ use std::{
     net::{Ipv4Addr, SocketAddrV4},
     path::PathBuf,
     process::{Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -48,6 +48,7 @@ pub(crate) struct Target {
 #[derive(Debug)]
 pub(crate) struct Assault {
     running: Running,
+    since: Instant,
 }
 
 impl Target {
@@ -118,6 +119,15 @@ impl Target {
         })
     }
 
+    /// The nodes whose processes have ended.
+    ///
+    /// # Errors
+    /// When the network cannot say.
+    pub(crate) fn dead(&self) -> Result<Vec<usize>> {
+        let nodes = self.cluster.status()?.nodes;
+        Ok(nodes.iter().filter(|node| !node.running).map(|node| node.index).collect())
+    }
+
     /// What all nodes together have refused since they started, by class and reason as their metrics have it.
     ///
     /// # Errors
@@ -164,11 +174,12 @@ impl Target {
             }
         };
         command.arg(name).arg(&self.plan_file);
+        let since = Instant::now();
         let running = Running::spawn(command, Stdio::piped())?;
         if let Some(quota) = &self.quota {
             quota.take(running.pid())?;
         }
-        Ok(Assault { running })
+        Ok(Assault { running, since })
     }
 }
 
@@ -180,7 +191,8 @@ impl Assault {
     pub(crate) fn end(mut self) -> Result<AttackReport> {
         // The end of its stdin tells it to end.
         drop(self.running.stdin());
-        self.running.wait(END)?.json()
+        // A command's limit counts from its start.
+        self.running.wait(self.since.elapsed() + END)?.json()
     }
 }
 
