@@ -3,8 +3,8 @@
 //! Both ways, bytes pass unchanged; of each frame the header is read, and nothing else. In: a data frame, or one that
 //! opens a stream, waits until the connection's [`Account`] permits it. While it waits, nothing behind it is read, and
 //! soon the socket is not either: the other side feels it as a slow line. One that opens streams without end is
-//! disconnected. Out: a frame of data that has passed is no
-//! longer queued. Not here: how much may be held ([`super::memory`]), and the protocol, which is the crate `yamux`'s.
+//! disconnected. Out: a frame of data that has passed is no longer queued. Not here: how much may be held
+//! ([`super::memory`]), and the protocol, which is the crate `yamux`'s.
 
 use std::{
     io,
@@ -131,11 +131,9 @@ impl<C: AsyncRead + Unpin> Meter<C> {
         if bytes > FRAME {
             return refuse(format!("a frame of {bytes} bytes is over the limit of {FRAME}"));
         }
-        if bytes > 0 || opens {
-            let arrival = Arrival { stream, bytes, opens };
-            if let Err(sparse) = ready!(self.account.poll_arrive(cx, arrival)) {
-                return refuse(sparse.to_string());
-            }
+        let is_held = bytes > 0 || opens;
+        if is_held && let Err(sparse) = ready!(self.account.poll_arrive(cx, Arrival { stream, bytes, opens })) {
+            return refuse(sparse.to_string());
         }
         if opens && !self.opens.take(Instant::now()) {
             let Rate { burst, per_second } = OPENS;
@@ -146,7 +144,7 @@ impl<C: AsyncRead + Unpin> Meter<C> {
     }
 }
 
-impl<C: AsyncRead + Unpin> AsyncRead for Meter<C> {
+impl<C: AsyncRead + AsyncWrite + Unpin> AsyncRead for Meter<C> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         if this.inward.filled == 0 && this.inward.body > 0 {
@@ -158,8 +156,10 @@ impl<C: AsyncRead + Unpin> AsyncRead for Meter<C> {
         if !ready!(this.poll_header(cx))? {
             return Poll::Ready(Ok(0));
         }
-        if !this.is_permitted {
-            ready!(this.poll_permit(cx))?;
+        if !this.is_permitted && this.poll_permit(cx)?.is_pending() {
+            // The channel sends at the next read, which may be far.
+            let _sent = Pin::new(&mut this.io).poll_write(cx, &[])?;
+            return Poll::Pending;
         }
         let rest = &this.inward.header[this.passed..];
         let count = out.len().min(rest.len());
@@ -226,7 +226,7 @@ mod tests {
     }
 
     /// Reads what comes without waiting, in pieces of `step` bytes.
-    fn read(meter: &mut Meter<impl AsyncRead + Unpin>, step: usize) -> io::Result<Vec<u8>> {
+    fn read(meter: &mut Meter<impl AsyncRead + AsyncWrite + Unpin>, step: usize) -> io::Result<Vec<u8>> {
         let (mut all, mut piece) = (Vec::new(), vec![0; step]);
         while let Some(read) = meter.read(&mut piece).now_or_never() {
             match read? {
@@ -309,7 +309,7 @@ mod tests {
         };
         check(frame(DATA, SYN, 1, u32::try_from(FRAME + 1).expect("small"))[..HEADER].to_vec(), "over the limit");
         check(frame(DATA, SYN, 1, 10)[..5].to_vec(), "end of file");
-        let tiny = [frame(WINDOW, SYN, 1, 0), frame(DATA, 0, 1, 1).repeat(600)].concat();
+        let tiny = [frame(WINDOW, SYN, 1, 0), frame(DATA, 0, 1, 1).repeat(9000)].concat();
         check(tiny, "on average");
     }
 

@@ -1,6 +1,9 @@
 //! The wire below streams, by hand: a TCP connection after SPEC, "Connection", whose frames of Yamux keep to no rule.
 
-use std::{io, net::SocketAddr};
+use std::{
+    io,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 use libp2p::Multiaddr;
 use ostrakon_net::swarm::SwarmHandle;
@@ -13,7 +16,7 @@ use ostrakon_proto::{
 use snow::TransportState;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::nodes::CHAIN;
@@ -31,7 +34,14 @@ pub(crate) struct Wire {
 impl Wire {
     /// Connects as the node with this key.
     pub(crate) async fn dial(seed: u8, node: &SwarmHandle) -> Self {
-        let mut socket = TcpStream::connect(tcp_address(node)).await.unwrap();
+        Self::connect(seed, Ipv4Addr::LOCALHOST, address_of(node)).await
+    }
+
+    /// The same from another address of this machine.
+    pub(crate) async fn connect(seed: u8, from: Ipv4Addr, to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((from, 0).into()).unwrap();
+        let mut socket = socket.connect(to).await.unwrap();
         let builder = || snow::Builder::new("Noise_XX_25519_AESGCM_SHA256".parse().unwrap());
         let key = builder().generate_keypair().unwrap();
         let builder = builder().prologue(CHAIN.bytes()).unwrap().local_private_key(&key.private).unwrap();
@@ -78,7 +88,7 @@ async fn read(socket: &mut TcpStream) -> io::Result<Vec<u8>> {
 }
 
 /// Where the node listens for TCP.
-fn tcp_address(node: &SwarmHandle) -> SocketAddr {
+pub(crate) fn address_of(node: &SwarmHandle) -> SocketAddr {
     let address: Multiaddr = node.listening()[0].parse().unwrap();
     let port = address.iter().find_map(|part| match part {
         libp2p::multiaddr::Protocol::Tcp(port) => Some(port),

@@ -6,7 +6,8 @@
 //! layer above next reads, which ends its turn. Each direction has a new key after [`REKEY`] messages.
 //!
 //! # The contract
-//! A caller that flushes must read afterwards, or close. A Yamux connection reads at the end of each turn.
+//! A caller that flushes must read afterwards, or write nothing, which sends what is due, or close. A Yamux connection
+//! reads at the end of each turn.
 //!
 //! # Memory
 //! Buffers live only while there is traffic, and are on the connection's [`Account`]. Where that is tight, each is no
@@ -233,6 +234,11 @@ impl<T: AsyncWrite + Unpin> Channel<T> {
         }
     }
 
+    /// Sends what was flushed.
+    fn poll_due(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_due { self.poll_send_all(cx) } else { Poll::Ready(Ok(())) }
+    }
+
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.sealed.end >= SEND {
             ready!(self.poll_send(cx))?;
@@ -281,9 +287,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Channel<T> {
             if self.open()? {
                 continue;
             }
-            if self.is_due
-                && let Poll::Ready(Err(error)) = self.poll_send_all(cx)
-            {
+            if let Poll::Ready(Err(error)) = self.poll_due(cx) {
                 return Poll::Ready(Err(error));
             }
             match self.poll_receive(cx)? {
@@ -321,7 +325,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for Channel<T> {
 impl<T: AsyncWrite + Unpin> AsyncWrite for Channel<T> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let taken = this.poll_take(cx, bytes);
+        let taken = if bytes.is_empty() { this.poll_due(cx).map_ok(|()| 0) } else { this.poll_take(cx, bytes) };
         this.settle();
         taken
     }
@@ -460,6 +464,17 @@ mod tests {
             assert!(read == bytes, "{len} {piece} {step}");
             assert!(turn(&mut far).is_pending(), "and nothing more");
         }
+    }
+
+    #[test]
+    fn writing_nothing_sends_what_is_due() {
+        let (mut near, mut far) = pair(usize::MAX);
+        write(&mut near, b"hello");
+        assert!(turn(&mut far).is_pending());
+        assert_eq!(block_on(near.write(&[])).expect("sent"), 0);
+        let mut read = [0; 5];
+        block_on(far.read_exact(&mut read)).expect("read");
+        assert_eq!(&read, b"hello");
     }
 
     #[test]
