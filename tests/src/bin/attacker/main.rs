@@ -17,8 +17,7 @@ mod tally;
 
 use std::{
     fs,
-    io::{self, Read, Write},
-    process::ExitCode,
+    io::{self, Read},
     sync::Arc,
 };
 
@@ -27,18 +26,7 @@ use ostrakon_tests::attack::{AttackPlan, IDLE};
 
 use crate::{outsider::Outsider, tally::TALLY};
 
-fn main() -> ExitCode {
-    match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            // A closed stderr is no reason to stop.
-            let _closed = writeln!(io::stderr(), "error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run() -> Result<()> {
+fn main() -> Result<()> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [name, path] = words.as_slice() else { bail!("usage: attacker ATTACK PLAN") };
     if name == IDLE {

@@ -1,11 +1,12 @@
 //! Attacks by whole connections: many of them, short ones, and frames that are cheap to send below any request.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
+use futures::{FutureExt, future::BoxFuture};
 use tokio::time;
 
 use crate::{
-    mux::{DATA, Habits, PING, RST, SYN, header},
+    mux::{DATA, Habits, Muxed, PING, RST, SYN, header},
     outsider::{Outsider, crowd},
 };
 
@@ -46,53 +47,38 @@ pub(super) async fn churn(outsider: Arc<Outsider>) {
 
 /// Streams that are opened and reset in one write.
 pub(super) async fn resets(outsider: Arc<Outsider>) {
-    crowd(FLOODING, |number| {
-        let outsider = Arc::clone(&outsider);
-        async move {
-            let victim = &outsider.plan.nodes[number % outsider.plan.nodes.len()];
-            let connection = outsider.connect(victim, Habits::default()).await?;
-            loop {
-                let mut frames = Vec::new();
-                for _ in 0..BATCH {
-                    let id = connection.take_id();
-                    frames.extend(header(DATA, SYN, id, 0));
-                    frames.extend(header(DATA, RST, id, 0));
-                }
-                connection.send(&frames).await?;
-                // Others of this process have turns too.
-                time::sleep(Duration::from_millis(1)).await;
-            }
-        }
+    flood(outsider, |connection| {
+        let pair = |id| [header(DATA, SYN, id, 0), header(DATA, RST, id, 0)].concat();
+        let frames: Vec<u8> = (0..BATCH).flat_map(|_| pair(connection.take_id())).collect();
+        async move { connection.send(&frames).await }.boxed()
     })
     .await;
 }
 
 /// Pings of Yamux without end.
 pub(super) async fn pings(outsider: Arc<Outsider>) {
-    let frames: Arc<Vec<u8>> = Arc::new((0..BATCH).flat_map(|number| header(PING, SYN, 0, number)).collect());
-    crowd(FLOODING, |number| {
-        let (outsider, frames) = (Arc::clone(&outsider), Arc::clone(&frames));
-        async move {
-            let victim = &outsider.plan.nodes[number % outsider.plan.nodes.len()];
-            let connection = outsider.connect(victim, Habits::default()).await?;
-            loop {
-                connection.send(&frames).await?;
-                time::sleep(Duration::from_millis(1)).await;
-            }
-        }
+    flood(outsider, |connection| {
+        let frames: Vec<u8> = (0..BATCH).flat_map(|number| header(PING, SYN, 0, number)).collect();
+        async move { connection.send(&frames).await }.boxed()
     })
     .await;
 }
 
 /// Noise messages that have nothing in them: each costs a decryption.
 pub(super) async fn empty_noise(outsider: Arc<Outsider>) {
+    flood(outsider, |connection| connection.send_empty(BATCH).boxed()).await;
+}
+
+/// Some connections, on each of which `write` is called without end.
+async fn flood(outsider: Arc<Outsider>, write: fn(&Muxed) -> BoxFuture<'_, io::Result<()>>) {
     crowd(FLOODING, |number| {
         let outsider = Arc::clone(&outsider);
         async move {
             let victim = &outsider.plan.nodes[number % outsider.plan.nodes.len()];
             let connection = outsider.connect(victim, Habits::default()).await?;
             loop {
-                connection.send_empty(BATCH).await?;
+                write(&connection).await?;
+                // Others of this process have turns too.
                 time::sleep(Duration::from_millis(1)).await;
             }
         }
