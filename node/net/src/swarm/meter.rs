@@ -18,13 +18,14 @@ use tokio::time::Instant;
 
 use super::{
     memory::{Account, Arrival},
-    muxer::FRAME,
     rate::{Bucket, Rate},
 };
 
 /// How often the other side may open a stream, each of which costs this side a task: honest nodes have one for many
 /// requests, and open all that they may have at the beginning at most.
 const OPENS: Rate = Rate { burst: 512, per_second: 64 };
+/// Bytes of data in a frame at most. Ours have [`FRAME`](super::muxer::FRAME).
+const LONGEST: usize = 60 * 1024;
 /// Bytes of a frame's header: version, type, flags (u16 BE), stream (u32 BE), length (u32 BE).
 const HEADER: usize = 12;
 
@@ -128,8 +129,8 @@ impl<C: AsyncRead + Unpin> Meter<C> {
     fn poll_permit(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
         let Header { stream, body: bytes, opens } = Header::parse(self.inward.header);
         let refuse = |reason: String| Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
-        if bytes > FRAME {
-            return refuse(format!("a frame of {bytes} bytes is over the limit of {FRAME}"));
+        if bytes > LONGEST {
+            return refuse(format!("a frame of {bytes} bytes is over the limit of {LONGEST}"));
         }
         let is_held = bytes > 0 || opens;
         if is_held && let Err(sparse) = ready!(self.account.poll_arrive(cx, Arrival { stream, bytes, opens })) {
@@ -307,7 +308,7 @@ mod tests {
             let error = read(&mut Meter::new(Cursor::new(frames), account), 100_000).expect_err(reason);
             assert!(error.to_string().contains(reason), "{error}");
         };
-        check(frame(DATA, SYN, 1, u32::try_from(FRAME + 1).expect("small"))[..HEADER].to_vec(), "over the limit");
+        check(frame(DATA, SYN, 1, u32::try_from(LONGEST + 1).expect("small"))[..HEADER].to_vec(), "over the limit");
         check(frame(DATA, SYN, 1, 10)[..5].to_vec(), "end of file");
         let tiny = [frame(WINDOW, SYN, 1, 0), frame(DATA, 0, 1, 1).repeat(9000)].concat();
         check(tiny, "on average");

@@ -1,9 +1,7 @@
 //! Many streams over one connection: the crate `yamux` as libp2p's stream muxer.
 //!
-//! As libp2p's own adapter, but with frames as large as a Noise message holds: every frame costs both sides a fixed
-//! amount, and bulk data has no use for small ones. And all that a connection holds in memory is on its [`Account`]:
-//! frames from the time they arrive until they are read, and from the time they are written until the channel takes
-//! them. Not here: the protocol, which is the crate's, and how much may be held, which is [`super::memory`]'s.
+//! As libp2p's own adapter, but all that a connection holds in memory is on its [`Account`]: frames from the time they
+//! arrive until they are read, and from the time they are written until the channel takes them. Not here: the protocol, which is the crate's, and how much may be held, which is [`super::memory`]'s.
 //!
 //! # Windows
 //! Yamux lets a stream's sender be ahead by a window that begins with 256 KiB and doubles while the other side uses it
@@ -25,8 +23,9 @@ use yamux::{Connection, ConnectionError, Mode, Packet, Stream};
 
 use super::{memory::Account, meter::Meter};
 
-/// Bytes of data in a frame at most: with the frame's header within one Noise message.
-pub(super) const FRAME: usize = 60 * 1024;
+/// Bytes of data that are sent in a frame at most: the largest block that jemalloc fills with zeros itself. For a
+/// larger one it has the kernel take the pages away and give zeroed ones, of which each costs a fault.
+pub(super) const FRAME: usize = 14 * 1024;
 /// Streams that the other side opened and that are not accepted yet; an honest node does not open more.
 const WAITING: usize = 256;
 /// What the windows of a connection's streams may grow by together: bandwidth x delay of 400 Mbit/s and 300 ms.
