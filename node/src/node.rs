@@ -30,12 +30,10 @@ use crate::{
     metrics::{NodeMetrics, OrderMetrics},
     register::{self, ProviderOffer},
     retention::Retention,
-    serve::{Serve, ServeParts, credit::Credit, refuse_votes},
+    serve::{CHAIN_THREADS, Serve, ServeParts, credit::Credit, refuse_votes},
     store::Columns,
 };
 
-/// Threads that read and write the ledger for others, and for this node's followers.
-const CHAIN_THREADS: usize = 4;
 /// Threads that build, validate and log blocks for the order.
 const ORDER_THREADS: usize = 2;
 

@@ -22,7 +22,7 @@ use ostrakon_proto::{
 use super::{Shared, submit::SubmitError};
 
 /// What is to be done with a transaction.
-pub(super) enum TxVerdict {
+pub(crate) enum TxVerdict {
     /// It is in a block or in the pool: nothing is left to do.
     Known,
     /// It is valid.
@@ -31,7 +31,7 @@ pub(super) enum TxVerdict {
     Doubtful(Arc<CheckedTx>, TxError),
 }
 
-pub(super) type Judged = Result<TxVerdict, SubmitError>;
+pub(crate) type Judged = Result<TxVerdict, SubmitError>;
 
 /// Why a transaction is invalid.
 enum Rejection {

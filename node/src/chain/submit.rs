@@ -89,6 +89,14 @@ pub enum SubmitError {
     Ledger(#[from] LedgerError),
 }
 
+/// What was submitted, once this node has checked it.
+pub(crate) enum Received {
+    /// This node decides.
+    Decided(Vec<Result<(), SubmitError>>),
+    /// A validator decides: [`Chain::submit_to_validator`].
+    ForValidator(Vec<Judged>),
+}
+
 impl SubmitError {
     /// The refusal to answer with.
     pub fn refusal(&self) -> Refusal {
@@ -132,8 +140,16 @@ impl Chain {
     /// # Errors
     /// [`SubmitError`] for each that is not pooled.
     pub async fn submit_many(&self, txs: Vec<Tx>, origin: Origin) -> Vec<Result<(), SubmitError>> {
+        match self.receive(txs, origin).await {
+            Received::Decided(verdicts) => verdicts,
+            Received::ForValidator(judged) => self.submit_to_validator(judged).await,
+        }
+    }
+
+    /// Checks what was submitted, and decides if this node can.
+    pub(crate) async fn receive(&self, txs: Vec<Tx>, origin: Origin) -> Received {
         if self.ignores(origin) {
-            return txs.iter().map(|_| Err(SubmitError::Ignored)).collect();
+            return Received::Decided(txs.iter().map(|_| Err(SubmitError::Ignored)).collect());
         }
         let checked = self.check(txs).await;
         self.blame(origin, checked.iter().filter(|tx| tx.is_err()).count());
@@ -145,13 +161,12 @@ impl Chain {
                 let others: Vec<NodeId> = validators.into_iter().filter(|node| *node != local).collect();
                 self.shared.broadcast.push(&others, &new);
             }
-            return verdicts;
+            return Received::Decided(verdicts);
         }
         if matches!(origin, Origin::Node { relayed: Relayed::Yes, .. }) {
-            return self.work(move |shared| shared.accept_txs(checked)).await.0;
+            return Received::Decided(self.work(move |shared| shared.accept_txs(checked)).await.0);
         }
-        let judged = self.work(move |shared| shared.judge(checked)).await;
-        self.submit_to_validator(judged).await
+        Received::ForValidator(self.work(move |shared| shared.judge(checked)).await)
     }
 
     /// Forwards what still waits here, every [`RELAY_EVERY`]. Never returns.
@@ -188,7 +203,7 @@ impl Chain {
     }
 
     /// Forwards what was checked here to a validator, and pools what that one accepted.
-    async fn submit_to_validator(&self, judged: Vec<Judged>) -> Vec<Result<(), SubmitError>> {
+    pub(crate) async fn submit_to_validator(&self, judged: Vec<Judged>) -> Vec<Result<(), SubmitError>> {
         let open: Vec<Arc<CheckedTx>> = judged.iter().filter_map(|judged| judged.as_ref().ok()?.open()).collect();
         let mut answers = self.forward(&open).await.into_iter();
         let mut kept = Vec::new();

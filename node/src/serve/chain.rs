@@ -6,7 +6,7 @@ use std::{fmt::Display, sync::Arc, time::Duration};
 
 use borsh::BorshSerialize;
 use bytes::Bytes;
-use ostrakon_net::admission::Source;
+use ostrakon_net::admission::{Held, Source};
 use ostrakon_proto::{
     codec,
     id::{Height, NodeId},
@@ -18,18 +18,22 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Refusal, RefusalCode,
-        chain::{ChainRequest, ChainResponse},
+        chain::{ChainRequest, ChainResponse, Relayed},
     },
 };
 use tokio::{sync::OwnedSemaphorePermit, time::timeout};
 
 use super::{Serve, answer, decode, no_body};
-use crate::chain::{ActivityPage, AnswerError, store::LedgerError, submit::Origin};
+use crate::chain::{
+    ActivityPage, AnswerError,
+    store::LedgerError,
+    submit::{Origin, Received},
+};
 
 /// How long a request may wait for a block.
 const WAIT: Duration = Duration::from_secs(10);
 
-/// A request that may wait for a block: whose it is, and what it holds meanwhile.
+/// A request that may wait for a block or a validator: whose it is, and what it holds meanwhile.
 #[derive(Clone, Copy)]
 struct WaitsFor {
     source: Source,
@@ -37,7 +41,8 @@ struct WaitsFor {
 }
 
 impl Serve {
-    /// Gives `turn` up while the request waits for a block: waiting requests must not keep others from being served.
+    /// Gives `turn` up while the request waits for a block or a validator: what waits must not keep others from being
+    /// served.
     pub(super) async fn chain(
         &self,
         source: Source,
@@ -49,12 +54,11 @@ impl Serve {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
+        // The body of a submission is among the requests in progress.
         let waits = WaitsFor { source, bytes: frame.head.len() };
         match request {
             ChainRequest::Head => Ok(self.head()),
-            ChainRequest::Submit { relayed } => {
-                self.submit(Origin::Node { from: source.node, relayed }, &frame.body).await
-            }
+            ChainRequest::Submit { relayed } => self.submit((waits, turn), relayed, &frame.body).await,
             ChainRequest::Snapshots => Ok(self.snapshots().await),
             ChainRequest::Chunk { height, after } => self.chunk_of_snapshot(height, after).await,
             ChainRequest::Past(row) => self.past(row).await,
@@ -94,13 +98,25 @@ impl Serve {
         answer(ChainResponse::Head(self.parts.chain.head()), Bytes::new())
     }
 
-    async fn submit(&self, origin: Origin, body: &[u8]) -> Result<Frame, Refusal> {
+    async fn submit(
+        &self,
+        (waits, turn): (WaitsFor, OwnedSemaphorePermit),
+        relayed: Relayed,
+        body: &[u8],
+    ) -> Result<Frame, Refusal> {
         let bad = |error: &dyn Display| Refusal::new(RefusalCode::BadRequest, error);
         let txs: Vec<Tx> = codec::decode(body, limits::SUBMIT).map_err(|error| bad(&error))?;
         if txs.len() > limits::SUBMIT_COUNT {
             return Err(bad(&format!("at most {} transactions in one request", limits::SUBMIT_COUNT)));
         }
-        let verdicts = self.parts.chain.submit_many(txs, origin).await;
+        let origin = Origin::Node { from: waits.source.node, relayed };
+        let verdicts = match self.parts.chain.receive(txs, origin).await {
+            Received::Decided(verdicts) => verdicts,
+            Received::ForValidator(judged) => {
+                let _held = self.leave(turn, waits)?;
+                self.parts.chain.submit_to_validator(judged).await
+            }
+        };
         let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map_err(|error| error.refusal())).collect();
         Ok(answer(ChainResponse::Verdicts, codec::encode(&verdicts).into()))
     }
@@ -116,13 +132,18 @@ impl Serve {
             return Ok(turn);
         }
         let turns = Arc::clone(turn.semaphore());
-        drop(turn);
-        let held = self.waiting.hold(waits.source, 1 + waits.bytes / 1024);
-        let held = held.map_err(|exceeded| Refusal::new(RefusalCode::Busy, format!("cannot wait here: {exceeded}")))?;
+        let held = self.leave(turn, waits)?;
         // Timed out or not: the answer is what there is by then.
         let _late = timeout(WAIT, self.parts.chain.wait(height)).await;
         drop(held);
         Ok(turns.acquire_owned().await.expect("the semaphore is never closed"))
+    }
+
+    /// Gives the turn up, for a place among those that wait.
+    fn leave(&self, turn: OwnedSemaphorePermit, waits: WaitsFor) -> Result<Held, Refusal> {
+        drop(turn);
+        let held = self.waiting.hold(waits.source, 1 + waits.bytes / 1024);
+        held.map_err(|exceeded| Refusal::new(RefusalCode::Busy, format!("cannot wait here: {exceeded}")))
     }
 
     async fn blocks(&self, from: Height) -> Result<Frame, Refusal> {

@@ -49,7 +49,8 @@ use credit::Credit;
 use place_locks::PlaceLocks;
 use uploads::UploadSessions;
 
-/// KiB of requests that wait for a block: of all, of strangers, of those of one network, and of one node.
+/// KiB of requests that wait for a block or a validator: of all, of strangers, of those of one network, and of one
+/// node.
 const WAITING: Limits = Limits { all: 8192, strangers: 6144, prefix: 512, node: 64 };
 /// How often idle uploads are dropped.
 const SWEEP_EVERY: Duration = Duration::from_secs(30);
@@ -71,11 +72,15 @@ pub struct ServeParts {
     pub metrics: UploadMetrics,
 }
 
+/// Threads that read and write the ledger for others, and for this node's followers.
+pub(crate) const CHAIN_THREADS: usize = 4;
+
 /// Requests of a class that are acted on concurrently.
 const fn turns(class: RequestClass) -> usize {
     match class {
         RequestClass::Consensus => 1,
-        RequestClass::Chain => 16,
+        // As many as have a thread: what would wait for one waits in the queue, where turns are fair.
+        RequestClass::Chain => CHAIN_THREADS,
         RequestClass::Bulk => 32,
         // Each may read a mebibyte from everywhere on the disk.
         RequestClass::Background => 2,
