@@ -181,7 +181,12 @@ impl Retention {
         let changes = self.chain.look(|records| {
             let change = |StoredPlace { place, state }: &StoredPlace| {
                 let (now, committed) = (records.tip().running.epoch, is_committed(records, &self.node, place));
-                Some((place.key(), plan(*state, Facts { now, committed, trash_epochs })?))
+                let change = plan(*state, Facts { now, committed, trash_epochs });
+                if committed && change.is_none() {
+                    // It may have been stored again since.
+                    self.credit.settle(&place.key());
+                }
+                Some((place.key(), change?))
             };
             page.iter().filter_map(change).collect()
         });

@@ -84,7 +84,8 @@ pub enum ReserveError {
     /// Wait for commits, or use another node. So many bytes of others' uploads are too many.
     #[error(
         "not enough space for uncommitted columns: {wanted} more bytes are requested, {used} are the account's, and \
-         {left} of {most} are free for all; use another node, or store less at a time"
+         {left} of {most} are free, of which one account may use a third of what it leaves to others; use another \
+         node, or store less at a time"
     )]
     Space {
         /// Bytes asked for.
@@ -100,7 +101,8 @@ pub enum ReserveError {
     },
 }
 
-/// Bytes that an upload is charged: its column at most, and the manifest that is stored with it.
+/// Bytes that an upload is charged: its column at most, and the manifest that is stored with it. What it turns out to
+/// use, hashes too, is charged when it is stored.
 pub fn upload_bytes(reserve: u64) -> u64 {
     reserve + u64::try_from(limits::MANIFEST).expect("1 MiB")
 }
@@ -127,26 +129,39 @@ struct Charges {
 }
 
 impl Credit {
+    /// Whether `limit` bytes of credit back an upload of `bytes`.
+    ///
+    /// # Errors
+    /// [`ReserveError::Credit`] when they do not.
+    pub fn backs(&self, account: &AccountId, upload: &UploadId, bytes: u64, limit: u64) -> Result<(), ReserveError> {
+        let charges = lock(&self.charges);
+        if charges.is_charged(upload) { Ok(()) } else { charges.check_credit(account, bytes, limit) }
+    }
+
     /// Charges `bytes` for an upload; one that is opened again keeps what it has.
     ///
     /// # Errors
     /// [`ReserveError`] when the account would then use more than it may of the room.
     pub fn reserve(&self, account: AccountId, upload: UploadId, bytes: u64, room: Room) -> Result<(), ReserveError> {
         let mut charges = lock(&self.charges);
-        if !charges.all.contains_key(&Charge::Upload(upload)) {
+        if !charges.is_charged(&upload) {
             charges.check(&account, bytes, room)?;
             charges.add(Charge::Upload(upload), account, bytes);
         }
         Ok(())
     }
 
-    /// The upload became a temporary column of `bytes`.
-    pub fn stored(&self, upload: &UploadId, place: PlaceKey, bytes: u64) {
+    /// Whether the upload is charged: not, once it was dropped.
+    pub fn is_charged(&self, upload: &UploadId) -> bool {
+        lock(&self.charges).is_charged(upload)
+    }
+
+    /// The account's upload became a temporary column of `bytes`: also when it was dropped meanwhile.
+    pub fn stored(&self, upload: &UploadId, account: AccountId, place: PlaceKey, bytes: u64) {
         let mut charges = lock(&self.charges);
-        if let Some((account, _)) = charges.remove(&Charge::Upload(*upload)) {
-            charges.remove(&Charge::Place(place));
-            charges.add(Charge::Place(place), account, bytes);
-        }
+        charges.remove(&Charge::Upload(*upload));
+        charges.remove(&Charge::Place(place));
+        charges.add(Charge::Place(place), account, bytes);
     }
 
     /// The upload was dropped.
@@ -161,13 +176,24 @@ impl Credit {
 }
 
 impl Charges {
+    fn is_charged(&self, upload: &UploadId) -> bool {
+        self.all.contains_key(&Charge::Upload(*upload))
+    }
+
+    fn used(&self, account: &AccountId) -> u64 {
+        self.used.get(account).copied().unwrap_or(0)
+    }
+
+    fn check_credit(&self, account: &AccountId, wanted: u64, limit: u64) -> Result<(), ReserveError> {
+        let used = self.used(account);
+        if used.saturating_add(wanted) <= limit { Ok(()) } else { Err(ReserveError::Credit { wanted, used, limit }) }
+    }
+
     fn check(&self, account: &AccountId, wanted: u64, room: Room) -> Result<(), ReserveError> {
         let Room { credit, stored, most, offered } = room;
-        let used = self.used.get(account).copied().unwrap_or(0);
+        self.check_credit(account, wanted, credit)?;
+        let used = self.used(account);
         let mine = used.saturating_add(wanted);
-        if mine > credit {
-            return Err(ReserveError::Credit { wanted, used, limit: credit });
-        }
         let all = stored.saturating_add(self.uploads).saturating_add(wanted);
         let shared = all.saturating_add(mine.saturating_mul(SHARE));
         let short = shared.saturating_sub(most).max(all.saturating_sub(offered));
@@ -240,7 +266,11 @@ mod tests {
         assert_eq!(credit.reserve(account(1), upload(1), 60, full), Ok(()), "opened again");
         assert_eq!(reserve(1, 2, 41), refused(41, 60));
         assert_eq!(reserve(2, 3, 100), Ok(()));
-        credit.stored(&upload(1), place, 10);
+        assert!(credit.is_charged(&upload(1)));
+        credit.stored(&upload(1), account(1), place, 10);
+        assert!(!credit.is_charged(&upload(1)));
+        assert_eq!(credit.backs(&account(1), &upload(2), 91, 100), refused(91, 10));
+        assert_eq!(credit.backs(&account(1), &upload(2), 90, 100), Ok(()));
         assert_eq!(reserve(1, 2, 91), refused(91, 10));
         assert_eq!(reserve(1, 2, 90), Ok(()));
         assert_eq!(reserve(1, 4, 1), refused(1, 100));
@@ -252,6 +282,19 @@ mod tests {
         credit.release(&upload(3));
         let charges = lock(&credit.charges);
         assert!(charges.all.is_empty() && charges.used.is_empty() && charges.uploads == 0);
+    }
+
+    #[test]
+    fn what_is_stored_after_it_was_dropped_is_charged() {
+        let place = PlaceKey { column: ColumnId::new([3; 32]), object: ObjectId::new([4; 32]), extent: 0, index: 1 };
+        let credit = Credit::default();
+        assert_eq!(credit.reserve(account(1), upload(1), 60, room(100)), Ok(()));
+        credit.release(&upload(1));
+        credit.stored(&upload(1), account(1), place, 30);
+        assert_eq!(
+            credit.reserve(account(1), upload(2), 71, room(100)),
+            Err(ReserveError::Credit { wanted: 71, used: 30, limit: 100 })
+        );
     }
 
     #[test]

@@ -95,6 +95,10 @@ impl Serve {
     async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<PutResponse, Refusal> {
         check_form(&open, &self.node)?;
         let grant = self.judge(&open, signature).await?;
+        // Before another upload has to yield its place.
+        let backed =
+            self.parts.credit.backs(&open.account, &open.upload, credit::upload_bytes(open.reserve), grant.credit);
+        backed.map_err(|error| Refusal::new(NoCredit, error))?;
         let opener = Opener { from, credit: grant.credit };
         let opened = lock(&self.uploads).open(opener, open.clone(), Instant::now());
         match opened.map_err(refuse_upload)? {
@@ -112,10 +116,13 @@ impl Serve {
             }
             begun = self.begin(&open, grant).await;
         }
-        if begun.is_err() {
+        // What dropped it meanwhile may have come before its charge and its place in the store.
+        let is_open = lock(&self.uploads).is_open(&open) && self.parts.credit.is_charged(&open.upload);
+        if begun.is_err() || !is_open {
             self.drop_upload(open.upload).await;
         }
-        begun.map(PutResponse::Opened).map_err(Refusal::from)
+        let begun = begun.map_err(Refusal::from)?;
+        is_open.then_some(PutResponse::Opened(begun)).ok_or_else(closed)
     }
 
     /// Checks by the ledger that the account may store here.
@@ -190,8 +197,11 @@ impl Serve {
         let _alone = self.finishing.take(place.key(), turn).await;
         let stored = self.on_columns(move |columns| columns.finish(id, place, manifest)).await;
         stored.map_err(refuse_store).inspect_err(|_| self.forget(&id))?;
-        self.parts.credit.stored(&id, place.key(), place.disk_bytes());
-        Ok(PutResponse::Receipt(self.receipt(&id, &upload.open, &place)))
+        self.parts.credit.stored(&id, upload.open.account, place.key(), place.disk_bytes());
+        let receipt = self.receipt(&id, &upload.open, &place);
+        // It may have been opened again meanwhile.
+        self.parts.credit.release(&id);
+        Ok(PutResponse::Receipt(receipt))
     }
 
     /// Signs that the column is stored here, hashed and synced.
@@ -211,13 +221,17 @@ impl Serve {
 
     fn upload(&self, from: &NodeId, id: &UploadId) -> Result<UploadSession, Refusal> {
         let upload = lock(&self.uploads).touch(id, from, Instant::now());
-        upload.ok_or_else(|| Refusal::new(NotFound, "unknown upload, or one that another node opened; open it again"))
+        upload.ok_or_else(closed)
     }
 
     fn forget(&self, id: &UploadId) {
         lock(&self.uploads).remove(id);
         self.parts.credit.release(id);
     }
+}
+
+fn closed() -> Refusal {
+    Refusal::new(NotFound, "unknown upload, or one that another node opened; open it again")
 }
 
 /// Checks that need no state.

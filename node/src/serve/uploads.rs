@@ -150,11 +150,15 @@ impl UploadSessions {
         Ok(Opened::Open { yielded })
     }
 
-    /// Accounts whose credit must be read before an upload is opened, as of the block at `height`: none while there are
-    /// places for all. Money that has moved on must not back uploads twice.
+    /// Accounts whose credit must be read before an upload is opened, as of the block at `height`: none when that was
+    /// done. Money that has moved on must not back uploads twice.
     pub(super) fn to_weigh(&self, height: Height) -> Vec<AccountId> {
-        let crowded = self.open.len() >= PLACES && height != self.weighed;
-        self.accounts.keys().filter(|_| crowded).copied().collect()
+        self.accounts.keys().filter(|_| height != self.weighed).copied().collect()
+    }
+
+    /// Whether this upload is in progress.
+    pub(super) fn is_open(&self, open: &Open) -> bool {
+        self.open.get(&open.upload).is_some_and(|upload| upload.open == *open)
     }
 
     /// The credit of accounts, as of the block at `height`.
@@ -429,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn credit_is_read_again_when_places_are_short() {
+    fn credit_is_read_again_once_a_block() {
         let (mut uploads, now) = (UploadSessions::default(), Instant::now());
         assert_eq!(uploads.to_weigh(Height(7)), []);
         for account in 1..=60 {
