@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ostrakon_tests::attack::AttackReport;
+use ostrakon_tests::attack::{ATTACKS, AttackReport, Reach};
 
 /// What was measured while one attack ran, and after it.
 #[derive(Clone, Debug, Default)]
@@ -117,8 +117,10 @@ impl Bounds {
         if under.name == HONEST && under.late > 0.0 {
             breaches.push(format!("{} blocks were decided after their first round", under.late));
         }
-        if under.report.connected == 0 && under.report.requests == 0 {
-            breaches.push("the attack reached no node, so nothing is shown".to_owned());
+        let attack = ATTACKS.iter().find(|attack| attack.name == under.name);
+        let reach = attack.map_or(Reach::Answers, |attack| attack.reach);
+        if under.report.reached(reach) == 0 {
+            breaches.push(format!("nothing is shown: the attack did not come as far as {reach:?}"));
         }
         breaches
     }

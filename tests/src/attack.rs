@@ -13,51 +13,59 @@ use ostrakon_proto::{
 };
 use serde::{Deserialize, Serialize};
 
-/// An attack: what it is called, and what it does.
+/// An attack.
 #[derive(Clone, Copy, Debug)]
 pub struct AttackKind {
     /// Its name, as the program takes it.
     pub name: &'static str,
-    /// What is sent, in a few words.
-    pub what: &'static str,
+    /// What it must have done at least once: without that, a network that holds shows nothing.
+    pub reach: Reach,
 }
 
-const fn kind(name: &'static str, what: &'static str) -> AttackKind {
-    AttackKind { name, what }
+/// How far an attack must come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// A node accepts its sockets.
+    Sockets,
+    /// A node finishes handshakes with it.
+    Handshakes,
+    /// A node answers its requests, be it with a refusal.
+    Answers,
 }
 
-/// All attacks, the strongest first.
+const fn kind(name: &'static str, reach: Reach) -> AttackKind {
+    AttackKind { name, reach }
+}
+
+/// All attacks, the strongest first. Long-polls are answered after ten seconds, which is longer than a short run.
 pub const ATTACKS: &[AttackKind] = &[
-    kind("long-polls", "8 identities x 16 long-polls, from the largest height, to 2 of the validators"),
-    kind("long-polls-spread", "the same to all validators, from 64 prefixes with one identity each"),
-    kind(
-        "waiting-clients",
-        "no attack: 1,000 clients from 64 prefixes and 200 from one address wait for blocks at one validator",
-    ),
-    kind("silent", "256 silent TCP connections from one address to each of 4 nodes"),
-    kind("half-open", "400 half-open sockets a second"),
-    kind("connections", "506 connections from one host to one node"),
-    kind("connections-all", "3,050 connections from one host to all nodes"),
-    kind("votes", "34 Mbit/s to each validator: consensus messages of 590 votes that name it"),
-    kind("one-byte-frames", "one-byte yamux frames on 4 connections, 218 MB in all"),
-    kind("late-pongs", "pongs 15 s late, and pipelined polls up to 1 GB on one connection"),
-    kind("unread-answers", "requests for blocks whose answers are never read"),
-    kind("open-uploads", "2 accounts of 0.0002 obol open 128 uploads of one byte each on all nodes"),
-    kind("credit", "0.001 obol of credit fills an upload of 1 GiB, unpaid"),
-    kind("snapshots", "snapshots and their chunks, 4 identities x 8 requests"),
-    kind("activity", "activity of the richest account, 4 identities x 16 requests"),
-    kind("kademlia", "identities that announce false addresses, 200 at a time, replaced every 2 s"),
-    kind("empty-noise", "empty Noise messages on 4 connections"),
-    kind("garbage-tcp", "frames of every length and order on every protocol, over TCP"),
-    kind("garbage-quic", "the same over QUIC"),
-    kind("churn", "connections that end after their handshake, as fast as they can be made"),
-    kind("resets", "streams that are opened and reset, as fast as they can be written"),
-    kind("yamux-pings", "yamux pings, as fast as they can be written"),
-    kind("drip", "300 handshakes of one byte a second"),
-    kind("submit", "transactions with invalid signatures, 200 a request"),
-    kind("records", "proofs of 256 records that do not exist, 4 identities x 16 requests"),
-    kind("claims", "claims and requests for blocks to validators"),
-    kind("get", "ranges and manifests that do not exist, 4 identities x 16 requests"),
+    kind("long-polls", Reach::Handshakes),
+    kind("long-polls-spread", Reach::Handshakes),
+    kind("waiting-clients", Reach::Answers),
+    kind("silent", Reach::Sockets),
+    kind("half-open", Reach::Sockets),
+    kind("connections", Reach::Handshakes),
+    kind("connections-all", Reach::Handshakes),
+    kind("votes", Reach::Answers),
+    kind("one-byte-frames", Reach::Handshakes),
+    kind("late-pongs", Reach::Answers),
+    kind("unread-answers", Reach::Handshakes),
+    kind("open-uploads", Reach::Answers),
+    kind("credit", Reach::Answers),
+    kind("snapshots", Reach::Answers),
+    kind("activity", Reach::Answers),
+    kind("kademlia", Reach::Handshakes),
+    kind("empty-noise", Reach::Handshakes),
+    kind("garbage-tcp", Reach::Handshakes),
+    kind("garbage-quic", Reach::Handshakes),
+    kind("churn", Reach::Handshakes),
+    kind("resets", Reach::Handshakes),
+    kind("yamux-pings", Reach::Handshakes),
+    kind("drip", Reach::Sockets),
+    kind("submit", Reach::Answers),
+    kind("records", Reach::Answers),
+    kind("claims", Reach::Answers),
+    kind("get", Reach::Answers),
 ];
 
 /// All of them concurrently.
@@ -98,9 +106,11 @@ pub struct Victim {
 /// What the attacker did and what was answered, counted by itself.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttackReport {
-    /// Connections that were made, whole or not.
-    pub connected: u64,
-    /// Connections that could not be made.
+    /// Sockets that a node accepted, those of QUIC with their handshakes.
+    pub sockets: u64,
+    /// Handshakes that were finished.
+    pub handshakes: u64,
+    /// Sockets that could not be connected.
     pub failed: u64,
     /// Connections that the node ended.
     pub ended: u64,
@@ -118,10 +128,21 @@ pub struct AttackReport {
 
 impl std::fmt::Display for AttackReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { connected, failed, ended, requests, answered, busy, refused, bytes } = self;
-        write!(f, "{connected} connections ({failed} failed, {ended} ended by the node), ")?;
+        let Self { sockets, handshakes, failed, ended, requests, answered, busy, refused, bytes } = self;
+        write!(f, "{sockets} sockets ({failed} failed, {ended} ended by the node), {handshakes} handshakes, ")?;
         write!(f, "{requests} requests ({answered} answered, {busy} busy, {refused} refused), ")?;
         write!(f, "{:.1} MB sent", *bytes as f64 / 1e6)
+    }
+}
+
+impl AttackReport {
+    /// How often the attack came this far.
+    pub const fn reached(&self, reach: Reach) -> u64 {
+        match reach {
+            Reach::Sockets => self.sockets,
+            Reach::Handshakes => self.handshakes,
+            Reach::Answers => self.answered + self.busy + self.refused,
+        }
     }
 }
 

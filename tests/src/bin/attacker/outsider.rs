@@ -6,6 +6,7 @@ use std::{
     future::Future,
     io,
     net::{Ipv4Addr, SocketAddrV4},
+    panic,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -17,7 +18,7 @@ use ostrakon_proto::{sign::Keypair, wire::Protocol};
 use ostrakon_tests::attack::{AttackPlan, Victim};
 use tokio::{
     net::{TcpSocket, TcpStream},
-    task::JoinSet,
+    task::{JoinError, JoinSet},
     time,
 };
 
@@ -98,7 +99,11 @@ impl Outsider {
         let socket = self.socket_from(source, victim.tcp).await?;
         let handshake = async { Ok(Muxed::start(noise::handshake(socket, who, &self.plan.chain).await?, habits)) };
         let made = time::timeout(PATIENCE, handshake).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-        made.inspect_err(|_| TALLY.ended())
+        match &made {
+            Ok(_) => TALLY.shook_hands(),
+            Err(_) => TALLY.ended(),
+        }
+        made
     }
 
     /// A whole connection with `victim`, as a new identity, from the attacker's host.
@@ -110,6 +115,11 @@ impl Outsider {
     pub(crate) async fn open(&self, on: &Muxed, protocol: Protocol) -> io::Result<Lane> {
         on.open(&protocol.name(&self.plan.chain)).await
     }
+}
+
+/// What a task returned. Its panic is this program's: an attack that has ended attacks nobody.
+pub(crate) fn returned<T>(ended: Result<T, JoinError>) -> T {
+    ended.unwrap_or_else(|error| panic::resume_unwind(error.into_panic()))
 }
 
 /// So many of these concurrently, forever: each that ends is begun again, soon.
@@ -129,8 +139,7 @@ where
     };
     (0..count).for_each(|number| spawn(&mut tasks, number, Duration::ZERO));
     while let Some(ended) = tasks.join_next().await {
-        let Ok(number) = ended else { continue };
-        spawn(&mut tasks, number, AGAIN);
+        spawn(&mut tasks, returned(ended), AGAIN);
     }
 }
 
@@ -152,6 +161,6 @@ where
     tokio::select! {
         biased;
         () = connection.ended() => Err(io::ErrorKind::ConnectionReset.into()),
-        Some(failed) = lanes.join_next() => failed.map_err(io::Error::other)?,
+        Some(failed) = lanes.join_next() => returned(failed),
     }
 }

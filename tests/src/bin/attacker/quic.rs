@@ -45,7 +45,10 @@ impl QuicLine {
         let connected = time::timeout(PATIENCE, Self::try_connect(outsider, victim)).await;
         let connected = connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
         match &connected {
-            Ok(_) => TALLY.connected(),
+            Ok(_) => {
+                TALLY.connected();
+                TALLY.shook_hands();
+            }
             Err(_) => TALLY.failed(),
         }
         connected

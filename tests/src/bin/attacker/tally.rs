@@ -7,7 +7,8 @@ use ostrakon_tests::attack::AttackReport;
 
 /// The one tally of the process.
 pub(crate) static TALLY: Tally = Tally {
-    connected: AtomicU64::new(0),
+    sockets: AtomicU64::new(0),
+    handshakes: AtomicU64::new(0),
     failed: AtomicU64::new(0),
     ended: AtomicU64::new(0),
     requests: AtomicU64::new(0),
@@ -20,7 +21,8 @@ pub(crate) static TALLY: Tally = Tally {
 /// What was counted so far.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    connected: AtomicU64,
+    sockets: AtomicU64,
+    handshakes: AtomicU64,
     failed: AtomicU64,
     ended: AtomicU64,
     requests: AtomicU64,
@@ -32,7 +34,11 @@ pub(crate) struct Tally {
 
 impl Tally {
     pub(crate) fn connected(&self) {
-        self.connected.fetch_add(1, Relaxed);
+        self.sockets.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn shook_hands(&self) {
+        self.handshakes.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn failed(&self) {
@@ -63,10 +69,11 @@ impl Tally {
     }
 
     pub(crate) fn report(&self) -> AttackReport {
-        let [connected, failed, ended, requests] =
-            [&self.connected, &self.failed, &self.ended, &self.requests].map(|counter| counter.load(Relaxed));
+        let [sockets, handshakes, failed, ended, requests] =
+            [&self.sockets, &self.handshakes, &self.failed, &self.ended, &self.requests]
+                .map(|counter| counter.load(Relaxed));
         let [answered, busy, refused, bytes] =
             [&self.answered, &self.busy, &self.refused, &self.bytes].map(|counter| counter.load(Relaxed));
-        AttackReport { connected, failed, ended, requests, answered, busy, refused, bytes }
+        AttackReport { sockets, handshakes, failed, ended, requests, answered, busy, refused, bytes }
     }
 }

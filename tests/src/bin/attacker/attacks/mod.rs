@@ -13,9 +13,10 @@ mod uploads;
 
 use std::sync::Arc;
 
-use anyhow::{Result, bail};
-use futures::future::{BoxFuture, FutureExt, join_all};
+use anyhow::{Context, Result, bail};
+use futures::future::{BoxFuture, FutureExt};
 use ostrakon_tests::attack::{ATTACKS, EVERYTHING};
+use tokio::task::JoinSet;
 
 use crate::outsider::Outsider;
 
@@ -28,7 +29,9 @@ pub(super) async fn run(name: &str, outsider: Arc<Outsider>) -> Result<()> {
     let running: Option<Vec<BoxFuture<'static, ()>>> =
         chosen.into_iter().map(|name| attack(name, Arc::clone(&outsider))).collect();
     let Some(running) = running else { bail!("{name:?} is not an attack") };
-    join_all(running.into_iter().map(tokio::spawn)).await;
+    let mut running: JoinSet<()> = running.into_iter().collect();
+    let ended = running.join_next().await.context("there is no attack")?;
+    ended.with_context(|| format!("the attack {name} panicked"))?;
     bail!("the attack {name} ended by itself")
 }
 

@@ -10,7 +10,7 @@ use tokio::{
 };
 
 use crate::{
-    outsider::{Outsider, crowd},
+    outsider::{Outsider, crowd, returned},
     tally::TALLY,
 };
 
@@ -53,9 +53,11 @@ pub(super) async fn half_open(outsider: Arc<Outsider>) {
     let mut held = JoinSet::new();
     for number in 0.. {
         clock.tick().await;
-        while held.try_join_next().is_some() {}
+        while let Some(ended) = held.try_join_next() {
+            returned(ended);
+        }
         if held.len() >= HELD {
-            held.join_next().await;
+            held.join_next().await.map(returned);
         }
         let (outsider, node) = (Arc::clone(&outsider), number % outsider.plan.nodes.len());
         held.spawn(async move {
