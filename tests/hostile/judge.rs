@@ -25,7 +25,7 @@ pub(crate) struct Measured {
     pub(crate) unwell: Option<String>,
     /// What the attacker says.
     pub(crate) report: AttackReport,
-    /// What the nodes' metrics say that they refused, by class and reason.
+    /// What the nodes say that they refused, by class and reason.
     pub(crate) refused: Vec<(String, f64)>,
     /// How often a validator decided a block after its first round.
     pub(crate) late: f64,
@@ -48,9 +48,14 @@ pub(crate) struct Bounds {
 
 const MIB: u64 = 1 << 20;
 
-/// Attacks that exceed a limit, and the class that must be refused in the metrics: the operator looks there.
-const VISIBLE: [(&str, &str); 4] =
-    [("silent", "handshake"), ("half-open", "handshake"), ("connections", "connection"), ("votes", "consensus")];
+/// Attacks that exceed a limit, and what must be seen to be refused in the metrics or the log: the operator looks there.
+const VISIBLE: [(&str, &str); 5] = [
+    ("silent", "handshake"),
+    ("half-open", "handshake"),
+    ("connections", "connection"),
+    ("votes", "consensus"),
+    ("forged-votes", "forger"),
+];
 
 /// This is no attack: with these clients every block takes one round, as without them.
 const HONEST: &str = "waiting-clients";
@@ -112,7 +117,7 @@ impl Bounds {
         if let Some((_, class)) = VISIBLE.iter().find(|(name, _)| *name == under.name)
             && !under.refused.iter().any(|(labels, _)| labels.contains(class))
         {
-            breaches.push(format!("no metric shows that a {class} was refused"));
+            breaches.push(format!("neither metrics nor logs show that a {class} was refused"));
         }
         if under.name == HONEST && under.late > 0.0 {
             breaches.push(format!("{} blocks were decided after their first round", under.late));
@@ -136,7 +141,7 @@ pub(crate) fn refusals(under: &Measured) -> String {
     let each = under.refused.iter().map(|(labels, count)| format!("{count} {labels}"));
     let all = each.collect::<Vec<_>>().join(", ");
     let refused = if all.is_empty() { "nothing" } else { &all };
-    format!("by the metrics {} blocks took a second round, and refused: {refused}", under.late)
+    format!("the nodes say: {} blocks took a second round, and refused: {refused}", under.late)
 }
 
 /// The median of those that did not fail.

@@ -32,6 +32,8 @@ const SHAPE: Shape = Shape { nodes: 6, domains: 6, validators: 4 };
 const MONEY: [&str; 3] = ["0.0002", "0.0002", "0.001"];
 /// The host that attacks; others are its neighbours.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 66, 0, 1);
+/// What a validator logs of a node that it does not listen to any more.
+const IGNORED: &str = "node delivers forged votes";
 /// An attacker that was told to end and does not within this is killed.
 const END: Duration = Duration::from_secs(10);
 
@@ -128,12 +130,19 @@ impl Target {
         Ok(nodes.iter().filter(|node| !node.running).map(|node| node.index).collect())
     }
 
-    /// What all nodes together have refused since they started, by class and reason as their metrics have it.
+    /// What all nodes together have refused since they started, by class and reason as their metrics have it; and how
+    /// many nodes that forge votes the validators have ignored, of which only their logs have a line.
     ///
     /// # Errors
-    /// When a node's metrics cannot be read.
+    /// When a node's metrics or log cannot be read.
     pub(crate) fn refused(&self) -> Result<BTreeMap<String, f64>> {
-        self.counts("ostrakon_admission_refused_total")
+        let mut refused = self.counts("ostrakon_admission_refused_total")?;
+        for node in self.cluster.status()?.nodes {
+            let log = fs::read_to_string(node.data_dir.join("node.log"))?;
+            let count = log.lines().filter(|line| line.contains(IGNORED)).count();
+            *refused.entry("forger".to_owned()).or_default() += f64::from(u32::try_from(count)?);
+        }
+        Ok(refused)
     }
 
     /// Blocks that validators decided after their first round, since they started.

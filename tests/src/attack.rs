@@ -47,6 +47,7 @@ pub const ATTACKS: &[AttackKind] = &[
     kind("connections", Reach::Handshakes),
     kind("connections-all", Reach::Handshakes),
     kind("votes", Reach::Answers),
+    kind("forged-votes", Reach::Answers),
     kind("one-byte-frames", Reach::Handshakes),
     kind("late-pongs", Reach::Answers),
     kind("unread-answers", Reach::Handshakes),

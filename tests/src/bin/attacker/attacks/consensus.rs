@@ -1,5 +1,5 @@
-//! Messages of consensus/1 from a node that is not a validator: votes whose signatures cost the validator that they
-//! name a check each, claims, and requests for blocks.
+//! Messages of consensus/1 from a node that is not a validator: floods of votes that it may not bring, forged votes that
+//! cost the validator a check each, claims, and requests for blocks.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -23,22 +23,23 @@ use tokio::time;
 use super::questions::height;
 use crate::{
     mux::{Habits, Lane, encoded},
-    outsider::{AGAIN, Outsider, crowd, on_lanes},
+    outsider::{Outsider, crowd, on_lanes},
     tally::TALLY,
 };
 
-/// Votes of one message: as many as fit a head.
-const VOTES: usize = 590;
-/// Between two messages to one validator: 34 Mbit/s.
+/// Votes for a block in one message: as many as fit a head.
+const VOTES: usize = 461;
+/// Between two such messages to one validator: 34 Mbit/s.
 const BETWEEN: Duration = Duration::from_millis(15);
-/// Streams that they are sent on.
-const LANES: usize = 4;
-/// Identities that claim.
-const CLAIMING: usize = 4;
-/// Messages of one look at the height.
+/// Such messages of one look at the height.
 const OF_ONE_HEIGHT: usize = 8;
+/// Identities at a time that forge votes at each validator.
+const FORGING: usize = 4;
+/// Identities that claim, and the streams of each.
+const CLAIMING: usize = 4;
+const LANES: usize = 4;
 
-/// Consensus messages full of votes that name their receiver.
+/// Consensus messages full of votes: longer than a stranger's may be, so that they are refused by their length alone.
 pub(super) async fn votes(outsider: Arc<Outsider>) {
     let victims = outsider.validators();
     crowd(victims.len(), |number| {
@@ -49,60 +50,93 @@ pub(super) async fn votes(outsider: Arc<Outsider>) {
 }
 
 async fn vote_at(outsider: Arc<Outsider>, victim: Victim) -> io::Result<()> {
-    let mut connection = outsider.connect(&victim, Habits::default()).await?;
     let Some(key) = victim.vote_key else { return Err(io::ErrorKind::Unsupported.into()) };
-    let mut lanes = Vec::new();
-    for _ in 0..LANES {
-        lanes.push(outsider.open(&connection, Protocol::Consensus).await?);
-    }
-    let random = ChaCha8Rng::from_seed(*outsider.identity().seed());
+    let mut connection = outsider.connect(&victim, Habits::default()).await?;
+    let lane = outsider.open(&connection, Protocol::Consensus).await?;
     let heads = outsider.open(&connection, Protocol::Chain).await?;
+    let random = ChaCha8Rng::from_seed(*outsider.identity().seed());
     tokio::select! {
         biased;
         () = connection.ended() => Err(io::ErrorKind::ConnectionReset.into()),
-        failed = send_votes(key, random, heads, lanes) => failed,
+        failed = send_votes(key, random, heads, lane) => failed,
     }
 }
 
 /// Sends votes of the height that is being decided, until the connection ends.
-async fn send_votes(key: VoteKey, mut random: ChaCha8Rng, mut heads: Lane, mut lanes: Vec<Lane>) -> io::Result<()> {
+async fn send_votes(key: VoteKey, mut random: ChaCha8Rng, mut heads: Lane, mut lane: Lane) -> io::Result<()> {
     let mut clock = time::interval(BETWEEN);
     loop {
-        let next = Height(height(&mut heads).await?.0 + 1);
-        for number in 0..OF_ONE_HEIGHT {
+        let next = height(&mut heads).await?.next();
+        for _ in 0..OF_ONE_HEIGHT {
             clock.tick().await;
-            let message = votes_that_name(key, next, &mut random);
-            let lane = &mut lanes[number % LANES];
-            if lane.ask(&message).await?.head.first() != Some(&1) {
-                time::sleep(AGAIN / 10).await;
-            }
+            lane.ask(&votes_that_name(key, next, &mut random)).await?;
         }
     }
 }
 
 /// Votes of this validator that it never cast, each different.
 fn votes_that_name(voter: VoteKey, height: Height, random: &mut ChaCha8Rng) -> Frame {
-    let mut vote = || {
+    let vote = |_| {
         let (mut block, mut signature) = ([0; 32], [0; 64]);
         random.fill_bytes(&mut block);
         random.fill_bytes(&mut signature);
-        // The upper half of a signature is a number below the order of the group, whose top bits are none.
-        signature[63] = 0;
         let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(BlockId::new(block)) };
         SignedVote { voter, vote, signature: Signature(signature) }
     };
-    let mut votes = Vec::with_capacity(VOTES);
-    let mut length = 0;
-    while votes.len() < VOTES {
-        let vote = vote();
-        length += ostrakon_proto::codec::encode(&vote).len();
-        if length + 64 > ostrakon_proto::limits::HEAD {
-            break;
-        }
-        votes.push(vote);
-    }
+    let votes = (0..VOTES).map(vote).collect();
     let proof = RoundProof { height, round: 0, reason: RoundReason::Precommits, votes };
     Frame::new(&ConsensusRequest::Round(proof), Bytes::new())
+}
+
+/// Forged votes, few in a message, as strangers may send them: each identity sends more than a validator verifies of
+/// one node, and then the next one comes.
+pub(super) async fn forged_votes(outsider: Arc<Outsider>) {
+    let victims = outsider.validators();
+    crowd(FORGING * victims.len(), |number| {
+        let (outsider, victims) = (Arc::clone(&outsider), victims.clone());
+        async move {
+            loop {
+                forge(&outsider, &victims, number).await?;
+            }
+        }
+    })
+    .await;
+}
+
+/// One identity's forgeries at one of the validators.
+async fn forge(outsider: &Outsider, victims: &[Victim], number: usize) -> io::Result<()> {
+    let who = outsider.identity();
+    let (source, victim) = (outsider.elsewhere(number), &victims[number % victims.len()]);
+    let connection = outsider.connect_as(&who, source, victim, Habits::default()).await?;
+    let next = height(&mut outsider.open(&connection, Protocol::Chain).await?).await?.next();
+    // What another key signed has the form of a signature, so that nothing but the check shows that it is none.
+    let forged = |voter: &VoteKey, kind, round| {
+        let vote = Vote { kind, height: next, round, block: Some(BlockId::new([9; 32])) };
+        SignedVote { voter: *voter, ..SignedVote::sign(vote, &who, &outsider.plan.chain) }
+    };
+    let voters: Vec<VoteKey> = victims.iter().filter_map(|victim| victim.vote_key).collect();
+    // Of a proof only the votes up to the first forged one are verified: it is the single votes that exceed the limit.
+    let votes = voters.iter().map(|voter| forged(voter, VoteKind::Prevote, 1)).collect();
+    let proof = RoundProof { height: next, round: 1, reason: RoundReason::Skip, votes };
+    let kinds = [VoteKind::Prevote, VoteKind::Precommit].into_iter();
+    let single = kinds.flat_map(|kind| voters.iter().map(move |voter| (kind, voter)));
+    let single = single.map(|(kind, voter)| ConsensusRequest::Vote(forged(voter, kind, 0)));
+    let requests = [ConsensusRequest::Round(proof)].into_iter().chain(single);
+    let requests: Vec<Frame> = requests.map(|request| Frame::new(&request, Bytes::new())).collect();
+    let mut lane = outsider.open(&connection, Protocol::Consensus).await?;
+    ask_together(&mut lane, &requests).await
+}
+
+/// Sends all of these before it reads an answer.
+async fn ask_together(lane: &mut Lane, requests: &[Frame]) -> io::Result<()> {
+    for request in requests {
+        lane.write(&encoded(request)).await?;
+        TALLY.requested(1);
+    }
+    for _ in requests {
+        lane.answer().await?;
+    }
+    Ok(())
 }
 
 /// Claims of others' keys, and requests for blocks that were never proposed, as many as are answered.
@@ -128,16 +162,10 @@ pub(super) async fn claims(outsider: Arc<Outsider>) {
     .await;
 }
 
-/// Sends both requests again and again, some at a time without reading between.
+/// Sends both requests again and again.
 async fn claim_on(mut lane: Lane, requests: [Frame; 2]) -> io::Result<()> {
     loop {
-        for request in &requests {
-            lane.write(&encoded(request)).await?;
-        }
-        TALLY.requested(2);
-        for _ in &requests {
-            lane.answer().await?;
-        }
+        ask_together(&mut lane, &requests).await?;
         // Refused or not, it costs the validator a message.
         tokio::task::yield_now().await;
     }

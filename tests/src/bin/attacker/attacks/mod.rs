@@ -55,6 +55,7 @@ fn attack(name: &str, outsider: Arc<Outsider>) -> Option<BoxFuture<'static, ()>>
         "submit" => questions::submit(outsider).boxed(),
         "get" => questions::missing(outsider).boxed(),
         "votes" => consensus::votes(outsider).boxed(),
+        "forged-votes" => consensus::forged_votes(outsider).boxed(),
         "claims" => consensus::claims(outsider).boxed(),
         "one-byte-frames" => buffers::one_byte_frames(outsider).boxed(),
         "late-pongs" => buffers::late_pongs(outsider).boxed(),
