@@ -64,6 +64,7 @@ pub(crate) fn run(seed: u64) -> Result<String> {
         late.len(),
         network.router.dropped()
     );
+    ensure!(full * 10 >= blocks.len() * 9, "fewer than 9 of 10 blocks were full: {said}");
     ensure!(p95 <= P95_MS, "p95 is over {P95_MS} ms: {said}");
     ensure!(late.is_empty(), "heights {late:?} were decided in a later round: {said}");
     Ok(said)
