@@ -3,14 +3,15 @@
 //!
 //! In go names; out come network namespaces ([`Site`]), each with one TUN device whose packets pass by here. Commands
 //! run inside a place and see a network of many hosts. What a link does to a packet is [`line`]'s, what NAT does is
-//! [`nat`]'s, both pure; [`forward`] moves the packets. It needs the right to make namespaces: without it
-//! [`Router::new`] fails, and who calls reports that and skips.
+//! [`nat`]'s, both pure; [`forward`] moves the packets. It needs the right to make namespaces, for which
+//! [`permitted`] asks.
 
 use std::{
     ffi::OsStr,
     net::Ipv4Addr,
+    path::Path,
     process::Command,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, OnceLock, PoisonError},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -51,14 +52,30 @@ pub struct Site {
     index: usize,
 }
 
+/// Whether this machine permits routers: what fails after this is a failure.
+///
+/// # Errors
+/// What is missing.
+pub fn permitted() -> Result<(), String> {
+    // Tests of one process may ask concurrently, and a namespace has one name.
+    static PROBED: OnceLock<Result<(), String>> = OnceLock::new();
+    PROBED.get_or_init(|| probe().map_err(|error| format!("{error:#}"))).clone()
+}
+
+fn probe() -> Result<()> {
+    ensure!(Path::new("/dev/net/tun").exists(), "this system has no TUN devices");
+    let name = format!("ost-probe-{}", std::process::id());
+    ip(&["netns", "add", &name])?;
+    ip(&["netns", "del", &name])
+}
+
 impl Router {
     /// A router without places; `name` tells its namespaces from those of others on this machine, and `network` its
     /// addresses: 10.`network`.x.1.
     ///
     /// # Errors
-    /// When this process may not make namespaces.
+    /// When the system refuses.
     pub fn new(name: &str, network: u8) -> Result<Self> {
-        ensure!(std::path::Path::new("/dev/net/tun").exists(), "this system has no TUN devices");
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let name = format!("{name}-{}-{network}", std::process::id());
         let (plumbing, (packets, read)) = (Arc::default(), mpsc::channel(forward::READ));
@@ -207,13 +224,11 @@ mod tests {
     /// A router, a place and this process's own; nothing, with the reason printed, where this machine permits none.
     #[expect(clippy::print_stderr, reason = "a test that is skipped must report it")]
     fn router(network: u8, is_behind_nat: bool) -> Option<(Router, Site, Site)> {
-        let make = || {
-            let mut router = Router::new("ost-test", network)?;
-            let there = if is_behind_nat { router.place_behind_nat("there")? } else { router.place("there")? };
-            let here = router.here()?;
-            Ok((router, there, here))
-        };
-        make().inspect_err(|error: &anyhow::Error| eprintln!("skipped: no namespaces here: {error:#}")).ok()
+        permitted().inspect_err(|missing| eprintln!("skipped: no namespaces here: {missing}")).ok()?;
+        let mut router = Router::new("ost-test", network).expect("a router");
+        let there = if is_behind_nat { router.place_behind_nat("there") } else { router.place("there") };
+        let (there, here) = (there.expect("a place"), router.here().expect("this place"));
+        Some((router, there, here))
     }
 
     /// How long it takes `there` to connect with `here`, send a byte and get it back.

@@ -63,7 +63,7 @@ impl Places {
     /// So many places.
     ///
     /// # Errors
-    /// When this machine does not permit network namespaces, or lacks what makes them.
+    /// When the system refuses.
     pub(crate) fn new(validators: u8) -> Result<Self> {
         let mut router = Router::new("ost-wan", 77)?;
         let places = (0..validators).map(|number| router.place(&format!("v{number}"))).collect::<Result<_>>()?;
