@@ -11,7 +11,7 @@ use ostrakon_proto::{
         chain::{ChainRequest, Relayed},
     },
 };
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use super::questions::poll;
 use crate::{
@@ -28,9 +28,9 @@ const SMALL_BYTES: usize = 218_000_000 / SMALL;
 const BATCH: usize = 4_000;
 /// How late pongs are.
 const LATE: Duration = Duration::from_secs(15);
-/// Requests that make a window grow, and bytes of polls behind them.
-const GROWING: usize = 4_096;
-const PIPELINED: usize = 1_000_000_000;
+/// Requests after which a window that has not grown is as large as it gets.
+const STILL: usize = 128;
+/// Polls in one write.
 const POLLS: usize = 4_096;
 /// Connections that do not read, and how many streams and requests each has.
 const DEAF: usize = 8;
@@ -99,23 +99,28 @@ pub(super) async fn late_pongs(outsider: Arc<Outsider>) {
     .await;
 }
 
-/// Has the window of a stream grow, and then fills it.
+/// Has the window of a stream grow, and then keeps it full of polls.
 async fn grow_and_fill(mut lane: Lane) -> io::Result<()> {
-    // Bodies that are read as they come, and refused.
-    let request = ChainRequest::Submit { relayed: Relayed::No };
-    let large = Frame::new(&request, vec![0xff; limits::SUBMIT].into());
-    for _ in 0..GROWING {
-        lane.ask(&large).await?;
-        if lane.left() >= PIPELINED / 2 {
-            break;
-        }
-    }
+    grow(&mut lane).await?;
     let polls = encoded(&poll()).repeat(POLLS);
-    for _ in 0..PIPELINED / polls.len() {
+    loop {
         lane.write(&polls).await?;
         TALLY.requested(u64::try_from(POLLS).expect("small"));
     }
-    std::future::pending().await
+}
+
+/// Sends bodies that are read as they come, and refused, until the window does not grow any more.
+async fn grow(lane: &mut Lane) -> io::Result<()> {
+    let request = ChainRequest::Submit { relayed: Relayed::No };
+    let large = Frame::new(&request, vec![0xff; limits::SUBMIT].into());
+    let (since, mut most, mut still) = (Instant::now(), 0, 0);
+    // Before the first pong the node knows of no delay that a larger window would be for.
+    while still < STILL || since.elapsed() < LATE + LATE / 10 {
+        lane.ask(&large).await?;
+        still = if lane.left() > most { 0 } else { still + 1 };
+        most = most.max(lane.left());
+    }
+    Ok(())
 }
 
 /// Requests for blocks, whose answers pile up at the node.
