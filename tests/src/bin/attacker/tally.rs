@@ -32,6 +32,24 @@ pub(crate) struct Tally {
     bytes: AtomicU64,
 }
 
+/// What the node makes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Granted,
+    Busy,
+    /// For any other reason.
+    Refused,
+}
+
+/// The verdict that an answer is.
+pub(crate) fn verdict(answer: &Frame) -> Verdict {
+    match answer.head.as_ref() {
+        [1, ..] => Verdict::Granted,
+        [0, code, ..] if *code == RefusalCode::Busy as u8 => Verdict::Busy,
+        _ => Verdict::Refused,
+    }
+}
+
 impl Tally {
     pub(crate) fn connected(&self) {
         self.sockets.fetch_add(1, Relaxed);
@@ -57,15 +75,13 @@ impl Tally {
         self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
     }
 
-    /// The node answered with this; whether it is no refusal.
-    pub(crate) fn answered(&self, answer: &Frame) -> bool {
-        let counter = match answer.head.as_ref() {
-            [1, ..] => &self.answered,
-            [0, code, ..] if *code == RefusalCode::Busy as u8 => &self.busy,
-            _ => &self.refused,
+    pub(crate) fn answered(&self, answer: &Frame) {
+        let counter = match verdict(answer) {
+            Verdict::Granted => &self.answered,
+            Verdict::Busy => &self.busy,
+            Verdict::Refused => &self.refused,
         };
         counter.fetch_add(1, Relaxed);
-        answer.head.first() == Some(&1)
     }
 
     pub(crate) fn report(&self) -> AttackReport {

@@ -20,7 +20,7 @@ use rand_chacha::{
 };
 use tokio::time;
 
-use super::questions::height;
+use super::questions::head;
 use crate::{
     mux::{Habits, Lane, encoded},
     outsider::{Outsider, crowd, on_lanes},
@@ -66,7 +66,7 @@ async fn vote_at(outsider: Arc<Outsider>, victim: Victim) -> io::Result<()> {
 async fn send_votes(key: VoteKey, mut random: ChaCha8Rng, mut heads: Lane, mut lane: Lane) -> io::Result<()> {
     let mut clock = time::interval(BETWEEN);
     loop {
-        let next = height(&mut heads).await?.next();
+        let next = head(&mut heads).await?.height.next();
         for _ in 0..OF_ONE_HEIGHT {
             clock.tick().await;
             lane.ask(&votes_that_name(key, next, &mut random)).await?;
@@ -108,7 +108,7 @@ async fn forge(outsider: &Outsider, victims: &[Victim], number: usize) -> io::Re
     let who = outsider.identity();
     let (source, victim) = (outsider.elsewhere(number), &victims[number % victims.len()]);
     let connection = outsider.connect_as(&who, source, victim, Habits::default()).await?;
-    let next = height(&mut outsider.open(&connection, Protocol::Chain).await?).await?.next();
+    let next = head(&mut outsider.open(&connection, Protocol::Chain).await?).await?.height.next();
     // What another key signed has the form of a signature, so that nothing but the check shows that it is none.
     let forged = |voter: &VoteKey, kind, round| {
         let vote = Vote { kind, height: next, round, block: Some(BlockId::new([9; 32])) };

@@ -2,6 +2,7 @@
 
 use std::{io, net::Ipv4Addr, sync::Arc, time::Duration};
 
+use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use ostrakon_proto::{
     codec,
@@ -14,7 +15,7 @@ use ostrakon_proto::{
     limits,
     wire::{
         Frame, Protocol, Refusal,
-        chain::{ChainRequest, ChainResponse, Relayed},
+        chain::{ChainRequest, ChainResponse, Head, Relayed},
         get::GetRequest,
         manifest::ManifestRequest,
     },
@@ -25,7 +26,7 @@ use tokio::time;
 use crate::{
     mux::{Habits, Lane},
     outsider::{AGAIN, Outsider, crowd, on_lanes},
-    tally::TALLY,
+    tally::{TALLY, Verdict, verdict},
 };
 
 /// Requests in flight on one connection and protocol, as the node allows.
@@ -50,8 +51,8 @@ pub(super) fn poll() -> Frame {
 /// Sends one request again and again.
 async fn repeat(mut lane: Lane, request: Frame) -> io::Result<()> {
     loop {
-        let answer = lane.ask(&request).await?;
-        if answer.head.first() != Some(&1) {
+        // Any other refusal costs the node what it costs.
+        if verdict(&lane.ask(&request).await?) == Verdict::Busy {
             time::sleep(AGAIN).await;
         }
     }
@@ -108,9 +109,9 @@ async fn wait_for_blocks(outsider: Arc<Outsider>, source: Ipv4Addr, victim: Opti
     let mut from = Height(1);
     loop {
         let answer = lane.ask(&Frame::new(&ChainRequest::Tip { from }, Bytes::new())).await?;
-        match codec::decode::<Answer<()>>(&answer.body, limits::CHAIN_BODY) {
-            Ok(Answer { tip, .. }) => from = tip.header.height.next(),
-            Err(_) => time::sleep(AGAIN).await,
+        match body::<Answer<()>>(&answer) {
+            Some(Answer { tip, .. }) => from = tip.header.height.next(),
+            None => time::sleep(AGAIN).await,
         }
     }
 }
@@ -186,28 +187,35 @@ pub(super) async fn snapshots(outsider: Arc<Outsider>) {
 async fn fetch_snapshots(mut lane: Lane) -> io::Result<()> {
     loop {
         let listed = lane.ask(&Frame::new(&ChainRequest::Snapshots, Bytes::new())).await?;
-        let offered: Vec<CertifiedHeader> = codec::decode(&listed.body, limits::CHAIN_BODY).unwrap_or_default();
+        let offered: Vec<CertifiedHeader> = body(&listed).unwrap_or_default();
         let mut heights: Vec<Height> = offered.iter().map(|certified| certified.header.height).collect();
         heights.push(Height(1));
         for height in heights {
             let chunk = ChainRequest::Chunk { height, after: None };
             lane.ask(&Frame::new(&chunk, Bytes::new())).await?;
             let past = ChainRequest::Transaction { from: Height(0), id: TxId::new([9; 32]) };
-            if lane.ask(&Frame::new(&past, Bytes::new())).await?.head.first() != Some(&1) {
+            if verdict(&lane.ask(&Frame::new(&past, Bytes::new())).await?) != Verdict::Granted {
                 time::sleep(Duration::from_millis(20)).await;
             }
         }
     }
 }
 
-/// Where a chain stands at a node.
-pub(super) async fn height(lane: &mut Lane) -> io::Result<Height> {
+/// What is in the body of an answer, if it is not a refusal.
+fn body<T: BorshSerialize + BorshDeserialize>(answer: &Frame) -> Option<T> {
+    let granted = (verdict(answer) == Verdict::Granted).then_some(&answer.body);
+    // An attack that does not understand the node is not the attack that it is called.
+    granted.map(|body| codec::decode(body, limits::CHAIN_BODY).expect("the body that was asked for"))
+}
+
+/// The last block of a node.
+pub(super) async fn head(lane: &mut Lane) -> io::Result<Head> {
     let answer = lane.ask(&Frame::new(&ChainRequest::Head, Bytes::new())).await?;
     match answer.decode::<Result<ChainResponse, Refusal>>() {
-        Ok(Ok(ChainResponse::Head(head))) => Ok(head.height),
+        Ok(Ok(ChainResponse::Head(head))) => Ok(head),
         _ => {
             TALLY.failed();
-            Err(io::Error::other("the node does not say where its chain stands"))
+            Err(io::Error::other("the node does not say what its last block is"))
         }
     }
 }

@@ -10,17 +10,18 @@ use ostrakon_proto::{
     placement::Draw,
     sign::{Keypair, Purpose},
     wire::{
-        Frame, Protocol, Refusal,
-        chain::{ChainRequest, ChainResponse},
+        Frame, Protocol,
         put::{Open, PutRequest, UploadId},
     },
 };
 use ostrakon_tests::attack::Victim;
 use tokio::time;
 
+use super::questions::head;
 use crate::{
-    mux::{Habits, Lane, Muxed},
+    mux::{Habits, Lane},
     outsider::{AGAIN, Outsider, crowd},
+    tally::{Verdict, verdict},
 };
 
 /// Accounts that open uploads, and uploads of each.
@@ -30,16 +31,6 @@ const UPLOADS: usize = 128;
 const TOUCH: Duration = Duration::from_secs(20);
 /// The account that has credit.
 const CREDITED: u64 = 2;
-
-/// What the current epoch is.
-async fn epoch(outsider: &Outsider, on: &Muxed) -> io::Result<Epoch> {
-    let mut lane = outsider.open(on, Protocol::Chain).await?;
-    let answer = lane.ask(&Frame::new(&ChainRequest::Head, Bytes::new())).await?;
-    match answer.decode::<Result<ChainResponse, Refusal>>() {
-        Ok(Ok(ChainResponse::Head(head))) => Ok(head.epoch),
-        _ => Err(io::Error::other("the node does not say what epoch it is")),
-    }
-}
 
 /// The signed request for an upload. All nodes of a small network are drawn for this code, whatever the draw.
 fn open(
@@ -78,7 +69,7 @@ pub(super) async fn open_uploads(outsider: Arc<Outsider>) {
             let victim = outsider.plan.nodes[number / ACCOUNTS].clone();
             let account = outsider.plan.account(u64::try_from(number % ACCOUNTS).expect("small"));
             let connection = outsider.connect(&victim, Habits::default()).await?;
-            let epoch = epoch(&outsider, &connection).await?;
+            let epoch = head(&mut outsider.open(&connection, Protocol::Chain).await?).await?.epoch;
             let mut lane = outsider.open(&connection, Protocol::Put).await?;
             loop {
                 for number in 0..UPLOADS {
@@ -100,13 +91,12 @@ pub(super) async fn credit(outsider: Arc<Outsider>) {
             let victim = outsider.plan.nodes[number].clone();
             let account = outsider.plan.account(CREDITED);
             let mut connection = outsider.connect(&victim, Habits::default()).await?;
-            let epoch = epoch(&outsider, &connection).await?;
-            // Its manifest is charged as well.
+            let epoch = head(&mut outsider.open(&connection, Protocol::Chain).await?).await?.epoch;
             let reserve = outsider.plan.credit_bytes;
             let open = open(&outsider, &account, &victim, epoch, (0, reserve));
             let upload = open.upload;
             let mut lane = outsider.open(&connection, Protocol::Put).await?;
-            if lane.ask(&signed(&outsider, &account, open)).await?.head.first() != Some(&1) {
+            if verdict(&lane.ask(&signed(&outsider, &account, open)).await?) != Verdict::Granted {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
             write_all(&mut lane, upload, reserve).await?;
@@ -122,7 +112,7 @@ async fn write_all(lane: &mut Lane, upload: UploadId, reserve: u64) -> io::Resul
     let step = u64::try_from(limits::CHUNK).expect("256 KiB");
     for number in 0..reserve / step {
         let request = Frame::new(&PutRequest::Chunk { upload, offset: number * step }, chunk.clone().into());
-        while lane.ask(&request).await?.head.first() != Some(&1) {
+        while verdict(&lane.ask(&request).await?) != Verdict::Granted {
             time::sleep(AGAIN).await;
         }
     }
