@@ -28,6 +28,8 @@ use crate::quota::Quota;
 
 /// Nodes of the network, of which some validate.
 const SHAPE: Shape = Shape { nodes: 6, domains: 6, validators: 4 };
+/// Blocks between two snapshots.
+const SNAPSHOT_BLOCKS: i64 = 20;
 /// What each of the attacker's accounts has, in obols.
 const MONEY: [&str; 3] = ["0.0002", "0.0002", "0.001"];
 /// The host that attacks; others are its neighbours.
@@ -73,13 +75,14 @@ impl Target {
         let plan_file = cluster.files.join("plan.json");
         fs::write(&plan_file, serde_json::to_string(&plan)?)?;
         let target = Self { cluster, plan, plan_file, quota };
-        target.listen_with_quic()?;
+        target.configure()?;
         target.fund()?;
         Ok(target)
     }
 
-    /// A devnet listens with TCP alone and serves no metrics: its nodes are started again with both.
-    fn listen_with_quic(&self) -> Result<()> {
+    /// A devnet listens with TCP alone, serves no metrics and has no snapshot for hours: its nodes are started again with
+    /// all of that.
+    fn configure(&self) -> Result<()> {
         for node in self.cluster.status()?.nodes {
             let path = node.data_dir.join("node.toml");
             let mut settings: toml::Table = fs::read_to_string(&path)?.parse()?;
@@ -89,6 +92,7 @@ impl Target {
             let quic = tcp.replace("/tcp/", "/udp/") + "/quic-v1";
             listen.push(quic.into());
             settings.insert("metrics".into(), "127.0.0.1:0".into());
+            settings.insert("snapshot_interval_blocks".into(), SNAPSHOT_BLOCKS.into());
             fs::write(&path, toml::to_string(&settings)?)?;
         }
         self.restart()

@@ -8,6 +8,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, ColumnId, Height, ObjectId, TxId},
     ledger::{
+        snapshot::SnapshotChunk,
         state::Key,
         tx::{Action, Transfer, Tx, TxBody},
     },
@@ -171,7 +172,7 @@ pub(super) async fn missing(outsider: Arc<Outsider>) {
     futures::future::join(flood_all(outsider, Protocol::Get, range), second).await;
 }
 
-/// All chunks of all snapshots, and past blocks where there are none.
+/// All chunks of all snapshots, in their order, and a transaction that does not exist.
 pub(super) async fn snapshots(outsider: Arc<Outsider>) {
     crowd(IDENTITIES, |number| {
         let outsider = Arc::clone(&outsider);
@@ -188,16 +189,23 @@ async fn fetch_snapshots(mut lane: Lane) -> io::Result<()> {
     loop {
         let listed = lane.ask(&Frame::new(&ChainRequest::Snapshots, Bytes::new())).await?;
         let offered: Vec<CertifiedHeader> = body(&listed).unwrap_or_default();
-        let mut heights: Vec<Height> = offered.iter().map(|certified| certified.header.height).collect();
-        heights.push(Height(1));
-        for height in heights {
-            let chunk = ChainRequest::Chunk { height, after: None };
-            lane.ask(&Frame::new(&chunk, Bytes::new())).await?;
-            let past = ChainRequest::Transaction { from: Height(0), id: TxId::new([9; 32]) };
-            if verdict(&lane.ask(&Frame::new(&past, Bytes::new())).await?) != Verdict::Granted {
-                time::sleep(Duration::from_millis(20)).await;
-            }
+        for certified in offered {
+            fetch_chunks(&mut lane, certified.header.height).await?;
         }
+        let absent = ChainRequest::Transaction { from: Height(0), id: TxId::new([9; 32]) };
+        if verdict(&lane.ask(&Frame::new(&absent, Bytes::new())).await?) != Verdict::Granted {
+            time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+/// Each chunk of a snapshot follows the last record of the one before; after the last one, the node refuses.
+async fn fetch_chunks(lane: &mut Lane, height: Height) -> io::Result<()> {
+    let mut after = None;
+    loop {
+        let answer = lane.ask(&Frame::new(&ChainRequest::Chunk { height, after }, Bytes::new())).await?;
+        let Some(chunk) = body::<SnapshotChunk>(&answer) else { return Ok(()) };
+        after = chunk.last();
     }
 }
 
