@@ -77,15 +77,14 @@ fn run(chosen: &[&str]) -> Result<Vec<String>> {
     let watch = Watch::start(&target)?;
     let mut honest = Honest::new(&target, &watch, effort);
     let mut quiet = honest.under(IDLE)?;
-    ensure!(quiet.unwell.is_none(), "beside the busy loop: {}", quiet.unwell.unwrap_or_default());
-    let free = Measured { name: IDLE.to_owned(), pace: quiet.pace, ..quiet.clone() };
-    honest.after(&mut quiet, &free, &bounds)?;
-    quiet.unwell = None;
+    let usual = quiet.clone();
+    honest.after(&mut quiet, &usual, &bounds)?;
     show(&judge::heading());
     show(&judge::line(&quiet, &quiet, &[]));
     show(&format!("    {:.2} heights a second", quiet.pace));
     // Any figure is good enough beside those of a network that does not work.
     ensure!(quiet.is_sound(), "without an attack, adds or gets fail or no block is decided");
+    ensure!(quiet.unwell.is_none(), "without an attack, the network is not well: {}", quiet.unwell.unwrap_or_default());
     let mut breached = Vec::new();
     for name in chosen {
         let breaches = attack(name, &mut honest, &quiet, &bounds)?;
