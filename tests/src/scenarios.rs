@@ -23,6 +23,7 @@ use rand_chacha::{
 use crate::{
     cluster::Cluster,
     devnet::{NetworkInfo, Shape},
+    interrupt,
     process::until,
 };
 
@@ -132,10 +133,13 @@ fn run_all<S: Setup>(target: &str, chosen: &[&Scenario<S>], start: fn(u64) -> Re
         Ok(text) => text.parse().context("OSTRAKON_SEED is not a number")?,
         Err(_) => 1,
     };
+    // Nodes have process groups of their own, which Ctrl-C does not reach: they end because the scenarios return.
+    interrupt::watch()?;
     println!("\nrunning {} scenarios of {target}, OSTRAKON_SEED={seed}", chosen.len());
     let stage = start(seed)?;
     let mut held = true;
     for scenario in chosen {
+        interrupt::check()?;
         let since = Instant::now();
         let result = (scenario.run)(&stage);
         let seconds = since.elapsed().as_secs_f32();
