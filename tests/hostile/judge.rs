@@ -57,7 +57,7 @@ const VISIBLE: [(&str, &str); 5] = [
     ("forged-votes", "forger"),
 ];
 
-/// This is no attack: with these clients every block takes one round, as without them.
+/// This is no attack: with these clients no more blocks take a second round than without them.
 const HONEST: &str = "waiting-clients";
 
 /// What is asked where every attack has a minute.
@@ -119,8 +119,9 @@ impl Bounds {
         {
             breaches.push(format!("neither metrics nor logs show that a {class} was refused"));
         }
-        if under.name == HONEST && under.late > 0.0 {
-            breaches.push(format!("{} blocks were decided after their first round", under.late));
+        if under.name == HONEST && under.late > quiet.late {
+            let (late, before) = (under.late, quiet.late);
+            breaches.push(format!("{late} blocks were decided after their first round, over {before}"));
         }
         let attack = ATTACKS.iter().find(|attack| attack.name == under.name);
         let reach = attack.map_or(Reach::Answers, |attack| attack.reach);
