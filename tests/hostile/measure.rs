@@ -75,6 +75,14 @@ struct Seen {
     pids: Mutex<Vec<u32>>,
 }
 
+impl Seen {
+    /// Bytes of the largest node now.
+    fn largest(&self) -> u64 {
+        let pids = self.pids.lock().unwrap_or_else(PoisonError::into_inner);
+        pids.iter().filter_map(|pid| proc::resident_bytes(*pid)).max().unwrap_or(0)
+    }
+}
+
 impl Watch {
     /// Connects to all nodes, and watches them until it is dropped.
     ///
@@ -124,12 +132,6 @@ impl Watch {
         Ok(None)
     }
 
-    /// Bytes of the largest node now.
-    fn largest(&self) -> u64 {
-        let pids = self.seen.pids.lock().unwrap_or_else(PoisonError::into_inner);
-        pids.iter().filter_map(|pid| proc::resident_bytes(*pid)).max().unwrap_or(0)
-    }
-
     fn take_peak(&self) -> u64 {
         self.seen.peak.swap(0, Ordering::Relaxed)
     }
@@ -144,21 +146,27 @@ impl Drop for Watch {
 }
 
 async fn watch(seen: &Seen, swarm: &SwarmHandle, nodes: &[NodeId]) {
+    // Apart: a node that is slow to answer must not hide what it has resident meanwhile.
+    futures::future::join(watch_heights(seen, swarm, nodes), watch_memory(seen)).await;
+}
+
+async fn watch_heights(seen: &Seen, swarm: &SwarmHandle, nodes: &[NodeId]) {
     while !seen.stop.load(Ordering::Relaxed) {
         let asked = nodes.iter().map(|node| time::timeout(ANSWER, ask(swarm as &dyn Peers, *node, chain::head())));
-        let looks = futures::future::join_all(asked.map(|asked| async {
+        let looks = asked.map(|asked| async {
             let Ok(Ok(head)) = asked.await else { return };
             let mut height = seen.height.lock().unwrap_or_else(PoisonError::into_inner);
             let newest = height.map_or(0, |(_, height)| height).max(head.height.0);
             *height = Some((Instant::now(), newest));
-        }));
-        let memory = async {
-            let pids = seen.pids.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let largest = pids.iter().filter_map(|pid| proc::resident_bytes(*pid)).max();
-            seen.peak.fetch_max(largest.unwrap_or(0), Ordering::Relaxed);
-            time::sleep(LOOK).await;
-        };
-        futures::future::join(looks, memory).await;
+        });
+        futures::future::join(futures::future::join_all(looks), time::sleep(LOOK)).await;
+    }
+}
+
+async fn watch_memory(seen: &Seen) {
+    while !seen.stop.load(Ordering::Relaxed) {
+        seen.peak.fetch_max(seen.largest(), Ordering::Relaxed);
+        time::sleep(LOOK).await;
     }
 }
 
@@ -249,7 +257,7 @@ impl<'a> Honest<'a> {
         let unwell: Vec<String> = unwell.into_iter().chain([measured.unwell.take()]).flatten().collect();
         measured.unwell = (!unwell.is_empty()).then(|| unwell.join(", "));
         wait_until(since + self.effort.after)?;
-        measured.after = self.watch.largest();
+        measured.after = self.watch.seen.largest();
         Ok(())
     }
 
