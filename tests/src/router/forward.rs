@@ -128,12 +128,12 @@ pub(super) async fn pump(plumbing: Arc<Mutex<Plumbing>>, mut packets: mpsc::Rece
             },
         };
         let mut joined = plumbing.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = match (arrived, due) {
-            (Some((from, mut packet)), _) => {
+        let next = match arrived {
+            Some((from, mut packet)) => {
                 let left = joined.leave(from, &mut packet, Instant::now());
                 left.map(|(to, at)| Scheduled { at, number, to, is_half_way: true, packet })
             }
-            (None, _) => {
+            None => {
                 let Some(Reverse(now)) = scheduled.pop() else { continue };
                 if !now.is_half_way {
                     // A device whose queue is full loses it, as a host that is too slow does.
