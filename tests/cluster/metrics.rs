@@ -22,18 +22,12 @@ const SIZE: u64 = 2_000_000;
 pub(crate) fn run(stage: &Stage) -> Result<String> {
     let nodes = stage.cluster.status()?.nodes;
     let node = nodes.into_iter().find(|node| node.validator).context("a network has validators")?;
-    let settings = fs::read_to_string(node.data_dir.join("node.toml"))?;
-    restart_with(stage, &node, &format!("metrics = \"127.0.0.1:0\"\n{settings}"))?;
+    let metrics = |settings: &str| format!("metrics = \"127.0.0.1:0\"\n{settings}");
+    let before = stage.cluster.restart_with(&node, metrics)?;
     let scraped = scraped_while_adding(stage, &node);
-    restart_with(stage, &node, &settings)?;
+    stage.cluster.restart_with(&node, |_| before)?;
     let log = fs::read_to_string(node.data_dir.join("node.log"))?;
     scraped.with_context(|| log.lines().rev().take(20).collect::<Vec<_>>().join("\n"))
-}
-
-fn restart_with(stage: &Stage, node: &NodeInfo, settings: &str) -> Result<()> {
-    stage.cluster.kill(&[node.index])?;
-    fs::write(node.data_dir.join("node.toml"), settings)?;
-    stage.cluster.revive(&[node.index])
 }
 
 fn scraped_while_adding(stage: &Stage, node: &NodeInfo) -> Result<String> {

@@ -57,22 +57,16 @@ fn unknown_setting(stage: &Stage, node: &NodeInfo) -> Result<()> {
 
 /// A full disk takes nothing new; the other 13 nodes can carry 12 columns.
 fn full_disk(stage: &Stage, node: &NodeInfo) -> Result<()> {
-    let settings = node.data_dir.join("node.toml");
-    let before = fs::read_to_string(&settings)?;
-    let others: Vec<&str> = before.lines().filter(|line| !line.starts_with("disk_reserve_bytes")).collect();
-    let full = format!("disk_reserve_bytes = {}\n{}\n", i64::MAX, others.join("\n"));
-    restart_with(stage, node, &full)?;
+    let full = |settings: &str| {
+        let others: Vec<&str> = settings.lines().filter(|line| !line.starts_with("disk_reserve_bytes")).collect();
+        format!("disk_reserve_bytes = {}\n{}\n", i64::MAX, others.join("\n"))
+    };
+    let before = stage.cluster.restart_with(node, full)?;
     let added = add_and_read(stage);
-    restart_with(stage, node, &before)?;
+    stage.cluster.restart_with(node, |_| before)?;
     let held = added?.slots.iter().any(|slot| slot.provider == node.provider);
     ensure!(!held, "a node without room took a column");
     Ok(())
-}
-
-fn restart_with(stage: &Stage, node: &NodeInfo, settings: &str) -> Result<()> {
-    stage.cluster.kill(&[node.index])?;
-    fs::write(node.data_dir.join("node.toml"), settings)?;
-    stage.cluster.revive(&[node.index])
 }
 
 fn add_and_read(stage: &Stage) -> Result<Added> {

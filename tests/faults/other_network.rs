@@ -5,7 +5,7 @@ use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
-    cluster::{Cluster, NodeInfo, Shape, until},
+    cluster::{Cluster, Shape, until},
     scenarios::Stage,
 };
 
@@ -20,12 +20,12 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
         let quic = tcp.replace("/tcp/", "/udp/").replace("/p2p/", "/quic-v1/p2p/");
         let listen = quic.split("/p2p/").next().unwrap_or_default();
         if is_quic {
-            restart_with(&foreign, &other, |settings| {
+            foreign.restart_with(&other, |settings| {
                 settings.replacen("listen = [", &format!("listen = [\"{listen}\", "), 1)
             })?;
         }
         let address = if is_quic { &quic } else { &tcp };
-        restart_with(&own, &node, |settings| format!("bootstrap = [\"{address}\"]\n{settings}"))?;
+        own.restart_with(&node, |settings| format!("bootstrap = [\"{address}\"]\n{settings}"))?;
         for (place, node) in [(&own, &node), (&foreign, &other)] {
             let logged = || Ok(fs::read_to_string(node.data_dir.join("node.log"))?.contains(OTHER));
             until("the log names the other network", LIMIT, logged)
@@ -36,11 +36,4 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     until("blocks continue", LIMIT, || Ok(own.status()?.height.unwrap_or(0) > height))?;
     ensure!(own.status()?.nodes.iter().all(|node| node.running), "a node ended");
     Ok("a node of another network is named in both logs, over TCP and over QUIC".to_owned())
-}
-
-fn restart_with(network: &Cluster, node: &NodeInfo, edit: impl FnOnce(String) -> String) -> Result<()> {
-    let path = node.data_dir.join("node.toml");
-    network.kill(&[node.index])?;
-    fs::write(&path, edit(fs::read_to_string(&path)?))?;
-    network.revive(&[node.index])
 }

@@ -29,12 +29,10 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let cluster = &stage.cluster;
     let nodes = cluster.status()?.nodes;
     let node = nodes.iter().rev().find(|node| !node.validator).context("not all nodes validate")?;
-    let (id, config) = (id_of(node)?, node.data_dir.join("node.toml"));
-    let before = fs::read_to_string(&config)?;
-    fs::write(&config, format!("{before}\nsnapshot_interval_blocks = {EVERY}\n"))?;
-    cluster.kill(&[node.index])?;
-    cluster.revive(&[node.index])?;
-    fs::write(&config, before)?;
+    let id = id_of(node)?;
+    let before = cluster.restart_with(node, |settings| format!("{settings}\nsnapshot_interval_blocks = {EVERY}\n"))?;
+    // For when it is started again.
+    fs::write(node.data_dir.join("node.toml"), before)?;
     let (greedy, joining) = (Stranger::start(cluster, 11, "0.0001")?, Stranger::start(cluster, 12, "0.0001")?);
     until("the node offers a snapshot", PATIENCE, || Ok(newest(&joining, id)?.is_some()))?;
 

@@ -1,11 +1,7 @@
 //! A network in which four nodes vote, and so decide blocks instead of following others: what is removed is deleted on
 //! every node, a changed offer reaches the ledger, and every node reports that it is synced.
 
-use std::{
-    fs::{self, OpenOptions},
-    io::Write,
-    time::Duration,
-};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon::key_file;
@@ -97,10 +93,7 @@ fn change_offer(network: &Cluster, node: &NodeInfo, status: impl Fn() -> Result<
          capacity_bytes = {CAPACITY}\n\
          [provider.domain]\noperator = \"{operator}\"\ninfrastructure = \"{infrastructure}\"\nregion = \"{region}\"\n"
     );
-    network.kill(&[node.index])?;
-    let mut settings = OpenOptions::new().append(true).open(node.data_dir.join("node.toml"))?;
-    settings.write_all(offer.as_bytes())?;
-    network.revive(&[node.index])?;
+    network.restart_with(node, |settings| format!("{settings}{offer}"))?;
     let restarted = status()?.height;
     until("the ledger has the new offer", LIMIT, || Ok(recorded()?["capacity"] == CAPACITY))?;
     let took = status()?.height.saturating_sub(restarted);

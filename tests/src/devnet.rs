@@ -5,12 +5,13 @@
 //! flags and fields that have long been there.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::process::{self, Outcome, Running, say};
@@ -129,6 +130,19 @@ impl Devnet {
     /// When the command fails.
     pub fn revive(&self, nodes: &[usize]) -> Result<()> {
         self.on_nodes("start", nodes)
+    }
+
+    /// `kill -9` for this node, which starts again with other settings in its `node.toml`; what they were before.
+    ///
+    /// # Errors
+    /// When a command fails, or the file cannot be read or written.
+    pub fn restart_with(&self, node: &NodeInfo, edit: impl FnOnce(&str) -> String) -> Result<String> {
+        let path = node.data_dir.join("node.toml");
+        let before = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        self.kill(&[node.index])?;
+        fs::write(&path, edit(&before)).with_context(|| path.display().to_string())?;
+        self.revive(&[node.index])?;
+        Ok(before)
     }
 
     /// `kill -9` for these nodes, and their disks are deleted.
