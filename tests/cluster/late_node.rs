@@ -22,11 +22,10 @@ use ostrakon_proto::{
     wire::chain,
 };
 use ostrakon_tests::{
-    cluster::{Binaries, Running, is_long, until},
+    cluster::{Binaries, NodeStatus, Running, is_long, until},
     made_chain::{self, Length},
     scenarios::Stage,
 };
-use serde::Deserialize;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -34,16 +33,6 @@ const LIMIT: Duration = Duration::from_secs(600);
 const PROMISE: Duration = Duration::from_secs(120);
 /// Commitments that are asked for, spread over all.
 const ASKED: u32 = 100;
-
-/// What `ostrakon-node status --json` says, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Status {
-    height: u64,
-    block: String,
-    node: NodeId,
-    listening: Vec<String>,
-    running: bool,
-}
 
 /// A node by itself, beside the network of the other scenarios.
 struct Late<'a> {
@@ -140,9 +129,8 @@ impl<'a> Late<'a> {
         Ok(Self { binaries, dir, process })
     }
 
-    fn status(&self) -> Result<Status> {
-        let dir = self.dir.to_string_lossy();
-        Running::start(&self.binaries.node, &["status", "--json", "--dir", &dir])?.wait(LIMIT)?.json()
+    fn status(&self) -> Result<NodeStatus> {
+        self.binaries.node_status(&self.dir)
     }
 
     fn reaches(&self, height: u64) -> Result<()> {

@@ -6,12 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
-    cluster::{Cluster, NodeInfo, Running, Shape, until},
+    cluster::{Cluster, Shape, until},
     scenarios::Stage,
 };
-use serde::Deserialize;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -21,38 +20,22 @@ const SOON: Duration = Duration::from_secs(5);
 const HALTED: &str = "the chain is halted";
 const CONTINUES: &str = "the chain continues";
 
-/// What `ostrakon-node status` prints.
-#[derive(Debug, Deserialize)]
-struct Status {
-    height: u64,
-    waiting_for: Option<WaitingFor>,
-}
-
-#[derive(Debug, Deserialize)]
-struct WaitingFor {
-    height: u64,
-    validators: Vec<String>,
-}
-
-pub(crate) fn run(stage: &Stage) -> Result<String> {
+pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let network = Cluster::start(Shape { nodes: 4, domains: 4, validators: 4 })?;
     let nodes = network.status()?.nodes;
-    let status = |node: &NodeInfo| -> Result<Status> {
-        let dir = node.data_dir.to_string_lossy();
-        Running::start(&stage.cluster.binaries.node, &["status", "--json", "--dir", &dir])?.wait(LIMIT)?.json()
-    };
+    let status = || network.binaries.node_status(&nodes[0].data_dir);
     let lines = |part: &str| -> Result<usize> {
         let log = fs::read_to_string(nodes[0].data_dir.join("node.log"))?;
         Ok(log.lines().filter(|line| line.contains(part)).count())
     };
-    until("blocks are decided", LIMIT, || Ok(status(&nodes[0])?.height > 3))?;
-    ensure!(status(&nodes[0])?.waiting_for.is_none(), "a chain that runs waits for nobody");
+    until("blocks are decided", LIMIT, || Ok(status()?.height > 3))?;
+    ensure!(status()?.waiting_for.is_none(), "a chain that runs waits for nobody");
     // The start may have been slow enough for a halt.
     let before = (lines(HALTED)?, lines(CONTINUES)?);
     network.signal(&[2, 3], "STOP")?;
-    until("the status names whom the chain waits for", LIMIT, || Ok(status(&nodes[0])?.waiting_for.is_some()))?;
-    let halted = status(&nodes[0])?;
-    let waiting_for = halted.waiting_for.unwrap_or(WaitingFor { height: 0, validators: Vec::new() });
+    until("the status names whom the chain waits for", LIMIT, || Ok(status()?.waiting_for.is_some()))?;
+    let halted = status()?;
+    let waiting_for = halted.waiting_for.context("the status does not name whom the chain waits for")?;
     ensure!(waiting_for.height == halted.height + 1, "{waiting_for:?} above {}", halted.height);
     for gone in [&nodes[2], &nodes[3]] {
         ensure!(waiting_for.validators.contains(&gone.provider), "{waiting_for:?} lacks {}", gone.provider);
@@ -60,9 +43,9 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     ensure!(!waiting_for.validators.contains(&nodes[1].provider), "{waiting_for:?} names one that votes");
     network.signal(&[2, 3], "CONT")?;
     let back = Instant::now();
-    until("blocks continue", LIMIT, || Ok(status(&nodes[0])?.height > halted.height))?;
+    until("blocks continue", LIMIT, || Ok(status()?.height > halted.height))?;
     let took = back.elapsed();
-    until("the status waits for nobody", LIMIT, || Ok(status(&nodes[0])?.waiting_for.is_none()))?;
+    until("the status waits for nobody", LIMIT, || Ok(status()?.waiting_for.is_none()))?;
     let (halts, ends) = (lines(HALTED)? - before.0, lines(CONTINUES)? - before.1);
     ensure!((halts, ends) == (1, 1), "{halts} lines say that the chain is halted, {ends} that it continues");
     ensure!(took < SOON, "blocks continued only after {took:?}");

@@ -7,10 +7,9 @@ use anyhow::{Context, Result, ensure};
 use ostrakon::key_file;
 use ostrakon_proto::{id::AccountId, sign::Keypair};
 use ostrakon_tests::{
-    cluster::{Cluster, NodeInfo, Running, Shape, until},
+    cluster::{Cluster, NodeInfo, NodeStatus, Shape, until},
     scenarios::Stage,
 };
-use serde::Deserialize;
 
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(120);
@@ -22,24 +21,11 @@ const SOON: u64 = 20;
 /// What the changed offer has, and no other.
 const CAPACITY: u64 = 123_000_000;
 
-/// What `ostrakon-node status` prints.
-#[derive(Debug, Deserialize)]
-struct Status {
-    height: u64,
-    epoch: u64,
-    synced: bool,
-    columns: u64,
-    trash_bytes: u64,
-}
-
-pub(crate) fn run(stage: &Stage) -> Result<String> {
+pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let network = Cluster::start_as(Shape { nodes: 6, domains: 6, validators: 4 }, &["--permissioned"])?;
     let nodes = network.status()?.nodes;
-    let status = |node: &NodeInfo| -> Result<Status> {
-        let dir = node.data_dir.to_string_lossy();
-        Running::start(&stage.cluster.binaries.node, &["status", "--json", "--dir", &dir])?.wait(LIMIT)?.json()
-    };
-    let all = |test: &dyn Fn(&Status) -> bool| -> Result<bool> {
+    let status = |node: &NodeInfo| network.binaries.node_status(&node.data_dir);
+    let all = |test: &dyn Fn(&NodeStatus) -> bool| -> Result<bool> {
         nodes.iter().map(status).try_fold(true, |so_far, status| Ok(so_far && test(&status?)))
     };
     until("every node is synced", LIMIT, || all(&|status| status.synced))?;
@@ -55,7 +41,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let gone = status(&nodes[0])?.epoch;
     ensure!(gone <= removed + GONE_AFTER, "the columns were removed in epoch {removed}, and deleted only in {gone}");
 
-    let took = change_offer(&network, &nodes[0], || status(&nodes[0]))?;
+    let took = change_offer(&network, &nodes[0])?;
     until("every node is synced again", LIMIT, || all(&|status| status.synced))?;
     Ok(format!(
         "columns were deleted {} epochs after `rm`, a new offer was registered after {took} blocks",
@@ -74,7 +60,7 @@ fn change_trash(network: &Cluster) -> Result<()> {
 }
 
 /// Restarts a validator with another offer; how many blocks later the ledger has it.
-fn change_offer(network: &Cluster, node: &NodeInfo, status: impl Fn() -> Result<Status>) -> Result<u64> {
+fn change_offer(network: &Cluster, node: &NodeInfo) -> Result<u64> {
     let account: AccountId = Keypair::from_seed(key_file::read(node.data_dir.join("node.key"))?.bytes()).public();
     network.run(&["wallet", "send", &account.to_string(), "10"])?.expect_code(0)?;
     let recorded = || -> Result<serde_json::Value> {
@@ -94,9 +80,10 @@ fn change_offer(network: &Cluster, node: &NodeInfo, status: impl Fn() -> Result<
          [provider.domain]\noperator = \"{operator}\"\ninfrastructure = \"{infrastructure}\"\nregion = \"{region}\"\n"
     );
     network.restart_with(node, |settings| format!("{settings}{offer}"))?;
-    let restarted = status()?.height;
+    let height = || Ok::<u64, anyhow::Error>(network.binaries.node_status(&node.data_dir)?.height);
+    let restarted = height()?;
     until("the ledger has the new offer", LIMIT, || Ok(recorded()?["capacity"] == CAPACITY))?;
-    let took = status()?.height.saturating_sub(restarted);
+    let took = height()?.saturating_sub(restarted);
     ensure!(took <= SOON, "the ledger had the new offer {took} blocks after the restart");
     Ok(took)
 }

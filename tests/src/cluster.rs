@@ -14,7 +14,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_proto::params::Code;
+use ostrakon_proto::{id::NodeId, params::Code};
 use serde::Deserialize;
 
 use crate::process::without_profile;
@@ -71,6 +71,49 @@ impl Binaries {
             .tempdir_in(&self.scratch)
             .context("cannot make a temporary directory")
     }
+
+    /// What `ostrakon-node status` prints of the node of this directory.
+    ///
+    /// # Errors
+    /// When the command fails: no node has been run there.
+    pub fn node_status(&self, dir: &Path) -> Result<NodeStatus> {
+        let args: [&OsStr; 4] = ["status".as_ref(), "--json".as_ref(), "--dir".as_ref(), dir.as_ref()];
+        Running::start(&self.node, &args)?.wait(PATIENCE)?.json()
+    }
+}
+
+/// What `ostrakon-node status` prints, as far as scenarios look at it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct NodeStatus {
+    /// The node.
+    pub node: NodeId,
+    /// The addresses it listens on.
+    pub listening: Vec<String>,
+    /// Whether it runs.
+    pub running: bool,
+    /// Height of its last block.
+    pub height: u64,
+    /// Its last block.
+    pub block: String,
+    /// The epoch of that block.
+    pub epoch: u64,
+    /// Whether it has all blocks of the others.
+    pub synced: bool,
+    /// Columns that it stores.
+    pub columns: u64,
+    /// Bytes that it deletes later.
+    pub trash_bytes: u64,
+    /// What its next block waits for, when that takes long.
+    pub waiting_for: Option<WaitingFor>,
+}
+
+/// What a block waits for.
+#[derive(Clone, Debug, Deserialize)]
+pub struct WaitingFor {
+    /// Height of the block.
+    pub height: u64,
+    /// The nodes of the validators whose votes are missing.
+    pub validators: Vec<String>,
 }
 
 /// What `add` prints.

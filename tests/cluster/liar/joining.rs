@@ -15,11 +15,10 @@ use anyhow::{Context, Result};
 use ostrakon::key_file;
 use ostrakon_proto::{id::NodeId, seed::Seed, sign::Keypair};
 use ostrakon_tests::{
-    cluster::{Binaries, Running, until},
+    cluster::{Binaries, NodeStatus, Running, until},
     liar,
     made_chain::{self, Length},
 };
-use serde::Deserialize;
 
 use super::named;
 
@@ -100,14 +99,6 @@ struct Process {
     child: Child,
 }
 
-/// What `ostrakon-node status --json` says, as far as it matters here.
-#[derive(Debug, Deserialize)]
-struct Status {
-    height: u64,
-    block: String,
-    running: bool,
-}
-
 impl<'a> Scene<'a> {
     fn make(binaries: &'a Binaries, home: &Path) -> Result<Self> {
         let port = || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
@@ -144,19 +135,14 @@ impl<'a> Scene<'a> {
     fn checkpoint(&self) -> Result<String> {
         let dir = self.home.join("validator");
         self.reaches(&dir, self.size.blocks + 1)?;
-        let Status { height, block, .. } = self.status(&dir)?;
+        let NodeStatus { height, block, .. } = self.binaries.node_status(&dir)?;
         Ok(format!("{height}:{block}"))
-    }
-
-    fn status(&self, dir: &Path) -> Result<Status> {
-        let dir = dir.to_string_lossy();
-        Running::start(&self.binaries.node, &["status", "--json", "--dir", &dir])?.wait(LIMIT)?.json()
     }
 
     fn reaches(&self, dir: &Path, height: u64) -> Result<()> {
         until(&format!("{} is at height {height}", dir.display()), LIMIT, || {
             let written = dir.join("status.json").exists();
-            Ok(written && self.status(dir).is_ok_and(|status| status.running && status.height >= height))
+            Ok(written && self.binaries.node_status(dir).is_ok_and(|status| status.running && status.height >= height))
         })
     }
 
