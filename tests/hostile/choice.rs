@@ -24,13 +24,18 @@ const LEAST_S: u32 = 5;
 /// these the part that `OSTRAKON_PART` names.
 ///
 /// # Errors
-/// When `OSTRAKON_ATTACKS` names what is not an attack: nothing would be run, and that would look as if all held.
+/// When one of `filters` is in no name, or `OSTRAKON_ATTACKS` names what is not an attack: nothing would be run, and
+/// that would look as if all held.
 pub(crate) fn names(filters: &[String]) -> Result<Vec<&'static str>> {
     let all = || ATTACKS.iter().map(|attack| attack.name).chain([EVERYTHING]);
     let listed = env::var("OSTRAKON_ATTACKS").unwrap_or_default();
     let listed: Vec<&str> = listed.split(',').map(str::trim).filter(|name| !name.is_empty()).collect();
     if let Some(unknown) = listed.iter().find(|name| !all().any(|known| known == **name)) {
         bail!("OSTRAKON_ATTACKS: {unknown:?} is not an attack; `--list` lists them");
+    }
+    let is_part = |part: &&String| all().any(|name| name.contains(part.as_str()));
+    if let Some(unknown) = filters.iter().find(|filter| !is_part(filter)) {
+        bail!("no attack's name has {unknown:?} in it; `--list` lists them");
     }
     let is_listed = |name: &&str| listed.is_empty() || listed.contains(name);
     let is_wanted = |name: &&str| filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
