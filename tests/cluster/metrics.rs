@@ -14,8 +14,6 @@ use ostrakon_tests::{
 const LIMIT: Duration = Duration::from_secs(60);
 /// Adds until the node was drawn for a column: each leaves out two of fourteen nodes.
 const ADDS: u64 = 20;
-/// Connections that say nothing: more than are served at a time.
-const SILENT: usize = 32;
 /// Bytes of each object.
 const SIZE: u64 = 2_000_000;
 
@@ -80,8 +78,6 @@ fn refuses_strangers(address: SocketAddr) -> Result<()> {
         let answer = scrape::ask(address, request)?;
         ensure!(answer.starts_with(status), "{request:?} is answered with {answer}");
     }
-    let silent: Vec<TcpStream> = (0..SILENT).map(|_| TcpStream::connect(address)).collect::<Result<_, _>>()?;
-    drop(silent);
     let held: Vec<TcpStream> = (0..4).map(|_| TcpStream::connect(address)).collect::<Result<_, _>>()?;
     let height = Scrape::fetch(address)?.of("ostrakon_ledger_height");
     ensure!(height > 0.0, "the node has no blocks");
