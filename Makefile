@@ -49,7 +49,7 @@ programs: build
 demo: build
 	@$(BIN)/ostrakon demo
 
-# All targets are those that `make test` runs, so that the attacks are named.
+# `--all-targets` leaves out targets with `test = false`, such as `hostile`, so it is named.
 check: rocksdb
 	@echo "==> formatting and lints"
 	$(CARGO) fmt --all --check

@@ -48,10 +48,10 @@ pub(crate) struct Bounds {
 
 const MIB: u64 = 1 << 20;
 
-/// Attacks that exceed a limit, and what must be seen to be refused in the metrics or the log: the operator looks there.
+/// Attacks that exceed a limit, and what metrics or logs must show as refused: the operator looks there.
 const VISIBLE: [(&str, &str); 5] = [
     ("silent", "handshake"),
-    ("half-open", "handshake"),
+    ("silent-fast", "handshake"),
     ("connections", "connection"),
     ("votes", "consensus"),
     ("forged-votes", "forger"),

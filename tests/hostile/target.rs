@@ -80,8 +80,8 @@ impl Target {
         Ok(target)
     }
 
-    /// A devnet listens with TCP alone, serves no metrics and has no snapshot for hours: its nodes are started again with
-    /// all of that.
+    /// A devnet listens with TCP alone, serves no metrics and has no snapshot for hours: its nodes are started again
+    /// with all of that.
     fn configure(&self) -> Result<()> {
         for node in self.cluster.status()?.nodes {
             let path = node.data_dir.join("node.toml");

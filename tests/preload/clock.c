@@ -1,7 +1,7 @@
-/* A clock that is wrong: preloaded into a process, the time of day is CLOCK_AHEAD_S seconds ahead (behind, when that is
- * negative). Nothing else changes: clocks that only measure are right.
+/* A clock that is wrong: preloaded into a process, clock_gettime(CLOCK_REALTIME) is CLOCK_AHEAD_S seconds ahead, or
+ * behind, when that is negative. Nothing else changes: clocks that only measure are right.
  *
- * Not here: programs that read the time without the C library. */
+ * Not here: programs that read the time in another way, such as time(), or without the C library. */
 
 #define _GNU_SOURCE
 #include <stdlib.h>

@@ -43,7 +43,7 @@ pub const ATTACKS: &[AttackKind] = &[
     kind("long-polls-spread", Reach::Handshakes),
     kind("waiting-clients", Reach::Answers),
     kind("silent", Reach::Sockets),
-    kind("half-open", Reach::Sockets),
+    kind("silent-fast", Reach::Sockets),
     kind("connections", Reach::Handshakes),
     kind("connections-all", Reach::Handshakes),
     kind("votes", Reach::Answers),

@@ -1,8 +1,8 @@
 //! Consensus over lines that are long: validators in places of their own, joined by a router in this process
 //! ([`ostrakon_tests::router`]), with delay and a rate between them, and lines that are cut.
 //!
-//! It needs the right to make network namespaces; without it, and for no other reason, each scenario reports that it was
-//! skipped. How they are chosen and repeated: [`ostrakon_tests::scenarios`].
+//! It needs the right to make network namespaces; without it, and for no other reason, each scenario reports that it
+//! was skipped. How they are chosen and repeated: [`ostrakon_tests::scenarios`].
 
 mod cut_off;
 mod full_blocks;

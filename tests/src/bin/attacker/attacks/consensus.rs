@@ -1,5 +1,5 @@
-//! Messages of consensus/1 from a node that is not a validator: floods of votes that it may not bring, forged votes that
-//! cost the validator a check each, claims, and requests for blocks.
+//! Messages of consensus/1 from a node that is not a validator: floods of votes that it may not bring, forged votes
+//! that cost the validator a check each, claims, and requests for blocks.
 
 use std::{io, sync::Arc, time::Duration};
 

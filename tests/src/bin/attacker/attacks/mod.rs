@@ -38,7 +38,7 @@ pub(super) async fn run(name: &str, outsider: Arc<Outsider>) -> Result<()> {
 fn attack(name: &str, outsider: Arc<Outsider>) -> Option<BoxFuture<'static, ()>> {
     Some(match name {
         "silent" => sockets::silent(outsider).boxed(),
-        "half-open" => sockets::half_open(outsider).boxed(),
+        "silent-fast" => sockets::silent_fast(outsider).boxed(),
         "drip" => sockets::drip(outsider).boxed(),
         "connections" => connections::many(outsider, 506, 1).boxed(),
         "connections-all" => connections::many(outsider, 3_050, usize::MAX).boxed(),

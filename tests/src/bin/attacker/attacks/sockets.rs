@@ -1,4 +1,5 @@
-//! Attacks that never finish a handshake: silent sockets, half-open ones, and handshakes of a byte a second.
+//! Attacks that never finish a handshake: sockets that say nothing, many or ever new ones, and handshakes of a byte a
+//! second.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,9 +17,9 @@ use crate::{
 
 /// Silent connections with each of four nodes.
 const SILENT: usize = 256;
-/// Between two half-open sockets: 400 a second.
+/// Between two sockets of the fast attack: 400 a second.
 const BETWEEN: Duration = Duration::from_micros(2_500);
-/// Half-open sockets that are held, at most, and for how long: as long as a node's patience, and more.
+/// Those that are held, at most, and for how long: as long as a node's patience, and more.
 const HELD: usize = 6_000;
 const HELD_FOR: Duration = Duration::from_secs(15);
 /// Handshakes of a byte a second.
@@ -47,7 +48,7 @@ async fn wait_for_end(mut socket: TcpStream) {
 }
 
 /// 400 sockets a second, to all nodes in turn, that say nothing and are held.
-pub(super) async fn half_open(outsider: Arc<Outsider>) {
+pub(super) async fn silent_fast(outsider: Arc<Outsider>) {
     let mut clock = time::interval(BETWEEN);
     clock.set_missed_tick_behavior(time::MissedTickBehavior::Burst);
     let mut held = JoinSet::new();
