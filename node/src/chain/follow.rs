@@ -46,6 +46,8 @@ pub struct BlockSources {
 struct Backoff {
     until: Instant,
     length: Duration,
+    /// It did not fail: others said that they are further.
+    is_behind: bool,
 }
 
 impl BlockSources {
@@ -85,15 +87,16 @@ impl BlockSources {
         self.order
     }
 
-    /// `node` failed.
+    /// `node` failed. Those that were only behind are better than it: who says that others are further may be wrong.
     pub fn failed(&mut self, node: NodeId, now: Instant) {
         let length = self.backoffs.get(&node).map_or(BACKOFF, |backoff| (backoff.length * 2).min(BACKOFF_MAX));
-        self.backoffs.insert(node, Backoff { until: now + length, length });
+        self.backoffs.retain(|_, backoff| !backoff.is_behind);
+        self.backoffs.insert(node, Backoff { until: now + length, length, is_behind: false });
     }
 
     /// `node` sends valid blocks, and is behind other nodes.
     pub fn lagged(&mut self, node: NodeId, now: Instant) {
-        self.backoffs.insert(node, Backoff { until: now + BACKOFF_LAG, length: BACKOFF_MAX });
+        self.backoffs.insert(node, Backoff { until: now + BACKOFF_LAG, length: BACKOFF, is_behind: true });
     }
 
     /// The nodes other than `node`.
@@ -357,6 +360,8 @@ mod tests {
         sources.lagged(node(9), at(1));
         assert_eq!(sources.pick(at(60)), Some((node(1), at(60))), "it is left for a while");
         assert_eq!(sources.without(&node(9)), [node(1), node(2)]);
+        sources.failed(node(1), at(60));
+        assert_eq!(sources.pick(at(60)), Some((node(9), at(60))), "the one that said more has nothing");
     }
 
     #[test]
