@@ -49,12 +49,13 @@ pub(crate) struct Bounds {
 const MIB: u64 = 1 << 20;
 
 /// Attacks that exceed a limit, and what metrics or logs must show as refused: the operator looks there.
-const VISIBLE: [(&str, &str); 5] = [
+const VISIBLE: [(&str, &str); 6] = [
     ("silent", "handshake"),
     ("silent-fast", "handshake"),
     ("connections", "connection"),
     ("votes", "consensus"),
     ("forged-votes", "forger"),
+    ("claims", "forger"),
 ];
 
 /// This is no attack: with these clients no more blocks take a second round than without them.

@@ -35,7 +35,7 @@ const MONEY: [&str; 3] = ["0.0002", "0.0002", "0.001"];
 /// The host that attacks; others are its neighbours.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 66, 0, 1);
 /// What a validator logs of a node that it does not listen to any more.
-const IGNORED: &str = "node delivers forged votes";
+const IGNORED: &str = "node delivers forged signatures";
 /// An attacker that was told to end and does not within this is killed.
 const END: Duration = Duration::from_secs(10);
 
@@ -135,12 +135,13 @@ impl Target {
     }
 
     /// What all nodes together have refused since they started, by class and reason as their metrics have it; and how
-    /// many nodes that forge votes the validators have ignored, of which only their logs have a line.
+    /// many nodes that forge signatures the validators have ignored, of which only their logs have a line.
     ///
     /// # Errors
     /// When a node's metrics or log cannot be read.
     pub(crate) fn refused(&self) -> Result<BTreeMap<String, f64>> {
         let mut refused = self.counts("ostrakon_admission_refused_total")?;
+        refused.extend(self.counts("ostrakon_order_refused_total")?);
         for node in self.cluster.status()?.nodes {
             let log = fs::read_to_string(node.data_dir.join("node.log"))?;
             let count = log.lines().filter(|line| line.contains(IGNORED)).count();

@@ -236,7 +236,7 @@ impl OrderMetrics {
         registry.register_with_unit("height", help, Unit::Seconds, self.height.clone());
         registry.register("decided", "Blocks decided, by the round that decided them", self.decided.clone());
         registry.register("received", "Messages of other validators, before they are verified", self.received.clone());
-        registry.register("refused", "Messages that were dropped because they are invalid", self.refused.clone());
+        registry.register("refused", "Messages that were dropped, by reason", self.refused.clone());
     }
 }
 

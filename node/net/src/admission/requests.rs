@@ -287,7 +287,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn strangers_bring_no_votes() {
+    async fn strangers_bring_short_messages() {
         let (intake, requests) = request_queues(&Default::default());
         let member = Source::member(NodeId::new([9; 32]));
         let check = |source: Source, bytes: u64, is_refused: bool| {

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use ostrakon_net::{Inbound, Peers, Requests};
+use ostrakon_net::{Inbound, Peers, Requests, admission::Source};
 use ostrakon_proto::{
     id::{ChainId, Height, NodeId, VoteKey},
     wire::{
@@ -65,8 +65,8 @@ impl Arrivals {
     }
 }
 
-/// A message as it arrived: the node that delivered it, its head, and the block's bytes if it is a proposal.
-pub(super) type Delivered = (NodeId, ConsensusRequest, Bytes);
+/// A message as it arrived: who delivered it, its head, and the block's bytes if it is a proposal.
+pub(super) type Delivered = (Source, ConsensusRequest, Bytes);
 
 impl Messages {
     /// The exchange of the validator `me`.
@@ -133,9 +133,14 @@ impl Messages {
             }
         };
         self.metrics.received(&message);
+        if self.forgers.is_excluded(&source) {
+            self.metrics.refuse("excluded");
+            reply.refuse(&Refusal::new(RefusalCode::Denied, "too many signatures that do not verify at this height"));
+            return None;
+        }
         self.outbox.heard(&source.node);
         match &message {
-            ConsensusRequest::LastSeen(signed) => match self.check_claim(signed, committee) {
+            ConsensusRequest::LastSeen(signed) => match self.check_claim(&source, signed, committee) {
                 Ok(claim) => {
                     let seen = self.received.seen(claim, committee.height, Instant::now());
                     reply.send(answer(ConsensusResponse::Seen(seen), Bytes::new()));
@@ -153,14 +158,18 @@ impl Messages {
             | ConsensusRequest::Polka(_)
             | ConsensusRequest::Round(_) => {
                 reply.send(answer(ConsensusResponse::Taken, Bytes::new()));
-                let is_heard = !self.forgers.is_excluded(&source.node);
-                return is_heard.then_some((source.node, message, request.body));
+                return Some((source, message, request.body));
             }
         }
         None
     }
 
-    fn check_claim<'a>(&self, signed: &'a SignedClaim, committee: &Committee) -> Result<&'a Claim, &'static str> {
+    fn check_claim<'a>(
+        &mut self,
+        from: &Source,
+        signed: &'a SignedClaim,
+        committee: &Committee,
+    ) -> Result<&'a Claim, &'static str> {
         let claim = &signed.claim;
         if committee.rotation.set().power(&claim.key).is_none() {
             return Err("the claimed key is not a validator's");
@@ -168,7 +177,11 @@ impl Messages {
         if claim.asked != self.me || claim.earlier.len() > Claim::EARLIER {
             return Err("the claim is malformed, or addressed to another validator");
         }
-        signed.verify(&self.chain).map(|()| claim).map_err(|_| "the claim's signature does not verify")
+        signed.verify(&self.chain).map(|()| claim).map_err(|_| {
+            self.forgers.note(from, 1);
+            self.metrics.refuse("signature");
+            "the claim's signature does not verify"
+        })
     }
 
     /// Buffers a message of height `now` or a later one that a validator signed. Returns what it says if it is signed
@@ -194,7 +207,7 @@ impl Messages {
             return None;
         }
         if !is_verified && !message.verifies(&self.chain) {
-            self.forgers.note(from, 1);
+            self.forgers.note(&from, 1);
             self.metrics.refuse("signature");
             return None;
         }
@@ -202,7 +215,7 @@ impl Messages {
             return Some(statement);
         }
         if height > committee.height {
-            self.catch_up.saw_ahead(from, height.0 - committee.height.0, Instant::now());
+            self.catch_up.saw_ahead(from.node, height.0 - committee.height.0, Instant::now());
         }
         self.received.note(&message);
         if self.is_behind(committee, committee.height) {

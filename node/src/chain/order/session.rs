@@ -277,10 +277,11 @@ impl<'a> Session<'a> {
             _ => None,
         };
         let Some(delivered) = self.messages.open(inbound, self.committee, find) else { return Ok(()) };
-        let (node, before) = (delivered.0, self.core.signatures().forged());
+        let (from, before) = (delivered.0, self.core.signatures().forged());
         let handled = self.handle(delivered).await;
         let forged = self.core.signatures().forged() - before;
-        self.messages.forgers.note(node, forged);
+        self.messages.forgers.note(&from, forged);
+        (0..forged).for_each(|_| self.messages.metrics.refuse("signature"));
         handled
     }
 
@@ -342,7 +343,6 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         if !self.core.signatures().verifies_proposal(&signed) {
-            self.messages.metrics.refuse("signature");
             return Ok(());
         }
         if signed.proposer == self.signer.me() {

@@ -7,12 +7,12 @@
 //! - Votes of others than the validators, and proofs with two votes of one validator, are rejected before any check.
 //! - A vote that was verified, in whatever message, is not verified again ([`Signatures`]).
 //! - Every honest node verifies a message before it passes it on. So after [`FORGED`] signatures that do not verify,
-//!   nothing that the node delivers is checked until the height is over ([`Forgers`]).
-//!
-//! Not here: which nodes may deliver messages at all (`ostrakon_net::Requests`).
+//!   nothing that the node delivers is checked until the height is over. Strangers count as one node: identities cost
+//!   nothing, and an honest validator is seldom a stranger ([`Forgers`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use ostrakon_net::admission::Source;
 use ostrakon_proto::{
     id::{ChainId, NodeId, VoteKey},
     ledger::vote::{SignedProposal, SignedVote, ValidatorSet, Vote},
@@ -22,8 +22,9 @@ use ostrakon_proto::{
 const VERIFIED: usize = 4096;
 /// Signatures that do not verify of one node, at one height, after which nothing of it is checked.
 const FORGED: u64 = 8;
-/// Nodes whose forgeries are counted: as many as may be validators.
-const NODES: usize = 128;
+/// Members whose forgeries are counted. When more forge, the count of one that forged least is given up: each costs
+/// some checks again.
+const MEMBERS: usize = 128;
 
 /// Which votes of one height are verified.
 #[derive(Debug)]
@@ -97,35 +98,52 @@ impl Signatures {
 
 /// Nodes that delivered forged signatures at this height.
 #[derive(Debug, Default)]
-pub(super) struct Forgers(BTreeMap<NodeId, u64>);
+pub(super) struct Forgers {
+    members: BTreeMap<NodeId, u64>,
+    strangers: u64,
+}
 
 impl Forgers {
     /// A height starts.
     pub(super) fn start_height(&mut self) {
-        self.0.clear();
+        *self = Self::default();
     }
 
     /// The node delivered so many signatures that do not verify.
-    pub(super) fn note(&mut self, node: NodeId, forged: u64) {
-        if forged == 0 || (self.0.len() >= NODES && !self.0.contains_key(&node)) {
+    pub(super) fn note(&mut self, from: &Source, forged: u64) {
+        if forged == 0 {
             return;
         }
-        let count = self.0.entry(node).or_default();
+        let (node, count) = (from.node, self.count(from));
         let before = *count;
         *count += forged;
         if before < FORGED && *count >= FORGED {
-            tracing::warn!(%node, forged = *count, "node delivers forged votes: ignoring it at this height");
+            let whom = if from.is_member() { "it" } else { "all nodes that are not members" };
+            tracing::warn!(%node, forged = *count, "node delivers forged signatures: ignoring {whom} at this height");
         }
     }
 
     /// Whether nothing that the node delivers is looked at.
-    pub(super) fn is_excluded(&self, node: &NodeId) -> bool {
-        self.0.get(node).is_some_and(|forged| *forged >= FORGED)
+    pub(super) fn is_excluded(&self, from: &Source) -> bool {
+        let count = if from.is_member() { self.members.get(&from.node).copied() } else { Some(self.strangers) };
+        count.is_some_and(|forged| forged >= FORGED)
+    }
+
+    fn count(&mut self, from: &Source) -> &mut u64 {
+        if !from.is_member() {
+            return &mut self.strangers;
+        }
+        if self.members.len() >= MEMBERS && !self.members.contains_key(&from.node) {
+            let least = self.members.iter().min_by_key(|(_, count)| **count).map(|(node, _)| *node);
+            least.map(|least| self.members.remove(&least));
+        }
+        self.members.entry(from.node).or_default()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use ostrakon_net::admission::Prefix;
     use ostrakon_proto::{
         id::{BlockId, Height},
         ledger::vote::VoteKind,
@@ -183,19 +201,38 @@ mod tests {
         check(&vec![vote(1, 0); 590], false);
     }
 
+    fn member(number: u8) -> Source {
+        Source::member(NodeId::new([number; 32]))
+    }
+
+    fn stranger(number: u8) -> Source {
+        let node = NodeId::new([number; 32]);
+        Source::stranger(node, Prefix::of_node(&node))
+    }
+
     #[test]
     fn who_forges_is_not_heard_until_the_height_is_over() {
-        let (mut forgers, node) = (Forgers::default(), NodeId::new([1; 32]));
-        forgers.note(node, 0);
-        forgers.note(node, FORGED - 1);
-        assert!(!forgers.is_excluded(&node));
-        forgers.note(node, 1);
-        assert!(forgers.is_excluded(&node) && !forgers.is_excluded(&NodeId::new([2; 32])));
+        let mut forgers = Forgers::default();
+        forgers.note(&member(1), 0);
+        forgers.note(&member(1), FORGED - 1);
+        assert!(!forgers.is_excluded(&member(1)));
+        forgers.note(&member(1), 1);
+        assert!(forgers.is_excluded(&member(1)) && !forgers.is_excluded(&member(2)));
+        (2..=255).for_each(|number| forgers.note(&member(number), 1));
+        assert!(
+            forgers.is_excluded(&member(1)) && forgers.members.len() == MEMBERS,
+            "many that forge little hide nobody"
+        );
         forgers.start_height();
-        assert!(!forgers.is_excluded(&node));
-        for number in 0..=255 {
-            forgers.note(NodeId::new([number; 32]), 1);
-        }
-        assert_eq!(forgers.0.len(), NODES);
+        assert!(!forgers.is_excluded(&member(1)));
+    }
+
+    #[test]
+    fn strangers_count_as_one() {
+        let mut forgers = Forgers::default();
+        (1..8).for_each(|number| forgers.note(&stranger(number), 1));
+        assert!(!forgers.is_excluded(&stranger(100)));
+        forgers.note(&stranger(8), 1);
+        assert!(forgers.is_excluded(&stranger(100)) && !forgers.is_excluded(&member(100)));
     }
 }

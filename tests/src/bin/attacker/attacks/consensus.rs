@@ -1,5 +1,5 @@
-//! Messages of consensus/1 from a node that is not a validator: floods of votes that it may not bring, forged votes
-//! that cost the validator a check each, claims, and requests for blocks.
+//! Messages of consensus/1 from a node that is not a validator: floods of votes that are too long for a stranger,
+//! forged votes and claims that cost the validator a check each, and requests for blocks.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -88,8 +88,8 @@ fn votes_that_name(voter: VoteKey, height: Height, random: &mut ChaCha8Rng) -> F
     Frame::new(&ConsensusRequest::Round(proof), Bytes::new())
 }
 
-/// Forged votes, few in a message, as strangers may send them: each identity sends more than a validator verifies of
-/// one node, and then the next one comes.
+/// Forged votes, few in a message, so that their length does not give them away: each identity sends more than a
+/// validator verifies of one node, and then the next one comes.
 pub(super) async fn forged_votes(outsider: Arc<Outsider>) {
     let victims = outsider.validators();
     crowd(FORGING * victims.len(), |number| {
@@ -115,7 +115,6 @@ async fn forge(outsider: &Outsider, victims: &[Victim], number: usize) -> io::Re
         SignedVote { voter: *voter, ..SignedVote::sign(vote, &who, &outsider.plan.chain) }
     };
     let voters: Vec<VoteKey> = victims.iter().filter_map(|victim| victim.vote_key).collect();
-    // Of a proof only the votes up to the first forged one are verified: it is the single votes that exceed the limit.
     let votes = voters.iter().map(|voter| forged(voter, VoteKind::Prevote, 1)).collect();
     let proof = RoundProof { height: next, round: 1, reason: RoundReason::Skip, votes };
     let kinds = [VoteKind::Prevote, VoteKind::Precommit].into_iter();
