@@ -91,7 +91,10 @@ impl OrderLedger {
         let header = &block.header;
         let (height, proposer) = (header.height, header.proposer);
         if header.id() != proposal.block || header.round > proposal.round {
-            tracing::warn!(%height, %proposer, "a proposed block is rejected: it is not the one that is proposed");
+            tracing::warn!(
+                %height, %proposer,
+                "a proposed block is rejected: its content does not match the proposal's block id or round"
+            );
             return Ok(BlockVerdict::Invalid);
         }
         let records = self.shared().ledger.view();
@@ -191,6 +194,10 @@ impl order::Ledger for OrderLedger {
     fn note_halt(&self, halt: Option<HaltReport>) {
         let before = self.chain.waiting_for();
         match (&before, &halt) {
+            (None, Some(HaltReport { height, elapsed, missing })) if missing.is_empty() => tracing::warn!(
+                %height, seconds = elapsed.as_secs(),
+                "the chain is halted: all validators have voted, and no block has a quorum"
+            ),
             (None, Some(HaltReport { height, elapsed, missing })) => tracing::warn!(
                 %height, seconds = elapsed.as_secs(), nodes = names(missing),
                 "the chain is halted: its next block waits for the votes of these validators' nodes"

@@ -35,7 +35,8 @@ const BLOCK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Attempts to send a proposal that is lost.
 const TRIES: u32 = 4;
-/// Attempts to send a message that the node is too busy for: over five seconds.
+/// Attempts to send a message that the node is too busy for: 4.5 seconds of pauses, in which it has one of the node's
+/// [`CALLS`].
 const BUSY_TRIES: u32 = 10;
 /// Pause after the first failed attempt; each further one adds as much, for a busy node is not helped by more.
 const PAUSE: Duration = Duration::from_millis(100);
