@@ -54,8 +54,8 @@ const RELEASE: Duration = Duration::from_millis(10);
 /// How often a node without a validator key looks for one.
 const KEY_EVERY: Duration = Duration::from_millis(500);
 /// The consensus engine logs each vote, which is a gigabyte a day: by default only its warnings are logged. To log all,
-/// name the engine in `log`.
-const QUIET: &str = "arc_malachitebft=warn";
+/// name the engine in `log`. Yamux complains of each frame that breaks its protocol, which ends the connection anyway.
+const QUIET: &str = "arc_malachitebft=warn,yamux=off";
 /// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 

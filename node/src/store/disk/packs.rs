@@ -328,6 +328,13 @@ impl Packs {
         }
     }
 
+    /// The pack cannot be rewritten: not before more of it is deleted.
+    pub(super) fn give_up_sparse(&self, pack: u32) {
+        if let Some(used) = lock(&self.state).packs.get_mut(&pack) {
+            used.rewriting = false;
+        }
+    }
+
     /// Whether a pack is to be rewritten.
     pub(super) fn has_sparse(&self) -> bool {
         !lock(&self.state).sparse.is_empty()

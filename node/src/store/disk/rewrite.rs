@@ -17,14 +17,18 @@ const STEP: u64 = 4 << 20;
 
 impl Disk {
     /// Moves some records out of a pack that is mostly holes, if there is one; whether there is more to do. After a
-    /// failure the next run tries again.
+    /// failure it is tried again when more of the pack is deleted.
     pub(super) fn rewrite_some(&self) -> bool {
         if let Some((number, from)) = self.packs.take_sparse() {
             match self.rewrite(number, from) {
                 Ok(Some(next)) => self.packs.put_back_sparse(number, next),
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(pack = number, %error, "cannot compact a sparse pack; retrying after restart")
+                    self.packs.give_up_sparse(number);
+                    tracing::warn!(
+                        pack = number, %error,
+                        "cannot compact a sparse pack; retrying when more of it is deleted"
+                    )
                 }
             }
         }
