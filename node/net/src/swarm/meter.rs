@@ -36,19 +36,25 @@ struct Header {
     /// Bytes of data behind the header.
     body: usize,
     opens: bool,
+    /// Whether the connection ends because the other side broke the protocol.
+    ends: bool,
 }
 
 impl Header {
     fn parse(bytes: [u8; HEADER]) -> Self {
         const DATA: u8 = 0;
         const WINDOW: u8 = 1;
+        const GO_AWAY: u8 = 3;
         const SYN: u8 = 1;
+        const RST: u8 = 8;
         let [_, kind, _, flags, s0, s1, s2, s3, l0, l1, l2, l3] = bytes;
         let length = u32::from_be_bytes([l0, l1, l2, l3]);
         Self {
             stream: u32::from_be_bytes([s0, s1, s2, s3]),
             body: if kind == DATA { usize::try_from(length).unwrap_or(usize::MAX) } else { 0 },
-            opens: (kind == DATA || kind == WINDOW) && flags & SYN != 0,
+            // Yamux makes no stream of one that is reset in the same frame.
+            opens: (kind == DATA || kind == WINDOW) && flags & (SYN | RST) == SYN,
+            ends: kind == GO_AWAY && length != 0,
         }
     }
 }
@@ -76,13 +82,15 @@ pub(super) struct Meter<C> {
     outward: Position,
     /// Bytes of data in the outward frame.
     sending: usize,
+    /// Yamux has said why the connection ends. It would read on all the same, and complain of each frame.
+    is_over: bool,
 }
 
 impl<C> Meter<C> {
     pub(super) fn new(io: C, account: Arc<Account>) -> Self {
         let (inward, outward) = Default::default();
         let opens = Bucket::new(OPENS, Instant::now());
-        Self { io, account, inward, passed: 0, is_permitted: false, opens, outward, sending: 0 }
+        Self { io, account, inward, passed: 0, is_permitted: false, opens, outward, sending: 0, is_over: false }
     }
 
     /// Bytes that the channel has taken of what Yamux writes.
@@ -101,7 +109,8 @@ impl<C> Meter<C> {
                 if *filled < HEADER {
                     return;
                 }
-                self.sending = Header::parse(*header).body;
+                let Header { body: sending, ends, .. } = Header::parse(*header);
+                (self.sending, self.is_over) = (sending, self.is_over || ends);
                 (*filled, *body) = (0, self.sending);
             }
             if *body == 0 && self.sending > 0 {
@@ -127,7 +136,7 @@ impl<C: AsyncRead + Unpin> Meter<C> {
 
     /// Waits until the frame of the header may be held.
     fn poll_permit(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        let Header { stream, body: bytes, opens } = Header::parse(self.inward.header);
+        let Header { stream, body: bytes, opens, .. } = Header::parse(self.inward.header);
         let refuse = |reason: String| Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, reason)));
         if bytes > LONGEST {
             return refuse(format!("a frame of {bytes} bytes is over the limit of {LONGEST}"));
@@ -148,6 +157,9 @@ impl<C: AsyncRead + Unpin> Meter<C> {
 impl<C: AsyncRead + AsyncWrite + Unpin> AsyncRead for Meter<C> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, out: &mut [u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        if this.is_over {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "the other side broke the protocol")));
+        }
         if this.inward.filled == 0 && this.inward.body > 0 {
             let count = out.len().min(this.inward.body);
             let read = ready!(Pin::new(&mut this.io).poll_read(cx, &mut out[..count]))?;
@@ -207,7 +219,9 @@ mod tests {
     const DATA: u8 = 0;
     const WINDOW: u8 = 1;
     const PING: u8 = 2;
+    const GO_AWAY: u8 = 3;
     const SYN: u8 = 1;
+    const RST: u8 = 8;
     /// What a connection with frames holds beside them.
     const RESERVED: usize = 128 * 1024;
 
@@ -299,6 +313,29 @@ mod tests {
         assert!(read(&mut meter, 50).expect("read") == frames[..3].concat());
         account.read(1, 1000);
         assert!(read(&mut meter, 50).expect("read") == frames[3..].concat());
+    }
+
+    #[test]
+    fn a_stream_that_is_reset_as_it_opens_holds_nothing() {
+        let (budget, account) = account(16 << 20);
+        let frames = [frame(WINDOW, SYN | RST, 1, 0), frame(DATA, 0, 1, 1000)].concat();
+        let mut meter = Meter::new(Cursor::new(frames.clone()), account.clone());
+        assert!(read(&mut meter, 100).expect("read") == frames);
+        account.swept();
+        assert_eq!(budget.held(), Buffered { members: 0, strangers: 0 });
+    }
+
+    #[test]
+    fn nothing_is_read_after_yamux_gave_up() {
+        let check = |code, is_over: bool| {
+            let (_budget, account) = account(16 << 20);
+            let mut meter = Meter::new(Cursor::new(frame(PING, 0, 0, 1)), account);
+            meter.count(&frame(GO_AWAY, 0, 0, code));
+            let error = read(&mut meter, 100).err().map(|error| error.to_string());
+            assert_eq!(error.as_deref(), is_over.then_some("the other side broke the protocol"), "{code}");
+        };
+        check(0, false);
+        check(1, true);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Many streams over one connection: the crate `yamux` as libp2p's stream muxer.
 //!
 //! As libp2p's own adapter, but all that a connection holds in memory is on its [`Account`]: frames from the time they
-//! arrive until they are read, and from the time they are written until the channel takes them. Not here: the protocol, which is the crate's, and how much may be held, which is [`super::memory`]'s.
+//! arrive until they are read, and from the time they are written until the channel takes them. Not here: the protocol,
+//! which is the crate's, and how much may be held, which is [`super::memory`]'s.
 //!
 //! # Windows
 //! Yamux lets a stream's sender be ahead by a window that begins with 256 KiB and doubles while the other side uses it
@@ -11,14 +12,17 @@
 
 use std::{
     collections::VecDeque,
+    future::Future,
     io,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker, ready},
+    time::Duration,
 };
 
 use futures::{AsyncRead, AsyncWrite, Stream as _};
 use libp2p::core::muxing::{StreamMuxer, StreamMuxerEvent};
+use tokio::time::{Sleep, sleep};
 use yamux::{Connection, ConnectionError, Mode, Packet, Stream};
 
 use super::{memory::Account, meter::Meter};
@@ -28,6 +32,8 @@ use super::{memory::Account, meter::Meter};
 pub(super) const FRAME: usize = 14 * 1024;
 /// Streams that the other side opened and that are not accepted yet; an honest node does not open more.
 const WAITING: usize = 256;
+/// How long the last bytes of a connection may take.
+const CLOSE: Duration = Duration::from_secs(2);
 /// What the windows of a connection's streams may grow by together: bandwidth x delay of 400 Mbit/s and 300 ms.
 const WINDOWS: usize = 16 * 1024 * 1024;
 
@@ -57,13 +63,15 @@ pub(super) struct Muxer<C> {
     /// Streams that came before libp2p asked for one: the connection moves only when it is asked for the next.
     waiting: VecDeque<Substream>,
     asking: Option<Waker>,
+    /// Until when it may take to close.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<C: AsyncRead + AsyncWrite + Unpin> Muxer<C> {
     /// The streams of a connection whose memory is on this account.
     pub(super) fn new(io: C, config: Config, mode: Mode, account: Arc<Account>) -> Self {
         let connection = Connection::new(Meter::new(io, account.clone()), config.0, mode);
-        Self { connection, account, waiting: VecDeque::new(), asking: None }
+        Self { connection, account, waiting: VecDeque::new(), asking: None, closing: None }
     }
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Substream, ConnectionError>> {
@@ -98,6 +106,11 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), ConnectionError>> {
+        // First all that is queued is sent, which never ends where the other side does not read.
+        let closing = self.closing.get_or_insert_with(|| Box::pin(sleep(CLOSE)));
+        if closing.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(Ok(()));
+        }
         self.connection.poll_close(cx)
     }
 
@@ -109,7 +122,7 @@ impl<C: AsyncRead + AsyncWrite + Unpin> StreamMuxer for Muxer<C> {
             this.waiting.push_back(stream);
             this.asking.take().into_iter().for_each(Waker::wake);
         } else {
-            tracing::warn!(stream = %stream.stream, "a node opens streams faster than they are accepted: dropping one");
+            tracing::debug!(stream = %stream.stream, "streams are opened faster than they are accepted: dropping one");
         }
         // There may be more; others get their turn first.
         cx.waker().wake_by_ref();
