@@ -107,6 +107,20 @@ pub(super) struct Failed {
     pub(super) after: Duration,
 }
 
+/// Whether the address names one socket and nothing else. Transports look at its end, and others at its beginning: one
+/// with more in it could be another node's for them.
+pub(super) fn is_plain(address: &Multiaddr) -> bool {
+    use Protocol::{Ip4, Ip6, P2p, QuicV1, Tcp, Udp};
+    let parts: Vec<Protocol<'_>> = address.iter().collect();
+    matches!(
+        parts.as_slice(),
+        [Ip4(_) | Ip6(_), Tcp(_)]
+            | [Ip4(_) | Ip6(_), Tcp(_), P2p(_)]
+            | [Ip4(_) | Ip6(_), Udp(_), QuicV1]
+            | [Ip4(_) | Ip6(_), Udp(_), QuicV1, P2p(_)]
+    )
+}
+
 /// Whether the address is reached over TCP.
 pub(super) fn is_tcp(address: &Multiaddr) -> bool {
     address.iter().any(|part| matches!(part, Protocol::Tcp(_)))

@@ -7,7 +7,7 @@
 use libp2p::swarm::SwarmEvent;
 use libp2p_metrics::Recorder;
 
-use super::behaviour::BehaviourEvent;
+use super::{behaviour::BehaviourEvent, dials::is_plain};
 use crate::metrics::NetMetrics;
 
 /// Records the event, if libp2p's metrics are registered.
@@ -16,7 +16,9 @@ pub(super) fn record(metrics: &NetMetrics, event: &SwarmEvent<BehaviourEvent>) {
     match event {
         SwarmEvent::Behaviour(BehaviourEvent::Kad(event)) => libp2p.record(event),
         SwarmEvent::Behaviour(BehaviourEvent::Ping(event)) => libp2p.record(event),
-        // Their addresses are those of a socket, or are checked by the transport that dialed them.
+        // Other nodes tell where to dial, and a transport takes addresses with all kinds of things in front.
+        SwarmEvent::ConnectionEstablished { endpoint, .. } | SwarmEvent::ConnectionClosed { endpoint, .. }
+            if !is_plain(endpoint.get_remote_address()) => {}
         SwarmEvent::ConnectionEstablished { .. }
         | SwarmEvent::ConnectionClosed { .. }
         | SwarmEvent::IncomingConnection { .. }

@@ -7,20 +7,19 @@
 
 use std::collections::BTreeSet;
 
-use libp2p::{Multiaddr, multiaddr::Protocol};
+use libp2p::Multiaddr;
 
-use super::dials::is_tcp;
+use super::dials::{is_plain, is_tcp};
 use crate::admission::{Prefix, ip_of};
 
 /// Strangers of one network in one bucket of the table.
 pub(super) const OF_NETWORK: usize = 2;
 
-/// Of the announced addresses those at which the node is: at the IP that its connection comes from, or where it was
-/// dialed. TCP alone where there is any, for Kademlia dials all of them concurrently.
+/// Of the announced addresses those at which the node is: at the IP of the other end of its connection. TCP alone where
+/// there is any, for Kademlia dials all of them concurrently.
 pub(super) fn confirmed(announced: &[Multiaddr], remote: &Multiaddr) -> BTreeSet<Multiaddr> {
-    let dialed: Multiaddr = remote.iter().take_while(|part| !matches!(part, Protocol::P2p(_))).collect();
-    let is_there =
-        |address: &&Multiaddr| **address == dialed || ip_of(address).is_some_and(|ip| Some(ip) == ip_of(remote));
+    let ip = ip_of(remote).filter(|_| is_plain(remote));
+    let is_there = |address: &&Multiaddr| is_plain(address) && ip.is_some() && ip_of(address) == ip;
     let there: BTreeSet<Multiaddr> = announced.iter().filter(is_there).cloned().collect();
     let has_tcp = there.iter().any(is_tcp);
     there.into_iter().filter(|address| is_tcp(address) || !has_tcp).collect()
@@ -51,11 +50,12 @@ mod tests {
         check(&[victim], "/ip4/10.0.0.1/tcp/55555", &[]);
         check(&["/ip4/10.0.0.1/udp/1/quic-v1", own], "/ip4/10.0.0.1/udp/5/quic-v1", &[own]);
         check(&["/ip4/10.0.0.1/udp/1/quic-v1", victim], "/ip4/10.0.0.1/tcp/5", &["/ip4/10.0.0.1/udp/1/quic-v1"]);
-        let named = "/dns/node.example/tcp/4001";
-        check(&[named], named, &[named]);
-        let with_id = format!("{named}/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp");
-        check(&[named], &with_id, &[named]);
-        check(&[named], "/ip4/10.0.0.1/tcp/55555", &[]);
+        let hidden = "/ip4/10.0.0.1/ip4/10.9.9.9/tcp/80";
+        check(&[hidden, own], "/ip4/10.0.0.1/tcp/55555", &[own]);
+        check(&[own], hidden, &[]);
+        let with_id = format!("{own}/p2p/12D3KooWEyoppNCUx8Yx66oV9fJnriXwCcXwDDUA2kj6vnc6iDEp");
+        check(&[own], &with_id, &[own]);
+        check(&["/dns/node.example/tcp/4001"], "/ip4/10.0.0.1/tcp/55555", &[]);
     }
 
     #[test]
