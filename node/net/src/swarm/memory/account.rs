@@ -145,13 +145,14 @@ impl Account {
     fn half(&self, state: &mut State) -> &Half {
         let changes = self.budget.changes();
         if state.changes != changes {
-            state.changes = changes;
             let is_member = self.budget.is_member(self.node.as_ref());
-            if is_member != state.is_member && self.budget.half(is_member).take_place() {
+            if is_member == state.is_member {
+                state.changes = changes;
+            } else if self.budget.half(is_member).take_place() {
                 let held = state.holdings.held();
                 self.budget.half(state.is_member).leave(held);
                 self.budget.half(is_member).moved(0, held);
-                state.is_member = is_member;
+                (state.is_member, state.changes) = (is_member, changes);
             }
         }
         self.budget.half(state.is_member)

@@ -43,7 +43,7 @@ pub(in crate::swarm) enum SecureError {
     #[error("the node is of another network, {0}")]
     OtherNetwork(ChainId),
     /// As many connections are open as this process has memory for.
-    #[error("as many connections are open as there is memory for")]
+    #[error("this process has as many connections as it has memory for")]
     Full,
     /// The message is not a handshake of this network.
     #[error("Noise handshake failed (not an Ostrakon node?): {0}")]
