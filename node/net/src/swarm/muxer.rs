@@ -63,7 +63,7 @@ pub(super) struct Muxer<C> {
     /// Streams that came before libp2p asked for one: the connection moves only when it is asked for the next.
     waiting: VecDeque<Substream>,
     asking: Option<Waker>,
-    /// Until when it may take to close.
+    /// Ends when closing has taken [`CLOSE`].
     closing: Option<Pin<Box<Sleep>>>,
 }
 
@@ -202,5 +202,47 @@ impl AsyncWrite for Substream {
 impl Drop for Substream {
     fn drop(&mut self) {
         self.account.closed(self.stream.id().val());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures::future::poll_fn;
+    use ostrakon_proto::id::NodeId;
+    use tokio::time::timeout;
+
+    use super::*;
+    use crate::{Members, identity, swarm::memory::Budget};
+
+    /// The other end neither sends nor reads.
+    struct Stuck;
+
+    impl AsyncRead for Stuck {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn closing_ends_where_the_other_side_does_not_read() {
+        let budget = Budget::new(16 << 20, Members::default());
+        let account = budget.open(&identity::peer_id(&NodeId::new([1; 32]))).expect("a place");
+        let mut muxer = Muxer::new(Stuck, Config::new(16), Mode::Client, account);
+        let closed = timeout(CLOSE * 2, poll_fn(|cx| Pin::new(&mut muxer).poll_close(cx)));
+        closed.await.expect("it ends").expect("without an error");
     }
 }
