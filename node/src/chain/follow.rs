@@ -69,11 +69,15 @@ impl BlockSources {
         self
     }
 
-    /// The node to ask, and from when on: the first that is ready, else the one that is ready soonest.
+    /// The node to ask, and from when on: the first that is ready, else the one that was behind others longest ago,
+    /// else the one that is ready soonest. Nobody is no better than a node that is said to be behind.
     pub fn pick(&self, now: Instant) -> Option<(NodeId, Instant)> {
         let ready = |node: &NodeId| self.backoffs.get(node).map_or(now, |backoff| backoff.until.max(now));
         let best = self.order.iter().enumerate().min_by_key(|(place, node)| (ready(node), *place));
-        best.map(|(_, node)| (*node, ready(node)))
+        let best = best.map(|(_, node)| (*node, ready(node)));
+        let lagging = self.order.iter().filter(|node| self.backoffs.get(node).is_some_and(|backoff| backoff.is_behind));
+        let lagging = lagging.min_by_key(|node| ready(node)).map(|node| (*node, now));
+        best.filter(|(_, from)| *from <= now).or(lagging).or(best)
     }
 
     /// When a node that is preferred to `node` is ready again.
@@ -362,6 +366,21 @@ mod tests {
         assert_eq!(sources.without(&node(9)), [node(1), node(2)]);
         sources.failed(node(1), at(60));
         assert_eq!(sources.pick(at(60)), Some((node(9), at(60))), "the one that said more has nothing");
+    }
+
+    #[test]
+    fn sources_that_are_all_said_to_be_behind_take_turns() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut sources = BlockSources::new(&node(0), &[node(9)], [node(1)]);
+        sources.lagged(node(9), start);
+        sources.lagged(node(1), at(10));
+        assert_eq!(sources.pick(at(10)), Some((node(9), at(10))), "nobody waits for five minutes");
+        sources.lagged(node(9), at(20));
+        assert_eq!(sources.pick(at(20)), Some((node(1), at(20))));
+        sources.failed(node(1), at(21));
+        sources.lagged(node(9), at(21));
+        assert_eq!(sources.pick(at(21)), Some((node(9), at(21))), "better than one that fails");
     }
 
     #[test]
