@@ -72,6 +72,18 @@ struct State {
     allocated: u64,
 }
 
+impl State {
+    /// Packs that the last run did not rewrite to the end are to be rewritten: nothing more may be deleted of them.
+    fn resume_rewrites(&mut self) {
+        let active = self.active.as_ref().map(|active| active.number);
+        let sealed = self.packs.iter_mut().filter(|(number, _)| Some(**number) != active);
+        for (number, used) in sealed.filter(|(_, used)| used.is_sparse()) {
+            used.rewriting = true;
+            self.sparse.insert(*number, 0);
+        }
+    }
+}
+
 /// How much of a pack is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct PackUse {
@@ -79,7 +91,7 @@ pub(super) struct PackUse {
     pub(super) live: u64,
     /// The end of the last record.
     pub(super) end: u64,
-    /// A rewrite has started; it is tried once in a run.
+    /// It is to be rewritten, or that has started and not failed.
     rewriting: bool,
 }
 
@@ -157,6 +169,7 @@ impl Packs {
                 }
             }
         }
+        state.resume_rewrites();
         let (volume, index, state) = (Arc::clone(volume), Arc::clone(index), Mutex::new(state));
         Ok(Self { volume, index, pack_bytes, queue: Mutex::default(), done: Condvar::new(), state })
     }

@@ -17,7 +17,7 @@ const STEP: u64 = 4 << 20;
 
 impl Disk {
     /// Moves some records out of a pack that is mostly holes, if there is one; whether there is more to do. After a
-    /// failure it is tried again when more of the pack is deleted.
+    /// failure it is tried again when more of the pack is deleted, and after a restart.
     pub(super) fn rewrite_some(&self) -> bool {
         if let Some((number, from)) = self.packs.take_sparse() {
             match self.rewrite(number, from) {
@@ -27,7 +27,7 @@ impl Disk {
                     self.packs.give_up_sparse(number);
                     tracing::warn!(
                         pack = number, %error,
-                        "cannot compact a sparse pack; retrying when more of it is deleted"
+                        "cannot compact a sparse pack; retrying when more of it is deleted, or after a restart"
                     )
                 }
             }

@@ -59,6 +59,22 @@ fn empty_packs_are_deleted_and_sparse_ones_rewritten() {
 }
 
 #[test]
+fn sparse_packs_are_rewritten_after_a_restart() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = open(dir.path());
+    let samples = samples(0..100, 60_000);
+    samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+    // One late in the first pack, and the very last.
+    let (kept, gone): (Vec<_>, Vec<_>) = (0..100).partition(|number| [30, 99].contains(number));
+    gone.into_iter().for_each(|number: usize| samples[number].purge(&store).expect("purged"));
+    drop(store);
+    let store = open(dir.path());
+    while store.compact() {}
+    kept.into_iter().for_each(|number| samples[number].assert_stored(&store));
+    assert_eq!(files_below(&dir.path().join("packs")).len(), 1, "the first pack is gone, though no more was deleted");
+}
+
+#[test]
 fn packs_are_appended_to_after_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
     let samples = samples(0..20, 10_000);
