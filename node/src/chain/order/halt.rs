@@ -1,12 +1,12 @@
 //! A height that is not decided for long: operators are told whose votes it waits for.
 //!
-//! In go the start of heights and time, out comes when to report, and for how long the height has been waiting. Pure.
+//! In go the start of heights and time, out comes when to report, and for how long the height has been waiting.
 //! Not here: whose votes are missing ([`super::received`]), and who is told ([`super::ledger`]).
 
 use std::time::Duration;
 
 use ostrakon_proto::id::{Height, NodeId};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// A height in progress for so long is reported: some rounds have failed, or none could.
 const LONG: Duration = Duration::from_secs(10);
@@ -56,6 +56,14 @@ impl Halt {
         self.due
     }
 
+    /// Waits until the next report is due; pending forever while nobody works on the height. Cancel-safe.
+    pub(super) async fn until_due(&self) {
+        match self.due {
+            Some(due) => sleep_until(due).await,
+            None => std::future::pending().await,
+        }
+    }
+
     /// For how long the height has been waiting, when a report is due.
     pub(super) fn report(&mut self, now: Instant) -> Option<Duration> {
         self.due.filter(|due| *due <= now)?;
@@ -67,6 +75,8 @@ impl Halt {
 
 #[cfg(test)]
 mod tests {
+    use futures::FutureExt;
+
     use super::*;
 
     #[test]
@@ -75,6 +85,7 @@ mod tests {
         let at = |seconds| start + Duration::from_secs(seconds);
         assert!(!halt.start_height(Height(7)));
         assert_eq!((halt.due(), halt.report(at(60))), (None, None), "nobody works on it yet");
+        assert_eq!(halt.until_due().now_or_never(), None);
         halt.begin(start);
         halt.begin(at(5));
         assert_eq!((halt.due(), halt.report(at(9))), (Some(start + LONG), None));

@@ -28,7 +28,7 @@ use std::{fmt, io, sync::Arc, time::Duration};
 
 use ostrakon_net::{Inbound, Peers, Requests, Workers};
 use ostrakon_proto::{id::ChainId, sign::Keypair, wire::consensus::Incarnation};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::store::LedgerError;
@@ -255,11 +255,12 @@ impl Order {
             nodes: committee.nodes.clone(),
         });
         loop {
-            let late = self.messages.halt.due().unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
-                () = sleep_until(late) => self.messages.report_halt(committee, query.missing()),
+                () = self.messages.halt.until_due() => {
+                    self.messages.report_halt(committee, query.missing());
+                }
                 () = &mut reached => {
                     // The query stays open: on a busy chain it would otherwise never be answered.
                     self.guard.keep_query(query);
