@@ -29,7 +29,7 @@ use super::{
     clocks::Clocks,
     evidence::EvidenceReporter,
     follow,
-    order::{self, BlockVerdict, Committee, EncodedBlock, Equivocation, HaltReport},
+    order::{self, Awaited, BlockVerdict, Committee, EncodedBlock, Equivocation, HaltReport},
     outdated,
     store::LedgerError,
 };
@@ -194,21 +194,18 @@ impl order::Ledger for OrderLedger {
     fn note_halt(&self, halt: Option<HaltReport>) {
         let before = self.chain.waiting_for();
         match (&before, &halt) {
-            (None, Some(HaltReport { height, elapsed, missing })) if missing.is_empty() => tracing::warn!(
-                %height, seconds = elapsed.as_secs(),
-                "the chain is halted: all validators have voted, and no block has a quorum"
-            ),
-            (None, Some(HaltReport { height, elapsed, missing })) => tracing::warn!(
-                %height, seconds = elapsed.as_secs(), nodes = names(missing),
-                "the chain is halted: its next block waits for the votes of these validators' nodes"
-            ),
+            (None, Some(report)) => {
+                let (height, seconds, why) = (report.height, report.elapsed.as_secs(), why_halted(report));
+                let nodes = (!report.missing.is_empty()).then(|| names(&report.missing));
+                tracing::warn!(%height, seconds, nodes, "the chain is halted: {why}");
+            }
             (Some(WaitingFor { height, since_ms, .. }), None) => {
                 let seconds = self.clocks.now_ms().saturating_sub(*since_ms) / 1000;
                 tracing::info!(%height, seconds, "the chain continues: the block that it waited for is decided");
             }
             _ => {}
         }
-        self.chain.set_waiting_for(halt.map(|HaltReport { height, elapsed, missing: validators }| {
+        self.chain.set_waiting_for(halt.map(|HaltReport { height, elapsed, missing: validators, .. }| {
             let elapsed_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
             WaitingFor { height, since_ms: self.clocks.now_ms().saturating_sub(elapsed_ms), validators }
         }));
@@ -261,6 +258,18 @@ impl Shared {
     }
 }
 
+/// What the next block waits for; the nodes are named beside it.
+fn why_halted(HaltReport { awaited, missing, .. }: &HaltReport) -> &'static str {
+    match awaited {
+        Awaited::Votes if missing.is_empty() => "all validators have voted, and no block has a quorum",
+        Awaited::Votes => "its next block waits for the votes of these validators' nodes",
+        Awaited::LastSeen if missing.is_empty() => "this validator does not vote before it knows what it has signed",
+        Awaited::LastSeen => {
+            "this validator does not vote before it knows what it has signed, and the nodes of these did not answer"
+        }
+    }
+}
+
 /// The names of nodes, as one text.
 fn names(nodes: &[NodeId]) -> String {
     nodes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
@@ -268,4 +277,24 @@ fn names(nodes: &[NodeId]) -> String {
 
 fn decode(block: &[u8]) -> Option<Block> {
     codec::decode(block, limits::CONSENSUS_BODY).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_halt_says_what_is_missing() {
+        let check = |awaited, missing: &[NodeId], expect: &str| {
+            let report = HaltReport { height: Height(7), elapsed: Duration::ZERO, awaited, missing: missing.to_vec() };
+            assert!(why_halted(&report).contains(expect), "{report:?}: {}", why_halted(&report));
+        };
+        let node = NodeId::new([1; 32]);
+        check(Awaited::Votes, &[node], "the votes of these");
+        check(Awaited::Votes, &[], "all validators have voted");
+        check(Awaited::LastSeen, &[node], "these did not answer");
+        check(Awaited::LastSeen, &[], "does not vote before");
+    }
 }

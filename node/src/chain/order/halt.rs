@@ -1,7 +1,7 @@
-//! A height that is not decided for long: operators are told whose votes it waits for.
+//! A height that is not decided for long: operators are told for whom it waits.
 //!
 //! In go the start of heights and time, out comes when to report, and for how long the height has been waiting.
-//! Not here: whose votes are missing ([`super::received`]), and who is told ([`super::ledger`]).
+//! Not here: what is missing of whom ([`super::received`], [`super::last_seen`]), and who is told ([`super::ledger`]).
 
 use std::time::Duration;
 
@@ -13,6 +13,15 @@ const LONG: Duration = Duration::from_secs(10);
 /// How often the report is renewed.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// What a height in progress lacks of validators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Awaited {
+    /// Their votes.
+    Votes,
+    /// Their answers to what they have seen of this validator, without which it does not vote.
+    LastSeen,
+}
+
 /// What a height waits for that is in progress for long.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HaltReport {
@@ -20,7 +29,9 @@ pub struct HaltReport {
     pub height: Height,
     /// How long this validator has been working on it.
     pub elapsed: Duration,
-    /// The nodes of validators that have not voted in the current round.
+    /// What is missing.
+    pub awaited: Awaited,
+    /// The nodes of validators of whom it is: that have not voted in the current round, or have not answered.
     pub missing: Vec<NodeId>,
 }
 

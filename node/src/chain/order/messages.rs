@@ -22,7 +22,7 @@ use super::{
     Committee, Ledger,
     catch_up::CatchUp,
     delays::Delays,
-    halt::{Halt, HaltReport},
+    halt::{Awaited, Halt, HaltReport},
     outbox::Outbox,
     received::{Message, Received},
     sign_state::Statement,
@@ -95,13 +95,13 @@ impl Messages {
         }
     }
 
-    /// Reports, when it is time, that the height waits for these validators. This one is not missing: it may have been
-    /// told not to sign, of which the log has more.
-    pub(super) fn report_halt(&mut self, committee: &Committee, missing: Vec<VoteKey>) {
+    /// Reports, when it is time, what the height waits for of these validators. This one is not missing: it may have
+    /// been told not to sign, of which the log has more.
+    pub(super) fn report_halt(&mut self, committee: &Committee, awaited: Awaited, missing: Vec<VoteKey>) {
         let Some(elapsed) = self.halt.report(Instant::now()) else { return };
         let others = missing.into_iter().filter(|key| *key != self.me);
         let missing = others.filter_map(|key| committee.nodes.get(&key).copied()).collect();
-        self.ledger.note_halt(Some(HaltReport { height: committee.height, elapsed, missing }));
+        self.ledger.note_halt(Some(HaltReport { height: committee.height, elapsed, awaited, missing }));
     }
 
     /// The nodes of the other validators.

@@ -57,7 +57,7 @@ mod signing_status;
 mod timers;
 pub mod wal;
 
-pub use halt::HaltReport;
+pub use halt::{Awaited, HaltReport};
 pub use ledger::{BlockVerdict, Committee, EncodedBlock, Equivocation, Ledger};
 
 use context::BftValidators;
@@ -259,7 +259,7 @@ impl Order {
                 biased;
                 () = stop.cancelled() => return Ok(Some(Ended::Stopped)),
                 () = self.messages.halt.until_due() => {
-                    self.messages.report_halt(committee, query.missing());
+                    self.messages.report_halt(committee, Awaited::LastSeen, query.missing());
                 }
                 () = &mut reached => {
                     // The query stays open: on a busy chain it would otherwise never be answered.

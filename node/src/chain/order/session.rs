@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BlockVerdict, Committee, EncodedBlock, Ended, Equivocation, OrderError,
+    Awaited, BlockVerdict, Committee, EncodedBlock, Ended, Equivocation, OrderError,
     context::BftValidators,
     core::{Core, Output},
     guard::Guard,
@@ -263,7 +263,7 @@ impl<'a> Session<'a> {
         self.messages.ask_for_blocks(self.committee, now);
         let round = (self.height(), self.core.round());
         let missing = self.messages.received.missing(self.committee.rotation.set(), &self.signer.me(), round);
-        self.messages.report_halt(self.committee, missing);
+        self.messages.report_halt(self.committee, Awaited::Votes, missing);
         Ok(())
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ostrakon_net::sim::SimConfig;
 
 use super::world::{World, seeds};
+use crate::chain::order::Awaited;
 
 #[test]
 fn all_decide_the_same_blocks() {
@@ -138,6 +139,13 @@ fn a_halted_chain_reports_whom_it_waits_for() {
         let away = [world.machines[0].node, world.machines[1].node];
         assert!(away.iter().all(|node| found.missing.contains(node)), "{found:?}");
         assert!(!found.missing.contains(&world.machines[2].node), "{found:?}");
+        assert_eq!(found.awaited, Awaited::Votes);
+        world.crash(2);
+        world.start(2);
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        let asks = halt(&world, 2).expect("a halt");
+        assert_eq!(asks.awaited, Awaited::LastSeen, "only one of the others answers");
+        assert!(away.iter().all(|node| asks.missing.contains(node)), "{asks:?}");
         world.start(0);
         world.reach([0, 2, 3], found.height.0 + 3).await;
         assert_eq!((halt(&world, 2), halt(&world, 3)), (None, None));
