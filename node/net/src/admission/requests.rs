@@ -30,8 +30,8 @@ const WAITING: usize = 2048;
 const WAITING_OF_NODE: usize = 32;
 /// Those of one validator: some rounds of votes of each other validator, which it may relay.
 const VOTES_OF_NODE: usize = 128;
-/// Bytes of a consensus message of a stranger: a validator that is not on the ledger yet, or not any more, may claim
-/// its key, and votes of others are not a stranger's to bring.
+/// Bytes of a consensus message of a stranger. A validator that is not on the ledger yet, or not any more, may claim
+/// its key and pass on votes; long proofs and blocks, which cost most, are not a stranger's to bring.
 const CLAIM: u64 = 1024;
 /// Why a stranger's message is refused, in a word.
 const STRANGER: &str = "not_a_validator";
