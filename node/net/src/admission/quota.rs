@@ -101,6 +101,17 @@ impl Quota {
         held.grow(amount).map(|()| held)
     }
 
+    /// How much the strangers of this network hold.
+    pub fn of_prefix(&self, prefix: &Prefix) -> usize {
+        lock(&self.0).prefixes.get(prefix).copied().unwrap_or(0)
+    }
+
+    /// The network whose strangers hold the most, and how much.
+    pub fn heaviest(&self) -> Option<(Prefix, usize)> {
+        let shares = lock(&self.0);
+        shares.prefixes.iter().max_by_key(|(_, held)| **held).map(|(prefix, held)| (*prefix, *held))
+    }
+
     /// How much is held by all together.
     pub fn used(&self) -> usize {
         lock(&self.0).all
@@ -108,6 +119,11 @@ impl Quota {
 }
 
 impl Held {
+    /// Who holds it.
+    pub fn source(&self) -> &Source {
+        &self.source
+    }
+
     /// Holds `more` as well.
     ///
     /// # Errors

@@ -2,11 +2,12 @@
 //!
 //! A libp2p behaviour that only says yes or no: [`Places`] counts who has a place, and a connection that has none is
 //! closed before anything is spent on it. Members of the network (validators and providers) have places of their own
-//! that strangers cannot take. The limits hold for every address, this machine's too. Not here: what a connection may
+//! that strangers cannot take. When strangers have all of theirs, one of a network that has fewer than another displaces
+//! one of that: so no number of addresses in few networks keeps the others out. The limits hold for every address, this machine's too. Not here: what a connection may
 //! buffer and ask.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     convert::Infallible,
     task::{Context, Poll},
 };
@@ -15,7 +16,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
     swarm::{
-        ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour, ToSwarm, dummy,
+        CloseConnection, ConnectionClosed, ConnectionDenied, ConnectionId, FromSwarm, ListenFailure, NetworkBehaviour,
+        ToSwarm, dummy,
     },
 };
 use ostrakon_proto::id::NodeId;
@@ -67,7 +69,9 @@ pub(super) struct Places {
     handshakes: Quota,
     established: Quota,
     pending: BTreeMap<ConnectionId, Held>,
-    open: BTreeMap<ConnectionId, Held>,
+    open: BTreeMap<ConnectionId, (PeerId, Held)>,
+    /// Connections that are to be closed, because others displaced them.
+    displaced: VecDeque<(PeerId, ConnectionId)>,
     metrics: AdmissionMetrics,
 }
 
@@ -81,6 +85,7 @@ impl Places {
             established: Quota::new(Limits::shared(connections, per_node)),
             pending: BTreeMap::new(),
             open: BTreeMap::new(),
+            displaced: VecDeque::new(),
             metrics,
         }
     }
@@ -102,12 +107,28 @@ impl Places {
         self.pending.remove(&id);
         let node = identity::node_id(peer).ok_or(Refused::Foreign)?;
         let prefix = Prefix::of_address(remote).ok_or(Refused::Foreign)?;
-        let held = self
-            .established
-            .hold(self.members.source(node, prefix), 1)
-            .map_err(|exceeded| Refused::Place(prefix, exceeded))?;
-        self.open.insert(id, held);
+        let source = self.members.source(node, prefix);
+        let held = match self.established.hold(source, 1) {
+            Err(Exceeded::Strangers) if self.displace_for(&prefix) => self.established.hold(source, 1),
+            held => held,
+        };
+        let held = held.map_err(|exceeded| Refused::Place(prefix, exceeded))?;
+        self.open.insert(id, (*peer, held));
         Ok(())
+    }
+
+    /// Takes a place from the network that has the most, its newest, if that leaves it no fewer than this one has then.
+    fn displace_for(&mut self, prefix: &Prefix) -> bool {
+        let heavier = self.established.heaviest().filter(|(_, most)| *most > self.established.of_prefix(prefix) + 1);
+        let Some((heaviest, _)) = heavier else { return false };
+        let of_it = |held: &Held| !held.source().is_member() && held.source().prefix == heaviest;
+        let newest = self.open.iter().rev().find(|(_, (_, held))| of_it(held)).map(|(id, (peer, _))| (*peer, *id));
+        let Some((peer, id)) = newest else { return false };
+        self.open.remove(&id);
+        self.displaced.push_back((peer, id));
+        self.metrics.refuse("connection", "displaced");
+        tracing::debug!(network = %heaviest, "connection displaced by one of a network that has fewer");
+        true
     }
 
     /// Counts a connection that is refused, before or after its handshake.
@@ -172,7 +193,12 @@ impl NetworkBehaviour for Places {
     }
 
     fn poll(&mut self, _: &mut Context<'_>) -> Poll<ToSwarm<Infallible, Infallible>> {
-        Poll::Pending
+        match self.displaced.pop_front() {
+            Some((peer_id, id)) => {
+                Poll::Ready(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::One(id) })
+            }
+            None => Poll::Pending,
+        }
     }
 }
 
@@ -233,7 +259,7 @@ mod tests {
                 (0..20_u8).filter(open).count()
             })
             .collect();
-        assert_eq!(taken, [8, 8, 8, 8, 8, 8, 0, 0, 0, 0]);
+        assert_eq!(taken, [8, 8, 8, 8, 8, 8, 6, 6, 5, 4], "each new network takes from those that have more");
         let again: Vec<bool> =
             (0..6).map(|number| places.establish(id(500 + number), &peer(200), &address("10.0.0.1")).is_ok()).collect();
         assert_eq!(again, [true, true, true, true, false, false], "a member, from a full network");
