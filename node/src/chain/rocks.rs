@@ -69,7 +69,7 @@ const TOUCHES: &str = "touches";
 const FIRST: &[u8] = b"first";
 
 /// Bytes of memory for unwritten records, all families together: a node stays under 512 MiB.
-const WRITE_BYTES: usize = 32 * 1024 * 1024;
+const WRITE_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of the block cache.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
