@@ -27,7 +27,10 @@ fn main() -> Result<()> {
     }
     // Terms are counted in epochs; their dates follow from the pace of the blocks so far.
     let end = committed.commitments.iter().map(|extent| extent.end).min().context("an object has an extent")?;
-    let pace = Pace::new(genesis.time_ms, (committed.height, committed.time_ms), genesis.params.epoch_blocks);
-    println!("paid until epoch {end}, about {} s after that block", (pace.starts_ms(end) - committed.time_ms) / 1_000);
+    let pace = Pace::new(&committed.clock, committed.time_ms, genesis.params.time.epoch_ms);
+    println!(
+        "paid until epoch {end}, at least {} s after that block",
+        pace.starts_ms(end).saturating_sub(committed.time_ms) / 1_000
+    );
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(crate) use add::{Add, Class, Uploads};
 pub(crate) use anchor::{Anchor, AnchorCreate, AnchorVerify};
 pub(crate) use certificate::{Certificate, CertificateCreate, CertificateVerify};
 pub(crate) use demo::Demo;
-pub(crate) use devnet::{DevnetCommand, DevnetDir, DevnetNodes, DevnetUp};
+pub(crate) use devnet::{DevnetCommand, DevnetDir, DevnetNodes, DevnetUp, EPOCH_SECONDS};
 pub(crate) use generate::Generate;
 pub(crate) use get::{ByteRange, Cat, Get, Ls, Reading};
 pub(crate) use governance::{Governance, Proposed, Vote};

@@ -77,7 +77,7 @@ fn day_text(day: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon::Height;
+    use ostrakon::ledger::EpochClock;
 
     use super::*;
 
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn terms_are_epochs_and_epochs_have_dates() {
-        let pace = Pace::new(0, (Height(3_600), 3_600_000), 3_600);
+        let pace = Pace::new(&EpochClock { epoch: Epoch(1), ..EpochClock::genesis(3_600_000) }, 3_600_000, 3_600_000);
         let term = |duration: Option<&str>, epochs| Term {
             duration: duration.map(|text| parse_duration(text).expect("a duration")),
             epochs,

@@ -20,7 +20,6 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use ostrakon::{KeyFileError, key_file};
@@ -59,8 +58,6 @@ pub struct Config {
     pub listen: Vec<String>,
     /// Nodes to connect to first, as addresses with `/p2p/`, beside those of the genesis.
     pub bootstrap: Vec<String>,
-    /// The longest time between two blocks in milliseconds, if this node is a validator.
-    pub block_interval_ms: u64,
     /// Threads for disk and hashing.
     pub worker_threads: usize,
     /// Bytes of the disk that columns leave free; `None` is 5 % of the disk, at most 10 GiB.
@@ -111,9 +108,6 @@ pub struct Overrides {
     /// Nodes to connect to first, as addresses that end in /p2p/PEERID, separated by commas
     #[arg(long, env = "OSTRAKON_BOOTSTRAP", value_delimiter = ',', value_name = "MULTIADDR")]
     pub bootstrap: Vec<String>,
-    /// The longest time between two blocks in milliseconds, on a validator
-    #[arg(long, env = "OSTRAKON_BLOCK_INTERVAL_MS", value_name = "MS")]
-    pub block_interval_ms: Option<u64>,
     /// Threads for disk and hashing
     #[arg(long, env = "OSTRAKON_WORKER_THREADS", value_name = "COUNT")]
     pub worker_threads: Option<usize>,
@@ -177,7 +171,6 @@ impl Default for Config {
         Self {
             listen: vec!["/ip4/0.0.0.0/tcp/4001".to_owned(), "/ip4/0.0.0.0/udp/4001/quic-v1".to_owned()],
             bootstrap: Vec::new(),
-            block_interval_ms: 1000,
             worker_threads: 8,
             disk_reserve_bytes: None,
             log: "info".to_owned(),
@@ -209,11 +202,6 @@ impl Config {
         file::text(self)
     }
 
-    /// The longest time between two blocks.
-    pub fn block_interval(&self) -> Duration {
-        Duration::from_millis(self.block_interval_ms)
-    }
-
     /// Which snapshots and blocks the ledger stores.
     pub fn pruning(&self) -> Pruning {
         Pruning { snapshot_interval_blocks: self.snapshot_interval_blocks, keep_blocks: self.keep_blocks }
@@ -232,14 +220,13 @@ impl Config {
     }
 
     fn under(mut self, overrides: &Overrides) -> Self {
-        let Overrides { listen, bootstrap, block_interval_ms, worker_threads, log, metrics } = overrides.clone();
+        let Overrides { listen, bootstrap, worker_threads, log, metrics } = overrides.clone();
         if !listen.is_empty() {
             self.listen = listen;
         }
         if !bootstrap.is_empty() {
             self.bootstrap = bootstrap;
         }
-        self.block_interval_ms = block_interval_ms.unwrap_or(self.block_interval_ms);
         self.worker_threads = worker_threads.unwrap_or(self.worker_threads);
         self.log = log.unwrap_or(self.log);
         self.metrics = metrics.or(self.metrics);
@@ -250,9 +237,6 @@ impl Config {
         let wrong = |key, reason| Err(ConfigError::Value { path: path.to_owned(), key, reason });
         match self {
             _ if self.listen.is_empty() => wrong("listen", "needs at least one address"),
-            _ if !(10..=600_000).contains(&self.block_interval_ms) => {
-                wrong("block_interval_ms", "must be 10 to 600000")
-            }
             _ if !(1..=256).contains(&self.worker_threads) => wrong("worker_threads", "must be 1 to 256"),
             _ => Ok(()),
         }
@@ -298,10 +282,10 @@ mod tests {
 
     #[test]
     fn flags_override_the_file() {
-        let file = "listen = [\"/ip4/127.0.0.1/tcp/1\"]\nblock_interval_ms = 50\n";
+        let file = "listen = [\"/ip4/127.0.0.1/tcp/1\"]\nkeep_blocks = 50\n";
         let listen = vec!["/ip4/127.0.0.1/tcp/2".to_owned()];
         let got = load(file, &Overrides { listen: listen.clone(), ..Overrides::default() }).expect("valid");
-        assert_eq!((got.listen, got.block_interval_ms, got.log.as_str()), (listen, 50, "info"));
+        assert_eq!((got.listen, got.keep_blocks, got.log.as_str()), (listen, 50, "info"));
     }
 
     #[test]
@@ -312,7 +296,6 @@ mod tests {
         };
         check("lisen = []", &["node.toml", "lisen", "listen"]);
         check("listen = []", &["node.toml", "listen"]);
-        check("block_interval_ms = 1", &["node.toml", "block_interval_ms"]);
         check("worker_threads = 0", &["node.toml", "worker_threads"]);
         check("metrics = \"9464\"", &["node.toml", "metrics"]);
         check("[provider]\nprice_obols = \"1\"\n", &["node.toml", "addresses"]);

@@ -4,7 +4,7 @@
 //! time is tokio's and the given clock's, all blocking work the given workers', so that a simulated node is the real
 //! one.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use ostrakon_net::{Peers, Requests, Workers, identity::parse_address};
 use ostrakon_proto::{
@@ -100,22 +100,14 @@ pub struct ValidatorParts {
 }
 
 /// An operator's settings.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Settings {
-    /// The longest time between two blocks, if this node is a validator.
-    pub block_interval: Duration,
     /// Its offer as a provider; without one its record in the ledger is not changed.
     pub offer: Option<ProviderOffer>,
     /// How it restores a snapshot when it is far behind; without it, it follows all blocks.
     pub sync: Option<SyncSettings>,
     /// A trusted checkpoint; a chain with another block there is rejected.
     pub checkpoint: Option<Checkpoint>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { block_interval: Duration::from_secs(1), offer: None, sync: None, checkpoint: None }
-    }
 }
 
 /// Why a node did not start.
@@ -183,7 +175,6 @@ struct VotingSetup {
     known: Vec<NodeId>,
     reporter: EvidenceReporter,
     clock: Clock,
-    interval: Duration,
     requests: Requests,
     /// Cancelled when this node takes part in the order.
     started: CancellationToken,
@@ -225,7 +216,6 @@ impl Node {
             known,
             reporter,
             clock: clock.clone(),
-            interval: settings.block_interval,
             requests: requests.clone(),
             started: CancellationToken::new(),
             metrics: metrics.order,
@@ -362,7 +352,7 @@ fn log_end(done: Result<Result<(), NodeError>, JoinError>) {
 impl VotingSetup {
     /// The order of this node; from now on consensus messages go there.
     fn order(&self, chain: &Chain, parts: ValidatorParts) -> Order {
-        let Self { known, reporter, clock, interval, requests, metrics, .. } = self;
+        let Self { known, reporter, clock, requests, metrics, .. } = self;
         let ValidatorParts { keys, wal, signatures, incarnation } = parts;
         let (key, keys) = (keys.vote.clone(), Arc::new(keys));
         let ledger = OrderLedger::new(chain.clone(), keys, clock.clone(), (known.clone(), reporter.clone()));
@@ -376,7 +366,6 @@ impl VotingSetup {
             wal,
             signatures,
             incarnation,
-            interval: *interval,
             metrics: metrics.clone(),
         })
     }

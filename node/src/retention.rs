@@ -180,7 +180,7 @@ impl Retention {
         let trash_epochs = self.chain.rules().params.trash_epochs;
         let changes = self.chain.look(|records| {
             let change = |StoredPlace { place, state }: &StoredPlace| {
-                let (now, committed) = (records.tip().running.epoch, is_committed(records, &self.node, place));
+                let (now, committed) = (records.tip().running.clock.epoch, is_committed(records, &self.node, place));
                 let change = plan(*state, Facts { now, committed, trash_epochs });
                 if committed && change.is_none() {
                     // It may have been stored again since.

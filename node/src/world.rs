@@ -28,7 +28,7 @@ use ostrakon_proto::{
     light::{self, Answer, ProvenRecord},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
-    params::{Code, Params},
+    params::{Code, Params, Timing},
     placement::Draw,
     row,
     seal::{ObjectKey, token_hash},
@@ -139,7 +139,13 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         bond: Params::default().bonds.validator,
         domain: domain(number),
     };
-    let params = Params { epoch_blocks: 10, draw_epochs: 3, min_domains: 1, trash_epochs: 3, ..Params::default() };
+    let params = Params {
+        time: Timing { epoch_ms: 10_000, window_blocks: 2, beacon_blocks: 1, ..Timing::default() },
+        draw_epochs: 3,
+        min_domains: 1,
+        trash_epochs: 3,
+        ..Params::default()
+    };
     Genesis {
         name: "test".to_owned(),
         time_ms: BEGAN_MS,

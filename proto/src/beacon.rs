@@ -1,4 +1,5 @@
-//! The randomness of the ledger: unique BLS signatures of the proposers over the height, mixed (ARCHITECTURE 5.5).
+//! The randomness of the ledger: unique BLS signatures of the proposers over the height and the mix of all signatures
+//! before it (ARCHITECTURE 5.5).
 //!
 //! A BLS signature is unique: its signer cannot try for a better one, only withhold it together with the whole block.
 //! Public keys in G2, signatures in G1 (`min_sig`), hash-to-curve of RFC 9380 with a tag of our own. Not here: the mix
@@ -13,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::{
     id::{ChainId, Height, parse_hex},
-    json, limits,
+    json,
     sign::BadSignature,
 };
 
@@ -29,6 +30,18 @@ pub struct BeaconKey(pub [u8; 96]);
 /// A proposer's signature over one height: a compressed point of G1.
 #[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct BeaconSignature(#[serde(serialize_with = "json::hex")] pub [u8; 48]);
+
+/// What the proposer of a height signs. The mix is known only once the height before is decided, so nobody signs in
+/// advance.
+#[derive(Clone, Copy, Debug)]
+pub struct BeaconTurn<'a> {
+    /// The chain.
+    pub chain: &'a ChainId,
+    /// The height.
+    pub height: Height,
+    /// The [`mix`] before it.
+    pub mix: &'a [u8; 32],
+}
 
 /// A validator's secret beacon key.
 pub struct BeaconSecret(SecretKey);
@@ -89,9 +102,9 @@ impl BeaconSecret {
         BeaconKey(self.0.sk_to_pk().compress())
     }
 
-    /// The one signature of this key over this height.
-    pub fn sign(&self, chain: &ChainId, height: Height) -> BeaconSignature {
-        BeaconSignature(self.0.sign(&message(chain, height), TAG, &[]).compress())
+    /// The one signature of this key for this turn.
+    pub fn sign(&self, turn: &BeaconTurn<'_>) -> BeaconSignature {
+        BeaconSignature(self.0.sign(&message(turn), TAG, &[]).compress())
     }
 
     /// Proof of possession: signs `statement`, which must name everything the key is to be bound to.
@@ -100,17 +113,12 @@ impl BeaconSecret {
     }
 }
 
-/// Checks that `key` signed `height` of `chain`; key and signature are checked to be in their groups.
+/// Checks that `key` signed this turn; key and signature are checked to be in their groups.
 ///
 /// # Errors
 /// [`BadSignature`] otherwise.
-pub fn verify(
-    key: &BeaconKey,
-    signature: &BeaconSignature,
-    chain: &ChainId,
-    height: Height,
-) -> Result<(), BadSignature> {
-    verify_tagged(key, signature, &message(chain, height), TAG)
+pub fn verify(key: &BeaconKey, signature: &BeaconSignature, turn: &BeaconTurn<'_>) -> Result<(), BadSignature> {
+    verify_tagged(key, signature, &message(turn), TAG)
 }
 
 /// Checks a proof of possession: that the holder of `key`'s secret signed `statement`.
@@ -130,43 +138,62 @@ fn verify_tagged(key: &BeaconKey, signature: &BeaconSignature, message: &[u8], t
     }
 }
 
-/// Appends one block's signature to those of the last heights, and drops the oldest over [`limits::BEACONS`].
-pub fn append(last: &mut Vec<BeaconSignature>, signature: &BeaconSignature) {
-    last.push(*signature);
-    let over = last.len().saturating_sub(limits::BEACONS);
-    last.drain(..over);
+/// The mix that a chain begins with.
+pub fn first_mix(chain: &ChainId) -> [u8; 32] {
+    blake3::derive_key("ostrakon beacon mix 1", chain.bytes())
 }
 
-fn message(chain: &ChainId, height: Height) -> Vec<u8> {
-    [chain.bytes().as_slice(), &height.0.to_le_bytes()].concat()
+/// The mix with one more signature.
+pub fn mix(before: &[u8; 32], signature: &BeaconSignature) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("ostrakon beacon mix 1");
+    hasher.update(before).update(&signature.0).finalize().into()
+}
+
+fn message(turn: &BeaconTurn<'_>) -> Vec<u8> {
+    [turn.chain.bytes().as_slice(), &turn.height.0.to_le_bytes(), turn.mix].concat()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const CHAIN: ChainId = ChainId::new([1; 32]);
+
+    fn turn(height: u64) -> BeaconTurn<'static> {
+        BeaconTurn { chain: &CHAIN, height: Height(height), mix: &[4; 32] }
+    }
+
     #[test]
-    fn signatures_are_unique_and_bound_to_key_chain_and_height() {
-        let (chain, secret) = (ChainId::new([1; 32]), BeaconSecret::from_seed(&[2; 32]));
-        let signature = secret.sign(&chain, Height(7));
-        assert_eq!(signature, secret.sign(&chain, Height(7)));
-        assert_eq!(verify(&secret.public(), &signature, &chain, Height(7)), Ok(()));
-        assert_eq!(verify(&secret.public(), &signature, &chain, Height(8)), Err(BadSignature));
-        assert_eq!(verify(&secret.public(), &signature, &ChainId::new([9; 32]), Height(7)), Err(BadSignature));
+    fn signatures_are_unique_and_bound_to_key_chain_height_and_mix() {
+        let secret = BeaconSecret::from_seed(&[2; 32]);
+        let signature = secret.sign(&turn(7));
+        assert_eq!(signature, secret.sign(&turn(7)));
+        assert_eq!(verify(&secret.public(), &signature, &turn(7)), Ok(()));
+        assert_eq!(verify(&secret.public(), &signature, &turn(8)), Err(BadSignature));
+        let other_mix = BeaconTurn { mix: &[5; 32], ..turn(7) };
+        assert_eq!(verify(&secret.public(), &signature, &other_mix), Err(BadSignature));
+        let other_chain = BeaconTurn { chain: &ChainId::new([9; 32]), ..turn(7) };
+        assert_eq!(verify(&secret.public(), &signature, &other_chain), Err(BadSignature));
         let other = BeaconSecret::from_seed(&[3; 32]).public();
-        assert_eq!(verify(&other, &signature, &chain, Height(7)), Err(BadSignature));
-        assert_eq!(verify(&BeaconKey([0; 96]), &signature, &chain, Height(7)), Err(BadSignature));
-        assert_eq!(verify(&secret.public(), &BeaconSignature([0; 48]), &chain, Height(7)), Err(BadSignature));
+        assert_eq!(verify(&other, &signature, &turn(7)), Err(BadSignature));
+        assert_eq!(verify(&BeaconKey([0; 96]), &signature, &turn(7)), Err(BadSignature));
+        assert_eq!(verify(&secret.public(), &BeaconSignature([0; 48]), &turn(7)), Err(BadSignature));
     }
 
     #[test]
     fn a_proof_of_possession_is_not_a_beacon_signature() {
-        let (chain, secret) = (ChainId::new([1; 32]), BeaconSecret::from_seed(&[2; 32]));
-        let statement = message(&chain, Height(7));
+        let (secret, statement) = (BeaconSecret::from_seed(&[2; 32]), message(&turn(7)));
         let proof = secret.prove(&statement);
         assert_eq!(verify_proof(&secret.public(), &proof, &statement), Ok(()));
         assert_eq!(verify_proof(&secret.public(), &proof, b"another"), Err(BadSignature));
-        assert_eq!(verify(&secret.public(), &proof, &chain, Height(7)), Err(BadSignature));
-        assert_eq!(verify_proof(&secret.public(), &secret.sign(&chain, Height(7)), &statement), Err(BadSignature));
+        assert_eq!(verify(&secret.public(), &proof, &turn(7)), Err(BadSignature));
+        assert_eq!(verify_proof(&secret.public(), &secret.sign(&turn(7)), &statement), Err(BadSignature));
+    }
+
+    #[test]
+    fn every_signature_changes_the_mix() {
+        let (first, signature) = (first_mix(&CHAIN), BeaconSecret::from_seed(&[2; 32]).sign(&turn(7)));
+        let (once, twice) = (mix(&first, &signature), mix(&mix(&first, &signature), &signature));
+        assert!(first != once && once != twice && first_mix(&ChainId::new([9; 32])) != first);
     }
 }

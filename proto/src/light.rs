@@ -39,17 +39,13 @@ use crate::{
     params::Params,
 };
 
-/// Intended block interval, in milliseconds. Bonds are counted in blocks, and clients know only time.
-pub const BLOCK_MS: u64 = 1_000;
 /// An unbonding time under a day cannot protect clients that are offline for longer.
 const BRIEF_MS: u64 = 24 * 60 * 60 * 1_000;
 
-/// The trust period of a network with these parameters: two thirds of the unbonding time, at the intended block
-/// interval. The last third is for submitting evidence. Where the unbonding time is under a day, as on devnets, trust
-/// does not expire.
+/// The trust period of a network with these parameters: two thirds of the least unbonding time. The last third is for
+/// submitting evidence. Where the unbonding time is under a day, as on devnets, trust does not expire.
 pub fn trust_period_ms(params: &Params) -> u64 {
-    let blocks = params.bonds.unbonding_epochs.checked_mul(params.epoch_blocks);
-    match blocks.and_then(|blocks| blocks.checked_mul(BLOCK_MS)) {
+    match params.bonds.unbonding_epochs.checked_mul(params.time.epoch_ms) {
         Some(bonded @ BRIEF_MS..) => bonded / 3 * 2,
         // An overflow means that trust does not expire, too.
         Some(_) | None => u64::MAX,

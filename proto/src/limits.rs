@@ -43,8 +43,6 @@ pub const FEE_TARGET: usize = BLOCK / 2;
 pub const FEE_STEP: u128 = 8;
 /// Full blocks after which a fee offered under load still suffices.
 pub const FEE_HEADROOM: usize = 8;
-/// Beacon signatures in an epoch's beacon: this many proposers in a row would have to collude to know it in advance.
-pub const BEACONS: usize = 32;
 /// The highest round that a block may be proposed in: more than a height ever takes, and cheap to look back on.
 pub const ROUND: u32 = 1_000;
 /// Active validators: each sends each vote to every other.

@@ -98,6 +98,11 @@ pub struct ClassRow {
 /// The largest number that a genesis file can hold: TOML's integers are signed.
 pub const FILE_NUMBER_MAX: u64 = i64::MAX.unsigned_abs();
 
+/// The shortest epoch: one second.
+const EPOCH_MS_MIN: u64 = 1_000;
+/// The shortest pause between blocks of a network with nothing to do: 100 blocks a second.
+const BLOCK_MS_MIN: u64 = 10;
+
 /// Why a parameter table is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -192,12 +197,33 @@ impl Default for Governance {
     }
 }
 
+/// Lengths of epochs, and the pace of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timing {
+    /// Milliseconds that an epoch lasts at least: terms, unbonding and trust are counted in epochs.
+    pub epoch_ms: u64,
+    /// Blocks of an epoch after both its middle and its beacon, at least, before the next may begin: room for proofs.
+    pub window_blocks: u64,
+    /// Proposers whose signatures make an epoch's beacon: as many in a row would have to collude to choose it.
+    pub beacon_blocks: u64,
+    /// Milliseconds from one block to the next while there is nothing to do.
+    pub block_ms: u64,
+}
+
+impl Default for Timing {
+    /// Epochs of an hour, and a block a second.
+    fn default() -> Self {
+        Self { epoch_ms: 3_600_000, window_blocks: 256, beacon_blocks: 32, block_ms: 1_000 }
+    }
+}
+
 /// The parameter table of one chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Params {
-    /// Blocks of one epoch.
-    pub epoch_blocks: u64,
+    /// Lengths of epochs, and the pace of blocks.
+    pub time: Timing,
     /// Epochs that a draw stays valid, its own included: long enough for the largest upload.
     pub draw_epochs: u64,
     /// Greatest distance of a draw's nonce from the account's, either way: bounds how often an account can draw again.
@@ -224,10 +250,10 @@ pub struct Params {
 }
 
 impl Default for Params {
-    /// A permanent network: epochs of an hour at a block a second (ARCHITECTURE 4, 5).
+    /// A permanent network (ARCHITECTURE 4, 5).
     fn default() -> Self {
         Self {
-            epoch_blocks: 3_600,
+            time: Timing::default(),
             draw_epochs: 24,
             draw_nonces: 16,
             min_domains: 3,
@@ -282,8 +308,11 @@ impl Params {
     /// [`ParamsError`] names the first one that is not.
     pub fn validate(&self) -> Result<(), ParamsError> {
         let numbers = [
-            ("epoch_blocks", self.epoch_blocks, 1),
-            // The epoch's own draws begin one block late; with one epoch of one block there would be none.
+            ("time.epoch_ms", self.time.epoch_ms, EPOCH_MS_MIN),
+            ("time.window_blocks", self.time.window_blocks, 1),
+            ("time.beacon_blocks", self.time.beacon_blocks, 1),
+            ("time.block_ms", self.time.block_ms, BLOCK_MS_MIN),
+            // Until an epoch's beacon is complete, draws come from the epoch before.
             ("draw_epochs", self.draw_epochs, 2),
             ("draw_nonces", self.draw_nonces, 0),
             ("min_domains", u64::from(self.min_domains), 1),

@@ -13,7 +13,7 @@ use ostrakon_proto::{
         Rules, execute, propose,
         state::{
             Bonded, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, Record,
-            Records, RosterEntry, Upgrade,
+            RosterEntry, Upgrade,
         },
         tx::{
             Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, Join, Leave, Propose, Receipt, Seat,
@@ -22,7 +22,7 @@ use ostrakon_proto::{
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     limits,
-    params::Params,
+    params::{Params, Timing},
     placement::{Draw, DrawSeed, draw},
     sign::{Keypair, Purpose},
 };
@@ -41,7 +41,7 @@ fn genesis() -> Genesis {
         time_ms: 1_700_000_000_000,
         bootstrap: vec!["/ip4/192.0.2.1/tcp/4001/p2p/unhashed".to_owned()],
         membership: Membership::Permissionless,
-        params: Params::default(),
+        params: Params { time: Timing { beacon_blocks: 1, ..Timing::default() }, ..Params::default() },
         accounts: vec![GenesisAccount { account: key(1).public(), balance: Amount(5_000_000) }],
         validators: vec![GenesisValidator {
             owner: key(1).public(),
@@ -118,7 +118,7 @@ fn actions_of_members() {
     assert_eq!(digest(&Action::Evidence(evidence)), EVIDENCE);
     assert_eq!(digest(&propose(ProposedChange::Params(Box::default()))), PROPOSE_PARAMS);
     assert_eq!(hex::encode(codec::encode(&propose(ProposedChange::ExpelValidator(voter)))), PROPOSE_EXPEL);
-    let upgrade = Upgrade { protocol: 2, height: Height(500) };
+    let upgrade = Upgrade { protocol: 2, epoch: Epoch(500) };
     assert_eq!(hex::encode(codec::encode(&propose(ProposedChange::Upgrade(upgrade)))), PROPOSE_UPGRADE);
     assert_eq!(hex::encode(codec::encode(&Action::Vote(Ballot { proposal: 7, yes: true }))), BALLOT);
     assert_eq!(hex::encode(codec::encode(&Action::SetName(set))), SET_NAME);
@@ -131,7 +131,7 @@ fn keys_and_records_of_members() {
     assert_eq!(hex::encode(Key::infrastructure("cloud").to_bytes()), KEY_INFRASTRUCTURE);
     assert_eq!(hex::encode(Key::Unbonding(Epoch(5), Bonded::Validator(key(6).public())).to_bytes()), KEY_UNBONDING);
     let council = [AccountId::new([1; 32]), AccountId::new([2; 32])].into();
-    let upgrade = Some(Upgrade { protocol: 2, height: Height(500) });
+    let upgrade = Some(Upgrade { protocol: 2, epoch: Epoch(500) });
     let charter = Charter { membership: Membership::Hybrid { council }, protocol: 1, upgrade, proposals: 8 };
     assert_eq!(hex::encode(codec::encode(&Record::Charter(charter))), CHARTER);
     let proposal = Proposal {
@@ -200,7 +200,6 @@ fn a_genesis_and_its_first_block() {
     assert_eq!(hex::encode(changes.tip.state), GENESIS_STATE);
     assert_eq!(hex::encode(genesis.validator_set().hash()), GENESIS_VALIDATORS);
     let (rules, state) = (Rules::from(&genesis), MemoryRecords::new(&changes));
-    assert_eq!(hex::encode(state.epoch(Epoch(0)).expect("founded with epoch 0").beacon), GENESIS_BEACON);
     let (key, beacon) = (key(6).public(), BeaconSecret::from_seed(&[3; 32]));
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
     let proposer = Proposer { key, beacon: &beacon, round: 0, now_ms: 1_700_000_001_000 };
@@ -211,6 +210,11 @@ fn a_genesis_and_its_first_block() {
     assert_eq!(hex::encode(header.state), BLOCK_STATE);
     assert_eq!(hex::encode(header.history), BLOCK_HISTORY);
     assert_eq!(hex::encode(header.beacon.0), BLOCK_BEACON);
+    assert_eq!(hex::encode(proposal.changes.tip.running.mix), BLOCK_MIX);
+    let Some(Some(Record::Epoch(epoch))) = proposal.changes.records.get(&Key::Epoch(Epoch(0))) else {
+        panic!("the first block completes the first beacon");
+    };
+    assert_eq!(epoch.beacon.map(hex::encode).as_deref(), Some(EPOCH_BEACON));
     assert_eq!(header.id().to_string(), BLOCK_ID);
     let vote = Vote { kind: VoteKind::Precommit, height: Height(1), round: 0, block: Some(header.id()) };
     let signature = SignedVote::sign(vote, &self::key(6), &rules.chain).signature;
@@ -253,19 +257,20 @@ const RECEIPT: &str = "cbf40ce79592865d6f39b24b29f5bce969d2fc6b7fbcef2d3c1228546
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
-const GENESIS_ID: &str = "04db1e978634b728f4975d28bdbd3ac9d2a4bfe33206976d7ec25ecd34c7a63b";
+const GENESIS_ID: &str = "9277fd4af70594987405508c5649e95ee3e488e9596b7d003f99bd5bcab6fe8f";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
-const BLOCK_HISTORY: &str = "b4fcbe2e5afcbc9227d573e2423ec8d8d4dfc452a45634b23871bad89dbbdabb";
+const BLOCK_HISTORY: &str = "9b7df369f45be006c9ba654a8f29c4559d4cb1945aefc1ecd29620002e2609bf";
 const BLOCK_PRECOMMIT: &str = "40828ae0ae80b70b42d6d10b1613ae917bfa42c9a06d4e5476bb5020b6b8520f33db4471cf024ceab6437696bc5d58199f6fc21b4432f11bfb83583f743aae02";
-const GENESIS_STATE: &str = "9f86c2bc380d408a739b8db27453b0f18a48f5dbdc127306c31dbdabb3b7f76d";
-const GENESIS_BEACON: &str = "5f4d48706de17b0d98385dd8871b260903275fc51c303b1e9d11860d57615cdb";
+const GENESIS_STATE: &str = "cb12725c58d20f367b8d3604a5d4e7ad407b0f2fdea5d0df541a7b3a6a6a56da";
+const EPOCH_BEACON: &str = "432f58b7d02c2f94094c5d24f7c9f0b51b244245589cdccc43f822a280917a06";
 const BLOCK_ID: &str = "3610b81ce824740f0d4b9b930d77b421a2e4e8b979b7c32d8d52f2aa4b7270bf";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "daba8dbd4d80ccb94a24ac6d821812700445321f5a3285c6e1ab8430582bf48b";
+const BLOCK_STATE: &str = "51238befd474c919a74703f39b8ceeb5fe5e8364de8c197d25646fa0d0a02e45";
+const BLOCK_MIX: &str = "635cbc9905ecb61c40abfd03a9b818f40a42910300068fcd2cba3f202aeb77bf";
 const BLOCK_BEACON: &str =
-    "b7b8e21a4cc640982bfed980307f10ffdd259a01f34fca86e8d7942e90000d4536db382d9f9563784d6e1456d279284c";
+    "93f277abf69707d927bce3053ecefe269ba679bf3bdab72812ce695fec95c38ec95aa1a72394f34b7dd4d73461b0917e";
 const DRAW: [u8; 12] = [9, 15, 14, 5, 13, 7, 6, 12, 10, 11, 8, 4];
 const SEAT_CONSENT: &str = "cd498a2bac98491804423812ea67bb1f1467af3576bcbb72577cd16c55611497a41a1e25afd40e269602b568eb6dd6fa21b813da13ad54c4e558fe30a1b84408";
 const SEAT_PROOF: &str =
@@ -276,7 +281,7 @@ const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7
 const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
-const PROPOSE_PARAMS: &str = "a14bf6958ee190b6f32bbf42d1f5fb90";
+const PROPOSE_PARAMS: &str = "5cb6c0aa548e63b0227a7fbfc24610dc";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
 const BALLOT: &str = "0c070000000000000001";

@@ -58,7 +58,7 @@ fn what_makes_no_sense_is_a_usage_error() {
         ("wallet send ost1nonsense 5", "ost1nonsense"),
         ("governance vote 1 maybe", "maybe"),
         ("governance propose admit-validator ostval1nonsense", "ostval1nonsense"),
-        ("governance propose upgrade 2", "--height"),
+        ("governance propose upgrade 2", "--epoch"),
         ("devnet up", "--dir"),
         ("demo --nodes 2", "2"),
     ] {

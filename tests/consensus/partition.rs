@@ -157,7 +157,7 @@ async fn start(plan: &Plan, planned: &Planned, home: &Path, cut: &Cut) -> Result
         ledger: Arc::new(Rocks::open(&home.join("chain"), &genesis)?),
         workers: Workers::pool(2),
         clock: Clock::new(now_ms),
-        settings: Settings { block_interval: Duration::from_millis(500), ..Settings::default() },
+        settings: Settings::default(),
         metrics: NodeMetrics::default(),
         genesis,
     });

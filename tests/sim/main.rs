@@ -6,6 +6,8 @@
 
 #![expect(clippy::print_stdout, reason = "what was lived through is worth a line")]
 
+mod time;
+
 use std::{
     sync::atomic::{AtomicU64, Ordering},
     thread,

@@ -89,7 +89,7 @@ pub async fn run(dir: &Path) -> Result<()> {
         ledger: ledger(dir, &config, &genesis)?,
         workers: Workers::pool(config.worker_threads),
         clock: Clock::new(system_ms),
-        settings: Settings { block_interval: config.block_interval(), ..Settings::default() },
+        settings: Settings::default(),
         metrics: NodeMetrics::default(),
         keypair,
         genesis: genesis.clone(),

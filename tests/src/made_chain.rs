@@ -185,9 +185,11 @@ impl Maker {
     fn commit(&self, number: u32) -> Result<Tx> {
         let records = self.ledger.view();
         let (owner, tip) = (&self.owner, records.tip());
-        let draw_as = Draw { epoch: tip.running.epoch, nonce: u64::from(number) };
-        let record = records.epoch(draw_as.epoch).context("the current epoch is kept")?;
-        let seed = DrawSeed { beacon: record.beacon, account: owner.public(), draw: draw_as, extent: 0 };
+        let epoch = tip.running.clock.drawable().context("the network has a beacon")?;
+        let draw_as = Draw { epoch, nonce: u64::from(number) };
+        let record = records.epoch(epoch).context("the epoch is kept")?;
+        let beacon = record.beacon.context("the epoch's beacon is complete")?;
+        let seed = DrawSeed { beacon, account: owner.public(), draw: draw_as, extent: 0 };
         let drawn = draw(&record.roster, &seed, CODE, self.rules.params.min_domains)?;
         let holders = drawn.into_iter().take(usize::from(CODE.n)).map(|candidate| candidate.provider);
         let mut commit = Commit {

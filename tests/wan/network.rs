@@ -19,7 +19,7 @@ use ostrakon_proto::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, tx::DecidedBlock,
         vote::ValidatorKeys,
     },
-    params::{Governance, Params},
+    params::{Governance, Params, Timing},
     seed::Seed,
     sign::Keypair,
     wire::chain,
@@ -171,7 +171,7 @@ fn address(place: &Site) -> String {
 fn write(home: &std::path::Path, node: &Keypair, number: u8, genesis: &Genesis) -> Result<()> {
     std::fs::create_dir_all(home)?;
     let settings = format!(
-        "listen = [\"/ip4/0.0.0.0/tcp/{PORT}\"]\nblock_interval_ms = {INTERVAL_MS}\nworker_threads = 2\n\
+        "listen = [\"/ip4/0.0.0.0/tcp/{PORT}\"]\nworker_threads = 2\n\
          disk_reserve_bytes = 1\n"
     );
     std::fs::write(home.join("node.toml"), settings)?;
@@ -223,7 +223,7 @@ fn genesis(keys: &[Keypair], places: &[Site], accounts: &[Keypair]) -> Result<Ge
         bootstrap: bootstrap.collect(),
         membership: Default::default(),
         params: Params {
-            epoch_blocks: 20,
+            time: Timing { epoch_ms: 10_000, window_blocks: 5, beacon_blocks: 2, block_ms: INTERVAL_MS },
             min_domains: 1,
             fee_base: Amount::ZERO,
             fee_byte: Amount::ZERO,

@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+/// Seconds of an epoch where nobody says otherwise: terms end while one watches.
+pub(crate) const EPOCH_SECONDS: u64 = 10;
+
 pub(super) const HELP: &str = "\
 Examples:
   ostrakon devnet up --dir net --nodes 14 --domains 7
@@ -66,6 +69,10 @@ pub(crate) struct DevnetUp {
     /// Number of validators among the nodes; of 4, one may fail
     #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
     pub(crate) validators: u16,
+    /// Least length of an epoch, in seconds: terms, unbonding and trash are counted in epochs
+    #[arg(long, value_name = "SECONDS", default_value_t = EPOCH_SECONDS)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) epoch: u64,
     /// Permissioned network: the profile's account decides who may join, see `ostrakon governance`
     #[arg(long)]
     pub(crate) permissioned: bool,

@@ -75,9 +75,9 @@ pub(crate) enum Proposed {
     Upgrade {
         /// Number of the protocol version
         version: u32,
-        /// Height of the first block under the new version
-        #[arg(long, value_name = "HEIGHT")]
-        height: u64,
+        /// The epoch that begins with the new version
+        #[arg(long, value_name = "EPOCH")]
+        epoch: u64,
     },
 }
 

@@ -91,8 +91,8 @@ pub(super) fn write_voucher(path: &Path, bytes: &[u8]) -> crate::Result<()> {
 
 impl Certified {
     fn text(&self, genesis: &Genesis, paint: Paint) -> String {
-        let Committed { object, owner, commitments, height, time_ms } = &self.committed;
-        let pace = Pace::new(genesis.time_ms, (*height, *time_ms), genesis.params.epoch_blocks);
+        let Committed { object, owner, commitments, height, time_ms, clock } = &self.committed;
+        let pace = Pace::new(clock, *time_ms, genesis.params.time.epoch_ms);
         let end: Epoch = commitments.iter().map(|extent| extent.end).min().unwrap_or_default();
         let spare = commitments.iter().map(|extent| extent.live().saturating_sub(usize::from(extent.code.k)));
         let losses = u128::try_from(spare.min().unwrap_or(0)).unwrap_or(0);

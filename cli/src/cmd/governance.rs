@@ -4,7 +4,7 @@
 use std::{fs, path::Path, time::Duration};
 
 use ostrakon::{
-    AccountId, Action, Chain, ChainError, Client, Error, ErrorKind, Height, Included, Pace,
+    AccountId, Action, Chain, ChainError, Client, Epoch, Error, ErrorKind, Included, Pace,
     ledger::{Ballot, Charter, Membership, Params, Proposal, ProposalOutcome, Propose, ProposedChange, Upgrade},
 };
 use serde::Serialize;
@@ -48,6 +48,7 @@ pub(crate) async fn run(command: Governance, home: &Home, out: &Output) -> crate
     let client = if matches!(command, Governance::List) { home.reader()? } else { home.connect()? };
     match command {
         Governance::List => {
+            client.chain().head().await?;
             let (charter, proposals) = client.chain().proposals().await?;
             let listing = Listing { charter, proposals };
             out.answer(&listing, |paint| listing.text(&client.chain().pace(), paint))?;
@@ -73,7 +74,7 @@ async fn propose(client: &Client, proposed: Proposed, out: &Output) -> crate::Re
         format!(
             "proposal {number} is open until {}: {}\nvote on it with `ostrakon governance vote {number} yes`",
             time::of_epoch(*until, &chain.pace()),
-            changed(change)
+            changed(change, &chain.pace())
         )
     })?;
     Ok(())
@@ -134,8 +135,8 @@ fn change(proposed: Proposed, current: &Params) -> crate::Result<ProposedChange>
         Proposed::ExpelProvider { node } => ProposedChange::ExpelProvider(node),
         Proposed::AdmitValidator { key } => ProposedChange::AdmitValidator(key),
         Proposed::ExpelValidator { key } => ProposedChange::ExpelValidator(key),
-        Proposed::Upgrade { version, height } => {
-            ProposedChange::Upgrade(Upgrade { protocol: version, height: Height(height) })
+        Proposed::Upgrade { version, epoch } => {
+            ProposedChange::Upgrade(Upgrade { protocol: version, epoch: Epoch(epoch) })
         }
     })
 }
@@ -167,8 +168,9 @@ fn amend(table: &mut toml::Table, changes: toml::Table) {
 impl Listing {
     fn text(&self, pace: &Pace, paint: Paint) -> String {
         let mut lines = vec![deciders(&self.charter.membership)];
-        if let Some(Upgrade { protocol, height }) = &self.charter.upgrade {
-            lines.push(format!("version {protocol} of the rules takes effect at block {height}"));
+        if let Some(Upgrade { protocol, epoch }) = &self.charter.upgrade {
+            let when = time::of_epoch(*epoch, pace);
+            lines.push(format!("version {protocol} of the rules takes effect with {when}"));
         }
         if self.proposals.is_empty() {
             lines.push("there are no proposals".to_owned());
@@ -183,7 +185,7 @@ impl Listing {
                 ProposalOutcome::Superseded(height) => format!("superseded in block {height}"),
             };
             let (number, until) = (row.number.to_string(), time::of_epoch(row.until, pace));
-            table.plain([number, changed(&row.change), until, yes.to_string(), no.to_string(), state]);
+            table.plain([number, changed(&row.change, pace), until, yes.to_string(), no.to_string(), state]);
         }
         lines.push(table.render(paint));
         lines.join("\n")
@@ -221,14 +223,17 @@ fn deciders(membership: &Membership) -> String {
 mod tests {
     use std::collections::BTreeMap;
 
-    use ostrakon::{Amount, Epoch, NodeId};
+    use ostrakon::{
+        Amount, Height, NodeId,
+        ledger::{EpochClock, Timing},
+    };
 
     use super::*;
     use crate::exit;
 
     #[test]
     fn what_a_file_does_not_name_stays() {
-        let current = Params { epoch_blocks: 77, ..Params::default() };
+        let current = Params { time: Timing { epoch_ms: 77_000, ..Timing::default() }, ..Params::default() };
         let text = "fee_base = \"0.5\"\n[governance]\nmax_power_share = 25\n";
         let mut expect = current.clone();
         (expect.fee_base, expect.governance.max_power_share) = (Amount(500_000), 25);
@@ -279,7 +284,10 @@ mod tests {
             (Some(40), Some(false))
         );
         assert_eq!(row["change"]["admit-provider"], NodeId::new([9; 32]).to_string());
-        let text = listing.text(&Pace::new(0, (Height(3_600), 3_600_000), 3_600), Paint::PLAIN);
+        let text = listing.text(
+            &Pace::new(&EpochClock { epoch: Epoch(1), ..EpochClock::genesis(3_600_000) }, 3_600_000, 3_600_000),
+            Paint::PLAIN,
+        );
         assert!(text.contains("epoch 8 (1970-01-01 08:00 UTC)  2    1   passed in block 40"), "{text}");
         assert!(text.contains(&account(1).to_string()), "{text}");
     }

@@ -19,7 +19,7 @@ use std::{
 use ostrakon_net::{AskError, Peers, lock};
 use ostrakon_proto::{
     id::{Epoch, Height, NodeId, ObjectId, TxId},
-    ledger::{Genesis, Rules},
+    ledger::{Genesis, Rules, state::EpochClock},
     light::{self, BadAnswer, TrustError},
     wire::{Refusal, RefusalCode},
 };
@@ -58,9 +58,8 @@ pub struct Chain {
 #[derive(Debug)]
 struct Inner {
     peers: Arc<dyn Peers>,
-    /// Time of the genesis, in milliseconds of Unix time.
-    genesis_ms: u64,
     rules: Mutex<Arc<Rules>>,
+    clock: Mutex<EpochClock>,
     trusted: Trusted,
     nodes: Nodes,
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
@@ -135,6 +134,17 @@ pub enum ChainError {
         /// The transaction.
         tx: TxId,
     },
+    /// The network has just begun, and its chain does not advance: try again when it does.
+    #[error(
+        "the network has no beacon yet, so no holders can be drawn: its first {need} blocks make one, and it is at \
+         block {height}"
+    )]
+    NoBeacon {
+        /// The newest block.
+        height: Height,
+        /// Blocks that make the first beacon.
+        need: u64,
+    },
     /// This account has no commitment for the object.
     #[error("object {object} belongs to another account: only the account that added it can change its term")]
     NotOwner {
@@ -167,7 +177,9 @@ impl ChainError {
     /// What it means for the caller.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } => ErrorKind::Network,
+            Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } | Self::NoBeacon { .. } => {
+                ErrorKind::Network
+            }
             Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,
             Self::InvalidProof { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
@@ -194,8 +206,8 @@ impl Chain {
         let rules = Rules::from(genesis);
         let inner = Inner {
             peers,
-            genesis_ms: genesis.time_ms,
             rules: Mutex::new(Arc::new(rules)),
+            clock: Mutex::new(EpochClock::genesis(genesis.time_ms)),
             trusted,
             nodes: Nodes::new(order, random),
             rosters: Mutex::default(),
@@ -215,13 +227,13 @@ impl Chain {
         Arc::clone(&lock(&self.inner.rules))
     }
 
-    /// How fast epochs pass, as of the newest block that this client has verified.
+    /// When epochs begin, as of the last look at the ledger's [head](Self::head).
     pub fn pace(&self) -> Pace {
-        let (trust, rules) = (self.trust(), self.rules());
-        Pace::new(self.inner.genesis_ms, (trust.height(), trust.time_ms()), rules.params.epoch_blocks)
+        Pace::new(&lock(&self.inner.clock), self.trust().time_ms(), self.rules().params.time.epoch_ms)
     }
 
-    fn adopt(&self, rules: Rules) {
+    fn adopt(&self, rules: Rules, clock: EpochClock) {
+        *lock(&self.inner.clock) = clock;
         self.inner.trusted.keep_for(light::trust_period_ms(&rules.params));
         let mut current = lock(&self.inner.rules);
         if **current != rules {

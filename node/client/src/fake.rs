@@ -25,7 +25,7 @@ use ostrakon_proto::{
         tx::{Action, DecidedBlock, Tx, TxBody},
         vote::ValidatorKeys,
     },
-    params::Params,
+    params::{Params, Timing},
     sign::Keypair,
     wire::{Frame, Refusal, RefusalCode},
 };
@@ -112,10 +112,10 @@ impl World {
         Self::make(nodes, Params::default(), SimNetwork::new(seed, config))
     }
 
-    /// As [`World::new`], with a ledger whose epochs are this many transactions long, and draws good for so many
-    /// epochs.
-    pub(crate) fn hasty(nodes: u8, epoch_blocks: u64, draw_epochs: u64) -> Self {
-        let params = Params { epoch_blocks, draw_epochs, ..Params::default() };
+    /// As [`World::new`], with a ledger whose epochs last so long, and draws good for so many epochs.
+    pub(crate) fn hasty(nodes: u8, epoch_ms: u64, draw_epochs: u64) -> Self {
+        let time = Timing { epoch_ms, window_blocks: 0, ..Timing::default() };
+        let params = Params { time, draw_epochs, ..Params::default() };
         Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
     }
 
@@ -135,7 +135,7 @@ impl World {
             time_ms: 1,
             bootstrap: Vec::new(),
             membership: Membership::default(),
-            params,
+            params: Params { time: Timing { beacon_blocks: 1, ..params.time }, ..params },
             accounts: [account(), crowd()]
                 .map(|key| GenesisAccount { account: key.public(), balance: Amount(1_000_000_000_000) })
                 .to_vec(),

@@ -7,12 +7,12 @@ pub use ostrakon_proto::{
     ledger::{
         GenesisAccount, GenesisProvider, GenesisValidator,
         state::{
-            Account, Charter, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, ProviderStatus, Slot,
-            SlotState, Upgrade, Validator, ValidatorStatus,
+            Account, Charter, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange,
+            ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
         },
         tx::{Anchor, Ballot, Commit, DecidedBlock, Propose, SetName, Transfer, Tx, TxBody},
         vote::ValidatorKeys,
     },
     light::activity::{AccountTx, Direction},
-    params::{Bonds, Governance, Params},
+    params::{Bonds, Governance, Params, Timing},
 };

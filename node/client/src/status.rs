@@ -97,7 +97,8 @@ impl Client {
     /// # Errors
     /// [`Error`] when the ledger has no such object, no node responds, or a probe cannot open the object.
     pub async fn status(&self, link: &Link, options: StatusOptions) -> Result<Status, Error> {
-        let commitments = longest(self.chain.object(link.object).await?);
+        let (_, commitments) = futures::try_join!(self.chain.head(), self.chain.object(link.object))?;
+        let commitments = longest(commitments);
         let holders: Vec<NodeId> = slots_of(&commitments).map(|slot| slot.2.provider).collect();
         let providers = self.chain.providers(&holders).await?;
         let failed = if options.probe { self.probe(link).await? } else { BTreeMap::new() };

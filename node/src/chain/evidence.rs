@@ -9,7 +9,7 @@ use std::time::Duration;
 use ostrakon_proto::{
     id::{AccountId, Height, VoteKey},
     ledger::{
-        Rules, TxError,
+        TxError,
         state::{Key, Records, ValidatorStatus},
         tx::{self, Action},
     },
@@ -80,8 +80,8 @@ impl EvidenceSubmitter {
 async fn submit_until_settled(chain: &Chain, account: &Keypair, evidence: tx::Evidence) {
     let (key, sender): (VoteKey, AccountId) = (evidence.accused(), account.public());
     loop {
-        let (rules, height) = (chain.rules(), evidence.height());
-        let look = move |records: &dyn Records| (is_open(&rules, records, &key, height), records.account(&sender));
+        let height = evidence.height();
+        let look = move |records: &dyn Records| (is_open(records, &key, height), records.account(&sender));
         let (open, from) = chain.read(look).await;
         if !open {
             return;
@@ -100,12 +100,11 @@ async fn submit_until_settled(chain: &Chain, account: &Keypair, evidence: tx::Ev
     }
 }
 
-/// Whether the validator has a bond, was not slashed yet, and its bond still covers this height.
-fn is_open(rules: &Rules, records: &dyn Records, key: &VoteKey, height: Height) -> bool {
-    let ends = rules.epoch_of(height).after(rules.params.bonds.unbonding_epochs);
-    let status = records.validator(key).map(|validator| validator.status);
-    let unslashed = matches!(status, Some(ValidatorStatus::Active | ValidatorStatus::Left { .. }));
-    unslashed && records.get(&Key::Barred(*key)).is_none() && records.tip().running.epoch <= ends
+/// Whether the validator has a bond that is liable for this height, and was not slashed yet.
+fn is_open(records: &dyn Records, key: &VoteKey, height: Height) -> bool {
+    let Some(validator) = records.validator(key).filter(|validator| validator.since <= height) else { return false };
+    let unslashed = matches!(validator.status, ValidatorStatus::Active | ValidatorStatus::Left { .. });
+    unslashed && records.get(&Key::Barred(*key)).is_none()
 }
 
 /// Whether the ledger will never accept the evidence.

@@ -106,7 +106,6 @@ mod tests {
             height: Height(height),
             block: BlockId::new([0; 32]),
             epoch: Epoch(0),
-            beacon: [0; 32],
             time_ms: 0,
             state: [0; 32],
             minted: Amount::ZERO,

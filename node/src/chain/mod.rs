@@ -319,12 +319,10 @@ fn validators_of(records: &dyn Records) -> Vec<NodeId> {
 
 fn head_of(records: &dyn Records) -> Head {
     let Tip { height, block, state, running } = records.tip();
-    let epoch = records.epoch(running.epoch).expect("invariant: the current epoch's record is kept");
     Head {
         height,
         block,
-        epoch: running.epoch,
-        beacon: epoch.beacon,
+        epoch: running.clock.epoch,
         time_ms: running.time_ms,
         state,
         minted: running.minted,

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fmt,
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -126,7 +127,8 @@ impl order::Ledger for OrderLedger {
         let records = self.shared().ledger.view();
         let voting = records.validators().into_iter().filter(|validator| validator.voting_power() > 0);
         let nodes = voting.map(|validator| (validator.key, validator.node)).collect();
-        Committee { height: records.tip().height.next(), rotation: rotation(&*records), nodes }
+        let interval = Duration::from_millis(records.params().time.block_ms);
+        Committee { height: records.tip().height.next(), rotation: rotation(&*records), nodes, interval }
     }
 
     fn build(&self, height: Height, round: u32) -> Result<Option<EncodedBlock>, LedgerError> {

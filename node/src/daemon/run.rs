@@ -143,7 +143,6 @@ async fn open(
     let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(config.pruning())?;
     let ledger = Arc::new(ledger.timed(metrics.ledger.commit.clone()));
     let settings = Settings {
-        block_interval: config.block_interval(),
         offer: config.offer(dir)?,
         sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
         checkpoint: config.checkpoint,

@@ -349,16 +349,16 @@ async fn a_network_changes_its_fees_and_every_node_asks_the_new_ones() {
 async fn a_node_stops_before_rules_that_it_does_not_know() {
     let world = ruled();
     let mut nodes = world.start_all().await;
-    let (protocol, height) = (PROTOCOL + 1, Height(25));
-    decide(&world, &nodes[0].0, 0, ProposedChange::Upgrade(Upgrade { protocol, height })).await;
+    let (protocol, epoch) = (PROTOCOL + 1, Epoch(3));
+    decide(&world, &nodes[0].0, 0, ProposedChange::Upgrade(Upgrade { protocol, epoch })).await;
     let stopped = nodes[0].0.failed().await;
-    let outdated = |error: &LedgerError| matches!(error, LedgerError::Outdated { protocol: 2, height: Height(25) });
+    let outdated = |error: &LedgerError| matches!(error, LedgerError::Outdated { protocol: 2, .. });
     let known = match &stopped {
         NodeError::Ledger(error) | NodeError::Order(OrderError::Ledger(error)) => outdated(error),
         _ => false,
     };
     assert!(known, "{stopped:?}");
-    assert_eq!(nodes[0].0.chain().head().height, Height(24));
+    assert_eq!(nodes[0].0.chain().head().epoch, Epoch(2));
 }
 
 /// Whether validator `number` signed one of the blocks after `height`.

@@ -292,7 +292,7 @@ fn check_nonce(account: u64, drawn: u64, reach: u64) -> Result<(), Refusal> {
 
 /// Checks that this node is among those drawn, as the ledger will.
 fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), Refusal> {
-    let now = records.tip().running.epoch;
+    let now = records.tip().running.clock.epoch;
     let (oldest, given) = (rules.oldest_draw(now), open.draw.epoch);
     if given > now {
         let reason = format!("the draw is of epoch {given}, and this node's ledger is in epoch {now}; retry later");
@@ -301,7 +301,10 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     let record = records.epoch(given).filter(|_| oldest <= given).ok_or_else(|| {
         Refusal::new(Denied, format!("the draw of epoch {given} is stale: use one of epochs {oldest} to {now}"))
     })?;
-    let seed = DrawSeed { beacon: record.beacon, account: open.account, draw: open.draw, extent: open.extent };
+    let beacon = record.beacon.ok_or_else(|| {
+        Refusal::new(Busy, format!("the beacon of epoch {given} is not complete on this node's ledger; retry later"))
+    })?;
+    let seed = DrawSeed { beacon, account: open.account, draw: open.draw, extent: open.extent };
     let drawn = placement::draw(&record.roster, &seed, open.code, rules.params.min_domains);
     let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(Denied, error))?;
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {

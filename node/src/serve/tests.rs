@@ -209,8 +209,8 @@ async fn only_drawn_nodes_take_a_column() {
     let narrow = ostrakon_proto::params::Code { k: 1, n: 2 };
     let (client, object) = (world.client(250), TestObject::new(1000, narrow));
     let record = nodes[0].0.chain().read(|records| records.epoch(Epoch(0))).await.expect("kept");
-    let seed =
-        DrawSeed { beacon: record.beacon, account: world.payer(), draw: Draw { epoch: Epoch(0), nonce: 0 }, extent: 0 };
+    let (beacon, draw_as) = (record.beacon.expect("complete"), Draw { epoch: Epoch(0), nonce: 0 });
+    let seed = DrawSeed { beacon, account: world.payer(), draw: draw_as, extent: 0 };
     let drawn: Vec<NodeId> =
         draw(&record.roster, &seed, narrow, 1).expect("drawn").iter().map(|candidate| candidate.provider).collect();
     assert_eq!(drawn.len(), 4);

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::{
-    beacon::{self, BeaconSignature},
+    beacon::{self, BeaconSignature, BeaconTurn},
     codec,
     id::{BlockId, ChainId, Epoch, Height, TxId, VoteKey},
     ledger::{
@@ -18,12 +18,13 @@ use crate::{
         history::HistoryNode,
         money::{self, Pool},
         rules::{PROTOCOL, Rules},
-        state::{Changes, EpochRecord, Key, Record, Records, RosterEntry, Tip},
+        state::{Changes, EpochClock, Key, Record, Records, Tip, Upgrade},
         tree, turns,
         tx::{Action, Block, Commit, DecidedBlock, Header, TxBody, tx_root},
         vote::{QuorumCertificate, QuorumCertificateError, ValidatorSet},
     },
     limits,
+    params::Timing,
 };
 
 /// Why a block is invalid. An invalid block changes nothing.
@@ -133,8 +134,6 @@ pub struct Execution<'a> {
     past: Vec<HistoryNode>,
     /// Bytes of the transactions applied so far.
     bytes: usize,
-    /// The roster that this block froze, if it begins an epoch. Its beacon includes this block's own signature.
-    frozen: Option<Vec<RosterEntry>>,
     /// Rosters of the epochs that commits of this block draw in, read once.
     rosters: BTreeMap<Epoch, Roster>,
 }
@@ -162,9 +161,10 @@ impl<'a> Execution<'a> {
         tip.running.time_ms = time_ms;
         tip.height = tip.height.next();
         turns::note(&mut draft, base, round);
-        activate_upgrade(&mut draft);
-        let frozen = epoch::begin(&mut draft, &rules);
-        Self { rules, base, draft, past, bytes: 0, frozen, rosters: BTreeMap::new() }
+        let clock = next_clock(base, &rules.params.time, time_ms);
+        activate_upgrade(&mut draft, clock.epoch);
+        epoch::begin(&mut draft, &rules, clock);
+        Self { rules, base, draft, past, bytes: 0, rosters: BTreeMap::new() }
     }
 
     /// The state with what was applied so far.
@@ -207,43 +207,44 @@ impl<'a> Execution<'a> {
     fn read_roster(&mut self, action: &Action) {
         let Action::Commit(Commit { draw, code, .. }) = action else { return };
         if !self.rosters.contains_key(&draw.epoch) {
-            let Some(record) = self.draft.epoch(draw.epoch) else { return };
-            self.rosters.insert(draw.epoch, Roster::new(record));
+            let Some(roster) = self.draft.epoch(draw.epoch).and_then(Roster::new) else { return };
+            self.rosters.insert(draw.epoch, roster);
         }
         let roster = self.rosters.get_mut(&draw.epoch).expect("read just now, if not before");
         roster.prepare(*code, self.rules.params.min_domains);
     }
 
-    /// Ends the block: adds the proposer's beacon signature, sets the next block's fees, records the epoch if one
-    /// begins, and updates the state tree.
+    /// Ends the block: mixes in the proposer's beacon signature, sets the next block's fees, and updates the state
+    /// tree.
     pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
+        epoch::end(&mut self.draft, &self.rules, signature);
         let running = self.draft.running_mut();
-        beacon::append(&mut running.beacons, signature);
         running.fee_factor = running.fee_factor.after(self.bytes);
-        if let Some(roster) = self.frozen {
-            let epoch = running.epoch;
-            let record =
-                EpochRecord { epoch, beacon: epoch::beacon(&self.rules.chain, &running.beacons, epoch), roster };
-            self.draft.put(Key::Epoch(epoch), Record::Epoch(record));
-        }
         let (history, next) = (self.draft.running().history.root(), self.draft.validator_set());
         Outcome { changes: seal(self.base, self.draft, self.past), history, next }
     }
 }
 
-/// Activates the protocol version that is due at this height.
-fn activate_upgrade(draft: &mut Draft<'_>) {
+/// The clock of the block after `base`, where that has this time.
+fn next_clock(base: &dyn Records, timing: &Timing, time_ms: u64) -> EpochClock {
+    let tip = base.tip();
+    tip.running.clock.tick(tip.height.next(), time_ms, timing)
+}
+
+/// Activates the protocol version that is due in this epoch.
+fn activate_upgrade(draft: &mut Draft<'_>, epoch: Epoch) {
     let mut charter = draft.charter();
-    if let Some(upgrade) = charter.upgrade.filter(|upgrade| upgrade.height <= draft.height()) {
+    if let Some(upgrade) = charter.upgrade.filter(|upgrade| upgrade.epoch <= epoch) {
         (charter.protocol, charter.upgrade) = (upgrade.protocol, None);
         draft.put_charter(charter);
     }
 }
 
-/// Checks that this program supports the protocol version of the block after `base`.
-pub(super) fn check_protocol(base: &dyn Records) -> Result<(), BlockError> {
+/// Checks that this program supports the protocol version of the block after `base`, where that has this time.
+pub(super) fn check_protocol(base: &dyn Records, time_ms: u64) -> Result<(), BlockError> {
     let (charter, height) = (base.charter(), base.tip().height.next());
-    let due = charter.upgrade.filter(|upgrade| upgrade.height <= height);
+    let due = |upgrade: &Upgrade| upgrade.epoch <= next_clock(base, &base.params().time, time_ms).epoch;
+    let due = charter.upgrade.filter(due);
     let protocol = due.map_or(charter.protocol, |upgrade| upgrade.protocol);
     if protocol > PROTOCOL { Err(BlockError::Upgrade { protocol, height }) } else { Ok(()) }
 }
@@ -321,7 +322,7 @@ pub fn judge_knowing(
     known: impl FnMut(&TxId) -> bool,
 ) -> Result<Changes, BlockError> {
     let header = &block.header;
-    check_protocol(base)?;
+    check_protocol(base, header.time_ms)?;
     check_place(&base.tip(), header)?;
     check_proposer(rules, base, header)?;
     let txs = check_txs(block)?.check(rules, known);
@@ -370,7 +371,9 @@ fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<
     let expected = rotation.proposer(header.height, round).expect("invariant: there is always a validator");
     let proposer = base.validator(&got).filter(|_| got == expected);
     let proposer = proposer.ok_or(BlockError::Proposer { round, expected, got })?;
-    beacon::verify(&proposer.beacon_key, &header.beacon, &rules.chain, header.height).map_err(|_| BlockError::Beacon)
+    let (tip, chain) = (base.tip(), &rules.chain);
+    let turn = BeaconTurn { chain, height: header.height, mix: &tip.running.mix };
+    beacon::verify(&proposer.beacon_key, &header.beacon, &turn).map_err(|_| BlockError::Beacon)
 }
 
 /// The transactions match the header, and are within the size limit.

@@ -1,30 +1,33 @@
-//! What a block does before its transactions: epochs begin, commitments and proposals end, and bonds return.
+//! What a block does before its transactions: epochs begin, commitments and proposals end, and bonds return; and after
+//! them: an epoch's beacon.
 //!
-//! An epoch's roster is frozen from the state before the block that begins it; its beacon also takes that block's own
-//! signature. So a provider is offered, priced or moved before the randomness is known that draws with it.
+//! An epoch's roster is frozen from the state before the block that begins it, and its beacon takes the signatures of
+//! that block and those after it. So a provider is offered, priced or moved before the randomness is known that draws
+//! with it. The beacon also gives the turns to propose a new order, so that nobody can choose keys whose turns are in a
+//! row, or fall on the same place of each epoch.
 
 use crate::{
-    beacon::BeaconSignature,
+    beacon::{self, BeaconSignature},
     id::{ChainId, Epoch},
     ledger::{
         action,
         draft::Draft,
         rules::Rules,
-        state::{Key, Provider, ProviderStatus, Records, RosterEntry},
+        state::{EpochClock, EpochRecord, Key, Provider, ProviderStatus, Record, Records, RosterEntry},
     },
     limits,
 };
 
-/// Begins a block; returns the roster when the block begins an epoch.
-pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<RosterEntry>> {
-    let epoch = rules.epoch_of(draft.height());
-    let turned = epoch > draft.running().epoch;
-    draft.running_mut().epoch = epoch;
+/// Begins a block of the epoch that `clock` says.
+pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
+    let epoch = clock.epoch;
+    let turned = epoch > draft.running().clock.epoch;
+    draft.running_mut().clock = clock;
     if turned {
         forget(draft, rules, epoch);
+        // Before anything ends, so that the roster is what the last block left.
+        freeze(draft, &clock);
     }
-    // Before anything ends, so that the roster is what the last block left.
-    let roster = turned.then(|| roster(&draft.providers()));
     end_commitments(draft, epoch);
     if turned {
         action::expire(draft, epoch);
@@ -32,7 +35,27 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules) -> Option<Vec<RosterEn
     for (until, bonded) in draft.unbonding(epoch, limits::UNBONDINGS) {
         action::pay_back(draft, until, bonded);
     }
-    roster
+}
+
+/// Records the epoch with the roster of this moment.
+pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
+    let (EpochClock { epoch, start_ms, .. }, roster) = (*clock, roster(&draft.providers()));
+    draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, start_ms, beacon: None, roster }));
+}
+
+/// Ends a block, after its transactions: mixes in its proposer's signature, and completes the epoch's beacon when it
+/// was the last one needed.
+pub(super) fn end(draft: &mut Draft<'_>, rules: &Rules, signature: &BeaconSignature) {
+    let (height, running) = (draft.height(), draft.running_mut());
+    running.mix = beacon::mix(&running.mix, signature);
+    if !running.clock.completes_beacon(height, &rules.params.time) {
+        return;
+    }
+    running.clock.has_beacon = true;
+    let (epoch, beacon) = (running.clock.epoch, epoch_beacon(&rules.chain, &running.mix, running.clock.epoch));
+    running.turns_seed = beacon;
+    let record = draft.epoch(epoch).expect("invariant: the epoch in progress has a record");
+    draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { beacon: Some(beacon), ..record }));
 }
 
 /// Removes the epochs whose draws have expired: one, or more when `draw_epochs` was lowered.
@@ -52,7 +75,7 @@ fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
 }
 
 /// The providers that can be drawn, in the order of node ids.
-pub(super) fn roster(providers: &[Provider]) -> Vec<RosterEntry> {
+fn roster(providers: &[Provider]) -> Vec<RosterEntry> {
     let candidates =
         providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| RosterEntry {
             provider: provider.node,
@@ -63,12 +86,8 @@ pub(super) fn roster(providers: &[Provider]) -> Vec<RosterEntry> {
     candidates.filter(|candidate| candidate.weight > 0).collect()
 }
 
-/// The epoch's beacon, from the proposers' signatures of the last heights (ARCHITECTURE 5.5).
-pub(super) fn beacon(chain: &ChainId, signatures: &[BeaconSignature], epoch: Epoch) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new_derive_key("ostrakon epoch beacon 2");
-    hasher.update(chain.bytes()).update(&epoch.0.to_le_bytes());
-    for signature in signatures {
-        hasher.update(&signature.0);
-    }
-    hasher.finalize().into()
+/// The epoch's beacon, from the mix after the last signature that it takes (ARCHITECTURE 5.5).
+fn epoch_beacon(chain: &ChainId, mix: &[u8; 32], epoch: Epoch) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("ostrakon epoch beacon 3");
+    hasher.update(chain.bytes()).update(&epoch.0.to_le_bytes()).update(mix).finalize().into()
 }

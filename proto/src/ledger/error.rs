@@ -158,7 +158,9 @@ pub enum TxError {
         extents: u32,
     },
     /// Draw in an epoch of `oldest..=newest`, and store on the providers drawn.
-    #[error("stale draw of epoch {given}: draws of epochs {oldest} to {newest} are valid now")]
+    #[error(
+        "invalid draw of epoch {given}: epochs {oldest} to {newest} can be drawn from, once their beacon is complete"
+    )]
     DrawEpoch {
         /// Epoch of the draw.
         given: Epoch,
@@ -389,8 +391,10 @@ pub enum TxError {
     /// Pass messages that were signed on this chain.
     #[error("invalid evidence: one of the two messages was not signed by the validator on this chain")]
     EvidenceSignature,
-    /// Nothing can be done: the evidence is too old, or of a height that does not exist yet.
-    #[error("evidence of height {height} is too old, or of a future height: no bond is liable for it")]
+    /// Nothing can be done: the validator joined later, or the height does not exist yet.
+    #[error(
+        "evidence of height {height} is from before the validator joined, or of a future height: no bond is liable"
+    )]
     EvidenceHeight {
         /// The height that was signed for.
         height: Height,
@@ -427,11 +431,11 @@ pub enum TxError {
         /// The parameter.
         name: &'static str,
     },
-    /// Propose a later height, so that there is time to vote and to update.
-    #[error("upgrade height {height} is too soon: it must be in epoch {earliest} or later")]
+    /// Propose a later epoch, so that there is time to vote and to update.
+    #[error("upgrade in epoch {epoch} is too soon: epoch {earliest} is the earliest")]
     UpgradeTooSoon {
-        /// The height proposed.
-        height: Height,
+        /// The epoch proposed.
+        epoch: Epoch,
         /// The earliest epoch.
         earliest: Epoch,
     },

@@ -9,9 +9,9 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    beacon::BeaconKey,
+    beacon::{self, BeaconKey},
     codec,
-    id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey},
+    id::{AccountId, Amount, BlockId, ChainId, Height, NodeId, VoteKey},
     ledger::{
         action::{check_bond, check_offer, check_power_shares, check_seat},
         apply::seal,
@@ -21,7 +21,7 @@ use crate::{
         history::Peaks,
         load::FeeFactor,
         state::{
-            Changes, Charter, Domain, EpochRecord, Key, Membership, Provider, ProviderStatus, Record, Records, Running,
+            Changes, Charter, Domain, EpochClock, Key, Membership, Provider, ProviderStatus, Record, Records, Running,
             Tip, Validator, ValidatorStatus,
         },
         tree::Nodes,
@@ -276,9 +276,8 @@ impl Genesis {
             draft.put_validator(self.validator(validator));
             admit(&mut draft, &self.membership, Key::AdmittedValidator(validator.key));
         }
-        let (epoch, roster) = (Epoch(0), epoch::roster(&draft.providers()));
-        let beacon = epoch::beacon(&chain, &[], epoch);
-        draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, beacon, roster }));
+        let clock = draft.running().clock;
+        epoch::freeze(&mut draft, &clock);
         seal(&empty, draft, Vec::new())
     }
 
@@ -286,8 +285,9 @@ impl Genesis {
         let valid = "a valid genesis mints no more than there can be";
         let running = Running {
             time_ms: self.time_ms,
-            epoch: Epoch(0),
-            beacons: Vec::new(),
+            clock: EpochClock::genesis(self.time_ms),
+            mix: beacon::first_mix(chain),
+            turns_seed: beacon::first_mix(chain),
             history: Peaks::default(),
             minted: self.minted().expect(valid),
             bonded: self.bonded().expect(valid),
@@ -310,6 +310,7 @@ impl Genesis {
             domain,
             bond,
             power: self.membership.power(bond),
+            since: Height(0),
             status: ValidatorStatus::Active,
             missed: 0,
             skipped_until: Height(0),

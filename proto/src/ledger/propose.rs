@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    beacon::BeaconSecret,
+    beacon::{BeaconSecret, BeaconTurn},
     id::{TxId, VoteKey},
     ledger::{
         apply::{BlockError, Execution, Outcome, check_protocol},
@@ -51,13 +51,13 @@ pub fn propose(
     txs: &[Arc<CheckedTx>],
     proposer: &Proposer<'_>,
 ) -> Result<ProposedBlock, BlockError> {
-    check_protocol(base)?;
     let (tip, round) = (base.tip(), proposer.round);
     let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
+    check_protocol(base, time_ms)?;
     let mut execution = Execution::new(rules, base, time_ms, round);
     let (applied, rejected) = fill(&mut execution, txs);
     let height = tip.height.next();
-    let beacon = proposer.beacon.sign(&rules.chain, height);
+    let beacon = proposer.beacon.sign(&BeaconTurn { chain: &rules.chain, height, mix: &tip.running.mix });
     let Outcome { mut changes, history, next } = execution.finish(&beacon);
     let ids: Vec<_> = applied.iter().map(|tx| tx.id()).collect();
     let header = Header {

@@ -1,7 +1,8 @@
 //! Proposer selection: which validator proposes in which round of which height (ARCHITECTURE 5.1).
 //!
-//! In goes a validator set, and its members that are skipped because they missed turns; out comes one validator for
-//! each height and round. It is a pure function of these, so no history is needed to compute it. Not here: who is
+//! In go a validator set, its members that are skipped because they missed turns, and a seed, which is the last
+//! beacon; out comes one validator for each height and round. It is a pure function of these, so no history is needed
+//! to compute it. The seed orders the members: so nobody can choose keys whose turns are in a row. Not here: who is
 //! skipped and for how long, which the state records.
 
 use std::collections::BTreeSet;
@@ -18,12 +19,21 @@ const TOTAL: u128 = 1 << 62;
 pub struct Rotation {
     set: ValidatorSet,
     skipped: BTreeSet<VoteKey>,
+    /// The members with their powers, in the order that follows from the seed.
+    order: Vec<(VoteKey, u64)>,
+    /// Heights by which all turns are shifted.
+    offset: u64,
 }
 
 impl Rotation {
-    /// The rotation of `set`, in which the members in `skipped` come last.
-    pub fn new(set: ValidatorSet, skipped: BTreeSet<VoteKey>) -> Self {
-        Self { set, skipped }
+    /// The rotation of `set` by this seed, in which the members in `skipped` come last.
+    pub fn new(set: ValidatorSet, skipped: BTreeSet<VoteKey>, seed: &[u8; 32]) -> Self {
+        let key = blake3::derive_key("ostrakon turns 1", seed);
+        let place = |member: &(VoteKey, u64)| *blake3::keyed_hash(&key, member.0.bytes()).as_bytes();
+        let mut order: Vec<(VoteKey, u64)> = set.iter().collect();
+        order.sort_by_cached_key(place);
+        let offset = u64::from_le_bytes(*key.first_chunk().expect("a hash has 32 bytes"));
+        Self { set, skipped, order, offset }
     }
 
     /// The set.
@@ -43,9 +53,9 @@ impl Rotation {
     /// validators have no first round but do have later ones: when all others are gone, the chain must not wait until
     /// they are no longer skipped.
     pub fn proposer(&self, height: Height, round: u32) -> Option<VoteKey> {
-        let members: Vec<(VoteKey, u64)> = self.set.iter().collect();
-        let (late, mut waiting): (Vec<_>, Vec<_>) = members.iter().partition(|(key, _)| self.skipped.contains(key));
-        let place = usize::try_from(round).ok()?.checked_rem(members.len())?;
+        let order = self.order.iter();
+        let (late, mut waiting): (Vec<_>, Vec<_>) = order.partition(|(key, _)| self.skipped.contains(key));
+        let place = usize::try_from(round).ok()?.checked_rem(self.order.len())?;
         let place = match place.checked_sub(waiting.len()) {
             Some(place) => {
                 waiting = late;
@@ -53,20 +63,21 @@ impl Rotation {
             }
             None => place,
         };
+        let turn = u128::from(height.0) + u128::from(self.offset);
         for _ in 0..place {
-            let gone = draw(&waiting, height)?;
+            let gone = draw(&waiting, turn)?;
             waiting.remove(gone);
         }
-        draw(&waiting, height).map(|index| waiting[index].0)
+        draw(&waiting, turn).map(|index| waiting[index].0)
     }
 }
 
-/// Which of these proposes at this height. All power is a circle, of which each member has an arc; every height
-/// advances by the golden ratio of the circle, rounded to a step that visits each unit once before any twice.
-fn draw(members: &[(VoteKey, u64)], height: Height) -> Option<usize> {
+/// Which of these has this turn. All power is a circle, of which each member has an arc; every turn advances by the
+/// golden ratio of the circle, rounded to a step that visits each unit once before any twice.
+fn draw(members: &[(VoteKey, u64)], turn: u128) -> Option<usize> {
     let arcs = arcs(members);
     let total: u128 = arcs.iter().sum();
-    let at = (u128::from(height.0) % total.max(1)) * step(total) % total.max(1);
+    let at = (turn % total.max(1)) * step(total) % total.max(1);
     let mut end = 0;
     arcs.iter().position(|arc| {
         end += arc;
@@ -106,7 +117,7 @@ mod tests {
 
     fn rotation(powers: &[u64], skipped: &[usize]) -> Rotation {
         let set = ValidatorSet::new(powers.iter().enumerate().map(|(number, power)| (key(number), *power)));
-        Rotation::new(set, skipped.iter().map(|number| key(*number)).collect())
+        Rotation::new(set, skipped.iter().map(|number| key(*number)).collect(), &[7; 32])
     }
 
     fn turns(rotation: &Rotation, heights: std::ops::Range<u64>) -> Vec<VoteKey> {
@@ -115,18 +126,32 @@ mod tests {
 
     #[test]
     fn equals_take_turns() {
-        let check = |powers: &[u64], skipped: &[usize], expect: &[usize]| {
-            let expect: Vec<VoteKey> = expect.iter().map(|number| key(*number)).collect();
-            let length = u64::try_from(expect.len()).expect("few");
-            assert_eq!(turns(&rotation(powers, skipped), 0..length), expect, "{powers:?} {skipped:?}");
+        let check = |powers: &[u64], skipped: &[usize], shares: &[(usize, usize)]| {
+            let heights: usize = shares.iter().map(|(_, share)| share).sum();
+            let turns = turns(&rotation(powers, skipped), 100..100 + u64::try_from(heights).expect("few"));
+            for (number, share) in shares {
+                let count = turns.iter().filter(|turn| **turn == key(*number)).count();
+                assert_eq!(count, *share, "{number} of {powers:?} without {skipped:?}");
+            }
         };
-        check(&[5], &[], &[0, 0, 0]);
-        check(&[1, 1], &[], &[0, 1, 0, 1]);
-        check(&[7, 7, 7, 7], &[], &[0, 1, 2, 3, 0, 1, 2, 3]);
-        check(&[7, 7, 7, 7], &[2], &[0, 1, 3, 0, 1, 3]);
-        check(&[1, 1], &[0, 1], &[0, 1, 0, 1]);
-        check(&[3, 1], &[], &[0, 0, 0, 1]);
+        check(&[5], &[], &[(0, 4)]);
+        check(&[1, 1], &[], &[(0, 1), (1, 1)]);
+        check(&[7, 7, 7, 7], &[], &[(0, 1), (1, 1), (2, 1), (3, 1)]);
+        check(&[7, 7, 7, 7], &[2], &[(0, 2), (1, 2), (3, 2)]);
+        check(&[1, 1], &[0, 1], &[(0, 1), (1, 1)]);
+        check(&[3, 1], &[], &[(0, 3), (1, 1)]);
         assert_eq!(rotation(&[], &[]).proposer(Height(1), 0), None);
+    }
+
+    #[test]
+    fn the_seed_decides_the_order() {
+        let set = || ValidatorSet::new((0..9).map(|number| (key(number), 1)));
+        let order = |seed: u8| turns(&Rotation::new(set(), BTreeSet::new(), &[seed; 32]), 0..9);
+        assert_eq!(order(1), order(1));
+        let mut orders: Vec<_> = (0..20).map(order).collect();
+        orders.sort();
+        orders.dedup();
+        assert_eq!(orders.len(), 20);
     }
 
     #[test]

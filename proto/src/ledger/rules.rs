@@ -2,7 +2,7 @@
 
 use crate::{
     codec,
-    id::{Amount, ChainId, Epoch, Height},
+    id::{Amount, ChainId, Epoch},
     ledger::{
         genesis::Genesis,
         load::FeeFactor,
@@ -42,11 +42,6 @@ impl Rules {
     /// The rules for the block after `records`.
     pub fn at(chain: ChainId, records: &dyn Records) -> Self {
         Self { chain, params: records.params(), fee_factor: records.tip().running.fee_factor }
-    }
-
-    /// The epoch that a block of this height is in.
-    pub fn epoch_of(&self, height: Height) -> Epoch {
-        Epoch(height.0 / self.params.epoch_blocks)
     }
 
     /// The oldest epoch whose draws are still valid in `epoch`.

@@ -16,10 +16,12 @@ use crate::{
     params::Code,
 };
 
+mod clock;
 mod key;
 mod membership;
 mod records;
 
+pub use clock::EpochClock;
 pub use key::{Bonded, KEY_MAX, Key};
 pub use membership::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade};
 pub use records::{Record, Records, Running, Tip};
@@ -223,6 +225,8 @@ pub struct Validator {
     pub bond: Amount,
     /// Its voting power while it votes.
     pub power: u64,
+    /// The height that it joined at: its bond is liable for what it signed from then on.
+    pub since: Height,
     /// Its status.
     #[serde(flatten)]
     pub status: ValidatorStatus,
@@ -281,9 +285,11 @@ pub struct RosterEntry {
 pub struct EpochRecord {
     /// The epoch.
     pub epoch: Epoch,
-    /// Its randomness, mixed from the proposers' signatures up to the block that begins it: unknown when the roster is
-    /// frozen.
-    pub beacon: [u8; 32],
+    /// Time of its first block, in milliseconds of Unix time; of epoch 0, that of the genesis.
+    pub start_ms: u64,
+    /// Its randomness, mixed from the signatures of the proposers after the roster was frozen; `None` until the last of
+    /// them has signed. Nothing can be drawn until then.
+    pub beacon: Option<[u8; 32]>,
     /// The providers that can be drawn, in the order of node ids.
     pub roster: Vec<RosterEntry>,
 }

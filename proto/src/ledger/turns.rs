@@ -25,7 +25,7 @@ pub fn rotation(records: &dyn Records) -> Rotation {
     let validators = records.validators();
     let skipped = validators.iter().filter(|validator| validator.skipped_until >= height);
     let skipped: BTreeSet<_> = skipped.map(|validator| validator.key).collect();
-    Rotation::new(records.validator_set(), skipped)
+    Rotation::new(records.validator_set(), skipped, &records.tip().running.turns_seed)
 }
 
 /// Records in the block's draft who missed a turn before `round`, and that the block's proposer did not.

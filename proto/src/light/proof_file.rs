@@ -17,7 +17,7 @@ use crate::{
     id::{AccountId, ChainId, Height, ObjectId},
     ledger::{
         Genesis,
-        state::{Commitment, CommitmentId, Key, Record},
+        state::{Commitment, CommitmentId, EpochClock, Key, Record},
         tx::Header,
     },
     limits,
@@ -37,7 +37,7 @@ pub struct Certificate {
     handovers: Vec<Handover>,
     object: ObjectId,
     owner: AccountId,
-    /// The owner's commitments, from extent 0 on, in as many answers as they took.
+    /// The network's running values, then the owner's commitments from extent 0 on, in as many answers as they took.
     answers: Vec<Answer<Vec<ProvenRecord>>>,
 }
 
@@ -55,6 +55,8 @@ pub struct Committed {
     pub height: Height,
     /// Timestamp of that block, in milliseconds of Unix time.
     pub time_ms: u64,
+    /// The epoch clock of the first block that the certificate proves something by.
+    pub clock: EpochClock,
 }
 
 /// Why a proof file is invalid.
@@ -112,7 +114,7 @@ fn accept<'a, T>(trust: &mut Trust, answer: &'a Answer<T>) -> Result<&'a Header,
 }
 
 impl Certificate {
-    /// A certificate from these answers about the owner's commitments, from extent 0 on.
+    /// A certificate from these answers about its [keys](Self::keys).
     pub fn new(
         chain: ChainId,
         handovers: Vec<Handover>,
@@ -122,9 +124,10 @@ impl Certificate {
         Self { format: CERTIFICATE, chain, handovers, object, owner, answers }
     }
 
-    /// Keys of the owner's commitments of the object's first extents.
+    /// Keys of the records that prove the owner's commitments of the object's first extents.
     pub fn keys(object: ObjectId, owner: AccountId, extents: u32) -> Vec<Key> {
-        (0..extents).map(|extent| Key::Commitment(CommitmentId { object, extent, owner })).collect()
+        let commitments = (0..extents).map(|extent| Key::Commitment(CommitmentId { object, extent, owner }));
+        std::iter::once(Key::Running).chain(commitments).collect()
     }
 
     /// Its bytes, for a file.
@@ -147,16 +150,19 @@ impl Certificate {
     /// [`ProofFileError`] says what is not proven.
     pub fn verify(&self, genesis: &Genesis) -> Result<Committed, ProofFileError> {
         let mut trust = follow(genesis, self.chain, &self.handovers)?;
-        let extents: usize = self.answers.iter().map(|answer| answer.said.len()).sum();
+        let extents = self.answers.iter().map(|answer| answer.said.len()).sum::<usize>().saturating_sub(1);
         let extents = u32::try_from(extents.min(limits::EXTENTS + 1)).map_err(|_| ProofFileError::Incomplete)?;
         let keys = Self::keys(self.object, self.owner, extents);
-        let (mut commitments, mut keys, mut time_ms) = (Vec::new(), keys.as_slice(), 0);
+        let (mut commitments, mut keys, mut time_ms, mut clock) = (Vec::new(), keys.as_slice(), 0, None);
         for answer in &self.answers {
             let (asked, rest) = keys.split_at_checked(answer.said.len()).ok_or(ProofFileError::Incomplete)?;
             let header = accept(&mut trust, answer)?;
             for record in records(&answer.said, header, asked)? {
-                let Some(Record::Commitment(commitment)) = record else { return Err(ProofFileError::Incomplete) };
-                commitments.push(commitment);
+                match record {
+                    Some(Record::Running(running)) => clock = Some(running.clock),
+                    Some(Record::Commitment(commitment)) => commitments.push(commitment),
+                    _ => return Err(ProofFileError::Incomplete),
+                }
             }
             (keys, time_ms) = (rest, header.time_ms);
         }
@@ -164,6 +170,7 @@ impl Certificate {
         if whole != Some(commitments.len()) {
             return Err(ProofFileError::Incomplete);
         }
-        Ok(Committed { object: self.object, owner: self.owner, commitments, height: trust.height(), time_ms })
+        let (object, owner, clock) = (self.object, self.owner, clock.ok_or(ProofFileError::Incomplete)?);
+        Ok(Committed { object, owner, commitments, height: trust.height(), time_ms, clock })
     }
 }

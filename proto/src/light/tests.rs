@@ -10,7 +10,7 @@ use crate::{
         tx::{tx_proof, tx_root},
         vote::{QuorumCertificateError, SignedVote, Vote, VoteKind},
     },
-    params::Bonds,
+    params::{Bonds, Timing},
     sign::{Keypair, Signature},
 };
 
@@ -322,18 +322,23 @@ fn trust_ends_where_bonds_come_back() {
 #[test]
 fn trust_keeps_for_two_thirds_of_a_bond() {
     const DAY: u64 = 24 * 60 * 60 * 1_000;
-    let keeps = |unbonding_epochs, epoch_blocks| {
+    let keeps = |unbonding_epochs, epoch_ms| {
         let bonds = Bonds { unbonding_epochs, ..Bonds::default() };
-        trust_period_ms(&Params { epoch_blocks, bonds, ..Params::default() })
+        let time = Timing { epoch_ms, ..Timing::default() };
+        trust_period_ms(&Params { time, bonds, ..Params::default() })
     };
-    let Params { epoch_blocks, bonds, .. } = Params::default();
-    assert_eq!(keeps(bonds.unbonding_epochs, epoch_blocks), 14 * DAY, "of three weeks");
-    assert_eq!(keeps(2 * bonds.unbonding_epochs, epoch_blocks), 28 * DAY);
-    assert_eq!(keeps(24, 3_600), 16 * 60 * 60 * 1_000, "of a day");
-    assert_eq!(keeps(24, 3_599), u64::MAX, "bonds of less than a day bind nobody for long");
-    assert_eq!((keeps(30, 20), keeps(0, 0)), (u64::MAX, u64::MAX), "a network to try things on may sleep for months");
-    assert_eq!(keeps(u64::MAX / 1_000, 1), u64::MAX / 1_000 * 1_000 / 3 * 2, "no product is cut");
-    assert!(keeps(u64::MAX, 1) > u64::MAX - 3 && keeps(u64::MAX, u64::MAX) > u64::MAX - 3, "without expiry");
+    let Params { time: Timing { epoch_ms, .. }, bonds, .. } = Params::default();
+    assert_eq!(keeps(bonds.unbonding_epochs, epoch_ms), 14 * DAY, "of three weeks");
+    assert_eq!(keeps(2 * bonds.unbonding_epochs, epoch_ms), 28 * DAY);
+    assert_eq!(keeps(24, 3_600_000), 16 * 60 * 60 * 1_000, "of a day");
+    assert_eq!(keeps(24, 3_599_000), u64::MAX, "bonds of less than a day bind nobody for long");
+    assert_eq!(
+        (keeps(30, 10_000), keeps(0, 0)),
+        (u64::MAX, u64::MAX),
+        "a network to try things on may sleep for months"
+    );
+    assert_eq!(keeps(u64::MAX / 1_000, 1_000), u64::MAX / 1_000 * 1_000 / 3 * 2, "no product is cut");
+    assert!(keeps(u64::MAX, 2) > u64::MAX - 3 && keeps(u64::MAX, u64::MAX) > u64::MAX - 3, "without expiry");
 }
 
 #[test]

@@ -246,8 +246,6 @@ pub struct Head {
     pub block: BlockId,
     /// The current epoch.
     pub epoch: Epoch,
-    /// The epoch's beacon: what draws of this epoch use.
-    pub beacon: [u8; 32],
     /// Time of the last block, in milliseconds of Unix time.
     pub time_ms: u64,
     /// Root of the state tree.

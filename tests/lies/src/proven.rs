@@ -77,7 +77,7 @@ pub const RECORDS: [Lie; 8] = [
     Lie::new("epoch-altered", |question| {
         each(question, |record| {
             if let Record::Running(running) = record {
-                running.epoch.0 += 1;
+                running.clock.epoch.0 += 1;
             }
         })
     }),

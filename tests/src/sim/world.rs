@@ -40,7 +40,7 @@ use ostrakon_proto::{
         vote::ValidatorKeys,
     },
     limits,
-    params::Params,
+    params::{Params, Timing},
     sign::Keypair,
     wire::{
         Frame, Protocol, Refusal,
@@ -59,9 +59,9 @@ use crate::validators::new_incarnation;
 /// When the world begins, in milliseconds of Unix time.
 const BEGIN_MS: u64 = 1_800_000_000_000;
 /// Blocks are made for transactions; without any, this rarely, because each costs every node its verification.
-const IDLE_BLOCKS: Duration = Duration::from_secs(600);
+const IDLE_BLOCK_MS: u64 = 600_000;
 /// Where several agree on blocks, this often, so that it shows when they do not.
-const COUNCIL_BLOCKS: Duration = Duration::from_secs(10);
+const COUNCIL_BLOCK_MS: u64 = 10_000;
 /// Bytes of a disk.
 const DISK: u64 = 1 << 30;
 /// How long a healed network may take until all nodes have the same block.
@@ -78,18 +78,20 @@ pub struct Scale {
     pub domains: usize,
     /// Users, each with a client and an account of its own.
     pub users: usize,
+    /// Least length of an epoch, in milliseconds.
+    pub epoch_ms: u64,
 }
 
 impl Default for Scale {
     fn default() -> Self {
-        Self { nodes: 40, validators: 1, domains: 10, users: 2 }
+        Self { nodes: 40, validators: 1, domains: 10, users: 2, epoch_ms: 2_000 }
     }
 }
 
 impl Scale {
     /// A small network whose blocks four validators agree on.
     pub fn council() -> Self {
-        Self { nodes: 14, validators: 4, domains: 7, users: 2 }
+        Self { nodes: 14, validators: 4, domains: 7, users: 2, epoch_ms: 2_000 }
     }
 }
 
@@ -157,7 +159,6 @@ pub struct World {
     pub genesis: Genesis,
     /// The machines, by number.
     pub machines: Vec<Machine>,
-    scale: Scale,
     begin: Instant,
 }
 
@@ -220,7 +221,7 @@ impl World {
             machines[super::faults::index(chance, scale.validators)].censors = true;
         }
         let network = SimNetwork::new(chance.next_u64(), config);
-        let mut world = Self { network, genesis, machines, scale, begin: Instant::now() };
+        let mut world = Self { network, genesis, machines, begin: Instant::now() };
         for number in 0..scale.nodes {
             world.boot(number).await;
         }
@@ -252,7 +253,6 @@ impl World {
             let now_ms = BEGIN_MS + u64::try_from(begin.elapsed().as_millis()).expect("a simulation is short");
             now_ms.saturating_add_signed(skew_ms.load(Ordering::Relaxed))
         };
-        let block_interval = if self.scale.validators > 1 { COUNCIL_BLOCKS } else { IDLE_BLOCKS };
         let parts = NodeParts {
             genesis: self.genesis.clone(),
             keypair: machine.key.clone(),
@@ -263,7 +263,7 @@ impl World {
             ledger: machine.ledger.clone(),
             workers: Workers::inline(),
             clock: Clock::new(now_ms),
-            settings: Settings { block_interval, ..Settings::default() },
+            settings: Settings::default(),
             metrics: NodeMetrics::default(),
         };
         machine.process = Some(Node::start(parts).await.expect("a world's genesis and keys fit together"));
@@ -286,7 +286,8 @@ impl World {
         std::future::pending::<()>().await;
     }
 
-    async fn apply(&mut self, fault: &Fault) {
+    /// One thing goes wrong, or is well again.
+    pub async fn apply(&mut self, fault: &Fault) {
         match fault {
             Fault::Crash(number) => self.crash(*number),
             Fault::Restart(number) => self.boot(*number).await,
@@ -416,6 +417,8 @@ pub fn user_key(number: usize) -> Keypair {
 }
 
 fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
+    let block_ms = if scale.validators > 1 { COUNCIL_BLOCK_MS } else { IDLE_BLOCK_MS };
+    let time = Timing { epoch_ms: scale.epoch_ms, window_blocks: 1, beacon_blocks: 1, block_ms };
     let domain = |number: usize| {
         let name = number % scale.domains;
         Domain {
@@ -453,7 +456,7 @@ fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
         time_ms: BEGIN_MS - 1,
         bootstrap: vec![],
         membership: Membership::default(),
-        params: Params { epoch_blocks: 4, ..Params::default() },
+        params: Params { time, ..Params::default() },
         accounts: (0..scale.users).map(account).collect(),
         validators: (0..scale.validators).map(validator).collect(),
         providers: keys.iter().enumerate().map(provider).collect(),

@@ -19,7 +19,7 @@ use ostrakon_proto::{
         state::{Domain, Membership},
         vote::ValidatorKeys,
     },
-    params::{Governance, Params},
+    params::{Governance, Params, Timing},
     seed::Seed,
     sign::Keypair,
 };
@@ -93,7 +93,7 @@ impl Plan {
 pub(super) fn write(home: &Path, planned: &Planned, genesis: &Genesis, witness: &str) -> Result<()> {
     fs::create_dir_all(home)?;
     let settings = format!(
-        "listen = [\"{}\"]\nbootstrap = [\"{witness}\"]\nblock_interval_ms = {INTERVAL_MS}\nworker_threads = 2\n\
+        "listen = [\"{}\"]\nbootstrap = [\"{witness}\"]\nworker_threads = 2\n\
          disk_reserve_bytes = 1\n",
         planned.address()
     );
@@ -137,7 +137,7 @@ fn genesis(all: &[Planned], witness: &Planned, accounts: &[Keypair]) -> Result<G
         bootstrap: vec![],
         membership: Membership::default(),
         params: Params {
-            epoch_blocks: 20,
+            time: Timing { epoch_ms: 10_000, window_blocks: 5, beacon_blocks: 2, block_ms: INTERVAL_MS },
             min_domains: 1,
             // Four that are nearly equal each have a fourth.
             governance: Governance { max_power_share: 100, ..Governance::default() },

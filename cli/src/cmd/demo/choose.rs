@@ -58,11 +58,10 @@ mod tests {
     #[test]
     fn one_validator_dies_then_holders_in_order_of_columns() {
         let mut seed = 0;
-        let plan =
-            Plan::new(Shape { nodes: 6, domains: 3, validators: 2, permissioned: false }, &[1, 2, 3, 4, 5, 6], || {
-                seed += 1;
-                [seed; 32]
-            });
+        let plan = Plan::new(Shape { validators: 2, ..Shape::of(6, 3) }, &[1, 2, 3, 4, 5, 6], || {
+            seed += 1;
+            [seed; 32]
+        });
         let nodes: Vec<NodeEntry> = plan.nodes.into_iter().map(|node| node.entry).collect();
         let holders: Vec<NodeId> = [4, 2, 0].map(|index: usize| nodes[index].provider).to_vec();
         assert_eq!(victims(&nodes, &holders, 1), [0]);

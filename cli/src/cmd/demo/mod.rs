@@ -77,13 +77,9 @@ struct Seconds {
 /// # Errors
 /// When the file cannot survive what is asked for, when any step fails, and when the bytes are not the same.
 pub(crate) async fn run(args: Demo, out: &Output) -> crate::Result<()> {
-    let shape = Shape {
-        nodes: args.nodes,
-        domains: args.domains.min(args.nodes),
-        validators: args.validators.min(args.nodes),
-        permissioned: false,
-    };
-    let code = plan::params().class(Class::Standard, usize::from(shape.nodes)).map(|(code, _)| code);
+    let shape =
+        Shape { validators: args.validators.min(args.nodes), ..Shape::of(args.nodes, args.domains.min(args.nodes)) };
+    let code = plan::params(shape.epoch_seconds).class(Class::Standard, usize::from(shape.nodes)).map(|(code, _)| code);
     if let Some(objection) = choose::objection(code, shape.nodes, args.kill) {
         return Err(usage(objection));
     }

@@ -144,7 +144,7 @@ mod tests {
     fn nodes(count: u16, domains: u16) -> Vec<NodeEntry> {
         let mut seed = 0;
         let ports: Vec<u16> = (1..=count).collect();
-        let plan = Plan::new(Shape { nodes: count, domains, validators: 1, permissioned: false }, &ports, || {
+        let plan = Plan::new(Shape::of(count, domains), &ports, || {
             seed += 1;
             [seed; 32]
         });

@@ -42,6 +42,7 @@ async fn bring_up(args: DevnetUp, out: &Output) -> crate::Result<()> {
         domains: args.domains.min(args.nodes),
         validators: args.validators.min(args.nodes),
         permissioned: args.permissioned,
+        epoch_seconds: args.epoch,
     };
     out.words(&format!("starting {} nodes in {} domains in {}", shape.nodes, shape.domains, args.dir.dir.display()));
     let Up { devnet, height, .. } = Box::pin(up::up(&args.dir.dir, shape, out)).await?;
@@ -180,11 +181,7 @@ mod tests {
 
     #[test]
     fn status_has_the_fields_that_scripts_rely_on() {
-        let plan = plan::Plan::new(
-            Shape { nodes: 2, domains: 2, validators: 1, permissioned: false },
-            &[20_001, 20_002],
-            || [7; 32],
-        );
+        let plan = plan::Plan::new(Shape::of(2, 2), &[20_001, 20_002], || [7; 32]);
         let nodes = plan.nodes.into_iter().map(|node| node.entry).collect();
         let devnet = Devnet { dir: "/nowhere/net".into(), nodes };
         let object = serde_json::to_value(status(&devnet, Some(5))).expect("serialises");

@@ -5,9 +5,13 @@ use std::path::{Path, PathBuf};
 
 use ostrakon::{
     Amount, Domain, Genesis, Keypair, NodeId,
-    ledger::{Bonds, GenesisAccount, GenesisProvider, GenesisValidator, Governance, Membership, Params, ValidatorKeys},
+    ledger::{
+        Bonds, GenesisAccount, GenesisProvider, GenesisValidator, Governance, Membership, Params, Timing, ValidatorKeys,
+    },
 };
 use serde::{Deserialize, Serialize};
+
+use crate::args::EPOCH_SECONDS;
 
 /// Bytes that each node offers: more than a test can fill, whatever the disk has.
 const CAPACITY: u64 = 1 << 40;
@@ -19,7 +23,7 @@ const POCKET: u64 = 1_000;
 const PRICE: Amount = Amount(1_000);
 
 /// The longest time between two blocks, in milliseconds.
-const BLOCK_INTERVAL_MS: u64 = 500;
+const BLOCK_MS: u64 = 500;
 /// Threads of one node: many nodes share this machine.
 const WORKERS: usize = 4;
 /// Bytes of the disk that nodes leave free: a machine to try things on may have little.
@@ -36,6 +40,15 @@ pub(crate) struct Shape {
     pub(crate) validators: u16,
     /// Whether the profile's account decides who takes part, instead of all who bond.
     pub(crate) permissioned: bool,
+    /// Least length of an epoch.
+    pub(crate) epoch_seconds: u64,
+}
+
+impl Shape {
+    /// So many nodes over so many domains, with one validator, open to all.
+    pub(crate) const fn of(nodes: u16, domains: u16) -> Self {
+        Self { nodes, domains, validators: 1, permissioned: false, epoch_seconds: EPOCH_SECONDS }
+    }
 }
 
 /// One node that is to be.
@@ -89,6 +102,8 @@ pub(crate) struct Plan {
     pub(crate) account: Keypair,
     /// Who may take part, and who decides.
     pub(crate) membership: Membership,
+    /// The parameter table.
+    pub(crate) params: Params,
     /// The nodes; the first ones validate.
     pub(crate) nodes: Vec<PlannedNode>,
 }
@@ -114,7 +129,7 @@ impl Plan {
             true => Membership::Single { operator: account.public() },
             false => Membership::Permissionless,
         };
-        Self { account, membership, nodes }
+        Self { account, membership, params: params(shape.epoch_seconds), nodes }
     }
 
     /// The profile's account, and one of each node: what a node has to say to the ledger costs a fee.
@@ -133,7 +148,7 @@ impl Plan {
             name: name.to_owned(),
             time_ms,
             membership: self.membership.clone(),
-            params: params(),
+            params: self.params.clone(),
             accounts: self.accounts(),
             validators: self.nodes.iter().filter_map(validator).collect(),
             providers: self.nodes.iter().map(provider).collect(),
@@ -142,17 +157,25 @@ impl Plan {
     }
 }
 
-/// Epochs of ten seconds, so that terms end while one watches; draws good for an hour, longer than any upload here
-/// takes, and trash kept as long, as the rules want it; bonds back after five minutes, and ten to vote; and no least
-/// number of domains and no share of an infrastructure, for all are on one machine.
-pub(crate) fn params() -> Params {
+/// Parameters of a network with epochs of this many seconds: a beacon of an eighth of an epoch's blocks, and a window
+/// of a quarter of them; draws valid for an hour, longer than any upload here takes, and trash kept as long, as the rules
+/// require; bonds back after five minutes, and ten to vote; and no least number of domains and no share of an
+/// infrastructure, for all are on one machine.
+pub(crate) fn params(epoch_seconds: u64) -> Params {
+    let (epoch_ms, epochs_in) = (epoch_seconds * 1_000, |seconds: u64| seconds.div_ceil(epoch_seconds).max(2));
+    let blocks = epoch_ms / BLOCK_MS;
     Params {
-        epoch_blocks: 20,
-        draw_epochs: 360,
+        time: Timing {
+            epoch_ms,
+            window_blocks: (blocks / 4).max(2),
+            beacon_blocks: (blocks / 8).clamp(1, Timing::default().beacon_blocks),
+            block_ms: BLOCK_MS,
+        },
+        draw_epochs: epochs_in(3_600),
         min_domains: 1,
-        trash_epochs: 360,
-        bonds: Bonds { unbonding_epochs: 30, ..Bonds::default() },
-        governance: Governance { proposal_epochs: 60, max_power_share: 100, max_stored_share: 100 },
+        trash_epochs: epochs_in(3_600),
+        bonds: Bonds { unbonding_epochs: epochs_in(300), ..Bonds::default() },
+        governance: Governance { proposal_epochs: epochs_in(600), max_power_share: 100, max_stored_share: 100 },
         ..Params::default()
     }
 }
@@ -161,7 +184,6 @@ pub(crate) fn params() -> Params {
 #[derive(Debug, Serialize)]
 struct NodeToml {
     listen: Vec<String>,
-    block_interval_ms: u64,
     worker_threads: usize,
     disk_reserve_bytes: u64,
 }
@@ -173,7 +195,6 @@ struct NodeToml {
 pub(crate) fn node_toml(node: &NodeEntry) -> Result<String, toml::ser::Error> {
     toml::to_string(&NodeToml {
         listen: vec![node.address()],
-        block_interval_ms: BLOCK_INTERVAL_MS,
         worker_threads: WORKERS,
         disk_reserve_bytes: DISK_RESERVE,
     })
@@ -222,7 +243,7 @@ mod tests {
     fn plan(nodes: u16, domains: u16) -> Plan {
         let ports: Vec<u16> = (0..nodes).map(|index| 20_000 + index).collect();
         let mut count = 0u8;
-        Plan::new(Shape { nodes, domains, validators: 1, permissioned: false }, &ports, || {
+        Plan::new(Shape::of(nodes, domains), &ports, || {
             count += 1;
             [count; 32]
         })
@@ -253,7 +274,7 @@ mod tests {
 
     #[test]
     fn where_taking_part_is_by_permission_the_profile_s_account_decides() {
-        let shape = Shape { nodes: 2, domains: 2, validators: 1, permissioned: true };
+        let shape = Shape { permissioned: true, ..Shape::of(2, 2) };
         let plan = Plan::new(shape, &[20_000, 20_001], || [7; 32]);
         let genesis = plan.genesis("devnet", 1);
         assert_eq!(genesis.membership, Membership::Single { operator: plan.account.public() });
@@ -263,7 +284,7 @@ mod tests {
     fn a_node_listens_where_the_genesis_says() {
         let plan = plan(2, 1);
         let text = node_toml(&plan.nodes[1].entry).expect("serialises");
-        let expect = "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nblock_interval_ms = 500\nworker_threads = 4\n\
+        let expect = "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nworker_threads = 4\n\
                       disk_reserve_bytes = 268435456\n";
         assert_eq!(text, expect);
     }

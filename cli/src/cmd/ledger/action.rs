@@ -26,7 +26,7 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::Evidence(evidence) => {
             ("evidence", format!("validator {} equivocated at height {}", evidence.accused(), evidence.height()))
         }
-        Action::Propose(propose) => ("propose", changed(&propose.change)),
+        Action::Propose(propose) => ("propose", changed(&propose.change, pace)),
         Action::Vote(ballot) => {
             ("vote", format!("{} on proposal {}", if ballot.yes { "yes" } else { "no" }, ballot.proposal))
         }
@@ -43,8 +43,8 @@ fn committed(commit: &Commit, pace: &Pace) -> String {
     format!("extent {extent} of {object} as {code} until {}", time::of_epoch(*end, pace))
 }
 
-/// What a proposal would change.
-pub(in crate::cmd) fn changed(change: &ProposedChange) -> String {
+/// What a proposal would change, with the dates of epochs at this pace.
+pub(in crate::cmd) fn changed(change: &ProposedChange, pace: &Pace) -> String {
     match change {
         ProposedChange::Params(_) => "change parameters".to_owned(),
         ProposedChange::AdmitProvider(node) => format!("admit provider {}", node),
@@ -52,7 +52,7 @@ pub(in crate::cmd) fn changed(change: &ProposedChange) -> String {
         ProposedChange::AdmitValidator(key) => format!("admit validator {key}"),
         ProposedChange::ExpelValidator(key) => format!("expel validator {key}"),
         ProposedChange::Upgrade(upgrade) => {
-            format!("version {} of the rules from block {}", upgrade.protocol, upgrade.height)
+            format!("version {} of the rules from {}", upgrade.protocol, time::of_epoch(upgrade.epoch, pace))
         }
     }
 }

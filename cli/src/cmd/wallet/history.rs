@@ -29,6 +29,7 @@ pub(crate) async fn run(args: History, home: &Home, out: &Output) -> crate::Resu
     let profile = home.public()?;
     let account = args.account.unwrap_or_else(|| profile.account());
     let client = profile.connect()?;
+    client.chain().head().await?;
     let activity = client.chain().activity(account, args.before, usize::from(args.limit)).await?;
     let listing = Listing { account, activity };
     out.answer(&listing, |paint| listing.table(&client.chain().pace(), paint))?;
@@ -104,7 +105,7 @@ const fn amount(action: &Action) -> Option<Amount> {
 mod tests {
     use ostrakon::{
         ChainId, Height, Keypair, TxPlace,
-        ledger::{Account, Anchor, Transfer, Tx, TxBody},
+        ledger::{Account, Anchor, EpochClock, Transfer, Tx, TxBody},
     };
 
     use super::*;
@@ -152,7 +153,7 @@ mod tests {
 
     #[test]
     fn people_see_which_way_money_went_and_when() {
-        let text = listing(activity()).table(&Pace::new(0, (Height(1), 1), 1), Paint::PLAIN);
+        let text = listing(activity()).table(&Pace::new(&EpochClock::genesis(0), 1, 1), Paint::PLAIN);
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].starts_with("2000-02-29 00:00:00  9      transfer  2.5"), "{text}");
         assert!(lines[3].contains("received  +2.5") && lines[4].contains("transfer  -2.5"), "{text}");

@@ -68,6 +68,9 @@ pub(crate) struct Plan {
     pub(crate) caps: Caps,
     pub(crate) funds: Account,
     pub(crate) epochs: u64,
+    /// The epoch in progress.
+    now: Epoch,
+    /// The providers of the newest epoch that can be drawn in.
     roster: Arc<Roster>,
 }
 
@@ -75,13 +78,13 @@ impl Client {
     /// Looks at the ledger and decides the code.
     pub(crate) async fn plan(&self, options: &AddOptions) -> Result<Plan, AddError> {
         let account: AccountId = self.key()?.public();
-        let (head, funds) = futures::try_join!(self.chain.head(), self.chain.account(account))?;
+        let ((head, drawable), funds) = futures::try_join!(self.chain.drawable(), self.chain.account(account))?;
         let rules = self.rules();
         let (asked, max) = (options.epochs, rules.params.term_epochs);
         if asked == 0 || asked > max {
             return Err(AddError::Term { asked, max });
         }
-        let roster = self.chain.roster(head.epoch).await?;
+        let roster = self.chain.roster(drawable).await?;
         let code = match options.code {
             CodeChoice::Code(code) => code,
             CodeChoice::Class(class) => {
@@ -91,7 +94,7 @@ impl Client {
             }
         };
         let caps = Caps::of(&roster.candidates, code, rules.params.min_domains)?;
-        Ok(Plan { rules, account, code, caps, funds, epochs: asked, roster })
+        Ok(Plan { rules, account, code, caps, funds, epochs: asked, now: head.epoch, roster })
     }
 }
 
@@ -105,7 +108,7 @@ impl Plan {
         Ok(Layout::new(size.saturating_add(options.content.trailer()), self.code, !options.public)?)
     }
 
-    /// The beacon of the newest epoch.
+    /// The beacon that draws use.
     pub(crate) fn beacon(&self) -> [u8; 32] {
         self.roster.beacon
     }
@@ -144,8 +147,8 @@ impl Plan {
 
     /// Whether the ledger still accepts a commit by this draw.
     pub(crate) fn is_good(&self, draw: Draw) -> bool {
-        let (now, reach) = (self.roster.epoch, self.rules.params.draw_nonces);
-        let epochs = self.rules.oldest_draw(now)..=now;
+        let reach = self.rules.params.draw_nonces;
+        let epochs = self.rules.oldest_draw(self.now)..=self.roster.epoch;
         epochs.contains(&draw.epoch) && draw.nonce.abs_diff(self.funds.nonce) <= reach
     }
 

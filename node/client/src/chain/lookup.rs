@@ -42,6 +42,8 @@ const HEADS_CONCURRENT: usize = 32;
 /// How long it may take until new validators are proven, and the pause between two requests.
 const HANDOVER_WAIT: Duration = Duration::from_secs(10);
 const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
+/// How long a network's first beacon is waited for without a new block.
+const BEACON_WAIT: Duration = Duration::from_secs(30);
 /// Rosters cached: the current one and those of adds that started earlier.
 const ROSTERS_MAX: usize = 4;
 /// After this many deleted proposals in a row, older ones are not looked for.
@@ -56,6 +58,10 @@ pub struct Head {
     pub block: BlockId,
     /// The current epoch.
     pub epoch: Epoch,
+    /// Time of its first block, in milliseconds of Unix time.
+    pub epoch_start_ms: u64,
+    /// The newest epoch that providers can be drawn in; `None` while the first beacon of the network is not complete.
+    pub drawable: Option<Epoch>,
     /// Time of the block, in milliseconds of Unix time.
     pub time_ms: u64,
     /// Root of the state tree.
@@ -102,11 +108,14 @@ impl Chain {
         let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
             return Err(ChainError::Unknown { what: "record of the chain's current state" });
         };
-        self.adopt(Rules { chain: self.rules().chain, params: params.clone(), fee_factor: running.fee_factor });
+        let (chain, clock) = (self.rules().chain, running.clock);
+        self.adopt(Rules { chain, params: params.clone(), fee_factor: running.fee_factor }, clock);
         Ok(Head {
             height: header.height,
             block: header.id(),
-            epoch: running.epoch,
+            epoch: clock.epoch,
+            epoch_start_ms: clock.start_ms,
+            drawable: clock.drawable(),
             time_ms: header.time_ms,
             state: header.state,
             minted: running.minted,
@@ -115,6 +124,28 @@ impl Chain {
             burnt: running.burnt,
             fee_factor: running.fee_factor,
         })
+    }
+
+    /// The newest block, and the newest epoch that providers can be drawn in. A network that has just begun has none
+    /// until its first blocks have made a beacon: then this waits, as long as there are new blocks.
+    ///
+    /// # Errors
+    /// [`ChainError::NoBeacon`] when there are none, another when no node responds with a valid proof.
+    pub async fn drawable(&self) -> Result<(Head, Epoch), ChainError> {
+        let (mut height, mut deadline) = (Height(0), Instant::now() + BEACON_WAIT);
+        loop {
+            let head = self.head().await?;
+            if let Some(epoch) = head.drawable {
+                return Ok((head, epoch));
+            }
+            if head.height > height {
+                (height, deadline) = (head.height, Instant::now() + BEACON_WAIT);
+            }
+            if Instant::now() > deadline {
+                return Err(ChainError::NoBeacon { height, need: self.rules().params.time.beacon_blocks });
+            }
+            sleep(HANDOVER_PAUSE).await;
+        }
     }
 
     /// An account; one that the ledger does not have is empty.
@@ -146,10 +177,11 @@ impl Chain {
             return Ok(Arc::clone(roster));
         }
         let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
-        let [Some(Record::Epoch(EpochRecord { epoch, beacon, roster }))] = <[_; 1]>::try_from(found).unwrap_or([None])
+        let [Some(Record::Epoch(EpochRecord { epoch, beacon: Some(beacon), roster, .. }))] =
+            <[_; 1]>::try_from(found).unwrap_or([None])
         else {
             return Err(ChainError::Unknown {
-                what: "list of providers of this epoch (it is too old, or has not begun)",
+                what: "list of providers of this epoch (it is too old, or its beacon is not complete)",
             });
         };
         let roster = Arc::new(Roster { epoch, beacon, candidates: roster });
@@ -212,8 +244,10 @@ impl Chain {
     /// # Errors
     /// [`ChainError`] when no node responds with a valid proof.
     pub async fn all_providers(&self) -> Result<Vec<Provider>, ChainError> {
-        let roster = self.roster(self.head().await?.epoch).await?;
-        let drawable: Vec<NodeId> = roster.candidates.iter().map(|candidate| candidate.provider).collect();
+        let drawable: Vec<NodeId> = match self.head().await?.drawable {
+            Some(epoch) => self.roster(epoch).await?.candidates.iter().map(|candidate| candidate.provider).collect(),
+            None => Vec::new(),
+        };
         let listings = self.provider_listings().await?;
         let listed = listings.iter().flat_map(|listing| &listing.value);
         let nodes: BTreeSet<NodeId> = drawable.iter().chain(listed).copied().collect();

@@ -23,9 +23,10 @@ use super::{Shared, account, crowd, ok, refuse, validator};
 impl Shared {
     /// Whether uploads with this draw are taken.
     pub(super) fn is_good(&self, draw: Draw) -> bool {
-        let (now, account) = (self.ledger.tip().running.epoch, self.ledger.account(&account().public()));
-        let reach = self.rules.params.draw_nonces;
-        (self.rules.oldest_draw(now)..=now).contains(&draw.epoch) && draw.nonce.abs_diff(account.nonce) <= reach
+        let (clock, account) = (self.ledger.tip().running.clock, self.ledger.account(&account().public()));
+        let (newest, reach) = (clock.drawable().unwrap_or_default(), self.rules.params.draw_nonces);
+        (self.rules.oldest_draw(clock.epoch)..=newest).contains(&draw.epoch)
+            && draw.nonce.abs_diff(account.nonce) <= reach
     }
 
     /// What an honest node says.

@@ -1,6 +1,6 @@
 //! What the order asks of the ledger: it sees blocks as bytes with an id, and knows no transactions.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, time::Duration};
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -33,6 +33,8 @@ pub struct Committee {
     pub rotation: Rotation,
     /// The validators' nodes.
     pub nodes: BTreeMap<VoteKey, NodeId>,
+    /// The longest time between two blocks, when there is nothing to put into one.
+    pub interval: Duration,
 }
 
 /// Whether a proposed block may be decided.

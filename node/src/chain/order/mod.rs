@@ -24,7 +24,7 @@
 //! # Time
 //! All time is tokio's and nothing is random: a simulated network replays exactly.
 
-use std::{fmt, io, sync::Arc, time::Duration};
+use std::{fmt, io, sync::Arc};
 
 use ostrakon_net::{Inbound, Peers, Requests, Workers};
 use ostrakon_proto::{id::ChainId, sign::Keypair, wire::consensus::Incarnation};
@@ -92,8 +92,6 @@ pub struct OrderParts {
     pub signatures: Arc<dyn SignStore>,
     /// Names this process among those with the same key: never used before.
     pub incarnation: Incarnation,
-    /// The longest time between two blocks, when there is nothing to put into one.
-    pub interval: Duration,
     /// What it counts.
     pub metrics: OrderMetrics,
 }
@@ -123,7 +121,6 @@ pub enum OrderError {
 pub struct Order {
     ledger: Arc<dyn Ledger>,
     workers: Workers,
-    interval: Duration,
     messages: Messages,
     signer: Signer,
     guard: Guard,
@@ -151,22 +148,10 @@ impl fmt::Debug for Order {
 impl Order {
     /// The order of the validator with `parts.key`.
     pub fn new(parts: OrderParts) -> Self {
-        let OrderParts {
-            chain,
-            key,
-            ledger,
-            peers,
-            requests,
-            workers,
-            wal,
-            signatures,
-            incarnation,
-            interval,
-            metrics,
-        } = parts;
+        let OrderParts { chain, key, ledger, peers, requests, workers, wal, signatures, incarnation, metrics } = parts;
         let messages = Messages::new((key.public(), chain), peers, Arrivals::new(requests), &ledger, metrics);
         let signer = Signer::new((key, chain), incarnation, workers.clone(), wal, signatures);
-        Self { ledger, workers, interval, messages, signer, guard: Guard::default(), last_start: None }
+        Self { ledger, workers, messages, signer, guard: Guard::default(), last_start: None }
     }
 
     /// Decides one height after the other until `stop`.

@@ -24,11 +24,11 @@ impl Order {
     ) -> Result<Option<Ended>, OrderError> {
         // After a restart it is unknown how long ago that was, and the others may be waiting for this one.
         let Some(last) = last else { return Ok(None) };
-        let earliest = last + PACE.min(self.interval);
+        let earliest = last + PACE.min(committee.interval);
         let mut reached = self.ledger.reached(committee.height);
         let ledger = Arc::clone(&self.ledger);
         let mut work = ledger.work();
-        let mut start = last + self.interval;
+        let mut start = last + committee.interval;
         loop {
             if self.messages.received.has_buffered(committee.height) {
                 start = start.min(earliest);

@@ -120,7 +120,7 @@ impl Holders {
 #[cfg(test)]
 mod tests {
     use ostrakon_proto::{
-        beacon::BeaconSecret,
+        beacon::{BeaconSecret, BeaconTurn},
         id::{ChainId, VoteKey},
         ledger::{
             tx::Header,
@@ -136,7 +136,8 @@ mod tests {
     }
 
     fn offer(height: u64, state: u8) -> CertifiedHeader {
-        let beacon = BeaconSecret::from_seed(&[1; 32]).sign(&ChainId::new([1; 32]), Height(height));
+        let turn = BeaconTurn { chain: &ChainId::new([1; 32]), height: Height(height), mix: &[0; 32] };
+        let beacon = BeaconSecret::from_seed(&[1; 32]).sign(&turn);
         let header = Header {
             height: Height(height),
             round: 0,

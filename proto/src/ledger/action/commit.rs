@@ -23,22 +23,25 @@ use crate::{
 /// An epoch as the commits of one block use it: its record, read once, and the caps of each code, computed once.
 #[derive(Debug)]
 pub(in crate::ledger) struct Roster {
-    record: EpochRecord,
+    beacon: [u8; 32],
+    candidates: Vec<RosterEntry>,
     /// Number of infrastructures in the roster.
     infrastructures: usize,
     caps: BTreeMap<Code, Result<Caps, PlacementError>>,
 }
 
 impl Roster {
-    pub(in crate::ledger) fn new(record: EpochRecord) -> Self {
+    /// The roster of an epoch; `None` while its beacon is not complete.
+    pub(in crate::ledger) fn new(EpochRecord { beacon, roster: candidates, .. }: EpochRecord) -> Option<Self> {
         let infrastructures: BTreeSet<&str> =
-            record.roster.iter().map(|candidate| candidate.domain.infrastructure.as_str()).collect();
-        Self { infrastructures: infrastructures.len(), record, caps: BTreeMap::new() }
+            candidates.iter().map(|candidate| candidate.domain.infrastructure.as_str()).collect();
+        let infrastructures = infrastructures.len();
+        beacon.map(|beacon| Self { beacon, infrastructures, candidates, caps: BTreeMap::new() })
     }
 
     /// Computes the caps of `code`, if not done yet.
     pub(in crate::ledger) fn prepare(&mut self, code: Code, min_domains: u8) {
-        self.caps.entry(code).or_insert_with(|| Caps::of(&self.record.roster, code, min_domains));
+        self.caps.entry(code).or_insert_with(|| Caps::of(&self.candidates, code, min_domains));
     }
 
     fn caps(&self, code: Code) -> Result<Caps, PlacementError> {
@@ -123,7 +126,8 @@ fn drawable<'r>(
     if draw.nonce.abs_diff(nonce) > distance {
         return Err(TxError::DrawNonce { given: draw.nonce, nonce, distance });
     }
-    let (oldest, newest) = (context.rules.oldest_draw(context.epoch()), context.epoch());
+    let newest = context.draft.running().clock.drawable().unwrap_or_default();
+    let oldest = context.rules.oldest_draw(context.epoch());
     let roster = rosters.get(&draw.epoch).filter(|_| oldest <= draw.epoch && draw.epoch <= newest);
     roster.ok_or(TxError::DrawEpoch { given: draw.epoch, oldest, newest })
 }
@@ -134,9 +138,9 @@ fn holders<'r>(
     commit: &Commit,
     roster: &'r Roster,
 ) -> Result<Vec<&'r RosterEntry>, TxError> {
-    let (record, caps) = (&roster.record, roster.caps(commit.code)?);
-    let seed = DrawSeed { beacon: record.beacon, account: context.account, draw: commit.draw, extent: commit.extent };
-    let drawn = placement::draw_under(&record.roster, &seed, commit.code, &caps)?;
+    let (beacon, caps) = (roster.beacon, roster.caps(commit.code)?);
+    let seed = DrawSeed { beacon, account: context.account, draw: commit.draw, extent: commit.extent };
+    let drawn = placement::draw_under(&roster.candidates, &seed, commit.code, &caps)?;
     let drawn: BTreeMap<NodeId, &RosterEntry> =
         drawn.into_iter().map(|candidate| (candidate.provider, candidate)).collect();
     let holder =

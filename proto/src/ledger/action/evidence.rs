@@ -40,14 +40,13 @@ pub(super) fn form(rules: &Rules, evidence: &Evidence) -> Result<(), TxError> {
 
 pub(super) fn apply(context: &mut ActionContext<'_, '_>, evidence: &Evidence) -> Result<(), TxError> {
     let (key, height) = (evidence.accused(), evidence.height());
-    let ends = context.rules.epoch_of(height).after(context.rules.params.bonds.unbonding_epochs);
-    if height > context.draft.height() || ends < context.epoch() {
-        return Err(TxError::EvidenceHeight { height });
-    }
     if context.draft.get(&Key::Barred(key)).is_some() {
         return Err(TxError::Barred { key });
     }
     let validator = context.draft.validator(&key).ok_or(TxError::NoValidator { key })?;
+    if height < validator.since || height > context.draft.height() {
+        return Err(TxError::EvidenceHeight { height });
+    }
     match validator.status {
         ValidatorStatus::Active => {
             let until = context.unbonded();

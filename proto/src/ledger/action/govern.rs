@@ -89,11 +89,11 @@ pub(super) fn propose(context: &mut ActionContext<'_, '_>, propose: &Propose) ->
     }
     let epochs = context.rules.params.governance.proposal_epochs;
     let until = context.epoch().after(epochs);
-    if let ProposedChange::Upgrade(Upgrade { height, .. }) = propose.change {
+    if let ProposedChange::Upgrade(Upgrade { epoch, .. }) = propose.change {
         // Even if the last vote decides, there is as much time to update as there was to vote.
         let earliest = until.after(epochs);
-        if context.rules.epoch_of(height) < earliest {
-            return Err(TxError::UpgradeTooSoon { height, earliest });
+        if epoch < earliest {
+            return Err(TxError::UpgradeTooSoon { epoch, earliest });
         }
     }
     check(context, &propose.change)?;
@@ -130,17 +130,13 @@ fn check(context: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(),
     let (now, charter) = (&context.rules.params, context.draft.charter());
     match change {
         ProposedChange::Params(params) => check_params(now, params),
-        ProposedChange::Upgrade(Upgrade { protocol, height }) => {
+        ProposedChange::Upgrade(Upgrade { protocol, epoch }) => {
             let current = charter.protocol;
             if *protocol < current {
                 return Err(TxError::Downgrade { protocol: *protocol, current });
             }
             let earliest = context.epoch().after(1);
-            if *height > context.draft.height() {
-                Ok(())
-            } else {
-                Err(TxError::UpgradeTooSoon { height: *height, earliest })
-            }
+            if *epoch >= earliest { Ok(()) } else { Err(TxError::UpgradeTooSoon { epoch: *epoch, earliest }) }
         }
         ProposedChange::AdmitProvider(_)
         | ProposedChange::ExpelProvider(_)
@@ -158,8 +154,8 @@ fn check(context: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(),
 /// Parameters that cannot change: the length of an epoch, because every deadline is in epochs; and the validity of
 /// draws beyond the time that holders have kept columns for until now.
 fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
-    if then.epoch_blocks != now.epoch_blocks {
-        return Err(TxError::FixedParam { name: "epoch_blocks" });
+    if then.time.epoch_ms != now.time.epoch_ms {
+        return Err(TxError::FixedParam { name: "time.epoch_ms" });
     }
     if then.draw_epochs > now.trash_epochs {
         return Err(TxError::FixedParam { name: "draw_epochs beyond trash_epochs" });

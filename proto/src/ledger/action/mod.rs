@@ -88,7 +88,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
 impl ActionContext<'_, '_> {
     /// The block's epoch.
     fn epoch(&self) -> Epoch {
-        self.draft.running().epoch
+        self.draft.running().clock.epoch
     }
 
     /// Whether the network is permissionless, or has this mark of admission.

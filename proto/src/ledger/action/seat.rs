@@ -58,7 +58,7 @@ fn check_power_share(params: &Params, all: &[Validator], infrastructure: &str) -
 }
 
 pub(super) fn form(rules: &Rules, owner: AccountId, join: &Join) -> Result<(), TxError> {
-    check_seat(&validator(owner, join, 0))?;
+    check_seat(&validator(owner, join, 0, Height(0)))?;
     let Join { key, node, beacon_key, .. } = *join;
     let seat = Seat { owner, key, node, beacon_key };
     verify(&node, &join.consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::Consent { node })?;
@@ -67,7 +67,7 @@ pub(super) fn form(rules: &Rules, owner: AccountId, join: &Join) -> Result<(), T
         .map_err(|_| TxError::BeaconProof)
 }
 
-fn validator(owner: AccountId, join: &Join, power: u64) -> Validator {
+fn validator(owner: AccountId, join: &Join, power: u64, since: Height) -> Validator {
     Validator {
         owner,
         key: join.key,
@@ -77,6 +77,7 @@ fn validator(owner: AccountId, join: &Join, power: u64) -> Validator {
         domain: join.domain.clone(),
         bond: join.bond,
         power,
+        since,
         status: ValidatorStatus::Active,
         missed: 0,
         skipped_until: Height(0),
@@ -88,7 +89,8 @@ pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(
     check_key(context, key)?;
     let mut all = context.draft.validators();
     check_place(&all, join)?;
-    let validator = validator(context.account, join, context.draft.charter().membership.power(join.bond));
+    let power = context.draft.charter().membership.power(join.bond);
+    let validator = validator(context.account, join, power, context.draft.height());
     check_bond(&context.rules.params, &validator)?;
     all.push(validator.clone());
     check_power_share(&context.rules.params, &all, &validator.domain.infrastructure)?;

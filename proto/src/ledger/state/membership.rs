@@ -66,8 +66,8 @@ pub struct Charter {
 pub struct Upgrade {
     /// The new version.
     pub protocol: u32,
-    /// The first height with it.
-    pub height: Height,
+    /// The epoch that begins with it.
+    pub epoch: Epoch,
 }
 
 /// What a proposal would change.

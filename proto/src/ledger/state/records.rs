@@ -1,7 +1,6 @@
 //! Records of the state, and how the rules read them: one at a time by its [`Key`], or in the order of keys.
 
 use crate::{
-    beacon::BeaconSignature,
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, VoteKey},
     ledger::{history::Peaks, load::FeeFactor, tree::Nodes, vote::ValidatorSet},
     params::Params,
@@ -9,8 +8,8 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
-    Account, Bonded, Charter, Commitment, CommitmentId, EpochRecord, Infrastructure, Key, NameRecord, ObjectRecord,
-    Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
+    Account, Bonded, Charter, Commitment, CommitmentId, EpochClock, EpochRecord, Infrastructure, Key, NameRecord,
+    ObjectRecord, Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
 };
 
 /// A record: the value under a [`Key`] of its kind.
@@ -84,11 +83,12 @@ impl Record {
 pub struct Running {
     /// Time of the last block, in milliseconds of Unix time.
     pub time_ms: u64,
-    /// The current epoch.
-    pub epoch: Epoch,
-    /// The proposers' beacon signatures of the last heights, oldest first, at most [`crate::limits::BEACONS`]: the
-    /// randomness of the next epoch.
-    pub beacons: Vec<BeaconSignature>,
+    /// The epoch in progress.
+    pub clock: EpochClock,
+    /// The beacon signatures of all proposers so far, mixed: what the next one signs.
+    pub mix: [u8; 32],
+    /// What the order of turns to propose follows from: the last beacon.
+    pub turns_seed: [u8; 32],
     /// The history of the chain before the last block.
     pub history: Peaks,
     /// All money: constant after genesis.

@@ -1,7 +1,8 @@
 //! Making blocks and judging them.
 
-use super::world::{World, alice, beacon_key, bob, code, id, key, vote_key};
+use super::world::{World, alice, beacon_key, bob, code, genesis, id, key, vote_key};
 use crate::{
+    beacon::BeaconTurn,
     codec,
     id::{Amount, BlockId, Height, VoterKind},
     ledger::{
@@ -20,7 +21,6 @@ fn pay(amount: u64) -> Action {
 /// A world at height 2, and a decided block for it with a transfer and a commit.
 fn decided() -> (World, DecidedBlock) {
     let mut world = World::new();
-    world.block(vec![]);
     world.does(&alice(), pay(1));
     let txs =
         vec![world.tx(&alice(), pay(2)), world.tx(&bob(), Action::Commit(world.commit(&bob(), 1, code("4/12"), 4096)))];
@@ -66,8 +66,13 @@ fn blocks_are_checked() {
     check("other validators", &head(|h| h.validators[0] ^= 1), BlockError::Header { what: "validators" });
     let next = BlockError::Header { what: "next validators" };
     check("other validators to come", &head(|h| h.next_validators[0] ^= 1), next);
-    let other = beacon_key(9).sign(&world.rules.chain, Height(3));
+    let (chain, height, mix) = (&world.rules.chain, Height(3), &world.state.tip().running.mix);
+    let other = beacon_key(9).sign(&BeaconTurn { chain, height, mix });
     check("another's beacon", &move |block| block.header.beacon = other, BlockError::Beacon);
+    let own = |index: &u8| vote_key(*index).public::<VoterKind>() == sound.block.header.proposer;
+    let proposer = beacon_key((0..4).find(own).expect("one of the four"));
+    let early = proposer.sign(&BeaconTurn { chain, height, mix: &[0; 32] });
+    check("a beacon signed in advance", &move |block| block.header.beacon = early, BlockError::Beacon);
     check("a transaction less", &|block| drop(block.txs.pop()), BlockError::Transactions);
     check("another order", &|block| block.txs.swap(0, 1), BlockError::Transactions);
     let twice = |block: &mut Block| {
@@ -196,7 +201,7 @@ fn a_full_block_leaves_the_rest() {
 
 #[test]
 fn time_advances_even_when_the_clock_does_not() {
-    let world = World::new();
+    let world = World::founded(&genesis());
     let key = rotation(&world.state).proposer(Height(1), 0).expect("there are validators");
     let index = (0..4).find(|index| vote_key(*index).public::<VoterKind>() == key).expect("one of four");
     let proposer = Proposer { key, beacon: &beacon_key(index), round: 0, now_ms: 5 };

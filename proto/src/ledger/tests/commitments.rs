@@ -156,17 +156,21 @@ fn draws_are_checked() {
     check("far ahead", 6, u64::MAX, nonce_error(u64::MAX));
 }
 
-/// In the block that begins an epoch its beacon does not exist yet: nobody can have drawn with it.
+/// Until the beacon of an epoch is complete, nobody can have drawn with it: draws come from the epoch before.
 #[test]
-fn an_epoch_cannot_be_drawn_with_in_the_block_that_begins_it() {
+fn an_epoch_cannot_be_drawn_with_before_its_beacon_is_complete() {
     let mut world = World::new();
     while world.state.tip().height.0 < 7 {
         world.block(vec![]);
     }
-    let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    let before = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    let mut commit = before.clone();
     commit.draw.epoch = Epoch(2);
-    let expect = TxError::DrawEpoch { given: Epoch(2), oldest: Epoch(1), newest: Epoch(2) };
-    assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), Err(expect));
+    let error = TxError::DrawEpoch { given: Epoch(2), oldest: Epoch(1), newest: Epoch(1) };
+    let tx = world.tx(&alice(), Action::Commit(commit));
+    let proposal = world.propose(vec![tx.clone()]);
+    assert_eq!((proposal.changes.tip.running.clock.epoch, proposal.rejected), (Epoch(2), vec![(tx.id(), error)]));
+    world.does(&alice(), Action::Commit(before));
 }
 
 #[test]

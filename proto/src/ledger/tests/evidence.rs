@@ -114,11 +114,13 @@ fn one_answers_for_as_long_as_ones_bond_is_locked() {
     assert_eq!((removed.bond.0, removed.status), (BOND - PENALTY, ValidatorStatus::Removed { until }));
     world.wait_for(until.0);
     assert_eq!(world.validator(1), None);
-    world.wait_for(6);
-    // What was signed in epoch 2 counts until epoch 5.
-    let height = Height(8);
-    assert_eq!(give(&world, world.double_vote(2, height)), Err(TxError::EvidenceHeight { height }), "too old");
-    assert_eq!(give(&world, world.double_vote(2, Height(12))), Ok(()));
+    world.wait_for(60);
+    assert_eq!(give(&world, world.double_vote(2, Height(1))), Ok(()), "the same bond since then");
+    let joins = world.state.tip().height.next();
+    world.does(&alice(), Action::Join(world.join(&alice(), 4)));
+    let height = Height(joins.0 - 1);
+    assert_eq!(give(&world, world.double_vote(4, height)), Err(TxError::EvidenceHeight { height }), "before it joined");
+    assert_eq!(give(&world, world.double_vote(4, joins)), Ok(()));
 }
 
 /// A set of nobody could never decide again: the last one is punished, but votes on.

@@ -11,16 +11,20 @@ use crate::{
 
 #[test]
 fn a_network_begins_with_its_money_and_its_roster() {
-    let world = World::new();
+    let world = World::founded(&genesis());
     let (tip, sums) = (world.state.tip(), world.state.sums());
-    assert_eq!((tip.height, tip.running.epoch, tip.block.bytes()), (Height(0), Epoch(0), world.rules.chain.bytes()));
+    assert_eq!(
+        (tip.height, tip.running.clock.epoch, tip.block.bytes()),
+        (Height(0), Epoch(0), world.rules.chain.bytes())
+    );
     assert_eq!(sums.balances, 3_000_000_000);
     let params = &world.rules.params;
     let bonds = 14 * u128::from(params.bonds.provider.0) + 4 * u128::from(params.bonds.validator.0);
     assert_eq!(sums.bonds, bonds);
     assert_eq!(world.state.validator_set(), genesis().validator_set());
     world.check();
-    assert_eq!(world.state.epoch(Epoch(0)).expect("drawable from the start").roster.len(), 14);
+    assert_eq!(world.state.epoch(Epoch(0)).expect("frozen at the start").roster.len(), 14);
+    assert_eq!(tip.running.clock.drawable(), None, "its beacon is still to be made");
 }
 
 #[test]
@@ -66,7 +70,7 @@ fn an_invalid_genesis_is_rejected() {
     check("late", &|genesis| genesis.time_ms = value, Err(GenesisError::TooLarge { name: "time_ms", value }));
     let name = "provider capacity";
     check("large", &|genesis| genesis.providers[0].capacity = value, Err(GenesisError::TooLarge { name, value }));
-    check("no blocks", &|genesis| genesis.params.epoch_blocks = 0, small("epoch_blocks", 0, 1));
+    check("no blocks", &|genesis| genesis.params.time.epoch_ms = 999, small("time.epoch_ms", 999, 1_000));
     check("no draws", &|genesis| genesis.params.draw_epochs = 1, small("draw_epochs", 1, 2));
     check("receipts outlive columns", &|genesis| genesis.params.trash_epochs = 1, small("trash_epochs", 1, 2));
     check("no domains", &|genesis| genesis.params.min_domains = 0, small("min_domains", 0, 1));

@@ -138,22 +138,22 @@ fn proposals_are_checked() {
     let more = table(&world, |params| params.bonds.slash_percent = 101);
     check("more than all", &alice(), more, Err(TxError::Params(percent)));
     let fixed = |name| Err(TxError::FixedParam { name });
-    let epochs = table(&world, |params| params.epoch_blocks += 1);
-    check("other epochs", &alice(), epochs, fixed("epoch_blocks"));
+    let epochs = table(&world, |params| params.time.epoch_ms += 1);
+    check("other epochs", &alice(), epochs, fixed("time.epoch_ms"));
     let draws = table(&world, |params| (params.draw_epochs, params.trash_epochs) = (169, 169));
     check("draws outlive columns", &alice(), draws, fixed("draw_epochs beyond trash_epochs"));
     let node = node_key(50).public();
     check("admission where none is needed", &alice(), ProposedChange::AdmitProvider(node), Err(TxError::OpenNetwork));
     let key = vote_key(0).public();
     check("expulsion where there is none", &alice(), ProposedChange::ExpelValidator(key), Err(TxError::OpenNetwork));
-    let upgrade = |protocol, height| ProposedChange::Upgrade(Upgrade { protocol, height: Height(height) });
-    let soon = |height| Err(TxError::UpgradeTooSoon { height: Height(height), earliest: Epoch(6) });
-    check("immediately", &alice(), upgrade(2, 1), soon(1));
-    check("before all voted", &alice(), upgrade(2, 11), soon(11));
-    check("before all updated", &alice(), upgrade(2, 23), soon(23));
-    check("in time", &alice(), upgrade(2, 24), Ok(()));
+    let upgrade = |protocol, epoch| ProposedChange::Upgrade(Upgrade { protocol, epoch: Epoch(epoch) });
+    let soon = |epoch| Err(TxError::UpgradeTooSoon { epoch: Epoch(epoch), earliest: Epoch(6) });
+    check("immediately", &alice(), upgrade(2, 0), soon(0));
+    check("before all voted", &alice(), upgrade(2, 2), soon(2));
+    check("before all updated", &alice(), upgrade(2, 5), soon(5));
+    check("in time", &alice(), upgrade(2, 6), Ok(()));
     check("some day", &alice(), upgrade(u32::MAX, u64::MAX), Ok(()));
-    check("back", &alice(), upgrade(0, 24), Err(TxError::Downgrade { protocol: 0, current: PROTOCOL }));
+    check("back", &alice(), upgrade(0, 6), Err(TxError::Downgrade { protocol: 0, current: PROTOCOL }));
 }
 
 fn fee_of_ballot(world: &World) -> Amount {
@@ -336,33 +336,37 @@ fn fewer_epochs_to_draw_from_leave_none_behind() {
 #[test]
 fn from_an_unknown_upgrade_on_nothing_is_judged() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
-    let height = Height(30);
-    let upgrade = |protocol| ProposedChange::Upgrade(Upgrade { protocol, height });
+    let upgrade = |protocol| ProposedChange::Upgrade(Upgrade { protocol, epoch: Epoch(7) });
     assert_eq!(carried(&mut world, upgrade(PROTOCOL), &[bob()]), Some(1));
     assert_eq!(carried(&mut world, upgrade(PROTOCOL + 1), &[bob()]), Some(1), "in place of the other");
-    let mut last = world.propose(vec![]).block;
-    while world.state.tip().height < Height(29) {
-        last = world.offer(vec![]).block;
+    // The last block of epoch 6: the next one is a second later.
+    while world.state.tip().height < Height(27) {
+        world.block(vec![]);
     }
-    let refused = BlockError::Upgrade { protocol: PROTOCOL + 1, height };
-    assert_eq!(judge(&world.rules, &world.state, &last), Err(refused));
-    let (rules, state) = (&world.rules, &world.state);
-    let beacon = super::world::beacon_key(0);
-    let proposer = Proposer { key: vote_key(0).public(), beacon: &beacon, round: 0, now_ms: 1 };
-    assert_eq!(propose(rules, state, &[], &proposer).err(), Some(refused));
+    let (tip, beacon) = (world.state.tip(), super::world::beacon_key(0));
+    let refused = BlockError::Upgrade { protocol: PROTOCOL + 1, height: Height(28) };
+    let proposed = |now_ms| {
+        let proposer = Proposer { key: vote_key(0).public(), beacon: &beacon, round: 0, now_ms };
+        propose(&world.rules, &world.state, &[], &proposer)
+    };
+    let mut block = proposed(tip.running.time_ms + 1).expect("still epoch 6").block;
+    block.header.time_ms = tip.running.time_ms + 1_000;
+    assert_eq!(judge(&world.rules, &world.state, &block), Err(refused));
+    assert_eq!(proposed(block.header.time_ms).err(), Some(refused));
     assert!(refused.to_string().contains("update"));
 }
 
 #[test]
-fn a_known_upgrade_is_taken_up_at_its_height() {
+fn a_known_upgrade_is_activated_by_its_epoch() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
-    let upgrade = Upgrade { protocol: PROTOCOL, height: Height(26) };
+    let upgrade = Upgrade { protocol: PROTOCOL, epoch: Epoch(6) };
     assert_eq!(carried(&mut world, ProposedChange::Upgrade(upgrade), &[bob()]), Some(1));
-    while world.state.tip().height < Height(25) {
+    while world.state.tip().height < Height(23) {
         world.block(vec![]);
         assert_eq!(world.state.charter().upgrade, Some(upgrade));
     }
     world.block(vec![]);
+    assert_eq!(world.epoch(), Epoch(6));
     assert_eq!((world.state.charter().protocol, world.state.charter().upgrade), (PROTOCOL, None));
 }
 

@@ -28,7 +28,7 @@ struct Chain {
 
 impl Chain {
     fn new() -> Self {
-        Self { world: World::new(), decided: Vec::new(), past: BTreeMap::new(), handovers: Vec::new() }
+        Self { world: World::founded(&genesis()), decided: Vec::new(), past: BTreeMap::new(), handovers: Vec::new() }
     }
 
     fn block(&mut self, txs: Vec<Tx>) {
@@ -81,6 +81,7 @@ impl Chain {
 /// An object, an anchor, then other validators, and a few blocks more.
 fn chain() -> (Chain, TxId) {
     let mut chain = Chain::new();
+    chain.block(vec![]);
     let commit = chain.world.commit(&alice(), 1, code("4/12"), 4096);
     chain.does(Action::Commit(commit));
     let anchor = chain.does(Action::Anchor(Anchor { hash: [7; 32] }));
@@ -104,20 +105,20 @@ fn a_certificate_shows_who_keeps_what_and_for_how_long() {
     let committed = certificate(&chain).verify(&genesis()).expect("all of it is so");
     let kept = chain.world.state.commitments_of(&object(1), 2);
     assert_eq!((committed.object, committed.owner, committed.commitments), (object(1), id(&alice()), kept));
-    assert_eq!((committed.height, committed.time_ms), (Height(7), chain.tip().header.time_ms));
+    assert_eq!((committed.height, committed.time_ms), (Height(8), chain.tip().header.time_ms));
 }
 
 #[test]
 fn an_anchor_shows_what_was_known_when() {
     let (chain, tx) = chain();
-    let proof = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(1), tx).expect("it is there");
+    let proof = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(2), tx).expect("it is there");
     let anchored = proof.verify(&genesis()).expect("all of it is so");
-    let then = chain.decided[1].block.header.time_ms;
+    let then = chain.decided[2].block.header.time_ms;
     assert_eq!((anchored.hash, anchored.account, anchored.tx), ([7; 32], id(&alice()), tx));
-    assert_eq!((anchored.height, anchored.time_ms), (Height(2), then));
-    assert_eq!(AnchorProof::new(genesis().id(), vec![], chain.past(0), tx), None, "another block has it");
-    let commit = chain.decided[0].block.txs[0].id();
-    let other = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(0), commit).expect("it is there");
+    assert_eq!((anchored.height, anchored.time_ms), (Height(3), then));
+    assert_eq!(AnchorProof::new(genesis().id(), vec![], chain.past(1), tx), None, "another block has it");
+    let commit = chain.decided[1].block.txs[0].id();
+    let other = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(1), commit).expect("it is there");
     assert_eq!(other.verify(&genesis()), Err(ProofFileError::Other), "it anchors nothing");
 }
 
@@ -125,7 +126,7 @@ fn an_anchor_shows_what_was_known_when() {
 fn every_byte_counts() {
     let (chain, tx) = chain();
     let whole = certificate(&chain).to_bytes();
-    let proof = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(1), tx).expect("it is there");
+    let proof = AnchorProof::new(genesis().id(), chain.handovers.clone(), chain.past(2), tx).expect("it is there");
     let anchor = proof.to_bytes();
     let holds = |bytes: &[u8]| Certificate::from_bytes(bytes).and_then(|read| read.verify(&genesis())).is_ok();
     let anchored = |bytes: &[u8]| AnchorProof::from_bytes(bytes).and_then(|read| read.verify(&genesis())).is_ok();

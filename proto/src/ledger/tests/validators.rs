@@ -2,8 +2,8 @@
 
 use super::world::{World, alice, beacon_key, bob, genesis, id, landlord, node_key, pauper, vote_key};
 use crate::{
-    beacon::{BeaconKey, BeaconSignature},
-    id::{Amount, Epoch},
+    beacon::{BeaconKey, BeaconSignature, BeaconTurn},
+    id::{Amount, Epoch, Height},
     ledger::{
         TxError,
         state::{Membership, Records, ValidatorStatus},
@@ -81,7 +81,8 @@ fn joinings_are_checked() {
     check("a key that did not consent", &|join| join.vote_consent = join.consent, Err(TxError::VoteConsent { key }));
     check("no consent", &|join| join.vote_consent = Signature([0; 64]), Err(TxError::VoteConsent { key }));
     check("no proof", &|join| join.beacon_proof = BeaconSignature([0; 48]), Err(TxError::BeaconProof));
-    let share = beacon_key(4).sign(&world.rules.chain, crate::id::Height(1));
+    let turn = BeaconTurn { chain: &world.rules.chain, height: Height(1), mix: &[0; 32] };
+    let share = beacon_key(4).sign(&turn);
     check("a share of the beacon as proof", &|join| join.beacon_proof = share, Err(TxError::BeaconProof));
     let others = world.join(&bob(), 4);
     check("consent for another owner", &|join| join.consent = others.consent, Err(TxError::Consent { node }));

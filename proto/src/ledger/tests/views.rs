@@ -58,7 +58,7 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
         Change::End { object, extent, owner } => draft.remove_commitment(key(object, extent, owner)),
         Change::Epoch(epoch, beacon) => {
             let epoch = Epoch(epoch);
-            match beacon.map(|byte| EpochRecord { epoch, beacon: [byte; 32], roster: vec![] }) {
+            match beacon.map(|byte| EpochRecord { epoch, start_ms: 0, beacon: Some([byte; 32]), roster: vec![] }) {
                 Some(record) => draft.put(Key::Epoch(epoch), Record::Epoch(record)),
                 None => draft.remove(Key::Epoch(epoch)),
             }

@@ -18,7 +18,7 @@ use crate::{
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
-    params::{Code, Params},
+    params::{Code, Params, Timing},
     placement::{Draw, DrawSeed, draw},
     sign::{Keypair, Purpose},
 };
@@ -107,7 +107,13 @@ pub(super) fn genesis() -> Genesis {
         time_ms: 1_700_000_000_000,
         bootstrap: vec![],
         membership: Membership::Permissionless,
-        params: Params { epoch_blocks: 4, draw_epochs: 2, draw_nonces: 4, term_epochs: 100, ..Params::default() },
+        params: Params {
+            time: Timing { epoch_ms: 4_000, window_blocks: 1, beacon_blocks: 1, ..Timing::default() },
+            draw_epochs: 2,
+            draw_nonces: 4,
+            term_epochs: 100,
+            ..Params::default()
+        },
         accounts: vec![account(alice()), account(bob()), account(landlord())],
         validators: (0..4).map(validator).collect(),
         providers: (0..14).map(provider).collect(),
@@ -126,7 +132,17 @@ impl World {
         Self::of(&genesis())
     }
 
+    /// The network of this genesis, with as many blocks as make its first beacon.
     pub(super) fn of(genesis: &Genesis) -> Self {
+        let mut world = Self::founded(genesis);
+        while world.state.tip().running.clock.drawable().is_none() {
+            world.block(vec![]);
+        }
+        world
+    }
+
+    /// The network of this genesis, without a block yet.
+    pub(super) fn founded(genesis: &Genesis) -> Self {
         assert_eq!(genesis.validate(), Ok(()));
         Self { rules: Rules::from(genesis), state: MemoryRecords::new(&genesis.changes()) }
     }
@@ -136,7 +152,7 @@ impl World {
     }
 
     pub(super) fn epoch(&self) -> Epoch {
-        self.state.tip().running.epoch
+        self.state.tip().running.clock.epoch
     }
 
     /// A proper body of the sender's next transaction.
@@ -279,7 +295,8 @@ impl World {
     /// The providers of this draw for extent 0, in their order; `None` when the network cannot carry the code.
     fn try_drawn(&self, sender: &Keypair, draw_as: Draw, code: Code) -> Option<Vec<NodeId>> {
         let record = self.state.epoch(draw_as.epoch).expect("the epoch is kept");
-        let seed = DrawSeed { beacon: record.beacon, account: sender.public(), draw: draw_as, extent: 0 };
+        let beacon = record.beacon.expect("its beacon is complete");
+        let seed = DrawSeed { beacon, account: sender.public(), draw: draw_as, extent: 0 };
         let order = draw(&record.roster, &seed, code, self.rules.params.min_domains).ok()?;
         Some(order.into_iter().map(|candidate| candidate.provider).collect())
     }
@@ -294,7 +311,8 @@ impl World {
 
     /// A proper commit of extent 0 of one, with all receipts, for ten epochs, if the network can carry it.
     pub(super) fn try_commit(&self, sender: &Keypair, number: u8, code: Code, column_len: u64) -> Option<Commit> {
-        let draw = Draw { epoch: self.epoch(), nonce: self.account(sender).nonce };
+        let epoch = self.state.tip().running.clock.drawable().expect("the network has a beacon");
+        let draw = Draw { epoch, nonce: self.account(sender).nonce };
         let providers = self.try_drawn(sender, draw, code)?;
         let claim =
             |(index, provider): (u8, NodeId)| SlotClaim { provider, column: ColumnId::new([index; 32]), receipt: None };

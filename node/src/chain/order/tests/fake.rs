@@ -82,6 +82,7 @@ pub(super) struct FakeLedger {
     pub(super) builds_invalid: AtomicBool,
     is_synced: AtomicBool,
     halt: Mutex<Option<HaltReport>>,
+    interval: Mutex<Duration>,
 }
 
 impl FakeLedger {
@@ -97,7 +98,12 @@ impl FakeLedger {
             builds_invalid: AtomicBool::new(false),
             is_synced: AtomicBool::new(false),
             halt: Mutex::default(),
+            interval: Mutex::default(),
         }
+    }
+
+    pub(super) fn set_interval(&self, interval: Duration) {
+        *self.interval.lock().expect("no holder panics") = interval;
     }
 
     pub(super) fn connect(&self, peers: Arc<dyn Peers>) {
@@ -187,7 +193,7 @@ impl FakeLedger {
         let decided = self.decided();
         let now = u64::try_from(decided.blocks.len()).expect("few") + 1;
         let skipped = decided.skipped.iter().filter(|(_, until)| until.0 >= now).map(|(key, _)| *key).collect();
-        Rotation::new(self.network.set.clone(), skipped)
+        Rotation::new(self.network.set.clone(), skipped, &[0; 32])
     }
 }
 
@@ -198,7 +204,8 @@ pub(super) struct Handle(pub(super) Arc<FakeLedger>);
 impl Ledger for Handle {
     fn committee(&self) -> Committee {
         let nodes = self.0.network.nodes.clone();
-        Committee { height: Height(self.0.height() + 1), rotation: self.0.rotation(), nodes }
+        let interval = *self.0.interval.lock().expect("no holder panics");
+        Committee { height: Height(self.0.height() + 1), rotation: self.0.rotation(), nodes, interval }
     }
 
     fn build(&self, height: Height, round: u32) -> Result<Option<EncodedBlock>, LedgerError> {

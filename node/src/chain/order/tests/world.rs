@@ -121,6 +121,7 @@ impl World {
         let peers: Arc<dyn Peers> = machine.wrap.as_ref().map_or_else(|| peers.clone(), |wrap| wrap(peers.clone()));
         let peers: Arc<dyn Peers> = Arc::new(Tapped { inner: peers, judge: Arc::clone(&self.judge) });
         machine.ledger.connect(Arc::clone(&peers));
+        machine.ledger.set_interval(self.interval);
         let order = Order::new(OrderParts {
             chain: self.network.chain,
             key: machine.key.clone(),
@@ -131,7 +132,6 @@ impl World {
             wal: Arc::clone(&machine.wal),
             signatures: Arc::clone(&machine.signatures),
             incarnation: Incarnation(u128::from(self.incarnations).to_le_bytes()),
-            interval: self.interval,
             metrics: OrderMetrics::default(),
         });
         machine.ended = Arc::default();
