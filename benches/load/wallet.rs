@@ -37,6 +37,8 @@ const FUNDS: u64 = 1_000;
 const VALID_BLOCKS: u64 = 50_000;
 /// How many times the least fee is paid: as much as a rush of some blocks may make of it.
 const GENEROUS: u64 = 4;
+/// What each transfer pays: enough for an account to begin.
+const PAID: Amount = Amount(1_000);
 /// Signed batches that wait to be sent.
 const AHEAD: usize = 64;
 
@@ -45,6 +47,8 @@ const AHEAD: usize = 64;
 pub(crate) struct Wallet {
     rules: Rules,
     keys: Vec<Keypair>,
+    /// The first nonce of each: an account that is paid begins with one of that block's height.
+    first: Vec<u64>,
     /// How many transfers were signed: the account of the next is this one in turn.
     signed: u64,
     valid_until: Height,
@@ -102,8 +106,9 @@ impl Wallet {
         let middlemen: Vec<Keypair> = (FAN * FAN..FAN * FAN + FAN).map(key).collect();
         let keys: Vec<Keypair> = (0..FAN * FAN).map(key).collect();
         let state = 0x9e37_79b9_7f4a_7c15;
-        let wallet = Self {
+        let mut wallet = Self {
             rules: network.rules().clone(),
+            first: Vec::new(),
             keys,
             signed: 0,
             valid_until,
@@ -113,18 +118,21 @@ impl Wallet {
             let share = u64::try_from(share).ok().and_then(|share| share.checked_mul(FUNDS));
             share.and_then(Amount::obols).context("money that fits")
         };
-        let first = wallet.payments(network.treasurer(), &middlemen, funds(FAN + 1)?);
+        let first = wallet.payments(network.treasurer(), 0, &middlemen, funds(FAN + 1)?);
         wallet.deliver(network, vec![first]).await?;
-        let rest = middlemen.iter().zip(wallet.keys.chunks(FAN));
+        let begun = nonces(network, &middlemen).await?;
+        let rest = middlemen.iter().zip(begun).zip(wallet.keys.chunks(FAN));
         let amount = funds(1)?;
-        wallet.deliver(network, rest.map(|(from, to)| wallet.payments(from, to, amount)).collect()).await?;
+        let rest = rest.map(|((from, nonce), to)| wallet.payments(from, nonce, to, amount)).collect();
+        wallet.deliver(network, rest).await?;
+        wallet.first = nonces(network, &wallet.keys).await?;
         Ok(wallet)
     }
 
-    /// Pays each of `to` once, from an account that never paid before.
-    fn payments(&self, from: &Keypair, to: &[Keypair], amount: Amount) -> Batch {
+    /// Pays each of `to` once, from an account with this nonce.
+    fn payments(&self, from: &Keypair, nonce: u64, to: &[Keypair], amount: Amount) -> Batch {
         let txs =
-            to.iter().zip(0..).map(|(to, nonce)| self.transfer(from, nonce, Transfer { to: to.public(), amount }));
+            to.iter().zip(nonce..).map(|(to, nonce)| self.transfer(from, nonce, Transfer { to: to.public(), amount }));
         Batch::new(0, &txs.collect::<Vec<_>>())
     }
 
@@ -173,10 +181,11 @@ impl Wallet {
 
     fn next(&mut self, size: usize) -> Batch {
         let accounts = u64::try_from(self.keys.len()).expect("a count fits");
-        let (nonce, first) = (self.signed / accounts, usize::try_from(self.signed % accounts).expect("an index fits"));
+        let (turn, first) = (self.signed / accounts, usize::try_from(self.signed % accounts).expect("an index fits"));
         let to: Vec<AccountId> = (0..size).map(|_| self.payees.next()).collect();
-        let txs = self.keys[first..first + size].iter().zip(to);
-        let txs = txs.map(|(from, to)| self.transfer(from, nonce, Transfer { to, amount: Amount(1) }));
+        let from = self.keys[first..first + size].iter().zip(&self.first[first..first + size]);
+        let txs =
+            from.zip(to).map(|((from, begun), to)| self.transfer(from, begun + turn, Transfer { to, amount: PAID }));
         let batch = Batch::new(first / size, &txs.collect::<Vec<_>>());
         self.signed += u64::try_from(size).expect("a count fits");
         batch
@@ -188,15 +197,21 @@ impl Wallet {
     /// # Errors
     /// When one was not.
     pub(crate) async fn check(&self, network: &Network) -> Result<usize> {
-        let mut sum = 0;
-        for keys in self.keys.chunks(FAN) {
-            let ids: Vec<AccountId> = keys.iter().map(Keypair::public).collect();
-            let accounts = network.accounts(0, &ids).await?;
-            sum += accounts.iter().map(|account| account.nonce).sum::<u64>();
-        }
+        let nonces = nonces(network, &self.keys).await?;
+        let sum: u64 = nonces.iter().zip(&self.first).map(|(nonce, first)| nonce - first).sum();
         ensure!(sum == self.signed, "LOST: {} transfers were submitted, {sum} were done", self.signed);
         Ok(self.keys.len())
     }
+}
+
+/// The next nonces of these accounts, any number of them.
+async fn nonces(network: &Network, keys: &[Keypair]) -> Result<Vec<u64>> {
+    let mut all = Vec::with_capacity(keys.len());
+    for some in keys.chunks(FAN) {
+        let ids: Vec<AccountId> = some.iter().map(Keypair::public).collect();
+        all.extend(network.accounts(0, &ids).await?.iter().map(|account| account.nonce));
+    }
+    Ok(all)
 }
 
 impl Batch {

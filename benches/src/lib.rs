@@ -131,6 +131,7 @@ pub fn roster(providers: u32) -> Vec<RosterEntry> {
 }
 
 /// The seed of draw number `nonce`.
-pub fn draw_seed(nonce: u64) -> DrawSeed {
-    DrawSeed { beacon: [7; 32], account: AccountId::new([1; 32]), draw: Draw { epoch: Epoch(1), nonce }, extent: 0 }
+pub fn draw_seed(number: u32) -> DrawSeed {
+    let draw = Draw { epoch: Epoch(1), number };
+    DrawSeed { randomness: [7; 32], account: AccountId::new([1; 32]), draw, extent: 0 }
 }

@@ -8,7 +8,8 @@ use ostrakon_proto::{
     ledger::{
         Genesis, GenesisAccount, GenesisValidator, MemoryRecords,
         state::{
-            Changes, Commitment, CommitmentId, Domain, Key, Membership, ObjectRecord, Record, Records, Slot, SlotState,
+            Changes, Commitment, CommitmentId, Domain, Key, Membership, ObjectOwner, ObjectRecord, Record, Records,
+            Slot, SlotState,
         },
         tree,
         vote::ValidatorKeys,
@@ -82,7 +83,12 @@ pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) 
             escrow: Amount(0),
         };
         records.insert(Key::Ending(commitment.end, id), Some(Record::Mark));
-        records.insert(Key::Object(object), Some(Record::Object(ObjectRecord { owners: [(id.owner, 1)].into() })));
+        records.insert(
+            Key::Object(object),
+            Some(Record::Object(ObjectRecord {
+                owners: [(id.owner, ObjectOwner { extents: 1, end: Epoch(1) })].into(),
+            })),
+        );
         records.insert(Key::Commitment(id), Some(Record::Commitment(commitment)));
     }
     let mut tip = state.tip();

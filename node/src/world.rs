@@ -28,7 +28,7 @@ use ostrakon_proto::{
     light::{self, Answer, ProvenRecord},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
-    params::{Code, Params, Timing},
+    params::{Bonds, Code, Params, Timing},
     placement::Draw,
     row,
     seal::{ObjectKey, token_hash},
@@ -144,6 +144,8 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         draw_epochs: 3,
         min_domains: 1,
         trash_epochs: 3,
+        // Payments of any size, to anyone.
+        bonds: Bonds { account: Amount(1), ..Bonds::default() },
         ..Params::default()
     };
     Genesis {
@@ -234,7 +236,7 @@ impl World {
             upload: UploadId([index; 16]),
             holder: node_id(holder),
             account: self.payer(),
-            draw: Draw { epoch: Epoch(0), nonce: 0 },
+            draw: Draw { epoch: Epoch(0), number: 0 },
             extent: 0,
             index,
             code: object.manifest.code,

@@ -47,8 +47,6 @@ pub const FEE_HEADROOM: usize = 8;
 pub const ROUND: u32 = 1_000;
 /// Active validators: each sends each vote to every other.
 pub const VALIDATORS: usize = 100;
-/// Validators with a bond: active and unbonding ones. Each block reads all of them.
-pub const SEATS: usize = 1_000;
 /// Accounts in a council.
 pub const COUNCIL: usize = 100;
 /// Proposals in the state: all are read when one is made, and when an epoch begins.
@@ -68,10 +66,12 @@ pub const RESERVED_PERCENT: usize = 30;
 pub const SUBMIT: usize = 256 * 1024;
 /// Transactions in one request.
 pub const SUBMIT_COUNT: usize = 1_000;
+/// Bits by which the height that an account begins at is shifted, for its first nonce.
+pub const NONCE_BITS: u32 = 20;
 /// Blocks that a transaction may stay valid for: a day at a block a second.
 pub const VALID_BLOCKS: u64 = 86_400;
-/// Commitments that one block ends at most: bounded work, but no fewer than one block can begin.
-pub const ENDINGS: usize = 2_048;
+/// Slots of commitments that one block ends at most: bounded work, but no fewer than one block can begin.
+pub const ENDING_SLOTS: usize = 8_192;
 /// Bonds that one block returns at most: bounded work.
 pub const UNBONDINGS: usize = 256;
 /// Epoch records that one block removes at most, after `draw_epochs` was lowered.

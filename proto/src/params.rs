@@ -157,6 +157,8 @@ pub struct Bonds {
     pub proposal: Amount,
     /// Deposit of a name, returned when the name is removed.
     pub name: Amount,
+    /// Least balance of an account that owns nothing else: with less it could not even pay a fee.
+    pub account: Amount,
     /// Unbonding time: epochs that a bond stays locked after its provider or validator has left. For that long a
     /// validator is liable for what it signed.
     pub unbonding_epochs: u64,
@@ -172,6 +174,7 @@ impl Default for Bonds {
             validator: Amount(1_000_000_000),
             proposal: Amount(100_000_000),
             name: Amount(1_000_000),
+            account: Amount(1_000),
             unbonding_epochs: 504,
             slash_percent: 5,
         }
@@ -226,8 +229,8 @@ pub struct Params {
     pub time: Timing,
     /// Epochs that a draw stays valid, its own included: long enough for the largest upload.
     pub draw_epochs: u64,
-    /// Greatest distance of a draw's nonce from the account's, either way: bounds how often an account can draw again.
-    pub draw_nonces: u64,
+    /// Draws of an account in an epoch: how many sets of holders it can choose among.
+    pub draws: u32,
     /// Fewest infrastructures an extent must be spread over; 1 also lifts the rule that the loss of one domain is
     /// always survived (for devnets).
     pub min_domains: u8,
@@ -255,7 +258,7 @@ impl Default for Params {
         Self {
             time: Timing::default(),
             draw_epochs: 24,
-            draw_nonces: 16,
+            draws: 16,
             min_domains: 3,
             fee_base: Amount(1_000),
             fee_byte: Amount(1),
@@ -314,7 +317,7 @@ impl Params {
             ("time.block_ms", self.time.block_ms, BLOCK_MS_MIN),
             // Until an epoch's beacon is complete, draws come from the epoch before.
             ("draw_epochs", self.draw_epochs, 2),
-            ("draw_nonces", self.draw_nonces, 0),
+            ("draws", u64::from(self.draws), 1),
             ("min_domains", u64::from(self.min_domains), 1),
             ("term_epochs", self.term_epochs, 1),
             ("credit_bytes", self.credit_bytes, 0),

@@ -167,7 +167,7 @@ fn signatures_of_a_node() {
         index: 8,
         column: ColumnId::new([9; 32]),
         column_len: 65_536,
-        draw: Draw { epoch: Epoch(10), nonce: 11 },
+        draw: Draw { epoch: Epoch(10), number: 11 },
     };
     assert_eq!(hex::encode(key(4).sign(Purpose::Receipt, &CHAIN, &receipt).0), RECEIPT);
     let consent = Consent { owner: key(1).public(), node: key(4).public() };
@@ -241,9 +241,9 @@ fn a_draw() {
         })
         .collect();
     let seed = DrawSeed {
-        beacon: [12; 32],
+        randomness: [12; 32],
         account: AccountId::new([13; 32]),
-        draw: Draw { epoch: Epoch(14), nonce: 15 },
+        draw: Draw { epoch: Epoch(14), number: 15 },
         extent: 16,
     };
     let order = draw(&roster, &seed, "2/6".parse().expect("a code"), 3).expect("possible");
@@ -253,25 +253,25 @@ fn a_draw() {
 
 const TRANSFER: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000000000000006400000000000000d00700000000000000050505050505050505050505050505050505050505050505050505050505050560e31600000000003adbfdd3ea6275aad7f0e4ada82cbf255353d221118f76a8deb6b8fe42cf607f4824e116c4809119423900a388f9e9ee9cea9bfe587f010e46b075eff29b0e06";
 const TRANSFER_ID: &str = "79d9d9170b438177a6ce6115132ee57a2f02d193d6924ba1e6317ab3a4aae4bc";
-const RECEIPT: &str = "cbf40ce79592865d6f39b24b29f5bce969d2fc6b7fbcef2d3c122854676bc8368f784fb00f29cc846f71da5abb2cd1347775edb6b8f2b1b9c057b8ec67408c04";
+const RECEIPT: &str = "d352eb6a1f70ae456716c1284cd4e780d5ef52e88a8373b8318d68a2a6c4c7a6df568e0196e1c24abd3ca7083d5f7758b529fa5c89cb59150040155469590206";
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
-const GENESIS_ID: &str = "9277fd4af70594987405508c5649e95ee3e488e9596b7d003f99bd5bcab6fe8f";
+const GENESIS_ID: &str = "800ac51edd3e16d1ab0538c67c263e2b50a7dd26597e8075c98b2552f81c966b";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
-const BLOCK_HISTORY: &str = "9b7df369f45be006c9ba654a8f29c4559d4cb1945aefc1ecd29620002e2609bf";
-const BLOCK_PRECOMMIT: &str = "40828ae0ae80b70b42d6d10b1613ae917bfa42c9a06d4e5476bb5020b6b8520f33db4471cf024ceab6437696bc5d58199f6fc21b4432f11bfb83583f743aae02";
-const GENESIS_STATE: &str = "cb12725c58d20f367b8d3604a5d4e7ad407b0f2fdea5d0df541a7b3a6a6a56da";
-const EPOCH_BEACON: &str = "432f58b7d02c2f94094c5d24f7c9f0b51b244245589cdccc43f822a280917a06";
-const BLOCK_ID: &str = "3610b81ce824740f0d4b9b930d77b421a2e4e8b979b7c32d8d52f2aa4b7270bf";
+const BLOCK_HISTORY: &str = "a288df39d9e6cc9aee780edca7d8e3e2003348b8a74ce347799b465703b72893";
+const BLOCK_PRECOMMIT: &str = "0cea4f53f59346cd598cb160657467502e94a873d7b0a84599f07ec17f93b16114e1409f082a4c7c55cddb2d1648c22ce5106db76772247f4f7bdab196875c0d";
+const GENESIS_STATE: &str = "3ad97ca960463109f210efe0e6af6e59910c31e9e854abab490969b383b7d3cb";
+const EPOCH_BEACON: &str = "71266cff279a6ca4acfe8624247cca8c948ae7e27ea800b2b87eeb9f049f6dd1";
+const BLOCK_ID: &str = "09719bada49a003b03f8565a9b10397420e67e069306aa5c48163e65b62280b3";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "51238befd474c919a74703f39b8ceeb5fe5e8364de8c197d25646fa0d0a02e45";
-const BLOCK_MIX: &str = "635cbc9905ecb61c40abfd03a9b818f40a42910300068fcd2cba3f202aeb77bf";
+const BLOCK_STATE: &str = "4d369d2548c97923c6e279fde1ae2d3fa64030ddf33871ff8b11c11e598fa402";
+const BLOCK_MIX: &str = "79527b29f5521ad5477bd6600643f387351cd070fb23c7b22ede0f2d02cb41fb";
 const BLOCK_BEACON: &str =
-    "93f277abf69707d927bce3053ecefe269ba679bf3bdab72812ce695fec95c38ec95aa1a72394f34b7dd4d73461b0917e";
-const DRAW: [u8; 12] = [9, 15, 14, 5, 13, 7, 6, 12, 10, 11, 8, 4];
+    "a3b79b81b5ed203456bacae1ddc6defbf6ac3f6d2bebb00d9e9ab14bd58ea1dd26b79a27bc2d39108f9a66df8bde1a38";
+const DRAW: [u8; 12] = [4, 2, 7, 8, 9, 15, 13, 10, 12, 14, 11, 6];
 const SEAT_CONSENT: &str = "cd498a2bac98491804423812ea67bb1f1467af3576bcbb72577cd16c55611497a41a1e25afd40e269602b568eb6dd6fa21b813da13ad54c4e558fe30a1b84408";
 const SEAT_PROOF: &str =
     "87436c4cf8e5f10567549e5fbb8e99fdf84c2135d66349db11fd09a34a529a5d42ecae164c33adf6a3a2a756cd053b8e";
@@ -281,7 +281,7 @@ const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7
 const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
-const PROPOSE_PARAMS: &str = "5cb6c0aa548e63b0227a7fbfc24610dc";
+const PROPOSE_PARAMS: &str = "dc86970056273a57606e9f6852a29129";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
 const BALLOT: &str = "0c070000000000000001";

@@ -46,7 +46,7 @@ struct Balance {
 }
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let friend = Friend::new(stage)?;
+    let friend = Friend::new(stage, "friend")?;
     let address = friend.run(stage, &["wallet", "address"])?.json::<Address>()?.address;
     let paid: Vec<Sent> = ["3", "0.5"].iter().map(|amount| send(stage, &address, amount)).collect::<Result<_>>()?;
     let own: Balance = stage.cluster.run(&["wallet", "balance"])?.json()?;
@@ -103,20 +103,22 @@ fn send(stage: &Stage, to: &str, amount: &str) -> Result<Sent> {
 }
 
 /// Another account of the same network.
-struct Friend {
+pub(crate) struct Friend {
     profile: PathBuf,
 }
 
 impl Friend {
-    fn new(stage: &Stage) -> Result<Self> {
-        let friend = Self { profile: stage.cluster.files.join("friend") };
+    /// One with a profile of this name, and without money.
+    pub(crate) fn new(stage: &Stage, name: &str) -> Result<Self> {
+        let friend = Self { profile: stage.cluster.files.join(name) };
         let genesis = stage.cluster.profile().join("genesis.toml");
         let genesis = genesis.to_str().context("the path is plain text")?;
         friend.run(stage, &["init", "--no-passphrase", "--network", genesis])?.expect_code(0)?;
         Ok(friend)
     }
 
-    fn run(&self, stage: &Stage, args: &[&str]) -> Result<Outcome> {
+    /// Runs a command for it, with JSON as its answer.
+    pub(crate) fn run(&self, stage: &Stage, args: &[&str]) -> Result<Outcome> {
         let profile = self.profile.to_str().context("the path is plain text")?;
         let all = [&["--profile", profile, "--json"], args].concat();
         Running::start(&stage.cluster.binaries.client, &all)?.wait(LIMIT)

@@ -18,6 +18,7 @@ mod liar;
 mod members;
 mod metrics;
 mod names;
+mod new_account;
 mod node_starts;
 mod too_many_killed;
 
@@ -28,11 +29,12 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 18] = [
+const SCENARIOS: [Scenario<Stage>; 19] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
     scenario("account", account::run),
+    scenario("new_account", new_account::run),
     scenario("metrics", metrics::run),
     scenario("names", names::run),
     scenario("any_n_minus_k", any_n_minus_k::run),

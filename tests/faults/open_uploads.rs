@@ -1,4 +1,4 @@
-//! Two accounts of 0.0002 obol open 128 uploads each, of one byte, on every node, and touch them again and again: adds
+//! Two accounts of 0.001 obol open 128 uploads each, of one byte, on every node, and touch them again and again: adds
 //! succeed meanwhile, and after it. At full size ten accounts more do the same.
 
 use anyhow::{Result, ensure};
@@ -23,7 +23,7 @@ const ROUNDS: usize = 3;
 pub(crate) fn run(stage: &Stage) -> Result<String> {
     let cluster = &stage.cluster;
     let nodes = cluster.status()?.nodes.iter().map(id_of).collect::<Result<Vec<NodeId>>>()?;
-    let strangers = (1..=size(12, 2)).map(|number| Stranger::start(cluster, number, "0.0002"));
+    let strangers = (1..=size(12, 2)).map(|number| Stranger::start(cluster, number, "0.001"));
     let strangers = strangers.collect::<Result<Vec<_>>>()?;
     let epoch = strangers[0].epoch(nodes[0])?;
     let mut opened = 0;

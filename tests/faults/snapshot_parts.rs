@@ -33,7 +33,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let before = cluster.restart_with(node, |settings| format!("{settings}\nsnapshot_interval_blocks = {EVERY}\n"))?;
     // For when it is started again.
     fs::write(node.data_dir.join("node.toml"), before)?;
-    let (greedy, joining) = (Stranger::start(cluster, 11, "0.0001")?, Stranger::start(cluster, 12, "0.0001")?);
+    let (greedy, joining) = (Stranger::start(cluster, 11, "0.001")?, Stranger::start(cluster, 12, "0.001")?);
     until("the node offers a snapshot", PATIENCE, || Ok(newest(&joining, id)?.is_some()))?;
 
     let (over, asked, refused) = (AtomicBool::new(false), AtomicUsize::new(0), AtomicUsize::new(0));

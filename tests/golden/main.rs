@@ -44,14 +44,14 @@ fn put_is_spoken_like_this() {
         upload,
         holder: NodeId::new([2; 32]),
         account: AccountId::new([3; 32]),
-        draw: Draw { epoch: Epoch(3), nonce: 4 },
+        draw: Draw { epoch: Epoch(3), number: 4 },
         extent: 5,
         index: 6,
         code: Code { k: 4, n: 12 },
         reserve: 1 << 20,
     };
     let signature = Keypair::from_seed(&[1; 32]).sign(Purpose::Put, &CHAIN, &open);
-    let fields = "0300000000000000040000000000000005000000".to_owned() + "06" + "040c" + "0000100000000000";
+    let fields = "03000000000000000400000005000000".to_owned() + "06" + "040c" + "0000100000000000";
     let opened = ["00", &ids("01", 16), &ids("02", 32), &ids("03", 32), &fields, &hex::encode(signature.0)].concat();
     assert_eq!(head(&put::PutRequest::Open { open, signature }), opened);
     assert_eq!(head(&put::PutRequest::Chunk { upload, offset: 1 << 18 }), ids("01", 17) + "0000040000000000");

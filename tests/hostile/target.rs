@@ -31,7 +31,7 @@ const SHAPE: Shape = Shape { nodes: 6, domains: 6, validators: 4 };
 /// Blocks between two snapshots.
 const SNAPSHOT_BLOCKS: i64 = 20;
 /// What each of the attacker's accounts has, in obols.
-const MONEY: [&str; 3] = ["0.0002", "0.0002", "0.001"];
+const MONEY: [&str; 3] = ["0.001", "0.001", "0.001"];
 /// The host that attacks; others are its neighbours.
 const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 66, 0, 1);
 /// What a validator logs of a node that it does not listen to any more.

@@ -55,7 +55,7 @@ fn nobody_hurries_epochs() {
         let (epochs, blocks) = (clock(&world).epoch.0, world.machines[1].height().0 - height.0);
         let due = lived / world.genesis.params.time.epoch_ms;
         println!("{minutes} minutes, {blocks} blocks, {epochs} epochs of {due}");
-        assert!(blocks > 2 * 60 * minutes, "{blocks} blocks: nobody was in a hurry");
+        assert!(blocks > 60 * minutes, "{blocks} blocks: nobody was in a hurry");
         assert!(epochs * 100 <= due * 101, "{epochs} epochs where {due} were due");
     });
 }
@@ -66,16 +66,19 @@ fn a_week_without_blocks_is_one_epoch() {
         let mut chance = ChaCha8Rng::seed_from_u64(2);
         let mut world = World::start(2, SCALE, &mut chance).await;
         let client = world.client(0, &mut chance);
-        let added = client.add_bytes(vec![7; 1_000]).epochs(3).await.expect("all nodes are well");
+        let added = client.add_bytes(vec![7; 1_000]).epochs(20).await.expect("all nodes are well");
         let before = clock(&world);
         (0..SCALE.nodes).for_each(|number| world.crash(number));
         sleep(WEEK).await;
+        let restarted = Instant::now();
         world.recover().await;
-        assert!(world.advances().await, "blocks come again");
+        // The first is in the window that the old epoch still lacked.
+        assert!(world.advances().await && world.advances().await, "blocks come again");
         let after = clock(&world);
         assert!(after.start_ms > before.start_ms + 6 * 86_400_000, "an epoch began after the week: {after:?}");
-        assert!(after.epoch <= before.epoch.after(1), "{before:?} {after:?}");
+        let since = u64::try_from(restarted.elapsed().as_millis()).expect("minutes") / SCALE.epoch_ms;
+        assert!(after.epoch <= before.epoch.after(1 + since), "{before:?} {after:?}, {since} epochs since");
         let until = client.status(&added.link, ostrakon::StatusOptions::default()).await.expect("it is there");
-        assert!(until.expires_epoch > after.epoch && until.expires_epoch <= Epoch(before.epoch.0 + 3));
+        assert!(after.epoch < until.expires_epoch && until.expires_epoch <= Epoch(before.epoch.0 + 20));
     });
 }

@@ -29,7 +29,7 @@ use ostrakon_proto::{
         tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    params::{Code, Params},
+    params::{Code, Params, Timing},
     placement::{Draw, DrawSeed, draw},
     seed::Seed,
     sign::{Keypair, Purpose},
@@ -106,7 +106,11 @@ fn genesis(length: &Length) -> Result<Genesis> {
         time_ms,
         bootstrap: Vec::new(),
         membership: Membership::default(),
-        params: Params { min_domains: 1, ..Params::default() },
+        params: Params {
+            time: Timing { beacon_blocks: FIRST, ..Timing::default() },
+            min_domains: 1,
+            ..Params::default()
+        },
         accounts: vec![GenesisAccount { account: owner, balance: Amount(1 << 60) }],
         validators: vec![seat],
         providers: (0..PROVIDERS).map(provider).collect(),
@@ -186,10 +190,10 @@ impl Maker {
         let records = self.ledger.view();
         let (owner, tip) = (&self.owner, records.tip());
         let epoch = tip.running.clock.drawable().context("the network has a beacon")?;
-        let draw_as = Draw { epoch, nonce: u64::from(number) };
+        let draw_as = Draw { epoch, number: 0 };
         let record = records.epoch(epoch).context("the epoch is kept")?;
-        let beacon = record.beacon.context("the epoch's beacon is complete")?;
-        let seed = DrawSeed { beacon, account: owner.public(), draw: draw_as, extent: 0 };
+        let randomness = record.beacon.context("the epoch's beacon is complete")?;
+        let seed = DrawSeed { randomness, account: owner.public(), draw: draw_as, extent: 0 };
         let drawn = draw(&record.roster, &seed, CODE, self.rules.params.min_domains)?;
         let holders = drawn.into_iter().take(usize::from(CODE.n)).map(|candidate| candidate.provider);
         let mut commit = Commit {

@@ -92,10 +92,10 @@ impl Stranger {
             peers.learn(provider.node, &provider.addresses);
         }
         let stranger = Self { runtime, peers, account, chain: genesis.id() };
-        let paid = cluster.status()?.height.unwrap_or(0);
+        let ready = cluster.status()?.height.unwrap_or(0) + 2 * genesis.params.time.beacon_blocks;
         for provider in &genesis.providers {
-            let knows = || Ok(stranger.ask(provider.node, chain::head()).is_ok_and(|head| head.height.0 >= paid));
-            until("each node knows of the payment", PATIENCE, knows)?;
+            let knows = || Ok(stranger.ask(provider.node, chain::head()).is_ok_and(|head| head.height.0 >= ready));
+            until("each node knows what the new account draws by", PATIENCE, knows)?;
         }
         Ok(stranger)
     }
@@ -117,7 +117,7 @@ impl Stranger {
 
     /// What asks `node` for room for upload `number`, of at most so many bytes.
     pub fn open(&self, node: NodeId, number: u16, (reserve, code): (u64, Code), epoch: Epoch) -> Call<Taken> {
-        let draw = Draw { epoch, nonce: 0 };
+        let draw = Draw { epoch, number: 0 };
         let (upload, account) = (self.upload(node, number), self.account.public());
         let open = Open { upload, holder: node, account, draw, extent: 0, index: 0, code, reserve };
         let signature = self.account.sign(Purpose::Put, &self.chain, &open);

@@ -60,13 +60,13 @@ pub(crate) struct Add {
     /// Do not store a file's mode and time; those in a directory are always stored
     #[arg(long)]
     pub(crate) no_preserve: bool,
+    /// Fail, with exit code 6, if the account is so new that it can draw holders only some blocks later
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     #[command(flatten)]
     pub(crate) durability: Durability,
     #[command(flatten)]
     pub(crate) term: Term,
-    /// Fail unless all N columns are stored
-    #[arg(long)]
-    pub(crate) all: bool,
     /// Print the price, and store nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -90,6 +90,9 @@ pub(crate) struct Durability {
     /// Erasure code: any K of N columns restore the object
     #[arg(long, value_name = "K/N")]
     pub(crate) code: Option<Code>,
+    /// Fail unless all N columns are stored
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 /// `uploads`

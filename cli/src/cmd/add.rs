@@ -125,8 +125,11 @@ impl<'a> Adds<'a> {
         if args.no_preserve {
             add = add.no_preserve();
         }
-        if args.all {
+        if args.durability.all {
             add = add.all();
+        }
+        if args.no_wait {
+            add = add.no_wait();
         }
         if let Some(name) = &args.name {
             add = add.name(name);

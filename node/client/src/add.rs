@@ -23,6 +23,7 @@ use serde::{Serialize, Serializer};
 use crate::{Survives, get::json, pack::Skipped};
 
 mod builder;
+mod chance;
 mod commit;
 mod error;
 mod existing;

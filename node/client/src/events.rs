@@ -21,6 +21,13 @@ pub enum Event {
         /// Bytes of the object, where they are known.
         size: Option<u64>,
     },
+    /// An add waits: the account began so lately that it can draw holders only later.
+    Young {
+        /// Height of the block from which on it can.
+        until: Height,
+        /// The newest block.
+        height: Height,
+    },
     /// An add continues where an earlier run stopped.
     Resumed {
         /// Rows that the earlier run had read.

@@ -188,7 +188,7 @@ async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
         size: object.manifest.size,
         code: CODE,
         column_len: object.column_len(),
-        draw: Draw { epoch: Epoch(0), nonce: 0 },
+        draw: Draw { epoch: Epoch(0), number: 0 },
         slots,
         end: Epoch(end),
     };

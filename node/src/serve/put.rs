@@ -11,7 +11,7 @@ use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{AccountId, Epoch, NodeId},
     ledger::{
-        Rules,
+        DrawChance, Rules,
         state::{ProviderStatus, Records, RosterEntry},
         tx::Receipt,
     },
@@ -261,8 +261,6 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
 fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<Grant, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
         .map_err(|error| Refusal::new(Denied, format!("the request of account {}: {error}", open.account)))?;
-    let account = records.account(&open.account);
-    check_nonce(account.nonce, open.draw.nonce, rules.params.draw_nonces)?;
     check_drawn(rules, records, open)?;
     let offer = check_capacity(records, open)?;
     Ok(Grant { credit: credit_of(rules, records, &open.account), offer })
@@ -271,23 +269,6 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
 /// The account's credit in bytes.
 fn credit_of(rules: &Rules, records: &dyn Records, account: &AccountId) -> u64 {
     credit::limit(records.account(account).balance, rules.params.credit_bytes)
-}
-
-/// Checks the draw's distance from the account's nonce, as the ledger will.
-fn check_nonce(account: u64, drawn: u64, reach: u64) -> Result<(), Refusal> {
-    if drawn > account.saturating_add(reach) {
-        let reason = format!(
-            "draw nonce {drawn} is more than {reach} ahead of the account's nonce {account} on this node, which may be \
-             behind the ledger; retry later"
-        );
-        return Err(Refusal::new(Busy, reason));
-    }
-    if account > drawn.saturating_add(reach) {
-        let reason =
-            format!("draw nonce {drawn} is stale: it is more than {reach} behind the account's nonce {account}");
-        return Err(Refusal::new(Denied, reason));
-    }
-    Ok(())
 }
 
 /// Checks that this node is among those drawn, as the ledger will.
@@ -301,10 +282,18 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     let record = records.epoch(given).filter(|_| oldest <= given).ok_or_else(|| {
         Refusal::new(Denied, format!("the draw of epoch {given} is stale: use one of epochs {oldest} to {now}"))
     })?;
-    let beacon = record.beacon.ok_or_else(|| {
-        Refusal::new(Busy, format!("the beacon of epoch {given} is not complete on this node's ledger; retry later"))
+    let draws = rules.params.draws;
+    if open.draw.number >= draws {
+        let reason = format!("draw number {} is invalid: an account has {draws} draws in an epoch", open.draw.number);
+        return Err(Refusal::new(Denied, reason));
+    }
+    let since = records.account(&open.account).since;
+    let chance = DrawChance::of(record.first, since, rules.params.time.beacon_blocks);
+    let randomness = chance.read(&record, records).filter(|_| record.beacon.is_some()).ok_or_else(|| {
+        let reason = "this node's ledger does not have the randomness of the draw yet; retry later";
+        Refusal::new(Busy, reason)
     })?;
-    let seed = DrawSeed { beacon, account: open.account, draw: open.draw, extent: open.extent };
+    let seed = DrawSeed { randomness, account: open.account, draw: open.draw, extent: open.extent };
     let drawn = placement::draw(&record.roster, &seed, open.code, rules.params.min_domains);
     let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(Denied, error))?;
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {

@@ -46,7 +46,7 @@ async fn a_column_goes_in_for_a_receipt_and_comes_out_verified() {
         index: 2,
         column: object.column(2),
         column_len: object.column_len(),
-        draw: Draw { epoch: Epoch(0), nonce: 0 },
+        draw: Draw { epoch: Epoch(0), number: 0 },
     };
     assert_eq!(verify(&node_id(1), &receipt, Purpose::Receipt, &world.genesis.id(), &said), Ok(()));
 
@@ -128,8 +128,9 @@ async fn space_is_refused_to_those_who_must_not_have_it() {
     check(put::Open { extent: 5000, ..good.clone() }, RefusalCode::BadRequest, "extent").await;
     check(put::Open { reserve: 0, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
     check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
-    check(put::Open { draw: Draw { epoch: Epoch(9), nonce: 0 }, ..good.clone() }, RefusalCode::Busy, "epoch 9").await;
-    check(put::Open { draw: Draw { epoch: Epoch(0), nonce: 17 }, ..good.clone() }, RefusalCode::Busy, "nonce 17").await;
+    check(put::Open { draw: Draw { epoch: Epoch(9), number: 0 }, ..good.clone() }, RefusalCode::Busy, "epoch 9").await;
+    let last = Draw { epoch: Epoch(0), number: world.genesis.params.draws };
+    check(put::Open { draw: last, ..good.clone() }, RefusalCode::Denied, "16 draws").await;
 
     let mut request = world.sign(&good);
     if let put::PutRequest::Open { signature: Signature(bytes), .. } = &mut request {
@@ -209,8 +210,8 @@ async fn only_drawn_nodes_take_a_column() {
     let narrow = ostrakon_proto::params::Code { k: 1, n: 2 };
     let (client, object) = (world.client(250), TestObject::new(1000, narrow));
     let record = nodes[0].0.chain().read(|records| records.epoch(Epoch(0))).await.expect("kept");
-    let (beacon, draw_as) = (record.beacon.expect("complete"), Draw { epoch: Epoch(0), nonce: 0 });
-    let seed = DrawSeed { beacon, account: world.payer(), draw: draw_as, extent: 0 };
+    let (randomness, draw_as) = (record.beacon.expect("complete"), Draw { epoch: Epoch(0), number: 0 });
+    let seed = DrawSeed { randomness, account: world.payer(), draw: draw_as, extent: 0 };
     let drawn: Vec<NodeId> =
         draw(&record.roster, &seed, narrow, 1).expect("drawn").iter().map(|candidate| candidate.provider).collect();
     assert_eq!(drawn.len(), 4);

@@ -305,7 +305,7 @@ mod tests {
             upload,
             holder: NodeId::new([9; 32]),
             account: AccountId::new([account; 32]),
-            draw: Draw { epoch: Epoch(0), nonce: 0 },
+            draw: Draw { epoch: Epoch(0), number: 0 },
             extent: 0,
             index: 0,
             code: Code { k: 1, n: 3 },

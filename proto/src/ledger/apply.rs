@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::{
     beacon::{self, BeaconSignature, BeaconTurn},
     codec,
-    id::{BlockId, ChainId, Epoch, Height, TxId, VoteKey},
+    id::{Amount, BlockId, ChainId, Epoch, Height, TxId, VoteKey},
     ledger::{
         action::{self, ActionContext, Roster},
         checked::{CheckedTx, EncodedTx, EncodedTxs},
@@ -191,6 +191,9 @@ impl<'a> Execution<'a> {
 
     fn act(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
         let TxBody { account, nonce, fee, ref action, .. } = tx.tx().body;
+        if self.draft.get(&Key::Account(account)).is_none() {
+            return Err(TxError::Funds { need: fee, have: Amount::ZERO });
+        }
         let sender = self.draft.account_mut(&account);
         if nonce != sender.nonce {
             return Err(TxError::Nonce { expected: sender.nonce, got: nonce });
@@ -207,16 +210,17 @@ impl<'a> Execution<'a> {
     fn read_roster(&mut self, action: &Action) {
         let Action::Commit(Commit { draw, code, .. }) = action else { return };
         if !self.rosters.contains_key(&draw.epoch) {
-            let Some(roster) = self.draft.epoch(draw.epoch).and_then(Roster::new) else { return };
-            self.rosters.insert(draw.epoch, roster);
+            let Some(record) = self.draft.epoch(draw.epoch).filter(|epoch| epoch.beacon.is_some()) else { return };
+            self.rosters.insert(draw.epoch, Roster::new(record));
         }
         let roster = self.rosters.get_mut(&draw.epoch).expect("read just now, if not before");
         roster.prepare(*code, self.rules.params.min_domains);
     }
 
-    /// Ends the block: mixes in the proposer's beacon signature, sets the next block's fees, and updates the state
-    /// tree.
+    /// Ends the block: removes accounts that are too poor to keep, mixes in the proposer's beacon signature, sets the
+    /// next block's fees, and updates the state tree.
     pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
+        money::sweep(&mut self.draft, self.rules.params.bonds.account);
         epoch::end(&mut self.draft, &self.rules, signature);
         let running = self.draft.running_mut();
         running.fee_factor = running.fee_factor.after(self.bytes);

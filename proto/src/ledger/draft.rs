@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, btree_map::Entry};
 use crate::{
     id::{AccountId, Epoch, Height, ObjectId, VoteKey},
     ledger::{
+        owners,
         state::{
             Account, Bonded, Charter, Commitment, CommitmentId, Infrastructure, Key, NameRecord, ObjectRecord,
             Proposal, Provider, Record, Records, Running, Tip, Validator,
@@ -112,16 +113,38 @@ impl<'a> Draft<'a> {
         &mut self.tip.running
     }
 
-    /// The account, to change.
+    /// The account, to change; one that does not exist begins with this block.
     pub(super) fn account_mut(&mut self, id: &AccountId) -> &mut Account {
-        let record = self.record_mut(&Key::Account(*id)).get_or_insert_with(|| Record::Account(Account::default()));
+        let begun = Account::begun(self.height());
+        let record = self.record_mut(&Key::Account(*id)).get_or_insert_with(|| Record::Account(begun));
         match record {
             Record::Account(account) => account,
             _ => unreachable!("invariant: a key's record is of its kind"),
         }
     }
 
-    /// The validator, to change; `None` when there is none.
+    /// The account owns one thing more.
+    fn gain(&mut self, owner: &AccountId) {
+        self.account_mut(owner).owns += 1;
+    }
+
+    /// The account owns one thing less.
+    fn lose(&mut self, owner: &AccountId) {
+        let account = self.account_mut(owner);
+        account.owns = account.owns.checked_sub(1).expect("invariant: what an account owns is counted");
+    }
+
+    /// The accounts that this block touched and did not remove.
+    pub(super) fn touched_accounts(&self) -> Vec<(AccountId, Account)> {
+        let all = Key::Account(AccountId::LEAST)..=Key::Account(AccountId::GREATEST);
+        let account = |(key, record): (&Key, &Option<Record>)| match (key, record) {
+            (Key::Account(id), Some(Record::Account(account))) => Some((*id, *account)),
+            _ => None,
+        };
+        self.records.range(all).filter_map(account).collect()
+    }
+
+    /// The validator, if it votes, to change.
     pub(super) fn validator_mut(&mut self, key: &VoteKey) -> Option<&mut Validator> {
         match self.record_mut(&Key::Validator(*key)) {
             Some(Record::Validator(validator)) => Some(validator),
@@ -131,12 +154,24 @@ impl<'a> Draft<'a> {
 
     /// Writes a provider.
     pub(super) fn put_provider(&mut self, provider: Provider) {
+        if self.provider(&provider.node).is_none() {
+            self.gain(&provider.owner);
+        }
         self.put(Key::Provider(provider.node), Record::Provider(provider));
     }
 
     /// Writes a validator.
     pub(super) fn put_validator(&mut self, validator: Validator) {
-        self.put(Key::Validator(validator.key), Record::Validator(validator));
+        if self.validator(&validator.key).is_none() {
+            self.gain(&validator.owner);
+        }
+        let key = validator.key;
+        if validator.votes() {
+            self.put(Key::Validator(key), Record::Validator(validator));
+        } else {
+            self.remove(Key::Validator(key));
+            self.put(Key::FormerValidator(key), Record::Validator(validator));
+        }
     }
 
     /// Schedules the return of a bond.
@@ -160,20 +195,34 @@ impl<'a> Draft<'a> {
 
     /// Writes a proposal.
     pub(super) fn put_proposal(&mut self, proposal: Proposal) {
+        if self.proposal(proposal.number).is_none() {
+            self.gain(&proposal.proposer);
+        }
         self.put(Key::Proposal(proposal.number), Record::Proposal(proposal));
     }
 
     /// Writes a name.
     pub(super) fn put_name(&mut self, owner: AccountId, name: [u8; 32], record: NameRecord) {
+        if self.name(&owner, &name).is_none() {
+            self.gain(&owner);
+        }
         self.put(Key::Name(owner, name), Record::Name(record));
+    }
+
+    /// Removes a record that an account owns.
+    pub(super) fn remove_owned(&mut self, owner: &AccountId, key: Key) {
+        self.remove(key);
+        self.lose(owner);
     }
 
     /// Writes a commitment, and indexes it by its end and by its object.
     pub(super) fn put_commitment(&mut self, commitment: Commitment) {
-        match self.commitment(&commitment.id) {
+        let before = self.commitment(&commitment.id);
+        match &before {
             Some(before) => self.remove(Key::Ending(before.end, before.id)),
-            None => *self.object_mut(&commitment.id.object).owners.entry(commitment.id.owner).or_default() += 1,
+            None => self.gain(&commitment.id.owner),
         }
+        owners::note(self, &commitment.id, commitment.end, before.is_none());
         self.put(Key::Ending(commitment.end, commitment.id), Record::Mark);
         self.put(Key::Commitment(commitment.id), Record::Commitment(commitment));
     }
@@ -182,20 +231,12 @@ impl<'a> Draft<'a> {
     pub(super) fn remove_commitment(&mut self, id: CommitmentId) {
         let Some(before) = self.commitment(&id) else { return };
         self.remove(Key::Ending(before.end, id));
-        self.remove(Key::Commitment(id));
-        let owners = &mut self.object_mut(&id.object).owners;
-        let left = owners.get(&id.owner).map_or(0, |extents| extents.saturating_sub(1));
-        if left > 0 {
-            owners.insert(id.owner, left);
-        } else {
-            owners.remove(&id.owner);
-        }
-        if owners.is_empty() {
-            self.remove(Key::Object(id.object));
-        }
+        self.remove_owned(&id.owner, Key::Commitment(id));
+        owners::forget(self, &id);
     }
 
-    fn object_mut(&mut self, id: &ObjectId) -> &mut ObjectRecord {
+    /// The object, to change; one without owners that does not exist begins.
+    pub(super) fn object_mut(&mut self, id: &ObjectId) -> &mut ObjectRecord {
         match self.record_mut(&Key::Object(*id)).get_or_insert_with(|| Record::Object(ObjectRecord::default())) {
             Record::Object(object) => object,
             _ => unreachable!("invariant: a key's record is of its kind"),

@@ -12,6 +12,7 @@ use crate::{
     ledger::{
         action,
         draft::Draft,
+        pulse,
         rules::Rules,
         state::{EpochClock, EpochRecord, Key, Provider, ProviderStatus, Record, Records, RosterEntry},
     },
@@ -39,8 +40,8 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
 
 /// Records the epoch with the roster of this moment.
 pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
-    let (EpochClock { epoch, start_ms, .. }, roster) = (*clock, roster(&draft.providers()));
-    draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, start_ms, beacon: None, roster }));
+    let (EpochClock { epoch, start_ms, first, .. }, roster) = (*clock, roster(&draft.providers()));
+    draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, start_ms, first, beacon: None, roster }));
 }
 
 /// Ends a block, after its transactions: mixes in its proposer's signature, and completes the epoch's beacon when it
@@ -48,6 +49,8 @@ pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
 pub(super) fn end(draft: &mut Draft<'_>, rules: &Rules, signature: &BeaconSignature) {
     let (height, running) = (draft.height(), draft.running_mut());
     running.mix = beacon::mix(&running.mix, signature);
+    pulse::record(draft, rules);
+    let running = draft.running_mut();
     if !running.clock.completes_beacon(height, &rules.params.time) {
         return;
     }
@@ -66,10 +69,13 @@ fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     }
 }
 
-/// Ends expired commitments; those over the bound wait for the next block.
+/// Ends expired commitments until their slots are as many as one block may end; the others wait for the next block.
 fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
-    for id in draft.ending(epoch, limits::ENDINGS) {
+    let mut room = limits::ENDING_SLOTS;
+    for id in draft.ending(epoch, limits::ENDING_SLOTS) {
         let commitment = draft.commitment(&id).expect("the index by end names commitments that exist");
+        let Some(left) = room.checked_sub(commitment.slots.len()) else { return };
+        room = left;
         action::close(draft, &commitment);
     }
 }

@@ -21,6 +21,16 @@ pub enum TxError {
     /// Sign it with the account's key, for this chain.
     #[error("invalid signature: the transaction must be signed by its account's key, for this chain")]
     Signature,
+    /// Pay more.
+    #[error("account {to} does not exist, and {amount} obols are too little to begin one: at least {least} are needed")]
+    AccountMin {
+        /// The receiver.
+        to: AccountId,
+        /// The amount.
+        amount: Amount,
+        /// Least balance of an account.
+        least: Amount,
+    },
     /// Sign it again with the nonce `expected`. A `got` below it was used already; one above it is valid later.
     #[error("invalid nonce {got}: the account's next nonce is {expected}")]
     Nonce {
@@ -97,12 +107,6 @@ pub enum TxError {
         /// Bond offered.
         bond: Amount,
     },
-    /// Wait until another account releases the object, or store it under another key.
-    #[error("too many owners: object {object} is committed by {max} accounts already", max = limits::OWNERS)]
-    ManyOwners {
-        /// The object.
-        object: ObjectId,
-    },
     /// Have the node sign its consent for this owner on this chain.
     #[error("invalid consent: node {node} did not sign its consent to this owner")]
     Consent {
@@ -169,15 +173,19 @@ pub enum TxError {
         /// The newest valid epoch.
         newest: Epoch,
     },
-    /// Draw with a nonce nearer to the account's.
-    #[error("draw nonce {given} is too far from the account's nonce {nonce}: at most {distance} is allowed")]
-    DrawNonce {
-        /// Nonce of the draw.
-        given: u64,
-        /// Nonce of the account.
-        nonce: u64,
-        /// The greatest distance allowed.
-        distance: u64,
+    /// Draw with a lower number.
+    #[error("invalid draw number {given}: an account has {draws} draws in an epoch, numbered from 0")]
+    DrawNumber {
+        /// Number of the draw.
+        given: u32,
+        /// How many there are.
+        draws: u32,
+    },
+    /// Wait for the block.
+    #[error("the account is too young to draw holders: the randomness it draws by is complete with block {height}")]
+    NoPulse {
+        /// Height of the block.
+        height: Height,
     },
     /// Ask for what the network can carry.
     #[error(transparent)]
@@ -309,12 +317,16 @@ pub enum TxError {
         /// The key that is in use.
         what: &'static str,
     },
-    /// Wait until a validator leaves, or until the bonds of some that left are back.
+    /// Bond more, or wait until a validator leaves.
     #[error(
-        "no validator seat is free: {votes} validators vote already, or the bonds of {seats} are locked",
-        votes = limits::VALIDATORS, seats = limits::SEATS
+        "no validator seat is free: {votes} validators vote already; where all may join, a bond above the {least} \
+         obols of the least bonded displaces it",
+        votes = limits::VALIDATORS
     )]
-    Seats,
+    Seats {
+        /// Bond of the least bonded.
+        least: Amount,
+    },
     /// Generate another vote key.
     #[error("validator {key} equivocated: its key was slashed and may never vote again")]
     Barred {

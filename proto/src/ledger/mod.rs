@@ -17,8 +17,10 @@ mod inclusion;
 mod load;
 mod memory;
 mod money;
+mod owners;
 pub mod priority;
 mod propose;
+mod pulse;
 mod rotation;
 mod rules;
 pub mod snapshot;
@@ -36,6 +38,7 @@ pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, Genesi
 pub use load::FeeFactor;
 pub use memory::{MemoryRecords, MoneySums};
 pub use propose::{ProposedBlock, Proposer, propose};
+pub use pulse::{DrawChance, pulse_height};
 pub use rotation::Rotation;
 pub use rules::{PROTOCOL, Rules, power, price_per_epoch};
 pub use turns::rotation;

@@ -5,7 +5,11 @@
 
 use crate::{
     id::{AccountId, Amount},
-    ledger::{draft::Draft, error::TxError, state::Running},
+    ledger::{
+        draft::Draft,
+        error::TxError,
+        state::{Account, Key, Running},
+    },
 };
 
 /// Where money is that is not in an account.
@@ -56,6 +60,16 @@ pub(super) fn burn_bond(draft: &mut Draft<'_>, amount: Amount) {
     let running = draft.running_mut();
     running.bonded = running.bonded.minus(amount).expect("money is conserved: a record's money is in its pool");
     running.burnt = running.burnt.plus(amount).expect("money is conserved: a pool is at most what was minted");
+}
+
+/// Ends a block: removes the accounts it touched that own nothing and have less than `least`, and burns that.
+pub(super) fn sweep(draft: &mut Draft<'_>, least: Amount) {
+    let poor = |account: &Account| account.owns == 0 && account.balance < least;
+    for (id, account) in draft.touched_accounts().into_iter().filter(|(_, account)| poor(account)) {
+        draft.remove(Key::Account(id));
+        let running = draft.running_mut();
+        running.burnt = running.burnt.plus(account.balance).expect("money is conserved: no more is burnt than minted");
+    }
 }
 
 fn debit(draft: &mut Draft<'_>, from: &AccountId, amount: Amount) -> Result<(), TxError> {

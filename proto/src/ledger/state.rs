@@ -13,6 +13,7 @@ use crate::{
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
     json,
     ledger::{history::HistoryNode, tree::Patch, vote::ValidatorSet},
+    limits::NONCE_BITS,
     params::Code,
 };
 
@@ -33,6 +34,24 @@ pub struct Account {
     pub balance: Amount,
     /// The nonce its next transaction must carry.
     pub nonce: u64,
+    /// The height that it began at: 0 for the genesis.
+    pub since: Height,
+    /// Commitments, providers, validators, names and proposals that it owns: one that owns any is not removed.
+    pub owns: u64,
+}
+
+impl Account {
+    /// An account that begins at `height`. No nonce of an account that was removed comes again: a block holds fewer
+    /// transactions than there are nonces between two heights.
+    pub const fn begun(height: Height) -> Self {
+        Self { balance: Amount::ZERO, nonce: first_nonce(height), since: height, owns: 0 }
+    }
+}
+
+/// The nonce of the first transaction of an account that began at `height`; a chain does not become so long that it is
+/// cut.
+pub const fn first_nonce(height: Height) -> u64 {
+    height.0.saturating_mul(1 << NONCE_BITS)
 }
 
 /// Failure domain: what a node may fail together with. Placement limits apply to each part by itself (ARCHITECTURE 1).
@@ -121,11 +140,21 @@ impl CommitmentId {
     }
 }
 
-/// The owners of one object's commitments. One proof of it shows a reader all of them, or that there are none.
+/// An account's commitments of one object.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ObjectOwner {
+    /// Number of extents that it has committed, at least one.
+    pub extents: u32,
+    /// The latest end of its commitments.
+    pub end: Epoch,
+}
+
+/// The owners of one object's commitments, or those [`crate::limits::OWNERS`] of them who pay longest. One proof of it
+/// shows a reader all of them, or that there are none.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ObjectRecord {
-    /// Number of extents that each owner has committed, at least one. At most [`crate::limits::OWNERS`] owners.
-    pub owners: BTreeMap<AccountId, u32>,
+    /// The owners.
+    pub owners: BTreeMap<AccountId, ObjectOwner>,
 }
 
 /// Whether a slot's column is stored.
@@ -287,6 +316,8 @@ pub struct EpochRecord {
     pub epoch: Epoch,
     /// Time of its first block, in milliseconds of Unix time; of epoch 0, that of the genesis.
     pub start_ms: u64,
+    /// Its first block: accounts that began before it draw by the beacon.
+    pub first: Height,
     /// Its randomness, mixed from the signatures of the proposers after the roster was frozen; `None` until the last of
     /// them has signed. Nothing can be drawn until then.
     pub beacon: Option<[u8; 32]>,

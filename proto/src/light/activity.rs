@@ -2,8 +2,9 @@
 //!
 //! In go a node's answer ([`Activity`]) and the query ([`ActivityQuery`]); out come transactions with their places, or
 //! why the answer is wrong. Each transaction is proven. A missing one that the account sent is detected by nonces: the
-//! account's record is proven too, and its transactions have consecutive nonces. For payments from others there is no
-//! such count: several nodes are asked, and [`ProvenActivity::left_out`] compares their answers.
+//! account's record is proven too, and its transactions have consecutive nonces since it began. For those of an account
+//! that was removed and began again, and for payments from others, there is no such count: several
+//! nodes are asked, and [`ProvenActivity::left_out`] compares their answers.
 
 use std::{fmt, str::FromStr};
 
@@ -14,7 +15,7 @@ use super::{BadAnswer, Inclusion, ProvenRecord, records};
 use crate::{
     id::{AccountId, Height},
     ledger::{
-        state::{Account, Key, Record},
+        state::{Account, Key, Record, first_nonce},
         tx::{Action, Header, Tx},
     },
 };
@@ -203,15 +204,27 @@ impl ProvenActivity {
         let mut next = newest;
         for sent in self.txs.iter().filter(|entry| entry.tx.body.account == account) {
             let nonce = sent.tx.body.nonce;
-            match next.map(|next| next.checked_sub(1)) {
-                Some(Some(missing)) if missing != nonce => return Err(BadAnswer::LeftOut { account, nonce: missing }),
-                Some(None) => return Err(BadAnswer::Disorder { tx: sent.tx.id() }),
-                _ => next = Some(nonce),
+            match next {
+                Some(next) if nonce >= next => return Err(BadAnswer::Disorder { tx: sent.tx.id() }),
+                Some(next) => self.check_next(account, next, Some(nonce))?,
+                None => {}
             }
+            next = Some(nonce);
         }
         // Without older transactions and deleted blocks, the list must reach the account's first one.
-        match next.and_then(|next| next.checked_sub(1)) {
-            Some(nonce) if !self.more && self.first <= Height(1) => Err(BadAnswer::LeftOut { account, nonce }),
+        match next {
+            Some(next) if !self.more && self.first <= Height(1) => self.check_next(account, next, None),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the account sent no transaction between the one with nonce `next` and `before`, which comes before
+    /// it in the list. Before an account that was removed began again, its nonces were lower by any number.
+    fn check_next(&self, account: AccountId, next: u64, before: Option<u64>) -> Result<(), BadAnswer> {
+        let first = first_nonce(self.account.since);
+        let begins = next == first || (next < first && next.is_multiple_of(first_nonce(Height(1))));
+        match next.checked_sub(1) {
+            Some(nonce) if !begins && before != Some(nonce) => Err(BadAnswer::LeftOut { account, nonce }),
             _ => Ok(()),
         }
     }
@@ -272,7 +285,7 @@ mod tests {
                 { tx(3, 1, Some(1)) },
                 tx(1, 3, Some(3)),
             ];
-            let record = codec_of(&Record::Account(Account { balance: Amount(7), nonce: 4 }));
+            let record = codec_of(&Record::Account(Account { balance: Amount(7), nonce: 4, ..Account::default() }));
             let (key, mut state) = (Key::Account(key(1).public()).to_bytes(), MemoryNodes::default());
             let patch = tree::update(&state, None, 1, [(key.as_slice(), Some(record.clone()))]).expect("the first");
             state.apply(&patch);
@@ -368,7 +381,8 @@ mod tests {
         elsewhere.txs[0].inclusion.proof.index = 4;
         assert!(matches!(block.check(elsewhere, None), Err(BadAnswer::NotIncluded { .. })));
         let mut poor = block.said(&ALL);
-        poor.account.value = Some(codec_of(&Record::Account(Account { balance: Amount(7), nonce: 3 })));
+        poor.account.value =
+            Some(codec_of(&Record::Account(Account { balance: Amount(7), nonce: 3, ..Account::default() })));
         assert!(matches!(block.check(poor, None), Err(BadAnswer::Record { .. })));
     }
 

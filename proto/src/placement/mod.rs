@@ -2,7 +2,7 @@
 //!
 //! In go an epoch's frozen roster, its beacon, and who draws for what; out comes the order in which providers are
 //! asked. The client stores on the first that accept, and the chain checks that they are of this order: so nobody
-//! chooses holders. `caps` is the domain rule, `sampling` the weighted sampling. Not here: which epoch and nonce are
+//! chooses holders. `caps` is the domain rule, `sampling` the weighted sampling. Not here: which epoch and number are
 //! valid, which the ledger decides.
 
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -24,20 +24,20 @@ use sampling::{RandomStream, WeightedSampler};
 /// Trials of the exchange that resolves a dead end, at most: bounds the work that an unusual roster can cause.
 const EXCHANGE_TRIALS: usize = 65_536;
 
-/// A draw: the epoch whose beacon and roster it uses, and a number near the account's nonce.
+/// A draw: the epoch whose roster it uses, and its number, below the parameter `draws`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Draw {
     /// Its epoch.
     pub epoch: Epoch,
     /// Its number.
-    pub nonce: u64,
+    pub number: u32,
 }
 
 /// What determines a draw's order, besides the roster. Its canonical bytes are the seed of the random stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize)]
 pub struct DrawSeed {
-    /// The beacon of the draw's epoch.
-    pub beacon: [u8; 32],
+    /// The beacon of the draw's epoch, or the pulse of an account that is younger than its roster.
+    pub randomness: [u8; 32],
     /// The account that will pay.
     pub account: AccountId,
     /// The draw.

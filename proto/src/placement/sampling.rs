@@ -113,9 +113,9 @@ mod tests {
         placement::Draw,
     };
 
-    fn sampler(weights: &[u64], nonce: u64) -> WeightedSampler {
-        let draw = Draw { epoch: Epoch(1), nonce };
-        let seed = DrawSeed { beacon: [7; 32], account: AccountId::new([8; 32]), draw, extent: 0 };
+    fn sampler(weights: &[u64], number: u32) -> WeightedSampler {
+        let draw = Draw { epoch: Epoch(1), number };
+        let seed = DrawSeed { randomness: [7; 32], account: AccountId::new([8; 32]), draw, extent: 0 };
         WeightedSampler::new(weights.iter().copied(), RandomStream::new(&seed))
     }
 
@@ -145,8 +145,8 @@ mod tests {
     #[test]
     fn chances_follow_the_weights() {
         let mut first = [0u32; 4];
-        for nonce in 0..20_000 {
-            first[sampler(&[1, 2, 3, 4], nonce).next().expect("not empty")] += 1;
+        for number in 0..20_000 {
+            first[sampler(&[1, 2, 3, 4], number).next().expect("not empty")] += 1;
         }
         for (count, share) in first.iter().zip([2_000u32, 4_000, 6_000, 8_000]) {
             assert!(count.abs_diff(share) < 300, "{first:?}");

@@ -24,8 +24,9 @@ fn candidate(index: usize, weight: u64, domain: [usize; 3]) -> RosterEntry {
     }
 }
 
-fn seed(nonce: u64) -> DrawSeed {
-    DrawSeed { beacon: [3; 32], account: AccountId::new([4; 32]), draw: Draw { epoch: Epoch(9), nonce }, extent: 0 }
+fn seed(number: u32) -> DrawSeed {
+    let draw = Draw { epoch: Epoch(9), number };
+    DrawSeed { randomness: [3; 32], account: AccountId::new([4; 32]), draw, extent: 0 }
 }
 
 fn code(text: &str) -> Code {
@@ -224,9 +225,9 @@ fn the_seed_decides_with_every_part() {
     let one = seed(0);
     let others = [
         seed(1),
-        DrawSeed { beacon: [4; 32], ..one },
+        DrawSeed { randomness: [4; 32], ..one },
         DrawSeed { account: AccountId::new([5; 32]), ..one },
-        DrawSeed { draw: Draw { epoch: Epoch(10), nonce: 0 }, ..one },
+        DrawSeed { draw: Draw { epoch: Epoch(10), number: 0 }, ..one },
         DrawSeed { extent: 1, ..one },
     ];
     for other in others {

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, Included};
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, ObjectId, TxId},
+    ledger::state::first_nonce,
     link::Link,
     params::Params,
 };
@@ -97,7 +98,7 @@ const CLIENTS: usize = 10;
 /// More transactions than an account has here.
 const ALL: usize = 1_000;
 /// What is paid each time.
-const PAID: Amount = Amount(5);
+const PAID: Amount = Amount(5_000);
 /// How often an add is tried until the liar is drawn.
 const DRAWS: usize = 30;
 
@@ -204,7 +205,8 @@ impl Truth {
         chain.head().await?;
         ensure!(chain.rules().params == self.params, "other rules: {:?}", chain.rules().params);
         let account = chain.account(self.payee).await?;
-        ensure!((account.balance, account.nonce) == (self.balance, 0), "another account: {account:?}");
+        let nonce = first_nonce(account.since);
+        ensure!((account.balance, account.nonce) == (self.balance, nonce), "another account: {account:?}");
         ensure!(chain.account(AccountId::new([8; 32])).await?.balance == Amount::ZERO, "an account of nobody");
         let absent = chain.object(ObjectId::new([1; 32])).await;
         ensure!(matches!(absent, Err(ChainError::NoObject { .. })), "an object that nobody added: {absent:?}");

@@ -83,7 +83,8 @@ pub const RECORDS: [Lie; 8] = [
     }),
     Lie::new("hidden", |question| items(question, |items| items.iter_mut().for_each(|item| item.value = None))),
     Lie::new("invented", |question| {
-        let account = ostrakon_proto::codec::encode(&Record::Account(Account { balance: Amount(1), nonce: 0 }));
+        let account =
+            ostrakon_proto::codec::encode(&Record::Account(Account { balance: Amount(1), ..Account::default() }));
         items(question, |items| {
             items.iter_mut().for_each(|item| {
                 item.value.get_or_insert_with(|| account.clone());

@@ -125,7 +125,7 @@ mod tests {
         };
         let anchor = Action::Anchor(Anchor { hash: [1; 32] });
         let txs = vec![entry(9, 1, 6, pay(1)), entry(8, 1, 5, anchor), entry(7, 2, 0, pay(1)), entry(6, 1, 4, pay(2))];
-        let account = Account { balance: Amount(1), nonce: 7 };
+        let account = Account { balance: Amount(1), nonce: 7, ..Account::default() };
         Activity { account, txs, next: None, sent_before: Some(4), first: Height(6), witnesses: 3 }
     }
 

@@ -29,6 +29,7 @@ pub struct Add<'a> {
     pub(super) journals: Option<Journals>,
     pub(super) name: Option<OsString>,
     pub(super) limit: Option<RateLimit>,
+    pub(super) wait: bool,
     pub(super) events: Events,
 }
 
@@ -106,13 +107,20 @@ impl Client {
 impl<'a> Add<'a> {
     fn new(client: &Client, input: Input<'a>) -> Self {
         let (options, journals, name, limit, events) = Default::default();
-        Self { client: client.clone(), input, options, journals, name, limit, events }
+        Self { client: client.clone(), input, options, journals, name, limit, wait: true, events }
     }
 
     /// Encrypts nothing: anyone who has the object's CID can read it, every holder included. Of a file nothing but its
     /// bytes is stored then.
     pub fn public(mut self) -> Self {
         self.options.public = true;
+        self
+    }
+
+    /// Fails with [`AddError::Young`](super::AddError::Young) where the account is so new that it can draw holders only
+    /// some blocks later; else the add waits for them.
+    pub fn no_wait(mut self) -> Self {
+        self.wait = false;
         self
     }
 

@@ -2,7 +2,11 @@
 
 use std::{io, path::PathBuf};
 
-use ostrakon_proto::{id::Amount, layout::LayoutError, placement::PlacementError};
+use ostrakon_proto::{
+    id::{Amount, Height},
+    layout::LayoutError,
+    placement::PlacementError,
+};
 
 use super::{JournalError, source::SourceError};
 use crate::{ErrorKind, FailedColumn, chain::ChainError, get::columns::list, pack::WalkError};
@@ -38,6 +42,17 @@ pub enum AddError {
         need: Amount,
         /// What there is.
         have: Amount,
+    },
+    /// The account began so lately that what it draws holders by is not complete.
+    #[error(
+        "the account is new: it can draw holders from block {until} on, and the network is at block {height}; try \
+         again then, or wait for it"
+    )]
+    Young {
+        /// Height of the block that completes it.
+        until: Height,
+        /// The newest block.
+        height: Height,
     },
     /// It costs more than there is money.
     #[error("the price exceeds the total money supply: store it for fewer epochs, or in smaller parts")]
@@ -131,7 +146,7 @@ impl AddError {
             | Self::Unreadable { .. }
             | Self::NotAFile(_)
             | Self::Walk(_) => ErrorKind::Usage,
-            Self::Funds { .. } | Self::Price | Self::Credit { .. } => ErrorKind::Funds,
+            Self::Funds { .. } | Self::Price | Self::Credit { .. } | Self::Young { .. } => ErrorKind::Funds,
             Self::TooFewHolders { .. } | Self::Partial { .. } => ErrorKind::Network,
             Self::Journal(error) => error.kind(),
             Self::SourceChanged(_) | Self::Source(_) => ErrorKind::Other,

@@ -166,8 +166,8 @@ mod tests {
             price: Amount(1 << 30),
         };
         let roster: Vec<RosterEntry> = (0..count).map(candidate).collect();
-        let draw_of = Draw { epoch: Epoch(1), nonce: 1 };
-        let seed = DrawSeed { beacon: [1; 32], account: AccountId::new([2; 32]), draw: draw_of, extent: 0 };
+        let draw_of = Draw { epoch: Epoch(1), number: 1 };
+        let seed = DrawSeed { randomness: [1; 32], account: AccountId::new([2; 32]), draw: draw_of, extent: 0 };
         let order = draw(&roster, &seed, code, 2).expect("enough").into_iter().cloned().collect();
         let caps = Caps::of(&roster, code, 2).expect("enough");
         Placing::new(0, draw_of, order, (code.n, caps))

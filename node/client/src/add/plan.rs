@@ -19,7 +19,7 @@ use ostrakon_proto::{
 use serde::Serialize;
 
 use super::{AddError, builder::AddOptions, placing::Placing};
-use crate::{Client, Survives, chain::Roster};
+use crate::{Client, Events, Survives, chain::Roster};
 
 /// Which code an object gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,11 +72,15 @@ pub(crate) struct Plan {
     now: Epoch,
     /// The providers of the newest epoch that can be drawn in.
     roster: Arc<Roster>,
+    /// What the account draws by.
+    randomness: [u8; 32],
+    /// The draw that is tried first. One of several, so that an account's objects are not all with the same holders.
+    first_draw: u32,
 }
 
 impl Client {
-    /// Looks at the ledger and decides the code.
-    pub(crate) async fn plan(&self, options: &AddOptions) -> Result<Plan, AddError> {
+    /// Looks at the ledger and decides the code. With `wait`, an account that is too young to draw holders waits.
+    pub(crate) async fn plan(&self, options: &AddOptions, wait: bool, events: &Events) -> Result<Plan, AddError> {
         let account: AccountId = self.key()?.public();
         let ((head, drawable), funds) = futures::try_join!(self.chain.drawable(), self.chain.account(account))?;
         let rules = self.rules();
@@ -94,7 +98,10 @@ impl Client {
             }
         };
         let caps = Caps::of(&roster.candidates, code, rules.params.min_domains)?;
-        Ok(Plan { rules, account, code, caps, funds, epochs: asked, now: head.epoch, roster })
+        let randomness = self.draw_chance(&roster, funds.since, wait, events).await?;
+        let (now, any) = (head.epoch, u32::from_le_bytes(self.random()));
+        let first_draw = any.checked_rem(rules.params.draws).unwrap_or(0);
+        Ok(Plan { rules, account, code, caps, funds, epochs: asked, now, roster, randomness, first_draw })
     }
 }
 
@@ -108,9 +115,9 @@ impl Plan {
         Ok(Layout::new(size.saturating_add(options.content.trailer()), self.code, !options.public)?)
     }
 
-    /// The beacon that draws use.
-    pub(crate) fn beacon(&self) -> [u8; 32] {
-        self.roster.beacon
+    /// What draws are made by.
+    pub(crate) fn randomness(&self) -> [u8; 32] {
+        self.randomness
     }
 
     pub(crate) fn repair_threshold(&self) -> u8 {
@@ -122,16 +129,13 @@ impl Plan {
     }
 
     /// Which providers may get the columns of an extent.
-    ///
-    /// The draw's nonce lies ahead of the account's, so that it stays good while other transactions of the account are
-    /// applied, and later extents, whose transactions come later, reach further.
     pub(crate) fn place(&self, extent: u32) -> Result<Placing, AddError> {
-        let reach = self.rules.params.draw_nonces;
-        let ahead = (reach / 2 + u64::from(extent)).min(reach);
         let mut dead_end = None;
-        for offset in (0..=ahead).rev() {
-            let which = Draw { epoch: self.roster.epoch, nonce: self.funds.nonce.saturating_add(offset) };
-            let seed = DrawSeed { beacon: self.roster.beacon, account: self.account, draw: which, extent };
+        let draws = self.rules.params.draws;
+        for offset in 0..draws {
+            let number = (self.first_draw + offset) % draws;
+            let which = Draw { epoch: self.roster.epoch, number };
+            let seed = DrawSeed { randomness: self.randomness, account: self.account, draw: which, extent };
             match draw(&self.roster.candidates, &seed, self.code, self.rules.params.min_domains) {
                 Ok(order) => {
                     let order = order.into_iter().cloned().collect();
@@ -147,12 +151,11 @@ impl Plan {
 
     /// Whether the ledger still accepts a commit by this draw.
     pub(crate) fn is_good(&self, draw: Draw) -> bool {
-        let reach = self.rules.params.draw_nonces;
         let epochs = self.rules.oldest_draw(self.now)..=self.roster.epoch;
-        epochs.contains(&draw.epoch) && draw.nonce.abs_diff(self.funds.nonce) <= reach
+        epochs.contains(&draw.epoch) && draw.number < self.rules.params.draws
     }
 
-    /// As [`Plan::place`], by a draw that was made before, from the roster and the beacon of its epoch. `None` when
+    /// As [`Plan::place`], by a draw that was made before, from the roster of its epoch. `None` when
     /// these yield none.
     pub(crate) fn place_again(&self, seed: &DrawSeed, roster: &Roster) -> Option<Placing> {
         let min_domains = self.rules.params.min_domains;
@@ -211,7 +214,7 @@ impl Plan {
             size: 0,
             code: self.code,
             column_len: 0,
-            draw: Draw { epoch: Epoch(0), nonce: 0 },
+            draw: Draw { epoch: Epoch(0), number: 0 },
             slots: vec![claim; usize::from(self.code.n)],
             end: Epoch(0),
         };

@@ -96,14 +96,14 @@ fn remember(client: &Client, added: &Added) {
 /// What an add would cost.
 pub(super) async fn quote(mut add: Add<'_>) -> Result<Quote, AddError> {
     let opened = add.input.open(&add.client.workers, &add.options, None).await?;
-    let plan = add.client.plan(&add.options).await?;
+    let plan = add.client.plan(&add.options, add.wait, &add.events).await?;
     let (size, options) = (opened.size.ok_or(AddError::UnknownSize)?, add.options);
     let quote = plan.quote(&plan.layout(size, &AddOptions { content: opened.content, ..options })?)?;
     Ok(Quote { size, ..quote })
 }
 
 async fn run_once(add: &mut Add<'_>, earlier: &mut Option<Vec<Added>>) -> Result<Added, AddError> {
-    let Add { client, input, options, journals, name, limit, events } = add;
+    let Add { client, input, options, journals, name, limit, wait, events } = add;
     let opened = input.open(&client.workers, options, name.as_ref()).await?;
     let options = AddOptions { size: opened.size, content: opened.content, ..options.clone() };
     let kept = journals.as_ref().zip(opened.origin.as_ref());
@@ -117,7 +117,7 @@ async fn run_once(add: &mut Add<'_>, earlier: &mut Option<Vec<Added>>) -> Result
         None => None,
     };
     let options = journal.as_ref().map_or(options, Journal::options);
-    let plan = client.plan(&options).await?;
+    let plan = client.plan(&options, *wait, events).await?;
     let (journal, key) = match journal {
         Some(journal) => {
             events.tell(Event::Resumed { rows: journal.past().rows });
@@ -194,7 +194,7 @@ async fn give_up_outdated(
 /// Takes back what a journal says was done, and deletes it; or the object, when all of it is done.
 async fn give_up(client: &Client, journal: Journal, events: &Events) -> Result<Option<Added>, AddError> {
     let (options, key, name) = (journal.options(), journal.key(), journal.name());
-    let (plan, size) = (client.plan(&options).await?, journal.size());
+    let (plan, size) = (client.plan(&options, true, events).await?, journal.size());
     let layout = plan.layout(size, &options)?;
     let mut job = Job::new(client, plan, key, events)?.with_journal(journal, &layout);
     if let Some(object) = job.past_object() {

@@ -98,19 +98,19 @@ async fn place(job: &Job<'_>, extent: u32, past: Option<&PastExtent>) -> Result<
         return Ok(placing);
     }
     let placing = job.plan.place(extent)?.avoiding(|node| job.client.backoff.is_unresponsive(node));
-    job.record(|| Record::Placed { extent, draw: placing.draw, beacon: job.plan.beacon() })?;
+    job.record(|| Record::Placed { extent, draw: placing.draw, randomness: job.plan.randomness() })?;
     Ok(placing)
 }
 
 async fn place_again(job: &Job<'_>, extent: u32, past: &PastExtent) -> Result<Option<Placing>, AddError> {
-    let Some((draw, beacon)) = past.placed.filter(|(draw, _)| job.plan.is_good(*draw)) else { return Ok(None) };
+    let Some((draw, randomness)) = past.placed.filter(|(draw, _)| job.plan.is_good(*draw)) else { return Ok(None) };
     let roster = match job.client.chain.roster(draw.epoch).await {
         Ok(roster) => roster,
         // The epoch's record is gone.
         Err(ChainError::Refused { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let seed = DrawSeed { beacon, account: job.plan.account, draw, extent };
+    let seed = DrawSeed { randomness, account: job.plan.account, draw, extent };
     let uploads = past.uploads.iter().filter(|upload| upload.draw == draw);
     let placing = job.plan.place_again(&seed, &roster);
     Ok(placing.and_then(|placing| placing.after(uploads.map(|upload| (upload.index, upload.provider)))))

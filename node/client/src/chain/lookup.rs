@@ -14,8 +14,8 @@ use ostrakon_proto::{
     ledger::{
         FeeFactor, Rules,
         state::{
-            Account, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Proposal, Provider, Record,
-            RosterEntry, Validator,
+            Account, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectOwner, ObjectRecord, Proposal,
+            Provider, Record, RosterEntry, Validator,
         },
         tx::{DecidedBlock, Tx},
     },
@@ -85,7 +85,9 @@ pub struct Head {
 pub struct Roster {
     /// The epoch.
     pub epoch: Epoch,
-    /// Its random value.
+    /// Its first block: accounts that began before it draw by the beacon.
+    pub first: Height,
+    /// Its beacon.
     pub beacon: [u8; 32],
     /// The providers, with their free space.
     pub candidates: Vec<RosterEntry>,
@@ -177,20 +179,33 @@ impl Chain {
             return Ok(Arc::clone(roster));
         }
         let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
-        let [Some(Record::Epoch(EpochRecord { epoch, beacon: Some(beacon), roster, .. }))] =
+        let [Some(Record::Epoch(EpochRecord { epoch, first, beacon: Some(beacon), roster, .. }))] =
             <[_; 1]>::try_from(found).unwrap_or([None])
         else {
             return Err(ChainError::Unknown {
                 what: "list of providers of this epoch (it is too old, or its beacon is not complete)",
             });
         };
-        let roster = Arc::new(Roster { epoch, beacon, candidates: roster });
+        let roster = Arc::new(Roster { epoch, first, beacon, candidates: roster });
         let mut rosters = lock(&self.inner.rosters);
         rosters.insert(epoch, Arc::clone(&roster));
         while rosters.len() > ROSTERS_MAX {
             rosters.pop_first();
         }
         Ok(roster)
+    }
+
+    /// The pulse with this number, by which young accounts draw; `None` before it is complete, and after it expired.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node responds with a valid proof.
+    pub async fn pulse(&self, number: u64) -> Result<Option<[u8; 32]>, ChainError> {
+        self.catch_up().await;
+        let (_, found) = self.records(&[Key::Pulse(number)]).await?;
+        Ok(match found.as_slice() {
+            [Some(Record::Pulse(pulse))] => Some(*pulse),
+            _ => None,
+        })
     }
 
     /// The validators of the next block, in the order of their keys.
@@ -344,8 +359,8 @@ impl Chain {
             owners = self.owners(object).await?;
         }
         let mut all = Vec::new();
-        for (owner, count) in owners {
-            all.extend(self.commitments(object, owner, count).await?);
+        for (owner, ObjectOwner { extents, .. }) in owners {
+            all.extend(self.commitments(object, owner, extents).await?);
         }
         if all.is_empty() {
             return Err(ChainError::NoObject { object, height: self.trust().height() });
@@ -354,8 +369,8 @@ impl Chain {
         Ok(all)
     }
 
-    /// The accounts that have commitments of the object, with their number.
-    async fn owners(&self, object: ObjectId) -> Result<BTreeMap<AccountId, u32>, ChainError> {
+    /// The accounts that have commitments of the object: those who pay longest, where there are many.
+    async fn owners(&self, object: ObjectId) -> Result<BTreeMap<AccountId, ObjectOwner>, ChainError> {
         let (_, found) = self.records(&[Key::Object(object)]).await?;
         Ok(match found.into_iter().next().flatten() {
             Some(Record::Object(ObjectRecord { owners })) => owners,

@@ -18,15 +18,14 @@ use ostrakon_proto::{
     wire::{Frame, Refusal, RefusalCode, chain},
 };
 
-use super::{Shared, account, crowd, ok, refuse, validator};
+use super::{Shared, crowd, ok, refuse, validator};
 
 impl Shared {
     /// Whether uploads with this draw are taken.
     pub(super) fn is_good(&self, draw: Draw) -> bool {
-        let (clock, account) = (self.ledger.tip().running.clock, self.ledger.account(&account().public()));
-        let (newest, reach) = (clock.drawable().unwrap_or_default(), self.rules.params.draw_nonces);
-        (self.rules.oldest_draw(clock.epoch)..=newest).contains(&draw.epoch)
-            && draw.nonce.abs_diff(account.nonce) <= reach
+        let clock = self.ledger.tip().running.clock;
+        let newest = clock.drawable().unwrap_or_default();
+        (self.rules.oldest_draw(clock.epoch)..=newest).contains(&draw.epoch) && draw.number < self.rules.params.draws
     }
 
     /// What an honest node says.

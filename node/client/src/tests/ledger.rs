@@ -8,8 +8,8 @@ async fn money_and_terms() {
     let client = world.client();
     let to = NodeId::new([9; 32]);
     let to = ostrakon_proto::id::AccountId::new(*to.bytes());
-    client.transfer(to, Amount(5)).await.expect("paid");
-    assert_eq!(client.chain().account(to).await.expect("known").balance, Amount(5));
+    client.transfer(to, Amount(5_000)).await.expect("paid");
+    assert_eq!(client.chain().account(to).await.expect("known").balance, Amount(5_000));
     let too_much = client.transfer(to, Amount(u64::MAX)).await.expect_err("not that rich");
     assert!(matches!(too_much.downcast_ref(), Some(ChainError::Refused { .. })), "{too_much}");
 
@@ -87,10 +87,10 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     let (world, to) = (World::new(4), AccountId::new([9; 32]));
     let keeps = light::trust_period_ms(&world.genesis.params);
     let client = world.client();
-    let paid = client.transfer(to, Amount(5)).await.expect("paid");
+    let paid = client.transfer(to, Amount(5_000)).await.expect("paid");
     let newest = client.chain().head().await.expect("known");
     world.set_clock(newest.time_ms + keeps);
-    assert_eq!(client.chain().account(to).await.expect("it is just young enough").balance, Amount(5));
+    assert_eq!(client.chain().account(to).await.expect("it is just young enough").balance, Amount(5_000));
     world.set_clock(newest.time_ms + keeps + 1);
     let chain = client.chain();
     let expired = |error: Error| {
@@ -99,7 +99,7 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     };
     expired(chain.account(to).await.expect_err("too old").into());
     expired(chain.inclusion(paid.tx).await.expect_err("too old").into());
-    expired(client.transfer(to, Amount(5)).await.expect_err("too old"));
+    expired(client.transfer(to, Amount(5_000)).await.expect_err("too old"));
     expired(world.client_as(249).chain().head().await.expect_err("genesis is older still").into());
     assert!(chain.invalid_proofs().is_empty() && chain.heights().await.is_empty());
 
@@ -111,10 +111,10 @@ async fn what_is_believed_grows_old_until_a_user_says_where_to_begin() {
     chain.trust_checkpoint(checkpoint).await.expect("all have it");
     expired(chain.account(to).await.expect_err("the block is as old").into());
     world.set_clock(newest.time_ms + keeps);
-    assert_eq!(chain.account(to).await.expect("young").balance, Amount(5));
+    assert_eq!(chain.account(to).await.expect("young").balance, Amount(5_000));
     let young = world.client_as(248);
     young.chain().trust_checkpoint(checkpoint).await.expect("all have it");
-    assert_eq!(young.chain().account(to).await.expect("proven").balance, Amount(5));
+    assert_eq!(young.chain().account(to).await.expect("proven").balance, Amount(5_000));
 }
 
 #[tokio::test(start_paused = true)]

@@ -33,10 +33,10 @@ async fn every_lie_about_the_ledger_is_found_out() {
     for lie in tables.concat().into_iter().filter(is_refuted).filter(can_be_told) {
         let world = World::new(4);
         let (to, nobody) = (AccountId::new([9; 32]), ostrakon_proto::id::ObjectId::new([1; 32]));
-        let paid = world.client().transfer(to, Amount(5)).await.expect("paid");
+        let paid = world.client().transfer(to, Amount(5_000)).await.expect("paid");
         world.fault(world.nodes[0], Fault::Lies(lie));
         let truth = async |chain: &Chain| {
-            assert_eq!(chain.account(to).await.expect("known").balance, Amount(5), "{lie:?}");
+            assert_eq!(chain.account(to).await.expect("known").balance, Amount(5_000), "{lie:?}");
             let absent = chain.object(nobody).await.expect_err("never added");
             assert!(matches!(absent, ChainError::NoObject { .. }), "{lie:?}: {absent}");
             assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{lie:?}");
@@ -86,7 +86,7 @@ async fn a_contradicted_claim_is_doubted() {
     for name in ["no-such-transaction", "providers-all-hidden", "taken-and-dropped"] {
         let world = World::new(4);
         let to = AccountId::new([9; 32]);
-        let mut paid = world.client().transfer(to, Amount(5)).await.expect("paid");
+        let mut paid = world.client().transfer(to, Amount(5_000)).await.expect("paid");
         world.fault(world.nodes[0], lie(name));
         let mut doubted = false;
         for number in 240..250 {
@@ -94,7 +94,7 @@ async fn a_contradicted_claim_is_doubted() {
             let chain = client.chain();
             assert_eq!(chain.inclusion(paid.tx).await.expect("known"), Some(paid.height), "{name}");
             assert_eq!(chain.all_providers().await.expect("known").len(), 4, "{name}");
-            paid = client.transfer(to, Amount(5)).await.expect("paid");
+            paid = client.transfer(to, Amount(5_000)).await.expect("paid");
             assert!(chain.invalid_proofs().is_empty(), "{name}: a word is no proof");
             let doubts: Vec<NodeId> = chain.contradicted().into_keys().collect();
             assert!(doubts.is_empty() || doubts == world.nodes[..1], "{name}");
@@ -108,7 +108,7 @@ async fn a_contradicted_claim_is_doubted() {
 #[tokio::test(start_paused = true)]
 async fn one_node_s_word_is_not_believed_while_the_others_do_not_respond() {
     let world = World::new(4);
-    let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5)).await.expect("paid");
+    let paid = world.client().transfer(AccountId::new([9; 32]), Amount(5_000)).await.expect("paid");
     world.fault(world.nodes[0], lie("no-such-transaction"));
     world.nodes[1..].iter().for_each(|node| world.fault(*node, Fault::Silent));
     let client = world.client();

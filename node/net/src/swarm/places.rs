@@ -2,9 +2,9 @@
 //!
 //! A libp2p behaviour that only says yes or no: [`Places`] counts who has a place, and a connection that has none is
 //! closed before anything is spent on it. Members of the network (validators and providers) have places of their own
-//! that strangers cannot take. When strangers have all of theirs, one of a network that has fewer than another displaces
-//! one of that: so no number of addresses in few networks keeps the others out. The limits hold for every address, this machine's too. Not here: what a connection may
-//! buffer and ask.
+//! that strangers cannot take. When strangers have all of theirs, one of a network that has fewer than another
+//! displaces one of that: so no number of addresses in few networks keeps the others out. The limits hold for every
+//! address, this machine's too. Not here: what a connection may buffer and ask.
 
 use std::{
     collections::{BTreeMap, VecDeque},

@@ -107,7 +107,7 @@ mod tests {
     }
 
     fn account(balance: u64) -> Option<Account> {
-        Some(Account { balance: Amount(balance), nonce: 0 })
+        Some(Account { balance: Amount(balance), ..Account::default() })
     }
 
     fn changes(id: AccountId, account: Option<Account>) -> Changes {

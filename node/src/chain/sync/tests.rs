@@ -237,7 +237,7 @@ async fn one_that_is_killed_half_way_continues_where_it_was() {
     let (chain, sync) = newcomer(&world, dir.path(), 9).await;
     assert!(matches!(sync.run(CancellationToken::new()).await, Err(SyncError::Restored)));
     drop(chain);
-    let all = 80_000 * 66 / limits::SNAPSHOT_CHUNK;
+    let all = 80_000 * 82 / limits::SNAPSHOT_CHUNK;
     let asked = second.chunks.load(Ordering::Relaxed);
     assert!(asked <= all, "{asked} of {all} parts: the first is not fetched again");
     assert_eq!(tip(&world, dir.path()).height, Height(10));

@@ -10,6 +10,7 @@ use crate::{
     ledger::{
         action::{ActionContext, capacity},
         error::TxError,
+        pulse::{DrawChance, pulse_height},
         rules::price_per_epoch,
         state::{Commitment, Domain, EpochRecord, ProviderStatus, Records, RosterEntry, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim},
@@ -23,25 +24,22 @@ use crate::{
 /// An epoch as the commits of one block use it: its record, read once, and the caps of each code, computed once.
 #[derive(Debug)]
 pub(in crate::ledger) struct Roster {
-    beacon: [u8; 32],
-    candidates: Vec<RosterEntry>,
+    record: EpochRecord,
     /// Number of infrastructures in the roster.
     infrastructures: usize,
     caps: BTreeMap<Code, Result<Caps, PlacementError>>,
 }
 
 impl Roster {
-    /// The roster of an epoch; `None` while its beacon is not complete.
-    pub(in crate::ledger) fn new(EpochRecord { beacon, roster: candidates, .. }: EpochRecord) -> Option<Self> {
+    pub(in crate::ledger) fn new(record: EpochRecord) -> Self {
         let infrastructures: BTreeSet<&str> =
-            candidates.iter().map(|candidate| candidate.domain.infrastructure.as_str()).collect();
-        let infrastructures = infrastructures.len();
-        beacon.map(|beacon| Self { beacon, infrastructures, candidates, caps: BTreeMap::new() })
+            record.roster.iter().map(|candidate| candidate.domain.infrastructure.as_str()).collect();
+        Self { infrastructures: infrastructures.len(), record, caps: BTreeMap::new() }
     }
 
     /// Computes the caps of `code`, if not done yet.
     pub(in crate::ledger) fn prepare(&mut self, code: Code, min_domains: u8) {
-        self.caps.entry(code).or_insert_with(|| Caps::of(&self.candidates, code, min_domains));
+        self.caps.entry(code).or_insert_with(|| Caps::of(&self.record.roster, code, min_domains));
     }
 
     fn caps(&self, code: Code) -> Result<Caps, PlacementError> {
@@ -89,10 +87,6 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     if context.draft.commitment(&id).is_some() {
         return Err(TxError::AlreadyCommitted { object: commit.object, extent: commit.extent });
     }
-    let owners = context.draft.object(&commit.object).map(|object| object.owners).unwrap_or_default();
-    if owners.len() >= limits::OWNERS && !owners.contains_key(&context.account) {
-        return Err(TxError::ManyOwners { object: commit.object });
-    }
     let rosters = context.rosters;
     let roster = drawable(context, commit, rosters)?;
     let holders = holders(context, commit, roster)?;
@@ -122,14 +116,24 @@ fn drawable<'r>(
     commit: &Commit,
     rosters: &'r BTreeMap<Epoch, Roster>,
 ) -> Result<&'r Roster, TxError> {
-    let (draw, nonce, distance) = (commit.draw, context.nonce, context.rules.params.draw_nonces);
-    if draw.nonce.abs_diff(nonce) > distance {
-        return Err(TxError::DrawNonce { given: draw.nonce, nonce, distance });
+    let (draw, draws) = (commit.draw, context.rules.params.draws);
+    if draw.number >= draws {
+        return Err(TxError::DrawNumber { given: draw.number, draws });
     }
     let newest = context.draft.running().clock.drawable().unwrap_or_default();
     let oldest = context.rules.oldest_draw(context.epoch());
     let roster = rosters.get(&draw.epoch).filter(|_| oldest <= draw.epoch && draw.epoch <= newest);
     roster.ok_or(TxError::DrawEpoch { given: draw.epoch, oldest, newest })
+}
+
+/// What the sender draws by in this epoch.
+fn randomness(context: &ActionContext<'_, '_>, record: &EpochRecord) -> Result<[u8; 32], TxError> {
+    let (since, span) = (context.draft.account(&context.account).since, context.rules.params.time.beacon_blocks);
+    let chance = DrawChance::of(record.first, since, span);
+    chance.read(record, &*context.draft).ok_or_else(|| match chance {
+        DrawChance::Beacon => unreachable!("invariant: an epoch is drawn in when its beacon is complete"),
+        DrawChance::Pulse(number) => TxError::NoPulse { height: pulse_height(number, span) },
+    })
 }
 
 /// The roster entries of the slots, in order: all in the draw, and together within the domain rule.
@@ -138,9 +142,9 @@ fn holders<'r>(
     commit: &Commit,
     roster: &'r Roster,
 ) -> Result<Vec<&'r RosterEntry>, TxError> {
-    let (beacon, caps) = (roster.beacon, roster.caps(commit.code)?);
-    let seed = DrawSeed { beacon, account: context.account, draw: commit.draw, extent: commit.extent };
-    let drawn = placement::draw_under(&roster.candidates, &seed, commit.code, &caps)?;
+    let (randomness, caps) = (randomness(context, &roster.record)?, roster.caps(commit.code)?);
+    let seed = DrawSeed { randomness, account: context.account, draw: commit.draw, extent: commit.extent };
+    let drawn = placement::draw_under(&roster.record.roster, &seed, commit.code, &caps)?;
     let drawn: BTreeMap<NodeId, &RosterEntry> =
         drawn.into_iter().map(|candidate| (candidate.provider, candidate)).collect();
     let holder =

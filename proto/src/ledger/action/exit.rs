@@ -58,12 +58,12 @@ pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: B
         Bonded::Provider(node) => {
             let provider = draft.provider(&node).expect(listed);
             money::unlock(draft, &provider.owner, provider.bond, Pool::Bonds);
-            draft.remove(Key::Provider(node));
+            draft.remove_owned(&provider.owner, Key::Provider(node));
         }
         Bonded::Validator(key) => {
             let validator = draft.validator(&key).expect(listed);
             money::unlock(draft, &validator.owner, validator.bond, Pool::Bonds);
-            draft.remove(Key::Validator(key));
+            draft.remove_owned(&validator.owner, Key::FormerValidator(key));
             if matches!(validator.status, ValidatorStatus::Removed { .. }) {
                 draft.put(Key::Barred(key), Record::Mark);
             }

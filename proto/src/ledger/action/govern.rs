@@ -120,7 +120,8 @@ fn make_room(draft: &mut Draft<'_>, proposer: AccountId) -> Result<(), TxError> 
     }
     if kept.len() >= limits::PROPOSALS {
         let passed = kept.iter().find(|proposal| proposal.outcome != ProposalOutcome::Open);
-        draft.remove(Key::Proposal(passed.expect("not all that are kept are open").number));
+        let passed = passed.expect("not all that are kept are open");
+        draft.remove_owned(&passed.proposer, Key::Proposal(passed.number));
     }
     Ok(())
 }
@@ -151,11 +152,14 @@ fn check(context: &ActionContext<'_, '_>, change: &ProposedChange) -> Result<(),
     }
 }
 
-/// Parameters that cannot change: the length of an epoch, because every deadline is in epochs; and the validity of
-/// draws beyond the time that holders have kept columns for until now.
+/// Parameters that cannot change: the length of an epoch, because every deadline is in epochs; that of pulses, because
+/// their numbers are heights; and the validity of draws beyond the time that holders have kept columns for until now.
 fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
     if then.time.epoch_ms != now.time.epoch_ms {
         return Err(TxError::FixedParam { name: "time.epoch_ms" });
+    }
+    if then.time.beacon_blocks != now.time.beacon_blocks {
+        return Err(TxError::FixedParam { name: "time.beacon_blocks" });
     }
     if then.draw_epochs > now.trash_epochs {
         return Err(TxError::FixedParam { name: "draw_epochs beyond trash_epochs" });
@@ -243,6 +247,6 @@ fn expel_validator(context: &mut ActionContext<'_, '_>, key: VoteKey) -> Result<
 pub(in crate::ledger) fn expire(draft: &mut Draft<'_>, epoch: Epoch) {
     for proposal in draft.proposals().into_iter().filter(|proposal| proposal.until <= epoch) {
         money::unlock(draft, &proposal.proposer, proposal.deposit, Pool::Bonds);
-        draft.remove(Key::Proposal(proposal.number));
+        draft.remove_owned(&proposal.proposer, Key::Proposal(proposal.number));
     }
 }

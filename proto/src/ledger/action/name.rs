@@ -39,7 +39,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, set: &SetName) -> Resul
         None => {
             let name = before.ok_or(TxError::NoName)?;
             money::unlock(context.draft, &context.account, name.deposit, Pool::Bonds);
-            context.draft.remove(Key::Name(context.account, set.name));
+            context.draft.remove_owned(&context.account, Key::Name(context.account, set.name));
             Ok(())
         }
     }

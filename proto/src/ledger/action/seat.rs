@@ -85,10 +85,11 @@ fn validator(owner: AccountId, join: &Join, power: u64, since: Height) -> Valida
 }
 
 pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
-    let key = join.key;
-    check_key(context, key)?;
+    check_key(context, join.key)?;
     let mut all = context.draft.validators();
-    check_place(&all, join)?;
+    let displaced = displaced(context, &all, join)?;
+    all.retain(|validator| Some(validator.key) != displaced.as_ref().map(|least| least.key));
+    check_own(&all, join)?;
     let power = context.draft.charter().membership.power(join.bond);
     let validator = validator(context.account, join, power, context.draft.height());
     check_bond(&context.rules.params, &validator)?;
@@ -96,7 +97,21 @@ pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(
     check_power_share(&context.rules.params, &all, &validator.domain.infrastructure)?;
     money::lock(context.draft, &context.account, validator.bond, Pool::Bonds)?;
     context.draft.put_validator(validator);
-    Ok(())
+    let until = context.unbonded();
+    displaced.map_or(Ok(()), |least| retire(context.draft, least, until))
+}
+
+/// Who gives up its seat, where all are taken: the least bonded, where anyone may join, to a larger bond.
+fn displaced(context: &ActionContext<'_, '_>, all: &[Validator], join: &Join) -> Result<Option<Validator>, TxError> {
+    if all.len() < limits::VALIDATORS {
+        return Ok(None);
+    }
+    let least = all.iter().min_by_key(|validator| (validator.bond, validator.key)).expect("all seats are taken");
+    if context.draft.charter().membership.is_open() && join.bond > least.bond {
+        Ok(Some(least.clone()))
+    } else {
+        Err(TxError::Seats { least: least.bond })
+    }
 }
 
 /// Checks that the key may join, and is not in use.
@@ -115,16 +130,12 @@ fn check_key(context: &ActionContext<'_, '_>, key: VoteKey) -> Result<(), TxErro
     }
 }
 
-/// Checks that a seat is free, and that no active validator has the same node or beacon key.
-fn check_place(all: &[Validator], join: &Join) -> Result<(), TxError> {
-    let voting = || all.iter().filter(|validator| validator.votes());
-    if voting().count() >= limits::VALIDATORS || all.len() >= limits::SEATS {
-        return Err(TxError::Seats);
-    }
-    if voting().any(|validator| validator.node == join.node) {
+/// Checks that no other validator has the same node or beacon key.
+fn check_own(all: &[Validator], join: &Join) -> Result<(), TxError> {
+    if all.iter().any(|validator| validator.node == join.node) {
         return Err(TxError::SeatTaken { what: "node" });
     }
-    if voting().any(|validator| validator.beacon_key == join.beacon_key) {
+    if all.iter().any(|validator| validator.beacon_key == join.beacon_key) {
         return Err(TxError::SeatTaken { what: "beacon key" });
     }
     Ok(())
@@ -181,5 +192,5 @@ pub(super) fn retire(draft: &mut Draft<'_>, validator: Validator, until: Epoch) 
 
 /// Whether no other validator votes.
 pub(super) fn is_last(draft: &Draft<'_>, key: VoteKey) -> bool {
-    !draft.validators().iter().any(|validator| validator.votes() && validator.key != key)
+    !draft.validators().iter().any(|validator| validator.key != key)
 }

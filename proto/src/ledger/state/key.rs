@@ -21,7 +21,7 @@ pub enum Key {
     Account(AccountId),
     /// A provider.
     Provider(NodeId),
-    /// A validator.
+    /// A validator that votes.
     Validator(VoteKey),
     /// The owners of an object's commitments.
     Object(ObjectId),
@@ -43,6 +43,12 @@ pub enum Key {
     AdmittedValidator(VoteKey),
     /// Mark: the validator with this key equivocated, and the key may never vote again.
     Barred(VoteKey),
+    /// A pulse, by its number.
+    Pulse(u64),
+    /// A validator that does not vote any more, until its bond returns.
+    FormerValidator(VoteKey),
+    /// An owner of an object that is not listed with it.
+    Unlisted(ObjectId, AccountId),
     /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
     /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
@@ -77,6 +83,9 @@ impl Key {
             Self::AdmittedProvider(_) => 12,
             Self::AdmittedValidator(_) => 13,
             Self::Barred(_) => 14,
+            Self::Pulse(_) => 15,
+            Self::FormerValidator(_) => 16,
+            Self::Unlisted(..) => 17,
             Self::Ending(..) => 64,
             Self::Unbonding(..) => 65,
         }
@@ -100,15 +109,19 @@ impl Key {
             Self::Running | Self::Params | Self::Charter => {}
             Self::Account(id) => bytes.extend(id.bytes()),
             Self::Provider(id) => bytes.extend(id.bytes()),
-            Self::Validator(id) => bytes.extend(id.bytes()),
+            Self::Validator(id) | Self::FormerValidator(id) => bytes.extend(id.bytes()),
             Self::Object(id) => bytes.extend(id.bytes()),
+            Self::Unlisted(object, owner) => {
+                bytes.extend(object.bytes());
+                bytes.extend(owner.bytes());
+            }
             Self::Commitment(id) => put_commitment(&mut bytes, id),
             Self::Epoch(epoch) => bytes.extend(epoch.0.to_be_bytes()),
             Self::Name(owner, name) => {
                 bytes.extend(owner.bytes());
                 bytes.extend(name);
             }
-            Self::Proposal(number) => bytes.extend(number.to_be_bytes()),
+            Self::Proposal(number) | Self::Pulse(number) => bytes.extend(number.to_be_bytes()),
             Self::Infrastructure(hash) => bytes.extend(hash),
             Self::AdmittedProvider(id) => bytes.extend(id.bytes()),
             Self::AdmittedValidator(id) | Self::Barred(id) => bytes.extend(id.bytes()),
@@ -143,6 +156,9 @@ impl Key {
             12 => Self::AdmittedProvider(take_id(&mut rest)?),
             13 => Self::AdmittedValidator(take_id(&mut rest)?),
             14 => Self::Barred(take_id(&mut rest)?),
+            15 => Self::Pulse(take_u64(&mut rest)?),
+            16 => Self::FormerValidator(take_id(&mut rest)?),
+            17 => Self::Unlisted(take_id(&mut rest)?, take_id(&mut rest)?),
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
             _ => return None,

@@ -9,7 +9,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
     Account, Bonded, Charter, Commitment, CommitmentId, EpochClock, EpochRecord, Infrastructure, Key, NameRecord,
-    ObjectRecord, Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
+    ObjectOwner, ObjectRecord, Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
 };
 
 /// A record: the value under a [`Key`] of its kind.
@@ -23,7 +23,7 @@ pub enum Record {
     Account(Account),
     /// Under [`Key::Provider`].
     Provider(Provider),
-    /// Under [`Key::Validator`].
+    /// Under [`Key::Validator`] or [`Key::FormerValidator`].
     Validator(Validator),
     /// Under [`Key::Object`].
     Object(ObjectRecord),
@@ -41,6 +41,10 @@ pub enum Record {
     Proposal(Proposal),
     /// Under [`Key::Infrastructure`].
     Infrastructure(Infrastructure),
+    /// Under [`Key::Pulse`].
+    Pulse([u8; 32]),
+    /// Under [`Key::Unlisted`].
+    Owner(ObjectOwner),
 }
 
 impl Record {
@@ -73,6 +77,8 @@ impl Record {
             | Self::Charter(_)
             | Self::Proposal(_)
             | Self::Infrastructure(_)
+            | Self::Pulse(_)
+            | Self::Owner(_)
             | Self::Mark => None,
         }
     }
@@ -160,15 +166,15 @@ pub trait Records: Nodes + std::fmt::Debug {
         all.into_iter().filter_map(provider).collect()
     }
 
-    /// The validator with this vote key.
+    /// The validator with this vote key: one that votes, or one whose bond is unbonding.
     fn validator(&self, key: &VoteKey) -> Option<Validator> {
-        match self.get(&Key::Validator(*key))? {
+        match self.get(&Key::Validator(*key)).or_else(|| self.get(&Key::FormerValidator(*key)))? {
             Record::Validator(validator) => Some(validator),
             _ => None,
         }
     }
 
-    /// All validators with a bond, in the order of vote keys: those that vote, and those that are unbonding.
+    /// The validators that vote, in the order of vote keys: at most [`crate::limits::VALIDATORS`].
     fn validators(&self) -> Vec<Validator> {
         let all = self.scan(&Key::Validator(VoteKey::LEAST), &Key::Validator(VoteKey::GREATEST), usize::MAX);
         let validator = |(_, record)| if let Record::Validator(validator) = record { Some(validator) } else { None };
@@ -256,6 +262,14 @@ pub trait Records: Nodes + std::fmt::Debug {
     fn name(&self, owner: &AccountId, name: &[u8; 32]) -> Option<NameRecord> {
         match self.get(&Key::Name(*owner, *name))? {
             Record::Name(record) => Some(record),
+            _ => None,
+        }
+    }
+
+    /// The pulse with this number; `None` before it is complete, and after it was removed.
+    fn pulse(&self, number: u64) -> Option<[u8; 32]> {
+        match self.get(&Key::Pulse(number))? {
+            Record::Pulse(pulse) => Some(pulse),
             _ => None,
         }
     }

@@ -4,8 +4,8 @@ use super::world::{World, alice, bob, code, id, object, pauper};
 use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
-        TxError, price_per_epoch,
-        state::{CommitmentId, Records, SlotState},
+        DrawChance, TxError, price_per_epoch, pulse_height,
+        state::{CommitmentId, Key, Records, SlotState},
         tx::{Action, Commit, Extend, Release},
     },
     limits,
@@ -125,16 +125,14 @@ fn layouts_are_plausible() {
 #[test]
 fn draws_are_checked() {
     let mut world = World::new();
-    world.wait_for(5);
-    for _ in 0..6 {
-        let pay = crate::ledger::tx::Transfer { to: id(&bob()), amount: Amount(1) };
-        world.does(&alice(), Action::Transfer(pay));
-    }
-    assert_eq!((world.epoch(), world.account(&alice()).nonce), (Epoch(6), 6));
+    world.wait_for(6);
+    let pay = || Action::Transfer(crate::ledger::tx::Transfer { to: id(&bob()), amount: Amount(1) });
+    (0..2).for_each(|_| world.does(&alice(), pay()));
+    assert_eq!(world.epoch(), Epoch(6));
     // Draws again and signs: only the rules about which draw remain to break.
-    let check = |desc: &str, epoch: u64, nonce: u64, expect: Result<(), TxError>| {
+    let check = |desc: &str, epoch: u64, number: u32, expect: Result<(), TxError>| {
         let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
-        commit.draw = crate::placement::Draw { epoch: Epoch(epoch), nonce };
+        commit.draw = crate::placement::Draw { epoch: Epoch(epoch), number };
         if world.state.epoch(Epoch(epoch)).is_some() {
             let drawn = world.drawn(&alice(), commit.draw, commit.code);
             commit.slots.iter_mut().zip(drawn).for_each(|(slot, provider)| slot.provider = provider);
@@ -143,17 +141,68 @@ fn draws_are_checked() {
         assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
     };
     let epoch_error = |given| Err(TxError::DrawEpoch { given: Epoch(given), oldest: Epoch(5), newest: Epoch(6) });
-    let nonce_error = |given| Err(TxError::DrawNonce { given, nonce: 6, distance: 4 });
-    check("this epoch", 6, 6, Ok(()));
-    check("the last epoch", 5, 6, Ok(()));
-    check("the epoch before", 4, 6, epoch_error(4));
-    check("the next epoch", 7, 6, epoch_error(7));
-    check("the end of time", u64::MAX, 6, epoch_error(u64::MAX));
-    check("four behind", 6, 2, Ok(()));
-    check("five behind", 6, 1, nonce_error(1));
-    check("four ahead", 6, 10, Ok(()));
-    check("five ahead", 6, 11, nonce_error(11));
-    check("far ahead", 6, u64::MAX, nonce_error(u64::MAX));
+    let number_error = |given| Err(TxError::DrawNumber { given, draws: 16 });
+    check("this epoch", 6, 0, Ok(()));
+    check("the last epoch", 5, 0, Ok(()));
+    check("the epoch before", 4, 0, epoch_error(4));
+    check("the next epoch", 7, 0, epoch_error(7));
+    check("the end of time", u64::MAX, 0, epoch_error(u64::MAX));
+    check("the last number", 6, 15, Ok(()));
+    check("one more", 6, 16, number_error(16));
+    check("far more", 6, u32::MAX, number_error(u32::MAX));
+}
+
+#[test]
+fn a_draw_outlives_any_number_of_transactions_and_serves_any_number_of_commits() {
+    let mut world = World::new();
+    world.wait_for(1);
+    let first = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    let pay = || Action::Transfer(crate::ledger::tx::Transfer { to: id(&bob()), amount: Amount(1) });
+    let nonce = world.account(&alice()).nonce;
+    let payments = (0..200).map(|number| {
+        let body = crate::ledger::tx::TxBody { nonce: nonce + number, ..world.body(&alice(), pay()) };
+        crate::ledger::tx::Tx::sign(body, &alice(), &world.rules.chain)
+    });
+    world.block(payments.collect());
+    let mut second = first.clone();
+    second.object = crate::ledger::tests::world::object(2);
+    world.sign_all(&alice(), &mut second);
+    world.does(&alice(), Action::Commit(first));
+    world.does(&alice(), Action::Commit(second));
+}
+
+#[test]
+fn an_account_younger_than_the_roster_waits_for_its_pulse() {
+    let mut founding = super::world::genesis();
+    founding.params.time.beacon_blocks = 2;
+    let mut world = World::of(&founding);
+    world.wait_for(1);
+    let (newcomer, height) = (super::world::key(90), world.state.tip().height.next());
+    let pay = crate::ledger::tx::Transfer { to: id(&newcomer), amount: Amount(100_000_000) };
+    world.does(&alice(), Action::Transfer(pay));
+    let first = |world: &World| {
+        let epoch = world.state.tip().running.clock.drawable().expect("the network has a beacon");
+        world.state.epoch(epoch).expect("it is kept").first
+    };
+    let DrawChance::Pulse(number) = DrawChance::of(first(&world), height, 2) else { panic!("it is young") };
+    let mut waited = 0;
+    while world.state.pulse(number).is_none() {
+        let mut early = world.commit(&alice(), 1, code("2/4"), LENGTH);
+        world.sign_all(&newcomer, &mut early);
+        let verdict = world.verdict(&world.tx(&newcomer, Action::Commit(early)));
+        assert_eq!(verdict, Err(TxError::NoPulse { height: pulse_height(number, 2) }));
+        world.block(vec![]);
+        waited += 1;
+    }
+    assert!((1..=4).contains(&waited), "{waited} blocks");
+    let commit = world.commit(&newcomer, 1, code("2/4"), LENGTH);
+    world.does(&newcomer, Action::Commit(commit));
+    // In a later epoch it draws by the beacon as all do, and pulses that nobody needs are removed.
+    world.wait_for(9);
+    assert_eq!(DrawChance::of(first(&world), height, 2), DrawChance::Beacon);
+    world.does(&newcomer, Action::Commit(world.commit(&newcomer, 2, code("2/4"), LENGTH)));
+    let kept = world.state.scan(&Key::Pulse(0), &Key::Pulse(u64::MAX), usize::MAX).len();
+    assert!((1..=8).contains(&kept), "{kept} pulses of three epochs of four blocks");
 }
 
 /// Until the beacon of an epoch is complete, nobody can have drawn with it: draws come from the epoch before.
@@ -252,6 +301,7 @@ fn a_commitment_must_be_paid() {
     let fee = world.body(&pauper(), Action::Commit(world.commit(&pauper(), 1, code("4/12"), LENGTH))).fee;
     let cost = 12 * price_per_epoch(LENGTH, Amount(1_000_013)).0 * 10;
     world.does(&alice(), Action::Transfer(give(fee.0 + cost - 1)));
+    world.wait_for(2);
     let tx = world.tx(&pauper(), Action::Commit(world.commit(&pauper(), 1, code("4/12"), LENGTH)));
     let need = Amount(fee.0 + cost);
     assert_eq!(world.verdict(&tx), Err(TxError::Funds { need, have: Amount(need.0 - 1) }));

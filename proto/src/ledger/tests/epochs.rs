@@ -2,11 +2,11 @@
 
 use super::world::{CAPACITY, World, alice, code, genesis, id, landlord, node_key, object};
 use crate::{
-    id::{Amount, Epoch, Height, NodeId, ObjectId},
+    id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::{
         Draft, TxError,
         apply::seal,
-        state::{Commitment, CommitmentId, Records},
+        state::{Commitment, CommitmentId, Records, Slot, SlotState},
         tx::{Action, Extend},
     },
     limits,
@@ -84,6 +84,8 @@ fn crowded(count: u32) -> World {
     let running = draft.running_mut();
     running.minted = running.minted.plus(Amount(u64::from(count))).expect("little money");
     running.escrowed = Amount(u64::from(count));
+    let (provider, column) = (node_key(0).public(), ColumnId::new([0; 32]));
+    let missing = Slot { provider, column, since: Epoch(0), state: SlotState::Missing };
     for number in 0..count {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
@@ -94,7 +96,7 @@ fn crowded(count: u32) -> World {
             extents: 1,
             code: code("2/4"),
             column_len: 64,
-            slots: vec![],
+            slots: vec![missing; 4],
             start: Epoch(0),
             end: Epoch(1),
             price: Amount(1),
@@ -110,7 +112,7 @@ fn crowded(count: u32) -> World {
 
 #[test]
 fn many_endings_take_several_blocks_and_cannot_be_extended_meanwhile() {
-    let most = u32::try_from(limits::ENDINGS).expect("a small constant");
+    let most = u32::try_from(limits::ENDING_SLOTS / 4).expect("a small constant");
     let mut world = crowded(most + 7);
     world.wait_for(1);
     assert_eq!(world.state.tip().running.escrowed, Amount(7), "the bound of one block");
@@ -125,7 +127,7 @@ fn many_endings_take_several_blocks_and_cannot_be_extended_meanwhile() {
 
 #[test]
 fn an_ended_commitment_that_waits_is_not_extended() {
-    let most = u32::try_from(limits::ENDINGS).expect("a small constant");
+    let most = u32::try_from(limits::ENDING_SLOTS / 4).expect("a small constant");
     let mut world = crowded(2 * most + 7);
     world.wait_for(1);
     let waiting = *world.state.ending(Epoch(1), usize::MAX).last().expect("many wait");

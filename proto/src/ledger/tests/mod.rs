@@ -1,5 +1,6 @@
 //! The ledger at work: a small world, and one file of step tables for each kind of thing that can be said to it.
 
+mod accounts;
 mod blocks;
 mod chance;
 mod checked;
@@ -11,6 +12,7 @@ mod genesis;
 mod governance;
 mod members;
 mod names;
+mod owners;
 mod proof_files;
 mod providers;
 mod shares;

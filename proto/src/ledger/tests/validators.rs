@@ -159,20 +159,18 @@ fn seats_are_counted() {
     changes.records = (4..most)
         .map(|number| {
             let (key, node) = (crate::id::VoteKey::new([number; 32]), crate::id::NodeId::new([number; 32]));
-            let validator = crate::ledger::state::Validator {
-                key,
-                node,
-                beacon_key: BeaconKey([number; 96]),
-                bond: Amount(0),
-                ..template.clone()
-            };
+            let validator =
+                crate::ledger::state::Validator { key, node, beacon_key: BeaconKey([number; 96]), ..template.clone() };
             let record = crate::ledger::state::Record::Validator(validator);
             (crate::ledger::state::Key::Validator(key), Some(record))
         })
         .collect();
     world.state.commit(&changes);
     let tx = world.tx(&alice(), Action::Join(world.join(&alice(), 4)));
-    assert_eq!(world.verdict(&tx), Err(TxError::Seats));
+    assert_eq!(world.verdict(&tx), Err(TxError::Seats { least: BOND }), "as much as the least bonded");
+    let mut join = world.join(&alice(), 4);
+    join.bond = Amount(BOND.0 + 1);
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Join(join))), Ok(()), "more displaces it");
 }
 
 #[test]

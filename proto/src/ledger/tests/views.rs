@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::world::{World, code, domain};
 use crate::{
-    id::{AccountId, Amount, Epoch, NodeId, ObjectId},
+    id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId},
     ledger::{
         Draft, MemoryRecords,
         draft::DraftChanges,
@@ -58,7 +58,13 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
         Change::End { object, extent, owner } => draft.remove_commitment(key(object, extent, owner)),
         Change::Epoch(epoch, beacon) => {
             let epoch = Epoch(epoch);
-            match beacon.map(|byte| EpochRecord { epoch, start_ms: 0, beacon: Some([byte; 32]), roster: vec![] }) {
+            match beacon.map(|byte| EpochRecord {
+                epoch,
+                start_ms: 0,
+                first: Height(1),
+                beacon: Some([byte; 32]),
+                roster: vec![],
+            }) {
                 Some(record) => draft.put(Key::Epoch(epoch), Record::Epoch(record)),
                 None => draft.remove(Key::Epoch(epoch)),
             }

@@ -9,9 +9,11 @@ use crate::{
     beacon::BeaconSecret,
     id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, VoterKind},
     ledger::{
-        CheckedTx, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, ProposedBlock,
-        Proposer, Rules, TxError, execute, propose, rotation,
-        state::{Account, Bonded, Domain, Membership, ProviderStatus, Records, Tip, Validator, ValidatorStatus},
+        CheckedTx, DrawChance, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords,
+        ProposedBlock, Proposer, Rules, TxError, execute, propose, rotation,
+        state::{
+            Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, Tip, Validator, ValidatorStatus,
+        },
         tx::{
             Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx,
             TxBody,
@@ -110,7 +112,6 @@ pub(super) fn genesis() -> Genesis {
         params: Params {
             time: Timing { epoch_ms: 4_000, window_blocks: 1, beacon_blocks: 1, ..Timing::default() },
             draw_epochs: 2,
-            draw_nonces: 4,
             term_epochs: 100,
             ..Params::default()
         },
@@ -272,6 +273,31 @@ impl World {
         assert!(used.iter().all(|(name, used)| self.state.infrastructure(name).used == *used), "room is counted");
         assert_eq!(used.values().sum::<u128>(), running.stored, "room is counted");
         self.check_bonds();
+        self.check_accounts();
+    }
+
+    /// What accounts own is counted, and those that are too poor to keep are gone.
+    fn check_accounts(&self) {
+        let mut owns: BTreeMap<AccountId, u64> = BTreeMap::new();
+        for (key, record) in self.state.records() {
+            let owner = match (key, record) {
+                (Key::Commitment(id), _) => id.owner,
+                (_, Record::Provider(provider)) => provider.owner,
+                (_, Record::Validator(validator)) => validator.owner,
+                (Key::Name(owner, _), _) => *owner,
+                (_, Record::Proposal(proposal)) => proposal.proposer,
+                _ => continue,
+            };
+            *owns.entry(owner).or_default() += 1;
+        }
+        for (key, record) in self.state.records() {
+            if let (Key::Account(id), Record::Account(account)) = (key, record) {
+                assert_eq!(account.owns, owns.remove(id).unwrap_or(0), "what {id} owns is counted");
+                let least = self.rules.params.bonds.account;
+                assert!(account.owns > 0 || account.balance >= least, "{id} is too poor to keep");
+            }
+        }
+        assert_eq!(owns, BTreeMap::new(), "what exists has an owner");
     }
 
     /// Somebody always votes, and every bond of who has left comes back some time.
@@ -283,7 +309,12 @@ impl World {
             }
             ValidatorStatus::Active | ValidatorStatus::Condemned => None,
         };
-        let mut left: Vec<_> = self.state.validators().into_iter().filter_map(until).collect();
+        let former = self.state.records().filter_map(|(key, record)| match (key, record) {
+            (Key::FormerValidator(_), Record::Validator(validator)) => Some(validator.clone()),
+            _ => None,
+        });
+        let mut left: Vec<_> = former.filter_map(until).collect();
+        assert!(self.state.validators().iter().all(Validator::votes));
         left.extend(self.state.providers().into_iter().filter_map(|provider| match provider.status {
             ProviderStatus::Exited { until } => Some((until, Bonded::Provider(provider.node))),
             _ => None,
@@ -295,8 +326,9 @@ impl World {
     /// The providers of this draw for extent 0, in their order; `None` when the network cannot carry the code.
     fn try_drawn(&self, sender: &Keypair, draw_as: Draw, code: Code) -> Option<Vec<NodeId>> {
         let record = self.state.epoch(draw_as.epoch).expect("the epoch is kept");
-        let beacon = record.beacon.expect("its beacon is complete");
-        let seed = DrawSeed { beacon, account: sender.public(), draw: draw_as, extent: 0 };
+        let chance = DrawChance::of(record.first, self.account(sender).since, self.rules.params.time.beacon_blocks);
+        let randomness = chance.read(&record, &self.state)?;
+        let seed = DrawSeed { randomness, account: sender.public(), draw: draw_as, extent: 0 };
         let order = draw(&record.roster, &seed, code, self.rules.params.min_domains).ok()?;
         Some(order.into_iter().map(|candidate| candidate.provider).collect())
     }
@@ -312,7 +344,7 @@ impl World {
     /// A proper commit of extent 0 of one, with all receipts, for ten epochs, if the network can carry it.
     pub(super) fn try_commit(&self, sender: &Keypair, number: u8, code: Code, column_len: u64) -> Option<Commit> {
         let epoch = self.state.tip().running.clock.drawable().expect("the network has a beacon");
-        let draw = Draw { epoch, nonce: self.account(sender).nonce };
+        let draw = Draw { epoch, number: 0 };
         let providers = self.try_drawn(sender, draw, code)?;
         let claim =
             |(index, provider): (u8, NodeId)| SlotClaim { provider, column: ColumnId::new([index; 32]), receipt: None };

@@ -30,7 +30,7 @@ pub(crate) struct Past {
 /// One extent.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct PastExtent {
-    /// The newest draw, and its epoch's beacon.
+    /// The newest draw, and what it was made by.
     pub(crate) placed: Option<(Draw, [u8; 32])>,
     /// Every upload that was started, oldest first, of any draw.
     pub(crate) uploads: Vec<PastUpload>,
@@ -71,8 +71,8 @@ impl Past {
     /// Adds one record, which is at `at` in the journal.
     fn note(&mut self, record: Record, at: u64, code: Code) -> Option<()> {
         match record {
-            Record::Placed { extent, draw, beacon } => {
-                self.extents.entry(extent).or_default().placed = Some((draw, beacon));
+            Record::Placed { extent, draw, randomness } => {
+                self.extents.entry(extent).or_default().placed = Some((draw, randomness));
             }
             Record::Upload { extent, index, provider, id } => {
                 let extent = self.extents.get_mut(&extent)?;

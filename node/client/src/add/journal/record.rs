@@ -91,8 +91,8 @@ impl Fingerprint {
 /// What is about to happen: written before a holder or the ledger is told what follows from it.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum Record {
-    /// The extent's holders come from this draw, of an epoch with this beacon; uploads of other draws are void.
-    Placed { extent: u32, draw: Draw, beacon: [u8; 32] },
+    /// The extent's holders come from this draw, made by this beacon or pulse; uploads of other draws are void.
+    Placed { extent: u32, draw: Draw, randomness: [u8; 32] },
     /// The column goes to this holder, and no longer to another.
     Upload { extent: u32, index: u8, provider: NodeId, id: UploadId },
     /// The next row has these values: the n columns' chunks', then those of the plaintext where the object is public.

@@ -358,7 +358,7 @@ async fn an_extent_whose_draw_is_void_is_placed_again() {
     half_an_add(&mut case).await;
     let client = case.client();
     for _ in 0..3 {
-        client.transfer(ostrakon_proto::id::AccountId::new([9; 32]), Amount(1)).await.expect("paid");
+        client.transfer(ostrakon_proto::id::AccountId::new([9; 32]), Amount(1_000)).await.expect("paid");
     }
     let added = case.add().await.expect("added");
     assert!(added.traffic.resumed);

@@ -48,7 +48,7 @@ fn open(
         upload: UploadId(upload),
         holder: victim.node,
         account: account_id,
-        draw: Draw { epoch, nonce: 0 },
+        draw: Draw { epoch, number: 0 },
         extent: 0,
         index: 0,
         code: Code { k: 3, n: 6 },
