@@ -33,7 +33,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let words = String::from_utf8_lossy(&early.stdout).into_owned() + &early.stderr;
     ensure!(words.contains("the account is new: it can draw holders from block"), "{words}");
     let added: InBlock = newcomer.run(stage, &["add", &path])?.json()?;
-    let genesis = read_genesis(&stage.cluster.profile().join("genesis.toml"))?;
+    let genesis = read_genesis(stage.cluster.profile().join("genesis.toml"))?;
     let (waited, most) = (added.height.saturating_sub(paid.height), 2 * genesis.params.time.beacon_blocks + 10);
     ensure!((1..=most).contains(&waited), "{waited} blocks, where {most} are the most");
     Ok(format!("told what it waits for; its first file committed {waited} blocks after its money, of at most {most}"))
