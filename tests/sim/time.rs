@@ -19,6 +19,8 @@ use crate::number;
 const SCALE: Scale = Scale { nodes: 4, validators: 4, domains: 4, users: 1, epoch_ms: 60_000 };
 /// The most that one validator's clock may be ahead before the others refuse its blocks.
 const HURRY_MS: i64 = 9_900;
+/// What each payment of the spammer has: the first begins an account.
+const AMOUNT: Amount = Amount(1_000);
 const WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 fn clock(world: &World) -> EpochClock {
@@ -43,7 +45,7 @@ fn nobody_hurries_epochs() {
         let (begin, height) = (Instant::now(), world.machines[1].height());
         let spam = async {
             loop {
-                let _busy = spammer.transfer(other, Amount(1)).await;
+                let _busy = spammer.transfer(other, AMOUNT).await;
             }
         };
         tokio::select! {
@@ -54,8 +56,10 @@ fn nobody_hurries_epochs() {
         let lived = u64::try_from(begin.elapsed().as_millis()).expect("an hour") + HURRY_MS.unsigned_abs();
         let (epochs, blocks) = (clock(&world).epoch.0, world.machines[1].height().0 - height.0);
         let due = lived / world.genesis.params.time.epoch_ms;
+        let paid = world.machines[1].ledger.view().account(&user_key(0).public()).nonce;
         println!("{minutes} minutes, {blocks} blocks, {epochs} epochs of {due}");
         assert!(blocks > 60 * minutes, "{blocks} blocks: nobody was in a hurry");
+        assert!(paid > 60 * minutes, "{paid} payments: there was no flood");
         assert!(epochs * 100 <= due * 101, "{epochs} epochs where {due} were due");
     });
 }

@@ -14,8 +14,8 @@ use ostrakon_proto::{
     id::{AccountId, Amount},
     ledger::{
         CheckedTx, Execution, Rules, TxError,
-        state::{Account, Records, Tip},
-        tx::{Action, Tx},
+        state::{Account, Key, Records, Tip},
+        tx::{Action, Transfer, Tx, TxBody},
     },
 };
 
@@ -135,11 +135,20 @@ impl CheckContext<'_> {
             let (need, have) = (body.fee, pending.account.balance);
             return if have < need { Err(Rejection::Certain(TxError::Funds { need, have })) } else { Ok(()) };
         };
-        let verdict = match pending.spent_before(body.nonce).zip(outlay(tx.tx())) {
+        let verdict = match pending.spent_before(body.nonce).zip(self.only_cost(body)) {
             Some((spent, outlay)) if body.nonce >= pending.account.nonce => pending.afford(spent, outlay),
             _ => self.dry_run(before, tx),
         };
         verdict.map_err(Rejection::Now)
+    }
+
+    /// What a transaction spends, where a balance that covers it is all that it needs; a payment that may be too small
+    /// to begin its recipient's account needs more.
+    fn only_cost(&self, body: &TxBody) -> Option<u128> {
+        let outlay = outlay(body)?;
+        let Action::Transfer(Transfer { to, amount }) = &body.action else { return None };
+        let begins = *amount >= self.rules.params.bonds.account;
+        (begins || self.records.get(&Key::Account(*to)).is_some()).then_some(outlay)
     }
 
     /// Applies `tx` to an imaginary next block, after those of its account that come first.
@@ -165,11 +174,10 @@ impl PendingBalance {
         if before.len() == self.run.len() {
             return self.spent;
         }
-        before.iter().map(|tx| outlay(tx.tx())).sum()
+        before.iter().map(|tx| outlay(&tx.tx().body)).sum()
     }
 
-    /// Whether the account can pay this after what it has spent: all that the rules ask of a transfer with a valid form
-    /// and the next nonce.
+    /// Whether the account can pay this after what it has spent.
     fn afford(&self, spent: u128, outlay: u128) -> Result<(), TxError> {
         let have = u128::from(self.account.balance.0).saturating_sub(spent);
         let amount = |micro: u128| Amount(u64::try_from(micro).unwrap_or(u64::MAX));
@@ -185,17 +193,17 @@ impl PendingBalance {
     /// again when a block includes it.
     fn push(&mut self, tx: &Arc<CheckedTx>) {
         if tx.tx().body.nonce == self.next() {
-            self.spent = self.spent.zip(outlay(tx.tx())).map(|(spent, outlay)| spent + outlay);
+            self.spent = self.spent.zip(outlay(&tx.tx().body)).map(|(spent, outlay)| spent + outlay);
             self.run.push(Arc::clone(tx));
         }
     }
 }
 
 /// What a transaction spends, where that follows from it alone.
-fn outlay(tx: &Tx) -> Option<u128> {
-    match &tx.body.action {
+fn outlay(body: &TxBody) -> Option<u128> {
+    match &body.action {
         // The recipient does not matter: money that comes back to the account is not counted.
-        Action::Transfer(transfer) => Some(u128::from(tx.body.fee.0) + u128::from(transfer.amount.0)),
+        Action::Transfer(transfer) => Some(u128::from(body.fee.0) + u128::from(transfer.amount.0)),
         _ => None,
     }
 }

@@ -407,6 +407,29 @@ async fn many_are_submitted_together() {
     assert_eq!(code(client.submit_many(3, &too_many, chain::Relayed::No).await), RefusalCode::BadRequest);
 }
 
+/// Else it would be in the pool for nothing, and hurry the next block.
+#[tokio::test(start_paused = true)]
+async fn a_payment_too_small_to_begin_an_account_is_refused_before_a_block() {
+    let mut world = World::new(4);
+    world.genesis.params.bonds.account = Amount(100);
+    let nodes = world.start_all().await;
+    let client = world.client(250);
+    let transfer = |nonce, to, amount| {
+        let to = ostrakon_proto::id::AccountId::new([to; 32]);
+        world.tx(nonce, Height(100), Action::Transfer(Transfer { to, amount: Amount(amount) }))
+    };
+    for node in [0, 3] {
+        assert_eq!(code(client.submit(node, &transfer(0, 1, 99)).await), RefusalCode::Invalid);
+    }
+    let verdicts = client.submit_many(3, &[transfer(0, 1, 100), transfer(1, 1, 1)], chain::Relayed::No).await;
+    assert_eq!(verdicts, Ok(vec![Ok(()), Ok(())]), "the first begins the account that the second pays");
+    let done = async || client.account(&world, 3, world.payer()).await.nonce == 2;
+    crate::world::until("both are included", done).await;
+    let height = nodes[3].0.chain().head().height;
+    nodes[3].0.chain().wait(height.next()).await;
+    assert_eq!(client.submit(3, &transfer(2, 1, 1)).await, Ok(()), "it exists");
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_sends_forgeries_is_not_listened_to_for_a_minute() {
     let world = World::new(4);
