@@ -191,10 +191,8 @@ impl<'a> Execution<'a> {
 
     fn act(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
         let TxBody { account, nonce, fee, ref action, .. } = tx.tx().body;
-        if self.draft.get(&Key::Account(account)).is_none() {
-            return Err(TxError::Funds { need: fee, have: Amount::ZERO });
-        }
-        let sender = self.draft.account_mut(&account);
+        let sender = self.draft.existing_account(&account);
+        let sender = sender.ok_or(TxError::Funds { need: fee, have: Amount::ZERO })?;
         if nonce != sender.nonce {
             return Err(TxError::Nonce { expected: sender.nonce, got: nonce });
         }

@@ -113,6 +113,14 @@ impl<'a> Draft<'a> {
         &mut self.tip.running
     }
 
+    /// The account, to change, if it exists.
+    pub(super) fn existing_account(&mut self, id: &AccountId) -> Option<&mut Account> {
+        match self.record_mut(&Key::Account(*id)) {
+            Some(Record::Account(account)) => Some(account),
+            _ => None,
+        }
+    }
+
     /// The account, to change; one that does not exist begins with this block.
     pub(super) fn account_mut(&mut self, id: &AccountId) -> &mut Account {
         let begun = Account::begun(self.height());
@@ -123,8 +131,8 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// The account owns one thing more.
-    fn gain(&mut self, owner: &AccountId) {
+    /// The account owns one thing more: called where the record begins.
+    pub(super) fn gain(&mut self, owner: &AccountId) {
         self.account_mut(owner).owns += 1;
     }
 
@@ -135,13 +143,13 @@ impl<'a> Draft<'a> {
     }
 
     /// The accounts that this block touched and did not remove.
-    pub(super) fn touched_accounts(&self) -> Vec<(AccountId, Account)> {
+    pub(super) fn touched_accounts(&self) -> impl Iterator<Item = (AccountId, Account)> {
         let all = Key::Account(AccountId::LEAST)..=Key::Account(AccountId::GREATEST);
         let account = |(key, record): (&Key, &Option<Record>)| match (key, record) {
             (Key::Account(id), Some(Record::Account(account))) => Some((*id, *account)),
             _ => None,
         };
-        self.records.range(all).filter_map(account).collect()
+        self.records.range(all).filter_map(account)
     }
 
     /// The validator, if it votes, to change.
@@ -154,17 +162,11 @@ impl<'a> Draft<'a> {
 
     /// Writes a provider.
     pub(super) fn put_provider(&mut self, provider: Provider) {
-        if self.provider(&provider.node).is_none() {
-            self.gain(&provider.owner);
-        }
         self.put(Key::Provider(provider.node), Record::Provider(provider));
     }
 
     /// Writes a validator.
     pub(super) fn put_validator(&mut self, validator: Validator) {
-        if self.validator(&validator.key).is_none() {
-            self.gain(&validator.owner);
-        }
         let key = validator.key;
         if validator.votes() {
             self.put(Key::Validator(key), Record::Validator(validator));
@@ -195,17 +197,11 @@ impl<'a> Draft<'a> {
 
     /// Writes a proposal.
     pub(super) fn put_proposal(&mut self, proposal: Proposal) {
-        if self.proposal(proposal.number).is_none() {
-            self.gain(&proposal.proposer);
-        }
         self.put(Key::Proposal(proposal.number), Record::Proposal(proposal));
     }
 
     /// Writes a name.
     pub(super) fn put_name(&mut self, owner: AccountId, name: [u8; 32], record: NameRecord) {
-        if self.name(&owner, &name).is_none() {
-            self.gain(&owner);
-        }
         self.put(Key::Name(owner, name), Record::Name(record));
     }
 

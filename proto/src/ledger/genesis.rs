@@ -269,10 +269,12 @@ impl Genesis {
             draft.account_mut(&entry.account).balance = entry.balance;
         }
         for provider in &self.providers {
+            draft.gain(&provider.owner);
             draft.put_provider(self.provider(provider));
             admit(&mut draft, &self.membership, Key::AdmittedProvider(provider.node));
         }
         for validator in &self.validators {
+            draft.gain(&validator.owner);
             draft.put_validator(self.validator(validator));
             admit(&mut draft, &self.membership, Key::AdmittedValidator(validator.key));
         }

@@ -65,7 +65,8 @@ pub(super) fn burn_bond(draft: &mut Draft<'_>, amount: Amount) {
 /// Ends a block: removes the accounts it touched that own nothing and have less than `least`, and burns that.
 pub(super) fn sweep(draft: &mut Draft<'_>, least: Amount) {
     let poor = |account: &Account| account.owns == 0 && account.balance < least;
-    for (id, account) in draft.touched_accounts().into_iter().filter(|(_, account)| poor(account)) {
+    let removed: Vec<_> = draft.touched_accounts().filter(|(_, account)| poor(account)).collect();
+    for (id, account) in removed {
         draft.remove(Key::Account(id));
         let running = draft.running_mut();
         running.burnt = running.burnt.plus(account.balance).expect("money is conserved: no more is burnt than minted");

@@ -21,11 +21,10 @@ const DOUBLINGS: u32 = 4;
 
 /// The rotation at the height after `records`.
 pub fn rotation(records: &dyn Records) -> Rotation {
-    let height = records.tip().height.next();
-    let validators = records.validators();
-    let skipped = validators.iter().filter(|validator| validator.skipped_until >= height);
+    let (tip, validators) = (records.tip(), records.validators());
+    let skipped = validators.iter().filter(|validator| validator.skipped_until >= tip.height.next());
     let skipped: BTreeSet<_> = skipped.map(|validator| validator.key).collect();
-    Rotation::new(records.validator_set(), skipped, &records.tip().running.turns_seed)
+    Rotation::new(records.validator_set(), skipped, &tip.running.turns_seed)
 }
 
 /// Records in the block's draft who missed a turn before `round`, and that the block's proposer did not.

@@ -100,6 +100,7 @@ pub(super) fn propose(context: &mut ActionContext<'_, '_>, propose: &Propose) ->
     make_room(context.draft, proposer)?;
     let deposit = context.rules.params.bonds.proposal;
     money::lock(context.draft, &proposer, deposit, Pool::Bonds)?;
+    context.draft.gain(&proposer);
     let mut charter = context.draft.charter();
     let number = charter.proposals;
     charter.proposals = number.checked_add(1).expect("nobody can pay for so many proposals");

@@ -48,5 +48,6 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, set: &SetName) -> Resul
 fn lock(context: &mut ActionContext<'_, '_>) -> Result<Amount, TxError> {
     let deposit = context.rules.params.bonds.name;
     money::lock(context.draft, &context.account, deposit, Pool::Bonds)?;
+    context.draft.gain(&context.account);
     Ok(deposit)
 }

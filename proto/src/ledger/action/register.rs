@@ -73,6 +73,7 @@ fn found(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(),
     }
     let bond = context.rules.params.bonds.provider;
     money::lock(context.draft, &context.account, bond, Pool::Bonds)?;
+    context.draft.gain(&context.account);
     context.draft.put_provider(Provider {
         owner: context.account,
         node,

@@ -96,6 +96,7 @@ pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(
     all.push(validator.clone());
     check_power_share(&context.rules.params, &all, &validator.domain.infrastructure)?;
     money::lock(context.draft, &context.account, validator.bond, Pool::Bonds)?;
+    context.draft.gain(&context.account);
     context.draft.put_validator(validator);
     let until = context.unbonded();
     displaced.map_or(Ok(()), |least| retire(context.draft, least, until))
