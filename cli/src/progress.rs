@@ -90,7 +90,7 @@ fn words(event: &Event) -> Option<String> {
     match event {
         // The reason names the holder.
         Event::HolderFailed { index, reason, .. } => Some(format!("column {index} moves to another holder: {reason}")),
-        Event::Young { until, height } => Some(format!(
+        Event::TooNew { until, height } => Some(format!(
             "the account is new: it can draw holders from block {until} on, and the network is at block {height}"
         )),
         Event::Resumed { rows: 0 } => None,

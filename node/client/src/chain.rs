@@ -45,7 +45,7 @@ pub use vouch::VouchError;
 pub use trusted::{KeptTrust, TrustStore};
 
 use ask::{Nodes, Survey};
-use lookup::KnownProvider;
+use lookup::{HALT, KnownProvider};
 pub(crate) use nonce::Nonces;
 pub(crate) use trusted::Trusted;
 
@@ -134,16 +134,17 @@ pub enum ChainError {
         /// The transaction.
         tx: TxId,
     },
-    /// The network has just begun, and its chain does not advance: try again when it does.
+    /// The chain does not advance: try again when it does.
     #[error(
-        "the network has no beacon yet, so no holders can be drawn: its first {need} blocks make one, and it is at \
-         block {height}"
+        "no holders can be drawn before block {need}, and the network has made no block after {height} for {seconds} \
+         s: try again when it advances",
+        seconds = HALT.as_secs()
     )]
-    NoBeacon {
+    Halted {
         /// The newest block.
         height: Height,
-        /// Blocks that make the first beacon.
-        need: u64,
+        /// The block that is waited for.
+        need: Height,
     },
     /// This account has no commitment for the object.
     #[error("object {object} belongs to another account: only the account that added it can change its term")]
@@ -177,7 +178,7 @@ impl ChainError {
     /// What it means for the caller.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } | Self::NoBeacon { .. } => {
+            Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } | Self::Halted { .. } => {
                 ErrorKind::Network
             }
             Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,

@@ -22,7 +22,7 @@ pub enum Event {
         size: Option<u64>,
     },
     /// An add waits: the account began so lately that it can draw holders only later.
-    Young {
+    TooNew {
         /// Height of the block from which on it can.
         until: Height,
         /// The newest block.

@@ -117,8 +117,8 @@ impl<'a> Add<'a> {
         self
     }
 
-    /// Fails with [`AddError::Young`](super::AddError::Young) where the account is so new that it can draw holders only
-    /// some blocks later; else the add waits for them.
+    /// Fails with [`AddError::TooNew`](super::AddError::TooNew) where the account is so new that it can draw holders
+    /// only some blocks later; else the add waits for them.
     pub fn no_wait(mut self) -> Self {
         self.wait = false;
         self

@@ -48,7 +48,7 @@ pub enum AddError {
         "the account is new: it can draw holders from block {until} on, and the network is at block {height}; try \
          again then, or wait for it"
     )]
-    Young {
+    TooNew {
         /// Height of the block that completes it.
         until: Height,
         /// The newest block.
@@ -146,7 +146,7 @@ impl AddError {
             | Self::Unreadable { .. }
             | Self::NotAFile(_)
             | Self::Walk(_) => ErrorKind::Usage,
-            Self::Funds { .. } | Self::Price | Self::Credit { .. } | Self::Young { .. } => ErrorKind::Funds,
+            Self::Funds { .. } | Self::Price | Self::Credit { .. } | Self::TooNew { .. } => ErrorKind::Funds,
             Self::TooFewHolders { .. } | Self::Partial { .. } => ErrorKind::Network,
             Self::Journal(error) => error.kind(),
             Self::SourceChanged(_) | Self::Source(_) => ErrorKind::Other,

@@ -42,8 +42,8 @@ const HEADS_CONCURRENT: usize = 32;
 /// How long it may take until new validators are proven, and the pause between two requests.
 const HANDOVER_WAIT: Duration = Duration::from_secs(10);
 const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
-/// How long a network's first beacon is waited for without a new block.
-const BEACON_WAIT: Duration = Duration::from_secs(30);
+/// How long a block is waited for without any new one.
+pub(super) const HALT: Duration = Duration::from_secs(30);
 /// Rosters cached: the current one and those of adds that started earlier.
 const ROSTERS_MAX: usize = 4;
 /// After this many deleted proposals in a row, older ones are not looked for.
@@ -132,19 +132,34 @@ impl Chain {
     /// until its first blocks have made a beacon: then this waits, as long as there are new blocks.
     ///
     /// # Errors
-    /// [`ChainError::NoBeacon`] when there are none, another when no node responds with a valid proof.
+    /// [`ChainError::Halted`] when there are none, another when no node responds with a valid proof.
     pub async fn drawable(&self) -> Result<(Head, Epoch), ChainError> {
-        let (mut height, mut deadline) = (Height(0), Instant::now() + BEACON_WAIT);
         loop {
             let head = self.head().await?;
             if let Some(epoch) = head.drawable {
                 return Ok((head, epoch));
             }
-            if head.height > height {
-                (height, deadline) = (head.height, Instant::now() + BEACON_WAIT);
+            let first_beacon = Height(self.rules().params.time.beacon_blocks);
+            self.reach(first_beacon.max(head.height.next())).await?;
+        }
+    }
+
+    /// Waits for the block at `need`, as long as there are new blocks.
+    ///
+    /// # Errors
+    /// [`ChainError::Halted`] when there are none, another when no node responds with a valid proof.
+    pub async fn reach(&self, need: Height) -> Result<(), ChainError> {
+        let (mut height, mut deadline) = (Height(0), Instant::now() + HALT);
+        loop {
+            let newest = self.head().await?.height;
+            if newest >= need {
+                return Ok(());
+            }
+            if newest > height {
+                (height, deadline) = (newest, Instant::now() + HALT);
             }
             if Instant::now() > deadline {
-                return Err(ChainError::NoBeacon { height, need: self.rules().params.time.beacon_blocks });
+                return Err(ChainError::Halted { height, need });
             }
             sleep(HANDOVER_PAUSE).await;
         }
