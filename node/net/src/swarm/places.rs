@@ -260,6 +260,7 @@ mod tests {
             })
             .collect();
         assert_eq!(taken, [8, 8, 8, 8, 8, 8, 6, 6, 5, 4], "each new network takes from those that have more");
+        assert_eq!((places.open.len(), places.displaced.len()), (48, 21), "and never are there more");
         let again: Vec<bool> =
             (0..6).map(|number| places.establish(id(500 + number), &peer(200), &address("10.0.0.1")).is_ok()).collect();
         assert_eq!(again, [true, true, true, true, false, false], "a member, from a full network");

@@ -21,12 +21,18 @@ fn samples(seeds: std::ops::Range<u8>, length: usize) -> Vec<Sample> {
     seeds.map(|seed| Sample::new(seed, length)).collect()
 }
 
+/// A store with these samples in it.
+fn filled(dir: &Path, samples: &[Sample]) -> Disk {
+    let store = open(dir);
+    samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+    store
+}
+
 #[test]
 fn purging_gives_blocks_back() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = open(dir.path());
     let samples = samples(0..4, 400_000);
-    samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+    let store = filled(dir.path(), &samples);
     let full = blocks(dir.path());
     samples[1..3].iter().for_each(|sample| sample.purge(&store).expect("purged"));
     let holed = blocks(dir.path());
@@ -38,9 +44,8 @@ fn purging_gives_blocks_back() {
 #[test]
 fn empty_packs_are_deleted_and_sparse_ones_rewritten() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = open(dir.path());
     let samples = samples(0..100, 60_000);
-    samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+    let store = filled(dir.path(), &samples);
     samples[0].in_object(1).put(&store).expect("a note in the last pack");
     let packs = files_below(&dir.path().join("packs")).len();
     assert!(packs >= 3, "{packs} packs");
@@ -61,9 +66,8 @@ fn empty_packs_are_deleted_and_sparse_ones_rewritten() {
 #[test]
 fn sparse_packs_are_rewritten_after_a_restart() {
     let dir = tempfile::tempdir().expect("a directory");
-    let store = open(dir.path());
     let samples = samples(0..100, 60_000);
-    samples.iter().for_each(|sample| sample.put(&store).expect("stored"));
+    let store = filled(dir.path(), &samples);
     // One late in the first pack, and the very last.
     let (kept, gone): (Vec<_>, Vec<_>) = (0..100).partition(|number| [30, 99].contains(number));
     gone.into_iter().for_each(|number: usize| samples[number].purge(&store).expect("purged"));
