@@ -134,12 +134,12 @@ impl Stranger {
         UploadId(name)
     }
 
-    /// The epoch that this node is in.
+    /// The newest epoch whose beacon this node has for sure: the one before its own, which may have just begun.
     ///
     /// # Errors
     /// When it does not answer.
     pub fn epoch(&self, node: NodeId) -> Result<Epoch> {
-        Ok(self.ask(node, chain::head())?.epoch)
+        Ok(Epoch(self.ask(node, chain::head())?.epoch.0.saturating_sub(1)))
     }
 
     /// Sends all of a column as upload `number`, but does not finish it.
