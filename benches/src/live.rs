@@ -68,6 +68,7 @@ pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) 
             provider: NodeId::new([1; 32]),
             column: ColumnId::new([2; 32]),
             since: Epoch(0),
+            collateral: Amount(1),
             state: SlotState::Live,
         };
         let commitment = Commitment {

@@ -95,6 +95,9 @@ pub struct ProviderConfig {
     pub price_obols: Amount,
     /// Capacity in bytes.
     pub capacity_bytes: u64,
+    /// The bond in obols; without it, as much as stands behind the whole capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond_obols: Option<Amount>,
     /// The failure domain.
     pub domain: Domain,
 }
@@ -213,10 +216,10 @@ impl Config {
     /// [`ConfigError`] when the key cannot be read.
     pub fn offer(&self, dir: &Path) -> Result<Option<ProviderOffer>, ConfigError> {
         let Some(provider) = self.provider.clone() else { return Ok(None) };
-        let ProviderConfig { owner_key_file, addresses, price_obols: price, capacity_bytes: capacity, domain } =
-            provider;
+        let ProviderConfig { owner_key_file, addresses, domain, .. } = provider;
+        let (price, capacity, bond) = (provider.price_obols, provider.capacity_bytes, provider.bond_obols);
         let owner = Keypair::from_seed(key_file::read(dir.join(owner_key_file))?.bytes());
-        Ok(Some(ProviderOffer { owner, addresses, domain, price, capacity }))
+        Ok(Some(ProviderOffer { owner, addresses, domain, price, capacity, bond }))
     }
 
     fn under(mut self, overrides: &Overrides) -> Self {

@@ -8,9 +8,11 @@ use std::time::Duration;
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId},
     ledger::{
+        full_bond,
         state::{Domain, Provider},
         tx::{Action, Consent, Register},
     },
+    params::Bonds,
     sign::{Keypair, Purpose, Signature},
 };
 use tokio::time::sleep;
@@ -34,20 +36,28 @@ pub struct ProviderOffer {
     pub price: Amount,
     /// Capacity in bytes.
     pub capacity: u64,
+    /// The whole bond; `None` for as much as stands behind the whole capacity.
+    pub bond: Option<Amount>,
 }
 
 impl ProviderOffer {
-    /// Whether the ledger has the same.
-    pub fn matches(&self, provider: &Provider) -> bool {
-        self.addresses == provider.addresses
+    /// Whether the ledger has the same. A bond above the offer's stays: only who leaves gets it back.
+    pub fn matches(&self, provider: &Provider, bonds: &Bonds) -> bool {
+        self.bond(bonds) <= provider.bond
+            && self.addresses == provider.addresses
             && self.domain == provider.domain
             && self.price == provider.price
             && self.capacity == provider.capacity
     }
 
-    fn action(&self, node: NodeId, consent: Signature) -> Action {
-        let Self { addresses, domain, price, capacity, .. } = self.clone();
-        Action::Register(Register { node, addresses, domain, price, capacity, consent })
+    fn bond(&self, bonds: &Bonds) -> Amount {
+        self.bond.unwrap_or_else(|| full_bond(bonds, self.capacity, self.price))
+    }
+
+    /// What registers it, where `locked` is bonded already.
+    fn action(&self, node: NodeId, bonds: &Bonds, locked: Amount, consent: Signature) -> Action {
+        let (bond, Self { addresses, domain, price, capacity, .. }) = (self.bond(bonds).max(locked), self.clone());
+        Action::Register(Register { node, addresses, domain, price, capacity, bond, consent })
     }
 }
 
@@ -61,10 +71,13 @@ pub async fn run(chain: Chain, keypair: Keypair, offer: ProviderOffer, stop: Can
             synced(&chain).await;
             let (provider, account) =
                 chain.read(move |records| (records.provider(&node), records.account(&owner))).await;
-            if provider.is_some_and(|provider| offer.matches(&provider)) {
+            let bonds = chain.rules().params.bonds;
+            if provider.as_ref().is_some_and(|provider| offer.matches(provider, &bonds)) {
                 return;
             }
-            if let Err(error) = chain.perform(&offer.owner, account.nonce, offer.action(node, consent)).await {
+            let locked = provider.map_or(Amount::ZERO, |provider| provider.bond);
+            let action = offer.action(node, &bonds, locked, consent);
+            if let Err(error) = chain.perform(&offer.owner, account.nonce, action).await {
                 tracing::warn!(%node, account = %owner, %error, "cannot register this node as a provider; retrying");
                 sleep(AGAIN).await;
             }

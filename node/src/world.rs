@@ -128,6 +128,7 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         addresses: vec![format!("/memory/{}", number + 1)],
         price: Amount(1_000),
         capacity: 1 << 30,
+        bond: None,
         domain: domain(number),
     };
     let validator = |number| GenesisValidator {

@@ -149,8 +149,12 @@ pub enum ParamsError {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Bonds {
-    /// Bond of a provider, locked at registration.
+    /// Least bond of a provider, locked at registration; it stands behind nothing that it stores.
     pub provider: Amount,
+    /// Bond behind each GiB that a provider stores, at least.
+    pub gib: Amount,
+    /// Epochs of pay that its bond has behind what it stores, where that is more.
+    pub pay_epochs: u64,
     /// Least bond of a validator; where anyone may join, its whole obols are its votes.
     pub validator: Amount,
     /// Deposit of a proposal, returned when the proposal ends.
@@ -168,9 +172,12 @@ pub struct Bonds {
 
 impl Default for Bonds {
     /// Unbonding takes three weeks at an hour an epoch: long enough to notice an equivocation and to submit evidence.
+    /// Behind what is stored is twice the pay of 30 days.
     fn default() -> Self {
         Self {
             provider: Amount(100_000_000),
+            gib: Amount(1_000_000),
+            pay_epochs: 1_440,
             validator: Amount(1_000_000_000),
             proposal: Amount(100_000_000),
             name: Amount(1_000_000),
@@ -323,6 +330,7 @@ impl Params {
             ("credit_bytes", self.credit_bytes, 0),
             // A receipt can be committed again while its draw is valid: its column must still be stored then.
             ("trash_epochs", self.trash_epochs, self.draw_epochs),
+            ("bonds.pay_epochs", self.bonds.pay_epochs, 0),
             ("bonds.unbonding_epochs", self.bonds.unbonding_epochs, 1),
             ("governance.proposal_epochs", self.governance.proposal_epochs, 1),
         ];

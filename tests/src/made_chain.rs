@@ -90,6 +90,7 @@ fn genesis(length: &Length) -> Result<Genesis> {
         addresses: vec![address(index)],
         price: Amount(1),
         capacity: 1 << 40,
+        bond: None,
         domain: domain(index),
     };
     let seat = GenesisValidator {

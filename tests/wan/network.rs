@@ -212,6 +212,7 @@ fn genesis(keys: &[Keypair], places: &[Site], accounts: &[Keypair]) -> Result<Ge
         domain: domain(number),
         price: Amount(1_000),
         capacity: 1 << 30,
+        bond: None,
     };
     let bootstrap = keys.iter().zip(places).map(|(node, place)| {
         let id: NodeId = node.public();

@@ -36,7 +36,8 @@ const fn state_name(status: ProviderStatus) -> &'static str {
 
 impl Listing {
     fn text(&self, paint: Paint) -> String {
-        let mut table = Table::new(0).head(["node", "domain", "state", "used", "capacity", "obols per GiB and epoch"]);
+        let head = ["node", "domain", "state", "used", "capacity", "bond", "obols per GiB and epoch"];
+        let mut table = Table::new(0).head(head);
         for row in &self.providers {
             table.plain([
                 row.node.to_string(),
@@ -44,6 +45,7 @@ impl Listing {
                 state_name(row.status).to_owned(),
                 bytes_text(row.used),
                 bytes_text(row.capacity),
+                row.bond.to_string(),
                 row.price.to_string(),
             ]);
         }

@@ -128,6 +128,7 @@ impl World {
             addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4000 + u16::from(number))],
             price: Amount(1_000_000),
             capacity: 1 << 40,
+            bond: None,
             domain: domain(number),
         };
         let genesis = Genesis {

@@ -47,7 +47,8 @@ pub(super) fn transfer(world: &World, nonce: u64, to: u8) -> Tx {
 fn commitment(world: &World, extent: u32, end: u64) -> Commitment {
     let id = CommitmentId { object: ostrakon_proto::id::ObjectId::new([9; 32]), extent, owner: world.payer() };
     let column = ostrakon_proto::id::ColumnId::new([8; 32]);
-    let slot = Slot { provider: node_id(1), column, since: Epoch(0), state: SlotState::Live };
+    let collateral = Amount(1);
+    let slot = Slot { provider: node_id(1), column, since: Epoch(0), collateral, state: SlotState::Live };
     Commitment {
         id,
         size: 1,

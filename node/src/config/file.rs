@@ -38,6 +38,7 @@ mod tests {
             addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
             price_obols: ostrakon_proto::id::Amount(7),
             capacity_bytes: 9,
+            bond_obols: Some(ostrakon_proto::id::Amount(8)),
             domain: crate::world::domain(1),
         };
         let checkpoint = format!("9:{}", "ab".repeat(32)).parse().ok();

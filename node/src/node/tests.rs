@@ -158,19 +158,24 @@ async fn a_node_registers_what_its_operator_set() {
         domain: domain(3),
         price: Amount(5),
         capacity: 1 << 20,
+        bond: None,
     };
+    let bonds = world.genesis.params.bonds;
     let settings = |offer: &ProviderOffer| Settings { offer: Some(offer.clone()), ..Settings::default() };
     let disk = world.disk();
     let node = world.start_with(3, &disk, settings(&offer)).await;
     let recorded = async || disk.ledger.view().provider(&node_id(3));
     until("the node is registered", async || recorded().await.is_some()).await;
     let provider = recorded().await.expect("registered");
-    assert!(offer.matches(&provider) && provider.status == ProviderStatus::Active);
+    assert!(offer.matches(&provider, &bonds) && provider.status == ProviderStatus::Active);
     node.shutdown().await;
 
-    let more = ProviderOffer { capacity: 1 << 21, ..offer };
+    let more = ProviderOffer { capacity: 1 << 21, ..offer.clone() };
     let _node = world.start_with(3, &disk, settings(&more)).await;
-    until("the new offer is recorded", async || recorded().await.is_some_and(|provider| more.matches(&provider))).await;
+    let done = async || recorded().await.is_some_and(|provider| more.matches(&provider, &bonds));
+    until("the new offer is recorded", done).await;
+    let raised = recorded().await.expect("registered").bond;
+    assert!(raised > provider.bond, "behind twice the capacity is more");
 }
 
 /// Stores a whole object and commits it until epoch `end`.
@@ -257,11 +262,12 @@ async fn voting_nodes_delete_what_is_released_and_register_a_changed_offer() {
     node.shutdown().await;
     let recorded = async || disk.ledger.view().provider(&node_id(3)).expect("of the genesis");
     let Provider { addresses, domain, price, .. } = recorded().await;
-    let offer = ProviderOffer { owner: world.account.clone(), addresses, domain, price, capacity: 1 << 20 };
+    let owner = world.account.clone();
+    let offer = ProviderOffer { owner, addresses, domain, price, capacity: 1 << 20, bond: None };
     let settings = Settings { offer: Some(offer.clone()), ..Settings::default() };
     let restarted = tokio::time::Instant::now();
     let _node = world.start_with(3, &disk, settings).await;
-    until("the new offer is recorded", async || offer.matches(&recorded().await)).await;
+    until("the new offer is recorded", async || offer.matches(&recorded().await, &world.genesis.params.bonds)).await;
     assert!(restarted.elapsed() < Duration::from_secs(10), "{:?}", restarted.elapsed());
 }
 

@@ -262,7 +262,7 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
         .map_err(|error| Refusal::new(Denied, format!("the request of account {}: {error}", open.account)))?;
     check_drawn(rules, records, open)?;
-    let offer = check_capacity(records, open)?;
+    let offer = check_capacity(rules, records, open)?;
     Ok(Grant { credit: credit_of(rules, records, &open.account), offer })
 }
 
@@ -306,18 +306,19 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     }
 }
 
-/// Checks that this node offers that much capacity, as the ledger will.
-fn check_capacity(records: &dyn Records, open: &Open) -> Result<Offer, Refusal> {
+/// Checks that this node offers that much capacity and has bond behind it, as the ledger will.
+fn check_capacity(rules: &Rules, records: &dyn Records, open: &Open) -> Result<Offer, Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
     let provider = provider.ok_or_else(|| Refusal::new(Full, "this node accepts no new columns"))?;
-    let free = provider.capacity.saturating_sub(provider.used);
+    let free = provider.room(&rules.params.bonds);
     if open.reserve <= free {
         Ok(Offer { capacity: provider.capacity, used: provider.used })
     } else {
         Err(Refusal::new(
             Full,
             format!(
-                "not enough capacity: {} bytes are requested, and this node has {free} left; use another node",
+                "not enough capacity: {} bytes are requested, and this node's capacity and bond are good for {free} \
+                 more; use another node",
                 open.reserve
             ),
         ))

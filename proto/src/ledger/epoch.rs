@@ -17,6 +17,7 @@ use crate::{
         state::{EpochClock, EpochRecord, Key, Provider, ProviderStatus, Record, Records, RosterEntry},
     },
     limits,
+    params::Bonds,
 };
 
 /// Begins a block of the epoch that `clock` says.
@@ -40,7 +41,8 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
 
 /// Records the epoch with the roster of this moment.
 pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
-    let (EpochClock { epoch, start_ms, first, .. }, roster) = (*clock, roster(&draft.providers()));
+    let (EpochClock { epoch, start_ms, first, .. }, bonds) = (*clock, draft.params().bonds);
+    let roster = roster(&draft.providers(), &bonds);
     draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, start_ms, first, beacon: None, roster }));
 }
 
@@ -81,12 +83,12 @@ fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
 }
 
 /// The providers that can be drawn, in the order of node ids.
-fn roster(providers: &[Provider]) -> Vec<RosterEntry> {
+fn roster(providers: &[Provider], bonds: &Bonds) -> Vec<RosterEntry> {
     let candidates =
         providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| RosterEntry {
             provider: provider.node,
             domain: provider.domain.clone(),
-            weight: provider.capacity.saturating_sub(provider.used),
+            weight: provider.room(bonds),
             price: provider.price,
         });
     candidates.filter(|candidate| candidate.weight > 0).collect()

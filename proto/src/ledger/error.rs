@@ -100,10 +100,18 @@ pub enum TxError {
     #[error("invalid beacon key: not a point of the BLS12-381 G2 group")]
     BeaconKey,
     /// Bond more.
-    #[error("bond of {bond} obols is too low: a validator bonds at least {least} obols")]
+    #[error("bond of {bond} obols is too low: at least {least} obols are needed")]
     BondTooLow {
         /// The least bond.
         least: Amount,
+        /// Bond offered.
+        bond: Amount,
+    },
+    /// Drain and withdraw the provider to get its bond back.
+    #[error("the provider's bond of {have} obols cannot be lowered to {bond}: drain and withdraw it to get it back")]
+    BondLowered {
+        /// Its bond.
+        have: Amount,
         /// Bond offered.
         bond: Amount,
     },
@@ -252,6 +260,18 @@ pub enum TxError {
         provider: NodeId,
         /// Bytes free.
         free: u64,
+    },
+    /// Store slot `index` elsewhere: its provider must bond more first.
+    #[error("slot {index}: provider {provider} has {have} obols of bond left, and {need} must stand behind the column")]
+    ProviderUnbonded {
+        /// The slot's index.
+        index: usize,
+        /// The provider it names.
+        provider: NodeId,
+        /// Bond that is behind nothing yet.
+        have: Amount,
+        /// Collateral of the column.
+        need: Amount,
     },
     /// Ask for an end of `earliest..=latest`.
     #[error("invalid end epoch {end}: use {earliest} to {latest}")]

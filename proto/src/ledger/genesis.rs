@@ -13,8 +13,9 @@ use crate::{
     codec,
     id::{AccountId, Amount, BlockId, ChainId, Height, NodeId, VoteKey},
     ledger::{
-        action::{check_bond, check_offer, check_power_shares, check_seat},
+        action::{check_bond, check_least, check_offer, check_power_shares, check_seat},
         apply::seal,
+        collateral::full_bond,
         draft::Draft,
         epoch,
         error::TxError,
@@ -58,6 +59,9 @@ pub struct GenesisProvider {
     pub price: Amount,
     /// Bytes it offers.
     pub capacity: u64,
+    /// Its bond; without one, as much as stands behind its whole capacity.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bond: Option<Amount>,
     /// Its failure domain.
     pub domain: Domain,
 }
@@ -231,6 +235,7 @@ impl Genesis {
             }
             at_most("provider capacity", provider.capacity)?;
             check_offer(&node, &provider.addresses, &provider.domain)
+                .and_then(|()| check_least(&self.params, self.bond(provider)))
                 .map_err(|error| GenesisError::Provider { node, error })?;
         }
         Ok(())
@@ -243,9 +248,13 @@ impl Genesis {
     }
 
     fn bonded(&self) -> Option<Amount> {
-        let count = u64::try_from(self.providers.len()).ok()?;
-        let providers = self.params.bonds.provider.0.checked_mul(count).map(Amount)?;
-        self.validators.iter().try_fold(providers, |sum, validator| sum.plus(validator.bond))
+        let providers = self.providers.iter().map(|provider| self.bond(provider));
+        let validators = self.validators.iter().map(|validator| validator.bond);
+        providers.chain(validators).try_fold(Amount::ZERO, |sum, bond| sum.plus(bond))
+    }
+
+    fn bond(&self, provider: &GenesisProvider) -> Amount {
+        provider.bond.unwrap_or_else(|| full_bond(&self.params.bonds, provider.capacity, provider.price))
     }
 
     /// The validators of the first block.
@@ -328,7 +337,8 @@ impl Genesis {
             price: provider.price,
             capacity: provider.capacity,
             used: 0,
-            bond: self.params.bonds.provider,
+            bond: self.bond(provider),
+            collateral: Amount::ZERO,
             status: ProviderStatus::Active,
         }
     }

@@ -8,6 +8,7 @@
 mod action;
 mod apply;
 mod checked;
+mod collateral;
 mod draft;
 mod epoch;
 mod error;
@@ -32,6 +33,7 @@ pub mod vote;
 
 pub use apply::{BlockError, Execution, Outcome, execute, execute_knowing, judge, judge_knowing, verify_header};
 pub use checked::CheckedTx;
+pub use collateral::{collateral, full_bond};
 pub use draft::{Draft, DraftChanges};
 pub use error::TxError;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};

@@ -112,6 +112,8 @@ pub struct Provider {
     pub used: u64,
     /// Money locked.
     pub bond: Amount,
+    /// The part of it that stands behind its slots.
+    pub collateral: Amount,
     /// Its status.
     #[serde(flatten)]
     pub status: ProviderStatus,
@@ -176,6 +178,8 @@ pub struct Slot {
     pub column: ColumnId,
     /// The epoch in which it was committed.
     pub since: Epoch,
+    /// The provider's bond behind it; zero while it is missing.
+    pub collateral: Amount,
     /// Whether it is stored.
     pub state: SlotState,
 }
@@ -303,7 +307,7 @@ pub struct RosterEntry {
     pub provider: NodeId,
     /// Its domain.
     pub domain: Domain,
-    /// Free bytes: its weight in the draw.
+    /// Bytes that it can take, its weight in the draw: free, and with bond behind them.
     pub weight: u64,
     /// Price of one GiB for one epoch.
     pub price: Amount,

@@ -77,6 +77,8 @@ pub struct Register {
     pub price: Amount,
     /// Bytes it offers; not less than it stores.
     pub capacity: u64,
+    /// Its whole bond; not less than it has locked.
+    pub bond: Amount,
     /// The node's signature over [`Consent`], so that nobody registers another's node.
     pub consent: Signature,
 }

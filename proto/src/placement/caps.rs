@@ -2,7 +2,10 @@
 //!
 //! In go a roster and a code; out come the [`Caps`], or why the network cannot carry the code and which one it could.
 //! Caps are as even as the network allows: the smallest with which each dimension can take n columns, which is
-//! `ceil(n / domains)` wherever every domain has that many providers.
+//! `ceil(n / domains)` wherever domains are alike.
+//!
+//! Names are free, so domains count by weight: for the caps each takes at most twice its share of the n columns. Who
+//! invents domains lowers no cap by more than the weight behind them, and so keeps no honest provider out of a draw.
 
 use std::collections::BTreeMap;
 
@@ -71,7 +74,7 @@ pub enum PlacementError {
          wait for providers on others"
     )]
     TooFewDomains {
-        /// Distinct infrastructures.
+        /// Infrastructures, by weight.
         have: usize,
         /// Its `min_domains`.
         need: u8,
@@ -139,12 +142,12 @@ impl Caps {
         if have < usize::from(code.n) {
             return Err(PlacementError::TooFewProviders { code, have });
         }
-        let infrastructures = counts(roster, Dimension::Infrastructure).len();
-        if infrastructures < usize::from(min_domains) {
-            return Err(PlacementError::TooFewDomains { have: infrastructures, need: min_domains });
+        let have = infrastructures(roster);
+        if have < usize::from(min_domains) {
+            return Err(PlacementError::TooFewDomains { have, need: min_domains });
         }
         let [operator, infrastructure, region] =
-            Dimension::ALL.map(|dimension| even(&counts(roster, dimension), code.n));
+            Dimension::ALL.map(|dimension| even(&groups(roster, dimension), code.n));
         let caps = Self { operator, infrastructure, region };
         if min_domains != 1 && caps.worst() > code.spare() {
             return Err(caps.too_concentrated(roster, code));
@@ -157,7 +160,7 @@ impl Caps {
         let cap = self.worst();
         let dimension = Dimension::ALL.into_iter().find(|dimension| self.of_dimension(*dimension) == cap);
         let dimension = dimension.expect("the worst cap is of one of them");
-        PlacementError::TooConcentrated { code, dimension, values: counts(roster, dimension).len(), cap }
+        PlacementError::TooConcentrated { code, dimension, values: groups(roster, dimension).len(), cap }
     }
 
     /// The cap of one dimension.
@@ -195,18 +198,77 @@ impl Caps {
     }
 }
 
-/// Providers of each value of a dimension.
-fn counts(roster: &[RosterEntry], dimension: Dimension) -> Vec<usize> {
-    let eligible = roster.iter().filter(|candidate| candidate.weight > 0);
-    let mut values: Vec<&str> = eligible.map(|candidate| dimension.of(&candidate.domain)).collect();
-    values.sort_unstable();
-    values.chunk_by(|one, other| one == other).map(<[_]>::len).collect()
+/// The share of the columns that a domain counts with, at most, as a multiple of its share of the weight.
+const FAVOUR: u128 = 2;
+
+/// One value of a dimension.
+#[derive(Clone, Copy, Debug, Default)]
+struct Group {
+    /// Providers with it.
+    count: usize,
+    /// Their weight.
+    weight: u128,
 }
 
-/// The smallest cap under which values of these sizes have room for `n`; there are at least `n` in all.
-fn even(counts: &[usize], n: u8) -> u8 {
-    let room = |cap: u8| counts.iter().map(|count| (*count).min(usize::from(cap))).sum::<usize>();
-    (1..n).find(|cap| room(*cap) >= usize::from(n)).unwrap_or(n)
+/// The values of a dimension.
+fn groups(roster: &[RosterEntry], dimension: Dimension) -> Vec<Group> {
+    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
+    for candidate in roster.iter().filter(|candidate| candidate.weight > 0) {
+        let group = groups.entry(dimension.of(&candidate.domain)).or_default();
+        group.count += 1;
+        group.weight += u128::from(candidate.weight);
+    }
+    groups.into_values().collect()
+}
+
+/// Providers that count for the choice of a code, by weight: see [`that_count`].
+pub fn eligible(roster: &[RosterEntry]) -> usize {
+    that_count(roster.iter().map(|entry| u128::from(entry.weight)).collect())
+}
+
+/// Infrastructures that count, by weight: see [`that_count`].
+pub fn infrastructures(roster: &[RosterEntry]) -> usize {
+    that_count(groups(roster, Dimension::Infrastructure).into_iter().map(|group| group.weight).collect())
+}
+
+/// How many of these weights count: those of at least a sixteenth of the one in the middle of all weight. So neither
+/// what is invented nor what is nearly full makes a network look larger than it is.
+fn that_count(mut weights: Vec<u128>) -> usize {
+    weights.retain(|weight| *weight > 0);
+    weights.sort_unstable_by(|one, other| other.cmp(one));
+    let (total, mut sum) = (weights.iter().sum::<u128>(), 0);
+    let middle = weights.iter().find(|weight| {
+        sum += **weight;
+        2 * sum >= total
+    });
+    let least = middle.map_or(0, |middle| middle / 16);
+    weights.partition_point(|weight| *weight >= least)
+}
+
+/// The smallest cap under which these have room for `n` columns: each for as many as it has providers, and as its
+/// weight allows. Where the weights are so uneven that no cap suffices, they do not count.
+fn even(groups: &[Group], n: u8) -> u8 {
+    let (columns, total) = (u128::from(n), groups.iter().map(|group| group.weight).sum::<u128>());
+    // In columns times the total weight, so that nothing is rounded.
+    let providers = |group: &Group, cap: u8| as_u128(group.count.min(usize::from(cap))) * total;
+    let weighted = |group: &Group, cap: u8| providers(group, cap).min(FAVOUR * columns * group.weight);
+    let by_weight = least(n, |cap| groups.iter().map(|group| weighted(group, cap)).sum::<u128>() >= columns * total);
+    let by_count = || least(n, |cap| groups.iter().map(|group| providers(group, cap)).sum::<u128>() >= columns * total);
+    by_weight.or_else(by_count).unwrap_or(n)
+}
+
+/// The least number of 1 to `n` for which `holds`, which then holds for all above it; `None` when it holds for none.
+fn least(n: u8, holds: impl Fn(u8) -> bool) -> Option<u8> {
+    let (mut low, mut high) = (1, n);
+    while low < high {
+        let middle = low + (high - low) / 2;
+        if holds(middle) { high = middle } else { low = middle + 1 }
+    }
+    holds(low).then_some(low)
+}
+
+fn as_u128(count: usize) -> u128 {
+    u128::try_from(count).expect("a count fits")
 }
 
 /// Caps as numbers in the order of [`Dimension::ALL`].
@@ -296,7 +358,12 @@ mod tests {
 
     #[test]
     fn caps_are_as_even_as_the_network_allows() {
-        let check = |counts: &[usize], n, expect| assert_eq!(even(counts, n), expect, "{n} over {counts:?}");
+        // Providers of one weight.
+        let check = |counts: &[usize], n, expect| {
+            let groups: Vec<Group> =
+                counts.iter().map(|count| Group { count: *count, weight: as_u128(*count) }).collect();
+            assert_eq!(even(&groups, n), expect, "{n} over {counts:?}");
+        };
         check(&[2; 7], 12, 2);
         check(&[4, 4, 3, 3], 12, 3);
         check(&[1; 14], 12, 1);
@@ -304,6 +371,30 @@ mod tests {
         // One large domain and six single ones: each of the six gives all it has.
         check(&[8, 1, 1, 1, 1, 1, 1], 12, 6);
         check(&[200, 200, 200], 255, 85);
+    }
+
+    #[test]
+    fn domains_count_by_weight() {
+        let group = |count, weight| Group { count, weight };
+        let check = |desc: &str, groups: &[Group], n, expect| assert_eq!(even(groups, n), expect, "{desc}");
+        let seven = [group(14, 1_000_000); 7];
+        check("seven", &seven, 50, 8);
+        check("and many small ones", &[&seven[..], &[group(1, 1); 200]].concat(), 50, 8);
+        // With a tenth of the weight they are counted for a fifth of the columns.
+        check("and many with a tenth of all", &[&seven[..], &[group(1, 4_009); 194]].concat(), 50, 6);
+        check("half of the weight", &[&seven[..], &[group(1, 35_000); 200]].concat(), 50, 1);
+        check("large and small, all are needed", &[group(1, 1), group(1, 1), group(1, 100), group(1, 100)], 4, 1);
+        check("the largest weights", &[group(1 << 20, u128::from(u64::MAX) << 20); 2], 255, 128);
+    }
+
+    #[test]
+    fn the_least_is_found_by_halving() {
+        for n in 1..=u8::MAX {
+            for bound in [1, 2, n / 2, n.saturating_sub(1), n, n.saturating_add(1)] {
+                let expect = (1..=n).find(|number| *number >= bound);
+                assert_eq!(least(n, |number| number >= bound), expect, "{bound} of {n}");
+            }
+        }
     }
 
     #[test]

@@ -17,9 +17,12 @@ use crate::{
 mod caps;
 mod sampling;
 
-pub use caps::{Caps, Dimension, PlacementError, Tolerance, tolerance};
+pub use caps::{Caps, Dimension, PlacementError, Tolerance, eligible, infrastructures, tolerance};
 use caps::{Limits, Spread};
 use sampling::{RandomStream, WeightedSampler};
+
+/// Providers that a draw looks at, at most, as a multiple of n: bounds its work, and the proof of it.
+const LOOKS: usize = 8;
 
 /// Trials of the exchange that resolves a dead end, at most: bounds the work that an unusual roster can cause.
 const EXCHANGE_TRIALS: usize = 65_536;
@@ -48,9 +51,9 @@ pub struct DrawSeed {
 
 /// The providers that may hold an extent, in the order they are asked: n under the caps, then up to n more.
 ///
-/// Weighted by free bytes, without replacement. The first n satisfy the domain rule together. Those after them replace
-/// providers that refuse: the skipped ones first, then further draws, under twice the caps; the n that are finally used
-/// must satisfy the rule ([`Caps::holds`]).
+/// Weighted by the bytes that each can take, without replacement, among the first 8n that come up. The first n satisfy
+/// the domain rule together. Those after them replace providers that refuse: the skipped ones first, then further
+/// draws, under twice the caps; the n that are finally used must satisfy the rule ([`Caps::holds`]).
 ///
 /// # Errors
 /// [`PlacementError`] when the roster cannot carry the code, with the codes that it could.
@@ -73,7 +76,7 @@ pub(crate) fn draw_under<'a>(
 ) -> Result<Vec<&'a RosterEntry>, PlacementError> {
     let need = usize::from(code.n);
     let sampler = WeightedSampler::new(roster.iter().map(|entry| entry.weight), RandomStream::new(seed));
-    let mut order = sampler.map(|index| &roster[index]);
+    let mut order = sampler.take(LOOKS * need).map(|index| &roster[index]);
     let mut pass = Pass::new(caps.limits());
     pass.fill(need, &mut order);
     if pass.chosen.len() < need && !pass.exchange(need) {

@@ -121,7 +121,7 @@ fn check_refusal(roster: &[RosterEntry], error: PlacementError, code: Code, min_
             assert!(have == eligible.len() && have < usize::from(code.n));
         }
         PlacementError::TooFewDomains { have, need } => {
-            assert!(have == distinct(Dimension::Infrastructure) && need == min_domains && have < usize::from(need));
+            assert!(have == infrastructures(roster) && need == min_domains && have < usize::from(need));
         }
         PlacementError::TooConcentrated { dimension, values, cap, .. } => {
             assert!(min_domains != 1 && cap > code.spare() && values == distinct(dimension));
@@ -250,6 +250,56 @@ fn slots_follow_the_weights() {
     for (count, share) in held.iter().zip([1_000u32, 2_000, 3_000, 4_000]) {
         assert!(count.abs_diff(share) < 200, "{held:?}");
     }
+}
+
+/// 100 honest providers of 10 TiB in 7 infrastructures and regions, and 200 identities in domains of their own.
+fn beset(each: u64) -> Vec<RosterEntry> {
+    let honest = (0..100).map(|index| candidate(index, 10 << 40, [index, index % 7, index % 7]));
+    let invented = (100..300).map(|index| candidate(index, each, [index; 3]));
+    honest.chain(invented).filter(|entry| entry.weight > 0).collect()
+}
+
+/// Of 25,000 draws each.
+#[test]
+fn invented_identities_get_what_their_bond_is_good_for() {
+    // In hundredths of a percent.
+    let check = |text: &str, each: u64, most: usize| {
+        let (roster, code) = (beset(each), code(text));
+        let caps = Caps::of(&roster, code, 3).expect("seven are enough");
+        let (n, mut theirs) = (usize::from(code.n), 0);
+        for number in 0..25_000 {
+            let order = draw_under(&roster, &seed(number), code, &caps).expect("there are enough");
+            theirs += order[..n].iter().filter(|entry| entry.weight == each).count();
+        }
+        let share = theirs * 10_000 / (n * 25_000);
+        assert!(share <= most, "{share} of the columns of {text} where each has {each} bytes");
+    };
+    // 0.02 % of all weight together.
+    let little = 1 << 30;
+    check("4/12", little, 102);
+    check("20/50", little, 102);
+    // A tenth of it: the caps favour them, because they are many, by at most as much again.
+    let tenth = (100 * (10 << 40)) / 9 / 200;
+    check("4/12", tenth, 2_100);
+    check("20/50", tenth, 2_100);
+}
+
+#[test]
+fn a_code_is_chosen_by_the_providers_that_count() {
+    let check = |desc: &str, weights: &[u64], expect| {
+        let roster: Vec<RosterEntry> =
+            weights.iter().enumerate().map(|(index, weight)| candidate(index, *weight, [index; 3])).collect();
+        assert_eq!(eligible(&roster), expect, "{desc}");
+    };
+    check("none", &[], 0);
+    check("all alike", &[7; 14], 14);
+    check("some are full", &[7, 7, 0, 0, 7], 3);
+    check("some are half full", &[100, 50, 25, 12, 100], 5);
+    check("one is nearly full", &[100, 100, 100, 6], 4);
+    check("one is full but for a little", &[100, 100, 100, 5], 3);
+    check("many are invented", &[&[1_000; 14][..], &[1; 200]].concat(), 14);
+    check("the largest", &[u64::MAX; 20], 20);
+    assert_eq!(eligible(&beset(1 << 30)), 100);
 }
 
 /// Milliseconds each: an order that looked at every pair of providers would take minutes here.

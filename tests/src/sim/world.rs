@@ -433,6 +433,7 @@ fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
         addresses: vec![format!("/memory/{}", number + 1)],
         price: Amount(1_000),
         capacity: DISK,
+        bond: None,
         domain: domain(number),
     };
     let account = |number: usize| GenesisAccount {

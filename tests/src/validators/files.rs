@@ -128,6 +128,7 @@ fn genesis(all: &[Planned], witness: &Planned, accounts: &[Keypair]) -> Result<G
         domain: domain(number),
         price: Amount(1_000),
         capacity: 1 << 30,
+        bond: None,
     };
     let balance = obols(MONEY)?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;

@@ -223,6 +223,7 @@ fn provider(node: &PlannedNode) -> GenesisProvider {
         domain: node.entry.domain.clone(),
         price: PRICE,
         capacity: CAPACITY,
+        bond: None,
     }
 }
 

@@ -12,7 +12,7 @@ use ostrakon_proto::{
     },
     limits,
     params::{Class, Code},
-    placement::{Caps, Draw, DrawSeed, PlacementError, draw},
+    placement::{self, Caps, Draw, DrawSeed, PlacementError, draw},
     sign::Signature,
 };
 
@@ -92,7 +92,7 @@ impl Client {
         let code = match options.code {
             CodeChoice::Code(code) => code,
             CodeChoice::Class(class) => {
-                let eligible = roster.candidates.iter().filter(|candidate| candidate.weight > 0).count();
+                let eligible = placement::eligible(&roster.candidates);
                 let row = rules.params.class(class, eligible);
                 row.ok_or_else(|| too_few(eligible, &rules))?.0
             }

@@ -1,35 +1,39 @@
-//! Capacity of providers: reserving and freeing it, and the share of all stored bytes that one infrastructure may have.
+//! Capacity and collateral of providers: reserving and freeing them, and the share of all stored bytes that one
+//! infrastructure may have.
 //!
-//! Invariant "capacity is counted": a provider's `used` is the sum of its live slots, an infrastructure's that of its
-//! providers, and `stored` that of all. A provider's domain cannot change while it stores anything, so no count moves.
+//! Invariant "capacity is counted": a provider's `used` and `collateral` are the sums over its live slots, an
+//! infrastructure's `used` is that of its providers, and `stored` that of all. A provider's domain cannot change while
+//! it stores anything, so no count moves.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    id::NodeId,
+    id::Amount,
     ledger::{
         action::ActionContext,
         draft::Draft,
         error::TxError,
         rules::{percent, share_limit},
-        state::{Infrastructure, Provider, Records, RosterEntry},
+        state::{Infrastructure, Provider, Records, RosterEntry, Slot},
         tx::Commit,
     },
 };
 
 const COUNTED: &str = "capacity is counted";
 
-/// Reserves bytes on a provider; the caller has checked that they are free.
-pub(super) fn reserve(draft: &mut Draft<'_>, mut provider: Provider, bytes: u64) {
+/// Reserves bytes on a provider, and bond behind them; the caller has checked that both are free.
+pub(super) fn reserve(draft: &mut Draft<'_>, mut provider: Provider, bytes: u64, collateral: Amount) {
     provider.used = provider.used.checked_add(bytes).expect(COUNTED);
+    provider.collateral = provider.collateral.plus(collateral).expect(COUNTED);
     count(draft, &provider, |stored| stored.checked_add(u128::from(bytes)));
     draft.put_provider(provider);
 }
 
-/// Frees bytes on a provider.
-pub(super) fn free(draft: &mut Draft<'_>, node: &NodeId, bytes: u64) {
-    let mut provider = draft.provider(node).expect("a provider with slots stays registered");
+/// Frees the bytes of a live slot on its provider, and the bond behind them.
+pub(super) fn free(draft: &mut Draft<'_>, slot: &Slot, bytes: u64) {
+    let mut provider = draft.provider(&slot.provider).expect("a provider with slots stays registered");
     provider.used = provider.used.checked_sub(bytes).expect(COUNTED);
+    provider.collateral = provider.collateral.minus(slot.collateral).expect(COUNTED);
     count(draft, &provider, |stored| stored.checked_sub(u128::from(bytes)));
     draft.put_provider(provider);
 }

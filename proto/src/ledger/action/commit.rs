@@ -9,6 +9,7 @@ use crate::{
     id::{Amount, Epoch, NodeId},
     ledger::{
         action::{ActionContext, capacity},
+        collateral::collateral,
         error::TxError,
         pulse::{DrawChance, pulse_height},
         rules::price_per_epoch,
@@ -16,7 +17,7 @@ use crate::{
         tx::{Commit, Receipt, SlotClaim},
     },
     limits,
-    params::Code,
+    params::{Bonds, Code},
     placement::{self, Caps, DrawSeed, PlacementError},
     sign::{Purpose, verify},
 };
@@ -25,16 +26,14 @@ use crate::{
 #[derive(Debug)]
 pub(in crate::ledger) struct Roster {
     record: EpochRecord,
-    /// Number of infrastructures in the roster.
+    /// Infrastructures of the roster that count.
     infrastructures: usize,
     caps: BTreeMap<Code, Result<Caps, PlacementError>>,
 }
 
 impl Roster {
     pub(in crate::ledger) fn new(record: EpochRecord) -> Self {
-        let infrastructures: BTreeSet<&str> =
-            record.roster.iter().map(|candidate| candidate.domain.infrastructure.as_str()).collect();
-        Self { infrastructures: infrastructures.len(), record, caps: BTreeMap::new() }
+        Self { infrastructures: placement::infrastructures(&record.roster), record, caps: BTreeMap::new() }
     }
 
     /// Computes the caps of `code`, if not done yet.
@@ -101,7 +100,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
         extents: commit.extents,
         code: commit.code,
         column_len: commit.column_len,
-        slots: slots(commit, start),
+        slots: slots(&context.rules.params.bonds, commit, &holders, start),
         start,
         end: commit.end,
         price,
@@ -182,7 +181,7 @@ fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<()
     Ok(())
 }
 
-/// Reserves capacity on the providers that gave a receipt.
+/// Reserves capacity and collateral on the providers that gave a receipt.
 fn reserve(context: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         if slot.receipt.is_none() {
@@ -196,7 +195,12 @@ fn reserve(context: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&Ros
         if free < commit.column_len {
             return Err(TxError::ProviderFull { index, provider: slot.provider, free });
         }
-        capacity::reserve(context.draft, provider, commit.column_len);
+        let bonds = &context.rules.params.bonds;
+        let (need, have) = (collateral(bonds, commit.column_len, holder.price), provider.free_bond(bonds));
+        if have < need {
+            return Err(TxError::ProviderUnbonded { index, provider: slot.provider, have, need });
+        }
+        capacity::reserve(context.draft, provider, commit.column_len, need);
     }
     Ok(())
 }
@@ -208,13 +212,13 @@ fn price(commit: &Commit, holders: &[&RosterEntry]) -> Amount {
     prices.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
 }
 
-fn slots(commit: &Commit, since: Epoch) -> Vec<Slot> {
-    let state = |has: bool| if has { SlotState::Live } else { SlotState::Missing };
-    let slot = |claim: &SlotClaim| Slot {
-        provider: claim.provider,
-        column: claim.column,
-        since,
-        state: state(claim.receipt.is_some()),
+fn slots(bonds: &Bonds, commit: &Commit, holders: &[&RosterEntry], since: Epoch) -> Vec<Slot> {
+    let slot = |(claim, holder): (&SlotClaim, &&RosterEntry)| {
+        let (collateral, state) = match claim.receipt {
+            Some(_) => (collateral(bonds, commit.column_len, holder.price), SlotState::Live),
+            None => (Amount::ZERO, SlotState::Missing),
+        };
+        Slot { provider: claim.provider, column: claim.column, since, collateral, state }
     };
-    commit.slots.iter().map(slot).collect()
+    commit.slots.iter().zip(holders).map(slot).collect()
 }

@@ -29,7 +29,7 @@ mod transfer;
 pub(super) use commit::Roster;
 pub(super) use exit::pay_back;
 pub(super) use govern::expire;
-pub(super) use register::check_offer;
+pub(super) use register::{check_least, check_offer};
 pub(super) use release::close;
 pub(super) use seat::{check_bond, check_power_shares, check_seat};
 

@@ -1,10 +1,10 @@
 //! register: registers a node as a provider of the sender, or updates what it offers.
 //!
-//! The bond is locked once. Stored data stays as it was bought: capacity cannot fall below it, and the domain cannot
-//! change while there is any.
+//! The bond may be raised, and returns only when the provider has left. Stored data stays as it was bought: capacity
+//! cannot fall below it, and the domain cannot change while there is any.
 
 use crate::{
-    id::{AccountId, ChainId, Id, NodeId},
+    id::{AccountId, Amount, ChainId, Id, NodeId},
     ledger::{
         action::ActionContext,
         error::TxError,
@@ -14,6 +14,7 @@ use crate::{
         tx::{Consent, Register},
     },
     limits,
+    params::Params,
     sign::{Purpose, Signature, verify},
 };
 
@@ -66,12 +67,18 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, register: &Register) ->
     }
 }
 
+/// Checks that a provider's bond is not below the least.
+pub(in crate::ledger) fn check_least(params: &Params, bond: Amount) -> Result<(), TxError> {
+    let least = params.bonds.provider;
+    if bond < least { Err(TxError::BondTooLow { least, bond }) } else { Ok(()) }
+}
+
 fn found(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
-    let node = register.node;
+    let (node, bond) = (register.node, register.bond);
     if !context.admits(Key::AdmittedProvider(node)) {
         return Err(TxError::NodeNotAdmitted { node });
     }
-    let bond = context.rules.params.bonds.provider;
+    check_least(&context.rules.params, bond)?;
     money::lock(context.draft, &context.account, bond, Pool::Bonds)?;
     context.draft.gain(&context.account);
     context.draft.put_provider(Provider {
@@ -83,6 +90,7 @@ fn found(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(),
         capacity: register.capacity,
         used: 0,
         bond,
+        collateral: Amount::ZERO,
         status: ProviderStatus::Active,
     });
     Ok(())
@@ -99,11 +107,15 @@ fn update(context: &mut ActionContext<'_, '_>, provider: Provider, register: &Re
     if register.domain != provider.domain && used > 0 {
         return Err(TxError::DomainInUse { used });
     }
+    let (have, bond) = (provider.bond, register.bond);
+    let more = bond.minus(have).ok_or(TxError::BondLowered { have, bond })?;
+    money::lock(context.draft, &owner, more, Pool::Bonds)?;
     context.draft.put_provider(Provider {
         addresses: register.addresses.clone(),
         domain: register.domain.clone(),
         price: register.price,
         capacity: register.capacity,
+        bond,
         ..provider
     });
     Ok(())

@@ -17,11 +17,11 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, release: &Release) -> R
     Ok(())
 }
 
-/// Returns the remaining escrow to the owner, and frees the holders' capacity.
+/// Returns the remaining escrow to the owner, and frees the holders' capacity and collateral.
 pub(in crate::ledger) fn close(draft: &mut Draft<'_>, commitment: &Commitment) {
     money::unlock(draft, &commitment.id.owner, commitment.escrow, Pool::Escrow);
     for slot in commitment.slots.iter().filter(|slot| slot.state == SlotState::Live) {
-        capacity::free(draft, &slot.provider, commitment.column_len);
+        capacity::free(draft, slot, commitment.column_len);
     }
     draft.remove_commitment(commitment.id);
 }

@@ -4,7 +4,7 @@ use super::world::{World, alice, bob, code, id, object, pauper};
 use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
-        DrawChance, TxError, price_per_epoch, pulse_height,
+        DrawChance, TxError, collateral, full_bond, price_per_epoch, pulse_height,
         state::{CommitmentId, Key, Records, SlotState},
         tx::{Action, Commit, Extend, Release},
     },
@@ -309,11 +309,41 @@ fn a_commitment_must_be_paid() {
     assert_eq!(world.verdict(&tx), Ok(()));
 }
 
+/// The roster is frozen, the bond is not.
+#[test]
+fn behind_each_column_is_bond() {
+    let mut genesis = super::world::genesis();
+    let bonds = genesis.params.bonds;
+    for provider in &mut genesis.providers {
+        provider.bond = Some(full_bond(&bonds, LENGTH, provider.price));
+    }
+    let mut world = World::of(&genesis);
+    let commit = world.commit(&alice(), 1, code("4/12"), LENGTH);
+    let node = commit.slots[0].provider;
+    let price = genesis.providers.iter().find(|provider| provider.node == node).expect("of the genesis").price;
+    let need = collateral(&bonds, LENGTH, price);
+    let too_long = world.commit(&alice(), 1, code("4/12"), LENGTH + 64);
+    let Err(TxError::ProviderUnbonded { index: 0, .. }) = world.verdict(&world.tx(&alice(), Action::Commit(too_long)))
+    else {
+        panic!("the bond is good for {LENGTH} bytes")
+    };
+    world.does(&alice(), Action::Commit(commit));
+    let stored = world.state.provider(&node).expect("it stores");
+    assert_eq!((stored.collateral, stored.free_bond(&bonds), stored.room(&bonds)), (need, Amount::ZERO, 0));
+    let second = world.commit(&bob(), 2, code("4/12"), LENGTH);
+    let verdict = world.verdict(&world.tx(&bob(), Action::Commit(second)));
+    assert!(matches!(verdict, Err(TxError::ProviderUnbonded { have: Amount::ZERO, .. })), "{verdict:?}");
+    world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
+    assert_eq!(world.state.provider(&node).expect("registered").collateral, Amount::ZERO);
+}
+
 /// Prices are a provider's to choose: no number may break the arithmetic.
 #[test]
 fn absurd_prices_are_only_unaffordable() {
     let mut genesis = super::world::genesis();
     genesis.providers.iter_mut().for_each(|provider| provider.price = Amount(u64::MAX));
+    // Nobody could bond so many epochs of it.
+    genesis.params.bonds.pay_epochs = 0;
     let world = World::of(&genesis);
     let commit = world.commit(&alice(), 1, code("4/12"), limits::COLUMN);
     let tx = world.tx(&alice(), Action::Commit(commit));

@@ -85,7 +85,7 @@ fn crowded(count: u32) -> World {
     running.minted = running.minted.plus(Amount(u64::from(count))).expect("little money");
     running.escrowed = Amount(u64::from(count));
     let (provider, column) = (node_key(0).public(), ColumnId::new([0; 32]));
-    let missing = Slot { provider, column, since: Epoch(0), state: SlotState::Missing };
+    let missing = Slot { provider, column, since: Epoch(0), collateral: Amount(0), state: SlotState::Missing };
     for number in 0..count {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&number.to_be_bytes());

@@ -4,7 +4,10 @@ use super::world::{World, alice, genesis, id, key, node_key, vote_key};
 use crate::{
     beacon::BeaconKey,
     id::{Amount, Epoch, Height, NodeId, VoteKey},
-    ledger::{Genesis, GenesisAccount, GenesisError, GenesisValidator, MemoryRecords, TxError, state::Records},
+    ledger::{
+        Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator, MemoryRecords, TxError, full_bond,
+        state::Records,
+    },
     limits,
     params::{FILE_NUMBER_MAX, ParamsError},
 };
@@ -19,7 +22,9 @@ fn a_network_begins_with_its_money_and_its_roster() {
     );
     assert_eq!(sums.balances, 3_000_000_000);
     let params = &world.rules.params;
-    let bonds = 14 * u128::from(params.bonds.provider.0) + 4 * u128::from(params.bonds.validator.0);
+    let behind = |provider: &GenesisProvider| full_bond(&params.bonds, provider.capacity, provider.price).0;
+    let bonds = genesis().providers.iter().map(|provider| u128::from(behind(provider))).sum::<u128>()
+        + 4 * u128::from(params.bonds.validator.0);
     assert_eq!(sums.bonds, bonds);
     assert_eq!(world.state.validator_set(), genesis().validator_set());
     world.check();

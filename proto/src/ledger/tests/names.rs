@@ -81,10 +81,10 @@ fn a_removed_name_gives_its_deposit_back_and_its_versions_stay_dead() {
 #[test]
 fn a_deposit_comes_back_as_it_was_paid() {
     let mut world = World::new();
-    let before = world.rules.params.bonds.name;
+    let (before, bonded) = (world.rules.params.bonds.name, world.state.tip().running.bonded);
     world.does(&alice(), set(0, Some(b"a")));
     let record = world.state.name(&id(&alice()), &NAME).expect("it is there");
-    assert_eq!((record.deposit, world.state.tip().running.bonded), (before, Amount(5_400_000_000 + before.0)));
+    assert_eq!((record.deposit, world.state.tip().running.bonded), (before, Amount(bonded.0 + before.0)));
 }
 
 #[test]

@@ -14,8 +14,9 @@ use crate::{
 #[test]
 fn a_provider_is_founded_with_its_bond() {
     let mut world = World::new();
-    let (before, bond) = (world.account(&alice()).balance, world.rules.params.bonds.provider);
-    let tx = world.tx(&alice(), Action::Register(world.register(&alice(), 50)));
+    let (before, register) = (world.account(&alice()).balance, world.register(&alice(), 50));
+    let bond = register.bond;
+    let tx = world.tx(&alice(), Action::Register(register));
     let fee = tx.body.fee;
     world.block(vec![tx]);
     let provider = world.state.provider(&node_key(50).public()).expect("registered");
@@ -81,6 +82,51 @@ fn weak_keys_are_refused() {
         let verdict = world.verdict(&world.tx(&alice(), Action::Register(register)));
         assert_eq!(verdict, Err(TxError::WeakKey { node }));
     }
+}
+
+#[test]
+fn a_bond_may_be_raised_and_not_lowered() {
+    let mut world = World::new();
+    let (params, register) = (world.rules.params.clone(), world.register(&alice(), 50));
+    let least = params.bonds.provider;
+    let low = Register { bond: Amount(least.0 - 1), ..register.clone() };
+    let too_low = Err(TxError::BondTooLow { least, bond: low.bond });
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Register(low))), too_low);
+    world.does(&alice(), Action::Register(Register { bond: least, ..register.clone() }));
+    let before = world.account(&alice()).balance;
+    let tx = world.tx(&alice(), Action::Register(Register { bond: Amount(least.0 + 7), ..register.clone() }));
+    let fee = tx.body.fee;
+    world.block(vec![tx]);
+    let provider = world.state.provider(&node_key(50).public()).expect("registered");
+    assert_eq!(provider.bond, Amount(least.0 + 7));
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 - fee.0 - 7), "the difference was locked");
+    let lower = Register { bond: Amount(least.0 + 6), ..register };
+    let lowered = Err(TxError::BondLowered { have: provider.bond, bond: lower.bond });
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Register(lower))), lowered);
+}
+
+/// Neither an invented capacity nor a low price covers anything.
+#[test]
+fn who_has_bonded_the_least_is_in_no_roster() {
+    let mut founding = genesis();
+    founding.params.bonds.provider = Amount(1_000_000);
+    let mut world = World::of(&founding);
+    for index in 50..74 {
+        let price = Amount(u64::from(index % 2));
+        let bond = world.rules.params.bonds.provider;
+        let register = Register { capacity: 1 << 63, price, bond, ..world.register(&alice(), index) };
+        world.does(&alice(), Action::Register(register));
+    }
+    world.wait_for(world.epoch().0 + 1);
+    let roster = world.state.epoch(world.epoch()).expect("kept").roster;
+    assert_eq!(roster.len(), 14, "those of the genesis");
+    let more = Amount(world.rules.params.bonds.provider.0 + 1_000);
+    let register = Register { capacity: 1 << 63, bond: more, ..world.register(&alice(), 50) };
+    world.does(&alice(), Action::Register(register));
+    world.wait_for(world.epoch().0 + 1);
+    let roster = world.state.epoch(world.epoch()).expect("kept").roster;
+    let weight = roster.iter().find(|entry| entry.provider == node_key(50).public()).map(|entry| entry.weight);
+    assert_eq!(weight, Some(1_000 * (1 << 30) / world.rules.params.bonds.gib.0), "what its bond is good for");
 }
 
 #[test]
@@ -162,10 +208,10 @@ fn a_provider_drains_withdraws_and_gets_its_bond_back() {
     check(&world, &landlord(), withdraw, Err(TxError::Unbonding { until }));
     let register = Action::Register(world.register(&landlord(), index));
     check(&world, &landlord(), register.clone(), Err(TxError::Unbonding { until }));
-    let before = world.account(&landlord()).balance;
+    let (before, bond) = (world.account(&landlord()).balance, world.state.provider(&node).expect("unbonding").bond);
     world.wait_for(until.0);
     assert_eq!(status(&world), None);
-    assert_eq!(world.account(&landlord()).balance, Amount(before.0 + world.rules.params.bonds.provider.0));
+    assert_eq!(world.account(&landlord()).balance, Amount(before.0 + bond.0));
     check(&world, &landlord(), register, Ok(()));
 }
 

@@ -81,7 +81,8 @@ fn provider(node: NodeId, capacity: u64) -> Provider {
         price: Amount(1),
         capacity,
         used: 0,
-        bond: Amount(0),
+        bond: Amount(u64::MAX),
+        collateral: Amount(0),
         status: ProviderStatus::Active,
     }
 }

@@ -10,9 +10,10 @@ use crate::{
     id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, VoterKind},
     ledger::{
         CheckedTx, DrawChance, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords,
-        ProposedBlock, Proposer, Rules, TxError, execute, propose, rotation,
+        ProposedBlock, Proposer, Rules, TxError, execute, full_bond, propose, rotation,
         state::{
-            Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, Tip, Validator, ValidatorStatus,
+            Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip, Validator,
+            ValidatorStatus,
         },
         tx::{
             Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx,
@@ -92,6 +93,7 @@ pub(super) fn genesis() -> Genesis {
         addresses: vec![format!("/ip4/127.0.0.1/tcp/{}", 4_000 + u16::from(index))],
         price: Amount(1_000_000 + u64::from(index)),
         capacity: CAPACITY,
+        bond: None,
         domain: domain(index),
     };
     let account = |key: Keypair| GenesisAccount { account: key.public(), balance: RICHES };
@@ -272,8 +274,29 @@ impl World {
         }
         assert!(used.iter().all(|(name, used)| self.state.infrastructure(name).used == *used), "room is counted");
         assert_eq!(used.values().sum::<u128>(), running.stored, "room is counted");
+        self.check_collateral();
         self.check_bonds();
         self.check_accounts();
+    }
+
+    /// Behind each provider's slots is what they say, and its bond covers that and the least.
+    fn check_collateral(&self) {
+        let mut behind: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for (_, record) in self.state.records() {
+            let Record::Commitment(commitment) = record else { continue };
+            for slot in &commitment.slots {
+                *behind.entry(slot.provider).or_default() += slot.collateral.0;
+                assert_eq!(slot.state == SlotState::Live, slot.collateral > Amount::ZERO, "behind what is stored");
+            }
+        }
+        for provider in self.state.providers() {
+            assert_eq!(
+                provider.collateral.0,
+                behind.get(&provider.node).copied().unwrap_or(0),
+                "collateral is counted"
+            );
+            assert!(provider.collateral.0 + self.rules.params.bonds.provider.0 <= provider.bond.0);
+        }
     }
 
     /// What accounts own is counted, and those that are too poor to keep are gone.
@@ -419,12 +442,14 @@ impl World {
     pub(super) fn register(&self, owner: &Keypair, index: u8) -> Register {
         let node = node_key(index);
         let consent = Consent { owner: owner.public(), node: node.public() };
+        let locked = self.state.provider(&node.public()).map_or(Amount::ZERO, |provider| provider.bond);
         Register {
             node: node.public(),
             addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
             domain: domain(index),
             price: Amount(5),
             capacity: CAPACITY,
+            bond: full_bond(&self.rules.params.bonds, CAPACITY, Amount(5)).max(locked),
             consent: node.sign(Purpose::Consent, &self.rules.chain, &consent),
         }
     }
