@@ -9,6 +9,7 @@ use std::{
 
 use ostrakon_tests::cluster::{Binaries, Outcome, Running};
 
+mod certificates;
 mod help;
 
 const LIMIT: Duration = Duration::from_secs(30);

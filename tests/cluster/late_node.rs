@@ -46,9 +46,16 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let home = binaries.directory()?;
     let port = free_port()?;
     let size = match is_long() {
-        true => Length { blocks: 100_000, commitments: 100_000, snapshot_blocks: 10_000, keep_blocks: 0, port },
+        true => Length {
+            blocks: 100_000,
+            commitments: 100_000,
+            snapshot_blocks: 10_000,
+            keep_blocks: 0,
+            port,
+            began_ms: None,
+        },
         // There are no blocks to begin with, so that a snapshot it must be.
-        false => Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 60, port },
+        false => Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 60, port, began_ms: None },
     };
     let (making, old) = (Instant::now(), home.path().join("old"));
     let genesis = made_chain::make(&old, &size)?;

@@ -4,16 +4,10 @@
 //! `ostrakon-node` runs as its own. Every block is proposed by the rules and decided by the one validator there is; no
 //! network, no waiting. The same numbers give the same commitments.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    path::Path,
-    sync::Arc,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::key_file;
+use ostrakon::{key_file, now_ms};
 use ostrakon_node::{
     chain::{
         rocks::{Pruning, Rocks},
@@ -22,13 +16,16 @@ use ostrakon_node::{
     config::{CONFIG_FILE, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE},
 };
 use ostrakon_proto::{
+    codec,
     id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
     ledger::{
         CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, ProposedBlock, Proposer, Rules, propose,
-        state::{CommitmentId, Domain, Membership},
+        state::{CommitmentId, Domain, Key, Membership},
+        tree,
         tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
+    light::{Answer, CertifiedHeader, ProvenRecord, proof_file::Certificate},
     params::{Code, Params, Timing},
     placement::{Draw, DrawSeed, draw},
     seed::Seed,
@@ -58,6 +55,8 @@ pub struct Length {
     pub keep_blocks: u64,
     /// The TCP port of the validator, on this machine.
     pub port: u16,
+    /// When it began, in milliseconds of Unix time; `None` for a chain whose last block is of about now.
+    pub began_ms: Option<u64>,
 }
 
 fn owner() -> Keypair {
@@ -72,10 +71,9 @@ fn validator() -> ValidatorKeys {
     ValidatorKeys::from_seed(&[200; 32])
 }
 
-fn genesis(length: &Length) -> Result<Genesis> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("it is after 1970")?;
+fn genesis(length: &Length) -> Genesis {
     let lasts_ms = length.blocks.saturating_add(60).saturating_mul(BLOCK_MS);
-    let time_ms = u64::try_from(now.as_millis())?.saturating_sub(lasts_ms);
+    let time_ms = length.began_ms.unwrap_or_else(|| now_ms().saturating_sub(lasts_ms));
     let owner: AccountId = owner().public();
     let domain = |index: u8| Domain {
         operator: format!("operator-{index}"),
@@ -102,7 +100,7 @@ fn genesis(length: &Length) -> Result<Genesis> {
         bond: Params::default().bonds.validator,
         domain: domain(0),
     };
-    Ok(Genesis {
+    Genesis {
         name: "made".to_owned(),
         time_ms,
         bootstrap: Vec::new(),
@@ -115,7 +113,7 @@ fn genesis(length: &Length) -> Result<Genesis> {
         accounts: vec![GenesisAccount { account: owner, balance: Amount(1 << 60) }],
         validators: vec![seat],
         providers: (0..PROVIDERS).map(provider).collect(),
-    })
+    }
 }
 
 /// The object of the `number`-th commitment.
@@ -133,7 +131,7 @@ pub fn commitment(number: u32) -> CommitmentId {
 /// # Errors
 /// When the disk fails, or the rules refuse what is made here.
 pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
-    let genesis = genesis(length)?;
+    let genesis = genesis(length);
     genesis.validate()?;
     fs::create_dir_all(dir)?;
     fs::write(dir.join(GENESIS_FILE), toml::to_string(&genesis)?)?;
@@ -155,6 +153,24 @@ pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
     }
     ensure!(made == length.commitments, "{} blocks have room for {made} commitments", length.blocks);
     Ok(genesis)
+}
+
+/// The proof of the `number`-th commitment by the newest block of a chain that was made in `dir`.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn certificate(dir: &Path, genesis: &Genesis, number: u32) -> Result<Certificate> {
+    let ledger = Rocks::open(&dir.join("chain"), genesis)?;
+    let (records, id) = (ledger.view(), commitment(number));
+    let height = records.tip().height;
+    let DecidedBlock { block, certificate } = ledger.block(height)?.context("the newest block is kept")?;
+    let item = |key: &Key| {
+        let (bytes, value) = (key.to_bytes(), records.get(key).map(|record| codec::encode(&record)));
+        Ok(ProvenRecord { value, proof: tree::prove(&*records, height.0, &bytes)?, key: bytes })
+    };
+    let said: Result<_> = Certificate::keys(id.object, id.owner, 1).iter().map(item).collect();
+    let tip = CertifiedHeader { header: block.header, certificate };
+    Ok(Certificate::new(genesis.id(), Vec::new(), (id.object, id.owner), vec![Answer { tip, said: said? }]))
 }
 
 /// The one who makes all blocks.

@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use ostrakon::{AnchorProof, Anchored, ProofFileError, read_genesis};
+use ostrakon::{AnchorProof, Anchored, ProofFileError, now_ms, read_genesis};
 use serde::Serialize;
 
 use super::{
@@ -63,8 +63,11 @@ fn verify(args: &AnchorVerify, out: &Output) -> crate::Result<()> {
     let (hash, path) = (hash_of(&args.file)?, args.proof.clone().unwrap_or_else(|| proof_of(&args.file)));
     let bytes = read_voucher(&path)?;
     let anchored = AnchorProof::from_bytes(&bytes).and_then(|proof| proof.verify(&genesis));
-    let other = |anchored: Anchored| if anchored.hash == hash { Ok(anchored) } else { Err(ProofFileError::Other) };
-    let anchored = anchored.and_then(other).map_err(|error| not_valid(&path, error))?;
+    let right = |anchored: Anchored| match anchored.hash == hash {
+        true => anchored.basis.check(&genesis, args.checkpoint, now_ms()).map(|()| anchored),
+        false => Err(ProofFileError::Other),
+    };
+    let anchored = anchored.and_then(right).map_err(|error| not_valid(&path, error))?;
     let object = AnchoredFile::new(&args.file, &path, anchored);
     out.answer(&object, |paint| object.text(paint))?;
     Ok(())
@@ -90,13 +93,14 @@ impl AnchoredFile {
     }
 
     fn text(&self, paint: Paint) -> String {
-        let Anchored { hash, account, height, time_ms, .. } = self.anchored;
+        let Anchored { hash, account, height, time_ms, basis, .. } = self.anchored;
         let table = Table::of([
             ("file", self.file.clone()),
             ("BLAKE3", hex::encode(hash)),
             ("known since", format!("{} (block {height})", time::of_ms(time_ms))),
             ("anchored by", account.to_string()),
             ("proof", self.proof.clone()),
+            ("rests on", format!("{}:{}", basis.height, basis.block)),
         ]);
         table.render(paint)
     }

@@ -3,8 +3,8 @@
 use std::{fs, io::Read, path::Path};
 
 use ostrakon::{
-    Certificate as Voucher, Committed, Epoch, Error, ErrorKind, Genesis, PROOF_FILE_MAX, Pace, ProofFileError,
-    ledger::SlotState, read_genesis,
+    Basis, Certificate as Voucher, Committed, Epoch, Error, ErrorKind, Genesis, PROOF_FILE_MAX, Pace, ProofFileError,
+    ledger::SlotState, now_ms, read_genesis,
 };
 use serde::Serialize;
 
@@ -57,6 +57,8 @@ fn verify(args: &CertificateVerify, out: &Output) -> crate::Result<()> {
     let genesis = read_genesis(&args.genesis)?;
     let bytes = read_voucher(&args.file)?;
     let committed = Voucher::from_bytes(&bytes).and_then(|read| read.verify(&genesis));
+    let believed = |committed: &Committed| committed.basis.check(&genesis, args.checkpoint, now_ms());
+    let committed = committed.and_then(|committed| believed(&committed).map(|()| committed));
     let committed = committed.map_err(|error| not_valid(&args.file, error))?;
     let certified = Certified { committed, file: None };
     out.answer(&certified, |paint| certified.text(&genesis, paint))?;
@@ -91,7 +93,8 @@ pub(super) fn write_voucher(path: &Path, bytes: &[u8]) -> crate::Result<()> {
 
 impl Certified {
     fn text(&self, genesis: &Genesis, paint: Paint) -> String {
-        let Committed { object, owner, commitments, height, time_ms, clock } = &self.committed;
+        let Committed { object, owner, commitments, basis: Basis { height, block, time_ms, .. }, clock } =
+            &self.committed;
         let pace = Pace::new(clock, *time_ms, genesis.params.time.epoch_ms);
         let end: Epoch = commitments.iter().map(|extent| extent.end).min().unwrap_or_default();
         let spare = commitments.iter().map(|extent| extent.live().saturating_sub(usize::from(extent.code.k)));
@@ -103,6 +106,7 @@ impl Certified {
             ("paid until", format!("{} (epoch {end})", time::of_ms(pace.starts_ms(end)))),
             ("survives", format!("the loss of any {}", count_text(losses, "node", "nodes"))),
             ("as of", format!("{} (block {height})", time::of_ms(*time_ms))),
+            ("rests on", format!("{height}:{block}")),
         ]);
         for (number, extent) in commitments.iter().enumerate() {
             let live = format!("{} columns live, code {}", extent.live(), extent.code);

@@ -7,7 +7,7 @@ use ostrakon::{Client, Error, ErrorKind, Head, PublicProfile, cpu_supported};
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::{Home, unix_ms};
+use super::Home;
 use crate::{
     exit,
     output::{Output, Paint, Style, Table},
@@ -94,7 +94,7 @@ async fn network(client: &Client) -> Vec<Check> {
     let newest = next_block(client, &first).await;
     checks.push(Check::new("blocks", blocks(&first, newest.as_ref())));
     if let Some(head) = newest {
-        checks.push(Check::new("clock", clock(unix_ms(), head.time_ms)));
+        checks.push(Check::new("clock", clock(ostrakon::now_ms(), head.time_ms)));
     }
     checks
 }

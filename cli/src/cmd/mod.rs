@@ -1,7 +1,5 @@
 //! The commands, one file each, and what several of them need: the profile, randomness and the clock.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use crate::{args::Command, output::Output};
 
 pub(crate) use crate::home::Home;
@@ -65,10 +63,4 @@ pub(crate) fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).expect("the operating system has random bytes");
     bytes
-}
-
-/// Now, in milliseconds of Unix time.
-pub(crate) fn unix_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

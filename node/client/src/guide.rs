@@ -122,6 +122,8 @@ pub mod directory {}
 ///
 /// [`Client::verify`](crate::Client::verify) reads every column. A [`Certificate`](crate::Certificate) is the ledger's
 /// proof that the object is stored until an epoch: it is checked with the genesis of the network alone, on any machine.
+/// Once the first validators may have their bonds back, that is not enough: the id of the block that the proof rests on
+/// must come from a source that you trust.
 ///
 /// ```no_run
 /// # async fn page(client: ostrakon::Client, link: ostrakon::Link) -> Result<(), ostrakon::Error> {
@@ -133,7 +135,8 @@ pub mod directory {}
 ///
 /// // Elsewhere, without a network:
 /// let committed = Certificate::from_bytes(&std::fs::read("proof.cert")?)?.verify(&genesis)?;
-/// println!("{} stored as of block {}", committed.object, committed.height);
+/// committed.basis.check(&genesis, None, ostrakon::now_ms())?;
+/// println!("{} stored as of block {}", committed.object, committed.basis.height);
 /// # Ok(())
 /// # }
 /// ```

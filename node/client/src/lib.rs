@@ -65,7 +65,7 @@ pub use missing::{MissingObject, MissingObjects};
 pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
 pub use objects::{ObjectEntry, Objects, ObjectsError};
 pub use pack::{Listing, PackEntries, PackReadError, PackReader, Skipped, WalkError};
-pub use profile::{Profile, ProfileError, PublicProfile, system_clock};
+pub use profile::{Profile, ProfileError, PublicProfile, now_ms, system_clock};
 pub use rate::RateLimit;
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use submit::Submit;
@@ -83,7 +83,7 @@ pub use ostrakon_proto::{
     },
     light::{
         Checkpoint, TxPlace,
-        proof_file::{AnchorProof, Anchored, Certificate, Committed, PROOF_FILE_MAX, ProofFileError},
+        proof_file::{AnchorProof, Anchored, Basis, Certificate, Committed, PROOF_FILE_MAX, ProofFileError},
     },
     link::{Link, LinkError},
     pack::{Entry, FileContent, Kind as EntryKind, PackPath, Stamp, escape},

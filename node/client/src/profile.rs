@@ -38,8 +38,7 @@ use crate::{
 mod connect;
 
 use connect::TrustFile;
-pub(crate) use connect::now_ms;
-pub use connect::system_clock;
+pub use connect::{now_ms, system_clock};
 
 const GENESIS: &str = "genesis.toml";
 const KEYS: &str = "keys";

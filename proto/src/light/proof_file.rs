@@ -2,19 +2,22 @@
 //!
 //! In go a file and a genesis, out comes what the file proves. The validators are followed from genesis to the newest
 //! header in the file, and everything else is proven against that header. Changing any byte makes the file invalid.
-//! [`Certificate`] proves that an object is committed, [`AnchorProof`] that a hash was known at a certain time.
+//! [`Certificate`] proves that an object is committed, [`AnchorProof`] that a hash was known at a certain time. Whether
+//! the validators' signatures are still to be believed is for [`Basis::check`].
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
 mod anchor;
+mod basis;
 
 pub use anchor::{AnchorProof, Anchored};
+pub use basis::Basis;
 
 use super::{Answer, BadAnswer, Handover, ProvenRecord, Trust, TrustError, records};
 use crate::{
     codec::{self, DecodeError},
-    id::{AccountId, ChainId, Height, ObjectId},
+    id::{AccountId, BlockId, ChainId, Height, ObjectId},
     ledger::{
         Genesis,
         state::{Commitment, CommitmentId, EpochClock, Key, Record},
@@ -51,10 +54,9 @@ pub struct Committed {
     pub owner: AccountId,
     /// The commitments of all its extents, in their order.
     pub commitments: Vec<Commitment>,
-    /// Height of the block at which it is proven.
-    pub height: Height,
-    /// Timestamp of that block, in milliseconds of Unix time.
-    pub time_ms: u64,
+    /// The block at which it is proven.
+    #[serde(flatten)]
+    pub basis: Basis,
     /// The epoch clock of the first block that the certificate proves something by.
     pub clock: EpochClock,
 }
@@ -88,6 +90,50 @@ pub enum ProofFileError {
     /// It lacks commitments, or has too many.
     #[error("the proof file does not have exactly one commitment for each extent of the object")]
     Incomplete,
+    /// A checkpoint is needed.
+    #[error(
+        "the proof file is beyond trust: validators that signed for this network at first have their bonds back, and \
+         could sign any block {height} today; get the id of block {height} from a source that you trust, and verify \
+         the file with it as a checkpoint"
+    )]
+    BeyondTrust {
+        /// Height of the block that the file rests on.
+        height: Height,
+    },
+    /// It is of another chain than the checkpoint: forged, or of a fork.
+    #[error(
+        "the proof file is not of the checkpoint's chain: block {height} is {got} there, and {have} by the checkpoint"
+    )]
+    Fork {
+        /// The height.
+        height: Height,
+        /// The checkpoint's block.
+        have: BlockId,
+        /// The file's.
+        got: BlockId,
+    },
+    /// The checkpoint is of another height.
+    #[error(
+        "the proof file rests on block {height}, and the checkpoint is block {given}: get the id of block {height} \
+         from the same source"
+    )]
+    Checkpoint {
+        /// Height of the block that the file rests on.
+        height: Height,
+        /// Height of the checkpoint.
+        given: Height,
+    },
+    /// Several blocks prove parts of it.
+    #[error(
+        "parts of the proof file rest on earlier blocks, from {oldest} on, so no checkpoint covers it: create it \
+         again, to have all of it proven by one block"
+    )]
+    Scattered {
+        /// Height of the oldest.
+        oldest: Height,
+        /// Height of the newest.
+        height: Height,
+    },
 }
 
 impl From<TrustError> for ProofFileError {
@@ -144,7 +190,7 @@ impl Certificate {
         if read.format == CERTIFICATE { Ok(read) } else { Err(ProofFileError::Format) }
     }
 
-    /// Verifies it against the genesis.
+    /// Verifies it against the genesis. [`Basis::check`] tells whether the validators are to be believed.
     ///
     /// # Errors
     /// [`ProofFileError`] says what is not proven.
@@ -153,7 +199,7 @@ impl Certificate {
         let extents = self.answers.iter().map(|answer| answer.said.len()).sum::<usize>().saturating_sub(1);
         let extents = u32::try_from(extents.min(limits::EXTENTS + 1)).map_err(|_| ProofFileError::Incomplete)?;
         let keys = Self::keys(self.object, self.owner, extents);
-        let (mut commitments, mut keys, mut time_ms, mut clock) = (Vec::new(), keys.as_slice(), 0, None);
+        let (mut commitments, mut keys, mut oldest, mut clock) = (Vec::new(), keys.as_slice(), None, None);
         for answer in &self.answers {
             let (asked, rest) = keys.split_at_checked(answer.said.len()).ok_or(ProofFileError::Incomplete)?;
             let header = accept(&mut trust, answer)?;
@@ -164,13 +210,14 @@ impl Certificate {
                     _ => return Err(ProofFileError::Incomplete),
                 }
             }
-            (keys, time_ms) = (rest, header.time_ms);
+            (keys, oldest) = (rest, oldest.or(Some(header.height)));
         }
         let whole = commitments.first().and_then(|first| usize::try_from(first.extents).ok());
         if whole != Some(commitments.len()) {
             return Err(ProofFileError::Incomplete);
         }
-        let (object, owner, clock) = (self.object, self.owner, clock.ok_or(ProofFileError::Incomplete)?);
-        Ok(Committed { object, owner, commitments, height: trust.height(), time_ms, clock })
+        let (oldest, clock) = oldest.zip(clock).ok_or(ProofFileError::Incomplete)?;
+        let basis = Basis::new(&trust, oldest);
+        Ok(Committed { object: self.object, owner: self.owner, commitments, basis, clock })
     }
 }

@@ -34,7 +34,7 @@ pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> crate::Result<
     let mut ports = Ports::take(shape.nodes, || u64::from_le_bytes(cmd::random()))?;
     let plan = Plan::new(shape, &ports.numbers(), cmd::random);
     let name = format!("devnet {}", hex::encode(cmd::random::<4>()));
-    let genesis = plan.genesis(&name, cmd::unix_ms());
+    let genesis = plan.genesis(&name, ostrakon::now_ms());
     let devnet = Devnet::create(&dir, &plan, &genesis).context("cannot write the files of the devnet")?;
     for node in devnet.nodes.iter().filter(|node| node.validator) {
         process::note_new_validator(&program, &node.data_dir(&devnet.dir))?;

@@ -72,8 +72,8 @@ pub fn system_clock() -> Clock {
     Arc::new(now_ms)
 }
 
-/// Now, in milliseconds of Unix time.
-pub(crate) fn now_ms() -> u64 {
+/// The time by the machine's clock, in milliseconds of Unix time.
+pub fn now_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -13,8 +13,8 @@ use crate::{
         tx::{Action, Anchor, DecidedBlock, Leave, Tx},
     },
     light::{
-        Answer, CertifiedHeader, Handover, PastBlock, PastHeader, ProvenRecord,
-        proof_file::{AnchorProof, Certificate, ProofFileError},
+        Answer, CertifiedHeader, Checkpoint, Handover, PastBlock, PastHeader, ProvenRecord,
+        proof_file::{AnchorProof, Basis, Certificate, ProofFileError},
     },
 };
 
@@ -105,7 +105,47 @@ fn a_certificate_shows_who_keeps_what_and_for_how_long() {
     let committed = certificate(&chain).verify(&genesis()).expect("all of it is so");
     let kept = chain.world.state.commitments_of(&object(1), 2);
     assert_eq!((committed.object, committed.owner, committed.commitments), (object(1), id(&alice()), kept));
-    assert_eq!((committed.height, committed.time_ms), (Height(8), chain.tip().header.time_ms));
+    let tip = chain.tip().header;
+    let Basis { height, block, time_ms, .. } = committed.basis;
+    assert_eq!((height, block, time_ms), (Height(8), tip.id(), tip.time_ms));
+}
+
+/// The bonds of all its validators are back after three weeks; two thirds of that are safe.
+#[test]
+fn what_former_validators_can_sign_is_believed_by_a_checkpoint_alone() {
+    const DAY: u64 = 86_400_000;
+    let founding = {
+        let mut founding = genesis();
+        founding.params.bonds.unbonding_epochs = 21 * DAY / founding.params.time.epoch_ms;
+        founding
+    };
+    let committed = |forged: bool| {
+        let mut chain = Chain { world: World::founded(&founding), ..Chain::new() };
+        chain.block(vec![]);
+        let commit = chain.world.commit(&alice(), 1, code("4/12"), if forged { 8_192 } else { 4_096 });
+        chain.does(Action::Commit(commit));
+        let owner = (object(1), id(&alice()));
+        let answers = vec![chain.items(&Certificate::keys(owner.0, owner.1, 1))];
+        let certificate = Certificate::new(founding.id(), Vec::new(), owner, answers);
+        certificate.verify(&founding).expect("all validators signed it").basis
+    };
+    let (honest, forged) = (committed(false), committed(true));
+    let (height, block, got) = (honest.height, honest.block, forged.block);
+    assert!(forged.height == height && got != block);
+    let young = founding.time_ms + 14 * DAY;
+    assert_eq!(honest.check(&founding, None, young), Ok(()));
+    let beyond = Err(ProofFileError::BeyondTrust { height });
+    for basis in [honest, forged] {
+        assert_eq!(basis.check(&founding, None, young + 1), beyond, "nobody can tell one from the other");
+    }
+    let (checkpoint, later) = (Checkpoint { height, block }, young + 1_000 * DAY);
+    assert_eq!(honest.check(&founding, Some(checkpoint), later), Ok(()));
+    let fork = Err(ProofFileError::Fork { height, have: block, got });
+    assert_eq!(forged.check(&founding, Some(checkpoint), later), fork);
+    assert_eq!(forged.check(&founding, Some(checkpoint), young), fork, "however young the network is");
+    let given = height.next();
+    let other = Err(ProofFileError::Checkpoint { height, given });
+    assert_eq!(honest.check(&founding, Some(Checkpoint { height: given, block }), later), other);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
-use super::{Answer, BadAnswer, Handover, PROOF_FILE_MAX, ProofFileError, accept, follow};
+use super::{Answer, BadAnswer, Basis, Handover, PROOF_FILE_MAX, ProofFileError, accept, follow};
 use crate::{
     codec,
     id::{AccountId, ChainId, Height, TxId},
@@ -42,6 +42,8 @@ pub struct Anchored {
     pub height: Height,
     /// Timestamp of that block, in milliseconds of Unix time.
     pub time_ms: u64,
+    /// The later block that proves it.
+    pub basis: Basis,
 }
 
 impl AnchorProof {
@@ -73,7 +75,7 @@ impl AnchorProof {
         if read.format == ANCHOR { Ok(read) } else { Err(ProofFileError::Format) }
     }
 
-    /// Verifies it against the genesis.
+    /// Verifies it against the genesis. [`Basis::check`] tells whether the validators are to be believed.
     ///
     /// # Errors
     /// [`ProofFileError`] says what is not proven.
@@ -85,6 +87,7 @@ impl AnchorProof {
         self.place.verify(&block.txs, &tx).map_err(|_| BadAnswer::NotIncluded { tx })?;
         let Action::Anchor(anchor) = &self.tx.body.action else { return Err(ProofFileError::Other) };
         let (hash, account) = (anchor.hash, self.tx.body.account);
-        Ok(Anchored { hash, account, tx, height: block.height, time_ms: block.time_ms })
+        let basis = Basis::new(&trust, trust.height());
+        Ok(Anchored { hash, account, tx, height: block.height, time_ms: block.time_ms, basis })
     }
 }
