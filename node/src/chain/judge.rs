@@ -7,13 +7,14 @@
 
 use std::{
     collections::{BTreeMap, btree_map::Entry},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
+use ostrakon_net::lock;
 use ostrakon_proto::{
-    id::{AccountId, Amount},
+    id::{AccountId, Amount, BlockId},
     ledger::{
-        CheckedTx, Execution, Rules, TxError,
+        BegunBlock, CheckedTx, Execution, Rules, TxError,
         state::{Account, Key, Records, Tip},
         tx::{Action, Transfer, Tx, TxBody},
     },
@@ -46,6 +47,28 @@ struct CheckContext<'a> {
     records: &'a dyn Records,
     rules: &'a Rules,
     tip: Tip,
+    begun: &'a BegunBlocks,
+}
+
+/// The next block, begun on the newest state that a transaction was tried on: beginning it can end thousands of
+/// commitments, which is done once a height and not for each transaction.
+#[derive(Debug, Default)]
+pub(super) struct BegunBlocks(Mutex<Option<(BlockId, Arc<BegunBlock>)>>);
+
+impl BegunBlocks {
+    /// The block after `tip`, which is that of `records`.
+    fn on(&self, records: &dyn Records, rules: &Rules, tip: &Tip) -> Arc<BegunBlock> {
+        // Locked while it is begun: others wait for it instead of doing the same.
+        let mut newest = lock(&self.0);
+        match &*newest {
+            Some((block, begun)) if *block == tip.block => Arc::clone(begun),
+            _ => {
+                let begun = Arc::new(BegunBlock::new(rules, records, tip.running.time_ms.saturating_add(1), 0));
+                *newest = Some((tip.block, Arc::clone(&begun)));
+                begun
+            }
+        }
+    }
 }
 
 /// An account as a batch sees it: by the ledger, and after what comes before in the pool and in the batch.
@@ -75,7 +98,7 @@ impl Shared {
     /// Checks transactions in their order, each after the valid ones before it.
     pub(super) fn judge(&self, txs: Vec<Result<Arc<CheckedTx>, TxError>>) -> Vec<Judged> {
         let (records, rules) = (self.ledger.view(), self.rules());
-        let context = CheckContext { records: &*records, rules: &rules, tip: records.tip() };
+        let context = CheckContext { records: &*records, rules: &rules, tip: records.tip(), begun: &self.begun };
         let mut pendings = BTreeMap::new();
         txs.into_iter().map(|tx| self.judge_one(&context, &mut pendings, tx?)).collect()
     }
@@ -153,7 +176,8 @@ impl CheckContext<'_> {
 
     /// Applies `tx` to an imaginary next block, after those of its account that come first.
     fn dry_run(&self, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
-        let mut execution = Execution::new(self.rules, self.records, self.tip.running.time_ms.saturating_add(1), 0);
+        let begun = self.begun.on(self.records, self.rules, &self.tip);
+        let mut execution = Execution::after(self.records, BegunBlock::clone(&begun));
         for earlier in before {
             execution.apply(earlier)?;
         }
@@ -205,5 +229,27 @@ fn outlay(body: &TxBody) -> Option<u128> {
         // The recipient does not matter: money that comes back to the account is not counted.
         Action::Transfer(transfer) => Some(u128::from(body.fee.0) + u128::from(transfer.amount.0)),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::World;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_block_is_begun_once_on_each_state() {
+        let world = World::new(1);
+        let nodes = world.start_all().await;
+        let (chain, begun) = (nodes[0].0.chain(), BegunBlocks::default());
+        let on_newest = || {
+            let (records, rules) = (chain.shared.ledger.view(), chain.rules());
+            let tip = records.tip();
+            (tip.height, begun.on(&*records, &rules, &tip))
+        };
+        let (height, first) = on_newest();
+        assert!(Arc::ptr_eq(&first, &on_newest().1), "the same state");
+        chain.wait(height.next()).await;
+        assert!(!Arc::ptr_eq(&first, &on_newest().1), "the next one");
     }
 }

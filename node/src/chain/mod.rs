@@ -53,6 +53,7 @@ pub use snapshot::WaitingFor;
 use broadcast::TxBroadcast;
 use heads::Heads;
 use invalid_senders::InvalidSenders;
+use judge::BegunBlocks;
 use mempool::Mempool;
 use snapshot::SyncProgress;
 use store::{LedgerError, LedgerStore};
@@ -90,6 +91,7 @@ struct Shared {
     pool: Mutex<Mempool>,
     verified: Mutex<Verified>,
     invalid_senders: Mutex<InvalidSenders>,
+    begun: BegunBlocks,
     broadcast: TxBroadcast,
     /// Notified when the pool has something for the next block.
     work: Notify,
@@ -144,6 +146,7 @@ impl Chain {
             pool: Mutex::new(Mempool::default().counting(metrics.pool)),
             verified: Mutex::default(),
             invalid_senders: Mutex::default(),
+            begun: BegunBlocks::default(),
             broadcast: TxBroadcast::default(),
             work: Notify::new(),
             heads: Heads::new(head),

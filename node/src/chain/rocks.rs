@@ -55,7 +55,7 @@ use recent::{RecentAccounts, Version};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";

@@ -124,6 +124,33 @@ pub enum BlockError {
     State,
 }
 
+/// A block before its transactions: missed turns are recorded, an epoch has begun if one was due, and what expires has
+/// ended. All that is tried on top of one state can share it.
+#[derive(Clone, Debug)]
+pub struct BegunBlock {
+    rules: Rules,
+    changes: DraftChanges,
+    past: Vec<HistoryNode>,
+}
+
+impl BegunBlock {
+    /// Begins the block after `base`'s tip, proposed in `round`. The chain is that of `rules`; the parameters are those
+    /// of `base`, for the whole block.
+    pub fn new(rules: &Rules, base: &dyn Records, time_ms: u64, round: u32) -> Self {
+        let rules = Rules::at(rules.chain, base);
+        let mut draft = Draft::new(base);
+        let tip = draft.tip_mut();
+        let past = tip.running.history.append(&tip.block);
+        tip.running.time_ms = time_ms;
+        tip.height = tip.height.next();
+        turns::note(&mut draft, base, round);
+        let clock = next_clock(base, &rules.params.time, time_ms);
+        activate_upgrade(&mut draft, clock.epoch);
+        epoch::begin(&mut draft, &rules, clock);
+        Self { rules, changes: draft.into_changes(), past }
+    }
+}
+
 /// A block being executed.
 #[derive(Debug)]
 pub struct Execution<'a> {
@@ -150,21 +177,15 @@ pub struct Outcome {
 }
 
 impl<'a> Execution<'a> {
-    /// Begins the block after `base`'s tip, proposed in `round`: records missed turns, begins an epoch if one is due,
-    /// and ends expired commitments. The chain is that of `rules`; the parameters are those of `base`, for the whole
-    /// block.
+    /// Begins the block after `base`'s tip: see [`BegunBlock::new`].
     pub fn new(rules: &Rules, base: &'a dyn Records, time_ms: u64, round: u32) -> Self {
-        let rules = Rules::at(rules.chain, base);
-        let mut draft = Draft::new(base);
-        let tip = draft.tip_mut();
-        let past = tip.running.history.append(&tip.block);
-        tip.running.time_ms = time_ms;
-        tip.height = tip.height.next();
-        turns::note(&mut draft, base, round);
-        let clock = next_clock(base, &rules.params.time, time_ms);
-        activate_upgrade(&mut draft, clock.epoch);
-        epoch::begin(&mut draft, &rules, clock);
-        Self { rules, base, draft, past, bytes: 0, rosters: BTreeMap::new() }
+        Self::after(base, BegunBlock::new(rules, base, time_ms, round))
+    }
+
+    /// Continues a block that was begun on `base`.
+    pub fn after(base: &'a dyn Records, begun: BegunBlock) -> Self {
+        let BegunBlock { rules, changes, past } = begun;
+        Self { rules, base, draft: Draft::with(base, changes), past, bytes: 0, rosters: BTreeMap::new() }
     }
 
     /// The state with what was applied so far.

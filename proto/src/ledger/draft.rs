@@ -52,7 +52,13 @@ impl std::fmt::Debug for Draft<'_> {
 impl<'a> Draft<'a> {
     /// The records, without changes yet.
     pub fn new(base: &'a dyn Records) -> Self {
-        Self { base, tip: base.tip(), records: BTreeMap::new(), undo: None }
+        Self::with(base, DraftChanges { tip: base.tip(), records: BTreeMap::new() })
+    }
+
+    /// The records, with these changes of an earlier draft of the same base.
+    pub(super) fn with(base: &'a dyn Records, changes: DraftChanges) -> Self {
+        let DraftChanges { tip, records } = changes;
+        Self { base, tip, records, undo: None }
     }
 
     /// The changes.

@@ -31,7 +31,9 @@ mod turns;
 pub mod tx;
 pub mod vote;
 
-pub use apply::{BlockError, Execution, Outcome, execute, execute_knowing, judge, judge_knowing, verify_header};
+pub use apply::{
+    BegunBlock, BlockError, Execution, Outcome, execute, execute_knowing, judge, judge_knowing, verify_header,
+};
 pub use checked::CheckedTx;
 pub use collateral::{collateral, full_bond};
 pub use draft::{Draft, DraftChanges};
