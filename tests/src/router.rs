@@ -8,10 +8,13 @@
 
 use std::{
     ffi::OsStr,
+    io::ErrorKind,
     net::Ipv4Addr,
     path::Path,
     process::Command,
     sync::{Arc, Mutex, OnceLock, PoisonError},
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -31,6 +34,8 @@ pub use line::Link;
 const MTU: usize = 1_500;
 /// Places of one router.
 const PLACES: u8 = 200;
+/// How long the devices of a router that was dropped may take to close.
+const RELEASE: Duration = Duration::from_secs(10);
 
 /// A router, and the places that it joins. They end with it.
 #[derive(Debug)]
@@ -161,7 +166,16 @@ impl Router {
 
     fn tun(&self, device: &str) -> Result<Arc<AsyncFd<Tun>>> {
         let runtime = self.runtime.as_ref().context("a router runs until it is dropped")?;
-        let mut tun = Tun::new_named(Interface::new(device)?).context("cannot make a TUN device")?;
+        let deadline = Instant::now() + RELEASE;
+        let mut tun = loop {
+            match Tun::new_named(Interface::new(device)?) {
+                // A router before this one closes its devices in the background.
+                Err(error) if error.kind() == ErrorKind::ResourceBusy && Instant::now() < deadline => {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                made => break made.context("cannot make a TUN device")?,
+            }
+        };
         tun.set_nonblocking(true)?;
         let _inside = runtime.enter();
         #[expect(deprecated, reason = "its successor is unsafe code, and a TUN device keeps its file while it lives")]

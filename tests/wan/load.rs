@@ -14,7 +14,7 @@ use ostrakon_proto::{
     codec,
     id::{Amount, ChainId, Height, NodeId},
     ledger::{
-        state::{Account, Key},
+        state::{Key, Record},
         tx::{Action, SetName, Tx, TxBody},
     },
     limits,
@@ -88,11 +88,11 @@ async fn nonces(peers: &dyn Peers, node: NodeId, payers: &[Payer]) -> Result<Vec
         let keys = page.iter().map(|payer| Key::Account(payer.key.public()).to_bytes());
         let answer = ask(peers, node, chain::records(Height(0), keys.collect())).await?;
         for record in answer.said {
-            let account = match record.value {
-                Some(bytes) => codec::decode::<Account>(&bytes, limits::HEAD).context("a record of an account")?,
-                None => Account::default(),
-            };
-            nonces.push(account.nonce);
+            let bytes = record.value.context("all accounts are of the genesis")?;
+            match codec::decode(&bytes, limits::HEAD).context("a record of an account")? {
+                Record::Account(account) => nonces.push(account.nonce),
+                other => bail!("the record of an account is {other:?}"),
+            }
         }
     }
     if nonces.len() == payers.len() {
