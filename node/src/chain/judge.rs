@@ -98,7 +98,7 @@ impl Shared {
     /// Checks transactions in their order, each after the valid ones before it.
     pub(super) fn judge(&self, txs: Vec<Result<Arc<CheckedTx>, TxError>>) -> Vec<Judged> {
         let (records, rules) = (self.ledger.view(), self.rules());
-        let context = CheckContext { records: &*records, rules: &rules, tip: records.tip(), begun: &self.begun };
+        let context = CheckContext { records: &*records, rules: &rules, tip: records.tip(), begun: &self.checks.begun };
         let mut pendings = BTreeMap::new();
         txs.into_iter().map(|tx| self.judge_one(&context, &mut pendings, tx?)).collect()
     }

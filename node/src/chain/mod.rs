@@ -89,15 +89,21 @@ struct Shared {
     workers: Workers,
     peers: Arc<dyn Peers>,
     pool: Mutex<Mempool>,
-    verified: Mutex<Verified>,
-    invalid_senders: Mutex<InvalidSenders>,
-    begun: BegunBlocks,
+    checks: Checks,
     broadcast: TxBroadcast,
     /// Notified when the pool has something for the next block.
     work: Notify,
     heads: Heads,
     newest: Mutex<Newest>,
     sync: SyncProgress,
+}
+
+/// What the checks of transactions remember.
+#[derive(Default)]
+struct Checks {
+    verified: Mutex<Verified>,
+    invalid_senders: Mutex<InvalidSenders>,
+    begun: BegunBlocks,
 }
 
 /// What is in memory of the newest block.
@@ -144,9 +150,7 @@ impl Chain {
             workers,
             peers,
             pool: Mutex::new(Mempool::default().counting(metrics.pool)),
-            verified: Mutex::default(),
-            invalid_senders: Mutex::default(),
-            begun: BegunBlocks::default(),
+            checks: Checks::default(),
             broadcast: TxBroadcast::default(),
             work: Notify::new(),
             heads: Heads::new(head),
@@ -250,11 +254,11 @@ impl Shared {
     }
 
     fn verified(&self) -> MutexGuard<'_, Verified> {
-        self.verified.lock().unwrap_or_else(PoisonError::into_inner)
+        self.checks.verified.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn invalid_senders(&self) -> MutexGuard<'_, InvalidSenders> {
-        self.invalid_senders.lock().unwrap_or_else(PoisonError::into_inner)
+        self.checks.invalid_senders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn newest(&self) -> MutexGuard<'_, Newest> {
