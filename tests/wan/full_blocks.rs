@@ -32,7 +32,7 @@ const HEIGHTS: u64 = 200;
 /// What 95 of 100 blocks take at most.
 const P95_MS: u64 = 2_000;
 /// Accounts of the load.
-const ACCOUNTS: u16 = 400;
+const ACCOUNTS: u16 = 800;
 
 pub(crate) fn run(seed: u64) -> Result<String> {
     let account = |number: u16| {

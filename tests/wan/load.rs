@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use futures::{StreamExt, stream};
 use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
     codec,
@@ -31,6 +32,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const LOST: Duration = Duration::from_secs(15);
 /// Accounts whose transactions fit one request.
 const TOGETHER: usize = 32;
+/// Requests at a time: one takes as long as the line is.
+const IN_FLIGHT: usize = 16;
 
 /// What pays: an account, and how far it is.
 struct Payer {
@@ -59,14 +62,15 @@ pub(crate) async fn run(
             (payer.sent, payer.at) = (nonce + WAITING, Instant::now());
             batch.push((nonce..payer.sent).map(|nonce| tx(&payer.key, nonce, &chain)).collect::<Vec<Tx>>());
         }
-        for some in batch.chunks(TOGETHER) {
+        let calls = batch.chunks(TOGETHER).zip(nodes.iter().cycle().skip(turn)).map(|(some, node)| {
             let txs: Vec<Tx> = some.concat();
-            turn += 1;
-            let call = chain::submit(txs.iter(), Relayed::No);
-            // What is refused now is sent again later.
-            let _refused = ask(peers.as_ref(), nodes[turn % nodes.len()], call).await;
-            count += u64::try_from(txs.len())?;
-        }
+            count += u64::try_from(txs.len()).expect("a count fits");
+            ask(peers.as_ref(), *node, chain::submit(txs.iter(), Relayed::No))
+        });
+        // What is refused now is sent again later.
+        let calls: Vec<_> = calls.collect();
+        let _refused: Vec<_> = stream::iter(calls).buffer_unordered(IN_FLIGHT).collect().await;
+        turn = (turn + 1) % nodes.len();
         time::sleep(LOOK).await;
     }
     Ok(count)
