@@ -20,6 +20,7 @@ mod metrics;
 mod names;
 mod new_account;
 mod node_starts;
+mod summary;
 mod too_many_killed;
 
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 19] = [
+const SCENARIOS: [Scenario<Stage>; 20] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -37,6 +38,7 @@ const SCENARIOS: [Scenario<Stage>; 19] = [
     scenario("new_account", new_account::run),
     scenario("metrics", metrics::run),
     scenario("names", names::run),
+    scenario("summary", summary::run),
     scenario("any_n_minus_k", any_n_minus_k::run),
     scenario("too_many_killed", too_many_killed::run),
     scenario("bit_flip", bit_flip::run),

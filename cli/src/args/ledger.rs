@@ -8,6 +8,8 @@ Examples:
   ostrakon ledger head
   ostrakon ledger block 17
   ostrakon ledger tx TX
+  ostrakon ledger epoch
+  ostrakon ledger totals
   ostrakon ledger validators
   ostrakon ledger params";
 
@@ -33,6 +35,13 @@ pub(crate) enum Ledger {
         /// The transaction's id
         id: TxId,
     },
+    /// Show an epoch: when it began, its beacon, and the providers that can be drawn in it
+    Epoch {
+        /// Its number [default: the one in progress]
+        epoch: Option<u64>,
+    },
+    /// Show where all money is: in accounts, bonds and escrow, or burnt
+    Totals,
     /// List the validators
     Validators,
     /// Show the parameters in force, as in a genesis file

@@ -1,7 +1,7 @@
-//! `ostrakon ledger`: the newest block, a block, a transaction, the validators and the parameters, each proven.
+//! `ostrakon ledger`: blocks, transactions, epochs, all money, the validators and the parameters, each proven.
 
 use ostrakon::{
-    ChainId, Checkpoint, Error, ErrorKind, Head, Height, Pace,
+    ChainId, Checkpoint, Epoch, EpochSummary, Error, ErrorKind, Head, Height, Pace, Totals,
     ledger::{DecidedBlock, Tx, Validator, ValidatorStatus},
 };
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::Home;
 use crate::{
     args::Ledger,
     exit::other,
-    output::{Output, Paint, Table},
+    output::{Output, Paint, Table, bytes_text},
     time,
 };
 
@@ -60,6 +60,14 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Re
             let placed = Placed { height, tx };
             out.answer(&placed, |paint| placed.text(&chain.pace(), paint))?;
         }
+        Ledger::Epoch { epoch } => {
+            let summary = chain.epoch(epoch.map(Epoch)).await?;
+            out.answer(&summary, |paint| epoch_text(&summary, paint))?;
+        }
+        Ledger::Totals => {
+            let totals = chain.head().await?.totals();
+            out.answer(&totals, |paint| totals_text(&totals, paint))?;
+        }
         Ledger::Validators => {
             let listing = Validators { validators: chain.validators().await? };
             out.answer(&listing, |paint| listing.text(paint))?;
@@ -77,6 +85,31 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Re
         }
     }
     Ok(())
+}
+
+fn epoch_text(summary: &EpochSummary, paint: Paint) -> String {
+    let beacon = summary.beacon.map_or("not complete yet".to_owned(), hex::encode);
+    let table = Table::of([
+        ("epoch", summary.epoch.to_string()),
+        ("began", format!("{} (block {})", time::of_ms(summary.start_ms), summary.first)),
+        ("beacon", beacon),
+        ("providers", summary.providers.to_string()),
+        ("they take", bytes_text(u64::try_from(summary.weight).unwrap_or(u64::MAX))),
+    ]);
+    table.render(paint)
+}
+
+fn totals_text(totals: &Totals, paint: Paint) -> String {
+    let obols = |amount| format!("{amount} obols");
+    let table = Table::of([
+        ("height", totals.height.to_string()),
+        ("minted", obols(totals.minted)),
+        ("in accounts", obols(totals.balances)),
+        ("bonds", obols(totals.bonds)),
+        ("in escrow", obols(totals.escrow)),
+        ("burnt", obols(totals.burnt)),
+    ]);
+    table.render(paint)
 }
 
 fn head_text(head: &Head, chain: &ChainId, paint: Paint) -> String {

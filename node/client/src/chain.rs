@@ -32,6 +32,7 @@ mod lookup;
 mod nonce;
 mod pace;
 mod send;
+mod summary;
 mod trusted;
 mod vouch;
 
@@ -40,6 +41,7 @@ pub use lookup::{Head, Roster};
 pub use pace::Pace;
 pub use send::Included;
 pub(crate) use send::Overtaken;
+pub use summary::{EpochSummary, Totals};
 pub use vouch::VouchError;
 
 pub use trusted::{KeptTrust, TrustStore};

@@ -53,7 +53,9 @@ pub use add::{
     Add, AddError, Added, AddedSlot, AddedSource, AddedTerm, JournalError, Journals, Quote, Traffic, Unfinished,
 };
 pub use backup::Backup;
-pub use chain::{Activity, Chain, ChainError, Head, Included, KeptTrust, Pace, Roster, TrustStore, VouchError};
+pub use chain::{
+    Activity, Chain, ChainError, EpochSummary, Head, Included, KeptTrust, Pace, Roster, Totals, TrustStore, VouchError,
+};
 pub use client::{Client, ClientParts, Clock, Random};
 pub use error::{Error, ErrorKind, Hint};
 pub use events::{Event, Events};

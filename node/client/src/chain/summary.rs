@@ -1,0 +1,77 @@
+//! What the ledger says of itself as a whole: an epoch, and where all money is.
+
+use ostrakon_proto::{
+    id::{Amount, Epoch, Height},
+    ledger::state::{EpochRecord, Key, Record},
+};
+use serde::{Serialize, Serializer};
+
+use super::{Chain, ChainError, Head};
+
+/// An epoch, as the ledger recorded it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct EpochSummary {
+    /// Its number.
+    pub epoch: Epoch,
+    /// Time of its first block, in milliseconds of Unix time.
+    pub start_ms: u64,
+    /// Its first block.
+    pub first: Height,
+    /// Its beacon, once that is complete.
+    #[serde(serialize_with = "hex_if_any")]
+    pub beacon: Option<[u8; 32]>,
+    /// Providers that can be drawn in it.
+    pub providers: usize,
+    /// Bytes that they could take together when it began.
+    pub weight: u128,
+}
+
+/// All money, by where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Totals {
+    /// The newest block.
+    pub height: Height,
+    /// All money in existence: the sum of what follows.
+    pub minted: Amount,
+    /// In accounts.
+    pub balances: Amount,
+    /// In bonds and deposits.
+    pub bonds: Amount,
+    /// In commitments.
+    pub escrow: Amount,
+    /// Destroyed.
+    pub burnt: Amount,
+}
+
+impl Head {
+    /// All money, by where it is.
+    pub fn totals(&self) -> Totals {
+        let Self { height, minted, bonded: bonds, escrowed: escrow, burnt, .. } = *self;
+        let elsewhere = [bonds, escrow, burnt].iter().fold(0_u64, |sum, amount| sum.saturating_add(amount.0));
+        Totals { height, minted, balances: Amount(minted.0.saturating_sub(elsewhere)), bonds, escrow, burnt }
+    }
+}
+
+fn hex_if_any<S: Serializer>(bytes: &Option<[u8; 32]>, serializer: S) -> Result<S::Ok, S::Error> {
+    bytes.map(hex::encode).serialize(serializer)
+}
+
+impl Chain {
+    /// What the ledger recorded of `epoch`; `None` for the one in progress. One whose draws have expired is forgotten.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node responds with a valid proof, or the ledger does not have the epoch.
+    pub async fn epoch(&self, epoch: Option<Epoch>) -> Result<EpochSummary, ChainError> {
+        let epoch = match epoch {
+            Some(epoch) => epoch,
+            None => self.head().await?.epoch,
+        };
+        let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
+        let [Some(Record::Epoch(record))] = found.as_slice() else {
+            return Err(ChainError::Unknown { what: "epoch: it has not begun, or its draws have expired" });
+        };
+        let EpochRecord { epoch, start_ms, first, beacon, ref roster } = *record;
+        let weight = roster.iter().map(|entry| u128::from(entry.weight)).sum();
+        Ok(EpochSummary { epoch, start_ms, first, beacon, providers: roster.len(), weight })
+    }
+}
