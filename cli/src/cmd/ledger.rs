@@ -94,7 +94,7 @@ fn epoch_text(summary: &EpochSummary, paint: Paint) -> String {
         ("began", format!("{} (block {})", time::of_ms(summary.start_ms), summary.first)),
         ("beacon", beacon),
         ("providers", summary.providers.to_string()),
-        ("they take", bytes_text(u64::try_from(summary.weight).unwrap_or(u64::MAX))),
+        ("free", bytes_text(u64::try_from(summary.weight).unwrap_or(u64::MAX))),
     ]);
     table.render(paint)
 }

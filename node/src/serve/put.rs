@@ -310,7 +310,7 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
 fn check_capacity(rules: &Rules, records: &dyn Records, open: &Open) -> Result<Offer, Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
     let provider = provider.ok_or_else(|| Refusal::new(Full, "this node accepts no new columns"))?;
-    let free = provider.room(&rules.params.bonds);
+    let free = provider.free_bytes(&rules.params.bonds);
     if open.reserve <= free {
         Ok(Offer { capacity: provider.capacity, used: provider.used })
     } else {

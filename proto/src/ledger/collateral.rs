@@ -4,20 +4,23 @@
 //! it more columns than it has bond behind. In go bonds, bytes and prices; out come amounts and the bytes that a
 //! provider can take. Not here: when collateral is reserved and freed, which `action/capacity.rs` does.
 
-use crate::{id::Amount, ledger::state::Provider, params::Bonds};
-
-/// Bytes of one GiB.
-const GIB: u128 = 1 << 30;
+use crate::{
+    id::Amount,
+    ledger::{
+        rules::{GIB, price_per_epoch},
+        state::Provider,
+    },
+    params::Bonds,
+};
 
 /// Collateral of a GiB at this price: as many epochs of pay as the parameters say, or their least. Saturating.
-fn of_gib(bonds: &Bonds, price: Amount) -> u64 {
-    bonds.gib.0.max(price.0.saturating_mul(bonds.pay_epochs))
+fn of_gib(bonds: &Bonds, price: Amount) -> Amount {
+    bonds.gib.max(Amount(price.0.saturating_mul(bonds.pay_epochs)))
 }
 
 /// Collateral of a column of `column_len` bytes at this price of a GiB and an epoch. Rounded up, saturating.
 pub fn collateral(bonds: &Bonds, column_len: u64, price: Amount) -> Amount {
-    let micro = (u128::from(column_len) * u128::from(of_gib(bonds, price))).div_ceil(GIB);
-    Amount(u64::try_from(micro).unwrap_or(u64::MAX))
+    price_per_epoch(column_len, of_gib(bonds, price))
 }
 
 /// The bond with which a provider can fill `capacity` bytes at this price. Saturating.
@@ -32,10 +35,10 @@ impl Provider {
     }
 
     /// Bytes that it can take: of its capacity, and with bond behind them.
-    pub fn room(&self, bonds: &Bonds) -> u64 {
+    pub fn free_bytes(&self, bonds: &Bonds) -> u64 {
         let capacity = self.capacity.saturating_sub(self.used);
         let free = u128::from(self.free_bond(bonds).0) * GIB;
-        let behind = free.checked_div(u128::from(of_gib(bonds, self.price))).unwrap_or(u128::MAX);
+        let behind = free.checked_div(u128::from(of_gib(bonds, self.price).0)).unwrap_or(u128::MAX);
         capacity.min(u64::try_from(behind).unwrap_or(u64::MAX))
     }
 }
@@ -82,9 +85,9 @@ mod tests {
     }
 
     #[test]
-    fn room_is_what_capacity_and_bond_allow() {
+    fn free_bytes_are_what_capacity_and_bond_allow() {
         let check = |desc: &str, provider: Provider, expect: u64| {
-            assert_eq!(provider.room(&BONDS()), expect, "{desc}");
+            assert_eq!(provider.free_bytes(&BONDS()), expect, "{desc}");
         };
         check("the least bond is behind nothing", provider(100, 0, 0, u64::MAX, 0), 0);
         check("one GiB", provider(1_100, 0, 0, u64::MAX, 0), 1 << 30);
@@ -94,14 +97,14 @@ mod tests {
         check("less than the least", provider(99, 0, 0, 1_000, 0), 0);
         check("collateral of a lower least bond", provider(500, 900, 0, 1_000, 0), 0);
         let free = Bonds { gib: Amount(0), ..BONDS() };
-        assert_eq!(provider(100, 0, 0, 1_000, 1).room(&free), 999, "nothing is to be behind it");
+        assert_eq!(provider(100, 0, 0, 1_000, 1).free_bytes(&free), 999, "nothing is to be behind it");
     }
 
     #[test]
     fn a_full_bond_fills_the_capacity() {
         for (capacity, price) in [(1, 0), (1 << 30, 7), ((1 << 40) + 12_345, 101), (1 << 62, 1_000)] {
             let bond = full_bond(&BONDS(), capacity, Amount(price));
-            assert_eq!(provider(bond.0, 0, price, capacity, 0).room(&BONDS()), capacity, "{capacity} at {price}");
+            assert_eq!(provider(bond.0, 0, price, capacity, 0).free_bytes(&BONDS()), capacity, "{capacity} at {price}");
         }
     }
 }

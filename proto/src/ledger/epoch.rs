@@ -88,7 +88,7 @@ fn roster(providers: &[Provider], bonds: &Bonds) -> Vec<RosterEntry> {
         providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| RosterEntry {
             provider: provider.node,
             domain: provider.domain.clone(),
-            weight: provider.room(bonds),
+            weight: provider.free_bytes(bonds),
             price: provider.price,
         });
     candidates.filter(|candidate| candidate.weight > 0).collect()

@@ -262,8 +262,11 @@ pub enum TxError {
         free: u64,
     },
     /// Store slot `index` elsewhere: its provider must bond more first.
-    #[error("slot {index}: provider {provider} has {have} obols of bond left, and {need} must stand behind the column")]
-    ProviderUnbonded {
+    #[error(
+        "slot {index}: provider {provider} has {have} obols of free bond, and the column needs {need} as collateral: \
+         store it on another provider, or raise the bond"
+    )]
+    ProviderUnderbonded {
         /// The slot's index.
         index: usize,
         /// The provider it names.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Bytes of one GiB.
-const GIB: u128 = 1 << 30;
+pub(super) const GIB: u128 = 1 << 30;
 
 /// The newest protocol version that this program supports; it supports all before it.
 pub const PROTOCOL: u32 = 1;

@@ -142,12 +142,12 @@ impl Caps {
         if have < usize::from(code.n) {
             return Err(PlacementError::TooFewProviders { code, have });
         }
-        let have = infrastructures(roster);
+        let groups = Dimension::ALL.map(|dimension| groups(roster, dimension));
+        let have = significant(groups[1].iter().map(|group| group.weight).collect());
         if have < usize::from(min_domains) {
             return Err(PlacementError::TooFewDomains { have, need: min_domains });
         }
-        let [operator, infrastructure, region] =
-            Dimension::ALL.map(|dimension| even(&groups(roster, dimension), code.n));
+        let [operator, infrastructure, region] = groups.map(|groups| even(&groups, code.n));
         let caps = Self { operator, infrastructure, region };
         if min_domains != 1 && caps.worst() > code.spare() {
             return Err(caps.too_concentrated(roster, code));
@@ -199,7 +199,7 @@ impl Caps {
 }
 
 /// The share of the columns that a domain counts with, at most, as a multiple of its share of the weight.
-const FAVOUR: u128 = 2;
+const OVERWEIGHT: u128 = 2;
 
 /// One value of a dimension.
 #[derive(Clone, Copy, Debug, Default)]
@@ -221,19 +221,19 @@ fn groups(roster: &[RosterEntry], dimension: Dimension) -> Vec<Group> {
     groups.into_values().collect()
 }
 
-/// Providers that count for the choice of a code, by weight: see [`that_count`].
+/// Providers that count for the choice of a code, by weight: see [`significant`].
 pub fn eligible(roster: &[RosterEntry]) -> usize {
-    that_count(roster.iter().map(|entry| u128::from(entry.weight)).collect())
+    significant(roster.iter().map(|entry| u128::from(entry.weight)).collect())
 }
 
-/// Infrastructures that count, by weight: see [`that_count`].
+/// Infrastructures that count, by weight: see [`significant`].
 pub fn infrastructures(roster: &[RosterEntry]) -> usize {
-    that_count(groups(roster, Dimension::Infrastructure).into_iter().map(|group| group.weight).collect())
+    significant(groups(roster, Dimension::Infrastructure).into_iter().map(|group| group.weight).collect())
 }
 
 /// How many of these weights count: those of at least a sixteenth of the one in the middle of all weight. So neither
 /// what is invented nor what is nearly full makes a network look larger than it is.
-fn that_count(mut weights: Vec<u128>) -> usize {
+fn significant(mut weights: Vec<u128>) -> usize {
     weights.retain(|weight| *weight > 0);
     weights.sort_unstable_by(|one, other| other.cmp(one));
     let (total, mut sum) = (weights.iter().sum::<u128>(), 0);
@@ -251,7 +251,7 @@ fn even(groups: &[Group], n: u8) -> u8 {
     let (columns, total) = (u128::from(n), groups.iter().map(|group| group.weight).sum::<u128>());
     // In columns times the total weight, so that nothing is rounded.
     let providers = |group: &Group, cap: u8| as_u128(group.count.min(usize::from(cap))) * total;
-    let weighted = |group: &Group, cap: u8| providers(group, cap).min(FAVOUR * columns * group.weight);
+    let weighted = |group: &Group, cap: u8| providers(group, cap).min(OVERWEIGHT * columns * group.weight);
     let by_weight = least(n, |cap| groups.iter().map(|group| weighted(group, cap)).sum::<u128>() >= columns * total);
     let by_count = || least(n, |cap| groups.iter().map(|group| providers(group, cap)).sum::<u128>() >= columns * total);
     by_weight.or_else(by_count).unwrap_or(n)

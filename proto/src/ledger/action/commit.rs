@@ -17,7 +17,7 @@ use crate::{
         tx::{Commit, Receipt, SlotClaim},
     },
     limits,
-    params::{Bonds, Code},
+    params::Code,
     placement::{self, Caps, DrawSeed, PlacementError},
     sign::{Purpose, verify},
 };
@@ -90,7 +90,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     let roster = drawable(context, commit, rosters)?;
     let holders = holders(context, commit, roster)?;
     check_receipts(context, commit)?;
-    reserve(context, commit, &holders)?;
+    let collateral = reserve(context, commit, &holders)?;
     capacity::check_shares(context, commit, &holders, roster.infrastructures)?;
     let price = price(commit, &holders);
     let escrow = context.lock_escrow(price, start, commit.end)?;
@@ -100,7 +100,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
         extents: commit.extents,
         code: commit.code,
         column_len: commit.column_len,
-        slots: slots(&context.rules.params.bonds, commit, &holders, start),
+        slots: slots(commit, &collateral, start),
         start,
         end: commit.end,
         price,
@@ -181,8 +181,13 @@ fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<()
     Ok(())
 }
 
-/// Reserves capacity and collateral on the providers that gave a receipt.
-fn reserve(context: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&RosterEntry]) -> Result<(), TxError> {
+/// Reserves capacity and collateral on the providers that gave a receipt; out comes the collateral of each slot.
+fn reserve(
+    context: &mut ActionContext<'_, '_>,
+    commit: &Commit,
+    holders: &[&RosterEntry],
+) -> Result<Vec<Amount>, TxError> {
+    let mut reserved = vec![Amount::ZERO; commit.slots.len()];
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         if slot.receipt.is_none() {
             continue;
@@ -198,11 +203,12 @@ fn reserve(context: &mut ActionContext<'_, '_>, commit: &Commit, holders: &[&Ros
         let bonds = &context.rules.params.bonds;
         let (need, have) = (collateral(bonds, commit.column_len, holder.price), provider.free_bond(bonds));
         if have < need {
-            return Err(TxError::ProviderUnbonded { index, provider: slot.provider, have, need });
+            return Err(TxError::ProviderUnderbonded { index, provider: slot.provider, have, need });
         }
         capacity::reserve(context.draft, provider, commit.column_len, need);
+        reserved[index] = need;
     }
-    Ok(())
+    Ok(reserved)
 }
 
 /// The price of one epoch: the sum over live slots, with the prices of the roster.
@@ -212,13 +218,14 @@ fn price(commit: &Commit, holders: &[&RosterEntry]) -> Amount {
     prices.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
 }
 
-fn slots(bonds: &Bonds, commit: &Commit, holders: &[&RosterEntry], since: Epoch) -> Vec<Slot> {
-    let slot = |(claim, holder): (&SlotClaim, &&RosterEntry)| {
-        let (collateral, state) = match claim.receipt {
-            Some(_) => (collateral(bonds, commit.column_len, holder.price), SlotState::Live),
-            None => (Amount::ZERO, SlotState::Missing),
-        };
-        Slot { provider: claim.provider, column: claim.column, since, collateral, state }
+fn slots(commit: &Commit, collateral: &[Amount], since: Epoch) -> Vec<Slot> {
+    let state = |has: bool| if has { SlotState::Live } else { SlotState::Missing };
+    let slot = |(claim, collateral): (&SlotClaim, &Amount)| Slot {
+        provider: claim.provider,
+        column: claim.column,
+        since,
+        collateral: *collateral,
+        state: state(claim.receipt.is_some()),
     };
-    commit.slots.iter().zip(holders).map(slot).collect()
+    commit.slots.iter().zip(collateral).map(slot).collect()
 }

@@ -323,16 +323,17 @@ fn behind_each_column_is_bond() {
     let price = genesis.providers.iter().find(|provider| provider.node == node).expect("of the genesis").price;
     let need = collateral(&bonds, LENGTH, price);
     let too_long = world.commit(&alice(), 1, code("4/12"), LENGTH + 64);
-    let Err(TxError::ProviderUnbonded { index: 0, .. }) = world.verdict(&world.tx(&alice(), Action::Commit(too_long)))
+    let Err(TxError::ProviderUnderbonded { index: 0, .. }) =
+        world.verdict(&world.tx(&alice(), Action::Commit(too_long)))
     else {
         panic!("the bond is good for {LENGTH} bytes")
     };
     world.does(&alice(), Action::Commit(commit));
     let stored = world.state.provider(&node).expect("it stores");
-    assert_eq!((stored.collateral, stored.free_bond(&bonds), stored.room(&bonds)), (need, Amount::ZERO, 0));
+    assert_eq!((stored.collateral, stored.free_bond(&bonds), stored.free_bytes(&bonds)), (need, Amount::ZERO, 0));
     let second = world.commit(&bob(), 2, code("4/12"), LENGTH);
     let verdict = world.verdict(&world.tx(&bob(), Action::Commit(second)));
-    assert!(matches!(verdict, Err(TxError::ProviderUnbonded { have: Amount::ZERO, .. })), "{verdict:?}");
+    assert!(matches!(verdict, Err(TxError::ProviderUnderbonded { have: Amount::ZERO, .. })), "{verdict:?}");
     world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
     assert_eq!(world.state.provider(&node).expect("registered").collateral, Amount::ZERO);
 }
