@@ -1,7 +1,8 @@
 //! commit: n drawn providers store the n columns of one extent, for a price locked now.
 //!
-//! A straight line: form, term, draw and domain rule, receipts, capacity, money, record. Every slot's provider must be
-//! in the draw; a slot without a receipt is missing and costs nothing.
+//! A straight line: form, term, draw and domain rule, money, receipts, capacity, record. Receipts are verified only for
+//! a sender that can pay. Every slot's provider must be in the draw; a slot without a receipt is missing and costs
+//! nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -89,11 +90,11 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     let rosters = context.rosters;
     let roster = drawable(context, commit, rosters)?;
     let holders = holders(context, commit, roster)?;
+    let price = price(commit, &holders);
+    let escrow = context.lock_escrow(price, start, commit.end)?;
     check_receipts(context, commit)?;
     let collateral = reserve(context, commit, &holders)?;
     capacity::check_shares(context, commit, &holders, roster.infrastructures)?;
-    let price = price(commit, &holders);
-    let escrow = context.lock_escrow(price, start, commit.end)?;
     context.draft.put_commitment(Commitment {
         id,
         size: commit.size,

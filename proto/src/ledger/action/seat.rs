@@ -59,12 +59,13 @@ fn check_power_share(params: &Params, all: &[Validator], infrastructure: &str) -
 
 pub(super) fn form(rules: &Rules, owner: AccountId, join: &Join) -> Result<(), TxError> {
     check_seat(&validator(owner, join, 0, Height(0)))?;
-    let Join { key, node, beacon_key, .. } = *join;
-    let seat = Seat { owner, key, node, beacon_key };
-    verify(&node, &join.consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::Consent { node })?;
-    verify(&key, &join.vote_consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::VoteConsent { key })?;
-    beacon::verify_proof(&beacon_key, &join.beacon_proof, &seat.statement(&rules.chain))
-        .map_err(|_| TxError::BeaconProof)
+    let (seat, Join { key, node, .. }) = (seat(owner, join), join);
+    verify(node, &join.consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::Consent { node: *node })?;
+    verify(key, &join.vote_consent, Purpose::Seat, &rules.chain, &seat).map_err(|_| TxError::VoteConsent { key: *key })
+}
+
+fn seat(owner: AccountId, join: &Join) -> Seat {
+    Seat { owner, key: join.key, node: join.node, beacon_key: join.beacon_key }
 }
 
 fn validator(owner: AccountId, join: &Join, power: u64, since: Height) -> Validator {
@@ -96,10 +97,17 @@ pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(
     all.push(validator.clone());
     check_power_share(&context.rules.params, &all, &validator.domain.infrastructure)?;
     money::lock(context.draft, &context.account, validator.bond, Pool::Bonds)?;
+    check_proof(context, join)?;
     context.draft.gain(&context.account);
     context.draft.put_validator(validator);
     let until = context.unbonded();
     displaced.map_or(Ok(()), |least| retire(context.draft, least, until))
+}
+
+/// Checks that the beacon key is the sender's. The costliest check of all, so it comes after the bond is locked.
+fn check_proof(context: &ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
+    let statement = seat(context.account, join).statement(&context.rules.chain);
+    beacon::verify_proof(&join.beacon_key, &join.beacon_proof, &statement).map_err(|_| TxError::BeaconProof)
 }
 
 /// Who gives up its seat, where all are taken: the least bonded, where anyone may join, to a larger bond.

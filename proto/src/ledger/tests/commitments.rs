@@ -303,10 +303,16 @@ fn a_commitment_must_be_paid() {
     world.does(&alice(), Action::Transfer(give(fee.0 + cost - 1)));
     world.wait_for(2);
     let tx = world.tx(&pauper(), Action::Commit(world.commit(&pauper(), 1, code("4/12"), LENGTH)));
-    let need = Amount(fee.0 + cost);
-    assert_eq!(world.verdict(&tx), Err(TxError::Funds { need, have: Amount(need.0 - 1) }));
+    let (need, mut forged) = (Amount(fee.0 + cost), world.commit(&pauper(), 1, code("4/12"), LENGTH));
+    forged.slots[3].receipt = forged.slots[2].receipt;
+    let (provider, forged) = (forged.slots[3].provider, world.tx(&pauper(), Action::Commit(forged)));
+    for tx in [&tx, &forged] {
+        let verdict = world.verdict(tx);
+        assert_eq!(verdict, Err(TxError::Funds { need, have: Amount(need.0 - 1) }), "before any receipt is verified");
+    }
     world.does(&alice(), Action::Transfer(give(1)));
     assert_eq!(world.verdict(&tx), Ok(()));
+    assert_eq!(world.verdict(&forged), Err(TxError::Receipt { index: 3, provider }));
 }
 
 /// The roster is frozen, the bond is not.

@@ -94,6 +94,11 @@ fn joinings_are_checked() {
     check("all there could be", &|join| join.bond = Amount(u64::MAX), Err(all));
     let poor = world.tx(&pauper(), Action::Join(world.join(&pauper(), 4)));
     assert!(matches!(world.verdict(&poor), Err(TxError::Funds { .. })));
+    // Bob can pay the fee and not the bond: his proof is not verified.
+    let mut unproven = world.join(&bob(), 4);
+    unproven.beacon_proof = BeaconSignature([0; 48]);
+    let verdict = world.verdict(&world.tx(&bob(), Action::Join(unproven)));
+    assert!(matches!(verdict, Err(TxError::Funds { .. })), "{verdict:?}");
 }
 
 #[test]
