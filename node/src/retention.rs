@@ -137,9 +137,9 @@ impl Retention {
         while height < to {
             height = height.next();
             let Some(decided) = self.chain.block(height).await? else { continue };
-            for tx in decided.block.txs {
-                if let Action::Commit(commit) = tx.body.action {
-                    self.commit(&commit).await;
+            for action in decided.block.txs.iter().flat_map(|tx| tx.body.action.parts()) {
+                if let Action::Commit(commit) = action {
+                    self.commit(commit).await;
                 }
             }
         }

@@ -33,6 +33,8 @@ pub const HEAD: usize = 64 * 1024;
 pub const MANIFEST: usize = 1024 * 1024;
 /// Bytes of one transaction.
 pub const TX: usize = 64 * 1024;
+/// Actions of one transaction: the commits of as many extents in 24 columns fit its bytes.
+pub const PARTS: usize = 16;
 /// Bytes of one block's transactions together.
 pub const BLOCK: usize = 896 * 1024;
 /// Bytes of a block's transactions at which fees stay unchanged: half the limit, so that a burst still fits while fees

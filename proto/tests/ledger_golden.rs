@@ -17,7 +17,7 @@ use ostrakon_proto::{
         },
         tx::{
             Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, Join, Leave, Propose, Receipt, Seat,
-            SetName, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
+            SetName, Together, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -122,8 +122,11 @@ fn actions_of_members() {
     let upgrade = Upgrade { protocol: 2, epoch: Epoch(500) };
     assert_eq!(hex::encode(codec::encode(&propose(ProposedChange::Upgrade(upgrade)))), PROPOSE_UPGRADE);
     assert_eq!(hex::encode(codec::encode(&Action::Vote(Ballot { proposal: 7, yes: true }))), BALLOT);
-    assert_eq!(hex::encode(codec::encode(&Action::SetName(set))), SET_NAME);
-    assert_eq!(hex::encode(codec::encode(&Action::Anchor(Anchor { hash: [9; 32] }))), ANCHOR);
+    let anchor = Action::Anchor(Anchor { hash: [9; 32] });
+    assert_eq!(hex::encode(codec::encode(&Action::SetName(set.clone()))), SET_NAME);
+    assert_eq!(hex::encode(codec::encode(&anchor)), ANCHOR);
+    let together = Together::new(vec![Action::SetName(set), anchor]).expect("they may be together");
+    assert_eq!(hex::encode(codec::encode(&Action::Together(together))), TOGETHER);
 }
 
 #[test]
@@ -288,6 +291,7 @@ const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
 const BALLOT: &str = "0c070000000000000001";
 const SET_NAME: &str =
     "0d08080808080808080808080808080808080808080808080808080808080808080300000000000000010500000076616c7565";
+const TOGETHER: &str = "0f020000000d08080808080808080808080808080808080808080808080808080808080808080300000000000000010500000076616c75650e0909090909090909090909090909090909090909090909090909090909090909";
 const ANCHOR: &str = "0e0909090909090909090909090909090909090909090909090909090909090909";
 const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";
 const KEY_INFRASTRUCTURE: &str = "0b4f7a72ab208d3ce3363c9f94ff3f2f541d609b9dd901d983ce517f4529e0627d";

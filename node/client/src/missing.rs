@@ -49,9 +49,12 @@ impl Client {
         let (mut before, mut found) = (None, Vec::new());
         let last = loop {
             let page = self.chain().activity(account, before, PAGE).await?;
-            for entry in page.txs.iter().filter(|entry| entry.tx.body.account == account) {
-                // The newest first: what comes later of the same object is history.
-                match &entry.tx.body.action {
+            let sent = page.txs.iter().filter(|entry| entry.tx.body.account == account);
+            let done =
+                sent.flat_map(|entry| entry.tx.body.action.parts().iter().rev().map(move |action| (entry, action)));
+            // The newest first: what comes later of the same object is history.
+            for (entry, action) in done {
+                match action {
                     Action::Commit(commit) if settled.insert(commit.object) => found.push(MissingObject {
                         cid: commit.object,
                         height: entry.place.height,

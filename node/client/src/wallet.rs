@@ -40,7 +40,7 @@ impl Client {
     pub async fn check_funds(&self, action: &Action) -> Result<(), Error> {
         self.chain.head().await?;
         let (account, balance, rules) = (self.key()?.public(), self.balance().await?, self.rules());
-        let amount = match action {
+        let moved = |part: &Action| match part {
             Action::Transfer(transfer) => transfer.amount,
             Action::Join(join) => join.bond,
             Action::Bond(bond) => bond.amount,
@@ -48,6 +48,8 @@ impl Client {
             Action::SetName(SetName { version: 0, value: Some(_), .. }) => rules.params.bonds.name,
             _ => Amount::ZERO,
         };
+        let add = |sum: Amount, amount| sum.plus(amount).unwrap_or(Amount(u64::MAX));
+        let amount = action.parts().iter().map(moved).fold(Amount::ZERO, add);
         let body = TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action: action.clone() };
         let fee = rules.offer(&body);
         match amount.plus(fee) {
@@ -88,6 +90,8 @@ impl Client {
 
 #[cfg(test)]
 mod tests {
+    use ostrakon_proto::ledger::tx::Together;
+
     use super::*;
     use crate::{ErrorKind, fake::World};
 
@@ -104,5 +108,9 @@ mod tests {
         assert!(poor.kind() == ErrorKind::Funds && *fee > Amount::ZERO);
         assert!(check(most).await.is_none(), "the fee is the same for every amount");
         assert!(check(Amount(most.0 + 1)).await.is_some() && check(Amount(u64::MAX)).await.is_some());
+        let half = pay(Amount(balance.0 / 2));
+        let both = Together::new(vec![half.clone(), half.clone()]).expect("two payments");
+        assert!(client.check_funds(&half).await.is_ok());
+        assert!(client.check_funds(&Action::Together(both)).await.is_err(), "what all move is needed");
     }
 }

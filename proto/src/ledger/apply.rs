@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// Why a block is invalid. An invalid block changes nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum BlockError {
     /// Fetch the block of the height `expected`.
@@ -218,12 +218,13 @@ impl<'a> Execution<'a> {
             return Err(TxError::Nonce { expected: sender.nonce, got: nonce });
         }
         sender.nonce += 1;
+        let balance = sender.balance;
         tx.check_at(&self.rules, self.draft.height())?;
-        self.read_roster(action);
+        money::lock(&mut self.draft, &account, fee, Pool::Burnt)?;
+        action.parts().iter().for_each(|part| self.read_roster(part));
         let draft = &mut self.draft;
-        money::lock(draft, &account, fee, Pool::Burnt)?;
         let mut context = ActionContext { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
-        action::apply(&mut context, action).map_err(|error| error.with_fee(fee))
+        action::apply(&mut context, action).map_err(|error| error.with_balance(balance))
     }
 
     fn read_roster(&mut self, action: &Action) {

@@ -140,7 +140,7 @@ impl EncodedTx {
             return Err(TxError::TooLarge { len });
         }
         signed?;
-        action::form(rules, &tx.body)?;
+        action::form(rules, tx.body.account, &tx.body.action)?;
         Ok(CheckedTx { tx, id, len })
     }
 }

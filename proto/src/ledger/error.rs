@@ -9,7 +9,7 @@ use crate::{
 
 /// Why a transaction is refused. A refused transaction changes nothing. The first line of each variant says what its
 /// sender can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum TxError {
     /// Split it into several transactions.
@@ -63,7 +63,7 @@ pub enum TxError {
         /// Fee offered.
         given: Amount,
     },
-    /// Add funds, or ask for less. Both amounts include the fee.
+    /// Add funds, or ask for less. Both amounts include the fee, and what other actions of the transaction move.
     #[error("insufficient funds: {need} obols are needed with the fee, the account has {have}")]
     Funds {
         /// Cost, with the fee.
@@ -499,14 +499,26 @@ pub enum TxError {
     /// Name one that exists.
     #[error("the name to remove does not exist")]
     NoName,
+    /// Do what the error of this action says: none of the transaction's actions was applied.
+    #[error("action {index} of the transaction: {error}")]
+    Part {
+        /// The action's index.
+        index: usize,
+        /// Why it is refused.
+        error: Box<Self>,
+    },
 }
 
 impl TxError {
-    /// The same error with `fee` added to both amounts: the fee was taken before the balance was compared.
-    pub(super) fn with_fee(self, fee: Amount) -> Self {
-        let add = |amount: Amount| amount.plus(fee).unwrap_or(Amount(u64::MAX));
+    /// The same error as of the balance before the transaction: the fee was taken, and other actions were applied,
+    /// before what was left of it was compared.
+    pub(super) fn with_balance(self, balance: Amount) -> Self {
         match self {
-            Self::Funds { need, have } => Self::Funds { need: add(need), have: add(have) },
+            Self::Funds { need, have: left } => {
+                let lacking = need.minus(left).expect("what is lacking was not there");
+                Self::Funds { need: balance.plus(lacking).unwrap_or(Amount(u64::MAX)), have: balance }
+            }
+            Self::Part { index, error } => Self::Part { index, error: Box::new(error.with_balance(balance)) },
             other => other,
         }
     }

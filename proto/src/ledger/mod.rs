@@ -26,6 +26,7 @@ mod rotation;
 mod rules;
 pub mod snapshot;
 pub mod state;
+mod together;
 pub mod tree;
 mod turns;
 pub mod tx;

@@ -33,6 +33,7 @@ pub const fn priority(action: &Action) -> TxPriority {
         | Action::Propose(_)
         | Action::Vote(_)
         | Action::SetName(_)
-        | Action::Anchor(_) => TxPriority::Ordinary,
+        | Action::Anchor(_)
+        | Action::Together(_) => TxPriority::Ordinary,
     }
 }

@@ -75,10 +75,11 @@ impl Rules {
         }
     }
 
-    /// The least fee of a transaction of `len` bytes with this body.
+    /// The least fee of a transaction of `len` bytes with this body: each of its actions pays the base.
     pub(super) fn fee_of(&self, body: &TxBody, len: usize) -> Amount {
-        let len = u128::try_from(len).expect("a usize fits");
-        let fee = saturate(u128::from(self.params.fee_base.0) + u128::from(self.params.fee_byte.0) * len);
+        let wide = |count: usize| u128::try_from(count).expect("a usize fits");
+        let base = u128::from(self.params.fee_base.0) * wide(body.action.parts().len());
+        let fee = saturate(base + u128::from(self.params.fee_byte.0) * wide(len));
         match priority(&body.action) {
             TxPriority::Deadline => fee,
             TxPriority::Ordinary => self.fee_factor.times(fee),

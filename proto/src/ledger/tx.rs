@@ -17,7 +17,10 @@ use crate::{
     sign::{BadSignature, Keypair, Purpose, Signature, verify},
 };
 
-pub use super::inclusion::{TxProof, TxTree, tx_proof, tx_root};
+pub use super::{
+    inclusion::{TxProof, TxTree, tx_proof, tx_root},
+    together::{Together, TogetherError},
+};
 
 /// Action of a transaction.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
@@ -53,6 +56,8 @@ pub enum Action {
     SetName(SetName),
     /// Records a hash: the block proves that it was known by then.
     Anchor(Anchor),
+    /// Several of these, all or none.
+    Together(Together),
 }
 
 /// Pays `amount` to `to`.

@@ -6,7 +6,7 @@
 //! that was removed and began again, and for payments from others, there is no such count: several
 //! nodes are asked, and [`ProvenActivity::left_out`] compares their answers.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
@@ -106,7 +106,7 @@ pub struct AccountTx {
     pub time_ms: u64,
     /// Which way it goes.
     pub direction: Direction,
-    /// The other account of a payment.
+    /// The other account of a payment; none when several others are paid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counterparty: Option<AccountId>,
     /// The transaction.
@@ -130,10 +130,12 @@ pub enum Direction {
 impl AccountTx {
     /// The transaction at this place, as `account` sees it.
     pub fn new(account: AccountId, place: TxPlace, time_ms: u64, tx: Tx) -> Self {
-        let (direction, counterparty) = match &tx.body.action {
-            Action::Transfer(_) if tx.body.account != account => (Direction::Received, Some(tx.body.account)),
-            Action::Transfer(transfer) if transfer.to == account => (Direction::Itself, None),
-            Action::Transfer(transfer) => (Direction::Sent, Some(transfer.to)),
+        let (sender, paid) = (tx.body.account, paid_by(&tx));
+        let mut others = paid.iter().copied().filter(|to| *to != account);
+        let (direction, counterparty) = match (others.next(), others.next()) {
+            _ if sender != account => (Direction::Received, Some(sender)),
+            (None, _) if !paid.is_empty() => (Direction::Itself, None),
+            (Some(only), None) => (Direction::Sent, Some(only)),
             _ => (Direction::Sent, None),
         };
         Self { place, time_ms, direction, counterparty, tx }
@@ -155,14 +157,16 @@ pub struct ProvenActivity {
     pub txs: Vec<AccountTx>,
 }
 
-/// The accounts in a transaction: its sender, and the receiver of a transfer.
+/// The accounts in a transaction, each once: its sender, and the receivers of transfers.
 pub fn accounts_of(tx: &Tx) -> impl Iterator<Item = AccountId> + use<> {
     let sender = tx.body.account;
-    let paid = match &tx.body.action {
-        Action::Transfer(transfer) if transfer.to != sender => Some(transfer.to),
-        _ => None,
-    };
-    std::iter::once(sender).chain(paid)
+    std::iter::once(sender).chain(paid_by(tx).into_iter().filter(move |to| *to != sender))
+}
+
+/// The receivers of transfers.
+fn paid_by(tx: &Tx) -> BTreeSet<AccountId> {
+    let paid = |part: &Action| if let Action::Transfer(transfer) = part { Some(transfer.to) } else { None };
+    tx.body.action.parts().iter().filter_map(paid).collect()
 }
 
 impl Activity {
@@ -248,7 +252,7 @@ mod tests {
         id::{Amount, BlockId, ChainId, TxId},
         ledger::{
             tree::{self, MemoryNodes},
-            tx::{Anchor, Transfer, TxBody, tx_proof, tx_root},
+            tx::{Anchor, Together, Transfer, TxBody, tx_proof, tx_root},
         },
         light::PastHeader,
         sign::Keypair,
@@ -349,6 +353,26 @@ mod tests {
         assert_eq!(accounts(&tx(1, 0, Some(2))), [one, two]);
         assert_eq!(accounts(&tx(1, 0, Some(1))), [one], "once");
         assert_eq!(accounts(&tx(2, 0, None)), [two]);
+    }
+
+    #[test]
+    fn payments_together_are_payments() {
+        let [one, two, three] = [1, 2, 3].map(|number| key(number).public());
+        let seen = |by: AccountId, to: &[Option<u8>]| {
+            let parts = to.iter().map(|to| tx(1, 0, *to).body.action).collect();
+            let mut tx = tx(1, 0, None);
+            tx.body.action = Action::Together(Together::new(parts).expect("few"));
+            assert!(accounts_of(&tx).any(|account| account == by));
+            let entry = AccountTx::new(by, TxPlace::start_of(Height(1)), 0, tx);
+            (entry.direction, entry.counterparty)
+        };
+        assert_eq!(seen(one, &[None, Some(2), Some(2)]), (Direction::Sent, Some(two)));
+        assert_eq!(seen(one, &[Some(1), Some(3)]), (Direction::Sent, Some(three)));
+        assert_eq!(seen(one, &[Some(2), Some(3)]), (Direction::Sent, None), "two counterparties");
+        assert_eq!(seen(one, &[None, Some(1)]), (Direction::Itself, None));
+        assert_eq!(seen(one, &[None]), (Direction::Sent, None));
+        assert_eq!(seen(two, &[None, Some(3), Some(2)]), (Direction::Received, Some(one)));
+        assert_eq!(seen(three, &[None, Some(3), Some(2)]), (Direction::Received, Some(one)));
     }
 
     #[test]

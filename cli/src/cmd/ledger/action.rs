@@ -35,6 +35,13 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
             ("name", format!("{verb} {}, now at version {}", hex::encode(set.name), set.version))
         }
         Action::Anchor(anchor) => ("anchor", hex::encode(anchor.hash)),
+        Action::Together(together) => {
+            let part = |part| {
+                let (kind, details) = words(part, pace);
+                format!("{kind} {details}")
+            };
+            ("together", together.parts().iter().map(part).collect::<Vec<_>>().join("; "))
+        }
     }
 }
 

@@ -43,7 +43,7 @@ impl Listing {
             return String::new();
         }
         let mut table = Table::new(0).head(["time (UTC)", "block", "what", "amount", "fee", "transaction", "details"]);
-        self.activity.txs.iter().for_each(|entry| table.plain(row(entry, pace)));
+        self.activity.txs.iter().for_each(|entry| table.plain(row(entry, &self.account, pace)));
         table.render(paint)
     }
 
@@ -67,9 +67,9 @@ impl Listing {
     }
 }
 
-fn row(entry: &AccountTx, pace: &Pace) -> [String; 7] {
+fn row(entry: &AccountTx, account: &AccountId, pace: &Pace) -> [String; 7] {
     let (body, (kind, details)) = (&entry.tx.body, words(&entry.tx.body.action, pace));
-    let amount = amount(&body.action).map_or_else(String::new, |amount| amount.to_string());
+    let amount = amount(entry, account).map_or_else(String::new, |amount| amount.to_string());
     let (what, amount, fee, details) = match entry.direction {
         Direction::Received => ("received", format!("+{amount}"), String::new(), format!("from {}", body.account)),
         Direction::Itself => (kind, amount, body.fee.to_string(), details),
@@ -92,20 +92,25 @@ fn pruned(first: u64, sent_before: Option<u64>) -> String {
 }
 
 /// What moves between the account and another, or into a bond; escrow is not said by the transaction.
-const fn amount(action: &Action) -> Option<Amount> {
-    match action {
-        Action::Transfer(transfer) => Some(transfer.amount),
+fn amount(entry: &AccountTx, account: &AccountId) -> Option<Amount> {
+    let moved = |part: &Action| match part {
+        Action::Transfer(transfer) => {
+            let is_outward = transfer.to != *account;
+            (is_outward == (entry.direction == Direction::Sent)).then_some(transfer.amount)
+        }
         Action::Join(join) => Some(join.bond),
         Action::Bond(bond) => Some(bond.amount),
         _ => None,
-    }
+    };
+    let add = |sum: Amount, amount| sum.plus(amount).unwrap_or(Amount(u64::MAX));
+    entry.tx.body.action.parts().iter().filter_map(moved).reduce(add)
 }
 
 #[cfg(test)]
 mod tests {
     use ostrakon::{
         ChainId, Height, Keypair, TxPlace,
-        ledger::{Account, Anchor, EpochClock, Transfer, Tx, TxBody},
+        ledger::{Account, Anchor, EpochClock, Together, Transfer, Tx, TxBody},
     };
 
     use super::*;
@@ -157,6 +162,30 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[1].starts_with("2000-02-29 00:00:00  9      transfer  2.5"), "{text}");
         assert!(lines[3].contains("received  +2.5") && lines[4].contains("transfer  -2.5"), "{text}");
+    }
+
+    #[test]
+    fn payments_together_are_payments() {
+        let pay = |to: u8, amount| Action::Transfer(Transfer { to: key(to).public(), amount: Amount(amount) });
+        let anchor = Action::Anchor(Anchor { hash: [1; 32] });
+        let parts = vec![pay(2, 1_000_000), anchor, pay(3, 4_000_000), pay(2, 500_000)];
+        let action = Action::Together(Together::new(parts).expect("few"));
+        let seen = |by: u8| {
+            let body = TxBody {
+                account: key(1).public(),
+                nonce: 0,
+                valid_until: Height(9),
+                fee: Amount(10),
+                action: action.clone(),
+            };
+            let tx = Tx::sign(body, &key(1), &ChainId::new([1; 32]));
+            let (account, place) = (key(by).public(), TxPlace { height: Height(2), index: 0 });
+            let txs = vec![AccountTx::new(account, place, 0, tx)];
+            let text = Listing { account, activity: Activity { txs, ..activity() } }
+                .table(&Pace::new(&EpochClock::genesis(0), 1, 1), Paint::PLAIN);
+            text.lines().nth(1).expect("a row").split_whitespace().skip(3).take(2).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!([1, 2, 3].map(seen), ["together -5.5", "received +1.5", "received +4"]);
     }
 
     #[test]

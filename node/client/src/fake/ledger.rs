@@ -91,9 +91,8 @@ impl Shared {
         if self.places.contains_key(&tx.id()) {
             return Ok(());
         }
-        if let Action::Commit(commit) = &tx.body.action
-            && Some(commit.extent) == self.refused
-        {
+        let refused = |part: &Action| matches!(part, Action::Commit(commit) if Some(commit.extent) == self.refused);
+        if tx.body.action.parts().iter().any(refused) {
             return Err(Refusal::new(RefusalCode::Invalid, "this extent is refused"));
         }
         if std::mem::take(&mut self.rush) {

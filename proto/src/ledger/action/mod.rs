@@ -10,7 +10,7 @@ use crate::{
         money::{self, Pool},
         rules::Rules,
         state::{CommitmentId, Key, Records},
-        tx::{Action, TxBody},
+        tx::{Action, Together},
     },
 };
 
@@ -43,16 +43,17 @@ pub(super) struct ActionContext<'a, 'd> {
 }
 
 /// Stateless checks, which do not even need the parameters: the verdict is final.
-pub(super) fn form(rules: &Rules, body: &TxBody) -> Result<(), TxError> {
-    match &body.action {
+pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result<(), TxError> {
+    match action {
         Action::Transfer(transfer) => transfer::form(transfer),
-        Action::Register(register) => register::form(rules, body.account, register),
+        Action::Register(register) => register::form(rules, account, register),
         Action::Commit(commit) => commit::form(commit),
-        Action::Join(join) => seat::form(rules, body.account, join),
+        Action::Join(join) => seat::form(rules, account, join),
         Action::Bond(bond) => seat::form_bond(bond),
         Action::Evidence(evidence) => evidence::form(rules, evidence),
         Action::Propose(propose) => govern::form(propose),
         Action::SetName(set) => name::form(set),
+        Action::Together(together) => each(together, |part| form(rules, account, part)),
         Action::Extend(_)
         | Action::Release(_)
         | Action::Leave(_)
@@ -82,7 +83,14 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
         Action::SetName(set) => name::apply(context, set),
         // The hash is in the block; the state does not change.
         Action::Anchor(_) => Ok(()),
+        Action::Together(together) => each(together, |part| apply(context, part)),
     }
+}
+
+/// Does `one` with each part in turn, until one fails.
+fn each(together: &Together, mut one: impl FnMut(&Action) -> Result<(), TxError>) -> Result<(), TxError> {
+    let named = |(index, part)| one(part).map_err(|error| TxError::Part { index, error: Box::new(error) });
+    together.parts().iter().enumerate().try_for_each(named)
 }
 
 impl ActionContext<'_, '_> {

@@ -65,31 +65,31 @@ fn only_a_contradiction_is_evidence() {
     let check = |desc: &str, first: SignedVote, second: SignedVote, expect| {
         assert_eq!(give(&world, Evidence::Votes(first, second)), expect, "{desc}");
     };
-    let (first, second, none) = (sign(0, vote), sign(0, other), Err(TxError::NoContradiction));
+    let (first, second, none) = (sign(0, vote), sign(0, other), || Err(TxError::NoContradiction));
     check("two blocks", first, second, Ok(()));
     check("a block and none", sign(0, Vote { block: None, ..vote }), first, Ok(()));
-    check("in the other order", second, first, none);
-    check("the same twice", first, first, none);
-    check("of two keys", first, sign(1, other), none);
-    check("of two rounds", first, sign(0, Vote { round: 1, ..other }), none);
-    check("of two heights", first, sign(0, Vote { height: Height(2), ..other }), none);
-    check("of two kinds", first, sign(0, Vote { kind: VoteKind::Precommit, ..other }), none);
-    let unsigned = Err(TxError::EvidenceSignature);
-    check("never signed", first, SignedVote { signature: Signature([0; 64]), ..second }, unsigned);
-    check("signed for another block", SignedVote { signature: second.signature, ..first }, second, unsigned);
+    check("in the other order", second, first, none());
+    check("the same twice", first, first, none());
+    check("of two keys", first, sign(1, other), none());
+    check("of two rounds", first, sign(0, Vote { round: 1, ..other }), none());
+    check("of two heights", first, sign(0, Vote { height: Height(2), ..other }), none());
+    check("of two kinds", first, sign(0, Vote { kind: VoteKind::Precommit, ..other }), none());
+    let unsigned = || Err(TxError::EvidenceSignature);
+    check("never signed", first, SignedVote { signature: Signature([0; 64]), ..second }, unsigned());
+    check("signed for another block", SignedVote { signature: second.signature, ..first }, second, unsigned());
     let stranger = Err(TxError::NoValidator { key: vote_key(9).public() });
     check("of nobody here", sign(9, vote), sign(9, other), stranger);
     let elsewhere = World::of(&Genesis { name: "other".to_owned(), ..quick() }).rules.chain;
     let foreign = |vote| SignedVote::sign(vote, &vote_key(0), &elsewhere);
-    check("of another chain", foreign(vote), foreign(other), unsigned);
+    check("of another chain", foreign(vote), foreign(other), unsigned());
     let proposal = BlockProposal { height: Height(1), round: 0, valid_round: None, block: BlockId::new([1; 32]) };
     let propose = |block, valid_round| {
         let proposal = BlockProposal { block: BlockId::new([block; 32]), valid_round, ..proposal };
         SignedProposal::sign(proposal, &vote_key(0), &chain)
     };
     assert_eq!(give(&world, Evidence::Proposals(propose(1, None), propose(2, None))), Ok(()));
-    assert_eq!(give(&world, Evidence::Proposals(propose(2, None), propose(1, None))), none);
-    assert_eq!(give(&world, Evidence::Proposals(propose(1, None), propose(1, Some(0)))), none);
+    assert_eq!(give(&world, Evidence::Proposals(propose(2, None), propose(1, None))), none());
+    assert_eq!(give(&world, Evidence::Proposals(propose(1, None), propose(1, Some(0)))), none());
 }
 
 #[test]

@@ -351,8 +351,8 @@ fn from_an_unknown_upgrade_on_nothing_is_judged() {
     };
     let mut block = proposed(tip.running.time_ms + 1).expect("still epoch 6").block;
     block.header.time_ms = tip.running.time_ms + 1_000;
-    assert_eq!(judge(&world.rules, &world.state, &block), Err(refused));
-    assert_eq!(proposed(block.header.time_ms).err(), Some(refused));
+    assert_eq!(judge(&world.rules, &world.state, &block), Err(refused.clone()));
+    assert_eq!(proposed(block.header.time_ms).err().as_ref(), Some(&refused));
     assert!(refused.to_string().contains("update"));
 }
 

@@ -18,6 +18,7 @@ mod providers;
 mod shares;
 mod snapshots;
 mod streams;
+mod together;
 mod transfers;
 mod validators;
 mod views;

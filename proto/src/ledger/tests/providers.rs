@@ -55,10 +55,10 @@ fn registrations_are_checked() {
         check(bad, &|register| register.domain.infrastructure = bad.to_owned(), Err(TxError::DomainName));
         check(bad, &|register| register.domain.region = bad.to_owned(), Err(TxError::DomainName));
     }
-    let no_consent = Err(TxError::Consent { node });
-    check("consent of nobody", &|register| register.consent = Signature([0; 64]), no_consent);
+    let no_consent = || Err(TxError::Consent { node });
+    check("consent of nobody", &|register| register.consent = Signature([0; 64]), no_consent());
     let bobs = world.register(&bob(), 50).consent;
-    check("consent for another owner", &|register| register.consent = bobs, no_consent);
+    check("consent for another owner", &|register| register.consent = bobs, no_consent());
     check("no capacity: takes nothing yet", &|register| register.capacity = 0, Ok(()));
     check("all the capacity there could be", &|register| register.capacity = u64::MAX, Ok(()));
 }

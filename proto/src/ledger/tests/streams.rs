@@ -10,7 +10,7 @@ use crate::{
     ledger::{
         MemoryRecords, TxError, execute,
         state::{Records, SlotState},
-        tx::{Action, Extend, Release, Transfer, Tx},
+        tx::{Action, Extend, Release, Together, Transfer, Tx},
     },
     sign::Keypair,
 };
@@ -25,12 +25,12 @@ enum Attempt {
     Release { number: u8 },
 }
 
-/// An attempt, who makes it, and by how much its nonce is off.
+/// An attempt or several together, who makes them, and by how much the nonce is off.
 #[derive(Clone, Debug)]
 struct Say {
     who: usize,
     off: u64,
-    attempt: Attempt,
+    attempts: Vec<Attempt>,
 }
 
 fn attempt() -> impl Strategy<Value = Attempt> {
@@ -48,7 +48,11 @@ fn attempt() -> impl Strategy<Value = Attempt> {
 
 fn say() -> impl Strategy<Value = Say> {
     let who = prop_oneof![4 => 0..2usize, 1 => 2..4usize];
-    (who, prop_oneof![8 => Just(0), 1 => 1..3u64], attempt()).prop_map(|(who, off, attempt)| Say { who, off, attempt })
+    let attempts = prop_oneof![
+        4 => attempt().prop_map(|attempt| vec![attempt]),
+        1 => prop::collection::vec(attempt(), 2..5),
+    ];
+    (who, prop_oneof![8 => Just(0), 1 => 1..3u64], attempts).prop_map(|(who, off, attempts)| Say { who, off, attempts })
 }
 
 fn people() -> [Keypair; 4] {
@@ -86,7 +90,13 @@ fn action(world: &World, who: &Keypair, attempt: &Attempt) -> Option<Action> {
 /// Signs what is said. Who says several things in one block counts on for each that would be taken by itself.
 fn tx(world: &World, say: &Say, sent: &mut BTreeMap<usize, u64>) -> Option<Tx> {
     let who = &people()[say.who];
-    let mut body = world.body(who, action(world, who, &say.attempt)?);
+    let mut parts: Vec<Action> =
+        say.attempts.iter().map(|attempt| action(world, who, attempt)).collect::<Option<_>>()?;
+    let action = match parts.len() {
+        1 => parts.remove(0),
+        _ => Action::Together(Together::new(parts).expect("they may be together")),
+    };
+    let mut body = world.body(who, action);
     let taken = world.verdict(&Tx::sign(body.clone(), who, &world.rules.chain)).is_ok() && say.off == 0;
     let count = sent.entry(say.who).or_default();
     body.nonce += *count + say.off;
