@@ -13,6 +13,7 @@
 //!
 //! Not here: which nodes are asked, and clocks: times come in by argument.
 
+mod accuse;
 pub mod activity;
 mod checkpoint;
 pub mod proof_file;

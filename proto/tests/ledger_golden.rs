@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ostrakon_proto::{
-    beacon::BeaconSecret,
+    beacon::{BeaconSecret, BeaconSignature},
     codec,
     id::{AccountId, AccountKind, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, NodeKind, ObjectId, TxId},
     ledger::{
@@ -16,8 +16,8 @@ use ostrakon_proto::{
             RosterEntry, Upgrade,
         },
         tx::{
-            Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, Join, Leave, Propose, Receipt, Seat,
-            SetName, Together, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
+            Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header, Join, Leave,
+            Propose, Receipt, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -127,6 +127,29 @@ fn actions_of_members() {
     assert_eq!(hex::encode(codec::encode(&anchor)), ANCHOR);
     let together = Together::new(vec![Action::SetName(set), anchor]).expect("they may be together");
     assert_eq!(hex::encode(codec::encode(&Action::Together(together))), TOGETHER);
+}
+
+#[test]
+fn a_false_header() {
+    let header = Header {
+        height: Height(9),
+        round: 1,
+        parent: BlockId::new([1; 32]),
+        time_ms: 2,
+        txs: [3; 32],
+        state: [4; 32],
+        history: [5; 32],
+        validators: [6; 32],
+        next_validators: [7; 32],
+        proposer: key(6).public(),
+        beacon: BeaconSignature([8; 48]),
+    };
+    let vote = Vote { kind: VoteKind::Precommit, height: Height(9), round: 1, block: Some(header.id()) };
+    let vote = SignedVote::sign(vote, &key(6), &CHAIN);
+    let decided = Header { parent: BlockId::new([9; 32]), ..header.clone() };
+    let proof = codec::decode(&codec::encode(&vec![[10_u8; 32]; 2]), 100).expect("siblings alone");
+    let evidence = Evidence::Header(Box::new(FalseHeader { vote, header, decided, proof }));
+    assert_eq!(digest(&Action::Evidence(evidence)), FALSE_HEADER);
 }
 
 #[test]
@@ -285,6 +308,7 @@ const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7
 const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
+const FALSE_HEADER: &str = "57bcd091a38f40cc25b163b94bbebeff";
 const PROPOSE_PARAMS: &str = "6b9fadde94f9a3fffd9c88b5b2025771";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";

@@ -114,6 +114,7 @@ const fn is_final(error: &TxError) -> bool {
         TxError::NoContradiction
             | TxError::EvidenceSignature
             | TxError::EvidenceHeight { .. }
+            | TxError::EvidenceProof { .. }
             | TxError::NoValidator { .. }
             | TxError::Barred { .. }
     )

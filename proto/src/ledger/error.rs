@@ -420,12 +420,22 @@ pub enum TxError {
         /// Bytes stored.
         used: u64,
     },
-    /// Pass two messages of one kind that one key signed for one height and round, the lesser block first.
-    #[error("invalid evidence: the two signed messages do not conflict, or are in the wrong order")]
+    /// Pass two messages of one kind that one key signed for one height and round, the lesser block first; or a
+    /// precommit with its header, whose parent, history or validators are not those of the header that was decided.
+    #[error("invalid evidence: what was signed conflicts with nothing in it, or is in the wrong order")]
     NoContradiction,
-    /// Pass messages that were signed on this chain.
-    #[error("invalid evidence: one of the two messages was not signed by the validator on this chain")]
+    /// Pass what was signed on this chain.
+    #[error("invalid evidence: what it contains was not signed by the validator on this chain")]
     EvidenceSignature,
+    /// Prove the block of that height again, as of the newest.
+    #[error(
+        "the evidence does not prove which block was decided at height {height}: none was yet, or the proof is too \
+         old; prove it again by the newest block"
+    )]
+    EvidenceProof {
+        /// The height.
+        height: Height,
+    },
     /// Nothing can be done: the validator joined later, or the height does not exist yet.
     #[error(
         "evidence of height {height} is from before the validator joined, or of a future height: no bond is liable"

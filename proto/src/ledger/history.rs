@@ -110,6 +110,20 @@ impl Peaks {
         let last = peaks.next().copied().unwrap_or_default();
         hash_root(self.leaves, &peaks.fold(last, |right, left| hash_node(left, &right)))
     }
+
+    /// Checks that `block` is the one of `height`, by the part of its proof [below a peak](HistoryProof::below_peak).
+    ///
+    /// # Errors
+    /// [`BadHistory`] when that is not proven, which includes that the peak has merged since the proof was made.
+    pub fn verify(&self, height: Height, block: BlockId, proof: &HistoryProof) -> Result<(), BadHistory> {
+        let refused = BadHistory { height, block };
+        let mut trees = self.trees().into_iter().zip(&self.peaks);
+        let ((first, leaves), peak) = trees.find(|((first, leaves), _)| height.0 < first + leaves).ok_or(refused)?;
+        match climb(hash_leaf(&block), leaves, height.0 - first, &proof.siblings) {
+            Some(tree) if tree == *peak => Ok(()),
+            _ => Err(refused),
+        }
+    }
 }
 
 /// Position of the root of the perfect tree over `leaves` leaves from `first` on: nodes are numbered as they are
@@ -269,6 +283,17 @@ impl HistoryProof {
             _ => Err(refused),
         }
     }
+
+    /// The part of this proof, of the block of `height` in a history of `leaves` leaves, that lies below a peak: what
+    /// [`Peaks::verify`] takes. It does not become invalid with the next block, as the whole does, but when the peak
+    /// merges: one over n leaves n blocks after it was complete.
+    #[must_use]
+    pub fn below_peak(mut self, leaves: u64, height: Height) -> Self {
+        // The tree of a leaf is that of the highest bit in which its index and the number of leaves differ.
+        let depth = (leaves ^ height.0).checked_ilog2().unwrap_or(0);
+        self.siblings.truncate(usize::try_from(depth).expect("below 64"));
+        self
+    }
 }
 
 /// The hash of the tree over `leaves` leaves whose `index`-th one is `leaf`; `None` when the number of siblings does
@@ -346,6 +371,34 @@ mod tests {
             }
             assert!(prove(|_| Some(Hash::default()), leaves, Height(leaves)).is_none(), "no such block yet");
         }
+    }
+
+    /// Below its peak a proof holds until the peak merges, and shows nothing else.
+    #[test]
+    fn a_proof_below_a_peak_lasts_as_long_as_the_peak() {
+        let (all, nodes) = range(70);
+        let peak = |leaves: usize, index: u64| all[leaves].trees().into_iter().rfind(|(first, _)| *first <= index);
+        for (leaves, at) in (1_u64..=70).zip(1..) {
+            for index in 0..leaves {
+                let proof = proof(&nodes, leaves, index).below_peak(leaves, Height(index));
+                for (later, peaks) in all.iter().enumerate().skip(at) {
+                    let verdict = peaks.verify(Height(index), block(index), &proof);
+                    assert_eq!(verdict.is_ok(), peak(at, index) == peak(later, index), "{index} of {leaves}, {later}");
+                }
+                let peaks = &all[at];
+                assert!(peaks.verify(Height(index), block(index + 1), &proof).is_err(), "another block");
+                assert!(peaks.verify(Height(index + 1), block(index), &proof).is_err(), "another height");
+                assert!(peaks.verify(Height(u64::MAX), block(index), &proof).is_err(), "another height");
+                let mut longer = proof.clone();
+                longer.siblings.push([0; 32]);
+                assert!(peaks.verify(Height(index), block(index), &longer).is_err(), "a sibling too many");
+                let shorter = HistoryProof { siblings: proof.siblings[1.min(proof.siblings.len())..].to_vec() };
+                assert!(shorter == proof || peaks.verify(Height(index), block(index), &shorter).is_err(), "too few");
+            }
+        }
+        assert!(all[0].verify(Height(0), block(0), &HistoryProof { siblings: Vec::new() }).is_err(), "no peaks");
+        let endless = HistoryProof { siblings: vec![[0; 32]; 100_000] };
+        assert!(all[70].verify(Height(7), block(7), &endless).is_err());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod collateral;
 mod draft;
 mod epoch;
 mod error;
+mod evidence;
 mod genesis;
 pub mod history;
 mod inclusion;

@@ -10,7 +10,7 @@ use crate::{
     json,
     ledger::{
         state::{Domain, ProposedChange},
-        vote::{QuorumCertificate, SignedProposal, SignedVote},
+        vote::QuorumCertificate,
     },
     params::Code,
     placement::Draw,
@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub use super::{
+    evidence::{Evidence, FalseHeader},
     inclusion::{TxProof, TxTree, tx_proof, tx_root},
     together::{Together, TogetherError},
 };
@@ -46,7 +47,7 @@ pub enum Action {
     Drain(Drain),
     /// Withdraws a drained provider; its bond returns after the unbonding time.
     Withdraw(Withdraw),
-    /// Proves that a validator equivocated.
+    /// Proves that a validator equivocated, or signed a false header.
     Evidence(Evidence),
     /// Proposes a change of the network.
     Propose(Propose),
@@ -222,46 +223,6 @@ pub struct Drain {
 pub struct Withdraw {
     /// The provider's node.
     pub node: NodeId,
-}
-
-/// An equivocation: two messages that one validator signed for one height and round, for different blocks. The one with
-/// the lesser block is first; a vote for nil is less than any.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub enum Evidence {
-    /// Two votes of one kind.
-    Votes(SignedVote, SignedVote),
-    /// Two proposals.
-    Proposals(SignedProposal, SignedProposal),
-}
-
-impl Evidence {
-    /// The validator accused.
-    pub const fn accused(&self) -> VoteKey {
-        match self {
-            Self::Votes(first, _) => first.voter,
-            Self::Proposals(first, _) => first.proposer,
-        }
-    }
-
-    /// The height that was signed for.
-    pub const fn height(&self) -> Height {
-        match self {
-            Self::Votes(first, _) => first.vote.height,
-            Self::Proposals(first, _) => first.proposal.height,
-        }
-    }
-}
-
-/// Who is accused of what; not the signatures that prove it.
-impl Serialize for Evidence {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        #[derive(Serialize)]
-        struct Shown {
-            accused: VoteKey,
-            accused_height: Height,
-        }
-        Shown { accused: self.accused(), accused_height: self.height() }.serialize(serializer)
-    }
 }
 
 /// Proposes a change for a vote.

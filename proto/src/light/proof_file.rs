@@ -14,7 +14,7 @@ mod basis;
 pub use anchor::{AnchorProof, Anchored};
 pub use basis::Basis;
 
-use super::{Answer, BadAnswer, Handover, ProvenRecord, Trust, TrustError, records};
+use super::{Answer, BadAnswer, CertifiedHeader, Handover, ProvenRecord, Trust, TrustError, records};
 use crate::{
     codec::{self, DecodeError},
     id::{AccountId, BlockId, ChainId, Height, ObjectId},
@@ -152,6 +152,23 @@ fn follow(genesis: &Genesis, chain: ChainId, handovers: &[Handover]) -> Result<T
         trust.hand_over(handover)?;
     }
     Ok(trust)
+}
+
+/// All headers in a proof file with their certificates, in its order, whether or not they are to be believed: what
+/// [`CertifiedHeader::accuse`] takes.
+///
+/// # Errors
+/// [`ProofFileError`] when it is neither a certificate nor an anchor proof.
+pub fn signed_headers(bytes: &[u8]) -> Result<Vec<CertifiedHeader>, ProofFileError> {
+    let (handovers, tips) = match Certificate::from_bytes(bytes) {
+        Ok(Certificate { handovers, answers, .. }) => {
+            (handovers, answers.into_iter().map(|answer| answer.tip).collect())
+        }
+        Err(_) => AnchorProof::from_bytes(bytes)?.into_headers(),
+    };
+    let followed =
+        handovers.into_iter().map(|Handover { header, certificate, .. }| CertifiedHeader { header, certificate });
+    Ok(followed.chain(tips).collect())
 }
 
 fn accept<'a, T>(trust: &mut Trust, answer: &'a Answer<T>) -> Result<&'a Header, ProofFileError> {

@@ -1,4 +1,4 @@
-//! evidence: an equivocation costs a validator a part of its bond, and its vote.
+//! evidence: an equivocation or a false header costs a validator a part of its bond, and its vote.
 //!
 //! A validator is liable for what it signed while its bond is locked, whether it still votes or has left. A tenth of
 //! the penalty goes to the sender of the evidence, the rest is burnt. Each key is slashed once.
@@ -11,7 +11,7 @@ use crate::{
         money::{self, Pool},
         rules::Rules,
         state::{Bonded, Key, Records, Validator, ValidatorStatus},
-        tx::Evidence,
+        tx::{Evidence, FalseHeader},
         vote::{SignedProposal, SignedVote},
     },
 };
@@ -31,6 +31,7 @@ pub(super) fn form(rules: &Rules, evidence: &Evidence) -> Result<(), TxError> {
             let contradict = place(first) == place(second) && first.proposal.block < second.proposal.block;
             (contradict, first.verify(&rules.chain).and_then(|()| second.verify(&rules.chain)))
         }
+        Evidence::Header(found) => (found.contradicts(), found.vote.verify(&rules.chain)),
     };
     if !contradict {
         return Err(TxError::NoContradiction);
@@ -46,6 +47,9 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, evidence: &Evidence) ->
     let validator = context.draft.validator(&key).ok_or(TxError::NoValidator { key })?;
     if height < validator.since || height > context.draft.height() {
         return Err(TxError::EvidenceHeight { height });
+    }
+    if let Evidence::Header(found) = evidence {
+        check_decided(context, found)?;
     }
     match validator.status {
         ValidatorStatus::Active => {
@@ -68,6 +72,15 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, evidence: &Evidence) ->
         }
         ValidatorStatus::Condemned | ValidatorStatus::Removed { .. } => Err(TxError::Barred { key }),
     }
+}
+
+/// The header said to be the chain's is. The history has the blocks up to this one's parent, so one whose height is
+/// just being decided accuses nobody.
+fn check_decided(context: &ActionContext<'_, '_>, found: &FalseHeader) -> Result<(), TxError> {
+    let FalseHeader { decided, proof, .. } = found;
+    let height = decided.height;
+    let proven = context.draft.running().history.verify(height, decided.id(), proof);
+    proven.map_err(|_| TxError::EvidenceProof { height })
 }
 
 /// Takes the penalty from the bond: a part goes to the sender, the rest is burnt.

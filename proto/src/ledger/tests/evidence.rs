@@ -12,10 +12,10 @@ use crate::{
     sign::Signature,
 };
 
-const BOND: u64 = 1_000_000_000;
-const PENALTY: u64 = BOND / 20;
+pub(super) const BOND: u64 = 1_000_000_000;
+pub(super) const PENALTY: u64 = BOND / 20;
 
-fn quick() -> Genesis {
+pub(super) fn quick() -> Genesis {
     let mut founding = genesis();
     founding.params.bonds.unbonding_epochs = 3;
     founding.accounts[0].balance = Amount(10 * BOND);

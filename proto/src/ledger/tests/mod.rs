@@ -7,6 +7,7 @@ mod checked;
 mod commitments;
 mod epochs;
 mod evidence;
+mod false_headers;
 mod fees;
 mod genesis;
 mod governance;

@@ -12,7 +12,7 @@ use crate::{
         Genesis,
         tx::{Action, Tx, TxProof, tx_proof},
     },
-    light::{PastBlock, PastHeader},
+    light::{CertifiedHeader, PastBlock, PastHeader},
 };
 
 const ANCHOR: [u8; 16] = *b"ostrakon anch 01";
@@ -73,6 +73,11 @@ impl AnchorProof {
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ProofFileError> {
         let read: Self = codec::decode(bytes, PROOF_FILE_MAX)?;
         if read.format == ANCHOR { Ok(read) } else { Err(ProofFileError::Format) }
+    }
+
+    /// Its handovers, and the header that it rests on.
+    pub(super) fn into_headers(self) -> (Vec<Handover>, Vec<CertifiedHeader>) {
+        (self.handovers, vec![self.block.tip])
     }
 
     /// Verifies it against the genesis. [`Basis::check`] tells whether the validators are to be believed.
