@@ -1,5 +1,7 @@
 //! `ostrakon ledger` on the command line.
 
+use std::path::PathBuf;
+
 use clap::Subcommand;
 use ostrakon::{Checkpoint, TxId};
 
@@ -19,6 +21,14 @@ Example:
 
 A client that was offline for longer than the unbonding period cannot tell the chain from a forged one (a long-range \
 attack). Get a recent block from someone who runs a node and whom you trust: `ostrakon-node status` prints it.";
+
+const ACCUSE_HELP: &str = "\
+Example:
+  ostrakon ledger accuse FILE.cert
+
+For a certificate or anchor proof that is not of the network's chain, although its signatures are valid. Each \
+validator who signed a header in it with another parent, history or validators than the chain's loses a part of its \
+bond, and a tenth of that is yours. One that left and has its bond back is not liable.";
 
 /// `ledger`
 #[derive(Debug, Subcommand)]
@@ -46,6 +56,12 @@ pub(crate) enum Ledger {
     Validators,
     /// Show the parameters in force, as in a genesis file
     Params,
+    /// Report validators who signed false headers in a certificate or anchor proof
+    #[command(after_help = ACCUSE_HELP)]
+    Accuse {
+        /// The certificate or anchor proof
+        file: PathBuf,
+    },
     /// Trust a recent block as a checkpoint, after the client was offline for weeks
     #[command(after_help = TRUST_HELP)]
     Trust {

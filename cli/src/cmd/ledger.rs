@@ -14,6 +14,7 @@ use crate::{
     time,
 };
 
+mod accuse;
 mod action;
 
 pub(super) use action::{changed, words};
@@ -39,9 +40,11 @@ struct Trusted {
 /// Runs the command.
 ///
 /// # Errors
-/// When no node responds with a proof, and when there is no such block or transaction.
+/// When no node responds with a proof, when there is no such block or transaction, and when there is no evidence in a
+/// file.
 pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Result<()> {
-    let client = home.reader()?;
+    // Only evidence is signed, and so needs a passphrase.
+    let client = if matches!(command, Ledger::Accuse { .. }) { home.connect()? } else { home.reader()? };
     let chain = client.chain();
     match command {
         Ledger::Head => {
@@ -72,6 +75,7 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Re
             let listing = Validators { validators: chain.validators().await? };
             out.answer(&listing, |paint| listing.text(paint))?;
         }
+        Ledger::Accuse { file } => accuse::run(&file, &client, out).await?,
         Ledger::Trust { checkpoint } => {
             chain.trust_checkpoint(checkpoint).await?;
             let Checkpoint { height, block } = checkpoint;

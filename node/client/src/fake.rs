@@ -283,7 +283,7 @@ pub(crate) fn crowd() -> Keypair {
 }
 
 /// What the ledger's one validator votes with.
-fn validator() -> ValidatorKeys {
+pub(crate) fn validator() -> ValidatorKeys {
     ValidatorKeys::from_seed(&[0; 32])
 }
 

@@ -10,9 +10,15 @@ pub use ostrakon_proto::{
             Account, Charter, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange,
             ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
         },
-        tx::{Anchor, Ballot, Commit, DecidedBlock, Propose, SetName, Together, TogetherError, Transfer, Tx, TxBody},
+        tx::{
+            Anchor, Ballot, Commit, DecidedBlock, Evidence, Propose, SetName, Together, TogetherError, Transfer, Tx,
+            TxBody,
+        },
         vote::ValidatorKeys,
     },
-    light::activity::{AccountTx, Direction},
+    light::{
+        CertifiedHeader,
+        activity::{AccountTx, Direction},
+    },
     params::{Bonds, Governance, Params, Timing},
 };

@@ -85,7 +85,9 @@ pub use ostrakon_proto::{
     },
     light::{
         Checkpoint, TxPlace,
-        proof_file::{AnchorProof, Anchored, Basis, Certificate, Committed, PROOF_FILE_MAX, ProofFileError},
+        proof_file::{
+            AnchorProof, Anchored, Basis, Certificate, Committed, PROOF_FILE_MAX, ProofFileError, signed_headers,
+        },
     },
     link::{Link, LinkError},
     pack::{Entry, FileContent, Kind as EntryKind, PackPath, Stamp, escape},

@@ -13,9 +13,10 @@ use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Height, NodeId},
     ledger::{
         state::{ProposalOutcome, ProposedChange},
-        tx::{Action, Anchor, Ballot, Propose, Transfer},
+        tx::{Action, Anchor, Ballot, DecidedBlock, Evidence, Header, Propose, Transfer},
+        vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
-    light::{self, Checkpoint, activity::AccountTx},
+    light::{self, CertifiedHeader, Checkpoint, activity::AccountTx},
     limits,
     link::Link,
     params::Code,
@@ -31,7 +32,7 @@ use crate::{
     Activity, Add, AddError, Added, Client, ColumnCheck, Error, ErrorKind, Event, Events, GetError, Hint,
     StatusOptions, StatusState,
     chain::{Chain, ChainError},
-    fake::{Fault, World, account, crowd},
+    fake::{Fault, World, account, crowd, validator},
 };
 
 mod adding;

@@ -2,7 +2,7 @@
 
 use ostrakon::{
     Action, Pace,
-    ledger::{Commit, ProposedChange},
+    ledger::{Commit, Evidence, ProposedChange},
 };
 
 use crate::time;
@@ -24,7 +24,9 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::Drain(drain) => ("drain", format!("provider {}", drain.node)),
         Action::Withdraw(withdraw) => ("withdraw", format!("provider {}", withdraw.node)),
         Action::Evidence(evidence) => {
-            ("evidence", format!("validator {} equivocated at height {}", evidence.accused(), evidence.height()))
+            let (accused, height) = (evidence.accused(), evidence.height());
+            let what = if matches!(evidence, Evidence::Header(_)) { "signed a false header" } else { "equivocated" };
+            ("evidence", format!("validator {accused} {what} at height {height}"))
         }
         Action::Propose(propose) => ("propose", changed(&propose.change, pace)),
         Action::Vote(ballot) => {

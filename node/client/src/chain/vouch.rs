@@ -1,13 +1,16 @@
-//! Proofs in files, which are verified without a node (`proto/light/voucher`).
+//! Proofs in files, which are verified without a node (`proto/light/voucher`), and evidence against who signed false
+//! ones.
+
+use std::collections::BTreeMap;
 
 use ostrakon_proto::{
-    id::{AccountId, Height, ObjectId},
-    ledger::Genesis,
+    id::{AccountId, Height, ObjectId, VoteKey},
+    ledger::{Genesis, tx::Evidence},
     light::{
         Answer, CertifiedHeader, Handover, PastBlock, ProvenRecord,
         proof_file::{AnchorProof, Certificate, ProofFileError},
     },
-    wire,
+    wire::{self, Refusal, RefusalCode},
 };
 
 use super::{
@@ -81,6 +84,36 @@ impl Chain {
         let proof = AnchorProof::new(genesis.id(), handovers, block, tx).ok_or(ProofFileError::Other)?;
         proof.verify(genesis)?;
         Ok(proof)
+    }
+
+    /// Evidence against the validators who signed any of these headers that contradicts the chain, one piece for each
+    /// validator: of what no block of the same height could have, whatever the round. Heights that are not decided yet
+    /// are left out, and those whose blocks no node keeps any more. The ledger accepts it for a while: a proof of the
+    /// newest blocks may be too old after one more.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node responds with a valid proof.
+    pub async fn accuse(&self, headers: &[CertifiedHeader]) -> Result<Vec<Evidence>, ChainError> {
+        let (chain, newest) = (self.rules().chain, self.head().await?.height);
+        let mut found: BTreeMap<VoteKey, Evidence> = BTreeMap::new();
+        for signed in headers {
+            let height = signed.header.height;
+            if height == Height(0) || height > newest {
+                continue;
+            }
+            let request = |from| wire::chain::block(from, height);
+            let read = |said: PastBlock, tip: &CertifiedHeader| {
+                let past = said.block.clone();
+                said.verify(&tip.header, height)?;
+                signed.accuse(&chain, &past, &tip.header)
+            };
+            match self.prove(&request, read).await {
+                Ok(evidence) => found.extend(evidence.into_iter().map(|evidence| (evidence.accused(), evidence))),
+                Err(ChainError::Refused { refusal: Refusal { code: RefusalCode::Pruned, .. }, .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found.into_values().collect())
     }
 
     /// All handovers from genesis on that headers up to `newest` need. The verifier of the proof checks these.

@@ -130,3 +130,39 @@ async fn where_only_liars_answer_the_error_names_one() {
     assert!(error.downcast_ref().is_some_and(lied), "{error}");
     assert_eq!(error.kind(), ErrorKind::Integrity);
 }
+
+/// A validator that signs a false header for clients alone is liable: the header that they were shown accuses it.
+#[tokio::test(start_paused = true)]
+async fn who_signed_a_false_header_is_accused() {
+    let (world, keys) = (World::new(4), validator());
+    let client = world.client();
+    for _ in 0..4 {
+        client.transfer(AccountId::new([9; 32]), Amount(5_000)).await.expect("paid");
+    }
+    let chain = client.chain();
+    let mut newest = chain.head().await.expect("proven").height;
+    // After an even number of blocks no tree of the history merges with the next.
+    if newest.0 % 2 == 1 {
+        newest = client.transfer(AccountId::new([9; 32]), Amount(5_000)).await.expect("paid").height;
+    }
+    let height = Height(newest.0 - 2);
+    let DecidedBlock { block, certificate } = chain.block(height).await.expect("proven").expect("it is past");
+    let good = CertifiedHeader { header: block.header.clone(), certificate };
+    let sign = |header: Header| {
+        let (height, round, block) = (header.height, 9, header.id());
+        let vote = Vote { kind: VoteKind::Precommit, height, round, block: Some(block) };
+        let signed = SignedVote::sign(vote, &keys.vote, &chain.rules().chain);
+        let signatures = [(signed.voter, signed.signature)].into();
+        CertifiedHeader { header, certificate: QuorumCertificate { height, round, block, signatures } }
+    };
+    let forged = sign(Header { history: [9; 32], ..block.header.clone() });
+    let later = sign(Header { height: Height(newest.0 + 1), ..forged.header.clone() });
+    let first = sign(Header { height: Height(0), ..forged.header.clone() });
+    let none = chain.accuse(&[good.clone(), later.clone(), first.clone()]).await;
+    assert_eq!(none.expect("all nodes prove the chain"), []);
+    let evidence = chain.accuse(&[first, forged.clone(), good, forged, later]).await.expect("proven");
+    let [one] = evidence.as_slice() else { panic!("it is one validator: {evidence:?}") };
+    assert_eq!((one.accused(), one.height()), (keys.vote.public(), height));
+    assert!(matches!(one, Evidence::Header(_)));
+    world.act(&[(&account(), Action::Evidence(one.clone()))]);
+}
