@@ -23,6 +23,12 @@ pub use prometheus_client::registry::Registry;
 /// Upper bounds of the buckets of [`Seconds`]: from a sync of a fast disk to the longest that a request may take.
 const BUCKETS: [f64; 15] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
+/// Those where a tail is compared with another: most are less than twice the one before.
+const FINE: [f64; 24] = [
+    0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4,
+    0.5, 0.75, 1.0, 2.0, 5.0, 10.0,
+];
+
 /// How long something took, as a histogram. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Seconds(Histogram);
@@ -34,6 +40,11 @@ impl Default for Seconds {
 }
 
 impl Seconds {
+    /// With more and closer buckets, for what is counted a few times in each block.
+    pub fn fine() -> Self {
+        Self(Histogram::new(FINE))
+    }
+
     /// Counts one that took `duration`.
     pub fn observe(&self, duration: Duration) {
         self.0.observe(duration.as_secs_f64());

@@ -66,6 +66,7 @@ mod tests {
     use ostrakon_net::metrics::code_word;
     use ostrakon_proto::{
         id::{Epoch, Height},
+        ledger::vote::VoteKind,
         wire::{Frame, Protocol, Refusal, RefusalCode},
     };
 
@@ -90,6 +91,7 @@ mod tests {
         "ostrakon_order_received counter",
         "ostrakon_order_refused counter",
         "ostrakon_order_sign_state_sync_seconds histogram",
+        "ostrakon_order_vote_delay_seconds histogram",
         "ostrakon_requests_duration_seconds histogram",
         "ostrakon_requests_received counter",
         "ostrakon_requests_refused counter",
@@ -120,6 +122,7 @@ mod tests {
         metrics.store.set_usage(&Usage::default());
         metrics.ledger.set(Height(7), Epoch(1), true, 3);
         metrics.order.decided(0, short);
+        metrics.order.voted(VoteKind::Prevote, short);
         metrics.order.refuse("signature");
         metrics.order.received(&ostrakon_proto::wire::consensus::ConsensusRequest::Block {
             height: Height(7),

@@ -8,6 +8,7 @@ use std::{sync::atomic::AtomicU64, time::Duration};
 use ostrakon_net::metrics::{Labels, Registry, Seconds};
 use ostrakon_proto::{
     id::{Epoch, Height},
+    ledger::vote::VoteKind,
     wire::{consensus::ConsensusRequest, put::PutResponse},
 };
 use prometheus_client::{
@@ -183,6 +184,16 @@ impl PoolMetrics {
     }
 }
 
+/// How late votes are. In fine buckets: what is told by them is a difference.
+#[derive(Clone, Debug)]
+struct VoteDelays(Family<Labels<1>, Seconds>);
+
+impl Default for VoteDelays {
+    fn default() -> Self {
+        Self(Family::new_with_constructor(Seconds::fine))
+    }
+}
+
 /// The order, on a validator.
 #[derive(Clone, Debug, Default)]
 pub struct OrderMetrics {
@@ -191,6 +202,7 @@ pub struct OrderMetrics {
     /// How long it took to make the sign state durable.
     pub sign_state_sync: Seconds,
     height: Seconds,
+    vote_delay: VoteDelays,
     decided: Family<Labels<1>, Counter>,
     received: Family<Labels<1>, Counter>,
     refused: Family<Labels<1>, Counter>,
@@ -207,6 +219,15 @@ impl OrderMetrics {
         };
         self.decided.get_or_create(&[("round", round)]).inc();
         self.height.observe(duration);
+    }
+
+    /// Counts a vote of another validator, which was here so long after its round had begun here.
+    pub fn voted(&self, kind: VoteKind, delay: Duration) {
+        let word = match kind {
+            VoteKind::Prevote => "prevote",
+            VoteKind::Precommit => "precommit",
+        };
+        self.vote_delay.0.get_or_create(&[("vote", word)]).observe(delay);
     }
 
     /// Counts a message of another validator, before it is verified.
@@ -234,6 +255,8 @@ impl OrderMetrics {
         registry.register_with_unit("sign_state_sync", help, Unit::Seconds, self.sign_state_sync.clone());
         let help = "Time from the start of a height to its decision";
         registry.register_with_unit("height", help, Unit::Seconds, self.height.clone());
+        let help = "Time from the start of a round here until a vote of another validator was here, late ones included";
+        registry.register_with_unit("vote_delay", help, Unit::Seconds, self.vote_delay.0.clone());
         registry.register("decided", "Blocks decided, by the round that decided them", self.decided.clone());
         registry.register("received", "Messages of other validators, before they are verified", self.received.clone());
         registry.register("refused", "Messages that were dropped, by reason", self.refused.clone());

@@ -13,6 +13,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use ostrakon_proto::{id::VoteKey, ledger::vote::ValidatorSet};
 
+use super::rounds::Rounds;
+
 /// How long a proposal may take before any timeout is longer than its least value.
 const USUAL: Duration = Duration::from_millis(250);
 /// No proposal counts as slower: one that arrives when an outage ends says nothing about the next. Nor may timeouts be
@@ -25,6 +27,8 @@ const DECAY: u32 = 4;
 #[derive(Debug, Default)]
 pub(super) struct Delays {
     estimates: BTreeMap<VoteKey, Duration>,
+    /// What they are measured from.
+    pub(super) rounds: Rounds,
 }
 
 /// By how much timeouts are longer than their least value, in hundredths; at least one hundred.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 use ostrakon_net::{Inbound, Peers, Requests, admission::Source};
 use ostrakon_proto::{
     id::{ChainId, Height, NodeId, VoteKey},
+    ledger::vote::SignedVote,
     wire::{
         Frame, Refusal, RefusalCode, RequestClass,
         consensus::{Claim, ConsensusRequest, ConsensusResponse, SignedClaim},
@@ -89,6 +90,7 @@ impl Messages {
         self.received.start_height(committee.height, &committee.rotation);
         self.forgers.start_height();
         self.delays.retain(committee.rotation.set());
+        self.delays.rounds.start_height(committee.height);
         self.catch_up.start_height(Instant::now());
         if self.halt.start_height(committee.height) {
             self.ledger.note_halt(None);
@@ -214,6 +216,12 @@ impl Messages {
         if is_own {
             return Some(statement);
         }
+        if let Message::Vote(signed) = &message
+            && height < committee.height
+            && self.received.is_new(&message)
+        {
+            self.count_vote(signed);
+        }
         if height > committee.height {
             self.catch_up.saw_ahead(from.node, height.0 - committee.height.0, Instant::now());
         }
@@ -223,6 +231,16 @@ impl Messages {
         }
         self.received.buffer(message, now);
         None
+    }
+
+    /// Counts how late a verified vote of another validator is here, whether its height is over or not.
+    pub(super) fn count_vote(&self, signed: &SignedVote) {
+        let vote = signed.vote;
+        if let Some(delay) = self.delays.rounds.elapsed(vote.height, vote.round, Instant::now())
+            && signed.voter != self.me
+        {
+            self.metrics.voted(vote.kind, delay);
+        }
     }
 
     /// This validator has decided the height of `committee` itself: it has all blocks, unless others are further.

@@ -5,7 +5,7 @@
 //! that each own one idea:
 //!
 //! - [`core`] is the consensus engine, [`session`] runs it for one height, with that height's [`proposals`]
-//!   ([`blocks`]) and [`timers`] ([`delays`]); [`pace`] says when the next height starts.
+//!   ([`blocks`]) and [`timers`] ([`delays`], [`rounds`]); [`pace`] says when the next height starts.
 //! - [`halt`] reports whose votes a height waits for that takes long.
 //! - [`messages`] is the exchange with the other validators: [`outbox`], [`received`], and [`catch_up`] for decided
 //!   blocks that this validator missed. [`signatures`] bounds what it costs to check them.
@@ -49,6 +49,7 @@ mod outbox;
 mod pace;
 mod proposals;
 mod received;
+mod rounds;
 mod session;
 pub mod sign_state;
 mod signatures;

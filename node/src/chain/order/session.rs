@@ -7,6 +7,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use bytes::Bytes;
+use malachite_types::{Timeout, TimeoutKind};
 use ostrakon_net::Inbound;
 use ostrakon_proto::{
     id::{Height, VoteKey},
@@ -163,7 +164,7 @@ impl<'a> Session<'a> {
             match output {
                 Output::Log(entry) => self.log_entry(&entry),
                 Output::Send(message) => messages.push(message),
-                Output::Start(timeout) => self.timers.start(timeout, Instant::now()),
+                Output::Start(timeout) => self.start(timeout),
                 Output::Cancel(timeout) => self.timers.cancel(&timeout),
                 Output::CancelAll => self.timers.cancel_all(),
                 Output::Build(round) => match self.proposals.blocks.built(round) {
@@ -189,6 +190,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Starts a timeout. That of a proposal starts where its round does, also on the proposer itself.
+    fn start(&mut self, timeout: Timeout) {
+        let Some(round) = timeout.round.as_u32() else { return };
+        let now = Instant::now();
+        if timeout.kind == TimeoutKind::Propose {
+            self.messages.delays.rounds.begin(self.height(), round, now);
+        }
+        self.timers.start(timeout, now);
+    }
+
     /// Logs an entry, and takes note of what others signed: their signatures are verified.
     fn log_entry(&mut self, entry: &WalEntry) {
         self.signer.log(self.height(), entry);
@@ -196,6 +207,7 @@ impl<'a> Session<'a> {
         self.messages.received.record(entry);
         match entry {
             WalEntry::Vote(signed) => {
+                self.messages.count_vote(signed);
                 if let (Some(block), Some(node)) = (signed.vote.block, self.committee.nodes.get(&signed.voter)) {
                     blocks.want(block, *node, now);
                 }
@@ -227,7 +239,7 @@ impl<'a> Session<'a> {
                     BlockVerdict::Late => return Ok(()),
                 };
                 let proposal = signed.proposal;
-                if let Some(took) = self.timers.waited(proposal.round, Instant::now()) {
+                if let Some(took) = self.messages.delays.rounds.elapsed(self.height(), proposal.round, Instant::now()) {
                     self.delays.push((signed.proposer, took));
                 }
                 self.proposals.blocks.judged(proposal.block, valid);

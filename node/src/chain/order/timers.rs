@@ -29,9 +29,6 @@ const MAX: Duration = Duration::from_secs(10);
 /// within [`WATCH`], after which a copy of it may believe that it is not running.
 const _: () = assert!(4 * PROPOSE.as_millis() * Factor::MAX / 100 <= WATCH.as_millis());
 
-/// Rounds of a height of which it is known when they began.
-const ROUNDS: usize = 16;
-
 /// How long `timeout` takes.
 pub(super) fn wait(timeout: Timeout, factor: Factor) -> Duration {
     let (first, more) = match timeout.kind {
@@ -51,8 +48,6 @@ pub(super) fn wait(timeout: Timeout, factor: Factor) -> Duration {
 pub(super) struct Timers {
     factor: Factor,
     due: BTreeMap<(u8, u32), (Instant, Timeout)>,
-    /// When this validator began to wait for the proposal of each of the last rounds.
-    began: BTreeMap<u32, Instant>,
 }
 
 fn key(timeout: &Timeout) -> (u8, u32) {
@@ -77,20 +72,8 @@ impl Timers {
         self.factor.stretch(PROPOSE).min(MAX)
     }
 
-    /// How long this validator has waited for the proposal of `round`, or did until it came; `None` when it did not.
-    pub(super) fn waited(&self, round: u32, now: Instant) -> Option<Duration> {
-        self.began.get(&round).map(|began| now.duration_since(*began))
-    }
-
     /// Starts `timeout` at `now`; one of the same kind and round that runs is replaced.
     pub(super) fn start(&mut self, timeout: Timeout, now: Instant) {
-        let Some(round) = timeout.round.as_u32() else { return };
-        if timeout.kind == TimeoutKind::Propose {
-            self.began.entry(round).or_insert(now);
-            if self.began.len() > ROUNDS {
-                self.began.pop_first();
-            }
-        }
         self.due.insert(key(&timeout), (now + wait(timeout, self.factor), timeout));
     }
 
@@ -150,17 +133,5 @@ mod tests {
         assert_eq!(slow(Timeout::propose(Round::new(0))), 3 * PROPOSE);
         assert_eq!(slow(Timeout::propose(Round::new(1000))), MAX);
         assert_eq!(slow(Timeout::rebroadcast(Round::new(0))), REPEAT);
-    }
-
-    #[test]
-    fn it_is_known_how_long_each_round_waited() {
-        let (mut timers, now) = (Timers::default(), Instant::now());
-        timers.start(Timeout::propose(Round::new(0)), now);
-        timers.start(Timeout::prevote(Round::new(1)), now);
-        timers.cancel_all();
-        assert_eq!(timers.waited(0, now + VOTE), Some(VOTE));
-        assert_eq!(timers.waited(1, now + VOTE), None, "it did not wait for a proposal");
-        (0..1000).for_each(|round| timers.start(Timeout::propose(Round::new(round)), now));
-        assert_eq!(timers.began.len(), ROUNDS);
     }
 }
