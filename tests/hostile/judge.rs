@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use ostrakon_tests::attack::{ATTACKS, AttackReport, Reach};
+use ostrakon_tests::attack::{ATTACKS, AttackReport, Reach, WAITING};
 
 /// What was measured while one attack ran, and after it.
 #[derive(Clone, Debug, Default)]
@@ -57,9 +57,6 @@ const VISIBLE: [(&str, &str); 6] = [
     ("forged-votes", "forger"),
     ("claims", "forger"),
 ];
-
-/// This is no attack: with these clients no more blocks take a second round than without them.
-const HONEST: &str = "waiting-clients";
 
 /// What is asked where every attack has a minute.
 pub(crate) const LONG: Bounds = Bounds {
@@ -120,7 +117,8 @@ impl Bounds {
         {
             breaches.push(format!("neither metrics nor logs show that a {class} was refused"));
         }
-        if under.name == HONEST && under.late > quiet.late {
+        // These are no attackers.
+        if under.name == WAITING && under.late > quiet.late {
             let (late, before) = (under.late, quiet.late);
             breaches.push(format!("{late} blocks were decided after their first round, over {before}"));
         }

@@ -12,18 +12,16 @@
 mod choice;
 mod judge;
 mod measure;
-mod quota;
 mod target;
 
 use std::{process::ExitCode, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{attack::IDLE, interrupt};
+use ostrakon_tests::{attack::IDLE, interrupt, quota::Quota};
 
 use crate::{
     judge::{Bounds, Measured},
     measure::{Honest, Watch},
-    quota::Quota,
     target::Target,
 };
 

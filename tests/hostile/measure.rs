@@ -193,7 +193,7 @@ impl<'a> Honest<'a> {
         let before = self.watch.height()?;
         let (refused, late) = (self.target.refused()?, self.target.late_blocks()?);
         self.watch.take_peak();
-        let (assault, since) = (self.target.attack(name)?, Instant::now());
+        let (assault, since) = (self.target.attacker.begin(name)?, Instant::now());
         let between = self.effort.attack / self.effort.rounds;
         for round in 0..self.effort.rounds {
             wait_until(since + between * round + between / 4)?;

@@ -1,30 +1,18 @@
-//! The network under attack, and the attacker as a process of its own.
-//!
-//! Out come a devnet that listens with TCP and QUIC, and attacks that run until they are told to end.
+//! The network under attack: a devnet that listens with TCP and QUIC, what its nodes count, and the attacker.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::{Ipv4Addr, SocketAddrV4},
-    path::PathBuf,
-    process::{Command, Stdio},
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, time::Duration};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use ostrakon_node::config::read_genesis;
-use ostrakon_proto::{
-    id::{AccountId, NodeId},
-    ledger::Genesis,
-};
+use ostrakon_proto::id::AccountId;
 use ostrakon_tests::{
-    attack::{AttackPlan, AttackReport, Victim},
+    assault::Attacker,
+    attack::AttackPlan,
     cluster::{Cluster, Shape},
-    process::{Running, until},
-    scrape::{self, Scrape},
+    process::until,
+    quota::Quota,
+    scrape::Scrape,
 };
-
-use crate::quota::Quota;
 
 /// Nodes of the network, of which some validate.
 const SHAPE: Shape = Shape { nodes: 6, domains: 6, validators: 4 };
@@ -32,27 +20,15 @@ const SHAPE: Shape = Shape { nodes: 6, domains: 6, validators: 4 };
 const SNAPSHOT_BLOCKS: i64 = 20;
 /// What each of the attacker's accounts has, in obols.
 const MONEY: [&str; 3] = ["0.001", "0.001", "0.001"];
-/// The host that attacks; others are its neighbours.
-const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 66, 0, 1);
 /// What a validator logs of a node that it does not listen to any more.
 const IGNORED: &str = "node delivers forged signatures";
-/// An attacker that was told to end and does not within this is killed.
-const END: Duration = Duration::from_secs(10);
 
 /// A network, with what an attacker knows of it.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) cluster: Cluster,
     pub(crate) plan: AttackPlan,
-    plan_file: PathBuf,
-    quota: Option<Quota>,
-}
-
-/// An attack that runs.
-#[derive(Debug)]
-pub(crate) struct Assault {
-    running: Running,
-    since: Instant,
+    pub(crate) attacker: Attacker,
 }
 
 impl Target {
@@ -64,17 +40,9 @@ impl Target {
         let cluster = Cluster::start(SHAPE)?;
         let nodes = cluster.status()?.nodes;
         let genesis = read_genesis(&nodes.first().context("a network has nodes")?.data_dir.join("genesis.toml"))?;
-        let plan = AttackPlan {
-            chain: genesis.id(),
-            nodes: genesis.providers.iter().map(|node| victim(&genesis, &node.node)).collect::<Result<_>>()?,
-            busy_account: richest(&genesis).context("a network has accounts")?,
-            seed,
-            source: SOURCE,
-            credit_bytes,
-        };
-        let plan_file = cluster.files.join("plan.json");
-        fs::write(&plan_file, serde_json::to_string(&plan)?)?;
-        let target = Self { cluster, plan, plan_file, quota };
+        let plan = AttackPlan { credit_bytes, ..AttackPlan::of(&genesis, seed)? };
+        let attacker = Attacker::new(&cluster, &plan, quota)?;
+        let target = Self { cluster, plan, attacker };
         target.configure()?;
         target.fund()?;
         Ok(target)
@@ -163,63 +131,10 @@ impl Target {
     fn counts(&self, name: &str) -> Result<BTreeMap<String, f64>> {
         let mut counts = BTreeMap::new();
         for node in self.cluster.status()?.nodes {
-            let log = fs::read_to_string(node.data_dir.join("node.log"))?;
-            let address = scrape::address(&log).context("the log does not say where metrics are served")?;
-            for (labels, count) in Scrape::fetch(address)?.by_labels(name) {
+            for (labels, count) in Scrape::of_node(&node.data_dir)?.by_labels(name) {
                 *counts.entry(labels.to_owned()).or_default() += count;
             }
         }
         Ok(counts)
     }
-
-    /// Begins this attack.
-    ///
-    /// # Errors
-    /// When the attacker cannot be started.
-    pub(crate) fn attack(&self, name: &str) -> Result<Assault> {
-        let attacker = self.cluster.binaries.client.with_file_name("attacker");
-        ensure!(attacker.is_file(), "{} is missing: run `make programs` first", attacker.display());
-        let mut command = match &self.quota {
-            Some(_) => Command::new(&attacker),
-            None => {
-                let mut command = Command::new("nice");
-                command.args(["-n", "19"]).arg(&attacker);
-                command
-            }
-        };
-        command.arg(name).arg(&self.plan_file);
-        let since = Instant::now();
-        let running = Running::spawn(command, Stdio::piped())?;
-        if let Some(quota) = &self.quota {
-            quota.take(running.pid())?;
-        }
-        Ok(Assault { running, since })
-    }
-}
-
-impl Assault {
-    /// Ends it: what it says that it did.
-    ///
-    /// # Errors
-    /// When it has failed.
-    pub(crate) fn end(mut self) -> Result<AttackReport> {
-        // The end of its stdin tells it to end.
-        drop(self.running.stdin());
-        // A command's limit counts from its start.
-        self.running.wait(self.since.elapsed() + END)?.json()
-    }
-}
-
-fn victim(genesis: &Genesis, node: &NodeId) -> Result<Victim> {
-    let provider = genesis.providers.iter().find(|provider| provider.node == *node).context("a node of the genesis")?;
-    let address = provider.addresses.first().context("a provider has an address")?;
-    let port = address.rsplit('/').next().unwrap_or_default().parse().with_context(|| address.clone())?;
-    let place = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
-    let validator = genesis.validators.iter().find(|validator| validator.node == *node);
-    Ok(Victim { node: *node, tcp: place, quic: place, vote_key: validator.map(|validator| validator.key) })
-}
-
-/// The account with the most money: the profile's, which pays for everything.
-fn richest(genesis: &Genesis) -> Option<AccountId> {
-    genesis.accounts.iter().max_by_key(|account| account.balance).map(|account| account.account)
 }

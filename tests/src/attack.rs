@@ -1,5 +1,5 @@
-//! What the program `attacker` is told and what it reports: the words between it and the test target `hostile`, which
-//! starts it.
+//! What the program `attacker` is told and what it reports: the words between it and the tests that start it
+//! ([`crate::assault`]), of which `hostile` tries all attacks.
 //!
 //! In comes an [`AttackPlan`] as JSON in a file; out goes an [`AttackReport`] as JSON on stdout. The attacker is an
 //! outsider: it knows what a genesis file tells everybody, and has accounts with as little money as the plan says. Not
@@ -7,8 +7,10 @@
 
 use std::net::{Ipv4Addr, SocketAddrV4};
 
+use anyhow::{Context, Result};
 use ostrakon_proto::{
     id::{AccountId, ChainId, NodeId, VoteKey},
+    ledger::{Genesis, GenesisProvider},
     sign::Keypair,
 };
 use serde::{Deserialize, Serialize};
@@ -41,7 +43,7 @@ const fn kind(name: &'static str, reach: Reach) -> AttackKind {
 pub const ATTACKS: &[AttackKind] = &[
     kind("long-polls", Reach::Handshakes),
     kind("long-polls-spread", Reach::Handshakes),
-    kind("waiting-clients", Reach::Answers),
+    kind(WAITING, Reach::Answers),
     kind("silent", Reach::Sockets),
     kind("silent-fast", Reach::Sockets),
     kind("connections", Reach::Handshakes),
@@ -71,8 +73,20 @@ pub const ATTACKS: &[AttackKind] = &[
 
 /// All of them concurrently.
 pub const EVERYTHING: &str = "everything";
+/// No attack: this many clients, each with an identity of its own, which wait for blocks at one validator. Of them
+/// [`NEIGHBOURS`] have one address, the others are spread over [`PREFIXES`] networks of addresses.
+pub const WAITING: &str = "waiting-clients";
+/// All the waiting clients.
+pub const CLIENTS: usize = 1_200;
+/// Those with one address.
+pub const NEIGHBOURS: usize = 200;
+/// Networks of addresses of the others.
+pub const PREFIXES: usize = 64;
 /// No attack: a busy loop, which spends the processor time that an attack may.
 pub const IDLE: &str = "busy-loop";
+
+/// The host that attacks; others are its neighbours.
+const SOURCE: Ipv4Addr = Ipv4Addr::new(127, 66, 0, 1);
 
 /// What the attacker is told.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -125,14 +139,16 @@ pub struct AttackReport {
     pub refused: u64,
     /// Bytes sent.
     pub bytes: u64,
+    /// Waiting clients that were answered, however often.
+    pub clients: u64,
 }
 
 impl std::fmt::Display for AttackReport {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { sockets, handshakes, failed, ended, requests, answered, busy, refused, bytes } = self;
+        let Self { sockets, handshakes, failed, ended, requests, answered, busy, refused, bytes, clients } = self;
         write!(f, "{sockets} sockets ({failed} failed, {ended} ended by the node), {handshakes} handshakes, ")?;
         write!(f, "{requests} requests ({answered} answered, {busy} busy, {refused} refused), ")?;
-        write!(f, "{:.1} MB sent", *bytes as f64 / 1e6)
+        write!(f, "{:.1} MB sent, {clients} waiting clients answered", *bytes as f64 / 1e6)
     }
 }
 
@@ -148,6 +164,23 @@ impl AttackReport {
 }
 
 impl AttackPlan {
+    /// Against all nodes of a network on this machine, without credit.
+    ///
+    /// # Errors
+    /// When it is not a network of this machine.
+    pub fn of(genesis: &Genesis, seed: u64) -> Result<Self> {
+        let richest = genesis.accounts.iter().max_by_key(|account| account.balance);
+        Ok(Self {
+            chain: genesis.id(),
+            nodes: genesis.providers.iter().map(|node| Victim::of(genesis, node)).collect::<Result<_>>()?,
+            // The profile's, which pays for everything.
+            busy_account: richest.context("a network has accounts")?.account,
+            seed,
+            source: SOURCE,
+            credit_bytes: 0,
+        })
+    }
+
     /// The key of the attacker's account of this number: 0 and 1 open uploads, 2 has credit.
     pub fn account(&self, number: u64) -> Keypair {
         self.key("account", number)
@@ -166,6 +199,16 @@ impl AttackPlan {
     /// The nodes that validate.
     pub fn validators(&self) -> impl Iterator<Item = &Victim> {
         self.nodes.iter().filter(|victim| victim.vote_key.is_some())
+    }
+}
+
+impl Victim {
+    fn of(genesis: &Genesis, provider: &GenesisProvider) -> Result<Self> {
+        let address = provider.addresses.first().context("a provider has an address")?;
+        let port = address.rsplit('/').next().unwrap_or_default().parse().with_context(|| address.clone())?;
+        let place = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
+        let validator = genesis.validators.iter().find(|validator| validator.node == provider.node);
+        Ok(Self { node: provider.node, tcp: place, quic: place, vote_key: validator.map(|validator| validator.key) })
     }
 }
 

@@ -4,13 +4,14 @@
 //! claims in [`lies`]; [`stranger`] sends nodes what an outsider may, [`scrape`] reads what a node counts,
 //! and [`preload`] gives a node a slow disk or a wrong clock.
 //!
-//! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`router`] joins
-//! network namespaces by lines that are slow, lossy or cut.
+//! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`assault`] runs
+//! it, with a [`quota`] of the processor. [`router`] joins network namespaces by lines that are slow, lossy or cut.
 //!
 //! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
 //! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
 //! for the tidy rules. The scenarios are the test targets beside `src/`, one module each.
 
+pub mod assault;
 pub mod attack;
 pub mod cluster;
 pub mod content;
@@ -21,6 +22,7 @@ pub mod made_chain;
 pub mod preload;
 pub mod proc;
 pub mod process;
+pub mod quota;
 pub mod router;
 pub mod scenarios;
 pub mod scrape;

@@ -16,6 +16,7 @@ pub(crate) static TALLY: Tally = Tally {
     busy: AtomicU64::new(0),
     refused: AtomicU64::new(0),
     bytes: AtomicU64::new(0),
+    clients: AtomicU64::new(0),
 };
 
 /// What was counted so far.
@@ -30,6 +31,7 @@ pub(crate) struct Tally {
     busy: AtomicU64,
     refused: AtomicU64,
     bytes: AtomicU64,
+    clients: AtomicU64,
 }
 
 /// What the node makes of a request.
@@ -75,6 +77,11 @@ impl Tally {
         self.bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Relaxed);
     }
 
+    /// A waiting client was answered for the first time.
+    pub(crate) fn served(&self) {
+        self.clients.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn answered(&self, answer: &Frame) {
         let counter = match verdict(answer) {
             Verdict::Granted => &self.answered,
@@ -88,8 +95,9 @@ impl Tally {
         let [sockets, handshakes, failed, ended, requests] =
             [&self.sockets, &self.handshakes, &self.failed, &self.ended, &self.requests]
                 .map(|counter| counter.load(Relaxed));
-        let [answered, busy, refused, bytes] =
-            [&self.answered, &self.busy, &self.refused, &self.bytes].map(|counter| counter.load(Relaxed));
-        AttackReport { sockets, handshakes, failed, ended, requests, answered, busy, refused, bytes }
+        let [answered, busy, refused, bytes, clients] =
+            [&self.answered, &self.busy, &self.refused, &self.bytes, &self.clients]
+                .map(|counter| counter.load(Relaxed));
+        AttackReport { sockets, handshakes, failed, ended, requests, answered, busy, refused, bytes, clients }
     }
 }

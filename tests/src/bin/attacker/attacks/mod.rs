@@ -1,6 +1,7 @@
 //! The attacks: each runs until the program ends. [`sockets`] are those that need no handshake, [`connections`] those
 //! of many of them; [`questions`] ask what costs the node more than the asker, [`consensus`] asks validators;
-//! [`buffers`] fill memory, [`uploads`] fill disks, [`kademlia`] fills address books, [`garbage`] is no request at all.
+//! [`buffers`] fill memory, [`uploads`] fill disks, [`kademlia`] fills address books, [`garbage`] is no request at all,
+//! and [`waiting`] is no attack.
 
 mod buffers;
 mod connections;
@@ -10,12 +11,13 @@ mod kademlia;
 mod questions;
 mod sockets;
 mod uploads;
+mod waiting;
 
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use futures::future::{BoxFuture, FutureExt};
-use ostrakon_tests::attack::{ATTACKS, EVERYTHING};
+use ostrakon_tests::attack::{ATTACKS, EVERYTHING, WAITING};
 use tokio::task::JoinSet;
 
 use crate::outsider::Outsider;
@@ -48,7 +50,7 @@ fn attack(name: &str, outsider: Arc<Outsider>) -> Option<BoxFuture<'static, ()>>
         "empty-noise" => connections::empty_noise(outsider).boxed(),
         "long-polls" => questions::long_polls(outsider).boxed(),
         "long-polls-spread" => questions::long_polls_spread(outsider).boxed(),
-        "waiting-clients" => questions::waiting_clients(outsider).boxed(),
+        WAITING => waiting::clients(outsider).boxed(),
         "snapshots" => questions::snapshots(outsider).boxed(),
         "activity" => questions::activity(outsider).boxed(),
         "records" => questions::records(outsider).boxed(),

@@ -12,7 +12,7 @@ use ostrakon_proto::{
         state::Key,
         tx::{Action, Transfer, Tx, TxBody},
     },
-    light::{Answer, CertifiedHeader},
+    light::CertifiedHeader,
     limits,
     wire::{
         Frame, Protocol, Refusal,
@@ -21,7 +21,7 @@ use ostrakon_proto::{
         manifest::ManifestRequest,
     },
 };
-use ostrakon_tests::attack::Victim;
+use ostrakon_tests::attack::{PREFIXES, Victim};
 use tokio::time;
 
 use crate::{
@@ -36,11 +36,6 @@ const IN_FLIGHT: usize = 16;
 const IDENTITIES: usize = 4;
 /// Identities that poll each of the validators.
 const POLLING: usize = 8;
-/// Prefixes that polls come from.
-const PREFIXES: usize = 64;
-/// Clients that wait for blocks from those prefixes, and those that do from one address.
-const CLIENTS: usize = 1000;
-const NEIGHBOURS: usize = 200;
 /// Transactions in one request.
 const TXS: u64 = 200;
 
@@ -91,30 +86,6 @@ pub(super) async fn long_polls_spread(outsider: Arc<Outsider>) {
         flood(Arc::clone(&outsider), source, victim, (Protocol::Chain, poll()))
     })
     .await;
-}
-
-/// Honest clients, which wait for one block after the other at one validator.
-pub(super) async fn waiting_clients(outsider: Arc<Outsider>) {
-    let victim = outsider.validators().into_iter().next();
-    crowd(CLIENTS + NEIGHBOURS, |number| {
-        let source = if number < CLIENTS { outsider.elsewhere(number % PREFIXES) } else { outsider.plan.source };
-        wait_for_blocks(Arc::clone(&outsider), source, victim.clone())
-    })
-    .await;
-}
-
-async fn wait_for_blocks(outsider: Arc<Outsider>, source: Ipv4Addr, victim: Option<Victim>) -> io::Result<()> {
-    let victim = victim.ok_or(io::ErrorKind::NotFound)?;
-    let connection = outsider.connect_from(source, &victim, Habits::default()).await?;
-    let mut lane = outsider.open(&connection, Protocol::Chain).await?;
-    let mut from = Height(1);
-    loop {
-        let answer = lane.ask(&Frame::new(&ChainRequest::Tip { from }, Bytes::new())).await?;
-        match body::<Answer<()>>(&answer) {
-            Some(Answer { tip, .. }) => from = tip.header.height.next(),
-            None => time::sleep(AGAIN).await,
-        }
-    }
 }
 
 /// Four identities that flood the nodes in turn with this request.
@@ -210,7 +181,7 @@ async fn fetch_chunks(lane: &mut Lane, height: Height) -> io::Result<()> {
 }
 
 /// What is in the body of an answer, if it is not a refusal.
-fn body<T: BorshSerialize + BorshDeserialize>(answer: &Frame) -> Option<T> {
+pub(super) fn body<T: BorshSerialize + BorshDeserialize>(answer: &Frame) -> Option<T> {
     let granted = (verdict(answer) == Verdict::Granted).then_some(&answer.body);
     // An attack that does not understand the node is not the attack that it is called.
     granted.map(|body| codec::decode(body, limits::CHAIN_BODY).expect("the body that was asked for"))

@@ -15,7 +15,7 @@ const PERIOD_US: u32 = 100_000;
 
 /// A cgroup with half a core; it is removed when this is dropped.
 #[derive(Debug)]
-pub(crate) struct Quota {
+pub struct Quota {
     group: PathBuf,
 }
 
@@ -24,10 +24,10 @@ impl Quota {
     ///
     /// # Errors
     /// When there is no controller for processor time, or it may not be used.
-    pub(crate) fn new() -> Result<Self> {
+    pub fn new() -> Result<Self> {
         let mounts = fs::read_to_string("/proc/mounts")?;
         let (root, is_unified) = controller(&mounts).context("no cgroup controller for processor time is mounted")?;
-        let group = root.join(format!("ostrakon-hostile-{}", std::process::id()));
+        let group = root.join(format!("ostrakon-attacker-{}", std::process::id()));
         fs::create_dir(&group).with_context(|| format!("cannot create {}", group.display()))?;
         let quota = Self { group };
         if is_unified {
@@ -43,7 +43,7 @@ impl Quota {
     ///
     /// # Errors
     /// When the process has ended.
-    pub(crate) fn take(&self, pid: u32) -> Result<()> {
+    pub fn take(&self, pid: u32) -> Result<()> {
         self.set("cgroup.procs", &pid.to_string())
     }
 
