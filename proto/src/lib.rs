@@ -26,5 +26,6 @@ pub mod row;
 pub mod seal;
 pub mod seed;
 pub mod sign;
+pub mod sum_tree;
 pub mod tree;
 pub mod wire;
