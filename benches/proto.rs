@@ -10,7 +10,8 @@ use ostrakon_proto::{
     ledger::tree as state_tree,
     limits::{CHUNK, GROUP, LEAF, PIECE, SEGMENT},
     params::Code,
-    placement, row,
+    placement::{self, Caps, RosterTree},
+    row,
     seal::{ObjectKey, PieceId, Sealer},
     tree::{self, TreeBuilder},
 };
@@ -194,12 +195,22 @@ fn state(criterion: &mut Criterion, records: u64) {
 
 fn draw(criterion: &mut Criterion) {
     for providers in [1_000, 100_000] {
-        let roster = roster(providers);
-        let mut nonce = 0;
-        criterion.bench_function(&format!("placement::draw/code=20,50/providers={providers}"), |bench| {
+        let (roster, code) = (roster(providers), Code { k: 20, n: 50 });
+        let (summary, mut nonce) = (roster.summary(), 0);
+        let caps = Caps::of(&summary, code, 3).expect("the network carries the code");
+        let id = format!("code=20,50/providers={providers}");
+        criterion.bench_function(&format!("placement::draw/{id}"), |bench| {
             bench.iter(|| {
                 nonce += 1;
-                placement::draw(&roster, &draw_seed(nonce), Code { k: 20, n: 50 }, 3).map(|order| order.len())
+                placement::draw(roster.tree(), &draw_seed(nonce), code, &caps).map(|order| order.len())
+            });
+        });
+        let proof = codec::encode(&placement::prove_draw(roster.tree(), &draw_seed(1), code, &caps));
+        criterion.bench_function(&format!("placement::verify_draw/{id}/bytes={}", proof.len()), |bench| {
+            bench.iter(|| {
+                let shown: RosterTree = codec::decode(black_box(&proof), proof.len()).expect("canonical");
+                assert_eq!(shown.root(), summary.root);
+                placement::draw(&shown, &draw_seed(1), code, &caps).map(|order| order.len())
             });
         });
     }

@@ -22,10 +22,10 @@ use bytes::Bytes;
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, NodeId},
     layout::{Layout, RowId},
-    ledger::state::{Domain, RosterEntry},
+    ledger::state::Domain,
     limits::{CHUNK, PIECE, SEGMENT},
     params::Code,
-    placement::{Draw, DrawSeed},
+    placement::{Draw, DrawSeed, Offer, Roster, RosterEntry},
     row,
     seal::Sealer,
 };
@@ -111,21 +111,17 @@ impl Row {
 }
 
 /// A network of this many providers, ten to a domain.
-pub fn roster(providers: u32) -> Vec<RosterEntry> {
+pub fn roster(providers: u32) -> Roster {
     let candidate = |index: u32| {
-        let mut id = [0; 32];
-        id[..4].copy_from_slice(&index.to_be_bytes());
+        let id = *blake3::hash(&index.to_be_bytes()).as_bytes();
         let part = |name: &str, count: u32| format!("{name}-{}", index % count.max(1));
-        RosterEntry {
-            provider: NodeId::new(id),
-            domain: Domain {
-                operator: part("operator", providers / 2),
-                infrastructure: part("infrastructure", providers / 10),
-                region: part("region", 40),
-            },
-            weight: (1 << 40) + u64::from(index),
-            price: Amount(1),
-        }
+        let domain = Domain {
+            operator: part("operator", providers / 2),
+            infrastructure: part("infrastructure", providers / 10),
+            region: part("region", 40),
+        };
+        let offer = Offer { weight: (1 << 40) + u64::from(index), price: Amount(1), domain: (&domain).into() };
+        RosterEntry { provider: NodeId::new(id), offer }
     };
     (0..providers).map(candidate).collect()
 }

@@ -99,5 +99,5 @@ pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) 
     let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
     let tree = tree::update(state, Some(parent), tip.height.0, leaves).expect("the tree is whole");
     tip.state = tree.root;
-    Changes { tip, records, tree, history: Vec::new() }
+    Changes { tip, records, tree, history: Vec::new(), rosters: state.rosters() }
 }

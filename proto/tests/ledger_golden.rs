@@ -13,7 +13,7 @@ use ostrakon_proto::{
         Rules, execute, propose,
         state::{
             Bonded, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, Record,
-            RosterEntry, Upgrade,
+            Upgrade,
         },
         tx::{
             Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header, Join, Leave,
@@ -23,8 +23,9 @@ use ostrakon_proto::{
     },
     limits,
     params::{Params, Timing},
-    placement::{Draw, DrawSeed, draw},
+    placement::{Caps, Dimension, Draw, DrawSeed, Offer, Roster, RosterEntry, draw, prove_draw},
     sign::{Keypair, Purpose},
+    sum_tree::Sum,
 };
 
 fn key(seed: u8) -> Keypair {
@@ -155,7 +156,7 @@ fn a_false_header() {
 #[test]
 fn keys_and_records_of_members() {
     assert_eq!(hex::encode(Key::Name(AccountId::new([1; 32]), [2; 32]).to_bytes()), KEY_NAME);
-    assert_eq!(hex::encode(Key::infrastructure("cloud").to_bytes()), KEY_INFRASTRUCTURE);
+    assert_eq!(hex::encode(Key::Infrastructure(Dimension::Infrastructure.tag("cloud")).to_bytes()), KEY_INFRASTRUCTURE);
     assert_eq!(hex::encode(Key::Unbonding(Epoch(5), Bonded::Validator(key(6).public())).to_bytes()), KEY_UNBONDING);
     let council = [AccountId::new([1; 32]), AccountId::new([2; 32])].into();
     let upgrade = Some(Upgrade { protocol: 2, epoch: Epoch(500) });
@@ -255,25 +256,30 @@ fn a_genesis_and_its_first_block() {
 fn a_draw() {
     // Sixteen providers with 1 to 16 bytes free on five infrastructures in three regions; the first n hold the caps
     // of 1, 2 and 2, those after them replace.
-    let roster: Vec<RosterEntry> = (0..16)
-        .map(|number: u8| RosterEntry {
-            provider: NodeId::new([number; 32]),
-            domain: Domain {
-                operator: format!("op-{number}"),
-                infrastructure: format!("cloud-{}", number % 5),
-                region: format!("region-{}", number % 3),
-            },
-            weight: u64::from(number) + 1,
-            price: Amount(1),
-        })
-        .collect();
+    let entry = |number: u8| {
+        let domain = Domain {
+            operator: format!("op-{number}"),
+            infrastructure: format!("cloud-{}", number % 5),
+            region: format!("region-{}", number % 3),
+        };
+        let offer = Offer { weight: u64::from(number) + 1, price: Amount(1), domain: (&domain).into() };
+        RosterEntry { provider: NodeId::new([number; 32]), offer }
+    };
+    let roster: Roster = (0..16).map(entry).collect();
+    let (summary, code) = (roster.summary(), "2/6".parse().expect("a code"));
+    let Sum { hash, weight } = summary.root;
+    assert_eq!((hex::encode(hash).as_str(), weight), (ROSTER_ROOT, 136));
+    assert_eq!(hex::encode(blake3::hash(&codec::encode(&summary)).as_bytes()), ROSTER_SUMMARY);
+    let caps = Caps::of(&summary, code, 3).expect("possible");
     let seed = DrawSeed {
         randomness: [12; 32],
         account: AccountId::new([13; 32]),
         draw: Draw { epoch: Epoch(14), number: 15 },
         extent: 16,
     };
-    let order = draw(&roster, &seed, "2/6".parse().expect("a code"), 3).expect("possible");
+    let order = draw(roster.tree(), &seed, code, &caps).expect("possible");
+    let proof = prove_draw(roster.tree(), &seed, code, &caps);
+    assert_eq!(hex::encode(blake3::hash(&codec::encode(&proof)).as_bytes()), DRAW_PROOF);
     let numbers: Vec<u8> = order.iter().map(|candidate| candidate.provider.bytes()[0]).collect();
     assert_eq!(numbers, DRAW);
 }
@@ -287,14 +293,17 @@ const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7q
 const GENESIS_ID: &str = "8c1cdd73be567d2e6f88b49dd2c7ecd7312d093cc49a215d1392355702d047c0";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
 const BLOCK_HISTORY: &str = "e433f44cd808f3d4c1d100c4c41a117da4df612a0302a0e21c252dd4fcb41ac4";
-const BLOCK_PRECOMMIT: &str = "7402bbbb222ed14eb09c85eccbdd29abbbac7cbdb9547b4f815ee32df707abc5c63c5b01825dd094146c75657fc2e50dfb4719a4e17845e04ba6503a4078e40c";
-const GENESIS_STATE: &str = "40c20785d7d21588686a4785fd1f02c0a39bf992bbf9829be159338c334036fa";
+const BLOCK_PRECOMMIT: &str = "cc0e9515c739feeed52257d7ccdda93ba2415c8218ff0252afd00dac9c7553f6ddddf50ddc2fb17bc57f54326f728f0585061d3ff91682f1e0206fd892c8b207";
+const GENESIS_STATE: &str = "439d1f36b71ff108cf566a8c8525d21a9eeabcf0d464254a3fe1f83465cb9fa8";
 const EPOCH_BEACON: &str = "0a0098f01d00f4cea1589010ffb6696bba19b300190c4694ba2e864aee5348e3";
-const BLOCK_ID: &str = "7eaa9bb4defbf7a0edc7c4d666430148e54a049813fd335a4785fabf47aac90d";
+const ROSTER_ROOT: &str = "17883e67879c01b0d148ebf6f4a24244b172b62f08af87ccd35c4fc3fb77dc5b";
+const ROSTER_SUMMARY: &str = "5e0cd5e82b7a1bb663ff8db33c46907f8665665844105d7ebe2c35111c2a9a86";
+const DRAW_PROOF: &str = "dd8bbc900a55472035b9084da4c8eed13c7e34b65bdd9761e03fdef2f919cd2e";
+const BLOCK_ID: &str = "02663aacaf27b7050d26dc7d45af3c90c16b4c53ca61dc53ffb3352398757960";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "23f5f2f4febd0389aeb2a3e6ecd0b161e396d01908aad7a54945829067101f60";
+const BLOCK_STATE: &str = "c87ad1a3b0636bba7ce638b009f196b5294fe25d82817d984f4917976afa3292";
 const BLOCK_MIX: &str = "437797425768b2ace51e8a3622e5652bb76e5e95828acaaea7485929af25cd26";
 const BLOCK_BEACON: &str =
     "af62685b2a66d4602df5b58a2472eb2f41aa09f10beab949ac67b7d13ee08be3f29c70bd569e7767621d5952cd84b468";
@@ -318,7 +327,7 @@ const SET_NAME: &str =
 const TOGETHER: &str = "0f020000000d08080808080808080808080808080808080808080808080808080808080808080300000000000000010500000076616c75650e0909090909090909090909090909090909090909090909090909090909090909";
 const ANCHOR: &str = "0e0909090909090909090909090909090909090909090909090909090909090909";
 const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";
-const KEY_INFRASTRUCTURE: &str = "0b4f7a72ab208d3ce3363c9f94ff3f2f541d609b9dd901d983ce517f4529e0627d";
+const KEY_INFRASTRUCTURE: &str = "0b4f7a72ab208d3ce3363c9f94ff3f2f54";
 const KEY_UNBONDING: &str = "410000000000000005018a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const CHARTER: &str = "0a030200000001010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202010000000102000000f4010000000000000800000000000000";
 const PROPOSAL: &str = "0b070000000000000001010101010101010101010101010101010101010101010101010101010101010103030303030303030303030303030303030303030303030303030303030303030000000000000000a80000000000000001000000020202020202020202020202020202020202020202020202020202020202020201014d00000000000000";

@@ -27,7 +27,7 @@ use ostrakon_proto::{
     },
     light::{Answer, CertifiedHeader, ProvenRecord, proof_file::Certificate},
     params::{Code, Params, Timing},
-    placement::{Draw, DrawSeed, draw},
+    placement::{Caps, Draw, DrawSeed, draw},
     seed::Seed,
     sign::{Keypair, Purpose},
 };
@@ -211,7 +211,9 @@ impl Maker {
         let record = records.epoch(epoch).context("the epoch is kept")?;
         let randomness = record.beacon.context("the epoch's beacon is complete")?;
         let seed = DrawSeed { randomness, account: owner.public(), draw: draw_as, extent: 0 };
-        let drawn = draw(&record.roster, &seed, CODE, self.rules.params.min_domains)?;
+        let caps = Caps::of(&record.roster, CODE, self.rules.params.min_domains)?;
+        let rosters = records.rosters();
+        let drawn = draw(rosters.of(epoch).context("the epoch is kept")?, &seed, CODE, &caps)?;
         let holders = drawn.into_iter().take(usize::from(CODE.n)).map(|candidate| candidate.provider);
         let mut commit = Commit {
             object: object(number),

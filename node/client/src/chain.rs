@@ -5,7 +5,8 @@
 //! genesis on ([`trusted`]). Not here: what transactions mean (proto/ledger), or who stores which bytes (`get`, `add`).
 //!
 //! * [`activity`]: outgoing and incoming transactions of an account
-//! * [`lookup`]: head, accounts, providers, rosters, commitments, blocks
+//! * [`lookup`]: head, accounts, providers, commitments, blocks
+//! * [`roster`]: who can be drawn
 //! * [`pace`]: epochs and dates
 //! * [`vouch`]: proofs in files
 //! * [`nonce`]: which nonce is next, and whose turn it is to sign
@@ -31,14 +32,16 @@ mod ask;
 mod lookup;
 mod nonce;
 mod pace;
+mod roster;
 mod send;
 mod summary;
 mod trusted;
 mod vouch;
 
 pub use activity::Activity;
-pub use lookup::{Head, Roster};
+pub use lookup::Head;
 pub use pace::Pace;
+pub use roster::Roster;
 pub use send::Included;
 pub(crate) use send::Overtaken;
 pub use summary::{EpochSummary, Totals};

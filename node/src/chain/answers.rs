@@ -6,17 +6,22 @@
 
 use ostrakon_proto::{
     codec,
-    id::{Height, TxId},
+    id::{Epoch, Height, TxId},
     ledger::{
         history::{self, HistoryProof},
-        state::{Key, Records},
+        state::{EpochRecord, Key, Records},
         tree,
         tx::{Header, Tx, tx_proof},
     },
     light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord},
+    params::Code,
+    placement::{self, Caps, DrawSeed, PlacementError, RosterTree},
 };
 
 use super::{Chain, Shared, store::LedgerError};
+
+/// Providers up to which all of a roster is sent: it serves all draws of its epoch.
+const WHOLE_ROSTER: usize = 256;
 
 /// Why a query cannot be answered with a proof.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +44,15 @@ pub enum AnswerError {
         /// The height asked for.
         height: Height,
     },
+    /// The epoch has not begun, or its draws have expired.
+    #[error("this node has no roster of epoch {epoch}: the epoch has not begun, or its draws have expired")]
+    NoEpoch {
+        /// The epoch asked for.
+        epoch: Epoch,
+    },
+    /// The network cannot carry the code.
+    #[error(transparent)]
+    Placement(#[from] PlacementError),
     /// The ledger failed.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
@@ -88,6 +102,24 @@ impl Chain {
     /// [`AnswerError`] when this node cannot prove an answer.
     pub async fn past_block(&self, height: Height) -> Result<Answer<PastBlock>, AnswerError> {
         self.answer(move |shared, _, tip| shared.past_block(tip, height)).await
+    }
+
+    /// As much of a roster as shows the outcome of this draw; all of a small one.
+    ///
+    /// # Errors
+    /// [`AnswerError`] when this node has no such roster, or the network cannot carry the code.
+    pub async fn draw(&self, seed: DrawSeed, code: Code) -> Result<Answer<RosterTree>, AnswerError> {
+        let part = move |_: &Shared, records: &dyn Records, _: &Header| {
+            let (epoch, rosters) = (seed.draw.epoch, records.rosters());
+            let found = records.epoch(epoch).zip(rosters.of(epoch));
+            let (EpochRecord { roster: summary, .. }, roster) = found.ok_or(AnswerError::NoEpoch { epoch })?;
+            if summary.providers.groups() <= WHOLE_ROSTER {
+                return Ok(roster.clone());
+            }
+            let caps = Caps::of(&summary, code, records.params().min_domains)?;
+            Ok(placement::prove_draw(roster, &seed, code, &caps))
+        };
+        self.answer(part).await
     }
 
     /// Handovers from `from` on, in their order, until `fits` refuses one.

@@ -9,7 +9,7 @@ use ostrakon_net::lock;
 use ostrakon_proto::{
     id::{AccountId, Height, TxId},
     ledger::{
-        Genesis, MemoryRecords,
+        Genesis, MemoryRecords, Rosters,
         state::{Changes, Key, Record, Records, Tip},
         tree::Nodes,
         tx::DecidedBlock,
@@ -116,6 +116,10 @@ impl Nodes for View {
 impl Records for View {
     fn tip(&self) -> Tip {
         self.0.tip()
+    }
+
+    fn rosters(&self) -> Rosters {
+        self.0.rosters()
     }
 
     fn get(&self, key: &Key) -> Option<Record> {

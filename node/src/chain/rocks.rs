@@ -16,7 +16,8 @@
 //! ```
 //!
 //! [`snapshots`] stores states for nodes that join late, [`restore`] makes a ledger of one, [`prune`] deletes old
-//! blocks, [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches.
+//! blocks, [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches, [`rosters`] follow from
+//! records.
 
 use std::{path::Path, sync::Mutex};
 
@@ -26,7 +27,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId, Height, TxId},
     ledger::{
-        Genesis,
+        Genesis, Rosters,
         history::HistoryNode,
         snapshot::SnapshotChunk,
         state::{Account, Changes, Key, Record, Records, Tip},
@@ -47,15 +48,17 @@ mod nodes;
 mod prune;
 mod recent;
 pub mod restore;
+mod rosters;
 mod snapshots;
 mod touches;
 
 use nodes::RecentNodes;
 use recent::{RecentAccounts, Version};
+use rosters::{RecentRosters, TwoRosters};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
-const FORMAT: u32 = 4;
+const FORMAT: u32 = 5;
 const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
@@ -91,6 +94,7 @@ pub struct Rocks {
     snapshots: Option<Snapshots>,
     recent: RecentAccounts,
     recent_nodes: RecentNodes,
+    rosters: RecentRosters,
     commit: Seconds,
 }
 
@@ -151,6 +155,7 @@ impl Rocks {
             snapshots: None,
             recent: RecentAccounts::default(),
             recent_nodes: RecentNodes::default(),
+            rosters: RecentRosters::default(),
             commit: Seconds::default(),
         })
     }
@@ -163,15 +168,26 @@ impl Rocks {
             return Err(OpenLedgerError::Format { dir: dir.to_owned(), found, known: FORMAT });
         }
         match self.read::<ChainId>(META, b"chain").map_err(damaged)? {
-            Some(found) if found != wanted => Err(OpenLedgerError::OtherChain { dir: dir.to_owned(), found, wanted }),
-            Some(_) => Ok(()),
+            Some(found) if found != wanted => {
+                return Err(OpenLedgerError::OtherChain { dir: dir.to_owned(), found, wanted });
+            }
+            Some(_) => {}
             None => {
                 let mut batch = WriteBatch::default();
                 self.stage_format(&mut batch, &wanted);
                 self.stage(&mut batch, &genesis.changes());
-                self.write(batch).map_err(damaged)
+                self.write(batch).map_err(damaged)?;
             }
         }
+        self.read_rosters().map_err(damaged)
+    }
+
+    /// Reads the rosters from the records of the providers: they are in memory, and nowhere else.
+    fn read_rosters(&self) -> Result<(), LedgerError> {
+        let height = self.tip()?.height;
+        let rosters = Rosters::read(&*self.view()).ok_or(LedgerError::Damaged { what: "rosters" })?;
+        self.rosters.note(height, rosters);
+        Ok(())
     }
 
     fn family(&self, name: &str) -> &ColumnFamily {
@@ -235,6 +251,7 @@ impl Rocks {
         }
         self.stage(&mut batch, changes);
         self.recent.begin();
+        self.rosters.note(height, changes.rosters.clone());
         let begun = Instant::now();
         self.write(batch)?;
         self.commit.observe(begun.elapsed());
@@ -258,8 +275,8 @@ impl Rocks {
 
 impl LedgerStore for Rocks {
     fn view(&self) -> Box<dyn Records + '_> {
-        let (snapshot, version) = self.recent.pinned(|| self.db.snapshot());
-        Box::new(View { rocks: self, snapshot, version })
+        let ((snapshot, rosters), version) = self.recent.pinned(|| self.rosters.beside(|| self.db.snapshot()));
+        Box::new(View { rocks: self, snapshot, version, rosters })
     }
 
     fn commit(&self, decided: &DecidedBlock, changes: &Changes) -> Result<(), LedgerError> {
@@ -352,6 +369,8 @@ struct View<'a> {
     snapshot: Snapshot<'a>,
     /// The version of the cached accounts of this height.
     version: Option<Version>,
+    /// The rosters of this height, and of one beside it.
+    rosters: TwoRosters,
 }
 
 impl std::fmt::Debug for View<'_> {
@@ -401,6 +420,10 @@ impl Nodes for View<'_> {
 impl Records for View<'_> {
     fn tip(&self) -> Tip {
         self.read(META, b"tip").expect("a ledger has a tip from its first batch on")
+    }
+
+    fn rosters(&self) -> Rosters {
+        self.rosters.of(self.tip().height)
     }
 
     fn get(&self, key: &Key) -> Option<Record> {

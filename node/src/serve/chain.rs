@@ -89,6 +89,10 @@ impl Serve {
                 let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.activity(ActivityPage { account, before, limit }).await)
             }
+            ChainRequest::Draw { from: height, seed, code } => {
+                let _turn = self.wait(waits, height, turn).await?;
+                proven(chain.draw(seed, code).await)
+            }
             ChainRequest::Handovers { from: height } => self.handovers(height).await,
             ChainRequest::Providers { after } => Ok(self.providers(after).await),
         }
@@ -191,7 +195,10 @@ fn proven<T: BorshSerialize>(found: Result<Answer<T>, AnswerError>) -> Result<Fr
         Err(error @ AnswerError::NoBlock) => return Err(Refusal::new(RefusalCode::Busy, error)),
         Err(AnswerError::Ledger(error)) => return Err(refuse_ledger(error)),
         Err(error @ AnswerError::Pruned { .. }) => return Err(Refusal::new(RefusalCode::Pruned, error)),
-        Err(error @ AnswerError::NotYet { .. }) => return Err(Refusal::new(RefusalCode::NotFound, error)),
+        Err(error @ AnswerError::Placement(_)) => return Err(Refusal::new(RefusalCode::BadRequest, error)),
+        Err(error @ (AnswerError::NotYet { .. } | AnswerError::NoEpoch { .. })) => {
+            return Err(Refusal::new(RefusalCode::NotFound, error));
+        }
     };
     if body.len() > limits::CHAIN_BODY {
         return Err(Refusal::new(RefusalCode::BadRequest, "the answer is too long; request less at a time"));

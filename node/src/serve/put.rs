@@ -12,12 +12,12 @@ use ostrakon_proto::{
     id::{AccountId, Epoch, NodeId},
     ledger::{
         DrawChance, Rules,
-        state::{ProviderStatus, Records, RosterEntry},
+        state::{ProviderStatus, Records},
         tx::Receipt,
     },
     limits,
     manifest::Manifest,
-    placement::{self, DrawSeed},
+    placement::{self, Caps, DrawSeed, RosterEntry},
     sign::{Purpose, Signature, verify},
     wire::{
         Frame, Refusal,
@@ -294,7 +294,9 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
         Refusal::new(Busy, reason)
     })?;
     let seed = DrawSeed { randomness, account: open.account, draw: open.draw, extent: open.extent };
-    let drawn = placement::draw(&record.roster, &seed, open.code, rules.params.min_domains);
+    let (rosters, caps) = (records.rosters(), Caps::of(&record.roster, open.code, rules.params.min_domains));
+    let roster = rosters.of(given).expect("invariant: an epoch with a record has a roster");
+    let drawn = caps.and_then(|caps| placement::draw(roster, &seed, open.code, &caps));
     let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(Denied, error))?;
     if drawn.iter().any(|candidate| candidate.provider == open.holder) {
         Ok(())

@@ -13,7 +13,7 @@ use ostrakon_proto::{
         activity::{AccountTx, ActivityQuery},
     },
     limits,
-    placement::{Draw, DrawSeed, draw},
+    placement::{Caps, Draw, DrawSeed, draw},
     seal::ObjectKey,
     sign::{Keypair, Purpose, Signature, verify},
     tree::verify_range,
@@ -212,8 +212,10 @@ async fn only_drawn_nodes_take_a_column() {
     let record = nodes[0].0.chain().read(|records| records.epoch(Epoch(0))).await.expect("kept");
     let (randomness, draw_as) = (record.beacon.expect("complete"), Draw { epoch: Epoch(0), number: 0 });
     let seed = DrawSeed { randomness, account: world.payer(), draw: draw_as, extent: 0 };
-    let drawn: Vec<NodeId> =
-        draw(&record.roster, &seed, narrow, 1).expect("drawn").iter().map(|candidate| candidate.provider).collect();
+    let rosters = nodes[0].0.chain().read(|records| records.rosters()).await;
+    let (roster, caps) = (rosters.of(Epoch(0)).expect("kept"), Caps::of(&record.roster, narrow, 1).expect("five"));
+    let drawn = draw(roster, &seed, narrow, &caps).expect("drawn");
+    let drawn: Vec<NodeId> = drawn.iter().map(|candidate| candidate.provider).collect();
     assert_eq!(drawn.len(), 4);
     for number in 0..5 {
         let answer = client.put(number, &world.sign(&world.open(number, &object, 0)), Bytes::new()).await;
@@ -285,7 +287,7 @@ async fn any_node_tells_of_the_ledger() {
     let keys = [Key::Provider(all[3]), Key::Provider(nobody), Key::Epoch(Epoch(0)), Key::Epoch(Epoch(99))];
     let found = client.records(&world, 1, &keys).await;
     assert!(matches!(&found[0], Some(Record::Provider(provider)) if provider.node == all[3]));
-    assert!(matches!(&found[2], Some(Record::Epoch(epoch)) if epoch.roster.len() == 4));
+    assert!(matches!(&found[2], Some(Record::Epoch(epoch)) if epoch.roster.providers.groups() == 4));
     assert_eq!((&found[1], &found[3]), (&None, &None), "and that is proven");
     for keys in [vec![], vec![vec![200]], vec![Key::Running.to_bytes(); limits::PAGE + 1]] {
         let request = chain::ChainRequest::Records { from: Height(1), keys };

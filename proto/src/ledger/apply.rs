@@ -3,24 +3,23 @@
 //! In go the records before a block and its transactions; out come the [`Changes`], or why the block is invalid. The
 //! proposer and every validator run the same code, so what one proposes the others accept.
 
-use std::collections::BTreeMap;
-
 use crate::{
     beacon::{self, BeaconSignature, BeaconTurn},
     codec,
     id::{Amount, BlockId, ChainId, Epoch, Height, TxId, VoteKey},
     ledger::{
-        action::{self, ActionContext, Roster},
+        action::{self, ActionContext},
         checked::{CheckedTx, EncodedTx, EncodedTxs},
         draft::{Draft, DraftChanges},
         epoch,
         error::TxError,
         history::HistoryNode,
         money::{self, Pool},
+        roster,
         rules::{PROTOCOL, Rules},
         state::{Changes, EpochClock, Key, Record, Records, Tip, Upgrade},
         tree, turns,
-        tx::{Action, Block, Commit, DecidedBlock, Header, TxBody, tx_root},
+        tx::{Block, DecidedBlock, Header, TxBody, tx_root},
         vote::{QuorumCertificate, QuorumCertificateError, ValidatorSet},
     },
     limits,
@@ -161,8 +160,6 @@ pub struct Execution<'a> {
     past: Vec<HistoryNode>,
     /// Bytes of the transactions applied so far.
     bytes: usize,
-    /// Rosters of the epochs that commits of this block draw in, read once.
-    rosters: BTreeMap<Epoch, Roster>,
 }
 
 /// Result of a block's execution: its changes, and the header fields that follow from them.
@@ -185,7 +182,7 @@ impl<'a> Execution<'a> {
     /// Continues a block that was begun on `base`.
     pub fn after(base: &'a dyn Records, begun: BegunBlock) -> Self {
         let BegunBlock { rules, changes, past } = begun;
-        Self { rules, base, draft: Draft::with(base, changes), past, bytes: 0, rosters: BTreeMap::new() }
+        Self { rules, base, draft: Draft::with(base, changes), past, bytes: 0 }
     }
 
     /// The state with what was applied so far.
@@ -220,27 +217,17 @@ impl<'a> Execution<'a> {
         sender.nonce += 1;
         let balance = sender.balance;
         tx.check_at(&self.rules, self.draft.height())?;
-        money::lock(&mut self.draft, &account, fee, Pool::Burnt)?;
-        action.parts().iter().for_each(|part| self.read_roster(part));
         let draft = &mut self.draft;
-        let mut context = ActionContext { rules: &self.rules, draft, rosters: &self.rosters, account, nonce };
+        money::lock(draft, &account, fee, Pool::Burnt)?;
+        let mut context = ActionContext { rules: &self.rules, draft, account, nonce };
         action::apply(&mut context, action).map_err(|error| error.with_balance(balance))
-    }
-
-    fn read_roster(&mut self, action: &Action) {
-        let Action::Commit(Commit { draw, code, .. }) = action else { return };
-        if !self.rosters.contains_key(&draw.epoch) {
-            let Some(record) = self.draft.epoch(draw.epoch).filter(|epoch| epoch.beacon.is_some()) else { return };
-            self.rosters.insert(draw.epoch, Roster::new(record));
-        }
-        let roster = self.rosters.get_mut(&draw.epoch).expect("read just now, if not before");
-        roster.prepare(*code, self.rules.params.min_domains);
     }
 
     /// Ends the block: removes accounts that are too poor to keep, mixes in the proposer's beacon signature, sets the
     /// next block's fees, and updates the state tree.
     pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
         money::sweep(&mut self.draft, self.rules.params.bonds.account);
+        roster::follow(&mut self.draft, &self.rules);
         epoch::end(&mut self.draft, &self.rules, signature);
         let running = self.draft.running_mut();
         running.fee_factor = running.fee_factor.after(self.bytes);
@@ -275,14 +262,14 @@ pub(super) fn check_protocol(base: &dyn Records, time_ms: u64) -> Result<(), Blo
 
 /// The changes of a draft, with those of the state tree and of the history.
 pub(super) fn seal(base: &dyn Records, draft: Draft<'_>, history: Vec<HistoryNode>) -> Changes {
-    let DraftChanges { mut tip, mut records } = draft.into_changes();
+    let DraftChanges { mut tip, mut records, rosters } = draft.into_changes();
     records.insert(Key::Running, Some(Record::Running(tip.running.clone())));
     let leaves = records.iter().filter(|(key, _)| key.is_proven());
     let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
     let tree = tree::update(base, tip.height.0.checked_sub(1), tip.height.0, leaves);
     let tree = tree.unwrap_or_else(|error| panic!("invariant: the store has the tree of its last block: {error}"));
     tip.state = tree.root;
-    Changes { tip, records, tree, history }
+    Changes { tip, records, tree, history, rosters }
 }
 
 /// Validates a decided block and its certificate, and returns what it changes.

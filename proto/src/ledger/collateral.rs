@@ -48,7 +48,10 @@ mod tests {
     use super::*;
     use crate::{
         id::{AccountId, NodeId},
-        ledger::state::{Domain, ProviderStatus},
+        ledger::{
+            roster::Listing,
+            state::{Domain, ProviderStatus},
+        },
     };
 
     const BONDS: fn() -> Bonds =
@@ -67,6 +70,7 @@ mod tests {
             bond: Amount(bond),
             collateral: Amount(collateral),
             status: ProviderStatus::Active,
+            listing: Listing::default(),
         }
     }
 

@@ -6,15 +6,17 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
-    id::{AccountId, Epoch, Height, ObjectId, VoteKey},
+    id::{AccountId, Epoch, Height, NodeId, ObjectId, VoteKey},
     ledger::{
         owners,
+        roster::Rosters,
         state::{
             Account, Bonded, Charter, Commitment, CommitmentId, Infrastructure, Key, NameRecord, ObjectRecord,
             Proposal, Provider, Record, Records, Running, Tip, Validator,
         },
         tree::Nodes,
     },
+    placement::Tag,
 };
 
 /// Records with an overlay of changes.
@@ -22,6 +24,7 @@ pub struct Draft<'a> {
     base: &'a dyn Records,
     tip: Tip,
     records: BTreeMap<Key, Option<Record>>,
+    rosters: Rosters,
     /// How to undo what was changed since [`Draft::begin`].
     undo: Option<Undo>,
 }
@@ -41,6 +44,8 @@ pub struct DraftChanges {
     pub tip: Tip,
     /// Each record touched.
     pub records: BTreeMap<Key, Option<Record>>,
+    /// The rosters.
+    pub rosters: Rosters,
 }
 
 impl std::fmt::Debug for Draft<'_> {
@@ -52,24 +57,24 @@ impl std::fmt::Debug for Draft<'_> {
 impl<'a> Draft<'a> {
     /// The records, without changes yet.
     pub fn new(base: &'a dyn Records) -> Self {
-        Self::with(base, DraftChanges { tip: base.tip(), records: BTreeMap::new() })
+        Self::with(base, DraftChanges { tip: base.tip(), records: BTreeMap::new(), rosters: base.rosters() })
     }
 
     /// The records, with these changes of an earlier draft of the same base.
     pub(super) fn with(base: &'a dyn Records, changes: DraftChanges) -> Self {
-        let DraftChanges { tip, records } = changes;
-        Self { base, tip, records, undo: None }
+        let DraftChanges { tip, records, rosters } = changes;
+        Self { base, tip, records, rosters, undo: None }
     }
 
     /// The changes.
     pub fn into_changes(self) -> DraftChanges {
-        DraftChanges { tip: self.tip, records: self.records }
+        DraftChanges { tip: self.tip, records: self.records, rosters: self.rosters }
     }
 
     /// The changes so far.
     #[cfg(test)]
     pub(super) fn changes(&self) -> DraftChanges {
-        DraftChanges { tip: self.tip.clone(), records: self.records.clone() }
+        DraftChanges { tip: self.tip.clone(), records: self.records.clone(), rosters: self.rosters.clone() }
     }
 
     /// Begins a savepoint: changes of records and running values can be undone until [`Draft::commit`].
@@ -158,6 +163,18 @@ impl<'a> Draft<'a> {
         self.records.range(all).filter_map(account)
     }
 
+    /// The rosters; what changes them is not undone with a transaction.
+    pub(super) const fn rosters_mut(&mut self) -> &mut Rosters {
+        &mut self.rosters
+    }
+
+    /// The providers that this block touched.
+    pub(super) fn touched_providers(&self) -> Vec<NodeId> {
+        let all = Key::Provider(NodeId::LEAST)..=Key::Provider(NodeId::GREATEST);
+        let node = |(key, _): (&Key, _)| if let Key::Provider(node) = key { Some(*node) } else { None };
+        self.records.range(all).filter_map(node).collect()
+    }
+
     /// The validator, if it votes, to change.
     pub(super) fn validator_mut(&mut self, key: &VoteKey) -> Option<&mut Validator> {
         match self.record_mut(&Key::Validator(*key)) {
@@ -188,8 +205,8 @@ impl<'a> Draft<'a> {
     }
 
     /// Writes the usage of an infrastructure; removes the record when it is zero.
-    pub(super) fn put_infrastructure(&mut self, name: &str, infrastructure: Infrastructure) {
-        let key = Key::infrastructure(name);
+    pub(super) fn put_infrastructure(&mut self, tag: Tag, infrastructure: Infrastructure) {
+        let key = Key::Infrastructure(tag);
         match infrastructure.used {
             0 => self.remove(key),
             _ => self.put(key, Record::Infrastructure(infrastructure)),
@@ -290,6 +307,10 @@ impl Nodes for Draft<'_> {
 impl Records for Draft<'_> {
     fn tip(&self) -> Tip {
         self.tip.clone()
+    }
+
+    fn rosters(&self) -> Rosters {
+        self.rosters.clone()
     }
 
     fn get(&self, key: &Key) -> Option<Record> {

@@ -14,10 +14,9 @@ use crate::{
         draft::Draft,
         pulse,
         rules::Rules,
-        state::{EpochClock, EpochRecord, Key, Provider, ProviderStatus, Record, Records, RosterEntry},
+        state::{EpochClock, EpochRecord, Key, Record, Records},
     },
     limits,
-    params::Bonds,
 };
 
 /// Begins a block of the epoch that `clock` says.
@@ -41,8 +40,10 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
 
 /// Records the epoch with the roster of this moment.
 pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
-    let (EpochClock { epoch, start_ms, first, .. }, bonds) = (*clock, draft.params().bonds);
-    let roster = roster(&draft.providers(), &bonds);
+    let EpochClock { epoch, start_ms, first, .. } = *clock;
+    let rosters = draft.rosters_mut();
+    rosters.freeze(epoch);
+    let roster = rosters.summary();
     draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, start_ms, first, beacon: None, roster }));
 }
 
@@ -67,6 +68,9 @@ pub(super) fn end(draft: &mut Draft<'_>, rules: &Rules, signature: &BeaconSignat
 fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     let Some(old) = epoch.0.checked_sub(rules.params.draw_epochs) else { return };
     for (key, _) in draft.scan(&Key::Epoch(Epoch(0)), &Key::Epoch(Epoch(old)), limits::EPOCH_REMOVALS) {
+        if let Key::Epoch(epoch) = key {
+            draft.rosters_mut().forget(epoch);
+        }
         draft.remove(key);
     }
 }
@@ -80,18 +84,6 @@ fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
         room = left;
         action::close(draft, &commitment);
     }
-}
-
-/// The providers that can be drawn, in the order of node ids.
-fn roster(providers: &[Provider], bonds: &Bonds) -> Vec<RosterEntry> {
-    let candidates =
-        providers.iter().filter(|provider| provider.status == ProviderStatus::Active).map(|provider| RosterEntry {
-            provider: provider.node,
-            domain: provider.domain.clone(),
-            weight: provider.free_bytes(bonds),
-            price: provider.price,
-        });
-    candidates.filter(|candidate| candidate.weight > 0).collect()
 }
 
 /// The epoch's beacon, from the mix after the last signature that it takes (ARCHITECTURE 5.5).

@@ -21,6 +21,7 @@ use crate::{
         error::TxError,
         history::Peaks,
         load::FeeFactor,
+        roster::{self, Listing, Rosters},
         state::{
             Changes, Charter, Domain, EpochClock, Key, Membership, Provider, ProviderStatus, Record, Records, Running,
             Tip, Validator, ValidatorStatus,
@@ -287,6 +288,7 @@ impl Genesis {
             draft.put_validator(self.validator(validator));
             admit(&mut draft, &self.membership, Key::AdmittedValidator(validator.key));
         }
+        roster::follow(&mut draft, &self.into());
         let clock = draft.running().clock;
         epoch::freeze(&mut draft, &clock);
         seal(&empty, draft, Vec::new())
@@ -340,6 +342,7 @@ impl Genesis {
             bond: self.bond(provider),
             collateral: Amount::ZERO,
             status: ProviderStatus::Active,
+            listing: Listing::default(),
         }
     }
 }
@@ -368,6 +371,10 @@ impl Nodes for EmptyRecords {
 impl Records for EmptyRecords {
     fn tip(&self) -> Tip {
         self.0.clone()
+    }
+
+    fn rosters(&self) -> Rosters {
+        Rosters::default()
     }
 
     fn get(&self, _: &Key) -> Option<Record> {

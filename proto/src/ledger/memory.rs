@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::ledger::{
+    roster::Rosters,
     state::{Changes, Key, Record, Records, Tip},
     tree::{MemoryNodes, Nodes},
 };
@@ -14,6 +15,7 @@ pub struct MemoryRecords {
     tip: Tip,
     records: BTreeMap<Key, Record>,
     nodes: MemoryNodes,
+    rosters: Rosters,
 }
 
 /// All money by where it is, summed from the records themselves.
@@ -32,7 +34,8 @@ pub struct MoneySums {
 impl MemoryRecords {
     /// The state that a genesis begins with ([`crate::ledger::Genesis::changes`]).
     pub fn new(genesis: &Changes) -> Self {
-        let mut memory = Self { tip: genesis.tip.clone(), records: BTreeMap::new(), nodes: MemoryNodes::default() };
+        let (tip, rosters) = (genesis.tip.clone(), Rosters::default());
+        let mut memory = Self { tip, records: BTreeMap::new(), nodes: MemoryNodes::default(), rosters };
         memory.commit(genesis);
         memory
     }
@@ -47,6 +50,7 @@ impl MemoryRecords {
             }
         }
         self.nodes.apply(&changes.tree);
+        self.rosters = changes.rosters.clone();
     }
 
     /// All records, index entries included, in the order of keys.
@@ -87,6 +91,10 @@ impl Nodes for MemoryRecords {
 impl Records for MemoryRecords {
     fn tip(&self) -> Tip {
         self.tip.clone()
+    }
+
+    fn rosters(&self) -> Rosters {
+        self.rosters.clone()
     }
 
     fn get(&self, key: &Key) -> Option<Record> {

@@ -14,6 +14,7 @@ pub use crate::ledger::tree::snapshot::{BadChunk, SnapshotChunk, chunk};
 use crate::{
     codec,
     ledger::{
+        roster::Rosters,
         state::{Changes, Key, Record, Running, Tip},
         tree::{
             Patch,
@@ -120,7 +121,8 @@ impl SnapshotRestore {
         let history = history.nodes();
         let tip = Tip { height: header.height, block: header.id(), state: header.state, running };
         let tree = Patch { root: header.state, nodes: vec![root], stale: Vec::new() };
-        Ok(Changes { tip, records: [].into(), tree, history })
+        // The store reads the rosters from the records.
+        Ok(Changes { tip, records: [].into(), tree, history, rosters: Rosters::default() })
     }
 }
 

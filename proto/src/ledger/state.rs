@@ -12,9 +12,15 @@ use crate::{
     beacon::BeaconKey,
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId, VoteKey},
     json,
-    ledger::{history::HistoryNode, tree::Patch, vote::ValidatorSet},
+    ledger::{
+        history::HistoryNode,
+        roster::{Listing, Rosters},
+        tree::Patch,
+        vote::ValidatorSet,
+    },
     limits::NONCE_BITS,
     params::Code,
+    placement::{RosterSummary, Tag},
 };
 
 mod clock;
@@ -117,6 +123,9 @@ pub struct Provider {
     /// Its status.
     #[serde(flatten)]
     pub status: ProviderStatus,
+    /// What it offers to draws.
+    #[serde(skip)]
+    pub listing: Listing,
 }
 
 /// A commitment's key. One owner commits one extent of one object once.
@@ -300,19 +309,6 @@ pub struct NameRecord {
     pub deposit: Amount,
 }
 
-/// One provider as the draws of an epoch see it: frozen when the epoch begins, so that client and chain draw alike.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct RosterEntry {
-    /// The provider.
-    pub provider: NodeId,
-    /// Its domain.
-    pub domain: Domain,
-    /// Bytes that it can take, its weight in the draw: free, and with bond behind them.
-    pub weight: u64,
-    /// Price of one GiB for one epoch.
-    pub price: Amount,
-}
-
 /// Roster and beacon of an epoch.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct EpochRecord {
@@ -325,8 +321,8 @@ pub struct EpochRecord {
     /// Its randomness, mixed from the signatures of the proposers after the roster was frozen; `None` until the last of
     /// them has signed. Nothing can be drawn until then.
     pub beacon: Option<[u8; 32]>,
-    /// The providers that can be drawn, in the order of node ids.
-    pub roster: Vec<RosterEntry>,
+    /// The providers that can be drawn: frozen when the epoch begins, so that client and chain draw alike.
+    pub roster: RosterSummary,
 }
 
 /// The changes of a block.
@@ -340,6 +336,8 @@ pub struct Changes {
     pub tree: Patch,
     /// Nodes added to the history, for the parent block.
     pub history: Vec<HistoryNode>,
+    /// The rosters after the block.
+    pub rosters: Rosters,
 }
 
 impl Changes {

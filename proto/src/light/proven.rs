@@ -111,6 +111,9 @@ pub enum BadAnswer {
         /// Its index in the answer.
         index: usize,
     },
+    /// It is not of the roster that the epoch recorded, or does not show the draw asked for.
+    #[error("wrong answer: it does not show who was drawn from the epoch's roster")]
+    Roster,
     /// The transaction is not in the block.
     #[error("wrong answer: transaction {tx} is not in the block that it names")]
     NotIncluded {

@@ -9,9 +9,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::{
-    ledger::state::{Domain, RosterEntry},
-    params::Code,
+use crate::{ledger::state::Domain, params::Code, sum_tree::Hidden};
+
+use super::{
+    classes::Classes,
+    roster::{DomainTags, RosterSummary, Tag},
 };
 
 /// One part of a [`Domain`].
@@ -35,6 +37,26 @@ impl Dimension {
             Self::Operator => &domain.operator,
             Self::Infrastructure => &domain.infrastructure,
             Self::Region => &domain.region,
+        }
+    }
+
+    /// The tag of a value of this dimension.
+    pub fn tag(self, value: &str) -> Tag {
+        let context = match self {
+            Self::Operator => "ostrakon operator 1",
+            Self::Infrastructure => "ostrakon infrastructure 1",
+            Self::Region => "ostrakon region 1",
+        };
+        let hash = blake3::derive_key(context, value.as_bytes());
+        *hash.first_chunk().expect("a hash has 32 bytes")
+    }
+
+    /// The domain's tag in this dimension.
+    pub(super) const fn tag_of(self, domain: &DomainTags) -> Tag {
+        match self {
+            Self::Operator => domain.operator,
+            Self::Infrastructure => domain.infrastructure,
+            Self::Region => domain.region,
         }
     }
 }
@@ -107,6 +129,9 @@ pub enum PlacementError {
         /// Columns wanted.
         need: usize,
     },
+    /// The roster is the proof of another draw.
+    #[error(transparent)]
+    Hidden(#[from] Hidden),
 }
 
 /// The best code of as many columns that survives the loss of `cap` of them.
@@ -129,25 +154,24 @@ pub struct Caps {
 }
 
 impl Caps {
-    /// The caps of this code with this roster. Entries without weight do not count.
+    /// The caps of this code with this roster.
     ///
     /// # Errors
-    /// [`PlacementError`] when there are fewer than n entries, fewer than `min_domains` infrastructures, or a cap
+    /// [`PlacementError`] when there are fewer than n providers, fewer than `min_domains` infrastructures, or a cap
     /// over n-k; `min_domains` of 1 lifts the last.
-    pub fn of(roster: &[RosterEntry], code: Code, min_domains: u8) -> Result<Self, PlacementError> {
+    pub fn of(roster: &RosterSummary, code: Code, min_domains: u8) -> Result<Self, PlacementError> {
         if !code.is_valid() {
             return Err(PlacementError::Code(code));
         }
-        let have = roster.iter().filter(|candidate| candidate.weight > 0).count();
+        let have = roster.providers.groups();
         if have < usize::from(code.n) {
             return Err(PlacementError::TooFewProviders { code, have });
         }
-        let groups = Dimension::ALL.map(|dimension| groups(roster, dimension));
-        let have = significant(groups[1].iter().map(|group| group.weight).collect());
+        let have = roster.infrastructures();
         if have < usize::from(min_domains) {
             return Err(PlacementError::TooFewDomains { have, need: min_domains });
         }
-        let [operator, infrastructure, region] = groups.map(|groups| even(&groups, code.n));
+        let [operator, infrastructure, region] = roster.dimensions.each_ref().map(|classes| even(classes, code.n));
         let caps = Self { operator, infrastructure, region };
         if min_domains != 1 && caps.worst() > code.spare() {
             return Err(caps.too_concentrated(roster, code));
@@ -156,11 +180,12 @@ impl Caps {
     }
 
     /// The error for the dimension with the largest cap.
-    fn too_concentrated(&self, roster: &[RosterEntry], code: Code) -> PlacementError {
+    fn too_concentrated(&self, roster: &RosterSummary, code: Code) -> PlacementError {
         let cap = self.worst();
-        let dimension = Dimension::ALL.into_iter().find(|dimension| self.of_dimension(*dimension) == cap);
-        let dimension = dimension.expect("the worst cap is of one of them");
-        PlacementError::TooConcentrated { code, dimension, values: groups(roster, dimension).len(), cap }
+        let mut dimensions = Dimension::ALL.into_iter().zip(&roster.dimensions);
+        let worst = dimensions.find(|(dimension, _)| self.of_dimension(*dimension) == cap);
+        let (dimension, classes) = worst.expect("the worst cap is of one of them");
+        PlacementError::TooConcentrated { code, dimension, values: classes.groups(), cap }
     }
 
     /// The cap of one dimension.
@@ -178,12 +203,12 @@ impl Caps {
     }
 
     /// Whether `candidate` fits beside `chosen`.
-    pub fn admits(&self, chosen: &[&Domain], candidate: &Domain) -> bool {
+    pub fn admits(&self, chosen: &[DomainTags], candidate: &DomainTags) -> bool {
         Spread::of(chosen).admits(candidate, self.limits())
     }
 
     /// Whether `chosen` satisfy the rule together.
-    pub fn holds(&self, chosen: &[&Domain]) -> bool {
+    pub fn holds(&self, chosen: &[DomainTags]) -> bool {
         let limits = self.limits();
         let mut spread = Spread::default();
         chosen.iter().all(|domain| {
@@ -201,60 +226,33 @@ impl Caps {
 /// The share of the columns that a domain counts with, at most, as a multiple of its share of the weight.
 const OVERWEIGHT: u128 = 2;
 
-/// One value of a dimension.
-#[derive(Clone, Copy, Debug, Default)]
-struct Group {
-    /// Providers with it.
-    count: usize,
-    /// Their weight.
-    weight: u128,
-}
-
-/// The values of a dimension.
-fn groups(roster: &[RosterEntry], dimension: Dimension) -> Vec<Group> {
-    let mut groups: BTreeMap<&str, Group> = BTreeMap::new();
-    for candidate in roster.iter().filter(|candidate| candidate.weight > 0) {
-        let group = groups.entry(dimension.of(&candidate.domain)).or_default();
-        group.count += 1;
-        group.weight += u128::from(candidate.weight);
+impl RosterSummary {
+    /// Providers that count for the choice of a code, by weight: see [`Classes::significant`].
+    pub fn eligible(&self) -> usize {
+        self.providers.significant()
     }
-    groups.into_values().collect()
+
+    /// Infrastructures that count, by weight: see [`Classes::significant`].
+    pub fn infrastructures(&self) -> usize {
+        let [_, infrastructures, _] = &self.dimensions;
+        infrastructures.significant()
+    }
 }
 
-/// Providers that count for the choice of a code, by weight: see [`significant`].
-pub fn eligible(roster: &[RosterEntry]) -> usize {
-    significant(roster.iter().map(|entry| u128::from(entry.weight)).collect())
-}
-
-/// Infrastructures that count, by weight: see [`significant`].
-pub fn infrastructures(roster: &[RosterEntry]) -> usize {
-    significant(groups(roster, Dimension::Infrastructure).into_iter().map(|group| group.weight).collect())
-}
-
-/// How many of these weights count: those of at least a sixteenth of the one in the middle of all weight. So neither
-/// what is invented nor what is nearly full makes a network look larger than it is.
-fn significant(mut weights: Vec<u128>) -> usize {
-    weights.retain(|weight| *weight > 0);
-    weights.sort_unstable_by(|one, other| other.cmp(one));
-    let (total, mut sum) = (weights.iter().sum::<u128>(), 0);
-    let middle = weights.iter().find(|weight| {
-        sum += **weight;
-        2 * sum >= total
-    });
-    let least = middle.map_or(0, |middle| middle / 16);
-    weights.partition_point(|weight| *weight >= least)
-}
-
-/// The smallest cap under which these have room for `n` columns: each for as many as it has providers, and as its
-/// weight allows. Where the weights are so uneven that no cap suffices, they do not count.
-fn even(groups: &[Group], n: u8) -> u8 {
-    let (columns, total) = (u128::from(n), groups.iter().map(|group| group.weight).sum::<u128>());
+/// The smallest cap under which these can take `n` columns: each as many as it has providers, and as its weight allows.
+/// Where the weights are so uneven that no cap suffices, they do not count.
+fn even(classes: &Classes, n: u8) -> u8 {
+    let (columns, total) = (u128::from(n), classes.weight());
     // In columns times the total weight, so that nothing is rounded.
-    let providers = |group: &Group, cap: u8| as_u128(group.count.min(usize::from(cap))) * total;
-    let weighted = |group: &Group, cap: u8| providers(group, cap).min(OVERWEIGHT * columns * group.weight);
-    let by_weight = least(n, |cap| groups.iter().map(|group| weighted(group, cap)).sum::<u128>() >= columns * total);
-    let by_count = || least(n, |cap| groups.iter().map(|group| providers(group, cap)).sum::<u128>() >= columns * total);
-    by_weight.or_else(by_count).unwrap_or(n)
+    let by_count = |cap: u8| {
+        classes.iter().map(move |(each, members)| u128::from(each.min(cap)) * u128::from(members.groups) * total)
+    };
+    let by_weight = |cap: u8| {
+        let weights = classes.iter().map(|(_, members)| OVERWEIGHT * columns * members.weight);
+        by_count(cap).zip(weights).map(|(count, weight)| count.min(weight)).sum::<u128>()
+    };
+    let weighed = least(n, |cap| by_weight(cap) >= columns * total);
+    weighed.or_else(|| least(n, |cap| by_count(cap).sum::<u128>() >= columns * total)).unwrap_or(n)
 }
 
 /// The least number of 1 to `n` for which `holds`, which then holds for all above it; `None` when it holds for none.
@@ -265,10 +263,6 @@ fn least(n: u8, holds: impl Fn(u8) -> bool) -> Option<u8> {
         if holds(middle) { high = middle } else { low = middle + 1 }
     }
     holds(low).then_some(low)
-}
-
-fn as_u128(count: usize) -> u128 {
-    u128::try_from(count).expect("a count fits")
 }
 
 /// Caps as numbers in the order of [`Dimension::ALL`].
@@ -284,32 +278,32 @@ impl Limits {
 
 /// How many of a choice are in each domain, by dimension.
 #[derive(Debug, Default)]
-pub(super) struct Spread<'a>([BTreeMap<&'a str, u16>; 3]);
+pub(super) struct Spread([BTreeMap<Tag, u16>; 3]);
 
-impl<'a> Spread<'a> {
-    fn of(domains: &[&'a Domain]) -> Self {
+impl Spread {
+    fn of(domains: &[DomainTags]) -> Self {
         let mut spread = Self::default();
         domains.iter().for_each(|domain| spread.add(domain));
         spread
     }
 
     /// Whether one more of `domain` stays within `limits`.
-    pub(super) fn admits(&self, domain: &Domain, limits: Limits) -> bool {
-        let have = |at: usize, dimension: Dimension| self.0[at].get(dimension.of(domain)).copied().unwrap_or(0);
+    pub(super) fn admits(&self, domain: &DomainTags, limits: Limits) -> bool {
+        let have = |at: usize, dimension: Dimension| self.0[at].get(&dimension.tag_of(domain)).copied().unwrap_or(0);
         Dimension::ALL.iter().enumerate().all(|(at, dimension)| have(at, *dimension) < limits.0[at])
     }
 
     /// One more of `domain`.
-    pub(super) fn add(&mut self, domain: &'a Domain) {
+    pub(super) fn add(&mut self, domain: &DomainTags) {
         for (counts, dimension) in self.0.iter_mut().zip(Dimension::ALL) {
-            *counts.entry(dimension.of(domain)).or_default() += 1;
+            *counts.entry(dimension.tag_of(domain)).or_default() += 1;
         }
     }
 
     /// One less of `domain`, which was added before.
-    pub(super) fn remove(&mut self, domain: &Domain) {
+    pub(super) fn remove(&mut self, domain: &DomainTags) {
         for (counts, dimension) in self.0.iter_mut().zip(Dimension::ALL) {
-            *counts.get_mut(dimension.of(domain)).expect("removed only after it was added") -= 1;
+            *counts.get_mut(&dimension.tag_of(domain)).expect("removed only after it was added") -= 1;
         }
     }
 }
@@ -354,15 +348,21 @@ impl std::fmt::Display for Tolerance {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::classes::Group, *};
+
+    fn classes(groups: &[Group]) -> Classes {
+        let mut classes = Classes::default();
+        groups.iter().for_each(|group| classes.add(group));
+        classes
+    }
 
     #[test]
     fn caps_are_as_even_as_the_network_allows() {
         // Providers of one weight.
-        let check = |counts: &[usize], n, expect| {
+        let check = |counts: &[u32], n, expect| {
             let groups: Vec<Group> =
-                counts.iter().map(|count| Group { count: *count, weight: as_u128(*count) }).collect();
-            assert_eq!(even(&groups, n), expect, "{n} over {counts:?}");
+                counts.iter().map(|count| Group { providers: *count, weight: u128::from(*count) }).collect();
+            assert_eq!(even(&classes(&groups), n), expect, "{n} over {counts:?}");
         };
         check(&[2; 7], 12, 2);
         check(&[4, 4, 3, 3], 12, 3);
@@ -371,12 +371,13 @@ mod tests {
         // One large domain and six single ones: each of the six gives all it has.
         check(&[8, 1, 1, 1, 1, 1, 1], 12, 6);
         check(&[200, 200, 200], 255, 85);
+        check(&[9, 16], 25, 16);
     }
 
     #[test]
     fn domains_count_by_weight() {
-        let group = |count, weight| Group { count, weight };
-        let check = |desc: &str, groups: &[Group], n, expect| assert_eq!(even(groups, n), expect, "{desc}");
+        let group = |providers, weight| Group { providers, weight };
+        let check = |desc: &str, groups: &[Group], n, expect| assert_eq!(even(&classes(groups), n), expect, "{desc}");
         let seven = [group(14, 1_000_000); 7];
         check("seven", &seven, 50, 8);
         check("and many small ones", &[&seven[..], &[group(1, 1); 200]].concat(), 50, 8);

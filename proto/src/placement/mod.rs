@@ -2,24 +2,30 @@
 //!
 //! In go an epoch's frozen roster, its beacon, and who draws for what; out comes the order in which providers are
 //! asked. The client stores on the first that accept, and the chain checks that they are of this order: so nobody
-//! chooses holders. `caps` is the domain rule, `sampling` the weighted sampling. Not here: which epoch and number are
-//! valid, which the ledger decides.
+//! chooses holders. `roster` is who can be drawn, `caps` the domain rule, `sampling` the weighted sampling. Not here:
+//! which epoch and number are valid, which the ledger decides.
+
+use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
 use crate::{
     id::{AccountId, Epoch},
-    ledger::state::RosterEntry,
     params::Code,
+    sum_tree::{Hidden, Leaf},
 };
 
 mod caps;
+mod classes;
+mod roster;
 mod sampling;
 
-pub use caps::{Caps, Dimension, PlacementError, Tolerance, eligible, infrastructures, tolerance};
+pub use caps::{Caps, Dimension, PlacementError, Tolerance, tolerance};
 use caps::{Limits, Spread};
-use sampling::{RandomStream, WeightedSampler};
+pub use classes::Classes;
+pub use roster::{DomainTags, Offer, Roster, RosterEntry, RosterSummary, RosterTree, Tag};
+use sampling::{Looks, RandomStream};
 
 /// Providers that a draw looks at, at most, as a multiple of n: bounds its work, and the proof of it.
 const LOOKS: usize = 8;
@@ -37,7 +43,7 @@ pub struct Draw {
 }
 
 /// What determines a draw's order, besides the roster. Its canonical bytes are the seed of the random stream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct DrawSeed {
     /// The beacon of the draw's epoch, or the pulse of an account that is younger than its roster.
     pub randomness: [u8; 32],
@@ -56,42 +62,51 @@ pub struct DrawSeed {
 /// draws, under twice the caps; the n that are finally used must satisfy the rule ([`Caps::holds`]).
 ///
 /// # Errors
-/// [`PlacementError`] when the roster cannot carry the code, with the codes that it could.
+/// [`PlacementError::DeadEnd`] when the caps cannot be kept, [`PlacementError::Hidden`] when `roster` is the proof of
+/// another draw.
 pub fn draw<'a>(
-    roster: &'a [RosterEntry],
-    seed: &DrawSeed,
-    code: Code,
-    min_domains: u8,
-) -> Result<Vec<&'a RosterEntry>, PlacementError> {
-    let caps = Caps::of(roster, code, min_domains)?;
-    draw_under(roster, seed, code, &caps)
-}
-
-/// As [`draw`], with the roster's caps for the code already computed.
-pub(crate) fn draw_under<'a>(
-    roster: &'a [RosterEntry],
+    roster: &'a RosterTree,
     seed: &DrawSeed,
     code: Code,
     caps: &Caps,
 ) -> Result<Vec<&'a RosterEntry>, PlacementError> {
+    draw_noting(roster, seed, code, caps, |_| {})
+}
+
+/// The part of `roster` that shows the outcome of this draw, which may be a dead end.
+pub fn prove_draw(roster: &RosterTree, seed: &DrawSeed, code: Code, caps: &Caps) -> RosterTree {
+    let mut met = BTreeSet::new();
+    // Whatever the outcome is, it follows from the leaves that the draw met.
+    let _outcome = draw_noting(roster, seed, code, caps, |entry| _ = met.insert(entry.key()));
+    roster.proof_of(&met)
+}
+
+/// As [`draw`], and tells `note` each leaf that comes up.
+fn draw_noting<'a>(
+    roster: &'a RosterTree,
+    seed: &DrawSeed,
+    code: Code,
+    caps: &Caps,
+    mut note: impl FnMut(&RosterEntry),
+) -> Result<Vec<&'a RosterEntry>, PlacementError> {
     let need = usize::from(code.n);
-    let sampler = WeightedSampler::new(roster.iter().map(|entry| entry.weight), RandomStream::new(seed));
-    let mut order = sampler.take(LOOKS * need).map(|index| &roster[index]);
+    let looks = Looks::new(roster, RandomStream::new(seed)).take(LOOKS * need);
+    let mut order = looks.inspect(|entry| entry.iter().for_each(|entry| note(entry)));
     let mut pass = Pass::new(caps.limits());
-    pass.fill(need, &mut order);
+    pass.fill(need, &mut order)?;
     if pass.chosen.len() < need && !pass.exchange(need) {
         return Err(PlacementError::DeadEnd { placed: pass.chosen.len(), need });
     }
     pass.limits = caps.limits().twice();
     let skipped = std::mem::take(&mut pass.skipped);
-    pass.fill(2 * need, &mut skipped.into_iter().chain(order));
+    pass.fill(2 * need, &mut skipped.into_iter().map(Ok).chain(order))?;
     Ok(pass.chosen)
 }
 
 /// A draw in progress: the providers chosen, and those skipped because their domain was full.
 struct Pass<'a> {
     limits: Limits,
-    spread: Spread<'a>,
+    spread: Spread,
     chosen: Vec<&'a RosterEntry>,
     skipped: Vec<&'a RosterEntry>,
 }
@@ -102,16 +117,21 @@ impl<'a> Pass<'a> {
     }
 
     /// Chooses from `order` until `count` are chosen or none is left.
-    fn fill(&mut self, count: usize, order: &mut impl Iterator<Item = &'a RosterEntry>) {
+    fn fill(
+        &mut self,
+        count: usize,
+        order: &mut impl Iterator<Item = Result<&'a RosterEntry, Hidden>>,
+    ) -> Result<(), Hidden> {
         while self.chosen.len() < count {
-            let Some(candidate) = order.next() else { return };
-            if self.spread.admits(&candidate.domain, self.limits) {
-                self.spread.add(&candidate.domain);
+            let Some(candidate) = order.next().transpose()? else { break };
+            if self.spread.admits(&candidate.offer.domain, self.limits) {
+                self.spread.add(&candidate.offer.domain);
                 self.chosen.push(candidate);
             } else {
                 self.skipped.push(candidate);
             }
         }
+        Ok(())
     }
 
     /// Resolves a dead end: the three dimensions constrain each other, so in a small network greedy choice can leave
@@ -124,9 +144,9 @@ impl<'a> Pass<'a> {
             let second = self.skipped.remove(two);
             let first = self.skipped.remove(one);
             let dropped = self.chosen.remove(out);
-            self.spread.remove(&dropped.domain);
+            self.spread.remove(&dropped.offer.domain);
             for candidate in [first, second] {
-                self.spread.add(&candidate.domain);
+                self.spread.add(&candidate.offer.domain);
                 self.chosen.push(candidate);
             }
             self.skipped.insert(0, dropped);
@@ -138,9 +158,9 @@ impl<'a> Pass<'a> {
     fn find_exchange(&mut self, trials: &mut usize) -> Option<(usize, usize, usize)> {
         for one in 0..self.skipped.len() {
             for out in 0..self.chosen.len() {
-                self.spread.remove(&self.chosen[out].domain);
+                self.spread.remove(&self.chosen[out].offer.domain);
                 let two = self.second_for(one, trials);
-                self.spread.add(&self.chosen[out].domain);
+                self.spread.add(&self.chosen[out].offer.domain);
                 if let Some(two) = two {
                     return Some((out, one, two));
                 }
@@ -155,13 +175,14 @@ impl<'a> Pass<'a> {
     /// The first skipped index after `one` that fits together with it.
     fn second_for(&mut self, one: usize, trials: &mut usize) -> Option<usize> {
         *trials = trials.checked_sub(1)?;
-        let first = &self.skipped[one].domain;
+        let first = &self.skipped[one].offer.domain;
         if !self.spread.admits(first, self.limits) {
             return None;
         }
         self.spread.add(first);
         let rest = self.skipped.iter().enumerate().skip(one + 1).take(*trials);
-        let two = rest.inspect(|_| *trials -= 1).find(|(_, second)| self.spread.admits(&second.domain, self.limits));
+        let two =
+            rest.inspect(|_| *trials -= 1).find(|(_, second)| self.spread.admits(&second.offer.domain, self.limits));
         self.spread.remove(first);
         two.map(|(index, _)| index)
     }

@@ -4,24 +4,35 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::{
+    codec,
     id::{Amount, NodeId},
-    ledger::state::Domain,
 };
 
 fn candidate(index: usize, weight: u64, domain: [usize; 3]) -> RosterEntry {
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&index.to_be_bytes());
-    let [operator, infrastructure, region] = ["op", "infra", "region"].map(str::to_owned);
-    RosterEntry {
-        provider: NodeId::new(bytes),
-        domain: Domain {
-            operator: format!("{operator}{}", domain[0]),
-            infrastructure: format!("{infrastructure}{}", domain[1]),
-            region: format!("{region}{}", domain[2]),
-        },
-        weight,
-        price: Amount(1),
-    }
+    let [operator, infrastructure, region] = domain.map(|value| {
+        let mut tag = [0; 16];
+        tag[..8].copy_from_slice(&value.to_be_bytes());
+        tag
+    });
+    let domain = DomainTags { operator, infrastructure, region };
+    RosterEntry { provider: NodeId::new(bytes), offer: Offer { weight, price: Amount(1), domain } }
+}
+
+/// The roster of those with weight.
+fn roster(entries: impl IntoIterator<Item = RosterEntry>) -> Roster {
+    entries.into_iter().filter(|entry| entry.offer.weight > 0).collect()
+}
+
+/// The draw of this seed, with the caps of the roster.
+fn draw<'a>(
+    roster: &'a Roster,
+    seed: &DrawSeed,
+    code: Code,
+    min_domains: u8,
+) -> Result<Vec<&'a RosterEntry>, PlacementError> {
+    super::draw(roster.tree(), seed, code, &Caps::of(&roster.summary(), code, min_domains)?)
 }
 
 fn seed(number: u32) -> DrawSeed {
@@ -53,7 +64,7 @@ impl Dice {
 }
 
 /// A network of up to 40 providers, anything from one domain to one each, some of them full.
-fn network(dice: &mut Dice) -> Vec<RosterEntry> {
+fn network(dice: &mut Dice) -> Roster {
     let count = 1 + dice.index(40);
     let values = [0; 3].map(|_| 1 + dice.index(count + 3));
     let one = |index| {
@@ -61,11 +72,11 @@ fn network(dice: &mut Dice) -> Vec<RosterEntry> {
         let domain = values.map(|bound| dice.index(bound));
         candidate(index, weight, domain)
     };
-    (0..count).map(one).collect()
+    roster((0..count).map(one))
 }
 
 /// Whether a choice of `left` more exists, by trying them all.
-fn exists(rest: &[&RosterEntry], spread: &mut Spread<'static>, limits: Limits, left: usize) -> bool {
+fn exists(rest: &[&RosterEntry], spread: &mut Spread, limits: Limits, left: usize) -> bool {
     let Some((first, later)) = rest.split_first() else { return left == 0 };
     if left == 0 {
         return true;
@@ -73,11 +84,11 @@ fn exists(rest: &[&RosterEntry], spread: &mut Spread<'static>, limits: Limits, l
     if rest.len() < left {
         return false;
     }
-    let domain: &'static Domain = Box::leak(Box::new(first.domain.clone()));
-    if spread.admits(domain, limits) {
-        spread.add(domain);
+    let domain = first.offer.domain;
+    if spread.admits(&domain, limits) {
+        spread.add(&domain);
         let found = exists(later, spread, limits, left - 1);
-        spread.remove(domain);
+        spread.remove(&domain);
         if found {
             return true;
         }
@@ -85,21 +96,19 @@ fn exists(rest: &[&RosterEntry], spread: &mut Spread<'static>, limits: Limits, l
     exists(later, spread, limits, left)
 }
 
-fn check_order(roster: &[RosterEntry], order: &[&RosterEntry], code: Code, min_domains: u8) {
-    let caps = Caps::of(roster, code, min_domains).expect("was drawn");
+fn check_order(roster: &Roster, order: &[&RosterEntry], code: Code, min_domains: u8) {
+    let caps = Caps::of(&roster.summary(), code, min_domains).expect("was drawn");
     let n = usize::from(code.n);
-    let eligible = roster.iter().filter(|candidate| candidate.weight > 0).count();
-    assert!((n..=2 * n).contains(&order.len()) && order.len() <= eligible);
-    assert!(order.iter().all(|candidate| candidate.weight > 0));
+    assert!((n..=2 * n).contains(&order.len()) && order.len() <= roster.summary().providers.groups());
     let distinct: BTreeSet<NodeId> = order.iter().map(|candidate| candidate.provider).collect();
     assert_eq!(distinct.len(), order.len(), "no provider twice");
-    let domains: Vec<&Domain> = order.iter().map(|candidate| &candidate.domain).collect();
+    let domains: Vec<DomainTags> = order.iter().map(|candidate| candidate.offer.domain).collect();
     assert!(caps.holds(&domains[..n]), "the first n hold the rule");
     let Caps { operator, infrastructure, region } = caps;
     for dimension in Dimension::ALL {
         let limit = 2 * u16::from(caps.of_dimension(dimension));
         for value in &domains {
-            let have = domains.iter().filter(|domain| dimension.of(domain) == dimension.of(value)).count();
+            let have = domains.iter().filter(|domain| dimension.tag_of(domain) == dimension.tag_of(value)).count();
             assert!(have <= usize::from(limit), "twice of {operator} {infrastructure} {region} at most");
         }
     }
@@ -111,23 +120,23 @@ fn check_order(roster: &[RosterEntry], order: &[&RosterEntry], code: Code, min_d
 }
 
 /// The error states the facts.
-fn check_refusal(roster: &[RosterEntry], error: PlacementError, code: Code, min_domains: u8) {
-    let eligible: Vec<&RosterEntry> = roster.iter().filter(|candidate| candidate.weight > 0).collect();
+fn check_refusal(roster: &Roster, error: PlacementError, code: Code, min_domains: u8) {
+    let all: Vec<&RosterEntry> = roster.tree().leaves().collect();
     let distinct = |dimension: Dimension| {
-        eligible.iter().map(|candidate| dimension.of(&candidate.domain)).collect::<BTreeSet<_>>().len()
+        all.iter().map(|entry| dimension.tag_of(&entry.offer.domain)).collect::<BTreeSet<_>>().len()
     };
     match error {
         PlacementError::TooFewProviders { have, .. } => {
-            assert!(have == eligible.len() && have < usize::from(code.n));
+            assert!(have == all.len() && have < usize::from(code.n));
         }
         PlacementError::TooFewDomains { have, need } => {
-            assert!(have == infrastructures(roster) && need == min_domains && have < usize::from(need));
+            assert!(have == roster.summary().infrastructures() && need == min_domains && have < usize::from(need));
         }
         PlacementError::TooConcentrated { dimension, values, cap, .. } => {
             assert!(min_domains != 1 && cap > code.spare() && values == distinct(dimension));
         }
         PlacementError::DeadEnd { placed, need } => assert!(placed < need && need == usize::from(code.n)),
-        PlacementError::Code(_) => panic!("{code} is a code"),
+        PlacementError::Code(_) | PlacementError::Hidden(_) => panic!("{code} is a code, and all is shown"),
     }
 }
 
@@ -163,11 +172,10 @@ fn dead_ends_are_real() {
     for _ in 0..6_000 {
         let count = 5 + dice.index(10);
         let values = [0; 3].map(|_| 2 + dice.index(5));
-        let roster: Vec<RosterEntry> =
-            (0..count).map(|index| candidate(index, 1, values.map(|bound| dice.index(bound)))).collect();
+        let roster = roster((0..count).map(|index| candidate(index, 1, values.map(|bound| dice.index(bound)))));
         let code = [code("2/4"), code("3/6"), code("4/9")][dice.index(3)];
-        let Ok(caps) = Caps::of(&roster, code, 1) else { continue };
-        let rest: Vec<&RosterEntry> = roster.iter().collect();
+        let Ok(caps) = Caps::of(&roster.summary(), code, 1) else { continue };
+        let rest: Vec<&RosterEntry> = roster.tree().leaves().collect();
         if (0..16).any(|nonce| draw(&roster, &seed(nonce), code, 1).is_ok()) {
             carried += 1;
         } else if exists(&rest, &mut Spread::default(), caps.limits(), usize::from(code.n)) {
@@ -183,9 +191,9 @@ fn dead_ends_are_real() {
 #[test]
 fn networks_of_the_demo_are_carried() {
     let check = |nodes: usize, domains: usize, text: &str, min_domains, expect: Option<u8>| {
-        let roster: Vec<RosterEntry> =
-            (0..nodes).map(|index| candidate(index, 1 << 30, [index, index % domains, index % domains])).collect();
-        let caps = Caps::of(&roster, code(text), min_domains);
+        let roster =
+            roster((0..nodes).map(|index| candidate(index, 1 << 30, [index, index % domains, index % domains])));
+        let caps = Caps::of(&roster.summary(), code(text), min_domains);
         assert_eq!(caps.map(|caps| caps.worst()).ok(), expect, "{nodes} nodes in {domains} domains, {text}");
         for nonce in (0..50).filter(|_| expect.is_some()) {
             let order = draw(&roster, &seed(nonce), code(text), min_domains).expect("the caps are possible");
@@ -208,7 +216,7 @@ fn networks_of_the_demo_are_carried() {
 #[test]
 fn a_grid_that_greed_cannot_fill_is_filled() {
     // Nine providers, one for each of three infrastructures in each of three regions: six of them, two in each line.
-    let roster: Vec<RosterEntry> = (0..9).map(|index| candidate(index, 1, [index, index / 3, index % 3])).collect();
+    let roster = roster((0..9).map(|index| candidate(index, 1, [index, index / 3, index % 3])));
     for nonce in 0..500 {
         let order = draw(&roster, &seed(nonce), code("3/6"), 3).expect("possible");
         check_order(&roster, &order, code("3/6"), 3);
@@ -217,7 +225,7 @@ fn a_grid_that_greed_cannot_fill_is_filled() {
 
 #[test]
 fn the_seed_decides_with_every_part() {
-    let roster: Vec<RosterEntry> = (0..40).map(|index| candidate(index, 5, [index; 3])).collect();
+    let roster = roster((0..40).map(|index| candidate(index, 5, [index; 3])));
     let first = |seed: &DrawSeed| {
         let order = draw(&roster, seed, code("4/12"), 3).expect("possible");
         order.into_iter().map(|candidate| candidate.provider).collect::<Vec<_>>()
@@ -239,12 +247,11 @@ fn the_seed_decides_with_every_part() {
 fn slots_follow_the_weights() {
     // Free space of 1 to 4 in forty domains: providers come up in about that proportion.
     let weights = [1, 2, 3, 4].into_iter().cycle();
-    let roster: Vec<RosterEntry> =
-        (0..40).zip(weights).map(|(index, weight)| candidate(index, weight, [index; 3])).collect();
+    let roster = roster((0..40).zip(weights).map(|(index, weight)| candidate(index, weight, [index; 3])));
     let mut held = [0u32; 4];
     for nonce in 0..5_000 {
         for holder in &draw(&roster, &seed(nonce), code("1/2"), 3).expect("possible")[..2] {
-            held[usize::try_from(holder.weight - 1).expect("small")] += 1;
+            held[usize::try_from(holder.offer.weight - 1).expect("small")] += 1;
         }
     }
     for (count, share) in held.iter().zip([1_000u32, 2_000, 3_000, 4_000]) {
@@ -253,10 +260,10 @@ fn slots_follow_the_weights() {
 }
 
 /// 100 honest providers of 10 TiB in 7 infrastructures and regions, and 200 identities in domains of their own.
-fn beset(each: u64) -> Vec<RosterEntry> {
+fn beset(each: u64) -> Roster {
     let honest = (0..100).map(|index| candidate(index, 10 << 40, [index, index % 7, index % 7]));
     let invented = (100..300).map(|index| candidate(index, each, [index; 3]));
-    honest.chain(invented).filter(|entry| entry.weight > 0).collect()
+    roster(honest.chain(invented))
 }
 
 /// Of 25,000 draws each.
@@ -265,11 +272,11 @@ fn invented_identities_get_what_their_bond_is_good_for() {
     // In hundredths of a percent.
     let check = |text: &str, each: u64, most: usize| {
         let (roster, code) = (beset(each), code(text));
-        let caps = Caps::of(&roster, code, 3).expect("seven are enough");
+        let caps = Caps::of(&roster.summary(), code, 3).expect("seven are enough");
         let (n, mut theirs) = (usize::from(code.n), 0);
         for number in 0..25_000 {
-            let order = draw_under(&roster, &seed(number), code, &caps).expect("there are enough");
-            theirs += order[..n].iter().filter(|entry| entry.weight == each).count();
+            let order = super::draw(roster.tree(), &seed(number), code, &caps).expect("there are enough");
+            theirs += order[..n].iter().filter(|entry| entry.offer.weight == each).count();
         }
         let share = theirs * 10_000 / (n * 25_000);
         assert!(share <= most, "{share} of the columns of {text} where each has {each} bytes");
@@ -286,32 +293,54 @@ fn invented_identities_get_what_their_bond_is_good_for() {
 
 #[test]
 fn a_code_is_chosen_by_the_providers_that_count() {
-    let check = |desc: &str, weights: &[u64], expect| {
-        let roster: Vec<RosterEntry> =
-            weights.iter().enumerate().map(|(index, weight)| candidate(index, *weight, [index; 3])).collect();
-        assert_eq!(eligible(&roster), expect, "{desc}");
-    };
-    check("none", &[], 0);
-    check("all alike", &[7; 14], 14);
-    check("some are full", &[7, 7, 0, 0, 7], 3);
-    check("some are half full", &[100, 50, 25, 12, 100], 5);
-    check("one is nearly full", &[100, 100, 100, 6], 4);
-    check("one is full but for a little", &[100, 100, 100, 5], 3);
-    check("many are invented", &[&[1_000; 14][..], &[1; 200]].concat(), 14);
-    check("the largest", &[u64::MAX; 20], 20);
-    assert_eq!(eligible(&beset(1 << 30)), 100);
+    assert_eq!(beset(1 << 30).summary().eligible(), 100);
+}
+
+/// 100,000 providers on 90 infrastructures.
+fn large() -> Roster {
+    let domain = |index: usize| [index % 3_000, index % 90, index % 30];
+    let weights = (1..=1_000).cycle().zip(0..100_000);
+    roster(weights.map(|(weight, index)| {
+        let mut entry = candidate(index, weight << 30, domain(index));
+        // Keys as they are: like random ones.
+        entry.provider = NodeId::new(*blake3::hash(&index.to_be_bytes()).as_bytes());
+        entry
+    }))
 }
 
 /// Milliseconds each: an order that looked at every pair of providers would take minutes here.
 #[test]
-fn large_networks_are_drawn_without_delay() {
-    let roster: Vec<RosterEntry> = (1..=1_000)
-        .cycle()
-        .zip(0..100_000)
-        .map(|(weight, index)| candidate(index, weight, [index % 3_000, index % 90, index % 30]))
-        .collect();
+fn large_networks_are_drawn_and_shown_by_little() {
+    let (roster, code) = (large(), code("20/50"));
+    let caps = Caps::of(&roster.summary(), code, 3).expect("possible");
     for nonce in 0..10 {
-        let order = draw(&roster, &seed(nonce), code("20/50"), 3).expect("possible");
-        check_order(&roster, &order, code("20/50"), 3);
+        let order = draw(&roster, &seed(nonce), code, 3).expect("possible");
+        check_order(&roster, &order, code, 3);
+        let proof = codec::encode(&prove_draw(roster.tree(), &seed(nonce), code, &caps));
+        assert!(proof.len() <= 64 * 1024, "{} bytes", proof.len());
+        let shown: RosterTree = codec::decode(&proof, proof.len()).expect("canonical");
+        assert_eq!(shown.root(), roster.summary().root);
+        assert_eq!(super::draw(&shown, &seed(nonce), code, &caps), Ok(order));
+        let other = super::draw(&shown, &seed(nonce + 100), code, &caps);
+        assert_eq!(other, Err(PlacementError::Hidden(Hidden)), "another draw is not shown");
     }
+    assert!(codec::encode(&roster.summary()).len() < 16 * 1024);
+}
+
+/// A proof shows why nothing can be drawn, too.
+#[test]
+fn dead_ends_are_shown() {
+    let mut dice = Dice::new(3);
+    let mut shown = 0;
+    for round in 0..3_000 {
+        let (roster, code) = (network(&mut dice), code("4/9"));
+        let Ok(caps) = Caps::of(&roster.summary(), code, 1) else { continue };
+        let outcome = draw(&roster, &seed(round), code, 1);
+        assert_eq!(
+            super::draw(&prove_draw(roster.tree(), &seed(round), code, &caps), &seed(round), code, &caps),
+            outcome
+        );
+        shown += u32::from(matches!(outcome, Err(PlacementError::DeadEnd { .. })));
+    }
+    assert!(shown > 10, "{shown}");
 }

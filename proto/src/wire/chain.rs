@@ -20,6 +20,8 @@ use crate::{
     },
     light::{Activity, Answer, CertifiedHeader, Handover, Inclusion, PastBlock, ProvenRecord, TxPlace},
     limits,
+    params::Code,
+    placement::{DrawSeed, RosterTree},
 };
 
 /// A request of chain/1. Those that are answered by [`ChainResponse::Answer`] name the lowest height of the answer: a
@@ -101,6 +103,16 @@ pub enum ChainRequest {
         before: Option<TxPlace>,
         /// Number at most; one answer never has more than [`crate::limits::ACTIVITY`].
         limit: u32,
+    },
+    /// The roster of the seed's epoch, as much of it as shows the outcome of this draw, or all of a small one:
+    /// [`ChainResponse::Answer`] of [`RosterTree`], whose root the record of the epoch has.
+    Draw {
+        /// The lowest height wanted.
+        from: Height,
+        /// What the draw follows from.
+        seed: DrawSeed,
+        /// The code.
+        code: Code,
     },
 }
 
@@ -210,6 +222,11 @@ pub fn block(from: Height, height: Height) -> Call<Answer<PastBlock>> {
 /// Asks for the newest `limit` transactions of `account` before a place, as of a tip from `from` on.
 pub fn activity(from: Height, account: AccountId, before: Option<TxPlace>, limit: u32) -> Call<Answer<Activity>> {
     ask(&ChainRequest::Activity { from, account, before, limit }, ChainResponse::Answer)
+}
+
+/// Asks for what shows the outcome of a draw, as of a tip from `from` on.
+pub fn draw(from: Height, seed: DrawSeed, code: Code) -> Call<Answer<RosterTree>> {
+    ask(&ChainRequest::Draw { from, seed, code }, ChainResponse::Answer)
 }
 
 /// Asks for handovers from `from` on, as many as fit an answer.

@@ -44,7 +44,7 @@ use Ask::{Fetch, Ledger, Pay, Store};
 use Found::{Doubt, Holder, Liar};
 
 /// The lies that clients can be told.
-const CASES: [(&str, Ask, Found); 47] = [
+const CASES: [(&str, Ask, Found); 49] = [
     ("header-altered", Ledger, Liar),
     ("unsigned", Ledger, Liar),
     ("too-few-signatures", Ledger, Liar),
@@ -82,6 +82,8 @@ const CASES: [(&str, Ask, Found); 47] = [
     ("own-transaction-left-out", Ledger, Liar),
     ("payment-left-out", Ledger, Liar),
     ("oldest-first", Ledger, Liar),
+    ("weights-altered", Ledger, Liar),
+    ("nobody-to-draw", Ledger, Liar),
     ("taken-and-dropped", Pay, Doubt),
     ("called-invalid", Pay, Doubt),
     ("one-verdict-too-few", Pay, Liar),
@@ -223,6 +225,7 @@ impl Truth {
         ensure!(sent == own.account.nonce, "{sent} transactions of an account that sent {}", own.account.nonce);
         let paid: Vec<TxId> = chain.activity(self.payee, None, ALL).await?.txs.iter().map(|one| one.tx.id()).collect();
         ensure!(paid.iter().eq(self.payments.iter().rev()), "other payments: {paid:?}");
+        client.add_bytes(self.bytes.clone()).quote().await?;
         let validators = chain.validators().await?;
         ensure!(validators.len() == 4, "after one of five has left: {validators:?}");
         let providers: BTreeSet<NodeId> = chain.all_providers().await?.iter().map(|provider| provider.node).collect();

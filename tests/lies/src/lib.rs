@@ -100,7 +100,7 @@ pub fn of(kind: &ChainResponse) -> Vec<Lie> {
         ChainResponse::Verdicts => &[&word::VERDICTS],
         ChainResponse::Blocks => &[&word::BLOCKS],
         ChainResponse::Answer => {
-            &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY]
+            &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY, &proven::DRAW]
         }
         ChainResponse::Hints => &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::SNAPSHOTS, &hints::PAST],
         ChainResponse::Chunk => &[&hints::CHUNK],
@@ -119,6 +119,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Transaction { .. } => &[&proven::ANY, &proven::TRANSACTION],
         ChainRequest::Block { .. } => &[&proven::ANY, &proven::BLOCK],
         ChainRequest::Activity { .. } => &[&proven::ANY, &proven::ACTIVITY],
+        ChainRequest::Draw { .. } => &[&proven::ANY, &proven::DRAW],
         ChainRequest::Handovers { .. } => &[&hints::HANDOVERS],
         ChainRequest::Providers { .. } => &[&hints::PROVIDERS],
         ChainRequest::Snapshots => &[&hints::SNAPSHOTS],

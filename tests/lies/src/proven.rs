@@ -8,6 +8,7 @@ use ostrakon_proto::{
         tx::{Action, Anchor},
     },
     light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, activity::ProvenTx},
+    placement::{Offer, RosterEntry, RosterTree},
     wire::{
         Frame, RefusalCode,
         chain::{ChainRequest, ChainResponse},
@@ -130,6 +131,18 @@ pub const BLOCK: [Lie; 3] = [
     }),
 ];
 
+/// In who can be drawn.
+pub const DRAW: [Lie; 2] = [
+    Lie::new("weights-altered", |question| {
+        let heavier = |entry: &RosterEntry| RosterEntry {
+            offer: Offer { weight: entry.offer.weight / 2 + 1, ..entry.offer },
+            ..*entry
+        };
+        roster(question, |tree| *tree = tree.leaves().map(heavier).collect())
+    }),
+    Lie::new("nobody-to-draw", |question| roster(question, |tree| *tree = RosterTree::default())),
+];
+
 /// In what an account did and was paid.
 pub const ACTIVITY: [Lie; 6] = [
     Lie::new("payment-altered", |question| {
@@ -172,7 +185,8 @@ fn proven(question: &Question<'_>) -> Option<ChainRequest> {
     let is_proven = |request: &ChainRequest| {
         let is_one =
             matches!(request, ChainRequest::Tip { .. } | ChainRequest::Records { .. } | ChainRequest::Activity { .. });
-        is_one || matches!(request, ChainRequest::Transaction { .. } | ChainRequest::Block { .. })
+        let of_blocks = matches!(request, ChainRequest::Transaction { .. } | ChainRequest::Block { .. });
+        is_one || of_blocks || matches!(request, ChainRequest::Draw { .. })
     };
     question.chain().filter(is_proven)
 }
@@ -183,6 +197,9 @@ fn tip(question: &Question<'_>, alter: fn(&Question<'_>, CertifiedHeader) -> Cer
         ChainRequest::Tip { .. } => twist::<()>(question, |answer| answer.tip = alter(question, answer.tip.clone())),
         ChainRequest::Records { .. } => {
             twist::<Vec<ProvenRecord>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
+        }
+        ChainRequest::Draw { .. } => {
+            twist::<RosterTree>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
         }
         ChainRequest::Transaction { .. } => {
             twist::<Option<Inclusion>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
@@ -237,6 +254,11 @@ fn account(question: &Question<'_>, alter: impl Fn(&mut Account)) -> Option<Fram
 fn found(question: &Question<'_>, alter: impl FnOnce(Inclusion) -> Option<Inclusion>) -> Option<Frame> {
     matches!(question.chain()?, ChainRequest::Transaction { .. }).then_some(())?;
     twist::<Option<Inclusion>>(question, |answer| answer.said = answer.said.take().and_then(alter))
+}
+
+fn roster(question: &Question<'_>, alter: impl FnOnce(&mut RosterTree)) -> Option<Frame> {
+    matches!(question.chain()?, ChainRequest::Draw { .. }).then_some(())?;
+    twist::<RosterTree>(question, |answer| alter(&mut answer.said))
 }
 
 fn block(question: &Question<'_>, alter: impl FnOnce(&mut PastBlock)) -> Option<Frame> {

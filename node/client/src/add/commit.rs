@@ -8,10 +8,8 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
-    ledger::{
-        state::RosterEntry,
-        tx::{Action, Commit, SlotClaim},
-    },
+    ledger::tx::{Action, Commit, SlotClaim},
+    placement::RosterEntry,
     sign::Signature,
 };
 

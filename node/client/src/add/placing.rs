@@ -7,11 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ostrakon_proto::{
     id::{Amount, NodeId},
-    ledger::{
-        price_per_epoch,
-        state::{Domain, RosterEntry},
-    },
-    placement::{Caps, Draw},
+    ledger::price_per_epoch,
+    placement::{Caps, DomainTags, Draw, RosterEntry},
 };
 
 use crate::FailedColumn;
@@ -105,11 +102,12 @@ impl Placing {
     }
 
     fn next(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
-        let chosen: Vec<&Domain> = self.slots.iter().flatten().map(|place| &self.order[*place].domain).collect();
+        let chosen: Vec<DomainTags> =
+            self.slots.iter().flatten().map(|place| self.order[*place].offer.domain).collect();
         let open = |place: &usize| !self.slots.contains(&Some(*place)) && may(*place);
         let first = (0..self.order.len()).filter(|place| !self.last.contains(place));
         let mut places = first.chain(self.last.iter().copied()).filter(open);
-        places.find(|place| self.caps.admits(&chosen, &self.order[*place].domain))
+        places.find(|place| self.caps.admits(&chosen, &self.order[*place].offer.domain))
     }
 
     /// A provider for every column, as the ledger wants it: its holder, or another of the draw for a vacant one, within
@@ -126,7 +124,7 @@ impl Placing {
 
     /// What one epoch costs, of the columns that have a holder.
     pub(crate) fn price(&self, column_len: u64) -> Amount {
-        let held = self.slots.iter().flatten().map(|place| price_per_epoch(column_len, self.order[*place].price));
+        let held = self.slots.iter().flatten().map(|place| price_per_epoch(column_len, self.order[*place].offer.price));
         held.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
     }
 
@@ -150,33 +148,28 @@ mod tests {
     use ostrakon_proto::{
         id::{AccountId, Epoch},
         params::Code,
-        placement::{DrawSeed, draw},
+        placement::{DrawSeed, Offer, Roster, draw},
     };
 
     /// Providers in pairs: two on each infrastructure.
     fn placing(count: u8, code: Code) -> Placing {
-        let candidate = |number: u8| RosterEntry {
-            provider: NodeId::new([number; 32]),
-            domain: Domain {
-                operator: format!("o{number}"),
-                infrastructure: format!("i{}", number / 2),
-                region: format!("r{number}"),
-            },
-            weight: 1 << 30,
-            price: Amount(1 << 30),
+        let candidate = |number: u8| {
+            let domain = DomainTags { operator: [number; 16], infrastructure: [number / 2; 16], region: [number; 16] };
+            let offer = Offer { weight: 1 << 30, price: Amount(1 << 30), domain };
+            RosterEntry { provider: NodeId::new([number; 32]), offer }
         };
-        let roster: Vec<RosterEntry> = (0..count).map(candidate).collect();
+        let roster: Roster = (0..count).map(candidate).collect();
         let draw_of = Draw { epoch: Epoch(1), number: 1 };
         let seed = DrawSeed { randomness: [1; 32], account: AccountId::new([2; 32]), draw: draw_of, extent: 0 };
-        let order = draw(&roster, &seed, code, 2).expect("enough").into_iter().cloned().collect();
-        let caps = Caps::of(&roster, code, 2).expect("enough");
+        let caps = Caps::of(&roster.summary(), code, 2).expect("enough");
+        let order = draw(roster.tree(), &seed, code, &caps).expect("enough").into_iter().copied().collect();
         Placing::new(0, draw_of, order, (code.n, caps))
     }
 
-    fn domains(placing: &Placing) -> Vec<&Domain> {
+    fn domains(placing: &Placing) -> Vec<DomainTags> {
         (0..u8::try_from(placing.slots.len()).expect("few"))
             .filter_map(|index| placing.holder(index))
-            .map(|c| &c.domain)
+            .map(|entry| entry.offer.domain)
             .collect()
     }
 

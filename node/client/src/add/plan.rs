@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use futures::{StreamExt, TryStreamExt, stream};
 use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     layout::Layout,
@@ -12,14 +13,20 @@ use ostrakon_proto::{
     },
     limits,
     params::{Class, Code},
-    placement::{self, Caps, Draw, DrawSeed, PlacementError, draw},
+    placement::{Caps, Draw, DrawSeed, PlacementError, draw},
     sign::Signature,
 };
 
 use serde::Serialize;
 
 use super::{AddError, builder::AddOptions, placing::Placing};
-use crate::{Client, Events, Survives, chain::Roster};
+use crate::{
+    Client, Events, Survives,
+    chain::{Chain, Roster},
+};
+
+/// Extents that are placed concurrently.
+const PLACED: usize = 16;
 
 /// Which code an object gets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,12 +99,12 @@ impl Client {
         let code = match options.code {
             CodeChoice::Code(code) => code,
             CodeChoice::Class(class) => {
-                let eligible = placement::eligible(&roster.candidates);
+                let eligible = roster.summary.eligible();
                 let row = rules.params.class(class, eligible);
                 row.ok_or_else(|| too_few(eligible, &rules))?.0
             }
         };
-        let caps = Caps::of(&roster.candidates, code, rules.params.min_domains)?;
+        let caps = Caps::of(&roster.summary, code, rules.params.min_domains)?;
         let randomness = self.draw_chance(&roster, funds.since, wait, events).await?;
         let (now, any) = (head.epoch, u32::from_le_bytes(self.random()));
         let first_draw = any.checked_rem(rules.params.draws).unwrap_or(0);
@@ -129,24 +136,27 @@ impl Plan {
     }
 
     /// Which providers may get the columns of an extent.
-    pub(crate) fn place(&self, extent: u32) -> Result<Placing, AddError> {
+    pub(crate) async fn place(&self, chain: &Chain, extent: u32) -> Result<Placing, AddError> {
         let mut dead_end = None;
         let draws = self.rules.params.draws;
         for offset in 0..draws {
             let number = (self.first_draw + offset) % draws;
             let which = Draw { epoch: self.roster.epoch, number };
             let seed = DrawSeed { randomness: self.randomness, account: self.account, draw: which, extent };
-            match draw(&self.roster.candidates, &seed, self.code, self.rules.params.min_domains) {
-                Ok(order) => {
-                    let order = order.into_iter().cloned().collect();
-                    return Ok(Placing::new(extent, which, order, (self.code.n, self.caps)));
-                }
+            match self.placed(chain, &self.roster, seed, self.caps).await {
                 // Another draw may find a way.
-                Err(error @ PlacementError::DeadEnd { .. }) => dead_end = Some(error),
-                Err(error) => return Err(error.into()),
+                Err(error @ AddError::Placement(PlacementError::DeadEnd { .. })) => dead_end = Some(error),
+                outcome => return outcome,
             }
         }
-        Err(dead_end.expect("at least one draw was tried").into())
+        Err(dead_end.expect("at least one draw was tried"))
+    }
+
+    /// The outcome of this draw.
+    async fn placed(&self, chain: &Chain, roster: &Roster, seed: DrawSeed, caps: Caps) -> Result<Placing, AddError> {
+        let shown = chain.drawn_from(roster, seed, (self.code, &caps)).await?;
+        let order = draw(&shown, &seed, self.code, &caps)?.into_iter().copied().collect();
+        Ok(Placing::new(seed.extent, seed.draw, order, (self.code.n, caps)))
     }
 
     /// Whether the ledger still accepts a commit by this draw.
@@ -155,21 +165,27 @@ impl Plan {
         epochs.contains(&draw.epoch) && draw.number < self.rules.params.draws
     }
 
-    /// As [`Plan::place`], by a draw that was made before, from the roster of its epoch. `None` when
-    /// these yield none.
-    pub(crate) fn place_again(&self, seed: &DrawSeed, roster: &Roster) -> Option<Placing> {
-        let min_domains = self.rules.params.min_domains;
-        let order = draw(&roster.candidates, seed, self.code, min_domains).ok()?.into_iter().cloned().collect();
-        let caps = Caps::of(&roster.candidates, self.code, min_domains).ok()?;
-        Some(Placing::new(seed.extent, seed.draw, order, (self.code.n, caps)))
+    /// As [`Plan::place`], by a draw that was made before, from the roster of its epoch. `None` when it yields none.
+    pub(crate) async fn place_again(
+        &self,
+        chain: &Chain,
+        seed: DrawSeed,
+        roster: &Roster,
+    ) -> Result<Option<Placing>, AddError> {
+        let Ok(caps) = Caps::of(&roster.summary, self.code, self.rules.params.min_domains) else { return Ok(None) };
+        match self.placed(chain, roster, seed, caps).await {
+            Err(AddError::Placement(_)) => Ok(None),
+            outcome => outcome.map(Some),
+        }
     }
 
     /// Price and fees, and whether the account can carry them.
-    pub(crate) fn quote(&self, layout: &Layout) -> Result<Quote, AddError> {
+    pub(crate) async fn quote(&self, chain: &Chain, layout: &Layout) -> Result<Quote, AddError> {
         let (mut price, mut temporary) = (Amount::ZERO, 0);
-        for number in 0..layout.extents() {
-            let column_len = layout.extent(number).expect("one of its extents").column_len;
-            price = price.plus(self.place(number)?.price(column_len)).ok_or(AddError::Price)?;
+        let mut placings = stream::iter((0..layout.extents()).map(|number| self.place(chain, number))).buffered(PLACED);
+        while let Some(placing) = placings.try_next().await? {
+            let column_len = layout.extent(placing.extent).expect("one of its extents").column_len;
+            price = price.plus(placing.price(column_len)).ok_or(AddError::Price)?;
             temporary += column_len + u64::try_from(limits::MANIFEST).expect("1 MiB");
         }
         let price = times(price, self.epochs).ok_or(AddError::Price)?;

@@ -98,7 +98,8 @@ pub(super) async fn quote(mut add: Add<'_>) -> Result<Quote, AddError> {
     let opened = add.input.open(&add.client.workers, &add.options, None).await?;
     let plan = add.client.plan(&add.options, add.wait, &add.events).await?;
     let (size, options) = (opened.size.ok_or(AddError::UnknownSize)?, add.options);
-    let quote = plan.quote(&plan.layout(size, &AddOptions { content: opened.content, ..options })?)?;
+    let layout = plan.layout(size, &AddOptions { content: opened.content, ..options })?;
+    let quote = plan.quote(&add.client.chain, &layout).await?;
     Ok(Quote { size, ..quote })
 }
 
@@ -126,7 +127,7 @@ async fn run_once(add: &mut Add<'_>, earlier: &mut Option<Vec<Added>>) -> Result
         }
         None => {
             if let Some(size) = options.size {
-                plan.quote(&plan.layout(size, &options)?)?;
+                plan.quote(&client.chain, &plan.layout(size, &options)?).await?;
             }
             let key = (!options.public).then(|| ObjectKey::from_bytes(client.random()));
             let create =

@@ -6,9 +6,9 @@ use bytes::Bytes;
 use ostrakon_proto::{
     id::{ColumnId, ObjectId},
     layout::Layout,
-    ledger::state::RosterEntry,
     link::Link,
     manifest::{Content, Extent, Manifest, Protection},
+    placement::RosterEntry,
     seal::{ObjectKey, token_hash},
 };
 
@@ -111,7 +111,7 @@ async fn send_extents(
         }
         if source.size().is_none() {
             // A stream's price is not known before its end: that of what came so far must be payable at least.
-            job.plan.quote(&job.plan.layout(source.least(), options)?)?;
+            job.plan.quote(&job.client.chain, &job.plan.layout(source.least(), options)?).await?;
         }
         let known = job.past_extent(number).and_then(|past| past.columns.clone());
         if let Some(known) = known.filter(|_| committed.contains(&number)) {
@@ -176,16 +176,17 @@ fn slots(job: &Job<'_>, stored: &Stored) -> Vec<AddedSlot> {
     let named = stored.placing.with_names().unwrap_or_default();
     let slot = |(index, holder): (u8, &RosterEntry)| {
         let at = usize::from(index);
-        AddedSlot {
+        Some(AddedSlot {
             extent: stored.placing.extent,
             index,
             provider: holder.provider,
-            domain: holder.domain.clone(),
+            domain: stored.domains.get(&holder.provider)?.clone(),
             column: stored.columns[at],
             stored: stored.receipts[at].is_some(),
-        }
+        })
     };
-    (0..job.plan.code.n).zip(named).map(slot).collect()
+    // Who is in a roster has a record.
+    (0..job.plan.code.n).zip(named).filter_map(slot).collect()
 }
 
 /// What was added, but for its name and what the source says of itself.

@@ -4,11 +4,14 @@
 //! rows that all of them have are passed over, and rows that some of them lack are encoded to the very same bytes, or
 //! the source has changed.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ostrakon_proto::{
-    id::ColumnId,
+    id::{ColumnId, NodeId},
     layout::{RowId, RowLayout},
+    ledger::state::Domain,
     limits,
     placement::DrawSeed,
     row,
@@ -36,6 +39,8 @@ const DEPTH: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Stored {
     pub(crate) placing: Placing,
+    /// Of the providers of the draw.
+    pub(crate) domains: BTreeMap<NodeId, Domain>,
     pub(crate) column_len: u64,
     pub(crate) columns: Vec<ColumnId>,
     /// Columns that are sent, but for the receipt.
@@ -67,7 +72,8 @@ pub(crate) async fn store_extent(
     let (need, all) = (job.plan.receipts_needed(), usize::from(code.n));
     let past = job.past_extent(extent);
     let mut placing = place(job, extent, past).await?;
-    job.client.chain.providers(&placing.providers()).await?;
+    let providers = job.client.chain.providers(&placing.providers()).await?;
+    let domains = providers.into_iter().map(|(node, provider)| (node, provider.domain)).collect();
     let receipts = receipts(&placing, past, all);
     let done = receipts.iter().flatten().count();
     let indexes: Vec<u8> = (0..code.n).filter(|index| receipts[usize::from(*index)].is_none()).collect();
@@ -87,7 +93,7 @@ pub(crate) async fn store_extent(
     if done + uploads.len() < k {
         return Err(Job::too_few(&placing, k));
     }
-    Ok(Stored { placing, column_len, columns, uploads, receipts })
+    Ok(Stored { placing, domains, column_len, columns, uploads, receipts })
 }
 
 /// The columns' holders: those that an earlier run chose, while the ledger still accepts that draw.
@@ -97,7 +103,8 @@ async fn place(job: &Job<'_>, extent: u32, past: Option<&PastExtent>) -> Result<
     {
         return Ok(placing);
     }
-    let placing = job.plan.place(extent)?.avoiding(|node| job.client.backoff.is_unresponsive(node));
+    let placing = job.plan.place(&job.client.chain, extent).await?;
+    let placing = placing.avoiding(|node| job.client.backoff.is_unresponsive(node));
     job.record(|| Record::Placed { extent, draw: placing.draw, randomness: job.plan.randomness() })?;
     Ok(placing)
 }
@@ -107,12 +114,12 @@ async fn place_again(job: &Job<'_>, extent: u32, past: &PastExtent) -> Result<Op
     let roster = match job.client.chain.roster(draw.epoch).await {
         Ok(roster) => roster,
         // The epoch's record is gone.
-        Err(ChainError::Refused { .. }) => return Ok(None),
+        Err(ChainError::Refused { .. } | ChainError::Unknown { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
     let seed = DrawSeed { randomness, account: job.plan.account, draw, extent };
     let uploads = past.uploads.iter().filter(|upload| upload.draw == draw);
-    let placing = job.plan.place_again(&seed, &roster);
+    let placing = job.plan.place_again(&job.client.chain, seed, &roster).await?;
     Ok(placing.and_then(|placing| placing.after(uploads.map(|upload| (upload.index, upload.provider)))))
 }
 

@@ -1,8 +1,7 @@
-//! Records of the ledger: head, accounts, providers, rosters, commitments, and the block of a transaction.
+//! Records of the ledger: head, accounts, providers, commitments, and the block of a transaction.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
     time::Duration,
 };
 
@@ -14,8 +13,8 @@ use ostrakon_proto::{
     ledger::{
         FeeFactor, Rules,
         state::{
-            Account, Charter, Commitment, CommitmentId, EpochRecord, Key, ObjectOwner, ObjectRecord, Proposal,
-            Provider, Record, RosterEntry, Validator,
+            Account, Charter, Commitment, CommitmentId, Key, ObjectOwner, ObjectRecord, Proposal, Provider, Record,
+            Validator,
         },
         tx::{DecidedBlock, Tx},
     },
@@ -44,8 +43,6 @@ const HANDOVER_WAIT: Duration = Duration::from_secs(10);
 const HANDOVER_PAUSE: Duration = Duration::from_millis(100);
 /// How long a block is waited for without any new one.
 pub(super) const HALT: Duration = Duration::from_secs(30);
-/// Rosters cached: the current one and those of adds that started earlier.
-const ROSTERS_MAX: usize = 4;
 /// After this many deleted proposals in a row, older ones are not looked for.
 const PROPOSALS_GAP: u64 = 128;
 
@@ -78,19 +75,6 @@ pub struct Head {
     /// The factor by which the next block's fees exceed those of the parameters.
     #[serde(serialize_with = "json::text")]
     pub fee_factor: FeeFactor,
-}
-
-/// The providers that can be drawn in an epoch, in the order of node ids.
-#[derive(Clone, Debug)]
-pub struct Roster {
-    /// The epoch.
-    pub epoch: Epoch,
-    /// Its first block: accounts that began before it draw by the beacon.
-    pub first: Height,
-    /// Its beacon.
-    pub beacon: [u8; 32],
-    /// The providers, with their free space.
-    pub candidates: Vec<RosterEntry>,
 }
 
 /// A provider's record, and when it was read.
@@ -184,32 +168,6 @@ impl Chain {
         Ok(Reply { node, value: account_of(&value) })
     }
 
-    /// The candidates that `epoch` froze; cached.
-    ///
-    /// # Errors
-    /// [`ChainError`] when no node responds with a valid proof, or the epoch's draws have
-    /// expired.
-    pub async fn roster(&self, epoch: Epoch) -> Result<Arc<Roster>, ChainError> {
-        if let Some(roster) = lock(&self.inner.rosters).get(&epoch) {
-            return Ok(Arc::clone(roster));
-        }
-        let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
-        let [Some(Record::Epoch(EpochRecord { epoch, first, beacon: Some(beacon), roster, .. }))] =
-            <[_; 1]>::try_from(found).unwrap_or([None])
-        else {
-            return Err(ChainError::Unknown {
-                what: "list of providers of this epoch (it is too old, or its beacon is not complete)",
-            });
-        };
-        let roster = Arc::new(Roster { epoch, first, beacon, candidates: roster });
-        let mut rosters = lock(&self.inner.rosters);
-        rosters.insert(epoch, Arc::clone(&roster));
-        while rosters.len() > ROSTERS_MAX {
-            rosters.pop_first();
-        }
-        Ok(roster)
-    }
-
     /// The pulse with this number, by which young accounts draw; `None` before it is complete, and after it expired.
     ///
     /// # Errors
@@ -269,35 +227,46 @@ impl Chain {
         Ok((charter.clone(), all))
     }
 
-    /// All providers, in the order of node ids.
+    /// All providers, in the order of node ids. One that is in no roster, because it is full or leaving, is missing
+    /// when all nodes that are asked omit it.
     ///
     /// # Errors
-    /// [`ChainError`] when no node responds with a valid proof.
+    /// [`ChainError`] when no node responds with a valid proof, or those that do omit one that can be drawn.
     pub async fn all_providers(&self) -> Result<Vec<Provider>, ChainError> {
-        let drawable: Vec<NodeId> = match self.head().await?.drawable {
-            Some(epoch) => self.roster(epoch).await?.candidates.iter().map(|candidate| candidate.provider).collect(),
+        let roster = match self.head().await?.drawable {
+            Some(epoch) => Some(self.roster(epoch).await?),
+            None => None,
+        };
+        let shown = match &roster {
+            Some(roster) => self.shown_of(roster).await?,
             None => Vec::new(),
         };
         let listings = self.provider_listings().await?;
         let listed = listings.iter().flat_map(|listing| &listing.value);
-        let nodes: BTreeSet<NodeId> = drawable.iter().chain(listed).copied().collect();
+        let nodes: BTreeSet<NodeId> = shown.iter().chain(listed).copied().collect();
         let keys: Vec<Key> = nodes.into_iter().map(Key::Provider).collect();
         let all: Vec<Provider> = self.many(&keys).await?.into_iter().filter_map(|record| provider(record?)).collect();
         self.learn(&all);
         let known: BTreeSet<NodeId> = all.iter().map(|provider| provider.node).collect();
+        // One that registered just now may be new to a node that is behind.
+        let settled =
+            |provider: &&Provider| roster.as_ref().is_some_and(|roster| provider.listing.at(roster.epoch).is_some());
+        let settled: Vec<NodeId> = all.iter().filter(settled).map(|provider| provider.node).collect();
         for Reply { node, value } in listings {
-            let left_out = drawable.iter().find(|node| known.contains(node) && !value.contains(node));
+            let left_out = settled.iter().find(|node| !value.contains(node));
             let invented = value.iter().find(|node| !known.contains(node));
             if let Some(other) = left_out.or(invented) {
                 let is = if known.contains(other) { "is not" } else { "is" };
                 self.inner.nodes.contradict(node, format!("{other} {is} a provider"));
             }
         }
-        Ok(all)
+        match roster.is_none_or(|roster| roster.summary.providers.groups() == settled.len()) {
+            true => Ok(all),
+            false => Err(ChainError::Unknown { what: "complete list of providers: the nodes asked left some out" }),
+        }
     }
 
-    /// Nodes of providers, as several nodes list them: each could omit some. One that is in no roster, because it is
-    /// full or leaving, is missing when all of them omit it.
+    /// Nodes of providers, as several nodes list them: each could omit some.
     async fn provider_listings(&self) -> Result<Vec<Reply<BTreeSet<NodeId>>>, ChainError> {
         let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
         let mut survey = self.survey(reach, |node| self.listed_by(node), |_| false).await;

@@ -71,7 +71,7 @@ impl Chain {
             return Err(ChainError::Unknown { what: "epoch: it has not begun, or its draws have expired" });
         };
         let EpochRecord { epoch, start_ms, first, beacon, ref roster } = *record;
-        let weight = roster.iter().map(|entry| u128::from(entry.weight)).sum();
-        Ok(EpochSummary { epoch, start_ms, first, beacon, providers: roster.len(), weight })
+        let (providers, weight) = (roster.providers.groups(), roster.root.weight);
+        Ok(EpochSummary { epoch, start_ms, first, beacon, providers, weight })
     }
 }

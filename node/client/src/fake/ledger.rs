@@ -14,7 +14,8 @@ use ostrakon_proto::{
     },
     light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord},
     limits,
-    placement::Draw,
+    params::Code,
+    placement::{Caps, Draw, DrawSeed, RosterTree, prove_draw},
     wire::{Frame, Refusal, RefusalCode, chain},
 };
 
@@ -69,6 +70,10 @@ impl Shared {
             chain::ChainRequest::Snapshots | chain::ChainRequest::Chunk { .. } | chain::ChainRequest::Past(_) => {
                 refuse(RefusalCode::BadRequest, "no client keeps the ledger")
             }
+            chain::ChainRequest::Draw { seed, code, .. } => match self.roster_for(&seed, code) {
+                Some(shown) => self.answer(shown),
+                None => refuse(RefusalCode::NotFound, "no such epoch"),
+            },
             chain::ChainRequest::Handovers { .. } => {
                 ok(&chain::ChainResponse::Hints, codec::encode(&Vec::<Handover>::new()).into())
             }
@@ -78,6 +83,13 @@ impl Shared {
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
         }
+    }
+
+    /// No more of the roster than the draw meets, as in a large network.
+    fn roster_for(&self, seed: &DrawSeed, code: Code) -> Option<RosterTree> {
+        let (rosters, summary) = (self.ledger.rosters(), self.ledger.epoch(seed.draw.epoch)?.roster);
+        let caps = Caps::of(&summary, code, self.rules.params.min_domains).ok()?;
+        Some(prove_draw(rosters.of(seed.draw.epoch)?, seed, code, &caps))
     }
 
     /// What is said, as of the newest block.

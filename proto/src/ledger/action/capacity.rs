@@ -14,9 +14,10 @@ use crate::{
         draft::Draft,
         error::TxError,
         rules::{percent, share_limit},
-        state::{Infrastructure, Provider, Records, RosterEntry, Slot},
+        state::{Infrastructure, Provider, Records, Slot},
         tx::Commit,
     },
+    placement::{DomainTags, RosterEntry, Tag},
 };
 
 const COUNTED: &str = "capacity is counted";
@@ -39,9 +40,9 @@ pub(super) fn free(draft: &mut Draft<'_>, slot: &Slot, bytes: u64) {
 }
 
 fn count(draft: &mut Draft<'_>, provider: &Provider, change: impl Fn(u128) -> Option<u128>) {
-    let name = &provider.domain.infrastructure;
-    let used = change(draft.infrastructure(name).used).expect(COUNTED);
-    draft.put_infrastructure(name, Infrastructure { used });
+    let tag = DomainTags::from(&provider.domain).infrastructure;
+    let used = change(draft.infrastructure(&tag).used).expect(COUNTED);
+    draft.put_infrastructure(tag, Infrastructure { used });
     let running = draft.running_mut();
     running.stored = change(running.stored).expect(COUNTED);
 }
@@ -51,20 +52,20 @@ fn count(draft: &mut Draft<'_>, provider: &Provider, change: impl Fn(u128) -> Op
 pub(super) fn check_shares(
     context: &ActionContext<'_, '_>,
     commit: &Commit,
-    holders: &[&RosterEntry],
+    holders: &[RosterEntry],
     infrastructures: usize,
 ) -> Result<(), TxError> {
     let limit = share_limit(context.rules.params.governance.max_stored_share, infrastructures);
     let even = holders.len().div_ceil(infrastructures.max(1));
-    let mut columns: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut columns: BTreeMap<Tag, usize> = BTreeMap::new();
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         if slot.receipt.is_none() {
             continue;
         }
-        let name = holder.domain.infrastructure.as_str();
-        let here = columns.entry(name).or_default();
+        let tag = holder.offer.domain.infrastructure;
+        let here = columns.entry(tag).or_default();
         *here += 1;
-        let share = percent(context.draft.infrastructure(name).used, context.draft.running().stored);
+        let share = percent(context.draft.infrastructure(&tag).used, context.draft.running().stored);
         if *here > even && share > limit {
             return Err(TxError::StoredShare { index, provider: slot.provider, share, limit });
         }

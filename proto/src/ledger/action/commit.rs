@@ -14,37 +14,20 @@ use crate::{
         error::TxError,
         pulse::{DrawChance, pulse_height},
         rules::price_per_epoch,
-        state::{Commitment, Domain, EpochRecord, ProviderStatus, Records, RosterEntry, Slot, SlotState},
+        state::{Commitment, EpochRecord, ProviderStatus, Records, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim},
     },
     limits,
-    params::Code,
-    placement::{self, Caps, DrawSeed, PlacementError},
+    params::Params,
+    placement::{self, Caps, DomainTags, Draw, DrawSeed, RosterEntry, RosterTree},
     sign::{Purpose, verify},
 };
 
-/// An epoch as the commits of one block use it: its record, read once, and the caps of each code, computed once.
-#[derive(Debug)]
-pub(in crate::ledger) struct Roster {
+/// What a commit draws by: the epoch's record, what it froze, and the caps of the code.
+struct DrawBase {
     record: EpochRecord,
-    /// Infrastructures of the roster that count.
-    infrastructures: usize,
-    caps: BTreeMap<Code, Result<Caps, PlacementError>>,
-}
-
-impl Roster {
-    pub(in crate::ledger) fn new(record: EpochRecord) -> Self {
-        Self { infrastructures: placement::infrastructures(&record.roster), record, caps: BTreeMap::new() }
-    }
-
-    /// Computes the caps of `code`, if not done yet.
-    pub(in crate::ledger) fn prepare(&mut self, code: Code, min_domains: u8) {
-        self.caps.entry(code).or_insert_with(|| Caps::of(&self.record.roster, code, min_domains));
-    }
-
-    fn caps(&self, code: Code) -> Result<Caps, PlacementError> {
-        *self.caps.get(&code).expect("prepared for the commit at hand")
-    }
+    roster: RosterTree,
+    caps: Caps,
 }
 
 pub(super) fn form(commit: &Commit) -> Result<(), TxError> {
@@ -87,14 +70,13 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     if context.draft.commitment(&id).is_some() {
         return Err(TxError::AlreadyCommitted { object: commit.object, extent: commit.extent });
     }
-    let rosters = context.rosters;
-    let roster = drawable(context, commit, rosters)?;
-    let holders = holders(context, commit, roster)?;
+    let base = drawable(context, commit)?;
+    let holders = holders(context, commit, &base)?;
     let price = price(commit, &holders);
     let escrow = context.lock_escrow(price, start, commit.end)?;
     check_receipts(context, commit)?;
     let collateral = reserve(context, commit, &holders)?;
-    capacity::check_shares(context, commit, &holders, roster.infrastructures)?;
+    capacity::check_shares(context, commit, &holders, base.record.roster.infrastructures())?;
     context.draft.put_commitment(Commitment {
         id,
         size: commit.size,
@@ -110,20 +92,22 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     Ok(())
 }
 
-/// The roster of the draw's epoch, if draws of it are valid now.
-fn drawable<'r>(
-    context: &ActionContext<'_, '_>,
-    commit: &Commit,
-    rosters: &'r BTreeMap<Epoch, Roster>,
-) -> Result<&'r Roster, TxError> {
-    let (draw, draws) = (commit.draw, context.rules.params.draws);
-    if draw.number >= draws {
-        return Err(TxError::DrawNumber { given: draw.number, draws });
+/// The draw's epoch, if draws of it are valid now.
+fn drawable(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<DrawBase, TxError> {
+    let (Draw { epoch, number }, Params { draws, min_domains, .. }) = (commit.draw, &context.rules.params);
+    if number >= *draws {
+        return Err(TxError::DrawNumber { given: number, draws: *draws });
     }
     let newest = context.draft.running().clock.drawable().unwrap_or_default();
     let oldest = context.rules.oldest_draw(context.epoch());
-    let roster = rosters.get(&draw.epoch).filter(|_| oldest <= draw.epoch && draw.epoch <= newest);
-    roster.ok_or(TxError::DrawEpoch { given: draw.epoch, oldest, newest })
+    let valid = || {
+        let record = context.draft.epoch(epoch).filter(|record| record.beacon.is_some())?;
+        Some((record, context.draft.rosters().of(epoch)?.clone()))
+    };
+    let found = (oldest <= epoch && epoch <= newest).then(valid).flatten();
+    let (record, roster) = found.ok_or(TxError::DrawEpoch { given: epoch, oldest, newest })?;
+    let caps = Caps::of(&record.roster, commit.code, *min_domains)?;
+    Ok(DrawBase { record, roster, caps })
 }
 
 /// What the sender draws by in this epoch.
@@ -137,21 +121,17 @@ fn randomness(context: &ActionContext<'_, '_>, record: &EpochRecord) -> Result<[
 }
 
 /// The roster entries of the slots, in order: all in the draw, and together within the domain rule.
-fn holders<'r>(
-    context: &ActionContext<'_, '_>,
-    commit: &Commit,
-    roster: &'r Roster,
-) -> Result<Vec<&'r RosterEntry>, TxError> {
-    let (randomness, caps) = (randomness(context, &roster.record)?, roster.caps(commit.code)?);
+fn holders(context: &ActionContext<'_, '_>, commit: &Commit, base: &DrawBase) -> Result<Vec<RosterEntry>, TxError> {
+    let (randomness, caps) = (randomness(context, &base.record)?, base.caps);
     let seed = DrawSeed { randomness, account: context.account, draw: commit.draw, extent: commit.extent };
-    let drawn = placement::draw_under(&roster.record.roster, &seed, commit.code, &caps)?;
-    let drawn: BTreeMap<NodeId, &RosterEntry> =
-        drawn.into_iter().map(|candidate| (candidate.provider, candidate)).collect();
-    let holder =
-        |(index, provider): (usize, NodeId)| drawn.get(&provider).copied().ok_or(TxError::NotDrawn { index, provider });
+    let drawn = placement::draw(&base.roster, &seed, commit.code, &caps)?;
+    let drawn: BTreeMap<NodeId, &RosterEntry> = drawn.into_iter().map(|entry| (entry.provider, entry)).collect();
+    let holder = |(index, provider): (usize, NodeId)| {
+        drawn.get(&provider).map(|entry| **entry).ok_or(TxError::NotDrawn { index, provider })
+    };
     let providers = commit.slots.iter().map(|slot| slot.provider).enumerate();
-    let holders: Vec<&RosterEntry> = providers.map(holder).collect::<Result<_, _>>()?;
-    let domains: Vec<&Domain> = holders.iter().map(|candidate| &candidate.domain).collect();
+    let holders: Vec<RosterEntry> = providers.map(holder).collect::<Result<_, _>>()?;
+    let domains: Vec<DomainTags> = holders.iter().map(|entry| entry.offer.domain).collect();
     let Caps { operator, infrastructure, region } = caps;
     if caps.holds(&domains) { Ok(holders) } else { Err(TxError::DomainRule { operator, infrastructure, region }) }
 }
@@ -186,7 +166,7 @@ fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<()
 fn reserve(
     context: &mut ActionContext<'_, '_>,
     commit: &Commit,
-    holders: &[&RosterEntry],
+    holders: &[RosterEntry],
 ) -> Result<Vec<Amount>, TxError> {
     let mut reserved = vec![Amount::ZERO; commit.slots.len()];
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
@@ -194,15 +174,16 @@ fn reserve(
             continue;
         }
         let provider = context.draft.provider(&slot.provider);
-        let takes =
-            provider.filter(|provider| provider.status == ProviderStatus::Active && provider.domain == holder.domain);
+        let takes = provider.filter(|provider| {
+            provider.status == ProviderStatus::Active && DomainTags::from(&provider.domain) == holder.offer.domain
+        });
         let provider = takes.ok_or(TxError::ProviderGone { index, provider: slot.provider })?;
         let free = provider.capacity.saturating_sub(provider.used);
         if free < commit.column_len {
             return Err(TxError::ProviderFull { index, provider: slot.provider, free });
         }
         let bonds = &context.rules.params.bonds;
-        let (need, have) = (collateral(bonds, commit.column_len, holder.price), provider.free_bond(bonds));
+        let (need, have) = (collateral(bonds, commit.column_len, holder.offer.price), provider.free_bond(bonds));
         if have < need {
             return Err(TxError::ProviderUnderbonded { index, provider: slot.provider, have, need });
         }
@@ -213,9 +194,9 @@ fn reserve(
 }
 
 /// The price of one epoch: the sum over live slots, with the prices of the roster.
-fn price(commit: &Commit, holders: &[&RosterEntry]) -> Amount {
+fn price(commit: &Commit, holders: &[RosterEntry]) -> Amount {
     let live = commit.slots.iter().zip(holders).filter(|(slot, _)| slot.receipt.is_some());
-    let prices = live.map(|(_, holder)| price_per_epoch(commit.column_len, holder.price));
+    let prices = live.map(|(_, holder)| price_per_epoch(commit.column_len, holder.offer.price));
     prices.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
 }
 

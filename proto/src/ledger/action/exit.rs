@@ -57,6 +57,12 @@ pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: B
     match bonded {
         Bonded::Provider(node) => {
             let provider = draft.provider(&node).expect(listed);
+            if draft.rosters().name(&node) {
+                // What these rosters have of it follows from its record: it goes after them.
+                let until = draft.running().clock.epoch.after(1);
+                draft.list_unbonding(until, bonded);
+                return draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
+            }
             money::unlock(draft, &provider.owner, provider.bond, Pool::Bonds);
             draft.remove_owned(&provider.owner, Key::Provider(node));
         }

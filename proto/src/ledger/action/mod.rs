@@ -1,7 +1,5 @@
 //! The actions of transactions: one file for each group, with the stateless checks of its form and its rules.
 
-use std::collections::BTreeMap;
-
 use crate::{
     id::{AccountId, Amount, Epoch, ObjectId},
     ledger::{
@@ -26,7 +24,6 @@ mod release;
 mod seat;
 mod transfer;
 
-pub(super) use commit::Roster;
 pub(super) use exit::pay_back;
 pub(super) use govern::expire;
 pub(super) use register::{check_least, check_offer};
@@ -37,7 +34,6 @@ pub(super) use seat::{check_bond, check_power_shares, check_seat};
 pub(super) struct ActionContext<'a, 'd> {
     pub(super) rules: &'a Rules,
     pub(super) draft: &'a mut Draft<'d>,
-    pub(super) rosters: &'a BTreeMap<Epoch, Roster>,
     pub(super) account: AccountId,
     pub(super) nonce: u64,
 }

@@ -9,6 +9,7 @@ use crate::{
         action::ActionContext,
         error::TxError,
         money::{self, Pool},
+        roster::Listing,
         rules::Rules,
         state::{Domain, Key, Provider, ProviderStatus, Records},
         tx::{Consent, Register},
@@ -92,6 +93,7 @@ fn found(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(),
         bond,
         collateral: Amount::ZERO,
         status: ProviderStatus::Active,
+        listing: Listing::default(),
     });
     Ok(())
 }

@@ -5,7 +5,7 @@
 
 use crate::id::{AccountId, Epoch, Id, NodeId, ObjectId, VoteKey};
 
-use super::CommitmentId;
+use super::{CommitmentId, Tag};
 
 /// Bytes of the longest key.
 pub const KEY_MAX: usize = 1 + 8 + 68;
@@ -35,8 +35,8 @@ pub enum Key {
     Charter,
     /// A proposal, by its number.
     Proposal(u64),
-    /// Usage of an infrastructure: by [`Key::infrastructure`].
-    Infrastructure([u8; 32]),
+    /// Usage of an infrastructure, by its tag.
+    Infrastructure(Tag),
     /// Mark: this node may register with a permissioned network.
     AdmittedProvider(NodeId),
     /// Mark: this key may join a permissioned network.
@@ -91,11 +91,6 @@ impl Key {
         }
     }
 
-    /// Key of the record of this infrastructure.
-    pub fn infrastructure(name: &str) -> Self {
-        Self::Infrastructure(blake3::derive_key("ostrakon infrastructure 1", name.as_bytes()))
-    }
-
     /// Whether its record is in the state tree. Index entries are not: they follow from other records.
     pub const fn is_proven(&self) -> bool {
         self.tag() < 64
@@ -122,7 +117,7 @@ impl Key {
                 bytes.extend(name);
             }
             Self::Proposal(number) | Self::Pulse(number) => bytes.extend(number.to_be_bytes()),
-            Self::Infrastructure(hash) => bytes.extend(hash),
+            Self::Infrastructure(tag) => bytes.extend(tag),
             Self::AdmittedProvider(id) => bytes.extend(id.bytes()),
             Self::AdmittedValidator(id) | Self::Barred(id) => bytes.extend(id.bytes()),
             Self::Ending(epoch, id) => {
@@ -243,7 +238,7 @@ mod tests {
             Key::Charter,
             Key::Proposal(1),
             Key::Proposal(256),
-            Key::infrastructure("cloud"),
+            Key::Infrastructure([7; 16]),
             Key::AdmittedProvider(NodeId::new([1; 32])),
             Key::AdmittedValidator(VoteKey::new([1; 32])),
             Key::Barred(VoteKey::new([1; 32])),

@@ -2,14 +2,14 @@
 
 use crate::{
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, VoteKey},
-    ledger::{history::Peaks, load::FeeFactor, tree::Nodes, vote::ValidatorSet},
+    ledger::{history::Peaks, load::FeeFactor, roster::Rosters, tree::Nodes, vote::ValidatorSet},
     params::Params,
 };
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
     Account, Bonded, Charter, Commitment, CommitmentId, EpochClock, EpochRecord, Infrastructure, Key, NameRecord,
-    ObjectOwner, ObjectRecord, Proposal, Provider, ProviderStatus, Validator, ValidatorStatus,
+    ObjectOwner, ObjectRecord, Proposal, Provider, ProviderStatus, Tag, Validator, ValidatorStatus,
 };
 
 /// A record: the value under a [`Key`] of its kind.
@@ -129,6 +129,9 @@ pub trait Records: Nodes + std::fmt::Debug {
     /// The last block.
     fn tip(&self) -> Tip;
 
+    /// The rosters: they follow from the records.
+    fn rosters(&self) -> Rosters;
+
     /// The record under this key.
     fn get(&self, key: &Key) -> Option<Record>;
 
@@ -227,9 +230,9 @@ pub trait Records: Nodes + std::fmt::Debug {
         self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
     }
 
-    /// Usage of the infrastructure with this name.
-    fn infrastructure(&self, name: &str) -> Infrastructure {
-        match self.get(&Key::infrastructure(name)) {
+    /// Usage of the infrastructure with this tag.
+    fn infrastructure(&self, tag: &Tag) -> Infrastructure {
+        match self.get(&Key::Infrastructure(*tag)) {
             Some(Record::Infrastructure(infrastructure)) => infrastructure,
             _ => Infrastructure::default(),
         }

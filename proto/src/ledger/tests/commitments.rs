@@ -31,8 +31,7 @@ fn a_commitment_locks_its_price_and_takes_its_room() {
     let fee = tx.body.fee;
     world.block(vec![tx]);
     let made = world.state.commitment(&key_of(&alice(), 1)).expect("committed");
-    let record = world.state.epoch(start).expect("kept");
-    let price_of = |provider: &NodeId| record.roster.iter().find(|c| c.provider == *provider).expect("drawn").price;
+    let price_of = |provider: &NodeId| world.listed(start, *provider).expect("drawn").price;
     let live = commit.slots.iter().enumerate().filter(|(index, _)| *index != 5);
     let price: u64 = live.map(|(_, slot)| price_per_epoch(LENGTH, price_of(&slot.provider)).0).sum();
     assert_eq!((made.price, made.escrow), (Amount(price), Amount(price * 10)));
@@ -245,8 +244,8 @@ fn holders_are_of_the_draw_and_keep_the_domain_rule() {
     let rule = TxError::DomainRule { operator: 1, infrastructure: 1, region: 1 };
     check("two on one infrastructure", [drawn[0], drawn[1], drawn[2], *twin], Err(rule));
     assert!(with < 3);
-    let roster = world.state.epoch(Epoch(0)).expect("kept").roster;
-    let outside = roster.iter().map(|candidate| candidate.provider).find(|node| !drawn.contains(node)).expect("six");
+    let outside = world.roster(Epoch(0)).into_iter().map(|entry| entry.provider);
+    let outside = outside.into_iter().find(|node| !drawn.contains(node)).expect("six");
     let not_drawn = TxError::NotDrawn { index: 2, provider: outside };
     check("not drawn", [drawn[0], drawn[1], outside, drawn[2]], Err(not_drawn));
     let stranger = NodeId::new([200; 32]);

@@ -28,7 +28,7 @@ fn a_network_begins_with_its_money_and_its_roster() {
     assert_eq!(sums.bonds, bonds);
     assert_eq!(world.state.validator_set(), genesis().validator_set());
     world.check();
-    assert_eq!(world.state.epoch(Epoch(0)).expect("frozen at the start").roster.len(), 14);
+    assert_eq!(world.state.epoch(Epoch(0)).expect("frozen at the start").roster.providers.groups(), 14);
     assert_eq!(tip.running.clock.drawable(), None, "its beacon is still to be made");
 }
 

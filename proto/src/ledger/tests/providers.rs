@@ -118,14 +118,12 @@ fn who_has_bonded_the_least_is_in_no_roster() {
         world.does(&alice(), Action::Register(register));
     }
     world.wait_for(world.epoch().0 + 1);
-    let roster = world.state.epoch(world.epoch()).expect("kept").roster;
-    assert_eq!(roster.len(), 14, "those of the genesis");
+    assert_eq!(world.roster(world.epoch()).len(), 14, "those of the genesis");
     let more = Amount(world.rules.params.bonds.provider.0 + 1_000);
     let register = Register { capacity: 1 << 63, bond: more, ..world.register(&alice(), 50) };
     world.does(&alice(), Action::Register(register));
     world.wait_for(world.epoch().0 + 1);
-    let roster = world.state.epoch(world.epoch()).expect("kept").roster;
-    let weight = roster.iter().find(|entry| entry.provider == node_key(50).public()).map(|entry| entry.weight);
+    let weight = world.listed(world.epoch(), node_key(50).public()).map(|offer| offer.weight);
     assert_eq!(weight, Some(1_000 * (1 << 30) / world.rules.params.bonds.gib.0), "what its bond is good for");
 }
 
@@ -224,8 +222,7 @@ fn a_draining_provider_takes_no_slot() {
     let gone = Err(TxError::ProviderGone { index: 3, provider });
     assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), gone);
     world.wait_for(1);
-    let roster = world.state.epoch(world.epoch()).expect("kept").roster;
-    assert!(roster.iter().all(|candidate| candidate.provider != provider));
+    assert_eq!(world.listed(world.epoch(), provider), None);
 }
 
 /// Two commits that each fit do not fit together: the roster is frozen, the room is not.
@@ -238,4 +235,21 @@ fn a_full_provider_is_named() {
     let Err(TxError::ProviderFull { free: 0, .. }) = world.verdict(&second) else {
         panic!("twelve of fourteen are full: {:?}", world.verdict(&second))
     };
+}
+
+/// Its record says what rosters have of it: it goes, and the bond returns, when draws of the last of them have expired.
+#[test]
+fn a_record_stays_while_a_valid_roster_has_the_provider() {
+    let mut founding = genesis();
+    founding.params.bonds.unbonding_epochs = 1;
+    let mut world = World::of(&founding);
+    let (node, last) = (node_key(0).public(), world.epoch());
+    world.does(&landlord(), Action::Drain(Drain { node }));
+    world.does(&landlord(), Action::Withdraw(Withdraw { node }));
+    assert!(world.listed(last, node).is_some() && world.epoch() == last);
+    let expired = last.after(founding.params.draw_epochs);
+    for epoch in last.0 + 1..=expired.0 {
+        world.wait_for(epoch);
+        assert_eq!(world.state.provider(&node).is_some(), world.epoch() < expired, "in epoch {epoch}");
+    }
 }

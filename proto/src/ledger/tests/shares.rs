@@ -8,6 +8,7 @@ use crate::{
         state::Records,
         tx::{Action, Bond},
     },
+    placement::{Dimension, Tag},
 };
 
 const BOND: u64 = 1_000_000_000;
@@ -103,8 +104,8 @@ fn an_infrastructure_keeps_no_more_than_its_share_of_the_bytes() {
 #[test]
 fn bytes_are_counted_by_infrastructure_as_they_come_and_go() {
     let mut world = World::new();
-    let names: Vec<String> = (0..7).map(|number| format!("cloud-{number}")).collect();
-    let used = |world: &World| names.iter().map(|name| world.state.infrastructure(name).used).sum::<u128>();
+    let tags: Vec<Tag> = (0..7).map(|number| Dimension::Infrastructure.tag(&format!("cloud-{number}"))).collect();
+    let used = |world: &World| tags.iter().map(|tag| world.state.infrastructure(tag).used).sum::<u128>();
     world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("4/12"), CAPACITY)));
     let all = 12 * u128::from(CAPACITY);
     assert_eq!((used(&world), world.state.tip().running.stored), (all, all));

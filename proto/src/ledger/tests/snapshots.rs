@@ -7,7 +7,7 @@ use crate::{
     codec,
     id::Height,
     ledger::{
-        MemoryRecords, execute,
+        MemoryRecords, Rosters, execute,
         snapshot::{BadChunk, BadSnapshot, SnapshotChunk, SnapshotRestore, chunk},
         state::{Changes, Key, Record, Records},
         tree::key_hash,
@@ -60,7 +60,9 @@ fn restore(world: &World, decided: &DecidedBlock, max_bytes: usize) -> MemoryRec
     }
     let mut changes = restoring.finish().expect("all is there");
     changes.tree.nodes.extend(nodes);
-    MemoryRecords::new(&Changes { records, ..changes })
+    let changes = Changes { records, ..changes };
+    let rosters = Rosters::read(&MemoryRecords::new(&changes)).expect("as the epochs recorded them");
+    MemoryRecords::new(&Changes { rosters, ..changes })
 }
 
 #[test]
@@ -118,7 +120,8 @@ fn records_that_are_proven_but_not_known_ask_for_a_newer_program() {
     let mut before = SnapshotRestore::new(offer(&decided));
     decided.block.header.state = patch.root;
     decided.block.header.height = height.next();
-    world.state.commit(&Changes { tip: world.state.tip(), records: [].into(), tree: patch, history: Vec::new() });
+    let (tip, rosters) = (world.state.tip(), world.state.rosters());
+    world.state.commit(&Changes { tip, records: [].into(), tree: patch, history: Vec::new(), rosters });
     let record = |key: &[u8; 32]| {
         let known = world.state.records().map(|(key, record)| (key.to_bytes(), codec::encode(record)));
         known.chain([(vec![63], codec::encode(&Record::Mark))]).find(|(bytes, _)| key_hash(bytes) == *key)

@@ -9,7 +9,6 @@ use crate::{
         tx::{Action, Anchor, Commit, Extend, Release, SetName, Together, TogetherError, Transfer, Tx, TxBody},
     },
     limits,
-    placement::{DrawSeed, draw},
     sign::Keypair,
 };
 
@@ -32,11 +31,8 @@ fn failed(index: usize, error: TxError) -> Result<(), TxError> {
 /// A commit of one extent of two of object 1, with all receipts, for ten epochs.
 fn extent(world: &World, extent: u32, column_len: u64) -> Commit {
     let mut commit = world.commit(&alice(), 1, code("2/4"), column_len);
-    let record = world.state.epoch(commit.draw.epoch).expect("kept");
-    let randomness = record.beacon.expect("complete");
-    let seed = DrawSeed { randomness, account: id(&alice()), draw: commit.draw, extent };
-    let drawn = draw(&record.roster, &seed, commit.code, world.rules.params.min_domains).expect("large enough");
-    commit.slots.iter_mut().zip(drawn).for_each(|(slot, holder)| slot.provider = holder.provider);
+    let drawn = world.drawn_for(&alice(), (commit.draw, extent), commit.code);
+    commit.slots.iter_mut().zip(drawn).for_each(|(slot, holder)| slot.provider = holder);
     (commit.extent, commit.extents) = (extent, 2);
     world.sign_all(&alice(), &mut commit);
     commit

@@ -6,7 +6,7 @@ use super::world::{World, code, domain};
 use crate::{
     id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId},
     ledger::{
-        Draft, MemoryRecords,
+        Draft, Listing, MemoryRecords,
         draft::DraftChanges,
         state::{
             Account, Changes, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, ProviderStatus,
@@ -14,6 +14,7 @@ use crate::{
         },
         tree::Patch,
     },
+    placement::Roster,
 };
 
 /// Few keys, so that changes meet.
@@ -63,7 +64,7 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
                 start_ms: 0,
                 first: Height(1),
                 beacon: Some([byte; 32]),
-                roster: vec![],
+                roster: Roster::default().summary(),
             }) {
                 Some(record) => draft.put(Key::Epoch(epoch), Record::Epoch(record)),
                 None => draft.remove(Key::Epoch(epoch)),
@@ -84,6 +85,7 @@ fn provider(node: NodeId, capacity: u64) -> Provider {
         bond: Amount(u64::MAX),
         collateral: Amount(0),
         status: ProviderStatus::Active,
+        listing: Listing::default(),
     }
 }
 
@@ -124,8 +126,8 @@ fn changes(base: &dyn Records, list: &[Change]) -> DraftChanges {
 }
 
 /// Takes over what a draft changed; the state tree is no matter here.
-fn commit(state: &mut MemoryRecords, DraftChanges { tip, records }: DraftChanges) {
-    state.commit(&Changes { tip, records, tree: Patch::default(), history: vec![] });
+fn commit(state: &mut MemoryRecords, DraftChanges { tip, records, rosters }: DraftChanges) {
+    state.commit(&Changes { tip, records, tree: Patch::default(), history: vec![], rosters });
 }
 
 proptest! {

@@ -10,7 +10,7 @@ use crate::{
     id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, VoterKind},
     ledger::{
         CheckedTx, DrawChance, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords,
-        ProposedBlock, Proposer, Rules, TxError, execute, full_bond, propose, rotation,
+        ProposedBlock, Proposer, Rosters, Rules, TxError, execute, full_bond, propose, rotation,
         state::{
             Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip, Validator,
             ValidatorStatus,
@@ -22,7 +22,7 @@ use crate::{
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     params::{Code, Params, Timing},
-    placement::{Draw, DrawSeed, draw},
+    placement::{Caps, DomainTags, Draw, DrawSeed, Offer, RosterEntry, Tag, draw},
     sign::{Keypair, Purpose},
 };
 
@@ -268,12 +268,13 @@ impl World {
         assert_eq!((sums.bonds, sums.escrow), (u128::from(running.bonded.0), u128::from(running.escrowed.0)));
         let providers = self.state.providers();
         assert!(providers.iter().all(|provider| provider.used <= provider.capacity));
-        let mut used: BTreeMap<&str, u128> = BTreeMap::new();
+        let mut used: BTreeMap<Tag, u128> = BTreeMap::new();
         for provider in &providers {
-            *used.entry(&provider.domain.infrastructure).or_default() += u128::from(provider.used);
+            *used.entry(DomainTags::from(&provider.domain).infrastructure).or_default() += u128::from(provider.used);
         }
-        assert!(used.iter().all(|(name, used)| self.state.infrastructure(name).used == *used), "room is counted");
+        assert!(used.iter().all(|(tag, used)| self.state.infrastructure(tag).used == *used), "room is counted");
         assert_eq!(used.values().sum::<u128>(), running.stored, "room is counted");
+        assert_eq!(Rosters::read(&self.state), Some(self.state.rosters()), "rosters follow from the records");
         self.check_collateral();
         self.check_bonds();
         self.check_accounts();
@@ -346,18 +347,35 @@ impl World {
         assert_eq!(self.state.unbonding(Epoch(u64::MAX), usize::MAX), left, "every bond comes back");
     }
 
-    /// The providers of this draw for extent 0, in their order; `None` when the network cannot carry the code.
-    fn try_drawn(&self, sender: &Keypair, draw_as: Draw, code: Code) -> Option<Vec<NodeId>> {
+    /// The roster of this epoch, whose draws are valid.
+    pub(super) fn roster(&self, epoch: Epoch) -> Vec<RosterEntry> {
+        self.state.rosters().of(epoch).expect("kept").leaves().copied().collect()
+    }
+
+    /// What the provider offers in the roster of this epoch.
+    pub(super) fn listed(&self, epoch: Epoch, node: NodeId) -> Option<Offer> {
+        self.roster(epoch).into_iter().find(|entry| entry.provider == node).map(|entry| entry.offer)
+    }
+
+    /// The providers of this draw for an extent, in their order; `None` when the network cannot carry the code.
+    fn try_drawn(&self, sender: &Keypair, (draw_as, extent): (Draw, u32), code: Code) -> Option<Vec<NodeId>> {
         let record = self.state.epoch(draw_as.epoch).expect("the epoch is kept");
         let chance = DrawChance::of(record.first, self.account(sender).since, self.rules.params.time.beacon_blocks);
         let randomness = chance.read(&record, &self.state)?;
-        let seed = DrawSeed { randomness, account: sender.public(), draw: draw_as, extent: 0 };
-        let order = draw(&record.roster, &seed, code, self.rules.params.min_domains).ok()?;
+        let seed = DrawSeed { randomness, account: sender.public(), draw: draw_as, extent };
+        let caps = Caps::of(&record.roster, code, self.rules.params.min_domains).ok()?;
+        let rosters = self.state.rosters();
+        let order = draw(rosters.of(draw_as.epoch)?, &seed, code, &caps).ok()?;
         Some(order.into_iter().map(|candidate| candidate.provider).collect())
     }
 
     pub(super) fn drawn(&self, sender: &Keypair, draw_as: Draw, code: Code) -> Vec<NodeId> {
-        self.try_drawn(sender, draw_as, code).expect("the network is large enough")
+        self.drawn_for(sender, (draw_as, 0), code)
+    }
+
+    /// As [`World::drawn`], for this extent.
+    pub(super) fn drawn_for(&self, sender: &Keypair, draw_of: (Draw, u32), code: Code) -> Vec<NodeId> {
+        self.try_drawn(sender, draw_of, code).expect("the network is large enough")
     }
 
     pub(super) fn commit(&self, sender: &Keypair, number: u8, code: Code, column_len: u64) -> Commit {
@@ -368,7 +386,7 @@ impl World {
     pub(super) fn try_commit(&self, sender: &Keypair, number: u8, code: Code, column_len: u64) -> Option<Commit> {
         let epoch = self.state.tip().running.clock.drawable().expect("the network has a beacon");
         let draw = Draw { epoch, number: 0 };
-        let providers = self.try_drawn(sender, draw, code)?;
+        let providers = self.try_drawn(sender, (draw, 0), code)?;
         let claim =
             |(index, provider): (u8, NodeId)| SlotClaim { provider, column: ColumnId::new([index; 32]), receipt: None };
         let mut commit = Commit {

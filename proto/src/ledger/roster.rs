@@ -1,0 +1,199 @@
+//! The rosters of the ledger: the one of the last block, and those that epochs froze (ARCHITECTURE 5.4).
+//!
+//! The roster follows the providers: after each block those that it changed are weighed again. An epoch freezes it by
+//! noting its root, so nothing is copied, and a frozen one stays as it was while draws of its epoch are valid. All of
+//! them follow from the records of the providers, each of which says what it offered in them: so a node that restored a
+//! snapshot has the same. A change of the parameters weighs a provider when it next changes.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+
+use crate::{
+    id::{Epoch, NodeId},
+    ledger::{
+        draft::Draft,
+        rules::Rules,
+        state::{EpochRecord, Key, Provider, ProviderStatus, Record, Records},
+    },
+    params::Bonds,
+    placement::{Offer, Roster, RosterSummary, RosterTree},
+};
+
+/// Records that are read at a time.
+const PAGE: usize = 1_024;
+
+/// What a provider offers to draws, now and in the rosters of earlier epochs that are still valid.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Listing {
+    /// Its offer since the last change of it; `None` while it cannot be drawn.
+    pub offer: Option<Offer>,
+    /// What it was before, in the order of epochs.
+    past: Vec<PastOffer>,
+}
+
+/// An offer that was in rosters up to that of one epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+struct PastOffer {
+    /// The last epoch whose roster has it.
+    until: Epoch,
+    offer: Option<Offer>,
+}
+
+impl Listing {
+    /// The offer in the roster of `epoch`, if draws of that are still valid.
+    pub fn at(&self, epoch: Epoch) -> Option<Offer> {
+        self.past.iter().find(|past| epoch <= past.until).map_or(self.offer, |past| past.offer)
+    }
+
+    /// The offer becomes this, in an epoch whose roster is frozen already; what is of none from `oldest` on is dropped.
+    fn change(&mut self, offer: Option<Offer>, (oldest, epoch): (Epoch, Epoch)) {
+        self.past.retain(|past| past.until >= oldest);
+        if self.past.last().is_none_or(|past| past.until < epoch) {
+            self.past.push(PastOffer { until: epoch, offer: self.offer });
+        }
+        self.offer = offer;
+    }
+}
+
+impl Provider {
+    /// What it offers to draws now.
+    fn offered(&self, bonds: &Bonds) -> Option<Offer> {
+        let weight = if self.status == ProviderStatus::Active { self.free_bytes(bonds) } else { 0 };
+        (weight > 0).then(|| Offer { weight, price: self.price, domain: (&self.domain).into() })
+    }
+}
+
+/// The roster of the last block, and those of the epochs whose draws are valid. Cheap to clone.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rosters {
+    live: Arc<Roster>,
+    frozen: BTreeMap<Epoch, RosterTree>,
+}
+
+impl Rosters {
+    /// What an epoch that begins now records.
+    pub fn summary(&self) -> RosterSummary {
+        self.live.summary()
+    }
+
+    /// Whether a roster whose draws are valid has this provider.
+    pub(super) fn name(&self, node: &NodeId) -> bool {
+        self.frozen.values().any(|roster| matches!(roster.get(node.bytes()), Ok(Some(_))))
+    }
+
+    /// The roster that this epoch froze; `None` when its draws have expired.
+    pub fn of(&self, epoch: Epoch) -> Option<&RosterTree> {
+        self.frozen.get(&epoch)
+    }
+
+    /// The rosters of a state, from its records alone; `None` when they are not those that its epochs recorded.
+    pub fn read(records: &dyn Records) -> Option<Self> {
+        let mut rosters = Self::default();
+        let providers = read_listings(records);
+        let live = Arc::make_mut(&mut rosters.live);
+        providers.iter().for_each(|(node, listing)| live.set(*node, listing.offer));
+        // From the newest back, so that they share what they have in common.
+        let mut roster = live.clone();
+        for (epoch, summary) in read_epochs(records).into_iter().rev() {
+            providers.iter().for_each(|(node, listing)| roster.set(*node, listing.at(epoch)));
+            if roster.summary() != summary {
+                return None;
+            }
+            rosters.frozen.insert(epoch, roster.tree().clone());
+        }
+        Some(rosters)
+    }
+
+    /// The epoch begins: the roster is frozen as it is.
+    pub(super) fn freeze(&mut self, epoch: Epoch) {
+        self.frozen.insert(epoch, self.live.tree().clone());
+    }
+
+    /// The draws of the epoch have expired.
+    pub(super) fn forget(&mut self, epoch: Epoch) {
+        self.frozen.remove(&epoch);
+    }
+}
+
+/// All providers, with what they offer.
+fn read_listings(records: &dyn Records) -> Vec<(NodeId, Listing)> {
+    let (mut all, mut first): (Vec<(NodeId, Listing)>, _) = (Vec::new(), Key::Provider(NodeId::LEAST));
+    loop {
+        let page = records.scan(&first, &Key::Provider(NodeId::GREATEST), PAGE);
+        let Some((last, _)) = page.last() else { return all };
+        let (begins_again, is_last) =
+            (all.last().is_some_and(|(node, _)| Key::Provider(*node) == first), page.len() < PAGE);
+        first = *last;
+        let listing = |(_, record)| match record {
+            Record::Provider(provider) => Some((provider.node, provider.listing)),
+            _ => None,
+        };
+        all.extend(page.into_iter().skip(usize::from(begins_again)).filter_map(listing));
+        if is_last {
+            return all;
+        }
+    }
+}
+
+/// The epochs whose draws are valid, with what they recorded of their rosters.
+fn read_epochs(records: &dyn Records) -> Vec<(Epoch, RosterSummary)> {
+    let all = records.scan(&Key::Epoch(Epoch(0)), &Key::Epoch(Epoch(u64::MAX)), usize::MAX);
+    let epoch = |(_, record)| match record {
+        Record::Epoch(EpochRecord { epoch, roster, .. }) => Some((epoch, roster)),
+        _ => None,
+    };
+    all.into_iter().filter_map(epoch).collect()
+}
+
+/// Ends a block: the roster follows the providers that the block changed.
+pub(super) fn follow(draft: &mut Draft<'_>, rules: &Rules) {
+    let epoch = draft.running().clock.epoch;
+    let frozen = draft.rosters().of(epoch).is_some();
+    for node in draft.touched_providers() {
+        let Some(mut provider) = draft.provider(&node) else { continue };
+        let (before, offer) = (provider.listing.offer, provider.offered(&rules.params.bonds));
+        if before == offer {
+            continue;
+        }
+        match frozen {
+            true => provider.listing.change(offer, (rules.oldest_draw(epoch), epoch)),
+            // The genesis, whose roster is still to be frozen.
+            false => provider.listing.offer = offer,
+        }
+        draft.put_provider(provider);
+        Arc::make_mut(&mut draft.rosters_mut().live).set(node, offer);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{id::Amount, placement::DomainTags};
+
+    fn offer(weight: u64) -> Option<Offer> {
+        let domain = DomainTags { operator: [1; 16], infrastructure: [2; 16], region: [3; 16] };
+        (weight > 0).then_some(Offer { weight, price: Amount(1), domain })
+    }
+
+    #[test]
+    fn a_listing_knows_what_each_valid_roster_has() {
+        let mut listing = Listing::default();
+        // Epoch of the change, the new offer; and what the rosters of epochs 0 to 6 have then.
+        let steps = [
+            (1, 5, [0, 0, 5, 5, 5, 5, 5]),
+            (1, 6, [0, 0, 6, 6, 6, 6, 6]),
+            (3, 0, [0, 0, 6, 6, 0, 0, 0]),
+            (3, 7, [0, 0, 6, 6, 7, 7, 7]),
+            (5, 8, [6, 6, 6, 6, 7, 7, 8]),
+        ];
+        for (epoch, weight, expect) in steps {
+            // The last three epochs are valid.
+            listing.change(offer(weight), (Epoch(u64::saturating_sub(epoch, 2)), Epoch(epoch)));
+            for (of, expect) in (0..).zip(expect) {
+                assert_eq!(listing.at(Epoch(of)), offer(expect), "in epoch {epoch}, of epoch {of}");
+            }
+        }
+        assert_eq!(listing.past.len(), 2, "what no valid roster has is dropped");
+    }
+}
