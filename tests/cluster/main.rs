@@ -15,6 +15,7 @@ mod get_resumed;
 mod kill_loop;
 mod late_node;
 mod liar;
+mod many_providers;
 mod members;
 mod metrics;
 mod names;
@@ -30,7 +31,7 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 20] = [
+const SCENARIOS: [Scenario<Stage>; 21] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -49,6 +50,7 @@ const SCENARIOS: [Scenario<Stage>; 20] = [
     scenario("kill_loop", kill_loop::run),
     scenario("late_node", late_node::run),
     scenario("liar", liar::run),
+    scenario("many_providers", many_providers::run),
     scenario("members", members::run),
     long_scenario("big_file", big_file::run),
 ];
