@@ -20,9 +20,6 @@ use crate::{
     placement::{Offer, Roster, RosterSummary, RosterTree},
 };
 
-/// Records that are read at a time.
-const PAGE: usize = 1_024;
-
 /// What a provider offers to draws, now and in the rosters of earlier epochs that are still valid.
 #[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Listing {
@@ -78,7 +75,7 @@ impl Rosters {
     }
 
     /// Whether a roster whose draws are valid has this provider.
-    pub(super) fn name(&self, node: &NodeId) -> bool {
+    pub(super) fn contain(&self, node: &NodeId) -> bool {
         self.frozen.values().any(|roster| matches!(roster.get(node.bytes()), Ok(Some(_))))
     }
 
@@ -90,7 +87,8 @@ impl Rosters {
     /// The rosters of a state, from its records alone; `None` when they are not those that its epochs recorded.
     pub fn read(records: &dyn Records) -> Option<Self> {
         let mut rosters = Self::default();
-        let providers = read_listings(records);
+        let providers = records.providers().into_iter().map(|provider| (provider.node, provider.listing));
+        let providers: Vec<(NodeId, Listing)> = providers.collect();
         let live = Arc::make_mut(&mut rosters.live);
         providers.iter().for_each(|(node, listing)| live.set(*node, listing.offer));
         // From the newest back, so that they share what they have in common.
@@ -113,26 +111,6 @@ impl Rosters {
     /// The draws of the epoch have expired.
     pub(super) fn forget(&mut self, epoch: Epoch) {
         self.frozen.remove(&epoch);
-    }
-}
-
-/// All providers, with what they offer.
-fn read_listings(records: &dyn Records) -> Vec<(NodeId, Listing)> {
-    let (mut all, mut first): (Vec<(NodeId, Listing)>, _) = (Vec::new(), Key::Provider(NodeId::LEAST));
-    loop {
-        let page = records.scan(&first, &Key::Provider(NodeId::GREATEST), PAGE);
-        let Some((last, _)) = page.last() else { return all };
-        let (begins_again, is_last) =
-            (all.last().is_some_and(|(node, _)| Key::Provider(*node) == first), page.len() < PAGE);
-        first = *last;
-        let listing = |(_, record)| match record {
-            Record::Provider(provider) => Some((provider.node, provider.listing)),
-            _ => None,
-        };
-        all.extend(page.into_iter().skip(usize::from(begins_again)).filter_map(listing));
-        if is_last {
-            return all;
-        }
     }
 }
 

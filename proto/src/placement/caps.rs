@@ -350,19 +350,13 @@ impl std::fmt::Display for Tolerance {
 mod tests {
     use super::{super::classes::Group, *};
 
-    fn classes(groups: &[Group]) -> Classes {
-        let mut classes = Classes::default();
-        groups.iter().for_each(|group| classes.add(group));
-        classes
-    }
-
     #[test]
     fn caps_are_as_even_as_the_network_allows() {
         // Providers of one weight.
         let check = |counts: &[u32], n, expect| {
             let groups: Vec<Group> =
                 counts.iter().map(|count| Group { providers: *count, weight: u128::from(*count) }).collect();
-            assert_eq!(even(&classes(&groups), n), expect, "{n} over {counts:?}");
+            assert_eq!(even(&Classes::of(&groups), n), expect, "{n} over {counts:?}");
         };
         check(&[2; 7], 12, 2);
         check(&[4, 4, 3, 3], 12, 3);
@@ -377,7 +371,8 @@ mod tests {
     #[test]
     fn domains_count_by_weight() {
         let group = |providers, weight| Group { providers, weight };
-        let check = |desc: &str, groups: &[Group], n, expect| assert_eq!(even(&classes(groups), n), expect, "{desc}");
+        let check =
+            |desc: &str, groups: &[Group], n, expect| assert_eq!(even(&Classes::of(groups), n), expect, "{desc}");
         let seven = [group(14, 1_000_000); 7];
         check("seven", &seven, 50, 8);
         check("and many small ones", &[&seven[..], &[group(1, 1); 200]].concat(), 50, 8);

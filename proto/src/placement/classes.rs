@@ -65,6 +65,14 @@ pub(super) struct Members {
 pub struct Classes(BTreeMap<Class, Members>);
 
 impl Classes {
+    /// The classes of these groups.
+    #[cfg(test)]
+    pub(super) fn of(groups: &[Group]) -> Self {
+        let mut classes = Self::default();
+        groups.iter().for_each(|group| classes.add(group));
+        classes
+    }
+
     /// Number of groups.
     pub fn groups(&self) -> usize {
         let groups = self.0.values().map(|members| members.groups).sum::<u64>();
@@ -124,17 +132,11 @@ impl Classes {
 mod tests {
     use super::*;
 
-    fn classes(groups: &[Group]) -> Classes {
-        let mut classes = Classes::default();
-        groups.iter().for_each(|group| classes.add(group));
-        classes
-    }
-
     #[test]
     fn what_is_alike_is_one_class() {
         let group = |providers, weight| Group { providers, weight };
         let check = |desc: &str, groups: &[Group], expect: usize| {
-            let mut all = classes(groups);
+            let mut all = Classes::of(groups);
             assert_eq!((all.0.len(), all.groups()), (expect, groups.len()), "{desc}");
             groups.iter().for_each(|group| all.remove(group));
             assert_eq!(all, Classes::default(), "{desc}");
@@ -151,7 +153,7 @@ mod tests {
     fn those_count_that_are_not_tiny() {
         let check = |desc: &str, weights: &[u64], expect| {
             let groups: Vec<Group> = weights.iter().map(|weight| Group::one(*weight)).collect();
-            assert_eq!(classes(&groups).significant(), expect, "{desc}");
+            assert_eq!(Classes::of(&groups).significant(), expect, "{desc}");
         };
         check("none", &[], 0);
         check("all alike", &[7; 14], 14);

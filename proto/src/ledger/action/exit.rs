@@ -57,7 +57,7 @@ pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: B
     match bonded {
         Bonded::Provider(node) => {
             let provider = draft.provider(&node).expect(listed);
-            if draft.rosters().name(&node) {
+            if draft.rosters().contain(&node) {
                 // What these rosters have of it follows from its record: it goes after them.
                 let until = draft.running().clock.epoch.after(1);
                 draft.list_unbonding(until, bonded);
