@@ -128,6 +128,17 @@ pub enum ChainError {
         /// The record.
         what: &'static str,
     },
+    /// All nodes that listed providers left some out. Ask again: others may list them.
+    #[error(
+        "the nodes that were asked for providers listed {listed} of the {all} that can be drawn: try again when more \
+         nodes respond"
+    )]
+    ProvidersMissing {
+        /// Providers that can be drawn and were listed.
+        listed: usize,
+        /// Providers that can be drawn.
+        all: usize,
+    },
     /// One node claims that the transaction is in no block, and no other node responded to confirm it.
     #[error(
         "only node {node} responded, and claims that transaction {tx} is in no block: try again when more nodes \
@@ -183,9 +194,11 @@ impl ChainError {
     /// What it means for the caller.
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::NoNode { .. } | Self::NotIncluded { .. } | Self::Unconfirmed { .. } | Self::Halted { .. } => {
-                ErrorKind::Network
-            }
+            Self::NoNode { .. }
+            | Self::NotIncluded { .. }
+            | Self::ProvidersMissing { .. }
+            | Self::Unconfirmed { .. }
+            | Self::Halted { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,
             Self::InvalidProof { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,

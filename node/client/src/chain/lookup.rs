@@ -260,9 +260,9 @@ impl Chain {
                 self.inner.nodes.contradict(node, format!("{other} {is} a provider"));
             }
         }
-        match roster.is_none_or(|roster| roster.summary.providers.groups() == settled.len()) {
-            true => Ok(all),
-            false => Err(ChainError::Unknown { what: "complete list of providers: the nodes asked left some out" }),
+        match roster.map(|roster| roster.summary.providers.groups()) {
+            Some(all) if all > settled.len() => Err(ChainError::ProvidersMissing { listed: settled.len(), all }),
+            _ => Ok(all),
         }
     }
 

@@ -104,6 +104,15 @@ async fn a_contradicted_claim_is_doubted() {
     }
 }
 
+/// How many providers can be drawn is proven, and does not depend on the nodes that list them.
+#[tokio::test(start_paused = true)]
+async fn providers_that_all_nodes_hide_are_missed() {
+    let world = World::new(4);
+    world.nodes.iter().for_each(|node| world.fault(*node, lie("providers-all-hidden")));
+    let found = world.client().chain().all_providers().await;
+    assert!(matches!(found, Err(ChainError::ProvidersMissing { listed: 0, all: 4 })), "{found:?}");
+}
+
 /// Where nobody else says anything, one node's word that there is none is not taken.
 #[tokio::test(start_paused = true)]
 async fn one_node_s_word_is_not_believed_while_the_others_do_not_respond() {
