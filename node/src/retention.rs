@@ -126,7 +126,10 @@ impl Retention {
     async fn follow(&self, head: &Head, done: Option<Followed>) -> Result<Followed, LedgerError> {
         match done {
             Some(done) if done.epoch == head.epoch => self.commit_blocks(done.height, head.height).await?,
-            _ => self.check_all().await,
+            _ => {
+                self.credit.forget(head.epoch);
+                self.check_all().await;
+            }
         }
         Ok(Followed { height: head.height, epoch: head.epoch })
     }
@@ -202,7 +205,14 @@ impl Retention {
         match applied {
             Ok(false) => tracing::debug!(column = %key.column, "column was stored again, so it is not deleted"),
             Ok(true) => {
-                self.credit.settle(key);
+                match change {
+                    PlaceChange::Delete(PlaceState::Temporary { expires }) => {
+                        // For as long again.
+                        let epochs = self.chain.rules().params.draw_epochs;
+                        self.credit.expire(key, expires.after(epochs));
+                    }
+                    _ => self.credit.settle(key),
+                }
                 self.metrics.changed(change);
                 tracing::debug!(column = %key.column, object = %key.object, ?change, "ledger changed a stored column");
             }

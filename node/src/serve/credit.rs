@@ -4,18 +4,20 @@
 //! balance backs (ARCHITECTURE 3), and at most a third of what it leaves to others: a quarter while it is alone. So the
 //! space is never used up by one account, and by many only bit by bit.
 //!
-//! Charged from the opening of the upload until the ledger commits the column or it is dropped. Who stored what is in
-//! memory only: what was temporary before a restart counts against the whole, and against no account.
+//! Charged from the opening of the upload until the ledger commits the column or it is dropped; what expired unpaid
+//! counts against its account's credit for longer ([`super::unpaid`]). Who stored what is in memory only: what was
+//! temporary before a restart counts against the whole, and against no account.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
 use ostrakon_net::lock;
 use ostrakon_proto::{
-    id::{AccountId, Amount},
+    id::{AccountId, Amount, Epoch},
     limits,
     wire::put::UploadId,
 };
 
+use super::unpaid::Unpaid;
 use crate::store::{PlaceKey, Usage};
 
 /// Micro-obols in one obol, which `credit_bytes` is for.
@@ -70,8 +72,8 @@ impl Room {
 pub enum ReserveError {
     /// Wait for commits, fund the account, or store less at a time.
     #[error(
-        "{wanted} more bytes exceed the account's credit on this node: uncommitted columns use {used} of {limit} \
-         bytes; fund the account, or store less at a time"
+        "{wanted} more bytes exceed the account's credit on this node: columns that are not paid for, or expired unpaid, \
+         use {used} of {limit} bytes; fund the account, or store less at a time"
     )]
     Credit {
         /// Bytes asked for.
@@ -124,6 +126,7 @@ pub struct Credit {
 struct Charges {
     all: BTreeMap<Charge, (AccountId, u64)>,
     used: BTreeMap<AccountId, u64>,
+    unpaid: Unpaid,
     /// Bytes of all open uploads.
     uploads: u64,
 }
@@ -169,9 +172,25 @@ impl Credit {
         lock(&self.charges).remove(&Charge::Upload(*upload));
     }
 
-    /// The place is paid for, or deleted.
+    /// The place is paid for.
     pub fn settle(&self, place: &PlaceKey) {
-        lock(&self.charges).remove(&Charge::Place(*place));
+        let mut charges = lock(&self.charges);
+        if let Some((account, bytes)) = charges.remove(&Charge::Place(*place)) {
+            charges.unpaid.paid(&account, bytes);
+        }
+    }
+
+    /// The place was deleted, as nobody had paid for it: that is remembered until the end of `until`.
+    pub fn expire(&self, place: &PlaceKey, until: Epoch) {
+        let mut charges = lock(&self.charges);
+        if let Some((account, bytes)) = charges.remove(&Charge::Place(*place)) {
+            charges.unpaid.note(account, bytes, until);
+        }
+    }
+
+    /// Forgets what was to be remembered until before `now`.
+    pub fn forget(&self, now: Epoch) {
+        lock(&self.charges).unpaid.forget(now);
     }
 }
 
@@ -185,7 +204,7 @@ impl Charges {
     }
 
     fn check_credit(&self, account: &AccountId, wanted: u64, limit: u64) -> Result<(), ReserveError> {
-        let used = self.used(account);
+        let used = self.used(account).saturating_add(self.unpaid.bytes(account));
         if used.saturating_add(wanted) <= limit { Ok(()) } else { Err(ReserveError::Credit { wanted, used, limit }) }
     }
 
@@ -282,6 +301,30 @@ mod tests {
         credit.release(&upload(3));
         let charges = lock(&credit.charges);
         assert!(charges.all.is_empty() && charges.used.is_empty() && charges.uploads == 0);
+    }
+
+    #[test]
+    fn who_leaves_columns_unpaid_has_less_credit() {
+        let place = |number| PlaceKey {
+            column: ColumnId::new([number; 32]),
+            object: ObjectId::new([4; 32]),
+            extent: 0,
+            index: 1,
+        };
+        let credit = Credit::default();
+        (1..3).for_each(|number| credit.stored(&upload(number), account(1), place(number), 40));
+        credit.expire(&place(1), Epoch(9));
+        credit.expire(&place(1), Epoch(9));
+        let backs = |bytes| credit.backs(&account(1), &upload(3), bytes, 100);
+        assert_eq!(backs(21), Err(ReserveError::Credit { wanted: 21, used: 80, limit: 100 }));
+        credit.settle(&place(2));
+        assert_eq!(backs(100), Ok(()), "it has paid for as much");
+        credit.stored(&upload(4), account(1), place(4), 90);
+        credit.expire(&place(4), Epoch(9));
+        credit.forget(Epoch(9));
+        assert!(backs(11).is_err());
+        credit.forget(Epoch(10));
+        assert_eq!(backs(100), Ok(()));
     }
 
     #[test]

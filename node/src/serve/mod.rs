@@ -43,6 +43,7 @@ mod manifest;
 mod place_locks;
 mod put;
 mod snapshot;
+mod unpaid;
 mod uploads;
 
 use credit::Credit;
