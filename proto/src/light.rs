@@ -15,6 +15,7 @@
 
 mod accuse;
 pub mod activity;
+mod basis;
 mod checkpoint;
 pub mod proof_file;
 mod proven;
@@ -24,6 +25,7 @@ mod tests;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 pub use activity::{Activity, TxPlace};
+pub use basis::{BasisQuery, ProvenBasis, UploadBasis};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use proven::{
     Answer, BadAnswer, CertifiedHeader, Inclusion, PastBlock, PastHeader, ProvenRecord, check_records, records,

@@ -70,13 +70,28 @@ impl std::str::FromStr for Code {
 }
 
 /// Durability class: how much parity an object gets. The table maps it to a code.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum Class {
     /// The default: the more durable code.
     #[default]
     Standard,
     /// Cheaper: fewer parity columns.
     Economy,
+}
+
+/// Which code an object gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum CodeChoice {
+    /// What the network's table has for this class and as many providers as there are.
+    Class(Class),
+    /// This one.
+    Code(Code),
+}
+
+impl Default for CodeChoice {
+    fn default() -> Self {
+        Self::Class(Class::Standard)
+    }
 }
 
 /// One row of the classes table: from this many eligible providers on, these codes.
@@ -300,6 +315,14 @@ fn default_classes() -> Vec<ClassRow> {
 }
 
 impl Params {
+    /// The code of this choice with so many eligible providers; `None` when they are too few for the class.
+    pub fn code(&self, choice: CodeChoice, eligible: usize) -> Option<Code> {
+        match choice {
+            CodeChoice::Code(code) => Some(code),
+            CodeChoice::Class(class) => self.class(class, eligible).map(|(code, _)| code),
+        }
+    }
+
     /// Code and repair threshold of `class` with this many eligible providers: of the last row for at most this many
     /// whose code has no more columns than there are providers; `None` when there are too few.
     pub fn class(&self, class: Class, providers: usize) -> Option<(Code, u8)> {

@@ -48,7 +48,6 @@ pub use plan::Quote;
 
 pub(crate) use job::row_memory;
 use journal::Journal;
-use plan::CodeChoice;
 
 /// What was added. Serialises to the JSON that `ostrakon add --json` prints.
 #[derive(Clone, Debug, Serialize)]

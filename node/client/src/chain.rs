@@ -7,6 +7,7 @@
 //! * [`activity`]: outgoing and incoming transactions of an account
 //! * [`lookup`]: head, accounts, providers, commitments, blocks
 //! * [`roster`]: who can be drawn
+//! * [`basis`]: what an upload is planned by, in one answer
 //! * [`pace`]: epochs and dates
 //! * [`vouch`]: proofs in files
 //! * [`nonce`]: which nonce is next, and whose turn it is to sign
@@ -29,6 +30,7 @@ use crate::{ErrorKind, client::Random};
 
 mod activity;
 mod ask;
+mod basis;
 mod lookup;
 mod nonce;
 mod pace;
@@ -39,6 +41,7 @@ mod trusted;
 mod vouch;
 
 pub use activity::Activity;
+pub(crate) use basis::Basis;
 pub use lookup::Head;
 pub use pace::Pace;
 pub use roster::Roster;

@@ -13,15 +13,14 @@ use ostrakon_proto::{
         tree,
         tx::{Header, Tx, tx_proof},
     },
-    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord},
+    light::{
+        Answer, BasisQuery, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis,
+    },
     params::Code,
     placement::{self, Caps, DrawSeed, PlacementError, RosterTree},
 };
 
 use super::{Chain, Shared, store::LedgerError};
-
-/// Providers up to which all of a roster is sent: it serves all draws of its epoch.
-const WHOLE_ROSTER: usize = 256;
 
 /// Why a query cannot be answered with a proof.
 #[derive(Debug, thiserror::Error)]
@@ -113,13 +112,23 @@ impl Chain {
             let (epoch, rosters) = (seed.draw.epoch, records.rosters());
             let found = records.epoch(epoch).zip(rosters.of(epoch));
             let (EpochRecord { roster: summary, .. }, roster) = found.ok_or(AnswerError::NoEpoch { epoch })?;
-            if summary.providers.groups() <= WHOLE_ROSTER {
-                return Ok(roster.clone());
-            }
             let caps = Caps::of(&summary, code, records.params().min_domains)?;
-            Ok(placement::prove_draw(roster, &seed, code, &caps))
+            Ok(placement::shown(roster, &summary, &seed, (code, &caps)))
         };
         self.answer(part).await
+    }
+
+    /// All that an upload is planned by.
+    ///
+    /// # Errors
+    /// [`AnswerError`] when this node cannot prove an answer.
+    pub async fn basis(&self, query: BasisQuery) -> Result<Answer<UploadBasis>, AnswerError> {
+        let basis = move |_: &Shared, records: &dyn Records, tip: &Header| {
+            let (keys, roster) = query.gather(records);
+            let proven: Result<_, AnswerError> = keys.iter().map(|key| item(records, tip.height, key)).collect();
+            Ok(UploadBasis { records: proven?, roster })
+        };
+        self.answer(basis).await
     }
 
     /// Handovers from `from` on, in their order, until `fits` refuses one.

@@ -93,6 +93,10 @@ impl Serve {
                 let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.draw(seed, code).await)
             }
+            ChainRequest::Basis { from: height, query } => {
+                let _turn = self.wait(waits, height, turn).await?;
+                proven(chain.basis(query).await)
+            }
             ChainRequest::Handovers { from: height } => self.handovers(height).await,
             ChainRequest::Providers { after } => Ok(self.providers(after).await),
         }

@@ -18,7 +18,10 @@ use crate::{
         snapshot::SnapshotChunk,
         tx::{DecidedBlock, Tx},
     },
-    light::{Activity, Answer, CertifiedHeader, Handover, Inclusion, PastBlock, ProvenRecord, TxPlace},
+    light::{
+        Activity, Answer, BasisQuery, CertifiedHeader, Handover, Inclusion, PastBlock, ProvenRecord, TxPlace,
+        UploadBasis,
+    },
     limits,
     params::Code,
     placement::{DrawSeed, RosterTree},
@@ -113,6 +116,13 @@ pub enum ChainRequest {
         seed: DrawSeed,
         /// The code.
         code: Code,
+    },
+    /// All that an upload is planned by: [`ChainResponse::Answer`] of [`UploadBasis`].
+    Basis {
+        /// The lowest height wanted.
+        from: Height,
+        /// Who wants to store what.
+        query: BasisQuery,
     },
 }
 
@@ -227,6 +237,11 @@ pub fn activity(from: Height, account: AccountId, before: Option<TxPlace>, limit
 /// Asks for what shows the outcome of a draw, as of a tip from `from` on.
 pub fn draw(from: Height, seed: DrawSeed, code: Code) -> Call<Answer<RosterTree>> {
     ask(&ChainRequest::Draw { from, seed, code }, ChainResponse::Answer)
+}
+
+/// Asks for all that an upload is planned by, as of a tip from `from` on.
+pub fn basis(from: Height, query: BasisQuery) -> Call<Answer<UploadBasis>> {
+    ask(&ChainRequest::Basis { from, query }, ChainResponse::Answer)
 }
 
 /// Asks for handovers from `from` on, as many as fit an answer.

@@ -120,6 +120,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Block { .. } => &[&proven::ANY, &proven::BLOCK],
         ChainRequest::Activity { .. } => &[&proven::ANY, &proven::ACTIVITY],
         ChainRequest::Draw { .. } => &[&proven::ANY, &proven::DRAW],
+        ChainRequest::Basis { .. } => &[&proven::ANY, &proven::RECORDS, &proven::DRAW],
         ChainRequest::Handovers { .. } => &[&hints::HANDOVERS],
         ChainRequest::Providers { .. } => &[&hints::PROVIDERS],
         ChainRequest::Snapshots => &[&hints::SNAPSHOTS],

@@ -7,7 +7,7 @@ use ostrakon_proto::{
         state::{Account, Key, Record},
         tx::{Action, Anchor},
     },
-    light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, activity::ProvenTx},
+    light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, UploadBasis, activity::ProvenTx},
     placement::{Offer, RosterEntry, RosterTree},
     wire::{
         Frame, RefusalCode,
@@ -223,8 +223,11 @@ fn twist<T: BorshSerialize + BorshDeserialize + Clone + PartialEq>(
 }
 
 fn items(question: &Question<'_>, alter: impl FnOnce(&mut Vec<ProvenRecord>)) -> Option<Frame> {
-    matches!(question.chain()?, ChainRequest::Records { .. }).then_some(())?;
-    twist::<Vec<ProvenRecord>>(question, |answer| alter(&mut answer.said))
+    match question.chain()? {
+        ChainRequest::Records { .. } => twist::<Vec<ProvenRecord>>(question, |answer| alter(&mut answer.said)),
+        ChainRequest::Basis { .. } => twist::<UploadBasis>(question, |answer| alter(&mut answer.said.records)),
+        _ => None,
+    }
 }
 
 /// Other records under their keys.
@@ -257,8 +260,11 @@ fn found(question: &Question<'_>, alter: impl FnOnce(Inclusion) -> Option<Inclus
 }
 
 fn roster(question: &Question<'_>, alter: impl FnOnce(&mut RosterTree)) -> Option<Frame> {
-    matches!(question.chain()?, ChainRequest::Draw { .. }).then_some(())?;
-    twist::<RosterTree>(question, |answer| alter(&mut answer.said))
+    match question.chain()? {
+        ChainRequest::Draw { .. } => twist::<RosterTree>(question, |answer| alter(&mut answer.said)),
+        ChainRequest::Basis { .. } => twist::<UploadBasis>(question, |answer| alter(&mut answer.said.roster)),
+        _ => None,
+    }
 }
 
 fn block(question: &Question<'_>, alter: impl FnOnce(&mut PastBlock)) -> Option<Frame> {

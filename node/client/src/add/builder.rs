@@ -6,11 +6,11 @@ use bytes::Bytes;
 use futures::future::BoxFuture;
 use ostrakon_proto::{
     manifest::Content,
-    params::{Class, Code},
+    params::{Class, Code, CodeChoice},
 };
 use tokio::io::AsyncRead;
 
-use super::{Added, CodeChoice, Journals, Quote, Unfinished, input::Input, run};
+use super::{Added, Journals, Quote, Unfinished, input::Input, run};
 use crate::{Client, Error, Event, Events, rate::RateLimit};
 
 /// Epochs that are paid for by default: a month of hours.

@@ -1,6 +1,6 @@
 //! The randomness that an add draws its holders by: an epoch's beacon, or for a young account the pulse after it began.
 //!
-//! In go a roster and the height that the account began at; out comes the randomness, as soon as there is one.
+//! In go a roster, the height that the account began at, and the pulse if it is known; out comes the randomness, as soon as there is one.
 
 use ostrakon_proto::{
     id::Height,
@@ -18,7 +18,7 @@ impl Client {
     pub(super) async fn draw_chance(
         &self,
         roster: &Roster,
-        since: Height,
+        (since, mut known): (Height, Option<[u8; 32]>),
         wait: bool,
         events: &Events,
     ) -> Result<[u8; 32], AddError> {
@@ -26,7 +26,7 @@ impl Client {
         let DrawChance::Pulse(number) = DrawChance::of(roster.first, since, span) else { return Ok(roster.beacon) };
         let until = pulse_height(number, span);
         loop {
-            if let Some(pulse) = self.chain.pulse(number).await? {
+            if let Some(pulse) = known.take().or(self.chain.pulse(number).await?) {
                 return Ok(pulse);
             }
             let height = self.chain.trust().height();

@@ -27,12 +27,12 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId},
     layout::{Layout, RowId},
-    params::{Class, Code},
+    params::{Code, CodeChoice},
     seal::ObjectKey,
 };
 use serde::Serialize;
 
-use super::{CodeChoice, builder::AddOptions, hash::Node, input::Origin};
+use super::{builder::AddOptions, hash::Node, input::Origin};
 use crate::{
     ErrorKind,
     get::json,
@@ -46,8 +46,8 @@ pub(super) mod past;
 pub(super) mod record;
 
 use past::Past;
-use record::{Asked, Frames, Header, MAGIC, START, Terms, VERSION, frame};
 pub(crate) use record::{Fingerprint, Record};
+use record::{Frames, Header, MAGIC, START, Terms, VERSION, frame};
 
 const SUFFIX: &str = "journal";
 
@@ -330,22 +330,12 @@ impl Journals {
 
 impl Terms {
     fn of(options: &AddOptions) -> Self {
-        let asked = match options.code {
-            CodeChoice::Class(Class::Standard) => Asked::Standard,
-            CodeChoice::Class(Class::Economy) => Asked::Economy,
-            CodeChoice::Code(code) => Asked::Code(code),
-        };
-        let (content, exclude) = (options.content, options.exclude.clone());
-        Self { content, public: options.public, asked, epochs: options.epochs, all: options.all, exclude }
+        let AddOptions { content, public, code: asked, epochs, all, .. } = *options;
+        Self { content, public, asked, epochs, all, exclude: options.exclude.clone() }
     }
 
     fn options(&self, size: u64) -> AddOptions {
-        let code = match self.asked {
-            Asked::Standard => CodeChoice::Class(Class::Standard),
-            Asked::Economy => CodeChoice::Class(Class::Economy),
-            Asked::Code(code) => CodeChoice::Code(code),
-        };
-        let Self { content, public, epochs, all, .. } = *self;
+        let Self { content, public, asked: code, epochs, all, .. } = *self;
         AddOptions { size: Some(size), content, public, code, epochs, all, exclude: self.exclude.clone() }
     }
 }

@@ -11,8 +11,9 @@ use ostrakon_proto::{
         state::Account,
         tx::{Action, Commit, SlotClaim, TxBody},
     },
+    light::BasisQuery,
     limits,
-    params::{Class, Code},
+    params::Code,
     placement::{Caps, Draw, DrawSeed, PlacementError, draw},
     sign::Signature,
 };
@@ -22,25 +23,11 @@ use serde::Serialize;
 use super::{AddError, builder::AddOptions, placing::Placing};
 use crate::{
     Client, Events, Survives,
-    chain::{Chain, Roster},
+    chain::{Basis, Chain, Roster},
 };
 
 /// Extents that are placed concurrently.
 const PLACED: usize = 16;
-
-/// Which code an object gets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CodeChoice {
-    /// What the network's table has for this class and as many providers as there are.
-    Class(Class),
-    Code(Code),
-}
-
-impl Default for CodeChoice {
-    fn default() -> Self {
-        Self::Class(Class::Standard)
-    }
-}
 
 /// What an add would cost, and what the object would survive. Serialises to the JSON of `ostrakon add --dry-run
 /// --json`.
@@ -88,25 +75,20 @@ pub(crate) struct Plan {
 impl Client {
     /// Looks at the ledger and decides the code. With `wait`, an account that is too young to draw holders waits.
     pub(crate) async fn plan(&self, options: &AddOptions, wait: bool, events: &Events) -> Result<Plan, AddError> {
-        let account: AccountId = self.key()?.public();
-        let ((head, drawable), funds) = futures::try_join!(self.chain.drawable(), self.chain.account(account))?;
+        let (account, any): (AccountId, _) = (self.key()?.public(), u32::from_le_bytes(self.random()));
+        let query = BasisQuery { account, code: options.code, draw: any, known: self.chain.whole_roster() };
+        let Basis { head, drawable, funds, pulse } = self.chain.basis(query).await?;
         let rules = self.rules();
         let (asked, max) = (options.epochs, rules.params.term_epochs);
         if asked == 0 || asked > max {
             return Err(AddError::Term { asked, max });
         }
         let roster = self.chain.roster(drawable).await?;
-        let code = match options.code {
-            CodeChoice::Code(code) => code,
-            CodeChoice::Class(class) => {
-                let eligible = roster.summary.eligible();
-                let row = rules.params.class(class, eligible);
-                row.ok_or_else(|| too_few(eligible, &rules))?.0
-            }
-        };
+        let eligible = roster.summary.eligible();
+        let code = rules.params.code(options.code, eligible).ok_or_else(|| too_few(eligible, &rules))?;
         let caps = Caps::of(&roster.summary, code, rules.params.min_domains)?;
-        let randomness = self.draw_chance(&roster, funds.since, wait, events).await?;
-        let (now, any) = (head.epoch, u32::from_le_bytes(self.random()));
+        let randomness = self.draw_chance(&roster, (funds.since, pulse), wait, events).await?;
+        let now = head.epoch;
         let first_draw = any.checked_rem(rules.params.draws).unwrap_or(0);
         Ok(Plan { rules, account, code, caps, funds, epochs: asked, now, roster, randomness, first_draw })
     }

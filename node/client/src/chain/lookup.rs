@@ -14,12 +14,14 @@ use ostrakon_proto::{
         FeeFactor, Rules,
         state::{
             Account, Charter, Commitment, CommitmentId, Key, ObjectOwner, ObjectRecord, Proposal, Provider, Record,
-            Validator,
+            Running, Validator,
         },
-        tx::{DecidedBlock, Tx},
+        tx::{DecidedBlock, Header, Tx},
     },
     light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock},
-    limits, wire,
+    limits,
+    params::Params,
+    wire,
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -94,9 +96,14 @@ impl Chain {
         let [Some(Record::Running(running)), Some(Record::Params(params))] = found.as_slice() else {
             return Err(ChainError::Unknown { what: "record of the chain's current state" });
         };
+        Ok(self.adopt_head(&header, running, params))
+    }
+
+    /// What these records say of the newest block; from now on its rules are this client's.
+    pub(super) fn adopt_head(&self, header: &Header, running: &Running, params: &Params) -> Head {
         let (chain, clock) = (self.rules().chain, running.clock);
         self.adopt(Rules { chain, params: params.clone(), fee_factor: running.fee_factor }, clock);
-        Ok(Head {
+        Head {
             height: header.height,
             block: header.id(),
             epoch: clock.epoch,
@@ -109,7 +116,7 @@ impl Chain {
             escrowed: running.escrowed,
             burnt: running.burnt,
             fee_factor: running.fee_factor,
-        })
+        }
     }
 
     /// The newest block, and the newest epoch that providers can be drawn in. A network that has just begun has none
@@ -482,7 +489,7 @@ impl Chain {
         self.prove_node(node, &|from| wire::chain::transaction(from, tx), read).await
     }
 
-    fn learn(&self, providers: &[Provider]) {
+    pub(super) fn learn(&self, providers: &[Provider]) {
         let at = Instant::now();
         let mut known = lock(&self.inner.providers);
         for record in providers {

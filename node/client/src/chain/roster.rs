@@ -4,7 +4,7 @@
 //! are proven against the root. A small roster comes as a whole, and is cached. Not here: what is drawn from it,
 //! which `ostrakon_proto::placement` decides.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex};
 
 use ostrakon_net::lock;
 use ostrakon_proto::{
@@ -23,7 +23,7 @@ use super::{Chain, ChainError};
 const ROSTERS_MAX: usize = 4;
 
 /// What the ledger recorded of the providers that can be drawn in an epoch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Roster {
     /// The epoch.
     pub epoch: Epoch,
@@ -33,8 +33,27 @@ pub struct Roster {
     pub beacon: [u8; 32],
     /// Who they are, by a root that proves it, and by class.
     pub summary: RosterSummary,
-    /// All of them, once a node has sent all.
-    whole: OnceLock<RosterTree>,
+    /// As many of them as a node has shown.
+    shown: Mutex<RosterTree>,
+}
+
+impl Roster {
+    /// The roster of this epoch, of which nothing or this is shown; `None` before the beacon is complete.
+    pub(super) fn showing(record: EpochRecord, shown: RosterTree) -> Option<Self> {
+        let EpochRecord { epoch, first, beacon, roster: summary, .. } = record;
+        Some(Self { epoch, first, beacon: beacon?, summary, shown: Mutex::new(shown) })
+    }
+
+    /// Whether all of them are known.
+    pub(super) fn is_whole(&self) -> bool {
+        let shown = lock(&self.shown);
+        shown.root() == self.summary.root && shown.is_whole()
+    }
+
+    /// What is known of them, if it shows the outcome of this draw.
+    fn shows(&self, tree: &RosterTree, seed: &DrawSeed, (code, caps): (Code, &Caps)) -> bool {
+        tree.root() == self.summary.root && draw(tree, seed, code, caps) != Err(PlacementError::Hidden(Hidden))
+    }
 }
 
 impl Chain {
@@ -48,20 +67,23 @@ impl Chain {
             return Ok(Arc::clone(roster));
         }
         let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
-        let [Some(Record::Epoch(EpochRecord { epoch, first, beacon: Some(beacon), roster, .. }))] =
-            <[_; 1]>::try_from(found).unwrap_or([None])
-        else {
-            return Err(ChainError::Unknown {
-                what: "list of providers of this epoch (it is too old, or its beacon is not complete)",
-            });
-        };
-        let roster = Arc::new(Roster { epoch, first, beacon, summary: roster, whole: OnceLock::new() });
+        let found = found.into_iter().next().flatten();
+        let record = found.and_then(|record| if let Record::Epoch(record) = record { Some(record) } else { None });
+        let roster = record.and_then(|record| Roster::showing(record, RosterTree::default()));
+        let roster = Arc::new(roster.ok_or(ChainError::Unknown {
+            what: "list of providers of this epoch (it is too old, or its beacon is not complete)",
+        })?);
+        self.cache(Arc::clone(&roster));
+        Ok(roster)
+    }
+
+    /// Keeps a roster for the adds that follow.
+    pub(super) fn cache(&self, roster: Arc<Roster>) {
         let mut rosters = lock(&self.inner.rosters);
-        rosters.insert(epoch, Arc::clone(&roster));
+        rosters.insert(roster.epoch, roster);
         while rosters.len() > ROSTERS_MAX {
             rosters.pop_first();
         }
-        Ok(roster)
     }
 
     /// The providers of a roster, as many of them as this draw meets.
@@ -74,18 +96,17 @@ impl Chain {
         seed: DrawSeed,
         (code, caps): (Code, &Caps),
     ) -> Result<RosterTree, ChainError> {
-        if let Some(whole) = roster.whole.get() {
-            return Ok(whole.clone());
+        let shown = lock(&roster.shown).clone();
+        if roster.shows(&shown, &seed, (code, caps)) {
+            return Ok(shown);
         }
         let request = |from| wire::chain::draw(from, seed, code);
         let read = |tree: RosterTree, _: &CertifiedHeader| {
-            let shows = || draw(&tree, &seed, code, caps) != Err(PlacementError::Hidden(Hidden));
-            if tree.root() == roster.summary.root && shows() { Ok(tree) } else { Err(BadAnswer::Roster) }
+            if roster.shows(&tree, &seed, (code, caps)) { Ok(tree) } else { Err(BadAnswer::Roster) }
         };
         let tree = self.prove(&request, read).await?;
         if tree.is_whole() {
-            // Another task may have been first with the same.
-            let _known = roster.whole.set(tree.clone());
+            *lock(&roster.shown) = tree.clone();
         }
         Ok(tree)
     }

@@ -12,7 +12,7 @@ use ostrakon_proto::{
         tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, tx_proof},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord},
+    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis},
     limits,
     params::Code,
     placement::{Caps, Draw, DrawSeed, RosterTree, prove_draw},
@@ -34,18 +34,22 @@ impl Shared {
         let newest = |shared: &Self, from: Height| shared.ledger.tip().height.max(Height(1)) >= from;
         match request.decode::<chain::ChainRequest>().unwrap() {
             chain::ChainRequest::Head => refuse(RefusalCode::BadRequest, "no client takes a node's word for its tip"),
-            chain::ChainRequest::Tip { from } | chain::ChainRequest::Records { from, .. } if !newest(self, from) => {
+            chain::ChainRequest::Tip { from }
+            | chain::ChainRequest::Records { from, .. }
+            | chain::ChainRequest::Basis { from, .. }
+                if !newest(self, from) =>
+            {
                 refuse(RefusalCode::Busy, "nobody knows more than this ledger")
             }
             chain::ChainRequest::Tip { .. } => self.answer(()),
             chain::ChainRequest::Records { keys, .. } => {
-                let items = keys.iter().map(|key| {
-                    let known = Key::from_bytes(key).unwrap();
-                    let value = self.ledger.get(&known).map(|record| codec::encode(&record));
-                    let proof = prove(&self.ledger, self.ledger.tip().height.0, key).unwrap();
-                    ProvenRecord { key: key.clone(), value, proof }
-                });
+                let items = keys.iter().map(|key| self.proven(&Key::from_bytes(key).unwrap()));
                 self.answer(items.collect::<Vec<_>>())
+            }
+            chain::ChainRequest::Basis { query, .. } => {
+                let (keys, roster) = query.gather(&self.ledger);
+                let records = keys.iter().map(|key| self.proven(key)).collect();
+                self.answer(UploadBasis { records, roster })
             }
             chain::ChainRequest::Submit { .. } => {
                 let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();
@@ -83,6 +87,13 @@ impl Shared {
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
         }
+    }
+
+    fn proven(&self, key: &Key) -> ProvenRecord {
+        let value = self.ledger.get(key).map(|record| codec::encode(&record));
+        let key = key.to_bytes();
+        let proof = prove(&self.ledger, self.ledger.tip().height.0, &key).unwrap();
+        ProvenRecord { key, value, proof }
     }
 
     /// No more of the roster than the draw meets, as in a large network.

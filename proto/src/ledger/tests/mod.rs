@@ -1,6 +1,7 @@
 //! The ledger at work: a small world, and one file of step tables for each kind of thing that can be said to it.
 
 mod accounts;
+mod basis;
 mod blocks;
 mod chance;
 mod checked;

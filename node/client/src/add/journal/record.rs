@@ -12,7 +12,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, ChainId, ColumnId, NodeId, ObjectId},
     manifest::Content,
-    params::Code,
+    params::{Code, CodeChoice},
     placement::Draw,
     sign::Signature,
     wire::put::UploadId,
@@ -56,19 +56,12 @@ pub(super) struct Terms {
     /// What the object is.
     pub(super) content: Content,
     pub(super) public: bool,
-    pub(super) asked: Asked,
+    /// Which code was asked for.
+    pub(super) asked: CodeChoice,
     pub(super) epochs: u64,
     pub(super) all: bool,
     /// Globs of what is left out of a directory.
     pub(super) exclude: Vec<String>,
-}
-
-/// Which code was asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub(super) enum Asked {
-    Standard,
-    Economy,
-    Code(Code),
 }
 
 /// Which version of the source it is.
