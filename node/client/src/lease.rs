@@ -4,7 +4,7 @@ use ostrakon_proto::{
     id::{AccountId, Epoch, ObjectId},
     ledger::{
         state::Commitment,
-        tx::{Action, Extend, Release},
+        tx::{Action, Extend, Release, batches},
     },
 };
 
@@ -24,7 +24,7 @@ impl Client {
             let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
             let extend = |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end });
             let actions = mine.iter().map(extend).collect();
-            client.chain.send(client.key()?, actions, Overtaken::Repeat, &events).await?;
+            client.chain.send(client.key()?, batches(actions), Overtaken::Repeat, &events).await?;
             Ok(end)
         })
     }
@@ -37,7 +37,7 @@ impl Client {
             let mine = client.own_commitments(object).await?;
             let release = |commitment: &Commitment| Action::Release(Release { object, extent: commitment.id.extent });
             let actions = mine.iter().map(release).collect();
-            Ok(client.chain.send(client.key()?, actions, Overtaken::Repeat, &events).await?)
+            Ok(client.chain.send(client.key()?, batches(actions), Overtaken::Repeat, &events).await?)
         })
     }
 

@@ -13,12 +13,16 @@ use borsh::{BorshDeserialize, BorshSerialize, de::EnumExt};
 use serde::Serialize;
 
 use crate::{
+    codec,
     ledger::tx::{Action, SetName},
     limits,
 };
 
 /// The byte that a [`Together`] begins with as an action.
 const TAG: u8 = 15;
+
+/// Bytes of a transaction beside its actions, at most.
+const BESIDE: usize = 256;
 
 /// 1 to [`limits::PARTS`] actions of one transaction: they are applied in their order, and when one fails, none is.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, Serialize)]
@@ -78,6 +82,30 @@ impl Together {
     /// The actions, in their order.
     pub fn parts(&self) -> &[Action] {
         &self.parts
+    }
+}
+
+/// The same in as few actions as they fit in, each for one transaction, in their order. What cannot be together with
+/// others stays as it is.
+pub fn batches(actions: Vec<Action>) -> Vec<Action> {
+    let (mut all, mut open, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for action in actions {
+        let len = codec::encode(&action).len();
+        if bytes + len > limits::TX - BESIDE || open.len() == limits::PARTS {
+            close(&mut all, std::mem::take(&mut open));
+            bytes = 0;
+        }
+        bytes += len;
+        open.push(action);
+    }
+    close(&mut all, open);
+    all
+}
+
+fn close(all: &mut Vec<Action>, open: Vec<Action>) {
+    match Together::new(open.clone()) {
+        Ok(together) if open.len() > 1 => all.push(Action::Together(together)),
+        _ => all.extend(open),
     }
 }
 
@@ -161,7 +189,7 @@ mod tests {
         let (object, node) = (ObjectId::new([1; 32]), NodeId::new([2; 32]));
         let all = vec![
             Action::Transfer(Transfer { to: AccountId::new([3; 32]), amount: Amount(4) }),
-            Action::Extend(Extend { object, extent: 5, end: Epoch(6) }),
+            Action::Extend(Extend { object, extent: 5, end: Epoch(6), most: Amount(0) }),
             Action::Release(Release { object, extent: 7 }),
             Action::Drain(Drain { node }),
             Action::Withdraw(Withdraw { node }),
@@ -203,5 +231,26 @@ mod tests {
         let many = [&[TAG], u32::MAX.to_le_bytes().as_slice(), &codec::encode(&anchor(1)).repeat(1 << 10)].concat();
         assert!(Action::try_from_slice(&many).is_err());
         assert!(Action::try_from_slice(&many[..100]).is_err());
+    }
+
+    #[test]
+    fn many_go_in_as_few_transactions_as_they_fit() {
+        let release = |extent| Action::Release(Release { object: ObjectId::new([1; 32]), extent });
+        let leave = Action::Leave(Leave { key: VoteKey::new([1; 32]) });
+        let counts = |actions: Vec<Action>| -> Vec<usize> {
+            let all = batches(actions.clone());
+            let parts: Vec<Action> = all.iter().flat_map(Action::parts).cloned().collect();
+            assert_eq!(parts, actions, "none is lost, in their order");
+            all.iter().map(|action| action.parts().len()).collect()
+        };
+        assert_eq!(counts(vec![]), [] as [usize; 0]);
+        assert_eq!(counts(vec![release(0)]), [1]);
+        assert_eq!(counts((0..40).map(release).collect()), [16, 16, 8]);
+        assert_eq!(counts(vec![release(0), leave, release(1)]), [1, 1, 1]);
+        let long = |byte| {
+            let value = Some(vec![byte; 20_000]);
+            Action::SetName(SetName { name: [byte; 32], version: 0, value })
+        };
+        assert_eq!(counts((0..7).map(long).collect()), [3, 3, 1]);
     }
 }

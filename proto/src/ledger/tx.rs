@@ -20,7 +20,8 @@ use crate::{
 pub use super::{
     evidence::{Evidence, FalseHeader},
     inclusion::{TxProof, TxTree, tx_proof, tx_root},
-    together::{Together, TogetherError},
+    receipt::{Receipt, columns_hash},
+    together::{Together, TogetherError, batches},
 };
 
 /// Action of a transaction.

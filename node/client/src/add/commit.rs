@@ -1,4 +1,4 @@
-//! From receipts to the ledger: one transaction an extent, then until the block is where it cannot be lost.
+//! From receipts to the ledger: as many extents in a transaction as fit, then until the block is where it cannot be lost.
 //!
 //! Whether a transaction that went wrong was included after all is looked up, so that nothing is paid twice: the ledger
 //! accepts an extent of an object once from each account.
@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use futures::future::join_all;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId},
-    ledger::tx::{Action, Commit, SlotClaim},
+    ledger::tx::{Action, Commit, SlotClaim, batches},
     placement::RosterEntry,
     sign::Signature,
 };
@@ -69,8 +69,8 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<A
     let price = times(price, job.plan.epochs).ok_or(AddError::Price)?;
     // The account may have spent its money while the bytes were sent.
     let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
-    check_funds(funds.balance, price, fee.ok_or(AddError::Price)?)?;
-    let included = chain.send(job.account, actions, Overtaken::Repeat, job.events).await?;
+    check_funds(funds.balance, locked, fee.ok_or(AddError::Price)?)?;
+    let included = chain.send(job.account, batches(actions), Overtaken::Repeat, job.events).await?;
     let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
     job.events.tell(Event::Included { height });
     let spread = spread(job, extents, height).await;
