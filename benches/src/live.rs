@@ -68,6 +68,8 @@ pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) 
             provider: NodeId::new([1; 32]),
             column: ColumnId::new([2; 32]),
             since: Epoch(0),
+            ask: Amount(1),
+            cap: Amount(1),
             collateral: Amount(1),
             state: SlotState::Live,
         };
@@ -80,7 +82,7 @@ pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) 
             slots: vec![slot; usize::from(code.n)],
             start: Epoch(0),
             end: Epoch(1_000),
-            price: Amount(1),
+            until: Epoch(1_000),
             escrow: Amount(0),
         };
         records.insert(Key::Ending(commitment.end, id), Some(Record::Mark));

@@ -242,12 +242,14 @@ impl World {
             index,
             code: object.manifest.code,
             reserve: 1 << 20,
+            ask: self.genesis.providers[holder].price,
+            until: self.genesis.params.receipt_end(Draw { epoch: Epoch(0), number: 0 }, 100),
         }
     }
 
     pub(crate) fn sign(&self, open: &Open) -> put::PutRequest {
         let signature = self.account.sign(Purpose::Put, &self.genesis.id(), open);
-        put::PutRequest::Open { open: open.clone(), signature }
+        put::PutRequest::Open { open: open.clone(), signature, manifest: 0 }
     }
 }
 

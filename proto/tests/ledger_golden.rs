@@ -17,12 +17,12 @@ use ostrakon_proto::{
         },
         tx::{
             Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header, Join, Leave,
-            Propose, Receipt, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, tx_proof, tx_root,
+            Propose, Receipt, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash, tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     limits,
-    params::{Params, Timing},
+    params::{Code, Params, Timing},
     placement::{Caps, Dimension, Draw, DrawSeed, Offer, Roster, RosterEntry, draw, prove_draw},
     sign::{Keypair, Purpose},
     sum_tree::Sum,
@@ -193,9 +193,12 @@ fn signatures_of_a_node() {
         object: ObjectId::new([6; 32]),
         extent: 7,
         index: 8,
-        column: ColumnId::new([9; 32]),
-        column_len: 65_536,
         draw: Draw { epoch: Epoch(10), number: 11 },
+        columns: columns_hash((12..16).map(|byte| ColumnId::new([byte; 32]))),
+        code: Code { k: 2, n: 4 },
+        column_len: 65_536,
+        ask: Amount(17),
+        until: Epoch(18),
     };
     assert_eq!(hex::encode(key(4).sign(Purpose::Receipt, &CHAIN, &receipt).0), RECEIPT);
     let consent = Consent { owner: key(1).public(), node: key(4).public() };
@@ -286,7 +289,7 @@ fn a_draw() {
 
 const TRANSFER: &str = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c00000000000000006400000000000000d00700000000000000050505050505050505050505050505050505050505050505050505050505050560e31600000000003adbfdd3ea6275aad7f0e4ada82cbf255353d221118f76a8deb6b8fe42cf607f4824e116c4809119423900a388f9e9ee9cea9bfe587f010e46b075eff29b0e06";
 const TRANSFER_ID: &str = "79d9d9170b438177a6ce6115132ee57a2f02d193d6924ba1e6317ab3a4aae4bc";
-const RECEIPT: &str = "d352eb6a1f70ae456716c1284cd4e780d5ef52e88a8373b8318d68a2a6c4c7a6df568e0196e1c24abd3ca7083d5f7758b529fa5c89cb59150040155469590206";
+const RECEIPT: &str = "ea70dfc79c95f05d6b0d4bada8ad5a51cac23449cbadeafe5affaf36e576066babc4f3a3b7d718237b816e2b7a15f3f6038c2b8d66fd4eea18ade658ab8a2c06";
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";

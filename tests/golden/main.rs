@@ -6,7 +6,7 @@
 
 use bytes::Bytes;
 use ostrakon_proto::{
-    id::{AccountId, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
+    id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     ledger::{
         history,
         vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
@@ -49,11 +49,17 @@ fn put_is_spoken_like_this() {
         index: 6,
         code: Code { k: 4, n: 12 },
         reserve: 1 << 20,
+        ask: Amount(7),
+        until: Epoch(8),
     };
     let signature = Keypair::from_seed(&[1; 32]).sign(Purpose::Put, &CHAIN, &open);
-    let fields = "03000000000000000400000005000000".to_owned() + "06" + "040c" + "0000100000000000";
-    let opened = ["00", &ids("01", 16), &ids("02", 32), &ids("03", 32), &fields, &hex::encode(signature.0)].concat();
-    assert_eq!(head(&put::PutRequest::Open { open, signature }), opened);
+    let fields = "03000000000000000400000005000000".to_owned()
+        + "06"
+        + "040c"
+        + "000010000000000007000000000000000800000000000000";
+    let opened =
+        ["00", &ids("01", 16), &ids("02", 32), &ids("03", 32), &fields, &hex::encode(signature.0), "09000000"].concat();
+    assert_eq!(head(&put::PutRequest::Open { open, signature, manifest: 9 }), opened);
     assert_eq!(head(&put::PutRequest::Chunk { upload, offset: 1 << 18 }), ids("01", 17) + "0000040000000000");
     assert_eq!(head(&put::PutRequest::Finish { upload }), "02".to_owned() + &ids("01", 16));
     assert_eq!(head(&put::PutRequest::Abort { upload }), "03".to_owned() + &ids("01", 16));

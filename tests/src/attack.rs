@@ -9,7 +9,7 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context, Result};
 use ostrakon_proto::{
-    id::{AccountId, ChainId, NodeId, VoteKey},
+    id::{AccountId, Amount, ChainId, NodeId, VoteKey},
     ledger::{Genesis, GenesisProvider},
     sign::Keypair,
 };
@@ -116,6 +116,8 @@ pub struct Victim {
     pub quic: SocketAddrV4,
     /// The key it votes with, if it validates.
     pub vote_key: Option<VoteKey>,
+    /// What it asks for a GiB and an epoch, if it is a provider.
+    pub ask: Amount,
 }
 
 /// What the attacker did and what was answered, counted by itself.
@@ -208,7 +210,8 @@ impl Victim {
         let port = address.rsplit('/').next().unwrap_or_default().parse().with_context(|| address.clone())?;
         let place = SocketAddrV4::new(Ipv4Addr::LOCALHOST, port);
         let validator = genesis.validators.iter().find(|validator| validator.node == provider.node);
-        Ok(Self { node: provider.node, tcp: place, quic: place, vote_key: validator.map(|validator| validator.key) })
+        let vote_key = validator.map(|validator| validator.key);
+        Ok(Self { node: provider.node, tcp: place, quic: place, vote_key, ask: provider.price })
     }
 }
 

@@ -22,14 +22,14 @@ use ostrakon_proto::{
         CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, ProposedBlock, Proposer, Rules, propose,
         state::{CommitmentId, Domain, Key, Membership},
         tree,
-        tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody},
+        tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody, columns_hash},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     light::{Answer, CertifiedHeader, ProvenRecord, proof_file::Certificate},
     params::{Code, Params, Timing},
-    placement::{Caps, Draw, DrawSeed, draw},
+    placement::{Caps, Draw, DrawSeed, RosterEntry, draw},
     seed::Seed,
-    sign::{Keypair, Purpose},
+    sign::{Keypair, Purpose, Signature},
 };
 
 /// Providers; all columns are said to be with them, and only the first is a node.
@@ -214,7 +214,7 @@ impl Maker {
         let caps = Caps::of(&record.roster, CODE, self.rules.params.min_domains)?;
         let rosters = records.rosters();
         let drawn = draw(rosters.of(epoch).context("the epoch is kept")?, &seed, CODE, &caps)?;
-        let holders = drawn.into_iter().take(usize::from(CODE.n)).map(|candidate| candidate.provider);
+        let holders: Vec<RosterEntry> = drawn.into_iter().take(usize::from(CODE.n)).copied().collect();
         let mut commit = Commit {
             object: object(number),
             extent: 0,
@@ -224,9 +224,13 @@ impl Maker {
             column_len: COLUMN_LEN,
             draw: draw_as,
             slots: Vec::new(),
+            until: self.rules.params.receipt_end(draw_as, self.rules.params.term_epochs),
             end: draw_as.epoch.after(self.rules.params.term_epochs),
         };
-        commit.slots = (0..CODE.n).zip(holders).map(|(index, holder)| self.claim(&commit, index, holder)).collect();
+        commit.slots = (0..CODE.n).zip(&holders).map(|(index, holder)| slot(&commit, index, holder)).collect();
+        let receipts = (0..CODE.n).zip(&holders).map(|(index, holder)| self.receipt(&commit, index, holder));
+        let receipts: Vec<_> = receipts.collect();
+        commit.slots.iter_mut().zip(receipts).for_each(|(slot, receipt)| slot.receipt = receipt);
         let body = TxBody {
             account: owner.public(),
             nonce: u64::from(number),
@@ -239,18 +243,26 @@ impl Maker {
     }
 
     /// What a holder signs once it has its column.
-    fn claim(&self, commit: &Commit, index: u8, provider: NodeId) -> SlotClaim {
-        let column: ColumnId = blake3::hash(&[commit.object.bytes().as_slice(), &[index]].concat()).into();
+    fn receipt(&self, commit: &Commit, index: u8, holder: &RosterEntry) -> Option<Signature> {
         let receipt = Receipt {
             account: self.owner.public(),
             object: commit.object,
             extent: commit.extent,
             index,
-            column,
-            column_len: commit.column_len,
             draw: commit.draw,
+            columns: columns_hash(commit.slots.iter().map(|slot| slot.column)),
+            code: commit.code,
+            column_len: commit.column_len,
+            ask: holder.offer.price,
+            until: commit.until,
         };
-        let receipt = self.nodes.get(&provider).map(|key| key.sign(Purpose::Receipt, &self.rules.chain, &receipt));
-        SlotClaim { provider, column, receipt }
+        let key = self.nodes.get(&holder.provider);
+        key.map(|key| key.sign(Purpose::Receipt, &self.rules.chain, &receipt))
     }
+}
+
+/// A slot without a receipt.
+fn slot(commit: &Commit, index: u8, holder: &RosterEntry) -> SlotClaim {
+    let column: ColumnId = blake3::hash(&[commit.object.bytes().as_slice(), &[index]].concat()).into();
+    SlotClaim { provider: holder.provider, column, cap: holder.offer.price, receipt: None }
 }

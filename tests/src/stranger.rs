@@ -14,7 +14,8 @@ use ostrakon_net::{
 };
 use ostrakon_node::config::{GENESIS_FILE, read_genesis};
 use ostrakon_proto::{
-    id::{AccountId, ChainId, ColumnId, Epoch, NodeId},
+    id::{AccountId, Amount, ColumnId, Epoch, NodeId},
+    ledger::Genesis,
     limits,
     manifest::{Content, Extent, Manifest, Protection},
     params::Code,
@@ -23,7 +24,7 @@ use ostrakon_proto::{
     tree::TreeBuilder,
     wire::{
         Call, chain,
-        put::{self, Open, Taken, UploadId},
+        put::{self, Open, Opening, UploadId},
     },
 };
 use serde::Deserialize;
@@ -46,7 +47,7 @@ pub struct Stranger {
     runtime: Runtime,
     peers: SwarmHandle,
     account: Keypair,
-    chain: ChainId,
+    genesis: Genesis,
 }
 
 /// What a node says of its disk, in its `status.json`.
@@ -91,9 +92,9 @@ impl Stranger {
         for provider in &genesis.providers {
             peers.learn(provider.node, &provider.addresses);
         }
-        let stranger = Self { runtime, peers, account, chain: genesis.id() };
-        let ready = cluster.status()?.height.unwrap_or(0) + 2 * genesis.params.time.beacon_blocks;
-        for provider in &genesis.providers {
+        let stranger = Self { runtime, peers, account, genesis };
+        let ready = cluster.status()?.height.unwrap_or(0) + 2 * stranger.genesis.params.time.beacon_blocks;
+        for provider in &stranger.genesis.providers {
             let knows = || Ok(stranger.ask(provider.node, chain::head()).is_ok_and(|head| head.height.0 >= ready));
             until("each node knows what the new account draws by", PATIENCE, knows)?;
         }
@@ -116,12 +117,14 @@ impl Stranger {
     }
 
     /// What asks `node` for room for upload `number`, of at most so many bytes.
-    pub fn open(&self, node: NodeId, number: u16, (reserve, code): (u64, Code), epoch: Epoch) -> Call<Taken> {
+    pub fn open(&self, node: NodeId, number: u16, (reserve, code): (u64, Code), epoch: Epoch) -> Call<Opening> {
         let draw = Draw { epoch, number: 0 };
         let (upload, account) = (self.upload(node, number), self.account.public());
-        let open = Open { upload, holder: node, account, draw, extent: 0, index: 0, code, reserve };
-        let signature = self.account.sign(Purpose::Put, &self.chain, &open);
-        put::open(open, signature)
+        let offer = self.genesis.providers.iter().find(|provider| provider.node == node);
+        let (ask, until) = (offer.map_or(Amount::ZERO, |offer| offer.price), epoch.after(10));
+        let open = Open { upload, holder: node, account, draw, extent: 0, index: 0, code, reserve, ask, until };
+        let signature = self.account.sign(Purpose::Put, &self.genesis.id(), &open);
+        put::open(open, signature, None)
     }
 
     /// The name of its upload of this number at this node.

@@ -1,6 +1,7 @@
 //! Commands about one object: `status`, `verify`, `rm` and `renew`.
 
 use clap::Args;
+use ostrakon::Amount;
 
 use crate::{target::ObjectArgs, time::Term};
 
@@ -55,4 +56,7 @@ pub(crate) struct Renew {
     pub(crate) object: ObjectArgs,
     #[command(flatten)]
     pub(crate) term: Term,
+    /// Pay holders that ask for more than before, up to this for a GiB and an epoch
+    #[arg(long, value_name = "OBOLS")]
+    pub(crate) max_price: Option<Amount>,
 }

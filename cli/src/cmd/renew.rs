@@ -1,6 +1,6 @@
 //! `ostrakon renew`: extends the time that an object is paid for.
 
-use ostrakon::{Epoch, ObjectId};
+use ostrakon::{Amount, Epoch, ObjectId};
 use serde::Serialize;
 
 use super::Home;
@@ -25,7 +25,8 @@ pub(crate) async fn run(args: &Renew, home: &Home, out: &Output) -> crate::Resul
         return Err(usage("renew needs a term: give --for DURATION or --epochs EPOCHS"));
     };
     let progress = Progress::waiting("renewing", out);
-    let expires_epoch = client.extend(cid, epochs).on_event(progress.listener(out)).await?;
+    let expires_epoch =
+        client.extend(cid, epochs, args.max_price.unwrap_or(Amount::ZERO)).on_event(progress.listener(out)).await?;
     drop(progress);
     let pace = client.chain().pace();
     let renewed = Renewed { cid, expires_epoch, expires_ms: pace.starts_ms(expires_epoch) };

@@ -174,7 +174,7 @@ pub mod names {}
 /// println!("in block {}", paid.height);
 ///
 /// let month = client.chain().pace().epochs_in(std::time::Duration::from_secs(30 * 86_400));
-/// let end = client.extend(link.object, month).await?;
+/// let end = client.extend(link.object, month, Amount::ZERO).await?;
 /// println!("paid until epoch {end}");
 /// client.release(link.object).await?;
 /// # Ok(())

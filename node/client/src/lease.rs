@@ -1,7 +1,7 @@
 //! The term of an object: extending it, or releasing the object and getting the unused escrow back.
 
 use ostrakon_proto::{
-    id::{AccountId, Epoch, ObjectId},
+    id::{AccountId, Amount, Epoch, ObjectId},
     ledger::{
         state::Commitment,
         tx::{Action, Extend, Release, batches},
@@ -14,15 +14,17 @@ use crate::{
 };
 
 impl Client {
-    /// Pays for `epochs` more, on every extent; returns the new first epoch that is not paid for.
+    /// Pays for `epochs` more, on every extent; returns the new first epoch that is not paid for. A holder that asks for
+    /// more than before is paid what it asks, up to `most` for a GiB and an epoch: zero pays no more than before.
     ///
-    /// Fails when the object is not this account's, or the account cannot pay.
-    pub fn extend(&self, object: ObjectId, epochs: u64) -> Submit<Epoch> {
+    /// Fails when the object is not this account's, the account cannot pay, or a holder asks for more.
+    pub fn extend(&self, object: ObjectId, epochs: u64, most: Amount) -> Submit<Epoch> {
         Submit::new(self, move |client, events| async move {
             let mine = client.own_commitments(object).await?;
             // All extents get one end, so that none ends before the others.
             let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
-            let extend = |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end });
+            let extend =
+                |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end, most });
             let actions = mine.iter().map(extend).collect();
             client.chain.send(client.key()?, batches(actions), Overtaken::Repeat, &events).await?;
             Ok(end)

@@ -48,7 +48,8 @@ fn commitment(world: &World, extent: u32, end: u64) -> Commitment {
     let id = CommitmentId { object: ostrakon_proto::id::ObjectId::new([9; 32]), extent, owner: world.payer() };
     let column = ostrakon_proto::id::ColumnId::new([8; 32]);
     let collateral = Amount(1);
-    let slot = Slot { provider: node_id(1), column, since: Epoch(0), collateral, state: SlotState::Live };
+    let (since, ask) = (Epoch(0), Amount(1));
+    let slot = Slot { provider: node_id(1), column, since, ask, cap: ask, collateral, state: SlotState::Live };
     Commitment {
         id,
         size: 1,
@@ -58,7 +59,7 @@ fn commitment(world: &World, extent: u32, end: u64) -> Commitment {
         slots: vec![slot; 4],
         start: Epoch(0),
         end: Epoch(end),
-        price: Amount(1),
+        until: Epoch(end),
         escrow: Amount(1),
     }
 }

@@ -272,14 +272,18 @@ pub struct UploadMetrics {
 }
 
 impl UploadMetrics {
-    /// Counts what a request had done when it was answered with this; its body had this many bytes.
-    pub fn answered(&self, response: &PutResponse, body: usize) {
+    /// Counts what a request had done when it was answered with this.
+    pub fn answered(&self, response: &PutResponse) {
         match response {
             PutResponse::Opened(_) => _ = self.opened.inc(),
-            PutResponse::Ready { .. } => _ = self.received.inc_by(u64::try_from(body).unwrap_or(u64::MAX)),
             PutResponse::Receipt(_) => _ = self.finished.inc(),
-            PutResponse::Aborted => {}
+            PutResponse::Ready { .. } | PutResponse::Aborted => {}
         }
+    }
+
+    /// Counts so many bytes of a column.
+    pub fn received(&self, bytes: usize) {
+        self.received.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
     pub(super) fn register(&self, registry: &mut Registry) {

@@ -184,7 +184,8 @@ async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
     for index in 0..CODE.n {
         let holder = usize::from(index);
         let receipt = client.store(world, holder, object, index).await;
-        slots.push(SlotClaim { provider: node_id(holder), column: object.column(holder), receipt: Some(receipt) });
+        let (provider, cap) = (node_id(holder), world.genesis.providers[holder].price);
+        slots.push(SlotClaim { provider, column: object.column(holder), cap, receipt: Some(receipt) });
     }
     let commit = Commit {
         object: object.id,
@@ -195,6 +196,7 @@ async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
         column_len: object.column_len(),
         draw: Draw { epoch: Epoch(0), number: 0 },
         slots,
+        until: world.open(0, object, 0).until,
         end: Epoch(end),
     };
     let tx = world.tx(nonce, Height(1000), Action::Commit(commit));
@@ -214,7 +216,7 @@ async fn columns_stay_while_they_are_paid_for() {
     let all = async |expect: &[PlaceState]| nodes.iter().all(|(_, disk)| states(disk) == expect);
     until("the columns are committed", async || all(&[PlaceState::Committed]).await).await;
     let client = world.client(250);
-    let extend = Action::Extend(Extend { object: object.id, extent: 0, end: Epoch(8) });
+    let extend = Action::Extend(Extend { object: object.id, extent: 0, end: Epoch(8), most: Amount::ZERO });
     client.submit(1, &world.tx(1, Height(1000), extend)).await.expect("taken");
     nodes[1].0.chain().wait(Height(75)).await;
     assert!(all(&[PlaceState::Committed]).await, "extended");

@@ -13,10 +13,11 @@ use ostrakon_proto::{
     ledger::{
         DrawChance, Rules,
         state::{ProviderStatus, Records},
-        tx::Receipt,
+        tx::{Receipt, columns_hash},
     },
     limits,
     manifest::Manifest,
+    params::Params,
     placement::{self, Caps, DrawSeed, RosterEntry},
     sign::{Purpose, Signature, verify},
     wire::{
@@ -42,6 +43,27 @@ struct Grant {
     credit: u64,
     /// The node's offer.
     offer: Offer,
+}
+
+/// What came with an opening.
+struct FirstBytes {
+    manifest: Bytes,
+    chunk: Bytes,
+}
+
+impl FirstBytes {
+    /// Of a request's body, which begins with so many bytes of manifest.
+    fn of(mut body: Bytes, manifest: u32) -> Result<Self, Refusal> {
+        let manifest = usize::try_from(manifest).unwrap_or(usize::MAX);
+        if manifest > body.len() || body.len() - manifest > limits::CHUNK || (manifest > 0 && manifest == body.len()) {
+            let reason = format!(
+                "invalid opening: its body is empty, or has a manifest and then 1 to {} bytes of the column",
+                limits::CHUNK
+            );
+            return Err(Refusal::new(BadRequest, reason));
+        }
+        Ok(Self { manifest: body.split_to(manifest), chunk: body })
+    }
 }
 
 /// Why the store did not begin an upload.
@@ -75,11 +97,10 @@ impl From<NotBegun> for Refusal {
 impl Serve {
     /// Gives `turn` up while a finish waits for another.
     pub(super) async fn put(&self, from: NodeId, frame: Frame, turn: OwnedSemaphorePermit) -> Result<Frame, Refusal> {
-        let received = frame.body.len();
         let response = match decode(&frame)? {
-            PutRequest::Open { open, signature } => {
-                no_body(&frame)?;
-                self.open(from, open, signature).await?
+            PutRequest::Open { open, signature, manifest } => {
+                let (first, signed) = (FirstBytes::of(frame.body, manifest)?, (open, signature));
+                self.open_with(from, signed, first, turn).await?
             }
             PutRequest::Chunk { upload, offset } => self.chunk(from, upload, offset, frame.body).await?,
             PutRequest::Finish { upload } => self.finish((from, upload), frame.body, turn).await?,
@@ -88,8 +109,27 @@ impl Serve {
                 self.abort(from, upload).await?
             }
         };
-        self.parts.metrics.answered(&response, received);
+        self.parts.metrics.answered(&response);
         Ok(answer(response, Bytes::new()))
+    }
+
+    /// Opens an upload; takes its first chunk where that comes with it, and finishes it where the manifest does.
+    async fn open_with(
+        &self,
+        from: NodeId,
+        (open, signature): (Open, Signature),
+        FirstBytes { manifest, chunk }: FirstBytes,
+        turn: OwnedSemaphorePermit,
+    ) -> Result<PutResponse, Refusal> {
+        let upload = open.upload;
+        let mut response = self.open(from, open, signature).await?;
+        if let PutResponse::Opened(taken) = &mut response
+            && taken.next == 0
+            && !chunk.is_empty()
+        {
+            taken.next = self.take(from, upload, 0, chunk).await?;
+        }
+        if manifest.is_empty() { Ok(response) } else { self.finish((from, upload), manifest, turn).await }
     }
 
     async fn open(&self, from: NodeId, open: Open, signature: Signature) -> Result<PutResponse, Refusal> {
@@ -159,6 +199,11 @@ impl Serve {
     }
 
     async fn chunk(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<PutResponse, Refusal> {
+        Ok(PutResponse::Ready { next: self.take(from, id, offset, body).await? })
+    }
+
+    /// Writes a chunk; the first byte that is missing then.
+    async fn take(&self, from: NodeId, id: UploadId, offset: u64, body: Bytes) -> Result<u64, Refusal> {
         let upload = self.upload(&from, &id)?;
         if !offset.is_multiple_of(bytes(limits::CHUNK)) || body.is_empty() || body.len() > limits::CHUNK {
             let reason = format!(
@@ -168,11 +213,12 @@ impl Serve {
             return Err(Refusal::new(BadRequest, reason));
         }
         if let Some(finished) = upload.finished {
-            return Ok(PutResponse::Ready { next: finished.column_len });
+            return Ok(finished.column_len);
         }
+        self.parts.metrics.received(body.len());
         let next = self.on_columns(move |columns| columns.write(id, offset, body)).await.map_err(refuse_store)?;
         lock(&self.uploads).advance(&id, next);
-        Ok(PutResponse::Ready { next })
+        Ok(next)
     }
 
     async fn finish(
@@ -187,8 +233,8 @@ impl Serve {
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
         let (listed, open) = (manifest.clone(), upload.open.clone());
-        let place = match self.parts.workers.run(move || place_of(&listed, &open, expires)).await {
-            Ok(place) => place,
+        let (place, columns) = match self.parts.workers.run(move || place_of(&listed, &open, expires)).await {
+            Ok(listed) => listed,
             Err(refusal) => {
                 self.drop_upload(id).await;
                 return Err(refusal);
@@ -198,16 +244,17 @@ impl Serve {
         let stored = self.on_columns(move |columns| columns.finish(id, place, manifest)).await;
         stored.map_err(refuse_store).inspect_err(|_| self.forget(&id))?;
         self.parts.credit.stored(&id, upload.open.account, place.key(), place.disk_bytes());
-        let receipt = self.receipt(&id, &upload.open, &place);
+        let receipt = self.receipt(&id, &upload.open, &place, columns);
         // It may have been opened again meanwhile.
         self.parts.credit.release(&id);
         Ok(PutResponse::Receipt(receipt))
     }
 
     /// Signs that the column is stored here, hashed and synced.
-    fn receipt(&self, id: &UploadId, open: &Open, place: &Place) -> Signature {
-        let Place { object, extent, index, column, column_len, .. } = *place;
-        let receipt = Receipt { account: open.account, object, extent, index, column, column_len, draw: open.draw };
+    fn receipt(&self, id: &UploadId, open: &Open, place: &Place, columns: [u8; 32]) -> Signature {
+        let Place { object, extent, index, column_len, .. } = *place;
+        let Open { account, draw, code, ask, until, .. } = *open;
+        let receipt = Receipt { account, object, extent, index, draw, columns, code, column_len, ask, until };
         let receipt = self.parts.keypair.sign(Purpose::Receipt, &self.parts.chain.rules().chain, &receipt);
         lock(&self.uploads).finish(id, Finished { object, column_len, receipt });
         receipt
@@ -262,6 +309,7 @@ fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signatur
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
         .map_err(|error| Refusal::new(Denied, format!("the request of account {}: {error}", open.account)))?;
     check_drawn(rules, records, open)?;
+    check_promise(rules, records, open)?;
     let offer = check_capacity(rules, records, open)?;
     Ok(Grant { credit: credit_of(rules, records, &open.account), offer })
 }
@@ -298,13 +346,35 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
     let roster = rosters.of(given).expect("invariant: an epoch with a record has a roster");
     let drawn = caps.and_then(|caps| placement::draw(roster, &seed, open.code, &caps));
     let drawn: Vec<&RosterEntry> = drawn.map_err(|error| Refusal::new(Denied, error))?;
-    if drawn.iter().any(|candidate| candidate.provider == open.holder) {
-        Ok(())
-    } else {
-        Err(Refusal::new(
+    match drawn.iter().find(|entry| entry.provider == open.holder) {
+        Some(entry) if entry.offer.price == open.ask => Ok(()),
+        Some(entry) => {
+            let (asks, given) = (entry.offer.price, open.ask);
+            Err(Refusal::new(Denied, format!("this node asks {asks} obols a GiB and epoch by the draw, not {given}")))
+        }
+        None => Err(Refusal::new(
             Denied,
             format!("node {} is not among the {} nodes drawn; use another node", open.holder, drawn.len()),
-        ))
+        )),
+    }
+}
+
+/// Checks what the receipt will promise: no longer than any term, and no price below what the node asks now.
+fn check_promise(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), Refusal> {
+    let (now, Params { term_epochs, draw_epochs, .. }) = (records.tip().running.clock.epoch, &rules.params);
+    let (given, latest) = (open.until, now.after(*term_epochs).after(*draw_epochs));
+    if given <= now || given > latest {
+        let reason = format!("the term ends in epoch {given}; it must end after epoch {now}, by epoch {latest}");
+        return Err(Refusal::new(Denied, reason));
+    }
+    match records.provider(&open.holder).filter(|provider| provider.price > open.ask) {
+        Some(provider) => {
+            let (asks, drawn) = (provider.price, open.ask);
+            let reason =
+                format!("this node asks {asks} obols a GiB and epoch now, and {drawn} by the draw; draw again");
+            Err(Refusal::new(Denied, reason))
+        }
+        None => Ok(()),
     }
 }
 
@@ -332,8 +402,8 @@ fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
     open.draw.epoch.after(rules.params.draw_epochs.saturating_sub(1))
 }
 
-/// The place of the uploaded column by the manifest.
-fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refusal> {
+/// The place of the uploaded column by the manifest, and the hash of all columns beside it.
+fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<(Place, [u8; 32]), Refusal> {
     let wrong = |reason: String| Refusal::new(BadRequest, reason);
     let object = Manifest::object_id(manifest);
     let manifest_len = u32::try_from(manifest.len()).map_err(|_| wrong("the manifest is too long".to_owned()))?;
@@ -352,7 +422,7 @@ fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refu
     }
     let index = usize::from(open.index);
     let column = *extent.columns.get(index).expect("a decoded manifest lists n columns, and the index was checked");
-    Ok(Place {
+    let place = Place {
         object,
         extent: open.extent,
         index: open.index,
@@ -361,7 +431,8 @@ fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<Place, Refu
         manifest_len,
         token: extent.tokens.get(index).copied(),
         expires,
-    })
+    };
+    Ok((place, columns_hash(extent.columns.iter().copied())))
 }
 
 fn bytes(count: usize) -> u64 {

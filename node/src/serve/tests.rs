@@ -5,7 +5,7 @@ use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
         state::{Key, Record},
-        tx::{Action, DecidedBlock, Receipt, Transfer, Tx},
+        tx::{Action, DecidedBlock, Receipt, Transfer, Tx, columns_hash},
         verify_header,
     },
     light::{
@@ -39,18 +39,22 @@ async fn a_column_goes_in_for_a_receipt_and_comes_out_verified() {
     let _nodes = world.start_all().await;
     let (client, object) = (world.client(250), TestObject::new(300_000, CODE));
     let receipt = client.store(&world, 1, &object, 2).await;
+    let open = world.open(1, &object, 2);
     let said = Receipt {
         account: world.payer(),
         object: object.id,
         extent: 0,
         index: 2,
-        column: object.column(2),
-        column_len: object.column_len(),
         draw: Draw { epoch: Epoch(0), number: 0 },
+        columns: columns_hash((0..usize::from(CODE.n)).map(|index| object.column(index))),
+        code: CODE,
+        column_len: object.column_len(),
+        ask: open.ask,
+        until: open.until,
     };
     assert_eq!(verify(&node_id(1), &receipt, Purpose::Receipt, &world.genesis.id(), &said), Ok(()));
 
-    let upload = world.open(1, &object, 2).upload;
+    let upload = open.upload;
     let again = client.put(1, &put::PutRequest::Finish { upload }, object.bytes.clone()).await;
     assert_eq!(again, Ok(put::PutResponse::Receipt(receipt)), "the first answer may be lost");
 
@@ -69,6 +73,34 @@ async fn a_column_goes_in_for_a_receipt_and_comes_out_verified() {
     let request = manifest::ManifestRequest { object: object.id };
     let (_, bytes): ((), Bytes) = client.ask(1, Protocol::Manifest, &request, Bytes::new()).await.expect("answered");
     assert_eq!(bytes, object.bytes);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_short_column_goes_with_its_opening() {
+    let world = World::new(4);
+    let _nodes = world.start_all().await;
+    let (client, object) = (world.client(250), TestObject::new(1000, CODE));
+    let ask = |upload: u8, manifest: usize| {
+        let upload = put::UploadId([upload; 16]);
+        let put::PutRequest::Open { open, signature, .. } =
+            world.sign(&put::Open { upload, ..world.open(1, &object, 2) })
+        else {
+            panic!("an opening")
+        };
+        put::PutRequest::Open { open, signature, manifest: u32::try_from(manifest).expect("small") }
+    };
+    let (listed, all) =
+        (object.bytes.len(), |index: usize| Bytes::from([&object.bytes[..], &object.columns[index]].concat()));
+    let refused = async |upload, manifest, body| code(client.put(1, &ask(upload, manifest), body).await);
+    assert_eq!(refused(3, listed, all(1)).await, RefusalCode::Corrupt, "another column");
+    let stored = client.put(1, &ask(1, listed), all(2)).await;
+    assert!(matches!(stored, Ok(put::PutResponse::Receipt(_))), "{stored:?}");
+    assert_eq!(client.put(1, &ask(1, listed), all(2)).await, stored, "the first answer may be lost");
+    assert_eq!(refused(2, listed + 1, object.bytes.clone()).await, RefusalCode::BadRequest);
+    assert_eq!(refused(2, listed, object.bytes.clone()).await, RefusalCode::BadRequest, "no column");
+    let begun = client.put(1, &ask(4, 0), object.columns[2].clone()).await;
+    let next = object.column_len();
+    assert_eq!(begun, Ok(put::PutResponse::Opened(put::Taken { next, early: 0 })), "without a manifest");
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,6 +158,9 @@ async fn space_is_refused_to_those_who_must_not_have_it() {
     .await;
     check(put::Open { index: 4, ..good.clone() }, RefusalCode::BadRequest, "column index 4").await;
     check(put::Open { extent: 5000, ..good.clone() }, RefusalCode::BadRequest, "extent").await;
+    check(put::Open { until: Epoch(0), ..good.clone() }, RefusalCode::Denied, "must end after epoch 0").await;
+    check(put::Open { until: Epoch(u64::MAX), ..good.clone() }, RefusalCode::Denied, "must end after epoch 0").await;
+    check(put::Open { ask: Amount(good.ask.0 - 1), ..good.clone() }, RefusalCode::Denied, "by the draw").await;
     check(put::Open { reserve: 0, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
     check(put::Open { reserve: limits::COLUMN + 1, ..good.clone() }, RefusalCode::BadRequest, "bytes").await;
     check(put::Open { draw: Draw { epoch: Epoch(9), number: 0 }, ..good.clone() }, RefusalCode::Busy, "epoch 9").await;
@@ -141,7 +176,7 @@ async fn space_is_refused_to_those_who_must_not_have_it() {
     let open = put::Open { account: poor.public(), ..good.clone() };
     let signature = poor.sign(Purpose::Put, &world.genesis.id(), &open);
     assert_eq!(
-        code(client.put(1, &put::PutRequest::Open { open, signature }, Bytes::new()).await),
+        code(client.put(1, &put::PutRequest::Open { open, signature, manifest: 0 }, Bytes::new()).await),
         RefusalCode::NoCredit
     );
     let opened = Ok(put::PutResponse::Opened(put::Taken::default()));
@@ -170,7 +205,7 @@ async fn space_for_what_is_not_paid_for_is_shared() {
     let open = |key: &Keypair, upload, reserve| {
         let open = put::Open { account: key.public(), upload, reserve, ..world.open(1, &object, 2) };
         let signature = key.sign(Purpose::Put, &world.genesis.id(), &open);
-        put::PutRequest::Open { open, signature }
+        put::PutRequest::Open { open, signature, manifest: 0 }
     };
     let mut opened = Vec::new();
     for (who, key) in poor.iter().enumerate() {

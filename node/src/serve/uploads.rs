@@ -292,7 +292,11 @@ impl UploadSession {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::{id::Epoch, params::Code, placement::Draw};
+    use ostrakon_proto::{
+        id::{Amount, Epoch},
+        params::Code,
+        placement::Draw,
+    };
 
     use super::*;
 
@@ -310,6 +314,8 @@ mod tests {
             index: 0,
             code: Code { k: 1, n: 3 },
             reserve: 64,
+            ask: Amount(1),
+            until: Epoch(9),
         }
     }
 

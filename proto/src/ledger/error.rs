@@ -235,6 +235,43 @@ pub enum TxError {
         /// The provider it names.
         provider: NodeId,
     },
+    /// End no later than the receipts, or get receipts for longer.
+    #[error("end epoch {end} is after epoch {until}, until which the receipts are valid")]
+    ReceiptEnd {
+        /// The end.
+        end: Epoch,
+        /// The end of the receipts.
+        until: Epoch,
+    },
+    /// Lock at least what the provider asks.
+    #[error("slot {index}: provider {provider} asks {ask} obols a GiB and epoch, and the slot's cap is {cap}")]
+    Cap {
+        /// The slot's index.
+        index: usize,
+        /// The provider it names.
+        provider: NodeId,
+        /// Its price.
+        ask: Amount,
+        /// The slot's cap.
+        cap: Amount,
+    },
+    /// Pay what the provider asks now, or less long.
+    #[error(
+        "slot {index}: provider {provider} asks {ask} obols a GiB and epoch now, more than the {most} to be paid: pay \
+         that, or end by epoch {until}"
+    )]
+    AskRaised {
+        /// The slot's index.
+        index: usize,
+        /// The slot's provider.
+        provider: NodeId,
+        /// Its price now.
+        ask: Amount,
+        /// The most that the sender pays.
+        most: Amount,
+        /// Until when its receipt is valid.
+        until: Epoch,
+    },
     /// Store more columns first.
     #[error("too few receipts: {have} given, {need} are needed")]
     TooFewReceipts {

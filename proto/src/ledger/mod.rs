@@ -23,6 +23,7 @@ mod owners;
 pub mod priority;
 mod propose;
 mod pulse;
+mod receipt;
 mod roster;
 mod rotation;
 mod rules;
@@ -48,7 +49,7 @@ pub use propose::{ProposedBlock, Proposer, propose};
 pub use pulse::{DrawChance, pulse_height};
 pub use roster::{Listing, Rosters};
 pub use rotation::Rotation;
-pub use rules::{PROTOCOL, Rules, power, price_per_epoch};
+pub use rules::{PROTOCOL, Rules, power, price_of_all, price_per_epoch};
 pub use turns::rotation;
 
 #[cfg(test)]

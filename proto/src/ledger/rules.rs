@@ -109,6 +109,11 @@ pub fn price_per_epoch(column_len: u64, price: Amount) -> Amount {
     saturate((u128::from(column_len) * u128::from(price.0)).div_ceil(GIB))
 }
 
+/// Price of one epoch of several columns of `column_len` bytes, where a GiB of each costs so much. Saturating.
+pub fn price_of_all(column_len: u64, prices: impl Iterator<Item = Amount>) -> Amount {
+    prices.fold(Amount::ZERO, |sum, price| Amount(sum.0.saturating_add(price_per_epoch(column_len, price).0)))
+}
+
 fn saturate(micro: u128) -> Amount {
     Amount(u64::try_from(micro).unwrap_or(u64::MAX))
 }

@@ -15,6 +15,7 @@ use crate::{
     ledger::{
         history::HistoryNode,
         roster::{Listing, Rosters},
+        rules::price_of_all,
         tree::Patch,
         vote::ValidatorSet,
     },
@@ -187,6 +188,10 @@ pub struct Slot {
     pub column: ColumnId,
     /// The epoch in which it was committed.
     pub since: Epoch,
+    /// Price of a GiB for one epoch that the provider is paid.
+    pub ask: Amount,
+    /// The most that this may become, whoever stores the column: what the escrow is locked for.
+    pub cap: Amount,
     /// The provider's bond behind it; zero while it is missing.
     pub collateral: Amount,
     /// Whether it is stored.
@@ -213,13 +218,24 @@ pub struct Commitment {
     pub start: Epoch,
     /// First epoch no longer paid for.
     pub end: Epoch,
-    /// Price of one epoch, all live slots together.
-    pub price: Amount,
-    /// Money locked for the epochs still to come.
+    /// First epoch that the holders' receipts do not promise.
+    pub until: Epoch,
+    /// Money locked: what all n slots may cost at most, in all epochs.
     pub escrow: Amount,
 }
 
 impl Commitment {
+    /// Price of one epoch: of the live slots together. Saturating.
+    pub fn price(&self) -> Amount {
+        let live = self.slots.iter().filter(|slot| slot.state == SlotState::Live);
+        price_of_all(self.column_len, live.map(|slot| slot.ask))
+    }
+
+    /// The most that one epoch may cost: all n slots at their caps. Saturating.
+    pub fn cap(&self) -> Amount {
+        price_of_all(self.column_len, self.slots.iter().map(|slot| slot.cap))
+    }
+
     /// Number of slots whose column is stored.
     pub fn live(&self) -> usize {
         self.slots.iter().filter(|slot| slot.state == SlotState::Live).count()

@@ -106,6 +106,9 @@ pub struct SlotClaim {
     pub provider: NodeId,
     /// The column.
     pub column: ColumnId,
+    /// The most that a GiB may cost in one epoch, whoever stores the column: escrow is locked for it. At least what
+    /// the provider asks.
+    pub cap: Amount,
     /// Its signature over [`Receipt`]; `None` leaves the slot missing.
     pub receipt: Option<Signature>,
 }
@@ -129,11 +132,14 @@ pub struct Commit {
     pub draw: Draw,
     /// The n slots.
     pub slots: Vec<SlotClaim>,
+    /// First epoch that the receipts no longer cover; not before `end`.
+    pub until: Epoch,
     /// First epoch no longer paid for.
     pub end: Epoch,
 }
 
-/// Pays for the epochs until `end`.
+/// Pays for the epochs until `end`. A holder's price is what its receipt says until the receipt's end, and beyond that as
+/// long as it does not ask for more; then the price rises to what it asks, if `most` allows that.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Extend {
     /// The object.
@@ -142,6 +148,8 @@ pub struct Extend {
     pub extent: u32,
     /// The new end: the first epoch not paid for.
     pub end: Epoch,
+    /// The most that the sender pays for a GiB and an epoch where a holder asks for more than before.
+    pub most: Amount,
 }
 
 /// Ends the sender's commitment of this extent.
@@ -261,25 +269,6 @@ pub struct Anchor {
     /// The hash.
     #[serde(serialize_with = "json::hex")]
     pub hash: [u8; 32],
-}
-
-/// Receipt: what a provider signs once it has stored and synced the whole column, and the manifest that lists it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
-pub struct Receipt {
-    /// The account that will pay.
-    pub account: AccountId,
-    /// The object whose manifest lists the column.
-    pub object: ObjectId,
-    /// Number of the extent.
-    pub extent: u32,
-    /// Index of the column.
-    pub index: u8,
-    /// The column.
-    pub column: ColumnId,
-    /// Bytes of the column.
-    pub column_len: u64,
-    /// The draw that chose the provider.
-    pub draw: Draw,
 }
 
 /// The signed part of a transaction.

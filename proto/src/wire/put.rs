@@ -1,15 +1,16 @@
 //! put/1: stores one column on one holder, for a receipt.
 //!
 //! [`PutRequest::Open`] reserves space; then [`PutRequest::Chunk`]s carry the column in order of offset, a few in
-//! flight at a time; [`PutRequest::Finish`] sends the manifest and returns the receipt. Every request names its upload,
-//! so nothing depends on a connection. A column that no commitment names is temporary.
+//! flight at a time; [`PutRequest::Finish`] sends the manifest and returns the receipt. A column of one chunk, with its
+//! manifest, goes with the opening, whose answer then is the receipt. Every request names its upload, so nothing depends
+//! on a connection. A column that no commitment names is temporary.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 
 use super::{Call, InvalidAnswer, Protocol, Request};
 use crate::{
-    id::{AccountId, NodeId},
+    id::{AccountId, Amount, Epoch, NodeId},
     limits::CHUNK,
     params::Code,
     placement::Draw,
@@ -39,18 +40,25 @@ pub struct Open {
     pub code: Code,
     /// Bytes that the column has at most; not zero. A stream of unknown length reserves a whole extent's column.
     pub reserve: u64,
+    /// Price of a GiB for one epoch: what the holder asks in the roster of the draw.
+    pub ask: Amount,
+    /// First epoch that the receipt is not to promise.
+    pub until: Epoch,
 }
 
 /// A request of put/1.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub enum PutRequest {
     /// Reserves space, or resumes the account's upload where an earlier client stopped; answered by
-    /// [`PutResponse::Opened`].
+    /// [`PutResponse::Opened`]. The body is the manifest that lists the column, and then the column's first chunk; or
+    /// nothing. With a manifest, the chunk is the whole column, and the answer is [`PutResponse::Receipt`].
     Open {
         /// The signed request.
         open: Open,
         /// The account's signature over it.
         signature: Signature,
+        /// Bytes of the manifest in the body.
+        manifest: u32,
     },
     /// The body is the column's bytes from `offset`: [`crate::limits::CHUNK`], or what is left. Answered by
     /// [`PutResponse::Ready`].
@@ -114,10 +122,33 @@ impl Request for PutRequest {
     type Response = PutResponse;
 }
 
-/// Asks a holder to reserve what `open` says: what it has of the column already.
-pub fn open(open: Open, signature: Signature) -> Call<Taken> {
-    Call::new(&PutRequest::Open { open, signature }, Bytes::new(), |response, _| match response {
-        PutResponse::Opened(taken) => Ok(taken),
+/// A whole column of one chunk, and the manifest that lists it: what may go with an opening.
+#[derive(Clone, Debug)]
+pub struct WholeColumn {
+    /// The manifest's bytes.
+    pub manifest: Bytes,
+    /// The column's bytes.
+    pub chunk: Bytes,
+}
+
+/// The outcome of an opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// The holder waits for more.
+    Open(Taken),
+    /// The column is stored: the receipt's signature, not checked yet.
+    Stored(Signature),
+}
+
+/// Asks a holder to reserve what `open` says, and to store `whole`, if that is all.
+pub fn open(open: Open, signature: Signature, whole: Option<&WholeColumn>) -> Call<Opening> {
+    let (manifest, body) = whole.map_or((0, Bytes::new()), |whole| {
+        let manifest = u32::try_from(whole.manifest.len()).expect("at most 1 MiB");
+        (manifest, [&whole.manifest[..], &whole.chunk].concat().into())
+    });
+    Call::new(&PutRequest::Open { open, signature, manifest }, body, |response, _| match response {
+        PutResponse::Opened(taken) => Ok(Opening::Open(taken)),
+        PutResponse::Receipt(signature) => Ok(Opening::Stored(signature)),
         _ => Err(InvalidAnswer::Mismatch),
     })
 }

@@ -59,14 +59,17 @@ pub(super) async fn commit(
 async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<AddedTerm, AddError> {
     let chain = &job.client.chain;
     let (head, funds) = futures::try_join!(chain.head(), chain.account(job.plan.account))?;
-    let end = head.epoch.after(job.plan.epochs);
-    let mut price = Amount::ZERO;
+    let until = extents.iter().map(|stored| job.plan.receipt_end(stored.placing.draw)).min().unwrap_or_default();
+    let end = head.epoch.after(job.plan.epochs).min(until);
+    let (mut price, mut locked) = (Amount::ZERO, Amount::ZERO);
     let mut actions = Vec::new();
     for stored in extents {
         price = price.plus(stored.placing.price(stored.column_len)).ok_or(AddError::Price)?;
+        locked = locked.plus(stored.placing.locked(stored.column_len)).ok_or(AddError::Price)?;
         actions.push(Action::Commit(action(job, listing, stored, end)?));
     }
     let price = times(price, job.plan.epochs).ok_or(AddError::Price)?;
+    let locked = times(locked, job.plan.epochs).ok_or(AddError::Price)?;
     // The account may have spent its money while the bytes were sent.
     let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
     check_funds(funds.balance, locked, fee.ok_or(AddError::Price)?)?;
@@ -81,10 +84,12 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
     let Listing { object, manifest, .. } = listing;
     let need = job.plan.receipts_needed();
     let names = stored.placing.with_names().ok_or_else(|| Job::too_few(&stored.placing, need))?;
+    let cap = stored.placing.cap();
     let claims = names.into_iter().zip(&stored.columns).zip(&stored.receipts);
     let claim = |((named, column), receipt): ((&RosterEntry, &ColumnId), &Option<Signature>)| SlotClaim {
         provider: named.provider,
         column: *column,
+        cap,
         receipt: *receipt,
     };
     Ok(Commit {
@@ -96,6 +101,7 @@ fn action(job: &Job<'_>, listing: &Listing, stored: &Stored, end: Epoch) -> Resu
         column_len: stored.column_len,
         draw: stored.placing.draw,
         slots: claims.map(claim).collect(),
+        until: job.plan.receipt_end(stored.placing.draw),
         end,
     })
 }

@@ -86,7 +86,7 @@ async fn newest(job: &Job<'_>) -> Result<Height, AddError> {
 fn price(commitments: &[Commitment]) -> Amount {
     let each = commitments.iter().filter_map(|commitment| {
         let epochs = commitment.end.0.saturating_sub(commitment.start.0);
-        commitment.price.0.checked_mul(epochs).map(Amount)
+        commitment.price().0.checked_mul(epochs).map(Amount)
     });
     each.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(sum))
 }

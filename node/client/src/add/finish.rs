@@ -1,4 +1,4 @@
-//! The manifest to the holders, and their receipts back.
+//! The manifest to the holders, and their receipts back. Short columns are sent with it.
 
 use std::time::Duration;
 
@@ -6,13 +6,20 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ostrakon_net::ask;
 use ostrakon_proto::{
-    ledger::tx::Receipt,
+    ledger::tx::{Receipt, columns_hash},
     sign::{Purpose, Signature, verify},
     wire::{RefusalCode, put},
 };
 use tokio::time::sleep;
 
-use super::{AddError, job::Job, journal::Record, lanes::Upload, store::Listing, upload::Stored};
+use super::{
+    AddError,
+    job::Job,
+    journal::Record,
+    lanes::Upload,
+    store::Listing,
+    upload::{Stored, send_unsent},
+};
 
 /// Holders that finish concurrently: each is sent a manifest.
 const CONCURRENT: usize = 32;
@@ -24,12 +31,19 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) -> Result<(), AddError> {
     let mut work = Vec::new();
     for (at, stored) in extents.iter_mut().enumerate() {
+        send_unsent(job, stored, listing).await?;
         for upload in std::mem::take(&mut stored.uploads) {
-            work.push((at, receipt_for(stored, &upload, job, listing), upload));
+            let given = stored.signed.remove(&upload.index);
+            work.push((at, (receipt_for(stored, &upload, job, listing), given), upload));
         }
     }
-    let finishing = work.into_iter().map(|(at, receipt, upload)| async move {
-        (at, upload, finish_one(job, &upload, &receipt, &listing.bytes).await)
+    let finishing = work.into_iter().map(|(at, (receipt, given), upload)| async move {
+        let signature = match given {
+            Some(signature) => Ok(signature),
+            None => ask_for_receipt(job, &upload, &listing.bytes).await,
+        };
+        let checked = async { check(job, (&upload, receipt), signature?).await };
+        (at, upload, checked.await)
     });
     let mut finishing = stream::iter(finishing).buffer_unordered(CONCURRENT);
     let mut results = Vec::new();
@@ -58,18 +72,21 @@ fn receipt_for(stored: &Stored, upload: &Upload, job: &Job<'_>, listing: &Listin
         object: listing.object,
         extent: upload.extent,
         index: upload.index,
-        column: stored.columns[usize::from(upload.index)],
-        column_len: stored.column_len,
         draw: stored.placing.draw,
+        columns: columns_hash(stored.columns.iter().copied()),
+        code: job.plan.code,
+        column_len: stored.column_len,
+        ask: upload.ask,
+        until: job.plan.receipt_end(stored.placing.draw),
     }
 }
 
-async fn finish_one(job: &Job<'_>, upload: &Upload, receipt: &Receipt, manifest: &Bytes) -> Result<Signature, String> {
+async fn ask_for_receipt(job: &Job<'_>, upload: &Upload, manifest: &Bytes) -> Result<Signature, String> {
     let mut attempts = 0;
-    let signature = loop {
+    loop {
         attempts += 1;
         match ask(job.peers(), upload.provider, put::finish(upload.id, manifest.clone())).await {
-            Ok(signature) => break signature,
+            Ok(signature) => return Ok(signature),
             Err(error)
                 if attempts < ATTEMPTS && (error.is_refused_as(RefusalCode::Busy) || error.is_disconnected()) =>
             {
@@ -77,8 +94,15 @@ async fn finish_one(job: &Job<'_>, upload: &Upload, receipt: &Receipt, manifest:
             }
             Err(error) => return Err(error.failure.to_string()),
         }
-    };
-    let (chain, provider, receipt) = (job.plan.rules.chain, upload.provider, *receipt);
+    }
+}
+
+async fn check(
+    job: &Job<'_>,
+    (upload, receipt): (&Upload, Receipt),
+    signature: Signature,
+) -> Result<Signature, String> {
+    let (chain, provider) = (job.plan.rules.chain, upload.provider);
     let check = move || verify(&provider, &signature, Purpose::Receipt, &chain, &receipt);
     job.workers().run(check).await.map_err(|_| "the signature of its receipt is invalid".to_owned())?;
     Ok(signature)

@@ -5,7 +5,7 @@ use std::{
     convert::Infallible,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -20,12 +20,12 @@ use ostrakon_proto::{
     id::{NodeId, ObjectId},
     layout::Layout,
     limits,
-    placement::Draw,
+    placement::{Draw, RosterEntry},
     seal::{ObjectKey, Sealer},
     sign::{Keypair, Purpose},
     wire::{
         Call, RefusalCode,
-        put::{self, Open, Taken, UploadId},
+        put::{self, Open, Opening, Taken, UploadId, WholeColumn},
     },
 };
 use tokio::{
@@ -63,6 +63,8 @@ const OPEN_WAIT_SILENT: Duration = Duration::from_secs(1);
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 /// The same, when no other provider is left: a restarted node catches up within this.
 const CATCH_UP_WAIT: Duration = Duration::from_secs(20);
+/// Bytes a millisecond of a slow line, which a holder is not to blame for.
+const SLOW_LINE: usize = 125;
 const OPEN_PAUSE: Duration = Duration::from_millis(300);
 /// How often idle uploads are kept alive: well before holders give them up.
 const KEEP_ALIVE: Duration = Duration::from_secs(120);
@@ -88,6 +90,8 @@ pub(crate) struct Job<'a> {
     /// The hash of a public object's rows so far.
     hash: Mutex<Whole>,
     held: AtomicU64,
+    /// Whether what was done so far is not worth resuming.
+    in_vain: AtomicBool,
 }
 
 /// An upload that was started.
@@ -109,12 +113,14 @@ struct Unopened {
 }
 
 /// What is asked of holders.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Reservation {
     /// Bytes that a column has at most.
     pub(crate) reserve: u64,
     /// Uploads that an earlier run of this add started, by column and holder.
     pub(crate) started: BTreeMap<(u8, NodeId), UploadId>,
+    /// Whole columns that go with the openings, by index.
+    pub(crate) whole: Vec<WholeColumn>,
 }
 
 impl<'a> Job<'a> {
@@ -128,8 +134,8 @@ impl<'a> Job<'a> {
         let account = client.key()?;
         let sealer = key.as_ref().map(|key| Arc::new(key.sealer()));
         let way = Way { peers: Arc::clone(&client.peers), limit: None, sent: AtomicU64::new(0) };
-        let (open, hash, held) = Default::default();
-        Ok(Self { client, account, plan, events, key, sealer, way, journal: None, open, hash, held })
+        let (open, hash, held, in_vain) = Default::default();
+        Ok(Self { client, account, plan, events, key, sealer, way, journal: None, open, hash, held, in_vain })
     }
 
     /// The same, recorded in a journal, from where that ends.
@@ -137,10 +143,10 @@ impl<'a> Job<'a> {
         let mut open = Vec::new();
         for (extent, past) in &journal.past().extents {
             let reserve = layout.extent(*extent).map_or(0, |extent| extent.column_len);
-            for PastUpload { index, provider, id, draw, .. } in past.uploads.iter().filter(|one| one.receipt.is_none())
-            {
-                let upload = Upload { extent: *extent, index: *index, provider: *provider, id: *id };
-                open.push(Started { upload, draw: *draw, reserve, ours: false });
+            for past in past.uploads.iter().filter(|one| one.receipt.is_none()) {
+                let PastUpload { index, provider, id, draw, ask, .. } = *past;
+                let upload = Upload { extent: *extent, index, provider, id, ask };
+                open.push(Started { upload, draw, reserve, ours: false });
             }
         }
         self.open = Mutex::new(open);
@@ -240,10 +246,14 @@ impl<'a> Job<'a> {
     ) -> Result<Vec<Lane>, AddError> {
         let (mut lanes, mut busy) = (Vec::new(), BTreeSet::new());
         let mut waiting = FuturesUnordered::new();
+        let start = |placing: &Placing, (index, holder), patience| {
+            let whole = reservation.whole.get(usize::from(index));
+            Ok::<_, AddError>(self.open_one(self.start(placing, (index, holder), reservation)?, whole, patience))
+        };
         for index in indexes {
-            let holder = placing.holder(*index).map(|candidate| candidate.provider);
-            if let Some(provider) = holder.or_else(|| placing.replace(*index)) {
-                waiting.push(self.open_one(self.start(placing, (*index, provider), reservation)?, RETRY_WAIT));
+            let holder = placing.holder(*index).copied();
+            if let Some(holder) = holder.or_else(|| placing.replace(*index)) {
+                waiting.push(start(placing, (*index, holder), RETRY_WAIT)?);
             }
         }
         while let Some((Upload { index, provider, .. }, result)) = waiting.next().await {
@@ -255,9 +265,9 @@ impl<'a> Job<'a> {
                 Err(lost) if lost.busy && busy.insert(provider) => placing.defer(index),
                 Err(lost) => self.lose(placing, index, lost.reason),
             }
-            if let Some(provider) = placing.replace(index) {
-                let patience = if busy.contains(&provider) { CATCH_UP_WAIT } else { RETRY_WAIT };
-                waiting.push(self.open_one(self.start(placing, (index, provider), reservation)?, patience));
+            if let Some(holder) = placing.replace(index) {
+                let patience = if busy.contains(&holder.provider) { CATCH_UP_WAIT } else { RETRY_WAIT };
+                waiting.push(start(placing, (index, holder), patience)?);
             }
         }
         lanes.sort_by_key(|lane| lane.upload.index);
@@ -268,15 +278,16 @@ impl<'a> Job<'a> {
     fn start(
         &self,
         placing: &Placing,
-        (index, provider): (u8, NodeId),
+        (index, holder): (u8, RosterEntry),
         reservation: &Reservation,
     ) -> Result<Started, AddError> {
+        let (provider, ask) = (holder.provider, holder.offer.price);
         let (extent, before) = (placing.extent, reservation.started.get(&(index, provider)));
         let id = before.map_or_else(|| UploadId(self.client.random()), |id| *id);
         if before.is_none() {
-            self.record(|| Record::Upload { extent, index, provider, id })?;
+            self.record(|| Record::Upload { extent, index, provider, id, ask })?;
         }
-        let upload = Upload { extent, index, provider, id };
+        let upload = Upload { extent, index, provider, id, ask };
         let started = Started { upload, draw: placing.draw, reserve: reservation.reserve, ours: true };
         let mut open = lock(&self.open);
         open.retain(|open| open.upload != upload);
@@ -284,24 +295,35 @@ impl<'a> Job<'a> {
         Ok(started)
     }
 
-    fn request(&self, started: &Started) -> Call<Taken> {
+    fn request(&self, started: &Started, whole: Option<&WholeColumn>) -> Call<Opening> {
         let Plan { account, code, rules, .. } = &self.plan;
-        let Started { upload: Upload { extent, index, provider: holder, id: upload }, draw, reserve, .. } = *started;
-        let open = Open { upload, holder, account: *account, draw, extent, index, code: *code, reserve };
+        let Started { upload, draw, reserve, .. } = *started;
+        let Upload { extent, index, provider: holder, id: upload, ask } = upload;
+        let (account, code, until) = (*account, *code, self.plan.receipt_end(draw));
+        let open = Open { upload, holder, account, draw, extent, index, code, reserve, ask, until };
         let signature = self.account.sign(Purpose::Put, &rules.chain, &open);
-        put::open(open, signature)
+        put::open(open, signature, whole)
     }
 
     /// Asks for one upload; a holder that is busy, again for `patience`.
-    async fn open_one(&self, started: Started, patience: Duration) -> (Upload, Result<Lane, Unopened>) {
+    async fn open_one(
+        &self,
+        started: Started,
+        whole: Option<&WholeColumn>,
+        patience: Duration,
+    ) -> (Upload, Result<Lane, Unopened>) {
         let provider = started.upload.provider;
         let wait = if self.client.backoff.is_unresponsive(&provider) { OPEN_WAIT_SILENT } else { OPEN_WAIT };
-        let mut request = self.request(&started);
-        request.limit = wait;
+        // All columns share the line.
+        let sent = whole.map_or(0, |whole| whole.manifest.len() + whole.chunk.len()) * usize::from(self.plan.code.n);
+        let wait = wait + Duration::from_millis(u64::try_from(sent / SLOW_LINE).expect("seconds"));
+        let request = self.request(&started, whole).within(wait);
         let retry_until = awake::now() + patience;
+        let column = u64::try_from(whole.map_or(0, |whole| whole.chunk.len())).expect("a chunk");
         let result = loop {
+            self.way.sent.fetch_add(column, Ordering::Relaxed);
             match ask(self.peers(), provider, request.clone()).await {
-                Ok(taken) if taken.next > started.reserve => {
+                Ok(Opening::Open(taken)) if taken.next > started.reserve => {
                     let reason = format!("claims to have stored {} of {} bytes", taken.next, started.reserve);
                     break Err(Unopened { reason, busy: false });
                 }
@@ -315,7 +337,13 @@ impl<'a> Job<'a> {
             self.client.backoff.note_response(&provider);
         }
         let upload = started.upload;
-        (upload, result.map(|taken| Lane { upload, taken }))
+        let lane = |opening| match opening {
+            Opening::Open(taken) => Lane { upload, taken, receipt: None },
+            Opening::Stored(receipt) => {
+                Lane { upload, taken: Taken { next: started.reserve, early: 0 }, receipt: Some(receipt) }
+            }
+        };
+        (upload, result.map(lane))
     }
 
     fn unopened(&self, error: AskError) -> Unopened {
@@ -323,6 +351,11 @@ impl<'a> Job<'a> {
             self.client.backoff.note_silent(error.node);
         }
         Unopened { busy: error.is_refused_as(RefusalCode::Busy), reason: error.failure.to_string() }
+    }
+
+    /// The add fails, and to do it again costs no more than to resume it: its journal goes.
+    pub(crate) fn fail_for_good(&self) {
+        self.in_vain.store(true, Ordering::Relaxed);
     }
 
     /// The upload became a column with a receipt.
@@ -337,7 +370,7 @@ impl<'a> Job<'a> {
             sleep(KEEP_ALIVE).await;
             let open: Vec<Started> = lock(&self.open).iter().filter(|started| started.ours).copied().collect();
             let call = |started: Started| async move {
-                ask(self.peers(), started.upload.provider, self.request(&started)).await
+                ask(self.peers(), started.upload.provider, self.request(&started, None)).await
             };
             let calls: Vec<_> = open.into_iter().map(call).collect();
             let mut calls = stream::iter(calls).buffer_unordered(KEEP_ALIVE_CONCURRENT);
@@ -356,7 +389,7 @@ impl<'a> Job<'a> {
             .map(|started| {
                 let peers = Arc::clone(&self.client.peers);
                 // A holder serves the client that asked last.
-                let ask_first = (!started.ours).then(|| self.request(&started));
+                let ask_first = (!started.ours).then(|| self.request(&started, None));
                 async move {
                     let Upload { provider, id: upload, .. } = started.upload;
                     if let Some(request) = ask_first {
@@ -378,7 +411,8 @@ impl<'a> Job<'a> {
 
 impl Drop for Job<'_> {
     fn drop(&mut self) {
-        if self.journal.as_ref().is_some_and(Journal::is_begun) {
+        let in_vain = self.in_vain.load(Ordering::Relaxed);
+        if !in_vain && self.journal.as_ref().is_some_and(Journal::is_begun) {
             return;
         }
         if let Some(Err(error)) = self.journal.take().map(Journal::remove) {

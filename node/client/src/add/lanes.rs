@@ -20,8 +20,9 @@ use futures::{
 };
 use ostrakon_net::{Peers, ask, awake, lock};
 use ostrakon_proto::{
-    id::NodeId,
+    id::{Amount, NodeId},
     limits,
+    sign::Signature,
     wire::{
         RefusalCode,
         put::{self, Taken, UploadId},
@@ -58,13 +59,17 @@ pub(crate) struct Upload {
     pub(crate) index: u8,
     pub(crate) provider: NodeId,
     pub(crate) id: UploadId,
+    /// What the holder asks for a GiB and an epoch.
+    pub(crate) ask: Amount,
 }
 
-/// An upload whose holder has space, and what it has of the column already.
+/// An upload whose holder has space, or the column already.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Lane {
     pub(crate) upload: Upload,
     pub(crate) taken: Taken,
+    /// The receipt's signature, not checked yet, where the column went with the opening.
+    pub(crate) receipt: Option<Signature>,
 }
 
 /// One row of some columns, by lane: what each lane is still to be sent.
@@ -150,7 +155,7 @@ pub(crate) async fn send<E>(
 /// One column to one holder.
 async fn run_lane(
     way: &Way,
-    Lane { upload, taken }: Lane,
+    Lane { upload, taken, .. }: Lane,
     mut pieces: mpsc::Receiver<Piece>,
     (pace, lane): (&Pace, usize),
 ) -> Result<u64, String> {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ostrakon_proto::{
     id::{Amount, NodeId},
-    ledger::price_per_epoch,
+    ledger::price_of_all,
     placement::{Caps, DomainTags, Draw, RosterEntry},
 };
 
@@ -95,10 +95,10 @@ impl Placing {
     }
 
     /// The next provider that satisfies the domain rule gets the vacant column; `None` when none is left.
-    pub(crate) fn replace(&mut self, index: u8) -> Option<NodeId> {
+    pub(crate) fn replace(&mut self, index: u8) -> Option<RosterEntry> {
         let place = self.next(|place| !self.failed.contains_key(&place))?;
         self.slots[usize::from(index)] = Some(place);
-        Some(self.order[place].provider)
+        Some(self.order[place])
     }
 
     fn next(&self, may: impl Fn(usize) -> bool) -> Option<usize> {
@@ -124,8 +124,20 @@ impl Placing {
 
     /// What one epoch costs, of the columns that have a holder.
     pub(crate) fn price(&self, column_len: u64) -> Amount {
-        let held = self.slots.iter().flatten().map(|place| price_per_epoch(column_len, self.order[*place].offer.price));
-        held.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
+        price_of_all(column_len, self.slots.iter().flatten().map(|place| self.order[*place].offer.price))
+    }
+
+    /// What is locked for one epoch: for every column the cap.
+    pub(crate) fn locked(&self, column_len: u64) -> Amount {
+        price_of_all(column_len, self.slots.iter().map(|_| self.cap()))
+    }
+
+    /// The most that a GiB of any column may cost in one epoch: what the dearest of the first n asks, and the dearest
+    /// that replaced one. So most of the draw can take over a column that is lost.
+    pub(crate) fn cap(&self) -> Amount {
+        let first = self.order.iter().take(self.slots.len());
+        let chosen = self.with_names().unwrap_or_default();
+        first.chain(chosen).map(|entry| entry.offer.price).max().unwrap_or(Amount::ZERO)
     }
 
     /// The holders that failed, and why.
@@ -179,7 +191,7 @@ mod tests {
         let mut gone = Vec::new();
         for round in 0..5 {
             gone.push(placing.give_up(round, "refused".to_owned()).expect("held"));
-            let new = placing.replace(round).expect("one is left");
+            let new = placing.replace(round).expect("one is left").provider;
             assert!(!gone.contains(&new));
             assert!(placing.caps.holds(&domains(&placing)));
         }
@@ -196,11 +208,11 @@ mod tests {
         let mut placing = placing(10, Code { k: 4, n: 9 });
         let busy = placing.holder(2).expect("held").provider;
         placing.defer(2);
-        assert_ne!(placing.replace(2).expect("the tenth"), busy);
+        assert_ne!(placing.replace(2).expect("the tenth").provider, busy);
         placing.give_up(2, "refused".to_owned());
-        assert_eq!(placing.replace(2), Some(busy));
+        assert_eq!(placing.replace(2).map(|entry| entry.provider), Some(busy));
         placing.defer(2);
-        assert_eq!(placing.replace(2), Some(busy), "no other is left");
+        assert_eq!(placing.replace(2).map(|entry| entry.provider), Some(busy), "no other is left");
     }
 
     #[test]
@@ -210,7 +222,7 @@ mod tests {
         let mut uploads: Vec<_> = (0..9).map(|index| (index, before.holder(index).expect("held").provider)).collect();
         for index in [3, 5, 3] {
             before.give_up(index, "refused".to_owned());
-            uploads.push((index, before.replace(index).expect("one is left")));
+            uploads.push((index, before.replace(index).expect("one is left").provider));
         }
         let mut again = placing(14, code).after(uploads.into_iter()).expect("the same order");
         assert_eq!(again.slots, before.slots);
@@ -226,5 +238,6 @@ mod tests {
         assert_eq!(placing.price(64), Amount(9 * 64));
         placing.give_up(0, "refused".to_owned());
         assert_eq!(placing.price(64), Amount(8 * 64));
+        assert_eq!(placing.locked(64), Amount(9 * 64), "whoever takes the ninth is paid");
     }
 }

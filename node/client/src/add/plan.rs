@@ -45,6 +45,9 @@ pub struct Quote {
     pub epochs: u64,
     /// Price of storage for these epochs. Holders that must be replaced may cost more or less.
     pub price: Amount,
+    /// What is locked for it: every column at the price of the dearest holder, so that others can take over. The rest
+    /// returns.
+    pub locked: Amount,
     /// Fees of the transactions.
     pub fee: Amount,
     /// What the account has.
@@ -109,6 +112,11 @@ impl Plan {
         self.randomness
     }
 
+    /// Until when the receipts of a draw are to be valid.
+    pub(crate) fn receipt_end(&self, draw: Draw) -> Epoch {
+        self.rules.params.receipt_end(draw, self.epochs)
+    }
+
     pub(crate) fn repair_threshold(&self) -> u8 {
         self.rules.repair_threshold(self.code)
     }
@@ -163,16 +171,18 @@ impl Plan {
 
     /// Price and fees, and whether the account can carry them.
     pub(crate) async fn quote(&self, chain: &Chain, layout: &Layout) -> Result<Quote, AddError> {
-        let (mut price, mut temporary) = (Amount::ZERO, 0);
+        let (mut price, mut locked, mut temporary) = (Amount::ZERO, Amount::ZERO, 0);
         let mut placings = stream::iter((0..layout.extents()).map(|number| self.place(chain, number))).buffered(PLACED);
         while let Some(placing) = placings.try_next().await? {
             let column_len = layout.extent(placing.extent).expect("one of its extents").column_len;
             price = price.plus(placing.price(column_len)).ok_or(AddError::Price)?;
+            locked = locked.plus(placing.locked(column_len)).ok_or(AddError::Price)?;
             temporary += column_len + u64::try_from(limits::MANIFEST).expect("1 MiB");
         }
         let price = times(price, self.epochs).ok_or(AddError::Price)?;
+        let locked = times(locked, self.epochs).ok_or(AddError::Price)?;
         let fee = times(self.commit_fee(), u64::from(layout.extents())).ok_or(AddError::Price)?;
-        check_funds(self.funds.balance, price, fee)?;
+        check_funds(self.funds.balance, locked, fee)?;
         self.check_credit(temporary)?;
         Ok(Quote {
             size: layout.size(),
@@ -181,6 +191,7 @@ impl Plan {
             stored_bytes: layout.stored_bytes(),
             epochs: self.epochs,
             price,
+            locked,
             fee,
             balance: self.funds.balance,
             survives: Survives::at_best(self.code.spare(), &self.caps),
@@ -203,6 +214,7 @@ impl Plan {
         let claim = SlotClaim {
             provider: NodeId::new([0; 32]),
             column: ColumnId::new([0; 32]),
+            cap: Amount::ZERO,
             receipt: Some(Signature([0; 64])),
         };
         let commit = Commit {
@@ -214,6 +226,7 @@ impl Plan {
             column_len: 0,
             draw: Draw { epoch: Epoch(0), number: 0 },
             slots: vec![claim; usize::from(self.code.n)],
+            until: Epoch(0),
             end: Epoch(0),
         };
         let action = Action::Commit(commit);

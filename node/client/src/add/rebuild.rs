@@ -1,7 +1,5 @@
 //! Columns that lost their holder during the add: rebuilt from the others, and sent to the next of the draw.
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ostrakon_proto::{
@@ -46,7 +44,7 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
     if vacant.is_empty() || stored.receipts.iter().flatten().count() < k {
         return Ok(false);
     }
-    let fresh = Reservation { reserve: stored.column_len, started: BTreeMap::new() };
+    let fresh = Reservation { reserve: stored.column_len, ..Reservation::default() };
     let uploads = job.open(&mut stored.placing, &vacant, &fresh).await?;
     if uploads.is_empty() {
         return Ok(false);

@@ -81,7 +81,12 @@ async fn store_and_commit(
     }
     finish::finish(job, &mut extents, &listing).await?;
     rebuild::fill_vacant(job, &mut extents, &listing).await?;
-    check_receipts(job, options, &extents)?;
+    if let Err(error) = check_receipts(job, options, &extents) {
+        if upload::is_short(&source.layout()) && !job.may_be_pending() {
+            job.fail_for_good();
+        }
+        return Err(error);
+    }
     job.release();
     let done = extents_of(&before);
     match commit::commit(job, &listing, &extents, &done).await? {

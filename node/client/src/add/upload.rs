@@ -10,13 +10,14 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ostrakon_proto::{
     id::{ColumnId, NodeId},
-    layout::{RowId, RowLayout},
+    layout::{Layout, RowId, RowLayout},
     ledger::state::Domain,
     limits,
     placement::DrawSeed,
     row,
     sign::Signature,
     tree,
+    wire::put::WholeColumn,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -29,11 +30,15 @@ use super::{
     lanes::{self, Lane, RowOut, Upload},
     placing::Placing,
     source::{Content, FileSource, PlainRow, Source, SourceError},
+    store::Listing,
 };
 use crate::{Event, chain::ChainError};
 
 /// Rows that are encoded concurrently.
 const DEPTH: usize = 4;
+/// Columns of at most this many bytes are sent with the openings: so few that a slow line carries those of all holders
+/// in seconds.
+const SHORT: u64 = 16 * 1024;
 
 /// An extent whose columns are with holders, but for those that failed.
 #[derive(Debug)]
@@ -43,8 +48,12 @@ pub(crate) struct Stored {
     pub(crate) domains: BTreeMap<NodeId, Domain>,
     pub(crate) column_len: u64,
     pub(crate) columns: Vec<ColumnId>,
+    /// The columns' bytes, by index, where they are so short that they are to go with the openings.
+    pub(crate) unsent: Vec<Bytes>,
     /// Columns that are sent, but for the receipt.
     pub(crate) uploads: Vec<Upload>,
+    /// Signatures of receipts that came without being asked for, not checked yet, by index.
+    pub(crate) signed: BTreeMap<u8, Signature>,
     /// By index.
     pub(crate) receipts: Vec<Option<Signature>>,
 }
@@ -74,6 +83,9 @@ pub(crate) async fn store_extent(
     let mut placing = place(job, extent, past).await?;
     let providers = job.client.chain.providers(&placing.providers()).await?;
     let domains = providers.into_iter().map(|(node, provider)| (node, provider.domain)).collect();
+    if past.is_none() && source.size().is_some() && is_short(&source.layout()) {
+        return keep_back(job, source, (placing, domains)).await;
+    }
     let receipts = receipts(&placing, past, all);
     let done = receipts.iter().flatten().count();
     let indexes: Vec<u8> = (0..code.n).filter(|index| receipts[usize::from(*index)].is_none()).collect();
@@ -93,7 +105,51 @@ pub(crate) async fn store_extent(
     if done + uploads.len() < k {
         return Err(Job::too_few(&placing, k));
     }
-    Ok(Stored { placing, domains, column_len, columns, uploads, receipts })
+    let (unsent, signed) = Default::default();
+    Ok(Stored { placing, domains, column_len, columns, unsent, uploads, signed, receipts })
+}
+
+/// Whether the object is one row of short columns.
+pub(super) fn is_short(layout: &Layout) -> bool {
+    layout.extents() == 1 && layout.extent(0).is_some_and(|extent| extent.rows == 1 && extent.column_len <= SHORT)
+}
+
+/// Encodes an object of one row, to be sent once its manifest is known.
+async fn keep_back(
+    job: &Job<'_>,
+    source: &mut Source<'_>,
+    (placing, domains): (Placing, BTreeMap<NodeId, Domain>),
+) -> Result<Stored, AddError> {
+    let (extent, layout) = (placing.extent, source.layout());
+    let row = source.next_row(&|_, _| true).await?.ok_or_else(AddError::changed_rows)?;
+    let (done, total) = (row.done, source.size());
+    let permit = job.memory(usize::from(job.plan.code.n)).await;
+    let encoded = encode(job, row, Some(permit)).await?;
+    let mut names = Names::new(job, extent)?;
+    names.take(&encoded)?;
+    let columns = names.finish();
+    job.record(|| Record::Sent { extent, columns: columns.clone() })?;
+    job.events.tell(Event::Progress { done, total });
+    let column_len = layout.extent(extent).expect("the extent that was read").column_len;
+    let (receipts, unsent, (uploads, signed)) = (vec![None; columns.len()], encoded.chunks, Default::default());
+    Ok(Stored { placing, domains, column_len, columns, unsent, uploads, signed, receipts })
+}
+
+/// Sends the columns that were kept back, each with the manifest and the opening; takes the receipts that come back.
+pub(crate) async fn send_unsent(job: &Job<'_>, stored: &mut Stored, listing: &Listing) -> Result<(), AddError> {
+    let whole = std::mem::take(&mut stored.unsent).into_iter();
+    let whole: Vec<_> = whole.map(|chunk| WholeColumn { manifest: listing.bytes.clone(), chunk }).collect();
+    if whole.is_empty() {
+        return Ok(());
+    }
+    let reservation = Reservation { reserve: stored.column_len, whole, ..Reservation::default() };
+    let indexes: Vec<u8> = (0..job.plan.code.n).collect();
+    let lanes = job.open(&mut stored.placing, &indexes, &reservation).await?;
+    let sent = lanes.iter().map(|lane| Ok(lane.taken.next)).collect();
+    let signed = lanes.iter().filter_map(|lane| Some((lane.upload.index, lane.receipt?)));
+    stored.signed = signed.collect();
+    stored.uploads = keep_whole(job, &mut stored.placing, (lanes, sent), stored.column_len);
+    Ok(())
 }
 
 /// The columns' holders: those that an earlier run chose, while the ledger still accepts that draw.
@@ -138,7 +194,11 @@ fn receipts(placing: &Placing, past: Option<&PastExtent>, columns: usize) -> Vec
 fn reservation(source: &Source<'_>, placing: &Placing, past: Option<&PastExtent>) -> Reservation {
     let reserve = source.layout().extent(placing.extent).map_or(limits::COLUMN, |extent| extent.column_len);
     let uploads = past.iter().flat_map(|past| &past.uploads).filter(|upload| upload.draw == placing.draw);
-    Reservation { reserve, started: uploads.map(|upload| ((upload.index, upload.provider), upload.id)).collect() }
+    Reservation {
+        reserve,
+        started: uploads.map(|upload| ((upload.index, upload.provider), upload.id)).collect(),
+        whole: Vec::new(),
+    }
 }
 
 /// Sends what the lanes' holders lack of an extent. Returns the columns' names, and how each lane ended.

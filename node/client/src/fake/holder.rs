@@ -10,12 +10,12 @@ use ostrakon_lies::{Lie, Memory, Question};
 use ostrakon_net::{Inbound, lock};
 use ostrakon_proto::{
     id::{ColumnId, NodeId, ObjectId},
-    ledger::tx::Receipt,
+    ledger::tx::{Receipt, columns_hash},
     limits,
     manifest::Manifest,
     sign::{Keypair, Purpose, Signature},
     tree::{Outboard, TreeBuilder, prove_range},
-    wire::{Frame, Protocol, RefusalCode, get, manifest, put},
+    wire::{Frame, Protocol, Refusal, RefusalCode, get, manifest, put},
 };
 
 use super::{Fault, Shared, ok, refuse};
@@ -122,7 +122,18 @@ impl Holder {
         match request.decode::<put::PutRequest>().unwrap() {
             put::PutRequest::Open { .. } if fault == Some(Fault::Full) => Some(refuse(RefusalCode::Full, "no space")),
             put::PutRequest::Open { .. } if fault == Some(Fault::Behind) => Some(refuse(RefusalCode::Busy, "behind")),
-            put::PutRequest::Open { open, .. } => Some(self.open(from, open)),
+            put::PutRequest::Open { open, manifest, .. } => {
+                let upload = open.upload;
+                let mut body = request.body.clone();
+                let listed = body.split_to(usize::try_from(manifest).unwrap());
+                let opened = self.open(from, open);
+                if listed.is_empty() || opened.decode::<Result<put::PutResponse, Refusal>>().unwrap().is_err() {
+                    return Some(opened);
+                }
+                self.chunk((from, upload), 0, &body, fault)?;
+                let answer = self.finish((from, upload), &listed);
+                (fault != Some(Fault::KeepsReceipts)).then_some(answer)
+            }
             put::PutRequest::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
             put::PutRequest::Finish { upload } => {
                 let answer = self.finish((from, upload), &request.body);
@@ -195,9 +206,12 @@ impl Holder {
             object: Manifest::object_id(body),
             extent: open.extent,
             index: open.index,
-            column,
-            column_len: u64::try_from(bytes.len()).unwrap(),
             draw: open.draw,
+            columns: columns_hash(extent.columns.iter().copied()),
+            code: open.code,
+            column_len: u64::try_from(bytes.len()).unwrap(),
+            ask: open.ask,
+            until: open.until,
         };
         self.columns.insert(column, (bytes, outboard));
         self.manifests.insert(receipt.object, body.clone());

@@ -15,7 +15,7 @@ async fn money_and_terms() {
 
     let added = add(&client, &bytes(1 << 20)).await;
     let object = added.link.object;
-    assert_eq!(client.extend(object, 5).await.expect("extended"), added.term.end.after(5));
+    assert_eq!(client.extend(object, 5, Amount::ZERO).await.expect("extended"), added.term.end.after(5));
     let before = client.balance().await.expect("known");
     client.release(object).await.expect("released");
     assert!(client.balance().await.expect("known") > before, "the escrow comes back");

@@ -340,7 +340,7 @@ fn deck(who: u16) -> &'static [Arc<CheckedTx>] {
     let kinds = |kind| match kind {
         0 => Action::Transfer(Transfer { to: key(0).public(), amount: Amount(1) }),
         1 => Action::Release(Release { object: ObjectId::new([1; 32]), extent: 0 }),
-        _ => Action::Extend(Extend { object: ObjectId::new([1; 32]), extent: 0, end: Epoch(1) }),
+        _ => Action::Extend(Extend { object: ObjectId::new([1; 32]), extent: 0, end: Epoch(1), most: Amount::ZERO }),
     };
     let of = |who| {
         let each =

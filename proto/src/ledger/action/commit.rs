@@ -1,8 +1,8 @@
 //! commit: n drawn providers store the n columns of one extent, for a price locked now.
 //!
 //! A straight line: form, term, draw and domain rule, money, receipts, capacity, record. Receipts are verified only for
-//! a sender that can pay. Every slot's provider must be in the draw; a slot without a receipt is missing and costs
-//! nothing.
+//! a sender that can pay. Every slot's provider must be in the draw. Escrow is locked for all n slots, each at its cap,
+//! so that whoever takes over a missing or lost one can be paid.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,9 +13,9 @@ use crate::{
         collateral::collateral,
         error::TxError,
         pulse::{DrawChance, pulse_height},
-        rules::price_per_epoch,
+        rules::price_of_all,
         state::{Commitment, EpochRecord, ProviderStatus, Records, Slot, SlotState},
-        tx::{Commit, Receipt, SlotClaim},
+        tx::{Commit, Receipt, SlotClaim, columns_hash},
     },
     limits,
     params::Params,
@@ -40,6 +40,9 @@ pub(super) fn form(commit: &Commit) -> Result<(), TxError> {
     if !is_plausible(commit) {
         let Commit { size, column_len, extent, extents, .. } = *commit;
         return Err(TxError::Layout { size, column_len, extent, extents });
+    }
+    if commit.end > commit.until {
+        return Err(TxError::ReceiptEnd { end: commit.end, until: commit.until });
     }
     let mut seen = BTreeSet::new();
     match commit.slots.iter().position(|slot| !seen.insert(slot.provider)) {
@@ -72,9 +75,10 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     }
     let base = drawable(context, commit)?;
     let holders = holders(context, commit, &base)?;
-    let price = price(commit, &holders);
-    let escrow = context.lock_escrow(price, start, commit.end)?;
-    check_receipts(context, commit)?;
+    check_caps(commit, &holders)?;
+    let cap = price_of_all(commit.column_len, commit.slots.iter().map(|slot| slot.cap));
+    let escrow = context.lock_escrow(cap, start, commit.end)?;
+    check_receipts(context, commit, &holders)?;
     let collateral = reserve(context, commit, &holders)?;
     capacity::check_shares(context, commit, &holders, base.record.roster.infrastructures())?;
     context.draft.put_commitment(Commitment {
@@ -83,10 +87,10 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
         extents: commit.extents,
         code: commit.code,
         column_len: commit.column_len,
-        slots: slots(commit, &collateral, start),
+        slots: slots(commit, (&holders, &collateral), start),
         start,
         end: commit.end,
-        price,
+        until: commit.until,
         escrow,
     });
     Ok(())
@@ -136,22 +140,38 @@ fn holders(context: &ActionContext<'_, '_>, commit: &Commit, base: &DrawBase) ->
     if caps.holds(&domains) { Ok(holders) } else { Err(TxError::DomainRule { operator, infrastructure, region }) }
 }
 
+/// What a slot's provider asks must be within the slot's cap.
+fn check_caps(commit: &Commit, holders: &[RosterEntry]) -> Result<(), TxError> {
+    let asks = holders.iter().map(|holder| holder.offer.price);
+    let mut slots = commit.slots.iter().zip(asks).enumerate();
+    match slots.find(|(_, (slot, ask))| slot.cap < *ask) {
+        Some((index, (SlotClaim { provider, cap, .. }, ask))) => {
+            Err(TxError::Cap { index, provider: *provider, ask, cap: *cap })
+        }
+        None => Ok(()),
+    }
+}
+
 /// Every receipt given must be valid, and there must be enough.
-fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<(), TxError> {
+fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit, holders: &[RosterEntry]) -> Result<(), TxError> {
     let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
     let need = context.rules.receipts_needed(commit.code);
     if have < usize::from(need) {
         return Err(TxError::TooFewReceipts { have, need });
     }
-    for (index, slot) in commit.slots.iter().enumerate() {
+    let columns = columns_hash(commit.slots.iter().map(|slot| slot.column));
+    for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         let receipt = Receipt {
             account: context.account,
             object: commit.object,
             extent: commit.extent,
             index: u8::try_from(index).expect("a code has at most 255 columns"),
-            column: slot.column,
-            column_len: commit.column_len,
             draw: commit.draw,
+            columns,
+            code: commit.code,
+            column_len: commit.column_len,
+            ask: holder.offer.price,
+            until: commit.until,
         };
         let verifies =
             |signature| verify(&slot.provider, signature, Purpose::Receipt, &context.rules.chain, &receipt).is_ok();
@@ -193,21 +213,16 @@ fn reserve(
     Ok(reserved)
 }
 
-/// The price of one epoch: the sum over live slots, with the prices of the roster.
-fn price(commit: &Commit, holders: &[RosterEntry]) -> Amount {
-    let live = commit.slots.iter().zip(holders).filter(|(slot, _)| slot.receipt.is_some());
-    let prices = live.map(|(_, holder)| price_per_epoch(commit.column_len, holder.offer.price));
-    prices.fold(Amount::ZERO, |sum, price| sum.plus(price).unwrap_or(Amount(u64::MAX)))
-}
-
-fn slots(commit: &Commit, collateral: &[Amount], since: Epoch) -> Vec<Slot> {
+fn slots(commit: &Commit, (holders, collateral): (&[RosterEntry], &[Amount]), since: Epoch) -> Vec<Slot> {
     let state = |has: bool| if has { SlotState::Live } else { SlotState::Missing };
-    let slot = |(claim, collateral): (&SlotClaim, &Amount)| Slot {
+    let slot = |((claim, holder), collateral): ((&SlotClaim, &RosterEntry), &Amount)| Slot {
         provider: claim.provider,
         column: claim.column,
         since,
+        ask: holder.offer.price,
+        cap: claim.cap,
         collateral: *collateral,
         state: state(claim.receipt.is_some()),
     };
-    commit.slots.iter().zip(collateral).map(slot).collect()
+    commit.slots.iter().zip(holders).zip(collateral).map(slot).collect()
 }

@@ -1,12 +1,12 @@
 //! Committing, extending and releasing.
 
-use super::world::{World, alice, bob, code, id, object, pauper};
+use super::world::{World, alice, bob, code, id, landlord, node_key, object, pauper};
 use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
         DrawChance, TxError, collateral, full_bond, price_per_epoch, pulse_height,
-        state::{CommitmentId, Key, Records, SlotState},
-        tx::{Action, Commit, Extend, Release},
+        state::{Commitment, CommitmentId, Key, Records, SlotState},
+        tx::{Action, Commit, Extend, Register, Release},
     },
     limits,
     params::Code,
@@ -34,9 +34,10 @@ fn a_commitment_locks_its_price_and_takes_its_room() {
     let price_of = |provider: &NodeId| world.listed(start, *provider).expect("drawn").price;
     let live = commit.slots.iter().enumerate().filter(|(index, _)| *index != 5);
     let price: u64 = live.map(|(_, slot)| price_per_epoch(LENGTH, price_of(&slot.provider)).0).sum();
-    assert_eq!((made.price, made.escrow), (Amount(price), Amount(price * 10)));
+    let cap: u64 = commit.slots.iter().map(|slot| price_per_epoch(LENGTH, slot.cap).0).sum();
+    assert_eq!((made.price(), made.cap(), made.escrow), (Amount(price), Amount(cap), Amount(cap * 10)));
     assert_eq!((made.start, made.end, made.live()), (start, start.after(10), 11));
-    assert_eq!(world.account(&alice()).balance, Amount(before.0 - price * 10 - fee.0));
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 - cap * 10 - fee.0));
     for (index, slot) in made.slots.iter().enumerate() {
         let provider = world.state.provider(&slot.provider).expect("registered");
         let expect = if index == 5 { (SlotState::Missing, 0) } else { (SlotState::Live, LENGTH) };
@@ -53,6 +54,7 @@ fn commits_are_checked() {
     let check = |desc: &str, change: &dyn Fn(&mut Commit), expect: Result<(), TxError>| {
         let mut commit = world.commit(&alice(), 1, code("4/12"), LENGTH);
         change(&mut commit);
+        commit.until = commit.until.max(commit.end);
         world.sign_all(&alice(), &mut commit);
         assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
     };
@@ -264,7 +266,27 @@ fn receipts_are_for_exactly_this() {
     };
     let bad = |index: usize| Err(TxError::Receipt { index, provider: proper.slots[index].provider });
     check("as it should be", &|_| {}, Ok(()));
-    check("of another column", &|commit| commit.slots[4].column = ColumnId::new([99; 32]), bad(4));
+    check("of another column", &|commit| commit.slots[4].column = ColumnId::new([99; 32]), bad(0));
+    let others = |commit: &mut Commit| {
+        commit.slots[4].column = ColumnId::new([99; 32]);
+        commit.slots[..4].iter_mut().for_each(|slot| slot.receipt = None);
+    };
+    check("each is for all columns", &others, Err(TxError::TooFewReceipts { have: 8, need: 10 }));
+    let mut resigned = proper.clone();
+    resigned.slots[4].column = ColumnId::new([99; 32]);
+    (0..11).for_each(|index| world.sign_slot(&alice(), &mut resigned, index));
+    check("the last is of another column than the others'", &|commit| *commit = resigned.clone(), bad(11));
+    check("for longer", &|commit| commit.until = commit.until.after(1), bad(0));
+    check("for less long", &|commit| commit.until = commit.end, bad(0));
+    let beyond = |commit: &mut Commit| commit.end = commit.until.after(1);
+    let (end, until) = (proper.until.after(1), proper.until);
+    check("to end later", &beyond, Err(TxError::ReceiptEnd { end, until }));
+    check("to end with the receipts", &|commit| commit.end = commit.until, Ok(()));
+    check("capped lower", &|commit| commit.slots[2].cap = Amount(0), {
+        let (provider, ask) = (proper.slots[2].provider, proper.slots[2].cap);
+        Err(TxError::Cap { index: 2, provider, ask, cap: Amount(0) })
+    });
+    check("capped higher", &|commit| commit.slots[2].cap = Amount(2_000_000), Ok(()));
     check("of another length", &|commit| commit.column_len = 2 * LENGTH, bad(0));
     check("of another object", &|commit| commit.object = object(2), bad(0));
     check("of another code", &|commit| commit.slots[3].receipt = commit.slots[2].receipt, bad(3));
@@ -376,8 +398,9 @@ fn one_owner_commits_an_extent_once_and_others_may_too() {
 fn extensions_are_paid_and_checked() {
     let mut world = World::new();
     world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("2/4"), LENGTH)));
-    let price = world.state.commitment(&key_of(&alice(), 1)).expect("committed").price;
-    let extend = |object: ObjectId, extent, end| Action::Extend(Extend { object, extent, end: Epoch(end) });
+    let price = world.state.commitment(&key_of(&alice(), 1)).expect("committed").cap();
+    let most = Amount(0);
+    let extend = |object: ObjectId, extent, end| Action::Extend(Extend { object, extent, end: Epoch(end), most });
     let check = |desc: &str, sender: &Keypair, action: Action, expect: Result<(), TxError>| {
         assert_eq!(world.verdict(&world.tx(sender, action)), expect, "{desc}");
     };
@@ -394,7 +417,49 @@ fn extensions_are_paid_and_checked() {
     check("of another owner", &bob(), extend(object(1), 0, 11), none(1, 0));
     world.does(&alice(), extend(object(1), 0, 15));
     let made = world.state.commitment(&key_of(&alice(), 1)).expect("committed");
-    assert_eq!((made.end, made.escrow, made.price), (Epoch(15), Amount(15 * price.0), price));
+    assert_eq!((made.end, made.escrow, made.cap()), (Epoch(15), Amount(15 * price.0), price));
+}
+
+#[test]
+fn a_price_rises_only_with_the_owners_word_and_the_holders_bond() {
+    let mut genesis = super::world::genesis();
+    let bonds = genesis.params.bonds;
+    for provider in &mut genesis.providers {
+        provider.bond = Some(full_bond(&bonds, LENGTH, provider.price));
+    }
+    let mut world = World::of(&genesis);
+    let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    commit.slots[1].cap = Amount(3_000_000);
+    world.sign_all(&alice(), &mut commit);
+    let until = commit.until;
+    world.does(&alice(), Action::Commit(commit));
+    let made = |world: &World| world.state.commitment(&key_of(&alice(), 1)).expect("committed");
+    let (before, dear) = (made(&world), Amount(2_000_000));
+    for (slot, has_bond) in [(1, true), (2, false)] {
+        let node = before.slots[slot].provider;
+        let index = (0..14).find(|index| node_key(*index).public() == node).expect("of the genesis");
+        let has = world.state.provider(&node).expect("registered").bond;
+        let bond = if has_bond { full_bond(&bonds, LENGTH, dear) } else { has };
+        let register = world.register(&landlord(), index);
+        world.does(&landlord(), Action::Register(Register { price: dear, bond, ..register }));
+    }
+    let extend = |end, most| Action::Extend(Extend { object: object(1), extent: 0, end, most: Amount(most) });
+    let verdict = |end, most| world.verdict(&world.tx(&alice(), extend(end, most)));
+    assert_eq!(verdict(until, 0), Ok(()), "the receipts promise that");
+    let raised = |index: usize, most| {
+        let provider = before.slots[index].provider;
+        Err(TxError::AskRaised { index, provider, ask: dear, most: Amount(most), until })
+    };
+    assert_eq!(verdict(until.after(1), dear.0 - 1), raised(1, dear.0 - 1));
+    world.does(&alice(), extend(until.after(1), dear.0));
+    let after = made(&world);
+    let asks = |made: &Commitment| made.slots.iter().map(|slot| slot.ask).collect::<Vec<_>>();
+    let [first, _, third, fourth] = asks(&before)[..] else { panic!("four slots") };
+    assert_eq!(asks(&after), [first, dear, third, fourth], "the third has no bond for more");
+    assert_eq!(after.slots[1].cap, Amount(3_000_000), "it allowed for that");
+    assert_eq!(after.escrow.0, before.cap().0 * (until.0 + 1), "at the caps");
+    let behind = world.state.provider(&after.slots[1].provider).expect("registered").collateral;
+    assert_eq!(behind, collateral(&bonds, LENGTH, dear));
 }
 
 #[test]

@@ -79,7 +79,15 @@ fn crowded(count: u32) -> World {
     running.minted = running.minted.plus(Amount(u64::from(count))).expect("little money");
     running.escrowed = Amount(u64::from(count));
     let (provider, column) = (node_key(0).public(), ColumnId::new([0; 32]));
-    let missing = Slot { provider, column, since: Epoch(0), collateral: Amount(0), state: SlotState::Missing };
+    let missing = Slot {
+        provider,
+        column,
+        since: Epoch(0),
+        ask: Amount(1),
+        cap: Amount(1),
+        collateral: Amount(0),
+        state: SlotState::Missing,
+    };
     for number in 0..count {
         let mut bytes = [0; 32];
         bytes[..4].copy_from_slice(&number.to_be_bytes());
@@ -93,7 +101,7 @@ fn crowded(count: u32) -> World {
             slots: vec![missing; 4],
             start: Epoch(0),
             end: Epoch(1),
-            price: Amount(1),
+            until: Epoch(1),
             escrow: Amount(1),
         });
     }
@@ -112,7 +120,7 @@ fn many_endings_take_several_blocks_and_cannot_be_extended_meanwhile() {
     assert_eq!(world.state.tip().running.escrowed, Amount(7), "the bound of one block");
     let last = *world.state.ending(Epoch(1), 1).first().expect("seven wait");
     // The next block ends them before its transactions; within a draft of this state one can see the wait.
-    let extend = Action::Extend(Extend { object: last.object, extent: 0, end: Epoch(50) });
+    let extend = Action::Extend(Extend { object: last.object, extent: 0, end: Epoch(50), most: Amount(0) });
     let none = TxError::NoCommitment { object: last.object, extent: 0 };
     assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
     world.block(vec![]);
@@ -125,7 +133,7 @@ fn an_ended_commitment_that_waits_is_not_extended() {
     let mut world = crowded(2 * most + 7);
     world.wait_for(1);
     let waiting = *world.state.ending(Epoch(1), usize::MAX).last().expect("many wait");
-    let extend = Action::Extend(Extend { object: waiting.object, extent: 0, end: Epoch(50) });
+    let extend = Action::Extend(Extend { object: waiting.object, extent: 0, end: Epoch(50), most: Amount(0) });
     let none = TxError::NoCommitment { object: waiting.object, extent: 0 };
     assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
 }

@@ -81,7 +81,8 @@ fn action(world: &World, who: &Keypair, attempt: &Attempt) -> Option<Action> {
             Action::Commit(commit)
         }
         Attempt::Extend { number, epochs } => {
-            Action::Extend(Extend { object: object(number), extent: 0, end: world.epoch().after(epochs) })
+            let (object, end) = (object(number), world.epoch().after(epochs));
+            Action::Extend(Extend { object, extent: 0, end, most: Amount(u64::MAX) })
         }
         Attempt::Release { number } => Action::Release(Release { object: object(number), extent: 0 }),
     })

@@ -99,7 +99,7 @@ fn commitment(id: CommitmentId, end: Epoch) -> Commitment {
         slots: vec![],
         start: Epoch(0),
         end,
-        price: Amount(0),
+        until: end,
         escrow: Amount(0),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
         },
         tx::{
             Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx,
-            TxBody,
+            TxBody, columns_hash,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -387,8 +387,12 @@ impl World {
         let epoch = self.state.tip().running.clock.drawable().expect("the network has a beacon");
         let draw = Draw { epoch, number: 0 };
         let providers = self.try_drawn(sender, (draw, 0), code)?;
-        let claim =
-            |(index, provider): (u8, NodeId)| SlotClaim { provider, column: ColumnId::new([index; 32]), receipt: None };
+        let claim = |(index, provider): (u8, NodeId)| SlotClaim {
+            provider,
+            column: ColumnId::new([index; 32]),
+            cap: Amount::ZERO,
+            receipt: None,
+        };
         let mut commit = Commit {
             object: object(number),
             extent: 0,
@@ -398,6 +402,7 @@ impl World {
             column_len,
             draw,
             slots: (0..code.n).zip(providers).map(claim).collect(),
+            until: self.rules.params.receipt_end(draw, 10),
             end: self.epoch().after(10),
         };
         self.sign_all(sender, &mut commit);
@@ -413,18 +418,25 @@ impl World {
 
     pub(super) fn sign_slot(&self, sender: &Keypair, commit: &mut Commit, index: usize) {
         let slot = commit.slots[index];
+        let listed = |entry: &&RosterEntry| entry.provider == slot.provider;
+        let rosters = self.state.rosters();
+        let entry = rosters.of(commit.draw.epoch).and_then(|roster| roster.leaves().find(listed));
+        let ask = entry.map_or(Amount::ZERO, |entry| entry.offer.price);
         let receipt = Receipt {
             account: sender.public(),
             object: commit.object,
             extent: commit.extent,
             index: u8::try_from(index).expect("few slots"),
-            column: slot.column,
-            column_len: commit.column_len,
             draw: commit.draw,
+            columns: columns_hash(commit.slots.iter().map(|slot| slot.column)),
+            code: commit.code,
+            column_len: commit.column_len,
+            ask,
+            until: commit.until,
         };
         let node = (0..100).map(node_key).find(|key| key.public::<crate::id::NodeKind>() == slot.provider);
         let signature = node.map(|node| node.sign(Purpose::Receipt, &self.rules.chain, &receipt));
-        commit.slots[index].receipt = signature;
+        commit.slots[index] = SlotClaim { cap: slot.cap.max(ask), receipt: signature, ..slot };
     }
 
     /// A proper joining of validator `index`, owned by `owner`, with the least bond.

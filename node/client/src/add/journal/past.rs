@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, fs::File, io};
 
 use ostrakon_proto::{
-    id::{ColumnId, NodeId, ObjectId},
+    id::{Amount, ColumnId, NodeId, ObjectId},
     params::Code,
     placement::Draw,
     sign::Signature,
@@ -49,6 +49,8 @@ pub(crate) struct PastUpload {
     pub(crate) provider: NodeId,
     pub(crate) id: UploadId,
     pub(crate) draw: Draw,
+    /// What the provider asks for a GiB and an epoch.
+    pub(crate) ask: Amount,
     /// Once it is stored.
     pub(crate) receipt: Option<Signature>,
 }
@@ -74,10 +76,10 @@ impl Past {
             Record::Placed { extent, draw, randomness } => {
                 self.extents.entry(extent).or_default().placed = Some((draw, randomness));
             }
-            Record::Upload { extent, index, provider, id } => {
+            Record::Upload { extent, index, provider, id, ask } => {
                 let extent = self.extents.get_mut(&extent)?;
                 let (draw, _) = extent.placed.filter(|_| index < code.n)?;
-                extent.uploads.push(PastUpload { index, provider, id, draw, receipt: None });
+                extent.uploads.push(PastUpload { index, provider, id, draw, ask, receipt: None });
             }
             Record::Row { extent, row, nodes } => {
                 let extent = self.extents.get_mut(&extent).filter(|extent| extent.rows == row)?;

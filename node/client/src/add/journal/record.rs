@@ -10,7 +10,7 @@ use crate::keystore::data_key::Sealed;
 use borsh::{BorshDeserialize, BorshSerialize};
 use ostrakon_proto::{
     codec,
-    id::{AccountId, ChainId, ColumnId, NodeId, ObjectId},
+    id::{AccountId, Amount, ChainId, ColumnId, NodeId, ObjectId},
     manifest::Content,
     params::{Code, CodeChoice},
     placement::Draw,
@@ -21,7 +21,7 @@ use ostrakon_proto::{
 /// The first bytes of every journal, whatever its version.
 pub(super) const MAGIC: [u8; 8] = *b"ostr-add";
 /// The version that this program writes and reads.
-pub(super) const VERSION: u32 = 2;
+pub(super) const VERSION: u32 = 3;
 /// Bytes before the first record: magic and version.
 pub(super) const START: u64 = 12;
 
@@ -87,7 +87,7 @@ pub(crate) enum Record {
     /// The extent's holders come from this draw, made by this beacon or pulse; uploads of other draws are void.
     Placed { extent: u32, draw: Draw, randomness: [u8; 32] },
     /// The column goes to this holder, and no longer to another.
-    Upload { extent: u32, index: u8, provider: NodeId, id: UploadId },
+    Upload { extent: u32, index: u8, provider: NodeId, id: UploadId, ask: Amount },
     /// The next row has these values: the n columns' chunks', then those of the plaintext where the object is public.
     Row { extent: u32, row: u32, nodes: Vec<Node> },
     /// Every row of the extent is known, and these are its columns.

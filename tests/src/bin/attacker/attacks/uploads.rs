@@ -53,12 +53,14 @@ fn open(
         index: 0,
         code: Code { k: 3, n: 6 },
         reserve,
+        ask: victim.ask,
+        until: epoch.after(10),
     }
 }
 
 fn signed(outsider: &Outsider, account: &Keypair, open: Open) -> Frame {
     let signature = account.sign(Purpose::Put, &outsider.plan.chain, &open);
-    Frame::new(&PutRequest::Open { open, signature }, Bytes::new())
+    Frame::new(&PutRequest::Open { open, signature, manifest: 0 }, Bytes::new())
 }
 
 /// Uploads of one byte, that stay open.
