@@ -37,6 +37,11 @@ pub const TX: usize = 64 * 1024;
 pub const PARTS: usize = 16;
 /// Bytes of one block's transactions together.
 pub const BLOCK: usize = 896 * 1024;
+/// Bytes of one block's storage proofs, beside its transactions: the 256 blocks of an epoch's window hold the largest
+/// proofs of 4,800 providers, or one leaf each of 19,000.
+pub const PROOFS: usize = 128 * 1024;
+/// Bytes of the largest storage proof with its key: four leaves, each with its path, for a provider and an epoch.
+pub const PROOF: usize = 4 * 1_664 + 40;
 /// Bytes of a block's transactions at which fees stay unchanged: half the limit, so that a burst still fits while fees
 /// rise.
 pub const FEE_TARGET: usize = BLOCK / 2;
@@ -79,7 +84,7 @@ pub const UNBONDINGS: usize = 256;
 /// Epoch records that one block removes at most, after `draw_epochs` was lowered.
 pub const EPOCH_REMOVALS: usize = 32;
 /// Bytes of the body of a chain answer: at least one whole block with header and certificate.
-pub const CHAIN_BODY: usize = 1024 * 1024;
+pub const CHAIN_BODY: usize = 1152 * 1024;
 /// Bytes of the records of one chunk of a snapshot, unless it has one record: with its proof it fits a chain answer.
 pub const SNAPSHOT_CHUNK: usize = 896 * 1024;
 /// Snapshots that a node offers.

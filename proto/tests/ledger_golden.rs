@@ -137,7 +137,7 @@ fn a_false_header() {
         round: 1,
         parent: BlockId::new([1; 32]),
         time_ms: 2,
-        txs: [3; 32],
+        roots: Roots { txs: [3; 32], proofs: [11; 32] },
         state: [4; 32],
         history: [5; 32],
         validators: [6; 32],
@@ -296,17 +296,17 @@ const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7q
 const GENESIS_ID: &str = "8c1cdd73be567d2e6f88b49dd2c7ecd7312d093cc49a215d1392355702d047c0";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
 const BLOCK_HISTORY: &str = "e433f44cd808f3d4c1d100c4c41a117da4df612a0302a0e21c252dd4fcb41ac4";
-const BLOCK_PRECOMMIT: &str = "cc0e9515c739feeed52257d7ccdda93ba2415c8218ff0252afd00dac9c7553f6ddddf50ddc2fb17bc57f54326f728f0585061d3ff91682f1e0206fd892c8b207";
-const GENESIS_STATE: &str = "439d1f36b71ff108cf566a8c8525d21a9eeabcf0d464254a3fe1f83465cb9fa8";
+const BLOCK_PRECOMMIT: &str = "e24c08a291dc53a50ea9743adfaf213f9d992b3bf4b9759cd4f87499d94138ce9cd3ee63b27ac72135c47bf61e7dad3265b86ece3ab25a917d9cd59b38e79a04";
+const GENESIS_STATE: &str = "08d8d7220e1bb5d16728a40f257265d07f0c6e42230f44c091899a50e5c46610";
 const EPOCH_BEACON: &str = "0a0098f01d00f4cea1589010ffb6696bba19b300190c4694ba2e864aee5348e3";
 const ROSTER_ROOT: &str = "17883e67879c01b0d148ebf6f4a24244b172b62f08af87ccd35c4fc3fb77dc5b";
 const ROSTER_SUMMARY: &str = "5e0cd5e82b7a1bb663ff8db33c46907f8665665844105d7ebe2c35111c2a9a86";
 const DRAW_PROOF: &str = "dd8bbc900a55472035b9084da4c8eed13c7e34b65bdd9761e03fdef2f919cd2e";
-const BLOCK_ID: &str = "02663aacaf27b7050d26dc7d45af3c90c16b4c53ca61dc53ffb3352398757960";
+const BLOCK_ID: &str = "f7fed142c301e503ba46a199156b5e2622b44ca8c2938c07ec0339c4e934c616";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "c87ad1a3b0636bba7ce638b009f196b5294fe25d82817d984f4917976afa3292";
+const BLOCK_STATE: &str = "de658e8f4d2b1a44ca908f16a76929630ee6679b495c47cef435342c7db4346b";
 const BLOCK_MIX: &str = "437797425768b2ace51e8a3622e5652bb76e5e95828acaaea7485929af25cd26";
 const BLOCK_BEACON: &str =
     "af62685b2a66d4602df5b58a2472eb2f41aa09f10beab949ac67b7d13ee08be3f29c70bd569e7767621d5952cd84b468";
@@ -320,7 +320,7 @@ const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7
 const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
-const FALSE_HEADER: &str = "57bcd091a38f40cc25b163b94bbebeff";
+const FALSE_HEADER: &str = "a4efd0fd6113a824099b6a2770a0cdd4";
 const PROPOSE_PARAMS: &str = "6b9fadde94f9a3fffd9c88b5b2025771";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";

@@ -98,6 +98,7 @@ fn epoch_text(summary: &EpochSummary, paint: Paint) -> String {
         ("began", format!("{} (block {})", time::of_ms(summary.start_ms), summary.first)),
         ("beacon", beacon),
         ("providers", summary.providers.to_string()),
+        ("space for proofs", format!("{} of {} blocks", summary.proof_space.with_space, summary.proof_space.blocks)),
         ("free", bytes_text(u64::try_from(summary.weight).unwrap_or(u64::MAX))),
     ]);
     table.render(paint)
@@ -145,6 +146,7 @@ fn block_text(decided: &DecidedBlock, pace: &Pace, paint: Paint) -> String {
         ("state", hex::encode(header.state)),
         ("signatures", decided.certificate.signatures.len().to_string()),
         ("transactions", txs.len().to_string()),
+        ("proofs", decided.block.proofs.len().to_string()),
     ]);
     let mut listing = Table::new(2);
     for tx in txs {

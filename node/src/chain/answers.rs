@@ -11,7 +11,7 @@ use ostrakon_proto::{
         history::{self, HistoryProof},
         state::{EpochRecord, Key, Records},
         tree,
-        tx::{Header, Tx, tx_proof},
+        tx::{Block, DecidedBlock, Header, Tx, tx_proof},
     },
     light::{
         Answer, BasisQuery, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis,
@@ -185,8 +185,8 @@ impl Shared {
         }
         let decided = self.ledger.block(height)?.ok_or(AnswerError::Pruned { height })?;
         let proof = if height < tip.height { Some(self.prove_past(tip, height)?) } else { None };
-        let block = PastHeader { header: decided.block.header, proof };
-        Ok(PastBlock { block, certificate: decided.certificate, txs: decided.block.txs })
+        let DecidedBlock { block: Block { header, txs, proofs }, certificate } = decided;
+        Ok(PastBlock { block: PastHeader { header, proof }, certificate, txs, proofs })
     }
 
     fn prove_past(&self, tip: &Header, height: Height) -> Result<HistoryProof, LedgerError> {

@@ -264,6 +264,6 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_left_for_the_next_page() {
         let body = pack(std::iter::repeat_n(vec![1u8; 100_000], 20));
-        assert_eq!(codec::decode::<Vec<Vec<u8>>>(&body, limits::CHAIN_BODY).map(|vec| vec.len()), Ok(10));
+        assert_eq!(codec::decode::<Vec<Vec<u8>>>(&body, limits::CHAIN_BODY).map(|vec| vec.len()), Ok(11));
     }
 }

@@ -15,6 +15,7 @@ use crate::{
         error::TxError,
         history::HistoryNode,
         money::{self, Pool},
+        proofs::{self, Proofs, proof_root},
         roster,
         rules::{PROTOCOL, Rules},
         state::{Changes, EpochClock, Key, Record, Records, Tip, Upgrade},
@@ -99,6 +100,15 @@ pub enum BlockError {
     /// Its transactions do not hash to the root in its header.
     #[error("block's transactions do not match the root in its header")]
     Transactions,
+    /// Its proofs are over the size limit.
+    #[error("block has proofs of {len} bytes, over the limit of {max} bytes", max = limits::PROOFS)]
+    TooManyProofs {
+        /// Their bytes.
+        len: usize,
+    },
+    /// Its proofs do not hash to the root in its header.
+    #[error("block's proofs do not match the root in its header")]
+    Proofs,
     /// One of its transactions is invalid.
     #[error("transaction {index}: {error}")]
     Tx {
@@ -223,12 +233,12 @@ impl<'a> Execution<'a> {
         action::apply(&mut context, action).map_err(|error| error.with_balance(balance))
     }
 
-    /// Ends the block: removes accounts that are too poor to keep, mixes in the proposer's beacon signature, sets the
-    /// next block's fees, and updates the state tree.
-    pub fn finish(mut self, signature: &BeaconSignature) -> Outcome {
+    /// Ends the block: removes accounts that are too poor to keep, mixes in the proposer's beacon signature, counts the
+    /// space that its `proofs` left, sets the next block's fees, and updates the state tree.
+    pub fn finish(mut self, signature: &BeaconSignature, proofs: &Proofs) -> Outcome {
         money::sweep(&mut self.draft, self.rules.params.bonds.account);
         roster::follow(&mut self.draft, &self.rules);
-        epoch::end(&mut self.draft, &self.rules, signature);
+        epoch::end(&mut self.draft, &self.rules, signature, proofs::bytes_of(proofs));
         let running = self.draft.running_mut();
         running.fee_factor = running.fee_factor.after(self.bytes);
         let (history, next) = (self.draft.running().history.root(), self.draft.validator_set());
@@ -336,12 +346,13 @@ pub fn judge_knowing(
     check_protocol(base, header.time_ms)?;
     check_place(&base.tip(), header)?;
     check_proposer(rules, base, header)?;
+    check_proofs(block)?;
     let txs = check_txs(block)?.check(rules, known);
     let mut execution = Execution::new(rules, base, header.time_ms, header.round);
     for (index, tx) in txs.into_iter().enumerate() {
         tx.and_then(|tx| execution.apply(&tx)).map_err(|error| BlockError::Tx { index, error })?;
     }
-    let Outcome { mut changes, history, next } = execution.finish(&header.beacon);
+    let Outcome { mut changes, history, next } = execution.finish(&header.beacon, &block.proofs);
     let differs = [
         ("history", history != header.history),
         ("validators", base.validator_set().hash() != header.validators),
@@ -394,5 +405,14 @@ fn check_txs(block: &Block) -> Result<EncodedTxs, BlockError> {
     if len > limits::BLOCK {
         return Err(BlockError::TooLarge { len });
     }
-    if tx_root(&txs.ids()) == block.header.txs { Ok(txs) } else { Err(BlockError::Transactions) }
+    if tx_root(&txs.ids()) == block.header.roots.txs { Ok(txs) } else { Err(BlockError::Transactions) }
+}
+
+/// The proofs match the header, and are within the size limit.
+fn check_proofs(block: &Block) -> Result<(), BlockError> {
+    let len = proofs::bytes_of(&block.proofs);
+    if len > limits::PROOFS {
+        return Err(BlockError::TooManyProofs { len });
+    }
+    if proof_root(&block.proofs) == block.header.roots.proofs { Ok(()) } else { Err(BlockError::Proofs) }
 }

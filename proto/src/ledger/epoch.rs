@@ -12,9 +12,9 @@ use crate::{
     ledger::{
         action,
         draft::Draft,
-        pulse,
+        proofs, pulse,
         rules::Rules,
-        state::{EpochClock, EpochRecord, Key, Record, Records},
+        state::{EpochClock, EpochRecord, Key, ProofSpace, Record, Records},
     },
     limits,
 };
@@ -44,24 +44,34 @@ pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
     let rosters = draft.rosters_mut();
     rosters.freeze(epoch);
     let roster = rosters.summary();
-    draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { epoch, start_ms, first, beacon: None, roster }));
+    let record = EpochRecord { epoch, start_ms, first, beacon: None, roster, space: ProofSpace::default() };
+    draft.put(Key::Epoch(epoch), Record::Epoch(record));
 }
 
 /// Ends a block, after its transactions: mixes in its proposer's signature, and completes the epoch's beacon when it
-/// was the last one needed.
-pub(super) fn end(draft: &mut Draft<'_>, rules: &Rules, signature: &BeaconSignature) {
+/// was the last one needed. After that, counts whether the bytes of the block's proofs left space for another.
+pub(super) fn end(draft: &mut Draft<'_>, rules: &Rules, signature: &BeaconSignature, proof_bytes: usize) {
     let (height, running) = (draft.height(), draft.running_mut());
     running.mix = beacon::mix(&running.mix, signature);
     pulse::record(draft, rules);
-    let running = draft.running_mut();
-    if !running.clock.completes_beacon(height, &rules.params.time) {
-        return;
+    let clock = draft.running().clock;
+    if clock.has_beacon {
+        let (record, has_space) = (in_progress(draft, clock.epoch), proofs::has_space(proof_bytes));
+        let space = record.space.after_block(has_space);
+        draft.put(Key::Epoch(clock.epoch), Record::Epoch(EpochRecord { space, ..record }));
     }
-    running.clock.has_beacon = true;
-    let (epoch, beacon) = (running.clock.epoch, epoch_beacon(&rules.chain, &running.mix, running.clock.epoch));
-    running.turns_seed = beacon;
-    let record = draft.epoch(epoch).expect("invariant: the epoch in progress has a record");
-    draft.put(Key::Epoch(epoch), Record::Epoch(EpochRecord { beacon: Some(beacon), ..record }));
+    if clock.completes_beacon(height, &rules.params.time) {
+        let running = draft.running_mut();
+        running.clock.has_beacon = true;
+        let beacon = epoch_beacon(&rules.chain, &running.mix, clock.epoch);
+        running.turns_seed = beacon;
+        let record = in_progress(draft, clock.epoch);
+        draft.put(Key::Epoch(clock.epoch), Record::Epoch(EpochRecord { beacon: Some(beacon), ..record }));
+    }
+}
+
+fn in_progress(draft: &Draft<'_>, epoch: Epoch) -> EpochRecord {
+    draft.epoch(epoch).expect("invariant: the epoch in progress has a record")
 }
 
 /// Removes the epochs whose draws have expired: one, or more when `draw_epochs` was lowered.

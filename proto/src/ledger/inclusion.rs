@@ -37,8 +37,11 @@ pub struct TxTree {
 impl TxTree {
     /// The tree over these ids, in block order.
     pub fn new(ids: &[TxId]) -> Self {
-        let mut levels = Vec::new();
-        let mut level: Vec<_> = ids.iter().map(leaf).collect();
+        Self::over(ids.iter().map(leaf).collect())
+    }
+
+    fn over(leaves: Vec<[u8; 32]>) -> Self {
+        let (mut levels, mut level) = (Vec::new(), leaves);
         while level.len() > 1 {
             let above = level.chunks(2).map(|pair| match pair {
                 [left, right] => node(left, right),
@@ -72,6 +75,11 @@ impl TxTree {
 /// The root of the tree over transaction ids, in block order.
 pub fn tx_root(ids: &[TxId]) -> [u8; 32] {
     TxTree::new(ids).root()
+}
+
+/// The root of the tree over other leaves than those of transactions.
+pub(super) fn root_of(leaves: Vec<[u8; 32]>) -> [u8; 32] {
+    TxTree::over(leaves).root()
 }
 
 /// The proof for the id at `index`; `None` past the last.

@@ -21,6 +21,7 @@ mod memory;
 mod money;
 mod owners;
 pub mod priority;
+pub mod proofs;
 mod propose;
 mod pulse;
 mod receipt;

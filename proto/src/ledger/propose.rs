@@ -9,9 +9,10 @@ use crate::{
         apply::{BlockError, Execution, Outcome, check_protocol},
         checked::CheckedTx,
         error::TxError,
+        proofs::{Proofs, proof_root},
         rules::Rules,
         state::{Changes, Records},
-        tx::{Block, Header, tx_root},
+        tx::{Block, Header, Roots, tx_root},
     },
     limits,
 };
@@ -56,16 +57,16 @@ pub fn propose(
     check_protocol(base, time_ms)?;
     let mut execution = Execution::new(rules, base, time_ms, round);
     let (applied, rejected) = fill(&mut execution, txs);
-    let height = tip.height.next();
+    let (height, proofs) = (tip.height.next(), Proofs::new());
     let beacon = proposer.beacon.sign(&BeaconTurn { chain: &rules.chain, height, mix: &tip.running.mix });
-    let Outcome { mut changes, history, next } = execution.finish(&beacon);
+    let Outcome { mut changes, history, next } = execution.finish(&beacon, &proofs);
     let ids: Vec<_> = applied.iter().map(|tx| tx.id()).collect();
     let header = Header {
         height,
         round,
         parent: tip.block,
         time_ms,
-        txs: tx_root(&ids),
+        roots: Roots { txs: tx_root(&ids), proofs: proof_root(&proofs) },
         state: changes.tip.state,
         history,
         validators: base.validator_set().hash(),
@@ -75,7 +76,7 @@ pub fn propose(
     };
     changes.tip.block = header.id();
     let txs = applied.into_iter().map(|tx| tx.tx().clone()).collect();
-    Ok(ProposedBlock { block: Block { header, txs }, changes, rejected })
+    Ok(ProposedBlock { block: Block { header, txs, proofs }, changes, rejected })
 }
 
 /// Applies what fits: returns the applied and the rejected. The first that does not fit ends it, so that smaller

@@ -339,6 +339,25 @@ pub struct EpochRecord {
     pub beacon: Option<[u8; 32]>,
     /// The providers that can be drawn: frozen when the epoch begins, so that client and chain draw alike.
     pub roster: RosterSummary,
+    /// Whether those who had to prove that they store could: one who was crowded out did not fail.
+    pub space: ProofSpace,
+}
+
+/// How many blocks of an epoch had space for proofs. A proof answers the beacon, so those before it do not count.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct ProofSpace {
+    /// Its blocks after the one that completed its beacon.
+    pub blocks: u64,
+    /// Those of them whose proofs left space for another, however large.
+    pub with_space: u64,
+}
+
+impl ProofSpace {
+    /// The counts after one block more.
+    #[must_use]
+    pub fn after_block(self, has_space: bool) -> Self {
+        Self { blocks: self.blocks.saturating_add(1), with_space: self.with_space.saturating_add(u64::from(has_space)) }
+    }
 }
 
 /// The changes of a block.

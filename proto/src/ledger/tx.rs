@@ -9,6 +9,7 @@ use crate::{
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     json,
     ledger::{
+        proofs::{ProofKey, Proofs},
         state::{Domain, ProposedChange},
         vote::QuorumCertificate,
     },
@@ -341,9 +342,9 @@ pub struct Header {
     pub parent: BlockId,
     /// Timestamp, in milliseconds of Unix time; later than the parent's.
     pub time_ms: u64,
-    /// Root of the tree over the ids of its transactions: [`tx_root`].
-    #[serde(serialize_with = "json::hex")]
-    pub txs: [u8; 32],
+    /// Roots of the lists in it.
+    #[serde(flatten)]
+    pub roots: Roots,
     /// Root of the state tree after the block ([`crate::ledger::tree`]).
     #[serde(serialize_with = "json::hex")]
     pub state: [u8; 32],
@@ -362,6 +363,17 @@ pub struct Header {
     pub beacon: BeaconSignature,
 }
 
+/// Roots of the lists in a block, so that each can be had and dropped without the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Roots {
+    /// Root of the tree over the ids of its transactions: [`tx_root`].
+    #[serde(serialize_with = "json::hex")]
+    pub txs: [u8; 32],
+    /// Root of the tree over its proofs: [`super::proofs::proof_root`].
+    #[serde(serialize_with = "json::hex")]
+    pub proofs: [u8; 32],
+}
+
 impl Header {
     /// The block's id.
     pub fn id(&self) -> BlockId {
@@ -369,13 +381,15 @@ impl Header {
     }
 }
 
-/// A header with its transactions.
+/// A header with its transactions and proofs.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Block {
     /// Its header.
     pub header: Header,
     /// Its transactions, in the order of execution.
     pub txs: Vec<Tx>,
+    /// Its storage proofs.
+    pub proofs: Proofs,
 }
 
 /// A decided block with its certificate.
@@ -387,7 +401,7 @@ pub struct DecidedBlock {
     pub certificate: QuorumCertificate,
 }
 
-/// Its id, the fields of its header, who signed it, and its transactions.
+/// Its id, the fields of its header, who signed it, its transactions, and whom its proofs are of.
 impl Serialize for DecidedBlock {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -398,9 +412,11 @@ impl Serialize for DecidedBlock {
             signatures: usize,
             signers: Vec<&'a VoteKey>,
             transactions: &'a [Tx],
+            storage_proofs: Vec<&'a ProofKey>,
         }
-        let (Block { header, txs }, signatures) = (&self.block, &self.certificate.signatures);
+        let (Block { header, txs, proofs }, signatures) = (&self.block, &self.certificate.signatures);
         let (block, signers) = (header.id(), signatures.keys().collect());
-        Shown { block, header, signatures: signatures.len(), signers, transactions: txs }.serialize(serializer)
+        let (signatures, storage_proofs) = (signatures.len(), proofs.keys().collect());
+        Shown { block, header, signatures, signers, transactions: txs, storage_proofs }.serialize(serializer)
     }
 }

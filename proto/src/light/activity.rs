@@ -252,7 +252,7 @@ mod tests {
         id::{Amount, BlockId, ChainId, TxId},
         ledger::{
             tree::{self, MemoryNodes},
-            tx::{Anchor, Together, Transfer, TxBody, tx_proof, tx_root},
+            tx::{Anchor, Roots, Together, Transfer, TxBody, tx_proof, tx_root},
         },
         light::PastHeader,
         sign::Keypair,
@@ -300,7 +300,7 @@ mod tests {
                 round: 0,
                 parent: BlockId::new([0; 32]),
                 time_ms: 77,
-                txs: tx_root(&ids),
+                roots: Roots { txs: tx_root(&ids), proofs: [0; 32] },
                 state: patch.root,
                 history: [0; 32],
                 validators: [0; 32],

@@ -8,6 +8,7 @@ use crate::{
     ledger::{
         BlockError,
         history::{BadHistory, HistoryProof},
+        proofs::{Proofs, proof_root},
         state::{Key, Record},
         tree::{BadProof, Proof},
         tx::{Block, DecidedBlock, Header, Tx, TxProof, tx_root},
@@ -62,7 +63,7 @@ pub struct Inclusion {
     pub proof: TxProof,
 }
 
-/// An earlier block with its transactions.
+/// An earlier block with its transactions and proofs.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct PastBlock {
     /// Its header.
@@ -71,6 +72,8 @@ pub struct PastBlock {
     pub certificate: QuorumCertificate,
     /// Its transactions.
     pub txs: Vec<Tx>,
+    /// Its storage proofs.
+    pub proofs: Proofs,
 }
 
 /// Why an answer is not accepted. The node is behind, or made a false claim: ask another.
@@ -203,8 +206,8 @@ impl Inclusion {
     /// [`BadAnswer`] when that is not proven.
     pub fn verify(&self, tip: &Header, tx: TxId) -> Result<Height, BadAnswer> {
         self.block.verify(tip)?;
-        let Header { height, txs, .. } = &self.block.header;
-        self.proof.verify(txs, &tx).map(|()| *height).map_err(|_| BadAnswer::NotIncluded { tx })
+        let Header { height, roots, .. } = &self.block.header;
+        self.proof.verify(&roots.txs, &tx).map(|()| *height).map_err(|_| BadAnswer::NotIncluded { tx })
     }
 }
 
@@ -218,10 +221,15 @@ impl PastBlock {
         self.block.verify(tip)?;
         let header = self.block.header;
         let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
-        let what = if header.height == height { "txs" } else { "height" };
-        if header.height != height || tx_root(&ids) != header.txs {
+        let differs = [
+            ("height", header.height != height),
+            ("txs", tx_root(&ids) != header.roots.txs),
+            ("proofs", proof_root(&self.proofs) != header.roots.proofs),
+        ];
+        if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
             return Err(TrustError::Undecided(BlockError::Header { what }).into());
         }
-        Ok(DecidedBlock { block: Block { header, txs: self.txs }, certificate: self.certificate })
+        let block = Block { header, txs: self.txs, proofs: self.proofs };
+        Ok(DecidedBlock { block, certificate: self.certificate })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     ledger::{
         history::{self, HistoryProof, Peaks},
         tree::{self, MemoryNodes},
-        tx::{tx_proof, tx_root},
+        tx::{Roots, tx_proof, tx_root},
         vote::{QuorumCertificateError, SignedVote, Vote, VoteKind},
     },
     params::{Bonds, Timing},
@@ -85,7 +85,7 @@ impl World {
                 round: 0,
                 parent,
                 time_ms: 1_000 * height,
-                txs: [0; 32],
+                roots: Roots { txs: [0; 32], proofs: [0; 32] },
                 state: patch.root,
                 history: peaks.root(),
                 validators: set(&members[at]).hash(),
@@ -388,7 +388,8 @@ fn an_answer_is_believed_with_all_its_proofs() {
 #[test]
 fn a_transaction_is_in_the_block_that_lists_it() {
     let (tx, other) = (TxId::new([1; 32]), TxId::new([2; 32]));
-    let header = Header { txs: tx_root(&[tx]), ..calm().headers[4].clone() };
+    let before = calm().headers[4].clone();
+    let header = Header { roots: Roots { txs: tx_root(&[tx]), ..before.roots }, ..before };
     let block = PastHeader { header: header.clone(), proof: None };
     let inclusion =
         |ids: &[TxId]| Inclusion { block: block.clone(), proof: tx_proof(ids, ids.len() - 1).expect("last") };

@@ -4,7 +4,7 @@ use ostrakon_proto::{
     beacon::BeaconSignature,
     id::{BlockId, ChainId, Height},
     ledger::{
-        tx::Header,
+        tx::{Header, Roots},
         vote::{QuorumCertificate, SignedVote, ValidatorSet, Vote, VoteKind},
     },
     light::{CertifiedHeader, Handover},
@@ -45,7 +45,7 @@ pub(super) fn usurpation(chain: &ChainId) -> Handover {
         round: 0,
         parent: BlockId::new([0; 32]),
         time_ms: 0,
-        txs: [0; 32],
+        roots: Roots { txs: [0; 32], proofs: [0; 32] },
         state: [0; 32],
         history: [0; 32],
         validators: [0; 32],

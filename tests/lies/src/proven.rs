@@ -121,8 +121,9 @@ pub const TRANSACTION: [Lie; 3] = [
 ];
 
 /// In a block of the past.
-pub const BLOCK: [Lie; 3] = [
+pub const BLOCK: [Lie; 4] = [
     Lie::new("block-without-transaction", |question| block(question, |block| _ = block.txs.pop())),
+    Lie::new("block-of-other-proofs", |question| block(question, |block| block.block.header.roots.proofs[0] ^= 1)),
     Lie::new("block-of-another-time", |question| block(question, |block| block.block.header.time_ms += 1)),
     Lie::new("block-of-another-height", |question| {
         block(question, |block| {

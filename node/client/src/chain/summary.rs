@@ -2,7 +2,7 @@
 
 use ostrakon_proto::{
     id::{Amount, Epoch, Height},
-    ledger::state::{EpochRecord, Key, Record},
+    ledger::state::{EpochRecord, Key, ProofSpace, Record},
 };
 use serde::{Serialize, Serializer};
 
@@ -24,6 +24,8 @@ pub struct EpochSummary {
     pub providers: usize,
     /// Bytes that they could take together when it began.
     pub weight: u128,
+    /// How many of its blocks after the beacon had space for proofs.
+    pub proof_space: ProofSpace,
 }
 
 /// All money, by where it is.
@@ -70,8 +72,8 @@ impl Chain {
         let [Some(Record::Epoch(record))] = found.as_slice() else {
             return Err(ChainError::Unknown { what: "epoch: it has not begun, or its draws have expired" });
         };
-        let EpochRecord { epoch, start_ms, first, beacon, ref roster } = *record;
+        let EpochRecord { epoch, start_ms, first, beacon, ref roster, space: proof_space } = *record;
         let (providers, weight) = (roster.providers.groups(), roster.root.weight);
-        Ok(EpochSummary { epoch, start_ms, first, beacon, providers, weight })
+        Ok(EpochSummary { epoch, start_ms, first, beacon, providers, weight, proof_space })
     }
 }

@@ -164,7 +164,8 @@ impl Shared {
         let tip = self.decided.last().unwrap().block.header.height;
         let read = |position| self.history.get(&position).copied();
         let proof = (height < tip).then(|| history::prove(read, tip.0, height).unwrap());
-        PastBlock { block: PastHeader { header: block.header, proof }, certificate, txs: block.txs }
+        let Block { header, txs, proofs } = block;
+        PastBlock { block: PastHeader { header, proof }, certificate, txs, proofs }
     }
 
     pub(super) fn inclusion(&self, tx: TxId) -> Option<Inclusion> {

@@ -10,8 +10,9 @@ use ostrakon_net::{AskError, Peers, ask};
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
+        proofs::proof_root,
         snapshot::SnapshotChunk,
-        tx::{DecidedBlock, Header, Tx, tx_root},
+        tx::{DecidedBlock, Header, Roots, Tx, tx_root},
     },
     light::{CertifiedHeader, Handover},
     wire::{RefusalCode, chain},
@@ -83,7 +84,8 @@ impl Fetch {
             let Ok(blocks) = ask(&*self.peers, *node, chain::blocks(offer.header.height)).await else { continue };
             let Some(DecidedBlock { block, .. }) = blocks.into_iter().next() else { continue };
             let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
-            if block.header == offer.header && tx_root(&ids) == block.header.txs {
+            let roots = Roots { txs: tx_root(&ids), proofs: proof_root(&block.proofs) };
+            if block.header == offer.header && roots == block.header.roots {
                 return Some(DecidedBlock { block, certificate: offer.certificate.clone() });
             }
         }

@@ -59,7 +59,8 @@ fn blocks_are_checked() {
     check("another parent", &head(|h| h.parent = BlockId::new([1; 32])), parent);
     let same = move |block: &mut Block| block.header.time_ms = before;
     check("time stands still", &same, BlockError::Time { before, got: before });
-    check("another root", &head(|h| h.txs = [0; 32]), BlockError::Transactions);
+    check("another root", &head(|h| h.roots.txs = [0; 32]), BlockError::Transactions);
+    check("another root of proofs", &head(|h| h.roots.proofs[0] ^= 1), BlockError::Proofs);
     check("another state", &head(|h| h.state[0] ^= 1), BlockError::State);
     check("a later time is another state", &head(|h| h.time_ms += 1), BlockError::State);
     check("another history", &head(|h| h.history[0] ^= 1), BlockError::Header { what: "history" });
@@ -122,7 +123,7 @@ fn who_misses_a_turn_is_skipped_for_a_while_and_forgiven_later() {
 
 fn root(block: &mut Block) {
     let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
-    block.header.txs = tx_root(&ids);
+    block.header.roots.txs = tx_root(&ids);
 }
 
 #[test]

@@ -2,11 +2,13 @@
 
 use super::world::{CAPACITY, World, alice, code, genesis, id, landlord, node_key, object};
 use crate::{
+    beacon::BeaconSignature,
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::{
         Draft, TxError,
         apply::seal,
-        state::{Commitment, CommitmentId, Records, Slot, SlotState},
+        epoch,
+        state::{Commitment, CommitmentId, ProofSpace, Records, Slot, SlotState},
         tx::{Action, Extend},
     },
     limits,
@@ -31,6 +33,41 @@ fn epochs_freeze_their_roster_and_are_forgotten() {
     assert_eq!((knows(&world, 0), knows(&world, 1), knows(&world, 2)), (None, Some(false), Some(true)));
     let beacons = [1, 2].map(|epoch| world.state.epoch(Epoch(epoch)).expect("kept").beacon);
     assert_ne!(beacons[0], beacons[1]);
+}
+
+/// A proof answers the beacon, so only the blocks after it count.
+#[test]
+fn an_epoch_counts_its_blocks_with_space_for_proofs() {
+    let mut world = World::new();
+    world.wait_for(1);
+    let mut after = 0;
+    while world.epoch() == Epoch(1) {
+        let record = world.state.epoch(Epoch(1)).expect("in progress");
+        assert_eq!(record.space, ProofSpace { blocks: after, with_space: after });
+        after += u64::from(record.beacon.is_some());
+        world.block(vec![]);
+    }
+    assert!(after > 1);
+    let ended = world.state.epoch(Epoch(1)).expect("kept").space;
+    assert_eq!((ended.blocks, ended.with_space), (after - 1, after - 1), "the last one began the next epoch");
+}
+
+#[test]
+fn a_block_without_space_is_counted_as_such() {
+    let mut world = World::new();
+    while world.state.epoch(Epoch(0)).expect("kept").beacon.is_none() {
+        world.block(vec![]);
+    }
+    let mut draft = Draft::new(&world.state);
+    let mut space_after = |bytes| {
+        epoch::end(&mut draft, &world.rules, &BeaconSignature([0; 48]), bytes);
+        draft.epoch(Epoch(0)).expect("kept").space
+    };
+    let before = space_after(0);
+    let full = space_after(limits::PROOFS - limits::PROOF + 1);
+    assert_eq!((full.blocks, full.with_space), (before.blocks + 1, before.with_space));
+    let left = space_after(limits::PROOFS - limits::PROOF);
+    assert_eq!((left.blocks, left.with_space), (full.blocks + 1, full.with_space + 1));
 }
 
 #[test]

@@ -13,8 +13,9 @@ use crate::{
     ledger::{
         Genesis, TxError,
         history::{self, HistoryProof, Peaks},
+        proofs::Proofs,
         state::{Records, ValidatorStatus},
-        tx::{Action, Block, DecidedBlock, Evidence, FalseHeader, Header, Leave, Tx},
+        tx::{Action, Block, DecidedBlock, Evidence, FalseHeader, Header, Leave, Roots, Tx},
         vote::{SignedVote, Vote, VoteKind},
     },
     light::{
@@ -132,7 +133,8 @@ fn what_follows_from_the_parent_alone_is_the_same_in_every_round() {
         check("all of these", all, Ok(()));
         // Each of these may be of a block of another round that is as valid.
         check("the block itself", of.clone(), HONEST);
-        check("other transactions", Header { txs: [9; 32], ..of.clone() }, HONEST);
+        check("other proofs", Header { roots: Roots { proofs: [9; 32], ..of.roots }, ..of.clone() }, HONEST);
+        check("other transactions", Header { roots: Roots { txs: [9; 32], ..of.roots }, ..of.clone() }, HONEST);
         check("another time", Header { time_ms: of.time_ms + 1, ..of.clone() }, HONEST);
         check("another round", Header { round: of.round + 1, ..of.clone() }, HONEST);
         check("another proposer", Header { proposer: vote_key(3).public(), ..of.clone() }, HONEST);
@@ -332,7 +334,7 @@ fn everyone_who_signed_a_false_header_is_accused() {
         PastHeader { header: chain.header(height), proof: history::prove(read, 12, Height(height)) }
     };
     let certify = |chain: &Chain, header: Header| {
-        let block = Block { header, txs: Vec::new() };
+        let block = Block { header, txs: Vec::new(), proofs: Proofs::new() };
         let certificate = chain.world.certificate(&block, [0, 1, 3]);
         CertifiedHeader { header: block.header, certificate }
     };

@@ -100,7 +100,7 @@ fn an_anchor_is_proven_by_its_block_and_kept_nowhere() {
     let block = world.offer(txs).block;
     for (index, id) in ids.iter().enumerate() {
         let proof = tx_proof(&ids, index).expect("it is there");
-        assert_eq!(proof.verify(&block.header.txs, id), Ok(()));
+        assert_eq!(proof.verify(&block.header.roots.txs, id), Ok(()));
         assert!(proof.verify(block.header.parent.bytes(), id).is_err());
     }
     let kept = |world: &crate::ledger::MemoryRecords| world.proposals().len() + world.validators().len();

@@ -10,7 +10,7 @@ use crate::{
         history,
         state::{Key, Records},
         tree,
-        tx::{Action, Anchor, DecidedBlock, Leave, Tx},
+        tx::{Action, Anchor, Block, DecidedBlock, Leave, Tx},
     },
     light::{
         Answer, CertifiedHeader, Checkpoint, Handover, PastBlock, PastHeader, ProvenRecord,
@@ -72,8 +72,8 @@ impl Chain {
         let (tip, DecidedBlock { block, certificate }) = (self.tip(), self.decided[at].clone());
         let read = |position| self.past.get(&position).copied();
         let proof = history::prove(read, tip.header.height.0, block.header.height).expect("it is before");
-        let said =
-            PastBlock { block: PastHeader { header: block.header, proof: Some(proof) }, certificate, txs: block.txs };
+        let Block { header, txs, proofs } = block;
+        let said = PastBlock { block: PastHeader { header, proof: Some(proof) }, certificate, txs, proofs };
         Answer { tip, said }
     }
 }

@@ -9,8 +9,8 @@ use crate::{
         Draft, Listing, MemoryRecords,
         draft::DraftChanges,
         state::{
-            Account, Changes, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, Provider, ProviderStatus,
-            Record, Records,
+            Account, Changes, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, ProofSpace, Provider,
+            ProviderStatus, Record, Records,
         },
         tree::Patch,
     },
@@ -65,6 +65,7 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
                 first: Height(1),
                 beacon: Some([byte; 32]),
                 roster: Roster::default().summary(),
+                space: ProofSpace::default(),
             }) {
                 Some(record) => draft.put(Key::Epoch(epoch), Record::Epoch(record)),
                 None => draft.remove(Key::Epoch(epoch)),

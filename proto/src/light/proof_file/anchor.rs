@@ -89,7 +89,7 @@ impl AnchorProof {
         let tip = accept(&mut trust, &self.block)?;
         self.block.said.verify(tip)?;
         let (block, tx) = (&self.block.said.header, self.tx.id());
-        self.place.verify(&block.txs, &tx).map_err(|_| BadAnswer::NotIncluded { tx })?;
+        self.place.verify(&block.roots.txs, &tx).map_err(|_| BadAnswer::NotIncluded { tx })?;
         let Action::Anchor(anchor) = &self.tx.body.action else { return Err(ProofFileError::Other) };
         let (hash, account) = (anchor.hash, self.tx.body.account);
         let basis = Basis::new(&trust, trust.height());
