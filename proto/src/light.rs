@@ -24,13 +24,14 @@ mod tests;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-pub use activity::{Activity, TxPlace};
+pub use activity::Activity;
 pub use basis::{BasisQuery, ProvenBasis, UploadBasis};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
 pub use proven::{
     Answer, BadAnswer, CertifiedHeader, Inclusion, PastBlock, PastHeader, ProvenRecord, check_records, records,
 };
 
+pub use crate::ledger::tx::TxPlace;
 use crate::{
     id::{BlockId, ChainId, Height},
     ledger::{

@@ -35,11 +35,13 @@ pub const MANIFEST: usize = 1024 * 1024;
 pub const TX: usize = 64 * 1024;
 /// Actions of one transaction: the commits of as many extents in 24 columns fit its bytes.
 pub const PARTS: usize = 16;
-/// Bytes of one block's transactions together.
+/// Bytes of one block's transactions together, those that failed included.
 pub const BLOCK: usize = 896 * 1024;
 /// Bytes of one block's storage proofs, beside its transactions: the 256 blocks of an epoch's window hold the largest
 /// proofs of 4,800 providers, or one leaf each of 19,000.
 pub const PROOFS: usize = 128 * 1024;
+/// Transactions of one block that failed after costly checks and are charged: bounded work.
+pub const CHARGED: usize = 64;
 /// Bytes of the largest storage proof with its key: four leaves, each with its path, for a provider and an epoch.
 pub const PROOF: usize = 4 * 1_664 + 40;
 /// Bytes of a block's transactions at which fees stay unchanged: half the limit, so that a burst still fits while fees

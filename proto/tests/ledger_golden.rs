@@ -137,7 +137,7 @@ fn a_false_header() {
         round: 1,
         parent: BlockId::new([1; 32]),
         time_ms: 2,
-        roots: Roots { txs: [3; 32], proofs: [11; 32] },
+        roots: Roots { txs: [3; 32], charged: [12; 32], proofs: [11; 32] },
         state: [4; 32],
         history: [5; 32],
         validators: [6; 32],
@@ -296,13 +296,13 @@ const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7q
 const GENESIS_ID: &str = "8c1cdd73be567d2e6f88b49dd2c7ecd7312d093cc49a215d1392355702d047c0";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
 const BLOCK_HISTORY: &str = "e433f44cd808f3d4c1d100c4c41a117da4df612a0302a0e21c252dd4fcb41ac4";
-const BLOCK_PRECOMMIT: &str = "e24c08a291dc53a50ea9743adfaf213f9d992b3bf4b9759cd4f87499d94138ce9cd3ee63b27ac72135c47bf61e7dad3265b86ece3ab25a917d9cd59b38e79a04";
+const BLOCK_PRECOMMIT: &str = "055d89a98cf2f4d743a98cde9f0872ae87e2dc24abc52e332c757ddac40236d512d058211de7c7693317f91adaa24453430d138638c24c6bb2c304ee00ebe703";
 const GENESIS_STATE: &str = "08d8d7220e1bb5d16728a40f257265d07f0c6e42230f44c091899a50e5c46610";
 const EPOCH_BEACON: &str = "0a0098f01d00f4cea1589010ffb6696bba19b300190c4694ba2e864aee5348e3";
 const ROSTER_ROOT: &str = "17883e67879c01b0d148ebf6f4a24244b172b62f08af87ccd35c4fc3fb77dc5b";
 const ROSTER_SUMMARY: &str = "5e0cd5e82b7a1bb663ff8db33c46907f8665665844105d7ebe2c35111c2a9a86";
 const DRAW_PROOF: &str = "dd8bbc900a55472035b9084da4c8eed13c7e34b65bdd9761e03fdef2f919cd2e";
-const BLOCK_ID: &str = "f7fed142c301e503ba46a199156b5e2622b44ca8c2938c07ec0339c4e934c616";
+const BLOCK_ID: &str = "71ee2a57b7b2374717799b797b1c0ca8b353cbdb94453da707cc6a1001c27111";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
@@ -320,7 +320,7 @@ const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7
 const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
-const FALSE_HEADER: &str = "a4efd0fd6113a824099b6a2770a0cdd4";
+const FALSE_HEADER: &str = "94fe601b4da91317b16962b52230f56f";
 const PROPOSE_PARAMS: &str = "6b9fadde94f9a3fffd9c88b5b2025771";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";

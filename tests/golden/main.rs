@@ -9,9 +9,9 @@ use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     ledger::{
         history,
+        tx::{TxList, TxPlace},
         vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     },
-    light::TxPlace,
     params::Code,
     placement::Draw,
     sign::{Keypair, Purpose},
@@ -118,8 +118,8 @@ fn chain_is_spoken_like_this() {
     };
     let asked = "0c0900000000000000".to_owned() + &ids("05", 32);
     assert_eq!(activity(None), asked.clone() + "00" + "20000000");
-    let before = TxPlace { height: Height(9), index: 3 };
-    assert_eq!(activity(Some(before)), asked + "01" + nine + "03000000" + "20000000");
+    let before = TxPlace { height: Height(9), list: TxList::Charged, index: 3 };
+    assert_eq!(activity(Some(before)), asked + "01" + nine + "01" + "03000000" + "20000000");
     assert_eq!(after(Some([7; 32])), "0a090000000000000001".to_owned() + &ids("07", 32));
 }
 

@@ -1,7 +1,7 @@
 //! `ostrakon ledger`: blocks, transactions, epochs, all money, the validators and the parameters, each proven.
 
 use ostrakon::{
-    ChainId, Checkpoint, Epoch, EpochSummary, Error, ErrorKind, Head, Height, Pace, Totals,
+    ChainId, Checkpoint, Epoch, EpochSummary, Error, ErrorKind, Head, Height, Pace, Totals, TxPlace,
     ledger::{DecidedBlock, Tx, Validator, ValidatorStatus},
 };
 use serde::Serialize;
@@ -17,12 +17,13 @@ use crate::{
 mod accuse;
 mod action;
 
-pub(super) use action::{changed, words};
+pub(super) use action::{changed, name_of, words};
 
-/// A transaction, and the block that has it.
+/// A transaction, and its place.
 #[derive(Debug, Serialize)]
 struct Placed {
-    height: Height,
+    #[serde(flatten)]
+    place: TxPlace,
     #[serde(flatten)]
     tx: Tx,
 }
@@ -59,8 +60,8 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Re
         Ledger::Tx { id } => {
             let text = || format!("transaction {id} is in no block that the nodes have");
             let found = chain.transaction(id).await?;
-            let (height, tx) = found.ok_or_else(|| Error::new(ErrorKind::NotFound, text()))?;
-            let placed = Placed { height, tx };
+            let (place, tx) = found.ok_or_else(|| Error::new(ErrorKind::NotFound, text()))?;
+            let placed = Placed { place, tx };
             out.answer(&placed, |paint| placed.text(&chain.pace(), paint))?;
         }
         Ledger::Epoch { epoch } => {
@@ -135,7 +136,7 @@ fn head_text(head: &Head, chain: &ChainId, paint: Paint) -> String {
 }
 
 fn block_text(decided: &DecidedBlock, pace: &Pace, paint: Paint) -> String {
-    let (header, txs) = (&decided.block.header, &decided.block.txs);
+    let (header, txs, charged) = (&decided.block.header, &decided.block.txs, &decided.block.charged);
     let table = Table::of([
         ("height", header.height.to_string()),
         ("block", header.id().to_string()),
@@ -146,12 +147,13 @@ fn block_text(decided: &DecidedBlock, pace: &Pace, paint: Paint) -> String {
         ("state", hex::encode(header.state)),
         ("signatures", decided.certificate.signatures.len().to_string()),
         ("transactions", txs.len().to_string()),
+        ("failed", charged.len().to_string()),
         ("proofs", decided.block.proofs.len().to_string()),
     ]);
     let mut listing = Table::new(2);
-    for tx in txs {
+    for (place, tx) in decided.block.places() {
         let (kind, details) = words(&tx.body.action, pace);
-        listing.plain([tx.id().to_string(), kind.to_owned(), details]);
+        listing.plain([tx.id().to_string(), name_of(kind, place), details]);
     }
     [table.render(paint), listing.render(paint)].join("\n").trim_end().to_owned()
 }
@@ -161,7 +163,8 @@ impl Placed {
         let (body, (kind, details)) = (&self.tx.body, words(&self.tx.body.action, pace));
         let table = Table::of([
             ("transaction", self.tx.id().to_string()),
-            ("block", self.height.to_string()),
+            ("block", self.place.height.to_string()),
+            ("outcome", if self.place.is_charged() { "failed; it paid its fee" } else { "applied" }.to_owned()),
             ("account", body.account.to_string()),
             ("nonce", body.nonce.to_string()),
             ("fee", format!("{} obols", body.fee)),

@@ -188,6 +188,14 @@ pub enum ChainError {
         /// The transaction.
         tx: TxId,
     },
+    /// The transaction failed, and its fee is spent: do what the node that refused it said, and repeat it.
+    #[error("transaction {tx} failed in block {height} after costly checks, so its fee was charged")]
+    Charged {
+        /// The transaction.
+        tx: TxId,
+        /// The block that charged it.
+        height: Height,
+    },
     /// The client has no key to sign with.
     #[error("the client has no account key, which is needed to sign a transaction")]
     NoKey,
@@ -206,7 +214,7 @@ impl ChainError {
             Self::InvalidProof { .. } => ErrorKind::Integrity,
             Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
             Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) => ErrorKind::Usage,
-            Self::Refused { .. } | Self::Overtaken { .. } => ErrorKind::Other,
+            Self::Refused { .. } | Self::Overtaken { .. } | Self::Charged { .. } => ErrorKind::Other,
         }
     }
 }

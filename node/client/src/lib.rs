@@ -81,10 +81,10 @@ pub use ostrakon_proto::{
     ledger::{
         Genesis,
         state::{Commitment, Domain, Provider},
-        tx::Action,
+        tx::{Action, TxList, TxPlace},
     },
     light::{
-        Checkpoint, TxPlace,
+        Checkpoint,
         proof_file::{
             AnchorProof, Anchored, Basis, Certificate, Committed, PROOF_FILE_MAX, ProofFileError, signed_headers,
         },

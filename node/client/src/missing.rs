@@ -49,7 +49,7 @@ impl Client {
         let (mut before, mut found) = (None, Vec::new());
         let last = loop {
             let page = self.chain().activity(account, before, PAGE).await?;
-            let sent = page.txs.iter().filter(|entry| entry.tx.body.account == account);
+            let sent = page.txs.iter().filter(|entry| entry.tx.body.account == account && !entry.place.is_charged());
             let done =
                 sent.flat_map(|entry| entry.tx.body.action.parts().iter().rev().map(move |action| (entry, action)));
             // The newest first: what comes later of the same object is history.

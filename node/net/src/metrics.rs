@@ -225,6 +225,7 @@ pub const fn code_word(code: RefusalCode) -> &'static str {
         RefusalCode::Invalid => "invalid",
         RefusalCode::Pruned => "pruned",
         RefusalCode::Nonce => "nonce",
+        RefusalCode::Charged => "charged",
     }
 }
 

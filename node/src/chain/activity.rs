@@ -9,7 +9,7 @@ use ostrakon_proto::{
     id::{AccountId, Height},
     ledger::{
         state::{Key, Records},
-        tx::{Header, Tx, TxTree},
+        tx::{Header, Tx, TxList, TxTree},
     },
     light::{Activity, Answer, Inclusion, PastBlock, PastHeader, TxPlace, activity::ProvenTx},
     limits,
@@ -39,10 +39,16 @@ pub struct ActivityPage {
 /// A block with transactions of the account.
 struct Source {
     block: PastHeader,
-    txs: Vec<Tx>,
-    tree: TxTree,
+    applied: Listed,
+    charged: Listed,
     /// Bytes of its transactions.
     bytes: usize,
+}
+
+/// One of its lists of transactions.
+struct Listed {
+    txs: Vec<Tx>,
+    tree: TxTree,
 }
 
 impl Chain {
@@ -100,10 +106,9 @@ impl Shared {
     /// The block of this height; `None` when it is pruned.
     fn source(&self, tip: &Header, height: Height) -> Result<Option<Source>, AnswerError> {
         match self.past_block(tip, height) {
-            Ok(PastBlock { block, txs, .. }) => {
-                let ids: Vec<_> = txs.iter().map(Tx::id).collect();
-                let bytes = txs.iter().map(|tx| codec::encode(tx).len()).sum();
-                Ok(Some(Source { block, txs, tree: TxTree::new(&ids), bytes }))
+            Ok(PastBlock { block, txs, charged, .. }) => {
+                let bytes = txs.iter().chain(&charged).map(|tx| codec::encode(tx).len()).sum();
+                Ok(Some(Source { block, applied: Listed::new(txs), charged: Listed::new(charged), bytes }))
             }
             Err(AnswerError::Pruned { .. }) if height < self.ledger.first_block()? => Ok(None),
             Err(error) => Err(error),
@@ -111,10 +116,22 @@ impl Shared {
     }
 }
 
+impl Listed {
+    fn new(txs: Vec<Tx>) -> Self {
+        let ids: Vec<_> = txs.iter().map(Tx::id).collect();
+        Self { txs, tree: TxTree::new(&ids) }
+    }
+}
+
 impl Source {
     fn entry(&self, place: TxPlace) -> Option<ProvenTx> {
-        let index = usize::try_from(place.index).ok()?;
-        let (tx, proof) = (self.txs.get(index)?.clone(), self.tree.proof(index)?);
-        Some(ProvenTx { tx, inclusion: Inclusion { block: self.block.clone(), proof } })
+        let TxPlace { list, index, .. } = place;
+        let Listed { txs, tree } = match list {
+            TxList::Applied => &self.applied,
+            TxList::Charged => &self.charged,
+        };
+        let index = usize::try_from(index).ok()?;
+        let (tx, proof) = (txs.get(index)?.clone(), tree.proof(index)?);
+        Some(ProvenTx { tx, inclusion: Inclusion { block: self.block.clone(), list, proof } })
     }
 }

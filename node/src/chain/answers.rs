@@ -11,7 +11,7 @@ use ostrakon_proto::{
         history::{self, HistoryProof},
         state::{EpochRecord, Key, Records},
         tree,
-        tx::{Block, DecidedBlock, Header, Tx, tx_proof},
+        tx::{Block, DecidedBlock, Header, Tx, TxList, tx_proof},
     },
     light::{
         Answer, BasisQuery, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis,
@@ -87,10 +87,13 @@ impl Chain {
             let Some(height) = shared.ledger.inclusion(&tx)?.filter(|height| *height <= tip.height) else {
                 return Ok(None);
             };
-            let PastBlock { block, txs, .. } = shared.past_block(tip, height)?;
-            let ids: Vec<TxId> = txs.iter().map(Tx::id).collect();
-            let index = ids.iter().position(|id| *id == tx).ok_or(LedgerError::Damaged { what: "txs" })?;
-            Ok(tx_proof(&ids, index).map(|proof| Inclusion { block, proof }))
+            let PastBlock { block, txs, charged, .. } = shared.past_block(tip, height)?;
+            let included = [(TxList::Applied, txs), (TxList::Charged, charged)].into_iter().find_map(|(list, txs)| {
+                let ids: Vec<TxId> = txs.iter().map(Tx::id).collect();
+                let proof = tx_proof(&ids, ids.iter().position(|id| *id == tx)?)?;
+                Some(Inclusion { block: block.clone(), list, proof })
+            });
+            Ok(Some(included.ok_or(LedgerError::Damaged { what: "txs" })?))
         };
         self.answer(inclusion).await
     }
@@ -185,8 +188,8 @@ impl Shared {
         }
         let decided = self.ledger.block(height)?.ok_or(AnswerError::Pruned { height })?;
         let proof = if height < tip.height { Some(self.prove_past(tip, height)?) } else { None };
-        let DecidedBlock { block: Block { header, txs, proofs }, certificate } = decided;
-        Ok(PastBlock { block: PastHeader { header, proof }, certificate, txs, proofs })
+        let DecidedBlock { block: Block { header, txs, charged, proofs }, certificate } = decided;
+        Ok(PastBlock { block: PastHeader { header, proof }, certificate, txs, charged, proofs })
     }
 
     fn prove_past(&self, tip: &Header, height: Height) -> Result<HistoryProof, LedgerError> {

@@ -6,13 +6,13 @@
 //! was verified.
 
 use std::{
-    collections::{BTreeMap, btree_map::Entry},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex},
 };
 
 use ostrakon_net::lock;
 use ostrakon_proto::{
-    id::{AccountId, Amount, BlockId},
+    id::{AccountId, Amount, BlockId, TxId},
     ledger::{
         BegunBlock, CheckedTx, Execution, Rules, TxError,
         state::{Account, Key, Records, Tip},
@@ -28,6 +28,8 @@ pub(crate) enum TxVerdict {
     Known,
     /// It is valid.
     Good(Arc<CheckedTx>),
+    /// It fails after costly checks: it is pooled, and a block charges it.
+    Charged(Arc<CheckedTx>, TxError),
     /// It is invalid as far as this node has followed the ledger.
     Doubtful(Arc<CheckedTx>, TxError),
 }
@@ -76,6 +78,8 @@ struct PendingBalance {
     account: Account,
     /// Transactions without a gap from the account's nonce on.
     run: Vec<Arc<CheckedTx>>,
+    /// Those of them that fail after costly checks.
+    charged: BTreeSet<TxId>,
     /// What the run spends, in micro-obols, where that follows from the transactions alone.
     spent: Option<u128>,
     /// Whether one of the batch was rejected: those after it must not wait for it.
@@ -121,10 +125,15 @@ impl Shared {
         if body.nonce < pending.account.nonce && self.ledger.inclusion(&tx.id())?.is_some() {
             return Ok(TxVerdict::Known);
         }
-        match context.judge_after(pending, &tx) {
+        let next = pending.account.nonce;
+        match context.judge_after(pending, &tx, || self.pool().has_space_for(&tx, next)) {
             Ok(()) => {
                 pending.push(&tx);
                 Ok(TxVerdict::Good(tx))
+            }
+            Err(Rejection::Now(error @ TxError::Charged(_))) => {
+                pending.push_charged(&tx);
+                Ok(TxVerdict::Charged(tx, error))
             }
             Err(refused) => {
                 pending.refused = true;
@@ -138,16 +147,24 @@ impl Shared {
 
     fn pending(&self, records: &dyn Records, id: &AccountId) -> PendingBalance {
         let account = records.account(id);
-        let mut pending = PendingBalance { account, run: Vec::new(), spent: Some(0), refused: false };
-        let run = self.pool().run_of(id, account.nonce);
-        run.iter().for_each(|tx| pending.push(tx));
+        let mut pending =
+            PendingBalance { account, run: Vec::new(), charged: BTreeSet::new(), spent: Some(0), refused: false };
+        let pool = self.pool();
+        for tx in pool.run_of(id, account.nonce) {
+            if pool.expects_charge(&tx.id()) { pending.push_charged(&tx) } else { pending.push(&tx) }
+        }
         pending
     }
 }
 
 impl CheckContext<'_> {
-    /// Checks `tx` after the pending transactions of its account.
-    fn judge_after(&self, pending: &PendingBalance, tx: &CheckedTx) -> Result<(), Rejection> {
+    /// Checks `tx` after the pending transactions of its account; what the pool has no space for is not tried.
+    fn judge_after(
+        &self,
+        pending: &PendingBalance,
+        tx: &CheckedTx,
+        has_space: impl FnOnce() -> bool,
+    ) -> Result<(), Rejection> {
         tx.check_at(self.rules, self.tip.height.next()).map_err(Rejection::Certain)?;
         let body = &tx.tx().body;
         let Some(before) = pending.before(body.nonce) else {
@@ -160,7 +177,9 @@ impl CheckContext<'_> {
         };
         let verdict = match pending.spent_before(body.nonce).zip(self.only_cost(body)) {
             Some((spent, outlay)) if body.nonce >= pending.account.nonce => pending.afford(spent, outlay),
-            _ => self.dry_run(before, tx),
+            // Who decides says why not.
+            _ if !has_space() => Ok(()),
+            _ => self.dry_run(before, &pending.charged, tx),
         };
         verdict.map_err(Rejection::Now)
     }
@@ -175,11 +194,18 @@ impl CheckContext<'_> {
     }
 
     /// Applies `tx` to an imaginary next block, after those of its account that come first.
-    fn dry_run(&self, before: &[Arc<CheckedTx>], tx: &CheckedTx) -> Result<(), TxError> {
+    fn dry_run(&self, before: &[Arc<CheckedTx>], charged: &BTreeSet<TxId>, tx: &CheckedTx) -> Result<(), TxError> {
         let begun = self.begun.on(self.records, self.rules, &self.tip);
         let mut execution = Execution::after(self.records, BegunBlock::clone(&begun));
         for earlier in before {
-            execution.apply(earlier)?;
+            let is_charged = charged.contains(&earlier.id())
+                || match execution.apply(earlier) {
+                    Err(TxError::Charged(_)) => true,
+                    other => other.map(|()| false)?,
+                };
+            if is_charged {
+                execution.assume_charged(earlier)?;
+            }
         }
         execution.apply(tx)
     }
@@ -198,7 +224,11 @@ impl PendingBalance {
         if before.len() == self.run.len() {
             return self.spent;
         }
-        before.iter().map(|tx| outlay(&tx.tx().body)).sum()
+        let spent = |tx: &Arc<CheckedTx>| match self.charged.contains(&tx.id()) {
+            true => Some(u128::from(tx.tx().body.fee.0)),
+            false => outlay(&tx.tx().body),
+        };
+        before.iter().map(spent).sum()
     }
 
     /// Whether the account can pay this after what it has spent.
@@ -218,6 +248,16 @@ impl PendingBalance {
     fn push(&mut self, tx: &Arc<CheckedTx>) {
         if tx.tx().body.nonce == self.next() {
             self.spent = self.spent.zip(outlay(&tx.tx().body)).map(|(spent, outlay)| spent + outlay);
+            self.run.push(Arc::clone(tx));
+        }
+    }
+
+    /// As [`PendingBalance::push`], of one that is charged: it spends its fee alone.
+    fn push_charged(&mut self, tx: &Arc<CheckedTx>) {
+        let body = &tx.tx().body;
+        if body.nonce == self.next() {
+            self.spent = self.spent.map(|spent| spent + u128::from(body.fee.0));
+            self.charged.insert(tx.id());
             self.run.push(Arc::clone(tx));
         }
     }

@@ -71,9 +71,9 @@ impl LedgerStore for MemoryLedger {
             state.handovers.insert(height, handover);
         }
         Arc::make_mut(&mut state.records).commit(changes);
-        state.txs.extend(decided.block.txs.iter().map(|tx| (tx.id(), height)));
-        for (index, tx) in (0..).zip(&decided.block.txs) {
-            state.touches.extend(accounts_of(tx).map(|account| (account, TxPlace { height, index })));
+        for (place, tx) in decided.block.places() {
+            state.txs.insert(tx.id(), height);
+            state.touches.extend(accounts_of(tx, place.list).map(|account| (account, place)));
         }
         state.history.extend(changes.history.iter().copied());
         state.blocks.insert(height, decided.clone());

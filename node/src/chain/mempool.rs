@@ -206,6 +206,28 @@ impl Mempool {
         run.map(|((_, pooled), _)| Arc::clone(&pooled.tx)).collect()
     }
 
+    /// Whether the pool would take `tx`; `next` is its account's next nonce in the ledger. Asked before costly checks,
+    /// so that nobody has them made for what cannot be pooled, and so is never charged.
+    pub fn has_space_for(&self, tx: &CheckedTx, next: u64) -> bool {
+        let next = self.accounts.get(&tx.tx().body.account).map_or(next, |queue| queue.next.max(next));
+        self.admit(tx, next).is_ok() && evict::victims(self, tx, next).is_some()
+    }
+
+    /// A block is expected to charge this one: it fails after costly checks. A block takes a bounded number of those,
+    /// and nothing of their account that comes after them.
+    pub fn expect_charge(&mut self, id: &TxId) {
+        let Some((account, nonce)) = self.ids.get(id) else { return };
+        if let Some(pooled) = self.accounts.get_mut(account).and_then(|queue| queue.txs.get_mut(nonce)) {
+            pooled.is_charged = true;
+        }
+    }
+
+    /// Whether a block is expected to charge this one.
+    pub fn expects_charge(&self, id: &TxId) -> bool {
+        let pooled = self.ids.get(id).and_then(|(account, nonce)| self.accounts.get(account)?.txs.get(nonce));
+        pooled.is_some_and(|pooled| pooled.is_charged)
+    }
+
     /// Up to `max` transactions after arrival number `after`, in the order of arrival, each with its number: those to
     /// forward again.
     pub fn waiting(&self, after: Option<u64>, max: usize) -> Vec<(u64, Arc<CheckedTx>)> {

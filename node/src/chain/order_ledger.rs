@@ -250,10 +250,15 @@ impl Shared {
         judge_knowing(&self.rules(), records, block, |id| self.verified().contains(id))
     }
 
-    /// Drops from the pool what was valid when it was submitted and is not any more.
+    /// Drops from the pool what was valid when it was submitted and is not any more; what failed after costly checks
+    /// waits for a block that charges it.
     fn reject(&self, rejected: &[(TxId, TxError)]) {
         let mut pool = self.pool();
         for (id, error) in rejected {
+            if matches!(error, TxError::Charged(_)) {
+                pool.expect_charge(id);
+                continue;
+            }
             tracing::debug!(tx = %id, %error, "pooled transaction is no longer valid; dropped");
             pool.drop_tx(id);
         }

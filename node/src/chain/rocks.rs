@@ -32,7 +32,7 @@ use ostrakon_proto::{
         snapshot::SnapshotChunk,
         state::{Account, Changes, Key, Record, Records, Tip},
         tree::Nodes,
-        tx::{DecidedBlock, Tx},
+        tx::DecidedBlock,
     },
     light::{CertifiedHeader, Handover, TxPlace},
 };
@@ -58,7 +58,7 @@ use rosters::{RecentRosters, TwoRosters};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
-const FORMAT: u32 = 6;
+const FORMAT: u32 = 7;
 const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";
@@ -242,7 +242,7 @@ impl Rocks {
         }
         let mut batch = WriteBatch::default();
         batch.put_cf(self.family(BLOCKS), height.0.to_be_bytes(), codec::encode(decided));
-        for id in in_order(decided.block.txs.iter().map(Tx::id)) {
+        for id in in_order(decided.block.places().map(|(_, tx)| tx.id())) {
             batch.put_cf(self.family(TXS), id.bytes(), codec::encode(&height));
         }
         self.stage_touches(&mut batch, &decided.block);

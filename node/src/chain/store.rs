@@ -60,7 +60,7 @@ pub trait LedgerStore: Send + Sync + fmt::Debug + 'static {
     /// [`LedgerError`] when the disk failed or what it holds is damaged.
     fn handover(&self, from: Height) -> Result<Option<Handover>, LedgerError>;
 
-    /// The height of the block that has this transaction.
+    /// The height of the block that has this transaction, applied or charged.
     ///
     /// # Errors
     /// [`LedgerError`] when the disk failed or what it holds is damaged.

@@ -1,10 +1,11 @@
 //! How a transaction gets to the validators: checked here, forwarded, and pooled until a block includes it.
 //!
 //! In come signed transactions, out goes for each that it is pooled, or why not. Submitting is idempotent. A node
-//! checks by its own records, which may be a block behind: what they reject, a validator still decides. A node that
-//! does not validate forwards what its clients submit to one, and answers once that one has it; a validator broadcasts
-//! what it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`), checking by
-//! this node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
+//! checks by its own records, which may be a block behind: what they reject, a validator still decides. What fails
+//! after costly checks is pooled to be charged, and its sender told why it fails: nobody has such checks made for
+//! nothing. A node that does not validate forwards what its clients submit to one, and answers once that one has it; a
+//! validator broadcasts what it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules
+//! (`proto`), checking by this node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount, Height, NodeId},
     ledger::{
         CheckedTx, TxError,
-        tx::{Action, Tx, TxBody},
+        tx::{Action, Tx, TxBody, TxList},
     },
     sign::Keypair,
     wire::{self, Refusal, RefusalCode, chain::Relayed},
@@ -104,6 +105,7 @@ impl SubmitError {
             Self::Refused { refusal, .. } => refusal.code,
             Self::Pool(PoolError::AccountFull { .. } | PoolError::Full) | Self::Unreachable { .. } => RefusalCode::Busy,
             Self::Rules(TxError::Nonce { .. }) | Self::Pool(_) => RefusalCode::Nonce,
+            Self::Rules(TxError::Charged(_)) => RefusalCode::Charged,
             Self::Rules(_) => RefusalCode::Invalid,
             Self::Ignored => RefusalCode::Denied,
             Self::Ledger(_) => RefusalCode::Internal,
@@ -209,10 +211,14 @@ impl Chain {
         let mut kept = Vec::new();
         let results = judged.into_iter().map(|judged| match judged? {
             TxVerdict::Known => Ok(()),
-            TxVerdict::Good(tx) => {
-                answers.next().expect("one answer for each that was forwarded")?;
-                kept.push(tx);
-                Ok(())
+            TxVerdict::Good(tx) | TxVerdict::Charged(tx, _) => {
+                let answer = answers.next().expect("one answer for each that was forwarded");
+                match &answer {
+                    Ok(()) => kept.push((tx, TxList::Applied)),
+                    Err(error) if error.refusal().code == RefusalCode::Charged => kept.push((tx, TxList::Charged)),
+                    Err(_) => {}
+                }
+                answer
             }
             // A validator may be a block ahead of this node. If none responds, this node's verdict counts.
             TxVerdict::Doubtful(_, error) => {
@@ -306,47 +312,55 @@ impl TxVerdict {
     fn open(&self) -> Option<Arc<CheckedTx>> {
         match self {
             Self::Known => None,
-            Self::Good(tx) | Self::Doubtful(tx, _) => Some(Arc::clone(tx)),
+            Self::Good(tx) | Self::Charged(tx, _) | Self::Doubtful(tx, _) => Some(Arc::clone(tx)),
         }
     }
 }
 
 impl Shared {
-    /// Checks transactions and pools the valid ones; returns which of them are new here.
+    /// Checks transactions and pools those that are valid or charged; returns which of them are new here.
     fn accept_txs(
         &self,
         checked: Vec<Result<Arc<CheckedTx>, TxError>>,
     ) -> (Vec<Result<(), SubmitError>>, Vec<Arc<CheckedTx>>) {
         let judged = self.judge(checked);
         let good = judged.iter().filter_map(|judged| match judged {
-            Ok(TxVerdict::Good(tx)) => Some(Arc::clone(tx)),
+            Ok(TxVerdict::Good(tx)) => Some((Arc::clone(tx), TxList::Applied)),
+            Ok(TxVerdict::Charged(tx, _)) => Some((Arc::clone(tx), TxList::Charged)),
             _ => None,
         });
         let good: Vec<_> = good.collect();
         let kept = self.pool_txs(good.clone());
-        let new = good.into_iter().zip(&kept).filter(|(_, kept)| kept.is_ok()).map(|(tx, _)| tx).collect();
+        let new = good.into_iter().zip(&kept).filter(|(_, kept)| kept.is_ok()).map(|((tx, _), _)| tx).collect();
         let mut kept = kept.into_iter();
         let results = judged.into_iter().map(|judged| match judged? {
             TxVerdict::Known => Ok(()),
             TxVerdict::Good(_) => Ok(kept.next().expect("one result for each that was pooled")?),
+            TxVerdict::Charged(_, error) => {
+                kept.next().expect("one result for each that was pooled")?;
+                Err(error.into())
+            }
             TxVerdict::Doubtful(_, error) => Err(error.into()),
         });
         (results.collect(), new)
     }
 
-    /// Adds transactions to the pool.
-    fn pool_txs(&self, txs: Vec<Arc<CheckedTx>>) -> Vec<Result<(), PoolError>> {
+    /// Adds transactions to the pool, each with the list of a block that it is for.
+    fn pool_txs(&self, txs: Vec<(Arc<CheckedTx>, TxList)>) -> Vec<Result<(), PoolError>> {
         // The nonces are read under the pool's lock: a later block finds the transaction, an earlier one shows in the
         // nonce.
         let mut pool = self.pool();
         let records = self.ledger.view();
         let mut stuck: BTreeMap<AccountId, u64> = BTreeMap::new();
-        let keep = |tx: Arc<CheckedTx>| {
-            let (account, nonce) = (tx.tx().body.account, tx.tx().body.nonce);
+        let keep = |(tx, list): (Arc<CheckedTx>, TxList)| {
+            let (id, account, nonce) = (tx.id(), tx.tx().body.account, tx.tx().body.nonce);
             if let Some(next) = stuck.get(&account).copied().filter(|stuck| *stuck < nonce) {
                 return Err(PoolError::Ahead { nonce, next });
             }
             let kept = pool.insert(tx, records.account(&account).nonce);
+            if list == TxList::Charged {
+                pool.expect_charge(&id);
+            }
             // What follows it must not wait for it.
             if matches!(kept, Err(PoolError::Full | PoolError::AccountFull { .. })) {
                 stuck.entry(account).or_insert(nonce);
@@ -360,3 +374,6 @@ impl Shared {
         kept
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -89,7 +89,7 @@ fn assert_same(one: &dyn LedgerStore, other: &dyn LedgerStore, world: &World) {
     for account in [world.payer(), receiver(50), receiver(77)] {
         for (height, index, limit) in [(0, 0, 9), (1, 0, 9), (2, 0, 9), (2, 1, 9), (99, 0, 2), (u64::MAX, u32::MAX, 99)]
         {
-            let before = TxPlace { height: Height(height), index };
+            let before = TxPlace { index, ..TxPlace::start_of(Height(height)) };
             assert_eq!(one.touching(&account, before, limit), other.touching(&account, before, limit));
         }
     }
@@ -134,7 +134,7 @@ async fn disk_and_memory_keep_the_same_ledger() {
     assert_eq!(touching(&disk, world.payer()), [(6, 0), (5, 0), (4, 0), (3, 0), (2, 0), (1, 0)]);
     assert_eq!(touching(&disk, receiver(50)), touching(&disk, world.payer()));
     assert_eq!(touching(&disk, receiver(49)), []);
-    let two = disk.touching(&world.payer(), TxPlace { height: Height(5), index: 1 }, 2).expect("read");
+    let two = disk.touching(&world.payer(), TxPlace { index: 1, ..TxPlace::start_of(Height(5)) }, 2).expect("read");
     assert_eq!(two.iter().map(|place| place.height.0).collect::<Vec<_>>(), [5, 4]);
     assert_eq!(memory.view().ending(Epoch(u64::MAX), 9).len(), 2);
     assert_eq!(disk.block(Height(0)), Ok(None));
@@ -226,7 +226,10 @@ async fn an_answer_about_an_account_is_bounded_by_what_is_read_for_it() {
             break;
         }
         let last = said.txs.last().expect("an answer that is not the last has some");
-        before = Some(TxPlace { height: last.inclusion.block.header.height, index: last.inclusion.proof.index });
+        before = Some(TxPlace {
+            index: last.inclusion.proof.index,
+            ..TxPlace::start_of(last.inclusion.block.header.height)
+        });
     }
     assert_eq!(found, [vec![5, 4, 3], vec![2, 1]]);
 }

@@ -368,7 +368,7 @@ async fn transactions_are_taken_once_and_found() {
     assert_eq!(client.submit(3, &tx).await, Ok(()), "a block has it");
     let where_is = |id| chain::ChainRequest::Transaction { from: Height(1), id };
     let (tip, found): (_, Option<Inclusion>) = client.answer(&world, 3, &where_is(tx.id())).await.expect("answered");
-    assert!(found.expect("a block has it").verify(&tip, tx.id()).expect("it is there") < tip.height);
+    assert!(found.expect("a block has it").verify(&tip, tx.id()).expect("it is there").height < tip.height);
     let nothing: (_, Option<Inclusion>) =
         client.answer(&world, 3, &where_is(TxId::new([9; 32]))).await.expect("answered");
     assert_eq!(nothing.1, None);

@@ -12,7 +12,7 @@ use crate::{
         checked::{CheckedTx, EncodedTx, EncodedTxs},
         draft::{Draft, DraftChanges},
         epoch,
-        error::TxError,
+        error::{NotCharged, TxError},
         history::HistoryNode,
         money::{self, Pool},
         proofs::{self, Proofs, proof_root},
@@ -97,9 +97,23 @@ pub enum BlockError {
         /// Their bytes.
         len: usize,
     },
-    /// Its transactions do not hash to the root in its header.
-    #[error("block's transactions do not match the root in its header")]
+    /// Its transactions do not hash to the roots in its header.
+    #[error("block's transactions do not match the roots in its header")]
     Transactions,
+    /// It charges more transactions than it may.
+    #[error("block charges {count} transactions, over the limit of {max}", max = limits::CHARGED)]
+    TooManyCharged {
+        /// How many it charges.
+        count: usize,
+    },
+    /// One of the transactions that it charges must not be charged.
+    #[error("charged transaction {index}: {error}")]
+    Charged {
+        /// Its index in the list.
+        index: usize,
+        /// Why not.
+        error: NotCharged,
+    },
     /// Its proofs are over the size limit.
     #[error("block has proofs of {len} bytes, over the limit of {max} bytes", max = limits::PROOFS)]
     TooManyProofs {
@@ -207,6 +221,36 @@ impl<'a> Execution<'a> {
     pub fn apply(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
         self.draft.begin();
         let done = self.act(tx);
+        self.settle(tx, done)
+    }
+
+    /// Charges a transaction that fails after costly checks: it pays its fee and uses its nonce.
+    ///
+    /// # Errors
+    /// [`NotCharged`] when it does not fail so; then nothing has changed.
+    pub fn charge(&mut self, tx: &CheckedTx) -> Result<(), NotCharged> {
+        self.draft.begin();
+        let verdict = self.act(tx);
+        self.draft.rollback();
+        match verdict {
+            Ok(()) => Err(NotCharged::Applies),
+            Err(TxError::Charged(_)) => self.assume_charged(tx).map_err(NotCharged::Refused),
+            Err(error) => Err(NotCharged::Refused(error)),
+        }
+    }
+
+    /// As [`Execution::charge`], of a transaction that is known to fail so.
+    ///
+    /// # Errors
+    /// [`TxError`] when it cannot pay, or has another nonce than the account; then nothing has changed.
+    pub fn assume_charged(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
+        self.draft.begin();
+        let paid = self.pay(tx).map(|_| ());
+        self.settle(tx, paid)
+    }
+
+    /// Keeps the changes of a transaction, or undoes them if it failed.
+    fn settle(&mut self, tx: &CheckedTx, done: Result<(), TxError>) -> Result<(), TxError> {
         match done {
             Ok(()) => {
                 self.draft.commit();
@@ -217,8 +261,19 @@ impl<'a> Execution<'a> {
         done
     }
 
+    /// Does what a transaction says. A failure after costly checks is [`TxError::Charged`].
     fn act(&mut self, tx: &CheckedTx) -> Result<(), TxError> {
-        let TxBody { account, nonce, fee, ref action, .. } = tx.tx().body;
+        let balance = self.pay(tx)?;
+        let TxBody { account, nonce, ref action, .. } = tx.tx().body;
+        let mut context =
+            ActionContext { rules: &self.rules, draft: &mut self.draft, account, nonce, is_costly: false };
+        let done = action::apply(&mut context, action).map_err(|error| error.with_balance(balance));
+        if context.is_costly { done.map_err(|error| TxError::Charged(Box::new(error))) } else { done }
+    }
+
+    /// Takes the nonce and the fee of a transaction; says what the sender had before.
+    fn pay(&mut self, tx: &CheckedTx) -> Result<Amount, TxError> {
+        let TxBody { account, nonce, fee, .. } = tx.tx().body;
         let sender = self.draft.existing_account(&account);
         let sender = sender.ok_or(TxError::Funds { need: fee, have: Amount::ZERO })?;
         if nonce != sender.nonce {
@@ -227,10 +282,8 @@ impl<'a> Execution<'a> {
         sender.nonce += 1;
         let balance = sender.balance;
         tx.check_at(&self.rules, self.draft.height())?;
-        let draft = &mut self.draft;
-        money::lock(draft, &account, fee, Pool::Burnt)?;
-        let mut context = ActionContext { rules: &self.rules, draft, account, nonce };
-        action::apply(&mut context, action).map_err(|error| error.with_balance(balance))
+        money::lock(&mut self.draft, &account, fee, Pool::Burnt)?;
+        Ok(balance)
     }
 
     /// Ends the block: removes accounts that are too poor to keep, mixes in the proposer's beacon signature, counts the
@@ -347,10 +400,15 @@ pub fn judge_knowing(
     check_place(&base.tip(), header)?;
     check_proposer(rules, base, header)?;
     check_proofs(block)?;
-    let txs = check_txs(block)?.check(rules, known);
+    let mut txs = check_txs(block)?.check(rules, known);
+    let charged = txs.split_off(block.txs.len());
     let mut execution = Execution::new(rules, base, header.time_ms, header.round);
     for (index, tx) in txs.into_iter().enumerate() {
         tx.and_then(|tx| execution.apply(&tx)).map_err(|error| BlockError::Tx { index, error })?;
+    }
+    for (index, tx) in charged.into_iter().enumerate() {
+        let charge = tx.map_err(NotCharged::Refused).and_then(|tx| execution.charge(&tx));
+        charge.map_err(|error| BlockError::Charged { index, error })?;
     }
     let Outcome { mut changes, history, next } = execution.finish(&header.beacon, &block.proofs);
     let differs = [
@@ -398,14 +456,21 @@ fn check_proposer(rules: &Rules, base: &dyn Records, header: &Header) -> Result<
     beacon::verify(&proposer.beacon_key, &header.beacon, &turn).map_err(|_| BlockError::Beacon)
 }
 
-/// The transactions match the header, and are within the size limit.
+/// The transactions match the header, and are within the limits; those that are charged come last.
 fn check_txs(block: &Block) -> Result<EncodedTxs, BlockError> {
-    let txs = EncodedTx::all(block.txs.clone());
+    let count = block.charged.len();
+    if count > limits::CHARGED {
+        return Err(BlockError::TooManyCharged { count });
+    }
+    let txs = EncodedTx::all([block.txs.as_slice(), &block.charged].concat());
     let len = txs.bytes();
     if len > limits::BLOCK {
         return Err(BlockError::TooLarge { len });
     }
-    if tx_root(&txs.ids()) == block.header.roots.txs { Ok(txs) } else { Err(BlockError::Transactions) }
+    let (ids, roots) = (txs.ids(), &block.header.roots);
+    let (applied, charged) = ids.split_at(block.txs.len());
+    let matches = tx_root(applied) == roots.txs && tx_root(charged) == roots.charged;
+    if matches { Ok(txs) } else { Err(BlockError::Transactions) }
 }
 
 /// The proofs match the header, and are within the size limit.

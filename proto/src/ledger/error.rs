@@ -546,6 +546,9 @@ pub enum TxError {
     /// Name one that exists.
     #[error("the name to remove does not exist")]
     NoName,
+    /// Do what the error says, and sign it again with the next nonce: a block charges this one its fee.
+    #[error("{0}; the fee is charged, as the transaction fails after costly checks")]
+    Charged(Box<Self>),
     /// Do what the error of this action says: none of the transaction's actions was applied.
     #[error("action {index} of the transaction: {error}")]
     Part {
@@ -569,4 +572,16 @@ impl TxError {
             other => other,
         }
     }
+}
+
+/// Why a transaction is not charged for a failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotCharged {
+    /// It does not fail.
+    #[error("it does not fail")]
+    Applies,
+    /// It fails before anything costly is checked, or cannot pay.
+    #[error("it fails before costly checks: {0}")]
+    Refused(TxError),
 }

@@ -1,8 +1,9 @@
-//! Proofs that a transaction is in a block: a Merkle tree over the block's transaction ids (SPEC, "Blocks").
+//! Proofs that a transaction is in a list of a block: a Merkle tree over the ids in the list (SPEC, "Blocks").
 //!
 //! The tree has the shape of RFC 6962: of n leaves, the left half has the largest power of two below n. Leaves, nodes
 //! and root are hashed under contexts of their own, and the root covers n, so a path proves one id at one index of n.
-//! In goes a header's `txs`, which a certificate covers; out comes whether the id is in the tree.
+//! In goes a root of a header, which a certificate covers; out comes whether the id is in the tree. A proof against the
+//! root of one list never holds against that of the other: what is proven to be applied did not fail.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
@@ -14,9 +15,9 @@ const PATH: usize = 32;
 /// The path from a transaction's id to the root.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct TxProof {
-    /// Its index in the block.
+    /// Its index in the list.
     pub index: u32,
-    /// Number of transactions in the block.
+    /// Number of transactions in the list.
     pub count: u32,
     /// The siblings from the leaf to the root.
     pub path: Vec<[u8; 32]>,
@@ -27,7 +28,7 @@ pub struct TxProof {
 #[error("invalid inclusion proof: it does not show the transaction in the block; ask another node")]
 pub struct NotIncluded;
 
-/// The tree over a block's transaction ids: any number of proofs for the hashing of one.
+/// The tree over the ids of a list: any number of proofs for the hashing of one.
 #[derive(Clone, Debug)]
 pub struct TxTree {
     /// The nodes of each level, leaves first. One that has no other beside it is on the next level, too.
@@ -88,11 +89,11 @@ pub fn tx_proof(ids: &[TxId], index: usize) -> Option<TxProof> {
 }
 
 impl TxProof {
-    /// Checks that the transaction is at the proof's index in the block whose header has this root.
+    /// Checks that the transaction is at the proof's index in the list with this root.
     ///
     /// # Errors
     /// [`NotIncluded`] otherwise.
-    pub fn verify(&self, txs: &[u8; 32], id: &TxId) -> Result<(), NotIncluded> {
+    pub fn verify(&self, list: &[u8; 32], id: &TxId) -> Result<(), NotIncluded> {
         if self.index >= self.count || self.path.len() > PATH {
             return Err(NotIncluded);
         }
@@ -104,7 +105,7 @@ impl TxProof {
             Side::Left => node(&below, beside),
             Side::Right => node(beside, &below),
         });
-        if root(self.count, &top) == *txs { Ok(()) } else { Err(NotIncluded) }
+        if root(self.count, &top) == *list { Ok(()) } else { Err(NotIncluded) }
     }
 }
 

@@ -20,6 +20,7 @@ mod load;
 mod memory;
 mod money;
 mod owners;
+mod place;
 pub mod priority;
 pub mod proofs;
 mod propose;
@@ -42,7 +43,7 @@ pub use apply::{
 pub use checked::CheckedTx;
 pub use collateral::{collateral, full_bond};
 pub use draft::{Draft, DraftChanges};
-pub use error::TxError;
+pub use error::{NotCharged, TxError};
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};
 pub use load::FeeFactor;
 pub use memory::{MemoryRecords, MoneySums};

@@ -1,18 +1,18 @@
 //! Builds a block to propose: the counterpart of [`judge`](super::judge).
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use crate::{
     beacon::{BeaconSecret, BeaconTurn},
-    id::{TxId, VoteKey},
+    id::{AccountId, TxId, VoteKey},
     ledger::{
         apply::{BlockError, Execution, Outcome, check_protocol},
         checked::CheckedTx,
-        error::TxError,
-        proofs::{Proofs, proof_root},
+        error::{NotCharged, TxError},
+        proofs::Proofs,
         rules::Rules,
         state::{Changes, Records},
-        tx::{Block, Header, Roots, tx_root},
+        tx::{Block, Header, Roots},
     },
     limits,
 };
@@ -37,7 +37,9 @@ pub struct ProposedBlock {
     pub block: Block,
     /// What it changes.
     pub changes: Changes,
-    /// Transactions that the rules reject now, and why. Those neither here nor in the block did not fit.
+    /// Transactions that the rules reject now, and why. Those neither here nor in the block did not fit, or come after
+    /// one of their account that failed. One that is to be [charged](TxError::Charged) is here when a block charges no
+    /// more.
     pub rejected: Vec<(TxId, TxError)>,
 }
 
@@ -56,17 +58,17 @@ pub fn propose(
     let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
     check_protocol(base, time_ms)?;
     let mut execution = Execution::new(rules, base, time_ms, round);
-    let (applied, rejected) = fill(&mut execution, txs);
+    let Filled { applied, charged, rejected } = fill(&mut execution, txs);
     let (height, proofs) = (tip.height.next(), Proofs::new());
     let beacon = proposer.beacon.sign(&BeaconTurn { chain: &rules.chain, height, mix: &tip.running.mix });
     let Outcome { mut changes, history, next } = execution.finish(&beacon, &proofs);
-    let ids: Vec<_> = applied.iter().map(|tx| tx.id()).collect();
+    let ids = |txs: &[&CheckedTx]| txs.iter().map(|tx| tx.id()).collect::<Vec<_>>();
     let header = Header {
         height,
         round,
         parent: tip.block,
         time_ms,
-        roots: Roots { txs: tx_root(&ids), proofs: proof_root(&proofs) },
+        roots: Roots::new(&ids(&applied), &ids(&charged), &proofs),
         state: changes.tip.state,
         history,
         validators: base.validator_set().hash(),
@@ -75,26 +77,59 @@ pub fn propose(
         beacon,
     };
     changes.tip.block = header.id();
-    let txs = applied.into_iter().map(|tx| tx.tx().clone()).collect();
-    Ok(ProposedBlock { block: Block { header, txs, proofs }, changes, rejected })
+    let bare = |txs: Vec<&CheckedTx>| txs.into_iter().map(|tx| tx.tx().clone()).collect();
+    let (txs, charged) = (bare(applied), bare(charged));
+    Ok(ProposedBlock { block: Block { header, txs, charged, proofs }, changes, rejected })
 }
 
-/// Applies what fits: returns the applied and the rejected. The first that does not fit ends it, so that smaller
-/// transactions cannot overtake a large one indefinitely.
-fn fill<'a>(execution: &mut Execution<'_>, txs: &'a [Arc<CheckedTx>]) -> (Vec<&'a CheckedTx>, Vec<(TxId, TxError)>) {
-    let (mut applied, mut rejected) = (Vec::new(), Vec::new());
+/// The transactions of a block that is being built.
+#[derive(Default)]
+struct Filled<'a> {
+    applied: Vec<&'a CheckedTx>,
+    charged: Vec<&'a CheckedTx>,
+    rejected: Vec<(TxId, TxError)>,
+}
+
+/// Applies what fits, and then charges what failed after costly checks. The first that does not fit ends it, so that
+/// smaller transactions cannot overtake a large one indefinitely.
+fn fill<'a>(execution: &mut Execution<'_>, txs: &'a [Arc<CheckedTx>]) -> Filled<'a> {
+    let (mut filled, mut failed) = (Filled::default(), Vec::new());
+    // Their next transactions need a nonce that is used after all others.
+    let mut waiting: BTreeSet<AccountId> = BTreeSet::new();
     let mut room = limits::BLOCK;
     for tx in txs {
+        let account = tx.tx().body.account;
+        if waiting.contains(&account) {
+            continue;
+        }
         if room < tx.bytes() {
             break;
         }
         match execution.apply(tx) {
             Ok(()) => {
                 room -= tx.bytes();
-                applied.push(&**tx);
+                filled.applied.push(tx);
             }
-            Err(error) => rejected.push((tx.id(), error)),
+            Err(TxError::Charged(_)) if failed.len() < limits::CHARGED => {
+                room -= tx.bytes();
+                waiting.insert(account);
+                failed.push(&**tx);
+            }
+            Err(error) => {
+                if matches!(error, TxError::Charged(_)) {
+                    waiting.insert(account);
+                }
+                filled.rejected.push((tx.id(), error));
+            }
         }
     }
-    (applied, rejected)
+    for tx in failed {
+        match execution.charge(tx) {
+            Ok(()) => filled.charged.push(tx),
+            // What came after it made it good: it waits for the next block.
+            Err(NotCharged::Applies) => {}
+            Err(NotCharged::Refused(error)) => filled.rejected.push((tx.id(), error)),
+        }
+    }
+    filled
 }

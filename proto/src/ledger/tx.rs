@@ -9,7 +9,7 @@ use crate::{
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     json,
     ledger::{
-        proofs::{ProofKey, Proofs},
+        proofs::{ProofKey, Proofs, proof_root},
         state::{Domain, ProposedChange},
         vote::QuorumCertificate,
     },
@@ -21,6 +21,7 @@ use crate::{
 pub use super::{
     evidence::{Evidence, FalseHeader},
     inclusion::{TxProof, TxTree, tx_proof, tx_root},
+    place::{InvalidPlace, TxList, TxPlace},
     receipt::{Receipt, columns_hash},
     together::{Together, TogetherError, batches},
 };
@@ -369,9 +370,27 @@ pub struct Roots {
     /// Root of the tree over the ids of its transactions: [`tx_root`].
     #[serde(serialize_with = "json::hex")]
     pub txs: [u8; 32],
+    /// Root of the tree over the ids of its charged transactions.
+    #[serde(serialize_with = "json::hex")]
+    pub charged: [u8; 32],
     /// Root of the tree over its proofs: [`super::proofs::proof_root`].
     #[serde(serialize_with = "json::hex")]
     pub proofs: [u8; 32],
+}
+
+impl Roots {
+    /// The roots over transactions, charged ones and proofs.
+    pub fn new(txs: &[TxId], charged: &[TxId], proofs: &Proofs) -> Self {
+        Self { txs: tx_root(txs), charged: tx_root(charged), proofs: proof_root(proofs) }
+    }
+
+    /// The root of a list of transactions.
+    pub const fn of(&self, list: TxList) -> &[u8; 32] {
+        match list {
+            TxList::Applied => &self.txs,
+            TxList::Charged => &self.charged,
+        }
+    }
 }
 
 impl Header {
@@ -386,10 +405,41 @@ impl Header {
 pub struct Block {
     /// Its header.
     pub header: Header,
-    /// Its transactions, in the order of execution.
+    /// Its transactions, in the order of execution. Each was applied.
     pub txs: Vec<Tx>,
+    /// Transactions that failed after costly checks, executed after all others: each pays its fee and uses its nonce,
+    /// and changes nothing else.
+    pub charged: Vec<Tx>,
     /// Its storage proofs.
     pub proofs: Proofs,
+}
+
+impl Block {
+    /// The roots of its lists.
+    pub fn roots(&self) -> Roots {
+        let ids = |list| self.list(list).iter().map(Tx::id).collect::<Vec<_>>();
+        Roots::new(&ids(TxList::Applied), &ids(TxList::Charged), &self.proofs)
+    }
+
+    /// One of its lists of transactions.
+    pub fn list(&self, list: TxList) -> &[Tx] {
+        match list {
+            TxList::Applied => &self.txs,
+            TxList::Charged => &self.charged,
+        }
+    }
+
+    /// The transactions of both lists with their places, in the order of execution.
+    pub fn places(&self) -> impl DoubleEndedIterator<Item = (TxPlace, &Tx)> {
+        let height = self.header.height;
+        [TxList::Applied, TxList::Charged].into_iter().flat_map(move |list| {
+            let txs = self.list(list).iter().enumerate();
+            txs.map(move |(index, tx)| {
+                let index = u32::try_from(index).expect("a block has few transactions");
+                (TxPlace { height, list, index }, tx)
+            })
+        })
+    }
 }
 
 /// A decided block with its certificate.
@@ -401,7 +451,8 @@ pub struct DecidedBlock {
     pub certificate: QuorumCertificate,
 }
 
-/// Its id, the fields of its header, who signed it, its transactions, and whom its proofs are of.
+/// Its id, the fields of its header, who signed it, its transactions, those that failed, and whom its proofs
+/// are of.
 impl Serialize for DecidedBlock {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -412,11 +463,13 @@ impl Serialize for DecidedBlock {
             signatures: usize,
             signers: Vec<&'a VoteKey>,
             transactions: &'a [Tx],
+            failed: &'a [Tx],
             storage_proofs: Vec<&'a ProofKey>,
         }
-        let (Block { header, txs, proofs }, signatures) = (&self.block, &self.certificate.signatures);
+        let (Block { header, txs, charged, proofs }, signatures) = (&self.block, &self.certificate.signatures);
         let (block, signers) = (header.id(), signatures.keys().collect());
         let (signatures, storage_proofs) = (signatures.len(), proofs.keys().collect());
-        Shown { block, header, signatures, signers, transactions: txs, storage_proofs }.serialize(serializer)
+        Shown { block, header, signatures, signers, transactions: txs, failed: charged, storage_proofs }
+            .serialize(serializer)
     }
 }

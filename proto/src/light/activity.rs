@@ -6,61 +6,19 @@
 //! that was removed and began again, and for payments from others, there is no such count: several
 //! nodes are asked, and [`ProvenActivity::left_out`] compares their answers.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
-use super::{BadAnswer, Inclusion, ProvenRecord, records};
+use super::{BadAnswer, Inclusion, ProvenRecord, TxPlace, records};
 use crate::{
     id::{AccountId, Height},
     ledger::{
         state::{Account, Key, Record, first_nonce},
-        tx::{Action, Header, Tx},
+        tx::{Action, Header, Tx, TxList},
     },
 };
-
-/// Place of a transaction, written `HEIGHT` or `HEIGHT/INDEX`; places sort in chain order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize, Serialize)]
-pub struct TxPlace {
-    /// Height of the block.
-    pub height: Height,
-    /// Index in the block.
-    pub index: u32,
-}
-
-impl TxPlace {
-    /// The place before all transactions of the block at this height.
-    pub const fn start_of(height: Height) -> Self {
-        Self { height, index: 0 }
-    }
-}
-
-/// The text is not a place.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("invalid position {0:?}: need HEIGHT or HEIGHT/INDEX, such as 812 or 812/3")]
-pub struct InvalidPlace(String);
-
-impl fmt::Display for TxPlace {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self { height, index: 0 } => write!(f, "{height}"),
-            Self { height, index } => write!(f, "{height}/{index}"),
-        }
-    }
-}
-
-impl FromStr for TxPlace {
-    type Err = InvalidPlace;
-
-    fn from_str(text: &str) -> Result<Self, InvalidPlace> {
-        let (height, index) = text.split_once('/').unwrap_or((text, "0"));
-        match (height.parse(), index.parse()) {
-            (Ok(height), Ok(index)) => Ok(Self { height: Height(height), index }),
-            _ => Err(InvalidPlace(text.chars().take(64).collect())),
-        }
-    }
-}
 
 /// A transaction with the proof of its place.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -130,7 +88,7 @@ pub enum Direction {
 impl AccountTx {
     /// The transaction at this place, as `account` sees it.
     pub fn new(account: AccountId, place: TxPlace, time_ms: u64, tx: Tx) -> Self {
-        let (sender, paid) = (tx.body.account, paid_by(&tx));
+        let (sender, paid) = (tx.body.account, paid_by(&tx, place.list));
         let mut others = paid.iter().copied().filter(|to| *to != account);
         let (direction, counterparty) = match (others.next(), others.next()) {
             _ if sender != account => (Direction::Received, Some(sender)),
@@ -157,14 +115,17 @@ pub struct ProvenActivity {
     pub txs: Vec<AccountTx>,
 }
 
-/// The accounts in a transaction, each once: its sender, and the receivers of transfers.
-pub fn accounts_of(tx: &Tx) -> impl Iterator<Item = AccountId> + use<> {
+/// The accounts that a transaction in this list touches, each once: its sender, and the receivers of transfers.
+pub fn accounts_of(tx: &Tx, list: TxList) -> impl Iterator<Item = AccountId> + use<> {
     let sender = tx.body.account;
-    std::iter::once(sender).chain(paid_by(tx).into_iter().filter(move |to| *to != sender))
+    std::iter::once(sender).chain(paid_by(tx, list).into_iter().filter(move |to| *to != sender))
 }
 
-/// The receivers of transfers.
-fn paid_by(tx: &Tx) -> BTreeSet<AccountId> {
+/// The receivers of transfers; one that failed pays nobody.
+fn paid_by(tx: &Tx, list: TxList) -> BTreeSet<AccountId> {
+    if list == TxList::Charged {
+        return BTreeSet::new();
+    }
     let paid = |part: &Action| if let Action::Transfer(transfer) = part { Some(transfer.to) } else { None };
     tx.body.action.parts().iter().filter_map(paid).collect()
 }
@@ -184,10 +145,10 @@ impl Activity {
         let mut txs = Vec::with_capacity(self.txs.len());
         for ProvenTx { tx, inclusion } in self.txs {
             let id = tx.id();
-            if !accounts_of(&tx).any(|touched| touched == query.account) {
+            if !accounts_of(&tx, inclusion.list).any(|touched| touched == query.account) {
                 return Err(BadAnswer::OtherAccount { tx: id, account: query.account });
             }
-            let place = TxPlace { height: inclusion.verify(tip, id)?, index: inclusion.proof.index };
+            let place = inclusion.verify(tip, id)?;
             if bound.is_some_and(|bound| place >= bound) {
                 return Err(BadAnswer::Disorder { tx: id });
             }
@@ -300,7 +261,7 @@ mod tests {
                 round: 0,
                 parent: BlockId::new([0; 32]),
                 time_ms: 77,
-                roots: Roots { txs: tx_root(&ids), proofs: [0; 32] },
+                roots: Roots { txs: tx_root(&ids), charged: [0; 32], proofs: [0; 32] },
                 state: patch.root,
                 history: [0; 32],
                 validators: [0; 32],
@@ -315,7 +276,7 @@ mod tests {
             let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
             let block = PastHeader { header: self.header.clone(), proof: None };
             let proof = tx_proof(&ids, index).expect("it is there");
-            ProvenTx { tx: self.txs[index].clone(), inclusion: Inclusion { block, proof } }
+            ProvenTx { tx: self.txs[index].clone(), inclusion: Inclusion { block, list: TxList::Applied, proof } }
         }
 
         fn said(&self, indexes: &[usize]) -> Activity {
@@ -324,7 +285,7 @@ mod tests {
         }
 
         fn check(&self, said: Activity, before: Option<u32>) -> Result<ProvenActivity, BadAnswer> {
-            let before = before.map(|index| TxPlace { height: Height(1), index });
+            let before = before.map(|index| TxPlace { index, ..TxPlace::start_of(Height(1)) });
             said.verify(&self.header, &ActivityQuery { account: key(1).public(), before, nonce: None })
         }
     }
@@ -337,18 +298,8 @@ mod tests {
     const ALL: [usize; 6] = [6, 5, 3, 2, 1, 0];
 
     #[test]
-    fn places_are_read_as_they_are_printed() {
-        for text in ["0", "812", "812/3", "18446744073709551615/4294967295"] {
-            assert_eq!(text.parse::<TxPlace>().map(|place| place.to_string()), Ok(text.to_owned()));
-        }
-        for text in ["", "/", "/3", "3/", "-1", "1/2/3", "1/4294967296", "x"] {
-            assert!(text.parse::<TxPlace>().is_err(), "{text}");
-        }
-    }
-
-    #[test]
     fn what_a_transaction_touches() {
-        let accounts = |tx: &Tx| accounts_of(tx).collect::<Vec<_>>();
+        let accounts = |tx: &Tx| accounts_of(tx, TxList::Applied).collect::<Vec<_>>();
         let [one, two] = [1, 2].map(|number| key(number).public());
         assert_eq!(accounts(&tx(1, 0, Some(2))), [one, two]);
         assert_eq!(accounts(&tx(1, 0, Some(1))), [one], "once");
@@ -362,7 +313,7 @@ mod tests {
             let parts = to.iter().map(|to| tx(1, 0, *to).body.action).collect();
             let mut tx = tx(1, 0, None);
             tx.body.action = Action::Together(Together::new(parts).expect("few"));
-            assert!(accounts_of(&tx).any(|account| account == by));
+            assert!(accounts_of(&tx, TxList::Applied).any(|account| account == by));
             let entry = AccountTx::new(by, TxPlace::start_of(Height(1)), 0, tx);
             (entry.direction, entry.counterparty)
         };

@@ -2,16 +2,16 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 
-use super::TrustError;
+use super::{TrustError, TxPlace};
 use crate::{
     id::{AccountId, Height, TxId},
     ledger::{
         BlockError,
         history::{BadHistory, HistoryProof},
-        proofs::{Proofs, proof_root},
+        proofs::Proofs,
         state::{Key, Record},
         tree::{BadProof, Proof},
-        tx::{Block, DecidedBlock, Header, Tx, TxProof, tx_root},
+        tx::{Block, DecidedBlock, Header, Tx, TxList, TxProof},
         vote::QuorumCertificate,
     },
 };
@@ -59,7 +59,9 @@ pub struct PastHeader {
 pub struct Inclusion {
     /// The block.
     pub block: PastHeader,
-    /// Proof that the transaction is in it.
+    /// The list of it that has the transaction.
+    pub list: TxList,
+    /// Proof that it is in the list.
     pub proof: TxProof,
 }
 
@@ -72,6 +74,8 @@ pub struct PastBlock {
     pub certificate: QuorumCertificate,
     /// Its transactions.
     pub txs: Vec<Tx>,
+    /// Those that failed and were charged.
+    pub charged: Vec<Tx>,
     /// Its storage proofs.
     pub proofs: Proofs,
 }
@@ -200,14 +204,15 @@ impl PastHeader {
 }
 
 impl Inclusion {
-    /// Checks that the transaction is in a block of the chain whose newest block has the trusted header `tip`.
+    /// The place of the transaction, if it is in a block of the chain whose newest block has the trusted header `tip`.
     ///
     /// # Errors
     /// [`BadAnswer`] when that is not proven.
-    pub fn verify(&self, tip: &Header, tx: TxId) -> Result<Height, BadAnswer> {
+    pub fn verify(&self, tip: &Header, tx: TxId) -> Result<TxPlace, BadAnswer> {
         self.block.verify(tip)?;
-        let Header { height, roots, .. } = &self.block.header;
-        self.proof.verify(&roots.txs, &tx).map(|()| *height).map_err(|_| BadAnswer::NotIncluded { tx })
+        let (Header { height, roots, .. }, list) = (&self.block.header, self.list);
+        self.proof.verify(roots.of(list), &tx).map_err(|_| BadAnswer::NotIncluded { tx })?;
+        Ok(TxPlace { height: *height, list, index: self.proof.index })
     }
 }
 
@@ -219,17 +224,18 @@ impl PastBlock {
     /// [`BadAnswer`] when that is not proven.
     pub fn verify(self, tip: &Header, height: Height) -> Result<DecidedBlock, BadAnswer> {
         self.block.verify(tip)?;
-        let header = self.block.header;
-        let ids: Vec<TxId> = self.txs.iter().map(Tx::id).collect();
+        let Self { block, certificate, txs, charged, proofs } = self;
+        let block = Block { header: block.header, txs, charged, proofs };
+        let (roots, said) = (block.roots(), &block.header.roots);
         let differs = [
-            ("height", header.height != height),
-            ("txs", tx_root(&ids) != header.roots.txs),
-            ("proofs", proof_root(&self.proofs) != header.roots.proofs),
+            ("height", block.header.height != height),
+            ("txs", roots.txs != said.txs),
+            ("charged", roots.charged != said.charged),
+            ("proofs", roots.proofs != said.proofs),
         ];
         if let Some((what, _)) = differs.into_iter().find(|(_, differs)| *differs) {
             return Err(TrustError::Undecided(BlockError::Header { what }).into());
         }
-        let block = Block { header, txs: self.txs, proofs: self.proofs };
-        Ok(DecidedBlock { block, certificate: self.certificate })
+        Ok(DecidedBlock { block, certificate })
     }
 }

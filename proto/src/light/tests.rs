@@ -7,7 +7,7 @@ use crate::{
     ledger::{
         history::{self, HistoryProof, Peaks},
         tree::{self, MemoryNodes},
-        tx::{Roots, tx_proof, tx_root},
+        tx::{Roots, TxList, tx_proof, tx_root},
         vote::{QuorumCertificateError, SignedVote, Vote, VoteKind},
     },
     params::{Bonds, Timing},
@@ -85,7 +85,7 @@ impl World {
                 round: 0,
                 parent,
                 time_ms: 1_000 * height,
-                roots: Roots { txs: [0; 32], proofs: [0; 32] },
+                roots: Roots { txs: [0; 32], charged: [0; 32], proofs: [0; 32] },
                 state: patch.root,
                 history: peaks.root(),
                 validators: set(&members[at]).hash(),
@@ -391,9 +391,12 @@ fn a_transaction_is_in_the_block_that_lists_it() {
     let before = calm().headers[4].clone();
     let header = Header { roots: Roots { txs: tx_root(&[tx]), ..before.roots }, ..before };
     let block = PastHeader { header: header.clone(), proof: None };
-    let inclusion =
-        |ids: &[TxId]| Inclusion { block: block.clone(), proof: tx_proof(ids, ids.len() - 1).expect("last") };
-    assert_eq!(inclusion(&[tx]).verify(&header, tx), Ok(Height(4)));
+    let inclusion = |ids: &[TxId]| Inclusion {
+        block: block.clone(),
+        list: TxList::Applied,
+        proof: tx_proof(ids, ids.len() - 1).expect("last"),
+    };
+    assert_eq!(inclusion(&[tx]).verify(&header, tx), Ok(TxPlace::start_of(Height(4))));
     assert_eq!(inclusion(&[tx]).verify(&header, other), Err(BadAnswer::NotIncluded { tx: other }));
     assert_eq!(inclusion(&[tx, other]).verify(&header, other), Err(BadAnswer::NotIncluded { tx: other }));
     assert!(inclusion(&[tx]).verify(&calm().headers[3], tx).is_err());

@@ -141,7 +141,8 @@ pub enum Relayed {
 pub enum ChainResponse {
     /// The node's tip.
     Head(Head),
-    /// The body says of each transaction, in their order, that it is pending, or why not.
+    /// The body says of each transaction, in their order, that it is pending, or why not; one that is refused as
+    /// [`super::RefusalCode::Charged`] is pending, and fails.
     Verdicts,
     /// The body has the blocks.
     Blocks,

@@ -210,6 +210,9 @@ pub enum RefusalCode {
     Pruned = 10,
     /// Another transaction of the account has this nonce, or one before it is missing: retry after the next block.
     Nonce = 11,
+    /// The ledger's rules reject the transaction after costly checks: it is pending until a block charges its fee, and
+    /// its nonce is taken.
+    Charged = 12,
 }
 
 /// A refusal with its reason.

@@ -214,8 +214,8 @@ impl Truth {
         ensure!(matches!(absent, Err(ChainError::NoObject { .. })), "an object that nobody added: {absent:?}");
         let commitments = chain.object(self.link.object).await?;
         ensure!(commitments.len() == 1, "other commitments: {commitments:?}");
-        let height = chain.inclusion(self.paid.tx).await?;
-        ensure!(height == Some(self.paid.height), "the payment is at {height:?}");
+        let place = chain.inclusion(self.paid.tx).await?.context("the payment is in no block")?;
+        ensure!(place.height == self.paid.height && !place.is_charged(), "the payment is at {place}");
         let block = chain.block(self.paid.height).await?.context("the block of the payment")?.block;
         let has = block.txs.iter().any(|tx| tx.id() == self.paid.tx);
         ensure!(has && block.header.height == self.paid.height, "another block: {:?}", block.header);

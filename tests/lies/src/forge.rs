@@ -45,7 +45,7 @@ pub(super) fn usurpation(chain: &ChainId) -> Handover {
         round: 0,
         parent: BlockId::new([0; 32]),
         time_ms: 0,
-        roots: Roots { txs: [0; 32], proofs: [0; 32] },
+        roots: Roots { txs: [0; 32], charged: [0; 32], proofs: [0; 32] },
         state: [0; 32],
         history: [0; 32],
         validators: [0; 32],

@@ -5,7 +5,7 @@ use ostrakon_proto::{
     id::{AccountId, Amount},
     ledger::{
         state::{Account, Key, Record},
-        tx::{Action, Anchor},
+        tx::{Action, Anchor, TxList},
     },
     light::{Activity, Answer, CertifiedHeader, Inclusion, PastBlock, ProvenRecord, UploadBasis, activity::ProvenTx},
     placement::{Offer, RosterEntry, RosterTree},
@@ -103,8 +103,11 @@ pub const RECORDS: [Lie; 8] = [
 ];
 
 /// In where a transaction is.
-pub const TRANSACTION: [Lie; 3] = [
+pub const TRANSACTION: [Lie; 4] = [
     Lie::new("no-such-transaction", |question| found(question, |_| None)),
+    Lie::new("said-to-have-failed", |question| {
+        found(question, |inclusion| Some(Inclusion { list: TxList::Charged, ..inclusion }))
+    }),
     Lie::new("at-another-place", |question| {
         found(question, |mut inclusion| {
             inclusion.proof.index += 1;
@@ -121,8 +124,11 @@ pub const TRANSACTION: [Lie; 3] = [
 ];
 
 /// In a block of the past.
-pub const BLOCK: [Lie; 4] = [
+pub const BLOCK: [Lie; 5] = [
     Lie::new("block-without-transaction", |question| block(question, |block| _ = block.txs.pop())),
+    Lie::new("block-with-transaction-failed", |question| {
+        block(question, |block| block.charged.extend(block.txs.pop()))
+    }),
     Lie::new("block-of-other-proofs", |question| block(question, |block| block.block.header.roots.proofs[0] ^= 1)),
     Lie::new("block-of-another-time", |question| block(question, |block| block.block.header.time_ms += 1)),
     Lie::new("block-of-another-height", |question| {

@@ -1,7 +1,7 @@
 //! What a transaction does, in one line of text.
 
 use ostrakon::{
-    Action, Pace,
+    Action, Pace, TxPlace,
     ledger::{Commit, Evidence, ProposedChange},
 };
 
@@ -45,6 +45,11 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
             ("together", together.parts().iter().map(part).collect::<Vec<_>>().join("; "))
         }
     }
+}
+
+/// The name of what is at this place: one that failed is named so.
+pub(in crate::cmd) fn name_of(kind: &str, place: TxPlace) -> String {
+    if place.is_charged() { format!("failed {kind}") } else { kind.to_owned() }
 }
 
 fn committed(commit: &Commit, pace: &Pace) -> String {

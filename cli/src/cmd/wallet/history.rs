@@ -8,7 +8,10 @@ use serde::Serialize;
 
 use crate::{
     args::History,
-    cmd::{Home, ledger::words},
+    cmd::{
+        Home,
+        ledger::{name_of, words},
+    },
     output::{Output, Paint, Table},
     time,
 };
@@ -69,15 +72,18 @@ impl Listing {
 
 fn row(entry: &AccountTx, account: &AccountId, pace: &Pace) -> [String; 7] {
     let (body, (kind, details)) = (&entry.tx.body, words(&entry.tx.body.action, pace));
+    let kind = name_of(kind, entry.place);
     let amount = amount(entry, account).map_or_else(String::new, |amount| amount.to_string());
     let (what, amount, fee, details) = match entry.direction {
-        Direction::Received => ("received", format!("+{amount}"), String::new(), format!("from {}", body.account)),
+        Direction::Received => {
+            ("received".to_owned(), format!("+{amount}"), String::new(), format!("from {}", body.account))
+        }
         Direction::Itself => (kind, amount, body.fee.to_string(), details),
         Direction::Sent if amount.is_empty() => (kind, amount, body.fee.to_string(), details),
         Direction::Sent => (kind, format!("-{amount}"), body.fee.to_string(), details),
     };
     let time = time::text(i64::try_from(entry.time_ms / 1_000).unwrap_or(i64::MAX));
-    [time, entry.place.height.to_string(), what.to_owned(), amount, fee, entry.tx.id().to_string(), details]
+    [time, entry.place.height.to_string(), what, amount, fee, entry.tx.id().to_string(), details]
 }
 
 /// What is not listed because the nodes have deleted the blocks below `first`.
@@ -91,8 +97,12 @@ fn pruned(first: u64, sent_before: Option<u64>) -> String {
     format!("the nodes have pruned the blocks below {first}: {missing} not listed")
 }
 
-/// What moves between the account and another, or into a bond; escrow is not said by the transaction.
+/// What moves between the account and another, or into a bond; escrow is not said by the transaction. What failed moves
+/// nothing.
 fn amount(entry: &AccountTx, account: &AccountId) -> Option<Amount> {
+    if entry.place.is_charged() {
+        return None;
+    }
     let moved = |part: &Action| match part {
         Action::Transfer(transfer) => {
             let is_outward = transfer.to != *account;
@@ -126,7 +136,12 @@ mod tests {
             let (account, valid_until) = (key(from).public(), Height(99));
             let body = TxBody { account, nonce, valid_until, fee: Amount(10), action };
             let tx = Tx::sign(body, &key(from), &ChainId::new([1; 32]));
-            AccountTx::new(key(1).public(), TxPlace { height: Height(height), index: 1 }, 951_782_400_999, tx)
+            AccountTx::new(
+                key(1).public(),
+                TxPlace { index: 1, ..TxPlace::start_of(Height(height)) },
+                951_782_400_999,
+                tx,
+            )
         };
         let anchor = Action::Anchor(Anchor { hash: [1; 32] });
         let txs = vec![entry(9, 1, 6, pay(1)), entry(8, 1, 5, anchor), entry(7, 2, 0, pay(1)), entry(6, 1, 4, pay(2))];
@@ -179,7 +194,7 @@ mod tests {
                 action: action.clone(),
             };
             let tx = Tx::sign(body, &key(1), &ChainId::new([1; 32]));
-            let (account, place) = (key(by).public(), TxPlace { height: Height(2), index: 0 });
+            let (account, place) = (key(by).public(), TxPlace::start_of(Height(2)));
             let txs = vec![AccountTx::new(account, place, 0, tx)];
             let text = Listing { account, activity: Activity { txs, ..activity() } }
                 .table(&Pace::new(&EpochClock::genesis(0), 1, 1), Paint::PLAIN);
@@ -194,7 +209,7 @@ mod tests {
         let deleted = remarks(activity());
         assert!(deleted.contains("blocks below 6: 4 transactions that the account sent"), "{deleted}");
         assert_eq!(remarks(Activity { first: Height(1), sent_before: Some(0), ..activity() }), "");
-        let next = Some(TxPlace { height: Height(6), index: 1 });
+        let next = Some(TxPlace { index: 1, ..TxPlace::start_of(Height(6)) });
         assert_eq!(remarks(Activity { next, ..activity() }), "list older transactions with --before 6/1");
         assert!(remarks(Activity { witnesses: 1, ..activity() }).contains("only one node"));
         assert!(remarks(Activity { txs: Vec::new(), ..activity() }).contains("no transaction of ost1"));

@@ -18,7 +18,7 @@ use ostrakon_proto::{
         },
         tx::{DecidedBlock, Header, Tx},
     },
-    light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock},
+    light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock, TxPlace},
     limits,
     params::Params,
     wire,
@@ -391,12 +391,12 @@ impl Chain {
         Ok(all)
     }
 
-    /// The height of the block that has the transaction, when one of the nodes asked has it. That it is in no block
+    /// The place of the transaction, applied or charged, when one of the nodes asked has it. That it is in no block
     /// needs a second node to confirm it, where another is known.
     ///
     /// # Errors
     /// [`ChainError`] when no node responds with a valid proof.
-    pub async fn inclusion(&self, tx: TxId) -> Result<Option<Height>, ChainError> {
+    pub async fn inclusion(&self, tx: TxId) -> Result<Option<TxPlace>, ChainError> {
         let Reply { node, value } = self.find_transaction(tx).await?;
         if value.is_some() {
             return Ok(value);
@@ -408,25 +408,25 @@ impl Chain {
         Ok(self.found_by(&others, node, tx))
     }
 
-    /// The block of the transaction by the answers of other nodes than `denier`, which claims that it is in none.
-    pub(super) async fn witnessed(&self, denier: NodeId, tx: TxId) -> Option<Height> {
+    /// The place of the transaction by the answers of other nodes than `denier`, which claims that it is in none.
+    pub(super) async fn witnessed(&self, denier: NodeId, tx: TxId) -> Option<TxPlace> {
         let others = self.others_find(denier, tx).await;
         self.found_by(&others, denier, tx)
     }
 
     /// The answers of other nodes than `denier` about the transaction.
-    async fn others_find(&self, denier: NodeId, tx: TxId) -> Vec<Reply<Option<Height>>> {
+    async fn others_find(&self, denier: NodeId, tx: TxId) -> Vec<Reply<Option<TxPlace>>> {
         self.inner.nodes.demote(denier);
         let reach = Reach { concurrent: WITNESSES, answers: WITNESSES };
         let survey = self.survey(reach, |node| self.find_transaction_at(node, tx), Option::is_some).await;
         survey.answers.into_iter().filter(|said| said.node != denier).collect()
     }
 
-    fn found_by(&self, others: &[Reply<Option<Height>>], denier: NodeId, tx: TxId) -> Option<Height> {
+    fn found_by(&self, others: &[Reply<Option<TxPlace>>], denier: NodeId, tx: TxId) -> Option<TxPlace> {
         let found = others.iter().find_map(|said| said.value)?;
         self.inner
             .nodes
-            .contradict(denier, format!("transaction {tx} is in no block, although it is in block {found}"));
+            .contradict(denier, format!("transaction {tx} is in no block, although it is in block {}", found.height));
         Some(found)
     }
 
@@ -443,15 +443,16 @@ impl Chain {
         Ok(Some(self.prove(&request, read).await?))
     }
 
-    /// The transaction, and the height of its block; `None` as [`Chain::inclusion`].
+    /// The transaction, and its place; `None` as [`Chain::inclusion`].
     ///
     /// # Errors
     /// [`ChainError`] when no node responds with a valid proof.
-    pub async fn transaction(&self, tx: TxId) -> Result<Option<(Height, Tx)>, ChainError> {
-        let Some(height) = self.inclusion(tx).await? else { return Ok(None) };
-        let decided = self.block(height).await?;
-        let found = decided.and_then(|decided| decided.block.txs.into_iter().find(|one| one.id() == tx));
-        Ok(found.map(|tx| (height, tx)))
+    pub async fn transaction(&self, tx: TxId) -> Result<Option<(TxPlace, Tx)>, ChainError> {
+        let Some(place) = self.inclusion(tx).await? else { return Ok(None) };
+        let decided = self.block(place.height).await?;
+        let found =
+            decided.and_then(|decided| decided.block.list(place.list).iter().find(|one| one.id() == tx).cloned());
+        Ok(found.map(|tx| (place, tx)))
     }
 
     /// The newest block that each of these nodes claims to have, without a proof; those that do not respond within
@@ -474,7 +475,7 @@ impl Chain {
         heights
     }
 
-    pub(super) async fn find_transaction(&self, tx: TxId) -> Result<Reply<Option<Height>>, ChainError> {
+    pub(super) async fn find_transaction(&self, tx: TxId) -> Result<Reply<Option<TxPlace>>, ChainError> {
         self.any(|node| self.find_transaction_at(node, tx)).await
     }
 
@@ -482,8 +483,8 @@ impl Chain {
         &self,
         node: NodeId,
         tx: TxId,
-    ) -> Result<Reply<Option<Height>>, (NodeId, Silence)> {
-        let read = |found: Option<Inclusion>, tip: &CertifiedHeader| -> Result<Option<Height>, BadAnswer> {
+    ) -> Result<Reply<Option<TxPlace>>, (NodeId, Silence)> {
+        let read = |found: Option<Inclusion>, tip: &CertifiedHeader| -> Result<Option<TxPlace>, BadAnswer> {
             found.map(|inclusion| inclusion.verify(&tip.header, tx)).transpose()
         };
         self.prove_node(node, &|from| wire::chain::transaction(from, tx), read).await

@@ -11,10 +11,10 @@ use ostrakon_net::{AskError, Failure, awake};
 use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId, TxId},
-    ledger::tx::{Action, Tx, TxBody},
+    ledger::tx::{Action, Tx, TxBody, TxList, TxPlace},
     limits,
     sign::Keypair,
-    wire::{self, chain::Relayed},
+    wire::{self, Refusal, RefusalCode, chain::Relayed},
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
@@ -64,9 +64,20 @@ pub(crate) enum Overtaken {
     Report,
 }
 
+/// A transaction that a node took.
+struct Submitted {
+    /// Which of the actions it is for.
+    at: usize,
+    tx: Tx,
+    /// Why it fails, if the node reported it: a block charges it then.
+    failing: Option<ChainError>,
+}
+
 /// How a submitted transaction ended.
 enum Fate {
     Included(Included),
+    /// It failed in the block of this height, which charged its fee.
+    Charged(Height),
     /// Its nonce went to another.
     Overtaken(TxId),
     /// The load has made fees greater than what it offers: no node keeps it.
@@ -93,18 +104,21 @@ impl Chain {
                 break;
             }
             let submitted = self.submit_batch(key, &open).await?;
-            let fates =
-                join_all(submitted.iter().map(|(at, tx)| async move { (*at, self.settle(tx, events).await) })).await;
-            for (at, fate) in fates {
-                match self.fate_of_all(tried.get(&at), fate).await {
+            let fates = join_all(submitted.iter().map(|one| self.settle(&one.tx, events))).await;
+            for (Submitted { at, tx, failing }, fate) in submitted.into_iter().zip(fates) {
+                let fate = self.fate_of_all(tried.get(&at), fate).await;
+                tried.entry(at).or_default().push(tx.id());
+                match fate {
                     Fate::Included(included) => _ = done.insert(at, included),
+                    Fate::Charged(height) => {
+                        return Err(failing.unwrap_or(ChainError::Charged { tx: tx.id(), height }));
+                    }
                     Fate::Overtaken(tx) if overtaken == Overtaken::Report => return Err(ChainError::Overtaken { tx }),
                     Fate::Overtaken(tx) => last = Some(ChainError::Overtaken { tx }),
                     Fate::Cheap(error) => last = Some(error),
                     Fate::Failed(error) => return Err(error),
                 }
             }
-            submitted.iter().for_each(|(at, tx)| tried.entry(*at).or_default().push(tx.id()));
         }
         match last {
             Some(error) if done.len() < actions.len() => Err(error),
@@ -116,8 +130,10 @@ impl Chain {
     async fn fate_of_all(&self, before: Option<&Vec<TxId>>, fate: Fate) -> Fate {
         if let (Fate::Overtaken(_), Some(before)) = (&fate, before) {
             for tx in before {
-                if let Ok(Reply { value: Some(height), .. }) = self.find_transaction(*tx).await {
-                    return Fate::Included(Included { tx: *tx, height });
+                if let Ok(Reply { value: Some(place), .. }) = self.find_transaction(*tx).await
+                    && !place.is_charged()
+                {
+                    return Fate::Included(Included { tx: *tx, height: place.height });
                 }
             }
         }
@@ -125,7 +141,7 @@ impl Chain {
     }
 
     /// Signs and submits in order. A refusal after the first leaves the rest for the next round.
-    async fn submit_batch(&self, key: &Keypair, actions: &[(usize, &Action)]) -> Result<Vec<(usize, Tx)>, ChainError> {
+    async fn submit_batch(&self, key: &Keypair, actions: &[(usize, &Action)]) -> Result<Vec<Submitted>, ChainError> {
         let account: AccountId = key.public();
         let mut turn = self.inner.nonces.turn().await;
         let (head, on_chain) = futures::try_join!(self.head(), self.account(account))?;
@@ -139,22 +155,24 @@ impl Chain {
                 .map(|(nonce, (_, action))| self.sign(key, nonce, until, (*action).clone()))
                 .collect();
             let run = fitting(run);
-            let taken = if run.len() > 1 { self.submit_run(&run).await? } else { 0 };
-            if taken > 0 {
-                submitted.extend(open.iter().map(|(at, _)| *at).zip(run.iter().take(taken).cloned()));
-                nonce += u64::try_from(taken).expect("a count fits");
+            let taken = if run.len() > 1 { self.submit_run(&run).await? } else { Vec::new() };
+            if !taken.is_empty() {
+                let (count, all) = (taken.len(), run.len());
+                let taken = open.iter().zip(run).zip(taken);
+                submitted.extend(taken.map(|(((at, _), tx), failing)| Submitted { at: *at, tx, failing }));
+                nonce += u64::try_from(count).expect("a count fits");
                 turn.set(&account, nonce);
-                if taken < run.len() {
+                if count < all {
                     return Ok(submitted);
                 }
-                open = &open[taken..];
+                open = &open[count..];
                 continue;
             }
             // Alone it is brought to several nodes, until one takes it.
             let tx = self.sign(key, nonce, until, (*action).clone());
             match self.submit(&tx).await {
-                Ok(()) => {
-                    submitted.push((*at, tx));
+                Ok(failing) => {
+                    submitted.push(Submitted { at: *at, tx, failing });
                     nonce += 1;
                     turn.set(&account, nonce);
                     open = rest;
@@ -184,19 +202,20 @@ impl Chain {
         Ok(submitted)
     }
 
-    /// Hands consecutive transactions to any node concurrently; says how many of the first it took.
-    async fn submit_run(&self, txs: &[Tx]) -> Result<usize, ChainError> {
+    /// Hands consecutive transactions to any node concurrently; says how many of the first it took, and why one fails.
+    async fn submit_run(&self, txs: &[Tx]) -> Result<Vec<Option<ChainError>>, ChainError> {
         let call = wire::chain::submit(txs.iter(), Relayed::No);
         let mut survey = self.survey(Reach::ANY, |node| self.ask_node(node, call.clone()), |_| true).await;
         match survey.answers.pop() {
             // A node takes none behind one that it refused.
             Some(said) => {
-                let taken = said.value.iter().take_while(|verdict| verdict.is_ok()).count();
-                txs.iter().take(taken).for_each(|tx| self.inner.nodes.taken(tx.id(), said.node));
+                let taken: Vec<_> =
+                    said.value.into_iter().map_while(|verdict| taken_by(said.node, verdict).ok()).collect();
+                txs.iter().zip(&taken).for_each(|(tx, _)| self.inner.nodes.taken(tx.id(), said.node));
                 Ok(taken)
             }
             None => match self.unanswered(survey) {
-                ChainError::Refused { .. } => Ok(0),
+                ChainError::Refused { .. } => Ok(Vec::new()),
                 error => Err(error),
             },
         }
@@ -209,23 +228,24 @@ impl Chain {
         Tx::sign(body, key, &rules.chain)
     }
 
-    /// Hands the transaction to any node.
-    async fn submit(&self, tx: &Tx) -> Result<(), ChainError> {
+    /// Hands the transaction to any node; says why it fails, if the node took it to be charged.
+    async fn submit(&self, tx: &Tx) -> Result<Option<ChainError>, ChainError> {
         let call = wire::chain::submit(std::iter::once(tx), Relayed::No);
         let alone = async |node| {
             let Reply { value, .. } = self.ask_node(node, call.clone()).await?;
             // Another may take what this node does not.
             let refused = |refusal| (node, AskError::new(node, Failure::Refused(refusal)).into());
-            value.into_iter().collect::<Result<(), _>>().map(|()| Reply { node, value: () }).map_err(refused)
+            let verdict = value.into_iter().next().unwrap_or(Ok(()));
+            taken_by(node, verdict).map(|value| Reply { node, value }).map_err(refused)
         };
-        let mut survey = self.survey(Reach::ANY, alone, |()| true).await;
+        let mut survey = self.survey(Reach::ANY, alone, |_| true).await;
         let Some(said) = survey.answers.pop() else { return Err(self.unanswered(survey)) };
         let id = tx.id();
         for denier in survey.called_invalid() {
             self.inner.nodes.contradict(denier, format!("transaction {id} is against the rules"));
         }
         self.inner.nodes.taken(id, said.node);
-        Ok(())
+        Ok(said.value)
     }
 
     /// Waits until it is in a block, or can no longer be.
@@ -245,8 +265,8 @@ impl Chain {
         loop {
             match self.find_transaction(id).await {
                 Ok(said) => {
-                    if let Some(height) = said.value {
-                        return Fate::Included(Included { tx: id, height });
+                    if let Some(place) = said.value {
+                        return fate_at(id, place);
                     }
                     if Instant::now() >= again {
                         again = Instant::now() + SUBMIT_AGAIN;
@@ -296,10 +316,10 @@ impl Chain {
     /// nodes claim, not one alone.
     async fn find_spent(&self, node: NodeId, tx: TxId) -> Option<Fate> {
         let found = match self.find_transaction_at(node, tx).await.ok()?.value {
-            Some(height) => Some(height),
+            Some(place) => Some(place),
             None => self.witnessed(node, tx).await,
         };
-        Some(found.map_or(Fate::Overtaken(tx), |height| Fate::Included(Included { tx, height })))
+        Some(found.map_or(Fate::Overtaken(tx), |place| fate_at(tx, place)))
     }
 
     /// Waits until enough of `holders` have the block of this height; says how many have.
@@ -334,6 +354,23 @@ impl Chain {
     }
 }
 
+/// How a transaction ended that is at this place.
+const fn fate_at(tx: TxId, TxPlace { height, list, .. }: TxPlace) -> Fate {
+    match list {
+        TxList::Applied => Fate::Included(Included { tx, height }),
+        TxList::Charged => Fate::Charged(height),
+    }
+}
+
+/// A verdict of a node that took the transaction: why it fails, if it is to be charged.
+fn taken_by(node: NodeId, verdict: Result<(), Refusal>) -> Result<Option<ChainError>, Refusal> {
+    match verdict {
+        Ok(()) => Ok(None),
+        Err(refusal) if refusal.code == RefusalCode::Charged => Ok(Some(ChainError::Refused { node, refusal })),
+        Err(refusal) => Err(refusal),
+    }
+}
+
 /// As many of the first as one request may carry.
 fn fitting(txs: Vec<Tx>) -> Vec<Tx> {
     let mut bytes = size_of::<u32>();
@@ -346,10 +383,10 @@ fn fitting(txs: Vec<Tx>) -> Vec<Tx> {
 
 /// Whether the node refuses the transaction for its nonce alone.
 fn nonce_is_taken(error: &ChainError) -> bool {
-    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == wire::RefusalCode::Nonce)
+    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == RefusalCode::Nonce)
 }
 
 /// Whether the ledger's rules refuse the transaction, as opposed to a node that is busy.
 fn is_final(error: &ChainError) -> bool {
-    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == wire::RefusalCode::Invalid)
+    matches!(error, ChainError::Refused { refusal, .. } if refusal.code == RefusalCode::Invalid)
 }

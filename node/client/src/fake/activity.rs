@@ -2,14 +2,13 @@
 
 use ostrakon_proto::{
     codec,
-    id::{AccountId, Height, TxId},
+    id::{AccountId, Height},
     ledger::{
         state::{Key, Records},
         tree::prove,
-        tx::{Tx, tx_proof},
     },
     light::{
-        Activity, Inclusion, PastBlock, ProvenRecord, TxPlace,
+        Activity, ProvenRecord, TxPlace,
         activity::{ProvenTx, accounts_of},
     },
     limits,
@@ -26,14 +25,10 @@ impl Shared {
         let proof = prove(&self.ledger, self.ledger.tip().height.0, &key).expect("the tree is whole");
         let mut txs = Vec::new();
         for decided in self.decided.iter().rev() {
-            let ids: Vec<TxId> = decided.block.txs.iter().map(Tx::id).collect();
-            let height = decided.block.header.height;
-            for (index, tx) in decided.block.txs.iter().enumerate().rev() {
-                let place = TxPlace { height, index: u32::try_from(index).expect("few") };
-                if before.is_none_or(|before| place < before) && accounts_of(tx).any(|touched| touched == account) {
-                    let PastBlock { block, .. } = self.past_block(height);
-                    let inclusion = Inclusion { block, proof: tx_proof(&ids, index).expect("it is there") };
-                    txs.push(ProvenTx { tx: tx.clone(), inclusion });
+            for (place, tx) in decided.block.places().rev() {
+                let touches = accounts_of(tx, place.list).any(|touched| touched == account);
+                if touches && before.is_none_or(|before| place < before) {
+                    txs.push(ProvenTx { tx: tx.clone(), inclusion: self.at(place) });
                 }
             }
         }

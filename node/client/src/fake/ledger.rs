@@ -9,7 +9,7 @@ use ostrakon_proto::{
         CheckedTx, Proposer, Rules, history, propose,
         state::{Key, Records},
         tree::prove,
-        tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, tx_proof},
+        tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, TxPlace, tx_proof},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis},
@@ -154,7 +154,7 @@ impl Shared {
         self.rules = Rules::at(self.rules.chain, &self.ledger);
         self.history.extend(proposal.changes.history.iter().copied());
         let decided = decide(&self.rules, proposal.block, &keys);
-        self.places.extend(decided.block.txs.iter().map(|tx| (tx.id(), self.decided.len())));
+        self.places.extend(decided.block.places().map(|(_, tx)| (tx.id(), self.decided.len())));
         self.decided.push(decided);
         Ok(())
     }
@@ -164,16 +164,22 @@ impl Shared {
         let tip = self.decided.last().unwrap().block.header.height;
         let read = |position| self.history.get(&position).copied();
         let proof = (height < tip).then(|| history::prove(read, tip.0, height).unwrap());
-        let Block { header, txs, proofs } = block;
-        PastBlock { block: PastHeader { header, proof }, certificate, txs, proofs }
+        let Block { header, txs, charged, proofs } = block;
+        PastBlock { block: PastHeader { header, proof }, certificate, txs, charged, proofs }
     }
 
     pub(super) fn inclusion(&self, tx: TxId) -> Option<Inclusion> {
         let block = &self.decided[*self.places.get(&tx)?].block;
-        let ids: Vec<TxId> = block.txs.iter().map(Tx::id).collect();
-        let place = ids.iter().position(|id| *id == tx).unwrap();
-        let PastBlock { block, .. } = self.past_block(block.header.height);
-        Some(Inclusion { block, proof: tx_proof(&ids, place).unwrap() })
+        let (place, _) = block.places().find(|(_, one)| one.id() == tx).unwrap();
+        Some(self.at(place))
+    }
+
+    /// Proof that there is a transaction at this place.
+    pub(super) fn at(&self, TxPlace { height, list, index }: TxPlace) -> Inclusion {
+        let decided = &self.decided[usize::try_from(height.0).unwrap() - 1];
+        let ids: Vec<TxId> = decided.block.list(list).iter().map(Tx::id).collect();
+        let PastBlock { block, .. } = self.past_block(height);
+        Inclusion { block, list, proof: tx_proof(&ids, usize::try_from(index).unwrap()).unwrap() }
     }
 }
 

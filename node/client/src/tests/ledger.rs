@@ -1,5 +1,14 @@
 //! The ledger against fake nodes: payments and terms, nonces and fees, pages of transactions, checkpoints, proposals.
 
+use ostrakon_proto::{
+    ledger::{
+        state::Domain,
+        tx::{Join, Seat},
+        vote::ValidatorKeys,
+    },
+    sign::Purpose,
+};
+
 use super::*;
 
 #[tokio::test(start_paused = true)]
@@ -36,6 +45,36 @@ async fn what_a_rush_makes_too_cheap_is_paid_for_again() {
     let least = client.chain().rules().params.fee_base.0;
     assert!(paid > 2 * least, "enough for some more full blocks: {paid}");
     assert_eq!(client.chain().account(account().public()).await.expect("asked").nonce, 1);
+}
+
+/// Its nonce is used and its fee is paid, so that what comes after it takes the next.
+#[tokio::test(start_paused = true)]
+async fn what_is_charged_is_reported_and_what_comes_next_is_included() {
+    let world = World::new(4);
+    let client = world.client();
+    let (chain, owner) = (world.genesis.id(), account().public());
+    let (keys, node) = (ValidatorKeys::from_seed(&[77; 32]), Keypair::from_seed(&[78; 32]));
+    let seat = Seat { owner, key: keys.vote.public(), node: node.public(), beacon_key: keys.beacon.public() };
+    let name = || "other".to_owned();
+    let join = Join {
+        key: seat.key,
+        node: seat.node,
+        addresses: vec!["/ip4/127.0.0.1/tcp/1".to_owned()],
+        beacon_key: seat.beacon_key,
+        bond: world.genesis.params.bonds.validator,
+        domain: Domain { operator: name(), infrastructure: name(), region: name() },
+        consent: node.sign(Purpose::Seat, &chain, &seat),
+        vote_consent: keys.vote.sign(Purpose::Seat, &chain, &seat),
+        beacon_proof: keys.beacon.prove(b"another statement"),
+    };
+    let error = client.perform(Action::Join(join)).await.expect_err("the beacon key is not proven");
+    let Some(ChainError::Charged { tx, height }) = error.downcast_ref() else { panic!("{error}") };
+    let place = client.chain().inclusion(*tx).await.expect("known").expect("in a block");
+    assert!(place.is_charged() && place.height == *height);
+    client.transfer(AccountId::new([9; 32]), Amount(1_000)).await.expect("paid");
+    let activity = client.chain().activity(owner, None, 10).await.expect("proven");
+    let charged: Vec<bool> = activity.txs.iter().map(|entry| entry.place.is_charged()).collect();
+    assert_eq!((charged, activity.account.nonce), (vec![false, true], 2));
 }
 
 #[tokio::test(start_paused = true)]

@@ -53,6 +53,8 @@ pub(super) struct Pooled {
     pub(super) tx: Arc<CheckedTx>,
     pub(super) arrival: u64,
     rate: FeeRate,
+    /// Whether it fails after costly checks, so that a block charges it.
+    pub(super) is_charged: bool,
     /// The lane it waits in: its own, unless one before it waits in the ordinary one.
     pub(super) lane: TxPriority,
     /// The lowest rate of it and those before it; [`FeeRate::NOTHING`] behind a gap.
@@ -63,7 +65,7 @@ impl Pooled {
     /// A transaction whose priority is not known yet.
     pub(super) fn new(tx: Arc<CheckedTx>, arrival: u64) -> Self {
         let rate = FeeRate::of(&tx);
-        Self { tx, arrival, rate, lane: TxPriority::Ordinary, worth: FeeRate::NOTHING }
+        Self { tx, arrival, rate, is_charged: false, lane: TxPriority::Ordinary, worth: FeeRate::NOTHING }
     }
 
     pub(super) const fn rank(&self) -> Rank {

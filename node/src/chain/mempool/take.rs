@@ -38,6 +38,8 @@ struct Taking<'a> {
     others: Line<'a>,
     taken: Vec<Arc<CheckedTx>>,
     bytes: usize,
+    /// How many of those taken a block charges.
+    charged: usize,
 }
 
 impl<'a> Line<'a> {
@@ -67,7 +69,7 @@ impl<'a> Line<'a> {
 impl<'a> Taking<'a> {
     fn new(pool: &'a Mempool) -> Self {
         let (proofs, others) = (Line::new(pool, TxPriority::Deadline), Line::new(pool, TxPriority::Ordinary));
-        Self { pool, proofs, others, taken: Vec::new(), bytes: 0 }
+        Self { pool, proofs, others, taken: Vec::new(), bytes: 0, charged: 0 }
     }
 
     /// Includes proofs until the next would exceed `max` bytes.
@@ -87,6 +89,9 @@ impl<'a> Taking<'a> {
         while passed_over < PASSED_OVER
             && let Some(pooled) = self.best()
         {
+            if pooled.is_charged && self.charged >= limits::CHARGED {
+                continue;
+            }
             if self.bytes + pooled.tx.bytes() > max {
                 passed_over += 1;
             } else {
@@ -102,10 +107,14 @@ impl<'a> Taking<'a> {
         if proof < other { self.proofs.pop(self.pool) } else { self.others.pop(self.pool) }
     }
 
-    /// Includes it; its successor becomes available.
+    /// Includes it; its successor becomes available, unless it fails: a block charges after all others.
     fn put(&mut self, pooled: &'a Pooled) {
         self.bytes += pooled.tx.bytes();
         self.taken.push(Arc::clone(&pooled.tx));
+        if pooled.is_charged {
+            self.charged += 1;
+            return;
+        }
         let body = &pooled.tx.tx().body;
         let queue = self.pool.accounts.get(&body.account);
         let follower = body.nonce.checked_add(1).and_then(|nonce| queue?.txs.get(&nonce));

@@ -52,6 +52,43 @@ fn short(txs: &[Arc<CheckedTx>]) -> Vec<(u16, u64, u64)> {
     txs.iter().map(|tx| (who(tx), tx.tx().body.nonce, tx.tx().body.fee.0)).collect()
 }
 
+/// However much they pay, what fails does not take the place of what does not.
+#[test]
+fn a_block_takes_a_bounded_number_of_those_that_fail() {
+    let mut pool = Mempool::default();
+    let failing = u16::try_from(limits::CHARGED + 10).expect("few");
+    for who in 1..=failing {
+        let fails = tx(who, 0, 1_000);
+        pool.insert(Arc::clone(&fails), 0).expect("room");
+        pool.insert(tx(who, 1, 1_000), 0).expect("room");
+        pool.expect_charge(&fails.id());
+        assert!(pool.expects_charge(&fails.id()));
+    }
+    pool.insert(tx(900, 0, 1), 0).expect("room");
+    let taken = short(&pool.take(limits::BLOCK));
+    assert_eq!((taken.len(), taken.last()), (limits::CHARGED + 1, Some(&(900, 0, 1))));
+    assert!(taken.iter().all(|(_, nonce, _)| *nonce == 0), "what follows needs a nonce that is used after all others");
+    pool.advance(Height(1), [(key(1).public(), 1)]);
+    assert!(short(&pool.take(limits::BLOCK)).contains(&(1, 1, 1_000)), "in the next block it can be included");
+}
+
+#[test]
+fn it_says_before_costly_checks_whether_it_has_space() {
+    let mut pool = Mempool::new(PoolLimits { count: 3, bytes: 4096, per_account: 2, gap: 2 });
+    pool.insert(tx(1, 5, 100), 5).expect("room");
+    let check = |pool: &Mempool, tx: Arc<CheckedTx>, next, room| assert_eq!(pool.has_space_for(&tx, next), room);
+    check(&pool, tx(1, 4, 100), 5, false);
+    check(&pool, tx(1, 9, 100), 5, false);
+    check(&pool, tx(1, 5, 109), 5, false);
+    check(&pool, tx(1, 5, 110), 5, true);
+    check(&pool, tx(1, 6, 100), 5, true);
+    pool.insert(tx(1, 6, 100), 5).expect("room");
+    check(&pool, tx(1, 7, 100), 5, false);
+    pool.insert(tx(2, 0, 100), 0).expect("room");
+    check(&pool, tx(3, 0, 100), 0, false);
+    check(&pool, tx(3, 0, 101), 0, true);
+}
+
 #[test]
 fn takes_in_what_its_bounds_allow() {
     let bounds = PoolLimits { count: 4, bytes: 4096, per_account: 3, gap: 2 };

@@ -31,7 +31,7 @@ impl Rocks {
             // A block may be missing after a crash.
             let Some(DecidedBlock { block, .. }) = self.read(BLOCKS, &key)? else { continue };
             batch.delete_cf(self.family(BLOCKS), key);
-            block.txs.iter().for_each(|tx| batch.delete_cf(self.family(TXS), tx.id().bytes()));
+            block.places().for_each(|(_, tx)| batch.delete_cf(self.family(TXS), tx.id().bytes()));
             self.forget_touches(&mut batch, &block);
         }
         batch.put_cf(self.family(META), FIRST, codec::encode(&end));

@@ -3,12 +3,12 @@
 //! In come blocks, with the batch that stores or deletes them; out come positions, the newest first.
 //!
 //! ```text
-//! touches  account | height | index (big-endian)  -> nothing
+//! touches  account | height | list: 0 applied, 1 charged | index (big-endian)  -> nothing
 //! ```
 
 use ostrakon_proto::{
     id::{AccountId, Height},
-    ledger::tx::Block,
+    ledger::tx::{Block, TxList},
     light::{TxPlace, activity::accounts_of},
 };
 use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
@@ -16,28 +16,28 @@ use rocksdb::{Direction, IteratorMode, ReadOptions, WriteBatch};
 use super::{Rocks, TOUCHES, database, in_order};
 use crate::chain::store::LedgerError;
 
-type TouchKey = [u8; 44];
+type TouchKey = [u8; 45];
 
 fn key(account: &AccountId, place: TxPlace) -> TouchKey {
-    let mut key = [0; 44];
+    let mut key = [0; 45];
     key[..32].copy_from_slice(account.bytes());
     key[32..40].copy_from_slice(&place.height.0.to_be_bytes());
-    key[40..].copy_from_slice(&place.index.to_be_bytes());
+    key[40] = u8::from(place.is_charged());
+    key[41..].copy_from_slice(&place.index.to_be_bytes());
     key
 }
 
 fn place_of(key: &[u8]) -> Option<TxPlace> {
     let (height, index) = key.get(32..)?.split_first_chunk::<8>()?;
+    let (list, index) = index.split_first()?;
+    let list = if *list == 0 { TxList::Applied } else { TxList::Charged };
     let index = u32::from_be_bytes(index.try_into().ok()?);
-    Some(TxPlace { height: Height(u64::from_be_bytes(*height)), index })
+    Some(TxPlace { height: Height(u64::from_be_bytes(*height)), list, index })
 }
 
 /// The keys of all accounts that the block's transactions touch.
 fn keys_of(block: &Block) -> impl Iterator<Item = TouchKey> {
-    let height = block.header.height;
-    (0..)
-        .zip(&block.txs)
-        .flat_map(move |(index, tx)| accounts_of(tx).map(move |account| key(&account, TxPlace { height, index })))
+    block.places().flat_map(|(place, tx)| accounts_of(tx, place.list).map(move |account| key(&account, place)))
 }
 
 impl Rocks {

@@ -10,9 +10,8 @@ use ostrakon_net::{AskError, Peers, ask};
 use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
-        proofs::proof_root,
         snapshot::SnapshotChunk,
-        tx::{DecidedBlock, Header, Roots, Tx, tx_root},
+        tx::{DecidedBlock, Header},
     },
     light::{CertifiedHeader, Handover},
     wire::{RefusalCode, chain},
@@ -83,9 +82,7 @@ impl Fetch {
         for node in sources {
             let Ok(blocks) = ask(&*self.peers, *node, chain::blocks(offer.header.height)).await else { continue };
             let Some(DecidedBlock { block, .. }) = blocks.into_iter().next() else { continue };
-            let ids: Vec<_> = block.txs.iter().map(Tx::id).collect();
-            let roots = Roots { txs: tx_root(&ids), proofs: proof_root(&block.proofs) };
-            if block.header == offer.header && roots == block.header.roots {
+            if block.header == offer.header && block.roots() == block.header.roots {
                 return Some(DecidedBlock { block, certificate: offer.certificate.clone() });
             }
         }

@@ -153,12 +153,17 @@ fn check_caps(commit: &Commit, holders: &[RosterEntry]) -> Result<(), TxError> {
 }
 
 /// Every receipt given must be valid, and there must be enough.
-fn check_receipts(context: &ActionContext<'_, '_>, commit: &Commit, holders: &[RosterEntry]) -> Result<(), TxError> {
+fn check_receipts(
+    context: &mut ActionContext<'_, '_>,
+    commit: &Commit,
+    holders: &[RosterEntry],
+) -> Result<(), TxError> {
     let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
     let need = context.rules.receipts_needed(commit.code);
     if have < usize::from(need) {
         return Err(TxError::TooFewReceipts { have, need });
     }
+    context.is_costly = true;
     let columns = columns_hash(commit.slots.iter().map(|slot| slot.column));
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
         let receipt = Receipt {

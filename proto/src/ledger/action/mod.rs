@@ -36,6 +36,8 @@ pub(super) struct ActionContext<'a, 'd> {
     pub(super) draft: &'a mut Draft<'d>,
     pub(super) account: AccountId,
     pub(super) nonce: u64,
+    /// Whether signatures of others were verified: from then on, a failure is charged.
+    pub(super) is_costly: bool,
 }
 
 /// Stateless checks, which do not even need the parameters: the verdict is final.

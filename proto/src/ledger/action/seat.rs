@@ -105,7 +105,8 @@ pub(super) fn join(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(
 }
 
 /// Checks that the beacon key is the sender's. The costliest check of all, so it comes after the bond is locked.
-fn check_proof(context: &ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
+fn check_proof(context: &mut ActionContext<'_, '_>, join: &Join) -> Result<(), TxError> {
+    context.is_costly = true;
     let statement = seat(context.account, join).statement(&context.rules.chain);
     beacon::verify_proof(&join.beacon_key, &join.beacon_proof, &statement).map_err(|_| TxError::BeaconProof)
 }

@@ -334,7 +334,7 @@ fn everyone_who_signed_a_false_header_is_accused() {
         PastHeader { header: chain.header(height), proof: history::prove(read, 12, Height(height)) }
     };
     let certify = |chain: &Chain, header: Header| {
-        let block = Block { header, txs: Vec::new(), proofs: Proofs::new() };
+        let block = Block { header, txs: Vec::new(), charged: Vec::new(), proofs: Proofs::new() };
         let certificate = chain.world.certificate(&block, [0, 1, 3]);
         CertifiedHeader { header: block.header, certificate }
     };

@@ -4,6 +4,7 @@ mod accounts;
 mod basis;
 mod blocks;
 mod chance;
+mod charged;
 mod checked;
 mod commitments;
 mod epochs;

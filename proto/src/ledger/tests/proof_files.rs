@@ -72,8 +72,8 @@ impl Chain {
         let (tip, DecidedBlock { block, certificate }) = (self.tip(), self.decided[at].clone());
         let read = |position| self.past.get(&position).copied();
         let proof = history::prove(read, tip.header.height.0, block.header.height).expect("it is before");
-        let Block { header, txs, proofs } = block;
-        let said = PastBlock { block: PastHeader { header, proof: Some(proof) }, certificate, txs, proofs };
+        let Block { header, txs, charged, proofs } = block;
+        let said = PastBlock { block: PastHeader { header, proof: Some(proof) }, certificate, txs, charged, proofs };
         Answer { tip, said }
     }
 }

@@ -183,7 +183,8 @@ impl World {
         if verdict.is_err() {
             assert_eq!(execution.records().changes(), before, "a refused transaction leaves no trace");
         }
-        verdict
+        // Whether it is charged is told apart where that is tested.
+        verdict.map_err(cause)
     }
 
     pub(super) fn propose(&self, txs: Vec<Tx>) -> ProposedBlock {
@@ -232,7 +233,7 @@ impl World {
     /// Proposes and executes a block of these, which must all be accepted, and checks every invariant.
     pub(super) fn block(&mut self, txs: Vec<Tx>) {
         let proposal = self.offer(txs);
-        assert_eq!(proposal.rejected, []);
+        assert_eq!((proposal.rejected, proposal.block.charged), (vec![], vec![]));
     }
 
     /// As [`World::block`], but some may be refused.
@@ -487,4 +488,12 @@ impl World {
 
 pub(super) fn id(key: &Keypair) -> AccountId {
     key.public()
+}
+
+/// Why a transaction fails, whether it is charged for that or not.
+pub(super) fn cause(error: TxError) -> TxError {
+    match error {
+        TxError::Charged(error) => *error,
+        free => free,
+    }
 }
