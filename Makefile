@@ -31,7 +31,7 @@ ALL := --locked --workspace
 help:
 	@sed -n 's/^#   //p' Makefile
 
-# A C++ compiler for RocksDB, and libclang to read its header. Nothing else comes from outside cargo.
+# A C++ compiler for RocksDB, libclang to read its header, and Python for one test. Nothing else comes from outside cargo.
 setup:
 	@.ci/setup
 

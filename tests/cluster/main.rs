@@ -23,6 +23,7 @@ mod new_account;
 mod node_starts;
 mod summary;
 mod too_many_killed;
+mod verifier;
 
 use std::process::ExitCode;
 
@@ -31,7 +32,7 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 21] = [
+const SCENARIOS: [Scenario<Stage>; 22] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -52,6 +53,7 @@ const SCENARIOS: [Scenario<Stage>; 21] = [
     scenario("liar", liar::run),
     scenario("many_providers", many_providers::run),
     scenario("members", members::run),
+    scenario("verifier", verifier::run),
     long_scenario("big_file", big_file::run),
 ];
 

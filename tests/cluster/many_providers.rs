@@ -47,7 +47,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
 }
 
 /// Founds the network again, with so many providers.
-fn found_again(cluster: &Cluster, providers: usize) -> Result<()> {
+pub(crate) fn found_again(cluster: &Cluster, providers: usize) -> Result<()> {
     let nodes = cluster.status()?.nodes;
     let all: Vec<usize> = nodes.iter().map(|node| node.index).collect();
     cluster.kill(&all)?;

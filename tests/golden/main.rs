@@ -2,7 +2,9 @@
 //!
 //! A difference means that two versions of this program no longer understand each other: a decision, made in a change
 //! of its own, with a new version in the protocol's name. The formats of bytes and ledger are pinned in `proto`, beside
-//! its `SPEC.md`.
+//! its `SPEC.md`. [`draws`] are compared with those of a program that is not ours.
+
+mod draws;
 
 use bytes::Bytes;
 use ostrakon_proto::{

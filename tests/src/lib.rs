@@ -2,7 +2,7 @@
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
 //! claims in [`lies`]; [`stranger`] sends nodes what an outsider may, [`scrape`] reads what a node counts,
-//! and [`preload`] gives a node a slow disk or a wrong clock.
+//! [`preload`] gives a node a slow disk or a wrong clock, and [`export`] is what a verifier that is not ours is given.
 //!
 //! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`assault`] runs
 //! it, with a [`quota`] of the processor. [`router`] joins network namespaces by lines that are slow, lossy or cut.
@@ -16,6 +16,7 @@ pub mod attack;
 pub mod cluster;
 pub mod content;
 pub mod devnet;
+pub mod export;
 pub mod interrupt;
 pub mod liar;
 pub mod made_chain;

@@ -15,7 +15,7 @@ const OWN: [&str; 2] = ["tests/tidy/words.txt", "tests/tidy/language.rs"];
 /// At least so many are retired.
 const LEAST: usize = 60;
 /// Ends of the names of files that people read.
-const READ: [&str; 5] = [".rs", ".md", ".toml", ".sh", "Makefile"];
+const READ: [&str; 6] = [".rs", ".py", ".md", ".toml", ".sh", "Makefile"];
 
 /// One line of the list.
 #[derive(Clone, Debug)]
