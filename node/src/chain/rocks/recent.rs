@@ -13,8 +13,8 @@ use ostrakon_proto::{
     ledger::state::{Account, Changes, Key, Record},
 };
 
-/// Accounts cached: about 16 MiB.
-const REMEMBERED: usize = 131_072;
+/// Accounts cached: about 120 MiB, once there are so many.
+const REMEMBERED: usize = 1 << 20;
 
 /// A number of commits of this process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
