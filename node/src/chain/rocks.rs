@@ -37,8 +37,8 @@ use ostrakon_proto::{
     light::{CertifiedHeader, Handover, TxPlace},
 };
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode, Options, Snapshot,
-    WriteBatch, WriteOptions,
+    BlockBasedIndexType, BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, Direction, IteratorMode,
+    Options, Snapshot, WriteBatch, WriteOptions,
 };
 use tokio::time::Instant;
 
@@ -71,8 +71,8 @@ const TOUCHES: &str = "touches";
 /// Key in `meta` of the oldest block that is not pruned.
 const FIRST: &[u8] = b"first";
 
-/// Bytes of memory for unwritten records, all families together: a node stays under 512 MiB.
-const WRITE_BYTES: usize = 16 * 1024 * 1024;
+/// Bytes of memory for unwritten records, all families together: a node with a million accounts stays under 512 MiB.
+const WRITE_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of the block cache.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
 
@@ -345,10 +345,15 @@ fn family_options(cache: &Cache) -> Options {
     let mut blocks = BlockBasedOptions::default();
     blocks.set_block_cache(cache);
     blocks.set_bloom_filter(10.0, false);
+    // In parts: as a whole, those of a large file do not fit into a shard of the cache, and each read loads them again.
+    blocks.set_index_type(BlockBasedIndexType::TwoLevelIndexSearch);
+    blocks.set_partition_filters(true);
     blocks.set_cache_index_and_filter_blocks(true);
     let mut options = Options::default();
     options.set_block_based_table_factory(&blocks);
     options.set_write_buffer_size(WRITE_BYTES / 4);
+    // Keys are hashes, so that each compaction writes the whole family again: half as often as by default.
+    options.set_level_zero_file_num_compaction_trigger(8);
     options
 }
 
