@@ -17,7 +17,8 @@ use ostrakon_proto::{
         },
         tx::{
             Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header, Join, Leave,
-            Propose, Receipt, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash, tx_proof, tx_root,
+            Propose, Receipt, Roots, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash, tx_proof,
+            tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },

@@ -43,7 +43,7 @@ class Chain:
         self.mix = derive("ostrakon beacon mix 1", chain)
         self.turns_seed = self.mix
         self.clock = Value(epoch=0, start_ms=genesis.time_ms, first=1, has_beacon=False, window=0)
-        self.epochs = {0: Value(epoch=0, start_ms=genesis.time_ms, first=1, beacon=None)}
+        self.epochs = {0: epoch_record(0, genesis.time_ms, 1)}
         self.pulses, self.fee_factor, self.burnt = {}, FACTOR, 0
         self.headers, self.beacons = [], []
         # What transactions said: of every commit, of those that last, and of names.
@@ -76,7 +76,10 @@ class Chain:
         self._tick(height, header.time_ms)
         ids = [self._transaction(tx, height) for tx in decided.txs]
         require(header.txs == transactions_root(ids), "a header has other transactions")
-        self._load(sum(len(encode("tx", tx)) for tx in decided.txs))
+        failed = [self._transaction(tx, height, applied=False) for tx in decided.charged]
+        require(header.charged == transactions_root(failed), "a header has other charged transactions")
+        require(not decided.proofs and header.proofs == transactions_root([]), "a header has other proofs")
+        self._load(sum(len(encode("tx", tx)) for tx in decided.txs + decided.charged))
         self._beacon(header)
         self.height, self.block, self.time_ms = height, block, header.time_ms
         self.headers.append(header)
@@ -103,7 +106,7 @@ class Chain:
         age = time_ms - clock.start_ms
         if age >= time.epoch_ms and clock.window >= time.window_blocks:
             self.clock = Value(epoch=clock.epoch + 1, start_ms=time_ms, first=height, has_beacon=False, window=0)
-            self.epochs[clock.epoch + 1] = Value(epoch=clock.epoch + 1, start_ms=time_ms, first=height, beacon=None)
+            self.epochs[clock.epoch + 1] = epoch_record(clock.epoch + 1, time_ms, height)
         elif clock.has_beacon and age >= time.epoch_ms // 2:
             clock.window += 1
         self.lasting = {key: commit for key, commit in self.lasting.items() if commit.end > self.clock.epoch}
@@ -113,6 +116,9 @@ class Chain:
         self.beacons.append((self.beacon_keys[header.proposer], message, header.beacon))
         self.mix = derive("ostrakon beacon mix 1", self.mix + header.beacon)
         clock, blocks = self.clock, self.params.time.beacon_blocks
+        if clock.has_beacon:
+            space = self.epochs[clock.epoch].space
+            space.blocks, space.with_space = space.blocks + 1, space.with_space + 1
         if header.height == clock.first + blocks - 1:
             beacon = derive("ostrakon epoch beacon 3", self.id + number(clock.epoch) + self.mix)
             self.epochs[clock.epoch].beacon = self.turns_seed = beacon
@@ -134,7 +140,7 @@ class Chain:
         else:
             self.fee_factor = max(factor - change, FACTOR)
 
-    def _transaction(self, tx, height):
+    def _transaction(self, tx, height, applied=True):
         data, body = encode("tx", tx), tx.body
         signatures.check("tx", self.id, "body", body, body.account, tx.signature)
         nonce = self.next_nonce.get(body.account, body.nonce)
@@ -146,14 +152,13 @@ class Chain:
         factor = FACTOR if body.action.kind == "evidence" else self.fee_factor
         require(body.fee >= -(-(fee * factor) // FACTOR), "a transaction has too low a fee")
         self.burnt += body.fee
-        for action in actions:
+        for action in actions if applied else ():
             self._action(action, body)
         return blake3(data)
 
     def _action(self, action, body):
         account = body.account
         if action.kind == "commit":
-            self._receipts(action, account)
             commit = Value(account=account, action=action, start=self.clock.epoch, end=action.end)
             self.commits.append(commit)
             self.lasting[(action.object, action.extent, account)] = commit
@@ -166,9 +171,6 @@ class Chain:
         if action.kind == "set_name":
             self.names[(account, action.name)] = action.value and Value(value=action.value, version=body.nonce + 1)
 
-    def _receipts(self, commit, account):
-        for index, slot in enumerate(commit.slots):
-            if slot.receipt is not None:
-                receipt = Value(account=account, object=commit.object, extent=commit.extent, index=index,
-                                column=slot.column, column_len=commit.column_len, draw=commit.draw)
-                signatures.check("receipt", self.id, "receipt", receipt, slot.provider, slot.receipt)
+
+def epoch_record(epoch, start_ms, first):
+    return Value(epoch=epoch, start_ms=start_ms, first=first, beacon=None, space=Value(blocks=0, with_space=0))

@@ -10,7 +10,8 @@ signature = [u8; 64]
 domain = operator: string | infrastructure: string | region: string
 code = k: u8 | n: u8
 draw = epoch: u64 | number: u32
-receipt = account: key | object: id | extent: u32 | index: u8 | column: id | column_len: u64 | draw
+receipt = account: key | object: id | extent: u32 | index: u8 | draw | columns: hash | code | column_len: u64
+  | ask: u64 | until: u64
 
 vote = kind: u8 | height: u64 | round: u32 | block: opt id
 signed_vote = voter: key | vote | signature
@@ -26,8 +27,8 @@ action = enum
   1 register   node: key | addresses: vec string | domain | price: u64 | capacity: u64 | bond: u64
              | consent: signature
   2 commit     object: id | extent: u32 | extents: u32 | size: u64 | code | column_len: u64 | draw
-             | slots: vec tx_slot | end: u64
-  3 extend     object: id | extent: u32 | end: u64
+             | slots: vec tx_slot | until: u64 | end: u64
+  3 extend     object: id | extent: u32 | end: u64 | most: u64
   4 release    object: id | extent: u32
   5 join       key | node: key | addresses: vec string | beacon_key: [u8; 96] | bond: u64 | domain
              | consent: signature | vote_consent: signature | beacon_proof: [u8; 48]
@@ -45,7 +46,7 @@ evidence = enum
   0 votes      first: signed_vote | second: signed_vote
   1 proposals  first: signed_proposal | second: signed_proposal
   2 header     vote: signed_vote | header | decided: header | proof: vec hash
-tx_slot = provider: key | column: id | receipt: opt signature
+tx_slot = provider: key | column: id | cap: u64 | receipt: opt signature
 change = enum
   0 params            params
   1 admit_provider    node: key
@@ -54,7 +55,8 @@ change = enum
   4 expel_validator   key
   5 upgrade           protocol: u32 | epoch: u64
 
-header = height: u64 | round: u32 | parent: id | time_ms: u64 | txs: hash | state: hash | history: hash
+header = height: u64 | round: u32 | parent: id | time_ms: u64 | txs: hash | charged: hash | proofs: hash
+  | state: hash | history: hash
   | validators: hash | next_validators: hash | proposer: key | beacon: [u8; 48]
 
 record = enum
@@ -69,9 +71,9 @@ record = enum
                   | bond: u64 | power: u64 | since: u64 | status: validator_status | missed: u32 | skipped_until: u64
   5 object          owners: map key owner
   6 commitment      key: commitment_key | size: u64 | extents: u32 | code | column_len: u64 | slots: vec slot
-                  | start: u64 | end: u64 | price: u64 | escrow: u64
+                  | start: u64 | end: u64 | until: u64 | escrow: u64
   7 epoch           epoch: u64 | start_ms: u64 | first: u64 | beacon: opt hash | roster: root | providers: classes
-                  | dimensions: [classes; 3]
+                  | dimensions: [classes; 3] | space
   8 mark
   9 name            value: vec u8 | version: u64 | deposit: u64
   10 charter        membership | protocol: u32 | upgrade: opt (protocol: u32 | epoch: u64) | proposals: u64
@@ -93,7 +95,8 @@ validator_status = enum
   3 removed  until: u64
 owner = extents: u32 | end: u64
 commitment_key = object: id | extent: u32 | owner: key
-slot = provider: key | column: id | since: u64 | collateral: u64 | state: u8
+slot = provider: key | column: id | since: u64 | ask: u64 | cap: u64 | collateral: u64 | state: u8
+space = blocks: u64 | with_space: u64
 root = hash | weight: u128
 classes = map (providers: u8 | log2: u8) (groups: u64 | weight: u128)
 offer = weight: u64 | price: u64 | operator: [u8; 16] | infrastructure: [u8; 16] | region: [u8; 16]
@@ -121,9 +124,11 @@ genesis_validator = owner: key | key | node: key | addresses: vec string | beaco
 genesis_provider = owner: key | node: key | addresses: vec string | price: u64 | capacity: u64 | bond: opt u64
   | domain
 
-decided = header | txs: vec tx | certificate
+decided = header | txs: vec tx | charged: vec tx | proofs: map proof_key u8 | certificate
+proof_key = provider: key | epoch: u64
 handover = header | certificate | set: validator_set
 certified = header | certificate
+columns = vec id
 proven = key: vec u8 | value: opt vec u8 | proof: state_proof
 state_proof = siblings: vec opt hash | other: opt (key: hash | value: hash)
 records_answer = header | certificate | records: vec proven

@@ -159,21 +159,22 @@ class State:
         commit = committed.action
         for name in ("size", "extents", "code", "column_len"):
             require(getattr(record, name) == getattr(commit, name), f"a commitment has another {name}")
-        rate, offers = 0, {leaf.provider: leaf.offer for leaf in self.roster(commit.draw.epoch)}
+        locked, offers = 0, {leaf.provider: leaf.offer for leaf in self.roster(commit.draw.epoch)}
         for slot, given in zip(record.slots, commit.slots, strict=True):
             require((slot.provider, slot.column) == (given.provider, given.column), "a slot is another")
             require((slot.state == LIVE) == (given.receipt is not None), "a slot has no receipt")
+            offer = offers[slot.provider]
+            require((slot.ask, slot.cap) == (offer.price, given.cap), "a slot has another price")
+            locked += -(-record.column_len * slot.cap // GIB)
             if slot.state == LIVE:
-                offer = offers[slot.provider]
-                rate += -(-record.column_len * offer.price // GIB)
                 collateral = self._collateral(record.column_len, offer.price)
                 require(slot.collateral == collateral, "a slot has another collateral")
                 self.used[slot.provider] += record.column_len
                 self.behind[slot.provider] += collateral
                 self.stored[offer.infrastructure] += record.column_len
         require((record.start, record.end) == (committed.start, committed.end), "a commitment is of another time")
-        require(record.price == rate, "a commitment has another price")
-        require(record.escrow == rate * (record.end - record.start), "a commitment has another escrow")
+        require(record.until == commit.until, "a commitment has other receipts")
+        require(record.escrow == locked * (record.end - record.start), "a commitment has another escrow")
 
     def _objects(self, commitments):
         """The owners that are listed with each object."""

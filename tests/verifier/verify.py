@@ -15,7 +15,9 @@ import sys
 from pathlib import Path
 
 import names
+import signatures
 import tamper
+from blake3 import blake3
 from borsh import Reader, Refused, Value, require
 from chain import Chain
 from draw import caps, draw, fits
@@ -132,17 +134,31 @@ class Checked:
             by_node = {leaf.provider: leaf for leaf in leaves}
             require(all(slot.provider in by_node for slot in commit.slots), "a slot is not in the draw")
             require(fits([by_node[slot.provider] for slot in commit.slots], limits), "the slots break the caps")
+            self._receipts(committed, by_node)
             n, given = commit.code.n, sum(slot.receipt is not None for slot in commit.slots)
             require(given >= (n if n <= 6 else n - (n - 1) // 3), "a commit has too few receipts")
             require(epoch - params.draw_epochs < commit.draw.epoch <= epoch < commit.end <= epoch + params.term_epochs
                     and commit.draw.number < params.draws, "a commit is not of its time")
+
+    def _receipts(self, committed, by_node):
+        """Each is for all columns, and for the price of the roster."""
+        commit = committed.action
+        columns = blake3(encode("columns", [slot.column for slot in commit.slots]))
+        for index, slot in enumerate(commit.slots):
+            ask = by_node[slot.provider].offer.price
+            require(ask <= slot.cap and commit.end <= commit.until, "a commit pays less than its receipts say")
+            if slot.receipt is not None:
+                receipt = Value(account=committed.account, object=commit.object, extent=commit.extent, index=index,
+                                draw=commit.draw, columns=columns, code=commit.code, column_len=commit.column_len,
+                                ask=ask, until=commit.until)
+                signatures.check("receipt", self.chain.id, "receipt", receipt, slot.provider, slot.receipt)
 
     def _printed(self):
         """What the commands printed is the same."""
         printed = self.export.printed
         for block in printed["blocks"]:
             header = self.chain.headers[block["height"] - 1]
-            for name in ("parent", "txs", "state", "history", "validators", "next_validators", "beacon"):
+            for name in ("parent", "txs", "charged", "proofs", "state", "history", "validators", "next_validators", "beacon"):
                 require(getattr(header, name).hex() == block[name], f"`ledger block` prints another {name}")
             proposer = names.key("vote key", block["proposer"])
             require(proposer == header.proposer, "`ledger block` prints another proposer")

@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Client {
-    /// Pays for `epochs` more, on every extent; returns the new first epoch that is not paid for. A holder that asks for
-    /// more than before is paid what it asks, up to `most` for a GiB and an epoch: zero pays no more than before.
+    /// Pays for `epochs` more, on every extent; returns the new first epoch that is not paid for. A holder that asks
+    /// for more than before is paid what it asks, up to `most` for a GiB and an epoch: zero pays no more than before.
     ///
     /// Fails when the object is not this account's, the account cannot pay, or a holder asks for more.
     pub fn extend(&self, object: ObjectId, epochs: u64, most: Amount) -> Submit<Epoch> {

@@ -72,8 +72,8 @@ impl Room {
 pub enum ReserveError {
     /// Wait for commits, fund the account, or store less at a time.
     #[error(
-        "{wanted} more bytes exceed the account's credit on this node: columns that are not paid for, or expired unpaid, \
-         use {used} of {limit} bytes; fund the account, or store less at a time"
+        "{wanted} more bytes exceed the account's credit on this node: columns that are not paid for, or expired \
+         unpaid, use {used} of {limit} bytes; fund the account, or store less at a time"
     )]
     Credit {
         /// Bytes asked for.

@@ -190,7 +190,7 @@ pub struct Slot {
     pub since: Epoch,
     /// Price of a GiB for one epoch that the provider is paid.
     pub ask: Amount,
-    /// The most that this may become, whoever stores the column: what the escrow is locked for.
+    /// The most that this may become, a node that takes over included: what the escrow is locked for.
     pub cap: Amount,
     /// The provider's bond behind it; zero while it is missing.
     pub collateral: Amount,

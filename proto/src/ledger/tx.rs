@@ -108,7 +108,7 @@ pub struct SlotClaim {
     pub provider: NodeId,
     /// The column.
     pub column: ColumnId,
-    /// The most that a GiB may cost in one epoch, whoever stores the column: escrow is locked for it. At least what
+    /// The most that a GiB may cost in one epoch, a node that takes over included: escrow is locked for it. At least what
     /// the provider asks.
     pub cap: Amount,
     /// Its signature over [`Receipt`]; `None` leaves the slot missing.
@@ -140,8 +140,8 @@ pub struct Commit {
     pub end: Epoch,
 }
 
-/// Pays for the epochs until `end`. A holder's price is what its receipt says until the receipt's end, and beyond that as
-/// long as it does not ask for more; then the price rises to what it asks, if `most` allows that.
+/// Pays for the epochs until `end`. A holder's price is what its receipt says until the receipt's end, and beyond that
+/// as long as it does not ask for more; then the price rises to what it asks, if `most` allows that.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Extend {
     /// The object.

@@ -2,7 +2,7 @@
 //! addresses of those who are.
 //!
 //! In goes what a client wants to store; out come the keys of the records to prove, and the part of the roster that the
-//! draw meets. The client reads the same from the proven records, and draws again: it takes nobody's word.
+//! draw meets. The client reads the same from the proven records, and draws again.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 

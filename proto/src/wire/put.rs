@@ -2,8 +2,8 @@
 //!
 //! [`PutRequest::Open`] reserves space; then [`PutRequest::Chunk`]s carry the column in order of offset, a few in
 //! flight at a time; [`PutRequest::Finish`] sends the manifest and returns the receipt. A column of one chunk, with its
-//! manifest, goes with the opening, whose answer then is the receipt. Every request names its upload, so nothing depends
-//! on a connection. A column that no commitment names is temporary.
+//! manifest, goes with the opening, whose answer then is the receipt. Every request names its upload, so nothing
+//! depends on a connection. A column that no commitment names is temporary.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;

@@ -31,7 +31,7 @@ const INTEGRITY: i32 = 4;
 const NETWORK: i32 = 5;
 
 /// Lies, what is asked meanwhile, and how that ends.
-const CASES: [(&str, &[&str], End); 32] = [
+const CASES: [(&str, &[&str], End); 35] = [
     ("header-altered", HEAD, Names(INTEGRITY)),
     ("unsigned", HEAD, Names(INTEGRITY)),
     ("too-few-signatures", HEAD, Names(INTEGRITY)),
@@ -49,9 +49,12 @@ const CASES: [(&str, &[&str], End); 32] = [
     ("record-of-another-key", HEAD, Names(INTEGRITY)),
     ("fewer-records", HEAD, Names(INTEGRITY)),
     ("no-such-transaction", &["ledger", "tx", TX], Names(NETWORK)),
+    ("said-to-have-failed", &["ledger", "tx", TX], Names(INTEGRITY)),
     ("at-another-place", &["ledger", "tx", TX], Names(INTEGRITY)),
     ("in-another-block", &["ledger", "tx", TX], Names(INTEGRITY)),
     ("block-without-transaction", &["ledger", "block", BLOCK], Names(INTEGRITY)),
+    ("block-with-transaction-failed", &["ledger", "block", BLOCK], Names(INTEGRITY)),
+    ("block-of-other-proofs", &["ledger", "block", BLOCK], Names(INTEGRITY)),
     ("block-of-another-time", &["ledger", "block", BLOCK], Names(INTEGRITY)),
     ("block-of-another-height", &["ledger", "block", BLOCK], Names(INTEGRITY)),
     ("handover-to-strangers", VALIDATORS, Names(INTEGRITY)),

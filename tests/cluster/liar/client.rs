@@ -44,7 +44,7 @@ use Ask::{Fetch, Ledger, Pay, Store};
 use Found::{Doubt, Holder, Liar};
 
 /// The lies that clients can be told.
-const CASES: [(&str, Ask, Found); 49] = [
+const CASES: [(&str, Ask, Found); 52] = [
     ("header-altered", Ledger, Liar),
     ("unsigned", Ledger, Liar),
     ("too-few-signatures", Ledger, Liar),
@@ -64,9 +64,12 @@ const CASES: [(&str, Ask, Found); 49] = [
     ("record-of-another-key", Ledger, Liar),
     ("fewer-records", Ledger, Liar),
     ("no-such-transaction", Ledger, Doubt),
+    ("said-to-have-failed", Ledger, Liar),
     ("at-another-place", Ledger, Liar),
     ("in-another-block", Ledger, Liar),
     ("block-without-transaction", Ledger, Liar),
+    ("block-with-transaction-failed", Ledger, Liar),
+    ("block-of-other-proofs", Ledger, Liar),
     ("block-of-another-time", Ledger, Liar),
     ("block-of-another-height", Ledger, Liar),
     ("handover-to-strangers", Ledger, Liar),

@@ -1,4 +1,5 @@
-//! From receipts to the ledger: as many extents in a transaction as fit, then until the block is where it cannot be lost.
+//! From receipts to the ledger: as many extents in a transaction as fit, then until the block is where it cannot be
+//! lost.
 //!
 //! Whether a transaction that went wrong was included after all is looked up, so that nothing is paid twice: the ledger
 //! accepts an extent of an object once from each account.

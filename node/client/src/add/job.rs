@@ -354,7 +354,7 @@ impl<'a> Job<'a> {
     }
 
     /// The add fails, and to do it again costs no more than to resume it: its journal goes.
-    pub(crate) fn fail_for_good(&self) {
+    pub(crate) fn drop_journal(&self) {
         self.in_vain.store(true, Ordering::Relaxed);
     }
 

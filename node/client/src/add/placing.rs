@@ -238,6 +238,6 @@ mod tests {
         assert_eq!(placing.price(64), Amount(9 * 64));
         placing.give_up(0, "refused".to_owned());
         assert_eq!(placing.price(64), Amount(8 * 64));
-        assert_eq!(placing.locked(64), Amount(9 * 64), "whoever takes the ninth is paid");
+        assert_eq!(placing.locked(64), Amount(9 * 64), "a node that takes the ninth is paid");
     }
 }

@@ -83,7 +83,7 @@ async fn store_and_commit(
     rebuild::fill_vacant(job, &mut extents, &listing).await?;
     if let Err(error) = check_receipts(job, options, &extents) {
         if upload::is_short(&source.layout()) && !job.may_be_pending() {
-            job.fail_for_good();
+            job.drop_journal();
         }
         return Err(error);
     }

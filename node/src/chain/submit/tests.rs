@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use ostrakon_proto::{
-    id::{ColumnId, Epoch, NodeId, ObjectId},
+    id::{ColumnId, Epoch, ObjectId},
     ledger::{
         GenesisProvider,
         state::Records,
-        tx::{Commit, Receipt, SlotClaim, Transfer, TxPlace},
+        tx::{Commit, Receipt, SlotClaim, Transfer, TxPlace, columns_hash},
     },
     params::Code,
-    placement::{self, Caps, Draw, DrawSeed},
+    placement::{self, Caps, Draw, DrawSeed, RosterEntry},
     sign::Purpose,
 };
 

@@ -2,7 +2,7 @@
 //!
 //! A straight line: form, term, draw and domain rule, money, receipts, capacity, record. Receipts are verified only for
 //! a sender that can pay. Every slot's provider must be in the draw. Escrow is locked for all n slots, each at its cap,
-//! so that whoever takes over a missing or lost one can be paid.
+//! so that a node that takes over a missing or lost one can be paid.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,6 +1,6 @@
 //! extend: pays for more epochs of what the sender has committed.
 //!
-//! A holder's receipt says until when it stores the column, and at which price. Beyond that it goes on as long as its
+//! A holder's receipt says until when it stores the column, and at which price. Beyond that it continues as long as its
 //! price on the ledger is no higher, or at the higher price, if the sender agrees to it and the holder has the bond for
 //! it. One without stays at its old price.
 
