@@ -37,7 +37,7 @@ const PROVIDERS: u8 = 12;
 const CODE: Code = Code { k: 4, n: 12 };
 const COLUMN_LEN: u64 = 65_536;
 /// Commits in one block: as many as there is room for.
-const BATCH: u32 = 500;
+const BATCH: u32 = 450;
 /// Commits are made after so many blocks, when there is a draw.
 const FIRST: u64 = 2;
 const BLOCK_MS: u64 = 1_000;
