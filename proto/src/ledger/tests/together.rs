@@ -6,7 +6,9 @@ use crate::{
     ledger::{
         TxError,
         state::{Records, SlotState},
-        tx::{Action, Anchor, Commit, Extend, Release, SetName, Together, TogetherError, Transfer, Tx, TxBody},
+        tx::{
+            Action, Anchor, Commit, Extend, Release, SetName, Together, TogetherError, Transfer, Tx, TxBody, batches,
+        },
     },
     limits,
     sign::Keypair,
@@ -156,4 +158,25 @@ fn names_and_the_move_of_their_head_fail_together() {
     assert_eq!([1, 2, HEAD].map(|name| get(&world, name)), [None, None, Some(1)]);
     world.does(&alice(), batch(1));
     assert_eq!([1, 2, HEAD].map(|name| get(&world, name)), [Some(2); 3]);
+}
+
+#[test]
+fn an_object_of_64_extents_is_committed_by_a_few_transactions_and_in_two_runs() {
+    let mut founding = genesis();
+    founding.accounts[0].balance = Amount(1_000_000_000_000);
+    founding.providers.iter_mut().for_each(|provider| provider.capacity = 1 << 40);
+    let mut world = World::of(&founding);
+    world.wait_for(1);
+    let whole = |number| Action::Commit(Commit { extents: 64, ..extent(&world, number, limits::COLUMN) });
+    let actions: Vec<Action> = (0..64).map(whole).collect();
+    let (before, after) = actions.split_at(20);
+    let transactions = batches(actions.clone());
+    assert_eq!(transactions.iter().map(|one| one.parts().len()).collect::<Vec<_>>(), [16; 4]);
+    // The first run is killed after its first transactions; the second commits what is missing, by the same draw.
+    batches(before.to_vec()).into_iter().for_each(|action| world.does(&alice(), action));
+    let again = world.tx(&alice(), transactions[1].clone());
+    assert_eq!(world.verdict(&again), failed(0, TxError::AlreadyCommitted { object: object(1), extent: 16 }));
+    batches(after.to_vec()).into_iter().for_each(|action| world.does(&alice(), action));
+    let made = world.state.commitments_of(&object(1), usize::MAX);
+    assert_eq!(made.iter().map(|made| made.id.extent).collect::<Vec<_>>(), (0..64).collect::<Vec<_>>());
 }
