@@ -108,8 +108,8 @@ pub struct SlotClaim {
     pub provider: NodeId,
     /// The column.
     pub column: ColumnId,
-    /// The most that a GiB may cost in one epoch, a node that takes over included: escrow is locked for it. At least what
-    /// the provider asks.
+    /// The most that a GiB may cost in one epoch, a node that takes over included: escrow is locked for it. At least
+    /// what the provider asks.
     pub cap: Amount,
     /// Its signature over [`Receipt`]; `None` leaves the slot missing.
     pub receipt: Option<Signature>,

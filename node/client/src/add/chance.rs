@@ -1,7 +1,7 @@
 //! The randomness that an add draws its holders by: an epoch's beacon, or for a young account the pulse after it began.
 //!
-//! In go a roster, the height that the account began at, and the pulse if it is known; out comes the randomness, as soon
-//! as there is one.
+//! In go a roster, the height that the account began at, and the pulse if it is known; out comes the randomness, as
+//! soon as there is one.
 
 use ostrakon_proto::{
     id::Height,
