@@ -43,10 +43,11 @@ impl Unpaid {
 
     /// The account paid for so many bytes.
     pub(super) fn paid(&mut self, account: &AccountId, bytes: u64) {
-        if let Some(debt) = self.accounts.get_mut(account) {
-            debt.bytes = debt.bytes.saturating_sub(bytes);
+        let Some(debt) = self.accounts.get_mut(account) else { return };
+        debt.bytes = debt.bytes.saturating_sub(bytes);
+        if debt.bytes == 0 {
+            self.accounts.remove(account);
         }
-        self.accounts.retain(|_, debt| debt.bytes > 0);
     }
 
     /// Forgets what ended before `now`.

@@ -27,7 +27,11 @@ impl Client {
         let DrawChance::Pulse(number) = DrawChance::of(roster.first, since, span) else { return Ok(roster.beacon) };
         let until = pulse_height(number, span);
         loop {
-            if let Some(pulse) = known.take().or(self.chain.pulse(number).await?) {
+            let pulse = match known.take() {
+                Some(pulse) => Some(pulse),
+                None => self.chain.pulse(number).await?,
+            };
+            if let Some(pulse) = pulse {
                 return Ok(pulse);
             }
             let height = self.chain.trust().height();

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 use ostrakon_net::ask;
 use ostrakon_proto::{
+    id::ObjectId,
     ledger::tx::{Receipt, columns_hash},
     sign::{Purpose, Signature, verify},
     wire::{RefusalCode, put},
@@ -32,18 +33,14 @@ pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &List
     let mut work = Vec::new();
     for (at, stored) in extents.iter_mut().enumerate() {
         send_unsent(job, stored, listing).await?;
+        let columns = columns_hash(stored.columns.iter().copied());
         for upload in std::mem::take(&mut stored.uploads) {
-            let given = stored.signed.remove(&upload.index);
-            work.push((at, (receipt_for(stored, &upload, job, listing), given), upload));
+            let receipt = receipt_for(job, &upload, (stored, listing.object), columns);
+            work.push((at, upload, receipt, stored.signed.remove(&upload.index)));
         }
     }
-    let finishing = work.into_iter().map(|(at, (receipt, given), upload)| async move {
-        let signature = match given {
-            Some(signature) => Ok(signature),
-            None => ask_for_receipt(job, &upload, &listing.bytes).await,
-        };
-        let checked = async { check(job, (&upload, receipt), signature?).await };
-        (at, upload, checked.await)
+    let finishing = work.into_iter().map(|(at, upload, receipt, given)| async move {
+        (at, upload, sign_off(job, &upload, (receipt, given), &listing.bytes).await)
     });
     let mut finishing = stream::iter(finishing).buffer_unordered(CONCURRENT);
     let mut results = Vec::new();
@@ -66,18 +63,19 @@ pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &List
     Ok(())
 }
 
-fn receipt_for(stored: &Stored, upload: &Upload, job: &Job<'_>, listing: &Listing) -> Receipt {
+fn receipt_for(job: &Job<'_>, upload: &Upload, (stored, object): (&Stored, ObjectId), columns: [u8; 32]) -> Receipt {
+    let draw = stored.placing.draw;
     Receipt {
         account: job.plan.account,
-        object: listing.object,
+        object,
         extent: upload.extent,
         index: upload.index,
-        draw: stored.placing.draw,
-        columns: columns_hash(stored.columns.iter().copied()),
+        draw,
+        columns,
         code: job.plan.code,
         column_len: stored.column_len,
         ask: upload.ask,
-        until: job.plan.receipt_end(stored.placing.draw),
+        until: job.plan.receipt_end(draw),
     }
 }
 
@@ -97,11 +95,17 @@ async fn ask_for_receipt(job: &Job<'_>, upload: &Upload, manifest: &Bytes) -> Re
     }
 }
 
-async fn check(
+/// The holder's signature of the receipt, if it is valid: the one that came with the opening, or what it is asked for.
+async fn sign_off(
     job: &Job<'_>,
-    (upload, receipt): (&Upload, Receipt),
-    signature: Signature,
+    upload: &Upload,
+    (receipt, given): (Receipt, Option<Signature>),
+    manifest: &Bytes,
 ) -> Result<Signature, String> {
+    let signature = match given {
+        Some(signature) => signature,
+        None => ask_for_receipt(job, upload, manifest).await?,
+    };
     let (chain, provider) = (job.plan.rules.chain, upload.provider);
     let check = move || verify(&provider, &signature, Purpose::Receipt, &chain, &receipt);
     job.workers().run(check).await.map_err(|_| "the signature of its receipt is invalid".to_owned())?;

@@ -129,7 +129,8 @@ impl Placing {
 
     /// What is locked for one epoch: for every column the cap.
     pub(crate) fn locked(&self, column_len: u64) -> Amount {
-        price_of_all(column_len, self.slots.iter().map(|_| self.cap()))
+        let cap = self.cap();
+        price_of_all(column_len, self.slots.iter().map(|_| cap))
     }
 
     /// The most that a GiB of any column may cost in one epoch: what the dearest of the first n asks, and the dearest

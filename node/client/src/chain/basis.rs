@@ -44,13 +44,11 @@ impl Chain {
             self.cache(Arc::new(roster));
         }
         let head = self.adopt_head(&tip.header, &running, &params);
-        match head.drawable {
-            Some(drawable) => Ok(Basis { head, drawable, funds, pulse }),
-            None => {
-                let (head, drawable) = self.drawable().await?;
-                Ok(Basis { head, drawable, funds, pulse })
-            }
-        }
+        let (head, drawable) = match head.drawable {
+            Some(drawable) => (head, drawable),
+            None => self.drawable().await?,
+        };
+        Ok(Basis { head, drawable, funds, pulse })
     }
 
     /// The epoch of which all of the roster is known: it serves all draws.

@@ -50,7 +50,7 @@ impl Roster {
         shown.root() == self.summary.root && shown.is_whole()
     }
 
-    /// What is known of them, if it shows the outcome of this draw.
+    /// Whether this is a part of the roster that shows the outcome of this draw.
     fn shows(&self, tree: &RosterTree, seed: &DrawSeed, (code, caps): (Code, &Caps)) -> bool {
         tree.root() == self.summary.root && draw(tree, seed, code, caps) != Err(PlacementError::Hidden(Hidden))
     }
