@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
@@ -11,7 +12,7 @@ use ostrakon_proto::{
     },
     placement::Draw,
     sign::Keypair,
-    wire::{RefusalCode, chain},
+    wire::{RefusalCode, chain, put::Open},
 };
 
 use super::{Node, NodeError, Settings, ValidatorParts};
@@ -231,7 +232,10 @@ async fn columns_stay_while_they_are_paid_for() {
 
 #[tokio::test(start_paused = true)]
 async fn released_and_abandoned_columns_go() {
-    let world = World::new(4);
+    let mut world = World::new(4);
+    let balance = u128::from(world.genesis.accounts[0].balance.0);
+    // Credit for eight MiB.
+    world.genesis.params.credit_bytes = u64::try_from((8 << 20) * 1_000_000 / balance).expect("a rich account");
     let nodes = world.start_all().await;
     let (object, client) = (TestObject::new(1000, CODE), world.client(250));
     commit(&world, &object, 0, 100).await;
@@ -243,6 +247,11 @@ async fn released_and_abandoned_columns_go() {
     client.submit(3, &world.tx(1, Height(1000), release)).await.expect("taken");
     until("the abandoned column is purged", async || states(&nodes[1].1).len() == 1).await;
     assert_eq!(nodes[1].0.chain().head().epoch, Epoch(3));
+    let draw = Draw { epoch: Epoch(2), number: 0 };
+    let too_much = world.sign(&Open { draw, reserve: 16 << 20, ..world.open(1, &abandoned, 3) });
+    let refused = client.put(1, &too_much, Bytes::new()).await.expect_err("no credit for so much");
+    assert_eq!(refused.code, RefusalCode::NoCredit);
+    assert!(refused.reason.contains("expired unpaid") && !refused.reason.contains("use 0 of"), "{refused}");
     until("all is purged", async || nodes.iter().all(|(_, disk)| states(disk).is_empty())).await;
 }
 

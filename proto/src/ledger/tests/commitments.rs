@@ -4,7 +4,7 @@ use super::world::{World, alice, bob, code, id, landlord, node_key, object, paup
 use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
-        DrawChance, TxError, collateral, full_bond, price_per_epoch, pulse_height,
+        DrawChance, Genesis, TxError, collateral, full_bond, price_per_epoch, pulse_height,
         state::{Commitment, CommitmentId, Key, Records, SlotState},
         tx::{Action, Commit, Extend, Register, Release},
     },
@@ -336,14 +336,21 @@ fn a_commitment_must_be_paid() {
     assert_eq!(world.verdict(&forged), Err(TxError::Receipt { index: 3, provider }));
 }
 
-/// The roster is frozen, the bond is not.
-#[test]
-fn behind_each_column_is_bond() {
+/// Every provider has bond behind one column of [`LENGTH`].
+fn bonded_for_one() -> Genesis {
     let mut genesis = super::world::genesis();
     let bonds = genesis.params.bonds;
     for provider in &mut genesis.providers {
         provider.bond = Some(full_bond(&bonds, LENGTH, provider.price));
     }
+    genesis
+}
+
+/// The roster is frozen, the bond is not.
+#[test]
+fn behind_each_column_is_bond() {
+    let genesis = bonded_for_one();
+    let bonds = genesis.params.bonds;
     let mut world = World::of(&genesis);
     let commit = world.commit(&alice(), 1, code("4/12"), LENGTH);
     let node = commit.slots[0].provider;
@@ -422,11 +429,8 @@ fn extensions_are_paid_and_checked() {
 
 #[test]
 fn a_price_rises_only_with_the_owners_word_and_the_holders_bond() {
-    let mut genesis = super::world::genesis();
+    let genesis = bonded_for_one();
     let bonds = genesis.params.bonds;
-    for provider in &mut genesis.providers {
-        provider.bond = Some(full_bond(&bonds, LENGTH, provider.price));
-    }
     let mut world = World::of(&genesis);
     let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
     commit.slots[1].cap = Amount(3_000_000);
