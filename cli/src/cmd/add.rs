@@ -280,7 +280,10 @@ fn quote_text(quote: &Quote, paint: Paint) -> String {
     let mut table = Table::new(0);
     let mut row = |name: &str, text: String| table.plain([name.to_owned(), text]);
     row("price", format!("{} obols for {} epochs, and {} in fees", quote.price, quote.epochs, quote.fee));
-    row("locked", format!("{} obols, so that others can take over from holders; the rest returns", quote.locked));
+    row(
+        "locked",
+        format!("{} obols: each column at the price of the dearest holder; what is not paid out returns", quote.locked),
+    );
     row("balance", format!("{} obols", quote.balance));
     row("stored", format!("{stored} for {size}: any {k} of {n} columns restore it"));
     row("survives", quote.survives.to_string());

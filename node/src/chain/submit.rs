@@ -2,10 +2,10 @@
 //!
 //! In come signed transactions, out goes for each that it is pooled, or why not. Submitting is idempotent. A node
 //! checks by its own records, which may be a block behind: what they reject, a validator still decides. What fails
-//! after costly checks is pooled to be charged, and its sender told why it fails: nobody has such checks made for
-//! nothing. A node that does not validate forwards what its clients submit to one, and answers once that one has it; a
-//! validator broadcasts what it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules
-//! (`proto`), checking by this node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
+//! after costly checks is pooled to be charged, and its sender told why it fails: such checks are never free. A node
+//! that does not validate forwards what its clients submit to one, and answers once that one has it; a validator
+//! broadcasts what it accepts from other nodes than validators ([`super::broadcast`]). Not here: the rules (`proto`),
+//! checking by this node's records ([`super::judge`]), and the limits of the pool ([`super::mempool`]).
 
 use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
 
