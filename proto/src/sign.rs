@@ -28,6 +28,8 @@ pub enum Purpose {
     Put,
     /// Consent to be a provider of an account, by the node.
     Consent,
+    /// Permission for another account to draw as this one, by its account.
+    DrawAs,
     /// Consent to be a validator of an account, by its node and by its vote key.
     Seat,
     /// A proposal of a block, by a validator.
@@ -47,6 +49,7 @@ impl Purpose {
             Self::Receipt => b"ostrakon receipt 1\0",
             Self::Put => b"ostrakon put 1\0",
             Self::Consent => b"ostrakon consent 1\0",
+            Self::DrawAs => b"ostrakon draw-as 1\0",
             Self::Seat => b"ostrakon seat 1\0",
             Self::Proposal => b"ostrakon proposal 1\0",
             Self::Vote => b"ostrakon vote 1\0",

@@ -20,7 +20,7 @@ use ostrakon_proto::{
     ledger::{
         DrawChance, Genesis,
         snapshot::SnapshotRestore,
-        state::{EpochRecord, Key, Record},
+        state::{Account, EpochRecord, Key, Record},
         tx::{Action, DecidedBlock},
     },
     light::CertifiedHeader,
@@ -212,18 +212,18 @@ impl Exporter {
 
     fn draw(&self, account: AccountId, number: Draw, extent: u32, code: Code) -> Result<WrittenDraw> {
         let epoch = self.epoch(number)?;
-        let since = match self.record(Key::Account(account))? {
-            Some(Record::Account(account)) => account.since,
-            _ => Height(0),
+        let drawer = match self.record(Key::Account(account))? {
+            Some(Record::Account(found)) => found.drawer(account),
+            _ => Account::default().drawer(account),
         };
-        let randomness = match DrawChance::of(epoch.first, since, self.genesis.params.time.beacon_blocks) {
+        let randomness = match DrawChance::of(epoch.first, drawer.since, self.genesis.params.time.beacon_blocks) {
             DrawChance::Beacon => epoch.beacon.context("the epoch has a beacon")?,
             DrawChance::Pulse(number) => match self.record(Key::Pulse(number))? {
                 Some(Record::Pulse(pulse)) => pulse,
                 _ => bail!("pulse {number} is not there"),
             },
         };
-        let seed = DrawSeed { randomness, account, draw: number, extent };
+        let seed = DrawSeed { randomness, account: drawer.account, draw: number, extent };
         let answer = self.ask(chain::draw(Height(0), seed, code))?;
         let caps = Caps::of(&epoch.roster, code, self.genesis.params.min_domains)?;
         let drawn = draw(&answer.said, &seed, code, &caps)?;

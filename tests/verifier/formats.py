@@ -42,6 +42,7 @@ action = enum
   13 set_name  name: [u8; 32] | version: u64 | value: opt vec u8
   14 anchor    hash
   15 together  parts: vec action
+  16 draw_as   permission: opt (account: key | signature)
 evidence = enum
   0 votes      first: signed_vote | second: signed_vote
   1 proposals  first: signed_proposal | second: signed_proposal
@@ -63,7 +64,7 @@ record = enum
   0 running         time_ms: u64 | clock | mix: hash | turns_seed: hash | history: peaks | minted: u64
                   | bonded: u64 | escrowed: u64 | burnt: u64 | stored: u128 | fee_factor: u64
   1 params          params
-  2 account         balance: u64 | nonce: u64 | since: u64 | owns: u64
+  2 account         balance: u64 | nonce: u64 | since: u64 | owns: u64 | draws_as: opt drawer
   3 provider        owner: key | node: key | addresses: vec string | domain | price: u64 | capacity: u64
                   | used: u64 | bond: u64 | collateral: u64 | status: provider_status | offer: opt offer
                   | past: vec past_offer
@@ -81,6 +82,7 @@ record = enum
   12 infrastructure used: u128
   13 pulse          pulse: hash
   14 owner          extents: u32 | end: u64
+drawer = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
 peaks = leaves: u64 | peaks: vec hash
 provider_status = enum

@@ -7,12 +7,12 @@ pub use ostrakon_proto::{
     ledger::{
         GenesisAccount, GenesisProvider, GenesisValidator,
         state::{
-            Account, Charter, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange,
+            Account, Charter, Drawer, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange,
             ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
         },
         tx::{
-            Anchor, Ballot, Commit, DecidedBlock, Evidence, Propose, SetName, Together, TogetherError, Transfer, Tx,
-            TxBody,
+            Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Propose, SetName, Together,
+            TogetherError, Transfer, Tx, TxBody,
         },
         vote::ValidatorKeys,
     },

@@ -121,6 +121,18 @@ pub enum TxError {
         /// The node.
         node: NodeId,
     },
+    /// Have the account sign the permission for this sender on this chain.
+    #[error("invalid permission: account {account} did not sign that the sender may draw as it")]
+    DrawPermission {
+        /// The account to draw as.
+        account: AccountId,
+    },
+    /// Pay the account first, so that it exists.
+    #[error("cannot draw as account {account}: it does not exist; pay it first")]
+    NoDrawer {
+        /// The account to draw as.
+        account: AccountId,
+    },
     /// Use the owner's account, or another node.
     #[error("node {node} belongs to account {owner}: use that account, or another node")]
     OtherOwner {

@@ -34,6 +34,7 @@ pub const fn priority(action: &Action) -> TxPriority {
         | Action::Vote(_)
         | Action::SetName(_)
         | Action::Anchor(_)
-        | Action::Together(_) => TxPriority::Ordinary,
+        | Action::Together(_)
+        | Action::DrawAs(_) => TxPriority::Ordinary,
     }
 }

@@ -45,13 +45,29 @@ pub struct Account {
     pub since: Height,
     /// Commitments, providers, validators, names and proposals that it owns: one that owns any is not removed.
     pub owns: u64,
+    /// As whom it draws holders, if not as itself.
+    pub draws_as: Option<Drawer>,
+}
+
+/// An account as far as draws depend on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Drawer {
+    /// The account.
+    pub account: AccountId,
+    /// The height that it began at. One that ended meanwhile may have begun again: it then draws by other randomness.
+    pub since: Height,
 }
 
 impl Account {
     /// An account that begins at `height`. No nonce of an account that was removed comes again: a block holds fewer
     /// transactions than there are nonces between two heights.
     pub const fn begun(height: Height) -> Self {
-        Self { balance: Amount::ZERO, nonce: first_nonce(height), since: height, owns: 0 }
+        Self { balance: Amount::ZERO, nonce: first_nonce(height), since: height, owns: 0, draws_as: None }
+    }
+
+    /// As whom this account draws holders, which is `own`.
+    pub fn drawer(&self, own: AccountId) -> Drawer {
+        self.draws_as.unwrap_or(Drawer { account: own, since: self.since })
     }
 }
 

@@ -144,7 +144,8 @@ const fn may_be_part(action: &Action) -> bool {
         | Action::Drain(_)
         | Action::Withdraw(_)
         | Action::SetName(_)
-        | Action::Anchor(_) => true,
+        | Action::Anchor(_)
+        | Action::DrawAs(_) => true,
         Action::Join(_)
         | Action::Bond(_)
         | Action::Leave(_)

@@ -62,6 +62,8 @@ pub enum Action {
     Anchor(Anchor),
     /// Several of these, all or none.
     Together(Together),
+    /// Draws holders as another account.
+    DrawAs(DrawAs),
 }
 
 /// Pays `amount` to `to`.
@@ -271,6 +273,30 @@ pub struct Anchor {
     /// The hash.
     #[serde(serialize_with = "json::hex")]
     pub hash: [u8; 32],
+}
+
+/// Draws holders as another account from now on, or as the sender again. So what one person owns shares draws, and an
+/// account that has just begun does not wait for randomness of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct DrawAs {
+    /// The other account's permission; `None` for the sender itself.
+    pub permission: Option<DrawPermission>,
+}
+
+/// Permission to draw as an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct DrawPermission {
+    /// The account.
+    pub account: AccountId,
+    /// Its signature over the account that may, for [`Purpose::DrawAs`].
+    pub signature: Signature,
+}
+
+impl DrawPermission {
+    /// Permits `to` to draw as the account of this key.
+    pub fn sign(key: &Keypair, chain: &ChainId, to: &AccountId) -> Self {
+        Self { account: key.public(), signature: key.sign(Purpose::DrawAs, chain, to) }
+    }
 }
 
 /// The signed part of a transaction.

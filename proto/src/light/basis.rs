@@ -11,7 +11,7 @@ use crate::{
     id::{AccountId, Epoch},
     ledger::{
         DrawChance,
-        state::{Account, EpochRecord, Key, Provider, Record, Records, Running},
+        state::{Account, Drawer, EpochRecord, Key, Provider, Record, Records, Running},
         tx::Header,
     },
     limits,
@@ -55,12 +55,14 @@ impl BasisQuery {
         let Some((record, roster)) = found else { return (keys, RosterTree::default()) };
         keys.push(Key::Epoch(record.epoch));
         let span = records.params().time.beacon_blocks;
-        let chance = DrawChance::of(record.first, records.account(&self.account).since, span);
+        let drawer = records.account(&self.account).drawer(self.account);
+        let chance = DrawChance::of(record.first, drawer.since, span);
         if let DrawChance::Pulse(number) = chance {
             keys.push(Key::Pulse(number));
         }
-        let plan =
-            chance.read(&record, records).and_then(|randomness| self.plan(&records.params(), &record, randomness));
+        let plan = chance
+            .read(&record, records)
+            .and_then(|randomness| self.plan(drawer, &records.params(), &record, randomness));
         let Some(plan) = plan else { return (keys, RosterTree::default()) };
         // A dead end is shown too.
         keys.extend(plan.drawn(roster).unwrap_or_default());
@@ -68,11 +70,11 @@ impl BasisQuery {
     }
 
     /// What to draw by; `None` where the network cannot carry the code.
-    fn plan(&self, params: &Params, record: &EpochRecord, randomness: [u8; 32]) -> Option<DrawPlan> {
+    fn plan(&self, drawer: Drawer, params: &Params, record: &EpochRecord, randomness: [u8; 32]) -> Option<DrawPlan> {
         let code = params.code(self.code, record.roster.eligible())?;
         let caps = Caps::of(&record.roster, code, params.min_domains).ok()?;
         let draw = Draw { epoch: record.epoch, number: self.draw.checked_rem(params.draws).unwrap_or(0) };
-        Some(DrawPlan { seed: DrawSeed { randomness, account: self.account, draw, extent: 0 }, code, caps })
+        Some(DrawPlan { seed: DrawSeed { randomness, account: drawer.account, draw, extent: 0 }, code, caps })
     }
 }
 
@@ -147,13 +149,14 @@ impl UploadBasis {
             let drawable = proven.running.clock.drawable().ok_or_else(|| others.clone())?;
             let Some(Record::Epoch(record)) = next(Key::Epoch(drawable))? else { return Err(others) };
             let mut randomness = record.beacon;
-            let chance = DrawChance::of(record.first, account.since, proven.params.time.beacon_blocks);
+            let drawer = account.drawer(query.account);
+            let chance = DrawChance::of(record.first, drawer.since, proven.params.time.beacon_blocks);
             if let DrawChance::Pulse(number) = chance {
                 let pulse = next(Key::Pulse(number))?;
                 randomness = pulse.and_then(|pulse| if let Record::Pulse(pulse) = pulse { Some(pulse) } else { None });
                 proven.pulse = randomness;
             }
-            let plan = randomness.and_then(|randomness| query.plan(&proven.params, &record, randomness));
+            let plan = randomness.and_then(|randomness| query.plan(drawer, &proven.params, &record, randomness));
             for key in plan.map_or(Ok(Vec::new()), |plan| plan.shown(&self.roster, &record))? {
                 if let Some(Record::Provider(provider)) = next(key)? {
                     proven.providers.push(provider);

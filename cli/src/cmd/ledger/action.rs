@@ -2,7 +2,7 @@
 
 use ostrakon::{
     Action, Pace, TxPlace,
-    ledger::{Commit, Evidence, ProposedChange},
+    ledger::{Commit, DrawPermission, Evidence, ProposedChange},
 };
 
 use crate::time;
@@ -37,6 +37,10 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
             ("name", format!("{verb} {}, now at version {}", hex::encode(set.name), set.version))
         }
         Action::Anchor(anchor) => ("anchor", hex::encode(anchor.hash)),
+        Action::DrawAs(draw_as) => {
+            let as_whom = |permission: DrawPermission| format!("holders as account {}", permission.account);
+            ("draw", draw_as.permission.map_or_else(|| "holders as itself".to_owned(), as_whom))
+        }
         Action::Together(together) => {
             let part = |part| {
                 let (kind, details) = words(part, pace);

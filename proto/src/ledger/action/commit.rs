@@ -14,7 +14,7 @@ use crate::{
         error::TxError,
         pulse::{DrawChance, pulse_height},
         rules::price_of_all,
-        state::{Commitment, EpochRecord, ProviderStatus, Records, Slot, SlotState},
+        state::{Commitment, Drawer, EpochRecord, ProviderStatus, Records, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim, columns_hash},
     },
     limits,
@@ -114,10 +114,10 @@ fn drawable(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<DrawBase
     Ok(DrawBase { record, roster, caps })
 }
 
-/// What the sender draws by in this epoch.
-fn randomness(context: &ActionContext<'_, '_>, record: &EpochRecord) -> Result<[u8; 32], TxError> {
-    let (since, span) = (context.draft.account(&context.account).since, context.rules.params.time.beacon_blocks);
-    let chance = DrawChance::of(record.first, since, span);
+/// What this account draws by in this epoch.
+fn randomness(context: &ActionContext<'_, '_>, drawer: Drawer, record: &EpochRecord) -> Result<[u8; 32], TxError> {
+    let span = context.rules.params.time.beacon_blocks;
+    let chance = DrawChance::of(record.first, drawer.since, span);
     chance.read(record, &*context.draft).ok_or_else(|| match chance {
         DrawChance::Beacon => unreachable!("invariant: an epoch is drawn in when its beacon is complete"),
         DrawChance::Pulse(number) => TxError::NoPulse { height: pulse_height(number, span) },
@@ -126,8 +126,9 @@ fn randomness(context: &ActionContext<'_, '_>, record: &EpochRecord) -> Result<[
 
 /// The roster entries of the slots, in order: all in the draw, and together within the domain rule.
 fn holders(context: &ActionContext<'_, '_>, commit: &Commit, base: &DrawBase) -> Result<Vec<RosterEntry>, TxError> {
-    let (randomness, caps) = (randomness(context, &base.record)?, base.caps);
-    let seed = DrawSeed { randomness, account: context.account, draw: commit.draw, extent: commit.extent };
+    let drawer = context.draft.account(&context.account).drawer(context.account);
+    let (randomness, caps) = (randomness(context, drawer, &base.record)?, base.caps);
+    let seed = DrawSeed { randomness, account: drawer.account, draw: commit.draw, extent: commit.extent };
     let drawn = placement::draw(&base.roster, &seed, commit.code, &caps)?;
     let drawn: BTreeMap<NodeId, &RosterEntry> = drawn.into_iter().map(|entry| (entry.provider, entry)).collect();
     let holder = |(index, provider): (usize, NodeId)| {

@@ -14,6 +14,7 @@ use crate::{
 
 mod capacity;
 mod commit;
+mod draw_as;
 mod evidence;
 mod exit;
 mod extend;
@@ -51,6 +52,7 @@ pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result
         Action::Evidence(evidence) => evidence::form(rules, evidence),
         Action::Propose(propose) => govern::form(propose),
         Action::SetName(set) => name::form(set),
+        Action::DrawAs(draw_as) => draw_as::form(rules, account, draw_as),
         Action::Together(together) => each(together, |part| form(rules, account, part)),
         Action::Extend(_)
         | Action::Release(_)
@@ -81,6 +83,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
         Action::SetName(set) => name::apply(context, set),
         // The hash is in the block; the state does not change.
         Action::Anchor(_) => Ok(()),
+        Action::DrawAs(draw_as) => draw_as::apply(context, draw_as),
         Action::Together(together) => each(together, |part| apply(context, part)),
     }
 }

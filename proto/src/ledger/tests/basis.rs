@@ -8,7 +8,7 @@ use crate::{
         DrawChance, pulse_height,
         state::{Key, Record, Records},
         tree,
-        tx::{Action, Header, Transfer},
+        tx::{Action, DrawAs, DrawPermission, Header, Transfer},
     },
     light::{BadAnswer, BasisQuery, ProvenBasis, ProvenRecord, UploadBasis},
     params::{Class, Code, CodeChoice},
@@ -84,6 +84,21 @@ fn a_young_account_gets_its_pulse() {
     let basis = verified(&world, &query(&newcomer, CodeChoice::default()));
     assert_eq!(basis.pulse, world.state.pulse(number));
     assert!(!basis.providers.is_empty());
+}
+
+#[test]
+fn an_account_that_draws_as_another_gets_the_holders_of_that_one() {
+    let mut founding = super::world::genesis();
+    founding.params.time.beacon_blocks = 2;
+    let mut world = World::of(&founding);
+    world.wait_for(1);
+    let newcomer = key(90);
+    world.does(&alice(), Action::Transfer(Transfer { to: id(&newcomer), amount: Amount(100_000_000) }));
+    let permission = DrawPermission::sign(&alice(), &world.rules.chain, &id(&newcomer));
+    world.does(&newcomer, Action::DrawAs(DrawAs { permission: Some(permission) }));
+    let [own, of_alice] =
+        [newcomer, alice()].map(|account| verified(&world, &query(&account, CodeChoice::default())).providers);
+    assert!(!own.is_empty() && own == of_alice, "without waiting");
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod chance;
 mod charged;
 mod checked;
 mod commitments;
+mod draw_as;
 mod epochs;
 mod evidence;
 mod false_headers;

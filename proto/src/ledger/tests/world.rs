@@ -361,9 +361,10 @@ impl World {
     /// The providers of this draw for an extent, in their order; `None` when the network cannot carry the code.
     fn try_drawn(&self, sender: &Keypair, (draw_as, extent): (Draw, u32), code: Code) -> Option<Vec<NodeId>> {
         let record = self.state.epoch(draw_as.epoch).expect("the epoch is kept");
-        let chance = DrawChance::of(record.first, self.account(sender).since, self.rules.params.time.beacon_blocks);
+        let drawer = self.account(sender).drawer(sender.public());
+        let chance = DrawChance::of(record.first, drawer.since, self.rules.params.time.beacon_blocks);
         let randomness = chance.read(&record, &self.state)?;
-        let seed = DrawSeed { randomness, account: sender.public(), draw: draw_as, extent };
+        let seed = DrawSeed { randomness, account: drawer.account, draw: draw_as, extent };
         let caps = Caps::of(&record.roster, code, self.rules.params.min_domains).ok()?;
         let rosters = self.state.rosters();
         let order = draw(rosters.of(draw_as.epoch)?, &seed, code, &caps).ok()?;
