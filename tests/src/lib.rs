@@ -5,7 +5,8 @@
 //! [`preload`] gives a node a slow disk or a wrong clock, and [`export`] is what a verifier that is not ours is given.
 //!
 //! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`assault`] runs
-//! it, with a [`quota`] of the processor. [`router`] joins network namespaces by lines that are slow, lossy or cut.
+//! it, with a [`quota`] of the processor. [`router`] joins network namespaces by lines that are slow, lossy or cut, and
+//! [`distant`] has nodes in them.
 //!
 //! [`scenarios`] is the runner of the test targets that share one network. [`process`], [`devnet`], [`proc`] and
 //! [`interrupt`] start, measure and end processes, for the benchmarks too; [`source`] reads the repository's own code,
@@ -16,6 +17,7 @@ pub mod attack;
 pub mod cluster;
 pub mod content;
 pub mod devnet;
+pub mod distant;
 pub mod export;
 pub mod interrupt;
 pub mod liar;

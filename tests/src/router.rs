@@ -26,6 +26,7 @@ pub mod line;
 pub mod nat;
 pub mod packet;
 
+pub use forward::Passed;
 use forward::{FromSite, Plumbing, Port};
 use line::LineState;
 pub use line::Link;
@@ -124,6 +125,11 @@ impl Router {
     pub fn set(&self, place: &Site, link: Link) {
         let mut plumbing = self.plumbing.lock().unwrap_or_else(PoisonError::into_inner);
         plumbing.ports[place.index].set(link);
+    }
+
+    /// What a place sent and was handed since this was last asked, but for mere acknowledgements: empty at first.
+    pub fn passed(&self, place: &Site) -> Vec<Passed> {
+        self.plumbing.lock().unwrap_or_else(PoisonError::into_inner).ports[place.index].record()
     }
 
     /// Packets that links have dropped so far: lost at random, over the bound of a queue, or while a link was down.

@@ -6,9 +6,12 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{cluster::until, router::Link, scenarios::size};
-
-use crate::network::{Network, Places};
+use ostrakon_tests::{
+    cluster::{Binaries, until},
+    distant::{Network, Places},
+    router::Link,
+    scenarios::size,
+};
 
 /// Blocks again after the lines are back, at most.
 const BACK: Duration = Duration::from_secs(5);
@@ -16,7 +19,9 @@ const BACK: Duration = Duration::from_secs(5);
 pub(crate) fn run() -> Result<String> {
     let silence = size(Duration::from_secs(40), Duration::from_secs(5));
     let link = Link { delay: Duration::from_millis(25), rate_bits: 100_000_000, ..Link::default() };
-    let network = Network::start(Places::new(4)?, &[], link)?;
+    let binaries = Binaries::find()?;
+    let run = (binaries.node.as_path(), binaries.directory()?);
+    let network = Network::start(run, (Places::new(77, 4)?, 4), &[], link)?;
     let top = network.top();
     network.reach(top + 3, Duration::from_secs(20))?;
     for cut in [2, 3] {

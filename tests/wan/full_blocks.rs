@@ -11,12 +11,13 @@ use std::{
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_proto::{codec, ledger::tx::DecidedBlock, limits, sign::Keypair};
-use ostrakon_tests::router::Link;
-
-use crate::{
-    load,
-    network::{Network, Places, key},
+use ostrakon_tests::{
+    cluster::Binaries,
+    distant::{Network, Places, key},
+    router::Link,
 };
+
+use crate::load;
 
 /// Each of two lines between two places: 200 ms there and back.
 const LINK: Link = Link {
@@ -40,7 +41,9 @@ pub(crate) fn run(seed: u64) -> Result<String> {
         key(&format!("account {seed} {high}"), low)
     };
     let accounts: Vec<Keypair> = (0..ACCOUNTS).map(account).collect();
-    let network = Network::start(Places::new(4)?, &accounts, LINK)?;
+    let binaries = Binaries::find()?;
+    let run = (binaries.node.as_path(), binaries.directory()?);
+    let network = Network::start(run, (Places::new(77, 4)?, 4), &accounts, LINK)?;
     let stop = Arc::new(AtomicBool::new(false));
     let whom = (Arc::clone(&network.peers), network.genesis.id());
     let loading = network.runtime.spawn(load::run(whom, network.nodes.clone(), accounts, Arc::clone(&stop)));

@@ -7,7 +7,6 @@
 mod cut_off;
 mod full_blocks;
 mod load;
-mod network;
 
 use std::process::ExitCode;
 

@@ -40,6 +40,16 @@ pub(super) struct Port {
     link: Link,
     outward: LineState,
     inward: LineState,
+    record: Option<Vec<Passed>>,
+}
+
+/// A packet that a place sent or was handed, and that was no mere acknowledgement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Passed {
+    /// When.
+    pub at: Instant,
+    /// Whether the place sent it.
+    pub sent: bool,
 }
 
 impl fmt::Debug for Port {
@@ -66,11 +76,24 @@ impl Port {
     /// The port of the place at `address`, behind a NAT when it has another address inside.
     pub(super) fn new(tun: Arc<AsyncFd<Tun>>, address: Ipv4Addr, inner: Ipv4Addr, line: LineState) -> Self {
         let nat = (inner != address).then(|| Nat::new(address, inner));
-        Self { tun, address, nat, link: Link::default(), outward: line.clone(), inward: line }
+        Self { tun, address, nat, link: Link::default(), outward: line.clone(), inward: line, record: None }
     }
 
     pub(super) fn set(&mut self, link: Link) {
         self.link = link;
+    }
+
+    /// What passed since this was last called; from now on, packets are recorded.
+    pub(super) fn record(&mut self) -> Vec<Passed> {
+        self.record.replace(Vec::new()).unwrap_or_default()
+    }
+
+    fn note(&mut self, packet: &[u8], at: Instant, sent: bool) {
+        if let Some(record) = &mut self.record
+            && packet::carries(packet)
+        {
+            record.push(Passed { at, sent });
+        }
     }
 }
 
@@ -78,6 +101,7 @@ impl Plumbing {
     /// A packet leaves the place `from`: rewritten if it must be, with whose it is and when it is half-way.
     fn leave(&mut self, from: usize, packet: &mut [u8], now: Instant) -> Option<(usize, Instant)> {
         let port = &mut self.ports[from];
+        port.note(packet, now, true);
         if port.nat.as_mut().is_some_and(|nat| !nat.outward(packet)) {
             return None;
         }
@@ -136,8 +160,10 @@ pub(super) async fn pump(plumbing: Arc<Mutex<Plumbing>>, mut packets: mpsc::Rece
             None => {
                 let Some(Reverse(now)) = scheduled.pop() else { continue };
                 if !now.is_half_way {
+                    let port = &mut joined.ports[now.to];
+                    port.note(&now.packet, Instant::now(), false);
                     // A device whose queue is full loses it, as a host that is too slow does.
-                    let _lost = joined.ports[now.to].tun.get_ref().send(&now.packet);
+                    let _lost = port.tun.get_ref().send(&now.packet);
                     continue;
                 }
                 let Scheduled { at, to, mut packet, .. } = now;

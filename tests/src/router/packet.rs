@@ -60,6 +60,16 @@ pub fn flow(packet: &[u8], end: End) -> Option<Flow> {
     Some(Flow { protocol: packet[9], address: address(packet, end)?, port })
 }
 
+/// Whether it begins a TCP connection or carries bytes of one, or is a datagram of UDP: no mere acknowledgement.
+pub fn carries(packet: &[u8]) -> bool {
+    const SYN: u8 = 2;
+    let Some(header) = header_len(packet) else { return false };
+    match (packet[9], packet.get(header + 12), packet.get(header + 13)) {
+        (TCP, Some(offset), Some(flags)) => flags & SYN != 0 || packet.len() > header + usize::from(offset >> 4) * 4,
+        (protocol, _, _) => protocol == UDP,
+    }
+}
+
 /// Replaces address and port of this end, and corrects the checksums; false when the packet has none.
 pub fn rewrite(packet: &mut [u8], end: End, to: Ipv4Addr, port: u16) -> bool {
     let (Some(header), Some(address), Some(port_place)) =

@@ -1,13 +1,16 @@
-//! Validators, each in a place of its own, and one place more from which they are watched.
+//! A network whose nodes are in places of their own, joined by a router: far from each other, or from their clients.
+//!
+//! In go places and links; out comes a network of real nodes, of which some validate and all provide, watched from one
+//! place more. Clients have places and lines of their own.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, Result};
-use ostrakon::key_file;
+use ostrakon::{Profile, Protection, key_file};
 use ostrakon_net::{
     Peers, ask,
     swarm::{Swarm, SwarmConfig},
@@ -24,14 +27,15 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::chain,
 };
-use ostrakon_tests::{
-    cluster::Binaries,
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::{
     process::{Daemon, until},
     router::{Link, Router, Site},
 };
-use tokio::runtime::Runtime;
 
-/// Where every validator listens, in its own place.
+/// Where every node listens, in its own place.
 const PORT: u16 = 4_001;
 /// The longest time between two blocks, in milliseconds.
 const INTERVAL_MS: u64 = 500;
@@ -39,57 +43,70 @@ const INTERVAL_MS: u64 = 500;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The network.
-pub(crate) struct Network {
-    pub(crate) router: Router,
-    pub(crate) places: Vec<Site>,
-    pub(crate) nodes: Vec<NodeId>,
-    pub(crate) genesis: Genesis,
-    pub(crate) peers: Arc<dyn Peers>,
-    pub(crate) runtime: Runtime,
+#[derive(Debug)]
+pub struct Network {
+    /// What joins the places.
+    pub router: Router,
+    /// The nodes' places, by index: the first of them validate.
+    pub places: Vec<Site>,
+    /// The nodes.
+    pub nodes: Vec<NodeId>,
+    /// What the network began with.
+    pub genesis: Genesis,
+    /// The network as it is seen from the place that watches.
+    pub peers: Arc<dyn Peers>,
+    /// Where calls run.
+    pub runtime: Runtime,
     logs: Vec<PathBuf>,
     // Ended before their directory is deleted.
     _processes: Vec<Daemon>,
-    _directory: tempfile::TempDir,
+    directory: TempDir,
 }
 
-/// Places for validators, joined by a router, and one place more.
-pub(crate) struct Places {
-    router: Router,
+/// Places for nodes, joined by a router, and one place more.
+#[derive(Debug)]
+pub struct Places {
+    /// What joins them: clients may have places as well.
+    pub router: Router,
     places: Vec<Site>,
     watching: Site,
 }
 
 impl Places {
-    /// So many places.
+    /// So many places; `network` tells them from those of other routers.
     ///
     /// # Errors
     /// When the system refuses.
-    pub(crate) fn new(validators: u8) -> Result<Self> {
-        let mut router = Router::new("ost-wan", 77)?;
-        let places = (0..validators).map(|number| router.place(&format!("v{number}"))).collect::<Result<_>>()?;
+    pub fn new(network: u8, nodes: u8) -> Result<Self> {
+        let mut router = Router::new("ost-far", network)?;
+        let places = (0..nodes).map(|number| router.place(&format!("n{number}"))).collect::<Result<_>>()?;
         let watching = router.here()?;
         Ok(Self { router, places, watching })
     }
 }
 
 impl Network {
-    /// A validator in each place, all of equal power, with these accounts, all with this link. All run and have decided
-    /// a block.
+    /// A node of this program in each place, in `directory`, of which the first `validators` validate with equal power,
+    /// and these accounts, all with this link. All run and have a block.
     ///
     /// # Errors
     /// When one does not come up.
-    pub(crate) fn start(on: Places, accounts: &[Keypair], link: Link) -> Result<Self> {
+    pub fn start(
+        (program, directory): (&Path, TempDir),
+        (on, validators): (Places, usize),
+        accounts: &[Keypair],
+        link: Link,
+    ) -> Result<Self> {
         let Places { router, places, watching } = on;
-        let binaries = Binaries::find()?;
-        let directory = binaries.directory()?;
-        let validators = u8::try_from(places.len()).context("too many validators")?;
-        let keys: Vec<Keypair> = (0..validators).map(|number| key("node", number)).collect();
-        let genesis = genesis(&keys, &places, accounts)?;
+        let count = u8::try_from(places.len()).context("too many nodes")?;
+        let keys: Vec<Keypair> = (0..count).map(|number| key("node", number)).collect();
+        let genesis = genesis((&keys, validators), &places, accounts)?;
         let (mut processes, mut logs) = (Vec::new(), Vec::new());
         for (number, place) in (0..).zip(&places) {
-            let home = directory.path().join(format!("validator-{number}"));
-            write(&home, &keys[usize::from(number)], number, &genesis)?;
-            let mut command = place.command(&binaries.node);
+            let home = directory.path().join(format!("node-{number}"));
+            let validates = usize::from(number) < validators;
+            write(&home, &keys[usize::from(number)], validates.then(|| vote_seed(number)), &genesis)?;
+            let mut command = place.command(program);
             command.args(["run".as_ref(), "--dir".as_ref(), home.as_os_str()]);
             logs.push(home.join("node.log"));
             processes.push(Daemon::start(command, &home.join("node.log"))?);
@@ -104,34 +121,46 @@ impl Network {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let peers: Arc<dyn Peers> = Arc::new(swarm);
-        let network =
-            Self { router, places, nodes, genesis, peers, runtime, logs, _processes: processes, _directory: directory };
+        let network = Self { router, places, nodes, genesis, peers, runtime, logs, _processes: processes, directory };
         network.reach(1, PATIENCE)?;
         Ok(network)
     }
 
-    /// The height of a validator; nothing when it does not answer.
-    pub(crate) fn height(&self, number: usize) -> Option<u64> {
+    /// The height of a node; nothing when it does not answer.
+    pub fn height(&self, number: usize) -> Option<u64> {
         let head = ask(self.peers.as_ref(), self.nodes[number], chain::head());
         self.runtime.block_on(head).ok().map(|head| head.height.0)
     }
 
     /// The greatest height of any.
-    pub(crate) fn top(&self) -> u64 {
+    pub fn top(&self) -> u64 {
         (0..self.nodes.len()).filter_map(|number| self.height(number)).max().unwrap_or(0)
     }
 
-    /// Waits until all validators have a block of this height.
-    pub(crate) fn reach(&self, height: u64, limit: Duration) -> Result<()> {
+    /// Waits until all nodes have a block of this height.
+    ///
+    /// # Errors
+    /// When they do not in time.
+    pub fn reach(&self, height: u64, limit: Duration) -> Result<()> {
         let all = || Ok((0..self.nodes.len()).all(|number| self.height(number) >= Some(height)));
-        until(&format!("all validators at height {height}"), limit, all).with_context(|| {
+        until(&format!("all nodes at height {height}"), limit, all).with_context(|| {
             let heights: Vec<_> = (0..self.nodes.len()).map(|number| self.height(number)).collect();
             format!("heights {heights:?}, {} packets dropped\n{}", self.router.dropped(), self.last_words())
         })
     }
 
-    /// The end of what each validator logged.
-    pub(crate) fn last_words(&self) -> String {
+    /// Writes a profile of this account into the directory, for a client in a place of its own.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn profile(&self, name: &str, account: &Keypair) -> Result<PathBuf> {
+        let home = self.directory.path().join(name);
+        Profile::init_with(&home, &self.genesis, account, &Protection::None)?;
+        Ok(home)
+    }
+
+    /// The end of what each node logged.
+    pub fn last_words(&self) -> String {
         let words = self.logs.iter().map(|path| {
             let log = std::fs::read_to_string(path).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
@@ -140,8 +169,11 @@ impl Network {
         words.collect::<Vec<_>>().join("\n")
     }
 
-    /// The decided blocks from `from` to `to`, as one validator has them.
-    pub(crate) fn blocks(&self, from: u64, to: u64) -> Result<Vec<DecidedBlock>> {
+    /// The decided blocks from `from` to `to`, as one node has them.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn blocks(&self, from: u64, to: u64) -> Result<Vec<DecidedBlock>> {
         let mut blocks: Vec<DecidedBlock> = Vec::new();
         let mut next = from;
         while next <= to {
@@ -155,7 +187,7 @@ impl Network {
 }
 
 /// The key of this kind and number: namespaces are of this machine alone, so that it need not be secret.
-pub(crate) fn key(kind: &str, number: u8) -> Keypair {
+pub fn key(kind: &str, number: u8) -> Keypair {
     Keypair::from_seed(blake3::hash(format!("{kind} {number}").as_bytes()).as_bytes())
 }
 
@@ -167,8 +199,8 @@ fn address(place: &Site) -> String {
     format!("/ip4/{}/tcp/{PORT}", place.address)
 }
 
-/// Writes the data directory of a validator.
-fn write(home: &std::path::Path, node: &Keypair, number: u8, genesis: &Genesis) -> Result<()> {
+/// Writes the data directory of a node, which validates if it has the seed of a vote key.
+fn write(home: &Path, node: &Keypair, vote: Option<[u8; 32]>, genesis: &Genesis) -> Result<()> {
     std::fs::create_dir_all(home)?;
     let settings = format!(
         "listen = [\"/ip4/0.0.0.0/tcp/{PORT}\"]\nworker_threads = 2\n\
@@ -177,13 +209,15 @@ fn write(home: &std::path::Path, node: &Keypair, number: u8, genesis: &Genesis) 
     std::fs::write(home.join("node.toml"), settings)?;
     std::fs::write(home.join("genesis.toml"), toml::to_string(genesis)?)?;
     key_file::write(home.join("node.key"), &Seed::from(node.seed()))?;
-    sign_state::begin(&home.join("sign-state"))?;
-    key_file::write(home.join("validator.key"), &Seed::new(vote_seed(number)))?;
+    if let Some(vote) = vote {
+        sign_state::begin(&home.join("sign-state"))?;
+        key_file::write(home.join("validator.key"), &Seed::new(vote))?;
+    }
     Ok(())
 }
 
 /// Transactions are free: a load of full blocks would otherwise raise fees until nobody can pay.
-fn genesis(keys: &[Keypair], places: &[Site], accounts: &[Keypair]) -> Result<Genesis> {
+fn genesis((keys, validators): (&[Keypair], usize), places: &[Site], accounts: &[Keypair]) -> Result<Genesis> {
     let obols = |count| Amount::obols(count).context("a constant that fits");
     let (bond, balance) = (obols(100_000)?, obols(1_000)?);
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -219,7 +253,7 @@ fn genesis(keys: &[Keypair], places: &[Site], accounts: &[Keypair]) -> Result<Ge
         format!("{}/p2p/{id}", address(place))
     });
     Ok(Genesis {
-        name: "validators far from each other".to_owned(),
+        name: "nodes far from each other".to_owned(),
         time_ms: u64::try_from(since.as_millis())?,
         bootstrap: bootstrap.collect(),
         membership: Default::default(),
@@ -232,7 +266,7 @@ fn genesis(keys: &[Keypair], places: &[Site], accounts: &[Keypair]) -> Result<Ge
             ..Params::default()
         },
         accounts: accounts.iter().map(|key| GenesisAccount { account: key.public(), balance }).collect(),
-        validators: keys.iter().zip(places).enumerate().map(validator).collect(),
+        validators: keys.iter().zip(places).take(validators).enumerate().map(validator).collect(),
         providers: keys.iter().zip(places).enumerate().map(provider).collect(),
     })
 }
