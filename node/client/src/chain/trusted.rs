@@ -14,6 +14,7 @@ use std::{
 };
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use futures::future::join;
 use ostrakon_net::{AskError, Failure, lock};
 use ostrakon_proto::{
     id::{BlockId, Height, NodeId},
@@ -36,6 +37,8 @@ use crate::Clock;
 
 /// How many nodes are asked for their tips concurrently, so that one that is behind is noticed.
 const WITNESSES: usize = 3;
+/// Blocks by which an answer may be behind the tips of others: they come while it is asked for.
+const BEHIND: u64 = 2;
 /// How long the tips of several nodes stay current.
 const FRESH: Duration = Duration::from_secs(30);
 /// How long asking for them may take.
@@ -170,10 +173,19 @@ impl Chain {
         request: &impl Fn(Height) -> Call<Answer<S>>,
         read: impl Fn(S, &CertifiedHeader) -> Result<T, BadAnswer>,
     ) -> Result<T, ChainError> {
+        let read = |said, tip: &CertifiedHeader| Ok((tip.header.height, read(said, tip)?));
+        let asking = self.any(|node| self.prove_node(node, request, &read));
         if !self.inner.trusted.is_fresh() {
-            self.catch_up().await;
+            // Several are asked for their tips meanwhile, so that a node which is behind is noticed.
+            let (first, ()) = join(asking, self.catch_up()).await;
+            let newest = self.trust().height();
+            if let Ok(Reply { value: (height, value), .. }) = first
+                && height.0 + BEHIND >= newest.0
+            {
+                return Ok(value);
+            }
         }
-        Ok(self.any(|node| self.prove_node(node, request, &read)).await?.value)
+        Ok(self.any(|node| self.prove_node(node, request, &read)).await?.value.1)
     }
 
     /// As [`Chain::prove`], from this node.
