@@ -7,6 +7,7 @@
 #   make bench          what each stage costs (criterion)
 #   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
 #   make bench-compare  add and get beside cp, and beside Tahoe-LAFS and Garage where they are installed
+#   make bench-wan      adds and gets over slow, long and lossy lines (needs the right to make network namespaces): one table
 #   make keep-baseline  keeps this build's commands in target/baseline-COMMIT, for ARGS='--against DIR' of the two above
 #   make check          formatting and lints alone
 #   make audit          licences, sources and banned crates (cargo-deny)
@@ -18,7 +19,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rocksdb build programs demo test test-long test-hostile bench bench-ledger bench-compare \
+.PHONY: help setup rocksdb build programs demo test test-long test-hostile bench bench-ledger bench-compare bench-wan \
         keep-baseline check audit messages lines clean
 
 CARGO ?= cargo
@@ -84,6 +85,10 @@ bench-ledger: programs
 # make bench-compare ARGS='--sizes 64MiB --rounds 1 --only ostrakon-4-12', and ARGS=--help.
 bench-compare: programs
 	@$(BIN)/bench-compare $(ARGS)
+
+# About forty minutes; for less: make bench-wan ARGS=--quick, or ARGS='--only "4/12, 50 ms"'.
+bench-wan: programs
+	@$(BIN)/bench-wan $(ARGS)
 
 keep-baseline: programs
 	@place=target/baseline-$$(git rev-parse --short HEAD); mkdir -p "$$place"; \

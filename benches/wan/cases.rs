@@ -90,11 +90,11 @@ fn of_code(code: Code, quick: bool) -> Vec<Case> {
         Case { kind, code, rtt_ms, mbit, bytes, loss_ppm: 0, wanted }
     };
     let sizes: &[(u64, f64)] = if quick {
-        &[(32 * MIB, 100.0), (2 * MIB, 2.0)]
+        &[(64 * MIB, 100.0), (2 * MIB, 2.0)]
     } else {
         &[(256 * MIB, 100.0), (64 * MIB, 50.0), (64 * MIB, 10.0), (8 * MIB, 2.0)]
     };
-    let rtts: &[u64] = if quick { &[200] } else { &[50, 200] };
+    let rtts: &[u64] = if quick { &[50] } else { &[50, 200] };
     let lines = rtts.iter().flat_map(|rtt| sizes.iter().map(|(bytes, mbit)| line((*rtt, *bytes, *mbit))));
     let mut cases: Vec<Case> = vec![Case { kind: Kind::Trips, wanted: 0.0, ..line((500, 4096, 1000.0)) }];
     cases.extend(lines);

@@ -37,6 +37,8 @@ pub(crate) struct Home {
     files: PathBuf,
     command: PathBuf,
     made: u64,
+    /// What the last command said.
+    said: String,
 }
 
 /// What a command moved.
@@ -79,7 +81,7 @@ impl Home {
         let run = (binaries.join("ostrakon-node"), directory);
         let network = Network::start((&run.0, run.1), (places, VALIDATORS), std::slice::from_ref(&account), HOLDER)?;
         let profile = network.profile("home", &account)?;
-        Ok(Self { network, client, profile, files, command: binaries.join("ostrakon"), made: 0 })
+        Ok(Self { network, client, profile, files, command: binaries.join("ostrakon"), made: 0, said: String::new() })
     }
 
     pub(crate) fn nodes(&self) -> u8 {
@@ -91,7 +93,7 @@ impl Home {
         self.network.router.set(&self.client, case.link());
         let (added, moved) = self.add(case)?;
         let missing = added.slots.iter().filter(|slot| !slot.stored).count();
-        ensure!(missing == 0, "{missing} holders were given up");
+        ensure!(missing == 0, "{missing} holders were given up: {}", self.said.trim());
         Ok((moved, self.get(case, &added.link)?))
     }
 
@@ -130,7 +132,7 @@ impl Home {
 
     /// Runs the command at home.
     fn run<T: serde::de::DeserializeOwned>(
-        &self,
+        &mut self,
         args: &[&str],
         paths: &[&Path],
     ) -> Result<(T, Duration, Vec<Passed>)> {
@@ -138,6 +140,7 @@ impl Home {
         command.arg("--profile").arg(&self.profile).arg("--json").args(args).args(paths);
         let _before = self.network.router.passed(&self.client);
         let outcome = Running::spawn(command, Stdio::null())?.wait(LONGEST)?;
+        self.said.clone_from(&outcome.stderr);
         Ok((outcome.json()?, outcome.took, self.network.router.passed(&self.client)))
     }
 

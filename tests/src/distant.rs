@@ -245,7 +245,7 @@ fn genesis((keys, validators): (&[Keypair], usize), places: &[Site], accounts: &
         addresses: vec![address(place)],
         domain: domain(number),
         price: Amount(1_000),
-        capacity: 1 << 30,
+        capacity: 1 << 36,
         bond: None,
     };
     let bootstrap = keys.iter().zip(places).map(|(node, place)| {

@@ -11,11 +11,12 @@ use ostrakon_tests::source::{
 use crate::assert_clean;
 
 /// Of our own crates, what each may name.
-const MAP: [(&str, &[&str]); 6] = [
+const MAP: [(&str, &[&str]); 7] = [
     ("proto", &[]),
     ("node/net", &["ostrakon-proto"]),
-    ("node/client", &["ostrakon-proto", "ostrakon-net"]),
-    ("node", &["ostrakon-proto", "ostrakon-net", "ostrakon"]),
+    ("node/transfer", &["ostrakon-proto", "ostrakon-net"]),
+    ("node/client", &["ostrakon-proto", "ostrakon-net", "ostrakon-transfer"]),
+    ("node", &["ostrakon-proto", "ostrakon-net", "ostrakon-transfer", "ostrakon"]),
     ("cli", &["ostrakon"]),
     ("tests/lies", &["ostrakon-proto"]),
 ];
@@ -29,9 +30,10 @@ const SDK_IN_NODE: [(&str, &[&str]); 4] = [
 ];
 
 /// What a crate must never name, whatever for.
-const BANNED: [(&str, &[&str]); 4] = [
+const BANNED: [(&str, &[&str]); 5] = [
     ("proto", &["tokio", "libp2p", "rocksdb", "rand", "rand_chacha", "futures", "getrandom", "tracing"]),
     ("node/net", &["rocksdb", "clap"]),
+    ("node/transfer", &["rocksdb", "clap", "libp2p"]),
     ("node/client", &["rocksdb", "clap", "libp2p"]),
     ("cli", &["rocksdb", "libp2p"]),
 ];

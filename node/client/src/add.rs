@@ -32,7 +32,6 @@ mod hash;
 mod input;
 mod job;
 mod journal;
-mod lanes;
 mod placing;
 mod plan;
 mod rebuild;
@@ -48,6 +47,7 @@ pub use plan::Quote;
 
 pub(crate) use job::row_memory;
 use journal::Journal;
+use ostrakon_transfer::lanes;
 
 /// What was added. Serialises to the JSON that `ostrakon add --json` prints.
 #[derive(Clone, Debug, Serialize)]

@@ -8,6 +8,7 @@ use ostrakon_proto::{
     ledger::{Genesis, Rules},
     sign::Keypair,
 };
+use ostrakon_transfer::Lines;
 use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
 
@@ -64,6 +65,7 @@ pub struct Client {
     /// What dropped operations left to do.
     pub(crate) background: TaskTracker,
     pub(crate) row_memory: Arc<Semaphore>,
+    pub(crate) lines: Arc<Lines>,
 }
 
 impl Client {
@@ -77,8 +79,8 @@ impl Client {
         let nonces = Nonces::new(in_profile(NONCES));
         let chain = Chain::new(Arc::clone(&peers), &genesis, trusted, &random, nonces);
         chain.ask_last(&backoff.silent());
-        let (background, row_memory) = (TaskTracker::new(), row_memory());
-        Self { peers, workers, chain, account, random, journals, objects, backoff, background, row_memory }
+        let (background, row_memory, lines) = (TaskTracker::new(), row_memory(), Arc::default());
+        Self { peers, workers, chain, account, random, journals, objects, backoff, background, row_memory, lines }
     }
 
     /// The ledger, as this client sees it.

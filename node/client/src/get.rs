@@ -28,17 +28,15 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{Client, Error, Event, Events, PackReader, rate::RateLimit};
+use crate::{Client, Error, Event, Events, PackReader, RateLimit};
 
 pub(crate) mod ahead;
-pub(crate) mod columns;
 mod error;
 pub(crate) mod json;
 pub(crate) mod open;
 pub(crate) mod part_file;
 mod plan;
 mod reader;
-pub(crate) mod rows;
 pub(crate) mod save;
 mod short;
 pub(crate) mod staging;
@@ -53,6 +51,7 @@ pub use rows::NotEnoughColumns;
 use ahead::{ReadAhead, RowBytes};
 use columns::Columns;
 use open::{Opened, ReadLimits};
+pub(crate) use ostrakon_transfer::{columns, rows};
 use target::TargetFile;
 
 /// What [`Get::save`] does with files that exist at the destination.

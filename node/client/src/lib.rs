@@ -42,7 +42,6 @@ pub mod objects;
 pub mod pack;
 mod private_file;
 pub mod profile;
-mod rate;
 pub mod status;
 mod submit;
 mod survival;
@@ -66,9 +65,9 @@ pub use keystore::{Cost, DataKey, KeystoreError, Passphrase, PassphraseError, Pr
 pub use missing::{MissingObject, MissingObjects};
 pub use name::{Expect, InvalidName, Name, NameError, NameSet, object_of};
 pub use objects::{ObjectEntry, Objects, ObjectsError};
+pub use ostrakon_transfer::RateLimit;
 pub use pack::{Listing, PackEntries, PackReadError, PackReader, Skipped, WalkError};
 pub use profile::{Profile, ProfileError, PublicProfile, now_ms, system_clock};
-pub use rate::RateLimit;
 pub use status::{Status, StatusOptions, StatusSlot, StatusState};
 pub use submit::Submit;
 pub use survival::Survives;

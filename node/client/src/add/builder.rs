@@ -11,7 +11,7 @@ use ostrakon_proto::{
 use tokio::io::AsyncRead;
 
 use super::{Added, Journals, Quote, Unfinished, input::Input, run};
-use crate::{Client, Error, Event, Events, rate::RateLimit};
+use crate::{Client, Error, Event, Events, RateLimit};
 
 /// Epochs that are paid for by default: a month of hours.
 const EPOCHS: u64 = 720;

@@ -133,7 +133,8 @@ impl<'a> Job<'a> {
     ) -> Result<Self, AddError> {
         let account = client.key()?;
         let sealer = key.as_ref().map(|key| Arc::new(key.sealer()));
-        let way = Way { peers: Arc::clone(&client.peers), limit: None, sent: AtomicU64::new(0) };
+        let (peers, lines) = (Arc::clone(&client.peers), Arc::clone(&client.lines));
+        let way = Way { peers, lines, limit: None, sent: AtomicU64::new(0) };
         let (open, hash, held, in_vain) = Default::default();
         Ok(Self { client, account, plan, events, key, sealer, way, journal: None, open, hash, held, in_vain })
     }

@@ -12,7 +12,7 @@ use super::{
     AddError,
     finish::finish,
     job::{Job, Reservation},
-    lanes::{self, RowOut},
+    lanes::{self, Quorum, RowOut},
     store::Listing,
     upload::{Stored, keep_whole},
 };
@@ -59,7 +59,9 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
         let chunks = lanes.iter().map(|lane| Some(chunks[usize::from(lane.upload.index)].clone())).collect();
         Ok::<_, NotEnoughColumns>(RowOut { offset: row.offset(), chunks, permit })
     });
-    let sent = lanes::send(&job.way, &uploads, rows.buffered(window(&layout)).boxed(), 1).await;
+    // Nothing is in a hurry any more.
+    let all = Quorum { least: 1, wanted: uploads.len() };
+    let sent = lanes::send(&job.way, &uploads, rows.buffered(window(&layout)).boxed(), all).await;
     match sent {
         Ok(sent) => stored.uploads = keep_whole(job, &mut stored.placing, (uploads, sent), stored.column_len),
         Err(error) => {

@@ -27,7 +27,7 @@ use super::{
     hash::{Node, Parts},
     job::{Job, Reservation},
     journal::{Record, past::PastExtent},
-    lanes::{self, Lane, RowOut, Upload},
+    lanes::{self, Lane, Quorum, RowOut, Upload},
     placing::Placing,
     source::{Content, FileSource, PlainRow, Source, SourceError},
     store::Listing,
@@ -98,7 +98,9 @@ pub(crate) async fn store_extent(
         return Err(Job::too_few(&placing, need));
     }
     let k = usize::from(code.k);
-    let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, k.saturating_sub(done))).await?;
+    let wanted = if options.all { all } else { need };
+    let quorum = Quorum { least: k.saturating_sub(done), wanted: wanted.saturating_sub(done) };
+    let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, quorum)).await?;
     let column_len = source.layout().extent(extent).expect("the extent that was read").column_len;
     job.note_held(done, &lanes, column_len);
     let uploads = keep_whole(job, &mut placing, (lanes, sent), column_len);
@@ -206,7 +208,7 @@ async fn send_extent(
     job: &Job<'_>,
     source: &mut Source<'_>,
     (extent, past): (u32, Option<&PastExtent>),
-    (lanes, need): (&[Lane], usize),
+    (lanes, quorum): (&[Lane], Quorum),
 ) -> Result<(Vec<ColumnId>, Vec<Result<u64, String>>), AddError> {
     let known = past.and_then(|past| past.columns.clone());
     if let Some(columns) = known
@@ -218,7 +220,7 @@ async fn send_extent(
         return Ok((columns, lanes.iter().map(|lane| Ok(lane.taken.next)).collect()));
     }
     let mut names = Names::new(job, extent)?;
-    let sent = send_rows(job, source, &mut names, (lanes, need)).await?;
+    let sent = send_rows(job, source, &mut names, (lanes, quorum)).await?;
     let columns = names.finish();
     // Where too few holders ended it early, the names are of no use.
     if source.layout().extent(extent).is_some_and(|shape| names.rows() == shape.rows) {
@@ -272,7 +274,7 @@ async fn send_rows(
     job: &Job<'_>,
     source: &mut Source<'_>,
     names: &mut Names<'_>,
-    (lanes, need): (&[Lane], usize),
+    (lanes, quorum): (&[Lane], Quorum),
 ) -> Result<Vec<Result<u64, String>>, AddError> {
     let (total, known) = (source.size(), names.before.len());
     let wanted = move |row: RowId, shape: &RowLayout| {
@@ -310,7 +312,7 @@ async fn send_rows(
         let chunks = lanes.iter().map(chunk).collect();
         Ok::<_, AddError>(RowOut { offset: row.row.offset(), chunks, permit: row.permit })
     });
-    lanes::send(&job.way, lanes, rows.boxed(), need).await
+    lanes::send(&job.way, lanes, rows.boxed(), quorum).await
 }
 
 fn length(shape: &RowLayout) -> u64 {

@@ -1,10 +1,11 @@
 //! From a link to columns: finds the object on the ledger, gets its manifest from any holder, and checks the key.
 
-use std::{collections::BTreeSet, future::ready, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, future::ready, num::NonZeroUsize, pin::pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{
     StreamExt,
+    future::{Either, join_all, select},
     stream::{self, FuturesUnordered},
 };
 use ostrakon_net::{AskError, Failure, ask};
@@ -26,7 +27,7 @@ use super::{
     GetError,
     columns::{ColumnKey, Columns, ExtentInfo, Holder, Wires},
 };
-use crate::{Chain, Client, ErrorKind, chain::ChainError, rate::RateLimit};
+use crate::{Chain, Client, ErrorKind, RateLimit, chain::ChainError};
 
 /// Holders that are asked for the manifest concurrently at first.
 const ASKED: usize = 3;
@@ -184,7 +185,7 @@ impl Client {
         let commitments = self.chain.object(object).await?;
         let holders = holders_of(&commitments);
         self.chain.providers(&holders).await?;
-        let manifest = self.manifest(object, &holders).await?;
+        let manifest = self.manifest_and_connections(object, &commitments, &holders).await?;
         let (key, content) = check_key(&manifest, link)?;
         let layout = manifest.layout();
         let wires = self.wires();
@@ -209,7 +210,24 @@ impl Client {
     }
 
     pub(crate) fn wires(&self) -> Wires {
-        Wires { peers: Arc::clone(&self.peers), workers: self.workers.clone() }
+        Wires { peers: Arc::clone(&self.peers), workers: self.workers.clone(), lines: Arc::clone(&self.lines) }
+    }
+
+    /// The manifest, while connections are made to the holders of the data columns, which are read next: each is asked
+    /// for its height, whatever that is.
+    async fn manifest_and_connections(
+        &self,
+        object: ObjectId,
+        commitments: &[Commitment],
+        holders: &[NodeId],
+    ) -> Result<Manifest, OpenError> {
+        let k = commitments.first().map_or(0, |commitment| usize::from(commitment.code.k));
+        let connect = |node: &NodeId| ask(self.peers.as_ref(), *node, wire::chain::head());
+        let connecting = join_all(holders.iter().take(k).map(connect));
+        match select(pin!(self.manifest(object, holders)), pin!(connecting)).await {
+            Either::Left((manifest, _)) => manifest,
+            Either::Right((_, manifest)) => manifest.await,
+        }
     }
 
     /// The manifest, from the first holder that sends it.

@@ -28,7 +28,7 @@ impl RateLimit {
     }
 
     /// Waits until so many bytes may go. Turns are in the order of calls.
-    pub(crate) async fn take(&self, bytes: usize) {
+    pub async fn take(&self, bytes: usize) {
         let nanos = u128::try_from(bytes).unwrap_or(u128::MAX).saturating_mul(1_000_000_000);
         let nanos = nanos / u128::from(self.bytes_per_second);
         let turn = {

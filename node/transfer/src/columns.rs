@@ -6,7 +6,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
@@ -25,7 +25,10 @@ use ostrakon_proto::{
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-/// A holder that does not answer within this time has failed.
+use crate::Lines;
+
+/// A holder that does not answer within this time has failed; beyond it, as long as the line takes for all that is on
+/// its way.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// How often one holder may disconnect or be busy before it has failed.
 const STRIKES: u32 = 4;
@@ -39,6 +42,9 @@ const FAILED_PAUSE: Duration = Duration::from_secs(30);
 const TIMES: usize = 64;
 /// A chunk is late after this, however quick the others were.
 const LATE_MIN: Duration = Duration::from_millis(250);
+/// Chunks that may be asked for because others are late: so many a column, and one of so many that were received.
+const HEDGES: usize = 2;
+const HEDGE_PART: usize = 8;
 /// From this many lost races on, a column is asked only after all others.
 const SLOW: u32 = 2;
 
@@ -59,39 +65,51 @@ pub struct FailedColumn {
 
 /// A provider that may have a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Holder {
-    pub(crate) provider: NodeId,
+pub struct Holder {
+    /// The provider.
+    pub provider: NodeId,
     /// Whether the ledger lists its column as live; a missing one is asked last.
-    pub(crate) live: bool,
+    pub live: bool,
 }
 
 /// What columns are read with.
 #[derive(Clone, Debug)]
-pub(crate) struct Wires {
-    pub(crate) peers: Arc<dyn Peers>,
-    pub(crate) workers: Workers,
+pub struct Wires {
+    /// The network.
+    pub peers: Arc<dyn Peers>,
+    /// Where ranges are proven.
+    pub workers: Workers,
+    /// The line.
+    pub lines: Arc<Lines>,
 }
 
 /// One column: its id, and the token that its holder asks for.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ColumnKey {
-    pub(crate) id: ColumnId,
-    pub(crate) token: Option<ReadToken>,
+pub struct ColumnKey {
+    /// Its id.
+    pub id: ColumnId,
+    /// What its holder asks for.
+    pub token: Option<ReadToken>,
 }
 
 /// An extent's number, code, and bytes of each of its columns.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ExtentInfo {
-    pub(crate) extent: u32,
-    pub(crate) code: Code,
-    pub(crate) column_len: u64,
+pub struct ExtentInfo {
+    /// Its number.
+    pub extent: u32,
+    /// Its code.
+    pub code: Code,
+    /// Bytes of each column.
+    pub column_len: u64,
 }
 
 /// The columns of one extent.
 #[derive(Debug)]
-pub(crate) struct Columns {
-    pub(crate) extent: u32,
-    pub(crate) code: Code,
+pub struct Columns {
+    /// The extent's number.
+    pub extent: u32,
+    /// Its code.
+    pub code: Code,
     column_len: u64,
     keys: Vec<ColumnKey>,
     state: Mutex<State>,
@@ -106,6 +124,8 @@ struct State {
     failed: Vec<(Instant, FailedColumn)>,
     /// Bytes of columns that were received, right or wrong.
     fetched: u64,
+    /// Chunks that were received, and those that were asked for because another was late.
+    chunks: [usize; 2],
 }
 
 /// One column's holders, best first, and what was measured of the first.
@@ -135,7 +155,7 @@ enum Fault {
 
 /// How one read of a column ended.
 #[derive(Debug)]
-pub(crate) enum ColumnRead {
+pub enum ColumnRead {
     /// The proven bytes.
     Bytes(Bytes),
     /// The holder failed; the column may be read again, from this holder or the next.
@@ -154,28 +174,41 @@ impl std::fmt::Display for FailedColumn {
 }
 
 /// The columns one to a line, as the end of an error's text.
-pub(crate) fn list(failed: &[FailedColumn]) -> String {
+pub fn list(failed: &[FailedColumn]) -> String {
     failed.iter().map(|column| format!("\n  {column}")).collect()
 }
 
 impl Columns {
     /// The columns with these keys and these holders, both by index.
-    pub(crate) fn new(info: ExtentInfo, keys: Vec<ColumnKey>, holders: Vec<Vec<Holder>>, wires: Wires) -> Self {
+    pub fn new(info: ExtentInfo, keys: Vec<ColumnKey>, holders: Vec<Vec<Holder>>, wires: Wires) -> Self {
         let ExtentInfo { extent, code, column_len } = info;
         let columns = holders.into_iter().map(|holders| ColumnState { holders: holders.into(), ..Default::default() });
-        let state = State { columns: columns.collect(), times: VecDeque::new(), failed: Vec::new(), fetched: 0 };
+        let state = State {
+            columns: columns.collect(),
+            times: VecDeque::new(),
+            failed: Vec::new(),
+            fetched: 0,
+            chunks: [0; 2],
+        };
         Self { extent, code, column_len, keys, state: Mutex::new(state), wires }
     }
 
-    pub(crate) fn workers(&self) -> &Workers {
+    /// Where rows are decoded.
+    pub fn workers(&self) -> &Workers {
         &self.wires.workers
     }
 
     /// Reads a range of a column from its best holder, and proves it.
-    pub(crate) async fn read(&self, index: usize, range: Range) -> ColumnRead {
+    pub async fn read(&self, index: usize, range: Range) -> ColumnRead {
+        self.read_noting(index, range, &OnceLock::new()).await
+    }
+
+    /// The same. `begun` is set when the request is sent: the line may have to carry others first.
+    pub(crate) async fn read_noting(&self, index: usize, range: Range, begun: &OnceLock<Instant>) -> ColumnRead {
         let Some(holder) = self.holder(index) else { return ColumnRead::NoHolder };
-        let began = Instant::now();
-        match self.read_from(holder.provider, index, range).await {
+        let read = self.read_from(holder.provider, index, range, begun).await;
+        let began = begun.get().copied().unwrap_or_else(Instant::now);
+        match read {
             Ok(bytes) => {
                 self.succeed(index, range, began.elapsed());
                 ColumnRead::Bytes(bytes)
@@ -192,11 +225,20 @@ impl Columns {
     }
 
     /// Reads, and verifies against the column's id.
-    async fn read_from(&self, provider: NodeId, index: usize, range: Range) -> Result<Bytes, Fault> {
+    async fn read_from(
+        &self,
+        provider: NodeId,
+        index: usize,
+        range: Range,
+        begun: &OnceLock<Instant>,
+    ) -> Result<Bytes, Fault> {
         let ColumnKey { id: column, token } = self.keys[index];
         let request = GetRequest { column, token, start: range.start, length: range.length };
-        let call = wire::get::range(&request).within(RESPONSE_TIMEOUT);
-        let (response, bytes) = ask(self.wires.peers.as_ref(), provider, call).await.map_err(Fault::of)?;
+        let (line, length) = (&self.wires.lines.down, usize::try_from(range.length).expect("a chunk"));
+        let call = wire::get::range(&request).within(RESPONSE_TIMEOUT + line.patience());
+        let asking = ask(self.wires.peers.as_ref(), provider, call);
+        let begin = || _ = begun.set(Instant::now());
+        let (response, bytes) = line.carry(length, asking, begin, Result::is_ok).await.map_err(Fault::of)?;
         let column_len = self.column_len;
         lock(&self.state).fetched += u64::try_from(bytes.len()).expect("a body is at most 256 KiB");
         let check = move || tree::verify_range(&column, column_len, range, &bytes, &response.siblings).map(|()| bytes);
@@ -204,13 +246,14 @@ impl Columns {
     }
 
     /// Reads a few bytes from the column's best holder; the fault when that fails. Changes nothing.
-    pub(crate) async fn probe(&self, index: usize) -> Result<NodeId, FailedColumn> {
+    pub async fn probe(&self, index: usize) -> Result<NodeId, FailedColumn> {
         let Some(holder) = self.holder(index) else {
             let failed = lock(&self.state).last_failure(index);
             return Err(failed.unwrap_or_else(|| self.no_holder(index)));
         };
         let group = u32::try_from(limits::GROUP).expect("16 KiB");
-        match self.read_from(holder.provider, index, Range { start: 0, length: group }).await {
+        let range = Range { start: 0, length: group };
+        match self.read_from(holder.provider, index, range, &OnceLock::new()).await {
             Ok(_) => Ok(holder.provider),
             Err(fault) => Err(self.failed(index, holder.provider, fault)),
         }
@@ -233,13 +276,13 @@ impl Columns {
     }
 
     /// The fault of a holder that did not answer in time.
-    pub(crate) fn late(&self, index: usize, after: Duration) -> FailedColumn {
+    pub fn late(&self, index: usize, after: Duration) -> FailedColumn {
         let late = Fault::no_response(after);
         self.holder(index).map_or_else(|| self.no_holder(index), |holder| self.failed(index, holder.provider, late))
     }
 
     /// The holder that the column would be read from next.
-    pub(crate) fn provider(&self, index: u8) -> Option<NodeId> {
+    pub fn provider(&self, index: u8) -> Option<NodeId> {
         self.holder(usize::from(index)).map(|holder| holder.provider)
     }
 
@@ -251,6 +294,7 @@ impl Columns {
                 state.times.pop_front();
             }
             state.times.push_back(time);
+            state.chunks[0] += 1;
         }
         let column = &mut state.columns[index];
         column.used = true;
@@ -288,7 +332,7 @@ impl Columns {
 
     /// Takes up the holders that the ledger lists now, by index, except those that failed a moment ago. Whether a
     /// column that had no holder has one again.
-    pub(crate) fn renew(&self, listed: Vec<Vec<Holder>>) -> bool {
+    pub fn renew(&self, listed: Vec<Vec<Holder>>) -> bool {
         let (mut state, now, mut found) = (lock(&self.state), Instant::now(), false);
         for (index, holders) in listed.into_iter().enumerate() {
             let paused = |holder: &Holder| {
@@ -306,22 +350,27 @@ impl Columns {
         found
     }
 
-    /// A hedge against this column's slowness was needed.
-    pub(crate) fn lose_race(&self, index: usize) {
+    /// The column is late: whether another may be asked in its place. Few may, so that where all are late, as on a line
+    /// that became slow, nothing is fetched twice.
+    pub fn lose_race(&self, index: usize) -> bool {
         let mut state = lock(&self.state);
         let lost = &mut state.columns[index].races_lost;
         *lost = (*lost + 1).min(2 * SLOW);
+        let [received, hedges] = state.chunks;
+        let may = hedges < HEDGES * usize::from(self.code.n) + received / HEDGE_PART;
+        state.chunks[1] += usize::from(may);
+        may
     }
 
     /// It answered in time.
-    pub(crate) fn win_race(&self, index: usize) {
+    pub fn win_race(&self, index: usize) {
         let mut state = lock(&self.state);
         let lost = &mut state.columns[index].races_lost;
         *lost = lost.saturating_sub(1);
     }
 
     /// How long the first small request took, `None` for no answer: quick columns are asked before others from now on.
-    pub(crate) fn note_probe(&self, index: usize, time: Option<Duration>) {
+    pub fn note_probe(&self, index: usize, time: Option<Duration>) {
         let mut state = lock(&self.state);
         let column = &mut state.columns[index];
         column.probed = time;
@@ -331,7 +380,7 @@ impl Columns {
     }
 
     /// The best column that `taken` does not have: live on the ledger, quick, and data rather than parity.
-    pub(crate) fn best(&self, taken: impl Fn(usize) -> bool) -> Option<usize> {
+    pub fn best(&self, taken: impl Fn(usize) -> bool) -> Option<usize> {
         let state = lock(&self.state);
         let rank = |index: usize| {
             let column = &state.columns[index];
@@ -343,12 +392,13 @@ impl Columns {
         (0..state.columns.len()).filter(open).min_by_key(|index| rank(*index))
     }
 
-    /// When a chunk counts as late: three times the median.
-    pub(crate) fn late_after(&self) -> Duration {
+    /// When a chunk counts as late: three times the median, or while nothing is known, when the line should have
+    /// carried all that is on its way.
+    pub fn late_after(&self) -> Duration {
         let state = lock(&self.state);
         let mut times: Vec<Duration> = state.times.iter().copied().collect();
         if times.is_empty() {
-            return LATE_MIN;
+            return self.wires.lines.down.drain().max(LATE_MIN);
         }
         let middle = times.len() / 2;
         let (_, median, _) = times.select_nth_unstable(middle);
@@ -356,29 +406,29 @@ impl Columns {
     }
 
     /// Columns that have a holder left.
-    pub(crate) fn readable(&self) -> usize {
+    pub fn readable(&self) -> usize {
         lock(&self.state).columns.iter().filter(|column| !column.holders.is_empty()).count()
     }
 
     /// Every column without a holder left, with the reason why the last one failed.
-    pub(crate) fn missing(&self) -> Vec<FailedColumn> {
+    pub fn missing(&self) -> Vec<FailedColumn> {
         let state = lock(&self.state);
         let reason = |index: usize| state.last_failure(index).unwrap_or_else(|| self.no_holder(index));
         (0..state.columns.len()).filter(|index| state.columns[*index].holders.is_empty()).map(reason).collect()
     }
 
     /// Every holder that failed so far.
-    pub(crate) fn failures(&self) -> Vec<FailedColumn> {
+    pub fn failures(&self) -> Vec<FailedColumn> {
         lock(&self.state).failed.iter().map(|(_, failed)| failed.clone()).collect()
     }
 
     /// Bytes of columns that were received so far, right or wrong.
-    pub(crate) fn fetched_bytes(&self) -> u64 {
+    pub fn fetched_bytes(&self) -> u64 {
         lock(&self.state).fetched
     }
 
     /// Columns that were read from, with their holders.
-    pub(crate) fn used(&self) -> Vec<(u8, NodeId)> {
+    pub fn used(&self) -> Vec<(u8, NodeId)> {
         let state = lock(&self.state);
         let used = (0u8..).zip(&state.columns).filter(|(_, column)| column.used);
         used.filter_map(|(index, column)| column.holders.front().map(|holder| (index, holder.provider))).collect()
@@ -433,7 +483,7 @@ mod tests {
         let holder = Holder { provider: NodeId::new([1; 32]), live: true };
         let info = ExtentInfo { extent: 0, code: Code { k: 1, n: 1 }, column_len: 64 };
         let (peers, _requests) = SimNetwork::new(1, SimConfig::default()).join(NodeId::new([9; 32]));
-        let wires = Wires { peers, workers: Workers::inline() };
+        let wires = Wires { peers, workers: Workers::inline(), lines: Arc::default() };
         let columns = Columns::new(info, Vec::new(), vec![vec![holder]], wires);
         for lost in 1..=STRIKES {
             let began = Instant::now();

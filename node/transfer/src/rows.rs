@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
@@ -10,7 +11,7 @@ use futures::{StreamExt, stream::FuturesUnordered};
 use ostrakon_proto::{layout::RowId, limits, tree::Range};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::columns::{ColumnRead, Columns, FailedColumn, list};
+use crate::columns::{ColumnRead, Columns, FailedColumn, list};
 
 /// How long the slower columns are waited for once k have answered the first small request.
 const PROBE_GRACE: Duration = Duration::from_millis(50);
@@ -36,7 +37,7 @@ pub struct NotEnoughColumns {
 }
 
 /// The range that holds this chunk of a column: the smallest that can be proven.
-pub(crate) fn chunk_range(row: RowId, chunk_len: usize) -> Range {
+pub fn chunk_range(row: RowId, chunk_len: usize) -> Range {
     let groups = chunk_len.div_ceil(limits::GROUP).max(1).next_power_of_two();
     let length = u32::try_from(groups * limits::GROUP).expect("a chunk is at most 256 KiB");
     Range { start: row.offset(), length }
@@ -46,24 +47,25 @@ pub(crate) fn chunk_range(row: RowId, chunk_len: usize) -> Range {
 #[derive(Default)]
 struct Race {
     chunks: BTreeMap<usize, Bytes>,
-    /// Columns that are asked, and since when.
-    asked: BTreeMap<usize, Instant>,
+    /// Columns that are asked, and since when, once they are on their way.
+    asked: BTreeMap<usize, Arc<OnceLock<Instant>>>,
     /// Those of them that are late, and were given a rival.
     late: BTreeSet<usize>,
 }
 
 impl Columns {
     /// At least k chunks of a row, by column index. Cancel-safe: dropping it forgets the questions.
-    pub(crate) async fn row(&self, row: RowId, chunk_len: usize) -> Result<Vec<Option<Bytes>>, NotEnoughColumns> {
+    pub async fn row(&self, row: RowId, chunk_len: usize) -> Result<Vec<Option<Bytes>>, NotEnoughColumns> {
         let range = chunk_range(row, chunk_len);
         let need = usize::from(self.code.k);
-        let ask = |index| async move { (index, self.read(index, range).await) };
+        let ask =
+            |index, begun: Arc<OnceLock<Instant>>| async move { (index, self.read_noting(index, range, &begun).await) };
         let (mut race, mut asks) = (Race::default(), FuturesUnordered::new());
         loop {
             while race.chunks.len() + race.asked.len() - race.late.len() < need {
                 let Some(index) = self.best(|index| race.is_taken(index)) else { break };
-                race.asked.insert(index, Instant::now());
-                asks.push(ask(index));
+                let begun = Arc::clone(race.asked.entry(index).or_default());
+                asks.push(ask(index, begun));
             }
             if race.chunks.len() >= need {
                 return Ok(race.into_chunks(usize::from(self.code.n)));
@@ -90,14 +92,15 @@ impl Columns {
         }
     }
 
-    pub(crate) fn not_enough(&self) -> NotEnoughColumns {
+    /// Which columns of the extent are missing, and why.
+    pub fn not_enough(&self) -> NotEnoughColumns {
         let (extent, have, need) = (self.extent, self.readable(), usize::from(self.code.k));
         NotEnoughColumns { extent, have, need, missing: self.missing() }
     }
 
     /// Asks all columns for a few bytes, to know the quick ones: until the data columns answered, or k columns did and
     /// the rest had a moment more.
-    pub(crate) async fn measure(&self) {
+    pub async fn measure(&self) {
         let began = Instant::now();
         let first = chunk_range(RowId { extent: self.extent, row: 0 }, 1);
         let probe = |index| async move { (index, self.read(index, first).await) };
@@ -131,20 +134,21 @@ impl Race {
         self.asked.len() > self.late.len()
     }
 
+    /// When the next may be late: one that is not on its way yet begins at any moment.
     fn next_late(&self, late_after: Duration) -> Instant {
         let on_time = self.asked.iter().filter(|(index, _)| !self.late.contains(index));
-        let first = on_time.map(|(_, since)| *since).min();
-        first.unwrap_or_else(Instant::now) + late_after
+        let now = Instant::now();
+        on_time.map(|(_, begun)| begun.get().copied().unwrap_or(now)).min().unwrap_or(now) + late_after
     }
 
-    /// A holder that is late by now gets a rival, when the loop next looks for columns to ask.
+    /// A holder that is late by now gets a rival, if there may be one, when the loop next looks for columns to ask.
     fn mark_late(&mut self, columns: &Columns, late_after: Duration) {
         let now = Instant::now();
-        let late: Vec<usize> =
-            self.asked.iter().filter(|(_, since)| now >= **since + late_after).map(|(index, _)| *index).collect();
+        let late = self.asked.iter().filter(|(_, begun)| begun.get().is_some_and(|begun| now >= *begun + late_after));
+        let late: Vec<usize> = late.map(|(index, _)| *index).collect();
         for index in late {
-            if self.late.insert(index) {
-                columns.lose_race(index);
+            if !self.late.contains(&index) && columns.lose_race(index) {
+                self.late.insert(index);
             }
         }
     }

@@ -1,0 +1,19 @@
+//! How columns move: rows out to their holders, and back from the best of them.
+//!
+//! [`lanes`] sends, one lane a column; [`columns`] knows who holds the columns of an extent and how well, and reads
+//! ranges of them, which are proven; [`rows`] chooses the columns of each row. Two rules hold for both ways. What is on
+//! its way is bounded by what the [`line`] carries, so that a slow line is no fault of those at its end. And a holder
+//! that is much slower than the others is left behind (`pace`), so that none sets the pace. A [`RateLimit`] bounds what
+//! a user wants bounded.
+//!
+//! Not here: who is to hold a column, which the ledger says, and what its bytes mean.
+
+pub mod columns;
+pub mod lanes;
+pub mod line;
+mod pace;
+mod rate;
+pub mod rows;
+
+pub use line::{Line, Lines};
+pub use rate::RateLimit;
