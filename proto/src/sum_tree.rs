@@ -4,14 +4,17 @@
 //! Binary: the bits of a leaf's key are its path, a subtree of one leaf is that leaf, and one without leaves is empty.
 //! So root and order follow from the leaves alone, not from their history. Each node covers the weights of its two
 //! halves, so who knows the root can be shown the leaf at a point, and cannot be shown another. A clone is cheap and
-//! stays as it is, as changes copy only the path to a leaf; hashes are computed when they are asked for, so that many
-//! changes hash a node once.
+//! stays as it is, as changes copy what they share of the path to a leaf; hashes are computed when they are asked for,
+//! so that many changes copy and hash a node once.
 //!
 //! A proof is the tree itself, where the subtrees that do not matter are hidden behind hash and weight ([`proof`]).
 
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
-use blake3::Hasher;
+use blake3::{
+    Hasher,
+    hazmat::{ContextKey, HasherExt, hash_derive_key_context},
+};
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::codec;
@@ -22,8 +25,8 @@ mod tests;
 
 /// What a leaf is.
 pub trait Leaf: Clone + BorshSerialize + BorshDeserialize {
-    /// Context under which leaves of this kind are hashed.
-    const CONTEXT: &'static str;
+    /// Key of the context under which leaves of this kind are hashed.
+    fn context() -> &'static ContextKey;
 
     /// Its place: leaves are in the order of their keys.
     fn key(&self) -> [u8; 32];
@@ -66,7 +69,7 @@ struct Stored<L> {
     hash: OnceLock<[u8; 32]>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Inner<L> {
     left: Node<L>,
     right: Node<L>,
@@ -116,7 +119,7 @@ impl<L: Leaf> SumTree<L> {
     /// When its place is hidden: only whole trees are changed.
     pub fn insert(&mut self, leaf: L) {
         let key = leaf.key();
-        self.root = self.root.with(0, &key, Some(leaf));
+        self.root.set(0, &key, Some(leaf));
     }
 
     /// Removes the leaf with this key, if there is one.
@@ -124,7 +127,7 @@ impl<L: Leaf> SumTree<L> {
     /// # Panics
     /// When its place is hidden: only whole trees are changed.
     pub fn remove(&mut self, key: &[u8; 32]) {
-        self.root = self.root.with(0, key, None);
+        self.root.set(0, key, None);
     }
 
     /// The leaf with this key.
@@ -188,14 +191,8 @@ impl<L: Leaf> Node<L> {
 
     /// The subtree with these two halves.
     fn above(left: Self, right: Self) -> Self {
-        match (&left, &right) {
-            (Self::Empty, Self::Empty | Self::Leaf(_)) => right,
-            (Self::Leaf(_), Self::Empty) => left,
-            _ => {
-                let weight = left.weight().saturating_add(right.weight());
-                Self::Inner(Arc::new(Inner { left, right, weight, hash: OnceLock::new() }))
-            }
-        }
+        let mut inner = Inner { left, right, weight: 0, hash: OnceLock::new() };
+        inner.changed().unwrap_or_else(|| Self::Inner(Arc::new(inner)))
     }
 
     fn weight(&self) -> u128 {
@@ -221,20 +218,24 @@ impl<L: Leaf> Node<L> {
         }
     }
 
-    /// The subtree `depth` bits down the path to `key`, with this leaf there or without one.
-    fn with(&self, depth: usize, key: &[u8; 32], leaf: Option<L>) -> Self {
+    /// Puts a leaf, or none, into the subtree `depth` bits down the path to `key`.
+    fn set(&mut self, depth: usize, key: &[u8; 32], leaf: Option<L>) {
         match self {
-            Self::Empty => leaf.map_or(Self::Empty, Self::leaf),
-            Self::Leaf(stored) if stored.leaf.key() == *key => leaf.map_or(Self::Empty, Self::leaf),
-            Self::Leaf(stored) => match leaf {
-                Some(leaf) => self.beside(&stored.leaf.key(), depth, key, leaf),
-                None => self.clone(),
-            },
-            Self::Inner(inner) => {
-                let (mut left, mut right) = (inner.left.clone(), inner.right.clone());
-                let half = if bit(key, depth) { &mut right } else { &mut left };
-                *half = half.with(depth + 1, key, leaf);
-                Self::above(left, right)
+            Self::Empty => *self = leaf.map_or(Self::Empty, Self::leaf),
+            Self::Leaf(stored) if stored.leaf.key() == *key => *self = leaf.map_or(Self::Empty, Self::leaf),
+            Self::Leaf(stored) => {
+                let own = stored.leaf.key();
+                if let Some(leaf) = leaf {
+                    *self = self.beside(&own, depth, key, leaf);
+                }
+            }
+            Self::Inner(shared) => {
+                let inner = Arc::make_mut(shared);
+                let half = if bit(key, depth) { &mut inner.right } else { &mut inner.left };
+                half.set(depth + 1, key, leaf);
+                if let Some(rest) = inner.changed() {
+                    *self = rest;
+                }
             }
             Self::Hidden(_) => unreachable!("{WHOLE}"),
         }
@@ -252,17 +253,35 @@ impl<L: Leaf> Node<L> {
     }
 }
 
+impl<L: Leaf> Inner<L> {
+    /// Follows a change of its halves. What is left of it when there are no two leaves takes its place.
+    fn changed(&mut self) -> Option<Node<L>> {
+        match (&self.left, &self.right) {
+            (Node::Empty, rest @ (Node::Empty | Node::Leaf(_))) | (rest @ Node::Leaf(_), Node::Empty) => {
+                Some(rest.clone())
+            }
+            _ => {
+                self.weight = self.left.weight().saturating_add(self.right.weight());
+                self.hash = OnceLock::new();
+                None
+            }
+        }
+    }
+}
+
 /// The `depth`-th bit of a key, the first being the highest.
 fn bit(key: &[u8; 32], depth: usize) -> bool {
     key[depth / 8] >> (7 - depth % 8) & 1 == 1
 }
 
 fn leaf_hash<L: Leaf>(leaf: &L) -> [u8; 32] {
-    Hasher::new_derive_key(L::CONTEXT).update(&codec::encode(leaf)).finalize().into()
+    Hasher::new_from_context_key(L::context()).update(&codec::encode(leaf)).finalize().into()
 }
 
+static INNER: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon sum node 1"));
+
 fn inner_hash(left: Sum, right: Sum) -> [u8; 32] {
-    let mut hasher = Hasher::new_derive_key("ostrakon sum node 1");
+    let mut hasher = Hasher::new_from_context_key(&INNER);
     for Sum { hash, weight } in [left, right] {
         hasher.update(&hash).update(&weight.to_le_bytes());
     }

@@ -4,6 +4,9 @@
 //! which an epoch records: the tree's root, and the [`Classes`] that the caps follow from. Nothing here is larger for
 //! one change than for another, however many providers there are.
 
+use std::sync::LazyLock;
+
+use blake3::hazmat::{ContextKey, hash_derive_key_context};
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
@@ -64,7 +67,10 @@ pub struct Offer {
 }
 
 impl Leaf for RosterEntry {
-    const CONTEXT: &'static str = "ostrakon roster leaf 1";
+    fn context() -> &'static ContextKey {
+        static CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon roster leaf 1"));
+        &CONTEXT
+    }
 
     fn key(&self) -> [u8; 32] {
         *self.provider.bytes()
@@ -108,7 +114,10 @@ struct DomainGroup {
 }
 
 impl Leaf for DomainGroup {
-    const CONTEXT: &'static str = "ostrakon roster group 1";
+    fn context() -> &'static ContextKey {
+        static CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon roster group 1"));
+        &CONTEXT
+    }
 
     fn key(&self) -> [u8; 32] {
         group_key(self.dimension, &self.tag)

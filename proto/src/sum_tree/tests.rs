@@ -13,7 +13,10 @@ struct Item {
 }
 
 impl Leaf for Item {
-    const CONTEXT: &'static str = "ostrakon test leaf";
+    fn context() -> &'static ContextKey {
+        static CONTEXT: LazyLock<ContextKey> = LazyLock::new(|| hash_derive_key_context("ostrakon test leaf"));
+        &CONTEXT
+    }
 
     fn key(&self) -> [u8; 32] {
         self.key
