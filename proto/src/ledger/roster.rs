@@ -142,12 +142,21 @@ pub(super) fn follow(draft: &mut Draft<'_>, rules: &Rules) {
         draft.put_provider(provider);
         Arc::make_mut(&mut draft.rosters_mut().live).set(node, offer);
     }
+    // Hashed now, so that the block that freezes it does not hash what a whole epoch changed.
+    draft.rosters_mut().live.tree().root();
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{id::Amount, placement::DomainTags};
+
+    impl Rosters {
+        /// The roster of the last block.
+        pub(in crate::ledger) fn live(&self) -> &RosterTree {
+            self.live.tree()
+        }
+    }
 
     fn offer(weight: u64) -> Option<Offer> {
         let domain = DomainTags { operator: [1; 16], infrastructure: [2; 16], region: [3; 16] };

@@ -6,6 +6,44 @@ use proptest::prelude::*;
 
 use super::*;
 
+impl<L: Leaf> SumTree<L> {
+    /// Nodes that it does not share with `before`, which it was changed from: each is hashed once.
+    pub(crate) fn new_since(&self, before: &Self) -> usize {
+        self.root.new_since(&before.root)
+    }
+
+    /// Nodes whose hash is still to be computed.
+    pub(crate) fn unhashed(&self) -> usize {
+        self.root.unhashed()
+    }
+}
+
+impl<L: Leaf> Node<L> {
+    fn new_since(&self, before: &Self) -> usize {
+        match (self, before) {
+            (Self::Empty | Self::Hidden(_), _) => 0,
+            (Self::Leaf(after), Self::Leaf(before)) if Arc::ptr_eq(after, before) => 0,
+            (Self::Inner(after), Self::Inner(before)) if Arc::ptr_eq(after, before) => 0,
+            (Self::Inner(after), Self::Inner(before)) => {
+                1 + after.left.new_since(&before.left) + after.right.new_since(&before.right)
+            }
+            // A leaf that moved down is shared; it is counted, for it is one of few.
+            (Self::Inner(after), _) => 1 + after.left.new_since(&Self::Empty) + after.right.new_since(&Self::Empty),
+            (Self::Leaf(_), _) => 1,
+        }
+    }
+
+    fn unhashed(&self) -> usize {
+        match self {
+            Self::Empty | Self::Hidden(_) => 0,
+            Self::Leaf(stored) => usize::from(stored.hash.get().is_none()),
+            Self::Inner(inner) => {
+                usize::from(inner.hash.get().is_none()) + inner.left.unhashed() + inner.right.unhashed()
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 struct Item {
     key: [u8; 32],

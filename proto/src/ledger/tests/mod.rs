@@ -3,6 +3,7 @@
 mod accounts;
 mod basis;
 mod blocks;
+mod bounds;
 mod chance;
 mod charged;
 mod checked;

@@ -12,6 +12,21 @@ use super::{
 };
 use crate::codec;
 
+impl Patch {
+    /// Hashes that its nodes took: of each leaf in them, and of each half of a node that has more than one.
+    pub(crate) fn hashes(&self) -> usize {
+        let of_node = |(_, bytes): &(Vec<u8>, Vec<u8>)| {
+            let [leaves, inners] = [0, 2].map(|at| u16::from_le_bytes([bytes[at], bytes[at + 1]]));
+            let halves = [2, 4, 8, 16]
+                .into_iter()
+                .flat_map(|width| (0..16).step_by(width).map(move |at| u16::MAX >> (16 - width) << at));
+            let hashed = halves.filter(|half| inners & half != 0 || (leaves & half).count_ones() > 1).count();
+            hashed + usize::try_from(leaves.count_ones()).expect("at most 16")
+        };
+        self.nodes.iter().map(of_node).sum()
+    }
+}
+
 /// The root by its definition.
 fn model(leaves: &[Leaf], depth: usize) -> Hash {
     match leaves {
