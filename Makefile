@@ -74,7 +74,7 @@ test-hostile: programs
 	$(CARGO) test --release $(ALL) --test hostile -- $(ARGS)
 
 bench: rocksdb
-	$(CARGO) bench $(ALL) --bench proto --bench store --bench net --bench ledger
+	$(CARGO) bench $(ALL) --bench proto --bench store --bench net --bench ledger --bench bounds
 
 # About ten minutes; for less: make bench-ledger ARGS='--transfers 100000 --seconds 10', and ARGS=--help.
 bench-ledger: programs

@@ -10,6 +10,7 @@
 
 pub mod against;
 pub mod live;
+pub mod network;
 pub mod program;
 pub mod run;
 pub mod table;

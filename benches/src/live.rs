@@ -9,7 +9,7 @@ use ostrakon_proto::{
         Genesis, GenesisAccount, GenesisValidator, MemoryRecords,
         state::{
             Changes, Commitment, CommitmentId, Domain, Key, Membership, ObjectOwner, ObjectRecord, Record, Records,
-            Slot, SlotState,
+            Running, Slot, SlotState,
         },
         tree,
         vote::ValidatorKeys,
@@ -60,43 +60,64 @@ pub fn genesis(accounts: &[AccountId]) -> Genesis {
 /// # Panics
 /// When the tree of `state` is not whole.
 pub fn with_commitments(state: &MemoryRecords, numbers: Range<u32>, code: Code) -> Changes {
-    let mut records = BTreeMap::new();
-    for number in numbers {
-        let object = ObjectId::new(*blake3::hash(&number.to_be_bytes()).as_bytes());
-        let id = CommitmentId { object, extent: 0, owner: AccountId::new([3; 32]) };
-        let slot = Slot {
-            provider: NodeId::new([1; 32]),
-            column: ColumnId::new([2; 32]),
-            since: Epoch(0),
-            ask: Amount(1),
-            cap: Amount(1),
-            collateral: Amount(1),
-            state: SlotState::Live,
-        };
-        let commitment = Commitment {
-            id,
-            size: 1,
-            extents: 1,
-            code,
-            column_len: 64,
-            slots: vec![slot; usize::from(code.n)],
-            start: Epoch(0),
-            end: Epoch(1_000),
-            until: Epoch(1_000),
-            escrow: Amount(0),
-        };
-        records.insert(Key::Ending(commitment.end, id), Some(Record::Mark));
-        records.insert(
-            Key::Object(object),
-            Some(Record::Object(ObjectRecord {
-                owners: [(id.owner, ObjectOwner { extents: 1, end: Epoch(1) })].into(),
-            })),
-        );
-        records.insert(Key::Commitment(id), Some(Record::Commitment(commitment)));
+    let slots = vec![slot(NodeId::new([1; 32])); usize::from(code.n)];
+    let commitments = numbers.map(|number| commitment(number, code, slots.clone(), Epoch(1_000)));
+    with_records(state, state.tip().running, commitments.flat_map(records_of).collect())
+}
+
+/// A slot of this provider.
+pub const fn slot(provider: NodeId) -> Slot {
+    Slot {
+        provider,
+        column: ColumnId::new([2; 32]),
+        since: Epoch(0),
+        ask: Amount(1),
+        cap: Amount(1),
+        collateral: Amount(1),
+        state: SlotState::Live,
     }
+}
+
+/// The account that owns the commitments made here.
+pub const OWNER: AccountId = AccountId::new([3; 32]);
+
+/// A commitment of an object that this number names.
+pub fn commitment(number: u32, code: Code, slots: Vec<Slot>, end: Epoch) -> Commitment {
+    let object = ObjectId::new(*blake3::hash(&number.to_be_bytes()).as_bytes());
+    Commitment {
+        id: CommitmentId { object, extent: 0, owner: OWNER },
+        size: 1,
+        extents: 1,
+        code,
+        column_len: 64,
+        slots,
+        start: Epoch(0),
+        end,
+        until: end,
+        escrow: Amount(0),
+    }
+}
+
+/// The records of a commitment that is the only one of its object.
+pub fn records_of(commitment: Commitment) -> [(Key, Option<Record>); 3] {
+    let (id, end) = (commitment.id, commitment.end);
+    let owners = [(id.owner, ObjectOwner { extents: 1, end })].into();
+    [
+        (Key::Ending(end, id), Some(Record::Mark)),
+        (Key::Object(id.object), Some(Record::Object(ObjectRecord { owners }))),
+        (Key::Commitment(id), Some(Record::Commitment(commitment))),
+    ]
+}
+
+/// What writes these records and running values, as a block without transactions of the next height.
+///
+/// # Panics
+/// When the tree of `state` is not whole.
+pub fn with_records(state: &MemoryRecords, running: Running, mut records: BTreeMap<Key, Option<Record>>) -> Changes {
     let mut tip = state.tip();
     let parent = tip.height.0;
-    tip.height = tip.height.next();
+    (tip.height, tip.running) = (tip.height.next(), running);
+    records.insert(Key::Running, Some(Record::Running(tip.running.clone())));
     let leaves = records.iter().filter(|(key, _)| key.is_proven());
     let leaves = leaves.map(|(key, record)| (key.to_bytes(), record.as_ref().map(codec::encode)));
     let tree = tree::update(state, Some(parent), tip.height.0, leaves).expect("the tree is whole");

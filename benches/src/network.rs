@@ -1,0 +1,272 @@
+//! A ledger of any size: so many providers, and so many slots on them, as if each had been committed.
+//!
+//! The records, their counts and the state tree are what the rules would have made; only the transactions are saved. So
+//! blocks can be executed on it: the next one, or the one that begins the next epoch, in which some commitments end. No
+//! count of operators or columns in a domain depends on the size, so that a block of the smallest changes as many
+//! records as one of the largest.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use ostrakon_proto::{
+    id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
+    ledger::{
+        CheckedTx, DrawChance, Genesis, GenesisProvider, MemoryRecords, ProposedBlock, Proposer, Rules, collateral,
+        judge, propose,
+        state::{Account, Changes, Domain, EpochRecord, Infrastructure, Key, Provider, Record, Records},
+        tx::{Action, Block, Commit, Receipt, SlotClaim, Tx, TxBody, columns_hash},
+    },
+    params::{Code, Params, Timing},
+    placement::{Caps, DomainTags, Draw, DrawSeed, RosterTree, draw},
+    sign::{Keypair, Purpose},
+};
+
+use crate::{CODES, live};
+
+/// The code of the commitments that are there.
+const CODE: Code = CODES[0];
+/// Commitments that end with the first epoch.
+const ENDING: u32 = 8;
+/// Commitments loaded in one step: few enough that a step needs little memory.
+const STEP: u32 = 50_000;
+/// Bytes of a column, everywhere here.
+const LENGTH: u64 = 64;
+/// Milliseconds of an epoch.
+const EPOCH_MS: u64 = 1_000_000;
+
+/// A ledger in memory, and the keys of all its providers.
+#[derive(Debug)]
+pub struct Network {
+    rules: Rules,
+    state: MemoryRecords,
+    keys: BTreeMap<NodeId, Keypair>,
+}
+
+/// What a draw in a network follows from.
+#[derive(Debug)]
+pub struct DrawBasis {
+    /// The epoch's record.
+    pub record: EpochRecord,
+    /// The roster that it froze.
+    pub roster: RosterTree,
+    /// The draw.
+    pub seed: DrawSeed,
+    /// The caps of its code.
+    pub caps: Caps,
+}
+
+/// Who commits.
+fn client() -> Keypair {
+    Keypair::from_seed(&[5; 32])
+}
+
+fn domain(index: usize) -> Domain {
+    Domain {
+        operator: format!("operator-{index}"),
+        infrastructure: format!("infrastructure-{}", index % 90),
+        region: format!("region-{}", index % 30),
+    }
+}
+
+fn genesis(nodes: &[NodeId]) -> Genesis {
+    let provider = |(index, node): (usize, &NodeId)| GenesisProvider {
+        owner: live::OWNER,
+        node: *node,
+        addresses: vec!["/ip4/127.0.0.1/tcp/1".into()],
+        price: Amount(1),
+        capacity: 1 << 40,
+        bond: None,
+        domain: domain(index),
+    };
+    let time = Timing { epoch_ms: EPOCH_MS, window_blocks: 1, beacon_blocks: 1, ..Timing::default() };
+    Genesis {
+        params: Params { time, ..Params::default() },
+        providers: nodes.iter().enumerate().map(provider).collect(),
+        ..live::genesis(&[client().public()])
+    }
+}
+
+impl Network {
+    /// A network of this many providers with at least this many slots, in its first epoch, the next one due any time.
+    pub fn new(providers: u32, slots: u32) -> Self {
+        let key = |index: u32| {
+            let mut seed = [6; 32];
+            seed[..4].copy_from_slice(&index.to_be_bytes());
+            Keypair::from_seed(&seed)
+        };
+        let keys: Vec<Keypair> = (0..providers).map(key).collect();
+        let nodes: Vec<NodeId> = keys.iter().map(Keypair::public).collect();
+        let genesis = genesis(&nodes);
+        let (rules, state) = (Rules::from(&genesis), MemoryRecords::new(&genesis.changes()));
+        let mut network = Self { rules, state, keys: nodes.iter().copied().zip(keys).collect() };
+        // The first block makes the beacon, and the second is the window of the epoch.
+        for now_ms in [2, EPOCH_MS / 2 + 1] {
+            let proposed = network.propose(&[], now_ms);
+            network.state.commit(&proposed.changes);
+        }
+        network.load(&nodes, slots.div_ceil(u32::from(CODE.n)));
+        network
+    }
+
+    /// Commits the columns of this many extents to all providers in turn.
+    fn load(&mut self, nodes: &[NodeId], commitments: u32) {
+        let mut turns = nodes.iter().cycle();
+        let mut held: BTreeMap<NodeId, u64> = BTreeMap::new();
+        for start in (0..commitments).step_by(usize::try_from(STEP).expect("a small constant")) {
+            let mut records = BTreeMap::new();
+            for number in start..commitments.min(start + STEP) {
+                let slots: Vec<_> = turns.by_ref().take(usize::from(CODE.n)).map(|node| live::slot(*node)).collect();
+                slots.iter().for_each(|slot| *held.entry(slot.provider).or_default() += 1);
+                let end = Epoch(if number < ENDING { 1 } else { 1_000 });
+                records.extend(live::records_of(live::commitment(number, CODE, slots, end)));
+            }
+            self.state.commit(&live::with_records(&self.state, self.state.tip().running, records));
+        }
+        self.note(&held, commitments);
+    }
+
+    /// Records what the providers, their infrastructures and the owner have of these slots.
+    fn note(&mut self, held: &BTreeMap<NodeId, u64>, commitments: u32) {
+        let mut used: BTreeMap<_, u128> = BTreeMap::new();
+        let each = collateral(&self.rules.params.bonds, LENGTH, Amount(1));
+        let mut records: BTreeMap<Key, Option<Record>> = BTreeMap::new();
+        for (node, slots) in held {
+            let before = self.state.provider(node).expect("registered");
+            let provider = Provider { used: slots * LENGTH, collateral: Amount(slots * each.0), ..before };
+            *used.entry(DomainTags::from(&provider.domain).infrastructure).or_default() += u128::from(provider.used);
+            records.insert(Key::Provider(*node), Some(Record::Provider(provider)));
+        }
+        let mut running = self.state.tip().running;
+        running.stored = used.values().sum();
+        let infrastructure =
+            |(tag, used)| (Key::Infrastructure(tag), Some(Record::Infrastructure(Infrastructure { used })));
+        records.extend(used.into_iter().map(infrastructure));
+        let owner = self.state.account(&live::OWNER);
+        let owner = Account { owns: owner.owns + u64::from(commitments), ..owner };
+        records.insert(Key::Account(live::OWNER), Some(Record::Account(owner)));
+        self.state.commit(&live::with_records(&self.state, running, records));
+    }
+
+    /// The draw of this number by the client, in a code.
+    ///
+    /// # Panics
+    /// When the network is too small for the code.
+    pub fn draw(&self, number: u32, code: Code) -> DrawBasis {
+        let draw = Draw { epoch: Epoch(0), number };
+        let record = self.state.epoch(draw.epoch).expect("the epoch in progress has a record");
+        let (account, span) = (client().public(), self.rules.params.time.beacon_blocks);
+        let chance = DrawChance::of(record.first, Height(0), span);
+        let randomness = chance.read(&record, &self.state).expect("the beacon is complete");
+        let roster = self.state.rosters().of(draw.epoch).expect("its draws are valid").clone();
+        let caps = Caps::of(&record.roster, code, self.rules.params.min_domains).expect("the network is large enough");
+        DrawBasis { record, roster, seed: DrawSeed { randomness, account, draw, extent: 0 }, caps }
+    }
+
+    /// The client's next transaction: it commits an object that this number names, with all receipts.
+    ///
+    /// # Panics
+    /// When the network is too small for the code.
+    pub fn commit(&self, number: u32, code: Code) -> CheckedTx {
+        let basis = self.draw(number % self.rules.params.draws, code);
+        let drawn = draw(&basis.roster, &basis.seed, code, &basis.caps).expect("there are enough");
+        let claim = |(index, provider): (u8, NodeId)| {
+            let column = ColumnId::new([index; 32]);
+            SlotClaim { provider, column, cap: Amount(1), receipt: None }
+        };
+        let mut commit = Commit {
+            object: ObjectId::new(*blake3::hash(&(u64::from(number) << 32).to_be_bytes()).as_bytes()),
+            extent: 0,
+            extents: 1,
+            size: 100,
+            code,
+            column_len: LENGTH,
+            draw: basis.seed.draw,
+            slots: (0..code.n).zip(drawn.iter().map(|entry| entry.provider)).map(claim).collect(),
+            until: self.rules.params.receipt_end(basis.seed.draw, 10),
+            end: Epoch(10),
+        };
+        self.sign_receipts(&mut commit);
+        self.checked(Action::Commit(commit))
+    }
+
+    fn sign_receipts(&self, commit: &mut Commit) {
+        let mut receipt = Receipt {
+            account: client().public(),
+            object: commit.object,
+            extent: commit.extent,
+            index: 0,
+            draw: commit.draw,
+            columns: columns_hash(commit.slots.iter().map(|slot| slot.column)),
+            code: commit.code,
+            column_len: commit.column_len,
+            ask: Amount(1),
+            until: commit.until,
+        };
+        for (index, slot) in (0..).zip(&mut commit.slots) {
+            receipt.index = index;
+            let key = &self.keys[&slot.provider];
+            slot.receipt = Some(key.sign(Purpose::Receipt, &self.rules.chain, &receipt));
+        }
+    }
+
+    fn checked(&self, action: Action) -> CheckedTx {
+        let (client, valid_until) = (client(), Height(self.state.tip().height.0 + 10));
+        let account: AccountId = client.public();
+        let nonce = self.state.account(&account).nonce;
+        let mut body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
+        body.fee = self.rules.fee(&body);
+        let tx = Tx::sign(body, &client, &self.rules.chain);
+        CheckedTx::check(&self.rules, tx).expect("well formed and signed")
+    }
+
+    /// The next block, with this transaction alone.
+    ///
+    /// # Panics
+    /// When the rules refuse it.
+    pub fn next(&self, tx: CheckedTx) -> Block {
+        let proposed = self.propose(&[Arc::new(tx)], self.state.tip().running.time_ms + 1);
+        assert_eq!(proposed.rejected, [], "a proper transaction");
+        proposed.block
+    }
+
+    /// The block that begins the next epoch, without transactions: the roster is frozen, and what is due ends.
+    pub fn turn(&self) -> Block {
+        self.propose(&[], 1 + EPOCH_MS).block
+    }
+
+    fn propose(&self, txs: &[Arc<CheckedTx>], now_ms: u64) -> ProposedBlock {
+        let keys = live::validator();
+        let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms };
+        propose(&self.rules, &self.state, txs, &proposer).expect("rules that are known")
+    }
+
+    /// What a validator does with a proposed block before it votes for it: all of its checks, and what it changes.
+    ///
+    /// # Panics
+    /// When it is not the next block of this network.
+    pub fn judge(&self, block: &Block) -> Changes {
+        judge(&self.rules, &self.state, block).expect("a proper block")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The counts are those of the records: else a commitment could not end, nor another begin.
+    #[test]
+    fn blocks_of_a_loaded_network_do_what_they_say() {
+        let network = Network::new(100, 1_000);
+        let slots = |state: &MemoryRecords| state.tip().running.stored / u128::from(LENGTH);
+        assert_eq!(slots(&network.state), 1_008);
+        let after = |block: Block| {
+            let mut state = network.state.clone();
+            state.commit(&network.judge(&block));
+            (state.tip().running.clock.epoch, slots(&state))
+        };
+        assert_eq!(after(network.turn()), (Epoch(1), 1_008 - u128::from(ENDING) * 12));
+        for code in [CODE, Code { k: 20, n: 50 }] {
+            assert_eq!(after(network.next(network.commit(1, code))), (Epoch(0), 1_008 + u128::from(code.n)));
+        }
+        assert_eq!(network.state.total(), u128::from(network.state.tip().running.minted.0));
+    }
+}
