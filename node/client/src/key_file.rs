@@ -4,7 +4,8 @@
 //! ([`crate::keystore`]).
 
 use std::{
-    io,
+    fs, io,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
 };
 
@@ -28,6 +29,14 @@ pub enum KeyFileError {
         /// The system's reason.
         error: io::Error,
     },
+    /// Others than its owner may use it.
+    #[error("{0} has mode {mode:o}, so others may read the secret key: run `chmod 600 {0}`", path.display())]
+    Exposed {
+        /// The file.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// It has other contents.
     #[error("{path}: {error}")]
     Malformed {
@@ -41,10 +50,15 @@ pub enum KeyFileError {
 /// The seed in the file.
 ///
 /// # Errors
-/// [`KeyFileError`] when the file cannot be read or is not a key file.
+/// [`KeyFileError`] when the file cannot be read, is not a key file, or may be read by others than its owner.
 pub fn read(path: impl AsRef<Path>) -> Result<Seed, KeyFileError> {
     let path = path.as_ref();
-    let bytes = private_file::read(path, MAX).map_err(|error| KeyFileError::File { path: path.to_owned(), error })?;
+    let unreadable = |error| KeyFileError::File { path: path.to_owned(), error };
+    let mode = fs::metadata(path).map_err(unreadable)?.permissions().mode() & 0o777;
+    if mode & 0o077 != 0 {
+        return Err(KeyFileError::Exposed { path: path.to_owned(), mode });
+    }
+    let bytes = private_file::read(path, MAX).map_err(unreadable)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| InvalidSeed);
     text.and_then(str::parse).map_err(|error| KeyFileError::Malformed { path: path.to_owned(), error })
 }
@@ -71,9 +85,27 @@ mod tests {
         assert_eq!(read(&path).expect("read"), seed);
         assert!(matches!(write(&path, &seed), Err(KeyFileError::File { .. })), "a key is never overwritten");
         let other = directory.path().join("other");
+        private_file::create(&other, b"").expect("created");
         for bad in ["", "ostsecret1", &"07".repeat(32), &"x".repeat(2_000)] {
-            std::fs::write(&other, bad).expect("written");
-            read(&other).expect_err(bad);
+            fs::write(&other, bad).expect("written");
+            let error = read(&other).expect_err(bad);
+            assert!(!matches!(error, KeyFileError::Exposed { .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_not_used() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("node.key");
+        write(&path, &Seed::new([7; 32])).expect("written");
+        for (mode, good) in
+            [(0o644, false), (0o640, false), (0o660, false), (0o604, false), (0o600, true), (0o400, true)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("set");
+            let refused = read(&path).err().map(|error| error.to_string());
+            assert_eq!(refused.is_none(), good, "{mode:o}");
+            let fix = format!("chmod 600 {}", path.display());
+            assert!(refused.is_none_or(|refused| refused.contains(&fix)), "{mode:o}");
         }
     }
 }
