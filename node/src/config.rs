@@ -1,7 +1,8 @@
 //! The configuration of a node: from flags, else the environment, else `node.toml`, else defaults.
 //!
-//! In comes a data directory with its files, out come checked values; every error names the file and what to change.
-//! [`file`] explains each key in the file that `init` writes. Not here: what the values do.
+//! In comes a data directory with its files, out come checked values; all that are wrong are found together, each with
+//! its key and what to change. [`check`] says what values must be, [`place`] what the machine must have, [`file`]
+//! explains each key in the file that `init` writes. Not here: what the values do.
 //!
 //! ```text
 //! <dir>/node.toml      this configuration; may be empty
@@ -17,6 +18,7 @@
 //! ```
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -30,7 +32,12 @@ use ostrakon_proto::{
 };
 use serde::{Deserialize, Serialize};
 
+mod check;
 mod file;
+mod place;
+
+pub use check::{Wrong, announced};
+pub use place::lost_key;
 
 use crate::{
     chain::{rocks::Pruning, sync::checkpoint::Checkpoint},
@@ -49,6 +56,11 @@ pub const CONSENSUS_LOG_FILE: &str = "consensus.wal";
 pub const SIGN_STATE_FILE: &str = "sign-state";
 /// Name of a validator's key.
 pub const VALIDATOR_KEY_FILE: &str = "validator.key";
+/// Name of the directory with the columns.
+pub const STORE_DIR: &str = "store";
+
+/// Keys that a running node applies when it reads its configuration again.
+const RELOADED: [&str; 2] = ["log", "provider"];
 
 /// A node's configuration: `node.toml`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,15 +154,19 @@ pub enum ConfigError {
         /// The line and the key.
         reason: String,
     },
-    /// A value is out of range.
-    #[error("invalid {}: `{key}` {reason}", path.display())]
-    Value {
+    /// There is no configuration.
+    #[error("{0} has no {CONFIG_FILE}: create the data directory with `ostrakon-node init`", dir.display())]
+    Missing {
+        /// The directory.
+        dir: PathBuf,
+    },
+    /// Values or files are wrong: all that are.
+    #[error("invalid configuration {}, or flags and environment that override it:{}", path.display(), list(wrong))]
+    Wrong {
         /// The file.
         path: PathBuf,
-        /// The key.
-        key: &'static str,
-        /// What it must be.
-        reason: &'static str,
+        /// What is wrong.
+        wrong: Vec<Wrong>,
     },
     /// The genesis breaks a rule.
     #[error("invalid genesis in {}: {source}", path.display())]
@@ -165,8 +181,39 @@ pub enum ConfigError {
     Key(#[from] KeyFileError),
 }
 
+fn list(wrong: &[Wrong]) -> String {
+    wrong.iter().map(|wrong| format!("\n  {wrong}")).collect()
+}
+
 fn default_owner_key() -> PathBuf {
     PathBuf::from("account.key")
+}
+
+/// A data directory that a node can run in.
+#[derive(Debug)]
+pub struct Checked {
+    /// Its configuration.
+    pub config: Config,
+    /// Its network.
+    pub genesis: Genesis,
+    /// The node's key.
+    pub keypair: Keypair,
+}
+
+impl Checked {
+    /// The data directory `dir`, with `overrides` on top of its configuration.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names all values and files that are wrong.
+    pub fn open(dir: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let (config, mut wrong) = Config::examine(dir, overrides)?;
+        let (files, unusable) = place::examine(dir, &config);
+        wrong.extend(unusable);
+        match files {
+            Some((genesis, keypair)) if wrong.is_empty() => Ok(Self { config, genesis, keypair }),
+            _ => Err(ConfigError::Wrong { path: dir.join(CONFIG_FILE), wrong }),
+        }
+    }
 }
 
 impl Default for Config {
@@ -191,13 +238,38 @@ impl Config {
     /// The configuration of the data directory `dir`, with `overrides` on top.
     ///
     /// # Errors
-    /// [`ConfigError`] names the file and the key.
+    /// [`ConfigError`] names the file and all keys that are wrong.
     pub fn load(dir: &Path, overrides: &Overrides) -> Result<Self, ConfigError> {
+        let (config, wrong) = Self::examine(dir, overrides)?;
+        if wrong.is_empty() { Ok(config) } else { Err(ConfigError::Wrong { path: dir.join(CONFIG_FILE), wrong }) }
+    }
+
+    /// The configuration, as far as it can be read, and all that is wrong with it.
+    fn examine(dir: &Path, overrides: &Overrides) -> Result<(Self, Vec<Wrong>), ConfigError> {
         let path = dir.join(CONFIG_FILE);
-        let config: Self = parse(&path, &read(&path)?)?;
+        let text = read(&path).map_err(|error| match error {
+            ConfigError::File { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                ConfigError::Missing { dir: dir.to_owned() }
+            }
+            error => error,
+        })?;
+        let (config, mut wrong) = Self::from_table(parse(&path, &text)?);
         let config = config.under(overrides);
-        config.check(&path)?;
-        Ok(config)
+        wrong.extend(check::values(&config));
+        Ok((config, wrong))
+    }
+
+    /// Reads key by key, so that each one that cannot be read is named; it then has its default.
+    fn from_table(table: toml::Table) -> (Self, Vec<Wrong>) {
+        let (mut readable, mut wrong) = (toml::Table::new(), Vec::new());
+        for (key, value) in table {
+            let alone = toml::Table::from_iter([(key.clone(), value.clone())]);
+            match alone.try_into::<Self>() {
+                Ok(_) => drop(readable.insert(key, value)),
+                Err(error) => wrong.push(Wrong::new(&key, format!("cannot be read: {}", error.message()))),
+            }
+        }
+        (readable.try_into().expect("keys that can be read alone can be read together"), wrong)
     }
 
     /// The text of the file, with a comment on each key.
@@ -222,6 +294,16 @@ impl Config {
         Ok(Some(ProviderOffer { owner, addresses, domain, price, capacity, bond }))
     }
 
+    /// The keys that differ in `new`: those that a running node applies, and those that need a restart.
+    pub fn changes_to(&self, new: &Self) -> (Vec<String>, Vec<String>) {
+        let table =
+            |config| toml::Table::try_from(config).expect("a configuration has nothing that TOML cannot express");
+        let (old, new): (toml::Table, toml::Table) = (table(self), table(new));
+        let keys: BTreeSet<&String> = old.keys().chain(new.keys()).collect();
+        let changed = keys.into_iter().filter(|key| old.get(*key) != new.get(*key)).cloned();
+        changed.partition(|key| RELOADED.contains(&key.as_str()))
+    }
+
     fn under(mut self, overrides: &Overrides) -> Self {
         let Overrides { listen, bootstrap, worker_threads, log, metrics } = overrides.clone();
         if !listen.is_empty() {
@@ -234,15 +316,6 @@ impl Config {
         self.log = log.unwrap_or(self.log);
         self.metrics = metrics.or(self.metrics);
         self
-    }
-
-    fn check(&self, path: &Path) -> Result<(), ConfigError> {
-        let wrong = |key, reason| Err(ConfigError::Value { path: path.to_owned(), key, reason });
-        match self {
-            _ if self.listen.is_empty() => wrong("listen", "needs at least one address"),
-            _ if !(1..=256).contains(&self.worker_threads) => wrong("worker_threads", "must be 1 to 256"),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -292,6 +365,15 @@ mod tests {
     }
 
     #[test]
+    fn what_a_running_node_applies_is_told_from_what_needs_a_restart() {
+        let old = Config::default();
+        assert_eq!(old.changes_to(&old), (vec![], vec![]));
+        let new = Config { log: "warn".to_owned(), keep_blocks: 1, disk_reserve_bytes: Some(1), ..Config::default() };
+        let waiting = vec!["disk_reserve_bytes".to_owned(), "keep_blocks".to_owned()];
+        assert_eq!(old.changes_to(&new), (vec!["log".to_owned()], waiting));
+    }
+
+    #[test]
     fn errors_name_the_file_and_the_key() {
         let check = |text, words: &[&str]| {
             let error = load(text, &Overrides::default()).expect_err("refused");
@@ -301,6 +383,7 @@ mod tests {
         check("listen = []", &["node.toml", "listen"]);
         check("worker_threads = 0", &["node.toml", "worker_threads"]);
         check("metrics = \"9464\"", &["node.toml", "metrics"]);
+        check("metrics = \"9464\"\nlisen = []\nworker_threads = 0\nlog = 1", &["metrics", "lisen", "worker_", "log"]);
         check("[provider]\nprice_obols = \"1\"\n", &["node.toml", "addresses"]);
         check("[provider]\nprices = \"1\"\n", &["node.toml", "prices"]);
     }

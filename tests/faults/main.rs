@@ -6,6 +6,7 @@ mod add_messages;
 mod add_while_stopped;
 mod all_or_nothing;
 mod cat_into_head;
+mod exposed_key;
 mod get_destination_first;
 mod get_hidden_symlink;
 mod get_into_special_files;
@@ -17,12 +18,14 @@ mod halted_chain;
 mod holders_paused;
 mod json_cat_fails;
 mod links;
+mod lost_node_key;
 mod many_adds;
 mod node_behind;
 mod odd_names;
 mod open_uploads;
 mod other_network;
 mod range_at_end;
+mod read_only_disk;
 mod secrets;
 mod several_paths;
 mod short_messages;
@@ -33,6 +36,7 @@ mod unpaid_bytes;
 mod unreadable_file;
 mod voting_nodes;
 mod wrong_clock;
+mod wrong_settings;
 
 use std::process::ExitCode;
 
@@ -47,6 +51,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("add_while_stopped", add_while_stopped::run),
     scenario("all_or_nothing", all_or_nothing::run),
     scenario("cat_into_head", cat_into_head::run),
+    scenario("exposed_key", exposed_key::run),
     scenario("get_destination_first", get_destination_first::run),
     scenario("get_hidden_symlink", get_hidden_symlink::run),
     scenario("get_into_special_files", get_into_special_files::run),
@@ -58,12 +63,14 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("holders_paused", holders_paused::run),
     scenario("json_cat_fails", json_cat_fails::run),
     scenario("links", links::run),
+    scenario("lost_node_key", lost_node_key::run),
     scenario("many_adds", many_adds::run),
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),
     scenario("open_uploads", open_uploads::run),
     scenario("other_network", other_network::run),
     scenario("range_at_end", range_at_end::run),
+    scenario("read_only_disk", read_only_disk::run),
     scenario("secrets", secrets::run),
     scenario("several_paths", several_paths::run),
     scenario("short_messages", short_messages::run),
@@ -74,6 +81,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("unreadable_file", unreadable_file::run),
     scenario("voting_nodes", voting_nodes::run),
     scenario("wrong_clock", wrong_clock::run),
+    scenario("wrong_settings", wrong_settings::run),
 ];
 
 fn main() -> ExitCode {

@@ -22,8 +22,9 @@ const MAP: [(&str, &[&str]); 7] = [
 ];
 
 /// Where the node names the SDK, and what of it: the format of key files, and the light client of who owns a node.
-const SDK_IN_NODE: [(&str, &[&str]); 4] = [
+const SDK_IN_NODE: [(&str, &[&str]); 5] = [
     ("node/src/config.rs", &["KeyFileError", "key_file"]),
+    ("node/src/config/place.rs", &["key_file"]),
     ("node/src/daemon/init.rs", &["key_file"]),
     ("node/src/daemon/member.rs", &["Client", "key_file"]),
     ("node/src/daemon/run.rs", &["key_file"]),

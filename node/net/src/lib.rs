@@ -5,10 +5,11 @@
 //! [`admission`] says how much of this node others may use, and [`members`] who is a member of the network.
 //! [`ask()`] is how everyone above asks, over the trait [`Peers`], which has two implementations: [`swarm`] is libp2p
 //! on a thread of its own; [`sim`] is a seeded network in memory, on virtual time. [`identity`] turns node ids into
-//! libp2p's peer ids and back; [`awake`] is the time in which this process ran; [`workers`] keeps blocking work off the
-//! threads that talk; [`metrics`] is what is counted. Not here: what frames mean (`ostrakon_proto::wire`), and who has
-//! what (the ledger).
+//! libp2p's peer ids and back; [`address`] checks the addresses that operators write; [`awake`] is the time in which
+//! this process ran; [`workers`] keeps blocking work off the threads that talk; [`metrics`] is what is counted. Not
+//! here: what frames mean (`ostrakon_proto::wire`), and who has what (the ledger).
 
+pub mod address;
 pub mod admission;
 mod ask;
 pub mod awake;

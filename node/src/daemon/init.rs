@@ -12,7 +12,9 @@ use clap::Args;
 use ostrakon::key_file;
 use ostrakon_node::{
     chain::{order::sign_state, sync::checkpoint::Checkpoint},
-    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis},
+    config::{
+        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, lost_key, read_genesis,
+    },
 };
 use ostrakon_proto::{
     id::{NodeId, VoterKind},
@@ -52,6 +54,9 @@ pub(super) struct InitArgs {
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
+    if let Some(lost) = lost_key(dir) {
+        bail!("{lost}");
+    }
     let node: NodeId = Keypair::from_seed(key(&dir.join(NODE_KEY_FILE))?.bytes()).public();
     if args.never_voted {
         sign_state::begin(&dir.join(SIGN_STATE_FILE))?;

@@ -12,7 +12,9 @@ use clap::{Args, Subcommand};
 use ostrakon::{Client, key_file};
 use ostrakon_node::{
     candidacy::Candidacy,
-    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis},
+    config::{
+        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, announced, read_genesis,
+    },
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, VoteKey},
@@ -70,7 +72,7 @@ pub(super) struct JoinArgs {
     #[arg(long, value_name = "OBOLS")]
     bond: Amount,
     /// Public address of the node, as /ip4/192.0.2.1/tcp/4001; repeat it for more [default: as a provider]
-    #[arg(long = "address", value_name = "MULTIADDR")]
+    #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced)]
     addresses: Vec<String>,
     /// Failure domain of the node [default: as a provider]
     #[arg(long, value_name = "OPERATOR/INFRASTRUCTURE/REGION", value_parser = parse_domain)]
@@ -234,6 +236,10 @@ fn network(dir: &Path, config: &Config) -> anyhow::Result<Genesis> {
 
 fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     runtime::Builder::new_multi_thread().enable_all().build()?.block_on(Box::pin(work))
+}
+
+fn parse_announced(text: &str) -> Result<String, String> {
+    announced(text).map(|()| text.to_owned())
 }
 
 fn parse_domain(text: &str) -> Result<Domain, String> {

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ostrakon_node::config::{Config, Overrides, read_genesis};
+use ostrakon_node::config::{Checked, Config, Overrides};
 
 mod init;
 mod member;
@@ -67,7 +67,7 @@ const RUN_EXAMPLES: &str = "Example, with metrics for Prometheus:
 enum ConfigCommand {
     /// Print the effective configuration, with a comment on each key
     Show(RunArgs),
-    /// Check the configuration, the genesis and the keys, and report errors
+    /// Check the configuration, the genesis, the keys and the disk, and report all errors
     Check(RunArgs),
 }
 
@@ -87,8 +87,8 @@ struct RunArgs {
 }
 
 impl RunArgs {
-    fn config(&self) -> anyhow::Result<Config> {
-        Ok(Config::load(&self.data_dir.dir, &self.overrides)?)
+    fn checked(&self) -> anyhow::Result<Checked> {
+        Ok(Checked::open(&self.data_dir.dir, &self.overrides)?)
     }
 }
 
@@ -97,20 +97,20 @@ impl Args {
     pub(crate) fn perform(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init(args) => init::init(&args),
-            Command::Run(args) => run::run(&args.data_dir.dir, &args.config()?),
+            Command::Run(args) => run::run(&args.data_dir.dir, &args.overrides),
             Command::Status { data_dir, json } => status::print(&data_dir.dir, json),
             Command::Validator { command } => member::validator(command),
             Command::Provider { command } => member::provider(command),
-            Command::Config { command: ConfigCommand::Show(args) } => say(&args.config()?.to_toml()),
+            Command::Config { command: ConfigCommand::Show(args) } => {
+                say(&Config::load(&args.data_dir.dir, &args.overrides)?.to_toml())
+            }
             Command::Config { command: ConfigCommand::Check(args) } => check(&args),
         }
     }
 }
 
 fn check(args: &RunArgs) -> anyhow::Result<()> {
-    let config = args.config()?;
-    config.offer(&args.data_dir.dir)?;
-    let genesis = read_genesis(&args.data_dir.dir.join(ostrakon_node::config::GENESIS_FILE))?;
+    let genesis = args.checked()?.genesis;
     say(&format!("configuration is valid; network {} ({})\n", genesis.name, genesis.id()))
 }
 

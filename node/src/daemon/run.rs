@@ -21,9 +21,7 @@ use ostrakon_node::{
         rocks::{Rocks, restore::LedgerDirs},
         sync::{SyncError, SyncSettings},
     },
-    config::{
-        CONSENSUS_LOG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, read_genesis,
-    },
+    config::{CONSENSUS_LOG_FILE, Checked, Config, Overrides, SIGN_STATE_FILE, STORE_DIR, VALIDATOR_KEY_FILE},
     metrics::{NodeMetrics, OrderMetrics},
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
     store::{Columns, Disk, DiskConfig},
@@ -59,13 +57,12 @@ const QUIET: &str = "arc_malachitebft=warn,yamux=off";
 /// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
-pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
+pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {
+    let Checked { config, genesis, keypair } = Checked::open(dir, overrides)?;
     start_log(&config.log)?;
     erasure::cpu_supported()?;
     raise_file_limit();
     let _lock = lock(dir)?;
-    let genesis = read_genesis(&dir.join(GENESIS_FILE))?;
-    let keypair = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = NodeMetrics::default();
     let _scrapes = config.metrics.map(|address| ScrapeServer::start(address, &metrics)).transpose()?;
@@ -74,7 +71,7 @@ pub(super) fn run(dir: &Path, config: &Config) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut signals = signals;
         loop {
-            let (parts, swarm) = open(dir, config, genesis.clone(), keypair.clone(), metrics.clone()).await?;
+            let (parts, swarm) = open(dir, &config, genesis.clone(), keypair.clone(), metrics.clone()).await?;
             let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
             tracing::info!(%node, network = %chain, listening = ?swarm.listening(), "starting");
             let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
@@ -149,7 +146,7 @@ async fn open(
     };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
-    let columns = Arc::new(Disk::open_counting(&dir.join("store"), settings_of_store, metrics.store.clone())?);
+    let columns = Arc::new(Disk::open_counting(&dir.join(STORE_DIR), settings_of_store, metrics.store.clone())?);
     let (swarm, requests) = Swarm::start_here(SwarmConfig {
         listen: config.listen.clone(),
         bootstrap: genesis.bootstrap.clone(),

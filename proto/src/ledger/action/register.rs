@@ -34,8 +34,16 @@ pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain
     if addresses.is_empty() || addresses.len() > limits::ADDRESSES || !addresses.iter().all(|text| is_address(text)) {
         return Err(TxError::Addresses);
     }
-    let parts = [&domain.operator, &domain.infrastructure, &domain.region];
-    if parts.into_iter().all(|part| is_name(part)) { Ok(()) } else { Err(TxError::DomainName) }
+    if domain.is_valid() { Ok(()) } else { Err(TxError::DomainName) }
+}
+
+impl Domain {
+    /// Whether the ledger takes its names: lower case only, so that each has one spelling.
+    pub fn is_valid(&self) -> bool {
+        let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
+        let is_name = |text: &String| (1..=limits::NAME).contains(&text.len()) && text.bytes().all(allowed);
+        [&self.operator, &self.infrastructure, &self.region].into_iter().all(is_name)
+    }
 }
 
 /// Whether the key is a point of small order: only for those is the identity with scalar zero a valid signature of
@@ -52,12 +60,6 @@ fn is_address(text: &str) -> bool {
         && text.len() <= limits::NAME
         && text.bytes().all(|byte| byte.is_ascii_graphic())
         && !text.contains("/p2p/")
-}
-
-/// Lower case only, so that a name has one spelling.
-fn is_name(text: &str) -> bool {
-    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"._-".contains(&byte);
-    (1..=limits::NAME).contains(&text.len()) && text.bytes().all(allowed)
 }
 
 pub(super) fn apply(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(), TxError> {
