@@ -5,6 +5,7 @@
 mod add_messages;
 mod add_while_stopped;
 mod all_or_nothing;
+mod both_ip_versions;
 mod cat_into_head;
 mod exposed_key;
 mod get_destination_first;
@@ -50,6 +51,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("add_messages", add_messages::run),
     scenario("add_while_stopped", add_while_stopped::run),
     scenario("all_or_nothing", all_or_nothing::run),
+    scenario("both_ip_versions", both_ip_versions::run),
     scenario("cat_into_head", cat_into_head::run),
     scenario("exposed_key", exposed_key::run),
     scenario("get_destination_first", get_destination_first::run),

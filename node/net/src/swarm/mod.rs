@@ -30,7 +30,7 @@ mod transport;
 use std::{
     collections::BTreeMap,
     io,
-    net::{IpAddr, TcpListener},
+    net::{IpAddr, SocketAddr},
     sync::Arc,
     thread,
     time::Duration,
@@ -38,6 +38,7 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{Multiaddr, core::transport::ListenerId, multiaddr, swarm::SwarmEvent};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen as listen_on, socket_with, sockopt};
 use tokio::{runtime, sync::mpsc, time};
 
 use self::{actor::Actor, behaviour::Behaviour, calls::Call, handle::Shared};
@@ -167,9 +168,23 @@ fn refuse_taken_port(address: &Multiaddr) -> io::Result<()> {
         _ => return Ok(()),
     };
     match parts.next() {
-        Some(multiaddr::Protocol::Tcp(port)) => TcpListener::bind((ip, port)).map(drop),
+        Some(multiaddr::Protocol::Tcp(port)) => bind_alone(SocketAddr::new(ip, port)),
         _ => Ok(()),
     }
+}
+
+/// Binds the address for a moment, IPv6 without IPv4 as libp2p does: the unspecified address of both versions can be
+/// listened on at one port.
+fn bind_alone(address: SocketAddr) -> io::Result<()> {
+    let family = if address.is_ipv6() { AddressFamily::INET6 } else { AddressFamily::INET };
+    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    if address.is_ipv6() {
+        sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    // As with any listener: a port of which old connections linger is free.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    bind(&socket, &address)?;
+    Ok(listen_on(&socket, 1)?)
 }
 
 /// Drives the swarm until this listener has an address: no other event matters before.

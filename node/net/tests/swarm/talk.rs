@@ -49,6 +49,23 @@ async fn bulk_both_ways_over_quic() {
 }
 
 #[tokio::test]
+async fn both_versions_of_ip_share_a_port_that_nobody_else_gets() {
+    let ipv6 = std::net::TcpListener::bind("[::1]:0");
+    let Ok(port) = ipv6.and_then(|listener| listener.local_addr()).map(|address| address.port()) else { return };
+    let (v4, v6) = (format!("/ip4/0.0.0.0/tcp/{port}"), format!("/ip6/::/tcp/{port}"));
+    let both = [&*v4, &v6, &format!("/ip4/0.0.0.0/udp/{port}/quic-v1"), &format!("/ip6/::/udp/{port}/quic-v1")];
+    let server = serve(config(1, &both));
+    for (seed, place) in [(3, "/ip4/127.0.0.1/tcp"), (4, "/ip6/::1/tcp")] {
+        let client = start(config(seed, &[])).0;
+        client.learn(server.id(), &[format!("{place}/{port}")]);
+        assert_eq!(within(20, client.call(server.id(), Protocol::Chain, head(place))).await, Ok(head(place)));
+    }
+    for taken in [&v4, &v6] {
+        assert!(matches!(Swarm::start(config(5, &[taken])), Err(StartError::Listen { .. })), "{taken}");
+    }
+}
+
+#[tokio::test]
 async fn every_protocol_is_its_own() {
     let (server, client) = (serve(config(1, &[TCP, QUIC])), start(config(2, &[])).0);
     introduce(&client, &server.swarm);
