@@ -7,6 +7,7 @@ mod add_while_stopped;
 mod all_or_nothing;
 mod both_ip_versions;
 mod cat_into_head;
+mod dns_names;
 mod exposed_key;
 mod get_destination_first;
 mod get_hidden_symlink;
@@ -53,6 +54,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("all_or_nothing", all_or_nothing::run),
     scenario("both_ip_versions", both_ip_versions::run),
     scenario("cat_into_head", cat_into_head::run),
+    scenario("dns_names", dns_names::run),
     scenario("exposed_key", exposed_key::run),
     scenario("get_destination_first", get_destination_first::run),
     scenario("get_hidden_symlink", get_hidden_symlink::run),

@@ -30,6 +30,7 @@ use super::{
     config::SwarmConfig,
     dials::{Dials, Failed, is_tcp},
     handle::Shared,
+    names::{Names, Resolved, is_named},
     recorder, table,
 };
 use crate::{AskError, Failure, admission::Prefix, awake, identity, metrics::NetMetrics};
@@ -52,6 +53,7 @@ pub(super) struct Actor {
     commands: mpsc::Receiver<Call>,
     calls: Calls,
     dials: Dials,
+    names: Names,
     /// The other end of each connection.
     remotes: BTreeMap<ConnectionId, Multiaddr>,
     metrics: NetMetrics,
@@ -73,6 +75,7 @@ impl Actor {
             commands,
             calls: Calls::default(),
             dials: Dials::default(),
+            names: Names::default(),
             remotes: BTreeMap::new(),
             metrics: config.metrics.clone(),
         }
@@ -93,6 +96,7 @@ impl Actor {
                     None => break,
                 },
                 _ = tick.tick() => self.on_tick(),
+                (peer, resolved) = self.names.next() => self.on_resolved(peer, resolved),
                 event = self.swarm.select_next_some() => self.on_event(event),
             }
         }
@@ -105,8 +109,13 @@ impl Actor {
             return;
         }
         for peer in bootstrap {
-            for address in self.shared.addresses(*peer) {
+            let (named, plain): (Vec<_>, Vec<_>) = self.shared.addresses(*peer).into_iter().partition(is_named);
+            for address in plain {
                 self.swarm.behaviour_mut().kad.add_address(peer, address);
+            }
+            // Kademlia takes it when it is connected.
+            if !named.is_empty() {
+                self.dial(*peer);
             }
         }
         if self.swarm.behaviour_mut().kad.bootstrap().is_err() {
@@ -272,12 +281,24 @@ impl Actor {
     }
 
     fn dial(&mut self, peer: PeerId) {
-        let (addresses, now) = (self.addresses(peer), Instant::now());
-        if addresses.is_empty() && (self.search(peer) || self.dials.is_searched(peer)) {
+        let now = Instant::now();
+        let (named, plain): (Vec<_>, Vec<_>) = self.addresses(peer).into_iter().partition(is_named);
+        if named.is_empty() && plain.is_empty() && (self.search(peer) || self.dials.is_searched(peer)) {
             self.dials.begin_search(peer, now);
         } else {
-            self.dials.begin(peer, addresses, now);
+            self.dials.begin(peer, plain, now);
         }
+        if !named.is_empty() {
+            self.dials.resolving(peer);
+            self.names.resolve(peer, named);
+        }
+        self.advance(peer);
+    }
+
+    /// The node's names are resolved, for the attempt that waits for them and for searches that start with this node.
+    fn on_resolved(&mut self, peer: PeerId, resolved: Resolved) {
+        self.shared.set_resolved(peer, resolved.addresses.first());
+        self.dials.resolved(peer, resolved);
         self.advance(peer);
     }
 

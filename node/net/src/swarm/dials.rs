@@ -17,7 +17,7 @@ use libp2p::{
 };
 use tokio::time::Instant;
 
-use super::secure::SecureError;
+use super::{names::Resolved, secure::SecureError};
 use crate::identity;
 
 /// How long TCP alone is tried.
@@ -49,22 +49,18 @@ pub(super) struct Attempt {
     tries: u32,
     /// Whether the attempt waits for a search, because no address was known.
     searching: bool,
+    /// Whether the attempt waits for names that are being resolved.
+    resolving: bool,
 }
 
 impl Attempt {
     /// An attempt on these addresses.
     fn on(addresses: Vec<Multiaddr>, now: Instant) -> Self {
-        let mut unique = Vec::new();
-        for address in addresses {
-            if !unique.contains(&address) && unique.len() < ADDRESSES {
-                unique.push(address);
-            }
-        }
-        let (tcp, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(is_tcp);
-        let batches = [tcp, others].into_iter().filter(|batch| !batch.is_empty()).collect();
         let (in_progress, failures, again) = Default::default();
         let (began, next_at, again_at) = (now, now, now);
-        Self { batches, began, next_at, in_progress, failures, again, again_at, tries: 0, searching: false }
+        let (tries, searching, resolving) = (0, false, false);
+        let batches = batches(addresses);
+        Self { batches, began, next_at, in_progress, failures, again, again_at, tries, searching, resolving }
     }
 
     /// An attempt that starts with a search.
@@ -94,8 +90,21 @@ impl Attempt {
     }
 
     fn has_failed(&self) -> bool {
-        self.in_progress.is_empty() && self.batches.is_empty() && self.again.is_empty() && !self.searching
+        let waits = self.searching || self.resolving;
+        self.in_progress.is_empty() && self.batches.is_empty() && self.again.is_empty() && !waits
     }
+}
+
+/// The addresses in the order in which they are dialed.
+fn batches(addresses: Vec<Multiaddr>) -> VecDeque<Vec<Multiaddr>> {
+    let mut unique = Vec::new();
+    for address in addresses {
+        if !unique.contains(&address) && unique.len() < ADDRESSES {
+            unique.push(address);
+        }
+    }
+    let (tcp, others): (Vec<_>, Vec<_>) = unique.into_iter().partition(is_tcp);
+    [tcp, others].into_iter().filter(|batch| !batch.is_empty()).collect()
 }
 
 /// An attempt that failed.
@@ -153,6 +162,22 @@ impl Dials {
     /// Starts an attempt that waits for the search in progress.
     pub(super) fn begin_search(&mut self, peer: PeerId, now: Instant) {
         self.attempts.insert(peer, Attempt::search(now));
+    }
+
+    /// The attempt waits for names of the node too.
+    pub(super) fn resolving(&mut self, peer: PeerId) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.resolving = true;
+        }
+    }
+
+    /// The names are resolved: their addresses come after those that were known.
+    pub(super) fn resolved(&mut self, peer: PeerId, Resolved { addresses, failures }: Resolved) {
+        if let Some(attempt) = self.attempts.get_mut(&peer).filter(|attempt| attempt.resolving) {
+            attempt.resolving = false;
+            attempt.batches.extend(batches(addresses));
+            attempt.failures.extend(failures);
+        }
     }
 
     /// The addresses to dial now, if it is time.
@@ -295,6 +320,20 @@ mod tests {
         dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted, now);
         assert!(dials.end_if_failed(peer, now).is_some());
         assert!(!dials.has(peer));
+    }
+
+    #[test]
+    fn an_attempt_waits_for_names() {
+        let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
+        dials.begin(peer, Vec::new(), now);
+        dials.resolving(peer);
+        assert_eq!(dials.end_if_failed(peer, now), None);
+        let found = addresses(&["/ip4/127.0.0.1/tcp/1"]);
+        dials.resolved(peer, Resolved { addresses: found.clone(), failures: vec!["no such name".to_owned()] });
+        assert_eq!(dials.next_batch(peer, now), Some(found));
+        assert_eq!(dials.end_if_failed(peer, now).expect("nothing is in progress").reason, "no such name");
+        dials.resolved(peer, Resolved::default());
+        assert!(!dials.has(peer), "late answers begin nothing");
     }
 
     #[test]

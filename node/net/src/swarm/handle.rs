@@ -21,6 +21,7 @@ use super::{
     calls::{Call, Caller},
     foreign::Foreign,
     memory::{Budget, Buffered},
+    names::is_named,
 };
 use crate::{
     AskError, Failure, Members,
@@ -53,7 +54,7 @@ pub(super) struct Shared {
     pub(super) local: NodeId,
     pub(super) members: Members,
     pub(super) permits: Arc<Semaphore>,
-    book: Mutex<BTreeMap<PeerId, Vec<Multiaddr>>>,
+    book: Mutex<BTreeMap<PeerId, Known>>,
     listening: Mutex<BTreeSet<Multiaddr>>,
     connected: Mutex<BTreeSet<NodeId>>,
     /// Nodes whose connections are to be closed.
@@ -67,6 +68,21 @@ pub(super) struct Shared {
     /// Cancelled when the actor has stopped.
     pub(super) stopped: CancellationToken,
     thread: Mutex<Option<thread::JoinHandle<()>>>,
+}
+
+/// Where a node is.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    addresses: Vec<Multiaddr>,
+    /// What a name among these was last resolved to.
+    resolved: Option<Multiaddr>,
+}
+
+impl Known {
+    /// An address that needs no resolver.
+    fn plain(&self) -> Option<&Multiaddr> {
+        self.addresses.iter().find(|address| !is_named(address)).or(self.resolved.as_ref())
+    }
 }
 
 impl Shared {
@@ -92,11 +108,11 @@ impl Shared {
     /// Replaces the addresses of a node. Invalid ones, and those of another node, are left out.
     pub(super) fn learn(&self, node: NodeId, addresses: &[String]) {
         let peer = identity::peer_id(&node);
-        let known: Vec<Multiaddr> =
+        let addresses: Vec<Multiaddr> =
             addresses.iter().take(limits::ADDRESSES).filter_map(|text| plain(node, text)).collect();
         let mut book = lock(&self.book);
         if book.len() < NODES || book.contains_key(&peer) {
-            book.insert(peer, known);
+            book.insert(peer, Known { addresses, resolved: None });
         } else {
             tracing::warn!(%node, "address book full: ignoring the addresses of another node");
         }
@@ -104,13 +120,20 @@ impl Shared {
 
     /// The stored addresses of a node.
     pub(super) fn addresses(&self, peer: PeerId) -> Vec<Multiaddr> {
-        lock(&self.book).get(&peer).cloned().unwrap_or_default()
+        lock(&self.book).get(&peer).map(|known| known.addresses.clone()).unwrap_or_default()
+    }
+
+    /// Notes what a name of the node was resolved to, if to anything.
+    pub(super) fn set_resolved(&self, peer: PeerId, address: Option<&Multiaddr>) {
+        if let Some((known, address)) = lock(&self.book).get_mut(&peer).zip(address) {
+            known.resolved = Some(address.clone());
+        }
     }
 
     /// Some nodes whose addresses are known, to start a search with.
     pub(super) fn some_addresses(&self, count: usize) -> Vec<(PeerId, Multiaddr)> {
         let book = lock(&self.book);
-        book.iter().filter_map(|(peer, known)| Some((*peer, known.first()?.clone()))).take(count).collect()
+        book.iter().filter_map(|(peer, known)| Some((*peer, known.plain()?.clone()))).take(count).collect()
     }
 
     pub(super) fn set_listening(&self, address: Multiaddr, listens: bool) {

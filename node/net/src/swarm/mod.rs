@@ -1,12 +1,12 @@
 //! Peers over libp2p: TCP with Noise and Yamux first, QUIC for reach, on a thread of its own or the caller's.
 //!
 //! In goes a [`SwarmConfig`]; out comes a [`SwarmHandle`], which is a [`crate::Peers`], and the receiver of what others
-//! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection) and `dials`
-//! (connections being made). `exchange` carries requests and answers, both ways; those of other nodes go to the queues
-//! of [`crate::admission`]. `places` says which connections others may have, `table` which addresses Kademlia keeps.
-//! `behaviour` bounds libp2p's parts, `codec` the frames. `transport` makes connections: `secure`, `meter` and `muxer`
-//! are the layers of one over TCP, and `memory` is the budget of what all of them buffer. `recorder` counts libp2p's
-//! events. Not here: what is asked.
+//! ask. `actor` owns libp2p's swarm and never blocks; its state is `calls` (which wait for a connection), `dials`
+//! (connections being made) and `names` (which are resolved for these). `exchange` carries requests and answers, both
+//! ways; those of other nodes go to the queues of [`crate::admission`]. `places` says which connections others may
+//! have, `table` which addresses Kademlia keeps. `behaviour` bounds libp2p's parts, `codec` the frames. `transport`
+//! makes connections: `secure`, `meter` and `muxer` are the layers of one over TCP, and `memory` is the budget of what
+//! all of them buffer. `recorder` counts libp2p's events. Not here: what is asked.
 
 mod actor;
 mod behaviour;
@@ -20,6 +20,7 @@ mod handle;
 mod memory;
 mod meter;
 mod muxer;
+mod names;
 mod places;
 mod rate;
 mod recorder;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use futures::{StreamExt, future, stream};
 use ostrakon_net::{
     Failure, Peers,
-    swarm::{StartError, Swarm, SwarmHandle},
+    swarm::{StartError, Swarm, SwarmConfig, SwarmHandle},
 };
 use ostrakon_proto::{
     id::NodeId,
@@ -46,6 +46,43 @@ async fn bulk_both_ways_over_tcp() {
 #[tokio::test]
 async fn bulk_both_ways_over_quic() {
     both_ways_over(&[QUIC]).await;
+}
+
+/// The same place by a name.
+fn named(listening: &[String]) -> Vec<String> {
+    listening.iter().map(|address| address.replace("/ip4/127.0.0.1/", "/dns4/localhost/")).collect()
+}
+
+#[tokio::test]
+async fn a_node_is_reached_by_its_name() {
+    for listen in [TCP, QUIC] {
+        let (server, client) = (serve(config(1, &[listen])), start(config(2, &[])).0);
+        client.learn(server.id(), &named(&server.swarm.listening()));
+        let asked = within(20, client.call(server.id(), Protocol::Chain, head("by name"))).await;
+        assert_eq!(asked, Ok(head("by name")), "{listen}");
+    }
+}
+
+#[tokio::test]
+async fn a_name_that_cannot_be_resolved_is_in_the_error() {
+    let (client, node) = (start(config(2, &[])).0, NodeId::new([7; 32]));
+    client.learn(node, &["/dns4/nowhere.invalid/tcp/4001".to_owned()]);
+    let error = within(20, client.call(node, Protocol::Chain, head("x"))).await.unwrap_err();
+    assert!(error.to_string().contains("cannot resolve nowhere.invalid"), "{error}");
+}
+
+#[tokio::test]
+async fn nodes_find_each_other_through_a_bootstrap_node_with_a_name() {
+    let first = serve(config(1, &[TCP]));
+    let bootstrap: Vec<String> =
+        named(&first.swarm.listening()).iter().map(|address| format!("{address}/p2p/{}", first.id())).collect();
+    let with = |seed, listen: &[&str]| SwarmConfig { bootstrap: bootstrap.clone(), ..config(seed, listen) };
+    let (second, third) = (serve(with(2, &[TCP])), serve(with(3, &[TCP])));
+    until(|| async { third.swarm.call(second.id(), Protocol::Chain, head("x")).await.is_ok() }).await;
+    // A client asks those that it knows first, whose names are then resolved when it searches for others.
+    let client = start(with(4, &[])).0;
+    assert_eq!(within(20, client.call(first.id(), Protocol::Chain, head("x"))).await, Ok(head("x")));
+    until(|| async { client.call(second.id(), Protocol::Chain, head("x")).await.is_ok() }).await;
 }
 
 #[tokio::test]
