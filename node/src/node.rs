@@ -13,7 +13,10 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::consensus::Incarnation,
 };
-use tokio::task::{JoinError, JoinSet};
+use tokio::{
+    sync::watch,
+    task::{JoinError, JoinSet},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -166,6 +169,7 @@ pub struct Node {
     stop: CancellationToken,
     tasks: JoinSet<Result<(), NodeError>>,
     voting: VotingSetup,
+    offer: watch::Sender<Option<ProviderOffer>>,
 }
 
 /// What an order needs beside a validator's own parts: a node may become a validator while it runs.
@@ -220,7 +224,9 @@ impl Node {
             started: CancellationToken::new(),
             metrics: metrics.order,
         };
-        let mut node = Self { chain: chain.clone(), stop: CancellationToken::new(), tasks: JoinSet::new(), voting };
+        let (offer, offers) = watch::channel(settings.offer);
+        let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
+        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer };
         if let Some(parts) = validator {
             node.vote(parts);
         }
@@ -243,9 +249,7 @@ impl Node {
         node.spawn_pushing();
         node.spawn_quiet(|chain, stop| evidence.run(chain, stop));
         node.spawn_quiet(|chain, stop| directory::run(chain, peers, stop));
-        if let Some(offer) = settings.offer {
-            node.spawn_quiet(|chain, stop| register::run(chain, keypair, offer, stop));
-        }
+        node.spawn_quiet(|chain, stop| register::run(chain, keypair, offers, stop));
         Ok(node)
     }
 
@@ -266,6 +270,11 @@ impl Node {
         self.spawn(move |_, stop| async move {
             if inline { order.run(stop).await } else { order_thread::run(order, stop).await }
         });
+    }
+
+    /// Offers this as a provider from now on: the ledger's record follows. Without an offer it stays as it is.
+    pub fn offer(&self, offer: Option<ProviderOffer>) {
+        self.offer.send_replace(offer);
     }
 
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.

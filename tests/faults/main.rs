@@ -28,6 +28,7 @@ mod open_uploads;
 mod other_network;
 mod range_at_end;
 mod read_only_disk;
+mod reload;
 mod secrets;
 mod several_paths;
 mod short_messages;
@@ -75,6 +76,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("other_network", other_network::run),
     scenario("range_at_end", range_at_end::run),
     scenario("read_only_disk", read_only_disk::run),
+    scenario("reload", reload::run),
     scenario("secrets", secrets::run),
     scenario("several_paths", several_paths::run),
     scenario("short_messages", short_messages::run),

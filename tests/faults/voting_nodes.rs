@@ -4,8 +4,6 @@
 use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon::key_file;
-use ostrakon_proto::{id::AccountId, sign::Keypair};
 use ostrakon_tests::{
     cluster::{Cluster, NodeInfo, NodeStatus, Shape, until},
     scenarios::Stage,
@@ -61,24 +59,13 @@ fn change_trash(network: &Cluster) -> Result<()> {
 
 /// Restarts a validator with another offer; how many blocks later the ledger has it.
 fn change_offer(network: &Cluster, node: &NodeInfo) -> Result<u64> {
-    let account: AccountId = Keypair::from_seed(key_file::read(node.data_dir.join("node.key"))?.bytes()).public();
-    network.run(&["wallet", "send", &account.to_string(), "10"])?.expect_code(0)?;
     let recorded = || -> Result<serde_json::Value> {
         let listed: serde_json::Value = network.run(&["providers"])?.json()?;
         let providers = listed["providers"].as_array().context("`providers` prints a list")?;
         let of_node = providers.iter().find(|provider| provider["provider"] == node.provider.as_str());
         of_node.cloned().context("the node is a provider")
     };
-    let before = recorded()?;
-    let (addresses, domain) = (&before["addresses"], node.domain.split('/').collect::<Vec<_>>());
-    let [operator, infrastructure, region] = domain[..] else {
-        anyhow::bail!("a domain has three parts: {}", node.domain)
-    };
-    let offer = format!(
-        "\n[provider]\nowner_key_file = \"node.key\"\naddresses = {addresses}\nprice_obols = \"0.001\"\n\
-         capacity_bytes = {CAPACITY}\n\
-         [provider.domain]\noperator = \"{operator}\"\ninfrastructure = \"{infrastructure}\"\nregion = \"{region}\"\n"
-    );
+    let offer = network.offer(node, "0.001", CAPACITY)?;
     network.restart_with(node, |settings| format!("{settings}{offer}"))?;
     let height = || Ok::<u64, anyhow::Error>(network.binaries.node_status(&node.data_dir)?.height);
     let restarted = height()?;

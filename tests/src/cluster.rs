@@ -13,8 +13,12 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context, Result, ensure};
-use ostrakon_proto::{id::NodeId, params::Code};
+use anyhow::{Context, Result, bail, ensure};
+use ostrakon_proto::{
+    id::{AccountId, NodeId},
+    params::Code,
+    sign::Keypair,
+};
 use serde::Deserialize;
 
 use crate::process::without_profile;
@@ -254,6 +258,29 @@ impl Cluster {
         fs::remove_file(&out)?;
         ensure!(got == *hash, "WRONG BYTES: {got} instead of {hash} from {outcome}");
         Ok(outcome)
+    }
+
+    /// The section `[provider]` with which a node of the genesis offers this price and capacity. Its own account pays
+    /// the fee, which it gets here.
+    ///
+    /// # Errors
+    /// When the node is not a provider, or cannot be paid.
+    pub fn offer(&self, node: &NodeInfo, price: &str, capacity: u64) -> Result<String> {
+        let key = ostrakon::key_file::read(node.data_dir.join("node.key"))?;
+        let account: AccountId = Keypair::from_seed(key.bytes()).public();
+        self.run(&["wallet", "send", &account.to_string(), "10"])?.expect_code(0)?;
+        let listed: serde_json::Value = self.run(&["providers"])?.json()?;
+        let mut listed = listed["providers"].as_array().context("`providers` prints a list")?.iter();
+        let of_node = listed.find(|provider| provider["provider"] == node.provider.as_str());
+        let addresses = &of_node.context("the node is a provider")?["addresses"];
+        let parts: Vec<&str> = node.domain.split('/').collect();
+        let [operator, infrastructure, region] = parts[..] else { bail!("a domain has three parts: {}", node.domain) };
+        Ok(format!(
+            "\n[provider]\nowner_key_file = \"node.key\"\naddresses = {addresses}\nprice_obols = \"{price}\"\n\
+             capacity_bytes = {capacity}\n\
+             [provider.domain]\noperator = \"{operator}\"\ninfrastructure = \"{infrastructure}\"\n\
+             region = \"{region}\"\n"
+        ))
     }
 
     /// The indexes of the nodes that hold a slot of `added`, by slot.

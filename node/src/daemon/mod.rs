@@ -1,5 +1,6 @@
 //! The daemon's commands: [`init`] creates a data directory, [`run`] runs its node, [`status`] prints its status, and
-//! with [`member`] it joins and leaves the network; [`scrapes`] serves its metrics.
+//! with [`member`] it joins and leaves the network; [`scrapes`] serves its metrics, [`live`] is the configuration in
+//! use, and [`notify`] tells the service manager.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -14,7 +15,9 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use ostrakon_node::config::{Checked, Config, Overrides};
 
 mod init;
+mod live;
 mod member;
+mod notify;
 mod run;
 mod scrapes;
 mod status;
@@ -31,7 +34,7 @@ pub(crate) struct Args {
 enum Command {
     /// Create a data directory with keys and configuration, and print the node's identity
     Init(init::InitArgs),
-    /// Run the node until SIGTERM or SIGINT
+    /// Run the node until SIGTERM or SIGINT; SIGHUP reads the configuration again
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
     /// Show the status of the node of a data directory

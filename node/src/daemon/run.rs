@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, TryLockError},
-    io::{self, IsTerminal},
+    io,
     path::Path,
     pin::pin,
     sync::Arc,
@@ -40,9 +40,10 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     time::{interval, timeout},
 };
-use tracing_subscriber::EnvFilter;
 
 use super::{
+    live::LiveConfig,
+    notify::ServiceManager,
     scrapes::ScrapeServer,
     status::{self, Reporter},
 };
@@ -51,38 +52,38 @@ use super::{
 const RELEASE: Duration = Duration::from_millis(10);
 /// How often a node without a validator key looks for one.
 const KEY_EVERY: Duration = Duration::from_millis(500);
-/// The consensus engine logs each vote, which is a gigabyte a day: by default only its warnings are logged. To log all,
-/// name the engine in `log`. Yamux complains of each frame that breaks its protocol, which ends the connection anyway.
-const QUIET: &str = "arc_malachitebft=warn,yamux=off";
 /// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
+    // Before anything is opened: an early signal must end the node, not be missed, and SIGHUP must not.
+    let signals = runtime.block_on(async { Signals::listen() })?;
     let Checked { config, genesis, keypair } = Checked::open(dir, overrides)?;
-    start_log(&config.log)?;
+    let mut live = LiveConfig::start(dir, overrides, config)?;
     erasure::cpu_supported()?;
     raise_file_limit();
     let _lock = lock(dir)?;
-    let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     let metrics = NodeMetrics::default();
-    let _scrapes = config.metrics.map(|address| ScrapeServer::start(address, &metrics)).transpose()?;
-    // Before anything is opened: an early signal must end the node, not be missed.
-    let signals = runtime.block_on(async { Signals::listen() })?;
+    let _scrapes = live.config().metrics.map(|address| ScrapeServer::start(address, &metrics)).transpose()?;
     runtime.block_on(async {
-        let mut signals = signals;
+        let mut outside = Outside { signals, manager: ServiceManager::of_process() };
         loop {
-            let (parts, swarm) = open(dir, &config, genesis.clone(), keypair.clone(), metrics.clone()).await?;
+            let parts = open(dir, live.config(), genesis.clone(), keypair.clone(), metrics.clone());
+            let (parts, swarm) = parts.await?;
             let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
             tracing::info!(%node, network = %chain, listening = ?swarm.listening(), "starting");
             let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
-            match until_stopped(dir, parts, swarm, &mut signals).await {
+            match until_stopped(dir, parts, swarm, &mut outside, &mut live).await {
                 Err(error) if is_restored(&error) => tracing::info!("starting again with the restored snapshot"),
                 outcome => return outcome,
             }
             // Workers may still use the old ledger.
             while in_use.0.strong_count() + in_use.1.strong_count() > 0 {
-                if timeout(RELEASE, signals.any()).await.is_ok() {
-                    return Ok(());
+                match timeout(RELEASE, outside.signals.next()).await {
+                    Ok(Asked::Stop(_)) => return Ok(()),
+                    Ok(Asked::Reload) => drop(live.reload()),
+                    Err(_) => {}
                 }
             }
         }
@@ -101,15 +102,6 @@ fn raise_file_limit() {
 /// Whether the node ended to start again with a restored ledger.
 fn is_restored(error: &anyhow::Error) -> bool {
     matches!(error.downcast_ref(), Some(NodeError::Sync(SyncError::Restored)))
-}
-
-/// Logs to standard error, with colours on a terminal only.
-fn start_log(filter: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(format!("{QUIET},{filter}"))
-        .with_context(|| format!("invalid log filter {filter:?}: need one such as info or info,ostrakon_node=debug"))?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    log.with_ansi(io::stderr().is_terminal()).init();
-    Ok(())
 }
 
 /// Locks the directory: two nodes in it would equivocate, and overwrite each other's files.
@@ -197,31 +189,57 @@ fn system_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The signals that stop the node.
+/// What the node hears from outside, and whom it tells.
+struct Outside {
+    signals: Signals,
+    manager: ServiceManager,
+}
+
+/// What a signal asks for.
+enum Asked {
+    /// To end, by the signal of this name.
+    Stop(&'static str),
+    /// To read the configuration again.
+    Reload,
+}
+
+/// The signals that the node obeys.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
 }
 
 impl Signals {
     fn listen() -> io::Result<Self> {
-        Ok(Self { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? })
+        let [terminate, interrupt, hangup] = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
+        Ok(Self { terminate: signal(terminate)?, interrupt: signal(interrupt)?, hangup: signal(hangup)? })
     }
 
-    async fn any(&mut self) -> &'static str {
+    /// The next one. Cancel-safe.
+    async fn next(&mut self) -> Asked {
         tokio::select! {
             biased;
-            _ = self.terminate.recv() => "SIGTERM",
-            _ = self.interrupt.recv() => "SIGINT",
+            _ = self.terminate.recv() => Asked::Stop("SIGTERM"),
+            _ = self.interrupt.recv() => Asked::Stop("SIGINT"),
+            _ = self.hangup.recv() => Asked::Reload,
         }
     }
 }
 
-async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals: &mut Signals) -> anyhow::Result<()> {
+async fn until_stopped(
+    dir: &Path,
+    parts: NodeParts,
+    swarm: SwarmHandle,
+    outside: &mut Outside,
+    live: &mut LiveConfig,
+) -> anyhow::Result<()> {
+    let Outside { signals, manager } = outside;
     let (columns, workers, metrics) = (Arc::clone(&parts.columns), parts.workers.clone(), parts.metrics.clone());
     let identity = status::identity(&parts);
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
+    manager.ready();
     let reporter = Reporter::new(dir, identity, node.chain().clone(), swarm.clone());
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let mut reporting = pin!(report(&reporter, &columns, &workers, &metrics));
@@ -230,10 +248,17 @@ async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals
     let outcome = loop {
         tokio::select! {
             biased;
-            name = signals.any() => {
-                tracing::info!(signal = name, "stopping");
-                break Ok(());
-            }
+            asked = signals.next() => match asked {
+                Asked::Stop(name) => {
+                    tracing::info!(signal = name, "stopping");
+                    break Ok(());
+                }
+                Asked::Reload => {
+                    manager.reloading();
+                    live.reload().into_iter().for_each(|offer| node.offer(offer));
+                    manager.ready();
+                }
+            },
             error = node.failed() => break Err(error),
             parts = &mut looking, if looks => {
                 looks = false;
@@ -243,6 +268,9 @@ async fn until_stopped(dir: &Path, parts: NodeParts, swarm: SwarmHandle, signals
             () = &mut reporting => break Ok(()),
         }
     };
+    if !matches!(outcome, Err(NodeError::Sync(SyncError::Restored))) {
+        manager.stopping();
+    }
     node.shutdown().await;
     swarm.shutdown().await;
     tracing::info!("stopped");
