@@ -2,10 +2,12 @@
 //!
 //! [`node::Node`] is the whole of it, started by the daemon and by the simulator alike: [`serve`] answers requests,
 //! [`store`] stores columns, [`chain`] stores the ledger and makes or follows its blocks, [`retention`] deletes columns
-//! by the ledger, [`register`] registers the node as a provider, [`candidacy`] as a validator, [`directory`] tracks the
-//! addresses of other nodes. [`config`] is the operator's configuration, [`metrics`] what is counted for the operator.
+//! by the ledger, [`register`] registers the node as a provider, [`capacity`] says what it may still take,
+//! [`candidacy`] registers it as a validator, [`directory`] tracks the addresses of other nodes. [`config`] is the
+//! operator's configuration, [`metrics`] what is counted for the operator.
 
 pub mod candidacy;
+pub mod capacity;
 pub mod chain;
 pub mod config;
 pub mod directory;

@@ -236,6 +236,7 @@ impl Node {
             columns: Arc::clone(&columns),
             workers: workers.clone(),
             credit: Arc::clone(&credit),
+            offers: offers.clone(),
             metrics: metrics.uploads,
         };
         node.spawn_serve(Serve::new(serving), requests);
@@ -275,6 +276,11 @@ impl Node {
     /// Offers this as a provider from now on: the ledger's record follows. Without an offer it stays as it is.
     pub fn offer(&self, offer: Option<ProviderOffer>) {
         self.offer.send_replace(offer);
+    }
+
+    /// What it offers as a provider, as that changes.
+    pub fn offers(&self) -> watch::Receiver<Option<ProviderOffer>> {
+        self.offer.subscribe()
     }
 
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.

@@ -2,7 +2,7 @@
 //!
 //! In come offers with the owner's key, out goes a register transaction whenever the ledger's record differs. The
 //! ledger takes no capacity below what is committed: then the record has that, and follows it down with each epoch. Not
-//! here: whether the ledger accepts the offer, and what the node takes.
+//! here: whether the ledger accepts the offer, and that the node takes no more than it offers ([`crate::capacity`]).
 
 use std::{future::pending, time::Duration};
 

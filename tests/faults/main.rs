@@ -21,6 +21,7 @@ mod holders_paused;
 mod json_cat_fails;
 mod links;
 mod lost_node_key;
+mod lowered_capacity;
 mod many_adds;
 mod node_behind;
 mod odd_names;
@@ -69,6 +70,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("json_cat_fails", json_cat_fails::run),
     scenario("links", links::run),
     scenario("lost_node_key", lost_node_key::run),
+    scenario("lowered_capacity", lowered_capacity::run),
     scenario("many_adds", many_adds::run),
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),

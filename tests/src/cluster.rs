@@ -107,8 +107,28 @@ pub struct NodeStatus {
     pub columns: u64,
     /// Bytes that it deletes later.
     pub trash_bytes: u64,
+    /// What it stores and may store.
+    #[serde(flatten)]
+    pub space: Space,
     /// What its next block waits for, when that takes long.
     pub waiting_for: Option<WaitingFor>,
+}
+
+/// What a node stores and may store, in bytes.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Space {
+    /// Bytes of its columns.
+    pub used_bytes: u64,
+    /// What it may take yet.
+    pub free_bytes: u64,
+    /// What it offers as a provider.
+    pub capacity_bytes: Option<u64>,
+    /// What is committed of that.
+    pub committed_bytes: Option<u64>,
+    /// Why it takes less than it offers.
+    pub capacity_warning: Option<String>,
+    /// When this was written.
+    pub updated_ms: u64,
 }
 
 /// What a block waits for.

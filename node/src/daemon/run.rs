@@ -3,6 +3,7 @@
 use std::{
     fs::{File, TryLockError},
     io,
+    mem::discriminant,
     path::Path,
     pin::pin,
     sync::Arc,
@@ -240,7 +241,7 @@ async fn until_stopped(
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     manager.ready();
-    let reporter = Reporter::new(dir, identity, node.chain().clone(), swarm.clone());
+    let reporter = Reporter::new(dir, identity, &node, swarm.clone());
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let mut reporting = pin!(report(&reporter, &columns, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
@@ -277,20 +278,27 @@ async fn until_stopped(
     Ok(outcome?)
 }
 
-/// Writes the status file every [`REPORT_EVERY`], and sets the gauges. Never returns.
+/// Writes the status file every [`REPORT_EVERY`], sets the gauges, and reports when less is taken than is offered.
+/// Never returns.
 async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Workers, metrics: &NodeMetrics) {
-    let mut ticks = interval(REPORT_EVERY);
+    let (mut ticks, mut told) = (interval(REPORT_EVERY), None);
     loop {
         ticks.tick().await;
         reporter.count(&metrics.ledger);
         let (status, columns, path) = (reporter.status(system_ms()), Arc::clone(columns), reporter.path());
-        let store = metrics.store.clone();
+        let (store, offer) = (metrics.store.clone(), reporter.offer());
         let write = move || {
-            let usage = columns.usage();
+            let (usage, offer) = (columns.usage(), offer());
             store.set_usage(&usage);
-            status::write(&path, status.with_usage(usage))
+            let shortfall = offer.and_then(|offer| offer.shortfall(&usage));
+            (status::write(&path, status.with_usage(usage, offer)), shortfall)
         };
-        let written = workers.run(write).await;
+        let (written, shortfall) = workers.run(write).await;
         written.unwrap_or_else(|error| tracing::warn!(%error, "cannot write the status file"));
+        let kind = shortfall.as_ref().map(discriminant);
+        if let Some(shortfall) = shortfall.filter(|_| kind != told) {
+            tracing::warn!("{shortfall}");
+        }
+        told = kind;
     }
 }

@@ -11,13 +11,16 @@ use std::{
 use anyhow::Context;
 use ostrakon_net::swarm::SwarmHandle;
 use ostrakon_node::{
+    capacity::Offer,
     chain::{Chain, WaitingFor},
     metrics::LedgerMetrics,
-    node::NodeParts,
+    node::{Node, NodeParts},
+    register::ProviderOffer,
     store::Usage,
 };
 use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::say;
 
@@ -41,6 +44,18 @@ pub(super) struct Status {
     ledger: LedgerStatus,
     #[serde(flatten)]
     usage: Usage,
+    #[serde(flatten)]
+    capacity: CapacityStatus,
+}
+
+/// What it offers as a provider; nothing unless it is one.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct CapacityStatus {
+    capacity_bytes: Option<u64>,
+    committed_bytes: Option<u64>,
+    /// Why it takes less than it offers.
+    capacity_warning: Option<String>,
 }
 
 /// The identity of the node.
@@ -79,12 +94,14 @@ pub(super) struct Reporter {
     identity: Identity,
     chain: Chain,
     swarm: SwarmHandle,
+    offers: watch::Receiver<Option<ProviderOffer>>,
     vote_key: OnceLock<VoteKey>,
 }
 
 impl Reporter {
-    pub(super) fn new(dir: &Path, identity: Identity, chain: Chain, swarm: SwarmHandle) -> Self {
-        Self { path: status_path(dir), identity, chain, swarm, vote_key: OnceLock::new() }
+    pub(super) fn new(dir: &Path, identity: Identity, node: &Node, swarm: SwarmHandle) -> Self {
+        let (chain, offers) = (node.chain().clone(), node.offers());
+        Self { path: status_path(dir), identity, chain, swarm, offers, vote_key: OnceLock::new() }
     }
 
     /// The node votes with this key.
@@ -102,6 +119,13 @@ impl Reporter {
         metrics.set(head.height, head.epoch, self.chain.is_synced(), self.swarm.connected().len());
     }
 
+    /// Reads what it offers as a provider; `None` when it is not one. The reading may block.
+    pub(super) fn offer(&self) -> impl FnOnce() -> Option<Offer> + Send + 'static {
+        let own = self.offers.borrow().as_ref().map(|offer| offer.capacity);
+        let (chain, node) = (self.chain.clone(), self.identity.node);
+        move || chain.look(|records| records.provider(&node)).map(|provider| Offer::of(&provider, own))
+    }
+
     pub(super) fn status(&self, updated_ms: u64) -> Status {
         let head = self.chain.head();
         let validator = self.chain.validators().contains(&self.identity.node);
@@ -116,6 +140,7 @@ impl Reporter {
             vote_key: self.vote_key.get().copied(),
             ledger: LedgerStatus { height, block, epoch, block_time_ms, synced, validator, waiting_for },
             usage: Usage::default(),
+            capacity: CapacityStatus::default(),
         }
     }
 }
@@ -131,8 +156,15 @@ impl Status {
         self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.node)).collect()
     }
 
-    pub(super) fn with_usage(self, usage: Usage) -> Self {
-        Self { usage, ..self }
+    /// With what is free: of the disk, and of what is offered.
+    pub(super) fn with_usage(self, usage: Usage, offer: Option<Offer>) -> Self {
+        let free_bytes = offer.map_or(usage.free_bytes, |offer| offer.left().min(usage.free_bytes));
+        let capacity = CapacityStatus {
+            capacity_bytes: offer.map(|offer| offer.capacity),
+            committed_bytes: offer.map(|offer| offer.used),
+            capacity_warning: offer.and_then(|offer| offer.shortfall(&usage)).map(|shortfall| shortfall.to_string()),
+        };
+        Self { usage: Usage { free_bytes, ..usage }, capacity, ..self }
     }
 }
 
@@ -193,7 +225,7 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, .. } = status;
+    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, capacity, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
@@ -211,9 +243,18 @@ fn as_lines(status: &Status, running: bool) -> String {
         format!("free      {} bytes", usage.free_bytes),
     ]
     .into_iter()
+    .chain(capacity.lines())
     .chain(ledger.waiting_for.as_ref().map(|waiting_for| waiting_line(waiting_for, *updated_ms)))
     .map(|line| line + "\n")
     .collect()
+}
+
+impl CapacityStatus {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let offered = self.capacity_bytes.zip(self.committed_bytes);
+        let offered = offered.map(|(capacity, used)| format!("capacity  {capacity} bytes, {used} committed"));
+        offered.into_iter().chain(self.capacity_warning.as_ref().map(|warning| format!("warning   {warning}")))
+    }
 }
 
 /// What the next block waits for.

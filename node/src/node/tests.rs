@@ -179,6 +179,26 @@ async fn a_node_registers_what_its_operator_set() {
     assert!(raised > provider.bond, "behind twice the capacity is more");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_capacity_below_what_is_stored_takes_nothing_more_and_is_recorded_when_it_can_be() {
+    let world = World::new(4);
+    let nodes = world.start_all().await;
+    let (object, client) = (TestObject::new(1000, CODE), world.client(250));
+    commit(&world, &object, 0, 100).await;
+    let disk = &nodes[3].1;
+    let recorded = async || disk.ledger.view().provider(&node_id(3)).expect("of the genesis");
+    until("the column is committed", async || recorded().await.used > 0).await;
+    let Provider { addresses, domain, price, used, .. } = recorded().await;
+    let offer = ProviderOffer { owner: world.account.clone(), addresses, domain, price, capacity: 1, bond: None };
+    nodes[3].0.offer(Some(offer));
+    let refused = client.put(3, &world.sign(&world.open(3, &object, 3)), Bytes::new()).await.expect_err("full");
+    assert_eq!(refused.code, RefusalCode::Full);
+    until("the ledger has what it can", async || recorded().await.capacity == used).await;
+    let release = Action::Release(Release { object: object.id, extent: 0 });
+    client.submit(0, &world.tx(2, Height(1000), release)).await.expect("taken");
+    until("the ledger has the capacity", async || recorded().await.capacity == 1).await;
+}
+
 /// Stores a whole object and commits it until epoch `end`.
 async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
     let (client, mut slots) = (world.client(249), Vec::new());

@@ -18,7 +18,10 @@ use ostrakon_proto::{
 };
 
 use super::unpaid::Unpaid;
-use crate::store::{PlaceKey, Usage};
+use crate::{
+    capacity::Offer,
+    store::{PlaceKey, Usage},
+};
 
 /// Micro-obols in one obol, which `credit_bytes` is for.
 const MICRO: u128 = 1_000_000;
@@ -31,15 +34,6 @@ const SHARE: u64 = 3;
 pub fn limit(balance: Amount, credit_bytes: u64) -> u64 {
     let bytes = u128::from(balance.0) * u128::from(credit_bytes) / MICRO;
     u64::try_from(bytes).unwrap_or(u64::MAX)
-}
-
-/// What the ledger has of this node's offer, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Offer {
-    /// Its capacity.
-    pub capacity: u64,
-    /// What is committed of it.
-    pub used: u64,
 }
 
 /// What a reservation is measured against, in bytes.
@@ -62,7 +56,7 @@ impl Room {
             credit,
             stored: usage.temporary_bytes.saturating_sub(usage.upload_bytes),
             most: offer.capacity.min(usage.disk_bytes) / TEMPORARY_PART,
-            offered: offer.capacity.saturating_sub(offer.used),
+            offered: offer.left(),
         }
     }
 }

@@ -24,7 +24,7 @@ use ostrakon_proto::{
     wire::{Frame, Protocol, Refusal, RefusalCode, RequestClass},
 };
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, watch},
     task::{JoinError, JoinSet},
     time::{Instant, MissedTickBehavior, interval},
 };
@@ -33,6 +33,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::Chain,
     metrics::UploadMetrics,
+    register::ProviderOffer,
     store::{Columns, StoreError},
 };
 
@@ -69,6 +70,8 @@ pub struct ServeParts {
     pub workers: Workers,
     /// Shared with retention.
     pub credit: Arc<Credit>,
+    /// What the operator has the node offer, as that changes.
+    pub offers: watch::Receiver<Option<ProviderOffer>>,
     /// What is counted of uploads.
     pub metrics: UploadMetrics,
 }

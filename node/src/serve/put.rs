@@ -30,11 +30,14 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{
     Serve, answer,
-    credit::{self, Offer, ReserveError, Room},
+    credit::{self, ReserveError, Room},
     decode, no_body, refuse_store,
     uploads::{Finished, Opened, Opener, UploadSession, UploadSessionError},
 };
-use crate::store::{Columns, Place};
+use crate::{
+    capacity::Offer,
+    store::{Columns, Place},
+};
 
 /// What the ledger lets an account store here.
 #[derive(Clone, Copy)]
@@ -170,9 +173,10 @@ impl Serve {
         let height = self.parts.chain.head().height;
         let crowd = lock(&self.uploads).to_weigh(height);
         let (chain, asked) = (self.parts.chain.clone(), open.clone());
+        let own = self.parts.offers.borrow().as_ref().map(|offer| offer.capacity);
         let judge = move |records: &dyn Records| -> Result<(Grant, Vec<(AccountId, u64)>), Refusal> {
             let rules = chain.rules();
-            let grant = judge(&rules, records, &asked, &signature)?;
+            let grant = judge(&rules, records, (&asked, &signature), own)?;
             let credits = crowd.into_iter().map(|account| (account, credit_of(&rules, records, &account)));
             Ok((grant, credits.collect()))
         };
@@ -304,13 +308,18 @@ fn check_form(open: &Open, node: &NodeId) -> Result<(), Refusal> {
     }
 }
 
-/// Checks that the account may store here by this draw.
-fn judge(rules: &Rules, records: &dyn Records, open: &Open, signature: &Signature) -> Result<Grant, Refusal> {
+/// Checks that the account may store here by this draw, on a node whose operator has it offer `own` bytes.
+fn judge(
+    rules: &Rules,
+    records: &dyn Records,
+    (open, signature): (&Open, &Signature),
+    own: Option<u64>,
+) -> Result<Grant, Refusal> {
     verify(&open.account, signature, Purpose::Put, &rules.chain, open)
         .map_err(|error| Refusal::new(Denied, format!("the request of account {}: {error}", open.account)))?;
     check_drawn(rules, records, open)?;
     check_promise(rules, records, open)?;
-    let offer = check_capacity(rules, records, open)?;
+    let offer = check_capacity(rules, records, open, own)?;
     Ok(Grant { credit: credit_of(rules, records, &open.account), offer })
 }
 
@@ -378,13 +387,15 @@ fn check_promise(rules: &Rules, records: &dyn Records, open: &Open) -> Result<()
     }
 }
 
-/// Checks that this node offers that much capacity and has bond behind it, as the ledger will.
-fn check_capacity(rules: &Rules, records: &dyn Records, open: &Open) -> Result<Offer, Refusal> {
+/// Checks that this node offers that much capacity and has bond behind it: no more than the ledger will allow, and none
+/// that the operator has withdrawn.
+fn check_capacity(rules: &Rules, records: &dyn Records, open: &Open, own: Option<u64>) -> Result<Offer, Refusal> {
     let provider = records.provider(&open.holder).filter(|provider| provider.status == ProviderStatus::Active);
     let provider = provider.ok_or_else(|| Refusal::new(Full, "this node accepts no new columns"))?;
-    let free = provider.free_bytes(&rules.params.bonds);
+    let offer = Offer::of(&provider, own);
+    let free = provider.free_bytes(&rules.params.bonds).min(offer.left());
     if open.reserve <= free {
-        Ok(Offer { capacity: provider.capacity, used: provider.used })
+        Ok(offer)
     } else {
         Err(Refusal::new(
             Full,

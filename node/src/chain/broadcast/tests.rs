@@ -15,7 +15,7 @@ use ostrakon_proto::{
         chain::{ChainRequest, Relayed},
     },
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
@@ -79,6 +79,7 @@ impl Net {
                 columns: Arc::new(Memory::new(1 << 20)),
                 workers,
                 credit: Arc::new(Credit::default()),
+                offers: watch::channel(None).1,
                 metrics: UploadMetrics::default(),
             };
             tasks.spawn(Serve::new(serving).run(inbound, CancellationToken::new()));
