@@ -67,8 +67,8 @@ struct State {
     rate: u64,
     /// The shortest time that anything took.
     shortest: Duration,
-    /// The rate when it last had grown much, and bytes that have arrived since. Once a whole window has arrived without
-    /// growth, the line is full.
+    /// The rate when it last had grown much, and bytes of the window of then that have not arrived since. Once all
+    /// have, without growth, the line is full.
     grown: (u64, u64),
     is_full: bool,
 }
@@ -159,10 +159,10 @@ impl State {
         }
         self.shortest = self.shortest.min(took);
         if self.rate > self.grown.0 + self.grown.0 / GROWTH {
-            (self.grown, self.is_full) = ((self.rate, 0), false);
+            (self.grown, self.is_full) = ((self.rate, self.window), false);
         }
-        self.grown.1 += bytes;
-        self.is_full |= full && self.grown.1 > self.window;
+        self.grown.1 = self.grown.1.saturating_sub(bytes);
+        self.is_full |= full && self.grown.1 == 0;
         let nanos = TIME.max(self.shortest.saturating_mul(2)).as_nanos();
         let carried = u64::try_from(u128::from(self.rate) * nanos / 1_000_000_000).unwrap_or(MOST);
         // As long as it may carry more, twice as much follows what has arrived.
@@ -262,7 +262,7 @@ mod tests {
             let what = format!("{mbit} Mbit/s, {rtt_ms} ms: {took:?} of {ideal:?}");
             assert!(took < ideal.mul_f64(1.15) + Duration::from_millis(2 * rtt_ms), "{what}");
             let most = made.most.load(Ordering::Relaxed);
-            assert!(most <= FIRST.max(rate * 3) + 262_144, "{what}: {most} bytes at a time");
+            assert!(most <= (3 * FIRST).max(rate * 3), "{what}: {most} bytes at a time");
         }
     }
 
