@@ -27,8 +27,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::Lines;
 
-/// A holder that does not answer within this time has failed; beyond it, as long as the line takes for all that is on
-/// its way.
+/// A holder that does not answer within this time has failed; beyond it, as long as a chunk may be in
+/// flight.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(12);
 /// How often one holder may disconnect or be busy before it has failed.
 const STRIKES: u32 = 4;
@@ -393,7 +393,7 @@ impl Columns {
     }
 
     /// When a chunk counts as late: three times the median, or while nothing is known, when the line should have
-    /// carried all that is on its way.
+    /// delivered a whole window.
     pub fn late_after(&self) -> Duration {
         let state = lock(&self.state);
         let mut times: Vec<Duration> = state.times.iter().copied().collect();

@@ -1,9 +1,9 @@
 //! From rows to holders: one lane a column, a few chunks at a time on each.
 //!
 //! Rows are handed out in order, as fast as the lanes take them; one that is much slower than the others, or whose
-//! holder fails, is closed with its reason, and the others continue ([`super::pace`]). What is on its way is bounded by
-//! the line ([`super::line`]). Memory is bounded where rows are made: a chunk's permit lives until it is stored. What a
-//! holder has already is not sent to it.
+//! holder fails, is closed with its reason, and the others continue ([`super::pace`]). What is in flight follows what
+//! the line delivers ([`super::line`]). Memory is bounded where rows are made: a chunk's permit lives until it is
+//! stored. What a holder has already is not sent to it.
 
 use std::{
     sync::{
@@ -37,10 +37,10 @@ use tokio::{
 pub use crate::pace::Quorum;
 use crate::{
     Lines, RateLimit,
-    pace::{self, Pace},
+    pace::{BACKLOG, Pace},
 };
 
-/// Chunks on their way to one holder.
+/// Chunks in flight to one holder.
 const IN_FLIGHT: usize = 4;
 /// How often each lane is checked for progress.
 const LOOK: Duration = Duration::from_millis(250);
@@ -51,7 +51,7 @@ const BUSY_MAX: Duration = Duration::from_secs(limits::STALL_SECONDS);
 /// The pause before a chunk is sent again.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// One column on its way to one holder.
+/// One column that is sent to one holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Upload {
     /// Of which extent.
@@ -110,16 +110,16 @@ struct Piece {
     _permit: Option<OwnedSemaphorePermit>,
 }
 
-/// How the lanes move, for all of them.
-struct Course {
+/// The pace of all lanes, which they share.
+struct SharedPace {
     pace: Mutex<Pace>,
-    moved: Notify,
+    changed: Notify,
 }
 
-impl Course {
+impl SharedPace {
     fn change<T>(&self, change: impl FnOnce(&mut Pace) -> T) -> T {
         let changed = change(&mut lock(&self.pace));
-        self.moved.notify_one();
+        self.changed.notify_one();
         changed
     }
 }
@@ -135,20 +135,21 @@ pub async fn send<E>(
     mut rows: BoxStream<'_, Result<RowOut, E>>,
     quorum: Quorum,
 ) -> Result<Vec<Result<u64, String>>, E> {
-    let course = Course { pace: Mutex::new(Pace::new(uploads.len(), quorum, awake::now())), moved: Notify::new() };
+    let pace = Pace::new(uploads.len(), quorum, awake::now());
+    let shared = SharedPace { pace: Mutex::new(pace), changed: Notify::new() };
     let (mut lanes, mut senders) = (Vec::new(), Vec::new());
     for (lane, upload) in uploads.iter().enumerate() {
         // The pace never lets more wait.
-        let (to, pieces) = mpsc::channel(pace::BEHIND);
+        let (to, pieces) = mpsc::channel(BACKLOG);
         lanes.push(Some(to));
-        senders.push(run_lane(way, *upload, pieces, (&course, lane)));
+        senders.push(run_lane(way, *upload, pieces, (&shared, lane)));
     }
-    let course = &course;
+    let shared = &shared;
     let hand_out = async move {
         while let Some(row) = rows.next().await {
             let RowOut { offset, chunks, mut permit } = row?;
-            while !lock(&course.pace).may_hand_out(awake::now()) {
-                course.moved.notified().await;
+            while !lock(&shared.pace).may_give(awake::now()) {
+                shared.changed.notified().await;
             }
             for (lane, (to, bytes)) in lanes.iter_mut().zip(chunks).enumerate() {
                 let (Some(open), Some(bytes)) = (&to, bytes) else { continue };
@@ -156,17 +157,17 @@ pub async fn send<E>(
                 if let Some(limit) = &way.limit {
                     limit.take(bytes.len()).await;
                 }
-                lock(&course.pace).give(lane, bytes.len());
+                lock(&shared.pace).give(lane, bytes.len());
                 let permit = permit.as_mut().and_then(|permit| permit.split(bytes.len().div_ceil(1024)));
                 if open.send(Piece { offset, bytes, _permit: permit }).await.is_err() {
                     *to = None;
                 }
             }
-            if !lock(&course.pace).has_least() {
+            if !lock(&shared.pace).has_least() {
                 break;
             }
         }
-        course.change(|pace| pace.finish(awake::now()));
+        shared.change(|pace| pace.finish(awake::now()));
         Ok(())
     };
     let ((), taken) = futures::future::try_join(hand_out, async { Ok(join_all(senders).await) }).await?;
@@ -178,7 +179,7 @@ async fn run_lane(
     way: &Way,
     Lane { upload, taken, .. }: Lane,
     mut pieces: mpsc::Receiver<Piece>,
-    (course, lane): (&Course, usize),
+    (shared, lane): (&SharedPace, usize),
 ) -> Result<u64, String> {
     let mut in_flight = FuturesUnordered::new();
     let (mut taken, mut more) = (taken.next, true);
@@ -193,31 +194,31 @@ async fn run_lane(
                 Err(reason) => break Err(reason),
             },
             _ = look.tick() => {
-                if let Some(reason) = lock(&course.pace).verdict(lane, awake::now()) {
+                if let Some(reason) = lock(&shared.pace).verdict(lane, awake::now()) {
                     break Err(reason);
                 }
             }
             piece = pieces.recv(), if more && in_flight.len() < way.lines.up.share(IN_FLIGHT, limits::CHUNK) => {
                 match piece {
-                    Some(piece) => in_flight.push(carry(way, upload, piece, (course, lane))),
+                    Some(piece) => in_flight.push(deliver(way, upload, piece, (shared, lane))),
                     None => more = false,
                 }
             }
         }
     };
     if result.is_err() {
-        course.change(|pace| pace.close(lane, awake::now()));
+        shared.change(|pace| pace.close(lane, awake::now()));
     }
     result
 }
 
 /// Sends one chunk when the line has space for it.
-async fn carry(way: &Way, upload: Upload, piece: Piece, (course, lane): (&Course, usize)) -> Result<u64, String> {
+async fn deliver(way: &Way, upload: Upload, piece: Piece, (shared, lane): (&SharedPace, usize)) -> Result<u64, String> {
     let bytes = piece.bytes.len();
-    let begun = || lock(&course.pace).send(lane, awake::now());
+    let begun = || lock(&shared.pace).send(lane, awake::now());
     let stored = way.lines.up.carry(bytes, send_chunk(way, upload, &piece), begun, Result::is_ok).await;
     if stored.is_ok() {
-        course.change(|pace| pace.store(lane, bytes, awake::now()));
+        shared.change(|pace| pace.store(lane, bytes, awake::now()));
     }
     stored
 }

@@ -1,10 +1,10 @@
 //! How columns move: rows out to their holders, and back from the best of them.
 //!
 //! [`lanes`] sends, one lane a column; [`columns`] knows who holds the columns of an extent and how well, and reads
-//! ranges of them, which are proven; [`rows`] chooses the columns of each row. Two rules hold for both ways. What is on
-//! its way is bounded by what the [`line`] carries, so that a slow line is no fault of those at its end. And a holder
-//! that is much slower than the others is left behind (`pace`), so that none sets the pace. A [`RateLimit`] bounds what
-//! a user wants bounded.
+//! ranges of them, which are proven; [`rows`] chooses the columns of each row. Two rules hold both ways. What is in
+//! flight follows what the [`line`] delivers, so that a slow line is not mistaken for slow holders. And a holder that
+//! is much slower than the others is dropped (`pace`), or raced ([`rows`]), so that none sets the pace. A [`RateLimit`]
+//! is what a user permits.
 //!
 //! Not here: who is to hold a column, which the ledger says, and what its bytes mean.
 

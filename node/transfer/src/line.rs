@@ -1,13 +1,14 @@
-//! What may be on its way over this process's line, in one direction, all transfers together.
+//! Bytes in flight over this process's line, in one direction, of all transfers together.
 //!
-//! A process does not know its line; it sees how fast bytes arrive. What may be on its way is what the line carries in
-//! a second, or within two of the shortest times a chunk takes, whichever is more: less would leave the line idle, and
-//! more would only wait in buffers, where it is indistinguishable from a slow holder. The carried rate is measured as
-//! BBR does it (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): with each chunk that arrives, the
-//! bytes that arrived of all since it was sent, by the time it took; samples of a line that is not full may raise it
-//! and not lower it.
+//! A process does not know its line; it sees how fast bytes arrive. The window is what the line delivers in a second,
+//! or in two of the shortest times that a chunk took, whichever is more: less would leave the line idle, and more would
+//! only wait in buffers, where a slow line looks like a slow holder. The delivery rate is measured as BBR does it
+//! (Cardwell et al., "BBR: Congestion-Based Congestion Control", 2016): with each chunk that arrives, the bytes of all
+//! that arrived since it was sent, by the time it took. A sample of a line that is not full may raise the rate, and not
+//! lower it. As long as the rate grows, the window grows by what arrives, as in slow start.
 //!
-//! What takes several times as long as all of that should is no longer counted: it may never arrive.
+//! A chunk that takes several times as long as a whole window should no longer counts as in flight: it may never
+//! arrive.
 
 use std::{
     future::Future,
@@ -22,21 +23,23 @@ use tokio::{
     time::Instant,
 };
 
-/// What may be on its way at least: what 2 Mbit/s carry in four seconds.
+/// The least window: what 2 Mbit/s carry in four seconds.
 const LEAST: u64 = 1024 * 1024;
-/// What may be on its way while nothing is known.
+/// The first window.
 const FIRST: u64 = 2 * LEAST;
-/// While the rate has lately grown by a part of so many, the line is not full.
+/// The rate grows when it is greater by one part of so many.
 const GROWTH: u64 = 4;
-/// What may be at most: bandwidth x delay of 1.6 Gbit/s and 300 ms.
+/// The greatest window: bandwidth x delay of 1.6 Gbit/s and 300 ms.
 const MOST: u64 = 64 * 1024 * 1024;
-/// How long what is on its way should take.
+/// How long a window should take.
 const TIME: Duration = Duration::from_secs(1);
-/// The same, while nothing is known.
+/// How long it is assumed to take while the rate is unknown.
 const UNKNOWN: Duration = Duration::from_secs(2);
-/// How many times as long a chunk is counted as on its way.
+/// How many times as long a chunk counts as in flight.
 const PATIENCE: u32 = 4;
-/// A part of the rate that a slower sample of a full line takes from it: one of so many.
+/// No line delivers more bytes a second.
+const FASTEST: u64 = 1 << 40;
+/// A slower sample of a full line lowers the rate by one part of so many at most.
 const FADE: u64 = 16;
 
 /// Both directions.
@@ -51,15 +54,15 @@ pub struct Lines {
 /// One direction of a line.
 #[derive(Debug)]
 pub struct Line {
-    /// In KiB.
-    space: Arc<Semaphore>,
+    /// What is left of the window, in KiB.
+    free: Arc<Semaphore>,
     state: Mutex<State>,
 }
 
 /// What is known of a line. Pure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct State {
-    /// What may be on its way, in bytes.
+    /// Bytes that may be in flight.
     window: u64,
     /// Bytes that have arrived.
     arrived: u64,
@@ -73,11 +76,12 @@ struct State {
     is_full: bool,
 }
 
-/// Bytes that are on their way.
+/// A chunk in flight.
 #[derive(Debug)]
-struct Ticket<'a> {
+struct InFlight<'a> {
     line: &'a Line,
-    space: Option<OwnedSemaphorePermit>,
+    /// Its part of the window; none once it has taken too long.
+    part: Option<OwnedSemaphorePermit>,
     sent: Instant,
     arrived: u64,
     full: bool,
@@ -87,34 +91,34 @@ impl Default for Line {
     fn default() -> Self {
         let (shortest, grown) = (Duration::MAX, (0, 0));
         let state = State { window: FIRST, arrived: 0, rate: 0, shortest, grown, is_full: false };
-        Self { space: Arc::new(Semaphore::new(kib(FIRST))), state: Mutex::new(state) }
+        Self { free: Arc::new(Semaphore::new(kib(FIRST))), state: Mutex::new(state) }
     }
 }
 
 impl Line {
-    /// Does `work`, which moves so many bytes, when they may be on their way: in the order of calls. `begun` is called
-    /// then. When `is_moved` says of its outcome that they arrived, the line is known better.
+    /// Does `work`, which delivers so many bytes, when the window has space for them: in the order of calls. `sent` is
+    /// called then. An outcome that is `delivered` is a sample of the rate.
     pub async fn carry<T>(
         &self,
         bytes: usize,
         work: impl Future<Output = T>,
-        begun: impl FnOnce(),
-        is_moved: impl FnOnce(&T) -> bool,
+        sent: impl FnOnce(),
+        delivered: impl FnOnce(&T) -> bool,
     ) -> T {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
-        let mut ticket = self.enter(bytes).await;
-        begun();
+        let mut chunk = self.enter(bytes).await;
+        sent();
         let (mut work, patience) = (pin!(work), lock(&self.state).patience());
         let done = match awake::timeout(patience, &mut work).await {
             Ok(done) => done,
             Err(_) => {
                 // It may never arrive.
-                ticket.space = None;
+                chunk.part = None;
                 work.await
             }
         };
-        if is_moved(&done) {
-            ticket.arrive(bytes);
+        if delivered(&done) {
+            chunk.arrive(bytes);
         }
         done
     }
@@ -126,22 +130,22 @@ impl Line {
         most.min(chunks / 4).max(1)
     }
 
-    /// How long the line takes for all that may be on its way.
+    /// How long the line takes for a whole window.
     pub fn drain(&self) -> Duration {
         lock(&self.state).drain()
     }
 
-    /// How long any of it is waited for before it counts as lost.
+    /// How long a chunk counts as in flight.
     pub fn patience(&self) -> Duration {
         lock(&self.state).patience()
     }
 
-    async fn enter(&self, bytes: u64) -> Ticket<'_> {
+    async fn enter(&self, bytes: u64) -> InFlight<'_> {
         let wanted = u32::try_from(kib(bytes.clamp(1024, LEAST))).expect("at most 1,024");
-        let full = self.space.available_permits() < usize::try_from(wanted).expect("at most 1,024");
-        let space = Arc::clone(&self.space).acquire_many_owned(wanted).await.expect("it is never closed");
+        let full = self.free.available_permits() < usize::try_from(wanted).expect("at most 1,024");
+        let part = Arc::clone(&self.free).acquire_many_owned(wanted).await.expect("it is never closed");
         let arrived = lock(&self.state).arrived;
-        Ticket { line: self, space: Some(space), sent: awake::now(), arrived, full }
+        InFlight { line: self, part: Some(part), sent: awake::now(), arrived, full }
     }
 }
 
@@ -151,7 +155,7 @@ impl State {
         self.arrived += bytes;
         let nanos = took.as_nanos().max(1);
         let sample = u128::from(self.arrived - since) * 1_000_000_000 / nanos;
-        let sample = u64::try_from(sample).unwrap_or(u64::MAX);
+        let sample = u64::try_from(sample).unwrap_or(FASTEST).min(FASTEST);
         if sample >= self.rate {
             self.rate = sample;
         } else if full {
@@ -165,7 +169,7 @@ impl State {
         self.is_full |= full && self.grown.1 == 0;
         let nanos = TIME.max(self.shortest.saturating_mul(2)).as_nanos();
         let carried = u64::try_from(u128::from(self.rate) * nanos / 1_000_000_000).unwrap_or(MOST);
-        // As long as it may carry more, twice as much follows what has arrived.
+        // Slow start: for each byte that arrived, two follow.
         let window = if self.is_full { carried } else { carried.max(self.window + bytes) };
         self.window = window.clamp(LEAST, MOST);
     }
@@ -179,24 +183,24 @@ impl State {
     }
 }
 
-impl Ticket<'_> {
+impl InFlight<'_> {
     fn arrive(mut self, bytes: u64) {
         let mut state = lock(&self.line.state);
         let before = kib(state.window);
         state.arrive(bytes, self.arrived, awake::now() - self.sent, self.full);
         let after = kib(state.window);
         if after >= before {
-            self.line.space.add_permits(after - before);
+            self.line.free.add_permits(after - before);
             return;
         }
         // It shrinks by what comes back, and by what nobody has.
-        let own = self.space.as_mut().and_then(|space| space.split((before - after).min(space.num_permits())));
+        let own = self.part.as_mut().and_then(|part| part.split((before - after).min(part.num_permits())));
         let gone = own.map_or(0, |own| {
             let count = own.num_permits();
             own.forget();
             count
         });
-        let gone = gone + self.line.space.forget_permits(before - after - gone);
+        let gone = gone + self.line.free.forget_permits(before - after - gone);
         state.window += 1024 * u64::try_from(before - after - gone).expect("at most 64 Ki");
     }
 }
@@ -290,6 +294,6 @@ mod tests {
         moved(&line, &slower, 600).await;
         let after = lock(&line.state).window;
         assert!(before > 8 * after && after < 4_000_000, "{before} and {after}");
-        assert_eq!(line.space.available_permits(), kib(after), "nothing was lost");
+        assert_eq!(line.free.available_permits(), kib(after), "nothing was lost");
     }
 }

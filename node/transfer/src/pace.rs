@@ -1,89 +1,91 @@
 //! Which holders are too slow: judged against the others, never against a clock alone. Pure.
 //!
-//! In goes what happens on each lane, and when; out comes whether a lane may be given more, and whether it is given up.
-//! A line that is slow slows all lanes alike, so that none of them is to blame: a lane is slow when, while one of its
-//! chunks was on its way, the median of the others stored many. One that can be spared is then left behind;
-//! one that cannot is waited for as long as it moves at all.
+//! In goes what happens on each lane, and when; out comes whether the lanes may be given more, and whether one is given
+//! up. A slow line slows all lanes alike, and none of them is to blame: a lane is slow when the median of the others
+//! stores many chunks while one of its own is in flight, or when the others have nothing left to send because of its
+//! backlog. A slow lane that can be spared is dropped; one that cannot is waited for, as long as it stores anything.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Chunks that a lane may have to send, or on their way, before others wait for it.
-pub(crate) const BEHIND: usize = 16;
-/// Others with so few are waiting for it.
+/// Chunks that a lane may be behind, queued and in flight, before the others wait for it.
+pub(crate) const BACKLOG: usize = 16;
+/// With a backlog of no more than this, the others are idle because of a lane that is behind.
 const STARVED: usize = 2;
-/// A lane is slow that stores one chunk while the median of the others stores so many, for each that it has on its way.
-const SLOWER: u64 = 4;
-/// Nobody who kept pace is judged earlier: holders pause to sync, and a connection that lost packets for seconds.
-const SOON: Duration = Duration::from_secs(5);
-/// All others wait so long at most for one that can be spared, and at most one of so many parts of the time.
-const WAITED: Duration = Duration::from_secs(2);
-const WAITED_PART: u32 = 10;
-/// A lane that cannot be spared, and stores nothing for this long while others do, is given up.
+/// A lane is slow when the median of the others stores so many chunks for each that it has in flight.
+const SLOWDOWN: u64 = 4;
+/// A lane that kept up so far is judged no earlier: holders pause to sync, and a connection that lost packets pauses
+/// for seconds.
+const GRACE: Duration = Duration::from_secs(5);
+/// The others wait no longer than this for a lane that can be spared, or a tenth of the time so far.
+const BLOCKED: Duration = Duration::from_secs(2);
+const BLOCKED_PART: u32 = 10;
+/// A lane that cannot be spared is given up when it stores nothing for this long, and the others do.
 const STALL: Duration = Duration::from_secs(10);
-/// The same, when it is the only one.
-const ALONE: Duration = Duration::from_secs(20);
-/// Also it may take so many times as long as any chunk of the others.
-const LONGER: u32 = 4;
+/// The same, of the only lane.
+const STALL_ALONE: Duration = Duration::from_secs(20);
+/// Neither is given up before it took so many times as long as the slowest chunk of the others.
+const STALL_FACTOR: u32 = 4;
 
 /// How many lanes are needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Quorum {
     /// With fewer than this many there is no use in sending more.
     pub least: usize,
-    /// No lane is left behind for being slow if fewer than this many would remain.
+    /// No lane is dropped for being slow if fewer than this many would remain.
     pub wanted: usize,
 }
 
-/// How all lanes move.
+/// How all lanes progress.
 #[derive(Debug)]
 pub(crate) struct Pace {
-    lanes: Vec<Gait>,
+    lanes: Vec<Progress>,
     quorum: Quorum,
     begun: Instant,
-    /// When there was nothing more to hand out, and then when enough lanes had stored all they got.
-    handed_out: bool,
+    /// Whether all chunks were given to the lanes.
+    is_last: bool,
+    /// When so many lanes as are wanted had stored all of theirs.
     enough: Option<Instant>,
 }
 
-/// How one lane moves.
+/// How one lane progresses.
 #[derive(Clone, Copy, Debug, Default)]
-struct Gait {
+struct Progress {
     is_closed: bool,
-    /// Chunks that it was given and that are not stored.
-    waiting: usize,
-    /// Those of them that are on their way.
+    /// Chunks queued and in flight, and their bytes.
+    backlog: usize,
+    backlog_bytes: u64,
     in_flight: usize,
+    /// Chunks stored, and their bytes.
     stored: u64,
-    /// Bytes that wait, and that were stored.
-    bytes: [u64; 2],
-    /// Since when it has stored nothing while something was on its way, and what the median had stored then.
-    still: Option<(Instant, u64)>,
-    /// The longest that it took to store anything.
+    stored_bytes: u64,
+    /// Since when nothing in flight was stored, and what the median of the others had stored then.
+    silent: Option<(Instant, u64)>,
+    /// The longest that it stored nothing.
     longest: Duration,
-    /// How long all others have waited for it, and since when they do.
-    waited: Duration,
-    waits: Option<Instant>,
+    /// How long the others were idle because of it, and since when they are.
+    blocked: Duration,
+    blocks: Option<Instant>,
 }
 
 impl Pace {
     pub(crate) fn new(lanes: usize, quorum: Quorum, now: Instant) -> Self {
-        Self { lanes: vec![Gait::default(); lanes], quorum, begun: now, handed_out: false, enough: None }
+        Self { lanes: vec![Progress::default(); lanes], quorum, begun: now, is_last: false, enough: None }
     }
 
-    /// Whether everybody may be given the next row, which is there: no open lane is too far behind.
-    pub(crate) fn may_hand_out(&mut self, now: Instant) -> bool {
+    /// Whether the lanes may be given the next row, which is there: no open one is too far behind.
+    pub(crate) fn may_give(&mut self, now: Instant) -> bool {
         let mut may = true;
         for lane in 0..self.lanes.len() {
-            let is_behind = !self.lanes[lane].is_closed && self.lanes[lane].waiting >= BEHIND;
-            // Where the others have much to send as well, the line is what all wait for.
-            let are_idle = is_behind && median(self.others(lane).map(|gait| gait.waiting)) <= STARVED;
-            let gait = &mut self.lanes[lane];
+            let is_behind = !self.lanes[lane].is_closed && self.lanes[lane].backlog >= BACKLOG;
+            // Where the others have much to send as well, all wait for the line.
+            let are_idle = is_behind && median(self.others(lane).map(|other| other.backlog)) <= STARVED;
+            let progress = &mut self.lanes[lane];
             if are_idle {
-                gait.waits.get_or_insert(now);
-            } else if let Some(since) = gait.waits.take() {
-                gait.waited += now.saturating_duration_since(since);
+                progress.blocks.get_or_insert(now);
+            } else if let Some(since) = progress.blocks.take() {
+                progress.blocked += now.saturating_duration_since(since);
             }
             may &= !is_behind;
         }
@@ -92,113 +94,137 @@ impl Pace {
 
     /// A lane is given a chunk.
     pub(crate) fn give(&mut self, lane: usize, bytes: usize) {
-        let gait = &mut self.lanes[lane];
-        gait.waiting += 1;
-        gait.bytes[0] += u64::try_from(bytes).unwrap_or(u64::MAX);
+        let progress = &mut self.lanes[lane];
+        progress.backlog += 1;
+        progress.backlog_bytes += u64::try_from(bytes).unwrap_or(u64::MAX);
     }
 
-    /// There is nothing more to give.
+    /// All chunks were given.
     pub(crate) fn finish(&mut self, now: Instant) {
-        self.handed_out = true;
-        self.look(now);
+        self.is_last = true;
+        self.note_enough(now);
     }
 
     /// A chunk of the lane is sent.
     pub(crate) fn send(&mut self, lane: usize, now: Instant) {
         let median = self.median(lane);
-        let gait = &mut self.lanes[lane];
-        gait.in_flight += 1;
-        gait.still.get_or_insert((now, median));
+        let progress = &mut self.lanes[lane];
+        progress.in_flight += 1;
+        progress.silent.get_or_insert((now, median));
     }
 
     /// A chunk of the lane is stored.
     pub(crate) fn store(&mut self, lane: usize, bytes: usize, now: Instant) {
         let (median, bytes) = (self.median(lane), u64::try_from(bytes).unwrap_or(u64::MAX));
-        let gait = &mut self.lanes[lane];
-        if let Some((since, _)) = gait.still {
-            gait.longest = gait.longest.max(now - since);
+        let progress = &mut self.lanes[lane];
+        if let Some((since, _)) = progress.silent {
+            progress.longest = progress.longest.max(now.saturating_duration_since(since));
         }
-        (gait.waiting, gait.in_flight) = (gait.waiting.saturating_sub(1), gait.in_flight.saturating_sub(1));
-        gait.stored += 1;
-        gait.bytes = [gait.bytes[0].saturating_sub(bytes), gait.bytes[1] + bytes];
-        gait.still = (gait.in_flight > 0).then_some((now, median));
-        self.look(now);
+        progress.backlog = progress.backlog.saturating_sub(1);
+        progress.backlog_bytes = progress.backlog_bytes.saturating_sub(bytes);
+        progress.in_flight = progress.in_flight.saturating_sub(1);
+        progress.stored += 1;
+        progress.stored_bytes += bytes;
+        progress.silent = (progress.in_flight > 0).then_some((now, median));
+        self.note_enough(now);
     }
 
     /// The lane is given up.
     pub(crate) fn close(&mut self, lane: usize, now: Instant) {
         self.lanes[lane].is_closed = true;
-        self.look(now);
+        self.note_enough(now);
     }
 
-    /// Lanes that are open.
-    pub(crate) fn open(&self) -> usize {
-        self.lanes.iter().filter(|lane| !lane.is_closed).count()
-    }
-
+    /// Whether there are lanes enough for more to be of use.
     pub(crate) fn has_least(&self) -> bool {
         self.open() >= self.quorum.least
     }
 
     /// Why the lane is to be given up now, if it is.
     pub(crate) fn verdict(&self, lane: usize, now: Instant) -> Option<String> {
-        let gait = &self.lanes[lane];
-        let spare = self.open() > self.quorum.wanted;
-        if spare && gait.waiting > 0 && self.tail(lane).is_some_and(|limit| now >= limit) {
-            return Some("is much slower than the others, and was left behind".to_owned());
-        }
-        let waited = gait.waited + gait.waits.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        if spare && waited >= WAITED.max((now - self.begun) / WAITED_PART) {
-            return Some(format!("made all others wait for {:.0} s, and was left behind", waited.as_secs_f64()));
-        }
-        let (since, median) = gait.still?;
-        let silent = now.saturating_duration_since(since);
-        let others = self.median(lane) - median;
-        let many = SLOWER * u64::try_from(gait.in_flight).unwrap_or(u64::MAX);
-        if spare && silent >= SOON && others >= many {
-            return Some(format!("stored nothing while the others stored {others} chunks each, and was left behind"));
-        }
-        let rest: Vec<&Gait> = self.others(lane).collect();
-        let longest = rest.iter().map(|lane| lane.longest).max().unwrap_or_default();
-        let limit = if rest.is_empty() { ALONE } else { STALL }.max(LONGER * longest);
-        let move_on = others >= many || rest.iter().all(|lane| lane.in_flight == 0);
-        (silent >= limit && move_on).then(|| format!("stored nothing for {} s while others did", silent.as_secs()))
+        let can_be_spared = self.open() > self.quorum.wanted;
+        let slow = || self.is_late(lane, now).or_else(|| self.blocks(lane, now)).or_else(|| self.is_slow(lane, now));
+        can_be_spared.then(slow).flatten().or_else(|| self.is_stalled(lane, now))
     }
 
-    /// Until when a lane that has not stored everything is waited for, once enough have: twice as long as the line
-    /// takes for what is left, and a moment. No longer if it was slow all the time.
-    fn tail(&self, lane: usize) -> Option<Instant> {
+    /// Enough others have stored everything, and this lane had as long as the line needs for the rest.
+    fn is_late(&self, lane: usize, now: Instant) -> Option<String> {
+        let is_late = self.lanes[lane].backlog > 0 && self.deadline(lane).is_some_and(|deadline| now >= deadline);
+        is_late.then(|| "is much slower than the other holders, which have stored everything".to_owned())
+    }
+
+    /// The others had nothing to send for too long because of this lane.
+    fn blocks(&self, lane: usize, now: Instant) -> Option<String> {
+        let Progress { blocked, blocks, .. } = self.lanes[lane];
+        let blocked = blocked + blocks.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        let limit = BLOCKED.max(now.saturating_duration_since(self.begun) / BLOCKED_PART);
+        (blocked >= limit).then(|| format!("kept the other holders waiting for {:.0} s", blocked.as_secs_f64()))
+    }
+
+    /// The others stored much while this lane stored nothing.
+    fn is_slow(&self, lane: usize, now: Instant) -> Option<String> {
+        let (silence, others) = self.silence(lane, now)?;
+        let is_slow = silence >= GRACE && others >= self.many(lane);
+        is_slow.then(|| format!("stored nothing while the other holders stored {others} chunks each"))
+    }
+
+    /// This lane stored nothing for long, and the line is not the reason.
+    fn is_stalled(&self, lane: usize, now: Instant) -> Option<String> {
+        let (silence, stored) = self.silence(lane, now)?;
+        let others: Vec<&Progress> = self.others(lane).collect();
+        let longest = others.iter().map(|other| other.longest).max().unwrap_or_default();
+        let limit = if others.is_empty() { STALL_ALONE } else { STALL }.max(STALL_FACTOR * longest);
+        let line_is_free = stored >= self.many(lane) || others.iter().all(|other| other.in_flight == 0);
+        (silence >= limit && line_is_free)
+            .then(|| format!("stored nothing for {} s while others did", silence.as_secs()))
+    }
+
+    /// How long the lane has stored nothing, and how many chunks the median of the others stored meanwhile.
+    fn silence(&self, lane: usize, now: Instant) -> Option<(Duration, u64)> {
+        let (since, before) = self.lanes[lane].silent?;
+        // When one of the others closes, the median may fall.
+        Some((now.saturating_duration_since(since), self.median(lane).saturating_sub(before)))
+    }
+
+    /// Chunks that the others store while a lane as quick as they are stores what it has in flight, with a margin.
+    fn many(&self, lane: usize) -> u64 {
+        SLOWDOWN * u64::try_from(self.lanes[lane].in_flight).unwrap_or(u64::MAX)
+    }
+
+    /// Until when a lane with a backlog is waited for, once enough others have none: twice as long as the line takes
+    /// for all that is left, and the grace. One that was slow all the time gets neither.
+    fn deadline(&self, lane: usize) -> Option<Instant> {
         let enough = self.enough?;
-        if self.lanes[lane].stored * SLOWER < self.median(lane) {
+        if self.lanes[lane].stored * SLOWDOWN < self.median(lane) {
             return Some(enough);
         }
-        let sum = |which: usize| self.lanes.iter().filter(|lane| !lane.is_closed).map(|lane| lane.bytes[which]).sum();
-        let (left, stored): (u64, u64) = (sum(0), sum(1));
-        let took = (enough - self.begun).as_secs_f64();
-        // Chunks are at most 256 KiB, so that these are exact.
-        #[expect(clippy::cast_precision_loss, reason = "an estimate")]
-        let more = if stored == 0 { 0.0 } else { 2.0 * took * left as f64 / stored as f64 };
-        Some(enough + SOON + Duration::from_secs_f64(more.min(1e6)))
+        let open = || self.lanes.iter().filter(|lane| !lane.is_closed);
+        let left: u64 = open().map(|lane| lane.backlog_bytes).sum();
+        let stored: u64 = open().map(|lane| lane.stored_bytes).sum();
+        let nanos = (enough - self.begun).as_nanos() * 2 * u128::from(left) / u128::from(stored.max(1));
+        Some(enough + GRACE + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4)))
     }
 
-    fn look(&mut self, now: Instant) {
-        let done = self.lanes.iter().filter(|lane| !lane.is_closed && lane.waiting == 0).count();
-        if self.handed_out && done >= self.quorum.wanted {
+    fn note_enough(&mut self, now: Instant) {
+        let done = self.lanes.iter().filter(|lane| !lane.is_closed && lane.backlog == 0).count();
+        if self.is_last && done >= self.quorum.wanted {
             self.enough.get_or_insert(now);
         }
     }
 
-    fn others(&self, lane: usize) -> impl Iterator<Item = &Gait> {
-        self.lanes
-            .iter()
-            .enumerate()
-            .filter(move |(other, gait)| *other != lane && !gait.is_closed)
-            .map(|(_, gait)| gait)
+    /// Lanes that are open.
+    fn open(&self) -> usize {
+        self.lanes.iter().filter(|lane| !lane.is_closed).count()
+    }
+
+    fn others(&self, lane: usize) -> impl Iterator<Item = &Progress> {
+        let others = self.lanes.iter().enumerate().filter(move |(other, _)| *other != lane);
+        others.map(|(_, progress)| progress).filter(|progress| !progress.is_closed)
     }
 
     /// Chunks that the median of the other open lanes has stored.
     fn median(&self, lane: usize) -> u64 {
-        median(self.others(lane).map(|gait| gait.stored))
+        median(self.others(lane).map(|other| other.stored))
     }
 }
 
@@ -220,7 +246,7 @@ mod tests {
         Duration::from_secs(count)
     }
 
-    /// Four lanes, each with a chunk on its way.
+    /// Four lanes, each with a chunk in flight.
     fn sending(quorum: Quorum) -> (Pace, Instant) {
         let now = Instant::now();
         let mut pace = Pace::new(4, quorum, now);
@@ -255,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_four_times_slower_is_left_behind_if_there_are_enough() {
+    fn a_lane_four_times_slower_is_dropped_if_there_are_enough() {
         let check = |wanted, left| {
             let (mut pace, begun) = sending(Quorum { least: 2, wanted });
             for round in 0..3 {
@@ -311,24 +337,38 @@ mod tests {
     }
 
     #[test]
+    fn a_quick_lane_that_closes_leaves_the_slower_ones_blameless() {
+        let (mut pace, begun) = sending(QUORUM);
+        // The median falls below what it was when lane 3 last stored something.
+        for lane in [0, 1] {
+            (0..20).for_each(|_| pace.store(lane, CHUNK, begun));
+        }
+        pace.store(3, CHUNK, begun);
+        pace.give(3, CHUNK);
+        pace.send(3, begun);
+        [0, 1].into_iter().for_each(|lane| pace.close(lane, begun));
+        assert_eq!(pace.verdict(3, begun + GRACE), None);
+    }
+
+    #[test]
     fn others_wait_for_one_that_is_far_behind() {
         let (mut pace, begun) = sending(QUORUM);
-        (1..BEHIND).for_each(|_| pace.give(3, CHUNK));
-        assert!(!pace.may_hand_out(begun));
+        (1..BACKLOG).for_each(|_| pace.give(3, CHUNK));
+        assert!(!pace.may_give(begun));
         pace.close(3, begun);
-        assert!(pace.may_hand_out(begun) && pace.has_least());
+        assert!(pace.may_give(begun) && pace.has_least());
     }
 
     #[test]
     fn nobody_sets_the_pace() {
         let check = |wanted, left| {
             let (mut pace, begun) = sending(Quorum { least: 2, wanted });
-            (1..BEHIND).for_each(|_| pace.give(3, CHUNK));
+            (1..BACKLOG).for_each(|_| pace.give(3, CHUNK));
             // It stores a chunk each second, and all others wait for it meanwhile.
             for second in 0..2 {
-                assert!(!pace.may_hand_out(begun + seconds(second)));
+                assert!(!pace.may_give(begun + seconds(second)));
                 pace.store(3, CHUNK, begun + seconds(second + 1));
-                assert!(pace.may_hand_out(begun + seconds(second + 1)));
+                assert!(pace.may_give(begun + seconds(second + 1)));
                 assert!(second > 0 || pace.verdict(3, begun + seconds(1)).is_none());
                 pace.give(3, CHUNK);
                 pace.send(3, begun + seconds(second + 1));

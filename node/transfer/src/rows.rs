@@ -47,7 +47,7 @@ pub fn chunk_range(row: RowId, chunk_len: usize) -> Range {
 #[derive(Default)]
 struct Race {
     chunks: BTreeMap<usize, Bytes>,
-    /// Columns that are asked, and since when, once they are on their way.
+    /// Columns that are asked, and since when, once the request is sent.
     asked: BTreeMap<usize, Arc<OnceLock<Instant>>>,
     /// Those of them that are late, and were given a rival.
     late: BTreeSet<usize>,
@@ -134,7 +134,7 @@ impl Race {
         self.asked.len() > self.late.len()
     }
 
-    /// When the next may be late: one that is not on its way yet begins at any moment.
+    /// When the next may be late: one that is not sent yet may be at any moment.
     fn next_late(&self, late_after: Duration) -> Instant {
         let on_time = self.asked.iter().filter(|(index, _)| !self.late.contains(index));
         let now = Instant::now();
