@@ -78,12 +78,6 @@ pub(crate) fn percentile(values: &mut [f64], percent: usize) -> Option<f64> {
     values.get(at).copied()
 }
 
-/// A count as a number that can be divided.
-pub(crate) fn float(count: u64) -> f64 {
-    // Counts here are far below 2^32; beyond it the figure would be the least of the worries.
-    u32::try_from(count).map_or(f64::INFINITY, f64::from)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+use ostrakon_benches::float;
 use ostrakon_proto::wire::RefusalCode;
 use ostrakon_tests::interrupt;
 use tokio::{
@@ -19,7 +20,6 @@ use tokio::{
 
 use crate::{
     book::{Book, Seen},
-    figures::float,
     network::Network,
     wallet::{Batch, Order, Wallet},
 };

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use ostrakon_benches::{beside, wanted::Wanted};
+use ostrakon_benches::{beside, float, wanted::Wanted};
 use ostrakon_proto::{codec, id::Height};
 use ostrakon_tests::{
     devnet::{Devnet, Shape},
@@ -12,7 +12,7 @@ use ostrakon_tests::{
 use tokio::runtime::Runtime;
 
 use crate::{
-    figures::{Figure, Sheet, float, percentile},
+    figures::{Figure, Sheet, percentile},
     four::{Cpu, put_memory},
     load::{Done, Load, Pace},
     network::Network,

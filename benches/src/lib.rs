@@ -9,6 +9,7 @@
 //! many submit, by the one in `load/`.
 
 pub mod against;
+mod float;
 pub mod live;
 pub mod network;
 pub mod program;
@@ -30,6 +31,8 @@ use ostrakon_proto::{
     row,
     seal::Sealer,
 };
+
+pub use self::float::float;
 
 /// The codes that are measured: the default of a small network, and one with half its parity.
 pub const CODES: [Code; 2] = [Code { k: 4, n: 12 }, Code { k: 4, n: 6 }];

@@ -27,6 +27,7 @@ pub(crate) struct Case {
     /// Of the client's own line, both ways.
     pub(crate) mbit: f64,
     pub(crate) bytes: u64,
+    /// Packets of a million that are lost, in each direction.
     pub(crate) loss_ppm: u32,
     pub(crate) wanted: f64,
 }
@@ -71,7 +72,7 @@ impl Case {
         Link {
             delay: Duration::from_micros(self.rtt_ms * 500),
             jitter: Duration::ZERO,
-            loss_ppm: self.loss_ppm / 2,
+            loss_ppm: self.loss_ppm,
             rate_bits,
             queue_bytes: (rate_bits / 32).max(QUEUE_LEAST),
             is_up: true,

@@ -8,7 +8,7 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_benches::{beside, scratch};
+use ostrakon_benches::{beside, float, scratch};
 use ostrakon_proto::sign::Keypair;
 use ostrakon_tests::{
     content,
@@ -37,8 +37,6 @@ pub(crate) struct Home {
     files: PathBuf,
     command: PathBuf,
     made: u64,
-    /// What the last command said.
-    said: String,
 }
 
 /// What a command moved.
@@ -81,7 +79,7 @@ impl Home {
         let run = (binaries.join("ostrakon-node"), directory);
         let network = Network::start((&run.0, run.1), (places, VALIDATORS), std::slice::from_ref(&account), HOLDER)?;
         let profile = network.profile("home", &account)?;
-        Ok(Self { network, client, profile, files, command: binaries.join("ostrakon"), made: 0, said: String::new() })
+        Ok(Self { network, client, profile, files, command: binaries.join("ostrakon"), made: 0 })
     }
 
     pub(crate) fn nodes(&self) -> u8 {
@@ -93,7 +91,7 @@ impl Home {
         self.network.router.set(&self.client, case.link());
         let (added, moved) = self.add(case)?;
         let missing = added.slots.iter().filter(|slot| !slot.stored).count();
-        ensure!(missing == 0, "{missing} holders were given up: {}", self.said.trim());
+        ensure!(missing == 0, "{missing} holders were given up");
         Ok((moved, self.get(case, &added.link)?))
     }
 
@@ -115,24 +113,23 @@ impl Home {
         content::write_file(&file, self.made, case.bytes)?;
         let code = case.code.to_string();
         let (added, took, passed): (Added, _, _) = self.run(&["add", "--code", &code], &[&file])?;
-        let bytes = u32::try_from(added.stored_bytes >> 10).map(f64::from)? * 1024.0;
+        let bytes = float(added.stored_bytes);
         Ok((added, Moved { bytes, took, passed }))
     }
 
-    fn get(&mut self, case: &Case, link: &str) -> Result<Moved> {
+    fn get(&self, case: &Case, link: &str) -> Result<Moved> {
         let (file, back) = (self.files.join(format!("file-{}", self.made)), self.files.join("back"));
         let (got, took, passed): (Got, _, _) = self.run(&["get", link, "-o"], &[&back])?;
         ensure!(fs::read(&file)? == fs::read(&back)?, "other bytes came back");
         ensure!(got.columns_failed.is_empty() || case.kind == Kind::SlowHolder, "{:?}", got.columns_failed);
         fs::remove_file(back)?;
         fs::remove_file(file)?;
-        let bytes = u32::try_from(case.bytes >> 10).map(f64::from)? * 1024.0;
-        Ok(Moved { bytes, took, passed })
+        Ok(Moved { bytes: float(case.bytes), took, passed })
     }
 
     /// Runs the command at home.
     fn run<T: serde::de::DeserializeOwned>(
-        &mut self,
+        &self,
         args: &[&str],
         paths: &[&Path],
     ) -> Result<(T, Duration, Vec<Passed>)> {
@@ -140,7 +137,6 @@ impl Home {
         command.arg("--profile").arg(&self.profile).arg("--json").args(args).args(paths);
         let _before = self.network.router.passed(&self.client);
         let outcome = Running::spawn(command, Stdio::null())?.wait(LONGEST)?;
-        self.said.clone_from(&outcome.stderr);
         Ok((outcome.json()?, outcome.took, self.network.router.passed(&self.client)))
     }
 
@@ -158,6 +154,6 @@ impl Home {
         let to = format!("{}:{PORT}", there.address);
         let took: f64 = side(&self.client, &["--to", &to])?.wait(LONGEST)?.json()?;
         listening.wait(LONGEST)?.expect_code(0)?;
-        Ok(u32::try_from(case.bytes >> 10).map(f64::from)? * 1024.0 / took)
+        Ok(float(case.bytes) / took)
     }
 }

@@ -82,7 +82,7 @@ fn measure(options: &Options) -> Result<Vec<String>> {
             Err(error) => {
                 say(&format!("{}: {error:#}", case.name()));
                 let wanted = Wanted::AtLeast(case.wanted);
-                verdicts.push(Verdict { what: format!("{}: failed", case.name()), wanted, measured: Some(0.0) });
+                verdicts.push(Verdict { what: format!("{}: failed", case.name()), wanted, measured: None });
             }
         }
     }
