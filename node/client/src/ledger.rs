@@ -7,8 +7,8 @@ pub use ostrakon_proto::{
     ledger::{
         GenesisAccount, GenesisProvider, GenesisValidator,
         state::{
-            Account, Charter, Drawer, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange,
-            ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
+            Account, Charter, DrawIdentity, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome,
+            ProposedChange, ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
         },
         tx::{
             Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Propose, SetName, Together,

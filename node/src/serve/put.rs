@@ -344,13 +344,13 @@ fn check_drawn(rules: &Rules, records: &dyn Records, open: &Open) -> Result<(), 
         let reason = format!("draw number {} is invalid: an account has {draws} draws in an epoch", open.draw.number);
         return Err(Refusal::new(Denied, reason));
     }
-    let drawer = records.account(&open.account).drawer(open.account);
-    let chance = DrawChance::of(record.first, drawer.since, rules.params.time.beacon_blocks);
+    let identity = records.account(&open.account).draw_identity(open.account);
+    let chance = DrawChance::of(record.first, identity.since, rules.params.time.beacon_blocks);
     let randomness = chance.read(&record, records).filter(|_| record.beacon.is_some()).ok_or_else(|| {
         let reason = "this node's ledger does not have the randomness of the draw yet; retry later";
         Refusal::new(Busy, reason)
     })?;
-    let seed = DrawSeed { randomness, account: drawer.account, draw: open.draw, extent: open.extent };
+    let seed = DrawSeed { randomness, account: identity.account, draw: open.draw, extent: open.extent };
     let (rosters, caps) = (records.rosters(), Caps::of(&record.roster, open.code, rules.params.min_domains));
     let roster = rosters.of(given).expect("invariant: an epoch with a record has a roster");
     let drawn = caps.and_then(|caps| placement::draw(roster, &seed, open.code, &caps));

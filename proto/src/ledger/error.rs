@@ -129,7 +129,7 @@ pub enum TxError {
     },
     /// Pay the account first, so that it exists.
     #[error("cannot draw as account {account}: it does not exist; pay it first")]
-    NoDrawer {
+    NoDrawAccount {
         /// The account to draw as.
         account: AccountId,
     },

@@ -45,13 +45,13 @@ pub struct Account {
     pub since: Height,
     /// Commitments, providers, validators, names and proposals that it owns: one that owns any is not removed.
     pub owns: u64,
-    /// As whom it draws holders, if not as itself.
-    pub draws_as: Option<Drawer>,
+    /// The account that it draws holders as, if not as itself.
+    pub draws_as: Option<DrawIdentity>,
 }
 
-/// An account as far as draws depend on it.
+/// What the draws of an account depend on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
-pub struct Drawer {
+pub struct DrawIdentity {
     /// The account.
     pub account: AccountId,
     /// The height that it began at. One that ended meanwhile may have begun again: it then draws by other randomness.
@@ -65,9 +65,9 @@ impl Account {
         Self { balance: Amount::ZERO, nonce: first_nonce(height), since: height, owns: 0, draws_as: None }
     }
 
-    /// As whom this account draws holders, which is `own`.
-    pub fn drawer(&self, own: AccountId) -> Drawer {
-        self.draws_as.unwrap_or(Drawer { account: own, since: self.since })
+    /// What this account, whose id is `own`, draws holders as.
+    pub fn draw_identity(&self, own: AccountId) -> DrawIdentity {
+        self.draws_as.unwrap_or(DrawIdentity { account: own, since: self.since })
     }
 }
 

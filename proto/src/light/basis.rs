@@ -11,7 +11,7 @@ use crate::{
     id::{AccountId, Epoch},
     ledger::{
         DrawChance,
-        state::{Account, Drawer, EpochRecord, Key, Provider, Record, Records, Running},
+        state::{Account, DrawIdentity, EpochRecord, Key, Provider, Record, Records, Running},
         tx::Header,
     },
     limits,
@@ -55,14 +55,14 @@ impl BasisQuery {
         let Some((record, roster)) = found else { return (keys, RosterTree::default()) };
         keys.push(Key::Epoch(record.epoch));
         let span = records.params().time.beacon_blocks;
-        let drawer = records.account(&self.account).drawer(self.account);
-        let chance = DrawChance::of(record.first, drawer.since, span);
+        let identity = records.account(&self.account).draw_identity(self.account);
+        let chance = DrawChance::of(record.first, identity.since, span);
         if let DrawChance::Pulse(number) = chance {
             keys.push(Key::Pulse(number));
         }
         let plan = chance
             .read(&record, records)
-            .and_then(|randomness| self.plan(drawer, &records.params(), &record, randomness));
+            .and_then(|randomness| self.plan(identity, &records.params(), &record, randomness));
         let Some(plan) = plan else { return (keys, RosterTree::default()) };
         // A dead end is shown too.
         keys.extend(plan.drawn(roster).unwrap_or_default());
@@ -70,11 +70,17 @@ impl BasisQuery {
     }
 
     /// What to draw by; `None` where the network cannot carry the code.
-    fn plan(&self, drawer: Drawer, params: &Params, record: &EpochRecord, randomness: [u8; 32]) -> Option<DrawPlan> {
+    fn plan(
+        &self,
+        identity: DrawIdentity,
+        params: &Params,
+        record: &EpochRecord,
+        randomness: [u8; 32],
+    ) -> Option<DrawPlan> {
         let code = params.code(self.code, record.roster.eligible())?;
         let caps = Caps::of(&record.roster, code, params.min_domains).ok()?;
         let draw = Draw { epoch: record.epoch, number: self.draw.checked_rem(params.draws).unwrap_or(0) };
-        Some(DrawPlan { seed: DrawSeed { randomness, account: drawer.account, draw, extent: 0 }, code, caps })
+        Some(DrawPlan { seed: DrawSeed { randomness, account: identity.account, draw, extent: 0 }, code, caps })
     }
 }
 
@@ -149,14 +155,14 @@ impl UploadBasis {
             let drawable = proven.running.clock.drawable().ok_or_else(|| others.clone())?;
             let Some(Record::Epoch(record)) = next(Key::Epoch(drawable))? else { return Err(others) };
             let mut randomness = record.beacon;
-            let drawer = account.drawer(query.account);
-            let chance = DrawChance::of(record.first, drawer.since, proven.params.time.beacon_blocks);
+            let identity = account.draw_identity(query.account);
+            let chance = DrawChance::of(record.first, identity.since, proven.params.time.beacon_blocks);
             if let DrawChance::Pulse(number) = chance {
                 let pulse = next(Key::Pulse(number))?;
                 randomness = pulse.and_then(|pulse| if let Record::Pulse(pulse) = pulse { Some(pulse) } else { None });
                 proven.pulse = randomness;
             }
-            let plan = randomness.and_then(|randomness| query.plan(drawer, &proven.params, &record, randomness));
+            let plan = randomness.and_then(|randomness| query.plan(identity, &proven.params, &record, randomness));
             for key in plan.map_or(Ok(Vec::new()), |plan| plan.shown(&self.roster, &record))? {
                 if let Some(Record::Provider(provider)) = next(key)? {
                     proven.providers.push(provider);

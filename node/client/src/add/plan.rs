@@ -90,7 +90,7 @@ impl Client {
         let eligible = roster.summary.eligible();
         let code = rules.params.code(options.code, eligible).ok_or_else(|| too_few(eligible, &rules))?;
         let caps = Caps::of(&roster.summary, code, rules.params.min_domains)?;
-        let randomness = self.draw_chance(&roster, (funds.drawer(account).since, pulse), wait, events).await?;
+        let randomness = self.draw_chance(&roster, (funds.draw_identity(account).since, pulse), wait, events).await?;
         let now = head.epoch;
         let first_draw = any.checked_rem(rules.params.draws).unwrap_or(0);
         Ok(Plan { rules, account, code, caps, funds, epochs: asked, now, roster, randomness, first_draw })
@@ -113,8 +113,8 @@ impl Plan {
     }
 
     /// The account that draws are made as.
-    pub(crate) fn drawer(&self) -> AccountId {
-        self.funds.drawer(self.account).account
+    pub(crate) fn draw_identity(&self) -> AccountId {
+        self.funds.draw_identity(self.account).account
     }
 
     /// Until when the receipts of a draw are to be valid.
@@ -137,7 +137,7 @@ impl Plan {
         for offset in 0..draws {
             let number = (self.first_draw + offset) % draws;
             let which = Draw { epoch: self.roster.epoch, number };
-            let seed = DrawSeed { randomness: self.randomness, account: self.drawer(), draw: which, extent };
+            let seed = DrawSeed { randomness: self.randomness, account: self.draw_identity(), draw: which, extent };
             match self.placed(chain, &self.roster, seed, self.caps).await {
                 // Another draw may find a way.
                 Err(error @ AddError::Placement(PlacementError::DeadEnd { .. })) => dead_end = Some(error),

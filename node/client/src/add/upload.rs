@@ -175,7 +175,7 @@ async fn place_again(job: &Job<'_>, extent: u32, past: &PastExtent) -> Result<Op
         Err(ChainError::Refused { .. } | ChainError::Unknown { .. }) => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let seed = DrawSeed { randomness, account: job.plan.drawer(), draw, extent };
+    let seed = DrawSeed { randomness, account: job.plan.draw_identity(), draw, extent };
     let uploads = past.uploads.iter().filter(|upload| upload.draw == draw);
     let placing = job.plan.place_again(&job.client.chain, seed, &roster).await?;
     Ok(placing.and_then(|placing| placing.after(uploads.map(|upload| (upload.index, upload.provider)))))

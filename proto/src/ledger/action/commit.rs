@@ -14,7 +14,7 @@ use crate::{
         error::TxError,
         pulse::{DrawChance, pulse_height},
         rules::price_of_all,
-        state::{Commitment, Drawer, EpochRecord, ProviderStatus, Records, Slot, SlotState},
+        state::{Commitment, DrawIdentity, EpochRecord, ProviderStatus, Records, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim, columns_hash},
     },
     limits,
@@ -115,9 +115,13 @@ fn drawable(context: &ActionContext<'_, '_>, commit: &Commit) -> Result<DrawBase
 }
 
 /// What this account draws by in this epoch.
-fn randomness(context: &ActionContext<'_, '_>, drawer: Drawer, record: &EpochRecord) -> Result<[u8; 32], TxError> {
+fn randomness(
+    context: &ActionContext<'_, '_>,
+    identity: DrawIdentity,
+    record: &EpochRecord,
+) -> Result<[u8; 32], TxError> {
     let span = context.rules.params.time.beacon_blocks;
-    let chance = DrawChance::of(record.first, drawer.since, span);
+    let chance = DrawChance::of(record.first, identity.since, span);
     chance.read(record, &*context.draft).ok_or_else(|| match chance {
         DrawChance::Beacon => unreachable!("invariant: an epoch is drawn in when its beacon is complete"),
         DrawChance::Pulse(number) => TxError::NoPulse { height: pulse_height(number, span) },
@@ -126,9 +130,9 @@ fn randomness(context: &ActionContext<'_, '_>, drawer: Drawer, record: &EpochRec
 
 /// The roster entries of the slots, in order: all in the draw, and together within the domain rule.
 fn holders(context: &ActionContext<'_, '_>, commit: &Commit, base: &DrawBase) -> Result<Vec<RosterEntry>, TxError> {
-    let drawer = context.draft.account(&context.account).drawer(context.account);
-    let (randomness, caps) = (randomness(context, drawer, &base.record)?, base.caps);
-    let seed = DrawSeed { randomness, account: drawer.account, draw: commit.draw, extent: commit.extent };
+    let identity = context.draft.account(&context.account).draw_identity(context.account);
+    let (randomness, caps) = (randomness(context, identity, &base.record)?, base.caps);
+    let seed = DrawSeed { randomness, account: identity.account, draw: commit.draw, extent: commit.extent };
     let drawn = placement::draw(&base.roster, &seed, commit.code, &caps)?;
     let drawn: BTreeMap<NodeId, &RosterEntry> = drawn.into_iter().map(|entry| (entry.provider, entry)).collect();
     let holder = |(index, provider): (usize, NodeId)| {

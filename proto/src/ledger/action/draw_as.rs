@@ -6,7 +6,7 @@ use crate::{
         action::ActionContext,
         error::TxError,
         rules::Rules,
-        state::{Drawer, Key, Record, Records},
+        state::{DrawIdentity, Key, Record, Records},
         tx::DrawAs,
     },
     sign::{Purpose, verify},
@@ -22,11 +22,11 @@ pub(super) fn form(rules: &Rules, sender: AccountId, draw_as: &DrawAs) -> Result
 /// What the other account draws by is recorded as it is now: so its end, or a permission that it has itself, changes
 /// nothing, and a draw needs the sender's record alone.
 pub(super) fn apply(context: &mut ActionContext<'_, '_>, draw_as: &DrawAs) -> Result<(), TxError> {
-    let drawer = |account| match context.draft.get(&Key::Account(account)) {
-        Some(Record::Account(found)) => Ok(Drawer { account, since: found.since }),
-        _ => Err(TxError::NoDrawer { account }),
+    let identity = |account| match context.draft.get(&Key::Account(account)) {
+        Some(Record::Account(found)) => Ok(DrawIdentity { account, since: found.since }),
+        _ => Err(TxError::NoDrawAccount { account }),
     };
-    let draws_as = draw_as.permission.map(|permission| drawer(permission.account)).transpose()?;
+    let draws_as = draw_as.permission.map(|permission| identity(permission.account)).transpose()?;
     context.draft.account_mut(&context.account).draws_as = draws_as;
     Ok(())
 }

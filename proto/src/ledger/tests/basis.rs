@@ -8,7 +8,7 @@ use crate::{
         DrawChance, pulse_height,
         state::{Key, Record, Records},
         tree,
-        tx::{Action, DrawAs, DrawPermission, Header, Transfer},
+        tx::{Action, DrawAs, DrawPermission, Header},
     },
     light::{BadAnswer, BasisQuery, ProvenBasis, ProvenRecord, UploadBasis},
     params::{Class, Code, CodeChoice},
@@ -66,14 +66,9 @@ fn it_is_enough_to_draw_by() {
 
 #[test]
 fn a_young_account_gets_its_pulse() {
-    let mut founding = super::world::genesis();
-    founding.params.time.beacon_blocks = 2;
-    let mut world = World::of(&founding);
-    world.wait_for(1);
-    let newcomer = key(90);
-    let stranger = verified(&world, &query(&newcomer, CodeChoice::default()));
+    let (mut world, newcomer) = World::with_newcomer();
+    let stranger = verified(&world, &query(&key(91), CodeChoice::default()));
     assert_eq!(stranger.account, crate::ledger::state::Account::default(), "it does not exist");
-    world.does(&alice(), Action::Transfer(Transfer { to: id(&newcomer), amount: Amount(100_000_000) }));
     let since = world.account(&newcomer).since;
     let DrawChance::Pulse(number) = DrawChance::of(Height(0), since, 2) else { panic!("it is young") };
     let early = verified(&world, &query(&newcomer, CodeChoice::default()));
@@ -88,12 +83,7 @@ fn a_young_account_gets_its_pulse() {
 
 #[test]
 fn an_account_that_draws_as_another_gets_the_holders_of_that_one() {
-    let mut founding = super::world::genesis();
-    founding.params.time.beacon_blocks = 2;
-    let mut world = World::of(&founding);
-    world.wait_for(1);
-    let newcomer = key(90);
-    world.does(&alice(), Action::Transfer(Transfer { to: id(&newcomer), amount: Amount(100_000_000) }));
+    let (mut world, newcomer) = World::with_newcomer();
     let permission = DrawPermission::sign(&alice(), &world.rules.chain, &id(&newcomer));
     world.does(&newcomer, Action::DrawAs(DrawAs { permission: Some(permission) }));
     let [own, of_alice] =

@@ -174,13 +174,8 @@ fn a_draw_outlives_any_number_of_transactions_and_serves_any_number_of_commits()
 
 #[test]
 fn an_account_younger_than_the_roster_waits_for_its_pulse() {
-    let mut founding = super::world::genesis();
-    founding.params.time.beacon_blocks = 2;
-    let mut world = World::of(&founding);
-    world.wait_for(1);
-    let (newcomer, height) = (super::world::key(90), world.state.tip().height.next());
-    let pay = crate::ledger::tx::Transfer { to: id(&newcomer), amount: Amount(100_000_000) };
-    world.does(&alice(), Action::Transfer(pay));
+    let (mut world, newcomer) = World::with_newcomer();
+    let height = world.state.tip().height;
     let first = |world: &World| {
         let epoch = world.state.tip().running.clock.drawable().expect("the network has a beacon");
         world.state.epoch(epoch).expect("it is kept").first

@@ -16,8 +16,8 @@ use crate::{
             ValidatorStatus,
         },
         tx::{
-            Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Tx,
-            TxBody, columns_hash,
+            Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Transfer,
+            Tx, TxBody, columns_hash,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -142,6 +142,16 @@ impl World {
             world.block(vec![]);
         }
         world
+    }
+
+    /// A network with pulses of two blocks, and an account that began in its last block.
+    pub(super) fn with_newcomer() -> (Self, Keypair) {
+        let mut founding = genesis();
+        founding.params.time.beacon_blocks = 2;
+        let (mut world, newcomer) = (Self::of(&founding), key(90));
+        world.wait_for(1);
+        world.does(&alice(), Action::Transfer(Transfer { to: id(&newcomer), amount: Amount(100_000_000) }));
+        (world, newcomer)
     }
 
     /// The network of this genesis, without a block yet.
@@ -361,10 +371,10 @@ impl World {
     /// The providers of this draw for an extent, in their order; `None` when the network cannot carry the code.
     fn try_drawn(&self, sender: &Keypair, (draw_as, extent): (Draw, u32), code: Code) -> Option<Vec<NodeId>> {
         let record = self.state.epoch(draw_as.epoch).expect("the epoch is kept");
-        let drawer = self.account(sender).drawer(sender.public());
-        let chance = DrawChance::of(record.first, drawer.since, self.rules.params.time.beacon_blocks);
+        let identity = self.account(sender).draw_identity(sender.public());
+        let chance = DrawChance::of(record.first, identity.since, self.rules.params.time.beacon_blocks);
         let randomness = chance.read(&record, &self.state)?;
-        let seed = DrawSeed { randomness, account: drawer.account, draw: draw_as, extent };
+        let seed = DrawSeed { randomness, account: identity.account, draw: draw_as, extent };
         let caps = Caps::of(&record.roster, code, self.rules.params.min_domains).ok()?;
         let rosters = self.state.rosters();
         let order = draw(rosters.of(draw_as.epoch)?, &seed, code, &caps).ok()?;
