@@ -1,29 +1,21 @@
 //! A network of thousands of providers, of which few run and have nearly all of the weight: what an add must know of
 //! the others is little, and the holders are those that run.
 
-use std::{
-    fs, io,
-    path::Path,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use ostrakon::{Genesis, read_genesis};
-use ostrakon_node::chain::order::sign_state;
+use ostrakon::Genesis;
 use ostrakon_proto::{
     id::{AccountId, NodeId},
     ledger::{GenesisProvider, state::Domain},
     sign::Keypair,
 };
 use ostrakon_tests::{
-    cluster::{Cluster, Shape, is_long, until},
+    cluster::{Cluster, Shape, is_long},
     content,
     scenarios::Stage,
 };
 
-const LIMIT: Duration = Duration::from_secs(60);
-/// Nodes that start at a time.
-const STARTING: usize = 10;
 /// The others have one part in this many of the weight together.
 const PART: u64 = 10_000;
 
@@ -50,37 +42,16 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
 
 /// Founds the network again, with so many providers.
 pub(crate) fn found_again(cluster: &Cluster, providers: usize) -> Result<()> {
-    let nodes = cluster.status()?.nodes;
-    let all: Vec<usize> = nodes.iter().map(|node| node.index).collect();
-    cluster.kill(&all)?;
-    cluster.wipe(&all)?;
-    let file = cluster.profile().join("genesis.toml");
-    let mut genesis: Genesis = read_genesis(&file)?;
-    ensure!(genesis.providers.len() == nodes.len(), "every node is a provider");
-    let weight: u64 = genesis.providers.iter().map(|provider| provider.capacity).sum();
-    let each = weight / PART / u64::try_from(providers)?;
-    genesis.providers.extend((nodes.len()..providers).map(|number| absent(number, each, &genesis)).collect::<Vec<_>>());
-    genesis.time_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
-    let text = toml::to_string(&genesis)?;
-    for node in &nodes {
-        fs::write(node.data_dir.join("genesis.toml"), &text)?;
-        if node.validator {
-            // What it signed on the chain that was.
-            forget(&node.data_dir.join("consensus.wal"))?;
-            forget(&node.data_dir.join("sign-state"))?;
-            sign_state::begin(&node.data_dir.join("sign-state"))?;
-        }
-    }
-    fs::write(file, &text)?;
-    forget(&cluster.profile().join("trust"))?;
-    // Each reads all of the genesis when it starts.
-    all.chunks(STARTING).try_for_each(|some| cluster.revive(some))?;
-    until("the network has blocks", LIMIT, || Ok(cluster.status()?.height > Some(0)))
-}
-
-/// Deletes a file that may be missing.
-fn forget(file: &Path) -> io::Result<()> {
-    fs::remove_file(file).or_else(|error| if error.kind() == io::ErrorKind::NotFound { Ok(()) } else { Err(error) })
+    let running = cluster.status()?.nodes.len();
+    cluster.found_again(|genesis| {
+        let mut genesis: Genesis = toml::from_str(genesis)?;
+        ensure!(genesis.providers.len() == running, "every node is a provider");
+        let weight: u64 = genesis.providers.iter().map(|provider| provider.capacity).sum();
+        let each = weight / PART / u64::try_from(providers)?;
+        genesis.providers.extend((running..providers).map(|number| absent(number, each, &genesis)).collect::<Vec<_>>());
+        genesis.time_ms = u64::try_from(SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis())?;
+        Ok(toml::to_string(&genesis)?)
+    })
 }
 
 /// A provider that does not run.

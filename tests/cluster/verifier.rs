@@ -1,19 +1,25 @@
 //! A program that shares no code with this one, written from SPEC.md alone, follows a real chain from its genesis on:
 //! every header and certificate, turns, epochs, beacons, pulses, a whole state, proofs, rosters and draws come out the
 //! same, and no byte of what it is given can be changed unnoticed. The chain has what chains have: a validator that
-//! missed turns, one that left, young accounts, and more providers than one answer shows.
+//! missed turns, one that left, young accounts, one that draws as another, and more providers than one answer shows.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, process::Stdio, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_proto::{id::AccountId, params::Code};
+use ostrakon::{
+    Action, Profile, Protection,
+    ledger::{DrawAs, DrawPermission},
+};
+use ostrakon_proto::{id::AccountId, params::Code, sign::Keypair};
 use ostrakon_tests::{
     cluster::{Cluster, NodeInfo, Running, Shape, until},
     export::Exporter,
+    process::without_profile,
     scenarios::{Stage, size},
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::runtime::Runtime;
 
 use crate::many_providers::found_again;
 
@@ -62,7 +68,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     Exporter::start(&cluster, asked)?.write(&file, head(&cluster)?.height, (size(20, 3), &codes), printed)?;
     let said = verify(&file, size(40, 6))?;
     ensure!(said.rounds > 0 && said.handovers > 0 && said.epochs >= EPOCHS, "the chain lacks something: {said:?}");
-    ensure!(said.pruned > 0 && said.pulses > 0 && said.absent > 0 && said.commits == 3, "{said:?}");
+    ensure!(said.pruned > 0 && said.pulses > 0 && said.absent > 0 && said.commits == 4, "{said:?}");
     let changes: u64 = said.tampered.values().sum();
     Ok(format!(
         "{} blocks, {} epochs, a state of {} records, {} draws, {} of them from a part of the roster; {changes} \
@@ -89,6 +95,7 @@ fn live(cluster: &Cluster, leaving: &NodeInfo) -> Result<Value> {
     ] {
         cluster.run(args)?.expect_code(0)?;
     }
+    added.push(add_as_another(cluster)?);
     let young = AccountId::new([1; 32]).to_string();
     cluster.run(&["wallet", "send", &young, "1"])?.expect_code(0)?;
     cluster.signal(&[leaving.index], "STOP")?;
@@ -103,6 +110,22 @@ fn live(cluster: &Cluster, leaving: &NodeInfo) -> Result<Value> {
     let blocks: Vec<Value> = blocks.step_by(7).map(|height| print("block", height)).collect::<Result<_>>()?;
     let epochs: Vec<Value> = epochs.map(|epoch| print("epoch", epoch)).collect::<Result<_>>()?;
     Ok(json!({ "blocks": blocks, "epochs": epochs, "added": added }))
+}
+
+/// An account that has just begun draws as the first one, and so need not wait for randomness of its own.
+fn add_as_another(cluster: &Cluster) -> Result<Value> {
+    let (first, second) = (Profile::open(cluster.profile())?, Keypair::from_seed(&[9; 32]));
+    let (genesis, account) = (first.genesis(), second.public());
+    let profile = Profile::init_with(cluster.files.join("second"), genesis, &second, &Protection::None)?;
+    cluster.run(&["wallet", "send", &account.to_string(), "10"])?.expect_code(0)?;
+    let permission = DrawPermission::sign(first.keypair(), &genesis.id(), &account);
+    let action = Action::DrawAs(DrawAs { permission: Some(permission) });
+    Runtime::new()?.block_on(async { anyhow::Ok(profile.connect()?.perform(action).await?) })?;
+    let file = cluster.files.join("file-of-second");
+    fs::write(&file, vec![9; 300_000])?;
+    let mut command = without_profile(&cluster.binaries.client);
+    command.arg("--profile").arg(profile.directory()).args(["--json", "add", "--no-wait", "--code", "2/4"]).arg(&file);
+    Running::spawn(command, Stdio::null())?.wait(LIMIT)?.json()
 }
 
 fn head(cluster: &Cluster) -> Result<Head> {

@@ -1,10 +1,9 @@
 //! A network that knows its nodes by names alone, in the genesis, as bootstrap nodes and as providers: nodes find each
 //! other, and a client that has nothing but the names stores and reads. A name to listen on is refused.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, time::Duration};
 
 use anyhow::{Context, Result, ensure};
-use ostrakon_node::chain::order::sign_state;
 use ostrakon_tests::{
     cluster::{Cluster, Shape, until},
     content,
@@ -17,28 +16,14 @@ const SHAPE: Shape = Shape { nodes: 4, domains: 4, validators: 1 };
 
 pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let cluster = Cluster::start(SHAPE)?;
-    let nodes = cluster.status()?.nodes;
-    let all: Vec<usize> = nodes.iter().map(|node| node.index).collect();
-    cluster.wipe(&all)?;
-    let genesis = renamed(&cluster.profile().join("genesis.toml"))?;
-    for node in &nodes {
-        fs::write(node.data_dir.join("genesis.toml"), &genesis)?;
-        if node.validator {
-            // It has signed nothing on the network that begins now.
-            fs::remove_file(node.data_dir.join("consensus.wal"))?;
-            fs::remove_file(node.data_dir.join("sign-state"))?;
-            sign_state::begin(&node.data_dir.join("sign-state"))?;
-        }
-    }
-    fs::write(cluster.profile().join("genesis.toml"), &genesis)?;
-    cluster.revive(&[])?;
-    until("the ledger has a block", LIMIT, || Ok(cluster.status()?.height.is_some_and(|height| height > 0)))?;
+    cluster.found_again(renamed)?;
+    let genesis = fs::read_to_string(cluster.profile().join("genesis.toml"))?;
 
     let file = cluster.files.join("by-name");
     let hash = content::write_file(&file, 640, 500_000)?;
     let added = cluster.add(&file, &["--code", "2/4", "--all"])?;
     cluster.expect_read(&added.link, &hash)?;
-    for node in &nodes {
+    for node in cluster.status()?.nodes {
         until("the node has all blocks", LIMIT, || Ok(cluster.binaries.node_status(&node.data_dir)?.synced))?;
     }
     joins_by_name(&cluster, &genesis)?;
@@ -46,8 +31,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
 }
 
 /// The genesis of another network with the same nodes, each known by a name.
-fn renamed(path: &Path) -> Result<String> {
-    let genesis = fs::read_to_string(path)?;
+fn renamed(genesis: &str) -> Result<String> {
     let named = genesis.replace("/ip4/127.0.0.1/", "/dns4/localhost/");
     ensure!(named != genesis && !named.contains("/ip4/"), "the genesis has other addresses: {genesis}");
     Ok(named)

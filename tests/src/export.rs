@@ -212,18 +212,18 @@ impl Exporter {
 
     fn draw(&self, account: AccountId, number: Draw, extent: u32, code: Code) -> Result<WrittenDraw> {
         let epoch = self.epoch(number)?;
-        let drawer = match self.record(Key::Account(account))? {
-            Some(Record::Account(found)) => found.drawer(account),
-            _ => Account::default().drawer(account),
+        let identity = match self.record(Key::Account(account))? {
+            Some(Record::Account(found)) => found.draw_identity(account),
+            _ => Account::default().draw_identity(account),
         };
-        let randomness = match DrawChance::of(epoch.first, drawer.since, self.genesis.params.time.beacon_blocks) {
+        let randomness = match DrawChance::of(epoch.first, identity.since, self.genesis.params.time.beacon_blocks) {
             DrawChance::Beacon => epoch.beacon.context("the epoch has a beacon")?,
             DrawChance::Pulse(number) => match self.record(Key::Pulse(number))? {
                 Some(Record::Pulse(pulse)) => pulse,
                 _ => bail!("pulse {number} is not there"),
             },
         };
-        let seed = DrawSeed { randomness, account: drawer.account, draw: number, extent };
+        let seed = DrawSeed { randomness, account: identity.account, draw: number, extent };
         let answer = self.ask(chain::draw(Height(0), seed, code))?;
         let caps = Caps::of(&epoch.roster, code, self.genesis.params.min_domains)?;
         let drawn = draw(&answer.said, &seed, code, &caps)?;

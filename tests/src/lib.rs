@@ -20,6 +20,7 @@ pub mod content;
 pub mod devnet;
 pub mod distant;
 pub mod export;
+mod found_again;
 pub mod interrupt;
 pub mod liar;
 pub mod made_chain;

@@ -64,7 +64,7 @@ record = enum
   0 running         time_ms: u64 | clock | mix: hash | turns_seed: hash | history: peaks | minted: u64
                   | bonded: u64 | escrowed: u64 | burnt: u64 | stored: u128 | fee_factor: u64
   1 params          params
-  2 account         balance: u64 | nonce: u64 | since: u64 | owns: u64 | draws_as: opt drawer
+  2 account         balance: u64 | nonce: u64 | since: u64 | owns: u64 | draws_as: opt draw_identity
   3 provider        owner: key | node: key | addresses: vec string | domain | price: u64 | capacity: u64
                   | used: u64 | bond: u64 | collateral: u64 | status: provider_status | offer: opt offer
                   | past: vec past_offer
@@ -82,7 +82,7 @@ record = enum
   12 infrastructure used: u128
   13 pulse          pulse: hash
   14 owner          extents: u32 | end: u64
-drawer = account: key | since: u64
+draw_identity = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
 peaks = leaves: u64 | peaks: vec hash
 provider_status = enum

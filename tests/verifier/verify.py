@@ -117,19 +117,19 @@ class Checked:
             self.drawn[(seed.account, seed.extent, encode("draw", seed.draw), one.code.n)] = (leaves, limits)
 
     def _randomness(self, seed):
-        epoch, since = self.chain.epochs[seed.draw.epoch], self._drawers().get(seed.account, 0)
+        epoch, since = self.chain.epochs[seed.draw.epoch], self._identities().get(seed.account, 0)
         if since < epoch.first:
             return epoch.beacon
         self.by_pulse += 1
         return self.chain.pulses[-(-since // self.chain.params.time.beacon_blocks)]
 
-    def _drawers(self):
-        """Since when each account is, for itself or for those that draw as it."""
+    def _identities(self):
+        """Since when each account exists, as those know it that draw as it, or as it is."""
         accounts = self.state.of(2)
         own = {account: record.since for account, record in accounts.items()}
         return own | {record.draws_as.account: record.draws_as.since for record in accounts.values() if record.draws_as}
 
-    def _drawer(self, account):
+    def _identity(self, account):
         record = self.state.of(2).get(account)
         return record.draws_as.account if record and record.draws_as else account
 
@@ -137,7 +137,7 @@ class Checked:
         """Every slot of a commit is in its draw, and all together hold the caps."""
         for committed in self.chain.commits:
             params, commit, epoch = self.chain.params, committed.action, committed.start
-            key = (self._drawer(committed.account), commit.extent, encode("draw", commit.draw), commit.code.n)
+            key = (self._identity(committed.account), commit.extent, encode("draw", commit.draw), commit.code.n)
             require(key in self.drawn, "the draw of a commit is missing")
             leaves, limits = self.drawn[key]
             by_node = {leaf.provider: leaf for leaf in leaves}
