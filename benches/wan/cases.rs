@@ -91,7 +91,7 @@ fn of_code(code: Code, quick: bool) -> Vec<Case> {
         Case { kind, code, rtt_ms, mbit, bytes, loss_ppm: 0, wanted }
     };
     let sizes: &[(u64, f64)] = if quick {
-        &[(64 * MIB, 100.0), (2 * MIB, 2.0)]
+        &[(64 * MIB, 100.0), (4 * MIB, 2.0)]
     } else {
         &[(256 * MIB, 100.0), (64 * MIB, 50.0), (64 * MIB, 10.0), (8 * MIB, 2.0)]
     };

@@ -20,7 +20,7 @@ use ostrakon_proto::{
 };
 use serde::{Serialize, Serializer};
 
-use crate::{Survives, get::json, pack::Skipped};
+use crate::{FailedColumn, Survives, get::json, pack::Skipped};
 
 mod builder;
 mod chance;
@@ -66,6 +66,8 @@ pub struct Added {
     pub code: Code,
     /// Every column of every extent.
     pub slots: Vec<AddedSlot>,
+    /// Holders that failed meanwhile; others may have their columns.
+    pub columns_failed: Vec<FailedColumn>,
     /// What may be lost, with the columns that are stored now.
     pub survives: Survives,
     /// What the ledger has of it.

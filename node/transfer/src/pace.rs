@@ -171,10 +171,9 @@ impl Pace {
     /// This lane stored nothing for long, and the line is not the reason.
     fn is_stalled(&self, lane: usize, now: Instant) -> Option<String> {
         let (silence, stored) = self.silence(lane, now)?;
-        let others: Vec<&Progress> = self.others(lane).collect();
-        let longest = others.iter().map(|other| other.longest).max().unwrap_or_default();
-        let limit = if others.is_empty() { STALL_ALONE } else { STALL }.max(STALL_FACTOR * longest);
-        let line_is_free = stored >= self.many(lane) || others.iter().all(|other| other.in_flight == 0);
+        let is_alone = self.others(lane).next().is_none();
+        let limit = if is_alone { STALL_ALONE } else { STALL }.max(STALL_FACTOR * self.longest(lane));
+        let line_is_free = stored >= self.many(lane) || self.others(lane).all(|other| other.in_flight == 0);
         (silence >= limit && line_is_free)
             .then(|| format!("stored nothing for {} s while others did", silence.as_secs()))
     }
@@ -186,23 +185,31 @@ impl Pace {
         Some((now.saturating_duration_since(since), self.median(lane).saturating_sub(before)))
     }
 
+    /// The longest that any other stored nothing.
+    fn longest(&self, lane: usize) -> Duration {
+        self.others(lane).map(|other| other.longest).max().unwrap_or_default()
+    }
+
     /// Chunks that the others store while a lane as quick as they are stores what it has in flight, with a margin.
     fn many(&self, lane: usize) -> u64 {
         SLOWDOWN * u64::try_from(self.lanes[lane].in_flight).unwrap_or(u64::MAX)
     }
 
     /// Until when a lane with a backlog is waited for, once enough others have none: twice as long as the line takes
-    /// for all that is left, and the grace. One that was slow all the time gets neither.
+    /// for all that is left, and the grace, or as long as any other stored nothing at times. One that was slow all
+    /// the time gets neither.
     fn deadline(&self, lane: usize) -> Option<Instant> {
         let enough = self.enough?;
-        if self.lanes[lane].stored * SLOWDOWN < self.median(lane) {
+        // With the chunk that it is about to store: of short columns, nobody has stored many.
+        if (self.lanes[lane].stored + 1) * SLOWDOWN <= self.median(lane) {
             return Some(enough);
         }
         let open = || self.lanes.iter().filter(|lane| !lane.is_closed);
         let left: u64 = open().map(|lane| lane.backlog_bytes).sum();
         let stored: u64 = open().map(|lane| lane.stored_bytes).sum();
         let nanos = (enough - self.begun).as_nanos() * 2 * u128::from(left) / u128::from(stored.max(1));
-        Some(enough + GRACE + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4)))
+        let grace = GRACE.max(self.longest(lane));
+        Some(enough + grace + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4)))
     }
 
     fn note_enough(&mut self, now: Instant) {
@@ -334,6 +341,16 @@ mod tests {
         // Four of 32 chunks are left: the line, which took 8 s for the others, takes two times 1.14 s.
         check(4, 8);
         check(1, 0);
+    }
+
+    #[test]
+    fn columns_of_one_chunk_take_turns_on_a_slow_line() {
+        let (mut pace, begun) = sending(QUORUM);
+        pace.finish(begun);
+        // Each has the line for ten seconds, the third after thirty.
+        (0..3).for_each(|lane| pace.store(lane, CHUNK, begun + seconds(10) * (u32::try_from(lane).expect("few") + 1)));
+        assert_eq!(pace.verdict(3, begun + seconds(30 + 20 + 29)), None);
+        assert!(pace.verdict(3, begun + seconds(30 + 20 + 30)).is_some());
     }
 
     #[test]
