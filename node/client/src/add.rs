@@ -66,8 +66,6 @@ pub struct Added {
     pub code: Code,
     /// Every column of every extent.
     pub slots: Vec<AddedSlot>,
-    /// Holders that failed meanwhile; others may have their columns.
-    pub columns_failed: Vec<FailedColumn>,
     /// What may be lost, with the columns that are stored now.
     pub survives: Survives,
     /// What the ledger has of it.
@@ -132,8 +130,8 @@ impl Default for AddedSource {
     }
 }
 
-/// What an add sent, what it did not have to send, and how long it took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+/// What an add sent, what it did not have to send, who failed, and how long it took.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Traffic {
     /// Bytes of columns that were sent, without those of earlier runs of the same add.
     pub sent_bytes: u64,
@@ -141,6 +139,8 @@ pub struct Traffic {
     pub held_bytes: u64,
     /// Whether it resumed an earlier run.
     pub resumed: bool,
+    /// Holders that failed meanwhile; others may have their columns.
+    pub columns_failed: Vec<FailedColumn>,
     /// Seconds from the start of this run to its end.
     pub seconds: f64,
 }

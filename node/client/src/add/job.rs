@@ -212,6 +212,7 @@ impl<'a> Job<'a> {
             sent_bytes: self.way.sent.load(Ordering::Relaxed),
             held_bytes: self.held.load(Ordering::Relaxed),
             resumed: self.journal.as_ref().is_some_and(|journal| !journal.past().extents.is_empty()),
+            columns_failed: Vec::new(),
             seconds: 0.0,
         }
     }

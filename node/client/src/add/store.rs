@@ -92,8 +92,9 @@ async fn store_and_commit(
     match commit::commit(job, &listing, &extents, &done).await? {
         Some(term) if done.is_empty() => {
             let slots = extents.iter().flat_map(|stored| slots(job, stored)).collect();
-            let columns_failed = extents.iter().flat_map(|stored| stored.placing.failures()).collect();
-            Ok(Added { columns_failed, ..added(job, (listing.object, &source.layout()), slots, term) })
+            let mut added = added(job, (listing.object, &source.layout()), slots, term);
+            added.traffic.columns_failed = extents.iter().flat_map(|stored| stored.placing.failures()).collect();
+            Ok(added)
         }
         // Some of it was committed earlier: the ledger has all of it now.
         _ => {
@@ -211,7 +212,6 @@ pub(super) fn added(
         code,
         survives: survives(code, &slots),
         slots,
-        columns_failed: Vec::new(),
         term,
         source: AddedSource::default(),
         traffic: job.traffic(),

@@ -193,7 +193,7 @@ async fn only_what_is_missing_is_sent() {
     assert!(unfinished.read_bytes > 1 << 20 && unfinished.name == "file", "{unfinished:?}");
     let before = case.world.puts().bytes;
     let added = case.add().await.expect("added");
-    let traffic = added.traffic;
+    let traffic = added.traffic.clone();
     assert!(traffic.resumed);
     assert_eq!((traffic.held_bytes, traffic.sent_bytes), (before, added.stored_bytes - before));
     assert_eq!(case.world.puts().repeated, 0);
