@@ -5,7 +5,8 @@
 use std::{num::NonZeroUsize, time::Duration};
 
 use libp2p::{
-    StreamProtocol, connection_limits, identify, identity, kad, memory_connection_limits, ping, swarm::NetworkBehaviour,
+    StreamProtocol, connection_limits, core::upgrade::Version, identify, identity, kad, memory_connection_limits, ping,
+    swarm::NetworkBehaviour,
 };
 use ostrakon_proto::{id::ChainId, wire::Protocol};
 
@@ -134,6 +135,8 @@ pub(super) fn build(
         .map_err(|error| StartError::Transport(error.to_string()))?
         .with_swarm_config(|swarm| {
             swarm
+                // A stream's first request goes with the protocol's name: nothing waits for the name to be accepted.
+                .with_substream_upgrade_protocol_override(Version::V1Lazy)
                 .with_idle_connection_timeout(IDLE_TIMEOUT)
                 .with_max_negotiating_inbound_streams(NEGOTIATING)
                 .with_notify_handler_buffer_size(NonZeroUsize::new(64).expect("not zero"))

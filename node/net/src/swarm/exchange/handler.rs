@@ -216,7 +216,8 @@ impl ConnectionHandler for Handler {
                 self.serve(protocol, stream);
             }
             ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, info }) => {
-                self.pools.entry(info).or_default().opened(OutboundStream::new(stream), Instant::now());
+                let stream = OutboundStream::new(stream, self.names.of(info).clone());
+                self.pools.entry(info).or_default().opened(stream, Instant::now());
                 self.advance(info);
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { info, error }) => self.open_failed(info, &error),

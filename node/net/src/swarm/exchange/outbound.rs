@@ -10,8 +10,9 @@ use std::{
 };
 
 use futures::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use ostrakon_proto::id::NodeId;
+use libp2p::core::upgrade::NegotiationError;
 
+use super::negotiate::ProtocolName;
 use crate::{
     AskError, Failure,
     ask::STALL,
@@ -24,13 +25,14 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct OutboundStream<T> {
     io: T,
+    name: ProtocolName,
     deadline: Deadline,
 }
 
 impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
-    /// Must be called on the runtime.
-    pub(super) fn new(io: T) -> Self {
-        Self { io, deadline: Deadline::new(STALL) }
+    /// A stream of this protocol, which the other side may still refuse. Must be called on the runtime.
+    pub(super) fn new(io: T, name: ProtocolName) -> Self {
+        Self { io, name, deadline: Deadline::new(STALL) }
     }
 
     /// Whether the stream may carry a call: it has not ended, and no unrequested bytes have arrived.
@@ -49,7 +51,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
             codec::read_response(&mut self.io, Bounds::response(protocol)).await
         };
         let outcome = match self.deadline.within(exchange).await {
-            Some(outcome) => outcome.map_err(|error| failure(node, &error)),
+            Some(outcome) => outcome.map_err(|error| AskError::new(node, failure(&self.name, &error))),
             None => Err(AskError::new(node, Failure::Timeout(STALL))),
         };
         let is_whole = outcome.is_ok();
@@ -59,11 +61,11 @@ impl<T: AsyncRead + AsyncWrite + Unpin> OutboundStream<T> {
 }
 
 /// The caller's error for a stream's.
-fn failure(node: NodeId, error: &io::Error) -> AskError {
-    let reason = error.to_string();
-    let failure = match error.kind() {
-        io::ErrorKind::InvalidData => Failure::InvalidAnswer(reason),
-        _ => Failure::Closed(reason),
-    };
-    AskError::new(node, failure)
+fn failure(name: &ProtocolName, error: &io::Error) -> Failure {
+    let negotiation = error.get_ref().and_then(|inner| inner.downcast_ref());
+    match error.kind() {
+        _ if matches!(negotiation, Some(NegotiationError::Failed)) => Failure::Unsupported(name.as_ref().to_owned()),
+        io::ErrorKind::InvalidData => Failure::InvalidAnswer(error.to_string()),
+        _ => Failure::Closed(error.to_string()),
+    }
 }
