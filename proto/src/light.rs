@@ -17,6 +17,7 @@ mod accuse;
 pub mod activity;
 mod basis;
 mod checkpoint;
+mod object;
 pub mod proof_file;
 mod proven;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 pub use activity::Activity;
 pub use basis::{BasisQuery, ProvenBasis, UploadBasis};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
+pub use object::{ProvenObject, keys_of};
 pub use proven::{
     Answer, BadAnswer, CertifiedHeader, Inclusion, PastBlock, PastHeader, ProvenRecord, check_records, records,
 };

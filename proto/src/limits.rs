@@ -95,6 +95,8 @@ pub const SNAPSHOTS: usize = 4;
 pub const CONSENSUS_BODY: usize = 1280 * 1024;
 /// Records of one answer to a listing query.
 pub const PAGE: usize = 256;
+/// Commitments in one answer about an object.
+pub const OBJECT_COMMITMENTS: usize = 64;
 /// Transactions of an account in one answer: for each of them the node may have to read a whole block.
 pub const ACTIVITY: usize = 32;
 /// Characters of one part of a domain, and of one address.

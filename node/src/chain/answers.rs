@@ -6,7 +6,7 @@
 
 use ostrakon_proto::{
     codec,
-    id::{Epoch, Height, TxId},
+    id::{Epoch, Height, ObjectId, TxId},
     ledger::{
         history::{self, HistoryProof},
         state::{EpochRecord, Key, Records},
@@ -15,6 +15,7 @@ use ostrakon_proto::{
     },
     light::{
         Answer, BasisQuery, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis,
+        keys_of,
     },
     params::Code,
     placement::{self, Caps, DrawSeed, PlacementError, RosterTree},
@@ -71,10 +72,7 @@ impl Chain {
     /// # Errors
     /// [`AnswerError`] when this node cannot prove an answer.
     pub async fn items(&self, keys: Vec<Key>) -> Result<Answer<Vec<ProvenRecord>>, AnswerError> {
-        let items = move |_: &Shared, records: &dyn Records, tip: &Header| {
-            keys.iter().map(|key| item(records, tip.height, key)).collect()
-        };
-        self.answer(items).await
+        self.answer(move |_, records, tip| items(records, tip.height, &keys)).await
     }
 
     /// The block that has this transaction, if one has.
@@ -128,10 +126,17 @@ impl Chain {
     pub async fn basis(&self, query: BasisQuery) -> Result<Answer<UploadBasis>, AnswerError> {
         let basis = move |_: &Shared, records: &dyn Records, tip: &Header| {
             let (keys, roster) = query.gather(records);
-            let proven: Result<_, AnswerError> = keys.iter().map(|key| item(records, tip.height, key)).collect();
-            Ok(UploadBasis { records: proven?, roster })
+            Ok(UploadBasis { records: items(records, tip.height, &keys)?, roster })
         };
         self.answer(basis).await
+    }
+
+    /// All that a read of the object begins with.
+    ///
+    /// # Errors
+    /// [`AnswerError`] when this node cannot prove an answer.
+    pub async fn object(&self, object: ObjectId) -> Result<Answer<Vec<ProvenRecord>>, AnswerError> {
+        self.answer(move |_, records, tip| items(records, tip.height, &keys_of(object, records))).await
     }
 
     /// Handovers from `from` on, in their order, until `fits` refuses one.
@@ -197,6 +202,10 @@ impl Shared {
         let read = |position| self.ledger.past(position).ok().flatten();
         history::prove(read, tip.height.0, height).ok_or(LedgerError::Damaged { what: "history" })
     }
+}
+
+fn items(records: &dyn Records, version: Height, keys: &[Key]) -> Result<Vec<ProvenRecord>, AnswerError> {
+    keys.iter().map(|key| item(records, version, key)).collect()
 }
 
 pub(super) fn item(records: &dyn Records, version: Height, key: &Key) -> Result<ProvenRecord, AnswerError> {

@@ -97,6 +97,10 @@ impl Serve {
                 let _turn = self.wait(waits, height, turn).await?;
                 proven(chain.basis(query).await)
             }
+            ChainRequest::Object { from: height, object } => {
+                let _turn = self.wait(waits, height, turn).await?;
+                proven(chain.object(object).await)
+            }
             ChainRequest::Handovers { from: height } => self.handovers(height).await,
             ChainRequest::Providers { after } => Ok(self.providers(after).await),
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use super::{Call, InvalidAnswer, Protocol, Refusal, Request};
 use crate::{
     codec,
-    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, TxId},
+    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
         FeeFactor,
         history::HistoryRange,
@@ -123,6 +123,14 @@ pub enum ChainRequest {
         from: Height,
         /// Who wants to store what.
         query: BasisQuery,
+    },
+    /// All that a read begins with: [`ChainResponse::Answer`] of `Vec<`[`crate::light::ProvenRecord`]`>`, of the keys
+    /// that [`crate::light::keys_of`] says.
+    Object {
+        /// The lowest height wanted.
+        from: Height,
+        /// The object.
+        object: ObjectId,
     },
 }
 
@@ -243,6 +251,11 @@ pub fn draw(from: Height, seed: DrawSeed, code: Code) -> Call<Answer<RosterTree>
 /// Asks for all that an upload is planned by, as of a tip from `from` on.
 pub fn basis(from: Height, query: BasisQuery) -> Call<Answer<UploadBasis>> {
     ask(&ChainRequest::Basis { from, query }, ChainResponse::Answer)
+}
+
+/// Asks for all that a read of the object begins with, as of a tip from `from` on.
+pub fn object(from: Height, object: ObjectId) -> Call<Answer<Vec<ProvenRecord>>> {
+    ask(&ChainRequest::Object { from, object }, ChainResponse::Answer)
 }
 
 /// Asks for handovers from `from` on, as many as fit an answer.

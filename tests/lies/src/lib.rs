@@ -115,7 +115,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Submit { .. } => &[&word::VERDICTS],
         ChainRequest::Blocks { .. } => &[&word::BLOCKS],
         ChainRequest::Tip { .. } => &[&proven::ANY],
-        ChainRequest::Records { .. } => &[&proven::ANY, &proven::RECORDS],
+        ChainRequest::Records { .. } | ChainRequest::Object { .. } => &[&proven::ANY, &proven::RECORDS],
         ChainRequest::Transaction { .. } => &[&proven::ANY, &proven::TRANSACTION],
         ChainRequest::Block { .. } => &[&proven::ANY, &proven::BLOCK],
         ChainRequest::Activity { .. } => &[&proven::ANY, &proven::ACTIVITY],

@@ -202,7 +202,7 @@ fn proven(question: &Question<'_>) -> Option<ChainRequest> {
 fn tip(question: &Question<'_>, alter: fn(&Question<'_>, CertifiedHeader) -> CertifiedHeader) -> Option<Frame> {
     match proven(question)? {
         ChainRequest::Tip { .. } => twist::<()>(question, |answer| answer.tip = alter(question, answer.tip.clone())),
-        ChainRequest::Records { .. } => {
+        ChainRequest::Records { .. } | ChainRequest::Object { .. } => {
             twist::<Vec<ProvenRecord>>(question, |answer| answer.tip = alter(question, answer.tip.clone()))
         }
         ChainRequest::Draw { .. } => {
@@ -231,7 +231,9 @@ fn twist<T: BorshSerialize + BorshDeserialize + Clone + PartialEq>(
 
 fn items(question: &Question<'_>, alter: impl FnOnce(&mut Vec<ProvenRecord>)) -> Option<Frame> {
     match question.chain()? {
-        ChainRequest::Records { .. } => twist::<Vec<ProvenRecord>>(question, |answer| alter(&mut answer.said)),
+        ChainRequest::Records { .. } | ChainRequest::Object { .. } => {
+            twist::<Vec<ProvenRecord>>(question, |answer| alter(&mut answer.said))
+        }
         ChainRequest::Basis { .. } => twist::<UploadBasis>(question, |answer| alter(&mut answer.said.records)),
         _ => None,
     }

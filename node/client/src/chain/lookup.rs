@@ -13,12 +13,12 @@ use ostrakon_proto::{
     ledger::{
         FeeFactor, Rules,
         state::{
-            Account, Charter, Commitment, CommitmentId, Key, ObjectOwner, ObjectRecord, Proposal, Provider, Record,
-            Running, Validator,
+            Account, Charter, Commitment, CommitmentId, Key, ObjectOwner, Proposal, Provider, Record, Running,
+            Validator,
         },
         tx::{DecidedBlock, Header, Tx},
     },
-    light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock, TxPlace},
+    light::{BadAnswer, CertifiedHeader, Inclusion, PastBlock, ProvenObject, ProvenRecord, TxPlace},
     limits,
     params::Params,
     wire,
@@ -343,15 +343,21 @@ impl Chain {
     /// [`ChainError::NoObject`] when it is proven that there are none, another when no node responds with a
     /// valid proof.
     pub async fn object(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {
-        let mut owners = self.owners(object).await?;
-        if owners.is_empty() {
+        let mut proven = self.proven_object(object).await?;
+        if proven.owners.is_empty() {
             // It may have been added after the last answer.
             self.catch_up().await;
-            owners = self.owners(object).await?;
+            proven = self.proven_object(object).await?;
         }
         let mut all = Vec::new();
-        for (owner, ObjectOwner { extents, .. }) in owners {
-            all.extend(self.commitments(object, owner, extents).await?);
+        for (owner, ObjectOwner { extents, .. }) in proven.owners {
+            let here: Vec<Commitment> =
+                proven.commitments.extract_if(.., |commitment| commitment.id.owner == owner).collect();
+            if here.len() == usize::try_from(extents).unwrap_or(usize::MAX) {
+                all.extend(here.into_iter().filter(is_whole));
+            } else {
+                all.extend(self.commitments(object, owner, extents).await?);
+            }
         }
         if all.is_empty() {
             return Err(ChainError::NoObject { object, height: self.trust().height() });
@@ -360,13 +366,13 @@ impl Chain {
         Ok(all)
     }
 
-    /// The accounts that have commitments of the object: those who pay longest, where there are many.
-    async fn owners(&self, object: ObjectId) -> Result<BTreeMap<AccountId, ObjectOwner>, ChainError> {
-        let (_, found) = self.records(&[Key::Object(object)]).await?;
-        Ok(match found.into_iter().next().flatten() {
-            Some(Record::Object(ObjectRecord { owners })) => owners,
-            _ => BTreeMap::new(),
-        })
+    /// What one answer has of the object. The addresses of its holders are passed to the network.
+    async fn proven_object(&self, object: ObjectId) -> Result<ProvenObject, ChainError> {
+        let request = |from| wire::chain::object(from, object);
+        let read = |items: Vec<ProvenRecord>, tip: &CertifiedHeader| ProvenObject::verify(&items, object, &tip.header);
+        let proven = self.prove(&request, read).await?;
+        self.learn(&proven.providers);
+        Ok(proven)
     }
 
     /// The owner's `count` commitments of the object, which may not include its first extents.

@@ -12,7 +12,7 @@ use ostrakon_proto::{
         tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, TxPlace, tx_proof},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis},
+    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis, keys_of},
     limits,
     params::Code,
     placement::{Caps, Draw, DrawSeed, RosterTree, prove_draw},
@@ -37,6 +37,7 @@ impl Shared {
             chain::ChainRequest::Tip { from }
             | chain::ChainRequest::Records { from, .. }
             | chain::ChainRequest::Basis { from, .. }
+            | chain::ChainRequest::Object { from, .. }
                 if !newest(self, from) =>
             {
                 refuse(RefusalCode::Busy, "nobody knows more than this ledger")
@@ -50,6 +51,10 @@ impl Shared {
                 let (keys, roster) = query.gather(&self.ledger);
                 let records = keys.iter().map(|key| self.proven(key)).collect();
                 self.answer(UploadBasis { records, roster })
+            }
+            chain::ChainRequest::Object { object, .. } => {
+                let items = keys_of(object, &self.ledger).iter().map(|key| self.proven(key)).collect::<Vec<_>>();
+                self.answer(items)
             }
             chain::ChainRequest::Submit { .. } => {
                 let txs: Vec<Tx> = codec::decode(&request.body, limits::SUBMIT).unwrap();

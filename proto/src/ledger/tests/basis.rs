@@ -6,11 +6,10 @@ use crate::{
     id::{Amount, Height},
     ledger::{
         DrawChance, pulse_height,
-        state::{Key, Record, Records},
-        tree,
+        state::{Record, Records},
         tx::{Action, DrawAs, DrawPermission, Header},
     },
-    light::{BadAnswer, BasisQuery, ProvenBasis, ProvenRecord, UploadBasis},
+    light::{BadAnswer, BasisQuery, ProvenBasis, UploadBasis},
     params::{Class, Code, CodeChoice},
     placement::{Caps, Draw, DrawSeed, RosterTree, draw},
     sign::Keypair,
@@ -23,16 +22,8 @@ fn query(who: &Keypair, code: CodeChoice) -> BasisQuery {
 /// An honest node's answer, and the header that it is proven against.
 fn answer(world: &World, query: &BasisQuery) -> (UploadBasis, Header) {
     let (keys, roster) = query.gather(&world.state);
-    let version = world.state.tip().height.0;
-    let proven = |key: &Key| {
-        let value = world.state.get(key).map(|record| codec::encode(&record));
-        let key = key.to_bytes();
-        let proof = tree::prove(&world.state, version, &key).expect("the tree is whole");
-        ProvenRecord { key, value, proof }
-    };
-    // All that is read of the header is the state's root.
-    let header = Header { state: world.state.tip().state, ..world.propose(vec![]).block.header };
-    (UploadBasis { records: keys.iter().map(proven).collect(), roster }, header)
+    let (records, header) = world.proven(&keys);
+    (UploadBasis { records, roster }, header)
 }
 
 fn verified(world: &World, query: &BasisQuery) -> ProvenBasis {

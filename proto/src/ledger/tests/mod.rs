@@ -17,6 +17,7 @@ mod genesis;
 mod governance;
 mod members;
 mod names;
+mod object_answers;
 mod owners;
 mod proof_files;
 mod providers;

@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     beacon::BeaconSecret,
+    codec,
     id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, VoterKind},
     ledger::{
         CheckedTx, DrawChance, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords,
@@ -15,12 +16,14 @@ use crate::{
             Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip, Validator,
             ValidatorStatus,
         },
+        tree,
         tx::{
-            Action, Block, Commit, Consent, DecidedBlock, Evidence, Join, Receipt, Register, Seat, SlotClaim, Transfer,
-            Tx, TxBody, columns_hash,
+            Action, Block, Commit, Consent, DecidedBlock, Evidence, Header, Join, Receipt, Register, Seat, SlotClaim,
+            Transfer, Tx, TxBody, columns_hash,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
+    light::ProvenRecord,
     params::{Code, Params, Timing},
     placement::{Caps, DomainTags, Draw, DrawSeed, Offer, RosterEntry, Tag, draw},
     sign::{Keypair, Purpose},
@@ -162,6 +165,20 @@ impl World {
 
     pub(super) fn account(&self, key: &Keypair) -> Account {
         self.state.account(&key.public())
+    }
+
+    /// These records as an honest node proves them, and the header that they are proven against.
+    pub(super) fn proven(&self, keys: &[Key]) -> (Vec<ProvenRecord>, Header) {
+        let version = self.state.tip().height.0;
+        let proven = |key: &Key| {
+            let value = self.state.get(key).map(|record| codec::encode(&record));
+            let key = key.to_bytes();
+            let proof = tree::prove(&self.state, version, &key).expect("the tree is whole");
+            ProvenRecord { key, value, proof }
+        };
+        // All that is read of the header is the state's root.
+        let header = Header { state: self.state.tip().state, ..self.propose(vec![]).block.header };
+        (keys.iter().map(proven).collect(), header)
     }
 
     pub(super) fn epoch(&self) -> Epoch {
