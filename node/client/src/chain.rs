@@ -36,6 +36,7 @@ mod nonce;
 mod pace;
 mod roster;
 mod send;
+mod standing;
 mod summary;
 mod trusted;
 mod vouch;
@@ -55,6 +56,7 @@ pub use trusted::{KeptTrust, TrustStore};
 use ask::{Nodes, Survey};
 use lookup::{HALT, KnownProvider};
 pub(crate) use nonce::Nonces;
+use standing::Standing;
 pub(crate) use trusted::Trusted;
 
 /// The ledger, as seen through the nodes that answer. Cheap to clone.
@@ -73,6 +75,7 @@ struct Inner {
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
     nonces: Nonces,
+    standing: Mutex<Option<Standing>>,
 }
 
 /// Why the ledger could not be read or written.
@@ -243,6 +246,7 @@ impl Chain {
             rosters: Mutex::default(),
             providers: Mutex::default(),
             nonces,
+            standing: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }
