@@ -14,13 +14,14 @@
 #   make messages       every message of the shipped code, in target/messages.txt, to be read as a whole
 #   make lines          lines of shipped code outside tests, by crate
 #   make build          the two commands, in target/release
+#   make aarch64        the client for 64-bit ARM, in target/aarch64-unknown-linux-gnu/release
 #   make clean          deletes what was built, the compiled RocksDB too
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .PHONY: help setup rocksdb build programs demo test test-long test-hostile bench bench-ledger bench-compare bench-wan \
-        keep-baseline check audit messages lines clean
+        keep-baseline check audit aarch64 messages lines clean
 
 CARGO ?= cargo
 export CARGO
@@ -63,13 +64,18 @@ test: build check
 
 # In parts of at most 40 minutes on 2 cores: PART=1/4 to PART=4/4.
 PART ?=
-test-long: build
+test-long: build aarch64
 	@echo "==> the slow suite: every scenario at full size$(if $(PART), (part $(PART)))"
 	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 OSTRAKON_PART=$(PART) \
 	    $(CARGO) test --release $(ALL) $(if $(PART),--test sim --test consensus --test cluster --test faults --test wan) -- --nocapture
 
 # About an hour. Shorter, where only what breaks plainly fails: OSTRAKON_ATTACK_SECONDS=8 make test-hostile; a few attacks:
 # OSTRAKON_ATTACKS=silent,votes make test-hostile. Half a core for the attacker needs root; without, it has low priority.
+# A cross-compiler from Debian, and the emulator that `make test-long` runs the client in.
+aarch64: setup
+	@echo "==> building ostrakon for aarch64"
+	@.ci/aarch64
+
 test-hostile: programs
 	$(CARGO) test --release $(ALL) --test hostile -- $(ARGS)
 

@@ -21,6 +21,7 @@ mod metrics;
 mod names;
 mod new_account;
 mod node_starts;
+mod processors;
 mod summary;
 mod too_many_killed;
 mod verifier;
@@ -32,7 +33,7 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 22] = [
+const SCENARIOS: [Scenario<Stage>; 23] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -55,6 +56,7 @@ const SCENARIOS: [Scenario<Stage>; 22] = [
     scenario("members", members::run),
     scenario("verifier", verifier::run),
     long_scenario("big_file", big_file::run),
+    long_scenario("processors", processors::run),
 ];
 
 fn main() -> ExitCode {

@@ -23,6 +23,7 @@ use std::{
 
 use ostrakon_net::swarm::StartError;
 use ostrakon_proto::{
+    erasure::UnsupportedCpu,
     id::AccountId,
     ledger::{Genesis, GenesisError},
     seed::Seed,
@@ -120,6 +121,9 @@ pub enum ProfileError {
     /// The system has no random bytes.
     #[error("cannot get random bytes from the system: {0}")]
     Random(getrandom::Error),
+    /// This machine's processor is too old.
+    #[error(transparent)]
+    Processor(#[from] UnsupportedCpu),
     /// The network cannot be started.
     #[error(transparent)]
     Start(#[from] StartError),
@@ -133,7 +137,8 @@ impl ProfileError {
             Self::Toml { .. } | Self::Genesis { .. } | Self::Passphrase(_) => ErrorKind::Usage,
             Self::Keystore { .. } if self.is_locked() => ErrorKind::Usage,
             Self::Objects(error) => error.kind(),
-            Self::Keystore { .. } | Self::File { .. } | Self::Random(_) | Self::Start(_) => ErrorKind::Other,
+            Self::Keystore { .. } | Self::File { .. } | Self::Random(_) => ErrorKind::Other,
+            Self::Processor(_) | Self::Start(_) => ErrorKind::Other,
         }
     }
 

@@ -13,7 +13,7 @@ use ostrakon_net::{
     Workers,
     swarm::{Swarm, SwarmConfig},
 };
-use ostrakon_proto::{codec, ledger::Genesis, sign::Keypair};
+use ostrakon_proto::{codec, erasure, ledger::Genesis, sign::Keypair};
 use zeroize::Zeroizing;
 
 use super::{Profile, ProfileError};
@@ -51,6 +51,7 @@ pub(super) fn connect(
     trust: Option<Arc<dyn TrustStore>>,
     profile: Option<&Profile>,
 ) -> Result<Client, ProfileError> {
+    erasure::cpu_supported()?;
     let mut seed = Zeroizing::new([0; 32]);
     getrandom::fill(seed.as_mut()).map_err(ProfileError::Random)?;
     let (swarm, _no_requests) = Swarm::start(SwarmConfig::client(genesis.id(), Keypair::from_seed(&seed)))?;
