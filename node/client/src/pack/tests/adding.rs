@@ -14,7 +14,7 @@ async fn an_add_of_a_directory_resumes_where_it_stopped() {
     let resumable = || adding(&client, &at).journals(journals.clone());
     let (mut runs, mut before) = (0, 0);
     let added = loop {
-        let limit = Duration::from_millis(200 + 100 * runs);
+        let limit = Duration::from_millis(100 + 50 * runs);
         match tokio::time::timeout(limit, resumable().into_future()).await {
             Ok(added) => break added.expect("added"),
             Err(_) => runs += 1,
