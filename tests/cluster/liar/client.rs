@@ -98,8 +98,8 @@ const CASES: [(&str, Ask, Found); 52] = [
     ("more-came-than-was-sent", Store, Holder),
     ("receipt-forged", Store, Holder),
 ];
-/// As many clients are asked for one who finds it out.
-const CLIENTS: usize = 10;
+/// As many clients are asked for one who finds it out: each asks first whoever was the last to answer before.
+const CLIENTS: usize = 40;
 /// More transactions than an account has here.
 const ALL: usize = 1_000;
 /// What is paid each time.
