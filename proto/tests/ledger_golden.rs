@@ -17,8 +17,8 @@ use ostrakon_proto::{
         },
         tx::{
             Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header, Join, Leave,
-            Propose, Receipt, Roots, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash, tx_proof,
-            tx_root,
+            Move, Propose, Receipt, Roots, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash,
+            tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -116,6 +116,8 @@ fn actions_of_members() {
     let set = SetName { name: [8; 32], version: 3, value: Some(b"value".to_vec()) };
     assert_eq!(hex::encode(codec::encode(&Action::Bond(Bond { key: voter, amount: Amount(5) }))), BOND);
     assert_eq!(hex::encode(codec::encode(&Action::Leave(Leave { key: voter }))), LEAVE);
+    let moved = Move { key: voter, addresses: vec!["/ip4/192.0.2.2/tcp/4001".to_owned()] };
+    assert_eq!(hex::encode(codec::encode(&Action::Move(moved))), MOVE);
     assert_eq!(hex::encode(codec::encode(&Action::Drain(Drain { node }))), DRAIN);
     assert_eq!(hex::encode(codec::encode(&Action::Withdraw(Withdraw { node }))), WITHDRAW);
     assert_eq!(digest(&Action::Evidence(evidence)), EVIDENCE);
@@ -318,6 +320,7 @@ const SEAT_PROOF: &str =
 const JOIN: &str = "9ae748508aefeaa87b7b1601ce1c24ad";
 const BOND: &str = "068a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f170500000000000000";
 const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
+const MOVE: &str = "118a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f1701000000170000002f6970342f3139322e302e322e322f7463702f34303031";
 const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";

@@ -43,6 +43,7 @@ action = enum
   14 anchor    hash
   15 together  parts: vec action
   16 draw_as   permission: opt (account: key | signature)
+  17 move      key | addresses: vec string
 evidence = enum
   0 votes      first: signed_vote | second: signed_vote
   1 proposals  first: signed_proposal | second: signed_proposal

@@ -35,6 +35,7 @@ pub const fn priority(action: &Action) -> TxPriority {
         | Action::SetName(_)
         | Action::Anchor(_)
         | Action::Together(_)
-        | Action::DrawAs(_) => TxPriority::Ordinary,
+        | Action::DrawAs(_)
+        | Action::Move(_) => TxPriority::Ordinary,
     }
 }

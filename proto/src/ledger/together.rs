@@ -149,6 +149,7 @@ const fn may_be_part(action: &Action) -> bool {
         Action::Join(_)
         | Action::Bond(_)
         | Action::Leave(_)
+        | Action::Move(_)
         | Action::Evidence(_)
         | Action::Propose(_)
         | Action::Vote(_)
@@ -164,7 +165,7 @@ mod tests {
         id::{AccountId, Amount, Epoch, NodeId, ObjectId, VoteKey},
         ledger::{
             state::ProposedChange,
-            tx::{Anchor, Ballot, Bond, Drain, Extend, Leave, Propose, Release, Transfer, Withdraw},
+            tx::{Anchor, Ballot, Bond, Drain, Extend, Leave, Move, Propose, Release, Transfer, Withdraw},
         },
     };
 
@@ -215,6 +216,7 @@ mod tests {
         let alone = [
             Action::Bond(Bond { key, amount: Amount(1) }),
             Action::Leave(Leave { key }),
+            Action::Move(Move { key, addresses: vec!["/x".to_owned()] }),
             Action::Propose(Propose { change: ProposedChange::ExpelValidator(key) }),
             Action::Vote(Ballot { proposal: 1, yes: true }),
             Action::Together(inner),

@@ -64,6 +64,8 @@ pub enum Action {
     Together(Together),
     /// Draws holders as another account.
     DrawAs(DrawAs),
+    /// Changes the addresses of a validator's node.
+    Move(Move),
 }
 
 /// Pays `amount` to `to`.
@@ -222,6 +224,15 @@ pub struct Bond {
 pub struct Leave {
     /// The validator.
     pub key: VoteKey,
+}
+
+/// The node of the sender's validator has these addresses from now on.
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Move {
+    /// The validator.
+    pub key: VoteKey,
+    /// The node's multiaddrs without `/p2p/`: 1 to [`crate::limits::ADDRESSES`].
+    pub addresses: Vec<String>,
 }
 
 /// Drains the sender's provider: it accepts nothing new, permanently.

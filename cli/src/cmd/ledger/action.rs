@@ -20,6 +20,7 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::Release(release) => ("release", format!("extent {} of {}", release.extent, release.object)),
         Action::Join(join) => ("join", format!("validator {} with {} obols", join.key, join.bond)),
         Action::Bond(bond) => ("bond", format!("{} obols more for validator {}", bond.amount, bond.key)),
+        Action::Move(to) => ("move", format!("validator {} to {}", to.key, to.addresses.join(" "))),
         Action::Leave(leave) => ("leave", format!("validator {}", leave.key)),
         Action::Drain(drain) => ("drain", format!("provider {}", drain.node)),
         Action::Withdraw(withdraw) => ("withdraw", format!("provider {}", withdraw.node)),

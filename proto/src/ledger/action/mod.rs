@@ -53,6 +53,7 @@ pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result
         Action::Propose(propose) => govern::form(propose),
         Action::SetName(set) => name::form(set),
         Action::DrawAs(draw_as) => draw_as::form(rules, account, draw_as),
+        Action::Move(to) => seat::form_move(to),
         Action::Together(together) => each(together, |part| form(rules, account, part)),
         Action::Extend(_)
         | Action::Release(_)
@@ -84,6 +85,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
         // The hash is in the block; the state does not change.
         Action::Anchor(_) => Ok(()),
         Action::DrawAs(draw_as) => draw_as::apply(context, draw_as),
+        Action::Move(to) => seat::move_to(context, to),
         Action::Together(together) => each(together, |part| apply(context, part)),
     }
 }

@@ -31,10 +31,16 @@ pub(in crate::ledger) fn check_offer(node: &NodeId, addresses: &[String], domain
     if is_weak(node) {
         return Err(TxError::WeakKey { node: *node });
     }
-    if addresses.is_empty() || addresses.len() > limits::ADDRESSES || !addresses.iter().all(|text| is_address(text)) {
-        return Err(TxError::Addresses);
-    }
+    check_addresses(addresses)?;
     if domain.is_valid() { Ok(()) } else { Err(TxError::DomainName) }
+}
+
+/// Checks a node's addresses.
+pub(in crate::ledger) fn check_addresses(addresses: &[String]) -> Result<(), TxError> {
+    match (1..=limits::ADDRESSES).contains(&addresses.len()) && addresses.iter().all(|text| is_address(text)) {
+        true => Ok(()),
+        false => Err(TxError::Addresses),
+    }
 }
 
 impl Domain {

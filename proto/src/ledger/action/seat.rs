@@ -1,4 +1,4 @@
-//! join, bond and leave: how a validator joins, how its power changes, and how it leaves.
+//! join, bond, move and leave: how a validator joins, how its power and its addresses change, and how it leaves.
 //!
 //! Power follows from the bond in a permissionless network, and is one each in a permissioned one. No infrastructure
 //! may have more than its share of it, and the last validator cannot leave.
@@ -11,14 +11,14 @@ use crate::{
     ledger::{
         action::{
             ActionContext,
-            register::{check_offer, is_weak},
+            register::{check_addresses, check_offer, is_weak},
         },
         draft::Draft,
         error::TxError,
         money::{self, Pool},
         rules::{Rules, percent, share_limit},
         state::{Bonded, Key, Records, Validator, ValidatorStatus},
-        tx::{Bond, Join, Leave, Seat},
+        tx::{Bond, Join, Leave, Move, Seat},
     },
     limits,
     params::Params,
@@ -169,6 +169,16 @@ pub(super) fn bond(context: &mut ActionContext<'_, '_>, bond: &Bond) -> Result<(
     if grows {
         check_power_share(&context.rules.params, &context.draft.validators(), &infrastructure)?;
     }
+    Ok(())
+}
+
+pub(super) fn form_move(to: &Move) -> Result<(), TxError> {
+    check_addresses(&to.addresses)
+}
+
+pub(super) fn move_to(context: &mut ActionContext<'_, '_>, to: &Move) -> Result<(), TxError> {
+    let validator = own(context, to.key)?;
+    context.draft.put_validator(Validator { addresses: to.addresses.clone(), ..validator });
     Ok(())
 }
 

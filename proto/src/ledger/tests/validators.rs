@@ -7,7 +7,7 @@ use crate::{
     ledger::{
         TxError,
         state::{Membership, Records, ValidatorStatus},
-        tx::{Action, Bond, Join, Leave},
+        tx::{Action, Bond, Join, Leave, Move},
     },
     limits,
     sign::{Keypair, Signature},
@@ -62,6 +62,32 @@ fn who_joins_votes_from_the_next_block_and_who_leaves_does_not() {
     assert_eq!(world.validator(4), None);
     world.does(&alice(), Action::Join(world.join(&alice(), 4)));
     assert!(world.validator(4).is_some_and(|validator| validator.votes()));
+}
+
+#[test]
+fn who_moves_has_other_addresses_and_the_same_power() {
+    let mut world = rich();
+    let to = |addresses: &[&str]| {
+        let addresses = addresses.iter().map(ToString::to_string).collect();
+        Action::Move(Move { key: vote_key(4).public(), addresses })
+    };
+    let new = "/dns/node.example/tcp/4001";
+    let early = world.tx(&alice(), to(&[new]));
+    assert_eq!(world.verdict(&early), Err(TxError::NoValidator { key: vote_key(4).public() }));
+    world.does(&alice(), Action::Join(world.join(&alice(), 4)));
+    let (before, set) = (world.validator(4).expect("joined"), world.state.validator_set());
+    world.does(&alice(), to(&[new]));
+    let moved = world.validator(4).expect("still there");
+    assert_eq!(moved.addresses, [new]);
+    assert_eq!((moved.power, world.state.validator_set()), (before.power, set));
+    for wrong in [&[][..], &["node.example"], &["/x/p2p/y"], &["/x"; 9]] {
+        assert_eq!(world.verdict(&world.tx(&alice(), to(wrong))), Err(TxError::Addresses), "{wrong:?}");
+    }
+    let others = world.tx(&bob(), to(&[new]));
+    assert!(matches!(world.verdict(&others), Err(TxError::OtherValidator { .. })));
+    world.does(&alice(), leave(4));
+    let late = world.tx(&alice(), to(&[new]));
+    assert_eq!(world.verdict(&late), Err(TxError::NoValidator { key: vote_key(4).public() }));
 }
 
 #[test]
