@@ -19,7 +19,6 @@ mod key;
 mod ledger;
 mod name;
 mod object;
-mod size;
 mod wallet;
 
 pub(crate) use add::{Add, Class, Uploads};

@@ -6,12 +6,9 @@ use std::{
 };
 
 use clap::Args;
-use ostrakon::Overwrite;
+use ostrakon::{Overwrite, size};
 
-use crate::{
-    args::size,
-    target::{TargetArgs, TargetsArgs},
-};
+use crate::target::{TargetArgs, TargetsArgs};
 
 pub(super) const GET_HELP: &str = "\
 Examples:

@@ -94,6 +94,7 @@ pub use ostrakon_proto::{
     seal::ObjectKey,
     seed::Seed,
     sign::Keypair,
+    size,
 };
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Sizes as they are typed: `500`, `64K`, `10M`, `1.5GiB`; all units are binary.
 
 /// Bytes, at least one.
-pub(crate) fn bytes(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What to write instead.
+pub fn bytes(text: &str) -> Result<u64, String> {
     let wrong = || format!("invalid size {text:?}: need a number of bytes, or one with K, M, G or T");
     let digits = text.trim_end_matches(|char: char| char.is_ascii_alphabetic());
     let unit = text[digits.len()..].to_ascii_uppercase();
