@@ -160,6 +160,16 @@ pub enum ConfigError {
         /// The directory.
         dir: PathBuf,
     },
+    /// There is no genesis.
+    #[error(
+        "{} does not exist: get the genesis from the operator who founded the network, and add it with `ostrakon-node \
+         init`, or found a network with `ostrakon-node network`",
+        path.display()
+    )]
+    NoGenesis {
+        /// The file.
+        path: PathBuf,
+    },
     /// Values or files are wrong: all that are.
     #[error("invalid configuration {}, or flags and environment that override it:{}", path.display(), list(wrong))]
     Wrong {
@@ -324,7 +334,13 @@ impl Config {
 /// # Errors
 /// [`ConfigError`] names the file and what is wrong.
 pub fn read_genesis(path: &Path) -> Result<Genesis, ConfigError> {
-    let genesis: Genesis = parse(path, &read(path)?)?;
+    let text = read(path).map_err(|error| match error {
+        ConfigError::File { source, path } if source.kind() == io::ErrorKind::NotFound => {
+            ConfigError::NoGenesis { path }
+        }
+        error => error,
+    })?;
+    let genesis: Genesis = parse(path, &text)?;
     genesis.validate().map_err(|error| ConfigError::Genesis { path: path.to_owned(), source: Box::new(error) })?;
     Ok(genesis)
 }

@@ -28,8 +28,8 @@ const PROOF_TAG: &[u8] = b"OSTRAKON_SEAT_1_BLS12381G1_XMD:SHA-256_SSWU_RO_NUL_";
 pub struct BeaconKey(pub [u8; 96]);
 
 /// A proposer's signature over one height: a compressed point of G1.
-#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
-pub struct BeaconSignature(#[serde(serialize_with = "json::hex")] pub [u8; 48]);
+#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct BeaconSignature(#[serde(serialize_with = "json::hex", deserialize_with = "json::from_hex")] pub [u8; 48]);
 
 /// What the proposer of a height signs. The mix is known only once the height before is decided, so nobody signs in
 /// advance.

@@ -1,9 +1,11 @@
-//! How values are shown to programs, as JSON, where that is not how their types are: bytes in hexadecimal, and values
-//! as the text that people type.
+//! How values are shown to programs, as JSON, and in files, where that is not how their types are: bytes in
+//! hexadecimal, and values as the text that people type.
 
 use std::fmt::Display;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::id::parse_hex;
 
 /// Bytes in hexadecimal.
 ///
@@ -11,6 +13,15 @@ use serde::{Serialize, Serializer};
 /// Those of the serializer.
 pub fn hex<S: Serializer>(bytes: &impl AsRef<[u8]>, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&hex::encode(bytes))
+}
+
+/// Reads bytes in hexadecimal.
+///
+/// # Errors
+/// Those of the deserializer, and when there are more or fewer bytes, or upper-case digits.
+pub fn from_hex<'de, D: Deserializer<'de>, const N: usize>(deserializer: D) -> Result<[u8; N], D::Error> {
+    let text = <String as Deserialize>::deserialize(deserializer)?;
+    parse_hex(&text).ok_or_else(|| de::Error::custom(format!("{} lower-case hexadecimal digits are needed", 2 * N)))
 }
 
 /// Bytes in hexadecimal, where there are any.

@@ -6,8 +6,8 @@
 //! The bytes: [`seal`] encrypts, [`erasure`] codes, [`tree`] hashes and proves, [`layout`] says which byte lies where,
 //! [`manifest`] names it all, and [`pack`] is how a directory becomes one stream of bytes. The ledger: [`ledger`] holds
 //! the rules, [`placement`] draws the holders, [`beacon`] is the randomness they are drawn with, and [`light`] is what
-//! a client verifies without the state. The messages: [`wire`], one file per protocol. What people type for an amount of
-//! bytes is in [`size`].
+//! a client verifies without the state. The messages: [`wire`], one file per protocol. [`size`] reads amounts of bytes
+//! as people type them.
 
 pub mod beacon;
 pub mod codec;

@@ -8,7 +8,7 @@ use std::convert::Infallible;
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_zebra::{SigningKey, VerificationKey, VerificationKeyBytes, batch};
 use rand_core::{TryCryptoRng, TryRng};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -40,6 +40,8 @@ pub enum Purpose {
     Claim,
     /// The key of a node's encrypted connections, by the node.
     Channel,
+    /// What a node brings to a network that is to be founded, by all its keys; the chain's id is zeros.
+    Card,
 }
 
 impl Purpose {
@@ -55,6 +57,7 @@ impl Purpose {
             Self::Vote => b"ostrakon vote 1\0",
             Self::Claim => b"ostrakon claim 1\0",
             Self::Channel => b"ostrakon channel 1\0",
+            Self::Card => b"ostrakon card 1\0",
         }
     }
 }
@@ -64,8 +67,8 @@ impl Purpose {
 const BATCH: usize = 128;
 
 /// An ed25519 signature.
-#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
-pub struct Signature(#[serde(serialize_with = "json::hex")] pub [u8; 64]);
+#[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+pub struct Signature(#[serde(serialize_with = "json::hex", deserialize_with = "json::from_hex")] pub [u8; 64]);
 
 impl std::fmt::Debug for Signature {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -75,6 +75,7 @@ fn help_reads_well_at_any_width() {
     let binaries = crate::binaries();
     let mut found = Vec::new();
     check(&binaries.client, &[], &mut found);
+    check(&binaries.node, &[], &mut found);
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 

@@ -10,6 +10,7 @@ use std::{
 use ostrakon_tests::cluster::{Binaries, Outcome, Running};
 
 mod certificates;
+mod founding;
 mod help;
 
 const LIMIT: Duration = Duration::from_secs(30);

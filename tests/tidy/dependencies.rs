@@ -22,11 +22,12 @@ const MAP: [(&str, &[&str]); 7] = [
 ];
 
 /// Where the node names the SDK, and what of it: the format of key files, and the light client of who owns a node.
-const SDK_IN_NODE: [(&str, &[&str]); 5] = [
+const SDK_IN_NODE: [(&str, &[&str]); 6] = [
     ("node/src/config.rs", &["KeyFileError", "key_file"]),
     ("node/src/config/place.rs", &["key_file"]),
     ("node/src/daemon/init.rs", &["key_file"]),
     ("node/src/daemon/member.rs", &["Client", "key_file"]),
+    ("node/src/daemon/network.rs", &["key_file"]),
     ("node/src/daemon/run.rs", &["key_file"]),
 ];
 

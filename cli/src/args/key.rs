@@ -9,12 +9,14 @@ Examples:
   ostrakon init --network genesis.toml
   ostrakon init --network genesis.toml --no-passphrase
   ostrakon init --network genesis.toml --passphrase-file FILE
+  ostrakon init --network genesis.toml --key-file account.key
 
 The passphrase encrypts the account's key and the links of everything that is added. A forgotten passphrase cannot be \
 recovered. Keep a backup of the key and the links too (`ostrakon key backup`).";
 
 pub(super) const HELP: &str = "\
 Examples:
+  ostrakon key create account.key
   ostrakon key backup ostrakon.backup
   ostrakon key restore ostrakon.backup
   ostrakon key check
@@ -23,6 +25,14 @@ Examples:
 
 Anyone who has the key can spend the account's money; anyone who has a link can read its object. If lost, neither can \
 be recovered.";
+
+const CREATE_HELP: &str = "\
+Example:
+  ostrakon key create account.key
+  ostrakon init --network genesis.toml --key-file account.key
+
+The address can receive money before there is a profile, and be in the genesis of a network that is yet to be founded. \
+The file is not encrypted: remove it when a profile has the key.";
 
 const BACKUP_HELP: &str = "\
 Example:
@@ -69,7 +79,7 @@ pub(crate) struct Init {
     /// Do not encrypt: protect the key and links by file permissions only
     #[arg(long, conflicts_with = "passphrase_file")]
     pub(crate) no_passphrase: bool,
-    /// Use the account key in this file, as `key export` writes it, instead of a new one
+    /// Use the account key in this file, as `key create` and `key export` write it, instead of a new one
     #[arg(long, value_name = "FILE")]
     pub(crate) key_file: Option<PathBuf>,
 }
@@ -77,6 +87,12 @@ pub(crate) struct Init {
 /// `key`
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
+    /// Create a new account key in a file, before there is a profile, and print its address
+    #[command(after_help = CREATE_HELP)]
+    Create {
+        /// Key file to write
+        file: PathBuf,
+    },
     /// Write the account's key and every link into one encrypted file
     #[command(after_help = BACKUP_HELP)]
     Backup {

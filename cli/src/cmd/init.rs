@@ -22,8 +22,9 @@ struct Made {
 pub(crate) fn run(args: &Init, home: &Home, out: &Output) -> crate::Result<()> {
     let Some(path) = &args.network else {
         return Err(usage(
-            "which network? name its genesis file with --network FILE; to try things on this machine, \
-             use `ostrakon devnet up`, which makes a profile too",
+            "which network? name its genesis file with --network FILE; where there is none yet, `ostrakon key create` \
+             makes an account that it can name; to try things on this machine, use `ostrakon devnet up`, which makes a \
+             profile too",
         ));
     };
     let (dir, genesis) = (home.dir()?, read_genesis(path)?);

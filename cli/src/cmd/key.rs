@@ -1,17 +1,18 @@
-//! `ostrakon key`: the account's key and the links: backup, restore, export, passphrase, and what a restored profile
-//! misses.
+//! `ostrakon key`: the account's key and the links: creation, backup, restore, export, passphrase, and what a restored
+//! profile misses.
 
 use std::path::Path;
 
 use ostrakon::{
-    AccountId, Backup, Cost, Error, ErrorKind, MissingObjects, Passphrase, Profile, Protection, PublicProfile, Seed,
-    key_file,
+    AccountId, Backup, Cost, Error, ErrorKind, Keypair, MissingObjects, Passphrase, Profile, Protection, PublicProfile,
+    Seed, key_file,
 };
 use serde::Serialize;
 
 use super::Home;
 use crate::{
     args::Key,
+    cmd,
     exit::{self, usage},
     home::prompt_twice,
     output::Output,
@@ -63,6 +64,7 @@ struct PassphraseObject {
 /// links are missing.
 pub(crate) async fn run(command: Key, home: &Home, out: &Output) -> crate::Result<()> {
     match command {
+        Key::Create { file } => create(&file, out),
         Key::Backup { file } => backup(&file, home, out),
         Key::Restore { file, no_passphrase } => restore(&file, no_passphrase, home, out).await,
         Key::Check => check(home, out).await,
@@ -87,6 +89,15 @@ pub(crate) fn backup_remark(profile: &Profile) -> String {
                 .to_owned()
         }
     }
+}
+
+fn create(file: &Path, out: &Output) -> crate::Result<()> {
+    let seed = Seed::new(cmd::random());
+    key_file::write(file, &seed)?;
+    let address: AccountId = Keypair::from_seed(seed.bytes()).public();
+    let object = ExportObject { address, file: Some(file.display().to_string()), secret_key: None };
+    out.answer(&object, |_| address.to_string())?;
+    Ok(())
 }
 
 fn backup(file: &Path, home: &Home, out: &Output) -> crate::Result<()> {

@@ -3,7 +3,7 @@
 //! In goes a text, out comes what is wrong with it and what to write instead. Pure: nothing is resolved or bound. Not
 //! here: the node's id at the end of an address ([`crate::identity`]).
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use libp2p::{Multiaddr, multiaddr::Protocol};
 
@@ -35,9 +35,58 @@ pub enum WrongAddress {
 }
 
 /// The machine that an address names.
+#[derive(Clone, Debug, PartialEq, Eq)]
 enum Host {
     Ip(IpAddr),
-    Name,
+    Name(String, IpVersions),
+}
+
+/// Which versions of IP a name is resolved to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IpVersions {
+    Four,
+    Six,
+    Both,
+}
+
+/// Where an address leads, as the system's sockets take it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    host: Host,
+    /// The port.
+    pub port: u16,
+    /// Whether it is UDP's, for QUIC, or else TCP's.
+    pub is_quic: bool,
+}
+
+impl Endpoint {
+    /// The IP address or the name.
+    pub fn host(&self) -> String {
+        match &self.host {
+            Host::Ip(ip) => ip.to_string(),
+            Host::Name(name, _) => name.clone(),
+        }
+    }
+
+    /// Whether it may lead to this IP address, by the version of IP.
+    pub fn allows(&self, ip: &IpAddr) -> bool {
+        match &self.host {
+            Host::Ip(own) => own.is_ipv4() == ip.is_ipv4(),
+            Host::Name(_, IpVersions::Both) => true,
+            Host::Name(_, versions) => (*versions == IpVersions::Four) == ip.is_ipv4(),
+        }
+    }
+
+    /// The addresses of all interfaces at which a node listens that announces this one.
+    pub fn listening(&self) -> Vec<String> {
+        let transport = match self.is_quic {
+            true => format!("udp/{}/quic-v1", self.port),
+            false => format!("tcp/{}", self.port),
+        };
+        let all: [IpAddr; 2] = [Ipv4Addr::UNSPECIFIED.into(), Ipv6Addr::UNSPECIFIED.into()];
+        let allowed = all.into_iter().filter(|ip| self.allows(ip));
+        allowed.map(|ip| format!("/{}/{ip}/{transport}", if ip.is_ipv4() { "ip4" } else { "ip6" })).collect()
+    }
 }
 
 /// Whether a node can listen on it.
@@ -45,9 +94,9 @@ enum Host {
 /// # Errors
 /// [`WrongAddress`] says what to write instead.
 pub fn listening(text: &str) -> Result<(), WrongAddress> {
-    match parse(text)? {
-        (Host::Ip(_), _) => Ok(()),
-        (Host::Name, _) => Err(WrongAddress::NameToListen),
+    match endpoint(text)?.host {
+        Host::Ip(_) => Ok(()),
+        Host::Name(..) => Err(WrongAddress::NameToListen),
     }
 }
 
@@ -56,26 +105,34 @@ pub fn listening(text: &str) -> Result<(), WrongAddress> {
 /// # Errors
 /// [`WrongAddress`] says what to write instead.
 pub fn dialled(text: &str) -> Result<(), WrongAddress> {
-    match parse(text)? {
-        (Host::Ip(ip), _) if ip.is_unspecified() => Err(WrongAddress::Unspecified),
-        (_, 0) => Err(WrongAddress::NoPort),
+    match endpoint(text)? {
+        Endpoint { host: Host::Ip(ip), .. } if ip.is_unspecified() => Err(WrongAddress::Unspecified),
+        Endpoint { port: 0, .. } => Err(WrongAddress::NoPort),
         _ => Ok(()),
     }
 }
 
-fn parse(text: &str) -> Result<(Host, u16), WrongAddress> {
+/// Where an address leads.
+///
+/// # Errors
+/// [`WrongAddress`] says what to write instead.
+pub fn endpoint(text: &str) -> Result<Endpoint, WrongAddress> {
     let address: Multiaddr = text.parse().map_err(|_| WrongAddress::Malformed { instead: instead_of(text) })?;
     let parts: Vec<Protocol<'_>> = address.iter().collect();
-    let (host, port) = match parts.as_slice() {
-        [host, Protocol::Tcp(port)] | [host, Protocol::Udp(port), Protocol::QuicV1] => (host, *port),
+    let (host, port, is_quic) = match parts.as_slice() {
+        [host, Protocol::Tcp(port)] => (host, *port, false),
+        [host, Protocol::Udp(port), Protocol::QuicV1] => (host, *port, true),
         _ => return Err(WrongAddress::Transport),
     };
-    match host {
-        Protocol::Ip4(ip) => Ok((Host::Ip((*ip).into()), port)),
-        Protocol::Ip6(ip) => Ok((Host::Ip((*ip).into()), port)),
-        Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) => Ok((Host::Name, port)),
-        _ => Err(WrongAddress::Transport),
-    }
+    let host = match host {
+        Protocol::Ip4(ip) => Host::Ip((*ip).into()),
+        Protocol::Ip6(ip) => Host::Ip((*ip).into()),
+        Protocol::Dns(name) => Host::Name(name.to_string(), IpVersions::Both),
+        Protocol::Dns4(name) => Host::Name(name.to_string(), IpVersions::Four),
+        Protocol::Dns6(name) => Host::Name(name.to_string(), IpVersions::Six),
+        _ => return Err(WrongAddress::Transport),
+    };
+    Ok(Endpoint { host, port, is_quic })
 }
 
 /// `HOST:PORT` as a multiaddress, or else an example.
@@ -93,6 +150,19 @@ fn instead_of(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_node_listens_where_its_address_leads() {
+        for (text, expect) in [
+            ("/ip4/192.0.2.1/tcp/4001", &["/ip4/0.0.0.0/tcp/4001"][..]),
+            ("/ip6/2001:db8::1/udp/4002/quic-v1", &["/ip6/::/udp/4002/quic-v1"]),
+            ("/dns4/node.example/tcp/4001", &["/ip4/0.0.0.0/tcp/4001"]),
+            ("/dns6/node.example/tcp/4001", &["/ip6/::/tcp/4001"]),
+            ("/dns/node.example/tcp/4001", &["/ip4/0.0.0.0/tcp/4001", "/ip6/::/tcp/4001"]),
+        ] {
+            assert_eq!(endpoint(text).expect("an address").listening(), expect, "{text}");
+        }
+    }
 
     #[test]
     fn what_is_wrong_is_said_with_what_to_write() {

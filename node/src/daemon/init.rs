@@ -1,8 +1,9 @@
-//! `init`: creates a data directory. Existing keys are preserved, so that it can be run twice: first for the identity
-//! that a genesis will name, and again with the genesis.
+//! `init`: creates a data directory. Existing keys are preserved, so that it can be run twice: first for the keys and
+//! the offer that a genesis will name, and again with the genesis.
 
 use std::{
     fs::{self, DirBuilder},
+    io::{self, Write},
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -10,21 +11,30 @@ use std::{
 use anyhow::{Context, bail};
 use clap::Args;
 use ostrakon::key_file;
+use ostrakon_net::address;
 use ostrakon_node::{
     chain::{order::sign_state, sync::checkpoint::Checkpoint},
     config::{
-        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, SIGN_STATE_FILE, VALIDATOR_KEY_FILE, lost_key, read_genesis,
+        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, ProviderConfig, SIGN_STATE_FILE,
+        VALIDATOR_KEY_FILE, lost_key, read_genesis,
     },
 };
 use ostrakon_proto::{
-    id::{NodeId, VoterKind},
-    ledger::vote::ValidatorKeys,
+    id::{AccountId, Amount, NodeId, VoterKind},
+    ledger::{Genesis, full_bond, vote::ValidatorKeys},
     seed::Seed,
     sign::Keypair,
 };
 use serde_json::json;
 
-use super::say;
+use super::{
+    member::block_on,
+    offer::{OWNER_KEY_FILE, OfferArgs},
+    reach, say,
+};
+
+/// What an owner needs beside the bond: enough for the fees of years.
+const FEES: Amount = Amount(10_000_000);
 
 #[derive(Debug, Args)]
 pub(super) struct InitArgs {
@@ -34,9 +44,12 @@ pub(super) struct InitArgs {
     /// Genesis file of the network, which is copied into the data directory
     #[arg(long, value_name = "FILE")]
     genesis: Option<PathBuf>,
-    /// Address to listen on, as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: port 4001, TCP and QUIC]
+    /// Address to listen on, as /ip4/0.0.0.0/tcp/4001; repeat it for more [default: where the public addresses lead,
+    /// else port 4001, TCP and QUIC]
     #[arg(long, value_name = "MULTIADDR")]
     listen: Vec<String>,
+    #[command(flatten)]
+    offer: OfferArgs,
     /// A block that you trust, as HEIGHT:BLOCKID, from someone who runs a node (`ostrakon-node status` shows it); the
     /// node rejects a chain with another block at this height
     #[arg(long, value_name = "HEIGHT:BLOCKID")]
@@ -53,11 +66,14 @@ pub(super) struct InitArgs {
 
 pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     let dir = &args.dir;
+    let is_new = !dir.join(CONFIG_FILE).exists();
+    // Asked before anything is created.
+    let offer = if is_new { args.offer.complete()? } else { None };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
     if let Some(lost) = lost_key(dir) {
         bail!("{lost}");
     }
-    let node: NodeId = Keypair::from_seed(key(&dir.join(NODE_KEY_FILE))?.bytes()).public();
+    let node = Keypair::from_seed(key(&dir.join(NODE_KEY_FILE))?.bytes());
     if args.never_voted {
         sign_state::begin(&dir.join(SIGN_STATE_FILE))?;
     }
@@ -65,16 +81,26 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
         true => Some(validator_keys(dir)?),
         false => None,
     };
-    write_config(dir, args)?;
+    write_config(dir, args, offer)?;
     if let Some(genesis) = &args.genesis {
         copy_genesis(genesis, &dir.join(GENESIS_FILE))?;
     }
-    let mut identity = json!({ "dir": dir, "node": node });
+    let config = Config::load(dir, &Overrides::default())?;
+    let owner = match &config.provider {
+        // A key that the operator names is not created: the name may be wrong.
+        Some(offer) if offer.owner_key_file == Path::new(OWNER_KEY_FILE) => key(&dir.join(OWNER_KEY_FILE))?,
+        Some(offer) => key_file::read(dir.join(&offer.owner_key_file))?,
+        None => Seed::from(node.seed()),
+    };
+    let owner: AccountId = Keypair::from_seed(owner.bytes()).public();
+    let id: NodeId = node.public();
+    let mut identity = json!({ "dir": dir, "node": id, "owner": owner });
     if let Some(keys) = validator {
         identity["validator"] = json!(keys.vote.public::<VoterKind>());
         identity["beacon_key"] = json!(keys.beacon.public());
     }
-    say(&format!("{identity:#}\n"))
+    say(&format!("{identity:#}\n"))?;
+    advise(dir, &config, (id, owner))
 }
 
 /// The validator keys in `dir`, created if there are none. The sign state is created first: a running node may be
@@ -98,12 +124,15 @@ fn key(path: &Path) -> anyhow::Result<Seed> {
 }
 
 /// Writes the configuration, unless there is one.
-fn write_config(dir: &Path, args: &InitArgs) -> anyhow::Result<()> {
+fn write_config(dir: &Path, args: &InitArgs, provider: Option<ProviderConfig>) -> anyhow::Result<()> {
     let path = dir.join(CONFIG_FILE);
     if path.exists() {
         match args {
             InitArgs { listen, .. } if !listen.is_empty() => {
                 bail!("{} exists already: change `listen` in it instead", path.display())
+            }
+            InitArgs { offer, .. } if !offer.is_empty() => {
+                bail!("{} exists already: change its section [provider] instead", path.display())
             }
             InitArgs { checkpoint: Some(checkpoint), .. } => {
                 bail!("{} exists already: add `checkpoint = \"{checkpoint}\"` to it instead", path.display())
@@ -111,9 +140,16 @@ fn write_config(dir: &Path, args: &InitArgs) -> anyhow::Result<()> {
             _ => return Ok(()),
         }
     }
-    let mut config = Config { checkpoint: args.checkpoint, ..Config::default() };
-    if !args.listen.is_empty() {
-        config.listen.clone_from(&args.listen);
+    let mut config = Config { checkpoint: args.checkpoint, provider, ..Config::default() };
+    let announced = config.provider.iter().flat_map(|offer| &offer.addresses);
+    let mut listen: Vec<String> = match args.listen.is_empty() {
+        true => announced.filter_map(|text| address::endpoint(text).ok()).flat_map(|at| at.listening()).collect(),
+        false => args.listen.clone(),
+    };
+    listen.sort_unstable();
+    listen.dedup();
+    if !listen.is_empty() {
+        config.listen = listen;
     }
     fs::write(&path, config.to_toml()).with_context(|| path.display().to_string())
 }
@@ -126,4 +162,47 @@ fn copy_genesis(from: &Path, to: &Path) -> anyhow::Result<()> {
     }
     fs::copy(from, to).with_context(|| to.display().to_string())?;
     Ok(())
+}
+
+/// Says what others cannot reach, and what comes next.
+fn advise(dir: &Path, config: &Config, (node, owner): (NodeId, AccountId)) -> anyhow::Result<()> {
+    let mut words = io::stderr().lock();
+    if let Some(offer) = &config.provider {
+        let unreachable = block_on(async { Ok(reach::unreachable(&config.listen, &offer.addresses).await) })?;
+        for address in &unreachable {
+            writeln!(words, "warning: {address}")?;
+        }
+        if !unreachable.is_empty() {
+            writeln!(
+                words,
+                "check the address, and that a router or firewall lets it through to this machine; some routers hide \
+                 it from this machine only, so try it from another one while the node runs"
+            )?;
+        }
+    }
+    let genesis = dir.join(GENESIS_FILE);
+    let genesis = if genesis.exists() { Some(read_genesis(&genesis)?) } else { None };
+    Ok(writeln!(words, "{}", next(&dir.display().to_string(), config, genesis.as_ref(), (node, owner)))?)
+}
+
+/// The next command.
+fn next(dir: &str, config: &Config, genesis: Option<&Genesis>, (node, owner): (NodeId, AccountId)) -> String {
+    let run = format!("ostrakon-node run --dir {dir}");
+    match (genesis, &config.provider) {
+        (None, Some(_)) => format!(
+            "next, for a new network: give the file of `ostrakon-node network card --dir {dir} -o CARD` to the \
+             operator who creates it, with `ostrakon-node network create`\n\
+             then, or for a network that exists: `ostrakon-node init --dir {dir} --genesis FILE`"
+        ),
+        (None, None) => format!("next: `ostrakon-node init --dir {dir} --genesis FILE`, with the network's genesis"),
+        (Some(genesis), Some(offer)) if !genesis.providers.iter().any(|provider| provider.node == node) => {
+            let bond = full_bond(&genesis.params.bonds, offer.capacity_bytes, offer.price_obols);
+            let need = Amount(offer.bond_obols.unwrap_or(bond).0.saturating_add(FEES.0));
+            format!(
+                "next: `{run}`, which registers the node as soon as its owner's account {owner} can pay for the bond \
+                 and fees: about {need} obols, which anyone who has some sends by `ostrakon wallet send {owner} {need}`"
+            )
+        }
+        (Some(_), _) => format!("next: `{run}`"),
+    }
 }

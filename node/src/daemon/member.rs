@@ -12,9 +12,7 @@ use clap::{Args, Subcommand};
 use ostrakon::{Client, key_file};
 use ostrakon_node::{
     candidacy::Candidacy,
-    config::{
-        CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, announced, read_genesis,
-    },
+    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis},
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, VoteKey},
@@ -29,7 +27,11 @@ use ostrakon_proto::{
 use serde_json::json;
 use tokio::{runtime, time::sleep};
 
-use super::{DataDir, init, say, status};
+use super::{
+    DataDir, init,
+    offer::{parse_announced, parse_domain},
+    say, status,
+};
 
 /// How long the running node may take to find its new key.
 const KEY_FOUND_IN: Duration = Duration::from_secs(30);
@@ -234,19 +236,6 @@ fn network(dir: &Path, config: &Config) -> anyhow::Result<Genesis> {
     Ok(genesis)
 }
 
-fn block_on(work: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+pub(super) fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
     runtime::Builder::new_multi_thread().enable_all().build()?.block_on(Box::pin(work))
-}
-
-fn parse_announced(text: &str) -> Result<String, String> {
-    announced(text).map(|()| text.to_owned())
-}
-
-fn parse_domain(text: &str) -> Result<Domain, String> {
-    let parts: Vec<&str> = text.split('/').collect();
-    let [operator, infrastructure, region] = parts.as_slice() else {
-        return Err("invalid domain: need OPERATOR/INFRASTRUCTURE/REGION".to_owned());
-    };
-    let part = |text: &&str| (*text).to_owned();
-    Ok(Domain { operator: part(operator), infrastructure: part(infrastructure), region: part(region) })
 }

@@ -1,6 +1,7 @@
-//! The daemon's commands: [`init`] creates a data directory, [`run`] runs its node, [`status`] prints its status, and
-//! with [`member`] it joins and leaves the network; [`scrapes`] serves its metrics, [`live`] is the configuration in
-//! use, and [`notify`] tells the service manager.
+//! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
+//! runs its node, [`status`] prints its status, with [`network`] several operators found a network, and with [`member`]
+//! a node joins and leaves one; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
+//! tells the service manager.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -17,14 +18,17 @@ use ostrakon_node::config::{Checked, Config, Overrides};
 mod init;
 mod live;
 mod member;
+mod network;
 mod notify;
+mod offer;
+mod reach;
 mod run;
 mod scrapes;
 mod status;
 
 /// Node of an Ostrakon network: stores columns for others and maintains the ledger
 #[derive(Debug, Parser)]
-#[command(version, about)]
+#[command(version, about, after_help = HELP, max_term_width = 110)]
 pub(crate) struct Args {
     #[command(subcommand)]
     command: Command,
@@ -32,8 +36,15 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Create a data directory with keys and configuration, and print the node's identity
+    /// Create a data directory with keys and configuration, and print the node's identity and the next command
+    #[command(after_help = INIT_EXAMPLES)]
     Init(init::InitArgs),
+    /// Found a network of several operators
+    #[command(after_help = network::HELP)]
+    Network {
+        #[command(subcommand)]
+        command: network::NetworkCommand,
+    },
     /// Run the node until SIGTERM or SIGINT; SIGHUP reads the configuration again
     #[command(after_help = RUN_EXAMPLES)]
     Run(RunArgs),
@@ -61,6 +72,20 @@ enum Command {
         command: ConfigCommand,
     },
 }
+
+const HELP: &str = "To join a network, with its genesis file:
+  ostrakon-node init --dir DIR --genesis genesis.toml --address /ip4/192.0.2.1/tcp/4001 --capacity 500G \\
+                     --domain anna/hetzner/fi
+  ostrakon-node run --dir DIR
+
+To found one with others: `ostrakon-node network --help`. Without flags, `init` asks on a terminal.";
+
+const INIT_EXAMPLES: &str = "Examples:
+  ostrakon-node init --dir DIR --address /dns/node.example/tcp/4001 --capacity 2T --domain anna/hetzner/fi
+  ostrakon-node init --dir DIR --genesis genesis.toml
+
+The second one adds the genesis to the first. On a terminal, what flags leave open is asked. What exists already is \
+not changed: edit node.toml, and SIGHUP makes a running node offer what its section [provider] says.";
 
 const RUN_EXAMPLES: &str = "Example, with metrics for Prometheus:
   ostrakon-node run --dir DIR --metrics 127.0.0.1:9464
@@ -100,6 +125,7 @@ impl Args {
     pub(crate) fn perform(self) -> anyhow::Result<()> {
         match self.command {
             Command::Init(args) => init::init(&args),
+            Command::Network { command } => network::network(command),
             Command::Run(args) => run::run(&args.data_dir.dir, &args.overrides),
             Command::Status { data_dir, json } => status::print(&data_dir.dir, json),
             Command::Validator { command } => member::validator(command),
