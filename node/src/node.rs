@@ -31,7 +31,7 @@ use crate::{
     },
     directory,
     metrics::{NodeMetrics, OrderMetrics},
-    register::{self, ProviderOffer},
+    register::{self, ProviderOffer, Standing},
     retention::Retention,
     serve::{CHAIN_THREADS, Serve, ServeParts, credit::Credit, refuse_votes},
     store::Columns,
@@ -170,6 +170,7 @@ pub struct Node {
     tasks: JoinSet<Result<(), NodeError>>,
     voting: VotingSetup,
     offer: watch::Sender<Option<ProviderOffer>>,
+    standing: watch::Receiver<Option<Standing>>,
 }
 
 /// What an order needs beside a validator's own parts: a node may become a validator while it runs.
@@ -224,9 +225,9 @@ impl Node {
             started: CancellationToken::new(),
             metrics: metrics.order,
         };
-        let (offer, offers) = watch::channel(settings.offer);
+        let ((offer, offers), (told, standing)) = (watch::channel(settings.offer), watch::channel(None));
         let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
-        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer };
+        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer, standing };
         if let Some(parts) = validator {
             node.vote(parts);
         }
@@ -250,7 +251,7 @@ impl Node {
         node.spawn_pushing();
         node.spawn_quiet(|chain, stop| evidence.run(chain, stop));
         node.spawn_quiet(|chain, stop| directory::run(chain, peers, stop));
-        node.spawn_quiet(|chain, stop| register::run(chain, keypair, offers, stop));
+        node.spawn_quiet(|chain, stop| register::run(chain, keypair, offers, told, stop));
         Ok(node)
     }
 
@@ -281,6 +282,11 @@ impl Node {
     /// What it offers as a provider, as that changes.
     pub fn offers(&self) -> watch::Receiver<Option<ProviderOffer>> {
         self.offer.subscribe()
+    }
+
+    /// Where its registration as a provider stands; `None` while it has no offer, or has not looked yet.
+    pub fn standing(&self) -> watch::Receiver<Option<Standing>> {
+        self.standing.clone()
     }
 
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.

@@ -1,8 +1,11 @@
-//! Registers this node with the ledger as a provider, and updates its record when the operator changes the offer.
+//! Registers this node with the ledger as a provider, and updates its records when the operator changes the offer or
+//! moves the node.
 //!
-//! In come offers with the owner's key, out goes a register transaction whenever the ledger's record differs. The
-//! ledger takes no capacity below what is committed: then the record has that, and follows it down with each epoch. Not
-//! here: whether the ledger accepts the offer, and that the node takes no more than it offers ([`crate::capacity`]).
+//! In come offers with the owner's key, out goes a transaction whenever the ledger differs: of the provider, and of the
+//! addresses of the owner's validator on this node. Without money for it, the owner's account is watched. The ledger
+//! takes no capacity below what is committed, and no other domain while anything is: then its record has what it takes,
+//! and follows with each epoch. Not here: whether the ledger accepts the offer, and that the node takes no more than it
+//! offers ([`crate::capacity`]).
 
 use std::{future::pending, time::Duration};
 
@@ -10,8 +13,8 @@ use ostrakon_proto::{
     id::{AccountId, Amount, NodeId},
     ledger::{
         Rules, full_bond,
-        state::{Domain, Provider},
-        tx::{Action, Consent, Register},
+        state::{Account, Domain, Provider, Records, Validator},
+        tx::{Action, Consent, Move, Register},
     },
     params::Bonds,
     sign::{Keypair, Purpose},
@@ -21,7 +24,11 @@ use tokio_util::sync::CancellationToken;
 
 use crate::chain::Chain;
 
-/// Pause after a failure: the owner's account may need money first.
+mod standing;
+
+pub use standing::Standing;
+
+/// Pause after a failure: the ledger may accept the offer later.
 const AGAIN: Duration = Duration::from_secs(15);
 
 /// What a node offers as a provider.
@@ -44,37 +51,81 @@ pub struct ProviderOffer {
 impl ProviderOffer {
     /// Whether the ledger has the same, as far as it can. A bond above the offer's stays: only who leaves gets it back.
     pub fn matches(&self, provider: &Provider, bonds: &Bonds) -> bool {
-        self.bond(bonds) <= provider.bond
-            && self.addresses == provider.addresses
-            && self.domain == provider.domain
-            && self.price == provider.price
-            && self.capacity_above(provider.used) == provider.capacity
+        let possible = self.beside(Some(provider), bonds);
+        possible.bond == Some(provider.bond)
+            && possible.addresses == provider.addresses
+            && possible.domain == provider.domain
+            && possible.price == provider.price
+            && possible.capacity == provider.capacity
     }
 
-    /// The capacity that the ledger takes when so much is committed.
-    fn capacity_above(&self, used: u64) -> u64 {
-        self.capacity.max(used)
+    /// As far as the ledger takes it when it has this record, with the whole bond.
+    fn beside(&self, provider: Option<&Provider>, bonds: &Bonds) -> Self {
+        let bond = self.bond.unwrap_or_else(|| full_bond(bonds, self.capacity, self.price));
+        match provider {
+            None => Self { bond: Some(bond), ..self.clone() },
+            Some(Provider { used, bond: locked, domain, .. }) => Self {
+                bond: Some(bond.max(*locked)),
+                capacity: self.capacity.max(*used),
+                domain: if *used > 0 { domain.clone() } else { self.domain.clone() },
+                ..self.clone()
+            },
+        }
     }
 
-    fn bond(&self, bonds: &Bonds) -> Amount {
-        self.bond.unwrap_or_else(|| full_bond(bonds, self.capacity, self.price))
-    }
-
-    /// What registers it, where `locked` is bonded and `used` is committed already.
-    fn action(&self, keypair: &Keypair, rules: &Rules, (locked, used): (Amount, u64)) -> Action {
+    /// What registers it.
+    fn action(self, keypair: &Keypair, rules: &Rules) -> Action {
         let (node, owner): (NodeId, AccountId) = (keypair.public(), self.owner.public());
         let consent = keypair.sign(Purpose::Consent, &rules.chain, &Consent { owner, node });
-        let (bond, capacity) = (self.bond(&rules.params.bonds).max(locked), self.capacity_above(used));
-        let Self { addresses, domain, price, .. } = self.clone();
-        Action::Register(Register { node, addresses, domain, price, capacity, bond, consent })
+        let Self { addresses, domain, price, capacity, bond, .. } = self;
+        Action::Register(Register { node, addresses, domain, price, capacity, bond: bond.unwrap_or_default(), consent })
     }
 }
 
-/// Keeps the ledger's record of the node of `keypair` as the newest of `offers` has it, until `stop`.
+/// What the ledger has of a node and its owner.
+struct Known {
+    provider: Option<Provider>,
+    validator: Option<Validator>,
+    account: Account,
+}
+
+impl Known {
+    fn read(records: &dyn Records, node: &NodeId, owner: &AccountId) -> Self {
+        let votes_here = |validator: &Validator| validator.node == *node && validator.votes();
+        Self {
+            provider: records.provider(node),
+            validator: records.validators().into_iter().find(votes_here),
+            account: records.account(owner),
+        }
+    }
+
+    /// What the ledger must be told, and what that locks; `None` when it has the offer.
+    fn wanted(&self, offer: &ProviderOffer, keypair: &Keypair, rules: &Rules) -> Option<(Action, Amount)> {
+        let bonds = &rules.params.bonds;
+        let provider = self.provider.as_ref();
+        if provider.is_none_or(|provider| !offer.matches(provider, bonds)) {
+            let offer = offer.beside(provider, bonds);
+            let locked = provider.map_or(Amount::ZERO, |provider| provider.bond);
+            let more = offer.bond.unwrap_or_default().minus(locked).unwrap_or_default();
+            return Some((offer.action(keypair, rules), more));
+        }
+        let moves = |validator: &&Validator| validator.addresses != offer.addresses;
+        let Validator { key, owner, .. } = self.validator.as_ref().filter(moves)?;
+        if *owner != offer.owner.public() {
+            tracing::warn!(validator = %key, %owner, "this node's validator has another owner, who has to move it");
+            return None;
+        }
+        Some((Action::Move(Move { key: *key, addresses: offer.addresses.clone() }), Amount::ZERO))
+    }
+}
+
+/// Keeps the ledger's record of the node of `keypair` as the newest of `offers` has it, until `stop`. `told` has where
+/// that stands.
 pub async fn run(
     chain: Chain,
     keypair: Keypair,
     mut offers: watch::Receiver<Option<ProviderOffer>>,
+    told: watch::Sender<Option<Standing>>,
     stop: CancellationToken,
 ) {
     let keep = async {
@@ -83,7 +134,7 @@ pub async fn run(
             tokio::select! {
                 biased;
                 changed = offers.changed() => if changed.is_err() { return },
-                () = keep(&chain, &keypair, offer) => return,
+                () = keep(&chain, &keypair, offer, &told) => return,
             }
         }
     };
@@ -92,34 +143,68 @@ pub async fn run(
 }
 
 /// Keeps the record as `offer` has it. Does not return.
-async fn keep(chain: &Chain, keypair: &Keypair, offer: Option<ProviderOffer>) {
-    let Some(offer) = offer else { return pending().await };
+async fn keep(chain: &Chain, keypair: &Keypair, offer: Option<ProviderOffer>, told: &watch::Sender<Option<Standing>>) {
+    let Some(offer) = offer else {
+        told.send_replace(None);
+        return pending().await;
+    };
     loop {
         let epoch = chain.head().epoch;
-        if register(chain, keypair, &offer).await <= offer.capacity {
+        let provider = register(chain, keypair, &offer, told).await;
+        if provider.capacity == offer.capacity && provider.domain == offer.domain {
             return pending().await;
         }
+        let (capacity, domain) = (provider.capacity, &provider.domain);
+        tracing::info!(capacity, %domain, "the ledger keeps these while columns are committed");
         chain.subscribe().until(|head| head.epoch > epoch).await;
     }
 }
 
-/// Registers the node until the ledger's record matches `offer`; returns what is committed then.
-async fn register(chain: &Chain, keypair: &Keypair, offer: &ProviderOffer) -> u64 {
+/// Tells the ledger until it has `offer`, as far as it takes it; returns the provider then.
+async fn register(
+    chain: &Chain,
+    keypair: &Keypair,
+    offer: &ProviderOffer,
+    told: &watch::Sender<Option<Standing>>,
+) -> Provider {
     let (node, owner): (NodeId, AccountId) = (keypair.public(), offer.owner.public());
-    let rules = chain.rules();
     loop {
         synced(chain).await;
-        let (provider, account) = chain.read(move |records| (records.provider(&node), records.account(&owner))).await;
-        if let Some(provider) = provider.as_ref().filter(|provider| offer.matches(provider, &rules.params.bonds)) {
-            tracing::info!(%node, capacity = provider.capacity, "registered as a provider with the configured offer");
-            return provider.used;
+        let mut heads = chain.subscribe();
+        let epoch = heads.see().epoch;
+        let (rules, known) = (chain.rules(), chain.read(move |records| Known::read(records, &node, &owner)).await);
+        let (action, locked) = match (known.wanted(offer, keypair, &rules), known.provider) {
+            (Some(wanted), _) => wanted,
+            (None, provider) => {
+                let provider = provider.expect("a node without a record is registered");
+                tell(told, Standing::Registered { drawn_from: provider.listing.drawn_from(epoch, epoch) });
+                return provider;
+            }
+        };
+        let (have, body) = (known.account.balance, chain.offered(owner, known.account.nonce, action));
+        match locked.plus(body.fee) {
+            Some(need) if need <= have => tell(told, Standing::Pending),
+            need => {
+                let need = need.unwrap_or(Amount(u64::MAX));
+                tell(told, Standing::Unfunded { owner, have, need });
+                heads.next().await;
+                continue;
+            }
         }
-        let has = provider.map_or((Amount::ZERO, 0), |provider| (provider.bond, provider.used));
-        let action = offer.action(keypair, &rules, has);
-        if let Err(error) = chain.perform(&offer.owner, account.nonce, action).await {
+        if let Err(error) = chain.perform(&offer.owner, body).await {
             tracing::warn!(%node, account = %owner, %error, "cannot register this node as a provider; retrying");
             sleep(AGAIN).await;
         }
+    }
+}
+
+/// Notes where the registration stands; the operator is told once.
+fn tell(told: &watch::Sender<Option<Standing>>, standing: Standing) {
+    let is_new = told.send_if_modified(|before| before.replace(standing) != Some(standing));
+    match standing {
+        _ if !is_new => {}
+        Standing::Unfunded { .. } => tracing::warn!("this node as a provider: {standing}"),
+        Standing::Registered { .. } | Standing::Pending => tracing::info!("this node as a provider: {standing}"),
     }
 }
 
@@ -130,3 +215,6 @@ async fn synced(chain: &Chain) {
         heads.next().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

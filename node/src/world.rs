@@ -21,7 +21,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Rules,
         state::{Account, Domain, Key, Membership, Record},
-        tx::{Action, Block, DecidedBlock, Header, Tx, TxBody},
+        tx::{Action, Block, Commit, DecidedBlock, Header, SlotClaim, Tx, TxBody},
         verify_header,
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
@@ -400,6 +400,31 @@ fn column_id(column: &[u8]) -> ColumnId {
     let mut tree = TreeBuilder::new();
     tree.update(column);
     tree.finish().0
+}
+
+/// Stores a whole object and commits it until epoch `end`.
+pub(crate) async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
+    let (client, mut slots) = (world.client(249), Vec::new());
+    for index in 0..CODE.n {
+        let holder = usize::from(index);
+        let receipt = client.store(world, holder, object, index).await;
+        let (provider, cap) = (node_id(holder), world.genesis.providers[holder].price);
+        slots.push(SlotClaim { provider, column: object.column(holder), cap, receipt: Some(receipt) });
+    }
+    let commit = Commit {
+        object: object.id,
+        extent: 0,
+        extents: 1,
+        size: object.manifest.size,
+        code: CODE,
+        column_len: object.column_len(),
+        draw: Draw { epoch: Epoch(0), number: 0 },
+        slots,
+        until: world.open(0, object, 0).until,
+        end: Epoch(end),
+    };
+    let tx = world.tx(nonce, Height(1000), Action::Commit(commit));
+    client.submit(2, &tx).await.expect("taken");
 }
 
 /// Lets virtual time pass until `done` holds; fails after an hour of it.

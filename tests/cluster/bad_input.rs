@@ -75,7 +75,7 @@ fn stranger(stage: &Stage, cid: &str, link: &str, hash: &blake3::Hash) -> Result
         Running::start(&stage.cluster.binaries.client, &all)?.wait(std::time::Duration::from_secs(60))
     };
     run(&["init".as_ref(), "--no-passphrase".as_ref(), "--network".as_ref(), genesis.as_os_str()])?.expect_code(0)?;
-    expect(&run(&["add".as_ref(), file.as_os_str()])?, FUNDS, "account has 0")?;
+    expect(&run(&["add".as_ref(), file.as_os_str()])?, FUNDS, " has 0: fund the account")?;
     let to_self: String =
         serde_json::from_slice::<serde_json::Value>(&run(&["wallet".as_ref(), "address".as_ref()])?.stdout)?["address"]
             .as_str()

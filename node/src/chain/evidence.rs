@@ -86,7 +86,8 @@ async fn submit_until_settled(chain: &Chain, account: &Keypair, evidence: tx::Ev
         if !open {
             return;
         }
-        match chain.perform(account, from.nonce, Action::Evidence(evidence.clone())).await {
+        let body = chain.offered(sender, from.nonce, Action::Evidence(evidence.clone()));
+        match chain.perform(account, body).await {
             Ok(()) => {}
             Err(SubmitError::Rules(error)) if is_final(&error) => {
                 tracing::warn!(validator = %key, %error, "ledger rejected the evidence of equivocation");

@@ -123,16 +123,20 @@ impl Chain {
         self.submit_many(vec![tx], Origin::Here).await.pop().expect("one verdict for one transaction")
     }
 
-    /// Signs `action` for the account of `key` and submits it, then waits for the blocks that should include it.
+    /// A transaction with this action, and the fee to offer now.
+    pub(crate) fn offered(&self, account: AccountId, nonce: u64, action: Action) -> TxBody {
+        let valid_until = Height(self.head().height.0 + VALID_BLOCKS);
+        let body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
+        TxBody { fee: self.rules().offer(&body), ..body }
+    }
+
+    /// Signs a transaction with its account's key and submits it, then waits for the blocks that should include it.
     ///
     /// # Errors
     /// As [`Chain::submit`].
-    pub(crate) async fn perform(&self, key: &Keypair, nonce: u64, action: Action) -> Result<(), SubmitError> {
-        let (rules, height) = (self.rules(), self.head().height);
-        let valid_until = Height(height.0 + VALID_BLOCKS);
-        let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
-        body.fee = rules.offer(&body);
-        self.submit(Tx::sign(body, key, &rules.chain)).await?;
+    pub(crate) async fn perform(&self, key: &Keypair, body: TxBody) -> Result<(), SubmitError> {
+        let height = self.head().height;
+        self.submit(Tx::sign(body, key, &self.rules().chain)).await?;
         self.wait(Height(height.0 + INCLUDED_IN)).await;
         Ok(())
     }

@@ -19,7 +19,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis,
         state::Domain,
-        tx::{Action, Drain, Leave, Withdraw},
+        tx::{Action, Drain, Leave, Move, Withdraw},
         vote::ValidatorKeys,
     },
     sign::Keypair,
@@ -45,6 +45,8 @@ pub(super) enum ValidatorCommand {
         ostrakon-node init --dir DIR --validator    creates the key and prints it as `validator`\n  \
         ostrakon governance propose admit-validator KEY")]
     Join(JoinArgs),
+    /// Change the addresses of the validator in the ledger; with [provider] in node.toml, the node does it by itself
+    Move(MoveArgs),
     /// Leave the validators from the next block on; the bond is returned after the unbonding time
     Leave(OwnerArgs),
 }
@@ -64,6 +66,15 @@ pub(super) struct OwnerArgs {
     /// Key file of the owner [default: `owner_key_file` of [provider] in node.toml, else the node's key]
     #[arg(long, value_name = "FILE")]
     owner_key: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct MoveArgs {
+    #[command(flatten)]
+    owner: OwnerArgs,
+    /// Public address of the node, as /ip4/192.0.2.1/tcp/4001; repeat it for more
+    #[arg(long = "address", value_name = "MULTIADDR", value_parser = parse_announced, required = true)]
+    addresses: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -93,10 +104,15 @@ struct Operator {
 pub(super) fn validator(command: ValidatorCommand) -> anyhow::Result<()> {
     match command {
         ValidatorCommand::Join(args) => block_on(join(args)),
+        ValidatorCommand::Move(MoveArgs { owner, addresses }) => block_on(async {
+            let operator = Operator::open(owner)?;
+            let key = operator.vote_key()?;
+            let height = operator.perform(Action::Move(Move { key, addresses })).await?;
+            say(&format!("{:#}\n", json!({ "validator": key, "moved_at": height })))
+        }),
         ValidatorCommand::Leave(args) => block_on(async {
             let operator = Operator::open(args)?;
-            let path = operator.dir.join(VALIDATOR_KEY_FILE);
-            let key: VoteKey = ValidatorKeys::from_seed(key_file::read(&path)?.bytes()).vote.public();
+            let key = operator.vote_key()?;
             let height = operator.perform(Action::Leave(Leave { key })).await?;
             say(&format!("{:#}\n", json!({ "validator": key, "votes_until": height })))
         }),
@@ -154,6 +170,12 @@ impl Operator {
 
     fn id(&self) -> NodeId {
         self.node.public()
+    }
+
+    /// The key with which the node votes.
+    fn vote_key(&self) -> anyhow::Result<VoteKey> {
+        let path = self.dir.join(VALIDATOR_KEY_FILE);
+        Ok(ValidatorKeys::from_seed(key_file::read(&path)?.bytes()).vote.public())
     }
 
     /// Submits the action, and waits for its block; returns the height.

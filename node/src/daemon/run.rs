@@ -286,12 +286,12 @@ async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Worke
         ticks.tick().await;
         reporter.count(&metrics.ledger);
         let (status, columns, path) = (reporter.status(system_ms()), Arc::clone(columns), reporter.path());
-        let (store, offer) = (metrics.store.clone(), reporter.offer());
+        let (store, recorded) = (metrics.store.clone(), reporter.recorded());
         let write = move || {
-            let (usage, offer) = (columns.usage(), offer());
+            let (usage, (offer, member)) = (columns.usage(), recorded());
             store.set_usage(&usage);
             let shortfall = offer.and_then(|offer| offer.shortfall(&usage));
-            (status::write(&path, status.with_usage(usage, offer)), shortfall)
+            (status::write(&path, status.with_usage(usage, offer, member)), shortfall)
         };
         let (written, shortfall) = workers.run(write).await;
         written.unwrap_or_else(|error| tracing::warn!(%error, "cannot write the status file"));

@@ -15,10 +15,10 @@ use ostrakon_node::{
     chain::{Chain, WaitingFor},
     metrics::LedgerMetrics,
     node::{Node, NodeParts},
-    register::ProviderOffer,
+    register::{ProviderOffer, Standing},
     store::Usage,
 };
-use ostrakon_proto::id::{BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
+use ostrakon_proto::id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -46,6 +46,22 @@ pub(super) struct Status {
     usage: Usage,
     #[serde(flatten)]
     capacity: CapacityStatus,
+    #[serde(flatten)]
+    member: MemberStatus,
+}
+
+/// Who owns the node, and what the ledger has of it.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct MemberStatus {
+    /// The account that bonds and is paid.
+    owner: Option<AccountId>,
+    /// What it has, as far as this node knows the ledger.
+    owner_balance_obols: Option<Amount>,
+    /// Where the registration of the configured offer stands.
+    registration: Option<String>,
+    /// The addresses at which others look for this node as a provider.
+    announced: Vec<String>,
 }
 
 /// What it offers as a provider; nothing unless it is one.
@@ -95,13 +111,14 @@ pub(super) struct Reporter {
     chain: Chain,
     swarm: SwarmHandle,
     offers: watch::Receiver<Option<ProviderOffer>>,
+    standing: watch::Receiver<Option<Standing>>,
     vote_key: OnceLock<VoteKey>,
 }
 
 impl Reporter {
     pub(super) fn new(dir: &Path, identity: Identity, node: &Node, swarm: SwarmHandle) -> Self {
-        let (chain, offers) = (node.chain().clone(), node.offers());
-        Self { path: status_path(dir), identity, chain, swarm, offers, vote_key: OnceLock::new() }
+        let (chain, offers, standing) = (node.chain().clone(), node.offers(), node.standing());
+        Self { path: status_path(dir), identity, chain, swarm, offers, standing, vote_key: OnceLock::new() }
     }
 
     /// The node votes with this key.
@@ -119,11 +136,21 @@ impl Reporter {
         metrics.set(head.height, head.epoch, self.chain.is_synced(), self.swarm.connected().len());
     }
 
-    /// Reads what it offers as a provider; `None` when it is not one. The reading may block.
-    pub(super) fn offer(&self) -> impl FnOnce() -> Option<Offer> + Send + 'static {
-        let own = self.offers.borrow().as_ref().map(|offer| offer.capacity);
+    /// Reads what the ledger has of it: what it offers as a provider, `None` when it is not one, and who owns it. The
+    /// reading may block.
+    pub(super) fn recorded(&self) -> impl FnOnce() -> (Option<Offer>, MemberStatus) + Send + 'static {
+        let own = self.offers.borrow().as_ref().map(|offer| (offer.capacity, offer.owner.public()));
         let (chain, node) = (self.chain.clone(), self.identity.node);
-        move || chain.look(|records| records.provider(&node)).map(|provider| Offer::of(&provider, own))
+        let registration = self.standing.borrow().map(|standing| standing.to_string());
+        move || {
+            // Without an offer, the node's key is its owner's.
+            let owner = own.map_or_else(|| AccountId::new(*node.bytes()), |(_, owner)| owner);
+            let (provider, account) = chain.look(|records| (records.provider(&node), records.account(&owner)));
+            let offer = provider.as_ref().map(|provider| Offer::of(provider, own.map(|(capacity, _)| capacity)));
+            let announced = provider.map(|provider| provider.addresses).unwrap_or_default();
+            let (owner, owner_balance_obols) = (Some(owner), Some(account.balance));
+            (offer, MemberStatus { owner, owner_balance_obols, registration, announced })
+        }
     }
 
     pub(super) fn status(&self, updated_ms: u64) -> Status {
@@ -141,6 +168,7 @@ impl Reporter {
             ledger: LedgerStatus { height, block, epoch, block_time_ms, synced, validator, waiting_for },
             usage: Usage::default(),
             capacity: CapacityStatus::default(),
+            member: MemberStatus::default(),
         }
     }
 }
@@ -156,15 +184,15 @@ impl Status {
         self.listening.iter().map(|address| format!("{address}/p2p/{}", self.identity.node)).collect()
     }
 
-    /// With what is free: of the disk, and of what is offered.
-    pub(super) fn with_usage(self, usage: Usage, offer: Option<Offer>) -> Self {
+    /// With what is free, of the disk and of what is offered, and what the ledger has of the node.
+    pub(super) fn with_usage(self, usage: Usage, offer: Option<Offer>, member: MemberStatus) -> Self {
         let free_bytes = offer.map_or(usage.free_bytes, |offer| offer.left().min(usage.free_bytes));
         let capacity = CapacityStatus {
             capacity_bytes: offer.map(|offer| offer.capacity),
             committed_bytes: offer.map(|offer| offer.used),
             capacity_warning: offer.and_then(|offer| offer.shortfall(&usage)).map(|shortfall| shortfall.to_string()),
         };
-        Self { usage: Usage { free_bytes, ..usage }, capacity, ..self }
+        Self { usage: Usage { free_bytes, ..usage }, capacity, member, ..self }
     }
 }
 
@@ -225,7 +253,7 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, capacity, .. } = status;
+    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, capacity, member, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
@@ -244,6 +272,7 @@ fn as_lines(status: &Status, running: bool) -> String {
     ]
     .into_iter()
     .chain(capacity.lines())
+    .chain(member.lines())
     .chain(ledger.waiting_for.as_ref().map(|waiting_for| waiting_line(waiting_for, *updated_ms)))
     .map(|line| line + "\n")
     .collect()
@@ -254,6 +283,15 @@ impl CapacityStatus {
         let offered = self.capacity_bytes.zip(self.committed_bytes);
         let offered = offered.map(|(capacity, used)| format!("capacity  {capacity} bytes, {used} committed"));
         offered.into_iter().chain(self.capacity_warning.as_ref().map(|warning| format!("warning   {warning}")))
+    }
+}
+
+impl MemberStatus {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let Self { owner, owner_balance_obols, registration, announced } = self;
+        let owner = owner.zip(*owner_balance_obols).map(|(owner, obols)| format!("owner     {owner}, {obols} obols"));
+        let announced = (!announced.is_empty()).then(|| format!("announced {}", announced.join(" ")));
+        owner.into_iter().chain(announced).chain(registration.as_ref().map(|words| format!("provider  {words}")))
     }
 }
 

@@ -8,7 +8,7 @@ use ostrakon_proto::{
     ledger::{
         PROTOCOL, TxError,
         state::{Membership, ProposedChange, Provider, ProviderStatus, Upgrade},
-        tx::{Action, Ballot, Commit, Extend, Leave, Propose, Release, SlotClaim, Transfer},
+        tx::{Action, Ballot, Extend, Leave, Propose, Release, Transfer},
     },
     placement::Draw,
     sign::Keypair,
@@ -29,7 +29,8 @@ use crate::{
     register::ProviderOffer,
     store::{Columns, PlaceState},
     world::{
-        CODE, NodeDisk, TestObject, World, domain, genesis, new_incarnation, node_id, node_key, until, validator_keys,
+        CODE, NodeDisk, TestObject, World, commit, domain, genesis, new_incarnation, node_id, node_key, until,
+        validator_keys,
     },
 };
 
@@ -197,31 +198,6 @@ async fn a_capacity_below_what_is_stored_takes_nothing_more_and_is_recorded_when
     let release = Action::Release(Release { object: object.id, extent: 0 });
     client.submit(0, &world.tx(2, Height(1000), release)).await.expect("taken");
     until("the ledger has the capacity", async || recorded().await.capacity == 1).await;
-}
-
-/// Stores a whole object and commits it until epoch `end`.
-async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
-    let (client, mut slots) = (world.client(249), Vec::new());
-    for index in 0..CODE.n {
-        let holder = usize::from(index);
-        let receipt = client.store(world, holder, object, index).await;
-        let (provider, cap) = (node_id(holder), world.genesis.providers[holder].price);
-        slots.push(SlotClaim { provider, column: object.column(holder), cap, receipt: Some(receipt) });
-    }
-    let commit = Commit {
-        object: object.id,
-        extent: 0,
-        extents: 1,
-        size: object.manifest.size,
-        code: CODE,
-        column_len: object.column_len(),
-        draw: Draw { epoch: Epoch(0), number: 0 },
-        slots,
-        until: world.open(0, object, 0).until,
-        end: Epoch(end),
-    };
-    let tx = world.tx(nonce, Height(1000), Action::Commit(commit));
-    client.submit(2, &tx).await.expect("taken");
 }
 
 fn states(disk: &NodeDisk) -> Vec<PlaceState> {

@@ -43,6 +43,12 @@ impl Listing {
         self.past.iter().find(|past| epoch <= past.until).map_or(self.offer, |past| past.offer)
     }
 
+    /// The first epoch from `drawable` on, at most the one after `epoch`, which is in progress, whose roster has an
+    /// offer of it; `None` when there is no such epoch, for what there is now.
+    pub fn drawn_from(&self, drawable: Epoch, epoch: Epoch) -> Option<Epoch> {
+        (drawable.0..=epoch.0.saturating_add(1)).map(Epoch).find(|epoch| self.at(*epoch).is_some())
+    }
+
     /// The offer becomes this, in an epoch whose roster is frozen already; what is of none from `oldest` on is dropped.
     fn change(&mut self, offer: Option<Offer>, (oldest, epoch): (Epoch, Epoch)) {
         self.past.retain(|past| past.until >= oldest);
@@ -182,5 +188,17 @@ mod tests {
             }
         }
         assert_eq!(listing.past.len(), 2, "what no valid roster has is dropped");
+    }
+
+    #[test]
+    fn who_registers_is_drawn_from_the_next_epoch_on() {
+        let mut listing = Listing::default();
+        assert_eq!(listing.drawn_from(Epoch(3), Epoch(4)), None);
+        listing.change(offer(5), (Epoch(0), Epoch(4)));
+        let check = |drawable, epoch| listing.drawn_from(Epoch(drawable), Epoch(epoch));
+        assert_eq!(
+            [check(3, 4), check(4, 4), check(4, 5), check(5, 5), check(6, 6)],
+            [5, 5, 5, 5, 6].map(|epoch| Some(Epoch(epoch)))
+        );
     }
 }

@@ -18,7 +18,7 @@ use super::{
     AddError, AddedTerm,
     existing::{extents_of, own_commitments},
     job::Job,
-    plan::{check_funds, times},
+    plan::times,
     store::Listing,
     upload::Stored,
 };
@@ -74,7 +74,7 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<A
     let locked = times(locked, job.plan.epochs).ok_or(AddError::Price)?;
     // The account may have spent its money while the bytes were sent.
     let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
-    check_funds(funds.balance, locked, fee.ok_or(AddError::Price)?)?;
+    job.plan.check_funds(funds.balance, locked, fee.ok_or(AddError::Price)?)?;
     let included = chain.send(job.account, batches(actions), Overtaken::Repeat, job.events).await?;
     let height = included.iter().map(|included| included.height).max().unwrap_or(head.height);
     job.events.tell(Event::Included { height });

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use ostrakon_proto::{
-    id::{Amount, Height},
+    id::{AccountId, Amount, Height},
     layout::LayoutError,
     placement::PlacementError,
 };
@@ -20,8 +20,8 @@ pub enum AddError {
     Chain(#[from] ChainError),
     /// The network is too small for any code.
     #[error(
-        "the network has {have} providers with free space, and the smallest code needs {need}: wait for more, or \
-         choose a smaller code"
+        "{have} providers with free space can be drawn, and the smallest code needs {need}: wait for more, or choose a \
+         smaller code; who has just registered is drawn from the next epoch on"
     )]
     TooFewProviders {
         /// Providers there are.
@@ -34,10 +34,12 @@ pub enum AddError {
     Placement(#[from] PlacementError),
     /// The account cannot pay.
     #[error(
-        "storing this costs {need} obols with fees, and the account has {have}: fund the account, or store it for \
-         fewer epochs"
+        "storing this costs {need} obols with fees, and the account {account} has {have}: fund the account, or store \
+         it for fewer epochs"
     )]
     Funds {
+        /// The account.
+        account: AccountId,
         /// What it costs.
         need: Amount,
         /// What there is.

@@ -187,7 +187,7 @@ impl Plan {
         let price = times(price, self.epochs).ok_or(AddError::Price)?;
         let locked = times(locked, self.epochs).ok_or(AddError::Price)?;
         let fee = times(self.commit_fee(), u64::from(layout.extents())).ok_or(AddError::Price)?;
-        check_funds(self.funds.balance, locked, fee)?;
+        self.check_funds(self.funds.balance, locked, fee)?;
         self.check_credit(temporary)?;
         Ok(Quote {
             size: layout.size(),
@@ -238,12 +238,12 @@ impl Plan {
         let body = TxBody { account: self.account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action };
         self.rules.offer(&body)
     }
-}
 
-/// Whether `have` covers price and fee.
-pub(crate) fn check_funds(have: Amount, price: Amount, fee: Amount) -> Result<(), AddError> {
-    let need = price.plus(fee).ok_or(AddError::Price)?;
-    if need > have { Err(AddError::Funds { need, have }) } else { Ok(()) }
+    /// Whether `have` covers price and fee.
+    pub(crate) fn check_funds(&self, have: Amount, price: Amount, fee: Amount) -> Result<(), AddError> {
+        let (account, need) = (self.account, price.plus(fee).ok_or(AddError::Price)?);
+        if need > have { Err(AddError::Funds { account, need, have }) } else { Ok(()) }
+    }
 }
 
 pub(crate) fn times(amount: Amount, count: u64) -> Option<Amount> {
