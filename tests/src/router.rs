@@ -9,7 +9,7 @@
 use std::{
     ffi::OsStr,
     io::ErrorKind,
-    net::Ipv4Addr,
+    net::{Ipv4Addr, Ipv6Addr},
     path::Path,
     process::Command,
     sync::{Arc, Mutex, OnceLock, PoisonError},
@@ -55,6 +55,8 @@ pub struct Site {
     namespace: Option<String>,
     /// Its address, as the others reach it; for one behind NAT, the NAT's.
     pub address: Ipv4Addr,
+    /// Its address of IPv6; nothing behind NAT is reached by it.
+    pub address_v6: Ipv6Addr,
     index: usize,
 }
 
@@ -77,7 +79,7 @@ fn probe() -> Result<()> {
 
 impl Router {
     /// A router without places; `name` tells its namespaces from those of others on this machine, and `network` its
-    /// addresses: 10.`network`.x.1.
+    /// addresses: 10.`network`.x.1 and fd00:`network`::x.
     ///
     /// # Errors
     /// When the system refuses.
@@ -102,13 +104,13 @@ impl Router {
     /// # Errors
     /// When the system refuses.
     pub fn here(&mut self) -> Result<Site> {
-        let (index, address) = self.next()?;
+        let (index, address, address_v6) = self.next()?;
         let device = self.device(index);
         let tun = self.tun(&device)?;
         ip(&["link", "set", "dev", &device, "mtu", &MTU.to_string(), "up"])?;
         ip(&["addr", "add", &format!("{address}/32"), "dev", &device])?;
         ip(&["route", "add", &format!("10.{}.0.0/16", self.network), "dev", &device, "src", &address.to_string()])?;
-        let site = Site { namespace: None, address, index };
+        let site = Site { namespace: None, address, address_v6, index };
         self.join(site.clone(), tun, address);
         Ok(site)
     }
@@ -138,7 +140,7 @@ impl Router {
     }
 
     fn add(&mut self, name: &str, is_behind_nat: bool) -> Result<Site> {
-        let (index, address) = self.next()?;
+        let (index, address, address_v6) = self.next()?;
         let [_, _, number, _] = address.octets();
         let inner = if is_behind_nat { Ipv4Addr::new(192, 168, number, 2) } else { address };
         let namespace = format!("{}-{name}", self.name);
@@ -153,16 +155,20 @@ impl Router {
         inside(&["link", "set", "dev", &device, "mtu", &MTU.to_string(), "up"])?;
         inside(&["addr", "add", &format!("{inner}/32"), "dev", &device])?;
         inside(&["route", "add", "default", "dev", &device, "src", &inner.to_string()])?;
-        let site = Site { namespace: Some(namespace), address, index };
+        // Not where the kernel has no IPv6: then the place is one without.
+        let _none = inside(&["-6", "addr", "add", &format!("{address_v6}/128"), "dev", &device, "nodad"])
+            .and_then(|()| inside(&["-6", "route", "add", "default", "dev", &device]));
+        let site = Site { namespace: Some(namespace), address, address_v6, index };
         self.join(site.clone(), tun, inner);
         Ok(site)
     }
 
-    /// The number and address of the next place.
-    fn next(&self) -> Result<(usize, Ipv4Addr)> {
+    /// The number and the addresses of the next place.
+    fn next(&self) -> Result<(usize, Ipv4Addr, Ipv6Addr)> {
         let index = self.plumbing.lock().unwrap_or_else(PoisonError::into_inner).ports.len();
         let number = u8::try_from(index + 1).ok().filter(|number| *number <= PLACES).context("too many places")?;
-        Ok((index, Ipv4Addr::new(10, self.network, number, 1)))
+        let address_v6 = Ipv6Addr::new(0xfd00, self.network.into(), 0, 0, 0, 0, 0, number.into());
+        Ok((index, Ipv4Addr::new(10, self.network, number, 1), address_v6))
     }
 
     /// The name of a device: at most 15 bytes.
@@ -191,7 +197,7 @@ impl Router {
 
     fn join(&self, site: Site, tun: Arc<AsyncFd<Tun>>, inner: Ipv4Addr) {
         let seed = u64::try_from(site.index).expect("few places");
-        let port = Port::new(Arc::clone(&tun), site.address, inner, LineState::seeded(seed));
+        let port = Port::new(Arc::clone(&tun), (site.address, site.address_v6), inner, LineState::seeded(seed));
         self.plumbing.lock().unwrap_or_else(PoisonError::into_inner).ports.push(port);
         if let Some(runtime) = &self.runtime {
             runtime.spawn(forward::read(tun, site.index, self.packets.clone()));

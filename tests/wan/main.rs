@@ -1,5 +1,6 @@
-//! Consensus over lines that are long: validators in places of their own, joined by a router in this process
-//! ([`ostrakon_tests::router`]), with delay and a rate between them, and lines that are cut.
+//! Networks of machines in places of their own, joined by a router in this process ([`ostrakon_tests::router`]):
+//! consensus over lines that are long, with delay and a rate between validators, and lines that are cut; and several
+//! operators who found a network by commands alone.
 //!
 //! It needs the right to make network namespaces; without it, and for no other reason, each scenario reports that it
 //! was skipped. How they are chosen and repeated: [`ostrakon_tests::scenarios`].
@@ -7,6 +8,7 @@
 mod cut_off;
 mod full_blocks;
 mod load;
+mod operators;
 
 use std::process::ExitCode;
 
@@ -25,9 +27,10 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 2] = [
+const SCENARIOS: [Scenario<Seed>; 3] = [
     scenario("cut_off", |_| where_permitted(cut_off::run)),
     long_scenario("full_blocks", |seed| where_permitted(|| full_blocks::run(seed.0))),
+    scenario("operators", |_| where_permitted(operators::run)),
 ];
 
 fn where_permitted(run: impl FnOnce() -> Result<String>) -> Result<String> {

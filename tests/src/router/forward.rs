@@ -4,7 +4,7 @@ use std::{
     cmp::Reverse,
     collections::BinaryHeap,
     fmt, io,
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -35,7 +35,7 @@ pub(super) struct Plumbing {
 /// Where one place is joined: its device, and its link in both directions.
 pub(super) struct Port {
     tun: Arc<AsyncFd<Tun>>,
-    address: Ipv4Addr,
+    addresses: [IpAddr; 2],
     nat: Option<Nat>,
     link: Link,
     outward: LineState,
@@ -54,7 +54,7 @@ pub struct Passed {
 
 impl fmt::Debug for Port {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Port").field("address", &self.address).field("link", &self.link).finish_non_exhaustive()
+        f.debug_struct("Port").field("addresses", &self.addresses).field("link", &self.link).finish_non_exhaustive()
     }
 }
 
@@ -73,10 +73,16 @@ struct Scheduled {
 }
 
 impl Port {
-    /// The port of the place at `address`, behind a NAT when it has another address inside.
-    pub(super) fn new(tun: Arc<AsyncFd<Tun>>, address: Ipv4Addr, inner: Ipv4Addr, line: LineState) -> Self {
+    /// The port of the place at these addresses, behind a NAT when it has another one of IPv4 inside.
+    pub(super) fn new(
+        tun: Arc<AsyncFd<Tun>>,
+        (address, address_v6): (Ipv4Addr, Ipv6Addr),
+        inner: Ipv4Addr,
+        line: LineState,
+    ) -> Self {
         let nat = (inner != address).then(|| Nat::new(address, inner));
-        Self { tun, address, nat, link: Link::default(), outward: line.clone(), inward: line, record: None }
+        let addresses = [address.into(), address_v6.into()];
+        Self { tun, addresses, nat, link: Link::default(), outward: line.clone(), inward: line, record: None }
     }
 
     pub(super) fn set(&mut self, link: Link) {
@@ -107,7 +113,7 @@ impl Plumbing {
         }
         let half_way = port.outward.pass(&port.link, packet.len(), now)?;
         let to = packet::address(packet, End::Destination)?;
-        let to = self.ports.iter().position(|port| port.address == to)?;
+        let to = self.ports.iter().position(|port| port.addresses.contains(&to))?;
         Some((to, half_way))
     }
 
@@ -131,8 +137,9 @@ pub(super) async fn read(tun: Arc<AsyncFd<Tun>>, from: usize, packets: mpsc::Sen
             Ok(Err(_)) => return,
             Err(_would_block) => continue,
         };
-        // IPv6 announces itself on every new device: no place is meant, and it is no loss.
-        if packet::address(&packet, End::Source).is_some() && packets.send((from, packet)).await.is_err() {
+        // What IPv6 announces on every new device is meant for no place, and is no loss.
+        let is_for_one = packet::address(&packet, End::Destination).is_some_and(|to| !to.is_multicast());
+        if is_for_one && packets.send((from, packet)).await.is_err() {
             return;
         }
     }

@@ -3,7 +3,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr},
 };
 
 use super::packet::{self, End, Flow};
@@ -44,7 +44,8 @@ impl Nat {
 
     /// Rewrites a packet on its way in; false when nobody behind it has spoken to who sends it.
     pub fn inward(&self, packet: &mut [u8]) -> bool {
-        let (Some(from), Some(to)) = (packet::address(packet, End::Source), packet::flow(packet, End::Destination))
+        let (Some(IpAddr::V4(from)), Some(to)) =
+            (packet::address(packet, End::Source), packet::flow(packet, End::Destination))
         else {
             return false;
         };

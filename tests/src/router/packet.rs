@@ -1,6 +1,6 @@
-//! IPv4 packets, as far as a router looks: who sends to whom, and the ports that NAT replaces. Pure.
+//! IP packets, as far as a router looks: who sends to whom, and, of IPv4, the ports that NAT replaces. Pure.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The protocols whose ports are known here.
 const TCP: u8 = 6;
@@ -38,8 +38,24 @@ fn header_len(packet: &[u8]) -> Option<usize> {
     (first >> 4 == 4 && header >= 20 && packet.len() >= header).then_some(header)
 }
 
-/// The address of this end.
-pub fn address(packet: &[u8], end: End) -> Option<Ipv4Addr> {
+/// The address of this end, of either version of IP.
+pub fn address(packet: &[u8], end: End) -> Option<IpAddr> {
+    match header_len_v6(packet) {
+        None => address_v4(packet, end).map(IpAddr::V4),
+        Some(_) => {
+            let at = if end == End::Source { 8 } else { 24 };
+            let bytes: [u8; 16] = packet.get(at..at + 16)?.try_into().ok()?;
+            Some(Ipv6Addr::from(bytes).into())
+        }
+    }
+}
+
+/// The length of a header of IPv6, after which TCP and UDP begin: hosts that send nothing unusual add no extensions.
+fn header_len_v6(packet: &[u8]) -> Option<usize> {
+    (packet.first()? >> 4 == 6 && packet.len() >= 40).then_some(40)
+}
+
+fn address_v4(packet: &[u8], end: End) -> Option<Ipv4Addr> {
     let at = address_at(packet, end)?;
     let bytes: [u8; 4] = packet.get(at..at + 4)?.try_into().ok()?;
     Some(bytes.into())
@@ -57,14 +73,18 @@ fn port_at(packet: &[u8], end: End) -> Option<usize> {
 pub fn flow(packet: &[u8], end: End) -> Option<Flow> {
     let at = port_at(packet, end)?;
     let port = u16::from_be_bytes([packet[at], packet[at + 1]]);
-    Some(Flow { protocol: packet[9], address: address(packet, end)?, port })
+    Some(Flow { protocol: packet[9], address: address_v4(packet, end)?, port })
 }
 
 /// Whether it begins a TCP connection or carries bytes of one, or is a datagram of UDP: no mere acknowledgement.
 pub fn carries(packet: &[u8]) -> bool {
     const SYN: u8 = 2;
-    let Some(header) = header_len(packet) else { return false };
-    match (packet[9], packet.get(header + 12), packet.get(header + 13)) {
+    let (header, protocol) = match (header_len(packet), header_len_v6(packet)) {
+        (Some(header), _) => (header, packet[9]),
+        (None, Some(header)) => (header, packet[6]),
+        (None, None) => return false,
+    };
+    match (protocol, packet.get(header + 12), packet.get(header + 13)) {
         (TCP, Some(offset), Some(flags)) => flags & SYN != 0 || packet.len() > header + usize::from(offset >> 4) * 4,
         (protocol, _, _) => protocol == UDP,
     }
@@ -170,8 +190,20 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_packet_of_the_other_version_has_addresses_and_no_translation() {
+        let mut packet = [0; 60];
+        (packet[0], packet[6], packet[23], packet[39], packet[52]) = (0x60, TCP, 1, 2, 5 << 4);
+        let ends = [End::Source, End::Destination].map(|end| address(&packet, end));
+        let last = |byte: u16| Some(IpAddr::from(Ipv6Addr::new(0, 0, 0, 0, 0, 0, 0, byte)));
+        assert_eq!((ends, flow(&packet, End::Source)), ([last(1), last(2)], None));
+        assert!(!carries(&packet), "nothing but a header of TCP");
+        packet[53] = 2;
+        assert!(carries(&packet), "it begins a connection");
+    }
+
+    #[test]
     fn what_is_no_packet_is_none() {
-        for bytes in [&[][..], &[0x45], &[0x60; 40], &[0x4f; 30]] {
+        for bytes in [&[][..], &[0x45], &[0x60; 39], &[0x4f; 30]] {
             assert_eq!((address(bytes, End::Source), flow(bytes, End::Destination)), (None, None), "{bytes:?}");
             assert!(!rewrite(&mut bytes.to_vec(), End::Source, Ipv4Addr::LOCALHOST, 1));
         }

@@ -1,0 +1,257 @@
+//! A network of several operators, by the commands of the README's section "A network of several operators" alone: six
+//! found it, over IPv4 and IPv6, one more joins late and without money, and one moves to another address. Then n-k of
+//! those that hold a file die, and it is read.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon_tests::{
+    cluster::{Added, Binaries, Outcome, Running, until},
+    content,
+    process::{Daemon, signal},
+    router::{Router, Site},
+};
+use serde_json::Value;
+
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(120);
+/// Of all, four vote on blocks.
+const FOUNDERS: [&str; 6] = ["anna", "ben", "cleo", "dara", "emil", "fay"];
+const VALIDATORS: usize = 4;
+const LATE: &str = "gus";
+
+/// An operator: a machine, a data directory, and the node while it runs.
+struct Operator {
+    name: &'static str,
+    site: Site,
+    addresses: Vec<String>,
+    dir: PathBuf,
+    node: Option<Daemon>,
+}
+
+/// What all share: the programs, and a directory in which files are handed over.
+struct World {
+    binaries: Binaries,
+    files: tempfile::TempDir,
+    client: Site,
+}
+
+pub(crate) fn run() -> Result<String> {
+    let binaries = Binaries::find()?;
+    let mut router = Router::new("ost-ops", 79)?;
+    let founders = FOUNDERS.into_iter().enumerate();
+    let files = binaries.directory()?;
+    let mut operators = founders
+        .map(|(number, name)| Operator::new(name, router.place(name)?, number, files.path()))
+        .collect::<Result<Vec<Operator>>>()?;
+    let mut late = Operator::new(LATE, router.place(LATE)?, FOUNDERS.len(), files.path())?;
+    let world = World { binaries, files, client: router.place("alice")? };
+
+    found(&world, &operators)?;
+    for operator in &mut operators {
+        operator.run(&world, &["init", "--genesis", "genesis.toml"])?;
+        operator.start(&world)?;
+    }
+    world
+        .client(&["init", "--network", "genesis.toml", "--key-file", "alice.key", "--no-passphrase"])?
+        .expect_code(0)?;
+    until("the network makes blocks", LIMIT, || {
+        let head = world.client(&["ledger", "head"])?;
+        Ok(head.code == Some(0) && head.json::<Value>()?["height"].as_u64() >= Some(2))
+    })?;
+    let paid = joins_late(&world, &mut late)?;
+    let moved = router.place("ben-new")?;
+    moves(&world, &mut operators[1], moved)?;
+    operators.push(late);
+    survives(&world, &mut operators)?;
+    Ok(format!(
+        "six operators founded a network, four by IPv4 and two by IPv6; one joined late with {paid} obols that it \
+         asked for; one moved with its validator; four of seven killed, and the file read"
+    ))
+}
+
+/// Each operator gives a card, and the first creates the genesis, with an account for a client.
+fn found(world: &World, operators: &[Operator]) -> Result<()> {
+    let mut cards = Vec::new();
+    for (number, operator) in operators.iter().enumerate() {
+        let flags = if number < VALIDATORS { &["--validator"][..] } else { &[] };
+        let made = operator.init(world, flags)?;
+        ensure!(!made.stderr.contains("warning"), "its address leads to it: {made}");
+        ensure!(made.stderr.contains("ostrakon-node network card"), "the next command is not named: {made}");
+        let card = format!("{}.card", operator.name);
+        operator.run(world, &["network", "card", "-o", &card])?;
+        cards.push(card);
+    }
+    let account: Value = world.client(&["key", "create", "alice.key"])?.json()?;
+    let fund = format!("{}=1000000", account["address"].as_str().context("`key create` prints the address")?);
+    let create = ["network", "create", "--name", "tideline", "--epoch", "5", "--fund", &fund, "-o", "genesis.toml"];
+    let cards: Vec<&str> = cards.iter().map(String::as_str).collect();
+    let made: Value = operators[0].command(world, &[&create[..], &cards].concat())?.json()?;
+    ensure!(made["providers"] == 6 && made["validators"] == VALIDATORS, "another network was founded: {made}");
+    let again = operators[0].command(world, &[&create[..], &cards].concat())?;
+    ensure!(again.code == Some(1) && again.stderr.contains("--overwrite"), "a genesis was replaced: {again}");
+    Ok(())
+}
+
+/// A node that the genesis does not know says what it needs, and by which command it gets it; gives the amount.
+fn joins_late(world: &World, late: &mut Operator) -> Result<String> {
+    let made = late.init(world, &["--genesis", "genesis.toml"])?;
+    let owner: Value = made.json()?;
+    let owner = owner["owner"].as_str().context("`init` prints the owner's account")?.to_owned();
+    late.start(world)?;
+    let asks = |status: &Value| -> Option<Vec<String>> {
+        let words = status["registration"].as_str()?.split_once("`ostrakon ")?.1;
+        Some(words.strip_suffix('`')?.split(' ').map(str::to_owned).collect())
+    };
+    let mut command = None;
+    until("the late node asks for money", LIMIT, || {
+        command = late.status(world)?.as_ref().and_then(asks);
+        Ok(command.is_some())
+    })?;
+    let command: Vec<String> = command.context("it has just asked")?;
+    let command: Vec<&str> = command.iter().map(String::as_str).collect();
+    ensure!(command.starts_with(&["wallet", "send", &owner]), "it does not name its owner {owner}: {command:?}");
+    ensure!(late.log()?.contains(&owner), "the log does not name the account: {}", late.log()?);
+    world.client(&command)?.expect_code(0)?;
+    let id = late.id(world)?;
+    until("the late node is drawn", LIMIT, || {
+        let (listing, row) = world.provider(&id)?;
+        let drawn = row.and_then(|row| row["drawn_from"].as_u64());
+        Ok(drawn.is_some_and(|from| listing["drawable"].as_u64() >= Some(from)))
+    })?;
+    until("its status says from when on it is drawn", LIMIT, || {
+        let status = late.status(world)?.context("it runs")?;
+        Ok(status["registration"].as_str().is_some_and(|words| words.contains("draws count it from epoch")))
+    })?;
+    Ok(command[3].to_owned())
+}
+
+/// A provider that validates too starts again on another machine, with its new address in `node.toml`.
+fn moves(world: &World, operator: &mut Operator, to: Site) -> Result<()> {
+    operator.stop()?;
+    let path = operator.dir.join("node.toml");
+    let (old, new) = (operator.site.address.to_string(), to.address.to_string());
+    fs::write(&path, fs::read_to_string(&path)?.replace(&old, &new))?;
+    (operator.site, operator.addresses) = (to, vec![format!("/ip4/{new}/tcp/4001")]);
+    operator.start(world)?;
+    let id = operator.id(world)?;
+    until("the ledger has the provider's new address", LIMIT, || {
+        Ok(world.provider(&id)?.1.is_some_and(|row| row["addresses"].to_string().contains(&new)))
+    })?;
+    until("the ledger has the validator's new address", LIMIT, || {
+        let listed: Value = world.client(&["ledger", "validators"])?.json()?;
+        Ok(listed["validators"].to_string().contains(&new))
+    })
+}
+
+/// With a file on all seven, any three are enough.
+fn survives(world: &World, operators: &mut [Operator]) -> Result<()> {
+    let file = world.files.path().join("file");
+    let hash = content::write_file(&file, 79, 3_000_000)?;
+    let added: Added = world.client(&["add", "file", "--code", "3/7", "--all"])?.json()?;
+    for operator in &mut operators[3..] {
+        operator.node = None;
+    }
+    world.client(&["get", &added.link, "-o", "copy"])?.expect_code(0)?;
+    ensure!(content::hash_file(&world.files.path().join("copy"))? == hash, "WRONG BYTES");
+    Ok(())
+}
+
+impl World {
+    /// Runs `ostrakon --profile profile --json ARGS` at the client's place.
+    fn client(&self, args: &[&str]) -> Result<Outcome> {
+        let mut command = self.place(&self.client, &self.binaries.client);
+        command.args(["--profile", "profile", "--json"]).args(args);
+        Running::spawn(command, Stdio::null())?.wait(LIMIT)
+    }
+
+    /// This program at a place, in the directory of the files.
+    fn place(&self, site: &Site, program: &Path) -> Command {
+        let mut command = site.command(program);
+        command.current_dir(self.files.path());
+        for name in ["PROFILE", "NETWORK", "LINK", "PASSPHRASE", "PASSPHRASE_FILE", "NODE_DIR"] {
+            command.env_remove(format!("OSTRAKON_{name}"));
+        }
+        command
+    }
+
+    /// What `ostrakon providers` prints, and its row of this node.
+    fn provider(&self, id: &str) -> Result<(Value, Option<Value>)> {
+        let listing: Value = self.client(&["providers"])?.json()?;
+        let rows = listing["providers"].as_array().context("`providers` prints a list")?;
+        let row = rows.iter().find(|row| row["provider"] == id).cloned();
+        Ok((listing, row))
+    }
+}
+
+impl Operator {
+    fn new(name: &'static str, site: Site, number: usize, files: &Path) -> Result<Self> {
+        let (v4, v6) = (site.address, site.address_v6);
+        let addresses = match number {
+            2 => vec![format!("/ip4/{v4}/tcp/4001"), format!("/ip4/{v4}/udp/4001/quic-v1")],
+            3 => vec![format!("/ip4/{v4}/tcp/4001"), format!("/ip6/{v6}/tcp/4001")],
+            4 | 5 => vec![format!("/ip6/{v6}/tcp/4001")],
+            _ => vec![format!("/ip4/{v4}/tcp/4001")],
+        };
+        Ok(Self { name, site, addresses, dir: files.join(name), node: None })
+    }
+
+    /// Creates its data directory, with its offer.
+    fn init(&self, world: &World, flags: &[&str]) -> Result<Outcome> {
+        let domain = format!("{0}/{0}-hosting/{0}-land", self.name);
+        let offer = ["init", "--dir", self.name, "--capacity", "1G", "--domain", &domain];
+        let addresses = self.addresses.iter().flat_map(|address| ["--address", address]);
+        let line: Vec<&str> = offer.into_iter().chain(addresses).chain(flags.iter().copied()).collect();
+        let made = self.command(world, &line)?;
+        made.expect_code(0)?;
+        // The disk of a machine that runs tests may be nearly full.
+        let path = self.dir.join("node.toml");
+        fs::write(&path, format!("disk_reserve_bytes = 1\n{}", fs::read_to_string(&path)?))?;
+        Ok(made)
+    }
+
+    /// Runs `ostrakon-node ARGS --dir NAME`, which must succeed.
+    fn run(&self, world: &World, args: &[&str]) -> Result<()> {
+        self.command(world, &[args, &["--dir", self.name]].concat())?.expect_code(0).map(drop)
+    }
+
+    fn command(&self, world: &World, args: &[&str]) -> Result<Outcome> {
+        let mut command = world.place(&self.site, &world.binaries.node);
+        command.args(args);
+        Running::spawn(command, Stdio::null())?.wait(LIMIT)
+    }
+
+    fn start(&mut self, world: &World) -> Result<()> {
+        let mut command = world.place(&self.site, &world.binaries.node);
+        command.args(["run", "--dir", self.name]);
+        self.node = Some(Daemon::start(command, &self.dir.join("node.log"))?);
+        Ok(())
+    }
+
+    /// Stops it as a service manager does.
+    fn stop(&mut self) -> Result<()> {
+        let mut node = self.node.take().context("it runs")?;
+        signal(node.pid(), "TERM")?;
+        until("a node stops", LIMIT, || Ok(node.has_ended()))
+    }
+
+    /// What `ostrakon-node status` prints; nothing before the node has written it.
+    fn status(&self, world: &World) -> Result<Option<Value>> {
+        let outcome = self.command(world, &["status", "--json", "--dir", self.name])?;
+        if outcome.code == Some(0) { outcome.json().map(Some) } else { Ok(None) }
+    }
+
+    fn id(&self, world: &World) -> Result<String> {
+        let status = self.status(world)?.context("it has run")?;
+        Ok(status["node"].as_str().context("`status` prints the node")?.to_owned())
+    }
+
+    fn log(&self) -> Result<String> {
+        Ok(fs::read_to_string(self.dir.join("node.log"))?)
+    }
+}
