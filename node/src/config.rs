@@ -11,7 +11,8 @@
 //! <dir>/validator.key  the validator's secret key, on a validator only
 //! <dir>/consensus.wal  write-ahead log of the block being decided
 //! <dir>/sign-state     what the validator signed last; never restore it from a copy
-//! <dir>/store/         columns
+//! <dir>/volumes.toml   the volumes with columns, which the node itself writes
+//! <dir>/store/         columns: the first volume
 //! <dir>/chain/         the ledger; beside it `chain.new` and `chain.ready` while a snapshot is restored
 //! <dir>/lock           locked by the running node
 //! <dir>/status.json    the status that the running node writes
@@ -37,7 +38,7 @@ mod file;
 mod place;
 
 pub use check::{Wrong, announced};
-pub use place::lost_key;
+pub use place::other_key;
 
 use crate::{
     chain::{rocks::Pruning, sync::checkpoint::Checkpoint},
@@ -56,8 +57,6 @@ pub const CONSENSUS_LOG_FILE: &str = "consensus.wal";
 pub const SIGN_STATE_FILE: &str = "sign-state";
 /// Name of a validator's key.
 pub const VALIDATOR_KEY_FILE: &str = "validator.key";
-/// Name of the directory with the columns.
-pub const STORE_DIR: &str = "store";
 
 /// Keys that a running node applies when it reads its configuration again.
 const RELOADED: [&str; 2] = ["log", "provider"];
@@ -72,7 +71,7 @@ pub struct Config {
     pub bootstrap: Vec<String>,
     /// Threads for disk and hashing.
     pub worker_threads: usize,
-    /// Bytes of the disk that columns leave free; `None` is 5 % of the disk, at most 10 GiB.
+    /// Bytes of each disk that columns leave free; `None` is 5 % of the disk, at most 10 GiB.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub disk_reserve_bytes: Option<u64>,
     /// The log filter, as `info` or `info,ostrakon_node=debug`.
@@ -208,6 +207,8 @@ pub struct Checked {
     pub genesis: Genesis,
     /// The node's key.
     pub keypair: Keypair,
+    /// What its operator must know: the node runs without it.
+    pub warnings: Vec<String>,
 }
 
 impl Checked {
@@ -220,7 +221,10 @@ impl Checked {
         let (files, unusable) = place::examine(dir, &config);
         wrong.extend(unusable);
         match files {
-            Some((genesis, keypair)) if wrong.is_empty() => Ok(Self { config, genesis, keypair }),
+            Some((genesis, keypair)) if wrong.is_empty() => {
+                let warnings = place::volume_warnings(dir, &keypair.public());
+                Ok(Self { config, genesis, keypair, warnings })
+            }
             _ => Err(ConfigError::Wrong { path: dir.join(CONFIG_FILE), wrong }),
         }
     }
@@ -327,6 +331,14 @@ impl Config {
         self.metrics = metrics.or(self.metrics);
         self
     }
+}
+
+/// The key of the node of the data directory `dir`.
+///
+/// # Errors
+/// [`ConfigError::Key`] when it cannot be read.
+pub fn node_key(dir: &Path) -> Result<Keypair, ConfigError> {
+    Ok(Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes()))
 }
 
 /// The genesis in `path`, checked.

@@ -1,7 +1,8 @@
-//! What the machine must have for a configuration: a directory that can be written, keys for their owner alone, and a
-//! disk for the capacity.
+//! What the machine must have for a configuration: a directory that can be written, keys for their owner alone, and
+//! disks for the capacity.
 //!
-//! In comes a data directory, out comes what is wrong with it. Reads only: `config check` may run beside the node.
+//! In comes a data directory, out comes what is wrong with it. Reads only: `config check` may run beside the node. A
+//! volume that is missing is a warning: the ledger needs none, and other volumes serve.
 
 use std::{
     fs,
@@ -9,20 +10,22 @@ use std::{
 };
 
 use ostrakon::key_file;
-use ostrakon_proto::{ledger::Genesis, sign::Keypair};
+use ostrakon_proto::{id::NodeId, ledger::Genesis, sign::Keypair};
 use rustix::{
     fs::{Access, access, statvfs},
     io::Errno,
 };
 
-use super::{Config, GENESIS_FILE, NODE_KEY_FILE, STORE_DIR, VALIDATOR_KEY_FILE, Wrong, read_genesis};
+use super::{Config, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE, Wrong, read_genesis};
+use crate::store::{ListedVolume, STORE_DIR, VOLUMES_FILE, VolumeIdentity, VolumeList};
 
 /// The genesis and the node's key, as far as they can be used, and everything that is wrong.
 pub(super) fn examine(dir: &Path, config: &Config) -> (Option<(Genesis, Keypair)>, Vec<Wrong>) {
     let mut wrong: Vec<Wrong> = written(dir).iter().filter_map(|path| unwritable(path)).collect();
     let genesis = read_genesis(&dir.join(GENESIS_FILE)).map_err(|error| wrong.push(Wrong::new(GENESIS_FILE, error)));
-    let node = lost_key(dir).map_or_else(|| key(dir, Path::new(NODE_KEY_FILE)), Err);
+    let node = other_key(dir).map_or_else(|| key(dir, Path::new(NODE_KEY_FILE)), Err);
     let node = node.map_err(|error| wrong.push(error));
+    wrong.extend(VolumeList::read(dir).err().map(|error| Wrong::new(VOLUMES_FILE, error)));
     if dir.join(VALIDATOR_KEY_FILE).exists() {
         wrong.extend(key(dir, Path::new(VALIDATOR_KEY_FILE)).err());
     }
@@ -33,17 +36,46 @@ pub(super) fn examine(dir: &Path, config: &Config) -> (Option<(Genesis, Keypair)
     (genesis.ok().zip(node.ok()), wrong)
 }
 
-/// A node without its key, whose store is still there: a new key would be another node, and nobody would find what this
-/// one stores.
-pub fn lost_key(dir: &Path) -> Option<Wrong> {
-    let (key, store) = (dir.join(NODE_KEY_FILE), dir.join(STORE_DIR));
+/// A node without the key of which its volumes are, or with another one: that is another node, and nobody would find
+/// what this one stores.
+pub fn other_key(dir: &Path) -> Option<Wrong> {
+    let (file, owner) = (dir.join(NODE_KEY_FILE), owner(dir));
+    let found = if file.exists() {
+        let own: NodeId = key(dir, Path::new(NODE_KEY_FILE)).ok()?.public();
+        (own != owner?).then(|| format!("is the key of node {own}"))?
+    } else {
+        (owner.is_some() || dir.join(VOLUMES_FILE).exists()).then(|| "is missing".to_owned())?
+    };
+    let of = owner.map_or("the node with the key that was here".to_owned(), |owner| format!("node {owner}"));
     let reason = format!(
-        "is missing, and {0} has what the node with that key stores: restore {1} from a copy. With another key this is \
-         another node, what is stored is lost, and so may be the bond; for a new node use another directory",
-        store.display(),
-        key.display()
+        "{found}, and {} has what {of} stores: restore {} from a copy. With another key this is another node, what is \
+         stored is lost, and so may be the bond; for a new node use another directory",
+        dir.display(),
+        file.display()
     );
-    (!key.exists() && store.exists()).then(|| Wrong::new(NODE_KEY_FILE, reason))
+    Some(Wrong::new(NODE_KEY_FILE, reason))
+}
+
+/// The node whose volumes this directory has; one that is mounted by mistake does not count.
+fn owner(dir: &Path) -> Option<NodeId> {
+    let identity = match VolumeList::read(dir).ok()? {
+        Some(list) => list.volumes.iter().find_map(|volume| volume.identity(dir)),
+        None => VolumeIdentity::read(&dir.join(STORE_DIR)).ok()?,
+    };
+    identity.map(|identity| identity.node)
+}
+
+/// Volumes that the node cannot use: it runs without them.
+pub(super) fn volume_warnings(dir: &Path, node: &NodeId) -> Vec<String> {
+    let list = VolumeList::read(dir).ok().flatten().unwrap_or_default();
+    let warning = |volume: &ListedVolume| {
+        let problem = match volume.find(dir, node) {
+            Ok(place) => unwritable(&place)?.to_string(),
+            Err(problem) => format!("volume {} at {}: {problem}", volume.id, volume.place(dir).display()),
+        };
+        Some(problem)
+    };
+    list.volumes.iter().filter_map(warning).collect()
 }
 
 fn key(dir: &Path, file: &Path) -> Result<Keypair, Wrong> {
@@ -54,7 +86,7 @@ fn key(dir: &Path, file: &Path) -> Result<Keypair, Wrong> {
 
 /// The directories that a node writes to and that exist.
 fn written(dir: &Path) -> Vec<PathBuf> {
-    let parts = [dir.to_owned(), dir.join(STORE_DIR), dir.join("chain")];
+    let parts = [dir.to_owned(), dir.join("chain")];
     parts.into_iter().filter(|path| fs::exists(path).unwrap_or(true)).collect()
 }
 
@@ -71,11 +103,15 @@ fn unwritable(path: &Path) -> Option<Wrong> {
     Some(Wrong::new(&path.to_string_lossy(), reason))
 }
 
-/// Bytes of the disk that the store is on, or will be.
+/// Bytes of the disks that the volumes are on, or will be; `None` while one is missing.
 fn disk_bytes(dir: &Path) -> Option<u64> {
-    let store = dir.join(STORE_DIR);
-    let disk = statvfs(if store.exists() { &store } else { dir }).ok()?;
-    Some(disk.f_blocks.saturating_mul(disk.f_frsize))
+    let size = |path: &Path| statvfs(path).ok().map(|disk| disk.f_blocks.saturating_mul(disk.f_frsize));
+    let Some(list) = VolumeList::read(dir).ok()? else {
+        let store = dir.join(STORE_DIR);
+        return size(if store.exists() { &store } else { dir });
+    };
+    let there = |volume: &ListedVolume| volume.identity(dir).and_then(|_| size(&volume.place(dir)));
+    list.volumes.iter().map(there).try_fold(0u64, |sum, size| Some(sum.saturating_add(size?)))
 }
 
 fn too_large(capacity: u64, disk: Option<u64>) -> Option<Wrong> {
@@ -101,15 +137,37 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let missing = found(dir.path());
         assert!(missing.iter().any(|line| line.contains("`node.key` cannot be used")), "{missing:#?}");
+        let key = Seed::new([7; 32]);
         fs::create_dir(dir.path().join(STORE_DIR)).expect("created");
+        assert_eq!(found(dir.path()), missing, "a disk may be mounted before the key is made");
+        VolumeList::of_node(dir.path(), Keypair::from_seed(key.bytes()).public()).expect("made");
         let lost = found(dir.path());
         assert!(lost.iter().any(|line| line.contains("`node.key` is missing, and")), "{lost:#?}");
-        key_file::write(dir.path().join(NODE_KEY_FILE), &Seed::new([7; 32])).expect("written");
+        key_file::write(dir.path().join(NODE_KEY_FILE), &Seed::new([8; 32])).expect("written");
+        let other = found(dir.path());
+        assert!(other.iter().any(|line| line.contains("`node.key` is the key of node")), "{other:#?}");
+        fs::remove_file(dir.path().join(NODE_KEY_FILE)).expect("removed");
+        key_file::write(dir.path().join(NODE_KEY_FILE), &key).expect("written");
         let restored = found(dir.path());
         assert!(restored.len() == 1 && restored[0].contains(GENESIS_FILE), "{restored:#?}");
         fs::set_permissions(dir.path().join(NODE_KEY_FILE), fs::Permissions::from_mode(0o644)).expect("set");
         let exposed = found(dir.path());
         assert!(exposed.iter().any(|line| line.contains("chmod 600")), "{exposed:#?}");
+    }
+
+    #[test]
+    fn a_volume_that_is_missing_is_a_warning() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (dir, node) = (dir.path(), NodeId::new([1; 32]));
+        VolumeList::of_node(dir, node).expect("made");
+        assert!(volume_warnings(dir, &node).is_empty());
+        assert!(disk_bytes(dir).is_some());
+        let store = dir.join(STORE_DIR);
+        fs::rename(&store, dir.join("elsewhere")).expect("renamed");
+        let warnings = volume_warnings(dir, &node);
+        let names = |warning: &String| warning.contains(&*store.to_string_lossy()) && warning.contains("mount it");
+        assert!(warnings.len() == 1 && warnings.iter().all(names), "{warnings:#?}");
+        assert_eq!(disk_bytes(dir), None, "of a disk that is missing nobody knows the size");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use ostrakon_node::{
     chain::{order::sign_state, sync::checkpoint::Checkpoint},
     config::{
         CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, ProviderConfig, SIGN_STATE_FILE,
-        VALIDATOR_KEY_FILE, lost_key, read_genesis,
+        VALIDATOR_KEY_FILE, other_key, read_genesis,
     },
 };
 use ostrakon_proto::{
@@ -70,8 +70,8 @@ pub(super) fn init(args: &InitArgs) -> anyhow::Result<()> {
     // Asked before anything is created.
     let offer = if is_new { args.offer.complete()? } else { None };
     DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| dir.display().to_string())?;
-    if let Some(lost) = lost_key(dir) {
-        bail!("{lost}");
+    if let Some(wrong) = other_key(dir) {
+        bail!("{wrong}");
     }
     let node = Keypair::from_seed(key(&dir.join(NODE_KEY_FILE))?.bytes());
     if args.never_voted {

@@ -1,7 +1,7 @@
 //! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
-//! runs its node, [`status`] prints its status, with [`network`] several operators found a network, and with [`member`]
-//! a node joins and leaves one; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
-//! tells the service manager.
+//! runs its node, [`status`] prints its status, with [`network`] several operators found a network, with [`member`]
+//! a node joins and leaves one, and with [`volume`] its operator changes the disks that it stores columns on;
+//! [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`] tells the service manager.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -25,6 +25,7 @@ mod reach;
 mod run;
 mod scrapes;
 mod status;
+mod volume;
 
 /// Node of an Ostrakon network: stores columns for others and maintains the ledger
 #[derive(Debug, Parser)]
@@ -65,6 +66,11 @@ enum Command {
     Provider {
         #[command(subcommand)]
         command: member::ProviderCommand,
+    },
+    /// Add, list or remove the disks on which the node stores columns
+    Volume {
+        #[command(subcommand)]
+        command: volume::VolumeCommand,
     },
     /// Show or check the configuration as `run` would use it
     Config {
@@ -130,6 +136,7 @@ impl Args {
             Command::Status { data_dir, json } => status::print(&data_dir.dir, json),
             Command::Validator { command } => member::validator(command),
             Command::Provider { command } => member::provider(command),
+            Command::Volume { command } => volume::perform(command),
             Command::Config { command: ConfigCommand::Show(args) } => {
                 say(&Config::load(&args.data_dir.dir, &args.overrides)?.to_toml())
             }
@@ -139,8 +146,9 @@ impl Args {
 }
 
 fn check(args: &RunArgs) -> anyhow::Result<()> {
-    let genesis = args.checked()?.genesis;
-    say(&format!("configuration is valid; network {} ({})\n", genesis.name, genesis.id()))
+    let Checked { genesis, warnings, .. } = args.checked()?;
+    let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
+    say(&format!("configuration is valid; network {} ({})\n{warnings}", genesis.name, genesis.id()))
 }
 
 /// Writes a result to standard output.

@@ -22,10 +22,10 @@ use ostrakon_node::{
         rocks::{Rocks, restore::LedgerDirs},
         sync::{SyncError, SyncSettings},
     },
-    config::{CONSENSUS_LOG_FILE, Checked, Config, Overrides, SIGN_STATE_FILE, STORE_DIR, VALIDATOR_KEY_FILE},
+    config::{CONSENSUS_LOG_FILE, Checked, Config, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE},
     metrics::{NodeMetrics, OrderMetrics},
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
-    store::{Columns, Disk, DiskConfig},
+    store::{Columns, DiskConfig, Volumes},
 };
 use ostrakon_proto::{
     erasure,
@@ -60,7 +60,8 @@ pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything is opened: an early signal must end the node, not be missed, and SIGHUP must not.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    let Checked { config, genesis, keypair } = Checked::open(dir, overrides)?;
+    // What it warns of is logged when the volumes are opened.
+    let Checked { config, genesis, keypair, warnings: _ } = Checked::open(dir, overrides)?;
     let mut live = LiveConfig::start(dir, overrides, config)?;
     erasure::cpu_supported()?;
     raise_file_limit();
@@ -70,12 +71,11 @@ pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {
     runtime.block_on(async {
         let mut outside = Outside { signals, manager: ServiceManager::of_process() };
         loop {
-            let parts = open(dir, live.config(), genesis.clone(), keypair.clone(), metrics.clone());
-            let (parts, swarm) = parts.await?;
-            let (node, chain): (NodeId, _) = (parts.keypair.public(), parts.genesis.id());
-            tracing::info!(%node, network = %chain, listening = ?swarm.listening(), "starting");
-            let in_use = (Arc::downgrade(&parts.ledger), Arc::downgrade(&parts.columns));
-            match until_stopped(dir, parts, swarm, &mut outside, &mut live).await {
+            let opened = open(dir, live.config(), genesis.clone(), keypair.clone(), metrics.clone()).await?;
+            let (node, chain): (NodeId, _) = (opened.parts.keypair.public(), opened.parts.genesis.id());
+            tracing::info!(%node, network = %chain, listening = ?opened.swarm.listening(), "starting");
+            let in_use = (Arc::downgrade(&opened.parts.ledger), Arc::downgrade(&opened.volumes));
+            match until_stopped(dir, opened, &mut outside, &mut live).await {
                 Err(error) if is_restored(&error) => tracing::info!("starting again with the restored snapshot"),
                 outcome => return outcome,
             }
@@ -106,7 +106,7 @@ fn is_restored(error: &anyhow::Error) -> bool {
 }
 
 /// Locks the directory: two nodes in it would equivocate, and overwrite each other's files.
-fn lock(dir: &Path) -> anyhow::Result<File> {
+pub(super) fn lock(dir: &Path) -> anyhow::Result<File> {
     let path = status::lock_path(dir);
     let file = File::create(&path).with_context(|| path.display().to_string())?;
     match file.try_lock() {
@@ -118,6 +118,14 @@ fn lock(dir: &Path) -> anyhow::Result<File> {
     }
 }
 
+/// A node that can be started.
+struct Opened {
+    parts: NodeParts,
+    swarm: SwarmHandle,
+    /// Those of the parts, for the status.
+    volumes: Arc<Volumes>,
+}
+
 /// Opens everything that can be in use or damaged, before the node starts.
 async fn open(
     dir: &Path,
@@ -125,7 +133,7 @@ async fn open(
     mut genesis: Genesis,
     keypair: Keypair,
     metrics: NodeMetrics,
-) -> anyhow::Result<(NodeParts, SwarmHandle)> {
+) -> anyhow::Result<Opened> {
     genesis.bootstrap.extend_from_slice(&config.bootstrap);
     let path = dir.join(VALIDATOR_KEY_FILE);
     let dirs = LedgerDirs::new(dir);
@@ -139,7 +147,8 @@ async fn open(
     };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
-    let columns = Arc::new(Disk::open_counting(&dir.join(STORE_DIR), settings_of_store, metrics.store.clone())?);
+    let volumes = Arc::new(Volumes::open(dir, &keypair.public(), settings_of_store, &metrics.store)?);
+    let columns = Arc::clone(&volumes) as _;
     let (swarm, requests) = Swarm::start_here(SwarmConfig {
         listen: config.listen.clone(),
         bootstrap: genesis.bootstrap.clone(),
@@ -151,7 +160,7 @@ async fn open(
     let peers = Arc::new(swarm.clone());
     let parts =
         NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings, metrics };
-    Ok((parts, swarm))
+    Ok(Opened { parts, swarm, volumes })
 }
 
 /// A validator's keys, and the files that record what it signs.
@@ -230,20 +239,19 @@ impl Signals {
 
 async fn until_stopped(
     dir: &Path,
-    parts: NodeParts,
-    swarm: SwarmHandle,
+    Opened { parts, swarm, volumes }: Opened,
     outside: &mut Outside,
     live: &mut LiveConfig,
 ) -> anyhow::Result<()> {
     let Outside { signals, manager } = outside;
-    let (columns, workers, metrics) = (Arc::clone(&parts.columns), parts.workers.clone(), parts.metrics.clone());
+    let (workers, metrics) = (parts.workers.clone(), parts.metrics.clone());
     let identity = status::identity(&parts);
     let key = parts.validator.as_ref().map(|validator| validator.keys.vote.public());
     let mut node = Node::start(parts).await?;
     manager.ready();
     let reporter = Reporter::new(dir, identity, &node, swarm.clone());
     key.into_iter().for_each(|key| reporter.votes_with(key));
-    let mut reporting = pin!(report(&reporter, &columns, &workers, &metrics));
+    let mut reporting = pin!(report(&reporter, &volumes, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();
     let outcome = loop {
@@ -280,18 +288,19 @@ async fn until_stopped(
 
 /// Writes the status file every [`REPORT_EVERY`], sets the gauges, and reports when less is taken than is offered.
 /// Never returns.
-async fn report(reporter: &Reporter, columns: &Arc<dyn Columns>, workers: &Workers, metrics: &NodeMetrics) {
+async fn report(reporter: &Reporter, volumes: &Arc<Volumes>, workers: &Workers, metrics: &NodeMetrics) {
     let (mut ticks, mut told) = (interval(REPORT_EVERY), None);
     loop {
         ticks.tick().await;
         reporter.count(&metrics.ledger);
-        let (status, columns, path) = (reporter.status(system_ms()), Arc::clone(columns), reporter.path());
+        let (status, volumes, path) = (reporter.status(system_ms()), Arc::clone(volumes), reporter.path());
         let (store, recorded) = (metrics.store.clone(), reporter.recorded());
         let write = move || {
-            let (usage, (offer, member)) = (columns.usage(), recorded());
+            let (usage, (offer, member)) = (volumes.usage(), recorded());
             store.set_usage(&usage);
             let shortfall = offer.and_then(|offer| offer.shortfall(&usage));
-            (status::write(&path, status.with_usage(usage, offer, member)), shortfall)
+            let status = status.with_usage(usage, offer, member).with_volumes(volumes.status());
+            (status::write(&path, status), shortfall)
         };
         let (written, shortfall) = workers.run(write).await;
         written.unwrap_or_else(|error| tracing::warn!(%error, "cannot write the status file"));

@@ -16,7 +16,7 @@ use ostrakon_node::{
     metrics::LedgerMetrics,
     node::{Node, NodeParts},
     register::{ProviderOffer, Standing},
-    store::Usage,
+    store::{Usage, VolumeStatus},
 };
 use ostrakon_proto::id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ pub(super) struct Status {
     capacity: CapacityStatus,
     #[serde(flatten)]
     member: MemberStatus,
+    /// The disks with its columns.
+    #[serde(default)]
+    volumes: Vec<VolumeStatus>,
 }
 
 /// Who owns the node, and what the ledger has of it.
@@ -169,6 +172,7 @@ impl Reporter {
             usage: Usage::default(),
             capacity: CapacityStatus::default(),
             member: MemberStatus::default(),
+            volumes: Vec::new(),
         }
     }
 }
@@ -177,6 +181,16 @@ impl Status {
     /// Whether it votes with this key.
     pub(super) fn votes_with(&self, key: &VoteKey) -> bool {
         self.vote_key.as_ref() == Some(key)
+    }
+
+    /// With the state of its volumes.
+    pub(super) fn with_volumes(self, volumes: Vec<VolumeStatus>) -> Self {
+        Self { volumes, ..self }
+    }
+
+    /// The state of its volumes.
+    pub(super) fn volumes(self) -> Vec<VolumeStatus> {
+        self.volumes
     }
 
     /// The addresses of the node, for a client on this machine.
@@ -225,7 +239,8 @@ pub(super) fn of_running(dir: &Path) -> anyhow::Result<Option<Status>> {
     if path.exists() && is_locked(&path)? { read(dir).map(Some) } else { Ok(None) }
 }
 
-fn read(dir: &Path) -> anyhow::Result<Status> {
+/// The status that the node of `dir` wrote last.
+pub(super) fn read(dir: &Path) -> anyhow::Result<Status> {
     let path = status_path(dir);
     let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
         ErrorKind::NotFound => {
@@ -253,7 +268,7 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, capacity, member, .. } = status;
+    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, capacity, member, volumes, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
@@ -271,6 +286,7 @@ fn as_lines(status: &Status, running: bool) -> String {
         format!("free      {} bytes", usage.free_bytes),
     ]
     .into_iter()
+    .chain(volumes.iter().map(volume_line))
     .chain(capacity.lines())
     .chain(member.lines())
     .chain(ledger.waiting_for.as_ref().map(|waiting_for| waiting_line(waiting_for, *updated_ms)))
@@ -292,6 +308,16 @@ impl MemberStatus {
         let owner = owner.zip(*owner_balance_obols).map(|(owner, obols)| format!("owner     {owner}, {obols} obols"));
         let announced = (!announced.is_empty()).then(|| format!("announced {}", announced.join(" ")));
         owner.into_iter().chain(announced).chain(registration.as_ref().map(|words| format!("provider  {words}")))
+    }
+}
+
+/// A volume, with what is wrong with it.
+fn volume_line(volume: &VolumeStatus) -> String {
+    let VolumeStatus { id, path, state, problem, .. } = volume;
+    let path = path.display();
+    match problem {
+        None => format!("volume    {id} at {path}"),
+        Some(problem) => format!("warning   volume {id} at {path} is {state}: {problem}"),
     }
 }
 

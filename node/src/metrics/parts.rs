@@ -64,14 +64,10 @@ impl StoreMetrics {
         self.read.inc_by(bytes);
     }
 
-    /// There are this many packs.
-    pub fn set_packs(&self, count: usize) {
-        self.packs.set(u64::try_from(count).unwrap_or(u64::MAX));
-    }
-
     /// The store is this full.
     pub fn set_usage(&self, usage: &Usage) {
         self.columns.set(usage.columns);
+        self.packs.set(usage.packs);
         for (state, bytes) in [
             ("used", usage.used_bytes),
             ("temporary", usage.temporary_bytes),

@@ -236,7 +236,9 @@ fn no_body(frame: &Frame) -> Result<(), Refusal> {
 /// The refusal for an error of the store. Details of this machine's failures are for its operator, not for strangers.
 fn refuse_store(error: StoreError) -> Refusal {
     let code = match &error {
-        StoreError::Full { .. } => RefusalCode::Full,
+        StoreError::Full { .. } | StoreError::NoVolume => RefusalCode::Full,
+        // Of any column that is not stored: nothing for the log.
+        StoreError::Unavailable => return Refusal::new(RefusalCode::Internal, error),
         StoreError::UnknownUpload | StoreError::NotFound { .. } => RefusalCode::NotFound,
         StoreError::TooLong { .. } | StoreError::Range { .. } => RefusalCode::BadRequest,
         StoreError::TooEarly { .. } => RefusalCode::Busy,

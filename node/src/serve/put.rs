@@ -36,7 +36,7 @@ use super::{
 };
 use crate::{
     capacity::Offer,
-    store::{Columns, Place},
+    store::{Columns, Place, StoreError},
 };
 
 /// What the ledger lets an account store here.
@@ -195,7 +195,11 @@ impl Serve {
         let (charges, account, upload, reserve) =
             (Arc::clone(&self.parts.credit), open.account, open.upload, open.reserve);
         let begin = move |columns: &dyn Columns| {
-            let room = Room::new(grant.credit, grant.offer, &columns.usage());
+            let usage = columns.usage();
+            if usage.disk_bytes == 0 {
+                return Err(NotBegun::Refused(refuse_store(StoreError::NoVolume)));
+            }
+            let room = Room::new(grant.credit, grant.offer, &usage);
             charges.reserve(account, upload, credit::upload_bytes(reserve), room)?;
             columns.begin(upload, reserve).map_err(|error| NotBegun::Refused(refuse_store(error)))
         };

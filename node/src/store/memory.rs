@@ -309,6 +309,7 @@ impl Columns for Memory {
             promised_bytes: promised,
             free_bytes: contents.capacity.saturating_sub(used + promised),
             disk_bytes: contents.capacity,
+            packs: 0,
             repeated_bytes: self.uploads.repeated_bytes(),
         }
     }

@@ -1,8 +1,8 @@
 //! The store of a holder: columns, each with the manifest that lists it and its places in objects (ARCHITECTURE 7).
 //!
 //! In come uploads, chunk by chunk; out go ranges with the hashes that prove them. [`Columns`] is the trait that the
-//! rest of the node uses: [`Disk`] stores columns durably, [`Memory`] serves the simulator and fails on command.
-//! [`upload`] puts chunks in order and hashes them, for both.
+//! rest of the node uses: [`Volumes`] spreads columns over disks, each of which is a [`Disk`] that stores them durably;
+//! [`Memory`] serves the simulator and fails on command. [`upload`] puts chunks in order and hashes them, for both.
 //!
 //! Not here: who may store or read (`serve`), and which places the ledger still pays for (`retention`). The store never
 //! deletes a column by itself.
@@ -23,9 +23,14 @@ mod memory;
 #[cfg(test)]
 mod samples;
 mod upload;
+mod volumes;
 
 pub use disk::{Disk, DiskConfig, OpenError};
 pub use memory::{Memory, Reads};
+pub use volumes::{
+    IDENTITY_FILE, InvalidVolumeId, ListedVolume, STORE_DIR, VOLUMES_FILE, VolumeId, VolumeIdentity, VolumeList,
+    VolumeListError, VolumeProblem, VolumeState, VolumeStatus, Volumes,
+};
 
 /// A place of a column in an object; one column may have several.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -172,11 +177,30 @@ pub struct Usage {
     pub free_bytes: u64,
     /// Size of the disk in bytes, whatever is on it.
     pub disk_bytes: u64,
+    /// Packs of small columns.
+    #[serde(default)]
+    pub packs: u64,
     /// Bytes of uploads that were received more than once, since the store was opened.
     pub repeated_bytes: u64,
 }
 
 impl Usage {
+    /// Of two stores together.
+    fn plus(self, other: Self) -> Self {
+        Self {
+            columns: self.columns + other.columns,
+            used_bytes: self.used_bytes + other.used_bytes,
+            temporary_bytes: self.temporary_bytes + other.temporary_bytes,
+            upload_bytes: self.upload_bytes + other.upload_bytes,
+            trash_bytes: self.trash_bytes + other.trash_bytes,
+            promised_bytes: self.promised_bytes + other.promised_bytes,
+            free_bytes: self.free_bytes.saturating_add(other.free_bytes),
+            disk_bytes: self.disk_bytes.saturating_add(other.disk_bytes),
+            packs: self.packs + other.packs,
+            repeated_bytes: self.repeated_bytes + other.repeated_bytes,
+        }
+    }
+
     /// Counts a place.
     fn count_in(&mut self, stored: &StoredPlace) {
         if let Some(bytes) = self.bytes_in(stored.state) {
@@ -272,6 +296,18 @@ pub enum StoreError {
     /// A write was not made durable: nothing is written until the node is restarted; reads continue.
     #[error("a write to disk failed, so the store is read-only; repair the disk and restart the node")]
     Poisoned,
+    /// The disk is not mounted any more where it was: nothing is written there.
+    #[error("{} is not the disk any more that was there: mount it again and restart the node", path.display())]
+    Gone {
+        /// The volume's directory.
+        path: PathBuf,
+    },
+    /// Ask another holder.
+    #[error("it may be on a volume of this node that is missing: use another holder")]
+    Unavailable,
+    /// Ask another node.
+    #[error("this node has no volume that takes columns: use another node")]
+    NoVolume,
     /// The disk failed.
     #[error("{}: {source}", path.display())]
     Io {

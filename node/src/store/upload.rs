@@ -126,6 +126,11 @@ impl<B: UploadBody> Uploads<B> {
         Ok(Taken::default())
     }
 
+    /// Whether it is open.
+    pub(super) fn has(&self, id: &UploadId) -> bool {
+        lock(&self.table).open.contains_key(id)
+    }
+
     /// Adds bytes to an upload; an upload whose body fails is dropped.
     pub(super) fn write(&self, id: UploadId, offset: u64, bytes: Bytes) -> Result<u64, StoreError> {
         let slot = self.touch(&id)?;

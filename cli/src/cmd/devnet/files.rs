@@ -121,9 +121,11 @@ impl Devnet {
     /// # Errors
     /// When something cannot be deleted.
     pub(crate) fn wipe(data_dir: &Path) -> crate::Result<()> {
-        for part in ["store", "chain"] {
-            let path = data_dir.join(part);
-            match fs::remove_dir_all(&path) {
+        // Without its list of volumes the node makes a new store, and does not report the old one as missing.
+        let list = data_dir.join("volumes.toml");
+        let lost = [data_dir.join("store"), data_dir.join("chain")].map(|path| (fs::remove_dir_all(&path), path));
+        for (removed, path) in lost.into_iter().chain([(fs::remove_file(&list), list)]) {
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(error).context(format_args!("cannot delete {}", path.display()));
                 }

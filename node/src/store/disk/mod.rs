@@ -134,6 +134,25 @@ impl Disk {
         let uploads = Uploads::new(UploadLimits { open: config.uploads, held_bytes: config.held_bytes });
         Ok(Self { volume, index, packs, column_locks: ColumnLocks::default(), uploads, usage: Mutex::new(tally.usage) })
     }
+
+    /// Whether writes are allowed.
+    ///
+    /// # Errors
+    /// Why not: a write failed before, or the disk is gone.
+    pub(super) fn writable(&self) -> Result<(), StoreError> {
+        self.volume.writable()
+    }
+
+    /// Whether this upload is open.
+    pub(super) fn has_upload(&self, upload: &UploadId) -> bool {
+        self.uploads.has(upload)
+    }
+
+    /// Whether storing this place again renews what is stored here, undamaged.
+    pub(super) fn renews(&self, place: &PlaceKey) -> bool {
+        let has_place = self.writable().is_ok() && self.index.place(place).is_ok_and(|place| place.is_some());
+        has_place && self.index.column(&place.column).is_ok_and(|column| column.is_some_and(|it| !it.damaged))
+    }
 }
 
 impl Columns for Disk {
@@ -201,8 +220,9 @@ impl Columns for Disk {
             temporary_bytes: counted.temporary_bytes + uploads,
             upload_bytes: uploads,
             promised_bytes: promised,
-            free_bytes: free.saturating_sub(promised),
+            free_bytes: if self.writable().is_ok() { free.saturating_sub(promised) } else { 0 },
             disk_bytes: size,
+            packs: self.packs.number(),
             repeated_bytes: self.uploads.repeated_bytes(),
             ..counted
         }

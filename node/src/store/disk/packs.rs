@@ -153,7 +153,6 @@ impl Packs {
     ) -> Result<Self, StoreError> {
         let next = packs.last_key_value().map_or(0, |(number, _)| number + 1);
         let mut state = State { packs, next, ..State::default() };
-        volume.metrics.set_packs(state.packs.len());
         let last = state.packs.last_key_value().map(|(number, last)| (*number, last.end));
         if let Some((number, end)) = last.filter(|(_, end)| *end < pack_bytes) {
             let path = path_of(volume, number);
@@ -172,6 +171,11 @@ impl Packs {
         state.resume_rewrites();
         let (volume, index, state) = (Arc::clone(volume), Arc::clone(index), Mutex::new(state));
         Ok(Self { volume, index, pack_bytes, queue: Mutex::default(), done: Condvar::new(), state })
+    }
+
+    /// How many there are.
+    pub(super) fn number(&self) -> u64 {
+        u64::try_from(lock(&self.state).packs.len()).expect("fits")
     }
 
     /// Appends a record and commits its change to the index, both durably, together with others'.
@@ -289,7 +293,6 @@ impl Packs {
         let allocated = self.allocate(&active, 0, total)?;
         let mut state = lock(&self.state);
         state.packs.insert(number, PackUse::default());
-        self.volume.metrics.set_packs(state.packs.len());
         state.allocated = allocated;
         state.active = Some(Arc::clone(&active));
         Ok((active, 0))
@@ -358,7 +361,6 @@ impl Packs {
         let mut state = lock(&self.state);
         state.packs.remove(&number);
         state.sparse.remove(&number);
-        self.volume.metrics.set_packs(state.packs.len());
         drop(state);
         let path = path_of(&self.volume, number);
         if let Err(error) = fs::remove_file(&path) {

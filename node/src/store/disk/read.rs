@@ -105,7 +105,9 @@ impl<'a> Opened<'a> {
             Location::File => (files::path_of(volume, id), 0, FILE_DATA),
             Location::Pack(piece) => (packs::path_of(volume, piece.pack), piece.offset, piece.offset + PACK_DATA),
         };
-        let file = File::open(&path).map_err(|error| unreadable(id, &path, error))?;
+        // A file that is missing was not lost if its disk was unmounted.
+        let missing = |error| volume.in_place().err().unwrap_or_else(|| unreadable(id, &path, error));
+        let file = File::open(&path).map_err(missing)?;
         let opened = Self { id, file, path, data, column_len: record.column_len };
         let mut bytes = [0; HEADER];
         opened.fill(&mut bytes, start)?;

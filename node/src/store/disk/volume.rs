@@ -1,4 +1,5 @@
-//! The directory and the disk under it: one process at a time, a reserve of free space, no writes after a failed sync.
+//! The directory and the disk under it: one process at a time, a reserve of free space, no writes after a failed sync,
+//! and none once another disk is in its place.
 //!
 //! In come files to preallocate, sync and punch holes into; out come errors that name the file. Not here: what the
 //! files contain.
@@ -7,7 +8,7 @@ use std::{
     fs::{self, File},
     io,
     ops::Range,
-    os::fd::AsFd,
+    os::{fd::AsFd, unix::fs::MetadataExt},
     path::{Path, PathBuf},
     sync::{
         Arc,
@@ -16,7 +17,7 @@ use std::{
 };
 
 use rustix::{
-    fs::{FallocateFlags, FlockOperation, StatVfs, fallocate, flock, statvfs},
+    fs::{FallocateFlags, FlockOperation, StatVfs, fallocate, flock, fstatvfs},
     io::Errno,
 };
 
@@ -38,7 +39,9 @@ const STEP: u64 = 16 << 20;
 pub(super) struct Volume {
     root: PathBuf,
     /// Locked until the process ends, however it ends.
-    _lock: File,
+    lock: File,
+    /// The file system that the directory was on when it was opened.
+    device: u64,
     reserve_bytes: Option<u64>,
     promised: Arc<AtomicU64>,
     poisoned: AtomicBool,
@@ -69,9 +72,11 @@ impl Volume {
             Errno::WOULDBLOCK => OpenError::InUse { dir: root.clone() },
             error => io(error.into()),
         })?;
+        let device = fs::metadata(&root).map_err(io)?.dev();
         let volume = Self {
             root,
-            _lock: lock,
+            lock,
+            device,
             reserve_bytes,
             promised: Arc::default(),
             poisoned: AtomicBool::new(false),
@@ -112,7 +117,7 @@ impl Volume {
 
     /// Bytes of the disk, and those of them that are free for columns.
     pub(super) fn size_and_free(&self) -> (u64, u64) {
-        let Ok(disk) = statvfs(&self.root) else { return (0, 0) };
+        let Ok(disk) = fstatvfs(&self.lock) else { return (0, 0) };
         let available = disk.f_bavail.saturating_mul(disk.f_frsize);
         let free = available.saturating_sub(self.reserve_bytes.unwrap_or_else(|| default_reserve(&disk)));
         #[cfg(test)]
@@ -210,15 +215,30 @@ impl Volume {
 
     /// Whether writes are still allowed.
     pub(super) fn writable(&self) -> Result<(), StoreError> {
-        if self.poisoned.load(Ordering::Relaxed) { Err(StoreError::Poisoned) } else { Ok(()) }
+        if self.poisoned.load(Ordering::Relaxed) { Err(StoreError::Poisoned) } else { self.in_place() }
     }
 
-    /// The error of a write to this file.
+    /// Fails when the disk was unmounted: paths below the directory are then on another disk, under the mount point.
+    pub(super) fn in_place(&self) -> Result<(), StoreError> {
+        match fs::metadata(&self.root) {
+            Ok(found) if found.dev() != self.device => Err(StoreError::Gone { path: self.root.clone() }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Gone { path: self.root.clone() }),
+            // Where it cannot be told, the write itself will.
+            _ => Ok(()),
+        }
+    }
+
+    /// The error of a write to this file. A disk that fails or was made read-only gets no more writes.
     pub(super) fn failed(&self, path: &Path, wanted: u64, source: io::Error) -> StoreError {
         match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full { wanted, free: self.free() },
-            _ => failed(path, source),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                return StoreError::Full { wanted, free: self.free() };
+            }
+            io::ErrorKind::ReadOnlyFilesystem => self.poison(),
+            _ if source.raw_os_error() == Some(Errno::IO.raw_os_error()) => self.poison(),
+            _ => {}
         }
+        failed(path, source)
     }
 }
 

@@ -13,6 +13,18 @@ use super::{Disk, DiskConfig, OpenError};
 /// Small packs, so that tests see many; nothing kept free, so that they run on a full disk.
 const CONFIG: DiskConfig = DiskConfig { reserve_bytes: Some(0), pack_bytes: 2 << 20, uploads: 16, held_bytes: 8 << 20 };
 
+impl Disk {
+    /// So many bytes are free, whatever the disk says.
+    pub(in crate::store) fn set_free(&self, bytes: u64) {
+        *ostrakon_net::lock(&self.volume.faults.free) = Some(bytes);
+    }
+
+    /// Fault: every sync fails from now on.
+    pub(in crate::store) fn fail_syncs(&self) {
+        self.volume.faults.syncs.store(0, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
 fn open(dir: &Path) -> Disk {
     try_open(dir).expect("the store opens")
 }

@@ -104,7 +104,7 @@ fn view(store: &dyn Columns, samples: &[Sample]) -> (Vec<StoredPlace>, Usage, Ve
         Ok(())
     };
     let verdicts = samples.iter().map(seen).collect();
-    let usage = Usage { promised_bytes: 0, free_bytes: 0, disk_bytes: 0, repeated_bytes: 0, ..store.usage() };
+    let usage = Usage { promised_bytes: 0, free_bytes: 0, disk_bytes: 0, packs: 0, repeated_bytes: 0, ..store.usage() };
     (store.places(None, usize::MAX).expect("index works"), usage, verdicts)
 }
 
