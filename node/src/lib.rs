@@ -2,10 +2,10 @@
 //!
 //! [`node::Node`] is the whole of it, started by the daemon and by the simulator alike: [`serve`] answers requests,
 //! [`store`] stores columns, [`chain`] stores the ledger and makes or follows its blocks, [`retention`] deletes columns
-//! by the ledger, [`register`] registers the node as a provider, [`capacity`] says what it may still take,
-//! [`candidacy`] registers it as a validator, [`directory`] tracks the addresses of other nodes. [`config`] is the
-//! operator's configuration, [`metrics`] what is counted for the operator, and [`founding`] makes the genesis of a
-//! network of several operators.
+//! by the ledger, [`inventory`] reports those that are missing, [`register`] registers the node as a provider,
+//! [`capacity`] says what it may still take, [`candidacy`] registers it as a validator, [`directory`] tracks the
+//! addresses of other nodes. [`config`] is the operator's configuration, [`metrics`] what is counted for the operator,
+//! and [`founding`] makes the genesis of a network of several operators.
 
 pub mod candidacy;
 pub mod capacity;
@@ -13,6 +13,7 @@ pub mod chain;
 pub mod config;
 pub mod directory;
 pub mod founding;
+pub mod inventory;
 pub mod metrics;
 pub mod node;
 pub mod register;

@@ -30,6 +30,7 @@ use crate::{
         sync::{SnapshotSync, SyncError, SyncSettings, checkpoint::Checkpoint, past},
     },
     directory,
+    inventory::{Inventory, Missing},
     metrics::{NodeMetrics, OrderMetrics},
     register::{self, ProviderOffer, Standing},
     retention::Retention,
@@ -171,6 +172,7 @@ pub struct Node {
     voting: VotingSetup,
     offer: watch::Sender<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
+    missing: watch::Sender<Option<Missing>>,
 }
 
 /// What an order needs beside a validator's own parts: a node may become a validator while it runs.
@@ -227,7 +229,8 @@ impl Node {
         };
         let ((offer, offers), (told, standing)) = (watch::channel(settings.offer), watch::channel(None));
         let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
-        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer, standing };
+        let missing = watch::Sender::default();
+        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer, standing, missing };
         if let Some(parts) = validator {
             node.vote(parts);
         }
@@ -246,6 +249,7 @@ impl Node {
         }
         node.spawn_following();
         let (own, metrics) = (keypair.public(), metrics.retention);
+        node.spawn_inventory(own, &columns, &workers);
         let retention = Retention { chain, node: own, columns, workers, credit, clock, metrics };
         node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
@@ -289,6 +293,11 @@ impl Node {
         self.standing.clone()
     }
 
+    /// The columns that the ledger counts on and that are not here, as that changes; nothing before it is known.
+    pub fn missing(&self) -> watch::Receiver<Option<Missing>> {
+        self.missing.subscribe()
+    }
+
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.
     pub async fn failed(&mut self) -> NodeError {
         loop {
@@ -330,6 +339,12 @@ impl Node {
     fn spawn_following(&mut self) {
         let (known, voting) = (self.voting.known.clone(), self.voting.started.clone());
         self.spawn(|chain, stop| BlockFollower::new(chain, known, voting).run(stop));
+    }
+
+    /// Compares the ledger with what is stored.
+    fn spawn_inventory(&mut self, node: NodeId, columns: &Arc<dyn Columns>, workers: &Workers) {
+        let (columns, workers, missing) = (Arc::clone(columns), workers.clone(), self.missing.clone());
+        self.spawn_quiet(|chain, stop| Inventory { chain, node, columns, workers, missing }.run(stop));
     }
 
     /// Sends transactions to validators: immediately, and again while they wait; and does background work.

@@ -13,6 +13,7 @@ use ostrakon_net::swarm::SwarmHandle;
 use ostrakon_node::{
     capacity::Offer,
     chain::{Chain, WaitingFor},
+    inventory::Missing,
     metrics::LedgerMetrics,
     node::{Node, NodeParts},
     register::{ProviderOffer, Standing},
@@ -51,6 +52,9 @@ pub(super) struct Status {
     /// The disks with its columns.
     #[serde(default)]
     volumes: Vec<VolumeStatus>,
+    /// The columns that the ledger counts on and that it does not have; nothing before it has compared them.
+    #[serde(default)]
+    missing: Option<Missing>,
 }
 
 /// Who owns the node, and what the ledger has of it.
@@ -115,13 +119,15 @@ pub(super) struct Reporter {
     swarm: SwarmHandle,
     offers: watch::Receiver<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
+    missing: watch::Receiver<Option<Missing>>,
     vote_key: OnceLock<VoteKey>,
 }
 
 impl Reporter {
     pub(super) fn new(dir: &Path, identity: Identity, node: &Node, swarm: SwarmHandle) -> Self {
-        let (chain, offers, standing) = (node.chain().clone(), node.offers(), node.standing());
-        Self { path: status_path(dir), identity, chain, swarm, offers, standing, vote_key: OnceLock::new() }
+        let (chain, offers, standing, missing) = (node.chain().clone(), node.offers(), node.standing(), node.missing());
+        let path = status_path(dir);
+        Self { path, identity, chain, swarm, offers, standing, missing, vote_key: OnceLock::new() }
     }
 
     /// The node votes with this key.
@@ -173,6 +179,7 @@ impl Reporter {
             capacity: CapacityStatus::default(),
             member: MemberStatus::default(),
             volumes: Vec::new(),
+            missing: *self.missing.borrow(),
         }
     }
 }
@@ -268,7 +275,8 @@ fn as_json(status: &Status, running: bool) -> anyhow::Result<String> {
 }
 
 fn as_lines(status: &Status, running: bool) -> String {
-    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, capacity, member, volumes, .. } = status;
+    let Status { pid, updated_ms, identity, listening, peers, ledger, usage, .. } = status;
+    let Status { capacity, member, volumes, missing, .. } = status;
     let state = if running { format!("running, process {pid}") } else { "stopped".to_owned() };
     let role = if ledger.validator { "validator" } else { "follower" };
     let synced = if ledger.synced { "synced" } else { "behind" };
@@ -287,6 +295,7 @@ fn as_lines(status: &Status, running: bool) -> String {
     ]
     .into_iter()
     .chain(volumes.iter().map(volume_line))
+    .chain(missing.filter(|missing| missing.columns > 0).map(missing_line))
     .chain(capacity.lines())
     .chain(member.lines())
     .chain(ledger.waiting_for.as_ref().map(|waiting_for| waiting_line(waiting_for, *updated_ms)))
@@ -319,6 +328,11 @@ fn volume_line(volume: &VolumeStatus) -> String {
         None => format!("volume    {id} at {path}"),
         Some(problem) => format!("warning   volume {id} at {path} is {state}: {problem}"),
     }
+}
+
+/// What the ledger counts on and this node cannot serve.
+fn missing_line(Missing { columns, bytes }: Missing) -> String {
+    format!("warning   {columns} columns of {bytes} bytes are missing that the ledger counts on: see `volume ls`")
 }
 
 /// What the next block waits for.

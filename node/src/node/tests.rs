@@ -26,6 +26,7 @@ use crate::{
         store::{LedgerError, LedgerStore},
         submit::SubmitError,
     },
+    inventory::Missing,
     register::ProviderOffer,
     store::{Columns, PlaceState},
     world::{
@@ -249,6 +250,30 @@ async fn released_and_abandoned_columns_go() {
     assert_eq!(refused.code, RefusalCode::NoCredit);
     assert!(refused.reason.contains("expired unpaid") && !refused.reason.contains("use 0 of"), "{refused}");
     until("all is purged", async || nodes.iter().all(|(_, disk)| states(disk).is_empty())).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn columns_that_the_ledger_counts_on_are_missed_until_they_end() {
+    let world = World::new(4);
+    let mut nodes = world.start_all().await;
+    let object = TestObject::new(1000, CODE);
+    commit(&world, &object, 0, 6).await;
+    let (node, disk) = nodes.pop().expect("four");
+    until("the column is committed", async || states(&disk) == [PlaceState::Committed]).await;
+    let restarted = async |node: Node| {
+        node.shutdown().await;
+        world.net.crash(node_id(3));
+        let node = world.start(3, &disk).await;
+        until("the inventory is taken", async || node.missing().borrow().is_some()).await;
+        node
+    };
+    let node = restarted(node).await;
+    assert_eq!(*node.missing().borrow(), Some(Missing::default()));
+    disk.columns.lose_everything();
+    let node = restarted(node).await;
+    assert_eq!(*node.missing().borrow(), Some(Missing { columns: 1, bytes: object.column_len() }));
+    until("its commitment has ended", async || *node.missing().borrow() == Some(Missing::default())).await;
+    assert!(node.chain().head().epoch >= Epoch(6));
 }
 
 /// Nodes that vote decide blocks themselves instead of following others.
