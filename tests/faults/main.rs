@@ -38,6 +38,10 @@ mod slow_disk;
 mod snapshot_parts;
 mod unpaid_bytes;
 mod unreadable_file;
+mod volume_fails;
+mod volume_full;
+mod volume_unmounted;
+mod volumes;
 mod voting_nodes;
 mod wrong_clock;
 mod wrong_settings;
@@ -87,6 +91,10 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("snapshot_parts", snapshot_parts::run),
     scenario("unpaid_bytes", unpaid_bytes::run),
     scenario("unreadable_file", unreadable_file::run),
+    scenario("volume_fails", volume_fails::run),
+    scenario("volume_full", volume_full::run),
+    scenario("volume_unmounted", volume_unmounted::run),
+    scenario("volumes", volumes::run),
     scenario("voting_nodes", voting_nodes::run),
     scenario("wrong_clock", wrong_clock::run),
     scenario("wrong_settings", wrong_settings::run),

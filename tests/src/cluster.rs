@@ -129,6 +129,35 @@ pub struct Space {
     pub capacity_warning: Option<String>,
     /// When this was written.
     pub updated_ms: u64,
+    /// The disks that it stores columns on.
+    #[serde(default)]
+    pub volumes: Vec<VolumeInfo>,
+    /// The columns that the ledger counts on and that it does not have.
+    pub missing: Option<MissingColumns>,
+}
+
+/// A disk with columns.
+#[derive(Clone, Debug, Deserialize)]
+pub struct VolumeInfo {
+    /// Its id.
+    pub id: String,
+    /// Where it is mounted.
+    pub path: PathBuf,
+    /// Whether it is used, and how.
+    pub state: String,
+    /// Why it is not used.
+    pub problem: Option<String>,
+    /// Columns on it.
+    pub columns: u64,
+}
+
+/// Columns that are missing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+pub struct MissingColumns {
+    /// How many.
+    pub columns: u64,
+    /// Their bytes.
+    pub bytes: u64,
 }
 
 /// What a block waits for.
