@@ -98,7 +98,7 @@ const CASES: [(&str, Ask, Found); 52] = [
     ("more-came-than-was-sent", Store, Holder),
     ("receipt-forged", Store, Holder),
 ];
-/// As many clients are asked for one who finds it out: each asks first whoever was the last to answer before.
+/// As many clients are asked for one who finds it out: each first asks the node that was the last to answer.
 const CLIENTS: usize = 40;
 /// More transactions than an account has here.
 const ALL: usize = 1_000;
