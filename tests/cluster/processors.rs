@@ -43,7 +43,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     cluster.expect_read(&added.link, &hash)?;
     let link = cluster.files.join("link");
     fs::write(&link, &added.link)?;
-    // A link on the command line makes the client start itself anew, which this emulator does not do.
+    // A link on the command line makes the client start itself again, which this emulator does not do.
     let got = client(cluster, &ARM, &arm, &["get".as_ref(), "--link-file".as_ref(), &link, "-o".as_ref(), &out])?;
     got.expect_code(0)?;
     ensure!(content::hash_file(&out)? == hash, "WRONG BYTES from {got}");
