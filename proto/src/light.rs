@@ -28,7 +28,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 pub use activity::Activity;
 pub use basis::{BasisQuery, ProvenBasis, UploadBasis};
 pub use checkpoint::{Checkpoint, InvalidCheckpoint};
-pub use object::{ProvenObject, keys_of};
+pub use object::{ProvenObject, object_keys};
 pub use proven::{
     Answer, BadAnswer, CertifiedHeader, Inclusion, PastBlock, PastHeader, ProvenRecord, check_records, records,
 };

@@ -34,9 +34,9 @@ mod basis;
 mod lookup;
 mod nonce;
 mod pace;
+mod recent;
 mod roster;
 mod send;
-mod standing;
 mod summary;
 mod trusted;
 mod vouch;
@@ -56,7 +56,7 @@ pub use trusted::{KeptTrust, TrustStore};
 use ask::{Nodes, Survey};
 use lookup::{HALT, KnownProvider};
 pub(crate) use nonce::Nonces;
-use standing::Standing;
+use recent::Recent;
 pub(crate) use trusted::Trusted;
 
 /// The ledger, as seen through the nodes that answer. Cheap to clone.
@@ -75,7 +75,7 @@ struct Inner {
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
     nonces: Nonces,
-    standing: Mutex<Option<Standing>>,
+    recent: Mutex<Option<Recent>>,
 }
 
 /// Why the ledger could not be read or written.
@@ -246,7 +246,7 @@ impl Chain {
             rosters: Mutex::default(),
             providers: Mutex::default(),
             nonces,
-            standing: Mutex::default(),
+            recent: Mutex::default(),
         };
         Self { inner: Arc::new(inner) }
     }

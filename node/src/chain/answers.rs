@@ -15,7 +15,7 @@ use ostrakon_proto::{
     },
     light::{
         Answer, BasisQuery, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis,
-        keys_of,
+        object_keys,
     },
     params::Code,
     placement::{self, Caps, DrawSeed, PlacementError, RosterTree},
@@ -136,7 +136,7 @@ impl Chain {
     /// # Errors
     /// [`AnswerError`] when this node cannot prove an answer.
     pub async fn object(&self, object: ObjectId) -> Result<Answer<Vec<ProvenRecord>>, AnswerError> {
-        self.answer(move |_, records, tip| items(records, tip.height, &keys_of(object, records))).await
+        self.answer(move |_, records, tip| items(records, tip.height, &object_keys(object, records))).await
     }
 
     /// Handovers from `from` on, in their order, until `fits` refuses one.

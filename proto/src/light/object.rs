@@ -18,7 +18,7 @@ use crate::{
 
 /// The keys of the records to prove to a reader of the object as of `records`: the object, its first commitments, and
 /// the providers in their slots; [`limits::PAGE`] at most.
-pub fn keys_of(object: ObjectId, records: &dyn Records) -> Vec<Key> {
+pub fn object_keys(object: ObjectId, records: &dyn Records) -> Vec<Key> {
     let commitments = records.commitments_of(&object, limits::OBJECT_COMMITMENTS);
     let mut seen = BTreeSet::new();
     let slots = commitments.iter().flat_map(|commitment| &commitment.slots);

@@ -125,7 +125,7 @@ pub enum ChainRequest {
         query: BasisQuery,
     },
     /// All that a read begins with: [`ChainResponse::Answer`] of `Vec<`[`crate::light::ProvenRecord`]`>`, of the keys
-    /// that [`crate::light::keys_of`] says.
+    /// that [`crate::light::object_keys`] says.
     Object {
         /// The lowest height wanted.
         from: Height,

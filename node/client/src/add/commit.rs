@@ -59,7 +59,7 @@ pub(super) async fn commit(
 
 async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<AddedTerm, AddError> {
     let chain = &job.client.chain;
-    let (head, funds) = chain.standing(job.plan.account).await?;
+    let (head, funds) = chain.recent(job.plan.account).await?;
     // A draw that has expired meanwhile is refused as such, and not for the term.
     let until = extents.iter().map(|stored| job.plan.receipt_end(stored.placing.draw)).min().unwrap_or_default();
     let end = head.epoch.after(job.plan.epochs).min(until);

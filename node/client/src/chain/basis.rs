@@ -48,7 +48,7 @@ impl Chain {
             Some(drawable) => (head, drawable),
             None => self.drawable().await?,
         };
-        self.note_standing(&head, (query.account, funds));
+        self.note_recent(&head, (query.account, funds));
         Ok(Basis { head, drawable, funds, pulse })
     }
 

@@ -144,8 +144,8 @@ impl Chain {
     async fn submit_batch(&self, key: &Keypair, actions: &[(usize, &Action)]) -> Result<Vec<Submitted>, ChainError> {
         let account: AccountId = key.public();
         let mut turn = self.inner.nonces.turn().await;
-        let (head, on_chain) = self.standing(account).await?;
-        self.forget_standing();
+        let (head, on_chain) = self.recent(account).await?;
+        self.forget_recent();
         let until = Height(head.height.0.saturating_add(VALID_BLOCKS));
         let mut nonce = turn.next(&account).map_or(on_chain.nonce, |next| on_chain.nonce.max(next));
         let deadline = Instant::now() + NONCE_WAIT;

@@ -12,7 +12,9 @@ use ostrakon_proto::{
         tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, TxPlace, tx_proof},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
-    light::{Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis, keys_of},
+    light::{
+        Answer, CertifiedHeader, Handover, Inclusion, PastBlock, PastHeader, ProvenRecord, UploadBasis, object_keys,
+    },
     limits,
     params::Code,
     placement::{Caps, Draw, DrawSeed, RosterTree, prove_draw},
@@ -53,7 +55,7 @@ impl Shared {
                 self.answer(UploadBasis { records, roster })
             }
             chain::ChainRequest::Object { object, .. } => {
-                let items = keys_of(object, &self.ledger).iter().map(|key| self.proven(key)).collect::<Vec<_>>();
+                let items = object_keys(object, &self.ledger).iter().map(|key| self.proven(key)).collect::<Vec<_>>();
                 self.answer(items)
             }
             chain::ChainRequest::Submit { .. } => {

@@ -4,7 +4,7 @@ use super::world::{World, alice, bob, code, key, object};
 use crate::{
     id::NodeId,
     ledger::{state::Key, tx::Action},
-    light::{BadAnswer, ProvenObject, ProvenRecord, keys_of},
+    light::{BadAnswer, ProvenObject, ProvenRecord, object_keys},
 };
 
 /// Alice and Bob have committed object 1, and Alice object 2.
@@ -21,7 +21,7 @@ fn world() -> World {
 #[test]
 fn it_has_the_owners_with_their_commitments_and_the_holders() {
     let world = world();
-    let (items, header) = world.proven(&keys_of(object(1), &world.state));
+    let (items, header) = world.proven(&object_keys(object(1), &world.state));
     let found = ProvenObject::verify(&items, object(1), &header).expect("an honest answer");
     let owners: Vec<_> = found.commitments.iter().map(|made| made.id.owner).collect();
     assert_eq!(found.owners.into_keys().collect::<Vec<_>>(), owners);
@@ -35,7 +35,7 @@ fn it_has_the_owners_with_their_commitments_and_the_holders() {
 #[test]
 fn that_there_is_no_such_object_is_proven() {
     let world = world();
-    let (items, header) = world.proven(&keys_of(object(9), &world.state));
+    let (items, header) = world.proven(&object_keys(object(9), &world.state));
     let none = ProvenObject::verify(&items, object(9), &header).expect("an honest answer");
     assert!(none.owners.is_empty() && none.commitments.is_empty() && none.providers.is_empty());
 }
@@ -43,7 +43,7 @@ fn that_there_is_no_such_object_is_proven() {
 #[test]
 fn nothing_in_it_can_be_false() {
     let world = world();
-    let (honest, header) = world.proven(&keys_of(object(1), &world.state));
+    let (honest, header) = world.proven(&object_keys(object(1), &world.state));
     let refused = |items: &[ProvenRecord], desc: &str| ProvenObject::verify(items, object(1), &header).expect_err(desc);
     assert!(matches!(refused(&[], "nothing"), BadAnswer::OtherKeys { .. }));
     assert!(matches!(refused(&honest[1..], "without the object"), BadAnswer::OtherKeys { .. }));
@@ -52,7 +52,7 @@ fn nothing_in_it_can_be_false() {
         hidden[at].value = None;
         assert!(matches!(refused(&hidden, "a record hidden"), BadAnswer::Record { .. }));
     }
-    let of_other = world.proven(&keys_of(object(2), &world.state)).0;
+    let of_other = world.proven(&object_keys(object(2), &world.state)).0;
     assert!(matches!(refused(&of_other, "another object"), BadAnswer::OtherKeys { .. }));
     let with_other = [&honest[..], &of_other[1..2]].concat();
     assert!(matches!(refused(&with_other, "a commitment of another object"), BadAnswer::OtherKeys { .. }));

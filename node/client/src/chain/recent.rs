@@ -17,7 +17,7 @@ const MOMENT: Duration = Duration::from_secs(10);
 
 /// What was proven.
 #[derive(Clone, Debug)]
-pub(super) struct Standing {
+pub(super) struct Recent {
     at: Instant,
     head: Head,
     account: (AccountId, Account),
@@ -28,24 +28,24 @@ impl Chain {
     ///
     /// # Errors
     /// [`ChainError`] when no node responds with a valid proof.
-    pub(crate) async fn standing(&self, account: AccountId) -> Result<(Head, Account), ChainError> {
+    pub(crate) async fn recent(&self, account: AccountId) -> Result<(Head, Account), ChainError> {
         let epoch = Duration::from_millis(self.rules().params.time.epoch_ms);
-        let is_fresh = |known: &Standing| known.account.0 == account && awake::now() - known.at < MOMENT.min(epoch / 4);
-        if let Some(known) = lock(&self.inner.standing).clone().filter(is_fresh) {
+        let is_fresh = |known: &Recent| known.account.0 == account && awake::now() - known.at < MOMENT.min(epoch / 4);
+        if let Some(known) = lock(&self.inner.recent).clone().filter(is_fresh) {
             return Ok((known.head, known.account.1));
         }
         let (head, found) = futures::try_join!(self.head(), self.account(account))?;
-        self.note_standing(&head, (account, found));
+        self.note_recent(&head, (account, found));
         Ok((head, found))
     }
 
     /// This was proven just now.
-    pub(super) fn note_standing(&self, head: &Head, account: (AccountId, Account)) {
-        *lock(&self.inner.standing) = Some(Standing { at: awake::now(), head: head.clone(), account });
+    pub(super) fn note_recent(&self, head: &Head, account: (AccountId, Account)) {
+        *lock(&self.inner.recent) = Some(Recent { at: awake::now(), head: head.clone(), account });
     }
 
     /// The account has sent something.
-    pub(super) fn forget_standing(&self) {
-        *lock(&self.inner.standing) = None;
+    pub(super) fn forget_recent(&self) {
+        *lock(&self.inner.recent) = None;
     }
 }
