@@ -38,7 +38,7 @@ mod file;
 mod place;
 
 pub use check::{Wrong, announced};
-pub use place::other_key;
+pub use place::{other_key, volume_warnings};
 
 use crate::{
     chain::{rocks::Pruning, sync::checkpoint::Checkpoint},
@@ -207,8 +207,6 @@ pub struct Checked {
     pub genesis: Genesis,
     /// The node's key.
     pub keypair: Keypair,
-    /// What its operator must know: the node runs without it.
-    pub warnings: Vec<String>,
 }
 
 impl Checked {
@@ -221,10 +219,7 @@ impl Checked {
         let (files, unusable) = place::examine(dir, &config);
         wrong.extend(unusable);
         match files {
-            Some((genesis, keypair)) if wrong.is_empty() => {
-                let warnings = place::volume_warnings(dir, &keypair.public());
-                Ok(Self { config, genesis, keypair, warnings })
-            }
+            Some((genesis, keypair)) if wrong.is_empty() => Ok(Self { config, genesis, keypair }),
             _ => Err(ConfigError::Wrong { path: dir.join(CONFIG_FILE), wrong }),
         }
     }

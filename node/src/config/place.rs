@@ -65,8 +65,8 @@ fn owner(dir: &Path) -> Option<NodeId> {
     identity.map(|identity| identity.node)
 }
 
-/// Volumes that the node cannot use: it runs without them.
-pub(super) fn volume_warnings(dir: &Path, node: &NodeId) -> Vec<String> {
+/// Why the node of `dir` cannot use some of its volumes; it runs without them.
+pub fn volume_warnings(dir: &Path, node: &NodeId) -> Vec<String> {
     let list = VolumeList::read(dir).ok().flatten().unwrap_or_default();
     let warning = |volume: &ListedVolume| {
         let problem = match volume.find(dir, node) {

@@ -12,7 +12,7 @@ use clap::{Args, Subcommand};
 use ostrakon::{Client, key_file};
 use ostrakon_node::{
     candidacy::Candidacy,
-    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis},
+    config::{CONFIG_FILE, Config, GENESIS_FILE, Overrides, VALIDATOR_KEY_FILE, node_key, read_genesis},
 };
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, VoteKey},
@@ -158,7 +158,7 @@ impl Operator {
     fn open(args: OwnerArgs) -> anyhow::Result<Self> {
         let OwnerArgs { data_dir: DataDir { dir }, owner_key } = args;
         let config = Config::load(&dir, &Overrides::default())?;
-        let node = Keypair::from_seed(key_file::read(dir.join(NODE_KEY_FILE))?.bytes());
+        let node = node_key(&dir)?;
         let configured = config.provider.as_ref().map(|provider| dir.join(&provider.owner_key_file));
         let owner = match owner_key.or(configured) {
             Some(path) => Keypair::from_seed(key_file::read(&path)?.bytes()),

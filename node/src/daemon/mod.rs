@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use ostrakon_node::config::{Checked, Config, Overrides};
+use ostrakon_node::config::{Checked, Config, Overrides, volume_warnings};
 
 mod init;
 mod live;
@@ -146,7 +146,8 @@ impl Args {
 }
 
 fn check(args: &RunArgs) -> anyhow::Result<()> {
-    let Checked { genesis, warnings, .. } = args.checked()?;
+    let Checked { genesis, keypair, .. } = args.checked()?;
+    let warnings = volume_warnings(&args.data_dir.dir, &keypair.public());
     let warnings: String = warnings.iter().map(|warning| format!("warning: {warning}\n")).collect();
     say(&format!("configuration is valid; network {} ({})\n{warnings}", genesis.name, genesis.id()))
 }

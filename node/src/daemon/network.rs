@@ -6,14 +6,13 @@ use std::{
     io::{ErrorKind, Write},
     path::{Path, PathBuf},
     str::FromStr,
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use anyhow::{Context, bail, ensure};
 use clap::{Args, Subcommand};
 use ostrakon::key_file;
 use ostrakon_node::{
-    config::{Config, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE},
+    config::{Config, Overrides, VALIDATOR_KEY_FILE, node_key},
     founding::{Card, CardKeys, Founding, Member, params},
 };
 use ostrakon_proto::{
@@ -23,7 +22,7 @@ use ostrakon_proto::{
 };
 use serde_json::json;
 
-use super::{DataDir, say};
+use super::{DataDir, run::system_ms, say};
 
 /// Bytes of a card at most.
 const CARD_MAX: u64 = 64 * 1024;
@@ -123,13 +122,13 @@ fn card(args: &CardArgs) -> anyhow::Result<()> {
     let offer = config.provider.with_context(|| {
         format!("{} offers no storage: create it with `ostrakon-node init --address ..`", dir.display())
     })?;
-    let key = |path: &Path| Ok::<_, anyhow::Error>(Keypair::from_seed(key_file::read(dir.join(path))?.bytes()));
+    let owner = Keypair::from_seed(key_file::read(dir.join(&offer.owner_key_file))?.bytes());
     let vote = dir.join(VALIDATOR_KEY_FILE);
     let validator = match vote.exists() {
         true => Some(ValidatorKeys::from_seed(key_file::read(&vote)?.bytes())),
         false => None,
     };
-    let keys = CardKeys { node: key(NODE_KEY_FILE.as_ref())?, owner: key(&offer.owner_key_file)?, validator };
+    let keys = CardKeys { node: node_key(dir)?, owner, validator };
     let member = Member {
         node: keys.node.public(),
         owner: keys.owner.public(),
@@ -151,8 +150,7 @@ fn create(args: CreateArgs) -> anyhow::Result<()> {
     let read: Vec<_> = cards.iter().map(|path| (path.display().to_string(), read_card(path))).collect();
     let mut wrong: Vec<String> = read.iter().filter_map(|(_, card)| Some(card.as_ref().err()?.to_string())).collect();
     let cards: Vec<(String, Card)> = read.into_iter().filter_map(|(path, card)| Some((path, card.ok()?))).collect();
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock is before 1970")?;
-    let time_ms = u64::try_from(since.as_millis()).context("the clock is after all time")?;
+    let time_ms = system_ms();
     let funds = fund.into_iter().map(|Fund(account, amount)| (account, amount)).collect();
     let genesis = Founding { name, time_ms, params: params(epoch), funds }.genesis(&cards);
     let genesis = genesis.map_err(|more| wrong.extend(more)).ok().filter(|_| wrong.is_empty());

@@ -60,8 +60,7 @@ pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
     // Before anything is opened: an early signal must end the node, not be missed, and SIGHUP must not.
     let signals = runtime.block_on(async { Signals::listen() })?;
-    // What it warns of is logged when the volumes are opened.
-    let Checked { config, genesis, keypair, warnings: _ } = Checked::open(dir, overrides)?;
+    let Checked { config, genesis, keypair } = Checked::open(dir, overrides)?;
     let mut live = LiveConfig::start(dir, overrides, config)?;
     erasure::cpu_supported()?;
     raise_file_limit();
@@ -194,7 +193,8 @@ async fn new_validator(dir: &Path, metrics: &OrderMetrics) -> ValidatorParts {
     }
 }
 
-fn system_ms() -> u64 {
+/// The time by the machine's clock, in milliseconds of Unix time.
+pub(super) fn system_ms() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,9 +4,6 @@ use std::fmt::{self, Display};
 
 use ostrakon_proto::id::{AccountId, Amount, Epoch};
 
-/// One obol.
-const OBOL: u64 = 1_000_000;
-
 /// Where the registration of a node stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -31,7 +28,7 @@ pub enum Standing {
 impl Standing {
     /// What is missing, in whole obols: fees change a little.
     fn missing(have: Amount, need: Amount) -> Amount {
-        Amount(need.0.saturating_sub(have.0).div_ceil(OBOL).saturating_mul(OBOL))
+        Amount(need.0.saturating_sub(have.0).div_ceil(Amount::OBOL.0).saturating_mul(Amount::OBOL.0))
     }
 }
 
