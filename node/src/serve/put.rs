@@ -196,6 +196,7 @@ impl Serve {
             (Arc::clone(&self.parts.credit), open.account, open.upload, open.reserve);
         let begin = move |columns: &dyn Columns| {
             let usage = columns.usage();
+            // Not that the disk is full, which its operator would look for.
             if usage.disk_bytes == 0 {
                 return Err(NotBegun::Refused(refuse_store(StoreError::NoVolume)));
             }

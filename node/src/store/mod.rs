@@ -297,13 +297,13 @@ pub enum StoreError {
     #[error("a write to disk failed, so the store is read-only; repair the disk and restart the node")]
     Poisoned,
     /// The disk is not mounted any more where it was: nothing is written there.
-    #[error("{} is not the disk any more that was there: mount it again and restart the node", path.display())]
+    #[error("the volume at {} was unmounted: mount it again and restart the node", path.display())]
     Gone {
         /// The volume's directory.
         path: PathBuf,
     },
     /// Ask another holder.
-    #[error("it may be on a volume of this node that is missing: use another holder")]
+    #[error("this node cannot tell whether it stores that: one of its volumes is missing; use another holder")]
     Unavailable,
     /// Ask another node.
     #[error("this node has no volume that takes columns: use another node")]

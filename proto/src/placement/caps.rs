@@ -81,7 +81,7 @@ pub enum PlacementError {
     /// Fewer providers than columns: use a code of at most `have` columns, or wait for providers.
     #[error(
         "too few providers: code {code} needs {} with free space, and {have} can be drawn; use a code with fewer \
-         columns, or wait: who has just registered is drawn from the next epoch on",
+         columns, or wait: a provider that has just registered is drawn from the next epoch on",
         code.n
     )]
     TooFewProviders {

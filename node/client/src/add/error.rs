@@ -21,7 +21,7 @@ pub enum AddError {
     /// The network is too small for any code.
     #[error(
         "{have} providers with free space can be drawn, and the smallest code needs {need}: wait for more, or choose a \
-         smaller code; who has just registered is drawn from the next epoch on"
+         smaller code; a provider that has just registered is drawn from the next epoch on"
     )]
     TooFewProviders {
         /// Providers there are.
