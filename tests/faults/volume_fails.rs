@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
-    cluster::{Cluster, until},
-    mounted::{MountedNode, NOT_TRIED, SHAPE},
+    cluster::until,
+    mounted::{LoopDisk, MountedNode, on_disk},
     scenarios::Stage,
 };
 
@@ -20,9 +20,10 @@ const PULL_OUT: &str = "python3 -c 'import fcntl, os, struct, sys; \
 const UNMOUNT: &str = "umount --lazy \"$0\"";
 
 pub(crate) fn run(_stage: &Stage) -> Result<String> {
-    let cluster = Cluster::start(SHAPE)?;
-    let Some(mut node) = MountedNode::last_of(&cluster)? else { return Ok(NOT_TRIED.to_owned()) };
-    let disk = node.disk("store")?;
+    on_disk(scenario)
+}
+
+fn scenario(mut node: MountedNode<'_>, disk: LoopDisk) -> Result<String> {
     node.start(&[&disk])?;
     let stored = node.store(720)?;
 
@@ -42,7 +43,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let second = node.store(1740)?;
     node.inside(&disk, PULL_OUT)?;
     takes_nothing(&node, 1741)?;
-    cluster.expect_read(&stored.link, &stored.hash)?;
+    node.cluster.expect_read(&stored.link, &stored.hash)?;
     node.expect_blocks()?;
     node.stop(&[&disk])?;
 

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 use ostrakon_tests::{
-    cluster::{Cluster, until},
-    mounted::{MountedNode, NOT_TRIED, SHAPE},
+    cluster::until,
+    mounted::{LoopDisk, MountedNode, on_disk},
     scenarios::Stage,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(_stage: &Stage) -> Result<String> {
-    let cluster = Cluster::start(SHAPE)?;
-    let Some(mut node) = MountedNode::last_of(&cluster)? else { return Ok(NOT_TRIED.to_owned()) };
-    let disk = node.disk("store")?;
+    on_disk(scenario)
+}
+
+fn scenario(mut node: MountedNode<'_>, disk: LoopDisk) -> Result<String> {
     node.start(&[&disk])?;
     let stored = node.store(710)?;
 

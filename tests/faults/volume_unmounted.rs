@@ -4,15 +4,15 @@
 
 use anyhow::{Result, ensure};
 use ostrakon_tests::{
-    cluster::Cluster,
-    mounted::{MountedNode, NOT_TRIED, SHAPE},
+    mounted::{LoopDisk, MountedNode, on_disk},
     scenarios::Stage,
 };
 
 pub(crate) fn run(_stage: &Stage) -> Result<String> {
-    let cluster = Cluster::start(SHAPE)?;
-    let Some(mut node) = MountedNode::last_of(&cluster)? else { return Ok(NOT_TRIED.to_owned()) };
-    let disk = node.disk("store")?;
+    on_disk(scenario)
+}
+
+fn scenario(mut node: MountedNode<'_>, disk: LoopDisk) -> Result<String> {
     node.start(&[&disk])?;
     let stored = node.store(700)?;
     node.stop(&[&disk])?;
@@ -27,7 +27,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
         let said = outcome.expect_code(0)?.said();
         ensure!(said.contains(&*disk.at.to_string_lossy()) && said.contains("mount it"), "{outcome}");
     }
-    cluster.expect_read(&stored.link, &stored.hash)?;
+    node.cluster.expect_read(&stored.link, &stored.hash)?;
     for seed in 701..706 {
         ensure!(!node.takes(seed)?, "a node without a volume took a column");
     }

@@ -3,16 +3,17 @@
 
 use anyhow::{Context, Result, ensure};
 use ostrakon_tests::{
-    cluster::Cluster,
-    mounted::{MountedNode, NOT_TRIED, SHAPE},
+    mounted::{LoopDisk, MountedNode, on_disk},
     own_node::expect_refusal,
     scenarios::Stage,
 };
 
 pub(crate) fn run(_stage: &Stage) -> Result<String> {
-    let cluster = Cluster::start(SHAPE)?;
-    let Some(mut node) = MountedNode::last_of(&cluster)? else { return Ok(NOT_TRIED.to_owned()) };
-    let (first, second) = (node.disk("store")?, node.disk("second")?);
+    on_disk(scenario)
+}
+
+fn scenario(mut node: MountedNode<'_>, first: LoopDisk) -> Result<String> {
+    let second = node.disk("second")?;
     let path = second.at.to_string_lossy().into_owned();
     let add = ["volume", "add", &path];
     expect_refusal(&node.operate(&[&first], &add)?, &["mount the disk", &path])?;
@@ -29,7 +30,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     node.expect_volumes(&["open", "missing"])?;
     node.expect_missing(lost)?;
     stored.push(node.store(734)?);
-    stored.iter().try_for_each(|stored| cluster.expect_read(&stored.link, &stored.hash).map(drop))?;
+    stored.iter().try_for_each(|stored| node.cluster.expect_read(&stored.link, &stored.hash).map(drop))?;
     second.expect_nothing_under()?;
 
     node.stop(&[&first])?;

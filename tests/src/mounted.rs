@@ -26,9 +26,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 const DISK: u64 = 256 << 20;
 
 /// The network of such a node: of an object with code 2/4 each node has a column, and two of them restore it.
-pub const SHAPE: Shape = Shape { nodes: 4, domains: 4, validators: 1 };
-/// What a scenario reports where nothing can be mounted.
-pub const NOT_TRIED: &str = "not tried: mounting needs root";
+const SHAPE: Shape = Shape { nodes: 4, domains: 4, validators: 1 };
 
 /// Mounts pairs of image and mount point, and becomes the command after them.
 const MOUNT: &str = "n=$0; while [ $n -gt 0 ]; do mount -o loop \"$1\" \"$2\" || exit 99; shift 2; n=$((n - 1)); done; \
@@ -96,10 +94,22 @@ fn with_disks(disks: &[&LoopDisk], program: &Path) -> Command {
 /// A node of a network that is run with disks of its own.
 #[derive(Debug)]
 pub struct MountedNode<'a> {
-    cluster: &'a Cluster,
+    /// Its network.
+    pub cluster: &'a Cluster,
     /// The node.
     pub node: NodeInfo,
     daemon: Option<Daemon>,
+}
+
+/// Runs a scenario on a node of a network of its own, which has a disk for its store and is not started yet.
+///
+/// # Errors
+/// When the network does not start, a disk cannot be made, or the scenario fails.
+pub fn on_disk(scenario: impl FnOnce(MountedNode<'_>, LoopDisk) -> Result<String>) -> Result<String> {
+    let cluster = Cluster::start(SHAPE)?;
+    let Some(node) = MountedNode::last_of(&cluster)? else { return Ok("not tried: mounting needs root".to_owned()) };
+    let disk = node.disk("store")?;
+    scenario(node, disk)
 }
 
 /// An object of which every node has a column.
@@ -114,10 +124,7 @@ pub struct SpreadFile {
 impl<'a> MountedNode<'a> {
     /// The last node of a network of [`SHAPE`], ended as `kill -9` does, without what it stored; `None` where nothing
     /// can be mounted.
-    ///
-    /// # Errors
-    /// When a command or the disk fails.
-    pub fn last_of(cluster: &'a Cluster) -> Result<Option<Self>> {
+    fn last_of(cluster: &'a Cluster) -> Result<Option<Self>> {
         if !is_permitted(&cluster.files)? {
             return Ok(None);
         }
