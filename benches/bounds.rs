@@ -30,7 +30,7 @@ use ostrakon_tests::process::say;
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 /// Providers and slots of each network.
-const SIZES: [(u32, u32); 4] = [(100, 1_000), (100, 10_000_000), (100_000, 1_000), (100_000, 10_000_000)];
+const SIZES: [(u32, u32); 4] = [(100, 1_000), (100, 1_000_000), (100_000, 1_000), (100_000, 1_000_000)];
 const CODES: [Code; 2] = [Code { k: 4, n: 12 }, Code { k: 20, n: 50 }];
 /// Different commits and draws that are measured in turn.
 const TURNS: u32 = 16;

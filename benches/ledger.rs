@@ -28,7 +28,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Height, NodeId},
     ledger::{
-        CheckedTx, Execution, Genesis, MemoryRecords, Proposer, Rules, propose,
+        CheckedTx, Execution, Genesis, MemoryRecords, Pending, Proposer, Rules, propose,
         tx::{Action, Transfer, Tx, TxBody},
     },
     limits,
@@ -117,7 +117,7 @@ fn apply(criterion: &mut Criterion, world: &World) {
             });
         });
         group.bench_function(format!("propose/{id}"), |bench| {
-            let made = || propose(&world.rules, &state, &txs, &proposer).expect("rules that are known");
+            let made = || propose(&world.rules, &state, Pending::txs(&txs), &proposer).expect("rules that are known");
             bench.iter(|| assert_eq!(made().rejected, []));
         });
         group.finish();

@@ -152,7 +152,8 @@ fn prove(criterion: &mut Criterion) {
     let (length, leaf) = (outboard.column_len(), 1_000);
     let start = leaf * LEAF / GROUP * GROUP;
     let group_bytes = &column[start..start + GROUP];
-    let prove = || tree::prove_leaf(black_box(group_bytes), &outboard, count(leaf)).expect("the leaf is there");
+    let above = tree::prove_range(&outboard, tree::group_of_leaf(count(leaf))).expect("the group is there");
+    let prove = || tree::prove_leaf(length, count(leaf), black_box(group_bytes), &above).expect("the leaf is there");
     let proof = prove();
     let data = &column[leaf * LEAF..(leaf + 1) * LEAF];
     criterion.bench_function("tree::prove_leaf/mib=4", |bench| bench.iter(prove));

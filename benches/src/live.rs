@@ -74,6 +74,7 @@ pub const fn slot(provider: NodeId) -> Slot {
         ask: Amount(1),
         cap: Amount(1),
         collateral: Amount(1),
+        base: 0,
         state: SlotState::Live,
     }
 }

@@ -10,8 +10,8 @@ use std::{collections::BTreeMap, sync::Arc};
 use ostrakon_proto::{
     id::{AccountId, Amount, ColumnId, Epoch, Height, NodeId, ObjectId},
     ledger::{
-        CheckedTx, DrawChance, Genesis, GenesisProvider, MemoryRecords, ProposedBlock, Proposer, Rules, collateral,
-        judge, propose,
+        CheckedTx, DrawChance, Genesis, GenesisProvider, MemoryRecords, Pending, ProposedBlock, Proposer, Rules,
+        collateral, judge, price_per_epoch, propose,
         state::{Account, Changes, Domain, EpochRecord, Infrastructure, Key, Provider, Record, Records},
         tx::{Action, Block, Commit, Receipt, SlotClaim, Tx, TxBody, columns_hash},
     },
@@ -75,6 +75,7 @@ fn genesis(nodes: &[NodeId]) -> Genesis {
         price: Amount(1),
         capacity: 1 << 40,
         bond: None,
+        proven: None,
         domain: domain(index),
     };
     let time = Timing { epoch_ms: EPOCH_MS, window_blocks: 1, beacon_blocks: 1, ..Timing::default() };
@@ -104,6 +105,7 @@ impl Network {
             network.state.commit(&proposed.changes);
         }
         network.load(&nodes, slots.div_ceil(u32::from(CODE.n)));
+        network.state.reindex();
         network
     }
 
@@ -131,14 +133,15 @@ impl Network {
         let mut records: BTreeMap<Key, Option<Record>> = BTreeMap::new();
         for (node, slots) in held {
             let before = self.state.provider(node).expect("registered");
-            let provider = Provider { used: slots * LENGTH, collateral: Amount(slots * each.0), ..before };
+            let mut provider = Provider { used: slots * LENGTH, collateral: Amount(slots * each.0), ..before };
+            provider.audited.pay.rate = Amount(slots * price_per_epoch(LENGTH, Amount(1)).0);
             *used.entry(DomainTags::from(&provider.domain).infrastructure).or_default() += u128::from(provider.used);
             records.insert(Key::Provider(*node), Some(Record::Provider(provider)));
         }
         let mut running = self.state.tip().running;
         running.stored = used.values().sum();
         let infrastructure =
-            |(tag, used)| (Key::Infrastructure(tag), Some(Record::Infrastructure(Infrastructure { used })));
+            |(tag, used)| (Key::Infrastructure(tag), Some(Record::Infrastructure(Infrastructure { tag, used })));
         records.extend(used.into_iter().map(infrastructure));
         let owner = self.state.account(&live::OWNER);
         let owner = Account { owns: owner.owns + u64::from(commitments), ..owner };
@@ -236,7 +239,7 @@ impl Network {
     fn propose(&self, txs: &[Arc<CheckedTx>], now_ms: u64) -> ProposedBlock {
         let keys = live::validator();
         let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms };
-        propose(&self.rules, &self.state, txs, &proposer).expect("rules that are known")
+        propose(&self.rules, &self.state, Pending::txs(txs), &proposer).expect("rules that are known")
     }
 
     /// What a validator does with a proposed block before it votes for it: all of its checks, and what it changes.

@@ -7,6 +7,7 @@
 //! addresses of other nodes. [`config`] is the operator's configuration, [`metrics`] what is counted for the operator,
 //! and [`founding`] makes the genesis of a network of several operators.
 
+pub mod audit;
 pub mod candidacy;
 pub mod capacity;
 pub mod chain;

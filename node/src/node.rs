@@ -20,6 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    audit::{Audit, AuditStatus},
     chain::{
         Chain, ChainParts,
         evidence::{EvidenceReporter, reporting},
@@ -173,6 +174,7 @@ pub struct Node {
     offer: watch::Sender<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Sender<Option<Missing>>,
+    audit: watch::Sender<Option<AuditStatus>>,
 }
 
 /// What an order needs beside a validator's own parts: a node may become a validator while it runs.
@@ -229,8 +231,8 @@ impl Node {
         };
         let ((offer, offers), (told, standing)) = (watch::channel(settings.offer), watch::channel(None));
         let (stop, tasks) = (CancellationToken::new(), JoinSet::new());
-        let missing = watch::Sender::default();
-        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer, standing, missing };
+        let (missing, audit) = (watch::Sender::default(), watch::Sender::default());
+        let mut node = Self { chain: chain.clone(), stop, tasks, voting, offer, standing, missing, audit };
         if let Some(parts) = validator {
             node.vote(parts);
         }
@@ -250,6 +252,7 @@ impl Node {
         node.spawn_following();
         let (own, metrics) = (keypair.public(), metrics.retention);
         node.spawn_inventory(own, &columns, &workers);
+        node.spawn_audit(own, &columns, &workers);
         let retention = Retention { chain, node: own, columns, workers, credit, clock, metrics };
         node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
@@ -296,6 +299,11 @@ impl Node {
     /// The columns that the ledger counts on and that are not here, as that changes; nothing before it is known.
     pub fn missing(&self) -> watch::Receiver<Option<Missing>> {
         self.missing.subscribe()
+    }
+
+    /// How the proof of this epoch is doing, as that changes; nothing before it is known.
+    pub fn audit(&self) -> watch::Receiver<Option<AuditStatus>> {
+        self.audit.subscribe()
     }
 
     /// Waits until the node stops by itself, which happens only on failure. Cancel-safe.
@@ -345,6 +353,12 @@ impl Node {
     fn spawn_inventory(&mut self, node: NodeId, columns: &Arc<dyn Columns>, workers: &Workers) {
         let (columns, workers, missing) = (Arc::clone(columns), workers.clone(), self.missing.clone());
         self.spawn_quiet(|chain, stop| Inventory { chain, node, columns, workers, missing }.run(stop));
+    }
+
+    /// Proves to the ledger what is stored.
+    fn spawn_audit(&mut self, node: NodeId, columns: &Arc<dyn Columns>, workers: &Workers) {
+        let (columns, workers, status) = (Arc::clone(columns), workers.clone(), self.audit.clone());
+        self.spawn_quiet(|chain, stop| Audit { chain, node, columns, workers, status }.run(stop));
     }
 
     /// Sends transactions to validators: immediately, and again while they wait; and does background work.

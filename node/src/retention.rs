@@ -180,7 +180,7 @@ impl Retention {
         let page = page
             .inspect_err(|error| tracing::error!(%error, "cannot read the list of stored columns; retrying next epoch"))
             .ok()?;
-        let trash_epochs = self.chain.rules().params.trash_epochs;
+        let trash_epochs = self.chain.rules().params.time.trash_epochs;
         let changes = self.chain.look(|records| {
             let change = |StoredPlace { place, state }: &StoredPlace| {
                 let (now, committed) = (records.tip().running.clock.epoch, is_committed(records, &self.node, place));

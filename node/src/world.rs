@@ -129,6 +129,7 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         price: Amount(1_000),
         capacity: 1 << 30,
         bond: None,
+        proven: None,
         domain: domain(number),
     };
     let validator = |number| GenesisValidator {
@@ -141,10 +142,9 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
         domain: domain(number),
     };
     let params = Params {
-        time: Timing { epoch_ms: 10_000, window_blocks: 2, beacon_blocks: 1, ..Timing::default() },
+        time: Timing { epoch_ms: 10_000, window_blocks: 2, beacon_blocks: 1, trash_epochs: 3, ..Timing::default() },
         draw_epochs: 3,
         min_domains: 1,
-        trash_epochs: 3,
         // Payments of any size, to anyone.
         bonds: Bonds { account: Amount(1), ..Bonds::default() },
         ..Params::default()

@@ -5,10 +5,11 @@
 //!
 //! The bytes: [`seal`] encrypts, [`erasure`] codes, [`tree`] hashes and proves, [`layout`] says which byte lies where,
 //! [`manifest`] names it all, and [`pack`] is how a directory becomes one stream of bytes. The ledger: [`ledger`] holds
-//! the rules, [`placement`] draws the holders, [`beacon`] is the randomness they are drawn with, and [`light`] is what
-//! a client verifies without the state. The messages: [`wire`], one file per protocol. [`size`] reads amounts of bytes
-//! as people type them.
+//! the rules, [`placement`] draws the holders, [`beacon`] is the randomness they are drawn with, [`audit`] is how they
+//! prove what they store, and [`light`] is what a client verifies without the state. The messages: [`wire`], one file
+//! per protocol. [`size`] reads amounts of bytes as people type them.
 
+pub mod audit;
 pub mod beacon;
 pub mod codec;
 pub mod erasure;
@@ -23,6 +24,7 @@ pub mod manifest;
 pub mod pack;
 pub mod params;
 pub mod placement;
+mod random;
 pub mod row;
 pub mod seal;
 pub mod seed;

@@ -43,7 +43,9 @@ pub const PROOFS: usize = 128 * 1024;
 /// Transactions of one block that failed after costly checks and are charged: bounded work.
 pub const CHARGED: usize = 64;
 /// Bytes of the largest storage proof with its key: four leaves, each with its path, for a provider and an epoch.
-pub const PROOF: usize = 4 * 1_664 + 40;
+pub const PROOF: usize = AUDIT_LEAVES as usize * (8 + LEAF + 20 * 32) + 4 + 40;
+/// Leaves of a storage proof at most.
+pub const AUDIT_LEAVES: u8 = 4;
 /// Bytes of a block's transactions at which fees stay unchanged: half the limit, so that a burst still fits while fees
 /// rise.
 pub const FEE_TARGET: usize = BLOCK / 2;
@@ -81,6 +83,15 @@ pub const NONCE_BITS: u32 = 20;
 pub const VALID_BLOCKS: u64 = 86_400;
 /// Slots of commitments that one block ends at most: bounded work, but no fewer than one block can begin.
 pub const ENDING_SLOTS: usize = 8_192;
+/// Silent providers that one block judges at most: bounded work.
+pub const JUDGED: usize = 256;
+/// Slots that have left inventories, and are forgotten in one block at most: as many as it ends.
+pub const DEPARTED_SLOTS: usize = 8_192;
+/// Epochs of which it is remembered whether a provider proved them, or all were excused: commitments are settled long
+/// before.
+pub const PROVEN_EPOCHS: u64 = 64;
+/// Infrastructures that may each have a twentieth of all stored bytes.
+pub const LARGE_INFRASTRUCTURES: usize = 20;
 /// Bonds that one block returns at most: bounded work.
 pub const UNBONDINGS: usize = 256;
 /// Epoch records that one block removes at most, after `draw_epochs` was lowered.

@@ -140,6 +140,18 @@ pub enum ParamsError {
         /// Its value.
         value: u64,
     },
+    /// Not within bounds.
+    #[error("params.{name} = {value} is out of range: {least} to {most} is allowed")]
+    Range {
+        /// The parameter.
+        name: &'static str,
+        /// Its value.
+        value: u64,
+        /// The least value allowed.
+        least: u64,
+        /// The greatest.
+        most: u64,
+    },
     /// Not a percentage within bounds.
     #[error("params.{name} = {value} is out of range: 1 to 100 is allowed, and 0 only for bonds.slash_percent")]
     Percent {
@@ -234,12 +246,54 @@ pub struct Timing {
     pub beacon_blocks: u64,
     /// Milliseconds from one block to the next while there is nothing to do.
     pub block_ms: u64,
+    /// Epochs that a released column stays in a holder's trash; at least `draw_epochs`.
+    pub trash_epochs: u64,
 }
 
 impl Default for Timing {
-    /// Epochs of an hour, and a block a second.
+    /// Epochs of an hour, a block a second, and a week in the trash.
     fn default() -> Self {
-        Self { epoch_ms: 3_600_000, window_blocks: 256, beacon_blocks: 32, block_ms: 1_000 }
+        Self { epoch_ms: 3_600_000, window_blocks: 256, beacon_blocks: 32, block_ms: 1_000, trash_epochs: 168 }
+    }
+}
+
+/// Audits, and what they pay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Audits {
+    /// Leaves of a proof.
+    pub leaves: u8,
+    /// Leaves of a proof of a provider that has missed nothing for `probation_epochs`, where there are more than
+    /// `few_providers`.
+    pub proven_leaves: u8,
+    /// Providers up to which every proof has all leaves.
+    pub few_providers: u32,
+    /// Epochs for which a provider has all leaves to show after it registered, and after it missed one.
+    pub probation_epochs: u64,
+    /// Epochs missed in a row after which a provider is suspended.
+    pub suspend_after: u32,
+    /// Percent of a provider's pay that validators get, half of it who included the proof.
+    pub fee_percent: u8,
+    /// Bytes that a provider may take before it has proven any.
+    pub starter_bytes: u64,
+    /// Epochs in which the bytes that a provider has proven come to count in full: it may take as many again. 0 lifts
+    /// the bound.
+    pub ramp_epochs: u64,
+}
+
+impl Default for Audits {
+    /// With four leaves an epoch, a provider that dropped a twentieth is caught within a day four times of five.
+    fn default() -> Self {
+        Self {
+            leaves: limits::AUDIT_LEAVES,
+            proven_leaves: 1,
+            few_providers: 2_000,
+            probation_epochs: 720,
+            suspend_after: 2,
+            fee_percent: 4,
+            starter_bytes: 1 << 40,
+            ramp_epochs: 24,
+        }
     }
 }
 
@@ -264,12 +318,12 @@ pub struct Params {
     pub term_epochs: u64,
     /// Credit: bytes that a holder stores temporarily for an account, per obol of its balance.
     pub credit_bytes: u64,
-    /// Epochs that a released column stays in a holder's trash; at least `draw_epochs`.
-    pub trash_epochs: u64,
     /// Bonds and deposits.
     pub bonds: Bonds,
     /// Voting periods and shares.
     pub governance: Governance,
+    /// Audits, and what they pay.
+    pub audits: Audits,
     /// Codes by number of eligible providers, in rising order of `providers`.
     pub classes: Vec<ClassRow>,
 }
@@ -286,9 +340,9 @@ impl Default for Params {
             fee_byte: Amount(1),
             term_epochs: 87_600,
             credit_bytes: 1 << 40,
-            trash_epochs: 168,
             bonds: Bonds::default(),
             governance: Governance::default(),
+            audits: Audits::default(),
             classes: default_classes(),
         }
     }
@@ -352,10 +406,13 @@ impl Params {
             ("term_epochs", self.term_epochs, 1),
             ("credit_bytes", self.credit_bytes, 0),
             // A receipt can be committed again while its draw is valid: its column must still be stored then.
-            ("trash_epochs", self.trash_epochs, self.draw_epochs),
+            ("time.trash_epochs", self.time.trash_epochs, self.draw_epochs),
             ("bonds.pay_epochs", self.bonds.pay_epochs, 0),
             ("bonds.unbonding_epochs", self.bonds.unbonding_epochs, 1),
             ("governance.proposal_epochs", self.governance.proposal_epochs, 1),
+            ("audits.probation_epochs", self.audits.probation_epochs, 0),
+            ("audits.starter_bytes", self.audits.starter_bytes, 0),
+            ("audits.ramp_epochs", self.audits.ramp_epochs, 0),
         ];
         for (name, value, least) in numbers {
             if value < least {
@@ -370,6 +427,18 @@ impl Params {
             ("governance.max_power_share", self.governance.max_power_share, 1),
             ("governance.max_stored_share", self.governance.max_stored_share, 1),
         ];
+        let Audits { leaves, proven_leaves, suspend_after, fee_percent, .. } = self.audits;
+        let counts = [
+            ("audits.leaves", u64::from(leaves), 1, u64::from(limits::AUDIT_LEAVES)),
+            ("audits.proven_leaves", u64::from(proven_leaves), 1, u64::from(limits::AUDIT_LEAVES)),
+            ("audits.suspend_after", u64::from(suspend_after), 1, u64::from(u32::MAX)),
+            ("audits.fee_percent", u64::from(fee_percent), 0, 100),
+        ];
+        if let Some((name, value, least, most)) =
+            counts.into_iter().find(|(_, value, least, most)| !(*least..=*most).contains(value))
+        {
+            return Err(ParamsError::Range { name, value, least, most });
+        }
         if let Some((name, value, _)) = percents.into_iter().find(|(_, value, least)| !(*least..=100).contains(value)) {
             return Err(ParamsError::Percent { name, value });
         }

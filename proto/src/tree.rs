@@ -11,7 +11,9 @@
 
 mod proof;
 
-pub use proof::{ProofError, Range, RangeError, prove_leaf, prove_range, sibling_offsets, verify_leaf, verify_range};
+pub use proof::{
+    ProofError, Range, RangeError, group_of_leaf, prove_leaf, prove_range, sibling_offsets, verify_leaf, verify_range,
+};
 
 use blake3::{
     Hasher,

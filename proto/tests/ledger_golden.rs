@@ -9,8 +9,8 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, AccountKind, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, NodeKind, ObjectId, TxId},
     ledger::{
-        CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Proposer,
-        Rules, execute, propose,
+        CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Pending,
+        Proposer, Rules, execute, propose,
         state::{
             Bonded, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, Record,
             Upgrade,
@@ -61,6 +61,7 @@ fn genesis() -> Genesis {
             price: Amount(1_000_000),
             capacity: 1 << 40,
             bond: None,
+            proven: None,
             domain: domain(1),
         }],
     }
@@ -238,7 +239,7 @@ fn a_genesis_and_its_first_block() {
     let tx = Tx::sign(transfer().body, &self::key(1), &rules.chain);
     let proposer = Proposer { key, beacon: &beacon, round: 0, now_ms: 1_700_000_001_000 };
     let tx = Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
-    let proposal = propose(&rules, &state, &[tx], &proposer).expect("a version that is known");
+    let proposal = propose(&rules, &state, Pending::txs(&[tx]), &proposer).expect("a version that is known");
     assert_eq!(proposal.rejected, []);
     let header = &proposal.block.header;
     assert_eq!(hex::encode(header.state), BLOCK_STATE);
@@ -296,23 +297,23 @@ const RECEIPT: &str = "ea70dfc79c95f05d6b0d4bada8ad5a51cac23449cbadeafe5affaf36e
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
-const GENESIS_ID: &str = "8c1cdd73be567d2e6f88b49dd2c7ecd7312d093cc49a215d1392355702d047c0";
+const GENESIS_ID: &str = "654afb2cd37741014613bc77045eab81895894ae02e460dce6e563272a034e13";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
-const BLOCK_HISTORY: &str = "e433f44cd808f3d4c1d100c4c41a117da4df612a0302a0e21c252dd4fcb41ac4";
-const BLOCK_PRECOMMIT: &str = "6f7851c17592b49970077d67f57ba2add20df1ec6b5462db6e87cca8455bba3519807358b3484509f166c3cb22680808b3d987da21aba56575ab3bbddc19d907";
-const GENESIS_STATE: &str = "2f03461b80b223c17a6293fd61a306ea684380f9521251e743f3eeb51c3e8648";
-const EPOCH_BEACON: &str = "0a0098f01d00f4cea1589010ffb6696bba19b300190c4694ba2e864aee5348e3";
+const BLOCK_HISTORY: &str = "7f7e3b7f09dbc43d9fe66fd646a1fcb9ad1c2476f89f09a5d97dc99f5078b6ed";
+const BLOCK_PRECOMMIT: &str = "30c322253a7a0237cbe6808b519c796457c82b53afce719d0dea6bf2537222eeafcde76b477edc30d49cad140abca2a4ec3ecd927effab9f5a80f701b950510e";
+const GENESIS_STATE: &str = "23586284538138e28f2d16eed64280397ee2560d321c40283e3e11f4ddb5ad61";
+const EPOCH_BEACON: &str = "afbee185cb2d7d0c6510c1955a38028b69782ed34e7f2a4c88329747046463b7";
 const ROSTER_ROOT: &str = "17883e67879c01b0d148ebf6f4a24244b172b62f08af87ccd35c4fc3fb77dc5b";
 const ROSTER_SUMMARY: &str = "5e0cd5e82b7a1bb663ff8db33c46907f8665665844105d7ebe2c35111c2a9a86";
 const DRAW_PROOF: &str = "dd8bbc900a55472035b9084da4c8eed13c7e34b65bdd9761e03fdef2f919cd2e";
-const BLOCK_ID: &str = "98b5634859e5945ee0069fd61442dddaf379f2b84e598e35c556d17b1c3441fa";
+const BLOCK_ID: &str = "29a4b75c7fc8ab83904bfd026d044a771b1e92c0920839612a0268591e6d428f";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "d8b61bc0a53022ef3b15bd2a61d4d824a2ebf6e9302324133a2e66bcc228a988";
-const BLOCK_MIX: &str = "437797425768b2ace51e8a3622e5652bb76e5e95828acaaea7485929af25cd26";
+const BLOCK_STATE: &str = "39457da1da707b214e89f6fbf40231c827ac06792afbd2db9d792ea1f30f5081";
+const BLOCK_MIX: &str = "35d5dded90968a8f428c620bdd05d4bc6f3296a608aa980054e91a587fb347ce";
 const BLOCK_BEACON: &str =
-    "af62685b2a66d4602df5b58a2472eb2f41aa09f10beab949ac67b7d13ee08be3f29c70bd569e7767621d5952cd84b468";
+    "92c10263413368f253e02bb9b906ce2f3ec201dfb9177f1dcc103eac9ff0f28dd62ce663504de9a19a57f87495466441";
 const DRAW: [u8; 12] = [4, 2, 7, 8, 9, 15, 13, 10, 12, 14, 11, 6];
 const SEAT_CONSENT: &str = "cd498a2bac98491804423812ea67bb1f1467af3576bcbb72577cd16c55611497a41a1e25afd40e269602b568eb6dd6fa21b813da13ad54c4e558fe30a1b84408";
 const SEAT_PROOF: &str =
@@ -325,7 +326,7 @@ const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333d
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
 const FALSE_HEADER: &str = "94fe601b4da91317b16962b52230f56f";
-const PROPOSE_PARAMS: &str = "6b9fadde94f9a3fffd9c88b5b2025771";
+const PROPOSE_PARAMS: &str = "b920e759b08579eef18250c13e540a31";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
 const BALLOT: &str = "0c070000000000000001";

@@ -72,5 +72,6 @@ fn absent(number: usize, capacity: u64, genesis: &Genesis) -> GenesisProvider {
         price,
         capacity,
         bond: None,
+        proven: None,
     }
 }

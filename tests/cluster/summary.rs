@@ -15,6 +15,7 @@ struct Totals {
     balances: Amount,
     bonds: Amount,
     escrow: Amount,
+    pools: Amount,
     burnt: Amount,
 }
 
@@ -45,7 +46,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     cluster.add(&file, &["--all"])?;
 
     let totals: Totals = cluster.run(&["ledger", "totals"])?.json()?;
-    let parts = [totals.balances, totals.bonds, totals.escrow, totals.burnt].map(|amount| amount.0);
+    let parts = [totals.balances, totals.bonds, totals.escrow, totals.pools, totals.burnt].map(|amount| amount.0);
     ensure!(parts.iter().sum::<u64>() == totals.minted.0 && totals.escrow > Amount::ZERO, "{totals:?}");
 
     let listing: Listing = cluster.run(&["providers"])?.json()?;

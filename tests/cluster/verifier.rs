@@ -1,7 +1,8 @@
 //! A program that shares no code with this one, written from SPEC.md alone, follows a real chain from its genesis on:
-//! every header and certificate, turns, epochs, beacons, pulses, a whole state, proofs, rosters and draws come out the
-//! same, and no byte of what it is given can be changed unnoticed. The chain has what chains have: a validator that
-//! missed turns, one that left, young accounts, one that draws as another, and more providers than one answer shows.
+//! every header and certificate, turns, epochs, beacons, pulses, a whole state, proofs, rosters, draws, and what is
+//! asked of providers and owed to them come out the same, and no byte of what it is given can be changed unnoticed. The
+//! chain has what chains have: a validator that missed turns, one that left, young accounts, one that draws as another,
+//! and more providers than one answer shows.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, process::Stdio, thread, time::Duration};
 
@@ -51,6 +52,7 @@ struct Verdict {
     pruned: u64,
     pulses: u64,
     commits: u64,
+    proofs: u64,
     tampered: BTreeMap<String, u64>,
 }
 
@@ -68,12 +70,12 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     Exporter::start(&cluster, asked)?.write(&file, head(&cluster)?.height, (size(20, 3), &codes), printed)?;
     let said = verify(&file, size(40, 6))?;
     ensure!(said.rounds > 0 && said.handovers > 0 && said.epochs >= EPOCHS, "the chain lacks something: {said:?}");
-    ensure!(said.pruned > 0 && said.pulses > 0 && said.absent > 0 && said.commits == 4, "{said:?}");
+    ensure!(said.pruned > 0 && said.pulses > 0 && said.absent > 0 && said.commits == 4 && said.proofs > 0, "{said:?}");
     let changes: u64 = said.tampered.values().sum();
     Ok(format!(
-        "{} blocks, {} epochs, a state of {} records, {} draws, {} of them from a part of the roster; {changes} \
-         changes were refused",
-        said.blocks, said.epochs, said.records, said.draws, said.pruned
+        "{} blocks, {} epochs, a state of {} records, {} draws, {} of them from a part of the roster, {} storage \
+         proofs; {changes} changes were refused",
+        said.blocks, said.epochs, said.records, said.draws, said.pruned, said.proofs
     ))
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
 /// The network's account decides alone that trash is kept for a short time.
 fn change_trash(network: &Cluster) -> Result<()> {
     let changes = network.files.join("changes.toml");
-    fs::write(&changes, format!("draw_epochs = {TRASH}\ntrash_epochs = {TRASH}\n"))?;
+    fs::write(&changes, format!("draw_epochs = {TRASH}\n[time]\ntrash_epochs = {TRASH}\n"))?;
     let proposed = network.run(&["governance", "propose", "params", &changes.to_string_lossy()])?;
     let proposed: serde_json::Value = proposed.json()?;
     let number = proposed["number"].as_u64().context("`governance propose` prints the number")?;

@@ -247,6 +247,7 @@ fn genesis((keys, validators): (&[Keypair], usize), places: &[Site], accounts: &
         price: Amount(1_000),
         capacity: 1 << 36,
         bond: None,
+        proven: None,
     };
     let bootstrap = keys.iter().zip(places).map(|(node, place)| {
         let id: NodeId = node.public();
@@ -258,7 +259,13 @@ fn genesis((keys, validators): (&[Keypair], usize), places: &[Site], accounts: &
         bootstrap: bootstrap.collect(),
         membership: Default::default(),
         params: Params {
-            time: Timing { epoch_ms: 10_000, window_blocks: 5, beacon_blocks: 2, block_ms: INTERVAL_MS },
+            time: Timing {
+                epoch_ms: 10_000,
+                window_blocks: 5,
+                beacon_blocks: 2,
+                block_ms: INTERVAL_MS,
+                ..Timing::default()
+            },
             min_domains: 1,
             fee_base: Amount::ZERO,
             fee_byte: Amount::ZERO,

@@ -19,7 +19,8 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
     ledger::{
-        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, ProposedBlock, Proposer, Rules, propose,
+        CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Pending, ProposedBlock, Proposer, Rules,
+        propose,
         state::{CommitmentId, Domain, Key, Membership},
         tree,
         tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody, columns_hash},
@@ -89,6 +90,7 @@ fn genesis(length: &Length) -> Genesis {
         price: Amount(1),
         capacity: 1 << 40,
         bond: None,
+        proven: None,
         domain: domain(index),
     };
     let seat = GenesisValidator {
@@ -189,7 +191,8 @@ impl Maker {
         let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round: 0, now_ms };
         let checked = CheckedTx::check_many(&self.rules, txs, |_| false).into_iter().map(|tx| tx.map(Arc::new));
         let txs: Vec<_> = checked.collect::<Result<_, _>>()?;
-        let ProposedBlock { block, changes, rejected } = propose(&self.rules, &*self.ledger.view(), &txs, &proposer)?;
+        let ProposedBlock { block, changes, rejected } =
+            propose(&self.rules, &*self.ledger.view(), Pending::txs(&txs), &proposer)?;
         ensure!(rejected.is_empty() && block.txs.len() == txs.len(), "a block refuses: {:?}", rejected.first());
         Ok(self.ledger.commit(&self.decide(block), &changes)?)
     }

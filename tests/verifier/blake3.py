@@ -93,3 +93,14 @@ def _context(context):
 @lru_cache(maxsize=1 << 17)
 def derive(context, material, length=32):
     return _output(_context(context), material, MATERIAL, length)
+
+
+def chunk_value(data, number):
+    """The value of a chunk that is not all of the data."""
+    return pack("<8I", *_compress(*_chunk(IV, data, number, 0))[:8])
+
+
+@lru_cache(maxsize=1 << 17)
+def parent_value(left, right, is_root):
+    flags = PARENT | (ROOT if is_root else 0)
+    return pack("<8I", *_compress(IV, unpack("<16I", left + right), 0, 64, flags)[:8])

@@ -11,7 +11,8 @@ from blake3 import blake3, derive
 from borsh import Value, require
 from formats import decode, encode
 from genesis import powers
-from trees import History, transactions_root
+from audits import Audits
+from trees import History, proofs_root, transactions_root
 from turns import Missed, proposers
 
 FACTOR, HALF_FULL, LARGEST_FACTOR = 1 << 20, 458_752, 1 << 52
@@ -43,7 +44,7 @@ class Chain:
         self.mix = derive("ostrakon beacon mix 1", chain)
         self.turns_seed = self.mix
         self.clock = Value(epoch=0, start_ms=genesis.time_ms, first=1, has_beacon=False, window=0)
-        self.epochs = {0: epoch_record(0, genesis.time_ms, 1)}
+        self.epochs, self.audits = {0: epoch_record(0, genesis.time_ms, 1)}, Audits(genesis.params)
         self.pulses, self.fee_factor, self.burnt = {}, FACTOR, 0
         self.headers, self.beacons = [], []
         # What transactions said: of every commit, of those that last, and of names.
@@ -74,11 +75,14 @@ class Chain:
         block = self.certified(header, decided.certificate, self.members)
         self._turn(header)
         self._tick(height, header.time_ms)
+        entries = [encode("proof_entry", one) for one in decided.proofs]
+        require(header.proofs == proofs_root(entries), "a header has other proofs")
+        for one in decided.proofs:
+            self.audits.prove(one.key, one.value, self.epochs[self.clock.epoch], header.time_ms)
         ids = [self._transaction(tx, height) for tx in decided.txs]
         require(header.txs == transactions_root(ids), "a header has other transactions")
         failed = [self._transaction(tx, height, applied=False) for tx in decided.charged]
         require(header.charged == transactions_root(failed), "a header has other charged transactions")
-        require(not decided.proofs and header.proofs == transactions_root([]), "a header has other proofs")
         self._load(sum(len(encode("tx", tx)) for tx in decided.txs + decided.charged))
         self._beacon(header)
         self.height, self.block, self.time_ms = height, block, header.time_ms
@@ -106,10 +110,14 @@ class Chain:
         age = time_ms - clock.start_ms
         if age >= time.epoch_ms and clock.window >= time.window_blocks:
             self.clock = Value(epoch=clock.epoch + 1, start_ms=time_ms, first=height, has_beacon=False, window=0)
+            self.audits.turn(clock.epoch + 1)
             self.epochs[clock.epoch + 1] = epoch_record(clock.epoch + 1, time_ms, height)
+            self.epochs[clock.epoch + 1].audit.frozen = self.audits.stored(clock.epoch + 1)
         elif clock.has_beacon and age >= time.epoch_ms // 2:
             clock.window += 1
-        self.lasting = {key: commit for key, commit in self.lasting.items() if commit.end > self.clock.epoch}
+        for key in [key for key, commit in self.lasting.items() if commit.end <= self.clock.epoch]:
+            self.audits.end(key, self.clock.epoch)
+            del self.lasting[key]
 
     def _beacon(self, header):
         message = self.id + number(header.height) + self.mix
@@ -159,13 +167,17 @@ class Chain:
     def _action(self, action, body):
         account = body.account
         if action.kind == "commit":
-            commit = Value(account=account, action=action, start=self.clock.epoch, end=action.end)
+            commit = Value(account=account, action=action, start=self.clock.epoch, end=action.end,
+                           terms=[Value(kind="commit", end=action.end, counts=self.audits.counts())])
             self.commits.append(commit)
             self.lasting[(action.object, action.extent, account)] = commit
-        if action.kind == "extend":
-            self.lasting[(action.object, action.extent, account)].end = action.end
-        if action.kind == "release":
-            del self.lasting[(action.object, action.extent, account)]
+            self.audits.begin((action.object, action.extent, account), action, self.clock.epoch)
+        if action.kind in ("extend", "release"):
+            commit = self.lasting[(action.object, action.extent, account)]
+            last = self.clock.epoch + 1
+            commit.end = action.end if action.kind == "extend" else min(commit.end, last)
+            # With each, what is owed is settled.
+            commit.terms.append(Value(kind=action.kind, end=commit.end, counts=self.audits.counts()))
         if action.kind == "join":
             self.beacon_keys[action.key] = action.beacon_key
         if action.kind == "set_name":
@@ -173,4 +185,5 @@ class Chain:
 
 
 def epoch_record(epoch, start_ms, first):
-    return Value(epoch=epoch, start_ms=start_ms, first=first, beacon=None, space=Value(blocks=0, with_space=0))
+    audit = Value(frozen=0, providers=0, proven=0)
+    return Value(epoch=epoch, start_ms=start_ms, first=first, beacon=None, space=Value(blocks=0, with_space=0), audit=audit)

@@ -48,16 +48,16 @@ def caps(epoch, code, min_domains):
 
 
 class Stream:
-    """Numbers that follow from the seed."""
+    """Numbers that follow from some bytes, in a context."""
 
-    def __init__(self, seed):
-        self.material, self.at, self.bytes = encode("seed", seed), 0, b""
+    def __init__(self, context, material):
+        self.context, self.material, self.at, self.bytes = context, material, 0, b""
 
     def below(self, bound):
         mask = (1 << (bound - 1).bit_length()) - 1
         while True:
             if self.at == len(self.bytes):
-                self.bytes = derive("ostrakon draw 1", self.material, 2 * len(self.bytes) or 512)
+                self.bytes = derive(self.context, self.material, 2 * len(self.bytes) or 512)
             number = int.from_bytes(self.bytes[self.at:self.at + 16], "little") & mask
             self.at += 16
             if number < bound:
@@ -75,7 +75,7 @@ def fits(chosen, limits):
 
 def draw(tree, seed, n, limits):
     """The leaves in their order: n, and up to n more. The tree loses those that are drawn."""
-    stream, left = Stream(seed), [8 * n]
+    stream, left = Stream("ostrakon draw 1", encode("seed", seed)), [8 * n]
 
     def next_one():
         if not left[0] or not tree.weight:

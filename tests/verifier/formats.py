@@ -63,28 +63,34 @@ header = height: u64 | round: u32 | parent: id | time_ms: u64 | txs: hash | char
 
 record = enum
   0 running         time_ms: u64 | clock | mix: hash | turns_seed: hash | history: peaks | minted: u64
-                  | bonded: u64 | escrowed: u64 | burnt: u64 | stored: u128 | fee_factor: u64
+                  | bonded: u64 | escrowed: u64 | pool: u64 | burnt: u64 | stored: u128 | fee_factor: u64
   1 params          params
   2 account         balance: u64 | nonce: u64 | since: u64 | owns: u64 | draws_as: opt draw_identity
   3 provider        owner: key | node: key | addresses: vec string | domain | price: u64 | capacity: u64
                   | used: u64 | bond: u64 | collateral: u64 | status: provider_status | offer: opt offer
-                  | past: vec past_offer
+                  | past: vec past_offer | frozen | open: u64 | missed: u32 | clean_since: u64 | proven_bytes: u64
+                  | rate: u64 | settled: u64 | proven_epochs: u64 | last_proof: u64 | recent: u64 | earned: u64
   4 validator       owner: key | key | node: key | addresses: vec string | beacon_key: [u8; 96] | domain
                   | bond: u64 | power: u64 | since: u64 | status: validator_status | missed: u32 | skipped_until: u64
   5 object          owners: map key owner
   6 commitment      key: commitment_key | size: u64 | extents: u32 | code | column_len: u64 | slots: vec slot
                   | start: u64 | end: u64 | until: u64 | escrow: u64
   7 epoch           epoch: u64 | start_ms: u64 | first: u64 | beacon: opt hash | roster: root | providers: classes
-                  | dimensions: [classes; 3] | space
+                  | dimensions: [classes; 3] | space | audit
   8 mark
   9 name            value: vec u8 | version: u64 | deposit: u64
   10 charter        membership | protocol: u32 | upgrade: opt (protocol: u32 | epoch: u64) | proposals: u64
   11 proposal       number: u64 | proposer: key | change | deposit: u64 | until: u64 | votes: map key bool | outcome
-  12 infrastructure used: u128
+  12 infrastructure tag: [u8; 16] | used: u128
   13 pulse          pulse: hash
   14 owner          extents: u32 | end: u64
+  15 departed       slots: vec departed_slot
 draw_identity = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
+  | excused: u64
+frozen = epoch: u64 | bytes: u64
+audit = frozen: u128 | providers: u32 | proven: u128 | large: vec (tag: [u8; 16] | frozen: u128 | proven: u128)
+departed_slot = provider: key | index: u8 | column: id | column_len: u64 | since: u64
 peaks = leaves: u64 | peaks: vec hash
 provider_status = enum
   0 active
@@ -98,7 +104,8 @@ validator_status = enum
   3 removed  until: u64
 owner = extents: u32 | end: u64
 commitment_key = object: id | extent: u32 | owner: key
-slot = provider: key | column: id | since: u64 | ask: u64 | cap: u64 | collateral: u64 | state: u8
+slot = provider: key | column: id | since: u64 | ask: u64 | cap: u64 | collateral: u64 | base: u64
+  | state: u8
 space = blocks: u64 | with_space: u64
 root = hash | weight: u128
 classes = map (providers: u8 | log2: u8) (groups: u64 | weight: u128)
@@ -115,20 +122,27 @@ membership = enum
   2 majority
   3 hybrid    council: set key
 params = time | draw_epochs: u64 | draws: u32 | min_domains: u8 | fee_base: u64 | fee_byte: u64 | term_epochs: u64
-  | credit_bytes: u64 | trash_epochs: u64 | bonds | governance | classes: vec code_class
+  | credit_bytes: u64 | bonds | governance | audits
+  | classes: vec code_class
 time = epoch_ms: u64 | window_blocks: u64 | beacon_blocks: u64 | block_ms: u64
+  | trash_epochs: u64
 bonds = provider: u64 | gib: u64 | pay_epochs: u64 | validator: u64 | proposal: u64 | name: u64 | account: u64
   | unbonding_epochs: u64 | slash_percent: u8
 governance = proposal_epochs: u64 | max_power_share: u8 | max_stored_share: u8
+audits = leaves: u8 | proven_leaves: u8 | few_providers: u32 | probation_epochs: u64 | suspend_after: u32
+  | fee_percent: u8 | starter_bytes: u64 | ramp_epochs: u64
 code_class = providers: u32 | standard: code | standard_repair: u8 | economy: code | economy_repair: u8
 genesis = name: string | time_ms: u64 | membership | params | accounts: vec (account: key | balance: u64)
   | validators: vec genesis_validator | providers: vec genesis_provider
 genesis_validator = owner: key | key | node: key | addresses: vec string | beacon_key: [u8; 96] | bond: u64 | domain
 genesis_provider = owner: key | node: key | addresses: vec string | price: u64 | capacity: u64 | bond: opt u64
-  | domain
+  | proven: opt u64 | domain
 
-decided = header | txs: vec tx | charged: vec tx | proofs: map proof_key u8 | certificate
+decided = header | txs: vec tx | charged: vec tx | proofs: map proof_key storage_proof | certificate
 proof_key = provider: key | epoch: u64
+proof_entry = key: proof_key | value: storage_proof
+storage_proof = leaves: vec (data: vec u8 | siblings: vec hash)
+held_place = object: id | extent: u32 | owner: key | index: u8 | since: u64
 handover = header | certificate | set: validator_set
 certified = header | certificate
 columns = vec id

@@ -11,7 +11,8 @@ from roster import DIMENSIONS, classes, tag, tree_of
 
 # Tags of keys.
 RUNNING, PARAMS, ACCOUNT, PROVIDER, VALIDATOR, OBJECT, COMMITMENT, EPOCH, NAME = range(9)
-PROPOSAL, INFRASTRUCTURE, PULSE, GONE = 10, 11, 15, 16
+PROPOSAL, INFRASTRUCTURE, PULSE, GONE, DEPARTED = 10, 11, 15, 16, 18
+LATE = 1 << 62
 GIB = 1 << 30
 LIVE = 0
 
@@ -85,6 +86,8 @@ class State:
         require(self.of(PARAMS)[b""].params == self.params, "the parameters are not those of the genesis")
         history = Value(leaves=chain.history.leaves, peaks=chain.history.peaks)
         require(running.history == history, "the history is another")
+        # Who is excused depends on where the providers are, which transactions may change.
+        chain.clock.excused = running.clock.excused
         for name in ("time_ms", "clock", "mix", "turns_seed", "fee_factor"):
             require(getattr(running, name) == getattr(chain, name), f"{name} is another")
 
@@ -99,7 +102,7 @@ class State:
         require(running.minted == minted, "another sum was minted")
         require(running.bonded == bonded, "another sum is bonded")
         require(running.burnt == self.chain.burnt, "not the fees alone are burnt")
-        require(balances + bonded + running.escrowed + running.burnt == minted, "money is missing, or too much")
+        require(balances + bonded + running.escrowed + running.pool + running.burnt == minted, "money is missing, or too much")
         for key, account in self.of(ACCOUNT).items():
             nonce = self.chain.next_nonce.get(key, account.since << 20)
             require(account.nonce == nonce, "an account has another nonce")
@@ -120,6 +123,7 @@ class State:
         """Every record of an epoch, with the roster that follows from the providers' records."""
         for key, epoch in self.of(EPOCH).items():
             expected = self.chain.epochs[int.from_bytes(key, "big")]
+            expected.audit.large = epoch.audit.large
             for name, value in vars(expected).items():
                 require(getattr(epoch, name) == value, f"epoch {expected.epoch} has another {name}")
             leaves = self.roster(epoch.epoch)
@@ -141,7 +145,7 @@ class State:
 
     def _commitments(self):
         """Each is what a transaction of a block committed, and none is missing."""
-        self.used, self.behind, self.stored = Counter(), Counter(), Counter()
+        self.used, self.behind, self.stored, self.rates, self.owed = Counter(), Counter(), Counter(), Counter(), 0
         number = int.from_bytes
         found = {(key[:32], number(key[32:36], "big"), key[36:]): one for key, one in self.of(COMMITMENT).items()}
         require(found.keys() == self.chain.lasting.keys(), "other commitments last")
@@ -149,9 +153,11 @@ class State:
             require(tuple(vars(record.key).values()) == place, "a commitment has another key")
             self._commitment(record, self.chain.lasting[place])
         escrowed = sum(record.escrow for record in found.values())
-        require(self.running.escrowed == escrowed, "another sum is in escrow")
+        require(self.running.escrowed == escrowed - self.owed, "another sum is in escrow")
         require(self.running.stored == sum(self.used.values()), "another number of bytes is stored")
         used = {key: record.used for key, record in self.of(INFRASTRUCTURE).items()}
+        require(all(record.tag == key for key, record in self.of(INFRASTRUCTURE).items()), "a tag is another")
+        self._departed()
         require(used == dict(self.stored), "an infrastructure stores another number of bytes")
         self._objects(found)
 
@@ -174,7 +180,35 @@ class State:
                 self.stored[offer.infrastructure] += record.column_len
         require((record.start, record.end) == (committed.start, committed.end), "a commitment is of another time")
         require(record.until == commit.until, "a commitment has other receipts")
-        require(record.escrow == locked * (record.end - record.start), "a commitment has another escrow")
+        self._escrow(record, committed, locked)
+
+    def _escrow(self, record, committed, locked):
+        """What was locked, without what was owed whenever the term was changed; and what is owed since."""
+        live = [slot for slot in record.slots if slot.state == LIVE]
+        rates = [(slot.provider, -(-record.column_len * slot.ask // GIB)) for slot in live]
+
+        def owed(since, until, end):
+            return sum(rate * (until(node, end) - since(node, end)) for node, rate in rates)
+
+        first, *later = committed.terms
+        escrow, end, counts = locked * (first.end - record.start), first.end, first.counts
+        for term in later:
+            escrow -= owed(counts, term.counts, end)
+            escrow = escrow + locked * (term.end - end) if term.kind == "extend" else min(escrow, locked)
+            end, counts = term.end, term.counts
+        require(record.escrow == escrow, "a commitment has another escrow")
+        require(all(slot.base == counts(slot.provider, LATE) for slot in live), "a slot is settled up to another epoch")
+        self.owed += owed(counts, self.chain.audits.counts(), end)
+        self.rates.update(dict(rates))
+
+    def _departed(self):
+        """Slots that left in the epoch in progress, which may still be asked for."""
+        found = {}
+        for key, record in self.of(DEPARTED).items():
+            require(int.from_bytes(key[:8], "big") == self.chain.clock.epoch, "slots of an epoch that is over are kept")
+            place = (key[8:40], int.from_bytes(key[40:44], "big"), key[44:])
+            found[place] = [(one.index, one.provider, one.column, one.column_len, one.since) for one in record.slots]
+        require(found == self.chain.audits.departed(self.chain.clock.epoch), "other slots have left")
 
     def _objects(self, commitments):
         """The owners that are listed with each object."""
@@ -204,9 +238,16 @@ class State:
         for node, provider in self.of(PROVIDER).items():
             require(provider.used == self.used[node], "a provider stores another number of bytes")
             require(provider.collateral == self.behind[node], "a provider has another collateral")
+            proven = self.chain.audits.proven.get(node, [])
+            require((provider.proven_epochs, provider.last_proof) == (len(proven), max(proven, default=0)),
+                    "a provider proved other epochs")
+            require(provider.rate == self.rates[node], "a provider is paid at another rate")
             free, rate = provider.capacity - provider.used, self._rate(provider.price)
             if rate:
                 free = min(free, (provider.bond - bonds.provider - provider.collateral) * GIB // rate)
+            audits = self.params.audits
+            if audits.ramp_epochs:
+                free = min(free, audits.starter_bytes + 2 * provider.proven_bytes - provider.used)
             offer = None
             if provider.status.kind == "active" and free > 0:
                 tags = {name: tag(name, getattr(provider.domain, name)) for name in DIMENSIONS}

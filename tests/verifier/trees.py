@@ -7,16 +7,23 @@ NOTHING = bytes(32)
 
 
 def transactions_root(ids):
-    return derive("ostrakon tx root 2", len(ids).to_bytes(4, "little") + _transactions(ids))
+    return _list_root([derive("ostrakon tx leaf 1", id) for id in ids])
 
 
-def _transactions(ids):
-    if not ids:
-        return NOTHING
-    if len(ids) == 1:
-        return derive("ostrakon tx leaf 1", ids[0])
-    half = 1 << (len(ids) - 1).bit_length() - 1
-    return derive("ostrakon tx node 1", _transactions(ids[:half]) + _transactions(ids[half:]))
+def proofs_root(proofs):
+    """Of proofs with their keys, encoded."""
+    return _list_root([derive("ostrakon proof leaf 1", proof) for proof in proofs])
+
+
+def _list_root(leaves):
+    return derive("ostrakon tx root 2", len(leaves).to_bytes(4, "little") + _list(leaves))
+
+
+def _list(leaves):
+    if len(leaves) < 2:
+        return leaves[0] if leaves else NOTHING
+    half = 1 << (len(leaves) - 1).bit_length() - 1
+    return derive("ostrakon tx node 1", _list(leaves[:half]) + _list(leaves[half:]))
 
 
 def _history_node(left, right):

@@ -196,7 +196,7 @@ class Checked:
             "beacons": len(self.chain.beacons), "records": sum(map(len, state.records.values())),
             "rosters": len(state.of(EPOCH)), "proven": self.proven, "absent": self.absent,
             "draws": len(self.export.draws), "pruned": self.hidden, "pulses": self.by_pulse,
-            "commits": len(self.chain.commits),
+            "commits": len(self.chain.commits), "proofs": sum(map(len, self.chain.audits.proven.values())),
         }
 
 

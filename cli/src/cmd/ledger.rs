@@ -94,13 +94,18 @@ pub(crate) async fn run(command: Ledger, home: &Home, out: &Output) -> crate::Re
 
 fn epoch_text(summary: &EpochSummary, paint: Paint) -> String {
     let beacon = summary.beacon.map_or("not complete yet".to_owned(), hex::encode);
+    let bytes = |bytes: u128| bytes_text(u64::try_from(bytes).unwrap_or(u64::MAX));
+    let (part, all) = (bytes(summary.proven_bytes), bytes(summary.stored_bytes));
+    let excused = if summary.excused { "; those who missed it are excused" } else { "" };
+    let proven = format!("{part} of {all}, by {} providers{excused}", summary.proven);
     let table = Table::of([
         ("epoch", summary.epoch.to_string()),
         ("began", format!("{} (block {})", time::of_ms(summary.start_ms), summary.first)),
         ("beacon", beacon),
         ("providers", summary.providers.to_string()),
+        ("proven", proven),
         ("space for proofs", format!("{} of {} blocks", summary.proof_space.with_space, summary.proof_space.blocks)),
-        ("free", bytes_text(u64::try_from(summary.weight).unwrap_or(u64::MAX))),
+        ("free", bytes(summary.weight)),
     ]);
     table.render(paint)
 }
@@ -113,6 +118,7 @@ fn totals_text(totals: &Totals, paint: Paint) -> String {
         ("in accounts", obols(totals.balances)),
         ("bonds", obols(totals.bonds)),
         ("in escrow", obols(totals.escrow)),
+        ("validators' pool", obols(totals.pools)),
         ("burnt", obols(totals.burnt)),
     ]);
     table.render(paint)
@@ -126,10 +132,10 @@ fn head_text(head: &Head, chain: &ChainId, paint: Paint) -> String {
         ("time", time::of_ms(head.time_ms)),
         ("epoch", head.epoch.to_string()),
         ("chain", chain.to_string()),
-        ("minted", obols(head.minted)),
-        ("bonded", obols(head.bonded)),
-        ("in escrow", obols(head.escrowed)),
-        ("burnt", obols(head.burnt)),
+        ("minted", obols(head.supply.minted)),
+        ("bonded", obols(head.supply.bonded)),
+        ("in escrow", obols(head.supply.escrowed)),
+        ("burnt", obols(head.supply.burnt)),
         ("fees", format!("{} times the minimum", head.fee_factor)),
     ]);
     table.render(paint)

@@ -44,7 +44,9 @@ pub(crate) async fn run(args: &Remove, home: &Home, out: &Output) -> crate::Resu
     })?;
     let height = released.iter().map(|included| included.height).max();
     let removed = Removed { cid, key_destroyed, extents: released.len(), height };
-    out.answer(&removed, |_| format!("removed {cid} and refunded the unused escrow"))?;
+    out.answer(&removed, |_| {
+        format!("removed {cid}: it ends with this epoch, and the rest of the escrow is refunded")
+    })?;
     Ok(())
 }
 

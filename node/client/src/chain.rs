@@ -48,7 +48,7 @@ pub use pace::Pace;
 pub use roster::Roster;
 pub use send::Included;
 pub(crate) use send::Overtaken;
-pub use summary::{EpochSummary, Totals};
+pub use summary::{EpochSummary, Supply, Totals};
 pub use vouch::VouchError;
 
 pub use trusted::{KeptTrust, TrustStore};
@@ -168,6 +168,12 @@ pub enum ChainError {
         /// The block that is waited for.
         need: Height,
     },
+    /// Nothing is left to do: it was released, or its term is over with this epoch.
+    #[error("object {object} ends with this epoch already: nothing is left to release")]
+    Ending {
+        /// The object.
+        object: ObjectId,
+    },
     /// This account has no commitment for the object.
     #[error("object {object} belongs to another account: only the account that added it can change its term")]
     NotOwner {
@@ -215,7 +221,7 @@ impl ChainError {
             | Self::Halted { .. } => ErrorKind::Network,
             Self::Refused { refusal, .. } if matches!(refusal.code, RefusalCode::Busy) => ErrorKind::Network,
             Self::InvalidProof { .. } => ErrorKind::Integrity,
-            Self::NoObject { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
+            Self::NoObject { .. } | Self::Ending { .. } | Self::Unknown { .. } => ErrorKind::NotFound,
             Self::NotOwner { .. } | Self::NoKey | Self::Expired(_) => ErrorKind::Usage,
             Self::Refused { .. } | Self::Overtaken { .. } | Self::Charged { .. } => ErrorKind::Other,
         }

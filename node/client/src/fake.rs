@@ -25,7 +25,7 @@ use ostrakon_proto::{
         tx::{Action, DecidedBlock, Tx, TxBody},
         vote::ValidatorKeys,
     },
-    params::{Params, Timing},
+    params::{Audits, Params, Timing},
     sign::Keypair,
     wire::{Frame, Refusal, RefusalCode},
 };
@@ -115,7 +115,8 @@ impl World {
     /// As [`World::new`], with a ledger whose epochs last so long, and draws good for so many epochs.
     pub(crate) fn hasty(nodes: u8, epoch_ms: u64, draw_epochs: u64) -> Self {
         let time = Timing { epoch_ms, window_blocks: 0, ..Timing::default() };
-        let params = Params { time, draw_epochs, ..Params::default() };
+        let audits = Audits { suspend_after: u32::MAX, ..Audits::default() };
+        let params = Params { time, draw_epochs, audits, ..Params::default() };
         Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
     }
 
@@ -129,6 +130,7 @@ impl World {
             price: Amount(1_000_000),
             capacity: 1 << 40,
             bond: None,
+            proven: None,
             domain: domain(number),
         };
         let genesis = Genesis {

@@ -31,12 +31,18 @@ impl Client {
         })
     }
 
-    /// Ends the account's commitments of the object. Its holders delete the columns after the network's trash time.
+    /// Ends the account's commitments of the object with the epoch in progress, which is still paid for; what else was
+    /// locked returns immediately. Its holders delete the columns after the network's trash time.
     ///
-    /// Fails when the object is not this account's.
+    /// Fails when the object is not this account's, or ends with the epoch already.
     pub fn release(&self, object: ObjectId) -> Submit<Vec<Included>> {
         Submit::new(self, move |client, events| async move {
-            let mine = client.own_commitments(object).await?;
+            let mut mine = client.own_commitments(object).await?;
+            let last = client.chain.head().await?.epoch.after(1);
+            mine.retain(|commitment| commitment.end > last);
+            if mine.is_empty() {
+                return Err(ChainError::Ending { object }.into());
+            }
             let release = |commitment: &Commitment| Action::Release(Release { object, extent: commitment.id.extent });
             let actions = mine.iter().map(release).collect();
             Ok(client.chain.send(client.key()?, batches(actions), Overtaken::Repeat, &events).await?)

@@ -20,5 +20,5 @@ pub use ostrakon_proto::{
         CertifiedHeader,
         activity::{AccountTx, Direction},
     },
-    params::{Bonds, Governance, Params, Timing},
+    params::{Audits, Bonds, Governance, Params, Timing},
 };

@@ -3,6 +3,7 @@
 //! [`Chain`] is the handle that the rest of the node holds. [`store`] is the trait of the ledger's storage ([`rocks`],
 //! [`memory`]), [`mempool`] holds transactions that wait for a block, [`submit`] gets them there by way of [`judge`]
 //! and [`broadcast`]; [`order`] makes blocks with the other validators ([`order_ledger`] is the ledger as it sees it),
+//! [`proofs`] holds storage proofs that wait for one,
 //! and [`follow`] and [`sync`] fetch those that others have, through [`ask`]. [`answers`] and [`activity`] answer
 //! queries with proofs, and [`evidence`] reports equivocation. The rules themselves are `ostrakon_proto::ledger`'s.
 
@@ -38,6 +39,7 @@ pub mod memory;
 pub mod mempool;
 pub mod order;
 pub mod order_ledger;
+mod proofs;
 pub mod rocks;
 mod snapshot;
 pub mod store;
@@ -55,6 +57,7 @@ use heads::Heads;
 use invalid_senders::InvalidSenders;
 use judge::BegunBlocks;
 use mempool::Mempool;
+use proofs::ProofPool;
 use snapshot::SyncProgress;
 use store::{LedgerError, LedgerStore};
 use verified::Verified;
@@ -89,6 +92,7 @@ struct Shared {
     workers: Workers,
     peers: Arc<dyn Peers>,
     pool: Mutex<Mempool>,
+    proofs: Mutex<ProofPool>,
     checks: Checks,
     broadcast: TxBroadcast,
     /// Notified when the pool has something for the next block.
@@ -150,6 +154,7 @@ impl Chain {
             workers,
             peers,
             pool: Mutex::new(Mempool::default().counting(metrics.pool)),
+            proofs: Mutex::default(),
             checks: Checks::default(),
             broadcast: TxBroadcast::default(),
             work: Notify::new(),
@@ -295,6 +300,7 @@ impl Shared {
             _ => None,
         });
         self.pool().advance(changes.tip.height, nonces);
+        lock(&self.proofs).advance(changes.tip.running.clock.epoch, &decided.block.proofs);
         if before.fee_factor < changes.tip.running.fee_factor {
             let rules = self.rules();
             self.pool().drop_if(|tx| tx.check_fee(&rules).is_err());

@@ -17,7 +17,7 @@ use ostrakon_proto::{
     codec,
     id::{BlockId, Height, NodeId, TxId},
     ledger::{
-        BlockError, ProposedBlock, Proposer, TxError, judge_knowing, propose, rotation,
+        BlockError, Pending, ProposedBlock, Proposer, TxError, judge_knowing, propose, rotation,
         state::{Changes, Records},
         tx::{Block, DecidedBlock, Header},
         vote::{BlockProposal, QuorumCertificate, ValidatorKeys},
@@ -139,7 +139,9 @@ impl order::Ledger for OrderLedger {
         }
         let txs = shared.pool().take(limits::BLOCK);
         let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round, now_ms };
-        let proposal = propose(&shared.rules(), &*records, &txs, &proposer);
+        let proofs = lock(&shared.proofs).waiting();
+        let pending = Pending { txs: &txs, proofs: &proofs };
+        let proposal = propose(&shared.rules(), &*records, pending, &proposer);
         let ProposedBlock { block, changes, rejected } = match proposal {
             Ok(proposal) => proposal,
             Err(error) => return Err(outdated(&error).expect("only unknown rules keep a validator from proposing")),

@@ -58,7 +58,7 @@ use rosters::{RecentRosters, TwoRosters};
 use snapshots::Snapshots;
 
 /// The layout drawn above.
-const FORMAT: u32 = 7;
+const FORMAT: u32 = 8;
 const FAMILIES: [&str; 8] = [META, BLOCKS, TXS, RECORDS, NODES, HISTORY, HANDOVERS, TOUCHES];
 const META: &str = "meta";
 const BLOCKS: &str = "blocks";

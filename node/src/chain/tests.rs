@@ -7,7 +7,7 @@ use ostrakon_proto::{
     codec,
     id::{AccountId, Amount, Epoch, Height},
     ledger::{
-        CheckedTx, Genesis, ProposedBlock, Proposer, Rules, propose,
+        CheckedTx, Genesis, Pending, ProposedBlock, Proposer, Rules, propose,
         state::{Changes, Commitment, CommitmentId, Key, Record, Slot, SlotState},
         tx::{Action, DecidedBlock, Transfer, Tx},
     },
@@ -33,7 +33,7 @@ pub(super) fn next_block(ledger: &dyn LedgerStore, genesis: &Genesis, txs: Vec<T
     let proposer = Proposer { key: keys.vote.public(), beacon: &keys.beacon, round: 0, now_ms: 0 };
     let check = |tx| Arc::new(CheckedTx::check(&rules, tx).expect("signed"));
     let txs: Vec<_> = txs.into_iter().map(check).collect();
-    let proposal = propose(&rules, &*ledger.view(), &txs, &proposer).expect("rules that are known");
+    let proposal = propose(&rules, &*ledger.view(), Pending::txs(&txs), &proposer).expect("rules that are known");
     let ProposedBlock { block, changes, rejected } = proposal;
     assert!(rejected.is_empty(), "{rejected:?}");
     (decide(&rules, block, &keys), changes)
@@ -49,7 +49,7 @@ fn commitment(world: &World, extent: u32, end: u64) -> Commitment {
     let column = ostrakon_proto::id::ColumnId::new([8; 32]);
     let collateral = Amount(1);
     let (since, ask) = (Epoch(0), Amount(1));
-    let slot = Slot { provider: node_id(1), column, since, ask, cap: ask, collateral, state: SlotState::Live };
+    let slot = Slot { provider: node_id(1), column, since, ask, cap: ask, collateral, base: 0, state: SlotState::Live };
     Commitment {
         id,
         size: 1,

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ostrakon_proto::{
     id::{AccountId, Amount},
     ledger::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator, state::Membership},
-    params::{Bonds, Governance, Params, Timing},
+    params::{Audits, Bonds, Governance, Params, Timing},
 };
 
 use super::{Card, Member};
@@ -81,11 +81,16 @@ pub fn params(epoch_seconds: u64) -> Params {
             epoch_ms,
             window_blocks: (blocks / 4).clamp(2, default.time.window_blocks),
             beacon_blocks: (blocks / 8).clamp(1, default.time.beacon_blocks),
+            trash_epochs: hours(default.time.trash_epochs),
             ..default.time
         },
         draw_epochs: hours(default.draw_epochs),
         term_epochs: hours(default.term_epochs),
-        trash_epochs: hours(default.trash_epochs),
+        audits: Audits {
+            probation_epochs: hours(default.audits.probation_epochs),
+            ramp_epochs: hours(default.audits.ramp_epochs),
+            ..default.audits
+        },
         bonds: Bonds {
             pay_epochs: hours(default.bonds.pay_epochs),
             unbonding_epochs: hours(default.bonds.unbonding_epochs),
@@ -156,7 +161,16 @@ fn validator(member: &Member, bonds: &Bonds) -> Option<GenesisValidator> {
 
 fn provider(member: &Member) -> GenesisProvider {
     let Member { owner, node, addresses, price_obols, capacity_bytes, domain, .. } = member.clone();
-    GenesisProvider { owner, node, addresses, price: price_obols, capacity: capacity_bytes, bond: None, domain }
+    GenesisProvider {
+        owner,
+        node,
+        addresses,
+        price: price_obols,
+        capacity: capacity_bytes,
+        bond: None,
+        proven: None,
+        domain,
+    }
 }
 
 #[cfg(test)]

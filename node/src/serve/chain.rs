@@ -8,9 +8,11 @@ use borsh::BorshSerialize;
 use bytes::Bytes;
 use ostrakon_net::admission::{Held, Source};
 use ostrakon_proto::{
+    audit::StorageProof,
     codec,
     id::{Height, NodeId},
     ledger::{
+        proofs::ProofKey,
         state::{Key, Records},
         tx::Tx,
     },
@@ -50,7 +52,7 @@ impl Serve {
         turn: OwnedSemaphorePermit,
     ) -> Result<Frame, Refusal> {
         let request = decode(&frame)?;
-        if !matches!(request, ChainRequest::Submit { .. }) {
+        if !matches!(request, ChainRequest::Submit { .. } | ChainRequest::Prove { .. }) {
             no_body(&frame)?;
         }
         let chain = &self.parts.chain;
@@ -59,6 +61,7 @@ impl Serve {
         match request {
             ChainRequest::Head => Ok(self.head()),
             ChainRequest::Submit { relayed } => self.submit((waits, turn), relayed, &frame.body).await,
+            ChainRequest::Prove { epoch } => self.prove(ProofKey { provider: source.node, epoch }, &frame.body).await,
             ChainRequest::Snapshots => Ok(self.snapshots().await),
             ChainRequest::Chunk { height, after } => self.chunk_of_snapshot(height, after).await,
             ChainRequest::Past(row) => self.past(row).await,
@@ -131,6 +134,16 @@ impl Serve {
         };
         let verdicts: Vec<_> = verdicts.into_iter().map(|verdict| verdict.map_err(|error| error.refusal())).collect();
         Ok(answer(ChainResponse::Verdicts, codec::encode(&verdicts).into()))
+    }
+
+    /// Takes a provider's own proof: nobody else can make the node verify any.
+    async fn prove(&self, key: ProofKey, body: &[u8]) -> Result<Frame, Refusal> {
+        let bad = |error: &dyn Display| Refusal::new(RefusalCode::BadRequest, error);
+        let proof: StorageProof = codec::decode(body, limits::PROOF).map_err(|error| bad(&error))?;
+        match self.parts.chain.take_proof(key, proof.into()).await {
+            Ok(()) => Ok(answer(ChainResponse::Waits, Bytes::new())),
+            Err(error) => Err(error.refusal()),
+        }
     }
 
     /// Waits until the ledger has `height`, up to [`WAIT`], without a turn; returns with one.

@@ -4,9 +4,10 @@
 //! proposer and every validator run the same code, so what one proposes the others accept.
 
 use crate::{
+    audit::StorageProof,
     beacon::{self, BeaconSignature, BeaconTurn},
     codec,
-    id::{Amount, BlockId, ChainId, Epoch, Height, TxId, VoteKey},
+    id::{Amount, BlockId, ChainId, Epoch, Height, NodeId, TxId, VoteKey},
     ledger::{
         action::{self, ActionContext},
         checked::{CheckedTx, EncodedTx, EncodedTxs},
@@ -15,7 +16,7 @@ use crate::{
         error::{NotCharged, TxError},
         history::HistoryNode,
         money::{self, Pool},
-        proofs::{self, Proofs, proof_root},
+        proofs::{self, AuditError, ProofKey, Proofs, proof_root},
         roster,
         rules::{PROTOCOL, Rules},
         state::{Changes, EpochClock, Key, Record, Records, Tip, Upgrade},
@@ -123,6 +124,14 @@ pub enum BlockError {
     /// Its proofs do not hash to the root in its header.
     #[error("block's proofs do not match the root in its header")]
     Proofs,
+    /// One of its proofs does not count.
+    #[error("storage proof of {provider}: {error}")]
+    Proof {
+        /// The provider.
+        provider: NodeId,
+        /// Why it does not count.
+        error: AuditError,
+    },
     /// One of its transactions is invalid.
     #[error("transaction {index}: {error}")]
     Tx {
@@ -212,6 +221,16 @@ impl<'a> Execution<'a> {
     /// The state with what was applied so far.
     pub const fn records(&self) -> &Draft<'a> {
         &self.draft
+    }
+
+    /// Applies a storage proof, all or nothing, and pays for it; a part goes to the owner of the validator that
+    /// proposes the block. Proofs come before transactions.
+    ///
+    /// # Errors
+    /// [`AuditError`] when it does not count; then nothing has changed.
+    pub fn prove(&mut self, key: &ProofKey, proof: &StorageProof, proposer: &VoteKey) -> Result<(), AuditError> {
+        let proposer = self.base.validator(proposer).expect("invariant: a proposer is a validator").owner;
+        proofs::apply(&mut self.draft, &self.rules, (key, proof), &proposer)
     }
 
     /// Applies a transaction, all or nothing.
@@ -403,6 +422,10 @@ pub fn judge_knowing(
     let mut txs = check_txs(block)?.check(rules, known);
     let charged = txs.split_off(block.txs.len());
     let mut execution = Execution::new(rules, base, header.time_ms, header.round);
+    for (key, proof) in &block.proofs {
+        let proven = execution.prove(key, proof, &header.proposer);
+        proven.map_err(|error| BlockError::Proof { provider: key.provider, error })?;
+    }
     for (index, tx) in txs.into_iter().enumerate() {
         tx.and_then(|tx| execution.apply(&tx)).map_err(|error| BlockError::Tx { index, error })?;
     }

@@ -2,7 +2,7 @@
 //!
 //! A provider is drawn for what it can lose, not for what it says: neither an invented capacity nor a low price gives
 //! it more columns than it has bond behind. In go bonds, bytes and prices; out come amounts and the bytes that a
-//! provider can take. Not here: when collateral is reserved and freed, which `action/capacity.rs` does.
+//! provider can take. Not here: when collateral is reserved and freed, which `slots.rs` does.
 
 use crate::{
     id::Amount,
@@ -10,7 +10,7 @@ use crate::{
         rules::{GIB, price_per_epoch},
         state::Provider,
     },
-    params::Bonds,
+    params::{Audits, Bonds, Params},
 };
 
 /// Collateral of a GiB at this price: as many epochs of pay as the parameters say, or their least. Saturating.
@@ -34,6 +34,14 @@ impl Provider {
         Amount(self.bond.0.saturating_sub(bonds.provider.0).saturating_sub(self.collateral.0))
     }
 
+    /// Bytes that it may be offered: those that it can take, and no more than twice what it has proven and a start.
+    pub fn offered_bytes(&self, params: &Params) -> u64 {
+        let Audits { starter_bytes, ramp_epochs, .. } = params.audits;
+        let proven = starter_bytes.saturating_add(self.audited.proven_bytes.saturating_mul(2));
+        let trusted = if ramp_epochs == 0 { u64::MAX } else { proven.saturating_sub(self.used) };
+        self.free_bytes(&params.bonds).min(trusted)
+    }
+
     /// Bytes that it can take: of its capacity, and with bond behind them.
     pub fn free_bytes(&self, bonds: &Bonds) -> u64 {
         let capacity = self.capacity.saturating_sub(self.used);
@@ -50,7 +58,7 @@ mod tests {
         id::{AccountId, NodeId},
         ledger::{
             roster::Listing,
-            state::{Domain, ProviderStatus},
+            state::{Audited, Domain, ProviderStatus},
         },
     };
 
@@ -71,6 +79,7 @@ mod tests {
             collateral: Amount(collateral),
             status: ProviderStatus::Active,
             listing: Listing::default(),
+            audited: Audited::default(),
         }
     }
 

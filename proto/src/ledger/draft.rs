@@ -16,7 +16,6 @@ use crate::{
         },
         tree::Nodes,
     },
-    placement::Tag,
 };
 
 /// Records with an overlay of changes.
@@ -183,8 +182,12 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Writes a provider.
+    /// Writes a provider, and its index entries.
     pub(super) fn put_provider(&mut self, provider: Provider) {
+        let before: Vec<Key> = self.provider(&provider.node).iter().flat_map(Provider::marks).collect();
+        let now: Vec<Key> = provider.marks().collect();
+        before.iter().filter(|mark| !now.contains(mark)).for_each(|mark| self.remove(*mark));
+        now.iter().filter(|mark| !before.contains(mark)).for_each(|mark| self.put(*mark, Record::Mark));
         self.put(Key::Provider(provider.node), Record::Provider(provider));
     }
 
@@ -199,18 +202,22 @@ impl<'a> Draft<'a> {
         }
     }
 
-    /// Schedules the return of a bond.
-    pub(super) fn list_unbonding(&mut self, until: Epoch, bonded: Bonded) {
-        self.put(Key::Unbonding(until, bonded), Record::Mark);
+    /// Schedules the return of a validator's bond.
+    pub(super) fn list_unbonding(&mut self, until: Epoch, key: VoteKey) {
+        self.put(Key::Unbonding(until, Bonded::Validator(key)), Record::Mark);
     }
 
-    /// Writes the usage of an infrastructure; removes the record when it is zero.
-    pub(super) fn put_infrastructure(&mut self, tag: Tag, infrastructure: Infrastructure) {
-        let key = Key::Infrastructure(tag);
-        match infrastructure.used {
-            0 => self.remove(key),
-            _ => self.put(key, Record::Infrastructure(infrastructure)),
+    /// Writes the usage of an infrastructure, and its index entry; removes both when it is zero.
+    pub(super) fn put_infrastructure(&mut self, infrastructure: Infrastructure) {
+        let key = Key::Infrastructure(infrastructure.tag);
+        if let Some(Record::Infrastructure(before)) = self.get(&key) {
+            self.remove(before.mark());
         }
+        if infrastructure.used == 0 {
+            return self.remove(key);
+        }
+        self.put(infrastructure.mark(), Record::Mark);
+        self.put(key, Record::Infrastructure(infrastructure));
     }
 
     /// Writes the charter.

@@ -6,15 +6,17 @@
 //! with it. The beacon also gives the turns to propose a new order, so that nobody can choose keys whose turns are in a
 //! row, or fall on the same place of each epoch.
 
+use std::cmp::Reverse;
+
 use crate::{
     beacon::{self, BeaconSignature},
     id::{ChainId, Epoch},
     ledger::{
         action,
         draft::Draft,
-        proofs, pulse,
+        faults, inventory, money, proofs, pulse,
         rules::Rules,
-        state::{EpochClock, EpochRecord, Key, ProofSpace, Record, Records},
+        state::{EpochAudit, EpochClock, EpochRecord, Key, LargeInfrastructure, ProofSpace, Record, Records},
     },
     limits,
 };
@@ -25,11 +27,16 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
     let turned = epoch > draft.running().clock.epoch;
     draft.running_mut().clock = clock;
     if turned {
+        let before = in_progress(draft, Epoch(epoch.0 - 1));
+        faults::excuse(draft, &before);
+        money::share_pool(draft);
         forget(draft, rules, epoch);
-        // Before anything ends, so that the roster is what the last block left.
+        // Before anything ends, so that roster and inventories are what the last block left.
         freeze(draft, &clock);
     }
+    faults::settle_due(draft);
     end_commitments(draft, epoch);
+    inventory::forget(draft);
     if turned {
         action::expire(draft, epoch);
     }
@@ -44,8 +51,23 @@ pub(super) fn freeze(draft: &mut Draft<'_>, clock: &EpochClock) {
     let rosters = draft.rosters_mut();
     rosters.freeze(epoch);
     let roster = rosters.summary();
-    let record = EpochRecord { epoch, start_ms, first, beacon: None, roster, space: ProofSpace::default() };
+    let (space, audit) = (ProofSpace::default(), to_prove(draft));
+    let record = EpochRecord { epoch, start_ms, first, beacon: None, roster, space, audit };
     draft.put(Key::Epoch(epoch), Record::Epoch(record));
+}
+
+/// What an epoch that begins now has to prove.
+fn to_prove(draft: &Draft<'_>) -> EpochAudit {
+    let frozen = draft.running().stored;
+    let (first, last) = (Key::Stored(Reverse(u128::MAX), [0; 16]), Key::Stored(Reverse(0), [u8::MAX; 16]));
+    let largest = draft.scan(&first, &last, limits::LARGE_INFRASTRUCTURES).into_iter();
+    let large = largest.filter_map(|(key, _)| match key {
+        Key::Stored(Reverse(stored), tag) if stored.saturating_mul(20) > frozen => {
+            Some(LargeInfrastructure { tag, frozen: stored, proven: 0 })
+        }
+        _ => None,
+    });
+    EpochAudit { frozen, large: large.collect(), ..EpochAudit::default() }
 }
 
 /// Ends a block, after its transactions: mixes in its proposer's signature, and completes the epoch's beacon when it
@@ -86,13 +108,25 @@ fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
 }
 
 /// Ends expired commitments until their slots are as many as one block may end; the others wait for the next block.
+/// None waits until it is not known any more which epochs its providers had proven by its end.
 fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
     let mut room = limits::ENDING_SLOTS;
-    for id in draft.ending(epoch, limits::ENDING_SLOTS) {
-        let commitment = draft.commitment(&id).expect("the index by end names commitments that exist");
-        let Some(left) = room.checked_sub(commitment.slots.len()) else { return };
-        room = left;
-        action::close(draft, &commitment);
+    let overdue = Epoch(epoch.0.saturating_sub(limits::PROVEN_EPOCHS / 2));
+    loop {
+        let next = draft.ending(epoch, limits::ENDING_SLOTS);
+        let count = next.len();
+        for id in next {
+            let commitment = draft.commitment(&id).expect("the index by end names commitments that exist");
+            room = match room.checked_sub(commitment.slots.len()) {
+                Some(left) => left,
+                None if commitment.end < overdue => 0,
+                None => return,
+            };
+            action::close(draft, &commitment);
+        }
+        if count < limits::ENDING_SLOTS {
+            return;
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     beacon::{self, BeaconKey},
     codec,
-    id::{AccountId, Amount, BlockId, ChainId, Height, NodeId, VoteKey},
+    id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey},
     ledger::{
         action::{check_bond, check_least, check_offer, check_power_shares, check_seat},
         apply::seal,
@@ -23,8 +23,8 @@ use crate::{
         load::FeeFactor,
         roster::{self, Listing, Rosters},
         state::{
-            Changes, Charter, Domain, EpochClock, Key, Membership, Provider, ProviderStatus, Record, Records, Running,
-            Tip, Validator, ValidatorStatus,
+            Audited, Changes, Charter, Domain, EpochClock, Key, Membership, Provider, ProviderStatus, Record, Records,
+            Running, Tip, Validator, ValidatorStatus,
         },
         tree::Nodes,
         vote::ValidatorSet,
@@ -63,6 +63,9 @@ pub struct GenesisProvider {
     /// Its bond; without one, as much as stands behind its whole capacity.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bond: Option<Amount>,
+    /// Bytes that count as proven from the start, so that it may be offered twice as many; none without it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proven: Option<u64>,
     /// Its failure domain.
     pub domain: Domain,
 }
@@ -305,6 +308,7 @@ impl Genesis {
             minted: self.minted().expect(valid),
             bonded: self.bonded().expect(valid),
             escrowed: Amount::ZERO,
+            pool: Amount::ZERO,
             burnt: Amount::ZERO,
             stored: 0,
             fee_factor: FeeFactor::ONE,
@@ -343,6 +347,7 @@ impl Genesis {
             collateral: Amount::ZERO,
             status: ProviderStatus::Active,
             listing: Listing::default(),
+            audited: Audited { proven_bytes: provider.proven.unwrap_or(0), ..Audited::begun(Epoch(0)) },
         }
     }
 }

@@ -3,10 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::ledger::{
-    roster::Rosters,
-    state::{Changes, Key, Record, Records, Tip},
-    tree::{MemoryNodes, Nodes},
+use crate::{
+    id::Amount,
+    ledger::{
+        roster::Rosters,
+        state::{Changes, Commitment, Key, Record, Records, Running, Slot, SlotState, Tip},
+        tree::{MemoryNodes, Nodes},
+    },
 };
 
 /// All records of one state, and the tree over them.
@@ -25,8 +28,10 @@ pub struct MoneySums {
     pub balances: u128,
     /// Locked by providers and validators, and for proposals and names.
     pub bonds: u128,
-    /// Locked in commitments.
+    /// Locked in commitments, without what their providers were paid already.
     pub escrow: u128,
+    /// The validators'.
+    pub pool: u128,
     /// Destroyed.
     pub burnt: u128,
 }
@@ -53,6 +58,24 @@ impl MemoryRecords {
         self.rosters = changes.rosters.clone();
     }
 
+    /// The same without the records whose keys are such; for tests.
+    #[cfg(test)]
+    pub(super) fn without(&self, is_left_out: impl Fn(&Key) -> bool) -> Self {
+        let mut rest = self.clone();
+        rest.records.retain(|key, _| !is_left_out(key));
+        rest
+    }
+
+    /// Makes the inventories of a state that has none: one that was restored, or loaded in bulk.
+    pub fn reindex(&mut self) {
+        let mut next = Some(crate::ledger::inventory::FIRST);
+        while let Some(from) = next {
+            let (records, after) = crate::ledger::inventory::reindex(self, &from);
+            self.records.extend(records.into_iter().filter_map(|(key, record)| Some((key, record?))));
+            next = after;
+        }
+    }
+
     /// All records, index entries included, in the order of keys.
     pub fn records(&self) -> impl Iterator<Item = (&Key, &Record)> {
         self.records.iter()
@@ -60,7 +83,8 @@ impl MemoryRecords {
 
     /// The sums of the records, not the tip's counters.
     pub fn sums(&self) -> MoneySums {
-        let mut sums = MoneySums { burnt: u128::from(self.tip.running.burnt.0), ..MoneySums::default() };
+        let Running { burnt, pool, .. } = &self.tip.running;
+        let mut sums = MoneySums { burnt: u128::from(burnt.0), pool: u128::from(pool.0), ..MoneySums::default() };
         for record in self.records.values() {
             match record {
                 Record::Account(account) => sums.balances += u128::from(account.balance.0),
@@ -68,7 +92,7 @@ impl MemoryRecords {
                 Record::Validator(validator) => sums.bonds += u128::from(validator.bond.0),
                 Record::Proposal(proposal) => sums.bonds += u128::from(proposal.deposit.0),
                 Record::Name(name) => sums.bonds += u128::from(name.deposit.0),
-                Record::Commitment(commitment) => sums.escrow += u128::from(commitment.escrow.0),
+                Record::Commitment(commitment) => sums.escrow += u128::from(self.unpaid(commitment).0),
                 _ => {}
             }
         }
@@ -77,8 +101,18 @@ impl MemoryRecords {
 
     /// All money, which must equal what was minted.
     pub fn total(&self) -> u128 {
-        let MoneySums { balances, bonds, escrow, burnt } = self.sums();
-        balances + bonds + escrow + burnt
+        let MoneySums { balances, bonds, escrow, pool, burnt } = self.sums();
+        balances + bonds + escrow + pool + burnt
+    }
+
+    /// What is left of a commitment's escrow after what it owes.
+    fn unpaid(&self, commitment: &Commitment) -> Amount {
+        let owed = |slot: &Slot| {
+            let provider = self.provider(&slot.provider).expect("a provider with slots stays registered");
+            slot.owes(provider.audited.pay.proofs.before(commitment.end), slot.rate(commitment.column_len))
+        };
+        let live = commitment.slots.iter().filter(|slot| slot.state == SlotState::Live);
+        live.fold(commitment.escrow, |left, slot| left.minus(owed(slot)).expect("an escrow covers what is owed"))
     }
 }
 

@@ -1,16 +1,19 @@
 //! The only place where money moves: between accounts, or between an account and what is locked or burnt.
 //!
-//! Invariant "money is conserved": balances + bonds + escrow + burnt = minted, after every function. As all of it fits
-//! an [`Amount`], no part of it overflows.
+//! Invariant "money is conserved": balances + bonds + escrow + pool + burnt = minted, after every function. As all of
+//! it fits an [`Amount`], no part of it overflows.
 
 use crate::{
     id::{AccountId, Amount},
     ledger::{
         draft::Draft,
         error::TxError,
-        state::{Account, Key, Running},
+        state::{Account, Key, Records, Running},
     },
 };
+
+/// Why no sum of money overflows, and no part is more than the whole.
+pub(super) const CONSERVED: &str = "money is conserved";
 
 /// Where money is that is not in an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +22,8 @@ pub(super) enum Pool {
     Bonds,
     /// Locked in a commitment.
     Escrow,
+    /// The validators', until the epoch turns.
+    Validators,
     /// Destroyed.
     Burnt,
 }
@@ -28,6 +33,7 @@ impl Pool {
         match self {
             Self::Bonds => &mut running.bonded,
             Self::Escrow => &mut running.escrowed,
+            Self::Validators => &mut running.pool,
             Self::Burnt => &mut running.burnt,
         }
     }
@@ -55,11 +61,25 @@ pub(super) fn pay(draft: &mut Draft<'_>, from: &AccountId, to: &AccountId, amoun
     Ok(())
 }
 
-/// Burns `amount` of what is locked in bonds.
-pub(super) fn burn_bond(draft: &mut Draft<'_>, amount: Amount) {
+/// Moves `amount` from one pool to another.
+pub(super) fn shift(draft: &mut Draft<'_>, amount: Amount, (from, to): (Pool, Pool)) {
     let running = draft.running_mut();
-    running.bonded = running.bonded.minus(amount).expect("money is conserved: a record's money is in its pool");
-    running.burnt = running.burnt.plus(amount).expect("money is conserved: a pool is at most what was minted");
+    let (before, after) = (from.of(running).minus(amount), to.of(running).plus(amount));
+    *from.of(running) = before.expect("money is conserved: a record's money is in its pool");
+    *to.of(running) = after.expect("money is conserved: a pool is at most what was minted");
+}
+
+/// Shares the validators' pool among those who vote, by their power; what does not divide stays.
+pub(super) fn share_pool(draft: &mut Draft<'_>) {
+    let (pool, validators) = (draft.running().pool, draft.validators());
+    let all: u128 = validators.iter().map(|validator| u128::from(validator.voting_power())).sum();
+    for validator in validators {
+        let part = u128::from(pool.0) * u128::from(validator.voting_power());
+        let part = part.checked_div(all).and_then(|part| u64::try_from(part).ok()).unwrap_or(0);
+        if part > 0 {
+            unlock(draft, &validator.owner, Amount(part), Pool::Validators);
+        }
+    }
 }
 
 /// Ends a block: removes the accounts it touched that own nothing and have less than `least`, and burns that.

@@ -1,15 +1,19 @@
 //! Builds a block to propose: the counterpart of [`judge`](super::judge).
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use crate::{
+    audit::StorageProof,
     beacon::{BeaconSecret, BeaconTurn},
     id::{AccountId, TxId, VoteKey},
     ledger::{
         apply::{BlockError, Execution, Outcome, check_protocol},
         checked::CheckedTx,
         error::{NotCharged, TxError},
-        proofs::Proofs,
+        proofs::{self, ProofKey, Proofs},
         rules::Rules,
         state::{Changes, Records},
         tx::{Block, Header, Roots},
@@ -43,7 +47,24 @@ pub struct ProposedBlock {
     pub rejected: Vec<(TxId, TxError)>,
 }
 
-/// Builds the next block from `txs`, in their order, as far as they fit. The block's time is the proposer's, or one
+/// What may go into a block.
+#[derive(Clone, Copy, Debug)]
+pub struct Pending<'a> {
+    /// Transactions, in the order in which they are tried.
+    pub txs: &'a [Arc<CheckedTx>],
+    /// Storage proofs of the epoch in progress.
+    pub proofs: &'a BTreeMap<ProofKey, Arc<StorageProof>>,
+}
+
+impl<'a> Pending<'a> {
+    /// Transactions alone.
+    pub const fn txs(txs: &'a [Arc<CheckedTx>]) -> Self {
+        static NONE: BTreeMap<ProofKey, Arc<StorageProof>> = BTreeMap::new();
+        Self { txs, proofs: &NONE }
+    }
+}
+
+/// Builds the next block from what is `pending`, as far as it fits. The block's time is the proposer's, or one
 /// millisecond after the last block's when the proposer's clock is behind that.
 ///
 /// # Errors
@@ -51,15 +72,16 @@ pub struct ProposedBlock {
 pub fn propose(
     rules: &Rules,
     base: &dyn Records,
-    txs: &[Arc<CheckedTx>],
+    pending: Pending<'_>,
     proposer: &Proposer<'_>,
 ) -> Result<ProposedBlock, BlockError> {
     let (tip, round) = (base.tip(), proposer.round);
     let time_ms = proposer.now_ms.max(tip.running.time_ms.saturating_add(1));
     check_protocol(base, time_ms)?;
     let mut execution = Execution::new(rules, base, time_ms, round);
-    let Filled { applied, charged, rejected } = fill(&mut execution, txs);
-    let (height, proofs) = (tip.height.next(), Proofs::new());
+    let proofs = fill_lane(&mut execution, pending.proofs, &proposer.key);
+    let Filled { applied, charged, rejected } = fill(&mut execution, pending.txs);
+    let height = tip.height.next();
     let beacon = proposer.beacon.sign(&BeaconTurn { chain: &rules.chain, height, mix: &tip.running.mix });
     let Outcome { mut changes, history, next } = execution.finish(&beacon, &proofs);
     let ids = |txs: &[&CheckedTx]| txs.iter().map(|tx| tx.id()).collect::<Vec<_>>();
@@ -80,6 +102,25 @@ pub fn propose(
     let bare = |txs: Vec<&CheckedTx>| txs.into_iter().map(|tx| tx.tx().clone()).collect();
     let (txs, charged) = (bare(applied), bare(charged));
     Ok(ProposedBlock { block: Block { header, txs, charged, proofs }, changes, rejected })
+}
+
+/// Applies the proofs that count, until their lane is full.
+fn fill_lane(
+    execution: &mut Execution<'_>,
+    pending: &BTreeMap<ProofKey, Arc<StorageProof>>,
+    proposer: &VoteKey,
+) -> Proofs {
+    let (mut lane, mut bytes) = (Proofs::new(), 0);
+    for (key, proof) in pending {
+        if !proofs::has_space(bytes) {
+            break;
+        }
+        if execution.prove(key, proof, proposer).is_ok() {
+            bytes += proofs::bytes_of_one(key, proof);
+            lane.insert(*key, StorageProof::clone(proof));
+        }
+    }
+    lane
 }
 
 /// The transactions of a block that is being built.

@@ -16,7 +16,7 @@ use crate::{
         rules::Rules,
         state::{EpochRecord, Key, Provider, ProviderStatus, Record, Records},
     },
-    params::Bonds,
+    params::Params,
     placement::{Offer, Roster, RosterSummary, RosterTree},
 };
 
@@ -61,8 +61,8 @@ impl Listing {
 
 impl Provider {
     /// What it offers to draws now.
-    fn offered(&self, bonds: &Bonds) -> Option<Offer> {
-        let weight = if self.status == ProviderStatus::Active { self.free_bytes(bonds) } else { 0 };
+    fn offered(&self, params: &Params) -> Option<Offer> {
+        let weight = if self.status == ProviderStatus::Active { self.offered_bytes(params) } else { 0 };
         (weight > 0).then(|| Offer { weight, price: self.price, domain: (&self.domain).into() })
     }
 }
@@ -136,7 +136,7 @@ pub(super) fn follow(draft: &mut Draft<'_>, rules: &Rules) {
     let frozen = draft.rosters().of(epoch).is_some();
     for node in draft.touched_providers() {
         let Some(mut provider) = draft.provider(&node) else { continue };
-        let (before, offer) = (provider.listing.offer, provider.offered(&rules.params.bonds));
+        let (before, offer) = (provider.listing.offer, provider.offered(&rules.params));
         if before == offer {
             continue;
         }

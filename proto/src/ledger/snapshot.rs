@@ -3,7 +3,7 @@
 //! In go a verified [`CertifiedHeader`], and [`SnapshotChunk`]s in order from any peer; out come [`SnapshotPart`]s for
 //! a store to write, and at the end the [`Changes`] that make them a state. Each chunk is proven against the header's
 //! state root when it arrives. What the tree does not contain is derived from what it does: index entries from the
-//! records ([`Record::index_key`]), the tip from the header and the record of running values, and the history from the
+//! records ([`Record::marks`]), the tip from the header and the record of running values, and the history from the
 //! peaks in that record, whose root the header contains.
 //!
 //! Not here: why the header is trusted ([`crate::light`]), and which node is asked.
@@ -97,7 +97,7 @@ impl SnapshotRestore {
             _ => None,
         });
         let marks: Vec<_> =
-            records.iter().filter_map(|(_, record)| Some((record.index_key()?, Record::Mark))).collect();
+            records.iter().flat_map(|(_, record)| record.marks()).map(|mark| (mark, Record::Mark)).collect();
         records.extend(marks);
         self.tree = tree;
         self.running = running.or_else(|| self.running.take());

@@ -3,7 +3,7 @@
 //! Each record is stored under a [`Key`]. [`Records`] is what the rules read: the node's disk, or
 //! [`super::MemoryRecords`]; [`super::Draft`] is the state within a block. There are no rules here.
 
-use std::collections::BTreeMap;
+use std::{cmp::Reverse, collections::BTreeMap};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
@@ -24,12 +24,16 @@ use crate::{
     placement::{RosterSummary, Tag},
 };
 
+mod audited;
 mod clock;
+mod held;
 mod key;
 mod membership;
 mod records;
 
+pub use audited::{Audited, Frozen, Pay, ProvenEpochs};
 pub use clock::EpochClock;
+pub use held::{DepartedSlot, Held, HeldId, HeldSum, Prefix};
 pub use key::{Bonded, KEY_MAX, Key};
 pub use membership::{Charter, Membership, Proposal, ProposalOutcome, ProposedChange, Upgrade};
 pub use records::{Record, Records, Running, Tip};
@@ -105,7 +109,7 @@ pub enum ProviderStatus {
     Active,
     /// Stores what it has, and accepts nothing new.
     Draining,
-    /// Missed its proofs: accepts nothing new. Not in use yet.
+    /// Missed its proofs of several epochs in a row: accepts nothing new until it proves again.
     Suspended,
     /// Withdrawn: its bond is unbonding.
     Exited {
@@ -143,6 +147,9 @@ pub struct Provider {
     /// What it offers to draws.
     #[serde(skip)]
     pub listing: Listing,
+    /// Its proofs and its pay.
+    #[serde(flatten)]
+    pub audited: Audited,
 }
 
 /// A commitment's key. One owner commits one extent of one object once.
@@ -210,6 +217,9 @@ pub struct Slot {
     pub cap: Amount,
     /// The provider's bond behind it; zero while it is missing.
     pub collateral: Amount,
+    /// Epochs that the provider had proven when the slot was last settled: it is paid for those since.
+    #[serde(skip)]
+    pub base: u64,
     /// Whether it is stored.
     pub state: SlotState,
 }
@@ -323,10 +333,19 @@ impl Validator {
 }
 
 /// Usage of one infrastructure. There is no record when it is zero.
-#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Infrastructure {
+    /// The infrastructure.
+    pub tag: Tag,
     /// Bytes of the live slots of its providers.
     pub used: u128,
+}
+
+impl Infrastructure {
+    /// The key of its index entry.
+    pub(super) const fn mark(&self) -> Key {
+        Key::Stored(Reverse(self.used), self.tag)
+    }
 }
 
 /// A name of an account: a value with compare-and-swap by version.
@@ -357,6 +376,32 @@ pub struct EpochRecord {
     pub roster: RosterSummary,
     /// Whether those who had to prove that they store could: one who was crowded out did not fail.
     pub space: ProofSpace,
+    /// What was to be proven, and what was.
+    pub audit: EpochAudit,
+}
+
+/// What an epoch had to prove, and what was proven of it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct EpochAudit {
+    /// Bytes of all live slots when it began.
+    pub frozen: u128,
+    /// The providers that proved.
+    pub providers: u32,
+    /// Bytes that they had when it began.
+    pub proven: u128,
+    /// Those of infrastructures that had more than a twentieth of all.
+    pub large: Vec<LargeInfrastructure>,
+}
+
+/// An infrastructure with more than a twentieth of all bytes that an epoch had to prove.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct LargeInfrastructure {
+    /// The infrastructure.
+    pub tag: Tag,
+    /// Bytes of its slots when the epoch began.
+    pub frozen: u128,
+    /// Those of its providers that proved.
+    pub proven: u128,
 }
 
 /// How many blocks of an epoch had space for proofs. A proof answers the beacon, so those before it do not count.

@@ -146,7 +146,7 @@ pub struct Commit {
 
 /// Pays for the epochs until `end`. A holder's price is what its receipt says until the receipt's end, and beyond that
 /// as long as it does not ask for more; then the price rises to what it asks, if `most` allows that.
-#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Extend {
     /// The object.
     pub object: ObjectId,

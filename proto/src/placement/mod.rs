@@ -11,8 +11,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::Serialize;
 
 use crate::{
+    codec,
     id::{AccountId, Epoch},
     params::Code,
+    random::RandomStream,
     sum_tree::{Hidden, Leaf},
 };
 
@@ -25,7 +27,7 @@ pub use caps::{Caps, Dimension, PlacementError, Tolerance, tolerance};
 use caps::{Limits, Spread};
 pub use classes::Classes;
 pub use roster::{DomainTags, Offer, Roster, RosterEntry, RosterSummary, RosterTree, Tag};
-use sampling::{Looks, RandomStream};
+use sampling::Looks;
 
 /// Providers that a draw looks at, at most, as a multiple of n: bounds its work, and the proof of it.
 const LOOKS: usize = 8;
@@ -53,6 +55,13 @@ pub struct DrawSeed {
     pub draw: Draw,
     /// Number of the extent.
     pub extent: u32,
+}
+
+impl DrawSeed {
+    /// The random stream of this draw (SPEC, "Draw").
+    fn stream(&self) -> RandomStream {
+        RandomStream::new("ostrakon draw 1", &codec::encode(self))
+    }
 }
 
 /// The providers that may hold an extent, in the order they are asked: n under the caps, then up to n more.
@@ -99,7 +108,7 @@ fn draw_noting<'a>(
     mut note: impl FnMut(&RosterEntry),
 ) -> Result<Vec<&'a RosterEntry>, PlacementError> {
     let need = usize::from(code.n);
-    let looks = Looks::new(roster, RandomStream::new(seed)).take(LOOKS * need);
+    let looks = Looks::new(roster, seed.stream()).take(LOOKS * need);
     let mut order = looks.inspect(|entry| entry.iter().for_each(|entry| note(entry)));
     let mut pass = Pass::new(caps.limits());
     pass.fill(need, &mut order)?;

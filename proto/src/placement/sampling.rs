@@ -1,39 +1,14 @@
 //! Weighted sampling without replacement, by integers alone: every machine draws the same.
 //!
-//! In go a roster and a seed; out come its leaves, each with the probability of its weight among those left. BLAKE3 in
-//! its extended mode is the random stream, rejection keeps it unbiased, and the sums of the tree find each leaf.
+//! In go a roster and a random stream; out come its leaves, each with the probability of its weight among those left:
+//! the sums of the tree find each.
 
 use crate::{
-    codec,
+    random::RandomStream,
     sum_tree::{Hidden, Leaf},
 };
 
-use super::{DrawSeed, RosterEntry, RosterTree};
-
-/// An endless stream of unbiased numbers from one seed.
-pub(super) struct RandomStream(blake3::OutputReader);
-
-impl RandomStream {
-    /// The stream of `seed` (SPEC, "Draw").
-    pub(super) fn new(seed: &DrawSeed) -> Self {
-        let mut hasher = blake3::Hasher::new_derive_key("ostrakon draw 1");
-        hasher.update(&codec::encode(seed));
-        Self(hasher.finalize_xof())
-    }
-
-    /// A uniform number below `bound`, which is not zero.
-    fn below(&mut self, bound: u128) -> u128 {
-        let mask = u128::MAX.checked_shr((bound - 1).leading_zeros()).unwrap_or(0);
-        loop {
-            let mut bytes = [0; 16];
-            self.0.fill(&mut bytes);
-            let number = u128::from_le_bytes(bytes) & mask;
-            if number < bound {
-                return number;
-            }
-        }
-    }
-}
+use super::{RosterEntry, RosterTree};
 
 /// Leaves of a roster as they come up: each with the probability of its weight among those left.
 pub(super) struct Looks<'a> {
@@ -80,7 +55,7 @@ mod tests {
     use super::*;
     use crate::{
         id::{AccountId, Amount, Epoch, NodeId},
-        placement::{DomainTags, Draw, Offer},
+        placement::{DomainTags, Draw, DrawSeed, Offer},
     };
 
     fn roster(weights: &[u64]) -> RosterTree {
@@ -96,7 +71,7 @@ mod tests {
     fn looks(roster: &RosterTree, number: u32) -> Looks<'_> {
         let draw = Draw { epoch: Epoch(1), number };
         let seed = DrawSeed { randomness: [7; 32], account: AccountId::new([8; 32]), draw, extent: 0 };
-        Looks::new(roster, RandomStream::new(&seed))
+        Looks::new(roster, seed.stream())
     }
 
     fn index(entry: Result<&RosterEntry, Hidden>) -> usize {

@@ -182,22 +182,26 @@ fn expect_len(data: &[u8], want: u64) -> Result<(), ProofError> {
     if u64::try_from(have) == Ok(want) { Ok(()) } else { Err(ProofError::Length { have, want }) }
 }
 
-/// The siblings that prove leaf number `leaf`, from the bytes of the group that it is in and the outboard above.
+/// The group of leaf number `leaf`.
+pub const fn group_of_leaf(leaf: u64) -> Range {
+    Range { start: leaf / (1 << LEAF_LEVELS) * GROUP_BYTES, length: 16 * 1024 }
+}
+
+/// The siblings that prove leaf number `leaf`, from the bytes of its [group](group_of_leaf), up to the column's end,
+/// and the siblings that prove that ([`prove_range`]).
 ///
 /// # Errors
-/// [`RangeError`] when the leaf is past the end, or `group` or `outboard` are not this column's.
-pub fn prove_leaf(group: &[u8], outboard: &Outboard, leaf: u64) -> Result<Vec<[u8; 32]>, RangeError> {
-    let column_len = outboard.column_len();
-    let path = leaf_path(column_len, leaf)?;
-    let start = leaf * LEAF_BYTES / GROUP_BYTES * GROUP_BYTES;
-    if u64::try_from(group.len()) != Ok(GROUP_BYTES.min(column_len - start)) {
+/// [`RangeError`] when the leaf is past the end, or `group` or `above` are not this column's.
+pub fn prove_leaf(column_len: u64, leaf: u64, group: &[u8], above: &[[u8; 32]]) -> Result<Vec<[u8; 32]>, RangeError> {
+    let (path, range) = (leaf_path(column_len, leaf)?, group_of_leaf(leaf));
+    let of_group = range_path(column_len, range)?.siblings().count();
+    let fits = u64::try_from(group.len()) == Ok(GROUP_BYTES.min(column_len - range.start)) && above.len() == of_group;
+    if !fits {
         return Err(RangeError::Column { column_len });
     }
-    let value = |(level, index): (u32, u64)| match level.checked_sub(LEAF_LEVELS) {
-        Some(level) => outboard.node(level_offset(column_len, level) + index * NODE_BYTES),
-        None => inner(column_len, start, group, (level, index)),
-    };
-    Ok(path.siblings().map(value).collect())
+    let inside = path.siblings().take_while(|(level, _)| *level < LEAF_LEVELS);
+    let inside = inside.map(|place| inner(column_len, range.start, group, place));
+    Ok(inside.chain(above.iter().copied()).collect())
 }
 
 /// The value of a node inside a group: `index` counts the column's nodes of that level, level 0 being leaves.
@@ -287,7 +291,8 @@ mod tests {
 
         fn prove_leaf(&self, leaf: u64) -> Vec<Node> {
             let group = self.cut(leaf / 16 * GROUP_BYTES, GROUP_BYTES);
-            prove_leaf(group, &self.outboard, leaf).expect("a leaf")
+            let above = prove_range(&self.outboard, group_of_leaf(leaf)).expect("a group");
+            prove_leaf(self.len(), leaf, group, &above).expect("a leaf")
         }
 
         fn verify_leaf(&self, leaf: u64, data: &[u8], siblings: &[Node]) -> Result<(), ProofError> {
@@ -436,8 +441,9 @@ mod tests {
             check(start, length, no_start);
         }
         let column = sample(3_000);
-        assert!(prove_leaf(&column.bytes, &column.outboard, 3).is_err());
-        assert!(prove_leaf(&column.bytes[1..], &column.outboard, 0).is_err());
+        assert!(prove_leaf(3_000, 3, &column.bytes, &[]).is_err());
+        assert!(prove_leaf(3_000, 0, &column.bytes[1..], &[]).is_err());
+        assert!(prove_leaf(3_000, 0, &column.bytes, &[[0; 32]]).is_err());
         assert!(matches!(column.verify_leaf(3, &[], &[]), Err(ProofError::Range(_))));
         assert!(matches!(column.verify_leaf(u64::MAX, &[], &[]), Err(ProofError::Range(_))));
     }

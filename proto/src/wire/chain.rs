@@ -10,6 +10,7 @@ use bytes::Bytes;
 
 use super::{Call, InvalidAnswer, Protocol, Refusal, Request};
 use crate::{
+    audit::StorageProof,
     codec,
     id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
@@ -132,6 +133,12 @@ pub enum ChainRequest {
         /// The object.
         object: ObjectId,
     },
+    /// Hands a validator the storage proof in the body, a canonical [`StorageProof`] of the provider that asks:
+    /// [`ChainResponse::Waits`].
+    Prove {
+        /// The epoch whose beacon challenged the provider.
+        epoch: Epoch,
+    },
 }
 
 /// Whether submitted transactions were relayed by a node, which decides whether the receiver forwards them to a
@@ -160,6 +167,8 @@ pub enum ChainResponse {
     Hints,
     /// The body is a canonical [`crate::ledger::snapshot::SnapshotChunk`].
     Chunk,
+    /// The storage proof is valid, and waits for a block.
+    Waits,
 }
 
 impl Request for ChainRequest {
@@ -210,6 +219,15 @@ pub fn submit<'a>(txs: impl ExactSizeIterator<Item = &'a Tx>, relayed: Relayed) 
     Call::new(&ChainRequest::Submit { relayed }, body.into(), move |response, body| {
         let verdicts: Vec<_> = read(&response, &ChainResponse::Verdicts, &body)?;
         if verdicts.len() == count { Ok(verdicts) } else { Err(InvalidAnswer::Mismatch) }
+    })
+}
+
+/// Hands a validator the asker's storage proof of this epoch.
+pub fn prove(epoch: Epoch, proof: &StorageProof) -> Call<()> {
+    let body = codec::encode(proof).into();
+    Call::new(&ChainRequest::Prove { epoch }, body, |response, body| match response {
+        ChainResponse::Waits if body.is_empty() => Ok(()),
+        _ => Err(InvalidAnswer::Mismatch),
     })
 }
 

@@ -104,6 +104,8 @@ pub fn of(kind: &ChainResponse) -> Vec<Lie> {
         }
         ChainResponse::Hints => &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::SNAPSHOTS, &hints::PAST],
         ChainResponse::Chunk => &[&hints::CHUNK],
+        // A provider that believes it comes again, since it sees in the blocks whether one has its proof.
+        ChainResponse::Waits => &[],
     };
     tables.concat()
 }
@@ -126,6 +128,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Snapshots => &[&hints::SNAPSHOTS],
         ChainRequest::Chunk { .. } => &[&hints::CHUNK],
         ChainRequest::Past(_) => &[&hints::PAST],
+        ChainRequest::Prove { .. } => &[],
     };
     tables.concat()
 }

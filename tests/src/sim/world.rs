@@ -418,7 +418,7 @@ pub fn user_key(number: usize) -> Keypair {
 
 fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
     let block_ms = if scale.validators > 1 { COUNCIL_BLOCK_MS } else { IDLE_BLOCK_MS };
-    let time = Timing { epoch_ms: scale.epoch_ms, window_blocks: 1, beacon_blocks: 1, block_ms };
+    let time = Timing { epoch_ms: scale.epoch_ms, window_blocks: 1, beacon_blocks: 1, block_ms, ..Timing::default() };
     let domain = |number: usize| {
         let name = number % scale.domains;
         Domain {
@@ -434,6 +434,7 @@ fn genesis(keys: &[Keypair], scale: Scale, seed: u64) -> Genesis {
         price: Amount(1_000),
         capacity: DISK,
         bond: None,
+        proven: None,
         domain: domain(number),
     };
     let account = |number: usize| GenesisAccount {

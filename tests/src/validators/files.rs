@@ -129,6 +129,7 @@ fn genesis(all: &[Planned], witness: &Planned, accounts: &[Keypair]) -> Result<G
         price: Amount(1_000),
         capacity: 1 << 30,
         bond: None,
+        proven: None,
     };
     let balance = obols(MONEY)?;
     let since = SystemTime::now().duration_since(UNIX_EPOCH)?;
@@ -138,7 +139,13 @@ fn genesis(all: &[Planned], witness: &Planned, accounts: &[Keypair]) -> Result<G
         bootstrap: vec![],
         membership: Membership::default(),
         params: Params {
-            time: Timing { epoch_ms: 10_000, window_blocks: 5, beacon_blocks: 2, block_ms: INTERVAL_MS },
+            time: Timing {
+                epoch_ms: 10_000,
+                window_blocks: 5,
+                beacon_blocks: 2,
+                block_ms: INTERVAL_MS,
+                ..Timing::default()
+            },
             min_domains: 1,
             // Four that are nearly equal each have a fourth.
             governance: Governance { max_power_share: 100, ..Governance::default() },

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use ostrakon::{
     Amount, Domain, Genesis, Keypair, NodeId,
     ledger::{
-        Bonds, GenesisAccount, GenesisProvider, GenesisValidator, Governance, Membership, Params, Timing, ValidatorKeys,
+        Audits, Bonds, GenesisAccount, GenesisProvider, GenesisValidator, Governance, Membership, Params, Timing,
+        ValidatorKeys,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -170,12 +171,14 @@ pub(crate) fn params(epoch_seconds: u64) -> Params {
             window_blocks: (blocks / 4).max(2),
             beacon_blocks: (blocks / 8).clamp(1, Timing::default().beacon_blocks),
             block_ms: BLOCK_MS,
+            trash_epochs: epochs_in(3_600),
         },
         draw_epochs: epochs_in(3_600),
         min_domains: 1,
-        trash_epochs: epochs_in(3_600),
         bonds: Bonds { unbonding_epochs: epochs_in(300), ..Bonds::default() },
         governance: Governance { proposal_epochs: epochs_in(600), max_power_share: 100, max_stored_share: 100 },
+        // Nobody waits for a network of one machine to trust its nodes.
+        audits: Audits { ramp_epochs: 0, ..Audits::default() },
         ..Params::default()
     }
 }
@@ -224,6 +227,7 @@ fn provider(node: &PlannedNode) -> GenesisProvider {
         price: PRICE,
         capacity: CAPACITY,
         bond: None,
+        proven: None,
     }
 }
 

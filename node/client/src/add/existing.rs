@@ -5,11 +5,14 @@ use std::collections::BTreeSet;
 use ostrakon_proto::{
     id::{Amount, Height, NodeId, ObjectId},
     layout::Layout,
-    ledger::state::{Commitment, SlotState},
+    ledger::{
+        state::{Commitment, SlotState},
+        tx::{Action, Extend, batches},
+    },
 };
 
 use super::{AddError, Added, AddedSlot, AddedTerm, job::Job, store::added};
-use crate::chain::ChainError;
+use crate::chain::{ChainError, Overtaken};
 
 /// Which add committed it before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +41,28 @@ pub(super) fn extents_of(commitments: &[Commitment]) -> BTreeSet<u32> {
 pub(super) fn is_whole(commitments: &[Commitment], layout: &Layout) -> bool {
     let have = extents_of(commitments);
     (0..layout.extents()).all(|extent| have.contains(&extent))
+}
+
+/// These commitments of another add, of which those that end with the epoch in progress, as released ones do, are paid
+/// for as long as this add wants.
+pub(super) async fn prolonged(
+    job: &Job<'_>,
+    object: ObjectId,
+    commitments: Vec<Commitment>,
+) -> Result<Vec<Commitment>, AddError> {
+    let chain = &job.client.chain;
+    let epoch = chain.recent(job.plan.account).await?.0.epoch;
+    let ending = commitments.iter().filter(|commitment| commitment.end <= epoch.after(1));
+    let (end, most) = (epoch.after(job.plan.epochs), Amount::ZERO);
+    let extend = |commitment: &Commitment| {
+        Action::Extend(Extend { object, extent: commitment.id.extent, end: end.min(commitment.until), most })
+    };
+    let extend: Vec<Action> = ending.filter(|commitment| commitment.end < commitment.until).map(extend).collect();
+    if extend.is_empty() {
+        return Ok(commitments);
+    }
+    chain.send(job.account, batches(extend), Overtaken::Repeat, job.events).await?;
+    own_commitments(job, object).await
 }
 
 /// The object as the ledger has it, all of whose extents `commitments` are. What this add committed itself is also

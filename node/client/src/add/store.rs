@@ -16,7 +16,7 @@ use super::{
     AddError, Added, AddedSlot, AddedSource, AddedTerm,
     builder::AddOptions,
     commit,
-    existing::{Earlier, extents_of, found, is_whole, own_commitments},
+    existing::{Earlier, extents_of, found, is_whole, own_commitments, prolonged},
     finish,
     job::Job,
     journal::Record,
@@ -76,7 +76,8 @@ async fn store_and_commit(
     if options.public && before.is_empty() {
         before = own_commitments(job, listing.object).await?;
         if is_whole(&before, &source.layout()) {
-            return found(job, (listing.object, &source.layout()), &before, Earlier::Add).await;
+            let all = prolonged(job, listing.object, before).await?;
+            return found(job, (listing.object, &source.layout()), &all, Earlier::Add).await;
         }
     }
     finish::finish(job, &mut extents, &listing).await?;

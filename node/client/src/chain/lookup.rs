@@ -8,7 +8,7 @@ use std::{
 use futures::future::join_all;
 use ostrakon_net::{AskError, Failure, ask, lock};
 use ostrakon_proto::{
-    id::{AccountId, Amount, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
+    id::{AccountId, BlockId, Epoch, Height, NodeId, ObjectId, TxId},
     json,
     ledger::{
         FeeFactor, Rules,
@@ -27,7 +27,7 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Chain, ChainError, Silence,
+    Chain, ChainError, Silence, Supply,
     ask::{Reach, Reply},
     trusted::CONCURRENT,
 };
@@ -66,14 +66,9 @@ pub struct Head {
     /// Root of the state tree.
     #[serde(serialize_with = "json::hex")]
     pub state: [u8; 32],
-    /// All money in existence.
-    pub minted: Amount,
-    /// Money locked in bonds.
-    pub bonded: Amount,
-    /// Money locked in commitments.
-    pub escrowed: Amount,
-    /// Fees destroyed.
-    pub burnt: Amount,
+    /// All money, and how much of it is where.
+    #[serde(flatten)]
+    pub supply: Supply,
     /// The factor by which the next block's fees exceed those of the parameters.
     #[serde(serialize_with = "json::text")]
     pub fee_factor: FeeFactor,
@@ -111,10 +106,7 @@ impl Chain {
             drawable: clock.drawable(),
             time_ms: header.time_ms,
             state: header.state,
-            minted: running.minted,
-            bonded: running.bonded,
-            escrowed: running.escrowed,
-            burnt: running.burnt,
+            supply: Supply::of(running),
             fee_factor: running.fee_factor,
         }
     }

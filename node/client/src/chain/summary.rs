@@ -2,7 +2,7 @@
 
 use ostrakon_proto::{
     id::{Amount, Epoch, Height},
-    ledger::state::{EpochRecord, Key, ProofSpace, Record},
+    ledger::state::{EpochRecord, Key, ProofSpace, Record, Running},
 };
 use serde::{Serialize, Serializer};
 
@@ -26,6 +26,14 @@ pub struct EpochSummary {
     pub weight: u128,
     /// How many of its blocks after the beacon had space for proofs.
     pub proof_space: ProofSpace,
+    /// Providers that proved what they store.
+    pub proven: u32,
+    /// Bytes that they proved.
+    pub proven_bytes: u128,
+    /// Bytes that were to be proven: of all slots when it began.
+    pub stored_bytes: u128,
+    /// Whether those who did not prove it are excused; known once it is over.
+    pub excused: bool,
 }
 
 /// All money, by where it is.
@@ -41,16 +49,41 @@ pub struct Totals {
     pub bonds: Amount,
     /// In commitments.
     pub escrow: Amount,
+    /// The validators', until the epoch turns.
+    pub pools: Amount,
     /// Destroyed.
     pub burnt: Amount,
+}
+
+/// All money, and how much of it is not in accounts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Supply {
+    /// All money in existence.
+    pub minted: Amount,
+    /// Money locked in bonds.
+    pub bonded: Amount,
+    /// Money locked in commitments.
+    pub escrowed: Amount,
+    /// The validators' money, which they share when the epoch turns.
+    pub pool: Amount,
+    /// Fees destroyed.
+    pub burnt: Amount,
+}
+
+impl Supply {
+    pub(super) const fn of(running: &Running) -> Self {
+        let Running { minted, bonded, escrowed, pool, burnt, .. } = *running;
+        Self { minted, bonded, escrowed, pool, burnt }
+    }
 }
 
 impl Head {
     /// All money, by where it is.
     pub fn totals(&self) -> Totals {
-        let Self { height, minted, bonded: bonds, escrowed: escrow, burnt, .. } = *self;
-        let elsewhere = [bonds, escrow, burnt].iter().fold(0_u64, |sum, amount| sum.saturating_add(amount.0));
-        Totals { height, minted, balances: Amount(minted.0.saturating_sub(elsewhere)), bonds, escrow, burnt }
+        let (height, Supply { minted, bonded: bonds, escrowed: escrow, pool: pools, burnt }) =
+            (self.height, self.supply);
+        let elsewhere = [bonds, escrow, pools, burnt].iter().fold(0_u64, |sum, amount| sum.saturating_add(amount.0));
+        Totals { height, minted, balances: Amount(minted.0.saturating_sub(elsewhere)), bonds, escrow, pools, burnt }
     }
 }
 
@@ -68,12 +101,23 @@ impl Chain {
             Some(epoch) => epoch,
             None => self.head().await?.epoch,
         };
-        let (_, found) = self.records(&[Key::Epoch(epoch)]).await?;
-        let [Some(Record::Epoch(record))] = found.as_slice() else {
+        let (_, found) = self.records(&[Key::Running, Key::Epoch(epoch)]).await?;
+        let [Some(Record::Running(running)), Some(Record::Epoch(record))] = found.as_slice() else {
             return Err(ChainError::Unknown { what: "epoch: it has not begun, or its draws have expired" });
         };
-        let EpochRecord { epoch, start_ms, first, beacon, ref roster, space: proof_space } = *record;
-        let (providers, weight) = (roster.providers.groups(), roster.root.weight);
-        Ok(EpochSummary { epoch, start_ms, first, beacon, providers, weight, proof_space })
+        let EpochRecord { epoch, start_ms, first, beacon, ref roster, space: proof_space, ref audit } = *record;
+        Ok(EpochSummary {
+            epoch,
+            start_ms,
+            first,
+            beacon,
+            providers: roster.providers.groups(),
+            weight: roster.root.weight,
+            proof_space,
+            proven: audit.providers,
+            proven_bytes: audit.proven,
+            stored_bytes: audit.frozen,
+            excused: running.clock.excused_of(epoch, epoch) > 0,
+        })
     }
 }

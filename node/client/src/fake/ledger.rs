@@ -6,7 +6,7 @@ use ostrakon_proto::{
     codec,
     id::{Amount, Height, NodeId, TxId},
     ledger::{
-        CheckedTx, Proposer, Rules, history, propose,
+        CheckedTx, Pending, Proposer, Rules, history, propose,
         state::{Key, Records},
         tree::prove,
         tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, TxPlace, tx_proof},
@@ -75,6 +75,7 @@ impl Shared {
             chain::ChainRequest::Activity { account, before, limit, .. } => {
                 self.answer(self.activity(account, before, limit))
             }
+            chain::ChainRequest::Prove { .. } => refuse(RefusalCode::BadRequest, "no client stores anything"),
             chain::ChainRequest::Blocks { .. } => {
                 refuse(RefusalCode::BadRequest, "no client asks for blocks to follow")
             }
@@ -153,7 +154,7 @@ impl Shared {
         let check = |tx| CheckedTx::check(&self.rules, tx).map(Arc::new);
         let txs: Result<Vec<_>, _> = txs.into_iter().map(check).collect();
         let txs = txs.map_err(|error| Refusal::new(RefusalCode::Invalid, error))?;
-        let proposal = propose(&self.rules, &self.ledger, &txs, &proposer).expect("rules that are known");
+        let proposal = propose(&self.rules, &self.ledger, Pending::txs(&txs), &proposer).expect("rules that are known");
         if let Some((_, error)) = proposal.rejected.first() {
             return Err(Refusal::new(RefusalCode::Invalid, error));
         }

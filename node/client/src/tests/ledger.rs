@@ -28,7 +28,8 @@ async fn money_and_terms() {
     let before = client.balance().await.expect("known");
     client.release(object).await.expect("released");
     assert!(client.balance().await.expect("known") > before, "the escrow comes back");
-    assert_eq!(client.release(object).await.expect_err("gone").kind(), ErrorKind::NotFound);
+    let again = client.release(object).await.expect_err("it ends with the epoch");
+    assert!(matches!(again.downcast_ref(), Some(ChainError::Ending { .. })), "{again}");
     assert_eq!(client.account(), Some(account().public()));
 }
 

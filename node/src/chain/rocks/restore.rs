@@ -18,7 +18,7 @@ use ostrakon_proto::{
     codec,
     id::ChainId,
     ledger::{
-        Genesis,
+        Genesis, inventory,
         snapshot::{BadSnapshot, SnapshotChunk, SnapshotRestore},
         tx::DecidedBlock,
     },
@@ -27,7 +27,7 @@ use ostrakon_proto::{
 use rocksdb::WriteBatch;
 
 use super::{BLOCKS, FIRST, FORMAT, HANDOVERS, META, NODES, RECORDS, Rocks};
-use crate::chain::store::{LedgerError, OpenLedgerError};
+use crate::chain::store::{LedgerError, LedgerStore, OpenLedgerError};
 
 const RESTORING: &[u8] = b"restoring";
 
@@ -111,6 +111,27 @@ impl Rocks {
     }
 }
 
+impl Rocks {
+    /// Makes the inventories of providers, which a snapshot does not have.
+    fn reindex(&self) -> Result<(), LedgerError> {
+        let mut next = Some(inventory::FIRST);
+        while let Some(from) = next {
+            let (records, after) = inventory::reindex(&*self.view(), &from);
+            let mut batch = WriteBatch::default();
+            for (key, record) in &records {
+                match record {
+                    Some(record) => batch.put_cf(self.family(RECORDS), key.to_bytes(), codec::encode(record)),
+                    None => batch.delete_cf(self.family(RECORDS), key.to_bytes()),
+                }
+            }
+            self.db.write(batch).map_err(super::database)?;
+            next = after;
+        }
+        // What was written without a sync is made durable before the directory takes its place.
+        self.db.flush_wal(true).map_err(super::database)
+    }
+}
+
 /// A ledger that is being restored.
 #[derive(Debug)]
 pub struct Restorer {
@@ -191,6 +212,9 @@ impl Restorer {
         batch.put_cf(rocks.family(META), FIRST, codec::encode(&height));
         batch.delete_cf(rocks.family(META), RESTORING);
         rocks.write(batch)?;
+        // Inventories follow without the rosters, which the next start reads.
+        rocks.rosters.note(height, changes.rosters);
+        rocks.reindex()?;
         drop(rocks);
         let moved = remove(&dirs.ready_chain())
             .and_then(|()| fs::rename(dirs.new_chain(), dirs.ready_chain()))

@@ -7,14 +7,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
-    id::{Amount, Epoch, NodeId},
+    id::{Amount, NodeId},
     ledger::{
-        action::{ActionContext, capacity},
+        action::{ActionContext, shares},
         collateral::collateral,
         error::TxError,
         pulse::{DrawChance, pulse_height},
         rules::price_of_all,
-        state::{Commitment, DrawIdentity, EpochRecord, ProviderStatus, Records, Slot, SlotState},
+        slots,
+        state::{Commitment, DrawIdentity, EpochRecord, Provider, ProviderStatus, Records, Slot, SlotState},
         tx::{Commit, Receipt, SlotClaim, columns_hash},
     },
     limits,
@@ -79,20 +80,24 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     let cap = price_of_all(commit.column_len, commit.slots.iter().map(|slot| slot.cap));
     let escrow = context.lock_escrow(cap, start, commit.end)?;
     check_receipts(context, commit, &holders)?;
-    let collateral = reserve(context, commit, &holders)?;
-    capacity::check_shares(context, commit, &holders, base.record.roster.infrastructures())?;
-    context.draft.put_commitment(Commitment {
+    let mut made = Commitment {
         id,
         size: commit.size,
         extents: commit.extents,
         code: commit.code,
         column_len: commit.column_len,
-        slots: slots(commit, (&holders, &collateral), start),
+        slots: Vec::new(),
         start,
         end: commit.end,
         until: commit.until,
         escrow,
-    });
+    };
+    for (index, (claim, holder)) in (0..).zip(commit.slots.iter().zip(&holders)) {
+        let slot = begin(context, &made, index, (claim, holder))?;
+        made.slots.push(slot);
+    }
+    shares::check(context, commit, &holders, base.record.roster.infrastructures())?;
+    context.draft.put_commitment(made);
     Ok(())
 }
 
@@ -192,47 +197,53 @@ fn check_receipts(
     Ok(())
 }
 
-/// Reserves capacity and collateral on the providers that gave a receipt; out comes the collateral of each slot.
-fn reserve(
+/// Begins a slot: where there is a receipt, its provider has the bytes and the bond for it.
+fn begin(
     context: &mut ActionContext<'_, '_>,
-    commit: &Commit,
-    holders: &[RosterEntry],
-) -> Result<Vec<Amount>, TxError> {
-    let mut reserved = vec![Amount::ZERO; commit.slots.len()];
-    for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
-        if slot.receipt.is_none() {
-            continue;
-        }
-        let provider = context.draft.provider(&slot.provider);
-        let takes = provider.filter(|provider| {
-            provider.status == ProviderStatus::Active && DomainTags::from(&provider.domain) == holder.offer.domain
-        });
-        let provider = takes.ok_or(TxError::ProviderGone { index, provider: slot.provider })?;
-        let free = provider.capacity.saturating_sub(provider.used);
-        if free < commit.column_len {
-            return Err(TxError::ProviderFull { index, provider: slot.provider, free });
-        }
-        let bonds = &context.rules.params.bonds;
-        let (need, have) = (collateral(bonds, commit.column_len, holder.offer.price), provider.free_bond(bonds));
-        if have < need {
-            return Err(TxError::ProviderUnderbonded { index, provider: slot.provider, have, need });
-        }
-        capacity::reserve(context.draft, provider, commit.column_len, need);
-        reserved[index] = need;
+    commitment: &Commitment,
+    index: u8,
+    (claim, holder): (&SlotClaim, &RosterEntry),
+) -> Result<Slot, TxError> {
+    let SlotClaim { provider, column, cap, ref receipt } = *claim;
+    let mut slot = Slot {
+        provider,
+        column,
+        since: commitment.start,
+        ask: holder.offer.price,
+        cap,
+        collateral: Amount::ZERO,
+        base: 0,
+        state: SlotState::Missing,
+    };
+    if receipt.is_some() {
+        slot.collateral = check_provider(context, commitment, index, holder)?;
+        slot.state = SlotState::Live;
+        slots::begin(context.draft, commitment, index, &mut slot);
     }
-    Ok(reserved)
+    Ok(slot)
 }
 
-fn slots(commit: &Commit, (holders, collateral): (&[RosterEntry], &[Amount]), since: Epoch) -> Vec<Slot> {
-    let state = |has: bool| if has { SlotState::Live } else { SlotState::Missing };
-    let slot = |((claim, holder), collateral): ((&SlotClaim, &RosterEntry), &Amount)| Slot {
-        provider: claim.provider,
-        column: claim.column,
-        since,
-        ask: holder.offer.price,
-        cap: claim.cap,
-        collateral: *collateral,
-        state: state(claim.receipt.is_some()),
+/// Checks that a slot's provider has the bytes and the bond for it; out comes the bond behind it.
+fn check_provider(
+    context: &ActionContext<'_, '_>,
+    commitment: &Commitment,
+    index: u8,
+    holder: &RosterEntry,
+) -> Result<Amount, TxError> {
+    let (node, index) = (holder.provider, usize::from(index));
+    let takes = |provider: &Provider| {
+        provider.status == ProviderStatus::Active && DomainTags::from(&provider.domain) == holder.offer.domain
     };
-    commit.slots.iter().zip(holders).zip(collateral).map(slot).collect()
+    let provider = context.draft.provider(&node).filter(takes);
+    let provider = provider.ok_or(TxError::ProviderGone { index, provider: node })?;
+    let free = provider.capacity.saturating_sub(provider.used);
+    if free < commitment.column_len {
+        return Err(TxError::ProviderFull { index, provider: node, free });
+    }
+    let bonds = &context.rules.params.bonds;
+    let (need, have) = (collateral(bonds, commitment.column_len, holder.offer.price), provider.free_bond(bonds));
+    if have < need {
+        return Err(TxError::ProviderUnderbonded { index, provider: node, have, need });
+    }
+    Ok(need)
 }

@@ -10,7 +10,7 @@ use crate::{
         error::TxError,
         money::{self, Pool},
         rules::Rules,
-        state::{Bonded, Key, Records, Validator, ValidatorStatus},
+        state::{Key, Records, Validator, ValidatorStatus},
         tx::{Evidence, FalseHeader},
         vote::{SignedProposal, SignedVote},
     },
@@ -61,7 +61,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, evidence: &Evidence) ->
             } else {
                 let removed = slash(context, Validator { status: ValidatorStatus::Removed { until }, ..validator });
                 context.draft.put_validator(removed);
-                context.draft.list_unbonding(until, Bonded::Validator(key));
+                context.draft.list_unbonding(until, key);
             }
             Ok(())
         }
@@ -89,7 +89,7 @@ fn slash(context: &mut ActionContext<'_, '_>, validator: Validator) -> Validator
     let penalty = u64::try_from(u128::from(validator.bond.0) * percent / 100).expect("a part of the bond");
     let reward = penalty / REWARD;
     money::unlock(context.draft, &context.account, Amount(reward), Pool::Bonds);
-    money::burn_bond(context.draft, Amount(penalty - reward));
+    money::shift(context.draft, Amount(penalty - reward), (Pool::Bonds, Pool::Burnt));
     let bond = Amount(validator.bond.0 - penalty);
     let power = context.draft.charter().membership.power(bond);
     Validator { bond, power, ..validator }

@@ -29,12 +29,13 @@ pub(super) fn withdraw(context: &mut ActionContext<'_, '_>, withdraw: &Withdraw)
     if provider.status != ProviderStatus::Draining {
         return Err(TxError::NotDraining { node });
     }
-    if provider.used > 0 {
-        return Err(TxError::StillStores { node, used: provider.used });
+    // What it had when the epoch began it proves until the epoch ends.
+    let used = provider.used.max(provider.frozen_bytes(context.epoch()));
+    if used > 0 {
+        return Err(TxError::StillStores { node, used });
     }
     let until = context.unbonded();
     context.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
-    context.draft.list_unbonding(until, Bonded::Provider(node));
     Ok(())
 }
 
@@ -60,7 +61,6 @@ pub(in crate::ledger) fn pay_back(draft: &mut Draft<'_>, until: Epoch, bonded: B
             if draft.rosters().contain(&node) {
                 // What these rosters have of it follows from its record: it goes after them.
                 let until = draft.running().clock.epoch.after(1);
-                draft.list_unbonding(until, bonded);
                 return draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
             }
             money::unlock(draft, &provider.owner, provider.bond, Pool::Bonds);

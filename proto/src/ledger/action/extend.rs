@@ -5,37 +5,39 @@
 //! it. One without stays at its old price.
 
 use crate::ledger::{
-    action::{ActionContext, capacity},
+    action::ActionContext,
     collateral::collateral,
     error::TxError,
+    money::CONSERVED,
+    slots,
     state::{Commitment, Records, Slot, SlotState},
     tx::Extend,
 };
 
 pub(super) fn apply(context: &mut ActionContext<'_, '_>, extend: &Extend) -> Result<(), TxError> {
-    let Extend { object, extent, end, .. } = *extend;
-    let epoch = context.epoch();
-    // A commitment past its end only waits to be removed: its holders may have deleted the columns.
-    let commitment = context.draft.commitment(&context.own(object, extent)).filter(|commitment| commitment.end > epoch);
-    let mut commitment = commitment.ok_or(TxError::NoCommitment { object, extent })?;
-    context.check_term(end, commitment.end)?;
-    if end > commitment.until {
-        raise(context, &mut commitment, extend)?;
+    let (Extend { object, extent, end, .. }, epoch) = (*extend, context.epoch());
+    let mut commitment = context.running(object, extent).ok_or(TxError::NoCommitment { object, extent })?;
+    let (before, cap) = (commitment.end, commitment.cap());
+    context.check_term(end, before)?;
+    let next = if end > commitment.until { raised(context, &commitment, extend)? } else { commitment.slots.clone() };
+    slots::renew(context.draft, &mut commitment, end, &next);
+    // A price that was raised is paid from now on.
+    let raised = commitment.cap().minus(cap).expect("a price that is in force does not fall");
+    for locked in [context.lock_escrow(commitment.cap(), before, end)?, context.lock_escrow(raised, epoch, before)?] {
+        commitment.escrow = commitment.escrow.plus(locked).expect(CONSERVED);
     }
-    let more = context.lock_escrow(commitment.cap(), commitment.end, end)?;
-    let escrow = commitment.escrow.plus(more).expect("money is conserved: an escrow is at most what was minted");
-    context.draft.put_commitment(Commitment { end, escrow, ..commitment });
+    context.draft.put_commitment(commitment);
     Ok(())
 }
 
-/// Raises the prices of holders that ask for more now than they signed.
-fn raise(context: &mut ActionContext<'_, '_>, commitment: &mut Commitment, extend: &Extend) -> Result<(), TxError> {
-    let Commitment { until, column_len, ref mut slots, .. } = *commitment;
-    for (index, slot) in slots.iter_mut().enumerate().filter(|(_, slot)| slot.state == SlotState::Live) {
+/// The slots, with the prices of holders that ask for more now than they signed.
+fn raised(context: &ActionContext<'_, '_>, commitment: &Commitment, extend: &Extend) -> Result<Vec<Slot>, TxError> {
+    let Commitment { until, column_len, ref slots, .. } = *commitment;
+    let raised = |(index, slot): (usize, &Slot)| {
         let provider = context.draft.provider(&slot.provider).expect("a provider with slots stays registered");
         let (ask, most) = (provider.price, extend.most);
-        if ask <= slot.ask {
-            continue;
+        if slot.state != SlotState::Live || ask <= slot.ask {
+            return Ok(*slot);
         }
         if ask > most {
             return Err(TxError::AskRaised { index, provider: slot.provider, ask, most, until });
@@ -43,10 +45,8 @@ fn raise(context: &mut ActionContext<'_, '_>, commitment: &mut Commitment, exten
         let bonds = &context.rules.params.bonds;
         let need = collateral(bonds, column_len, ask).max(slot.collateral);
         let more = need.minus(slot.collateral).expect("it is not less");
-        if more <= provider.free_bond(bonds) {
-            capacity::reserve(context.draft, provider, 0, more);
-            *slot = Slot { ask, cap: slot.cap.max(ask), collateral: need, ..*slot };
-        }
-    }
-    Ok(())
+        let has_bond = more <= provider.free_bond(bonds);
+        Ok(if has_bond { Slot { ask, cap: slot.cap.max(ask), collateral: need, ..*slot } } else { *slot })
+    };
+    slots.iter().enumerate().map(raised).collect()
 }

@@ -162,8 +162,8 @@ fn check_params(now: &Params, then: &Params) -> Result<(), TxError> {
     if then.time.beacon_blocks != now.time.beacon_blocks {
         return Err(TxError::FixedParam { name: "time.beacon_blocks" });
     }
-    if then.draw_epochs > now.trash_epochs {
-        return Err(TxError::FixedParam { name: "draw_epochs beyond trash_epochs" });
+    if then.draw_epochs > now.time.trash_epochs {
+        return Err(TxError::FixedParam { name: "draw_epochs beyond time.trash_epochs" });
     }
     Ok(())
 }

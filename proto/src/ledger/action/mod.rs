@@ -7,12 +7,11 @@ use crate::{
         error::TxError,
         money::{self, Pool},
         rules::Rules,
-        state::{CommitmentId, Key, Records},
+        state::{Commitment, CommitmentId, Key, Records},
         tx::{Action, Together},
     },
 };
 
-mod capacity;
 mod commit;
 mod draw_as;
 mod evidence;
@@ -23,6 +22,7 @@ mod name;
 mod register;
 mod release;
 mod seat;
+mod shares;
 mod transfer;
 
 pub(super) use exit::pay_back;
@@ -121,6 +121,12 @@ impl ActionContext<'_, '_> {
     /// The key of the sender's commitment.
     fn own(&self, object: ObjectId, extent: u32) -> CommitmentId {
         CommitmentId { object, extent, owner: self.account }
+    }
+
+    /// The sender's commitment, unless it has ended: then it only waits to be removed, and its holders may have deleted
+    /// the columns.
+    fn running(&self, object: ObjectId, extent: u32) -> Option<Commitment> {
+        self.draft.commitment(&self.own(object, extent)).filter(|commitment| commitment.end > self.epoch())
     }
 
     /// Locks the price of the epochs `from..until`.

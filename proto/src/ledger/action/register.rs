@@ -11,7 +11,7 @@ use crate::{
         money::{self, Pool},
         roster::Listing,
         rules::Rules,
-        state::{Domain, Key, Provider, ProviderStatus, Records},
+        state::{Audited, Domain, Key, Provider, ProviderStatus, Records},
         tx::{Consent, Register},
     },
     limits,
@@ -102,6 +102,7 @@ fn found(context: &mut ActionContext<'_, '_>, register: &Register) -> Result<(),
         collateral: Amount::ZERO,
         status: ProviderStatus::Active,
         listing: Listing::default(),
+        audited: Audited::begun(context.epoch()),
     });
     Ok(())
 }
@@ -114,8 +115,10 @@ fn update(context: &mut ActionContext<'_, '_>, provider: Provider, register: &Re
     if register.capacity < used {
         return Err(TxError::CapacityBelowUsed { used, capacity: register.capacity });
     }
-    if register.domain != provider.domain && used > 0 {
-        return Err(TxError::DomainInUse { used });
+    // What it had when the epoch began counts for its infrastructure until the epoch ends.
+    let in_use = used.max(provider.frozen_bytes(context.epoch()));
+    if register.domain != provider.domain && in_use > 0 {
+        return Err(TxError::DomainInUse { used: in_use });
     }
     let (have, bond) = (provider.bond, register.bond);
     let more = bond.minus(have).ok_or(TxError::BondLowered { have, bond })?;

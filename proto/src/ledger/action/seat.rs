@@ -17,7 +17,7 @@ use crate::{
         error::TxError,
         money::{self, Pool},
         rules::{Rules, percent, share_limit},
-        state::{Bonded, Key, Records, Validator, ValidatorStatus},
+        state::{Key, Records, Validator, ValidatorStatus},
         tx::{Bond, Join, Leave, Move, Seat},
     },
     limits,
@@ -206,7 +206,7 @@ pub(super) fn retire(draft: &mut Draft<'_>, validator: Validator, until: Epoch) 
         _ => ValidatorStatus::Left { until },
     };
     draft.put_validator(Validator { status, ..validator });
-    draft.list_unbonding(until, Bonded::Validator(key));
+    draft.list_unbonding(until, key);
     Ok(())
 }
 

@@ -26,12 +26,15 @@ pub struct EpochClock {
     pub has_beacon: bool,
     /// Its blocks so far that came after both its middle and its beacon.
     pub window: u64,
+    /// A bit for each of the last epochs, the lowest for the one before: whether all who missed it are excused.
+    #[serde(skip)]
+    pub excused: u64,
 }
 
 impl EpochClock {
     /// The clock of a network that begins at this time.
     pub const fn genesis(time_ms: u64) -> Self {
-        Self { epoch: Epoch(0), start_ms: time_ms, first: Height(1), has_beacon: false, window: 0 }
+        Self { epoch: Epoch(0), start_ms: time_ms, first: Height(1), has_beacon: false, window: 0, excused: 0 }
     }
 
     /// The clock of the next block, where that has this height and time.
@@ -40,7 +43,8 @@ impl EpochClock {
         let age = time_ms.saturating_sub(self.start_ms);
         if age >= timing.epoch_ms && self.window >= timing.window_blocks {
             let epoch = self.epoch.after(1);
-            return Self { epoch, start_ms: time_ms, first: height, has_beacon: false, window: 0 };
+            let excused = self.excused << 1;
+            return Self { epoch, start_ms: time_ms, first: height, has_beacon: false, window: 0, excused };
         }
         let counts = self.has_beacon && age >= timing.epoch_ms / 2;
         Self { window: self.window.saturating_add(u64::from(counts)), ..*self }
@@ -49,6 +53,17 @@ impl EpochClock {
     /// Whether the beacon is complete with the signature of the block at `height`, and was not before.
     pub const fn completes_beacon(&self, height: Height, timing: &Timing) -> bool {
         height.0.saturating_add(1) == self.first.0.saturating_add(timing.beacon_blocks)
+    }
+
+    /// How many of the epochs from `first` to `last`, all before the one in progress, are excused.
+    pub fn excused_of(&self, first: Epoch, last: Epoch) -> u32 {
+        let bit =
+            |epoch: u64| self.epoch.0.checked_sub(epoch.saturating_add(1)).and_then(|ago| u32::try_from(ago).ok());
+        // Of those that are longer ago than there are bits, none is.
+        let (Some(newest), Some(oldest)) = (bit(last.0), bit(first.0.max(self.epoch.0.saturating_sub(64)))) else {
+            return 0;
+        };
+        (newest..=oldest).map(|ago| u32::from(self.excused.checked_shr(ago).unwrap_or(0) & 1 == 1)).sum()
     }
 
     /// The newest epoch whose beacon is complete; `None` in epoch 0 while its own is not.
@@ -110,6 +125,19 @@ mod tests {
             (0..12).map(|_| chain.block_after(1_000).drawable().map(|epoch| epoch.0)).collect();
         let expect = [None, Some(0), Some(0), Some(0), Some(0), Some(0), Some(0), Some(0), Some(0), Some(0)];
         assert_eq!(drawable, [&expect[..], &[Some(1), Some(1)]].concat());
+    }
+
+    #[test]
+    fn excused_epochs_are_counted_and_forgotten() {
+        let clock = EpochClock { epoch: Epoch(100), excused: 0b1011, ..EpochClock::genesis(START) };
+        let check = |first, last| clock.excused_of(Epoch(first), Epoch(last));
+        assert_eq!([check(99, 99), check(98, 98), check(97, 97), check(96, 96), check(95, 95)], [1, 1, 0, 1, 0]);
+        assert_eq!([check(96, 99), check(0, 99), check(0, 3), check(0, 97)], [3, 3, 0, 1]);
+        let young = EpochClock { epoch: Epoch(1), excused: 1, ..EpochClock::genesis(START) };
+        assert_eq!(young.excused_of(Epoch(0), Epoch(0)), 1);
+        let mut chain = Chain { clock: EpochClock { excused: 0b101, ..EpochClock::genesis(START) }, ..Chain::new() };
+        (0..10).for_each(|_| _ = chain.block_after(1_000));
+        assert_eq!((chain.clock.epoch, chain.clock.excused), (Epoch(1), 0b1010), "the one that ended is not");
     }
 
     #[test]

@@ -3,9 +3,11 @@
 //! The bytes are a tag and then the parts, numbers big-endian (SPEC, "State"). A store sorts by them, and their hash is
 //! the place of a leaf in the state tree.
 
+use std::cmp::Reverse;
+
 use crate::id::{AccountId, Epoch, Id, NodeId, ObjectId, VoteKey};
 
-use super::{CommitmentId, Tag};
+use super::{CommitmentId, HeldId, Prefix, Tag};
 
 /// Bytes of the longest key.
 pub const KEY_MAX: usize = 1 + 8 + 68;
@@ -49,10 +51,22 @@ pub enum Key {
     FormerValidator(VoteKey),
     /// An owner of an object that is not listed with it.
     Unlisted(ObjectId, AccountId),
+    /// Slots of a commitment that left their providers in an epoch.
+    Departed(Epoch, CommitmentId),
     /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
     /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
     Unbonding(Epoch, Bonded),
+    /// Mark: a provider has bytes to prove, and nothing is settled of it from this epoch on. An index over providers.
+    Unproven(Epoch, NodeId),
+    /// Mark: an infrastructure stores so much. An index over infrastructures; the largest comes first.
+    Stored(Reverse<u128>, Tag),
+    /// A column in a provider's inventory. Follows from commitments and departed slots.
+    Held(NodeId, HeldId),
+    /// Bytes of a part of a provider's inventory.
+    HeldSum(NodeId, Prefix),
+    /// Price of one epoch of a provider's slots that end in this epoch. Follows from commitments.
+    Rate(NodeId, Epoch),
 }
 
 /// Owner of an unbonding bond.
@@ -86,8 +100,14 @@ impl Key {
             Self::Pulse(_) => 15,
             Self::FormerValidator(_) => 16,
             Self::Unlisted(..) => 17,
+            Self::Departed(..) => 18,
             Self::Ending(..) => 64,
             Self::Unbonding(..) => 65,
+            Self::Unproven(..) => 66,
+            Self::Stored(..) => 67,
+            Self::Held(..) => 68,
+            Self::HeldSum(..) => 69,
+            Self::Rate(..) => 70,
         }
     }
 
@@ -120,9 +140,30 @@ impl Key {
             Self::Infrastructure(tag) => bytes.extend(tag),
             Self::AdmittedProvider(id) => bytes.extend(id.bytes()),
             Self::AdmittedValidator(id) | Self::Barred(id) => bytes.extend(id.bytes()),
-            Self::Ending(epoch, id) => {
+            Self::Ending(epoch, id) | Self::Departed(epoch, id) => {
                 bytes.extend(epoch.0.to_be_bytes());
                 put_commitment(&mut bytes, id);
+            }
+            Self::Unproven(epoch, node) => {
+                bytes.extend(epoch.0.to_be_bytes());
+                bytes.extend(node.bytes());
+            }
+            Self::Stored(Reverse(stored), tag) => {
+                bytes.extend((!stored).to_be_bytes());
+                bytes.extend(tag);
+            }
+            Self::Held(node, place) => {
+                bytes.extend(node.bytes());
+                bytes.extend(place);
+            }
+            Self::HeldSum(node, prefix) => {
+                bytes.extend(node.bytes());
+                bytes.push(prefix.level);
+                bytes.extend(prefix.bits.to_be_bytes());
+            }
+            Self::Rate(node, end) => {
+                bytes.extend(node.bytes());
+                bytes.extend(end.0.to_be_bytes());
             }
             Self::Unbonding(epoch, bonded) => {
                 bytes.extend(epoch.0.to_be_bytes());
@@ -154,8 +195,14 @@ impl Key {
             15 => Self::Pulse(take_u64(&mut rest)?),
             16 => Self::FormerValidator(take_id(&mut rest)?),
             17 => Self::Unlisted(take_id(&mut rest)?, take_id(&mut rest)?),
+            18 => Self::Departed(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
+            66 => Self::Unproven(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
+            67 => Self::Stored(Reverse(!u128::from_be_bytes(take(&mut rest)?)), take(&mut rest)?),
+            68 => Self::Held(take_id(&mut rest)?, take(&mut rest)?),
+            69 => Self::HeldSum(take_id(&mut rest)?, take_prefix(&mut rest)?),
+            70 => Self::Rate(take_id(&mut rest)?, Epoch(take_u64(&mut rest)?)),
             _ => return None,
         };
         rest.is_empty().then_some(key)
@@ -201,6 +248,11 @@ fn take_commitment(rest: &mut &[u8]) -> Option<CommitmentId> {
     Some(CommitmentId { object, extent, owner: take_id(rest)? })
 }
 
+fn take_prefix(rest: &mut &[u8]) -> Option<Prefix> {
+    let [level] = take(rest)?;
+    Some(Prefix { level, bits: u16::from_be_bytes(take(rest)?) })
+}
+
 fn take_bonded(rest: &mut &[u8]) -> Option<Bonded> {
     match take(rest)? {
         [0] => take_id(rest).map(Bonded::Provider),
@@ -242,11 +294,19 @@ mod tests {
             Key::AdmittedProvider(NodeId::new([1; 32])),
             Key::AdmittedValidator(VoteKey::new([1; 32])),
             Key::Barred(VoteKey::new([1; 32])),
+            Key::Departed(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(256), commitment(1, 0, 0)),
             Key::Unbonding(Epoch(1), Bonded::Validator(VoteKey::new([1; 32]))),
             Key::Unbonding(Epoch(256), Bonded::Provider(NodeId::new([2; 32]))),
             Key::Unbonding(Epoch(256), Bonded::Validator(VoteKey::new([1; 32]))),
+            Key::Unproven(Epoch(256), NodeId::new([1; 32])),
+            Key::Stored(Reverse(256), [9; 16]),
+            Key::Stored(Reverse(1), [1; 16]),
+            Key::Held(NodeId::new([1; 32]), [2; 16]),
+            Key::HeldSum(NodeId::new([1; 32]), Prefix { level: 1, bits: 0x2000 }),
+            Key::HeldSum(NodeId::new([1; 32]), Prefix { level: 2, bits: 0x1000 }),
+            Key::Rate(NodeId::new([1; 32]), Epoch(256)),
         ]
     }
 

@@ -8,8 +8,8 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
-    Account, Bonded, Charter, Commitment, CommitmentId, EpochClock, EpochRecord, Infrastructure, Key, NameRecord,
-    ObjectOwner, ObjectRecord, Proposal, Provider, ProviderStatus, Tag, Validator, ValidatorStatus,
+    Account, Bonded, Charter, Commitment, CommitmentId, DepartedSlot, EpochClock, EpochRecord, Held, HeldSum,
+    Infrastructure, Key, NameRecord, ObjectOwner, ObjectRecord, Proposal, Provider, Tag, Validator, ValidatorStatus,
 };
 
 /// A record: the value under a [`Key`] of its kind.
@@ -45,6 +45,14 @@ pub enum Record {
     Pulse([u8; 32]),
     /// Under [`Key::Unlisted`].
     Owner(ObjectOwner),
+    /// Under [`Key::Departed`].
+    Departed(Vec<DepartedSlot>),
+    /// Under [`Key::Held`].
+    Held(Held),
+    /// Under [`Key::HeldSum`].
+    HeldSum(HeldSum),
+    /// Under [`Key::Rate`].
+    Rate(Amount),
 }
 
 impl Record {
@@ -53,33 +61,20 @@ impl Record {
         if let Self::Validator(validator) = self { validator.voting_power() } else { 0 }
     }
 
-    /// Key of the index entry that follows from this record, if one does. All index entries do, so that the records in
-    /// the state tree determine the state.
-    pub fn index_key(&self) -> Option<Key> {
+    /// Keys of the marks that follow from this record alone. All index entries follow from records, so that the records
+    /// in the state tree determine the state; those that follow from several are `inventory`'s.
+    pub fn marks(&self) -> Vec<Key> {
         match self {
-            Self::Commitment(commitment) => Some(Key::Ending(commitment.end, commitment.id)),
-            Self::Provider(provider) => match provider.status {
-                ProviderStatus::Exited { until } => Some(Key::Unbonding(until, Bonded::Provider(provider.node))),
-                ProviderStatus::Active | ProviderStatus::Draining | ProviderStatus::Suspended => None,
-            },
+            Self::Commitment(commitment) => vec![Key::Ending(commitment.end, commitment.id)],
+            Self::Infrastructure(infrastructure) => vec![infrastructure.mark()],
+            Self::Provider(provider) => provider.marks().collect(),
             Self::Validator(validator) => match validator.status {
                 ValidatorStatus::Left { until } | ValidatorStatus::Removed { until } => {
-                    Some(Key::Unbonding(until, Bonded::Validator(validator.key)))
+                    vec![Key::Unbonding(until, Bonded::Validator(validator.key))]
                 }
-                ValidatorStatus::Active | ValidatorStatus::Condemned => None,
+                ValidatorStatus::Active | ValidatorStatus::Condemned => vec![],
             },
-            Self::Running(_)
-            | Self::Params(_)
-            | Self::Account(_)
-            | Self::Object(_)
-            | Self::Epoch(_)
-            | Self::Name(_)
-            | Self::Charter(_)
-            | Self::Proposal(_)
-            | Self::Infrastructure(_)
-            | Self::Pulse(_)
-            | Self::Owner(_)
-            | Self::Mark => None,
+            _ => vec![],
         }
     }
 }
@@ -103,6 +98,8 @@ pub struct Running {
     pub bonded: Amount,
     /// Money locked in commitments.
     pub escrowed: Amount,
+    /// Money of the validators, which they share at each turn of an epoch.
+    pub pool: Amount,
     /// Fees and penalties burnt.
     pub burnt: Amount,
     /// Bytes of all live slots together.
@@ -234,7 +231,7 @@ pub trait Records: Nodes + std::fmt::Debug {
     fn infrastructure(&self, tag: &Tag) -> Infrastructure {
         match self.get(&Key::Infrastructure(*tag)) {
             Some(Record::Infrastructure(infrastructure)) => infrastructure,
-            _ => Infrastructure::default(),
+            _ => Infrastructure { tag: *tag, used: 0 },
         }
     }
 

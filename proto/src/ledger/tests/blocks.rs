@@ -6,7 +6,7 @@ use crate::{
     codec,
     id::{Amount, BlockId, Height, VoterKind},
     ledger::{
-        BlockError, Genesis, Proposer, TxError, execute, judge, propose, rotation,
+        BlockError, Genesis, Pending, Proposer, TxError, execute, judge, propose, rotation,
         state::Records,
         tx::{Action, Block, DecidedBlock, Header, Transfer, Tx, tx_root},
         vote::QuorumCertificateError,
@@ -206,7 +206,7 @@ fn time_advances_even_when_the_clock_does_not() {
     let key = rotation(&world.state).proposer(Height(1), 0).expect("there are validators");
     let index = (0..4).find(|index| vote_key(*index).public::<VoterKind>() == key).expect("one of four");
     let proposer = Proposer { key, beacon: &beacon_key(index), round: 0, now_ms: 5 };
-    let proposal = propose(&world.rules, &world.state, &[], &proposer).expect("the rules are known");
+    let proposal = propose(&world.rules, &world.state, Pending::txs(&[]), &proposer).expect("the rules are known");
     assert_eq!(proposal.changes.tip.running.time_ms, world.state.tip().running.time_ms + 1);
     assert_eq!(judge(&world.rules, &world.state, &proposal.block), Ok(proposal.changes));
 }

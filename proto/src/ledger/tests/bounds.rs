@@ -60,6 +60,7 @@ fn founding(nodes: impl Iterator<Item = NodeId>) -> Genesis {
         price: Amount(1),
         capacity: 1 << 30,
         bond: None,
+        proven: None,
         domain: Domain {
             operator: format!("operator-{index}"),
             infrastructure: format!("cloud-{}", index % 90),

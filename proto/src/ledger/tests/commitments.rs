@@ -364,6 +364,7 @@ fn behind_each_column_is_bond() {
     let verdict = world.verdict(&world.tx(&bob(), Action::Commit(second)));
     assert!(matches!(verdict, Err(TxError::ProviderUnderbonded { have: Amount::ZERO, .. })), "{verdict:?}");
     world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
+    world.wait_for(world.epoch().after(1).0);
     assert_eq!(world.state.provider(&node).expect("registered").collateral, Amount::ZERO);
 }
 
@@ -477,7 +478,14 @@ fn releases_give_everything_back_to_the_owner_alone() {
     let tx = world.tx(&alice(), release(1, 0));
     let fee = tx.body.fee;
     world.block(vec![tx]);
-    assert_eq!(world.account(&alice()).balance, Amount(before.0 + made.escrow.0 - fee.0));
+    let released = world.state.commitment(&made.id).expect("until the epoch ends");
+    assert_eq!((released.end, released.escrow), (world.epoch().after(1), made.cap()));
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 + made.escrow.0 - made.cap().0 - fee.0));
+    let again = world.commit(&alice(), 1, code("4/12"), LENGTH);
+    let exists = Err(TxError::AlreadyCommitted { object: object(1), extent: 0 });
+    assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(again))), exists, "nobody escapes an epoch's pay");
+    world.wait_for(released.end.0);
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 + made.escrow.0 - fee.0), "nobody proved");
     assert!(world.state.providers().iter().all(|provider| provider.used == 0));
     assert_eq!(world.state.commitment(&made.id), None);
     assert_eq!(world.verdict(&world.tx(&alice(), release(1, 0))), none(1, 0), "twice");

@@ -123,6 +123,7 @@ fn crowded(count: u32) -> World {
         ask: Amount(1),
         cap: Amount(1),
         collateral: Amount(0),
+        base: 0,
         state: SlotState::Missing,
     };
     for number in 0..count {

@@ -44,7 +44,7 @@ fn the_id_covers_everything_but_the_bootstrap() {
     check("bootstrap", &|genesis| genesis.bootstrap.push("/dns4/a/tcp/1/p2p/12D3".to_owned()), true);
     check("name", &|genesis| genesis.name.push('2'), false);
     check("time", &|genesis| genesis.time_ms += 1, false);
-    check("parameters", &|genesis| genesis.params.trash_epochs += 1, false);
+    check("parameters", &|genesis| genesis.params.time.trash_epochs += 1, false);
     check("a balance", &|genesis| genesis.accounts[0].balance.0 += 1, false);
     check("a validator", &|genesis| genesis.validators[0].bond.0 += 1, false);
     check("a provider", &|genesis| genesis.providers[3].capacity += 1, false);
@@ -77,7 +77,11 @@ fn an_invalid_genesis_is_rejected() {
     check("large", &|genesis| genesis.providers[0].capacity = value, Err(GenesisError::TooLarge { name, value }));
     check("no blocks", &|genesis| genesis.params.time.epoch_ms = 999, small("time.epoch_ms", 999, 1_000));
     check("no draws", &|genesis| genesis.params.draw_epochs = 1, small("draw_epochs", 1, 2));
-    check("receipts outlive columns", &|genesis| genesis.params.trash_epochs = 1, small("trash_epochs", 1, 2));
+    check(
+        "receipts outlive columns",
+        &|genesis| genesis.params.time.trash_epochs = 1,
+        small("time.trash_epochs", 1, 2),
+    );
     check("no domains", &|genesis| genesis.params.min_domains = 0, small("min_domains", 0, 1));
     check("no term", &|genesis| genesis.params.term_epochs = 0, small("term_epochs", 0, 1));
     let large = Err(GenesisError::Params(ParamsError::TooLarge { name: "credit_bytes", value }));

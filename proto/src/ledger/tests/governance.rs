@@ -4,7 +4,7 @@ use super::world::{World, alice, bob, genesis, id, key, landlord, node_key, paup
 use crate::{
     id::{Amount, Epoch, Height, NodeId},
     ledger::{
-        BlockError, Genesis, GenesisError, PROTOCOL, Proposer, Rules, TxError, judge, propose,
+        BlockError, Genesis, GenesisError, PROTOCOL, Pending, Proposer, Rules, TxError, judge, propose,
         state::{Membership, ProposalOutcome, ProposedChange, ProviderStatus, Records, Upgrade, ValidatorStatus},
         tx::{Action, Ballot, Propose, Transfer, Tx, TxBody},
     },
@@ -140,8 +140,8 @@ fn proposals_are_checked() {
     let fixed = |name| Err(TxError::FixedParam { name });
     let epochs = table(&world, |params| params.time.epoch_ms += 1);
     check("other epochs", &alice(), epochs, fixed("time.epoch_ms"));
-    let draws = table(&world, |params| (params.draw_epochs, params.trash_epochs) = (169, 169));
-    check("draws outlive columns", &alice(), draws, fixed("draw_epochs beyond trash_epochs"));
+    let draws = table(&world, |params| (params.draw_epochs, params.time.trash_epochs) = (169, 169));
+    check("draws outlive columns", &alice(), draws, fixed("draw_epochs beyond time.trash_epochs"));
     let node = node_key(50).public();
     check("admission where none is needed", &alice(), ProposedChange::AdmitProvider(node), Err(TxError::OpenNetwork));
     let key = vote_key(0).public();
@@ -347,7 +347,7 @@ fn from_an_unknown_upgrade_on_nothing_is_judged() {
     let refused = BlockError::Upgrade { protocol: PROTOCOL + 1, height: Height(28) };
     let proposed = |now_ms| {
         let proposer = Proposer { key: vote_key(0).public(), beacon: &beacon, round: 0, now_ms };
-        propose(&world.rules, &world.state, &[], &proposer)
+        propose(&world.rules, &world.state, Pending::txs(&[]), &proposer)
     };
     let mut block = proposed(tip.running.time_ms + 1).expect("still epoch 6").block;
     block.header.time_ms = tip.running.time_ms + 1_000;

@@ -1,6 +1,8 @@
 //! The ledger at work: a small world, and one file of step tables for each kind of thing that can be said to it.
 
+mod accountant;
 mod accounts;
+mod audits;
 mod basis;
 mod blocks;
 mod bounds;

@@ -200,6 +200,11 @@ fn a_provider_drains_withdraws_and_gets_its_bond_back() {
     let status = |world: &World| world.state.provider(&node).map(|provider| provider.status);
     assert_eq!(status(&world), Some(ProviderStatus::Draining), "an update does not bring it back");
     world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
+    let released = world.epoch().0;
+    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillStores { node, used: 4096 }));
+    world.wait_for(released + 1);
+    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillStores { node, used: 4096 }));
+    world.wait_for(released + 2);
     world.does(&landlord(), withdraw.clone());
     let until = world.epoch().after(3);
     assert_eq!(status(&world), Some(ProviderStatus::Exited { until }));

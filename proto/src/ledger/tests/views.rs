@@ -9,8 +9,8 @@ use crate::{
         Draft, Listing, MemoryRecords,
         draft::DraftChanges,
         state::{
-            Account, Changes, Commitment, CommitmentId, EpochRecord, Key, ObjectRecord, ProofSpace, Provider,
-            ProviderStatus, Record, Records,
+            Account, Audited, Changes, Commitment, CommitmentId, EpochAudit, EpochRecord, Key, ObjectRecord,
+            ProofSpace, Provider, ProviderStatus, Record, Records,
         },
         tree::Patch,
     },
@@ -66,6 +66,7 @@ fn make(draft: &mut Draft<'_>, change: &Change) {
                 beacon: Some([byte; 32]),
                 roster: Roster::default().summary(),
                 space: ProofSpace::default(),
+                audit: EpochAudit::default(),
             }) {
                 Some(record) => draft.put(Key::Epoch(epoch), Record::Epoch(record)),
                 None => draft.remove(Key::Epoch(epoch)),
@@ -87,6 +88,7 @@ fn provider(node: NodeId, capacity: u64) -> Provider {
         collateral: Amount(0),
         status: ProviderStatus::Active,
         listing: Listing::default(),
+        audited: Audited::default(),
     }
 }
 

@@ -6,12 +6,15 @@ use std::{
 };
 
 use crate::{
+    audit::StorageProof,
     beacon::BeaconSecret,
     codec,
     id::{AccountId, Amount, BlockId, ColumnId, Epoch, Height, NodeId, ObjectId, VoterKind},
     ledger::{
         CheckedTx, DrawChance, Execution, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords,
-        ProposedBlock, Proposer, Rosters, Rules, TxError, execute, full_bond, propose, rotation,
+        Pending, ProposedBlock, Proposer, Rosters, Rules, TxError, execute, full_bond,
+        proofs::ProofKey,
+        propose, rotation,
         state::{
             Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip, Validator,
             ValidatorStatus,
@@ -24,7 +27,7 @@ use crate::{
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     light::ProvenRecord,
-    params::{Code, Params, Timing},
+    params::{Audits, Code, Params, Timing},
     placement::{Caps, DomainTags, Draw, DrawSeed, Offer, RosterEntry, Tag, draw},
     sign::{Keypair, Purpose},
 };
@@ -97,6 +100,7 @@ pub(super) fn genesis() -> Genesis {
         price: Amount(1_000_000 + u64::from(index)),
         capacity: CAPACITY,
         bond: None,
+        proven: None,
         domain: domain(index),
     };
     let account = |key: Keypair| GenesisAccount { account: key.public(), balance: RICHES };
@@ -118,6 +122,8 @@ pub(super) fn genesis() -> Genesis {
             time: Timing { epoch_ms: 4_000, window_blocks: 1, beacon_blocks: 1, ..Timing::default() },
             draw_epochs: 2,
             term_epochs: 100,
+            // Most tests have columns that nobody has the bytes of.
+            audits: Audits { suspend_after: u32::MAX, ..Audits::default() },
             ..Params::default()
         },
         accounts: vec![account(alice()), account(bob()), account(landlord())],
@@ -126,11 +132,18 @@ pub(super) fn genesis() -> Genesis {
     }
 }
 
+/// Whether the record under this key follows from several others.
+pub(super) fn is_inventory(key: &Key) -> bool {
+    matches!(key, Key::Held(..) | Key::HeldSum(..) | Key::Rate(..))
+}
+
 /// One node's view of the network, and the means to speak in it.
 #[derive(Clone, Debug)]
 pub(super) struct World {
     pub(super) rules: Rules,
     pub(super) state: MemoryRecords,
+    /// Storage proofs that the next block may have.
+    pub(super) proofs: BTreeMap<ProofKey, Arc<StorageProof>>,
 }
 
 impl World {
@@ -160,7 +173,7 @@ impl World {
     /// The network of this genesis, without a block yet.
     pub(super) fn founded(genesis: &Genesis) -> Self {
         assert_eq!(genesis.validate(), Ok(()));
-        Self { rules: Rules::from(genesis), state: MemoryRecords::new(&genesis.changes()) }
+        Self { rules: Rules::from(genesis), state: MemoryRecords::new(&genesis.changes()), proofs: BTreeMap::new() }
     }
 
     pub(super) fn account(&self, key: &Keypair) -> Account {
@@ -233,7 +246,8 @@ impl World {
             }
         }
         let proposer = Proposer { key, beacon: &beacon, round, now_ms };
-        let mut proposal = propose(&self.rules, &self.state, &good, &proposer).expect("the rules are known");
+        let pending = Pending { txs: &good, proofs: &self.proofs };
+        let mut proposal = propose(&self.rules, &self.state, pending, &proposer).expect("the rules are known");
         proposal.rejected.extend(malformed);
         proposal
     }
@@ -288,9 +302,11 @@ impl World {
     /// Money is conserved, the counters say what the records say, and so do the indexes.
     pub(super) fn check(&self) {
         let records = || self.state.records();
-        let marks: BTreeSet<_> = records().filter_map(|(_, record)| record.index_key()).collect();
+        let marks: BTreeSet<_> = records().flat_map(|(_, record)| record.marks()).collect();
         assert!(marks.iter().all(|mark| !mark.is_proven()), "an index is not in the tree");
-        assert_eq!(records().map(|(key, _)| *key).filter(|key| !key.is_proven()).collect::<BTreeSet<_>>(), marks);
+        let is_mark = |key: &Key| !key.is_proven() && !is_inventory(key);
+        assert_eq!(records().map(|(key, _)| *key).filter(is_mark).collect::<BTreeSet<_>>(), marks);
+        self.check_inventories();
         let (Tip { running, .. }, sums) = (self.state.tip(), self.state.sums());
         assert_eq!(self.state.total(), u128::from(running.minted.0), "money is conserved");
         assert_eq!((sums.bonds, sums.escrow), (u128::from(running.bonded.0), u128::from(running.escrowed.0)));
@@ -306,6 +322,33 @@ impl World {
         self.check_collateral();
         self.check_bonds();
         self.check_accounts();
+    }
+
+    /// Inventories and rates follow from commitments and departed slots.
+    fn check_inventories(&self) {
+        let epoch = self.epoch();
+        let mut made = self.state.without(is_inventory);
+        made.reindex();
+        let made: Vec<_> = made.records().map(|(key, record)| (*key, record.clone())).collect();
+        let bytes = |record: &Record| match record {
+            Record::HeldSum(sum) => Record::HeldSum(sum.seen_in(epoch)),
+            record => record.clone(),
+        };
+        let is_over = |record: &Record| match record {
+            Record::HeldSum(sum) => sum.is_over(epoch),
+            Record::Held(held) => held.left.is_some_and(|left| left < epoch),
+            _ => false,
+        };
+        let seen = |records: &mut dyn Iterator<Item = (Key, Record)>| -> BTreeMap<Key, Record> {
+            records.filter(|(_, record)| !is_over(record)).map(|(key, record)| (key, bytes(&record))).collect()
+        };
+        let mut kept =
+            self.state.records().filter(|(key, _)| is_inventory(key)).map(|(key, record)| (*key, record.clone()));
+        assert_eq!(
+            seen(&mut kept),
+            seen(&mut made.into_iter().filter(|(key, _)| is_inventory(key))),
+            "inventories follow from the records"
+        );
     }
 
     /// Behind each provider's slots is what they say, and its bond covers that and the least.

@@ -1,0 +1,45 @@
+//! Makes a storage proof: reads the leaves that are asked for, each with its path, and checks them.
+
+use ostrakon_proto::{
+    audit::{ChallengedLeaf, LeafProof, StorageProof},
+    limits,
+    tree::{Range, RangeError, group_of_leaf, prove_leaf},
+};
+
+use crate::store::{Columns, ProvenRange, StoreError};
+
+/// Why a proof cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum MakeError {
+    /// A column cannot be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A stored column is not as long as the ledger says.
+    #[error(transparent)]
+    Range(#[from] RangeError),
+}
+
+/// The leaves that are asked for. It may block on the disk.
+///
+/// # Errors
+/// [`MakeError`] names the column that is missing or damaged.
+pub(super) fn make(columns: &dyn Columns, asked: &[ChallengedLeaf]) -> Result<StorageProof, MakeError> {
+    let leaves = asked.iter().map(|asked| leaf(columns, asked)).collect::<Result<_, _>>()?;
+    let proof = StorageProof { leaves };
+    if proof.verify(asked).is_err() {
+        // Which of them it is, scrubbing finds, and the column is not served any more.
+        asked.iter().try_for_each(|asked| columns.scrub_column(&asked.column))?;
+    }
+    Ok(proof)
+}
+
+fn leaf(columns: &dyn Columns, asked: &ChallengedLeaf) -> Result<LeafProof, MakeError> {
+    let ChallengedLeaf { column, column_len, leaf } = *asked;
+    let Range { start, length } = group_of_leaf(leaf);
+    let ProvenRange { bytes, siblings } = columns.read(&column, start, length)?;
+    let siblings = prove_leaf(column_len, leaf, &bytes, &siblings)?;
+    let size = u64::try_from(limits::LEAF).expect("a small constant");
+    let from = usize::try_from(leaf * size - start).expect("within a group");
+    let data = bytes[from..bytes.len().min(from + limits::LEAF)].to_vec();
+    Ok(LeafProof { data, siblings })
+}

@@ -1,0 +1,137 @@
+//! Faults: epochs that providers did not prove, what follows from them, and what excuses them (ARCHITECTURE 5.8).
+//!
+//! Only silence is a fault: a wrong proof is refused and costs nothing. Providers with something to prove stand in a
+//! queue by the first epoch that is not settled; each block settles a bounded number of those that are due, so that the
+//! silent are touched too. One epoch missed is not paid; after several in a row a provider is suspended, until it
+//! proves again. Where very much was missed in many places, or blocks had no space for proofs, all who missed are
+//! excused: but nobody who stores less than a fifth can excuse himself.
+
+use crate::{
+    id::{Epoch, NodeId},
+    ledger::{
+        draft::Draft,
+        state::{Bonded, EpochAudit, EpochRecord, Key, Provider, ProviderStatus, Records},
+    },
+    limits,
+};
+
+/// Epochs in a row that are excused, at most.
+const EXCUSED_IN_A_ROW: u32 = 3;
+
+impl Provider {
+    /// The keys of its index entries.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Key> {
+        let unbonding = match self.status {
+            ProviderStatus::Exited { until } => Some(Key::Unbonding(until, Bonded::Provider(self.node))),
+            _ => None,
+        };
+        let unproven = self.last_to_prove().map(|_| Key::Unproven(self.audited.open, self.node));
+        unbonding.into_iter().chain(unproven)
+    }
+
+    /// The last epoch of which it has something to prove: none, or one that is over, or any.
+    fn last_to_prove(&self) -> Option<Epoch> {
+        let frozen = self.audited.frozen;
+        let last = if self.used > 0 { Epoch(u64::MAX) } else { frozen.epoch };
+        (self.used > 0 || frozen.bytes > 0 && last >= self.audited.open).then_some(last)
+    }
+}
+
+/// Settles the epochs before the one in progress: those that the provider has not proven by now are missed.
+pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
+    let clock = draft.running().clock;
+    let (Some(last), Some(before)) = (provider.last_to_prove(), clock.epoch.0.checked_sub(1)) else { return };
+    let (first, last) = (provider.audited.open, last.min(Epoch(before)));
+    if first > last {
+        return;
+    }
+    let audited = &mut provider.audited;
+    audited.open = clock.epoch;
+    let all = u32::try_from(last.0 - first.0 + 1).unwrap_or(u32::MAX);
+    let missed = all.saturating_sub(clock.excused_of(first, last));
+    if missed == 0 {
+        return;
+    }
+    audited.missed = audited.missed.saturating_add(missed);
+    audited.clean_since = clock.epoch;
+    if audited.missed >= draft.params().audits.suspend_after && provider.status == ProviderStatus::Active {
+        provider.status = ProviderStatus::Suspended;
+    }
+}
+
+/// Settles providers that have been silent, as many as one block may.
+pub(super) fn settle_due(draft: &mut Draft<'_>) {
+    let Some(last) = draft.running().clock.epoch.0.checked_sub(1) else { return };
+    let (first, last) = (Key::Unproven(Epoch(0), NodeId::LEAST), Key::Unproven(Epoch(last), NodeId::GREATEST));
+    for (key, _) in draft.scan(&first, &last, limits::JUDGED) {
+        let Key::Unproven(_, node) = key else { continue };
+        let mut provider = draft.provider(&node).expect("the index of silent providers names those that exist");
+        settle(draft, &mut provider);
+        draft.put_provider(provider);
+    }
+}
+
+/// An epoch is over, and the clock is the next one's: notes whether those who missed it are excused.
+pub(super) fn excuse(draft: &mut Draft<'_>, ended: &EpochRecord) {
+    let before = draft.running().clock.excused;
+    let in_a_row = (before >> 1).trailing_ones();
+    let is_excused = in_a_row < EXCUSED_IN_A_ROW && is_excused(ended);
+    draft.running_mut().clock.excused = before | u64::from(is_excused);
+}
+
+/// Whether those who missed an epoch are excused: proofs had no space, or what is missing is too much, and too widely
+/// spread, to be their fault.
+pub(super) fn is_excused(ended: &EpochRecord) -> bool {
+    let EpochRecord { space, audit, .. } = ended;
+    let is_crowded = space.with_space.saturating_mul(4) < space.blocks;
+    is_crowded || is_storm(audit)
+}
+
+/// Whether so much is missing of what was to be proven, each infrastructure counted up to a twentieth of all, that it
+/// is a fifth; or more than half, of two infrastructures at least.
+fn is_storm(audit: &EpochAudit) -> bool {
+    let (all, missing) = (audit.frozen, audit.frozen.saturating_sub(audit.proven));
+    let of_large = || audit.large.iter().map(|large| large.frozen.saturating_sub(large.proven));
+    let twentieth = all / 20;
+    let beyond: u128 = of_large().map(|missing| missing.saturating_sub(twentieth)).sum();
+    let spread = missing.saturating_sub(beyond);
+    let is_of_one = of_large().any(|of_one| of_one == missing);
+    (all > 0 && spread.saturating_mul(5) >= all) || (missing.saturating_mul(2) > all && !is_of_one)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ledger::state::LargeInfrastructure;
+
+    /// Of each infrastructure, what was to be proven and what was.
+    fn audit(infrastructures: &[(u128, u128)]) -> EpochAudit {
+        let frozen: u128 = infrastructures.iter().map(|(frozen, _)| frozen).sum();
+        let proven = infrastructures.iter().map(|(_, proven)| proven).sum();
+        let large = infrastructures.iter().filter(|(of_one, _)| of_one * 20 > frozen);
+        let large =
+            large.map(|(frozen, proven)| LargeInfrastructure { tag: [0; 16], frozen: *frozen, proven: *proven });
+        EpochAudit { frozen, providers: 1, proven, large: large.collect() }
+    }
+
+    #[test]
+    fn storms_are_wide_and_nobody_makes_one_alone() {
+        let check = |desc: &str, infrastructures: &[(u128, u128)], expect| {
+            assert_eq!(is_storm(&audit(infrastructures)), expect, "{desc}");
+        };
+        check("nothing to prove", &[], false);
+        check("all proven", &[(50, 50), (50, 50)], false);
+        check("a quarter in one", &[(25, 0), (25, 25), (25, 25), (25, 25)], false);
+        check("all but one in one", &[(990, 0), (10, 10)], false);
+        check("all of the only one", &[(100, 0)], false);
+        check("two of three", &[(33, 0), (33, 0), (34, 34)], true);
+        check("half of two", &[(50, 0), (50, 50)], false);
+        let ten = |missing: u128| -> Vec<(u128, u128)> {
+            (0..10).map(|_| (24, 24 - missing)).chain((0..76).map(|_| (10, 10))).collect()
+        };
+        check("24 % across ten", &ten(24), true);
+        check("19 % across ten", &ten(19), false);
+        let many: Vec<_> = (0..100).map(|number| (10, if number < 21 { 0 } else { 10 })).collect();
+        check("21 % of small ones", &many, true);
+    }
+}

@@ -1,0 +1,133 @@
+//! What the ledger knows of a provider's proofs, and what they have earned (ARCHITECTURE 5.8).
+//!
+//! All of it is constant in size and changes in constant time, however many columns the provider stores: slots are paid
+//! by counting the epochs that their provider proved, and the counter alone moves.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use serde::Serialize;
+
+use crate::{
+    id::{Amount, Epoch},
+    limits::PROVEN_EPOCHS,
+};
+
+/// A provider's audits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Audited {
+    /// Bytes of its slots when the epoch of their last change began.
+    #[serde(skip)]
+    pub frozen: Frozen,
+    /// The first epoch of which it is not settled yet whether it was proven.
+    #[serde(skip)]
+    pub open: Epoch,
+    /// Epochs in a row that it missed and that were not excused.
+    pub missed: u32,
+    /// The epoch since which it has missed none.
+    pub clean_since: Epoch,
+    /// Bytes that it has proven for long enough to be offered more.
+    pub proven_bytes: u64,
+    /// Its pay.
+    #[serde(flatten)]
+    pub pay: Pay,
+}
+
+impl Audited {
+    /// What a provider that registers in this epoch has proven: nothing, and it has nothing to prove.
+    pub fn begun(epoch: Epoch) -> Self {
+        Self { open: epoch.after(1), clean_since: epoch, ..Self::default() }
+    }
+
+    /// An epoch with these bytes was proven: what counts as proven rises slowly, and falls with what there is.
+    pub(in crate::ledger) fn ramp(&mut self, bytes: u64, ramp_epochs: u64) {
+        let step = bytes.checked_div(ramp_epochs).unwrap_or(bytes).max(1);
+        self.proven_bytes = self.proven_bytes.saturating_add(step).min(bytes);
+    }
+}
+
+/// How many bytes an epoch froze.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct Frozen {
+    /// The epoch.
+    pub epoch: Epoch,
+    /// The bytes of the provider's slots when it began.
+    pub bytes: u64,
+}
+
+/// What a provider is paid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Pay {
+    /// Price of one epoch of its slots, without those that ended before `settled`.
+    pub rate: Amount,
+    /// The first end of slots that is still in `rate`.
+    #[serde(skip)]
+    pub settled: Epoch,
+    /// The epochs that it proved.
+    #[serde(flatten)]
+    pub proofs: ProvenEpochs,
+    /// What it was paid in all, after fees.
+    pub earned: Amount,
+}
+
+/// Which epochs a provider proved: how many, and which of the last [`PROVEN_EPOCHS`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct ProvenEpochs {
+    /// How many.
+    #[serde(rename = "proven_epochs")]
+    pub count: u64,
+    /// The last of them.
+    #[serde(rename = "last_proof")]
+    pub newest: Epoch,
+    /// A bit for each of the last epochs up to the newest, which is the lowest.
+    #[serde(skip)]
+    pub recent: u64,
+}
+
+impl ProvenEpochs {
+    /// With this epoch too, which is later than all before.
+    #[must_use]
+    pub fn with(self, epoch: Epoch) -> Self {
+        let Self { count, newest, recent } = self;
+        let later = u32::try_from(epoch.0.saturating_sub(newest.0)).unwrap_or(u32::MAX);
+        Self { count: count + 1, newest: epoch, recent: recent.checked_shl(later).unwrap_or(0) | 1 }
+    }
+
+    /// How many came before `epoch`, which is at most [`PROVEN_EPOCHS`] before the newest.
+    pub fn before(&self, epoch: Epoch) -> u64 {
+        let later = self.newest.0.saturating_add(1).saturating_sub(epoch.0).min(PROVEN_EPOCHS);
+        let mask = u64::MAX.checked_shr(u32::try_from(PROVEN_EPOCHS - later).expect("at most 64")).unwrap_or(0);
+        self.count.saturating_sub((self.recent & mask).count_ones().into())
+    }
+
+    /// Whether this epoch, one of the last [`PROVEN_EPOCHS`], is among them.
+    pub fn has(&self, epoch: Epoch) -> bool {
+        epoch <= self.newest && self.before(epoch.after(1)) > self.before(epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn proven_epochs_are_counted_up_to_any_recent_one(
+            steps in prop::collection::vec(1_u64..40, 0..60),
+            ago in 0..PROVEN_EPOCHS,
+        ) {
+            let (mut proven, mut all, mut epoch) = (ProvenEpochs::default(), Vec::new(), 3);
+            for step in steps {
+                epoch += step;
+                all.push(epoch);
+                proven = proven.with(Epoch(epoch));
+                let asked = epoch.saturating_sub(ago);
+                let before = all.iter().filter(|one| **one < asked).count();
+                prop_assert_eq!(proven.before(Epoch(asked)), u64::try_from(before).expect("few"));
+                prop_assert_eq!(proven.has(Epoch(asked)), all.contains(&asked));
+                prop_assert_eq!(proven.before(Epoch(epoch + 1)), proven.count);
+                prop_assert_eq!(proven.before(Epoch(epoch + 1_000)), proven.count);
+            }
+        }
+    }
+}
