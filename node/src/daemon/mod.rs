@@ -1,7 +1,8 @@
 //! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
-//! runs its node, [`status`] prints its status, with [`network`] several operators found a network, with [`member`]
-//! a node joins and leaves one, and with [`volume`] its operator changes the disks that it stores columns on;
-//! [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`] tells the service manager.
+//! runs its node, [`status`] prints its status and [`earnings`] what it was paid; with [`network`] several operators
+//! found a network, with [`member`] a node joins and leaves one, and with [`volume`] its operator changes the disks
+//! that it stores columns on; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
+//! tells the service manager.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -15,6 +16,7 @@ use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ostrakon_node::config::{Checked, Config, Overrides, volume_warnings};
 
+mod earnings;
 mod init;
 mod live;
 mod member;
@@ -57,6 +59,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Show what the node was paid for what it stores
+    #[command(after_help = EARNINGS_EXAMPLES)]
+    Earnings(earnings::EarningsArgs),
     /// Join or leave the validators with the running node
     Validator {
         #[command(subcommand)]
@@ -97,6 +102,12 @@ const RUN_EXAMPLES: &str = "Example, with metrics for Prometheus:
   ostrakon-node run --dir DIR --metrics 127.0.0.1:9464
   curl -s 127.0.0.1:9464/metrics";
 
+const EARNINGS_EXAMPLES: &str = "Examples:
+  ostrakon-node earnings --dir DIR
+  ostrakon-node earnings --dir DIR --by day --csv > earnings.csv
+
+The running node notes each epoch that it proved. `paid` is what the ledger says it was paid in all, after fees.";
+
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Print the effective configuration, with a comment on each key
@@ -134,6 +145,7 @@ impl Args {
             Command::Network { command } => network::network(command),
             Command::Run(args) => run::run(&args.data_dir.dir, &args.overrides),
             Command::Status { data_dir, json } => status::print(&data_dir.dir, json),
+            Command::Earnings(args) => earnings::print(&args),
             Command::Validator { command } => member::validator(command),
             Command::Provider { command } => member::provider(command),
             Command::Volume { command } => volume::perform(command),

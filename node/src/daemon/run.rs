@@ -43,6 +43,7 @@ use tokio::{
 };
 
 use super::{
+    earnings,
     live::LiveConfig,
     notify::ServiceManager,
     scrapes::ScrapeServer,
@@ -251,6 +252,8 @@ async fn until_stopped(
     manager.ready();
     let reporter = Reporter::new(dir, identity, &node, swarm.clone());
     key.into_iter().for_each(|key| reporter.votes_with(key));
+    let (chain, own) = (node.chain().clone(), reporter.node());
+    let mut journal = pin!(earnings::keep(dir, &chain, own));
     let mut reporting = pin!(report(&reporter, &volumes, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();
@@ -275,6 +278,7 @@ async fn until_stopped(
                 node.vote(parts);
             }
             () = &mut reporting => break Ok(()),
+            () = &mut journal => break Ok(()),
         }
     };
     if !matches!(outcome, Err(NodeError::Sync(SyncError::Restored))) {

@@ -11,6 +11,7 @@ use std::{
 use anyhow::Context;
 use ostrakon_net::swarm::SwarmHandle;
 use ostrakon_node::{
+    audit::AuditStatus,
     capacity::Offer,
     chain::{Chain, WaitingFor},
     inventory::Missing,
@@ -19,7 +20,10 @@ use ostrakon_node::{
     register::{ProviderOffer, Standing},
     store::{Usage, VolumeStatus},
 };
-use ostrakon_proto::id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey};
+use ostrakon_proto::{
+    id::{AccountId, Amount, BlockId, ChainId, Epoch, Height, NodeId, VoteKey},
+    ledger::state::{Audited, Provider},
+};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
@@ -69,6 +73,35 @@ pub(super) struct MemberStatus {
     registration: Option<String>,
     /// The addresses at which others look for this node as a provider.
     announced: Vec<String>,
+    /// How the proof of this epoch is doing.
+    audit: Option<AuditStatus>,
+    /// What it was paid, and which epochs it missed; nothing unless it is a provider.
+    #[serde(flatten)]
+    pay: Option<PayStatus>,
+}
+
+/// What a provider was paid.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub(super) struct PayStatus {
+    /// In all, after fees.
+    #[serde(rename = "earned_obols")]
+    pub(super) earned: Amount,
+    /// For the epoch in progress, if it is not paid yet, before fees.
+    #[serde(rename = "pending_obols")]
+    pub(super) pending: Amount,
+    /// Epochs that it proved.
+    proven_epochs: u64,
+    /// Epochs that it missed in a row.
+    missed_epochs: u32,
+}
+
+impl PayStatus {
+    fn of(provider: &Provider, epoch: Epoch) -> Self {
+        let Audited { missed, pay, .. } = provider.audited;
+        let is_paid = pay.proofs.has(epoch) || provider.frozen_bytes(epoch) == 0;
+        let pending = if is_paid { Amount::ZERO } else { pay.rate };
+        Self { earned: pay.earned, pending, proven_epochs: pay.proofs.count, missed_epochs: missed }
+    }
 }
 
 /// What it offers as a provider; nothing unless it is one.
@@ -120,6 +153,7 @@ pub(super) struct Reporter {
     offers: watch::Receiver<Option<ProviderOffer>>,
     standing: watch::Receiver<Option<Standing>>,
     missing: watch::Receiver<Option<Missing>>,
+    audit: watch::Receiver<Option<AuditStatus>>,
     vote_key: OnceLock<VoteKey>,
 }
 
@@ -127,7 +161,12 @@ impl Reporter {
     pub(super) fn new(dir: &Path, identity: Identity, node: &Node, swarm: SwarmHandle) -> Self {
         let (chain, offers, standing, missing) = (node.chain().clone(), node.offers(), node.standing(), node.missing());
         let path = status_path(dir);
-        Self { path, identity, chain, swarm, offers, standing, missing, vote_key: OnceLock::new() }
+        let audit = node.audit();
+        Self { path, identity, chain, swarm, offers, standing, missing, audit, vote_key: OnceLock::new() }
+    }
+
+    pub(super) fn node(&self) -> NodeId {
+        self.identity.node
     }
 
     /// The node votes with this key.
@@ -150,15 +189,17 @@ impl Reporter {
     pub(super) fn recorded(&self) -> impl FnOnce() -> (Option<Offer>, MemberStatus) + Send + 'static {
         let own = self.offers.borrow().as_ref().map(|offer| (offer.capacity, offer.owner.public()));
         let (chain, node) = (self.chain.clone(), self.identity.node);
+        let audit = self.audit.borrow().clone();
         let registration = self.standing.borrow().map(|standing| standing.to_string());
         move || {
             // Without an offer, the node's key is its owner's.
             let owner = own.map_or_else(|| AccountId::new(*node.bytes()), |(_, owner)| owner);
             let (provider, account) = chain.look(|records| (records.provider(&node), records.account(&owner)));
+            let pay = provider.as_ref().map(|provider| PayStatus::of(provider, chain.head().epoch));
             let offer = provider.as_ref().map(|provider| Offer::of(provider, own.map(|(capacity, _)| capacity)));
             let announced = provider.map(|provider| provider.addresses).unwrap_or_default();
             let (owner, owner_balance_obols) = (Some(owner), Some(account.balance));
-            (offer, MemberStatus { owner, owner_balance_obols, registration, announced })
+            (offer, MemberStatus { owner, owner_balance_obols, registration, announced, audit, pay })
         }
     }
 
@@ -198,6 +239,11 @@ impl Status {
     /// The state of its volumes.
     pub(super) fn volumes(self) -> Vec<VolumeStatus> {
         self.volumes
+    }
+
+    /// What it was paid.
+    pub(super) fn pay(&self) -> PayStatus {
+        self.member.pay.unwrap_or_default()
     }
 
     /// The addresses of the node, for a client on this machine.
@@ -313,10 +359,27 @@ impl CapacityStatus {
 
 impl MemberStatus {
     fn lines(&self) -> impl Iterator<Item = String> {
-        let Self { owner, owner_balance_obols, registration, announced } = self;
+        let Self { owner, owner_balance_obols, registration, announced, audit, pay } = self;
+        let pay = pay.iter().flat_map(PayStatus::lines);
+        let audit = audit.iter().map(|audit| format!("proof     {audit}"));
         let owner = owner.zip(*owner_balance_obols).map(|(owner, obols)| format!("owner     {owner}, {obols} obols"));
         let announced = (!announced.is_empty()).then(|| format!("announced {}", announced.join(" ")));
-        owner.into_iter().chain(announced).chain(registration.as_ref().map(|words| format!("provider  {words}")))
+        let registration = registration.as_ref().map(|words| format!("provider  {words}"));
+        owner.into_iter().chain(announced).chain(registration).chain(audit).chain(pay)
+    }
+}
+
+impl PayStatus {
+    fn lines(&self) -> impl Iterator<Item = String> {
+        let Self { earned, proven_epochs, missed_epochs: missed, .. } = self;
+        let paid = format!("earned    {earned} obols for {proven_epochs} epochs");
+        let missed = (*missed > 0).then(|| {
+            format!(
+                "warning   {missed} epochs in a row were not proven: they are not paid, and after some nothing new is \
+                 stored here"
+            )
+        });
+        std::iter::once(paid).chain(missed)
     }
 }
 
