@@ -39,6 +39,8 @@ use crate::{
 const PORT: u16 = 4_001;
 /// The longest time between two blocks, in milliseconds.
 const INTERVAL_MS: u64 = 500;
+/// What a node logs, in its directory.
+const LOG: &str = "node.log";
 /// How long the network may take to begin.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -57,9 +59,10 @@ pub struct Network {
     pub peers: Arc<dyn Peers>,
     /// Where calls run.
     pub runtime: Runtime,
-    logs: Vec<PathBuf>,
+    homes: Vec<PathBuf>,
+    program: PathBuf,
     // Ended before their directory is deleted.
-    _processes: Vec<Daemon>,
+    processes: Vec<Daemon>,
     directory: TempDir,
 }
 
@@ -101,15 +104,13 @@ impl Network {
         let count = u8::try_from(places.len()).context("too many nodes")?;
         let keys: Vec<Keypair> = (0..count).map(|number| key("node", number)).collect();
         let genesis = genesis((&keys, validators), &places, accounts)?;
-        let (mut processes, mut logs) = (Vec::new(), Vec::new());
+        let (mut processes, mut homes) = (Vec::new(), Vec::new());
         for (number, place) in (0..).zip(&places) {
             let home = directory.path().join(format!("node-{number}"));
             let validates = usize::from(number) < validators;
             write(&home, &keys[usize::from(number)], validates.then(|| vote_seed(number)), &genesis)?;
-            let mut command = place.command(program);
-            command.args(["run".as_ref(), "--dir".as_ref(), home.as_os_str()]);
-            logs.push(home.join("node.log"));
-            processes.push(Daemon::start(command, &home.join("node.log"))?);
+            processes.push(run(program, &home, place)?);
+            homes.push(home);
             router.set(place, link);
         }
         router.set(&watching, Link { delay: Duration::ZERO, ..link });
@@ -121,9 +122,27 @@ impl Network {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let peers: Arc<dyn Peers> = Arc::new(swarm);
-        let network = Self { router, places, nodes, genesis, peers, runtime, logs, _processes: processes, directory };
+        let program = program.to_owned();
+        let network = Self { router, places, nodes, genesis, peers, runtime, homes, program, processes, directory };
         network.reach(1, PATIENCE)?;
         Ok(network)
+    }
+
+    /// Kills a node and starts it again in another place, which the ledger does not have. It answers there, and nothing
+    /// does where it was.
+    ///
+    /// # Errors
+    /// When it does not come up.
+    pub fn move_to(&mut self, number: usize, place: &Site, link: Link) -> Result<()> {
+        drop(self.processes.remove(number));
+        self.router.set(&self.places[number], Link { is_up: false, ..link });
+        self.router.set(place, link);
+        self.processes.insert(number, run(&self.program, &self.homes[number], place)?);
+        self.places[number] = place.clone();
+        self.peers.learn(self.nodes[number], &[address(place)]);
+        self.peers.reconnect(self.nodes[number]);
+        until("a node answers at its new place", PATIENCE, || Ok(self.height(number).is_some()))
+            .with_context(|| self.last_words())
     }
 
     /// The height of a node; nothing when it does not answer.
@@ -161,10 +180,10 @@ impl Network {
 
     /// The end of what each node logged.
     pub fn last_words(&self) -> String {
-        let words = self.logs.iter().map(|path| {
-            let log = std::fs::read_to_string(path).unwrap_or_default();
+        let words = self.homes.iter().map(|home| {
+            let log = std::fs::read_to_string(home.join(LOG)).unwrap_or_default();
             let lines: Vec<&str> = log.lines().collect();
-            format!("{}\n{}", path.display(), lines[lines.len().saturating_sub(8)..].join("\n"))
+            format!("{}\n{}", home.display(), lines[lines.len().saturating_sub(8)..].join("\n"))
         });
         words.collect::<Vec<_>>().join("\n")
     }
@@ -193,6 +212,12 @@ pub fn key(kind: &str, number: u8) -> Keypair {
 
 fn vote_seed(number: u8) -> [u8; 32] {
     *blake3::hash(format!("vote {number}").as_bytes()).as_bytes()
+}
+
+fn run(program: &Path, home: &Path, place: &Site) -> Result<Daemon> {
+    let mut command = place.command(program);
+    command.args(["run".as_ref(), "--dir".as_ref(), home.as_os_str()]);
+    Daemon::start(command, &home.join(LOG))
 }
 
 fn address(place: &Site) -> String {

@@ -6,6 +6,7 @@
 //! was skipped. How they are chosen and repeated: [`ostrakon_tests::scenarios`].
 
 mod cut_off;
+mod few_left;
 mod full_blocks;
 mod load;
 mod operators;
@@ -27,8 +28,9 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 3] = [
+const SCENARIOS: [Scenario<Seed>; 4] = [
     scenario("cut_off", |_| where_permitted(cut_off::run)),
+    scenario("few_left", |seed| where_permitted(|| few_left::run(seed.0))),
     long_scenario("full_blocks", |seed| where_permitted(|| full_blocks::run(seed.0))),
     scenario("operators", |_| where_permitted(operators::run)),
 ];

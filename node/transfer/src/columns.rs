@@ -11,21 +11,21 @@ use std::{
 };
 
 use bytes::Bytes;
-use ostrakon_net::{AskError, Failure, Peers, Workers, ask, lock};
+use ostrakon_net::{Peers, Workers, ask, lock};
 use ostrakon_proto::{
     id::{ColumnId, NodeId},
     limits,
     params::Code,
     tree::{self, Range},
     wire::{
-        self, RefusalCode,
+        self,
         get::{GetRequest, ReadToken},
     },
 };
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use crate::Lines;
+use crate::{Lines, fault::Fault};
 
 /// A holder that does not answer within this time has failed; beyond it, as long as a chunk may be in
 /// flight.
@@ -140,19 +140,6 @@ struct ColumnState {
     used: bool,
 }
 
-/// Why a read from a holder failed.
-#[derive(Clone, Debug)]
-enum Fault {
-    /// It may be asked again when there is a new connection.
-    Passing(String),
-    /// It may be asked again after a pause.
-    Busy(String),
-    /// It cannot serve this column.
-    Lasting(String),
-    /// It sent wrong bytes.
-    Corrupt(String),
-}
-
 /// How one read of a column ended.
 #[derive(Debug)]
 pub enum ColumnRead {
@@ -215,7 +202,7 @@ impl Columns {
             }
             Err(fault) => {
                 match fault {
-                    Fault::Passing(_) => sleep(RECONNECT_PAUSE).await,
+                    Fault::Passing(_) | Fault::Unreachable(_) => sleep(RECONNECT_PAUSE).await,
                     Fault::Busy(_) => sleep(BUSY_PAUSE).await,
                     Fault::Lasting(_) | Fault::Corrupt(_) => {}
                 }
@@ -310,13 +297,18 @@ impl Columns {
             // Another row's read failed before, and the next holder has taken over.
             return if column.holders.is_empty() { ColumnRead::NoHolder } else { ColumnRead::Retry };
         }
-        let passing = matches!(fault, Fault::Passing(_) | Fault::Busy(_));
+        let (passing, strikes) = match fault {
+            Fault::Passing(_) | Fault::Busy(_) => (true, 1),
+            // Once more: it is searched for meanwhile.
+            Fault::Unreachable(_) => (true, STRIKES / 2),
+            Fault::Lasting(_) | Fault::Corrupt(_) => (false, STRIKES),
+        };
         if passing && column.struck.is_some_and(|struck| began <= struck) {
             return ColumnRead::Retry;
         }
-        column.strikes += 1;
+        column.strikes += strikes;
         column.struck = Some(Instant::now());
-        if passing && column.strikes < STRIKES {
+        if column.strikes < STRIKES {
             return ColumnRead::Retry;
         }
         column.holders.pop_front();
@@ -379,14 +371,15 @@ impl Columns {
         }
     }
 
-    /// The best column that `taken` does not have: live on the ledger, quick, and data rather than parity.
+    /// The best column that `taken` does not have: live on the ledger, in reach, quick, and data rather than parity.
     pub fn best(&self, taken: impl Fn(usize) -> bool) -> Option<usize> {
         let state = lock(&self.state);
         let rank = |index: usize| {
             let column = &state.columns[index];
             let unlikely = !column.holders.front().is_some_and(|holder| holder.live);
             let parity = index >= usize::from(self.code.k);
-            (unlikely, column.races_lost >= SLOW, parity, column.probed.unwrap_or(Duration::MAX), index)
+            let doubtful = (unlikely, column.strikes > 0, column.races_lost >= SLOW);
+            (doubtful, parity, column.probed.unwrap_or(Duration::MAX), index)
         };
         let open = |index: &usize| !state.columns[*index].holders.is_empty() && !taken(*index);
         (0..state.columns.len()).filter(open).min_by_key(|index| rank(*index))
@@ -443,57 +436,45 @@ impl State {
     }
 }
 
-impl Fault {
-    fn no_response(after: Duration) -> Self {
-        Self::Lasting(format!("did not respond within {} s", after.as_secs()))
-    }
-
-    fn of(error: AskError) -> Self {
-        // The column's line names the node already.
-        let reason = error.failure.to_string();
-        match error.failure {
-            Failure::Closed(_) => Self::Passing(reason),
-            Failure::InvalidAnswer(_) => Self::Corrupt(reason),
-            Failure::Refused(refusal) => match refusal.code {
-                RefusalCode::Busy => Self::Busy(reason),
-                RefusalCode::Corrupt => Self::Corrupt(reason),
-                _ => Self::Lasting(reason),
-            },
-            _ => Self::Lasting(reason),
-        }
-    }
-
-    /// The reason as text, and whether bytes were wrong.
-    fn into_reason(self) -> (String, bool) {
-        match self {
-            Self::Passing(reason) | Self::Busy(reason) | Self::Lasting(reason) => (reason, false),
-            Self::Corrupt(reason) => (format!("wrong bytes: {reason}"), true),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use ostrakon_net::sim::{SimConfig, SimNetwork};
 
     use super::*;
 
-    #[tokio::test(start_paused = true)]
-    async fn all_that_one_lost_connection_ends_is_one_strike() {
-        let holder = Holder { provider: NodeId::new([1; 32]), live: true };
-        let info = ExtentInfo { extent: 0, code: Code { k: 1, n: 1 }, column_len: 64 };
+    const HOLDER: Holder = Holder { provider: NodeId::new([1; 32]), live: true };
+
+    /// So many columns, all on one holder.
+    fn columns(code: Code) -> Columns {
+        let info = ExtentInfo { extent: 0, code, column_len: 64 };
         let (peers, _requests) = SimNetwork::new(1, SimConfig::default()).join(NodeId::new([9; 32]));
         let wires = Wires { peers, workers: Workers::inline(), lines: Arc::default() };
-        let columns = Columns::new(info, Vec::new(), vec![vec![holder]], wires);
+        Columns::new(info, Vec::new(), vec![vec![HOLDER]; usize::from(code.n)], wires)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn all_that_one_lost_connection_ends_is_one_strike() {
+        let columns = columns(Code { k: 1, n: 1 });
         for lost in 1..=STRIKES {
             let began = Instant::now();
             tokio::time::advance(Duration::from_secs(1)).await;
             for _ in 0..16 {
-                let outcome = columns.fail(0, (holder.provider, began), Fault::Passing("closed".to_owned()));
+                let outcome = columns.fail(0, (HOLDER.provider, began), Fault::Passing("closed".to_owned()));
                 assert_eq!(matches!(outcome, ColumnRead::Retry), lost < STRIKES, "connection {lost}");
             }
             tokio::time::advance(Duration::from_secs(1)).await;
         }
         assert_eq!((columns.readable(), columns.failures().len()), (0, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_is_out_of_reach_is_asked_once_more_when_no_other_is_left() {
+        let columns = columns(Code { k: 1, n: 2 });
+        let fail = || columns.fail(0, (HOLDER.provider, Instant::now()), Fault::Unreachable("timeout".to_owned()));
+        assert!(matches!(fail(), ColumnRead::Retry));
+        assert_eq!([columns.best(|_| false), columns.best(|taken| taken == 1)], [Some(1), Some(0)]);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(matches!(fail(), ColumnRead::NoHolder));
+        assert_eq!((columns.readable(), columns.best(|taken| taken == 1)), (1, None));
     }
 }

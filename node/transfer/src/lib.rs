@@ -9,6 +9,7 @@
 //! Not here: who is to hold a column, which the ledger says, and what its bytes mean.
 
 pub mod columns;
+mod fault;
 pub mod lanes;
 pub mod line;
 mod pace;

@@ -2,8 +2,10 @@
 //!
 //! In goes what happens on each lane, and when; out comes whether the lanes may be given more, and whether one is given
 //! up. A slow line slows all lanes alike, and none of them is to blame: a lane is slow when the median of the others
-//! stores many chunks while one of its own is in flight, or when the others have nothing left to send because of its
-//! backlog. A slow lane that can be spared is dropped; one that cannot is waited for, as long as it stores anything.
+//! stores many chunks while one of its own is in flight, or when the line idles because of its backlog, for then the
+//! others have nothing left to send. A lane may get less of a full line than others do and fall behind; as long as the
+//! line stays as busy as it was without waiting, that costs nobody anything. A slow lane that can be spared is dropped;
+//! one that cannot is waited for, as long as it stores anything.
 
 use std::time::Duration;
 
@@ -18,9 +20,10 @@ const SLOWDOWN: u64 = 4;
 /// A lane that kept up so far is judged no earlier: holders pause to sync, and a connection that lost packets pauses
 /// for seconds.
 const GRACE: Duration = Duration::from_secs(5);
-/// The others wait no longer than this for a lane that can be spared, or a tenth of the time so far.
-const BLOCKED: Duration = Duration::from_secs(2);
-const BLOCKED_PART: u32 = 10;
+/// A lane that can be spared, and was slow all the time, lets the line idle for no longer than this, or a tenth of the
+/// time so far. One that kept up gets the grace.
+const IDLE: Duration = Duration::from_secs(2);
+const IDLE_PART: u32 = 10;
 /// A lane that cannot be spared is given up when it stores nothing for this long, and the others do.
 const STALL: Duration = Duration::from_secs(10);
 /// The same, of the only lane.
@@ -43,6 +46,8 @@ pub(crate) struct Pace {
     lanes: Vec<Progress>,
     quorum: Quorum,
     begun: Instant,
+    /// Bytes that all lanes have stored.
+    stored_bytes: u64,
     /// Whether all chunks were given to the lanes.
     is_last: bool,
     /// When so many lanes as are wanted had stored all of theirs.
@@ -64,14 +69,35 @@ struct Progress {
     silent: Option<(Instant, u64)>,
     /// The longest that it stored nothing.
     longest: Duration,
-    /// How long the others were idle because of it, and since when they are.
-    blocked: Duration,
-    blocks: Option<Instant>,
+    /// How long the others had nothing to send because of it, and since when they have not, with what all had stored.
+    blocked: Waited,
+    blocks: Option<(Instant, u64)>,
+}
+
+/// How long the others waited for a lane, and bytes that all lanes stored meanwhile.
+#[derive(Clone, Copy, Debug, Default)]
+struct Waited {
+    time: Duration,
+    bytes: u64,
+}
+
+impl Waited {
+    fn since(self, (since, before): (Instant, u64), now: Instant, stored: u64) -> Self {
+        let time = self.time + now.saturating_duration_since(since);
+        Self { time, bytes: self.bytes + (stored - before) }
+    }
 }
 
 impl Pace {
     pub(crate) fn new(lanes: usize, quorum: Quorum, now: Instant) -> Self {
-        Self { lanes: vec![Progress::default(); lanes], quorum, begun: now, is_last: false, enough: None }
+        Self {
+            lanes: vec![Progress::default(); lanes],
+            quorum,
+            begun: now,
+            stored_bytes: 0,
+            is_last: false,
+            enough: None,
+        }
     }
 
     /// Whether the lanes may be given the next row, which is there: no open one is too far behind.
@@ -83,9 +109,9 @@ impl Pace {
             let are_idle = is_behind && median(self.others(lane).map(|other| other.backlog)) <= STARVED;
             let progress = &mut self.lanes[lane];
             if are_idle {
-                progress.blocks.get_or_insert(now);
+                progress.blocks.get_or_insert((now, self.stored_bytes));
             } else if let Some(since) = progress.blocks.take() {
-                progress.blocked += now.saturating_duration_since(since);
+                progress.blocked = progress.blocked.since(since, now, self.stored_bytes);
             }
             may &= !is_behind;
         }
@@ -125,6 +151,7 @@ impl Pace {
         progress.in_flight = progress.in_flight.saturating_sub(1);
         progress.stored += 1;
         progress.stored_bytes += bytes;
+        self.stored_bytes += bytes;
         progress.silent = (progress.in_flight > 0).then_some((now, median));
         self.note_enough(now);
     }
@@ -153,12 +180,22 @@ impl Pace {
         is_late.then(|| "is much slower than the other holders, which have stored everything".to_owned())
     }
 
-    /// The others had nothing to send for too long because of this lane.
+    /// The line idled for too long because of this lane.
     fn blocks(&self, lane: usize, now: Instant) -> Option<String> {
         let Progress { blocked, blocks, .. } = self.lanes[lane];
-        let blocked = blocked + blocks.map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
-        let limit = BLOCKED.max(now.saturating_duration_since(self.begun) / BLOCKED_PART);
-        (blocked >= limit).then(|| format!("kept the other holders waiting for {:.0} s", blocked.as_secs_f64()))
+        let waited = blocks.map_or(blocked, |since| blocked.since(since, now, self.stored_bytes));
+        let elapsed = now.saturating_duration_since(self.begun);
+        // What was stored meanwhile takes as long as it took without waiting. That is not idle.
+        let (free_time, free_bytes) = (elapsed.saturating_sub(waited.time), self.stored_bytes - waited.bytes);
+        let idle = waited.time.saturating_sub(share(free_time, waited.bytes, free_bytes));
+        let limit = if self.was_slow(lane) { IDLE } else { GRACE }.max(elapsed / IDLE_PART);
+        (idle >= limit).then(|| format!("kept the other holders waiting for {:.0} s", idle.as_secs_f64()))
+    }
+
+    /// Whether the lane was slow all the time: with the chunk that it is about to store, for of short columns nobody
+    /// has stored many.
+    fn was_slow(&self, lane: usize) -> bool {
+        (self.lanes[lane].stored + 1) * SLOWDOWN <= self.median(lane)
     }
 
     /// The others stored much while this lane stored nothing.
@@ -200,16 +237,14 @@ impl Pace {
     /// the time gets neither.
     fn deadline(&self, lane: usize) -> Option<Instant> {
         let enough = self.enough?;
-        // With the chunk that it is about to store: of short columns, nobody has stored many.
-        if (self.lanes[lane].stored + 1) * SLOWDOWN <= self.median(lane) {
+        if self.was_slow(lane) {
             return Some(enough);
         }
         let open = || self.lanes.iter().filter(|lane| !lane.is_closed);
         let left: u64 = open().map(|lane| lane.backlog_bytes).sum();
         let stored: u64 = open().map(|lane| lane.stored_bytes).sum();
-        let nanos = (enough - self.begun).as_nanos() * 2 * u128::from(left) / u128::from(stored.max(1));
         let grace = GRACE.max(self.longest(lane));
-        Some(enough + grace + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4)))
+        Some(enough + grace + share(2 * (enough - self.begun), left, stored.max(1)))
     }
 
     fn note_enough(&mut self, now: Instant) {
@@ -233,6 +268,12 @@ impl Pace {
     fn median(&self, lane: usize) -> u64 {
         median(self.others(lane).map(|other| other.stored))
     }
+}
+
+/// How long `bytes` take when `of` take `time`; none where that is unknown.
+fn share(time: Duration, bytes: u64, of: u64) -> Duration {
+    let nanos = (time.as_nanos() * u128::from(bytes)).checked_div(u128::from(of)).unwrap_or(0);
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX / 4))
 }
 
 /// The greater of the middle ones; the least value of none.
@@ -376,23 +417,70 @@ mod tests {
         assert!(pace.may_give(begun) && pace.has_least());
     }
 
+    /// A line that carries ten chunks a second is full: the next of them is this lane's. A row follows when it may.
+    fn carry(pace: &mut Pace, lane: usize, now: &mut Instant) {
+        *now += Duration::from_millis(100);
+        pace.store(lane, CHUNK, *now);
+        if pace.may_give(*now) {
+            for lane in 0..4 {
+                pace.give(lane, CHUNK);
+                pace.send(lane, *now);
+            }
+            pace.may_give(*now);
+        }
+    }
+
+    #[test]
+    fn a_lane_that_gets_less_of_a_full_line_is_not_to_blame() {
+        let (mut pace, mut now) = sending(QUORUM);
+        (1..BACKLOG).for_each(|_| (0..4).for_each(|lane| pace.give(lane, CHUNK)));
+        // Lane 3 gets half of what the others get, until they have next to nothing to send.
+        while pace.lanes[0].backlog > 1 {
+            [3, 0, 1, 2, 0, 1, 2].into_iter().for_each(|lane| carry(&mut pace, lane, &mut now));
+        }
+        // From then on it has as much as they, for a row follows only when it has stored a chunk.
+        for round in 0..100 {
+            [3, 0, 1, 2].into_iter().for_each(|lane| carry(&mut pace, lane, &mut now));
+            assert_eq!((pace.verdict(3, now), pace.may_give(now)), (None, false), "round {round}");
+        }
+        // Its connection pauses, with the line idle, and has all of the line afterwards.
+        now += seconds(4);
+        assert_eq!(pace.verdict(3, now), None);
+        (0..BACKLOG).for_each(|_| carry(&mut pace, 3, &mut now));
+        assert_eq!(pace.verdict(3, now), None);
+    }
+
     #[test]
     fn nobody_sets_the_pace() {
-        let check = |wanted, left| {
-            let (mut pace, begun) = sending(Quorum { least: 2, wanted });
-            (1..BACKLOG).for_each(|_| pace.give(3, CHUNK));
-            // It stores a chunk each second, and all others wait for it meanwhile.
-            for second in 0..2 {
-                assert!(!pace.may_give(begun + seconds(second)));
-                pace.store(3, CHUNK, begun + seconds(second + 1));
-                assert!(pace.may_give(begun + seconds(second + 1)));
-                assert!(second > 0 || pace.verdict(3, begun + seconds(1)).is_none());
+        let check = |wanted, chunks, left| {
+            let (mut pace, mut now) = sending(Quorum { least: 2, wanted });
+            // The others store a row each second, and lane 3 some chunks.
+            for row in 1..BACKLOG + chunks {
+                now += seconds(1);
+                three_store(&mut pace, now);
+                if row >= BACKLOG {
+                    pace.store(3, CHUNK, now);
+                }
                 pace.give(3, CHUNK);
-                pace.send(3, begun + seconds(second + 1));
+                pace.send(3, now);
             }
-            assert_eq!(pace.verdict(3, begun + seconds(2)).is_some(), left);
+            (0..3).for_each(|lane| pace.store(lane, CHUNK, now));
+            // It stores a chunk every three seconds, and all others wait for it meanwhile.
+            let verdicts = (0..4).map(|_| {
+                assert!(!pace.may_give(now));
+                now += seconds(3);
+                let verdict = pace.verdict(3, now);
+                pace.store(3, CHUNK, now);
+                assert!(pace.may_give(now));
+                pace.give(3, CHUNK);
+                pace.send(3, now);
+                verdict.is_some()
+            });
+            assert_eq!(verdicts.collect::<Vec<_>>(), left);
         };
-        check(3, true);
-        check(4, false);
+        check(3, 2, [true; 4]);
+        // One that kept up before has longer, and one that is needed is waited for.
+        check(3, 12, [false, true, true, true]);
+        check(4, 12, [false; 4]);
     }
 }

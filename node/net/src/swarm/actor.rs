@@ -12,9 +12,11 @@ use std::{
 
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, identify, kad, ping,
+    Multiaddr, PeerId, StreamProtocol,
+    core::Endpoint,
+    identify, kad, ping,
     swarm::{
-        ConnectionId, DialError, SwarmEvent,
+        ConnectionId, DialError, NetworkBehaviour, SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
 };
@@ -25,7 +27,7 @@ use tokio::{
 };
 
 use super::{
-    behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, kad_name, network_name},
+    behaviour::{Behaviour, BehaviourEvent, PING_TIMEOUT, SEARCH_FROM, kad_name, network_name},
     calls::{Call, Calls},
     config::SwarmConfig,
     dials::{Dials, Failed, is_tcp},
@@ -39,8 +41,6 @@ use crate::{AskError, Failure, admission::Prefix, awake, identity, metrics::NetM
 const TICK: Duration = Duration::from_millis(250);
 /// How long connections may take to close at the end.
 const GOODBYE: Duration = Duration::from_millis(500);
-/// Nodes that a client starts a search with.
-const SEARCH_FROM: usize = 20;
 
 /// The swarm, and its calls and connections in progress.
 pub(super) struct Actor {
@@ -159,6 +159,10 @@ impl Actor {
             let _gone = self.swarm.disconnect_peer_id(peer);
         }
         for peer in self.dials.peers() {
+            if self.dials.is_late(peer, Instant::now()) && (self.search(peer) || self.dials.is_searched(peer)) {
+                self.dials.await_search(peer);
+            }
+            self.look_where_found(peer);
             self.advance(peer);
         }
     }
@@ -287,6 +291,10 @@ impl Actor {
             self.dials.begin_search(peer, now);
         } else {
             self.dials.begin(peer, plain, now);
+            // Where it was, it has just not been found.
+            if self.dials.is_searched(peer) {
+                self.dials.await_search(peer);
+            }
         }
         if !named.is_empty() {
             self.dials.resolving(peer);
@@ -352,13 +360,25 @@ impl Actor {
         self.search(peer);
     }
 
+    /// Dials the node also where a search that is in progress has come upon it: Kademlia itself does not, as long as an
+    /// attempt is in progress.
+    fn look_where_found(&mut self, peer: PeerId) {
+        if !self.dials.is_searched(peer) {
+            return;
+        }
+        let (none, dialer) = (ConnectionId::new_unchecked(usize::MAX), Endpoint::Dialer);
+        let kad = &mut self.swarm.behaviour_mut().kad;
+        let found = kad.handle_pending_outbound_connection(none, Some(peer), &[], dialer);
+        self.dials.found(peer, found.unwrap_or_default(), Instant::now());
+    }
+
     /// Asks Kademlia for the node, which dials it when it is found. False when it was asked within the last seconds.
     fn search(&mut self, peer: PeerId) -> bool {
         let now = Instant::now();
         if !self.dials.may_search(peer, now) {
             return false;
         }
-        let from = if self.is_client { self.shared.some_addresses(SEARCH_FROM) } else { Vec::new() };
+        let from = if self.is_client { self.shared.some_addresses(SEARCH_FROM.get()) } else { Vec::new() };
         let kad = &mut self.swarm.behaviour_mut().kad;
         for (known, address) in from {
             kad.add_address(&known, address);

@@ -30,6 +30,9 @@ const PING_INTERVAL: Duration = Duration::from_secs(15);
 pub(super) const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// A search for a node's addresses is given up after this.
 const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+/// Nodes that a search asks concurrently, and that a client starts one with: many of them may be gone without a sign,
+/// and each is waited for as long as the search.
+pub(super) const SEARCH_FROM: NonZeroUsize = NonZeroUsize::new(20).expect("not zero");
 /// Connections that this node is making.
 const PENDING: u32 = 256;
 /// Streams that the other side may have on one connection and protocol: those of an honest node, and some that it has
@@ -106,6 +109,7 @@ fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad
     settings
         .set_query_timeout(LOOKUP_TIMEOUT)
         .set_substreams_timeout(LOOKUP_TIMEOUT)
+        .set_parallelism(SEARCH_FROM)
         .disjoint_query_paths(true)
         // Records that others send are dropped; nodes enter the table by identify alone.
         .set_record_filtering(kad::StoreInserts::FilterBoth)

@@ -26,6 +26,9 @@ const HEAD_START: Duration = Duration::from_millis(500);
 const TRIES: u32 = 4;
 /// Before the first time; twice as long before each further one.
 const PAUSE: Duration = Duration::from_millis(250);
+/// A node that is not connected after this is searched for meanwhile: it may have moved, and nothing answers at its old
+/// address.
+const SEARCH_AFTER: Duration = Duration::from_secs(1);
 /// Addresses of one node that are tried at most.
 const ADDRESSES: usize = 16;
 /// Searches for nodes in progress at most.
@@ -38,6 +41,8 @@ const LOOKUP_PAUSE: Duration = Duration::from_secs(10);
 pub(super) struct Attempt {
     /// Addresses that are not dialed yet, in batches that are dialed one after the other.
     batches: VecDeque<Vec<Multiaddr>>,
+    /// All that were to be dialed so far.
+    known: Vec<Multiaddr>,
     began: Instant,
     /// When the next batch is dialed even if the one before has not failed.
     next_at: Instant,
@@ -59,8 +64,8 @@ impl Attempt {
         let (in_progress, failures, again) = Default::default();
         let (began, next_at, again_at) = (now, now, now);
         let (tries, searching, resolving) = (0, false, false);
-        let batches = batches(addresses);
-        Self { batches, began, next_at, in_progress, failures, again, again_at, tries, searching, resolving }
+        let (known, batches) = (addresses.clone(), batches(addresses));
+        Self { batches, known, began, next_at, in_progress, failures, again, again_at, tries, searching, resolving }
     }
 
     /// An attempt that starts with a search.
@@ -86,6 +91,17 @@ impl Attempt {
             self.again_at = now + PAUSE * 2_u32.pow(self.tries);
             self.tries += 1;
             self.again.extend(addresses);
+        }
+    }
+
+    /// Those of the addresses that are new are dialed next.
+    fn learn(&mut self, addresses: Vec<Multiaddr>, now: Instant) {
+        let fresh = addresses.into_iter().filter(|address| !self.known.contains(address));
+        let fresh: Vec<Multiaddr> = fresh.take(ADDRESSES.saturating_sub(self.known.len())).collect();
+        if !fresh.is_empty() {
+            self.known.extend(fresh.iter().cloned());
+            self.batches.extend(batches(fresh));
+            self.next_at = now;
         }
     }
 
@@ -162,6 +178,26 @@ impl Dials {
     /// Starts an attempt that waits for the search in progress.
     pub(super) fn begin_search(&mut self, peer: PeerId, now: Instant) {
         self.attempts.insert(peer, Attempt::search(now));
+    }
+
+    /// The attempt waits for the search in progress too.
+    pub(super) fn await_search(&mut self, peer: PeerId) {
+        if let Some(attempt) = self.attempts.get_mut(&peer) {
+            attempt.searching = true;
+        }
+    }
+
+    /// Whether the attempt takes so long that the node is to be searched for.
+    pub(super) fn is_late(&self, peer: PeerId, now: Instant) -> bool {
+        let attempt = self.attempts.get(&peer);
+        attempt.is_some_and(|attempt| !attempt.searching && now.duration_since(attempt.began) >= SEARCH_AFTER)
+    }
+
+    /// The search has come upon these addresses: those that are new are dialed next.
+    pub(super) fn found(&mut self, peer: PeerId, addresses: Vec<Multiaddr>, now: Instant) {
+        if let Some(attempt) = self.attempts.get_mut(&peer).filter(|attempt| attempt.searching) {
+            attempt.learn(addresses, now);
+        }
     }
 
     /// The attempt waits for names of the node too.
@@ -320,6 +356,25 @@ mod tests {
         dials.failed(peer, ConnectionId::new_unchecked(2), &DialError::Aborted, now);
         assert!(dials.end_if_failed(peer, now).is_some());
         assert!(!dials.has(peer));
+    }
+
+    #[test]
+    fn a_node_that_does_not_answer_is_dialed_where_a_search_finds_it() {
+        let (peer, now, mut dials) = (PeerId::random(), Instant::now(), Dials::default());
+        let [old, new] = ["/ip4/127.0.0.1/tcp/1", "/ip4/127.0.0.1/tcp/2"].map(|text| addresses(&[text]));
+        dials.begin(peer, old.clone(), now);
+        assert_eq!(dials.next_batch(peer, now), Some(old.clone()));
+        dials.dialing(peer, ConnectionId::new_unchecked(1));
+        assert!(!dials.is_late(peer, now + SEARCH_AFTER / 2) && dials.is_late(peer, now + SEARCH_AFTER));
+        dials.found(peer, new.clone(), now);
+        assert_eq!(dials.next_batch(peer, now + SEARCH_AFTER), None, "nothing was searched for");
+        dials.await_search(peer);
+        assert!(!dials.is_late(peer, now + SEARCH_AFTER));
+        let both: Vec<Multiaddr> = [old, new.clone()].concat();
+        dials.found(peer, both.clone(), now + SEARCH_AFTER);
+        assert_eq!(dials.next_batch(peer, now + SEARCH_AFTER), Some(new));
+        dials.found(peer, both, now + SEARCH_AFTER);
+        assert_eq!(dials.next_batch(peer, now + 2 * SEARCH_AFTER), None, "each is dialed once");
     }
 
     #[test]
