@@ -3,17 +3,21 @@
 //! The commit of such a block is followed by a checkpoint of the database: hard links, so it costs a flush and no copy.
 //! Later, in the background, the checkpoint is prepared: what is not state is dropped from it, and records are listed
 //! by the hashes of their keys, in whose order they are served. After a crash in between, an unprepared checkpoint is
-//! prepared again, and an incomplete one is deleted. Not here: what a chunk is (`ostrakon_proto`).
+//! prepared again. One that is to be deleted gets another name first, so that nothing half deleted looks like a
+//! snapshot; what has such a name when the ledger is opened, or does not open itself, is deleted: a node needs none of
+//! its own. Not here: what a chunk is (`ostrakon_proto`).
 //!
 //! ```text
 //! snapshots/<height>   a database like the ledger's, without blocks, txs, history and handovers
+//! snapshots/<other>    being made or deleted
 //! keys                 hash of the key           -> Key::to_bytes
 //! meta                 "offer", then "ready"     -> CertifiedHeader, nothing
 //! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -76,12 +80,14 @@ impl Snapshots {
         for entry in fs::read_dir(dir).map_err(database)? {
             let path = entry.map_err(database)?.path();
             let height = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-            match height.map(Height) {
-                Some(height) => match Frozen::open(&path)? {
-                    Some(frozen) => _ = state.ready.insert(height, Arc::new(frozen)),
-                    None => _ = state.raw.insert(height),
-                },
-                None => fs::remove_dir_all(&path).map_err(database)?,
+            match height.map(|height| (Height(height), Frozen::open(&path))) {
+                Some((height, Ok(Some(frozen)))) => _ = state.ready.insert(height, Arc::new(frozen)),
+                Some((height, Ok(None))) => _ = state.raw.insert(height),
+                Some((height, Err(error))) => {
+                    tracing::warn!(%height, %error, "a snapshot of the ledger does not open; deleting it");
+                    remove_garbage(&path);
+                }
+                None => remove_garbage(&path),
             }
         }
         Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
@@ -106,12 +112,11 @@ impl Snapshots {
     pub(super) fn tend(&self) -> Result<bool, LedgerError> {
         let raw = lock(&self.state).raw.pop_first();
         if let Some(height) = raw {
-            let path = self.dir.join(height.to_string());
-            let frozen = match prepare(&path) {
+            let frozen = match prepare(&self.dir.join(height.to_string())) {
                 Ok(frozen) => frozen,
                 Err(error) => {
                     // There will be others; a full disk is better off without it.
-                    fs::remove_dir_all(&path).map_err(database)?;
+                    self.delete(height).map_err(database)?;
                     return Err(error);
                 }
             };
@@ -124,8 +129,16 @@ impl Snapshots {
             (state.ready.len() > kept).then(|| state.ready.pop_first()).flatten()
         };
         let Some((height, _)) = old else { return Ok(false) };
-        fs::remove_dir_all(self.dir.join(height.to_string())).map_err(database)?;
+        self.delete(height).map_err(database)?;
         Ok(true)
+    }
+
+    /// Deletes a snapshot: what a crash leaves of it has a name by which it is known as garbage.
+    fn delete(&self, height: Height) -> io::Result<()> {
+        let garbage = self.dir.join(format!("{height}.deleted"));
+        fs::rename(self.dir.join(height.to_string()), &garbage)?;
+        File::open(&self.dir)?.sync_all()?;
+        fs::remove_dir_all(&garbage)
     }
 
     /// Height of the oldest, ready or not.
@@ -145,6 +158,13 @@ impl Snapshots {
         let record = |hash: &[u8; 32]| frozen.record(hash);
         let chunk = snapshot::chunk(&*frozen, &record, height.0, after, limits::SNAPSHOT_CHUNK);
         chunk.map_err(|_| LedgerError::Damaged { what: "a snapshot" })
+    }
+}
+
+/// Deletes what is no snapshot. What stays is deleted at the next start: nothing depends on it.
+fn remove_garbage(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "cannot delete the remains of a snapshot of the ledger");
     }
 }
 

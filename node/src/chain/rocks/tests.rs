@@ -1,6 +1,6 @@
 //! A ledger that is kept aside, made again of its parts, and of which only the newest blocks stay.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ostrakon_proto::{
     id::{AccountId, Amount, Height},
@@ -88,6 +88,53 @@ async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
     tend(&ledger);
     assert_eq!(heights(&ledger), [5]);
     assert!(!dir.path().join("snapshots/5.tmp").exists());
+}
+
+/// Copies the files of a directory, but the first `deleted` of this order.
+fn copy_rest(from: &Path, to: &Path, order: &[PathBuf], deleted: usize) {
+    std::fs::create_dir_all(to).expect("made");
+    for file in &order[deleted..] {
+        std::fs::copy(from.join(file), to.join(file)).expect("copied");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_crash_leaves_of_a_snapshot_that_is_deleted_the_ledger_opens() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let (chain, saved) = (dir.path().join("chain"), dir.path().join("saved"));
+    let snapshots = chain.join("snapshots");
+    let ledger = open(&chain, &world, KEEP);
+    grow(&ledger, &world, 11);
+    tend(&ledger);
+    let first = ledger.chunk(Height(5), None);
+    drop(ledger);
+    let files = std::fs::read_dir(snapshots.join("5")).expect("listed");
+    let mut order: Vec<PathBuf> = files.map(|file| file.expect("listed").file_name().into()).collect();
+    order.sort();
+    copy_rest(&snapshots.join("5"), &saved, &order, 0);
+    for _ in 0..2 {
+        order.reverse();
+        for deleted in 0..=order.len() {
+            // By the name of a snapshot, as an older version deleted it, or with the mark of what is deleted.
+            for name in ["5", "5.deleted"] {
+                std::fs::remove_dir_all(snapshots.join("5")).unwrap_or_default();
+                copy_rest(&saved, &snapshots.join(name), &order, deleted);
+                let ledger = open(&chain, &world, KEEP);
+                // What is not ready is prepared again, and not used if that fails.
+                while !matches!(ledger.tend(), Ok(false)) {}
+                let left = heights(&ledger);
+                assert!(left == [5, 10] || left == [10], "{name} {deleted}: {left:?}");
+                assert!(left == [10] || ledger.chunk(Height(5), None) == first, "{name} {deleted}");
+                assert!(left == [10] || name == "5", "what is deleted does not come back");
+                let kept = std::fs::read_dir(&snapshots).expect("listed").count();
+                assert_eq!(kept, left.len(), "{name} {deleted}");
+            }
+        }
+    }
+    let ledger = open(&chain, &world, KEEP);
+    grow(&ledger, &world, 15);
+    tend(&ledger);
+    assert_eq!(heights(&ledger), [10, 15], "and there are others");
 }
 
 #[tokio::test(start_paused = true)]
