@@ -19,6 +19,7 @@ mod growing_log;
 mod halted_chain;
 mod holders_paused;
 mod json_cat_fails;
+mod ledger_budget;
 mod links;
 mod lost_node_key;
 mod lowered_capacity;
@@ -72,6 +73,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("halted_chain", halted_chain::run),
     scenario("holders_paused", holders_paused::run),
     scenario("json_cat_fails", json_cat_fails::run),
+    scenario("ledger_budget", ledger_budget::run),
     scenario("links", links::run),
     scenario("lost_node_key", lost_node_key::run),
     scenario("lowered_capacity", lowered_capacity::run),

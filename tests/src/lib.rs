@@ -1,7 +1,8 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
 //! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
-//! claims in [`lies`], [`own_node`] a node that a scenario configures, [`mounted`] one with disks of its own;
+//! claims in [`lies`], [`own_node`] a node that a scenario configures, [`mounted`] one with disks of its own,
+//! [`filled_store`] fills a disk with columns;
 //! [`stranger`] sends nodes what an outsider may, [`scrape`] reads what a node counts, [`preload`] gives a node a slow
 //! disk or a wrong clock, and [`export`] is what a verifier that is not ours is given.
 //!
@@ -20,6 +21,7 @@ pub mod content;
 pub mod devnet;
 pub mod distant;
 pub mod export;
+pub mod filled_store;
 mod found_again;
 pub mod interrupt;
 pub mod liar;

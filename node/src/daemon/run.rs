@@ -25,7 +25,7 @@ use ostrakon_node::{
     config::{CONSENSUS_LOG_FILE, Checked, Config, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE},
     metrics::{NodeMetrics, OrderMetrics},
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
-    store::{Columns, DiskConfig, Volumes},
+    store::{Around, Columns, DiskConfig, Volumes},
 };
 use ostrakon_proto::{
     erasure,
@@ -137,7 +137,9 @@ async fn open(
     let path = dir.join(VALIDATOR_KEY_FILE);
     let dirs = LedgerDirs::new(dir);
     dirs.settle().with_context(|| dir.display().to_string())?;
-    let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(config.pruning())?;
+    let pruning = config.pruning(dir);
+    let room = Arc::clone(&pruning.room);
+    let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(pruning)?;
     let ledger = Arc::new(ledger.timed(metrics.ledger.commit.clone()));
     let settings = Settings {
         offer: config.offer(dir)?,
@@ -146,7 +148,8 @@ async fn open(
     };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
-    let volumes = Arc::new(Volumes::open(dir, &keypair.public(), settings_of_store, &metrics.store)?);
+    let around = Around { metrics: metrics.store.clone(), room };
+    let volumes = Arc::new(Volumes::open(dir, &keypair.public(), settings_of_store, &around)?);
     let columns = Arc::clone(&volumes) as _;
     let (swarm, requests) = Swarm::start_here(SwarmConfig {
         listen: config.listen.clone(),

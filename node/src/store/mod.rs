@@ -25,7 +25,7 @@ mod samples;
 mod upload;
 mod volumes;
 
-pub use disk::{Disk, DiskConfig, OpenError};
+pub use disk::{Around, Disk, DiskConfig, OpenError};
 pub use memory::{Memory, Reads};
 pub use volumes::{
     IDENTITY_FILE, InvalidVolumeId, ListedVolume, STORE_DIR, VOLUMES_FILE, VolumeId, VolumeIdentity, VolumeList,
@@ -229,7 +229,10 @@ impl Usage {
 #[non_exhaustive]
 pub enum StoreError {
     /// Refuse new columns; keep serving.
-    #[error("not enough disk space for {wanted} bytes: {free} are free; free some or lower `disk_reserve_bytes`")]
+    #[error(
+        "not enough disk space for {wanted} bytes: {free} are free; free some, or lower `disk_reserve_bytes` or \
+         `ledger_budget_bytes`"
+    )]
     Full {
         /// Bytes asked for.
         wanted: u64,

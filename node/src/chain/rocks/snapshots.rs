@@ -39,7 +39,7 @@ use rocksdb::{
     Cache, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
-use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, RECORDS, TOUCHES, TXS, database, family_options};
+use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, Pruning, RECORDS, TOUCHES, TXS, database, family_options};
 use crate::chain::store::LedgerError;
 
 const KEYS: &str = "keys";
@@ -47,6 +47,11 @@ const OFFER: &[u8] = b"offer";
 const READY: &[u8] = b"ready";
 /// Snapshots stored: a node that restores the older one has until the newer one is replaced.
 const KEPT: usize = 2;
+/// A snapshot is made after one part in this many of the ledger's room in blocks at the latest: blocks since the older
+/// of two are not deleted, and must fit.
+const ROOM_PART: u64 = 8;
+/// But not before this many bytes of blocks.
+const BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// Keys listed in one write.
 const BATCH: usize = 4_096;
 /// Bytes of the block cache of each.
@@ -56,6 +61,7 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Snapshots {
     dir: PathBuf,
     every: u64,
+    every_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -73,8 +79,8 @@ struct Frozen {
 }
 
 impl Snapshots {
-    /// The snapshots in `dir`, with one more every `every` blocks; none with 0.
-    pub(super) fn open(dir: &Path, every: u64) -> Result<Self, LedgerError> {
+    /// The snapshots in `dir`, with one more as often as `pruning` says.
+    pub(super) fn open(dir: &Path, pruning: &Pruning) -> Result<Self, LedgerError> {
         fs::create_dir_all(dir).map_err(database)?;
         let mut state = State::default();
         for entry in fs::read_dir(dir).map_err(database)? {
@@ -90,15 +96,24 @@ impl Snapshots {
                 None => remove_garbage(&path),
             }
         }
-        Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
+        let every_bytes = match pruning.room.budget() {
+            0 => u64::MAX,
+            budget => (budget / ROOM_PART).max(BYTES_MIN),
+        };
+        let every = pruning.snapshot_interval_blocks;
+        Ok(Self { dir: dir.to_owned(), every, every_bytes, state: Mutex::new(state) })
     }
 
-    /// Makes a snapshot of `db`, which is at this height, if one is due. A failure is no reason to stop: other nodes
-    /// have snapshots, too.
+    /// Whether there is to be a snapshot at this height, when there are so many bytes of blocks since the newest.
+    pub(super) fn is_due(&self, height: Height, since: u64) -> bool {
+        height > Height(0) && self.every > 0 && (height.0.is_multiple_of(self.every) || since >= self.every_bytes)
+    }
+
+    /// Makes a snapshot of `db`, which is at this height. A failure is no reason to stop: other nodes have snapshots,
+    /// too.
     pub(super) fn freeze(&self, db: &DB, height: Height) {
-        let is_due = height.0.checked_rem(self.every) == Some(0) && height > Height(0);
         let mut state = lock(&self.state);
-        if !is_due || state.ready.contains_key(&height) || state.raw.contains(&height) {
+        if state.ready.contains_key(&height) || state.raw.contains(&height) {
             return;
         }
         let checkpoint = Checkpoint::new(db).and_then(|now| now.create_checkpoint(self.dir.join(height.to_string())));

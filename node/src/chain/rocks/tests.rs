@@ -19,7 +19,11 @@ use crate::{
     world::World,
 };
 
-const KEEP: Pruning = Pruning { snapshot_interval_blocks: 5, keep_blocks: 3 };
+/// Blocks between two snapshots, and a budget in bytes.
+type Keep = (u64, u64);
+
+/// No block fits the budget: those stay that the snapshots need.
+const KEEP: Keep = (5, 1);
 
 /// A world whose state is of several parts.
 fn large() -> World {
@@ -32,8 +36,10 @@ fn large() -> World {
     world
 }
 
-fn open(dir: &Path, world: &World, keep: Pruning) -> Rocks {
-    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.with_pruning(keep)).expect("opens")
+fn open(dir: &Path, world: &World, (snapshot_interval_blocks, budget): Keep) -> Rocks {
+    let room = Arc::new(LedgerRoom::new(vec![dir.to_owned()], budget));
+    let pruning = Pruning { snapshot_interval_blocks, room };
+    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.with_pruning(pruning)).expect("opens")
 }
 
 /// Blocks with a transfer each, up to this height.
@@ -79,7 +85,7 @@ async fn every_so_many_blocks_the_state_is_kept_aside() {
 #[tokio::test(start_paused = true)]
 async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
     let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Pruning::default());
+    let ledger = open(dir.path(), &world, (0, 0));
     grow(&ledger, &world, 5);
     drop(ledger);
     // What a checkpoint leaves that was cut short.
@@ -208,7 +214,7 @@ async fn what_was_begun_of_another_state_is_thrown_away() {
 #[tokio::test(start_paused = true)]
 async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Pruning { keep_blocks: 8, ..KEEP });
+    let ledger = open(dir.path(), &world, KEEP);
     grow(&ledger, &world, 4);
     tend(&ledger);
     assert_eq!(ledger.first_block(), Ok(Height(1)), "without a snapshot nothing goes");
@@ -225,15 +231,15 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     let newest = ledger.block(Height(24)).expect("read").expect("kept");
     assert_eq!(ledger.inclusion(&newest.block.txs[0].id()), Ok(Some(Height(24))));
     assert!(ledger.past(0).expect("read").is_some(), "the history stays");
-    // More is kept than a snapshot needs.
+    drop(ledger);
+    // There is room for more than the snapshots need.
+    let ledger = open(dir.path(), &world, (5, 1 << 30));
     grow(&ledger, &world, 31);
-    drop(ledger);
-    let ledger = open(dir.path(), &world, Pruning { keep_blocks: 9, ..KEEP });
     tend(&ledger);
-    assert_eq!((heights(&ledger), ledger.first_block()), (vec![25, 30], Ok(Height(23))));
+    assert_eq!((heights(&ledger), ledger.first_block()), (vec![25, 30], Ok(Height(15))));
     drop(ledger);
-    let archive = open(dir.path(), &world, Pruning { keep_blocks: 0, ..KEEP });
+    let archive = open(dir.path(), &world, (5, 0));
     grow(&archive, &world, 50);
     tend(&archive);
-    assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept forever begins here");
+    assert_eq!(archive.first_block(), Ok(Height(15)), "what is kept forever begins here");
 }

@@ -24,10 +24,9 @@ pub use self::{
     list::{ListedVolume, STORE_DIR, VOLUMES_FILE, VolumeList, VolumeListError, VolumeProblem},
 };
 use super::{
-    ColumnInfo, Columns, Disk, DiskConfig, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError, StoredPlace,
-    Usage,
+    Around, ColumnInfo, Columns, Disk, DiskConfig, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError,
+    StoredPlace, Usage,
 };
-use crate::metrics::StoreMetrics;
 
 mod identity;
 mod list;
@@ -120,12 +119,11 @@ impl ListedVolume {
 }
 
 impl Volume {
-    fn open(listed: &ListedVolume, (dir, node): (&Path, &NodeId), config: DiskConfig, metrics: StoreMetrics) -> Self {
+    fn open(listed: &ListedVolume, (dir, node): (&Path, &NodeId), config: DiskConfig, around: Around) -> Self {
         let (id, path) = (listed.id, listed.place(dir));
-        let disk =
-            listed.find(dir, node).and_then(|place| Ok(Disk::open_counting(&place, config, metrics)?)).inspect_err(
-                |problem| tracing::warn!(volume = %id, path = %path.display(), "volume is not used: {problem}"),
-            );
+        let disk = listed.find(dir, node).and_then(|place| Ok(Disk::open_beside(&place, config, around)?)).inspect_err(
+            |problem| tracing::warn!(volume = %id, path = %path.display(), "volume is not used: {problem}"),
+        );
         Self { id, path, disk }
     }
 
@@ -149,16 +147,11 @@ impl Volumes {
     ///
     /// # Errors
     /// [`VolumeListError`] when the list cannot be read.
-    pub fn open(
-        dir: &Path,
-        node: &NodeId,
-        config: DiskConfig,
-        metrics: &StoreMetrics,
-    ) -> Result<Self, VolumeListError> {
+    pub fn open(dir: &Path, node: &NodeId, config: DiskConfig, around: &Around) -> Result<Self, VolumeListError> {
         let list = VolumeList::of_node(dir, *node)?;
         let count = u64::try_from(list.volumes.len()).expect("a file's lines").max(1);
         let config = DiskConfig { held_bytes: config.held_bytes / count, ..config };
-        let open = |listed| Volume::open(listed, (dir, node), config, metrics.clone());
+        let open = |listed| Volume::open(listed, (dir, node), config, around.clone());
         Ok(Self { volumes: list.volumes.iter().map(open).collect() })
     }
 

@@ -11,7 +11,7 @@ const CONFIG: DiskConfig = DiskConfig { reserve_bytes: Some(0), pack_bytes: 2 <<
 
 /// All volumes have the same space free, so that reservations alone decide which is used next.
 fn open(dir: &Path) -> Volumes {
-    let store = Volumes::open(dir, &NODE, CONFIG, &StoreMetrics::default()).expect("the list is readable");
+    let store = Volumes::open(dir, &NODE, CONFIG, &Around::default()).expect("the list is readable");
     store.disks().for_each(|disk| disk.set_free(1 << 30));
     store
 }
