@@ -148,10 +148,10 @@ fn proposes(genesis: &Genesis, status: &NodeStatus) -> Result<()> {
 
 /// Reads the start of a column that the disk was filled with from the node.
 fn reads(genesis: &Genesis, status: &NodeStatus, number: u64) -> Result<()> {
-    let (column, bytes) = filled_store::column(number);
-    let request = GetRequest { column, token: None, start: 0, length: u32::try_from(CHUNK)? };
+    let column = filled_store::column(number);
+    let request = GetRequest { column: column.id(), token: None, start: 0, length: u32::try_from(CHUNK)? };
     let (_, read) = ask(genesis, status, || get::range(&request))?;
-    ensure!(read == bytes[..CHUNK], "column {number} is not what was stored");
+    ensure!(read == column.bytes[..CHUNK], "column {number} is not what was stored");
     Ok(())
 }
 

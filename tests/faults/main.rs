@@ -24,6 +24,7 @@ mod links;
 mod lost_node_key;
 mod lowered_capacity;
 mod many_adds;
+mod many_columns;
 mod node_behind;
 mod odd_names;
 mod open_uploads;
@@ -78,6 +79,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("lost_node_key", lost_node_key::run),
     scenario("lowered_capacity", lowered_capacity::run),
     scenario("many_adds", many_adds::run),
+    scenario("many_columns", many_columns::run),
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),
     scenario("open_uploads", open_uploads::run),

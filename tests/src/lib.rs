@@ -1,10 +1,9 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
-//! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time. [`content`]
-//! makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes the false
-//! claims in [`lies`], [`own_node`] a node that a scenario configures, [`mounted`] one with disks of its own,
-//! [`filled_store`] fills a disk with columns;
-//! [`stranger`] sends nodes what an outsider may, [`scrape`] reads what a node counts, [`preload`] gives a node a slow
-//! disk or a wrong clock, and [`export`] is what a verifier that is not ours is given.
+//! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time.
+//! [`content`] makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes
+//! the false claims in [`lies`], [`own_node`] a node that a scenario configures, [`mounted`] one with disks of its
+//! own, [`filled_store`] fills a disk with columns that follow from numbers ([`numbered_column`]); [`stranger`] sends nodes what an outsider may, [`scrape`] reads what a node counts, [`preload`] gives
+//! a node a slow disk or a wrong clock, and [`export`] is what a verifier that is not ours is given.
 //!
 //! [`attack`] is what the program `attacker` is told, which attacks real nodes as a stranger would; [`assault`] runs
 //! it, with a [`quota`] of the processor. [`router`] joins network namespaces by lines that are slow, lossy or cut, and
@@ -27,6 +26,7 @@ pub mod interrupt;
 pub mod liar;
 pub mod made_chain;
 pub mod mounted;
+pub mod numbered_column;
 pub mod own_node;
 pub mod preload;
 pub mod proc;
