@@ -19,6 +19,7 @@ mod growing_log;
 mod halted_chain;
 mod holders_paused;
 mod json_cat_fails;
+mod killed_work;
 mod ledger_budget;
 mod links;
 mod lost_node_key;
@@ -74,6 +75,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("halted_chain", halted_chain::run),
     scenario("holders_paused", holders_paused::run),
     scenario("json_cat_fails", json_cat_fails::run),
+    scenario("killed_work", killed_work::run),
     scenario("ledger_budget", ledger_budget::run),
     scenario("links", links::run),
     scenario("lost_node_key", lost_node_key::run),

@@ -4,13 +4,13 @@
 //! `ostrakon-node` runs as its own. Every block is proposed by the rules and decided by all validators there are; no
 //! network, no waiting. The same numbers give the same commitments.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon::{key_file, now_ms};
 use ostrakon_node::{
     chain::{rocks::Rocks, store::LedgerStore},
-    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE},
+    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis},
 };
 use ostrakon_proto::{
     codec,
@@ -162,11 +162,7 @@ pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
     let Length { snapshot_blocks, budget_bytes, port, .. } = length;
     let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_interval_blocks = {snapshot_blocks}\n");
     fs::write(dir.join(CONFIG_FILE), format!("{config}ledger_budget_bytes = {budget_bytes}\n"))?;
-    let keep = Config::load(dir, &Overrides::default())?.pruning(dir);
-    let ledger = Rocks::open(&dir.join("chain"), &genesis)?.with_pruning(keep)?;
-    let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
-    let keys = (0..=length.more_validators).map(validator).collect();
-    let maker = Maker { rules: Rules::from(&genesis), keys, owner: owner(), nodes, ledger };
+    let maker = Maker::open(dir, &genesis, length)?;
     let mut made: u32 = 0;
     for height in 1..=length.blocks {
         if length.full_blocks {
@@ -180,6 +176,37 @@ pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
     }
     ensure!(made == length.commitments, "{} blocks have room for {made} commitments", length.blocks);
     Ok(genesis)
+}
+
+/// The ledger of a directory that was made, open.
+///
+/// # Errors
+/// When it does not open.
+pub fn open(dir: &Path) -> Result<Rocks> {
+    let keep = Config::load(dir, &Overrides::default())?.pruning(dir);
+    Ok(Rocks::open(&dir.join("chain"), &read_genesis(&dir.join(GENESIS_FILE))?)?.with_pruning(keep)?)
+}
+
+/// Adds empty blocks to the chain that was made in `dir`, without end, with the background work beside it; `told` gets
+/// the height of each that is stored.
+///
+/// # Errors
+/// When the disk fails.
+pub fn extend(dir: &Path, length: &Length, told: impl Fn(u64)) -> Result<()> {
+    let maker = Maker::open(dir, &read_genesis(&dir.join(GENESIS_FILE))?, length)?;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                if !maker.ledger.tend().expect("the disk is well") {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        loop {
+            maker.block(Vec::new())?;
+            told(maker.ledger.view().tip().height.0);
+        }
+    })
 }
 
 /// The proof of the `number`-th commitment by the newest block of a chain that was made in `dir`.
@@ -211,6 +238,12 @@ struct Maker {
 }
 
 impl Maker {
+    fn open(dir: &Path, genesis: &Genesis, length: &Length) -> Result<Self> {
+        let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
+        let keys = (0..=length.more_validators).map(validator).collect();
+        Ok(Self { rules: Rules::from(genesis), keys, owner: owner(), nodes, ledger: open(dir)? })
+    }
+
     fn block(&self, txs: Vec<Tx>) -> Result<()> {
         let tip = self.ledger.view().tip();
         let (now_ms, turns) = (tip.running.time_ms + BLOCK_MS, rotation(&*self.ledger.view()));
