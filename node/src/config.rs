@@ -23,6 +23,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use ostrakon::{KeyFileError, key_file};
@@ -41,7 +42,11 @@ pub use check::{Wrong, announced};
 pub use place::{other_key, volume_warnings};
 
 use crate::{
-    chain::{rocks::Pruning, sync::checkpoint::Checkpoint},
+    chain::{
+        rocks::{Pruning, restore::LedgerDirs},
+        sync::checkpoint::Checkpoint,
+    },
+    ledger_room::LedgerRoom,
     register::ProviderOffer,
 };
 
@@ -79,8 +84,8 @@ pub struct Config {
     /// Where metrics are served, as `127.0.0.1:9464`; nowhere without it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub metrics: Option<SocketAddr>,
-    /// The newest blocks that are not pruned; 0 prunes nothing.
-    pub keep_blocks: u64,
+    /// Bytes of disk that the ledger may use, by which old blocks are pruned; 0 prunes nothing.
+    pub ledger_budget_bytes: u64,
     /// Blocks between two snapshots of the ledger; 0 makes none, and then nothing is pruned.
     pub snapshot_interval_blocks: u64,
     /// A snapshot is restored if it is more than this many blocks ahead.
@@ -234,7 +239,7 @@ impl Default for Config {
             disk_reserve_bytes: None,
             log: "info".to_owned(),
             metrics: None,
-            keep_blocks: 100_000,
+            ledger_budget_bytes: 8 << 30,
             snapshot_interval_blocks: 10_000,
             snapshot_lead_blocks: 1_000,
             checkpoint: None,
@@ -286,9 +291,12 @@ impl Config {
         file::text(self)
     }
 
-    /// Which snapshots and blocks the ledger stores.
-    pub fn pruning(&self) -> Pruning {
-        Pruning { snapshot_interval_blocks: self.snapshot_interval_blocks, keep_blocks: self.keep_blocks }
+    /// Which snapshots and blocks the ledger of the data directory `dir` stores.
+    pub fn pruning(&self, dir: &Path) -> Pruning {
+        let log = dir.join(CONSENSUS_LOG_FILE);
+        let paths = LedgerDirs::new(dir).all().into_iter().chain([log]).collect();
+        let room = Arc::new(LedgerRoom::new(paths, self.ledger_budget_bytes));
+        Pruning { snapshot_interval_blocks: self.snapshot_interval_blocks, room }
     }
 
     /// The offer as a provider, with the owner's key.
@@ -381,18 +389,19 @@ mod tests {
 
     #[test]
     fn flags_override_the_file() {
-        let file = "listen = [\"/ip4/127.0.0.1/tcp/1\"]\nkeep_blocks = 50\n";
+        let file = "listen = [\"/ip4/127.0.0.1/tcp/1\"]\nledger_budget_bytes = 50\n";
         let listen = vec!["/ip4/127.0.0.1/tcp/2".to_owned()];
         let got = load(file, &Overrides { listen: listen.clone(), ..Overrides::default() }).expect("valid");
-        assert_eq!((got.listen, got.keep_blocks, got.log.as_str()), (listen, 50, "info"));
+        assert_eq!((got.listen, got.ledger_budget_bytes, got.log.as_str()), (listen, 50, "info"));
     }
 
     #[test]
     fn what_a_running_node_applies_is_told_from_what_needs_a_restart() {
         let old = Config::default();
         assert_eq!(old.changes_to(&old), (vec![], vec![]));
-        let new = Config { log: "warn".to_owned(), keep_blocks: 1, disk_reserve_bytes: Some(1), ..Config::default() };
-        let waiting = vec!["disk_reserve_bytes".to_owned(), "keep_blocks".to_owned()];
+        let new =
+            Config { log: "warn".to_owned(), ledger_budget_bytes: 1, disk_reserve_bytes: Some(1), ..Config::default() };
+        let waiting = vec!["disk_reserve_bytes".to_owned(), "ledger_budget_bytes".to_owned()];
         assert_eq!(old.changes_to(&new), (vec!["log".to_owned()], waiting));
     }
 

@@ -54,7 +54,7 @@ impl Inventory {
     async fn take_all(&self) {
         let mut heads = self.chain.subscribe();
         loop {
-            heads.until(|_| self.chain.is_synced()).await;
+            heads.until(|_| self.chain.is_synced() && !self.columns.is_opening()).await;
             let epoch = heads.see().epoch;
             let missing = self.take().await;
             self.report(missing);

@@ -7,7 +7,7 @@
 //! A node that has lost blocks, or is still fetching them, does not know all commitments. So nothing is deleted unless
 //! the node had every block when it last asked, and its newest block is recent by its own clock.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use ostrakon_net::Workers;
 use ostrakon_proto::{
@@ -18,6 +18,7 @@ use ostrakon_proto::{
     },
     wire::chain::Head,
 };
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -30,6 +31,8 @@ use crate::{
 
 /// Places checked at a time.
 const PAGE: usize = 64;
+/// Between two steps of the work that gives back disk space: most of the disk's time is for requests.
+const REST: Duration = Duration::from_millis(50);
 /// The greatest age of the newest block at which anything is deleted, in milliseconds.
 const RECENT_MS: u64 = 30_000;
 
@@ -120,7 +123,10 @@ impl Retention {
     }
 
     fn is_current(&self, head: &Head) -> bool {
-        self.chain.is_synced() && self.clock.now_ms() < head.time_ms.saturating_add(RECENT_MS)
+        // Until the store is open nothing is missed: whatever is then followed first is everything.
+        !self.columns.is_opening()
+            && self.chain.is_synced()
+            && self.clock.now_ms() < head.time_ms.saturating_add(RECENT_MS)
     }
 
     async fn follow(&self, head: &Head, done: Option<Followed>) -> Result<Followed, LedgerError> {
@@ -166,7 +172,9 @@ impl Retention {
                 self.on_store(move |on| on.apply(&key, change)).await;
             }
         }
-        while self.on_store(|on| on.columns.compact()).await {}
+        while self.on_store(|on| on.columns.compact()).await {
+            sleep(REST).await;
+        }
     }
 
     async fn on_store<T: Send + 'static>(&self, work: impl FnOnce(&Self) -> T + Send + 'static) -> T {

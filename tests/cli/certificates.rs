@@ -13,8 +13,15 @@ const DAY_MS: u64 = 86_400_000;
 /// Makes a chain of some days ago, and writes a certificate of its first commitment; out comes the block that it rests
 /// on, as HEIGHT:BLOCK. The number of commitments makes it another chain of the same genesis and the same keys.
 fn certify(dir: &Path, began_ms: u64, commitments: u32) -> String {
-    let length =
-        Length { blocks: 6, commitments, snapshot_blocks: 100, keep_blocks: 0, port: 1, began_ms: Some(began_ms) };
+    let length = Length {
+        blocks: 6,
+        commitments,
+        snapshot_blocks: 100,
+        budget_bytes: 0,
+        port: 1,
+        began_ms: Some(began_ms),
+        ..Length::default()
+    };
     let genesis: Genesis = make(dir, &length).expect("made");
     let made = certificate(dir, &genesis, 0).expect("it is committed");
     fs::write(dir.join("proof.cert"), made.to_bytes()).expect("written");

@@ -50,12 +50,14 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
             blocks: 100_000,
             commitments: 100_000,
             snapshot_blocks: 10_000,
-            keep_blocks: 0,
+            budget_bytes: 0,
             port,
-            began_ms: None,
+            ..Length::default()
         },
         // There are no blocks to begin with, so that a snapshot it must be.
-        false => Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 60, port, began_ms: None },
+        false => {
+            Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, budget_bytes: 1, port, ..Length::default() }
+        }
     };
     let (making, old) = (Instant::now(), home.path().join("old"));
     let genesis = made_chain::make(&old, &size)?;

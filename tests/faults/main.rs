@@ -19,10 +19,13 @@ mod growing_log;
 mod halted_chain;
 mod holders_paused;
 mod json_cat_fails;
+mod killed_work;
+mod ledger_budget;
 mod links;
 mod lost_node_key;
 mod lowered_capacity;
 mod many_adds;
+mod many_columns;
 mod node_behind;
 mod odd_names;
 mod open_uploads;
@@ -72,10 +75,13 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("halted_chain", halted_chain::run),
     scenario("holders_paused", holders_paused::run),
     scenario("json_cat_fails", json_cat_fails::run),
+    scenario("killed_work", killed_work::run),
+    scenario("ledger_budget", ledger_budget::run),
     scenario("links", links::run),
     scenario("lost_node_key", lost_node_key::run),
     scenario("lowered_capacity", lowered_capacity::run),
     scenario("many_adds", many_adds::run),
+    scenario("many_columns", many_columns::run),
     scenario("node_behind", node_behind::run),
     scenario("odd_names", odd_names::run),
     scenario("open_uploads", open_uploads::run),

@@ -53,10 +53,10 @@ fn reloads(node: &OwnNode, socket: &str, manager: &UnixDatagram) -> Result<()> {
     expect(manager, "READY=1")?;
     ensure!(!node.log()?.contains("TRACE"), "the log has more than was asked for");
 
-    settings("trace", "keep_blocks = 500000\nworker_threads = 9")?;
+    settings("trace", "ledger_budget_bytes = 500000\nworker_threads = 9")?;
     hang_up(&daemon, manager)?;
     node.logs("configuration reloaded")?;
-    node.logs("these keys changed and have no effect before the node is restarted keys=[\"keep_blocks\"")?;
+    node.logs("these keys changed and have no effect before the node is restarted keys=[\"ledger_budget_bytes\"")?;
     node.logs("TRACE")?;
 
     settings("inof", "")?;

@@ -108,7 +108,7 @@ fn kept(config: &Config) -> store::DiskConfig {
 fn ledger(dir: &Path, config: &Config, genesis: &Genesis) -> Result<Arc<Rocks>> {
     let dirs = LedgerDirs::new(dir);
     dirs.settle()?;
-    Ok(Arc::new(Rocks::open(&dirs.chain(), genesis)?.with_pruning(config.pruning())?))
+    Ok(Arc::new(Rocks::open(&dirs.chain(), genesis)?.with_pruning(config.pruning(dir))?))
 }
 
 /// What it votes with, if it has a vote: it lies in answers, and votes as all do.

@@ -1,33 +1,31 @@
 //! A long chain, made on disk within minutes: what a network would take days for.
 //!
 //! In goes how long and how full, out comes a validator's data directory with genesis, keys and ledger, which
-//! `ostrakon-node` runs as its own. Every block is proposed by the rules and decided by the one validator there is; no
+//! `ostrakon-node` runs as its own. Every block is proposed by the rules and decided by all validators there are; no
 //! network, no waiting. The same numbers give the same commitments.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, thread, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use ostrakon::{key_file, now_ms};
 use ostrakon_node::{
-    chain::{
-        rocks::{Pruning, Rocks},
-        store::LedgerStore,
-    },
-    config::{CONFIG_FILE, GENESIS_FILE, NODE_KEY_FILE, VALIDATOR_KEY_FILE},
+    chain::{rocks::Rocks, store::LedgerStore},
+    config::{CONFIG_FILE, Config, GENESIS_FILE, NODE_KEY_FILE, Overrides, VALIDATOR_KEY_FILE, read_genesis},
 };
 use ostrakon_proto::{
     codec,
-    id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId},
+    id::{AccountId, Amount, ColumnId, Height, NodeId, ObjectId, VoteKey},
     ledger::{
         CheckedTx, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, Pending, ProposedBlock, Proposer, Rules,
-        propose,
+        propose, rotation,
         state::{CommitmentId, Domain, Key, Membership},
         tree,
-        tx::{Action, Block, Commit, DecidedBlock, Receipt, SlotClaim, Tx, TxBody, columns_hash},
+        tx::{Action, Block, Commit, DecidedBlock, Receipt, SetName, SlotClaim, Together, Tx, TxBody, columns_hash},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     light::{Answer, CertifiedHeader, ProvenRecord, proof_file::Certificate},
-    params::{Code, Params, Timing},
+    limits,
+    params::{Code, Governance, Params, Timing},
     placement::{Caps, Draw, DrawSeed, RosterEntry, draw},
     seed::Seed,
     sign::{Keypair, Purpose, Signature},
@@ -39,12 +37,14 @@ const CODE: Code = Code { k: 4, n: 12 };
 const COLUMN_LEN: u64 = 65_536;
 /// Commits in one block: as many as there is room for.
 const BATCH: u32 = 450;
+/// Transactions of a full block, of sixteen names each.
+const NAMING: u64 = 182;
 /// Commits are made after so many blocks, when there is a draw.
 const FIRST: u64 = 2;
 const BLOCK_MS: u64 = 1_000;
 
 /// How large a chain to make, and where its node listens.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Length {
     /// Blocks.
     pub blocks: u64,
@@ -52,24 +52,43 @@ pub struct Length {
     pub commitments: u32,
     /// Every so many blocks there is a snapshot.
     pub snapshot_blocks: u64,
-    /// So many blocks are kept; 0 keeps all.
-    pub keep_blocks: u64,
+    /// Bytes that the ledger may use; 0 keeps all blocks.
+    pub budget_bytes: u64,
     /// The TCP port of the validator, on this machine.
     pub port: u16,
     /// When it began, in milliseconds of Unix time; `None` for a chain whose last block is of about now.
     pub began_ms: Option<u64>,
+    /// Validators beside the first, which has four times the power of one of them.
+    pub more_validators: u8,
+    /// Every other block is as large as a block may be, though nothing stays of it in the state.
+    pub full_blocks: bool,
 }
 
 fn owner() -> Keypair {
     Keypair::from_seed(&[1; 32])
 }
 
-fn node(index: u8) -> Keypair {
-    Keypair::from_seed(&[100 + index; 32])
+/// The seed of the key of a node.
+pub fn node_seed(index: u8) -> Seed {
+    Seed::new([100 + index; 32])
 }
 
-fn validator() -> ValidatorKeys {
-    ValidatorKeys::from_seed(&[200; 32])
+/// The seed of the keys of a validator.
+pub fn validator_seed(index: u8) -> Seed {
+    Seed::new([200 + index; 32])
+}
+
+/// The key that a validator votes with.
+pub fn vote_key(index: u8) -> VoteKey {
+    validator(index).vote.public()
+}
+
+fn node(index: u8) -> Keypair {
+    Keypair::from_seed(node_seed(index).bytes())
+}
+
+fn validator(index: u8) -> ValidatorKeys {
+    ValidatorKeys::from_seed(validator_seed(index).bytes())
 }
 
 fn genesis(length: &Length) -> Genesis {
@@ -93,14 +112,15 @@ fn genesis(length: &Length) -> Genesis {
         proven: None,
         domain: domain(index),
     };
-    let seat = GenesisValidator {
+    let seat = |index: u8| GenesisValidator {
         owner,
-        key: validator().vote.public(),
-        node: node(0).public(),
-        addresses: vec![address(0)],
-        beacon_key: validator().beacon.public(),
-        bond: Params::default().bonds.validator,
-        domain: domain(0),
+        key: validator(index).vote.public(),
+        node: node(index).public(),
+        addresses: vec![address(index)],
+        beacon_key: validator(index).beacon.public(),
+        // The first decides alone: the others may be away.
+        bond: Amount(Params::default().bonds.validator.0 * if index == 0 { 4 } else { 1 }),
+        domain: domain(index),
     };
     Genesis {
         name: "made".to_owned(),
@@ -110,10 +130,11 @@ fn genesis(length: &Length) -> Genesis {
         params: Params {
             time: Timing { beacon_blocks: FIRST, ..Timing::default() },
             min_domains: 1,
+            governance: Governance { max_power_share: 100, ..Governance::default() },
             ..Params::default()
         },
         accounts: vec![GenesisAccount { account: owner, balance: Amount(1 << 60) }],
-        validators: vec![seat],
+        validators: (0..=length.more_validators).map(seat).collect(),
         providers: (0..PROVIDERS).map(provider).collect(),
     }
 }
@@ -137,17 +158,18 @@ pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
     genesis.validate()?;
     fs::create_dir_all(dir)?;
     fs::write(dir.join(GENESIS_FILE), toml::to_string(&genesis)?)?;
-    key_file::write(dir.join(NODE_KEY_FILE), &Seed::new([100; 32]))?;
-    key_file::write(dir.join(VALIDATOR_KEY_FILE), &Seed::new([200; 32]))?;
-    let Length { snapshot_blocks, keep_blocks, port, .. } = length;
+    key_file::write(dir.join(NODE_KEY_FILE), &node_seed(0))?;
+    key_file::write(dir.join(VALIDATOR_KEY_FILE), &validator_seed(0))?;
+    let Length { snapshot_blocks, budget_bytes, port, .. } = length;
     let config = format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]\nsnapshot_interval_blocks = {snapshot_blocks}\n");
-    fs::write(dir.join(CONFIG_FILE), format!("{config}keep_blocks = {keep_blocks}\n"))?;
-    let keep = Pruning { snapshot_interval_blocks: *snapshot_blocks, keep_blocks: *keep_blocks };
-    let ledger = Rocks::open(&dir.join("chain"), &genesis)?.with_pruning(keep)?;
-    let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
-    let maker = Maker { rules: Rules::from(&genesis), keys: validator(), owner: owner(), nodes, ledger };
+    fs::write(dir.join(CONFIG_FILE), format!("{config}ledger_budget_bytes = {budget_bytes}\n"))?;
+    let maker = Maker::open(dir, &genesis, length)?;
     let mut made: u32 = 0;
     for height in 1..=length.blocks {
+        if length.full_blocks {
+            maker.block(if height.is_multiple_of(2) { maker.names(height)? } else { Vec::new() })?;
+            continue;
+        }
         let end = if height > FIRST { made.saturating_add(BATCH).min(length.commitments) } else { made };
         maker.block((made..end).map(|number| maker.commit(number)).collect::<Result<_>>()?)?;
         made = end;
@@ -155,6 +177,37 @@ pub fn make(dir: &Path, length: &Length) -> Result<Genesis> {
     }
     ensure!(made == length.commitments, "{} blocks have room for {made} commitments", length.blocks);
     Ok(genesis)
+}
+
+/// The ledger of a directory that was made, open.
+///
+/// # Errors
+/// When it does not open.
+pub fn open(dir: &Path) -> Result<Rocks> {
+    let keep = Config::load(dir, &Overrides::default())?.pruning(dir);
+    Ok(Rocks::open(&dir.join("chain"), &read_genesis(&dir.join(GENESIS_FILE))?)?.with_pruning(keep)?)
+}
+
+/// Adds empty blocks to the chain that was made in `dir`, without end, with the background work beside it; `told` gets
+/// the height of each that is stored.
+///
+/// # Errors
+/// When the disk fails.
+pub fn extend(dir: &Path, length: &Length, told: impl Fn(u64)) -> Result<()> {
+    let maker = Maker::open(dir, &read_genesis(&dir.join(GENESIS_FILE))?, length)?;
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            loop {
+                if !maker.ledger.tend().expect("the disk is well") {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        loop {
+            maker.block(Vec::new())?;
+            told(maker.ledger.view().tip().height.0);
+        }
+    })
 }
 
 /// The proof of the `number`-th commitment by the newest block of a chain that was made in `dir`.
@@ -178,7 +231,7 @@ pub fn certificate(dir: &Path, genesis: &Genesis, number: u32) -> Result<Certifi
 /// The one who makes all blocks.
 struct Maker {
     rules: Rules,
-    keys: ValidatorKeys,
+    keys: Vec<ValidatorKeys>,
     owner: Keypair,
     /// The keys that receipts are signed with.
     nodes: BTreeMap<NodeId, Keypair>,
@@ -186,9 +239,18 @@ struct Maker {
 }
 
 impl Maker {
+    fn open(dir: &Path, genesis: &Genesis, length: &Length) -> Result<Self> {
+        let nodes = (0..PROVIDERS).map(|index| (node(index).public(), node(index))).collect();
+        let keys = (0..=length.more_validators).map(validator).collect();
+        Ok(Self { rules: Rules::from(genesis), keys, owner: owner(), nodes, ledger: open(dir)? })
+    }
+
     fn block(&self, txs: Vec<Tx>) -> Result<()> {
-        let now_ms = self.ledger.view().tip().running.time_ms + BLOCK_MS;
-        let proposer = Proposer { key: self.keys.vote.public(), beacon: &self.keys.beacon, round: 0, now_ms };
+        let tip = self.ledger.view().tip();
+        let (now_ms, turns) = (tip.running.time_ms + BLOCK_MS, rotation(&*self.ledger.view()));
+        let key = turns.proposer(tip.height.next(), 0).context("there are validators")?;
+        let keys = self.keys.iter().find(|keys| keys.vote.public() == key).context("all keys are here")?;
+        let proposer = Proposer { key, beacon: &keys.beacon, round: 0, now_ms };
         let checked = CheckedTx::check_many(&self.rules, txs, |_| false).into_iter().map(|tx| tx.map(Arc::new));
         let txs: Vec<_> = checked.collect::<Result<_, _>>()?;
         let ProposedBlock { block, changes, rejected } =
@@ -200,9 +262,27 @@ impl Maker {
     fn decide(&self, block: Block) -> DecidedBlock {
         let (height, id) = (block.header.height, block.header.id());
         let vote = Vote { kind: VoteKind::Precommit, height, round: 0, block: Some(id) };
-        let signed = SignedVote::sign(vote, &self.keys.vote, &self.rules.chain);
-        let signatures = [(signed.voter, signed.signature)].into();
+        let signed = self.keys.iter().map(|keys| SignedVote::sign(vote, &keys.vote, &self.rules.chain));
+        let signatures = signed.map(|signed| (signed.voter, signed.signature)).collect();
         DecidedBlock { block, certificate: QuorumCertificate { height, round: 0, block: id, signatures } }
+    }
+
+    /// As many transactions as fit into a block, which set the same names again and again.
+    fn names(&self, height: u64) -> Result<Vec<Tx>> {
+        let (records, account) = (self.ledger.view(), self.owner.public());
+        let (rules, first) = (Rules::at(self.rules.chain, &*records), (height / 2 - 1) * NAMING);
+        let naming = |nonce: u64| {
+            let parts = (0..limits::PARTS).map(|name: usize| {
+                let name = *blake3::hash(&name.to_le_bytes()).as_bytes();
+                // The version is that of the transaction before.
+                Action::SetName(SetName { name, version: nonce, value: Some(vec![1; limits::NAME_VALUE]) })
+            });
+            let action = Action::Together(Together::new(parts.collect())?);
+            let body = TxBody { account, nonce, valid_until: Height(height + 10), fee: Amount::ZERO, action };
+            let body = TxBody { fee: rules.fee(&body), ..body };
+            Ok(Tx::sign(body, &self.owner, &self.rules.chain))
+        };
+        (first..first + NAMING).map(naming).collect()
     }
 
     /// The `number`-th commit, which is the owner's `number`-th transaction.

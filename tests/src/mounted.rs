@@ -41,9 +41,16 @@ pub struct LoopDisk {
 }
 
 impl LoopDisk {
-    /// A new ext4 in the file `image`, to be mounted at `at`, which becomes an empty directory.
     fn new(image: PathBuf, at: PathBuf) -> Result<Self> {
-        File::create(&image)?.set_len(DISK)?;
+        Self::of_size(image, at, DISK)
+    }
+
+    /// A new ext4 of so many bytes in the file `image`, to be mounted at `at`, which becomes an empty directory.
+    ///
+    /// # Errors
+    /// When it cannot be made.
+    pub fn of_size(image: PathBuf, at: PathBuf, bytes: u64) -> Result<Self> {
+        File::create(&image)?.set_len(bytes)?;
         let mut mkfs = Command::new("mkfs.ext4");
         mkfs.arg("-q").arg(&image);
         Running::spawn(mkfs, Stdio::null())?.wait(LIMIT)?.expect_code(0)?;
@@ -74,7 +81,7 @@ impl LoopDisk {
 ///
 /// # Errors
 /// When the image cannot be made.
-fn is_permitted(directory: &Path) -> Result<bool> {
+pub fn is_permitted(directory: &Path) -> Result<bool> {
     if !rustix::process::getuid().is_root() {
         return Ok(false);
     }
@@ -84,11 +91,21 @@ fn is_permitted(directory: &Path) -> Result<bool> {
 }
 
 /// `program` in a mount namespace with these disks.
-fn with_disks(disks: &[&LoopDisk], program: &Path) -> Command {
+pub fn with_disks(disks: &[&LoopDisk], program: &Path) -> Command {
     let mut command = Command::new("unshare");
     command.args(["--mount", "bash", "-c", MOUNT, &disks.len().to_string()]);
     command.args(disks.iter().flat_map(|disk| [&disk.image, &disk.at])).arg(program);
     command
+}
+
+/// Runs a script by `bash` where a daemon sees its disks; `$0` is the mount point of `disk`.
+///
+/// # Errors
+/// When it cannot be run.
+pub fn inside(daemon: &Daemon, disk: &LoopDisk, script: &str) -> Result<Outcome> {
+    let mut command = Command::new("nsenter");
+    command.arg(format!("--mount=/proc/{}/ns/mnt", daemon.pid())).args(["bash", "-c", script]).arg(&disk.at);
+    Running::spawn(command, Stdio::null())?.wait(LIMIT)
 }
 
 /// A node of a network that is run with disks of its own.
@@ -266,10 +283,7 @@ impl<'a> MountedNode<'a> {
     /// # Errors
     /// When the node does not run, or the script fails.
     pub fn inside(&self, disk: &LoopDisk, script: &str) -> Result<()> {
-        let pid = self.daemon.as_ref().context("the node runs")?.pid();
-        let mut command = Command::new("nsenter");
-        command.arg(format!("--mount=/proc/{pid}/ns/mnt")).args(["bash", "-c", script]).arg(&disk.at);
-        Running::spawn(command, Stdio::null())?.wait(LIMIT)?.expect_code(0).map(drop)
+        inside(self.daemon.as_ref().context("the node runs")?, disk, script)?.expect_code(0).map(drop)
     }
 
     /// Waits until its log has `text`.

@@ -19,7 +19,10 @@
 //! blocks, [`touches`] finds an account's transactions, [`recent`] and [`nodes`] are caches, [`rosters`] follow from
 //! records.
 
-use std::{path::Path, sync::Mutex};
+use std::{
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 use borsh::BorshDeserialize;
 use ostrakon_net::{lock, metrics::Seconds};
@@ -43,6 +46,7 @@ use rocksdb::{
 use tokio::time::Instant;
 
 use super::store::{LedgerError, LedgerStore, OpenLedgerError, handover_of};
+use crate::ledger_room::LedgerRoom;
 
 mod nodes;
 mod prune;
@@ -71,18 +75,26 @@ const TOUCHES: &str = "touches";
 /// Key in `meta` of the oldest block that is not pruned.
 const FIRST: &[u8] = b"first";
 
+/// Key in `meta` of the bytes of blocks since the newest snapshot.
+const SINCE: &[u8] = b"since";
+
 /// Bytes of memory for unwritten records, all families together: a node with a million accounts stays under 512 MiB.
 const WRITE_BYTES: usize = 32 * 1024 * 1024;
 /// Bytes of the block cache.
 const CACHE_BYTES: usize = 32 * 1024 * 1024;
+/// Bytes of its write-ahead log: without a bound, a family that is rarely written keeps half a gigabyte of it.
+const LOG_BYTES: u64 = 32 * 1024 * 1024;
+/// Bytes of a file of blocks: whole files are deleted with the blocks in them.
+const BLOCK_FILE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Which snapshots and blocks are stored beside the newest state.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct Pruning {
-    /// Blocks between two snapshots, of which the last two are stored; 0 makes none.
+    /// Blocks between two snapshots, of which the last two are stored; 0 makes none. There are fewer where the room is
+    /// too small for so many blocks.
     pub snapshot_interval_blocks: u64,
-    /// The newest blocks that are not pruned, nor are those since the older snapshot; 0 prunes nothing.
-    pub keep_blocks: u64,
+    /// The disk space that it may use: old blocks are pruned by it, but none since the older snapshot.
+    pub room: Arc<LedgerRoom>,
 }
 
 /// The ledger in a directory.
@@ -122,9 +134,13 @@ impl Rocks {
     pub fn with_pruning(mut self, pruning: Pruning) -> Result<Self, OpenLedgerError> {
         let dir = self.db.path().to_owned();
         let damaged = |source| OpenLedgerError::Damaged { dir: dir.clone(), source };
-        let snapshots = Snapshots::open(&dir.join("snapshots"), pruning.snapshot_interval_blocks).map_err(damaged)?;
+        let snapshots = Snapshots::open(&dir.join("snapshots"), &pruning).map_err(damaged)?;
+        let (height, since) = (self.tip().map_err(damaged)?.height, self.since_snapshot().map_err(damaged)?);
         // A crash may have come between the block and its snapshot.
-        snapshots.freeze(&self.db, self.tip().map_err(damaged)?.height);
+        if snapshots.is_due(height, if since == Some(0) { u64::MAX } else { 0 }) {
+            snapshots.freeze(&self.db, height);
+        }
+        pruning.room.measure();
         (self.pruning, self.snapshots) = (pruning, Some(snapshots));
         Ok(self)
     }
@@ -145,8 +161,15 @@ impl Rocks {
         options.set_db_write_buffer_size(WRITE_BYTES);
         options.set_max_open_files(256);
         options.set_keep_log_file_num(4);
+        options.set_max_total_wal_size(LOG_BYTES);
         let cache = Cache::new_lru_cache(CACHE_BYTES);
-        let families = FAMILIES.map(|name| ColumnFamilyDescriptor::new(name, family_options(&cache)));
+        let families = FAMILIES.map(|name| {
+            let mut options = family_options(&cache);
+            if name == BLOCKS {
+                options.set_target_file_size_base(BLOCK_FILE_BYTES);
+            }
+            ColumnFamilyDescriptor::new(name, options)
+        });
         let db = DB::open_cf_descriptors(&options, dir, families).map_err(failed)?;
         Ok(Self {
             db,
@@ -203,6 +226,11 @@ impl Rocks {
         self.read(META, b"tip")?.ok_or(LedgerError::Damaged { what: META })
     }
 
+    /// Bytes of blocks since the newest snapshot; 0 at a height that gets one, nothing in a ledger that never counted.
+    fn since_snapshot(&self) -> Result<Option<u64>, LedgerError> {
+        self.read(META, SINCE)
+    }
+
     /// One synced batch: all of it or nothing.
     fn write(&self, batch: WriteBatch) -> Result<(), LedgerError> {
         let mut synced = WriteOptions::default();
@@ -241,7 +269,11 @@ impl Rocks {
             return Err(LedgerError::Gap { height, tip });
         }
         let mut batch = WriteBatch::default();
-        batch.put_cf(self.family(BLOCKS), height.0.to_be_bytes(), codec::encode(decided));
+        let body = codec::encode(decided);
+        let since = self.since_snapshot()?.unwrap_or_default() + u64::try_from(body.len()).expect("fits");
+        let due = self.snapshots.as_ref().filter(|snapshots| snapshots.is_due(height, since));
+        batch.put_cf(self.family(META), SINCE, codec::encode(&if due.is_some() { 0 } else { since }));
+        batch.put_cf(self.family(BLOCKS), height.0.to_be_bytes(), body);
         for id in in_order(decided.block.places().map(|(_, tx)| tx.id())) {
             batch.put_cf(self.family(TXS), id.bytes(), codec::encode(&height));
         }
@@ -257,19 +289,10 @@ impl Rocks {
         self.commit.observe(begun.elapsed());
         self.recent.finish(changes);
         self.recent_nodes.written(&changes.tree);
-        if let Some(snapshots) = &self.snapshots {
+        if let Some(snapshots) = due {
             snapshots.freeze(&self.db, height);
         }
         Ok(())
-    }
-
-    /// Below this height blocks are pruned.
-    fn horizon(&self) -> Result<Height, LedgerError> {
-        let oldest = self.snapshots.as_ref().and_then(Snapshots::oldest);
-        let Some(oldest) = oldest.filter(|_| self.pruning.keep_blocks > 0) else { return Ok(Height(0)) };
-        let newest = self.tip()?.height.0;
-        // A node that restores a snapshot needs its block and all that follow.
-        Ok(Height(newest.saturating_sub(self.pruning.keep_blocks - 1)).min(oldest))
     }
 }
 
@@ -337,7 +360,8 @@ impl LedgerStore for Rocks {
 
     fn tend(&self) -> Result<bool, LedgerError> {
         let Some(snapshots) = &self.snapshots else { return Ok(false) };
-        Ok(snapshots.tend()? || self.prune(self.horizon()?)?)
+        // A node that restores a snapshot needs its block and all that follow.
+        Ok(snapshots.tend()? || self.prune(snapshots.oldest().unwrap_or_default())?)
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
     path::Path,
     pin::pin,
     sync::Arc,
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -25,7 +26,7 @@ use ostrakon_node::{
     config::{CONSENSUS_LOG_FILE, Checked, Config, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE},
     metrics::{NodeMetrics, OrderMetrics},
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
-    store::{Columns, DiskConfig, Volumes},
+    store::{Around, Columns, DiskConfig, Volumes},
 };
 use ostrakon_proto::{
     erasure,
@@ -39,6 +40,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
+    sync::oneshot,
     time::{interval, timeout},
 };
 
@@ -54,6 +56,8 @@ use super::{
 const RELEASE: Duration = Duration::from_millis(10);
 /// How often a node without a validator key looks for one.
 const KEY_EVERY: Duration = Duration::from_millis(500);
+/// How long the node waits for its volumes before it runs without them.
+const OPENING: Duration = Duration::from_secs(1);
 /// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
@@ -138,7 +142,9 @@ async fn open(
     let path = dir.join(VALIDATOR_KEY_FILE);
     let dirs = LedgerDirs::new(dir);
     dirs.settle().with_context(|| dir.display().to_string())?;
-    let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(config.pruning())?;
+    let pruning = config.pruning(dir);
+    let room = Arc::clone(&pruning.room);
+    let ledger = Rocks::open(&dirs.chain(), &genesis)?.with_pruning(pruning)?;
     let ledger = Arc::new(ledger.timed(metrics.ledger.commit.clone()));
     let settings = Settings {
         offer: config.offer(dir)?,
@@ -147,7 +153,9 @@ async fn open(
     };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };
-    let volumes = Arc::new(Volumes::open(dir, &keypair.public(), settings_of_store, &metrics.store)?);
+    let around = Around { metrics: metrics.store.clone(), room };
+    let volumes = Arc::new(Volumes::unopened(dir, &keypair.public(), settings_of_store, &around)?);
+    open_beside(&volumes).await?;
     let columns = Arc::clone(&volumes) as _;
     let (swarm, requests) = Swarm::start_here(SwarmConfig {
         listen: config.listen.clone(),
@@ -161,6 +169,22 @@ async fn open(
     let parts =
         NodeParts { genesis, keypair, validator, peers, requests, columns, ledger, workers, clock, settings, metrics };
     Ok(Opened { parts, swarm, volumes })
+}
+
+/// Opens the volumes in a thread of its own, and waits some time for it: ledger and votes do not depend on a store that
+/// takes long. The thread ends with the process.
+async fn open_beside(volumes: &Arc<Volumes>) -> anyhow::Result<()> {
+    let (volumes, (done, opened)) = (Arc::clone(volumes), oneshot::channel());
+    let open = move || {
+        volumes.open_all();
+        // Nobody may wait any more.
+        let _ = done.send(());
+    };
+    thread::Builder::new().name("open volumes".to_owned()).spawn(open)?;
+    if timeout(OPENING, opened).await.is_err() {
+        tracing::info!("still opening the volumes; requests for columns are refused until they are open");
+    }
+    Ok(())
 }
 
 /// A validator's keys, and the files that record what it signs.
@@ -302,6 +326,8 @@ async fn report(reporter: &Reporter, volumes: &Arc<Volumes>, workers: &Workers, 
         let write = move || {
             let (usage, (offer, member)) = (volumes.usage(), recorded());
             store.set_usage(&usage);
+            // What is free is not known before.
+            let offer = offer.filter(|_| !volumes.is_opening());
             let shortfall = offer.and_then(|offer| offer.shortfall(&usage));
             let status = status.with_usage(usage, offer, member).with_volumes(volumes.status());
             (status::write(&path, status), shortfall)

@@ -241,7 +241,7 @@ fn refuse_store(error: StoreError) -> Refusal {
         StoreError::Unavailable => return Refusal::new(RefusalCode::Internal, error),
         StoreError::UnknownUpload | StoreError::NotFound { .. } => RefusalCode::NotFound,
         StoreError::TooLong { .. } | StoreError::Range { .. } => RefusalCode::BadRequest,
-        StoreError::TooEarly { .. } => RefusalCode::Busy,
+        StoreError::TooEarly { .. } | StoreError::Opening => RefusalCode::Busy,
         StoreError::Mismatch { .. } | StoreError::WrongManifest { .. } | StoreError::Corrupt { .. } => {
             RefusalCode::Corrupt
         }

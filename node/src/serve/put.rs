@@ -198,7 +198,8 @@ impl Serve {
             let usage = columns.usage();
             // Not that the disk is full, which its operator would look for.
             if usage.disk_bytes == 0 {
-                return Err(NotBegun::Refused(refuse_store(StoreError::NoVolume)));
+                let reason = if columns.is_opening() { StoreError::Opening } else { StoreError::NoVolume };
+                return Err(NotBegun::Refused(refuse_store(reason)));
             }
             let room = Room::new(grant.credit, grant.offer, &usage);
             charges.reserve(account, upload, credit::upload_bytes(reserve), room)?;

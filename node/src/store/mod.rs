@@ -25,7 +25,7 @@ mod samples;
 mod upload;
 mod volumes;
 
-pub use disk::{Disk, DiskConfig, OpenError};
+pub use disk::{Around, Disk, DiskConfig, OpenError};
 pub use memory::{Memory, Reads};
 pub use volumes::{
     IDENTITY_FILE, InvalidVolumeId, ListedVolume, STORE_DIR, VOLUMES_FILE, VolumeId, VolumeIdentity, VolumeList,
@@ -229,7 +229,10 @@ impl Usage {
 #[non_exhaustive]
 pub enum StoreError {
     /// Refuse new columns; keep serving.
-    #[error("not enough disk space for {wanted} bytes: {free} are free; free some or lower `disk_reserve_bytes`")]
+    #[error(
+        "not enough disk space for {wanted} bytes: {free} are free; free some, or lower `disk_reserve_bytes` or \
+         `ledger_budget_bytes`"
+    )]
     Full {
         /// Bytes asked for.
         wanted: u64,
@@ -305,6 +308,9 @@ pub enum StoreError {
     /// Ask another holder.
     #[error("this node cannot tell whether it stores that: one of its volumes is missing; use another holder")]
     Unavailable,
+    /// Ask again later, or another holder.
+    #[error("this node has just started and is still opening its volumes: try again later, or use another holder")]
+    Opening,
     /// Ask another node.
     #[error("this node has no volume that takes columns: use another node")]
     NoVolume,
@@ -328,7 +334,8 @@ pub enum StoreError {
     BadRecord,
 }
 
-/// The columns of a holder. Every method may block on the disk; call them from a pool for blocking work.
+/// The columns of a holder. Every method may block on the disk; call them from a pool for blocking work. Any may fail
+/// with [`StoreError::Opening`] for some time after the start.
 ///
 /// ## Durability
 /// When `finish` returns, the column, its place and its manifest survive power loss; before, nothing is guaranteed.
@@ -407,6 +414,11 @@ pub trait Columns: Send + Sync + Debug + 'static {
     /// # Errors
     /// [`StoreError::Corrupt`] when it does not match its id.
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError>;
+
+    /// Whether a part of it is not open yet: what is there is answered by [`StoreError::Opening`].
+    fn is_opening(&self) -> bool {
+        false
+    }
 
     /// How full the store is.
     fn usage(&self) -> Usage;

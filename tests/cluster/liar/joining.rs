@@ -103,8 +103,14 @@ impl<'a> Scene<'a> {
     fn make(binaries: &'a Binaries, home: &Path) -> Result<Self> {
         let port = || Ok::<u16, std::io::Error>(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port());
         let (mine, liars) = (port()?, port()?);
-        let size =
-            Length { blocks: 120, commitments: 3_000, snapshot_blocks: 50, keep_blocks: 0, port: mine, began_ms: None };
+        let size = Length {
+            blocks: 120,
+            commitments: 3_000,
+            snapshot_blocks: 50,
+            budget_bytes: 0,
+            port: mine,
+            ..Length::default()
+        };
         made_chain::make(&home.join("validator"), &size)?;
         let liar = home.join("liar");
         copy(&home.join("validator"), &liar)?;

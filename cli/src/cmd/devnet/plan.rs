@@ -29,6 +29,8 @@ const BLOCK_MS: u64 = 500;
 const WORKERS: usize = 4;
 /// Bytes of the disk that nodes leave free: a machine to try things on may have little.
 const DISK_RESERVE: u64 = 256 << 20;
+/// Bytes of disk for the ledger of each node.
+const LEDGER_BUDGET: u64 = 1 << 30;
 
 /// How large a devnet is to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -189,6 +191,7 @@ struct NodeToml {
     listen: Vec<String>,
     worker_threads: usize,
     disk_reserve_bytes: u64,
+    ledger_budget_bytes: u64,
 }
 
 /// The configuration of a node.
@@ -200,6 +203,7 @@ pub(crate) fn node_toml(node: &NodeEntry) -> Result<String, toml::ser::Error> {
         listen: vec![node.address()],
         worker_threads: WORKERS,
         disk_reserve_bytes: DISK_RESERVE,
+        ledger_budget_bytes: LEDGER_BUDGET,
     })
 }
 
@@ -290,7 +294,7 @@ mod tests {
         let plan = plan(2, 1);
         let text = node_toml(&plan.nodes[1].entry).expect("serialises");
         let expect = "listen = [\"/ip4/127.0.0.1/tcp/20001\"]\nworker_threads = 4\n\
-                      disk_reserve_bytes = 268435456\n";
+                      disk_reserve_bytes = 268435456\nledger_budget_bytes = 1073741824\n";
         assert_eq!(text, expect);
     }
 

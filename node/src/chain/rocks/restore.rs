@@ -26,7 +26,7 @@ use ostrakon_proto::{
 };
 use rocksdb::WriteBatch;
 
-use super::{BLOCKS, FIRST, FORMAT, HANDOVERS, META, NODES, RECORDS, Rocks};
+use super::{BLOCKS, FIRST, FORMAT, HANDOVERS, META, NODES, RECORDS, Rocks, SINCE};
 use crate::chain::store::{LedgerError, LedgerStore, OpenLedgerError};
 
 const RESTORING: &[u8] = b"restoring";
@@ -58,6 +58,11 @@ impl LedgerDirs {
     /// The directory of the ledger that the node runs on.
     pub fn chain(&self) -> PathBuf {
         self.dir.join("chain")
+    }
+
+    /// Every directory that a ledger may be in; the first is that of [`Self::chain`].
+    pub fn all(&self) -> Vec<PathBuf> {
+        vec![self.chain(), self.new_chain(), self.ready_chain()]
     }
 
     fn new_chain(&self) -> PathBuf {
@@ -210,6 +215,8 @@ impl Restorer {
             batch.put_cf(rocks.family(HANDOVERS), height, codec::encode(handover));
         }
         batch.put_cf(rocks.family(META), FIRST, codec::encode(&height));
+        // It offers what it is made of, as the nodes do that it has this from.
+        batch.put_cf(rocks.family(META), SINCE, codec::encode(&0u64));
         batch.delete_cf(rocks.family(META), RESTORING);
         rocks.write(batch)?;
         // Inventories follow without the rosters, which the next start reads.

@@ -3,17 +3,21 @@
 //! The commit of such a block is followed by a checkpoint of the database: hard links, so it costs a flush and no copy.
 //! Later, in the background, the checkpoint is prepared: what is not state is dropped from it, and records are listed
 //! by the hashes of their keys, in whose order they are served. After a crash in between, an unprepared checkpoint is
-//! prepared again, and an incomplete one is deleted. Not here: what a chunk is (`ostrakon_proto`).
+//! prepared again. One that is to be deleted gets another name first, so that nothing half deleted looks like a
+//! snapshot; what has such a name when the ledger is opened, or does not open itself, is deleted: a node needs none of
+//! its own. Not here: what a chunk is (`ostrakon_proto`).
 //!
 //! ```text
 //! snapshots/<height>   a database like the ledger's, without blocks, txs, history and handovers
+//! snapshots/<other>    being made or deleted
 //! keys                 hash of the key           -> Key::to_bytes
 //! meta                 "offer", then "ready"     -> CertifiedHeader, nothing
 //! ```
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs,
+    fs::{self, File},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
@@ -35,7 +39,7 @@ use rocksdb::{
     Cache, ColumnFamilyDescriptor, DB, IteratorMode, Options, WriteBatch, WriteOptions, checkpoint::Checkpoint,
 };
 
-use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, RECORDS, TOUCHES, TXS, database, family_options};
+use super::{BLOCKS, HANDOVERS, HISTORY, META, NODES, Pruning, RECORDS, TOUCHES, TXS, database, family_options};
 use crate::chain::store::LedgerError;
 
 const KEYS: &str = "keys";
@@ -43,6 +47,11 @@ const OFFER: &[u8] = b"offer";
 const READY: &[u8] = b"ready";
 /// Snapshots stored: a node that restores the older one has until the newer one is replaced.
 const KEPT: usize = 2;
+/// A snapshot is made after one part in this many of the ledger's room in blocks at the latest: blocks since the older
+/// of two are not deleted, and must fit.
+const ROOM_PART: u64 = 8;
+/// But not before this many bytes of blocks.
+const BYTES_MIN: u64 = 8 * 1024 * 1024;
 /// Keys listed in one write.
 const BATCH: usize = 4_096;
 /// Bytes of the block cache of each.
@@ -52,6 +61,7 @@ const CACHE_BYTES: usize = 4 * 1024 * 1024;
 pub(super) struct Snapshots {
     dir: PathBuf,
     every: u64,
+    every_bytes: u64,
     state: Mutex<State>,
 }
 
@@ -69,30 +79,41 @@ struct Frozen {
 }
 
 impl Snapshots {
-    /// The snapshots in `dir`, with one more every `every` blocks; none with 0.
-    pub(super) fn open(dir: &Path, every: u64) -> Result<Self, LedgerError> {
+    /// The snapshots in `dir`, with one more as often as `pruning` says.
+    pub(super) fn open(dir: &Path, pruning: &Pruning) -> Result<Self, LedgerError> {
         fs::create_dir_all(dir).map_err(database)?;
         let mut state = State::default();
         for entry in fs::read_dir(dir).map_err(database)? {
             let path = entry.map_err(database)?.path();
             let height = path.file_name().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
-            match height.map(Height) {
-                Some(height) => match Frozen::open(&path)? {
-                    Some(frozen) => _ = state.ready.insert(height, Arc::new(frozen)),
-                    None => _ = state.raw.insert(height),
-                },
-                None => fs::remove_dir_all(&path).map_err(database)?,
+            match height.map(|height| (Height(height), Frozen::open(&path))) {
+                Some((height, Ok(Some(frozen)))) => _ = state.ready.insert(height, Arc::new(frozen)),
+                Some((height, Ok(None))) => _ = state.raw.insert(height),
+                Some((height, Err(error))) => {
+                    tracing::warn!(%height, %error, "a snapshot of the ledger does not open; deleting it");
+                    remove_garbage(&path);
+                }
+                None => remove_garbage(&path),
             }
         }
-        Ok(Self { dir: dir.to_owned(), every, state: Mutex::new(state) })
+        let every_bytes = match pruning.room.budget() {
+            0 => u64::MAX,
+            budget => (budget / ROOM_PART).max(BYTES_MIN),
+        };
+        let every = pruning.snapshot_interval_blocks;
+        Ok(Self { dir: dir.to_owned(), every, every_bytes, state: Mutex::new(state) })
     }
 
-    /// Makes a snapshot of `db`, which is at this height, if one is due. A failure is no reason to stop: other nodes
-    /// have snapshots, too.
+    /// Whether there is to be a snapshot at this height, when there are so many bytes of blocks since the newest.
+    pub(super) fn is_due(&self, height: Height, since: u64) -> bool {
+        height > Height(0) && self.every > 0 && (height.0.is_multiple_of(self.every) || since >= self.every_bytes)
+    }
+
+    /// Makes a snapshot of `db`, which is at this height. A failure is no reason to stop: other nodes have snapshots,
+    /// too.
     pub(super) fn freeze(&self, db: &DB, height: Height) {
-        let is_due = height.0.checked_rem(self.every) == Some(0) && height > Height(0);
         let mut state = lock(&self.state);
-        if !is_due || state.ready.contains_key(&height) || state.raw.contains(&height) {
+        if state.ready.contains_key(&height) || state.raw.contains(&height) {
             return;
         }
         let checkpoint = Checkpoint::new(db).and_then(|now| now.create_checkpoint(self.dir.join(height.to_string())));
@@ -106,12 +127,11 @@ impl Snapshots {
     pub(super) fn tend(&self) -> Result<bool, LedgerError> {
         let raw = lock(&self.state).raw.pop_first();
         if let Some(height) = raw {
-            let path = self.dir.join(height.to_string());
-            let frozen = match prepare(&path) {
+            let frozen = match prepare(&self.dir.join(height.to_string())) {
                 Ok(frozen) => frozen,
                 Err(error) => {
                     // There will be others; a full disk is better off without it.
-                    fs::remove_dir_all(&path).map_err(database)?;
+                    self.delete(height).map_err(database)?;
                     return Err(error);
                 }
             };
@@ -124,8 +144,16 @@ impl Snapshots {
             (state.ready.len() > kept).then(|| state.ready.pop_first()).flatten()
         };
         let Some((height, _)) = old else { return Ok(false) };
-        fs::remove_dir_all(self.dir.join(height.to_string())).map_err(database)?;
+        self.delete(height).map_err(database)?;
         Ok(true)
+    }
+
+    /// Deletes a snapshot: what a crash leaves of it has a name by which it is known as garbage.
+    fn delete(&self, height: Height) -> io::Result<()> {
+        let garbage = self.dir.join(format!("{height}.deleted"));
+        fs::rename(self.dir.join(height.to_string()), &garbage)?;
+        File::open(&self.dir)?.sync_all()?;
+        fs::remove_dir_all(&garbage)
     }
 
     /// Height of the oldest, ready or not.
@@ -145,6 +173,13 @@ impl Snapshots {
         let record = |hash: &[u8; 32]| frozen.record(hash);
         let chunk = snapshot::chunk(&*frozen, &record, height.0, after, limits::SNAPSHOT_CHUNK);
         chunk.map_err(|_| LedgerError::Damaged { what: "a snapshot" })
+    }
+}
+
+/// Deletes what is no snapshot. What stays is deleted at the next start: nothing depends on it.
+fn remove_garbage(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "cannot delete the remains of a snapshot of the ledger");
     }
 }
 

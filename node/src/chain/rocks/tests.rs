@@ -1,6 +1,6 @@
 //! A ledger that is kept aside, made again of its parts, and of which only the newest blocks stay.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ostrakon_proto::{
     id::{AccountId, Amount, Height},
@@ -19,7 +19,11 @@ use crate::{
     world::World,
 };
 
-const KEEP: Pruning = Pruning { snapshot_interval_blocks: 5, keep_blocks: 3 };
+/// Blocks between two snapshots, and a budget in bytes.
+type Keep = (u64, u64);
+
+/// No block fits the budget: those stay that the snapshots need.
+const KEEP: Keep = (5, 1);
 
 /// A world whose state is of several parts.
 fn large() -> World {
@@ -32,8 +36,10 @@ fn large() -> World {
     world
 }
 
-fn open(dir: &Path, world: &World, keep: Pruning) -> Rocks {
-    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.with_pruning(keep)).expect("opens")
+fn open(dir: &Path, world: &World, (snapshot_interval_blocks, budget): Keep) -> Rocks {
+    let room = Arc::new(LedgerRoom::new(vec![dir.to_owned()], budget));
+    let pruning = Pruning { snapshot_interval_blocks, room };
+    Rocks::open(dir, &world.genesis).and_then(|rocks| rocks.with_pruning(pruning)).expect("opens")
 }
 
 /// Blocks with a transfer each, up to this height.
@@ -79,7 +85,7 @@ async fn every_so_many_blocks_the_state_is_kept_aside() {
 #[tokio::test(start_paused = true)]
 async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
     let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Pruning::default());
+    let ledger = open(dir.path(), &world, (0, 0));
     grow(&ledger, &world, 5);
     drop(ledger);
     // What a checkpoint leaves that was cut short.
@@ -88,6 +94,53 @@ async fn a_block_whose_snapshot_a_crash_prevented_gets_it_at_the_next_start() {
     tend(&ledger);
     assert_eq!(heights(&ledger), [5]);
     assert!(!dir.path().join("snapshots/5.tmp").exists());
+}
+
+/// Copies the files of a directory, but the first `deleted` of this order.
+fn copy_rest(from: &Path, to: &Path, order: &[PathBuf], deleted: usize) {
+    std::fs::create_dir_all(to).expect("made");
+    for file in &order[deleted..] {
+        std::fs::copy(from.join(file), to.join(file)).expect("copied");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_crash_leaves_of_a_snapshot_that_is_deleted_the_ledger_opens() {
+    let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
+    let (chain, saved) = (dir.path().join("chain"), dir.path().join("saved"));
+    let snapshots = chain.join("snapshots");
+    let ledger = open(&chain, &world, KEEP);
+    grow(&ledger, &world, 11);
+    tend(&ledger);
+    let first = ledger.chunk(Height(5), None);
+    drop(ledger);
+    let files = std::fs::read_dir(snapshots.join("5")).expect("listed");
+    let mut order: Vec<PathBuf> = files.map(|file| file.expect("listed").file_name().into()).collect();
+    order.sort();
+    copy_rest(&snapshots.join("5"), &saved, &order, 0);
+    for _ in 0..2 {
+        order.reverse();
+        for deleted in 0..=order.len() {
+            // By the name of a snapshot, as an older version deleted it, or with the mark of what is deleted.
+            for name in ["5", "5.deleted"] {
+                std::fs::remove_dir_all(snapshots.join("5")).unwrap_or_default();
+                copy_rest(&saved, &snapshots.join(name), &order, deleted);
+                let ledger = open(&chain, &world, KEEP);
+                // What is not ready is prepared again, and not used if that fails.
+                while !matches!(ledger.tend(), Ok(false)) {}
+                let left = heights(&ledger);
+                assert!(left == [5, 10] || left == [10], "{name} {deleted}: {left:?}");
+                assert!(left == [10] || ledger.chunk(Height(5), None) == first, "{name} {deleted}");
+                assert!(left == [10] || name == "5", "what is deleted does not come back");
+                let kept = std::fs::read_dir(&snapshots).expect("listed").count();
+                assert_eq!(kept, left.len(), "{name} {deleted}");
+            }
+        }
+    }
+    let ledger = open(&chain, &world, KEEP);
+    grow(&ledger, &world, 15);
+    tend(&ledger);
+    assert_eq!(heights(&ledger), [10, 15], "and there are others");
 }
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +214,7 @@ async fn what_was_begun_of_another_state_is_thrown_away() {
 #[tokio::test(start_paused = true)]
 async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     let (world, dir) = (World::new(4), tempfile::tempdir().expect("a directory"));
-    let ledger = open(dir.path(), &world, Pruning { keep_blocks: 8, ..KEEP });
+    let ledger = open(dir.path(), &world, KEEP);
     grow(&ledger, &world, 4);
     tend(&ledger);
     assert_eq!(ledger.first_block(), Ok(Height(1)), "without a snapshot nothing goes");
@@ -178,15 +231,15 @@ async fn old_blocks_go_but_none_that_a_snapshot_needs() {
     let newest = ledger.block(Height(24)).expect("read").expect("kept");
     assert_eq!(ledger.inclusion(&newest.block.txs[0].id()), Ok(Some(Height(24))));
     assert!(ledger.past(0).expect("read").is_some(), "the history stays");
-    // More is kept than a snapshot needs.
+    drop(ledger);
+    // There is room for more than the snapshots need.
+    let ledger = open(dir.path(), &world, (5, 1 << 30));
     grow(&ledger, &world, 31);
-    drop(ledger);
-    let ledger = open(dir.path(), &world, Pruning { keep_blocks: 9, ..KEEP });
     tend(&ledger);
-    assert_eq!((heights(&ledger), ledger.first_block()), (vec![25, 30], Ok(Height(23))));
+    assert_eq!((heights(&ledger), ledger.first_block()), (vec![25, 30], Ok(Height(15))));
     drop(ledger);
-    let archive = open(dir.path(), &world, Pruning { keep_blocks: 0, ..KEEP });
+    let archive = open(dir.path(), &world, (5, 0));
     grow(&archive, &world, 50);
     tend(&archive);
-    assert_eq!(archive.first_block(), Ok(Height(23)), "what is kept forever begins here");
+    assert_eq!(archive.first_block(), Ok(Height(15)), "what is kept forever begins here");
 }

@@ -30,6 +30,7 @@ use crate::{
         store::LedgerStore,
         tests::{next_block, transfer},
     },
+    ledger_room::LedgerRoom,
     metrics::ChainMetrics,
     world::{World, node_id},
 };
@@ -110,22 +111,24 @@ async fn serve(inbound: Requests, ledger: &Rocks, tamper: Tamper, asked: &Atomic
     }
 }
 
-const KEEP: Pruning = Pruning { snapshot_interval_blocks: 5, keep_blocks: 1 };
+/// The budget of a ledger of which only that stays that its snapshots need.
+const TIGHT: u64 = 1;
 
 /// A network of four whose state is of several parts, and the ledger of its validator at height 12.
 fn old(dir: &Path) -> (World, Arc<Rocks>) {
-    old_with(dir, KEEP)
+    old_with(dir, TIGHT)
 }
 
-fn old_with(dir: &Path, keep: Pruning) -> (World, Arc<Rocks>) {
+fn old_with(dir: &Path, budget: u64) -> (World, Arc<Rocks>) {
     let mut world = World::new(4);
     let account = |number: u32| {
         let bytes = blake3::hash(&number.to_le_bytes());
         GenesisAccount { account: AccountId::new(*bytes.as_bytes()), balance: Amount(u64::from(number)) }
     };
     world.genesis.accounts.extend((0..80_000).map(account));
-    let ledger =
-        Rocks::open(&dir.join("old"), &world.genesis).and_then(|rocks| rocks.with_pruning(keep)).expect("opens");
+    let dir = dir.join("old");
+    let pruning = Pruning { snapshot_interval_blocks: 5, room: Arc::new(LedgerRoom::new(vec![dir.clone()], budget)) };
+    let ledger = Rocks::open(&dir, &world.genesis).and_then(|rocks| rocks.with_pruning(pruning)).expect("opens");
     for nonce in 0..12 {
         let (decided, changes) = next_block(&ledger, &world.genesis, vec![transfer(&world, nonce, 50)]);
         ledger.commit(&decided, &changes).expect("committed");
@@ -291,7 +294,7 @@ async fn a_checkpoint_of_another_chain_is_refused_and_the_right_one_is_not() {
 #[tokio::test(start_paused = true)]
 async fn a_chain_that_has_another_block_than_the_checkpoint_stops_the_node() {
     let (old_dir, dir) = (tempfile::tempdir().expect("one"), tempfile::tempdir().expect("two"));
-    let (world, ledger) = old_with(old_dir.path(), Pruning { keep_blocks: 0, ..KEEP });
+    let (world, ledger) = old_with(old_dir.path(), 0);
     let _peer = peer(&world, 0, &ledger, honest);
     let block = |height| ledger.block(Height(height)).expect("read").expect("kept").block.header.id();
     let (chain, _sync) = newcomer(&world, dir.path(), 1).await;

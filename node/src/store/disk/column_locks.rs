@@ -15,20 +15,27 @@ pub(super) struct ColumnLocks {
     released: Condvar,
 }
 
-/// A column and an object that are locked until this is dropped.
+/// Columns and objects that are locked until this is dropped.
 #[derive(Debug)]
 pub(super) struct ColumnLock<'a> {
     locks: &'a ColumnLocks,
-    names: [[u8; 32]; 2],
+    names: BTreeSet<[u8; 32]>,
 }
 
 impl ColumnLocks {
-    /// Waits until neither is locked, and locks both together, so that no deadlock is possible.
+    /// Waits until neither is locked, and locks both.
     pub(super) fn take(&self, column: &ColumnId, object: &ObjectId) -> ColumnLock<'_> {
-        let names = [*column.bytes(), *object.bytes()];
+        self.take_all([(*column, *object)])
+    }
+
+    /// Waits until none is locked, and locks all together, so that no deadlock is possible.
+    pub(super) fn take_all(&self, pairs: impl IntoIterator<Item = (ColumnId, ObjectId)>) -> ColumnLock<'_> {
+        let names = pairs.into_iter().flat_map(|(column, object)| [*column.bytes(), *object.bytes()]);
+        let names: BTreeSet<_> = names.collect();
         let busy = |taken: &mut BTreeSet<_>| names.iter().any(|name| taken.contains(name));
         let mut taken = self.released.wait_while(lock(&self.locked), busy).unwrap_or_else(PoisonError::into_inner);
-        taken.extend(names);
+        taken.extend(names.iter().copied());
+        drop(taken);
         ColumnLock { locks: self, names }
     }
 }

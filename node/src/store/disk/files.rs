@@ -190,11 +190,19 @@ pub(super) fn path_of(volume: &Volume, id: &ColumnId) -> PathBuf {
     volume.path("columns").join(format!("{:02x}", id.bytes()[0])).join(id.to_string())
 }
 
-/// Removes a column's file. One that cannot be removed is indexed again at the next start, as temporary.
-pub(super) fn remove(volume: &Volume, id: &ColumnId) {
-    let path = path_of(volume, id);
-    if let Err(error) = fs::remove_file(&path) {
-        tracing::warn!(path = %path.display(), %error, "cannot remove the file of a deleted column");
+/// Takes its name from the file of a deleted column; returns where it is until [`remove`], or the next start, deletes
+/// it. A file that keeps its name is indexed again at the next start, as temporary.
+pub(super) fn put_aside(volume: &Volume, id: &ColumnId) -> Option<PathBuf> {
+    let (path, aside) = (path_of(volume, id), volume.incoming_path());
+    let renamed = fs::rename(&path, &aside);
+    let warn = |error: &io::Error| tracing::warn!(path = %path.display(), %error, "cannot remove a deleted column");
+    renamed.inspect_err(warn).ok().map(|()| aside)
+}
+
+/// Deletes the file of a deleted column.
+pub(super) fn remove(aside: &Path) {
+    if let Err(error) = fs::remove_file(aside) {
+        tracing::warn!(path = %aside.display(), %error, "cannot delete the file of a deleted column");
     }
 }
 

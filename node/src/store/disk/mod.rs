@@ -35,7 +35,7 @@ use super::{
     ColumnInfo, Columns, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError, StoredPlace, Usage,
     upload::{UploadLimits, Uploads},
 };
-use crate::metrics::StoreMetrics;
+use crate::{ledger_room::LedgerRoom, metrics::StoreMetrics};
 
 mod column_locks;
 mod files;
@@ -68,6 +68,15 @@ impl Default for DiskConfig {
     fn default() -> Self {
         Self { reserve_bytes: None, pack_bytes: 256 << 20, uploads: 256, held_bytes: 64 << 20 }
     }
+}
+
+/// What is beside a store: who counts what it does, and whose room it leaves free.
+#[derive(Clone, Debug, Default)]
+pub struct Around {
+    /// The counts.
+    pub metrics: StoreMetrics,
+    /// The room of the ledger, on whichever disk that is.
+    pub room: Arc<LedgerRoom>,
 }
 
 /// Why a store cannot be opened.
@@ -119,15 +128,15 @@ impl Disk {
     /// # Errors
     /// [`OpenError::InUse`] while another process has it.
     pub fn open(dir: &Path, config: DiskConfig) -> Result<Self, OpenError> {
-        Self::open_counting(dir, config, StoreMetrics::default())
+        Self::open_beside(dir, config, Around::default())
     }
 
-    /// As [`Disk::open`], with these metrics.
+    /// As [`Disk::open`], with what is beside it.
     ///
     /// # Errors
     /// As [`Disk::open`].
-    pub fn open_counting(dir: &Path, config: DiskConfig, metrics: StoreMetrics) -> Result<Self, OpenError> {
-        let volume = Arc::new(Volume::open(dir, config.reserve_bytes, metrics)?);
+    pub fn open_beside(dir: &Path, config: DiskConfig, around: Around) -> Result<Self, OpenError> {
+        let volume = Arc::new(Volume::open(dir, config.reserve_bytes, around)?);
         let (index, tally) = rebuild::recover(&volume)?;
         let index = Arc::new(index);
         let packs = Packs::open(&index, &volume, tally.packs, config.pack_bytes)?;

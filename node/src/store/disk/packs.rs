@@ -8,6 +8,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File},
+    ops::Range,
     os::unix::fs::FileExt,
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, PoisonError},
@@ -118,8 +119,8 @@ struct Active {
 /// even if writing it panicked.
 struct Led<'a> {
     packs: &'a Packs,
-    /// Who leads, and takes no answer any more if it panics.
-    leader: u64,
+    /// The tickets of the one who leads, and takes no answer any more if it panics.
+    leader: Range<u64>,
     answers: Vec<(u64, Result<Piece, StoreError>)>,
 }
 
@@ -127,8 +128,8 @@ impl Drop for Led<'_> {
     fn drop(&mut self) {
         let mut queue = lock(&self.packs.queue);
         if thread::panicking() {
-            queue.waiting.retain(|waiting| waiting.ticket != self.leader);
-            self.answers.retain(|(ticket, _)| *ticket != self.leader);
+            queue.waiting.retain(|waiting| !self.leader.contains(&waiting.ticket));
+            self.answers.retain(|(ticket, _)| !self.leader.contains(ticket));
         }
         queue.leading = false;
         queue.answers.extend(std::mem::take(&mut self.answers));
@@ -180,13 +181,22 @@ impl Packs {
 
     /// Appends a record and commits its change to the index, both durably, together with others'.
     pub(super) fn append(&self, record: Vec<u8>, change: IndexChange) -> Result<Piece, StoreError> {
+        self.append_all(vec![(record, change)]).pop().expect("one answer for one record")
+    }
+
+    /// As [`Packs::append`], of several records at a time: the answer of each, in order.
+    pub(super) fn append_all(&self, records: Vec<(Vec<u8>, IndexChange)>) -> Vec<Result<Piece, StoreError>> {
         let mut queue = lock(&self.queue);
-        queue.tickets += 1;
-        let ticket = queue.tickets;
-        queue.waiting.push(Waiting { ticket, record, change });
+        let first = queue.tickets;
+        for (record, change) in records {
+            let ticket = queue.tickets;
+            queue.waiting.push(Waiting { ticket, record, change });
+            queue.tickets += 1;
+        }
+        let tickets = first..queue.tickets;
         loop {
-            if let Some(answer) = queue.answers.remove(&ticket) {
-                return answer;
+            if tickets.clone().all(|ticket| queue.answers.contains_key(&ticket)) {
+                return tickets.map(|ticket| queue.answers.remove(&ticket).expect("just seen")).collect();
             }
             if queue.leading {
                 queue = self.done.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -195,13 +205,13 @@ impl Packs {
             queue.leading = true;
             let group = next_group(&mut queue.waiting);
             drop(queue);
-            self.lead(ticket, group);
+            self.lead(tickets.clone(), group);
             queue = lock(&self.queue);
         }
     }
 
     /// Writes a group; all of it succeeds or fails.
-    fn lead(&self, leader: u64, group: Vec<Waiting>) {
+    fn lead(&self, leader: Range<u64>, group: Vec<Waiting>) {
         let answers = group.iter().map(|waiting| (waiting.ticket, Err(StoreError::Interrupted))).collect();
         let mut led = Led { packs: self, leader, answers };
         let written = self.write(group);

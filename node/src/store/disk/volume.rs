@@ -24,10 +24,13 @@ use rustix::{
 use tokio::time::Instant;
 
 use super::super::{StoreError, upload::Reservation};
-use super::OpenError;
-use crate::metrics::{StoreMetrics, Synced};
+use super::{Around, OpenError};
+use crate::{
+    ledger_room::LedgerRoom,
+    metrics::{StoreMetrics, Synced},
+};
 
-/// The largest default reserve: enough for logs and the ledger to grow.
+/// The largest default reserve: enough for logs and files that others write.
 const RESERVE_MAX: u64 = 10 << 30;
 /// The default reserve is one part in this many of the disk, 5 %, if that is less.
 const RESERVE_PART: u64 = 20;
@@ -43,6 +46,8 @@ pub(super) struct Volume {
     /// The file system that the directory was on when it was opened.
     device: u64,
     reserve_bytes: Option<u64>,
+    /// The room of the ledger, if that is on this disk: columns leave free what is unused of it.
+    room: Option<Arc<LedgerRoom>>,
     promised: Arc<AtomicU64>,
     poisoned: AtomicBool,
     incoming: AtomicU64,
@@ -63,7 +68,7 @@ pub(super) struct Faults {
 
 impl Volume {
     /// Locks the directory, creates what is missing in it, and removes unfinished uploads.
-    pub(super) fn open(root: &Path, reserve_bytes: Option<u64>, metrics: StoreMetrics) -> Result<Self, OpenError> {
+    pub(super) fn open(root: &Path, reserve_bytes: Option<u64>, around: Around) -> Result<Self, OpenError> {
         let io = |source| OpenError::Io { path: root.to_owned(), source };
         fs::create_dir_all(root).map_err(io)?;
         let root = root.canonicalize().map_err(io)?;
@@ -73,11 +78,13 @@ impl Volume {
             error => io(error.into()),
         })?;
         let device = fs::metadata(&root).map_err(io)?.dev();
+        let Around { metrics, room } = around;
         let volume = Self {
             root,
             lock,
             device,
             reserve_bytes,
+            room: room.is_on(device).then_some(room),
             promised: Arc::default(),
             poisoned: AtomicBool::new(false),
             incoming: AtomicU64::new(0),
@@ -119,7 +126,9 @@ impl Volume {
     pub(super) fn size_and_free(&self) -> (u64, u64) {
         let Ok(disk) = fstatvfs(&self.lock) else { return (0, 0) };
         let available = disk.f_bavail.saturating_mul(disk.f_frsize);
-        let free = available.saturating_sub(self.reserve_bytes.unwrap_or_else(|| default_reserve(&disk)));
+        let of_ledger = self.room.as_ref().map_or(0, |room| room.unused());
+        let reserve = self.reserve_bytes.unwrap_or_else(|| default_reserve(&disk)).saturating_add(of_ledger);
+        let free = available.saturating_sub(reserve);
         #[cfg(test)]
         let free = ostrakon_net::lock(&self.faults.free).unwrap_or(free);
         (disk.f_blocks.saturating_mul(disk.f_frsize), free)

@@ -1,7 +1,8 @@
 //! Storing, changing and deleting places, in the order of steps that makes an acknowledgement durable.
 //!
 //! Bytes first, durably; then the index, durably; then the answer. Deleting goes the other way round: the index first,
-//! then the blocks. Every operation here holds the lock of its column and object.
+//! then the blocks. Every operation here holds the lock of its column and object, and gives blocks back without it:
+//! that may take long, and others wait for the lock.
 
 use bytes::Bytes;
 use ostrakon_net::lock;
@@ -153,7 +154,7 @@ impl Disk {
 
     /// Deletes a place that is in this state, and what nothing else needs; whether it is gone.
     pub(super) fn forget(&self, key: &PlaceKey, state: PlaceState) -> Result<bool, StoreError> {
-        let _lock = self.column_locks.take(&key.column, &key.object);
+        let lock_of_column = self.column_locks.take(&key.column, &key.object);
         let Some(place) = self.index.place(key)? else { return Ok(true) };
         if place.state != state {
             return Ok(false);
@@ -171,14 +172,17 @@ impl Disk {
         }
         self.index.commit(batch, Durability::Synced)?;
         self.uncount(&place.stored(key), column);
+        let location = column.map(|column| column.location);
+        // Its name may be another upload's as soon as the lock is released.
+        let file = (location == Some(Location::File)).then(|| files::put_aside(&self.volume, &key.column)).flatten();
+        drop(lock_of_column);
         if let Some(piece) = place.note {
             self.packs.free(&piece);
         }
-        match column.map(|column| column.location) {
-            Some(Location::Pack(piece)) => self.packs.free(&piece),
-            Some(Location::File) => files::remove(&self.volume, &key.column),
-            None => {}
+        if let Some(Location::Pack(piece)) = location {
+            self.packs.free(&piece);
         }
+        file.iter().for_each(|file| files::remove(file));
         Ok(true)
     }
 

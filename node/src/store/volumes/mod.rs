@@ -3,13 +3,16 @@
 //! In comes the list of volumes ([`list`]), each with its [`identity`]; out comes [`Volumes`], which spreads columns
 //! over those that are there. A new column goes to the volume with the most free space, and all of it is on that one:
 //! bytes, index and places. So nothing is recorded of which column is where: each volume's index is asked. A volume
-//! that is not there is not opened, and nothing is written at its path.
+//! that is not there is not opened, and nothing is written at its path. Until a volume has been opened, which takes
+//! long if it has many columns or lost its index, whatever may be on it is answered by [`StoreError::Opening`].
 //!
 //! Not here: how one volume stores columns ([`super::disk`]).
 
 use std::{
     fmt::{self, Display},
     path::{Path, PathBuf},
+    sync::OnceLock,
+    thread,
 };
 
 use bytes::Bytes;
@@ -24,10 +27,9 @@ pub use self::{
     list::{ListedVolume, STORE_DIR, VOLUMES_FILE, VolumeList, VolumeListError, VolumeProblem},
 };
 use super::{
-    ColumnInfo, Columns, Disk, DiskConfig, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError, StoredPlace,
-    Usage,
+    Around, ColumnInfo, Columns, Disk, DiskConfig, PLACES, Place, PlaceKey, PlaceState, ProvenRange, StoreError,
+    StoredPlace, Usage,
 };
-use crate::metrics::StoreMetrics;
 
 mod identity;
 mod list;
@@ -39,20 +41,28 @@ mod toml_file;
 #[derive(Debug)]
 pub struct Volumes {
     volumes: Vec<Volume>,
+    /// The node's data directory.
+    dir: PathBuf,
+    node: NodeId,
+    config: DiskConfig,
+    around: Around,
 }
 
-/// A volume of the list, open or not.
+/// A volume of the list.
 #[derive(Debug)]
 struct Volume {
-    id: VolumeId,
+    listed: ListedVolume,
     path: PathBuf,
-    disk: Result<Disk, VolumeProblem>,
+    /// Nothing until it has been opened.
+    disk: OnceLock<Result<Disk, VolumeProblem>>,
 }
 
 /// What a volume does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum VolumeState {
+    /// It is being opened: its index is read, or rebuilt.
+    Opening,
     /// It serves columns, and takes new ones.
     Open,
     /// It serves columns; nothing is written to it until the node is restarted.
@@ -66,6 +76,7 @@ pub enum VolumeState {
 impl Display for VolumeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Opening => "opening",
             Self::Open => "open",
             Self::ReadOnly => "read-only",
             Self::Missing => "missing",
@@ -120,26 +131,22 @@ impl ListedVolume {
 }
 
 impl Volume {
-    fn open(listed: &ListedVolume, (dir, node): (&Path, &NodeId), config: DiskConfig, metrics: StoreMetrics) -> Self {
-        let (id, path) = (listed.id, listed.place(dir));
-        let disk =
-            listed.find(dir, node).and_then(|place| Ok(Disk::open_counting(&place, config, metrics)?)).inspect_err(
-                |problem| tracing::warn!(volume = %id, path = %path.display(), "volume is not used: {problem}"),
-            );
-        Self { id, path, disk }
-    }
-
     fn status(&self) -> VolumeStatus {
-        let (state, problem) = match &self.disk {
-            Ok(disk) => match disk.writable() {
+        let (state, problem) = match self.disk.get() {
+            None => (VolumeState::Opening, Some(StoreError::Opening.to_string())),
+            Some(Ok(disk)) => match disk.writable() {
                 Ok(()) => (VolumeState::Open, None),
                 Err(error @ StoreError::Gone { .. }) => (VolumeState::Missing, Some(error.to_string())),
                 Err(error) => (VolumeState::ReadOnly, Some(error.to_string())),
             },
-            Err(problem) => (problem.state(), Some(problem.to_string())),
+            Some(Err(problem)) => (problem.state(), Some(problem.to_string())),
         };
-        let Usage { columns, used_bytes, free_bytes, .. } = self.disk.as_ref().map(Disk::usage).unwrap_or_default();
-        VolumeStatus { id: self.id, path: self.path.clone(), state, problem, columns, used_bytes, free_bytes }
+        let Usage { columns, used_bytes, free_bytes, .. } = self.opened().map(Disk::usage).unwrap_or_default();
+        VolumeStatus { id: self.listed.id, path: self.path.clone(), state, problem, columns, used_bytes, free_bytes }
+    }
+
+    fn opened(&self) -> Option<&Disk> {
+        self.disk.get()?.as_ref().ok()
     }
 }
 
@@ -149,17 +156,40 @@ impl Volumes {
     ///
     /// # Errors
     /// [`VolumeListError`] when the list cannot be read.
-    pub fn open(
-        dir: &Path,
-        node: &NodeId,
-        config: DiskConfig,
-        metrics: &StoreMetrics,
-    ) -> Result<Self, VolumeListError> {
+    pub fn open(dir: &Path, node: &NodeId, config: DiskConfig, around: &Around) -> Result<Self, VolumeListError> {
+        let volumes = Self::unopened(dir, node, config, around)?;
+        volumes.open_all();
+        Ok(volumes)
+    }
+
+    /// As [`Volumes::open`], but [`Volumes::open_all`] is yet to be called.
+    ///
+    /// # Errors
+    /// [`VolumeListError`] when the list cannot be read.
+    pub fn unopened(dir: &Path, node: &NodeId, config: DiskConfig, around: &Around) -> Result<Self, VolumeListError> {
         let list = VolumeList::of_node(dir, *node)?;
         let count = u64::try_from(list.volumes.len()).expect("a file's lines").max(1);
         let config = DiskConfig { held_bytes: config.held_bytes / count, ..config };
-        let open = |listed| Volume::open(listed, (dir, node), config, metrics.clone());
-        Ok(Self { volumes: list.volumes.iter().map(open).collect() })
+        let volume = |listed: ListedVolume| Volume { path: listed.place(dir), listed, disk: OnceLock::new() };
+        let volumes = list.volumes.into_iter().map(volume).collect();
+        Ok(Self { volumes, dir: dir.to_owned(), node: *node, config, around: around.clone() })
+    }
+
+    /// Opens the volumes, all at a time. It takes as long as the slowest; meanwhile each that is open serves.
+    pub fn open_all(&self) {
+        thread::scope(|scope| {
+            for volume in &self.volumes {
+                scope.spawn(|| volume.disk.get_or_init(|| self.open_one(volume)));
+            }
+        });
+    }
+
+    fn open_one(&self, Volume { listed, path, .. }: &Volume) -> Result<Disk, VolumeProblem> {
+        let found = listed.find(&self.dir, &self.node);
+        let opened = found.and_then(|place| Ok(Disk::open_beside(&place, self.config, self.around.clone())?));
+        opened.inspect_err(
+            |problem| tracing::warn!(volume = %listed.id, path = %path.display(), "volume is not used: {problem}"),
+        )
     }
 
     /// Each volume, open or not.
@@ -168,7 +198,7 @@ impl Volumes {
     }
 
     fn disks(&self) -> impl Iterator<Item = &Disk> {
-        self.volumes.iter().filter_map(|volume| volume.disk.as_ref().ok())
+        self.volumes.iter().filter_map(Volume::opened)
     }
 
     /// The volume that an upload is on.
@@ -176,12 +206,23 @@ impl Volumes {
         self.disks().find(|disk| disk.has_upload(upload))
     }
 
+    /// Why something that no open volume has may be here nevertheless, if that is so.
+    fn unknown(&self) -> Option<StoreError> {
+        let is_opening = self.is_opening().then_some(StoreError::Opening);
+        is_opening.or_else(|| (self.disks().count() < self.volumes.len()).then_some(StoreError::Unavailable))
+    }
+
+    /// Fails until all volumes have been opened.
+    fn all_opened(&self) -> Result<(), StoreError> {
+        if self.is_opening() { Err(StoreError::Opening) } else { Ok(()) }
+    }
+
     /// What the volumes answer that have it, in their order. One that fails does not count unless no other has it.
     fn ask<'a, T>(
         &'a self,
         ask: impl Fn(&'a Disk) -> Result<Option<T>, StoreError> + 'a,
     ) -> impl Iterator<Item = Result<T, StoreError>> {
-        let mut failed = self.volumes.iter().any(|volume| volume.disk.is_err()).then_some(StoreError::Unavailable);
+        let mut failed = self.unknown();
         let mut found = false;
         let answers = self.disks().map(ask).map(Some).chain([None]);
         answers.filter_map(move |answer| match answer {
@@ -216,6 +257,8 @@ fn merge(mut one: ColumnInfo, other: ColumnInfo) -> ColumnInfo {
 
 impl Columns for Volumes {
     fn begin(&self, upload: UploadId, reserve: u64) -> Result<Taken, StoreError> {
+        // It may be stored already, where that is not known yet.
+        self.all_opened()?;
         let roomiest = || {
             let open = self.disks().filter(|disk| disk.writable().is_ok());
             open.max_by_key(|disk| disk.usage().free_bytes)
@@ -256,6 +299,7 @@ impl Columns for Volumes {
     }
 
     fn places(&self, after: Option<PlaceKey>, limit: usize) -> Result<Vec<StoredPlace>, StoreError> {
+        self.all_opened()?;
         let page = |disk: &Disk| {
             let page = disk.places(after, limit);
             // Once in each walk.
@@ -282,6 +326,7 @@ impl Columns for Volumes {
     }
 
     fn purge(&self, place: &PlaceKey, state: PlaceState) -> Result<bool, StoreError> {
+        self.all_opened()?;
         let purged = self.ask(|disk| disk.purge(place, state).map(Some));
         purged.reduce(|one, other| Ok(one? & other?)).unwrap_or(Ok(true))
     }
@@ -293,6 +338,10 @@ impl Columns for Volumes {
     fn scrub_column(&self, id: &ColumnId) -> Result<(), StoreError> {
         let scrubbed = self.ask(|disk| stored(disk.scrub_column(id)));
         scrubbed.reduce(Result::and).unwrap_or(Err(StoreError::NotFound { column: *id }))
+    }
+
+    fn is_opening(&self) -> bool {
+        self.volumes.iter().any(|volume| volume.disk.get().is_none())
     }
 
     fn usage(&self) -> Usage {

@@ -11,7 +11,7 @@ const CONFIG: DiskConfig = DiskConfig { reserve_bytes: Some(0), pack_bytes: 2 <<
 
 /// All volumes have the same space free, so that reservations alone decide which is used next.
 fn open(dir: &Path) -> Volumes {
-    let store = Volumes::open(dir, &NODE, CONFIG, &StoreMetrics::default()).expect("the list is readable");
+    let store = Volumes::open(dir, &NODE, CONFIG, &Around::default()).expect("the list is readable");
     store.disks().for_each(|disk| disk.set_free(1 << 30));
     store
 }
@@ -35,7 +35,7 @@ fn samples() -> Vec<Sample> {
 
 /// The samples that are on this volume.
 fn stored_on<'a>(store: &Volumes, volume: usize, samples: &'a [Sample]) -> Vec<&'a Sample> {
-    let disk = store.volumes[volume].disk.as_ref().expect("open");
+    let disk = store.volumes[volume].opened().expect("open");
     samples.iter().filter(|sample| disk.column(&sample.place.column).expect("readable").is_some()).collect()
 }
 
@@ -141,11 +141,45 @@ fn without_a_volume_nothing_is_taken_and_nothing_is_written() {
 }
 
 #[test]
+fn until_a_volume_is_open_nobody_takes_what_is_on_it_for_missing() {
+    let samples = samples();
+    let dir = two_volumes(&samples);
+    let store = Volumes::unopened(dir.path(), &NODE, CONFIG, &Around::default()).expect("the list is readable");
+    assert_eq!(states(&store), [VolumeState::Opening; 2]);
+    let check = |store: &Volumes, sample: &Sample| {
+        let (id, object) = (&sample.place.column, &sample.place.object);
+        assert!(matches!(store.column(id), Err(StoreError::Opening)));
+        assert!(matches!(store.read(id, 0, 16_384), Err(StoreError::Opening)));
+        assert!(matches!(store.manifest(object), Err(StoreError::Opening)));
+        assert!(matches!(store.set_state(&sample.place.key(), PlaceState::Committed), Err(StoreError::Opening)));
+        assert!(matches!(store.purge(&sample.place.key(), PlaceState::Committed), Err(StoreError::Opening)));
+        assert!(matches!(store.scrub_column(id), Err(StoreError::Opening)));
+    };
+    samples.iter().for_each(|sample| check(&store, sample));
+    assert!(matches!(store.places(None, 1), Err(StoreError::Opening)));
+    assert!(matches!(Sample::new(9, 64).put(&store), Err(StoreError::Opening)));
+    assert_eq!((store.is_opening(), store.usage()), (true, Usage::default()));
+
+    // One of them takes longer than the other, which serves what it has.
+    let [first, second] = &store.volumes[..] else { panic!("{store:?}") };
+    first.disk.set(store.open_one(first)).expect("was not open");
+    let kept = stored_on(&store, 0, &samples);
+    kept.iter().for_each(|sample| sample.read(&store, 16_384).expect("readable"));
+    let others = samples.iter().filter(|sample| kept.iter().all(|kept| kept.place != sample.place));
+    others.for_each(|sample| check(&store, sample));
+    assert_eq!(states(&store), [VolumeState::Open, VolumeState::Opening]);
+    assert!(second.disk.get().is_none());
+    store.open_all();
+    samples.iter().for_each(|sample| sample.assert_stored(&store));
+    assert!(!store.is_opening());
+}
+
+#[test]
 fn a_volume_whose_disk_fails_fails_alone() {
     let samples = samples();
     let dir = two_volumes(&samples);
     let store = open(dir.path());
-    let first = store.volumes[0].disk.as_ref().expect("open");
+    let first = store.volumes[0].opened().expect("open");
     first.set_free(2 << 30);
     first.fail_syncs();
     assert!(Sample::new(20, 4096).put(&store).is_err(), "it has the most free space");

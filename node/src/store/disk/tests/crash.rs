@@ -11,10 +11,9 @@ use super::{
         Columns, PlaceState,
         samples::{LENGTHS, Sample},
     },
-    super::record,
+    super::{Around, record},
     copy, copy_into, files_below, open,
 };
-use crate::metrics::StoreMetrics;
 
 fn samples() -> Vec<Sample> {
     LENGTHS.iter().zip(0..).map(|(length, seed)| Sample::new(seed, *length)).collect()
@@ -99,9 +98,8 @@ fn a_rebuild_that_was_cut_short_is_done_again() {
     samples().iter().for_each(|sample| sample.put(&open(dir.path())).expect("stored"));
     // An index without its version is one that was not finished.
     fs::remove_dir_all(dir.path().join("index")).expect("removed");
-    let volume = std::sync::Arc::new(
-        super::super::volume::Volume::open(dir.path(), Some(0), StoreMetrics::default()).expect("opens"),
-    );
+    let volume =
+        std::sync::Arc::new(super::super::volume::Volume::open(dir.path(), Some(0), Around::default()).expect("opens"));
     drop(super::super::index::Index::create(&volume).expect("created"));
     drop(volume);
     let store = open(dir.path());

@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -17,9 +17,10 @@ use super::{
         Columns, Place, PlaceState, StoreError,
         samples::{LENGTHS, Sample},
     },
-    super::{files, index::Location, packs, record},
+    super::{Around, files, index::Location, packs, record},
     CONFIG, Disk, DiskConfig, OpenError, open, try_open,
 };
+use crate::ledger_room::LedgerRoom;
 
 impl Disk {
     /// Flips a bit in the middle of a stored column; tells whether there was one.
@@ -189,6 +190,19 @@ fn a_full_disk_refuses_and_serves() {
     small.assert_stored(&store);
     assert_eq!(store.usage().free_bytes, 0);
     small.purge(&store).expect("purged");
+}
+
+#[test]
+fn columns_leave_the_ledger_its_room() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let open = |budget| {
+        let room = Arc::new(LedgerRoom::new(vec![dir.path().join("chain")], budget));
+        Disk::open_beside(&dir.path().join("store"), CONFIG, Around { room, ..Around::default() }).expect("opens")
+    };
+    assert!(open(1 << 20).usage().free_bytes > 0);
+    let store = open(u64::MAX);
+    assert_eq!(store.usage().free_bytes, 0);
+    assert!(matches!(Sample::new(1, 4096).put(&store), Err(StoreError::Full { .. })));
 }
 
 #[test]
