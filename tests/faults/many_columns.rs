@@ -2,6 +2,7 @@
 //! refuses what it cannot know yet as busy, and has every column once it is open.
 
 use std::{
+    fs,
     net::TcpListener,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
@@ -47,6 +48,9 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let (dir, columns) = (home.path().join("node"), size(1_000_000, 10_000));
     let port = TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
     let genesis = made_chain::make(&dir, &Length { blocks: BLOCKS, snapshot_blocks: 100, port, ..Length::default() })?;
+    // The machine's disk may have less than a node leaves free.
+    let settings = fs::read_to_string(dir.join("node.toml"))?;
+    fs::write(dir.join("node.toml"), format!("disk_reserve_bytes = 1\n{settings}"))?;
     let start = || -> Result<Daemon> {
         let mut command = without_profile(&binaries.node);
         command.arg("run").arg("--dir").arg(&dir);
