@@ -236,10 +236,11 @@ mod tests {
     #[test]
     fn there_is_a_lie_in_every_kind_of_answer_and_each_has_a_name_of_its_own() {
         assert!(every::<ChainResponse>().len() >= 6 && every::<ChainRequest>().len() >= 13);
-        for kind in every::<ChainResponse>() {
+        // That a proof waits for a block, its provider sees in the blocks.
+        for kind in every().into_iter().filter(|kind| !matches!(kind, ChainResponse::Waits)) {
             assert!(!of(&kind).is_empty(), "{kind:?}");
         }
-        for request in every::<ChainRequest>() {
+        for request in every().into_iter().filter(|request| !matches!(request, ChainRequest::Prove { .. })) {
             assert!(!about(&request).is_empty(), "{request:?}");
         }
         let names: BTreeSet<&str> = all().iter().map(|lie| lie.name).collect();
