@@ -199,9 +199,8 @@ impl Audit {
 
     /// Says once that half of the window is gone.
     fn warn_if_late(&self, head: &Head, open: &mut Open) {
-        let rules = self.chain.rules();
-        let half = (open.challenge.opens_ms / 2).saturating_add((self.epoch_end(head, rules.params.time.epoch_ms)) / 2);
-        if !open.warned && head.time_ms > half {
+        let Challenge { opens_ms, closes_ms, .. } = *open.challenge;
+        if !open.warned && head.time_ms > opens_ms.midpoint(closes_ms) {
             open.warned = true;
             tracing::warn!(
                 epoch = %head.epoch,
@@ -209,12 +208,6 @@ impl Audit {
                  reaches the validators"
             );
         }
-    }
-
-    /// When the epoch in progress can end: no earlier than this.
-    fn epoch_end(&self, head: &Head, epoch_ms: u64) -> u64 {
-        let start = self.chain.look(|records| records.tip().running.clock.start_ms);
-        start.saturating_add(epoch_ms).max(head.time_ms)
     }
 
     fn say(&self, epoch: Epoch, state: AuditState) {

@@ -1,7 +1,7 @@
 //! Makes a storage proof: reads the leaves that are asked for, each with its path, and checks them.
 
 use ostrakon_proto::{
-    audit::{ChallengedLeaf, LeafProof, StorageProof},
+    audit::{ChallengedLeaf, LeafProof, LeavesError, StorageProof},
     limits,
     tree::{Range, RangeError, group_of_leaf, prove_leaf},
 };
@@ -17,6 +17,9 @@ pub(super) enum MakeError {
     /// A stored column is not as long as the ledger says.
     #[error(transparent)]
     Range(#[from] RangeError),
+    /// What was read is not what is asked for.
+    #[error("a stored column is damaged: {0}")]
+    Leaves(#[from] LeavesError),
 }
 
 /// The leaves that are asked for. It may block on the disk.
@@ -26,9 +29,10 @@ pub(super) enum MakeError {
 pub(super) fn make(columns: &dyn Columns, asked: &[ChallengedLeaf]) -> Result<StorageProof, MakeError> {
     let leaves = asked.iter().map(|asked| leaf(columns, asked)).collect::<Result<_, _>>()?;
     let proof = StorageProof { leaves };
-    if proof.verify(asked).is_err() {
-        // Which of them it is, scrubbing finds, and the column is not served any more.
+    if let Err(error) = proof.verify(asked) {
+        // Scrubbing finds which of them it is, and the column is not served any more.
         asked.iter().try_for_each(|asked| columns.scrub_column(&asked.column))?;
+        return Err(error.into());
     }
     Ok(proof)
 }

@@ -13,6 +13,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, ValueEnum};
+use ostrakon_net::Workers;
 use ostrakon_node::chain::Chain;
 use ostrakon_proto::{
     id::{Amount, Epoch, Height, NodeId},
@@ -95,9 +96,10 @@ fn path_of(dir: &Path) -> PathBuf {
 }
 
 /// Writes a line for each epoch that the node proves. Never returns.
-pub(super) async fn keep(dir: &Path, chain: &Chain, node: NodeId) {
-    let (path, mut heads) = (path_of(dir), chain.subscribe());
-    let mut last = read(dir).unwrap_or_default().last().map_or(Amount::ZERO, |line| line.earned);
+pub(super) async fn keep(dir: &Path, (chain, node): (&Chain, NodeId), workers: &Workers) {
+    let (path, mut heads, own) = (path_of(dir), chain.subscribe(), dir.to_owned());
+    let known = workers.run(move || read(&own)).await.unwrap_or_default();
+    let mut last = known.last().map_or(Amount::ZERO, |line| line.earned);
     loop {
         let head = heads.see();
         let pay = chain.read(move |records: &dyn Records| Some(records.provider(&node)?.audited.pay)).await;
@@ -105,7 +107,8 @@ pub(super) async fn keep(dir: &Path, chain: &Chain, node: NodeId) {
             let paid = earned.minus(last).expect("it is more");
             let (epoch, height, time_ms) = (proofs.newest, head.height, head.time_ms);
             last = earned;
-            if let Err(error) = append(&path, &Line { epoch, height, time_ms, rate, paid, earned }) {
+            let (line, to) = (Line { epoch, height, time_ms, rate, paid, earned }, path.clone());
+            if let Err(error) = workers.run(move || append(&to, &line)).await {
                 tracing::warn!(path = %path.display(), %error, "cannot write the journal of earnings");
             }
         }
@@ -113,10 +116,10 @@ pub(super) async fn keep(dir: &Path, chain: &Chain, node: NodeId) {
     }
 }
 
+/// Appends a line, after the end of one that a crash cut off.
 fn append(path: &Path, line: &Line) -> io::Result<()> {
-    let mut bytes = serde_json::to_vec(line)?;
-    bytes.push(b'\n');
-    OpenOptions::new().create(true).append(true).open(path)?.write_all(&bytes)
+    let line = format!("\n{}", serde_json::to_string(line)?);
+    OpenOptions::new().create(true).append(true).open(path)?.write_all(line.as_bytes())
 }
 
 /// The journal; a line that was cut off by a crash is left out.
@@ -158,7 +161,13 @@ fn by_epoch(lines: &[Line]) -> Vec<Row> {
     let mut next = lines.first().map_or(Epoch(0), |line| line.epoch);
     for line in lines {
         while next < line.epoch {
-            rows.push(Row { epoch: next, time_ms: None, proven: 0, paid: Amount::ZERO, reason: Some("not proven") });
+            rows.push(Row {
+                epoch: next,
+                time_ms: None,
+                proven: 0,
+                paid: Amount::ZERO,
+                reason: Some("nothing proven"),
+            });
             next = next.after(1);
         }
         rows.push(Row { epoch: line.epoch, time_ms: Some(line.time_ms), proven: 1, paid: line.paid, reason: None });
@@ -214,11 +223,11 @@ mod tests {
         let lines = [line(3, 5, 10, 10), line(5, DAY_MS - 1, 20, 30), line(6, DAY_MS, 1, 31)];
         let rows = by_epoch(&lines);
         let seen: Vec<_> = rows.iter().map(|row| (row.epoch.0, row.paid.0, row.reason)).collect();
-        assert_eq!(seen, [(3, 10, None), (4, 0, Some("not proven")), (5, 20, None), (6, 1, None)]);
+        assert_eq!(seen, [(3, 10, None), (4, 0, Some("nothing proven")), (5, 20, None), (6, 1, None)]);
         let days: Vec<_> = by_day(&lines).iter().map(|row| (row.time_ms, row.proven, row.paid.0)).collect();
         assert_eq!(days, [(Some(0), 2, 30), (Some(DAY_MS), 1, 1)]);
         assert_eq!((by_epoch(&[]), by_day(&[])), (vec![], vec![]));
-        assert_eq!(as_csv(&rows[1..2]), "epoch,time_ms,proven,paid_obols,reason\n4,,0,0,not proven\n");
+        assert_eq!(as_csv(&rows[1..2]), "epoch,time_ms,proven,paid_obols,reason\n4,,0,0,nothing proven\n");
     }
 
     #[test]
@@ -230,8 +239,9 @@ mod tests {
             .append(true)
             .open(path_of(dir.path()))
             .expect("it exists")
-            .write_all(b"{\"epo")
+            .write_all(b"\n{\"epo")
             .expect("cut");
-        assert_eq!(read(dir.path()).expect("readable"), [line(3, 5, 10, 10)]);
+        append(&path_of(dir.path()), &line(4, 6, 10, 20)).expect("written");
+        assert_eq!(read(dir.path()).expect("readable"), [line(3, 5, 10, 10), line(4, 6, 10, 20)]);
     }
 }

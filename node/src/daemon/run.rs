@@ -277,7 +277,7 @@ async fn until_stopped(
     let reporter = Reporter::new(dir, identity, &node, swarm.clone());
     key.into_iter().for_each(|key| reporter.votes_with(key));
     let (chain, own) = (node.chain().clone(), reporter.node());
-    let mut journal = pin!(earnings::keep(dir, &chain, own));
+    let mut journal = pin!(earnings::keep(dir, (&chain, own), &workers));
     let mut reporting = pin!(report(&reporter, &volumes, &workers, &metrics));
     let mut looking = pin!(new_validator(dir, &metrics.order));
     let mut looks = key.is_none();

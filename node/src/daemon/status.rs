@@ -375,8 +375,8 @@ impl PayStatus {
         let paid = format!("earned    {earned} obols for {proven_epochs} epochs");
         let missed = (*missed > 0).then(|| {
             format!(
-                "warning   {missed} epochs in a row were not proven: they are not paid, and after some nothing new is \
-                 stored here"
+                "warning   {missed} epochs in a row were not proven and are not paid; a suspended provider gets \
+                 nothing new"
             )
         });
         std::iter::once(paid).chain(missed)

@@ -66,6 +66,8 @@ pub struct Challenge {
     pub leaves: Vec<ChallengedLeaf>,
     /// The block time from which a proof counts.
     pub opens_ms: u64,
+    /// The block time at which the epoch may be over.
+    pub closes_ms: u64,
 }
 
 /// Why a proof does not count. It costs nothing: a good one may still come.
@@ -134,8 +136,9 @@ pub fn challenge(records: &dyn Records, rules: &Rules, key: &ProofKey) -> Result
         ChallengedLeaf::at(held.column, held.column_len, offset)
     };
     let leaves = audit::points(&beacon, &node, bytes, count).into_iter().map(leaf).collect();
-    let opens_ms = audit::opens_ms(&beacon, &node, record.start_ms, rules.params.time.epoch_ms);
-    Ok(Challenge { leaves, opens_ms })
+    let epoch_ms = rules.params.time.epoch_ms;
+    let opens_ms = audit::opens_ms(&beacon, &node, record.start_ms, epoch_ms);
+    Ok(Challenge { leaves, opens_ms, closes_ms: record.start_ms.saturating_add(epoch_ms) })
 }
 
 impl Challenge {
@@ -210,10 +213,8 @@ fn pay(draft: &mut Draft<'_>, rules: &Rules, provider: &mut Provider, epoch: Epo
         draft.remove(key);
     }
     let Pay { rate, settled, proofs, earned } = *pay;
-    let fee = Amount(
-        rate.0 / 100 * u64::from(rules.params.audits.fee_percent)
-            + rate.0 % 100 * u64::from(rules.params.audits.fee_percent) / 100,
-    );
+    let fee = u128::from(rate.0) * u128::from(rules.params.audits.fee_percent) / 100;
+    let fee = Amount(u64::try_from(fee).expect("a percentage of it is no more"));
     let (for_proposer, own) = (Amount(fee.0 / 2), rate.minus(fee).expect("a fee is a part"));
     let earned = earned.plus(own).expect(CONSERVED);
     *pay = Pay { rate, settled: settled.max(epoch.after(1)), proofs: proofs.with(epoch), earned };
