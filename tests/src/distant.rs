@@ -39,6 +39,12 @@ use crate::{
 const PORT: u16 = 4_001;
 /// The longest time between two blocks, in milliseconds.
 const INTERVAL_MS: u64 = 500;
+
+/// Epochs of ten seconds.
+pub(crate) fn timing() -> Timing {
+    let (epoch_ms, block_ms) = (10_000, INTERVAL_MS);
+    Timing { epoch_ms, window_blocks: 5, beacon_blocks: 2, block_ms, ..Timing::default() }
+}
 /// What a node logs, in its directory.
 const LOG: &str = "node.log";
 /// How long the network may take to begin.
@@ -284,13 +290,7 @@ fn genesis((keys, validators): (&[Keypair], usize), places: &[Site], accounts: &
         bootstrap: bootstrap.collect(),
         membership: Default::default(),
         params: Params {
-            time: Timing {
-                epoch_ms: 10_000,
-                window_blocks: 5,
-                beacon_blocks: 2,
-                block_ms: INTERVAL_MS,
-                ..Timing::default()
-            },
+            time: timing(),
             min_domains: 1,
             fee_base: Amount::ZERO,
             fee_byte: Amount::ZERO,

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     id::Amount,
     ledger::{
+        inventory,
         roster::Rosters,
         state::{Changes, Commitment, Key, Record, Records, Running, Slot, SlotState, Tip},
         tree::{MemoryNodes, Nodes},
@@ -68,9 +69,9 @@ impl MemoryRecords {
 
     /// Makes the inventories of a state that has none: one that was restored, or loaded in bulk.
     pub fn reindex(&mut self) {
-        let mut next = Some(crate::ledger::inventory::FIRST);
+        let mut next = Some(inventory::FIRST);
         while let Some(from) = next {
-            let (records, after) = crate::ledger::inventory::reindex(self, &from);
+            let (records, after) = inventory::reindex(self, &from);
             self.records.extend(records.into_iter().filter_map(|(key, record)| Some((key, record?))));
             next = after;
         }

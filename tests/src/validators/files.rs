@@ -19,15 +19,15 @@ use ostrakon_proto::{
         state::{Domain, Membership},
         vote::ValidatorKeys,
     },
-    params::{Governance, Params, Timing},
+    params::{Governance, Params},
     seed::Seed,
     sign::Keypair,
 };
 
+use crate::distant::timing;
+
 /// Where free ports are looked for: outside of the range from which systems give ports to connections.
 const PORTS: std::ops::Range<u16> = 10_240..32_768;
-/// The longest time between two blocks, in milliseconds.
-const INTERVAL_MS: u64 = 500;
 /// What each validator locks, in obols, and what the witness does: the least.
 const BOND: u64 = 100_000;
 const WITNESS_BOND: u64 = 1_000;
@@ -139,13 +139,7 @@ fn genesis(all: &[Planned], witness: &Planned, accounts: &[Keypair]) -> Result<G
         bootstrap: vec![],
         membership: Membership::default(),
         params: Params {
-            time: Timing {
-                epoch_ms: 10_000,
-                window_blocks: 5,
-                beacon_blocks: 2,
-                block_ms: INTERVAL_MS,
-                ..Timing::default()
-            },
+            time: timing(),
             min_domains: 1,
             // Four that are nearly equal each have a fourth.
             governance: Governance { max_power_share: 100, ..Governance::default() },

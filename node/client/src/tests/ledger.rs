@@ -33,6 +33,24 @@ async fn money_and_terms() {
     assert_eq!(client.account(), Some(account().public()));
 }
 
+/// A public object that was released is stored until the epoch ends: adding it again pays for it again.
+#[tokio::test(start_paused = true)]
+async fn a_public_object_that_is_ending_is_paid_for_again_when_it_is_added_again() {
+    let world = World::new(14);
+    let client = world.client();
+    let add = async || client.add_bytes(bytes(5_000)).public().await.expect("added");
+    let first = add().await;
+    client.release(first.link.object).await.expect("released");
+    let ends = async || {
+        let made = client.chain().object(first.link.object).await.expect("stored");
+        made.iter().map(|commitment| commitment.end).collect::<Vec<_>>()
+    };
+    assert!(ends().await.iter().all(|end| *end < first.term.end));
+    let second = add().await;
+    assert_eq!((second.link.object, second.term.existing), (first.link.object, true));
+    assert!(second.term.end >= first.term.end && ends().await.iter().all(|end| *end == second.term.end));
+}
+
 /// A rush makes fees greater while a transaction waits: it is signed again, once, with what is asked for by then.
 #[tokio::test(start_paused = true)]
 async fn what_a_rush_makes_too_cheap_is_paid_for_again() {
