@@ -8,7 +8,11 @@ use std::{
     sync::{Arc, Once},
 };
 
-use tokio::{sync::Semaphore, task};
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    task::{self, JoinError, JoinHandle},
+};
+use tokio_util::task::AbortOnDropHandle;
 
 /// A bounded pool, or the caller's own thread. Clones share the pool.
 #[derive(Clone, Debug)]
@@ -45,20 +49,35 @@ impl Workers {
     /// # Panics
     /// When `work` panics: the panic resumes in the caller.
     pub async fn run<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
-        let Some(turns) = &self.turns else { return work() };
-        let turn = turns.clone().acquire_owned().await.expect("the semaphore is never closed");
-        let done = task::spawn_blocking(move || {
-            // Held by the work, not by its caller: a dropped future must not let one more start.
-            let _turn = turn;
-            work()
-        });
-        match done.await {
+        let Some(turns) = self.turns.clone() else { return work() };
+        let run = move |turn: OwnedSemaphorePermit| {
+            task::spawn_blocking(move || {
+                // Held by the work, not by its caller: a dropped future must not let one more start.
+                let _turn = turn;
+                work()
+            })
+        };
+        let done = match Arc::clone(&turns).try_acquire_owned() {
+            Ok(turn) => run(turn).await,
+            Err(_) => wait_and_run(turns, run).await,
+        };
+        match done {
             Ok(value) => value,
             Err(failed) if failed.is_panic() => panic::resume_unwind(failed.into_panic()),
             // Only a runtime that shuts down cancels, and it drops this future next.
             Err(_) => futures::future::pending().await,
         }
     }
+}
+
+/// Waits for a turn in a task of its own: a caller that is not polled, such as the next item of a stream while this one
+/// is worked on, would keep a turn that it was given, and who polls it may be waiting for one.
+async fn wait_and_run<T: Send + 'static>(
+    turns: Arc<Semaphore>,
+    run: impl FnOnce(OwnedSemaphorePermit) -> JoinHandle<T> + Send + 'static,
+) -> Result<T, JoinError> {
+    let work = async move { run(turns.acquire_owned().await.expect("the semaphore is never closed")).await };
+    AbortOnDropHandle::new(task::spawn(work)).await.and_then(|done| done)
 }
 
 /// glibc gives large buffers back to the system when they are freed, and the next ones of the same size fault in page
@@ -95,6 +114,19 @@ mod tests {
         });
         assert_eq!(futures::future::join_all(runs).await, (0..32).collect::<Vec<_>>());
         assert!(most.load(Ordering::SeqCst) <= 2);
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_is_not_polled_keeps_no_turn() {
+        let workers = Workers::pool(1);
+        let (free, held) = std::sync::mpsc::sync_channel::<()>(1);
+        let mut first = Box::pin(workers.run(move || held.recv()));
+        let mut next = Box::pin(workers.run(|| ()));
+        // Both have asked; the turn is the first one's, and the next is not polled again.
+        assert!(futures::poll!(&mut first).is_pending() && futures::poll!(&mut next).is_pending());
+        free.send(()).expect("it waits");
+        workers.run(|| ()).await;
+        first.await.expect("it was freed");
     }
 
     #[tokio::test]
