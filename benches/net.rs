@@ -41,7 +41,10 @@ fn frame(protocol: Protocol, body: Bytes) -> (Protocol, Frame) {
     let length = u32::try_from(CHUNK).expect("a chunk is small");
     let frame = match protocol {
         Protocol::Put => Frame::new(&put::PutRequest::Chunk { upload: put::UploadId([7; 16]), offset: 0 }, body),
-        _ => Frame::new(&get::GetRequest { column: ColumnId::new([7; 32]), token: None, start: 0, length }, body),
+        _ => Frame::new(
+            &get::GetRequest { column: ColumnId::new([7; 32]), access: get::ReadAccess::Public, start: 0, length },
+            body,
+        ),
     };
     (protocol, frame)
 }

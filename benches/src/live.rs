@@ -96,6 +96,8 @@ pub fn commitment(number: u32, code: Code, slots: Vec<Slot>, end: Epoch) -> Comm
         end,
         until: end,
         escrow: Amount(0),
+        fund: Amount(0),
+        ticket: None,
     }
 }
 

@@ -13,7 +13,7 @@ use ostrakon_proto::{
         CheckedTx, DrawChance, Genesis, GenesisProvider, MemoryRecords, Pending, ProposedBlock, Proposer, Rules,
         collateral, judge, price_per_epoch, propose,
         state::{Account, Changes, Domain, EpochRecord, Infrastructure, Key, Provider, Record, Records},
-        tx::{Action, Block, Commit, Receipt, SlotClaim, Tx, TxBody, columns_hash},
+        tx::{Action, Block, Commit, Receipt, SlotClaim, Tx, TxBody},
     },
     params::{Code, Params, Timing},
     placement::{Caps, DomainTags, Draw, DrawSeed, RosterTree, draw},
@@ -192,20 +192,9 @@ impl Network {
     }
 
     fn sign_receipts(&self, commit: &mut Commit) {
-        let mut receipt = Receipt {
-            account: client().public(),
-            object: commit.object,
-            extent: commit.extent,
-            index: 0,
-            draw: commit.draw,
-            columns: columns_hash(commit.slots.iter().map(|slot| slot.column)),
-            code: commit.code,
-            column_len: commit.column_len,
-            ask: Amount(1),
-            until: commit.until,
-        };
+        let of_all = commit.receipt(client().public());
         for (index, slot) in (0..).zip(&mut commit.slots) {
-            receipt.index = index;
+            let receipt = Receipt { index, ask: Amount(1), ..of_all };
             let key = &self.keys[&slot.provider];
             slot.receipt = Some(key.sign(Purpose::Receipt, &self.rules.chain, &receipt));
         }

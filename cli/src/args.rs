@@ -19,6 +19,7 @@ mod key;
 mod ledger;
 mod name;
 mod object;
+mod repair;
 mod wallet;
 
 pub(crate) use add::{Add, Class, Uploads};
@@ -33,6 +34,7 @@ pub(crate) use key::{Init, Key};
 pub(crate) use ledger::Ledger;
 pub(crate) use name::{NameCommand, NameSetArgs};
 pub(crate) use object::{Remove, Renew, Status};
+pub(crate) use repair::{Repair, RepairStatus};
 pub(crate) use wallet::{History, Wallet};
 
 const EXIT_CODES: &str = "\
@@ -117,6 +119,12 @@ pub(crate) enum Command {
     /// Show where an object is stored, until when, and how many losses it survives
     #[command(after_help = object::STATUS_HELP)]
     Status(Status),
+    /// Show what is being repaired
+    #[command(after_help = repair::HELP)]
+    Repair {
+        #[command(subcommand)]
+        command: Repair,
+    },
     /// Read all columns of an object and check them
     #[command(after_help = object::VERIFY_HELP)]
     Verify(ObjectArgs),
@@ -247,6 +255,8 @@ mod tests {
             "ostrakon get gibberish",
             "ostrakon get gibberish/path",
             "ostrakon renew gibberish",
+            "ostrakon repair",
+            "ostrakon repair status CID --all",
             "ostrakon governance vote 1 maybe",
             "ostrakon governance propose upgrade 2",
             "ostrakon governance propose admit-validator ostnode1x",
@@ -276,6 +286,6 @@ mod tests {
     #[test]
     fn the_demo_s_defaults_are_those_of_the_design() {
         let Command::Demo(demo) = parse("ostrakon demo").expect("parses").command else { panic!("not the demo") };
-        assert_eq!((demo.nodes, demo.domains, demo.kill, demo.keep), (14, 7, 8, false));
+        assert_eq!((demo.nodes, demo.domains, demo.kill, demo.keep || demo.no_repair), (14, 7, 8, false));
     }
 }

@@ -47,8 +47,8 @@ impl Progress {
     }
 
     /// Runs `print` while the bar is off the terminal.
-    pub(crate) fn suspend(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
+    pub(crate) fn suspend<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.bar.suspend(print)
     }
 }
 
@@ -89,7 +89,7 @@ fn sign(event: &Event) -> Option<String> {
 fn words(event: &Event) -> Option<String> {
     match event {
         // The reason names the holder.
-        Event::HolderFailed { index, reason, .. } => Some(format!("column {index} moves to another holder: {reason}")),
+        Event::HolderFailed { index, reason, .. } => Some(format!("the holder of column {index} failed: {reason}")),
         Event::TooNew { until, height } => Some(format!(
             "the account is new: it can draw holders from block {until} on, and the network is at block {height}"
         )),
@@ -127,7 +127,7 @@ mod tests {
         let failed =
             Event::HolderFailed { extent: 0, index: 3, provider: NodeId::new([1; 32]), reason: "full".to_owned() };
         let text = words(&failed).expect("has words");
-        assert_eq!(text, "column 3 moves to another holder: full");
+        assert_eq!(text, "the holder of column 3 failed: full");
     }
 
     #[test]

@@ -148,6 +148,11 @@ impl TargetsArgs {
 }
 
 impl ObjectArgs {
+    /// Whether the command line names an object.
+    pub(crate) fn is_given(&self) -> bool {
+        self.given.is_some() || self.link_file.is_some()
+    }
+
     /// The link of the object that they name, or else `OSTRAKON_LINK` does.
     ///
     /// # Errors

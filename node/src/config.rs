@@ -90,6 +90,8 @@ pub struct Config {
     pub snapshot_interval_blocks: u64,
     /// A snapshot is restored if it is more than this many blocks ahead.
     pub snapshot_lead_blocks: u64,
+    /// Bytes a second that repairs read, and as many that they send; 0 for no limit.
+    pub repair_bytes_per_second: u64,
     /// A trusted checkpoint, as `HEIGHT:BLOCKID`; a chain with another block there is rejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub checkpoint: Option<Checkpoint>,
@@ -242,6 +244,7 @@ impl Default for Config {
             ledger_budget_bytes: 8 << 30,
             snapshot_interval_blocks: 10_000,
             snapshot_lead_blocks: 1_000,
+            repair_bytes_per_second: 50 << 20,
             checkpoint: None,
             provider: None,
         }

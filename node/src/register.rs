@@ -4,16 +4,17 @@
 //! In come offers with the owner's key, out goes a transaction whenever the ledger differs: of the provider, and of the
 //! addresses of the owner's validator on this node. Without money for it, the owner's account is watched. The ledger
 //! takes no capacity below what is committed, and no other domain while anything is: then its record has what it takes,
-//! and follows with each epoch. Not here: whether the ledger accepts the offer, and that the node takes no more than it
-//! offers ([`crate::capacity`]).
+//! and follows with each epoch. A provider that was suspended and has nothing to prove registers again, by which the
+//! ledger knows that it is there. Not here: whether the ledger accepts the offer, and that the node takes no more than
+//! it offers ([`crate::capacity`]).
 
 use std::{future::pending, time::Duration};
 
 use ostrakon_proto::{
-    id::{AccountId, Amount, NodeId},
+    id::{AccountId, Amount, Epoch, NodeId},
     ledger::{
         Rules, full_bond,
-        state::{Account, Domain, Provider, Records, Validator},
+        state::{Account, Domain, Provider, ProviderStatus, Records, Validator},
         tx::{Action, Consent, Move, Register},
     },
     params::Bonds,
@@ -87,15 +88,22 @@ struct Known {
     provider: Option<Provider>,
     validator: Option<Validator>,
     account: Account,
+    epoch: Epoch,
 }
 
 impl Known {
+    /// Whether the ledger takes nothing else as a sign that the provider is there.
+    fn must_show(&self, provider: &Provider) -> bool {
+        provider.status == ProviderStatus::Suspended && provider.used == 0 && provider.frozen_bytes(self.epoch) == 0
+    }
+
     fn read(records: &dyn Records, node: &NodeId, owner: &AccountId) -> Self {
         let votes_here = |validator: &Validator| validator.node == *node && validator.votes();
         Self {
             provider: records.provider(node),
             validator: records.validators().into_iter().find(votes_here),
             account: records.account(owner),
+            epoch: records.tip().running.clock.epoch,
         }
     }
 
@@ -103,7 +111,8 @@ impl Known {
     fn wanted(&self, offer: &ProviderOffer, keypair: &Keypair, rules: &Rules) -> Option<(Action, Amount)> {
         let bonds = &rules.params.bonds;
         let provider = self.provider.as_ref();
-        if provider.is_none_or(|provider| !offer.matches(provider, bonds)) {
+        let is_current = |provider: &Provider| offer.matches(provider, bonds) && !self.must_show(provider);
+        if provider.is_none_or(|provider| !is_current(provider)) {
             let offer = offer.beside(provider, bonds);
             let locked = provider.map_or(Amount::ZERO, |provider| provider.bond);
             let more = offer.bond.unwrap_or_default().minus(locked).unwrap_or_default();
@@ -151,11 +160,11 @@ async fn keep(chain: &Chain, keypair: &Keypair, offer: Option<ProviderOffer>, to
     loop {
         let epoch = chain.head().epoch;
         let provider = register(chain, keypair, &offer, told).await;
-        if provider.capacity == offer.capacity && provider.domain == offer.domain {
-            return pending().await;
+        if provider.capacity != offer.capacity || provider.domain != offer.domain {
+            let (capacity, domain) = (provider.capacity, &provider.domain);
+            tracing::info!(capacity, %domain, "the ledger keeps these while columns are committed");
         }
-        let (capacity, domain) = (provider.capacity, &provider.domain);
-        tracing::info!(capacity, %domain, "the ledger keeps these while columns are committed");
+        // It may be suspended meanwhile.
         chain.subscribe().until(|head| head.epoch > epoch).await;
     }
 }
@@ -200,7 +209,11 @@ async fn register(
 
 /// Notes where the registration stands; the operator is told once.
 fn tell(told: &watch::Sender<Option<Standing>>, standing: Standing) {
-    let is_new = told.send_if_modified(|before| before.replace(standing) != Some(standing));
+    let is_new = told.send_if_modified(|before| match (*before, standing) {
+        // Of one that has been drawn since before, each epoch is the first that it is drawn from now.
+        (Some(Standing::Registered { drawn_from: Some(_) }), Standing::Registered { drawn_from: Some(_) }) => false,
+        _ => before.replace(standing) != Some(standing),
+    });
     match standing {
         _ if !is_new => {}
         Standing::Unfunded { .. } => tracing::warn!("this node as a provider: {standing}"),

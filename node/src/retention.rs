@@ -13,8 +13,8 @@ use ostrakon_net::Workers;
 use ostrakon_proto::{
     id::{Epoch, Height, NodeId},
     ledger::{
-        state::Records,
-        tx::{Action, Commit},
+        state::{CommitmentId, Records},
+        tx::{Action, Commit, Repaired},
     },
     wire::chain::Head,
 };
@@ -147,18 +147,35 @@ impl Retention {
             height = height.next();
             let Some(decided) = self.chain.block(height).await? else { continue };
             for action in decided.block.txs.iter().flat_map(|tx| tx.body.action.parts()) {
-                if let Action::Commit(commit) = action {
-                    self.commit(commit).await;
+                match action {
+                    Action::Commit(commit) => self.commit(places_of(&self.node, commit)).await,
+                    Action::Repaired(repaired) => self.commit(self.repaired_places(repaired).await).await,
+                    _ => {}
                 }
             }
         }
         Ok(())
     }
 
-    async fn commit(&self, commit: &Commit) {
-        for key in places_of(&self.node, commit) {
+    async fn commit(&self, places: Vec<PlaceKey>) {
+        for key in places {
             self.on_store(move |on| on.apply(&key, PlaceChange::Commit)).await;
         }
+    }
+
+    /// The places on this node that a repair names.
+    async fn repaired_places(&self, repaired: &Repaired) -> Vec<PlaceKey> {
+        let CommitmentId { object, extent, .. } = repaired.commitment;
+        let mine = repaired.slots.iter().filter(|slot| slot.provider == self.node).map(|slot| slot.index);
+        let (indexes, id): (Vec<u8>, _) = (mine.collect(), repaired.commitment);
+        if indexes.is_empty() {
+            return Vec::new();
+        }
+        // It may have ended since.
+        let Some(commitment) = self.chain.read(move |records| records.commitment(&id)).await else { return Vec::new() };
+        let slot = |index: u8| Some((index, commitment.slots.get(usize::from(index))?.column));
+        let slots = indexes.into_iter().filter_map(slot);
+        slots.map(|(index, column)| PlaceKey { column, object, extent, index }).collect()
     }
 
     /// Checks every place.

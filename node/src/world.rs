@@ -28,7 +28,7 @@ use ostrakon_proto::{
     light::{self, Answer, ProvenRecord},
     limits,
     manifest::{Content, Extent, Manifest, Protection},
-    params::{Bonds, Code, Params, Timing},
+    params::{Bonds, Code, Params, Repair, Timing},
     placement::Draw,
     row,
     seal::{ObjectKey, token_hash},
@@ -144,6 +144,7 @@ fn voting(nodes: usize, validators: usize) -> Genesis {
     let params = Params {
         time: Timing { epoch_ms: 10_000, window_blocks: 2, beacon_blocks: 1, trash_epochs: 3, ..Timing::default() },
         draw_epochs: 3,
+        repair: Repair { turn_epochs: 1, ..Repair::default() },
         min_domains: 1,
         // Payments of any size, to anyone.
         bonds: Bonds { account: Amount(1), ..Bonds::default() },
@@ -350,10 +351,13 @@ impl Client {
         let open = world.open(holder, object, index);
         let opened = self.put(holder, &world.sign(&open), Bytes::new()).await;
         assert_eq!(opened, Ok(put::PutResponse::Opened(put::Taken::default())));
-        let column = object.columns[usize::from(index)].clone();
-        let next = u64::try_from(column.len()).expect("small");
-        let chunk = put::PutRequest::Chunk { upload: open.upload, offset: 0 };
-        assert_eq!(self.put(holder, &chunk, column).await, Ok(put::PutResponse::Ready { next }));
+        let (column, mut offset) = (&object.columns[usize::from(index)], 0);
+        for bytes in column.chunks(limits::CHUNK) {
+            let chunk = put::PutRequest::Chunk { upload: open.upload, offset };
+            offset += u64::try_from(bytes.len()).expect("small");
+            let stored = self.put(holder, &chunk, Bytes::copy_from_slice(bytes)).await;
+            assert_eq!(stored, Ok(put::PutResponse::Ready { next: offset }));
+        }
         match self.put(holder, &put::PutRequest::Finish { upload: open.upload }, object.bytes.clone()).await {
             Ok(put::PutResponse::Receipt(receipt)) => receipt,
             other => panic!("no receipt: {other:?}"),
@@ -361,7 +365,7 @@ impl Client {
     }
 }
 
-/// A private object of one row.
+/// A private object of one extent.
 pub(crate) struct TestObject {
     pub(crate) id: ObjectId,
     pub(crate) key: ObjectKey,
@@ -375,8 +379,14 @@ impl TestObject {
         let (plain, key) = (vec![5; size], ObjectKey::from_bytes([7; 32]));
         let size = u64::try_from(size).expect("small");
         let layout = Layout::new(size, code, true).expect("small");
-        let row = RowId { extent: 0, row: 0 };
-        let columns = row::encode(&layout, row, &plain, Some(&key.sealer())).expect("one row");
+        let mut columns = vec![Vec::new(); usize::from(code.n)];
+        for row in (0..layout.extent(0).expect("one extent").rows).map(|row| RowId { extent: 0, row }) {
+            let part = layout.row(row).expect("a row").plain;
+            let part = usize::try_from(part.start).expect("small")..usize::try_from(part.end).expect("small");
+            let chunks = row::encode(&layout, row, &plain[part], Some(&key.sealer())).expect("a row");
+            columns.iter_mut().zip(chunks).for_each(|(column, chunk)| column.extend_from_slice(&chunk));
+        }
+        let columns: Vec<Bytes> = columns.into_iter().map(Bytes::from).collect();
         let extent = Extent {
             columns: columns.iter().map(|column| column_id(column)).collect(),
             tokens: (0..code.n).map(|index| token_hash(&key.read_token(0, index))).collect(),
@@ -404,12 +414,20 @@ fn column_id(column: &[u8]) -> ColumnId {
 
 /// Stores a whole object and commits it until epoch `end`.
 pub(crate) async fn commit(world: &World, object: &TestObject, nonce: u64, end: u64) {
+    commit_without(world, object, (nonce, end), &[]).await;
+}
+
+/// The same, but for these columns: their holders take none.
+pub(crate) async fn commit_without(world: &World, object: &TestObject, (nonce, end): (u64, u64), missing: &[u8]) {
     let (client, mut slots) = (world.client(249), Vec::new());
     for index in 0..CODE.n {
         let holder = usize::from(index);
-        let receipt = client.store(world, holder, object, index).await;
+        let receipt = match missing.contains(&index) {
+            true => None,
+            false => Some(client.store(world, holder, object, index).await),
+        };
         let (provider, cap) = (node_id(holder), world.genesis.providers[holder].price);
-        slots.push(SlotClaim { provider, column: object.column(holder), cap, receipt: Some(receipt) });
+        slots.push(SlotClaim { provider, column: object.column(holder), cap, receipt });
     }
     let commit = Commit {
         object: object.id,

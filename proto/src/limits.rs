@@ -85,6 +85,10 @@ pub const VALID_BLOCKS: u64 = 86_400;
 pub const ENDING_SLOTS: usize = 8_192;
 /// Silent providers that one block judges at most: bounded work.
 pub const JUDGED: usize = 256;
+/// Slots of silent providers that one block writes off at most: bounded work.
+pub const SWEPT_SLOTS: usize = 256;
+/// Commitments of which one block has providers pay for what they lost, at most: bounded work.
+pub const FORFEITS: usize = 256;
 /// Slots that have left inventories, and are forgotten in one block at most: as many as it ends.
 pub const DEPARTED_SLOTS: usize = 8_192;
 /// Epochs of which it is remembered whether a provider proved them, or all were excused: commitments are settled long
@@ -108,6 +112,8 @@ pub const CONSENSUS_BODY: usize = 1280 * 1024;
 pub const PAGE: usize = 256;
 /// Commitments in one answer about an object.
 pub const OBJECT_COMMITMENTS: usize = 64;
+/// Tickets in one answer: for each of them the node draws who rebuilds.
+pub const TICKETS: usize = 64;
 /// Transactions of an account in one answer: for each of them the node may have to read a whole block.
 pub const ACTIVITY: usize = 32;
 /// Characters of one part of a domain, and of one address.

@@ -48,9 +48,11 @@ impl Code {
         u8::try_from(lazy.min(u16::from(self.n) - 1)).expect("at most n - 1")
     }
 
-    /// Receipts that certify a commitment: `max(R+1, n - floor((n-1)/3))`, all n when n <= 6 (ARCHITECTURE 4).
-    pub fn receipts_needed(self, repair_threshold: u8) -> u8 {
-        if self.n <= 6 { self.n } else { (repair_threshold + 1).max(self.n - (self.n - 1) / 3) }
+    /// Receipts that certify a commitment: `max(n - f, k + f)` with f = floor((n-1)/3), at most n (ARCHITECTURE 4). So
+    /// f of those who signed may lie, and k are left; and f holders that do not answer stop nobody.
+    pub fn receipts_needed(self) -> u8 {
+        let faulty = (self.n - 1) / 3;
+        (self.n - faulty).max(self.k.saturating_add(faulty)).min(self.n)
     }
 }
 
@@ -234,6 +236,23 @@ impl Default for Governance {
     }
 }
 
+/// Fees of transactions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Fees {
+    /// Of any transaction.
+    pub base: Amount,
+    /// Of each of its bytes, on top.
+    pub byte: Amount,
+}
+
+impl Default for Fees {
+    /// A thousandth of an obol, and a thousandth of that for each byte.
+    fn default() -> Self {
+        Self { base: Amount(1_000), byte: Amount(1) }
+    }
+}
+
 /// Lengths of epochs, and the pace of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -297,6 +316,27 @@ impl Default for Audits {
     }
 }
 
+/// Repair of what providers lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Repair {
+    /// Epochs in a row that a provider proves nothing, after which its columns count as lost.
+    pub suspect_epochs: u64,
+    /// Epochs that a drawn provider has to rebuild columns, before another is drawn.
+    pub turn_epochs: u64,
+    /// Epochs after which a provider pays for a column that it lost, even if nobody has rebuilt it.
+    pub forfeit_epochs: u64,
+    /// What is paid for each GiB that a repair moves.
+    pub gib: Amount,
+}
+
+impl Default for Repair {
+    /// Lost after a day without a proof, six hours to rebuild, and a week until a lost column is paid for.
+    fn default() -> Self {
+        Self { suspect_epochs: 24, turn_epochs: 6, forfeit_epochs: 168, gib: Amount(10_000) }
+    }
+}
+
 /// The parameter table of one chain.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -310,10 +350,8 @@ pub struct Params {
     /// Fewest infrastructures an extent must be spread over; 1 also lifts the rule that the loss of one domain is
     /// always survived (for devnets).
     pub min_domains: u8,
-    /// Fee of any transaction.
-    pub fee_base: Amount,
-    /// Fee of each of its bytes, on top.
-    pub fee_byte: Amount,
+    /// Fees of transactions.
+    pub fees: Fees,
     /// Longest term of a commitment, in epochs.
     pub term_epochs: u64,
     /// Credit: bytes that a holder stores temporarily for an account, per obol of its balance.
@@ -324,6 +362,8 @@ pub struct Params {
     pub governance: Governance,
     /// Audits, and what they pay.
     pub audits: Audits,
+    /// Repair of what providers lost.
+    pub repair: Repair,
     /// Codes by number of eligible providers, in rising order of `providers`.
     pub classes: Vec<ClassRow>,
 }
@@ -336,13 +376,13 @@ impl Default for Params {
             draw_epochs: 24,
             draws: 16,
             min_domains: 3,
-            fee_base: Amount(1_000),
-            fee_byte: Amount(1),
+            fees: Fees::default(),
             term_epochs: 87_600,
             credit_bytes: 1 << 40,
             bonds: Bonds::default(),
             governance: Governance::default(),
             audits: Audits::default(),
+            repair: Repair::default(),
             classes: default_classes(),
         }
     }
@@ -413,6 +453,8 @@ impl Params {
             ("audits.probation_epochs", self.audits.probation_epochs, 0),
             ("audits.starter_bytes", self.audits.starter_bytes, 0),
             ("audits.ramp_epochs", self.audits.ramp_epochs, 0),
+            ("repair.suspect_epochs", self.repair.suspect_epochs, 1),
+            ("repair.forfeit_epochs", self.repair.forfeit_epochs, 1),
         ];
         for (name, value, least) in numbers {
             if value < least {
@@ -433,6 +475,8 @@ impl Params {
             ("audits.proven_leaves", u64::from(proven_leaves), 1, u64::from(limits::AUDIT_LEAVES)),
             ("audits.suspend_after", u64::from(suspend_after), 1, u64::from(u32::MAX)),
             ("audits.fee_percent", u64::from(fee_percent), 0, 100),
+            // The turn before can be finished while its draw is valid.
+            ("repair.turn_epochs", self.repair.turn_epochs, 1, (self.draw_epochs / 2).max(1)),
         ];
         if let Some((name, value, least, most)) =
             counts.into_iter().find(|(_, value, least, most)| !(*least..=*most).contains(value))
@@ -499,12 +543,16 @@ mod tests {
     fn codes_given_by_hand_get_a_threshold_and_receipts() {
         let check = |text: &str, repair, receipts| {
             let code: Code = text.parse().expect("valid");
-            assert_eq!((code.repair_threshold(), code.receipts_needed(repair)), (repair, receipts), "{text}");
+            assert_eq!((code.repair_threshold(), code.receipts_needed()), (repair, receipts), "{text}");
         };
         check("1/3", 2, 3);
-        check("4/6", 5, 6);
-        check("4/12", 9, 10);
-        check("20/50", 39, 40);
+        check("2/4", 3, 3);
+        check("3/6", 5, 5);
+        check("4/6", 6 - 1, 5);
+        check("4/9", 8, 7);
+        check("4/12", 9, 9);
+        check("20/50", 39, 36);
+        check("35/36", 35, 36);
         for bad in ["", "4", "4/4", "0/3", "5/4", "4/256", "a/b", "-1/3"] {
             assert!(bad.parse::<Code>().is_err(), "{bad}");
         }

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use ostrakon_proto::{
+    audit::LeafProof,
     beacon::{BeaconSecret, BeaconSignature},
     codec,
     id::{AccountId, AccountKind, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, NodeKind, ObjectId, TxId},
@@ -12,12 +13,13 @@ use ostrakon_proto::{
         CheckedTx, FeeFactor, Genesis, GenesisAccount, GenesisProvider, GenesisValidator, MemoryRecords, Pending,
         Proposer, Rules, execute, propose,
         state::{
-            Bonded, Charter, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome, ProposedChange, Record,
-            Upgrade,
+            Bonded, Charter, CommitmentId, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome,
+            ProposedChange, Record, Upgrade,
         },
         tx::{
-            Action, Anchor, Ballot, Bond, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header, Join, Leave,
-            Move, Propose, Receipt, Roots, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash,
+            Action, Anchor, Ballot, Bond, ColumnLeaf, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header,
+            Inconsistent, Join, Leave, MadeColumn, Mismatch, Move, Propose, Receipt, Repaired, RepairedSlot,
+            ReportLoss, Restore, Roots, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash,
             tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
@@ -25,7 +27,7 @@ use ostrakon_proto::{
     limits,
     params::{Code, Params, Timing},
     placement::{Caps, Dimension, Draw, DrawSeed, Offer, Roster, RosterEntry, draw, prove_draw},
-    sign::{Keypair, Purpose},
+    sign::{Keypair, Purpose, Signature},
     sum_tree::Sum,
 };
 
@@ -132,6 +134,24 @@ fn actions_of_members() {
     assert_eq!(hex::encode(codec::encode(&anchor)), ANCHOR);
     let together = Together::new(vec![Action::SetName(set), anchor]).expect("they may be together");
     assert_eq!(hex::encode(codec::encode(&Action::Together(together))), TOGETHER);
+}
+
+#[test]
+fn actions_of_repair() {
+    let commitment = CommitmentId { object: ObjectId::new([1; 32]), extent: 2, owner: key(1).public() };
+    let (rebuilder, receipt) = (key(4).public(), Signature([5; 64]));
+    let slot = RepairedSlot { index: 3, provider: key(4).public(), receipt };
+    let repaired = Repaired { commitment, rebuilder, draw: Epoch(6), slots: vec![slot] };
+    assert_eq!(digest(&Action::Repaired(repaired)), REPAIRED);
+    let leaf = LeafProof { data: vec![7; 1_024], siblings: vec![[8; 32]] };
+    assert_eq!(digest(&Action::Restore(Restore { commitment, index: 3, epoch: Epoch(6), leaf })), RESTORE);
+    assert_eq!(hex::encode(codec::encode(&Action::ReportLoss(ReportLoss { commitment, index: 3 }))), REPORT_LOSS);
+    let made = MadeColumn { index: 3, column: ColumnId::new([9; 32]) };
+    let mismatch = Mismatch { commitment, rebuilder, draw: Epoch(6), columns: vec![made] };
+    assert_eq!(digest(&Action::Mismatch(mismatch)), MISMATCH);
+    let leaf = LeafProof { data: vec![7; 64], siblings: vec![] };
+    let proof = Inconsistent { commitment, leaf: 0, leaves: vec![ColumnLeaf { index: 3, leaf }] };
+    assert_eq!(digest(&Action::Inconsistent(proof)), INCONSISTENT);
 }
 
 #[test]
@@ -297,28 +317,33 @@ const RECEIPT: &str = "ea70dfc79c95f05d6b0d4bada8ad5a51cac23449cbadeafe5affaf36e
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
-const GENESIS_ID: &str = "654afb2cd37741014613bc77045eab81895894ae02e460dce6e563272a034e13";
+const GENESIS_ID: &str = "0141bb377a7177a229709c6e166e2da84713679618987426f88580ff59bf8bed";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
-const BLOCK_HISTORY: &str = "7f7e3b7f09dbc43d9fe66fd646a1fcb9ad1c2476f89f09a5d97dc99f5078b6ed";
-const BLOCK_PRECOMMIT: &str = "30c322253a7a0237cbe6808b519c796457c82b53afce719d0dea6bf2537222eeafcde76b477edc30d49cad140abca2a4ec3ecd927effab9f5a80f701b950510e";
-const GENESIS_STATE: &str = "23586284538138e28f2d16eed64280397ee2560d321c40283e3e11f4ddb5ad61";
-const EPOCH_BEACON: &str = "afbee185cb2d7d0c6510c1955a38028b69782ed34e7f2a4c88329747046463b7";
+const BLOCK_HISTORY: &str = "414a62d82b044a3f753483212f336d25e05eccd87fa80986da41ed02ba5ae8d7";
+const BLOCK_PRECOMMIT: &str = "5fbaf2eb3afa53cdc11de733127b10dc8ffe5a8292fba546a9b068e838ba94269597464638b3ebee3e502e13318e2a6a15a981b61c67f6c447dd814bd89c7109";
+const GENESIS_STATE: &str = "057b7644d1878ec731f01d38f1f6ca726e7ed35622a146340b69494266cef456";
+const EPOCH_BEACON: &str = "66493fdea2ac01fbce6dc1ffa8d6a5b05fc80986ef1a7238e8dea270958bd991";
 const ROSTER_ROOT: &str = "17883e67879c01b0d148ebf6f4a24244b172b62f08af87ccd35c4fc3fb77dc5b";
 const ROSTER_SUMMARY: &str = "5e0cd5e82b7a1bb663ff8db33c46907f8665665844105d7ebe2c35111c2a9a86";
 const DRAW_PROOF: &str = "dd8bbc900a55472035b9084da4c8eed13c7e34b65bdd9761e03fdef2f919cd2e";
-const BLOCK_ID: &str = "29a4b75c7fc8ab83904bfd026d044a771b1e92c0920839612a0268591e6d428f";
+const BLOCK_ID: &str = "e5da8e586e027d6a8eb009c97e6181f9dd6a5c763f2c3298d8a13ba1d824785e";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "39457da1da707b214e89f6fbf40231c827ac06792afbd2db9d792ea1f30f5081";
-const BLOCK_MIX: &str = "35d5dded90968a8f428c620bdd05d4bc6f3296a608aa980054e91a587fb347ce";
+const BLOCK_STATE: &str = "783a035f4d9c4222b395e15f1f099fb76c0dd3614eb0bb87fba074930678a3e6";
+const BLOCK_MIX: &str = "cd3ac4726f145b494a0f0d69067639cf2d711865471c044169dfdd07febf5c63";
 const BLOCK_BEACON: &str =
-    "92c10263413368f253e02bb9b906ce2f3ec201dfb9177f1dcc103eac9ff0f28dd62ce663504de9a19a57f87495466441";
+    "9110667fb0dca53745ffcdd0a99e205123a873c592293d6c53ffcd182d9fbcb3ea3125ef1e22c552a2a37f314a5b1598";
 const DRAW: [u8; 12] = [4, 2, 7, 8, 9, 15, 13, 10, 12, 14, 11, 6];
 const SEAT_CONSENT: &str = "cd498a2bac98491804423812ea67bb1f1467af3576bcbb72577cd16c55611497a41a1e25afd40e269602b568eb6dd6fa21b813da13ad54c4e558fe30a1b84408";
 const SEAT_PROOF: &str =
     "87436c4cf8e5f10567549e5fbb8e99fdf84c2135d66349db11fd09a34a529a5d42ecae164c33adf6a3a2a756cd053b8e";
 const JOIN: &str = "9ae748508aefeaa87b7b1601ce1c24ad";
+const MISMATCH: &str = "d4ab299cc74f33657dff82fc357b5dec";
+const INCONSISTENT: &str = "0f022f4e079c5d0a72d32b4999c049ea";
+const REPAIRED: &str = "691dbc07b0da2e478b29f009663cb4da";
+const RESTORE: &str = "fb5405f1709f4dc0f3857bee6edc16f1";
+const REPORT_LOSS: &str = "140101010101010101010101010101010101010101010101010101010101010101020000008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c03";
 const BOND: &str = "068a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f170500000000000000";
 const LEAVE: &str = "078a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const MOVE: &str = "118a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f1701000000170000002f6970342f3139322e302e322e322f7463702f34303031";
@@ -326,7 +351,7 @@ const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333d
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
 const FALSE_HEADER: &str = "94fe601b4da91317b16962b52230f56f";
-const PROPOSE_PARAMS: &str = "b920e759b08579eef18250c13e540a31";
+const PROPOSE_PARAMS: &str = "f199189f2431b41d85d1fb0e0982a667";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
 const BALLOT: &str = "0c070000000000000001";

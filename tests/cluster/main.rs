@@ -10,6 +10,7 @@ mod big_file;
 mod bit_flip;
 mod client_killed;
 mod directories;
+mod endangered;
 mod examples;
 mod get_resumed;
 mod kill_loop;
@@ -33,7 +34,7 @@ use ostrakon_tests::{
     scenarios::{self, Scenario, Stage, long_scenario, scenario},
 };
 
-const SCENARIOS: [Scenario<Stage>; 23] = [
+const SCENARIOS: [Scenario<Stage>; 24] = [
     scenario("bad_input", bad_input::run),
     scenario("node_starts", node_starts::run),
     scenario("examples", examples::run),
@@ -44,6 +45,7 @@ const SCENARIOS: [Scenario<Stage>; 23] = [
     scenario("summary", summary::run),
     scenario("any_n_minus_k", any_n_minus_k::run),
     scenario("too_many_killed", too_many_killed::run),
+    scenario("endangered", endangered::run),
     scenario("bit_flip", bit_flip::run),
     scenario("client_killed", client_killed::run),
     scenario("directories", directories::run),

@@ -17,7 +17,7 @@ use ostrakon_proto::{
     sign::Keypair,
     wire::{
         Call, chain,
-        get::{self, GetRequest},
+        get::{self, GetRequest, ReadAccess},
     },
 };
 use ostrakon_tests::{
@@ -149,7 +149,8 @@ fn proposes(genesis: &Genesis, status: &NodeStatus) -> Result<()> {
 /// Reads the start of a column that the disk was filled with from the node.
 fn reads(genesis: &Genesis, status: &NodeStatus, number: u64) -> Result<()> {
     let column = filled_store::column(number);
-    let request = GetRequest { column: column.id(), token: None, start: 0, length: u32::try_from(CHUNK)? };
+    let request =
+        GetRequest { column: column.id(), access: ReadAccess::Public, start: 0, length: u32::try_from(CHUNK)? };
     let (_, read) = ask(genesis, status, || get::range(&request))?;
     ensure!(read == column.bytes[..CHUNK], "column {number} is not what was stored");
     Ok(())

@@ -31,7 +31,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     cluster.expect_read(&before.link, &hash)?;
 
     let other = nodes.get(1).context("there are four")?;
-    let stored = status(&cluster, other)?;
+    let stored = newer_status(&cluster, other)?;
     beyond_the_disk(&cluster, other)?;
     takes_nothing(&cluster, other, &stored)?;
     cluster.expect_read(&before.link, &hash)?;
@@ -40,6 +40,13 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
 
 fn status(cluster: &Cluster, node: &NodeInfo) -> Result<NodeStatus> {
     cluster.binaries.node_status(&node.data_dir)
+}
+
+/// A status that has all that is stored by now.
+fn newer_status(cluster: &Cluster, node: &NodeInfo) -> Result<NodeStatus> {
+    let updated = status(cluster, node)?.space.updated_ms;
+    until("the status is newer", LIMIT, || Ok(status(cluster, node)?.space.updated_ms > updated))?;
+    status(cluster, node)
 }
 
 /// By SIGHUP: the ledger takes no capacity below what is committed, and the node has to keep to it alone.
@@ -80,9 +87,7 @@ fn takes_nothing(cluster: &Cluster, node: &NodeInfo, before: &NodeStatus) -> Res
         ensure!(!added.slots.iter().any(|slot| slot.provider == node.provider), "the node took a column: {added:?}");
         cluster.expect_read(&added.link, &hash)?;
     }
-    let updated = status(cluster, node)?.space.updated_ms;
-    until("the status is newer", LIMIT, || Ok(status(cluster, node)?.space.updated_ms > updated))?;
-    let after = status(cluster, node)?;
+    let after = newer_status(cluster, node)?;
     ensure!(
         after.space.used_bytes <= before.space.used_bytes && after.columns <= before.columns,
         "{before:?}, then {after:?}"

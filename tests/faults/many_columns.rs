@@ -19,7 +19,7 @@ use ostrakon_proto::{
     id::NodeId,
     limits::CHUNK,
     sign::Keypair,
-    wire::get::{self, GetRequest},
+    wire::get::{self, GetRequest, ReadAccess},
 };
 use ostrakon_tests::{
     cluster::{Binaries, NodeStatus, until},
@@ -110,7 +110,7 @@ fn look(binaries: &Binaries, dir: &Path) -> Option<NodeStatus> {
 
 async fn read(swarm: &SwarmHandle, node: NodeId, column: &NumberedColumn) -> Result<bytes::Bytes, String> {
     let length = u32::try_from(CHUNK).expect("fits");
-    let request = GetRequest { column: column.id(), token: None, start: 0, length };
+    let request = GetRequest { column: column.id(), access: ReadAccess::Public, start: 0, length };
     let read = ostrakon_net::ask(swarm, node, get::range(&request)).await;
     read.map(|(_, bytes)| bytes).map_err(|error| error.to_string())
 }

@@ -8,7 +8,9 @@ use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, NodeId},
     ledger::state::Domain,
     params::Code,
-    placement::{Caps, Dimension, Draw, DrawSeed, Offer, Roster, draw, prove_draw},
+    placement::{
+        Caps, Dimension, DomainTags, Draw, DrawSeed, Offer, Roster, RosterEntry, draw, draw_beside, prove_draw,
+    },
 };
 use ostrakon_tests::scenarios::SeededRng;
 use serde::Deserialize;
@@ -23,6 +25,7 @@ struct Compared {
     refused: u64,
     exchanged: u64,
     pruned: u64,
+    beside: u64,
 }
 
 #[test]
@@ -35,6 +38,7 @@ fn another_program_draws_the_same() {
     let output = Command::new("python3").args(["-B", program]).arg(file.path()).output().expect("python3 is installed");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let said: Compared = serde_json::from_slice(&output.stdout).expect("one JSON object");
+    assert_eq!(said.beside, DRAWS);
     assert!(
         said.draws + said.refused == DRAWS && said.refused > 0 && said.exchanged > 0 && said.pruned > 0,
         "{said:?}"
@@ -61,7 +65,29 @@ fn made(number: u64, rng: &mut SeededRng) -> Value {
         "min_domains": min_domains,
         "caps": caps.map(|caps| Dimension::ALL.map(|dimension| caps.of_dimension(dimension))),
         "shown": shown.as_ref().map(|shown| hex::encode(codec::encode(shown))),
+        "beside": beside(&roster, &seed, (code, min_domains), rng),
         "drawn": drawn.map(|drawn| drawn.iter().map(|entry| hex::encode(entry.provider.bytes())).collect::<Vec<_>>()),
+    })
+}
+
+/// A draw for a repair by the same seed, beside some of the roster.
+fn beside(roster: &Roster, seed: &DrawSeed, (code, min_domains): (Code, u8), rng: &mut SeededRng) -> Value {
+    let kept = rng.below(u64::from(code.n));
+    let kept = usize::try_from(kept).expect("small");
+    let holders: Vec<RosterEntry> = roster.tree().leaves().take(kept).copied().collect();
+    let domains: Vec<DomainTags> = holders.iter().map(|holder| holder.offer.domain).collect();
+    let caps = Caps::beside(&roster.summary(), code, min_domains, &domains);
+    let count = usize::from(code.n) - kept;
+    let may = |entry: &RosterEntry| holders.iter().all(|holder| holder.provider != entry.provider);
+    let drawn = draw_beside(roster.tree(), seed, (code, &caps, count), &domains, may).expect("a whole roster");
+    let names = |entries: &[RosterEntry]| -> Vec<String> {
+        entries.iter().map(|entry| hex::encode(entry.provider.bytes())).collect()
+    };
+    json!({
+        "holders": names(&holders),
+        "caps": Dimension::ALL.map(|dimension| caps.of_dimension(dimension)),
+        "count": count,
+        "drawn": names(&drawn.into_iter().copied().collect::<Vec<_>>()),
     })
 }
 

@@ -11,6 +11,8 @@ use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId, VoteKey},
     ledger::{
         history,
+        repair::TicketPlace,
+        state::CommitmentId,
         tx::{TxList, TxPlace},
         vote::{BlockProposal, SignedProposal, SignedVote, Vote, VoteKind},
     },
@@ -39,6 +41,15 @@ fn protocols_are_named_by_chain_and_version() {
     assert_eq!(names, expect);
 }
 
+fn ticket() -> get::RepairTicket {
+    let commitment = CommitmentId { object: ObjectId::new([5; 32]), extent: 4, owner: AccountId::new([3; 32]) };
+    get::RepairTicket { commitment, draw: Epoch(9) }
+}
+
+fn ticket_bytes() -> String {
+    [&ids("05", 32), "04000000", &ids("03", 32), "0900000000000000"].concat()
+}
+
 #[test]
 fn put_is_spoken_like_this() {
     let upload = put::UploadId([1; 16]);
@@ -65,6 +76,8 @@ fn put_is_spoken_like_this() {
     assert_eq!(head(&put::PutRequest::Chunk { upload, offset: 1 << 18 }), ids("01", 17) + "0000040000000000");
     assert_eq!(head(&put::PutRequest::Finish { upload }), "02".to_owned() + &ids("01", 16));
     assert_eq!(head(&put::PutRequest::Abort { upload }), "03".to_owned() + &ids("01", 16));
+    let repair = put::OpenRepair { upload, ticket: ticket(), index: 6, leaving: true };
+    assert_eq!(head(&put::PutRequest::Repair(repair)), ["04", &ids("01", 16), &ticket_bytes(), "0601"].concat());
     let ready: Result<_, wire::Refusal> = Ok(put::PutResponse::Ready { next: 1 << 18 });
     assert_eq!(head(&ready), "01000000040000000000");
     let opened: Result<_, wire::Refusal> = Ok(put::PutResponse::Opened(put::Taken { next: 1 << 18, early: 6 }));
@@ -73,10 +86,17 @@ fn put_is_spoken_like_this() {
 
 #[test]
 fn get_and_manifest_are_spoken_like_this() {
-    let request = get::GetRequest { column: ColumnId::new([1; 32]), token: None, start: 1 << 18, length: 1 << 14 };
+    let request = get::GetRequest {
+        column: ColumnId::new([1; 32]),
+        access: get::ReadAccess::Public,
+        start: 1 << 18,
+        length: 1 << 14,
+    };
     assert_eq!(head(&request), ids("01", 32) + "00" + "0000040000000000" + "00400000");
-    let shown = get::GetRequest { token: Some(get::ReadToken([9; 32])), ..request };
+    let shown = get::GetRequest { access: get::ReadAccess::Token(get::ReadToken([9; 32])), ..request };
     assert_eq!(head(&shown), ids("01", 32) + "01" + &ids("09", 32) + "0000040000000000" + "00400000");
+    let repairs = get::GetRequest { access: get::ReadAccess::Ticket(ticket()), ..shown };
+    assert_eq!(head(&repairs), ids("01", 32) + "02" + &ticket_bytes() + "0000040000000000" + "00400000");
     let answer: Result<_, wire::Refusal> = Ok(get::GetResponse { siblings: vec![[7; 32], [8; 32]] });
     assert_eq!(head(&answer), "0102000000".to_owned() + &ids("07", 32) + &ids("08", 32));
     assert_eq!(head(&manifest::ManifestRequest { object: ObjectId::new([5; 32]) }), ids("05", 32));
@@ -96,6 +116,8 @@ fn chain_is_spoken_like_this() {
     assert_eq!(head(&chain::ChainRequest::Block { from, height }), "06".to_owned() + nine + nine);
     assert_eq!(head(&chain::ChainRequest::Handovers { from }), "07".to_owned() + nine);
     assert_eq!(head(&chain::ChainRequest::Providers { after: None }), "0800");
+    let tickets = chain::ChainRequest::Tickets { from: TicketPlace::FIRST, limit: 64 };
+    assert_eq!(head(&tickets), "1100".to_owned() + &ids("00", 32) + "00000000" + &ids("00", 32) + "40000000");
     let answers = [
         chain::ChainResponse::Verdicts,
         chain::ChainResponse::Blocks,

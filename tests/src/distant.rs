@@ -22,7 +22,7 @@ use ostrakon_proto::{
         Genesis, GenesisAccount, GenesisProvider, GenesisValidator, state::Domain, tx::DecidedBlock,
         vote::ValidatorKeys,
     },
-    params::{Governance, Params, Timing},
+    params::{Fees, Governance, Params, Timing},
     seed::Seed,
     sign::Keypair,
     wire::chain,
@@ -292,8 +292,7 @@ fn genesis((keys, validators): (&[Keypair], usize), places: &[Site], accounts: &
         params: Params {
             time: timing(),
             min_domains: 1,
-            fee_base: Amount::ZERO,
-            fee_byte: Amount::ZERO,
+            fees: Fees { base: Amount::ZERO, byte: Amount::ZERO },
             governance: Governance { max_power_share: 100, ..Governance::default() },
             ..Params::default()
         },

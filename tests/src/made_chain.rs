@@ -20,7 +20,7 @@ use ostrakon_proto::{
         propose, rotation,
         state::{CommitmentId, Domain, Key, Membership},
         tree,
-        tx::{Action, Block, Commit, DecidedBlock, Receipt, SetName, SlotClaim, Together, Tx, TxBody, columns_hash},
+        tx::{Action, Block, Commit, DecidedBlock, Receipt, SetName, SlotClaim, Together, Tx, TxBody},
         vote::{QuorumCertificate, SignedVote, ValidatorKeys, Vote, VoteKind},
     },
     light::{Answer, CertifiedHeader, ProvenRecord, proof_file::Certificate},
@@ -327,18 +327,7 @@ impl Maker {
 
     /// What a holder signs once it has its column.
     fn receipt(&self, commit: &Commit, index: u8, holder: &RosterEntry) -> Option<Signature> {
-        let receipt = Receipt {
-            account: self.owner.public(),
-            object: commit.object,
-            extent: commit.extent,
-            index,
-            draw: commit.draw,
-            columns: columns_hash(commit.slots.iter().map(|slot| slot.column)),
-            code: commit.code,
-            column_len: commit.column_len,
-            ask: holder.offer.price,
-            until: commit.until,
-        };
+        let receipt = Receipt { index, ask: holder.offer.price, ..commit.receipt(self.owner.public()) };
         let key = self.nodes.get(&holder.provider);
         key.map(|key| key.sign(Purpose::Receipt, &self.rules.chain, &receipt))
     }

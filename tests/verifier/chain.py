@@ -156,7 +156,7 @@ class Chain:
         self.next_nonce[body.account] = nonce + 1
         require(height <= body.valid_until <= height + LONGEST_VALIDITY, "a transaction came too late, or too early")
         actions = actions_of(tx)
-        fee = self.params.fee_base * len(actions) + self.params.fee_byte * len(data)
+        fee = self.params.fees.base * len(actions) + self.params.fees.byte * len(data)
         factor = FACTOR if body.action.kind == "evidence" else self.fee_factor
         require(body.fee >= -(-(fee * factor) // FACTOR), "a transaction has too low a fee")
         self.burnt += body.fee

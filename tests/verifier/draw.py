@@ -47,6 +47,20 @@ def caps(epoch, code, min_domains):
     return found
 
 
+def caps_beside(epoch, code, min_domains, holders):
+    """One for each dimension, of a repair beside these holders."""
+    found = []
+    for dimension, classes in zip(DIMENSIONS, epoch.dimensions):
+        values = [getattr(offer, dimension) for offer in holders]
+        most = max(map(values.count, values), default=0)
+        try:
+            cap = _cap(classes, code.n, epoch.roster.weight)
+        except Refused:
+            cap = code.n
+        found.append(max(most, cap if min_domains == 1 else min(cap, code.n - code.k)))
+    return found
+
+
 class Stream:
     """Numbers that follow from some bytes, in a context."""
 
@@ -92,6 +106,28 @@ def draw(tree, seed, n, limits):
     twice = [2 * limit for limit in limits]
     while len(chosen) < 2 * n and (one := skipped.pop(0) if skipped else next_one()):
         if fits(chosen + [one], twice):
+            chosen.append(one)
+    return chosen
+
+
+def draw_beside(tree, seed, n, limits, count, holders, may):
+    """Those who may take so many columns beside these holders, in their order. The tree loses those that are drawn."""
+    stream, left = Stream("ostrakon draw 1", encode("seed", seed)), [8 * n]
+
+    def next_one():
+        while left[0] and tree.weight:
+            left[0] -= 1
+            one = tree.take(stream.below(tree.weight))
+            if may(one):
+                return one
+        return None
+
+    chosen, skipped = [], []
+    while len(chosen) < count and (one := next_one()):
+        (chosen if fits(holders + chosen + [one], limits) else skipped).append(one)
+    twice = [2 * limit for limit in limits]
+    while len(chosen) < 2 * count and (one := skipped.pop(0) if skipped else next_one()):
+        if fits(holders + chosen + [one], twice):
             chosen.append(one)
     return chosen
 

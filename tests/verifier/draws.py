@@ -42,8 +42,22 @@ def check(one, counts):
     counts["draws" if one["drawn"] else "refused"] += 1
 
 
+def check_beside(one, counts):
+    """A draw for a repair, beside providers of the same roster."""
+    summary, seed = decode("summary", bytes.fromhex(one["summary"])), decode("seed", bytes.fromhex(one["seed"]))
+    tree, beside = read_answer(bytes.fromhex(one["roster"]), summary.roster), one["beside"]
+    names, code = [bytes.fromhex(name) for name in beside["holders"]], Value(**one["code"])
+    holders = [leaf for leaf in tree.leaves() if leaf.provider in names]
+    caps = draw.caps_beside(summary, code, one["min_domains"], [leaf.offer for leaf in holders])
+    require(caps == beside["caps"], "the caps of a repair are others")
+    may = lambda leaf: leaf.provider not in names
+    drawn = draw.draw_beside(tree, seed, code.n, caps, beside["count"], holders, may)
+    require([leaf.provider.hex() for leaf in drawn] == beside["drawn"], "others are drawn for a repair")
+    counts["beside"] += 1
+
+
 def main(path):
-    counts = {"draws": 0, "refused": 0, "exchanged": 0, "pruned": 0}
+    counts = {"beside": 0, "draws": 0, "refused": 0, "exchanged": 0, "pruned": 0}
     exchange = draw.exchange
 
     def counted(*given):
@@ -53,6 +67,7 @@ def main(path):
     draw.exchange = counted
     for one in json.loads(Path(path).read_text()):
         check(one, counts)
+        check_beside(one, counts)
     print(json.dumps(counts))
 
 

@@ -44,6 +44,12 @@ action = enum
   15 together  parts: vec action
   16 draw_as   permission: opt (account: key | signature)
   17 move      key | addresses: vec string
+  18 repaired  commitment: commitment_key | rebuilder: key | draw: u64
+             | slots: vec (index: u8 | provider: key | receipt: signature)
+  19 restore   commitment: commitment_key | index: u8 | epoch: u64 | leaf: storage_leaf
+  20 report_loss  commitment: commitment_key | index: u8
+  21 mismatch  commitment: commitment_key | rebuilder: key | draw: u64 | columns: vec (index: u8 | column: id)
+  22 inconsistent  commitment: commitment_key | leaf: u64 | leaves: vec (index: u8 | leaf: storage_leaf)
 evidence = enum
   0 votes      first: signed_vote | second: signed_vote
   1 proposals  first: signed_proposal | second: signed_proposal
@@ -68,13 +74,14 @@ record = enum
   2 account         balance: u64 | nonce: u64 | since: u64 | owns: u64 | draws_as: opt draw_identity
   3 provider        owner: key | node: key | addresses: vec string | domain | price: u64 | capacity: u64
                   | used: u64 | bond: u64 | collateral: u64 | status: provider_status | offer: opt offer
-                  | past: vec past_offer | frozen | open: u64 | missed: u32 | clean_since: u64 | proven_bytes: u64
+                  | past: vec past_offer | frozen | open: u64 | missed: u32 | clean_since: u64
+                  | silent_since: opt u64 | written_off: bool | proven_bytes: u64
                   | rate: u64 | settled: u64 | proven_epochs: u64 | last_proof: u64 | recent: u64 | earned: u64
   4 validator       owner: key | key | node: key | addresses: vec string | beacon_key: [u8; 96] | domain
                   | bond: u64 | power: u64 | since: u64 | status: validator_status | missed: u32 | skipped_until: u64
   5 object          owners: map key owner
   6 commitment      key: commitment_key | size: u64 | extents: u32 | code | column_len: u64 | slots: vec slot
-                  | start: u64 | end: u64 | until: u64 | escrow: u64
+                  | start: u64 | end: u64 | until: u64 | escrow: u64 | fund: u64 | ticket: opt u64
   7 epoch           epoch: u64 | start_ms: u64 | first: u64 | beacon: opt hash | roster: root | providers: classes
                   | dimensions: [classes; 3] | space | audit
   8 mark
@@ -85,6 +92,7 @@ record = enum
   13 pulse          pulse: hash
   14 owner          extents: u32 | end: u64
   15 departed       slots: vec departed_slot
+  16 doubts         doubts: vec (index: u8 | rebuilder: key | column: id)
 draw_identity = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
   | excused: u64
@@ -121,9 +129,10 @@ membership = enum
   1 single    operator: key
   2 majority
   3 hybrid    council: set key
-params = time | draw_epochs: u64 | draws: u32 | min_domains: u8 | fee_base: u64 | fee_byte: u64 | term_epochs: u64
-  | credit_bytes: u64 | bonds | governance | audits
+params = time | draw_epochs: u64 | draws: u32 | min_domains: u8 | fees | term_epochs: u64
+  | credit_bytes: u64 | bonds | governance | audits | repair
   | classes: vec code_class
+fees = base: u64 | byte: u64
 time = epoch_ms: u64 | window_blocks: u64 | beacon_blocks: u64 | block_ms: u64
   | trash_epochs: u64
 bonds = provider: u64 | gib: u64 | pay_epochs: u64 | validator: u64 | proposal: u64 | name: u64 | account: u64
@@ -131,6 +140,7 @@ bonds = provider: u64 | gib: u64 | pay_epochs: u64 | validator: u64 | proposal: 
 governance = proposal_epochs: u64 | max_power_share: u8 | max_stored_share: u8
 audits = leaves: u8 | proven_leaves: u8 | few_providers: u32 | probation_epochs: u64 | suspend_after: u32
   | fee_percent: u8 | starter_bytes: u64 | ramp_epochs: u64
+repair = suspect_epochs: u64 | turn_epochs: u64 | forfeit_epochs: u64 | gib: u64
 code_class = providers: u32 | standard: code | standard_repair: u8 | economy: code | economy_repair: u8
 genesis = name: string | time_ms: u64 | membership | params | accounts: vec (account: key | balance: u64)
   | validators: vec genesis_validator | providers: vec genesis_provider
@@ -141,7 +151,8 @@ genesis_provider = owner: key | node: key | addresses: vec string | price: u64 |
 decided = header | txs: vec tx | charged: vec tx | proofs: map proof_key storage_proof | certificate
 proof_key = provider: key | epoch: u64
 proof_entry = key: proof_key | value: storage_proof
-storage_proof = leaves: vec (data: vec u8 | siblings: vec hash)
+storage_proof = leaves: vec storage_leaf
+storage_leaf = data: vec u8 | siblings: vec hash
 held_place = object: id | extent: u32 | owner: key | index: u8 | since: u64
 handover = header | certificate | set: validator_set
 certified = header | certificate

@@ -153,6 +153,7 @@ class State:
             require(tuple(vars(record.key).values()) == place, "a commitment has another key")
             self._commitment(record, self.chain.lasting[place])
         escrowed = sum(record.escrow for record in found.values())
+        escrowed += sum(record.fund for record in found.values())
         require(self.running.escrowed == escrowed - self.owed, "another sum is in escrow")
         require(self.running.stored == sum(self.used.values()), "another number of bytes is stored")
         used = {key: record.used for key, record in self.of(INFRASTRUCTURE).items()}
@@ -180,6 +181,10 @@ class State:
                 self.stored[offer.infrastructure] += record.column_len
         require((record.start, record.end) == (committed.start, committed.end), "a commitment is of another time")
         require(record.until == commit.until, "a commitment has other receipts")
+        missing = sum(slot.state != LIVE for slot in record.slots)
+        moved = record.code.k * record.column_len * self.params.repair.gib
+        require(record.fund == -(-moved // GIB) * missing, "another sum is locked for the repair")
+        require(missing or record.ticket is None, "a commitment is to be repaired that is whole")
         self._escrow(record, committed, locked)
 
     def _escrow(self, record, committed, locked):

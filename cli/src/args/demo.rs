@@ -9,8 +9,12 @@ Examples:
   ostrakon demo
   ostrakon demo --file big.iso --keep
   ostrakon demo --nodes 30 --domains 10 --kill 16
+  ostrakon demo --no-repair
 
-The exit code is 0 only if the file came back identical.";
+Fresh nodes then join, and the network rebuilds what was lost: in about a minute, for that is how long it waits \
+until silent nodes count as lost. Then as many holders die again.
+
+The exit code is 0 only if the file came back identical each time.";
 
 /// `demo`
 #[derive(Debug, Args)]
@@ -24,12 +28,15 @@ pub(crate) struct Demo {
     /// File to store [default: 64 MiB of random bytes]
     #[arg(long, value_name = "FILE")]
     pub(crate) file: Option<PathBuf>,
-    /// Number of validators among the nodes
-    #[arg(long, value_name = "COUNT", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=100))]
-    pub(crate) validators: u16,
-    /// Number of nodes to kill and wipe, one validator among them
+    /// Number of validators among the nodes [default: 4, of which one may be killed; 1 where too few nodes are left]
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=100))]
+    pub(crate) validators: Option<u16>,
+    /// Number of nodes to kill and wipe, one validator among them if the others can do without
     #[arg(long, value_name = "COUNT", default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=200))]
     pub(crate) kill: u16,
+    /// End when the file came back, without waiting for the repair
+    #[arg(long)]
+    pub(crate) no_repair: bool,
     /// Leave the network running afterwards
     #[arg(long)]
     pub(crate) keep: bool,

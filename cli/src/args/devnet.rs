@@ -23,7 +23,7 @@ pub(crate) enum DevnetCommand {
     Status(DevnetDir),
     /// Kill nodes with SIGKILL, as `kill -9` does
     Kill(DevnetNodes),
-    /// Start stopped nodes again: those with these indexes, or all
+    /// Start stopped nodes again: those with these indexes, or all but the spare ones
     Start {
         /// Indexes of the nodes
         #[arg(value_name = "INDEX")]
@@ -73,6 +73,12 @@ pub(crate) struct DevnetUp {
     #[arg(long, value_name = "SECONDS", default_value_t = EPOCH_SECONDS)]
     #[arg(value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) epoch: u64,
+    /// Number of nodes to make beside them, not started: each joins the network when `devnet start` names its index
+    #[arg(long, value_name = "COUNT", default_value_t = 0, value_parser = clap::value_parser!(u16).range(0..=200))]
+    pub(crate) spares: u16,
+    /// Have the validators on nodes of their own, which store nothing; they count among the nodes
+    #[arg(long)]
+    pub(crate) validators_apart: bool,
     /// Permissioned network: the profile's account decides who may join, see `ostrakon governance`
     #[arg(long)]
     pub(crate) permissioned: bool,

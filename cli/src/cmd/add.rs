@@ -11,7 +11,7 @@ use std::{
 };
 
 use futures::{StreamExt, stream};
-use ostrakon::{Add, Added, AddedSource, Client, Code, Error, ErrorKind, Pace, Quote, escape};
+use ostrakon::{Add, Added, AddedSource, Amount, Client, Code, Error, ErrorKind, Pace, Quote, escape};
 use serde::Serialize;
 
 use super::{Home, key::backup_remark};
@@ -227,7 +227,7 @@ pub(super) fn words(added: &Added, pace: &Pace) -> String {
         vec![format!("{entries}{size} in {:.1} s, {price}; survives {}", added.traffic.seconds, added.survives)];
     let (stored, n) = (added.stored(), added.code.n);
     if stored < usize::from(n) {
-        lines.push(format!("{stored} of {n} columns are stored; the network will repair the others"));
+        lines.push(format!("{stored} of {n} columns are stored now; the network repairs the others"));
     }
     let (AddedSource::File { holes, .. } | AddedSource::Directory { holes, .. }) = added.source;
     if holes > 0 {
@@ -284,6 +284,12 @@ fn quote_text(quote: &Quote, paint: Paint) -> String {
         "locked",
         format!("{} obols: each column at the price of the dearest holder; what is not paid out returns", quote.locked),
     );
+    if quote.repair > Amount::ZERO {
+        row(
+            "repair",
+            format!("{} obols locked at most, for columns that find no holder; the rest returns", quote.repair),
+        );
+    }
     row("balance", format!("{} obols", quote.balance));
     row("stored", format!("{stored} for {size}: any {k} of {n} columns restore it"));
     row("survives", quote.survives.to_string());

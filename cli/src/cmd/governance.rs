@@ -234,9 +234,9 @@ mod tests {
     #[test]
     fn what_a_file_does_not_name_stays() {
         let current = Params { time: Timing { epoch_ms: 77_000, ..Timing::default() }, ..Params::default() };
-        let text = "fee_base = \"0.5\"\n[governance]\nmax_power_share = 25\n";
+        let text = "fees.base = \"0.5\"\n[governance]\nmax_power_share = 25\n";
         let mut expect = current.clone();
-        (expect.fee_base, expect.governance.max_power_share) = (Amount(500_000), 25);
+        (expect.fees.base, expect.governance.max_power_share) = (Amount(500_000), 25);
         assert_eq!(amended(&current, text), Ok(expect));
         assert_eq!(amended(&current, ""), Ok(current.clone()));
         assert!(amended(&current, "fee_bass = \"0.5\"").is_err());

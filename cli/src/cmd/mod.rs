@@ -21,6 +21,7 @@ mod ls;
 pub(crate) mod name;
 mod providers;
 mod renew;
+mod repair;
 mod rm;
 mod status;
 mod uploads;
@@ -41,6 +42,7 @@ pub(crate) async fn run(command: Command, home: &Home, out: &Output) -> crate::R
         Command::Cat(args) => cat::run(args, home, out).await,
         Command::Ls(args) => ls::run(args, home, out).await,
         Command::Status(args) => status::run(&args, home, out).await,
+        Command::Repair { command } => repair::run(&command, home, out).await,
         Command::Verify(args) => verify::run(&args, home, out).await,
         Command::Rm(args) => rm::run(&args, home, out).await,
         Command::Renew(args) => renew::run(&args, home, out).await,

@@ -1,6 +1,6 @@
 //! `ostrakon status`: where an object is stored, until when, and what it survives.
 
-use ostrakon::{Code, Status, StatusOptions, StatusState};
+use ostrakon::{Code, Status, StatusOptions, StatusRepair, StatusState};
 
 use super::Home;
 use crate::{
@@ -27,6 +27,7 @@ fn text(status: &Status, paint: Paint) -> String {
         let (style, state, reason) = match &slot.state {
             StatusState::Live => (Style::Green, "live", ""),
             StatusState::Missing => (Style::Red, "missing", ""),
+            StatusState::Lost => (Style::Red, "lost", ""),
             StatusState::Unreachable(reason) => (Style::Red, "unreachable", reason.as_str()),
         };
         let column = if slot.extent == 0 { slot.index.to_string() } else { format!("{}.{}", slot.extent, slot.index) };
@@ -40,17 +41,27 @@ fn text(status: &Status, paint: Paint) -> String {
     }
     format!(
         "{}, {}: any {k} of {n} columns restore it\n\
-         {} of {n} live: it survives {}; repair starts at {}\n\
+         {} of {n} live: it survives {}; {}\n\
          paid until {} (epoch {})\n\n{}",
         status.object,
         bytes_text(status.size),
         status.live,
         status.survives,
-        count_text(status.repair_threshold, "column", "columns"),
+        repair_text(status),
         time::of_ms(status.expires_ms),
         status.expires_epoch,
         table.render(paint)
     )
+}
+
+/// Whether it is being repaired, or when it would be.
+fn repair_text(status: &Status) -> String {
+    match status.repair {
+        Some(StatusRepair { since_epoch, .. }) => {
+            format!("its repair is open since epoch {since_epoch} (see `ostrakon repair status`)")
+        }
+        None => format!("repair starts at {}", count_text(status.repair_threshold, "column", "columns")),
+    }
 }
 
 #[cfg(test)]
@@ -68,6 +79,7 @@ mod tests {
             code: Code { k: 1, n: 3 },
             live: 1,
             repair_threshold: 2,
+            repair: None,
             tolerates: 0,
             survives: Survives { nodes: 0, domains: 0 },
             expires_epoch: Epoch(9),
@@ -96,6 +108,7 @@ mod tests {
         assert_eq!(value["slots"][2]["reason"], "away");
         assert_eq!(value["slots"][2]["index"], 2);
         assert_eq!(value["expires_ms"], 951_782_400_000_u64);
+        assert_eq!(value["repair"], serde_json::Value::Null);
     }
 
     #[test]
@@ -109,5 +122,8 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().last().is_some_and(|line| line.ends_with("unreachable  away")), "{text}");
+        let repair = Some(StatusRepair { since_epoch: Epoch(5), extents: 1 });
+        let text = super::text(&Status { repair, ..object() }, Paint::PLAIN);
+        assert!(text.contains("it survives no loss; its repair is open since epoch 5"), "{text}");
     }
 }

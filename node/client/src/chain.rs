@@ -9,6 +9,7 @@
 //! * [`roster`]: who can be drawn
 //! * [`basis`]: what an upload is planned by, in one answer
 //! * [`pace`]: epochs and dates
+//! * [`tickets`]: what is to be repaired, by a node's word
 //! * [`vouch`]: proofs in files
 //! * [`nonce`]: which nonce is next, and whose turn it is to sign
 //! * [`send`]: signs with the next nonce, submits, waits until the transaction is in a block
@@ -38,6 +39,7 @@ mod recent;
 mod roster;
 mod send;
 mod summary;
+mod tickets;
 mod trusted;
 mod vouch;
 

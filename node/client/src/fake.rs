@@ -120,6 +120,12 @@ impl World {
         Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
     }
 
+    /// As [`World::new`], with no least number of domains.
+    pub(crate) fn on_one_machine(nodes: u8) -> Self {
+        let params = Params { min_domains: 1, ..Params::default() };
+        Self::make(nodes, params, SimNetwork::new(7, SimConfig::default()))
+    }
+
     fn make(nodes: u8, params: Params, network: SimNetwork) -> Self {
         let key = |number: u8| Keypair::from_seed(&[number + 1; 32]);
         let keys = validator();

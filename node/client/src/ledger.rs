@@ -5,14 +5,15 @@
 pub use ostrakon_proto::{
     id::VoteKey,
     ledger::{
-        GenesisAccount, GenesisProvider, GenesisValidator,
+        GenesisAccount, GenesisProvider, GenesisValidator, full_bond,
+        repair::{ListedTicket, TicketPlace},
         state::{
-            Account, Charter, DrawIdentity, EpochClock, Membership, NameRecord, Proposal, ProposalOutcome,
-            ProposedChange, ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
+            Account, Charter, CommitmentId, DrawIdentity, EpochClock, Membership, NameRecord, Proposal,
+            ProposalOutcome, ProposedChange, ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
         },
         tx::{
-            Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Propose, SetName, Together,
-            TogetherError, Transfer, Tx, TxBody,
+            Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Propose, Repaired, ReportLoss,
+            Restore, SetName, Together, TogetherError, Transfer, Tx, TxBody,
         },
         vote::ValidatorKeys,
     },
@@ -20,5 +21,5 @@ pub use ostrakon_proto::{
         CertifiedHeader,
         activity::{AccountTx, Direction},
     },
-    params::{Audits, Bonds, Governance, Params, Timing},
+    params::{Audits, Bonds, Fees, Governance, Params, Repair, Timing},
 };

@@ -12,9 +12,9 @@
 //! ```
 //!
 //! One file a verb, each an `impl Client`: [`mod@add`], [`mod@get`], [`mod@pack`] (directories), [`mod@verify`],
-//! [`mod@status`], [`mod@name`], `lease` (extend, release), `wallet` (balance, transfer). Below them [`chain`] asks and
-//! tells the ledger, [`events`] says what happens meanwhile, [`profile`] is a directory with key and network,
-//! [`objects`] the links in it, [`keystore`] how secrets are sealed there, and [`backup`] what brings it back.
+//! [`mod@status`], [`mod@name`], `lease` (extend, release), `repair`, `wallet` (balance, transfer). Below them
+//! [`chain`] asks and tells the ledger, [`events`] says what happens meanwhile, [`profile`] is a directory with key and
+//! network, [`objects`] the links in it, [`keystore`] how secrets are sealed there, and [`backup`] what brings it back.
 //! [`ledger`] names what blocks and actions are made of. Results serialise as the command's `--json` shows them. A verb
 //! has its own error where callers can act on it, and every error an [`ErrorKind`].
 //!
@@ -42,6 +42,7 @@ pub mod objects;
 pub mod pack;
 mod private_file;
 pub mod profile;
+mod repair;
 pub mod status;
 mod submit;
 mod survival;
@@ -69,7 +70,8 @@ pub use objects::{ObjectEntry, Objects, ObjectsError};
 pub use ostrakon_transfer::RateLimit;
 pub use pack::{Listing, PackEntries, PackReadError, PackReader, Skipped, WalkError};
 pub use profile::{Profile, ProfileError, PublicProfile, now_ms, system_clock};
-pub use status::{Status, StatusOptions, StatusSlot, StatusState};
+pub use repair::{OpenRepair, Repairs};
+pub use status::{Status, StatusOptions, StatusRepair, StatusSlot, StatusState};
 pub use submit::Submit;
 pub use survival::Survives;
 pub use verify::{CheckedColumn, ColumnCheck, Verified};

@@ -46,8 +46,10 @@ pub struct Status {
     pub code: Code,
     /// Live columns, in the extent that has the fewest.
     pub live: usize,
-    /// Repair starts when no more than this many are live.
+    /// Repair starts when no more than this many are live, or one got no receipt when it was added.
     pub repair_threshold: u8,
+    /// Its repair, if one is open.
+    pub repair: Option<StatusRepair>,
     /// How many more columns may be lost.
     pub tolerates: usize,
     /// What may be lost, with the columns that are live.
@@ -60,6 +62,15 @@ pub struct Status {
     pub owner: AccountId,
     /// Every slot of every extent.
     pub slots: Vec<StatusSlot>,
+}
+
+/// An open repair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StatusRepair {
+    /// The epoch in which it began, of several extents the first.
+    pub since_epoch: Epoch,
+    /// Extents that are to be repaired.
+    pub extents: usize,
 }
 
 /// One slot.
@@ -85,8 +96,10 @@ pub struct StatusSlot {
 pub enum StatusState {
     /// The ledger lists it, and so did the holder if it was probed.
     Live,
-    /// The ledger says that it is not.
+    /// The holder gave no receipt for it.
     Missing,
+    /// The holder had it, and lost it or does not respond.
+    Lost,
     /// The ledger says that it is there, and the holder did not send it when it was probed, for this reason.
     Unreachable(String),
 }
@@ -107,6 +120,7 @@ impl Client {
             .map(|(extent, index, slot)| {
                 let state = match (slot.state, failed.get(&(extent, index))) {
                     (SlotState::Missing, _) => StatusState::Missing,
+                    (SlotState::Lost | SlotState::Reported | SlotState::Struck, _) => StatusState::Lost,
                     (SlotState::Live, Some(failed)) => StatusState::Unreachable(failed.reason.clone()),
                     (SlotState::Live, None) => StatusState::Live,
                 };
@@ -125,6 +139,8 @@ impl Client {
             |extent: u32| slots.iter().filter(|slot| slot.extent == extent && slot.state == StatusState::Live).count();
         let live = (0..first.extents).map(live).min().unwrap_or(0);
         let repair_threshold = self.rules().repair_threshold(code);
+        let tickets = commitments.iter().filter_map(|commitment| commitment.ticket);
+        let repair = tickets.clone().min().map(|since_epoch| StatusRepair { since_epoch, extents: tickets.count() });
         let expires_epoch = commitments.iter().map(|commitment| commitment.end).min().unwrap_or_default();
         // Providers that the ledger does not have any more may all be of one domain.
         let unknown = Domain { operator: String::new(), infrastructure: String::new(), region: String::new() };
@@ -139,6 +155,7 @@ impl Client {
             code,
             live,
             repair_threshold,
+            repair,
             tolerates: live.saturating_sub(usize::from(code.k)),
             survives,
             expires_epoch,

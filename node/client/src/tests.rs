@@ -7,7 +7,7 @@ use std::{
 };
 
 use futures::StreamExt;
-use ostrakon_lies::{Lie, proven};
+use ostrakon_lies::{Lie, hints, proven};
 use ostrakon_net::{lock, sim::SimConfig};
 use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, Height, NodeId},
@@ -36,6 +36,7 @@ use crate::{
 };
 
 mod adding;
+mod dead;
 mod ledger;
 mod lies;
 mod reading;

@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{chain::Chain, store::Columns};
 
-mod proof;
+pub(crate) mod proof;
 
 /// How often a proof that no block has yet is sent again, or made again if it could not be.
 const AGAIN: Duration = Duration::from_secs(5);

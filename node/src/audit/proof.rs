@@ -10,7 +10,7 @@ use crate::store::{Columns, ProvenRange, StoreError};
 
 /// Why a proof cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum MakeError {
+pub(crate) enum MakeError {
     /// A column cannot be read.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -26,7 +26,7 @@ pub(super) enum MakeError {
 ///
 /// # Errors
 /// [`MakeError`] names the column that is missing or damaged.
-pub(super) fn make(columns: &dyn Columns, asked: &[ChallengedLeaf]) -> Result<StorageProof, MakeError> {
+pub(crate) fn make(columns: &dyn Columns, asked: &[ChallengedLeaf]) -> Result<StorageProof, MakeError> {
     let leaves = asked.iter().map(|asked| leaf(columns, asked)).collect::<Result<_, _>>()?;
     let proof = StorageProof { leaves };
     if let Err(error) = proof.verify(asked) {

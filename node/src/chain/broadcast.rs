@@ -42,6 +42,8 @@ const IN_FLIGHT: usize = 4;
 pub(super) struct TxBroadcast {
     queues: Mutex<Queues>,
     pushed: Notify,
+    /// Held while a transaction of this node's operator is on its way to a block.
+    pub(super) own: tokio::sync::Mutex<()>,
 }
 
 /// One queue for each validator; pure.

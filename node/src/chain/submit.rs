@@ -39,6 +39,8 @@ const RELAY_COUNT: usize = 1_000;
 const VALID_BLOCKS: u64 = 600;
 /// Blocks within which it should be included.
 const INCLUDED_IN: u64 = 5;
+/// Further nonces that are tried, each a block later.
+const NONCES: u32 = 10;
 /// Transactions whose signatures one worker verifies as a batch.
 const CHECKED_CONCURRENT: usize = 256;
 
@@ -138,6 +140,32 @@ impl Chain {
         let height = self.head().height;
         self.submit(Tx::sign(body, key, &self.rules().chain)).await?;
         self.wait(Height(height.0 + INCLUDED_IN)).await;
+        Ok(())
+    }
+
+    /// Signs an action with the next nonce of the key's account and submits it, then waits for the blocks that should
+    /// include it. One after the other: and again with another nonce where the operator's other nodes were quicker.
+    ///
+    /// # Errors
+    /// As [`Chain::submit`].
+    pub(crate) async fn act(&self, key: &Keypair, action: Action) -> Result<(), SubmitError> {
+        let _alone = self.shared.broadcast.own.lock().await;
+        let account: AccountId = key.public();
+        let next = async || self.read(move |records| records.account(&account).nonce).await;
+        let (mut heads, mut attempts) = (self.subscribe(), 0);
+        let (nonce, included_by) = loop {
+            let (height, nonce) = (heads.see().height, next().await);
+            let body = self.offered(account, nonce, action.clone());
+            match self.submit(Tx::sign(body, key, &self.rules().chain)).await {
+                Ok(()) => break (nonce, Height(height.0 + INCLUDED_IN)),
+                Err(error) if error.refusal().code == RefusalCode::Nonce && attempts < NONCES => attempts += 1,
+                Err(error) => return Err(error),
+            }
+            heads.next().await;
+        };
+        while next().await == nonce && heads.see().height < included_by {
+            heads.next().await;
+        }
         Ok(())
     }
 

@@ -61,6 +61,8 @@ fn commitment(world: &World, extent: u32, end: u64) -> Commitment {
         end: Epoch(end),
         until: Epoch(end),
         escrow: Amount(1),
+        fund: Amount(0),
+        ticket: None,
     }
 }
 

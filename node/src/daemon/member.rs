@@ -1,5 +1,5 @@
-//! `validator` and `provider`: the node of a data directory joins or leaves the validators, or ends its service as a
-//! provider. The owner's key signs the transactions; any node of the network may forward them.
+//! `validator`: the node of a data directory joins or leaves the validators. The owner's key signs the transactions;
+//! any node of the network may forward them.
 
 use std::{
     io::{self, Write},
@@ -19,7 +19,7 @@ use ostrakon_proto::{
     ledger::{
         Genesis,
         state::Domain,
-        tx::{Action, Drain, Leave, Move, Withdraw},
+        tx::{Action, Leave, Move},
         vote::ValidatorKeys,
     },
     sign::Keypair,
@@ -49,14 +49,6 @@ pub(super) enum ValidatorCommand {
     Move(MoveArgs),
     /// Leave the validators from the next block on; the bond is returned after the unbonding time
     Leave(OwnerArgs),
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum ProviderCommand {
-    /// Accept no new columns, permanently; stored ones stay until their term ends
-    Drain(OwnerArgs),
-    /// Withdraw a drained provider that stores nothing any more; the bond is returned after the unbonding time
-    Withdraw(OwnerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -93,12 +85,12 @@ pub(super) struct JoinArgs {
 }
 
 /// The node of a data directory, and a client with its owner's key.
-struct Operator {
+pub(super) struct Operator {
     dir: PathBuf,
     config: Config,
     node: Keypair,
     owner: Keypair,
-    client: Client,
+    pub(super) client: Client,
 }
 
 pub(super) fn validator(command: ValidatorCommand) -> anyhow::Result<()> {
@@ -119,26 +111,6 @@ pub(super) fn validator(command: ValidatorCommand) -> anyhow::Result<()> {
     }
 }
 
-pub(super) fn provider(command: ProviderCommand) -> anyhow::Result<()> {
-    block_on(async {
-        match command {
-            ProviderCommand::Drain(args) => {
-                let operator = Operator::open(args)?;
-                let node = operator.id();
-                let height = operator.perform(Action::Drain(Drain { node })).await?;
-                say(&format!("{:#}\n", json!({ "provider": node, "drains_since": height })))
-            }
-            ProviderCommand::Withdraw(args) => {
-                let operator = Operator::open(args)?;
-                let node = operator.id();
-                let height = operator.perform(Action::Withdraw(Withdraw { node })).await?;
-                say(&format!("{:#}\n", json!({ "provider": node, "withdrawn_at": height })))?;
-                operator.warn_of_offer()
-            }
-        }
-    })
-}
-
 async fn join(args: JoinArgs) -> anyhow::Result<()> {
     let JoinArgs { owner, bond, addresses, domain } = args;
     let operator = Operator::open(owner)?;
@@ -155,7 +127,7 @@ async fn join(args: JoinArgs) -> anyhow::Result<()> {
 }
 
 impl Operator {
-    fn open(args: OwnerArgs) -> anyhow::Result<Self> {
+    pub(super) fn open(args: OwnerArgs) -> anyhow::Result<Self> {
         let OwnerArgs { data_dir: DataDir { dir }, owner_key } = args;
         let config = Config::load(&dir, &Overrides::default())?;
         let node = node_key(&dir)?;
@@ -168,7 +140,7 @@ impl Operator {
         Ok(Self { dir, config, node, owner, client })
     }
 
-    fn id(&self) -> NodeId {
+    pub(super) fn id(&self) -> NodeId {
         self.node.public()
     }
 
@@ -179,7 +151,7 @@ impl Operator {
     }
 
     /// Submits the action, and waits for its block; returns the height.
-    async fn perform(&self, action: Action) -> anyhow::Result<u64> {
+    pub(super) async fn perform(&self, action: Action) -> anyhow::Result<u64> {
         Ok(self.client.perform(action).await?.height.0)
     }
 
@@ -201,8 +173,8 @@ impl Operator {
         let known = match offered {
             Some(offered) => Some(offered),
             None => {
-                let mut found = self.client.chain().providers(&[self.id()]).await?;
-                found.remove(&self.id()).map(|provider| (provider.addresses, provider.domain))
+                let found = self.client.chain().provider(self.id()).await?;
+                found.map(|provider| (provider.addresses, provider.domain))
             }
         };
         match (given.is_empty(), domain, known) {
@@ -237,7 +209,7 @@ impl Operator {
     }
 
     /// A node with a configured offer would register again once its bond is returned.
-    fn warn_of_offer(&self) -> anyhow::Result<()> {
+    pub(super) fn warn_of_offer(&self) -> anyhow::Result<()> {
         if self.config.provider.is_some() {
             let file = self.dir.join(CONFIG_FILE);
             let file = file.display();

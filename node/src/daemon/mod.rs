@@ -1,8 +1,8 @@
 //! The daemon's commands: [`init`] creates a data directory, with what [`offer`] asks for and [`reach`] checks, [`run`]
 //! runs its node, [`status`] prints its status and [`earnings`] what it was paid; with [`network`] several operators
-//! found a network, with [`member`] a node joins and leaves one, and with [`volume`] its operator changes the disks
-//! that it stores columns on; [`scrapes`] serves its metrics, [`live`] is the configuration in use, and [`notify`]
-//! tells the service manager.
+//! found a network, with [`member`] a node joins and leaves its validators, with [`drain`] it ends its service without
+//! a loss, and with [`volume`] its operator changes the disks that it stores columns on; [`scrapes`] serves its
+//! metrics, [`live`] is the configuration in use, and [`notify`] tells the service manager.
 //!
 //! Flags override the environment, which overrides the file. Logs and messages go to standard error, results to
 //! standard output.
@@ -16,6 +16,7 @@ use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use ostrakon_node::config::{Checked, Config, Overrides, volume_warnings};
 
+mod drain;
 mod earnings;
 mod init;
 mod live;
@@ -67,11 +68,9 @@ enum Command {
         #[command(subcommand)]
         command: member::ValidatorCommand,
     },
-    /// End the node's service as a storage provider
-    Provider {
-        #[command(subcommand)]
-        command: member::ProviderCommand,
-    },
+    /// End the node's service as a storage provider: move its columns to others, and get the bond back
+    #[command(after_help = drain::HELP)]
+    Drain(drain::DrainArgs),
     /// Add, list or remove the disks on which the node stores columns
     Volume {
         #[command(subcommand)]
@@ -147,7 +146,7 @@ impl Args {
             Command::Status { data_dir, json } => status::print(&data_dir.dir, json),
             Command::Earnings(args) => earnings::print(&args),
             Command::Validator { command } => member::validator(command),
-            Command::Provider { command } => member::provider(command),
+            Command::Drain(args) => drain::drain(args),
             Command::Volume { command } => volume::perform(command),
             Command::Config { command: ConfigCommand::Show(args) } => {
                 say(&Config::load(&args.data_dir.dir, &args.overrides)?.to_toml())

@@ -150,6 +150,7 @@ async fn open(
         offer: config.offer(dir)?,
         sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
         checkpoint: config.checkpoint,
+        repair_bytes_per_second: config.repair_bytes_per_second,
     };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };

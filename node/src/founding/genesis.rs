@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use ostrakon_proto::{
     id::{AccountId, Amount},
     ledger::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator, state::Membership},
-    params::{Audits, Bonds, Governance, Params, Timing},
+    params::{Audits, Bonds, Governance, Params, Repair, Timing},
 };
 
 use super::{Card, Member};
@@ -95,6 +95,12 @@ pub fn params(epoch_seconds: u64) -> Params {
             pay_epochs: hours(default.bonds.pay_epochs),
             unbonding_epochs: hours(default.bonds.unbonding_epochs),
             ..default.bonds
+        },
+        repair: Repair {
+            suspect_epochs: hours(default.repair.suspect_epochs),
+            turn_epochs: hours(default.repair.turn_epochs).min(hours(default.draw_epochs) / 2),
+            forfeit_epochs: hours(default.repair.forfeit_epochs),
+            ..default.repair
         },
         governance: Governance { proposal_epochs: hours(default.governance.proposal_epochs), ..default.governance },
         ..default

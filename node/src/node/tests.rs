@@ -374,7 +374,7 @@ async fn a_network_changes_its_fees_and_every_node_asks_the_new_ones() {
     let world = ruled();
     let nodes = world.start_all().await;
     let mut params = world.genesis.params.clone();
-    params.fee_base = Amount(50_000);
+    params.fees.base = Amount(50_000);
     decide(&world, &nodes[0].0, 0, ProposedChange::Params(Box::new(params.clone()))).await;
     for (node, _) in &nodes {
         until("the fee is known", async || node.chain().rules().params == params).await;

@@ -13,6 +13,7 @@ use ostrakon_proto::{
     id::{Height, NodeId},
     ledger::{
         proofs::ProofKey,
+        repair::{TicketPlace, tickets},
         state::{Key, Records},
         tx::Tx,
     },
@@ -106,6 +107,7 @@ impl Serve {
             }
             ChainRequest::Handovers { from: height } => self.handovers(height).await,
             ChainRequest::Providers { after } => Ok(self.providers(after).await),
+            ChainRequest::Tickets { from, limit } => Ok(self.tickets(from, limit).await),
         }
     }
 
@@ -196,6 +198,12 @@ impl Serve {
             let node = |(key, _)| if let Key::Provider(node) = key { Some(node) } else { None };
             pack(all.into_iter().filter_map(node).filter(|node| Some(*node) != after))
         };
+        answer(ChainResponse::Hints, self.parts.chain.read(page).await)
+    }
+
+    async fn tickets(&self, from: TicketPlace, limit: u32) -> Frame {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).clamp(1, limits::TICKETS);
+        let page = move |records: &dyn Records| pack(tickets(records, from, limit));
         answer(ChainResponse::Hints, self.parts.chain.read(page).await)
     }
 }

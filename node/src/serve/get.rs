@@ -1,13 +1,14 @@
 //! get/1: reads a range of a column, with the hashes that prove it (`proto/wire/get`).
 //!
-//! In comes a column, a range and a read token; out go the bytes. The reader verifies them; this side only checks that
-//! it may have them.
+//! In comes a column, a range and a read token or a ticket; out go the bytes. The reader verifies them; this side only
+//! checks that it may have them.
 
 use ostrakon_proto::{
+    id::NodeId,
     limits, seal,
     wire::{
         Frame, Refusal, RefusalCode,
-        get::{GetRequest, GetResponse, ReadToken},
+        get::{GetRequest, GetResponse, ReadAccess},
     },
 };
 
@@ -15,10 +16,13 @@ use super::{Serve, answer, decode, no_body, refuse_store};
 use crate::store::{ColumnInfo, Columns, ProvenRange, StoreError};
 
 impl Serve {
-    pub(super) async fn get(&self, frame: Frame) -> Result<Frame, Refusal> {
+    pub(super) async fn get(&self, from: NodeId, frame: Frame) -> Result<Frame, Refusal> {
         no_body(&frame)?;
         let request: GetRequest = decode(&frame)?;
         check_range(&request)?;
+        if let ReadAccess::Ticket(ticket) = request.access {
+            self.check_reader(from, ticket, request.column).await?;
+        }
         let range = self.on_columns(move |columns| read(columns, &request)).await?;
         Ok(answer(GetResponse { siblings: range.siblings }, range.bytes))
     }
@@ -44,7 +48,7 @@ fn read(columns: &dyn Columns, request: &GetRequest) -> Result<ProvenRange, Refu
     let column = request.column;
     let info = columns.column(&column).map_err(refuse_store)?;
     let info = info.ok_or_else(|| refuse_store(StoreError::NotFound { column }))?;
-    if !admits(&info, request.token.as_ref()) {
+    if !admits(&info, request.access) {
         return Err(Refusal::new(RefusalCode::Denied, format!("column {column} is private: a read token is needed")));
     }
     if info.damaged {
@@ -53,9 +57,13 @@ fn read(columns: &dyn Columns, request: &GetRequest) -> Result<ProvenRange, Refu
     columns.read(&column, request.start, request.length).map_err(refuse_store)
 }
 
-/// Whether a place of the column is public, or has this token.
-fn admits(info: &ColumnInfo, token: Option<&ReadToken>) -> bool {
-    let shown = token.map(seal::token_hash);
+/// Whether a place of the column is public, or has this token. A ticket was checked before.
+fn admits(info: &ColumnInfo, access: ReadAccess) -> bool {
+    let shown = match access {
+        ReadAccess::Ticket(_) => return true,
+        ReadAccess::Token(token) => Some(seal::token_hash(&token)),
+        ReadAccess::Public => None,
+    };
     info.tokens.iter().any(|wanted| match (wanted, &shown) {
         (None, _) => true,
         (Some(wanted), Some(shown)) => same(wanted, shown),
@@ -70,7 +78,7 @@ fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon_proto::id::ColumnId;
+    use ostrakon_proto::{id::ColumnId, wire::get::ReadToken};
 
     use super::*;
 
@@ -78,7 +86,7 @@ mod tests {
     fn ranges_are_aligned_powers_of_two() {
         let group = u32::try_from(limits::GROUP).expect("small");
         let check = |start, length, expect| {
-            let request = GetRequest { column: ColumnId::new([0; 32]), token: None, start, length };
+            let request = GetRequest { column: ColumnId::new([0; 32]), access: ReadAccess::Public, start, length };
             assert_eq!(check_range(&request).is_ok(), expect, "{start} {length}");
         };
         check(0, group, true);
@@ -97,18 +105,19 @@ mod tests {
     #[test]
     fn one_place_that_admits_is_enough() {
         let (token, other) = (ReadToken([1; 32]), ReadToken([2; 32]));
-        let check = |tokens: &[Option<[u8; 32]>], shown: Option<&ReadToken>, expect| {
+        let check = |tokens: &[Option<[u8; 32]>], shown: Option<ReadToken>, expect| {
             let info = ColumnInfo { column_len: 64, tokens: tokens.to_vec(), damaged: false };
-            assert_eq!(admits(&info, shown), expect);
+            let access = shown.map_or(ReadAccess::Public, ReadAccess::Token);
+            assert_eq!(admits(&info, access), expect);
         };
         let hash = Some(seal::token_hash(&token));
         check(&[None], None, true);
-        check(&[None], Some(&token), true);
-        check(&[hash], Some(&token), true);
-        check(&[hash], Some(&other), false);
+        check(&[None], Some(token), true);
+        check(&[hash], Some(token), true);
+        check(&[hash], Some(other), false);
         check(&[hash], None, false);
         check(&[hash, None], None, true);
-        check(&[Some(seal::token_hash(&other)), hash], Some(&token), true);
-        check(&[], Some(&token), false);
+        check(&[Some(seal::token_hash(&other)), hash], Some(token), true);
+        check(&[], Some(token), false);
     }
 }

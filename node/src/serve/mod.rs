@@ -1,10 +1,10 @@
 //! The server: each request of another node is decoded, validated, acted on and answered, in a straight line.
 //!
 //! In come [`Inbound`] requests, none of them trusted; out go answers and refusals. [`put`], [`get`], [`manifest`] and
-//! [`chain`] are the four protocols; [`uploads`] and [`credit`] are the state of put. Each class of requests has its
-//! own queue and turns (ARCHITECTURE 6, "Admission"): what is slow in one delays no other. A request that waits for a
-//! block, or for another one's finish, has no turn meanwhile. Not here: the order in which sources get their turns
-//! (`ostrakon_net::admission`), and votes, which are the order's.
+//! [`chain`] are the four protocols; [`uploads`] and [`credit`] are the state of put, and [`tickets`] what repairs may.
+//! Each class of requests has its own queue and turns (ARCHITECTURE 6, "Admission"): what is slow in one delays no
+//! other. A request that waits for a block, or for another one's finish, has no turn meanwhile. Not here: the order in
+//! which sources get their turns (`ostrakon_net::admission`), and votes, which are the order's.
 
 use std::{
     sync::{Arc, Mutex},
@@ -42,13 +42,15 @@ pub mod credit;
 mod get;
 mod manifest;
 mod place_locks;
-mod put;
+pub(crate) mod put;
 mod snapshot;
+pub(crate) mod tickets;
 mod unpaid;
 mod uploads;
 
 use credit::Credit;
 use place_locks::PlaceLocks;
+use tickets::Readers;
 use uploads::UploadSessions;
 
 /// KiB of requests that wait for a block or a validator: of all, of strangers, of those of one network, and of one
@@ -99,6 +101,7 @@ pub struct Serve {
     uploads: Mutex<UploadSessions>,
     waiting: Quota,
     finishing: PlaceLocks,
+    readers: Readers,
 }
 
 impl Serve {
@@ -110,6 +113,7 @@ impl Serve {
             uploads: Mutex::default(),
             waiting: Quota::new(WAITING),
             finishing: PlaceLocks::default(),
+            readers: Readers::default(),
         }
     }
 
@@ -155,7 +159,7 @@ impl Serve {
         let Inbound { source, protocol, request, reply } = inbound;
         let answer = match protocol {
             Protocol::Put => self.put(source.node, request, turn).await,
-            Protocol::Get => self.get(request).await,
+            Protocol::Get => self.get(source.node, request).await,
             Protocol::Manifest => self.manifest(request).await,
             Protocol::Chain => self.chain(source, request, turn).await,
             Protocol::Consensus => Err(not_a_validator()),

@@ -2,7 +2,7 @@
 //!
 //! In comes an account's signed request for space, then the column, then the manifest that lists it; out goes the
 //! receipt that the ledger will see. An upload is refused early if this node was not drawn for it, if no balance backs
-//! it, or if the column is not the manifest's.
+//! it, or if the column is not the manifest's. A repair has a ticket instead of an account ([`super::tickets`]).
 
 use std::sync::Arc;
 
@@ -12,6 +12,7 @@ use ostrakon_proto::{
     id::{AccountId, Epoch, NodeId},
     ledger::{
         DrawChance, Rules,
+        repair::REPAIR_DRAW,
         state::{ProviderStatus, Records},
         tx::{Receipt, columns_hash},
     },
@@ -23,7 +24,7 @@ use ostrakon_proto::{
     wire::{
         Frame, Refusal,
         RefusalCode::{self, BadRequest, Busy, Denied, Full, NoCredit, NotFound},
-        put::{Open, PutRequest, PutResponse, Taken, UploadId},
+        put::{Open, OpenRepair, PutRequest, PutResponse, Taken, UploadId},
     },
 };
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
@@ -32,18 +33,21 @@ use super::{
     Serve, answer,
     credit::{self, ReserveError, Room},
     decode, no_body, refuse_store,
+    tickets::{self, Ticketed},
     uploads::{Finished, Opened, Opener, UploadSession, UploadSessionError},
 };
 use crate::{
     capacity::Offer,
-    store::{Columns, Place, StoreError},
+    store::{Columns, Place, StoreError, Usage},
 };
 
-/// What the ledger lets an account store here.
+/// What the ledger lets an account, or a repair, store here.
 #[derive(Clone, Copy)]
 struct Grant {
     /// Credit of the account in bytes.
     credit: u64,
+    /// What a repair stores; its commitment's escrow backs it, and no account's credit.
+    ticketed: Option<Ticketed>,
     /// The node's offer.
     offer: Offer,
 }
@@ -111,6 +115,10 @@ impl Serve {
                 no_body(&frame)?;
                 self.abort(from, upload).await?
             }
+            PutRequest::Repair(asked) => {
+                no_body(&frame)?;
+                self.open_repair(from, asked).await?
+            }
         };
         self.parts.metrics.answered(&response);
         Ok(answer(response, Bytes::new()))
@@ -142,7 +150,19 @@ impl Serve {
         let backed =
             self.parts.credit.backs(&open.account, &open.upload, credit::upload_bytes(open.reserve), grant.credit);
         backed.map_err(|error| Refusal::new(NoCredit, error))?;
-        let opener = Opener { from, credit: grant.credit };
+        self.begin_session(from, open, grant).await
+    }
+
+    async fn open_repair(&self, from: NodeId, asked: OpenRepair) -> Result<PutResponse, Refusal> {
+        let (rules, node) = (self.parts.chain.rules(), self.node);
+        let own = self.parts.offers.borrow().as_ref().map(|offer| offer.capacity);
+        let judge = move |records: &dyn Records| judge_repair(&rules, records, (from, node), (&asked, own));
+        let (open, ticketed, offer) = self.parts.chain.read(judge).await?;
+        self.begin_session(from, open, Grant { credit: 0, ticketed: Some(ticketed), offer }).await
+    }
+
+    async fn begin_session(&self, from: NodeId, open: Open, grant: Grant) -> Result<PutResponse, Refusal> {
+        let opener = Opener { from, credit: grant.credit, ticketed: grant.ticketed };
         let opened = lock(&self.uploads).open(opener, open.clone(), Instant::now());
         match opened.map_err(refuse_upload)? {
             Opened::Finished(finished) => {
@@ -160,7 +180,8 @@ impl Serve {
             begun = self.begin(&open, grant).await;
         }
         // What dropped it meanwhile may have come before its charge and its place in the store.
-        let is_open = lock(&self.uploads).is_open(&open) && self.parts.credit.is_charged(&open.upload);
+        let is_charged = grant.ticketed.is_some() || self.parts.credit.is_charged(&open.upload);
+        let is_open = lock(&self.uploads).is_open(&open) && is_charged;
         if begun.is_err() || !is_open {
             self.drop_upload(open.upload).await;
         }
@@ -201,8 +222,12 @@ impl Serve {
                 let reason = if columns.is_opening() { StoreError::Opening } else { StoreError::NoVolume };
                 return Err(NotBegun::Refused(refuse_store(reason)));
             }
-            let room = Room::new(grant.credit, grant.offer, &usage);
-            charges.reserve(account, upload, credit::upload_bytes(reserve), room)?;
+            if grant.ticketed.is_some() {
+                check_offered(grant.offer, credit::upload_bytes(reserve), &usage)?;
+            } else {
+                let room = Room::new(grant.credit, grant.offer, &usage);
+                charges.reserve(account, upload, credit::upload_bytes(reserve), room)?;
+            }
             columns.begin(upload, reserve).map_err(|error| NotBegun::Refused(refuse_store(error)))
         };
         self.on_columns(begin).await
@@ -242,8 +267,9 @@ impl Serve {
             return Ok(PutResponse::Receipt(finished.receipt));
         }
         let expires = last_epoch(&self.parts.chain.rules(), &upload.open);
-        let (listed, open) = (manifest.clone(), upload.open.clone());
-        let (place, columns) = match self.parts.workers.run(move || place_of(&listed, &open, expires)).await {
+        let (listed, open, ticketed) = (manifest.clone(), upload.open.clone(), upload.ticketed);
+        let listed = move || place_of(&listed, &open, expires).and_then(|listed| check_ticketed(listed, ticketed));
+        let (place, columns) = match self.parts.workers.run(listed).await {
             Ok(listed) => listed,
             Err(refusal) => {
                 self.drop_upload(id).await;
@@ -253,7 +279,9 @@ impl Serve {
         let _alone = self.finishing.take(place.key(), turn).await;
         let stored = self.on_columns(move |columns| columns.finish(id, place, manifest)).await;
         stored.map_err(refuse_store).inspect_err(|_| self.forget(&id))?;
-        self.parts.credit.stored(&id, upload.open.account, place.key(), place.disk_bytes());
+        if upload.ticketed.is_none() {
+            self.parts.credit.stored(&id, upload.open.account, place.key(), place.disk_bytes());
+        }
         let receipt = self.receipt(&id, &upload.open, &place, columns);
         // It may have been opened again meanwhile.
         self.parts.credit.release(&id);
@@ -326,7 +354,41 @@ fn judge(
     check_drawn(rules, records, open)?;
     check_promise(rules, records, open)?;
     let offer = check_capacity(rules, records, open, own)?;
-    Ok(Grant { credit: credit_of(rules, records, &open.account), offer })
+    Ok(Grant { credit: credit_of(rules, records, &open.account), ticketed: None, offer })
+}
+
+/// Checks that `from` may store this column on `node`, whose operator has it offer `own` bytes; as an account's request
+/// would have it.
+pub(crate) fn judge_repair(
+    rules: &Rules,
+    records: &dyn Records,
+    (from, node): (NodeId, NodeId),
+    (asked, own): (&OpenRepair, Option<u64>),
+) -> Result<(Open, Ticketed, Offer), Refusal> {
+    let (open, ticketed) = tickets::opening(rules, records, (from, node), asked)?;
+    check_price(records, &open)?;
+    let offer = check_capacity(rules, records, &open, own)?;
+    Ok((open, ticketed, offer))
+}
+
+/// Checks that no more is stored, with what is temporary, than is offered: a repair needs no account's credit.
+fn check_offered(offer: Offer, wanted: u64, usage: &Usage) -> Result<(), NotBegun> {
+    let used = usage.temporary_bytes;
+    if used.saturating_add(wanted) <= offer.left() {
+        return Ok(());
+    }
+    let reason = format!("{wanted} bytes are requested, and uncommitted columns use {used} of {} bytes", offer.left());
+    Err(NotBegun::Refused(Refusal::new(Full, reason)))
+}
+
+/// Checks that what the manifest lists is the column of the ticket's commitment.
+fn check_ticketed<T>((place, rest): (Place, T), ticketed: Option<Ticketed>) -> Result<(Place, T), Refusal> {
+    match ticketed {
+        Some(Ticketed { commitment, column }) if (place.object, place.column) != (commitment.object, column) => {
+            Err(Refusal::new(BadRequest, format!("the manifest is not that of the commitment's column {column}")))
+        }
+        _ => Ok((place, rest)),
+    }
 }
 
 /// The account's credit in bytes.
@@ -382,6 +444,11 @@ fn check_promise(rules: &Rules, records: &dyn Records, open: &Open) -> Result<()
         let reason = format!("the term ends in epoch {given}; it must end after epoch {now}, by epoch {latest}");
         return Err(Refusal::new(Denied, reason));
     }
+    check_price(records, open)
+}
+
+/// Checks that the node does not ask for more by now.
+fn check_price(records: &dyn Records, open: &Open) -> Result<(), Refusal> {
     match records.provider(&open.holder).filter(|provider| provider.price > open.ask) {
         Some(provider) => {
             let (asks, drawn) = (provider.price, open.ask);
@@ -414,13 +481,17 @@ fn check_capacity(rules: &Rules, records: &dyn Records, open: &Open, own: Option
     }
 }
 
-/// The last epoch in which the ledger accepts a commit by this draw.
-fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
-    open.draw.epoch.after(rules.params.draw_epochs.saturating_sub(1))
+/// The last epoch in which the ledger accepts a commit, or a repair, by this draw.
+pub(crate) fn last_epoch(rules: &Rules, open: &Open) -> Epoch {
+    let Params { draw_epochs, repair, .. } = &rules.params;
+    // A turn begins when its epoch has a beacon, so the one before may be finished in that epoch yet.
+    let of_repair = repair.turn_epochs.saturating_mul(2).saturating_add(1);
+    let valid = if open.draw.number == REPAIR_DRAW { of_repair } else { *draw_epochs };
+    open.draw.epoch.after(valid.saturating_sub(1))
 }
 
 /// The place of the uploaded column by the manifest, and the hash of all columns beside it.
-fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<(Place, [u8; 32]), Refusal> {
+pub(crate) fn place_of(manifest: &Bytes, open: &Open, expires: Epoch) -> Result<(Place, [u8; 32]), Refusal> {
     let wrong = |reason: String| Refusal::new(BadRequest, reason);
     let object = Manifest::object_id(manifest);
     let manifest_len = u32::try_from(manifest.len()).map_err(|_| wrong("the manifest is too long".to_owned()))?;

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use ostrakon_proto::{
     id::{Amount, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
+        repair::{ListedTicket, TicketPlace},
         state::{Key, Record},
         tx::{Action, DecidedBlock, Receipt, Transfer, Tx, columns_hash},
         verify_header,
@@ -60,7 +61,7 @@ async fn a_column_goes_in_for_a_receipt_and_comes_out_verified() {
 
     let request = get::GetRequest {
         column: object.column(2),
-        token: Some(object.key.read_token(0, 2)),
+        access: get::ReadAccess::Token(object.key.read_token(0, 2)),
         start: u64::from(group()) * 2,
         length: group() * 2,
     };
@@ -111,7 +112,7 @@ async fn reads_are_refused_without_the_right_token_or_range() {
     client.store(&world, 1, &object, 2).await;
     let good = get::GetRequest {
         column: object.column(2),
-        token: Some(object.key.read_token(0, 2)),
+        access: get::ReadAccess::Token(object.key.read_token(0, 2)),
         start: 0,
         length: group(),
     };
@@ -120,11 +121,15 @@ async fn reads_are_refused_without_the_right_token_or_range() {
         assert_eq!(answer.err().map(|refusal| refusal.code), expect, "{request:?}");
     };
     check(good.clone(), None).await;
-    check(get::GetRequest { token: None, ..good.clone() }, Some(RefusalCode::Denied)).await;
-    check(get::GetRequest { token: Some(object.key.read_token(0, 1)), ..good.clone() }, Some(RefusalCode::Denied))
-        .await;
+    check(get::GetRequest { access: get::ReadAccess::Public, ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(
+        get::GetRequest { access: get::ReadAccess::Token(object.key.read_token(0, 1)), ..good.clone() },
+        Some(RefusalCode::Denied),
+    )
+    .await;
     let stranger = ObjectKey::from_bytes([1; 32]).read_token(0, 2);
-    check(get::GetRequest { token: Some(stranger), ..good.clone() }, Some(RefusalCode::Denied)).await;
+    check(get::GetRequest { access: get::ReadAccess::Token(stranger), ..good.clone() }, Some(RefusalCode::Denied))
+        .await;
     check(get::GetRequest { column: ColumnId::new([1; 32]), ..good.clone() }, Some(RefusalCode::NotFound)).await;
     check(get::GetRequest { start: 1, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
     check(get::GetRequest { length: 1000, ..good.clone() }, Some(RefusalCode::BadRequest)).await;
@@ -318,6 +323,8 @@ async fn any_node_tells_of_the_ledger() {
     assert_eq!(all.len(), 4);
     let rest = chain::ChainRequest::Providers { after: Some(all[1]) };
     assert_eq!(client.body::<Vec<NodeId>>(1, &rest).await, Ok((chain::ChainResponse::Hints, all[2..].to_vec())));
+    let repairs = chain::ChainRequest::Tickets { from: TicketPlace::FIRST, limit: 0 };
+    assert_eq!(client.body::<Vec<ListedTicket>>(1, &repairs).await, Ok((chain::ChainResponse::Hints, vec![])));
     let nobody = NodeId::new([77; 32]);
     let keys = [Key::Provider(all[3]), Key::Provider(nobody), Key::Epoch(Epoch(0)), Key::Epoch(Epoch(99))];
     let found = client.records(&world, 1, &keys).await;

@@ -8,18 +8,20 @@
 //! that. When all places are taken, a new upload takes the one of least standing, if its own is at least twice as much.
 //! So accounts share the places in proportion to the money behind them, over however many accounts it is spread, and an
 //! upload that does not move is no obstacle. Some places are reserved for accounts with few uploads, so that no upload
-//! has to yield to them.
+//! has to yield to them. Uploads under a ticket of a repair are no account's, few, and yield to none: the ledger says
+//! how many there may be.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use ostrakon_proto::{
     id::{AccountId, Height, NodeId, ObjectId},
+    ledger::state::CommitmentId,
     sign::Signature,
     wire::put::{Open, UploadId},
 };
 use tokio::time::Instant;
 
-use super::credit::upload_bytes;
+use super::{credit::upload_bytes, tickets::Ticketed};
 
 /// The most uploads: some fewer than the store holds open, since it drops those that yielded a moment later.
 const PLACES: usize = 240;
@@ -44,6 +46,12 @@ const LEAD: u64 = 2;
 /// Idle time after which an upload is dropped: long enough for a client that crashed or lost its network to resume. The
 /// account's credit bounds what waits so long.
 const IDLE: Duration = Duration::from_secs(3600);
+/// The same of an upload under a ticket, which nobody resumes that late.
+const IDLE_TICKETED: Duration = Duration::from_secs(600);
+/// An upload under a ticket that got nothing for so long yields to another rebuilder.
+const ABANDONED: Duration = Duration::from_secs(20);
+/// The most uploads under tickets.
+const TICKETED: usize = 64;
 /// How long a finished upload is answered again: the first answer may be lost, or the client restarted.
 const REPEAT: Duration = Duration::from_secs(3600);
 
@@ -54,6 +62,8 @@ pub(super) struct UploadSession {
     pub(super) from: NodeId,
     /// The request that opened it.
     pub(super) open: Open,
+    /// What it is to be, if a repair opened it.
+    pub(super) ticketed: Option<Ticketed>,
     /// Its result, once it is finished.
     pub(super) finished: Option<Finished>,
     /// Bytes received so far, in order.
@@ -92,6 +102,8 @@ pub(super) struct Opener {
     pub(super) from: NodeId,
     /// Credit of the account in bytes, as of now.
     pub(super) credit: u64,
+    /// What is stored under a ticket, without an account.
+    pub(super) ticketed: Option<Ticketed>,
 }
 
 /// Why an upload cannot be opened.
@@ -103,6 +115,9 @@ pub(super) enum UploadSessionError {
     /// Finish some first.
     #[error("the account has {PER_ACCOUNT} uploads in progress on this node, the most it allows; finish some first")]
     AccountFull,
+    /// Use another node.
+    #[error("this node takes another column of the commitment, or {TICKETED} of other repairs; use another node")]
+    Repairs,
     /// Choose another id.
     #[error("the upload's id is in use by another upload; choose another id")]
     Taken,
@@ -136,16 +151,22 @@ impl UploadSessions {
     /// Opens an upload, or hands it over: the account may return as another node.
     pub(super) fn open(&mut self, by: Opener, open: Open, now: Instant) -> Result<Opened, UploadSessionError> {
         if let Some(before) = self.get_mut(&open.upload) {
-            if before.open != open {
+            if (&before.open, before.ticketed) != (&open, by.ticketed) {
                 return Err(UploadSessionError::Taken);
             }
             (before.from, before.touched) = (by.from, now);
             return Ok(before.finished.map_or(Opened::Open { yielded: None }, Opened::Finished));
         }
-        let yielded = self.make_room(open.account, by.credit, now)?;
-        let share = self.accounts.entry(open.account).or_default();
-        *share = Share { uploads: share.uploads + 1, credit: by.credit };
-        let session = UploadSession { from: by.from, open, finished: None, received: 0, began: now, touched: now };
+        let yielded = if let Some(ticketed) = by.ticketed {
+            self.make_room_for_repair((by.from, ticketed.commitment), now)?
+        } else {
+            let yielded = self.make_room(open.account, by.credit, now)?;
+            let share = self.accounts.entry(open.account).or_default();
+            *share = Share { uploads: share.uploads + 1, credit: by.credit };
+            yielded
+        };
+        let Opener { from, ticketed, .. } = by;
+        let session = UploadSession { from, open, ticketed, finished: None, received: 0, began: now, touched: now };
         self.open.insert(session.open.upload, session);
         Ok(Opened::Open { yielded })
     }
@@ -181,7 +202,8 @@ impl UploadSessions {
     ) -> Result<Option<UploadId>, UploadSessionError> {
         let own = self.accounts.get(&account).map_or(0, |share| share.uploads);
         if own >= PER_ACCOUNT {
-            let slow = self.open.values().filter(|upload| upload.open.account == account && upload.is_slow(now));
+            let mine = |upload: &&UploadSession| upload.open.account == account && upload.ticketed.is_none();
+            let slow = self.open.values().filter(mine).filter(|upload| upload.is_slow(now));
             let slow = slow.min_by_key(|upload| upload.touched).map(|upload| upload.open.upload);
             let slow = slow.ok_or(UploadSessionError::AccountFull)?;
             self.remove(&slow);
@@ -193,6 +215,29 @@ impl UploadSessions {
         }
         let weakest = self.weaker(Share { uploads: own + 1, credit }, now).first().copied();
         weakest.map(|id| self.remove(&id).map(|_| id)).ok_or(UploadSessionError::Full)
+    }
+
+    /// Removes what has to yield to a repair: the other upload of the same commitment, which the rebuilder has given
+    /// up, or one of an account.
+    fn make_room_for_repair(
+        &mut self,
+        (from, commitment): (NodeId, CommitmentId),
+        now: Instant,
+    ) -> Result<Option<UploadId>, UploadSessionError> {
+        let repairs = || self.open.values().filter_map(|upload| upload.ticketed.map(|ticketed| (ticketed, upload)));
+        let same = repairs().find(|(ticketed, _)| ticketed.commitment == commitment).map(|(_, upload)| upload);
+        let yielding = match same {
+            // The next that was drawn does it when one before it died.
+            Some(same) if same.from == from || now.saturating_duration_since(same.touched) >= ABANDONED => {
+                Some(same.open.upload)
+            }
+            Some(_) => return Err(UploadSessionError::Repairs),
+            None if repairs().count() >= TICKETED => return Err(UploadSessionError::Repairs),
+            None if self.open.len() < PLACES => None,
+            None => self.weaker(Share { uploads: 1, credit: u64::MAX }, now).first().copied(),
+        };
+        yielding.iter().for_each(|id| _ = self.remove(id));
+        Ok(yielding)
     }
 
     /// Removes uploads until so many bytes of disk are free that were reserved for them, if those that would have to
@@ -218,7 +263,8 @@ impl UploadSessions {
 
     /// The uploads that yield to one of an account with this share, the first to do so first.
     fn weaker(&self, share: Share, now: Instant) -> Vec<UploadId> {
-        let all = self.open.iter().map(|(id, upload)| (self.standing(upload, now), upload.touched, *id));
+        let all = self.open.iter().filter(|(_, upload)| upload.ticketed.is_none());
+        let all = all.map(|(id, upload)| (self.standing(upload, now), upload.touched, *id));
         let yields = |standing: u64| share.standing() > 0 && standing.saturating_mul(LEAD) <= share.standing();
         let mut weaker: Vec<_> = all.filter(|(standing, ..)| yields(*standing)).collect();
         weaker.sort_unstable();
@@ -257,7 +303,9 @@ impl UploadSessions {
     /// Drops an upload in progress.
     pub(super) fn remove(&mut self, id: &UploadId) -> Option<UploadSession> {
         let upload = self.open.remove(id)?;
-        if let Some(share) = self.accounts.get_mut(&upload.open.account) {
+        if upload.ticketed.is_none()
+            && let Some(share) = self.accounts.get_mut(&upload.open.account)
+        {
             share.uploads -= 1;
             if share.uploads == 0 {
                 self.accounts.remove(&upload.open.account);
@@ -270,7 +318,8 @@ impl UploadSessions {
     pub(super) fn expire(&mut self, now: Instant) -> Vec<UploadId> {
         let idle = |upload: &UploadSession| now.saturating_duration_since(upload.touched);
         self.finished.retain(|_, upload| idle(upload) < REPEAT);
-        let stale = self.open.iter().filter(|(_, upload)| idle(upload) >= IDLE).map(|(id, _)| *id);
+        let most = |upload: &UploadSession| if upload.ticketed.is_some() { IDLE_TICKETED } else { IDLE };
+        let stale = self.open.iter().filter(|(_, upload)| idle(upload) >= most(upload)).map(|(id, _)| *id);
         let stale: Vec<UploadId> = stale.collect();
         for id in &stale {
             self.remove(id);
@@ -293,7 +342,7 @@ impl UploadSession {
 #[cfg(test)]
 mod tests {
     use ostrakon_proto::{
-        id::{Amount, Epoch},
+        id::{Amount, ColumnId, Epoch},
         params::Code,
         placement::Draw,
     };
@@ -326,7 +375,7 @@ mod tests {
     }
 
     fn by(credit: u64) -> Opener {
-        Opener { from: NODE, credit }
+        Opener { from: NODE, credit, ticketed: None }
     }
 
     fn of(uploads: &UploadSessions, account: u8) -> usize {
@@ -344,7 +393,7 @@ mod tests {
         assert_eq!(uploads.open(by(1), same, now), Err(UploadSessionError::Taken));
         assert!(uploads.touch(&open(1, 1).upload, &one, now).is_some());
         assert!(uploads.touch(&open(1, 1).upload, &two, now).is_none());
-        assert_eq!(uploads.open(Opener { from: two, credit: 1 }, open(1, 1), now), NEW);
+        assert_eq!(uploads.open(Opener { from: two, ..by(1) }, open(1, 1), now), NEW);
         assert!(uploads.touch(&open(1, 1).upload, &one, now).is_none());
         assert!(uploads.touch(&open(1, 1).upload, &two, now).is_some());
     }
@@ -453,6 +502,38 @@ mod tests {
         assert_eq!(uploads.to_weigh(Height(7)), [], "once a block");
         assert_eq!(fill(&mut uploads, 250, 300, (u16::MAX, now)), PER_ACCOUNT);
         assert_eq!(of(&uploads, 4), FEW);
+    }
+
+    #[test]
+    fn repairs_are_few_one_a_commitment_and_yield_to_no_account() {
+        let (mut uploads, now) = (UploadSessions::default(), Instant::now());
+        let ticketed = |number: u8| {
+            let object = ObjectId::new([number; 32]);
+            let commitment = CommitmentId { object, extent: 0, owner: AccountId::new([1; 32]) };
+            Some(Ticketed { commitment, column: ColumnId::new([number; 32]) })
+        };
+        let of = |number| Opener { credit: 0, ticketed: ticketed(number), ..by(0) };
+        for account in 1..=60 {
+            fill(&mut uploads, account, 1_000, (4, now));
+        }
+        assert_eq!(uploads.open.len(), PLACES);
+        assert!(matches!(uploads.open(of(1), open(0, 100), now), Ok(Opened::Open { yielded: Some(_) })));
+        assert_eq!(uploads.open(of(1), open(0, 100), now), NEW, "the same again");
+        let yielded = Some(open(0, 100).upload);
+        assert_eq!(uploads.open(of(1), open(1, 100), now), Ok(Opened::Open { yielded }), "begun again");
+        let other = Opener { from: NodeId::new([2; 32]), ..of(1) };
+        assert_eq!(uploads.open(other, open(2, 100), now), Err(UploadSessionError::Repairs));
+        let yielded = Some(open(1, 100).upload);
+        assert_eq!(uploads.open(other, open(2, 100), now + ABANDONED), Ok(Opened::Open { yielded }), "abandoned");
+        for number in 2..=u8::try_from(TICKETED).expect("few") {
+            assert!(uploads.open(of(number), open(u16::from(number) + 9, 100), now).is_ok(), "{number}");
+        }
+        assert_eq!(uploads.open(of(99), open(99, 100), now), Err(UploadSessionError::Repairs));
+        assert_eq!(uploads.open.len(), PLACES);
+        fill(&mut uploads, 200, u64::MAX, (u16::MAX, now + GRACE));
+        let repairs = uploads.open.values().filter(|upload| upload.ticketed.is_some()).count();
+        assert_eq!((repairs, uploads.accounts.contains_key(&AccountId::new([100; 32]))), (TICKETED, false));
+        assert_eq!(uploads.expire(now + ABANDONED + IDLE_TICKETED).len(), TICKETED);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use ostrakon_proto::{
     tree::{self, Range},
     wire::{
         self,
-        get::{GetRequest, ReadToken},
+        get::{GetRequest, ReadAccess},
     },
 };
 use serde::Serialize;
@@ -83,13 +83,13 @@ pub struct Wires {
     pub lines: Arc<Lines>,
 }
 
-/// One column: its id, and the token that its holder asks for.
+/// One column: its id, and why it may be read.
 #[derive(Clone, Copy, Debug)]
 pub struct ColumnKey {
     /// Its id.
     pub id: ColumnId,
-    /// What its holder asks for.
-    pub token: Option<ReadToken>,
+    /// What its holder is shown.
+    pub access: ReadAccess,
 }
 
 /// An extent's number, code, and bytes of each of its columns.
@@ -219,8 +219,8 @@ impl Columns {
         range: Range,
         begun: &OnceLock<Instant>,
     ) -> Result<Bytes, Fault> {
-        let ColumnKey { id: column, token } = self.keys[index];
-        let request = GetRequest { column, token, start: range.start, length: range.length };
+        let ColumnKey { id: column, access } = self.keys[index];
+        let request = GetRequest { column, access, start: range.start, length: range.length };
         let (line, length) = (&self.wires.lines.down, usize::try_from(range.length).expect("a chunk"));
         let call = wire::get::range(&request).within(RESPONSE_TIMEOUT + line.patience());
         let asking = ask(self.wires.peers.as_ref(), provider, call);

@@ -8,7 +8,11 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
-use ostrakon_proto::{layout::RowId, limits, tree::Range};
+use ostrakon_proto::{
+    layout::{Layout, RowId},
+    limits,
+    tree::Range,
+};
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use crate::columns::{ColumnRead, Columns, FailedColumn, list};
@@ -17,6 +21,11 @@ use crate::columns::{ColumnRead, Columns, FailedColumn, list};
 const PROBE_GRACE: Duration = Duration::from_millis(50);
 /// How long the first small request may take as a whole.
 const PROBE_MAX: Duration = Duration::from_secs(2);
+
+/// Bytes of rows in flight at most, chunks and plaintext together.
+const WINDOW_BYTES: usize = 64 * 1024 * 1024;
+/// Rows in flight at most: each asks one chunk of a holder, and a holder is sent a few requests concurrently.
+const WINDOW_ROWS: usize = 8;
 
 /// Fewer than k columns of an extent can be read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +43,13 @@ pub struct NotEnoughColumns {
     pub need: usize,
     /// The others, each with its reason.
     pub missing: Vec<FailedColumn>,
+}
+
+/// How many rows of an object are in flight at most.
+pub fn window(layout: &Layout) -> usize {
+    // A row's k chunks, and as much plaintext again.
+    let row = 2 * usize::from(layout.code().k) * limits::CHUNK;
+    (WINDOW_BYTES / row).clamp(1, WINDOW_ROWS)
 }
 
 /// The range that holds this chunk of a column: the smallest that can be proven.

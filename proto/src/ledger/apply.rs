@@ -13,7 +13,7 @@ use crate::{
         checked::{CheckedTx, EncodedTx, EncodedTxs},
         draft::{Draft, DraftChanges},
         epoch,
-        error::{NotCharged, TxError},
+        error::TxError,
         history::HistoryNode,
         money::{self, Pool},
         proofs::{self, AuditError, ProofKey, Proofs, proof_root},
@@ -154,6 +154,18 @@ pub enum BlockError {
     /// Its proposer computed another state: one of the two is faulty.
     #[error("state root after the block differs from the one in its header")]
     State,
+}
+
+/// Why a transaction is not charged for a failure.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotCharged {
+    /// It does not fail.
+    #[error("it does not fail")]
+    Applies,
+    /// It fails before anything costly is checked, or cannot pay.
+    #[error("it fails before costly checks: {0}")]
+    Refused(TxError),
 }
 
 /// A block before its transactions: missed turns are recorded, an epoch has begun if one was due, and what expires has

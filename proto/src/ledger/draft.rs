@@ -11,7 +11,7 @@ use crate::{
         owners,
         roster::Rosters,
         state::{
-            Account, Bonded, Charter, Commitment, CommitmentId, Infrastructure, Key, NameRecord, ObjectRecord,
+            Account, Bonded, Charter, Commitment, CommitmentId, Doubt, Infrastructure, Key, NameRecord, ObjectRecord,
             Proposal, Provider, Record, Records, Running, Tip, Validator,
         },
         tree::Nodes,
@@ -184,11 +184,15 @@ impl<'a> Draft<'a> {
 
     /// Writes a provider, and its index entries.
     pub(super) fn put_provider(&mut self, provider: Provider) {
-        let before: Vec<Key> = self.provider(&provider.node).iter().flat_map(Provider::marks).collect();
-        let now: Vec<Key> = provider.marks().collect();
+        let before = self.provider(&provider.node).iter().flat_map(Provider::marks).collect();
+        self.put_marks(before, provider.marks().collect());
+        self.put(Key::Provider(provider.node), Record::Provider(provider));
+    }
+
+    /// A record's index entries become these.
+    fn put_marks(&mut self, before: Vec<Key>, now: Vec<Key>) {
         before.iter().filter(|mark| !now.contains(mark)).for_each(|mark| self.remove(*mark));
         now.iter().filter(|mark| !before.contains(mark)).for_each(|mark| self.put(*mark, Record::Mark));
-        self.put(Key::Provider(provider.node), Record::Provider(provider));
     }
 
     /// Writes a validator.
@@ -241,24 +245,30 @@ impl<'a> Draft<'a> {
         self.lose(owner);
     }
 
-    /// Writes a commitment, and indexes it by its end and by its object.
+    /// Writes a commitment, its index entries, and that its object has it.
     pub(super) fn put_commitment(&mut self, commitment: Commitment) {
         let before = self.commitment(&commitment.id);
-        match &before {
-            Some(before) => self.remove(Key::Ending(before.end, before.id)),
-            None => self.gain(&commitment.id.owner),
+        if before.is_none() {
+            self.gain(&commitment.id.owner);
         }
         owners::note(self, &commitment.id, commitment.end, before.is_none());
-        self.put(Key::Ending(commitment.end, commitment.id), Record::Mark);
+        self.put_marks(before.iter().flat_map(Commitment::marks).collect(), commitment.marks().collect());
         self.put(Key::Commitment(commitment.id), Record::Commitment(commitment));
     }
 
     /// Removes a commitment, and its index entries.
     pub(super) fn remove_commitment(&mut self, id: CommitmentId) {
         let Some(before) = self.commitment(&id) else { return };
-        self.remove(Key::Ending(before.end, id));
+        self.put_marks(before.marks().collect(), Vec::new());
+        self.remove(Key::Doubts(id));
         self.remove_owned(&id.owner, Key::Commitment(id));
         owners::forget(self, &id);
+    }
+
+    /// Writes what rebuilders say of a commitment's columns.
+    pub(super) fn put_doubts(&mut self, id: CommitmentId, doubts: Vec<Doubt>) {
+        let key = Key::Doubts(id);
+        if doubts.is_empty() { self.remove(key) } else { self.put(key, Record::Doubts(doubts)) }
     }
 
     /// The object, to change; one without owners that does not exist begins.

@@ -14,7 +14,7 @@ use crate::{
     ledger::{
         action,
         draft::Draft,
-        faults, inventory, money, proofs, pulse,
+        faults, inventory, losses, money, proofs, pulse,
         rules::Rules,
         state::{EpochAudit, EpochClock, EpochRecord, Key, LargeInfrastructure, ProofSpace, Record, Records},
     },
@@ -35,7 +35,9 @@ pub(super) fn begin(draft: &mut Draft<'_>, rules: &Rules, clock: EpochClock) {
         freeze(draft, &clock);
     }
     faults::settle_due(draft);
-    end_commitments(draft, epoch);
+    end_commitments(draft, rules, epoch);
+    losses::sweep(draft, &rules.params);
+    losses::forfeit_due(draft, &rules.params);
     inventory::forget(draft);
     if turned {
         action::expire(draft, epoch);
@@ -109,7 +111,7 @@ fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
 
 /// Ends expired commitments until their slots are as many as one block may end; the others wait for the next block.
 /// None waits until it is not known any more which epochs its providers had proven by its end.
-fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
+fn end_commitments(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     let mut room = limits::ENDING_SLOTS;
     let overdue = Epoch(epoch.0.saturating_sub(limits::PROVEN_EPOCHS / 2));
     loop {
@@ -122,7 +124,7 @@ fn end_commitments(draft: &mut Draft<'_>, epoch: Epoch) {
                 None if commitment.end < overdue => 0,
                 None => return,
             };
-            action::close(draft, &commitment);
+            action::close(draft, &rules.params, commitment);
         }
         if count < limits::ENDING_SLOTS {
             return;

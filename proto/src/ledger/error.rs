@@ -2,6 +2,7 @@
 
 use crate::{
     id::{AccountId, Amount, Epoch, Height, NodeId, ObjectId, VoteKey},
+    ledger::repair::RepairError,
     limits,
     params::{Code, ParamsError},
     placement::PlacementError,
@@ -455,6 +456,9 @@ pub enum TxError {
         /// The node.
         node: NodeId,
     },
+    /// Do what it says.
+    #[error(transparent)]
+    Repair(#[from] RepairError),
     /// Drain it first.
     #[error("node {node} is not draining: drain it first")]
     NotDraining {
@@ -468,6 +472,14 @@ pub enum TxError {
         node: NodeId,
         /// Bytes stored.
         used: u64,
+    },
+    /// Wait until they are rebuilt, or paid for.
+    #[error("node {node} lost columns that are not rebuilt yet: {behind} obols of its bond are behind them")]
+    LossesOpen {
+        /// The node.
+        node: NodeId,
+        /// The bond behind them.
+        behind: Amount,
     },
     /// Pass two messages of one kind that one key signed for one height and round, the lesser block first; or a
     /// precommit with its header, whose parent, history or validators are not those of the header that was decided.
@@ -584,16 +596,4 @@ impl TxError {
             other => other,
         }
     }
-}
-
-/// Why a transaction is not charged for a failure.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum NotCharged {
-    /// It does not fail.
-    #[error("it does not fail")]
-    Applies,
-    /// It fails before anything costly is checked, or cannot pay.
-    #[error("it fails before costly checks: {0}")]
-    Refused(TxError),
 }

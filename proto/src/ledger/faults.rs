@@ -13,6 +13,7 @@ use crate::{
         state::{Bonded, EpochAudit, EpochRecord, Key, Provider, ProviderStatus, Records},
     },
     limits,
+    params::Params,
 };
 
 /// Epochs in a row that are excused, at most.
@@ -26,7 +27,8 @@ impl Provider {
             _ => None,
         };
         let unproven = self.last_to_prove().map(|_| Key::Unproven(self.audited.open, self.node));
-        unbonding.into_iter().chain(unproven)
+        let written_off = (self.audited.written_off && self.used > 0).then_some(Key::WrittenOff(self.node));
+        unbonding.into_iter().chain(unproven).chain(written_off)
     }
 
     /// The last epoch of which it has something to prove: none, or one that is over, or any.
@@ -45,8 +47,17 @@ pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
     if first > last {
         return;
     }
+    let Params { audits, repair, .. } = draft.params();
     let audited = &mut provider.audited;
     audited.open = clock.epoch;
+    // Whether they are excused or not: what is not proven has to be somewhere else.
+    let since = *audited.silent_since.get_or_insert(first);
+    if provider.used == 0 {
+        // Nothing is left that it could be silent about.
+        audited.returned();
+    } else if clock.epoch.0.saturating_sub(since.0) >= repair.suspect_epochs {
+        (audited.written_off, audited.proven_bytes) = (true, 0);
+    }
     let all = u32::try_from(last.0 - first.0 + 1).unwrap_or(u32::MAX);
     let missed = all.saturating_sub(clock.excused_of(first, last));
     if missed == 0 {
@@ -54,7 +65,7 @@ pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
     }
     audited.missed = audited.missed.saturating_add(missed);
     audited.clean_since = clock.epoch;
-    if audited.missed >= draft.params().audits.suspend_after && provider.status == ProviderStatus::Active {
+    if audited.missed >= audits.suspend_after && provider.status == ProviderStatus::Active {
         provider.status = ProviderStatus::Suspended;
     }
 }

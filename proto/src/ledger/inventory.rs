@@ -50,6 +50,26 @@ pub fn locate(records: &dyn Records, node: NodeId, epoch: Epoch, point: u64) -> 
     }
 }
 
+/// Up to `limit` columns that `node` stores now.
+pub(super) fn stored(records: &dyn Records, node: NodeId, limit: usize) -> Vec<Held> {
+    let mut prefix = Prefix::ROOT;
+    while let Some((first, last)) = prefix.children() {
+        let sums = records.scan(&Key::HeldSum(node, first), &Key::HeldSum(node, last), usize::MAX);
+        let stores = |(key, record)| match (key, record) {
+            (Key::HeldSum(_, prefix), Record::HeldSum(sum)) if sum.has_any() => Some(prefix),
+            _ => None,
+        };
+        match sums.into_iter().find_map(stores) {
+            Some(next) => prefix = next,
+            None => return Vec::new(),
+        }
+    }
+    let (first, last) = prefix.places();
+    let all = records.scan(&Key::Held(node, first), &Key::Held(node, last), usize::MAX).into_iter();
+    let stored = |(_, record)| if let Record::Held(held) = record { Some(held) } else { None };
+    all.filter_map(stored).filter(|held| held.left.is_none()).take(limit).collect()
+}
+
 /// Whether the point is in the next `bytes`; if not, it moves before those.
 const fn skip(rest: &mut u64, bytes: u64) -> bool {
     if *rest < bytes {

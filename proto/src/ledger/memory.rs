@@ -106,14 +106,15 @@ impl MemoryRecords {
         balances + bonds + escrow + pool + burnt
     }
 
-    /// What is left of a commitment's escrow after what it owes.
+    /// What is left of a commitment's escrow after what it owes, and what is locked for its repair.
     fn unpaid(&self, commitment: &Commitment) -> Amount {
         let owed = |slot: &Slot| {
             let provider = self.provider(&slot.provider).expect("a provider with slots stays registered");
             slot.owes(provider.audited.pay.proofs.before(commitment.end), slot.rate(commitment.column_len))
         };
         let live = commitment.slots.iter().filter(|slot| slot.state == SlotState::Live);
-        live.fold(commitment.escrow, |left, slot| left.minus(owed(slot)).expect("an escrow covers what is owed"))
+        let left = live.fold(commitment.escrow, |left, slot| left.minus(owed(slot)).expect("an escrow covers it"));
+        left.plus(commitment.fund).expect("money is conserved")
     }
 }
 

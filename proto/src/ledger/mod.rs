@@ -19,6 +19,7 @@ pub mod history;
 mod inclusion;
 pub mod inventory;
 mod load;
+mod losses;
 mod memory;
 mod money;
 mod owners;
@@ -28,6 +29,7 @@ pub mod proofs;
 mod propose;
 mod pulse;
 mod receipt;
+pub mod repair;
 mod roster;
 mod rotation;
 mod rules;
@@ -41,12 +43,13 @@ pub mod tx;
 pub mod vote;
 
 pub use apply::{
-    BegunBlock, BlockError, Execution, Outcome, execute, execute_knowing, judge, judge_knowing, verify_header,
+    BegunBlock, BlockError, Execution, NotCharged, Outcome, execute, execute_knowing, judge, judge_knowing,
+    verify_header,
 };
 pub use checked::CheckedTx;
 pub use collateral::{collateral, full_bond};
 pub use draft::{Draft, DraftChanges};
-pub use error::{NotCharged, TxError};
+pub use error::TxError;
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};
 pub use load::FeeFactor;
 pub use memory::{MemoryRecords, MoneySums};

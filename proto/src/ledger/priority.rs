@@ -19,7 +19,7 @@ pub enum TxPriority {
 /// The priority of a transaction with this action.
 pub const fn priority(action: &Action) -> TxPriority {
     match action {
-        Action::Evidence(_) => TxPriority::Deadline,
+        Action::Evidence(_) | Action::Repaired(_) | Action::Restore(_) => TxPriority::Deadline,
         Action::Transfer(_)
         | Action::Register(_)
         | Action::Commit(_)
@@ -36,6 +36,9 @@ pub const fn priority(action: &Action) -> TxPriority {
         | Action::Anchor(_)
         | Action::Together(_)
         | Action::DrawAs(_)
-        | Action::Move(_) => TxPriority::Ordinary,
+        | Action::Move(_)
+        | Action::ReportLoss(_)
+        | Action::Mismatch(_)
+        | Action::Inconsistent(_) => TxPriority::Ordinary,
     }
 }

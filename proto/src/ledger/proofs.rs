@@ -179,6 +179,7 @@ pub(super) fn apply(
     note(draft, &provider, bytes);
     let audited = &mut provider.audited;
     (audited.open, audited.missed) = (epoch.after(1), 0);
+    audited.returned();
     audited.ramp(bytes, rules.params.audits.ramp_epochs);
     if provider.status == ProviderStatus::Suspended {
         provider.status = ProviderStatus::Active;

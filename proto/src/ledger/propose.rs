@@ -10,9 +10,9 @@ use crate::{
     beacon::{BeaconSecret, BeaconTurn},
     id::{AccountId, TxId, VoteKey},
     ledger::{
-        apply::{BlockError, Execution, Outcome, check_protocol},
+        apply::{BlockError, Execution, NotCharged, Outcome, check_protocol},
         checked::CheckedTx,
-        error::{NotCharged, TxError},
+        error::TxError,
         proofs::{self, ProofKey, Proofs},
         rules::Rules,
         state::{Changes, Records},

@@ -10,6 +10,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use crate::{
     codec,
     id::{AccountId, Amount, ColumnId, Epoch, ObjectId},
+    ledger::{
+        state::{Commitment, CommitmentId},
+        tx::Commit,
+    },
     params::{Code, Params},
     placement::Draw,
 };
@@ -43,6 +47,25 @@ pub struct Receipt {
 pub fn columns_hash(columns: impl IntoIterator<Item = ColumnId>) -> [u8; 32] {
     let columns: Vec<ColumnId> = columns.into_iter().collect();
     *blake3::hash(&codec::encode(&columns)).as_bytes()
+}
+
+impl Commit {
+    /// What each holder signs, where this account pays: but for the index of its column and what it asks.
+    pub fn receipt(&self, account: AccountId) -> Receipt {
+        let Self { object, extent, draw, code, column_len, until, ref slots, .. } = *self;
+        let columns = columns_hash(slots.iter().map(|slot| slot.column));
+        Receipt { account, object, extent, index: 0, draw, columns, code, column_len, ask: Amount::ZERO, until }
+    }
+}
+
+impl Commitment {
+    /// What each provider signs that takes one of the columns over by this draw: but for its index and what it asks.
+    pub fn receipt(&self, draw: Draw) -> Receipt {
+        let Self { id, code, column_len, until, ref slots, .. } = *self;
+        let CommitmentId { object, extent, owner: account } = id;
+        let columns = columns_hash(slots.iter().map(|slot| slot.column));
+        Receipt { account, object, extent, index: 0, draw, columns, code, column_len, ask: Amount::ZERO, until }
+    }
 }
 
 impl Params {

@@ -53,11 +53,6 @@ impl Rules {
     pub fn repair_threshold(&self, code: Code) -> u8 {
         self.params.repair_threshold(code)
     }
-
-    /// Receipts that a commitment of `code` needs at least.
-    pub fn receipts_needed(&self, code: Code) -> u8 {
-        code.receipts_needed(self.repair_threshold(code))
-    }
 }
 
 impl Rules {
@@ -78,8 +73,8 @@ impl Rules {
     /// The least fee of a transaction of `len` bytes with this body: each of its actions pays the base.
     pub(super) fn fee_of(&self, body: &TxBody, len: usize) -> Amount {
         let wide = |count: usize| u128::try_from(count).expect("a usize fits");
-        let base = u128::from(self.params.fee_base.0) * wide(body.action.parts().len());
-        let fee = saturate(base + u128::from(self.params.fee_byte.0) * wide(len));
+        let base = u128::from(self.params.fees.base.0) * wide(body.action.parts().len());
+        let fee = saturate(base + u128::from(self.params.fees.byte.0) * wide(len));
         match priority(&body.action) {
             TxPriority::Deadline => fee,
             TxPriority::Ordinary => self.fee_factor.times(fee),

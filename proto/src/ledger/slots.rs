@@ -5,16 +5,16 @@
 //! had proven when it was last settled. So what it owes follows whenever it is settled: at its end, and when its price
 //! or its end changes.
 //!
-//! Invariant "capacity is counted": a provider's `used` and `collateral` are the sums over its live slots, an
-//! infrastructure's `used` is that of its providers, and `stored` that of all. A provider's domain cannot change while
-//! it stores anything, so no count moves.
+//! Invariant "capacity is counted": a provider's `used` is the sum over its live slots, its `collateral` that over
+//! these and those that it lost and has not paid for; an infrastructure's `used` is that of its providers, and `stored`
+//! that of all. A provider's domain cannot change while it stores anything, so no count moves.
 
 use crate::{
     id::{Amount, Epoch},
     ledger::{
         draft::Draft,
         faults, inventory,
-        money::CONSERVED,
+        money::{self, CONSERVED, Pool},
         rules::price_per_epoch,
         state::{Commitment, DepartedSlot, Frozen, Held, Provider, Records, Slot, SlotState},
     },
@@ -36,6 +36,12 @@ impl Commitment {
     pub(super) const fn held(&self, index: u8, slot: &Slot) -> Held {
         let Self { id, column_len, .. } = *self;
         Held { commitment: id, index, column: slot.column, column_len, since: slot.since, left: None }
+    }
+
+    /// What is kept of a live slot that leaves its provider.
+    fn departed(&self, index: u8) -> DepartedSlot {
+        let Slot { provider, column, since, .. } = self.slots[usize::from(index)];
+        DepartedSlot { provider, index, column, column_len: self.column_len, since }
     }
 }
 
@@ -82,12 +88,13 @@ pub(super) fn begin(draft: &mut Draft<'_>, commitment: &Commitment, index: u8, s
     draft.put_provider(provider);
 }
 
-/// A live slot of this commitment ends; out comes what it owes, which is paid already.
-fn end(draft: &mut Draft<'_>, commitment: &Commitment, index: u8, slot: &Slot) -> Amount {
+/// A live slot of this commitment ends, and so much of its collateral is free; out comes what it owes, which is paid
+/// already.
+fn end(draft: &mut Draft<'_>, commitment: &Commitment, (index, slot): (u8, &Slot), freed: Amount) -> Amount {
     let bytes = commitment.column_len;
     let mut provider = change(draft, slot, |stored| stored.checked_sub(bytes.into()));
     provider.used = provider.used.checked_sub(bytes).expect(COUNTED);
-    provider.collateral = provider.collateral.minus(slot.collateral).expect(COUNTED);
+    provider.collateral = provider.collateral.minus(freed).expect(COUNTED);
     let due = end_pay(draft, &mut provider, (commitment.end, bytes), slot);
     inventory::leave(draft, slot.provider, &commitment.held(index, slot));
     draft.put_provider(provider);
@@ -98,12 +105,37 @@ fn end(draft: &mut Draft<'_>, commitment: &Commitment, index: u8, slot: &Slot) -
 pub(super) fn end_all(draft: &mut Draft<'_>, commitment: &Commitment) -> Amount {
     let (mut escrow, mut departed) = (commitment.escrow, Vec::new());
     for (index, slot) in (0..).zip(&commitment.slots).filter(|(_, slot)| slot.state == SlotState::Live) {
-        escrow = escrow.minus(end(draft, commitment, index, slot)).expect(CONSERVED);
-        let Slot { provider, column, since, .. } = *slot;
-        departed.push(DepartedSlot { provider, index, column, column_len: commitment.column_len, since });
+        let due = end(draft, commitment, (index, slot), slot.collateral);
+        escrow = escrow.minus(due).expect(CONSERVED);
+        departed.push(commitment.departed(index));
     }
     inventory::depart(draft, commitment.id, departed);
     escrow
+}
+
+/// A live slot's provider does not store it any more; what it owes is settled. Its collateral stays until it is paid
+/// for, or free.
+pub(super) fn detach(draft: &mut Draft<'_>, commitment: &mut Commitment, index: u8) {
+    let slot = commitment.slots[usize::from(index)];
+    let due = end(draft, commitment, (index, &slot), Amount::ZERO);
+    commitment.escrow = commitment.escrow.minus(due).expect(CONSERVED);
+    inventory::depart(draft, commitment.id, vec![commitment.departed(index)]);
+}
+
+/// Takes up to `wanted` from the bond behind a slot that its provider does not store any more, into escrow; the rest of
+/// that bond is free. Out comes what was taken.
+pub(super) fn charge(draft: &mut Draft<'_>, slot: &mut Slot, wanted: Amount) -> Amount {
+    let behind = std::mem::take(&mut slot.collateral);
+    if behind == Amount::ZERO {
+        return Amount::ZERO;
+    }
+    let mut provider = draft.provider(&slot.provider).expect(REGISTERED);
+    let taken = wanted.min(behind).min(provider.bond);
+    provider.collateral = provider.collateral.minus(behind).expect(COUNTED);
+    provider.bond = provider.bond.minus(taken).expect("no more is taken than there is");
+    draft.put_provider(provider);
+    money::shift(draft, taken, (Pool::Bonds, Pool::Escrow));
+    taken
 }
 
 /// The commitment ends at `end` from now on, and each live slot is what `next` says: what it owes so far is settled.

@@ -200,6 +200,24 @@ pub enum SlotState {
     Live,
     /// The provider did not sign a receipt.
     Missing,
+    /// The provider proved nothing for so long that the column counts as lost. It may bring it back.
+    Lost,
+    /// The provider said that it lost it, or lost it when many did: it pays for its repair, and no more.
+    Reported,
+    /// Nobody can make the column that the owner named: it is not stored, and not repaired.
+    Struck,
+}
+
+impl SlotState {
+    /// Whether the provider had the column and has it no longer.
+    pub const fn is_lost(self) -> bool {
+        matches!(self, Self::Lost | Self::Reported)
+    }
+
+    /// Whether the column is to be stored and is not.
+    pub const fn is_absent(self) -> bool {
+        matches!(self, Self::Missing | Self::Lost | Self::Reported)
+    }
 }
 
 /// One column's place in a commitment; its index in the commitment is the column's index in the code.
@@ -209,13 +227,13 @@ pub struct Slot {
     pub provider: NodeId,
     /// The column.
     pub column: ColumnId,
-    /// The epoch in which it was committed.
+    /// The epoch in which the provider began to store it, or in which it was lost.
     pub since: Epoch,
     /// Price of a GiB for one epoch that the provider is paid.
     pub ask: Amount,
     /// The most that this may become, a node that takes over included: what the escrow is locked for.
     pub cap: Amount,
-    /// The provider's bond behind it; zero while it is missing.
+    /// The provider's bond behind it; zero while it is missing, and once the provider has paid for its loss.
     pub collateral: Amount,
     /// Epochs that the provider had proven when the slot was last settled: it is paid for those since.
     #[serde(skip)]
@@ -248,6 +266,10 @@ pub struct Commitment {
     pub until: Epoch,
     /// Money locked: what all n slots may cost at most, in all epochs.
     pub escrow: Amount,
+    /// Money locked for repairs: for slots without a receipt by the owner, for lost ones by their providers.
+    pub fund: Amount,
+    /// The epoch in which its repair began; `None` while there is nothing to repair.
+    pub ticket: Option<Epoch>,
 }
 
 impl Commitment {
@@ -262,10 +284,35 @@ impl Commitment {
         price_of_all(self.column_len, self.slots.iter().map(|slot| slot.cap))
     }
 
+    /// The indexes of the slots whose column is to be stored again.
+    pub fn absent(&self) -> impl Iterator<Item = u8> {
+        (0..).zip(&self.slots).filter(|(_, slot)| slot.state.is_absent()).map(|(index, _)| index)
+    }
+
+    /// The keys of its index entries.
+    pub(super) fn marks(&self) -> impl Iterator<Item = Key> {
+        let spare = u8::try_from(self.live()).unwrap_or(u8::MAX).saturating_sub(self.code.k);
+        let unpaid = self.slots.iter().filter(|slot| slot.state.is_lost() && slot.collateral > Amount::ZERO);
+        let lost = unpaid.map(|slot| slot.since).min().map(|since| Key::Lost(since, self.id));
+        let ticket = self.ticket.map(|_| Key::Ticket(spare, self.id));
+        [Key::Ending(self.end, self.id)].into_iter().chain(lost).chain(ticket)
+    }
+
     /// Number of slots whose column is stored.
     pub fn live(&self) -> usize {
         self.slots.iter().filter(|slot| slot.state == SlotState::Live).count()
     }
+}
+
+/// What a rebuilder says it made instead of a column that its owner named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Doubt {
+    /// Index of the column.
+    pub index: u8,
+    /// Who rebuilt it.
+    pub rebuilder: NodeId,
+    /// What it made.
+    pub column: ColumnId,
 }
 
 /// Status of a validator.

@@ -145,12 +145,17 @@ const fn may_be_part(action: &Action) -> bool {
         | Action::Withdraw(_)
         | Action::SetName(_)
         | Action::Anchor(_)
-        | Action::DrawAs(_) => true,
+        | Action::DrawAs(_)
+        | Action::Repaired(_)
+        | Action::Restore(_)
+        | Action::ReportLoss(_)
+        | Action::Mismatch(_) => true,
         Action::Join(_)
         | Action::Bond(_)
         | Action::Leave(_)
         | Action::Move(_)
         | Action::Evidence(_)
+        | Action::Inconsistent(_)
         | Action::Propose(_)
         | Action::Vote(_)
         | Action::Together(_) => false,

@@ -23,6 +23,7 @@ pub use super::{
     inclusion::{TxProof, TxTree, tx_proof, tx_root},
     place::{InvalidPlace, TxList, TxPlace},
     receipt::{Receipt, columns_hash},
+    repair::{ColumnLeaf, Inconsistent, MadeColumn, Mismatch, Repaired, RepairedSlot, ReportLoss, Restore},
     together::{Together, TogetherError, batches},
 };
 
@@ -66,6 +67,16 @@ pub enum Action {
     DrawAs(DrawAs),
     /// Changes the addresses of a validator's node.
     Move(Move),
+    /// Says who stores columns now that were rebuilt, or moved.
+    Repaired(Repaired),
+    /// Brings back a column that the sender's provider had lost.
+    Restore(Restore),
+    /// Says that the sender's provider lost a column.
+    ReportLoss(ReportLoss),
+    /// Says that columns cannot be made as their owner named them.
+    Mismatch(Mismatch),
+    /// Proves that the columns of a commitment are no codeword.
+    Inconsistent(Inconsistent),
 }
 
 /// Pays `amount` to `to`.

@@ -179,6 +179,19 @@ impl Caps {
         Ok(caps)
     }
 
+    /// The caps of a repair beside these columns: those of a new extent with this roster, or what the extent has where
+    /// that is more; but one whole domain may be lost, unless `min_domains` is 1.
+    pub fn beside(roster: &RosterSummary, code: Code, min_domains: u8, present: &[DomainTags]) -> Self {
+        let spread = Spread::of(present);
+        let [operator, infrastructure, region] = [0, 1, 2].map(|at| {
+            let most = spread.0[at].values().max().map_or(0, |most| u8::try_from(*most).unwrap_or(u8::MAX));
+            let even = even(&roster.dimensions[at], code.n);
+            let even = if min_domains == 1 { even } else { even.min(code.spare()) };
+            even.max(most)
+        });
+        Self { operator, infrastructure, region }
+    }
+
     /// The error for the dimension with the largest cap.
     fn too_concentrated(&self, roster: &RosterSummary, code: Code) -> PlacementError {
         let cap = self.worst();
@@ -281,7 +294,7 @@ impl Limits {
 pub(super) struct Spread([BTreeMap<Tag, u16>; 3]);
 
 impl Spread {
-    fn of(domains: &[DomainTags]) -> Self {
+    pub(super) fn of(domains: &[DomainTags]) -> Self {
         let mut spread = Self::default();
         domains.iter().for_each(|domain| spread.add(domain));
         spread

@@ -82,6 +82,30 @@ pub fn draw<'a>(
     draw_noting(roster, seed, code, caps, |_| {})
 }
 
+/// The providers that may take `count` columns of an extent beside those that its holders have, in the order they are
+/// asked: up to so many under the caps, then up to as many more under twice the caps. Those that are finally used must
+/// satisfy the rule together with the holders ([`Caps::holds`]). `may` says which may be drawn: no holder, for example.
+///
+/// # Errors
+/// [`Hidden`] when `roster` is the proof of another draw.
+pub fn draw_beside<'a>(
+    roster: &'a RosterTree,
+    seed: &DrawSeed,
+    (code, caps, count): (Code, &Caps, usize),
+    holders: &[DomainTags],
+    may: impl Fn(&RosterEntry) -> bool,
+) -> Result<Vec<&'a RosterEntry>, Hidden> {
+    let looks = Looks::new(roster, seed.stream()).take(LOOKS * usize::from(code.n));
+    let mut order = looks.filter(|entry| entry.as_ref().map_or(true, |entry| may(entry)));
+    let mut pass = Pass::new(caps.limits());
+    pass.spread = Spread::of(holders);
+    pass.fill(count, &mut order)?;
+    pass.limits = caps.limits().twice();
+    let skipped = std::mem::take(&mut pass.skipped);
+    pass.fill(2 * count, &mut skipped.into_iter().map(Ok).chain(order))?;
+    Ok(pass.chosen)
+}
+
 /// Providers up to which all of a roster is shown.
 const WHOLE_ROSTER: usize = 256;
 

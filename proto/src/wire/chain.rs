@@ -16,6 +16,7 @@ use crate::{
     ledger::{
         FeeFactor,
         history::HistoryRange,
+        repair::{ListedTicket, TicketPlace},
         snapshot::SnapshotChunk,
         tx::{DecidedBlock, Tx},
     },
@@ -138,6 +139,14 @@ pub enum ChainRequest {
     Prove {
         /// The epoch whose beacon challenged the provider.
         epoch: Epoch,
+    },
+    /// What is to be repaired, and who is at it, in the order of their places: [`ChainResponse::Hints`] of
+    /// [`ListedTicket`].
+    Tickets {
+        /// The first place wanted.
+        from: TicketPlace,
+        /// Number at most; one answer never has more than [`crate::limits::TICKETS`].
+        limit: u32,
     },
 }
 
@@ -284,6 +293,11 @@ pub fn handovers(from: Height) -> Call<Vec<Handover>> {
 /// Asks for nodes of providers, a page of them.
 pub fn providers(after: Option<NodeId>) -> Call<Vec<NodeId>> {
     hints(&ChainRequest::Providers { after }, limits::PAGE)
+}
+
+/// Asks for at most `limit` tickets, from a place on.
+pub fn tickets(from: TicketPlace, limit: u32) -> Call<Vec<ListedTicket>> {
+    hints(&ChainRequest::Tickets { from, limit }, usize::try_from(limit).unwrap_or(usize::MAX).min(limits::TICKETS))
 }
 
 /// Asks which snapshots the node offers.

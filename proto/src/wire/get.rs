@@ -8,7 +8,10 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 
 use super::{Call, Protocol, Request};
-use crate::id::ColumnId;
+use crate::{
+    id::{ColumnId, Epoch},
+    ledger::state::CommitmentId,
+};
 
 /// Read token: the capability to read one column of a private object.
 #[derive(Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
@@ -20,13 +23,34 @@ impl std::fmt::Debug for ReadToken {
     }
 }
 
+/// A commitment that the sender was drawn to repair: what the ledger says of it is the capability to read its columns,
+/// and to store those that it lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
+pub struct RepairTicket {
+    /// The commitment.
+    pub commitment: CommitmentId,
+    /// The epoch by whose draw the sender repairs it.
+    pub draw: Epoch,
+}
+
+/// Why the reader may have a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub enum ReadAccess {
+    /// The object is public.
+    Public,
+    /// The reader has the token whose hash the manifest lists.
+    Token(ReadToken),
+    /// The reader, as the connection authenticates it, repairs a commitment that has the column.
+    Ticket(RepairTicket),
+}
+
 /// A request of get/1; it has no body.
 #[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct GetRequest {
     /// The column.
     pub column: ColumnId,
-    /// The token whose hash the manifest lists; `None` for public objects.
-    pub token: Option<ReadToken>,
+    /// Why the reader may have it.
+    pub access: ReadAccess,
     /// First byte; a multiple of `length`.
     pub start: u64,
     /// Bytes wanted: 16 KiB times a power of two, at most 256 KiB.

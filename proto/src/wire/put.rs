@@ -3,12 +3,13 @@
 //! [`PutRequest::Open`] reserves space; then [`PutRequest::Chunk`]s carry the column in order of offset, a few in
 //! flight at a time; [`PutRequest::Finish`] sends the manifest and returns the receipt. A column of one chunk, with its
 //! manifest, goes with the opening, whose answer then is the receipt. Every request names its upload, so nothing
-//! depends on a connection. A column that no commitment names is temporary.
+//! depends on a connection. A column that no commitment names is temporary. [`PutRequest::Repair`] opens an upload too,
+//! of a column of a commitment that is repaired: the ledger says who may, so that no account has to sign.
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 
-use super::{Call, InvalidAnswer, Protocol, Request};
+use super::{Call, InvalidAnswer, Protocol, Request, get::RepairTicket};
 use crate::{
     id::{AccountId, Amount, Epoch, NodeId},
     limits::CHUNK,
@@ -78,6 +79,22 @@ pub enum PutRequest {
         /// The upload.
         upload: UploadId,
     },
+    /// Reserves space for a column of a commitment that the sender repairs, or resumes that; answered by
+    /// [`PutResponse::Opened`]. No body.
+    Repair(OpenRepair),
+}
+
+/// What opens the upload of a column that is repaired: the rest is in the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct OpenRepair {
+    /// The upload.
+    pub upload: UploadId,
+    /// The commitment, and the draw that chose both sender and holder.
+    pub ticket: RepairTicket,
+    /// Index of the column.
+    pub index: u8,
+    /// Whether the sender leaves and moves its own column, rather than one that it rebuilt.
+    pub leaving: bool,
 }
 
 /// Progress of an upload: what the holder has of the column.
@@ -149,6 +166,14 @@ pub fn open(open: Open, signature: Signature, whole: Option<&WholeColumn>) -> Ca
     Call::new(&PutRequest::Open { open, signature, manifest }, body, |response, _| match response {
         PutResponse::Opened(taken) => Ok(Opening::Open(taken)),
         PutResponse::Receipt(signature) => Ok(Opening::Stored(signature)),
+        _ => Err(InvalidAnswer::Mismatch),
+    })
+}
+
+/// Asks a holder to reserve space for a column that is repaired: what it has of it.
+pub fn repair(open: OpenRepair) -> Call<Taken> {
+    Call::new(&PutRequest::Repair(open), Bytes::new(), |response, _| match response {
+        PutResponse::Opened(taken) => Ok(taken),
         _ => Err(InvalidAnswer::Mismatch),
     })
 }

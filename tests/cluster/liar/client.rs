@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 use ostrakon::{ChainError, Client, ColumnCheck, Event, Events, Included};
 use ostrakon_proto::{
     id::{AccountId, Amount, NodeId, ObjectId, TxId},
-    ledger::state::first_nonce,
+    ledger::{repair::TicketPlace, state::first_nonce},
     link::Link,
     params::Params,
 };
@@ -44,7 +44,7 @@ use Ask::{Fetch, Ledger, Pay, Store};
 use Found::{Doubt, Holder, Liar};
 
 /// The lies that clients can be told.
-const CASES: [(&str, Ask, Found); 52] = [
+const CASES: [(&str, Ask, Found); 54] = [
     ("header-altered", Ledger, Liar),
     ("unsigned", Ledger, Liar),
     ("too-few-signatures", Ledger, Liar),
@@ -79,6 +79,8 @@ const CASES: [(&str, Ask, Found); 52] = [
     ("provider-invented", Ledger, Doubt),
     ("providers-all-hidden", Ledger, Doubt),
     ("providers-in-circles", Ledger, Liar),
+    ("ticket-of-no-code", Ledger, Liar),
+    ("tickets-in-circles", Ledger, Liar),
     ("payment-altered", Ledger, Liar),
     ("others-as-own", Ledger, Liar),
     ("older-transaction-left-out", Ledger, Liar),
@@ -233,6 +235,7 @@ impl Truth {
         ensure!(validators.len() == 4, "after one of five has left: {validators:?}");
         let providers: BTreeSet<NodeId> = chain.all_providers().await?.iter().map(|provider| provider.node).collect();
         ensure!(providers == self.providers, "other providers: {providers:?}");
+        chain.tickets(TicketPlace::FIRST, ALL).await?;
         Ok(())
     }
 

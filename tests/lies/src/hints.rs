@@ -3,9 +3,11 @@
 use borsh::BorshDeserialize;
 use ostrakon_proto::{
     codec,
-    id::NodeId,
+    id::{Epoch, NodeId},
+    ledger::repair::{ListedTicket, TicketPlace},
     light::{CertifiedHeader, Handover},
     limits,
+    params::Code,
     wire::{
         Frame, RefusalCode,
         chain::{ChainRequest, ChainResponse},
@@ -52,6 +54,12 @@ pub const PROVIDERS: [Lie; 4] = [
         }
         _ => None,
     }),
+];
+
+/// In what is to be repaired.
+pub const TICKETS: [Lie; 2] = [
+    Lie::new("ticket-of-no-code", |question| tickets(question, |all| all[0].code.k = all[0].code.n)),
+    Lie::new("tickets-in-circles", |question| tickets(question, |all| all.extend_from_within(..))),
 ];
 
 /// In which snapshots there are.
@@ -124,6 +132,17 @@ fn providers(question: &Question<'_>, alter: fn(&mut Vec<NodeId>)) -> Option<Fra
         alter(&mut nodes);
     }
     (nodes != honest).then(|| say_of(ChainResponse::Hints, &nodes))
+}
+
+fn tickets(question: &Question<'_>, alter: fn(&mut Vec<ListedTicket>)) -> Option<Frame> {
+    let mut all: Vec<ListedTicket> = hints(question, |request| matches!(request, ChainRequest::Tickets { .. }))?;
+    if all.is_empty() {
+        let TicketPlace { commitment, .. } = TicketPlace::FIRST;
+        let code = Code { k: 1, n: 3 };
+        all.push(ListedTicket { commitment, code, absent: vec![1, 2], since: Epoch(1), turn: None });
+    }
+    alter(&mut all);
+    Some(say_of(ChainResponse::Hints, &all))
 }
 
 fn chunk(question: &Question<'_>, alter: fn(&mut Vec<Pair>)) -> Option<Frame> {

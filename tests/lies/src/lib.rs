@@ -5,7 +5,8 @@
 //! has no table does not compile ([`about`], [`of`]). Not here: who finds them out; that is for the tests to show.
 //!
 //! * [`proven`]: what comes with a proof: the tip, records, transactions, blocks of the past
-//! * [`hints`]: what is asked about further: handovers, providers, snapshots, the history; and parts of snapshots
+//! * [`hints`]: what is asked about further: handovers, providers, tickets, snapshots, the history; and parts of
+//!   snapshots
 //! * [`word`]: a node's bare word: its head, and that it takes transactions; and the blocks it sends on
 //! * [`stored`]: what it keeps for others: bytes, manifests, receipts
 //! * [`forge`]: what lies are made of
@@ -102,7 +103,9 @@ pub fn of(kind: &ChainResponse) -> Vec<Lie> {
         ChainResponse::Answer => {
             &[&proven::ANY, &proven::RECORDS, &proven::TRANSACTION, &proven::BLOCK, &proven::ACTIVITY, &proven::DRAW]
         }
-        ChainResponse::Hints => &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::SNAPSHOTS, &hints::PAST],
+        ChainResponse::Hints => {
+            &[&hints::HANDOVERS, &hints::PROVIDERS, &hints::TICKETS, &hints::SNAPSHOTS, &hints::PAST]
+        }
         ChainResponse::Chunk => &[&hints::CHUNK],
         // A provider that believes it comes again, since it sees in the blocks whether one has its proof.
         ChainResponse::Waits => &[],
@@ -125,6 +128,7 @@ pub fn about(request: &ChainRequest) -> Vec<Lie> {
         ChainRequest::Basis { .. } => &[&proven::ANY, &proven::RECORDS, &proven::DRAW],
         ChainRequest::Handovers { .. } => &[&hints::HANDOVERS],
         ChainRequest::Providers { .. } => &[&hints::PROVIDERS],
+        ChainRequest::Tickets { .. } => &[&hints::TICKETS],
         ChainRequest::Snapshots => &[&hints::SNAPSHOTS],
         ChainRequest::Chunk { .. } => &[&hints::CHUNK],
         ChainRequest::Past(_) => &[&hints::PAST],

@@ -71,7 +71,7 @@ pub const RECORDS: [Lie; 8] = [
     Lie::new("fees-altered", |question| {
         each(question, |record| {
             if let Record::Params(params) = record {
-                params.fee_base = Amount(params.fee_base.0 * 1_000);
+                params.fees.base = Amount(params.fees.base.0 * 1_000);
             }
         })
     }),

@@ -5,7 +5,9 @@ use std::{
     path::Path,
 };
 
-use ostrakon::{NodeId, UsedColumn};
+use ostrakon::{Amount, NodeId, UsedColumn};
+
+use super::repair::Paid;
 
 use crate::{
     cmd::devnet::plan::NodeEntry,
@@ -114,6 +116,22 @@ pub(crate) fn sources(nodes: &[NodeEntry], used: &[UsedColumn]) -> String {
     format!("columns read: {}", texts.join(", "))
 }
 
+/// Who was paid since the first nodes were killed, and who was not.
+pub(crate) fn pay(paint: Paint, paid: &[Paid]) -> String {
+    let mut table = Table::new(3).head(["node", "proven epochs", "paid", ""]);
+    for Paid { index, proven_epochs, earned, killed } in paid {
+        let (style, fate) = if *killed { (Style::Red, "killed") } else { (Style::Plain, "") };
+        let pay = if *earned > Amount::ZERO { format!("{earned} obols") } else { "nothing".to_owned() };
+        table.row(vec![
+            (Style::Plain, format!("node {index:02}")),
+            (Style::Plain, proven_epochs.to_string()),
+            (Style::Plain, pay),
+            (style, fate.to_owned()),
+        ]);
+    }
+    table.render(paint)
+}
+
 /// How to continue with a network that is kept.
 pub(crate) fn farewell(net: &Path) -> String {
     let net = net.display();
@@ -182,6 +200,20 @@ mod tests {
     fn the_verdict_is_plain_to_see() {
         assert!(comparison(Paint::PLAIN, "ab", "ab", true).ends_with("   identical, byte for byte"));
         assert!(comparison(Paint::PLAIN, "ab", "cd", false).ends_with("   NOT IDENTICAL"));
+    }
+
+    #[test]
+    fn who_proves_is_paid() {
+        let paid = [(3, 5, 7_000, false), (4, 0, 0, true)].map(|(index, proven_epochs, earned, killed)| Paid {
+            index,
+            proven_epochs,
+            earned: Amount(earned),
+            killed,
+        });
+        let text = pay(Paint::PLAIN, &paid);
+        let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split_whitespace().collect()).collect();
+        assert_eq!(lines[1], ["node", "03", "5", "0.007", "obols"]);
+        assert_eq!(lines[2], ["node", "04", "0", "nothing", "killed"]);
     }
 
     #[test]

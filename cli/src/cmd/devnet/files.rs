@@ -13,7 +13,7 @@ use std::{
 use ostrakon::{Client, Error, ErrorKind, Genesis, Profile, Protection, PublicProfile, Seed, key_file};
 use serde::{Deserialize, Serialize};
 
-use super::plan::{NodeEntry, Plan, PlannedNode};
+use super::plan::{NODE_KEY, NodeEntry, Plan, PlannedNode};
 use crate::{
     exit::{Context, other, usage},
     output::Output,
@@ -52,7 +52,7 @@ impl Devnet {
     pub(crate) fn create(dir: &Path, plan: &Plan, genesis: &Genesis) -> crate::Result<Self> {
         let genesis_text = toml::to_string(genesis).map_err(other)?;
         for node in &plan.nodes {
-            write_node(&node.entry.data_dir(dir), node, &genesis_text)?;
+            write_node(&node.entry.data_dir(dir), node, (&genesis_text, plan.capacity))?;
         }
         private_dir(&dir.join("profile"))?;
         Profile::init_with(dir.join("profile"), genesis, &plan.account, &Protection::None)?;
@@ -84,6 +84,16 @@ impl Devnet {
         let damaged = format!("{} is damaged: delete its directory and create the devnet again", path.display());
         let state: State = toml::from_str(&text).map_err(other).context(damaged)?;
         Ok(Self { dir, nodes: state.nodes })
+    }
+
+    /// Those of its nodes that are in the genesis.
+    pub(crate) fn founders(&self) -> Vec<NodeEntry> {
+        self.nodes.iter().filter(|node| !node.spare).cloned().collect()
+    }
+
+    /// Those that are not: one joins when it is started.
+    pub(crate) fn spares(&self) -> Vec<NodeEntry> {
+        self.nodes.iter().filter(|node| node.spare).cloned().collect()
     }
 
     /// The profile of its account.
@@ -177,11 +187,11 @@ pub(crate) fn hold(dir: &Path, out: &Output) -> crate::Result<Held> {
 }
 
 /// One node's data directory, as `ostrakon-node run --dir` wants it.
-fn write_node(dir: &Path, node: &PlannedNode, genesis: &str) -> crate::Result<()> {
+fn write_node(dir: &Path, node: &PlannedNode, (genesis, capacity): (&str, u64)) -> crate::Result<()> {
     private_dir(dir)?;
-    write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry).map_err(other)?)?;
+    write_file(&dir.join("node.toml"), &super::plan::node_toml(&node.entry, capacity).map_err(other)?)?;
     write_file(&dir.join("genesis.toml"), genesis)?;
-    key_file::write(dir.join("node.key"), &Seed::from(node.key.seed()))?;
+    key_file::write(dir.join(NODE_KEY), &Seed::from(node.key.seed()))?;
     if let Some(seed) = &node.validator {
         key_file::write(dir.join("validator.key"), &Seed::new(*seed))?;
     }

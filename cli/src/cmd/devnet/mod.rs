@@ -43,6 +43,8 @@ async fn bring_up(args: DevnetUp, out: &Output) -> crate::Result<()> {
         validators: args.validators.min(args.nodes),
         permissioned: args.permissioned,
         epoch_seconds: args.epoch,
+        spares: args.spares,
+        validators_apart: args.validators_apart,
     };
     out.words(&format!("starting {} nodes in {} domains in {}", shape.nodes, shape.domains, args.dir.dir.display()));
     let Up { devnet, height, .. } = Box::pin(up::up(&args.dir.dir, shape, out)).await?;
@@ -52,7 +54,7 @@ async fn bring_up(args: DevnetUp, out: &Output) -> crate::Result<()> {
         format!(
             "{} nodes are running, at block {height}. Use them with\n\n  export OSTRAKON_PROFILE={}\n\n\
              and stop them with `ostrakon devnet down --dir {dir}`",
-            devnet.nodes.len(),
+            devnet.founders().len(),
             profile.display()
         )
     })?;
@@ -81,7 +83,7 @@ async fn start(indexes: &[u16], dir: &DevnetDir, out: &Output) -> crate::Result<
     let devnet = Devnet::open(&dir.dir)?;
     let _held = files::hold(&devnet.dir, out)?;
     let nodes: Vec<NodeEntry> = match indexes {
-        [] => devnet.nodes.clone(),
+        [] => devnet.founders(),
         _ => devnet.pick(indexes)?.into_iter().cloned().collect(),
     };
     Box::pin(up::start(&devnet, &nodes, &devnet.client()?)).await?;
@@ -129,7 +131,18 @@ struct NodeStatus {
     domain: String,
     running: bool,
     validator: bool,
+    spare: bool,
     data_dir: String,
+}
+
+impl NodeStatus {
+    const fn role(&self) -> &'static str {
+        match (self.validator, self.spare) {
+            (true, _) => "validator",
+            (false, true) => "spare",
+            (false, false) => "",
+        }
+    }
 }
 
 /// The devnet as it is now; its greatest height is the caller's to find.
@@ -145,6 +158,7 @@ pub(crate) fn status(devnet: &Devnet, height: Option<u64>) -> DevnetStatus {
             domain: node.domain.to_string(),
             running: pid.is_some(),
             validator: node.validator,
+            spare: node.spare,
             data_dir: data_dir.display().to_string(),
         }
     };
@@ -167,7 +181,7 @@ impl DevnetStatus {
                 (style, state.to_owned()),
                 (Style::Plain, node.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string())),
                 (Style::Plain, node.domain.clone()),
-                (Style::Dim, if node.validator { "validator".to_owned() } else { String::new() }),
+                (Style::Dim, node.role().to_owned()),
             ]);
         }
         let height = self.height.map_or_else(|| "no node responds".to_owned(), |height| format!("height {height}"));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use ostrakon::{Client, Height};
+use rustix::fs::statvfs;
 
 use super::{
     files::{self, Devnet, Held},
@@ -31,8 +32,15 @@ pub(crate) struct Up {
 pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> crate::Result<Up> {
     let program = process::node_program()?;
     let (dir, held) = files::claim(dir, out)?;
-    let mut ports = Ports::take(shape.nodes, || u64::from_le_bytes(cmd::random()))?;
-    let plan = Plan::new(shape, &ports.numbers(), cmd::random);
+    let mut ports = Ports::take(shape.nodes + shape.spares, || u64::from_le_bytes(cmd::random()))?;
+    let mut plan = Plan::new(shape, &ports.numbers(), cmd::random);
+    if shape.spares > 0 {
+        // One who joins may offer no more than its disk has, and all are to be drawn alike.
+        let disk = statvfs(&dir)
+            .map_err(std::io::Error::from)
+            .context(format_args!("cannot measure the disk of {}", dir.display()))?;
+        plan.capacity = plan.capacity.min(disk.f_blocks.saturating_mul(disk.f_frsize));
+    }
     let name = format!("devnet {}", hex::encode(cmd::random::<4>()));
     let genesis = plan.genesis(&name, ostrakon::now_ms());
     let devnet = Devnet::create(&dir, &plan, &genesis).context("cannot write the files of the devnet")?;
@@ -41,11 +49,12 @@ pub(crate) async fn up(dir: &Path, shape: Shape, out: &Output) -> crate::Result<
     }
     let client = devnet.client()?;
     let mut fallen = KillUnless { devnet: &devnet, came_up: false };
-    for node in &devnet.nodes {
+    let founders = devnet.founders();
+    for node in &founders {
         ports.release(node.port);
         process::start(&program, &node.data_dir(&devnet.dir))?;
     }
-    let height = watch::wait(&client, &devnet, &devnet.nodes, Until::Advancing).await?;
+    let height = watch::wait(&client, &devnet, &founders, Until::Advancing).await?;
     fallen.came_up = true;
     drop(fallen);
     Ok(Up { devnet, height, _held: held })

@@ -2,7 +2,7 @@
 
 use ostrakon::{
     Action, Pace, TxPlace,
-    ledger::{Commit, DrawPermission, Evidence, ProposedChange},
+    ledger::{Commit, CommitmentId, DrawPermission, Evidence, ProposedChange},
 };
 
 use crate::time;
@@ -21,6 +21,21 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::Join(join) => ("join", format!("validator {} with {} obols", join.key, join.bond)),
         Action::Bond(bond) => ("bond", format!("{} obols more for validator {}", bond.amount, bond.key)),
         Action::Move(to) => ("move", format!("validator {} to {}", to.key, to.addresses.join(" "))),
+        Action::Repaired(repaired) => {
+            let CommitmentId { object, extent, .. } = repaired.commitment;
+            let columns: Vec<String> = repaired.slots.iter().map(|slot| slot.index.to_string()).collect();
+            ("repaired", format!("columns {} of extent {extent} of {object}", columns.join(", ")))
+        }
+        Action::Restore(restore) => ("restore", column_of(restore.index, &restore.commitment)),
+        Action::ReportLoss(report) => ("report-loss", column_of(report.index, &report.commitment)),
+        Action::Mismatch(mismatch) => {
+            let CommitmentId { object, extent, .. } = mismatch.commitment;
+            ("mismatch", format!("{} columns of extent {extent} of {object}", mismatch.columns.len()))
+        }
+        Action::Inconsistent(proof) => {
+            let CommitmentId { object, extent, .. } = proof.commitment;
+            ("inconsistent", format!("extent {extent} of {object}"))
+        }
         Action::Leave(leave) => ("leave", format!("validator {}", leave.key)),
         Action::Drain(drain) => ("drain", format!("provider {}", drain.node)),
         Action::Withdraw(withdraw) => ("withdraw", format!("provider {}", withdraw.node)),
@@ -55,6 +70,10 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
 /// The name of what is at this place: one that failed is named so.
 pub(in crate::cmd) fn name_of(kind: &str, place: TxPlace) -> String {
     if place.is_charged() { format!("failed {kind}") } else { kind.to_owned() }
+}
+
+fn column_of(index: u8, commitment: &CommitmentId) -> String {
+    format!("column {index} of extent {} of {}", commitment.extent, commitment.object)
 }
 
 fn committed(commit: &Commit, pace: &Pace) -> String {

@@ -63,15 +63,17 @@ async fn send(job: &Job<'_>, listing: &Listing, extents: &[&Stored]) -> Result<A
     // A draw that has expired meanwhile is refused as such, and not for the term.
     let until = extents.iter().map(|stored| job.plan.receipt_end(stored.placing.draw)).min().unwrap_or_default();
     let end = head.epoch.after(job.plan.epochs).min(until);
-    let (mut price, mut locked) = (Amount::ZERO, Amount::ZERO);
+    let (mut price, mut locked, mut repair) = (Amount::ZERO, Amount::ZERO, Amount::ZERO);
     let mut actions = Vec::new();
     for stored in extents {
         price = price.plus(stored.placing.price(stored.column_len)).ok_or(AddError::Price)?;
         locked = locked.plus(stored.placing.locked(stored.column_len)).ok_or(AddError::Price)?;
+        let missing = stored.receipts.iter().filter(|receipt| receipt.is_none()).count();
+        repair = repair.plus(job.plan.repair_fund(stored.column_len, missing)).ok_or(AddError::Price)?;
         actions.push(Action::Commit(action(job, listing, stored, end)?));
     }
     let price = times(price, job.plan.epochs).ok_or(AddError::Price)?;
-    let locked = times(locked, job.plan.epochs).ok_or(AddError::Price)?;
+    let locked = times(locked, job.plan.epochs).and_then(|locked| locked.plus(repair)).ok_or(AddError::Price)?;
     // The account may have spent its money while the bytes were sent.
     let fee = times(job.plan.commit_fee(), u64::try_from(actions.len()).expect("at most 1,024"));
     job.plan.check_funds(funds.balance, locked, fee.ok_or(AddError::Price)?)?;

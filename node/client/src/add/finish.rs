@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use ostrakon_net::ask;
+use ostrakon_net::{ask, awake};
 use ostrakon_proto::{
     id::ObjectId,
     ledger::tx::{Receipt, columns_hash},
     sign::{Purpose, Signature, verify},
     wire::{RefusalCode, put},
 };
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{
     AddError,
@@ -27,29 +27,42 @@ const CONCURRENT: usize = 32;
 /// How often a holder is asked again when it is busy or the connection breaks: finishing twice changes nothing.
 const ATTEMPTS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(200);
+/// Once there are as many receipts as are wanted, the others are waited for this long, or twice as long as those took.
+const GRACE: Duration = Duration::from_secs(5);
 
-/// Finishes every upload of the extents. A holder without a valid receipt is given up.
+/// Finishes every upload of the extents. A holder without a valid receipt is given up, and one that is much slower than
+/// the others, where there are enough without it.
 pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &Listing) -> Result<(), AddError> {
-    let mut work = Vec::new();
+    let (mut work, mut waits) = (Vec::new(), Vec::new());
     for (at, stored) in extents.iter_mut().enumerate() {
         send_unsent(job, stored, listing).await?;
         let columns = columns_hash(stored.columns.iter().copied());
         for upload in std::mem::take(&mut stored.uploads) {
             let receipt = receipt_for(job, &upload, (stored, listing.object), columns);
             work.push((at, upload, receipt, stored.signed.remove(&upload.index)));
+            waits.push((at, upload));
         }
     }
+    let mut have: Vec<usize> = extents.iter().map(|stored| stored.receipts.iter().flatten().count()).collect();
     let finishing = work.into_iter().map(|(at, upload, receipt, given)| async move {
         (at, upload, sign_off(job, &upload, (receipt, given), &listing.bytes).await)
     });
     let mut finishing = stream::iter(finishing).buffer_unordered(CONCURRENT);
-    let mut results = Vec::new();
-    while let Some((at, upload, result)) = finishing.next().await {
+    let (mut results, begun, mut deadline) = (Vec::new(), awake::now(), None);
+    while let Some((at, upload, result)) = until(deadline, finishing.next()).await {
         if let Ok(signature) = result {
             job.record(|| Record::Receipt { extent: upload.extent, id: upload.id, signature })?;
+            have[at] += 1;
         }
+        waits.retain(|wait| *wait != (at, upload));
         results.push((at, upload, result));
+        if have.iter().all(|have| *have >= job.plan.wanted) {
+            let took = awake::now() - begun;
+            deadline.get_or_insert(begun + took + GRACE.max(2 * took));
+        }
     }
+    let late = || Err("signed no receipt while the other holders did".to_owned());
+    results.extend(waits.into_iter().map(|(at, upload)| (at, upload, late())));
     for (at, upload, result) in results {
         let stored = &mut extents[at];
         match result {
@@ -61,6 +74,14 @@ pub(super) async fn finish(job: &Job<'_>, extents: &mut [Stored], listing: &List
         }
     }
     Ok(())
+}
+
+/// The next of them, unless the time is over.
+async fn until<T>(deadline: Option<Instant>, next: impl Future<Output = Option<T>>) -> Option<T> {
+    match deadline {
+        Some(deadline) => awake::timeout(deadline.saturating_duration_since(awake::now()), next).await.ok().flatten(),
+        None => next.await,
+    }
 }
 
 fn receipt_for(job: &Job<'_>, upload: &Upload, (stored, object): (&Stored, ObjectId), columns: [u8; 32]) -> Receipt {

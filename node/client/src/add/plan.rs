@@ -8,6 +8,7 @@ use ostrakon_proto::{
     layout::Layout,
     ledger::{
         Rules,
+        repair::bounty,
         state::Account,
         tx::{Action, Commit, SlotClaim, TxBody},
     },
@@ -48,6 +49,8 @@ pub struct Quote {
     /// What is locked for it: every column at the price of the dearest holder, so that others can take over. The rest
     /// returns.
     pub locked: Amount,
+    /// What is locked beside it at most: for the repair of columns that find no holder. The rest returns.
+    pub repair: Amount,
     /// Fees of the transactions.
     pub fee: Amount,
     /// What the account has.
@@ -65,6 +68,8 @@ pub(crate) struct Plan {
     pub(crate) caps: Caps,
     pub(crate) funds: Account,
     pub(crate) epochs: u64,
+    /// Receipts of an extent that are wanted: without more, nobody is waited for.
+    pub(crate) wanted: usize,
     /// The epoch in progress.
     now: Epoch,
     /// The providers of the newest epoch that can be drawn in.
@@ -93,7 +98,8 @@ impl Client {
         let randomness = self.draw_chance(&roster, (funds.draw_identity(account).since, pulse), wait, events).await?;
         let now = head.epoch;
         let first_draw = any.checked_rem(rules.params.draws).unwrap_or(0);
-        Ok(Plan { rules, account, code, caps, funds, epochs: asked, now, roster, randomness, first_draw })
+        let wanted = usize::from(if options.all { code.n } else { code.receipts_needed() });
+        Ok(Plan { rules, account, code, caps, funds, epochs: asked, wanted, now, roster, randomness, first_draw })
     }
 }
 
@@ -127,7 +133,13 @@ impl Plan {
     }
 
     pub(crate) fn receipts_needed(&self) -> usize {
-        usize::from(self.rules.receipts_needed(self.code))
+        usize::from(self.code.receipts_needed())
+    }
+
+    /// What is locked for the repair of so many columns of an extent that have no holder.
+    pub(crate) fn repair_fund(&self, column_len: u64, missing: usize) -> Amount {
+        let each = bounty(&self.rules.params.repair, self.code, column_len, 1);
+        Amount(each.0.saturating_mul(u64::try_from(missing).unwrap_or(u64::MAX)))
     }
 
     /// Which providers may get the columns of an extent.
@@ -176,18 +188,20 @@ impl Plan {
 
     /// Price and fees, and whether the account can carry them.
     pub(crate) async fn quote(&self, chain: &Chain, layout: &Layout) -> Result<Quote, AddError> {
-        let (mut price, mut locked, mut temporary) = (Amount::ZERO, Amount::ZERO, 0);
+        let (mut price, mut locked, mut repair, mut temporary) = (Amount::ZERO, Amount::ZERO, Amount::ZERO, 0);
+        let missing = usize::from(self.code.n) - self.wanted;
         let mut placings = stream::iter((0..layout.extents()).map(|number| self.place(chain, number))).buffered(PLACED);
         while let Some(placing) = placings.try_next().await? {
             let column_len = layout.extent(placing.extent).expect("one of its extents").column_len;
             price = price.plus(placing.price(column_len)).ok_or(AddError::Price)?;
             locked = locked.plus(placing.locked(column_len)).ok_or(AddError::Price)?;
+            repair = repair.plus(self.repair_fund(column_len, missing)).ok_or(AddError::Price)?;
             temporary += column_len + u64::try_from(limits::MANIFEST).expect("1 MiB");
         }
         let price = times(price, self.epochs).ok_or(AddError::Price)?;
         let locked = times(locked, self.epochs).ok_or(AddError::Price)?;
         let fee = times(self.commit_fee(), u64::from(layout.extents())).ok_or(AddError::Price)?;
-        self.check_funds(self.funds.balance, locked, fee)?;
+        self.check_funds(self.funds.balance, locked.plus(repair).ok_or(AddError::Price)?, fee)?;
         self.check_credit(temporary)?;
         Ok(Quote {
             size: layout.size(),
@@ -197,6 +211,7 @@ impl Plan {
             epochs: self.epochs,
             price,
             locked,
+            repair,
             fee,
             balance: self.funds.balance,
             survives: Survives::at_best(self.code.spare(), &self.caps),
@@ -239,9 +254,9 @@ impl Plan {
         self.rules.offer(&body)
     }
 
-    /// Whether `have` covers price and fee.
-    pub(crate) fn check_funds(&self, have: Amount, price: Amount, fee: Amount) -> Result<(), AddError> {
-        let (account, need) = (self.account, price.plus(fee).ok_or(AddError::Price)?);
+    /// Whether `have` covers what is locked, and the fee.
+    pub(crate) fn check_funds(&self, have: Amount, locked: Amount, fee: Amount) -> Result<(), AddError> {
+        let (account, need) = (self.account, locked.plus(fee).ok_or(AddError::Price)?);
         if need > have { Err(AddError::Funds { account, need, have }) } else { Ok(()) }
     }
 }

@@ -1,28 +1,22 @@
 //! Columns that lost their holder during the add: rebuilt from the others, and sent to the next of the draw.
 
-use bytes::Bytes;
-use futures::{StreamExt, stream};
-use ostrakon_proto::{
-    layout::{Layout, RowId},
-    manifest::Manifest,
-    row,
-};
+use futures::StreamExt;
+use ostrakon_proto::manifest::Manifest;
+use ostrakon_transfer::rebuild::rebuilt_rows;
 
 use super::{
     AddError,
     finish::finish,
     job::{Job, Reservation},
-    lanes::{self, Quorum, RowOut},
+    lanes::{self, Quorum},
     store::Listing,
     upload::{Stored, keep_whole},
 };
 use crate::{
     Event,
     get::{
-        ahead::window,
         columns::{Columns, ExtentInfo, Holder},
         open::column_keys,
-        rows::NotEnoughColumns,
     },
 };
 
@@ -49,19 +43,14 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
     if uploads.is_empty() {
         return Ok(false);
     }
-    let (extent, layout) = (stored.placing.extent, manifest.layout());
-    job.events.tell(Event::Rebuilding { extent, columns: uploads.len() });
+    let layout = manifest.layout();
+    job.events.tell(Event::Rebuilding { extent: stored.placing.extent, columns: uploads.len() });
     let columns = readable(job, stored, manifest);
-    let (columns, lanes) = (&columns, &uploads);
-    let rows = stream::iter(rows_of(&layout, extent)).map(|row| async move {
-        let permit = Some(job.memory(2 * usize::from(layout.code().n)).await);
-        let chunks = rebuild(job, columns, layout, row).await?;
-        let chunks = lanes.iter().map(|lane| Some(chunks[usize::from(lane.upload.index)].clone())).collect();
-        Ok::<_, NotEnoughColumns>(RowOut { offset: row.offset(), chunks, permit })
-    });
+    let indexes = uploads.iter().map(|lane| lane.upload.index).collect();
+    let rows = rebuilt_rows(&columns, layout, indexes, |_| job.memory(2 * usize::from(layout.code().n)));
     // Nothing is in a hurry any more.
     let all = Quorum { least: 1, wanted: uploads.len() };
-    let sent = lanes::send(&job.way, &uploads, rows.buffered(window(&layout)).boxed(), all).await;
+    let sent = lanes::send(&job.way, &uploads, rows.boxed(), all).await;
     match sent {
         Ok(sent) => stored.uploads = keep_whole(job, &mut stored.placing, (uploads, sent), stored.column_len),
         Err(error) => {
@@ -71,11 +60,6 @@ async fn refill(job: &Job<'_>, stored: &mut Stored, manifest: &Manifest) -> Resu
         }
     }
     Ok(true)
-}
-
-fn rows_of(layout: &Layout, extent: u32) -> impl Iterator<Item = RowId> + use<> {
-    let rows = layout.extent(extent).map_or(0, |extent| extent.rows);
-    (0..rows).map(move |row| RowId { extent, row })
 }
 
 /// The extent's columns at holders that signed a receipt.
@@ -88,12 +72,4 @@ fn readable(job: &Job<'_>, stored: &Stored, manifest: &Manifest) -> Columns {
     });
     let info = ExtentInfo { extent, code: manifest.code, column_len: stored.column_len };
     Columns::new(info, column_keys(job.key.as_ref(), extent, listed), holders.collect(), job.client.wires())
-}
-
-/// All chunks of one row.
-async fn rebuild(job: &Job<'_>, columns: &Columns, layout: Layout, row: RowId) -> Result<Vec<Bytes>, NotEnoughColumns> {
-    let shape = layout.row(row).expect("a row of the layout");
-    let chunks = columns.row(row, shape.chunk_len()).await?;
-    let work = move || row::reconstruct(&layout, row, &chunks).expect("k chunks of the layout's length");
-    Ok(job.workers().run(work).await)
 }

@@ -78,7 +78,7 @@ pub(crate) async fn store_extent(
     extent: u32,
 ) -> Result<Stored, AddError> {
     let code = job.plan.code;
-    let (need, all) = (job.plan.receipts_needed(), usize::from(code.n));
+    let (need, wanted, all) = (job.plan.receipts_needed(), job.plan.wanted, usize::from(code.n));
     let past = job.past_extent(extent);
     let mut placing = place(job, extent, past).await?;
     let providers = job.client.chain.providers(&placing.providers()).await?;
@@ -98,7 +98,6 @@ pub(crate) async fn store_extent(
         return Err(Job::too_few(&placing, need));
     }
     let k = usize::from(code.k);
-    let wanted = if options.all { all } else { need };
     let quorum = Quorum { least: k.saturating_sub(done), wanted: wanted.saturating_sub(done) };
     let (columns, sent) = send_extent(job, source, (extent, past), (&lanes, quorum)).await?;
     let column_len = source.layout().extent(extent).expect("the extent that was read").column_len;

@@ -35,7 +35,7 @@ use super::{
 /// A provider's addresses are asked for again after this time: it may have moved.
 const PROVIDER_FRESH: Duration = Duration::from_secs(60);
 /// Pages of a listing at most: a million records, and a node that never ends is given up.
-const PAGES_MAX: usize = 4096;
+pub(super) const PAGES_MAX: usize = 4096;
 /// Nodes that are asked for what comes without a proof.
 const WITNESSES: usize = 3;
 /// Nodes that are asked for their tips concurrently.
@@ -301,7 +301,17 @@ impl Chain {
         Ok(all)
     }
 
-    /// The records of these providers, those that are registered; their addresses are passed to the network.
+    /// A provider's record as it is now; `None` if it is not registered.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node responds with a valid proof.
+    pub async fn provider(&self, node: NodeId) -> Result<Option<Provider>, ChainError> {
+        let records = self.many(&[Key::Provider(node)]).await?;
+        Ok(records.into_iter().find_map(|record| provider(record?)))
+    }
+
+    /// The records of these providers, those that are registered, at most a minute old; their addresses are passed to
+    /// the network.
     ///
     /// # Errors
     /// [`ChainError`] when no node responds.

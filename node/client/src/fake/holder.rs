@@ -134,6 +134,7 @@ impl Holder {
                 let answer = self.finish((from, upload), &listed);
                 (fault != Some(Fault::KeepsReceipts)).then_some(answer)
             }
+            put::PutRequest::Repair(_) => Some(refuse(RefusalCode::Denied, "no client repairs")),
             put::PutRequest::Chunk { upload, offset } => self.chunk((from, upload), offset, &request.body, fault),
             put::PutRequest::Finish { upload } => {
                 let answer = self.finish((from, upload), &request.body);

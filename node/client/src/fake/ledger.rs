@@ -7,6 +7,7 @@ use ostrakon_proto::{
     id::{Amount, Height, NodeId, TxId},
     ledger::{
         CheckedTx, Pending, Proposer, Rules, history, propose,
+        repair::tickets,
         state::{Key, Records},
         tree::prove,
         tx::{Action, Block, DecidedBlock, Transfer, Tx, TxBody, TxPlace, tx_proof},
@@ -92,6 +93,10 @@ impl Shared {
             chain::ChainRequest::Providers { after } => {
                 let nodes = self.ledger.providers().into_iter().map(|provider| provider.node);
                 let page: Vec<NodeId> = nodes.filter(|node| Some(*node) > after).take(5).collect();
+                ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
+            }
+            chain::ChainRequest::Tickets { from, limit } => {
+                let page = tickets(&self.ledger, from, usize::try_from(limit).unwrap().min(limits::TICKETS));
                 ok(&chain::ChainResponse::Hints, codec::encode(&page).into())
             }
         }

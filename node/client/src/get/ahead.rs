@@ -16,7 +16,8 @@ use std::{
 
 use bytes::Bytes;
 use futures::{StreamExt, future::BoxFuture, stream::FuturesOrdered};
-use ostrakon_proto::{layout::Layout, limits, row};
+use ostrakon_proto::row;
+use ostrakon_transfer::rows::window;
 
 use super::{
     error::GetError,
@@ -24,11 +25,6 @@ use super::{
     plan::{self, RowRead},
     short,
 };
-
-/// Bytes of rows in flight at most, chunks and plaintext together.
-const WINDOW_BYTES: usize = 64 * 1024 * 1024;
-/// Rows in flight at most: each asks one chunk of a holder, and a holder is sent a few requests concurrently.
-const WINDOW_ROWS: usize = 8;
 
 /// The wanted plaintext of one row.
 pub(crate) struct RowBytes {
@@ -102,13 +98,6 @@ impl ReadAhead {
             }
         }
     }
-}
-
-/// How many rows are in flight at most.
-pub(crate) fn window(layout: &Layout) -> usize {
-    // A row's k chunks, and as much plaintext again.
-    let row = 2 * usize::from(layout.code().k) * limits::CHUNK;
-    (WINDOW_BYTES / row).clamp(1, WINDOW_ROWS)
 }
 
 /// The wanted plaintext of one row; written to its place in a file, if there is one.

@@ -16,7 +16,7 @@ use ostrakon_proto::{
     link::Link,
     manifest::{Content, Extent, Manifest, ManifestError, Protection},
     seal::{ObjectKey, Sealer},
-    wire,
+    wire::{self, get::ReadAccess},
 };
 use tokio::{
     sync::{Mutex, OnceCell},
@@ -282,9 +282,9 @@ impl Client {
 fn holders_of(commitments: &[Commitment]) -> Vec<NodeId> {
     let slots = || commitments.iter().flat_map(|commitment| &commitment.slots);
     let live = slots().filter(|slot| slot.state == SlotState::Live);
-    let missing = slots().filter(|slot| slot.state == SlotState::Missing);
+    let others = slots().filter(|slot| slot.state != SlotState::Live);
     let mut seen = BTreeSet::new();
-    live.chain(missing).map(|slot| slot.provider).filter(|node| seen.insert(*node)).collect()
+    live.chain(others).map(|slot| slot.provider).filter(|node| seen.insert(*node)).collect()
 }
 
 /// The holders of each column of an extent, from all commitments to the columns that the manifest lists.
@@ -306,8 +306,9 @@ fn slots_of(commitments: &[Commitment], number: u32, extent: &Extent) -> Vec<Vec
 
 /// Each column's id, with the token that its holder asks for.
 pub(crate) fn column_keys(key: Option<&ObjectKey>, number: u32, extent: &Extent) -> Vec<ColumnKey> {
+    let access = |index| key.map_or(ReadAccess::Public, |key| ReadAccess::Token(key.read_token(number, index)));
     let columns = (0u8..).zip(&extent.columns);
-    columns.map(|(index, id)| ColumnKey { id: *id, token: key.map(|key| key.read_token(number, index)) }).collect()
+    columns.map(|(index, id)| ColumnKey { id: *id, access: access(index) }).collect()
 }
 
 /// The key that opens the object, none for a public one; and what the object is.

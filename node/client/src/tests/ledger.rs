@@ -61,7 +61,7 @@ async fn what_a_rush_makes_too_cheap_is_paid_for_again() {
     client.transfer(to, amount).await.expect("paid in the end");
     assert_eq!(client.chain().account(to).await.expect("asked").balance, amount, "and paid once");
     let paid = before.0 - client.balance().await.expect("asked").0 - amount.0;
-    let least = client.chain().rules().params.fee_base.0;
+    let least = client.chain().rules().params.fees.base.0;
     assert!(paid > 2 * least, "enough for some more full blocks: {paid}");
     assert_eq!(client.chain().account(account().public()).await.expect("asked").nonce, 1);
 }

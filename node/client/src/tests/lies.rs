@@ -1,6 +1,7 @@
 //! Fake nodes that make false claims ([`ostrakon_lies`]): the client has what is true, and names the node.
 
 use super::*;
+use crate::ledger::TicketPlace;
 
 /// Whether the answer itself shows that it is false; of the others, only other nodes' answers do.
 fn is_refuted(lie: &Lie) -> bool {
@@ -60,6 +61,19 @@ async fn every_lie_about_an_account_s_transactions_is_found_out() {
         let truth = async |chain: &Chain| {
             let all = chain.activity(account().public(), None, 100).await.expect("the others tell the truth");
             assert_eq!(amounts(&all), [5, 4, 3, 0, 2, 1], "{lie:?}");
+        };
+        first_is_caught(&world, &lie, truth).await;
+    }
+}
+
+/// Nobody can prove a list of repairs; one that cannot be is noticed.
+#[tokio::test(start_paused = true)]
+async fn impossible_repairs_are_found_out() {
+    for lie in hints::TICKETS {
+        let world = World::new(4);
+        world.fault(world.nodes[0], Fault::Lies(lie));
+        let truth = async |chain: &Chain| {
+            assert_eq!(chain.tickets(TicketPlace::FIRST, 100).await.expect("the others tell the truth"), []);
         };
         first_is_caught(&world, &lie, truth).await;
     }

@@ -12,11 +12,13 @@ use crate::{
         action::{ActionContext, shares},
         collateral::collateral,
         error::TxError,
+        money::{self, Pool},
         pulse::{DrawChance, pulse_height},
+        repair,
         rules::price_of_all,
         slots,
         state::{Commitment, DrawIdentity, EpochRecord, Provider, ProviderStatus, Records, Slot, SlotState},
-        tx::{Commit, Receipt, SlotClaim, columns_hash},
+        tx::{Commit, Receipt, SlotClaim},
     },
     limits,
     params::Params,
@@ -79,6 +81,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
     check_caps(commit, &holders)?;
     let cap = price_of_all(commit.column_len, commit.slots.iter().map(|slot| slot.cap));
     let escrow = context.lock_escrow(cap, start, commit.end)?;
+    let fund = lock_fund(context, commit)?;
     check_receipts(context, commit, &holders)?;
     let mut made = Commitment {
         id,
@@ -91,14 +94,26 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Res
         end: commit.end,
         until: commit.until,
         escrow,
+        fund,
+        ticket: None,
     };
     for (index, (claim, holder)) in (0..).zip(commit.slots.iter().zip(&holders)) {
         let slot = begin(context, &made, index, (claim, holder))?;
         made.slots.push(slot);
     }
     shares::check(context, commit, &holders, base.record.roster.infrastructures())?;
+    repair::review(&mut made, &context.rules.params, start);
     context.draft.put_commitment(made);
     Ok(())
+}
+
+/// Locks what the repair of the columns without a receipt is paid.
+fn lock_fund(context: &mut ActionContext<'_, '_>, commit: &Commit) -> Result<Amount, TxError> {
+    let each = repair::bounty(&context.rules.params.repair, commit.code, commit.column_len, 1);
+    let missing = commit.slots.iter().filter(|slot| slot.receipt.is_none()).count();
+    let fund = Amount(each.0.saturating_mul(u64::try_from(missing).expect("at most 255")));
+    money::lock(context.draft, &context.account, fund, Pool::Escrow)?;
+    Ok(fund)
 }
 
 /// The draw's epoch, if draws of it are valid now.
@@ -169,25 +184,15 @@ fn check_receipts(
     holders: &[RosterEntry],
 ) -> Result<(), TxError> {
     let have = commit.slots.iter().filter(|slot| slot.receipt.is_some()).count();
-    let need = context.rules.receipts_needed(commit.code);
+    let need = commit.code.receipts_needed();
     if have < usize::from(need) {
         return Err(TxError::TooFewReceipts { have, need });
     }
     context.is_costly = true;
-    let columns = columns_hash(commit.slots.iter().map(|slot| slot.column));
+    let of_all = commit.receipt(context.account);
     for (index, (slot, holder)) in commit.slots.iter().zip(holders).enumerate() {
-        let receipt = Receipt {
-            account: context.account,
-            object: commit.object,
-            extent: commit.extent,
-            index: u8::try_from(index).expect("a code has at most 255 columns"),
-            draw: commit.draw,
-            columns,
-            code: commit.code,
-            column_len: commit.column_len,
-            ask: holder.offer.price,
-            until: commit.until,
-        };
+        let of_column = u8::try_from(index).expect("a code has at most 255 columns");
+        let receipt = Receipt { index: of_column, ask: holder.offer.price, ..of_all };
         let verifies =
             |signature| verify(&slot.provider, signature, Purpose::Receipt, &context.rules.chain, &receipt).is_ok();
         if !slot.receipt.as_ref().is_none_or(verifies) {
@@ -224,7 +229,7 @@ fn begin(
 }
 
 /// Checks that a slot's provider has the bytes and the bond for it; out comes the bond behind it.
-fn check_provider(
+pub(super) fn check_provider(
     context: &ActionContext<'_, '_>,
     commitment: &Commitment,
     index: u8,

@@ -4,7 +4,7 @@
 //! unbonding time, as that of a validator that has left.
 
 use crate::{
-    id::{Epoch, NodeId},
+    id::{Amount, Epoch, NodeId},
     ledger::{
         action::ActionContext,
         draft::Draft,
@@ -34,6 +34,10 @@ pub(super) fn withdraw(context: &mut ActionContext<'_, '_>, withdraw: &Withdraw)
     if used > 0 {
         return Err(TxError::StillStores { node, used });
     }
+    let behind = provider.collateral;
+    if behind > Amount::ZERO {
+        return Err(TxError::LossesOpen { node, behind });
+    }
     let until = context.unbonded();
     context.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });
     Ok(())
@@ -41,10 +45,7 @@ pub(super) fn withdraw(context: &mut ActionContext<'_, '_>, withdraw: &Withdraw)
 
 /// The sender's provider, if it has not withdrawn.
 fn own(context: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
-    let provider = context.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
-    if provider.owner != context.account {
-        return Err(TxError::OtherOwner { node, owner: provider.owner });
-    }
+    let provider = context.own_provider(node)?;
     match provider.status {
         ProviderStatus::Exited { until } => Err(TxError::Unbonding { until }),
         _ => Ok(provider),

@@ -9,7 +9,7 @@ use crate::ledger::{
     collateral::collateral,
     error::TxError,
     money::CONSERVED,
-    slots,
+    repair, slots,
     state::{Commitment, Records, Slot, SlotState},
     tx::Extend,
 };
@@ -26,6 +26,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, extend: &Extend) -> Res
     for locked in [context.lock_escrow(commitment.cap(), before, end)?, context.lock_escrow(raised, epoch, before)?] {
         commitment.escrow = commitment.escrow.plus(locked).expect(CONSERVED);
     }
+    repair::review(&mut commitment, &context.rules.params, epoch);
     context.draft.put_commitment(commitment);
     Ok(())
 }
@@ -34,9 +35,12 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, extend: &Extend) -> Res
 fn raised(context: &ActionContext<'_, '_>, commitment: &Commitment, extend: &Extend) -> Result<Vec<Slot>, TxError> {
     let Commitment { until, column_len, ref slots, .. } = *commitment;
     let raised = |(index, slot): (usize, &Slot)| {
+        if slot.state != SlotState::Live {
+            return Ok(*slot);
+        }
         let provider = context.draft.provider(&slot.provider).expect("a provider with slots stays registered");
         let (ask, most) = (provider.price, extend.most);
-        if slot.state != SlotState::Live || ask <= slot.ask {
+        if ask <= slot.ask {
             return Ok(*slot);
         }
         if ask > most {

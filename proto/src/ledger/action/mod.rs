@@ -1,13 +1,13 @@
 //! The actions of transactions: one file for each group, with the stateless checks of its form and its rules.
 
 use crate::{
-    id::{AccountId, Amount, Epoch, ObjectId},
+    id::{AccountId, Amount, Epoch, NodeId, ObjectId},
     ledger::{
         draft::Draft,
         error::TxError,
         money::{self, Pool},
         rules::Rules,
-        state::{Commitment, CommitmentId, Key, Records},
+        state::{Commitment, CommitmentId, Key, Provider, Records},
         tx::{Action, Together},
     },
 };
@@ -18,9 +18,13 @@ mod evidence;
 mod exit;
 mod extend;
 mod govern;
+mod inconsistent;
+mod mismatch;
 mod name;
 mod register;
 mod release;
+mod repaired;
+mod restore;
 mod seat;
 mod shares;
 mod transfer;
@@ -54,6 +58,8 @@ pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result
         Action::SetName(set) => name::form(set),
         Action::DrawAs(draw_as) => draw_as::form(rules, account, draw_as),
         Action::Move(to) => seat::form_move(to),
+        Action::Repaired(repaired) => repaired::form(repaired),
+        Action::Mismatch(mismatch) => mismatch::form(mismatch),
         Action::Together(together) => each(together, |part| form(rules, account, part)),
         Action::Extend(_)
         | Action::Release(_)
@@ -61,6 +67,9 @@ pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result
         | Action::Drain(_)
         | Action::Withdraw(_)
         | Action::Vote(_)
+        | Action::Restore(_)
+        | Action::ReportLoss(_)
+        | Action::Inconsistent(_)
         | Action::Anchor(_) => Ok(()),
     }
 }
@@ -86,6 +95,11 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
         Action::Anchor(_) => Ok(()),
         Action::DrawAs(draw_as) => draw_as::apply(context, draw_as),
         Action::Move(to) => seat::move_to(context, to),
+        Action::Repaired(repaired) => repaired::apply(context, repaired),
+        Action::Restore(restore) => restore::apply(context, restore),
+        Action::ReportLoss(report) => restore::report(context, report),
+        Action::Mismatch(mismatch) => mismatch::apply(context, mismatch),
+        Action::Inconsistent(proof) => inconsistent::apply(context, proof),
         Action::Together(together) => each(together, |part| apply(context, part)),
     }
 }
@@ -127,6 +141,22 @@ impl ActionContext<'_, '_> {
     /// the columns.
     fn running(&self, object: ObjectId, extent: u32) -> Option<Commitment> {
         self.draft.commitment(&self.own(object, extent)).filter(|commitment| commitment.end > self.epoch())
+    }
+
+    /// Any commitment that has not ended.
+    fn any_running(&self, id: &CommitmentId) -> Result<Commitment, TxError> {
+        let CommitmentId { object, extent, .. } = *id;
+        let running = self.draft.commitment(id).filter(|commitment| commitment.end > self.epoch());
+        running.ok_or(TxError::NoCommitment { object, extent })
+    }
+
+    /// The sender's provider with this node.
+    fn own_provider(&self, node: NodeId) -> Result<Provider, TxError> {
+        let provider = self.draft.provider(&node).ok_or(TxError::NoProvider { node })?;
+        if provider.owner != self.account {
+            return Err(TxError::OtherOwner { node, owner: provider.owner });
+        }
+        Ok(provider)
     }
 
     /// Locks the price of the epochs `from..until`.

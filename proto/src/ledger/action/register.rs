@@ -1,7 +1,8 @@
 //! register: registers a node as a provider of the sender, or updates what it offers.
 //!
 //! The bond may be raised, and returns only when the provider has left. Stored data stays as it was bought: capacity
-//! cannot fall below it, and the domain cannot change while there is any.
+//! cannot fall below it, and the domain cannot change while there is any. One that was suspended and stores nothing any
+//! more takes part again with this.
 
 use crate::{
     id::{AccountId, Amount, ChainId, Id, NodeId},
@@ -123,12 +124,20 @@ fn update(context: &mut ActionContext<'_, '_>, provider: Provider, register: &Re
     let (have, bond) = (provider.bond, register.bond);
     let more = bond.minus(have).ok_or(TxError::BondLowered { have, bond })?;
     money::lock(context.draft, &owner, more, Pool::Bonds)?;
+    let (mut status, mut audited) = (provider.status, provider.audited);
+    // With nothing left to prove, this alone shows that it is there.
+    if used == 0 && status == ProviderStatus::Suspended {
+        (status, audited.missed) = (ProviderStatus::Active, 0);
+        audited.returned();
+    }
     context.draft.put_provider(Provider {
         addresses: register.addresses.clone(),
         domain: register.domain.clone(),
         price: register.price,
         capacity: register.capacity,
         bond,
+        status,
+        audited,
         ..provider
     });
     Ok(())

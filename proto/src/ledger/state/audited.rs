@@ -24,6 +24,10 @@ pub struct Audited {
     pub missed: u32,
     /// The epoch since which it has missed none.
     pub clean_since: Epoch,
+    /// The first of the epochs in a row that it did not prove, excused or not; `None` when it proved the last.
+    pub silent_since: Option<Epoch>,
+    /// Whether it has been silent for so long that what it stores counts as lost.
+    pub written_off: bool,
     /// Bytes that it has proven for long enough to be offered more.
     pub proven_bytes: u64,
     /// Its pay.
@@ -35,6 +39,11 @@ impl Audited {
     /// What a provider that registers in this epoch has proven: nothing, and it has nothing to prove.
     pub fn begun(epoch: Epoch) -> Self {
         Self { open: epoch.after(1), clean_since: epoch, ..Self::default() }
+    }
+
+    /// It shows that it is there: what it stores does not count as lost any more.
+    pub(in crate::ledger) fn returned(&mut self) {
+        (self.silent_since, self.written_off) = (None, false);
     }
 
     /// An epoch with these bytes was proven: what counts as proven rises slowly, and falls with what there is.

@@ -105,6 +105,11 @@ impl HeldSum {
         if self.epoch == epoch { self.before } else { self.now }
     }
 
+    /// Whether there are entries now.
+    pub const fn has_any(&self) -> bool {
+        self.now > 0
+    }
+
     /// Whether it says nothing after `epoch`.
     pub fn is_over(&self, epoch: Epoch) -> bool {
         self.now == 0 && (self.epoch < epoch || self.before == 0)

@@ -53,6 +53,8 @@ pub enum Key {
     Unlisted(ObjectId, AccountId),
     /// Slots of a commitment that left their providers in an epoch.
     Departed(Epoch, CommitmentId),
+    /// What rebuilders say of a commitment's columns.
+    Doubts(CommitmentId),
     /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
     /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
@@ -67,6 +69,14 @@ pub enum Key {
     HeldSum(NodeId, Prefix),
     /// Price of one epoch of a provider's slots that end in this epoch. Follows from commitments.
     Rate(NodeId, Epoch),
+    /// Mark: a commitment is to be repaired, which has so many columns more than it needs. An index over commitments;
+    /// the most endangered come first.
+    Ticket(u8, CommitmentId),
+    /// Mark: a provider lost a column of a commitment in this epoch, and has not paid for it. An index over
+    /// commitments.
+    Lost(Epoch, CommitmentId),
+    /// Mark: what a provider stores counts as lost. An index over providers.
+    WrittenOff(NodeId),
 }
 
 /// Owner of an unbonding bond.
@@ -101,6 +111,7 @@ impl Key {
             Self::FormerValidator(_) => 16,
             Self::Unlisted(..) => 17,
             Self::Departed(..) => 18,
+            Self::Doubts(_) => 19,
             Self::Ending(..) => 64,
             Self::Unbonding(..) => 65,
             Self::Unproven(..) => 66,
@@ -108,6 +119,9 @@ impl Key {
             Self::Held(..) => 68,
             Self::HeldSum(..) => 69,
             Self::Rate(..) => 70,
+            Self::Ticket(..) => 71,
+            Self::Lost(..) => 72,
+            Self::WrittenOff(_) => 73,
         }
     }
 
@@ -123,14 +137,14 @@ impl Key {
         match self {
             Self::Running | Self::Params | Self::Charter => {}
             Self::Account(id) => bytes.extend(id.bytes()),
-            Self::Provider(id) => bytes.extend(id.bytes()),
+            Self::Provider(id) | Self::WrittenOff(id) => bytes.extend(id.bytes()),
             Self::Validator(id) | Self::FormerValidator(id) => bytes.extend(id.bytes()),
             Self::Object(id) => bytes.extend(id.bytes()),
             Self::Unlisted(object, owner) => {
                 bytes.extend(object.bytes());
                 bytes.extend(owner.bytes());
             }
-            Self::Commitment(id) => put_commitment(&mut bytes, id),
+            Self::Commitment(id) | Self::Doubts(id) => put_commitment(&mut bytes, id),
             Self::Epoch(epoch) => bytes.extend(epoch.0.to_be_bytes()),
             Self::Name(owner, name) => {
                 bytes.extend(owner.bytes());
@@ -140,7 +154,11 @@ impl Key {
             Self::Infrastructure(tag) => bytes.extend(tag),
             Self::AdmittedProvider(id) => bytes.extend(id.bytes()),
             Self::AdmittedValidator(id) | Self::Barred(id) => bytes.extend(id.bytes()),
-            Self::Ending(epoch, id) | Self::Departed(epoch, id) => {
+            Self::Ticket(spare, id) => {
+                bytes.push(*spare);
+                put_commitment(&mut bytes, id);
+            }
+            Self::Ending(epoch, id) | Self::Departed(epoch, id) | Self::Lost(epoch, id) => {
                 bytes.extend(epoch.0.to_be_bytes());
                 put_commitment(&mut bytes, id);
             }
@@ -196,6 +214,7 @@ impl Key {
             16 => Self::FormerValidator(take_id(&mut rest)?),
             17 => Self::Unlisted(take_id(&mut rest)?, take_id(&mut rest)?),
             18 => Self::Departed(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
+            19 => Self::Doubts(take_commitment(&mut rest)?),
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
             66 => Self::Unproven(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
@@ -203,6 +222,12 @@ impl Key {
             68 => Self::Held(take_id(&mut rest)?, take(&mut rest)?),
             69 => Self::HeldSum(take_id(&mut rest)?, take_prefix(&mut rest)?),
             70 => Self::Rate(take_id(&mut rest)?, Epoch(take_u64(&mut rest)?)),
+            71 => {
+                let [spare] = take(&mut rest)?;
+                Self::Ticket(spare, take_commitment(&mut rest)?)
+            }
+            72 => Self::Lost(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
+            73 => Self::WrittenOff(take_id(&mut rest)?),
             _ => return None,
         };
         rest.is_empty().then_some(key)
@@ -295,6 +320,7 @@ mod tests {
             Key::AdmittedValidator(VoteKey::new([1; 32])),
             Key::Barred(VoteKey::new([1; 32])),
             Key::Departed(Epoch(1), commitment(9, 9, 9)),
+            Key::Doubts(commitment(9, 9, 9)),
             Key::Ending(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(256), commitment(1, 0, 0)),
             Key::Unbonding(Epoch(1), Bonded::Validator(VoteKey::new([1; 32]))),
@@ -307,6 +333,10 @@ mod tests {
             Key::HeldSum(NodeId::new([1; 32]), Prefix { level: 1, bits: 0x2000 }),
             Key::HeldSum(NodeId::new([1; 32]), Prefix { level: 2, bits: 0x1000 }),
             Key::Rate(NodeId::new([1; 32]), Epoch(256)),
+            Key::Ticket(1, commitment(2, 0, 0)),
+            Key::Ticket(2, commitment(1, 0, 0)),
+            Key::Lost(Epoch(256), commitment(1, 0, 0)),
+            Key::WrittenOff(NodeId::new([1; 32])),
         ]
     }
 

@@ -8,7 +8,7 @@ use crate::{
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
-    Account, Bonded, Charter, Commitment, CommitmentId, DepartedSlot, EpochClock, EpochRecord, Held, HeldSum,
+    Account, Bonded, Charter, Commitment, CommitmentId, DepartedSlot, Doubt, EpochClock, EpochRecord, Held, HeldSum,
     Infrastructure, Key, NameRecord, ObjectOwner, ObjectRecord, Proposal, Provider, Tag, Validator, ValidatorStatus,
 };
 
@@ -47,6 +47,8 @@ pub enum Record {
     Owner(ObjectOwner),
     /// Under [`Key::Departed`].
     Departed(Vec<DepartedSlot>),
+    /// Under [`Key::Doubts`].
+    Doubts(Vec<Doubt>),
     /// Under [`Key::Held`].
     Held(Held),
     /// Under [`Key::HeldSum`].
@@ -65,7 +67,7 @@ impl Record {
     /// in the state tree determine the state; those that follow from several are `inventory`'s.
     pub fn marks(&self) -> Vec<Key> {
         match self {
-            Self::Commitment(commitment) => vec![Key::Ending(commitment.end, commitment.id)],
+            Self::Commitment(commitment) => commitment.marks().collect(),
             Self::Infrastructure(infrastructure) => vec![infrastructure.mark()],
             Self::Provider(provider) => provider.marks().collect(),
             Self::Validator(validator) => match validator.status {
@@ -217,6 +219,22 @@ pub trait Records: Nodes + std::fmt::Debug {
         let last = Key::Ending(epoch, CommitmentId::last_of(ObjectId::GREATEST));
         let due = |(key, _)| if let Key::Ending(_, id) = key { Some(id) } else { None };
         self.scan(&first, &last, limit).into_iter().filter_map(due).collect()
+    }
+
+    /// Up to `limit` commitments that are to be repaired, the most endangered first.
+    fn tickets(&self, limit: usize) -> Vec<CommitmentId> {
+        let first = Key::Ticket(0, CommitmentId::first_of(ObjectId::LEAST));
+        let last = Key::Ticket(u8::MAX, CommitmentId::last_of(ObjectId::GREATEST));
+        let id = |(key, _)| if let Key::Ticket(_, id) = key { Some(id) } else { None };
+        self.scan(&first, &last, limit).into_iter().filter_map(id).collect()
+    }
+
+    /// What rebuilders say of the commitment's columns.
+    fn doubts(&self, id: &CommitmentId) -> Vec<Doubt> {
+        match self.get(&Key::Doubts(*id)) {
+            Some(Record::Doubts(doubts)) => doubts,
+            _ => Vec::new(),
+        }
     }
 
     /// Up to `limit` bonds that return in or before `epoch`, in the order of (epoch, owner).

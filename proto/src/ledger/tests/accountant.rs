@@ -11,16 +11,20 @@ use crate::{
     ledger::{
         MemoryRecords,
         proofs::ProofKey,
+        repair::{Hands, bounty},
         rules::price_per_epoch,
         state::{CommitmentId, Records, SlotState},
-        tx::{Action, Extend, Register, Release, Tx},
+        tx::{Action, Extend, Release, ReportLoss, Tx},
     },
+    params::{Params, Repair},
     random::RandomStream,
     sign::Keypair,
 };
 
 /// Operations that are tried.
 const OPERATIONS: u32 = 6_000;
+/// Of each provider when it begins.
+const BOND: u64 = 1_000_000_000_000;
 /// Bytes of columns.
 const LENGTHS: [u64; 4] = [64, 1_024, 2_048, 4_096];
 
@@ -41,6 +45,8 @@ struct Accountant {
     earned: BTreeMap<NodeId, u64>,
     /// Of the escrow of each commitment.
     spent: BTreeMap<CommitmentId, u64>,
+    /// What each provider paid for losses.
+    slashed: BTreeMap<NodeId, u64>,
 }
 
 impl Accountant {
@@ -55,6 +61,33 @@ impl Accountant {
         }
         *self.paid.entry(provider).or_default() += all;
         *self.earned.entry(provider).or_default() += all - all * 4 / 100;
+    }
+
+    /// A slot that was lost has been paid for when its bond is behind nothing any more, and it is not back.
+    fn settled(
+        &mut self,
+        params: &Params,
+        (before, after): (&MemoryRecords, &MemoryRecords),
+        all: &[CommitmentId],
+        back: &[(CommitmentId, usize)],
+    ) {
+        let lost = all.iter().filter_map(|id| before.commitment(id)).flat_map(|made| {
+            let (id, code, len) = (made.id, made.code, made.column_len);
+            let lost = (0_usize..).zip(made.slots).filter(|(_, slot)| slot.state.is_lost());
+            lost.map(move |(index, slot)| (id, index, slot, bounty(&params.repair, code, len, 1).0))
+        });
+        for (id, index, slot, due) in lost.filter(|(_, _, slot, _)| slot.collateral > Amount::ZERO) {
+            let now = after.commitment(&id).map(|made| made.slots[index]);
+            let is_lost = now.is_some_and(|now| now.state.is_lost() && now.collateral > Amount::ZERO);
+            let is_open = is_lost || back.contains(&(id, index));
+            let wanted = match slot.state {
+                SlotState::Lost => (due + due.div_ceil(2)).max(slot.collateral.0 / 10),
+                _ => due,
+            };
+            if !is_open {
+                *self.slashed.entry(slot.provider).or_default() += wanted.min(slot.collateral.0);
+            }
+        }
     }
 
     /// Reads from the ledger who stores what at which price: not what it costs.
@@ -79,6 +112,8 @@ struct Run {
     accountant: Accountant,
     known: Vec<CommitmentId>,
     number: u8,
+    /// Repairs, returns and reports of losses.
+    done: [u32; 3],
 }
 
 impl Run {
@@ -122,13 +157,36 @@ impl Run {
     }
 
     /// A provider asks for another price.
-    fn reprice(&mut self) -> Register {
+    fn reprice(&mut self) -> Action {
         let index = u8::try_from(self.below(14)).expect("small");
         let stored = self.world.state.provider(&node_key(index).public()).expect("registered");
         let price = Amount(1_000_000 * (1 + u64::try_from(self.below(3_000)).expect("small")));
         let mut register = self.world.register(&landlord(), index);
         (register.price, register.domain, register.bond) = (price, stored.domain, stored.bond);
-        register
+        Action::Register(register)
+    }
+
+    /// What the owner of all providers does: loses, rebuilds or brings back a column, or asks for another price.
+    fn upkeep(&mut self) -> Option<Action> {
+        let kind = self.below(8);
+        let at = self.below(self.known.len().max(1));
+        let made = self.known.get(at).and_then(|id| self.world.state.commitment(id));
+        let index = u8::try_from(self.below(12)).expect("small");
+        match (kind, made) {
+            (0, _) => Some(self.reprice()),
+            (1, Some(made)) => Some(Action::ReportLoss(ReportLoss { commitment: made.id, index })),
+            (2, Some(made)) => {
+                let index = made.absent().find(|index| made.slots[usize::from(*index)].state.is_lost())?;
+                Some(Action::Restore(self.world.restore(&self.columns, &made, index)))
+            }
+            (3..=5, _) => {
+                let tickets = self.world.state.tickets(8);
+                let id = tickets.get(self.below(tickets.len().max(1)))?;
+                let made = self.world.state.commitment(id)?;
+                self.world.honest_repair(&made, Hands::Rebuilder).ok().map(Action::Repaired)
+            }
+            _ => None,
+        }
     }
 
     /// A block of a few operations, with the proofs of some who are asked.
@@ -137,9 +195,8 @@ impl Run {
         for sender in [alice(), bob()] {
             txs.extend(self.operation(&sender).map(|action| self.world.tx(&sender, action)));
         }
-        if self.below(4) == 0 {
-            let register = self.reprice();
-            txs.push(self.world.tx(&landlord(), Action::Register(register)));
+        if let Some(action) = self.upkeep() {
+            txs.push(self.world.tx(&landlord(), action));
         }
         self.world.proofs.clear();
         for index in 0..14 {
@@ -151,7 +208,28 @@ impl Run {
             }
         }
         let proposal = self.world.propose(txs);
+        let before = self.world.state.clone();
         self.world.state.commit(&proposal.changes);
+        let mut back = Vec::new();
+        for tx in &proposal.block.txs {
+            match &tx.body.action {
+                Action::Repaired(_) => self.done[0] += 1,
+                Action::Restore(restore) => {
+                    self.done[1] += 1;
+                    back.push((restore.commitment, usize::from(restore.index)));
+                }
+                Action::ReportLoss(_) => self.done[2] += 1,
+                _ => {}
+            }
+        }
+        let states = (&before, &self.world.state);
+        self.accountant.settled(&self.world.rules.params, states, &self.known, &back);
+        // The bond that it names is the whole bond, whatever was taken of it in this block.
+        for tx in &proposal.block.txs {
+            if let Action::Register(register) = &tx.body.action {
+                self.accountant.slashed.insert(register.node, BOND - register.bond.0);
+            }
+        }
         let epoch = self.world.epoch();
         for key in proposal.block.proofs.keys() {
             self.accountant.proven(epoch, key.provider);
@@ -164,8 +242,10 @@ impl Run {
     fn agree(&mut self) {
         let state = &self.world.state;
         for index in 0..14 {
-            let pay = state.provider(&node(index)).expect("registered").audited.pay;
-            assert_eq!(pay.earned.0, self.accountant.earned.get(&node(index)).copied().unwrap_or(0), "{index}");
+            let provider = state.provider(&node(index)).expect("registered");
+            let of = |sums: &BTreeMap<NodeId, u64>| sums.get(&node(index)).copied().unwrap_or(0);
+            assert_eq!(provider.audited.pay.earned.0, of(&self.accountant.earned), "{index}");
+            assert_eq!(provider.bond.0, BOND - of(&self.accountant.slashed), "{index}");
         }
         assert_eq!(state.total(), u128::from(state.tip().running.minted.0), "money is conserved");
         assert_eq!(state.sums().escrow, u128::from(state.tip().running.escrowed.0));
@@ -176,9 +256,11 @@ impl Run {
 #[test]
 fn a_naive_accountant_agrees_after_every_block() {
     let mut founding = audited();
-    founding.params.audits.suspend_after = u32::MAX;
     founding.params.bonds.pay_epochs = 1;
-    founding.providers.iter_mut().for_each(|provider| provider.bond = Some(Amount(1_000_000_000_000)));
+    founding.params.bonds.gib = Amount(1_000_000_000);
+    founding.params.repair =
+        Repair { suspect_epochs: 2, turn_epochs: 1, forfeit_epochs: 4, gib: Amount(30_000_000_000_000) };
+    founding.providers.iter_mut().for_each(|provider| provider.bond = Some(Amount(BOND)));
     founding.accounts.iter_mut().for_each(|account| account.balance = Amount(1_000_000_000_000_000));
     let mut run = Run {
         world: World::of(&founding),
@@ -187,6 +269,7 @@ fn a_naive_accountant_agrees_after_every_block() {
         accountant: Accountant::default(),
         known: Vec::new(),
         number: 0,
+        done: [0; 3],
     };
     for step in 0..OPERATIONS / 3 {
         run.step();
@@ -199,5 +282,7 @@ fn a_naive_accountant_agrees_after_every_block() {
     run.world.wait_for(run.world.epoch().0 + 101);
     assert_eq!(run.world.state.tip().running.escrowed, Amount::ZERO, "what is not paid returns");
     let paid: u64 = run.accountant.paid.values().sum();
+    let slashed: u64 = run.accountant.slashed.values().sum();
+    assert!(slashed > 1_000_000 && run.done.iter().all(|count| *count > 10), "{slashed} {:?}", run.done);
     assert!(paid > 1_000_000 && run.world.epoch() > Epoch(50), "{paid} in {:?}", run.world.epoch());
 }

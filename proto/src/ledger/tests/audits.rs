@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use super::world::{World, alice, bob, code, genesis, landlord, node_key, object};
 use crate::{
-    audit::{LeafProof, LeavesError, StorageProof},
+    audit::{ChallengedLeaf, LeafProof, LeavesError, StorageProof},
     codec,
     id::{Amount, ColumnId, Epoch, NodeId, NodeKind},
     ledger::{
@@ -38,6 +38,11 @@ impl Columns {
         let mut bytes = vec![0; usize::try_from(column_len).expect("small")];
         let seed = [number, index, 0, 0];
         blake3::Hasher::new().update(&seed).update(&column_len.to_le_bytes()).finalize_xof().fill(&mut bytes);
+        self.keep(bytes)
+    }
+
+    /// The name of a column with these bytes.
+    pub(super) fn keep(&mut self, bytes: Vec<u8>) -> ColumnId {
         let mut tree = TreeBuilder::new();
         tree.update(&bytes);
         let (column, outboard) = tree.finish();
@@ -52,17 +57,19 @@ impl Columns {
         rules: &Rules,
         key: &ProofKey,
     ) -> Result<StorageProof, AuditError> {
-        let leaf = |asked: crate::audit::ChallengedLeaf| {
-            let (bytes, outboard) = &self.0[&asked.column];
-            let at = usize::try_from(asked.leaf).expect("small") * limits::LEAF;
-            let group = at / limits::GROUP * limits::GROUP;
-            let group = &bytes[group..bytes.len().min(group + limits::GROUP)];
-            let above = prove_range(outboard, group_of_leaf(asked.leaf)).expect("a group of it");
-            let siblings = prove_leaf(asked.column_len, asked.leaf, group, &above).expect("a leaf of it");
-            LeafProof { data: bytes[at..bytes.len().min(at + limits::LEAF)].to_vec(), siblings }
-        };
         let leaves = challenge(records, rules, key)?.leaves;
-        Ok(StorageProof { leaves: leaves.into_iter().map(leaf).collect() })
+        Ok(StorageProof { leaves: leaves.into_iter().map(|asked| self.leaf(asked)).collect() })
+    }
+
+    /// One leaf with its path.
+    pub(super) fn leaf(&self, asked: ChallengedLeaf) -> LeafProof {
+        let (bytes, outboard) = &self.0[&asked.column];
+        let at = usize::try_from(asked.leaf).expect("small") * limits::LEAF;
+        let group = at / limits::GROUP * limits::GROUP;
+        let group = &bytes[group..bytes.len().min(group + limits::GROUP)];
+        let above = prove_range(outboard, group_of_leaf(asked.leaf)).expect("a group of it");
+        let siblings = prove_leaf(asked.column_len, asked.leaf, group, &above).expect("a leaf of it");
+        LeafProof { data: bytes[at..bytes.len().min(at + limits::LEAF)].to_vec(), siblings }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{
         Genesis, GenesisAccount, GenesisProvider, ProposedBlock,
         state::{Changes, Domain, Key, Record, Records},
         tree,
-        tx::{Action, Commit, Receipt, SlotClaim, Tx, columns_hash},
+        tx::{Action, Commit, Receipt, SlotClaim, Tx},
     },
     params::Code,
     placement::Draw,
@@ -146,20 +146,9 @@ impl Vast {
             until: world.rules.params.receipt_end(draw, 1),
             end: Epoch(1),
         };
-        let columns = columns_hash(commit.slots.iter().map(|slot| slot.column));
+        let of_all = commit.receipt(client.public());
         for (index, slot) in (0..).zip(&mut commit.slots) {
-            let receipt = Receipt {
-                account: client.public(),
-                object: commit.object,
-                extent: 0,
-                index,
-                draw,
-                columns,
-                code,
-                column_len: 64,
-                ask: Amount(1),
-                until: commit.until,
-            };
+            let receipt = Receipt { index, ask: Amount(1), ..of_all };
             slot.receipt = Some(self.keys[&slot.provider].sign(Purpose::Receipt, &world.rules.chain, &receipt));
         }
         world.tx(&client, Action::Commit(commit))

@@ -5,12 +5,13 @@ use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
         DrawChance, Genesis, TxError, collateral, full_bond, price_per_epoch, pulse_height,
+        repair::bounty,
         state::{Commitment, CommitmentId, Key, Records, SlotState},
         tx::{Action, Commit, Extend, Register, Release},
     },
     limits,
     params::Code,
-    placement::{Caps, PlacementError},
+    placement::{Caps, Draw, PlacementError},
     sign::Keypair,
 };
 
@@ -37,7 +38,9 @@ fn a_commitment_locks_its_price_and_takes_its_room() {
     let cap: u64 = commit.slots.iter().map(|slot| price_per_epoch(LENGTH, slot.cap).0).sum();
     assert_eq!((made.price(), made.cap(), made.escrow), (Amount(price), Amount(cap), Amount(cap * 10)));
     assert_eq!((made.start, made.end, made.live()), (start, start.after(10), 11));
-    assert_eq!(world.account(&alice()).balance, Amount(before.0 - cap * 10 - fee.0));
+    let repair = bounty(&world.rules.params.repair, code("4/12"), LENGTH, 1);
+    assert_eq!((made.fund, made.ticket), (repair, Some(start)), "the column without a receipt is to be repaired");
+    assert_eq!(world.account(&alice()).balance, Amount(before.0 - cap * 10 - repair.0 - fee.0));
     for (index, slot) in made.slots.iter().enumerate() {
         let provider = world.state.provider(&slot.provider).expect("registered");
         let expect = if index == 5 { (SlotState::Missing, 0) } else { (SlotState::Live, LENGTH) };
@@ -133,7 +136,7 @@ fn draws_are_checked() {
     // Draws again and signs: only the rules about which draw remain to break.
     let check = |desc: &str, epoch: u64, number: u32, expect: Result<(), TxError>| {
         let mut commit = world.commit(&alice(), 1, code("2/4"), LENGTH);
-        commit.draw = crate::placement::Draw { epoch: Epoch(epoch), number };
+        commit.draw = Draw { epoch: Epoch(epoch), number };
         if world.state.epoch(Epoch(epoch)).is_some() {
             let drawn = world.drawn(&alice(), commit.draw, commit.code);
             commit.slots.iter_mut().zip(drawn).for_each(|(slot, provider)| slot.provider = provider);
@@ -221,8 +224,17 @@ fn an_epoch_cannot_be_drawn_with_before_its_beacon_is_complete() {
 #[test]
 fn holders_are_of_the_draw_and_keep_the_domain_rule() {
     let world = World::new();
-    let proper = world.commit(&alice(), 1, code("2/4"), LENGTH);
-    let drawn = world.drawn(&alice(), proper.draw, proper.code);
+    let cloud = |node: &NodeId| world.state.provider(node).expect("registered").domain.infrastructure;
+    let mut proper = world.commit(&alice(), 1, code("2/4"), LENGTH);
+    // A draw that has one of the later on the infrastructure of one of the first.
+    let find = |number| {
+        let drawn = world.drawn(&alice(), Draw { number, ..proper.draw }, proper.code);
+        let with = |node: &NodeId| drawn[..3].iter().position(|other| cloud(other) == cloud(node));
+        let twin = drawn[4..].iter().find_map(|node| Some((with(node)?, *node)))?;
+        Some((number, drawn, twin))
+    };
+    let (number, drawn, (with, twin)) = (0..world.rules.params.draws).find_map(find).expect("one of them");
+    proper.draw.number = number;
     assert_eq!(drawn.len(), 8, "twice n");
     let check = |desc: &str, providers: [NodeId; 4], expect: Result<(), TxError>| {
         let mut commit = proper.clone();
@@ -230,16 +242,12 @@ fn holders_are_of_the_draw_and_keep_the_domain_rule() {
         world.sign_all(&alice(), &mut commit);
         assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit))), expect, "{desc}");
     };
-    let cloud = |node: &NodeId| world.state.provider(node).expect("registered").domain.infrastructure;
     check("the first four", [drawn[0], drawn[1], drawn[2], drawn[3]], Ok(()));
     check("in another order", [drawn[3], drawn[1], drawn[0], drawn[2]], Ok(()));
     let fresh = drawn[4..].iter().find(|node| drawn[..3].iter().all(|other| cloud(other) != cloud(node)));
     check("one of the later replaces", [drawn[0], drawn[1], drawn[2], *fresh.expect("there is one")], Ok(()));
-    let twin =
-        drawn[4..].iter().find_map(|node| Some((drawn[..3].iter().position(|o| cloud(o) == cloud(node))?, node)));
-    let (with, twin) = twin.expect("there is one");
     let rule = TxError::DomainRule { operator: 1, infrastructure: 1, region: 1 };
-    check("two on one infrastructure", [drawn[0], drawn[1], drawn[2], *twin], Err(rule));
+    check("two on one infrastructure", [drawn[0], drawn[1], drawn[2], twin], Err(rule));
     assert!(with < 3);
     let outside = world.roster(Epoch(0)).into_iter().map(|entry| entry.provider);
     let outside = outside.into_iter().find(|node| !drawn.contains(node)).expect("six");
@@ -266,7 +274,7 @@ fn receipts_are_for_exactly_this() {
         commit.slots[4].column = ColumnId::new([99; 32]);
         commit.slots[..4].iter_mut().for_each(|slot| slot.receipt = None);
     };
-    check("each is for all columns", &others, Err(TxError::TooFewReceipts { have: 8, need: 10 }));
+    check("each is for all columns", &others, Err(TxError::TooFewReceipts { have: 8, need: 9 }));
     let mut resigned = proper.clone();
     resigned.slots[4].column = ColumnId::new([99; 32]);
     (0..11).for_each(|index| world.sign_slot(&alice(), &mut resigned, index));
@@ -296,18 +304,23 @@ fn receipts_are_for_exactly_this() {
     check("for another account", &|commit| commit.slots[6].receipt = bobs.slots[6].receipt, bad(6));
     let drop =
         |count: usize| move |commit: &mut Commit| commit.slots[..count].iter_mut().for_each(|s| s.receipt = None);
-    check("two missing", &drop(2), Ok(()));
-    check("three missing", &drop(3), Err(TxError::TooFewReceipts { have: 9, need: 10 }));
-    check("all missing", &drop(12), Err(TxError::TooFewReceipts { have: 0, need: 10 }));
+    check("three missing", &drop(3), Ok(()));
+    check("four missing", &drop(4), Err(TxError::TooFewReceipts { have: 8, need: 9 }));
+    check("all missing", &drop(12), Err(TxError::TooFewReceipts { have: 0, need: 9 }));
 }
 
 #[test]
-fn small_codes_need_every_receipt() {
+fn one_holder_that_does_not_answer_stops_no_small_code() {
     let world = World::new();
-    let mut commit = world.commit(&alice(), 1, code("3/6"), LENGTH);
-    commit.slots[5].receipt = None;
-    let verdict = world.verdict(&world.tx(&alice(), Action::Commit(commit)));
-    assert_eq!(verdict, Err(TxError::TooFewReceipts { have: 5, need: 6 }));
+    for (text, n) in [("2/4", 4), ("3/6", 6)] {
+        let mut commit = world.commit(&alice(), 1, code(text), LENGTH);
+        commit.slots[n - 1].receipt = None;
+        assert_eq!(world.verdict(&world.tx(&alice(), Action::Commit(commit.clone()))), Ok(()), "{text}");
+        commit.slots[0].receipt = None;
+        let (have, need) = (n - 2, u8::try_from(n - 1).expect("small"));
+        let verdict = world.verdict(&world.tx(&alice(), Action::Commit(commit)));
+        assert_eq!(verdict, Err(TxError::TooFewReceipts { have, need }), "{text}");
+    }
 }
 
 #[test]

@@ -141,6 +141,8 @@ fn crowded(count: u32) -> World {
             end: Epoch(1),
             until: Epoch(1),
             escrow: Amount(1),
+            fund: Amount(0),
+            ticket: None,
         });
     }
     // As the block after the genesis would.

@@ -69,9 +69,9 @@ fn carried(world: &mut World, change: ProposedChange, voters: &[Keypair]) -> Opt
 fn who_decides_follows_from_the_membership() {
     let check = |membership: Membership, voters: &[Keypair], expect: Option<usize>| {
         let mut world = founded(membership.clone());
-        let dearer = table(&world, |params| params.fee_byte = Amount(2));
+        let dearer = table(&world, |params| params.fees.byte = Amount(2));
         assert_eq!(carried(&mut world, dearer, voters), expect, "{membership:?}");
-        assert_eq!(world.state.params().fee_byte, Amount(1 + u64::from(expect.is_some())));
+        assert_eq!(world.state.params().fees.byte, Amount(1 + u64::from(expect.is_some())));
     };
     // By power: alice has half of it, two thirds are not more than two thirds.
     check(Membership::Permissionless, &[alice(), bob(), landlord()], Some(2));
@@ -93,7 +93,7 @@ fn exactly_two_thirds_are_not_enough() {
     let mut founding = founding(Membership::Permissionless);
     founding.validators.pop();
     let mut world = World::of(&founding);
-    let change = table(&world, |params| params.fee_byte = Amount(2));
+    let change = table(&world, |params| params.fees.byte = Amount(2));
     assert_eq!(carried(&mut world, change.clone(), &[alice()]), None);
     world.does(&bob(), ballot(0, true));
     assert!(passed(&world, 0));
@@ -104,7 +104,7 @@ fn a_table_that_passes_overtakes_those_made_of_the_one_before() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
     let admission = ProposedChange::AdmitProvider(node_key(50).public());
     let (one, other) =
-        (|params: &mut Params| params.fee_byte = Amount(2), |params: &mut Params| params.term_epochs = 9);
+        (|params: &mut Params| params.fees.byte = Amount(2), |params: &mut Params| params.term_epochs = 9);
     let changes = [table(&world, one), table(&world, other), admission];
     changes.into_iter().for_each(|change| world.does(&bob(), make(change)));
     let before = world.state.account(&id(&bob())).balance;
@@ -120,7 +120,7 @@ fn a_table_that_passes_overtakes_those_made_of_the_one_before() {
     assert_eq!(world.state.account(&id(&bob())).balance.0, before.0 + back - fee.0, "both deposits return");
     let vote = world.tx(&bob(), ballot(0, true));
     assert_eq!(world.verdict(&vote), Err(TxError::NoProposal { number: 0 }));
-    assert_eq!((world.state.params().fee_byte, world.state.params().term_epochs), (Amount(1), 9));
+    assert_eq!((world.state.params().fees.byte, world.state.params().term_epochs), (Amount(1), 9));
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn proposals_are_checked() {
     let check = |desc: &str, sender: &Keypair, change: ProposedChange, expect: Result<(), TxError>| {
         assert_eq!(world.verdict(&world.tx(sender, make(change))), expect, "{desc}");
     };
-    let dearer = || table(&world, |params| params.fee_byte = Amount(2));
+    let dearer = || table(&world, |params| params.fees.byte = Amount(2));
     check("as it should be", &alice(), dearer(), Ok(()));
     check("by nobody", &key(60), dearer(), Err(TxError::Funds { need: fee_of(&world, dearer()), have: Amount(0) }));
     let small = ParamsError::TooSmall { name: "term_epochs", value: 0, least: 1 };
@@ -168,7 +168,7 @@ fn fee_of(world: &World, change: ProposedChange) -> Amount {
 fn who_has_no_vote_neither_proposes_nor_votes() {
     let mut world = founded(Membership::Majority);
     world.does(&alice(), Action::Transfer(Transfer { to: id(&pauper()), amount: Amount(1_000_000_000) }));
-    let change = table(&world, |params| params.fee_byte = Amount(2));
+    let change = table(&world, |params| params.fees.byte = Amount(2));
     let verdict = |world: &World, sender: &Keypair, action| world.verdict(&world.tx(sender, action));
     assert_eq!(verdict(&world, &pauper(), make(change.clone())), Err(TxError::NoVote));
     world.does(&alice(), make(change));
@@ -181,7 +181,7 @@ fn who_has_no_vote_neither_proposes_nor_votes() {
 #[test]
 fn votes_may_be_changed_until_they_have_decided() {
     let mut world = founded(Membership::Majority);
-    let change = table(&world, |params| params.fee_byte = Amount(2));
+    let change = table(&world, |params| params.fees.byte = Amount(2));
     let before = world.account(&alice()).balance;
     let tx = world.tx(&alice(), make(change));
     let fee = tx.body.fee.0;
@@ -203,7 +203,7 @@ fn votes_may_be_changed_until_they_have_decided() {
 #[test]
 fn what_is_not_passed_in_time_is_gone_and_its_number_with_it() {
     let mut world = founded(Membership::Majority);
-    let change = table(&world, |params| params.fee_byte = Amount(2));
+    let change = table(&world, |params| params.fees.byte = Amount(2));
     let before = world.account(&alice()).balance;
     let tx = world.tx(&alice(), make(change.clone()));
     let fee = tx.body.fee.0;
@@ -221,7 +221,7 @@ fn what_is_not_passed_in_time_is_gone_and_its_number_with_it() {
 #[test]
 fn only_so_many_are_kept() {
     let mut world = founded(Membership::Majority);
-    let change = table(&world, |params| params.fee_byte = Amount(2));
+    let change = table(&world, |params| params.fees.byte = Amount(2));
     for _ in 0..limits::PROPOSALS_EACH {
         world.does(&alice(), make(change.clone()));
     }
@@ -255,7 +255,7 @@ fn what_has_passed_keeps_nobody_from_proposing() {
 #[test]
 fn votes_count_by_who_has_a_vote_then() {
     let mut world = founded(Membership::Majority);
-    let change = table(&world, |params| params.fee_byte = Amount(2));
+    let change = table(&world, |params| params.fees.byte = Amount(2));
     world.does(&alice(), make(change));
     world.does(&landlord(), ballot(0, true));
     world.does(&landlord(), Action::Leave(crate::ledger::tx::Leave { key: vote_key(3).public() }));
@@ -307,10 +307,10 @@ fn members_are_admitted_and_expelled() {
 fn parameters_come_from_the_state() {
     let mut world = founded(Membership::Single { operator: id(&bob()) });
     let stale = world.rules.clone();
-    let change = table(&world, |params| params.fee_base = Amount(77_000));
+    let change = table(&world, |params| params.fees.base = Amount(77_000));
     assert_eq!(carried(&mut world, change, &[bob()]), Some(1));
     assert_eq!(Rules::at(stale.chain, &world.state), world.rules);
-    assert_eq!(world.rules.params.fee_base, Amount(77_000));
+    assert_eq!(world.rules.params.fees.base, Amount(77_000));
     // A node with the old table computes the same block.
     let block = world.propose(vec![]).block;
     assert_eq!(judge(&stale, &world.state, &block), judge(&world.rules, &world.state, &block));

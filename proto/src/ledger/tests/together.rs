@@ -105,7 +105,7 @@ fn each_action_pays_the_base_and_all_bytes_are_paid_once() {
     let params = &world.rules.params;
     let (one, most) = (fee(anchors(1)), u64::try_from(limits::PARTS).expect("a small constant"));
     let bytes = 1 + 32;
-    assert_eq!(fee(anchors(16)) - one, (most - 1) * (params.fee_base.0 + bytes * params.fee_byte.0));
+    assert_eq!(fee(anchors(16)) - one, (most - 1) * (params.fees.base.0 + bytes * params.fees.byte.0));
     let need = world.body(&alice(), anchors(16)).fee;
     let check = |fee, expect| {
         let body = TxBody { fee, ..world.body(&alice(), anchors(16)) };

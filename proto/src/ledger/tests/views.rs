@@ -104,6 +104,8 @@ fn commitment(id: CommitmentId, end: Epoch) -> Commitment {
         end,
         until: end,
         escrow: Amount(0),
+        fund: Amount(0),
+        ticket: None,
     }
 }
 

@@ -22,12 +22,12 @@ use crate::{
         tree,
         tx::{
             Action, Block, Commit, Consent, DecidedBlock, Evidence, Header, Join, Receipt, Register, Seat, SlotClaim,
-            Transfer, Tx, TxBody, columns_hash,
+            Transfer, Tx, TxBody,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
     light::ProvenRecord,
-    params::{Audits, Code, Params, Timing},
+    params::{Audits, Code, Params, Repair, Timing},
     placement::{Caps, DomainTags, Draw, DrawSeed, Offer, RosterEntry, Tag, draw},
     sign::{Keypair, Purpose},
 };
@@ -124,6 +124,7 @@ pub(super) fn genesis() -> Genesis {
             term_epochs: 100,
             // Most tests have columns that nobody has the bytes of.
             audits: Audits { suspend_after: u32::MAX, ..Audits::default() },
+            repair: Repair { turn_epochs: 1, ..Repair::default() },
             ..Params::default()
         },
         accounts: vec![account(alice()), account(bob()), account(landlord())],
@@ -358,7 +359,10 @@ impl World {
             let Record::Commitment(commitment) = record else { continue };
             for slot in &commitment.slots {
                 *behind.entry(slot.provider).or_default() += slot.collateral.0;
-                assert_eq!(slot.state == SlotState::Live, slot.collateral > Amount::ZERO, "behind what is stored");
+                let is_behind = slot.collateral > Amount::ZERO;
+                let paid = slot.state.is_lost() && !is_behind;
+                let is_owed = slot.state == SlotState::Live || slot.state.is_lost();
+                assert!(paid || is_behind == is_owed, "behind what is stored, or lost");
             }
         }
         for provider in self.state.providers() {
@@ -494,18 +498,8 @@ impl World {
         let rosters = self.state.rosters();
         let entry = rosters.of(commit.draw.epoch).and_then(|roster| roster.leaves().find(listed));
         let ask = entry.map_or(Amount::ZERO, |entry| entry.offer.price);
-        let receipt = Receipt {
-            account: sender.public(),
-            object: commit.object,
-            extent: commit.extent,
-            index: u8::try_from(index).expect("few slots"),
-            draw: commit.draw,
-            columns: columns_hash(commit.slots.iter().map(|slot| slot.column)),
-            code: commit.code,
-            column_len: commit.column_len,
-            ask,
-            until: commit.until,
-        };
+        let of_column = u8::try_from(index).expect("few slots");
+        let receipt = Receipt { index: of_column, ask, ..commit.receipt(sender.public()) };
         let node = (0..100).map(node_key).find(|key| key.public::<crate::id::NodeKind>() == slot.provider);
         let signature = node.map(|node| node.sign(Purpose::Receipt, &self.rules.chain, &receipt));
         commit.slots[index] = SlotClaim { cap: slot.cap.max(ask), receipt: signature, ..slot };

@@ -17,7 +17,7 @@ use ostrakon_proto::{
     wire::{
         Frame, Protocol, Refusal,
         chain::{ChainRequest, ChainResponse, Head, Relayed},
-        get::GetRequest,
+        get::{GetRequest, ReadAccess},
         manifest::ManifestRequest,
     },
 };
@@ -136,7 +136,7 @@ pub(super) async fn submit(outsider: Arc<Outsider>) {
 /// Ranges of columns and manifests of objects that nobody has.
 pub(super) async fn missing(outsider: Arc<Outsider>) {
     let length = u32::try_from(limits::CHUNK).expect("256 KiB");
-    let range = GetRequest { column: ColumnId::new([7; 32]), token: None, start: 0, length };
+    let range = GetRequest { column: ColumnId::new([7; 32]), access: ReadAccess::Public, start: 0, length };
     let range = Frame::new(&range, Bytes::new());
     let manifest = Frame::new(&ManifestRequest { object: ObjectId::new([7; 32]) }, Bytes::new());
     let second = flood_all(Arc::clone(&outsider), Protocol::Manifest, manifest);
