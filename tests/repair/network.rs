@@ -1,0 +1,152 @@
+//! A network of which a scenario watches what is stored: by the ledger's records, which the light client proves.
+
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon::{Client, Commitment, Link, NodeId, ObjectId, Profile};
+use ostrakon_proto::{
+    ledger::state::{Slot, SlotState},
+    params::Code,
+};
+use ostrakon_tests::{
+    cluster::{Cluster, Shape},
+    content,
+};
+use tokio::runtime::Runtime;
+
+/// The pause between two looks at the ledger.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// An object that was added.
+#[derive(Clone, Debug)]
+pub(crate) struct Object {
+    pub(crate) link: String,
+    pub(crate) id: ObjectId,
+    pub(crate) hash: blake3::Hash,
+}
+
+/// A network, and a client that reads its ledger.
+pub(crate) struct Watched {
+    pub(crate) cluster: Cluster,
+    runtime: Runtime,
+    client: Client,
+}
+
+impl Watched {
+    /// Starts a network with epochs of so many seconds, and with nodes that may join later.
+    pub(crate) fn start(shape: Shape, epoch_seconds: u64, spares: usize, flags: &[&str]) -> Result<Self> {
+        let (epoch, spares) = (epoch_seconds.to_string(), spares.to_string());
+        let flags = [&["--epoch", &epoch, "--spares", &spares], flags].concat();
+        let cluster = Cluster::start_as(shape, &flags)?;
+        let runtime = Runtime::new()?;
+        let client = runtime.block_on(async { Profile::open(cluster.profile())?.connect() })?;
+        Ok(Self { cluster, runtime, client })
+    }
+
+    /// Adds a file of random bytes.
+    pub(crate) fn add(&self, seed: u64, bytes: u64, flags: &[&str]) -> Result<Object> {
+        let file = self.cluster.files.join("to-add");
+        let hash = content::write_file(&file, seed, bytes)?;
+        let link = self.cluster.add(&file, flags)?.link;
+        let id = link.parse::<Link>().context("`add` prints a link")?.object;
+        Ok(Object { link, id, hash })
+    }
+
+    /// The commitments of an object.
+    pub(crate) fn commitments(&self, object: &Object) -> Result<Vec<Commitment>> {
+        Ok(self.runtime.block_on(self.client.chain().object(object.id))?)
+    }
+
+    /// How many columns are stored of the extent that has fewest, and how many there should be.
+    pub(crate) fn live(&self, object: &Object) -> Result<(usize, usize)> {
+        let commitments = self.commitments(object)?;
+        let fewest = commitments.iter().map(|made| (made.live(), made.slots.len())).min();
+        fewest.context("an object that was added has a commitment")
+    }
+
+    /// The epoch in progress.
+    pub(crate) fn epoch(&self) -> Result<u64> {
+        Ok(self.runtime.block_on(self.client.chain().head())?.epoch.0)
+    }
+
+    /// The record of a provider.
+    pub(crate) fn provider(&self, node: NodeId) -> Result<ostrakon::Provider> {
+        let found = self.runtime.block_on(self.client.chain().provider(node))?;
+        found.with_context(|| format!("{node} is not a provider"))
+    }
+
+    /// Money that this account may spend.
+    pub(crate) fn balance(&self, account: ostrakon::AccountId) -> Result<u64> {
+        Ok(self.runtime.block_on(self.client.chain().account(account))?.balance.0)
+    }
+
+    /// Waits until each extent of the objects has at least `wanted` columns, by its code, on nodes that are not `dead`,
+    /// whatever the ledger knows of these; how long that took.
+    fn wait_live(
+        &self,
+        objects: &[Object],
+        dead: &[NodeId],
+        limit: Duration,
+        wanted: impl Fn(Code) -> u8,
+    ) -> Result<Duration> {
+        let since = Instant::now();
+        loop {
+            let mut behind = Vec::new();
+            for object in objects {
+                let commitments = self.commitments(object)?;
+                ensure!(!commitments.is_empty(), "the ledger has {} no more", object.id);
+                for Commitment { code, slots, .. } in commitments {
+                    let is_live = |slot: &&Slot| slot.state == SlotState::Live && !dead.contains(&slot.provider);
+                    let live = slots.iter().filter(is_live).count();
+                    if live < usize::from(wanted(code)) {
+                        behind.push(format!("{} has {live} of {}", object.id, code.n));
+                    }
+                }
+            }
+            if behind.is_empty() {
+                return Ok(since.elapsed());
+            }
+            let late = since.elapsed() < limit;
+            ensure!(late, "after {limit:?} not enough columns are stored: {}", behind.join(", "));
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Waits until all objects are above the threshold at which a repair begins, without these nodes.
+    pub(crate) fn wait_repaired(&self, objects: &[Object], dead: &[NodeId], limit: Duration) -> Result<Duration> {
+        let rules = self.client.chain().rules();
+        self.wait_live(objects, dead, limit, |code| rules.params.repair_threshold(code) + 1)
+    }
+
+    /// Waits until all columns of all objects are stored.
+    pub(crate) fn wait_whole(&self, objects: &[Object], limit: Duration) -> Result<Duration> {
+        self.wait_live(objects, &[], limit, |code| code.n)
+    }
+
+    /// What the ledger calls these nodes.
+    pub(crate) fn names(&self, indexes: &[usize]) -> Result<Vec<NodeId>> {
+        let nodes = self.cluster.status()?.nodes;
+        let name = |index: &usize| {
+            let node = nodes.iter().find(|node| node.index == *index).context("a node of the network")?;
+            node.provider.parse().context("a node's name")
+        };
+        indexes.iter().map(name).collect()
+    }
+
+    /// Reads each object, and compares.
+    pub(crate) fn read_all(&self, objects: &[Object]) -> Result<()> {
+        for object in objects {
+            self.cluster.expect_read(&object.link, &object.hash)?;
+        }
+        Ok(())
+    }
+
+    /// The indexes of nodes that do not validate, the spare ones last.
+    pub(crate) fn holders(&self) -> Result<Vec<usize>> {
+        let nodes = self.cluster.status()?.nodes;
+        Ok(nodes.iter().filter(|node| !node.validator).map(|node| node.index).collect())
+    }
+}
