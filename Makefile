@@ -1,9 +1,11 @@
 # Everything a newcomer runs. Each target installs what is missing first, and prints what it does.
 #
-#   make demo           a network of 14 real nodes on this machine: add a file, kill and wipe 8 nodes, get the file back
+#   make demo           a network of 14 real nodes on this machine: add a file, kill and wipe 8 nodes, get the file back; then
+#                       fresh nodes rebuild what was lost, 8 more die, and it comes back again
 #   make test           lints and the whole fast suite
 #   make test-long      the slow suite: 1,000 simulated worlds of each kind, 700 kills, 4 GiB; PART=1/4 runs a quarter of it
 #   make test-hostile   a real network under attack by a program of ours: every way, a minute each, in one table
+#   make simulate       networks over simulated years on the real ledger: durability, repair traffic, what cheating pays
 #   make bench          what each stage costs (criterion)
 #   make bench-ledger   transactions that a network of validators orders, from signature to disk: one table
 #   make bench-compare  add and get beside cp, and beside Tahoe-LAFS and Garage where they are installed
@@ -20,8 +22,8 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help setup rocksdb build programs demo test test-long test-hostile bench bench-ledger bench-compare bench-wan \
-        keep-baseline check audit aarch64 messages lines clean
+.PHONY: help setup rocksdb build programs demo test test-long test-hostile simulate bench bench-ledger bench-compare \
+        bench-wan keep-baseline check audit aarch64 messages lines clean
 
 CARGO ?= cargo
 export CARGO
@@ -67,7 +69,7 @@ PART ?=
 test-long: build aarch64
 	@echo "==> the slow suite: every scenario at full size$(if $(PART), (part $(PART)))"
 	OSTRAKON_LONG=1 OSTRAKON_SEEDS=1000 OSTRAKON_PART=$(PART) \
-	    $(CARGO) test --release $(ALL) $(if $(PART),--test sim --test consensus --test cluster --test faults --test wan) -- --nocapture
+	    $(CARGO) test --release $(ALL) $(if $(PART),--test sim --test consensus --test cluster --test repair --test faults --test wan) -- --nocapture
 
 # About an hour. Shorter, where only what breaks plainly fails: OSTRAKON_ATTACK_SECONDS=8 make test-hostile; a few attacks:
 # OSTRAKON_ATTACKS=silent,votes make test-hostile. Half a core for the attacker needs root; without, it has low priority.
@@ -78,6 +80,10 @@ aarch64: setup
 
 test-hostile: programs
 	$(CARGO) test --release $(ALL) --test hostile -- $(ARGS)
+
+# About a quarter of an hour, in target/simulate; for less: make simulate ARGS=--quick.
+simulate: programs
+	@$(BIN)/simulate $(ARGS)
 
 bench: rocksdb
 	$(CARGO) bench $(ALL) --bench proto --bench store --bench net --bench ledger --bench bounds

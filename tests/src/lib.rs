@@ -1,5 +1,6 @@
 //! Three ways to try the whole system: [`cluster`] drives the real commands from outside, [`validators`] kills real
 //! validators and records what they sign, [`sim`] runs nodes and clients inside one thread on virtual time.
+//! [`simulate`] runs thousands of nodes over years, on the ledger's rules alone.
 //! [`content`] makes the bytes that they store, [`made_chain`] a chain of any length, [`liar`] a real node that makes
 //! the false claims in [`lies`], [`own_node`] a node that a scenario configures, [`mounted`] one with disks of its
 //! own, [`filled_store`] fills a disk with columns that follow from numbers ([`numbered_column`]), [`churn`] works
@@ -38,6 +39,7 @@ pub mod router;
 pub mod scenarios;
 pub mod scrape;
 pub mod sim;
+pub mod simulate;
 pub mod source;
 pub mod stranger;
 pub mod validators;
