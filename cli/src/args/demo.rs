@@ -11,8 +11,8 @@ Examples:
   ostrakon demo --nodes 30 --domains 10 --kill 16
   ostrakon demo --no-repair
 
-Fresh nodes then join, and the network rebuilds what was lost: in about a minute, for that is how long it waits \
-until silent nodes count as lost. Then as many holders die again.
+Fresh nodes then join, and the network rebuilds what was lost, once the dead nodes have proven nothing for three \
+epochs of four seconds. Then holders die again, as many as the code can do without.
 
 The exit code is 0 only if the file came back identical each time.";
 

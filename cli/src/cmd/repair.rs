@@ -1,4 +1,4 @@
-//! `ostrakon repair status`: what is to be repaired, who is at it, and what blocks it. Repairing is the nodes'.
+//! `ostrakon repair status`: what is to be repaired, who rebuilds it, and what blocks it. Nodes do the work.
 
 use ostrakon::{Code, OpenRepair, Repairs};
 
@@ -32,7 +32,7 @@ fn text(repairs: &Repairs, paint: Paint) -> String {
     if repairs.open.is_empty() {
         return "nothing is to be repaired".to_owned();
     }
-    let mut table = Table::new(0).head(["object", "live", "missing columns", "since", "rebuilds", ""]);
+    let mut table = Table::new(0).head(["object", "live", "missing columns", "since", "rebuilder", ""]);
     for repair in &repairs.open {
         let OpenRepair { object, extent, code: Code { k, n }, live, slots, .. } = repair;
         let style = if *live < usize::from(*k) { Style::Red } else { Style::Plain };
@@ -43,7 +43,7 @@ fn text(repairs: &Repairs, paint: Paint) -> String {
             (Style::Plain, slots.join(" ")),
             (Style::Plain, format!("epoch {}", repair.since_epoch)),
             (Style::Plain, repair.rebuilder.map_or_else(|| "-".to_owned(), |node| node.to_string())),
-            (Style::Dim, at_it(repair)),
+            (Style::Dim, turn_text(repair)),
         ]);
     }
     let more = if repairs.more { "\nthere are more: --all lists them" } else { "" };
@@ -51,7 +51,7 @@ fn text(repairs: &Repairs, paint: Paint) -> String {
 }
 
 /// Until when its turn is, or what it waits for.
-fn at_it(repair: &OpenRepair) -> String {
+fn turn_text(repair: &OpenRepair) -> String {
     let until = repair.deadline_epoch.map(|epoch| format!("until epoch {epoch}"));
     repair.blocked_by.clone().or(until).unwrap_or_else(|| "no node says whose turn it is: try again".to_owned())
 }

@@ -1,8 +1,8 @@
-//! Repairs: what is to be repaired, who is at it, and what blocks it.
+//! Repairs: what is to be repaired, who rebuilds it, and what blocks it.
 //!
 //! In goes an object, or nothing; out come open repairs. What is to be repaired of an object is proven. Who rebuilds
 //! it, and what a repair waits for, is one node's word, and so is the list of all repairs of the network: nothing
-//! depends on it. Repairing is the nodes'.
+//! depends on it. Nodes do the work.
 
 use futures::{StreamExt, TryStreamExt, stream};
 use ostrakon_proto::{
@@ -93,7 +93,7 @@ impl Client {
 
     fn open_repair(&self, ticket: ListedTicket) -> OpenRepair {
         let ListedTicket { commitment: CommitmentId { object, extent, owner }, code, turn, .. } = ticket;
-        let at_it = turn.and_then(Result::ok);
+        let current = turn.and_then(Result::ok);
         OpenRepair {
             object,
             extent,
@@ -103,8 +103,8 @@ impl Client {
             threshold: self.rules().repair_threshold(code),
             slots: ticket.absent,
             since_epoch: ticket.since,
-            rebuilder: at_it.map(|turn| turn.rebuilder),
-            deadline_epoch: at_it.map(|turn| turn.deadline),
+            rebuilder: current.map(|turn| turn.rebuilder),
+            deadline_epoch: current.map(|turn| turn.deadline),
             blocked_by: turn.and_then(Result::err).map(|block| block.to_string()),
         }
     }
