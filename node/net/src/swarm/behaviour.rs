@@ -95,11 +95,11 @@ fn stream_protocol(name: String) -> StreamProtocol {
     StreamProtocol::try_from_owned(name).expect("the name begins with a slash")
 }
 
+/// Of what this node opens; [`Places`] bounds what others do, each node's too.
 fn connection_limits(config: &SwarmConfig) -> connection_limits::ConnectionLimits {
     connection_limits::ConnectionLimits::default()
         .with_max_pending_outgoing(Some(PENDING))
         .with_max_established_outgoing(Some(config.limits.connections_out))
-        .with_max_established_per_peer(u32::try_from(config.limits.connections_per_node).ok())
 }
 
 fn kademlia(config: &SwarmConfig, key: &identity::Keypair) -> kad::Behaviour<kad::store::MemoryStore> {

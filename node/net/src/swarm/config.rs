@@ -46,7 +46,7 @@ pub struct SwarmLimits {
     pub connections_in: usize,
     /// Connections that this node opened.
     pub connections_out: u32,
-    /// Connections with one node: two may cross, and dead ones take a while to be noticed.
+    /// Connections that one node opened: dead ones take a while to be noticed, and its oldest yields to one more.
     pub connections_per_node: usize,
     /// Share of the machine's memory, in percent, above which the process takes no more connections.
     pub memory_percent: u8,

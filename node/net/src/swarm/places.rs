@@ -3,8 +3,9 @@
 //! A libp2p behaviour that only says yes or no: [`Places`] counts who has a place, and a connection that has none is
 //! closed before anything is spent on it. Members of the network (validators and providers) have places of their own
 //! that strangers cannot take. When strangers have all of theirs, one of a network that has fewer than another
-//! displaces one of that: so no number of addresses in few networks keeps the others out. The limits hold for every
-//! address, this machine's too. Not here: what a connection may buffer and ask.
+//! displaces one of that: so no number of addresses in few networks keeps the others out. A node that has all of its
+//! own displaces its oldest connection: it may have moved, or have been cut off, and this side has not noticed yet. The
+//! limits hold for every address, this machine's too. Not here: what a connection may buffer and ask.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -110,6 +111,7 @@ impl Places {
         let source = self.members.source(node, prefix);
         let held = match self.established.hold(source, 1) {
             Err(Exceeded::Strangers) if self.displace_for(&prefix) => self.established.hold(source, 1),
+            Err(Exceeded::Node) if self.displace_own(peer) => self.established.hold(source, 1),
             held => held,
         };
         let held = held.map_err(|exceeded| Refused::Place(prefix, exceeded))?;
@@ -124,11 +126,21 @@ impl Places {
         let of_it = |held: &Held| !held.source().is_member() && held.source().prefix == heaviest;
         let newest = self.open.iter().rev().find(|(_, (_, held))| of_it(held)).map(|(id, (peer, _))| (*peer, *id));
         let Some((peer, id)) = newest else { return false };
+        tracing::debug!(network = %heaviest, "connection displaced by one of a network that has fewer");
+        self.displace(peer, id);
+        true
+    }
+
+    /// Takes the place of the oldest connection that this node has opened.
+    fn displace_own(&mut self, peer: &PeerId) -> bool {
+        let own = self.open.iter().find(|(_, (other, _))| other == peer).map(|(id, _)| *id);
+        own.inspect(|id| self.displace(*peer, *id)).is_some()
+    }
+
+    fn displace(&mut self, peer: PeerId, id: ConnectionId) {
         self.open.remove(&id);
         self.displaced.push_back((peer, id));
         self.metrics.refuse("connection", "displaced");
-        tracing::debug!(network = %heaviest, "connection displaced by one of a network that has fewer");
-        true
     }
 
     /// Counts a connection that is refused, before or after its handshake.
@@ -263,6 +275,9 @@ mod tests {
         assert_eq!((places.open.len(), places.displaced.len()), (48, 21), "and never are there more");
         let again: Vec<bool> =
             (0..6).map(|number| places.establish(id(500 + number), &peer(200), &address("10.0.0.1")).is_ok()).collect();
-        assert_eq!(again, [true, true, true, true, false, false], "a member, from a full network");
+        assert_eq!(again, [true; 6], "a member, from a full network");
+        let own = |places: &Places| places.open.values().filter(|(other, _)| *other == peer(200)).count();
+        assert_eq!((own(&places), places.displaced.len()), (4, 23), "its oldest connections yield to its newest");
+        assert!(places.open.contains_key(&id(505)) && !places.open.contains_key(&id(501)));
     }
 }
