@@ -397,6 +397,21 @@ impl TestObject {
         Self { id: Manifest::object_id(&bytes), key, manifest, bytes, columns }
     }
 
+    /// The same, but its owner names this column so.
+    pub(crate) fn named(mut self, index: usize, name: ColumnId) -> Self {
+        self.manifest.extents[0].columns[index] = name;
+        self.bytes = self.manifest.encode().into();
+        self.id = Manifest::object_id(&self.bytes);
+        self
+    }
+
+    /// The same, but this column has other bytes.
+    pub(crate) fn changed(mut self, index: usize, bytes: Bytes) -> Self {
+        let name = column_id(&bytes);
+        self.columns[index] = bytes;
+        self.named(index, name)
+    }
+
     pub(crate) fn column(&self, index: usize) -> ColumnId {
         self.manifest.extents[0].columns[index]
     }

@@ -14,7 +14,7 @@ use crate::{
     id::{ColumnId, NodeId},
     limits,
     random::RandomStream,
-    tree::{self, ProofError},
+    tree::{self, ProofError, RangeError, group_of_leaf, prove_leaf},
 };
 
 /// A leaf of a column that a provider must show.
@@ -44,6 +44,21 @@ pub struct LeafProof {
     /// The siblings on its path to the column's name ([`tree::prove_leaf`]).
     #[serde(skip)]
     pub siblings: Vec<[u8; 32]>,
+}
+
+impl LeafProof {
+    /// Leaf number `leaf` of a column, from the bytes of its [group](group_of_leaf), up to the column's end, and the
+    /// siblings that prove that.
+    ///
+    /// # Errors
+    /// [`RangeError`] when the leaf is past the end, or the rest is not this column's.
+    pub fn of_group(column_len: u64, leaf: u64, group: &[u8], above: &[[u8; 32]]) -> Result<Self, RangeError> {
+        let siblings = prove_leaf(column_len, leaf, group, above)?;
+        let size = u64::try_from(limits::LEAF).expect("a small constant");
+        let from = usize::try_from(leaf * size - group_of_leaf(leaf).start).expect("within a group");
+        let data = group[from..group.len().min(from + limits::LEAF)].to_vec();
+        Ok(Self { data, siblings })
+    }
 }
 
 /// What a provider proves an epoch with: the leaves that it was asked for, in the order of the points.

@@ -2,8 +2,7 @@
 
 use ostrakon_proto::{
     audit::{ChallengedLeaf, LeafProof, LeavesError, StorageProof},
-    limits,
-    tree::{Range, RangeError, group_of_leaf, prove_leaf},
+    tree::{Range, RangeError, group_of_leaf},
 };
 
 use crate::store::{Columns, ProvenRange, StoreError};
@@ -41,9 +40,5 @@ fn leaf(columns: &dyn Columns, asked: &ChallengedLeaf) -> Result<LeafProof, Make
     let ChallengedLeaf { column, column_len, leaf } = *asked;
     let Range { start, length } = group_of_leaf(leaf);
     let ProvenRange { bytes, siblings } = columns.read(&column, start, length)?;
-    let siblings = prove_leaf(column_len, leaf, &bytes, &siblings)?;
-    let size = u64::try_from(limits::LEAF).expect("a small constant");
-    let from = usize::try_from(leaf * size - start).expect("within a group");
-    let data = bytes[from..bytes.len().min(from + limits::LEAF)].to_vec();
-    Ok(LeafProof { data, siblings })
+    Ok(LeafProof::of_group(column_len, leaf, &bytes, &siblings)?)
 }

@@ -3,7 +3,7 @@
 //!
 //! In come blocks, out go transactions of the provider's owner, whose key the offer has, or who is the node itself:
 //! with neither nothing is done. [`plan`] chooses the jobs, pure; [`run`] does one: it reads, rebuilds, sends and
-//! reports. [`returning`] brings back. What is left undone, by a failure or a restart, is begun again. Not here: who is
+//! reports. [`wrong`] reports what is not as it was named. [`returning`] brings back. What is left undone, by a failure or a restart, is begun again. Not here: who is
 //! drawn and what is paid, which are the ledger's rules, and what others may store and read here (`serve`).
 
 use std::{panic, sync::Arc, time::Duration};
@@ -39,6 +39,7 @@ mod plan;
 mod returning;
 mod run;
 mod send;
+mod wrong;
 
 use plan::{End, Plan, Ticket};
 

@@ -16,10 +16,11 @@ use ostrakon_net::ask;
 use ostrakon_proto::{
     codec,
     id::NodeId,
+    layout::Layout,
     ledger::{
         repair::Assignment,
         state::{Commitment, CommitmentId, Records, SlotState},
-        tx::{Action, Repaired, RepairedSlot},
+        tx::{Action, MadeColumn, Repaired, RepairedSlot},
     },
     manifest::Manifest,
     placement::RosterEntry,
@@ -133,7 +134,8 @@ impl Run<'_> {
     async fn perform(&self) -> Result<Vec<u8>, JobError> {
         let (manifest, bytes) = self.manifest().await?;
         let to = self.open().await?;
-        let sent = self.send(&manifest.layout(), &to).await;
+        let layout = manifest.layout();
+        let sent = self.send(&layout, &to).await;
         let sent = match sent {
             Ok(sent) => sent,
             Err(error) => {
@@ -151,24 +153,24 @@ impl Run<'_> {
         }
         let done: Vec<u8> = slots.iter().map(|slot| slot.index).collect();
         self.abort(&to, &done).await;
-        let failure = self.note_wrong(&wrong).await;
+        let failure = self.note_wrong(&layout, &wrong).await;
         if slots.is_empty() {
             return Err(failure.unwrap_or(JobError::NotStored(reason)));
         }
-        self.report(slots).await
+        let reported = self.report(slots).await?;
+        failure.map_or(Ok(reported), Err)
     }
 
-    /// Tells the operator of columns that are not what their names say.
-    async fn note_wrong(&self, wrong: &[u8]) -> Option<JobError> {
-        let index = *wrong.first()?;
+    /// What is done about columns that are not what their names say.
+    async fn note_wrong(&self, layout: &Layout, wrong: &[MadeColumn]) -> Option<JobError> {
+        let index = wrong.first()?.index;
         if self.job.leaving {
             let (columns, name) = (Arc::clone(&self.on.columns), self.commitment().slots[usize::from(index)].column);
             // It is not served any more, and counts as missing.
             let scrubbed = self.on.workers.run(move || columns.scrub_column(&name)).await;
             return Some(scrubbed.err().map_or(JobError::Damaged, JobError::Store));
         }
-        let CommitmentId { object, extent, .. } = self.commitment().id;
-        tracing::error!(?wrong, "extent {extent} of object {object} is not what its columns' names say");
+        self.report_wrong(layout, wrong).await;
         Some(JobError::Inconsistent)
     }
 

@@ -24,7 +24,7 @@ use ostrakon_proto::{
     layout::Layout,
     ledger::{
         state::Commitment,
-        tx::{Receipt, RepairedSlot},
+        tx::{MadeColumn, Receipt, RepairedSlot},
     },
     limits,
     sign::{Purpose, verify},
@@ -67,8 +67,8 @@ pub(super) struct Sent {
     lanes: Vec<Result<u64, String>>,
     /// Whether this node has all of its own column.
     own_kept: bool,
-    /// The indexes of columns that are not what their names say.
-    pub(super) wrong: Vec<u8>,
+    /// What was made of columns that are not what their names say.
+    pub(super) wrong: Vec<MadeColumn>,
 }
 
 impl Run<'_> {
@@ -92,7 +92,8 @@ impl Run<'_> {
         let lanes = sent?;
         let trees = std::mem::take(&mut *lock(&trees));
         let is_wrong = |(index, tree): (u8, TreeBuilder)| {
-            (tree.finish().0 != self.commitment().slots[usize::from(index)].column).then_some(index)
+            let column = tree.finish().0;
+            (column != self.commitment().slots[usize::from(index)].column).then_some(MadeColumn { index, column })
         };
         // Where all lanes ended early, nothing is known of the columns.
         let is_whole = own_kept.load(Ordering::Relaxed) || lanes.iter().any(Result::is_ok);
@@ -101,7 +102,7 @@ impl Run<'_> {
     }
 
     /// The commitment's columns at their holders, readable by the ticket.
-    fn readable(&self) -> Readable {
+    pub(super) fn readable(&self) -> Readable {
         let Commitment { id, code, column_len, slots, .. } = self.commitment();
         let access = ReadAccess::Ticket(self.ticket());
         let keys = slots.iter().map(|slot| ColumnKey { id: slot.column, access }).collect();
@@ -114,7 +115,7 @@ impl Run<'_> {
     }
 
     /// Waits until a row may be read; its memory.
-    async fn ready(&self, layout: Layout, chunk_len: usize, from_others: bool) -> OwnedSemaphorePermit {
+    pub(super) async fn ready(&self, layout: Layout, chunk_len: usize, from_others: bool) -> OwnedSemaphorePermit {
         let code = layout.code();
         if let Some(limit) = self.on.limits[0].as_ref().filter(|_| from_others) {
             limit.take(usize::from(code.k) * chunk_len).await;
@@ -176,18 +177,19 @@ impl Run<'_> {
 
     /// Brings the manifest to all that have their column, for their receipts.
     pub(super) async fn finish(&self, to: &Destinations, sent: Sent, manifest: &Bytes) -> Vec<Stored> {
-        let Sent { lanes, own_kept, ref wrong } = sent;
+        let Sent { lanes, own_kept, wrong } = sent;
+        let is_wrong = |index| wrong.iter().any(|made| made.index == index);
         let there = to.lanes.iter().zip(lanes).map(|(lane, sent)| async move {
             let Upload { index, provider, .. } = lane.upload;
             match sent {
-                _ if wrong.contains(&index) => Err(format!("column {index} is not what its name says")),
+                _ if is_wrong(index) => Err(format!("column {index} is not what its name says")),
                 Ok(sent) if sent == self.commitment().column_len => self.finish_there(&lane.upload, manifest).await,
                 Ok(sent) => Err(format!("{provider} stored {sent} bytes")),
                 Err(reason) => Err(format!("{provider}: {reason}")),
             }
         });
         let mut stored = join_all(there).await;
-        if let Some(open) = to.own.as_ref().filter(|open| !wrong.contains(&open.index)) {
+        if let Some(open) = to.own.as_ref().filter(|open| !is_wrong(open.index)) {
             stored.push(match own_kept {
                 true => self.finish_here(open, manifest).await,
                 false => Err("this node's store failed".to_owned()),

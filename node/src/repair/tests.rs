@@ -12,7 +12,6 @@ use ostrakon_proto::{
         tx::{Action, Drain, ReportLoss},
     },
     limits,
-    manifest::Manifest,
     params::Repair,
     wire::{
         Frame, Protocol, Refusal, RefusalCode, RequestClass,
@@ -245,23 +244,38 @@ async fn who_sends_wrong_bytes_spoils_no_repair() {
     liar.abort();
 }
 
-/// Who adds an object may name a column that is not the code's: then nobody stores anything.
+/// Who adds an object may name a column that is not the code's: nobody stores anything, and in the end nobody is asked to.
 #[tokio::test(start_paused = true)]
 async fn a_column_that_is_not_what_its_name_says_is_stored_by_nobody() {
-    let mut object = TestObject::new(1_200_000, CODE);
-    object.manifest.extents[0].columns[3] = ColumnId::new([9; 32]);
-    object.bytes = object.manifest.encode().into();
-    object.id = Manifest::object_id(&object.bytes);
+    let object = TestObject::new(1_200_000, CODE).named(3, ColumnId::new([9; 32]));
     let stored = Stored::of(object, &[3]).await;
-    let Assignment { rebuilder, .. } = stored.assignment().await;
     stored.repair();
-    let chain = stored.nodes[&0].0.chain();
-    let epoch = chain.head().epoch;
-    chain.subscribe().until(|head| head.epoch > epoch.after(4)).await;
-    assert_eq!((stored.made().live(), rebuilder != node_id(0)), (3, true));
-    for number in 4..7 {
+    until("its slot is struck", async || stored.made().slots[3].state == SlotState::Struck).await;
+    let made = stored.made();
+    assert_eq!((made.live(), made.ticket), (3, None));
+    for number in 3..7 {
         let columns = &stored.nodes[&number].1.columns;
         assert_eq!((columns.usage().columns, columns.usage().upload_bytes), (0, 0), "node {number}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn columns_that_are_no_codeword_end_the_commitment() {
+    let object = TestObject::new(1_200_000, CODE);
+    let mut bytes = object.columns[1].to_vec();
+    // The last byte of the last row.
+    *bytes.last_mut().expect("of three rows") ^= 1;
+    let stored = Stored::of(object.changed(1, bytes.into()), &[3]).await;
+    let providers = || {
+        let view = stored.nodes[&0].1.ledger.view();
+        [0, 1, 2].map(|number| view.provider(&node_id(number)).expect("registered"))
+    };
+    let before = providers();
+    assert!(before.iter().all(|provider| provider.used > 0));
+    stored.repair();
+    until("its commitment ends", async || stored.find().is_none()).await;
+    for (before, after) in before.iter().zip(providers()) {
+        assert_eq!((after.used, after.bond), (0, before.bond), "no holder pays for it");
     }
 }
 
