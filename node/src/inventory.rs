@@ -1,8 +1,9 @@
 //! Inventory: whether the columns that the ledger counts on are here.
 //!
 //! In come the ledger's commitments, page by page, and the store; out comes what is [`Missing`]: for the status, and
-//! once for the log. It is taken when the node has all blocks, and again in each epoch as long as something is missing.
-//! Nothing is changed. Not here: what is stored and no longer paid for ([`crate::retention`]).
+//! once for the log. It is taken when the node has all blocks, and again in each epoch as long as something is missing,
+//! and when columns have gone. Nothing is changed. Not here: what is stored and no longer paid for
+//! ([`crate::retention`]), and what the ledger is told of it ([`crate::repair`]).
 
 use std::sync::Arc;
 
@@ -55,44 +56,30 @@ impl Inventory {
         let mut heads = self.chain.subscribe();
         loop {
             heads.until(|_| self.chain.is_synced() && !self.columns.is_opening()).await;
-            let epoch = heads.see().epoch;
+            let (epoch, mut most) = (heads.see().epoch, self.columns.usage().columns);
             let missing = self.take().await;
             self.report(missing);
-            if missing == Missing::default() {
-                return;
-            }
-            heads.until(|head| head.epoch > epoch).await;
+            let mut is_due = || {
+                let stored = self.columns.usage().columns;
+                most = most.max(stored);
+                missing != Missing::default() || stored < most
+            };
+            heads.until(|head| is_due() && head.epoch > epoch).await;
         }
     }
 
     /// Compares all commitments with the store.
     async fn take(&self) -> Missing {
-        let (mut missing, mut next) = (Missing::default(), Some(CommitmentId::first_of(ObjectId::LEAST)));
+        let (mut missing, mut next) = (Missing::default(), Some(FIRST));
         while let Some(from) = next {
             let on = self.clone();
-            let (here, after) = self.workers.run(move || on.take_page(&from)).await;
-            missing = Missing { columns: missing.columns + here.columns, bytes: missing.bytes + here.bytes };
-            next = after;
+            let page = self.workers.run(move || page(&on.chain, &*on.columns, on.node, &from)).await;
+            for slot in page.missing {
+                missing = Missing { columns: missing.columns + 1, bytes: missing.bytes + slot.bytes };
+            }
+            next = page.next;
         }
         missing
-    }
-
-    /// Compares some commitments, from this one on; and the one to continue with.
-    fn take_page(&self, from: &CommitmentId) -> (Missing, Option<CommitmentId>) {
-        let mut page = self.chain.look(|records| commitments(records, from));
-        let next = if page.len() > PAGE { page.pop() } else { None };
-        let mut missing = Missing::default();
-        for commitment in &page {
-            let mine = |slot: &&Slot| slot.provider == self.node && slot.state == SlotState::Live;
-            for slot in commitment.slots.iter().filter(mine) {
-                let stored = self.columns.column(&slot.column);
-                if !stored.is_ok_and(|info| info.is_some_and(|info| !info.damaged)) {
-                    missing.columns += 1;
-                    missing.bytes += commitment.column_len;
-                }
-            }
-        }
-        (missing, next.map(|commitment| commitment.id))
     }
 
     fn report(&self, missing: Missing) {
@@ -110,6 +97,46 @@ impl Inventory {
             None => {}
         }
     }
+}
+
+/// The first commitment there could be.
+pub(crate) const FIRST: CommitmentId = CommitmentId::first_of(ObjectId::LEAST);
+
+/// A slot of this node whose column is missing or damaged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MissingSlot {
+    /// Its commitment.
+    pub(crate) commitment: CommitmentId,
+    /// Its index in that.
+    pub(crate) index: u8,
+    /// Bytes of its column.
+    bytes: u64,
+}
+
+/// What is missing of some commitments, and the one to continue with.
+#[derive(Clone, Debug)]
+pub(crate) struct InventoryPage {
+    /// What is missing.
+    pub(crate) missing: Vec<MissingSlot>,
+    /// The next commitment; `None` at the end.
+    pub(crate) next: Option<CommitmentId>,
+}
+
+/// Compares some commitments of the ledger, from this one on, with what is stored. May block on the disk.
+pub(crate) fn page(chain: &Chain, columns: &dyn Columns, node: NodeId, from: &CommitmentId) -> InventoryPage {
+    let mut page = chain.look(|records| commitments(records, from));
+    let next = if page.len() > PAGE { page.pop() } else { None };
+    let mut missing = Vec::new();
+    for Commitment { id, slots, column_len, .. } in &page {
+        let is_mine = |(_, slot): &(u8, &Slot)| slot.provider == node && slot.state == SlotState::Live;
+        for (index, slot) in (0..).zip(slots).filter(is_mine) {
+            let stored = columns.column(&slot.column);
+            if !stored.is_ok_and(|info| info.is_some_and(|info| !info.damaged)) {
+                missing.push(MissingSlot { commitment: *id, index, bytes: *column_len });
+            }
+        }
+    }
+    InventoryPage { missing, next: next.map(|commitment| commitment.id) }
 }
 
 /// A page of commitments from this one on, and one more if there is one.

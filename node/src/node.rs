@@ -34,7 +34,7 @@ use crate::{
     inventory::{Inventory, Missing},
     metrics::{NodeMetrics, OrderMetrics},
     register::{self, ProviderOffer, Standing},
-    repair::{Repair, RepairParts},
+    repair::{Repair, RepairPace, RepairParts},
     retention::Retention,
     serve::{CHAIN_THREADS, Serve, ServeParts, credit::Credit, refuse_votes},
     store::Columns,
@@ -114,8 +114,8 @@ pub struct Settings {
     pub sync: Option<SyncSettings>,
     /// A trusted checkpoint; a chain with another block there is rejected.
     pub checkpoint: Option<Checkpoint>,
-    /// Bytes a second that repairs read, and as many that they send; 0 for no limit.
-    pub repair_bytes_per_second: u64,
+    /// How much work repair may make.
+    pub repair: RepairPace,
 }
 
 /// Why a node did not start.
@@ -256,7 +256,7 @@ impl Node {
         let (own, metrics) = (keypair.public(), metrics.retention);
         node.spawn_inventory(own, &columns, &workers);
         node.spawn_audit(own, &columns, &workers);
-        node.spawn_repair((&keypair, &columns, &workers), settings.repair_bytes_per_second);
+        node.spawn_repair((&keypair, &columns, &workers), settings.repair);
         let retention = Retention { chain, node: own, columns, workers, credit, clock, metrics };
         node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
@@ -365,16 +365,13 @@ impl Node {
         self.spawn_quiet(|chain, stop| Audit { chain, node, columns, workers, status }.run(stop));
     }
 
-    /// Rebuilds what others lost.
-    fn spawn_repair(
-        &mut self,
-        (keypair, columns, workers): (&Keypair, &Arc<dyn Columns>, &Workers),
-        bytes_per_second: u64,
-    ) {
+    /// Rebuilds what others lost, and reports what this node lost.
+    fn spawn_repair(&mut self, (keypair, columns, workers): (&Keypair, &Arc<dyn Columns>, &Workers), pace: RepairPace) {
         let (keypair, columns, workers, offers) =
             (keypair.clone(), Arc::clone(columns), workers.clone(), self.offer.subscribe());
+        let missing = self.missing();
         self.spawn_quiet(|chain, stop| {
-            Repair::new(RepairParts { chain, keypair, columns, workers, offers, bytes_per_second }).run(stop)
+            Repair::new(RepairParts { chain, keypair, columns, workers, offers, missing, pace }).run(stop)
         });
     }
 

@@ -1,5 +1,5 @@
 //! Whether a network repairs itself with every client asleep: holders die permanently, by themselves and as whole
-//! domains, leave in good order, come back too late, and were dead before anything was added.
+//! domains, leave in good order, lose a disk, come back too late, and were dead before anything was added.
 //!
 //! Each scenario has a network of its own, with epochs of a few seconds. What is stored where is read from the ledger;
 //! that it is there, from the holders. How scenarios are chosen and repeated: [`ostrakon_tests::scenarios`].
@@ -8,6 +8,7 @@ mod churn;
 mod dead_holders;
 mod domain_lost;
 mod drained;
+mod lost_disk;
 mod network;
 mod returned;
 
@@ -25,11 +26,12 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 5] = [
+const SCENARIOS: [Scenario<Seed>; 6] = [
     scenario("dead_holders", |_| dead_holders::run()),
     scenario("churn", |seed| churn::run(SeededRng::new(seed.0))),
     scenario("drained", |_| drained::run()),
     scenario("domain_lost", |_| domain_lost::run()),
+    scenario("lost_disk", |_| lost_disk::run()),
     scenario("returned", |_| returned::run()),
 ];
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use ostrakon::{Client, Commitment, Link, NodeId, ObjectId, Profile};
 use ostrakon_proto::{
     ledger::state::{Slot, SlotState},
-    params::Code,
+    params::{Code, Params},
 };
 use ostrakon_tests::{
     cluster::{Cluster, Shape},
@@ -115,10 +115,15 @@ impl Watched {
         }
     }
 
+    /// The network's parameters.
+    pub(crate) fn params(&self) -> Params {
+        self.client.chain().rules().params.clone()
+    }
+
     /// Waits until all objects are above the threshold at which a repair begins, without these nodes.
     pub(crate) fn wait_repaired(&self, objects: &[Object], dead: &[NodeId], limit: Duration) -> Result<Duration> {
-        let rules = self.client.chain().rules();
-        self.wait_live(objects, dead, limit, |code| rules.params.repair_threshold(code) + 1)
+        let params = self.params();
+        self.wait_live(objects, dead, limit, |code| params.repair_threshold(code) + 1)
     }
 
     /// Waits until all columns of all objects are stored.

@@ -82,7 +82,7 @@ impl HeadWatcher {
     }
 
     /// The first tip, from the current one on, that `wanted` accepts. Cancel-safe.
-    pub async fn until(&mut self, wanted: impl Fn(&Head) -> bool) -> Head {
+    pub async fn until(&mut self, mut wanted: impl FnMut(&Head) -> bool) -> Head {
         let mut head = self.see();
         while !wanted(&head) {
             head = self.next().await;

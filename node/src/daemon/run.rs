@@ -26,6 +26,7 @@ use ostrakon_node::{
     config::{CONSENSUS_LOG_FILE, Checked, Config, Overrides, SIGN_STATE_FILE, VALIDATOR_KEY_FILE},
     metrics::{NodeMetrics, OrderMetrics},
     node::{Clock, Node, NodeError, NodeParts, Settings, ValidatorParts},
+    repair::RepairPace,
     store::{Around, Columns, DiskConfig, Volumes},
 };
 use ostrakon_proto::{
@@ -60,6 +61,8 @@ const KEY_EVERY: Duration = Duration::from_millis(500);
 const OPENING: Duration = Duration::from_secs(1);
 /// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
+/// Within this time every stored column is read once, to find damage.
+const SCRUB_PERIOD: Duration = Duration::from_secs(14 * 86_400);
 
 pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
@@ -150,7 +153,7 @@ async fn open(
         offer: config.offer(dir)?,
         sync: Some(SyncSettings { dirs, lead_blocks: config.snapshot_lead_blocks }),
         checkpoint: config.checkpoint,
-        repair_bytes_per_second: config.repair_bytes_per_second,
+        repair: RepairPace { bytes_per_second: config.repair_bytes_per_second, scrub_period: Some(SCRUB_PERIOD) },
     };
     let validator = if path.exists() { Some(validator(dir, &key_file::read(&path)?, &metrics.order)?) } else { None };
     let settings_of_store = DiskConfig { reserve_bytes: config.disk_reserve_bytes, ..DiskConfig::default() };

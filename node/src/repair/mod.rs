@@ -3,12 +3,13 @@
 //!
 //! In come blocks, out go transactions of the provider's owner, whose key the offer has, or who is the node itself:
 //! with neither nothing is done. [`plan`] chooses the jobs, pure; [`run`] does one: it reads, rebuilds, sends and
-//! reports. [`wrong`] reports what is not as it was named. [`returning`] brings back. What is left undone, by a failure or a restart, is begun again. Not here: who is
-//! drawn and what is paid, which are the ledger's rules, and what others may store and read here (`serve`).
+//! reports. [`wrong`] reports what is not as it was named. [`returning`] brings back. [`scrub`] finds damage, and
+//! [`losses`] reports what is lost here. What is left undone, by a failure or a restart, is begun again. Not here: who
+//! is drawn and what is paid, which are the ledger's rules, and what others may store and read here (`serve`).
 
 use std::{panic, sync::Arc, time::Duration};
 
-use futures::future::join;
+use futures::future::join4;
 use ostrakon_net::Workers;
 use ostrakon_proto::{
     id::{AccountId, NodeId, ObjectId},
@@ -30,14 +31,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chain::{Chain, submit::SubmitError},
+    inventory::Missing,
     register::ProviderOffer,
     store::{Columns, PlaceKey},
 };
 
+mod losses;
 mod own;
 mod plan;
 mod returning;
 mod run;
+mod scrub;
 mod send;
 mod wrong;
 
@@ -67,8 +71,19 @@ pub struct RepairParts {
     pub workers: Workers,
     /// What the operator has the node offer, with the owner's key.
     pub offers: watch::Receiver<Option<ProviderOffer>>,
+    /// What the ledger counts on and is not here.
+    pub missing: watch::Receiver<Option<Missing>>,
+    /// How much it may do.
+    pub pace: RepairPace,
+}
+
+/// How much work repair may make.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RepairPace {
     /// Bytes a second that repairs read and send together, each; 0 for as many as the line carries.
     pub bytes_per_second: u64,
+    /// How long it may take until every stored column was read once; `None` for never.
+    pub scrub_period: Option<Duration>,
 }
 
 /// The task of repair.
@@ -79,6 +94,8 @@ pub struct Repair {
     columns: Arc<dyn Columns>,
     workers: Workers,
     offers: watch::Receiver<Option<ProviderOffer>>,
+    missing: watch::Receiver<Option<Missing>>,
+    scrub_period: Option<Duration>,
     /// For what is read, and for what is sent.
     limits: [Option<RateLimit>; 2],
     lines: Arc<Lines>,
@@ -113,17 +130,19 @@ type Ended = (bool, Ticket, End);
 impl Repair {
     /// The repair of the node with `parts.keypair`.
     pub fn new(parts: RepairParts) -> Self {
-        let RepairParts { chain, keypair, columns, workers, offers, bytes_per_second } = parts;
+        let RepairParts { chain, keypair, columns, workers, offers, missing, pace } = parts;
+        let RepairPace { bytes_per_second, scrub_period } = pace;
         let limit = || (bytes_per_second > 0).then(|| RateLimit::new(bytes_per_second));
         let memory = Arc::new(Semaphore::new(usize::try_from(ROWS_KIB).expect("64 Ki")));
         let (limits, lines) = ([limit(), limit()], Arc::default());
-        Self { chain, keypair, columns, workers, offers, limits, lines, memory }
+        Self { chain, keypair, columns, workers, offers, missing, scrub_period, limits, lines, memory }
     }
 
     /// Repairs until `stop`.
     pub async fn run(self, stop: CancellationToken) {
         // Cancelled or not: who is drawn next begins again.
-        let _stopped = Box::pin(stop.run_until_cancelled(join(self.repair(), self.bring_back()))).await;
+        let work = join4(self.repair(), self.bring_back(), self.report_losses(), self.scrub());
+        let _stopped = Box::pin(stop.run_until_cancelled(work)).await;
     }
 
     fn node(&self) -> NodeId {
@@ -146,6 +165,20 @@ impl Repair {
 
     async fn submit(&self, owner: &Keypair, action: Action) -> Result<(), SubmitError> {
         self.chain.act(owner, action).await
+    }
+
+    /// Submits an action, or those of its parts that the ledger takes; how many. `what` they do is for the log.
+    async fn submit_parts(&self, owner: &Keypair, action: Action, what: &str) -> usize {
+        let (mut parts, mut count) = (vec![action], 0);
+        while let Some(action) = parts.pop() {
+            match self.submit(owner, action.clone()).await {
+                Ok(()) => count += action.parts().len(),
+                // All or none: one that came too late must not keep the others.
+                Err(_) if action.parts().len() > 1 => parts.extend(action.parts().iter().cloned()),
+                Err(error) => tracing::warn!(%error, "cannot {what} yet"),
+            }
+        }
+        count
     }
 
     /// Does what this node is drawn for, and moves its columns away while it drains. Never returns.
@@ -284,7 +317,7 @@ impl Finder {
             self.after = None;
             return jobs;
         };
-        for own::OwnSlot { commitment, .. } in slots {
+        for own::OwnSlot { commitment, .. } in slots.into_iter().filter(|own| own.is_whole) {
             let ticket = (commitment.id, 0);
             if self.moves.room() == 0 {
                 return jobs;

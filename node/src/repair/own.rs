@@ -10,13 +10,15 @@ use crate::store::{Columns, PlaceKey, StoreError, StoredPlace};
 /// Places read at a time.
 const PAGE: usize = 64;
 
-/// A slot of this node, whose column is here.
+/// A slot of this node, of which something is stored here.
 #[derive(Clone, Debug)]
 pub(super) struct OwnSlot {
     /// Its commitment.
     pub(super) commitment: Commitment,
     /// Its index in that.
     pub(super) index: u8,
+    /// Whether the column is not known to be damaged.
+    pub(super) is_whole: bool,
 }
 
 /// The slots of the places after `after`, as far as `wanted`, and the last of those places; `None` when there is no
@@ -39,7 +41,7 @@ pub(super) fn page(
             let is_mine = |slot: &&Slot| slot.provider == node && slot.column == place.column && wanted(slot);
             if commitment.id.extent == place.extent && slot.filter(is_mine).is_some() {
                 let is_whole = columns.column(&place.column)?.is_some_and(|info| !info.damaged);
-                found.extend(is_whole.then_some(OwnSlot { commitment, index: place.index }));
+                found.push(OwnSlot { commitment, index: place.index, is_whole });
             }
         }
     }

@@ -72,7 +72,7 @@ impl Repair {
         let page = page.inspect_err(|error| tracing::error!(%error, "cannot look for columns that count as lost"));
         let (slots, last) = page.ok()??;
         let Some((epoch, beacon)) = beacon else { return Some((vec![], last)) };
-        let restore = |own::OwnSlot { commitment, index }: own::OwnSlot| {
+        let restore = |own::OwnSlot { commitment, index, .. }: own::OwnSlot| {
             // Another of its columns came to this node meanwhile.
             if commitment.slots.iter().any(|slot| slot.state == SlotState::Live && slot.provider == node) {
                 return None;
@@ -85,23 +85,13 @@ impl Repair {
             let leaf = made.ok()?.leaves.pop()?;
             Some(Restore { commitment: commitment.id, index, epoch, leaf })
         };
-        Some((slots.into_iter().filter_map(restore).collect(), last))
+        Some((slots.into_iter().filter(|own| own.is_whole).filter_map(restore).collect(), last))
     }
 
     async fn restore(&self, owner: &Keypair, restores: Vec<Restore>) {
         let mut count = 0;
         for action in batches(restores.into_iter().map(Action::Restore).collect()) {
-            let mut parts = vec![action];
-            while let Some(action) = parts.pop() {
-                match self.submit(owner, action.clone()).await {
-                    Ok(()) => count += action.parts().len(),
-                    // All or none: one that came too late must not keep the others.
-                    Err(_) if action.parts().len() > 1 => parts.extend(action.parts().iter().cloned()),
-                    Err(error) => {
-                        tracing::warn!(%error, "a column that counts as lost is here, and cannot be brought back yet");
-                    }
-                }
-            }
+            count += self.submit_parts(owner, action, "bring back a column that counts as lost").await;
         }
         if count > 0 {
             tracing::info!(columns = count, "told the ledger that columns which it counts as lost are here");

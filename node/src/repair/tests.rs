@@ -1,13 +1,13 @@
 //! Nodes that lose columns, and others that rebuild them: whole nodes on the simulated network.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use ostrakon_net::{Peers, ask};
 use ostrakon_proto::{
     id::{ColumnId, Height, NodeId},
     ledger::{
-        repair::{Assignment, Hands, assignment},
+        repair::{Assignment, Hands, assignment, bounty},
         state::{Commitment, CommitmentId, ProviderStatus, SlotState},
         tx::{Action, Drain, ReportLoss},
     },
@@ -24,6 +24,7 @@ use crate::{
     chain::store::LedgerStore,
     node::{Node, Settings},
     register::ProviderOffer,
+    repair::RepairPace,
     store::{Columns, PlaceState},
     world::{CODE, NodeDisk, TestObject, World, commit_without, node_id, until},
 };
@@ -45,7 +46,7 @@ impl Stored {
         let mut world = World::new(7);
         let params = &mut world.genesis.params;
         (params.draw_epochs, params.time.trash_epochs) = (6, 6);
-        params.repair = Repair { suspect_epochs: 2, turn_epochs: 3, ..Repair::default() };
+        params.repair = Repair { suspect_epochs: 3, turn_epochs: 3, ..Repair::default() };
         let nodes = (0..).zip(world.start_all().await).collect();
         commit_without(&world, &object, (0, 100), missing).await;
         let stored = Self { world, nodes, object };
@@ -244,7 +245,8 @@ async fn who_sends_wrong_bytes_spoils_no_repair() {
     liar.abort();
 }
 
-/// Who adds an object may name a column that is not the code's: nobody stores anything, and in the end nobody is asked to.
+/// Who adds an object may name a column that is not the code's: nobody stores anything, and in the end nobody is asked
+/// to.
 #[tokio::test(start_paused = true)]
 async fn a_column_that_is_not_what_its_name_says_is_stored_by_nobody() {
     let object = TestObject::new(1_200_000, CODE).named(3, ColumnId::new([9; 32]));
@@ -304,5 +306,42 @@ async fn who_comes_back_in_time_brings_its_column_back() {
     stored.nodes.insert(3, (node, disk));
     until("it is back", async || stored.made().slots[3].state == SlotState::Live).await;
     assert_eq!((stored.made().slots[3].provider, stored.made().ticket), (node_id(3), None));
+    stored.is_whole().await;
+}
+
+/// What scrubbing finds is reported, and rebuilt elsewhere: no reader and no audit has to meet it first.
+#[tokio::test(start_paused = true)]
+async fn a_damaged_column_is_found_and_rebuilt_by_another() {
+    let mut stored = Stored::new(&[]).await;
+    let (node, disk) = stored.nodes.remove(&2).expect("running");
+    node.shutdown().await;
+    assert!(disk.columns.corrupt(&stored.object.column(2)));
+    let repair = RepairPace { scrub_period: Some(Duration::from_secs(20)), ..RepairPace::default() };
+    let settings = Settings { offer: Some(stored.offer(2)), repair, ..Settings::default() };
+    let node = stored.world.start_with(2, &disk, settings).await;
+    stored.nodes.insert(2, (node, disk));
+    let bond = || stored.nodes[&0].1.ledger.view().provider(&node_id(2)).expect("registered").bond;
+    let before = bond();
+    until("it is reported", async || stored.made().slots[2].state == SlotState::Reported).await;
+    stored.repair();
+    stored.is_whole().await;
+    let made = stored.made();
+    let cost = bounty(&stored.world.genesis.params.repair, made.code, made.column_len, 1);
+    assert_eq!(bond(), before.minus(cost).expect("less than the bond"), "it pays for the repair alone");
+}
+
+/// A disk that was only forgotten may be back in the next epoch.
+#[tokio::test(start_paused = true)]
+async fn what_is_gone_is_reported_when_it_is_gone_in_the_next_epoch_too() {
+    let stored = Stored::new(&[]).await;
+    let (node, disk) = &stored.nodes[&2];
+    disk.columns.lose_everything();
+    node.offer(Some(stored.offer(2)));
+    let mut heads = node.chain().subscribe();
+    let lost = heads.see().epoch;
+    until("it is reported", async || stored.made().slots[2].state == SlotState::Reported).await;
+    let reported = heads.see().epoch;
+    assert!(reported > lost && reported <= lost.after(4), "lost in {lost}, reported in {reported}");
+    stored.repair();
     stored.is_whole().await;
 }

@@ -1,8 +1,8 @@
 //! Columns that are not what their owner named, and what this node reports of them (SPEC, "Repair").
 //!
-//! In goes what was rebuilt, out goes a transaction. Where more than k columns can be read they are compared: leaves that
-//! are no part of a codeword prove that the extent was encoded wrongly. Where they agree, or are too few, the name is
-//! wrong, and this node reports what it made. Not here: what follows from a report, which are the ledger's rules.
+//! In goes what was rebuilt, out goes a transaction. Where more than k columns can be read they are compared: leaves
+//! that are no part of a codeword prove that the extent was encoded wrongly. Where they agree, or are too few, the name
+//! is wrong, and this node reports what it made. Not here: what follows from a report, which are the ledger's rules.
 
 use bytes::Bytes;
 use futures::future::join_all;
@@ -49,8 +49,8 @@ impl Run<'_> {
         }
     }
 
-    /// Leaves of one number, of k + 1 columns, that are no part of a codeword; `None` where all agree, or too few can be
-    /// read.
+    /// Leaves of one number, of k + 1 columns, that are no part of a codeword; `None` where all agree, or too few can
+    /// be read.
     async fn inconsistent(&self, layout: &Layout) -> Option<Inconsistent> {
         let source = self.readable();
         let mut from: Vec<usize> = self.holders().map(|(index, _)| index).collect();
