@@ -1,8 +1,8 @@
 //! A program that shares no code with this one, written from SPEC.md alone, follows a real chain from its genesis on:
 //! every header and certificate, turns, epochs, beacons, pulses, a whole state, proofs, rosters, draws, and what is
-//! asked of providers and owed to them come out the same, and no byte of what it is given can be changed unnoticed. The
-//! chain has what chains have: a validator that missed turns, one that left, young accounts, one that draws as another,
-//! and more providers than one answer shows.
+//! asked of providers and owed to them, and what they lost, come out the same, and no byte of what it is given can be
+//! changed unnoticed. The chain has what chains have: a validator that missed turns, one that left, young accounts, one
+//! that draws as another, a provider that is dead for a while, and more of them than one answer shows.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, process::Stdio, thread, time::Duration};
 
@@ -13,7 +13,7 @@ use ostrakon::{
 };
 use ostrakon_proto::{id::AccountId, params::Code, sign::Keypair};
 use ostrakon_tests::{
-    cluster::{Cluster, NodeInfo, Running, Shape, until},
+    cluster::{Added, Cluster, NodeInfo, Running, Shape, until},
     export::Exporter,
     process::without_profile,
     scenarios::{Stage, size},
@@ -39,6 +39,13 @@ struct Head {
     epoch: u64,
 }
 
+/// How many columns were lost, and how many came to another provider.
+#[derive(Debug, Deserialize)]
+struct Columns {
+    lost: u64,
+    repaired: u64,
+}
+
 /// What the verifier prints when all is right.
 #[derive(Debug, Deserialize)]
 struct Verdict {
@@ -46,13 +53,13 @@ struct Verdict {
     rounds: u64,
     handovers: u64,
     epochs: u64,
-    records: u64,
     absent: u64,
     draws: u64,
     pruned: u64,
     pulses: u64,
     commits: u64,
     proofs: u64,
+    columns: Columns,
     tampered: BTreeMap<String, u64>,
 }
 
@@ -63,7 +70,7 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let last = |votes| nodes.iter().rfind(|node| node.validator == votes).context("some validate, and not all");
     let (asked, leaving) = (last(false)?, last(true)?);
     cluster.restart_with(asked, |settings| format!("{settings}\nsnapshot_interval_blocks = {EVERY}\n"))?;
-    let printed = live(&cluster, leaving)?;
+    let printed = live(&cluster, asked, leaving)?;
 
     let file = cluster.files.join("export.json");
     let codes = [(1, 2), (3, 6), (4, 8)].map(|(k, n)| Code { k, n });
@@ -71,16 +78,18 @@ pub(crate) fn run(_stage: &Stage) -> Result<String> {
     let said = verify(&file, size(40, 6))?;
     ensure!(said.rounds > 0 && said.handovers > 0 && said.epochs >= EPOCHS, "the chain lacks something: {said:?}");
     ensure!(said.pruned > 0 && said.pulses > 0 && said.absent > 0 && said.commits == 4 && said.proofs > 0, "{said:?}");
+    let Columns { lost, repaired } = said.columns;
+    ensure!(lost > 0 && repaired > 0, "nothing was lost, or nothing repaired: {said:?}");
     let changes: u64 = said.tampered.values().sum();
     Ok(format!(
-        "{} blocks, {} epochs, a state of {} records, {} draws, {} of them from a part of the roster, {} storage \
-         proofs; {changes} changes were refused",
-        said.blocks, said.epochs, said.records, said.draws, said.pruned, said.proofs
+        "{} blocks, {} epochs, {} draws, {} of them from a part of the roster, {} storage proofs, {lost} columns lost \
+         and {repaired} repaired; {changes} changes were refused",
+        said.blocks, said.epochs, said.draws, said.pruned, said.proofs
     ))
 }
 
 /// Makes the chain; what the commands printed of it.
-fn live(cluster: &Cluster, leaving: &NodeInfo) -> Result<Value> {
+fn live(cluster: &Cluster, asked: &NodeInfo, leaving: &NodeInfo) -> Result<Value> {
     let mut added = Vec::new();
     for (number, code) in ["1/3", "3/6", "2/4"].into_iter().enumerate() {
         let file = cluster.files.join(format!("file-{number}"));
@@ -98,6 +107,7 @@ fn live(cluster: &Cluster, leaving: &NodeInfo) -> Result<Value> {
         cluster.run(args)?.expect_code(0)?;
     }
     added.push(add_as_another(cluster)?);
+    lose(cluster, asked, &added[1])?;
     let young = AccountId::new([1; 32]).to_string();
     cluster.run(&["wallet", "send", &young, "1"])?.expect_code(0)?;
     cluster.signal(&[leaving.index], "STOP")?;
@@ -112,6 +122,23 @@ fn live(cluster: &Cluster, leaving: &NodeInfo) -> Result<Value> {
     let blocks: Vec<Value> = blocks.step_by(7).map(|height| print("block", height)).collect::<Result<_>>()?;
     let epochs: Vec<Value> = epochs.map(|epoch| print("epoch", epoch)).collect::<Result<_>>()?;
     Ok(json!({ "blocks": blocks, "epochs": epochs, "added": added }))
+}
+
+/// A holder of an object that was added dies, and comes back when others have rebuilt what it stored.
+fn lose(cluster: &Cluster, asked: &NodeInfo, added: &Value) -> Result<()> {
+    let added: Added = serde_json::from_value(added.clone())?;
+    let nodes = cluster.status()?.nodes;
+    let may_die = |index: &usize| *index != asked.index && !nodes[*index].validator;
+    let dies = cluster.holders(&added)?.into_iter().find(may_die).context("a holder that does not validate")?;
+    cluster.kill(&[dies])?;
+    let is_elsewhere = || {
+        let status: Value = cluster.run(&["status", &added.cid])?.json()?;
+        let slots = status["slots"].as_array().context("`status` lists the slots")?;
+        let stores = |slot: &Value| slot["provider"] != nodes[dies].provider.as_str() && slot["state"] == "live";
+        Ok::<_, anyhow::Error>(slots.iter().all(stores))
+    };
+    until("others store what it stored", LIMIT, is_elsewhere)?;
+    cluster.revive(&[dies])
 }
 
 /// An account that has just begun draws as the first one, and so need not wait for randomness of its own.

@@ -1,7 +1,7 @@
 """Audits: which leaves a provider must show in an epoch, and whether a proof has them; who stores what, and since when.
 
-In come commits, their ends and proofs, in the order of the chain; out come the numbers of epochs that each provider
-proved, from which it follows what commitments owe.
+In come slots that begin and end, and proofs, in the order of the chain; out come the numbers of epochs that each
+provider proved, from which it follows what commitments owe, and who was silent for so long that its columns are lost.
 """
 
 from bisect import bisect_left
@@ -13,6 +13,8 @@ from draw import Stream
 from formats import encode
 
 LEAF = 1024
+# After every epoch.
+LATE = 1 << 62
 
 
 def held_id(place, index, since):
@@ -31,8 +33,9 @@ def opens_ms(beacon, provider, start_ms, epoch_ms):
     return start_ms + Stream("ostrakon audit window 1", beacon + provider).below(max(1, epoch_ms // 2))
 
 
-def check_leaf(column, size, number, leaf):
-    """Checks that a leaf is the one of this number, by its path to the column's name."""
+def check_leaf(column, size, point, leaf):
+    """Checks that a leaf is the one with this byte, by its path to the column's name."""
+    number = point // LEAF
     count, data = -(-size // LEAF), leaf.data
     require(len(data) == min(LEAF, size - number * LEAF), "a leaf has another length")
     siblings = list(leaf.siblings)
@@ -55,23 +58,47 @@ class Audits:
         self.params = params
         # Of each provider: its slots, with those that left in an epoch in progress, and the epochs that it proved.
         self.slots, self.proven = {}, {}
+        # The epochs in a row that it did not prove, the first since which it has not shown that it is there, and
+        # whether what it stores counts as lost.
+        self.missed, self.silent_since, self.written_off = {}, {}, set()
 
-    def begin(self, place, commit, epoch):
-        for index, slot in enumerate(commit.slots):
-            if slot.receipt is not None:
-                held = Value(place=place, index=index, column=slot.column, size=commit.column_len, since=epoch, left=None)
-                self.slots.setdefault(slot.provider, {})[held_id(place, index, epoch)] = held
+    def begin(self, place, index, slot, size):
+        held = Value(place=place, index=index, column=slot.column, size=size, since=slot.since, left=None)
+        self.slots.setdefault(slot.provider, {})[held_id(place, index, slot.since)] = held
 
-    def end(self, place, epoch):
+    def leave(self, place, index, epoch):
         for held in (one for slots in self.slots.values() for one in slots.values()):
-            if held.place == place and held.left is None:
+            if (held.place, held.index, held.left) == (place, index, None):
                 held.left = epoch
 
-    def turn(self, epoch):
-        """Forgets what left before the epoch that begins."""
-        for slots in self.slots.values():
+    def turn(self, epoch, is_excused):
+        """Who did not prove the epoch before this one; what left before that is forgotten."""
+        for provider, slots in self.slots.items():
+            if self.frozen(provider, epoch - 1) and epoch - 1 not in self.proven.get(provider, []):
+                self._miss(provider, epoch, is_excused)
             for key in [key for key, held in slots.items() if held.left is not None and held.left < epoch]:
                 del slots[key]
+
+    def _miss(self, provider, epoch, is_excused):
+        since = self.silent_since.setdefault(provider, epoch - 1)
+        if all(held.left is not None for held in self.slots[provider].values()):
+            self.returned(provider)
+        elif epoch - since >= self.params.repair.suspect_epochs:
+            self.written_off.add(provider)
+        self.missed[provider] = self.missed.get(provider, 0) + (not is_excused)
+
+    def returned(self, provider):
+        self.silent_since.pop(provider, None)
+        self.written_off.discard(provider)
+
+    def lost(self, most):
+        """What those that are written off still store, and whether they missed more than is excused."""
+        found = []
+        for provider in sorted(self.written_off):
+            is_at_fault = self.missed[provider] >= self.params.audits.suspend_after
+            live = [held for _, held in sorted(self.slots[provider].items()) if held.left is None]
+            found += [(held, is_at_fault) for held in live]
+        return found[:most]
 
     def frozen(self, provider, epoch):
         """Its inventory when the epoch began, in order."""
@@ -79,12 +106,12 @@ class Audits:
         return [held for _, held in slots if held.since < epoch and (held.left is None or held.left >= epoch)]
 
     def stored(self, epoch):
-        return sum(held.size for provider in self.slots for held in self.frozen(provider, epoch))
+        """Bytes of each provider when the epoch began."""
+        return {provider: sum(held.size for held in self.frozen(provider, epoch)) for provider in self.slots}
 
-    def counts(self):
-        """How many epochs each provider proved before each epoch."""
-        proven = {provider: list(epochs) for provider, epochs in self.proven.items()}
-        return lambda provider, epoch: bisect_left(proven.get(provider, []), epoch)
+    def count(self, provider, epoch):
+        """How many epochs it proved before this one."""
+        return bisect_left(self.proven.get(provider, []), epoch)
 
     def departed(self, epoch):
         """Slots that left in this epoch and were in an inventory when it began, by commitment."""
@@ -96,7 +123,7 @@ class Audits:
         return {place: sorted(slots) for place, slots in found.items()}
 
     def prove(self, key, proof, record, time_ms):
-        """A proof in a block of the epoch with this record."""
+        """A proof in a block of the epoch with this record; out comes how many bytes it proves."""
         provider, epoch = key.provider, key.epoch
         require(epoch == record.epoch and record.beacon, "a proof is of another epoch")
         held = self.frozen(provider, epoch)
@@ -109,9 +136,10 @@ class Audits:
         for point, leaf in zip(asked, proof.leaves, strict=True):
             for one in held:
                 if point < one.size:
-                    check_leaf(one.column, one.size, point // LEAF, leaf)
+                    check_leaf(one.column, one.size, point, leaf)
                     break
                 point -= one.size
         done.append(epoch)
-        record.audit.providers += 1
-        record.audit.proven += size
+        self.missed[provider] = 0
+        self.returned(provider)
+        return size

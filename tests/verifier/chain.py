@@ -1,9 +1,11 @@
 """The chain, block by block from genesis on: what each header says must follow from what came before it.
 
 Followed are ids, parents, times, the roots of transactions and history, validator sets, certificates, turns, the clock
-of epochs, the beacon and the load. Transactions are checked as far as they say it themselves; the state that results is
+of epochs, who is excused, the beacon and the load. Transactions are checked as far as they say it themselves; the state that results is
 compared in `state`. Parameters are those of the genesis: a chain that changed them is refused there.
 """
+
+from collections import Counter
 
 import bls
 import signatures
@@ -12,11 +14,14 @@ from borsh import Value, require
 from formats import decode, encode
 from genesis import powers
 from audits import Audits
+from commitments import Commitments
+from roster import tag
 from trees import History, proofs_root, transactions_root
 from turns import Missed, proposers
 
 FACTOR, HALF_FULL, LARGEST_FACTOR = 1 << 20, 458_752, 1 << 52
 LONGEST_VALIDITY = 86_400
+LARGE, EXCUSED_IN_A_ROW = 20, 3
 
 
 def set_hash(members):
@@ -43,12 +48,16 @@ class Chain:
         self.beacon_keys = {validator.key: validator.beacon_key for validator in genesis.validators}
         self.mix = derive("ostrakon beacon mix 1", chain)
         self.turns_seed = self.mix
-        self.clock = Value(epoch=0, start_ms=genesis.time_ms, first=1, has_beacon=False, window=0)
+        self.clock = Value(epoch=0, start_ms=genesis.time_ms, first=1, has_beacon=False, window=0, excused=0)
         self.epochs, self.audits = {0: epoch_record(0, genesis.time_ms, 1)}, Audits(genesis.params)
-        self.pulses, self.fee_factor, self.burnt = {}, FACTOR, 0
+        self.commitments = Commitments(chain, genesis.params, self.audits)
+        # Of each provider, its price and its infrastructure.
+        self.offers = {one.node: self._offer(one) for one in genesis.providers}
+        self.commitments.asks[0] = self._asks()
+        self.pulses, self.fee_factor, self.fees = {}, FACTOR, 0
         self.headers, self.beacons = [], []
-        # What transactions said: of every commit, of those that last, and of names.
-        self.next_nonce, self.commits, self.lasting, self.names = {}, [], {}, {}
+        # What transactions said: every commit, and names.
+        self.next_nonce, self.commits, self.names = {}, [], {}
 
     def certified(self, header, certificate, members):
         """Checks that members with more than two thirds of the power signed for a header."""
@@ -78,7 +87,7 @@ class Chain:
         entries = [encode("proof_entry", one) for one in decided.proofs]
         require(header.proofs == proofs_root(entries), "a header has other proofs")
         for one in decided.proofs:
-            self.audits.prove(one.key, one.value, self.epochs[self.clock.epoch], header.time_ms)
+            self._prove(one.key, one.value, header.time_ms)
         ids = [self._transaction(tx, height) for tx in decided.txs]
         require(header.txs == transactions_root(ids), "a header has other transactions")
         failed = [self._transaction(tx, height, applied=False) for tx in decided.charged]
@@ -109,15 +118,44 @@ class Chain:
         clock, time = self.clock, self.params.time
         age = time_ms - clock.start_ms
         if age >= time.epoch_ms and clock.window >= time.window_blocks:
-            self.clock = Value(epoch=clock.epoch + 1, start_ms=time_ms, first=height, has_beacon=False, window=0)
-            self.audits.turn(clock.epoch + 1)
-            self.epochs[clock.epoch + 1] = epoch_record(clock.epoch + 1, time_ms, height)
-            self.epochs[clock.epoch + 1].audit.frozen = self.audits.stored(clock.epoch + 1)
+            self._begin_epoch(height, time_ms)
         elif clock.has_beacon and age >= time.epoch_ms // 2:
             clock.window += 1
-        for key in [key for key, commit in self.lasting.items() if commit.end <= self.clock.epoch]:
-            self.audits.end(key, self.clock.epoch)
-            del self.lasting[key]
+        self.commitments.begin_block(self.clock.epoch)
+
+    def _begin_epoch(self, height, time_ms):
+        ended, epoch = self.epochs[self.clock.epoch], self.clock.epoch + 1
+        excused = self.clock.excused
+        is_excused = (~excused & excused + 1).bit_length() <= EXCUSED_IN_A_ROW and is_storm(ended.audit)
+        self.clock = Value(epoch=epoch, start_ms=time_ms, first=height, has_beacon=False, window=0,
+                           excused=(excused << 1 | is_excused) & (1 << 64) - 1)
+        self.audits.turn(epoch, is_excused)
+        self.commitments.asks[epoch] = self._asks()
+        record = self.epochs[epoch] = epoch_record(epoch, time_ms, height)
+        stored, by_tag = self.audits.stored(epoch), Counter()
+        for provider, size in stored.items():
+            by_tag[self.offers[provider].tag] += size
+        record.audit.frozen = sum(stored.values())
+        large = sorted(((-size, tag) for tag, size in by_tag.items() if 20 * size > record.audit.frozen))[:LARGE]
+        record.audit.large = [Value(tag=tag, frozen=-size, proven=0) for size, tag in large]
+
+    def _prove(self, key, proof, time_ms):
+        record = self.epochs[self.clock.epoch]
+        proven = self.audits.prove(key, proof, record, time_ms)
+        record.audit.providers += 1
+        record.audit.proven += proven
+        for large in record.audit.large:
+            large.proven += proven * (large.tag == self.offers[key.provider].tag)
+
+    def _offer(self, one):
+        return Value(price=one.price, tag=tag("infrastructure", one.domain.infrastructure))
+
+    def _asks(self):
+        return {node: offer.price for node, offer in self.offers.items()}
+
+    def burnt(self):
+        """Fees, and a part of what providers paid for what they lost."""
+        return self.fees + self.commitments.burnt
 
     def _beacon(self, header):
         message = self.id + number(header.height) + self.mix
@@ -159,25 +197,29 @@ class Chain:
         fee = self.params.fees.base * len(actions) + self.params.fees.byte * len(data)
         factor = FACTOR if body.action.kind == "evidence" else self.fee_factor
         require(body.fee >= -(-(fee * factor) // FACTOR), "a transaction has too low a fee")
-        self.burnt += body.fee
+        self.fees += body.fee
         for action in actions if applied else ():
             self._action(action, body)
         return blake3(data)
 
     def _action(self, action, body):
-        account = body.account
+        account, epoch, commitments = body.account, self.clock.epoch, self.commitments
+        require(action.kind not in ("mismatch", "inconsistent"), f"this program does not follow {action.kind}")
         if action.kind == "commit":
-            commit = Value(account=account, action=action, start=self.clock.epoch, end=action.end,
-                           terms=[Value(kind="commit", end=action.end, counts=self.audits.counts())])
-            self.commits.append(commit)
-            self.lasting[(action.object, action.extent, account)] = commit
-            self.audits.begin((action.object, action.extent, account), action, self.clock.epoch)
-        if action.kind in ("extend", "release"):
-            commit = self.lasting[(action.object, action.extent, account)]
-            last = self.clock.epoch + 1
-            commit.end = action.end if action.kind == "extend" else min(commit.end, last)
-            # With each, what is owed is settled.
-            commit.terms.append(Value(kind=action.kind, end=commit.end, counts=self.audits.counts()))
+            self.commits.append(Value(account=account, action=action, start=epoch))
+            commitments.commit((action.object, action.extent, account), action, epoch)
+        if action.kind == "extend":
+            commitments.extend((action.object, action.extent, account), action.end, epoch)
+        if action.kind == "release":
+            commitments.release((action.object, action.extent, account), epoch)
+        if action.kind == "repaired":
+            commitments.repaired(action, epoch)
+        if action.kind == "restore":
+            commitments.restore(action, self.epochs[action.epoch].beacon, epoch)
+        if action.kind == "report_loss":
+            commitments.report_loss(action, epoch)
+        if action.kind == "register":
+            self.offers[action.node] = self._offer(action)
         if action.kind == "join":
             self.beacon_keys[action.key] = action.beacon_key
         if action.kind == "set_name":
@@ -185,5 +227,13 @@ class Chain:
 
 
 def epoch_record(epoch, start_ms, first):
-    audit = Value(frozen=0, providers=0, proven=0)
+    audit = Value(frozen=0, providers=0, proven=0, large=[])
     return Value(epoch=epoch, start_ms=start_ms, first=first, beacon=None, space=Value(blocks=0, with_space=0), audit=audit)
+
+
+def is_storm(audit):
+    """Whether so much is missing in so many places that it is a fault of the network."""
+    missing = audit.frozen - audit.proven
+    of_large = [one.frozen - one.proven for one in audit.large]
+    spread = missing - sum(max(0, one - audit.frozen // 20) for one in of_large)
+    return audit.frozen > 0 and 5 * spread >= audit.frozen or 2 * missing > audit.frozen and missing not in of_large

@@ -6,15 +6,13 @@ import trees
 from blake3 import derive
 from borsh import Value, require
 from chain import set_hash
+from commitments import GIB, LIVE, per_epoch
 from formats import decode, encode
 from roster import DIMENSIONS, classes, tag, tree_of
 
 # Tags of keys.
 RUNNING, PARAMS, ACCOUNT, PROVIDER, VALIDATOR, OBJECT, COMMITMENT, EPOCH, NAME = range(9)
 PROPOSAL, INFRASTRUCTURE, PULSE, GONE, DEPARTED = 10, 11, 15, 16, 18
-LATE = 1 << 62
-GIB = 1 << 30
-LIVE = 0
 
 
 def read_snapshot(chunks, root):
@@ -86,8 +84,6 @@ class State:
         require(self.of(PARAMS)[b""].params == self.params, "the parameters are not those of the genesis")
         history = Value(leaves=chain.history.leaves, peaks=chain.history.peaks)
         require(running.history == history, "the history is another")
-        # Who is excused depends on where the providers are, which transactions may change.
-        chain.clock.excused = running.clock.excused
         for name in ("time_ms", "clock", "mix", "turns_seed", "fee_factor"):
             require(getattr(running, name) == getattr(chain, name), f"{name} is another")
 
@@ -101,7 +97,7 @@ class State:
         minted += sum(self._first_bond(one) for one in genesis.providers)
         require(running.minted == minted, "another sum was minted")
         require(running.bonded == bonded, "another sum is bonded")
-        require(running.burnt == self.chain.burnt, "not the fees alone are burnt")
+        require(running.burnt == self.chain.burnt(), "another sum is burnt")
         require(balances + bonded + running.escrowed + running.pool + running.burnt == minted, "money is missing, or too much")
         for key, account in self.of(ACCOUNT).items():
             nonce = self.chain.next_nonce.get(key, account.since << 20)
@@ -111,19 +107,15 @@ class State:
         bonds = self.params.bonds
         if provider.bond is not None:
             return provider.bond
-        return bonds.provider + self._collateral(provider.capacity, provider.price)
+        return bonds.provider + self.chain.commitments.collateral(provider.capacity, provider.price)
 
     def _rate(self, price):
         return max(self.params.bonds.gib, price * self.params.bonds.pay_epochs)
-
-    def _collateral(self, size, price):
-        return -(-size * self._rate(price) // GIB)
 
     def _epochs(self):
         """Every record of an epoch, with the roster that follows from the providers' records."""
         for key, epoch in self.of(EPOCH).items():
             expected = self.chain.epochs[int.from_bytes(key, "big")]
-            expected.audit.large = epoch.audit.large
             for name, value in vars(expected).items():
                 require(getattr(epoch, name) == value, f"epoch {expected.epoch} has another {name}")
             leaves = self.roster(epoch.epoch)
@@ -148,10 +140,10 @@ class State:
         self.used, self.behind, self.stored, self.rates, self.owed = Counter(), Counter(), Counter(), Counter(), 0
         number = int.from_bytes
         found = {(key[:32], number(key[32:36], "big"), key[36:]): one for key, one in self.of(COMMITMENT).items()}
-        require(found.keys() == self.chain.lasting.keys(), "other commitments last")
+        require(found.keys() == self.chain.commitments.lasting.keys(), "other commitments last")
         for place, record in found.items():
             require(tuple(vars(record.key).values()) == place, "a commitment has another key")
-            self._commitment(record, self.chain.lasting[place])
+            self._commitment(record, self.chain.commitments.lasting[place])
         escrowed = sum(record.escrow for record in found.values())
         escrowed += sum(record.fund for record in found.values())
         require(self.running.escrowed == escrowed - self.owed, "another sum is in escrow")
@@ -162,49 +154,19 @@ class State:
         require(used == dict(self.stored), "an infrastructure stores another number of bytes")
         self._objects(found)
 
-    def _commitment(self, record, committed):
-        commit = committed.action
-        for name in ("size", "extents", "code", "column_len"):
-            require(getattr(record, name) == getattr(commit, name), f"a commitment has another {name}")
-        locked, offers = 0, {leaf.provider: leaf.offer for leaf in self.roster(commit.draw.epoch)}
-        for slot, given in zip(record.slots, commit.slots, strict=True):
-            require((slot.provider, slot.column) == (given.provider, given.column), "a slot is another")
-            require((slot.state == LIVE) == (given.receipt is not None), "a slot has no receipt")
-            offer = offers[slot.provider]
-            require((slot.ask, slot.cap) == (offer.price, given.cap), "a slot has another price")
-            locked += -(-record.column_len * slot.cap // GIB)
+    def _commitment(self, record, expected):
+        for name in ("size", "extents", "code", "column_len", "start", "end", "until", "escrow", "fund", "ticket"):
+            require(getattr(record, name) == getattr(expected, name), f"a commitment has another {name}")
+        for slot, of_chain in zip(record.slots, expected.slots, strict=True):
+            for name in ("provider", "column", "since", "ask", "cap", "collateral", "state"):
+                require(getattr(slot, name) == getattr(of_chain, name), f"a slot has another {name}")
+            self.behind[slot.provider] += slot.collateral
             if slot.state == LIVE:
-                collateral = self._collateral(record.column_len, offer.price)
-                require(slot.collateral == collateral, "a slot has another collateral")
+                require(slot.base == of_chain.base, "a slot is settled up to another epoch")
                 self.used[slot.provider] += record.column_len
-                self.behind[slot.provider] += collateral
-                self.stored[offer.infrastructure] += record.column_len
-        require((record.start, record.end) == (committed.start, committed.end), "a commitment is of another time")
-        require(record.until == commit.until, "a commitment has other receipts")
-        missing = sum(slot.state != LIVE for slot in record.slots)
-        moved = record.code.k * record.column_len * self.params.repair.gib
-        require(record.fund == -(-moved // GIB) * missing, "another sum is locked for the repair")
-        require(missing or record.ticket is None, "a commitment is to be repaired that is whole")
-        self._escrow(record, committed, locked)
-
-    def _escrow(self, record, committed, locked):
-        """What was locked, without what was owed whenever the term was changed; and what is owed since."""
-        live = [slot for slot in record.slots if slot.state == LIVE]
-        rates = [(slot.provider, -(-record.column_len * slot.ask // GIB)) for slot in live]
-
-        def owed(since, until, end):
-            return sum(rate * (until(node, end) - since(node, end)) for node, rate in rates)
-
-        first, *later = committed.terms
-        escrow, end, counts = locked * (first.end - record.start), first.end, first.counts
-        for term in later:
-            escrow -= owed(counts, term.counts, end)
-            escrow = escrow + locked * (term.end - end) if term.kind == "extend" else min(escrow, locked)
-            end, counts = term.end, term.counts
-        require(record.escrow == escrow, "a commitment has another escrow")
-        require(all(slot.base == counts(slot.provider, LATE) for slot in live), "a slot is settled up to another epoch")
-        self.owed += owed(counts, self.chain.audits.counts(), end)
-        self.rates.update(dict(rates))
+                self.stored[self.chain.offers[slot.provider].tag] += record.column_len
+                self.rates[slot.provider] += per_epoch(record.column_len, slot.ask)
+                self.owed += self.chain.commitments.owes(expected, of_chain)
 
     def _departed(self):
         """Slots that left in the epoch in progress, which may still be asked for."""
@@ -212,7 +174,7 @@ class State:
         for key, record in self.of(DEPARTED).items():
             require(int.from_bytes(key[:8], "big") == self.chain.clock.epoch, "slots of an epoch that is over are kept")
             place = (key[8:40], int.from_bytes(key[40:44], "big"), key[44:])
-            found[place] = [(one.index, one.provider, one.column, one.column_len, one.since) for one in record.slots]
+            found[place] = sorted((one.index, one.provider, one.column, one.column_len, one.since) for one in record.slots)
         require(found == self.chain.audits.departed(self.chain.clock.epoch), "other slots have left")
 
     def _objects(self, commitments):
@@ -239,20 +201,22 @@ class State:
         require(all(one.owns == owned[key] for key, one in self.of(ACCOUNT).items()), "an account owns another number")
 
     def _providers(self):
-        bonds = self.params.bonds
+        bonds, audits = self.params.bonds, self.chain.audits
         for node, provider in self.of(PROVIDER).items():
             require(provider.used == self.used[node], "a provider stores another number of bytes")
             require(provider.collateral == self.behind[node], "a provider has another collateral")
-            proven = self.chain.audits.proven.get(node, [])
+            proven = audits.proven.get(node, [])
             require((provider.proven_epochs, provider.last_proof) == (len(proven), max(proven, default=0)),
                     "a provider proved other epochs")
             require(provider.rate == self.rates[node], "a provider is paid at another rate")
+            silence = (audits.missed.get(node, 0), audits.silent_since.get(node), node in audits.written_off)
+            require((provider.missed, provider.silent_since, provider.written_off) == silence,
+                    "a provider was silent at another time")
             free, rate = provider.capacity - provider.used, self._rate(provider.price)
             if rate:
                 free = min(free, (provider.bond - bonds.provider - provider.collateral) * GIB // rate)
-            audits = self.params.audits
-            if audits.ramp_epochs:
-                free = min(free, audits.starter_bytes + 2 * provider.proven_bytes - provider.used)
+            if self.params.audits.ramp_epochs:
+                free = min(free, self.params.audits.starter_bytes + 2 * provider.proven_bytes - provider.used)
             offer = None
             if provider.status.kind == "active" and free > 0:
                 tags = {name: tag(name, getattr(provider.domain, name)) for name in DIMENSIONS}

@@ -20,6 +20,7 @@ import tamper
 from blake3 import blake3
 from borsh import Reader, Refused, Value, require
 from chain import Chain
+from commitments import receipts_needed
 from draw import caps, draw, fits
 from formats import FORMATS, decode, encode
 from genesis import read as read_genesis
@@ -144,8 +145,8 @@ class Checked:
             require(all(slot.provider in by_node for slot in commit.slots), "a slot is not in the draw")
             require(fits([by_node[slot.provider] for slot in commit.slots], limits), "the slots break the caps")
             self._receipts(committed, by_node)
-            n, given = commit.code.n, sum(slot.receipt is not None for slot in commit.slots)
-            require(given >= (n if n <= 6 else n - (n - 1) // 3), "a commit has too few receipts")
+            given = sum(slot.receipt is not None for slot in commit.slots)
+            require(given >= receipts_needed(commit.code), "a commit has too few receipts")
             require(epoch - params.draw_epochs < commit.draw.epoch <= epoch < commit.end <= epoch + params.term_epochs
                     and commit.draw.number < params.draws, "a commit is not of its time")
 
@@ -197,6 +198,7 @@ class Checked:
             "rosters": len(state.of(EPOCH)), "proven": self.proven, "absent": self.absent,
             "draws": len(self.export.draws), "pruned": self.hidden, "pulses": self.by_pulse,
             "commits": len(self.chain.commits), "proofs": sum(map(len, self.chain.audits.proven.values())),
+            "columns": {"lost": self.chain.commitments.lost, "repaired": self.chain.commitments.repairs},
         }
 
 
