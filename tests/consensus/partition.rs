@@ -35,8 +35,6 @@ use ostrakon_tests::{
 use tokio::runtime::Runtime;
 
 const SOON: Duration = Duration::from_secs(30);
-/// How soon there are blocks when the halves hear each other again.
-const HEALED: Duration = Duration::from_secs(10);
 
 /// Who is on the other side; nobody while the network is whole.
 #[derive(Clone, Debug, Default)]
@@ -116,7 +114,7 @@ pub(crate) fn run() -> Result<String> {
         ensure!(after <= before.next(), "with 2 of 4 on each side the height went from {before} to {after}");
         cut.set(BTreeSet::new());
         let since = std::time::Instant::now();
-        until("blocks after healing", HEALED, || Ok(heights().iter().all(|at| *at > after)))?;
+        until("blocks after healing", SOON, || Ok(heights().iter().all(|at| *at > after)))?;
         slowest = slowest.max(since.elapsed());
     }
     let blocks = compare(&runtime, &plan, &nodes)?;
