@@ -335,6 +335,9 @@ async fn a_damaged_column_is_found_and_rebuilt_by_another() {
 async fn what_is_gone_is_reported_when_it_is_gone_in_the_next_epoch_too() {
     let stored = Stored::new(&[]).await;
     let (node, disk) = &stored.nodes[&2];
+    // The node sees with each block what it has.
+    let height = node.chain().head().height;
+    node.chain().wait(height.next().next()).await;
     disk.columns.lose_everything();
     node.offer(Some(stored.offer(2)));
     let mut heads = node.chain().subscribe();
