@@ -35,7 +35,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let validator = nodes.iter().find(|node| node.validator).context("a network has a validator")?.index;
     let others: Vec<usize> = nodes.iter().map(|node| node.index).filter(|index| *index != validator).collect();
     let mut rng = stage.rng();
-    let rounds = if is_long() { 50 } else { 4 };
+    let rounds = if is_long() { 50 } else { 2 };
     for round in 0..rounds {
         let mut gone = rng.some_of(&others, SPARE - 1);
         gone.push(validator);
