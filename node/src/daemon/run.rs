@@ -61,7 +61,7 @@ const KEY_EVERY: Duration = Duration::from_millis(500);
 const OPENING: Duration = Duration::from_secs(1);
 /// How often the node writes its status.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
-/// Within this time every stored column is read once, to find damage.
+/// In about this time every stored column is read once, to find damage.
 const SCRUB_PERIOD: Duration = Duration::from_secs(14 * 86_400);
 
 pub(super) fn run(dir: &Path, overrides: &Overrides) -> anyhow::Result<()> {

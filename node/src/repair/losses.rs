@@ -1,9 +1,9 @@
 //! Reports columns of this node that are damaged or gone, so that others rebuild them: for the cost of that alone, and
 //! before an audit asks for them, which would cost the whole epoch (ARCHITECTURE 5.9).
 //!
-//! In go the store and the ledger, once an epoch; out go reports. What is damaged is reported immediately; what is not
-//! here only when it was not here in an epoch before either: a disk may have been forgotten. What comes back is brought
-//! back ([`super::returning`]). Not here: how damage is found.
+//! In go the store and the ledger, once an epoch; out go reports. A damaged column is reported immediately, a missing one
+//! only when it is still missing in a later epoch: its disk may just not be mounted. One that turns up again is restored
+//! ([`super::returning`]). Not here: how damage is found ([`super::scrub`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,7 +12,7 @@ use std::{
 
 use ostrakon_proto::{
     ledger::{
-        state::{CommitmentId, Records, SlotState},
+        state::{CommitmentId, Slot, SlotState},
         tx::{Action, ReportLoss, batches},
     },
     sign::Keypair,
@@ -57,10 +57,12 @@ impl Repair {
         let (mut found, mut after) = (BTreeSet::new(), None::<PlaceKey>);
         while found.len() < REPORTS {
             let on = self.clone();
-            let look = move |records: &dyn Records| {
-                own::page((&*on.columns, on.node()), records, after, |slot| slot.state == SlotState::Live)
+            // Not on the ledger's threads: a slow disk must not keep this node from voting.
+            let look = move || {
+                let live = |slot: &Slot| slot.state == SlotState::Live;
+                on.chain.look(|records| own::page((&*on.columns, on.node()), records, after, live))
             };
-            let page = self.chain.read(look).await;
+            let page = self.workers.run(look).await;
             let page = page.inspect_err(|error| tracing::error!(%error, "cannot look for damaged columns"));
             let Some((slots, last)) = page.ok().flatten() else { break };
             found.extend(slots.iter().filter(|own| !own.is_whole).map(|own| (own.commitment.id, own.index)));

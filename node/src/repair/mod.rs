@@ -175,7 +175,7 @@ impl Repair {
                 Ok(()) => count += action.parts().len(),
                 // All or none: one that came too late must not keep the others.
                 Err(_) if action.parts().len() > 1 => parts.extend(action.parts().iter().cloned()),
-                Err(error) => tracing::warn!(%error, "cannot {what} yet"),
+                Err(error) => tracing::warn!(%error, "cannot {what}: it is tried again in the next epoch"),
             }
         }
         count

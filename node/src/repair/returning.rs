@@ -91,7 +91,7 @@ impl Repair {
     async fn restore(&self, owner: &Keypair, restores: Vec<Restore>) {
         let mut count = 0;
         for action in batches(restores.into_iter().map(Action::Restore).collect()) {
-            count += self.submit_parts(owner, action, "bring back a column that counts as lost").await;
+            count += self.submit_parts(owner, action, "restore a column that the ledger counts as lost").await;
         }
         if count > 0 {
             tracing::info!(columns = count, "told the ledger that columns which it counts as lost are here");

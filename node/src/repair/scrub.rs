@@ -1,9 +1,9 @@
 //! Scrubbing: reads every column that is stored here once in a while, so that damage is found before a reader, an audit
 //! or a repair meets it.
 //!
-//! In go the store and how long one round may take; out come columns that the store marks as damaged and serves no
-//! more. A round begins where the newest block says, so that a node that is often restarted reads the last columns as
-//! often as the first. Not here: what is reported of damage ([`super::losses`]).
+//! In go the store and how long one round should take; damaged columns are marked by the store, which stops serving
+//! them. The first round starts at a random column, chosen by the newest block: so a node that is often restarted reads
+//! the last columns as often as the first. Not here: what is reported of damage ([`super::losses`]).
 
 use std::{future::pending, sync::Arc, time::Duration};
 
@@ -48,13 +48,13 @@ impl Repair {
                     }
                     None => {
                         let Round { columns, damaged } = std::mem::take(&mut round);
-                        tracing::info!(columns, damaged, "every stored column up to the last was read");
+                        tracing::info!(columns, damaged, "scrub finished");
                         after = None;
                         sleep(PAUSE).await;
                     }
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "cannot look for columns to read; it is tried again in a minute");
+                    tracing::warn!(%error, "scrub cannot list the stored columns: it is tried again in a minute");
                     sleep(PAUSE).await;
                 }
             }
@@ -81,7 +81,7 @@ impl Repair {
                          Check the disk"
                     );
                 }
-                Err(error) => tracing::warn!(%column, %error, "cannot read a stored column"),
+                Err(error) => tracing::warn!(%column, %error, "scrub cannot read a stored column"),
             }
         }
     }
@@ -94,7 +94,7 @@ impl Repair {
     }
 }
 
-/// Before all places of this column and after those of lesser ones, but for one that cannot be.
+/// The least place of this column, so that listing after it begins there.
 fn first_of(column: ColumnId) -> PlaceKey {
     PlaceKey { column, object: ObjectId::LEAST, extent: 0, index: 0 }
 }
