@@ -12,7 +12,8 @@ use ostrakon_tests::{cluster::Shape, process::until};
 
 use super::network::Watched;
 
-const EPOCH: u64 = 5;
+/// Three of them pass before the ledger finds the loss by itself: enough to start, and to report in the second.
+const EPOCH: u64 = 10;
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run() -> Result<String> {
