@@ -7,7 +7,7 @@ from blake3 import derive
 from borsh import Value, require
 from chain import set_hash
 from commitments import GIB, LIVE, per_epoch
-from formats import decode, encode
+from formats import decode
 from roster import DIMENSIONS, classes, tag, tree_of
 
 # Tags of keys.

@@ -2,9 +2,10 @@
 
 In comes a JSON file with what nodes of a network said, as bytes in hexadecimal, and what its commands printed. All that
 can be computed is: names, blocks from genesis on and their certificates, turns, epochs, beacons with their BLS
-signatures, pulses, a whole state from a snapshot, proofs of records, rosters and draws. What differs is refused. Out
-comes a line of JSON that says what was checked. Transactions are not executed: what they result in is compared where it
-follows from all records together. Needs Python 3.11 and nothing else.
+signatures, pulses, a whole state from a snapshot, proofs of records, rosters and draws, and each commitment with its
+slots and its money. What differs is refused. Out comes a line of JSON that says what was checked. Other transactions are
+not executed: what they result in is compared where it follows from all records together. Needs Python 3.11 and nothing
+else.
 
     verify.py EXPORT              checks
     verify.py EXPORT --tamper N   also checks that a change of any byte is refused: N places of each kind of input
