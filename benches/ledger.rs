@@ -79,7 +79,7 @@ impl World {
         let sign = |(key, to): (&Keypair, &Keypair)| {
             let action = Action::Transfer(Transfer { to: to.public(), amount: Amount(1) });
             let (account, valid_until) = (key.public(), Height(1_000));
-            let mut body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
+            let mut body = TxBody { account, nonce, valid_until, salt: 0, fee: Amount::ZERO, action };
             body.fee = self.rules.fee(&body);
             Tx::sign(body, key, &self.rules.chain)
         };

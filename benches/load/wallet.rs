@@ -152,7 +152,7 @@ impl Wallet {
     fn transfer(&self, from: &Keypair, nonce: u64, transfer: Transfer) -> Tx {
         let action = Action::Transfer(transfer);
         let mut body =
-            TxBody { account: from.public(), nonce, valid_until: self.valid_until, fee: Amount::ZERO, action };
+            TxBody { account: from.public(), nonce, valid_until: self.valid_until, salt: 0, fee: Amount::ZERO, action };
         body.fee = Amount(self.rules.fee(&body).0 * GENEROUS);
         Tx::sign(body, from, &self.rules.chain)
     }

@@ -204,7 +204,7 @@ impl Network {
         let (client, valid_until) = (client(), Height(self.state.tip().height.0 + 10));
         let account: AccountId = client.public();
         let nonce = self.state.account(&account).nonce;
-        let mut body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
+        let mut body = TxBody { account, nonce, valid_until, salt: 0, fee: Amount::ZERO, action };
         body.fee = self.rules.fee(&body);
         let tx = Tx::sign(body, &client, &self.rules.chain);
         CheckedTx::check(&self.rules, tx).expect("well formed and signed")

@@ -227,7 +227,7 @@ impl World {
 
     /// A transaction of the payer.
     pub(crate) fn tx(&self, nonce: u64, valid_until: Height, action: Action) -> Tx {
-        let mut body = TxBody { account: self.payer(), nonce, valid_until, fee: Amount::ZERO, action };
+        let mut body = TxBody { account: self.payer(), nonce, valid_until, salt: 0, fee: Amount::ZERO, action };
         body.fee = Rules::from(&self.genesis).fee(&body);
         Tx::sign(body, &self.account, &self.genesis.id())
     }

@@ -278,7 +278,7 @@ impl Maker {
                 Action::SetName(SetName { name, version: nonce, value: Some(vec![1; limits::NAME_VALUE]) })
             });
             let action = Action::Together(Together::new(parts.collect())?);
-            let body = TxBody { account, nonce, valid_until: Height(height + 10), fee: Amount::ZERO, action };
+            let body = TxBody { account, nonce, valid_until: Height(height + 10), salt: 0, fee: Amount::ZERO, action };
             let body = TxBody { fee: rules.fee(&body), ..body };
             Ok(Tx::sign(body, &self.owner, &self.rules.chain))
         };
@@ -318,6 +318,7 @@ impl Maker {
             account: owner.public(),
             nonce: u64::from(number),
             valid_until: Height(tip.height.0 + 10),
+            salt: 0,
             fee: Amount::ZERO,
             action: Action::Commit(commit),
         };

@@ -21,7 +21,7 @@ certificate = height: u64 | round: u32 | block: id | signatures: map key signatu
 validator_set = map key u64
 
 tx = body | signature
-body = account: key | nonce: u64 | valid_until: u64 | fee: u64 | action
+body = account: key | nonce: u64 | valid_until: u64 | salt: u64 | fee: u64 | action
 action = enum
   0 transfer   to: key | amount: u64
   1 register   node: key | addresses: vec string | domain | price: u64 | capacity: u64 | bond: u64

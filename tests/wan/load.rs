@@ -80,8 +80,14 @@ pub(crate) async fn run(
 fn tx(key: &Keypair, nonce: u64, chain: &ChainId) -> Tx {
     let value = vec![u8::try_from(nonce % 256).expect("a byte"); limits::NAME_VALUE];
     let action = Action::SetName(SetName { name: [7; 32], version: nonce, value: Some(value) });
-    let body =
-        TxBody { account: key.public(), nonce, valid_until: Height(limits::VALID_BLOCKS), fee: Amount::ZERO, action };
+    let body = TxBody {
+        account: key.public(),
+        nonce,
+        valid_until: Height(limits::VALID_BLOCKS),
+        salt: 0,
+        fee: Amount::ZERO,
+        action,
+    };
     Tx::sign(body, key, chain)
 }
 

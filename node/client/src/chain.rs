@@ -16,6 +16,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Arc, Mutex},
 };
 
@@ -67,17 +68,23 @@ pub struct Chain {
     inner: Arc<Inner>,
 }
 
-#[derive(Debug)]
 struct Inner {
     peers: Arc<dyn Peers>,
     rules: Mutex<Arc<Rules>>,
     clock: Mutex<EpochClock>,
     trusted: Trusted,
     nodes: Nodes,
+    random: Random,
     rosters: Mutex<BTreeMap<Epoch, Arc<Roster>>>,
     providers: Mutex<BTreeMap<NodeId, KnownProvider>>,
     nonces: Nonces,
     recent: Mutex<Option<Recent>>,
+}
+
+impl fmt::Debug for Inner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inner").field("trusted", &self.trusted).field("nodes", &self.nodes).finish_non_exhaustive()
+    }
 }
 
 /// Why the ledger could not be read or written.
@@ -235,7 +242,7 @@ impl Chain {
         peers: Arc<dyn Peers>,
         genesis: &Genesis,
         trusted: Trusted,
-        random: &Random,
+        random: Random,
         nonces: Nonces,
     ) -> Self {
         let mut order: Vec<NodeId> = Vec::new();
@@ -250,7 +257,8 @@ impl Chain {
             rules: Mutex::new(Arc::new(rules)),
             clock: Mutex::new(EpochClock::genesis(genesis.time_ms)),
             trusted,
-            nodes: Nodes::new(order, random),
+            nodes: Nodes::new(order, &random),
+            random,
             rosters: Mutex::default(),
             providers: Mutex::default(),
             nonces,

@@ -77,7 +77,7 @@ impl Client {
         let (journals, objects) = (profile.as_ref().map(Profile::journals), profile.as_ref().map(Profile::objects));
         let trusted = Trusted::new(&genesis, trust, clock);
         let nonces = Nonces::new(in_profile(NONCES));
-        let chain = Chain::new(Arc::clone(&peers), &genesis, trusted, &random, nonces);
+        let chain = Chain::new(Arc::clone(&peers), &genesis, trusted, Arc::clone(&random), nonces);
         chain.ask_last(&backoff.silent());
         let (background, row_memory, lines) = (TaskTracker::new(), row_memory(), Arc::default());
         Self { peers, workers, chain, account, random, journals, objects, backoff, background, row_memory, lines }

@@ -260,7 +260,8 @@ impl World {
             let account = key.public();
             let nonce = nonces.entry(account).or_insert_with(|| shared.ledger.account(&account).nonce);
             let valid_until = Height(shared.ledger.tip().height.0 + 100);
-            let body = TxBody { account, nonce: *nonce, valid_until, fee: Amount(1_000_000), action: action.clone() };
+            let body =
+                TxBody { account, nonce: *nonce, valid_until, salt: 0, fee: Amount(1_000_000), action: action.clone() };
             txs.push(Tx::sign(body, key, &shared.rules.chain));
             *nonce += 1;
         }

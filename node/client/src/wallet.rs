@@ -50,7 +50,8 @@ impl Client {
         };
         let add = |sum: Amount, amount| sum.plus(amount).unwrap_or(Amount(u64::MAX));
         let amount = action.parts().iter().map(moved).fold(Amount::ZERO, add);
-        let body = TxBody { account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action: action.clone() };
+        let body =
+            TxBody { account, nonce: 0, valid_until: Height(0), salt: 0, fee: Amount::ZERO, action: action.clone() };
         let fee = rules.offer(&body);
         match amount.plus(fee) {
             Some(need) if need <= balance => Ok(()),

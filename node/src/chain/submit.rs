@@ -128,7 +128,9 @@ impl Chain {
     /// A transaction with this action, and the fee to offer now.
     pub(crate) fn offered(&self, account: AccountId, nonce: u64, action: Action) -> TxBody {
         let valid_until = Height(self.head().height.0 + VALID_BLOCKS);
-        let body = TxBody { account, nonce, valid_until, fee: Amount::ZERO, action };
+        // Another node of the same operator never signs the same.
+        let salt = self.shared.peers.local().bytes().iter().take(8).fold(0, |salt, byte| salt << 8 | u64::from(*byte));
+        let body = TxBody { account, nonce, valid_until, salt, fee: Amount::ZERO, action };
         TxBody { fee: self.rules().offer(&body), ..body }
     }
 

@@ -330,6 +330,9 @@ pub struct TxBody {
     pub nonce: u64,
     /// The last height at which it may be applied, after which a lost transaction stays invalid.
     pub valid_until: Height,
+    /// Chosen at random, so that what two machines of one account sign for the same nonce is never one transaction:
+    /// one of them is applied, and the other is told that its nonce was taken.
+    pub salt: u64,
     /// Its fee; at least [`crate::ledger::Rules::fee`].
     pub fee: Amount,
     /// Its action.

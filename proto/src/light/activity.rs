@@ -229,7 +229,7 @@ mod tests {
         let pay = |to| Action::Transfer(Transfer { to: key(to).public(), amount: Amount(5) });
         let action = to.map_or(Action::Anchor(Anchor { hash: [1; 32] }), pay);
         let account = key(from).public();
-        Tx::sign(TxBody { account, nonce, valid_until: Height(9), fee: Amount(1), action }, &key(from), &CHAIN)
+        Tx::sign(TxBody { account, nonce, valid_until: Height(9), salt: 0, fee: Amount(1), action }, &key(from), &CHAIN)
     }
 
     /// One block with all there ever was: account 1 sent four, and was paid twice.

@@ -241,7 +241,7 @@ impl Truth {
 
     /// Pays once, which the ledger then has.
     async fn pay(&mut self, client: &Client) -> Result<()> {
-        let paid = client.transfer(self.payee, PAID).await?;
+        let paid = pay_once(client, self.payee).await?;
         self.payments.push(paid.tx);
         self.balance = self.balance.plus(PAID).context("small amounts")?;
         let block = client.chain().block(paid.height).await?.context("the block of the payment")?.block;
@@ -281,5 +281,16 @@ impl Truth {
             }
         }
         Ok(failed.lock().unwrap_or_else(PoisonError::into_inner).clone())
+    }
+}
+
+/// Pays once. Each client signs by the account as the node that it asked had it: where that one was behind, another
+/// transaction has taken the nonce, and the payment is repeated.
+async fn pay_once(client: &Client, payee: AccountId) -> Result<Included> {
+    loop {
+        match client.transfer(payee, PAID).await {
+            Err(error) if matches!(error.downcast_ref(), Some(ChainError::Overtaken { .. })) => {}
+            paid => return Ok(paid?),
+        }
     }
 }

@@ -94,7 +94,8 @@ impl SimulatedChain {
         let sign = |(key, action): &Request<'_>| {
             let account = key.public();
             let nonce = nonces.entry(account).or_insert_with(|| self.state.account(&account).nonce);
-            let body = TxBody { account, nonce: *nonce, valid_until, fee: Amount::ZERO, action: action.clone() };
+            let body =
+                TxBody { account, nonce: *nonce, valid_until, salt: 0, fee: Amount::ZERO, action: action.clone() };
             *nonce += 1;
             Tx::sign(TxBody { fee: self.rules.offer(&body), ..body }, key, &self.rules.chain)
         };

@@ -134,7 +134,7 @@ mod tests {
         let pay = |to: u8| Action::Transfer(Transfer { to: key(to).public(), amount: Amount(2_500_000) });
         let entry = |height, from: u8, nonce, action| {
             let (account, valid_until) = (key(from).public(), Height(99));
-            let body = TxBody { account, nonce, valid_until, fee: Amount(10), action };
+            let body = TxBody { account, nonce, valid_until, salt: 0, fee: Amount(10), action };
             let tx = Tx::sign(body, &key(from), &ChainId::new([1; 32]));
             AccountTx::new(
                 key(1).public(),
@@ -190,6 +190,7 @@ mod tests {
                 account: key(1).public(),
                 nonce: 0,
                 valid_until: Height(9),
+                salt: 0,
                 fee: Amount(10),
                 action: action.clone(),
             };

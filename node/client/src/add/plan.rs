@@ -250,7 +250,8 @@ impl Plan {
             end: Epoch(0),
         };
         let action = Action::Commit(commit);
-        let body = TxBody { account: self.account, nonce: 0, valid_until: Height(0), fee: Amount::ZERO, action };
+        let body =
+            TxBody { account: self.account, nonce: 0, valid_until: Height(0), salt: 0, fee: Amount::ZERO, action };
         self.rules.offer(&body)
     }
 

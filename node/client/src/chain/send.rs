@@ -223,8 +223,10 @@ impl Chain {
     }
 
     fn sign(&self, key: &Keypair, nonce: u64, valid_until: Height, action: Action) -> Tx {
-        let rules = self.rules();
-        let mut body = TxBody { account: key.public(), nonce, valid_until, fee: Amount::ZERO, action };
+        let (rules, mut salt) = (self.rules(), [0; 8]);
+        (self.inner.random)(&mut salt);
+        let salt = u64::from_le_bytes(salt);
+        let mut body = TxBody { account: key.public(), nonce, valid_until, salt, fee: Amount::ZERO, action };
         body.fee = rules.offer(&body);
         Tx::sign(body, key, &rules.chain)
     }

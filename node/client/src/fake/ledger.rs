@@ -142,7 +142,7 @@ impl Shared {
         let (account, mut nonce) = (crowd().public(), self.ledger.account(&crowd().public()).nonce);
         let mut sign = || {
             let action = Action::Transfer(Transfer { to: account, amount: Amount(1) });
-            let mut body = TxBody { account, nonce, valid_until: Height(1_000), fee: Amount::ZERO, action };
+            let mut body = TxBody { account, nonce, valid_until: Height(1_000), salt: 0, fee: Amount::ZERO, action };
             body.fee = self.rules.fee(&body);
             nonce += 1;
             Tx::sign(body, &crowd(), &self.rules.chain)

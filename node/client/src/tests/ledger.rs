@@ -110,6 +110,18 @@ async fn two_clients_of_one_account_do_not_disturb_each_other() {
     }
 }
 
+/// On two machines, of which neither knows of the other: what both sign for one nonce is not one transaction.
+#[tokio::test(start_paused = true)]
+async fn equal_payments_of_two_clients_are_both_made_or_reported() {
+    let world = World::new(14);
+    let clients = [world.client_as(250), world.client_as(251)];
+    let (to, amount) = (AccountId::new([9; 32]), Amount(5_000));
+    let paid = futures::future::join_all(clients.iter().map(|client| client.transfer(to, amount).into_future())).await;
+    let made = paid.iter().filter(|paid| paid.is_ok()).map(|_| amount.0).sum();
+    let balance = clients[0].chain().account(to).await.expect("known").balance;
+    assert_eq!(balance, Amount(made), "{paid:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_account_s_transactions_come_in_pages_of_any_size() {
     let world = busy();

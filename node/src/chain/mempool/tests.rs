@@ -28,7 +28,7 @@ fn key(who: u16) -> Keypair {
 
 fn checked(who: u16, nonce: u64, fee: u64, action: Action) -> Arc<CheckedTx> {
     let key = key(who);
-    let body = TxBody { account: key.public(), nonce, valid_until: Height(100), fee: Amount(fee), action };
+    let body = TxBody { account: key.public(), nonce, valid_until: Height(100), salt: 0, fee: Amount(fee), action };
     Arc::new(CheckedTx::check(rules(), Tx::sign(body, &key, &rules().chain)).expect("signed"))
 }
 

@@ -205,6 +205,7 @@ impl World {
             account: sender.public(),
             nonce: self.account(sender).nonce,
             valid_until: Height(self.state.tip().height.0 + 10),
+            salt: 0,
             fee: Amount::ZERO,
             action,
         };

@@ -122,8 +122,14 @@ pub(super) async fn submit(outsider: Arc<Outsider>) {
     let tx = |number: u64| {
         let key = outsider.plan.identity(u64::MAX - number);
         let action = Action::Transfer(Transfer { to: outsider.plan.busy_account, amount: Amount(1) });
-        let body =
-            TxBody { account: key.public(), nonce: 0, valid_until: Height(1_000_000), fee: Amount(1_000), action };
+        let body = TxBody {
+            account: key.public(),
+            nonce: 0,
+            valid_until: Height(1_000_000),
+            salt: 0,
+            fee: Amount(1_000),
+            action,
+        };
         let signed = Tx::sign(body.clone(), &key, &outsider.plan.chain);
         // The signature of another one: it has the right form.
         Tx { body: TxBody { nonce: 1, ..body }, ..signed }
