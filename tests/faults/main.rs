@@ -3,7 +3,6 @@
 //! or stops runs again before the next. How they are chosen and repeated: [`ostrakon_tests::scenarios`].
 
 mod add_messages;
-mod add_while_stopped;
 mod all_or_nothing;
 mod both_ip_versions;
 mod cat_into_head;
@@ -14,7 +13,6 @@ mod get_hidden_symlink;
 mod get_into_special_files;
 mod get_killed_thrice;
 mod get_over_home;
-mod get_while_stopped;
 mod growing_log;
 mod halted_chain;
 mod holders_paused;
@@ -46,6 +44,7 @@ mod volume_full;
 mod volume_unmounted;
 mod volumes;
 mod voting_nodes;
+mod while_stopped;
 mod wrong_clock;
 mod wrong_settings;
 
@@ -59,7 +58,6 @@ use ostrakon_tests::{
 /// In the order of their names.
 const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("add_messages", add_messages::run),
-    scenario("add_while_stopped", add_while_stopped::run),
     scenario("all_or_nothing", all_or_nothing::run),
     scenario("both_ip_versions", both_ip_versions::run),
     scenario("cat_into_head", cat_into_head::run),
@@ -70,7 +68,6 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("get_into_special_files", get_into_special_files::run),
     scenario("get_killed_thrice", get_killed_thrice::run),
     scenario("get_over_home", get_over_home::run),
-    scenario("get_while_stopped", get_while_stopped::run),
     scenario("growing_log", growing_log::run),
     scenario("halted_chain", halted_chain::run),
     scenario("holders_paused", holders_paused::run),
@@ -102,6 +99,7 @@ const SCENARIOS: &[Scenario<Stage>] = &[
     scenario("volume_unmounted", volume_unmounted::run),
     scenario("volumes", volumes::run),
     scenario("voting_nodes", voting_nodes::run),
+    scenario("while_stopped", while_stopped::run),
     scenario("wrong_clock", wrong_clock::run),
     scenario("wrong_settings", wrong_settings::run),
 ];
