@@ -1,9 +1,9 @@
 //! Reports columns of this node that are damaged or gone, so that others rebuild them: for the cost of that alone, and
 //! before an audit asks for them, which would cost the whole epoch (ARCHITECTURE 5.9).
 //!
-//! In go the store and the ledger, once an epoch; out go reports. A damaged column is reported immediately, a missing one
-//! only when it is still missing in a later epoch: its disk may just not be mounted. One that turns up again is restored
-//! ([`super::returning`]). Not here: how damage is found ([`super::scrub`]).
+//! In go the store and the ledger, once an epoch; out go reports. A damaged column is reported immediately, a missing
+//! one only when it is still missing in a later epoch: its disk may just not be mounted. One that turns up again is
+//! restored ([`super::returning`]). Not here: how damage is found ([`super::scrub`]).
 
 use std::{
     collections::{BTreeMap, BTreeSet},
