@@ -189,6 +189,9 @@ const fn hint_text(hint: Hint) -> Option<&'static str> {
              `ostrakon ledger trust HEIGHT:BLOCK`"
         }
         Hint::ChooseCode => "choose a smaller code with --code K/N",
+        Hint::NameOwner => {
+            "`ostrakon status` shows who owns it; `ostrakon renew --owner ACCOUNT` pays for what another account stores"
+        }
         Hint::Overwrite => "allow it with --overwrite, or name another destination with -o",
         _ => return None,
     })

@@ -14,13 +14,13 @@ use ostrakon_proto::{
         Proposer, Rules, execute, propose,
         state::{
             Bonded, Charter, CommitmentId, Domain, Key, Membership, NameRecord, Proposal, ProposalOutcome,
-            ProposedChange, Record, Upgrade,
+            ProposedChange, Record, Renewal, Upgrade,
         },
         tx::{
-            Action, Anchor, Ballot, Bond, ColumnLeaf, Consent, DecidedBlock, Drain, Evidence, FalseHeader, Header,
-            Inconsistent, Join, Leave, MadeColumn, Mismatch, Move, Propose, Receipt, Repaired, RepairedSlot,
-            ReportLoss, Restore, Roots, Seat, SetName, Together, Transfer, Tx, TxBody, Withdraw, columns_hash,
-            tx_proof, tx_root,
+            Action, Anchor, Ballot, Bond, ColumnLeaf, Consent, DecidedBlock, Drain, Evidence, Extend, FalseHeader,
+            Header, Inconsistent, Join, Leave, MadeColumn, Mismatch, Move, Propose, Receipt, Repaired, RepairedSlot,
+            ReportLoss, Restore, Roots, Seat, SetName, SetRenewal, Together, Transfer, Tx, TxBody, Withdraw,
+            columns_hash, tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -135,6 +135,18 @@ fn actions_of_members() {
     assert_eq!(hex::encode(codec::encode(&anchor)), ANCHOR);
     let together = Together::new(vec![Action::SetName(set), anchor]).expect("they may be together");
     assert_eq!(hex::encode(codec::encode(&Action::Together(together))), TOGETHER);
+}
+
+#[test]
+fn terms_of_objects() {
+    let commitment = CommitmentId { object: ObjectId::new([1; 32]), extent: 2, owner: key(1).public() };
+    let extend = Action::Extend(Extend { commitment, end: Epoch(9), most: Amount(7) });
+    assert_eq!(hex::encode(codec::encode(&extend)), EXTEND);
+    let renewal = Renewal { epochs: 720, most: Amount(7) };
+    let set = SetRenewal { object: commitment.object, extent: 2, renewal: Some(renewal) };
+    assert_eq!(hex::encode(codec::encode(&Action::SetRenewal(set))), SET_RENEWAL);
+    assert_eq!(hex::encode(Key::Renewal(commitment).to_bytes()), KEY_RENEWAL);
+    assert_eq!(hex::encode(codec::encode(&Record::Renewal(renewal))), RENEWAL);
 }
 
 #[test]
@@ -360,6 +372,11 @@ const SET_NAME: &str =
     "0d08080808080808080808080808080808080808080808080808080808080808080300000000000000010500000076616c7565";
 const TOGETHER: &str = "0f020000000d08080808080808080808080808080808080808080808080808080808080808080300000000000000010500000076616c75650e0909090909090909090909090909090909090909090909090909090909090909";
 const ANCHOR: &str = "0e0909090909090909090909090909090909090909090909090909090909090909";
+const EXTEND: &str = "030101010101010101010101010101010101010101010101010101010101010101020000008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c09000000000000000700000000000000";
+const SET_RENEWAL: &str =
+    "1701010101010101010101010101010101010101010101010101010101010101010200000001d0020000000000000700000000000000";
+const KEY_RENEWAL: &str = "140101010101010101010101010101010101010101010101010101010101010101000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+const RENEWAL: &str = "11d0020000000000000700000000000000";
 const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";
 const KEY_INFRASTRUCTURE: &str = "0b4f7a72ab208d3ce3363c9f94ff3f2f54";
 const KEY_UNBONDING: &str = "410000000000000005018a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";

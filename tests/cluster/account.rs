@@ -1,16 +1,9 @@
 //! What an account did and was paid, listed by the command that people use: in pages, of another's account, and with a
 //! node that is gone.
 
-use std::{path::PathBuf, time::Duration};
-
-use anyhow::{Context, Result, ensure};
-use ostrakon_tests::{
-    cluster::{Outcome, Running},
-    scenarios::Stage,
-};
+use anyhow::{Result, ensure};
+use ostrakon_tests::{friend::Friend, scenarios::Stage};
 use serde::Deserialize;
-
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// What `wallet history` prints.
 #[derive(Debug, Deserialize)]
@@ -46,11 +39,11 @@ struct Balance {
 }
 
 pub(crate) fn run(stage: &Stage) -> Result<String> {
-    let friend = Friend::new(stage, "friend")?;
-    let address = friend.run(stage, &["wallet", "address"])?.json::<Address>()?.address;
+    let friend = Friend::new(&stage.cluster, "friend")?;
+    let address = friend.address()?;
     let paid: Vec<Sent> = ["3", "0.5"].iter().map(|amount| send(stage, &address, amount)).collect::<Result<_>>()?;
     let own: Balance = stage.cluster.run(&["wallet", "balance"])?.json()?;
-    friend.run(stage, &["wallet", "send", &own.address, "0.25"])?.expect_code(0)?;
+    friend.run(&["wallet", "send", &own.address, "0.25"])?.expect_code(0)?;
 
     let newest = history(stage, &["--limit", "3"])?;
     let shown = |row: &Row| (row.direction.clone(), row.amount.clone().unwrap_or_default());
@@ -76,11 +69,6 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     Ok(format!("{} transactions of an account in {pages} pages, {sent} of them sent, none left out", all.len()))
 }
 
-#[derive(Debug, Deserialize)]
-struct Address {
-    address: String,
-}
-
 fn history(stage: &Stage, args: &[&str]) -> Result<Listing> {
     let listing: Listing = stage.cluster.run(&[&["wallet", "history"], args].concat())?.json()?;
     ensure!(listing.first_block == 1 && listing.account.starts_with("ost1"), "{listing:?}");
@@ -100,27 +88,4 @@ fn everything(stage: &Stage) -> Result<(usize, Vec<Row>)> {
 
 fn send(stage: &Stage, to: &str, amount: &str) -> Result<Sent> {
     stage.cluster.run(&["wallet", "send", to, amount])?.json()
-}
-
-/// Another account of the same network.
-pub(crate) struct Friend {
-    profile: PathBuf,
-}
-
-impl Friend {
-    /// One with a profile of this name, and without money.
-    pub(crate) fn new(stage: &Stage, name: &str) -> Result<Self> {
-        let friend = Self { profile: stage.cluster.files.join(name) };
-        let genesis = stage.cluster.profile().join("genesis.toml");
-        let genesis = genesis.to_str().context("the path is plain text")?;
-        friend.run(stage, &["init", "--no-passphrase", "--network", genesis])?.expect_code(0)?;
-        Ok(friend)
-    }
-
-    /// Runs a command for it, with JSON as its answer.
-    pub(crate) fn run(&self, stage: &Stage, args: &[&str]) -> Result<Outcome> {
-        let profile = self.profile.to_str().context("the path is plain text")?;
-        let all = [&["--profile", profile, "--json"], args].concat();
-        Running::start(&stage.cluster.binaries.client, &all)?.wait(LIMIT)
-    }
 }

@@ -10,6 +10,7 @@ mod domain_lost;
 mod drained;
 mod lost_disk;
 mod network;
+mod renewed;
 mod returned;
 
 use std::process::ExitCode;
@@ -26,13 +27,14 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 6] = [
+const SCENARIOS: [Scenario<Seed>; 7] = [
     scenario("dead_holders", |_| dead_holders::run()),
     scenario("churn", |seed| churn::run(SeededRng::new(seed.0))),
     scenario("drained", |_| drained::run()),
     scenario("domain_lost", |_| domain_lost::run()),
     scenario("lost_disk", |_| lost_disk::run()),
     scenario("returned", |_| returned::run()),
+    scenario("renewed", |_| renewed::run()),
 ];
 
 fn main() -> ExitCode {

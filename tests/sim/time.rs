@@ -83,6 +83,6 @@ fn a_week_without_blocks_is_one_epoch() {
         let since = u64::try_from(restarted.elapsed().as_millis()).expect("minutes") / SCALE.epoch_ms;
         assert!(after.epoch <= before.epoch.after(1 + since), "{before:?} {after:?}, {since} epochs since");
         let until = client.status(&added.link, ostrakon::StatusOptions::default()).await.expect("it is there");
-        assert!(after.epoch < until.expires_epoch && until.expires_epoch <= Epoch(before.epoch.0 + 20));
+        assert!(after.epoch < until.lease.expires_epoch && until.lease.expires_epoch <= Epoch(before.epoch.0 + 20));
     });
 }

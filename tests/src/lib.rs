@@ -25,6 +25,7 @@ pub mod distant;
 pub mod export;
 pub mod filled_store;
 mod found_again;
+pub mod friend;
 pub mod interrupt;
 pub mod liar;
 pub mod made_chain;

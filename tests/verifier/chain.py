@@ -22,6 +22,7 @@ from turns import Missed, proposers
 FACTOR, HALF_FULL, LARGEST_FACTOR = 1 << 20, 458_752, 1 << 52
 LONGEST_VALIDITY = 86_400
 LARGE, EXCUSED_IN_A_ROW = 20, 3
+UNKNOWN = ("mismatch", "inconsistent", "set_renewal")
 
 
 def set_hash(members):
@@ -204,12 +205,13 @@ class Chain:
 
     def _action(self, action, body):
         account, epoch, commitments = body.account, self.clock.epoch, self.commitments
-        require(action.kind not in ("mismatch", "inconsistent"), f"this program does not follow {action.kind}")
+        require(action.kind not in UNKNOWN, f"this program does not follow {action.kind}")
         if action.kind == "commit":
             self.commits.append(Value(account=account, action=action, start=epoch))
             commitments.commit((action.object, action.extent, account), action, epoch)
         if action.kind == "extend":
-            commitments.extend((action.object, action.extent, account), action.end, epoch)
+            key = action.commitment
+            commitments.extend((key.object, key.extent, key.owner), action.end, epoch)
         if action.kind == "release":
             commitments.release((action.object, action.extent, account), epoch)
         if action.kind == "repaired":

@@ -28,7 +28,7 @@ action = enum
              | consent: signature
   2 commit     object: id | extent: u32 | extents: u32 | size: u64 | code | column_len: u64 | draw
              | slots: vec tx_slot | until: u64 | end: u64
-  3 extend     object: id | extent: u32 | end: u64 | most: u64
+  3 extend     commitment: commitment_key | end: u64 | most: u64
   4 release    object: id | extent: u32
   5 join       key | node: key | addresses: vec string | beacon_key: [u8; 96] | bond: u64 | domain
              | consent: signature | vote_consent: signature | beacon_proof: [u8; 48]
@@ -50,6 +50,7 @@ action = enum
   20 report_loss  commitment: commitment_key | index: u8
   21 mismatch  commitment: commitment_key | rebuilder: key | draw: u64 | columns: vec (index: u8 | column: id)
   22 inconsistent  commitment: commitment_key | leaf: u64 | leaves: vec (index: u8 | leaf: storage_leaf)
+  23 set_renewal  object: id | extent: u32 | renewal: opt renewal
 evidence = enum
   0 votes      first: signed_vote | second: signed_vote
   1 proposals  first: signed_proposal | second: signed_proposal
@@ -93,6 +94,7 @@ record = enum
   14 owner          extents: u32 | end: u64
   15 departed       slots: vec departed_slot
   16 doubts         doubts: vec (index: u8 | rebuilder: key | column: id)
+  17 renewal        renewal
 draw_identity = account: key | since: u64
 clock = epoch: u64 | start_ms: u64 | first: u64 | has_beacon: bool | window: u64
   | excused: u64
@@ -112,6 +114,7 @@ validator_status = enum
   3 removed  until: u64
 owner = extents: u32 | end: u64
 commitment_key = object: id | extent: u32 | owner: key
+renewal = epochs: u64 | most: u64
 slot = provider: key | column: id | since: u64 | ask: u64 | cap: u64 | collateral: u64 | base: u64
   | state: u8
 space = blocks: u64 | with_space: u64

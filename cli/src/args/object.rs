@@ -1,7 +1,7 @@
 //! Commands about one object: `status`, `verify`, `rm` and `renew`.
 
 use clap::Args;
-use ostrakon::Amount;
+use ostrakon::{AccountId, Amount};
 
 use crate::{target::ObjectArgs, time::Term};
 
@@ -26,7 +26,12 @@ The key of a private object is destroyed first: without a copy of the link nobod
 pub(super) const RENEW_HELP: &str = "\
 Examples:
   ostrakon renew CID --for 30d
-  ostrakon renew CID --epochs 720";
+  ostrakon renew CID --epochs 720
+  ostrakon renew CID --for 30d --auto              renew it whenever it would end
+  ostrakon renew CID --for 30d --owner ACCOUNT     pay for what another account stores
+
+Automatic renewals are the ledger's: nothing of yours has to run. Each is paid from your balance when the object would
+end. When that is too little, or a holder asks for more than before and than --max-price, the object ends.";
 
 /// `status`
 #[derive(Debug, Args)]
@@ -50,7 +55,6 @@ pub(crate) struct Remove {
 
 /// `renew`
 #[derive(Debug, Args)]
-#[command(mut_group("Term", |group| group.required(true)))]
 pub(crate) struct Renew {
     #[command(flatten)]
     pub(crate) object: ObjectArgs,
@@ -59,4 +63,13 @@ pub(crate) struct Renew {
     /// Pay holders that ask for more than before, up to this for a GiB and an epoch
     #[arg(long, value_name = "OBOLS")]
     pub(crate) max_price: Option<Amount>,
+    /// Account whose object it is, if it is not yours: you pay, and what is not used returns to it
+    #[arg(long, value_name = "ACCOUNT", conflicts_with_all = ["max_price", "auto", "no_auto"])]
+    pub(crate) owner: Option<AccountId>,
+    /// Have the ledger renew it by this term whenever it would end, from your balance
+    #[arg(long, conflicts_with = "no_auto")]
+    pub(crate) auto: bool,
+    /// Do not renew it automatically any more
+    #[arg(long, conflicts_with_all = ["Term", "max_price"])]
+    pub(crate) no_auto: bool,
 }

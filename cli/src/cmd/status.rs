@@ -1,6 +1,6 @@
 //! `ostrakon status`: where an object is stored, until when, and what it survives.
 
-use ostrakon::{Code, Status, StatusOptions, StatusRepair, StatusState};
+use ostrakon::{Code, Status, StatusLease, StatusOptions, StatusRenewal, StatusRepair, StatusState};
 
 use super::Home;
 use crate::{
@@ -42,16 +42,23 @@ fn text(status: &Status, paint: Paint) -> String {
     format!(
         "{}, {}: any {k} of {n} columns restore it\n\
          {} of {n} live: it survives {}; {}\n\
-         paid until {} (epoch {})\n\n{}",
+         paid until {}\n\n{}",
         status.object,
         bytes_text(status.size),
         status.live,
         status.survives,
         repair_text(status),
-        time::of_ms(status.expires_ms),
-        status.expires_epoch,
+        lease_text(&status.lease),
         table.render(paint)
     )
+}
+
+/// Until when it is paid for, and what is then.
+fn lease_text(lease: &StatusLease) -> String {
+    let until = format!("{} (epoch {})", time::of_ms(lease.expires_ms), lease.expires_epoch);
+    let Some(StatusRenewal { epochs, costs, is_covered }) = lease.renewal else { return until };
+    let warning = if is_covered { "" } else { ", more than the account has: send it obols, or the object ends" };
+    format!("{until}, then renewed for {epochs} epochs for {costs} obols{warning}")
 }
 
 /// Whether it is being repaired, or when it would be.
@@ -66,7 +73,7 @@ fn repair_text(status: &Status) -> String {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon::{AccountId, Epoch, NodeId, ObjectId, StatusSlot, Survives};
+    use ostrakon::{AccountId, Amount, Epoch, NodeId, ObjectId, StatusSlot, Survives};
 
     use super::*;
 
@@ -82,9 +89,12 @@ mod tests {
             repair: None,
             tolerates: 0,
             survives: Survives { nodes: 0, domains: 0 },
-            expires_epoch: Epoch(9),
-            expires_ms: 951_782_400_000,
-            owner: AccountId::new([2; 32]),
+            lease: StatusLease {
+                expires_epoch: Epoch(9),
+                expires_ms: 951_782_400_000,
+                owner: AccountId::new([2; 32]),
+                renewal: None,
+            },
             slots: vec![
                 slot(0, StatusState::Live),
                 slot(1, StatusState::Missing),
@@ -108,7 +118,8 @@ mod tests {
         assert_eq!(value["slots"][2]["reason"], "away");
         assert_eq!(value["slots"][2]["index"], 2);
         assert_eq!(value["expires_ms"], 951_782_400_000_u64);
-        assert_eq!(value["repair"], serde_json::Value::Null);
+        assert_eq!(value["owner"], AccountId::new([2; 32]).to_string());
+        assert_eq!((&value["repair"], &value["renewal"]), (&serde_json::Value::Null, &serde_json::Value::Null));
     }
 
     #[test]
@@ -122,6 +133,13 @@ mod tests {
             "{text}"
         );
         assert!(text.lines().last().is_some_and(|line| line.ends_with("unreachable  away")), "{text}");
+        let mut renewed = object();
+        let renewal = StatusRenewal { epochs: 7, costs: Amount(1_500_000), is_covered: true };
+        renewed.lease.renewal = Some(renewal);
+        let line = ", then renewed for 7 epochs for 1.5 obols";
+        assert!(super::text(&renewed, Paint::PLAIN).contains(&format!("{line}\n")));
+        renewed.lease.renewal = Some(StatusRenewal { is_covered: false, ..renewal });
+        assert!(super::text(&renewed, Paint::PLAIN).contains(&format!("{line}, more than the account has")));
         let repair = Some(StatusRepair { since_epoch: Epoch(5), extents: 1 });
         let text = super::text(&Status { repair, ..object() }, Paint::PLAIN);
         assert!(text.contains("it survives no loss; its repair is open since epoch 5"), "{text}");

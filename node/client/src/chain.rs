@@ -22,7 +22,7 @@ use std::{
 
 use ostrakon_net::{AskError, Peers, lock};
 use ostrakon_proto::{
-    id::{Epoch, Height, NodeId, ObjectId, TxId},
+    id::{AccountId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{Genesis, Rules, state::EpochClock},
     light::{self, BadAnswer, TrustError},
     wire::{Refusal, RefusalCode},
@@ -184,10 +184,12 @@ pub enum ChainError {
         object: ObjectId,
     },
     /// This account has no commitment for the object.
-    #[error("object {object} belongs to another account: only the account that added it can change its term")]
+    #[error("object {object} is not stored for account {account}: only its owner's terms can be changed")]
     NotOwner {
         /// The object.
         object: ObjectId,
+        /// The account.
+        account: AccountId,
     },
     /// The transaction may still be included.
     #[error(

@@ -44,6 +44,8 @@ pub enum Hint {
     TrustCheckpoint,
     /// The network is too small for the codes of its table: choose one with fewer columns.
     ChooseCode,
+    /// The object is another account's: name its owner, to pay for more of its term.
+    NameOwner,
     /// Something exists at the destination: choose another, or allow overwriting.
     Overwrite,
 }
@@ -147,6 +149,7 @@ fn of_chain(error: &ChainError) -> (bool, Option<Hint>) {
     let hint = match error {
         ChainError::NoKey => Some(Hint::CreateProfile),
         ChainError::Expired(_) => Some(Hint::TrustCheckpoint),
+        ChainError::NotOwner { .. } => Some(Hint::NameOwner),
         _ => None,
     };
     let retryable = match error {

@@ -1,10 +1,11 @@
-//! The term of an object: extending it, or releasing the object and getting the unused escrow back.
+//! The term of an object: extending it, having the ledger renew it, or releasing the object and getting the unused
+//! escrow back.
 
 use ostrakon_proto::{
     id::{AccountId, Amount, Epoch, ObjectId},
     ledger::{
-        state::Commitment,
-        tx::{Action, Extend, Release, batches},
+        state::{Commitment, Renewal},
+        tx::{Action, Extend, Release, SetRenewal, batches},
     },
 };
 
@@ -19,15 +20,43 @@ impl Client {
     ///
     /// Fails when the object is not this account's, the account cannot pay, or a holder asks for more.
     pub fn extend(&self, object: ObjectId, epochs: u64, most: Amount) -> Submit<Epoch> {
+        self.prolong(object, None, (epochs, most))
+    }
+
+    /// Pays for `epochs` more of what `owner` stores, at the prices in force; returns the new first epoch that is not
+    /// paid for. What is not used returns to the owner.
+    ///
+    /// Fails when `owner` does not store the object, the account cannot pay, or a holder asks for more than before.
+    pub fn top_up(&self, object: ObjectId, owner: AccountId, epochs: u64) -> Submit<Epoch> {
+        self.prolong(object, Some(owner), (epochs, Amount::ZERO))
+    }
+
+    fn prolong(&self, object: ObjectId, owner: Option<AccountId>, (epochs, most): (u64, Amount)) -> Submit<Epoch> {
         Submit::new(self, move |client, events| async move {
-            let mine = client.own_commitments(object).await?;
+            let owner = owner.map_or_else(|| client.key().map(|key| key.public()), Ok)?;
+            let all = client.commitments_of(object, owner).await?;
             // All extents get one end, so that none ends before the others.
-            let end = mine.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
-            let extend =
-                |commitment: &Commitment| Action::Extend(Extend { object, extent: commitment.id.extent, end, most });
-            let actions = mine.iter().map(extend).collect();
+            let end = all.iter().map(|commitment| commitment.end).max().unwrap_or_default().after(epochs);
+            let extend = |commitment: &Commitment| Action::Extend(Extend { commitment: commitment.id, end, most });
+            let actions = all.iter().map(extend).collect();
             client.chain.send(client.key()?, batches(actions), Overtaken::Repeat, &events).await?;
             Ok(end)
+        })
+    }
+
+    /// Has the ledger renew every extent by itself whenever it would end, from this account's balance; `None` lets the
+    /// object end. A renewal costs the network's base fee beside the price. One that the account cannot pay, or for
+    /// which a holder asks for more than before and than [`Renewal::most`], is not made.
+    ///
+    /// Fails when the object is not this account's, or the term is longer than the network allows.
+    pub fn set_renewal(&self, object: ObjectId, renewal: Option<Renewal>) -> Submit<Vec<Included>> {
+        Submit::new(self, move |client, events| async move {
+            let mine = client.own_commitments(object).await?;
+            let set = |commitment: &Commitment| {
+                Action::SetRenewal(SetRenewal { object, extent: commitment.id.extent, renewal })
+            };
+            let actions = mine.iter().map(set).collect();
+            Ok(client.chain.send(client.key()?, batches(actions), Overtaken::Repeat, &events).await?)
         })
     }
 
@@ -50,9 +79,12 @@ impl Client {
     }
 
     async fn own_commitments(&self, object: ObjectId) -> Result<Vec<Commitment>, ChainError> {
-        let me: AccountId = self.key()?.public();
+        self.commitments_of(object, self.key()?.public()).await
+    }
+
+    async fn commitments_of(&self, object: ObjectId, owner: AccountId) -> Result<Vec<Commitment>, ChainError> {
         let mut all = self.chain.object(object).await?;
-        all.retain(|commitment| commitment.id.owner == me);
-        if all.is_empty() { Err(ChainError::NotOwner { object }) } else { Ok(all) }
+        all.retain(|commitment| commitment.id.owner == owner);
+        if all.is_empty() { Err(ChainError::NotOwner { object, account: owner }) } else { Ok(all) }
     }
 }

@@ -13,7 +13,7 @@ pub use ostrakon_proto::{
         },
         tx::{
             Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Propose, Repaired, ReportLoss,
-            Restore, SetName, Together, TogetherError, Transfer, Tx, TxBody,
+            Restore, SetName, SetRenewal, Together, TogetherError, Transfer, Tx, TxBody,
         },
         vote::ValidatorKeys,
     },

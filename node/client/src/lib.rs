@@ -71,7 +71,7 @@ pub use ostrakon_transfer::RateLimit;
 pub use pack::{Listing, PackEntries, PackReadError, PackReader, Skipped, WalkError};
 pub use profile::{Profile, ProfileError, PublicProfile, now_ms, system_clock};
 pub use repair::{OpenRepair, Repairs};
-pub use status::{Status, StatusOptions, StatusRepair, StatusSlot, StatusState};
+pub use status::{Status, StatusLease, StatusOptions, StatusRenewal, StatusRepair, StatusSlot, StatusState};
 pub use submit::Submit;
 pub use survival::Survives;
 pub use verify::{CheckedColumn, ColumnCheck, Verified};
@@ -82,7 +82,7 @@ pub use ostrakon_proto::{
     id::{AccountId, Amount, BlockId, ChainId, ColumnId, Epoch, Height, NodeId, ObjectId, TxId},
     ledger::{
         Genesis,
-        state::{Commitment, Domain, Provider},
+        state::{Commitment, Domain, Provider, Renewal},
         tx::{Action, TxList, TxPlace},
     },
     light::{

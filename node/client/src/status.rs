@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use futures::{StreamExt, stream};
 use ostrakon_proto::{
-    id::{AccountId, Epoch, NodeId, ObjectId},
+    id::{AccountId, Amount, Epoch, NodeId, ObjectId},
     json,
-    ledger::state::{Commitment, Domain, SlotState},
+    ledger::state::{Commitment, CommitmentId, Domain, Renewal, SlotState},
     link::Link,
     manifest::Content,
     params::Code,
@@ -54,14 +54,35 @@ pub struct Status {
     pub tolerates: usize,
     /// What may be lost, with the columns that are live.
     pub survives: Survives,
+    /// Until when it is paid for, and by whom.
+    #[serde(flatten)]
+    pub lease: StatusLease,
+    /// Every slot of every extent.
+    pub slots: Vec<StatusSlot>,
+}
+
+/// Until when an object is paid for, and by whom.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StatusLease {
     /// First epoch that is not paid for.
     pub expires_epoch: Epoch,
     /// When that epoch begins, in milliseconds of Unix time, estimated at the pace of the blocks so far.
     pub expires_ms: u64,
     /// The account that pays.
     pub owner: AccountId,
-    /// Every slot of every extent.
-    pub slots: Vec<StatusSlot>,
+    /// How the ledger renews it then, if it does.
+    pub renewal: Option<StatusRenewal>,
+}
+
+/// How the ledger renews an object by itself, all extents of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct StatusRenewal {
+    /// By so many epochs each time; of several extents the fewest.
+    pub epochs: u64,
+    /// What the next renewal costs at most, at the prices in force.
+    pub costs: Amount,
+    /// Whether the owner's balance pays for that now.
+    pub is_covered: bool,
 }
 
 /// An open repair.
@@ -128,8 +149,24 @@ impl Client {
                 StatusSlot { extent, index, provider: slot.provider, domain, state }
             })
             .collect();
-        let status = self.summary(link.object, &commitments, slots);
+        let mut status = self.summary(link.object, &commitments, slots);
+        status.lease.renewal = self.renewal_of(&commitments).await?;
         Ok(Status { size: status.size.saturating_sub(content.map_or(0, Content::trailer)), ..status })
+    }
+
+    /// How these extents of an object are renewed; `None` if one of them is not.
+    async fn renewal_of(&self, commitments: &[Commitment]) -> Result<Option<StatusRenewal>, Error> {
+        let ids: Vec<CommitmentId> = commitments.iter().map(|commitment| commitment.id).collect();
+        let renewals: Option<Vec<Renewal>> = self.chain.renewals(&ids).await?.into_iter().collect();
+        let Some((renewals, first)) = renewals.zip(ids.first()) else { return Ok(None) };
+        let fee = self.rules().params.fees.base.0;
+        let cost = |(renewal, commitment): (&Renewal, &Commitment)| {
+            commitment.cap().0.saturating_mul(renewal.epochs).saturating_add(fee)
+        };
+        let costs = renewals.iter().zip(commitments).map(cost).fold(0, u64::saturating_add);
+        let is_covered = self.chain.account(first.owner).await?.balance.0 >= costs;
+        let epochs = renewals.iter().map(|renewal| renewal.epochs).min().unwrap_or_default();
+        Ok(Some(StatusRenewal { epochs, costs: Amount(costs), is_covered }))
     }
 
     fn summary(&self, object: ObjectId, commitments: &[Commitment], slots: Vec<StatusSlot>) -> Status {
@@ -158,9 +195,12 @@ impl Client {
             repair,
             tolerates: live.saturating_sub(usize::from(code.k)),
             survives,
-            expires_epoch,
-            expires_ms: self.chain.pace().starts_ms(expires_epoch),
-            owner: first.id.owner,
+            lease: StatusLease {
+                expires_epoch,
+                expires_ms: self.chain.pace().starts_ms(expires_epoch),
+                owner: first.id.owner,
+                renewal: None,
+            },
             slots,
         }
     }

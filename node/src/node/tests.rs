@@ -7,7 +7,7 @@ use ostrakon_proto::{
     id::{Amount, Epoch, Height},
     ledger::{
         PROTOCOL, TxError,
-        state::{Membership, ProposedChange, Provider, ProviderStatus, Upgrade},
+        state::{CommitmentId, Membership, ProposedChange, Provider, ProviderStatus, Upgrade},
         tx::{Action, Ballot, Extend, Leave, Propose, Release, Transfer},
     },
     placement::Draw,
@@ -214,7 +214,8 @@ async fn columns_stay_while_they_are_paid_for() {
     let all = async |expect: &[PlaceState]| nodes.iter().all(|(_, disk)| states(disk) == expect);
     until("the columns are committed", async || all(&[PlaceState::Committed]).await).await;
     let client = world.client(250);
-    let extend = Action::Extend(Extend { object: object.id, extent: 0, end: Epoch(8), most: Amount::ZERO });
+    let commitment = CommitmentId { object: object.id, extent: 0, owner: world.payer() };
+    let extend = Action::Extend(Extend { commitment, end: Epoch(8), most: Amount::ZERO });
     client.submit(1, &world.tx(1, Height(1000), extend)).await.expect("taken");
     nodes[1].0.chain().wait(Height(75)).await;
     assert!(all(&[PlaceState::Committed]).await, "extended");

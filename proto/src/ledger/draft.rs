@@ -12,7 +12,7 @@ use crate::{
         roster::Rosters,
         state::{
             Account, Bonded, Charter, Commitment, CommitmentId, Doubt, Infrastructure, Key, NameRecord, ObjectRecord,
-            Proposal, Provider, Record, Records, Running, Tip, Validator,
+            Proposal, Provider, Record, Records, Renewal, Running, Tip, Validator,
         },
         tree::Nodes,
     },
@@ -261,6 +261,7 @@ impl<'a> Draft<'a> {
         let Some(before) = self.commitment(&id) else { return };
         self.put_marks(before.marks().collect(), Vec::new());
         self.remove(Key::Doubts(id));
+        self.remove(Key::Renewal(id));
         self.remove_owned(&id.owner, Key::Commitment(id));
         owners::forget(self, &id);
     }
@@ -269,6 +270,15 @@ impl<'a> Draft<'a> {
     pub(super) fn put_doubts(&mut self, id: CommitmentId, doubts: Vec<Doubt>) {
         let key = Key::Doubts(id);
         if doubts.is_empty() { self.remove(key) } else { self.put(key, Record::Doubts(doubts)) }
+    }
+
+    /// Writes how a commitment is renewed.
+    pub(super) fn put_renewal(&mut self, id: CommitmentId, renewal: Option<Renewal>) {
+        let key = Key::Renewal(id);
+        match renewal {
+            Some(renewal) => self.put(key, Record::Renewal(renewal)),
+            None => self.remove(key),
+        }
     }
 
     /// The object, to change; one without owners that does not exist begins.

@@ -109,7 +109,7 @@ fn forget(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     }
 }
 
-/// Ends expired commitments until their slots are as many as one block may end; the others wait for the next block.
+/// Renews or ends expired commitments until their slots are as many as one block may end; the others wait for the next.
 /// None waits until it is not known any more which epochs its providers had proven by its end.
 fn end_commitments(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
     let mut room = limits::ENDING_SLOTS;
@@ -124,7 +124,9 @@ fn end_commitments(draft: &mut Draft<'_>, rules: &Rules, epoch: Epoch) {
                 None if commitment.end < overdue => 0,
                 None => return,
             };
-            action::close(draft, &rules.params, commitment);
+            if !action::renew(draft, &rules.params, &commitment) {
+                action::close(draft, &rules.params, commitment);
+            }
         }
         if count < limits::ENDING_SLOTS {
             return;

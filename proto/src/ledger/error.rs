@@ -8,6 +8,10 @@ use crate::{
     placement::PlacementError,
 };
 
+mod exit;
+
+pub use exit::ExitError;
+
 /// Why a transaction is refused. A refused transaction changes nothing. The first line of each variant says what its
 /// sender can do.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -285,6 +289,14 @@ pub enum TxError {
         /// Until when its receipt is valid.
         until: Epoch,
     },
+    /// Renew by another number of epochs.
+    #[error("renewal by {epochs} epochs each time: it must be between 1 and {max}")]
+    RenewalTerm {
+        /// The number given.
+        epochs: u64,
+        /// The network's longest term.
+        max: u64,
+    },
     /// Store more columns first.
     #[error("too few receipts: {have} given, {need} are needed")]
     TooFewReceipts {
@@ -450,37 +462,12 @@ pub enum TxError {
         /// The node.
         node: NodeId,
     },
-    /// Wait until the node stores nothing any more.
-    #[error("node {node} is draining already")]
-    Draining {
-        /// The node.
-        node: NodeId,
-    },
+    /// Do what it says.
+    #[error(transparent)]
+    Exit(#[from] ExitError),
     /// Do what it says.
     #[error(transparent)]
     Repair(#[from] RepairError),
-    /// Drain it first.
-    #[error("node {node} is not draining: drain it first")]
-    NotDraining {
-        /// The node.
-        node: NodeId,
-    },
-    /// Wait until the node stores nothing.
-    #[error("node {node} still stores {used} bytes: wait until their commitments end")]
-    StillStores {
-        /// The node.
-        node: NodeId,
-        /// Bytes stored.
-        used: u64,
-    },
-    /// Wait until they are rebuilt, or paid for.
-    #[error("node {node} lost columns that are not rebuilt yet: {behind} obols of its bond are behind them")]
-    LossesOpen {
-        /// The node.
-        node: NodeId,
-        /// The bond behind them.
-        behind: Amount,
-    },
     /// Pass two messages of one kind that one key signed for one height and round, the lesser block first; or a
     /// precommit with its header, whose parent, history or validators are not those of the header that was decided.
     #[error("invalid evidence: what was signed conflicts with nothing in it, or is in the wrong order")]

@@ -39,6 +39,7 @@ pub const fn priority(action: &Action) -> TxPriority {
         | Action::Move(_)
         | Action::ReportLoss(_)
         | Action::Mismatch(_)
-        | Action::Inconsistent(_) => TxPriority::Ordinary,
+        | Action::Inconsistent(_)
+        | Action::SetRenewal(_) => TxPriority::Ordinary,
     }
 }

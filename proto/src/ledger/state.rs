@@ -304,6 +304,15 @@ impl Commitment {
     }
 }
 
+/// How the ledger renews a commitment by itself when it would end, from its owner's balance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Renewal {
+    /// For how many epochs each time: 1 to the network's longest term.
+    pub epochs: u64,
+    /// The most that a GiB and an epoch may cost where a holder asks for more than before.
+    pub most: Amount,
+}
+
 /// What a rebuilder says it made instead of a column that its owner named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Doubt {

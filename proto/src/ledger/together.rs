@@ -149,7 +149,8 @@ const fn may_be_part(action: &Action) -> bool {
         | Action::Repaired(_)
         | Action::Restore(_)
         | Action::ReportLoss(_)
-        | Action::Mismatch(_) => true,
+        | Action::Mismatch(_)
+        | Action::SetRenewal(_) => true,
         Action::Join(_)
         | Action::Bond(_)
         | Action::Leave(_)
@@ -169,7 +170,7 @@ mod tests {
         codec::{self, DecodeError},
         id::{AccountId, Amount, Epoch, NodeId, ObjectId, VoteKey},
         ledger::{
-            state::ProposedChange,
+            state::{CommitmentId, ProposedChange},
             tx::{Anchor, Ballot, Bond, Drain, Extend, Leave, Move, Propose, Release, Transfer, Withdraw},
         },
     };
@@ -196,7 +197,7 @@ mod tests {
         let (object, node) = (ObjectId::new([1; 32]), NodeId::new([2; 32]));
         let all = vec![
             Action::Transfer(Transfer { to: AccountId::new([3; 32]), amount: Amount(4) }),
-            Action::Extend(Extend { object, extent: 5, end: Epoch(6), most: Amount(0) }),
+            Action::Extend(Extend { commitment: CommitmentId::first_of(object), end: Epoch(6), most: Amount(0) }),
             Action::Release(Release { object, extent: 7 }),
             Action::Drain(Drain { node }),
             Action::Withdraw(Withdraw { node }),

@@ -10,7 +10,7 @@ use crate::{
     json,
     ledger::{
         proofs::{ProofKey, Proofs, proof_root},
-        state::{Domain, ProposedChange},
+        state::{CommitmentId, Domain, ProposedChange, Renewal},
         vote::QuorumCertificate,
     },
     params::Code,
@@ -77,6 +77,8 @@ pub enum Action {
     Mismatch(Mismatch),
     /// Proves that the columns of a commitment are no codeword.
     Inconsistent(Inconsistent),
+    /// Has the ledger renew a commitment of the sender by itself, or not.
+    SetRenewal(SetRenewal),
 }
 
 /// Pays `amount` to `to`.
@@ -155,18 +157,29 @@ pub struct Commit {
     pub end: Epoch,
 }
 
-/// Pays for the epochs until `end`. A holder's price is what its receipt says until the receipt's end, and beyond that
-/// as long as it does not ask for more; then the price rises to what it asks, if `most` allows that.
+/// Pays for the epochs until `end`: anyone may. A holder's price is what its receipt says until the receipt's end, and
+/// beyond that as long as it does not ask for more; then the price rises to what it asks, if `most` allows that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct Extend {
+    /// The commitment.
+    #[serde(flatten)]
+    pub commitment: CommitmentId,
+    /// The new end: the first epoch not paid for.
+    pub end: Epoch,
+    /// The most that a GiB and an epoch may cost where a holder asks for more than before. Of a sender who is not the
+    /// owner it does not count: prices rise by the owner's word alone.
+    pub most: Amount,
+}
+
+/// Says whether the ledger extends the sender's commitment by itself when it would end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct SetRenewal {
     /// The object.
     pub object: ObjectId,
     /// Number of the extent.
     pub extent: u32,
-    /// The new end: the first epoch not paid for.
-    pub end: Epoch,
-    /// The most that the sender pays for a GiB and an epoch where a holder asks for more than before.
-    pub most: Amount,
+    /// By how much, and for how much; `None` lets it end.
+    pub renewal: Option<Renewal>,
 }
 
 /// Ends the sender's commitment of this extent.

@@ -160,7 +160,7 @@ impl Stage<'_> {
 
 #[cfg(test)]
 mod tests {
-    use ostrakon::{AccountId, Code, Epoch, ObjectId, StatusSlot, Survives};
+    use ostrakon::{AccountId, Code, Epoch, ObjectId, StatusLease, StatusSlot, Survives};
 
     use super::*;
 
@@ -181,9 +181,12 @@ mod tests {
             repair: None,
             tolerates: 2,
             survives: Survives { nodes: 2, domains: 2 },
-            expires_epoch: Epoch(9),
-            expires_ms: 1,
-            owner: AccountId::new([2; 32]),
+            lease: StatusLease {
+                expires_epoch: Epoch(9),
+                expires_ms: 1,
+                owner: AccountId::new([2; 32]),
+                renewal: None,
+            },
             slots: (0..).zip(slots).map(slot).collect(),
         }
     }

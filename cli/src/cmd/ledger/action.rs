@@ -1,8 +1,8 @@
 //! What a transaction does, in one line of text.
 
 use ostrakon::{
-    Action, Pace, TxPlace,
-    ledger::{Commit, CommitmentId, DrawPermission, Evidence, ProposedChange},
+    Action, Pace, Renewal, TxPlace,
+    ledger::{Commit, CommitmentId, DrawPermission, Evidence, ProposedChange, SetRenewal},
 };
 
 use crate::time;
@@ -15,7 +15,7 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::Commit(commit) => ("commit", committed(commit, pace)),
         Action::Extend(extend) => {
             let until = time::of_epoch(extend.end, pace);
-            ("extend", format!("extent {} of {} until {until}", extend.extent, extend.object))
+            ("extend", format!("extent {} of {} until {until}", extend.commitment.extent, extend.commitment.object))
         }
         Action::Release(release) => ("release", format!("extent {} of {}", release.extent, release.object)),
         Action::Join(join) => ("join", format!("validator {} with {} obols", join.key, join.bond)),
@@ -35,6 +35,13 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::Inconsistent(proof) => {
             let CommitmentId { object, extent, .. } = proof.commitment;
             ("inconsistent", format!("extent {extent} of {object}"))
+        }
+        Action::SetRenewal(SetRenewal { object, extent, renewal }) => {
+            let how = match renewal {
+                Some(Renewal { epochs, .. }) => format!("for {epochs} epochs each time"),
+                None => "not any more".to_owned(),
+            };
+            ("set-renewal", format!("extent {extent} of {object} {how}"))
         }
         Action::Leave(leave) => ("leave", format!("validator {}", leave.key)),
         Action::Drain(drain) => ("drain", format!("provider {}", drain.node)),

@@ -55,7 +55,7 @@ pub(super) async fn prolonged(
     let ending = commitments.iter().filter(|commitment| commitment.end <= epoch.after(1));
     let (end, most) = (epoch.after(job.plan.epochs), Amount::ZERO);
     let extend = |commitment: &Commitment| {
-        Action::Extend(Extend { object, extent: commitment.id.extent, end: end.min(commitment.until), most })
+        Action::Extend(Extend { commitment: commitment.id, end: end.min(commitment.until), most })
     };
     let extend: Vec<Action> = ending.filter(|commitment| commitment.end < commitment.until).map(extend).collect();
     if extend.is_empty() {

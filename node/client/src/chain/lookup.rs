@@ -13,7 +13,7 @@ use ostrakon_proto::{
     ledger::{
         FeeFactor, Rules,
         state::{
-            Account, Charter, Commitment, CommitmentId, Key, ObjectOwner, Proposal, Provider, Record, Running,
+            Account, Charter, Commitment, CommitmentId, Key, ObjectOwner, Proposal, Provider, Record, Renewal, Running,
             Validator,
         },
         tx::{DecidedBlock, Header, Tx},
@@ -337,6 +337,16 @@ impl Chain {
         self.learn(&records);
         found.extend(records.into_iter().map(|provider| (provider.node, provider)));
         Ok(found)
+    }
+
+    /// How the ledger renews these commitments by itself when they would end; `None` where it does not.
+    ///
+    /// # Errors
+    /// [`ChainError`] when no node responds with a valid proof.
+    pub(crate) async fn renewals(&self, ids: &[CommitmentId]) -> Result<Vec<Option<Renewal>>, ChainError> {
+        let keys: Vec<Key> = ids.iter().copied().map(Key::Renewal).collect();
+        let renewal = |record| if let Some(Record::Renewal(renewal)) = record { Some(renewal) } else { None };
+        Ok(self.many(&keys).await?.into_iter().map(renewal).collect())
     }
 
     /// The commitments of an object, the newest first.

@@ -51,7 +51,7 @@ async fn an_add_is_whole_or_says_what_is_missing() {
     assert_eq!((added.slots.len(), added.stored(), added.survives.nodes), (9, 8, 4), "what is true now");
     assert!(get(&client, &added.link).await.expect("got").0 == data);
     let status = client.status(&added.link, StatusOptions { probe: true }).await.expect("known");
-    assert_eq!((status.live, status.tolerates, status.expires_epoch), (8, 4, added.term.end));
+    assert_eq!((status.live, status.tolerates, status.lease.expires_epoch), (8, 4, added.term.end));
     assert_eq!(client.verify(&added.link, &Events::none()).await.expect("read").problem(), Some(ErrorKind::Partial));
 }
 

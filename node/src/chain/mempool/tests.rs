@@ -6,6 +6,7 @@ use ostrakon_proto::{
     id::{Amount, Epoch, ObjectId},
     ledger::{
         Rules,
+        state::CommitmentId,
         tx::{Extend, Release, Transfer, Tx, TxBody},
     },
     limits,
@@ -377,7 +378,10 @@ fn deck(who: u16) -> &'static [Arc<CheckedTx>] {
     let kinds = |kind| match kind {
         0 => Action::Transfer(Transfer { to: key(0).public(), amount: Amount(1) }),
         1 => Action::Release(Release { object: ObjectId::new([1; 32]), extent: 0 }),
-        _ => Action::Extend(Extend { object: ObjectId::new([1; 32]), extent: 0, end: Epoch(1), most: Amount::ZERO }),
+        _ => {
+            let commitment = CommitmentId::first_of(ObjectId::new([1; 32]));
+            Action::Extend(Extend { commitment, end: Epoch(1), most: Amount::ZERO })
+        }
     };
     let of = |who| {
         let each =

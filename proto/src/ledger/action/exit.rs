@@ -8,7 +8,7 @@ use crate::{
     ledger::{
         action::ActionContext,
         draft::Draft,
-        error::TxError,
+        error::{ExitError, TxError},
         money::{self, Pool},
         state::{Bonded, Key, Provider, ProviderStatus, Record, Records, ValidatorStatus},
         tx::{Drain, Withdraw},
@@ -18,7 +18,7 @@ use crate::{
 pub(super) fn drain(context: &mut ActionContext<'_, '_>, drain: &Drain) -> Result<(), TxError> {
     let provider = own(context, drain.node)?;
     if provider.status == ProviderStatus::Draining {
-        return Err(TxError::Draining { node: drain.node });
+        return Err(ExitError::Draining { node: drain.node }.into());
     }
     context.draft.put_provider(Provider { status: ProviderStatus::Draining, ..provider });
     Ok(())
@@ -27,16 +27,16 @@ pub(super) fn drain(context: &mut ActionContext<'_, '_>, drain: &Drain) -> Resul
 pub(super) fn withdraw(context: &mut ActionContext<'_, '_>, withdraw: &Withdraw) -> Result<(), TxError> {
     let (node, provider) = (withdraw.node, own(context, withdraw.node)?);
     if provider.status != ProviderStatus::Draining {
-        return Err(TxError::NotDraining { node });
+        return Err(ExitError::NotDraining { node }.into());
     }
     // What it had when the epoch began it proves until the epoch ends.
     let used = provider.used.max(provider.frozen_bytes(context.epoch()));
     if used > 0 {
-        return Err(TxError::StillStores { node, used });
+        return Err(ExitError::StillStores { node, used }.into());
     }
     let behind = provider.collateral;
     if behind > Amount::ZERO {
-        return Err(TxError::LossesOpen { node, behind });
+        return Err(ExitError::LossesOpen { node, behind }.into());
     }
     let until = context.unbonded();
     context.draft.put_provider(Provider { status: ProviderStatus::Exited { until }, ..provider });

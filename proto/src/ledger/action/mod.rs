@@ -23,6 +23,7 @@ mod mismatch;
 mod name;
 mod register;
 mod release;
+mod renewal;
 mod repaired;
 mod restore;
 mod seat;
@@ -33,6 +34,7 @@ pub(super) use exit::pay_back;
 pub(super) use govern::expire;
 pub(super) use register::{check_least, check_offer};
 pub(super) use release::close;
+pub(super) use renewal::renew;
 pub(super) use seat::{check_bond, check_power_shares, check_seat};
 
 /// Context of one action, after the fee was paid: what it may read, and the draft it changes.
@@ -70,7 +72,8 @@ pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result
         | Action::Restore(_)
         | Action::ReportLoss(_)
         | Action::Inconsistent(_)
-        | Action::Anchor(_) => Ok(()),
+        | Action::Anchor(_)
+        | Action::SetRenewal(_) => Ok(()),
     }
 }
 
@@ -100,6 +103,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
         Action::ReportLoss(report) => restore::report(context, report),
         Action::Mismatch(mismatch) => mismatch::apply(context, mismatch),
         Action::Inconsistent(proof) => inconsistent::apply(context, proof),
+        Action::SetRenewal(set) => renewal::apply(context, set),
         Action::Together(together) => each(together, |part| apply(context, part)),
     }
 }
@@ -161,12 +165,13 @@ impl ActionContext<'_, '_> {
 
     /// Locks the price of the epochs `from..until`.
     fn lock_escrow(&mut self, price: Amount, from: Epoch, until: Epoch) -> Result<Amount, TxError> {
-        let epochs = until.0 - from.0;
-        let Some(escrow) = price.0.checked_mul(epochs).map(Amount) else {
-            let have = self.draft.account(&self.account).balance;
-            return Err(TxError::Funds { need: Amount(u64::MAX), have });
-        };
+        let escrow = price_of_epochs(price, from, until);
         money::lock(self.draft, &self.account, escrow, Pool::Escrow)?;
         Ok(escrow)
     }
+}
+
+/// The price of the epochs `from..until`, none where that is before; unaffordable where it does not fit.
+fn price_of_epochs(price: Amount, from: Epoch, until: Epoch) -> Amount {
+    Amount(price.0.saturating_mul(until.0.saturating_sub(from.0)))
 }

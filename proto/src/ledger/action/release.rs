@@ -30,6 +30,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, release: &Release) -> R
     money::unlock(context.draft, &context.account, returned, Pool::Escrow);
     commitment.escrow = kept;
     repair::review(&mut commitment, &context.rules.params, context.epoch());
+    context.draft.put_renewal(commitment.id, None);
     context.draft.put_commitment(commitment);
     Ok(())
 }

@@ -55,6 +55,8 @@ pub enum Key {
     Departed(Epoch, CommitmentId),
     /// What rebuilders say of a commitment's columns.
     Doubts(CommitmentId),
+    /// How a commitment is renewed when it would end.
+    Renewal(CommitmentId),
     /// Mark: a commitment ends in an epoch. An index over commitments, so not in the state tree.
     Ending(Epoch, CommitmentId),
     /// Mark: a bond returns in an epoch. An index over providers and validators that have left.
@@ -112,6 +114,7 @@ impl Key {
             Self::Unlisted(..) => 17,
             Self::Departed(..) => 18,
             Self::Doubts(_) => 19,
+            Self::Renewal(_) => 20,
             Self::Ending(..) => 64,
             Self::Unbonding(..) => 65,
             Self::Unproven(..) => 66,
@@ -144,7 +147,7 @@ impl Key {
                 bytes.extend(object.bytes());
                 bytes.extend(owner.bytes());
             }
-            Self::Commitment(id) | Self::Doubts(id) => put_commitment(&mut bytes, id),
+            Self::Commitment(id) | Self::Doubts(id) | Self::Renewal(id) => put_commitment(&mut bytes, id),
             Self::Epoch(epoch) => bytes.extend(epoch.0.to_be_bytes()),
             Self::Name(owner, name) => {
                 bytes.extend(owner.bytes());
@@ -215,6 +218,7 @@ impl Key {
             17 => Self::Unlisted(take_id(&mut rest)?, take_id(&mut rest)?),
             18 => Self::Departed(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             19 => Self::Doubts(take_commitment(&mut rest)?),
+            20 => Self::Renewal(take_commitment(&mut rest)?),
             64 => Self::Ending(Epoch(take_u64(&mut rest)?), take_commitment(&mut rest)?),
             65 => Self::Unbonding(Epoch(take_u64(&mut rest)?), take_bonded(&mut rest)?),
             66 => Self::Unproven(Epoch(take_u64(&mut rest)?), take_id(&mut rest)?),
@@ -321,6 +325,7 @@ mod tests {
             Key::Barred(VoteKey::new([1; 32])),
             Key::Departed(Epoch(1), commitment(9, 9, 9)),
             Key::Doubts(commitment(9, 9, 9)),
+            Key::Renewal(commitment(9, 9, 9)),
             Key::Ending(Epoch(1), commitment(9, 9, 9)),
             Key::Ending(Epoch(256), commitment(1, 0, 0)),
             Key::Unbonding(Epoch(1), Bonded::Validator(VoteKey::new([1; 32]))),

@@ -9,7 +9,8 @@ use borsh::{BorshDeserialize, BorshSerialize};
 
 use super::{
     Account, Bonded, Charter, Commitment, CommitmentId, DepartedSlot, Doubt, EpochClock, EpochRecord, Held, HeldSum,
-    Infrastructure, Key, NameRecord, ObjectOwner, ObjectRecord, Proposal, Provider, Tag, Validator, ValidatorStatus,
+    Infrastructure, Key, NameRecord, ObjectOwner, ObjectRecord, Proposal, Provider, Renewal, Tag, Validator,
+    ValidatorStatus,
 };
 
 /// A record: the value under a [`Key`] of its kind.
@@ -49,6 +50,8 @@ pub enum Record {
     Departed(Vec<DepartedSlot>),
     /// Under [`Key::Doubts`].
     Doubts(Vec<Doubt>),
+    /// Under [`Key::Renewal`].
+    Renewal(Renewal),
     /// Under [`Key::Held`].
     Held(Held),
     /// Under [`Key::HeldSum`].
@@ -227,6 +230,14 @@ pub trait Records: Nodes + std::fmt::Debug {
         let last = Key::Ticket(u8::MAX, CommitmentId::last_of(ObjectId::GREATEST));
         let id = |(key, _)| if let Key::Ticket(_, id) = key { Some(id) } else { None };
         self.scan(&first, &last, limit).into_iter().filter_map(id).collect()
+    }
+
+    /// How the commitment is renewed when it would end; `None` when it is not.
+    fn renewal(&self, id: &CommitmentId) -> Option<Renewal> {
+        match self.get(&Key::Renewal(*id)) {
+            Some(Record::Renewal(renewal)) => Some(renewal),
+            _ => None,
+        }
     }
 
     /// What rebuilders say of the commitment's columns.

@@ -144,7 +144,7 @@ impl Run {
                 let id = self.some_of(sender)?;
                 let made = self.world.state.commitment(&id)?;
                 let end = made.end.after(1 + u64::try_from(self.below(12)).expect("small"));
-                Some(Action::Extend(Extend { object: id.object, extent: 0, end, most: Amount(u64::MAX) }))
+                Some(Action::Extend(Extend { commitment: id, end, most: Amount(u64::MAX) }))
             }
             7 | 8 => Some(Action::Release(Release { object: self.some_of(sender)?.object, extent: 0 })),
             _ => None,

@@ -353,7 +353,7 @@ fn extensions_settle_and_raise_what_is_paid() {
     let before = world.provider(holders[0]).audited.pay.rate;
     let end = world.epoch().after(60);
     let most = Amount(3_000_000_000);
-    world.does(&alice(), Action::Extend(Extend { object: object(1), extent: 0, end, most }));
+    world.does(&alice(), Action::Extend(Extend { commitment: super::world::key_of(&alice(), 1), end, most }));
     let pay = world.provider(holders[0]).audited.pay;
     assert!(pay.rate > before, "{before:?} {:?}", pay.rate);
     let made = world.state.commitments_of(&object(1), 1).remove(0);

@@ -1,6 +1,6 @@
 //! Committing, extending and releasing.
 
-use super::world::{World, alice, bob, code, id, landlord, node_key, object, pauper};
+use super::world::{World, alice, bob, code, id, key_of, landlord, node_key, object, pauper};
 use crate::{
     id::{Amount, ColumnId, Epoch, NodeId, ObjectId},
     ledger::{
@@ -16,10 +16,6 @@ use crate::{
 };
 
 const LENGTH: u64 = 65_536;
-
-fn key_of(owner: &Keypair, number: u8) -> CommitmentId {
-    CommitmentId { object: object(number), extent: 0, owner: id(owner) }
-}
 
 #[test]
 fn a_commitment_locks_its_price_and_takes_its_room() {
@@ -416,7 +412,10 @@ fn extensions_are_paid_and_checked() {
     world.does(&alice(), Action::Commit(world.commit(&alice(), 1, code("2/4"), LENGTH)));
     let price = world.state.commitment(&key_of(&alice(), 1)).expect("committed").cap();
     let most = Amount(0);
-    let extend = |object: ObjectId, extent, end| Action::Extend(Extend { object, extent, end: Epoch(end), most });
+    let extend = |object: ObjectId, extent, end| {
+        let commitment = CommitmentId { object, extent, owner: id(&alice()) };
+        Action::Extend(Extend { commitment, end: Epoch(end), most })
+    };
     let check = |desc: &str, sender: &Keypair, action: Action, expect: Result<(), TxError>| {
         assert_eq!(world.verdict(&world.tx(sender, action)), expect, "{desc}");
     };
@@ -430,7 +429,7 @@ fn extensions_are_paid_and_checked() {
     check("without end", &alice(), extend(object(1), 0, u64::MAX), term(u64::MAX));
     check("another object", &alice(), extend(object(2), 0, 11), none(2, 0));
     check("another extent", &alice(), extend(object(1), 1, 11), none(1, 1));
-    check("of another owner", &bob(), extend(object(1), 0, 11), none(1, 0));
+    check("by another", &bob(), extend(object(1), 0, 11), Ok(()));
     world.does(&alice(), extend(object(1), 0, 15));
     let made = world.state.commitment(&key_of(&alice(), 1)).expect("committed");
     assert_eq!((made.end, made.escrow, made.cap()), (Epoch(15), Amount(15 * price.0), price));
@@ -456,7 +455,8 @@ fn a_price_rises_only_with_the_owners_word_and_the_holders_bond() {
         let register = world.register(&landlord(), index);
         world.does(&landlord(), Action::Register(Register { price: dear, bond, ..register }));
     }
-    let extend = |end, most| Action::Extend(Extend { object: object(1), extent: 0, end, most: Amount(most) });
+    let commitment = key_of(&alice(), 1);
+    let extend = |end, most| Action::Extend(Extend { commitment, end, most: Amount(most) });
     let verdict = |end, most| world.verdict(&world.tx(&alice(), extend(end, most)));
     assert_eq!(verdict(until, 0), Ok(()), "the receipts promise that");
     let raised = |index: usize, most| {
@@ -464,6 +464,8 @@ fn a_price_rises_only_with_the_owners_word_and_the_holders_bond() {
         Err(TxError::AskRaised { index, provider, ask: dear, most: Amount(most), until })
     };
     assert_eq!(verdict(until.after(1), dear.0 - 1), raised(1, dear.0 - 1));
+    let by_another = world.tx(&bob(), extend(until.after(1), dear.0));
+    assert_eq!(world.verdict(&by_another), raised(1, 0), "it is not theirs to raise");
     world.does(&alice(), extend(until.after(1), dear.0));
     let after = made(&world);
     let asks = |made: &Commitment| made.slots.iter().map(|slot| slot.ask).collect::<Vec<_>>();

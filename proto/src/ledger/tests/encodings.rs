@@ -59,8 +59,7 @@ impl Stored {
 #[test]
 fn a_name_that_three_rebuilders_contradict_is_struck() {
     let mut at = stored(&[3, 5]);
-    let more =
-        crate::ledger::tx::Extend { object: at.id.object, extent: 0, end: at.made().end.after(60), most: Amount(0) };
+    let more = crate::ledger::tx::Extend { commitment: at.id, end: at.made().end.after(60), most: Amount(0) };
     at.world.does(&alice(), Action::Extend(more));
     let other = ColumnId::new([77; 32]);
     let (mut seen, mut before) = (Vec::new(), None);
@@ -93,8 +92,7 @@ fn a_name_that_three_rebuilders_contradict_is_struck() {
 #[test]
 fn one_rebuilder_alone_or_three_that_disagree_strike_nothing() {
     let mut at = stored(&[3, 5]);
-    let more =
-        crate::ledger::tx::Extend { object: at.id.object, extent: 0, end: at.made().end.after(80), most: Amount(0) };
+    let more = crate::ledger::tx::Extend { commitment: at.id, end: at.made().end.after(80), most: Amount(0) };
     at.world.does(&alice(), Action::Extend(more));
     at.next_rebuilder(&[]);
     let made = at.made();

@@ -160,7 +160,7 @@ fn many_endings_take_several_blocks_and_cannot_be_extended_meanwhile() {
     assert_eq!(world.state.tip().running.escrowed, Amount(7), "the bound of one block");
     let last = *world.state.ending(Epoch(1), 1).first().expect("seven wait");
     // The next block ends them before its transactions; within a draft of this state one can see the wait.
-    let extend = Action::Extend(Extend { object: last.object, extent: 0, end: Epoch(50), most: Amount(0) });
+    let extend = Action::Extend(Extend { commitment: last, end: Epoch(50), most: Amount(0) });
     let none = TxError::NoCommitment { object: last.object, extent: 0 };
     assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
     world.block(vec![]);
@@ -173,7 +173,7 @@ fn an_ended_commitment_that_waits_is_not_extended() {
     let mut world = crowded(2 * most + 7);
     world.wait_for(1);
     let waiting = *world.state.ending(Epoch(1), usize::MAX).last().expect("many wait");
-    let extend = Action::Extend(Extend { object: waiting.object, extent: 0, end: Epoch(50), most: Amount(0) });
+    let extend = Action::Extend(Extend { commitment: waiting, end: Epoch(50), most: Amount(0) });
     let none = TxError::NoCommitment { object: waiting.object, extent: 0 };
     assert_eq!(world.verdict(&world.tx(&alice(), extend)), Err(none));
 }

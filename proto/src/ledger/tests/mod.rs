@@ -24,6 +24,7 @@ mod object_answers;
 mod owners;
 mod proof_files;
 mod providers;
+mod renewals;
 mod repairs;
 mod shares;
 mod snapshots;

@@ -4,7 +4,7 @@ use super::world::{CAPACITY, World, alice, bob, code, domain, genesis, id, landl
 use crate::{
     id::{Amount, NodeId},
     ledger::{
-        TxError,
+        ExitError, TxError,
         state::{ProviderStatus, Records},
         tx::{Action, Drain, Register, Release, Withdraw},
     },
@@ -190,20 +190,20 @@ fn a_provider_drains_withdraws_and_gets_its_bond_back() {
     let owner = id(&landlord());
     check(&world, &alice(), drain.clone(), Err(TxError::OtherOwner { node, owner }));
     check(&world, &alice(), withdraw.clone(), Err(TxError::OtherOwner { node, owner }));
-    check(&world, &landlord(), withdraw.clone(), Err(TxError::NotDraining { node }));
+    check(&world, &landlord(), withdraw.clone(), Err(ExitError::NotDraining { node }.into()));
     let none = NodeId::new([9; 32]);
     check(&world, &landlord(), Action::Drain(Drain { node: none }), Err(TxError::NoProvider { node: none }));
     world.does(&landlord(), drain.clone());
-    check(&world, &landlord(), drain, Err(TxError::Draining { node }));
-    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillStores { node, used: 4096 }));
+    check(&world, &landlord(), drain, Err(ExitError::Draining { node }.into()));
+    check(&world, &landlord(), withdraw.clone(), Err(ExitError::StillStores { node, used: 4096 }.into()));
     world.does(&landlord(), Action::Register(world.register(&landlord(), index)));
     let status = |world: &World| world.state.provider(&node).map(|provider| provider.status);
     assert_eq!(status(&world), Some(ProviderStatus::Draining), "an update does not bring it back");
     world.does(&alice(), Action::Release(Release { object: object(1), extent: 0 }));
     let released = world.epoch().0;
-    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillStores { node, used: 4096 }));
+    check(&world, &landlord(), withdraw.clone(), Err(ExitError::StillStores { node, used: 4096 }.into()));
     world.wait_for(released + 1);
-    check(&world, &landlord(), withdraw.clone(), Err(TxError::StillStores { node, used: 4096 }));
+    check(&world, &landlord(), withdraw.clone(), Err(ExitError::StillStores { node, used: 4096 }.into()));
     world.wait_for(released + 2);
     world.does(&landlord(), withdraw.clone());
     let until = world.epoch().after(3);

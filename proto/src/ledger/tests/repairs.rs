@@ -8,7 +8,7 @@ use crate::{
     audit::ChallengedLeaf,
     id::{Amount, Epoch, NodeId},
     ledger::{
-        Genesis, TxError,
+        ExitError, Genesis, TxError,
         repair::{Assignment, Hands, RepairBlock, RepairError, assignment, bounty, bounty_of_target, returning_point},
         state::{Commitment, CommitmentId, Provider, ProviderStatus, Records, SlotState},
         tx::{Action, Commit, Drain, Extend, Receipt, Release, Repaired, RepairedSlot, ReportLoss, Restore, Withdraw},
@@ -335,7 +335,7 @@ fn what_nobody_rebuilds_is_paid_for_all_the_same() {
     let before = at.provider(silent[0]);
     at.silent(3, &silent);
     assert_eq!((at.state(0), at.made().ticket), (SlotState::Lost, None), "eleven are enough");
-    let more = Extend { object: at.id.object, extent: 0, end: at.made().end.after(9), most: Amount(u64::MAX) };
+    let more = Extend { commitment: at.id, end: at.made().end.after(9), most: Amount(u64::MAX) };
     at.world.does(&alice(), Action::Extend(more));
     let balance = at.world.account(&alice()).balance;
     at.silent(7, &silent);
@@ -381,7 +381,7 @@ fn with_too_few_columns_nothing_is_rebuilt_and_those_that_return_count() {
     at.world.does(&landlord(), Action::Repaired(at.honest(Hands::Rebuilder)));
     assert_eq!(at.made().live(), 12, "those that lost one may take another");
     at.world.check();
-    let more = Extend { object: at.id.object, extent: 0, end: at.made().end.after(3), most: Amount(u64::MAX) };
+    let more = Extend { commitment: at.id, end: at.made().end.after(3), most: Amount(u64::MAX) };
     at.world.does(&alice(), Action::Extend(more));
     at.silent(2, &[]);
     at.world.check();
@@ -424,7 +424,7 @@ fn no_bond_returns_while_a_loss_is_open() {
     at.world.wait_for(at.world.epoch().0 + 1);
     let behind = at.provider(holder).collateral;
     let refused = at.verdict(Action::Withdraw(Withdraw { node: holder }));
-    assert_eq!(refused, Err(TxError::LossesOpen { node: holder, behind }));
+    assert_eq!(refused, Err(ExitError::LossesOpen { node: holder, behind }.into()));
     at.silent(8, &[]);
     assert_eq!(at.verdict(Action::Withdraw(Withdraw { node: holder })), Ok(()), "it has paid");
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 
-use super::world::{World, alice, bob, code, genesis, id, landlord, object, pauper};
+use super::world::{World, alice, bob, code, genesis, id, key_of, landlord, object, pauper};
 use crate::{
     id::{Amount, Epoch, NodeId},
     ledger::{
@@ -81,8 +81,8 @@ fn action(world: &World, who: &Keypair, attempt: &Attempt) -> Option<Action> {
             Action::Commit(commit)
         }
         Attempt::Extend { number, epochs } => {
-            let (object, end) = (object(number), world.epoch().after(epochs));
-            Action::Extend(Extend { object, extent: 0, end, most: Amount(u64::MAX) })
+            let (commitment, end) = (key_of(who, number), world.epoch().after(epochs));
+            Action::Extend(Extend { commitment, end, most: Amount(u64::MAX) })
         }
         Attempt::Release { number } => Action::Release(Release { object: object(number), extent: 0 }),
     })

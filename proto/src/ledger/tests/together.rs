@@ -137,7 +137,7 @@ fn the_extents_of_an_object_are_committed_together() {
     // One is released and the other extended.
     let end = made[0].end.after(5);
     let release = Action::Release(Release { object: object(1), extent: 1 });
-    let extend = Action::Extend(Extend { object: object(1), extent: 0, end, most: Amount(0) });
+    let extend = Action::Extend(Extend { commitment: super::world::key_of(&alice(), 1), end, most: Amount(0) });
     world.does(&alice(), together([release, extend]));
     let ends = world.state.commitments_of(&object(1), 9).into_iter().map(|made| made.end);
     assert_eq!(ends.collect::<Vec<_>>(), [end, world.epoch().after(1)]);

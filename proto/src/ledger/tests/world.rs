@@ -16,8 +16,8 @@ use crate::{
         proofs::ProofKey,
         propose, rotation,
         state::{
-            Account, Bonded, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip, Validator,
-            ValidatorStatus,
+            Account, Bonded, CommitmentId, Domain, Key, Membership, ProviderStatus, Record, Records, SlotState, Tip,
+            Validator, ValidatorStatus,
         },
         tree,
         tx::{
@@ -90,6 +90,11 @@ pub(super) fn domain(index: u8) -> Domain {
 
 pub(super) fn object(number: u8) -> ObjectId {
     ObjectId::new([number; 32])
+}
+
+/// The first extent of the object with this number.
+pub(super) fn key_of(owner: &Keypair, number: u8) -> CommitmentId {
+    CommitmentId { object: object(number), extent: 0, owner: id(owner) }
 }
 
 pub(super) fn genesis() -> Genesis {
