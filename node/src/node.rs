@@ -32,7 +32,7 @@ use crate::{
     },
     directory,
     inventory::{Inventory, Missing},
-    metrics::{NodeMetrics, OrderMetrics},
+    metrics::{NodeMetrics, OrderMetrics, RepairMetrics},
     register::{self, ProviderOffer, Standing},
     repair::{Repair, RepairPace, RepairParts},
     retention::Retention,
@@ -253,10 +253,11 @@ impl Node {
             node.spawn_sync(genesis, sync);
         }
         node.spawn_following();
-        let (own, metrics) = (keypair.public(), metrics.retention);
+        let own = keypair.public();
         node.spawn_inventory(own, &columns, &workers);
         node.spawn_audit(own, &columns, &workers);
-        node.spawn_repair((&keypair, &columns, &workers), settings.repair);
+        node.spawn_repair((&keypair, &columns, &workers), (settings.repair, metrics.repair));
+        let metrics = metrics.retention;
         let retention = Retention { chain, node: own, columns, workers, credit, clock, metrics };
         node.spawn(|_, stop| retention.run(stop));
         node.spawn_pushing();
@@ -366,12 +367,16 @@ impl Node {
     }
 
     /// Rebuilds what others lost, and reports what this node lost.
-    fn spawn_repair(&mut self, (keypair, columns, workers): (&Keypair, &Arc<dyn Columns>, &Workers), pace: RepairPace) {
+    fn spawn_repair(
+        &mut self,
+        (keypair, columns, workers): (&Keypair, &Arc<dyn Columns>, &Workers),
+        (pace, metrics): (RepairPace, RepairMetrics),
+    ) {
         let (keypair, columns, workers, offers) =
             (keypair.clone(), Arc::clone(columns), workers.clone(), self.offer.subscribe());
         let missing = self.missing();
         self.spawn_quiet(|chain, stop| {
-            Repair::new(RepairParts { chain, keypair, columns, workers, offers, missing, pace }).run(stop)
+            Repair::new(RepairParts { chain, keypair, columns, workers, offers, missing, pace, metrics }).run(stop)
         });
     }
 

@@ -12,8 +12,8 @@ pub mod http;
 mod parts;
 
 pub use parts::{
-    ChainMetrics, LedgerMetrics, OrderMetrics, PoolMetrics, RetentionMetrics, StoreMetrics, SyncMetrics, Synced,
-    UploadMetrics,
+    ChainMetrics, LedgerMetrics, OrderMetrics, PoolMetrics, RepairMetrics, RetentionMetrics, StoreMetrics, SyncMetrics,
+    Synced, UploadMetrics,
 };
 
 /// All counts of a node. Clones share them.
@@ -33,6 +33,8 @@ pub struct NodeMetrics {
     pub uploads: UploadMetrics,
     /// Columns that the ledger changed.
     pub retention: RetentionMetrics,
+    /// Repairs.
+    pub repair: RepairMetrics,
 }
 
 impl NodeMetrics {
@@ -48,6 +50,7 @@ impl NodeMetrics {
         self.chain.pool.register(ours.sub_registry_with_prefix("mempool"));
         self.uploads.register(ours.sub_registry_with_prefix("uploads"));
         self.retention.register(ours.sub_registry_with_prefix("retention"));
+        self.repair.register(ours.sub_registry_with_prefix("repair"));
         registry
     }
 }
@@ -92,6 +95,10 @@ mod tests {
         "ostrakon_order_refused counter",
         "ostrakon_order_sign_state_sync_seconds histogram",
         "ostrakon_order_vote_delay_seconds histogram",
+        "ostrakon_repair_columns counter",
+        "ostrakon_repair_failures counter",
+        "ostrakon_repair_read_bytes counter",
+        "ostrakon_repair_written_bytes counter",
         "ostrakon_requests_duration_seconds histogram",
         "ostrakon_requests_received counter",
         "ostrakon_requests_refused counter",
@@ -130,6 +137,7 @@ mod tests {
         });
         metrics.chain.pool.refuse(&PoolError::Full);
         metrics.retention.changed(PlaceChange::Commit);
+        metrics.repair.columns("rebuilt", 2);
         metrics
     }
 
@@ -158,6 +166,7 @@ mod tests {
             "ostrakon_ledger_synced 1",
             "ostrakon_order_decided_total{round=\"0\"} 1",
             "ostrakon_mempool_refused_total{reason=\"full\"} 1",
+            "ostrakon_repair_columns_total{what=\"rebuilt\"} 2",
             &format!("ostrakon_requests_refused_total{{protocol=\"get\",code=\"{}\"}} 1", code_word(RefusalCode::Busy)),
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is not in {text}");

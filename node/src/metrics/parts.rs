@@ -310,3 +310,38 @@ impl RetentionMetrics {
         registry.register("changes", "Places of columns committed, trashed or deleted", self.changes.clone());
     }
 }
+
+/// Repairs that this node did, and what it told the ledger of its own columns.
+#[derive(Clone, Debug, Default)]
+pub struct RepairMetrics {
+    columns: Family<Labels<1>, Counter>,
+    failures: Counter,
+    read: Counter,
+    written: Counter,
+}
+
+impl RepairMetrics {
+    /// Counts so many columns: `rebuilt` or `moved` to other nodes, or those of this node that were `reported` as lost
+    /// or `returned`.
+    pub fn columns(&self, what: &'static str, count: usize) {
+        self.columns.get_or_create(&[("what", what)]).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
+    /// Counts a repair that came to nothing.
+    pub fn failed(&self) {
+        self.failures.inc();
+    }
+
+    /// Counts bytes that a repair read, and those that it wrote here and to others.
+    pub fn moved(&self, read: u64, written: u64) {
+        self.read.inc_by(read);
+        self.written.inc_by(written);
+    }
+
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register("columns", "Columns rebuilt, moved, reported as lost and returned", self.columns.clone());
+        registry.register("failures", "Repairs that came to nothing, and are tried again", self.failures.clone());
+        registry.register_with_unit("read", "Bytes that repairs read", Unit::Bytes, self.read.clone());
+        registry.register_with_unit("written", "Bytes that repairs wrote", Unit::Bytes, self.written.clone());
+    }
+}

@@ -89,6 +89,7 @@ impl Repair {
         for action in batches(lost.into_iter().take(REPORTS).map(report).collect()) {
             count += self.submit_parts(owner, action, "report a column of this node as lost").await;
         }
+        self.metrics.columns("reported", count);
         if count > 0 {
             tracing::warn!(columns = count, "told the ledger that columns of this node are lost: others rebuild them");
         }

@@ -32,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chain::{Chain, submit::SubmitError},
     inventory::Missing,
+    metrics::RepairMetrics,
     register::ProviderOffer,
     store::{Columns, PlaceKey},
 };
@@ -75,6 +76,8 @@ pub struct RepairParts {
     pub missing: watch::Receiver<Option<Missing>>,
     /// How much it may do.
     pub pace: RepairPace,
+    /// What it counts.
+    pub metrics: RepairMetrics,
 }
 
 /// How much work repair may make.
@@ -101,6 +104,7 @@ pub struct Repair {
     lines: Arc<Lines>,
     /// What is left of the memory for rows, in KiB.
     memory: Arc<Semaphore>,
+    metrics: RepairMetrics,
 }
 
 /// A repair that is this node's to do.
@@ -130,12 +134,12 @@ type Ended = (bool, Ticket, End);
 impl Repair {
     /// The repair of the node with `parts.keypair`.
     pub fn new(parts: RepairParts) -> Self {
-        let RepairParts { chain, keypair, columns, workers, offers, missing, pace } = parts;
+        let RepairParts { chain, keypair, columns, workers, offers, missing, pace, metrics } = parts;
         let RepairPace { bytes_per_second, scrub_period } = pace;
         let limit = || (bytes_per_second > 0).then(|| RateLimit::new(bytes_per_second));
         let memory = Arc::new(Semaphore::new(usize::try_from(ROWS_KIB).expect("64 Ki")));
         let (limits, lines) = ([limit(), limit()], Arc::default());
-        Self { chain, keypair, columns, workers, offers, missing, scrub_period, limits, lines, memory }
+        Self { chain, keypair, columns, workers, offers, missing, scrub_period, limits, lines, memory, metrics }
     }
 
     /// Repairs until `stop`.

@@ -93,6 +93,7 @@ impl Repair {
         for action in batches(restores.into_iter().map(Action::Restore).collect()) {
             count += self.submit_parts(owner, action, "restore a column that the ledger counts as lost").await;
         }
+        self.metrics.columns("returned", count);
         if count > 0 {
             tracing::info!(columns = count, "told the ledger that columns which it counts as lost are here");
         }

@@ -116,12 +116,19 @@ impl Repair {
             Ok(columns) => {
                 let (read_bytes, written) = (run.read.into_inner(), run.written.into_inner());
                 let (written_bytes, seconds) = (written + run.way.sent.into_inner(), began.elapsed().as_secs_f64());
-                let what = if job.leaving { "moved columns to other providers" } else { "repaired an object" };
+                let (what, counted) = if job.leaving {
+                    ("moved columns to other providers", "moved")
+                } else {
+                    ("repaired an object", "rebuilt")
+                };
+                self.metrics.columns(counted, columns.len());
+                self.metrics.moved(read_bytes, written_bytes);
                 tracing::info!(%object, extent, ?columns, read_bytes, written_bytes, seconds, "{what}");
                 End::Done
             }
             Err(JobError::Inconsistent) => End::Hopeless(job.assignment.draw.epoch),
             Err(error) => {
+                self.metrics.failed();
                 tracing::warn!(%object, extent, %error, "a repair failed; it is tried again while this node may do it");
                 End::Failed
             }
