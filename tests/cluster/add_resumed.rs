@@ -2,7 +2,10 @@
 //! nothing sent twice.
 
 use std::{
-    fs, thread,
+    ffi::OsStr,
+    fs,
+    path::Path,
+    thread,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
@@ -67,7 +70,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     let file = stage.cluster.files.join("resumed");
     content::write_file(&file, 400, BYTES)?;
     let before = balance(stage)?;
-    let whole = stage.cluster.run(&["add".as_ref(), file.as_os_str()])?;
+    let whole = stage.cluster.run(&add(&file))?;
     let (stored, price) = (whole.json::<Added>()?.stored_bytes, before.micro - balance(stage)?.micro);
     let (mut rng, mut tally) = (stage.rng(), Tally::default());
     let repeated = repeated_bytes(stage)?;
@@ -81,7 +84,7 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
         // Once it was printed and its journal is gone, the command had ended: the same again is another add.
         let outcome = match printed && !has_journal(stage) {
             true => killed,
-            false => stage.cluster.run(&["add".as_ref(), file.as_os_str()])?,
+            false => stage.cluster.run(&add(&file))?,
         };
         let parse = || format!("unexpected JSON of {outcome}");
         let added: Added = serde_json::from_slice(&outcome.stdout).with_context(parse)?;
@@ -114,9 +117,14 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     ))
 }
 
+/// An add of all columns: what one without a holder locks for its repair would make another price.
+fn add(file: &Path) -> [&OsStr; 3] {
+    ["add".as_ref(), "--all".as_ref(), file.as_os_str()]
+}
+
 /// Begins the add, and kills it after so many milliseconds: the random input of this scenario.
 fn killed_after(stage: &Stage, ms: usize) -> Result<Outcome> {
-    let mut client = stage.cluster.begin(&["add".as_ref(), stage.cluster.files.join("resumed").as_os_str()])?;
+    let mut client = stage.cluster.begin(&add(&stage.cluster.files.join("resumed")))?;
     thread::sleep(Duration::from_millis(ms.try_into().unwrap_or(0)));
     client.kill();
     client.wait(PATIENCE)

@@ -43,7 +43,10 @@ pub(crate) fn run(stage: &Stage) -> Result<String> {
     moments.sort_unstable();
     for moment in moments {
         let mut client = stage.cluster.begin(&command)?;
-        until("the get comes so far", PATIENCE, || Ok(written(&stage.cluster.files)? >= moment))?;
+        until("the get comes so far", PATIENCE, || {
+            ensure!(!client.has_ended(), "the get ended before it was killed");
+            Ok(written(&stage.cluster.files)? >= moment)
+        })?;
         client.kill();
         drop(client);
         ensure!(!out.exists(), "a file that is not whole has its name");
