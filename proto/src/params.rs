@@ -298,6 +298,10 @@ pub struct Audits {
     /// Epochs in which the bytes that a provider has proven come to count in full: it may take as many again. 0 lifts
     /// the bound.
     pub ramp_epochs: u64,
+    /// Epochs in a row that a provider may announce to be away for, without a fault. 0 forbids it.
+    pub maintenance_epochs: u64,
+    /// Epochs between the begins of two such times of one provider, at least.
+    pub maintenance_every: u64,
 }
 
 impl Default for Audits {
@@ -312,6 +316,8 @@ impl Default for Audits {
             fee_percent: 4,
             starter_bytes: 1 << 40,
             ramp_epochs: 24,
+            maintenance_epochs: 12,
+            maintenance_every: 720,
         }
     }
 }
@@ -453,6 +459,8 @@ impl Params {
             ("audits.probation_epochs", self.audits.probation_epochs, 0),
             ("audits.starter_bytes", self.audits.starter_bytes, 0),
             ("audits.ramp_epochs", self.audits.ramp_epochs, 0),
+            ("audits.maintenance_epochs", self.audits.maintenance_epochs, 0),
+            ("audits.maintenance_every", self.audits.maintenance_every, 1),
             ("repair.suspect_epochs", self.repair.suspect_epochs, 1),
             ("repair.forfeit_epochs", self.repair.forfeit_epochs, 1),
         ];

@@ -18,9 +18,9 @@ use ostrakon_proto::{
         },
         tx::{
             Action, Anchor, Ballot, Bond, ColumnLeaf, Consent, DecidedBlock, Drain, Evidence, Extend, FalseHeader,
-            Header, Inconsistent, Join, Leave, MadeColumn, Mismatch, Move, Propose, Receipt, Repaired, RepairedSlot,
-            ReportLoss, Restore, Roots, Seat, SetName, SetRenewal, Together, Transfer, Tx, TxBody, Withdraw,
-            columns_hash, tx_proof, tx_root,
+            Header, Inconsistent, Join, Leave, MadeColumn, Maintain, Mismatch, Move, Propose, Receipt, Repaired,
+            RepairedSlot, ReportLoss, Restore, Roots, Seat, SetName, SetRenewal, Together, Transfer, Tx, TxBody,
+            Withdraw, columns_hash, tx_proof, tx_root,
         },
         vote::{QuorumCertificate, SignedVote, Vote, VoteKind},
     },
@@ -124,6 +124,8 @@ fn actions_of_members() {
     assert_eq!(hex::encode(codec::encode(&Action::Move(moved))), MOVE);
     assert_eq!(hex::encode(codec::encode(&Action::Drain(Drain { node }))), DRAIN);
     assert_eq!(hex::encode(codec::encode(&Action::Withdraw(Withdraw { node }))), WITHDRAW);
+    let maintain = Maintain { node, from: Epoch(9), epochs: 4 };
+    assert_eq!(hex::encode(codec::encode(&Action::Maintain(maintain))), MAINTAIN);
     assert_eq!(digest(&Action::Evidence(evidence)), EVIDENCE);
     assert_eq!(digest(&propose(ProposedChange::Params(Box::default()))), PROPOSE_PARAMS);
     assert_eq!(hex::encode(codec::encode(&propose(ProposedChange::ExpelValidator(voter)))), PROPOSE_EXPEL);
@@ -330,23 +332,23 @@ const RECEIPT: &str = "ea70dfc79c95f05d6b0d4bada8ad5a51cac23449cbadeafe5affaf36e
 const CONSENT: &str = "3449c80061a8d2ff79fc93dac356b30b2d425636a9d54db33275cdcafdbfa62d09baf1ad6a2eb8a4a3b00fe7c5e91f896289093064f2bdf30ba616b9ffce8b06";
 const ACCOUNT: &str = "ost132yw8ht5p8cetl2jmvknewjawt9xwzdlrk2pyxlnwjyqrdq0dawqwyl3ty";
 const NODE: &str = "ostnode1e2f6c9c9rpc8r4nms0rl7rh7syyw3mz9xpt46aexs7fn8k76he7qtpvg5g";
-const GENESIS_ID: &str = "0141bb377a7177a229709c6e166e2da84713679618987426f88580ff59bf8bed";
+const GENESIS_ID: &str = "6a29c694d16b0007fb1723993b95655e5f9dc9981b58f6006aad61ca563706f2";
 const GENESIS_VALIDATORS: &str = "865185a6b4227abc10881992e780f64feb941d45e3b4099cfdcc1709234b7cba";
-const BLOCK_HISTORY: &str = "414a62d82b044a3f753483212f336d25e05eccd87fa80986da41ed02ba5ae8d7";
-const BLOCK_PRECOMMIT: &str = "93e0963adbc4b319fad35dab13ef56143e801e439c26119423ba45356d1a1d0eb9be23e5d5ff316b9f39942394e9fe0b7b6633d25d5c3232a4f6f1a43422c605";
-const GENESIS_STATE: &str = "057b7644d1878ec731f01d38f1f6ca726e7ed35622a146340b69494266cef456";
-const EPOCH_BEACON: &str = "66493fdea2ac01fbce6dc1ffa8d6a5b05fc80986ef1a7238e8dea270958bd991";
+const BLOCK_HISTORY: &str = "5966a95e90e83ce4ed8e701b4c2b67717ce68d7d022c552e394fd6edce6888fd";
+const BLOCK_PRECOMMIT: &str = "373119a46be392d6a2907f037e8af60e434c1f9085c174b16ad345c4fac8b1ced9b6aed88a4b923e5c7d324d1044954bd49970419de81ba61438b2659f7b5b08";
+const GENESIS_STATE: &str = "665a8af9bdf593b95ed382fcfd609ce7b46707e38c401535bd5275d0eeb83a1a";
+const EPOCH_BEACON: &str = "7e235597cb76680667aa42c254a3cfb075ded7fb8560fc0fdb38b3364bb46419";
 const ROSTER_ROOT: &str = "17883e67879c01b0d148ebf6f4a24244b172b62f08af87ccd35c4fc3fb77dc5b";
 const ROSTER_SUMMARY: &str = "5e0cd5e82b7a1bb663ff8db33c46907f8665665844105d7ebe2c35111c2a9a86";
 const DRAW_PROOF: &str = "dd8bbc900a55472035b9084da4c8eed13c7e34b65bdd9761e03fdef2f919cd2e";
-const BLOCK_ID: &str = "74097ebbd57eebe84c15b10b33b3916feebf0561c51ead6660b431038d21a759";
+const BLOCK_ID: &str = "69b61d1b7988d39dbc533cdb96ef9346d9eedf2d1b6ea8088a26e0773ab8b211";
 const FEE_FACTORS: &str = "0000120000000000 0040140000000000 c594150000000000 \
     c694150000000000 2ee2120000000000 3a87100000000000 \
     3a87100000000000";
-const BLOCK_STATE: &str = "783a035f4d9c4222b395e15f1f099fb76c0dd3614eb0bb87fba074930678a3e6";
-const BLOCK_MIX: &str = "cd3ac4726f145b494a0f0d69067639cf2d711865471c044169dfdd07febf5c63";
+const BLOCK_STATE: &str = "49799c3b52bf561f719707aa9de7e054e7e544873b53faa53e962691b5d0f4a3";
+const BLOCK_MIX: &str = "92ecc12b3f1e96a41dc597cd86c71fa37d02ee6ce43523974d02ab668b3f219c";
 const BLOCK_BEACON: &str =
-    "9110667fb0dca53745ffcdd0a99e205123a873c592293d6c53ffcd182d9fbcb3ea3125ef1e22c552a2a37f314a5b1598";
+    "935ed44766bffc2762ae5a1d4e3bf5e3c59b9dc1c9e2677d8b89398f45a537f7741ac4ca86b1f00d06b0109dedd3f4c4";
 const DRAW: [u8; 12] = [4, 2, 7, 8, 9, 15, 13, 10, 12, 14, 11, 6];
 const SEAT_CONSENT: &str = "cd498a2bac98491804423812ea67bb1f1467af3576bcbb72577cd16c55611497a41a1e25afd40e269602b568eb6dd6fa21b813da13ad54c4e558fe30a1b84408";
 const SEAT_PROOF: &str =
@@ -364,7 +366,7 @@ const DRAIN: &str = "08ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333d
 const WITHDRAW: &str = "09ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c";
 const EVIDENCE: &str = "0b663c547857e5284a34c7b237da3820";
 const FALSE_HEADER: &str = "94fe601b4da91317b16962b52230f56f";
-const PROPOSE_PARAMS: &str = "f199189f2431b41d85d1fb0e0982a667";
+const PROPOSE_PARAMS: &str = "bebd2ef6216523ca4d0d0db1786531dd";
 const PROPOSE_EXPEL: &str = "0b048a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";
 const PROPOSE_UPGRADE: &str = "0b0502000000f401000000000000";
 const BALLOT: &str = "0c070000000000000001";
@@ -377,6 +379,8 @@ const SET_RENEWAL: &str =
     "1701010101010101010101010101010101010101010101010101010101010101010200000001d0020000000000000700000000000000";
 const KEY_RENEWAL: &str = "140101010101010101010101010101010101010101010101010101010101010101000000028a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
 const RENEWAL: &str = "11d0020000000000000700000000000000";
+const MAINTAIN: &str =
+    "18ca93ac1705187071d67b83c7ff0efe8108e8ec4530575d7726879333dbdabe7c09000000000000000400000000000000";
 const KEY_NAME: &str = "0801010101010101010101010101010101010101010101010101010101010101010202020202020202020202020202020202020202020202020202020202020202";
 const KEY_INFRASTRUCTURE: &str = "0b4f7a72ab208d3ce3363c9f94ff3f2f54";
 const KEY_UNBONDING: &str = "410000000000000005018a875fff1eb38451577acd5afee405456568dd7c89e090863a0557bc7af49f17";

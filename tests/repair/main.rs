@@ -1,5 +1,6 @@
 //! Whether a network repairs itself with every client asleep: holders die permanently, by themselves and as whole
-//! domains, leave in good order, lose a disk, come back too late, and were dead before anything was added.
+//! domains, leave in good order, lose a disk, come back too late, are away as announced, and were dead before anything
+//! was added.
 //!
 //! Each scenario has a network of its own, with epochs of a few seconds. What is stored where is read from the ledger;
 //! that it is there, from the holders. How scenarios are chosen and repeated: [`ostrakon_tests::scenarios`].
@@ -9,6 +10,7 @@ mod dead_holders;
 mod domain_lost;
 mod drained;
 mod lost_disk;
+mod maintenance;
 mod network;
 mod renewed;
 mod returned;
@@ -27,12 +29,13 @@ impl Setup for Seed {
     }
 }
 
-const SCENARIOS: [Scenario<Seed>; 7] = [
+const SCENARIOS: [Scenario<Seed>; 8] = [
     scenario("dead_holders", |_| dead_holders::run()),
     scenario("churn", |seed| churn::run(SeededRng::new(seed.0))),
     scenario("drained", |_| drained::run()),
     scenario("domain_lost", |_| domain_lost::run()),
     scenario("lost_disk", |_| lost_disk::run()),
+    scenario("maintenance", |_| maintenance::run()),
     scenario("returned", |_| returned::run()),
     scenario("renewed", |_| renewed::run()),
 ];

@@ -61,6 +61,8 @@ class Audits:
         # The epochs in a row that it did not prove, the first since which it has not shown that it is there, and
         # whether what it stores counts as lost.
         self.missed, self.silent_since, self.written_off = {}, {}, set()
+        # The epochs for which it announced to be away, the last time.
+        self.maintenance = {}
 
     def begin(self, place, index, slot, size):
         held = Value(place=place, index=index, column=slot.column, size=size, since=slot.since, left=None)
@@ -81,11 +83,21 @@ class Audits:
 
     def _miss(self, provider, epoch, is_excused):
         since = self.silent_since.setdefault(provider, epoch - 1)
+        away = self.maintenance.get(provider, range(0))
         if all(held.left is not None for held in self.slots[provider].values()):
             self.returned(provider)
-        elif epoch - since >= self.params.repair.suspect_epochs:
+        elif sum(one not in away for one in range(since, epoch)) >= self.params.repair.suspect_epochs:
             self.written_off.add(provider)
-        self.missed[provider] = self.missed.get(provider, 0) + (not is_excused)
+        self.missed[provider] = self.missed.get(provider, 0) + (not is_excused and epoch - 1 not in away)
+
+    def maintain(self, provider, start, count, epoch):
+        """It will be away; what was announced and has not begun is put off."""
+        every = self.params.audits.maintenance_every
+        last = self.maintenance.get(provider)
+        least = epoch + 1 if last is None else last.start if last.start > epoch else max(last.start + every, epoch + 1)
+        require(1 <= count <= self.params.audits.maintenance_epochs, "a maintenance is too long")
+        require(least <= start <= epoch + 1 + every, "a maintenance is at another time than it may be")
+        self.maintenance[provider] = range(start, start + count)
 
     def returned(self, provider):
         self.silent_since.pop(provider, None)

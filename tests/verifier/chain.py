@@ -220,6 +220,8 @@ class Chain:
             commitments.restore(action, self.epochs[action.epoch].beacon, epoch)
         if action.kind == "report_loss":
             commitments.report_loss(action, epoch)
+        if action.kind == "maintain":
+            self.audits.maintain(action.node, action.start, action.epochs, epoch)
         if action.kind == "register":
             self.offers[action.node] = self._offer(action)
         if action.kind == "join":

@@ -51,6 +51,7 @@ action = enum
   21 mismatch  commitment: commitment_key | rebuilder: key | draw: u64 | columns: vec (index: u8 | column: id)
   22 inconsistent  commitment: commitment_key | leaf: u64 | leaves: vec (index: u8 | leaf: storage_leaf)
   23 set_renewal  object: id | extent: u32 | renewal: opt renewal
+  24 maintain  node: key | start: u64 | epochs: u64
 evidence = enum
   0 votes      first: signed_vote | second: signed_vote
   1 proposals  first: signed_proposal | second: signed_proposal
@@ -76,7 +77,8 @@ record = enum
   3 provider        owner: key | node: key | addresses: vec string | domain | price: u64 | capacity: u64
                   | used: u64 | bond: u64 | collateral: u64 | status: provider_status | offer: opt offer
                   | past: vec past_offer | frozen | open: u64 | missed: u32 | clean_since: u64
-                  | silent_since: opt u64 | written_off: bool | proven_bytes: u64
+                  | silent_since: opt u64 | written_off: bool | maintenance: opt maintenance
+                  | proven_bytes: u64
                   | rate: u64 | settled: u64 | proven_epochs: u64 | last_proof: u64 | recent: u64 | earned: u64
   4 validator       owner: key | key | node: key | addresses: vec string | beacon_key: [u8; 96] | domain
                   | bond: u64 | power: u64 | since: u64 | status: validator_status | missed: u32 | skipped_until: u64
@@ -115,6 +117,7 @@ validator_status = enum
 owner = extents: u32 | end: u64
 commitment_key = object: id | extent: u32 | owner: key
 renewal = epochs: u64 | most: u64
+maintenance = start: u64 | end: u64
 slot = provider: key | column: id | since: u64 | ask: u64 | cap: u64 | collateral: u64 | base: u64
   | state: u8
 space = blocks: u64 | with_space: u64
@@ -142,7 +145,7 @@ bonds = provider: u64 | gib: u64 | pay_epochs: u64 | validator: u64 | proposal: 
   | unbonding_epochs: u64 | slash_percent: u8
 governance = proposal_epochs: u64 | max_power_share: u8 | max_stored_share: u8
 audits = leaves: u8 | proven_leaves: u8 | few_providers: u32 | probation_epochs: u64 | suspend_after: u32
-  | fee_percent: u8 | starter_bytes: u64 | ramp_epochs: u64
+  | fee_percent: u8 | starter_bytes: u64 | ramp_epochs: u64 | maintenance_epochs: u64 | maintenance_every: u64
 repair = suspect_epochs: u64 | turn_epochs: u64 | forfeit_epochs: u64 | gib: u64
 code_class = providers: u32 | standard: code | standard_repair: u8 | economy: code | economy_repair: u8
 genesis = name: string | time_ms: u64 | membership | params | accounts: vec (account: key | balance: u64)

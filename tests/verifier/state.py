@@ -212,6 +212,9 @@ class State:
             silence = (audits.missed.get(node, 0), audits.silent_since.get(node), node in audits.written_off)
             require((provider.missed, provider.silent_since, provider.written_off) == silence,
                     "a provider was silent at another time")
+            away = audits.maintenance.get(node)
+            planned = away and Value(start=away.start, end=away.stop)
+            require(provider.maintenance == planned, "a provider announced another maintenance")
             free, rate = provider.capacity - provider.used, self._rate(provider.price)
             if rate:
                 free = min(free, (provider.bond - bonds.provider - provider.collateral) * GIB // rate)

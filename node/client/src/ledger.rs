@@ -8,12 +8,12 @@ pub use ostrakon_proto::{
         GenesisAccount, GenesisProvider, GenesisValidator, full_bond,
         repair::{ListedTicket, TicketPlace},
         state::{
-            Account, Charter, CommitmentId, DrawIdentity, EpochClock, Membership, NameRecord, Proposal,
+            Account, Charter, CommitmentId, DrawIdentity, EpochClock, Maintenance, Membership, NameRecord, Proposal,
             ProposalOutcome, ProposedChange, ProviderStatus, Slot, SlotState, Upgrade, Validator, ValidatorStatus,
         },
         tx::{
-            Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Propose, Repaired, ReportLoss,
-            Restore, SetName, SetRenewal, Together, TogetherError, Transfer, Tx, TxBody,
+            Anchor, Ballot, Commit, DecidedBlock, DrawAs, DrawPermission, Evidence, Maintain, Propose, Repaired,
+            ReportLoss, Restore, SetName, SetRenewal, Together, TogetherError, Transfer, Tx, TxBody,
         },
         vote::ValidatorKeys,
     },

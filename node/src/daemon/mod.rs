@@ -20,6 +20,7 @@ mod drain;
 mod earnings;
 mod init;
 mod live;
+mod maintenance;
 mod member;
 mod network;
 mod notify;
@@ -71,6 +72,9 @@ enum Command {
     /// End the node's service as a storage provider: move its columns to others, and get the bond back
     #[command(after_help = drain::HELP)]
     Drain(drain::DrainArgs),
+    /// Announce that the node will be away for some hours, which is no fault then
+    #[command(after_help = maintenance::HELP)]
+    Maintenance(maintenance::MaintenanceArgs),
     /// Add, list or remove the disks on which the node stores columns
     Volume {
         #[command(subcommand)]
@@ -147,6 +151,7 @@ impl Args {
             Command::Earnings(args) => earnings::print(&args),
             Command::Validator { command } => member::validator(command),
             Command::Drain(args) => drain::drain(args),
+            Command::Maintenance(args) => maintenance::announce(args),
             Command::Volume { command } => volume::perform(command),
             Command::Config { command: ConfigCommand::Show(args) } => {
                 say(&Config::load(&args.data_dir.dir, &args.overrides)?.to_toml())

@@ -89,6 +89,8 @@ pub fn params(epoch_seconds: u64) -> Params {
         audits: Audits {
             probation_epochs: hours(default.audits.probation_epochs),
             ramp_epochs: hours(default.audits.ramp_epochs),
+            maintenance_epochs: hours(default.audits.maintenance_epochs),
+            maintenance_every: hours(default.audits.maintenance_every),
             ..default.audits
         },
         bonds: Bonds {

@@ -9,8 +9,10 @@ use crate::{
 };
 
 mod exit;
+mod maintenance;
 
 pub use exit::ExitError;
+pub use maintenance::MaintenanceError;
 
 /// Why a transaction is refused. A refused transaction changes nothing. The first line of each variant says what its
 /// sender can do.
@@ -465,6 +467,9 @@ pub enum TxError {
     /// Do what it says.
     #[error(transparent)]
     Exit(#[from] ExitError),
+    /// Do what it says.
+    #[error(transparent)]
+    Maintenance(#[from] MaintenanceError),
     /// Do what it says.
     #[error(transparent)]
     Repair(#[from] RepairError),

@@ -3,14 +3,15 @@
 //! Only silence is a fault: a wrong proof is refused and costs nothing. Providers with something to prove stand in a
 //! queue by the first epoch that is not settled; each block settles a bounded number of those that are due, so that the
 //! silent are touched too. One epoch missed is not paid; after several in a row a provider is suspended, until it
-//! proves again. Where very much was missed in many places, or blocks had no space for proofs, all who missed are
-//! excused: but nobody who stores less than a fifth can excuse himself.
+//! proves again. Epochs for which it announced to be away are not paid, and count for nothing else. Where very much was
+//! missed in many places, or blocks had no space for proofs, all who missed are excused: but nobody who stores less
+//! than a fifth can excuse himself.
 
 use crate::{
     id::{Epoch, NodeId},
     ledger::{
         draft::Draft,
-        state::{Bonded, EpochAudit, EpochRecord, Key, Provider, ProviderStatus, Records},
+        state::{Bonded, EpochAudit, EpochRecord, Key, Provider, ProviderStatus, Records, outside},
     },
     limits,
     params::Params,
@@ -55,11 +56,12 @@ pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
     if provider.used == 0 {
         // Nothing is left that it could be silent about.
         audited.returned();
-    } else if clock.epoch.0.saturating_sub(since.0) >= repair.suspect_epochs {
+    } else if counted(outside(audited.maintenance, since, Epoch(before))) >= repair.suspect_epochs {
         (audited.written_off, audited.proven_bytes) = (true, 0);
     }
-    let all = u32::try_from(last.0 - first.0 + 1).unwrap_or(u32::MAX);
-    let missed = all.saturating_sub(clock.excused_of(first, last));
+    let unannounced = || outside(audited.maintenance, first, last);
+    let excused: u32 = unannounced().map(|(first, last)| clock.excused_of(first, last)).sum();
+    let missed = u32::try_from(counted(unannounced())).unwrap_or(u32::MAX).saturating_sub(excused);
     if missed == 0 {
         return;
     }
@@ -68,6 +70,11 @@ pub(super) fn settle(draft: &Draft<'_>, provider: &mut Provider) {
     if audited.missed >= audits.suspend_after && provider.status == ProviderStatus::Active {
         provider.status = ProviderStatus::Suspended;
     }
+}
+
+/// How many epochs these ranges have.
+fn counted(ranges: impl Iterator<Item = (Epoch, Epoch)>) -> u64 {
+    ranges.map(|(first, last)| last.0 - first.0 + 1).sum()
 }
 
 /// Settles providers that have been silent, as many as one block may.

@@ -49,7 +49,7 @@ pub use apply::{
 pub use checked::CheckedTx;
 pub use collateral::{collateral, full_bond};
 pub use draft::{Draft, DraftChanges};
-pub use error::{ExitError, TxError};
+pub use error::{ExitError, MaintenanceError, TxError};
 pub use genesis::{Genesis, GenesisAccount, GenesisError, GenesisProvider, GenesisValidator};
 pub use load::FeeFactor;
 pub use memory::{MemoryRecords, MoneySums};

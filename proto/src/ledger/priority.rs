@@ -40,6 +40,7 @@ pub const fn priority(action: &Action) -> TxPriority {
         | Action::ReportLoss(_)
         | Action::Mismatch(_)
         | Action::Inconsistent(_)
-        | Action::SetRenewal(_) => TxPriority::Ordinary,
+        | Action::SetRenewal(_)
+        | Action::Maintain(_) => TxPriority::Ordinary,
     }
 }

@@ -31,7 +31,8 @@ mod key;
 mod membership;
 mod records;
 
-pub use audited::{Audited, Frozen, Pay, ProvenEpochs};
+pub(in crate::ledger) use audited::outside;
+pub use audited::{Audited, Frozen, Maintenance, Pay, ProvenEpochs};
 pub use clock::EpochClock;
 pub use held::{DepartedSlot, Held, HeldId, HeldSum, Prefix};
 pub use key::{Bonded, KEY_MAX, Key};

@@ -150,7 +150,8 @@ const fn may_be_part(action: &Action) -> bool {
         | Action::Restore(_)
         | Action::ReportLoss(_)
         | Action::Mismatch(_)
-        | Action::SetRenewal(_) => true,
+        | Action::SetRenewal(_)
+        | Action::Maintain(_) => true,
         Action::Join(_)
         | Action::Bond(_)
         | Action::Leave(_)

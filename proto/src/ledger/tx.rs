@@ -79,6 +79,8 @@ pub enum Action {
     Inconsistent(Inconsistent),
     /// Has the ledger renew a commitment of the sender by itself, or not.
     SetRenewal(SetRenewal),
+    /// Announces that a provider will be away for some epochs.
+    Maintain(Maintain),
 }
 
 /// Pays `amount` to `to`.
@@ -264,6 +266,18 @@ pub struct Move {
 pub struct Drain {
     /// The provider's node.
     pub node: NodeId,
+}
+
+/// Announces that the sender's provider will be away: what it does not prove of these epochs is no fault. At most
+/// [`crate::params::Audits::maintenance_epochs`], every [`crate::params::Audits::maintenance_every`].
+#[derive(Clone, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Maintain {
+    /// The provider's node.
+    pub node: NodeId,
+    /// The first epoch, after the one in progress.
+    pub from: Epoch,
+    /// How many.
+    pub epochs: u64,
 }
 
 /// Withdraws the sender's provider, which is draining and stores nothing.

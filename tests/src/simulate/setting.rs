@@ -170,6 +170,8 @@ pub fn params() -> Params {
             probation_epochs: hours(audits.probation_epochs),
             starter_bytes: audits.starter_bytes / SCALE,
             ramp_epochs: hours(audits.ramp_epochs),
+            maintenance_epochs: hours(audits.maintenance_epochs),
+            maintenance_every: hours(audits.maintenance_every),
             ..audits
         },
         repair: Repair {

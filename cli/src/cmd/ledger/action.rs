@@ -2,7 +2,7 @@
 
 use ostrakon::{
     Action, Pace, Renewal, TxPlace,
-    ledger::{Commit, CommitmentId, DrawPermission, Evidence, ProposedChange, SetRenewal},
+    ledger::{Commit, CommitmentId, DrawPermission, Evidence, Maintain, ProposedChange, SetRenewal},
 };
 
 use crate::time;
@@ -42,6 +42,10 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
                 None => "not any more".to_owned(),
             };
             ("set-renewal", format!("extent {extent} of {object} {how}"))
+        }
+        Action::Maintain(Maintain { node, from, epochs }) => {
+            let begins = time::of_epoch(*from, pace);
+            ("maintain", format!("provider {node} is away for {epochs} epochs from {begins}"))
         }
         Action::Leave(leave) => ("leave", format!("validator {}", leave.key)),
         Action::Drain(drain) => ("drain", format!("provider {}", drain.node)),

@@ -44,7 +44,7 @@ pub(super) fn withdraw(context: &mut ActionContext<'_, '_>, withdraw: &Withdraw)
 }
 
 /// The sender's provider, if it has not withdrawn.
-fn own(context: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
+pub(super) fn own(context: &ActionContext<'_, '_>, node: NodeId) -> Result<Provider, TxError> {
     let provider = context.own_provider(node)?;
     match provider.status {
         ProviderStatus::Exited { until } => Err(TxError::Unbonding { until }),

@@ -19,6 +19,7 @@ mod exit;
 mod extend;
 mod govern;
 mod inconsistent;
+mod maintain;
 mod mismatch;
 mod name;
 mod register;
@@ -73,7 +74,8 @@ pub(super) fn form(rules: &Rules, account: AccountId, action: &Action) -> Result
         | Action::ReportLoss(_)
         | Action::Inconsistent(_)
         | Action::Anchor(_)
-        | Action::SetRenewal(_) => Ok(()),
+        | Action::SetRenewal(_)
+        | Action::Maintain(_) => Ok(()),
     }
 }
 
@@ -104,6 +106,7 @@ pub(super) fn apply(context: &mut ActionContext<'_, '_>, action: &Action) -> Res
         Action::Mismatch(mismatch) => mismatch::apply(context, mismatch),
         Action::Inconsistent(proof) => inconsistent::apply(context, proof),
         Action::SetRenewal(set) => renewal::apply(context, set),
+        Action::Maintain(maintain) => maintain::apply(context, maintain),
         Action::Together(together) => each(together, |part| apply(context, part)),
     }
 }

@@ -28,6 +28,8 @@ pub struct Audited {
     pub silent_since: Option<Epoch>,
     /// Whether it has been silent for so long that what it stores counts as lost.
     pub written_off: bool,
+    /// The last time for which it announced to be away.
+    pub maintenance: Option<Maintenance>,
     /// Bytes that it has proven for long enough to be offered more.
     pub proven_bytes: u64,
     /// Its pay.
@@ -51,6 +53,28 @@ impl Audited {
         let step = bytes.checked_div(ramp_epochs).unwrap_or(bytes).max(1);
         self.proven_bytes = self.proven_bytes.saturating_add(step).min(bytes);
     }
+}
+
+/// Epochs that a provider announced to be away for: what it does not prove of them is not paid, and no fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct Maintenance {
+    /// The first of them.
+    pub from: Epoch,
+    /// The first after them.
+    pub until: Epoch,
+}
+
+/// What is left of the epochs from `first` to `last` without those of a maintenance: none to two ranges, each with its
+/// first and its last.
+pub(in crate::ledger) fn outside(
+    maintenance: Option<Maintenance>,
+    first: Epoch,
+    last: Epoch,
+) -> impl Iterator<Item = (Epoch, Epoch)> {
+    // Of none, as of one that is over: nothing is left before it.
+    let Maintenance { from, until } = maintenance.unwrap_or(Maintenance { from: Epoch(0), until: Epoch(0) });
+    let before = from.0.checked_sub(1).map(|before| (first, last.min(Epoch(before))));
+    before.into_iter().chain([(first.max(until), last)]).filter(|(first, last)| first <= last)
 }
 
 /// How many bytes an epoch froze.
@@ -120,6 +144,17 @@ mod tests {
     use super::*;
 
     proptest! {
+        #[test]
+        fn epochs_outside_of_a_maintenance_are_those_not_in_it(
+            (from, until, first, last) in (1_u64..20, 1_u64..20, 0_u64..20, 0_u64..20),
+            is_announced: bool,
+        ) {
+            let maintenance = is_announced.then_some(Maintenance { from: Epoch(from), until: Epoch(from + until) });
+            let left = outside(maintenance, Epoch(first), Epoch(last)).flat_map(|(first, last)| first.0..=last.0);
+            let is_in = |epoch: &u64| is_announced && (from..from + until).contains(epoch);
+            prop_assert!(left.eq((first..=last).filter(|epoch| !is_in(epoch))));
+        }
+
         #[test]
         fn proven_epochs_are_counted_up_to_any_recent_one(
             steps in prop::collection::vec(1_u64..40, 0..60),

@@ -8,10 +8,10 @@ use crate::{
     codec,
     id::{Amount, ColumnId, Epoch, NodeId, NodeKind},
     ledger::{
-        AuditError, BlockError, Genesis, Rules, challenge, inventory, judge,
+        AuditError, BlockError, Genesis, MaintenanceError, Rules, TxError, challenge, inventory, judge,
         proofs::{ProofKey, proof_root},
-        state::{Key, ProviderStatus, Records},
-        tx::{Action, Commit, Drain, Extend, Release, Roots, SlotClaim, tx_root},
+        state::{Key, Maintenance, Provider, ProviderStatus, Records},
+        tx::{Action, Commit, Drain, Extend, Maintain, Release, Roots, SlotClaim, tx_root},
     },
     limits,
     params::{Audits, Params},
@@ -256,6 +256,52 @@ fn the_silent_are_suspended_and_come_back_with_a_proof() {
     assert_eq!(state(&world), (0, ProviderStatus::Active));
     let paid = |node| world.provider(node).audited.pay.proofs.count;
     assert_eq!((paid(silent), paid(others[0])), (1, 4), "epochs that were missed are not paid");
+}
+
+/// Half of its three epochs of silence were announced: the others are what counts.
+#[test]
+fn who_announced_to_be_away_is_not_at_fault() {
+    let (mut world, columns, commit) = stored();
+    let (away, others) = (commit.slots[0].provider, providers(&commit.slots[1..]));
+    let now = world.epoch();
+    world.does(&landlord(), maintain(away, now.after(1), 2));
+    world.epoch_of_proofs(&columns, &providers(&commit.slots));
+    for expect in [0, 0, 1, 2] {
+        world.epoch_of_proofs(&columns, &others);
+        assert_eq!(world.provider(away).audited.missed, expect, "in epoch {}", world.epoch());
+    }
+    let Provider { status, audited, .. } = world.provider(away);
+    assert_eq!((status, audited.silent_since), (ProviderStatus::Suspended, Some(now.after(1))));
+    assert_eq!(audited.pay.proofs.count, 1, "it is not paid for it");
+}
+
+#[test]
+fn maintenance_is_announced_before_it_begins_and_is_short_and_rare() {
+    let (mut world, _, commit) = stored();
+    let (node, now) = (commit.slots[0].provider, world.epoch());
+    let refused = |world: &World, from, epochs| world.verdict(&world.tx(&landlord(), maintain(node, from, epochs)));
+    let begin = |from, earliest: Epoch| Err(MaintenanceError::Begin { from, earliest, latest: now.after(721) }.into());
+    for epochs in [0, 13] {
+        let long = Err(MaintenanceError::Length { epochs, max: 12 }.into());
+        assert_eq!(refused(&world, now.after(1), epochs), long);
+    }
+    assert_eq!(refused(&world, now, 1), begin(now, now.after(1)));
+    assert_eq!(refused(&world, now.after(722), 1), begin(now.after(722), now.after(1)));
+    let stranger = world.verdict(&world.tx(&bob(), maintain(node, now.after(1), 1)));
+    assert!(matches!(stranger, Err(TxError::OtherOwner { .. })), "{stranger:?}");
+    world.does(&landlord(), maintain(node, now.after(5), 12));
+    assert_eq!(refused(&world, now.after(4), 1), begin(now.after(4), now.after(5)), "it can be put off alone");
+    world.does(&landlord(), maintain(node, now.after(6), 3));
+    let planned = Maintenance { from: now.after(6), until: now.after(9) };
+    assert_eq!(world.provider(node).audited.maintenance, Some(planned));
+    world.wait_for(now.0 + 7);
+    let earliest = now.after(6 + 720);
+    let early = MaintenanceError::Begin { from: now.after(9), earliest, latest: now.after(8 + 720) };
+    assert_eq!(refused(&world, now.after(9), 1), Err(early.into()));
+}
+
+fn maintain(node: NodeId, from: Epoch, epochs: u64) -> Action {
+    Action::Maintain(Maintain { node, from, epochs })
 }
 
 /// One that leaves while suspended is still leaving.

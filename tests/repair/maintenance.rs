@@ -1,0 +1,63 @@
+//! A node announces that it will be away, and is away for longer than what others may be: nothing of it counts as lost,
+//! and it is neither suspended nor paid for that time. Without the announcement its columns would be rebuilt.
+
+use std::{ffi::OsStr, process::Stdio, time::Duration};
+
+use anyhow::{Context, Result, ensure};
+use ostrakon::{NodeId, ledger::ProviderStatus};
+use ostrakon_tests::{
+    cluster::{Running, Shape},
+    process::{until, without_profile},
+};
+use serde::Deserialize;
+
+use super::network::Watched;
+
+const EPOCH: u64 = 3;
+/// Twice as many epochs as a node may be silent for before what it stores counts as lost.
+const AWAY: u64 = 6;
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// What `maintenance` prints.
+#[derive(Debug, Deserialize)]
+struct Announced {
+    from_epoch: u64,
+    until_epoch: u64,
+}
+
+pub(crate) fn run() -> Result<String> {
+    let network = Watched::start(Shape::new(8, 8), EPOCH, 0, &[])?;
+    let object = network.add(1, 3_000_000, &["--code", "6/8"])?;
+    // Not the validator, which is node 0.
+    let node = network.cluster.status()?.nodes.pop().context("the network has nodes")?;
+    let id: NodeId = node.provider.parse().context("a node id")?;
+    until("it has proven what it stores", LIMIT, || Ok(network.provider(id)?.audited.pay.proofs.count > 0))?;
+
+    let announce = |begins_in: u64| {
+        let (begins_in, lasts) = (format!("{begins_in}s"), format!("{}s", AWAY * EPOCH));
+        let mut command = without_profile(&network.cluster.binaries.node);
+        command.args([OsStr::new("maintenance"), "--dir".as_ref(), node.data_dir.as_os_str()]);
+        command.args(["--in", &begins_in, "--for", &lasts]);
+        Running::spawn(command, Stdio::null())?.wait(LIMIT)
+    };
+    let announced: Announced = announce(4 * EPOCH)?.json()?;
+    ensure!(announce(EPOCH)?.said().contains("next one begins in epoch"), "it can be put off, and not begin earlier");
+    until("its time comes", LIMIT, || Ok(network.epoch()? >= announced.from_epoch))?;
+    let proven = network.provider(id)?.audited.pay.proofs.count;
+    network.cluster.kill(&[node.index])?;
+    until("its time is over", LIMIT, || {
+        let (live, n) = network.live(&object)?;
+        ensure!(live == n, "{live} of {n} columns count as stored during the maintenance");
+        Ok(network.epoch()? >= announced.until_epoch)
+    })?;
+    let away = network.provider(id)?;
+    ensure!(away.status == ProviderStatus::Active && away.audited.missed == 0, "it is {away:?}");
+    network.cluster.revive(&[node.index])?;
+    until("it proves again", LIMIT, || Ok(network.provider(id)?.audited.silent_since.is_none()))?;
+    let unpaid = announced.until_epoch - announced.from_epoch;
+    network.read_all(&[object])?;
+    let back = network.provider(id)?.audited.pay.proofs.count;
+    Ok(format!(
+        "away for {unpaid} epochs without a fault; {proven} epochs were paid before, and {back} with those after"
+    ))
+}
