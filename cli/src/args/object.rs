@@ -30,7 +30,7 @@ Examples:
   ostrakon renew CID --for 30d --auto              renew it whenever it would end
   ostrakon renew CID --for 30d --owner ACCOUNT     pay for what another account stores
 
-Automatic renewals are the ledger's: nothing of yours has to run. Each is paid from your balance when the object would
+Automatic renewals are the ledger's: nothing of yours has to run. Each is paid from your balance when the object would \
 end. When that is too little, or a holder asks for more than before and than --max-price, the object ends.";
 
 /// `status`
