@@ -38,7 +38,7 @@ async fn an_add_does_not_wait_for_the_dead() {
             match (added, stored) {
                 (Ok(added), Ok(stored)) => {
                     // Who takes a column and does not sign is given up late, and so may be who takes it then.
-                    let most = Duration::from_secs(if let Death::Unsigned = death { 65 } else { 30 });
+                    let most = Duration::from_secs(if let Death::Unsigned = death { 70 } else { 30 });
                     assert!(took < most, "{nodes} nodes, {dead} {death:?}: {took:?}");
                     assert_eq!(added.stored(), stored, "{nodes} nodes, {dead} {death:?}");
                     let spare = stored - usize::from(added.code.k);
