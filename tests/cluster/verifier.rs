@@ -2,7 +2,8 @@
 //! every header and certificate, turns, epochs, beacons, pulses, a whole state, proofs, rosters, draws, and what is
 //! asked of providers and owed to them, and what they lost, come out the same, and no byte of what it is given can be
 //! changed unnoticed. The chain has what chains have: a validator that missed turns, one that left, young accounts, one
-//! that draws as another, a provider that is dead for a while, and more of them than one answer shows.
+//! that draws as another, a provider that announces to be away and is dead for longer, and more of them than one answer
+//! shows.
 
 use std::{collections::BTreeMap, fs, path::Path, process::Command, process::Stdio, thread, time::Duration};
 
@@ -124,12 +125,17 @@ fn live(cluster: &Cluster, asked: &NodeInfo, leaving: &NodeInfo) -> Result<Value
     Ok(json!({ "blocks": blocks, "epochs": epochs, "added": added }))
 }
 
-/// A holder of an object that was added dies, and comes back when others have rebuilt what it stored.
+/// A holder of an object that was added announces maintenance and dies, and comes back when others have rebuilt what it
+/// stored.
 fn lose(cluster: &Cluster, asked: &NodeInfo, added: &Value) -> Result<()> {
     let added: Added = serde_json::from_value(added.clone())?;
     let nodes = cluster.status()?.nodes;
     let may_die = |index: &usize| *index != asked.index && !nodes[*index].validator;
     let dies = cluster.holders(&added)?.into_iter().find(may_die).context("a holder that does not validate")?;
+    // The first epochs of its silence are announced: they do not count.
+    let dir = nodes[dies].data_dir.to_string_lossy();
+    let announce = ["maintenance", "--dir", &dir, "--in", "2s", "--for", "2s"];
+    Running::start(&cluster.binaries.node, &announce)?.wait(LIMIT)?.expect_code(0)?;
     cluster.kill(&[dies])?;
     let is_elsewhere = || {
         let status: Value = cluster.run(&["status", &added.cid])?.json()?;
