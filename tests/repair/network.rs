@@ -78,11 +78,6 @@ impl Watched {
         found.with_context(|| format!("{node} is not a provider"))
     }
 
-    /// Money that this account may spend.
-    pub(crate) fn balance(&self, account: ostrakon::AccountId) -> Result<u64> {
-        Ok(self.runtime.block_on(self.client.chain().account(account))?.balance.0)
-    }
-
     /// Waits until each extent of the objects has at least `wanted` columns, by its code, on nodes that are not `dead`,
     /// whatever the ledger knows of these; how long that took.
     fn wait_live(

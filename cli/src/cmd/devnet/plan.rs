@@ -187,9 +187,9 @@ impl Plan {
 
 /// Parameters of a network with epochs of this many seconds: a beacon of an eighth of an epoch's blocks, and a window
 /// of a quarter of them; draws valid for an hour, longer than any upload here takes, and trash kept as long, as the
-/// rules require; bonds back after five minutes, and ten to vote; what nobody proves for three epochs lost, and ten
-/// seconds to rebuild it before it is another's turn; and no least number of domains and no share of an infrastructure,
-/// for all are on one machine.
+/// rules require; bonds of validators back after five minutes, and of providers after the last draw that may name them;
+/// ten minutes to vote; what nobody proves for three epochs lost, and ten seconds to rebuild it before it is another's
+/// turn; and no least number of domains and no share of an infrastructure, for all are on one machine.
 pub(crate) fn params(epoch_seconds: u64) -> Params {
     let (epoch_ms, epochs_in) = (epoch_seconds * 1_000, |seconds: u64| seconds.div_ceil(epoch_seconds).max(2));
     let blocks = epoch_ms / BLOCK_MS;
