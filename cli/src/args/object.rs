@@ -55,6 +55,7 @@ pub(crate) struct Remove {
 
 /// `renew`
 #[derive(Debug, Args)]
+#[command(mut_group("Term", |group| group.required(true).arg("no_auto")))]
 pub(crate) struct Renew {
     #[command(flatten)]
     pub(crate) object: ObjectArgs,
@@ -70,6 +71,6 @@ pub(crate) struct Renew {
     #[arg(long, conflicts_with = "no_auto")]
     pub(crate) auto: bool,
     /// Do not renew it automatically any more
-    #[arg(long, conflicts_with_all = ["Term", "max_price"])]
+    #[arg(long, conflicts_with = "max_price")]
     pub(crate) no_auto: bool,
 }
