@@ -41,7 +41,7 @@ pub(crate) fn run() -> Result<String> {
         Running::spawn(command, Stdio::null())?.wait(LIMIT)
     };
     let announced: Announced = announce(4 * EPOCH)?.json()?;
-    ensure!(announce(EPOCH)?.said().contains("next one begins in epoch"), "it can be put off, and not begin earlier");
+    ensure!(announce(EPOCH)?.said().contains("next one begins in epoch"), "it can be postponed, and not begin earlier");
     until("its time comes", LIMIT, || Ok(network.epoch()? >= announced.from_epoch))?;
     let proven = network.provider(id)?.audited.pay.proofs.count;
     network.cluster.kill(&[node.index])?;

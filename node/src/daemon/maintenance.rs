@@ -23,7 +23,7 @@ use super::{
 pub(super) const HELP: &str =
     "The hours that are announced are not paid, and nothing else follows from them: the node \
 is not suspended, and its columns do not count as lost. They must begin in a later epoch. By default a network allows \
-12 hours, once in 30 days; what was announced and has not begun can only be put off, by announcing it again.
+12 hours, once in 30 days; one that has not begun can only be postponed, by announcing it again.
 
 Examples:
   ostrakon-node maintenance --dir DIR --in 2h --for 4h

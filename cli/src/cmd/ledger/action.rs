@@ -39,9 +39,9 @@ pub(in crate::cmd) fn words(action: &Action, pace: &Pace) -> (&'static str, Stri
         Action::SetRenewal(SetRenewal { object, extent, renewal }) => {
             let how = match renewal {
                 Some(Renewal { epochs, .. }) => format!("for {epochs} epochs each time"),
-                None => "not any more".to_owned(),
+                None => "off".to_owned(),
             };
-            ("set-renewal", format!("extent {extent} of {object} {how}"))
+            ("set-renewal", format!("extent {extent} of {object}: {how}"))
         }
         Action::Maintain(Maintain { node, from, epochs }) => {
             let begins = time::of_epoch(*from, pace);

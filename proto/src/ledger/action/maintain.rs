@@ -1,7 +1,7 @@
 //! maintain: a provider announces that it will be away, which is no fault then.
 //!
 //! It is announced before it begins, is short, and comes rarely: nobody can turn a loss or the dropping of data into
-//! maintenance afterwards, and who announced one can only put it off.
+//! maintenance afterwards, and an announced one can only be postponed.
 
 use crate::{
     id::Epoch,

@@ -290,7 +290,7 @@ fn maintenance_is_announced_before_it_begins_and_is_short_and_rare() {
     let stranger = world.verdict(&world.tx(&bob(), maintain(node, now.after(1), 1)));
     assert!(matches!(stranger, Err(TxError::OtherOwner { .. })), "{stranger:?}");
     world.does(&landlord(), maintain(node, now.after(5), 12));
-    assert_eq!(refused(&world, now.after(4), 1), begin(now.after(4), now.after(5)), "it can be put off alone");
+    assert_eq!(refused(&world, now.after(4), 1), begin(now.after(4), now.after(5)), "it can only be postponed");
     world.does(&landlord(), maintain(node, now.after(6), 3));
     let planned = Maintenance { from: now.after(6), until: now.after(9) };
     assert_eq!(world.provider(node).audited.maintenance, Some(planned));
