@@ -1,5 +1,5 @@
 //! An object outlives its term: the ledger renews it with every client asleep, another account pays for more of it, and
-//! when neither does any more it ends, and what was locked returns.
+//! when neither does any more it ends.
 
 use std::time::Duration;
 
@@ -44,9 +44,9 @@ pub(crate) fn run() -> Result<String> {
     let network = Watched::start(Shape::new(8, 8), EPOCH, 0, &[])?;
     let object = network.add(1, 300_000, &["--code", "3/6", "--epochs", &TERM.to_string()])?;
     renew(&network, &object, &["--epochs", &TERM.to_string(), "--auto"])?;
-    let term = term(&network, &object)?;
-    let renewal = term.renewal.as_ref().context("status does not show the renewal")?;
-    ensure!(renewal.epochs == TERM && renewal.is_covered, "status shows {term:?}");
+    let first = term(&network, &object)?;
+    let renewal = first.renewal.as_ref().context("status does not show the renewal")?;
+    ensure!(renewal.epochs == TERM && renewal.is_covered, "status shows {first:?}");
 
     let asleep = network.epoch()? + ASLEEP;
     until("epochs pass", LIMIT, || Ok(network.epoch()? > asleep))?;
@@ -56,12 +56,12 @@ pub(crate) fn run() -> Result<String> {
     renew(&network, &object, &["--no-auto"])?;
     let friend = Friend::new(&network.cluster, "friend")?;
     network.cluster.run(&["wallet", "send", &friend.address()?, "100"])?.expect_code(0)?;
-    let before = self::term(&network, &object)?.expires_epoch;
-    let (owner, epochs) = (term.owner.to_string(), TERM.to_string());
+    let before = term(&network, &object)?.expires_epoch;
+    let (owner, epochs) = (first.owner.to_string(), TERM.to_string());
     let refused = friend.run(&["renew", &object.id.to_string(), "--epochs", &epochs])?;
     refused.expect_code(2)?;
     friend.run(&["renew", &object.id.to_string(), "--epochs", &epochs, "--owner", &owner])?.expect_code(0)?;
-    let last = self::term(&network, &object)?;
+    let last = term(&network, &object)?;
     ensure!(last.expires_epoch == before + TERM && last.renewal.is_none(), "paid for by another: {last:?}");
 
     until("the object ends", LIMIT, || Ok(network.commitments(&object).is_err()))?;

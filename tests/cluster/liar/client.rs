@@ -106,6 +106,8 @@ const CLIENTS: usize = 40;
 const ALL: usize = 1_000;
 /// What is paid each time.
 const PAID: Amount = Amount(5_000);
+/// How often a payment is repeated that was overtaken.
+const REPEATS: usize = 10;
 /// How often an add is tried until the liar is drawn.
 const DRAWS: usize = 30;
 
@@ -287,10 +289,11 @@ impl Truth {
 /// Pays once. Each client signs by the account as the node that it asked had it: where that one was behind, another
 /// transaction has taken the nonce, and the payment is repeated.
 async fn pay_once(client: &Client, payee: AccountId) -> Result<Included> {
-    loop {
+    for _ in 0..REPEATS {
         match client.transfer(payee, PAID).await {
             Err(error) if matches!(error.downcast_ref(), Some(ChainError::Overtaken { .. })) => {}
             paid => return Ok(paid?),
         }
     }
+    bail!("{REPEATS} payments in a row were overtaken, where nobody else pays")
 }
